@@ -1,0 +1,2 @@
+//! bencode
+fn main() {}

@@ -1,0 +1,2 @@
+//! digest
+fn main() {}

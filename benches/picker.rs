@@ -1,0 +1,2 @@
+//! picker
+fn main() {}

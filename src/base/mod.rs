@@ -1,0 +1,12 @@
+//! Ground floor: the words everybody uses. Only std and small crates; no sockets, files,
+//! clocks or threads.
+
+pub mod addr;
+pub mod bitfield;
+pub mod digest;
+pub mod extents;
+pub mod ids;
+pub mod layout;
+pub mod meter;
+pub mod pool;
+pub mod units;

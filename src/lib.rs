@@ -1,0 +1,28 @@
+//! Pigeon: a BitTorrent client, one brain with many hands.
+//!
+//! The map of the house, from the ground up. A room imports only from lower floors;
+//! `tests/tidy.rs` holds the table and decides. `ARCHITECTURE.md` explains why.
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | 7 roof | `main`, [`cli`] |
+//! | 5 keepers | [`session`], [`torrent`] |
+//! | 4 carriers | [`link`], `tracker::{task, server}` |
+//! | 3 workshop | [`disk`], [`net`] |
+//! | 2 machines | [`swarm`], `tracker::{tiers, table}` |
+//! | 1 formats | [`metainfo`], [`wire`], `tracker::{announce, http}` |
+//! | 0 ground | [`base`], [`bencode`] |
+#![warn(missing_docs)]
+
+pub mod base;
+pub mod bencode;
+pub mod cli;
+pub mod disk;
+pub mod link;
+pub mod metainfo;
+pub mod net;
+pub mod session;
+pub mod swarm;
+pub mod torrent;
+pub mod tracker;
+pub mod wire;
