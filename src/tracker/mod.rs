@@ -1,1 +1,3 @@
 //! tracker
+
+pub mod tiers;

@@ -1,0 +1,195 @@
+//! Facts that go into the brain and effects that come out of it. Every variant says who
+//! sends it and what follows. Time and chance are parameters of the brain, not events.
+
+use std::net::SocketAddr;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::ids::{LinkId, PeerId};
+use crate::base::layout::{BlockRef, PieceIndex};
+use crate::base::pool::Block;
+
+use super::link::{CloseReason, LinkCaps, LinkCommand, LinkEvent};
+
+/// A fact for [`Swarm::handle`](super::Swarm::handle).
+#[derive(Debug)]
+pub enum Input {
+    /// A link is ready to use: a dial of ours that succeeded, or a connection that
+    /// [`Swarm::admit`](super::Swarm::admit) let in.
+    LinkUp {
+        /// The id from `Dial` or `admit`.
+        link: LinkId,
+        /// What the remote calls itself.
+        peer_id: PeerId,
+        /// What the link can do.
+        caps: LinkCaps,
+    },
+    /// What one read of a link brought, in order.
+    LinkEvents {
+        /// Which link.
+        link: LinkId,
+        /// The facts.
+        events: Vec<LinkEvent>,
+    },
+    /// A link or a dial ended; its id is never used again.
+    LinkDown {
+        /// Which link.
+        link: LinkId,
+        /// Why, in words for people.
+        reason: DownReason,
+    },
+    /// The answer to `CheckPiece`.
+    PieceChecked {
+        /// Which piece.
+        piece: PieceIndex,
+        /// What the disk worker found.
+        verdict: Verdict,
+    },
+    /// The answer to `SpillBlocks`: the blocks are on disk, unverified; or failed to get
+    /// there and come back.
+    Spilled {
+        /// Which piece.
+        piece: PieceIndex,
+        /// The blocks that were not written, and why.
+        failed: Option<(Vec<(BlockRef, Block)>, String)>,
+    },
+    /// Addresses of peers.
+    Candidates {
+        /// Who told us.
+        source: Source,
+        /// The addresses, already filtered of unusable ones.
+        addresses: Vec<SocketAddr>,
+    },
+    /// The user changed which pieces are wanted.
+    Wanted(Bitfield),
+    /// The user pauses (true) or resumes (false).
+    Pause(bool),
+    /// The time named by `next_timeout` has come.
+    Tick,
+}
+
+/// Who told us of a candidate. Also its dial priority, first the best.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Source {
+    /// `--peer` or `add-peer`.
+    User,
+    /// It connected to us.
+    Incoming,
+    /// A tracker's list.
+    Tracker,
+}
+
+/// Why a link is gone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DownReason {
+    /// The connection could not be made.
+    DialFailed(String),
+    /// The remote closed it, or the network broke.
+    Lost(String),
+    /// The remote broke the protocol: what it did.
+    Violated(String),
+    /// Silence for too long.
+    TimedOut(&'static str),
+    /// By our own `Close`.
+    Closed(CloseReason),
+}
+
+impl std::fmt::Display for DownReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::DialFailed(why) | Self::Lost(why) | Self::Violated(why) => f.write_str(why),
+            Self::TimedOut(why) => f.write_str(why),
+            Self::Closed(why) => why.fmt(f),
+        }
+    }
+}
+
+/// A block of a piece that goes to the check.
+#[derive(Debug)]
+pub enum Held {
+    /// Its bytes.
+    Data(Block),
+    /// It lies in pad files only: zeros (BEP 47).
+    Pad,
+    /// It was spilled to disk before and must be read back.
+    OnDisk,
+}
+
+/// SHA-1 of each block of a piece, to tell which sender lied.
+pub type BlockHashes = Vec<[u8; 20]>;
+
+/// What became of a piece that went to the disk workers.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The hash is right and the bytes are written. Block hashes when they were wanted.
+    Good(Option<BlockHashes>),
+    /// The hash is wrong; nothing was written. Always with the block hashes.
+    Bad(BlockHashes),
+    /// The hash is right, but the bytes could not be written: they come back, with the
+    /// reason in words for people.
+    WriteFailed(Vec<Held>, String),
+    /// Spilled blocks could not be read back; the piece must be fetched again.
+    ReadFailed(String),
+}
+
+/// An effect from [`Swarm::poll_output`](super::Swarm::poll_output).
+#[derive(Debug)]
+pub enum Output {
+    /// Connect to this address; answer with `LinkUp` or `LinkDown` for this id.
+    Dial {
+        /// The id of the link to be.
+        link: LinkId,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Pass the command to the link.
+    Send {
+        /// Which link.
+        link: LinkId,
+        /// The order.
+        command: LinkCommand,
+    },
+    /// Hash the piece, compare, write; answer with `PieceChecked`.
+    CheckPiece {
+        /// Which piece.
+        piece: PieceIndex,
+        /// All its blocks in order.
+        blocks: Vec<Held>,
+        /// Report block hashes also when the piece is good.
+        want_block_hashes: bool,
+    },
+    /// Write these unverified blocks to relieve memory; answer with `Spilled`.
+    SpillBlocks {
+        /// Which piece.
+        piece: PieceIndex,
+        /// Some of its blocks.
+        blocks: Vec<(BlockRef, Block)>,
+    },
+    /// More peers would help: ask the trackers when they allow it.
+    NeedPeers,
+    /// Something that people may want to know.
+    Event(Event),
+}
+
+/// News of the torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The first peer answered.
+    FirstPeer(SocketAddr),
+    /// A piece is verified and written.
+    PieceVerified(PieceIndex),
+    /// A piece failed its hash; whose fault it was, when that is known.
+    HashFailed {
+        /// Which piece.
+        piece: PieceIndex,
+        /// The peer that sent wrong data.
+        blamed: Option<SocketAddr>,
+    },
+    /// A peer is banned for the rest of the session.
+    Banned(SocketAddr),
+    /// The disk failed; the download waits and tries again.
+    DiskTrouble(String),
+    /// The disk works again.
+    DiskRecovered,
+    /// Everything wanted is verified and written.
+    Completed,
+}

@@ -1,0 +1,173 @@
+//! The narrow waist: what any hand that moves data says to the brain, and what the brain
+//! tells it. Protocol-neutral on purpose: a BitTorrent peer over TCP, a web seed or a course
+//! provider all speak it. No bytes of any wire format appear here.
+
+use std::net::IpAddr;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::layout::{BlockRef, PieceIndex};
+use crate::base::pool::Block;
+
+/// The unit in which a link is asked for data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unit {
+    /// 16 KiB blocks, as BitTorrent peers serve them.
+    Block,
+    /// Whole pieces.
+    Piece,
+}
+
+/// What a link can do, known when it comes up. Facts about the transport, not about the
+/// torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LinkCaps {
+    /// How data is asked for.
+    pub unit: Unit,
+    /// Does the remote choke? If so the link starts choked; if not, never.
+    pub chokes: bool,
+    /// The most requests to keep outstanding on it, in units.
+    pub pipeline_max: u32,
+    /// May we send data to it?
+    pub can_upload_to: bool,
+    /// The fast extension was agreed on (BEP 6): refusals are explicit, and a choke does not
+    /// void requests.
+    pub fast: bool,
+    /// The extension protocol was agreed on (BEP 10).
+    pub extended: bool,
+}
+
+/// Which pieces a side has, as it says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Availability {
+    /// Every piece.
+    All,
+    /// No piece.
+    None,
+    /// These pieces.
+    Some(Bitfield),
+}
+
+/// A part of a piece that the remote asks us for; checked to lie inside the piece.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ask {
+    /// The piece.
+    pub piece: PieceIndex,
+    /// First byte within the piece.
+    pub begin: u32,
+    /// Bytes asked for.
+    pub len: u32,
+}
+
+/// What the remote told of itself in an extension handshake (BEP 10). Absent fields were
+/// not sent, or were useless.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Description {
+    /// `v`: client name and version, at most 64 characters; not yet escaped for a terminal.
+    pub client: Option<String>,
+    /// `reqq`: requests it holds without dropping, clamped by the link.
+    pub pipeline_max: Option<u32>,
+    /// `upload_only`: it will not ask for data (BEP 21).
+    pub upload_only: Option<bool>,
+    /// `p`: the port it listens on.
+    pub listen_port: Option<u16>,
+    /// `yourip`: how it sees our address.
+    pub our_address: Option<IpAddr>,
+}
+
+/// A fact that a link reports.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// The remote's pieces; replaces what was known.
+    Availability(Availability),
+    /// The remote has one more piece.
+    Have(PieceIndex),
+    /// The remote will not send until `Unchoked`.
+    Choked,
+    /// The remote takes requests.
+    Unchoked,
+    /// The remote wants data from us.
+    Interested,
+    /// The remote wants nothing from us.
+    NotInterested,
+    /// Whole blocks arrived, in this order.
+    Blocks(Vec<(BlockRef, Block)>),
+    /// The remote will not send this block; `lasting` when asking it again is useless.
+    Refused {
+        /// What it was asked for.
+        block: BlockRef,
+        /// It lacks the piece, rather than being busy.
+        lasting: bool,
+    },
+    /// The remote asks for data.
+    Requested(Ask),
+    /// The remote no longer wants what it asked for.
+    Cancelled(Ask),
+    /// The remote lets us request this piece even while choked (BEP 6).
+    AllowedFast(PieceIndex),
+    /// The remote would like us to request this piece (BEP 6).
+    Suggested(PieceIndex),
+    /// The remote told of itself.
+    Described(Description),
+    /// Data arrived that nobody can have asked for (odd offset or length); bytes of it.
+    Stray(u32),
+}
+
+/// An order to a link.
+#[derive(Debug)]
+pub enum LinkCommand {
+    /// Ask the remote for these blocks, in this order.
+    Request(Vec<BlockRef>),
+    /// Take these requests back.
+    Cancel(Vec<BlockRef>),
+    /// Tell which pieces we have; always the first command of a link.
+    Availability(Availability),
+    /// Tell that we have more pieces.
+    Have(Vec<PieceIndex>),
+    /// Stop serving the remote.
+    Choke,
+    /// Serve the remote.
+    Unchoke,
+    /// Tell that we want data.
+    Interested,
+    /// Tell that we want nothing.
+    NotInterested,
+    /// Say no to what the remote asked for, if the protocol has a word for it.
+    Refuse(Ask),
+    /// End the link. Nothing follows.
+    Close(CloseReason),
+}
+
+/// Why the brain ended a link. `Display` gives the words people read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CloseReason {
+    /// The remote is ourselves.
+    OurselvesAgain,
+    /// A second connection to the same peer.
+    Duplicate,
+    /// Both sides have everything.
+    BothComplete,
+    /// It sent data that failed its hash.
+    CorruptData,
+    /// It broke the protocol, or flooded us.
+    Misbehaved(&'static str),
+    /// It took too long.
+    TimedOut(&'static str),
+    /// A better candidate gets its place.
+    Replaced,
+    /// The torrent stops or is paused.
+    Stopping,
+}
+
+impl std::fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::OurselvesAgain => "it is ourselves",
+            Self::Duplicate => "already connected to this peer",
+            Self::BothComplete => "both sides are complete",
+            Self::CorruptData => "it sent corrupt data",
+            Self::Misbehaved(what) | Self::TimedOut(what) => what,
+            Self::Replaced => "its place went to another peer",
+            Self::Stopping => "we stopped",
+        })
+    }
+}

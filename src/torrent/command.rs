@@ -1,0 +1,38 @@
+//! What people and programs may tell a running torrent. Answers go through one-shot
+//! channels; nothing here decides.
+
+use std::net::SocketAddr;
+
+use tokio::sync::oneshot;
+
+use crate::base::bitfield::Bitfield;
+
+use super::status::{PeerStatus, WhyReport};
+
+/// An order or question to the torrent's actor.
+#[derive(Debug)]
+pub enum Command {
+    /// The peers: connected ones, and with `all` the known ones with their last error.
+    Peers {
+        /// Also those not connected.
+        all: bool,
+        /// The answer.
+        answer: oneshot::Sender<Vec<PeerStatus>>,
+    },
+    /// What the download waits for.
+    Why(oneshot::Sender<WhyReport>),
+    /// Announce to the trackers now, as far as they allow; the answer is one line for people.
+    Announce(oneshot::Sender<String>),
+    /// Try this peer.
+    AddPeer(SocketAddr),
+    /// Stop transferring, keep everything.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Download rate limit in bytes per second; `None` lifts it.
+    LimitDown(Option<u64>),
+    /// Change which pieces are wanted; from file selection.
+    Wanted(Bitfield),
+    /// End: flush, record, announce `stopped`; answered when all is done.
+    Stop(oneshot::Sender<()>),
+}

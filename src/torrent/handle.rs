@@ -1,0 +1,107 @@
+//! The handle of a running torrent: a cheap clone of a sender and of the latest snapshot.
+//! It holds no state and never waits for the torrent but for an answer.
+
+use std::net::SocketAddr;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::base::bitfield::Bitfield;
+
+use super::command::Command;
+use super::status::{PeerStatus, Status, WhyReport};
+
+/// News of a torrent, for printing above a prompt or as JSON lines.
+#[derive(Clone, PartialEq, Debug)]
+pub enum News {
+    /// The brain's news.
+    Swarm(crate::swarm::event::Event),
+    /// A tracker failed or warned; the text names it.
+    Tracker(String),
+    /// The check of data on disk ended: how many pieces are there.
+    Checked {
+        /// Pieces found right.
+        pieces: u32,
+    },
+}
+
+/// A running torrent.
+#[derive(Clone, Debug)]
+pub struct TorrentHandle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) status: watch::Receiver<Status>,
+    pub(super) news: broadcast::Sender<News>,
+}
+
+impl TorrentHandle {
+    /// The latest snapshot, renewed at least every half second.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// To wait for changes of the snapshot.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// News from now on. A slow reader loses the oldest.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// The peers; none when the torrent has ended.
+    pub async fn peers(&self, all: bool) -> Vec<PeerStatus> {
+        self.ask(|answer| Command::Peers { all, answer }).await.unwrap_or_default()
+    }
+
+    /// What the download waits for; none when the torrent has ended.
+    pub async fn why(&self) -> Option<WhyReport> {
+        self.ask(Command::Why).await
+    }
+
+    /// Announces now, as far as the trackers allow; one line for people.
+    pub async fn announce(&self) -> Option<String> {
+        self.ask(Command::Announce).await
+    }
+
+    /// Tries this peer.
+    pub async fn add_peer(&self, address: SocketAddr) {
+        self.tell(Command::AddPeer(address)).await;
+    }
+
+    /// Stops transferring.
+    pub async fn pause(&self) {
+        self.tell(Command::Pause).await;
+    }
+
+    /// Goes on.
+    pub async fn resume(&self) {
+        self.tell(Command::Resume).await;
+    }
+
+    /// Sets or lifts the download limit, bytes per second.
+    pub async fn limit_down(&self, limit: Option<u64>) {
+        self.tell(Command::LimitDown(limit)).await;
+    }
+
+    /// Changes which pieces are wanted.
+    pub async fn set_wanted(&self, wanted: Bitfield) {
+        self.tell(Command::Wanted(wanted)).await;
+    }
+
+    /// Ends the torrent; returns when everything is written and recorded and the trackers
+    /// were told, or their three seconds are over.
+    pub async fn stop(&self) {
+        self.ask(Command::Stop).await;
+    }
+
+    async fn tell(&self, command: Command) {
+        // An ended torrent has nothing to do.
+        let _ = self.commands.send(command).await;
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(question(answer)).await.ok()?;
+        answered.await.ok()
+    }
+}

@@ -1,0 +1,163 @@
+//! Snapshots of a torrent for people and programs: plain numbers, never references into
+//! live state. One snapshot serves the REPL, progress lines and JSON.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::swarm::waits::WaitReport;
+use crate::tracker::tiers::TrackerStatus;
+
+/// What a torrent is doing.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub enum State {
+    /// Looking at data that is already on disk.
+    #[default]
+    Checking,
+    /// Fetching.
+    Downloading,
+    /// Everything wanted is verified and written.
+    Complete,
+    /// Stopped by the user for now.
+    Paused,
+    /// On its way to the end.
+    Stopping,
+    /// The disk fails; tried again by itself. The text says how.
+    DiskTrouble(String),
+}
+
+/// The torrent at one moment. Bytes are bytes, rates bytes per second.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Status {
+    /// What it is doing.
+    pub state: State,
+    /// Bytes of the files that are wanted, pad files left out.
+    pub wanted_bytes: u64,
+    /// Those of them that are verified and written.
+    pub done_bytes: u64,
+    /// Bytes looked at so far and to look at, while checking.
+    pub checked_bytes: (u64, u64),
+    /// Pieces of the torrent.
+    pub piece_count: u32,
+    /// Verified pieces.
+    pub pieces_verified: u32,
+    /// Pieces with some blocks here or on their way.
+    pub pieces_in_progress: u32,
+    /// How often a piece failed its hash.
+    pub hash_failures: u32,
+    /// Payload received a second, recently.
+    pub down_rate: u64,
+    /// Payload sent a second, recently.
+    pub up_rate: u64,
+    /// Payload received in this run.
+    pub downloaded_bytes: u64,
+    /// Payload sent in this run.
+    pub uploaded_bytes: u64,
+    /// Payload received in vain: twice, unasked, or wrong.
+    pub wasted_bytes: u64,
+    /// Time since the start of this run.
+    pub running: Duration,
+    /// Time spent transferring, for averages.
+    pub transferring: Duration,
+    /// Links that are up.
+    pub peers_connected: u32,
+    /// Those of them that have everything.
+    pub seeds_connected: u32,
+    /// Links that sent payload in the last seconds.
+    pub peers_sending: u32,
+    /// Links that we send payload to.
+    pub peers_receiving: u32,
+    /// Addresses known, connected ones included.
+    pub peers_known: u32,
+    /// Download limit in force.
+    pub limit_down: Option<u64>,
+    /// The port we listen on, 0 when none.
+    pub listen_port: u16,
+    /// All trackers, in tier order.
+    pub trackers: Vec<TrackerStatus>,
+    /// Verified pieces as the wire's bit set, for `files`.
+    pub have: Vec<u8>,
+    /// The disk's trouble, while it lasts.
+    pub disk_trouble: Option<String>,
+}
+
+impl Status {
+    /// Wanted bytes that are done, 0 to 1; 1 when nothing is wanted.
+    pub fn progress(&self) -> f64 {
+        if self.wanted_bytes == 0 {
+            return 1.0;
+        }
+        self.done_bytes as f64 / self.wanted_bytes as f64
+    }
+
+    /// How long the rest takes at the present rate.
+    pub fn remaining(&self) -> Option<Duration> {
+        let rest = self.wanted_bytes.saturating_sub(self.done_bytes);
+        rest.checked_div(self.down_rate).map(Duration::from_secs)
+    }
+}
+
+/// One peer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PeerStatus {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Is it connected?
+    pub connected: bool,
+    /// What it calls itself; not yet escaped for a terminal.
+    pub client: String,
+    /// Share of the pieces it has, 0 to 1.
+    pub have: f64,
+    /// Payload from it a second.
+    pub down_rate: u64,
+    /// Payload to it a second.
+    pub up_rate: u64,
+    /// Payload from it so far.
+    pub downloaded_bytes: u64,
+    /// Requests outstanding, and how many we want to keep.
+    pub requests: (u32, u32),
+    /// Shortest time from request to block.
+    pub latency: Option<Duration>,
+    /// It connected to us.
+    pub incoming: bool,
+    /// It chokes us.
+    pub choking: bool,
+    /// We want data from it.
+    pub interesting: bool,
+    /// It wants data from us.
+    pub interested: bool,
+    /// It let requests time out.
+    pub snubbed: bool,
+    /// Why the last connection ended, for known peers.
+    pub last_error: Option<String>,
+}
+
+/// The answer to `why`.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct WhyReport {
+    /// Time by cause.
+    pub waits: WaitReport,
+    /// Links that are up.
+    pub connected: u32,
+    /// Links whose remote has something that we lack.
+    pub interesting: u32,
+    /// Of those, links whose remote chokes us.
+    pub choking: u32,
+    /// Of those, links that let requests time out.
+    pub snubbed: u32,
+    /// Pieces that we lack and no connected peer has.
+    pub pieces_nobody_has: u32,
+    /// Dials under way.
+    pub dialling: u32,
+    /// Candidates that could be dialled now or later.
+    pub candidates: u32,
+    /// Payload received a second.
+    pub down_rate: u64,
+    /// The user's limit.
+    pub limit_down: Option<u64>,
+    /// Blocks in memory, and the most there may be.
+    pub memory_blocks: (u32, u32),
+    /// Pieces at the disk workers.
+    pub pieces_at_disk: u32,
+    /// The state of the first tracker in words, when there is one.
+    pub tracker: Option<String>,
+}

@@ -1,0 +1,4 @@
+//! stub
+/// stub
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TrackerStatus;
