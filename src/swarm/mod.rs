@@ -1,7 +1,13 @@
 //! The brain of one torrent.
 
+pub mod assembly;
+pub mod candidates;
 pub mod event;
 pub mod link;
+pub mod picker;
+pub mod pipeline;
+pub mod requests;
+pub mod suspects;
 pub mod waits;
 
 /// The brain.
