@@ -49,12 +49,12 @@ struct OpenPiece {
 /// What became of a block that arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Received {
-    /// It was missing; `last` when the piece is whole now. `others` more links were asked.
+    /// It was missing.
     Useful {
-        /// The piece is whole.
+        /// The piece is whole now.
         last: bool,
-        /// How many other links were asked for it too.
-        others: u8,
+        /// How many links were asked for it.
+        asked: u8,
     },
     /// It is here already, or its piece is not open.
     Redundant,
@@ -234,7 +234,7 @@ impl Assembly {
                 self.with_free.retain(|piece| *piece != block.piece());
             }
         }
-        Received::Useful { last: open.missing == 0, others: asked.saturating_sub(1) }
+        Received::Useful { last: open.missing == 0, asked }
     }
 
     /// Takes a whole piece out for the check; none while blocks are missing or being
@@ -416,11 +416,11 @@ mod tests {
         assert!(!bench.assembly.begin(bench.piece(0), false, |_| false));
         let blocks = bench.take(LINK, 10);
         assert_eq!(blocks, [bench.block(0, 0), bench.block(0, 1), bench.block(0, 2)]);
-        assert_eq!(bench.receive(blocks[1]), Received::Useful { last: false, others: 0 });
+        assert_eq!(bench.receive(blocks[1]), Received::Useful { last: false, asked: 1 });
         assert_eq!(bench.receive(blocks[1]), Received::Redundant);
-        assert_eq!(bench.receive(blocks[0]), Received::Useful { last: false, others: 0 });
+        assert_eq!(bench.receive(blocks[0]), Received::Useful { last: false, asked: 1 });
         assert!(bench.assembly.take_whole(bench.piece(0)).is_none());
-        assert_eq!(bench.receive(blocks[2]), Received::Useful { last: true, others: 0 });
+        assert_eq!(bench.receive(blocks[2]), Received::Useful { last: true, asked: 1 });
         let whole = bench.assembly.take_whole(bench.piece(0)).unwrap();
         assert_eq!(whole.senders, [Some(sender(1)); 3]);
         assert_eq!((bench.assembly.open_count(), bench.assembly.held_blocks()), (0, 0));

@@ -63,6 +63,15 @@ pub enum Input {
     Wanted(Bitfield),
     /// The user pauses (true) or resumes (false).
     Pause(bool),
+    /// How long the disk workers hashed and wrote since the last such report.
+    DiskLoad {
+        /// Time spent hashing.
+        hashing: std::time::Duration,
+        /// Time spent writing.
+        writing: std::time::Duration,
+    },
+    /// Whether the user's rate limit holds links back at present.
+    Limited(bool),
     /// The time named by `next_timeout` has come.
     Tick,
 }

@@ -41,6 +41,16 @@ impl PeerPieces {
             Self::Some(set) => set.ones(),
         }
     }
+
+    /// The peer turned out to lack the piece.
+    pub fn remove(&mut self, piece: PieceIndex, piece_count: u32) {
+        if *self == Self::All {
+            *self = Self::Some(Bitfield::all(piece_count));
+        }
+        if let Self::Some(set) = self {
+            set.remove(piece);
+        }
+    }
 }
 
 /// How the next piece is chosen.
@@ -68,6 +78,7 @@ pub struct Picker {
     /// `ends[a]`: one past the last of the pieces with availability `a` or less.
     ends: Vec<u32>,
     stale: bool,
+    generation: u64,
 }
 
 impl Picker {
@@ -86,7 +97,14 @@ impl Picker {
             position,
             ends: Vec::new(),
             stale: true,
+            generation: 0,
         }
+    }
+
+    /// Grows whenever a piece may be begun that could not be before. As long as it stands,
+    /// a peer for which nothing was found need not be looked at again.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many pieces may be begun.
@@ -172,6 +190,7 @@ impl Picker {
         self.position[piece.index()] = self.sorted.len() as u32;
         self.sorted.push(piece.number());
         self.stale = true;
+        self.generation += 1;
     }
 
     /// The next piece to begin from a peer with these pieces; none when it has nothing that
