@@ -21,6 +21,8 @@ pub struct Totals {
     /// Pieces that failed their hash.
     pub hash_failures: u32,
     meter: RateMeter,
+    /// First and last time that payload came.
+    transfer: Option<(Instant, Instant)>,
 }
 
 impl Totals {
@@ -31,6 +33,8 @@ impl Totals {
     pub(super) fn received(&mut self, bytes: u64, now: Instant) {
         self.downloaded_bytes += bytes;
         self.meter.add(bytes, now);
+        let began = self.transfer.map_or(now, |(began, _)| began);
+        self.transfer = Some((began, now));
     }
 }
 
@@ -179,6 +183,15 @@ impl Swarm {
     pub fn known(&self) -> Vec<(SocketAddr, Option<String>)> {
         let idle = self.candidates.idle();
         idle.map(|(address, why)| (address, why.map(str::to_owned))).collect()
+    }
+
+    /// Time from the first payload to the last so far, for averages.
+    pub fn transferred_for(&self, now: Instant) -> Duration {
+        let last = |(began, last): (Instant, Instant)| {
+            let end = if self.is_complete() { last } else { now };
+            end.saturating_duration_since(began)
+        };
+        self.totals.transfer.map_or(Duration::ZERO, last)
     }
 
     /// What the download waits for, over the last minute and its life.

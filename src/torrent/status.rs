@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::swarm::waits::WaitReport;
-use crate::tracker::tiers::TrackerStatus;
+use crate::tracker::tiers::status::TrackerStatus;
 
 /// What a torrent is doing.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -129,6 +129,29 @@ pub struct PeerStatus {
     pub snubbed: bool,
     /// Why the last connection ended, for known peers.
     pub last_error: Option<String>,
+}
+
+impl PeerStatus {
+    /// A known address without a link.
+    pub fn unconnected(address: SocketAddr) -> Self {
+        Self {
+            address,
+            connected: false,
+            client: String::new(),
+            have: 0.0,
+            down_rate: 0,
+            up_rate: 0,
+            downloaded_bytes: 0,
+            requests: (0, 0),
+            latency: None,
+            incoming: false,
+            choking: false,
+            interesting: false,
+            interested: false,
+            snubbed: false,
+            last_error: None,
+        }
+    }
 }
 
 /// The answer to `why`.
