@@ -10,7 +10,7 @@ use super::{Error, refuse};
 
 /// All paths together may be this long. In a v2 file tree a long directory name is written
 /// once but counts for every file below it, so a small torrent could ask for gigabytes.
-const PATHS_LEN_MAX: usize = 256 << 20;
+const PATHS_LEN_MAX: usize = 128 << 20;
 
 /// The files in the torrent's order, pad files included and symlinks left out.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -95,7 +95,7 @@ impl Files {
     ) -> Result<(), Error> {
         self.paths.push_str(path);
         if self.paths.len() > PATHS_LEN_MAX {
-            return Err(refuse("info", "has paths of more than 256 MiB together"));
+            return Err(refuse("info", "has paths of more than 128 MiB together"));
         }
         if !is_pad {
             self.data_len += length;
