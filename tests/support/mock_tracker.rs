@@ -7,9 +7,9 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -135,12 +135,7 @@ pub fn gzip_bomb(len: usize) -> Vec<u8> {
     out
 }
 
-fn serve(
-    mut stream: TcpStream,
-    script: &Script,
-    seen: &mpsc::Sender<String>,
-    over: &AtomicBool,
-) {
+fn serve(mut stream: TcpStream, script: &Script, seen: &mpsc::Sender<String>, over: &AtomicBool) {
     let Some(request) = read_head(&mut stream) else { return };
     let first = request.lines().next().unwrap_or_default().to_owned();
     if seen.send(first).is_err() {
