@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::mock_tracker::{MockTracker, Script, gzip_bomb};
 use crate::base::ids::{InfoHash, PeerId};
+use crate::tracker::server::{ServerConfig, serve};
 use crate::tracker::task::{
     NetworkTiming, QUIET_DEFAULT, TrackerCommand, TrackerConfig, TrackerEvent, TransferStats,
     http_client, spawn,
@@ -45,10 +47,10 @@ impl Torrent {
             stop_budget: millis(200),
             ..Timing::default()
         };
-        Self::with(tiers, network, timing)
+        Self::with(tiers, network, timing, 6881)
     }
 
-    fn with(tiers: &[&[String]], network: NetworkTiming, timing: Timing) -> Self {
+    fn with(tiers: &[&[String]], network: NetworkTiming, timing: Timing, port: u16) -> Self {
         let (stats, stats_seen) =
             watch::channel(TransferStats { left: 99, ..TransferStats::default() });
         let (commands, orders) = mpsc::channel(4);
@@ -57,7 +59,7 @@ impl Torrent {
             tiers: tiers.iter().map(|tier| tier.to_vec()).collect(),
             info_hash: InfoHash([1; 20]),
             peer_id: PeerId(*b"-PN0100-abcdefghijkl"),
-            port: 6881,
+            port,
             key: 7,
             numwant: 50,
             is_private: false,
@@ -122,7 +124,7 @@ async fn failure_of(script: Script) -> String {
     torrent.failure().await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_announce_carries_what_it_must_and_keeps_the_passkey() {
     let tracker = MockTracker::start(vec![Script::peer([10, 1, 2, 3], 6881)]);
     let url = tracker.url_of("/announce.php?passkey=aB%2fZ'&x=1");
@@ -136,7 +138,7 @@ async fn an_announce_carries_what_it_must_and_keeps_the_passkey() {
     assert!(line.ends_with(rest), "{line}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tiers_fall_back_from_every_kind_of_broken_tracker() {
     let slow = Script::Drip(b"HTTP/1.1 200 OK\r\n".to_vec(), millis(40));
     for broken in [Script::Close, Script::Hang, slow, Script::Endless] {
@@ -150,7 +152,7 @@ async fn tiers_fall_back_from_every_kind_of_broken_tracker() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_connection_and_a_dead_name_are_told_apart() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut torrent = Torrent::start(&[&[format!("http://{closed}/announce")]]);
@@ -162,7 +164,7 @@ async fn a_refused_connection_and_a_dead_name_are_told_apart() {
     assert!(!text.contains("S3"), "{text}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hang_and_drip_end_in_time() {
     let text = failure_of(Script::Hang).await;
     assert!(text.contains("cannot reach tracker: ") || text.contains("did not answer"), "{text}");
@@ -171,7 +173,7 @@ async fn hang_and_drip_end_in_time() {
     assert_eq!(failure_of(drip).await, "tracker did not answer within 0.6 s");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_are_bounded_on_the_wire_and_unpacked() {
     let too_long = "tracker's reply is longer than 1048576 bytes";
     assert_eq!(failure_of(Script::Endless).await, too_long);
@@ -183,7 +185,7 @@ async fn bodies_are_bounded_on_the_wire_and_unpacked() {
     assert_eq!(failure_of(packed).await, too_long);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn odd_answers_are_explained() {
     let html = b"<html><body>It works!</body></html>";
     let web_page = "tracker answered with a web page instead of peers";
@@ -201,7 +203,7 @@ async fn odd_answers_are_explained() {
     assert!(text.starts_with("cannot reach tracker: "), "{text}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_content_type_does_not_matter() {
     let body = b"d8:intervali1800e5:peers6:\x7f\0\0\x01\0\x01e";
     let reply = Script::response("200 OK", "Content-Type: text/html\r\n", body);
@@ -209,7 +211,7 @@ async fn the_content_type_does_not_matter() {
     assert_eq!(Torrent::start(&[&[tracker.url()]]).peers().await, peer("127.0.0.1:1"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redirects_are_followed_five_times_and_not_anywhere() {
     let good = MockTracker::start(vec![Script::peer([127, 0, 0, 1], 1)]);
     let hop = MockTracker::start(vec![Script::redirect(&good.url_of("/announce2?moved=1"))]);
@@ -232,7 +234,7 @@ async fn redirects_are_followed_five_times_and_not_anywhere() {
     assert_eq!(failure_of(Script::response("302 Found", "", b"")).await, unusable);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loopback_is_asked_for_announces_only() {
     let service = MockTracker::start(vec![Script::peer([127, 0, 0, 1], 1)]);
     let refused = "tracker leads to the Loopback address 127.0.0.1, which is not allowed";
@@ -248,7 +250,7 @@ async fn loopback_is_asked_for_announces_only() {
     assert_eq!(service.requests(), [""; 0]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tracker_id_is_sent_back_and_the_minimum_holds_for_the_user() {
     let body = b"d8:intervali1800e12:min intervali600e5:peers0:10:tracker id3:a&\xffe";
     let tracker = MockTracker::start(vec![Script::body(body)]);
@@ -274,7 +276,7 @@ async fn the_tracker_id_is_sent_back_and_the_minimum_holds_for_the_user() {
     assert!(line.contains("&event=completed&trackerid=a%26%FF "), "{line}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopped_is_sent_with_the_figures_and_within_its_budget() {
     let tracker = MockTracker::start(vec![Script::peer([127, 0, 0, 1], 1), Script::Hang]);
     let mut torrent = Torrent::start(&[&[tracker.url()]]);
@@ -289,7 +291,7 @@ async fn stopped_is_sent_with_the_figures_and_within_its_budget() {
     assert!(line.contains("&numwant=0&") && line.contains("&event=stopped"), "{line}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tracker_that_never_answered_does_not_delay_the_end() {
     let tracker = MockTracker::start(vec![Script::Hang]);
     let torrent = Torrent::start(&[&[tracker.url()]]);
@@ -299,18 +301,18 @@ async fn a_tracker_that_never_answered_does_not_delay_the_end() {
     assert_eq!(tracker.requests(), [""; 0]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_torrent_that_reads_no_events_can_still_be_stopped() {
     let body = b"d8:intervali1e5:peers6:\x7f\0\0\x01\0\x0115:warning message1:xe";
     let tracker = MockTracker::start(vec![Script::body(body)]);
     let timing = Timing { interval_floor_alone: millis(1), ..Timing::default() };
     let network = NetworkTiming { total_stopped: millis(300), ..NetworkTiming::default() };
-    let torrent = Torrent::with(&[&[tracker.url()]], network, timing);
+    let torrent = Torrent::with(&[&[tracker.url()]], network, timing, 6881);
     tracker.next_request(LIMIT).unwrap();
     torrent.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_warning_is_told_and_the_announce_counts() {
     let body = b"d11:external ip4:\x01\x02\x03\x048:intervali1800e5:peers0:\
         15:warning message7:be nicee";
@@ -335,11 +337,11 @@ async fn a_warning_is_told_and_the_announce_counts() {
     assert_eq!(state.await, TrackerState::Working);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_of_one_tracker_are_told_once_in_a_while() {
     let tracker = MockTracker::start(vec![Script::body(b"d14:failure reason2:noe")]);
     let timing = Timing { backoff: millis(1), ..Timing::default() };
-    let mut torrent = Torrent::with(&[&[tracker.url()]], NetworkTiming::default(), timing);
+    let mut torrent = Torrent::with(&[&[tracker.url()]], NetworkTiming::default(), timing, 6881);
     for _ in 0..3 {
         tracker.next_request(LIMIT).unwrap();
     }
@@ -360,7 +362,7 @@ async fn failures_of_one_tracker_are_told_once_in_a_while() {
     again.await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_are_names_are_resolved() {
     let body = b"d8:intervali1800e5:peersld2:ip9:localhost4:porti7eeee";
     let tracker = MockTracker::start(vec![Script::body(body)]);
@@ -368,4 +370,64 @@ async fn peers_that_are_names_are_resolved() {
     let addresses = torrent.peers().await;
     assert_eq!(addresses.len(), 1);
     assert!(addresses[0].ip().is_loopback() && addresses[0].port() == 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopped_goes_to_the_tracker_itself_and_not_past_its_redirect() {
+    let good = MockTracker::start(vec![Script::peer([127, 0, 0, 1], 1)]);
+    let hop = MockTracker::start(vec![Script::redirect(&good.url())]);
+    let mut torrent = Torrent::start(&[&[hop.url()]]);
+    torrent.peers().await;
+    torrent.stop().await;
+    let asked = hop.requests();
+    assert_eq!(asked.len(), 2);
+    assert!(asked[1].contains("&event=stopped"), "{}", asked[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plain_http_where_tls_was_asked_for_is_a_failure() {
+    let tracker = MockTracker::start(vec![Script::peer([127, 0, 0, 1], 1)]);
+    let url = tracker.url().replace("http://", "https://");
+    let text = Torrent::start(&[&[url]]).failure().await;
+    assert!(text.starts_with("cannot reach tracker: "), "{text}");
+}
+
+// BEP 7: "An announce should be made for each local IP address".
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torrents_meet_at_the_embedded_tracker_over_both_families() {
+    let four = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = four.local_addr().unwrap().port();
+    let names = tokio::net::lookup_host(("localhost", port)).await.unwrap();
+    let has_six = names.into_iter().any(|address| address.is_ipv6());
+    let six = TcpListener::bind(("::1", port)).await.ok().filter(|_| has_six);
+    let mut expected = vec![SocketAddr::from(([127, 0, 0, 1], 1001))];
+    let config = ServerConfig::default();
+    tokio::spawn(serve(four, config.clone(), std::future::pending()));
+    match six {
+        Some(six) => {
+            expected.push(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1001)));
+            tokio::spawn(serve(six, config, std::future::pending()));
+        }
+        None => eprintln!("IPv6 part skipped: localhost has no IPv6 address here"),
+    }
+    let url = format!("http://localhost:{port}/announce");
+    let start = |port| {
+        let network = NetworkTiming::default();
+        Torrent::with(&[&[url.clone()]], network, Timing::default(), port)
+    };
+    let mut first = start(1001);
+    for _ in &expected {
+        let external = first.event(|event| match event {
+            TrackerEvent::ExternalIp(address) => Some(address),
+            _ => None,
+        });
+        assert!(external.await.is_loopback());
+    }
+    let mut second = start(1002);
+    let mut met = Vec::new();
+    for _ in &expected {
+        met.extend(second.peers().await);
+    }
+    met.sort_unstable();
+    assert_eq!(met, expected);
 }

@@ -39,7 +39,11 @@ impl World {
     /// Names without a scheme get one, so that tests stay short.
     fn with(tiers: &[&[&str]], timing: Timing) -> Self {
         let url = |name: &&str| {
-            if name.contains("://") { (*name).to_owned() } else { format!("http://{name}") }
+            if name.contains("://") || name.trim().is_empty() {
+                (*name).to_owned()
+            } else {
+                format!("http://{name}")
+            }
         };
         let tiers = tiers.iter().map(|tier| tier.iter().map(url).collect()).collect();
         let start = Instant::now();
@@ -550,7 +554,9 @@ proptest! {
     // tracker, sends `started` first, `completed` at most once with success, and no more than
     // fifteen announces a minute.
     #[test]
-    fn any_history_is_orderly(steps in prop::collection::vec((0u8..8, 0u64..40, 0usize..9), 1..80)) {
+    fn any_history_is_orderly(
+        steps in prop::collection::vec((0u8..8, 0u64..40, 0usize..9), 1..80),
+    ) {
         let mut world = World::started(&[&["a", "b"], &["c"], &["udp://d", "e"]]);
         let (mut asked, mut second) = (Vec::new(), 0);
         asked.extend(world.outputs().into_iter().map(|output| (0, output)));
