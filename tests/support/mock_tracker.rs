@@ -68,7 +68,12 @@ pub struct MockTracker {
 impl MockTracker {
     /// Listens on a free port of 127.0.0.1.
     pub fn start(scripts: Vec<Script>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at("127.0.0.1", scripts)
+    }
+
+    /// Listens on a free port of `host`.
+    pub fn start_at(host: &str, scripts: Vec<Script>) -> Self {
+        let listener = TcpListener::bind((host, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (seen, requests) = mpsc::channel();
         let is_over = Arc::new(AtomicBool::new(false));

@@ -169,7 +169,7 @@ async fn hang_and_drip_end_in_time() {
     let text = failure_of(Script::Hang).await;
     assert!(text.contains("cannot reach tracker: ") || text.contains("did not answer"), "{text}");
     let drip =
-        Script::Drip([b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &[b'x'; 999]].concat(), millis(15));
+        Script::Drip([b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &[b'x'; 999]].concat(), millis(5));
     assert_eq!(failure_of(drip).await, "tracker did not answer within 0.6 s");
 }
 
@@ -374,7 +374,8 @@ async fn peers_that_are_names_are_resolved() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopped_goes_to_the_tracker_itself_and_not_past_its_redirect() {
-    let good = MockTracker::start(vec![Script::peer([127, 0, 0, 1], 1)]);
+    // Another address than the first tracker's, or the mistake would not show.
+    let good = MockTracker::start_at("127.0.0.2", vec![Script::peer([127, 0, 0, 1], 1)]);
     let hop = MockTracker::start(vec![Script::redirect(&good.url())]);
     let mut torrent = Torrent::start(&[&[hop.url()]]);
     torrent.peers().await;
@@ -430,4 +431,20 @@ async fn torrents_meet_at_the_embedded_tracker_over_both_families() {
     }
     met.sort_unstable();
     assert_eq!(met, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tracker_with_an_ipv6_address_is_asked() {
+    let Ok(six) = TcpListener::bind("[::1]:0").await else {
+        eprintln!("skipped: this machine has no IPv6 loopback");
+        return;
+    };
+    let url = format!("http://{}/announce", six.local_addr().unwrap());
+    tokio::spawn(serve(six, ServerConfig::default(), std::future::pending()));
+    let mut torrent = Torrent::start(&[&[url]]);
+    let external = torrent.event(|event| match event {
+        TrackerEvent::ExternalIp(address) => Some(address),
+        _ => None,
+    });
+    assert_eq!(external.await.to_string(), "::1");
 }
