@@ -152,7 +152,7 @@ fn serve(mut stream: TcpStream, script: &Script, seen: &mpsc::Sender<String>, ov
         Script::Hang => {
             // Ends when the client closes or sends more, or when the mock is over.
             let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
-            while !over.load(Ordering::SeqCst) && would_block(&mut stream) {}
+            while !over.load(Ordering::SeqCst) && would_block(&stream) {}
             Ok(())
         }
         Script::Drip(bytes, pause) => bytes.iter().try_for_each(|byte| {
@@ -170,9 +170,9 @@ fn serve(mut stream: TcpStream, script: &Script, seen: &mpsc::Sender<String>, ov
     };
 }
 
-fn would_block(stream: &mut TcpStream) -> bool {
+fn would_block(stream: &TcpStream) -> bool {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
-    match stream.read(&mut [0]) {
+    match stream.peek(&mut [0]) {
         Ok(_) => false,
         Err(cause) => matches!(cause.kind(), TimedOut | WouldBlock),
     }
