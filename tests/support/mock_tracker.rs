@@ -7,9 +7,9 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -68,7 +68,12 @@ pub struct MockTracker {
 impl MockTracker {
     /// Listens on a free port of 127.0.0.1.
     pub fn start(scripts: Vec<Script>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at("127.0.0.1", scripts)
+    }
+
+    /// Listens on a free port of `host`.
+    pub fn start_at(host: &str, scripts: Vec<Script>) -> Self {
+        let listener = TcpListener::bind((host, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (seen, requests) = mpsc::channel();
         let is_over = Arc::new(AtomicBool::new(false));
@@ -135,12 +140,7 @@ pub fn gzip_bomb(len: usize) -> Vec<u8> {
     out
 }
 
-fn serve(
-    mut stream: TcpStream,
-    script: &Script,
-    seen: &mpsc::Sender<String>,
-    over: &AtomicBool,
-) {
+fn serve(mut stream: TcpStream, script: &Script, seen: &mpsc::Sender<String>, over: &AtomicBool) {
     let Some(request) = read_head(&mut stream) else { return };
     let first = request.lines().next().unwrap_or_default().to_owned();
     if seen.send(first).is_err() {
@@ -152,7 +152,7 @@ fn serve(
         Script::Hang => {
             // Ends when the client closes or sends more, or when the mock is over.
             let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
-            while !over.load(Ordering::SeqCst) && would_block(&mut stream) {}
+            while !over.load(Ordering::SeqCst) && would_block(&stream) {}
             Ok(())
         }
         Script::Drip(bytes, pause) => bytes.iter().try_for_each(|byte| {
@@ -170,9 +170,9 @@ fn serve(
     };
 }
 
-fn would_block(stream: &mut TcpStream) -> bool {
+fn would_block(stream: &TcpStream) -> bool {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
-    match stream.read(&mut [0]) {
+    match stream.peek(&mut [0]) {
         Ok(_) => false,
         Err(cause) => matches!(cause.kind(), TimedOut | WouldBlock),
     }

@@ -62,8 +62,16 @@ fn url_carries_tracker_id_and_leaves_out_no_event() {
 fn urls_that_are_no_tracker_are_refused() {
     let long = format!("http://t/{}", "a".repeat(5000));
     let bad = [
-        "udp://t:80", "file:///etc/passwd", "wss://t/announce", "t/announce", "", &long,
-        "http://t/a b", "http://t/a\r\nX: y", "http://t/?info_hash=x", "http://t/?a=1&port=22",
+        "udp://t:80",
+        "file:///etc/passwd",
+        "wss://t/announce",
+        "t/announce",
+        "",
+        &long,
+        "http://t/a b",
+        "http://t/a\r\nX: y",
+        "http://t/?info_hash=x",
+        "http://t/?a=1&port=22",
     ];
     for base in bad {
         assert!(matches!(announce_url(base, &request()), Err(Error::Url(_))), "{base}");
@@ -202,9 +210,8 @@ fn what_is_no_reply() {
 
 #[test]
 fn hops_from_outside_do_not_reach_inside() {
-    let hop = |previous, target: &str, path| {
-        check_hop(previous, target.parse().unwrap(), path).is_ok()
-    };
+    let hop =
+        |previous, target: &str, path| check_hop(previous, target.parse().unwrap(), path).is_ok();
     let public = Some(Locality::Public);
     for inside in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1"]
     {
