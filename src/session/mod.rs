@@ -52,7 +52,6 @@ impl SessionConfig {
 }
 
 /// A running session.
-#[derive(Debug)]
 pub struct Session {
     resources: Resources,
     registrations: mpsc::Sender<Registration>,
@@ -65,13 +64,11 @@ impl Session {
     /// The port is taken or not allowed, the state directory cannot be made, or the system
     /// gives no threads.
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
-        std::fs::create_dir_all(&config.state_dir).map_err(|cause| Error::StateDir {
-            path: config.state_dir.clone(),
-            cause,
-        })?;
+        std::fs::create_dir_all(&config.state_dir)
+            .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
         let listeners = tcp::listen(config.port, config.bind)?;
         let pool = BlockPool::new(config.pool_bytes);
-        let disk = Disk::start(DiskConfig::new(pool.clone()))?;
+        let disk = Disk::start(DiskConfig { workers: None, pool: pool.clone() })?;
         let timing = NetworkTiming::default();
         let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
@@ -102,7 +99,7 @@ impl Session {
         options: TorrentOptions,
     ) -> Result<TorrentHandle, Error> {
         let (handle, info_hash, incoming) =
-            lifecycle::start(self.resources.clone(), torrent, options)?;
+            lifecycle::start(self.resources.clone(), torrent, options).await?;
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         Ok(handle)

@@ -139,6 +139,22 @@ impl Swarm {
         }
     }
 
+    pub(super) fn on_pieces_lost(&mut self, pieces: Vec<PieceIndex>, now: Instant) {
+        for piece in pieces {
+            if !self.have.remove(piece) || !self.wanted.has(piece) {
+                continue;
+            }
+            self.missing += 1;
+            self.fetch_again(piece);
+            for peer in self.peers.values_mut().filter(|peer| peer.pieces.has(piece)) {
+                peer.interesting += 1;
+            }
+        }
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        links.iter().for_each(|link| self.judge_interest(*link, now));
+        self.hungry.extend(links);
+    }
+
     fn fetch_again(&mut self, piece: PieceIndex) {
         if self.wanted.has(piece) {
             self.picker.insert(piece);

@@ -59,6 +59,8 @@ pub enum Input {
         /// The addresses, already filtered of unusable ones.
         addresses: Vec<SocketAddr>,
     },
+    /// Verified pieces whose files were changed by somebody else: they count as missing.
+    PiecesLost(Vec<PieceIndex>),
     /// The user changed which pieces are wanted.
     Wanted(Bitfield),
     /// The user pauses (true) or resumes (false).

@@ -171,6 +171,7 @@ impl Swarm {
                     self.candidates.learn(address, source, &mut self.rng);
                 }
             }
+            Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, now),
             Input::Wanted(wanted) => self.on_wanted(wanted, now),
             Input::Pause(pause) => self.on_pause(pause, now),
             Input::DiskLoad { hashing, writing } => self.load.note(hashing, writing),

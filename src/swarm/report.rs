@@ -27,7 +27,13 @@ pub struct Totals {
 
 impl Totals {
     pub(super) fn new(now: Instant) -> Self {
-        Self { downloaded_bytes: 0, wasted_bytes: 0, hash_failures: 0, meter: RateMeter::new(now) }
+        Self {
+            downloaded_bytes: 0,
+            wasted_bytes: 0,
+            hash_failures: 0,
+            meter: RateMeter::new(now),
+            transfer: None,
+        }
     }
 
     pub(super) fn received(&mut self, bytes: u64, now: Instant) {

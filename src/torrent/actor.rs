@@ -11,10 +11,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::base::extents::Extents;
-use crate::base::ids::LinkId;
+use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
-use crate::disk::job::{DiskEvent, Job};
-use crate::disk::{DiskStats, StoreHandle};
+use crate::disk::{DiskEvent, DiskStats, Job, StoreHandle};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport};
 use crate::swarm::Swarm;
 use crate::swarm::event::{DownReason, Event, Input, Output, Source};
@@ -26,7 +25,7 @@ use crate::tracker::tiers::status::TrackerStatus;
 use super::command::Command;
 use super::handle::News;
 use super::incoming::Incoming;
-use super::publish::Publisher;
+use super::publish::{Publisher, wanted_pieces};
 use super::trackers::Trackers;
 
 /// Reads that wait for the brain. Each holds at most 17 blocks, and the pool bounds those.
@@ -51,7 +50,9 @@ pub(super) struct Actor {
     pub store: StoreHandle,
     pub disk_events: mpsc::Receiver<DiskEvent>,
     pub disk_stats: DiskStats,
+    /// Pieces at the disk workers.
     pub jobs_out: usize,
+    pub flushed: bool,
     pub commands: mpsc::Receiver<Command>,
     pub incoming: mpsc::Receiver<Incoming>,
     pub trackers: Trackers,
@@ -114,15 +115,52 @@ impl Actor {
 
     fn on_disk_event(&mut self, event: DiskEvent) {
         let now = Instant::now();
-        self.jobs_out = self.jobs_out.saturating_sub(1);
         match event {
             DiskEvent::Checked { piece, verdict } => {
+                self.jobs_out -= 1;
                 self.swarm.handle(Input::PieceChecked { piece, verdict }, now);
             }
             DiskEvent::Spilled { piece, failed } => {
+                self.jobs_out -= 1;
                 self.swarm.handle(Input::Spilled { piece, failed }, now);
             }
+            DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
+            DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
+            DiskEvent::RecordTrouble(why) => warn!(why, "cannot record verified pieces"),
+            DiskEvent::Flushed(failed) => {
+                self.flushed = true;
+                if let Some(why) = failed {
+                    warn!(why, "cannot bring data to the device");
+                }
+            }
+            DiskEvent::Finished(whole) => self.on_finished(whole),
         }
+    }
+
+    fn on_file_trouble(&mut self, reason: String, lost: Vec<PieceIndex>) {
+        warn!(reason, lost = lost.len(), "file trouble");
+        for piece in &lost {
+            self.publisher.lost(&self.extents, &self.layout, *piece);
+        }
+        self.swarm.handle(Input::PiecesLost(lost), Instant::now());
+        self.tell(Event::DiskTrouble(reason));
+    }
+
+    /// Every wanted file was looked at: only now is the torrent called complete.
+    fn on_finished(&mut self, whole: bool) {
+        if !whole || !self.swarm.is_complete() {
+            return;
+        }
+        info!("complete");
+        self.publisher.set_complete();
+        self.trackers.tell(TrackerCommand::Completed);
+        self.publish();
+        self.tell(Event::Completed);
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody may be listening.
+        let _ = self.news.send(News::Swarm(event));
     }
 
     fn on_tracker_event(&mut self, event: TrackerEvent) {
@@ -152,6 +190,7 @@ impl Actor {
         let handle = link::accept(
             self.link_config.clone(),
             link,
+            incoming.address,
             incoming.stream,
             incoming.hello,
             self.reports.0.clone(),
@@ -187,11 +226,7 @@ impl Actor {
                 self.link_config.limiter.set_rate(limit);
                 self.publish();
             }
-            Command::Wanted(wanted) => {
-                self.publisher.set_wanted(&self.extents, &self.layout, &wanted, self.swarm.have());
-                self.swarm.handle(Input::Wanted(wanted), now);
-                self.publish();
-            }
+            Command::SelectFiles(files) => self.select(files),
             Command::Stop(_) => {}
         }
     }
@@ -199,6 +234,18 @@ impl Actor {
     fn pause(&mut self, pause: bool) {
         self.swarm.handle(Input::Pause(pause), Instant::now());
         self.publisher.set_paused(pause);
+        self.publish();
+    }
+
+    fn select(&mut self, files: Vec<bool>) {
+        let is_wanted = |file: FileIndex| files.get(file.0 as usize).copied().unwrap_or(true);
+        let wanted = wanted_pieces(&self.extents, &self.layout, is_wanted);
+        self.publisher.set_wanted(&self.extents, &self.layout, &wanted, self.swarm.have());
+        self.swarm.handle(Input::Wanted(wanted), Instant::now());
+        self.submit(Job::Want(files));
+        if self.swarm.is_complete() {
+            self.submit(Job::Finish);
+        }
         self.publish();
     }
 
@@ -215,9 +262,11 @@ impl Actor {
                     self.outbox.entry(link).or_default().push(command);
                 }
                 Output::CheckPiece { piece, blocks, want_block_hashes } => {
+                    self.jobs_out += 1;
                     self.submit(Job::Check { piece, blocks, want_block_hashes });
                 }
                 Output::SpillBlocks { piece, blocks } => {
+                    self.jobs_out += 1;
                     self.submit(Job::Spill { piece, blocks });
                 }
                 Output::NeedPeers => self.trackers.want_peers(),
@@ -230,18 +279,18 @@ impl Actor {
     }
 
     fn submit(&mut self, job: Job) {
-        self.jobs_out += 1;
-        self.store.submit(job);
+        // The queue has a place for every block of the pool, and the workers outlive us.
+        if let Err(rejected) = self.store.submit(job) {
+            warn!(?rejected, "the disk workers took no job");
+        }
     }
 
     /// Hands a batch to a link. One that leaves so many batches lying is not reading.
     fn post(&mut self, link: LinkId, commands: Vec<LinkCommand>) {
         let Some(handle) = self.links.get(&link) else { return };
         let closing = matches!(commands.last(), Some(LinkCommand::Close(_)));
-        let full = matches!(
-            handle.commands.try_send(commands),
-            Err(mpsc::error::TrySendError::Full(_))
-        );
+        let full =
+            matches!(handle.commands.try_send(commands), Err(mpsc::error::TrySendError::Full(_)));
         if closing || full {
             // Dropping the handle ends the link once it has read what was sent.
             self.links.remove(&link);
@@ -255,11 +304,8 @@ impl Actor {
     fn on_event(&mut self, event: Event) {
         match &event {
             Event::PieceVerified(piece) => self.on_verified(*piece),
-            Event::Completed => {
-                info!("complete");
-                self.trackers.tell(TrackerCommand::Completed);
-                self.publish();
-            }
+            // Told when every file was looked at.
+            Event::Completed => return self.submit(Job::Finish),
             Event::HashFailed { piece, blamed } => {
                 warn!(piece = piece.number(), ?blamed, "piece failed its hash");
             }
@@ -271,8 +317,7 @@ impl Actor {
             Event::DiskRecovered => self.publish(),
             Event::FirstPeer(address) => info!(%address, "first peer"),
         }
-        // Nobody may be listening.
-        let _ = self.news.send(News::Swarm(event));
+        self.tell(event);
     }
 
     fn on_verified(&mut self, piece: PieceIndex) {
@@ -312,24 +357,29 @@ impl Actor {
         }
         let goodbye = self.trackers.stop();
         let flushed = async {
+            // Verdicts count; nothing new is begun while paused.
             while self.jobs_out > 0
                 && let Some(event) = self.disk_events.recv().await
             {
                 self.on_disk_event(event);
-                // Verdicts count; nothing new is begun while paused.
-                while let Some(output) = self.swarm.poll_output() {
-                    if let Output::Event(event) = output {
-                        self.on_event(event);
-                    }
-                }
+                self.carry_out();
             }
-            self.store.flush().await;
+            self.flush().await;
         };
         if timeout(FLUSH_BUDGET, flushed).await.is_err() {
             warn!("the disk did not take everything in time; the rest is fetched again");
         }
         goodbye.await;
         self.publish();
+    }
+
+    async fn flush(&mut self) {
+        self.submit(Job::Flush);
+        while !self.flushed
+            && let Some(event) = self.disk_events.recv().await
+        {
+            self.on_disk_event(event);
+        }
     }
 }
 

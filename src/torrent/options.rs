@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use crate::disk::Allocate;
+
 /// What to do about data that is on disk already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum CheckMode {
@@ -14,18 +16,6 @@ pub enum CheckMode {
     Force,
     /// Ignore the record (`--no-resume`); existing files are looked at all the same.
     NoResume,
-}
-
-/// How files get their space.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Allocate {
-    /// Grow as data comes.
-    None,
-    /// Full length at once, without blocks on disk.
-    #[default]
-    Sparse,
-    /// Full length and all blocks on disk.
-    Full,
 }
 
 /// How to run one torrent.

@@ -18,6 +18,8 @@ pub(super) struct Publisher {
     began: Instant,
     paused: bool,
     stopping: bool,
+    /// Every wanted file was looked at after its last piece.
+    complete: bool,
     wanted: Bitfield,
     wanted_bytes: u64,
     done_bytes: u64,
@@ -32,6 +34,7 @@ impl Publisher {
             began: Instant::now(),
             paused: false,
             stopping: false,
+            complete: false,
             wanted: Bitfield::none(piece_count),
             wanted_bytes: 0,
             done_bytes: 0,
@@ -50,6 +53,7 @@ impl Publisher {
         have: &Bitfield,
     ) {
         self.wanted = wanted.clone();
+        self.complete = false;
         (self.wanted_bytes, self.done_bytes) = (0, 0);
         for piece in layout.pieces().filter(|piece| wanted.has(*piece)) {
             let bytes = payload(extents, layout, piece);
@@ -62,6 +66,23 @@ impl Publisher {
         if self.wanted.has(piece) {
             self.done_bytes += payload(extents, layout, piece);
         }
+    }
+
+    pub fn lost(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
+        self.complete = false;
+        if self.wanted.has(piece) {
+            let bytes = payload(extents, layout, piece);
+            self.done_bytes = self.done_bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// Wanted bytes that are missing.
+    pub fn left(&self) -> u64 {
+        self.wanted_bytes - self.done_bytes
+    }
+
+    pub fn set_complete(&mut self) {
+        self.complete = true;
     }
 
     pub fn set_paused(&mut self, paused: bool) {
@@ -83,7 +104,7 @@ impl Publisher {
         let state = match &numbers.disk_trouble {
             _ if self.stopping => State::Stopping,
             _ if self.paused => State::Paused,
-            _ if swarm.is_complete() => State::Complete,
+            _ if swarm.is_complete() && self.complete => State::Complete,
             Some(why) => State::DiskTrouble(why.clone()),
             None => State::Downloading,
         };

@@ -23,6 +23,8 @@ pub enum State {
     Stopping,
     /// The disk fails; tried again by itself. The text says how.
     DiskTrouble(String),
+    /// It cannot go on: why, and what to do.
+    Failed(String),
 }
 
 /// The torrent at one moment. Bytes are bytes, rates bytes per second.

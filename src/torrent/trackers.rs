@@ -84,4 +84,3 @@ impl Trackers {
 pub(super) fn first_stats(left: u64) -> TransferStats {
     TransferStats { left, ..TransferStats::default() }
 }
-

@@ -94,7 +94,9 @@ impl Message {
                 out.extend(bits);
             }
             Self::Request(of) => part(out, REQUEST, *of),
-            Self::Piece { piece, begin, block } => piece_message(out, *piece, *begin, block.bytes()),
+            Self::Piece { piece, begin, block } => {
+                piece_message(out, *piece, *begin, block.bytes())
+            }
             Self::Cancel(of) => part(out, CANCEL, *of),
             Self::Port(port) => {
                 head(out, PORT, 2);
