@@ -1,4 +1,700 @@
-//! stub
-/// stub
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct TrackerStatus;
+//! Whom to ask for peers and when: the state of all trackers of one torrent (BEP 12). A pure
+//! machine; it announces nothing itself and knows addresses of trackers only as text.
+//!
+//! A *round* walks through the tiers until somebody answers. It goes on to the next tracker
+//! after a failure or, while nobody is connected, when a tracker hangs; and to the next tier
+//! when an answer brought no working peer. Otherwise one announce is on its way at a time.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+use crate::tracker::announce::{AnnounceReply, Error, Event, RetryIn};
+use crate::tracker::http::is_http;
+use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
+
+pub mod status;
+
+/// Most trackers kept of one torrent; a hostile list may name thousands.
+pub const MAX_TRACKERS: usize = 100;
+
+/// The times of the machine. Tests shorten them.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// Shortest regular interval, whatever the tracker says.
+    pub interval_floor: Duration,
+    /// The same while nobody is connected.
+    pub interval_floor_alone: Duration,
+    /// Interval when the tracker names none.
+    pub interval_default: Duration,
+    /// Longest interval.
+    pub interval_max: Duration,
+    /// Regular intervals vary by so many per cent up and down, so that torrents added together
+    /// do not announce together for ever.
+    pub jitter_percent: u32,
+    /// Wait after the first failure; it grows with the square of failures in a row.
+    pub backoff: Duration,
+    /// Longest wait after failures.
+    pub backoff_max: Duration,
+    /// Without one working peer for so long, the next tier is asked.
+    pub patience: Duration,
+    /// While nobody is connected, a tracker may hang so long before the next one is asked too.
+    pub hedge: Duration,
+    /// Time for all `stopped` announces together.
+    pub stop_budget: Duration,
+    /// No more than `announces_max` announces leave in this time, `stopped` excepted.
+    pub announces_window: Duration,
+    /// See `announces_window`.
+    pub announces_max: usize,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            interval_floor: Duration::from_secs(300),
+            interval_floor_alone: Duration::from_secs(60),
+            interval_default: Duration::from_secs(1800),
+            interval_max: Duration::from_secs(24 * 3600),
+            jitter_percent: 5,
+            backoff: Duration::from_secs(5),
+            backoff_max: Duration::from_secs(3600),
+            patience: Duration::from_secs(10),
+            // The next tier has to be asked within 15 s; libtorrent waits 30.
+            hedge: Duration::from_secs(12),
+            stop_budget: Duration::from_secs(3),
+            announces_window: Duration::from_secs(60),
+            announces_max: 15,
+        }
+    }
+}
+
+/// One tracker of the torrent, valid for the [`Tiers`] that named it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TrackerIndex(usize);
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The torrent enters the swarm; `complete` if nothing is missing.
+    Started {
+        /// No `completed` is ever sent then (BEP 3).
+        complete: bool,
+    },
+    /// The last piece has been verified.
+    Completed,
+    /// The torrent leaves the swarm.
+    Stopped,
+    /// The number of links changed.
+    Peers {
+        /// Live links.
+        connected: usize,
+        /// Links that serve or may serve us.
+        working: usize,
+    },
+    /// A tracker answered.
+    Replied {
+        /// Which.
+        tracker: TrackerIndex,
+        /// What. Of the peers only the number is looked at.
+        reply: Box<AnnounceReply>,
+    },
+    /// A tracker refused or was not reached.
+    Failed {
+        /// Which.
+        tracker: TrackerIndex,
+        /// Why.
+        error: Error,
+    },
+    /// The time of [`Tiers::next_timeout`] has come.
+    Tick,
+}
+
+/// What to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Announce, and report `Replied` or `Failed` in the end.
+    Announce {
+        /// To whom.
+        tracker: TrackerIndex,
+        /// With which event.
+        event: Option<Event>,
+    },
+    /// All `stopped` announces are answered or out of time. Nothing follows.
+    Finished,
+}
+
+/// Answer to a user's wish to announce now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ManualAnnounce {
+    /// This tracker is being asked, or will be as soon as the rate of announces allows.
+    Asking(String),
+    /// This tracker allows it after so long.
+    AllowedIn(String, Duration),
+    /// There is no tracker to ask.
+    NoTracker,
+}
+
+/// The trackers of one torrent.
+pub struct Tiers {
+    timing: Timing,
+    rng: StdRng,
+    trackers: Vec<Tracker>,
+    /// Indices into `trackers`, tier by tier, in the order to ask.
+    order: Vec<Vec<usize>>,
+    phase: Phase,
+    round: Option<Round>,
+    /// When the torrent entered the swarm.
+    entered_at: Option<Instant>,
+    connected: usize,
+    working: usize,
+    /// Since when no peer works.
+    lonely_since: Option<Instant>,
+    is_complete: bool,
+    /// The download completed and no tracker has been told yet.
+    owes_completed: bool,
+    /// When the last `announces_max` announces left.
+    recent: VecDeque<Instant>,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Idle,
+    Running,
+    Stopping { deadline: Instant },
+    Ended,
+}
+
+struct Tracker {
+    url: String,
+    tier: usize,
+    condition: Condition,
+    /// The announce on its way.
+    in_flight: Option<Option<Event>>,
+    /// It answered a `started`, so it wants a `stopped`.
+    is_started: bool,
+    tracker_id: Option<Vec<u8>>,
+    fails: u32,
+    last_asked: Option<Instant>,
+    /// `retry in` of BEP 31: not even the user gets past it.
+    not_before: Option<Instant>,
+    seeds: Option<u64>,
+    leeches: Option<u64>,
+    peers: Option<usize>,
+    last_error: Option<String>,
+    warning: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Condition {
+    NotSupported,
+    Fresh,
+    Working { since: Instant, interval: Duration, min_interval: Option<Duration> },
+    Failing { retry_at: Instant },
+    GaveUp,
+}
+
+struct Round {
+    asked: Vec<bool>,
+    from_tier: usize,
+    is_manual: bool,
+    step: Step,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// Ask the next tracker in order.
+    Next,
+    Asking {
+        tracker: usize,
+        since: Instant,
+        is_hedged: bool,
+    },
+    /// Answered; see whether a peer comes to work.
+    Watching {
+        tier: usize,
+        until: Instant,
+    },
+}
+
+impl Tiers {
+    /// Takes the announce list: tiers of URLs, the torrent's single `announce` as one tier of
+    /// one. Each tier is shuffled with `rng` once (BEP 12). Doubles are dropped, and what is
+    /// beyond [`MAX_TRACKERS`].
+    pub fn new(tiers: Vec<Vec<String>>, timing: Timing, mut rng: StdRng) -> Self {
+        let mut trackers: Vec<Tracker> = Vec::new();
+        let mut order = Vec::new();
+        for tier in tiers {
+            let mut members = Vec::new();
+            for url in tier {
+                let url = url.trim();
+                let is_known = trackers.iter().any(|tracker| tracker.url == url);
+                if url.is_empty() || is_known || trackers.len() >= MAX_TRACKERS {
+                    continue;
+                }
+                members.push(trackers.len());
+                trackers.push(Tracker::new(url, order.len()));
+            }
+            if !members.is_empty() {
+                members.shuffle(&mut rng);
+                order.push(members);
+            }
+        }
+        Self {
+            timing,
+            rng,
+            trackers,
+            order,
+            phase: Phase::Idle,
+            round: None,
+            entered_at: None,
+            connected: 0,
+            working: 0,
+            lonely_since: None,
+            is_complete: false,
+            owes_completed: false,
+            recent: VecDeque::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes a fact in; afterwards [`Tiers::poll_output`] is to be drained.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Started { complete } => {
+                self.phase = Phase::Running;
+                self.is_complete = complete;
+                self.entered_at = Some(now);
+                self.lonely_since = Some(now);
+            }
+            Input::Completed => {
+                self.owes_completed |= !self.is_complete;
+                self.is_complete = true;
+            }
+            Input::Stopped => self.on_stopped(now),
+            Input::Peers { connected, working } => {
+                self.connected = connected;
+                self.working = working;
+                let lonely_since = self.lonely_since.unwrap_or(now);
+                self.lonely_since = (working == 0).then_some(lonely_since);
+            }
+            Input::Replied { tracker, reply } => self.on_replied(tracker.0, &reply, now),
+            Input::Failed { tracker, error } => self.on_failed(tracker.0, &error, now),
+            Input::Tick => {}
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to send [`Input::Tick`], if nothing happens before.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Idle | Phase::Ended => return None,
+            Phase::Stopping { deadline } => return Some(deadline),
+            Phase::Running => {}
+        }
+        match self.round.as_ref().map(|round| round.step) {
+            None => self.round_due().map(|due| self.not_before_rate(due)),
+            Some(Step::Next) => {
+                self.recent.front().map(|first| *first + self.timing.announces_window)
+            }
+            Some(Step::Asking { since, is_hedged, .. }) => {
+                let is_waiting = !is_hedged && self.is_alone();
+                is_waiting.then(|| self.not_before_rate(since + self.timing.hedge))
+            }
+            Some(Step::Watching { until, .. }) => Some(until),
+        }
+    }
+
+    /// The user wants an announce now. Intervals and back-off are skipped, the tracker's
+    /// minimum is not.
+    pub fn announce_now(&mut self, now: Instant) -> ManualAnnounce {
+        if self.phase != Phase::Running {
+            return ManualAnnounce::NoTracker;
+        }
+        let in_flight = self.trackers.iter().find(|tracker| tracker.in_flight.is_some());
+        if let Some(tracker) = in_flight {
+            return ManualAnnounce::Asking(tracker.url.clone());
+        }
+        let mut soonest: Option<(Instant, usize)> = None;
+        for tracker in self.walk() {
+            let Some(allowed) = self.allowed_at(tracker) else { continue };
+            if soonest.is_none_or(|(best, _)| allowed < best) {
+                soonest = Some((allowed, tracker));
+            }
+            if self.is_working(tracker) && !self.is_lonely(now) {
+                break;
+            }
+        }
+        let Some((allowed, tracker)) = soonest else { return ManualAnnounce::NoTracker };
+        let url = self.trackers[tracker].url.clone();
+        if allowed > now {
+            return ManualAnnounce::AllowedIn(url, allowed - now);
+        }
+        self.round = Some(self.new_round(true));
+        self.settle(now);
+        ManualAnnounce::Asking(url)
+    }
+
+    /// The tracker's announce URL, as the torrent has it.
+    pub fn url(&self, tracker: TrackerIndex) -> &str {
+        &self.trackers[tracker.0].url
+    }
+
+    /// The `tracker id` to send back; the last one the tracker named.
+    pub fn tracker_id(&self, tracker: TrackerIndex) -> Option<&[u8]> {
+        self.trackers[tracker.0].tracker_id.as_deref()
+    }
+
+    /// All trackers in the order they are asked.
+    pub fn status(&self) -> Vec<TrackerStatus> {
+        self.walk().map(|index| self.status_of(index)).collect()
+    }
+
+    fn status_of(&self, index: usize) -> TrackerStatus {
+        let tracker = &self.trackers[index];
+        let state = match (tracker.in_flight, tracker.condition) {
+            (Some(_), _) => TrackerState::Announcing,
+            (None, Condition::NotSupported) => TrackerState::NotSupported,
+            (None, Condition::Fresh) => TrackerState::NotAsked,
+            (None, Condition::Working { .. }) => TrackerState::Working,
+            (None, Condition::Failing { .. }) => TrackerState::Failing(tracker.fails),
+            (None, Condition::GaveUp) => TrackerState::GaveUp,
+        };
+        let has_schedule = matches!(state, TrackerState::Working | TrackerState::Failing(_))
+            && self.phase == Phase::Running;
+        TrackerStatus {
+            url: tracker.url.clone(),
+            tier: tracker.tier,
+            state,
+            seeds: tracker.seeds,
+            leeches: tracker.leeches,
+            peers: tracker.peers,
+            next_announce_at: self.due_at(index).filter(|_| has_schedule),
+            last_error: tracker.last_error.clone(),
+            warning: tracker.warning.clone(),
+        }
+    }
+
+    fn on_stopped(&mut self, now: Instant) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.round = None;
+        self.phase = Phase::Stopping { deadline: now + self.timing.stop_budget };
+        for (index, tracker) in self.trackers.iter_mut().enumerate() {
+            tracker.in_flight = tracker.is_started.then_some(Some(Event::Stopped));
+            if tracker.is_started {
+                let tracker = TrackerIndex(index);
+                self.outputs.push_back(Output::Announce { tracker, event: Some(Event::Stopped) });
+            }
+        }
+    }
+
+    fn on_replied(&mut self, index: usize, reply: &AnnounceReply, now: Instant) {
+        let Some(event) = self.trackers[index].in_flight.take() else { return };
+        let interval = self.jittered(reply.interval.unwrap_or(self.timing.interval_default));
+        let tracker = &mut self.trackers[index];
+        tracker.condition =
+            Condition::Working { since: now, interval, min_interval: reply.min_interval };
+        tracker.is_started |= event == Some(Event::Started);
+        tracker.fails = 0;
+        tracker.not_before = None;
+        tracker.seeds = reply.complete.or(tracker.seeds);
+        tracker.leeches = reply.incomplete.or(tracker.leeches);
+        tracker.peers = Some(reply.peers.len());
+        tracker.last_error = None;
+        tracker.warning.clone_from(&reply.warning);
+        if reply.tracker_id.is_some() {
+            tracker.tracker_id.clone_from(&reply.tracker_id);
+        }
+        let tier = tracker.tier;
+        if event == Some(Event::Completed) {
+            self.owes_completed = false;
+        }
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.move_to_front(index);
+        let watching = Step::Watching { tier, until: now + self.timing.patience };
+        match &mut self.round {
+            None => {
+                let mut round = self.new_round(false);
+                round.asked[index] = true;
+                round.step = watching;
+                self.round = Some(round);
+            }
+            Some(round) if round.is_at(index) => round.step = watching,
+            // A slow tracker answered while the round is already at another one.
+            Some(_) => {}
+        }
+    }
+
+    fn on_failed(&mut self, index: usize, error: &Error, now: Instant) {
+        let tracker = &mut self.trackers[index];
+        if tracker.in_flight.take().is_none() {
+            return;
+        }
+        tracker.fails = tracker.fails.saturating_add(1);
+        tracker.last_error = Some(error.to_string());
+        let growth = tracker.fails.saturating_mul(tracker.fails);
+        let backoff = self.timing.backoff.saturating_mul(growth).min(self.timing.backoff_max);
+        tracker.condition = Condition::Failing { retry_at: now + backoff };
+        match error.retry_in() {
+            Some(RetryIn::Never) => tracker.condition = Condition::GaveUp,
+            Some(RetryIn::After(wait)) => tracker.not_before = Some(now + wait),
+            None => {}
+        }
+        if let Some(round) = self.round.as_mut().filter(|round| round.is_at(index)) {
+            round.step = Step::Next;
+        }
+    }
+
+    /// Lets everything happen whose time has come.
+    fn settle(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Running => while self.advance(now) {},
+            Phase::Stopping { deadline } => {
+                let is_done = self.trackers.iter().all(|tracker| tracker.in_flight.is_none());
+                if is_done || now >= deadline {
+                    self.phase = Phase::Ended;
+                    self.outputs.push_back(Output::Finished);
+                }
+            }
+            Phase::Idle | Phase::Ended => {}
+        }
+    }
+
+    /// One step of the round; false when there is nothing to do before the next input.
+    fn advance(&mut self, now: Instant) -> bool {
+        let Some(round) = &self.round else {
+            let is_due = self.round_due().is_some_and(|due| self.not_before_rate(due) <= now);
+            if is_due {
+                self.round = Some(self.new_round(false));
+            }
+            return is_due;
+        };
+        match round.step {
+            Step::Next if self.not_before_rate(now) > now => false,
+            Step::Next => {
+                match self.next_in_round(now) {
+                    Some(tracker) => self.ask(tracker, now),
+                    None => self.round = None,
+                }
+                true
+            }
+            Step::Asking { since, is_hedged: false, tracker } => {
+                self.is_alone() && now >= since + self.timing.hedge && self.hedge(tracker, now)
+            }
+            Step::Asking { .. } => false,
+            Step::Watching { .. } if self.is_complete || self.working > 0 => {
+                self.round = None;
+                true
+            }
+            Step::Watching { tier, until } => {
+                if let Some(round) = self.round.as_mut().filter(|_| now >= until) {
+                    round.from_tier = tier + 1;
+                    round.step = Step::Next;
+                }
+                now >= until
+            }
+        }
+    }
+
+    /// Asks the next tracker while `hung` still owes an answer, if there is a next one.
+    fn hedge(&mut self, hung: usize, now: Instant) -> bool {
+        if self.not_before_rate(now) > now {
+            return false;
+        }
+        let next = self.next_in_round(now);
+        match (next, &mut self.round) {
+            (Some(next), _) => self.ask(next, now),
+            (None, Some(round)) => {
+                round.step = Step::Asking { tracker: hung, since: now, is_hedged: true };
+            }
+            (None, None) => {}
+        }
+        next.is_some()
+    }
+
+    fn ask(&mut self, index: usize, now: Instant) {
+        let tracker = &mut self.trackers[index];
+        let event = if !tracker.is_started {
+            Some(Event::Started)
+        } else {
+            self.owes_completed.then_some(Event::Completed)
+        };
+        tracker.in_flight = Some(event);
+        tracker.last_asked = Some(now);
+        if let Some(round) = &mut self.round {
+            round.asked[index] = true;
+            round.step = Step::Asking { tracker: index, since: now, is_hedged: false };
+        }
+        self.recent.push_back(now);
+        if self.recent.len() > self.timing.announces_max {
+            self.recent.pop_front();
+        }
+        self.outputs.push_back(Output::Announce { tracker: TrackerIndex(index), event });
+    }
+
+    fn new_round(&self, is_manual: bool) -> Round {
+        let asked = vec![false; self.trackers.len()];
+        Round { asked, from_tier: 0, is_manual, step: Step::Next }
+    }
+
+    /// The tracker the round asks next. A working tracker that is not due yet ends the walk,
+    /// since the torrent is announced; unless no peer works.
+    fn next_in_round(&self, now: Instant) -> Option<usize> {
+        let round = self.round.as_ref()?;
+        for index in self.walk() {
+            let tracker = &self.trackers[index];
+            if round.asked[index] || tracker.tier < round.from_tier || tracker.in_flight.is_some() {
+                continue;
+            }
+            let allowed = if round.is_manual { self.allowed_at(index) } else { self.due_at(index) };
+            if allowed.is_some_and(|allowed| allowed <= now) {
+                return Some(index);
+            }
+            if self.is_working(index) && !self.is_lonely(now) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// When the next round begins: the first working tracker counts and those before it; those
+    /// after it only when no peer has worked for a while.
+    fn round_due(&self) -> Option<Instant> {
+        let mut due: Option<Instant> = None;
+        let mut not_before = None;
+        for index in self.walk() {
+            if self.trackers[index].in_flight.is_none() {
+                let own =
+                    self.due_at(index).map(|own| not_before.map_or(own, |wait| own.max(wait)));
+                due = [due, own].into_iter().flatten().min();
+            }
+            if self.is_working(index) {
+                match self.lonely_since.filter(|_| !self.is_complete) {
+                    Some(since) => not_before = Some(since + self.timing.patience),
+                    None => break,
+                }
+            }
+        }
+        due
+    }
+
+    /// When the tracker's turn comes by itself; `None` if never.
+    fn due_at(&self, index: usize) -> Option<Instant> {
+        let tracker = &self.trackers[index];
+        let is_owed = self.owes_completed && tracker.is_started;
+        let due = match tracker.condition {
+            Condition::NotSupported | Condition::GaveUp => return None,
+            Condition::Fresh => self.entered_at?,
+            Condition::Working { since, .. } if is_owed => since,
+            Condition::Working { since, interval, min_interval } => {
+                since + self.effective_interval(interval, min_interval)
+            }
+            Condition::Failing { retry_at } => retry_at,
+        };
+        Some(tracker.not_before.map_or(due, |wait| wait.max(due)))
+    }
+
+    /// When the user may have the tracker asked.
+    fn allowed_at(&self, index: usize) -> Option<Instant> {
+        let tracker = &self.trackers[index];
+        let allowed = match (tracker.condition, tracker.last_asked) {
+            (Condition::Working { since, min_interval, .. }, _) => {
+                let floor = self.timing.interval_floor_alone;
+                Some(since + min_interval.unwrap_or(floor).clamp(floor, self.timing.interval_max))
+            }
+            (Condition::Failing { .. }, Some(asked)) => Some(asked + self.timing.backoff),
+            _ => self.due_at(index),
+        }?;
+        Some(tracker.not_before.map_or(allowed, |wait| wait.max(allowed)))
+    }
+
+    fn effective_interval(&self, interval: Duration, min_interval: Option<Duration>) -> Duration {
+        let wanted = if self.is_alone() {
+            min_interval.unwrap_or(interval).max(self.timing.interval_floor_alone)
+        } else {
+            interval.max(min_interval.unwrap_or_default()).max(self.timing.interval_floor)
+        };
+        wanted.min(self.timing.interval_max)
+    }
+
+    fn jittered(&mut self, interval: Duration) -> Duration {
+        let spread = self.timing.jitter_percent.min(100);
+        let percent = self.rng.random_range(100 - spread..=100 + spread);
+        interval.saturating_mul(percent) / 100
+    }
+
+    /// BEP 12: a tracker that answered goes to the front of its tier.
+    fn move_to_front(&mut self, index: usize) {
+        let tier = &mut self.order[self.trackers[index].tier];
+        if let Some(position) = tier.iter().position(|member| *member == index) {
+            tier[..=position].rotate_right(1);
+        }
+    }
+
+    fn walk(&self) -> impl Iterator<Item = usize> + '_ {
+        self.order.iter().flatten().copied()
+    }
+
+    fn is_working(&self, index: usize) -> bool {
+        matches!(self.trackers[index].condition, Condition::Working { .. })
+    }
+
+    fn is_alone(&self) -> bool {
+        self.connected == 0 && !self.is_complete
+    }
+
+    fn is_lonely(&self, now: Instant) -> bool {
+        let is_long_ago = |since| now >= since + self.timing.patience;
+        !self.is_complete && self.lonely_since.is_some_and(is_long_ago)
+    }
+
+    /// `due`, or later if too many announces have left.
+    fn not_before_rate(&self, due: Instant) -> Instant {
+        match self.recent.front() {
+            Some(first) if self.recent.len() >= self.timing.announces_max => {
+                due.max(*first + self.timing.announces_window)
+            }
+            _ => due,
+        }
+    }
+}
+
+impl Tracker {
+    fn new(url: &str, tier: usize) -> Self {
+        let condition = if is_http(url) { Condition::Fresh } else { Condition::NotSupported };
+        Self {
+            url: url.to_owned(),
+            tier,
+            condition,
+            in_flight: None,
+            is_started: false,
+            tracker_id: None,
+            fails: 0,
+            last_asked: None,
+            not_before: None,
+            seeds: None,
+            leeches: None,
+            peers: None,
+            last_error: None,
+            warning: None,
+        }
+    }
+}
+
+impl Round {
+    fn is_at(&self, index: usize) -> bool {
+        matches!(self.step, Step::Asking { tracker, .. } if tracker == index)
+    }
+}

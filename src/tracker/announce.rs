@@ -1,0 +1,165 @@
+//! The words of an announce, whatever carries it: what we tell a tracker and what it answers.
+//! Not the bytes of either (see [`super::http`]) and not the timing (see [`super::tiers`]).
+//! Source: BEP 3, BEP 24 (external address), BEP 31 (retry in).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::base::addr::Locality;
+use crate::base::ids::{InfoHash, PeerId};
+
+/// Why an announce is sent out of turn (BEP 3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The first announce to this tracker.
+    Started,
+    /// The download has just become complete.
+    Completed,
+    /// The torrent leaves the swarm.
+    Stopped,
+}
+
+impl Event {
+    /// The word in the query.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Completed => "completed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What we tell a tracker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AnnounceRequest {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Our id in this torrent.
+    pub peer_id: PeerId,
+    /// Port we accept peers on.
+    pub port: u16,
+    /// Payload bytes sent since the start.
+    pub uploaded: u64,
+    /// Payload bytes received since the start.
+    pub downloaded: u64,
+    /// Bytes still missing.
+    pub left: u64,
+    /// `None` for a regular announce.
+    pub event: Option<Event>,
+    /// Tells the tracker that announces from two addresses are one client (BEP 7). The same
+    /// for the life of the torrent.
+    pub key: u32,
+    /// Peers wanted.
+    pub numwant: u32,
+    /// The tracker's `tracker id` of an earlier reply, sent back as it came.
+    pub tracker_id: Option<Vec<u8>>,
+}
+
+/// A peer as a tracker names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PeerAddr {
+    /// An address, canonical, not yet judged.
+    Socket(SocketAddr),
+    /// A host name that has to be resolved (BEP 3: "IP address or dns name").
+    Host {
+        /// The name, ASCII letters, digits, `-`, `_` and `.` only.
+        name: String,
+        /// The peer's port, not 0.
+        port: u16,
+    },
+}
+
+/// A tracker's answer that is not a failure. Fields it left out are `None`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AnnounceReply {
+    /// Time to the next regular announce, as the tracker said it, 0 included.
+    pub interval: Option<Duration>,
+    /// Time before which the tracker wants no announce.
+    pub min_interval: Option<Duration>,
+    /// At most [`super::http::MAX_PEERS`] peers.
+    pub peers: Vec<PeerAddr>,
+    /// Seeds in the swarm.
+    pub complete: Option<u64>,
+    /// Leeches in the swarm.
+    pub incomplete: Option<u64>,
+    /// To be sent back in later announces.
+    pub tracker_id: Option<Vec<u8>>,
+    /// Our address as the tracker sees it (BEP 24).
+    pub external_ip: Option<IpAddr>,
+    /// Human words from the tracker; not a failure. Unescaped.
+    pub warning: Option<String>,
+}
+
+/// When a tracker that refused may be asked again (BEP 31).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RetryIn {
+    /// Not before this time has passed.
+    After(Duration),
+    /// Not again.
+    Never,
+}
+
+/// Why an announce gave no reply. Texts of trackers inside are unescaped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The tracker answered `failure reason`.
+    #[error("tracker refused: {reason}")]
+    Refused {
+        /// The tracker's words.
+        reason: String,
+        /// When to come back, if it said so.
+        retry_in: Option<RetryIn>,
+    },
+    /// The announce URL in the torrent is unusable.
+    #[error("tracker address is unusable: {0}")]
+    Url(&'static str),
+    /// The host name is an internationalised one, which can imitate another.
+    #[error("tracker host {0} is an internationalised name, which we do not contact")]
+    Idna(String),
+    /// The tracker, or a redirect of it, leads where it must not.
+    #[error("tracker leads to the {0:?} address {1}, which is not allowed")]
+    Forbidden(Locality, IpAddr),
+    /// A redirect with a missing or bad target.
+    #[error("tracker redirects to an unusable address")]
+    Redirect,
+    /// More redirects than we follow.
+    #[error("tracker redirects more than {0} times")]
+    TooManyRedirects(usize),
+    /// An HTTP status other than 200, and no bencoded failure with it.
+    #[error("tracker answered HTTP status {0}")]
+    Status(u16),
+    /// The body is longer than we read.
+    #[error("tracker's reply is longer than {0} bytes")]
+    TooLong(usize),
+    /// The body is a web page.
+    #[error("tracker answered with a web page instead of peers")]
+    WebPage,
+    /// The body is not a tracker's reply.
+    #[error("tracker's reply is malformed: {0}")]
+    Malformed(String),
+    /// The host name has no address.
+    #[error("cannot resolve tracker host {host}: {cause}")]
+    Lookup {
+        /// The host.
+        host: String,
+        /// What the resolver said.
+        cause: String,
+    },
+    /// The connection failed or broke.
+    #[error("cannot reach tracker: {0}")]
+    Network(String),
+    /// No complete answer in time.
+    #[error("tracker did not answer within {} s", .0.as_secs_f32())]
+    Timeout(Duration),
+}
+
+impl Error {
+    /// When the tracker itself said to come back.
+    pub fn retry_in(&self) -> Option<RetryIn> {
+        match self {
+            Self::Refused { retry_in, .. } => *retry_in,
+            _ => None,
+        }
+    }
+}

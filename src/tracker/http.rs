@@ -1,0 +1,288 @@
+//! Announces over HTTP as text and bytes: the URL to ask, the reply's meaning, and which
+//! addresses a tracker may send us to. Nothing here opens a connection.
+//! Source: BEP 3, BEP 7 (`peers6`), BEP 23 (compact), BEP 24, BEP 31.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde_bencode::value::Value;
+
+use crate::base::addr::{Locality, canonical, canonical_ip, parse_compact_v4, parse_compact_v6};
+use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, PeerAddr, RetryIn};
+
+/// Longest reply we read, on the wire and unpacked.
+pub const MAX_REPLY_LEN: usize = 1 << 20;
+
+/// Most peers kept of one reply: a tracker may invent tens of thousands.
+pub const MAX_PEERS: usize = 200;
+
+/// Longest announce URL we accept from a torrent.
+const MAX_URL_LEN: usize = 4096;
+
+/// Longest text and tracker id kept of a reply.
+const MAX_TEXT_LEN: usize = 1024;
+
+/// Longest wait we take from a tracker, so that no sum of times overflows.
+const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Query keys that are ours. A URL that brings them along is a forged request dressed as a
+/// tracker. `key` is not among them, since private trackers use it for the passkey.
+const OWN_KEYS: [&str; 7] =
+    ["info_hash", "peer_id", "port", "uploaded", "downloaded", "left", "event"];
+
+/// Whether `url` has a scheme that this file can speak.
+pub fn is_http(url: &str) -> bool {
+    has_scheme(url, "http") || has_scheme(url, "https")
+}
+
+/// The URL of an announce: `base` with its query, passkey and letter case untouched, then our
+/// keys.
+///
+/// # Errors
+/// [`Error::Url`] if `base` is not an HTTP URL of reasonable length, has control characters,
+/// or brings keys that are ours.
+pub fn announce_url(base: &str, request: &AnnounceRequest) -> Result<String, Error> {
+    if !is_http(base) {
+        return Err(Error::Url("only http and https are supported"));
+    }
+    if base.len() > MAX_URL_LEN {
+        return Err(Error::Url("longer than 4096 bytes"));
+    }
+    if base.chars().any(|c| c.is_control() || c == ' ') {
+        return Err(Error::Url("has spaces or control characters"));
+    }
+    let base = base.split_once('#').map_or(base, |(before, _)| before);
+    let query = base.split_once('?').map_or("", |(_, query)| query);
+    let names = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    if names.into_iter().any(|name| OWN_KEYS.contains(&name)) {
+        return Err(Error::Url("its query has keys of an announce"));
+    }
+    let mut url = String::with_capacity(base.len() + 320);
+    url.push_str(base);
+    if !base.contains('?') {
+        url.push('?');
+    } else if !query.is_empty() && !query.ends_with('&') {
+        url.push('&');
+    }
+    push_query(&mut url, request);
+    Ok(url)
+}
+
+/// Judges one hop of an announce: may we connect to `target` for `path`, coming from a host
+/// that lies at `previous` (none for the torrent's own URL)?
+///
+/// A public host may not redirect to a local one. Loopback and link-local addresses, where
+/// services of this machine and of its cloud listen, are asked for `/announce…` only; private
+/// ones for a path with an element `announce…`.
+///
+/// # Errors
+/// [`Error::Forbidden`].
+pub fn check_hop(previous: Option<Locality>, target: IpAddr, path: &str) -> Result<(), Error> {
+    let locality = Locality::of(target);
+    let from_outside = previous.is_some_and(|previous| !previous.is_local());
+    let allowed = match locality {
+        Locality::Public => true,
+        Locality::Unroutable => false,
+        Locality::Loopback | Locality::LinkLocal => !from_outside && path.starts_with("/announce"),
+        Locality::Private => !from_outside && path.contains("/announce"),
+    };
+    if allowed { Ok(()) } else { Err(Error::Forbidden(locality, canonical_ip(target))) }
+}
+
+/// Refuses host names with an internationalised element; two of them can look alike.
+/// `host` is in its `xn--` form.
+///
+/// # Errors
+/// [`Error::Idna`].
+pub fn check_host(host: &str) -> Result<(), Error> {
+    let is_idna = host.split('.').any(|label| label.starts_with("xn--"));
+    if is_idna { Err(Error::Idna(host.to_owned())) } else { Ok(()) }
+}
+
+/// Reads a reply. Bad peers are skipped; the rest of the reply counts.
+///
+/// # Errors
+/// [`Error::Refused`] for a `failure reason`, [`Error::WebPage`] or [`Error::Malformed`] for
+/// what is no reply, [`Error::TooLong`] over [`MAX_REPLY_LEN`].
+pub fn parse_reply(bytes: &[u8]) -> Result<AnnounceReply, Error> {
+    if bytes.len() > MAX_REPLY_LEN {
+        return Err(Error::TooLong(MAX_REPLY_LEN));
+    }
+    if bytes.trim_ascii_start().first() == Some(&b'<') {
+        return Err(Error::WebPage);
+    }
+    let reply = Dict(decode(bytes)?);
+    if let Some(reason) = reply.text("failure reason") {
+        return Err(Error::Refused { reason, retry_in: reply.retry_in() });
+    }
+    let has_substance = ["interval", "peers", "peers6", "complete", "warning message"];
+    if !has_substance.iter().any(|key| reply.value(key).is_some()) {
+        return Err(Error::Malformed("it has neither peers nor an interval".to_owned()));
+    }
+    Ok(AnnounceReply {
+        interval: reply.seconds("interval"),
+        min_interval: reply.seconds("min interval"),
+        peers: reply.peers(),
+        complete: reply.count("complete"),
+        incomplete: reply.count("incomplete"),
+        tracker_id: reply.bytes("tracker id").filter(|id| id.len() <= MAX_TEXT_LEN),
+        external_ip: reply.external_ip(),
+        warning: reply.text("warning message"),
+    })
+}
+
+fn has_scheme(url: &str, scheme: &str) -> bool {
+    url.split_once("://").is_some_and(|(before, _)| before.eq_ignore_ascii_case(scheme))
+}
+
+fn push_query(url: &mut String, request: &AnnounceRequest) {
+    let fields = [
+        ("info_hash", urlencoding::encode_binary(&request.info_hash.0).into_owned()),
+        ("peer_id", urlencoding::encode_binary(&request.peer_id.0).into_owned()),
+        ("port", request.port.to_string()),
+        ("uploaded", request.uploaded.to_string()),
+        ("downloaded", request.downloaded.to_string()),
+        ("left", request.left.to_string()),
+        ("compact", "1".to_owned()),
+        ("no_peer_id", "1".to_owned()),
+        ("numwant", request.numwant.to_string()),
+        ("key", format!("{:08X}", request.key)),
+    ];
+    for (position, (name, value)) in fields.iter().enumerate() {
+        if position > 0 {
+            url.push('&');
+        }
+        url.push_str(name);
+        url.push('=');
+        url.push_str(value);
+    }
+    if let Some(event) = request.event {
+        url.push_str("&event=");
+        url.push_str(event.as_str());
+    }
+    if let Some(id) = &request.tracker_id {
+        url.push_str("&trackerid=");
+        url.push_str(&urlencoding::encode_binary(id));
+    }
+}
+
+type Fields = std::collections::HashMap<Vec<u8>, Value>;
+
+fn decode(bytes: &[u8]) -> Result<Fields, Error> {
+    match serde_bencode::from_bytes(bytes) {
+        Ok(Value::Dict(fields)) => Ok(fields),
+        Ok(_) => Err(Error::Malformed("not a dictionary".to_owned())),
+        Err(cause) => Err(Error::Malformed(cause.to_string())),
+    }
+}
+
+/// A bencoded dictionary read leniently: a field of the wrong kind is a field left out.
+struct Dict(Fields);
+
+impl Dict {
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.0.get(key.as_bytes())
+    }
+
+    fn bytes(&self, key: &str) -> Option<Vec<u8>> {
+        match self.value(key)? {
+            Value::Bytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        let Value::Bytes(bytes) = self.value(key)? else { return None };
+        let kept = bytes.get(..MAX_TEXT_LEN).unwrap_or(bytes);
+        Some(String::from_utf8_lossy(kept).into_owned())
+    }
+
+    /// An integer, or a string of digits, which several trackers send instead.
+    fn integer(&self, key: &str) -> Option<i64> {
+        match self.value(key)? {
+            Value::Int(number) => Some(*number),
+            Value::Bytes(bytes) => std::str::from_utf8(bytes).ok()?.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn count(&self, key: &str) -> Option<u64> {
+        self.integer(key).and_then(|number| u64::try_from(number).ok())
+    }
+
+    /// A negative time counts as 0: the tracker named one, if a silly one.
+    fn seconds(&self, key: &str) -> Option<Duration> {
+        let seconds = u64::try_from(self.integer(key)?).unwrap_or(0);
+        Some(Duration::from_secs(seconds).min(MAX_WAIT))
+    }
+
+    fn retry_in(&self) -> Option<RetryIn> {
+        if self.text("retry in").is_some_and(|text| text.trim().eq_ignore_ascii_case("never")) {
+            return Some(RetryIn::Never);
+        }
+        let minutes = self.count("retry in").filter(|minutes| *minutes > 0)?;
+        Some(RetryIn::After(Duration::from_secs(minutes.saturating_mul(60)).min(MAX_WAIT)))
+    }
+
+    fn external_ip(&self) -> Option<IpAddr> {
+        let bytes = self.bytes("external ip")?;
+        if let Ok(four) = <[u8; 4]>::try_from(bytes.as_slice()) {
+            return Some(IpAddr::from(four));
+        }
+        <[u8; 16]>::try_from(bytes.as_slice()).ok().map(|six| canonical_ip(IpAddr::from(six)))
+    }
+
+    /// Both lists share the cap fairly: neither family may crowd the other out.
+    fn peers(&self) -> Vec<PeerAddr> {
+        let first = self.peer_list("peers", |bytes| {
+            parse_compact_v4(bytes).take(MAX_PEERS).map(PeerAddr::Socket).collect()
+        });
+        let second = self.peer_list("peers6", |bytes| {
+            parse_compact_v6(bytes).take(MAX_PEERS).map(PeerAddr::Socket).collect()
+        });
+        let second_room = second.len().min(MAX_PEERS / 2);
+        let first_room = first.len().min(MAX_PEERS.saturating_sub(second_room));
+        let second_room = MAX_PEERS.saturating_sub(first_room);
+        first.into_iter().take(first_room).chain(second.into_iter().take(second_room)).collect()
+    }
+
+    fn peer_list(&self, key: &str, compact: impl Fn(&[u8]) -> Vec<PeerAddr>) -> Vec<PeerAddr> {
+        match self.value(key) {
+            Some(Value::Bytes(bytes)) => compact(bytes),
+            Some(Value::List(entries)) => entries
+                .iter()
+                .flat_map(|entry| list_entry(entry, &compact))
+                .take(MAX_PEERS)
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// One entry of a peer list: a dictionary, or, in mixed lists, a compact string.
+fn list_entry(entry: &Value, compact: impl Fn(&[u8]) -> Vec<PeerAddr>) -> Vec<PeerAddr> {
+    match entry {
+        Value::Dict(fields) => dict_peer(fields).into_iter().collect(),
+        Value::Bytes(bytes) => compact(bytes),
+        _ => Vec::new(),
+    }
+}
+
+fn dict_peer(fields: &Fields) -> Option<PeerAddr> {
+    let number = |value: &Value| match value {
+        Value::Int(number) => u16::try_from(*number).ok(),
+        Value::Bytes(bytes) => std::str::from_utf8(bytes).ok()?.parse().ok(),
+        _ => None,
+    };
+    let port = number(fields.get(b"port".as_slice())?).filter(|port| *port != 0)?;
+    let Value::Bytes(host) = fields.get(b"ip".as_slice())? else { return None };
+    let host = std::str::from_utf8(host).ok()?.trim();
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Some(PeerAddr::Socket(canonical(SocketAddr::new(address, port))));
+    }
+    let is_name = (1..=253).contains(&host.len())
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        && host.bytes().any(|b| b.is_ascii_alphabetic());
+    is_name.then(|| PeerAddr::Host { name: host.to_owned(), port })
+}

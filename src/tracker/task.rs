@@ -1,0 +1,488 @@
+//! The announces of one torrent: a task that does what [`super::tiers`] says, over the network.
+//! It keeps no peers and dials none; they leave as events.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep_until, timeout};
+
+use crate::base::addr::{Locality, Source, is_usable_peer};
+use crate::base::ids::{InfoHash, PeerId};
+use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, PeerAddr};
+use crate::tracker::http::announce_url;
+use crate::tracker::tiers::status::TrackerStatus;
+use crate::tracker::tiers::{Input, ManualAnnounce, Output, Tiers, Timing, TrackerIndex};
+
+pub use fetch::{HttpClient, NetworkTiming, http_client};
+
+mod fetch;
+
+use fetch::{Family, Fetched, resolve_host, resolve_url};
+
+/// Reports of announces on their way. An announce makes three at most, and few are on their
+/// way at once; more would wait.
+const REPORTS_LEN: usize = 32;
+
+/// Events kept while the torrent is busy; the oldest go first.
+const OUTBOX_LEN: usize = 64;
+
+/// Host names of peers resolved of one reply.
+const MAX_PEER_HOSTS: usize = 10;
+
+/// What a torrent announces with.
+pub struct TrackerConfig {
+    /// The announce list.
+    pub tiers: Vec<Vec<String>>,
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Our id in it.
+    pub peer_id: PeerId,
+    /// Port we listen on.
+    pub port: u16,
+    /// Random, the same for the life of the torrent (BEP 7).
+    pub key: u32,
+    /// Peers to ask for.
+    pub numwant: u32,
+    /// BEP 27: peers of these trackers may not be passed on.
+    pub is_private: bool,
+    /// Whether nothing was missing at the start.
+    pub is_complete: bool,
+    /// The session's client.
+    pub client: HttpClient,
+    /// Times of the announces.
+    pub timing: Timing,
+    /// Times of the network.
+    pub network: NetworkTiming,
+    /// Failures and warnings of one tracker are reported once in this time.
+    pub quiet: Duration,
+    /// Random; shuffles the tiers and spreads the intervals.
+    pub rng_seed: u64,
+}
+
+/// [`TrackerConfig::quiet`] outside of tests.
+pub const QUIET_DEFAULT: Duration = Duration::from_secs(300);
+
+/// Figures of the torrent that trackers are told, or that decide when to ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TransferStats {
+    /// Payload bytes sent.
+    pub uploaded: u64,
+    /// Payload bytes received.
+    pub downloaded: u64,
+    /// Bytes missing.
+    pub left: u64,
+    /// Live links.
+    pub peers_connected: usize,
+    /// Links that serve us or may.
+    pub working_peers: usize,
+}
+
+/// Orders from the torrent.
+#[derive(Debug)]
+pub enum TrackerCommand {
+    /// The user wants an announce now; the answer says whether it may be.
+    Announce(oneshot::Sender<ManualAnnounce>),
+    /// The last piece has been verified.
+    Completed,
+    /// Say goodbye to the trackers and end; answered when done, within the stop budget.
+    Stop(oneshot::Sender<()>),
+}
+
+/// News for the torrent. Texts are unescaped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TrackerEvent {
+    /// Peers that may be dialled.
+    Peers {
+        /// Usable addresses.
+        addresses: Vec<SocketAddr>,
+        /// BEP 27: not to be passed on.
+        from_private_tracker: bool,
+    },
+    /// A tracker warns; the announce counts.
+    Warning {
+        /// The tracker.
+        url: String,
+        /// Its words.
+        text: String,
+    },
+    /// An announce failed.
+    Failure {
+        /// The tracker.
+        url: String,
+        /// Why.
+        text: String,
+    },
+    /// Our address, as a tracker sees it (BEP 24).
+    ExternalIp(IpAddr),
+    /// How all trackers stand, whenever that changes.
+    Status(Vec<TrackerStatus>),
+}
+
+/// Starts announcing. The task ends after [`TrackerCommand::Stop`], or when `commands` is
+/// closed, which counts as a stop.
+pub fn spawn(
+    config: TrackerConfig,
+    stats: watch::Receiver<TransferStats>,
+    commands: mpsc::Receiver<TrackerCommand>,
+    events: mpsc::Sender<TrackerEvent>,
+) -> JoinHandle<()> {
+    tokio::spawn(Driver::new(config, stats).run(commands, events))
+}
+
+/// What an announce on its way tells the driver.
+enum Report {
+    Replied {
+        tracker: TrackerIndex,
+        fetched: Fetched,
+        /// The other address family has been answered already.
+        is_repeat: bool,
+    },
+    Failed {
+        tracker: TrackerIndex,
+        error: Error,
+    },
+    /// Peers that were names.
+    Resolved {
+        addresses: Vec<SocketAddr>,
+        from: Locality,
+    },
+}
+
+struct Driver {
+    config: TrackerConfig,
+    tiers: Tiers,
+    stats: watch::Receiver<TransferStats>,
+    jobs: JoinSet<()>,
+    reports: mpsc::Sender<Report>,
+    inbox: mpsc::Receiver<Report>,
+    outbox: VecDeque<TrackerEvent>,
+    last_status: Vec<TrackerStatus>,
+    /// Tracker addresses that worked, so that `stopped` needs no resolver.
+    known: Vec<(TrackerIndex, Vec<SocketAddr>)>,
+    told_at: Vec<(TrackerIndex, Instant)>,
+    stop_done: Option<oneshot::Sender<()>>,
+    is_stopping: bool,
+    is_finished: bool,
+}
+
+impl Driver {
+    fn new(mut config: TrackerConfig, stats: watch::Receiver<TransferStats>) -> Self {
+        let (reports, inbox) = mpsc::channel(REPORTS_LEN);
+        let tiers = std::mem::take(&mut config.tiers);
+        Self {
+            tiers: Tiers::new(tiers, config.timing.clone(), StdRng::seed_from_u64(config.rng_seed)),
+            config,
+            stats,
+            jobs: JoinSet::new(),
+            reports,
+            inbox,
+            outbox: VecDeque::new(),
+            last_status: Vec::new(),
+            known: Vec::new(),
+            told_at: Vec::new(),
+            stop_done: None,
+            is_stopping: false,
+            is_finished: false,
+        }
+    }
+
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<TrackerCommand>,
+        events: mpsc::Sender<TrackerEvent>,
+    ) {
+        self.handle(Input::Started { complete: self.config.is_complete });
+        let mut has_stats = true;
+        let mut has_listener = true;
+        while !self.is_finished {
+            let wake = self.tiers.next_timeout();
+            tokio::select! {
+                command = commands.recv(), if !self.is_stopping => self.on_command(command),
+                Some(report) = self.inbox.recv() => self.on_report(report),
+                changed = self.stats.changed(), if has_stats => {
+                    has_stats = changed.is_ok();
+                    self.on_stats();
+                }
+                permit = events.reserve(), if has_listener && !self.outbox.is_empty() => {
+                    match (permit, self.outbox.pop_front()) {
+                        (Ok(permit), Some(event)) => permit.send(event),
+                        _ => has_listener = false,
+                    }
+                }
+                // Announces that have ended leave their places.
+                Some(_) = self.jobs.join_next() => {}
+                () = sleep_to(wake), if wake.is_some() => self.handle(Input::Tick),
+            }
+        }
+        if let Some(done) = self.stop_done.take() {
+            // Nobody waits any more: nothing to tell.
+            let _ = done.send(());
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.tiers.handle(input, now());
+        self.follow();
+    }
+
+    /// Does what the machine wants.
+    fn follow(&mut self) {
+        while let Some(output) = self.tiers.poll_output() {
+            match output {
+                Output::Announce { tracker, event } => self.announce(tracker, event),
+                Output::Finished => self.is_finished = true,
+            }
+        }
+        let status = self.tiers.status();
+        if status != self.last_status {
+            self.outbox.retain(|event| !matches!(event, TrackerEvent::Status(_)));
+            self.tell(TrackerEvent::Status(status.clone()));
+            self.last_status = status;
+        }
+    }
+
+    fn on_command(&mut self, command: Option<TrackerCommand>) {
+        match command {
+            Some(TrackerCommand::Announce(answer)) => {
+                let manual = self.tiers.announce_now(now());
+                // The asker may have gone.
+                let _ = answer.send(manual);
+                self.follow();
+            }
+            Some(TrackerCommand::Completed) => self.handle(Input::Completed),
+            Some(TrackerCommand::Stop(done)) => {
+                self.stop_done = Some(done);
+                self.stop();
+            }
+            None => self.stop(),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.is_stopping = true;
+        self.jobs.abort_all();
+        self.handle(Input::Stopped);
+    }
+
+    fn on_stats(&mut self) {
+        let stats = *self.stats.borrow_and_update();
+        let (connected, working) = (stats.peers_connected, stats.working_peers);
+        self.handle(Input::Peers { connected, working });
+    }
+
+    fn announce(&mut self, tracker: TrackerIndex, event: Option<Event>) {
+        let stats = *self.stats.borrow();
+        let request = AnnounceRequest {
+            info_hash: self.config.info_hash,
+            peer_id: self.config.peer_id,
+            port: self.config.port,
+            uploaded: stats.uploaded,
+            downloaded: stats.downloaded,
+            left: stats.left,
+            event,
+            key: self.config.key,
+            numwant: if event == Some(Event::Stopped) { 0 } else { self.config.numwant },
+            tracker_id: self.tiers.tracker_id(tracker).map(<[u8]>::to_vec),
+        };
+        let is_known = |entry: &&(TrackerIndex, Vec<SocketAddr>)| entry.0 == tracker;
+        let known = self.known.iter().find(is_known).map(|(_, addresses)| addresses.clone());
+        let errand = Errand {
+            tracker,
+            url: announce_url(self.tiers.url(tracker), &request),
+            known: known.filter(|_| event == Some(Event::Stopped)),
+            is_stopped: event == Some(Event::Stopped),
+            client: self.config.client.clone(),
+            network: self.config.network.clone(),
+            reports: self.reports.clone(),
+        };
+        tracing::debug!(tracker = self.tiers.url(tracker), ?event, "announce");
+        self.jobs.spawn(errand.run());
+    }
+
+    fn on_report(&mut self, report: Report) {
+        match report {
+            Report::Replied { tracker, fetched, is_repeat } => {
+                self.on_replied(tracker, fetched, is_repeat);
+            }
+            Report::Failed { tracker, error } => {
+                let url = self.tiers.url(tracker).to_owned();
+                tracing::debug!(tracker = url, %error, "announce failed");
+                if self.may_tell(tracker) {
+                    self.tell(TrackerEvent::Failure { url, text: error.to_string() });
+                }
+                self.handle(Input::Failed { tracker, error });
+            }
+            Report::Resolved { addresses, from } => self.tell_peers(addresses, from),
+        }
+    }
+
+    fn on_replied(&mut self, tracker: TrackerIndex, fetched: Fetched, is_repeat: bool) {
+        let Fetched { reply, tracker: address } = fetched;
+        match self.known.iter_mut().find(|(index, _)| *index == tracker) {
+            Some((_, addresses)) if addresses.contains(&address) => {}
+            Some((_, addresses)) if is_repeat => addresses.push(address),
+            Some((_, addresses)) => *addresses = vec![address],
+            None => self.known.push((tracker, vec![address])),
+        }
+        if !self.is_stopping {
+            self.tell_peers(sockets(&reply), Locality::of(address.ip()));
+        }
+        if let Some(external) = reply.external_ip {
+            self.tell(TrackerEvent::ExternalIp(external));
+        }
+        if let Some(text) = reply.warning.clone().filter(|_| self.may_tell(tracker)) {
+            let url = self.tiers.url(tracker).to_owned();
+            self.tell(TrackerEvent::Warning { url, text });
+        }
+        if !is_repeat {
+            self.handle(Input::Replied { tracker, reply: Box::new(reply) });
+        }
+    }
+
+    fn tell_peers(&mut self, mut addresses: Vec<SocketAddr>, from: Locality) {
+        addresses.retain(|address| is_usable_peer(*address, Source::Remote(from)));
+        if !addresses.is_empty() {
+            let from_private_tracker = self.config.is_private;
+            self.tell(TrackerEvent::Peers { addresses, from_private_tracker });
+        }
+    }
+
+    fn tell(&mut self, event: TrackerEvent) {
+        if self.outbox.len() >= OUTBOX_LEN {
+            self.outbox.pop_front();
+        }
+        self.outbox.push_back(event);
+    }
+
+    /// Whether this tracker's last complaint is long enough ago; if so, another one counts.
+    fn may_tell(&mut self, tracker: TrackerIndex) -> bool {
+        let (now, quiet) = (now(), self.config.quiet);
+        self.told_at.retain(|(_, told_at)| now.saturating_duration_since(*told_at) < quiet);
+        let may_tell = self.told_at.iter().all(|(index, _)| *index != tracker);
+        if may_tell {
+            self.told_at.push((tracker, now));
+        }
+        may_tell
+    }
+}
+
+/// One announce to one tracker, over all its address families.
+struct Errand {
+    tracker: TrackerIndex,
+    url: Result<String, Error>,
+    known: Option<Vec<SocketAddr>>,
+    is_stopped: bool,
+    client: HttpClient,
+    network: NetworkTiming,
+    reports: mpsc::Sender<Report>,
+}
+
+impl Errand {
+    /// The first reply counts for the tracker; another family's adds its peers. It fails when
+    /// all families fail.
+    async fn run(self) {
+        let total = if self.is_stopped { self.network.total_stopped } else { self.network.total };
+        let mut families = match self.start_families(total).await {
+            Ok(families) => families,
+            Err(error) => return self.report_failure(error).await,
+        };
+        let mut has_reply = false;
+        let mut first_error = None;
+        while let Some(ended) = families.join_next().await {
+            match ended {
+                Ok(Ok(fetched)) => {
+                    self.report_reply(fetched, has_reply).await;
+                    has_reply = true;
+                }
+                Ok(Err(error)) => first_error = first_error.or(Some(error)),
+                Err(_) => {}
+            }
+        }
+        if !has_reply {
+            let error = first_error.unwrap_or(Error::Url("its host has no address"));
+            self.report_failure(error).await;
+        }
+    }
+
+    async fn start_families(
+        &self,
+        total: Duration,
+    ) -> Result<JoinSet<Result<Fetched, Error>>, Error> {
+        let url = self.url.clone()?;
+        let addresses = match &self.known {
+            Some(known) => known.clone(),
+            None => resolve_url(&url, self.network.lookup).await?,
+        };
+        let mut families = JoinSet::new();
+        for family in Family::BOTH {
+            if !addresses.iter().any(|address| family.has(address)) {
+                continue;
+            }
+            let (client, url, network) = (self.client.clone(), url.clone(), self.network.clone());
+            let addresses = addresses.clone();
+            families.spawn(async move {
+                let fetch = client.fetch(&url, family, addresses, &network);
+                timeout(total, fetch).await.unwrap_or(Err(Error::Timeout(total)))
+            });
+        }
+        Ok(families)
+    }
+
+    async fn report_failure(&self, error: Error) {
+        self.report(Report::Failed { tracker: self.tracker, error }).await;
+    }
+
+    async fn report_reply(&self, fetched: Fetched, is_repeat: bool) {
+        let names: Vec<_> = hosts(&fetched.reply).take(MAX_PEER_HOSTS).collect();
+        let from = Locality::of(fetched.tracker.ip());
+        self.report(Report::Replied { tracker: self.tracker, fetched, is_repeat }).await;
+        if names.is_empty() || self.is_stopped {
+            return;
+        }
+        let limit = self.network.lookup;
+        let mut lookups = JoinSet::new();
+        for (name, port) in names {
+            lookups.spawn(async move { resolve_host(&name, port, limit).await });
+        }
+        let found = lookups.join_all().await;
+        // A name with many addresses is still one peer.
+        let addresses = found.into_iter().flatten().filter_map(|found| found.first().copied());
+        self.report(Report::Resolved { addresses: addresses.collect(), from }).await;
+    }
+
+    async fn report(&self, report: Report) {
+        // The driver is gone only when nobody wants to know.
+        let _ = self.reports.send(report).await;
+    }
+}
+
+fn sockets(reply: &AnnounceReply) -> Vec<SocketAddr> {
+    let socket = |peer: &PeerAddr| match peer {
+        PeerAddr::Socket(address) => Some(*address),
+        PeerAddr::Host { .. } => None,
+    };
+    reply.peers.iter().filter_map(socket).collect()
+}
+
+fn hosts(reply: &AnnounceReply) -> impl Iterator<Item = (String, u16)> + '_ {
+    reply.peers.iter().filter_map(|peer| match peer {
+        PeerAddr::Host { name, port } => Some((name.clone(), *port)),
+        PeerAddr::Socket(_) => None,
+    })
+}
+
+/// The runtime's clock, which tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn sleep_to(wake: Option<Instant>) {
+    if let Some(wake) = wake {
+        sleep_until(wake.into()).await;
+    }
+}

@@ -1,0 +1,266 @@
+//! One announce over HTTP or HTTPS: resolve, judge the address, ask, follow redirects, read a
+//! bounded body. Which tracker and when is decided elsewhere.
+//!
+//! Plain HTTP connects to exactly the addresses that were judged. HTTPS resolves again while
+//! connecting, which is harmless: nothing is sent before the host has proved its name.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::header::{HOST, LOCATION};
+use reqwest::{Client, Response, Url, redirect};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use crate::base::addr::{Locality, canonical};
+use crate::tracker::announce::{AnnounceReply, Error};
+use crate::tracker::http::{MAX_REPLY_LEN, check_hop, check_host, parse_reply};
+
+/// Redirects followed, as in the clients we compared.
+const MAX_REDIRECTS: usize = 5;
+
+/// Addresses of one host tried, one after the other.
+const MAX_ADDRESSES: usize = 3;
+
+/// How long the network may take.
+#[derive(Clone, Debug)]
+pub struct NetworkTiming {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// Between two reads.
+    pub read: Duration,
+    /// For the whole announce, redirects included.
+    pub total: Duration,
+    /// The same for `stopped`: the user is waiting for the program to end.
+    pub total_stopped: Duration,
+    /// To resolve a host name.
+    pub lookup: Duration,
+}
+
+impl Default for NetworkTiming {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            read: Duration::from_secs(10),
+            total: Duration::from_secs(30),
+            total_stopped: Duration::from_secs(5),
+            lookup: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The HTTP client of all trackers of a session, one half for each address family, since a
+/// tracker learns our address of a family from a connection of that family (BEP 7). Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct HttpClient {
+    v4: Client,
+    v6: Client,
+}
+
+/// Builds the [`HttpClient`]. Proxies of the environment are not used: peers could not be
+/// reached through them either.
+///
+/// # Errors
+/// When TLS cannot be set up at all. A machine without certificates of authorities gets a
+/// client that speaks plain HTTP only.
+pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error> {
+    // Somebody else in the process may have installed a provider already; any will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(HttpClient { v4: client_of(timing, Family::V4)?, v6: client_of(timing, Family::V6)? })
+}
+
+/// Address families a tracker is asked over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    pub(super) fn has(self, address: &SocketAddr) -> bool {
+        match self {
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+}
+
+/// A reply and the address of the tracker that sent it.
+pub(super) struct Fetched {
+    pub(super) reply: AnnounceReply,
+    pub(super) tracker: SocketAddr,
+}
+
+impl HttpClient {
+    /// Asks `url` over `family`; `addresses` are those of the URL's host. The caller limits
+    /// the whole time.
+    pub(super) async fn fetch(
+        &self,
+        url: &str,
+        family: Family,
+        mut addresses: Vec<SocketAddr>,
+        timing: &NetworkTiming,
+    ) -> Result<Fetched, Error> {
+        let mut url = parse_url(url)?;
+        let mut previous = None;
+        for _ in 0..=MAX_REDIRECTS {
+            addresses.retain(|address| family.has(address));
+            let response = self.ask(&url, family, &addresses, previous).await?;
+            let tracker = response.remote_addr().map(canonical);
+            let tracker = tracker.or(addresses.first().copied()).ok_or(Error::Redirect)?;
+            let Some(target) = redirect_target(&response, &url)? else {
+                let reply = read_reply(response).await?;
+                return Ok(Fetched { reply, tracker });
+            };
+            previous = Some(Locality::of(tracker.ip()));
+            url = target;
+            addresses = resolve(&url, timing.lookup).await?;
+        }
+        Err(Error::TooManyRedirects(MAX_REDIRECTS))
+    }
+
+    async fn ask(
+        &self,
+        url: &Url,
+        family: Family,
+        addresses: &[SocketAddr],
+        previous: Option<Locality>,
+    ) -> Result<Response, Error> {
+        let client = if family == Family::V4 { &self.v4 } else { &self.v6 };
+        let mut last_error = Error::Network("no address of this family".to_owned());
+        for address in addresses.iter().take(MAX_ADDRESSES) {
+            check_hop(previous, address.ip(), url.path())?;
+            let request = if url.scheme() == "http" {
+                let mut pinned = url.clone();
+                pinned.set_ip_host(address.ip()).map_err(|()| Error::Url("has no host"))?;
+                client.get(pinned).header(HOST, authority(url))
+            } else {
+                client.get(url.clone())
+            };
+            match request.send().await {
+                Ok(response) => return Ok(response),
+                Err(cause) => {
+                    let can_retry = cause.is_connect() && url.scheme() == "http";
+                    last_error = network_error(&cause);
+                    if !can_retry {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last_error)
+    }
+}
+
+/// The addresses of a tracker's URL, both families, canonical. A literal address needs no
+/// resolver; names go to the system's, off this thread.
+pub(super) async fn resolve_url(url: &str, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
+    resolve(&parse_url(url)?, limit).await
+}
+
+async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
+    let host = url.host_str().ok_or(Error::Url("has no host"))?;
+    let port = url.port_or_known_default().ok_or(Error::Url("has no port"))?;
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(vec![canonical(SocketAddr::new(address, port))]);
+    }
+    check_host(host)?;
+    resolve_host(host, port, limit).await
+}
+
+/// The addresses of `host`, which is a name.
+pub(super) async fn resolve_host(
+    host: &str,
+    port: u16,
+    limit: Duration,
+) -> Result<Vec<SocketAddr>, Error> {
+    let failed = |cause: String| Error::Lookup { host: host.to_owned(), cause };
+    match timeout(limit, lookup_host((host, port))).await {
+        Ok(Ok(addresses)) => Ok(addresses.map(canonical).collect()),
+        Ok(Err(cause)) => Err(failed(cause.to_string())),
+        Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs_f32()))),
+    }
+}
+
+fn client_of(timing: &NetworkTiming, family: Family) -> Result<Client, reqwest::Error> {
+    let builder = || {
+        Client::builder()
+            .user_agent(concat!("pigeon/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(timing.connect)
+            .read_timeout(timing.read)
+            .local_address(match family {
+                Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            })
+            // A tracker is asked every half hour: an idle connection is of no use.
+            .pool_max_idle_per_host(0)
+    };
+    // Without certificates of authorities on the machine the first build fails (reqwest#2988);
+    // trackers over plain HTTP need none.
+    builder().build().or_else(|_| builder().tls_certs_only([]).build())
+}
+
+fn parse_url(url: &str) -> Result<Url, Error> {
+    let url = Url::parse(url).map_err(|_| Error::Url("cannot be read as a URL"))?;
+    let is_http = matches!(url.scheme(), "http" | "https");
+    if is_http { Ok(url) } else { Err(Error::Url("only http and https are supported")) }
+}
+
+/// The host and port of the URL, as the `Host` header wants them.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, Error> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let target = response.headers().get(LOCATION).ok_or(Error::Redirect)?;
+    let target = std::str::from_utf8(target.as_bytes()).map_err(|_| Error::Redirect)?;
+    let target = from.join(target).map_err(|_| Error::Redirect)?;
+    let is_http = matches!(target.scheme(), "http" | "https");
+    if is_http { Ok(Some(target)) } else { Err(Error::Redirect) }
+}
+
+/// Reads and understands the body; the limit counts unpacked bytes, so that a small body that
+/// unpacks to a large one ends there. Many trackers explain themselves with an error status,
+/// so the body is looked at whatever the status is.
+async fn read_reply(mut response: Response) -> Result<AnnounceReply, Error> {
+    let status = response.status();
+    let announced_len = response.content_length().unwrap_or(0);
+    if announced_len > MAX_REPLY_LEN as u64 {
+        return Err(Error::TooLong(MAX_REPLY_LEN));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|cause| network_error(&cause))? {
+        if body.len().saturating_add(chunk.len()) > MAX_REPLY_LEN {
+            return Err(Error::TooLong(MAX_REPLY_LEN));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    match parse_reply(&body) {
+        Err(refused @ Error::Refused { .. }) => Err(refused),
+        _ if !status.is_success() => Err(Error::Status(status.as_u16())),
+        parsed => parsed,
+    }
+}
+
+/// The innermost cause, which says what happened; the outer ones repeat the URL, and with it
+/// the passkey.
+fn network_error(cause: &reqwest::Error) -> Error {
+    let mut innermost: &dyn std::error::Error = cause;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    if std::ptr::eq(innermost, std::ptr::from_ref(cause) as *const dyn std::error::Error) {
+        return Error::Network("the exchange broke off".to_owned());
+    }
+    Error::Network(innermost.to_string())
+}
