@@ -1,1 +1,18 @@
-//! cli
+//! The roof: the command line, the prompt and everything people read. It asks the keepers
+//! and prints; no file of it decides anything about a download.
+
+mod args;
+mod commands;
+mod config;
+mod engine;
+mod escape;
+mod exit;
+mod out;
+mod print;
+mod values;
+mod why;
+
+/// Runs the program with the arguments of this process; returns its exit code.
+pub fn main() -> std::process::ExitCode {
+    commands::main()
+}
