@@ -170,6 +170,11 @@ fn links_that_leave_the_torrent_or_lead_nowhere_are_dropped() {
         let target: Vec<_> = target.iter().map(text).collect();
         dict(&[("attr", text("l")), ("path", list(&[text(name)])), ("symlink path", list(&target))])
     };
+    let in_directory = dict(&[
+        ("attr", text("l")),
+        ("path", list(&[text("d"), text("around")])),
+        ("symlink path", list(&[text("d")])),
+    ]);
     let torrent = parse(&files(
         5,
         &[
@@ -182,6 +187,7 @@ fn links_that_leave_the_torrent_or_lead_nowhere_are_dropped() {
             link("slash", &["d/real"]),
             link("nowhere", &["no"]),
             link("loop", &["loop"]),
+            in_directory,
             link("ping", &["pong"]),
             link("pong", &["ping"]),
             link("d", &["d", "real"]),

@@ -197,6 +197,23 @@ fn hybrid() {
 }
 
 #[test]
+fn hybrid_directory_may_hold_one_file_of_its_own_name() {
+    // The tree alone would be that of a single-file torrent; the v1 half knows better.
+    let info = |v1: (&str, Vec<u8>)| {
+        in_torrent(&dict(&[
+            ("file tree", dict(&[("t", leaf(100))])),
+            v1,
+            ("meta version", int(2)),
+            ("name", text("t")),
+            ("piece length", int(PIECE)),
+            ("pieces", hashes(1)),
+        ]))
+    };
+    assert_eq!(paths(&parse(&info(("files", list(&[file(100, &["t"])]))))), ["t/t"]);
+    assert_eq!(paths(&parse(&info(("length", int(100))))), ["t"]);
+}
+
+#[test]
 fn hybrid_halves_that_differ_are_refused() {
     let refused = |v1: &[Vec<u8>]| refusal(&halves(v1));
     let (a, b, c) = (file(100, &["a"]), file(70_000, &["d", "b"]), file(0, &["d", "c"]));
