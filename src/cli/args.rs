@@ -144,8 +144,13 @@ pub struct Common {
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
     pub color: When,
     /// Read settings from this file
-    #[arg(long, value_name = "FILE", global = true, env = "DRIVER_CONFIG",
-          conflicts_with = "no_config")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        env = "DRIVER_CONFIG",
+        conflicts_with = "no_config"
+    )]
     pub config: Option<PathBuf>,
     /// Read no config file
     #[arg(long, global = true, env = "DRIVER_NO_CONFIG",
@@ -232,8 +237,13 @@ pub struct Options {
     #[arg(long, env = "DRIVER_OVERWRITE", value_parser = BoolishValueParser::new())]
     pub overwrite: bool,
     /// How files get their space
-    #[arg(long, value_name = "HOW", default_value = "sparse", env = "DRIVER_ALLOCATE",
-          alias = "file-allocation")]
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "sparse",
+        env = "DRIVER_ALLOCATE",
+        alias = "file-allocation"
+    )]
     pub allocate: Allocate,
     /// Pieces in order instead of rarest first
     #[arg(long, env = "DRIVER_SEQUENTIAL", value_parser = BoolishValueParser::new())]

@@ -97,7 +97,9 @@ impl Settings {
         let at = at.min(arguments.len());
         arguments.splice(at..at, inserted);
         let matches = Cli::command().try_get_matches_from(&arguments).map_err(|error| {
-            refuse(error.to_string().lines().next().unwrap_or("wrong").trim_start_matches("error: "))
+            refuse(
+                error.to_string().lines().next().unwrap_or("wrong").trim_start_matches("error: "),
+            )
         })?;
         let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
         Ok(Self { cli, matches, from_file, file: Some(path) })
@@ -236,7 +238,8 @@ mod tests {
 
     #[test]
     fn the_file_beats_defaults_and_flags_beat_the_file() {
-        let config = "dir = '/a'\nport = 7000\nsequential = true\ntracker = ['http://x', 'http://y']";
+        let config =
+            "dir = '/a'\nport = 7000\nsequential = true\ntracker = ['http://x', 'http://y']";
         let settings = read("driver -p 1 t.torrent", config).ok().unwrap();
         let options = &settings.cli.options;
         assert_eq!((options.dir.as_path(), options.port), (Path::new("/a"), Some(1)));

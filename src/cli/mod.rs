@@ -7,9 +7,15 @@ mod config;
 mod engine;
 mod escape;
 mod exit;
+mod live;
+mod logs;
 mod out;
 mod print;
+mod repl;
+mod selection;
+mod stop;
 mod values;
+mod voice;
 mod why;
 
 /// Runs the program with the arguments of this process; returns its exit code.

@@ -15,7 +15,8 @@ pub fn rate(text: &str) -> Result<Rate, String> {
         return Ok(Rate(None));
     }
     let plain = trimmed.strip_suffix("/s").unwrap_or(trimmed);
-    let bytes = size(plain).map_err(|_| "not a rate; write 500K, 2MiB, or 0 for none".to_owned())?;
+    let bytes =
+        size(plain).map_err(|_| "not a rate; write 500K, 2MiB, or 0 for none".to_owned())?;
     Ok(Rate((bytes > 0).then_some(bytes)))
 }
 
@@ -85,7 +86,8 @@ impl Ranges {
 
     /// The first number that is beyond `count` files.
     pub fn beyond(&self, count: u32) -> Option<u32> {
-        let named = self.0.iter().map(|(first, last)| if *last == u32::MAX { *first } else { *last });
+        let named =
+            self.0.iter().map(|(first, last)| if *last == u32::MAX { *first } else { *last });
         named.filter(|number| *number > count).min()
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::swarm::waits::WaitReport;
-use crate::tracker::tiers::TrackerStatus;
+use crate::tracker::tiers::status::TrackerStatus;
 
 /// What a torrent is doing.
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -1,8 +1,3 @@
-<<<<<<< HEAD
-//! tracker
-
-pub mod tiers;
-=======
 //! Trackers: how to ask one for peers, in which order to ask several, and a small one of our
 //! own. Not here: UDP trackers (BEP 15), the DHT, and what becomes of the peers.
 //!
@@ -24,4 +19,3 @@ pub mod tiers;
 
 #[cfg(test)]
 mod tests;
->>>>>>> tracker
