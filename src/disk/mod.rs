@@ -1,1 +1,346 @@
-//! disk
+//! The disk: hashing, files and the record of verified pieces, by blocking code on threads
+//! of its own. It decides nothing about pieces and knows neither peers nor the runtime but
+//! for the channel that answers go through.
+//!
+//! Way of a start: [`Disk::open`] (looks at files, locks and reads the record) →
+//! [`StoreHandle::check`] of what the record does not cover → [`StoreHandle::start`] with the
+//! pieces that are right → [`StoreHandle::submit`]. The first three wait for the disk: call
+//! them from a blocking thread.
+
+mod beneath;
+mod bits;
+mod check;
+mod error;
+mod files;
+mod handles;
+mod job;
+mod memory;
+mod open;
+mod queue;
+mod resume;
+mod stats;
+mod store;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use tokio::sync::mpsc;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::ids::InfoHash;
+use crate::base::layout::Layout;
+use crate::base::pool::BlockPool;
+use crate::base::units::BLOCK_LEN;
+
+pub use self::check::{CheckProgress, CheckReport, FileCheck};
+pub use self::error::Error;
+pub use self::handles::{Handles, raise_fd_limit};
+pub use self::job::{DiskEvent, Job};
+pub use self::memory::{Faults, MemoryStore};
+pub use self::resume::RecordState;
+pub use self::stats::DiskStats;
+pub use self::store::{FileNews, FileStamp, Store};
+pub use self::survey::Survey;
+
+use self::files::FileStore;
+use self::open::OpenTorrent;
+use self::queue::{Collector, Work};
+use self::resume::{Loaded, Subject};
+use self::stats::Counters;
+use self::worker::Worker;
+
+/// How the workers run.
+#[derive(Clone, Debug)]
+pub struct DiskConfig {
+    /// Threads; as many as cores, from 1 to 4, when none.
+    pub workers: Option<usize>,
+    /// The pool that all blocks of jobs come from.
+    pub pool: BlockPool,
+}
+
+/// How files get their space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Allocate {
+    /// Grow as data comes.
+    None,
+    /// Full length at once, without blocks on disk.
+    #[default]
+    Sparse,
+    /// Full length and all blocks on disk.
+    Full,
+}
+
+/// A torrent's files, in its order.
+#[derive(Clone, Debug)]
+pub struct StoreFile {
+    /// Where it goes below the directory: cleaned, relative, unique.
+    pub path: PathBuf,
+    /// Bytes.
+    pub len: u64,
+    /// Zeros that are not on disk (BEP 47).
+    pub is_pad: bool,
+}
+
+/// Everything the disk must know of a torrent.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Its geometry.
+    pub layout: Layout,
+    /// SHA-1 of each piece, 20 bytes each, one behind the other.
+    pub piece_hashes: Arc<[u8]>,
+    /// Its files.
+    pub files: Vec<StoreFile>,
+    /// Symbolic links: where, and what they hold. Those that lead out are not made.
+    pub symlinks: Vec<(PathBuf, PathBuf)>,
+    /// Directory that the files go below, made at the first write.
+    pub dir: PathBuf,
+    /// Which files are wanted; one entry a file.
+    pub wanted: Vec<bool>,
+    /// About space.
+    pub allocate: Allocate,
+    /// Use existing files that differ.
+    pub overwrite: bool,
+    /// The record of verified pieces; its directory is made when missing.
+    pub resume_path: PathBuf,
+    /// Whose record it is.
+    pub info_hash: InfoHash,
+}
+
+/// The disk workers. Dropping it ends them after what is queued; every receiver of events
+/// must be read or dropped by then.
+#[derive(Debug)]
+pub struct Disk {
+    queue: Sender<Work>,
+    counters: Arc<Counters>,
+    next_id: AtomicU64,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// One torrent on the workers. Cheap to clone; the record stays locked until the last clone
+/// is gone and its jobs are done.
+#[derive(Clone)]
+pub struct StoreHandle {
+    queue: Sender<Work>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Sender<Work>,
+    torrent: Arc<OpenTorrent>,
+    files: Option<OnDisk>,
+}
+
+/// What belongs to a torrent in files, not to one in memory.
+struct OnDisk {
+    store: Arc<FileStore>,
+    info_hash: InfoHash,
+    dir: PathBuf,
+    survey: Survey,
+    state: RecordState,
+    trusted: Bitfield,
+    /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
+    loaded: Receiver<Loaded>,
+}
+
+/// A job that was not taken, and comes back.
+#[derive(Debug)]
+pub enum Rejected {
+    /// More jobs wait than there are blocks for: a mistake in whoever submits.
+    Full(Job),
+    /// The workers have ended.
+    Stopped(Job),
+}
+
+/// Room in the queue for jobs that hold no block: control jobs, and pieces all of whose
+/// blocks were spilled.
+const JOBS_WITHOUT_BLOCKS: usize = 4096;
+
+impl Disk {
+    /// Starts the threads and raises the process's limit of open files.
+    ///
+    /// # Errors
+    /// `Io` when the system gives no thread.
+    pub fn start(config: DiskConfig) -> Result<Self, Error> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = config.workers.unwrap_or(cores.min(4)).max(1);
+        // Each other job holds at least one block of the pool, so `try_send` does not fail.
+        let (queue, jobs) = bounded(config.pool.budget_blocks() + JOBS_WITHOUT_BLOCKS);
+        // One place for the one token.
+        let (give, take) = bounded(1);
+        let pool_bytes = config.pool.budget_blocks() as u64 * BLOCK_LEN as u64;
+        let _ = give.send(Collector::new(jobs, pool_bytes));
+        let counters = Arc::<Counters>::default();
+        let handles_max = handles::share_of_limit(raise_fd_limit(), count);
+        let spawn = |number| {
+            let handles = Handles::new(handles_max);
+            let worker = Worker { handles, counters: counters.clone(), pool: config.pool.clone() };
+            worker::spawn(number, worker, give.clone(), take.clone())
+        };
+        let workers: Result<Vec<_>, _> = (0..count).map(spawn).collect();
+        let workers = workers.map_err(|error| Error::io("starting", "disk workers", error))?;
+        Ok(Self { queue, counters, next_id: AtomicU64::new(1), workers })
+    }
+
+    /// Opens a torrent: looks for its files, locks its record and reads it. Waits for the
+    /// disk; changes no data file. Answers and news go to `events`.
+    ///
+    /// # Errors
+    /// `InUse`, `NotAFile`, `UnsafePath`, `Inconsistent`, `Io`.
+    pub fn open(
+        &self,
+        config: StoreConfig,
+        events: mpsc::Sender<DiskEvent>,
+    ) -> Result<StoreHandle, Error> {
+        let (layout, hashes) = (config.layout, config.piece_hashes.clone());
+        let (info_hash, dir) = (config.info_hash, config.dir.clone());
+        let resume_path = config.resume_path.clone();
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let store = Arc::new(FileStore::new(id, config)?);
+        let torrent = OpenTorrent::new(id, layout, hashes, store.clone(), events)?;
+        let subject = Subject { info_hash, layout: &layout, extents: &store.extents, dir: &dir };
+        let loaded = Loaded::open(&resume_path, &subject)?;
+        let survey = store.survey()?;
+        let trusted = store.still_described(&layout, &loaded.have, &loaded.described)?;
+        let state = loaded.state.clone();
+        // One place for the one record.
+        let (put, taken) = bounded(1);
+        let _ = put.send(loaded);
+        let files = OnDisk { store, info_hash, dir, survey, state, trusted, loaded: taken };
+        Ok(self.handle(torrent, Some(files)))
+    }
+
+    /// Opens a torrent whose bytes lie in `store`; it has no record and needs no `start`.
+    ///
+    /// # Errors
+    /// `Inconsistent`.
+    pub fn open_store(
+        &self,
+        layout: Layout,
+        piece_hashes: Arc<[u8]>,
+        store: Arc<dyn Store>,
+        events: mpsc::Sender<DiskEvent>,
+    ) -> Result<StoreHandle, Error> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        Ok(self.handle(OpenTorrent::new(id, layout, piece_hashes, store, events)?, None))
+    }
+
+    /// What was done until now.
+    pub fn stats(&self) -> DiskStats {
+        self.counters.snapshot(self.queue.len())
+    }
+
+    /// Ends the workers after what is queued, and waits for them.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+
+    fn handle(&self, torrent: OpenTorrent, files: Option<OnDisk>) -> StoreHandle {
+        let torrent = Arc::new(torrent);
+        let queue = self.queue.clone();
+        StoreHandle { queue: queue.clone(), shared: Arc::new(Shared { queue, torrent, files }) }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.queue.send(Work::Stop);
+        for worker in self.workers.drain(..) {
+            // A worker that panicked has said so.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // When the queue is full or the workers have ended, the files close later or have.
+        let _ = self.queue.try_send(Work::Closed(self.torrent.id));
+    }
+}
+
+impl StoreHandle {
+    /// What was on disk when the torrent was opened.
+    pub fn survey(&self) -> Survey {
+        self.shared.files.as_ref().map_or(Survey::default(), |files| files.survey)
+    }
+
+    /// What became of the record.
+    pub fn record_state(&self) -> RecordState {
+        self.shared.files.as_ref().map_or(RecordState::New, |files| files.state.clone())
+    }
+
+    /// The pieces that the record holds for verified, in files that did not change since.
+    pub fn trusted(&self) -> Bitfield {
+        let none = || Bitfield::none(self.shared.torrent.layout.piece_count());
+        self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
+    }
+
+    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in 24 MiB.
+    /// Waits; `progress` may be looked at, or used to cancel, from elsewhere.
+    pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
+        let torrent = &self.shared.torrent;
+        let (have, unreadable) = check::check(torrent, trusted, progress);
+        let is_cancelled = progress.is_cancelled();
+        let files = self.shared.files.as_ref().map_or_else(Vec::new, |files| {
+            let extents = &files.store.extents;
+            let files_of = |offset, len| extents.files_of_range(offset, len).collect();
+            let count = files.store.entries.len();
+            let wrong = check::wrong_pieces(torrent, &have, files_of, count);
+            let entries = files.store.entries.iter().zip(wrong);
+            entries.map(|(entry, wrong)| entry.judge(wrong)).collect()
+        });
+        CheckReport { have, files, unreadable, is_cancelled }
+    }
+
+    /// Starts with the pieces that are right on disk: gives files the names they should have,
+    /// makes empty ones, and writes the record anew. Waits; called once, before any job. News
+    /// of files that are whole are returned, not sent.
+    ///
+    /// # Errors
+    /// `Exists` when a file that is not the torrent's stands where it must write, and
+    /// `overwrite` is off: nothing was changed then. `Io`.
+    pub fn start(&self, have: &Bitfield) -> Result<Vec<FileNews>, Error> {
+        let torrent = &self.shared.torrent;
+        let Some(files) = &self.shared.files else {
+            torrent.start_with(have);
+            return Ok(Vec::new());
+        };
+        let news = files.store.adopt(&torrent.layout, have)?;
+        torrent.start_with(have);
+        if let Ok(loaded) = files.loaded.try_recv() {
+            let subject = Subject {
+                info_hash: files.info_hash,
+                layout: &torrent.layout,
+                extents: &files.store.extents,
+                dir: &files.dir,
+            };
+            let journal = loaded.start(&subject, have, &files.store.stamps())?;
+            let _ = torrent.journal.set(journal);
+        }
+        Ok(news)
+    }
+
+    /// Hands a job to the workers. Never waits.
+    ///
+    /// # Errors
+    /// The job comes back when the workers have ended, or far too many jobs wait.
+    pub fn submit(&self, job: Job) -> Result<(), Rejected> {
+        let work = Work::Job(self.shared.torrent.clone(), job, Instant::now());
+        self.queue.try_send(work).map_err(|error| {
+            let is_full = matches!(error, TrySendError::Full(_));
+            match error.into_inner() {
+                Work::Job(_, job, _) if is_full => Rejected::Full(job),
+                Work::Job(_, job, _) => Rejected::Stopped(job),
+                Work::Closed(_) | Work::Stop => unreachable!("a job was sent"),
+            }
+        })
+    }
+}

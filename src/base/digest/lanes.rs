@@ -1,0 +1,60 @@
+//! Keeps the lanes of a vector kernel filled with messages of any lengths. Not a kernel and
+//! not a thread pool: one core, many messages.
+
+use super::Sha1Hash;
+use super::message::{Block, Job};
+
+/// The five state words, each of all lanes.
+pub(super) type State<const LANES: usize> = [[u32; LANES]; 5];
+
+/// Equally many blocks for each lane.
+pub(super) type Runs<'a, const LANES: usize> = [&'a [Block]; LANES];
+
+/// Hashes jobs side by side until fewer than `worth` are left, which it hands back with the
+/// state they have reached. A lane whose message ends takes the next job at once.
+pub(super) fn run<'a, const LANES: usize>(
+    mut jobs: impl Iterator<Item = Job<'a>>,
+    hashes: &mut [Sha1Hash],
+    worth: usize,
+    compress: impl Fn(&mut State<LANES>, &Runs<LANES>),
+) -> Vec<Job<'a>> {
+    let mut lanes: Vec<Job<'a>> = Vec::with_capacity(LANES);
+    loop {
+        lanes.extend(jobs.by_ref().take(LANES - lanes.len()));
+        if lanes.is_empty() || lanes.len() < worth {
+            return lanes;
+        }
+        step(&mut lanes, &compress);
+        lanes.retain(|job| {
+            let done = job.message.is_done();
+            if done {
+                job.store(hashes);
+            }
+            !done
+        });
+    }
+}
+
+/// Advances every lane by the shortest of their runs.
+fn step<const LANES: usize>(
+    lanes: &mut [Job<'_>],
+    compress: &impl Fn(&mut State<LANES>, &Runs<LANES>),
+) {
+    let blocks = lanes.iter().map(|job| job.message.run().len()).min().unwrap_or(0);
+    let mut state = [[0; LANES]; 5];
+    // A lane without a job repeats the first one's blocks, and nobody reads its state.
+    let mut runs: Runs<LANES> = [&lanes[0].message.run()[..blocks]; LANES];
+    for (lane, job) in lanes.iter().enumerate() {
+        runs[lane] = &job.message.run()[..blocks];
+        for (words, word) in state.iter_mut().zip(job.state) {
+            words[lane] = word;
+        }
+    }
+    compress(&mut state, &runs);
+    for (lane, job) in lanes.iter_mut().enumerate() {
+        for (words, word) in state.iter().zip(&mut job.state) {
+            *word = words[lane];
+        }
+        job.message.advance(blocks);
+    }
+}

@@ -1,0 +1,250 @@
+//! Opening, renaming and looking at files below one directory without following a link
+//! below it: every element of a path is opened on its own with `O_NOFOLLOW`. The directory
+//! itself may be reached through links; it is the user's. Knows nothing of torrents.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+/// The directory that everything is below. It is opened at the first need and then held, so
+/// that a directory mounted over it later, or moved, changes nothing.
+#[derive(Debug)]
+pub(super) struct Base {
+    path: PathBuf,
+    fd: OnceLock<OwnedFd>,
+}
+
+/// What to open a file for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Access {
+    /// Reading; it must be there.
+    Read,
+    /// Reading and writing; made when missing, with its directories.
+    Write,
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Found {
+    /// A regular file, and no link, directory or device?
+    pub is_file: bool,
+    /// Bytes.
+    pub len: u64,
+    /// Which file it is and when it was last changed.
+    pub stamp: Stamp,
+}
+
+/// Identity and last change of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stamp {
+    /// Inode.
+    pub inode: u64,
+    /// Last change of its bytes, nanoseconds since 1970.
+    pub modified_ns: i64,
+}
+
+/// A directory on the way to a file: the base, or one opened below it.
+struct Parent<'a> {
+    base: &'a OwnedFd,
+    below: Option<OwnedFd>,
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.below.as_ref().unwrap_or(self.base).as_fd()
+    }
+}
+
+impl Base {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, fd: OnceLock::new() }
+    }
+
+    /// The path of something below, for people.
+    pub(super) fn full(&self, path: &Path) -> PathBuf {
+        self.path.join(path)
+    }
+
+    /// Opens a file. What is there and not a regular file is refused.
+    pub(super) fn open(&self, path: &Path, access: Access) -> io::Result<File> {
+        let (parent, name) = self.parent(path, access == Access::Write)?;
+        // Without NONBLOCK, opening a named pipe would wait for ever.
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let flags = match access {
+            Access::Read => flags | OFlags::RDONLY,
+            Access::Write => flags | OFlags::RDWR | OFlags::CREATE,
+        };
+        let file = File::from(rustix::fs::openat(&parent, name, flags, FILE_MODE)?);
+        match found(&rustix::fs::fstat(&file)?).is_file {
+            true => Ok(file),
+            false => Err(Errno::ISDIR.into()),
+        }
+    }
+
+    /// What stands at the path; none when there is nothing, or no directory that leads there.
+    pub(super) fn stat(&self, path: &Path) -> io::Result<Option<Found>> {
+        let stat = self.parent(path, false).and_then(|(parent, name)| {
+            Ok(rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?)
+        });
+        match stat {
+            Ok(stat) => Ok(Some(found(&stat))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Renames a file; whatever stood at `to` is gone.
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from_parent, from_name) = self.parent(from, false)?;
+        let (to_parent, to_name) = self.parent(to, true)?;
+        Ok(rustix::fs::renameat(&from_parent, from_name, &to_parent, to_name)?)
+    }
+
+    /// Makes the symbolic link `path` with this content; one that is there already stays.
+    pub(super) fn link(&self, content: &Path, path: &Path) -> io::Result<()> {
+        let (parent, name) = self.parent(path, true)?;
+        match rustix::fs::symlinkat(content, &parent, name) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn parent<'a, 'p>(&'a self, path: &'p Path, make: bool) -> io::Result<(Parent<'a>, &'p OsStr)> {
+        let mut parent = Parent { base: self.base(make)?, below: None };
+        let mut elements = path.components().peekable();
+        while let Some(element) = elements.next() {
+            let Component::Normal(name) = element else { break };
+            if elements.peek().is_none() {
+                return Ok((parent, name));
+            }
+            parent.below = Some(open_directory(&parent, name, make)?);
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "path leaves its directory"))
+    }
+
+    fn base(&self, make: bool) -> io::Result<&OwnedFd> {
+        if let Some(fd) = self.fd.get() {
+            return Ok(fd);
+        }
+        if make {
+            std::fs::create_dir_all(&self.path)?;
+        }
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&self.path, flags, Mode::empty())?;
+        // Two workers may come here at once; either descriptor will do.
+        Ok(self.fd.get_or_init(|| fd))
+    }
+}
+
+/// Both are narrowed by the user's umask.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
+
+fn open_directory(parent: &Parent<'_>, name: &OsStr, make: bool) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(parent, name, flags, Mode::empty());
+    match open() {
+        Err(Errno::NOENT) if make => match rustix::fs::mkdirat(parent, name, DIRECTORY_MODE) {
+            Ok(()) | Err(Errno::EXIST) => Ok(open()?),
+            Err(error) => Err(error.into()),
+        },
+        other => Ok(other?),
+    }
+}
+
+/// What `fstat` says of an open file.
+pub(super) fn found_open(file: &File) -> io::Result<Found> {
+    Ok(found(&rustix::fs::fstat(file)?))
+}
+
+fn found(stat: &Stat) -> Found {
+    let seconds: i64 = stat.st_mtime;
+    let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    Found {
+        is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+        len: u64::try_from(stat.st_size).unwrap_or(0),
+        stamp: Stamp {
+            inode: stat.st_ino,
+            modified_ns: seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds),
+        },
+    }
+}
+
+/// Are all elements plain names: not absolute, no `..`, not empty?
+pub(super) fn is_plain(path: &Path) -> bool {
+    path.components().next().is_some()
+        && path.components().all(|element| matches!(element, Component::Normal(_)))
+}
+
+/// Does a link at `at` with content `content` stay below the directory that `at` is
+/// relative to? Judged by the text: it may climb only at its beginning, where the way back
+/// is made of real directories. Behind a name that may itself be a link, `..` leads anywhere.
+pub(super) fn link_stays_inside(at: &Path, content: &Path) -> bool {
+    let mut depth = at.components().count().saturating_sub(1);
+    let mut climbing = true;
+    content.components().all(|element| match element {
+        Component::Normal(_) => {
+            climbing = false;
+            true
+        }
+        Component::CurDir => true,
+        Component::ParentDir if climbing && depth > 0 => {
+            depth -= 1;
+            true
+        }
+        Component::ParentDir | Component::RootDir | Component::Prefix(_) => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn directories_are_made_and_links_on_the_way_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let base = Base::new(dir.path().join("new"));
+        base.open(Path::new("a/b/c"), Access::Write).unwrap();
+        assert!(dir.path().join("new/a/b/c").is_file());
+        symlink(outside.path(), dir.path().join("new/evil")).unwrap();
+        symlink(outside.path().join("y"), dir.path().join("new/a/y")).unwrap();
+        let through = base.open(Path::new("evil/x"), Access::Write).unwrap_err();
+        assert_eq!(through.kind(), io::ErrorKind::NotADirectory);
+        assert!(base.open(Path::new("a/y"), Access::Write).is_err());
+        assert!(base.open(Path::new("../x"), Access::Write).is_err());
+        assert!(base.open(Path::new("a/../../x"), Access::Write).is_err());
+        assert!(base.open(outside.path(), Access::Write).is_err());
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_base_itself_may_be_a_link_and_is_not_made_for_reading() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("real")).unwrap();
+        symlink(dir.path().join("real"), dir.path().join("alias")).unwrap();
+        Base::new(dir.path().join("alias")).open(Path::new("x"), Access::Write).unwrap();
+        assert!(dir.path().join("real/x").is_file());
+        let missing = Base::new(dir.path().join("missing"));
+        assert_eq!(missing.stat(Path::new("x")).unwrap(), None);
+        assert!(!dir.path().join("missing").exists());
+    }
+
+    #[test]
+    fn links_are_judged_by_where_they_lead() {
+        let stays = |at: &str, content: &str| link_stays_inside(Path::new(at), Path::new(content));
+        assert!(stays("t/a/link", "../b/file"));
+        assert!(stays("t/a/link", "file"));
+        assert!(!stays("link", "../file"));
+        assert!(!stays("t/link", "other_link/../../file"));
+        assert!(!stays("t/link", "../../file"));
+        assert!(!stays("t/link", "/etc/passwd"));
+    }
+}

@@ -1,0 +1,223 @@
+//! Looking at data that is on disk already: every piece is read and hashed, on all cores and
+//! in little memory. Changes nothing. Pieces whose files are missing or too short are not
+//! read at all.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use sha1::{Digest, Sha1};
+
+use crate::base::bitfield::Bitfield;
+use crate::base::digest::sha1_many;
+use crate::base::ids::FileIndex;
+use crate::base::layout::PieceIndex;
+
+use super::bits::PieceBits;
+use super::error::Error;
+use super::handles::Handles;
+use super::open::OpenTorrent;
+
+/// Buffers of all threads together.
+const MEMORY_MAX: usize = 24 << 20;
+/// Pieces longer than this are hashed as they are read; shorter ones side by side.
+const WHOLE_MAX: usize = 2 << 20;
+/// What is read at once of a long piece.
+const STREAM_LEN: usize = 256 << 10;
+const LANES: usize = 16;
+const THREADS_MAX: usize = 8;
+/// Open files of a thread, which reads them in order.
+const HANDLES_MAX: usize = 2;
+
+/// How far a check is. Shared with whoever shows it or ends it.
+#[derive(Debug, Default)]
+pub struct CheckProgress {
+    done_bytes: AtomicU64,
+    total_bytes: AtomicU64,
+    is_cancelled: AtomicBool,
+}
+
+impl CheckProgress {
+    /// Bytes looked at, and bytes to look at in all, missing ones not counted.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.done_bytes.load(Ordering::Relaxed), self.total_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Ends the check soon; what it found until then is reported.
+    pub fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Was it ended?
+    pub fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+}
+
+/// What a check found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckReport {
+    /// The pieces that are right on disk, trusted ones included.
+    pub have: Bitfield,
+    /// Each file, pad files included; of those that are not on disk at all, see
+    /// [`FileCheck::Missing`].
+    pub files: Vec<FileCheck>,
+    /// The first error in reading, in words for people. Its pieces count as wrong.
+    pub unreadable: Option<String>,
+    /// It was ended early: pieces not looked at count as wrong.
+    pub is_cancelled: bool,
+}
+
+/// What a check found of one file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileCheck {
+    /// All there and right, or padding.
+    Whole,
+    /// Not on disk.
+    Missing,
+    /// Has this many bytes only.
+    TooShort(u64),
+    /// Has more bytes than it should: this many. Its pieces may be right.
+    TooLong(u64),
+    /// This many of its pieces are wrong.
+    Wrong(u32),
+}
+
+/// Checks all pieces but the trusted ones. Waits for the disk: not for async code.
+pub(super) fn check(
+    torrent: &OpenTorrent,
+    trusted: &Bitfield,
+    progress: &CheckProgress,
+) -> (Bitfield, Option<String>) {
+    let is_there = |piece: &PieceIndex| {
+        let (offset, len) = torrent.range_of(*piece);
+        !trusted.has(*piece) && torrent.store.is_present(offset, len)
+    };
+    let pieces: Vec<PieceIndex> = torrent.layout.pieces().filter(is_there).collect();
+    let total = pieces.iter().map(|piece| u64::from(torrent.layout.len_of(*piece))).sum();
+    progress.total_bytes.store(total, Ordering::Relaxed);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(THREADS_MAX);
+    let found = PieceBits::none(torrent.layout.piece_count());
+    let piece_len = torrent.layout.piece_len() as usize;
+    let lanes = match piece_len > WHOLE_MAX {
+        true => 1,
+        false => (MEMORY_MAX / threads / piece_len).clamp(1, LANES),
+    };
+    let round = Round { torrent, progress, found: &found, next: &AtomicU32::new(0) };
+    let batches: Vec<&[PieceIndex]> = pieces.chunks(lanes).collect();
+    let batches = &batches;
+    let error = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..threads).map(|_| scope.spawn(move || round.run(batches))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().unwrap_or(None)).next()
+    });
+    let mut have = found.to_bitfield(&torrent.layout);
+    for piece in trusted.iter_ones().filter_map(|number| torrent.layout.piece(number)) {
+        have.insert(piece);
+    }
+    (have, error.map(|error| error.to_string()))
+}
+
+/// What the threads of one check share.
+#[derive(Clone, Copy)]
+struct Round<'a> {
+    torrent: &'a OpenTorrent,
+    progress: &'a CheckProgress,
+    found: &'a PieceBits,
+    next: &'a AtomicU32,
+}
+
+impl Round<'_> {
+    /// Works through batches until none is left; the first error in reading.
+    fn run(self, batches: &[&[PieceIndex]]) -> Option<Error> {
+        let mut handles = Handles::new(HANDLES_MAX);
+        let mut buffers = Vec::new();
+        let mut first_error = None;
+        while !self.progress.is_cancelled() {
+            let next = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(batch) = batches.get(next as usize) else { break };
+            let result = match batch {
+                [piece] if self.torrent.layout.len_of(*piece) as usize > WHOLE_MAX => {
+                    self.stream(*piece, &mut handles)
+                }
+                pieces => self.side_by_side(pieces, &mut handles, &mut buffers),
+            };
+            first_error = first_error.or(result.err());
+            let bytes = batch.iter().map(|piece| u64::from(self.torrent.layout.len_of(*piece)));
+            self.progress.done_bytes.fetch_add(bytes.sum(), Ordering::Relaxed);
+        }
+        first_error
+    }
+
+    fn side_by_side(
+        self,
+        pieces: &[PieceIndex],
+        handles: &mut Handles,
+        buffers: &mut Vec<Vec<u8>>,
+    ) -> Result<(), Error> {
+        buffers.resize_with(pieces.len(), Vec::new);
+        let mut read = Vec::with_capacity(pieces.len());
+        let mut result = Ok(());
+        for (piece, buffer) in pieces.iter().zip(buffers.iter_mut()) {
+            let (offset, len) = self.torrent.range_of(*piece);
+            buffer.resize(len as usize, 0);
+            match self.torrent.store.read(handles, offset, buffer) {
+                Ok(()) => read.push((*piece, vec![buffer.as_slice()])),
+                Err(error) => result = Err(error),
+            }
+        }
+        let (pieces, messages): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        for (piece, hash) in pieces.into_iter().zip(sha1_many(&messages)) {
+            self.judge(piece, &hash);
+        }
+        result
+    }
+
+    fn stream(self, piece: PieceIndex, handles: &mut Handles) -> Result<(), Error> {
+        let (mut offset, len) = self.torrent.range_of(piece);
+        let end = offset + len;
+        let mut buffer = vec![0; STREAM_LEN];
+        let mut hasher = Sha1::new();
+        while offset < end && !self.progress.is_cancelled() {
+            let count = (end - offset).min(STREAM_LEN as u64) as usize;
+            self.torrent.store.read(handles, offset, &mut buffer[..count])?;
+            hasher.update(&buffer[..count]);
+            offset += count as u64;
+        }
+        self.judge(piece, &hasher.finalize().into());
+        Ok(())
+    }
+
+    fn judge(self, piece: PieceIndex, hash: &[u8; 20]) {
+        if self.torrent.hash_of(piece) == hash {
+            self.found.insert(piece);
+        }
+    }
+}
+
+/// Tells of a file that is there from its length, the length on disk, and how many of its
+/// pieces are wrong.
+pub(super) fn judge_file(len: u64, present: u64, wrong_pieces: u32) -> FileCheck {
+    match present.cmp(&len) {
+        std::cmp::Ordering::Less => FileCheck::TooShort(present),
+        std::cmp::Ordering::Greater => FileCheck::TooLong(present),
+        std::cmp::Ordering::Equal if wrong_pieces > 0 => FileCheck::Wrong(wrong_pieces),
+        std::cmp::Ordering::Equal => FileCheck::Whole,
+    }
+}
+
+/// How many pieces of each file are missing in `have`.
+pub(super) fn wrong_pieces(
+    torrent: &OpenTorrent,
+    have: &Bitfield,
+    files_of: impl Fn(u64, u64) -> Vec<FileIndex>,
+    file_count: usize,
+) -> Vec<u32> {
+    let mut wrong = vec![0; file_count];
+    for piece in torrent.layout.pieces().filter(|piece| !have.has(*piece)) {
+        let (offset, len) = torrent.range_of(piece);
+        for file in files_of(offset, len) {
+            wrong[file.0 as usize] += 1;
+        }
+    }
+    wrong
+}

@@ -1,0 +1,136 @@
+//! What can go wrong between the torrent and its files, in words for people. Not a place
+//! for decisions: whether to wait, recheck or give up is the torrent's.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A failure of the disk room.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused; the machine's or the user's fault, never a peer's.
+    #[error("{} {operation} {}{}", Reason(.source), .path.display(), advice(.source))]
+    Io {
+        /// What was tried, as in "writing".
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another process downloads this torrent with the same state directory.
+    #[error("this torrent is already in use{}: stop that one first ({})", Holder(.pid), .path.display())]
+    InUse {
+        /// The locked record.
+        path: PathBuf,
+        /// Who holds it, where the system tells.
+        pid: Option<u32>,
+    },
+    /// A different file stands where one of the torrent's should go.
+    #[error("{} exists and differs from the torrent's file: move it away or use --overwrite", .path.display())]
+    Exists {
+        /// That file.
+        path: PathBuf,
+    },
+    /// A directory, link or device stands where a file should go.
+    #[error("{} is not a regular file: move it away", .path.display())]
+    NotAFile {
+        /// What stands there.
+        path: PathBuf,
+    },
+    /// A path that is absolute, empty or climbs up. `metainfo` cleans them, so our own bug.
+    #[error("unsafe path {} in the torrent: nothing is written there", .path.display())]
+    UnsafePath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The parts of a store's description contradict each other; our own bug.
+    #[error("the description of the torrent's files is inconsistent: {0}")]
+    Inconsistent(&'static str),
+    /// Somebody deleted, cut or replaced a file while we used it.
+    #[error("{} was {what} by somebody else: it is checked again", .path.display())]
+    Disturbed {
+        /// The file.
+        path: PathBuf,
+        /// Deleted, cut, replaced.
+        what: &'static str,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] from `operation` ("writing") on `path`.
+    pub(super) fn io(
+        operation: &'static str,
+        path: impl AsRef<Path>,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        Self::Io { operation, path: path.as_ref().to_owned(), source: source.into() }
+    }
+
+    /// Is the disk, or the user's share of it, full?
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full(source))
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The system's reason in lower case, without its number.
+struct Reason<'a>(&'a io::Error);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let text = text.split(" (os error").next().unwrap_or(&text);
+        let mut letters = text.chars();
+        match letters.next() {
+            Some(first) => write!(f, "{}{}", first.to_lowercase(), letters.as_str()),
+            None => f.write_str("unknown error"),
+        }
+    }
+}
+
+struct Holder<'a>(&'a Option<u32>);
+
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |pid| write!(f, " by process {pid}"))
+    }
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+    match error.kind() {
+        _ if is_full(error) => ": free some space, it goes on by itself",
+        PermissionDenied | ReadOnlyFilesystem => ": make it writable or choose another directory",
+        NotADirectory => ": a file or a symbolic link is in the way, move it away",
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            ": links are not followed, move it away"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_reads_as_people_need_it() {
+        let full = io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        let error = Error::io("writing", "downloads/x", full);
+        assert!(error.is_full());
+        assert_eq!(
+            error.to_string(),
+            "no space left on device writing downloads/x: free some space, it goes on by itself"
+        );
+    }
+
+    #[test]
+    fn a_held_torrent_names_the_holder() {
+        let error = Error::InUse { path: "state/x.resume".into(), pid: Some(7) };
+        assert!(error.to_string().contains("in use by process 7"), "{error}");
+    }
+}

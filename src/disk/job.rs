@@ -1,0 +1,73 @@
+//! What a torrent asks of the disk workers and what they answer. Not the asking itself.
+
+use crate::base::ids::FileIndex;
+use crate::base::layout::{BlockRef, PieceIndex};
+use crate::base::pool::Block;
+use crate::swarm::event::{Held, Verdict};
+
+/// Work for the disk workers, answered by [`DiskEvent`]s.
+#[derive(Debug)]
+pub enum Job {
+    /// Hash a piece, compare, write when it is right: `Checked`.
+    Check {
+        /// Which piece.
+        piece: PieceIndex,
+        /// All its blocks in order.
+        blocks: Vec<Held>,
+        /// Report block hashes also when the piece is good.
+        want_block_hashes: bool,
+    },
+    /// Write unverified blocks: `Spilled`.
+    Spill {
+        /// Which piece they belong to.
+        piece: PieceIndex,
+        /// The blocks, in any order.
+        blocks: Vec<(BlockRef, Block)>,
+    },
+    /// The user's choice of files, one entry a file: `FileDone` for those that were whole
+    /// already.
+    Want(Vec<bool>),
+    /// Bring data and record to the device: `Flushed`. It covers what was answered before it
+    /// was asked; at a clean stop, ask when all answers have come.
+    Flush,
+    /// Look at every wanted file before the torrent is called done: `Finished`.
+    Finish,
+}
+
+/// An answer of the disk workers, or news of the files.
+#[derive(Debug)]
+pub enum DiskEvent {
+    /// The answer to `Check`.
+    Checked {
+        /// Which piece.
+        piece: PieceIndex,
+        /// What was found.
+        verdict: Verdict,
+    },
+    /// The answer to `Spill`.
+    Spilled {
+        /// Which piece.
+        piece: PieceIndex,
+        /// The blocks, when they were not written, and why, in words for people.
+        failed: Option<(Vec<(BlockRef, Block)>, String)>,
+    },
+    /// A wanted file is whole and has its final name.
+    FileDone(FileIndex),
+    /// A file is not as it should be.
+    FileTrouble {
+        /// The file.
+        file: FileIndex,
+        /// Why, in words for people.
+        reason: String,
+        /// Pieces that count as missing now, and may be checked or fetched again.
+        lost: Vec<PieceIndex>,
+    },
+    /// The record of verified pieces could not be written; it is tried again with the next
+    /// piece. The data is not concerned.
+    RecordTrouble(String),
+    /// The answer to `Flush`; why it failed.
+    Flushed(Option<String>),
+    /// The answer to `Finish`, after a `FileTrouble` for each file in doubt. True when every
+    /// wanted file stands there whole, under its name.
+    Finished(bool),
+}

@@ -1,0 +1,77 @@
+//! The seam between the workers and where bytes lie: files, or memory with faults in tests.
+//! A store is addressed by offset in the torrent. It never hashes.
+
+use crate::base::ids::FileIndex;
+
+use super::beneath::Stamp;
+use super::error::Error;
+use super::handles::Handles;
+
+/// Where the bytes of one torrent lie. Workers call it at the same time, each with its own
+/// open files; the ranges they write never overlap. All calls may wait for the disk.
+pub trait Store: Send + Sync {
+    /// Writes `parts` one after another from `offset`; all of it, or an error with some.
+    ///
+    /// # Errors
+    /// The system's refusal, with the file's path.
+    fn write(&self, handles: &mut Handles, offset: u64, parts: &[&[u8]]) -> Result<(), Error>;
+
+    /// Fills `into` from `offset`. Pad files read as zeros.
+    ///
+    /// # Errors
+    /// The system's refusal, also when a file is missing or too short.
+    fn read(&self, handles: &mut Handles, offset: u64, into: &mut [u8]) -> Result<(), Error>;
+
+    /// Is there a file long enough for each of these bytes, by the last look at them? Says
+    /// nothing of the content.
+    fn is_present(&self, offset: u64, len: u64) -> bool;
+
+    /// Brings what was written to the device; returns the files it concerned.
+    ///
+    /// # Errors
+    /// The system's refusal: data may be lost when the power fails.
+    fn sync(&self, handles: &mut Handles) -> Result<Vec<(FileIndex, FileStamp)>, Error>;
+
+    /// `len` bytes from `offset` are verified and written, for the first time. Files that
+    /// are whole by that get their final name; the news are about these.
+    fn verified(&self, offset: u64, len: u64) -> Vec<FileNews>;
+
+    /// Are there bytes of this file among `len` bytes from `offset`?
+    fn touches(&self, file: FileIndex, offset: u64, len: u64) -> bool;
+
+    /// `len` bytes from `offset`, once verified, are not right any more.
+    fn unverified(&self, offset: u64, len: u64);
+
+    /// The user's choice of files changed; one entry a file. Makes empty files and gives
+    /// final names that are due.
+    fn want(&self, wanted: &[bool]) -> Vec<FileNews>;
+
+    /// Looks at every wanted file before the torrent is called done, and makes the links.
+    fn finish(&self) -> Vec<FileNews>;
+}
+
+/// Which file it is and when it was last changed, as the record keeps it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileStamp(pub(super) Stamp);
+
+/// What became of a file.
+#[derive(Debug)]
+pub enum FileNews {
+    /// It is whole, and has its final name.
+    Done {
+        /// The file.
+        file: FileIndex,
+        /// How it looked then.
+        stamp: FileStamp,
+    },
+    /// It is not as we left it, or could not get its name. When `recheck`, its bytes are in
+    /// doubt.
+    Trouble {
+        /// The file.
+        file: FileIndex,
+        /// Why.
+        error: Error,
+        /// Must its pieces be checked again?
+        recheck: bool,
+    },
+}

@@ -1,0 +1,198 @@
+//! What is on disk before a torrent starts: which files are there, which of them the record
+//! of verified pieces still describes, and taking them over. Reads no content.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::extents::FileSlice;
+use crate::base::ids::FileIndex;
+use crate::base::layout::{Layout, PieceIndex};
+
+use super::beneath::{Found, Stamp};
+use super::error::Error;
+use super::files::{Entry, FileStore, Place};
+use super::store::{FileNews, Store};
+
+/// How many of the torrent's files are on disk, pad files not counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Survey {
+    /// Under their own name.
+    pub final_count: u32,
+    /// As `NAME.part`.
+    pub part_count: u32,
+    /// Not at all.
+    pub missing_count: u32,
+}
+
+/// What a record says about files beside the set of pieces.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Described {
+    /// When the record was last added to, nanoseconds since 1970.
+    pub recorded_ns: i64,
+    /// How files looked when nothing was to be written to them any more, by file number.
+    pub stamps: HashMap<u32, Stamp>,
+}
+
+/// A file without a stamp is trusted when it was changed no later than this after the last
+/// record: the clock of the file system is coarser than ours, and a write may be cut off
+/// from its record.
+const GRACE_NS: i64 = 2_000_000_000;
+
+impl FileStore {
+    /// Looks for every file: its own name first, then `NAME.part`.
+    ///
+    /// # Errors
+    /// `NotAFile` when something else stands at the place of a wanted file; `Io`.
+    pub(super) fn survey(&self) -> Result<Survey, Error> {
+        let mut survey = Survey::default();
+        for (file, entry) in self.real() {
+            if let Some(found) = self.look(file, Place::Final)? {
+                entry.set_place(Place::Final, Some(found));
+                survey.final_count += 1;
+            } else if let Some(found) = self.look(file, Place::Part)? {
+                entry.set_place(Place::Part, Some(found));
+                survey.part_count += 1;
+            } else {
+                entry.set_place(Place::Nowhere, None);
+                survey.missing_count += 1;
+            }
+        }
+        Ok(survey)
+    }
+
+    /// The pieces of `have` whose files still look as they did when the record was written.
+    /// Decides as well which of `NAME` and `NAME.part` the record speaks of, when both exist.
+    pub(super) fn still_described(
+        &self,
+        layout: &Layout,
+        have: &Bitfield,
+        described: &Described,
+    ) -> Result<Bitfield, Error> {
+        let (mut needed, mut verified) = (vec![0; self.entries.len()], vec![0; self.entries.len()]);
+        for slice in pieces_of(layout, have).flat_map(|piece| self.slices_of(layout, piece)) {
+            let file = slice.file.0 as usize;
+            needed[file] = slice.offset_in_file + slice.len;
+            verified[file] += slice.len;
+        }
+        let mut doubted = vec![false; self.entries.len()];
+        for (file, entry) in self.real() {
+            let index = file.0 as usize;
+            if needed[index] > 0 {
+                self.choose_place(file, verified[index] == entry.len)?;
+                doubted[index] = !self.fits(file, needed[index], described)?;
+            }
+        }
+        let mut trusted = have.clone();
+        for piece in pieces_of(layout, have) {
+            if self.slices_of(layout, piece).any(|slice| doubted[slice.file.0 as usize]) {
+                trusted.remove(piece);
+            }
+        }
+        Ok(trusted)
+    }
+
+    /// Takes over what is there, now that `have` is known to be right: counts what is
+    /// missing in each file, gives back unfinished names and gives final ones, makes empty
+    /// files. Called once, before any write.
+    ///
+    /// # Errors
+    /// `Exists` before anything was changed; `Io`.
+    pub(super) fn adopt(&self, layout: &Layout, have: &Bitfield) -> Result<Vec<FileNews>, Error> {
+        let mut reopened = Vec::new();
+        let mut missing: Vec<u64> = self.entries.iter().map(|entry| entry.len).collect();
+        for slice in pieces_of(layout, have).flat_map(|piece| self.slices_of(layout, piece)) {
+            missing[slice.file.0 as usize] -= slice.len;
+        }
+        for (file, entry) in self.real() {
+            let present_len = entry.present_len.load(Ordering::Relaxed);
+            let is_whole = missing[file.0 as usize] == 0 && present_len == entry.len;
+            if entry.place() != Place::Final || is_whole || !self.is_needed(layout, file) {
+                continue;
+            }
+            if !self.overwrite {
+                return Err(Error::Exists { path: self.base.full(&entry.path) });
+            }
+            reopened.push(file);
+        }
+        for (entry, missing) in self.entries.iter().zip(missing) {
+            entry.remaining.store(missing, Ordering::Release);
+        }
+        reopened.into_iter().try_for_each(|file| self.reopen(file))?;
+        let wanted: Vec<bool> = self.entries.iter().map(Entry::wanted_now).collect();
+        Ok(self.want(&wanted))
+    }
+
+    /// How the files look that are whole, for the record.
+    pub(super) fn stamps(&self) -> Vec<(u32, Stamp)> {
+        let whole = self.real().filter(|(_, entry)| entry.is_whole());
+        let look = |file| self.look(file, self.entry(file).place()).ok().flatten();
+        whole.filter_map(|(file, _)| Some((file.0, look(file)?.stamp))).collect()
+    }
+
+    /// Will any byte be written to the file: is it wanted, or does it share a piece with one
+    /// that is?
+    fn is_needed(&self, layout: &Layout, file: FileIndex) -> bool {
+        if self.entry(file).wanted_now() {
+            return true;
+        }
+        let range = self.extents.file_range(file);
+        let last = range.end.saturating_sub(1);
+        let edges = [layout.piece_at(range.start), layout.piece_at(last)];
+        !range.is_empty()
+            && edges.into_iter().flatten().any(|piece| {
+                self.slices_of(layout, piece).any(|slice| self.entry(slice.file).wanted_now())
+            })
+    }
+
+    fn slices_of(
+        &self,
+        layout: &Layout,
+        piece: PieceIndex,
+    ) -> impl Iterator<Item = FileSlice> + '_ {
+        let (offset, len) = (layout.piece_offset(piece), layout.len_of(piece));
+        self.extents.slices(offset, u64::from(len)).filter(|slice| !slice.is_pad)
+    }
+
+    /// A whole file should have its own name, one that is not whole the other; either may be
+    /// wrong when the process was killed between record and renaming.
+    fn choose_place(&self, file: FileIndex, is_whole: bool) -> Result<(), Error> {
+        let place = if is_whole { Place::Final } else { Place::Part };
+        if self.entry(file).place() != place
+            && let Some(found) = self.look(file, place)?
+        {
+            self.entry(file).set_place(place, Some(found));
+        }
+        Ok(())
+    }
+
+    fn fits(&self, file: FileIndex, needed: u64, described: &Described) -> Result<bool, Error> {
+        let Some(found) = self.look(file, self.entry(file).place())? else { return Ok(false) };
+        let latest = described.recorded_ns.saturating_add(GRACE_NS);
+        let is_unchanged = match described.stamps.get(&file.0) {
+            Some(stamp) => *stamp == found.stamp,
+            None => found.stamp.modified_ns <= latest,
+        };
+        Ok(is_unchanged && found.len >= needed)
+    }
+
+    fn look(&self, file: FileIndex, place: Place) -> Result<Option<Found>, Error> {
+        let entry = self.entry(file);
+        let path = match place {
+            Place::Nowhere => return Ok(None),
+            Place::Part => self.part_path(file),
+            Place::Final => entry.path.clone(),
+        };
+        match self.base.stat(&path) {
+            Ok(Some(found)) if !found.is_file && entry.wanted_now() => {
+                Err(Error::NotAFile { path: self.base.full(&path) })
+            }
+            Ok(found) => Ok(found.filter(|found| found.is_file)),
+            Err(error) => Err(Error::io("looking at", self.base.full(&path), error)),
+        }
+    }
+}
+
+fn pieces_of<'a>(layout: &'a Layout, set: &'a Bitfield) -> impl Iterator<Item = PieceIndex> + 'a {
+    set.iter_ones().filter_map(|number| layout.piece(number))
+}

@@ -1,0 +1,1 @@
+//! Behaviour of the room as a torrent sees it.
