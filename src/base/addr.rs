@@ -2,6 +2,7 @@
 //! the network an address lies, and whether we would ever connect to it. It is not an IP
 //! filter, and it resolves no names.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Bytes of a compact IPv4 peer: four of address, two of port (BEP 23).
@@ -80,6 +81,18 @@ impl Locality {
         } else {
             Self::Public
         }
+    }
+}
+
+impl fmt::Display for Locality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Loopback => "loopback",
+            Self::Private => "private",
+            Self::LinkLocal => "link-local",
+            Self::Public => "public",
+            Self::Unroutable => "unroutable",
+        })
     }
 }
 

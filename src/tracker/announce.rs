@@ -118,7 +118,7 @@ pub enum Error {
     #[error("tracker host {0} is an internationalised name, which we do not contact")]
     Idna(String),
     /// The tracker, or a redirect of it, leads where it must not.
-    #[error("tracker leads to the {0:?} address {1}, which is not allowed")]
+    #[error("tracker leads to the {0} address {1}, which is not allowed")]
     Forbidden(Locality, IpAddr),
     /// A redirect with a missing or bad target.
     #[error("tracker redirects to an unusable address")]

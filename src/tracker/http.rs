@@ -5,9 +5,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use serde_bencode::value::Value;
-
 use crate::base::addr::{Locality, canonical, canonical_ip, parse_compact_v4, parse_compact_v6};
+use crate::bencode::{self, Value};
 use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, PeerAddr, RetryIn};
 
 /// Longest reply we read, on the wire and unpacked.
@@ -111,7 +110,10 @@ pub fn parse_reply(bytes: &[u8]) -> Result<AnnounceReply, Error> {
     if bytes.trim_ascii_start().first() == Some(&b'<') {
         return Err(Error::WebPage);
     }
-    let reply = Dict(decode(bytes)?);
+    let scan = bencode::scan(bytes, bencode::TRACKER)
+        .map_err(|cause| Error::Malformed(cause.to_string()))?;
+    let fields = scan.root().dict();
+    let reply = Fields(fields.ok_or_else(|| Error::Malformed("not a dictionary".to_owned()))?);
     if let Some(reason) = reply.text("failure reason") {
         return Err(Error::Refused { reason, retry_in: reply.retry_in() });
     }
@@ -125,7 +127,10 @@ pub fn parse_reply(bytes: &[u8]) -> Result<AnnounceReply, Error> {
         peers: reply.peers(),
         complete: reply.count("complete"),
         incomplete: reply.count("incomplete"),
-        tracker_id: reply.bytes("tracker id").filter(|id| id.len() <= MAX_TEXT_LEN),
+        tracker_id: reply
+            .bytes("tracker id")
+            .filter(|id| id.len() <= MAX_TEXT_LEN)
+            .map(<[u8]>::to_vec),
         external_ip: reply.external_ip(),
         warning: reply.text("warning message"),
     })
@@ -166,44 +171,26 @@ fn push_query(url: &mut String, request: &AnnounceRequest) {
     }
 }
 
-type Fields = std::collections::HashMap<Vec<u8>, Value>;
-
-fn decode(bytes: &[u8]) -> Result<Fields, Error> {
-    match serde_bencode::from_bytes(bytes) {
-        Ok(Value::Dict(fields)) => Ok(fields),
-        Ok(_) => Err(Error::Malformed("not a dictionary".to_owned())),
-        Err(cause) => Err(Error::Malformed(cause.to_string())),
-    }
-}
-
 /// A bencoded dictionary read leniently: a field of the wrong kind is a field left out.
-struct Dict(Fields);
+struct Fields<'a>(bencode::Dict<'a>);
 
-impl Dict {
-    fn value(&self, key: &str) -> Option<&Value> {
-        self.0.get(key.as_bytes())
+impl<'a> Fields<'a> {
+    fn value(&self, key: &str) -> Option<Value<'a>> {
+        self.0.find(key.as_bytes())
     }
 
-    fn bytes(&self, key: &str) -> Option<Vec<u8>> {
-        match self.value(key)? {
-            Value::Bytes(bytes) => Some(bytes.clone()),
-            _ => None,
-        }
+    fn bytes(&self, key: &str) -> Option<&'a [u8]> {
+        self.value(key)?.bytes()
     }
 
     fn text(&self, key: &str) -> Option<String> {
-        let Value::Bytes(bytes) = self.value(key)? else { return None };
+        let bytes = self.bytes(key)?;
         let kept = bytes.get(..MAX_TEXT_LEN).unwrap_or(bytes);
         Some(String::from_utf8_lossy(kept).into_owned())
     }
 
-    /// An integer, or a string of digits, which several trackers send instead.
     fn integer(&self, key: &str) -> Option<i64> {
-        match self.value(key)? {
-            Value::Int(number) => Some(*number),
-            Value::Bytes(bytes) => std::str::from_utf8(bytes).ok()?.trim().parse().ok(),
-            _ => None,
-        }
+        lenient_integer(self.value(key)?)
     }
 
     fn count(&self, key: &str) -> Option<u64> {
@@ -226,10 +213,10 @@ impl Dict {
 
     fn external_ip(&self) -> Option<IpAddr> {
         let bytes = self.bytes("external ip")?;
-        if let Ok(four) = <[u8; 4]>::try_from(bytes.as_slice()) {
+        if let Ok(four) = <[u8; 4]>::try_from(bytes) {
             return Some(IpAddr::from(four));
         }
-        <[u8; 16]>::try_from(bytes.as_slice()).ok().map(|six| canonical_ip(IpAddr::from(six)))
+        <[u8; 16]>::try_from(bytes).ok().map(|six| canonical_ip(IpAddr::from(six)))
     }
 
     /// Both lists share the cap fairly: neither family may crowd the other out.
@@ -247,36 +234,34 @@ impl Dict {
     }
 
     fn peer_list(&self, key: &str, compact: impl Fn(&[u8]) -> Vec<PeerAddr>) -> Vec<PeerAddr> {
-        match self.value(key) {
-            Some(Value::Bytes(bytes)) => compact(bytes),
-            Some(Value::List(entries)) => entries
-                .iter()
-                .flat_map(|entry| list_entry(entry, &compact))
-                .take(MAX_PEERS)
-                .collect(),
-            _ => Vec::new(),
+        let Some(value) = self.value(key) else { return Vec::new() };
+        match (value.bytes(), value.list()) {
+            (Some(bytes), _) => compact(bytes),
+            (None, Some(entries)) => {
+                entries.flat_map(|entry| list_entry(entry, &compact)).take(MAX_PEERS).collect()
+            }
+            (None, None) => Vec::new(),
         }
     }
 }
 
+/// An integer, or a string of digits, which several trackers send instead.
+fn lenient_integer(value: Value<'_>) -> Option<i64> {
+    value.integer().or_else(|| value.text()?.trim().parse().ok())
+}
+
 /// One entry of a peer list: a dictionary, or, in mixed lists, a compact string.
-fn list_entry(entry: &Value, compact: impl Fn(&[u8]) -> Vec<PeerAddr>) -> Vec<PeerAddr> {
-    match entry {
-        Value::Dict(fields) => dict_peer(fields).into_iter().collect(),
-        Value::Bytes(bytes) => compact(bytes),
-        _ => Vec::new(),
+fn list_entry(entry: Value<'_>, compact: impl Fn(&[u8]) -> Vec<PeerAddr>) -> Vec<PeerAddr> {
+    match (entry.bytes(), entry.dict()) {
+        (Some(bytes), _) => compact(bytes),
+        (None, Some(fields)) => dict_peer(&Fields(fields)).into_iter().collect(),
+        (None, None) => Vec::new(),
     }
 }
 
-fn dict_peer(fields: &Fields) -> Option<PeerAddr> {
-    let number = |value: &Value| match value {
-        Value::Int(number) => u16::try_from(*number).ok(),
-        Value::Bytes(bytes) => std::str::from_utf8(bytes).ok()?.parse().ok(),
-        _ => None,
-    };
-    let port = number(fields.get(b"port".as_slice())?).filter(|port| *port != 0)?;
-    let Value::Bytes(host) = fields.get(b"ip".as_slice())? else { return None };
-    let host = std::str::from_utf8(host).ok()?.trim();
+fn dict_peer(fields: &Fields<'_>) -> Option<PeerAddr> {
+    let port = u16::try_from(fields.integer("port")?).ok().filter(|port| *port != 0)?;
+    let host = fields.value("ip")?.text()?.trim();
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Some(PeerAddr::Socket(canonical(SocketAddr::new(address, port))));

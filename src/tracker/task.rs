@@ -74,7 +74,7 @@ pub struct TransferStats {
     pub uploaded: u64,
     /// Payload bytes received.
     pub downloaded: u64,
-    /// Bytes missing.
+    /// Bytes missing; not 0 while a magnet's size is unknown, or trackers count a seed.
     pub left: u64,
     /// Live links.
     pub peers_connected: usize,
@@ -162,6 +162,8 @@ struct Driver {
     inbox: mpsc::Receiver<Report>,
     outbox: VecDeque<TrackerEvent>,
     last_status: Vec<TrackerStatus>,
+    /// Connected and working peers, as the machine knows them.
+    last_peers: (usize, usize),
     /// Tracker addresses that worked, so that `stopped` needs no resolver.
     known: Vec<(TrackerIndex, Vec<SocketAddr>)>,
     told_at: Vec<(TrackerIndex, Instant)>,
@@ -183,6 +185,7 @@ impl Driver {
             inbox,
             outbox: VecDeque::new(),
             last_status: Vec::new(),
+            last_peers: (0, 0),
             known: Vec::new(),
             told_at: Vec::new(),
             stop_done: None,
@@ -197,6 +200,7 @@ impl Driver {
         events: mpsc::Sender<TrackerEvent>,
     ) {
         self.handle(Input::Started { complete: self.config.is_complete });
+        self.on_stats();
         let mut has_stats = true;
         let mut has_listener = true;
         while !self.is_finished {
@@ -269,10 +273,14 @@ impl Driver {
         self.handle(Input::Stopped);
     }
 
+    /// Byte counts change all the time and matter only when an announce leaves.
     fn on_stats(&mut self) {
         let stats = *self.stats.borrow_and_update();
-        let (connected, working) = (stats.peers_connected, stats.working_peers);
-        self.handle(Input::Peers { connected, working });
+        let peers = (stats.peers_connected, stats.working_peers);
+        if peers != self.last_peers {
+            self.last_peers = peers;
+            self.handle(Input::Peers { connected: peers.0, working: peers.1 });
+        }
     }
 
     fn announce(&mut self, tracker: TrackerIndex, event: Option<Event>) {
@@ -322,12 +330,11 @@ impl Driver {
     }
 
     fn on_replied(&mut self, tracker: TrackerIndex, fetched: Fetched, is_repeat: bool) {
-        let Fetched { reply, tracker: address } = fetched;
+        let Fetched { reply, tracker: address, first_hop } = fetched;
         match self.known.iter_mut().find(|(index, _)| *index == tracker) {
-            Some((_, addresses)) if addresses.contains(&address) => {}
-            Some((_, addresses)) if is_repeat => addresses.push(address),
-            Some((_, addresses)) => *addresses = vec![address],
-            None => self.known.push((tracker, vec![address])),
+            Some((_, addresses)) if is_repeat => addresses.push(first_hop),
+            Some((_, addresses)) => *addresses = vec![first_hop],
+            None => self.known.push((tracker, vec![first_hop])),
         }
         if !self.is_stopping {
             self.tell_peers(sockets(&reply), Locality::of(address.ip()));

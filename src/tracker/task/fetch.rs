@@ -88,10 +88,13 @@ impl Family {
     }
 }
 
-/// A reply and the address of the tracker that sent it.
+/// A reply and where it came from.
 pub(super) struct Fetched {
     pub(super) reply: AnnounceReply,
+    /// Who sent it, at the end of all redirects.
     pub(super) tracker: SocketAddr,
+    /// Who was asked first: an address of the announce URL's own host.
+    pub(super) first_hop: SocketAddr,
 }
 
 impl HttpClient {
@@ -106,14 +109,16 @@ impl HttpClient {
     ) -> Result<Fetched, Error> {
         let mut url = parse_url(url)?;
         let mut previous = None;
+        let mut first_hop = None;
         for _ in 0..=MAX_REDIRECTS {
             addresses.retain(|address| family.has(address));
             let response = self.ask(&url, family, &addresses, previous).await?;
             let tracker = response.remote_addr().map(canonical);
             let tracker = tracker.or(addresses.first().copied()).ok_or(Error::Redirect)?;
+            let first_hop = *first_hop.get_or_insert(tracker);
             let Some(target) = redirect_target(&response, &url)? else {
                 let reply = read_reply(response).await?;
-                return Ok(Fetched { reply, tracker });
+                return Ok(Fetched { reply, tracker, first_hop });
             };
             previous = Some(Locality::of(tracker.ip()));
             url = target;

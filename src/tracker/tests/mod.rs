@@ -1,1 +1,10 @@
-//! Behaviour of the room.
+//! Behaviour of the room: the machine in virtual time, and the task against a tracker that is
+//! scripted byte by byte.
+
+#[path = "../../../tests/support/mock_tracker.rs"]
+mod mock_tracker;
+
+mod embedded;
+mod http;
+mod task;
+mod tiers;
