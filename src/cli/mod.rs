@@ -1,1 +1,24 @@
-//! cli
+//! The roof: the command line, the prompt and everything people read. It asks the keepers
+//! and prints; no file of it decides anything about a download.
+
+mod args;
+mod commands;
+mod config;
+mod engine;
+mod escape;
+mod exit;
+mod live;
+mod logs;
+mod out;
+mod print;
+mod repl;
+mod selection;
+mod stop;
+mod values;
+mod voice;
+mod why;
+
+/// Runs the program with the arguments of this process; returns its exit code.
+pub fn main() -> std::process::ExitCode {
+    commands::main()
+}

@@ -1,0 +1,400 @@
+//! The command line as clap reads it: every option with its alias, environment variable and
+//! default. What options mean together is checked in [`super::config`] and the commands.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use super::values::{self, Ranges, Rate};
+
+const EXAMPLES: &str = "\
+Examples:
+  driver debian.iso.torrent              download into ./downloads, with a prompt
+  driver -d /srv -e debian.iso.torrent   download into /srv, exit when complete
+  driver --select 1-3,5 album.torrent    only these files (numbers: driver info --files)
+  driver -D 2MiB debian.iso.torrent      at most 2 MiB a second
+  driver info debian.iso.torrent         look into a torrent
+  driver demo                            a whole swarm on this machine, to try it out
+
+Sizes and rates: K, M, G are powers of 1000 and KiB, MiB, GiB of 1024; 0 means no limit.
+
+With --json a download prints one JSON object a line, each with an \"event\":
+  started       name, info_hash, total_size, port, dir
+  checked       pieces
+  first_peer    address
+  progress      done, wanted, down_rate, up_rate, peers, pieces_verified (every second)
+  hash_failed   piece, blamed (address or null)
+  banned        address
+  tracker       message
+  disk_trouble  message        disk_recovered
+  completed     downloaded, seconds
+  stopped       complete (true or false), downloaded, seconds
+Numbers are bytes, bytes a second and seconds.
+
+Exit codes: 0 complete, 1 unexpected, 2 usage, 3 bad input, 4 network, 5 disk,
+6 data does not match its hashes, 7 stopped before complete (progress is saved), 8 in use,
+130/143 second Ctrl-C / SIGTERM.";
+
+/// `driver` and its arguments.
+#[derive(Parser, Debug)]
+#[command(
+    name = "driver",
+    version,
+    about = "A BitTorrent client",
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    after_long_help = EXAMPLES
+)]
+pub struct Cli {
+    /// What to do instead of downloading.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What to download.
+    #[arg(value_name = "TORRENT", required = true, value_hint = ValueHint::FilePath)]
+    pub torrents: Vec<String>,
+    /// How to download.
+    #[command(flatten)]
+    pub options: Options,
+    /// For every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Download torrents; the same as naming them without a command
+    #[command(visible_alias = "get")]
+    Download {
+        /// The .torrent file.
+        #[arg(value_name = "TORRENT", required = true, value_hint = ValueHint::FilePath)]
+        torrents: Vec<String>,
+        /// How to download.
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Try it out: a tracker, three seeders and a download, all on this machine
+    Demo(DemoArgs),
+    /// Show what a .torrent contains
+    Info {
+        /// The .torrent file.
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// List all files, with the numbers that --select takes
+        #[arg(short, long)]
+        files: bool,
+        /// Print one JSON object
+        #[arg(long, conflicts_with = "raw")]
+        json: bool,
+        /// Write the info dictionary as it is, byte for byte
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Check data on disk against a .torrent
+    Verify {
+        /// The .torrent file.
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Where the data lies
+        #[arg(value_name = "DIR", default_value = "downloads", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the magnet link of a .torrent
+    Magnet {
+        /// The .torrent file.
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Print the effective settings and where each comes from
+    Config {
+        /// As if these were given.
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Print the completion script for a shell
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// Options that every command takes.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Errors only
+    #[arg(short, long, global = true, env = "DRIVER_QUIET",
+          value_parser = BoolishValueParser::new(), conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More log lines (-vv: even more)
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "DRIVER_VERBOSE")]
+    pub verbose: u8,
+    /// Write log lines to this file
+    #[arg(long, value_name = "FILE", global = true, env = "DRIVER_LOG")]
+    pub log: Option<PathBuf>,
+    /// Colours and a prompt that shows the state
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
+    pub color: When,
+    /// Read settings from this file
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        env = "DRIVER_CONFIG",
+        conflicts_with = "no_config"
+    )]
+    pub config: Option<PathBuf>,
+    /// Read no config file
+    #[arg(long, global = true, env = "DRIVER_NO_CONFIG",
+          value_parser = BoolishValueParser::new())]
+    pub no_config: bool,
+}
+
+/// Options of a download.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Save here; made when missing
+    #[arg(short, long, value_name = "DIR", default_value = "downloads", env = "DRIVER_DIR",
+          aliases = ["output", "output-folder", "download-dir"], value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Port to listen on; 0 is any [default: 6881 to 6889, else any]
+    #[arg(short, long, value_name = "PORT", alias = "listen-port", env = "DRIVER_PORT")]
+    pub port: Option<u16>,
+    /// Listen on and dial from this address [default: all, both families]
+    #[arg(long, value_name = "ADDR", env = "DRIVER_BIND")]
+    pub bind: Option<IpAddr>,
+    /// Most bytes a second to download: 500K, 2MiB; 0 is no limit
+    #[arg(short = 'D', long, value_name = "RATE", default_value = "0",
+          env = "DRIVER_DOWNLOAD_LIMIT", value_parser = values::rate,
+          aliases = ["max-download-limit", "limit-rate"])]
+    pub download_limit: Rate,
+    /// Most bytes a second to upload; uploading does not exist yet
+    #[arg(short = 'U', long, value_name = "RATE", default_value = "0",
+          env = "DRIVER_UPLOAD_LIMIT", value_parser = values::rate, alias = "max-upload-limit")]
+    pub upload_limit: Rate,
+    /// Most connected peers
+    #[arg(long, value_name = "N", default_value_t = 80, env = "DRIVER_MAX_PEERS",
+          value_parser = clap::value_parser!(u16).range(1..=400))]
+    pub max_peers: u16,
+    /// Download only these files: 1-3,5
+    #[arg(long, value_name = "RANGES", alias = "select-file", env = "DRIVER_SELECT",
+          value_parser = values::ranges)]
+    pub select: Option<Ranges>,
+    /// Download all but these files
+    #[arg(long, value_name = "RANGES", env = "DRIVER_EXCLUDE", value_parser = values::ranges)]
+    pub exclude: Option<Ranges>,
+    /// Connect to this peer
+    #[arg(long, value_name = "ADDR", env = "DRIVER_PEER", value_delimiter = ',')]
+    pub peer: Vec<SocketAddr>,
+    /// Ask this tracker too
+    #[arg(short = 'a', long, value_name = "URL", env = "DRIVER_TRACKER",
+          value_delimiter = ' ', value_hint = ValueHint::Url)]
+    pub tracker: Vec<String>,
+    /// Ask no tracker
+    #[arg(long, env = "DRIVER_NO_TRACKERS", value_parser = BoolishValueParser::new())]
+    pub no_trackers: bool,
+    /// Not there yet, so always in force
+    #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new())]
+    pub no_dht: bool,
+    /// Not there yet, so always in force
+    #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new())]
+    pub no_pex: bool,
+    /// Not there yet, so always in force
+    #[arg(long, env = "DRIVER_NO_LSD", value_parser = BoolishValueParser::new())]
+    pub no_lsd: bool,
+    /// Not there yet, so always in force
+    #[arg(long, env = "DRIVER_NO_UTP", value_parser = BoolishValueParser::new())]
+    pub no_utp: bool,
+    /// Not there yet, so always in force
+    #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new())]
+    pub no_portmap: bool,
+    /// Keep running after completion (the ratio is for when uploading exists)
+    #[arg(long, value_name = "RATIO", num_args = 0..=1, require_equals = true,
+          default_missing_value = "inf", env = "DRIVER_SEED")]
+    pub seed: Option<f64>,
+    /// Keep running this long after completion: 30m, 2h
+    #[arg(long, value_name = "DUR", env = "DRIVER_SEED_TIME", value_parser = values::duration)]
+    pub seed_time: Option<Duration>,
+    /// Exit when complete, even on a terminal
+    #[arg(short, long, env = "DRIVER_EXIT_ON_FINISH", value_parser = BoolishValueParser::new())]
+    pub exit_on_finish: bool,
+    /// Look at every byte that is on disk
+    #[arg(long, env = "DRIVER_CHECK", value_parser = BoolishValueParser::new())]
+    pub check: bool,
+    /// Ignore the saved state
+    #[arg(long, env = "DRIVER_NO_RESUME", value_parser = BoolishValueParser::new(),
+          conflicts_with = "check")]
+    pub no_resume: bool,
+    /// Use existing files even when they differ
+    #[arg(long, env = "DRIVER_OVERWRITE", value_parser = BoolishValueParser::new())]
+    pub overwrite: bool,
+    /// How files get their space
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "sparse",
+        env = "DRIVER_ALLOCATE",
+        alias = "file-allocation"
+    )]
+    pub allocate: Allocate,
+    /// Pieces in order instead of rarest first
+    #[arg(long, env = "DRIVER_SEQUENTIAL", value_parser = BoolishValueParser::new())]
+    pub sequential: bool,
+    /// Encrypted connections; not there yet, so require is refused
+    #[arg(long, value_name = "HOW", default_value = "prefer", env = "DRIVER_ENCRYPTION")]
+    pub encryption: Encryption,
+    /// Not there yet, so refused
+    #[arg(long, value_name = "URL", env = "DRIVER_PROXY")]
+    pub proxy: Option<String>,
+    /// Give up when no byte arrived for so long: 30s, 5m
+    #[arg(long, value_name = "DUR", env = "DRIVER_TIMEOUT", value_parser = values::duration)]
+    pub timeout: Option<Duration>,
+    /// Take commands [default: when stdin is a terminal and stdout too, or stdin a pipe]
+    #[arg(long, env = "DRIVER_REPL", value_parser = BoolishValueParser::new())]
+    pub repl: bool,
+    /// Take no commands
+    #[arg(long, env = "DRIVER_NO_REPL", value_parser = BoolishValueParser::new(),
+          conflicts_with = "repl")]
+    pub no_repl: bool,
+    /// Print events as JSON, one a line
+    #[arg(long, env = "DRIVER_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// `--allocate`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Allocate {
+    /// Grow as data comes
+    None,
+    /// Full length at once, without blocks on disk
+    Sparse,
+    /// Full length and all blocks on disk
+    #[value(alias = "falloc")]
+    Full,
+}
+
+/// `--encryption`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encryption {
+    /// Plain connections only
+    Off,
+    /// Encrypted when the peer can
+    Prefer,
+    /// Encrypted only
+    Require,
+}
+
+/// `--color`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// On a terminal that can
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Options of `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Keep ./driver-demo afterwards
+    #[arg(long)]
+    pub keep: bool,
+    /// Seeders send as fast as they can
+    #[arg(long)]
+    pub fast: bool,
+    /// Bytes of data.bin
+    #[arg(long, value_name = "SIZE", default_value = "48MiB", value_parser = values::size)]
+    pub size: u64,
+    /// How many seeders
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub peers: u8,
+}
+
+/// Words of commands that are to come: not mistaken for names of files.
+const LATER: [&str; 6] = ["create", "seed", "tracker", "chunk", "daemon", "remote"];
+
+/// What to say when the first argument is a command that does not exist yet.
+pub fn not_yet(first: Option<&str>) -> Option<String> {
+    let word = LATER.into_iter().find(|word| first == Some(*word))?;
+    Some(format!("{word} is not available yet (for a file of that name: ./{word})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_torrent_needs_no_command() {
+        let cli = parse("driver -d /srv -p 0 -D 2MiB -e --select 1-3,5 a.torrent").unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.torrents, ["a.torrent"]);
+        assert_eq!(cli.options.dir, PathBuf::from("/srv"));
+        assert_eq!(cli.options.port, Some(0));
+        assert_eq!(cli.options.download_limit, Rate(Some(2 << 20)));
+        assert!(cli.options.exit_on_finish);
+        assert!(cli.options.select.unwrap().contains(5));
+    }
+
+    #[test]
+    fn habits_from_elsewhere_work() {
+        let cli = parse(
+            "driver --output-folder x --listen-port 7000 --limit-rate 1M --select-file 2 t \
+             --file-allocation none --max-upload-limit 5K",
+        )
+        .unwrap();
+        assert_eq!(cli.options.dir, PathBuf::from("x"));
+        assert_eq!(cli.options.port, Some(7000));
+        assert_eq!(cli.options.download_limit, Rate(Some(1_000_000)));
+        assert_eq!(cli.options.allocate, Allocate::None);
+    }
+
+    #[test]
+    fn commands_and_common_options_go_together() {
+        let cli = parse("driver info --color never --json x.torrent").unwrap();
+        assert_eq!(cli.common.color, When::Never);
+        assert!(matches!(cli.command, Some(Command::Info { json: true, files: false, .. })));
+        let cli = parse("driver get --seed=2.5 a b").unwrap();
+        let Some(Command::Download { torrents, options }) = cli.command else { panic!() };
+        assert_eq!((torrents.len(), options.seed), (2, Some(2.5)));
+        // The ratio needs its equals sign, or it would swallow the torrent.
+        assert_eq!(parse("driver --seed a.torrent").unwrap().torrents, ["a.torrent"]);
+    }
+
+    #[test]
+    fn nonsense_is_a_usage_error() {
+        for bad in ["driver", "driver --sed x", "driver --port x t", "driver --check --no-resume t"]
+        {
+            assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
+        }
+        let suggestion = parse("driver --sequental t").unwrap_err().to_string();
+        assert!(suggestion.contains("'--sequential'"), "{suggestion}");
+    }
+
+    #[test]
+    fn commands_to_come_are_no_files() {
+        let said = not_yet(Some("create")).unwrap();
+        assert_eq!(said, "create is not available yet (for a file of that name: ./create)");
+        assert_eq!(not_yet(Some("info")), None);
+    }
+}

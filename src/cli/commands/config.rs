@@ -1,0 +1,19 @@
+//! `driver config`: every setting, its value, and where that came from.
+
+use crate::cli::config::Settings;
+use crate::cli::exit::{Exit, Outcome};
+use crate::cli::out;
+
+/// Prints the effective settings.
+///
+/// # Errors
+/// None; the signature is that of all commands.
+pub fn run(settings: &Settings) -> Outcome {
+    let mut table = "SETTING           VALUE                 FROM\n".to_owned();
+    for line in settings.lines() {
+        table += &line;
+        table.push('\n');
+    }
+    out::answer(&table);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,81 @@
+//! The commands, one file each, and the way to them: read arguments, set up logs, run,
+//! print the one line of an error.
+
+mod config;
+mod demo;
+mod download;
+mod info;
+mod load;
+mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use super::args::{Cli, Command, not_yet};
+use super::config::{Refusal, Settings};
+use super::escape::escape;
+use super::exit::{Exit, Failure, Outcome};
+use super::out;
+
+/// Runs the program; returns its exit code.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(why) = not_yet(arguments.get(1).and_then(|word| word.to_str())) {
+        return report(Err(Failure::usage(why)));
+    }
+    match Settings::read(arguments) {
+        Ok(settings) => report(run(settings)),
+        Err(Refusal::Failure(failure)) => report(Err(failure)),
+        Err(Refusal::Clap(error)) => {
+            // clap chooses the stream: help goes to stdout, errors to stderr.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+fn run(mut settings: Settings) -> Outcome {
+    let common = settings.cli.common.clone();
+    match settings.cli.command.take() {
+        None => {
+            let cli = settings.cli;
+            download::run(&cli.torrents, &cli.options, &common)
+        }
+        Some(Command::Download { torrents, options }) => {
+            download::run(&torrents, &options, &common)
+        }
+        Some(Command::Demo(arguments)) => demo::run(&arguments, &common),
+        Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
+        Some(Command::Verify { file, dir, json }) => verify::run(&file, &dir, json),
+        Some(Command::Magnet { file }) => {
+            out::answer(&format!("{}\n", escape(&load::torrent(&file)?.magnet())));
+            Ok(Exit::Done)
+        }
+        Some(Command::Config { .. }) => config::run(&settings),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "driver", &mut script);
+            out::answer(&String::from_utf8_lossy(&script));
+            Ok(Exit::Done)
+        }
+        Some(Command::Man) => {
+            let mut page = Vec::new();
+            let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+            rendered.map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
+            out::answer(&String::from_utf8_lossy(&page));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn report(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            out::talk(&format!("driver: {failure}"));
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Text of strangers made safe to print: names, paths, client ids, tracker messages. Control
+//! characters, bidi overrides and invisible characters become visible escapes, so that they
+//! cannot move the cursor, recolour the terminal or turn a name around. Not for JSON, which
+//! escapes by itself, nor for file names on disk.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// The text in one line with everything dangerous written as `\n`, `\x1b` or `\u{202e}`.
+pub fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            _ if letter.is_ascii_control() => {
+                safe.push_str(&format!("\\x{:02x}", u32::from(letter)));
+            }
+            _ if is_deceptive(letter) => safe.push_str(&format!("\\u{{{:x}}}", u32::from(letter))),
+            _ => safe.push(letter),
+        }
+    }
+    safe
+}
+
+/// Escapes a text and cuts it to `columns`, with an ellipsis for what is missing.
+pub fn shorten(text: &str, columns: usize) -> String {
+    let safe = escape(text);
+    if safe.width() <= columns {
+        return safe;
+    }
+    let mut short = String::new();
+    let mut used = 0;
+    for letter in safe.chars() {
+        let width = letter.width().unwrap_or(0);
+        if used + width + 1 > columns {
+            break;
+        }
+        used += width;
+        short.push(letter);
+    }
+    if columns > 0 {
+        short.push('…');
+    }
+    short
+}
+
+/// As [`shorten`], and filled with spaces to exactly `columns`.
+pub fn fit(text: &str, columns: usize) -> String {
+    let mut fitted = shorten(text, columns);
+    let rest = columns.saturating_sub(fitted.width());
+    fitted.extend(std::iter::repeat_n(' ', rest));
+    fitted
+}
+
+/// Characters that are not seen, or change how others are seen.
+fn is_deceptive(letter: char) -> bool {
+    matches!(letter,
+        '\u{80}'..='\u{9f}'           // C1 controls: some terminals obey them
+        | '\u{ad}'                    // soft hyphen
+        | '\u{61c}'                   // Arabic letter mark
+        | '\u{115f}' | '\u{1160}'     // Hangul fillers
+        | '\u{180e}'                  // Mongolian vowel separator
+        | '\u{200b}'..='\u{200f}'     // zero-width characters and direction marks
+        | '\u{2028}'..='\u{202e}'     // line separators, bidi embeddings and overrides
+        | '\u{2060}'..='\u{206f}'     // word joiner, bidi isolates, deprecated formats
+        | '\u{3164}'                  // Hangul filler
+        | '\u{feff}'                  // zero-width no-break space
+        | '\u{ffa0}'
+        | '\u{fff9}'..='\u{fffb}'     // interlinear annotations
+        | '\u{e0000}'..='\u{e0fff}'   // tags and more variation selectors
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_or_hides_gets_through() {
+        assert_eq!(escape("a\x1b[2Jb\r\nc\x07\x7f"), "a\\x1b[2Jb\\r\\nc\\x07\\x7f");
+        assert_eq!(escape("txt.\u{202e}exe"), "txt.\\u{202e}exe");
+        assert_eq!(escape("\u{9b}31m\u{200b}\u{2066}\u{e0041}"), {
+            "\\u{9b}31m\\u{200b}\\u{2066}\\u{e0041}"
+        });
+        assert_eq!(escape("Ürümqi 日本 🎬"), "Ürümqi 日本 🎬");
+    }
+
+    #[test]
+    fn long_names_end_in_an_ellipsis_and_wide_letters_count_twice() {
+        assert_eq!(shorten("debian.iso", 10), "debian.iso");
+        assert_eq!(shorten("debian.iso", 9), "debian.i…");
+        assert_eq!(shorten("日本語", 5), "日本…");
+        assert_eq!(fit("日本語", 4), "日… ");
+        assert_eq!(fit("ab", 4), "ab  ");
+        assert_eq!(shorten("abc", 0), "");
+    }
+}

@@ -1,0 +1,207 @@
+//! What a torrent is, as a screen and as JSON. Everything in it was written by strangers.
+
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::base::units::size;
+use crate::cli::escape::{escape, shorten};
+use crate::metainfo::Torrent;
+
+use super::{counted, grouped};
+
+/// The last second of year 9999: beyond it no date can be written.
+const DATE_MAX: i64 = 253_402_300_799;
+
+/// The screen of `info`. Hashes and the magnet link are not cut, as people copy them.
+pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
+    let mut screen = String::new();
+    let mut row = |name: &str, value: &str| {
+        screen += &format!("{name:<12}{value}\n");
+    };
+    let narrow = |value: &str| shorten(value, columns.saturating_sub(12));
+    row("Name", &narrow(&torrent.name));
+    if let Some(hash) = torrent.info_hash_v1 {
+        row("Info hash", &hash.to_string());
+    }
+    if let Some(hash) = torrent.info_hash_v2 {
+        row("Hash v2", &hash.to_string());
+    }
+    row(
+        "Size",
+        &format!(
+            "{} ({} bytes) in {}",
+            size(torrent.total_size()),
+            grouped(torrent.total_size()),
+            counted(file_count(torrent), "file")
+        ),
+    );
+    row("Pieces", &pieces(torrent));
+    if let Some(created) = created(torrent) {
+        row("Created", &narrow(&created));
+    }
+    if let Some(comment) = &torrent.comment {
+        row("Comment", &narrow(comment));
+    }
+    row("Private", if torrent.private { "yes" } else { "no" });
+    row("Trackers", &narrow(&sources(torrent.trackers.iter().flatten())));
+    row("Web seeds", &narrow(&sources(torrent.web_seeds.iter())));
+    row("Magnet", &escape(&torrent.magnet()));
+    screen
+}
+
+/// The two lines at the start of a download.
+pub fn start_lines(torrent: &Torrent, dir: &Path, port: u16, columns: usize) -> String {
+    let facts = format!(
+        "   {}   {} of {}   {}",
+        size(torrent.total_size()),
+        torrent.num_pieces,
+        piece_size(torrent.piece_length.into()),
+        counted(file_count(torrent), "file")
+    );
+    let name = shorten(&torrent.name, columns.saturating_sub(facts.len()).max(12));
+    let dir = escape(&dir.display().to_string());
+    let slash = if dir.ends_with('/') { "" } else { "/" };
+    format!(
+        "{name}{}\nSaving to {dir}{slash}   port {port}\n",
+        facts.replacen(" of ", " pieces of ", 1)
+    )
+}
+
+/// One JSON object with all that is known; bytes, seconds and RFC 3339 dates.
+pub fn info_json(torrent: &Torrent) -> Value {
+    let files = torrent.files.iter().filter(|file| !file.is_pad);
+    let files: Vec<Value> = files
+        .map(|file| json!({ "path": file.path.to_string_lossy(), "length": file.length }))
+        .collect();
+    json!({
+        "name": torrent.name,
+        "info_hash_v1": torrent.info_hash_v1.map(|hash| hash.to_string()),
+        "info_hash_v2": torrent.info_hash_v2.map(|hash| hash.to_string()),
+        "total_size": torrent.total_size(),
+        "piece_length": torrent.piece_length,
+        "num_pieces": torrent.num_pieces,
+        "files": files,
+        "trackers": torrent.trackers,
+        "web_seeds": torrent.web_seeds,
+        "private": torrent.private,
+        "created_by": torrent.created_by,
+        "creation_date": torrent.creation_date,
+        "comment": torrent.comment,
+        "magnet": torrent.magnet(),
+    })
+}
+
+/// A piece length as people say it: `256 KiB`, without a decimal where there is none.
+fn piece_size(bytes: u64) -> String {
+    size(bytes).replace(".0 ", " ")
+}
+
+fn file_count(torrent: &Torrent) -> u64 {
+    torrent.files.iter().filter(|file| !file.is_pad).count() as u64
+}
+
+fn pieces(torrent: &Torrent) -> String {
+    let mut words =
+        format!("{} of {}", torrent.num_pieces, piece_size(torrent.piece_length.into()));
+    let last = torrent.layout.and_then(|layout| Some(layout.len_of(layout.pieces().next_back()?)));
+    if let Some(last) = last {
+        words += &format!(" (last {})", piece_size(last.into()));
+    }
+    words
+}
+
+fn created(torrent: &Torrent) -> Option<String> {
+    let date = torrent.creation_date.filter(|date| (1..=DATE_MAX).contains(date));
+    let date = date.map(|date| {
+        let time = UNIX_EPOCH + Duration::from_secs(date.unsigned_abs());
+        humantime::format_rfc3339_seconds(time).to_string()[..10].to_owned()
+    });
+    match (date, &torrent.created_by) {
+        (None, None) => None,
+        (Some(date), None) => Some(date),
+        (None, Some(by)) => Some(format!("by {by}")),
+        (Some(date), Some(by)) => Some(format!("{date} by {by}")),
+    }
+}
+
+/// How many there are and the first: `3  http://…`.
+fn sources<'a>(urls: impl Iterator<Item = &'a String> + Clone) -> String {
+    match urls.clone().next() {
+        None => "none".to_owned(),
+        Some(first) => format!("{}  {first}", urls.count()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn torrent() -> Torrent {
+        let pieces = [b'x'; 40];
+        let mut bytes = b"d8:announce35:http://tracker.example.org/announce10:created by4:m\x1bkt\
+            13:creation datei1757152800e4:infod6:lengthi300000e4:name5:a.iso12:piece lengthi262144e\
+            6:pieces40:"
+            .to_vec();
+        bytes.extend(pieces);
+        bytes.extend(b"ee");
+        Torrent::parse(&bytes).unwrap()
+    }
+
+    #[test]
+    fn the_screen_of_a_torrent() {
+        let torrent = torrent();
+        let hash = torrent.info_hash_v1.unwrap();
+        let expected = format!(
+            "\
+Name        a.iso
+Info hash   {hash}
+Size        293.0 KiB (300,000 bytes) in 1 file
+Pieces      2 of 256 KiB (last 37.0 KiB)
+Created     2025-09-06 by m\\x1bkt
+Private     no
+Trackers    1  http://tracker.example.org/announce
+Web seeds   none
+Magnet      magnet:?xt=urn:btih:{hash}&dn=a.iso&tr=http%3A%2F%2Ftracker.example.org%2Fannounce
+"
+        );
+        assert_eq!(info_screen(&torrent, 80), expected.replace("37.0 KiB", "37 KiB"));
+    }
+
+    #[test]
+    fn the_start_of_a_download() {
+        let said = start_lines(&torrent(), Path::new("downloads"), 6881, 80);
+        assert_eq!(
+            said,
+            "a.iso   293.0 KiB   2 pieces of 256 KiB   1 file\n\
+             Saving to downloads/   port 6881\n"
+        );
+    }
+
+    #[test]
+    fn json_has_every_promised_key() {
+        let object = info_json(&torrent());
+        for key in [
+            "name",
+            "info_hash_v1",
+            "info_hash_v2",
+            "total_size",
+            "piece_length",
+            "num_pieces",
+            "files",
+            "trackers",
+            "web_seeds",
+            "private",
+            "created_by",
+            "creation_date",
+            "comment",
+            "magnet",
+        ] {
+            assert!(object.get(key).is_some(), "{key}");
+        }
+        assert_eq!(object["info_hash_v2"], Value::Null);
+        assert_eq!(object["files"], json!([{ "path": "a.iso", "length": 300_000 }]));
+        assert_eq!(object["trackers"], json!([["http://tracker.example.org/announce"]]));
+    }
+}

@@ -1,0 +1,148 @@
+//! Lists: the files of a torrent with what is done of them, and its trackers.
+
+use std::time::Instant;
+
+use crate::base::layout::Layout;
+use crate::base::units::size;
+use crate::cli::escape::{escape, shorten};
+use crate::metainfo::Torrent;
+use crate::tracker::tiers::status::TrackerStatus;
+
+/// The files that people see, pad files left out, each with its position in the torrent.
+/// Their numbers on screen count from 1 in this order.
+pub fn files_of(torrent: &Torrent) -> Vec<usize> {
+    let files = torrent.files.iter().enumerate();
+    files.filter(|(_, file)| !file.is_pad).map(|(position, _)| position).collect()
+}
+
+/// The list of files. With `have` (verified pieces, wire order) and `wanted` (by position in
+/// the torrent) it also says how much of each is done.
+pub fn files_screen(torrent: &Torrent, live: Option<(&[u8], &[bool])>, columns: usize) -> String {
+    let mut screen = match live {
+        Some(_) => "   NO   DONE        SIZE  PATH\n".to_owned(),
+        None => "   NO        SIZE  PATH\n".to_owned(),
+    };
+    let files: Vec<_> = torrent.files.iter().collect();
+    for (number, position) in files_of(torrent).into_iter().enumerate() {
+        let file = &files[position];
+        let done = match live {
+            None => String::new(),
+            Some((_, wanted)) if !wanted.get(position).copied().unwrap_or(true) => {
+                "   skip".to_owned()
+            }
+            Some((have, _)) => {
+                let share = torrent
+                    .layout
+                    .map_or(0.0, |layout| share_done(&layout, have, file.offset, file.length));
+                format!("{:>6.0}%", (share * 100.0).floor())
+            }
+        };
+        let path = file.path.to_string_lossy();
+        let line = format!("{:>5}{done}  {:>10}  {}", number + 1, size(file.length), escape(&path));
+        screen += &(shorten(&line, columns) + "\n");
+    }
+    screen
+}
+
+/// Verified bytes of a range of the torrent, as a share.
+fn share_done(layout: &Layout, have: &[u8], offset: u64, length: u64) -> f64 {
+    if length == 0 {
+        return 1.0;
+    }
+    let first = offset / u64::from(layout.piece_len());
+    let last = (offset + length - 1) / u64::from(layout.piece_len());
+    let pieces = (first..=last).filter_map(|number| layout.piece(u32::try_from(number).ok()?));
+    let verified = pieces.filter(|piece| {
+        let byte = have.get(piece.index() / 8).copied().unwrap_or(0);
+        byte & (0x80 >> (piece.index() % 8)) != 0
+    });
+    let bytes: u64 = verified
+        .map(|piece| {
+            let begin = layout.piece_offset(piece);
+            let end = begin + u64::from(layout.len_of(piece));
+            end.min(offset + length) - begin.max(offset)
+        })
+        .sum();
+    bytes as f64 / length as f64
+}
+
+/// The list of trackers by tier, with what each said last.
+pub fn trackers_screen(trackers: &[TrackerStatus], now: Instant, columns: usize) -> String {
+    if trackers.is_empty() {
+        return "no trackers\n".to_owned();
+    }
+    let mut screen = "TIER  TRACKER\n".to_owned();
+    for tracker in trackers {
+        let url = shorten(&tracker.url, columns.saturating_sub(6));
+        let words = super::tracker_words(std::slice::from_ref(tracker), now);
+        screen += &format!("{:>4}  {url}\n", tracker.tier + 1);
+        screen += &(shorten(&format!("      {words}"), columns) + "\n");
+        if let Some(warning) = &tracker.warning {
+            screen += &(shorten(&format!("      warning: {warning}"), columns) + "\n");
+        }
+    }
+    screen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::tiers::status::TrackerState;
+
+    fn torrent() -> Torrent {
+        let mut bytes = b"d4:infod5:filesl\
+            d6:lengthi30000e4:pathl5:a.txteed4:attr1:p6:lengthi2768e4:pathl4:.pad1:0ee\
+            d6:lengthi40000e4:pathl1:b5:c.binee\
+            e4:name3:set12:piece lengthi32768e6:pieces60:"
+            .to_vec();
+        bytes.extend([b'x'; 60]);
+        bytes.extend(b"ee");
+        Torrent::parse(&bytes).unwrap()
+    }
+
+    #[test]
+    fn files_count_from_one_without_pad_files() {
+        let expected = "   NO        SIZE  PATH
+    1    29.3 KiB  set/a.txt
+    2    39.1 KiB  set/b/c.bin
+";
+        assert_eq!(files_screen(&torrent(), None, 80), expected);
+        assert_eq!(files_of(&torrent()), [0, 2]);
+    }
+
+    #[test]
+    fn files_show_how_much_of_them_is_verified() {
+        let live = Some(([0b0100_0000].as_slice(), [true, false, true].as_slice()));
+        let expected = "   NO   DONE        SIZE  PATH
+    1     0%    29.3 KiB  set/a.txt
+    2    81%    39.1 KiB  set/b/c.bin
+";
+        assert_eq!(files_screen(&torrent(), live, 80), expected);
+        let live = Some(([0b1110_0000].as_slice(), [true, true, false].as_slice()));
+        let screen = files_screen(&torrent(), live, 80);
+        assert!(screen.contains("    1   100%  "), "{screen}");
+        assert!(screen.contains("    2   skip    39.1 KiB"), "{screen}");
+    }
+
+    #[test]
+    fn trackers_stand_by_tier_and_are_escaped() {
+        let tracker = TrackerStatus {
+            url: "udp://t:1".into(),
+            tier: 1,
+            state: TrackerState::Failing(1),
+            seeds: None,
+            leeches: None,
+            peers: None,
+            next_announce_at: None,
+            last_error: Some("gone\r\nfishing".into()),
+            warning: Some("soon".into()),
+        };
+        let expected = "TIER  TRACKER
+   2  udp://t:1
+      failed: gone\\r\\nfishing
+      warning: soon
+";
+        assert_eq!(trackers_screen(&[tracker], Instant::now(), 80), expected);
+        assert_eq!(trackers_screen(&[], Instant::now(), 80), "no trackers\n");
+    }
+}

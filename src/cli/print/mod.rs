@@ -1,0 +1,76 @@
+//! Screens as text: snapshots in, lines of at most the given columns out. Nothing here
+//! prints or asks; what strangers wrote is escaped here.
+
+mod info;
+mod lists;
+mod news;
+mod peers;
+mod status;
+
+pub use info::{info_json, info_screen, start_lines};
+pub use lists::{files_of, files_screen, trackers_screen};
+pub use news::{news_json, news_line, progress_json, progress_line};
+pub use peers::peers_screen;
+pub use status::{prompt, status_screen, tracker_words};
+
+use crate::base::units;
+
+/// The known word most like `word`, when one is like it at all.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|known| (strsim::jaro_winkler(word, known), known));
+    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(score, _)| *score > 0.75).map(|(_, known)| known)
+}
+
+/// `1 file`, `3 files`.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A number with its thousands set apart: `821,035,008`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Two sizes with one unit where they share it: `479.2 of 783.0 MiB`.
+fn size_of_size(part: u64, whole: u64) -> String {
+    let (part, whole) = (units::size(part), units::size(whole));
+    match (part.split_once(' '), whole.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} of {whole}"),
+        _ => format!("{part} of {whole}"),
+    }
+}
+
+/// Per cent with one decimal, rounded down: 100.0 only when all is done.
+fn per_cent(share: f64) -> String {
+    format!("{:.1} %", (share * 1000.0).floor() / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        assert_eq!(grouped(821_035_008), "821,035,008");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(size_of_size(502_477_619, 821_035_008), "479.2 of 783.0 MiB");
+        assert_eq!(size_of_size(1000, 1 << 20), "1000 B of 1.0 MiB");
+        assert_eq!(per_cent(0.9999), "99.9 %");
+        assert_eq!(counted(1, "file"), "1 file");
+    }
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        assert_eq!(nearest("peeers", ["peers", "pause", "info"]), Some("peers"));
+        assert_eq!(nearest("xyz", ["peers", "pause", "info"]), None);
+    }
+}

@@ -1,0 +1,158 @@
+//! The `peers` screen: a table of links, or of everything known.
+
+use crate::base::units::rate;
+use crate::cli::escape::{fit, shorten};
+use crate::torrent::status::PeerStatus;
+
+/// Rows shown without `-a`.
+const ROWS: usize = 20;
+/// Columns of the full table.
+const FULL: usize = 80;
+
+/// The screen of `peers`: connected peers, the fastest first; with `all` every known one.
+pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
+    let mut connected: Vec<&PeerStatus> = peers.iter().filter(|peer| peer.connected).collect();
+    connected.sort_by_key(|peer| (std::cmp::Reverse(peer.down_rate), peer.address));
+    let known: Vec<&PeerStatus> = peers.iter().filter(|peer| !peer.connected).collect();
+    if connected.is_empty() && (known.is_empty() || !all) {
+        return "no peers connected (peers -a lists all known ones, why tells why)\n".to_owned();
+    }
+    let shown = if all { connected.len() } else { connected.len().min(ROWS) };
+    let head = ["ADDRESS", "CLIENT", "HAVE", "DOWN", "UP", "FLAGS"].map(String::from);
+    let mut screen = row(&head, columns);
+    for peer in &connected[..shown] {
+        screen += &row(&cells(peer), columns);
+    }
+    if all {
+        for peer in known {
+            let error = peer.last_error.as_deref().unwrap_or("not connected yet");
+            let line = format!("{:<25} {error}", peer.address.to_string());
+            screen += &(shorten(&line, columns) + "\n");
+        }
+    }
+    if shown < connected.len() {
+        screen += &format!("({} more: peers -a)   ", connected.len() - shown);
+    }
+    screen + "D sending to us  d wanted but choked  I incoming  S snubbed\n"
+}
+
+fn cells(peer: &PeerStatus) -> [String; 6] {
+    let mut flags = String::new();
+    match (peer.interesting, peer.choking) {
+        (true, false) => flags.push('D'),
+        (true, true) => flags.push('d'),
+        (false, _) => {}
+    }
+    for (holds, flag) in [(peer.incoming, 'I'), (peer.snubbed, 'S')] {
+        if holds {
+            flags.push(flag);
+        }
+    }
+    [
+        peer.address.to_string(),
+        peer.client.clone(),
+        // Rounded down: 100 % means a seed.
+        format!("{:.0}%", (peer.have * 100.0).floor()),
+        rate(peer.down_rate),
+        rate(peer.up_rate),
+        flags,
+    ]
+}
+
+/// One row. Below [`FULL`] columns first UP goes, then CLIENT, then HAVE.
+fn row(cells: &[String; 6], columns: usize) -> String {
+    let [address, client, have, down, up, flags] = cells;
+    let mut line = format!("{} ", fit(address, 25));
+    if columns >= FULL - 13 {
+        line += &format!("{} ", fit(client, 17));
+    }
+    if columns >= FULL - 30 {
+        line += &format!("{have:>4} ");
+    }
+    line += &format!("{down:>12}");
+    if columns >= FULL {
+        line += &format!(" {up:>12}");
+    }
+    line += &format!("  {flags}");
+    shorten(line.trim_end(), columns) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str, client: &str, down_rate: u64) -> PeerStatus {
+        PeerStatus {
+            address: address.parse().unwrap(),
+            connected: true,
+            client: client.into(),
+            have: 1.0,
+            down_rate,
+            up_rate: 0,
+            downloaded_bytes: 0,
+            requests: (0, 0),
+            latency: None,
+            incoming: false,
+            choking: false,
+            interesting: true,
+            interested: false,
+            snubbed: false,
+            last_error: None,
+        }
+    }
+
+    fn sample() -> Vec<PeerStatus> {
+        let mut choked = peer("198.51.100.24:6881", "qBittorrent 5.1.2", 0);
+        choked.choking = true;
+        choked.incoming = true;
+        choked.snubbed = true;
+        choked.have = 0.999;
+        choked.up_rate = 122_880;
+        let mut gone = peer("192.0.2.1:1", "", 0);
+        gone.connected = false;
+        gone.last_error = Some("connection \x1b[1mrefused".into());
+        let fast = peer("203.0.113.7:51413", "evil\u{202e}client", 2_202_010);
+        vec![choked, gone, fast, peer("[2001:db8::7]:6881", "libtorrent 2.0.11", 1_048_000)]
+    }
+
+    #[test]
+    fn the_fastest_come_first() {
+        let expected = "\
+ADDRESS                   CLIENT            HAVE         DOWN           UP  FLAGS
+203.0.113.7:51413         evil\\u{202e}cli… 100%    2.1 MiB/s        0 B/s  D
+[2001:db8::7]:6881        libtorrent 2.0.11 100% 1023.4 KiB/s        0 B/s  D
+198.51.100.24:6881        qBittorrent 5.1.2  99%        0 B/s  120.0 KiB/s  dIS
+D sending to us  d wanted but choked  I incoming  S snubbed
+";
+        assert_eq!(peers_screen(&sample(), false, 80), expected);
+    }
+
+    #[test]
+    fn all_shows_the_known_ones_with_their_last_error() {
+        let screen = peers_screen(&sample(), true, 80);
+        let line = "192.0.2.1:1               connection \\x1b[1mrefused\n";
+        assert!(screen.contains(line), "{screen}");
+    }
+
+    #[test]
+    fn narrow_terminals_lose_columns_and_never_wrap() {
+        for columns in [80, 60, 45, 20] {
+            let screen = peers_screen(&sample(), true, columns);
+            let table = screen.lines().filter(|line| !line.starts_with("D sending"));
+            assert!(table.clone().all(|line| line.chars().count() <= columns), "{screen}");
+        }
+        assert!(!peers_screen(&sample(), false, 60).contains("CLIENT"));
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_say_so() {
+        let many: Vec<PeerStatus> =
+            (1..33).map(|port| peer(&format!("192.0.2.9:{port}"), "x", 0)).collect();
+        assert!(peers_screen(&many, false, 80).contains("\n(12 more: peers -a)   D sending"));
+        assert_eq!(peers_screen(&many, true, 80).lines().count(), 34);
+        assert_eq!(
+            peers_screen(&[], false, 80),
+            "no peers connected (peers -a lists all known ones, why tells why)\n"
+        );
+    }
+}

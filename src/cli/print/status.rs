@@ -1,0 +1,242 @@
+//! The `status` screen and the prompt that carries its essence.
+
+use std::time::{Duration, Instant};
+
+use crate::base::units::{duration, rate, size};
+use crate::cli::escape::{escape, shorten};
+use crate::torrent::status::{State, Status};
+use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
+
+use super::{per_cent, size_of_size};
+
+const BAR_COLUMNS: usize = 24;
+
+/// The screen of `status`, in lines of at most `columns`.
+pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
+    let average = average_rate(status.downloaded_bytes, status.transferring);
+    let ratio = status.uploaded_bytes as f64 / status.downloaded_bytes.max(1) as f64;
+    let mut rows = vec![
+        ("State", state_words(status)),
+        (
+            "Progress",
+            format!(
+                "[{}]  {}   {}",
+                bar(status.progress()),
+                per_cent(status.progress()),
+                size_of_size(status.done_bytes, status.wanted_bytes)
+            ),
+        ),
+        (
+            "Pieces",
+            format!(
+                "{} of {} verified, {} in progress, {} failed",
+                status.pieces_verified,
+                status.piece_count,
+                status.pieces_in_progress,
+                status.hash_failures
+            ),
+        ),
+        (
+            "Speed",
+            format!(
+                "down {}   up {}   average down {}",
+                rate(status.down_rate),
+                rate(status.up_rate),
+                rate(average)
+            ),
+        ),
+    ];
+    if let Some(limit) = status.limit_down {
+        rows.push(("Limit", format!("down {}", rate(limit))));
+    }
+    if status.state == State::Downloading {
+        rows.push(("Remaining", status.remaining().map_or("unknown".into(), duration)));
+    }
+    rows.extend([
+        (
+            "Peers",
+            format!(
+                "{} connected ({} seeds), {} sending to us, {} receiving, {} known",
+                status.peers_connected,
+                status.seeds_connected,
+                status.peers_sending,
+                status.peers_receiving,
+                status.peers_known
+            ),
+        ),
+        ("Uploaded", format!("{}   ratio {ratio:.2}", size(status.uploaded_bytes))),
+        ("Tracker", tracker_words(&status.trackers, now)),
+    ]);
+    if let Some(trouble) = &status.disk_trouble {
+        rows.push(("Disk", trouble.clone()));
+    }
+    rows.push((
+        "Running",
+        format!("{}   wasted {}", duration(status.running), size(status.wasted_bytes)),
+    ));
+    rows.iter()
+        .map(|(name, value)| shorten(&format!("{name:<11}{value}"), columns) + "\n")
+        .collect()
+}
+
+/// `[61% dn 11.4 MiB/s 32p] driver> `.
+pub fn prompt(status: &Status) -> String {
+    let per_cent = (status.progress() * 100.0).floor();
+    let peers = status.peers_connected;
+    match status.state {
+        State::Checking => format!("[checking {:.0}%] driver> ", checked_share(status) * 100.0),
+        State::Complete => format!("[100% complete {peers}p] driver> "),
+        State::Paused => format!("[{per_cent:.0}% paused] driver> "),
+        State::Stopping => format!("[{per_cent:.0}% stopping] driver> "),
+        State::DiskTrouble(_) => format!("[{per_cent:.0}% disk trouble {peers}p] driver> "),
+        State::Downloading => {
+            format!("[{per_cent:.0}% dn {} {peers}p] driver> ", rate(status.down_rate))
+        }
+    }
+}
+
+/// How the tracker that matters stands: the first that works, or else the first.
+pub fn tracker_words(trackers: &[TrackerStatus], now: Instant) -> String {
+    let works = trackers.iter().find(|tracker| tracker.state == TrackerState::Working);
+    let Some(tracker) = works.or(trackers.first()) else { return "none".to_owned() };
+    let mut words = match tracker.state {
+        TrackerState::Working => "ok".to_owned(),
+        _ => tracker.state.to_string(),
+    };
+    if let Some(error) = tracker.last_error.as_ref().filter(|_| works.is_none()) {
+        words += &format!(": {}", escape(error));
+    }
+    let counts = [(tracker.seeds, "seeds"), (tracker.leeches, "leeches")];
+    let counts: Vec<String> = counts
+        .into_iter()
+        .filter_map(|(count, noun)| count.map(|count| format!("{count} {noun}")))
+        .collect();
+    if !counts.is_empty() {
+        words += &format!(", {}", counts.join(" "));
+    }
+    if let Some(next) = tracker.next_announce_at {
+        words += &format!(", next announce in {}", duration(next.saturating_duration_since(now)));
+    }
+    words
+}
+
+fn state_words(status: &Status) -> String {
+    match &status.state {
+        State::Checking => format!("checking what is on disk, {}", per_cent(checked_share(status))),
+        State::Downloading => "downloading".to_owned(),
+        State::Complete => "complete".to_owned(),
+        State::Paused => "paused".to_owned(),
+        State::Stopping => "stopping".to_owned(),
+        State::DiskTrouble(why) => format!("disk trouble: {}", escape(why)),
+    }
+}
+
+fn checked_share(status: &Status) -> f64 {
+    let (done, all) = status.checked_bytes;
+    done as f64 / all.max(1) as f64
+}
+
+/// Bytes a second over a time; none yet counts as 0.
+fn average_rate(bytes: u64, time: Duration) -> u64 {
+    if time.is_zero() { 0 } else { (bytes as f64 / time.as_secs_f64()) as u64 }
+}
+
+/// A bar that is full only when all is done.
+fn bar(share: f64) -> String {
+    let rounded = (share * BAR_COLUMNS as f64).round() as usize;
+    let most = if share < 1.0 { BAR_COLUMNS - 1 } else { BAR_COLUMNS };
+    let full = rounded.min(most);
+    "#".repeat(full) + &"-".repeat(BAR_COLUMNS - full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(now: Instant) -> Status {
+        Status {
+            state: State::Downloading,
+            wanted_bytes: 821_035_008,
+            done_bytes: 502_477_619,
+            piece_count: 3132,
+            pieces_verified: 1917,
+            pieces_in_progress: 14,
+            down_rate: 11_953_766,
+            up_rate: 327_680,
+            downloaded_bytes: 480_000_000,
+            uploaded_bytes: 12_897_485,
+            wasted_bytes: 16_384,
+            running: Duration::from_secs(49),
+            transferring: Duration::from_secs(47),
+            peers_connected: 32,
+            seeds_connected: 21,
+            peers_sending: 18,
+            peers_receiving: 4,
+            peers_known: 112,
+            trackers: vec![TrackerStatus {
+                url: "http://t/announce".into(),
+                tier: 0,
+                state: TrackerState::Working,
+                seeds: Some(44),
+                leeches: Some(12),
+                peers: Some(50),
+                next_announce_at: Some(now + Duration::from_secs(1451)),
+                last_error: None,
+                warning: None,
+            }],
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn the_screen_of_a_running_download() {
+        let now = Instant::now();
+        let expected = "\
+State      downloading
+Progress   [###############---------]  61.2 %   479.2 of 783.0 MiB
+Pieces     1917 of 3132 verified, 14 in progress, 0 failed
+Speed      down 11.4 MiB/s   up 320.0 KiB/s   average down 9.7 MiB/s
+Remaining  26s
+Peers      32 connected (21 seeds), 18 sending to us, 4 receiving, 112 known
+Uploaded   12.3 MiB   ratio 0.03
+Tracker    ok, 44 seeds 12 leeches, next announce in 24m 11s
+Running    49s   wasted 16.0 KiB
+";
+        assert_eq!(status_screen(&sample(now), now, 80), expected);
+        assert!(status_screen(&sample(now), now, 40).lines().all(|l| l.chars().count() <= 40));
+    }
+
+    #[test]
+    fn the_prompt_carries_the_state() {
+        let now = Instant::now();
+        let mut status = sample(now);
+        assert_eq!(prompt(&status), "[61% dn 11.4 MiB/s 32p] driver> ");
+        status.state = State::Paused;
+        assert_eq!(prompt(&status), "[61% paused] driver> ");
+        status.state = State::Complete;
+        status.done_bytes = status.wanted_bytes;
+        assert_eq!(prompt(&status), "[100% complete 32p] driver> ");
+        status.state = State::Checking;
+        status.checked_bytes = (1, 4);
+        assert_eq!(prompt(&status), "[checking 25%] driver> ");
+    }
+
+    #[test]
+    fn trackers_cannot_paint_the_terminal() {
+        let now = Instant::now();
+        let mut trackers = sample(now).trackers;
+        trackers[0].state = TrackerState::Failing(3);
+        trackers[0].last_error = Some("no\x1b[31mwarez".into());
+        trackers[0].seeds = None;
+        trackers[0].leeches = None;
+        trackers[0].next_announce_at = None;
+        assert_eq!(tracker_words(&trackers, now), "failed 3 times: no\\x1b[31mwarez");
+        assert_eq!(tracker_words(&[], now), "none");
+    }
+
+    #[test]
+    fn the_bar_is_full_only_at_the_end() {
+        assert_eq!(bar(0.999), format!("{}-", "#".repeat(23)));
+        assert_eq!(bar(1.0), "#".repeat(24));
+    }
+}

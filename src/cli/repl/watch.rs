@@ -1,0 +1,47 @@
+//! `watch`: the same screen again each second until a key is pressed. Only on terminals.
+
+use std::io::Read as _;
+
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
+
+use crate::cli::out;
+use crate::cli::stop::Stopper;
+
+use super::answer::Desk;
+use super::words::Order;
+
+/// Home, and clear what is below it.
+const REPAINT: &str = "\x1b[H\x1b[2J";
+
+/// Repaints the answer to `order` until a key or the end. The prompt is not being read
+/// meanwhile, so the terminal is ours.
+pub async fn watch(desk: &mut Desk, order: &Order, stopper: &Stopper) {
+    if wait_for_keys().is_err() {
+        return;
+    }
+    while !stopper.is_asked() {
+        let screen = desk.answer(order).await;
+        out::answer(&format!("{REPAINT}{screen}\n(any key ends)\n"));
+        let pressed = tokio::task::spawn_blocking(key_within_a_second).await;
+        if pressed.unwrap_or(true) {
+            break;
+        }
+    }
+    stopper.restore_terminal();
+}
+
+/// Keys at once and unseen; a read waits a second at most. Signals go on to work.
+fn wait_for_keys() -> rustix::io::Result<()> {
+    let stdin = std::io::stdin();
+    let mut terminal = tcgetattr(&stdin)?;
+    terminal.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+    terminal.special_codes[SpecialCodeIndex::VMIN] = 0;
+    // In tenths of a second.
+    terminal.special_codes[SpecialCodeIndex::VTIME] = 10;
+    tcsetattr(&stdin, OptionalActions::Now, &terminal)
+}
+
+/// True when a key was pressed or the terminal is gone.
+fn key_within_a_second() -> bool {
+    !matches!(std::io::stdin().lock().read(&mut [0; 64]), Ok(0))
+}

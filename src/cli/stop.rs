@@ -1,0 +1,98 @@
+//! How a run is asked to end: signals, Ctrl-C at the prompt, Ctrl-D. The first request is
+//! polite; the second ends the process at once, with the terminal as it was.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Takes requests to end; cheap to clone.
+#[derive(Clone)]
+pub struct Stopper {
+    asked: watch::Sender<bool>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// A request was made; the next one is the last.
+    pending: AtomicBool,
+    /// The terminal's settings before anything changed them.
+    terminal: Option<Termios>,
+}
+
+impl Stopper {
+    /// Remembers the terminal as it is. Call before anything reads from it.
+    pub fn new() -> Self {
+        let stdin = std::io::stdin();
+        let terminal = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten();
+        let shared = Arc::new(Shared { pending: AtomicBool::new(false), terminal });
+        Self { asked: watch::Sender::new(false), shared }
+    }
+
+    /// Asks to end. The second time it does not return: the process ends with `hard_code`.
+    pub fn ask(&self, hard_code: i32) {
+        if self.shared.pending.swap(true, Ordering::SeqCst) {
+            self.restore_terminal();
+            std::process::exit(hard_code);
+        }
+        self.asked.send_replace(true);
+    }
+
+    /// Was the end asked for?
+    pub fn is_asked(&self) -> bool {
+        *self.asked.borrow()
+    }
+
+    /// Waits until the end is asked for.
+    pub async fn asked(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.asked.subscribe().wait_for(|asked| *asked).await;
+    }
+
+    /// Puts the terminal's settings back: a prompt that is cut off leaves it in raw mode.
+    pub fn restore_terminal(&self) {
+        if let Some(terminal) = &self.shared.terminal {
+            // There is nobody left to tell.
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, terminal);
+        }
+    }
+
+    /// Lets SIGINT and SIGTERM ask, and on a terminal SIGHUP. Within a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses to report signals.
+    pub fn listen(&self) -> std::io::Result<()> {
+        let mut kinds = vec![(SignalKind::interrupt(), 130), (SignalKind::terminate(), 143)];
+        // Without a terminal SIGHUP stays what nohup and the like made of it.
+        if self.shared.terminal.is_some() {
+            kinds.push((SignalKind::hangup(), 129));
+        }
+        for (kind, hard_code) in kinds {
+            let mut signals = signal(kind)?;
+            let stopper = self.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    stopper.ask(hard_code);
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_request_is_polite_and_lasting() {
+        let stopper = Stopper::new();
+        assert!(!stopper.is_asked());
+        stopper.clone().ask(130);
+        stopper.asked().await;
+        assert!(stopper.is_asked());
+    }
+}

@@ -1,0 +1,129 @@
+//! How people write rates, sizes, durations and file ranges on the command line and in the
+//! config file. Only reading; writing is `base::units`.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// Reads a rate in bytes per second: `500K`, `2MiB`, `1.5M/s`; `0`, `off` and `none` lift it.
+///
+/// # Errors
+/// In words for people, when it is none of those.
+pub fn rate(text: &str) -> Result<Rate, String> {
+    let trimmed = text.trim();
+    if trimmed.eq_ignore_ascii_case("off") || trimmed.eq_ignore_ascii_case("none") {
+        return Ok(Rate(None));
+    }
+    let plain = trimmed.strip_suffix("/s").unwrap_or(trimmed);
+    let bytes =
+        size(plain).map_err(|_| "not a rate; write 500K, 2MiB, or 0 for none".to_owned())?;
+    Ok(Rate((bytes > 0).then_some(bytes)))
+}
+
+/// A rate limit, bytes per second; none when lifted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate(pub Option<u64>);
+
+/// Reads a size in bytes: `K`, `M`, `G` are powers of 1000, `KiB`, `MiB`, `GiB` of 1024.
+///
+/// # Errors
+/// In words for people.
+pub fn size(text: &str) -> Result<u64, String> {
+    let parsed = text.trim().parse::<ByteSize>();
+    parsed.map(|size| size.as_u64()).map_err(|_| "not a size; write 500K or 2MiB".to_owned())
+}
+
+/// Reads a duration: `90`, `30s`, `4m 51s`, `2h`.
+///
+/// # Errors
+/// In words for people.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let parsed = humantime::parse_duration(text.trim());
+    parsed.map_err(|_| "not a duration; write 30s, 5m or 2h".to_owned())
+}
+
+/// File numbers as `info --files` lists them, from 1: ranges, both ends included.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ranges(Vec<(u32, u32)>);
+
+/// Reads `1-3,5`; an open end as in `7-` means to the last.
+///
+/// # Errors
+/// In words for people.
+pub fn ranges(text: &str) -> Result<Ranges, String> {
+    let mut read = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let (first, last) = match part.split_once('-') {
+            Some((first, "")) => (number(first, text)?, u32::MAX),
+            Some((first, last)) => (number(first, text)?, number(last, text)?),
+            None => {
+                let only = number(part, text)?;
+                (only, only)
+            }
+        };
+        if first > last {
+            return Err(format!("{part} counts backwards"));
+        }
+        read.push((first, last));
+    }
+    Ok(Ranges(read))
+}
+
+fn number(text: &str, whole: &str) -> Result<u32, String> {
+    let parsed = text.trim().parse().ok().filter(|number| *number > 0);
+    let whole = super::escape::escape(whole);
+    parsed.ok_or_else(|| format!("{whole:?} is not a list of file numbers like 1-3,5"))
+}
+
+impl Ranges {
+    /// Is file number `number` (from 1) among them?
+    pub fn contains(&self, number: u32) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&number))
+    }
+
+    /// The first number that is beyond `count` files.
+    pub fn beyond(&self, count: u32) -> Option<u32> {
+        let named =
+            self.0.iter().map(|(first, last)| if *last == u32::MAX { *first } else { *last });
+        named.filter(|number| *number > count).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_si_unless_they_say_iec() {
+        assert_eq!(rate("500K"), Ok(Rate(Some(500_000))));
+        assert_eq!(rate("2MiB"), Ok(Rate(Some(2 << 20))));
+        assert_eq!(rate("1.5M/s"), Ok(Rate(Some(1_500_000))));
+        assert_eq!(rate("0"), Ok(Rate(None)));
+        assert_eq!(rate("off"), Ok(Rate(None)));
+        assert_eq!(rate("fast"), Err("not a rate; write 500K, 2MiB, or 0 for none".to_owned()));
+        assert!(rate("-1").is_err());
+    }
+
+    #[test]
+    fn durations_are_seconds_unless_they_say_more() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("4m 51s"), Ok(Duration::from_secs(291)));
+        assert_eq!(duration("soon"), Err("not a duration; write 30s, 5m or 2h".to_owned()));
+    }
+
+    #[test]
+    fn ranges_include_both_ends() {
+        let read = ranges("1-3, 5").unwrap();
+        let chosen: Vec<u32> = (1..8).filter(|number| read.contains(*number)).collect();
+        assert_eq!(chosen, [1, 2, 3, 5]);
+        assert_eq!((read.beyond(5), read.beyond(4)), (None, Some(5)));
+        assert_eq!(ranges("7-").unwrap().beyond(6), Some(7));
+        assert_eq!(ranges("3-1"), Err("3-1 counts backwards".to_owned()));
+        for bad in ["", "0", "1,,2", "a", "-3", "99999999999"] {
+            assert!(ranges(bad).is_err(), "{bad:?}");
+        }
+    }
+}

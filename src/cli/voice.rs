@@ -1,0 +1,54 @@
+//! Who says what where while a torrent runs: above the prompt, on stderr, or as JSON lines.
+
+use serde_json::Value;
+
+use super::out;
+use super::repl::Talk;
+use super::repl::reader::Printer;
+
+/// The voice of one run.
+pub struct Voice {
+    /// How we talk.
+    pub talk: Talk,
+    /// Errors only.
+    pub quiet: bool,
+    /// JSON lines on stdout instead of words.
+    pub json: bool,
+    /// Prints above the prompt, when there is one.
+    pub printer: Option<Printer>,
+}
+
+impl Voice {
+    /// Something that nobody asked for: news and progress.
+    pub fn unasked(&mut self, line: &str) {
+        match &mut self.printer {
+            _ if self.quiet || self.json => {}
+            Some(print) => print(&format!("{line}\n")),
+            None => out::talk(line),
+        }
+    }
+
+    /// Something that always matters, and is no result: how to end faster, trouble.
+    pub fn urgent(&mut self, line: &str) {
+        match &mut self.printer {
+            Some(print) => print(&format!("{line}\n")),
+            None => out::talk(line),
+        }
+    }
+
+    /// A result: on stdout.
+    pub fn result(&mut self, text: &str) {
+        match &mut self.printer {
+            _ if self.quiet || self.json => {}
+            Some(print) => print(text),
+            None => out::answer(text),
+        }
+    }
+
+    /// One JSON object, when they are wanted.
+    pub fn event(&mut self, object: &Value) {
+        if self.json {
+            out::answer(&format!("{object}\n"));
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The answer to `why`: what a download waited for, in plain words, and what can be done
+//! about it. The numbers come from the swarm's accounting; this file only words them.
+
+use crate::base::units::rate;
+use crate::swarm::waits::Cause;
+use crate::torrent::status::WhyReport;
+
+use super::escape::escape;
+use super::print::counted;
+
+/// Causes with a smaller share are not worth a line.
+const SHARE_MIN: f64 = 0.05;
+
+/// The lines of `why`: the last minute, the whole life, and what to do.
+pub fn why_screen(report: &WhyReport) -> String {
+    let mut lines = Vec::new();
+    let minute = worth_telling(&report.waits.minute);
+    for (cause, share) in &minute {
+        lines.push(format!(
+            "{:>3.0} % of the last minute: {}",
+            share * 100.0,
+            explain(*cause, report)
+        ));
+    }
+    if lines.is_empty() {
+        lines.push("nothing to tell yet: ask again in a second".to_owned());
+    }
+    let life: Vec<String> = worth_telling(&report.waits.life)
+        .iter()
+        .map(|(cause, share)| format!("{:.0} % {}", share * 100.0, name(*cause)))
+        .collect();
+    if !life.is_empty() {
+        lines.push(format!("Over its life: {}", life.join(", ")));
+    }
+    if let Some((cause, _)) = minute.first() {
+        lines.extend(advice(*cause, report).map(|advice| format!("What to do: {advice}")));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The largest shares first; always the largest of all.
+fn worth_telling(shares: &[(Cause, f64)]) -> Vec<(Cause, f64)> {
+    let kept = shares.iter().enumerate().filter(|(at, (_, share))| *at == 0 || *share >= SHARE_MIN);
+    kept.map(|(_, entry)| *entry).collect()
+}
+
+/// The cause with the facts of the moment.
+fn explain(cause: Cause, report: &WhyReport) -> String {
+    match cause {
+        Cause::Nothing => "nothing to wait for: complete or paused".to_owned(),
+        Cause::Tracker => match &report.tracker {
+            Some(tracker) => {
+                format!("no peer known, waiting for the tracker ({})", escape(tracker))
+            }
+            None => "no peer known, and the torrent has no tracker to ask".to_owned(),
+        },
+        Cause::Peers => no_peers(report),
+        Cause::Unchoke => chokers(report),
+        Cause::Pieces if report.pieces_nobody_has > 0 => format!(
+            "none of {} has any of the {} still missing",
+            counted(report.connected.into(), "connected peer"),
+            counted(report.pieces_nobody_has.into(), "piece"),
+        ),
+        Cause::Pieces => "no connected peer had a piece that was missing".to_owned(),
+        Cause::Transfer => transfer(report),
+        Cause::Pipeline => "peers would have sent more than we asked them for".to_owned(),
+        Cause::Disk => {
+            format!("memory was full of data waiting for the disk (now {})", memory(report))
+        }
+        Cause::Hash => {
+            format!("memory was full of data waiting to be hashed (now {})", memory(report))
+        }
+        Cause::Limit => match report.limit_down {
+            Some(limit) => format!("your limit of {} held it back", rate(limit)),
+            None => "your limit, lifted since, held it back".to_owned(),
+        },
+    }
+}
+
+fn no_peers(report: &WhyReport) -> String {
+    match (report.connected, report.dialling, report.candidates) {
+        (0, 0, 0) => "no peer connected, and no address left to try".to_owned(),
+        (0, dialling, candidates) => format!(
+            "no peer connected; {} now, {} to try",
+            counted(dialling.into(), "dial"),
+            match candidates {
+                1 => "1 address".to_owned(),
+                n => format!("{n} addresses"),
+            }
+        ),
+        (connected, ..) => {
+            format!("no peer was connected (now {connected})")
+        }
+    }
+}
+
+fn chokers(report: &WhyReport) -> String {
+    match (report.choking, report.interesting) {
+        (0, _) => "every useful peer kept us choked (now one lets us in)".to_owned(),
+        (1, 1) => "the only useful peer keeps us choked".to_owned(),
+        (choking, interesting) if choking >= interesting => {
+            format!("all {interesting} useful peers keep us choked")
+        }
+        (choking, interesting) => format!("{choking} of {interesting} peers keep us choked"),
+    }
+}
+
+fn transfer(report: &WhyReport) -> String {
+    let senders = report.interesting.saturating_sub(report.choking);
+    let mut words = format!(
+        "data flowed as fast as {} and the line allow (now {})",
+        if senders == 0 { "the peers".to_owned() } else { counted(senders.into(), "peer") },
+        rate(report.down_rate)
+    );
+    if report.snubbed > 0 {
+        words += &format!(", {} of them silent", report.snubbed);
+    }
+    words
+}
+
+fn memory(report: &WhyReport) -> String {
+    let (used, budget) = report.memory_blocks;
+    let pieces = counted(report.pieces_at_disk.into(), "piece");
+    format!("{used} of {budget} blocks in use, {pieces} in the queue")
+}
+
+/// The cause as one or two words, for the list over the whole life.
+fn name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Nothing => "nothing to wait for",
+        Cause::Tracker => "waiting for the tracker",
+        Cause::Peers => "no peers",
+        Cause::Unchoke => "choked",
+        Cause::Pieces => "nobody had the pieces",
+        Cause::Transfer => "data flowing",
+        Cause::Pipeline => "our own requests",
+        Cause::Disk => "disk",
+        Cause::Hash => "hashing",
+        Cause::Limit => "your limit",
+    }
+}
+
+/// What a user can do about the largest cause; none when there is nothing to improve.
+fn advice(cause: Cause, report: &WhyReport) -> Option<&'static str> {
+    match cause {
+        Cause::Nothing => None,
+        Cause::Tracker if report.tracker.is_some() => {
+            Some("trackers shows their answers; add-peer ADDR works without a tracker")
+        }
+        Cause::Tracker => Some("name a tracker with -a URL at the start, or use add-peer ADDR"),
+        Cause::Peers if report.dialling > 0 => {
+            Some("wait; peers -a shows why addresses failed, and whether a firewall is in the way")
+        }
+        Cause::Peers => Some("announce asks the trackers again; add-peer ADDR adds one you know"),
+        Cause::Unchoke => Some(
+            "wait: peers take turns. We do not upload yet, so most serve others first; \
+             announce finds more peers",
+        ),
+        Cause::Pieces => {
+            Some("wait for a seed: trackers shows how many there are; announce finds more peers")
+        }
+        Cause::Transfer if report.snubbed > 0 => {
+            Some("nothing: what silent peers owe is asked of others")
+        }
+        Cause::Transfer => Some("nothing is wrong; only more or faster peers would help"),
+        Cause::Pipeline => Some("this is our fault: please report it with this text"),
+        Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
+        Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
+        Cause::Limit => Some("limit down off lifts it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swarm::waits::WaitReport;
+
+    fn report(minute: &[(Cause, f64)]) -> WhyReport {
+        WhyReport {
+            waits: WaitReport {
+                now: minute.first().map(|(cause, _)| *cause),
+                minute: minute.to_vec(),
+                life: vec![(Cause::Transfer, 0.9), (Cause::Tracker, 0.06), (Cause::Hash, 0.04)],
+            },
+            connected: 5,
+            interesting: 4,
+            choking: 3,
+            snubbed: 0,
+            pieces_nobody_has: 0,
+            dialling: 3,
+            candidates: 12,
+            down_rate: 11_953_766,
+            limit_down: None,
+            memory_blocks: (2500, 2560),
+            pieces_at_disk: 9,
+            tracker: Some("failed: \x1b[5mno".into()),
+        }
+    }
+
+    #[test]
+    fn the_whole_answer() {
+        let minute = [(Cause::Unchoke, 0.62), (Cause::Transfer, 0.34), (Cause::Peers, 0.04)];
+        let expected = "\
+ 62 % of the last minute: 3 of 4 peers keep us choked
+ 34 % of the last minute: data flowed as fast as 1 peer and the line allow (now 11.4 MiB/s)
+Over its life: 90 % data flowing, 6 % waiting for the tracker
+What to do: wait: peers take turns. We do not upload yet, so most serve others first; \
+announce finds more peers
+";
+        assert_eq!(why_screen(&report(&minute)), expected);
+    }
+
+    #[test]
+    fn an_empty_report_is_no_crash() {
+        let said = why_screen(&WhyReport::default());
+        assert_eq!(said, "nothing to tell yet: ask again in a second\n");
+    }
+
+    #[test]
+    fn every_cause_has_its_words() {
+        let busy = report(&[]);
+        let said: Vec<String> = Cause::ALL.iter().map(|cause| explain(*cause, &busy)).collect();
+        assert_eq!(
+            said,
+            [
+                "data flowed as fast as 1 peer and the line allow (now 11.4 MiB/s)",
+                "3 of 4 peers keep us choked",
+                "no connected peer had a piece that was missing",
+                "no peer was connected (now 5)",
+                "no peer known, waiting for the tracker (failed: \\x1b[5mno)",
+                "peers would have sent more than we asked them for",
+                "memory was full of data waiting for the disk (now 2500 of 2560 blocks in use, \
+             9 pieces in the queue)",
+                "memory was full of data waiting to be hashed (now 2500 of 2560 blocks in use, \
+             9 pieces in the queue)",
+                "your limit, lifted since, held it back",
+                "nothing to wait for: complete or paused",
+            ]
+        );
+    }
+
+    #[test]
+    fn facts_change_the_words() {
+        let mut facts = report(&[]);
+        facts.choking = 4;
+        facts.snubbed = 2;
+        facts.pieces_nobody_has = 1;
+        facts.limit_down = Some(2 << 20);
+        facts.tracker = None;
+        facts.connected = 0;
+        let mut said = [Cause::Unchoke, Cause::Transfer, Cause::Pieces, Cause::Limit]
+            .map(|cause| explain(cause, &facts))
+            .to_vec();
+        said.extend([Cause::Tracker, Cause::Peers].map(|cause| explain(cause, &facts)));
+        facts.dialling = 0;
+        facts.candidates = 0;
+        said.push(explain(Cause::Peers, &facts));
+        facts.choking = 1;
+        facts.interesting = 1;
+        said.push(explain(Cause::Unchoke, &facts));
+        assert_eq!(
+            said,
+            [
+                "all 4 useful peers keep us choked",
+                "data flowed as fast as the peers and the line allow (now 11.4 MiB/s), \
+             2 of them silent",
+                "none of 0 connected peers has any of the 1 piece still missing",
+                "your limit of 2.0 MiB/s held it back",
+                "no peer known, and the torrent has no tracker to ask",
+                "no peer connected; 3 dials now, 12 addresses to try",
+                "no peer connected, and no address left to try",
+                "the only useful peer keeps us choked",
+            ]
+        );
+    }
+
+    #[test]
+    fn advice_fits_the_cause() {
+        let facts = report(&[]);
+        assert_eq!(advice(Cause::Nothing, &facts), None);
+        assert_eq!(advice(Cause::Limit, &facts), Some("limit down off lifts it"));
+        for cause in Cause::ALL.into_iter().filter(|cause| *cause != Cause::Nothing) {
+            assert!(advice(cause, &facts).is_some(), "{cause:?}");
+        }
+    }
+}
