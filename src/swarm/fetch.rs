@@ -230,7 +230,8 @@ impl Swarm {
         if !peer.requests.refused(block) {
             return self.strike(link, now);
         }
-        peer.refusals += 1;
+        // BEP 6: one that chokes must refuse whatever is outstanding, however much that is.
+        peer.refusals += u32::from(!peer.choking);
         if peer.refusals > REFUSALS_MAX {
             let reason = CloseReason::Misbehaved("it refused every request");
             return self.close(link, reason, now);
