@@ -227,8 +227,10 @@ impl Swarm {
         now: Instant,
     ) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        if !peer.requests.refused(block) {
-            return self.strike(link, now);
+        match peer.requests.refused(block) {
+            Arrival::Owed => {}
+            Arrival::Late => return,
+            Arrival::Unasked => return self.strike(link, now),
         }
         // BEP 6: one that chokes must refuse whatever is outstanding, however much that is.
         peer.refusals += u32::from(!peer.choking);
