@@ -214,6 +214,13 @@ impl Assembly {
         }
     }
 
+    /// The link cannot be counted on at present: pieces kept for it alone are free for any.
+    pub fn free_solo(&mut self, link: LinkId) {
+        for open in self.open.values_mut().filter(|open| open.solo == Some(link)) {
+            open.solo = None;
+        }
+    }
+
     /// A block arrived from `sender`.
     pub fn receive(&mut self, block: BlockRef, data: Block, sender: SocketAddr) -> Received {
         let Some(open) = self.open.get_mut(&block.piece()) else { return Received::Redundant };

@@ -163,6 +163,12 @@ impl Swarm {
         self.food = true;
     }
 
+    /// Suspect pieces that only this link may be asked for are free for any.
+    pub(super) fn free_solo(&mut self, link: LinkId) {
+        self.assembly.free_solo(link);
+        self.food = true;
+    }
+
     pub(super) fn on_blocks(&mut self, link: LinkId, blocks: Vec<(BlockRef, Block)>, now: Instant) {
         let mut bytes = 0;
         for (block, data) in blocks {
@@ -270,6 +276,9 @@ impl Swarm {
         let is_new_snub = peer.requests.is_snubbed() && !was;
         for block in blocks {
             self.release(link, block);
+        }
+        if is_new_snub {
+            self.free_solo(link);
         }
         if rested || is_new_snub {
             self.hungry.insert(link);

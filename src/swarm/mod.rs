@@ -328,6 +328,7 @@ impl Swarm {
         for block in peer.requests.give_up_all() {
             self.release(link, block);
         }
+        self.free_solo(link);
         Some(peer)
     }
 
@@ -459,6 +460,7 @@ impl Swarm {
                 self.release(link, block);
             }
         }
+        self.free_solo(link);
     }
 
     fn on_wanted(&mut self, wanted: Bitfield, now: Instant) {
