@@ -265,6 +265,15 @@ impl Swarm {
             self.candidates.forget(address);
             return self.send(link, LinkCommand::Close(CloseReason::OurselvesAgain));
         }
+        if self.paused || self.candidates.is_banned(address) {
+            let reason =
+                if self.paused { CloseReason::Stopping } else { CloseReason::CorruptData };
+            self.candidates.forget(address);
+            if self.paused && !incoming {
+                self.candidates.learn(address, Source::User, &mut self.rng);
+            }
+            return self.send(link, LinkCommand::Close(reason));
+        }
         if let Some(other) = self.same_peer(peer_id) {
             if !self.is_better(peer_id, incoming, other) {
                 self.candidates.forget(address);
