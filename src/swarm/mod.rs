@@ -484,12 +484,16 @@ impl Swarm {
         }
         self.wanted = wanted;
         let count = self.config.layout.piece_count();
+        let was_complete = self.is_complete();
         self.missing = Bitfield::all(count).count_missing(&self.have, &self.wanted);
         for peer in self.peers.values_mut() {
             peer.interesting = match &peer.pieces {
                 PeerPieces::All => self.missing,
                 PeerPieces::Some(set) => set.count_missing(&self.have, &self.wanted),
             };
+        }
+        if self.is_complete() && !was_complete {
+            self.tell(Event::Completed);
         }
         self.food = true;
         let links: Vec<_> = self.peers.keys().copied().collect();
