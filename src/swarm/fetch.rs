@@ -271,7 +271,7 @@ impl Swarm {
     pub(super) fn check_snub(&mut self, link: LinkId, now: Instant) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let was = peer.requests.is_snubbed();
-        let rested = peer.rests_until.is_some_and(|until| until <= now);
+        let rested = peer.rests_until.take_if(|until| *until <= now).is_some();
         let blocks = peer.requests.check_deadline(now);
         let is_new_snub = peer.requests.is_snubbed() && !was;
         for block in blocks {
