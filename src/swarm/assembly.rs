@@ -312,9 +312,13 @@ impl Assembly {
     /// The spilled blocks of a piece are on disk; those in `failed` come back.
     pub fn spilled(&mut self, piece: PieceIndex, failed: Vec<(BlockRef, Block)>) {
         let Some(open) = self.open.get_mut(&piece) else { return };
-        self.held_blocks += failed.len();
         for (block, data) in failed {
-            open.slots[block.number() as usize] = Slot::Data(data);
+            // The piece may have been dropped and begun anew meanwhile.
+            let slot = &mut open.slots[block.number() as usize];
+            if matches!(slot, Slot::Spilling) {
+                *slot = Slot::Data(data);
+                self.held_blocks += 1;
+            }
         }
         for slot in &mut open.slots {
             if matches!(slot, Slot::Spilling) {
