@@ -136,7 +136,9 @@ impl Swarm {
         let mut late: Vec<(f64, BlockRef)> = Vec::new();
         for (_, other) in self.peers.iter().filter(|(other, _)| **other != link) {
             for (before, block) in other.requests.from_last() {
-                let theirs = expected(other, before, now).unwrap_or(f64::INFINITY);
+                // One that was just asked gets as much trust as we would have.
+                let unknown = if is_silent(other, now) { f64::INFINITY } else { 1.0 };
+                let theirs = expected(other, before, now).unwrap_or(unknown);
                 if theirs < 2.0 * mine + 0.05 {
                     break;
                 }
@@ -314,11 +316,16 @@ impl Swarm {
     }
 }
 
+/// Did it let requests wait too long to be counted on?
+fn is_silent(peer: &Peer, now: Instant) -> bool {
+    peer.requests.is_snubbed() || peer.requests.silent_for(now) > SILENT
+}
+
 /// Seconds until a block arrives that has `before` blocks before it on this link; none when
 /// the link cannot be counted on.
 fn expected(peer: &Peer, before: usize, now: Instant) -> Option<f64> {
     let rate = peer.meter.rate(now);
-    if peer.requests.is_snubbed() || peer.requests.silent_for(now) > SILENT || rate == 0 {
+    if is_silent(peer, now) || rate == 0 {
         return None;
     }
     let latency = peer.requests.pipeline.latency().unwrap_or_default().as_secs_f64();
