@@ -214,6 +214,13 @@ impl Assembly {
         }
     }
 
+    /// The link cannot be counted on at present: pieces kept for it alone are free for any.
+    pub fn free_solo(&mut self, link: LinkId) {
+        for open in self.open.values_mut().filter(|open| open.solo == Some(link)) {
+            open.solo = None;
+        }
+    }
+
     /// A block arrived from `sender`.
     pub fn receive(&mut self, block: BlockRef, data: Block, sender: SocketAddr) -> Received {
         let Some(open) = self.open.get_mut(&block.piece()) else { return Received::Redundant };
@@ -305,9 +312,13 @@ impl Assembly {
     /// The spilled blocks of a piece are on disk; those in `failed` come back.
     pub fn spilled(&mut self, piece: PieceIndex, failed: Vec<(BlockRef, Block)>) {
         let Some(open) = self.open.get_mut(&piece) else { return };
-        self.held_blocks += failed.len();
         for (block, data) in failed {
-            open.slots[block.number() as usize] = Slot::Data(data);
+            // The piece may have been dropped and begun anew meanwhile.
+            let slot = &mut open.slots[block.number() as usize];
+            if matches!(slot, Slot::Spilling) {
+                *slot = Slot::Data(data);
+                self.held_blocks += 1;
+            }
         }
         for slot in &mut open.slots {
             if matches!(slot, Slot::Spilling) {

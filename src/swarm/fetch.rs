@@ -136,7 +136,9 @@ impl Swarm {
         let mut late: Vec<(f64, BlockRef)> = Vec::new();
         for (_, other) in self.peers.iter().filter(|(other, _)| **other != link) {
             for (before, block) in other.requests.from_last() {
-                let theirs = expected(other, before, now).unwrap_or(f64::INFINITY);
+                // One that was just asked gets as much trust as we would have.
+                let unknown = if is_silent(other, now) { f64::INFINITY } else { 1.0 };
+                let theirs = expected(other, before, now).unwrap_or(unknown);
                 if theirs < 2.0 * mine + 0.05 {
                     break;
                 }
@@ -160,6 +162,12 @@ impl Swarm {
     /// A link no longer owes this block.
     pub(super) fn release(&mut self, link: LinkId, block: BlockRef) {
         self.assembly.release(link, block);
+        self.food = true;
+    }
+
+    /// Suspect pieces that only this link may be asked for are free for any.
+    pub(super) fn free_solo(&mut self, link: LinkId) {
+        self.assembly.free_solo(link);
         self.food = true;
     }
 
@@ -227,10 +235,13 @@ impl Swarm {
         now: Instant,
     ) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        if !peer.requests.refused(block) {
-            return self.strike(link, now);
+        match peer.requests.refused(block) {
+            Arrival::Owed => {}
+            Arrival::Late => return,
+            Arrival::Unasked => return self.strike(link, now),
         }
-        peer.refusals += 1;
+        // BEP 6: one that chokes must refuse whatever is outstanding, however much that is.
+        peer.refusals += u32::from(!peer.choking);
         if peer.refusals > REFUSALS_MAX {
             let reason = CloseReason::Misbehaved("it refused every request");
             return self.close(link, reason, now);
@@ -262,11 +273,14 @@ impl Swarm {
     pub(super) fn check_snub(&mut self, link: LinkId, now: Instant) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let was = peer.requests.is_snubbed();
-        let rested = peer.rests_until.is_some_and(|until| until <= now);
+        let rested = peer.rests_until.take_if(|until| *until <= now).is_some();
         let blocks = peer.requests.check_deadline(now);
         let is_new_snub = peer.requests.is_snubbed() && !was;
         for block in blocks {
             self.release(link, block);
+        }
+        if is_new_snub {
+            self.free_solo(link);
         }
         if rested || is_new_snub {
             self.hungry.insert(link);
@@ -302,11 +316,16 @@ impl Swarm {
     }
 }
 
+/// Did it let requests wait too long to be counted on?
+fn is_silent(peer: &Peer, now: Instant) -> bool {
+    peer.requests.is_snubbed() || peer.requests.silent_for(now) > SILENT
+}
+
 /// Seconds until a block arrives that has `before` blocks before it on this link; none when
 /// the link cannot be counted on.
 fn expected(peer: &Peer, before: usize, now: Instant) -> Option<f64> {
     let rate = peer.meter.rate(now);
-    if peer.requests.is_snubbed() || peer.requests.silent_for(now) > SILENT || rate == 0 {
+    if is_silent(peer, now) || rate == 0 {
         return None;
     }
     let latency = peer.requests.pipeline.latency().unwrap_or_default().as_secs_f64();

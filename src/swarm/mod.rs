@@ -266,6 +266,15 @@ impl Swarm {
             self.candidates.forget(address);
             return self.send(link, LinkCommand::Close(CloseReason::OurselvesAgain));
         }
+        if self.paused || self.candidates.is_banned(address) {
+            let reason =
+                if self.paused { CloseReason::Stopping } else { CloseReason::CorruptData };
+            self.candidates.forget(address);
+            if self.paused && !incoming {
+                self.candidates.learn(address, Source::User, &mut self.rng);
+            }
+            return self.send(link, LinkCommand::Close(reason));
+        }
         if let Some(other) = self.same_peer(peer_id) {
             if !self.is_better(peer_id, incoming, other) {
                 self.candidates.forget(address);
@@ -329,6 +338,7 @@ impl Swarm {
         for block in peer.requests.give_up_all() {
             self.release(link, block);
         }
+        self.free_solo(link);
         Some(peer)
     }
 
@@ -460,6 +470,7 @@ impl Swarm {
                 self.release(link, block);
             }
         }
+        self.free_solo(link);
     }
 
     fn on_wanted(&mut self, wanted: Bitfield, now: Instant) {
@@ -474,12 +485,16 @@ impl Swarm {
         }
         self.wanted = wanted;
         let count = self.config.layout.piece_count();
+        let was_complete = self.is_complete();
         self.missing = Bitfield::all(count).count_missing(&self.have, &self.wanted);
         for peer in self.peers.values_mut() {
             peer.interesting = match &peer.pieces {
                 PeerPieces::All => self.missing,
                 PeerPieces::Some(set) => set.count_missing(&self.have, &self.wanted),
             };
+        }
+        if self.is_complete() && !was_complete {
+            self.tell(Event::Completed);
         }
         self.food = true;
         let links: Vec<_> = self.peers.keys().copied().collect();

@@ -113,10 +113,20 @@ impl Requests {
         true
     }
 
-    /// The remote refused this block; true when it was outstanding.
-    pub fn refused(&mut self, block: BlockRef) -> bool {
-        let place = self.owed.iter().position(|sent| sent.block == block);
-        place.and_then(|place| self.owed.remove(place)).is_some()
+    /// The remote refused this block. BEP 6: also a request that was taken back is answered,
+    /// so a late refusal is no offence.
+    pub fn refused(&mut self, block: BlockRef) -> Arrival {
+        if let Some(place) = self.owed.iter().position(|sent| sent.block == block) {
+            self.owed.remove(place);
+            return Arrival::Owed;
+        }
+        match self.given_up.iter().position(|given_up| *given_up == block) {
+            Some(place) => {
+                self.given_up.remove(place);
+                Arrival::Late
+            }
+            None => Arrival::Unasked,
+        }
     }
 
     /// All requests are void; returns the blocks.

@@ -1,0 +1,77 @@
+//! The end game: a second link is asked only when nothing can be begun, and cancels follow.
+
+use super::*;
+
+/// Peer 1 is slow (one block a second), peer 2 fast; peer 1 owes the last blocks.
+fn near_the_end() -> Bench {
+    let mut bench = Bench::with(2, 20, |_| {});
+    bench.seed(1);
+    bench
+}
+
+/// BEP 3: "When a download is almost complete, [...] requests for all of its last blocks go
+/// to all peers"; here only to those who would be sooner.
+#[test]
+fn a_second_link_is_asked_only_when_nothing_can_be_begun() {
+    let mut bench = near_the_end();
+    let second = bench.seed(2);
+    assert_eq!(second[1].matches("0.").count(), 10);
+    assert!(!bench.swarm.is_endgame());
+    bench.now += Duration::from_millis(100);
+    let more = bench.deliver(2, "0.10 0.11 0.12 0.13 0.14 0.15 0.16 0.17 0.18 0.19");
+    assert!(more.iter().all(|line| !line.contains(" 0.")), "{more:?}");
+    assert!(bench.swarm.is_endgame());
+    bench.now += Duration::from_millis(100);
+    let all: Vec<String> = (0..20).map(|number| format!("1.{number}")).collect();
+    let lines = bench.deliver(2, &all.join(" "));
+    assert!(lines[0].starts_with("check 1 "), "{lines:?}");
+    // Peer 1 has not sent anything yet: it cannot be counted on.
+    assert!(lines[1].starts_with("peer 2: request 0."), "{lines:?}");
+    assert_eq!(lines.len(), 2);
+}
+
+/// BEP 3: "it sends cancels to everyone else every time a piece arrives".
+#[test]
+fn a_block_that_arrives_is_cancelled_elsewhere_and_its_late_twin_is_no_offence() {
+    let mut bench = near_the_end();
+    bench.seed(2);
+    bench.now += Duration::from_millis(100);
+    bench.deliver(2, "0.10 0.11 0.12 0.13 0.14 0.15 0.16 0.17 0.18 0.19");
+    let all: Vec<String> = (0..20).map(|number| format!("1.{number}")).collect();
+    bench.now += Duration::from_millis(100);
+    bench.deliver(2, &all.join(" "));
+    assert_eq!(bench.deliver(2, "0.9"), ["peer 1: cancel 0.9"]);
+    for _ in 0..60 {
+        let lines = bench.events(1, Vec::new());
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+    assert!(bench.deliver(1, "0.9").is_empty());
+    let snapshot = bench.swarm.snapshot(bench.now);
+    assert_eq!((snapshot.wasted_bytes, snapshot.connected), (16384, 2));
+}
+
+/// BEP 6: a cancelled request is still answered, by the piece or by a reject: as often as
+/// there are cancels, and never an offence.
+#[test]
+fn a_refusal_that_answers_a_cancel_is_no_offence() {
+    let mut bench = Bench::with(100, 1, |_| {});
+    bench.open_fast(1, Availability::All);
+    for round in 0..60 {
+        let unwanted = set(100, &[99 - round % 2]);
+        bench.handle(Input::Wanted(unwanted));
+        let refused = format!("{}.0", 99 - (round + 1) % 2);
+        if round > 0 {
+            let lines = bench.refuse(1, &refused, false);
+            assert!(lines.is_empty(), "{lines:?}");
+        }
+    }
+    assert_eq!(bench.swarm.snapshot(bench.now).connected, 1);
+}
+
+#[test]
+fn a_lone_peer_is_never_asked_twice() {
+    let mut bench = Bench::with(1, 12, |_| {});
+    bench.seed(1);
+    assert_eq!(bench.deliver(1, "0.0"), ["peer 1: request 0.10 0.11"]);
+    assert!(bench.deliver(1, "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8").is_empty());
+}

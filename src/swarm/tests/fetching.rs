@@ -1,0 +1,301 @@
+//! What is asked of whom: unchoke, order of pieces, choke, refusals, snubs, allowed fast.
+
+use super::*;
+use crate::swarm::event::DownReason;
+
+const TEN: &str = "peer 1: request 0.0 0.1 0.2 0.3 1.0 1.1 1.2 1.3 2.0 2.1";
+
+/// BEP 3: "Downloaders should keep several pieces requests queued up at once".
+#[test]
+fn an_unchoke_brings_ten_requests() {
+    let mut bench = Bench::new(5);
+    bench.up(1);
+    let all = LinkEvent::Availability(Availability::All);
+    assert_eq!(bench.event(1, all), ["peer 1: interested"]);
+    assert_eq!(bench.event(1, LinkEvent::Unchoked), [TEN]);
+    assert!(bench.event(1, LinkEvent::Unchoked).is_empty());
+}
+
+/// BEP 3 asks for whole pieces to become available soon: what is begun comes first.
+#[test]
+fn partial_pieces_come_before_new_ones() {
+    let mut bench = Bench::new(5);
+    bench.seed(1);
+    let second = bench.seed(2);
+    let rest = "peer 2: request 2.2 2.3 3.0 3.1 3.2 3.3 4.0 4.1 4.2 4.3";
+    assert_eq!(second, ["peer 2: interested", rest]);
+    bench.down(1);
+    let third = bench.open(3, Availability::Some(set(5, &[1, 4])));
+    assert_eq!(third, ["peer 3: interested", "peer 3: request 1.0 1.1 1.2 1.3"]);
+}
+
+#[test]
+fn rarest_pieces_are_begun_first_after_a_few_at_random() {
+    let change = |config: &mut SwarmConfig| {
+        config.sequential = false;
+        config.have = set(40, &[0, 1, 2, 3]);
+    };
+    let mut bench = Bench::with(40, 4, change);
+    for host in 1..5 {
+        bench.up(host);
+        let most = (0..40).filter(|piece| *piece != 17).collect::<Vec<_>>();
+        let pieces = Availability::Some(set(40, &most));
+        bench.event(host, LinkEvent::Availability(pieces));
+    }
+    let lines = bench.seed(9);
+    assert!(lines[1].starts_with("peer 9: request 17.0 17.1 17.2 17.3 "), "{lines:?}");
+}
+
+#[test]
+fn several_peers_share_one_piece() {
+    let mut bench = Bench::with(1, 25, |_| {});
+    bench.seed(1);
+    let second = bench.seed(2);
+    let middle = "peer 2: request 0.10 0.11 0.12 0.13 0.14 0.15 0.16 0.17 0.18 0.19";
+    assert_eq!(second, ["peer 2: interested", middle]);
+    let third = bench.seed(3);
+    assert_eq!(third, ["peer 3: interested", "peer 3: request 0.20 0.21 0.22 0.23 0.24"]);
+}
+
+/// BEP 6: without the fast extension "a choke implicitly rejects all pending requests".
+#[test]
+fn a_choke_voids_requests_without_the_fast_extension() {
+    let mut bench = Bench::with(1, 10, |_| {});
+    bench.seed(1);
+    assert_eq!(bench.seed(2)[..], ["peer 2: interested"]);
+    let lines = bench.event(1, LinkEvent::Choked);
+    assert_eq!(lines, ["peer 2: request 0.0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9"]);
+    // Blocks that were on the way are still welcome, and nobody's fault.
+    assert_eq!(bench.deliver(1, "0.0"), ["peer 2: cancel 0.0"]);
+    assert_eq!(bench.swarm.snapshot(bench.now).wasted_bytes, 0);
+}
+
+/// BEP 6: "Choke [...] no longer implicitly rejects all pending requests".
+#[test]
+fn a_choke_leaves_requests_alive_with_the_fast_extension() {
+    let mut bench = Bench::with(1, 10, |_| {});
+    bench.open_fast(1, Availability::All);
+    bench.seed(2);
+    assert!(bench.event(1, LinkEvent::Choked).is_empty());
+    assert_eq!(bench.refuse(1, "0.3", false), ["peer 2: request 0.3"]);
+    assert!(bench.deliver(1, "0.0").is_empty());
+    assert_eq!(bench.swarm.snapshot(bench.now).wasted_bytes, 0);
+}
+
+/// BEP 6: one that chokes "MUST reject all requests", however many there are: honest.
+#[test]
+fn refusals_that_a_choke_brings_are_no_offence() {
+    let mut bench = Bench::with(1, 400, |config| config.pool_blocks = 4096);
+    bench.open_fast(1, Availability::All);
+    // Rounds without delay are no rounds; the pipeline grows by two a block.
+    let mut blocks: Vec<String> = (0..10).map(|number| format!("0.{number}")).collect();
+    while blocks.len() < 240 {
+        bench.now += Duration::from_millis(1);
+        let name = blocks.remove(0);
+        for line in bench.deliver(1, &name) {
+            let asked = line.strip_prefix("peer 1: request ").unwrap();
+            blocks.extend(asked.split(' ').map(str::to_owned));
+        }
+    }
+    bench.event(1, LinkEvent::Choked);
+    for name in blocks {
+        let lines = bench.refuse(1, &name, false);
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+    assert_eq!(bench.swarm.snapshot(bench.now).connected, 1);
+    let again = bench.event(1, LinkEvent::Unchoked);
+    assert_eq!(again.len(), 1);
+}
+
+#[test]
+fn a_refused_block_goes_to_others_and_the_peer_rests() {
+    let mut bench = Bench::with(1, 12, |_| {});
+    bench.open_fast(1, Availability::All);
+    assert!(bench.refuse(1, "0.3", false).is_empty());
+    let second = bench.seed(2);
+    assert_eq!(second, ["peer 2: interested", "peer 2: request 0.3 0.10 0.11"]);
+    bench.down(2);
+    // The seed has rested for a tenth of a second when it is asked for the rest.
+    assert_eq!(bench.wait(0.05), ["need peers"]);
+    assert_eq!(bench.wait(0.05), ["peer 1: request 0.3"]);
+}
+
+#[test]
+fn a_lasting_refusal_means_that_the_peer_lacks_the_piece() {
+    let mut bench = Bench::new(2);
+    bench.open_fast(1, Availability::Some(set(2, &[1])));
+    let lines = bench.refuse(1, "1.0", true);
+    assert_eq!(lines, ["peer 1: not interested"]);
+    assert_eq!(bench.swarm.nobody_has(), 2);
+}
+
+#[test]
+fn refusals_of_what_was_never_asked_are_counted_and_close_the_link() {
+    let mut bench = Bench::new(40);
+    bench.open_fast(1, Availability::All);
+    for _ in 0..50 {
+        assert!(bench.refuse(1, "30.0", false).is_empty());
+    }
+    let last = bench.refuse(1, "30.0", false);
+    assert_eq!(last, ["peer 1: close, it kept sending what nobody asked for"]);
+}
+
+#[test]
+fn one_that_refuses_everything_is_left() {
+    let mut bench = Bench::with(1, 10, |_| {});
+    bench.open_fast(1, Availability::All);
+    let mut refused = 0;
+    let mut closed = false;
+    while !closed && refused < 300 {
+        for line in bench.wait(6.0) {
+            assert!(line == "need peers" || line.contains("request"), "{line}");
+        }
+        for number in 0..10 {
+            let lines = bench.refuse(1, &format!("0.{number}"), false);
+            closed |= lines.contains(&"peer 1: close, it refused every request".to_owned());
+            refused += 1;
+            if closed {
+                break;
+            }
+        }
+    }
+    assert_eq!((closed, refused), (true, 201));
+}
+
+#[test]
+fn blocks_that_nobody_asked_for_close_the_link_after_fifty() {
+    let mut bench = Bench::new(40);
+    bench.seed(1);
+    for _ in 0..50 {
+        assert!(bench.deliver(1, "30.0").is_empty());
+    }
+    let last = bench.deliver(1, "30.0");
+    assert_eq!(last, ["peer 1: close, it kept sending what nobody asked for"]);
+    assert_eq!(bench.swarm.snapshot(bench.now).wasted_bytes, 51 * 16384);
+}
+
+#[test]
+fn stray_data_counts_as_unasked() {
+    let mut bench = Bench::new(4);
+    bench.up(1);
+    let strays = (0..51).map(|_| LinkEvent::Stray(100)).collect();
+    let lines = bench.events(1, strays);
+    assert_eq!(lines, ["peer 1: close, it kept sending what nobody asked for"]);
+    assert_eq!(bench.swarm.snapshot(bench.now).wasted_bytes, 5100);
+}
+
+/// BEP 3 calls it snubbing when a peer lets us wait; then others get its blocks.
+#[test]
+fn a_peer_that_sends_nothing_for_ten_seconds_is_asked_for_little() {
+    let mut bench = Bench::with(1, 10, |_| {});
+    bench.seed(1);
+    let second = bench.seed(2);
+    assert_eq!(second, ["peer 2: interested"]);
+    bench.wait(9.9);
+    assert!(!bench.swarm.links(bench.now)[0].snubbed);
+    let lines = bench.wait(0.2);
+    // One block remains with it, as a test; the other peer gets the rest.
+    let expected = ["peer 1: request 0.0", "peer 2: request 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9"];
+    assert_eq!(lines, expected);
+    assert!(bench.swarm.links(bench.now)[0].snubbed);
+    // A late block is accepted and ends the snub.
+    let late = bench.deliver(1, "0.5");
+    assert_eq!(late[0], "peer 2: cancel 0.5");
+    assert!(!bench.swarm.links(bench.now)[0].snubbed);
+    assert_eq!(bench.swarm.snapshot(bench.now).wasted_bytes, 0);
+}
+
+#[test]
+fn a_peer_that_stays_silent_is_left() {
+    let mut bench = Bench::new(4);
+    bench.seed(1);
+    let lines = bench.wait(90.0);
+    assert!(lines.contains(&"peer 1: close, it sent nothing for 70 s".to_owned()), "{lines:?}");
+}
+
+/// BEP 6: "Allowed Fast [...] if they are requested, they will be sent even if choked".
+#[test]
+fn allowed_pieces_are_asked_for_while_choked_and_only_those() {
+    let mut bench = Bench::new(9);
+    bench.up_as(1, peer_id(1), true);
+    bench.event(1, LinkEvent::Availability(Availability::All));
+    let allowed = LinkEvent::AllowedFast(bench.piece(7));
+    assert_eq!(bench.event(1, allowed), ["peer 1: request 7.0 7.1 7.2 7.3"]);
+    // A partial piece that is not allowed is not asked for either.
+    bench.open(2, Availability::Some(set(9, &[0])));
+    bench.event(2, LinkEvent::Choked);
+    assert_eq!(bench.deliver(1, "7.0 7.1 7.2 7.3"), ["check 7 [data data data data]"]);
+}
+
+#[test]
+fn a_refused_allowed_piece_is_not_asked_for_again_while_choked() {
+    let mut bench = Bench::new(9);
+    bench.up_as(1, peer_id(1), true);
+    bench.event(1, LinkEvent::Availability(Availability::All));
+    bench.event(1, LinkEvent::AllowedFast(bench.piece(7)));
+    for number in 0..4 {
+        let lines = bench.refuse(1, &format!("7.{number}"), false);
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+}
+
+#[test]
+fn memory_limits_the_pieces_that_are_begun() {
+    // Half the pool holds three pieces of four blocks.
+    let mut bench = Bench::with(20, 4, |config| config.pool_blocks = 24);
+    bench.seed(1);
+    let second = bench.seed(2);
+    assert_eq!(second, ["peer 2: interested", "peer 2: request 2.2 2.3"]);
+    let whole = bench.deliver(1, "0.0 0.1 0.2 0.3");
+    assert_eq!(whole[0], "check 0 [data data data data]");
+    assert!(whole[1].starts_with("peer 1: request 3.0 3.1 3.2 3.3"), "{whole:?}");
+}
+
+/// A pause closes all links; a dial that succeeds meanwhile is not kept either.
+#[test]
+fn a_pause_ends_all_links_and_a_resume_dials_again() {
+    let mut bench = Bench::new(4);
+    bench.learn(Source::Tracker, 1..3);
+    bench.dialled(0, 1);
+    let paused = bench.handle(Input::Pause(true));
+    assert_eq!(paused, ["peer 1: close, we stopped"]);
+    assert_eq!(bench.dialled(1, 2), ["peer 2: close, we stopped"]);
+    assert!(bench.swarm.admit(address(3)).is_none());
+    let resumed = bench.handle(Input::Pause(false));
+    assert_eq!(resumed.len(), 2, "{resumed:?}");
+    assert!(resumed.iter().all(|line| line.starts_with("dial ")), "{resumed:?}");
+}
+
+#[test]
+fn pieces_that_are_no_longer_wanted_are_cancelled() {
+    let mut bench = Bench::new(3);
+    bench.seed(1);
+    let lines = bench.handle(Input::Wanted(set(3, &[1, 2])));
+    assert_eq!(lines, ["peer 1: cancel 0.3 0.2 0.1 0.0", "peer 1: request 2.2 2.3"]);
+    let back = bench.handle(Input::Wanted(Bitfield::all(3)));
+    assert_eq!(back, ["peer 1: request 0.0 0.1"]);
+}
+
+#[test]
+fn wanting_less_can_complete() {
+    let mut bench = Bench::new(2);
+    bench.seed(1);
+    bench.deliver(1, "0.0 0.1 0.2 0.3");
+    bench.good(0);
+    let lines = bench.handle(Input::Wanted(set(2, &[0])));
+    let expected =
+        ["peer 1: cancel 1.3 1.2 1.1 1.0", "completed", "peer 1: close, both sides are complete"];
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn what_a_lost_link_owed_is_asked_of_others() {
+    let mut bench = Bench::with(1, 10, |_| {});
+    bench.seed(1);
+    bench.seed(2);
+    bench.deliver(1, "0.4");
+    let link = bench.links[&1];
+    let reason = DownReason::TimedOut("silence");
+    let lines = bench.handle(Input::LinkDown { link, reason });
+    assert_eq!(lines, ["peer 2: request 0.0 0.1 0.2 0.3 0.5 0.6 0.7 0.8 0.9"]);
+}

@@ -1,0 +1,158 @@
+//! What is said on a link besides data: pieces, interest, who is who, and floods of it.
+
+use super::*;
+
+/// BEP 6: "when the fast extension is enabled, exactly one of Have All, Have None, or
+/// Bitfield MUST appear immediately after the handshake".
+#[test]
+fn what_we_have_is_the_first_word_on_a_link() {
+    let mut none = Bench::new(3);
+    assert_eq!(none.up(1), ["first peer 1", "peer 1: have none"]);
+    assert_eq!(none.up(2), ["peer 2: have none"]);
+    let mut some = Bench::with(3, 4, |config| config.have = set(3, &[0, 2]));
+    assert_eq!(some.up(1), ["first peer 1", "peer 1: have [0, 2]"]);
+    let mut all = Bench::with(3, 4, |config| config.have = Bitfield::all(3));
+    assert_eq!(all.up(1), ["first peer 1", "peer 1: have all"]);
+}
+
+/// BEP 3: "Interest state must be kept up to date at all times - whenever a downloader
+/// doesn't have something they currently would ask a peer for in unchoked, they must express
+/// lack of interest, despite being choked."
+#[test]
+fn interest_is_kept_up_to_date() {
+    let mut bench = Bench::with(3, 4, |config| config.have = set(3, &[0]));
+    bench.up(1);
+    let nothing = bench.event(1, LinkEvent::Availability(Availability::Some(set(3, &[0]))));
+    assert!(nothing.is_empty(), "{nothing:?}");
+    let piece = bench.piece(1);
+    assert_eq!(bench.event(1, LinkEvent::Have(piece)), ["peer 1: interested"]);
+    assert!(bench.event(1, LinkEvent::Have(piece)).is_empty());
+    let unwanted = bench.handle(Input::Wanted(set(3, &[0, 2])));
+    assert_eq!(unwanted, ["peer 1: not interested"]);
+    let wanted = bench.handle(Input::Wanted(set(3, &[0, 1, 2])));
+    assert_eq!(wanted, ["peer 1: interested"]);
+}
+
+#[test]
+fn a_second_set_of_pieces_replaces_the_first() {
+    let mut bench = Bench::new(3);
+    bench.open(1, Availability::Some(set(3, &[0])));
+    let lines = bench.event(1, LinkEvent::Availability(Availability::Some(set(3, &[2]))));
+    assert_eq!(lines, ["peer 1: request 2.0 2.1 2.2 2.3"]);
+    assert_eq!(bench.swarm.nobody_has(), 2);
+}
+
+/// BEP 3: peers "announce that they have a piece" by have; those who have it gain nothing.
+#[test]
+fn a_verified_piece_is_told_to_those_who_lack_it() {
+    let mut bench = Bench::new(2);
+    bench.seed(1);
+    bench.up(2);
+    bench.deliver(1, "0.0 0.1 0.2 0.3");
+    assert_eq!(bench.good(0), ["verified 0", "peer 2: have now [0]"]);
+}
+
+/// BEP 3: two connections between the same peers are useless; the one that the peer with
+/// the higher id dialled stays, so that both sides close the same.
+#[test]
+fn of_two_links_to_one_peer_both_sides_keep_the_same() {
+    // We have the higher id: our dial stays.
+    let mut bench = Bench::new(2);
+    bench.up_as(1, peer_id(7), false);
+    bench.learn(Source::Tracker, 2..3);
+    bench.links.insert(2, LinkId(1));
+    let caps = caps(false);
+    let up = Input::LinkUp { link: LinkId(1), peer_id: peer_id(7), caps };
+    let expected = ["peer 1: close, already connected to this peer", "peer 2: have none"];
+    assert_eq!(bench.handle(up), expected);
+    // Two that it dialled: the first stays.
+    let again = bench.up_as(3, peer_id(7), false);
+    assert_eq!(again, ["peer 3: close, already connected to this peer"]);
+}
+
+#[test]
+fn we_do_not_talk_to_ourselves() {
+    let mut bench = Bench::new(2);
+    let lines = bench.up_as(1, peer_id(OURS), false);
+    assert_eq!(lines, ["peer 1: close, it is ourselves"]);
+    assert!(bench.swarm.known().is_empty());
+}
+
+#[test]
+fn sets_of_pieces_without_end_close_the_link() {
+    let mut bench = Bench::new(1000);
+    bench.up(1);
+    for _ in 0..8 {
+        let lines = bench.event(1, LinkEvent::Availability(Availability::None));
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+    let last = bench.event(1, LinkEvent::Availability(Availability::None));
+    assert_eq!(last, ["peer 1: close, it told all its pieces again and again"]);
+}
+
+#[test]
+fn haves_without_end_change_nothing_after_the_first() {
+    let mut bench = Bench::new(2);
+    bench.up(1);
+    let piece = bench.piece(0);
+    let flood = (0..10_000).map(|_| LinkEvent::Have(piece)).collect();
+    assert_eq!(bench.events(1, flood), ["peer 1: interested"]);
+    assert_eq!(bench.swarm.snapshot(bench.now).interesting, 1);
+    assert_eq!(bench.swarm.nobody_has(), 1);
+}
+
+#[test]
+fn asks_are_refused_and_a_flood_of_them_closes_the_link() {
+    let mut bench = Bench::new(2);
+    bench.up(1);
+    let ask = bench.ask(0);
+    assert_eq!(bench.event(1, LinkEvent::Requested(ask)), ["peer 1: refuse 0"]);
+    let flood = (0..600).map(|_| LinkEvent::Requested(ask)).collect();
+    let lines = bench.events(1, flood);
+    assert_eq!(lines.len(), 500);
+    assert_eq!(lines[499], "peer 1: close, it kept asking while choked");
+}
+
+#[test]
+fn a_complete_torrent_leaves_seeds_and_loses_interest_in_the_rest() {
+    let mut bench = Bench::new(1);
+    bench.seed(1);
+    bench.open(2, Availability::Some(set(1, &[0])));
+    bench.up(3);
+    bench.deliver(1, "0.0 0.1 0.2 0.3");
+    let expected = [
+        "verified 0",
+        "peer 3: have now [0]",
+        "peer 1: close, both sides are complete",
+        "peer 2: close, both sides are complete",
+        "completed",
+    ];
+    let mut lines = bench.good(0);
+    // Interest ends with the last piece, before or after the news of completion.
+    lines.sort();
+    let mut expected = expected.map(str::to_owned);
+    expected.sort();
+    assert_eq!(lines, expected);
+    assert_eq!(bench.swarm.snapshot(bench.now).connected, 1);
+}
+
+#[test]
+fn a_peer_that_has_some_is_told_that_we_want_nothing_more() {
+    let mut bench = Bench::with(2, 4, |config| config.wanted = set(2, &[0]));
+    bench.open(1, Availability::Some(set(2, &[0])));
+    bench.deliver(1, "0.0 0.1 0.2 0.3");
+    assert_eq!(bench.good(0), ["verified 0", "peer 1: not interested", "completed"]);
+    let seed = bench.up(2);
+    assert_eq!(seed, ["peer 2: have [0]"]);
+    let closed = bench.event(2, LinkEvent::Availability(Availability::All));
+    assert_eq!(closed, ["peer 2: close, both sides are complete"]);
+}
+
+#[test]
+fn an_empty_torrent_is_complete_at_birth() {
+    let mut bench = Bench::new(0);
+    assert!(bench.swarm.is_complete());
+    assert!(bench.learn(Source::Tracker, 1..9).is_empty());
+    assert_eq!(bench.up(1), ["first peer 1", "peer 1: have none"]);
+    assert!(bench.event(1, LinkEvent::Unchoked).is_empty());
+}
