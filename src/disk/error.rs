@@ -47,6 +47,12 @@ pub enum Error {
     /// The parts of a store's description contradict each other; our own bug.
     #[error("the description of the torrent's files is inconsistent: {0}")]
     Inconsistent(&'static str),
+    /// The torrent was to be done, but this file lacks pieces.
+    #[error("{} is not whole yet", .path.display())]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+    },
     /// Somebody deleted, cut or replaced a file while we used it.
     #[error("{} was {what} by somebody else: it is checked again", .path.display())]
     Disturbed {

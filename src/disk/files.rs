@@ -96,6 +96,7 @@ impl Entry {
         let len = self.present_len.load(Ordering::Relaxed);
         match self.place() {
             _ if self.is_pad => FileCheck::Whole,
+            _ if len == 0 && self.len > 0 => FileCheck::Missing,
             Place::Nowhere => FileCheck::Missing,
             Place::Part | Place::Final => check::judge_file(self.len, len, wrong_pieces),
         }
@@ -180,11 +181,22 @@ impl FileStore {
 
     /// Renames a final file that is not whole back to its unfinished name.
     pub(super) fn reopen(&self, file: FileIndex) -> Result<(), Error> {
-        let (from, to) = (&self.entry(file).path, self.part_path(file));
-        let renamed = self.base.rename(from, &to);
-        renamed.map_err(|error| Error::io("renaming", self.base.full(from), error))?;
-        self.entry(file).place.store(Place::Part as u8, Ordering::Release);
+        let entry = self.entry(file);
+        // An empty file has one name only, and is cut when it is made.
+        let place = if entry.len == 0 { Place::Nowhere } else { Place::Part };
+        if place == Place::Part {
+            let renamed = self.base.rename(&entry.path, &self.part_path(file));
+            renamed.map_err(|error| Error::io("renaming", self.base.full(&entry.path), error))?;
+        }
+        entry.place.store(place as u8, Ordering::Release);
         Ok(())
+    }
+
+    /// Cuts what is behind the end of a file.
+    pub(super) fn trim(&self, file: FileIndex) -> Result<(), Error> {
+        let cut = self.open(file, Access::Write);
+        let path = || self.base.full(&self.path_now(file));
+        cut.map(drop).map_err(|error| Error::io("cutting", path(), error))
     }
 
     /// The parts of files that are on disk among these bytes.
@@ -414,7 +426,10 @@ impl Store for FileStore {
     fn finish(&self) -> Vec<FileNews> {
         let mut news = Vec::new();
         for (file, entry) in self.real().filter(|(_, entry)| entry.wanted_now()) {
-            if entry.place() != Place::Final {
+            if !entry.is_whole() {
+                let error = Error::Unfinished { path: self.base.full(&entry.path) };
+                news.push(FileNews::Trouble { file, error, recheck: false });
+            } else if entry.place() != Place::Final {
                 news.extend(self.conclude(file));
             } else if let Err(error) = self.undisturbed(file) {
                 self.forget(file);

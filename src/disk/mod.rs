@@ -128,7 +128,6 @@ pub struct Disk {
 /// is gone and its jobs are done.
 #[derive(Clone)]
 pub struct StoreHandle {
-    queue: Sender<Work>,
     shared: Arc<Shared>,
 }
 
@@ -150,6 +149,16 @@ struct OnDisk {
     trusted: Bitfield,
     /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
     loaded: Receiver<Loaded>,
+}
+
+/// What a torrent starts with.
+#[derive(Debug)]
+pub struct Started {
+    /// The pieces that are right on disk.
+    pub have: Bitfield,
+    /// Files that got their final name, and files in trouble; the pieces of the latter are
+    /// not in `have` when they are in doubt.
+    pub news: Vec<FileNews>,
 }
 
 /// A job that was not taken, and comes back.
@@ -248,10 +257,8 @@ impl Disk {
 
     fn handle(&self, torrent: OpenTorrent, files: Option<OnDisk>) -> StoreHandle {
         let torrent = Arc::new(torrent);
-        let queue = self.queue.clone();
-        let counters = self.counters.clone();
-        let shared = Shared { queue: queue.clone(), counters, torrent, files };
-        StoreHandle { queue, shared: Arc::new(shared) }
+        let (queue, counters) = (self.queue.clone(), self.counters.clone());
+        StoreHandle { shared: Arc::new(Shared { queue, counters, torrent, files }) }
     }
 }
 
@@ -299,6 +306,9 @@ impl StoreHandle {
     /// Waits; `progress` may be looked at, or used to cancel, from elsewhere.
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
         let torrent = &self.shared.torrent;
+        if let Some(files) = &self.shared.files {
+            files.store.look_again();
+        }
         let (have, unreadable) = check::check(torrent, trusted, progress);
         let is_cancelled = progress.is_cancelled();
         let files = self.shared.files.as_ref().map_or_else(Vec::new, |files| {
@@ -313,20 +323,24 @@ impl StoreHandle {
     }
 
     /// Starts with the pieces that are right on disk: gives files the names they should have,
-    /// makes empty ones, and writes the record anew. Waits; called once, before any job. News
-    /// of files that are whole are returned, not sent.
+    /// makes empty ones, and writes the record anew. Waits; called once, before any job.
     ///
     /// # Errors
     /// `Exists` when a file that is not the torrent's stands where it must write, and
     /// `overwrite` is off: nothing was changed then. `Io`.
-    pub fn start(&self, have: &Bitfield) -> Result<Vec<FileNews>, Error> {
+    pub fn start(&self, have: &Bitfield) -> Result<Started, Error> {
         let torrent = &self.shared.torrent;
+        torrent.start_with(have);
         let Some(files) = &self.shared.files else {
-            torrent.start_with(have);
-            return Ok(Vec::new());
+            return Ok(Started { have: have.clone(), news: Vec::new() });
         };
         let news = files.store.adopt(&torrent.layout, have)?;
-        torrent.start_with(have);
+        for item in &news {
+            if let FileNews::Trouble { file, recheck: true, .. } = item {
+                torrent.lose_file(*file);
+            }
+        }
+        let have = torrent.verified.to_bitfield(&torrent.layout);
         if let Ok(loaded) = files.loaded.try_recv() {
             let subject = Subject {
                 info_hash: files.info_hash,
@@ -334,15 +348,23 @@ impl StoreHandle {
                 extents: &files.store.extents,
                 dir: &files.dir,
             };
-            let journal = loaded.start(&subject, have, &files.store.stamps())?;
+            let journal = loaded.start(&subject, &have, &files.store.stamps())?;
             let _ = torrent.journal.set(journal);
         }
-        Ok(news)
+        Ok(Started { have, news })
+    }
+
+    /// Pieces that a later check found wrong: they count as missing, in the record as well,
+    /// and may be fetched and checked in again. Waits.
+    pub fn lose(&self, pieces: &Bitfield) {
+        let layout = &self.shared.torrent.layout;
+        let pieces = pieces.iter_ones().filter_map(|number| layout.piece(number));
+        self.shared.torrent.lose(pieces);
     }
 
     /// What the workers did until now, for all torrents.
     pub fn stats(&self) -> DiskStats {
-        self.shared.counters.snapshot(self.queue.len())
+        self.shared.counters.snapshot(self.shared.queue.len())
     }
 
     /// Hands a job to the workers. Never waits.
@@ -351,7 +373,7 @@ impl StoreHandle {
     /// The job comes back when the workers have ended, or far too many jobs wait.
     pub fn submit(&self, job: Job) -> Result<(), Rejected> {
         let work = Work::Job(self.shared.torrent.clone(), job, Instant::now());
-        self.queue.try_send(work).map_err(|error| {
+        self.shared.queue.try_send(work).map_err(|error| {
             let is_full = matches!(error, TrySendError::Full(_));
             match error.into_inner() {
                 Work::Job(_, job, _) if is_full => Rejected::Full(job),

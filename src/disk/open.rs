@@ -60,6 +60,14 @@ impl OpenTorrent {
         let _ = self.events.blocking_send(event);
     }
 
+    /// Tells the last thing of a job. The torrent is let go of before, so that its record is
+    /// unlocked when all answers are out and all handles dropped.
+    pub(super) fn answer(self: Arc<Self>, event: DiskEvent) {
+        let events = self.events.clone();
+        drop(self);
+        let _ = events.blocking_send(event);
+    }
+
     /// Notes that these pieces are right and written: in memory, in the record, and for the
     /// files they complete.
     pub(super) fn on_written(&self, pieces: &[PieceIndex]) {
@@ -88,7 +96,7 @@ impl OpenTorrent {
                 }
                 FileNews::Trouble { file, error, recheck } => {
                     is_fine = false;
-                    let lost = if recheck { self.lose(file) } else { Vec::new() };
+                    let lost = if recheck { self.lose_file(file) } else { Vec::new() };
                     self.tell(DiskEvent::FileTrouble { file, reason: error.to_string(), lost });
                 }
             }
@@ -121,17 +129,17 @@ impl OpenTorrent {
     }
 
     /// The pieces of a file are not to be relied on any more.
-    fn lose(&self, file: FileIndex) -> Vec<PieceIndex> {
-        let touching = |piece: &PieceIndex| {
+    pub(super) fn lose_file(&self, file: FileIndex) -> Vec<PieceIndex> {
+        let touching = self.layout.pieces().filter(|piece| {
             let (offset, len) = self.range_of(*piece);
             self.store.touches(file, offset, len)
-        };
-        let lost: Vec<PieceIndex> = self
-            .layout
-            .pieces()
-            .filter(touching)
-            .filter(|piece| self.verified.remove(*piece))
-            .collect();
+        });
+        self.lose(touching)
+    }
+
+    /// These pieces are not to be relied on any more; those that were until now.
+    pub(super) fn lose(&self, pieces: impl Iterator<Item = PieceIndex>) -> Vec<PieceIndex> {
+        let lost: Vec<PieceIndex> = pieces.filter(|piece| self.verified.remove(*piece)).collect();
         for piece in &lost {
             let (offset, len) = self.range_of(*piece);
             self.store.unverified(offset, len);

@@ -61,6 +61,17 @@ impl FileStore {
         Ok(survey)
     }
 
+    /// Notes how long the files are now, before a check.
+    pub(super) fn look_again(&self) {
+        for (file, entry) in self.real() {
+            let found = [Place::Final, Place::Part].into_iter().find_map(|place| {
+                let is_there = entry.place() == place;
+                is_there.then(|| self.look(file, place).ok().flatten())?
+            });
+            entry.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
+        }
+    }
+
     /// The pieces of `have` whose files still look as they did when the record was written.
     /// Decides as well which of `NAME` and `NAME.part` the record speaks of, when both exist.
     pub(super) fn still_described(
@@ -99,7 +110,7 @@ impl FileStore {
     /// # Errors
     /// `Exists` before anything was changed; `Io`.
     pub(super) fn adopt(&self, layout: &Layout, have: &Bitfield) -> Result<Vec<FileNews>, Error> {
-        let mut reopened = Vec::new();
+        let mut to_reopen = Vec::new();
         let mut missing: Vec<u64> = self.entries.iter().map(|entry| entry.len).collect();
         for slice in pieces_of(layout, have).flat_map(|piece| self.slices_of(layout, piece)) {
             missing[slice.file.0 as usize] -= slice.len;
@@ -113,12 +124,18 @@ impl FileStore {
             if !self.overwrite {
                 return Err(Error::Exists { path: self.base.full(&entry.path) });
             }
-            reopened.push(file);
+            to_reopen.push(file);
         }
         for (entry, missing) in self.entries.iter().zip(missing) {
             entry.remaining.store(missing, Ordering::Release);
         }
-        reopened.into_iter().try_for_each(|file| self.reopen(file))?;
+        to_reopen.into_iter().try_for_each(|file| self.reopen(file))?;
+        for (file, entry) in self.real() {
+            let is_long = entry.present_len.load(Ordering::Relaxed) > entry.len;
+            if is_long && entry.place() == Place::Part && self.is_needed(layout, file) {
+                self.trim(file)?;
+            }
+        }
         let wanted: Vec<bool> = self.entries.iter().map(Entry::wanted_now).collect();
         Ok(self.want(&wanted))
     }

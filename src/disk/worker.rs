@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use sha1::{Digest, Sha1};
 
 use crate::base::digest::{Sha1Hash, sha1, sha1_many};
-use crate::base::layout::PieceIndex;
+use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::{Block, BlockPool};
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::{BlockHashes, Held, Verdict};
@@ -73,7 +73,7 @@ impl Worker {
                 }
                 Work::Job(torrent, other, _) => {
                     self.check(std::mem::take(&mut pieces));
-                    self.other(&torrent, other);
+                    self.other(torrent, other);
                 }
                 Work::Closed(store) => self.handles.close_store(store),
                 Work::Stop => {}
@@ -82,7 +82,7 @@ impl Worker {
         self.check(pieces);
     }
 
-    fn other(&mut self, torrent: &OpenTorrent, job: Job) {
+    fn other(&mut self, torrent: Arc<OpenTorrent>, job: Job) {
         match job {
             Job::Check { .. } => {}
             Job::Spill { piece, blocks } => self.spill(torrent, piece, blocks),
@@ -92,27 +92,27 @@ impl Worker {
             Job::Flush => {
                 let synced = torrent.store.sync(&mut self.handles);
                 let done = synced.and_then(|files| torrent.on_synced(&files));
-                torrent.tell(DiskEvent::Flushed(done.err().map(|error| error.to_string())));
+                torrent.answer(DiskEvent::Flushed(done.err().map(|error| error.to_string())));
             }
             Job::Finish => {
                 let is_fine = torrent.on_news(torrent.store.finish());
-                torrent.tell(DiskEvent::Finished(is_fine));
+                torrent.answer(DiskEvent::Finished(is_fine));
             }
         }
     }
 
     fn spill(
         &mut self,
-        torrent: &OpenTorrent,
+        torrent: Arc<OpenTorrent>,
         piece: PieceIndex,
-        blocks: Vec<(crate::base::layout::BlockRef, Block)>,
+        blocks: Vec<(BlockRef, Block)>,
     ) {
         let mut parts: Vec<(u64, &[u8])> = blocks
             .iter()
             .map(|(at, block)| (torrent.layout.block_offset(*at), block.bytes()))
             .collect();
         parts.sort_unstable_by_key(|(offset, _)| *offset);
-        let failed = self.write_runs(torrent, &parts).err();
+        let failed = self.write_runs(&torrent, &parts).err();
         // A record younger than the write tells the next start that nobody else wrote.
         torrent.record(|journal| journal.touch());
         let failed = match failed {
@@ -122,7 +122,7 @@ impl Worker {
             }
             Some(error) => Some((blocks, error.to_string())),
         };
-        torrent.tell(DiskEvent::Spilled { piece, failed });
+        torrent.answer(DiskEvent::Spilled { piece, failed });
     }
 
     fn check(&mut self, mut pieces: Vec<Piece>) {
@@ -248,7 +248,7 @@ impl Worker {
                 }
             }
         };
-        piece.torrent.tell(DiskEvent::Checked { piece: piece.piece, verdict });
+        piece.torrent.answer(DiskEvent::Checked { piece: piece.piece, verdict });
     }
 
     fn block_hashes(&mut self, piece: &Piece) -> Result<BlockHashes, Error> {

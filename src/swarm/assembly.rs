@@ -2,8 +2,9 @@
 //! who sent them. It moves blocks, never bytes, and never chooses: the picker says which
 //! piece to begin, the fetcher which link to ask.
 //!
-//! Memory is bounded by construction: a piece is begun only while all open pieces together
-//! fit half the block pool. Pieces larger than that are relieved by spilling.
+//! Memory is what has arrived, not what was asked for. A piece is begun only while open
+//! pieces hold little; if they come to hold half the block pool all the same (a slow peer in
+//! every piece, or pieces larger than that), the fullest one is spilled.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -82,7 +83,7 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Nothing is open; open pieces may take up half of `pool_blocks`.
+    /// Nothing is open; open pieces may hold half of `pool_blocks` before they are spilled.
     pub fn new(layout: Layout, pool_blocks: usize) -> Self {
         Self {
             layout,
@@ -94,10 +95,13 @@ impl Assembly {
         }
     }
 
-    /// Does memory allow one more piece to be begun?
+    /// Does memory allow one more piece to be begun? Blocks that are asked for and not here
+    /// take none, but all may come: so what is open is bounded too, at four times the pool.
     pub fn may_open(&self) -> bool {
+        let held = (self.held_blocks * BLOCK_LEN) as u64;
         let after = self.open_bytes + u64::from(self.layout.piece_len());
-        self.open.len() < OPEN_MIN || after <= self.budget_bytes && self.open.len() < OPEN_MAX
+        let fits = held <= self.budget_bytes * 3 / 4 && after <= self.budget_bytes * 8;
+        self.open.len() < OPEN_MIN || fits && self.open.len() < OPEN_MAX
     }
 
     /// Open pieces, those at the check not counted.

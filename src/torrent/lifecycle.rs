@@ -164,13 +164,14 @@ async fn live(
         Checked::Pieces(have) => have,
         Checked::Stopped => return,
     };
-    let adopted = {
-        let (store, have) = (store.clone(), have.clone());
+    let started = {
+        let store = store.clone();
         blocking(move || store.start(&have)).await
     };
-    if let Err(error) = adopted {
-        return fail(ends, error.to_string()).await;
-    }
+    let have = match started {
+        Ok(started) => started.have,
+        Err(error) => return fail(ends, error.to_string()).await,
+    };
     // Nobody may be listening.
     let _ = ends.news.send(News::Checked { pieces: have.ones() });
     actor(parts, store, disk_events, ends, have).run().await;

@@ -1,1 +1,205 @@
-//! Behaviour of the room as a torrent sees it.
+//! Behaviour of the room as a torrent sees it: real files in a temporary directory, real
+//! threads, content computed from the offset.
+
+mod faults;
+mod names;
+mod pieces;
+mod record;
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::base::digest::sha1;
+use crate::base::extents::Extents;
+use crate::base::layout::PieceIndex;
+use crate::base::pool::Block;
+use crate::swarm::event::{Held, Verdict};
+
+/// A torrent, and a place to download it to.
+pub(super) struct World {
+    pub root: TempDir,
+    pub files: Vec<StoreFile>,
+    pub content: Vec<u8>,
+    pub layout: Layout,
+    pub pool: BlockPool,
+    pub disk: Disk,
+}
+
+/// A torrent at work.
+pub(super) struct Running {
+    pub handle: StoreHandle,
+    pub events: mpsc::Receiver<DiskEvent>,
+    /// Events that were not waited for.
+    pub others: Vec<DiskEvent>,
+}
+
+/// Files as (path, length); those whose name begins with `pad` are padding.
+pub(super) fn world(piece_len: u32, files: &[(&str, u64)]) -> World {
+    let files: Vec<StoreFile> = files
+        .iter()
+        .map(|(path, len)| StoreFile {
+            path: PathBuf::from(path),
+            len: *len,
+            is_pad: path.starts_with("pad"),
+        })
+        .collect();
+    let extents = Extents::new(files.iter().map(|file| (file.len, file.is_pad)));
+    let total = extents.total_len();
+    let mut content: Vec<u8> =
+        (0..total).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+    for pad in extents.slices(0, total).filter(|slice| slice.is_pad) {
+        let range = extents.file_range(pad.file);
+        content[range.start as usize..range.end as usize].fill(0);
+    }
+    let pool = BlockPool::new(8 << 20);
+    let disk = Disk::start(DiskConfig { workers: Some(2), pool: pool.clone() }).unwrap();
+    let layout = Layout::new(total, piece_len).unwrap();
+    World { root: tempfile::tempdir().unwrap(), files, content, layout, pool, disk }
+}
+
+impl World {
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("downloads").join(name)
+    }
+
+    pub fn resume_path(&self) -> PathBuf {
+        self.root.path().join("state/x.resume")
+    }
+
+    pub fn piece(&self, number: u32) -> PieceIndex {
+        self.layout.piece(number).unwrap()
+    }
+
+    pub fn hashes(&self) -> Arc<[u8]> {
+        self.content
+            .chunks(self.layout.piece_len() as usize)
+            .flat_map(|piece| sha1(&[piece]))
+            .collect()
+    }
+
+    pub fn config(&self) -> StoreConfig {
+        StoreConfig {
+            layout: self.layout,
+            piece_hashes: self.hashes(),
+            files: self.files.clone(),
+            symlinks: Vec::new(),
+            dir: self.root.path().join("downloads"),
+            wanted: vec![true; self.files.len()],
+            allocate: Allocate::Sparse,
+            overwrite: false,
+            resume_path: self.resume_path(),
+            info_hash: InfoHash([7; 20]),
+        }
+    }
+
+    /// Opens without starting.
+    pub fn open(&self, config: StoreConfig) -> Result<Running, Error> {
+        // More than any test sends.
+        let (sender, events) = mpsc::channel(1000);
+        let handle = self.disk.open(config, sender)?;
+        Ok(Running { handle, events, others: Vec::new() })
+    }
+
+    /// Opens, and starts with what the record says.
+    pub fn resume(&self) -> (Running, Bitfield) {
+        let running = self.open(self.config()).unwrap();
+        let have = running.handle.start(&running.handle.trusted()).unwrap().have;
+        (running, have)
+    }
+
+    /// Opens, checks everything, and starts.
+    pub fn recheck(&self, config: StoreConfig) -> Result<(Running, CheckReport), Error> {
+        let running = self.open(config)?;
+        let report =
+            running.handle.check(&Bitfield::none(self.layout.piece_count()), &Default::default());
+        running.handle.start(&report.have)?;
+        Ok((running, report))
+    }
+
+    /// The file's bytes as they should be.
+    pub fn bytes_of(&self, file: usize) -> &[u8] {
+        let begin: u64 = self.files[..file].iter().map(|file| file.len).sum();
+        &self.content[begin as usize..][..self.files[file].len as usize]
+    }
+
+    pub fn block(&self, bytes: &[u8]) -> Block {
+        let mut blocks = Vec::new();
+        assert_eq!(self.pool.take(1, &mut blocks), 1, "the test's pool is large enough");
+        let mut block = blocks.pop().unwrap();
+        block.append(bytes);
+        block
+    }
+
+    /// All blocks of a piece, as peers would send them.
+    pub fn blocks(&self, piece: PieceIndex) -> Vec<Held> {
+        let block = |at| {
+            let begin = self.layout.block_offset(at) as usize;
+            Held::Data(self.block(&self.content[begin..][..at.len_bytes() as usize]))
+        };
+        self.layout.blocks(piece).map(block).collect()
+    }
+
+    pub fn write_file(&self, name: &str, bytes: &[u8]) {
+        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+}
+
+impl Running {
+    /// Waits for an event that `wanted` takes, keeping the others.
+    pub fn wait<T>(&mut self, wanted: impl Fn(DiskEvent) -> Result<T, DiskEvent>) -> T {
+        loop {
+            match wanted(self.events.blocking_recv().expect("the disk answers")) {
+                Ok(found) => return found,
+                Err(other) => self.others.push(other),
+            }
+        }
+    }
+
+    pub fn check(&mut self, piece: PieceIndex, blocks: Vec<Held>) -> Verdict {
+        self.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
+        self.wait(|event| match event {
+            DiskEvent::Checked { piece: answered, verdict } if answered == piece => Ok(verdict),
+            other => Err(other),
+        })
+    }
+
+    /// Brings right pieces.
+    pub fn fetch(&mut self, world: &World, pieces: impl IntoIterator<Item = u32>) {
+        for number in pieces {
+            let piece = world.piece(number);
+            let verdict = self.check(piece, world.blocks(piece));
+            assert!(matches!(verdict, Verdict::Good(None)), "{verdict:?}");
+        }
+    }
+
+    pub fn flush(&mut self) -> Option<String> {
+        self.handle.submit(Job::Flush).unwrap();
+        self.wait(|event| match event {
+            DiskEvent::Flushed(error) => Ok(error),
+            other => Err(other),
+        })
+    }
+
+    pub fn finish(&mut self) -> bool {
+        self.handle.submit(Job::Finish).unwrap();
+        self.wait(|event| match event {
+            DiskEvent::Finished(is_fine) => Ok(is_fine),
+            other => Err(other),
+        })
+    }
+
+    pub fn files_done(&self) -> Vec<u32> {
+        let done = self.others.iter().filter_map(|event| match event {
+            DiskEvent::FileDone(file) => Some(file.0),
+            _ => None,
+        });
+        done.collect()
+    }
+}
+
+pub(super) fn numbers(set: &Bitfield) -> Vec<u32> {
+    set.iter_ones().collect()
+}

@@ -1,0 +1,106 @@
+//! Disks that are full, broken or slow, by a store in memory.
+
+use super::*;
+use std::sync::atomic::Ordering;
+
+fn in_memory(world: &World) -> (Arc<MemoryStore>, Running) {
+    let store = Arc::new(MemoryStore::new(world.content.len()));
+    // More than any test sends.
+    let (sender, events) = mpsc::channel(100);
+    let handle =
+        world.disk.open_store(world.layout, world.hashes(), store.clone(), sender).unwrap();
+    (store, Running { handle, events, others: Vec::new() })
+}
+
+#[test]
+fn a_full_disk_gives_the_blocks_back_with_words_and_works_again_later() {
+    let world = world(40_000, &[("a", 80_000)]);
+    let (store, mut running) = in_memory(&world);
+    store.faults().is_full.store(true, Ordering::Relaxed);
+    let piece = world.piece(1);
+    let verdict = running.check(piece, world.blocks(piece));
+    let Verdict::WriteFailed(blocks, reason) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(
+        reason,
+        "no space left on device writing memory: free some space, it goes on by itself"
+    );
+    assert_eq!((blocks.len(), world.pool.in_use_blocks()), (3, 3));
+    store.faults().is_full.store(false, Ordering::Relaxed);
+    assert!(matches!(running.check(piece, blocks), Verdict::Good(None)));
+    assert!(
+        store.content()[40_000..].iter().zip(&world.content[40_000..]).all(|(a, b)| *a == Some(*b))
+    );
+    assert!(store.content()[..40_000].iter().all(Option::is_none));
+}
+
+#[test]
+fn spilled_blocks_that_cannot_be_written_come_back() {
+    let world = world(40_000, &[("a", 40_000)]);
+    let (store, mut running) = in_memory(&world);
+    store.faults().fails_writes.store(true, Ordering::Relaxed);
+    let at = world.layout.block(world.piece(0), 0).unwrap();
+    let block = world.block(&world.content[..BLOCK_LEN]);
+    running.handle.submit(Job::Spill { piece: at.piece(), blocks: vec![(at, block)] }).unwrap();
+    let failed = running.wait(|event| match event {
+        DiskEvent::Spilled { failed, .. } => Ok(failed),
+        other => Err(other),
+    });
+    let (blocks, reason) = failed.unwrap();
+    assert_eq!((blocks.len(), blocks[0].0), (1, at));
+    assert!(reason.contains("error writing memory"), "{reason}");
+}
+
+#[test]
+fn spilled_blocks_that_cannot_be_read_are_told_and_the_rest_is_given_up() {
+    let world = world(40_000, &[("a", 40_000)]);
+    let (store, mut running) = in_memory(&world);
+    store.faults().fails_reads.store(true, Ordering::Relaxed);
+    let mut blocks = world.blocks(world.piece(0));
+    blocks[2] = Held::OnDisk;
+    let verdict = running.check(world.piece(0), blocks);
+    assert!(matches!(verdict, Verdict::ReadFailed(_)), "{verdict:?}");
+    assert_eq!(world.pool.in_use_blocks(), 0);
+}
+
+#[test]
+fn one_torrent_with_a_broken_disk_does_not_hurt_another() {
+    let world = world(BLOCK_LEN as u32, &[("a", 64 * BLOCK_LEN as u64)]);
+    let (broken, mut bad) = in_memory(&world);
+    let (slow, mut good) = in_memory(&world);
+    broken.faults().fails_writes.store(true, Ordering::Relaxed);
+    slow.faults().delay_us.store(100, Ordering::Relaxed);
+    for piece in world.layout.pieces() {
+        for running in [&bad, &good] {
+            let blocks = world.blocks(piece);
+            running.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
+        }
+    }
+    for _ in world.layout.pieces() {
+        good.wait(|event| match event {
+            DiskEvent::Checked { verdict: Verdict::Good(None), .. } => Ok(()),
+            other => Err(other),
+        });
+        bad.wait(|event| match event {
+            DiskEvent::Checked { verdict: Verdict::WriteFailed(..), .. } => Ok(()),
+            other => Err(other),
+        });
+    }
+    assert!(good.others.is_empty() && bad.others.is_empty());
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_names_itself() {
+    let world = world(BLOCK_LEN as u32, &[("a", 10)]);
+    std::fs::write(world.root.path().join("downloads"), b"in the way").unwrap();
+    let refused = world.open(world.config()).map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("downloads"), "{refused}");
+}
+
+#[test]
+fn a_failing_sync_is_told() {
+    let world = world(BLOCK_LEN as u32, &[("a", 10)]);
+    let (store, mut running) = in_memory(&world);
+    assert_eq!(running.flush(), None);
+    store.faults().fails_sync.store(true, Ordering::Relaxed);
+    assert!(running.flush().unwrap().contains("syncing"));
+}

@@ -1,0 +1,183 @@
+//! The record of verified pieces over restarts, kills, edits and touched files.
+
+use super::*;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+fn half() -> World {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000), ("b", 60_000)]);
+    let (mut running, have) = world.resume();
+    assert_eq!(have.ones(), 0);
+    assert_eq!(running.handle.record_state(), RecordState::New);
+    running.fetch(&world, [0, 1, 2, 5]);
+    world
+}
+
+fn trusted(world: &World) -> (RecordState, Vec<u32>) {
+    let running = world.open(world.config()).unwrap();
+    (running.handle.record_state(), numbers(&running.handle.trusted()))
+}
+
+fn set_modified(path: PathBuf, time: SystemTime) {
+    File::open(path).unwrap().set_modified(time).unwrap();
+}
+
+fn append(path: PathBuf, bytes: &[u8]) {
+    OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
+}
+
+#[test]
+fn pieces_are_known_after_an_end_without_flush() {
+    let world = half();
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![0, 1, 2, 5]));
+    let (mut running, have) = world.resume();
+    assert_eq!(numbers(&have), [0, 1, 2, 5]);
+    running.fetch(&world, [3, 4, 6]);
+    assert_eq!(std::fs::read(world.path("b")).unwrap(), world.bytes_of(1));
+    drop(running);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_kill_between_record_and_renaming_is_made_up_for() {
+    let world = half();
+    std::fs::rename(world.path("a"), world.path("a.part")).ok();
+    let (_running, have) = {
+        let (mut running, _) = world.resume();
+        running.fetch(&world, [3, 4, 6]);
+        drop(running);
+        std::fs::rename(world.path("b"), world.path("b.part")).unwrap();
+        world.resume()
+    };
+    assert!(have.is_full());
+    assert!(world.path("b").exists() && !world.path("b.part").exists());
+}
+
+#[test]
+fn a_torn_tail_is_dropped_and_a_torn_middle_stepped_over() {
+    let world = half();
+    let record = std::fs::read(world.resume_path()).unwrap();
+    // The last record is of piece 5 or a stamp; ten bytes less tear it.
+    std::fs::write(world.resume_path(), &record[..record.len() - 10]).unwrap();
+    let (state, pieces) = trusted(&world);
+    assert_eq!(state, RecordState::Loaded);
+    assert_eq!(pieces, [0, 1, 2]);
+    let (mut running, _) = world.resume();
+    append(world.resume_path(), b"seventeen bytes..");
+    running.fetch(&world, [6]);
+    drop(running);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 6]);
+    append(world.resume_path(), &[0; 5000]);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 6]);
+}
+
+#[test]
+fn an_edited_damaged_or_foreign_record_is_not_believed() {
+    let world = half();
+    drop(world.resume());
+    let good = std::fs::read(world.resume_path()).unwrap();
+    let have = good.windows(4).position(|window| window == b"have").unwrap() + 6;
+    let mut edited = good.clone();
+    edited[have] ^= 0xff;
+    std::fs::write(world.resume_path(), &edited).unwrap();
+    assert_eq!(trusted(&world), (RecordState::Unusable("it was edited"), vec![]));
+    for damaged in [b"".as_slice(), b"d", b"le", &[b'l'; 100_000], &good[..have]] {
+        std::fs::write(world.resume_path(), damaged).unwrap();
+        let (state, pieces) = trusted(&world);
+        assert!(state != RecordState::Loaded && pieces.is_empty());
+    }
+    std::fs::write(world.resume_path(), &good).unwrap();
+    let other = StoreConfig { info_hash: InfoHash([8; 20]), ..world.config() };
+    let running = world.open(other).unwrap();
+    let state = running.handle.record_state();
+    assert_eq!(state, RecordState::Unusable("it is of another torrent"));
+    assert_eq!(running.handle.trusted().ones(), 0);
+    drop(running);
+    let moved = StoreConfig { dir: world.root.path().join("elsewhere"), ..world.config() };
+    assert_eq!(world.open(moved).unwrap().handle.trusted().ones(), 0);
+}
+
+#[test]
+fn a_newer_record_is_neither_believed_nor_touched() {
+    let world = half();
+    let newer = b"d4:have1:x7:versioni2ee and who knows what".as_slice();
+    std::fs::write(world.resume_path(), newer).unwrap();
+    let (mut running, report) = world.recheck(world.config()).unwrap();
+    assert_eq!(running.handle.record_state(), RecordState::Newer);
+    assert_eq!(running.handle.trusted().ones(), 0);
+    assert_eq!(numbers(&report.have), [0, 1, 2, 5]);
+    running.fetch(&world, [3]);
+    assert_eq!(running.flush(), None);
+    assert_eq!(std::fs::read(world.resume_path()).unwrap(), newer);
+}
+
+#[test]
+fn files_that_are_gone_cut_or_touched_later_are_not_trusted() {
+    let later = || SystemTime::now() + Duration::from_secs(60);
+    let world = half();
+    set_modified(world.path("b.part"), later());
+    assert_eq!(trusted(&world).1, [0, 1]);
+    let world = half();
+    set_modified(world.path("a"), later());
+    assert_eq!(trusted(&world).1, [5]);
+    let world = half();
+    File::options().write(true).open(world.path("b.part")).unwrap().set_len(9152).unwrap();
+    // Piece 2 ends at byte 9152 of b, piece 5 behind it: the whole file is in doubt.
+    assert_eq!(trusted(&world).1, [0, 1]);
+    let world = half();
+    std::fs::remove_file(world.path("a")).unwrap();
+    assert_eq!(trusted(&world).1, [5]);
+}
+
+#[test]
+fn a_finished_or_flushed_file_is_known_exactly() {
+    let world = half();
+    let found = std::fs::metadata(world.path("a")).unwrap();
+    std::fs::write(world.path("a"), vec![0; 40_000]).unwrap();
+    assert_eq!(trusted(&world).1, [5]);
+    std::fs::write(world.path("a"), world.bytes_of(0)).unwrap();
+    set_modified(world.path("a"), found.modified().unwrap());
+    assert_eq!(trusted(&world).1, [0, 1, 2, 5]);
+    let (mut running, _) = world.resume();
+    running.fetch(&world, [3]);
+    assert_eq!(running.flush(), None);
+    drop(running);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 3, 5]);
+    let earlier = SystemTime::now() - Duration::from_secs(60);
+    set_modified(world.path("b.part"), earlier);
+    assert_eq!(trusted(&world).1, [0, 1]);
+}
+
+#[test]
+fn pieces_lost_later_are_not_in_the_record_and_can_be_brought_again() {
+    let world = half();
+    let (mut running, _) = world.resume();
+    let mut lost = Bitfield::none(world.layout.piece_count());
+    lost.insert(world.piece(0));
+    running.handle.lose(&lost);
+    drop(running);
+    assert_eq!(trusted(&world).1, [1, 2, 5]);
+    world.write_file("a", &[&[0; BLOCK_LEN], &world.bytes_of(0)[BLOCK_LEN..]].concat());
+    let config = StoreConfig { overwrite: true, ..world.config() };
+    running = world.recheck(config).unwrap().0;
+    running.fetch(&world, [0]);
+    assert_eq!(std::fs::read(world.path("a")).unwrap(), world.bytes_of(0));
+}
+
+#[test]
+fn a_second_user_of_the_record_is_refused_and_told_who_has_it() {
+    let world = half();
+    let (running, _) = world.resume();
+    let refused = world.open(world.config()).map(|_| ()).unwrap_err();
+    let Error::InUse { pid, .. } = refused else { panic!("{refused}") };
+    assert!(pid.is_none_or(|pid| pid == std::process::id()));
+    drop(running);
+    // The workers let go of the torrent when its last answer is out.
+    let mut tries = 0;
+    while world.open(world.config()).is_err() {
+        tries += 1;
+        assert!(tries < 10_000, "the lock is let go");
+        std::thread::yield_now();
+    }
+}
