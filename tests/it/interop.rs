@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::payload::Payload;
-use crate::process::Process;
+use crate::process::{Process, driver};
 use clients::{ANNOUNCE, Role, Seeder};
 use namespace::Namespace;
 
@@ -82,7 +82,15 @@ fn download_from(name: &str, seeders: &[Seeder]) {
     assert!(done, "not complete after {DOWNLOAD:?}:\n{}", words(&leecher));
     let status = leecher.wait(DOWNLOAD);
     assert!(status.success(), "the leecher ended with {status}:\n{}", words(&leecher));
-    payload.assert_same(&home.path().join(Role::leecher().name()).join("data"));
+    let data = home.path().join(Role::leecher().name()).join("data");
+    payload.assert_same(&data);
+    if let Role::Driver = Role::leecher() {
+        let mut verify = driver(home.path());
+        verify.arg("verify").arg(&torrent).arg(&data);
+        let mut verify = Process::start("verify", verify, home.path());
+        let status = verify.wait(DOWNLOAD);
+        assert!(status.success(), "verify ended with {status}:\n{}", verify.last_words());
+    }
 }
 
 /// Whether to run; says so aloud when not, past the test runner's capture.

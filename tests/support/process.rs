@@ -73,16 +73,26 @@ impl Drop for Process {
     }
 }
 
-/// The program under test with a home of its own, ready for arguments.
+/// The program under test with a home of its own, ready for arguments. `PIGEON_DRIVER` names
+/// another build of it, for instance the release build.
 pub fn driver(home: &Path) -> Command {
-    with_home(Command::new(env!("CARGO_BIN_EXE_driver")), home)
+    with_home(Command::new(driver_path()), home)
 }
 
-/// Points everything that a program keeps for its user at `home`.
+/// The absolute path of the program under test.
+pub fn driver_path() -> PathBuf {
+    let given = std::env::var_os("PIGEON_DRIVER").map(PathBuf::from);
+    given.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_driver")))
+}
+
+/// Points everything that a program keeps for its user at `home`, and takes proxies away: every
+/// address in these tests is on this machine.
 pub fn with_home(mut command: Command, home: &Path) -> Command {
     fs::create_dir_all(home).expect("make a home");
     command.env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
-    command.env("XDG_CONFIG_HOME", home.join("config")).env_remove("http_proxy");
-    command.env_remove("https_proxy").env_remove("all_proxy");
+    command.env("XDG_CONFIG_HOME", home.join("config"));
+    for name in ["http_proxy", "https_proxy", "all_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
     command
 }

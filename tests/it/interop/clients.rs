@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::namespace::Namespace;
-use crate::process::{driver, with_home};
+use crate::process::{driver_path, with_home};
 
 const TRACKER: &str = "10.77.0.1:6969";
 pub const ANNOUNCE: &str = "http://10.77.0.1:6969/announce";
@@ -115,7 +115,7 @@ pub fn command(role: Role, namespace: &Namespace, torrent: &Path, dir: &Path) ->
             command
         }
         Role::Driver => {
-            let mut command = namespace.command(driver(dir).get_program());
+            let mut command = namespace.command(driver_path());
             command.arg(torrent).arg("--dir").arg(data);
             command.args(["--port", "7002", "--no-repl", "--exit-on-finish"]);
             command
