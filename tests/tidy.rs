@@ -320,7 +320,7 @@ fn lines_naming(source: &Source, name: &str) -> Vec<usize> {
 
 /// Rule 2, clean hands: no runtime, socket, file, thread, clock or global chance on floors 0–2.
 fn clean_hands(source: &Source) -> Vec<String> {
-    if !floor_of(&source.module()).is_some_and(|(_, floor)| floor <= MACHINES) {
+    if floor_of(&source.module()).is_none_or(|(_, floor)| floor > MACHINES) {
         return Vec::new();
     }
     let mut offences = Vec::new();

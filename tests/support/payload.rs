@@ -197,3 +197,40 @@ fn string(out: &mut Vec<u8>, bytes: &[u8]) {
 fn integer(out: &mut Vec<u8>, value: u64) {
     out.extend(format!("i{value}e").as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Payload {
+        Payload::new(1, "small", 16 << 10, &[("a", 30_000), ("empty", 0), ("b/c", 7)])
+    }
+
+    #[test]
+    fn content_does_not_depend_on_how_it_is_read() {
+        let (mut whole, mut part) = (vec![0; 64], vec![0; 13]);
+        small().read(100, &mut whole);
+        small().read(103, &mut part);
+        assert_eq!(part, whole[3..16]);
+        assert_ne!(whole[..32], whole[32..]);
+    }
+
+    #[test]
+    #[should_panic(expected = "wrong bytes near 30000 of the torrent")]
+    fn a_wrong_byte_is_noticed() {
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        small().write_to(dir.path());
+        small().assert_same(dir.path());
+        fs::write(dir.path().join("small/b/c"), [0; 7]).expect("spoil a file");
+        small().assert_same(dir.path());
+    }
+
+    #[test]
+    #[should_panic(expected = "empty: No such file")]
+    fn a_missing_empty_file_is_noticed() {
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        small().write_to(dir.path());
+        fs::remove_file(dir.path().join("small/empty")).expect("remove a file");
+        small().assert_same(dir.path());
+    }
+}
