@@ -1,0 +1,176 @@
+//! The command lines of other people's programs, and driver's. Each seeder has its own address
+//! and tells the tracker; nobody is found by DHT, local discovery or peer exchange.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::namespace::Namespace;
+use crate::process::{driver_path, with_home};
+
+const TRACKER: &str = "10.77.0.1:6969";
+pub const ANNOUNCE: &str = "http://10.77.0.1:6969/announce";
+
+/// A program that seeds.
+#[derive(Clone, Copy)]
+pub enum Seeder {
+    Libtorrent,
+    Transmission,
+    Aria2,
+}
+
+/// What a program is started for; its files lie in `data` of its folder.
+#[derive(Clone, Copy)]
+pub enum Role {
+    Seeder(Seeder),
+    Driver,
+    /// aria2 in driver's place.
+    Reference,
+}
+
+impl Role {
+    pub fn leecher() -> Self {
+        match std::env::var("PIGEON_INTEROP_LEECHER").as_deref() {
+            Ok("aria2") => Role::Reference,
+            Ok(other) => panic!("PIGEON_INTEROP_LEECHER may be aria2, not {other}"),
+            Err(_) => Role::Driver,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Seeder(Seeder::Libtorrent) => "libtorrent",
+            Role::Seeder(Seeder::Transmission) => "transmission",
+            Role::Seeder(Seeder::Aria2) => "aria2",
+            Role::Driver => "driver",
+            Role::Reference => "reference",
+        }
+    }
+}
+
+/// Fails with the list of what is missing.
+pub fn assert_installed() {
+    let answers = |mut command: Command| {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok()
+    };
+    let named = |name: &str, flag: &str| {
+        let mut command = Command::new(name);
+        command.arg(flag);
+        answers(command)
+    };
+    let programs =
+        [("ip", "-V"), ("transmission-daemon", "-V"), ("aria2c", "-v"), ("opentracker", "-h")];
+    let mut missing: Vec<String> = programs
+        .iter()
+        .filter(|(name, flag)| !named(name, flag))
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    let mut import = Command::new(python());
+    import.args(["-c", "import libtorrent"]).stdin(Stdio::null());
+    if !import.status().is_ok_and(|status| status.success()) {
+        missing.push(format!("libtorrent for {} (PIGEON_PYTHON)", python().display()));
+    }
+    assert!(missing.is_empty(), "interop was asked for, but not installed: {missing:?}");
+}
+
+/// opentracker on its address; Debian's build serves only the torrents of a list.
+pub fn tracker(namespace: &Namespace, dir: &Path, info_hash: &[u8; 20]) -> Command {
+    fs::create_dir_all(dir).expect("make the tracker's folder");
+    fs::write(dir.join("whitelist"), hex(info_hash) + "\n").expect("write the whitelist");
+    let mut command = namespace.command("opentracker");
+    let (ip, port) = TRACKER.split_once(':').expect("address and port");
+    command.args(["-i", ip, "-p", port, "-w", "whitelist", "-d"]).arg(dir).current_dir(dir);
+    command
+}
+
+/// Ends as soon as the tracker knows so many seeds.
+pub fn wait_for_seeds(namespace: &Namespace, info_hash: &[u8; 20], count: usize) -> Command {
+    let mut command = namespace.command(python());
+    command.arg(script("wait_for_seeds.py")).args([TRACKER, &hex(info_hash), &count.to_string()]);
+    command
+}
+
+/// The command line of a role, with `dir` as its home.
+pub fn command(role: Role, namespace: &Namespace, torrent: &Path, dir: &Path) -> Command {
+    let data = dir.join("data");
+    fs::create_dir_all(&data).expect("make a folder for data");
+    let command = match role {
+        Role::Seeder(Seeder::Libtorrent) => {
+            let mut command = namespace.command(python());
+            command.arg(script("seed_libtorrent.py")).arg(torrent).arg(data);
+            command.args(["10.77.0.3", "7003"]);
+            command
+        }
+        Role::Seeder(Seeder::Transmission) => transmission(namespace, torrent, dir),
+        Role::Seeder(Seeder::Aria2) => {
+            let mut command = aria2(namespace, "10.77.0.5", "7005");
+            command.args(["--check-integrity=true", "--seed-ratio=0.0", "-d"]).arg(data);
+            command.arg(torrent);
+            command
+        }
+        Role::Reference => {
+            let mut command = aria2(namespace, "10.77.0.2", "7002");
+            command.args(["--seed-time=0", "-d"]).arg(data).arg(torrent);
+            command
+        }
+        Role::Driver => {
+            let mut command = namespace.command(driver_path());
+            command.arg(torrent).arg("--dir").arg(data);
+            command.args(["--port", "7002", "--no-repl", "--exit-on-finish"]);
+            command
+        }
+    };
+    with_home(command, dir)
+}
+
+fn aria2(namespace: &Namespace, ip: &str, port: &str) -> Command {
+    let mut command = namespace.command("aria2c");
+    command.args(["--no-conf", "--summary-interval=5", "--show-console-readout=false"]);
+    command.args(["--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false"]);
+    command.args(["--enable-peer-exchange=false", "--file-allocation=none"]);
+    command.args([format!("--interface={ip}"), format!("--listen-port={port}")]);
+    command
+}
+
+/// transmission-daemon takes everything from its folder: settings, and torrents to start with.
+fn transmission(namespace: &Namespace, torrent: &Path, dir: &Path) -> Command {
+    let torrents = dir.join("torrents");
+    fs::create_dir_all(&torrents).expect("make a folder for torrents");
+    fs::copy(torrent, torrents.join("payload.torrent")).expect("copy the torrent");
+    let data = dir.join("data");
+    let settings = serde_json::json!({
+        "bind-address-ipv4": "10.77.0.4",
+        "peer-port": 7004,
+        "download-dir": data,
+        "incomplete-dir-enabled": false,
+        "rename-partial-files": false,
+        "start-added-torrents": true,
+        "rpc-enabled": false,
+        "dht-enabled": false,
+        "lpd-enabled": false,
+        "pex-enabled": false,
+        "utp-enabled": false,
+        "port-forwarding-enabled": false,
+        "ratio-limit-enabled": false,
+        "idle-seeding-limit-enabled": false,
+        "message-level": 2,
+    });
+    fs::write(dir.join("settings.json"), settings.to_string()).expect("write settings");
+    let mut command = namespace.command("transmission-daemon");
+    command.arg("-f").arg("-g").arg(dir);
+    command
+}
+
+/// The Python that has libtorrent: `PIGEON_PYTHON`, or the one of the system.
+fn python() -> PathBuf {
+    std::env::var_os("PIGEON_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(name)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,49 @@
+//! A network namespace with nothing but loopback, where every address of 10.77.0.0/24 is local.
+//! Transmission takes no peers in 127/8, and each peer needs an address of its own. A program
+//! that does not choose its address speaks from 10.77.0.2.
+
+use std::ffi::OsStr;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Made on creation; removed on drop, also by a panic.
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pigeon-{}-{count}", std::process::id());
+        run(&["netns", "add", &name]);
+        let namespace = Self { name };
+        let name = namespace.name.as_str();
+        run(&["-n", name, "link", "set", "lo", "up"]);
+        run(&["-n", name, "addr", "add", "10.77.0.2/32", "dev", "lo"]);
+        let whole = ["local", "10.77.0.0/24", "dev", "lo", "src", "10.77.0.2"];
+        run(&[&["-n", name, "route", "add"], whole.as_slice()].concat());
+        namespace
+    }
+
+    /// `program` inside; `ip` becomes the program, so its process id is the child's.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(program);
+        command
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // A panic here, perhaps during another, would end the whole test binary.
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+    }
+}
+
+#[track_caller]
+fn run(arguments: &[&str]) {
+    let output = Command::new("ip").args(arguments).output().expect("start ip (iproute2)");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {}: {said}(root is needed)", arguments.join(" "));
+}

@@ -1,0 +1,98 @@
+//! Programs that a test starts: their output goes to a file, and they are ended by their own
+//! process id when the test leaves, also by a panic.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running program.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command` without standard input; both outputs go to `NAME.log` in `dir`.
+    pub fn start(name: &str, mut command: Command, dir: &Path) -> Self {
+        fs::create_dir_all(dir).expect("make a folder for logs");
+        let log = dir.join(format!("{name}.log"));
+        let file = File::create(&log).expect("make a log file");
+        let twin = file.try_clone().expect("share a log file");
+        command.stdin(Stdio::null()).stdout(file).stderr(twin);
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        Self { name: name.to_owned(), child, log }
+    }
+
+    /// How it ended, or none while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("ask for a child's state")
+    }
+
+    /// Waits for its end; false when `limit` passed first.
+    pub fn ended_within(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while self.ended().is_none() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            // A child's end cannot be awaited together with a deadline in std.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        true
+    }
+
+    /// Waits for its end; past `limit` it is killed and the test fails with its last words.
+    #[track_caller]
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        if !self.ended_within(limit) {
+            panic!("{} took over {limit:?}:\n{}", self.name, self.last_words());
+        }
+        self.child.wait().expect("reap a child")
+    }
+
+    /// `kill -9`, then reaps it.
+    pub fn kill(&mut self) -> ExitStatus {
+        // It may have ended by itself meanwhile.
+        let _ = self.child.kill();
+        self.child.wait().expect("reap a child")
+    }
+
+    /// The end of what it printed.
+    pub fn last_words(&self) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        let from = text.len().saturating_sub(4000);
+        String::from_utf8_lossy(&text[from..]).into_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The program under test with a home of its own, ready for arguments. `PIGEON_DRIVER` names
+/// another build of it, for instance the release build.
+pub fn driver(home: &Path) -> Command {
+    with_home(Command::new(driver_path()), home)
+}
+
+/// The absolute path of the program under test.
+pub fn driver_path() -> PathBuf {
+    let given = std::env::var_os("PIGEON_DRIVER").map(PathBuf::from);
+    given.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_driver")))
+}
+
+/// Points everything that a program keeps for its user at `home`, and takes proxies away: every
+/// address in these tests is on this machine.
+pub fn with_home(mut command: Command, home: &Path) -> Command {
+    fs::create_dir_all(home).expect("make a home");
+    command.env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
+    command.env("XDG_CONFIG_HOME", home.join("config"));
+    for name in ["http_proxy", "https_proxy", "all_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    command
+}
