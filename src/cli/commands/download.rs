@@ -14,7 +14,7 @@ use crate::cli::live::{End, Ending, Live};
 use crate::cli::print::{info_screen, start_lines};
 use crate::cli::repl::Talk;
 use crate::cli::repl::answer::Desk;
-use crate::cli::repl::reader::{PromptConfig, read_pipe, read_prompt};
+use crate::cli::repl::reader::{PromptConfig, read_pipe, read_prompt, read_script};
 use crate::cli::selection::wanted_files;
 use crate::cli::stop::Stopper;
 use crate::cli::voice::Voice;
@@ -53,6 +53,7 @@ pub fn run(torrents: &[String], options: &Options, common: &Common) -> Outcome {
         },
         talk,
         json: options.json,
+        script: Vec::new(),
     };
     job.run(common)
 }
@@ -91,6 +92,8 @@ pub struct Job {
     pub talk: Talk,
     /// JSON lines instead of words.
     pub json: bool,
+    /// Commands that run by themselves at a progress, where nobody types.
+    pub script: Vec<(f64, &'static str)>,
 }
 
 impl Job {
@@ -154,7 +157,8 @@ impl Job {
                 voice.printer = Some(printer);
                 Some(lines)
             }
-            Talk::Progress | Talk::Watched => None,
+            Talk::Progress | Talk::Watched if self.script.is_empty() => None,
+            Talk::Progress | Talk::Watched => Some(read_script(self.script, handle.watch())),
         };
         let desk = Desk::new(self.torrent, handle, wanted);
         let end = Live::new(desk, voice, lines, stopper, self.ending).run().await;

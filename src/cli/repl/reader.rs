@@ -48,6 +48,29 @@ pub fn read_pipe() -> mpsc::Receiver<Line> {
     read
 }
 
+/// Commands that come by themselves, each when the download is so far (0 to 1).
+pub fn read_script(
+    script: Vec<(f64, &'static str)>,
+    mut status: watch::Receiver<Status>,
+) -> mpsc::Receiver<Line> {
+    // One line at a time, as from everybody.
+    let (lines, read) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for (progress, command) in script {
+            if status.wait_for(|status| status.progress() >= progress).await.is_err() {
+                return;
+            }
+            let (done, answered) = oneshot::channel();
+            if lines.send(Line { text: command.to_owned(), done }).await.is_err() {
+                return;
+            }
+            // Without an answer it is over, which the next line notices.
+            let _ = answered.await;
+        }
+    });
+    read
+}
+
 /// What the prompt needs.
 pub struct PromptConfig {
     /// Only `driver> `, without the state.
