@@ -99,7 +99,7 @@ mod tests {
         let torrent = Torrent::parse(&sample.torrent("http://127.0.0.1:1/announce")).unwrap();
         let hash = torrent.info_hash_v1.unwrap();
         assert_eq!(hash.0, sample.info_hash());
-        assert_eq!(hash.to_string(), "KNOWN_HASH");
+        assert_eq!(hash.to_string(), "dedd3a1fb0dfb299245ffe6d4c449254c727befd");
         assert_eq!(torrent.trackers, [["http://127.0.0.1:1/announce"]]);
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cli::print::prompt;
 use crate::cli::stop::Stopper;
-use crate::torrent::status::Status;
+use crate::torrent::status::{State, Status};
 
 use super::words::WORDS;
 
@@ -57,7 +57,9 @@ pub fn read_script(
     let (lines, read) = mpsc::channel(1);
     tokio::spawn(async move {
         for (progress, command) in script {
-            if status.wait_for(|status| status.progress() >= progress).await.is_err() {
+            let is_due =
+                |status: &Status| status.state != State::Checking && status.progress() >= progress;
+            if status.wait_for(is_due).await.is_err() {
                 return;
             }
             let (done, answered) = oneshot::channel();
