@@ -10,7 +10,7 @@ use crate::disk::{
     self, Allocate, CheckProgress, CheckReport, Disk, DiskConfig, FileCheck, StoreConfig, StoreFile,
 };
 use crate::metainfo::Torrent;
-use crate::session::{SessionConfig, TorrentOptions};
+use crate::session::{self, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 
 use super::escape::escape;
@@ -18,7 +18,7 @@ use super::exit::{Exit, Failure};
 
 /// The session that runs the download.
 pub struct Engine {
-    port: u16,
+    session: Session,
 }
 
 impl Engine {
@@ -26,8 +26,8 @@ impl Engine {
     ///
     /// # Errors
     /// When the port is taken or the state directory cannot be used.
-    pub async fn start(_config: SessionConfig) -> Result<Self, Failure> {
-        Err(Failure::new(Exit::Unexpected, "downloading is not wired yet"))
+    pub async fn start(config: SessionConfig) -> Result<Self, Failure> {
+        Ok(Self { session: Session::start(config).await.map_err(failure)? })
     }
 
     /// Starts a torrent.
@@ -36,19 +36,32 @@ impl Engine {
     /// When another process owns it, or its files cannot be used.
     pub async fn add(
         &self,
-        _torrent: Arc<Torrent>,
-        _options: TorrentOptions,
+        torrent: Arc<Torrent>,
+        options: TorrentOptions,
     ) -> Result<TorrentHandle, Failure> {
-        Err(Failure::new(Exit::Unexpected, "downloading is not wired yet"))
+        self.session.add(torrent, options).await.map_err(failure)
     }
 
     /// The port we listen on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.session.port()
     }
+}
 
-    /// Ends all torrents and closes the port.
-    pub async fn stop(self) {}
+/// The exit code for each thing that can stand in the way at the start.
+fn failure(error: session::Error) -> Failure {
+    use crate::{disk, net::tcp, torrent};
+    let exit = match &error {
+        session::Error::Listen(tcp::Error::Taken(_)) => Exit::InUse,
+        session::Error::Listen(_) => Exit::Network,
+        session::Error::HttpClient(_) => Exit::Unexpected,
+        session::Error::Torrent(torrent::Error::V2Only) => Exit::BadInput,
+        session::Error::Disk(disk::Error::InUse { .. })
+        | session::Error::Torrent(torrent::Error::Disk(disk::Error::InUse { .. })) => Exit::InUse,
+        session::Error::Disk(_) | session::Error::StateDir { .. } => Exit::Disk,
+        session::Error::Torrent(torrent::Error::Disk(_)) => Exit::Disk,
+    };
+    Failure::new(exit, escape(&error.to_string()))
 }
 
 /// What `verify` found of one file.

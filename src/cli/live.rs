@@ -214,6 +214,9 @@ impl Live {
             let seeded = self.ending.seed_time.is_some_and(|time| completed.elapsed() >= time);
             return Ok(seeded || self.ending.exit_when_complete);
         }
+        if let State::Failed(why) = &self.desk.handle.status().state {
+            return Err(Failure::new(Exit::Disk, escape(why)));
+        }
         match self.ending.timeout {
             Some(timeout) if self.progress.bytes_came.elapsed() >= timeout => {
                 Err(Failure::new(Exit::Network, gave_up(&self.desk.handle.status(), timeout)))

@@ -134,6 +134,7 @@ pub struct StoreHandle {
 
 struct Shared {
     queue: Sender<Work>,
+    counters: Arc<Counters>,
     torrent: Arc<OpenTorrent>,
     files: Option<OnDisk>,
 }
@@ -145,6 +146,7 @@ struct OnDisk {
     dir: PathBuf,
     survey: Survey,
     state: RecordState,
+    recorded: Bitfield,
     trusted: Bitfield,
     /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
     loaded: Receiver<Loaded>,
@@ -210,10 +212,12 @@ impl Disk {
         let survey = store.survey()?;
         let trusted = store.still_described(&layout, &loaded.have, &loaded.described)?;
         let state = loaded.state.clone();
+        let recorded = loaded.have.clone();
         // One place for the one record.
         let (put, taken) = bounded(1);
         let _ = put.send(loaded);
-        let files = OnDisk { store, info_hash, dir, survey, state, trusted, loaded: taken };
+        let files =
+            OnDisk { store, info_hash, dir, survey, state, recorded, trusted, loaded: taken };
         Ok(self.handle(torrent, Some(files)))
     }
 
@@ -245,7 +249,9 @@ impl Disk {
     fn handle(&self, torrent: OpenTorrent, files: Option<OnDisk>) -> StoreHandle {
         let torrent = Arc::new(torrent);
         let queue = self.queue.clone();
-        StoreHandle { queue: queue.clone(), shared: Arc::new(Shared { queue, torrent, files }) }
+        let counters = self.counters.clone();
+        let shared = Shared { queue: queue.clone(), counters, torrent, files };
+        StoreHandle { queue, shared: Arc::new(shared) }
     }
 }
 
@@ -275,6 +281,12 @@ impl StoreHandle {
     /// What became of the record.
     pub fn record_state(&self) -> RecordState {
         self.shared.files.as_ref().map_or(RecordState::New, |files| files.state.clone())
+    }
+
+    /// The pieces that the record holds for verified, whatever became of their files.
+    pub fn recorded(&self) -> Bitfield {
+        let none = || Bitfield::none(self.shared.torrent.layout.piece_count());
+        self.shared.files.as_ref().map_or_else(none, |files| files.recorded.clone())
     }
 
     /// The pieces that the record holds for verified, in files that did not change since.
@@ -326,6 +338,11 @@ impl StoreHandle {
             let _ = torrent.journal.set(journal);
         }
         Ok(news)
+    }
+
+    /// What the workers did until now, for all torrents.
+    pub fn stats(&self) -> DiskStats {
+        self.shared.counters.snapshot(self.queue.len())
     }
 
     /// Hands a job to the workers. Never waits.

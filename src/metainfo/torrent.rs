@@ -127,6 +127,11 @@ impl Torrent {
         hashes.get(piece.index()).expect("a piece of this torrent's layout")
     }
 
+    /// SHA-1 of all pieces of the v1 half, 20 bytes each, one behind the other.
+    pub fn piece_hashes(&self) -> &[u8] {
+        &self.raw_info[self.hashes.clone()]
+    }
+
     /// Where each file lies among the bytes of the torrent; none for v2-only torrents,
     /// whose files share no space.
     pub fn extents(&self) -> Option<Extents> {

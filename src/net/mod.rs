@@ -1,1 +1,4 @@
-//! net
+//! Sockets without meaning: listening, connecting, and a shared rate limit.
+
+pub mod limiter;
+pub mod tcp;

@@ -1,10 +1,34 @@
 //! All torrents of a process and what they share: the listening port, the block pool, the
-//! disk workers, the HTTP client. One torrent for now.
+//! disk workers, the HTTP client. One torrent for now; a queue and saved sessions come with
+//! many.
 
-use std::net::{IpAddr, SocketAddr};
+pub mod error;
+mod listener;
+
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
+use crate::base::ids::PeerId;
+use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
+use crate::disk::{Disk, DiskConfig};
+use crate::metainfo::Torrent;
+use crate::net::limiter::Limiter;
+use crate::net::tcp;
+use crate::torrent::handle::TorrentHandle;
+use crate::torrent::lifecycle::{self, Resources};
+use crate::tracker::task::{NetworkTiming, http_client};
+
+pub use crate::torrent::options::{Allocate, CheckMode, TorrentOptions};
+pub use error::Error;
+
+use listener::Registration;
+
+/// Torrents that register while the listener is busy.
+const REGISTRATIONS_LEN: usize = 16;
 
 /// What torrents of a session share.
 #[derive(Clone, Debug)]
@@ -27,52 +51,62 @@ impl SessionConfig {
     pub const POOL_BYTES: usize = 2560 * BLOCK_LEN;
 }
 
-/// What to do about data that is on disk already.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum CheckMode {
-    /// Trust the record of verified pieces where the files fit it; check what it does not
-    /// cover.
-    #[default]
-    Resume,
-    /// Look at every byte (`--check`).
-    Force,
-    /// Ignore the record (`--no-resume`); existing files are looked at all the same.
-    NoResume,
+/// A running session.
+pub struct Session {
+    resources: Resources,
+    registrations: mpsc::Sender<Registration>,
 }
 
-/// How files get their space.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Allocate {
-    /// Grow as data comes.
-    None,
-    /// Full length at once, without blocks on disk.
-    #[default]
-    Sparse,
-    /// Full length and all blocks on disk.
-    Full,
-}
+impl Session {
+    /// Opens the port and starts the disk workers.
+    ///
+    /// # Errors
+    /// The port is taken or not allowed, the state directory cannot be made, or the system
+    /// gives no threads.
+    pub async fn start(config: SessionConfig) -> Result<Self, Error> {
+        std::fs::create_dir_all(&config.state_dir)
+            .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
+        let listeners = tcp::listen(config.port, config.bind)?;
+        let pool = BlockPool::new(config.pool_bytes);
+        let disk = Disk::start(DiskConfig { workers: None, pool: pool.clone() })?;
+        let timing = NetworkTiming::default();
+        let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
+        let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
+        let port = listeners.port();
+        tokio::spawn(listener::run(listeners, registered));
+        let resources = Resources {
+            peer_id: PeerId::ours(rand::random()),
+            port,
+            bind: config.bind,
+            state_dir: config.state_dir,
+            pool,
+            disk: Arc::new(disk),
+            limiter: Limiter::new(config.download_limit),
+            http: client,
+            tracker_network: timing,
+        };
+        Ok(Self { resources, registrations })
+    }
 
-/// How to run one torrent.
-#[derive(Clone, Debug)]
-pub struct TorrentOptions {
-    /// Directory that the torrent's files go under.
-    pub dir: PathBuf,
-    /// Which files are wanted, by their position in the torrent; all when none.
-    pub wanted_files: Option<Vec<bool>>,
-    /// Peers named by the user.
-    pub peers: Vec<SocketAddr>,
-    /// Trackers named by the user, each a tier of its own before the torrent's.
-    pub extra_trackers: Vec<String>,
-    /// Ask trackers at all?
-    pub use_trackers: bool,
-    /// About data on disk.
-    pub check: CheckMode,
-    /// Use existing files that differ.
-    pub overwrite: bool,
-    /// File allocation.
-    pub allocate: Allocate,
-    /// Pieces in order instead of rarest first.
-    pub sequential: bool,
-    /// Most connected peers.
-    pub max_peers: usize,
+    /// Starts a torrent. It looks at data on disk first, then downloads what is missing.
+    ///
+    /// # Errors
+    /// Another process has this torrent, a directory cannot be made, or the torrent has no
+    /// v1 half.
+    pub async fn add(
+        &self,
+        torrent: Arc<Torrent>,
+        options: TorrentOptions,
+    ) -> Result<TorrentHandle, Error> {
+        let (handle, info_hash, incoming) =
+            lifecycle::start(self.resources.clone(), torrent, options).await?;
+        // The listener lives as long as the session.
+        let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        Ok(handle)
+    }
+
+    /// The port that peers can reach us at.
+    pub fn port(&self) -> u16 {
+        self.resources.port
+    }
 }

@@ -59,10 +59,21 @@ pub enum Input {
         /// The addresses, already filtered of unusable ones.
         addresses: Vec<SocketAddr>,
     },
+    /// Verified pieces whose files were changed by somebody else: they count as missing.
+    PiecesLost(Vec<PieceIndex>),
     /// The user changed which pieces are wanted.
     Wanted(Bitfield),
     /// The user pauses (true) or resumes (false).
     Pause(bool),
+    /// How long the disk workers hashed and wrote since the last such report.
+    DiskLoad {
+        /// Time spent hashing.
+        hashing: std::time::Duration,
+        /// Time spent writing.
+        writing: std::time::Duration,
+    },
+    /// Whether the user's rate limit holds links back at present.
+    Limited(bool),
     /// The time named by `next_timeout` has come.
     Tick,
 }

@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 
 use tokio::sync::oneshot;
 
-use crate::base::bitfield::Bitfield;
-
 use super::status::{PeerStatus, WhyReport};
 
 /// An order or question to the torrent's actor.
@@ -31,8 +29,8 @@ pub enum Command {
     Resume,
     /// Download rate limit in bytes per second; `None` lifts it.
     LimitDown(Option<u64>),
-    /// Change which pieces are wanted; from file selection.
-    Wanted(Bitfield),
+    /// Change which files are wanted; one entry a file, pad files included.
+    SelectFiles(Vec<bool>),
     /// End: flush, record, announce `stopped`; answered when all is done.
     Stop(oneshot::Sender<()>),
 }

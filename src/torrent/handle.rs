@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::base::bitfield::Bitfield;
-
 use super::command::Command;
 use super::status::{PeerStatus, Status, WhyReport};
 
@@ -83,9 +81,9 @@ impl TorrentHandle {
         self.tell(Command::LimitDown(limit)).await;
     }
 
-    /// Changes which pieces are wanted.
-    pub async fn set_wanted(&self, wanted: Bitfield) {
-        self.tell(Command::Wanted(wanted)).await;
+    /// Changes which files are wanted; one entry a file, pad files included.
+    pub async fn select_files(&self, wanted: Vec<bool>) {
+        self.tell(Command::SelectFiles(wanted)).await;
     }
 
     /// Ends the torrent; returns when everything is written and recorded and the trackers

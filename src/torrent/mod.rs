@@ -1,5 +1,24 @@
 //! One download: its actor owns the brain and wires it to links, disk and trackers.
 
+mod actor;
 pub mod command;
 pub mod handle;
+pub mod incoming;
+pub mod lifecycle;
+pub mod options;
+mod publish;
 pub mod status;
+mod trackers;
+
+pub use publish::wanted_pieces;
+
+/// Why a torrent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A v2-only torrent (BEP 52).
+    #[error("downloading v2-only torrents is not supported yet; ask for a v1 or hybrid one")]
+    V2Only,
+    /// The torrent's files cannot be opened.
+    #[error(transparent)]
+    Disk(#[from] crate::disk::Error),
+}

@@ -23,6 +23,8 @@ pub enum State {
     Stopping,
     /// The disk fails; tried again by itself. The text says how.
     DiskTrouble(String),
+    /// It cannot go on: why, and what to do.
+    Failed(String),
 }
 
 /// The torrent at one moment. Bytes are bytes, rates bytes per second.
@@ -129,6 +131,29 @@ pub struct PeerStatus {
     pub snubbed: bool,
     /// Why the last connection ended, for known peers.
     pub last_error: Option<String>,
+}
+
+impl PeerStatus {
+    /// A known address without a link.
+    pub fn unconnected(address: SocketAddr) -> Self {
+        Self {
+            address,
+            connected: false,
+            client: String::new(),
+            have: 0.0,
+            down_rate: 0,
+            up_rate: 0,
+            downloaded_bytes: 0,
+            requests: (0, 0),
+            latency: None,
+            incoming: false,
+            choking: false,
+            interesting: false,
+            interested: false,
+            snubbed: false,
+            last_error: None,
+        }
+    }
 }
 
 /// The answer to `why`.

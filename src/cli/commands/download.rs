@@ -162,7 +162,6 @@ impl Job {
         };
         let desk = Desk::new(self.torrent, handle, wanted);
         let end = Live::new(desk, voice, lines, stopper, self.ending).run().await;
-        engine.stop().await;
         end
     }
 }

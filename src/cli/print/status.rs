@@ -89,6 +89,7 @@ pub fn prompt(status: &Status) -> String {
         State::Paused => format!("[{per_cent:.0}% paused] driver> "),
         State::Stopping => format!("[{per_cent:.0}% stopping] driver> "),
         State::DiskTrouble(_) => format!("[{per_cent:.0}% disk trouble {peers}p] driver> "),
+        State::Failed(_) => format!("[{per_cent:.0}% failed] driver> "),
         State::Downloading => {
             format!("[{per_cent:.0}% dn {} {peers}p] driver> ", rate(status.down_rate))
         }
@@ -128,6 +129,7 @@ fn state_words(status: &Status) -> String {
         State::Paused => "paused".to_owned(),
         State::Stopping => "stopping".to_owned(),
         State::DiskTrouble(why) => format!("disk trouble: {}", escape(why)),
+        State::Failed(why) => format!("failed: {}", escape(why)),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::base::units::rate;
 use crate::cli::escape::escape;
 use crate::cli::out;
 use crate::cli::print::{files_screen, info_screen, peers_screen, status_screen, trackers_screen};
-use crate::cli::selection::{wanted_files, wanted_pieces};
+use crate::cli::selection::wanted_files;
 use crate::cli::values::{Ranges, Rate};
 use crate::cli::why::why_screen;
 use crate::metainfo::Torrent;
@@ -103,8 +103,7 @@ impl Desk {
             Ok(wanted) => wanted,
             Err(why) => return format!("{why}\n"),
         };
-        let Some(pieces) = wanted_pieces(&self.torrent, &wanted) else { return String::new() };
-        self.handle.set_wanted(pieces).await;
+        self.handle.select_files(wanted.clone()).await;
         let count = wanted.iter().filter(|wanted| **wanted).count() as u64;
         self.wanted = wanted;
         format!("{} selected\n", crate::cli::print::counted(count, "file"))

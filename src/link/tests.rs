@@ -1,0 +1,1 @@
+//! Behaviour of a link, byte by byte.

@@ -1,0 +1,28 @@
+//! Why a session or a torrent in it cannot start.
+
+use std::path::PathBuf;
+
+/// The causes, each with what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The port is taken, or may not be opened.
+    #[error(transparent)]
+    Listen(#[from] crate::net::tcp::Error),
+    /// The directory for resume data cannot be made.
+    #[error("cannot make the state directory {path}: {cause}; set XDG_STATE_HOME elsewhere")]
+    StateDir {
+        /// Which directory.
+        path: PathBuf,
+        /// The system's reason.
+        cause: std::io::Error,
+    },
+    /// Disk workers or the torrent's files.
+    #[error(transparent)]
+    Disk(#[from] crate::disk::Error),
+    /// The HTTP client for trackers could not be built.
+    #[error("cannot prepare tracker requests: {0}")]
+    HttpClient(String),
+    /// The torrent itself stands in the way.
+    #[error(transparent)]
+    Torrent(#[from] crate::torrent::Error),
+}

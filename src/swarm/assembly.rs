@@ -1,0 +1,513 @@
+//! The pieces that are being put together: which blocks are free, asked for, or here, and
+//! who sent them. It moves blocks, never bytes, and never chooses: the picker says which
+//! piece to begin, the fetcher which link to ask.
+//!
+//! Memory is bounded by construction: a piece is begun only while all open pieces together
+//! fit half the block pool. Pieces larger than that are relieved by spilling.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::base::ids::LinkId;
+use crate::base::layout::{BlockRef, Layout, PieceIndex};
+use crate::base::pool::Block;
+use crate::base::units::BLOCK_LEN;
+
+use super::event::Held;
+
+/// Pieces that may be open even when memory says no: with one alone, a single slow peer
+/// could hold up everybody.
+const OPEN_MIN: usize = 2;
+/// Open pieces at most, for torrents of very small pieces.
+const OPEN_MAX: usize = 2048;
+
+#[derive(Debug)]
+enum Slot {
+    Free,
+    /// Asked for on this many links.
+    Asked(u8),
+    Data(Block),
+    Pad,
+    Spilling,
+    OnDisk,
+}
+
+#[derive(Debug)]
+struct OpenPiece {
+    slots: Vec<Slot>,
+    senders: Vec<Option<SocketAddr>>,
+    free: u32,
+    /// Blocks that are neither here nor known to be zeros.
+    missing: u32,
+    /// No slot before this one is free.
+    first_free: u32,
+    /// Only this link may be asked, to make its sender answer for the whole piece.
+    solo: Option<LinkId>,
+    is_solo: bool,
+}
+
+/// What became of a block that arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// It was missing.
+    Useful {
+        /// The piece is whole now.
+        last: bool,
+        /// How many links were asked for it.
+        asked: u8,
+    },
+    /// It is here already, or its piece is not open.
+    Redundant,
+}
+
+/// A whole piece on its way to the check.
+#[derive(Debug)]
+pub struct Assembled {
+    /// Its blocks in order.
+    pub blocks: Vec<Held>,
+    /// Who sent each; none for pad blocks.
+    pub senders: Vec<Option<SocketAddr>>,
+}
+
+/// All open pieces.
+#[derive(Debug)]
+pub struct Assembly {
+    layout: Layout,
+    open: BTreeMap<PieceIndex, OpenPiece>,
+    /// Open pieces with free blocks, in the order in which they were begun.
+    with_free: Vec<PieceIndex>,
+    open_bytes: u64,
+    budget_bytes: u64,
+    held_blocks: usize,
+}
+
+impl Assembly {
+    /// Nothing is open; open pieces may take up half of `pool_blocks`.
+    pub fn new(layout: Layout, pool_blocks: usize) -> Self {
+        Self {
+            layout,
+            open: BTreeMap::new(),
+            with_free: Vec::new(),
+            open_bytes: 0,
+            budget_bytes: (pool_blocks / 2 * BLOCK_LEN) as u64,
+            held_blocks: 0,
+        }
+    }
+
+    /// Does memory allow one more piece to be begun?
+    pub fn may_open(&self) -> bool {
+        let after = self.open_bytes + u64::from(self.layout.piece_len());
+        self.open.len() < OPEN_MIN || after <= self.budget_bytes && self.open.len() < OPEN_MAX
+    }
+
+    /// Open pieces, those at the check not counted.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Is the piece open?
+    pub fn is_open(&self, piece: PieceIndex) -> bool {
+        self.open.contains_key(&piece)
+    }
+
+    /// Blocks held in memory by open pieces.
+    pub fn held_blocks(&self) -> usize {
+        self.held_blocks
+    }
+
+    /// Begins a piece; blocks for which `is_pad` holds need not be fetched. With `solo` only
+    /// one link at a time is asked for it. True when nothing of it is missing at all.
+    pub fn begin(
+        &mut self,
+        piece: PieceIndex,
+        solo: bool,
+        is_pad: impl Fn(BlockRef) -> bool,
+    ) -> bool {
+        let pad_or_free = |block| if is_pad(block) { Slot::Pad } else { Slot::Free };
+        let slots: Vec<Slot> = self.layout.blocks(piece).map(pad_or_free).collect();
+        let free = slots.iter().filter(|slot| matches!(slot, Slot::Free)).count() as u32;
+        let senders = vec![None; slots.len()];
+        let open = OpenPiece {
+            slots,
+            senders,
+            free,
+            missing: free,
+            first_free: 0,
+            solo: None,
+            is_solo: solo,
+        };
+        self.open_bytes += u64::from(self.layout.len_of(piece));
+        self.open.insert(piece, open);
+        if free > 0 {
+            self.with_free.push(piece);
+        }
+        free == 0
+    }
+
+    /// Takes up to `count` free blocks for `link`, oldest piece first, out of the pieces for
+    /// which `may_ask` holds.
+    pub fn take_free(
+        &mut self,
+        link: LinkId,
+        count: usize,
+        may_ask: impl Fn(PieceIndex) -> bool,
+        into: &mut Vec<BlockRef>,
+    ) {
+        let mut left = count;
+        let mut emptied = false;
+        for piece in &self.with_free {
+            if left == 0 {
+                break;
+            }
+            let Some(open) = self.open.get_mut(piece) else { continue };
+            if !may_ask(*piece) || open.is_solo && open.solo.is_some_and(|solo| solo != link) {
+                continue;
+            }
+            if open.is_solo {
+                open.solo = Some(link);
+            }
+            left -= open.take(&self.layout, *piece, left, into);
+            emptied |= open.free == 0;
+        }
+        if emptied {
+            let open = &self.open;
+            self.with_free.retain(|piece| open.get(piece).is_some_and(|open| open.free > 0));
+        }
+    }
+
+    /// Is any block free in a piece for which `may_ask` holds?
+    pub fn has_free(&self, link: LinkId, may_ask: impl Fn(PieceIndex) -> bool) -> bool {
+        self.with_free.iter().any(|piece| {
+            let open = &self.open[piece];
+            may_ask(*piece) && !(open.is_solo && open.solo.is_some_and(|solo| solo != link))
+        })
+    }
+
+    /// One more link is asked for a block that is already asked for (end game). False when
+    /// the block is not missing any more, or `most` links are asked already.
+    pub fn ask_again(&mut self, block: BlockRef, most: u8) -> bool {
+        match self.slot_mut(block) {
+            Some((Slot::Asked(links), false)) if *links < most => {
+                *links += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A link no longer owes this block.
+    pub fn release(&mut self, link: LinkId, block: BlockRef) {
+        let Some(open) = self.open.get_mut(&block.piece()) else { return };
+        if open.solo == Some(link) {
+            open.solo = None;
+        }
+        let slot = &mut open.slots[block.number() as usize];
+        let Slot::Asked(links) = slot else { return };
+        *links = links.saturating_sub(1);
+        if *links == 0 {
+            *slot = Slot::Free;
+            open.free += 1;
+            open.first_free = open.first_free.min(block.number());
+            if open.free == 1 {
+                self.with_free.push(block.piece());
+            }
+        }
+    }
+
+    /// A block arrived from `sender`.
+    pub fn receive(&mut self, block: BlockRef, data: Block, sender: SocketAddr) -> Received {
+        let Some(open) = self.open.get_mut(&block.piece()) else { return Received::Redundant };
+        let number = block.number() as usize;
+        let slot = &mut open.slots[number];
+        let asked = match slot {
+            Slot::Asked(links) => *links,
+            Slot::Free => 0,
+            _ => return Received::Redundant,
+        };
+        *slot = Slot::Data(data);
+        open.senders[number] = Some(sender);
+        open.missing -= 1;
+        self.held_blocks += 1;
+        if asked == 0 {
+            open.free -= 1;
+            if open.free == 0 {
+                self.with_free.retain(|piece| *piece != block.piece());
+            }
+        }
+        Received::Useful { last: open.missing == 0, asked }
+    }
+
+    /// Takes a whole piece out for the check; none while blocks are missing or being
+    /// spilled.
+    pub fn take_whole(&mut self, piece: PieceIndex) -> Option<Assembled> {
+        let open = self.open.get(&piece)?;
+        let spilling = || open.slots.iter().any(|slot| matches!(slot, Slot::Spilling));
+        if open.missing > 0 || spilling() {
+            return None;
+        }
+        let open = self.remove(piece)?;
+        let held = |slot| match slot {
+            Slot::Data(block) => Held::Data(block),
+            Slot::Pad => Held::Pad,
+            _ => Held::OnDisk,
+        };
+        let blocks = open.slots.into_iter().map(held).collect();
+        Some(Assembled { blocks, senders: open.senders })
+    }
+
+    /// Drops an open piece with all that is here of it.
+    pub fn abandon(&mut self, piece: PieceIndex) {
+        self.remove(piece);
+    }
+
+    /// Forgets blocks in memory that `sender` sent, since it lied elsewhere.
+    pub fn distrust(&mut self, sender: SocketAddr) {
+        for (piece, open) in &mut self.open {
+            let had_free = open.free > 0;
+            for (number, slot) in open.slots.iter_mut().enumerate() {
+                if open.senders[number] == Some(sender) && matches!(slot, Slot::Data(_)) {
+                    *slot = Slot::Free;
+                    open.senders[number] = None;
+                    open.free += 1;
+                    open.missing += 1;
+                    open.first_free = open.first_free.min(number as u32);
+                    self.held_blocks -= 1;
+                }
+            }
+            if !had_free && open.free > 0 {
+                self.with_free.push(*piece);
+            }
+        }
+    }
+
+    /// When open pieces hold more than half the budget of the pool twice over, that is,
+    /// more than `pool/2` blocks: the blocks of the fullest one, to be written unverified.
+    pub fn spill(&mut self) -> Option<(PieceIndex, Vec<(BlockRef, Block)>)> {
+        if (self.held_blocks * BLOCK_LEN) as u64 <= self.budget_bytes {
+            return None;
+        }
+        let data = |open: &OpenPiece| {
+            open.slots.iter().filter(|slot| matches!(slot, Slot::Data(_))).count()
+        };
+        let (piece, open) = self.open.iter_mut().max_by_key(|(_, open)| data(open))?;
+        let mut blocks = Vec::new();
+        for (block, slot) in self.layout.blocks(*piece).zip(&mut open.slots) {
+            if matches!(slot, Slot::Data(_))
+                && let Slot::Data(data) = std::mem::replace(slot, Slot::Spilling)
+            {
+                blocks.push((block, data));
+            }
+        }
+        self.held_blocks -= blocks.len();
+        Some((*piece, blocks))
+    }
+
+    /// The spilled blocks of a piece are on disk; those in `failed` come back.
+    pub fn spilled(&mut self, piece: PieceIndex, failed: Vec<(BlockRef, Block)>) {
+        let Some(open) = self.open.get_mut(&piece) else { return };
+        self.held_blocks += failed.len();
+        for (block, data) in failed {
+            open.slots[block.number() as usize] = Slot::Data(data);
+        }
+        for slot in &mut open.slots {
+            if matches!(slot, Slot::Spilling) {
+                *slot = Slot::OnDisk;
+            }
+        }
+    }
+
+    fn remove(&mut self, piece: PieceIndex) -> Option<OpenPiece> {
+        let open = self.open.remove(&piece)?;
+        self.open_bytes -= u64::from(self.layout.len_of(piece));
+        let data = open.slots.iter().filter(|slot| matches!(slot, Slot::Data(_))).count();
+        self.held_blocks -= data;
+        self.with_free.retain(|other| *other != piece);
+        Some(open)
+    }
+
+    /// The slot and whether its piece is kept for one link.
+    fn slot_mut(&mut self, block: BlockRef) -> Option<(&mut Slot, bool)> {
+        let open = self.open.get_mut(&block.piece())?;
+        let is_solo = open.is_solo;
+        open.slots.get_mut(block.number() as usize).map(|slot| (slot, is_solo))
+    }
+}
+
+impl OpenPiece {
+    /// Marks up to `count` free blocks as asked for; returns how many.
+    fn take(
+        &mut self,
+        layout: &Layout,
+        piece: PieceIndex,
+        count: usize,
+        into: &mut Vec<BlockRef>,
+    ) -> usize {
+        let mut taken = 0;
+        let mut number = self.first_free;
+        while taken < count && self.free > 0 && (number as usize) < self.slots.len() {
+            let slot = &mut self.slots[number as usize];
+            if matches!(slot, Slot::Free) {
+                *slot = Slot::Asked(1);
+                into.extend(layout.block(piece, number));
+                self.free -= 1;
+                taken += 1;
+            }
+            number += 1;
+        }
+        self.first_free = number;
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::pool::BlockPool;
+
+    const LINK: LinkId = LinkId(1);
+
+    struct Bench {
+        assembly: Assembly,
+        pool: BlockPool,
+        layout: Layout,
+    }
+
+    /// Pieces of three blocks, the last one short.
+    fn bench(pool_blocks: usize) -> Bench {
+        let layout = Layout::new(10 * 40_000, 40_000).unwrap();
+        let pool = BlockPool::new(pool_blocks * BLOCK_LEN);
+        Bench { assembly: Assembly::new(layout, pool_blocks), pool, layout }
+    }
+
+    impl Bench {
+        fn piece(&self, number: u32) -> PieceIndex {
+            self.layout.piece(number).unwrap()
+        }
+
+        fn block(&self, piece: u32, number: u32) -> BlockRef {
+            self.layout.block(self.piece(piece), number).unwrap()
+        }
+
+        fn data(&self) -> Block {
+            let mut blocks = Vec::new();
+            assert_eq!(self.pool.take(1, &mut blocks), 1);
+            blocks.pop().unwrap()
+        }
+
+        fn receive(&mut self, block: BlockRef) -> Received {
+            let data = self.data();
+            self.assembly.receive(block, data, sender(1))
+        }
+
+        fn take(&mut self, link: LinkId, count: usize) -> Vec<BlockRef> {
+            let mut blocks = Vec::new();
+            self.assembly.take_free(link, count, |_| true, &mut blocks);
+            blocks
+        }
+    }
+
+    fn sender(host: u8) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, host], 6881))
+    }
+
+    #[test]
+    fn a_piece_is_whole_when_its_last_block_is_here() {
+        let mut bench = bench(100);
+        assert!(!bench.assembly.begin(bench.piece(0), false, |_| false));
+        let blocks = bench.take(LINK, 10);
+        assert_eq!(blocks, [bench.block(0, 0), bench.block(0, 1), bench.block(0, 2)]);
+        assert_eq!(bench.receive(blocks[1]), Received::Useful { last: false, asked: 1 });
+        assert_eq!(bench.receive(blocks[1]), Received::Redundant);
+        assert_eq!(bench.receive(blocks[0]), Received::Useful { last: false, asked: 1 });
+        assert!(bench.assembly.take_whole(bench.piece(0)).is_none());
+        assert_eq!(bench.receive(blocks[2]), Received::Useful { last: true, asked: 1 });
+        let whole = bench.assembly.take_whole(bench.piece(0)).unwrap();
+        assert_eq!(whole.senders, [Some(sender(1)); 3]);
+        assert_eq!((bench.assembly.open_count(), bench.assembly.held_blocks()), (0, 0));
+        drop(whole);
+        assert_eq!(bench.pool.in_use_blocks(), 0);
+    }
+
+    #[test]
+    fn released_blocks_are_free_again_and_partial_pieces_come_first() {
+        let mut bench = bench(100);
+        bench.assembly.begin(bench.piece(3), false, |_| false);
+        bench.assembly.begin(bench.piece(1), false, |_| false);
+        let blocks = bench.take(LINK, 4);
+        assert_eq!(blocks[3], bench.block(1, 0));
+        bench.assembly.release(LINK, blocks[1]);
+        assert_eq!(bench.take(LINK, 1), [bench.block(1, 1)]);
+        assert_eq!(bench.take(LINK, 9), [bench.block(1, 2), bench.block(3, 1)]);
+    }
+
+    #[test]
+    fn open_pieces_fit_half_the_pool_but_two_are_always_allowed() {
+        let mut small = bench(4);
+        assert!(small.assembly.may_open());
+        small.assembly.begin(small.piece(0), false, |_| false);
+        small.assembly.begin(small.piece(1), false, |_| false);
+        assert!(!small.assembly.may_open());
+        let mut large = bench(20);
+        for number in 0..4 {
+            assert!(large.assembly.may_open());
+            large.assembly.begin(large.piece(number), false, |_| false);
+        }
+        assert!(!large.assembly.may_open());
+    }
+
+    /// BEP 47: clients "should also avoid requesting byte-ranges covering their contents".
+    #[test]
+    fn pad_blocks_are_never_asked_for() {
+        let mut bench = bench(100);
+        let pad = bench.block(0, 1);
+        bench.assembly.begin(bench.piece(0), false, |block| block == pad);
+        assert_eq!(bench.take(LINK, 9), [bench.block(0, 0), bench.block(0, 2)]);
+        assert!(bench.assembly.begin(bench.piece(1), false, |_| true));
+        assert!(matches!(
+            bench.assembly.take_whole(bench.piece(1)).unwrap().blocks[..],
+            [Held::Pad, Held::Pad, Held::Pad]
+        ));
+    }
+
+    #[test]
+    fn a_solo_piece_is_asked_of_one_link_until_that_gives_up() {
+        let mut bench = bench(100);
+        bench.assembly.begin(bench.piece(0), true, |_| false);
+        let first = bench.take(LINK, 1);
+        assert_eq!(bench.take(LinkId(2), 9), []);
+        assert!(!bench.assembly.ask_again(first[0], 3));
+        bench.assembly.release(LINK, first[0]);
+        assert_eq!(bench.take(LinkId(2), 9).len(), 3);
+    }
+
+    #[test]
+    fn spilled_blocks_leave_memory_and_count_as_here() {
+        let mut bench = bench(4);
+        bench.assembly.begin(bench.piece(0), false, |_| false);
+        let blocks = bench.take(LINK, 9);
+        bench.receive(blocks[0]);
+        bench.receive(blocks[1]);
+        assert!(bench.assembly.spill().is_none());
+        bench.receive(blocks[2]);
+        let (piece, spilled) = bench.assembly.spill().unwrap();
+        assert_eq!((piece, spilled.len()), (bench.piece(0), 3));
+        assert!(bench.assembly.take_whole(piece).is_none(), "not before the disk answered");
+        drop(spilled);
+        bench.assembly.spilled(piece, Vec::new());
+        let whole = bench.assembly.take_whole(piece).unwrap();
+        assert!(whole.blocks.iter().all(|held| matches!(held, Held::OnDisk)));
+    }
+
+    #[test]
+    fn blocks_of_a_liar_are_forgotten() {
+        let mut bench = bench(100);
+        bench.assembly.begin(bench.piece(0), false, |_| false);
+        let blocks = bench.take(LINK, 9);
+        bench.receive(blocks[0]);
+        let data = bench.data();
+        bench.assembly.receive(blocks[1], data, sender(2));
+        bench.assembly.distrust(sender(1));
+        assert_eq!(bench.assembly.held_blocks(), 1);
+        assert_eq!(bench.take(LINK, 9), [blocks[0]]);
+    }
+}

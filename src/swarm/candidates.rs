@@ -1,0 +1,322 @@
+//! Addresses of peers that are not connected: which one to dial next, how long to leave a
+//! failed one alone, and whom never to speak to again. It opens nothing itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::event::Source;
+
+/// Addresses known per torrent (limits table).
+pub const KNOWN_MAX: usize = 3000;
+/// First wait after a failed dial; it grows with the square of the failures.
+const BACKOFF: Duration = Duration::from_secs(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
+/// One that worked before, or that the user named, is tried again soon.
+const BACKOFF_MAX_TRUSTED: Duration = Duration::from_secs(25);
+/// One that only a tracker named and that never worked is forgotten after this many dials.
+const FAILURES_MAX: u32 = 6;
+
+#[derive(Debug)]
+struct Candidate {
+    source: Source,
+    failures: u32,
+    worked: bool,
+    last_error: Option<String>,
+    place: Place,
+    /// Breaks ties among equals at random.
+    tie: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Ready,
+    Resting(Instant),
+    /// Being dialled or connected.
+    Busy,
+}
+
+type Rank = (Source, u32, u32, SocketAddr);
+
+/// All known addresses of one torrent.
+#[derive(Debug, Default)]
+pub struct Candidates {
+    known: BTreeMap<SocketAddr, Candidate>,
+    ready: BTreeSet<Rank>,
+    resting: BTreeSet<(Instant, SocketAddr)>,
+    banned_hosts: BTreeSet<IpAddr>,
+    banned_addresses: BTreeSet<SocketAddr>,
+}
+
+impl Candidates {
+    /// Learns an address. Nothing changes when it is known, banned, or the list is full of
+    /// addresses that are no worse.
+    pub fn learn(&mut self, address: SocketAddr, source: Source, rng: &mut StdRng) {
+        if self.is_banned(address) {
+            return;
+        }
+        if let Some(known) = self.known.get_mut(&address) {
+            if source == Source::User && known.place != Place::Busy {
+                // The user asks for it now.
+                let tie = known.tie;
+                self.unplace(address);
+                self.place(address, Source::User, 0, tie, Place::Ready);
+            }
+            return;
+        }
+        if self.known.len() >= KNOWN_MAX && !self.forget_one(source) {
+            return;
+        }
+        let tie = rng.random();
+        let candidate = Candidate {
+            source,
+            failures: 0,
+            worked: false,
+            last_error: None,
+            place: Place::Busy,
+            tie,
+        };
+        self.known.insert(address, candidate);
+        self.place(address, source, 0, tie, Place::Ready);
+    }
+
+    /// The best address to dial at `now`; it is busy from then on.
+    pub fn next(&mut self, now: Instant) -> Option<SocketAddr> {
+        self.wake(now);
+        let (.., address) = self.ready.pop_first()?;
+        if let Some(known) = self.known.get_mut(&address) {
+            known.place = Place::Busy;
+        }
+        Some(address)
+    }
+
+    /// When the next resting address may be dialled; none when one is ready now or none
+    /// rests.
+    pub fn next_wake(&self) -> Option<Instant> {
+        if !self.ready.is_empty() {
+            return None;
+        }
+        self.resting.first().map(|(at, _)| *at)
+    }
+
+    /// Is an address ready to be dialled?
+    pub fn has_ready(&mut self, now: Instant) -> bool {
+        self.wake(now);
+        !self.ready.is_empty()
+    }
+
+    /// A connection from this address is there; it is not dialled meanwhile.
+    pub fn came_in(&mut self, address: SocketAddr, rng: &mut StdRng) {
+        self.learn(address, Source::Incoming, rng);
+        self.unplace(address);
+    }
+
+    /// The link to this address came up.
+    pub fn worked(&mut self, address: SocketAddr) {
+        if let Some(known) = self.known.get_mut(&address) {
+            known.worked = true;
+            known.failures = 0;
+        }
+    }
+
+    /// The dial failed or the link ended: why, and when it may be tried again.
+    pub fn ended(&mut self, address: SocketAddr, why: String, now: Instant) {
+        let Some(known) = self.known.get_mut(&address) else { return };
+        known.failures += 1;
+        known.last_error = Some(why);
+        let trusted = known.worked || known.source == Source::User;
+        // An address that connected to us need not be one that can be dialled.
+        let from_outside = known.source == Source::Incoming;
+        if from_outside || !trusted && known.failures >= FAILURES_MAX {
+            self.known.remove(&address);
+            return;
+        }
+        let most = if trusted { BACKOFF_MAX_TRUSTED } else { BACKOFF_MAX };
+        let wait = BACKOFF.saturating_mul(known.failures.saturating_pow(2)).min(most);
+        let (source, failures, tie) = (known.source, known.failures, known.tie);
+        self.place(address, source, failures, tie, Place::Resting(now + wait));
+    }
+
+    /// The address is useless for good (it is ourselves, or both sides are complete).
+    pub fn forget(&mut self, address: SocketAddr) {
+        self.unplace(address);
+        self.known.remove(&address);
+    }
+
+    /// Never again in this session. A public host is banned with all its ports; behind a
+    /// private or loopback address many honest peers may live, so only the port is.
+    pub fn ban(&mut self, address: SocketAddr) {
+        self.forget(address);
+        if is_local(address.ip()) {
+            self.banned_addresses.insert(address);
+        } else {
+            self.banned_hosts.insert(address.ip());
+        }
+    }
+
+    /// Is this address banned?
+    pub fn is_banned(&self, address: SocketAddr) -> bool {
+        self.banned_hosts.contains(&address.ip()) || self.banned_addresses.contains(&address)
+    }
+
+    /// Addresses known, busy ones included.
+    pub fn known_count(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Addresses that wait to be dialled, now or later.
+    pub fn idle_count(&self) -> usize {
+        self.ready.len() + self.resting.len()
+    }
+
+    /// Addresses that are not busy, with the reason why their last link ended.
+    pub fn idle(&self) -> impl Iterator<Item = (SocketAddr, Option<&str>)> {
+        let idle = self.known.iter().filter(|(_, known)| known.place != Place::Busy);
+        idle.map(|(address, known)| (*address, known.last_error.as_deref()))
+    }
+
+    fn wake(&mut self, now: Instant) {
+        while let Some((at, address)) = self.resting.first().copied()
+            && at <= now
+        {
+            self.resting.pop_first();
+            if let Some(known) = self.known.get(&address) {
+                let (source, failures, tie) = (known.source, known.failures, known.tie);
+                self.place(address, source, failures, tie, Place::Ready);
+            }
+        }
+    }
+
+    fn place(&mut self, address: SocketAddr, source: Source, failures: u32, tie: u32, to: Place) {
+        let Some(known) = self.known.get_mut(&address) else { return };
+        known.source = source;
+        known.failures = failures;
+        known.place = to;
+        match to {
+            Place::Ready => drop(self.ready.insert((source, failures, tie, address))),
+            Place::Resting(at) => drop(self.resting.insert((at, address))),
+            Place::Busy => {}
+        }
+    }
+
+    fn unplace(&mut self, address: SocketAddr) {
+        let Some(known) = self.known.get_mut(&address) else { return };
+        match known.place {
+            Place::Ready => {
+                self.ready.remove(&(known.source, known.failures, known.tie, address));
+            }
+            Place::Resting(at) => drop(self.resting.remove(&(at, address))),
+            Place::Busy => {}
+        }
+        known.place = Place::Busy;
+    }
+
+    /// Makes room for an address from `source` by dropping a worse one.
+    fn forget_one(&mut self, source: Source) -> bool {
+        let failed = self.resting.iter().map(|(_, address)| *address).find(|address| {
+            self.known.get(address).is_some_and(|known| !known.worked && known.source >= source)
+        });
+        let worse = || self.ready.last().filter(|worst| worst.0 > source).map(|worst| worst.3);
+        let Some(address) = failed.or_else(worse) else { return false };
+        self.forget(address);
+        true
+    }
+}
+
+fn is_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn address(host: u8) -> SocketAddr {
+        SocketAddr::from(([198, 51, 100, host], 6881))
+    }
+
+    fn learned(hosts: &[(u8, Source)]) -> Candidates {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut candidates = Candidates::default();
+        for (host, source) in hosts {
+            candidates.learn(address(*host), *source, &mut rng);
+        }
+        candidates
+    }
+
+    #[test]
+    fn the_users_peers_come_first_and_each_address_once() {
+        let sources = [(1, Source::Tracker), (2, Source::User), (2, Source::Tracker)];
+        let mut candidates = learned(&sources);
+        let now = Instant::now();
+        assert_eq!(candidates.next(now), Some(address(2)));
+        assert_eq!(candidates.next(now), Some(address(1)));
+        assert_eq!(candidates.next(now), None);
+        assert_eq!(candidates.known_count(), 2);
+    }
+
+    #[test]
+    fn a_failed_address_rests_longer_each_time_and_is_forgotten_at_last() {
+        let mut candidates = learned(&[(1, Source::Tracker)]);
+        let mut now = Instant::now();
+        for wait in [5, 20, 45, 80, 125] {
+            assert_eq!(candidates.next(now), Some(address(1)));
+            candidates.ended(address(1), "refused".into(), now);
+            assert_eq!(candidates.next(now), None);
+            assert_eq!(candidates.next_wake(), Some(now + Duration::from_secs(wait)));
+            now += Duration::from_secs(wait);
+        }
+        assert_eq!(candidates.next(now), Some(address(1)));
+        candidates.ended(address(1), "refused".into(), now);
+        assert_eq!(candidates.known_count(), 0);
+    }
+
+    #[test]
+    fn one_that_worked_or_that_the_user_named_is_never_forgotten() {
+        let mut candidates = learned(&[(1, Source::Tracker), (2, Source::User)]);
+        candidates.worked(address(1));
+        let mut now = Instant::now();
+        for _ in 0..40 {
+            while let Some(address) = candidates.next(now) {
+                candidates.ended(address, "gone".into(), now);
+            }
+            now += BACKOFF_MAX_TRUSTED;
+        }
+        assert_eq!(candidates.known_count(), 2);
+        assert!(candidates.has_ready(now));
+    }
+
+    #[test]
+    fn bans_cover_a_public_host_but_only_a_port_of_a_local_one() {
+        let mut candidates = Candidates::default();
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        candidates.ban(address(1));
+        candidates.ban(local(1));
+        assert!(candidates.is_banned(SocketAddr::new(address(1).ip(), 9)));
+        assert!(candidates.is_banned(local(1)));
+        assert!(!candidates.is_banned(local(2)));
+        candidates.learn(address(1), Source::User, &mut StdRng::seed_from_u64(1));
+        assert_eq!(candidates.known_count(), 0);
+    }
+
+    #[test]
+    fn a_flood_of_addresses_is_bounded_and_leaves_room_for_the_user() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut candidates = Candidates::default();
+        for number in 0..20_000u32 {
+            let [.., b, c] = number.to_be_bytes();
+            let flood = SocketAddr::from(([203, 0, b, c], 6881));
+            candidates.learn(flood, Source::Tracker, &mut rng);
+        }
+        assert_eq!(candidates.known_count(), KNOWN_MAX);
+        candidates.learn(address(1), Source::User, &mut rng);
+        assert_eq!(candidates.next(Instant::now()), Some(address(1)));
+    }
+}

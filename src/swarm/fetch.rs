@@ -1,0 +1,314 @@
+//! Which blocks to ask of which link, and what an arriving block means. Partial pieces come
+//! first, then the rarest; when nothing is left to begin, the end game asks a second link
+//! for blocks that would otherwise come late.
+
+use std::time::{Duration, Instant};
+
+use crate::base::ids::LinkId;
+use crate::base::layout::{BlockRef, PieceIndex};
+use crate::base::pool::Block;
+use crate::base::units::BLOCK_LEN;
+
+use super::Swarm;
+use super::assembly::Received;
+use super::event::Output;
+use super::link::{CloseReason, LinkCommand};
+use super::peer::Peer;
+use super::picker::Order;
+use super::requests::Arrival;
+
+/// Pieces that are chosen at random before the rarest come first.
+const RANDOM_FIRST: u32 = 4;
+/// A link that still owes more than this needs no end game.
+const ENDGAME_OWED_MAX: usize = 4;
+/// Blocks asked for again at once in the end game.
+const ENDGAME_BATCH: usize = 16;
+/// Links asked for the same block at most: two, or three when those are silent.
+const ENDGAME_LINKS: u8 = 2;
+/// A link that owes blocks and was silent for this long is not counted on.
+const SILENT: Duration = Duration::from_secs(2);
+/// Refusals without a delivery in between, until the link is closed.
+const REFUSALS_MAX: u32 = 200;
+
+impl Swarm {
+    /// Sends as many requests on the link as it should have outstanding.
+    pub(super) fn fill(&mut self, link: LinkId, now: Instant) {
+        self.hungry.remove(&link);
+        if self.paused || self.checking.in_trouble() {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if peer.rests_until.is_some_and(|until| until <= now) {
+            peer.rests_until = None;
+        }
+        let room = peer.requests.room();
+        if room == 0 || !peer.takes_requests(now) {
+            return;
+        }
+        let mut blocks = Vec::with_capacity(room);
+        self.take_fresh(link, room, &mut blocks);
+        if blocks.len() < room {
+            self.hungry.insert(link);
+            if blocks.is_empty() && self.is_endgame() {
+                self.take_again(link, room, now, &mut blocks);
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(&link)
+            && !blocks.is_empty()
+        {
+            peer.requests.sent(&blocks, now);
+            self.send(link, LinkCommand::Request(blocks));
+        }
+    }
+
+    /// Fills links that went without, if something has changed for them.
+    pub(super) fn feed_hungry(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.food) {
+            return;
+        }
+        let hungry: Vec<_> = self.hungry.iter().copied().collect();
+        hungry.into_iter().for_each(|link| self.fill(link, now));
+        // Filling all-pad pieces may have made food again; the next fact will find it.
+    }
+
+    /// Is every missing piece begun, or does memory allow no further one? Only then may a
+    /// block be asked of two links.
+    pub fn is_endgame(&self) -> bool {
+        self.picker.pickable_count() == 0 || !self.assembly.may_open()
+    }
+
+    fn take_fresh(&mut self, link: LinkId, count: usize, blocks: &mut Vec<BlockRef>) {
+        loop {
+            let Some(peer) = self.peers.get(&link) else { return };
+            let left = count - blocks.len();
+            self.assembly.take_free(link, left, |piece| peer.may_be_asked(piece), blocks);
+            if blocks.len() == count || !self.assembly.may_open() {
+                return;
+            }
+            let Some(piece) = self.next_piece(link) else { return };
+            self.begin(piece);
+        }
+    }
+
+    fn next_piece(&mut self, link: LinkId) -> Option<PieceIndex> {
+        let order = match self.have.ones() {
+            _ if self.config.sequential => Order::Sequential,
+            0..RANDOM_FIRST => Order::Random,
+            _ => Order::RarestFirst,
+        };
+        let generation = self.picker.generation();
+        let peer = self.peers.get_mut(&link)?;
+        if peer.choking {
+            let mut allowed = peer.allowed_fast.iter().copied();
+            return allowed
+                .find(|piece| self.picker.is_pickable(*piece) && peer.pieces.has(*piece));
+        }
+        if peer.nothing_in == Some(generation) {
+            return None;
+        }
+        let picked = self.picker.pick(&peer.pieces, order, &mut self.rng);
+        if picked.is_none() {
+            peer.nothing_in = Some(generation);
+        }
+        picked
+    }
+
+    fn begin(&mut self, piece: PieceIndex) {
+        self.picker.remove(piece);
+        let (layout, extents) = (&self.config.layout, &self.config.extents);
+        let is_pad = |block: BlockRef| {
+            let begin = layout.block_offset(block);
+            extents.slices(begin, u64::from(block.len_bytes())).all(|slice| slice.is_pad)
+        };
+        if self.assembly.begin(piece, self.suspects.is_suspect(piece), is_pad) {
+            self.start_check(piece);
+        }
+    }
+
+    /// End game: blocks that other links owe and that would come much sooner from this one,
+    /// the latest first.
+    fn take_again(&mut self, link: LinkId, room: usize, now: Instant, blocks: &mut Vec<BlockRef>) {
+        let Some(peer) = self.peers.get(&link) else { return };
+        if peer.requests.outstanding() > ENDGAME_OWED_MAX || peer.requests.is_snubbed() {
+            return;
+        }
+        let mine = expected(peer, peer.requests.outstanding(), now).unwrap_or(1.0);
+        let mut late: Vec<(f64, BlockRef)> = Vec::new();
+        for (_, other) in self.peers.iter().filter(|(other, _)| **other != link) {
+            for (before, block) in other.requests.from_last() {
+                let theirs = expected(other, before, now).unwrap_or(f64::INFINITY);
+                if theirs < 2.0 * mine + 0.05 {
+                    break;
+                }
+                if peer.may_be_asked(block.piece()) && !peer.requests.owes(block) {
+                    late.push((theirs, block));
+                }
+            }
+        }
+        late.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (theirs, block) in late {
+            if blocks.len() >= room.min(ENDGAME_BATCH) {
+                break;
+            }
+            let links = ENDGAME_LINKS + u8::from(theirs.is_infinite());
+            if !blocks.contains(&block) && self.assembly.ask_again(block, links) {
+                blocks.push(block);
+            }
+        }
+    }
+
+    /// A link no longer owes this block.
+    pub(super) fn release(&mut self, link: LinkId, block: BlockRef) {
+        self.assembly.release(link, block);
+        self.food = true;
+    }
+
+    pub(super) fn on_blocks(&mut self, link: LinkId, blocks: Vec<(BlockRef, Block)>, now: Instant) {
+        let mut bytes = 0;
+        for (block, data) in blocks {
+            let Some(peer) = self.peers.get_mut(&link) else { return };
+            let arrival = peer.requests.arrived(block, now);
+            if arrival == Arrival::Unasked {
+                self.totals.wasted_bytes += u64::from(block.len_bytes());
+                self.strike(link, now);
+                continue;
+            }
+            peer.refusals = 0;
+            bytes += u64::from(block.len_bytes());
+            let address = peer.address;
+            match self.assembly.receive(block, data, address) {
+                Received::Redundant => {
+                    self.totals.wasted_bytes += u64::from(block.len_bytes());
+                }
+                Received::Useful { last, asked } => {
+                    if asked > u8::from(arrival == Arrival::Owed) {
+                        self.cancel_elsewhere(block);
+                    }
+                    if last {
+                        self.start_check(block.piece());
+                    }
+                }
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.downloaded_bytes += bytes;
+            peer.meter.add(bytes, now);
+        }
+        self.totals.received(bytes, now);
+        self.spill_if_needed();
+    }
+
+    /// BEP 3: "it sends cancels to everyone else every time a piece arrives."
+    fn cancel_elsewhere(&mut self, block: BlockRef) {
+        let mut links = Vec::new();
+        for (link, peer) in &mut self.peers {
+            if peer.requests.give_up(block) {
+                links.push(*link);
+            }
+        }
+        for link in links {
+            self.send(link, LinkCommand::Cancel(vec![block]));
+            self.hungry.insert(link);
+            self.food = true;
+        }
+    }
+
+    fn spill_if_needed(&mut self) {
+        while let Some((piece, blocks)) = self.assembly.spill() {
+            self.outputs.push_back(Output::SpillBlocks { piece, blocks });
+        }
+    }
+
+    pub(super) fn on_refused(
+        &mut self,
+        link: LinkId,
+        block: BlockRef,
+        lasting: bool,
+        now: Instant,
+    ) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if !peer.requests.refused(block) {
+            return self.strike(link, now);
+        }
+        peer.refusals += 1;
+        if peer.refusals > REFUSALS_MAX {
+            let reason = CloseReason::Misbehaved("it refused every request");
+            return self.close(link, reason, now);
+        }
+        // BEP 6: after a reject the piece need not be asked of it again while choked.
+        peer.allowed_fast.retain(|piece| *piece != block.piece());
+        if lasting {
+            self.lost_piece(link, block.piece(), now);
+        } else if !peer.choking {
+            // It would refuse the same block again at once.
+            let rest = Duration::from_millis(100 * u64::from(peer.refusals.min(50)));
+            peer.rests_until = Some(now + rest);
+        }
+        self.release(link, block);
+    }
+
+    /// The remote does not have a piece that it claimed.
+    fn lost_piece(&mut self, link: LinkId, piece: PieceIndex, now: Instant) {
+        let lacking = self.wanted.has(piece) && !self.have.has(piece);
+        let count = self.config.layout.piece_count();
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        self.picker.peer_left(&peer.pieces);
+        peer.pieces.remove(piece, count);
+        self.picker.peer_came(&peer.pieces);
+        peer.interesting -= u32::from(lacking && peer.interesting > 0);
+        self.judge_interest(link, now);
+    }
+
+    pub(super) fn check_snub(&mut self, link: LinkId, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        let was = peer.requests.is_snubbed();
+        let rested = peer.rests_until.is_some_and(|until| until <= now);
+        let blocks = peer.requests.check_deadline(now);
+        let is_new_snub = peer.requests.is_snubbed() && !was;
+        for block in blocks {
+            self.release(link, block);
+        }
+        if rested || is_new_snub {
+            self.hungry.insert(link);
+            self.food = true;
+        }
+    }
+
+    /// Is the piece open or at the check?
+    pub(super) fn is_begun(&self, piece: PieceIndex) -> bool {
+        self.assembly.is_open(piece) || self.checking.has(piece)
+    }
+
+    /// Gives up an open piece that nobody wants any more.
+    pub(super) fn drop_piece(&mut self, piece: PieceIndex) {
+        if !self.assembly.is_open(piece) {
+            return;
+        }
+        self.assembly.abandon(piece);
+        let mut cancels = Vec::new();
+        for (link, peer) in &mut self.peers {
+            let owed: Vec<_> = peer.requests.from_last().map(|(_, block)| block).collect();
+            let owed: Vec<_> = owed.into_iter().filter(|block| block.piece() == piece).collect();
+            for block in &owed {
+                peer.requests.give_up(*block);
+            }
+            if !owed.is_empty() {
+                cancels.push((*link, owed));
+            }
+        }
+        for (link, owed) in cancels {
+            self.send(link, LinkCommand::Cancel(owed));
+        }
+    }
+}
+
+/// Seconds until a block arrives that has `before` blocks before it on this link; none when
+/// the link cannot be counted on.
+fn expected(peer: &Peer, before: usize, now: Instant) -> Option<f64> {
+    let rate = peer.meter.rate(now);
+    if peer.requests.is_snubbed() || peer.requests.silent_for(now) > SILENT || rate == 0 {
+        return None;
+    }
+    let latency = peer.requests.pipeline.latency().unwrap_or_default().as_secs_f64();
+    Some(latency + (before + 1) as f64 * BLOCK_LEN as f64 / rate as f64)
+}

@@ -1,0 +1,130 @@
+//! One live link as the brain sees it: who it is, what it has, who chokes whom, what it
+//! owes us. Facts only; decisions are in `fetch` and `check`.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::ids::PeerId;
+use crate::base::layout::PieceIndex;
+use crate::base::meter::RateMeter;
+
+use super::link::LinkCaps;
+use super::picker::PeerPieces;
+use super::requests::Requests;
+
+/// Pieces that a remote may let us request while choked; more are ignored.
+const ALLOWED_FAST_MAX: usize = 64;
+
+/// A live link.
+#[derive(Debug)]
+pub struct Peer {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it calls itself.
+    pub peer_id: PeerId,
+    /// It connected to us.
+    pub incoming: bool,
+    /// What the link can do.
+    pub caps: LinkCaps,
+    /// What it has.
+    pub pieces: PeerPieces,
+    /// How often it told its whole set.
+    pub sets_told: u32,
+    /// Pieces that it has and we lack and want.
+    pub interesting: u32,
+    /// It chokes us.
+    pub choking: bool,
+    /// We told it that we are interested.
+    pub told_interest: bool,
+    /// It is interested in us.
+    pub interested: bool,
+    /// It will not ask for data (BEP 21).
+    pub upload_only: bool,
+    /// What it owes us.
+    pub requests: Requests,
+    /// Pieces that may be asked for while it chokes us (BEP 6).
+    pub allowed_fast: Vec<PieceIndex>,
+    /// Payload from it.
+    pub meter: RateMeter,
+    /// Payload from it, in bytes.
+    pub downloaded_bytes: u64,
+    /// Blocks and refusals that nobody asked for.
+    pub strikes: u32,
+    /// Requests that it made although we choke it.
+    pub asks_while_choked: u32,
+    /// It refused requests: not asked again before this time.
+    pub rests_until: Option<Instant>,
+    /// How often it refused since it last delivered.
+    pub refusals: u32,
+    /// The picker had nothing for it in this generation.
+    pub nothing_in: Option<u64>,
+    /// Its name for itself.
+    pub client: String,
+    /// Since when it is up.
+    pub since: Instant,
+}
+
+impl Peer {
+    /// A link that has just come up, of a torrent with `piece_count` pieces.
+    pub fn new(
+        address: SocketAddr,
+        peer_id: PeerId,
+        incoming: bool,
+        caps: LinkCaps,
+        piece_count: u32,
+        now: Instant,
+    ) -> Self {
+        Self {
+            address,
+            peer_id,
+            incoming,
+            pieces: PeerPieces::Some(Bitfield::none(piece_count)),
+            sets_told: 0,
+            interesting: 0,
+            choking: caps.chokes,
+            told_interest: false,
+            interested: false,
+            upload_only: false,
+            requests: Requests::new(caps.pipeline_max, now),
+            allowed_fast: Vec::new(),
+            meter: RateMeter::new(now),
+            downloaded_bytes: 0,
+            strikes: 0,
+            asks_while_choked: 0,
+            rests_until: None,
+            refusals: 0,
+            nothing_in: None,
+            client: String::new(),
+            since: now,
+            caps,
+        }
+    }
+
+    /// Does it have every piece?
+    pub fn is_seed(&self) -> bool {
+        match &self.pieces {
+            PeerPieces::All => true,
+            PeerPieces::Some(set) => set.is_full() && set.piece_count() > 0,
+        }
+    }
+
+    /// May the piece be asked of it now?
+    pub fn may_be_asked(&self, piece: PieceIndex) -> bool {
+        self.pieces.has(piece) && (!self.choking || self.allowed_fast.contains(&piece))
+    }
+
+    /// Can anything be asked of it now?
+    pub fn takes_requests(&self, now: Instant) -> bool {
+        self.interesting > 0
+            && (!self.choking || !self.allowed_fast.is_empty())
+            && self.rests_until.is_none_or(|until| until <= now)
+    }
+
+    /// It lets us ask for this piece while choked.
+    pub fn allow_fast(&mut self, piece: PieceIndex) {
+        if self.allowed_fast.len() < ALLOWED_FAST_MAX && !self.allowed_fast.contains(&piece) {
+            self.allowed_fast.push(piece);
+        }
+    }
+}

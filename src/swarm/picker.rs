@@ -1,0 +1,423 @@
+//! Which piece to begin next: rarest first, ties at random, the first few at random
+//! (BEP 3). It knows pieces and how many peers have each; it knows no blocks, no links and
+//! no data. Pieces that are begun, verified or unwanted are not in it.
+//!
+//! All candidates stand in one array sorted by availability, so that one more or one fewer
+//! peer of a piece is a swap at the border of its bucket. Whole bitfields only mark the
+//! array stale; it is sorted again, by counting, at the next pick.
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
+
+use crate::base::bitfield::Bitfield;
+use crate::base::layout::{Layout, PieceIndex};
+
+const ABSENT: u32 = u32::MAX;
+
+/// The pieces that a peer has, as far as the picker must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PeerPieces {
+    /// Every piece; kept apart, since it changes no order and costs no memory.
+    All,
+    /// These.
+    Some(Bitfield),
+}
+
+impl PeerPieces {
+    /// Does the peer have the piece?
+    #[inline]
+    pub fn has(&self, piece: PieceIndex) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(set) => set.has(piece),
+        }
+    }
+
+    /// How many pieces the peer has, out of `piece_count`.
+    pub fn count(&self, piece_count: u32) -> u32 {
+        match self {
+            Self::All => piece_count,
+            Self::Some(set) => set.ones(),
+        }
+    }
+
+    /// The peer turned out to lack the piece.
+    pub fn remove(&mut self, piece: PieceIndex, piece_count: u32) {
+        if *self == Self::All {
+            *self = Self::Some(Bitfield::all(piece_count));
+        }
+        if let Self::Some(set) = self {
+            set.remove(piece);
+        }
+    }
+}
+
+/// How the next piece is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Any piece: before the first few are there, something to trade matters most.
+    Random,
+    /// The rarest one.
+    RarestFirst,
+    /// The first one, for those who watch while it loads.
+    Sequential,
+}
+
+/// The pieces that may be begun, by rarity.
+#[derive(Debug)]
+pub struct Picker {
+    layout: Layout,
+    /// Peers that have the piece, those with everything not counted.
+    availability: Vec<u16>,
+    seeds: u32,
+    /// Pieces that may be begun, ascending by availability, unless stale.
+    sorted: Vec<u32>,
+    /// Where a piece stands in `sorted`, or `ABSENT`.
+    position: Vec<u32>,
+    /// `ends[a]`: one past the last of the pieces with availability `a` or less.
+    ends: Vec<u32>,
+    stale: bool,
+    generation: u64,
+}
+
+impl Picker {
+    /// A picker that may begin the pieces in `pickable`.
+    pub fn new(layout: Layout, pickable: &Bitfield) -> Self {
+        let mut position = vec![ABSENT; layout.piece_count() as usize];
+        let sorted: Vec<u32> = pickable.iter_ones().collect();
+        for (at, piece) in sorted.iter().enumerate() {
+            position[*piece as usize] = at as u32;
+        }
+        Self {
+            layout,
+            availability: vec![0; layout.piece_count() as usize],
+            seeds: 0,
+            sorted,
+            position,
+            ends: Vec::new(),
+            stale: true,
+            generation: 0,
+        }
+    }
+
+    /// Grows whenever a piece may be begun that could not be before. As long as it stands,
+    /// a peer for which nothing was found need not be looked at again.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// How many pieces may be begun.
+    pub fn pickable_count(&self) -> u32 {
+        self.sorted.len() as u32
+    }
+
+    /// May this piece be begun?
+    pub fn is_pickable(&self, piece: PieceIndex) -> bool {
+        self.position[piece.index()] != ABSENT
+    }
+
+    /// How many connected peers have the piece.
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        self.seeds + u32::from(self.availability[piece.index()])
+    }
+
+    /// A peer with these pieces is there.
+    pub fn peer_came(&mut self, pieces: &PeerPieces) {
+        self.count_peer(pieces, |count| *count = count.saturating_add(1), 1);
+    }
+
+    /// A peer with these pieces is gone.
+    pub fn peer_left(&mut self, pieces: &PeerPieces) {
+        self.count_peer(pieces, |count| *count = count.saturating_sub(1), -1);
+    }
+
+    fn count_peer(&mut self, pieces: &PeerPieces, step: impl Fn(&mut u16), seeds: i32) {
+        match pieces {
+            PeerPieces::All => self.seeds = self.seeds.saturating_add_signed(seeds),
+            PeerPieces::Some(set) if set.ones() == 0 => {}
+            PeerPieces::Some(set) => {
+                set.iter_ones().for_each(|piece| step(&mut self.availability[piece as usize]));
+                self.stale = true;
+            }
+        }
+    }
+
+    /// A peer that was counted by its set has one piece more.
+    pub fn peer_gained(&mut self, piece: PieceIndex) {
+        let index = piece.index();
+        if self.stale || self.position[index] == ABSENT {
+            self.availability[index] = self.availability[index].saturating_add(1);
+            return;
+        }
+        let bucket = usize::from(self.availability[index]);
+        // The last of its bucket becomes the first of the next one.
+        let last = self.ends[bucket] - 1;
+        self.swap(self.position[index], last);
+        self.ends[bucket] = last;
+        if self.ends.len() <= bucket + 1 {
+            self.ends.push(self.sorted.len() as u32);
+        }
+        self.availability[index] = self.availability[index].saturating_add(1);
+    }
+
+    /// The piece must not be begun any more: it is begun, verified or unwanted.
+    pub fn remove(&mut self, piece: PieceIndex) {
+        let mut hole = self.position[piece.index()];
+        if hole == ABSENT {
+            return;
+        }
+        if !self.stale {
+            // The hole moves up through the ends of all buckets above.
+            for bucket in usize::from(self.availability[piece.index()])..self.ends.len() {
+                let last = self.ends[bucket] - 1;
+                self.swap(hole, last);
+                self.ends[bucket] = last;
+                hole = last;
+            }
+        }
+        let last = self.sorted.len() as u32 - 1;
+        self.swap(hole, last);
+        self.sorted.pop();
+        self.position[piece.index()] = ABSENT;
+    }
+
+    /// The piece may be begun (again).
+    pub fn insert(&mut self, piece: PieceIndex) {
+        if self.position[piece.index()] != ABSENT {
+            return;
+        }
+        self.position[piece.index()] = self.sorted.len() as u32;
+        self.sorted.push(piece.number());
+        self.stale = true;
+        self.generation += 1;
+    }
+
+    /// The next piece to begin from a peer with these pieces; none when it has nothing that
+    /// may be begun. The caller removes the piece when it begins it.
+    pub fn pick(
+        &mut self,
+        pieces: &PeerPieces,
+        order: Order,
+        rng: &mut StdRng,
+    ) -> Option<PieceIndex> {
+        if self.sorted.is_empty() {
+            return None;
+        }
+        let number = match order {
+            Order::Sequential => self.first_in_order(pieces)?,
+            Order::Random => {
+                let from = rng.random_range(0..self.sorted.len());
+                self.scan(pieces, from).or_else(|| self.scan_until(pieces, from))?
+            }
+            Order::RarestFirst => {
+                self.sort(rng);
+                match pieces {
+                    // A peer with few pieces: its own list is shorter than ours.
+                    PeerPieces::Some(set) if (set.ones() as usize) < self.sorted.len() / 16 => {
+                        self.rarest_of(set)?
+                    }
+                    _ => self.scan(pieces, 0)?,
+                }
+            }
+        };
+        self.layout.piece(number)
+    }
+
+    fn scan(&self, pieces: &PeerPieces, from: usize) -> Option<u32> {
+        self.sorted[from..].iter().copied().find(|number| self.peer_has(pieces, *number))
+    }
+
+    fn scan_until(&self, pieces: &PeerPieces, end: usize) -> Option<u32> {
+        self.sorted[..end].iter().copied().find(|number| self.peer_has(pieces, *number))
+    }
+
+    fn peer_has(&self, pieces: &PeerPieces, number: u32) -> bool {
+        self.layout.piece(number).is_some_and(|piece| pieces.has(piece))
+    }
+
+    fn rarest_of(&self, set: &Bitfield) -> Option<u32> {
+        let places = set.iter_ones().map(|number| self.position[number as usize]);
+        let first = places.filter(|at| *at != ABSENT).min()?;
+        Some(self.sorted[first as usize])
+    }
+
+    fn first_in_order(&self, pieces: &PeerPieces) -> Option<u32> {
+        let numbers = self.sorted.iter().copied();
+        numbers.filter(|number| self.peer_has(pieces, *number)).min()
+    }
+
+    /// Sorts by counting; the order within a bucket is random.
+    fn sort(&mut self, rng: &mut (impl Rng + ?Sized)) {
+        if !self.stale {
+            return;
+        }
+        self.sorted.shuffle(rng);
+        let of = |piece: &u32| usize::from(self.availability[*piece as usize]);
+        let highest = self.sorted.iter().map(of).max().unwrap_or(0);
+        let mut ends = vec![0; highest + 1];
+        self.sorted.iter().for_each(|piece| ends[of(piece)] += 1);
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += *end;
+            *end = sum;
+        }
+        let mut next = ends.clone();
+        let mut sorted = vec![0; self.sorted.len()];
+        for piece in &self.sorted {
+            let slot = &mut next[usize::from(self.availability[*piece as usize])];
+            *slot -= 1;
+            sorted[*slot as usize] = *piece;
+            self.position[*piece as usize] = *slot;
+        }
+        self.sorted = sorted;
+        self.ends = ends;
+        self.stale = false;
+    }
+
+    fn swap(&mut self, a: u32, b: u32) {
+        self.sorted.swap(a as usize, b as usize);
+        self.position[self.sorted[a as usize] as usize] = a;
+        self.position[self.sorted[b as usize] as usize] = b;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+
+    fn layout(count: u32) -> Layout {
+        Layout::new(u64::from(count) * 16384, 16384).unwrap()
+    }
+
+    fn set(count: u32, ones: &[u32]) -> PeerPieces {
+        let mut set = Bitfield::none(count);
+        ones.iter().for_each(|one| {
+            set.insert(layout(count).piece(*one).unwrap());
+        });
+        PeerPieces::Some(set)
+    }
+
+    /// BEP 3: "Downloaders generally download pieces in random order"; rarest first is what
+    /// every client does today.
+    #[test]
+    fn the_rarest_piece_that_the_peer_has_comes_first() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut picker = Picker::new(layout(4), &Bitfield::all(4));
+        picker.peer_came(&set(4, &[0, 1, 2]));
+        picker.peer_came(&set(4, &[0, 1]));
+        picker.peer_came(&set(4, &[0]));
+        let order = Order::RarestFirst;
+        let mut pick = |picker: &mut Picker, pieces: &PeerPieces| {
+            picker.pick(pieces, order, &mut rng).map(PieceIndex::number)
+        };
+        assert_eq!(pick(&mut picker, &PeerPieces::All), Some(3));
+        assert_eq!(pick(&mut picker, &set(4, &[0, 1, 2])), Some(2));
+        assert_eq!(pick(&mut picker, &set(4, &[0, 1])), Some(1));
+        picker.remove(layout(4).piece(1).unwrap());
+        assert_eq!(pick(&mut picker, &set(4, &[0, 1])), Some(0));
+        assert_eq!(pick(&mut picker, &set(4, &[1])), None);
+    }
+
+    #[test]
+    fn ties_are_broken_at_random() {
+        let mut firsts = std::collections::BTreeSet::new();
+        for seed in 0..64 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let mut picker = Picker::new(layout(8), &Bitfield::all(8));
+            firsts.insert(picker.pick(&PeerPieces::All, Order::RarestFirst, &mut rng));
+        }
+        assert!(firsts.len() > 4, "{firsts:?}");
+    }
+
+    #[test]
+    fn sequential_takes_the_first_that_the_peer_has() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut picker = Picker::new(layout(6), &Bitfield::all(6));
+        let pick = picker.pick(&set(6, &[5, 2, 3]), Order::Sequential, &mut rng);
+        assert_eq!(pick.map(PieceIndex::number), Some(2));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Came(Vec<u32>),
+        Left,
+        Gained(u32),
+        Remove(u32),
+        Insert(u32),
+        Pick(Vec<u32>),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let some = || proptest::collection::vec(0u32..40, 0..40);
+        let step = prop_oneof![
+            some().prop_map(Step::Came),
+            Just(Step::Left),
+            (0u32..40).prop_map(Step::Gained),
+            (0u32..40).prop_map(Step::Remove),
+            (0u32..40).prop_map(Step::Insert),
+            some().prop_map(Step::Pick),
+        ];
+        proptest::collection::vec(step, 1..60)
+    }
+
+    proptest! {
+        /// Against a slow, obvious model: what is picked is pickable, the peer has it, and
+        /// nothing that the peer has and may be begun is rarer.
+        #[test]
+        fn picks_agree_with_an_obvious_model(steps in steps(), seed in 0u64..1000) {
+            const COUNT: u32 = 40;
+            let mut rng = StdRng::seed_from_u64(seed);
+            let at = |number: u32| layout(COUNT).piece(number).unwrap();
+            let mut picker = Picker::new(layout(COUNT), &Bitfield::all(COUNT));
+            let mut pickable: Vec<bool> = vec![true; COUNT as usize];
+            let mut peers: Vec<Bitfield> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Came(ones) => {
+                        let PeerPieces::Some(set) = set(COUNT, &ones) else { unreachable!() };
+                        picker.peer_came(&PeerPieces::Some(set.clone()));
+                        peers.push(set);
+                    }
+                    Step::Left => {
+                        if let Some(set) = peers.pop() {
+                            picker.peer_left(&PeerPieces::Some(set));
+                        }
+                    }
+                    Step::Gained(number) => {
+                        if let Some(set) = peers.last_mut() && set.insert(at(number)) {
+                            picker.peer_gained(at(number));
+                        }
+                    }
+                    Step::Remove(number) => {
+                        picker.remove(at(number));
+                        pickable[number as usize] = false;
+                    }
+                    Step::Insert(number) => {
+                        picker.insert(at(number));
+                        pickable[number as usize] = true;
+                    }
+                    Step::Pick(ones) => {
+                        let pieces = set(COUNT, &ones);
+                        let rarity = |number: u32| {
+                            peers.iter().filter(|set| set.has(at(number))).count()
+                        };
+                        let best = (0..COUNT)
+                            .filter(|n| pickable[*n as usize] && pieces.has(at(*n)))
+                            .map(rarity)
+                            .min();
+                        let picked = picker.pick(&pieces, Order::RarestFirst, &mut rng);
+                        prop_assert_eq!(picked.map(|piece| rarity(piece.number())), best);
+                        if let Some(piece) = picked {
+                            prop_assert!(pickable[piece.index()] && pieces.has(piece));
+                        }
+                        let any = picker.pick(&pieces, Order::Random, &mut rng);
+                        prop_assert_eq!(any.is_some(), best.is_some());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What one link owes us: blocks asked for, in order, with the time of asking. It also
+//! remembers blocks whose requests were taken back, since those may still arrive and are
+//! nobody's fault (BEP 3: cancels and chokes cross with data on the way).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::base::layout::BlockRef;
+
+use super::pipeline::Pipeline;
+
+/// Taken-back requests that are remembered; as many as one link may have outstanding.
+const GIVEN_UP_MAX: usize = 2000;
+/// No payload for this long while requests are out: the link is snubbing us.
+pub const SNUB_AFTER: Duration = Duration::from_secs(10);
+
+/// How a block that arrived relates to what was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// It was owed.
+    Owed,
+    /// It was asked for and then taken back.
+    Late,
+    /// It was never asked for, or came twice.
+    Unasked,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    block: BlockRef,
+    at: Instant,
+}
+
+/// The requests of one link.
+#[derive(Debug)]
+pub struct Requests {
+    owed: VecDeque<Sent>,
+    given_up: VecDeque<BlockRef>,
+    /// How many requests to keep outstanding.
+    pub pipeline: Pipeline,
+    /// The last time that payload came, or that asking began.
+    progress: Instant,
+    snubbed: bool,
+}
+
+impl Requests {
+    /// Nothing is asked yet; the remote holds `most` requests.
+    pub fn new(most: u32, now: Instant) -> Self {
+        Self {
+            owed: VecDeque::new(),
+            given_up: VecDeque::new(),
+            pipeline: Pipeline::new(most, now),
+            progress: now,
+            snubbed: false,
+        }
+    }
+
+    /// Requests outstanding.
+    pub fn outstanding(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// How many more requests to send now. Deep pipelines are refilled in strides, so that
+    /// requests leave in batches.
+    pub fn room(&self) -> usize {
+        let target = self.pipeline.target() as usize;
+        let room = target.saturating_sub(self.owed.len());
+        let stride = (target / 8).clamp(1, 16);
+        if room >= stride { room } else { 0 }
+    }
+
+    /// Let the remote's requests time out?
+    pub fn is_snubbed(&self) -> bool {
+        self.snubbed
+    }
+
+    /// These blocks were asked for.
+    pub fn sent(&mut self, blocks: &[BlockRef], now: Instant) {
+        if self.owed.is_empty() && !blocks.is_empty() {
+            self.progress = now;
+            self.pipeline.resumed(now);
+        }
+        self.owed.extend(blocks.iter().map(|block| Sent { block: *block, at: now }));
+    }
+
+    /// A block arrived.
+    pub fn arrived(&mut self, block: BlockRef, now: Instant) -> Arrival {
+        if let Some(place) = self.owed.iter().position(|sent| sent.block == block) {
+            let Some(sent) = self.owed.remove(place) else { return Arrival::Unasked };
+            self.progress = now;
+            self.snubbed = false;
+            self.pipeline.arrived(block.len_bytes(), sent.at, now);
+            return Arrival::Owed;
+        }
+        match self.given_up.iter().position(|given_up| *given_up == block) {
+            Some(place) => {
+                self.given_up.remove(place);
+                self.progress = now;
+                self.snubbed = false;
+                Arrival::Late
+            }
+            None => Arrival::Unasked,
+        }
+    }
+
+    /// Takes one request back; true when it was outstanding.
+    pub fn give_up(&mut self, block: BlockRef) -> bool {
+        let Some(place) = self.owed.iter().position(|sent| sent.block == block) else {
+            return false;
+        };
+        self.owed.remove(place);
+        self.remember(block);
+        true
+    }
+
+    /// The remote refused this block; true when it was outstanding.
+    pub fn refused(&mut self, block: BlockRef) -> bool {
+        let place = self.owed.iter().position(|sent| sent.block == block);
+        place.and_then(|place| self.owed.remove(place)).is_some()
+    }
+
+    /// All requests are void; returns the blocks.
+    pub fn give_up_all(&mut self) -> Vec<BlockRef> {
+        let blocks: Vec<_> = self.owed.drain(..).map(|sent| sent.block).collect();
+        blocks.iter().for_each(|block| self.remember(*block));
+        blocks
+    }
+
+    /// Is this block owed?
+    pub fn owes(&self, block: BlockRef) -> bool {
+        self.owed.iter().any(|sent| sent.block == block)
+    }
+
+    /// The outstanding blocks, the one asked last first, with the number of requests before
+    /// it.
+    pub fn from_last(&self) -> impl Iterator<Item = (usize, BlockRef)> + '_ {
+        self.owed.iter().enumerate().rev().map(|(before, sent)| (before, sent.block))
+    }
+
+    /// When the link counts as snubbing, unless payload comes before.
+    pub fn deadline(&self) -> Option<Instant> {
+        (!self.owed.is_empty() && !self.snubbed).then_some(self.progress + SNUB_AFTER)
+    }
+
+    /// If the deadline has passed: marks the link as snubbing and returns its blocks, to be
+    /// asked for elsewhere. They are still welcome if they come.
+    pub fn check_deadline(&mut self, now: Instant) -> Vec<BlockRef> {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return Vec::new();
+        }
+        self.snubbed = true;
+        self.pipeline.collapse();
+        self.give_up_all()
+    }
+
+    /// How long nothing has come although something is owed.
+    pub fn silent_for(&self, now: Instant) -> Duration {
+        if self.owed.is_empty() && !self.snubbed {
+            return Duration::ZERO;
+        }
+        now.saturating_duration_since(self.progress)
+    }
+
+    fn remember(&mut self, block: BlockRef) {
+        if self.given_up.len() == GIVEN_UP_MAX {
+            self.given_up.pop_front();
+        }
+        self.given_up.push_back(block);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::layout::Layout;
+
+    fn blocks() -> Vec<BlockRef> {
+        let layout = Layout::new(1 << 20, 1 << 20).unwrap();
+        layout.blocks(layout.piece(0).unwrap()).collect()
+    }
+
+    #[test]
+    fn arrivals_are_owed_late_or_unasked() {
+        let (now, blocks) = (Instant::now(), blocks());
+        let mut requests = Requests::new(250, now);
+        requests.sent(&blocks[..3], now);
+        assert_eq!(requests.arrived(blocks[1], now), Arrival::Owed);
+        assert_eq!(requests.arrived(blocks[1], now), Arrival::Unasked);
+        assert!(requests.give_up(blocks[2]));
+        assert!(!requests.give_up(blocks[2]));
+        assert_eq!(requests.arrived(blocks[2], now), Arrival::Late);
+        assert_eq!(requests.arrived(blocks[9], now), Arrival::Unasked);
+        assert_eq!(requests.outstanding(), 1);
+    }
+
+    #[test]
+    fn silence_with_requests_out_is_a_snub_and_delivery_ends_it() {
+        let (start, blocks) = (Instant::now(), blocks());
+        let mut requests = Requests::new(250, start);
+        assert_eq!(requests.deadline(), None);
+        let later = start + Duration::from_secs(60);
+        requests.sent(&blocks[..3], later);
+        assert_eq!(requests.deadline(), Some(later + SNUB_AFTER));
+        assert!(requests.check_deadline(later + SNUB_AFTER / 2).is_empty());
+        assert_eq!(requests.check_deadline(later + SNUB_AFTER), blocks[..3]);
+        assert!(requests.is_snubbed());
+        assert_eq!(requests.pipeline.target(), 1);
+        assert_eq!(requests.arrived(blocks[0], later + SNUB_AFTER * 2), Arrival::Late);
+        assert!(!requests.is_snubbed());
+    }
+
+    #[test]
+    fn deep_pipelines_are_refilled_in_strides() {
+        let (now, blocks) = (Instant::now(), blocks());
+        let mut requests = Requests::new(250, now);
+        assert_eq!(requests.room(), 10);
+        requests.sent(&blocks[..10], now);
+        requests.arrived(blocks[0], now);
+        assert!(requests.room() >= 1, "shallow ones at once");
+    }
+}

@@ -1,0 +1,108 @@
+//! Who sent wrong data. A piece whose blocks all came from one peer convicts it at once.
+//! Otherwise the block hashes of the failed piece are kept until the piece is right; the
+//! blocks that differ then name the liars, and nobody else is ever blamed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::base::layout::PieceIndex;
+
+use super::event::BlockHashes;
+
+/// Failed attempts that are kept for one piece.
+const ATTEMPTS_MAX: usize = 4;
+/// Pieces under suspicion at most; beyond that the oldest evidence is dropped.
+const PIECES_MAX: usize = 256;
+
+#[derive(Debug)]
+struct Attempt {
+    hashes: BlockHashes,
+    senders: Vec<Option<SocketAddr>>,
+}
+
+/// The evidence of one torrent.
+#[derive(Debug, Default)]
+pub struct Suspects {
+    attempts: BTreeMap<PieceIndex, Vec<Attempt>>,
+}
+
+impl Suspects {
+    /// Has this piece failed before? Then it is fetched from one peer alone, and its block
+    /// hashes are wanted.
+    pub fn is_suspect(&self, piece: PieceIndex) -> bool {
+        self.attempts.contains_key(&piece)
+    }
+
+    /// A piece failed. Returns the peer that is guilty beyond doubt: the only sender.
+    pub fn failed(
+        &mut self,
+        piece: PieceIndex,
+        hashes: BlockHashes,
+        senders: Vec<Option<SocketAddr>>,
+    ) -> Option<SocketAddr> {
+        let mut known = senders.iter().flatten();
+        let first = known.next().copied();
+        if known.all(|sender| Some(*sender) == first) {
+            return first;
+        }
+        if self.attempts.len() >= PIECES_MAX && !self.attempts.contains_key(&piece) {
+            self.attempts.pop_first();
+        }
+        let attempts = self.attempts.entry(piece).or_default();
+        if attempts.len() < ATTEMPTS_MAX {
+            attempts.push(Attempt { hashes, senders });
+        }
+        None
+    }
+
+    /// A piece is right; `hashes` are those of its blocks. Returns the peers that sent
+    /// other bytes before.
+    pub fn passed(&mut self, piece: PieceIndex, hashes: Option<&BlockHashes>) -> Vec<SocketAddr> {
+        let Some(attempts) = self.attempts.remove(&piece) else { return Vec::new() };
+        let Some(hashes) = hashes else { return Vec::new() };
+        let mut liars: Vec<SocketAddr> = attempts
+            .iter()
+            .flat_map(|attempt| attempt.hashes.iter().zip(hashes).zip(&attempt.senders))
+            .filter(|((sent, right), _)| sent != right)
+            .filter_map(|(_, sender)| *sender)
+            .collect();
+        liars.sort_unstable();
+        liars.dedup();
+        liars
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::layout::Layout;
+
+    fn piece() -> PieceIndex {
+        Layout::new(10, 10).unwrap().piece(0).unwrap()
+    }
+
+    fn peer(host: u8) -> Option<SocketAddr> {
+        Some(SocketAddr::from(([192, 0, 2, host], 1)))
+    }
+
+    #[test]
+    fn the_only_sender_is_guilty_at_once() {
+        let mut suspects = Suspects::default();
+        let senders = vec![peer(1), None, peer(1)];
+        assert_eq!(suspects.failed(piece(), vec![[0; 20]; 3], senders), peer(1));
+        assert!(!suspects.is_suspect(piece()));
+    }
+
+    #[test]
+    fn of_many_senders_only_those_whose_blocks_differ_are_guilty() {
+        let mut suspects = Suspects::default();
+        let sent = vec![[1; 20], [2; 20], [3; 20], [4; 20]];
+        let senders = vec![peer(1), peer(2), peer(3), peer(2)];
+        assert_eq!(suspects.failed(piece(), sent, senders), None);
+        assert!(suspects.is_suspect(piece()));
+        let right = vec![[1; 20], [9; 20], [3; 20], [4; 20]];
+        let liars = suspects.passed(piece(), Some(&right));
+        assert_eq!(liars, [peer(2).unwrap()]);
+        assert!(!suspects.is_suspect(piece()));
+    }
+}

@@ -1,0 +1,408 @@
+//! The actor that owns the brain of one torrent: it turns the world into inputs, carries
+//! out what the brain says, and publishes what people may know. It decides nothing about
+//! the transfer itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use crate::base::extents::Extents;
+use crate::base::ids::{FileIndex, LinkId};
+use crate::base::layout::{Layout, PieceIndex};
+use crate::disk::{DiskEvent, DiskStats, Job, StoreHandle};
+use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport};
+use crate::swarm::Swarm;
+use crate::swarm::event::{DownReason, Event, Input, Output, Source};
+use crate::swarm::link::{CloseReason, LinkCommand};
+use crate::tracker::task::{TrackerCommand, TrackerEvent};
+use crate::tracker::tiers::ManualAnnounce;
+use crate::tracker::tiers::status::TrackerStatus;
+
+use super::command::Command;
+use super::handle::News;
+use super::incoming::Incoming;
+use super::publish::{Publisher, wanted_pieces};
+use super::trackers::Trackers;
+
+/// Reads that wait for the brain. Each holds at most 17 blocks, and the pool bounds those.
+pub(super) const REPORTS_LEN: usize = 256;
+/// Verdicts that wait for the brain; workers wait when it is full.
+pub(super) const DISK_EVENTS_LEN: usize = 256;
+/// Reports taken in at once, before effects are carried out.
+const REPORTS_BATCH: usize = 64;
+/// How often the snapshot is renewed.
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// How long an ending torrent waits for pieces that are at the disk workers.
+const FLUSH_BUDGET: Duration = Duration::from_secs(6);
+
+/// What the actor is made of; put together by `lifecycle`.
+pub(super) struct Actor {
+    pub swarm: Swarm,
+    pub layout: Layout,
+    pub extents: Extents,
+    pub links: BTreeMap<LinkId, LinkHandle>,
+    pub link_config: Arc<LinkConfig>,
+    pub reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
+    pub store: StoreHandle,
+    pub disk_events: mpsc::Receiver<DiskEvent>,
+    pub disk_stats: DiskStats,
+    /// Pieces at the disk workers.
+    pub jobs_out: usize,
+    pub flushed: bool,
+    pub commands: mpsc::Receiver<Command>,
+    pub incoming: mpsc::Receiver<Incoming>,
+    pub trackers: Trackers,
+    pub publisher: Publisher,
+    pub news: broadcast::Sender<News>,
+    pub status: watch::Sender<super::status::Status>,
+    /// Commands of the brain by link, sent as one batch each.
+    pub outbox: BTreeMap<LinkId, Vec<LinkCommand>>,
+}
+
+impl Actor {
+    /// Runs until it is stopped or every handle is gone.
+    pub(super) async fn run(mut self) {
+        let mut publish = interval(PUBLISH_EVERY);
+        publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reports = Vec::with_capacity(REPORTS_BATCH);
+        let stop = loop {
+            self.carry_out();
+            let timeout = self.swarm.next_timeout();
+            tokio::select! {
+                _ = self.reports.1.recv_many(&mut reports, REPORTS_BATCH) => {
+                    reports.drain(..).for_each(|report| self.on_report(report));
+                }
+                Some(event) = self.disk_events.recv() => self.on_disk_event(event),
+                Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
+                Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
+                command = self.commands.recv() => match command {
+                    Some(Command::Stop(answer)) => break Some(answer),
+                    Some(command) => self.on_command(command).await,
+                    None => break None,
+                },
+                () = sleep_until(timeout.unwrap_or_else(Instant::now).into()),
+                    if timeout.is_some() => self.swarm.handle(Input::Tick, Instant::now()),
+                _ = publish.tick() => self.on_publish_tick(),
+            }
+        };
+        self.end().await;
+        if let Some(stop) = stop {
+            // The one who asked may have gone.
+            let _ = stop.send(());
+        }
+    }
+
+    fn on_report(&mut self, report: LinkReport) {
+        let (link, now) = (report.link, Instant::now());
+        match report.news {
+            LinkNews::Up { peer_id, caps, .. } => {
+                self.swarm.handle(Input::LinkUp { link, peer_id, caps }, now);
+            }
+            LinkNews::Events(events) => {
+                self.swarm.handle(Input::LinkEvents { link, events }, now);
+            }
+            LinkNews::Down(reason) => {
+                debug!(link = link.0, %reason, "link down");
+                self.links.remove(&link);
+                self.swarm.handle(Input::LinkDown { link, reason }, now);
+            }
+        }
+    }
+
+    fn on_disk_event(&mut self, event: DiskEvent) {
+        let now = Instant::now();
+        match event {
+            DiskEvent::Checked { piece, verdict } => {
+                self.jobs_out -= 1;
+                self.swarm.handle(Input::PieceChecked { piece, verdict }, now);
+            }
+            DiskEvent::Spilled { piece, failed } => {
+                self.jobs_out -= 1;
+                self.swarm.handle(Input::Spilled { piece, failed }, now);
+            }
+            DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
+            DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
+            DiskEvent::RecordTrouble(why) => warn!(why, "cannot record verified pieces"),
+            DiskEvent::Flushed(failed) => {
+                self.flushed = true;
+                if let Some(why) = failed {
+                    warn!(why, "cannot bring data to the device");
+                }
+            }
+            DiskEvent::Finished(whole) => self.on_finished(whole),
+        }
+    }
+
+    fn on_file_trouble(&mut self, reason: String, lost: Vec<PieceIndex>) {
+        warn!(reason, lost = lost.len(), "file trouble");
+        for piece in &lost {
+            self.publisher.lost(&self.extents, &self.layout, *piece);
+        }
+        self.swarm.handle(Input::PiecesLost(lost), Instant::now());
+        self.tell(Event::DiskTrouble(reason));
+    }
+
+    /// Every wanted file was looked at: only now is the torrent called complete.
+    fn on_finished(&mut self, whole: bool) {
+        if !whole || !self.swarm.is_complete() {
+            return;
+        }
+        info!("complete");
+        self.publisher.set_complete();
+        self.trackers.tell(TrackerCommand::Completed);
+        self.publish();
+        self.tell(Event::Completed);
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody may be listening.
+        let _ = self.news.send(News::Swarm(event));
+    }
+
+    fn on_tracker_event(&mut self, event: TrackerEvent) {
+        match event {
+            TrackerEvent::Peers { addresses, .. } => {
+                let input = Input::Candidates { source: Source::Tracker, addresses };
+                self.swarm.handle(input, Instant::now());
+            }
+            TrackerEvent::Warning { url, text } => self.tell_tracker(&url, "warns", &text),
+            TrackerEvent::Failure { url, text } => self.tell_tracker(&url, "failed", &text),
+            TrackerEvent::ExternalIp(ip) => debug!(%ip, "our address as a tracker sees it"),
+            TrackerEvent::Status(status) => {
+                self.trackers.status = status;
+                self.publish();
+            }
+        }
+    }
+
+    fn tell_tracker(&self, url: &str, verb: &str, text: &str) {
+        warn!(url, text, "tracker {verb}");
+        // Nobody may be listening.
+        let _ = self.news.send(News::Tracker(format!("tracker {url} {verb}: {text}")));
+    }
+
+    fn on_incoming(&mut self, incoming: Incoming) {
+        let Some(link) = self.swarm.admit(incoming.address) else { return };
+        let handle = link::accept(
+            self.link_config.clone(),
+            link,
+            incoming.address,
+            incoming.stream,
+            incoming.hello,
+            self.reports.0.clone(),
+        );
+        self.links.insert(link, handle);
+    }
+
+    async fn on_command(&mut self, command: Command) {
+        let now = Instant::now();
+        match command {
+            Command::Peers { all, answer } => {
+                let _ = answer.send(self.publisher.peers(&self.swarm, all, now));
+            }
+            Command::Why(answer) => {
+                let limit = self.link_config.limiter.rate();
+                let tracker = self.trackers.words();
+                let _ = answer.send(self.publisher.why(&self.swarm, limit, tracker, now));
+            }
+            Command::Announce(answer) => {
+                let (reply, replied) = oneshot::channel();
+                self.trackers.tell(TrackerCommand::Announce(reply));
+                // The tracker task answers at once; it never waits for the network here.
+                let words = replied.await.map_or_else(|_| no_tracker(), manual_announce);
+                let _ = answer.send(words);
+            }
+            Command::AddPeer(address) => {
+                let addresses = vec![address];
+                self.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
+            }
+            Command::Pause => self.pause(true),
+            Command::Resume => self.pause(false),
+            Command::LimitDown(limit) => {
+                self.link_config.limiter.set_rate(limit);
+                self.publish();
+            }
+            Command::SelectFiles(files) => self.select(files),
+            Command::Stop(_) => {}
+        }
+    }
+
+    fn pause(&mut self, pause: bool) {
+        self.swarm.handle(Input::Pause(pause), Instant::now());
+        self.publisher.set_paused(pause);
+        self.publish();
+    }
+
+    fn select(&mut self, files: Vec<bool>) {
+        let is_wanted = |file: FileIndex| files.get(file.0 as usize).copied().unwrap_or(true);
+        let wanted = wanted_pieces(&self.extents, &self.layout, is_wanted);
+        self.publisher.set_wanted(&self.extents, &self.layout, &wanted, self.swarm.have());
+        self.swarm.handle(Input::Wanted(wanted), Instant::now());
+        self.submit(Job::Want(files));
+        if self.swarm.is_complete() {
+            self.submit(Job::Finish);
+        }
+        self.publish();
+    }
+
+    /// Does what the brain says, in its order.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.swarm.poll_output() {
+            match output {
+                Output::Dial { link, address } => {
+                    let reports = self.reports.0.clone();
+                    let handle = link::dial(self.link_config.clone(), link, address, reports);
+                    self.links.insert(link, handle);
+                }
+                Output::Send { link, command } => {
+                    self.outbox.entry(link).or_default().push(command);
+                }
+                Output::CheckPiece { piece, blocks, want_block_hashes } => {
+                    self.jobs_out += 1;
+                    self.submit(Job::Check { piece, blocks, want_block_hashes });
+                }
+                Output::SpillBlocks { piece, blocks } => {
+                    self.jobs_out += 1;
+                    self.submit(Job::Spill { piece, blocks });
+                }
+                Output::NeedPeers => self.trackers.want_peers(),
+                Output::Event(event) => self.on_event(event),
+            }
+        }
+        for (link, commands) in std::mem::take(&mut self.outbox) {
+            self.post(link, commands);
+        }
+    }
+
+    fn submit(&mut self, job: Job) {
+        // The queue has a place for every block of the pool, and the workers outlive us.
+        if let Err(rejected) = self.store.submit(job) {
+            warn!(?rejected, "the disk workers took no job");
+        }
+    }
+
+    /// Hands a batch to a link. One that leaves so many batches lying is not reading.
+    fn post(&mut self, link: LinkId, commands: Vec<LinkCommand>) {
+        let Some(handle) = self.links.get(&link) else { return };
+        let closing = matches!(commands.last(), Some(LinkCommand::Close(_)));
+        let full =
+            matches!(handle.commands.try_send(commands), Err(mpsc::error::TrySendError::Full(_)));
+        if closing || full {
+            // Dropping the handle ends the link once it has read what was sent.
+            self.links.remove(&link);
+        }
+        if full {
+            let reason = DownReason::TimedOut("it did not read what we sent");
+            self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match &event {
+            Event::PieceVerified(piece) => self.on_verified(*piece),
+            // Told when every file was looked at.
+            Event::Completed => return self.submit(Job::Finish),
+            Event::HashFailed { piece, blamed } => {
+                warn!(piece = piece.number(), ?blamed, "piece failed its hash");
+            }
+            Event::Banned(address) => warn!(%address, "peer banned"),
+            Event::DiskTrouble(why) => {
+                warn!(why, "disk trouble");
+                self.publish();
+            }
+            Event::DiskRecovered => self.publish(),
+            Event::FirstPeer(address) => info!(%address, "first peer"),
+        }
+        self.tell(event);
+    }
+
+    fn on_verified(&mut self, piece: PieceIndex) {
+        self.publisher.verified(&self.extents, &self.layout, piece);
+    }
+
+    fn on_publish_tick(&mut self) {
+        let now = Instant::now();
+        let stats = self.store.stats();
+        let hashing = Duration::from_nanos(stats.hash_ns.saturating_sub(self.disk_stats.hash_ns));
+        let writing = Duration::from_nanos(stats.write_ns.saturating_sub(self.disk_stats.write_ns));
+        self.disk_stats = stats;
+        self.swarm.handle(Input::DiskLoad { hashing, writing }, now);
+        let rate = self.swarm.snapshot(now).down_rate;
+        let limited = self.link_config.limiter.rate().is_some_and(|limit| rate * 10 > limit * 9);
+        self.swarm.handle(Input::Limited(limited), now);
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        let now = Instant::now();
+        let limit = self.link_config.limiter.rate();
+        let status = self.publisher.status(&self.swarm, &self.trackers.status, limit, now);
+        self.trackers.publish(&status);
+        self.status.send_replace(status);
+    }
+
+    /// Ends links, waits for pieces at the disk, records, says goodbye to trackers.
+    async fn end(&mut self) {
+        self.publisher.set_stopping();
+        self.publish();
+        self.swarm.handle(Input::Pause(true), Instant::now());
+        self.carry_out();
+        for (_, handle) in std::mem::take(&mut self.links) {
+            // A link that is gone needs no word.
+            let _ = handle.commands.try_send(vec![LinkCommand::Close(CloseReason::Stopping)]);
+        }
+        let goodbye = self.trackers.stop();
+        let flushed = async {
+            // Verdicts count; nothing new is begun while paused.
+            while self.jobs_out > 0
+                && let Some(event) = self.disk_events.recv().await
+            {
+                self.on_disk_event(event);
+                self.carry_out();
+            }
+            self.flush().await;
+        };
+        if timeout(FLUSH_BUDGET, flushed).await.is_err() {
+            warn!("the disk did not take everything in time; the rest is fetched again");
+        }
+        goodbye.await;
+        self.publish();
+    }
+
+    async fn flush(&mut self) {
+        self.submit(Job::Flush);
+        while !self.flushed
+            && let Some(event) = self.disk_events.recv().await
+        {
+            self.on_disk_event(event);
+        }
+    }
+}
+
+fn no_tracker() -> String {
+    "no tracker to ask".to_owned()
+}
+
+fn manual_announce(answer: ManualAnnounce) -> String {
+    match answer {
+        ManualAnnounce::Asking(url) => format!("asking {url}"),
+        ManualAnnounce::AllowedIn(url, wait) => {
+            format!("{url} allows it in {}", crate::base::units::duration(wait))
+        }
+        ManualAnnounce::NoTracker => no_tracker(),
+    }
+}
+
+/// Says how the first tracker stands, for `why`.
+pub(super) fn tracker_words(status: &[TrackerStatus]) -> Option<String> {
+    let first = status.first()?;
+    let error = first.last_error.as_deref();
+    Some(match error {
+        Some(error) => format!("{}: {error}", first.url),
+        None => format!("{}: {:?}", first.url, first.state),
+    })
+}

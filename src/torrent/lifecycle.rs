@@ -1,0 +1,373 @@
+//! From a torrent and its options to a running actor: open the files, read the record, look
+//! at what the record does not cover, then let the actor go. Orders are taken from the
+//! first moment on.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::interval;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::extents::Extents;
+use crate::base::ids::{FileIndex, InfoHash, PeerId};
+use crate::base::layout::Layout;
+use crate::base::pool::BlockPool;
+use crate::disk::{
+    CheckProgress, Disk, DiskEvent, DiskStats, RecordState, StoreConfig, StoreFile, StoreHandle,
+};
+use crate::link::{LinkConfig, LinkTimeouts};
+use crate::metainfo::Torrent;
+use crate::net::limiter::Limiter;
+use crate::swarm::event::{Input, Source};
+use crate::swarm::{Swarm, SwarmConfig};
+use crate::tracker::task::{HttpClient, NetworkTiming, QUIET_DEFAULT, TrackerConfig};
+use crate::tracker::tiers::Timing;
+
+use super::Error;
+use super::actor::{Actor, DISK_EVENTS_LEN, REPORTS_LEN};
+use super::command::Command;
+use super::handle::{News, TorrentHandle};
+use super::incoming::Incoming;
+use super::options::{CheckMode, TorrentOptions};
+use super::publish::{Publisher, wanted_pieces};
+use super::status::{State, Status};
+use super::trackers::{Trackers, first_stats};
+
+/// Orders that wait for the actor; whoever gives more waits too.
+const COMMANDS_LEN: usize = 32;
+/// News that a slow reader may be behind.
+const NEWS_LEN: usize = 1024;
+/// Connections that wait to be admitted; more are closed.
+const INCOMING_LEN: usize = 64;
+/// Peers that a tracker is asked for.
+const NUMWANT: u32 = 100;
+
+/// What a torrent gets from its session.
+#[derive(Clone)]
+pub struct Resources {
+    /// Our id.
+    pub peer_id: PeerId,
+    /// The port we listen on.
+    pub port: u16,
+    /// Address to dial from.
+    pub bind: Option<IpAddr>,
+    /// Where records of verified pieces lie.
+    pub state_dir: PathBuf,
+    /// All blocks between socket and disk.
+    pub pool: BlockPool,
+    /// The workers.
+    pub disk: Arc<Disk>,
+    /// The download limit.
+    pub limiter: Limiter,
+    /// For trackers.
+    pub http: HttpClient,
+    /// Its time limits.
+    pub tracker_network: NetworkTiming,
+}
+
+/// What of a torrent the actor needs, checked to be there.
+struct Parts {
+    torrent: Arc<Torrent>,
+    options: TorrentOptions,
+    resources: Resources,
+    info_hash: InfoHash,
+    layout: Layout,
+    extents: Extents,
+    /// One entry a file.
+    wanted_files: Vec<bool>,
+}
+
+/// The ends that the actor holds.
+struct Ends {
+    commands: mpsc::Receiver<Command>,
+    incoming: mpsc::Receiver<Incoming>,
+    status: watch::Sender<Status>,
+    news: broadcast::Sender<News>,
+}
+
+/// Opens a torrent's files and starts it. Returns its handle, the hash that peers name it by
+/// and where their connections go. Looking at data on disk goes on in the background.
+///
+/// # Errors
+/// `V2Only`; `Disk` when another process has the torrent or its files cannot be opened.
+pub async fn start(
+    resources: Resources,
+    torrent: Arc<Torrent>,
+    options: TorrentOptions,
+) -> Result<(TorrentHandle, InfoHash, mpsc::Sender<Incoming>), Error> {
+    let (Some(info_hash), Some(layout), Some(extents)) =
+        (torrent.info_hash_v1, torrent.layout, torrent.extents())
+    else {
+        return Err(Error::V2Only);
+    };
+    let wanted_files =
+        options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
+    let parts = Parts { torrent, options, resources, info_hash, layout, extents, wanted_files };
+    let (disk_events, answers) = mpsc::channel(DISK_EVENTS_LEN);
+    let config = store_config(&parts);
+    let disk = parts.resources.disk.clone();
+    let store = blocking(move || disk.open(config, disk_events)).await?;
+
+    let (commands, orders) = mpsc::channel(COMMANDS_LEN);
+    let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
+    let (status, seen) = watch::channel(Status::default());
+    let (news, _) = broadcast::channel(NEWS_LEN);
+    let handle = TorrentHandle { commands, status: seen, news: news.clone() };
+    let ends = Ends { commands: orders, incoming: arrivals, status, news };
+    tokio::spawn(live(parts, store, answers, ends));
+    Ok((handle, info_hash, incoming))
+}
+
+/// Runs work that waits for the disk. A panic in it is our own and goes on here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+fn store_config(parts: &Parts) -> StoreConfig {
+    let Parts { torrent, options, resources, info_hash, layout, wanted_files, .. } = parts;
+    let files = torrent.files.iter().map(|file| StoreFile {
+        path: file.path.to_owned(),
+        len: file.length,
+        is_pad: file.is_pad,
+    });
+    let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.target.clone()));
+    StoreConfig {
+        layout: *layout,
+        piece_hashes: torrent.piece_hashes().into(),
+        files: files.collect(),
+        symlinks: links.collect(),
+        dir: options.dir.clone(),
+        wanted: wanted_files.clone(),
+        allocate: options.allocate,
+        overwrite: options.overwrite,
+        resume_path: resources.state_dir.join(format!("{info_hash}.resume")),
+        info_hash: *info_hash,
+    }
+}
+
+/// The life of a torrent: check, then run.
+async fn live(
+    parts: Parts,
+    store: StoreHandle,
+    disk_events: mpsc::Receiver<DiskEvent>,
+    mut ends: Ends,
+) {
+    let checked = check(&parts, &store, &mut ends).await;
+    let have = match checked {
+        Checked::Pieces(have) => have,
+        Checked::Stopped => return,
+    };
+    let adopted = {
+        let (store, have) = (store.clone(), have.clone());
+        blocking(move || store.start(&have)).await
+    };
+    if let Err(error) = adopted {
+        return fail(ends, error.to_string()).await;
+    }
+    // Nobody may be listening.
+    let _ = ends.news.send(News::Checked { pieces: have.ones() });
+    actor(parts, store, disk_events, ends, have).run().await;
+}
+
+/// Waits with an error until everybody has seen it.
+async fn fail(mut ends: Ends, why: String) {
+    ends.status.send_modify(|status| status.state = State::Failed(why));
+    while let Some(command) = ends.commands.recv().await {
+        if let Command::Stop(answer) = command {
+            // The one who asked may have gone.
+            let _ = answer.send(());
+            return;
+        }
+    }
+}
+
+enum Checked {
+    Pieces(Bitfield),
+    Stopped,
+}
+
+/// Looks at data on disk as far as the options and the record ask for it.
+async fn check(parts: &Parts, store: &StoreHandle, ends: &mut Ends) -> Checked {
+    let plan = Plan::of(parts, store);
+    if !plan.is_needed {
+        return Checked::Pieces(plan.trusted);
+    }
+    let progress = Arc::new(CheckProgress::default());
+    let mut work: JoinHandle<Bitfield> = {
+        let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
+        spawn_blocking(move || plan.result(&store.check(&plan.skipped, &progress).have))
+    };
+    let mut tick = interval(Duration::from_millis(250));
+    let total = parts.torrent.total_size();
+    loop {
+        tokio::select! {
+            have = &mut work => return match have {
+                Ok(have) => Checked::Pieces(have),
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
+            _ = tick.tick() => ends.status.send_modify(|status| {
+                status.checked_bytes = progress.bytes();
+                status.wanted_bytes = total;
+                status.piece_count = parts.layout.piece_count();
+                status.listen_port = parts.resources.port;
+            }),
+            command = ends.commands.recv() => match command {
+                Some(Command::Stop(answer)) => {
+                    progress.cancel();
+                    let _ = work.await;
+                    // The one who asked may have gone.
+                    let _ = answer.send(());
+                    return Checked::Stopped;
+                }
+                // Questions during the check find no answer yet.
+                Some(_) => {}
+                None => {
+                    progress.cancel();
+                    return Checked::Stopped;
+                }
+            },
+        }
+    }
+}
+
+/// Which pieces to look at.
+#[derive(Clone)]
+struct Plan {
+    is_needed: bool,
+    /// Right without a look.
+    trusted: Bitfield,
+    /// Not looked at: trusted ones, and those that the record knows to be missing.
+    skipped: Bitfield,
+}
+
+impl Plan {
+    fn of(parts: &Parts, store: &StoreHandle) -> Self {
+        let none = Bitfield::none(parts.layout.piece_count());
+        let survey = store.survey();
+        let anything = survey.final_count + survey.part_count > 0;
+        let recorded = store.record_state() == RecordState::Loaded;
+        if parts.options.check != CheckMode::Resume || !recorded {
+            return Self { is_needed: anything, trusted: none.clone(), skipped: none };
+        }
+        let (trusted, recorded) = (store.trusted(), store.recorded());
+        let mut skipped = Bitfield::all(parts.layout.piece_count());
+        for piece in parts.layout.pieces() {
+            if recorded.has(piece) && !trusted.has(piece) {
+                skipped.remove(piece);
+            }
+        }
+        Self { is_needed: anything && !skipped.is_full(), trusted, skipped }
+    }
+
+    /// The pieces that are there, by what a check found.
+    fn result(&self, found: &Bitfield) -> Bitfield {
+        let mut have = self.trusted.clone();
+        let layout = Layout::new(u64::from(found.piece_count()), 1);
+        for piece in layout.iter().flat_map(Layout::pieces) {
+            if !self.skipped.has(piece) && found.has(piece) {
+                have.insert(piece);
+            }
+        }
+        have
+    }
+}
+
+fn actor(
+    parts: Parts,
+    store: StoreHandle,
+    disk_events: mpsc::Receiver<DiskEvent>,
+    ends: Ends,
+    have: Bitfield,
+) -> Actor {
+    let Resources { pool, port, peer_id, .. } = &parts.resources;
+    let is_wanted =
+        |file: FileIndex| parts.wanted_files.get(file.0 as usize).copied().unwrap_or(true);
+    let wanted = wanted_pieces(&parts.extents, &parts.layout, is_wanted);
+    let pool_blocks = pool.budget_blocks();
+    let mut publisher = Publisher::new(parts.layout.piece_count(), pool_blocks, *port);
+    publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &have);
+    let config = SwarmConfig {
+        layout: parts.layout,
+        extents: parts.extents.clone(),
+        have,
+        wanted,
+        pool_blocks,
+        max_peers: parts.options.max_peers,
+        sequential: parts.options.sequential,
+        peer_id: *peer_id,
+        seed: rand::random(),
+    };
+    let now = Instant::now();
+    let mut swarm = Swarm::new(config, now);
+    let addresses = parts.options.peers.clone();
+    swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
+    let left = publisher.left();
+    let trackers = Trackers::start(tracker_config(&parts, left), first_stats(left));
+    Actor {
+        swarm,
+        layout: parts.layout,
+        extents: parts.extents.clone(),
+        links: Default::default(),
+        link_config: Arc::new(link_config(&parts)),
+        reports: mpsc::channel(REPORTS_LEN),
+        store,
+        disk_events,
+        disk_stats: DiskStats::default(),
+        jobs_out: 0,
+        flushed: false,
+        commands: ends.commands,
+        incoming: ends.incoming,
+        trackers,
+        publisher,
+        news: ends.news,
+        status: ends.status,
+        outbox: Default::default(),
+    }
+}
+
+fn link_config(parts: &Parts) -> LinkConfig {
+    let resources = &parts.resources;
+    LinkConfig {
+        info_hash: parts.info_hash,
+        peer_id: resources.peer_id,
+        layout: parts.layout,
+        pool: resources.pool.clone(),
+        limiter: resources.limiter.clone(),
+        listen_port: Some(resources.port),
+        bind: resources.bind,
+        timeouts: LinkTimeouts::default(),
+    }
+}
+
+/// What to announce with; none when there is nobody to ask.
+fn tracker_config(parts: &Parts, left: u64) -> Option<TrackerConfig> {
+    let options = &parts.options;
+    if !options.use_trackers {
+        return None;
+    }
+    let mut tiers: Vec<Vec<String>> =
+        options.extra_trackers.iter().map(|url| vec![url.clone()]).collect();
+    tiers.extend(parts.torrent.trackers.iter().cloned());
+    (!tiers.is_empty()).then(|| TrackerConfig {
+        tiers,
+        info_hash: parts.info_hash,
+        peer_id: parts.resources.peer_id,
+        port: parts.resources.port,
+        key: rand::random(),
+        numwant: NUMWANT,
+        is_private: parts.torrent.private,
+        is_complete: left == 0,
+        client: parts.resources.http.clone(),
+        timing: Timing::default(),
+        network: parts.resources.tracker_network.clone(),
+        quiet: QUIET_DEFAULT,
+        rng_seed: rand::random(),
+    })
+}

@@ -1,0 +1,44 @@
+//! How to run one torrent: what the user may choose. Values only.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use crate::disk::Allocate;
+
+/// What to do about data that is on disk already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CheckMode {
+    /// Trust the record of verified pieces where the files fit it; check what it does not
+    /// cover.
+    #[default]
+    Resume,
+    /// Look at every byte (`--check`).
+    Force,
+    /// Ignore the record (`--no-resume`); existing files are looked at all the same.
+    NoResume,
+}
+
+/// How to run one torrent.
+#[derive(Clone, Debug)]
+pub struct TorrentOptions {
+    /// Directory that the torrent's files go under.
+    pub dir: PathBuf,
+    /// Which files are wanted, by their position in the torrent; all when none.
+    pub wanted_files: Option<Vec<bool>>,
+    /// Peers named by the user.
+    pub peers: Vec<SocketAddr>,
+    /// Trackers named by the user, each a tier of its own before the torrent's.
+    pub extra_trackers: Vec<String>,
+    /// Ask trackers at all?
+    pub use_trackers: bool,
+    /// About data on disk.
+    pub check: CheckMode,
+    /// Use existing files that differ.
+    pub overwrite: bool,
+    /// File allocation.
+    pub allocate: Allocate,
+    /// Pieces in order instead of rarest first.
+    pub sequential: bool,
+    /// Most connected peers.
+    pub max_peers: usize,
+}

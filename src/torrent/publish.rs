@@ -1,0 +1,227 @@
+//! Makes snapshots for people out of the brain's numbers, and keeps the few that only
+//! people need: verified bytes of wanted files, how long a run lasts.
+
+use std::time::Instant;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::extents::Extents;
+use crate::base::ids::FileIndex;
+use crate::base::layout::{Layout, PieceIndex};
+use crate::swarm::Swarm;
+use crate::swarm::report::LinkSnapshot;
+use crate::tracker::tiers::status::TrackerStatus;
+
+use super::status::{PeerStatus, State, Status, WhyReport};
+
+/// What only people need to know of a torrent.
+pub(super) struct Publisher {
+    began: Instant,
+    paused: bool,
+    stopping: bool,
+    /// Every wanted file was looked at after its last piece.
+    complete: bool,
+    wanted: Bitfield,
+    wanted_bytes: u64,
+    done_bytes: u64,
+    piece_count: u32,
+    pool_blocks: u32,
+    listen_port: u16,
+}
+
+impl Publisher {
+    pub fn new(piece_count: u32, pool_blocks: usize, listen_port: u16) -> Self {
+        Self {
+            began: Instant::now(),
+            paused: false,
+            stopping: false,
+            complete: false,
+            wanted: Bitfield::none(piece_count),
+            wanted_bytes: 0,
+            done_bytes: 0,
+            piece_count,
+            pool_blocks: pool_blocks as u32,
+            listen_port,
+        }
+    }
+
+    /// Counts bytes anew for another choice of pieces.
+    pub fn set_wanted(
+        &mut self,
+        extents: &Extents,
+        layout: &Layout,
+        wanted: &Bitfield,
+        have: &Bitfield,
+    ) {
+        self.wanted = wanted.clone();
+        self.complete = false;
+        (self.wanted_bytes, self.done_bytes) = (0, 0);
+        for piece in layout.pieces().filter(|piece| wanted.has(*piece)) {
+            let bytes = payload(extents, layout, piece);
+            self.wanted_bytes += bytes;
+            self.done_bytes += if have.has(piece) { bytes } else { 0 };
+        }
+    }
+
+    pub fn verified(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
+        if self.wanted.has(piece) {
+            self.done_bytes += payload(extents, layout, piece);
+        }
+    }
+
+    pub fn lost(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
+        self.complete = false;
+        if self.wanted.has(piece) {
+            let bytes = payload(extents, layout, piece);
+            self.done_bytes = self.done_bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// Wanted bytes that are missing.
+    pub fn left(&self) -> u64 {
+        self.wanted_bytes - self.done_bytes
+    }
+
+    pub fn set_complete(&mut self) {
+        self.complete = true;
+    }
+
+    pub fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    pub fn set_stopping(&mut self) {
+        self.stopping = true;
+    }
+
+    pub fn status(
+        &self,
+        swarm: &Swarm,
+        trackers: &[TrackerStatus],
+        limit_down: Option<u64>,
+        now: Instant,
+    ) -> Status {
+        let numbers = swarm.snapshot(now);
+        let state = match &numbers.disk_trouble {
+            _ if self.stopping => State::Stopping,
+            _ if self.paused => State::Paused,
+            _ if swarm.is_complete() && self.complete => State::Complete,
+            Some(why) => State::DiskTrouble(why.clone()),
+            None => State::Downloading,
+        };
+        let running = now.saturating_duration_since(self.began);
+        Status {
+            state,
+            wanted_bytes: self.wanted_bytes,
+            done_bytes: self.done_bytes,
+            checked_bytes: (0, 0),
+            piece_count: self.piece_count,
+            pieces_verified: numbers.pieces_verified,
+            pieces_in_progress: numbers.pieces_in_progress,
+            hash_failures: numbers.hash_failures,
+            down_rate: numbers.down_rate,
+            up_rate: 0,
+            downloaded_bytes: numbers.downloaded_bytes,
+            uploaded_bytes: 0,
+            wasted_bytes: numbers.wasted_bytes,
+            running,
+            transferring: swarm.transferred_for(now),
+            peers_connected: numbers.connected,
+            seeds_connected: numbers.seeds,
+            peers_sending: numbers.sending,
+            peers_receiving: 0,
+            peers_known: numbers.known,
+            limit_down,
+            listen_port: self.listen_port,
+            trackers: trackers.to_vec(),
+            have: swarm.have().as_bytes().to_vec(),
+            disk_trouble: numbers.disk_trouble,
+        }
+    }
+
+    pub fn peers(&self, swarm: &Swarm, all: bool, now: Instant) -> Vec<PeerStatus> {
+        let mut peers: Vec<_> = swarm.links(now).into_iter().map(connected).collect();
+        if all {
+            let connected: std::collections::BTreeSet<_> =
+                peers.iter().map(|peer| peer.address).collect();
+            let known = swarm.known().into_iter();
+            let idle = known.filter(|(address, _)| !connected.contains(address));
+            peers.extend(idle.map(|(address, why)| PeerStatus {
+                last_error: why,
+                ..PeerStatus::unconnected(address)
+            }));
+        }
+        peers
+    }
+
+    pub fn why(
+        &self,
+        swarm: &Swarm,
+        limit_down: Option<u64>,
+        tracker: Option<String>,
+        now: Instant,
+    ) -> WhyReport {
+        let numbers = swarm.snapshot(now);
+        WhyReport {
+            waits: swarm.waits(now),
+            connected: numbers.connected,
+            interesting: numbers.interesting,
+            choking: numbers.choking,
+            snubbed: numbers.snubbed,
+            pieces_nobody_has: swarm.nobody_has(),
+            dialling: numbers.dialling,
+            candidates: numbers.candidates,
+            down_rate: numbers.down_rate,
+            limit_down,
+            memory_blocks: (numbers.held_blocks, self.pool_blocks),
+            pieces_at_disk: numbers.pieces_at_disk,
+            tracker,
+        }
+    }
+}
+
+fn connected(link: LinkSnapshot) -> PeerStatus {
+    PeerStatus {
+        connected: true,
+        client: link.client,
+        have: link.have,
+        down_rate: link.down_rate,
+        downloaded_bytes: link.downloaded_bytes,
+        requests: link.requests,
+        latency: link.latency,
+        incoming: link.incoming,
+        choking: link.choking,
+        interesting: link.interesting,
+        interested: link.interested,
+        snubbed: link.snubbed,
+        ..PeerStatus::unconnected(link.address)
+    }
+}
+
+/// Bytes of a piece that are not padding.
+fn payload(extents: &Extents, layout: &Layout, piece: PieceIndex) -> u64 {
+    let slices = extents.slices(layout.piece_offset(piece), u64::from(layout.len_of(piece)));
+    slices.filter(|slice| !slice.is_pad).map(|slice| slice.len).sum()
+}
+
+/// The pieces that hold bytes of wanted files. Pad bytes make no piece wanted.
+pub fn wanted_pieces(
+    extents: &Extents,
+    layout: &Layout,
+    is_wanted: impl Fn(FileIndex) -> bool,
+) -> Bitfield {
+    let mut wanted = Bitfield::none(layout.piece_count());
+    for number in 0..extents.file_count() {
+        let file = FileIndex(number);
+        let range = extents.file_range(file);
+        if range.is_empty() || !is_wanted(file) {
+            continue;
+        }
+        let first = layout.piece_at(range.start).map(PieceIndex::number);
+        let last = layout.piece_at(range.end - 1).map(PieceIndex::number);
+        let (Some(first), Some(last)) = (first, last) else { continue };
+        for piece in (first..=last).filter_map(|number| layout.piece(number)) {
+            wanted.insert(piece);
+        }
+    }
+    wanted
+}
