@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -21,6 +22,7 @@ use crate::cli::voice::Voice;
 use crate::cli::{logs, out};
 use crate::metainfo::Torrent;
 use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
+use crate::torrent::status::State;
 
 use super::load;
 
@@ -146,6 +148,10 @@ impl Job {
                 voice.result(
                     "Type help for commands. quit or Ctrl-D stops and keeps your progress.\n",
                 );
+                // A short check ends before the first prompt is drawn; a long one shows in it.
+                let mut status = handle.watch();
+                let checked = status.wait_for(|status| status.state != State::Checking);
+                let _ = tokio::time::timeout(Duration::from_millis(400), checked).await;
                 let prompt = read_prompt(PromptConfig {
                     plain: is_plain(common.color),
                     history: state_dir.join("history"),

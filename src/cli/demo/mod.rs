@@ -100,7 +100,8 @@ async fn play(
     std::fs::write(dir.join(TORRENT_FILE), &bytes)
         .map_err(|error| from_io(&format!("cannot write {DIR}/{TORRENT_FILE}"), &error))?;
     out::answer(&format!(
-        "Demo swarm on 127.0.0.1: tracker :{}, seeders {}\nInfo hash {}\n",
+        "Demo swarm on 127.0.0.1: tracker :{}, seeders {}\nInfo hash {}\n\
+         Try: status, why, peers, info, watch, help. quit stops.\n",
         tracker.port(),
         ports.join(" "),
         torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default(),
