@@ -4,6 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::bitfield::Bitfield;
+use crate::base::pool::BlockPool;
+use crate::disk::{
+    self, Allocate, CheckProgress, CheckReport, Disk, DiskConfig, FileCheck, StoreConfig, StoreFile,
+};
 use crate::metainfo::Torrent;
 use crate::session::{self, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
@@ -61,21 +66,108 @@ fn failure(error: session::Error) -> Failure {
 
 /// What `verify` found of one file.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FileCheck {
+pub struct FileVerdict {
     /// Its path under the directory.
     pub path: PathBuf,
     /// Its bytes.
     pub length: u64,
-    /// Those of them in pieces that are right.
-    pub good_bytes: u64,
-    /// Is it there at all?
-    pub exists: bool,
+    /// How it stands.
+    pub check: FileCheck,
 }
 
-/// Checks all data of a torrent under `dir`; waits for the disk.
+/// Checks all data of a torrent under `dir`, without changing anything there; waits for the
+/// disk. Pad files are left out.
 ///
 /// # Errors
-/// When the directory cannot be read.
-pub fn check(_torrent: &Torrent, _dir: &Path) -> Result<Vec<FileCheck>, Failure> {
-    Err(Failure::new(Exit::Unexpected, "verifying is not wired yet"))
+/// When the torrent has no v1 layout, or the directory cannot be read.
+pub fn check(torrent: &Torrent, dir: &Path) -> Result<Vec<FileVerdict>, Failure> {
+    let (Some(layout), Some(info_hash)) = (torrent.layout, torrent.info_hash_v1) else {
+        return Err(Failure::bad_input("torrents of version 2 only cannot be checked yet"));
+    };
+    if !dir.is_dir() {
+        let shown = escape(&dir.display().to_string());
+        return Err(Failure::bad_input(format!("{shown}: no such directory")));
+    }
+    let hashes: Vec<u8> = layout.pieces().flat_map(|piece| *torrent.piece_hash(piece)).collect();
+    let files: Vec<StoreFile> = torrent
+        .files
+        .iter()
+        .map(|file| StoreFile { path: file.path.to_owned(), len: file.length, is_pad: file.is_pad })
+        .collect();
+    // A check has no record to keep: this one lives as long as the check.
+    let record = std::env::temp_dir().join(format!("driver-verify-{}", std::process::id()));
+    let config = StoreConfig {
+        layout,
+        piece_hashes: hashes.into(),
+        wanted: vec![true; files.len()],
+        files: files.clone(),
+        symlinks: Vec::new(),
+        dir: dir.to_owned(),
+        allocate: Allocate::None,
+        overwrite: false,
+        resume_path: record.clone(),
+        info_hash,
+    };
+    let report = look(config, torrent);
+    // It may never have been made.
+    let _ = std::fs::remove_file(record);
+    let report = report.map_err(|error| from_disk(&error))?;
+    if let Some(trouble) = report.unreadable {
+        return Err(Failure::new(Exit::Disk, escape(&trouble)));
+    }
+    let verdicts = files.into_iter().zip(report.files).filter(|(file, _)| !file.is_pad);
+    Ok(verdicts
+        .map(|(file, check)| FileVerdict { path: file.path, length: file.len, check })
+        .collect())
+}
+
+fn look(config: StoreConfig, torrent: &Torrent) -> Result<CheckReport, disk::Error> {
+    // No job is submitted, so no block is ever taken, and no event is ever sent.
+    let pool = BlockPool::new(0);
+    let (events, _unread) = tokio::sync::mpsc::channel(1);
+    let disk = Disk::start(DiskConfig { workers: Some(1), pool })?;
+    let store = disk.open(config, events)?;
+    let report = store.check(&Bitfield::none(torrent.num_pieces), &CheckProgress::default());
+    Ok(report)
+}
+
+/// A failure of the disk room, with its exit code.
+pub fn from_disk(error: &disk::Error) -> Failure {
+    let exit = match error {
+        disk::Error::InUse { .. } => Exit::InUse,
+        disk::Error::Inconsistent(_) => Exit::Unexpected,
+        _ => Exit::Disk,
+    };
+    Failure::new(exit, escape(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha1::{Digest as _, Sha1};
+
+    #[test]
+    fn checks_what_is_there_and_leaves_nothing_behind() {
+        let data = [7_u8; 40_000];
+        let mut bytes = b"d4:infod5:filesl\
+            d6:lengthi32768e4:pathl1:aeed6:lengthi7232e4:pathl1:bee\
+            e4:name3:set12:piece lengthi32768e6:pieces40:"
+            .to_vec();
+        data.chunks(32_768).for_each(|piece| bytes.extend(Sha1::digest(piece)));
+        bytes.extend(b"ee");
+        let torrent = Torrent::parse(&bytes).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let checks = |torrent: &Torrent| -> Vec<FileCheck> {
+            check(torrent, dir.path()).unwrap().into_iter().map(|file| file.check).collect()
+        };
+        assert_eq!(checks(&torrent), [FileCheck::Missing, FileCheck::Missing]);
+        std::fs::create_dir(dir.path().join("set")).unwrap();
+        std::fs::write(dir.path().join("set/a"), &data[..32_768]).unwrap();
+        std::fs::write(dir.path().join("set/b"), [8; 7232]).unwrap();
+        assert_eq!(checks(&torrent), [FileCheck::Whole, FileCheck::Wrong(1)]);
+        std::fs::write(dir.path().join("set/b"), &data[32_768..]).unwrap();
+        assert_eq!(checks(&torrent), [FileCheck::Whole, FileCheck::Whole]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(dir.path().join("set")).unwrap().count(), 2);
+    }
 }

@@ -95,7 +95,10 @@ impl Live {
         }
         self.desk.handle.stop().await;
         self.stopper.restore_terminal();
-        // The prompt may have been cut off: what follows goes to the plain streams.
+        // The prompt may have been cut off: what follows goes to the plain streams, over it.
+        if self.voice.printer.is_some() {
+            out::answer("\r\x1b[K");
+        }
         self.voice.printer = None;
         self.say_goodbye(&status);
         outcome.map(|()| if self.completed.is_some() { End::Complete } else { End::Stopped })

@@ -1,6 +1,5 @@
-//! Which files, and so which pieces, are wanted: `--select`, `--exclude`, `select`.
+//! Which files are wanted: `--select`, `--exclude`, `select`.
 
-use crate::base::bitfield::Bitfield;
 use crate::metainfo::Torrent;
 
 use super::print::{counted, files_of};
@@ -33,23 +32,6 @@ pub fn wanted_files(
         return Err("no file is left to download".to_owned());
     }
     Ok(wanted)
-}
-
-/// The pieces that hold bytes of wanted files; none for torrents without a v1 layout.
-pub fn wanted_pieces(torrent: &Torrent, wanted: &[bool]) -> Option<Bitfield> {
-    let layout = torrent.layout?;
-    let mut pieces = Bitfield::none(layout.piece_count());
-    for (file, _) in torrent.files.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
-        if file.length == 0 {
-            continue;
-        }
-        let first = layout.piece_at(file.offset)?;
-        let last = layout.piece_at(file.offset + file.length - 1)?;
-        for piece in (first.number()..=last.number()).filter_map(|number| layout.piece(number)) {
-            pieces.insert(piece);
-        }
-    }
-    Some(pieces)
 }
 
 #[cfg(test)]
@@ -87,16 +69,5 @@ mod tests {
         let said = choose(Some("4"), None).unwrap_err();
         assert_eq!(said, "there is no file 4: the torrent has 3 files");
         assert_eq!(choose(Some("1"), Some("1")).unwrap_err(), "no file is left to download");
-    }
-
-    #[test]
-    fn pieces_cover_the_files_and_no_more() {
-        let torrent = torrent();
-        let pieces = |wanted: &[bool]| -> Vec<u32> {
-            wanted_pieces(&torrent, wanted).unwrap().iter_ones().collect()
-        };
-        assert_eq!(pieces(&[true, false, false, false]), [0]);
-        assert_eq!(pieces(&[false, false, true, false]), [1, 2]);
-        assert_eq!(pieces(&[false, false, false, true]), [2]);
     }
 }

@@ -17,7 +17,7 @@ pub fn why_screen(report: &WhyReport) -> String {
     let minute = worth_telling(&report.waits.minute);
     for (cause, share) in &minute {
         lines.push(format!(
-            "{:>3.0} % of the last minute: {}",
+            "{:.0} % of the last minute: {}",
             share * 100.0,
             explain(*cause, report)
         ));
@@ -153,8 +153,8 @@ fn advice(cause: Cause, report: &WhyReport) -> Option<&'static str> {
         }
         Cause::Peers => Some("announce asks the trackers again; add-peer ADDR adds one you know"),
         Cause::Unchoke => Some(
-            "wait: peers take turns. We do not upload yet, so most serve others first; \
-             announce finds more peers",
+            "wait, or announce for more peers: they take turns, and serve those first \
+             who upload, which we cannot yet",
         ),
         Cause::Pieces => {
             Some("wait for a seed: trackers shows how many there are; announce finds more peers")
@@ -201,11 +201,11 @@ mod tests {
     fn the_whole_answer() {
         let minute = [(Cause::Unchoke, 0.62), (Cause::Transfer, 0.34), (Cause::Peers, 0.04)];
         let expected = "\
- 62 % of the last minute: 3 of 4 peers keep us choked
- 34 % of the last minute: data flowed as fast as 1 peer and the line allow (now 11.4 MiB/s)
+62 % of the last minute: 3 of 4 peers keep us choked
+34 % of the last minute: data flowed as fast as 1 peer and the line allow (now 11.4 MiB/s)
 Over its life: 90 % data flowing, 6 % waiting for the tracker
-What to do: wait: peers take turns. We do not upload yet, so most serve others first; \
-announce finds more peers
+What to do: wait, or announce for more peers: they take turns, and serve those first \
+who upload, which we cannot yet
 ";
         assert_eq!(why_screen(&report(&minute)), expected);
     }

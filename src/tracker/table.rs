@@ -209,14 +209,14 @@ mod tests {
     fn peers_learn_of_each_other_and_not_of_themselves() {
         let mut table = table(TableLimits::default());
         let now = Instant::now();
-        assert_eq!(hosts(&table.announce(&arrival(1, 1, true), now).unwrap()), []);
+        assert_eq!(hosts(&table.announce(&arrival(1, 1, true), now).unwrap()), [0_u8; 0]);
         let view = table.announce(&arrival(1, 2, false), now).unwrap();
         assert_eq!((hosts(&view), view.complete, view.incomplete), (vec![1], 1, 1));
         let view = table.announce(&arrival(1, 2, false), now).unwrap();
         assert_eq!((hosts(&view), view.complete, view.incomplete), (vec![1], 1, 1));
         // A seed has no use for seeds, and swarms are apart.
         assert_eq!(hosts(&table.announce(&arrival(1, 3, true), now).unwrap()), [2]);
-        assert_eq!(hosts(&table.announce(&arrival(2, 4, false), now).unwrap()), []);
+        assert_eq!(hosts(&table.announce(&arrival(2, 4, false), now).unwrap()), [0_u8; 0]);
     }
 
     #[test]
@@ -226,10 +226,10 @@ mod tests {
         table.announce(&arrival(1, 1, true), now).unwrap();
         table.announce(&arrival(1, 2, true), now).unwrap();
         let stopped = Arrival { event: Some(Event::Stopped), ..arrival(1, 1, true) };
-        assert_eq!(hosts(&table.announce(&stopped, now).unwrap()), []);
+        assert_eq!(hosts(&table.announce(&stopped, now).unwrap()), [0_u8; 0]);
         assert_eq!(hosts(&table.announce(&arrival(1, 3, false), now).unwrap()), [2]);
         let later = now + Duration::from_secs(3600);
-        assert_eq!(hosts(&table.announce(&arrival(1, 4, false), later).unwrap()), []);
+        assert_eq!(hosts(&table.announce(&arrival(1, 4, false), later).unwrap()), [0_u8; 0]);
         let stopped = Arrival { event: Some(Event::Stopped), ..arrival(1, 4, false) };
         table.announce(&stopped, later).unwrap();
         assert_eq!(table.swarm_count(), 0);

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -14,13 +15,14 @@ use crate::cli::live::{End, Ending, Live};
 use crate::cli::print::{info_screen, start_lines};
 use crate::cli::repl::Talk;
 use crate::cli::repl::answer::Desk;
-use crate::cli::repl::reader::{PromptConfig, read_pipe, read_prompt};
+use crate::cli::repl::reader::{PromptConfig, read_pipe, read_prompt, read_script};
 use crate::cli::selection::wanted_files;
 use crate::cli::stop::Stopper;
 use crate::cli::voice::Voice;
 use crate::cli::{logs, out};
 use crate::metainfo::Torrent;
 use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
+use crate::torrent::status::State;
 
 use super::load;
 
@@ -53,6 +55,7 @@ pub fn run(torrents: &[String], options: &Options, common: &Common) -> Outcome {
         },
         talk,
         json: options.json,
+        script: Vec::new(),
     };
     job.run(common)
 }
@@ -91,6 +94,8 @@ pub struct Job {
     pub talk: Talk,
     /// JSON lines instead of words.
     pub json: bool,
+    /// Commands that run by themselves at a progress, where nobody types.
+    pub script: Vec<(f64, &'static str)>,
 }
 
 impl Job {
@@ -143,6 +148,10 @@ impl Job {
                 voice.result(
                     "Type help for commands. quit or Ctrl-D stops and keeps your progress.\n",
                 );
+                // A short check ends before the first prompt is drawn; a long one shows in it.
+                let mut status = handle.watch();
+                let checked = status.wait_for(|status| status.state != State::Checking);
+                let _ = tokio::time::timeout(Duration::from_millis(400), checked).await;
                 let prompt = read_prompt(PromptConfig {
                     plain: is_plain(common.color),
                     history: state_dir.join("history"),
@@ -154,7 +163,8 @@ impl Job {
                 voice.printer = Some(printer);
                 Some(lines)
             }
-            Talk::Progress | Talk::Watched => None,
+            Talk::Progress | Talk::Watched if self.script.is_empty() => None,
+            Talk::Progress | Talk::Watched => Some(read_script(self.script, handle.watch())),
         };
         let desk = Desk::new(self.torrent, handle, wanted);
         let end = Live::new(desk, voice, lines, stopper, self.ending).run().await;

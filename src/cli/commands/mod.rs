@@ -2,8 +2,7 @@
 //! print the one line of an error.
 
 mod config;
-mod demo;
-mod download;
+pub mod download;
 mod info;
 mod load;
 mod verify;
@@ -46,7 +45,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Download { torrents, options }) => {
             download::run(&torrents, &options, &common)
         }
-        Some(Command::Demo(arguments)) => demo::run(&arguments, &common),
+        Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
         Some(Command::Verify { file, dir, json }) => verify::run(&file, &dir, json),
         Some(Command::Magnet { file }) => {

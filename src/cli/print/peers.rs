@@ -26,7 +26,7 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
     if all {
         for peer in known {
             let error = peer.last_error.as_deref().unwrap_or("not connected yet");
-            let line = format!("{:<25} {error}", peer.address.to_string());
+            let line = format!("{:<24} {error}", peer.address.to_string());
             screen += &(shorten(&line, columns) + "\n");
         }
     }
@@ -62,7 +62,7 @@ fn cells(peer: &PeerStatus) -> [String; 6] {
 /// One row. Below [`FULL`] columns first UP goes, then CLIENT, then HAVE.
 fn row(cells: &[String; 6], columns: usize) -> String {
     let [address, client, have, down, up, flags] = cells;
-    let mut line = format!("{} ", fit(address, 25));
+    let mut line = format!("{} ", fit(address, 24));
     if columns >= FULL - 13 {
         line += &format!("{} ", fit(client, 17));
     }
@@ -118,10 +118,10 @@ mod tests {
     #[test]
     fn the_fastest_come_first() {
         let expected = "\
-ADDRESS                   CLIENT            HAVE         DOWN           UP  FLAGS
-203.0.113.7:51413         evil\\u{202e}cli… 100%    2.1 MiB/s        0 B/s  D
-[2001:db8::7]:6881        libtorrent 2.0.11 100% 1023.4 KiB/s        0 B/s  D
-198.51.100.24:6881        qBittorrent 5.1.2  99%        0 B/s  120.0 KiB/s  dIS
+ADDRESS                  CLIENT            HAVE         DOWN           UP  FLAGS
+203.0.113.7:51413        evil\\u{202e}clie… 100%    2.1 MiB/s        0 B/s  D
+[2001:db8::7]:6881       libtorrent 2.0.11 100% 1023.4 KiB/s        0 B/s  D
+198.51.100.24:6881       qBittorrent 5.1.2  99%        0 B/s  120.0 KiB/s  dIS
 D sending to us  d wanted but choked  I incoming  S snubbed
 ";
         assert_eq!(peers_screen(&sample(), false, 80), expected);
@@ -130,7 +130,7 @@ D sending to us  d wanted but choked  I incoming  S snubbed
     #[test]
     fn all_shows_the_known_ones_with_their_last_error() {
         let screen = peers_screen(&sample(), true, 80);
-        let line = "192.0.2.1:1               connection \\x1b[1mrefused\n";
+        let line = "192.0.2.1:1              connection \\x1b[1mrefused\n";
         assert!(screen.contains(line), "{screen}");
     }
 

@@ -7,7 +7,7 @@ use crate::cli::escape::{escape, shorten};
 use crate::torrent::status::{State, Status};
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
-use super::{per_cent, size_of_size};
+use super::{counted, per_cent, size_of_size};
 
 const BAR_COLUMNS: usize = 24;
 
@@ -56,9 +56,9 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
         (
             "Peers",
             format!(
-                "{} connected ({} seeds), {} sending to us, {} receiving, {} known",
+                "{} connected ({}), {} sending to us, {} receiving, {} known",
                 status.peers_connected,
-                status.seeds_connected,
+                counted(status.seeds_connected.into(), "seed"),
                 status.peers_sending,
                 status.peers_receiving,
                 status.peers_known
@@ -107,10 +107,12 @@ pub fn tracker_words(trackers: &[TrackerStatus], now: Instant) -> String {
     if let Some(error) = tracker.last_error.as_ref().filter(|_| works.is_none()) {
         words += &format!(": {}", escape(error));
     }
-    let counts = [(tracker.seeds, "seeds"), (tracker.leeches, "leeches")];
+    let counts = [(tracker.seeds, "seed", "seeds"), (tracker.leeches, "leech", "leeches")];
     let counts: Vec<String> = counts
         .into_iter()
-        .filter_map(|(count, noun)| count.map(|count| format!("{count} {noun}")))
+        .filter_map(|(count, one, many)| {
+            count.map(|count| format!("{count} {}", if count == 1 { one } else { many }))
+        })
         .collect();
     if !counts.is_empty() {
         words += &format!(", {}", counts.join(" "));

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cli::print::prompt;
 use crate::cli::stop::Stopper;
-use crate::torrent::status::Status;
+use crate::torrent::status::{State, Status};
 
 use super::words::WORDS;
 
@@ -43,6 +43,31 @@ pub fn read_pipe() -> mpsc::Receiver<Line> {
             if !hand_over(&lines, text) {
                 return;
             }
+        }
+    });
+    read
+}
+
+/// Commands that come by themselves, each when the download is so far (0 to 1).
+pub fn read_script(
+    script: Vec<(f64, &'static str)>,
+    mut status: watch::Receiver<Status>,
+) -> mpsc::Receiver<Line> {
+    // One line at a time, as from everybody.
+    let (lines, read) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for (progress, command) in script {
+            let is_due =
+                |status: &Status| status.state != State::Checking && status.progress() >= progress;
+            if status.wait_for(is_due).await.is_err() {
+                return;
+            }
+            let (done, answered) = oneshot::channel();
+            if lines.send(Line { text: command.to_owned(), done }).await.is_err() {
+                return;
+            }
+            // Without an answer it is over, which the next line notices.
+            let _ = answered.await;
         }
     });
     read

@@ -1,0 +1,246 @@
+//! `driver demo`: a tracker, some seeders and a download in one process, over real sockets
+//! of this machine. Nothing leaves it, and nothing outside `./driver-demo` is written.
+
+mod content;
+mod seeder;
+
+use std::future::Future;
+use std::io::{BufRead as _, IsTerminal as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::metainfo::Torrent;
+use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
+use crate::tracker::server::{ServerConfig, serve};
+
+use super::args::{Common, DemoArgs};
+use super::commands::download::Job;
+use super::exit::{Exit, Failure, Outcome, from_io};
+use super::live::{End, Ending};
+use super::repl::Talk;
+use super::stop::Stopper;
+use super::{logs, out};
+
+use content::Sample;
+use seeder::Seeder;
+
+/// Where everything goes, below the working directory.
+const DIR: &str = "driver-demo";
+/// Marks the directory as ours.
+const TORRENT_FILE: &str = "sample.torrent";
+/// What each seeder sends at most, in bytes per second, so that there is something to see.
+const SEEDER_RATE: u64 = 1_258_291;
+const NAMES: [&str; 3] = ["alice", "bob", "carol"];
+/// Commands that run by themselves where nobody types, and the progress to run them at.
+const SCRIPT: [(f64, &str); 3] = [(0.0, "info"), (0.3, "peers"), (0.5, "status")];
+
+/// Runs the demo.
+///
+/// # Errors
+/// When the directory is taken, a port cannot be opened, or the download fails.
+pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
+    let stopper = Stopper::new();
+    let is_interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let dir = PathBuf::from(DIR);
+    make_room(&dir)?;
+    let state_dir = dir.join(".state");
+    std::fs::create_dir_all(&state_dir)
+        .map_err(|error| from_io(&format!("cannot make ./{DIR}"), &error))?;
+    let log = state_dir.join("driver.log");
+    logs::start(common, is_interactive.then_some(log.as_path()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
+    let outcome = runtime.block_on(async {
+        let (swarm, stopped) = oneshot::channel::<()>();
+        let outcome = play(arguments, common, &dir, is_interactive, stopper, async {
+            // Dropping the sender ends it as well.
+            let _ = stopped.await;
+        });
+        let outcome = outcome.await;
+        drop(swarm);
+        outcome
+    });
+    runtime.shutdown_background();
+    leave(&dir, arguments.keep, is_interactive);
+    if !is_interactive && matches!(outcome, Ok(Exit::Done)) {
+        out::answer("demo ok\n");
+    }
+    outcome
+}
+
+/// Builds the swarm and downloads from it.
+async fn play(
+    arguments: &DemoArgs,
+    common: &Common,
+    dir: &Path,
+    is_interactive: bool,
+    stopper: Stopper,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> Outcome {
+    let sample = Arc::new(Sample::new(arguments.size));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.map_err(|error| from_io("cannot open a port", &error))?;
+    let tracker = listener.local_addr().map_err(|error| from_io("cannot open a port", &error))?;
+    tokio::spawn(serve(listener, ServerConfig::default(), end));
+    let rate = (!arguments.fast).then_some(SEEDER_RATE);
+    let mut ports = Vec::new();
+    for number in 0..usize::from(arguments.peers) {
+        let (name, rate, part) = part_of(number, &sample, rate);
+        let seeder = Seeder { name: name.clone(), sample: sample.clone(), part, rate };
+        let address = seeder.start(tracker).await;
+        let address = address.map_err(|error| from_io("cannot start a seeder", &error))?;
+        ports.push(format!("{name} :{}", address.port()));
+    }
+    let bytes = sample.torrent(&format!("http://{tracker}/announce"));
+    let torrent = Torrent::parse(&bytes).map_err(|error| Failure::bad_input(error.to_string()))?;
+    std::fs::write(dir.join(TORRENT_FILE), &bytes)
+        .map_err(|error| from_io(&format!("cannot write {DIR}/{TORRENT_FILE}"), &error))?;
+    out::answer(&format!(
+        "Demo swarm on 127.0.0.1: tracker :{}, seeders {}\nInfo hash {}\n\
+         Try: status, why, peers, info, watch, help. quit stops.\n",
+        tracker.port(),
+        ports.join(" "),
+        torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default(),
+    ));
+    let end = job(torrent, dir, is_interactive).download(common, stopper).await?;
+    match end {
+        End::Stopped => Ok(Exit::Incomplete),
+        End::Complete => compare(&sample, dir),
+    }
+}
+
+/// The download, on loopback only.
+fn job(torrent: Torrent, dir: &Path, is_interactive: bool) -> Job {
+    Job {
+        torrent: Arc::new(torrent),
+        torrent_options: TorrentOptions {
+            dir: dir.to_owned(),
+            wanted_files: None,
+            peers: Vec::<SocketAddr>::new(),
+            extra_trackers: Vec::new(),
+            use_trackers: true,
+            check: CheckMode::Resume,
+            overwrite: false,
+            allocate: Allocate::Sparse,
+            sequential: false,
+            max_peers: 80,
+        },
+        session: SessionConfig {
+            port: Some(0),
+            bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            state_dir: dir.join(".state"),
+            pool_bytes: SessionConfig::POOL_BYTES,
+            download_limit: None,
+        },
+        ending: Ending { exit_when_complete: !is_interactive, seed_time: None, timeout: None },
+        talk: if is_interactive { Talk::Prompt } else { Talk::Progress },
+        json: false,
+        script: if is_interactive { Vec::new() } else { SCRIPT.to_vec() },
+    }
+}
+
+/// Who a seeder is, how fast, and which pieces it has: alice the first two thirds, bob the
+/// last two thirds, everybody else everything but at a third of the speed.
+fn part_of(number: usize, sample: &Sample, rate: Option<u64>) -> (String, Option<u64>, Vec<bool>) {
+    let count = sample.piece_count();
+    let name = NAMES.get(number).map_or_else(|| format!("peer{number}"), |name| (*name).to_owned());
+    let third = count.div_ceil(3);
+    let part = (0..count).map(|piece| match number {
+        0 => piece < 2 * third,
+        1 => piece >= third,
+        _ => true,
+    });
+    let is_slow = number > 1;
+    (name, rate.map(|rate| if is_slow { rate / 3 } else { rate }), part.collect())
+}
+
+/// Compares what was downloaded with where it came from, byte for byte.
+fn compare(sample: &Sample, dir: &Path) -> Outcome {
+    for (name, expected) in sample.files() {
+        let path = dir.join(content::NAME).join(name);
+        let shown = path.display();
+        let found = std::fs::read(&path)
+            .map_err(|error| from_io(&format!("cannot read {shown}"), &error))?;
+        if found != expected {
+            return Err(Failure::new(Exit::Mismatch, format!("{shown} is not what was sent")));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Takes away what an earlier demo left; refuses what is not ours.
+fn make_room(dir: &Path) -> Result<(), Failure> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    let is_ours = dir.join(TORRENT_FILE).exists() || dir.join(".state").exists();
+    if !is_ours {
+        return Err(Failure::usage(format!("./{DIR} exists and is not of a demo: move it away")));
+    }
+    std::fs::remove_dir_all(dir).map_err(|error| from_io(&format!("cannot empty ./{DIR}"), &error))
+}
+
+/// Removes the directory, unless it is to be kept.
+fn leave(dir: &Path, keep: bool, is_interactive: bool) {
+    if !keep && is_interactive {
+        out::answer(&format!("Remove ./{DIR}? [Y/n] "));
+        let mut answer = String::new();
+        // No answer counts as yes, as an empty one does.
+        let _ = std::io::stdin().lock().read_line(&mut answer);
+        if answer.trim_start().starts_with(['n', 'N']) {
+            return;
+        }
+    }
+    if !keep && std::fs::remove_dir_all(dir).is_err() {
+        out::talk(&format!("driver: ./{DIR} could not be removed"));
+    }
+    if is_interactive {
+        out::answer("Next: driver some.torrent      driver --help\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_seeders_overlap_and_the_third_has_all() {
+        let sample = Sample::new(2 << 20);
+        let (name, rate, alice) = part_of(0, &sample, Some(300));
+        assert_eq!((name.as_str(), rate), ("alice", Some(300)));
+        let (_, _, bob) = part_of(1, &sample, None);
+        assert!(alice[0] && !bob[0] && !alice[alice.len() - 1] && bob[bob.len() - 1]);
+        assert!(alice.iter().zip(&bob).all(|(alice, bob)| *alice || *bob));
+        let (name, rate, carol) = part_of(2, &sample, Some(300));
+        assert_eq!((name.as_str(), rate), ("carol", Some(100)));
+        assert!(carol.iter().all(|has| *has));
+    }
+
+    #[test]
+    fn only_directories_of_demos_are_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = dir.path().join("d");
+        std::fs::create_dir(&ours).unwrap();
+        assert_eq!(make_room(&ours).unwrap_err().exit, Exit::Usage);
+        std::fs::write(ours.join(TORRENT_FILE), "").unwrap();
+        assert_eq!(make_room(&ours), Ok(()));
+        assert!(!ours.exists());
+    }
+
+    #[test]
+    fn a_wrong_byte_is_noticed() {
+        let sample = Sample::new(300_000);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(content::NAME)).unwrap();
+        for (name, bytes) in sample.files() {
+            std::fs::write(dir.path().join(content::NAME).join(name), bytes).unwrap();
+        }
+        assert_eq!(compare(&sample, dir.path()), Ok(Exit::Done));
+        std::fs::write(dir.path().join(content::NAME).join("data.bin"), "x").unwrap();
+        assert_eq!(compare(&sample, dir.path()).unwrap_err().exit, Exit::Mismatch);
+    }
+}
