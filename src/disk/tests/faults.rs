@@ -77,11 +77,15 @@ fn one_torrent_with_a_broken_disk_does_not_hurt_another() {
     }
     for _ in world.layout.pieces() {
         good.wait(|event| match event {
-            DiskEvent::Checked { verdict: Verdict::Good(None), .. } => Ok(()),
+            DiskEvent::Checked { verdict, .. } => {
+                Ok(assert!(matches!(verdict, Verdict::Good(None))))
+            }
             other => Err(other),
         });
         bad.wait(|event| match event {
-            DiskEvent::Checked { verdict: Verdict::WriteFailed(..), .. } => Ok(()),
+            DiskEvent::Checked { verdict, .. } => {
+                Ok(assert!(matches!(verdict, Verdict::WriteFailed(..))))
+            }
             other => Err(other),
         });
     }
