@@ -19,7 +19,10 @@ pub enum Error {
         source: io::Error,
     },
     /// Another process downloads this torrent with the same state directory.
-    #[error("this torrent is already in use{}: stop that one first ({})", Holder(.pid), .path.display())]
+    #[error(
+        "this torrent is already in use{}: stop that one first ({})",
+        Holder(.pid), .path.display()
+    )]
     InUse {
         /// The locked record.
         path: PathBuf,
@@ -27,7 +30,10 @@ pub enum Error {
         pid: Option<u32>,
     },
     /// A different file stands where one of the torrent's should go.
-    #[error("{} exists and differs from the torrent's file: move it away or use --overwrite", .path.display())]
+    #[error(
+        "{} exists and differs from the torrent's file: move it away or use --overwrite",
+        .path.display()
+    )]
     Exists {
         /// That file.
         path: PathBuf,

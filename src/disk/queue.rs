@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::Receiver;
 
 use super::job::Job;
 use super::open::OpenTorrent;
@@ -97,9 +97,6 @@ impl Collector {
         }
         // When the stream breaks off, the rest of the time is not waited for.
         let patience = deadline.saturating_duration_since(Instant::now()).min(BRISK + self.gap * 4);
-        match self.queue.recv_timeout(patience) {
-            Ok(work) => Some(work),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.queue.recv_timeout(patience).ok()
     }
 }

@@ -1,5 +1,5 @@
-//! A disk worker: hash → compare → write → record → report. Blocking code on a thread of its
-//! own; it keeps no decision about the torrent and shares nothing but atomics.
+//! A disk worker: hash → compare → write → record → report. Blocking code on a thread of
+//! its own; it keeps no decision about the torrent and shares nothing but atomics.
 
 use std::io;
 use std::sync::Arc;

@@ -77,11 +77,17 @@ fn one_torrent_with_a_broken_disk_does_not_hurt_another() {
     }
     for _ in world.layout.pieces() {
         good.wait(|event| match event {
-            DiskEvent::Checked { verdict: Verdict::Good(None), .. } => Ok(()),
+            DiskEvent::Checked { verdict, .. } => {
+                assert!(matches!(verdict, Verdict::Good(None)));
+                Ok(())
+            }
             other => Err(other),
         });
         bad.wait(|event| match event {
-            DiskEvent::Checked { verdict: Verdict::WriteFailed(..), .. } => Ok(()),
+            DiskEvent::Checked { verdict, .. } => {
+                assert!(matches!(verdict, Verdict::WriteFailed(..)));
+                Ok(())
+            }
             other => Err(other),
         });
     }

@@ -106,7 +106,10 @@ fn many_pieces_at_once_are_all_answered_and_share_batches() {
     }
     for _ in world.layout.pieces() {
         running.wait(|event| match event {
-            DiskEvent::Checked { verdict: Verdict::Good(None), .. } => Ok(()),
+            DiskEvent::Checked { verdict, .. } => {
+                assert!(matches!(verdict, Verdict::Good(None)));
+                Ok(())
+            }
             other => Err(other),
         });
     }
