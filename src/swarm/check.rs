@@ -213,6 +213,8 @@ impl Swarm {
         for (piece, (blocks, senders)) in std::mem::take(&mut self.checking.parked) {
             self.submit(piece, blocks, senders);
         }
+        // Spills that failed came back: without another try they might fill all memory.
+        self.spill_if_needed();
         self.hungry.extend(self.peers.keys().copied());
         self.food = true;
     }

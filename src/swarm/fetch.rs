@@ -221,7 +221,7 @@ impl Swarm {
         }
     }
 
-    fn spill_if_needed(&mut self) {
+    pub(super) fn spill_if_needed(&mut self) {
         while let Some((piece, blocks)) = self.assembly.spill() {
             self.outputs.push_back(Output::SpillBlocks { piece, blocks });
         }

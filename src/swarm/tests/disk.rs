@@ -96,3 +96,15 @@ fn pad_blocks_are_not_asked_for_and_pad_pieces_go_straight_to_the_check() {
     assert_eq!(lines, expected);
     assert_eq!(bench.deliver(1, "0.0 0.1 0.2"), ["check 0 [data data data pad]"]);
 }
+
+#[test]
+fn a_spill_that_failed_is_tried_again() {
+    let mut bench = Bench::with(1, 12, |config| config.pool_blocks = 8);
+    bench.seed(1);
+    bench.deliver(1, "0.0 0.1 0.2 0.3 0.4");
+    let failed = Some((bench.spilled.remove(&0).unwrap(), "no space".to_owned()));
+    let piece = bench.piece(0);
+    bench.handle(Input::Spilled { piece, failed });
+    let lines = bench.wait(5.0);
+    assert_eq!(lines[..3], ["disk works", "spill 0.0 0.1 0.2 0.3 0.4", "need peers"]);
+}

@@ -1,0 +1,114 @@
+//! A world made from one seed: its torrent, its peers of all characters, its disk. At least
+//! one peer is honest, complete and stays.
+
+use std::time::Duration;
+
+use pigeon::base::bitfield::Bitfield;
+use pigeon::base::extents::Extents;
+use pigeon::base::layout::Layout;
+use pigeon::base::units::BLOCK_LEN;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::disk::DiskCharacter;
+use super::link::{Character, Truth};
+use super::world::Setup;
+
+/// The world of this seed.
+pub fn setup(seed: u64) -> Setup {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let layout = layout(&mut rng);
+    let piece_blocks = layout.piece_len().div_ceil(BLOCK_LEN as u32) as usize;
+    let pool_blocks = match rng.random_range(0..4) {
+        0 => rng.random_range(4..16),
+        1 => piece_blocks * 3,
+        _ => 4096,
+    };
+    let mut remotes: Vec<_> =
+        (0..rng.random_range(0..12)).map(|_| stranger(&layout, &mut rng)).collect();
+    let rate = rng.random_range(300_000..20_000_000);
+    let latency = Duration::from_millis(rng.random_range(1..150));
+    let mut honest = Character::seed(layout.piece_count(), rate, latency);
+    honest.fast = rng.random();
+    remotes.insert(rng.random_range(0..=remotes.len()), honest);
+    Setup {
+        seed,
+        layout,
+        extents: extents(&layout, &mut rng),
+        pool_blocks,
+        remotes,
+        disk: disk(&mut rng),
+        sequential: rng.random_range(0..4) == 0,
+    }
+}
+
+fn layout(rng: &mut StdRng) -> Layout {
+    let blocks = [1, 2, 5, 16, 40][rng.random_range(0..5)];
+    let piece_len = blocks * BLOCK_LEN as u32 - rng.random_range(0..2) * 1000;
+    let pieces = rng.random_range(1..60u32);
+    let tail = rng.random_range(0..piece_len);
+    let total_len = u64::from(pieces) * u64::from(piece_len) - u64::from(tail);
+    Layout::new(total_len, piece_len).expect("a possible layout")
+}
+
+fn extents(layout: &Layout, rng: &mut StdRng) -> Extents {
+    let total_len = layout.total_len();
+    if rng.random_range(0..3) > 0 {
+        return Extents::new([(total_len, false)]);
+    }
+    let first = rng.random_range(0..=total_len);
+    let pad = rng.random_range(0..=total_len - first);
+    Extents::new([(first, false), (pad, true), (total_len - first - pad, false)])
+}
+
+fn disk(rng: &mut StdRng) -> DiskCharacter {
+    let delay = Duration::from_millis([0, 1, 20, 300][rng.random_range(0..4)]);
+    let from = Duration::from_millis(rng.random_range(0..5000));
+    let fails = rng.random_range(0..3) == 0;
+    let fails = fails.then(|| from..from + Duration::from_secs(rng.random_range(1..40)));
+    DiskCharacter { delay, delay_per_block: Duration::from_micros(50), fails }
+}
+
+fn stranger(layout: &Layout, rng: &mut StdRng) -> Character {
+    let count = layout.piece_count();
+    let rate = [20_000, 200_000, 2_000_000, 50_000_000][rng.random_range(0..4)];
+    let latency = Duration::from_millis(rng.random_range(1..300));
+    let mut one = Character::seed(count, rate, latency);
+    one.fast = rng.random();
+    one.pipeline_max = [1, 5, 50, 250, 2000][rng.random_range(0..5)];
+    one.comes_in = rng.random_range(0..4) == 0;
+    if rng.random() {
+        one.has = some_pieces(layout, rng);
+    }
+    if one.fast && rng.random_range(0..3) == 0 {
+        one.allowed = layout.pieces().filter(|piece| one.has.has(*piece)).take(3).collect();
+    }
+    let seconds =
+        |rng: &mut StdRng, most: u64| Duration::from_millis(rng.random_range(50..most * 1000));
+    match rng.random_range(0..14) {
+        0 => one.truth = Truth::WrongOneIn(1),
+        1 | 2 => one.truth = Truth::WrongOneIn(rng.random_range(2..30)),
+        3 => one.boasts = true,
+        4 | 5 => one.chokes_every = Some(seconds(rng, 10)),
+        6 => one.drops = Some((seconds(rng, 20), seconds(rng, 30))),
+        7 => one.refuses = rng.random_range(1..60),
+        8 => one.refuses = 100,
+        9 => one.stalls_after = Some(rng.random_range(0..40)),
+        10 => one.unasked_every = Some(seconds(rng, 2)),
+        11 => one.dead = true,
+        12 => one.forgets = rng.random_range(1..100),
+        _ => {}
+    }
+    one
+}
+
+fn some_pieces(layout: &Layout, rng: &mut StdRng) -> Bitfield {
+    let mut set = Bitfield::none(layout.piece_count());
+    let share = rng.random_range(0..100);
+    for piece in layout.pieces() {
+        if rng.random_range(0..100) < share {
+            set.insert(piece);
+        }
+    }
+    set
+}

@@ -1,0 +1,141 @@
+//! What must hold after every step, kept apart from the brain: who was asked for what, what
+//! has come, and who chokes us.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use pigeon::base::ids::LinkId;
+use pigeon::base::layout::{BlockRef, PieceIndex};
+
+/// What one link may be asked, as far as we were told.
+#[derive(Debug, Default)]
+struct Account {
+    owed: BTreeSet<BlockRef>,
+    pipeline_max: u32,
+    fast: bool,
+    choking: bool,
+    allowed: BTreeSet<PieceIndex>,
+}
+
+/// Branches that a run has been through.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reached {
+    pub twice: u32,
+    pub spills: u32,
+    pub bans: u32,
+    pub snubs: u32,
+    pub recoveries: u32,
+    pub refusals: u32,
+    pub chokes: u32,
+    pub closed: u32,
+    pub waited_for_memory: u32,
+    pub wrong_pieces: u32,
+}
+
+impl Reached {
+    pub fn add(&mut self, other: Self) {
+        self.twice += other.twice;
+        self.spills += other.spills;
+        self.bans += other.bans;
+        self.snubs += other.snubs;
+        self.recoveries += other.recoveries;
+        self.refusals += other.refusals;
+        self.chokes += other.chokes;
+        self.closed += other.closed;
+        self.waited_for_memory += other.waited_for_memory;
+        self.wrong_pieces += other.wrong_pieces;
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Ledger {
+    accounts: BTreeMap<LinkId, Account>,
+    asked: BTreeMap<BlockRef, u32>,
+    here: BTreeMap<BlockRef, SocketAddr>,
+    pub reached: Reached,
+}
+
+impl Ledger {
+    pub fn link_up(&mut self, link: LinkId, pipeline_max: u32, fast: bool) {
+        let account = Account { pipeline_max, fast, choking: true, ..Account::default() };
+        self.accounts.insert(link, account);
+    }
+
+    pub fn link_down(&mut self, link: LinkId) {
+        self.void(link);
+        self.accounts.remove(&link);
+    }
+
+    pub fn request(&mut self, link: LinkId, block: BlockRef, endgame: bool) {
+        let account = self.accounts.get_mut(&link).expect("requests go to links that are up");
+        let allowed = !account.choking || account.allowed.contains(&block.piece());
+        assert!(allowed, "{block:?} asked of {link:?} which chokes us");
+        assert!(!self.here.contains_key(&block), "{block:?} is here already");
+        assert!(account.owed.insert(block), "{block:?} asked twice of {link:?}");
+        let most = account.pipeline_max as usize;
+        assert!(account.owed.len() <= most, "{link:?} owes more than {most}");
+        let asked = self.asked.entry(block).or_default();
+        *asked += 1;
+        if *asked > 1 {
+            assert!(endgame, "{block:?} asked of two links outside the end game");
+            self.reached.twice += 1;
+        }
+    }
+
+    /// The link no longer owes the block; true when it did.
+    pub fn settle(&mut self, link: LinkId, block: BlockRef) -> bool {
+        let owed = self.accounts.get_mut(&link).is_some_and(|account| account.owed.remove(&block));
+        if owed && let Some(asked) = self.asked.get_mut(&block) {
+            *asked -= 1;
+        }
+        owed
+    }
+
+    /// The link owes nothing any more.
+    pub fn void(&mut self, link: LinkId) {
+        let Some(account) = self.accounts.get_mut(&link) else { return };
+        for block in std::mem::take(&mut account.owed) {
+            if let Some(asked) = self.asked.get_mut(&block) {
+                *asked -= 1;
+            }
+        }
+    }
+
+    pub fn arrived(&mut self, link: LinkId, block: BlockRef, from: SocketAddr) {
+        if self.settle(link, block) {
+            self.here.entry(block).or_insert(from);
+        }
+    }
+
+    pub fn choked(&mut self, link: LinkId) {
+        self.reached.chokes += 1;
+        let Some(account) = self.accounts.get_mut(&link) else { return };
+        account.choking = true;
+        if !account.fast {
+            self.void(link);
+        }
+    }
+
+    pub fn unchoked(&mut self, link: LinkId) {
+        if let Some(account) = self.accounts.get_mut(&link) {
+            account.choking = false;
+        }
+    }
+
+    pub fn allowed(&mut self, link: LinkId, piece: PieceIndex) {
+        if let Some(account) = self.accounts.get_mut(&link) {
+            account.allowed.insert(piece);
+        }
+    }
+
+    /// The piece must be fetched again.
+    pub fn lost_piece(&mut self, piece: PieceIndex) {
+        self.here.retain(|block, _| block.piece() != piece);
+    }
+
+    /// What the peer sent may be asked for again.
+    pub fn distrust(&mut self, sender: SocketAddr) {
+        self.reached.bans += 1;
+        self.here.retain(|_, from| *from != sender);
+    }
+}

@@ -1,0 +1,1 @@
+//! Worlds with an exact expectation.
