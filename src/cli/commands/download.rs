@@ -167,8 +167,7 @@ impl Job {
             Talk::Progress | Talk::Watched => Some(read_script(self.script, handle.watch())),
         };
         let desk = Desk::new(self.torrent, handle, wanted);
-        let end = Live::new(desk, voice, lines, stopper, self.ending).run().await;
-        end
+        Live::new(desk, voice, lines, stopper, self.ending).run().await
     }
 }
 

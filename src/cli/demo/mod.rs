@@ -56,7 +56,7 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
     let outcome = runtime.block_on(async {
         let (swarm, stopped) = oneshot::channel::<()>();
-        let outcome = play(arguments, common, &dir, is_interactive, stopper, async {
+        let outcome = play(arguments, common, &dir, is_interactive, stopper.clone(), async {
             // Dropping the sender ends it as well.
             let _ = stopped.await;
         });
@@ -65,7 +65,12 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
         outcome
     });
     runtime.shutdown_background();
-    leave(&dir, arguments.keep, is_interactive);
+    if is_interactive && stopper.is_asked() {
+        // Whoever sent a signal may not be there to answer a question.
+        out::answer(&format!("./{DIR} is kept\n"));
+    } else {
+        leave(&dir, arguments.keep, is_interactive);
+    }
     if !is_interactive && matches!(outcome, Ok(Exit::Done)) {
         out::answer("demo ok\n");
     }

@@ -116,7 +116,10 @@ mod tests {
         assert_eq!(progress_line(&status), "10 %   3 peers   3.4 MiB/s");
         assert_eq!(
             progress_json(&status).to_string(),
-            r#"{"done":109,"down_rate":3565158,"event":"progress","peers":3,"pieces_verified":0,"up_rate":0,"wanted":1000}"#
+            concat!(
+                r#"{"done":109,"down_rate":3565158,"event":"progress","peers":3,"#,
+                r#""pieces_verified":0,"up_rate":0,"wanted":1000}"#
+            )
         );
     }
 }
