@@ -42,8 +42,8 @@ struct OpenPiece {
     missing: u32,
     /// No slot before this one is free.
     first_free: u32,
-    /// Only this link may be asked, to make its sender answer for the whole piece.
-    solo: Option<LinkId>,
+    /// The link that asked first and is asked on; others wait as long as they find better.
+    owner: Option<LinkId>,
     is_solo: bool,
 }
 
@@ -59,6 +59,16 @@ pub enum Received {
     },
     /// It is here already, or its piece is not open.
     Redundant,
+}
+
+/// Whose pieces a link may be given blocks of. A piece that comes from one link alone is
+/// whole sooner, holds memory for less time, and names its sender.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sharing {
+    /// Those that no other link has begun.
+    Own,
+    /// Any but suspect ones.
+    Any,
 }
 
 /// A whole piece on its way to the check.
@@ -137,7 +147,7 @@ impl Assembly {
             free,
             missing: free,
             first_free: 0,
-            solo: None,
+            owner: None,
             is_solo: solo,
         };
         self.open_bytes += u64::from(self.layout.len_of(piece));
@@ -154,6 +164,7 @@ impl Assembly {
         &mut self,
         link: LinkId,
         count: usize,
+        sharing: Sharing,
         may_ask: impl Fn(PieceIndex) -> bool,
         into: &mut Vec<BlockRef>,
     ) {
@@ -164,12 +175,10 @@ impl Assembly {
                 break;
             }
             let Some(open) = self.open.get_mut(piece) else { continue };
-            if !may_ask(*piece) || open.is_solo && open.solo.is_some_and(|solo| solo != link) {
+            if !open.is_open_to(link, sharing) || !may_ask(*piece) {
                 continue;
             }
-            if open.is_solo {
-                open.solo = Some(link);
-            }
+            open.owner.get_or_insert(link);
             left -= open.take(&self.layout, *piece, left, into);
             emptied |= open.free == 0;
         }
@@ -177,14 +186,6 @@ impl Assembly {
             let open = &self.open;
             self.with_free.retain(|piece| open.get(piece).is_some_and(|open| open.free > 0));
         }
-    }
-
-    /// Is any block free in a piece for which `may_ask` holds?
-    pub fn has_free(&self, link: LinkId, may_ask: impl Fn(PieceIndex) -> bool) -> bool {
-        self.with_free.iter().any(|piece| {
-            let open = &self.open[piece];
-            may_ask(*piece) && !(open.is_solo && open.solo.is_some_and(|solo| solo != link))
-        })
     }
 
     /// One more link is asked for a block that is already asked for (end game). False when
@@ -202,8 +203,8 @@ impl Assembly {
     /// A link no longer owes this block.
     pub fn release(&mut self, link: LinkId, block: BlockRef) {
         let Some(open) = self.open.get_mut(&block.piece()) else { return };
-        if open.solo == Some(link) {
-            open.solo = None;
+        if open.owner == Some(link) {
+            open.owner = None;
         }
         let slot = &mut open.slots[block.number() as usize];
         let Slot::Asked(links) = slot else { return };
@@ -219,9 +220,9 @@ impl Assembly {
     }
 
     /// The link cannot be counted on at present: pieces kept for it alone are free for any.
-    pub fn free_solo(&mut self, link: LinkId) {
-        for open in self.open.values_mut().filter(|open| open.solo == Some(link)) {
-            open.solo = None;
+    pub fn disown(&mut self, link: LinkId) {
+        for open in self.open.values_mut().filter(|open| open.owner == Some(link)) {
+            open.owner = None;
         }
     }
 
@@ -349,6 +350,11 @@ impl Assembly {
 }
 
 impl OpenPiece {
+    fn is_open_to(&self, link: LinkId, sharing: Sharing) -> bool {
+        let is_closed = self.is_solo || sharing == Sharing::Own;
+        self.owner.is_none_or(|owner| owner == link || !is_closed)
+    }
+
     /// Marks up to `count` free blocks as asked for; returns how many.
     fn take(
         &mut self,
@@ -416,7 +422,7 @@ mod tests {
 
         fn take(&mut self, link: LinkId, count: usize) -> Vec<BlockRef> {
             let mut blocks = Vec::new();
-            self.assembly.take_free(link, count, |_| true, &mut blocks);
+            self.assembly.take_free(link, count, Sharing::Any, |_| true, &mut blocks);
             blocks
         }
     }

@@ -10,7 +10,7 @@ use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 
 use super::Swarm;
-use super::assembly::Received;
+use super::assembly::{Received, Sharing};
 use super::event::Output;
 use super::link::{CloseReason, LinkCommand};
 use super::peer::Peer;
@@ -27,6 +27,16 @@ const ENDGAME_BATCH: usize = 16;
 const ENDGAME_LINKS: u8 = 2;
 /// A link that owes blocks and was silent for this long is not counted on.
 const SILENT: Duration = Duration::from_secs(2);
+/// A link that can bring a whole piece in this time gets pieces of its own.
+const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(10);
+/// While there are pieces to begin and only memory forbids it, a block is asked again only
+/// if it would come later than this, in seconds.
+const STUCK_S: f64 = 5.0;
+/// Share of all blocks, as a divisor, that may be asked twice of links that do deliver; what
+/// both send is waste.
+const AGAIN_SHARE: u64 = 400;
+/// So many may be in any case, for small torrents.
+const AGAIN_MIN: u64 = 32;
 /// Refusals without a delivery in between, until the link is closed.
 const REFUSALS_MAX: u32 = 200;
 
@@ -46,7 +56,7 @@ impl Swarm {
             return;
         }
         let mut blocks = Vec::with_capacity(room);
-        self.take_fresh(link, room, &mut blocks);
+        self.take_fresh(link, room, now, &mut blocks);
         if blocks.len() < room {
             self.hungry.insert(link);
             if blocks.is_empty() && self.is_endgame() {
@@ -77,17 +87,41 @@ impl Swarm {
         self.picker.pickable_count() == 0 || !self.assembly.may_open()
     }
 
-    fn take_fresh(&mut self, link: LinkId, count: usize, blocks: &mut Vec<BlockRef>) {
+    /// Fresh blocks: a link that is fast enough for whole pieces gets its own, as far as
+    /// there are any; all others help with what is begun first.
+    fn take_fresh(&mut self, link: LinkId, count: usize, now: Instant, blocks: &mut Vec<BlockRef>) {
+        let sharing = match self.peers.get(&link) {
+            Some(peer) if self.is_fast(peer, now) => Sharing::Own,
+            _ => Sharing::Any,
+        };
         loop {
-            let Some(peer) = self.peers.get(&link) else { return };
-            let left = count - blocks.len();
-            self.assembly.take_free(link, left, |piece| peer.may_be_asked(piece), blocks);
+            self.take_free(link, count, sharing, blocks);
             if blocks.len() == count || !self.assembly.may_open() {
-                return;
+                break;
             }
-            let Some(piece) = self.next_piece(link) else { return };
+            let Some(piece) = self.next_piece(link) else { break };
             self.begin(piece);
         }
+        if sharing == Sharing::Own && blocks.len() < count {
+            self.take_free(link, count, Sharing::Any, blocks);
+        }
+    }
+
+    fn take_free(
+        &mut self,
+        link: LinkId,
+        count: usize,
+        sharing: Sharing,
+        blocks: &mut Vec<BlockRef>,
+    ) {
+        let Some(peer) = self.peers.get(&link) else { return };
+        let left = count - blocks.len();
+        self.assembly.take_free(link, left, sharing, |piece| peer.may_be_asked(piece), blocks);
+    }
+
+    fn is_fast(&self, peer: &Peer, now: Instant) -> bool {
+        let in_time = peer.meter.rate(now) * WHOLE_PIECE_WITHIN.as_secs();
+        in_time >= u64::from(self.config.layout.piece_len())
     }
 
     fn next_piece(&mut self, link: LinkId) -> Option<PieceIndex> {
@@ -133,13 +167,17 @@ impl Swarm {
             return;
         }
         let mine = expected(peer, peer.requests.outstanding(), now).unwrap_or(1.0);
+        let worth = match self.picker.pickable_count() {
+            0 => 2.0 * mine + 0.05,
+            _ => STUCK_S.max(2.0 * mine),
+        };
         let mut late: Vec<(f64, BlockRef)> = Vec::new();
         for (_, other) in self.peers.iter().filter(|(other, _)| **other != link) {
             for (before, block) in other.requests.from_last() {
                 // One that was just asked gets as much trust as we would have.
                 let unknown = if is_silent(other, now) { f64::INFINITY } else { 1.0 };
                 let theirs = expected(other, before, now).unwrap_or(unknown);
-                if theirs < 2.0 * mine + 0.05 {
+                if theirs < worth {
                     break;
                 }
                 if peer.may_be_asked(block.piece()) && !peer.requests.owes(block) {
@@ -152,11 +190,21 @@ impl Swarm {
             if blocks.len() >= room.min(ENDGAME_BATCH) {
                 break;
             }
-            let links = ENDGAME_LINKS + u8::from(theirs.is_infinite());
+            let is_stuck = theirs.is_infinite();
+            if !is_stuck && self.totals.asked_again >= self.again_max() {
+                break;
+            }
+            let links = ENDGAME_LINKS + u8::from(is_stuck);
             if !blocks.contains(&block) && self.assembly.ask_again(block, links) {
+                self.totals.asked_again += u64::from(!is_stuck);
                 blocks.push(block);
             }
         }
+    }
+
+    fn again_max(&self) -> u64 {
+        let blocks = self.config.layout.total_len() / BLOCK_LEN as u64;
+        AGAIN_MIN + blocks / AGAIN_SHARE
     }
 
     /// A link no longer owes this block.
@@ -166,8 +214,8 @@ impl Swarm {
     }
 
     /// Suspect pieces that only this link may be asked for are free for any.
-    pub(super) fn free_solo(&mut self, link: LinkId) {
-        self.assembly.free_solo(link);
+    pub(super) fn free_owned(&mut self, link: LinkId) {
+        self.assembly.disown(link);
         self.food = true;
     }
 
@@ -280,7 +328,7 @@ impl Swarm {
             self.release(link, block);
         }
         if is_new_snub {
-            self.free_solo(link);
+            self.free_owned(link);
         }
         if rested || is_new_snub {
             self.hungry.insert(link);

@@ -267,8 +267,7 @@ impl Swarm {
             return self.send(link, LinkCommand::Close(CloseReason::OurselvesAgain));
         }
         if self.paused || self.candidates.is_banned(address) {
-            let reason =
-                if self.paused { CloseReason::Stopping } else { CloseReason::CorruptData };
+            let reason = if self.paused { CloseReason::Stopping } else { CloseReason::CorruptData };
             self.candidates.forget(address);
             if self.paused && !incoming {
                 self.candidates.learn(address, Source::User, &mut self.rng);
@@ -338,7 +337,7 @@ impl Swarm {
         for block in peer.requests.give_up_all() {
             self.release(link, block);
         }
-        self.free_solo(link);
+        self.free_owned(link);
         Some(peer)
     }
 
@@ -470,7 +469,7 @@ impl Swarm {
                 self.release(link, block);
             }
         }
-        self.free_solo(link);
+        self.free_owned(link);
     }
 
     fn on_wanted(&mut self, wanted: Bitfield, now: Instant) {

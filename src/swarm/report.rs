@@ -20,6 +20,8 @@ pub struct Totals {
     pub wasted_bytes: u64,
     /// Pieces that failed their hash.
     pub hash_failures: u32,
+    /// Blocks asked of a second link although the first one delivers.
+    pub asked_again: u64,
     meter: RateMeter,
     /// First and last time that payload came.
     transfer: Option<(Instant, Instant)>,
@@ -31,6 +33,7 @@ impl Totals {
             downloaded_bytes: 0,
             wasted_bytes: 0,
             hash_failures: 0,
+            asked_again: 0,
             meter: RateMeter::new(now),
             transfer: None,
         }
