@@ -437,7 +437,8 @@ fn leftovers(source: &Source) -> Vec<String> {
     offences
 }
 
-/// Rule 6: `anyhow` and printing at the edge only; every channel bounded; a file is a noun of the field.
+/// Rule 6: `anyhow` and printing at the edge only; every channel bounded; a file is a noun of the
+/// field.
 fn words(source: &Source) -> Vec<String> {
     let mut offences = Vec::new();
     let mut add = |lines: Vec<usize>, what: &str| {
