@@ -437,7 +437,8 @@ fn leftovers(source: &Source) -> Vec<String> {
     offences
 }
 
-/// Rule 6: `anyhow` at the edge only; every channel bounded; a file is a noun of the field.
+/// Rule 6: `anyhow` and printing at the edge only; every channel bounded; a file is a noun of the
+/// field.
 fn words(source: &Source) -> Vec<String> {
     let mut offences = Vec::new();
     let mut add = |lines: Vec<usize>, what: &str| {
@@ -445,6 +446,14 @@ fn words(source: &Source) -> Vec<String> {
     };
     if source.path != "main.rs" && !source.path.starts_with("cli/") {
         add(lines_naming(source, "anyhow"), "anyhow outside cli and main");
+        for printing in ["println", "eprintln", "print", "eprint"] {
+            let lines = source.code.lines().take(source.tests_from).enumerate();
+            let prints = lines.filter(|(_, line)| {
+                line.split(|c: char| !c.is_alphanumeric() && c != '!')
+                    .any(|word| word.strip_suffix('!') == Some(printing))
+            });
+            add(prints.map(|(line, _)| line).collect(), "printing outside cli and main");
+        }
     }
     add(lines_naming(source, "unbounded_channel"), "channel without bound");
     add(lines_naming(source, "unbounded"), "channel without bound");
@@ -457,13 +466,12 @@ fn words(source: &Source) -> Vec<String> {
     offences
 }
 
-/// Lines that call `channel()` or `channel::<T>()`: without an argument there is no bound.
+/// Lines that call `mpsc::channel()` or `mpsc::channel::<T>()`: no argument, no bound.
 fn bare_channels(code: &str) -> Vec<usize> {
     let tokens = tokens(code);
     let mut found = Vec::new();
     for (at, (line, _)) in tokens.iter().enumerate().filter(|(_, (_, word))| *word == "channel") {
-        // A one-shot channel holds one value by construction.
-        if at >= 2 && tokens[at - 2].1 == "oneshot" {
+        if at < 2 || tokens[at - 2].1 != "mpsc" {
             continue;
         }
         let mut rest = tokens[at + 1..].iter().map(|(_, word)| *word).peekable();
@@ -694,7 +702,10 @@ mod samples {
         bad(words, "link/bt.rs", "use std::sync::mpsc::channel;");
         bad(words, "link/bt.rs", "let (a, b) = mpsc::channel::<Vec<u8>>();");
         good(words, "link/bt.rs", "let (a, b) = mpsc::channel::<Vec<u8>>(16);");
-        good(words, "link/bt.rs", "let (a, b) = oneshot::channel();");
+        good(words, "link/bt.rs", "let (a, b) = oneshot::channel();\nfn channel() {}");
+        bad(words, "link/bt.rs", "eprintln!(\"{x}\");");
+        good(words, "link/bt.rs", "#[cfg(test)]\nmod tests {\nfn f() { println!(); }\n}");
+        good(words, "cli/out.rs", "println!();");
         good(words, "cli/print.rs", "use anyhow::Context;");
     }
 
