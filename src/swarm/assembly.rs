@@ -462,18 +462,36 @@ mod tests {
     }
 
     #[test]
-    fn open_pieces_fit_half_the_pool_but_two_are_always_allowed() {
-        let mut small = bench(4);
-        assert!(small.assembly.may_open());
-        small.assembly.begin(small.piece(0), false, |_| false);
-        small.assembly.begin(small.piece(1), false, |_| false);
-        assert!(!small.assembly.may_open());
-        let mut large = bench(20);
-        for number in 0..4 {
-            assert!(large.assembly.may_open());
-            large.assembly.begin(large.piece(number), false, |_| false);
+    fn what_is_held_and_what_is_open_bounds_what_may_be_begun() {
+        let mut bench = bench(6);
+        for number in 0..9 {
+            assert!(bench.assembly.may_open(), "piece {number} within 24 blocks");
+            bench.assembly.begin(bench.piece(number), false, |_| false);
         }
-        assert!(!large.assembly.may_open());
+        assert!(!bench.assembly.may_open());
+        let mut holding = self::bench(8);
+        holding.assembly.begin(holding.piece(0), false, |_| false);
+        holding.assembly.begin(holding.piece(1), false, |_| false);
+        let blocks = holding.take(LINK, 6);
+        holding.receive(blocks[0]);
+        holding.receive(blocks[1]);
+        holding.receive(blocks[3]);
+        assert!(holding.assembly.may_open());
+        holding.receive(blocks[4]);
+        assert!(!holding.assembly.may_open());
+    }
+
+    #[test]
+    fn a_link_that_wants_its_own_pieces_leaves_those_of_others_alone() {
+        let mut bench = bench(100);
+        bench.assembly.begin(bench.piece(0), false, |_| false);
+        bench.take(LINK, 1);
+        let mut own = Vec::new();
+        bench.assembly.take_free(LinkId(2), 9, Sharing::Own, |_| true, &mut own);
+        assert_eq!(own, []);
+        bench.assembly.disown(LINK);
+        bench.assembly.take_free(LinkId(2), 9, Sharing::Own, |_| true, &mut own);
+        assert_eq!(own, [bench.block(0, 1), bench.block(0, 2)]);
     }
 
     /// BEP 47: clients "should also avoid requesting byte-ranges covering their contents".

@@ -46,7 +46,7 @@ fn with_memory_full_of_pieces_it_is_the_disk_or_the_hash() {
 
 #[test]
 fn memory_that_forbids_new_pieces_shows_as_our_own_queue() {
-    let mut bench = Bench::with(20, 2, |config| config.pool_blocks = 4);
+    let mut bench = Bench::with(20, 2, |config| config.pool_blocks = 1);
     bench.seed(1);
     assert_eq!(cause(&bench), Cause::Pipeline);
 }

@@ -241,12 +241,11 @@ fn a_refused_allowed_piece_is_not_asked_for_again_while_choked() {
 
 #[test]
 fn memory_limits_the_pieces_that_are_begun() {
-    // Half the pool holds three pieces of four blocks.
-    let mut bench = Bench::with(20, 4, |config| config.pool_blocks = 24);
+    // Three eighths of the pool are three blocks.
+    let mut bench = Bench::with(20, 4, |config| config.pool_blocks = 8);
     bench.seed(1);
-    let second = bench.seed(2);
-    assert_eq!(second, ["peer 2: interested", "peer 2: request 2.2 2.3"]);
-    let whole = bench.deliver(1, "0.0 0.1 0.2 0.3");
+    assert_eq!(bench.deliver(1, "0.0 0.1 0.2 1.0"), ["peer 1: request 2.2 2.3"]);
+    let whole = bench.deliver(1, "0.3");
     assert_eq!(whole[0], "check 0 [data data data data]");
     assert!(whole[1].starts_with("peer 1: request 3.0 3.1 3.2 3.3"), "{whole:?}");
 }
