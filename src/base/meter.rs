@@ -1,66 +1,97 @@
-//! How fast bytes flow, recently. Pure: time is passed in. Not for limiting.
+//! A rate estimator: bytes per second, recent ones counting most. Pure: time is passed in.
+//! Not a limiter, and not an account of totals.
 
 use std::time::{Duration, Instant};
 
-/// What is older than this weighs less than 37 %.
-const WINDOW: Duration = Duration::from_secs(3);
+/// Bytes older than this count for about a third.
+const MEMORY: Duration = Duration::from_secs(5);
+/// A meter younger than this speaks as if it were so old, since the first burst of bytes
+/// says nothing about a second.
+const YOUTH: Duration = Duration::from_secs(1);
 
-/// An exponentially weighted rate of bytes per second.
+/// An exponentially weighted mean of a rate.
 #[derive(Clone, Debug)]
 pub struct RateMeter {
-    /// Decayed bytes, as of `at`.
-    weight: f64,
-    at: Instant,
     began: Instant,
+    updated: Instant,
+    /// Bytes per second at `updated`, as if there had been silence before `began`.
+    weighted: f64,
 }
 
 impl RateMeter {
-    /// A meter that has seen nothing until `now`.
+    /// A meter that has seen nothing yet.
     pub fn new(now: Instant) -> Self {
-        Self { weight: 0.0, at: now, began: now }
+        Self { began: now, updated: now, weighted: 0.0 }
     }
 
-    /// `bytes` went by at `now`.
+    /// Counts bytes that came by now.
     pub fn add(&mut self, bytes: u64, now: Instant) {
-        self.weight = self.decayed(now) + bytes as f64;
-        self.at = self.at.max(now);
+        self.weighted = self.decayed(now) + bytes as f64 / MEMORY.as_secs_f64();
+        self.updated = self.updated.max(now);
     }
 
-    /// Bytes per second as of `now`. A young meter is not taken for a slow one.
+    /// Bytes per second.
     pub fn rate(&self, now: Instant) -> u64 {
-        let window = WINDOW.as_secs_f64();
-        let age = now.saturating_duration_since(self.began).as_secs_f64().max(0.05);
-        let seen = window * (1.0 - (-age / window).exp());
-        (self.decayed(now) / seen) as u64
+        let age = now.saturating_duration_since(self.began).max(YOUTH);
+        // The silence before the beginning was not real.
+        let seen = 1.0 - weight(age);
+        (self.decayed(now) / seen).round() as u64
     }
 
     fn decayed(&self, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.weight * (-passed / WINDOW.as_secs_f64()).exp()
+        self.weighted * weight(now.saturating_duration_since(self.updated))
     }
+}
+
+fn weight(age: Duration) -> f64 {
+    (-age.as_secs_f64() / MEMORY.as_secs_f64()).exp()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn steady(seconds: u64) -> (RateMeter, Instant) {
+        let mut now = Instant::now();
+        let mut meter = RateMeter::new(now);
+        for _ in 0..seconds * 20 {
+            now += Duration::from_millis(50);
+            meter.add(50_000, now);
+        }
+        (meter, now)
+    }
+
     #[test]
-    fn a_steady_flow_is_measured_within_three_percent_from_the_first_second_on() {
-        let start = Instant::now();
-        let mut meter = RateMeter::new(start);
-        for step in 1..=1000u64 {
-            let now = start + Duration::from_millis(10 * step);
-            meter.add(10_000, now);
-            let error = meter.rate(now) as f64 / 1e6 - 1.0;
-            assert!(step < 100 || error.abs() < 0.03, "{step}: {error}");
+    fn a_steady_rate_is_told_soon_and_stays() {
+        for seconds in [1, 2, 10, 100] {
+            let (meter, now) = steady(seconds);
+            let rate = meter.rate(now);
+            assert!((950_000..1_050_000).contains(&rate), "{rate} after {seconds} s");
         }
     }
 
     #[test]
-    fn a_flow_that_stops_is_forgotten() {
-        let start = Instant::now();
-        let mut meter = RateMeter::new(start);
-        meter.add(1 << 30, start);
-        assert!(meter.rate(start + Duration::from_secs(60)) < 10);
+    fn it_forgets() {
+        let (meter, now) = steady(20);
+        assert!(meter.rate(now + Duration::from_secs(5)) < 400_000);
+        assert_eq!(meter.rate(now + Duration::from_secs(120)), 0);
+    }
+
+    #[test]
+    fn a_burst_at_birth_is_no_rate_of_gigabytes() {
+        let now = Instant::now();
+        let mut meter = RateMeter::new(now);
+        assert_eq!(meter.rate(now), 0);
+        meter.add(1_000_000, now);
+        assert!(meter.rate(now) < 1_200_000);
+    }
+
+    #[test]
+    fn time_that_stands_still_or_goes_back_is_harmless() {
+        let now = Instant::now() + Duration::from_secs(10);
+        let mut meter = RateMeter::new(now);
+        meter.add(10, now);
+        meter.add(10, now - Duration::from_secs(5));
+        assert!(meter.rate(now - Duration::from_secs(5)) > 0);
     }
 }

@@ -50,9 +50,9 @@ impl Engine {
 
 /// The exit code for each thing that can stand in the way at the start.
 fn failure(error: session::Error) -> Failure {
-    use crate::{disk, net::tcp, torrent};
+    use crate::{disk, net, torrent};
     let exit = match &error {
-        session::Error::Listen(tcp::Error::Taken(_)) => Exit::InUse,
+        session::Error::Listen(net::Error::PortTaken { .. }) => Exit::InUse,
         session::Error::Listen(_) => Exit::Network,
         session::Error::HttpClient(_) => Exit::Unexpected,
         session::Error::Torrent(torrent::Error::V2Only) => Exit::BadInput,

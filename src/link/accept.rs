@@ -1,62 +1,75 @@
-//! A link that a peer begins. Its handshake is read first, since it names the torrent; ours
-//! goes out when the torrent has let it in.
+//! Links that others open. The info-hash is read first, so that whoever owns several
+//! torrents can choose one; our answer tells nothing before that.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
-use crate::base::ids::LinkId;
+use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::swarm::event::DownReason;
-use crate::wire::handshake::{self, Handshake};
+use crate::wire::{self, Extensions, HELLO_LEN, Handshake, PEER_ID_LEN};
 
-use super::dial::words;
-use super::{LinkConfig, LinkHandle, LinkNews, LinkReport, bt, channel};
+use super::bt::{self, Context, Opened};
+use super::{Error, LinkConfig, LinkHandle, LinkReport, Stream};
 
-/// Time for a stranger to say what it wants (limits table).
-const HELLO_LIMIT: Duration = Duration::from_secs(10);
-
-/// A handshake that came in.
-pub type Hello = Handshake;
-
-/// Reads the handshake of a connection that came in.
-///
-/// # Errors
-/// It is not BitTorrent, takes longer than ten seconds, or ends before.
-pub async fn read_hello(mut stream: TcpStream) -> Result<(Hello, TcpStream), DownReason> {
-    let mut bytes = [0; handshake::LEN];
-    let read = timeout(HELLO_LIMIT, stream.read_exact(&mut bytes)).await;
-    read.map_err(|_| DownReason::TimedOut("it sent no handshake in time"))?
-        .map_err(|error| DownReason::Lost(words(&error)))?;
-    let hello =
-        Handshake::decode(&bytes).map_err(|error| DownReason::Violated(error.to_string()))?;
-    Ok((hello, stream))
+/// The first part of a stranger's handshake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hello {
+    /// What it can do.
+    pub extensions: Extensions,
+    /// The torrent it wants.
+    pub info_hash: InfoHash,
 }
 
-/// Starts a link on a connection that was let in.
+/// Reads the first part of the handshake on a connection that came in. Give the stream to
+/// [`accept`], or drop it when the torrent is not ours.
+///
+/// # Errors
+/// When the remote says nothing within `timeout`, goes away, or speaks something else.
+pub async fn read_hello(mut stream: Stream, timeout: Duration) -> Result<(Hello, Stream), Error> {
+    let mut bytes = [0; HELLO_LEN];
+    match tokio::time::timeout(timeout, stream.read_exact(&mut bytes)).await {
+        Ok(read) => read?,
+        Err(_) => return Err(Error::Silent),
+    };
+    let (extensions, info_hash) = wire::read_hello(&bytes)?;
+    Ok((Hello { extensions, info_hash }, stream))
+}
+
+/// Answers the handshake and runs the link; never waits. `address` is the remote's end.
+/// `reports` gets `Up` and later `Down`, or `Down` alone.
 pub fn accept(
     config: Arc<LinkConfig>,
     link: LinkId,
     address: SocketAddr,
-    mut stream: TcpStream,
+    stream: Stream,
     hello: Hello,
     reports: mpsc::Sender<LinkReport>,
 ) -> LinkHandle {
-    let (handle, orders) = channel();
-    tokio::spawn(async move {
-        let ours = Handshake::ours(config.info_hash, config.peer_id).encode();
-        match stream.write_all(&ours).await {
-            Ok(()) => bt::run(config, link, address, hello, false, stream, orders, reports).await,
-            Err(error) => {
-                let news = LinkNews::Down(DownReason::Lost(words(&error)));
-                // A torrent that has ended needs no word.
-                let _ = reports.send(LinkReport { link, news }).await;
-            }
-        }
-    });
+    let (handle, commands) = LinkHandle::new();
+    let opening = {
+        let config = config.clone();
+        async move { answer(stream, hello, &config).await }
+    };
+    tokio::spawn(bt::run(Context { config, link, address, reports, commands }, opening));
     handle
+}
+
+async fn answer(stream: Stream, hello: Hello, config: &LinkConfig) -> Result<Opened, DownReason> {
+    let (mut read, mut write) = stream.split();
+    let exchange = async {
+        bt::send_handshake(&mut write, config).await?;
+        let mut peer_id = [0; PEER_ID_LEN];
+        read.read_exact(&mut peer_id).await?;
+        Ok(PeerId(peer_id))
+    };
+    let exchanged: Result<_, Error> = tokio::time::timeout(config.timeouts.handshake, exchange)
+        .await
+        .unwrap_or(Err(Error::Silent));
+    let Hello { extensions, info_hash } = hello;
+    let remote = Handshake { extensions, info_hash, peer_id: exchanged? };
+    Ok(Opened { read, write, remote, is_outgoing: false })
 }

@@ -1,16 +1,25 @@
-//! Links: one task per peer connection, between the wire and the brain's vocabulary. A link
-//! moves bytes and checks their form; whom to ask for what is not its business.
+//! Links: tasks that carry facts and orders between a peer's socket and the brain. They keep
+//! the rules of the wire and no opinion about the torrent.
+//!
+//! One task per link. What it reports goes to one bounded channel that all links of a torrent
+//! share; while that is full, or the block pool is empty, the link does not read, and TCP
+//! slows the peer down.
 
-pub mod accept;
+mod accept;
 mod bt;
-pub mod dial;
-mod outbound;
+mod dial;
+mod inbound;
+mod outbox;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod translate;
 
+pub use accept::{Hello, accept, read_hello};
+pub use dial::dial;
+pub use stream::Stream;
+
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -22,91 +31,136 @@ use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
 
-pub use accept::accept;
-pub use dial::dial;
-
-/// Batches of commands that a link has not taken yet. The brain sends one a read at most, so
-/// one that leaves so many lying is not reading.
-const COMMANDS_LEN: usize = 128;
-
-/// What all links of one torrent share.
+/// What all links of a torrent share.
 #[derive(Clone, Debug)]
 pub struct LinkConfig {
-    /// The torrent.
+    /// The torrent, as handshakes name it.
     pub info_hash: InfoHash,
-    /// Our id.
+    /// What we call ourselves.
     pub peer_id: PeerId,
-    /// The torrent's geometry, to check strangers' numbers.
+    /// The torrent's geometry, against which everything a peer says is checked.
     pub layout: Layout,
-    /// Where payload goes.
+    /// Where data is received into.
     pub pool: BlockPool,
-    /// The download limit.
-    pub limiter: Limiter,
-    /// Our port, told to those we dial.
+    /// The limit on received bytes.
+    pub limiter: Arc<Limiter>,
+    /// The port we listen on, told to peers that we dial.
     pub listen_port: Option<u16>,
-    /// Address to dial from.
+    /// The local address to dial from.
     pub bind: Option<IpAddr>,
-    /// How long to wait for what.
+    /// Patience.
     pub timeouts: LinkTimeouts,
 }
 
-/// How long a link waits.
+/// How long a link waits for what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LinkTimeouts {
-    /// For the connection, and for the handshake after it.
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// For the remote's handshake, once connected.
     pub handshake: Duration,
-    /// For a sign of life, in either direction.
+    /// For the next byte of the remote.
     pub idle: Duration,
-    /// Silence of ours after which a keep-alive is sent (BEP 3: two minutes; readers time
-    /// out earlier).
+    /// Of our own silence, before a keep-alive is sent.
     pub keep_alive: Duration,
+    /// For the remote to take some of what we send.
+    pub write: Duration,
 }
 
 impl Default for LinkTimeouts {
+    /// BEP 3 sends keep-alives "once every two minutes", but readers give up sooner: 90 s
+    /// is inside what grown clients do (60 to 100 s).
     fn default() -> Self {
         Self {
+            connect: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(120),
-            keep_alive: Duration::from_secs(80),
+            keep_alive: Duration::from_secs(90),
+            write: Duration::from_secs(120),
         }
     }
 }
 
-/// What a link tells the torrent.
+/// News of one link.
 #[derive(Debug)]
 pub struct LinkReport {
-    /// Who speaks.
+    /// Which link.
     pub link: LinkId,
-    /// What it says.
+    /// What happened.
     pub news: LinkNews,
 }
 
-/// News of a link, in this order: up, events, down. Down may come alone.
+/// What happened on a link: `Up` at most once and first, `Down` exactly once and last.
 #[derive(Debug)]
 pub enum LinkNews {
-    /// The handshake is done.
+    /// Handshakes were exchanged.
     Up {
-        /// What the remote calls itself.
+        /// What the remote calls itself; it may be ourselves.
         peer_id: PeerId,
         /// What the link can do.
         caps: LinkCaps,
-        /// Where it is.
+        /// The remote's end of the connection.
         address: SocketAddr,
     },
-    /// What one read brought.
+    /// What one read brought, in order.
     Events(Vec<LinkEvent>),
-    /// It is over.
+    /// The link is over.
     Down(DownReason),
 }
 
-/// The torrent's end of a link. Dropping it ends the link.
+/// The brain's end of a link. Dropping it ends the link.
 #[derive(Clone, Debug)]
 pub struct LinkHandle {
-    /// Batches of orders.
+    /// Orders in batches. Whoever holds this must not wait on it while it also has to
+    /// receive reports: use `try_send`, and take a full channel for a dead link.
     pub commands: mpsc::Sender<Vec<LinkCommand>>,
 }
 
-fn channel() -> (LinkHandle, mpsc::Receiver<Vec<LinkCommand>>) {
-    let (commands, orders) = mpsc::channel(COMMANDS_LEN);
-    (LinkHandle { commands }, orders)
+/// Batches of orders a link may be behind with. It takes them also while it waits for the
+/// socket, the pool or the report channel, so a link that is behind is starved of CPU.
+const COMMAND_BATCHES_MAX: usize = 64;
+
+impl LinkHandle {
+    fn new() -> (Self, mpsc::Receiver<Vec<LinkCommand>>) {
+        let (commands, receiver) = mpsc::channel(COMMAND_BATCHES_MAX);
+        (Self { commands }, receiver)
+    }
 }
+
+/// Why a connection did not become a link. Always the remote's doing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It sent something else than a handshake.
+    #[error(transparent)]
+    Wire(#[from] crate::wire::Error),
+    /// It sent nothing for too long.
+    #[error("it sent no handshake in time")]
+    Silent,
+    /// The connection broke.
+    #[error("the connection broke during the handshake: {0}")]
+    Lost(#[from] io::Error),
+}
+
+impl From<Error> for DownReason {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Wire(error) => Self::Violated(error.to_string()),
+            Error::Silent => Self::TimedOut("it sent no handshake in time"),
+            Error::Lost(error) => lost(&error),
+        }
+    }
+}
+
+/// The words for a connection that broke.
+fn lost(error: &io::Error) -> DownReason {
+    DownReason::Lost(match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "it reset the connection".to_owned()
+        }
+        _ => format!("the connection broke: {error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

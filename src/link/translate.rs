@@ -1,170 +1,614 @@
-//! From wire messages to the brain's vocabulary, with every number of a stranger checked
-//! against the torrent's geometry, and floods of small messages counted.
+//! From messages to facts: checks every number of the peer against the layout, keeps the
+//! rules of BEPs 3, 6 and 10, and counts floods. Pure; the only state is what the wire
+//! itself needs (the remote's pieces, what it told of itself, the budget).
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::PeerId;
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
-use crate::swarm::link::{Ask, Availability, Description, LinkEvent};
-use crate::wire::extended;
-use crate::wire::message::{Message, Part};
+use crate::swarm::link::{Ask, Availability, Description, LinkCaps, LinkEvent, Unit};
+use crate::wire::{ExtendedHandshake, Extensions, Message, Request};
 
-use super::outbound::pipeline_max;
-
-/// BEP 3 knows 16 KiB; some libraries ask for up to 128.
+/// Requests to keep at a peer that does not say `reqq`: the least that grown clients assume.
+const PIPELINE_UNKNOWN: u32 = 250;
+/// The most, whatever it says: 32 MiB on their way are enough for any line.
+const PIPELINE_MAX: u32 = 2_000;
+/// BitComet chokes on deep queues and silently stops (libtorrent caps it the same).
+const PIPELINE_BITCOMET: u32 = 50;
+/// The longest request that some libraries make; longer ones are never served.
 const ASK_MAX: u32 = 128 * 1024;
-/// Messages other than data that a remote may send in `FLOOD_WINDOW`, besides one `have` for
-/// each piece.
-const SMALL_MAX: u32 = 20_000;
-const FLOOD_WINDOW: Duration = Duration::from_secs(10);
-/// What an extension handshake counts in that budget, since it costs more to read.
-const EXTENDED_COST: u32 = 100;
+/// `have` messages of one read that are told one by one; more become one availability.
+const HAVES_PER_READ: usize = 256;
+/// Pieces that a peer may allow or suggest in its life; BEP 6 speaks of ten or so.
+const HINTS_MAX: u32 = 1_000;
 
-/// How a remote broke the protocol, in words for people.
-pub(super) type Violation = String;
+/// What a peer may spend in one window without sending data or news of pieces.
+const BUDGET: u32 = 20_000;
+const WINDOW: Duration = Duration::from_secs(10);
+const COST: u32 = 1;
+/// Keep-alives are due once in two minutes: 2,000 in ten seconds are no accident.
+const COST_KEEP_ALIVE: u32 = 10;
+/// Everything for which the brain walks all pieces, or we parse bencode.
+const COST_HEAVY: u32 = 100;
+/// Nonsense that is tolerated fifty times.
+const COST_NONSENSE: u32 = 400;
 
-/// The translator of one link.
+/// Translates the messages of one link.
+#[derive(Debug)]
 pub(super) struct Translator {
     layout: Layout,
-    fast: bool,
-    peer_id: PeerId,
-    small: u32,
-    window_began: Instant,
+    agreed: Extensions,
+    pipeline_limit: u32,
+    remote: Availability,
+    told: ExtendedHandshake,
+    allowed: u32,
+    suggested: u32,
+    spent: u32,
+    window: Option<Instant>,
+    haves_in_read: usize,
 }
 
 impl Translator {
-    pub fn new(layout: Layout, fast: bool, peer_id: PeerId) -> Self {
-        Self { layout, fast, peer_id, small: 0, window_began: Instant::now() }
+    /// For a link on which both sides have `agreed`, to a peer that calls itself `peer_id`.
+    pub(super) fn new(layout: Layout, agreed: Extensions, peer_id: PeerId) -> Self {
+        let is_bitcomet = peer_id.0.starts_with(b"-BC");
+        Self {
+            layout,
+            agreed,
+            pipeline_limit: if is_bitcomet { PIPELINE_BITCOMET } else { PIPELINE_MAX },
+            remote: Availability::None,
+            told: ExtendedHandshake::default(),
+            allowed: 0,
+            suggested: 0,
+            spent: 0,
+            window: None,
+            haves_in_read: 0,
+        }
     }
 
-    /// Translates what one read brought; consecutive blocks become one event.
+    /// What the link can do, as far as handshakes tell.
+    pub(super) fn caps(&self) -> LinkCaps {
+        LinkCaps {
+            unit: Unit::Block,
+            chokes: true,
+            pipeline_max: PIPELINE_UNKNOWN.min(self.pipeline_limit),
+            can_upload_to: true,
+            fast: self.agreed.fast,
+            extended: self.agreed.extended,
+        }
+    }
+
+    /// A read begins.
+    pub(super) fn begin(&mut self, now: Instant) {
+        let is_over =
+            self.window.is_none_or(|begin| now.saturating_duration_since(begin) >= WINDOW);
+        if is_over {
+            self.window = Some(now);
+            self.spent = 0;
+        }
+    }
+
+    /// A read is translated: tells what was saved up.
+    pub(super) fn end(&mut self, events: &mut Vec<LinkEvent>) {
+        if self.haves_in_read > HAVES_PER_READ {
+            events.push(LinkEvent::Availability(self.remote.clone()));
+        }
+        self.haves_in_read = 0;
+    }
+
+    /// Translates one message, appending to `events`.
     ///
     /// # Errors
-    /// The remote broke the protocol, or floods us.
-    pub fn translate(&mut self, messages: &mut Vec<Message>) -> Result<Vec<LinkEvent>, Violation> {
-        let mut events = Vec::new();
-        let expected = messages.len();
-        for message in messages.drain(..) {
-            match message {
-                Message::Piece { piece, begin, block } => {
-                    match self.block(piece, begin, &block)? {
-                        Some(of) => push_block(&mut events, of, block, expected),
-                        None => events.push(LinkEvent::Stray(block.len_bytes() as u32)),
-                    }
-                }
-                small => {
-                    self.count(&small)?;
-                    events.extend(self.small(small)?);
+    /// What the peer did that ends the link.
+    pub(super) fn on_message(
+        &mut self,
+        message: Message,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), String> {
+        match message {
+            Message::Piece { piece, begin, data } => {
+                return self.on_data(piece, begin, data, events);
+            }
+            Message::Have(piece) => return self.on_have(piece, events),
+            Message::Bitfield(bytes) => {
+                self.spend(COST_HEAVY)?;
+                let bits = Bitfield::from_wire(&bytes, self.layout.piece_count())
+                    .ok_or_else(|| format!("it sent a bitfield of {} bytes", bytes.len()))?;
+                self.replace(summary(bits), events);
+            }
+            Message::HaveAll => {
+                self.spend_fast(COST_HEAVY, "have-all")?;
+                self.replace(Availability::All, events);
+            }
+            Message::HaveNone => {
+                self.spend_fast(COST_HEAVY, "have-none")?;
+                self.replace(Availability::None, events);
+            }
+            Message::KeepAlive => self.spend(COST_KEEP_ALIVE)?,
+            Message::Port(_) | Message::Unknown { .. } => self.spend(COST)?,
+            Message::Choke => self.tell(LinkEvent::Choked, events)?,
+            Message::Unchoke => self.tell(LinkEvent::Unchoked, events)?,
+            Message::Interested => self.tell(LinkEvent::Interested, events)?,
+            Message::NotInterested => self.tell(LinkEvent::NotInterested, events)?,
+            Message::Request(request) => {
+                let ask = self.ask(request)?;
+                if ask.len <= ASK_MAX {
+                    self.tell(LinkEvent::Requested(ask), events)?;
+                } else {
+                    self.spend(COST_NONSENSE)?;
                 }
             }
-        }
-        Ok(events)
-    }
-
-    fn block(&self, piece: u32, begin: u32, block: &Block) -> Result<Option<BlockRef>, Violation> {
-        self.piece(piece)?;
-        let len = u32::try_from(block.len_bytes()).unwrap_or(u32::MAX);
-        Ok(self.layout.block_at(piece, begin, len))
-    }
-
-    fn small(&self, message: Message) -> Result<Option<LinkEvent>, Violation> {
-        Ok(Some(match message {
-            Message::Choke => LinkEvent::Choked,
-            Message::Unchoke => LinkEvent::Unchoked,
-            Message::Interested => LinkEvent::Interested,
-            Message::NotInterested => LinkEvent::NotInterested,
-            Message::Have(piece) => LinkEvent::Have(self.piece(piece)?),
-            Message::Bitfield(bits) => {
-                let set = Bitfield::from_wire(&bits, self.layout.piece_count())
-                    .ok_or_else(|| format!("its bitfield has {} bytes", bits.len()))?;
-                LinkEvent::Availability(Availability::Some(set))
+            Message::Cancel(request) => {
+                let ask = self.ask(request)?;
+                self.tell(LinkEvent::Cancelled(ask), events)?;
             }
-            Message::Request(part) => LinkEvent::Requested(self.ask(part)?),
-            Message::Cancel(part) => LinkEvent::Cancelled(self.ask(part)?),
-            Message::HaveAll => self.only_fast(LinkEvent::Availability(Availability::All))?,
-            Message::HaveNone => self.only_fast(LinkEvent::Availability(Availability::None))?,
-            Message::Reject(part) => {
-                let block = self.layout.block_at(part.piece, part.begin, part.len);
-                let event = block.map(|block| LinkEvent::Refused { block, lasting: false });
-                self.only_fast(event.unwrap_or(LinkEvent::Stray(0)))?
+            Message::Reject(request) => self.on_reject(request, events)?,
+            Message::Suggest(piece) => {
+                self.spend_fast(COST, "suggest")?;
+                let piece = self.piece(piece)?;
+                self.suggested += 1;
+                if self.suggested <= HINTS_MAX {
+                    events.push(LinkEvent::Suggested(piece));
+                }
             }
             Message::AllowedFast(piece) => {
-                let piece = self.layout.piece(piece);
-                return Ok(piece.filter(|_| self.fast).map(LinkEvent::AllowedFast));
+                self.spend_fast(COST, "allowed-fast")?;
+                let piece = self.piece(piece)?;
+                self.allowed += 1;
+                if self.allowed <= HINTS_MAX {
+                    events.push(LinkEvent::AllowedFast(piece));
+                }
             }
-            Message::Suggest(piece) => {
-                let piece = self.layout.piece(piece);
-                return Ok(piece.filter(|_| self.fast).map(LinkEvent::Suggested));
+            Message::Extended { id, payload } => self.on_extended(id, &payload, events)?,
+        }
+        Ok(())
+    }
+
+    fn on_data(
+        &mut self,
+        piece: u32,
+        begin: u32,
+        data: Block,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), String> {
+        let len = u32::try_from(data.len_bytes()).unwrap_or(u32::MAX);
+        match (self.layout.block_at(piece, begin, len), events.last_mut()) {
+            (Some(block), Some(LinkEvent::Blocks(batch))) => batch.push((block, data)),
+            (Some(block), _) => {
+                // One read brings sixteen; most of them in one batch.
+                let mut batch: Vec<(BlockRef, Block)> = Vec::with_capacity(16);
+                batch.push((block, data));
+                events.push(LinkEvent::Blocks(batch));
             }
-            Message::Extended(0, payload) => LinkEvent::Described(self.describe(&payload)?),
-            Message::KeepAlive
-            | Message::Port(_)
-            | Message::Extended(..)
-            | Message::Unknown(_)
-            | Message::Piece { .. } => return Ok(None),
-        }))
-    }
-
-    fn describe(&self, payload: &[u8]) -> Result<Description, Violation> {
-        let said = extended::decode(payload)
-            .map_err(|error| format!("its extension handshake is broken: {error}"))?;
-        Ok(Description {
-            client: said.client,
-            pipeline_max: said.reqq.map(|reqq| pipeline_max(Some(reqq), self.peer_id)),
-            upload_only: said.upload_only,
-            listen_port: said.listen_port,
-            our_address: said.our_address,
-        })
-    }
-
-    fn piece(&self, number: u32) -> Result<PieceIndex, Violation> {
-        self.layout.piece(number).ok_or_else(|| format!("it spoke of piece {number}"))
-    }
-
-    fn ask(&self, part: Part) -> Result<Ask, Violation> {
-        let piece = self.piece(part.piece)?;
-        let end = part.begin.checked_add(part.len);
-        let inside = end.is_some_and(|end| end <= self.layout.len_of(piece));
-        if !inside || part.len == 0 || part.len > ASK_MAX {
-            let Part { piece, begin, len } = part;
-            return Err(format!("it asked for {len} bytes at {begin} of piece {piece}"));
+            (None, last) => {
+                self.spend(COST)?;
+                if let Some(LinkEvent::Stray(bytes)) = last {
+                    *bytes = bytes.saturating_add(len);
+                } else {
+                    events.push(LinkEvent::Stray(len));
+                }
+            }
         }
-        Ok(Ask { piece, begin: part.begin, len: part.len })
+        Ok(())
     }
 
-    /// BEP 6: these messages are only for those who agreed on the extension.
-    fn only_fast(&self, event: LinkEvent) -> Result<LinkEvent, Violation> {
-        if self.fast {
-            Ok(event)
-        } else {
-            Err("it sent a message of the fast extension without agreeing on it".into())
+    fn on_have(&mut self, number: u32, events: &mut Vec<LinkEvent>) -> Result<(), String> {
+        let piece = self.piece(number)?;
+        if self.remote_has(piece) {
+            return self.spend(COST);
+        }
+        if let Availability::None = self.remote {
+            self.remote = Availability::Some(Bitfield::none(self.layout.piece_count()));
+        }
+        if let Availability::Some(bits) = &mut self.remote {
+            bits.insert(piece);
+        }
+        self.haves_in_read += 1;
+        if self.haves_in_read <= HAVES_PER_READ {
+            events.push(LinkEvent::Have(piece));
+        }
+        Ok(())
+    }
+
+    fn on_reject(&mut self, request: Request, events: &mut Vec<LinkEvent>) -> Result<(), String> {
+        let Request { piece, begin, len } = request;
+        let Some(block) = self.layout.block_at(piece, begin, len) else {
+            return self.spend_fast(COST_NONSENSE, "reject");
+        };
+        self.spend_fast(COST, "reject")?;
+        let lasting = !self.remote_has(block.piece());
+        events.push(LinkEvent::Refused { block, lasting });
+        Ok(())
+    }
+
+    /// BEP 10: id 0 is the handshake. We name no other id to the peer, so that it can use
+    /// none; what it sends all the same is dropped.
+    fn on_extended(
+        &mut self,
+        id: u8,
+        payload: &[u8],
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), String> {
+        if id != 0 || !self.agreed.extended {
+            return self.spend(COST_HEAVY);
+        }
+        match self.told.update(payload) {
+            Ok(()) => {
+                self.spend(COST_HEAVY)?;
+                events.push(LinkEvent::Described(self.description()));
+                Ok(())
+            }
+            // The rest of the protocol does not need it.
+            Err(_) => self.spend(COST_NONSENSE),
         }
     }
 
-    fn count(&mut self, message: &Message) -> Result<(), Violation> {
-        let now = Instant::now();
-        if now.saturating_duration_since(self.window_began) >= FLOOD_WINDOW {
-            self.window_began = now;
-            self.small = 0;
+    fn description(&self) -> Description {
+        let told = &self.told;
+        Description {
+            client: told.client.clone(),
+            pipeline_max: told.request_queue.map(|len| len.clamp(1, self.pipeline_limit)),
+            upload_only: told.upload_only,
+            listen_port: told.listen_port,
+            our_address: told.your_address.map(|address: IpAddr| address.to_canonical()),
         }
-        let cost = if matches!(message, Message::Extended(..)) { EXTENDED_COST } else { 1 };
-        self.small = self.small.saturating_add(cost);
-        if self.small > SMALL_MAX + self.layout.piece_count() {
-            return Err("it flooded us with small messages".into());
+    }
+
+    fn tell(&mut self, event: LinkEvent, events: &mut Vec<LinkEvent>) -> Result<(), String> {
+        self.spend(COST)?;
+        events.push(event);
+        Ok(())
+    }
+
+    fn replace(&mut self, availability: Availability, events: &mut Vec<LinkEvent>) {
+        self.remote = availability.clone();
+        events.push(LinkEvent::Availability(availability));
+    }
+
+    fn remote_has(&self, piece: PieceIndex) -> bool {
+        match &self.remote {
+            Availability::All => true,
+            Availability::None => false,
+            Availability::Some(bits) => bits.has(piece),
+        }
+    }
+
+    fn piece(&self, number: u32) -> Result<PieceIndex, String> {
+        let piece = self.layout.piece(number);
+        piece.ok_or_else(|| format!("it named piece {number}, which does not exist"))
+    }
+
+    fn ask(&self, request: Request) -> Result<Ask, String> {
+        let Request { piece, begin, len } = request;
+        let piece = self.piece(piece)?;
+        let end = begin.checked_add(len).filter(|end| *end <= self.layout.len_of(piece));
+        if len == 0 || end.is_none() {
+            return Err(format!("it asked for {len} bytes at {begin}, not inside the piece"));
+        }
+        Ok(Ask { piece, begin, len })
+    }
+
+    fn spend_fast(&mut self, cost: u32, name: &str) -> Result<(), String> {
+        if !self.agreed.fast {
+            return Err(format!("it sent {name} without the fast extension"));
+        }
+        self.spend(cost)
+    }
+
+    fn spend(&mut self, cost: u32) -> Result<(), String> {
+        self.spent = self.spent.saturating_add(cost);
+        if self.spent > BUDGET {
+            return Err("it flooded us with messages".to_owned());
         }
         Ok(())
     }
 }
 
-fn push_block(events: &mut Vec<LinkEvent>, of: BlockRef, block: Block, expected: usize) {
-    if let Some(LinkEvent::Blocks(blocks)) = events.last_mut() {
-        return blocks.push((of, block));
+fn summary(bits: Bitfield) -> Availability {
+    match bits.ones() {
+        0 => Availability::None,
+        _ if bits.is_full() => Availability::All,
+        _ => Availability::Some(bits),
     }
-    let mut blocks = Vec::with_capacity(expected);
-    blocks.push((of, block));
-    events.push(LinkEvent::Blocks(blocks));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::pool::BlockPool;
+    use crate::base::units::BLOCK_LEN;
+
+    const ALL: Extensions = Extensions { extended: true, fast: true, dht: false };
+    const PLAIN: Extensions = Extensions { extended: false, fast: false, dht: false };
+    const ID: PeerId = PeerId(*b"-XX0100-aaaaaaaaaaaa");
+
+    /// Ten pieces of two blocks; the last block has 100 bytes.
+    fn layout() -> Layout {
+        Layout::new(9 * 32_768 + 16_384 + 100, 32_768).unwrap()
+    }
+
+    fn translator(agreed: Extensions) -> Translator {
+        Translator::new(layout(), agreed, ID)
+    }
+
+    /// What one read with these messages tells.
+    fn read(it: &mut Translator, messages: Vec<Message>) -> Result<Vec<LinkEvent>, String> {
+        let mut events = Vec::new();
+        it.begin(Instant::now());
+        messages.into_iter().try_for_each(|message| it.on_message(message, &mut events))?;
+        it.end(&mut events);
+        Ok(events)
+    }
+
+    fn shown(it: &mut Translator, messages: Vec<Message>) -> Vec<String> {
+        read(it, messages).unwrap().iter().map(|event| format!("{event:?}")).collect()
+    }
+
+    fn refused(agreed: Extensions, message: Message) -> String {
+        read(&mut translator(agreed), vec![message]).unwrap_err()
+    }
+
+    fn request(piece: u32, begin: u32, len: u32) -> Request {
+        Request { piece, begin, len }
+    }
+
+    fn data(pool: &BlockPool, piece: u32, begin: u32, len: usize) -> Message {
+        let mut blocks = Vec::new();
+        pool.take(1, &mut blocks);
+        let mut data = blocks.remove(0);
+        data.append(&vec![7; len]);
+        Message::Piece { piece, begin, data }
+    }
+
+    #[test]
+    fn states_and_pieces_in_their_order() {
+        let messages = vec![
+            Message::Bitfield(vec![0x80, 0xFF]),
+            Message::Unchoke,
+            Message::Have(3),
+            Message::Interested,
+            Message::NotInterested,
+            Message::Choke,
+            Message::KeepAlive,
+            Message::Port(1),
+            Message::Unknown { id: 77, len: 9 },
+        ];
+        let events = read(&mut translator(PLAIN), messages).unwrap();
+        let [
+            LinkEvent::Availability(Availability::Some(bits)),
+            LinkEvent::Unchoked,
+            LinkEvent::Have(piece),
+            LinkEvent::Interested,
+            LinkEvent::NotInterested,
+            LinkEvent::Choked,
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        // Spare bits are masked, not believed.
+        assert_eq!(bits.iter_ones().collect::<Vec<_>>(), [0, 8, 9]);
+        assert_eq!(piece.number(), 3);
+    }
+
+    #[test]
+    fn a_second_bitfield_replaces_and_full_or_empty_ones_are_named() {
+        let mut it = translator(ALL);
+        let all = Message::Bitfield(vec![0xFF, 0xC0]);
+        let events = shown(&mut it, vec![all, Message::Bitfield(vec![0, 0])]);
+        assert_eq!(events, ["Availability(All)", "Availability(None)"]);
+        let events = shown(&mut it, vec![Message::HaveAll, Message::HaveNone]);
+        assert_eq!(events, ["Availability(All)", "Availability(None)"]);
+    }
+
+    #[test]
+    fn a_bitfield_of_another_length_ends_the_link() {
+        for len in [0, 1, 3] {
+            let message = refused(PLAIN, Message::Bitfield(vec![0; len]));
+            assert_eq!(message, format!("it sent a bitfield of {len} bytes"));
+        }
+    }
+
+    #[test]
+    fn pieces_that_do_not_exist_end_the_link() {
+        for message in [
+            Message::Have(10),
+            Message::Suggest(10),
+            Message::AllowedFast(u32::MAX),
+            Message::Request(request(10, 0, 1)),
+            Message::Cancel(request(u32::MAX, 0, 1)),
+        ] {
+            assert!(refused(ALL, message).contains("does not exist"));
+        }
+    }
+
+    #[test]
+    fn requests_lie_inside_their_piece() {
+        for (begin, len) in [(0, 32_769), (32_768, 1), (u32::MAX, 2), (0, 0)] {
+            let message = refused(ALL, Message::Request(request(0, begin, len)));
+            assert!(message.contains("not inside the piece"), "{message}");
+        }
+        assert!(
+            read(&mut translator(ALL), vec![Message::Request(request(9, 16_384, 101))]).is_err()
+        );
+        let good = vec![Message::Request(request(0, 1, 32_767)), Message::Cancel(request(9, 3, 5))];
+        let events = read(&mut translator(PLAIN), good).unwrap();
+        let [LinkEvent::Requested(asked), LinkEvent::Cancelled(cancelled)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!((asked.piece.number(), asked.begin, asked.len), (0, 1, 32_767));
+        assert_eq!((cancelled.piece.number(), cancelled.begin, cancelled.len), (9, 3, 5));
+    }
+
+    #[test]
+    fn requests_over_128_kib_are_passed_over() {
+        let layout = Layout::new(1 << 20, 1 << 20).unwrap();
+        let mut it = Translator::new(layout, PLAIN, ID);
+        let messages = vec![
+            Message::Request(request(0, 0, 128 * 1024)),
+            Message::Request(request(0, 0, 128 * 1024 + 1)),
+        ];
+        assert_eq!(read(&mut it, messages).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn fast_messages_need_the_extension() {
+        let messages = || {
+            [
+                Message::HaveAll,
+                Message::HaveNone,
+                Message::Suggest(0),
+                Message::AllowedFast(0),
+                Message::Reject(request(0, 0, 16_384)),
+            ]
+        };
+        for message in messages() {
+            assert!(refused(PLAIN, message).contains("without the fast extension"));
+        }
+        for message in messages() {
+            assert_eq!(read(&mut translator(ALL), vec![message]).unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_reject_lasts_when_the_remote_lacks_the_piece() {
+        let messages = vec![
+            Message::Have(1),
+            Message::Reject(request(1, 16_384, 16_384)),
+            Message::Reject(request(2, 0, 16_384)),
+            Message::Reject(request(2, 1, 16_384)),
+        ];
+        let events = read(&mut translator(ALL), messages).unwrap();
+        let [
+            LinkEvent::Have(_),
+            LinkEvent::Refused { block: busy, lasting: false },
+            LinkEvent::Refused { block: lacking, lasting: true },
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!((busy.piece().number(), busy.number()), (1, 1));
+        assert_eq!((lacking.piece().number(), lacking.number()), (2, 0));
+    }
+
+    #[test]
+    fn blocks_come_in_batches_that_keep_their_place() {
+        let pool = BlockPool::new(16 * BLOCK_LEN);
+        let messages = vec![
+            data(&pool, 0, 0, BLOCK_LEN),
+            data(&pool, 0, 16_384, BLOCK_LEN),
+            Message::Choke,
+            data(&pool, 9, 16_384, 100),
+            data(&pool, 0, 1, 5),
+            data(&pool, 0, 0, 6),
+            data(&pool, 10, 0, 7),
+        ];
+        let events = read(&mut translator(PLAIN), messages).unwrap();
+        let [
+            LinkEvent::Blocks(first),
+            LinkEvent::Choked,
+            LinkEvent::Blocks(second),
+            LinkEvent::Stray(18),
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(first.iter().map(|(block, _)| block.number()).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(second[0].0.len_bytes(), 100);
+        assert_eq!(second[0].1.bytes(), [7; 100]);
+        // Strays went back to the pool at once.
+        assert_eq!(pool.in_use_blocks(), 3);
+    }
+
+    #[test]
+    fn many_haves_of_one_read_become_one_availability() {
+        let layout = Layout::new(1_000 * 16_384, 16_384).unwrap();
+        let mut it = Translator::new(layout, PLAIN, ID);
+        let events = read(&mut it, (0..700).map(Message::Have).collect()).unwrap();
+        assert_eq!(events.len(), HAVES_PER_READ + 1);
+        let Some(LinkEvent::Availability(Availability::Some(bits))) = events.last() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(bits.ones(), 700);
+        assert_eq!(read(&mut it, vec![Message::Have(5), Message::Have(800)]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn floods_end_the_link_but_news_and_data_are_free() {
+        let flood = |count: u32, message: fn() -> Message| {
+            read(&mut translator(ALL), (0..count).map(|_| message()).collect())
+        };
+        assert!(flood(20_000, || Message::Choke).is_ok());
+        assert!(flood(20_001, || Message::Choke).unwrap_err().contains("flooded"));
+        assert!(flood(2_001, || Message::KeepAlive).is_err());
+        assert!(flood(201, || Message::HaveNone).is_err());
+        assert!(flood(20_002, || Message::Have(1)).is_err());
+        assert!(flood(51, || Message::Reject(request(0, 1, 1))).is_err());
+        let layout = Layout::new(50_000, 1).unwrap();
+        let mut it = Translator::new(layout, ALL, ID);
+        assert!(read(&mut it, (0..50_000).map(Message::Have).collect()).is_ok());
+    }
+
+    #[test]
+    fn the_budget_is_new_every_ten_seconds() {
+        let mut it = translator(ALL);
+        let mut events = Vec::new();
+        let begin = Instant::now();
+        for second in 0..40 {
+            it.begin(begin + Duration::from_secs(second));
+            for _ in 0..1_900 {
+                it.on_message(Message::Choke, &mut events).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn hints_are_bounded() {
+        let mut it = translator(ALL);
+        let hints = (0..3_000).map(|_| Message::AllowedFast(1));
+        assert_eq!(read(&mut it, hints.collect()).unwrap().len(), 1_000);
+        let hints = (0..3_000).map(|_| Message::Suggest(1));
+        assert_eq!(read(&mut it, hints.collect()).unwrap().len(), 1_000);
+    }
+
+    #[test]
+    fn what_the_remote_tells_of_itself_adds_up() {
+        let extended = |payload: &[u8]| Message::Extended { id: 0, payload: payload.to_vec() };
+        let mut it = translator(ALL);
+        let events = read(
+            &mut it,
+            vec![
+                extended(b"d4:reqqi99999e1:v4:Teste"),
+                extended(b"d1:pi6881e4:reqqi0e11:upload_onlyi1ee"),
+                // Not readable, another id: passed over.
+                extended(b"d4:reqq"),
+                Message::Extended { id: 3, payload: Vec::new() },
+            ],
+        )
+        .unwrap();
+        let [LinkEvent::Described(first), LinkEvent::Described(second)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(first.pipeline_max, Some(2_000));
+        assert_eq!(second.pipeline_max, Some(1));
+        assert_eq!(second.client.as_deref(), Some("Test"));
+        assert_eq!((second.upload_only, second.listen_port), (Some(true), Some(6881)));
+        // Without the bit it is as if nothing was said.
+        assert!(read(&mut translator(PLAIN), vec![extended(b"de")]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn bitcomet_gets_a_short_pipeline() {
+        let id = PeerId(*b"-BC0159-aaaaaaaaaaaa");
+        let mut it = Translator::new(layout(), ALL, id);
+        assert_eq!(it.caps().pipeline_max, 50);
+        assert_eq!(translator(ALL).caps().pipeline_max, 250);
+        let payload = b"d4:reqqi500ee".to_vec();
+        let events = read(&mut it, vec![Message::Extended { id: 0, payload }]).unwrap();
+        assert!(
+            matches!(&events[..], [LinkEvent::Described(told)] if told.pipeline_max == Some(50))
+        );
+    }
 }

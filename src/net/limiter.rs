@@ -1,126 +1,186 @@
-//! One rate limit shared by all links, without a lock: the moment at which all bytes so far
-//! would have gone by at the limit is one atomic number. Bytes are charged after they came,
-//! and readers wait while the account is ahead of the clock.
+//! One rate limit shared by many links: the generic cell rate algorithm on two atomics, no
+//! lock. Bytes may be paid after they were read, since nobody knows before how many a read
+//! will bring. Not fair by weight: whoever asks first is served first.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::{Instant, sleep};
-
-/// What may go by at once after a pause.
+/// Time's worth of bytes that may pass at once after a silence.
 const BURST: Duration = Duration::from_millis(100);
-/// A reader looks again at least so often, since the limit may be lifted meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Bytes to read at once under a limit, so that links take turns.
-pub const READ_LIMITED: usize = 16 * 1024;
+/// Parts of a second in which the rate is handed out, so that links take turns.
+const TURNS_PER_S: u64 = 20;
+/// The least bytes of a turn: fewer are not worth a system call.
+const TURN_MIN: u64 = 1024;
+const TURN_MAX: u64 = 256 * 1024;
+/// A waiter looks this often whether the limit was changed.
+const LOOK: Duration = Duration::from_millis(200);
 
-/// A limit in bytes per second, or none. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Limiter {
-    shared: Arc<Shared>,
-}
-
+/// A limit in bytes per second, or none. Shared as `Arc<Limiter>`.
 #[derive(Debug)]
-struct Shared {
+pub struct Limiter {
+    /// What `paid_until` counts from.
+    epoch: Instant,
     /// Bytes per second; 0 is no limit.
     rate: AtomicU64,
-    /// Nanoseconds since `base` until which the limit is used up.
-    used_until: AtomicU64,
-    base: Instant,
+    /// Nanoseconds after `epoch` at which everything spent so far is paid.
+    paid_until: AtomicU64,
 }
 
 impl Limiter {
-    /// A limiter with this rate in bytes per second.
-    pub fn new(rate: Option<u64>) -> Self {
-        let shared = Shared {
-            rate: AtomicU64::new(rate.unwrap_or(0)),
-            used_until: AtomicU64::new(0),
-            base: Instant::now(),
+    /// A limiter with this limit in bytes per second. A limit of 0 counts as 1.
+    pub fn new(rate_bytes_per_s: Option<u64>) -> Self {
+        let limiter = Self {
+            epoch: tokio::time::Instant::now().into_std(),
+            rate: AtomicU64::new(0),
+            paid_until: AtomicU64::new(0),
         };
-        Self { shared: Arc::new(shared) }
+        limiter.set_rate(rate_bytes_per_s);
+        limiter
     }
 
-    /// The rate in force.
+    /// Changes the limit. Debts are forgiven.
+    pub fn set_rate(&self, rate_bytes_per_s: Option<u64>) {
+        let rate = rate_bytes_per_s.map_or(0, |rate| rate.max(1));
+        self.rate.store(rate, Ordering::Relaxed);
+        self.paid_until.store(0, Ordering::Relaxed);
+    }
+
+    /// The limit in bytes per second.
     pub fn rate(&self) -> Option<u64> {
-        Some(self.shared.rate.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
+        Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate != 0)
     }
 
-    /// Changes the rate. What is used up stays so, but no longer than a new limit needs.
-    pub fn set_rate(&self, rate: Option<u64>) {
-        self.shared.rate.store(rate.unwrap_or(0), Ordering::Relaxed);
-        self.shared.used_until.store(self.now(), Ordering::Relaxed);
+    /// The most bytes to move at once under the limit.
+    pub fn turn_bytes(&self) -> Option<u64> {
+        self.rate().map(|rate| (rate / TURNS_PER_S).clamp(TURN_MIN, TURN_MAX))
     }
 
-    /// Returns when bytes may be read. Charges nothing; many may return at the same time.
-    pub async fn ready(&self) {
-        while let Some(wait) = self.wait() {
-            sleep(wait.min(LOOK_AGAIN)).await;
+    /// Takes `bytes` if they may pass now.
+    pub fn try_take(&self, bytes: u64, now: Instant) -> bool {
+        let Some(rate) = self.rate() else { return true };
+        let now = self.nanos(now);
+        let spend = |paid_until: u64| {
+            let begin = paid_until.max(now);
+            (begin <= now.saturating_add(nanos(BURST)))
+                .then(|| begin.saturating_add(cost(bytes, rate)))
+        };
+        self.paid_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+    }
+
+    /// Spends `bytes` that have passed already; tells how long to wait before the next.
+    pub fn spend(&self, bytes: u64, now: Instant) -> Duration {
+        let Some(rate) = self.rate() else { return Duration::ZERO };
+        let now = self.nanos(now);
+        let spend = |paid_until: u64| Some(paid_until.max(now).saturating_add(cost(bytes, rate)));
+        let before = self.paid_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+        let paid_until = before.ok().and_then(spend).unwrap_or(now);
+        Duration::from_nanos(paid_until.saturating_sub(now).saturating_sub(nanos(BURST)))
+    }
+
+    /// Waits until `bytes` may pass. They count as taken from the first poll on.
+    pub async fn take(&self, bytes: u64) {
+        let now = tokio::time::Instant::now();
+        let until = now + self.spend(bytes, now.into_std());
+        self.wait_until(until, self.rate()).await;
+    }
+
+    /// Waits until then, or until the limit is no longer `rate`.
+    pub async fn wait_until(&self, until: tokio::time::Instant, rate: Option<u64>) {
+        while self.rate() == rate {
+            let now = tokio::time::Instant::now();
+            if until <= now {
+                return;
+            }
+            tokio::time::sleep_until(until.min(now + LOOK)).await;
         }
     }
 
-    /// `bytes` went by.
-    pub fn charge(&self, bytes: usize) {
-        let Some(rate) = self.rate() else { return };
-        let cost = (bytes as u128 * 1_000_000_000 / u128::from(rate)) as u64;
-        let now = self.now();
-        let used = &self.shared.used_until;
-        let charged = |until: u64| Some(until.max(now).saturating_add(cost));
-        // The closure never refuses.
-        let _ = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged);
+    fn nanos(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.epoch))
     }
+}
 
-    fn wait(&self) -> Option<Duration> {
-        self.rate()?;
-        let until = self.shared.used_until.load(Ordering::Relaxed);
-        let ahead = Duration::from_nanos(until.saturating_sub(self.now()));
-        ahead.checked_sub(BURST).filter(|wait| !wait.is_zero())
-    }
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
 
-    fn now(&self) -> u64 {
-        self.shared.base.elapsed().as_nanos() as u64
-    }
+/// Nanoseconds that `bytes` take.
+fn cost(bytes: u64, rate: u64) -> u64 {
+    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
+    u64::try_from(nanos).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
-    #[tokio::test(start_paused = true)]
-    async fn the_rate_holds_over_time_for_several_readers() {
-        let limiter = Limiter::new(Some(1_000_000));
-        let began = Instant::now();
-        let readers: Vec<_> = (0..4)
-            .map(|_| {
-                let limiter = limiter.clone();
-                tokio::spawn(async move {
-                    for _ in 0..125 {
-                        limiter.ready().await;
-                        limiter.charge(10_000);
-                    }
-                })
-            })
-            .collect();
-        for reader in readers {
-            reader.await.unwrap();
-        }
-        let took = began.elapsed().as_secs_f64();
-        assert!((4.7..5.1).contains(&took), "{took}");
+    #[test]
+    fn without_a_limit_everything_passes() {
+        let limiter = Limiter::new(None);
+        assert!(limiter.try_take(u64::MAX, Instant::now()));
+        assert_eq!(limiter.spend(u64::MAX, Instant::now()), Duration::ZERO);
+        assert_eq!(limiter.turn_bytes(), None);
+    }
+
+    #[test]
+    fn over_ten_seconds_the_rate_is_exact() {
+        let limiter = Limiter::new(Some(100_000));
+        let begin = Instant::now();
+        let passed = (0..10_000)
+            .filter(|step| limiter.try_take(1_000, begin + Duration::from_millis(*step)))
+            .count();
+        assert!((1_000..=1_011).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn what_was_spent_too_much_is_waited_for() {
+        let limiter = Limiter::new(Some(1_000));
+        let now = Instant::now();
+        assert_eq!(limiter.spend(100, now), Duration::ZERO);
+        assert_eq!(limiter.spend(1_000, now), Duration::from_secs(1));
+        assert!(!limiter.try_take(1, now));
+        assert!(limiter.try_take(1, now + Duration::from_millis(1_001)));
+    }
+
+    #[test]
+    fn absurd_numbers_saturate() {
+        let limiter = Limiter::new(Some(0));
+        let now = Instant::now();
+        assert!(limiter.spend(u64::MAX, now) > Duration::from_secs(1));
+        assert!(!limiter.try_take(1, now));
+        limiter.set_rate(Some(u64::MAX));
+        assert!(limiter.try_take(u64::MAX, now));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lifted_limit_frees_those_who_wait() {
-        let limiter = Limiter::new(Some(1));
-        limiter.charge(1_000_000);
-        let waiting = tokio::spawn({
+    async fn many_takers_share_the_rate() {
+        let limiter = Arc::new(Limiter::new(Some(10_000)));
+        let begin = tokio::time::Instant::now();
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..10 {
             let limiter = limiter.clone();
-            async move { limiter.ready().await }
+            tasks.spawn(async move {
+                for _ in 0..10 {
+                    limiter.take(1_000).await;
+                }
+            });
+        }
+        tasks.join_all().await;
+        let took = begin.elapsed();
+        assert!((9.8..10.1).contains(&took.as_secs_f64()), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lifting_the_limit_frees_those_who_wait() {
+        let limiter = Arc::new(Limiter::new(Some(1)));
+        let waiter = tokio::spawn({
+            let limiter = limiter.clone();
+            async move { limiter.take(1_000_000).await }
         });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!waiter.is_finished());
         limiter.set_rate(None);
-        let began = Instant::now();
-        waiting.await.unwrap();
-        assert!(began.elapsed() <= LOOK_AGAIN);
+        tokio::time::timeout(Duration::from_secs(1), waiter).await.unwrap().unwrap();
     }
 }

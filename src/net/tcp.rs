@@ -1,170 +1,178 @@
-//! TCP: a port that both families listen on, and connections out. It reads and writes
-//! nothing. Socket buffers are left to the system, whose tuning knows the path.
+//! TCP: listening on both families, and dialling. The receive buffer is left to the system:
+//! a fixed size would end its autotuning. Not here: what is spoken.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// BEP 3: "try to listen on port 6881 and if that port is taken try 6882 […] and give up
-/// after 6889". We then take any.
-const USUAL_PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
-/// Connections that the system holds until they are accepted.
+use super::Error;
+
+/// Ports that BEP 3 names and firewalls are opened for.
+const USUAL_PORTS: RangeInclusive<u16> = 6881..=6889;
+/// Connections that wait for `accept`; more than the half-open ones we would let in.
 const BACKLOG: i32 = 256;
+/// How often a free port of one family may turn out taken in the other.
+const ATTEMPTS: usize = 16;
 
-/// Why no port could be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another program has the port.
-    #[error("port {0} is taken; choose another with --port, or 0 for any")]
-    Taken(u16),
-    /// Anything else.
-    #[error("cannot listen on port {port}: {cause}")]
-    Failed {
-        /// Which port.
-        port: u16,
-        /// The system's reason.
-        cause: io::Error,
-    },
-}
-
-/// One port, open for IPv4, IPv6 or both.
+/// Sockets that listen on one port, one for each family that the machine has.
 #[derive(Debug)]
-pub struct Listeners {
-    v4: Option<TcpListener>,
-    v6: Option<TcpListener>,
-    port: u16,
+pub struct Listening {
+    /// The port.
+    pub port: u16,
+    /// One or two listeners.
+    pub listeners: Vec<TcpListener>,
 }
 
-/// Opens `port`, or the first free of the usual ones, or any; on `bind` alone, or on all
-/// addresses of both families.
+/// Listens on `bind`, or on every address of both families. Without a port the usual ones
+/// are tried and then any; port 0 is any. Must run inside the runtime.
 ///
 /// # Errors
-/// The named port is taken, or the system refuses.
-pub fn listen(port: Option<u16>, bind: Option<IpAddr>) -> Result<Listeners, Error> {
-    if let Some(port) = port {
-        return open(port, bind);
-    }
-    for port in USUAL_PORTS {
-        match open(port, bind) {
-            Err(Error::Taken(_)) => {}
-            other => return other,
+/// `PortTaken` when the port that was asked for is in use; `Listen` for everything else.
+pub fn listen(bind: Option<IpAddr>, port: Option<u16>) -> Result<Listening, Error> {
+    match port {
+        Some(0) => listen_on_any(bind),
+        Some(port) => listen_on(bind, port),
+        None => {
+            for port in USUAL_PORTS {
+                match listen_on(bind, port) {
+                    Err(Error::PortTaken { .. }) => {}
+                    done => return done,
+                }
+            }
+            listen_on_any(bind)
         }
     }
-    open(0, bind)
 }
 
-fn open(port: u16, bind: Option<IpAddr>) -> Result<Listeners, Error> {
-    let failed = |cause: io::Error| match cause.kind() {
-        io::ErrorKind::AddrInUse => Error::Taken(port),
-        _ => Error::Failed { port, cause },
-    };
-    if let Some(bind) = bind {
-        let listener = open_one(SocketAddr::new(bind, port)).map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
-        let (v4, v6) = if bind.is_ipv4() { (Some(listener), None) } else { (None, Some(listener)) };
-        return Ok(Listeners { v4, v6, port });
-    }
-    let v4 = open_one((Ipv4Addr::UNSPECIFIED, port).into()).map_err(failed)?;
-    let port = v4.local_addr().map_err(failed)?.port();
-    // A machine without IPv6 does with IPv4.
-    let v6 = match open_one((Ipv6Addr::UNSPECIFIED, port).into()) {
-        Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => return Err(Error::Taken(port)),
-        other => other.ok(),
-    };
-    Ok(Listeners { v4: Some(v4), v6, port })
-}
-
-fn open_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Connections of a former run that linger must not keep the port.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-impl Listeners {
-    /// The port that is open.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The next connection of either family.
-    ///
-    /// # Errors
-    /// As the system's `accept`, for example when there is no file descriptor left.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, address) = tokio::select! {
-            accepted = accept_on(self.v4.as_ref()) => accepted?,
-            accepted = accept_on(self.v6.as_ref()) => accepted?,
-        };
-        stream.set_nodelay(true)?;
-        Ok((stream, address))
-    }
-}
-
-async fn accept_on(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
-    match listener {
-        Some(listener) => listener.accept().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Connects to `address`, from `bind` if that is of the same family.
+/// Connects to `address`, from `bind` if given; small writes leave at once.
 ///
 /// # Errors
-/// As the system's `connect`. There is no time limit here.
-pub async fn connect(address: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if let Some(bind) = bind.filter(|bind| bind.is_ipv4() == address.is_ipv4()) {
-        socket.bind(SocketAddr::new(bind, 0))?;
+/// `Connect`, `ConnectTimeout`, or `Family` when `bind` is of the other family.
+pub async fn connect(
+    address: SocketAddr,
+    bind: Option<IpAddr>,
+    timeout: Duration,
+) -> Result<TcpStream, Error> {
+    if bind.is_some_and(|bind| bind.is_ipv4() != address.is_ipv4()) {
+        return Err(Error::Family { address });
     }
-    let stream = socket.connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    let attempt = async {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(bind) = bind {
+            socket.bind(SocketAddr::new(bind, 0))?;
+        }
+        let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    match tokio::time::timeout(timeout, attempt).await {
+        Ok(result) => result.map_err(|source| Error::Connect { address, source }),
+        Err(_) => Err(Error::ConnectTimeout { address, timeout_s: timeout.as_secs() }),
+    }
+}
+
+fn listen_on_any(bind: Option<IpAddr>) -> Result<Listening, Error> {
+    let mut last = listen_on(bind, 0);
+    for _ in 1..ATTEMPTS {
+        if !matches!(last, Err(Error::PortTaken { .. })) {
+            break;
+        }
+        last = listen_on(bind, 0);
+    }
+    last
+}
+
+/// Listens on one port; the second family takes the port that the first one got.
+fn listen_on(bind: Option<IpAddr>, port: u16) -> Result<Listening, Error> {
+    if let Some(bind) = bind {
+        let (listener, port) = listen_at(SocketAddr::new(bind, port))?;
+        return Ok(Listening { port, listeners: vec![listener] });
+    }
+    let (first, port) = listen_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))?;
+    let mut listeners = vec![first];
+    match listen_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
+        Ok((second, _)) => listeners.push(second),
+        Err(taken @ Error::PortTaken { .. }) => return Err(taken),
+        // A machine without IPv6 listens on IPv4 alone.
+        Err(error) => tracing::debug!(%error, "no listening on IPv6"),
+    }
+    Ok(Listening { port, listeners })
+}
+
+fn listen_at(address: SocketAddr) -> Result<(TcpListener, u16), Error> {
+    let attempt = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    };
+    attempt().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => Error::PortTaken { port: address.port() },
+        _ => Error::Listen { address, source },
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
     #[tokio::test]
-    async fn a_port_is_open_for_both_families_and_known() {
-        let listeners = listen(Some(0), None).unwrap();
-        let v4 = SocketAddr::from(([127, 0, 0, 1], listeners.port()));
-        let (client, server) = tokio::join!(connect(v4, None), listeners.accept());
-        assert_eq!(client.unwrap().local_addr().unwrap(), server.unwrap().1);
-        if listeners.v6.is_some() {
-            let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, listeners.port()));
-            let (client, server) = tokio::join!(connect(v6, None), listeners.accept());
-            assert_eq!(client.unwrap().local_addr().unwrap(), server.unwrap().1);
+    async fn a_taken_port_is_an_error_when_asked_for() {
+        let first = listen(Some(LOOPBACK), Some(0)).unwrap();
+        let again = listen(Some(LOOPBACK), Some(first.port));
+        assert!(matches!(again, Err(Error::PortTaken { port }) if port == first.port));
+        let error = listen(None, Some(first.port)).unwrap_err();
+        assert!(error.to_string().contains("in use"));
+    }
+
+    #[tokio::test]
+    async fn without_a_port_any_free_one_is_found() {
+        let held: Vec<Listening> = (0..12).map(|_| listen(Some(LOOPBACK), None).unwrap()).collect();
+        let mut ports: Vec<u16> = held.iter().map(|listening| listening.port).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 12);
+    }
+
+    #[tokio::test]
+    async fn both_families_listen_on_one_port_and_answer() {
+        let listening = listen(None, Some(0)).unwrap();
+        for listener in &listening.listeners {
+            let local = listener.local_addr().unwrap();
+            assert_eq!(local.port(), listening.port);
+            let target: IpAddr = match local {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            let target = SocketAddr::new(target, listening.port);
+            let dial = connect(target, Some(target.ip()), Duration::from_secs(5));
+            let (dialled, accepted) = tokio::join!(dial, listener.accept());
+            assert!(dialled.unwrap().nodelay().unwrap());
+            assert_eq!(accepted.unwrap().1.ip(), target.ip());
         }
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_named() {
-        let first = listen(Some(0), None).unwrap();
-        let second = listen(Some(first.port()), None);
-        let expected =
-            format!("port {} is taken; choose another with --port, or 0 for any", first.port());
-        assert_eq!(second.unwrap_err().to_string(), expected);
-    }
-
-    #[tokio::test]
-    async fn connections_leave_from_the_bound_address() {
-        let bind = IpAddr::from([127, 0, 0, 1]);
-        let listeners = listen(Some(0), Some(bind)).unwrap();
-        let address = SocketAddr::new(bind, listeners.port());
-        let from = IpAddr::from([127, 0, 0, 9]);
-        let (client, server) = tokio::join!(connect(address, Some(from)), listeners.accept());
-        assert_eq!(client.unwrap().local_addr().unwrap().ip(), from);
-        assert_eq!(server.unwrap().1.ip(), from);
+    async fn refusal_and_wrong_family_are_told() {
+        let port = listen(Some(LOOPBACK), Some(0)).unwrap().port;
+        let target = SocketAddr::new(LOOPBACK, port);
+        let refused = connect(target, None, Duration::from_secs(5)).await.unwrap_err();
+        assert!(refused.to_string().starts_with("cannot connect to 127.0.0.1:"));
+        let family =
+            connect(target, Some(Ipv6Addr::LOCALHOST.into()), Duration::from_secs(5)).await;
+        assert!(matches!(family, Err(Error::Family { .. })));
     }
 }

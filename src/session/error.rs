@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum Error {
     /// The port is taken, or may not be opened.
     #[error(transparent)]
-    Listen(#[from] crate::net::tcp::Error),
+    Listen(#[from] crate::net::Error),
     /// The directory for resume data cannot be made.
     #[error("cannot make the state directory {path}: {cause}; set XDG_STATE_HOME elsewhere")]
     StateDir {

@@ -4,21 +4,24 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::base::ids::InfoHash;
-use crate::link::accept::{Hello, read_hello};
-use crate::net::tcp::Listeners;
+use crate::link::{Hello, read_hello};
+use crate::net::tcp::Listening;
 use crate::torrent::incoming::Incoming;
 
 /// Connections that have not finished their handshake (limits table); more are closed.
 const HALF_OPEN_MAX: usize = 256;
+/// Time for a stranger to say what it wants (limits table).
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// Rest when the system has no file descriptor left, instead of spinning.
 const REST: Duration = Duration::from_secs(1);
 
@@ -30,7 +33,7 @@ pub(super) struct Registration {
 }
 
 /// Accepts until the session is gone.
-pub(super) async fn run(listeners: Listeners, mut registrations: mpsc::Receiver<Registration>) {
+pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<Registration>) {
     let mut torrents: HashMap<InfoHash, mpsc::Sender<Incoming>> = HashMap::new();
     let mut hellos = JoinSet::new();
     loop {
@@ -41,7 +44,7 @@ pub(super) async fn run(listeners: Listeners, mut registrations: mpsc::Receiver<
                 }
                 None => return,
             },
-            accepted = listeners.accept() => match accepted {
+            accepted = accept(&listening.listeners) => match accepted {
                 Ok(connection) if hellos.len() < HALF_OPEN_MAX => {
                     hellos.spawn(hello(connection));
                 }
@@ -57,8 +60,17 @@ pub(super) async fn run(listeners: Listeners, mut registrations: mpsc::Receiver<
     }
 }
 
+/// The next connection on any of the sockets; there are one or two.
+async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+    std::future::poll_fn(|cx| {
+        let mut accepted = listeners.iter().map(|listener| listener.poll_accept(cx));
+        accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
 async fn hello((stream, address): (TcpStream, SocketAddr)) -> Option<Incoming> {
-    match read_hello(stream).await {
+    match read_hello(stream.into(), HELLO_LIMIT).await {
         Ok((hello, stream)) => Some(Incoming { address, hello, stream }),
         Err(error) => {
             debug!(%address, %error, "no handshake");

@@ -66,14 +66,14 @@ impl Session {
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.state_dir)
             .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
-        let listeners = tcp::listen(config.port, config.bind)?;
+        let listening = tcp::listen(config.bind, config.port)?;
         let pool = BlockPool::new(config.pool_bytes);
         let disk = Disk::start(DiskConfig { workers: None, pool: pool.clone() })?;
         let timing = NetworkTiming::default();
         let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
-        let port = listeners.port();
-        tokio::spawn(listener::run(listeners, registered));
+        let port = listening.port;
+        tokio::spawn(listener::run(listening, registered));
         let resources = Resources {
             peer_id: PeerId::ours(rand::random()),
             port,
@@ -81,7 +81,7 @@ impl Session {
             state_dir: config.state_dir,
             pool,
             disk: Arc::new(disk),
-            limiter: Limiter::new(config.download_limit),
+            limiter: Arc::new(Limiter::new(config.download_limit)),
             http: client,
             tracker_network: timing,
         };

@@ -3,17 +3,15 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::TcpStream;
-
-use crate::link::accept::Hello;
+use crate::link::{Hello, Stream};
 
 /// A connection to be admitted.
 #[derive(Debug)]
 pub struct Incoming {
     /// Where it came from.
     pub address: SocketAddr,
-    /// Its handshake, already read.
+    /// The first part of its handshake, already read.
     pub hello: Hello,
     /// The rest of the connection.
-    pub stream: TcpStream,
+    pub stream: Stream,
 }

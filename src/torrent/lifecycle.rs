@@ -62,7 +62,7 @@ pub struct Resources {
     /// The workers.
     pub disk: Arc<Disk>,
     /// The download limit.
-    pub limiter: Limiter,
+    pub limiter: Arc<Limiter>,
     /// For trackers.
     pub http: HttpClient,
     /// Its time limits.

@@ -1,253 +1,247 @@
-//! A streaming decoder of peer messages. It is fed whatever a read brought and keeps what is
-//! incomplete itself, so that one read buffer can serve all links of a thread. The payload
-//! of a `piece` message is copied once, into a pooled block; nothing else touches it.
-//!
-//! Lengths are judged on the prefix, before anything is stored.
+//! A streaming decoder: bytes in any portions go in, whole messages come out. What is
+//! incomplete is kept here and not in the read buffer, so that one buffer serves all links
+//! of a thread; data is copied once, from that buffer into a pooled block. Not here: whether
+//! a message makes sense.
 
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 
-use super::Error;
-use super::message::{self as m, Message, Part};
+use super::{Error, Message, Request};
 
-/// The longest message of any type but `bitfield` (limits table).
-const MESSAGE_MAX: u32 = 256 * 1024;
-/// Length prefix, type, piece and begin: what must be seen before a payload is placed.
-const PIECE_HEAD: usize = 13;
+/// The longest message body with its id, unless the bitfield alone is longer.
+pub const BODY_MAX: u32 = 256 * 1024;
 
-/// Decoder of one connection, after its handshake.
+/// Prefix, id and the longest fixed body (`request`).
+const HEAD_MAX: usize = 17;
+const PREFIX_LEN: usize = 4;
+const ID_LEN: usize = 5;
+/// Prefix, id, piece and begin of a `piece` message.
+const PIECE_HEAD_LEN: usize = 13;
+
+/// The decoder of one link.
 #[derive(Debug)]
 pub struct Decoder {
-    limit: u32,
-    state: State,
-    /// Length prefix and first bytes of a message, as far as they came.
-    head: [u8; PIECE_HEAD],
-    head_len: usize,
+    body_max: u32,
+    /// The message's first bytes; `filled` of `need` are there.
+    head: [u8; HEAD_MAX],
+    filled: usize,
+    need: usize,
+    body: Body,
 }
 
+/// What comes after the head.
 #[derive(Debug)]
-enum State {
-    /// Collecting length and type, or the whole head of a `piece`.
+enum Body {
+    /// The head itself is still coming.
     Head,
-    /// Collecting the payload of a `piece`.
-    Payload { piece: u32, begin: u32, left: usize, block: Block },
-    /// Collecting the body of a short message; its type is in `head`.
-    Body { id: u8, left: usize, body: Vec<u8> },
-    /// Passing over the body of an unknown message.
-    Skip { id: u8, left: usize },
+    /// A bitfield or an extended payload.
+    Long { left: usize, bytes: Vec<u8> },
+    /// Data of a piece.
+    Data { left: usize, block: Block },
+    /// Something unknown.
+    Skip { left: usize },
 }
 
 impl Decoder {
-    /// A decoder for a torrent of `piece_count` pieces, which bounds its bitfield.
-    pub fn new(piece_count: u32) -> Self {
+    /// For a torrent whose bitfields have `bitfield_len` bytes.
+    pub fn new(bitfield_len: usize) -> Self {
+        let bitfield = u32::try_from(bitfield_len).unwrap_or(BODY_MAX).saturating_add(1);
         Self {
-            limit: MESSAGE_MAX.max(piece_count.div_ceil(8) + 1),
-            state: State::Head,
-            head: [0; PIECE_HEAD],
-            head_len: 0,
+            body_max: bitfield.max(BODY_MAX),
+            head: [0; HEAD_MAX],
+            filled: 0,
+            need: PREFIX_LEN,
+            body: Body::Head,
         }
     }
 
-    /// Decodes `bytes`, taking blocks off `spare` for payloads and appending messages to
-    /// `out`. Returns how many bytes were used: all of them, unless `spare` ran out.
+    /// Takes in `bytes` and appends the messages they complete to `out`; `blocks` are empty
+    /// blocks to fill. Returns how many bytes were used: all of them, unless data comes and
+    /// `blocks` is empty; then the rest is to be given again with more blocks.
     ///
     /// # Errors
-    /// The peer broke the protocol; nothing after that has a meaning.
+    /// What breaks the protocol. Messages before it are in `out`; the link is of no more use.
     pub fn feed(
         &mut self,
         bytes: &[u8],
-        spare: &mut Vec<Block>,
+        blocks: &mut Vec<Block>,
         out: &mut Vec<Message>,
     ) -> Result<usize, Error> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let before = rest.len();
-            rest = self.step(rest, spare, out)?;
-            if rest.len() == before {
-                break;
+            match &mut self.body {
+                Body::Head => {
+                    let part = cut(&mut rest, self.need - self.filled);
+                    self.head[self.filled..self.filled + part.len()].copy_from_slice(part);
+                    self.filled += part.len();
+                    if self.filled == self.need && !self.on_head(blocks, out)? {
+                        break;
+                    }
+                }
+                Body::Long { left, bytes } => {
+                    let part = cut(&mut rest, *left);
+                    *left -= part.len();
+                    bytes.extend_from_slice(part);
+                    if *left == 0 {
+                        let bytes = std::mem::take(bytes);
+                        self.finish(self.long(bytes), out);
+                    }
+                }
+                Body::Data { left, block } => {
+                    let part = cut(&mut rest, *left);
+                    *left -= part.len();
+                    block.append(part);
+                    if *left == 0 {
+                        self.finish_data(out);
+                    }
+                }
+                Body::Skip { left } => {
+                    *left -= cut(&mut rest, *left).len();
+                    if *left == 0 {
+                        self.restart();
+                    }
+                }
             }
         }
         Ok(bytes.len() - rest.len())
     }
 
-    fn step<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        spare: &mut Vec<Block>,
-        out: &mut Vec<Message>,
-    ) -> Result<&'a [u8], Error> {
-        match &mut self.state {
-            State::Head => self.step_head(bytes, spare, out),
-            State::Payload { left, block, .. } => {
-                let (now, rest) = bytes.split_at((*left).min(bytes.len()));
-                block.append(now);
-                *left -= now.len();
-                if *left == 0 {
-                    self.finish(out)?;
-                }
-                Ok(rest)
-            }
-            State::Body { left, body, .. } => {
-                let (now, rest) = bytes.split_at((*left).min(bytes.len()));
-                body.extend_from_slice(now);
-                *left -= now.len();
-                if *left == 0 {
-                    self.finish(out)?;
-                }
-                Ok(rest)
-            }
-            State::Skip { left, .. } => {
-                let (now, rest) = bytes.split_at((*left).min(bytes.len()));
-                *left -= now.len();
-                if *left == 0 {
-                    self.finish(out)?;
-                }
-                Ok(rest)
-            }
+    /// Bytes that the block now being filled still lacks.
+    pub fn data_left(&self) -> usize {
+        match &self.body {
+            Body::Data { left, .. } => *left,
+            _ => 0,
         }
     }
 
-    fn step_head<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        spare: &mut Vec<Block>,
-        out: &mut Vec<Message>,
-    ) -> Result<&'a [u8], Error> {
-        let needed = self.head_needed();
-        let (now, rest) = bytes.split_at((needed - self.head_len).min(bytes.len()));
-        self.head[self.head_len..self.head_len + now.len()].copy_from_slice(now);
-        self.head_len += now.len();
-        if self.head_len < needed {
-            return Ok(rest);
-        }
-        let len = be32(&self.head, 0);
-        if len > self.limit {
-            return Err(Error::TooLong { len, limit: self.limit });
-        }
-        match needed {
-            4 if len == 0 => {
-                out.push(Message::KeepAlive);
-                self.head_len = 0;
+    /// The head has as many bytes as were needed: goes on from there. False when a block is
+    /// needed and there is none.
+    fn on_head(&mut self, blocks: &mut Vec<Block>, out: &mut Vec<Message>) -> Result<bool, Error> {
+        match (self.filled, self.head[PREFIX_LEN]) {
+            (PREFIX_LEN, _) => self.on_prefix(out)?,
+            (ID_LEN, id) => self.on_id(id, out)?,
+            (PIECE_HEAD_LEN, 7) => {
+                let Some(block) = blocks.pop() else { return Ok(false) };
+                self.body = Body::Data { left: self.len_after(PIECE_HEAD_LEN), block };
             }
-            4 => {}
-            5 => self.begin_body(len, out)?,
+            (_, 20) => self.begin_long(out),
+            _ => self.finish(self.fixed(), out),
+        }
+        Ok(true)
+    }
+
+    fn on_prefix(&mut self, out: &mut Vec<Message>) -> Result<(), Error> {
+        match self.word(0) {
+            0 => self.finish(Message::KeepAlive, out),
+            len if len > self.body_max => {
+                return Err(Error::TooLong { len, limit: self.body_max });
+            }
+            _ => self.need = ID_LEN,
+        }
+        Ok(())
+    }
+
+    /// The length of every known message is checked here, before any of its body is kept.
+    fn on_id(&mut self, id: u8, out: &mut Vec<Message>) -> Result<(), Error> {
+        let len = self.len_after(ID_LEN);
+        let (fits, head_len) = match id {
+            0..=3 | 14 | 15 => (len == 0, 0),
+            9 => (len == 2, 2),
+            4 | 13 | 17 => (len == 4, 4),
+            6 | 8 | 16 => (len == 12, 12),
+            5 => (true, 0),
+            7 => ((9..=8 + BLOCK_LEN).contains(&len), 8),
+            20 => ((1..BODY_MAX as usize).contains(&len), 1),
             _ => {
-                let Some(block) = spare.pop() else {
-                    // One byte of the head is asked for again when there is a block.
-                    self.head_len -= 1;
-                    return Ok(&bytes[now.len().saturating_sub(1)..]);
-                };
-                let left = len as usize - 9;
-                let (piece, begin) = (be32(&self.head, 5), be32(&self.head, 9));
-                self.state = State::Payload { piece, begin, left, block };
-                if left == 0 {
-                    self.finish(out)?;
+                out.push(Message::Unknown { id, len: self.word(0) - 1 });
+                self.body = Body::Skip { left: len };
+                if len == 0 {
+                    self.restart();
                 }
+                return Ok(());
             }
-        }
-        Ok(rest)
-    }
-
-    /// How much of the head must be there before the next decision: the length, then the
-    /// type, then for a `piece` its numbers.
-    fn head_needed(&self) -> usize {
-        match self.head_len {
-            0..4 => 4,
-            4 => 5,
-            _ => PIECE_HEAD,
-        }
-    }
-
-    fn begin_body(&mut self, len: u32, out: &mut Vec<Message>) -> Result<(), Error> {
-        let id = self.head[4];
-        let left = len as usize - 1;
-        check_len(id, len)?;
-        if id == m::PIECE {
-            // The rest of the head follows.
-            return Ok(());
-        }
-        self.state = if is_known(id) {
-            State::Body { id, left, body: Vec::with_capacity(left) }
-        } else {
-            State::Skip { id, left }
         };
+        if !fits {
+            return Err(Error::BodyLength { id, len: self.word(0) - 1 });
+        }
+        match (id, head_len) {
+            (5, _) => self.begin_long(out),
+            (_, 0) => self.finish(self.fixed(), out),
+            _ => self.need = ID_LEN + head_len,
+        }
+        Ok(())
+    }
+
+    fn begin_long(&mut self, out: &mut Vec<Message>) {
+        let left = self.len_after(self.filled);
         if left == 0 {
-            self.finish(out)?;
+            self.finish(self.long(Vec::new()), out);
+        } else {
+            self.body = Body::Long { left, bytes: Vec::new() };
         }
-        Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<Message>) -> Result<(), Error> {
-        self.head_len = 0;
-        out.push(match std::mem::replace(&mut self.state, State::Head) {
-            State::Head => return Ok(()),
-            State::Payload { piece, begin, block, .. } => Message::Piece { piece, begin, block },
-            State::Skip { id, .. } => Message::Unknown(id),
-            State::Body { id, body, .. } => parse(id, body),
-        });
-        Ok(())
-    }
-}
-
-fn is_known(id: u8) -> bool {
-    matches!(id, m::CHOKE..=m::PORT | m::SUGGEST..=m::ALLOWED_FAST | m::EXTENDED)
-}
-
-/// Judges the length of a message, type byte included, by its type.
-fn check_len(id: u8, len: u32) -> Result<(), Error> {
-    let (name, fits) = match id {
-        m::CHOKE => ("choke", len == 1),
-        m::UNCHOKE => ("unchoke", len == 1),
-        m::INTERESTED => ("interested", len == 1),
-        m::NOT_INTERESTED => ("not interested", len == 1),
-        m::HAVE => ("have", len == 5),
-        m::REQUEST => ("request", len == 13),
-        m::PIECE => ("piece", (9..=9 + BLOCK_LEN as u32).contains(&len)),
-        m::CANCEL => ("cancel", len == 13),
-        m::PORT => ("port", len == 3),
-        m::SUGGEST => ("suggest piece", len == 5),
-        m::HAVE_ALL => ("have all", len == 1),
-        m::HAVE_NONE => ("have none", len == 1),
-        m::REJECT => ("reject", len == 13),
-        m::ALLOWED_FAST => ("allowed fast", len == 5),
-        m::EXTENDED => ("extended", len >= 2),
-        // A bitfield is judged by the link, which knows the torrent.
-        _ => ("", true),
-    };
-    if fits { Ok(()) } else { Err(Error::BadLength { name, len }) }
-}
-
-/// A short message whose length was judged before.
-fn parse(id: u8, mut body: Vec<u8>) -> Message {
-    let number = |at| be32(&body, at);
-    let part = || Part { piece: be32(&body, 0), begin: be32(&body, 4), len: be32(&body, 8) };
-    match id {
-        m::CHOKE => Message::Choke,
-        m::UNCHOKE => Message::Unchoke,
-        m::INTERESTED => Message::Interested,
-        m::NOT_INTERESTED => Message::NotInterested,
-        m::HAVE => Message::Have(number(0)),
-        m::BITFIELD => Message::Bitfield(body),
-        m::REQUEST => Message::Request(part()),
-        m::CANCEL => Message::Cancel(part()),
-        m::PORT => Message::Port(body.first_chunk().map_or(0, |port| u16::from_be_bytes(*port))),
-        m::SUGGEST => Message::Suggest(number(0)),
-        m::HAVE_ALL => Message::HaveAll,
-        m::HAVE_NONE => Message::HaveNone,
-        m::REJECT => Message::Reject(part()),
-        m::ALLOWED_FAST => Message::AllowedFast(number(0)),
-        m::EXTENDED if !body.is_empty() => {
-            let extended = body.remove(0);
-            Message::Extended(extended, body)
+    fn long(&self, bytes: Vec<u8>) -> Message {
+        match self.head[PREFIX_LEN] {
+            5 => Message::Bitfield(bytes),
+            _ => Message::Extended { id: self.head[ID_LEN], payload: bytes },
         }
-        _ => Message::Unknown(id),
+    }
+
+    fn fixed(&self) -> Message {
+        let request = || Request { piece: self.word(5), begin: self.word(9), len: self.word(13) };
+        match self.head[PREFIX_LEN] {
+            0 => Message::Choke,
+            1 => Message::Unchoke,
+            2 => Message::Interested,
+            3 => Message::NotInterested,
+            4 => Message::Have(self.word(5)),
+            6 => Message::Request(request()),
+            8 => Message::Cancel(request()),
+            9 => Message::Port(u16::from_be_bytes([self.head[5], self.head[6]])),
+            13 => Message::Suggest(self.word(5)),
+            14 => Message::HaveAll,
+            15 => Message::HaveNone,
+            16 => Message::Reject(request()),
+            17 => Message::AllowedFast(self.word(5)),
+            id => unreachable!("message {id} is not of fixed length"),
+        }
+    }
+
+    fn finish_data(&mut self, out: &mut Vec<Message>) {
+        let (piece, begin) = (self.word(5), self.word(9));
+        if let Body::Data { block, .. } = std::mem::replace(&mut self.body, Body::Head) {
+            self.finish(Message::Piece { piece, begin, data: block }, out);
+        }
+    }
+
+    fn finish(&mut self, message: Message, out: &mut Vec<Message>) {
+        out.push(message);
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        self.filled = 0;
+        self.need = PREFIX_LEN;
+        self.body = Body::Head;
+    }
+
+    /// Bytes of the message beyond its first `head_len`, prefix included in both.
+    fn len_after(&self, head_len: usize) -> usize {
+        (self.word(0) as usize + PREFIX_LEN).saturating_sub(head_len)
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        let [a, b, c, d] = [self.head[at], self.head[at + 1], self.head[at + 2], self.head[at + 3]];
+        u32::from_be_bytes([a, b, c, d])
     }
 }
 
-/// The integer at `at`; zero beyond the end, which judged lengths exclude.
-fn be32(bytes: &[u8], at: usize) -> u32 {
-    let chunk = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    chunk.map_or(0, |chunk| u32::from_be_bytes(*chunk))
+/// Cuts up to `count` bytes off the front of `rest`.
+fn cut<'a>(rest: &mut &'a [u8], count: usize) -> &'a [u8] {
+    let (part, later) = rest.split_at(count.min(rest.len()));
+    *rest = later;
+    part
 }
 
 #[cfg(test)]
@@ -256,138 +250,210 @@ mod tests {
     use crate::base::pool::BlockPool;
     use proptest::prelude::*;
 
+    const POOL_BLOCKS: usize = 64;
+
+    fn blocks(pool: &BlockPool, count: usize) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        assert_eq!(pool.take(count, &mut blocks), count);
+        blocks
+    }
+
+    fn pool() -> BlockPool {
+        BlockPool::new(POOL_BLOCKS * BLOCK_LEN)
+    }
+
+    /// Decodes in portions that end at `cuts`; shows the messages, since blocks have no
+    /// equality.
     fn decode(bytes: &[u8], cuts: &[usize]) -> Result<Vec<String>, Error> {
-        let pool = BlockPool::new(64 * BLOCK_LEN);
-        let (mut spare, mut out) = (Vec::new(), Vec::new());
-        pool.take(32, &mut spare);
-        let mut decoder = Decoder::new(100);
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
-        cuts.extend([0, bytes.len()]);
-        cuts.sort_unstable();
-        for pair in cuts.windows(2) {
-            let part = &bytes[pair[0]..pair[1]];
-            assert_eq!(decoder.feed(part, &mut spare, &mut out)?, part.len());
+        let pool = pool();
+        let mut decoder = Decoder::new(2);
+        let mut out = Vec::new();
+        let mut begin = 0;
+        for end in cuts.iter().copied().chain([bytes.len()]) {
+            let mut spare = blocks(&pool, POOL_BLOCKS / 2);
+            assert_eq!(decoder.feed(&bytes[begin..end], &mut spare, &mut out)?, end - begin);
+            begin = end;
         }
         Ok(out.iter().map(show).collect())
     }
 
     fn show(message: &Message) -> String {
         match message {
-            Message::Piece { piece, begin, block } => {
-                format!("Piece {piece} {begin} {:?}", block.bytes())
+            Message::Piece { piece, begin, data } => {
+                format!("Piece {piece} {begin} {:?}", data.bytes())
             }
             other => format!("{other:?}"),
         }
     }
 
-    /// Written by hand from BEPs 3, 5, 6 and 10, so that our encoder is no witness.
-    const ALL: &[(&[u8], &str)] = &[
-        (&[0, 0, 0, 0], "KeepAlive"),
-        (&[0, 0, 0, 1, 0], "Choke"),
-        (&[0, 0, 0, 1, 1], "Unchoke"),
-        (&[0, 0, 0, 1, 2], "Interested"),
-        (&[0, 0, 0, 1, 3], "NotInterested"),
-        (&[0, 0, 0, 5, 4, 0, 0, 1, 2], "Have(258)"),
-        (&[0, 0, 0, 3, 5, 0xf0, 1], "Bitfield([240, 1])"),
-        (
-            &[0, 0, 0, 13, 6, 0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 0x40, 0],
-            "Request(Part { piece: 1, begin: 16384, len: 16384 })",
-        ),
-        (&[0, 0, 0, 11, 7, 0, 0, 0, 2, 0, 0, 0x40, 0, 8, 9], "Piece 2 16384 [8, 9]"),
-        (&[0, 0, 0, 9, 7, 0, 0, 0, 2, 0, 0, 0, 0], "Piece 2 0 []"),
-        (
-            &[0, 0, 0, 13, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7],
-            "Cancel(Part { piece: 1, begin: 0, len: 7 })",
-        ),
-        (&[0, 0, 0, 3, 9, 0x1a, 0xe1], "Port(6881)"),
-        (&[0, 0, 0, 5, 13, 0, 0, 0, 3], "Suggest(3)"),
-        (&[0, 0, 0, 1, 14], "HaveAll"),
-        (&[0, 0, 0, 1, 15], "HaveNone"),
-        (
-            &[0, 0, 0, 13, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7],
-            "Reject(Part { piece: 1, begin: 0, len: 7 })",
-        ),
-        (&[0, 0, 0, 5, 17, 0, 0, 0, 3], "AllowedFast(3)"),
-        (&[0, 0, 0, 4, 20, 0, b'd', b'e'], "Extended(0, [100, 101])"),
-        (&[0, 0, 0, 3, 99, 1, 2], "Unknown(99)"),
-        (&[0, 0, 0, 1, 21], "Unknown(21)"),
-    ];
+    fn refused(bytes: &[u8]) -> String {
+        decode(bytes, &[]).unwrap_err().to_string()
+    }
 
     #[test]
-    fn every_message_reads_as_its_bep_says() {
-        for (bytes, shown) in ALL {
-            assert_eq!(decode(bytes, &[]).unwrap(), [*shown]);
+    fn a_stream_of_everything() {
+        let stream = b"\0\0\0\x03\x05\xC0\x01\0\0\0\x04\x14\0de\0\0\0\0\0\0\0\x01\x01\
+            \0\0\0\x0b\x07\0\0\0\x02\0\0\x40\0xy\0\0\0\x03\x63zz\0\0\0\x01\x63\
+            \0\0\0\x03\x09\x1a\xe1\0\0\0\x05\x04\0\0\0\x09";
+        assert_eq!(
+            decode(stream, &[]).unwrap(),
+            [
+                "Bitfield([192, 1])",
+                "Extended { id: 0, payload: [100, 101] }",
+                "KeepAlive",
+                "Unchoke",
+                "Piece 2 16384 [120, 121]",
+                "Unknown { id: 99, len: 2 }",
+                "Unknown { id: 99, len: 0 }",
+                "Port(6881)",
+                "Have(9)",
+            ]
+        );
+    }
+
+    #[test]
+    fn hash_messages_of_v2_peers_are_skipped() {
+        // BEP 52: 21 hash request, 22 hashes, 23 hash reject.
+        let stream = b"\0\0\0\x04\x15abc\0\0\0\x02\x16a\0\0\0\x01\x17\0\0\0\x01\x01";
+        let shown = decode(stream, &[]).unwrap();
+        assert_eq!(shown.len(), 4);
+        assert_eq!(shown.last().unwrap(), "Unchoke");
+    }
+
+    #[test]
+    fn the_prefix_alone_refuses_what_is_too_long() {
+        assert!(refused(&[0, 4, 0, 1]).contains("262145 bytes; 262144 are allowed"));
+        assert!(refused(&[0xFF; 4]).contains("4294967295"));
+        assert!(decode(&[0, 4, 0, 0], &[]).unwrap().is_empty());
+        // A bitfield longer than that is possible only where the torrent needs it.
+        let mut decoder = Decoder::new(BODY_MAX as usize);
+        let used = decoder.feed(&[0, 4, 0, 1, 5], &mut Vec::new(), &mut Vec::new());
+        assert_eq!(used.unwrap(), 5);
+    }
+
+    #[test]
+    fn every_fixed_message_of_another_length_is_refused_at_its_id() {
+        let lens = [
+            (0, 0),
+            (1, 0),
+            (2, 0),
+            (3, 0),
+            (4, 4),
+            (6, 12),
+            (8, 12),
+            (9, 2),
+            (13, 4),
+            (14, 0),
+            (15, 0),
+            (16, 12),
+            (17, 4),
+        ];
+        for (id, len) in lens {
+            for wrong in [len + 1, len + 2, 2_000u16].into_iter().chain(len.checked_sub(1)) {
+                let [high, low] = (wrong + 1).to_be_bytes();
+                let message = refused(&[0, 0, high, low, id]);
+                assert_eq!(message, format!("it sent message {id} with a body of {wrong} bytes"));
+            }
         }
     }
 
     #[test]
-    fn what_we_write_is_what_the_bep_says() {
-        for (bytes, _) in ALL.iter().filter(|(bytes, _)| bytes.get(4) != Some(&99)) {
-            let pool = BlockPool::new(BLOCK_LEN);
-            let (mut spare, mut out, mut written) = (Vec::new(), Vec::new(), Vec::new());
-            pool.take(1, &mut spare);
-            Decoder::new(100).feed(bytes, &mut spare, &mut out).unwrap();
-            out[0].encode(&mut written);
-            assert_eq!(written, *bytes);
-        }
+    fn pieces_hold_one_to_16384_bytes_and_extended_at_least_an_id() {
+        assert_eq!(refused(b"\0\0\x40\x0a\x07"), "it sent message 7 with a body of 16393 bytes");
+        assert_eq!(refused(b"\0\0\0\x09\x07"), "it sent message 7 with a body of 8 bytes");
+        assert_eq!(refused(b"\0\0\0\x05\x07"), "it sent message 7 with a body of 4 bytes");
+        assert_eq!(refused(b"\0\0\0\x01\x14"), "it sent message 20 with a body of 0 bytes");
+        assert!(decode(b"\0\0\x40\x09\x07", &[]).unwrap().is_empty());
     }
 
     #[test]
-    fn lengths_are_refused_on_the_prefix() {
-        let long = decode(&[0, 4, 0, 1], &[]);
-        assert_eq!(long, Err(Error::TooLong { len: 0x4_0001, limit: MESSAGE_MAX }));
-        assert!(decode(&[0xff; 4], &[]).is_err());
-        let piece = decode(&[0, 0, 0x40, 10, 7], &[]);
-        assert_eq!(piece, Err(Error::BadLength { name: "piece", len: 16394 }));
-        for (id, len) in [(0, 2), (1, 5), (4, 4), (6, 12), (7, 8), (9, 4), (14, 2), (20, 1)] {
-            assert!(decode(&[0, 0, 0, len, id], &[]).is_err(), "type {id} of length {len}");
-        }
+    fn it_stops_at_data_without_a_block_and_goes_on_with_one() {
+        let pool = pool();
+        let mut decoder = Decoder::new(1);
+        let mut out = Vec::new();
+        let stream = b"\0\0\0\x01\0\0\0\0\x0a\x07\0\0\0\x01\0\0\0\0q\0\0\0\x01\x01";
+        let used = decoder.feed(stream, &mut Vec::new(), &mut out).unwrap();
+        assert_eq!(used, 5 + 13);
+        assert_eq!(out.len(), 1);
+        // Without a block there is no progress, and no harm.
+        assert_eq!(decoder.feed(&stream[used..], &mut Vec::new(), &mut out).unwrap(), 0);
+        let mut spare = blocks(&pool, 2);
+        let rest = decoder.feed(&stream[used..], &mut spare, &mut out).unwrap();
+        assert_eq!(used + rest, stream.len());
+        assert_eq!(spare.len(), 1);
+        assert_eq!(show(&out[1]), "Piece 1 0 [113]");
+        assert_eq!(show(&out[2]), "Unchoke");
     }
 
     #[test]
-    fn a_bitfield_of_the_largest_torrent_fits() {
-        let count = crate::base::layout::PIECES_MAX;
-        let mut bytes = Vec::new();
-        Message::Bitfield(vec![1; count as usize / 8]).encode(&mut bytes);
-        let (mut spare, mut out) = (Vec::new(), Vec::new());
-        let mut decoder = Decoder::new(count);
-        assert_eq!(decoder.feed(&bytes, &mut spare, &mut out), Ok(bytes.len()));
-        assert!(matches!(&out[..], [Message::Bitfield(bits)] if bits.len() == 262_144));
+    fn messages_before_an_error_are_not_lost() {
+        let mut out = Vec::new();
+        let mut decoder = Decoder::new(1);
+        assert!(decoder.feed(b"\0\0\0\x01\x01\0\0\0\x02\0", &mut Vec::new(), &mut out).is_err());
+        assert_eq!(show(&out[0]), "Unchoke");
     }
 
-    #[test]
-    fn without_a_spare_block_it_waits_and_loses_nothing() {
-        let bytes = ALL[8].0;
-        let pool = BlockPool::new(BLOCK_LEN);
-        for cut in 0..bytes.len() {
-            let (mut spare, mut out) = (Vec::new(), Vec::new());
-            let mut decoder = Decoder::new(100);
-            let mut used = decoder.feed(&bytes[..cut], &mut spare, &mut out).unwrap();
-            used += decoder.feed(&bytes[used..], &mut spare, &mut out).unwrap();
-            assert!(out.is_empty() && used < bytes.len());
-            pool.take(1, &mut spare);
-            used += decoder.feed(&bytes[used..], &mut spare, &mut out).unwrap();
-            assert_eq!((used, show(&out[0]).as_str()), (bytes.len(), ALL[8].1));
+    /// Any message that the decoder takes, from plain numbers.
+    fn message(pool: &BlockPool, kind: u8, [a, b, c]: [u32; 3], bytes: &[u8]) -> Message {
+        let request = Request { piece: a, begin: b, len: c };
+        match kind % 18 {
+            0 => Message::Choke,
+            1 => Message::Unchoke,
+            2 => Message::Interested,
+            3 => Message::NotInterested,
+            4 => Message::Have(a),
+            5 => Message::Bitfield(bytes.to_vec()),
+            6 => Message::Request(request),
+            7 => {
+                let mut data = blocks(pool, 1).remove(0);
+                data.append(&[1]);
+                data.append(bytes);
+                Message::Piece { piece: a, begin: b, data }
+            }
+            8 => Message::Cancel(request),
+            9 => Message::Port(a as u16),
+            10 => Message::Suggest(a),
+            11 => Message::HaveAll,
+            12 => Message::HaveNone,
+            13 => Message::Reject(request),
+            14 => Message::AllowedFast(a),
+            15 => Message::Extended { id: b as u8, payload: bytes.to_vec() },
+            _ => Message::KeepAlive,
         }
+    }
+
+    type Parts = (u8, [u32; 3], Vec<u8>);
+
+    fn parts() -> impl Strategy<Value = Vec<Parts>> {
+        let bytes = proptest::collection::vec(any::<u8>(), 0..40);
+        proptest::collection::vec((any::<u8>(), any::<[u32; 3]>(), bytes), 0..12)
     }
 
     proptest! {
         #[test]
-        fn any_split_of_a_stream_gives_the_same_messages(
-            picks in proptest::collection::vec(0..ALL.len(), 1..20),
-            cuts in proptest::collection::vec(any::<usize>(), 0..30),
+        fn any_split_gives_the_messages_that_were_written(
+            parts in parts(),
+            cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..20),
         ) {
-            let bytes: Vec<u8> = picks.iter().flat_map(|pick| ALL[*pick].0).copied().collect();
-            let shown: Vec<_> = picks.iter().map(|pick| ALL[*pick].1).collect();
-            prop_assert_eq!(decode(&bytes, &cuts).unwrap(), shown);
+            let pool = pool();
+            let (mut bytes, mut shown) = (Vec::new(), Vec::new());
+            for (kind, words, body) in parts {
+                let message = message(&pool, kind, words, &body);
+                message.encode(&mut bytes);
+                shown.push(show(&message));
+            }
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.sort_unstable();
+            prop_assert_eq!(&decode(&bytes, &cuts).unwrap(), &shown);
+            let every: Vec<usize> = (0..bytes.len()).collect();
+            prop_assert_eq!(&decode(&bytes, &every).unwrap(), &shown);
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(
-            bytes in proptest::collection::vec(any::<u8>(), 0..300),
-            cuts in proptest::collection::vec(any::<usize>(), 0..5),
+        fn any_bytes_are_decoded_or_refused(
+            bytes in proptest::collection::vec(prop_oneof![Just(0u8), 0..24u8, any::<u8>()], 0..600)
         ) {
-            let _ = decode(&bytes, &cuts);
+            let _ = decode(&bytes, &[bytes.len() / 2]);
         }
     }
 }

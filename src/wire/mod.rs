@@ -1,31 +1,42 @@
-//! The peer wire protocol as bytes: handshake, messages, a streaming decoder, and the
-//! extension handshake (BEPs 3, 5, 6, 10). Pure: it reads slices and writes vectors.
+//! The BitTorrent peer protocol as bytes: BEPs 3, 5 (its one message), 6, 10 and 21. Pure:
+//! nothing here knows a socket, or what a message means for the torrent.
 
-pub mod decoder;
-pub mod extended;
-pub mod handshake;
-pub mod message;
+mod decoder;
+mod extended;
+mod handshake;
+mod message;
 
-/// How a peer broke the protocol. Always the peer's fault.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub use decoder::{BODY_MAX, Decoder};
+pub use extended::ExtendedHandshake;
+pub use handshake::{Extensions, HANDSHAKE_LEN, HELLO_LEN, Handshake, PEER_ID_LEN, read_hello};
+pub use message::{Message, Request};
+
+/// Why bytes of a peer are refused. Always the peer's fault.
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The first bytes are not a BitTorrent handshake.
-    #[error("it does not speak BitTorrent")]
+    /// The first bytes are not `19 "BitTorrent protocol"`.
+    #[error("it does not speak BitTorrent (or only encrypted)")]
     NotBitTorrent,
-    /// A length prefix is over the limit.
-    #[error("it announced a message of {len} bytes, over the limit of {limit}")]
+    /// A length prefix beyond what any message may have.
+    #[error("it announced a message of {len} bytes; {limit} are allowed")]
     TooLong {
-        /// What it announced.
+        /// The prefix.
         len: u32,
-        /// What is allowed.
+        /// The limit in force.
         limit: u32,
     },
-    /// A message has a body that does not fit its type.
-    #[error("its {name} message has {len} bytes")]
-    BadLength {
-        /// The BEP's name of the message.
-        name: &'static str,
-        /// Length of the message, type byte included.
+    /// A body whose length does not fit the message.
+    #[error("it sent message {id} with a body of {len} bytes")]
+    BodyLength {
+        /// The message id.
+        id: u8,
+        /// Bytes after the id.
         len: u32,
     },
+    /// An extension handshake that is not bencode within the limits.
+    #[error("its extension handshake is not readable: {0}")]
+    Extended(#[from] crate::bencode::Error),
+    /// An extension handshake that is not a dictionary.
+    #[error("its extension handshake is not a dictionary")]
+    NotADictionary,
 }
