@@ -1,0 +1,148 @@
+//! The files of a torrent in flat storage: one text for all paths and 24 bytes a file, for
+//! torrents of hundreds of thousands of files. Paths in here are cleaned already.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::extents::Extents;
+use crate::base::ids::FileIndex;
+
+use super::{Error, refuse};
+
+/// All paths together may be this long. In a v2 file tree a long directory name is written
+/// once but counts for every file below it, so a small torrent could ask for gigabytes.
+const PATHS_LEN_MAX: usize = 128 << 20;
+
+/// The files in the torrent's order, pad files included and symlinks left out.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Files {
+    paths: String,
+    entries: Vec<Entry>,
+    data_len: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Entry {
+    path_end: u32,
+    is_pad: bool,
+    length: u64,
+    offset: u64,
+}
+
+/// One file of a torrent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct File<'a> {
+    /// Its place under the download directory: relative, no `..`, and no two files alike.
+    /// A pad file's path means nothing.
+    pub path: &'a Path,
+    /// Its bytes.
+    pub length: u64,
+    /// Where it begins among the bytes of the torrent. In a v2-only torrent every file
+    /// begins with a piece, and the gaps between them do not exist anywhere.
+    pub offset: u64,
+    /// Padding: all zeros, never on disk, never asked for (BEP 47).
+    pub is_pad: bool,
+}
+
+/// A symbolic link of the torrent that stays inside it (BEP 47, attribute `l`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Symlink {
+    /// Where it stands, relative to the download directory.
+    pub path: PathBuf,
+    /// The file, directory or link of this torrent that it means, relative to the
+    /// download directory too.
+    pub target: PathBuf,
+}
+
+impl Files {
+    /// How many files there are, pad files included.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none, as in no torrent that was accepted.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of all files but the pad files.
+    pub fn data_len(&self) -> u64 {
+        self.data_len
+    }
+
+    /// The file of this number.
+    pub fn file(&self, file: FileIndex) -> Option<File<'_>> {
+        let index = usize::try_from(file.0).ok()?;
+        (index < self.entries.len()).then(|| self.at(index))
+    }
+
+    /// All files in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = File<'_>> {
+        (0..self.entries.len()).map(|index| self.at(index))
+    }
+
+    /// Where each file lies among the bytes of a v1 or hybrid torrent.
+    pub fn extents(&self) -> Extents {
+        Extents::new(self.entries.iter().map(|entry| (entry.length, entry.is_pad)))
+    }
+
+    /// Adds a file; refuses it when all paths together become too long.
+    pub(super) fn push(
+        &mut self,
+        path: &str,
+        length: u64,
+        offset: u64,
+        is_pad: bool,
+    ) -> Result<(), Error> {
+        self.paths.push_str(path);
+        if self.paths.len() > PATHS_LEN_MAX {
+            return Err(refuse("info", "has paths of more than 128 MiB together"));
+        }
+        if !is_pad {
+            self.data_len += length;
+        }
+        let path_end = self.paths.len() as u32;
+        self.entries.push(Entry { path_end, is_pad, length, offset });
+        Ok(())
+    }
+
+    /// The path as text, `/` between its elements.
+    pub(super) fn path(&self, index: usize) -> &str {
+        let begin = match index.checked_sub(1) {
+            Some(before) => self.entries[before].path_end as usize,
+            None => 0,
+        };
+        &self.paths[begin..self.entries[index].path_end as usize]
+    }
+
+    pub(super) fn is_pad(&self, index: usize) -> bool {
+        self.entries[index].is_pad
+    }
+
+    /// Replaces the paths of some files, given in their order.
+    pub(super) fn rename(&mut self, renamed: &[(usize, String)]) {
+        let mut paths = String::with_capacity(self.paths.len() + 4 * renamed.len());
+        let mut ends = Vec::with_capacity(self.entries.len());
+        let mut renamed = renamed.iter().peekable();
+        for index in 0..self.entries.len() {
+            match renamed.next_if(|(which, _)| *which == index) {
+                Some((_, path)) => paths.push_str(path),
+                None => paths.push_str(self.path(index)),
+            }
+            ends.push(paths.len() as u32);
+        }
+        self.paths = paths;
+        for (entry, end) in self.entries.iter_mut().zip(ends) {
+            entry.path_end = end;
+        }
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.paths.shrink_to_fit();
+        self.entries.shrink_to_fit();
+    }
+
+    pub(super) fn at(&self, index: usize) -> File<'_> {
+        let Entry { is_pad, length, offset, .. } = self.entries[index];
+        File { path: Path::new(self.path(index)), length, offset, is_pad }
+    }
+}

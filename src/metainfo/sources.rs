@@ -1,0 +1,67 @@
+//! Where a torrent says that its data can be found: trackers (BEP 3, BEP 12) and web seeds
+//! (BEP 19). Nothing in here can lose the torrent: what makes no sense is left out.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde_bytes::ByteBuf;
+
+use crate::bencode::{self, Value};
+
+/// More URLs than this are not kept, of trackers and of web seeds each; real torrents have
+/// up to some hundred.
+const URLS_MAX: usize = 1000;
+/// The longest URL, in bytes: what servers commonly take.
+const URL_LEN_MAX: usize = 8192;
+
+/// The tiers of `announce-list`, or `announce` alone when they are empty (BEP 12). Each URL
+/// counts once, where it came first.
+pub(super) fn trackers(list: Option<Value<'_>>, announce: Option<Value<'_>>) -> Vec<Vec<String>> {
+    let mut seen = HashSet::new();
+    let mut tiers = Vec::new();
+    for tier in list.and_then(Value::list).into_iter().flatten() {
+        // Some programs write a URL where a tier must stand.
+        let alone = tier.bytes().is_some().then_some(tier);
+        let urls = tier.list().into_iter().flatten().chain(alone);
+        let mut kept = Vec::new();
+        for url in urls.filter_map(|url| clean(url.bytes()?)) {
+            if seen.len() < URLS_MAX && seen.insert(url.clone()) {
+                kept.push(url);
+            }
+        }
+        if !kept.is_empty() {
+            tiers.push(kept);
+        }
+    }
+    if tiers.is_empty() {
+        tiers.extend(announce.and_then(|url| clean(url.bytes()?)).map(|url| vec![url]));
+    }
+    tiers
+}
+
+/// `url-list`, which is one URL or a list of them (BEP 19).
+pub(super) fn web_seeds(value: Option<Value<'_>>) -> Vec<String> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum UrlList {
+        One(ByteBuf),
+        Many(Vec<ByteBuf>),
+    }
+    let urls = match value.map(|value| bencode::decode(value.raw(), bencode::TRACKER)) {
+        Some(Ok(UrlList::One(url))) => vec![url],
+        Some(Ok(UrlList::Many(urls))) => urls,
+        Some(Err(_)) | None => Vec::new(),
+    };
+    let mut seen = HashSet::new();
+    let mut kept: Vec<String> = urls.iter().filter_map(|url| clean(url)).collect();
+    kept.retain(|url| seen.insert(url.clone()));
+    kept.truncate(URLS_MAX);
+    kept
+}
+
+/// A URL that may be shown and asked: text without spaces or control characters.
+fn clean(url: &[u8]) -> Option<String> {
+    let url = std::str::from_utf8(url).ok()?.trim();
+    let odd = |letter: char| letter.is_control() || letter.is_whitespace();
+    (!url.is_empty() && url.len() <= URL_LEN_MAX && !url.contains(odd)).then(|| url.to_owned())
+}

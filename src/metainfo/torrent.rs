@@ -1,0 +1,203 @@
+//! A torrent: what its file says, checked and cleaned (BEP 3). It is immutable knowledge;
+//! nothing in here knows how much of it has been downloaded.
+
+use std::ops::Range;
+
+use crate::base::extents::Extents;
+use crate::base::ids::{InfoHash, InfoHashV2};
+use crate::base::layout::{Layout, PieceIndex};
+use crate::bencode::{self, Value};
+
+use super::files::{Files, Symlink};
+use super::info::{self, Info, Kind};
+use super::{Error, magnet, refuse, sources, tree};
+
+/// The largest torrent that is read, in bytes; the largest known has 15 MB.
+pub const TORRENT_LEN_MAX: usize = 64 << 20;
+
+/// A torrent as its maker described it.
+#[derive(Clone, Debug)]
+pub struct Torrent {
+    /// Its name, safe to create as a file or directory.
+    pub name: String,
+    /// SHA-1 of the raw info dictionary; none for v2-only torrents.
+    pub info_hash_v1: Option<InfoHash>,
+    /// SHA-256 of the raw info dictionary; none for v1-only torrents.
+    pub info_hash_v2: Option<InfoHashV2>,
+    /// Geometry of the v1 half; none for v2-only torrents.
+    pub layout: Option<Layout>,
+    /// The files, pad files among them.
+    pub files: Files,
+    /// Links that stay inside the torrent.
+    pub symlinks: Vec<Symlink>,
+    /// Nominal bytes of a piece.
+    pub piece_length: u32,
+    /// Pieces of the v1 half, or of all files of a v2-only torrent.
+    pub num_pieces: u32,
+    /// No peers but those of the trackers (BEP 27).
+    pub private: bool,
+    /// The program that made it.
+    pub created_by: Option<String>,
+    /// When it was made, in seconds since 1970.
+    pub creation_date: Option<i64>,
+    /// Whatever its maker wanted to say. Text of a stranger, as all of these: escape it.
+    pub comment: Option<String>,
+    /// The encoding its strings are said to have.
+    pub encoding: Option<String>,
+    /// Tracker URLs by tier (BEP 12); no tier is empty, no URL is there twice.
+    pub trackers: Vec<Vec<String>>,
+    /// URLs of web seeds (BEP 19).
+    pub web_seeds: Vec<String>,
+    kind: Kind,
+    raw_info: Vec<u8>,
+    hashes: Range<usize>,
+}
+
+impl Torrent {
+    /// Reads a torrent file. Bytes behind it are ignored, as many real ones have a newline
+    /// there.
+    ///
+    /// # Errors
+    /// When it is too large, not bencode, or describes no files that could be downloaded;
+    /// fields that only describe it are left out when they are malformed.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.len() > TORRENT_LEN_MAX {
+            return Err(Error::TooLarge { len: bytes.len() });
+        }
+        let scan = bencode::scan(bytes, bencode::TORRENT)?;
+        let root = scan.root().dict();
+        let root = root.ok_or_else(|| refuse("the file", "is not a bencoded dictionary"))?;
+        let mut outer = Outer::default();
+        for (key, value) in root {
+            outer.take(key, value);
+        }
+        let info = outer.info.ok_or_else(|| refuse("info", "is missing"))?;
+        let parsed = info::parse(info)?;
+        if parsed.kind != Kind::V1 {
+            tree::check_layers(outer.piece_layers, &parsed.roots, parsed.piece_length)?;
+        }
+        let mut torrent = Self::of(parsed, info.raw());
+        torrent.created_by = text(outer.created_by);
+        torrent.creation_date = outer.creation_date.and_then(Value::integer);
+        torrent.comment = text(outer.comment_utf8).or_else(|| text(outer.comment));
+        torrent.encoding = text(outer.encoding);
+        torrent.trackers = sources::trackers(outer.announce_list, outer.announce);
+        torrent.web_seeds = sources::web_seeds(outer.url_list);
+        Ok(torrent)
+    }
+
+    /// Reads a bare info dictionary, as peers send it for a magnet link (BEP 9) and as we
+    /// save it. The caller compares the info-hash; trackers are the caller's to add.
+    ///
+    /// # Errors
+    /// As [`Torrent::parse`], and for bytes behind the dictionary: they would count for the
+    /// info-hash that was asked for.
+    pub fn from_info(raw_info: &[u8]) -> Result<Self, Error> {
+        if raw_info.len() > TORRENT_LEN_MAX {
+            return Err(Error::TooLarge { len: raw_info.len() });
+        }
+        let scan = bencode::scan(raw_info, bencode::TORRENT)?;
+        match raw_info.len() - scan.len {
+            0 => Ok(Self::of(info::parse(scan.root())?, raw_info)),
+            count => Err(bencode::Error::Trailing { offset: scan.len, count }.into()),
+        }
+    }
+
+    /// Which formats the torrent has.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The info dictionary, byte for byte as its maker wrote it.
+    pub fn raw_info(&self) -> &[u8] {
+        &self.raw_info
+    }
+
+    /// Bytes of all files, pad files not counted.
+    pub fn total_size(&self) -> u64 {
+        self.files.data_len()
+    }
+
+    /// SHA-1 of a piece.
+    ///
+    /// # Panics
+    /// When the piece is of another torrent's layout.
+    pub fn piece_hash(&self, piece: PieceIndex) -> &[u8; 20] {
+        let (hashes, _) = self.raw_info[self.hashes.clone()].as_chunks();
+        hashes.get(piece.index()).expect("a piece of this torrent's layout")
+    }
+
+    /// Where each file lies among the bytes of the torrent; none for v2-only torrents,
+    /// whose files share no space.
+    pub fn extents(&self) -> Option<Extents> {
+        self.layout.map(|_| self.files.extents())
+    }
+
+    /// The magnet link (BEP 9): hashes, name, trackers and web seeds.
+    pub fn magnet(&self) -> String {
+        magnet::link(self)
+    }
+
+    fn of(info: Info, raw_info: &[u8]) -> Self {
+        Self {
+            name: info.name,
+            info_hash_v1: info.hash_v1,
+            info_hash_v2: info.hash_v2,
+            layout: info.layout,
+            files: info.files,
+            symlinks: info.symlinks,
+            piece_length: info.piece_length,
+            num_pieces: info.piece_count,
+            private: info.is_private,
+            created_by: None,
+            creation_date: None,
+            comment: None,
+            encoding: None,
+            trackers: Vec::new(),
+            web_seeds: Vec::new(),
+            kind: info.kind,
+            raw_info: raw_info.to_vec(),
+            hashes: info.hashes,
+        }
+    }
+}
+
+/// The raw values of the keys around `info`.
+#[derive(Default)]
+struct Outer<'a> {
+    info: Option<Value<'a>>,
+    announce: Option<Value<'a>>,
+    announce_list: Option<Value<'a>>,
+    comment: Option<Value<'a>>,
+    comment_utf8: Option<Value<'a>>,
+    created_by: Option<Value<'a>>,
+    creation_date: Option<Value<'a>>,
+    encoding: Option<Value<'a>>,
+    piece_layers: Option<Value<'a>>,
+    url_list: Option<Value<'a>>,
+}
+
+impl<'a> Outer<'a> {
+    /// The first of equal keys counts.
+    fn take(&mut self, key: &[u8], value: Value<'a>) {
+        let field = match key {
+            b"info" => &mut self.info,
+            b"announce" => &mut self.announce,
+            b"announce-list" => &mut self.announce_list,
+            b"comment" => &mut self.comment,
+            b"comment.utf-8" => &mut self.comment_utf8,
+            b"created by" => &mut self.created_by,
+            b"creation date" => &mut self.creation_date,
+            b"encoding" => &mut self.encoding,
+            b"piece layers" => &mut self.piece_layers,
+            b"url-list" => &mut self.url_list,
+            _ => return,
+        };
+        field.get_or_insert(value);
+    }
+}
+
+/// Text for people; what is not UTF-8 shows as replacement characters.
+fn text(value: Option<Value<'_>>) -> Option<String> {
+    value?.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
