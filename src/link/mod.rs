@@ -1,1 +1,163 @@
-//! link
+//! Links: tasks that carry facts and orders between a peer's socket and the brain. They keep
+//! the rules of the wire and no opinion about the torrent.
+//!
+//! One task per link. What it reports goes to one bounded channel that all links of a torrent
+//! share; while that is full, or the block pool is empty, the link does not read, and TCP
+//! slows the peer down.
+
+mod accept;
+mod bt;
+mod dial;
+mod inbound;
+mod outbox;
+mod stream;
+mod translate;
+
+pub use accept::{Hello, accept, read_hello};
+pub use dial::dial;
+pub use stream::Stream;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::base::ids::{InfoHash, LinkId, PeerId};
+use crate::base::layout::Layout;
+use crate::base::pool::BlockPool;
+use crate::net::limiter::Limiter;
+use crate::swarm::event::DownReason;
+use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
+
+/// What all links of a torrent share.
+#[derive(Clone, Debug)]
+pub struct LinkConfig {
+    /// The torrent, as handshakes name it.
+    pub info_hash: InfoHash,
+    /// What we call ourselves.
+    pub peer_id: PeerId,
+    /// The torrent's geometry, against which everything a peer says is checked.
+    pub layout: Layout,
+    /// Where data is received into.
+    pub pool: BlockPool,
+    /// The limit on received bytes.
+    pub limiter: Arc<Limiter>,
+    /// The port we listen on, told to peers that we dial.
+    pub listen_port: Option<u16>,
+    /// The local address to dial from.
+    pub bind: Option<IpAddr>,
+    /// Patience.
+    pub timeouts: LinkTimeouts,
+}
+
+/// How long a link waits for what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkTimeouts {
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// For the remote's handshake, once connected.
+    pub handshake: Duration,
+    /// For the next byte of the remote.
+    pub idle: Duration,
+    /// Of our own silence, before a keep-alive is sent.
+    pub keep_alive: Duration,
+    /// For the remote to take some of what we send.
+    pub write: Duration,
+}
+
+impl Default for LinkTimeouts {
+    /// BEP 3 sends keep-alives "once every two minutes", but readers give up sooner: 90 s
+    /// is inside what grown clients do (60 to 100 s).
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(120),
+            keep_alive: Duration::from_secs(90),
+            write: Duration::from_secs(120),
+        }
+    }
+}
+
+/// News of one link.
+#[derive(Debug)]
+pub struct LinkReport {
+    /// Which link.
+    pub link: LinkId,
+    /// What happened.
+    pub news: LinkNews,
+}
+
+/// What happened on a link: `Up` at most once and first, `Down` exactly once and last.
+#[derive(Debug)]
+pub enum LinkNews {
+    /// Handshakes were exchanged.
+    Up {
+        /// What the remote calls itself; it may be ourselves.
+        peer_id: PeerId,
+        /// What the link can do.
+        caps: LinkCaps,
+        /// The remote's end of the connection.
+        address: SocketAddr,
+    },
+    /// What one read brought, in order.
+    Events(Vec<LinkEvent>),
+    /// The link is over.
+    Down(DownReason),
+}
+
+/// The brain's end of a link. Dropping it ends the link.
+#[derive(Clone, Debug)]
+pub struct LinkHandle {
+    /// Orders in batches. Whoever holds this must not wait on it while it also has to
+    /// receive reports: use `try_send`, and take a full channel for a dead link.
+    pub commands: mpsc::Sender<Vec<LinkCommand>>,
+}
+
+/// Batches of orders a link may be behind with. It takes them also while it waits for the
+/// socket, the pool or the report channel, so a link that is behind is starved of CPU.
+const COMMAND_BATCHES_MAX: usize = 64;
+
+impl LinkHandle {
+    fn new() -> (Self, mpsc::Receiver<Vec<LinkCommand>>) {
+        let (commands, receiver) = mpsc::channel(COMMAND_BATCHES_MAX);
+        (Self { commands }, receiver)
+    }
+}
+
+/// Why a connection did not become a link. Always the remote's doing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It sent something else than a handshake.
+    #[error(transparent)]
+    Wire(#[from] crate::wire::Error),
+    /// It sent nothing for too long.
+    #[error("it sent no handshake in time")]
+    Silent,
+    /// The connection broke.
+    #[error("the connection broke during the handshake: {0}")]
+    Lost(#[from] io::Error),
+}
+
+impl From<Error> for DownReason {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Wire(error) => Self::Violated(error.to_string()),
+            Error::Silent => Self::TimedOut("it sent no handshake in time"),
+            Error::Lost(error) => lost(&error),
+        }
+    }
+}
+
+/// The words for a connection that broke.
+fn lost(error: &io::Error) -> DownReason {
+    DownReason::Lost(match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "it reset the connection".to_owned()
+        }
+        _ => format!("the connection broke: {error}"),
+    })
+}

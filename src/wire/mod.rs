@@ -1,1 +1,42 @@
-//! wire
+//! The BitTorrent peer protocol as bytes: BEPs 3, 5 (its one message), 6, 10 and 21. Pure:
+//! nothing here knows a socket, or what a message means for the torrent.
+
+mod decoder;
+mod extended;
+mod handshake;
+mod message;
+
+pub use decoder::{BODY_MAX, Decoder};
+pub use extended::ExtendedHandshake;
+pub use handshake::{Extensions, HANDSHAKE_LEN, HELLO_LEN, Handshake, PEER_ID_LEN, read_hello};
+pub use message::{Message, Request};
+
+/// Why bytes of a peer are refused. Always the peer's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The first bytes are not `19 "BitTorrent protocol"`.
+    #[error("it does not speak BitTorrent (or only encrypted)")]
+    NotBitTorrent,
+    /// A length prefix beyond what any message may have.
+    #[error("it announced a message of {len} bytes; {limit} are allowed")]
+    TooLong {
+        /// The prefix.
+        len: u32,
+        /// The limit in force.
+        limit: u32,
+    },
+    /// A body whose length does not fit the message.
+    #[error("it sent message {id} with a body of {len} bytes")]
+    BodyLength {
+        /// The message id.
+        id: u8,
+        /// Bytes after the id.
+        len: u32,
+    },
+    /// An extension handshake that is not bencode within the limits.
+    #[error("its extension handshake is not readable: {0}")]
+    Extended(#[from] crate::bencode::Error),
+    /// An extension handshake that is not a dictionary.
+    #[error("its extension handshake is not a dictionary")]
+    NotADictionary,
+}

@@ -1,0 +1,173 @@
+//! The reading half of a link: socket → shared read buffer → decoder → pooled blocks. It
+//! takes blocks before it reads and stops reading when there are none; a link without
+//! traffic owns no buffer. Not here: what messages mean.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Instant;
+
+use crate::base::pool::{Block, BlockPool};
+use crate::base::units::BLOCK_LEN;
+use crate::net::limiter::Limiter;
+use crate::swarm::event::DownReason;
+use crate::swarm::link::LinkEvent;
+use crate::wire::{Decoder, Message};
+
+use super::stream::ReadSide;
+use super::translate::Translator;
+use super::{LinkConfig, lost};
+
+/// Bytes of one read: large reads cost the fewest system calls, and 256 KiB stay in cache.
+const READ_LEN: usize = 256 * 1024;
+/// A block with the head of its `piece` message.
+const FRAMED_LEN: usize = BLOCK_LEN + 13;
+/// Blocks that a full read of whole ones can begin.
+const READ_BLOCKS: usize = READ_LEN / FRAMED_LEN + 2;
+
+/// What a thread reads into; no link keeps anything in it.
+struct Scratch {
+    bytes: Vec<u8>,
+    messages: Vec<Message>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { bytes: vec![0; READ_LEN], messages: Vec::new() });
+}
+
+/// The reading half of one link.
+pub(super) struct Inbound {
+    side: ReadSide,
+    decoder: Decoder,
+    pool: BlockPool,
+    limiter: Arc<Limiter>,
+    blocks: Vec<Block>,
+    /// Bytes read that wait for blocks. More than nothing only when data came in many
+    /// small messages.
+    carry: Vec<u8>,
+    /// Until when not to read under the rate limit, and that limit.
+    debt: Option<(Instant, u64)>,
+    waits_for_block: bool,
+}
+
+impl Inbound {
+    pub(super) fn new(side: ReadSide, config: &LinkConfig) -> Self {
+        let bitfield_len = (config.layout.piece_count() as usize).div_ceil(8);
+        Self {
+            side,
+            decoder: Decoder::new(bitfield_len),
+            pool: config.pool.clone(),
+            limiter: config.limiter.clone(),
+            blocks: Vec::new(),
+            carry: Vec::new(),
+            debt: None,
+            waits_for_block: false,
+        }
+    }
+
+    /// Is it we who do not read now, for lack of memory or by the rate limit?
+    pub(super) fn waits_for_us(&self) -> bool {
+        self.waits_for_block || self.debt.is_some()
+    }
+
+    /// Reads once and translates what came; returns the bytes read, 0 when only bytes of an
+    /// earlier read were decoded. May be dropped at any time without loss.
+    pub(super) async fn receive(
+        &mut self,
+        translator: &mut Translator,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<usize, DownReason> {
+        if let Some((until, rate)) = self.debt {
+            self.limiter.wait_until(until, Some(rate)).await;
+            self.debt = None;
+        }
+        let received = std::future::poll_fn(|cx| self.poll_receive(cx, translator, events)).await;
+        self.pool.give_back(self.blocks.drain(..));
+        let len = received?;
+        if let Some(rate) = self.limiter.rate() {
+            let now = Instant::now();
+            let wait = self.limiter.spend(len as u64, now.into_std());
+            self.debt = (!wait.is_zero()).then_some((now + wait, rate));
+        }
+        Ok(len)
+    }
+
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        translator: &mut Translator,
+        events: &mut Vec<LinkEvent>,
+    ) -> Poll<Result<usize, DownReason>> {
+        if self.carry.is_empty() {
+            ready!(self.side.poll_readable(cx)).map_err(|error| lost(&error))?;
+        }
+        self.waits_for_block = true;
+        ready!(self.pool.poll_take(cx, READ_BLOCKS, &mut self.blocks));
+        self.waits_for_block = false;
+        SCRATCH.with_borrow_mut(|scratch| {
+            let Scratch { bytes, messages } = scratch;
+            if !self.carry.is_empty() {
+                let carry = std::mem::take(&mut self.carry);
+                self.begin_translation(translator);
+                let result = self.decode(&carry, messages, translator, events);
+                return Poll::Ready(result.map(|()| 0));
+            }
+            let len = self.read_len().min(bytes.len());
+            let mut buffer = ReadBuf::new(&mut bytes[..len]);
+            let Poll::Ready(read) = Pin::new(&mut self.side).poll_read(cx, &mut buffer) else {
+                self.pool.give_back(self.blocks.drain(..));
+                return Poll::Pending;
+            };
+            read.map_err(|error| lost(&error))?;
+            let read = buffer.filled();
+            if read.is_empty() {
+                return Poll::Ready(Err(lost(&std::io::ErrorKind::UnexpectedEof.into())));
+            }
+            self.begin_translation(translator);
+            Poll::Ready(self.decode(read, messages, translator, events).map(|()| read.len()))
+        })
+    }
+
+    fn begin_translation(&self, translator: &mut Translator) {
+        translator.begin(Instant::now().into_std());
+    }
+
+    /// As much as the blocks at hand can take in, and as the rate limit hands out at once.
+    fn read_len(&self) -> usize {
+        let room = self.decoder.data_left() + self.blocks.len() * FRAMED_LEN;
+        let turn = self.limiter.turn_bytes().and_then(|turn| usize::try_from(turn).ok());
+        room.min(turn.unwrap_or(usize::MAX))
+    }
+
+    fn decode(
+        &mut self,
+        bytes: &[u8],
+        messages: &mut Vec<Message>,
+        translator: &mut Translator,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), DownReason> {
+        let mut rest = bytes;
+        loop {
+            let fed = self.decoder.feed(rest, &mut self.blocks, messages);
+            // Draining also on the way out: the next link finds the list empty.
+            for message in messages.drain(..) {
+                translator.on_message(message, events).map_err(DownReason::Violated)?;
+            }
+            let used = fed.map_err(|error| DownReason::Violated(error.to_string()))?;
+            rest = rest.get(used..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            if self.pool.take(READ_BLOCKS, &mut self.blocks) == 0 {
+                self.carry = rest.to_vec();
+                break;
+            }
+        }
+        translator.end(events);
+        Ok(())
+    }
+}
