@@ -161,3 +161,6 @@ fn lost(error: &io::Error) -> DownReason {
         _ => format!("the connection broke: {error}"),
     })
 }
+
+#[cfg(test)]
+mod tests;

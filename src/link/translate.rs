@@ -314,3 +314,301 @@ fn summary(bits: Bitfield) -> Availability {
         _ => Availability::Some(bits),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::pool::BlockPool;
+    use crate::base::units::BLOCK_LEN;
+
+    const ALL: Extensions = Extensions { extended: true, fast: true, dht: false };
+    const PLAIN: Extensions = Extensions { extended: false, fast: false, dht: false };
+    const ID: PeerId = PeerId(*b"-XX0100-aaaaaaaaaaaa");
+
+    /// Ten pieces of two blocks; the last block has 100 bytes.
+    fn layout() -> Layout {
+        Layout::new(9 * 32_768 + 16_384 + 100, 32_768).unwrap()
+    }
+
+    fn translator(agreed: Extensions) -> Translator {
+        Translator::new(layout(), agreed, ID)
+    }
+
+    /// What one read with these messages tells.
+    fn read(it: &mut Translator, messages: Vec<Message>) -> Result<Vec<LinkEvent>, String> {
+        let mut events = Vec::new();
+        it.begin(Instant::now());
+        messages.into_iter().try_for_each(|message| it.on_message(message, &mut events))?;
+        it.end(&mut events);
+        Ok(events)
+    }
+
+    fn shown(it: &mut Translator, messages: Vec<Message>) -> Vec<String> {
+        read(it, messages).unwrap().iter().map(|event| format!("{event:?}")).collect()
+    }
+
+    fn refused(agreed: Extensions, message: Message) -> String {
+        read(&mut translator(agreed), vec![message]).unwrap_err()
+    }
+
+    fn request(piece: u32, begin: u32, len: u32) -> Request {
+        Request { piece, begin, len }
+    }
+
+    fn data(pool: &BlockPool, piece: u32, begin: u32, len: usize) -> Message {
+        let mut blocks = Vec::new();
+        pool.take(1, &mut blocks);
+        let mut data = blocks.remove(0);
+        data.append(&vec![7; len]);
+        Message::Piece { piece, begin, data }
+    }
+
+    #[test]
+    fn states_and_pieces_in_their_order() {
+        let messages = vec![
+            Message::Bitfield(vec![0x80, 0xFF]),
+            Message::Unchoke,
+            Message::Have(3),
+            Message::Interested,
+            Message::NotInterested,
+            Message::Choke,
+            Message::KeepAlive,
+            Message::Port(1),
+            Message::Unknown { id: 77, len: 9 },
+        ];
+        let events = read(&mut translator(PLAIN), messages).unwrap();
+        let [
+            LinkEvent::Availability(Availability::Some(bits)),
+            LinkEvent::Unchoked,
+            LinkEvent::Have(piece),
+            LinkEvent::Interested,
+            LinkEvent::NotInterested,
+            LinkEvent::Choked,
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        // Spare bits are masked, not believed.
+        assert_eq!(bits.iter_ones().collect::<Vec<_>>(), [0, 8, 9]);
+        assert_eq!(piece.number(), 3);
+    }
+
+    #[test]
+    fn a_second_bitfield_replaces_and_full_or_empty_ones_are_named() {
+        let mut it = translator(ALL);
+        let all = Message::Bitfield(vec![0xFF, 0xC0]);
+        let events = shown(&mut it, vec![all, Message::Bitfield(vec![0, 0])]);
+        assert_eq!(events, ["Availability(All)", "Availability(None)"]);
+        let events = shown(&mut it, vec![Message::HaveAll, Message::HaveNone]);
+        assert_eq!(events, ["Availability(All)", "Availability(None)"]);
+    }
+
+    #[test]
+    fn a_bitfield_of_another_length_ends_the_link() {
+        for len in [0, 1, 3] {
+            let message = refused(PLAIN, Message::Bitfield(vec![0; len]));
+            assert_eq!(message, format!("it sent a bitfield of {len} bytes"));
+        }
+    }
+
+    #[test]
+    fn pieces_that_do_not_exist_end_the_link() {
+        for message in [
+            Message::Have(10),
+            Message::Suggest(10),
+            Message::AllowedFast(u32::MAX),
+            Message::Request(request(10, 0, 1)),
+            Message::Cancel(request(u32::MAX, 0, 1)),
+        ] {
+            assert!(refused(ALL, message).contains("does not exist"));
+        }
+    }
+
+    #[test]
+    fn requests_lie_inside_their_piece() {
+        for (begin, len) in [(0, 32_769), (32_768, 1), (u32::MAX, 2), (0, 0)] {
+            let message = refused(ALL, Message::Request(request(0, begin, len)));
+            assert!(message.contains("not inside the piece"), "{message}");
+        }
+        assert!(
+            read(&mut translator(ALL), vec![Message::Request(request(9, 16_384, 101))]).is_err()
+        );
+        let good = vec![Message::Request(request(0, 1, 32_767)), Message::Cancel(request(9, 3, 5))];
+        let events = read(&mut translator(PLAIN), good).unwrap();
+        let [LinkEvent::Requested(asked), LinkEvent::Cancelled(cancelled)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!((asked.piece.number(), asked.begin, asked.len), (0, 1, 32_767));
+        assert_eq!((cancelled.piece.number(), cancelled.begin, cancelled.len), (9, 3, 5));
+    }
+
+    #[test]
+    fn requests_over_128_kib_are_passed_over() {
+        let layout = Layout::new(1 << 20, 1 << 20).unwrap();
+        let mut it = Translator::new(layout, PLAIN, ID);
+        let messages = vec![
+            Message::Request(request(0, 0, 128 * 1024)),
+            Message::Request(request(0, 0, 128 * 1024 + 1)),
+        ];
+        assert_eq!(read(&mut it, messages).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn fast_messages_need_the_extension() {
+        let messages = || {
+            [
+                Message::HaveAll,
+                Message::HaveNone,
+                Message::Suggest(0),
+                Message::AllowedFast(0),
+                Message::Reject(request(0, 0, 16_384)),
+            ]
+        };
+        for message in messages() {
+            assert!(refused(PLAIN, message).contains("without the fast extension"));
+        }
+        for message in messages() {
+            assert_eq!(read(&mut translator(ALL), vec![message]).unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_reject_lasts_when_the_remote_lacks_the_piece() {
+        let messages = vec![
+            Message::Have(1),
+            Message::Reject(request(1, 16_384, 16_384)),
+            Message::Reject(request(2, 0, 16_384)),
+            Message::Reject(request(2, 1, 16_384)),
+        ];
+        let events = read(&mut translator(ALL), messages).unwrap();
+        let [
+            LinkEvent::Have(_),
+            LinkEvent::Refused { block: busy, lasting: false },
+            LinkEvent::Refused { block: lacking, lasting: true },
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!((busy.piece().number(), busy.number()), (1, 1));
+        assert_eq!((lacking.piece().number(), lacking.number()), (2, 0));
+    }
+
+    #[test]
+    fn blocks_come_in_batches_that_keep_their_place() {
+        let pool = BlockPool::new(16 * BLOCK_LEN);
+        let messages = vec![
+            data(&pool, 0, 0, BLOCK_LEN),
+            data(&pool, 0, 16_384, BLOCK_LEN),
+            Message::Choke,
+            data(&pool, 9, 16_384, 100),
+            data(&pool, 0, 1, 5),
+            data(&pool, 0, 0, 6),
+            data(&pool, 10, 0, 7),
+        ];
+        let events = read(&mut translator(PLAIN), messages).unwrap();
+        let [
+            LinkEvent::Blocks(first),
+            LinkEvent::Choked,
+            LinkEvent::Blocks(second),
+            LinkEvent::Stray(18),
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(first.iter().map(|(block, _)| block.number()).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(second[0].0.len_bytes(), 100);
+        assert_eq!(second[0].1.bytes(), [7; 100]);
+        // Strays went back to the pool at once.
+        assert_eq!(pool.in_use_blocks(), 3);
+    }
+
+    #[test]
+    fn many_haves_of_one_read_become_one_availability() {
+        let layout = Layout::new(1_000 * 16_384, 16_384).unwrap();
+        let mut it = Translator::new(layout, PLAIN, ID);
+        let events = read(&mut it, (0..700).map(Message::Have).collect()).unwrap();
+        assert_eq!(events.len(), HAVES_PER_READ + 1);
+        let Some(LinkEvent::Availability(Availability::Some(bits))) = events.last() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(bits.ones(), 700);
+        assert_eq!(read(&mut it, vec![Message::Have(5), Message::Have(800)]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn floods_end_the_link_but_news_and_data_are_free() {
+        let flood = |count: u32, message: fn() -> Message| {
+            read(&mut translator(ALL), (0..count).map(|_| message()).collect())
+        };
+        assert!(flood(20_000, || Message::Choke).is_ok());
+        assert!(flood(20_001, || Message::Choke).unwrap_err().contains("flooded"));
+        assert!(flood(2_001, || Message::KeepAlive).is_err());
+        assert!(flood(201, || Message::HaveNone).is_err());
+        assert!(flood(20_002, || Message::Have(1)).is_err());
+        assert!(flood(51, || Message::Reject(request(0, 1, 1))).is_err());
+        let layout = Layout::new(50_000, 1).unwrap();
+        let mut it = Translator::new(layout, ALL, ID);
+        assert!(read(&mut it, (0..50_000).map(Message::Have).collect()).is_ok());
+    }
+
+    #[test]
+    fn the_budget_is_new_every_ten_seconds() {
+        let mut it = translator(ALL);
+        let mut events = Vec::new();
+        let begin = Instant::now();
+        for second in 0..40 {
+            it.begin(begin + Duration::from_secs(second));
+            for _ in 0..1_900 {
+                it.on_message(Message::Choke, &mut events).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn hints_are_bounded() {
+        let mut it = translator(ALL);
+        let hints = (0..3_000).map(|_| Message::AllowedFast(1));
+        assert_eq!(read(&mut it, hints.collect()).unwrap().len(), 1_000);
+        let hints = (0..3_000).map(|_| Message::Suggest(1));
+        assert_eq!(read(&mut it, hints.collect()).unwrap().len(), 1_000);
+    }
+
+    #[test]
+    fn what_the_remote_tells_of_itself_adds_up() {
+        let extended = |payload: &[u8]| Message::Extended { id: 0, payload: payload.to_vec() };
+        let mut it = translator(ALL);
+        let events = read(
+            &mut it,
+            vec![
+                extended(b"d4:reqqi99999e1:v4:Teste"),
+                extended(b"d1:pi6881e4:reqqi0e11:upload_onlyi1ee"),
+                // Not readable, another id: passed over.
+                extended(b"d4:reqq"),
+                Message::Extended { id: 3, payload: Vec::new() },
+            ],
+        )
+        .unwrap();
+        let [LinkEvent::Described(first), LinkEvent::Described(second)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(first.pipeline_max, Some(2_000));
+        assert_eq!(second.pipeline_max, Some(1));
+        assert_eq!(second.client.as_deref(), Some("Test"));
+        assert_eq!((second.upload_only, second.listen_port), (Some(true), Some(6881)));
+        // Without the bit it is as if nothing was said.
+        assert!(read(&mut translator(PLAIN), vec![extended(b"de")]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn bitcomet_gets_a_short_pipeline() {
+        let id = PeerId(*b"-BC0159-aaaaaaaaaaaa");
+        let mut it = Translator::new(layout(), ALL, id);
+        assert_eq!(it.caps().pipeline_max, 50);
+        assert_eq!(translator(ALL).caps().pipeline_max, 250);
+        let payload = b"d4:reqqi500ee".to_vec();
+        let events = read(&mut it, vec![Message::Extended { id: 0, payload }]).unwrap();
+        assert!(
+            matches!(&events[..], [LinkEvent::Described(told)] if told.pipeline_max == Some(50))
+        );
+    }
+}
