@@ -156,6 +156,9 @@ async fn the_mock_misbehaves_as_told() {
             1 => Answer::FlipBit,
             2 => Answer::Reject,
             3 => Answer::Raw(vec![0; 4]),
+            4 => Answer::Choke(Duration::ZERO),
+            5 => Answer::Ignore,
+            6 => Answer::After(Duration::from_millis(1), Box::new(Answer::Corrupt)),
             _ => Answer::Close,
         }),
     )
@@ -166,7 +169,7 @@ async fn the_mock_misbehaves_as_told() {
     assert_eq!(theirs[28..48], spec.info_hash());
     assert_eq!(script.message().await.unwrap(), Some((14, Vec::new())));
     let ask = mock_peer::message(6, b"\0\0\0\x02\0\0\0\0\0\0\0\x02");
-    script.send(&ask.repeat(5)).await.unwrap();
+    script.send(&ask.repeat(8)).await.unwrap();
     let mut data = spec.block(2, 0, 2);
     let head = b"\0\0\0\x02\0\0\0\0";
     assert_eq!(script.message().await.unwrap(), Some((7, [&head[..], &data].concat())));
@@ -174,6 +177,10 @@ async fn the_mock_misbehaves_as_told() {
     assert_eq!(script.message().await.unwrap(), Some((7, [&head[..], &data].concat())));
     assert_eq!(script.message().await.unwrap(), Some((16, ask[5..].to_vec())));
     assert_eq!(script.message().await.unwrap(), None);
+    assert_eq!(script.message().await.unwrap(), Some((0, Vec::new())));
+    assert_eq!(script.message().await.unwrap(), Some((1, Vec::new())));
+    let corrupt: Vec<u8> = spec.block(2, 0, 2).iter().map(|byte| !byte).collect();
+    assert_eq!(script.message().await.unwrap(), Some((7, [&head[..], &corrupt].concat())));
     assert!(script.message().await.is_err());
     assert_eq!(peer.connections(), 1);
 }
