@@ -1,11 +1,21 @@
 //! How fast bytes become messages: data in reads of 256 KiB, floods of small messages, and
-//! the worst portions of one byte.
+//! the worst portions of one byte; and a whole link that receives over loopback.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
+use pigeon::base::ids::{InfoHash, LinkId, PeerId};
+use pigeon::base::layout::Layout;
 use pigeon::base::pool::{Block, BlockPool};
 use pigeon::base::units::BLOCK_LEN;
-use pigeon::wire::{Decoder, Message};
+use pigeon::link::{LinkConfig, LinkNews, LinkTimeouts, dial};
+use pigeon::net::limiter::Limiter;
+use pigeon::swarm::link::LinkEvent;
+use pigeon::wire::{Decoder, Extensions, Handshake, Message};
+use tokio::sync::mpsc;
 
 const READ_LEN: usize = 256 * 1024;
 const READ_BLOCKS: usize = 17;
@@ -67,4 +77,65 @@ fn pieces_byte_by_byte(bencher: Bencher<'_, '_>) {
     bencher
         .counter(BytesCount::new(stream.len()))
         .bench_local(|| decode(black_box(&stream), 1, &pool));
+}
+
+/// A thread that sends `stream` `times` over to whoever dials, after a handshake.
+fn sender(stream: Arc<Vec<u8>>, times: usize) -> std::net::SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("a dial");
+        let mut theirs = [0; 68];
+        socket.read_exact(&mut theirs).expect("a handshake");
+        let ours = Handshake {
+            extensions: Extensions::OURS,
+            info_hash: InfoHash([1; 20]),
+            peer_id: PeerId([2; 20]),
+        };
+        socket.write_all(&ours.encode()).expect("a listener");
+        for _ in 0..times {
+            socket.write_all(&stream).expect("a listener");
+        }
+    });
+    address
+}
+
+/// 1 GiB over one link on a runtime of one thread; blocks are dropped when reported. The
+/// sender takes the other core.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn link_over_loopback(bencher: Bencher<'_, '_>) {
+    const TIMES: usize = 64;
+    let stream = Arc::new(pieces(1024));
+    let config = Arc::new(LinkConfig {
+        info_hash: InfoHash([1; 20]),
+        peer_id: PeerId([3; 20]),
+        layout: Layout::new(1 << 30, 16 * BLOCK_LEN as u32).expect("a small torrent"),
+        pool: BlockPool::new(2560 * BLOCK_LEN),
+        limiter: Arc::new(Limiter::new(None)),
+        listen_port: None,
+        bind: None,
+        timeouts: LinkTimeouts::default(),
+    });
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    bencher.counter(BytesCount::new(stream.len() * TIMES)).bench_local(|| {
+        let address = sender(stream.clone(), TIMES);
+        runtime.block_on(async {
+            let (reports, mut received) = mpsc::channel(16);
+            let _handle = dial(config.clone(), LinkId(1), address, reports);
+            let (mut blocks, mut batches) = (0, 0);
+            while let Some(report) = received.recv().await {
+                let LinkNews::Events(events) = report.news else { continue };
+                batches += 1;
+                for event in events {
+                    if let LinkEvent::Blocks(batch) = event {
+                        blocks += batch.len();
+                        config.pool.give_back(batch.into_iter().map(|(_, block)| block));
+                    }
+                }
+            }
+            assert_eq!(blocks, 1024 * TIMES);
+            black_box(batches);
+        });
+    });
 }

@@ -86,7 +86,9 @@ impl Inbound {
             self.debt = None;
         }
         let received = std::future::poll_fn(|cx| self.poll_receive(cx, translator, events)).await;
-        self.pool.give_back(self.blocks.drain(..));
+        if !self.blocks.is_empty() {
+            self.pool.give_back(self.blocks.drain(..));
+        }
         let len = received?;
         if let Some(rate) = self.limiter.rate() {
             let now = Instant::now();
