@@ -263,6 +263,9 @@ impl Swarm {
         let lacking = self.wanted.has(piece) && !self.have.has(piece);
         let count = self.config.layout.piece_count();
         let Some(peer) = self.peers.get_mut(&link) else { return };
+        if !peer.pieces.has(piece) {
+            return;
+        }
         self.picker.peer_left(&peer.pieces);
         peer.pieces.remove(piece, count);
         self.picker.peer_came(&peer.pieces);

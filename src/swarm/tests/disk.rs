@@ -105,6 +105,7 @@ fn a_spill_that_failed_is_tried_again() {
     let failed = Some((bench.spilled.remove(&0).unwrap(), "no space".to_owned()));
     let piece = bench.piece(0);
     bench.handle(Input::Spilled { piece, failed });
-    let lines = bench.wait(5.0);
-    assert_eq!(lines[..3], ["disk works", "spill 0.0 0.1 0.2 0.3 0.4", "need peers"]);
+    let mut lines = bench.wait(5.0);
+    lines.retain(|line| line != "need peers");
+    assert_eq!(lines[..2], ["disk works", "spill 0.0 0.1 0.2 0.3 0.4"]);
 }
