@@ -243,6 +243,7 @@ impl Swarm {
         // BEP 6: one that chokes must refuse whatever is outstanding, however much that is.
         peer.refusals += u32::from(!peer.choking);
         if peer.refusals > REFUSALS_MAX {
+            self.release(link, block);
             let reason = CloseReason::Misbehaved("it refused every request");
             return self.close(link, reason, now);
         }

@@ -43,6 +43,8 @@ fn a_long_fast_link_is_filled() {
 #[test]
 fn twenty_limited_peers_are_used_to_the_full_without_waste() {
     let mut setup = healthy(4096);
+    // Pipelines of all links together must fit half the pool: 20 times 3.2 MB.
+    setup.pool_blocks = 8192;
     seeds(&mut setup, 20, 10_000_000, ms(10));
     let mut world = World::new(setup, false);
     let took = world.run(LIMIT).expect("it completes");

@@ -172,6 +172,8 @@ fn one_that_refuses_everything_is_left() {
         }
     }
     assert_eq!((closed, refused), (true, 201));
+    let lines = bench.seed(2);
+    assert_eq!(lines[1].matches("0.").count(), 10, "no block is lost with it: {lines:?}");
 }
 
 #[test]
