@@ -301,7 +301,12 @@ impl Assembly {
         let data = |open: &OpenPiece| {
             open.slots.iter().filter(|slot| matches!(slot, Slot::Data(_))).count()
         };
-        let (piece, open) = self.open.iter_mut().max_by_key(|(_, open)| data(open))?;
+        // One spill of a piece at a time: its answer speaks of all its blocks on the way.
+        let at_rest = |open: &OpenPiece| {
+            data(open) > 0 && !open.slots.iter().any(|slot| matches!(slot, Slot::Spilling))
+        };
+        let pieces = self.open.iter_mut().filter(|(_, open)| at_rest(open));
+        let (piece, open) = pieces.max_by_key(|(_, open)| data(open))?;
         let mut blocks = Vec::new();
         for (block, slot) in self.layout.blocks(*piece).zip(&mut open.slots) {
             if matches!(slot, Slot::Data(_))

@@ -195,6 +195,9 @@ impl Swarm {
             None => self.disk_works(),
         }
         self.start_check(piece);
+        if !self.checking.in_trouble() {
+            self.spill_if_needed();
+        }
     }
 
     fn disk_failed(&mut self, why: String, now: Instant) {

@@ -291,6 +291,7 @@ impl Swarm {
         // BEP 6: one that chokes must refuse whatever is outstanding, however much that is.
         peer.refusals += u32::from(!peer.choking);
         if peer.refusals > REFUSALS_MAX {
+            self.release(link, block);
             let reason = CloseReason::Misbehaved("it refused every request");
             return self.close(link, reason, now);
         }
@@ -311,6 +312,9 @@ impl Swarm {
         let lacking = self.wanted.has(piece) && !self.have.has(piece);
         let count = self.config.layout.piece_count();
         let Some(peer) = self.peers.get_mut(&link) else { return };
+        if !peer.pieces.has(piece) {
+            return;
+        }
         self.picker.peer_left(&peer.pieces);
         peer.pieces.remove(piece, count);
         self.picker.peer_came(&peer.pieces);

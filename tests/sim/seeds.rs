@@ -27,7 +27,7 @@ fn every_world_with_an_honest_seed_completes() {
         let reached = run(seed, true);
         return eprintln!("seed {seed}: {reached:?}");
     }
-    let count = number("PIGEON_SIM_SEEDS").unwrap_or(150);
+    let count = number("PIGEON_SIM_SEEDS").unwrap_or(1000);
     let mut all = Reached::default();
     for seed in 0..count {
         match catch_unwind(AssertUnwindSafe(|| run(seed, false))) {

@@ -109,3 +109,16 @@ fn a_spill_that_failed_is_tried_again() {
     lines.retain(|line| line != "need peers");
     assert_eq!(lines[..2], ["disk works", "spill 0.0 0.1 0.2 0.3 0.4"]);
 }
+
+/// The answer to one spill must not be taken for that of the next.
+#[test]
+fn a_piece_is_spilled_once_at_a_time() {
+    let mut bench = Bench::with(1, 20, |config| config.pool_blocks = 8);
+    bench.seed(1);
+    assert_eq!(bench.deliver(1, "0.0 0.1 0.2 0.3 0.4")[0], "spill 0.0 0.1 0.2 0.3 0.4");
+    let lines = bench.deliver(1, "0.5 0.6 0.7 0.8 0.9");
+    assert!(!lines.iter().any(|line| line.starts_with("spill")), "{lines:?}");
+    let piece = bench.piece(0);
+    let next = bench.handle(Input::Spilled { piece, failed: None });
+    assert_eq!(next, ["spill 0.5 0.6 0.7 0.8 0.9"]);
+}

@@ -129,6 +129,18 @@ fn a_lasting_refusal_means_that_the_peer_lacks_the_piece() {
     assert_eq!(bench.swarm.nobody_has(), 2);
 }
 
+/// Every block of a piece that the peer lacks is refused, but it lacks one piece only.
+#[test]
+fn many_lasting_refusals_of_one_piece_take_away_one_piece() {
+    let mut bench = Bench::new(4);
+    bench.open_fast(1, Availability::All);
+    for number in 0..4 {
+        let lines = bench.refuse(1, &format!("0.{number}"), true);
+        assert!(!lines.iter().any(|line| line.contains("not interested")), "{lines:?}");
+    }
+    assert_eq!(bench.swarm.nobody_has(), 1);
+}
+
 #[test]
 fn refusals_of_what_was_never_asked_are_counted_and_close_the_link() {
     let mut bench = Bench::new(40);
@@ -160,6 +172,8 @@ fn one_that_refuses_everything_is_left() {
         }
     }
     assert_eq!((closed, refused), (true, 201));
+    let lines = bench.seed(2);
+    assert_eq!(lines[1].matches("0.").count(), 10, "no block is lost with it: {lines:?}");
 }
 
 #[test]
