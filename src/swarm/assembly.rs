@@ -267,6 +267,14 @@ impl Assembly {
         Some(Assembled { blocks, senders: open.senders })
     }
 
+    /// The piece may be asked of any link from now on.
+    pub fn share(&mut self, piece: PieceIndex) {
+        if let Some(open) = self.open.get_mut(&piece) {
+            open.is_solo = false;
+            open.owner = None;
+        }
+    }
+
     /// Drops an open piece with all that is here of it.
     pub fn abandon(&mut self, piece: PieceIndex) {
         self.remove(piece);

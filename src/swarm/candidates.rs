@@ -114,7 +114,7 @@ impl Candidates {
         self.unplace(address);
     }
 
-    /// The link to this address came up.
+    /// The link to this address delivered, or lasted.
     pub fn worked(&mut self, address: SocketAddr) {
         if let Some(known) = self.known.get_mut(&address) {
             known.worked = true;
@@ -140,7 +140,25 @@ impl Candidates {
         self.place(address, source, failures, tie, Place::Resting(now + wait));
     }
 
-    /// The address is useless for good (it is ourselves, or both sides are complete).
+    /// The link ended for no fault of the address: it may be dialled again at once.
+    pub fn released(&mut self, address: SocketAddr) {
+        let Some(known) = self.known.get(&address) else { return };
+        if known.source == Source::Incoming {
+            // Where it came from need not be where it listens.
+            self.known.remove(&address);
+            return;
+        }
+        let (source, failures, tie) = (known.source, known.failures, known.tie);
+        self.place(address, source, failures, tie, Place::Ready);
+    }
+
+    /// The address is our own: it is never dialled again, however often it is named.
+    pub fn shun(&mut self, address: SocketAddr) {
+        self.forget(address);
+        self.banned_addresses.insert(address);
+    }
+
+    /// The address is useless for good: both sides are complete, or it is a second way to one peer.
     pub fn forget(&mut self, address: SocketAddr) {
         self.unplace(address);
         self.known.remove(&address);

@@ -37,6 +37,10 @@ const STUCK_S: f64 = 5.0;
 const AGAIN_SHARE: u64 = 400;
 /// So many may be in any case, for small torrents.
 const AGAIN_MIN: u64 = 32;
+/// A request that is not answered for so long, although others are, was forgotten.
+const OVERDUE_AFTER: Duration = Duration::from_secs(20);
+/// So long a suspect piece is left to one link.
+const SOLO_MAX: Duration = Duration::from_secs(20);
 /// Refusals without a delivery in between, until the link is closed.
 const REFUSALS_MAX: u32 = 200;
 
@@ -100,7 +104,7 @@ impl Swarm {
                 break;
             }
             let Some(piece) = self.next_piece(link) else { break };
-            self.begin(piece);
+            self.begin(piece, now);
         }
         if sharing == Sharing::Own && blocks.len() < count {
             self.take_free(link, count, Sharing::Any, blocks);
@@ -147,14 +151,18 @@ impl Swarm {
         picked
     }
 
-    fn begin(&mut self, piece: PieceIndex) {
+    fn begin(&mut self, piece: PieceIndex, now: Instant) {
         self.picker.remove(piece);
+        let is_suspect = self.suspects.is_suspect(piece);
+        if is_suspect {
+            self.solo_since.push((piece, now));
+        }
         let (layout, extents) = (&self.config.layout, &self.config.extents);
         let is_pad = |block: BlockRef| {
             let begin = layout.block_offset(block);
             extents.slices(begin, u64::from(block.len_bytes())).all(|slice| slice.is_pad)
         };
-        if self.assembly.begin(piece, self.suspects.is_suspect(piece), is_pad) {
+        if self.assembly.begin(piece, is_suspect, is_pad) {
             self.start_check(piece);
         }
     }
@@ -247,6 +255,9 @@ impl Swarm {
             }
         }
         if let Some(peer) = self.peers.get_mut(&link) {
+            if peer.downloaded_bytes == 0 && bytes > 0 {
+                self.candidates.worked(peer.address);
+            }
             peer.downloaded_bytes += bytes;
             peer.meter.add(bytes, now);
         }
@@ -307,25 +318,15 @@ impl Swarm {
         self.release(link, block);
     }
 
-    /// The remote does not have a piece that it claimed.
-    fn lost_piece(&mut self, link: LinkId, piece: PieceIndex, now: Instant) {
-        let lacking = self.wanted.has(piece) && !self.have.has(piece);
-        let count = self.config.layout.piece_count();
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        if !peer.pieces.has(piece) {
-            return;
-        }
-        self.picker.peer_left(&peer.pieces);
-        peer.pieces.remove(piece, count);
-        self.picker.peer_came(&peer.pieces);
-        peer.interesting -= u32::from(lacking && peer.interesting > 0);
-        self.judge_interest(link, now);
-    }
-
-    pub(super) fn check_snub(&mut self, link: LinkId, now: Instant) {
+    /// Judges what time has made of a link: a rest that is over, and silence, unless it is
+    /// `our` doing.
+    pub(super) fn check_link(&mut self, link: LinkId, ours: bool, now: Instant) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let was = peer.requests.is_snubbed();
         let rested = peer.rests_until.take_if(|until| *until <= now).is_some();
+        if ours {
+            peer.requests.excuse(now);
+        }
         let blocks = peer.requests.check_deadline(now);
         let is_new_snub = peer.requests.is_snubbed() && !was;
         for block in blocks {
@@ -336,6 +337,36 @@ impl Swarm {
         }
         if rested || is_new_snub {
             self.hungry.insert(link);
+            self.food = true;
+        }
+    }
+
+    /// Asks elsewhere for blocks that a remote has forgotten. How long it may take depends
+    /// on how much it owes and how fast it is.
+    pub(super) fn check_overdue(&mut self, now: Instant) {
+        let mut released = Vec::new();
+        for (link, peer) in &mut self.peers {
+            let owed = (peer.requests.outstanding() * BLOCK_LEN) as u64;
+            let needed = Duration::from_secs(owed / peer.meter.rate(now).max(1));
+            let limit = OVERDUE_AFTER.max(needed.saturating_mul(3));
+            let blocks = peer.requests.overdue(limit, now);
+            released.extend(blocks.into_iter().map(|block| (*link, block)));
+        }
+        for (link, block) in released {
+            // Should it remember after all, it need not send what others bring.
+            self.send(link, LinkCommand::Cancel(vec![block]));
+            self.release(link, block);
+        }
+    }
+
+    /// Suspect pieces that one link alone takes too long for are open to all again.
+    pub(super) fn share_slow_suspects(&mut self, now: Instant) {
+        let began =
+            |(_, began): &(PieceIndex, Instant)| now.saturating_duration_since(*began) < SOLO_MAX;
+        let (young, old): (Vec<_>, Vec<_>) = self.solo_since.drain(..).partition(began);
+        self.solo_since = young;
+        for (piece, _) in old {
+            self.assembly.share(piece);
             self.food = true;
         }
     }

@@ -244,6 +244,12 @@ impl Swarm {
         }
     }
 
+    /// Do we keep links from reading, so that their silence says nothing of the remotes?
+    pub(super) fn is_silence_ours(&self, now: Instant) -> bool {
+        let cause = self.cause(now);
+        matches!(cause, Cause::Disk | Cause::Hash | Cause::Limit) || self.paused
+    }
+
     fn pieces_left_to_fetch(&self) -> bool {
         self.missing as usize > self.checking.count()
     }

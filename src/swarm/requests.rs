@@ -163,6 +163,24 @@ impl Requests {
         self.give_up_all()
     }
 
+    /// We kept the link from reading: its silence does not count.
+    pub fn excuse(&mut self, now: Instant) {
+        if !self.owed.is_empty() {
+            self.progress = now;
+        }
+    }
+
+    /// Takes back requests that have gone unanswered for `limit` while others were answered:
+    /// the remote has forgotten them.
+    pub fn overdue(&mut self, limit: Duration, now: Instant) -> Vec<BlockRef> {
+        let late = |sent: &&Sent| now.saturating_duration_since(sent.at) >= limit;
+        let late: Vec<_> = self.owed.iter().filter(late).map(|sent| sent.block).collect();
+        late.iter().for_each(|block| {
+            self.give_up(*block);
+        });
+        late
+    }
+
     /// How long nothing has come although something is owed.
     pub fn silent_for(&self, now: Instant) -> Duration {
         if self.owed.is_empty() && !self.snubbed {
@@ -217,6 +235,28 @@ mod tests {
         assert_eq!(requests.pipeline.target(), 1);
         assert_eq!(requests.arrived(blocks[0], later + SNUB_AFTER * 2), Arrival::Late);
         assert!(!requests.is_snubbed());
+    }
+
+    #[test]
+    fn a_forgotten_request_is_taken_back_although_others_are_answered() {
+        let (start, blocks) = (Instant::now(), blocks());
+        let limit = Duration::from_secs(20);
+        let mut requests = Requests::new(250, start);
+        requests.sent(&blocks[..2], start);
+        requests.arrived(blocks[1], start + limit / 2);
+        requests.sent(&blocks[2..3], start + limit / 2);
+        assert_eq!(requests.overdue(limit, start + limit), blocks[..1]);
+        assert_eq!(requests.outstanding(), 1);
+        assert_eq!(requests.arrived(blocks[0], start + limit), Arrival::Late);
+    }
+
+    #[test]
+    fn silence_that_is_our_own_doing_is_excused() {
+        let (start, blocks) = (Instant::now(), blocks());
+        let mut requests = Requests::new(250, start);
+        requests.sent(&blocks[..1], start);
+        requests.excuse(start + SNUB_AFTER);
+        assert_eq!(requests.deadline(), Some(start + SNUB_AFTER * 2));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Worlds with an exact expectation: full lines, no waste, no long tails, quick returns.
 
+use pigeon::session::SessionConfig;
 use std::time::Duration;
 
 use pigeon::base::units::BLOCK_LEN;
@@ -43,8 +44,8 @@ fn a_long_fast_link_is_filled() {
 #[test]
 fn twenty_limited_peers_are_used_to_the_full_without_waste() {
     let mut setup = healthy(4096);
-    // Pipelines of all links together must fit half the pool: 20 times 3.2 MB.
-    setup.pool_blocks = 8192;
+    // The pool of a real session.
+    setup.pool_blocks = SessionConfig::POOL_BYTES / BLOCK_LEN;
     seeds(&mut setup, 20, 10_000_000, ms(10));
     let mut world = World::new(setup, false);
     let took = world.run(LIMIT).expect("it completes");

@@ -1,0 +1,123 @@
+//! What peers have and whether we want it: sets of pieces, interest, the user's choice.
+//! Whether to ask for anything is not decided here.
+
+use std::time::Instant;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::ids::LinkId;
+use crate::base::layout::PieceIndex;
+
+use super::Swarm;
+use super::event::Event;
+use super::link::{Availability, CloseReason, LinkCommand};
+use super::picker::PeerPieces;
+
+/// Whole sets of pieces that a remote may tell, each costs a pass over all pieces.
+const SETS_TOLD_MAX: u32 = 8;
+
+impl Swarm {
+    pub(super) fn on_availability(&mut self, link: LinkId, pieces: Availability, now: Instant) {
+        let count = self.config.layout.piece_count();
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        peer.sets_told += 1;
+        if peer.sets_told > SETS_TOLD_MAX {
+            let reason = CloseReason::Misbehaved("it told all its pieces again and again");
+            return self.close(link, reason, now);
+        }
+        let pieces = match pieces {
+            Availability::All => PeerPieces::All,
+            Availability::Some(set) if set.is_full() => PeerPieces::All,
+            Availability::Some(set) => PeerPieces::Some(set),
+            Availability::None => PeerPieces::Some(Bitfield::none(count)),
+        };
+        self.picker.peer_left(&peer.pieces);
+        self.picker.peer_came(&pieces);
+        peer.interesting = match &pieces {
+            PeerPieces::All => self.missing,
+            PeerPieces::Some(set) => set.count_missing(&self.have, &self.wanted),
+        };
+        peer.pieces = pieces;
+        peer.nothing_in = None;
+        self.judge_interest(link, now);
+    }
+
+    pub(super) fn on_have(&mut self, link: LinkId, piece: PieceIndex, now: Instant) {
+        let lacking = self.wanted.has(piece) && !self.have.has(piece);
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        let PeerPieces::Some(set) = &mut peer.pieces else { return };
+        if !set.insert(piece) {
+            return;
+        }
+        self.picker.peer_gained(piece);
+        if lacking {
+            peer.interesting += 1;
+            peer.nothing_in = None;
+        }
+        if set.is_full() {
+            // A seed is counted once, not in every piece.
+            self.picker.peer_left(&peer.pieces);
+            peer.pieces = PeerPieces::All;
+            self.picker.peer_came(&peer.pieces);
+        }
+        self.judge_interest(link, now);
+    }
+
+    /// BEP 3: "Interest state must be kept up to date at all times".
+    pub(super) fn judge_interest(&mut self, link: LinkId, now: Instant) {
+        let complete = self.is_complete();
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if complete && (peer.is_seed() || peer.upload_only) {
+            return self.close(link, CloseReason::BothComplete, now);
+        }
+        let wants = peer.interesting > 0;
+        if wants != peer.told_interest {
+            peer.told_interest = wants;
+            let word = if wants { LinkCommand::Interested } else { LinkCommand::NotInterested };
+            self.send(link, word);
+        }
+    }
+
+    pub(super) fn on_wanted(&mut self, wanted: Bitfield, now: Instant) {
+        for piece in self.config.layout.pieces() {
+            let is_new = wanted.has(piece) && !self.have.has(piece);
+            if is_new && !self.is_begun(piece) {
+                self.picker.insert(piece);
+            } else if !is_new {
+                self.picker.remove(piece);
+                self.drop_piece(piece);
+            }
+        }
+        self.wanted = wanted;
+        let count = self.config.layout.piece_count();
+        let was_complete = self.is_complete();
+        self.missing = Bitfield::all(count).count_missing(&self.have, &self.wanted);
+        for peer in self.peers.values_mut() {
+            peer.interesting = match &peer.pieces {
+                PeerPieces::All => self.missing,
+                PeerPieces::Some(set) => set.count_missing(&self.have, &self.wanted),
+            };
+        }
+        if self.is_complete() && !was_complete {
+            self.tell(Event::Completed);
+        }
+        self.food = true;
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        links.iter().for_each(|link| self.judge_interest(*link, now));
+        self.hungry.extend(links);
+    }
+
+    /// The remote does not have a piece that it claimed.
+    pub(super) fn lost_piece(&mut self, link: LinkId, piece: PieceIndex, now: Instant) {
+        let lacking = self.wanted.has(piece) && !self.have.has(piece);
+        let count = self.config.layout.piece_count();
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if !peer.pieces.has(piece) {
+            return;
+        }
+        self.picker.peer_left(&peer.pieces);
+        peer.pieces.remove(piece, count);
+        self.picker.peer_came(&peer.pieces);
+        peer.interesting -= u32::from(lacking && peer.interesting > 0);
+        self.judge_interest(link, now);
+    }
+}

@@ -1,0 +1,198 @@
+//! Which links there are: whom to dial and let in, what a new link is greeted with, which
+//! one of two to the same peer stays, and which are given up. What goes over a link is not
+//! judged here.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::base::ids::{LinkId, PeerId};
+
+use super::event::{DownReason, Event, Output};
+use super::link::{Availability, CloseReason, LinkCaps, LinkCommand};
+use super::peer::Peer;
+use super::{Arriving, Swarm};
+
+/// Dials under way at most.
+const DIALS_MAX: usize = 30;
+/// A link that should deliver and does not for this long is closed.
+const SILENT_MAX: Duration = Duration::from_secs(70);
+/// With every place taken, a link may be this long without payload before another
+/// candidate gets its place.
+const USELESS_AFTER: Duration = Duration::from_secs(60);
+/// A link that lasted so long counts as one that worked, even without payload.
+const LASTED: Duration = Duration::from_secs(60);
+
+impl Swarm {
+    /// May a connection from `address` come in? The id for its link if so; the caller then
+    /// answers with `LinkUp` or `LinkDown`.
+    pub fn admit(&mut self, address: SocketAddr) -> Option<LinkId> {
+        let full = self.peers.len() + self.arriving.len() >= self.config.max_peers;
+        if full || self.paused || self.candidates.is_banned(address) {
+            return None;
+        }
+        self.candidates.came_in(address, &mut self.rng);
+        Some(self.new_link(Arriving { address, incoming: true }))
+    }
+
+    pub(super) fn may_dial(&self) -> bool {
+        let dials = self.arriving.values().filter(|arriving| !arriving.incoming).count();
+        !self.paused
+            && !self.is_complete()
+            && dials < DIALS_MAX
+            && self.peers.len() + self.arriving.len() < self.config.max_peers
+    }
+
+    pub(super) fn dial_more(&mut self, now: Instant) {
+        while self.may_dial()
+            && let Some(address) = self.candidates.next(now)
+        {
+            let link = self.new_link(Arriving { address, incoming: false });
+            self.outputs.push_back(Output::Dial { link, address });
+        }
+    }
+
+    pub(super) fn new_link(&mut self, arriving: Arriving) -> LinkId {
+        let link = LinkId(self.next_link);
+        self.next_link += 1;
+        self.arriving.insert(link, arriving);
+        link
+    }
+
+    pub(super) fn on_link_up(
+        &mut self,
+        link: LinkId,
+        peer_id: PeerId,
+        caps: LinkCaps,
+        now: Instant,
+    ) {
+        let Some(arriving) = self.arriving.remove(&link) else {
+            return self.send(link, LinkCommand::Close(CloseReason::Stopping));
+        };
+        let Arriving { address, incoming } = arriving;
+        if peer_id == self.config.peer_id {
+            self.candidates.shun(address);
+            return self.send(link, LinkCommand::Close(CloseReason::OurselvesAgain));
+        }
+        if self.paused {
+            self.candidates.released(address);
+            return self.send(link, LinkCommand::Close(CloseReason::Stopping));
+        }
+        if self.candidates.is_banned(address) {
+            self.candidates.forget(address);
+            return self.send(link, LinkCommand::Close(CloseReason::CorruptData));
+        }
+        if let Some(other) = self.same_peer(peer_id) {
+            if !self.is_better(peer_id, incoming, other) {
+                self.candidates.forget(address);
+                return self.send(link, LinkCommand::Close(CloseReason::Duplicate));
+            }
+            self.close(other, CloseReason::Duplicate, now);
+        }
+        if !self.met_anybody {
+            self.met_anybody = true;
+            self.tell(Event::FirstPeer(address));
+        }
+        let count = self.config.layout.piece_count();
+        self.peers.insert(link, Peer::new(address, peer_id, incoming, caps, count, now));
+        let ours = match self.have.ones() {
+            0 => Availability::None,
+            _ if self.have.is_full() => Availability::All,
+            _ => Availability::Some(self.have.clone()),
+        };
+        self.send(link, LinkCommand::Availability(ours));
+    }
+
+    pub(super) fn same_peer(&self, peer_id: PeerId) -> Option<LinkId> {
+        let mut peers = self.peers.iter();
+        peers.find(|(_, peer)| peer.peer_id == peer_id).map(|(link, _)| *link)
+    }
+
+    /// Of two links between the same two peers, both sides must keep the same one: the one
+    /// that the peer with the higher id dialled. Of two that one side dialled, the first.
+    pub(super) fn is_better(&self, peer_id: PeerId, incoming: bool, other: LinkId) -> bool {
+        let other_incoming = self.peers.get(&other).is_some_and(|peer| peer.incoming);
+        let keep_incoming = peer_id.0 > self.config.peer_id.0;
+        incoming != other_incoming && incoming == keep_incoming
+    }
+
+    pub(super) fn on_link_down(&mut self, link: LinkId, reason: DownReason, now: Instant) {
+        if let Some(arriving) = self.arriving.remove(&link) {
+            return self.candidates.ended(arriving.address, reason.to_string(), now);
+        }
+        if let Some(peer) = self.remove_peer(link) {
+            if now.saturating_duration_since(peer.since) >= LASTED {
+                self.candidates.worked(peer.address);
+            }
+            self.candidates.ended(peer.address, reason.to_string(), now);
+        }
+    }
+
+    /// Ends a link by our own will.
+    pub(super) fn close(&mut self, link: LinkId, reason: CloseReason, now: Instant) {
+        let Some(peer) = self.remove_peer(link) else { return };
+        self.send(link, LinkCommand::Close(reason));
+        match reason {
+            CloseReason::BothComplete | CloseReason::OurselvesAgain | CloseReason::Duplicate => {
+                self.candidates.forget(peer.address);
+            }
+            _ => self.candidates.ended(peer.address, reason.to_string(), now),
+        }
+    }
+
+    pub(super) fn remove_peer(&mut self, link: LinkId) -> Option<Peer> {
+        let mut peer = self.peers.remove(&link)?;
+        self.hungry.remove(&link);
+        self.picker.peer_left(&peer.pieces);
+        for block in peer.requests.give_up_all() {
+            self.release(link, block);
+        }
+        self.free_owned(link);
+        Some(peer)
+    }
+
+    pub(super) fn on_pause(&mut self, pause: bool, now: Instant) {
+        self.paused = pause;
+        if !pause {
+            return;
+        }
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        for link in links {
+            let Some(peer) = self.remove_peer(link) else { continue };
+            self.send(link, LinkCommand::Close(CloseReason::Stopping));
+            self.candidates.released(peer.address);
+        }
+        self.next_housekeeping = now;
+    }
+
+    pub(super) fn drop_useless(&mut self, now: Instant) {
+        let silent = |peer: &Peer| peer.requests.silent_for(now) >= SILENT_MAX;
+        let silent: Vec<_> =
+            self.peers.iter().filter(|(_, peer)| silent(peer)).map(|(link, _)| *link).collect();
+        for link in silent {
+            self.close(link, CloseReason::TimedOut("it sent nothing for 70 s"), now);
+        }
+        let full = self.peers.len() >= self.config.max_peers;
+        if full && self.candidates.has_ready(now) {
+            let useless = |peer: &&Peer| {
+                now.saturating_duration_since(peer.since) >= USELESS_AFTER
+                    && peer.meter.rate(now) == 0
+            };
+            let worst = self
+                .peers
+                .iter()
+                .filter(|(_, peer)| useless(peer))
+                .min_by_key(|(link, peer)| (peer.downloaded_bytes, peer.since, **link));
+            if let Some(link) = worst.map(|(link, _)| *link) {
+                self.close(link, CloseReason::Replaced, now);
+            }
+        }
+    }
+
+    pub(super) fn ask_for_peers(&mut self, now: Instant) {
+        let few = self.peers.len() + self.candidates.idle_count() < self.config.max_peers / 4;
+        if few && !self.paused && !self.is_complete() && now >= self.next_need {
+            self.next_need = now + Duration::from_secs(60);
+            self.outputs.push_back(Output::NeedPeers);
+        }
+    }
+}
