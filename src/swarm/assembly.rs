@@ -44,6 +44,8 @@ struct OpenPiece {
     first_free: u32,
     /// The link that asked first and is asked on; others wait as long as they find better.
     owner: Option<LinkId>,
+    /// Who was the owner last, to know when a suspect piece changes hands.
+    last_owner: Option<LinkId>,
     is_solo: bool,
 }
 
@@ -148,6 +150,7 @@ impl Assembly {
             missing: free,
             first_free: 0,
             owner: None,
+            last_owner: None,
             is_solo: solo,
         };
         self.open_bytes += u64::from(self.layout.len_of(piece));
@@ -178,7 +181,7 @@ impl Assembly {
             if !open.is_open_to(link, sharing) || !may_ask(*piece) {
                 continue;
             }
-            open.owner.get_or_insert(link);
+            self.held_blocks -= open.hand_to(link);
             left -= open.take(&self.layout, *piece, left, into);
             emptied |= open.free == 0;
         }
@@ -226,9 +229,18 @@ impl Assembly {
         }
     }
 
-    /// A block arrived from `sender`.
-    pub fn receive(&mut self, block: BlockRef, data: Block, sender: SocketAddr) -> Received {
+    /// A block arrived on `link` from `sender`. Of a suspect piece only its owner's are taken.
+    pub fn receive(
+        &mut self,
+        link: LinkId,
+        block: BlockRef,
+        data: Block,
+        sender: SocketAddr,
+    ) -> Received {
         let Some(open) = self.open.get_mut(&block.piece()) else { return Received::Redundant };
+        if open.is_solo && open.owner.is_some_and(|owner| owner != link) {
+            return Received::Redundant;
+        }
         let number = block.number() as usize;
         let slot = &mut open.slots[number];
         let asked = match slot {
@@ -284,16 +296,7 @@ impl Assembly {
     pub fn distrust(&mut self, sender: SocketAddr) {
         for (piece, open) in &mut self.open {
             let had_free = open.free > 0;
-            for (number, slot) in open.slots.iter_mut().enumerate() {
-                if open.senders[number] == Some(sender) && matches!(slot, Slot::Data(_)) {
-                    *slot = Slot::Free;
-                    open.senders[number] = None;
-                    open.free += 1;
-                    open.missing += 1;
-                    open.first_free = open.first_free.min(number as u32);
-                    self.held_blocks -= 1;
-                }
-            }
+            self.held_blocks -= open.forget_data(|from| from == Some(sender));
             if !had_free && open.free > 0 {
                 self.with_free.push(*piece);
             }
@@ -363,6 +366,30 @@ impl Assembly {
 }
 
 impl OpenPiece {
+    /// Makes the link the owner, if there is none. A suspect piece that changes hands starts
+    /// over, so that one sender answers for all of it; returns how many blocks that costs.
+    fn hand_to(&mut self, link: LinkId) -> usize {
+        let owner = *self.owner.get_or_insert(link);
+        let changed = self.last_owner.replace(owner).is_some_and(|last| last != owner);
+        if self.is_solo && changed { self.forget_data(|_| true) } else { 0 }
+    }
+
+    /// Frees the blocks in memory from senders for which `is_doubtful` holds; returns how
+    /// many those were.
+    fn forget_data(&mut self, is_doubtful: impl Fn(Option<SocketAddr>) -> bool) -> usize {
+        let before = self.free;
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            if matches!(slot, Slot::Data(_)) && is_doubtful(self.senders[number]) {
+                *slot = Slot::Free;
+                self.senders[number] = None;
+                self.free += 1;
+                self.first_free = self.first_free.min(number as u32);
+            }
+        }
+        self.missing += self.free - before;
+        (self.free - before) as usize
+    }
+
     fn is_open_to(&self, link: LinkId, sharing: Sharing) -> bool {
         let is_closed = self.is_solo || sharing == Sharing::Own;
         self.owner.is_none_or(|owner| owner == link || !is_closed)
@@ -430,7 +457,7 @@ mod tests {
 
         fn receive(&mut self, block: BlockRef) -> Received {
             let data = self.data();
-            self.assembly.receive(block, data, sender(1))
+            self.assembly.receive(LINK, block, data, sender(1))
         }
 
         fn take(&mut self, link: LinkId, count: usize) -> Vec<BlockRef> {
@@ -507,6 +534,20 @@ mod tests {
         assert_eq!(own, [bench.block(0, 1), bench.block(0, 2)]);
     }
 
+    #[test]
+    fn a_suspect_piece_that_changes_hands_starts_over() {
+        let mut bench = bench(100);
+        bench.assembly.begin(bench.piece(0), true, |_| false);
+        let blocks = bench.take(LINK, 2);
+        bench.receive(blocks[0]);
+        bench.assembly.disown(LINK);
+        assert_eq!(bench.take(LINK, 1), [bench.block(0, 2)], "back to the same one it does not");
+        bench.assembly.release(LINK, bench.block(0, 1));
+        bench.assembly.release(LINK, bench.block(0, 2));
+        assert_eq!(bench.take(LinkId(2), 9).len(), 3);
+        assert_eq!(bench.assembly.held_blocks(), 0);
+    }
+
     /// BEP 47: clients "should also avoid requesting byte-ranges covering their contents".
     #[test]
     fn pad_blocks_are_never_asked_for() {
@@ -557,7 +598,7 @@ mod tests {
         let blocks = bench.take(LINK, 9);
         bench.receive(blocks[0]);
         let data = bench.data();
-        bench.assembly.receive(blocks[1], data, sender(2));
+        bench.assembly.receive(LinkId(2), blocks[1], data, sender(2));
         bench.assembly.distrust(sender(1));
         assert_eq!(bench.assembly.held_blocks(), 1);
         assert_eq!(bench.take(LINK, 9), [blocks[0]]);

@@ -39,7 +39,8 @@ const AGAIN_SHARE: u64 = 400;
 const AGAIN_MIN: u64 = 32;
 /// A request that is not answered for so long, although others are, was forgotten.
 const OVERDUE_AFTER: Duration = Duration::from_secs(20);
-/// So long a suspect piece is left to one link.
+/// So long a suspect piece is left to one link after its first failure; twice as long after
+/// each further one, so that in the end one sender answers for all of it.
 const SOLO_MAX: Duration = Duration::from_secs(20);
 /// Refusals without a delivery in between, until the link is closed.
 const REFUSALS_MAX: u32 = 200;
@@ -155,7 +156,7 @@ impl Swarm {
         self.picker.remove(piece);
         let is_suspect = self.suspects.is_suspect(piece);
         if is_suspect {
-            self.solo_since.push((piece, now));
+            self.solo_since.insert(piece, now);
         }
         let (layout, extents) = (&self.config.layout, &self.config.extents);
         let is_pad = |block: BlockRef| {
@@ -240,9 +241,14 @@ impl Swarm {
             peer.refusals = 0;
             bytes += u64::from(block.len_bytes());
             let address = peer.address;
-            match self.assembly.receive(block, data, address) {
+            match self.assembly.receive(link, block, data, address) {
                 Received::Redundant => {
                     self.totals.wasted_bytes += u64::from(block.len_bytes());
+                    if arrival == Arrival::Owed {
+                        // It may have been asked for on this link alone and not be wanted
+                        // from it any more (a suspect piece that changed hands).
+                        self.release(link, block);
+                    }
                 }
                 Received::Useful { last, asked } => {
                     if asked > u8::from(arrival == Arrival::Owed) {
@@ -361,10 +367,12 @@ impl Swarm {
 
     /// Suspect pieces that one link alone takes too long for are open to all again.
     pub(super) fn share_slow_suspects(&mut self, now: Instant) {
-        let began =
-            |(_, began): &(PieceIndex, Instant)| now.saturating_duration_since(*began) < SOLO_MAX;
-        let (young, old): (Vec<_>, Vec<_>) = self.solo_since.drain(..).partition(began);
-        self.solo_since = young;
+        let suspects = &self.suspects;
+        let is_old = |piece: &PieceIndex, began: &mut Instant| {
+            let doublings = suspects.failures(*piece).clamp(1, 10) - 1;
+            now.saturating_duration_since(*began) >= SOLO_MAX * (1 << doublings)
+        };
+        let old: Vec<_> = self.solo_since.extract_if(.., is_old).collect();
         for (piece, _) in old {
             self.assembly.share(piece);
             self.food = true;

@@ -96,7 +96,7 @@ pub struct Swarm {
     checking: check::Checking,
     suspects: Suspects,
     /// Suspect pieces that one link alone is asked for, and since when.
-    solo_since: Vec<(PieceIndex, Instant)>,
+    solo_since: BTreeMap<PieceIndex, Instant>,
     candidates: Candidates,
     arriving: BTreeMap<LinkId, Arriving>,
     peers: BTreeMap<LinkId, Peer>,
@@ -133,7 +133,7 @@ impl Swarm {
             assembly: Assembly::new(config.layout, config.pool_blocks),
             checking: check::Checking::default(),
             suspects: Suspects::default(),
-            solo_since: Vec::new(),
+            solo_since: BTreeMap::new(),
             candidates: Candidates::default(),
             arriving: BTreeMap::new(),
             peers: BTreeMap::new(),

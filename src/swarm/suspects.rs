@@ -23,7 +23,13 @@ struct Attempt {
 /// The evidence of one torrent.
 #[derive(Debug, Default)]
 pub struct Suspects {
-    attempts: BTreeMap<PieceIndex, Vec<Attempt>>,
+    attempts: BTreeMap<PieceIndex, Evidence>,
+}
+
+#[derive(Debug, Default)]
+struct Evidence {
+    failures: u32,
+    attempts: Vec<Attempt>,
 }
 
 impl Suspects {
@@ -31,6 +37,11 @@ impl Suspects {
     /// hashes are wanted.
     pub fn is_suspect(&self, piece: PieceIndex) -> bool {
         self.attempts.contains_key(&piece)
+    }
+
+    /// How often the piece failed with more than one sender.
+    pub fn failures(&self, piece: PieceIndex) -> u32 {
+        self.attempts.get(&piece).map_or(0, |evidence| evidence.failures)
     }
 
     /// A piece failed. Returns the peer that is guilty beyond doubt: the only sender.
@@ -48,9 +59,10 @@ impl Suspects {
         if self.attempts.len() >= PIECES_MAX && !self.attempts.contains_key(&piece) {
             self.attempts.pop_first();
         }
-        let attempts = self.attempts.entry(piece).or_default();
-        if attempts.len() < ATTEMPTS_MAX {
-            attempts.push(Attempt { hashes, senders });
+        let evidence = self.attempts.entry(piece).or_default();
+        evidence.failures = evidence.failures.saturating_add(1);
+        if evidence.attempts.len() < ATTEMPTS_MAX {
+            evidence.attempts.push(Attempt { hashes, senders });
         }
         None
     }
@@ -58,9 +70,10 @@ impl Suspects {
     /// A piece is right; `hashes` are those of its blocks. Returns the peers that sent
     /// other bytes before.
     pub fn passed(&mut self, piece: PieceIndex, hashes: Option<&BlockHashes>) -> Vec<SocketAddr> {
-        let Some(attempts) = self.attempts.remove(&piece) else { return Vec::new() };
+        let Some(evidence) = self.attempts.remove(&piece) else { return Vec::new() };
         let Some(hashes) = hashes else { return Vec::new() };
-        let mut liars: Vec<SocketAddr> = attempts
+        let mut liars: Vec<SocketAddr> = evidence
+            .attempts
             .iter()
             .flat_map(|attempt| attempt.hashes.iter().zip(hashes).zip(&attempt.senders))
             .filter(|((sent, right), _)| sent != right)

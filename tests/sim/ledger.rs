@@ -52,6 +52,8 @@ pub struct Ledger {
     accounts: BTreeMap<LinkId, Account>,
     asked: BTreeMap<BlockRef, u32>,
     here: BTreeMap<BlockRef, SocketAddr>,
+    /// Pieces that failed their hash; such a one starts over when it changes hands.
+    suspect: BTreeSet<PieceIndex>,
     pub reached: Reached,
 }
 
@@ -70,6 +72,9 @@ impl Ledger {
         let account = self.accounts.get_mut(&link).expect("requests go to links that are up");
         let allowed = !account.choking || account.allowed.contains(&block.piece());
         assert!(allowed, "{block:?} asked of {link:?} which chokes us");
+        if self.suspect.contains(&block.piece()) {
+            self.here.remove(&block);
+        }
         assert!(!self.here.contains_key(&block), "{block:?} is here already");
         assert!(account.owed.insert(block), "{block:?} asked twice of {link:?}");
         let most = account.pipeline_max as usize;
@@ -130,6 +135,7 @@ impl Ledger {
 
     /// The piece must be fetched again.
     pub fn lost_piece(&mut self, piece: PieceIndex) {
+        self.suspect.insert(piece);
         self.here.retain(|block, _| block.piece() != piece);
     }
 
