@@ -69,6 +69,10 @@ impl Actor {
         let mut publish = interval(PUBLISH_EVERY);
         publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
+        if self.swarm.is_complete() {
+            // Everything was found on disk: no last piece will come to say so.
+            self.submit(Job::Finish);
+        }
         let stop = loop {
             self.carry_out();
             let timeout = self.swarm.next_timeout();
@@ -407,6 +411,6 @@ pub(super) fn tracker_words(status: &[TrackerStatus]) -> Option<String> {
     let error = first.last_error.as_deref();
     Some(match error {
         Some(error) => format!("{}: {error}", first.url),
-        None => format!("{}: {:?}", first.url, first.state),
+        None => format!("{}: {}", first.url, first.state),
     })
 }
