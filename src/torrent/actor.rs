@@ -186,7 +186,7 @@ impl Actor {
     fn tell_tracker(&self, url: &str, verb: &str, text: &str) {
         warn!(url, text, "tracker {verb}");
         // Nobody may be listening.
-        let _ = self.news.send(News::Tracker(format!("tracker {url} {verb}: {text}")));
+        let _ = self.news.send(News::Tracker(format!("{url} {verb}: {text}")));
     }
 
     fn on_incoming(&mut self, incoming: Incoming) {

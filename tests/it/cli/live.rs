@@ -141,6 +141,22 @@ fn nobody_there_is_code_4_in_time() {
 }
 
 #[test]
+fn a_tracker_that_refuses_is_told_once_and_named() {
+    let place = Place::new(None);
+    let gone = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}/announce", gone.local_addr().expect("its address"));
+    drop(gone);
+    let mut command = crate::process::driver(place.home.path());
+    command.current_dir(place.home.path());
+    command.args(["s.torrent", "--tracker", &url, "--port", "0", "--timeout", "2s"]);
+    let ran = finish(&mut command);
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    let told = format!("tracker: {url} failed: ");
+    let count = ran.stderr.lines().filter(|line| line.starts_with(&told)).count();
+    assert_eq!(count, 1, "{}", ran.stderr);
+}
+
+#[test]
 fn json_is_one_event_a_line() {
     let place = Place::new(None);
     let ran = finish(&mut place.command(&["--json"]));
