@@ -101,6 +101,7 @@ fn no_peers(report: &WhyReport) -> String {
 
 fn chokers(report: &WhyReport) -> String {
     match (report.choking, report.interesting) {
+        (0, 0) => "every useful peer kept us choked (now there is none)".to_owned(),
         (0, _) => "every useful peer kept us choked (now one lets us in)".to_owned(),
         (1, 1) => "the only useful peer keeps us choked".to_owned(),
         (choking, interesting) if choking >= interesting => {
@@ -286,6 +287,9 @@ who upload, which we cannot yet
         facts.choking = 1;
         facts.interesting = 1;
         said.push(explain(Cause::Unchoke, &facts));
+        facts.choking = 0;
+        facts.interesting = 0;
+        said.push(explain(Cause::Unchoke, &facts));
         assert_eq!(
             said,
             [
@@ -298,6 +302,7 @@ who upload, which we cannot yet
                 "no peer connected; 3 dials now, 12 addresses to try",
                 "no peer connected, and no address left to try",
                 "the only useful peer keeps us choked",
+                "every useful peer kept us choked (now there is none)",
             ]
         );
     }
