@@ -11,7 +11,7 @@ const SLOW: Option<u64> = Some(100_000);
 
 /// A slow download that is known to have begun.
 fn slow(place: &Place) -> Running {
-    let running = Running::start(place.command(&[]));
+    let running = Running::start(&mut place.command(&[]));
     assert!(place.seeder.wait_served(100_000, LIMIT), "nothing was asked for");
     running
 }
@@ -52,7 +52,7 @@ fn commands_of_a_pipe_are_answered_without_a_prompt() {
 #[test]
 fn the_end_of_a_pipe_is_not_the_end_of_the_download() {
     let place = Place::new(None);
-    let mut running = Running::start(place.command(&[]));
+    let mut running = Running::start(&mut place.command(&[]));
     running.end_input();
     let ran = running.wait();
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -78,7 +78,7 @@ fn signals_stop_and_keep_the_progress() {
         assert_eq!(ran.code, Some(7), "{signal}: {}", ran.stderr);
         assert!(ran.stderr.contains("Stopping... press Ctrl-C again to quit now"));
 
-        let mut running = Running::start(place.command(&[]));
+        let mut running = Running::start(&mut place.command(&[]));
         running.line("Saving to out/");
         // Signals of one kind merge while they wait; a stop this quick may win the race.
         running.signal(signal);
@@ -91,7 +91,7 @@ fn signals_stop_and_keep_the_progress() {
 #[test]
 fn quit_and_start_again_fetches_little_twice() {
     let place = Place::new(Some(1_000_000));
-    let mut running = Running::start(place.command(&[]));
+    let mut running = Running::start(&mut place.command(&[]));
     assert!(place.seeder.wait_served(1_500_000, LIMIT), "nothing was asked for");
     running.type_line("quit");
     assert_eq!(running.wait().code, Some(7));

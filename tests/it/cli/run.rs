@@ -30,15 +30,12 @@ pub fn run(home: &Path, arguments: &[&str]) -> Run {
     finish(driver(home).current_dir(home).args(arguments))
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end; one that does not end is a failure.
 #[track_caller]
 pub fn finish(command: &mut Command) -> Run {
-    let output = command.stdin(Stdio::null()).output().expect("start driver");
-    Run {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    let mut running = Running::start(command);
+    running.end_input();
+    running.wait()
 }
 
 impl Run {
@@ -105,7 +102,7 @@ pub struct Running {
 
 impl Running {
     /// Starts a command with pipes on all streams.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("start driver");
         let stdout = child.stdout.take().expect("a pipe");
