@@ -15,6 +15,11 @@ const SHARE_MIN: f64 = 0.05;
 pub fn why_screen(report: &WhyReport) -> String {
     let mut lines = Vec::new();
     let minute = worth_telling(&report.waits.minute);
+    let now = report.waits.now;
+    // What ended a moment ago is no answer to "why now".
+    if let Some(now) = now.filter(|now| minute.first().is_some_and(|(top, _)| top != now)) {
+        lines.push(format!("Now: {}", name(now, report)));
+    }
     for (cause, share) in &minute {
         lines.push(format!(
             "{:.0} % of the last minute: {}",
@@ -27,13 +32,13 @@ pub fn why_screen(report: &WhyReport) -> String {
     }
     let life: Vec<String> = worth_telling(&report.waits.life)
         .iter()
-        .map(|(cause, share)| format!("{:.0} % {}", share * 100.0, name(*cause)))
+        .map(|(cause, share)| format!("{:.0} % {}", share * 100.0, name(*cause, report)))
         .collect();
     if !life.is_empty() {
         lines.push(format!("Over its life: {}", life.join(", ")));
     }
-    if let Some((cause, _)) = minute.first() {
-        lines.extend(advice(*cause, report).map(|advice| format!("What to do: {advice}")));
+    if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
+        lines.extend(advice(cause, report).map(|advice| format!("What to do: {advice}")));
     }
     lines.join("\n") + "\n"
 }
@@ -52,7 +57,7 @@ fn explain(cause: Cause, report: &WhyReport) -> String {
             Some(tracker) => {
                 format!("no peer known, waiting for the tracker ({})", escape(tracker))
             }
-            None => "no peer known, and the torrent has no tracker to ask".to_owned(),
+            None => "no peer known, and there is no tracker to ask".to_owned(),
         },
         Cause::Peers => no_peers(report),
         Cause::Unchoke => chokers(report),
@@ -96,6 +101,7 @@ fn no_peers(report: &WhyReport) -> String {
 
 fn chokers(report: &WhyReport) -> String {
     match (report.choking, report.interesting) {
+        (0, 0) => "every useful peer kept us choked (now there is none)".to_owned(),
         (0, _) => "every useful peer kept us choked (now one lets us in)".to_owned(),
         (1, 1) => "the only useful peer keeps us choked".to_owned(),
         (choking, interesting) if choking >= interesting => {
@@ -125,9 +131,10 @@ fn memory(report: &WhyReport) -> String {
 }
 
 /// The cause as one or two words, for the list over the whole life.
-fn name(cause: Cause) -> &'static str {
+fn name(cause: Cause, report: &WhyReport) -> &'static str {
     match cause {
-        Cause::Nothing => "nothing to wait for",
+        Cause::Nothing => "complete or paused",
+        Cause::Tracker if report.tracker.is_none() => "no peer known",
         Cause::Tracker => "waiting for the tracker",
         Cause::Peers => "no peers",
         Cause::Unchoke => "choked",
@@ -166,7 +173,7 @@ fn advice(cause: Cause, report: &WhyReport) -> Option<&'static str> {
         Cause::Pipeline => Some("this is our fault: please report it with this text"),
         Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
         Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
-        Cause::Limit => Some("limit down off lifts it"),
+        Cause::Limit => report.limit_down.map(|_| "limit down off lifts it"),
     }
 }
 
@@ -208,6 +215,28 @@ What to do: wait, or announce for more peers: they take turns, and serve those f
 who upload, which we cannot yet
 ";
         assert_eq!(why_screen(&report(&minute)), expected);
+    }
+
+    #[test]
+    fn what_holds_now_comes_before_what_held_longest() {
+        let mut paused = report(&[(Cause::Limit, 0.9), (Cause::Nothing, 0.1)]);
+        paused.waits.now = Some(Cause::Nothing);
+        let said = why_screen(&paused);
+        assert!(said.starts_with("Now: complete or paused\n90 % of the last minute: "), "{said}");
+        assert!(!said.contains("What to do"), "{said}");
+    }
+
+    #[test]
+    fn without_a_tracker_nobody_waits_for_one() {
+        let mut alone = report(&[(Cause::Tracker, 1.0)]);
+        alone.tracker = None;
+        alone.waits.life = alone.waits.minute.clone();
+        assert_eq!(
+            why_screen(&alone),
+            "100 % of the last minute: no peer known, and there is no tracker to ask\n\
+             Over its life: 100 % no peer known\n\
+             What to do: name a tracker with -a URL at the start, or use add-peer ADDR\n"
+        );
     }
 
     #[test]
@@ -258,6 +287,9 @@ who upload, which we cannot yet
         facts.choking = 1;
         facts.interesting = 1;
         said.push(explain(Cause::Unchoke, &facts));
+        facts.choking = 0;
+        facts.interesting = 0;
+        said.push(explain(Cause::Unchoke, &facts));
         assert_eq!(
             said,
             [
@@ -266,10 +298,11 @@ who upload, which we cannot yet
              2 of them silent",
                 "none of 0 connected peers has any of the 1 piece still missing",
                 "your limit of 2.0 MiB/s held it back",
-                "no peer known, and the torrent has no tracker to ask",
+                "no peer known, and there is no tracker to ask",
                 "no peer connected; 3 dials now, 12 addresses to try",
                 "no peer connected, and no address left to try",
                 "the only useful peer keeps us choked",
+                "every useful peer kept us choked (now there is none)",
             ]
         );
     }
@@ -278,6 +311,9 @@ who upload, which we cannot yet
     fn advice_fits_the_cause() {
         let facts = report(&[]);
         assert_eq!(advice(Cause::Nothing, &facts), None);
+        // A limit that was lifted needs no lifting.
+        assert_eq!(advice(Cause::Limit, &facts), None);
+        let facts = WhyReport { limit_down: Some(2 << 20), ..facts };
         assert_eq!(advice(Cause::Limit, &facts), Some("limit down off lifts it"));
         for cause in Cause::ALL.into_iter().filter(|cause| *cause != Cause::Nothing) {
             assert!(advice(cause, &facts).is_some(), "{cause:?}");

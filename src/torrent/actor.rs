@@ -69,6 +69,10 @@ impl Actor {
         let mut publish = interval(PUBLISH_EVERY);
         publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
+        if self.swarm.is_complete() {
+            // Everything was found on disk: no last piece will come to say so.
+            self.submit(Job::Finish);
+        }
         let stop = loop {
             self.carry_out();
             let timeout = self.swarm.next_timeout();
@@ -182,7 +186,7 @@ impl Actor {
     fn tell_tracker(&self, url: &str, verb: &str, text: &str) {
         warn!(url, text, "tracker {verb}");
         // Nobody may be listening.
-        let _ = self.news.send(News::Tracker(format!("tracker {url} {verb}: {text}")));
+        let _ = self.news.send(News::Tracker(format!("{url} {verb}: {text}")));
     }
 
     fn on_incoming(&mut self, incoming: Incoming) {
@@ -407,6 +411,6 @@ pub(super) fn tracker_words(status: &[TrackerStatus]) -> Option<String> {
     let error = first.last_error.as_deref();
     Some(match error {
         Some(error) => format!("{}: {error}", first.url),
-        None => format!("{}: {:?}", first.url, first.state),
+        None => format!("{}: {}", first.url, first.state),
     })
 }

@@ -8,5 +8,6 @@ mod process;
 #[path = "../support/seeder.rs"]
 mod seeder;
 
+mod cli;
 mod interop;
 mod kill;

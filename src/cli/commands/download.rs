@@ -153,7 +153,7 @@ impl Job {
                 let checked = status.wait_for(|status| status.state != State::Checking);
                 let _ = tokio::time::timeout(Duration::from_millis(400), checked).await;
                 let prompt = read_prompt(PromptConfig {
-                    plain: is_plain(common.color),
+                    plain: common.color == When::Never,
                     history: state_dir.join("history"),
                     status: handle.watch(),
                     stopper: stopper.clone(),
@@ -177,15 +177,6 @@ fn prepare_state(state_dir: &Path) -> Result<(), Failure> {
         let failure = from_io(&format!("cannot make the state directory {shown}"), &error);
         Failure { exit: Exit::Disk, ..failure }
     })
-}
-
-/// A prompt without the state, for terminals that cannot and for tests.
-fn is_plain(color: When) -> bool {
-    match color {
-        When::Always => false,
-        When::Never => true,
-        When::Auto => std::env::var_os("TERM").is_some_and(|term| term == "dumb"),
-    }
 }
 
 fn session_config(options: &Options) -> Result<SessionConfig, Failure> {

@@ -5,7 +5,7 @@ mod content;
 mod seeder;
 
 use std::future::Future;
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::BufRead as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ const SCRIPT: [(f64, &str); 3] = [(0.0, "info"), (0.3, "peers"), (0.5, "status")
 /// When the directory is taken, a port cannot be opened, or the download fails.
 pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     let stopper = Stopper::new();
-    let is_interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let is_interactive = Talk::choose(false, false) == Talk::Prompt;
     let dir = PathBuf::from(DIR);
     make_room(&dir)?;
     let state_dir = dir.join(".state");
@@ -105,7 +105,7 @@ async fn play(
     std::fs::write(dir.join(TORRENT_FILE), &bytes)
         .map_err(|error| from_io(&format!("cannot write {DIR}/{TORRENT_FILE}"), &error))?;
     out::answer(&format!(
-        "Demo swarm on 127.0.0.1: tracker :{}, seeders {}\nInfo hash {}\n\
+        "Demo swarm on 127.0.0.1: tracker :{}\nSeeders {}\nInfo hash {}\n\
          Try: status, why, peers, info, watch, help. quit stops.\n",
         tracker.port(),
         ports.join(" "),

@@ -20,11 +20,15 @@ pub enum Talk {
     Watched,
 }
 
+/// Terminals on which the line editor does not work.
+const UNABLE: [&str; 3] = ["dumb", "cons25", "emacs"];
+
 impl Talk {
-    /// Chooses by what stdin and stdout are, and by `--repl` and `--no-repl`.
+    /// Chooses by what stdin and stdout are, by the terminal, and by `--repl` and `--no-repl`.
     pub fn choose(repl: bool, no_repl: bool) -> Self {
         let (stdin, stdout) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
-        Self::for_streams(stdin, stdout, repl, no_repl)
+        let term = std::env::var("TERM").unwrap_or_default();
+        Self::for_streams(stdin, stdout, repl, no_repl).on(&term)
     }
 
     fn for_streams(stdin: bool, stdout: bool, repl: bool, no_repl: bool) -> Self {
@@ -34,6 +38,14 @@ impl Talk {
             (false, _) => Self::Pipe,
             (true, false) if repl => Self::Pipe,
             (true, false) => Self::Watched,
+        }
+    }
+
+    /// A terminal that cannot move its cursor has no prompt; its lines are read like a pipe's.
+    fn on(self, term: &str) -> Self {
+        match self {
+            Self::Prompt if UNABLE.contains(&term) => Self::Pipe,
+            talk => talk,
         }
     }
 }
@@ -50,5 +62,12 @@ mod tests {
         assert_eq!(Talk::for_streams(false, false, true, false), Talk::Pipe);
         assert_eq!(Talk::for_streams(true, false, false, false), Talk::Watched);
         assert_eq!(Talk::for_streams(true, false, true, false), Talk::Pipe);
+    }
+
+    #[test]
+    fn a_dumb_terminal_has_no_prompt() {
+        assert_eq!(Talk::Prompt.on("dumb"), Talk::Pipe);
+        assert_eq!(Talk::Prompt.on("xterm-256color"), Talk::Prompt);
+        assert_eq!(Talk::Progress.on("dumb"), Talk::Progress);
     }
 }

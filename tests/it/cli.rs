@@ -1,0 +1,6 @@
+//! The command line as its users meet it: exit codes, what is printed where, commands through a
+//! pipe, signals. The prompt on a terminal is not tested here; it is tried by hand.
+
+mod inputs;
+mod live;
+mod run;

@@ -1,0 +1,200 @@
+//! What is given on the command line: torrents good and bad, options, and the answers of the
+//! commands that only look.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::run::{Place, finish, run};
+use crate::payload::Payload;
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder for the test")
+}
+
+fn write(home: &Path, name: &str, bytes: &[u8]) {
+    std::fs::write(home.join(name), bytes).expect("write a file");
+}
+
+#[test]
+fn bad_input_is_one_line_and_code_3() {
+    let home = home();
+    write(home.path(), "garbage.torrent", b"hello");
+    write(home.path(), "empty.torrent", b"");
+    write(home.path(), "bad.toml", b"bogus = 1\n");
+    let whole = Payload::new(1, "x", 16 << 10, &[("a", 1000)]).torrent(None);
+    write(home.path(), "cut.torrent", &whole[..whole.len() - 9]);
+    let table: [(&[&str], &str); 10] = [
+        (&["garbage.torrent"], "garbage.torrent: not a torrent"),
+        (&["info", "garbage.torrent"], "not a torrent"),
+        (&["verify", "empty.torrent"], "not a torrent"),
+        (&["magnet", "cut.torrent"], "not a torrent"),
+        (&["garbag.torrent"], "no such file - did you mean garbage.torrent?"),
+        (&["info", "nowhere/x.torrent"], "no such file"),
+        (&["info", "."], "is a directory"),
+        (&["magnet:?xt=urn:btih:0123456789012345678901234567890123456789"], "not supported yet"),
+        (&["http://127.0.0.1:1/x.torrent"], "not supported yet"),
+        (&["--config", "bad.toml", "config"], "unknown setting"),
+    ];
+    for (arguments, words) in table {
+        run(home.path(), arguments).assert_refused(3, words);
+    }
+}
+
+#[test]
+fn usage_errors_are_code_2() {
+    let home = home();
+    let whole = Payload::new(1, "x", 16 << 10, &[("a", 1000), ("b", 5)]).torrent(None);
+    write(home.path(), "x.torrent", &whole);
+    for arguments in [
+        &["--frobnicate", "x.torrent"] as &[&str],
+        &["--port", "99999", "x.torrent"],
+        &["--select", "0", "x.torrent"],
+        &["--timeout", "soon", "x.torrent"],
+        &["-q", "-v", "x.torrent"],
+        &[],
+    ] {
+        let ran = run(home.path(), arguments);
+        assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+    }
+    for (arguments, words) in [
+        (&["create", "x"] as &[&str], "not available yet"),
+        (&["--encryption", "require", "x.torrent"], "not supported yet"),
+        (&["--proxy", "socks5://127.0.0.1:1", "x.torrent"], "not supported yet"),
+        (&["--select", "3", "x.torrent"], "there is no file 3: the torrent has 2 files"),
+        (&["x.torrent", "x.torrent"], "one torrent at a time"),
+    ] {
+        run(home.path(), arguments).assert_refused(2, words);
+    }
+}
+
+#[test]
+fn info_as_json_has_all_its_keys() {
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for (name, has_v1) in [
+        ("multi-hybrid.torrent", true),
+        ("multi-v2.torrent", false),
+        ("links-hybrid.torrent", true),
+    ] {
+        let path = data.join(name);
+        let ran = run(home().path(), &["info", "--json", &path.to_string_lossy()]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        let object: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+        let object = object.as_object().expect("an object");
+        let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(
+            keys,
+            [
+                "comment",
+                "created_by",
+                "creation_date",
+                "files",
+                "info_hash_v1",
+                "info_hash_v2",
+                "magnet",
+                "name",
+                "num_pieces",
+                "piece_length",
+                "private",
+                "total_size",
+                "trackers",
+                "web_seeds",
+            ]
+        );
+        assert_eq!(object["info_hash_v1"].is_string(), has_v1);
+        assert_eq!(object["info_hash_v2"].as_str().map(str::len), Some(64));
+        let files = object["files"].as_array().expect("a list");
+        let sum: u64 = files.iter().map(|file| file["length"].as_u64().expect("bytes")).sum();
+        assert_eq!(object["total_size"].as_u64(), Some(sum), "pads count for nothing");
+        let is_pad = |file: &Value| file["path"].as_str().is_some_and(|path| path.contains(".pad"));
+        assert!(!files.iter().any(is_pad));
+        let magnet = run(home().path(), &["magnet", &path.to_string_lossy()]).stdout;
+        assert_eq!(object["magnet"].as_str(), Some(magnet.trim_end()));
+    }
+}
+
+#[test]
+fn hostile_names_are_escaped() {
+    let home = home();
+    let name = "evil\x1b]0;owned\x07\u{202e}gpj";
+    let files = [("in\x1b[2Jside", 10), ("line\nbreak", 20)];
+    let torrent = Payload::new(1, name, 16 << 10, &files).torrent(None);
+    let facts = b"d10:created by8:a\x1b[2Jxyz13:creation datei1757116800e";
+    let torrent = [facts, &torrent[1..]].concat();
+    write(home.path(), "evil.torrent", &torrent);
+    for arguments in [
+        &["info", "evil.torrent"] as &[&str],
+        &["info", "-f", "evil.torrent"],
+        &["magnet", "evil.torrent"],
+    ] {
+        let ran = run(home.path(), arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let is_bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!ran.stdout.contains(is_bad), "{:?}", ran.stdout);
+        assert!(!ran.stdout.lines().any(|line| line.starts_with("break")), "{:?}", ran.stdout);
+    }
+    let text = run(home.path(), &["info", "-f", "evil.torrent"]).stdout;
+    assert!(text.contains("by a\\x1b[2Jxyz"), "{text}");
+    assert!(text.contains("evil_]0;owned_gpj/line_break"), "{text}");
+}
+
+#[test]
+fn verify_tells_good_from_bad() {
+    let place = Place::new(None);
+    place.payload.write_to(&place.out());
+    let good = run(place.home.path(), &["verify", "s.torrent", "out"]);
+    assert_eq!(good.code, Some(0), "{}{}", good.stdout, good.stderr);
+    write(&place.out(), "sample/b/second", &[7; 999_000]);
+    let bad = run(place.home.path(), &["verify", "s.torrent", "out"]);
+    assert_eq!(bad.code, Some(6), "{}{}", bad.stdout, bad.stderr);
+    let json = run(place.home.path(), &["verify", "--json", "s.torrent", "out"]);
+    assert_eq!(json.code, Some(6));
+    assert!(serde_json::from_str::<Value>(&json.stdout).is_ok(), "{}", json.stdout);
+    let nothing = run(place.home.path(), &["verify", "s.torrent", "elsewhere"]);
+    nothing.assert_refused(3, "elsewhere: no such directory");
+}
+
+#[test]
+fn places_that_cannot_be_written_are_code_5() {
+    let place = Place::new(None);
+    write(place.home.path(), "file", b"in the way");
+    for dir in ["file", "file/below"] {
+        let ran = finish(&mut place.command_at(dir, "0"));
+        assert_eq!(ran.code, Some(5), "{dir}: {}", ran.stderr);
+        assert!(ran.stderr.lines().last().is_some_and(|line| line.starts_with("driver: ")));
+    }
+}
+
+#[test]
+fn somebody_elses_file_is_left_alone() {
+    let place = Place::new(None);
+    let theirs = place.out().join("sample/first.bin");
+    std::fs::create_dir_all(theirs.parent().expect("a folder")).expect("make a folder");
+    std::fs::write(&theirs, "precious").expect("write a file");
+    let refused = finish(&mut place.command(&[]));
+    assert_eq!(refused.code, Some(5), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--overwrite"), "{}", refused.stderr);
+    assert_eq!(std::fs::read(&theirs).expect("still there"), b"precious");
+    let allowed = finish(&mut place.command(&["--overwrite"]));
+    assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
+    place.payload.assert_same(&place.out());
+}
+
+#[test]
+fn looking_commands_answer() {
+    let home = home();
+    for (arguments, words) in [
+        (&["config"] as &[&str], "max-peers"),
+        (&["completions", "bash"], "_driver()"),
+        (&["man"], ".TH driver"),
+        (&["--version"], "driver "),
+        (&["--help"], "Exit codes: 0 complete"),
+    ] {
+        let ran = run(home.path(), arguments);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert!(ran.stdout.contains(words), "{arguments:?}: {}", ran.stdout);
+    }
+}

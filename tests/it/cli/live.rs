@@ -1,0 +1,185 @@
+//! Downloads that run: commands through a pipe, signals, a second start, JSON lines, the demo.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use super::run::{LIMIT, Place, Run, Running, finish, run};
+
+/// Slow enough to be met in the middle: 3 MB in half a minute.
+const SLOW: Option<u64> = Some(100_000);
+
+/// A slow download that is known to have begun.
+fn slow(place: &Place) -> Running {
+    let running = Running::start(&mut place.command(&[]));
+    assert!(place.seeder.wait_served(100_000, LIMIT), "nothing was asked for");
+    running
+}
+
+#[test]
+fn commands_of_a_pipe_are_answered_without_a_prompt() {
+    let place = Place::new(SLOW);
+    let mut running = slow(&place);
+    for (typed, answer) in [
+        ("status", "State      downloading"),
+        ("st", "Pieces     "),
+        ("p", "ADDRESS"),
+        ("", ""),
+        ("info -f", "    2   975.6 KiB  sample/b/second"),
+        ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
+        ("limit", "usage: limit down RATE|off"),
+        ("limit down 2M", "at most 1.9 MiB/s"),
+        ("trackers", ""),
+        ("add-peer 127.0.0.1:1", "trying 127.0.0.1:1"),
+        ("select 3", "there is no file 3: the torrent has 2 files"),
+        ("select 2", "1 file selected"),
+        ("files", "    1   skip "),
+        ("watch", "watch needs a terminal"),
+        ("pause", "paused; resume goes on"),
+        ("why", "Now: complete or paused"),
+        ("help quit", "quit "),
+    ] {
+        running.type_line(typed);
+        let line = running.line(answer);
+        assert!(!line.contains(['\x1b', '>']), "{line:?}");
+    }
+    running.type_line("quit");
+    let ran = running.wait();
+    assert_eq!(ran.code, Some(7), "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("Saved. Downloaded "), "{}", ran.stdout);
+}
+
+#[test]
+fn the_end_of_a_pipe_is_not_the_end_of_the_download() {
+    let place = Place::new(None);
+    let mut running = Running::start(&mut place.command(&[]));
+    running.end_input();
+    let ran = running.wait();
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("\nComplete: 2.9 MiB in "), "{}", ran.stdout);
+    assert!(!ran.stdout.contains('\x1b') && !ran.stderr.contains('\x1b'));
+    place.payload.assert_same(&place.out());
+
+    let again = finish(&mut place.command(&[]));
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    let said = "Complete: 2.9 MiB, all of it found on disk and verified.";
+    assert!(again.stdout.contains(said), "{}", again.stdout);
+    let checked = finish(&mut place.command(&["--check", "-q"]));
+    assert_eq!((checked.code, checked.stdout.as_str()), (Some(0), ""), "{}", checked.stderr);
+}
+
+#[test]
+fn signals_stop_and_keep_the_progress() {
+    for (signal, hard) in [("INT", 130), ("TERM", 143)] {
+        let place = Place::new(SLOW);
+        let mut running = slow(&place);
+        running.signal(signal);
+        let ran = running.wait();
+        assert_eq!(ran.code, Some(7), "{signal}: {}", ran.stderr);
+        assert!(ran.stderr.contains("Stopping... press Ctrl-C again to quit now"));
+
+        let mut running = Running::start(&mut place.command(&[]));
+        running.line("Saving to out/");
+        // Signals of one kind merge while they wait; a stop this quick may win the race.
+        running.signal(signal);
+        running.signal(signal);
+        let code = running.wait().code;
+        assert!(code == Some(hard) || code == Some(7), "{signal} twice: {code:?}");
+    }
+}
+
+#[test]
+fn quit_and_start_again_fetches_little_twice() {
+    let place = Place::new(Some(1_000_000));
+    let mut running = Running::start(&mut place.command(&[]));
+    assert!(place.seeder.wait_served(1_500_000, LIMIT), "nothing was asked for");
+    running.type_line("quit");
+    assert_eq!(running.wait().code, Some(7));
+    let ran = finish(&mut place.command(&[]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    place.payload.assert_same(&place.out());
+    let twice = place.seeder.served_bytes() - place.payload.len();
+    assert!(twice < 1_000_000, "{twice} bytes were fetched twice");
+}
+
+#[test]
+fn a_second_one_is_refused() {
+    let place = Place::new(SLOW);
+    let _first = slow(&place);
+    let same: Run = finish(&mut place.command(&[]));
+    same.assert_refused(8, "");
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = taken.local_addr().expect("its address").port().to_string();
+    let other = Place::new(None);
+    let bound = finish(other.command_at("out", &port).args(["--bind", "127.0.0.1"]));
+    bound.assert_refused(8, &port);
+}
+
+#[test]
+fn selected_files_are_those_that_info_numbers() {
+    let place = Place::new(None);
+    let listed = run(place.home.path(), &["info", "--files", "s.torrent"]).stdout;
+    let second = listed.lines().find(|line| line.trim_start().starts_with("2 "));
+    assert!(second.is_some_and(|line| line.ends_with("sample/b/second")), "{listed}");
+    let ran = finish(&mut place.command(&["--select", "2"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let saved = std::fs::metadata(place.out().join("sample/b/second")).expect("the second file");
+    assert_eq!(saved.len(), 999_000);
+    assert!(!place.out().join("sample/first.bin").exists());
+}
+
+#[test]
+fn nobody_there_is_code_4_in_time() {
+    let place = Place::new(None);
+    let mut command = crate::process::driver(place.home.path());
+    command.current_dir(place.home.path());
+    command.args(["s.torrent", "--no-trackers", "--port", "0", "--timeout", "1s"]);
+    let ran = finish(&mut command);
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    let last = ran.stderr.lines().last().expect("a line");
+    assert!(last.contains("there is no tracker; try --peer ADDR"), "{last}");
+}
+
+#[test]
+fn a_tracker_that_refuses_is_told_once_and_named() {
+    let place = Place::new(None);
+    let gone = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}/announce", gone.local_addr().expect("its address"));
+    drop(gone);
+    let mut command = crate::process::driver(place.home.path());
+    command.current_dir(place.home.path());
+    command.args(["s.torrent", "--tracker", &url, "--port", "0", "--timeout", "2s"]);
+    let ran = finish(&mut command);
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    let told = format!("tracker: {url} failed: ");
+    let count = ran.stderr.lines().filter(|line| line.starts_with(&told)).count();
+    assert_eq!(count, 1, "{}", ran.stderr);
+}
+
+#[test]
+fn json_is_one_event_a_line() {
+    let place = Place::new(None);
+    let ran = finish(&mut place.command(&["--json"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let read = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+    let events: Vec<Value> = ran.stdout.lines().map(read).collect();
+    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names.first(), Some(&"started"));
+    assert_eq!(names.last(), Some(&"stopped"));
+    assert!(names.contains(&"completed") && names.contains(&"first_peer"), "{names:?}");
+    assert_eq!(events[0]["total_size"].as_u64(), Some(place.payload.len()));
+    assert_eq!(events[names.len() - 1]["complete"].as_bool(), Some(true));
+}
+
+#[test]
+fn the_demo_ends_well() {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let ran = run(home.path(), &["demo", "--fast", "--size", "3MiB"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.ends_with("demo ok\n"), "{}", ran.stdout);
+    assert!(!home.path().join("driver-demo").exists(), "it clears up");
+    let kept = run(home.path(), &["demo", "--fast", "--size", "1MiB", "--keep"]);
+    assert_eq!(kept.code, Some(0), "{}{}", kept.stdout, kept.stderr);
+    let torrent = home.path().join("driver-demo/sample.torrent");
+    assert_eq!(run(home.path(), &["info", &torrent.to_string_lossy()]).code, Some(0));
+}
