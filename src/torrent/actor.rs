@@ -69,6 +69,10 @@ impl Actor {
         let mut publish = interval(PUBLISH_EVERY);
         publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
+        if self.swarm.is_complete() {
+            // No piece will come that could be the last one.
+            self.submit(Job::Finish);
+        }
         let stop = loop {
             self.carry_out();
             let timeout = self.swarm.next_timeout();
