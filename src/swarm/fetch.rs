@@ -77,8 +77,10 @@ impl Swarm {
             return;
         }
         let mut hungry: Vec<_> = self.hungry.iter().copied().collect();
-        // What one that stalls gives back must not go to the next one that does.
-        hungry.sort_by_key(|link| !self.peers.get(link).is_some_and(|peer| delivers(peer, now)));
+        // What one that stalls gives back must not go to it again, nor to the next that does.
+        hungry.sort_by_key(|link| {
+            self.peers.get(link).is_some_and(|peer| peer.requests.is_snubbed())
+        });
         hungry.into_iter().for_each(|link| self.fill(link, now));
         // Filling all-pad pieces may have made food again; the next fact will find it.
     }
