@@ -81,7 +81,12 @@ impl Swarm {
         if !std::mem::take(&mut self.food) {
             return;
         }
-        let hungry: Vec<_> = self.hungry.iter().copied().collect();
+        let mut hungry: Vec<_> = self.hungry.iter().copied().collect();
+        // What one that stalls gives back must not go to it again, nor to the next that does.
+        hungry.sort_by_key(|link| {
+            let peer = self.peers.get(link);
+            peer.map(|peer| (peer.requests.is_snubbed(), !delivers(peer, now)))
+        });
         hungry.into_iter().for_each(|link| self.fill(link, now));
         // Filling all-pad pieces may have made food again; the next fact will find it.
     }
@@ -100,7 +105,7 @@ impl Swarm {
             _ => Sharing::Any,
         };
         loop {
-            self.take_free(link, count, sharing, blocks);
+            self.take_free(link, count, sharing, now, blocks);
             if blocks.len() == count || !self.assembly.may_open() {
                 break;
             }
@@ -108,7 +113,7 @@ impl Swarm {
             self.begin(piece, now);
         }
         if sharing == Sharing::Own && blocks.len() < count {
-            self.take_free(link, count, Sharing::Any, blocks);
+            self.take_free(link, count, Sharing::Any, now, blocks);
         }
     }
 
@@ -117,11 +122,19 @@ impl Swarm {
         link: LinkId,
         count: usize,
         sharing: Sharing,
+        now: Instant,
         blocks: &mut Vec<BlockRef>,
     ) {
         let Some(peer) = self.peers.get(&link) else { return };
         let left = count - blocks.len();
-        self.assembly.take_free(link, left, sharing, |piece| peer.may_be_asked(piece), blocks);
+        let peers = &self.peers;
+        // One that let requests time out gets only what nobody else can bring.
+        let is_better_off = |piece: PieceIndex| {
+            peer.requests.is_snubbed()
+                && peers.values().any(|other| delivers(other, now) && other.may_be_asked(piece))
+        };
+        let may_ask = |piece: PieceIndex| peer.may_be_asked(piece) && !is_better_off(piece);
+        self.assembly.take_free(link, left, sharing, may_ask, blocks);
     }
 
     fn is_fast(&self, peer: &Peer, now: Instant) -> bool {
@@ -175,6 +188,7 @@ impl Swarm {
         if peer.requests.outstanding() > ENDGAME_OWED_MAX || peer.requests.is_snubbed() {
             return;
         }
+        let trusted = delivers(peer, now);
         let mine = expected(peer, peer.requests.outstanding(), now).unwrap_or(1.0);
         let worth = match self.picker.pickable_count() {
             0 => 2.0 * mine + 0.05,
@@ -203,12 +217,22 @@ impl Swarm {
             if !is_stuck && self.totals.asked_again >= self.again_max() {
                 break;
             }
-            let links = ENDGAME_LINKS + u8::from(is_stuck);
+            let links = match is_stuck && trusted && self.is_hopeless(block, now) {
+                true => u8::MAX,
+                false => ENDGAME_LINKS + u8::from(is_stuck),
+            };
             if !blocks.contains(&block) && self.assembly.ask_again(block, links) {
                 self.totals.asked_again += u64::from(!is_stuck);
                 blocks.push(block);
             }
         }
+    }
+
+    /// Is everybody silent who owes this block? However many they are, they must not keep it
+    /// from one who delivers.
+    fn is_hopeless(&self, block: BlockRef, now: Instant) -> bool {
+        let mut owing = self.peers.values().filter(|peer| peer.requests.owes(block));
+        owing.all(|peer| is_silent(peer, now))
     }
 
     fn again_max(&self) -> u64 {
@@ -410,6 +434,11 @@ impl Swarm {
 /// Did it let requests wait too long to be counted on?
 fn is_silent(peer: &Peer, now: Instant) -> bool {
     peer.requests.is_snubbed() || peer.requests.silent_for(now) > SILENT
+}
+
+/// Has it delivered, and can it be expected to go on?
+fn delivers(peer: &Peer, now: Instant) -> bool {
+    peer.downloaded_bytes > 0 && !is_silent(peer, now)
 }
 
 /// Seconds until a block arrives that has `before` blocks before it on this link; none when

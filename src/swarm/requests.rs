@@ -38,8 +38,10 @@ pub struct Requests {
     given_up: VecDeque<BlockRef>,
     /// How many requests to keep outstanding.
     pub pipeline: Pipeline,
-    /// The last time that payload came, or that asking began.
+    /// The last time that payload came, or that asking began: a snub is judged by it.
     progress: Instant,
+    /// The same, but not renewed by probing a link that snubs us.
+    quiet_since: Instant,
     snubbed: bool,
 }
 
@@ -51,6 +53,7 @@ impl Requests {
             given_up: VecDeque::new(),
             pipeline: Pipeline::new(most, now),
             progress: now,
+            quiet_since: now,
             snubbed: false,
         }
     }
@@ -78,6 +81,9 @@ impl Requests {
     pub fn sent(&mut self, blocks: &[BlockRef], now: Instant) {
         if self.owed.is_empty() && !blocks.is_empty() {
             self.progress = now;
+            if !self.snubbed {
+                self.quiet_since = now;
+            }
             self.pipeline.resumed(now);
         }
         self.owed.extend(blocks.iter().map(|block| Sent { block: *block, at: now }));
@@ -87,16 +93,14 @@ impl Requests {
     pub fn arrived(&mut self, block: BlockRef, now: Instant) -> Arrival {
         if let Some(place) = self.owed.iter().position(|sent| sent.block == block) {
             let Some(sent) = self.owed.remove(place) else { return Arrival::Unasked };
-            self.progress = now;
-            self.snubbed = false;
+            self.delivered(now);
             self.pipeline.arrived(block.len_bytes(), sent.at, now);
             return Arrival::Owed;
         }
         match self.given_up.iter().position(|given_up| *given_up == block) {
             Some(place) => {
                 self.given_up.remove(place);
-                self.progress = now;
-                self.snubbed = false;
+                self.delivered(now);
                 Arrival::Late
             }
             None => Arrival::Unasked,
@@ -149,7 +153,7 @@ impl Requests {
 
     /// When the link counts as snubbing, unless payload comes before.
     pub fn deadline(&self) -> Option<Instant> {
-        (!self.owed.is_empty() && !self.snubbed).then_some(self.progress + SNUB_AFTER)
+        (!self.owed.is_empty()).then_some(self.progress + SNUB_AFTER)
     }
 
     /// If the deadline has passed: marks the link as snubbing and returns its blocks, to be
@@ -167,6 +171,7 @@ impl Requests {
     pub fn excuse(&mut self, now: Instant) {
         if !self.owed.is_empty() {
             self.progress = now;
+            self.quiet_since = now;
         }
     }
 
@@ -186,7 +191,13 @@ impl Requests {
         if self.owed.is_empty() && !self.snubbed {
             return Duration::ZERO;
         }
-        now.saturating_duration_since(self.progress)
+        now.saturating_duration_since(self.quiet_since)
+    }
+
+    fn delivered(&mut self, now: Instant) {
+        self.progress = now;
+        self.quiet_since = now;
+        self.snubbed = false;
     }
 
     fn remember(&mut self, block: BlockRef) {
@@ -233,6 +244,10 @@ mod tests {
         assert_eq!(requests.check_deadline(later + SNUB_AFTER), blocks[..3]);
         assert!(requests.is_snubbed());
         assert_eq!(requests.pipeline.target(), 1);
+        // A probe that is not answered is given up as well, and the silence goes on.
+        requests.sent(&blocks[3..4], later + SNUB_AFTER);
+        assert_eq!(requests.check_deadline(later + SNUB_AFTER * 2), blocks[3..4]);
+        assert_eq!(requests.silent_for(later + SNUB_AFTER * 2), SNUB_AFTER * 2);
         assert_eq!(requests.arrived(blocks[0], later + SNUB_AFTER * 2), Arrival::Late);
         assert!(!requests.is_snubbed());
     }

@@ -1,6 +1,12 @@
 //! Tests of the whole program from outside, in one binary: the real `driver` against a seeder
 //! written by hand, and against other people's clients.
 
+#[path = "../support/content.rs"]
+mod content;
+#[path = "../support/mock_peer.rs"]
+mod mock_peer;
+#[path = "../support/mock_tracker.rs"]
+mod mock_tracker;
 #[path = "../support/payload.rs"]
 mod payload;
 #[path = "../support/process.rs"]
@@ -9,5 +15,7 @@ mod process;
 mod seeder;
 
 mod cli;
+mod download;
+mod hostile;
 mod interop;
 mod kill;

@@ -98,7 +98,21 @@ impl Spec {
     /// A part of a piece, as an honest peer sends it.
     pub fn block(&self, piece: u32, begin: u32, len: u32) -> Vec<u8> {
         let offset = u64::from(piece) * u64::from(self.piece_len) + u64::from(begin);
-        bytes(self.seed, offset, len as usize)
+        self.read(offset, len as usize)
+    }
+
+    /// Any part of the content. Files below `.pad` are zeros (BEP 47).
+    fn read(&self, begin: u64, len: usize) -> Vec<u8> {
+        let mut data = bytes(self.seed, begin, len);
+        let mut file_begin = 0;
+        for (path, file_len) in &self.files {
+            if path[0] == ".pad" {
+                let inside = |offset: u64| (offset.max(begin) - begin).min(len as u64) as usize;
+                data[inside(file_begin)..inside(file_begin + file_len)].fill(0);
+            }
+            file_begin += file_len;
+        }
+        data
     }
 
     /// The bytes of file number `index`.
@@ -107,7 +121,7 @@ impl Spec {
             return bytes(self.seed, 0, self.single_len as usize);
         }
         let begin = self.files[..index].iter().map(|(_, len)| len).sum();
-        bytes(self.seed, begin, self.files[index].1 as usize)
+        self.read(begin, self.files[index].1 as usize)
     }
 
     /// SHA-1 of each piece, one after the other.

@@ -200,7 +200,12 @@ impl Drop for MockPeer {
 impl MockPeer {
     /// Listens on a free port of 127.0.0.1 and serves everybody who connects.
     pub async fn listen(spec: Arc<Spec>, behaviour: Behaviour) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::listen_at("127.0.0.1", spec, behaviour).await
+    }
+
+    /// The same on a free port of `host`.
+    pub async fn listen_at(host: &str, spec: Arc<Spec>, behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind((host, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let log = Arc::new(Log::default());
         let task = tokio::spawn({

@@ -101,13 +101,19 @@ impl Payload {
     /// Compares every byte of every file below `dir`, and their lengths.
     #[track_caller]
     pub fn assert_same(&self, dir: &Path) {
+        let wrong = self.differences(dir);
+        assert!(wrong.is_empty(), "the download differs from the payload: {wrong:#?}");
+    }
+
+    /// What is wrong with the files below `dir`, a line for each that differs.
+    pub fn differences(&self, dir: &Path) -> Vec<String> {
         let mut wrong = Vec::new();
         self.each_file(|path, offset, len| {
             if let Some(what) = self.difference(&dir.join(&self.name).join(path), offset, len) {
                 wrong.push(format!("{}: {what}", path.display()));
             }
         });
-        assert!(wrong.is_empty(), "the download differs from the payload: {wrong:#?}");
+        wrong
     }
 
     fn difference(&self, path: &Path, mut offset: u64, len: u64) -> Option<String> {

@@ -59,6 +59,24 @@ impl Process {
         self.child.wait().expect("reap a child")
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The most memory it ever held, in bytes; none when it has ended.
+    pub fn peak_rss_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+        Some(kib * 1024)
+    }
+
+    /// All that it printed so far.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
     /// The end of what it printed.
     pub fn last_words(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
