@@ -177,7 +177,8 @@ impl Live {
 
     fn on_status(&mut self, status: &Status) {
         let now = Instant::now();
-        if status.downloaded_bytes != self.progress.bytes || status.state != State::Downloading {
+        let is_waiting = !matches!(status.state, State::Downloading | State::DiskTrouble(_));
+        if status.downloaded_bytes != self.progress.bytes || is_waiting {
             self.progress.bytes = status.downloaded_bytes;
             self.progress.bytes_came = now;
         }

@@ -232,7 +232,8 @@ impl Worker {
 
     fn report(&mut self, mut piece: Piece) {
         let is_bad = matches!(piece.outcome, Outcome::Bad);
-        let wants = is_bad || (piece.want_block_hashes && matches!(piece.outcome, Outcome::Good));
+        let is_good = matches!(piece.outcome, Outcome::Good);
+        let wants = is_bad || (piece.want_block_hashes && is_good);
         let hashes = if wants { self.block_hashes(&piece).map(Some) } else { Ok(None) };
         let blocks = std::mem::take(&mut piece.blocks);
         let verdict = match (piece.outcome, hashes) {
@@ -243,6 +244,11 @@ impl Worker {
                     (Outcome::ReadFailed(reason), _) => Verdict::ReadFailed(reason),
                     (Outcome::Bad, Err(error)) => Verdict::ReadFailed(error.to_string()),
                     (Outcome::Bad, Ok(hashes)) => Verdict::Bad(hashes.unwrap_or_default()),
+                    // A file that it completed was found changed by somebody else, and took
+                    // the piece with it.
+                    _ if is_good && !piece.torrent.verified.has(piece.piece) => {
+                        Verdict::ReadFailed("its file was changed by somebody else".into())
+                    }
                     // The piece is right all the same; only its senders stay unproven.
                     (_, hashes) => Verdict::Good(hashes.unwrap_or_default()),
                 }

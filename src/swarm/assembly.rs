@@ -303,8 +303,8 @@ impl Assembly {
         }
     }
 
-    /// When open pieces hold more than half the budget of the pool twice over, that is,
-    /// more than `pool/2` blocks: the blocks of the fullest one, to be written unverified.
+    /// When open pieces hold more than half the pool: the blocks of the fullest one, to be
+    /// written unverified.
     pub fn spill(&mut self) -> Option<(PieceIndex, Vec<(BlockRef, Block)>)> {
         if (self.held_blocks * BLOCK_LEN) as u64 <= self.budget_bytes {
             return None;

@@ -152,13 +152,24 @@ impl Candidates {
         self.place(address, source, failures, tie, Place::Ready);
     }
 
+    /// Leaves a busy address alone for `wait`, for no fault of its own.
+    pub fn rest(&mut self, address: SocketAddr, wait: Duration, now: Instant) {
+        let Some(known) = self.known.get(&address) else { return };
+        if known.source == Source::Incoming {
+            self.known.remove(&address);
+            return;
+        }
+        let (source, failures, tie) = (known.source, known.failures, known.tie);
+        self.place(address, source, failures, tie, Place::Resting(now + wait));
+    }
+
     /// The address is our own: it is never dialled again, however often it is named.
     pub fn shun(&mut self, address: SocketAddr) {
         self.forget(address);
         self.banned_addresses.insert(address);
     }
 
-    /// The address is useless for good: both sides are complete, or it is a second way to one peer.
+    /// The address is useless for good.
     pub fn forget(&mut self, address: SocketAddr) {
         self.unplace(address);
         self.known.remove(&address);
@@ -209,6 +220,7 @@ impl Candidates {
     }
 
     fn place(&mut self, address: SocketAddr, source: Source, failures: u32, tie: u32, to: Place) {
+        self.unplace(address);
         let Some(known) = self.known.get_mut(&address) else { return };
         known.source = source;
         known.failures = failures;

@@ -175,8 +175,6 @@ pub enum Output {
         /// Some of its blocks.
         blocks: Vec<(BlockRef, Block)>,
     },
-    /// More peers would help: ask the trackers when they allow it.
-    NeedPeers,
     /// Something that people may want to know.
     Event(Event),
 }

@@ -377,7 +377,8 @@ impl Swarm {
         let mut released = Vec::new();
         for (link, peer) in &mut self.peers {
             let owed = (peer.requests.outstanding() * BLOCK_LEN) as u64;
-            let needed = Duration::from_secs(owed / peer.meter.rate(now).max(1));
+            let needed = owed.checked_div(peer.meter.rate(now)).unwrap_or(0);
+            let needed = Duration::from_secs(needed);
             let limit = OVERDUE_AFTER.max(needed.saturating_mul(3));
             let blocks = peer.requests.overdue(limit, now);
             released.extend(blocks.into_iter().map(|block| (*link, block)));

@@ -19,7 +19,8 @@ impl Swarm {
     pub(super) fn on_availability(&mut self, link: LinkId, pieces: Availability, now: Instant) {
         let count = self.config.layout.piece_count();
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        peer.sets_told += 1;
+        // A larger set is what many `have`s come to.
+        peer.sets_told += u32::from(!grows(&peer.pieces, &pieces));
         if peer.sets_told > SETS_TOLD_MAX {
             let reason = CloseReason::Misbehaved("it told all its pieces again and again");
             return self.close(link, reason, now);
@@ -119,5 +120,16 @@ impl Swarm {
         self.picker.peer_came(&peer.pieces);
         peer.interesting -= u32::from(lacking && peer.interesting > 0);
         self.judge_interest(link, now);
+    }
+}
+
+/// Is everything of `old` also in `new`?
+fn grows(old: &PeerPieces, new: &Availability) -> bool {
+    match (old, new) {
+        (_, Availability::All) => true,
+        (PeerPieces::Some(old), Availability::Some(new)) => {
+            old.ones() < new.ones() && !old.has_missing(new, old)
+        }
+        _ => false,
     }
 }

@@ -19,6 +19,9 @@ const SILENT_MAX: Duration = Duration::from_secs(70);
 /// With every place taken, a link may be this long without payload before another
 /// candidate gets its place.
 const USELESS_AFTER: Duration = Duration::from_secs(60);
+/// A second way to a connected peer is left alone for so long; it may be the only one that
+/// can be dialled when the first link ends.
+const DUPLICATE_REST: Duration = Duration::from_secs(300);
 /// A link that lasted so long counts as one that worked, even without payload.
 const LASTED: Duration = Duration::from_secs(60);
 
@@ -83,7 +86,7 @@ impl Swarm {
         }
         if let Some(other) = self.same_peer(peer_id) {
             if !self.is_better(peer_id, incoming, other) {
-                self.candidates.forget(address);
+                self.candidates.rest(address, DUPLICATE_REST, now);
                 return self.send(link, LinkCommand::Close(CloseReason::Duplicate));
             }
             self.close(other, CloseReason::Duplicate, now);
@@ -132,9 +135,9 @@ impl Swarm {
         let Some(peer) = self.remove_peer(link) else { return };
         self.send(link, LinkCommand::Close(reason));
         match reason {
-            CloseReason::BothComplete | CloseReason::OurselvesAgain | CloseReason::Duplicate => {
-                self.candidates.forget(peer.address);
-            }
+            // There may be something to ask it for again: more files, or lost pieces.
+            CloseReason::BothComplete => self.candidates.released(peer.address),
+            CloseReason::Duplicate => self.candidates.rest(peer.address, DUPLICATE_REST, now),
             _ => self.candidates.ended(peer.address, reason.to_string(), now),
         }
     }
@@ -185,14 +188,6 @@ impl Swarm {
             if let Some(link) = worst.map(|(link, _)| *link) {
                 self.close(link, CloseReason::Replaced, now);
             }
-        }
-    }
-
-    pub(super) fn ask_for_peers(&mut self, now: Instant) {
-        let few = self.peers.len() + self.candidates.idle_count() < self.config.max_peers / 4;
-        if few && !self.paused && !self.is_complete() && now >= self.next_need {
-            self.next_need = now + Duration::from_secs(60);
-            self.outputs.push_back(Output::NeedPeers);
         }
     }
 }

@@ -109,7 +109,6 @@ pub struct Swarm {
     rng: StdRng,
     next_link: u64,
     next_housekeeping: Instant,
-    next_need: Instant,
     met_anybody: bool,
     totals: report::Totals,
     waits: Waits,
@@ -144,7 +143,6 @@ impl Swarm {
             rng: StdRng::seed_from_u64(config.seed),
             next_link: 0,
             next_housekeeping: now,
-            next_need: now,
             met_anybody: false,
             totals: report::Totals::new(now),
             waits: Waits::new(if missing == 0 { Cause::Nothing } else { Cause::Tracker }, now),
@@ -301,7 +299,6 @@ impl Swarm {
             self.check_overdue(now);
             self.share_slow_suspects(now);
             self.drop_useless(now);
-            self.ask_for_peers(now);
         }
     }
 }

@@ -163,6 +163,14 @@ impl Swarm {
         }
     }
 
+    /// Peers that have what we lack and do not let requests time out; any peer while nothing
+    /// is wanted.
+    pub fn working_peers(&self) -> usize {
+        let nothing = self.paused || self.is_complete();
+        let works = |peer: &&Peer| peer.interesting > 0 && !peer.requests.is_snubbed();
+        self.peers.values().filter(|peer| nothing || works(peer)).count()
+    }
+
     /// All live links.
     pub fn links(&self, now: Instant) -> Vec<LinkSnapshot> {
         let piece_count = self.config.layout.piece_count();

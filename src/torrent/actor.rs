@@ -26,7 +26,7 @@ use super::command::Command;
 use super::handle::News;
 use super::incoming::Incoming;
 use super::publish::{Publisher, wanted_pieces};
-use super::trackers::Trackers;
+use super::trackers::{Trackers, without_passkey};
 
 /// Reads that wait for the brain. Each holds at most 17 blocks, and the pool bounds those.
 pub(super) const REPORTS_LEN: usize = 256;
@@ -36,6 +36,8 @@ pub(super) const DISK_EVENTS_LEN: usize = 256;
 const REPORTS_BATCH: usize = 64;
 /// How often the snapshot is renewed.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// How soon files that could not be finished are looked at again.
+const FINISH_RETRY: Duration = Duration::from_secs(5);
 /// How long an ending torrent waits for pieces that are at the disk workers.
 const FLUSH_BUDGET: Duration = Duration::from_secs(6);
 
@@ -53,6 +55,8 @@ pub(super) struct Actor {
     /// Pieces at the disk workers.
     pub jobs_out: usize,
     pub flushed: bool,
+    /// When to look again at files that could not be finished.
+    pub finish_again: Option<Instant>,
     pub commands: mpsc::Receiver<Command>,
     pub incoming: mpsc::Receiver<Incoming>,
     pub trackers: Trackers,
@@ -64,14 +68,17 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    /// Runs until it is stopped or every handle is gone.
-    pub(super) async fn run(mut self) {
+    /// Runs until it is stopped or every handle is gone; `early` orders came before.
+    pub(super) async fn run(mut self, early: Vec<Command>) {
+        for command in early {
+            self.on_command(command).await;
+        }
         let mut publish = interval(PUBLISH_EVERY);
         publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
         if self.swarm.is_complete() {
             // Everything was found on disk: no last piece will come to say so.
-            self.submit(Job::Finish);
+            self.finish();
         }
         let stop = loop {
             self.carry_out();
@@ -90,6 +97,8 @@ impl Actor {
                 },
                 () = sleep_until(timeout.unwrap_or_else(Instant::now).into()),
                     if timeout.is_some() => self.swarm.handle(Input::Tick, Instant::now()),
+                () = sleep_until(self.finish_again.unwrap_or_else(Instant::now).into()),
+                    if self.finish_again.is_some() => self.finish(),
                 _ = publish.tick() => self.on_publish_tick(),
             }
         };
@@ -147,19 +156,36 @@ impl Actor {
             self.publisher.lost(&self.extents, &self.layout, *piece);
         }
         self.swarm.handle(Input::PiecesLost(lost), Instant::now());
-        self.tell(Event::DiskTrouble(reason));
+        if self.publisher.set_trouble(Some(reason.clone())) {
+            self.tell(Event::DiskTrouble(reason));
+        }
+        self.publish();
     }
 
     /// Every wanted file was looked at: only now is the torrent called complete.
     fn on_finished(&mut self, whole: bool) {
-        if !whole || !self.swarm.is_complete() {
+        if !self.swarm.is_complete() {
+            return;
+        }
+        if !whole {
+            // Somebody may free space or move a file out of the way.
+            self.finish_again = Some(Instant::now() + FINISH_RETRY);
             return;
         }
         info!("complete");
+        if self.publisher.set_trouble(None) {
+            self.tell(Event::DiskRecovered);
+        }
         self.publisher.set_complete();
         self.trackers.tell(TrackerCommand::Completed);
         self.publish();
         self.tell(Event::Completed);
+    }
+
+    /// Has every wanted file looked at; the answer is `Finished`.
+    fn finish(&mut self) {
+        self.finish_again = None;
+        self.submit(Job::Finish);
     }
 
     fn tell(&self, event: Event) {
@@ -184,9 +210,10 @@ impl Actor {
     }
 
     fn tell_tracker(&self, url: &str, verb: &str, text: &str) {
-        warn!(url, text, "tracker {verb}");
+        let shown = without_passkey(url);
+        warn!(url = shown, text, "tracker {verb}");
         // Nobody may be listening.
-        let _ = self.news.send(News::Tracker(format!("{url} {verb}: {text}")));
+        let _ = self.news.send(News::Tracker(format!("{shown} {verb}: {text}")));
     }
 
     fn on_incoming(&mut self, incoming: Incoming) {
@@ -245,10 +272,11 @@ impl Actor {
         let is_wanted = |file: FileIndex| files.get(file.0 as usize).copied().unwrap_or(true);
         let wanted = wanted_pieces(&self.extents, &self.layout, is_wanted);
         self.publisher.set_wanted(&self.extents, &self.layout, &wanted, self.swarm.have());
-        self.swarm.handle(Input::Wanted(wanted), Instant::now());
         self.submit(Job::Want(files));
-        if self.swarm.is_complete() {
-            self.submit(Job::Finish);
+        let was_complete = self.swarm.is_complete();
+        self.swarm.handle(Input::Wanted(wanted), Instant::now());
+        if was_complete && self.swarm.is_complete() {
+            self.finish();
         }
         self.publish();
     }
@@ -273,7 +301,6 @@ impl Actor {
                     self.jobs_out += 1;
                     self.submit(Job::Spill { piece, blocks });
                 }
-                Output::NeedPeers => self.trackers.want_peers(),
                 Output::Event(event) => self.on_event(event),
             }
         }
@@ -309,7 +336,7 @@ impl Actor {
         match &event {
             Event::PieceVerified(piece) => self.on_verified(*piece),
             // Told when every file was looked at.
-            Event::Completed => return self.submit(Job::Finish),
+            Event::Completed => return self.finish(),
             Event::HashFailed { piece, blamed } => {
                 warn!(piece = piece.number(), ?blamed, "piece failed its hash");
             }
@@ -345,7 +372,7 @@ impl Actor {
         let now = Instant::now();
         let limit = self.link_config.limiter.rate();
         let status = self.publisher.status(&self.swarm, &self.trackers.status, limit, now);
-        self.trackers.publish(&status);
+        self.trackers.publish(&status, self.swarm.working_peers());
         self.status.send_replace(status);
     }
 

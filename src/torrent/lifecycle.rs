@@ -17,12 +17,13 @@ use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    CheckProgress, Disk, DiskEvent, DiskStats, RecordState, StoreConfig, StoreFile, StoreHandle,
+    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, RecordState, StoreConfig, StoreFile,
+    StoreHandle,
 };
 use crate::link::{LinkConfig, LinkTimeouts};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
-use crate::swarm::event::{Input, Source};
+use crate::swarm::event::{Event, Input, Source};
 use crate::swarm::{Swarm, SwarmConfig};
 use crate::tracker::task::{HttpClient, NetworkTiming, QUIET_DEFAULT, TrackerConfig};
 use crate::tracker::tiers::Timing;
@@ -43,6 +44,8 @@ const COMMANDS_LEN: usize = 32;
 const NEWS_LEN: usize = 1024;
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
+/// Orders kept while data on disk is looked at; further ones are dropped.
+const EARLY_MAX: usize = 32;
 /// Peers that a tracker is asked for.
 const NUMWANT: u32 = 100;
 
@@ -67,6 +70,16 @@ pub struct Resources {
     pub http: HttpClient,
     /// Its time limits.
     pub tracker_network: NetworkTiming,
+}
+
+/// Tells of files that are not as they should be at the start.
+fn tell_troubles(ends: &Ends, news: Vec<FileNews>) {
+    for item in news {
+        if let FileNews::Trouble { error, .. } = item {
+            // Nobody may be listening.
+            let _ = ends.news.send(News::Swarm(Event::DiskTrouble(error.to_string())));
+        }
+    }
 }
 
 /// What of a torrent the actor needs, checked to be there.
@@ -159,7 +172,8 @@ async fn live(
     disk_events: mpsc::Receiver<DiskEvent>,
     mut ends: Ends,
 ) {
-    let checked = check(&parts, &store, &mut ends).await;
+    let mut early = Vec::new();
+    let checked = check(&parts, &store, &mut ends, &mut early).await;
     let have = match checked {
         Checked::Pieces(have) => have,
         Checked::Stopped => return,
@@ -169,12 +183,15 @@ async fn live(
         blocking(move || store.start(&have)).await
     };
     let have = match started {
-        Ok(started) => started.have,
+        Ok(started) => {
+            tell_troubles(&ends, started.news);
+            started.have
+        }
         Err(error) => return fail(ends, error.to_string()).await,
     };
     // Nobody may be listening.
     let _ = ends.news.send(News::Checked { pieces: have.ones() });
-    actor(parts, store, disk_events, ends, have).run().await;
+    actor(parts, store, disk_events, ends, have).run(early).await;
 }
 
 /// Waits with an error until everybody has seen it.
@@ -195,7 +212,13 @@ enum Checked {
 }
 
 /// Looks at data on disk as far as the options and the record ask for it.
-async fn check(parts: &Parts, store: &StoreHandle, ends: &mut Ends) -> Checked {
+/// Orders that come meanwhile are kept in `early`; questions find no answer yet.
+async fn check(
+    parts: &Parts,
+    store: &StoreHandle,
+    ends: &mut Ends,
+    early: &mut Vec<Command>,
+) -> Checked {
     let plan = Plan::of(parts, store);
     if !plan.is_needed {
         return Checked::Pieces(plan.trusted);
@@ -227,7 +250,8 @@ async fn check(parts: &Parts, store: &StoreHandle, ends: &mut Ends) -> Checked {
                     let _ = answer.send(());
                     return Checked::Stopped;
                 }
-                // Questions during the check find no answer yet.
+                Some(Command::Peers { .. } | Command::Why(_) | Command::Announce(_)) => {}
+                Some(order) if early.len() < EARLY_MAX => early.push(order),
                 Some(_) => {}
                 None => {
                     progress.cancel();
@@ -323,6 +347,7 @@ fn actor(
         disk_stats: DiskStats::default(),
         jobs_out: 0,
         flushed: false,
+        finish_again: None,
         commands: ends.commands,
         incoming: ends.incoming,
         trackers,

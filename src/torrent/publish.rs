@@ -20,6 +20,8 @@ pub(super) struct Publisher {
     stopping: bool,
     /// Every wanted file was looked at after its last piece.
     complete: bool,
+    /// What is wrong with a file, until all are whole.
+    trouble: Option<String>,
     wanted: Bitfield,
     wanted_bytes: u64,
     done_bytes: u64,
@@ -35,6 +37,7 @@ impl Publisher {
             paused: false,
             stopping: false,
             complete: false,
+            trouble: None,
             wanted: Bitfield::none(piece_count),
             wanted_bytes: 0,
             done_bytes: 0,
@@ -81,6 +84,13 @@ impl Publisher {
         self.wanted_bytes - self.done_bytes
     }
 
+    /// Notes what is wrong with a file; true when that is news.
+    pub fn set_trouble(&mut self, trouble: Option<String>) -> bool {
+        let changed = self.trouble != trouble;
+        self.trouble = trouble;
+        changed
+    }
+
     pub fn set_complete(&mut self) {
         self.complete = true;
     }
@@ -101,7 +111,8 @@ impl Publisher {
         now: Instant,
     ) -> Status {
         let numbers = swarm.snapshot(now);
-        let state = match &numbers.disk_trouble {
+        let trouble = self.trouble.as_ref().filter(|_| swarm.is_complete());
+        let state = match numbers.disk_trouble.as_ref().or(trouble) {
             _ if self.stopping => State::Stopping,
             _ if self.paused => State::Paused,
             _ if swarm.is_complete() && self.complete => State::Complete,
@@ -213,7 +224,8 @@ pub fn wanted_pieces(
     for number in 0..extents.file_count() {
         let file = FileIndex(number);
         let range = extents.file_range(file);
-        if range.is_empty() || !is_wanted(file) {
+        let is_pad = || extents.slices(range.start, 1).any(|slice| slice.is_pad);
+        if range.is_empty() || !is_wanted(file) || is_pad() {
             continue;
         }
         let first = layout.piece_at(range.start).map(PieceIndex::number);

@@ -45,20 +45,14 @@ impl Trackers {
         let _ = self.commands.try_send(command);
     }
 
-    /// More peers would help; the trackers' own limits decide whether they are asked.
-    pub fn want_peers(&self) {
-        let (answer, _) = oneshot::channel();
-        self.tell(TrackerCommand::Announce(answer));
-    }
-
-    /// Tells the task what trackers are told.
-    pub fn publish(&self, status: &Status) {
+    /// Tells the task what trackers are told, and how many peers do or may serve us.
+    pub fn publish(&self, status: &Status, working_peers: usize) {
         let stats = TransferStats {
             uploaded: status.uploaded_bytes,
             downloaded: status.downloaded_bytes,
             left: status.wanted_bytes - status.done_bytes.min(status.wanted_bytes),
             peers_connected: status.peers_connected as usize,
-            working_peers: status.peers_connected as usize,
+            working_peers,
         };
         let changed = |old: &mut TransferStats| std::mem::replace(old, stats) != stats;
         self.stats.send_if_modified(changed);
@@ -80,7 +74,33 @@ impl Trackers {
     }
 }
 
+/// An announce URL as far as it may be logged: paths and queries of private trackers hold
+/// passkeys, so only a plain `/announce` is shown.
+pub(super) fn without_passkey(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(host_end);
+    // A user and password may stand before the host.
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let path = if path.is_empty() || path == "/announce" { path } else { "/..." };
+    format!("{scheme}://{host}{path}")
+}
+
 /// What trackers are told at the start.
 pub(super) fn first_stats(left: u64) -> TransferStats {
     TransferStats { left, ..TransferStats::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passkeys_are_not_shown() {
+        let shown = |url| without_passkey(url);
+        assert_eq!(shown("http://a.example:80/announce"), "http://a.example:80/announce");
+        assert_eq!(shown("http://a.example/announce?passkey=1"), "http://a.example/...");
+        assert_eq!(shown("https://u:p@a.example/0123/announce"), "https://a.example/...");
+        assert_eq!(shown("udp://[::1]:6969"), "udp://[::1]:6969");
+    }
 }

@@ -302,8 +302,8 @@ impl Driver {
         let errand = Errand {
             tracker,
             url: announce_url(self.tiers.url(tracker), &request),
-            known: known.filter(|_| event == Some(Event::Stopped)),
-            is_stopped: event == Some(Event::Stopped),
+            known: known.filter(|_| self.is_stopping),
+            is_stopped: self.is_stopping,
             client: self.config.client.clone(),
             network: self.config.network.clone(),
             reports: self.reports.clone(),

@@ -389,17 +389,38 @@ impl Tiers {
         }
         self.round = None;
         self.phase = Phase::Stopping { deadline: now + self.timing.stop_budget };
-        for (index, tracker) in self.trackers.iter_mut().enumerate() {
-            tracker.in_flight = tracker.is_started.then_some(Some(Event::Stopped));
-            if tracker.is_started {
-                let tracker = TrackerIndex(index);
-                self.outputs.push_back(Output::Announce { tracker, event: Some(Event::Stopped) });
+        // BEP 3 asks for `completed` when the download is: a program that ends at once then
+        // still owes it.
+        let first = if self.owes_completed { Event::Completed } else { Event::Stopped };
+        for index in 0..self.trackers.len() {
+            self.trackers[index].in_flight = None;
+            if self.trackers[index].is_started {
+                self.say_goodbye(index, first);
             }
         }
     }
 
+    fn say_goodbye(&mut self, index: usize, event: Event) {
+        self.trackers[index].in_flight = Some(Some(event));
+        let tracker = TrackerIndex(index);
+        self.outputs.push_back(Output::Announce { tracker, event: Some(event) });
+    }
+
+    /// While stopping, `completed` is followed by `stopped`, whatever became of it.
+    fn goes_on_to_stop(&mut self, index: usize, answered: Option<Event>) -> bool {
+        let is_stopping = matches!(self.phase, Phase::Stopping { .. });
+        let goes_on = is_stopping && answered == Some(Event::Completed);
+        if goes_on {
+            self.say_goodbye(index, Event::Stopped);
+        }
+        goes_on
+    }
+
     fn on_replied(&mut self, index: usize, reply: &AnnounceReply, now: Instant) {
         let Some(event) = self.trackers[index].in_flight.take() else { return };
+        if self.goes_on_to_stop(index, event) {
+            return;
+        }
         let interval = self.jittered(reply.interval.unwrap_or(self.timing.interval_default));
         let tracker = &mut self.trackers[index];
         tracker.condition =
@@ -438,10 +459,11 @@ impl Tiers {
     }
 
     fn on_failed(&mut self, index: usize, error: &Error, now: Instant) {
-        let tracker = &mut self.trackers[index];
-        if tracker.in_flight.take().is_none() {
+        let Some(event) = self.trackers[index].in_flight.take() else { return };
+        if self.goes_on_to_stop(index, event) {
             return;
         }
+        let tracker = &mut self.trackers[index];
         tracker.fails = tracker.fails.saturating_add(1);
         tracker.last_error = Some(error.to_string());
         let growth = tracker.fails.saturating_mul(tracker.fails);

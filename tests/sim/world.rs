@@ -216,6 +216,8 @@ impl World {
                 let dialable = self.remotes.iter().filter(|remote| !remote.character.comes_in);
                 let addresses = dialable.map(|remote| remote.address).collect();
                 self.handle(Input::Candidates { source, addresses });
+                // As a tracker that is asked each minute.
+                self.after(Duration::from_secs(60), Happening::Announced);
             }
             Happening::AllVanish(away) => {
                 for number in 0..self.remotes.len() {
@@ -443,7 +445,6 @@ impl World {
                 self.ledger.reached.spills += 1;
                 self.give_to_disk(Job::Spill { piece, blocks });
             }
-            Output::NeedPeers => self.after(Duration::from_millis(200), Happening::Announced),
             Output::Event(event) => self.hear_news(event),
         }
     }

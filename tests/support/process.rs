@@ -64,10 +64,11 @@ impl Process {
         self.child.id()
     }
 
-    /// The most memory it ever held, in bytes; none when it has ended.
-    pub fn peak_rss_bytes(&self) -> Option<u64> {
+    /// The memory of its own that it holds, in bytes; none when it has ended. Pages of the
+    /// program file are left out: how many of them are mapped is the system's affair.
+    pub fn anonymous_bytes(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
         Some(kib * 1024)
     }

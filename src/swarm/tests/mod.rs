@@ -240,7 +240,6 @@ impl Bench {
                 self.spilled.insert(piece.number(), blocks);
                 line
             }
-            Output::NeedPeers => "need peers".into(),
             Output::Event(event) => news(&event),
         }
     }

@@ -429,6 +429,20 @@ fn stopped_ends_early_when_all_have_answered() {
     assert_eq!(world.failed("one"), ["finished"]);
 }
 
+/// BEP 3: "one using `completed` is sent when the download is complete".
+#[test]
+fn a_completion_that_no_tracker_has_heard_of_is_told_before_stopped() {
+    let mut world = World::started(&[&["one"]]);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.handle(Input::Completed);
+    assert_eq!(world.outputs(), ["one completed"]);
+    world.handle(Input::Stopped);
+    assert_eq!(world.outputs(), ["one completed"], "the first one may have been cut off");
+    assert_eq!(world.replied("one", reply(1800)), ["one stopped"]);
+    assert_eq!(world.replied("one", reply(1800)), ["finished"]);
+}
+
 #[test]
 fn stopped_tells_nobody_who_never_answered() {
     let mut world = World::started(&[&["one"]]);
