@@ -40,7 +40,7 @@ static PAYLOAD: LazyLock<Arc<Payload>> = LazyLock::new(|| {
 /// What a run came to.
 struct Outcome {
     time: Duration,
-    peak_bytes: u64,
+    peak_rss_bytes: u64,
     output: String,
 }
 
@@ -72,12 +72,12 @@ fn run(peers: &[SocketAddr], more: &[&str], started: impl FnOnce(u16)) -> Result
     let begin = Instant::now();
     let mut process = Process::start("driver", command, home.path());
     let mut started = Some(started);
-    let mut peak_bytes = 0;
+    let mut peak_rss_bytes = 0;
     while process.ended().is_none() {
         if begin.elapsed() > HANG {
             return Err(format!("it hangs:\n{}", process.last_words()));
         }
-        peak_bytes = peak_bytes.max(process.anonymous_bytes().unwrap_or(0));
+        peak_rss_bytes = peak_rss_bytes.max(process.peak_rss_bytes().unwrap_or(0));
         if let Some(port) = port(&process.output())
             && let Some(started) = started.take()
         {
@@ -96,7 +96,7 @@ fn run(peers: &[SocketAddr], more: &[&str], started: impl FnOnce(u16)) -> Result
     if !wrong.is_empty() {
         return Err(format!("{wrong:#?}\n{output}"));
     }
-    Ok(Outcome { time, peak_bytes, output })
+    Ok(Outcome { time, peak_rss_bytes, output })
 }
 
 /// The port in the event that says that the download has started.
@@ -132,7 +132,8 @@ fn all(count: usize, job: impl Fn(usize) -> Result<(), String> + Sync) {
 fn judge(name: &str, outcome: Result<Outcome, String>) -> Result<(), String> {
     static ALONE: LazyLock<Outcome> = LazyLock::new(|| download(&[], &[]).expect("honest run"));
     let outcome = outcome.map_err(|why| format!("{name}: {why}"))?;
-    let growth = outcome.peak_bytes.saturating_sub(ALONE.peak_bytes);
+    assert!(ALONE.peak_rss_bytes > 0, "an honest run was measured");
+    let growth = outcome.peak_rss_bytes.saturating_sub(ALONE.peak_rss_bytes);
     let delay = outcome.time.saturating_sub(ALONE.time);
     println!("{name}: {:.1} s, {} KiB more", outcome.time.as_secs_f64(), growth >> 10);
     if growth > GROWTH_MAX {

@@ -64,13 +64,14 @@ impl Process {
         self.child.id()
     }
 
-    /// The memory of its own that it holds, in bytes; none when it has ended. Pages of the
-    /// program file are left out: how many of them are mapped is the system's affair.
-    pub fn anonymous_bytes(&self) -> Option<u64> {
+    /// The most memory it ever held, in bytes; none when it has ended, or has not begun: until
+    /// then the system shows the memory of the test that starts it, under the test's name.
+    pub fn peak_rss_bytes(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-        Some(kib * 1024)
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let is_begun = field("Name:")?.trim() == driver_path().file_name()?.to_str()?;
+        let kib: u64 = field("VmHWM:")?.trim().trim_end_matches(" kB").parse().ok()?;
+        is_begun.then_some(kib * 1024)
     }
 
     /// All that it printed so far.
