@@ -7,15 +7,16 @@
 //! |---|---|
 //! | 7 roof | `main`, [`cli`] |
 //! | 5 keepers | [`session`], [`torrent`] |
-//! | 4 carriers | [`link`], `tracker::{task, server}` |
-//! | 3 workshop | [`disk`], [`net`] |
+//! | 4 carriers | [`link`], `tracker::{task, server}`, `chunk::{discover, fetch_info, provider, tracker}` |
+//! | 3 workshop | [`disk`], [`net`], `chunk::{config, store}` |
 //! | 2 machines | [`swarm`], `tracker::{tiers, table}` |
-//! | 1 formats | [`metainfo`], [`wire`], `tracker::{announce, http}` |
+//! | 1 formats | [`metainfo`], [`wire`], `tracker::{announce, http}`, `chunk::{wire, ini, cut}` |
 //! | 0 ground | [`base`], [`bencode`] |
 #![warn(missing_docs)]
 
 pub mod base;
 pub mod bencode;
+pub mod chunk;
 pub mod cli;
 pub mod disk;
 pub mod link;

@@ -24,6 +24,18 @@ const FLOORS: &[(&str, u8)] = &[
     ("tracker/task", 4),
     ("tracker/server", 4),
     ("tracker/tests", 4),
+    ("chunk", FORMATS),
+    ("chunk/wire", FORMATS),
+    ("chunk/ini", FORMATS),
+    ("chunk/cut", FORMATS),
+    ("chunk/config", 3),
+    ("chunk/store", 3),
+    ("chunk/discover", 4),
+    ("chunk/fetch_info", 4),
+    ("chunk/provider", 4),
+    ("chunk/tracker", 4),
+    ("chunk/server", 4),
+    ("chunk/tests", 4),
     ("swarm", MACHINES),
     ("disk", 3),
     ("net", 3),
@@ -35,7 +47,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// Rooms that stand on several floors: each of their files needs its own line in the table.
-const SPLIT_ROOMS: &[&str] = &["tracker"];
+const SPLIT_ROOMS: &[&str] = &["tracker", "chunk"];
 
 /// Neighbours on one floor, with the one allowed direction: the first imports the second.
 const NEIGHBOURS: &[(&str, &str)] = &[("main", "cli"), ("session", "torrent"), ("bencode", "base")];

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::commands::chunk::ChunkCommand;
 use super::values::{self, Ranges, Rate};
 
 const EXAMPLES: &str = "\
@@ -106,6 +107,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The course chunk protocol: get, provide, tracker, cut, merge, check
+    Chunk {
+        /// Which role or tool.
+        #[command(subcommand)]
+        command: ChunkCommand,
+    },
     /// Print the magnet link of a .torrent
     Magnet {
         /// The .torrent file.
@@ -143,19 +150,6 @@ pub struct Common {
     /// Colours and a prompt that shows the state
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
     pub color: When,
-    /// Read settings from this file
-    #[arg(
-        long,
-        value_name = "FILE",
-        global = true,
-        env = "DRIVER_CONFIG",
-        conflicts_with = "no_config"
-    )]
-    pub config: Option<PathBuf>,
-    /// Read no config file
-    #[arg(long, global = true, env = "DRIVER_NO_CONFIG",
-          value_parser = BoolishValueParser::new())]
-    pub no_config: bool,
 }
 
 /// Options of a download.
@@ -264,6 +258,13 @@ pub struct Options {
     #[arg(long, env = "DRIVER_NO_REPL", value_parser = BoolishValueParser::new(),
           conflicts_with = "repl")]
     pub no_repl: bool,
+    /// Read settings from this file
+    #[arg(long, value_name = "FILE", env = "DRIVER_CONFIG", conflicts_with = "no_config")]
+    pub config: Option<PathBuf>,
+    /// Read no config file
+    #[arg(long, env = "DRIVER_NO_CONFIG",
+          value_parser = BoolishValueParser::new())]
+    pub no_config: bool,
     /// Print events as JSON, one a line
     #[arg(long, env = "DRIVER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
@@ -322,7 +323,7 @@ pub struct DemoArgs {
 }
 
 /// Words of commands that are to come: not mistaken for names of files.
-const LATER: [&str; 6] = ["create", "seed", "tracker", "chunk", "daemon", "remote"];
+const LATER: [&str; 5] = ["create", "seed", "tracker", "daemon", "remote"];
 
 /// What to say when the first argument is a command that does not exist yet.
 pub fn not_yet(first: Option<&str>) -> Option<String> {

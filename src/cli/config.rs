@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use etcetera::BaseStrategy as _;
 
-use super::args::Cli;
+use super::args::{Cli, Command, Options};
 use super::escape::escape;
 use super::exit::Failure;
 
@@ -32,9 +32,6 @@ pub enum Refusal {
     Failure(Failure),
 }
 
-/// Commands that take download options, and with them the config file's.
-const TAKE_OPTIONS: [&str; 3] = ["download", "get", "config"];
-
 impl Settings {
     /// Reads `arguments` (the program's name first), the environment and the config file.
     ///
@@ -44,23 +41,28 @@ impl Settings {
         let matches = Cli::command().try_get_matches_from(&arguments).map_err(Refusal::Clap)?;
         let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
         let plain = Self { cli, matches, from_file: Vec::new(), file: None };
-        let takes_options =
-            plain.matches.subcommand_name().is_none_or(|name| TAKE_OPTIONS.contains(&name));
-        let file = plain.config_file().map_err(Refusal::Failure)?;
-        match file {
-            Some((path, text)) if takes_options => plain.with_file(arguments, path, &text),
-            _ => Ok(plain),
+        match plain.config_file().map_err(Refusal::Failure)? {
+            Some((path, text)) => plain.with_file(arguments, path, &text),
+            None => Ok(plain),
+        }
+    }
+
+    /// Download options, and with them the config file, as far as the command takes them.
+    fn options(&self) -> Option<&Options> {
+        match &self.cli.command {
+            None => Some(&self.cli.options),
+            Some(Command::Download { options, .. } | Command::Config { options }) => Some(options),
+            Some(_) => None,
         }
     }
 
     /// The file to read and its text; none when there is none and none was asked for.
     fn config_file(&self) -> Result<Option<(PathBuf, String)>, Failure> {
-        let common = &self.cli.common;
-        if common.no_config {
+        let Some(options) = self.options().filter(|options| !options.no_config) else {
             return Ok(None);
-        }
-        let asked_for = common.config.is_some();
-        let Some(path) = common.config.clone().or_else(default_file) else { return Ok(None) };
+        };
+        let asked_for = options.config.is_some();
+        let Some(path) = options.config.clone().or_else(default_file) else { return Ok(None) };
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some((path, text))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => Ok(None),

@@ -1,6 +1,7 @@
 //! The commands, one file each, and the way to them: read arguments, set up logs, run,
 //! print the one line of an error.
 
+pub mod chunk;
 mod config;
 pub mod download;
 mod info;
@@ -46,6 +47,7 @@ fn run(mut settings: Settings) -> Outcome {
             download::run(&torrents, &options, &common)
         }
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
+        Some(Command::Chunk { command }) => chunk::run(&command, &common),
         Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
         Some(Command::Verify { file, dir, json }) => verify::run(&file, &dir, json),
         Some(Command::Magnet { file }) => {

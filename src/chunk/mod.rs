@@ -1,0 +1,9 @@
+//! The course chunk protocol: a university's way to share one file among providers that a
+//! tracker lists. Its transport for downloads is `link::chunk`; the swarm takes a chunk for
+//! a piece. Not here: which chunk is asked of whom.
+//!
+//! | file | floor | what |
+//! |---|---|---|
+//! | [`wire`] | 1 | the seven messages as bytes |
+
+pub mod wire;
