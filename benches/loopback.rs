@@ -137,6 +137,7 @@ async fn fetch(torrent: Arc<Torrent>, seeder: SocketAddr, home: &Path) {
         overwrite: false,
         allocate: Allocate::Sparse,
         sequential: false,
+        found: Vec::new(),
         max_peers: 10,
     };
     let handle = session.add(torrent, options).await.expect("a torrent");

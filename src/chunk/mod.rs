@@ -5,5 +5,7 @@
 //! | file | floor | what |
 //! |---|---|---|
 //! | [`wire`] | 1 | the seven messages as bytes |
+//! | [`fetch_info`] | 4 | what a client fetches before it can begin |
 
+pub mod fetch_info;
 pub mod wire;

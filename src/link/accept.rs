@@ -12,7 +12,9 @@ use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::swarm::event::DownReason;
 use crate::wire::{self, Extensions, HELLO_LEN, Handshake, PEER_ID_LEN};
 
-use super::bt::{self, Context, Opened};
+use super::bt::{self, BitTorrent};
+use super::dialect::Opened;
+use super::task::{self, Context};
 use super::{Error, LinkConfig, LinkHandle, LinkReport, Stream};
 
 /// The first part of a stranger's handshake.
@@ -52,13 +54,18 @@ pub fn accept(
     let (handle, commands) = LinkHandle::new();
     let opening = {
         let config = config.clone();
-        async move { answer(stream, hello, &config).await }
+        async move { answer(stream, hello, address, &config).await }
     };
-    tokio::spawn(bt::run(Context { config, link, address, reports, commands }, opening));
+    tokio::spawn(task::run(Context { config, link, address, reports, commands }, opening));
     handle
 }
 
-async fn answer(stream: Stream, hello: Hello, config: &LinkConfig) -> Result<Opened, DownReason> {
+async fn answer(
+    stream: Stream,
+    hello: Hello,
+    address: SocketAddr,
+    config: &LinkConfig,
+) -> Result<Opened<BitTorrent>, DownReason> {
     let (mut read, mut write) = stream.split();
     let exchange = async {
         bt::send_handshake(&mut write, config).await?;
@@ -71,5 +78,7 @@ async fn answer(stream: Stream, hello: Hello, config: &LinkConfig) -> Result<Ope
         .unwrap_or(Err(Error::Silent));
     let Hello { extensions, info_hash } = hello;
     let remote = Handshake { extensions, info_hash, peer_id: exchanged? };
-    Ok(Opened { read, write, remote, is_outgoing: false })
+    // Whoever dialled us knows our port.
+    let dialect = BitTorrent::new(config, &remote, address, None);
+    Ok(Opened { read, write, dialect })
 }

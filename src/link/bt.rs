@@ -1,65 +1,38 @@
-//! The task of one BitTorrent link: waits for the socket, for orders, for room in the report
-//! channel and for the clock, all at once, and passes what comes from one to the other.
-//! Not here: the meaning of messages (`translate`), nor their bytes (`wire`).
+//! The BitTorrent dialect: handshakes, then frames in both directions (BEPs 3, 6, 10). What
+//! messages mean is in `translate`, their bytes in `wire`.
 
-use std::future::Future;
+use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
 
-use crate::base::ids::LinkId;
+use crate::base::bitfield::Bitfield;
+use crate::base::ids::PeerId;
+use crate::base::layout::{BlockRef, Layout};
+use crate::base::pool::Block;
+use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{CloseReason, LinkCommand};
-use crate::wire::{ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake};
+use crate::swarm::link::{Availability, LinkCaps, LinkCommand, LinkEvent};
+use crate::wire::{
+    Decoder, ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake, Message, Request,
+};
 
-use super::inbound::Inbound;
-use super::outbox::Outbox;
+use super::dialect::{Dialect, Opened};
 use super::stream::{ReadSide, WriteSide};
 use super::translate::Translator;
-use super::{Error, LinkConfig, LinkNews, LinkReport, LinkTimeouts, lost};
+use super::{Error, LinkConfig, LinkTimeouts};
 
 /// What we call ourselves in extension handshakes.
 const CLIENT: &str = "Pigeon 0.1.0";
 /// `reqq`: requests of one peer that we hold.
 const REQUEST_QUEUE: u32 = 500;
+/// A block with the head of its `piece` message.
+const FRAMED_LEN: usize = BLOCK_LEN + 13;
 
-/// What every link task has.
-pub(super) struct Context {
-    pub(super) config: Arc<LinkConfig>,
-    pub(super) link: LinkId,
-    pub(super) address: SocketAddr,
-    pub(super) reports: mpsc::Sender<LinkReport>,
-    pub(super) commands: mpsc::Receiver<Vec<LinkCommand>>,
-}
-
-/// A connection after its handshakes.
-pub(super) struct Opened {
-    pub(super) read: ReadSide,
-    pub(super) write: WriteSide,
-    pub(super) remote: Handshake,
-    /// Did we dial?
-    pub(super) is_outgoing: bool,
-}
-
-/// Runs a link from `opening` to its end, and reports both.
-pub(super) async fn run(
-    mut context: Context,
-    opening: impl Future<Output = Result<Opened, DownReason>>,
-) {
-    let reason = match open(&mut context.commands, opening).await {
-        Ok((opened, early)) => live(&mut context, opened, early).await,
-        Err(reason) => reason,
-    };
-    let Context { link, reports, commands, .. } = context;
-    // From here on nobody can be waiting for us.
-    drop(commands);
-    let report = LinkReport { link, news: LinkNews::Down(reason) };
-    // A torrent that is gone needs no report.
-    let _ = reports.send(report).await;
+thread_local! {
+    /// Messages of one read; empty between reads.
+    static MESSAGES: RefCell<Vec<Message>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Sends our handshake.
@@ -75,12 +48,13 @@ pub(super) async fn send_handshake(
     Ok(write.write_all(&ours.encode()).await?)
 }
 
-/// Exchanges handshakes on a connection of ours.
+/// Exchanges handshakes on a connection of ours to `address`.
 pub(super) async fn shake_hands(
     mut read: ReadSide,
     mut write: WriteSide,
     config: &LinkConfig,
-) -> Result<Opened, DownReason> {
+    address: SocketAddr,
+) -> Result<Opened<BitTorrent>, DownReason> {
     let exchange = async {
         send_handshake(&mut write, config).await?;
         let mut bytes = [0; HANDSHAKE_LEN];
@@ -94,149 +68,149 @@ pub(super) async fn shake_hands(
     if remote.info_hash != config.info_hash {
         return Err(DownReason::Violated("it answered for another torrent".to_owned()));
     }
-    Ok(Opened { read, write, remote, is_outgoing: true })
+    // Only whom we dial needs to be told our port.
+    let dialect = BitTorrent::new(config, &remote, address, config.listen_port);
+    Ok(Opened { read, write, dialect })
 }
 
-/// Waits for the opening, but not longer than the brain wants; keeps orders that come early.
-async fn open(
-    commands: &mut mpsc::Receiver<Vec<LinkCommand>>,
-    opening: impl Future<Output = Result<Opened, DownReason>>,
-) -> Result<(Opened, Vec<LinkCommand>), DownReason> {
-    let mut opening = pin!(opening);
-    let mut early = Vec::new();
-    loop {
-        tokio::select! {
-            opened = &mut opening => return Ok((opened?, early)),
-            batch = commands.recv() => {
-                for command in batch.ok_or(DownReason::Closed(CloseReason::Stopping))? {
-                    match command {
-                        LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
-                        command => early.push(command),
-                    }
+/// The protocol after the handshakes.
+pub(super) struct BitTorrent {
+    layout: Layout,
+    peer_id: PeerId,
+    fast: bool,
+    decoder: Decoder,
+    translator: Translator,
+    /// Our extension handshake, until it is sent.
+    introduction: Option<Vec<u8>>,
+}
+
+impl BitTorrent {
+    /// With a peer at `address` that sent the handshake `remote`; `listen_port` is told to
+    /// it.
+    pub(super) fn new(
+        config: &LinkConfig,
+        remote: &Handshake,
+        address: SocketAddr,
+        listen_port: Option<u16>,
+    ) -> Self {
+        let agreed = Extensions::OURS.common(remote.extensions);
+        let introduction = ExtendedHandshake {
+            client: Some(CLIENT.to_owned()),
+            request_queue: Some(REQUEST_QUEUE),
+            listen_port,
+            your_address: Some(address.ip().to_canonical()),
+            ..ExtendedHandshake::default()
+        };
+        let bitfield_len = (config.layout.piece_count() as usize).div_ceil(8);
+        Self {
+            layout: config.layout,
+            peer_id: remote.peer_id,
+            fast: agreed.fast,
+            decoder: Decoder::new(bitfield_len),
+            translator: Translator::new(config.layout, agreed, remote.peer_id),
+            introduction: agreed.extended.then(|| introduction.encode()),
+        }
+    }
+
+    /// Our pieces, which must be the first message after the handshake (BEP 6); our
+    /// extension handshake follows.
+    fn introduce(&mut self, ours: Availability, out: &mut Vec<u8>) {
+        match ours {
+            Availability::All if self.fast => Message::HaveAll.encode(out),
+            Availability::None if self.fast => Message::HaveNone.encode(out),
+            Availability::All => {
+                let all = Bitfield::all(self.layout.piece_count());
+                Message::Bitfield(all.as_bytes().to_vec()).encode(out);
+            }
+            // "The bitfield … may be omitted if the client has no pieces" (BEP 3).
+            Availability::None => {}
+            Availability::Some(bits) => Message::Bitfield(bits.as_bytes().to_vec()).encode(out),
+        }
+        if let Some(payload) = self.introduction.take() {
+            Message::Extended { id: 0, payload }.encode(out);
+        }
+    }
+}
+
+impl Dialect for BitTorrent {
+    fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    fn caps(&self) -> LinkCaps {
+        self.translator.caps()
+    }
+
+    fn greet(&mut self, _: &mut Vec<LinkEvent>) {}
+
+    fn room(&self, blocks: usize) -> usize {
+        self.decoder.data_left() + blocks * FRAMED_LEN
+    }
+
+    fn begin_read(&mut self, now: Instant) {
+        self.translator.begin(now);
+    }
+
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        blocks: &mut Vec<Block>,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<usize, String> {
+        MESSAGES.with_borrow_mut(|messages| {
+            let fed = self.decoder.feed(bytes, blocks, messages);
+            // Draining also on the way out: the next link finds the list empty.
+            for message in messages.drain(..) {
+                self.translator.on_message(message, events)?;
+            }
+            fed.map_err(|error| error.to_string())
+        })
+    }
+
+    fn end_read(&mut self, events: &mut Vec<LinkEvent>) {
+        self.translator.end(events);
+    }
+
+    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Vec<u8>) -> Result<(), DownReason> {
+        for command in batch {
+            match command {
+                LinkCommand::Request(blocks) => {
+                    blocks.into_iter().for_each(|it| Message::Request(request(it)).encode(out));
                 }
+                LinkCommand::Cancel(blocks) => {
+                    blocks.into_iter().for_each(|it| Message::Cancel(request(it)).encode(out));
+                }
+                LinkCommand::Availability(availability) => self.introduce(availability, out),
+                LinkCommand::Have(pieces) => {
+                    pieces.into_iter().for_each(|it| Message::Have(it.number()).encode(out));
+                }
+                LinkCommand::Choke => Message::Choke.encode(out),
+                LinkCommand::Unchoke => Message::Unchoke.encode(out),
+                LinkCommand::Interested => Message::Interested.encode(out),
+                LinkCommand::NotInterested => Message::NotInterested.encode(out),
+                LinkCommand::Refuse(ask) if self.fast => {
+                    let (piece, begin, len) = (ask.piece.number(), ask.begin, ask.len);
+                    Message::Reject(Request { piece, begin, len }).encode(out);
+                }
+                // BEP 3 has no word for it.
+                LinkCommand::Refuse(_) => {}
+                LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
             }
         }
+        Ok(())
+    }
+
+    fn speak(&mut self, _: &mut Vec<u8>) {}
+
+    fn keep_alive(&self, out: &mut Vec<u8>) {
+        Message::KeepAlive.encode(out);
+    }
+
+    fn patience(&self, timeouts: &LinkTimeouts) -> Option<Duration> {
+        Some(timeouts.idle)
     }
 }
 
-async fn live(context: &mut Context, opened: Opened, early: Vec<LinkCommand>) -> DownReason {
-    let Context { config, link, address, reports, commands } = context;
-    let Opened { read, write, remote, is_outgoing } = opened;
-    let agreed = Extensions::OURS.common(remote.extensions);
-    let mut translator = Translator::new(config.layout, agreed, remote.peer_id);
-    let mut inbound = Inbound::new(read, config);
-    let introduction = introduction(config, *address, is_outgoing).encode();
-    let mut outbox = Outbox::new(write, config.layout, agreed, introduction);
-    let up = LinkNews::Up { peer_id: remote.peer_id, caps: translator.caps(), address: *address };
-    let ours = || DownReason::Closed(CloseReason::Stopping);
-    if reports.send(LinkReport { link: *link, news: up }).await.is_err() {
-        return ours();
-    }
-    if let Err(reason) = outbox.order(early) {
-        return reason;
-    }
-    let mut clock = Clock::new(config.timeouts);
-    let mut timer = pin!(sleep_until(clock.next(&outbox)));
-    let mut events = Vec::new();
-    let mut end = None;
-    loop {
-        tokio::select! {
-            batch = commands.recv() => {
-                let Some(batch) = batch else { return ours() };
-                if outbox.is_empty() {
-                    clock.moved_out = Instant::now();
-                }
-                if let Err(reason) = outbox.order(batch) {
-                    return reason;
-                }
-            }
-            sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
-                Ok(()) => clock.on_sent(),
-                Err(error) => end = Some(lost(&error)),
-            },
-            permit = reports.reserve(), if !events.is_empty() => {
-                let Ok(permit) = permit else { return ours() };
-                let events = std::mem::take(&mut events);
-                permit.send(LinkReport { link: *link, news: LinkNews::Events(events) });
-                // A peer that always has data must not keep others from this thread.
-                tokio::task::yield_now().await;
-            }
-            received = inbound.receive(&mut translator, &mut events),
-                if end.is_none() && events.is_empty() => match received {
-                    Ok(_) => clock.heard = Instant::now(),
-                    Err(reason) => end = Some(reason),
-                },
-            () = &mut timer => {
-                if !events.is_empty() || inbound.waits_for_us() {
-                    clock.heard = Instant::now();
-                }
-                if let Some(reason) = clock.on_timer(&mut outbox) {
-                    return reason;
-                }
-                timer.as_mut().reset(clock.next(&outbox));
-            }
-        }
-        if events.is_empty()
-            && let Some(reason) = end.take()
-        {
-            return reason;
-        }
-    }
-}
-
-fn introduction(config: &LinkConfig, address: SocketAddr, is_outgoing: bool) -> ExtendedHandshake {
-    ExtendedHandshake {
-        client: Some(CLIENT.to_owned()),
-        request_queue: Some(REQUEST_QUEUE),
-        // Whoever dialled us knows our port.
-        listen_port: config.listen_port.filter(|_| is_outgoing),
-        your_address: Some(address.ip().to_canonical()),
-        ..ExtendedHandshake::default()
-    }
-}
-
-/// When something happened last, and what follows from it. The timer is set to the earliest
-/// deadline and not moved while traffic flows; when it fires too early, it is set again.
-struct Clock {
-    timeouts: LinkTimeouts,
-    heard: Instant,
-    sent: Instant,
-    /// When the peer last took bytes, or had none to take.
-    moved_out: Instant,
-}
-
-impl Clock {
-    fn new(timeouts: LinkTimeouts) -> Self {
-        let now = Instant::now();
-        Self { timeouts, heard: now, sent: now, moved_out: now }
-    }
-
-    fn on_sent(&mut self) {
-        self.sent = Instant::now();
-        self.moved_out = self.sent;
-    }
-
-    fn next(&self, outbox: &Outbox) -> Instant {
-        // Bytes queued later than now cannot be late before this.
-        let out = if outbox.is_empty() { Instant::now() } else { self.moved_out };
-        let silence = self.heard + self.timeouts.idle;
-        let stuck = out + self.timeouts.write;
-        let quiet = self.sent + self.timeouts.keep_alive;
-        if outbox.is_empty() { silence.min(stuck).min(quiet) } else { silence.min(stuck) }
-    }
-
-    fn on_timer(&mut self, outbox: &mut Outbox) -> Option<DownReason> {
-        let now = Instant::now();
-        if now >= self.heard + self.timeouts.idle {
-            return Some(DownReason::TimedOut("it was silent for too long"));
-        }
-        if !outbox.is_empty() && now >= self.moved_out + self.timeouts.write {
-            return Some(DownReason::TimedOut("it does not read what we send"));
-        }
-        if outbox.is_empty() && now >= self.sent + self.timeouts.keep_alive {
-            self.moved_out = now;
-            outbox.keep_alive();
-        }
-        None
-    }
+fn request(block: BlockRef) -> Request {
+    Request { piece: block.piece().number(), begin: block.begin(), len: block.len_bytes() }
 }

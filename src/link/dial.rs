@@ -9,7 +9,8 @@ use crate::base::ids::LinkId;
 use crate::net::tcp;
 use crate::swarm::event::DownReason;
 
-use super::bt::{self, Context};
+use super::bt;
+use super::task::{self, Context};
 use super::{LinkConfig, LinkHandle, LinkReport, Stream};
 
 /// Connects to a peer and runs the link; never waits. `reports` gets `Up` and later `Down`,
@@ -28,9 +29,9 @@ pub fn dial(
             let stream =
                 connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
             let (read, write) = Stream::Tcp(stream).split();
-            bt::shake_hands(read, write, &config).await
+            bt::shake_hands(read, write, &config, address).await
         }
     };
-    tokio::spawn(bt::run(Context { config, link, address, reports, commands }, opening));
+    tokio::spawn(task::run(Context { config, link, address, reports, commands }, opening));
     handle
 }

@@ -1,6 +1,6 @@
-//! The reading half of a link: socket → shared read buffer → decoder → pooled blocks. It
+//! The reading half of a link: socket → shared read buffer → dialect → pooled blocks. It
 //! takes blocks before it reads and stops reading when there are none; a link without
-//! traffic owns no buffer. Not here: what messages mean.
+//! traffic owns no buffer. Not here: what bytes mean.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -15,34 +15,24 @@ use crate::base::units::BLOCK_LEN;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::LinkEvent;
-use crate::wire::{Decoder, Message};
 
+use super::dialect::Dialect;
 use super::stream::ReadSide;
-use super::translate::Translator;
 use super::{LinkConfig, lost};
 
 /// Bytes of one read: large reads cost the fewest system calls, and 256 KiB stay in cache.
 const READ_LEN: usize = 256 * 1024;
-/// A block with the head of its `piece` message.
-const FRAMED_LEN: usize = BLOCK_LEN + 13;
-/// Blocks that a full read of whole ones can begin.
-const READ_BLOCKS: usize = READ_LEN / FRAMED_LEN + 2;
-
-/// What a thread reads into; no link keeps anything in it.
-struct Scratch {
-    bytes: Vec<u8>,
-    messages: Vec<Message>,
-}
+/// Blocks that a full read of whole ones can begin or end.
+const READ_BLOCKS: usize = READ_LEN / BLOCK_LEN + 1;
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> =
-        RefCell::new(Scratch { bytes: vec![0; READ_LEN], messages: Vec::new() });
+    /// What a thread reads into; no link keeps anything in it.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
 }
 
 /// The reading half of one link.
 pub(super) struct Inbound {
     side: ReadSide,
-    decoder: Decoder,
     pool: BlockPool,
     limiter: Arc<Limiter>,
     blocks: Vec<Block>,
@@ -56,10 +46,8 @@ pub(super) struct Inbound {
 
 impl Inbound {
     pub(super) fn new(side: ReadSide, config: &LinkConfig) -> Self {
-        let bitfield_len = (config.layout.piece_count() as usize).div_ceil(8);
         Self {
             side,
-            decoder: Decoder::new(bitfield_len),
             pool: config.pool.clone(),
             limiter: config.limiter.clone(),
             blocks: Vec::new(),
@@ -78,14 +66,14 @@ impl Inbound {
     /// earlier read were decoded. May be dropped at any time without loss.
     pub(super) async fn receive(
         &mut self,
-        translator: &mut Translator,
+        dialect: &mut impl Dialect,
         events: &mut Vec<LinkEvent>,
     ) -> Result<usize, DownReason> {
         if let Some((until, rate)) = self.debt {
             self.limiter.wait_until(until, Some(rate)).await;
             self.debt = None;
         }
-        let received = std::future::poll_fn(|cx| self.poll_receive(cx, translator, events)).await;
+        let received = std::future::poll_fn(|cx| self.poll_receive(cx, dialect, events)).await;
         if !self.blocks.is_empty() {
             self.pool.give_back(self.blocks.drain(..));
         }
@@ -101,7 +89,7 @@ impl Inbound {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        translator: &mut Translator,
+        dialect: &mut impl Dialect,
         events: &mut Vec<LinkEvent>,
     ) -> Poll<Result<usize, DownReason>> {
         if self.carry.is_empty() {
@@ -110,16 +98,13 @@ impl Inbound {
         self.waits_for_block = true;
         ready!(self.pool.poll_take(cx, READ_BLOCKS, &mut self.blocks));
         self.waits_for_block = false;
+        if !self.carry.is_empty() {
+            let carry = std::mem::take(&mut self.carry);
+            return Poll::Ready(self.translate(&carry, dialect, events).map(|()| 0));
+        }
         SCRATCH.with_borrow_mut(|scratch| {
-            let Scratch { bytes, messages } = scratch;
-            if !self.carry.is_empty() {
-                let carry = std::mem::take(&mut self.carry);
-                self.begin_translation(translator);
-                let result = self.decode(&carry, messages, translator, events);
-                return Poll::Ready(result.map(|()| 0));
-            }
-            let len = self.read_len().min(bytes.len());
-            let mut buffer = ReadBuf::new(&mut bytes[..len]);
+            let len = self.read_len(dialect).min(scratch.len());
+            let mut buffer = ReadBuf::new(&mut scratch[..len]);
             let Poll::Ready(read) = Pin::new(&mut self.side).poll_read(cx, &mut buffer) else {
                 self.pool.give_back(self.blocks.drain(..));
                 return Poll::Pending;
@@ -129,37 +114,28 @@ impl Inbound {
             if read.is_empty() {
                 return Poll::Ready(Err(lost(&std::io::ErrorKind::UnexpectedEof.into())));
             }
-            self.begin_translation(translator);
-            Poll::Ready(self.decode(read, messages, translator, events).map(|()| read.len()))
+            Poll::Ready(self.translate(read, dialect, events).map(|()| read.len()))
         })
     }
 
-    fn begin_translation(&self, translator: &mut Translator) {
-        translator.begin(Instant::now().into_std());
-    }
-
     /// As much as the blocks at hand can take in, and as the rate limit hands out at once.
-    fn read_len(&self) -> usize {
-        let room = self.decoder.data_left() + self.blocks.len() * FRAMED_LEN;
+    fn read_len(&self, dialect: &impl Dialect) -> usize {
+        let room = dialect.room(self.blocks.len());
         let turn = self.limiter.turn_bytes().and_then(|turn| usize::try_from(turn).ok());
         room.min(turn.unwrap_or(usize::MAX))
     }
 
-    fn decode(
+    fn translate(
         &mut self,
         bytes: &[u8],
-        messages: &mut Vec<Message>,
-        translator: &mut Translator,
+        dialect: &mut impl Dialect,
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), DownReason> {
+        dialect.begin_read(Instant::now().into_std());
         let mut rest = bytes;
         loop {
-            let fed = self.decoder.feed(rest, &mut self.blocks, messages);
-            // Draining also on the way out: the next link finds the list empty.
-            for message in messages.drain(..) {
-                translator.on_message(message, events).map_err(DownReason::Violated)?;
-            }
-            let used = fed.map_err(|error| DownReason::Violated(error.to_string()))?;
+            let used = dialect.feed(rest, &mut self.blocks, events);
+            let used = used.map_err(DownReason::Violated)?;
             rest = rest.get(used..).unwrap_or_default();
             if rest.is_empty() {
                 break;
@@ -169,7 +145,7 @@ impl Inbound {
                 break;
             }
         }
-        translator.end(events);
+        dialect.end_read(events);
         Ok(())
     }
 }

@@ -7,13 +7,17 @@
 
 mod accept;
 mod bt;
+mod chunk;
 mod dial;
+mod dialect;
 mod inbound;
 mod outbox;
 mod stream;
+mod task;
 mod translate;
 
 pub use accept::{Hello, accept, read_hello};
+pub use chunk::{Provider, dial_provider};
 pub use dial::dial;
 pub use stream::Stream;
 

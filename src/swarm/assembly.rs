@@ -191,6 +191,23 @@ impl Assembly {
         }
     }
 
+    /// A piece with free blocks for a link that brings whole ones, the oldest first. Of pieces
+    /// that another link works on, most must be free still.
+    pub fn find_free(
+        &self,
+        link: LinkId,
+        sharing: Sharing,
+        may_ask: impl Fn(PieceIndex) -> bool,
+    ) -> Option<PieceIndex> {
+        let is_fit = |piece: &PieceIndex| {
+            let Some(open) = self.open.get(piece) else { return false };
+            let is_mine = open.is_open_to(link, Sharing::Own);
+            let is_most = open.free as usize * 2 >= open.slots.len();
+            open.is_open_to(link, sharing) && (is_mine || is_most) && may_ask(*piece)
+        };
+        self.with_free.iter().copied().find(is_fit)
+    }
+
     /// One more link is asked for a block that is already asked for (end game). False when
     /// the block is not missing any more, or `most` links are asked already.
     pub fn ask_again(&mut self, block: BlockRef, most: u8) -> bool {

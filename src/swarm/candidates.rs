@@ -15,10 +15,12 @@ pub const KNOWN_MAX: usize = 3000;
 /// First wait after a failed dial; it grows with the square of the failures.
 const BACKOFF: Duration = Duration::from_secs(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
-/// One that worked before, or that the user named, is tried again soon.
+/// One that worked before, or that the user or a listing named, is tried again soon.
 const BACKOFF_MAX_TRUSTED: Duration = Duration::from_secs(25);
 /// One that only a tracker named and that never worked is forgotten after this many dials.
 const FAILURES_MAX: u32 = 6;
+/// After so many failures in a row nothing more is expected of an address.
+const FAILURES_HOPELESS: u32 = 3;
 
 #[derive(Debug)]
 struct Candidate {
@@ -49,6 +51,8 @@ pub struct Candidates {
     resting: BTreeSet<(Instant, SocketAddr)>,
     banned_hosts: BTreeSet<IpAddr>,
     banned_addresses: BTreeSet<SocketAddr>,
+    /// Was anybody ever known?
+    met_any: bool,
 }
 
 impl Candidates {
@@ -70,6 +74,7 @@ impl Candidates {
         if self.known.len() >= KNOWN_MAX && !self.forget_one(source) {
             return;
         }
+        self.met_any = true;
         let tie = rng.random();
         let candidate = Candidate {
             source,
@@ -127,7 +132,8 @@ impl Candidates {
         let Some(known) = self.known.get_mut(&address) else { return };
         known.failures += 1;
         known.last_error = Some(why);
-        let trusted = known.worked || known.source == Source::User;
+        let named = matches!(known.source, Source::User | Source::Listing);
+        let trusted = known.worked || named;
         // An address that connected to us need not be one that can be dialled.
         let from_outside = known.source == Source::Incoming;
         if from_outside || !trusted && known.failures >= FAILURES_MAX {
@@ -199,6 +205,13 @@ impl Candidates {
     /// Addresses that wait to be dialled, now or later.
     pub fn idle_count(&self) -> usize {
         self.ready.len() + self.resting.len()
+    }
+
+    /// Has every address that is not busy failed again and again? Before any was learnt there
+    /// is hope.
+    pub fn are_hopeless(&self) -> bool {
+        let mut idle = self.known.values().filter(|known| known.place != Place::Busy);
+        self.met_any && idle.all(|known| known.failures >= FAILURES_HOPELESS)
     }
 
     /// Addresses that are not busy, with the reason why their last link ended.

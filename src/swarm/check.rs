@@ -95,7 +95,9 @@ impl Swarm {
         debug_assert!(is_new, "a piece is verified once");
         self.tell(Event::PieceVerified(piece));
         for liar in self.suspects.passed(piece, hashes) {
-            self.ban(liar, now);
+            if !self.is_spared(liar, piece, now) {
+                self.ban(liar, now);
+            }
         }
         let wanted = self.wanted.has(piece);
         self.missing -= u32::from(wanted);
@@ -103,7 +105,9 @@ impl Swarm {
         let mut sated = Vec::new();
         for (link, peer) in &mut self.peers {
             if !peer.pieces.has(piece) {
-                lacking.push(*link);
+                if peer.caps.can_upload_to {
+                    lacking.push(*link);
+                }
             } else if wanted {
                 peer.interesting = peer.interesting.saturating_sub(1);
                 if peer.interesting == 0 {
@@ -134,7 +138,9 @@ impl Swarm {
         let blamed = self.suspects.failed(piece, hashes, senders);
         self.tell(Event::HashFailed { piece, blamed });
         self.fetch_again(piece);
-        if let Some(liar) = blamed {
+        if let Some(liar) = blamed
+            && !self.is_spared(liar, piece, now)
+        {
             self.ban(liar, now);
         }
     }

@@ -83,6 +83,8 @@ pub enum Input {
 pub enum Source {
     /// `--peer` or `add-peer`.
     User,
+    /// A list that names who has which piece.
+    Listing,
     /// It connected to us.
     Incoming,
     /// A tracker's list.
@@ -192,6 +194,15 @@ pub enum Event {
         piece: PieceIndex,
         /// The peer that sent wrong data.
         blamed: Option<SocketAddr>,
+    },
+    /// A whole piece was asked of a peer that did not bring it; others are asked now.
+    Reassigned {
+        /// Which piece.
+        piece: PieceIndex,
+        /// Who failed.
+        peer: SocketAddr,
+        /// How, in words for people, `it` being the peer.
+        why: String,
     },
     /// A peer is banned for the rest of the session.
     Banned(SocketAddr),

@@ -12,7 +12,7 @@ use crate::base::units::BLOCK_LEN;
 use super::Swarm;
 use super::assembly::{Received, Sharing};
 use super::event::Output;
-use super::link::{CloseReason, LinkCommand};
+use super::link::{CloseReason, LinkCommand, Unit};
 use super::peer::Peer;
 use super::picker::Order;
 use super::requests::Arrival;
@@ -56,13 +56,16 @@ impl Swarm {
         if peer.rests_until.is_some_and(|until| until <= now) {
             peer.rests_until = None;
         }
-        let room = peer.requests.room();
+        let room = Self::room(peer);
         if room == 0 || !peer.takes_requests(now) {
             return;
         }
         let mut blocks = Vec::with_capacity(room);
-        self.take_fresh(link, room, now, &mut blocks);
-        if blocks.len() < room {
+        let taken = match peer.caps.unit {
+            Unit::Block => self.take_fresh(link, room, now, &mut blocks),
+            Unit::Piece => self.take_pieces(link, room, now, &mut blocks),
+        };
+        if taken < room {
             self.hungry.insert(link);
             if blocks.is_empty() && self.is_endgame() {
                 self.take_again(link, room, now, &mut blocks);
@@ -98,8 +101,14 @@ impl Swarm {
     }
 
     /// Fresh blocks: a link that is fast enough for whole pieces gets its own, as far as
-    /// there are any; all others help with what is begun first.
-    fn take_fresh(&mut self, link: LinkId, count: usize, now: Instant, blocks: &mut Vec<BlockRef>) {
+    /// there are any; all others help with what is begun first. Returns how many there were.
+    fn take_fresh(
+        &mut self,
+        link: LinkId,
+        count: usize,
+        now: Instant,
+        blocks: &mut Vec<BlockRef>,
+    ) -> usize {
         let sharing = match self.peers.get(&link) {
             Some(peer) if self.is_fast(peer, now) => Sharing::Own,
             _ => Sharing::Any,
@@ -115,6 +124,7 @@ impl Swarm {
         if sharing == Sharing::Own && blocks.len() < count {
             self.take_free(link, count, Sharing::Any, now, blocks);
         }
+        blocks.len()
     }
 
     fn take_free(
@@ -142,7 +152,7 @@ impl Swarm {
         in_time >= u64::from(self.config.layout.piece_len())
     }
 
-    fn next_piece(&mut self, link: LinkId) -> Option<PieceIndex> {
+    pub(super) fn next_piece(&mut self, link: LinkId) -> Option<PieceIndex> {
         let order = match self.have.ones() {
             _ if self.config.sequential => Order::Sequential,
             0..RANDOM_FIRST => Order::Random,
@@ -165,7 +175,7 @@ impl Swarm {
         picked
     }
 
-    fn begin(&mut self, piece: PieceIndex, now: Instant) {
+    pub(super) fn begin(&mut self, piece: PieceIndex, now: Instant) {
         self.picker.remove(piece);
         let is_suspect = self.suspects.is_suspect(piece);
         if is_suspect {
@@ -189,7 +199,12 @@ impl Swarm {
             return;
         }
         let trusted = delivers(peer, now);
-        let mine = expected(peer, peer.requests.outstanding(), now).unwrap_or(1.0);
+        let is_whole = peer.caps.unit == Unit::Piece;
+        let last = match peer.caps.unit {
+            Unit::Block => peer.requests.outstanding(),
+            Unit::Piece => self.config.layout.piece_len() as usize / BLOCK_LEN,
+        };
+        let mine = expected(peer, last, now).unwrap_or(1.0);
         let worth = match self.picker.pickable_count() {
             0 => 2.0 * mine + 0.05,
             _ => STUCK_S.max(2.0 * mine),
@@ -209,12 +224,18 @@ impl Swarm {
             }
         }
         late.sort_by(|a, b| b.0.total_cmp(&a.0));
+        if let Some((_, first)) = late.first().copied().filter(|_| is_whole) {
+            late.retain(|(_, block)| block.piece() == first.piece());
+        }
+        let most = if is_whole { late.len() } else { room.min(ENDGAME_BATCH) };
         for (theirs, block) in late {
-            if blocks.len() >= room.min(ENDGAME_BATCH) {
+            if blocks.len() >= most {
                 break;
             }
             let is_stuck = theirs.is_infinite();
-            if !is_stuck && self.totals.asked_again >= self.again_max() {
+            // The rest of a piece costs a link nothing that brings it whole anyway.
+            let is_free = is_whole && !blocks.is_empty();
+            if !is_stuck && !is_free && self.totals.asked_again >= self.again_max() {
                 break;
             }
             let links = match is_stuck && trusted && self.is_hopeless(block, now) {
@@ -330,7 +351,8 @@ impl Swarm {
             Arrival::Unasked => return self.strike(link, now),
         }
         // BEP 6: one that chokes must refuse whatever is outstanding, however much that is.
-        peer.refusals += u32::from(!peer.choking);
+        // What it lacks for good it is asked for once.
+        peer.refusals += u32::from(!peer.choking && !lasting);
         if peer.refusals > REFUSALS_MAX {
             self.release(link, block);
             let reason = CloseReason::Misbehaved("it refused every request");
@@ -339,6 +361,9 @@ impl Swarm {
         // BEP 6: after a reject the piece need not be asked of it again while choked.
         peer.allowed_fast.retain(|piece| *piece != block.piece());
         if lasting {
+            if peer.pieces.has(block.piece()) {
+                self.tell_reassigned(link, &[block], "it does not have it");
+            }
             self.lost_piece(link, block.piece(), now);
         } else if !peer.choking {
             // It would refuse the same block again at once.
@@ -359,6 +384,9 @@ impl Swarm {
         }
         let blocks = peer.requests.check_deadline(now);
         let is_new_snub = peer.requests.is_snubbed() && !was;
+        if is_new_snub {
+            self.tell_reassigned(link, &blocks, "it sent nothing for ten seconds");
+        }
         for block in blocks {
             self.release(link, block);
         }

@@ -71,7 +71,7 @@ impl Swarm {
             return self.close(link, CloseReason::BothComplete, now);
         }
         let wants = peer.interesting > 0;
-        if wants != peer.told_interest {
+        if wants != peer.told_interest && peer.caps.chokes {
             peer.told_interest = wants;
             let word = if wants { LinkCommand::Interested } else { LinkCommand::NotInterested };
             self.send(link, word);

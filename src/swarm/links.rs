@@ -96,13 +96,16 @@ impl Swarm {
             self.tell(Event::FirstPeer(address));
         }
         let count = self.config.layout.piece_count();
+        let can_upload_to = caps.can_upload_to;
         self.peers.insert(link, Peer::new(address, peer_id, incoming, caps, count, now));
         let ours = match self.have.ones() {
             0 => Availability::None,
             _ if self.have.is_full() => Availability::All,
             _ => Availability::Some(self.have.clone()),
         };
-        self.send(link, LinkCommand::Availability(ours));
+        if can_upload_to {
+            self.send(link, LinkCommand::Availability(ours));
+        }
     }
 
     pub(super) fn same_peer(&self, peer_id: PeerId) -> Option<LinkId> {
@@ -122,6 +125,7 @@ impl Swarm {
         if let Some(arriving) = self.arriving.remove(&link) {
             return self.candidates.ended(arriving.address, reason.to_string(), now);
         }
+        self.tell_owed_reassigned(link, &reason.to_string());
         if let Some(peer) = self.remove_peer(link) {
             if now.saturating_duration_since(peer.since) >= LASTED {
                 self.candidates.worked(peer.address);
@@ -132,6 +136,7 @@ impl Swarm {
 
     /// Ends a link by our own will.
     pub(super) fn close(&mut self, link: LinkId, reason: CloseReason, now: Instant) {
+        self.tell_owed_reassigned(link, &reason.to_string());
         let Some(peer) = self.remove_peer(link) else { return };
         self.send(link, LinkCommand::Close(reason));
         match reason {

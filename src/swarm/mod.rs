@@ -2,7 +2,8 @@
 //! file, clock, thread or global chance in here; one actor owns it and carries out what it
 //! says. This file only routes: which links there are is in `links`, what peers have in
 //! `interest`, what to ask of whom in `fetch`, what verified pieces and liars mean in `check`,
-//! what people may know in `report`.
+//! what people may know in `report`,
+//! links that bring whole pieces in `whole`.
 //!
 //! Use: [`Swarm::handle`] each fact, then [`Swarm::poll_output`] until there is none, then
 //! wait until the next fact or [`Swarm::next_timeout`].
@@ -24,6 +25,7 @@ pub mod suspects;
 #[cfg(test)]
 mod tests;
 pub mod waits;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;

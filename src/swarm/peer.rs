@@ -51,6 +51,8 @@ pub struct Peer {
     pub downloaded_bytes: u64,
     /// Blocks and refusals that nobody asked for.
     pub strikes: u32,
+    /// Wrong pieces that it alone sent.
+    pub wrong_pieces: u32,
     /// Requests that it made although we choke it.
     pub asks_while_choked: u32,
     /// It refused requests: not asked again before this time.
@@ -91,6 +93,7 @@ impl Peer {
             meter: RateMeter::new(now),
             downloaded_bytes: 0,
             strikes: 0,
+            wrong_pieces: 0,
             asks_while_choked: 0,
             rests_until: None,
             refusals: 0,

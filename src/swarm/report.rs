@@ -238,7 +238,7 @@ impl Swarm {
             if peer.takes_requests(now) {
                 open = true;
                 // Fewer requests out than this link would take.
-                below |= peer.requests.room() > 0;
+                below |= Self::room(peer) > 0;
             }
         }
         match (interesting, open) {

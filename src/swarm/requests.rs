@@ -63,6 +63,14 @@ impl Requests {
         self.owed.len()
     }
 
+    /// Runs of requests for the same piece: how many pieces a link owes that is asked for
+    /// whole ones.
+    pub fn pieces(&self) -> usize {
+        let pieces = || self.owed.iter().map(|sent| sent.block.piece());
+        usize::from(!self.owed.is_empty())
+            + pieces().zip(pieces().skip(1)).filter(|(one, next)| one != next).count()
+    }
+
     /// How many more requests to send now. Deep pipelines are refilled in strides, so that
     /// requests leave in batches.
     pub fn room(&self) -> usize {

@@ -3,6 +3,7 @@
 //! the transfer itself.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
 use crate::disk::{DiskEvent, DiskStats, Job, StoreHandle};
-use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport};
+use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
 use crate::swarm::Swarm;
 use crate::swarm::event::{DownReason, Event, Input, Output, Source};
 use crate::swarm::link::{CloseReason, LinkCommand};
@@ -48,6 +49,8 @@ pub(super) struct Actor {
     pub extents: Extents,
     pub links: BTreeMap<LinkId, LinkHandle>,
     pub link_config: Arc<LinkConfig>,
+    /// Course providers among the candidates.
+    pub providers: BTreeMap<SocketAddr, Arc<Provider>>,
     pub reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
     pub store: StoreHandle,
     pub disk_events: mpsc::Receiver<DiskEvent>,
@@ -251,6 +254,7 @@ impl Actor {
                 let addresses = vec![address];
                 self.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
             }
+            Command::AddProviders(providers) => self.add_providers(providers, now),
             Command::Pause => self.pause(true),
             Command::Resume => self.pause(false),
             Command::LimitDown(limit) => {
@@ -260,6 +264,14 @@ impl Actor {
             Command::SelectFiles(files) => self.select(files),
             Command::Stop(_) => {}
         }
+    }
+
+    fn add_providers(&mut self, providers: Vec<Provider>, now: Instant) {
+        let addresses = providers.iter().map(|provider| provider.address).collect();
+        let known = providers.into_iter().map(|it| (it.address, Arc::new(it)));
+        self.providers.extend(known);
+        self.swarm.handle(Input::Candidates { source: Source::Listing, addresses }, now);
+        self.publish();
     }
 
     fn pause(&mut self, pause: bool) {
@@ -286,8 +298,13 @@ impl Actor {
         while let Some(output) = self.swarm.poll_output() {
             match output {
                 Output::Dial { link, address } => {
-                    let reports = self.reports.0.clone();
-                    let handle = link::dial(self.link_config.clone(), link, address, reports);
+                    let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
+                    let handle = match self.providers.get(&address) {
+                        Some(provider) => {
+                            link::dial_provider(config, link, provider.clone(), reports)
+                        }
+                        None => link::dial(config, link, address, reports),
+                    };
                     self.links.insert(link, handle);
                 }
                 Output::Send { link, command } => {
@@ -339,6 +356,9 @@ impl Actor {
             Event::Completed => return self.finish(),
             Event::HashFailed { piece, blamed } => {
                 warn!(piece = piece.number(), ?blamed, "piece failed its hash");
+            }
+            Event::Reassigned { piece, peer, why } => {
+                warn!(piece = piece.number(), %peer, why, "others are asked for a piece");
             }
             Event::Banned(address) => warn!(%address, "peer banned"),
             Event::DiskTrouble(why) => {

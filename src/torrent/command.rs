@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use tokio::sync::oneshot;
 
+use crate::link::Provider;
+
 use super::status::{PeerStatus, WhyReport};
 
 /// An order or question to the torrent's actor.
@@ -23,6 +25,9 @@ pub enum Command {
     Announce(oneshot::Sender<String>),
     /// Try this peer.
     AddPeer(SocketAddr),
+    /// Ask these course providers for the chunks that a listing says they have. Their
+    /// pieces are those of this torrent.
+    AddProviders(Vec<Provider>),
     /// Stop transferring, keep everything.
     Pause,
     /// Go on.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::link::Provider;
+
 use super::command::Command;
 use super::status::{PeerStatus, Status, WhyReport};
 
@@ -64,6 +66,11 @@ impl TorrentHandle {
     /// Tries this peer.
     pub async fn add_peer(&self, address: SocketAddr) {
         self.tell(Command::AddPeer(address)).await;
+    }
+
+    /// Asks these course providers too; their pieces must be those of this torrent.
+    pub async fn add_providers(&self, providers: Vec<Provider>) {
+        self.tell(Command::AddProviders(providers)).await;
     }
 
     /// Stops transferring.

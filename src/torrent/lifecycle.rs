@@ -31,6 +31,7 @@ use crate::tracker::tiers::Timing;
 use super::Error;
 use super::actor::{Actor, DISK_EVENTS_LEN, REPORTS_LEN};
 use super::command::Command;
+use super::found;
 use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
 use super::options::{CheckMode, TorrentOptions};
@@ -182,13 +183,17 @@ async fn live(
         let store = store.clone();
         blocking(move || store.start(&have)).await
     };
-    let have = match started {
+    let mut have = match started {
         Ok(started) => {
             tell_troubles(&ends, started.news);
             started.have
         }
         Err(error) => return fail(ends, error.to_string()).await,
     };
+    let mut disk_events = disk_events;
+    let pool = &parts.resources.pool;
+    let sources = &parts.options.found;
+    found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have).await;
     // Nobody may be listening.
     let _ = ends.news.send(News::Checked { pieces: have.ones() });
     actor(parts, store, disk_events, ends, have).run(early).await;
@@ -341,6 +346,7 @@ fn actor(
         extents: parts.extents.clone(),
         links: Default::default(),
         link_config: Arc::new(link_config(&parts)),
+        providers: Default::default(),
         reports: mpsc::channel(REPORTS_LEN),
         store,
         disk_events,

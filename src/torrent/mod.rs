@@ -2,6 +2,7 @@
 
 mod actor;
 pub mod command;
+mod found;
 pub mod handle;
 pub mod incoming;
 pub mod lifecycle;

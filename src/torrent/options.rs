@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use crate::disk::Allocate;
 
@@ -16,6 +17,24 @@ pub enum CheckMode {
     Force,
     /// Ignore the record (`--no-resume`); existing files are looked at all the same.
     NoResume,
+}
+
+/// A piece that need not be fetched. It counts only when its hash is right.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its number.
+    pub piece: u32,
+    /// Its bytes.
+    pub bytes: FoundBytes,
+}
+
+/// Where the bytes of a piece lie.
+#[derive(Clone, Debug)]
+pub enum FoundBytes {
+    /// In memory.
+    Memory(Arc<[u8]>),
+    /// They are all of this file.
+    File(PathBuf),
 }
 
 /// How to run one torrent.
@@ -39,6 +58,8 @@ pub struct TorrentOptions {
     pub allocate: Allocate,
     /// Pieces in order instead of rarest first.
     pub sequential: bool,
+    /// Pieces that are at hand already, elsewhere than in the torrent's files.
+    pub found: Vec<Found>,
     /// Most connected peers.
     pub max_peers: usize,
 }

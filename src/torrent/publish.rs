@@ -141,6 +141,7 @@ impl Publisher {
             peers_sending: numbers.sending,
             peers_receiving: 0,
             peers_known: numbers.known,
+            out_of_reach: swarm.is_out_of_reach(),
             limit_down,
             listen_port: self.listen_port,
             trackers: trackers.to_vec(),

@@ -70,6 +70,8 @@ pub struct Status {
     pub peers_receiving: u32,
     /// Addresses known, connected ones included.
     pub peers_known: u32,
+    /// Something is missing that nobody who is known can be expected to bring.
+    pub out_of_reach: bool,
     /// Download limit in force.
     pub limit_down: Option<u64>,
     /// The port we listen on, 0 when none.

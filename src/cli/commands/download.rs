@@ -211,6 +211,7 @@ fn torrent_options(torrent: &Torrent, options: &Options) -> Result<TorrentOption
             args::Allocate::Full => Allocate::Full,
         },
         sequential: options.sequential,
+        found: Vec::new(),
         max_peers: options.max_peers.into(),
     })
 }

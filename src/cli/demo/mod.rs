@@ -132,6 +132,7 @@ fn job(torrent: Torrent, dir: &Path, is_interactive: bool) -> Job {
             overwrite: false,
             allocate: Allocate::Sparse,
             sequential: false,
+            found: Vec::new(),
             max_peers: 80,
         },
         session: SessionConfig {

@@ -23,6 +23,11 @@ pub fn news_line(news: &News) -> Option<String> {
         News::Swarm(Event::HashFailed { piece, blamed: None }) => {
             format!("piece {} failed its hash: fetching it again", piece.number())
         }
+        News::Swarm(Event::Reassigned { piece, peer, why }) => format!(
+            "piece {} was asked of {peer}, but {}: others are asked",
+            piece.number(),
+            escape(why)
+        ),
         News::Swarm(Event::Banned(peer)) => format!("banned {peer} for wrong data"),
         News::Swarm(Event::DiskTrouble(why)) => {
             format!("disk trouble: {} (the download waits and tries again)", escape(why))
@@ -47,6 +52,12 @@ pub fn news_json(news: &News) -> Option<Value> {
             "event": "hash_failed",
             "piece": piece.number(),
             "blamed": blamed.map(|peer| peer.to_string()),
+        }),
+        News::Swarm(Event::Reassigned { piece, peer, why }) => json!({
+            "event": "reassigned",
+            "piece": piece.number(),
+            "address": peer.to_string(),
+            "message": why,
         }),
         News::Swarm(Event::Banned(peer)) => {
             json!({ "event": "banned", "address": peer.to_string() })

@@ -1,0 +1,201 @@
+//! What a client must fetch before it can begin: the list of chunks from a tracker, and the
+//! first and the last chunk, since no listing tells sizes. Not here: the chunks between,
+//! which come through the swarm.
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use sha1::{Digest as _, Sha1};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use super::wire::{
+    self, CHUNK_HEAD_LEN, ChunkHash, ChunkHead, ErrorCode, FILE_INFO_LEN_MAX, FileInfo, HEADER_LEN,
+    Header, Kind, Message,
+};
+
+/// For a connection to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// For the next bytes of an answer.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// The slowest provider worth waiting for, in bytes a second.
+const RATE_MIN: u64 = 16 * 1024;
+/// For a whole answer beyond what the slowest rate allows.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// When a provider has not delivered in this time, the next one is asked beside it.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes read at once.
+const READ_LEN: usize = 64 * 1024;
+
+/// Why an answer did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Lost(#[from] io::Error),
+    /// It was silent, or too slow, for too long.
+    #[error("it did not answer in time")]
+    TimedOut,
+    /// It answered something else than the protocol allows.
+    #[error("it sent a {0}")]
+    Wire(#[from] wire::Error),
+    /// It said no.
+    #[error("it answered {0}")]
+    Refused(ErrorCode),
+    /// It answered with a message that is no answer to this.
+    #[error("it answered with a message of type {0}")]
+    WrongKind(u8),
+    /// The content does not match the hash it was asked for by.
+    #[error("it sent wrong bytes")]
+    WrongBytes,
+}
+
+/// Asks a tracker what there is (GET_FILE_INFO).
+///
+/// # Errors
+/// When it cannot be reached, does not answer in time, or answers something else than a
+/// FILE_INFO of at most [`FILE_INFO_LEN_MAX`].
+pub async fn file_info(tracker: SocketAddrV4) -> Result<FileInfo, Error> {
+    let mut stream = connect(tracker).await?;
+    let answer = async {
+        let mut request = Vec::new();
+        Message::GetFileInfo.encode(&mut request)?;
+        stream.write_all(&request).await?;
+        let mut head = [0; HEADER_LEN];
+        stream.read_exact(&mut head).await?;
+        let header = Header::decode(&head);
+        let len = header.message_len().ok_or(wire::Error::Length("shorter than its header"))?;
+        if len > FILE_INFO_LEN_MAX as u64 {
+            let most = FILE_INFO_LEN_MAX as u64;
+            return Err(wire::Error::TooLarge { what: "FILE_INFO", len, most }.into());
+        }
+        // Grows as bytes come: a length alone costs nothing.
+        let mut message = head.to_vec();
+        (&mut stream).take(len - HEADER_LEN as u64).read_to_end(&mut message).await?;
+        read_file_info(header, &message, tracker)
+    };
+    timeout(ANSWER_LIMIT, answer).await.unwrap_or(Err(Error::TimedOut))
+}
+
+fn read_file_info(
+    header: Header,
+    message: &[u8],
+    tracker: SocketAddrV4,
+) -> Result<FileInfo, Error> {
+    // One existing tracker says CHUNK and sends a FILE_INFO; nothing else can come here.
+    if header.kind() == Ok(Kind::Chunk)
+        && header.message_len() == Some(message.len() as u64)
+        && let Ok(info) = FileInfo::decode_body(&message[HEADER_LEN..])
+    {
+        warn!(%tracker, "its FILE_INFO has msg_type 5; read all the same");
+        return Ok(info);
+    }
+    match Message::decode(message)? {
+        Message::FileInfo(info) => Ok(info),
+        Message::Error(code) => Err(Error::Refused(code)),
+        _ => Err(Error::WrongKind(header.msg_type)),
+    }
+}
+
+/// Fetches one chunk from whichever of `providers` delivers it first, right by its hash.
+///
+/// # Errors
+/// What each of them did instead.
+pub async fn chunk(
+    hash: ChunkHash,
+    providers: &[SocketAddrV4],
+) -> Result<Vec<u8>, Vec<(SocketAddrV4, Error)>> {
+    let mut errors = Vec::new();
+    let mut asked = JoinSet::new();
+    let mut left = providers.iter().copied();
+    let mut next = left.next();
+    loop {
+        if let Some(provider) = next.take() {
+            asked.spawn(async move { (provider, chunk_of(hash, provider).await) });
+        }
+        let more = left.len() > 0;
+        tokio::select! {
+            Some(answer) = asked.join_next() => {
+                match answer {
+                    Ok((_, Ok(content))) => return Ok(content),
+                    Ok((provider, Err(error))) => {
+                        debug!(%provider, %hash, %error, "no chunk");
+                        errors.push((provider, error));
+                    }
+                    Err(error) => debug!(%error, "a request ended by itself"),
+                }
+                next = left.next();
+            }
+            () = sleep(PATIENCE), if more => next = left.next(),
+            else => return Err(errors),
+        }
+    }
+}
+
+async fn chunk_of(hash: ChunkHash, provider: SocketAddrV4) -> Result<Vec<u8>, Error> {
+    let mut stream = connect(provider).await?;
+    let head = timeout(ANSWER_LIMIT, ask_chunk(&mut stream, hash));
+    let head = head.await.unwrap_or(Err(Error::TimedOut))?;
+    let limit = ANSWER_LIMIT + Duration::from_secs(u64::from(head.content_len) / RATE_MIN);
+    let content = timeout(limit, read_content(&mut stream, head.content_len as usize));
+    let content = content.await.unwrap_or(Err(Error::TimedOut))?;
+    match Sha1::digest(&content).as_slice() == hash.0 {
+        true => Ok(content),
+        false => Err(Error::WrongBytes),
+    }
+}
+
+async fn ask_chunk(stream: &mut TcpStream, hash: ChunkHash) -> Result<ChunkHead, Error> {
+    stream.write_all(&wire::get_chunk(hash)).await?;
+    let mut bytes = [0; CHUNK_HEAD_LEN];
+    let (first, rest) = bytes.split_at_mut(HEADER_LEN);
+    stream.read_exact(first).await?;
+    let header = first.first_chunk().map(Header::decode);
+    let kind = header.map_or(Err(wire::Error::Length("no header")), |header| header.kind())?;
+    match kind {
+        Kind::Error => {
+            stream.read_exact(&mut rest[..4]).await?;
+            match Message::decode(&bytes[..HEADER_LEN + 4])? {
+                Message::Error(code) => Err(Error::Refused(code)),
+                _ => Err(Error::WrongKind(kind as u8)),
+            }
+        }
+        Kind::Chunk => {
+            stream.read_exact(rest).await?;
+            let head = ChunkHead::decode(&bytes)?;
+            if head.hash == hash { Ok(head) } else { Err(Error::WrongBytes) }
+        }
+        _ => Err(Error::WrongKind(kind as u8)),
+    }
+}
+
+/// Reads `len` bytes; memory grows as they come.
+async fn read_content(stream: &mut TcpStream, len: usize) -> Result<Vec<u8>, Error> {
+    let mut content = Vec::new();
+    let mut buffer = vec![0; READ_LEN.min(len)];
+    while content.len() < len {
+        let want = buffer.len().min(len - content.len());
+        let read = timeout(SILENCE_MAX, stream.read(&mut buffer[..want])).await;
+        match read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(0) => return Err(Error::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => content.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(Error::TimedOut),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(content)
+}
+
+async fn connect(address: SocketAddrV4) -> Result<TcpStream, Error> {
+    match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
+        Ok(connected) => connected.map_err(Error::Connect),
+        Err(_) => Err(Error::TimedOut),
+    }
+}

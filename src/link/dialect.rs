@@ -1,0 +1,67 @@
+//! What the task of a link needs to know of the protocol it carries: how bytes become facts,
+//! and orders bytes. Everything else about a link is the same for all protocols.
+
+use std::time::{Duration, Instant};
+
+use crate::base::ids::PeerId;
+use crate::base::pool::Block;
+use crate::swarm::event::DownReason;
+use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
+
+use super::LinkTimeouts;
+use super::stream::{ReadSide, WriteSide};
+
+/// One side of a protocol on one connection. Pure: it is fed and asked, and owns no socket.
+pub(super) trait Dialect: Send + 'static {
+    /// What the remote calls itself.
+    fn peer_id(&self) -> PeerId;
+
+    /// What the link can do, known when it comes up.
+    fn caps(&self) -> LinkCaps;
+
+    /// Facts that are known before the remote says anything.
+    fn greet(&mut self, events: &mut Vec<LinkEvent>);
+
+    /// How many bytes may be read when `blocks` empty blocks are at hand.
+    fn room(&self, blocks: usize) -> usize;
+
+    /// A read begins.
+    fn begin_read(&mut self, now: Instant);
+
+    /// Turns bytes into facts, payload into blocks taken from `blocks`. Returns how many bytes
+    /// were used: fewer than all only when a block is lacking.
+    ///
+    /// # Errors
+    /// What the remote did that ends the link.
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        blocks: &mut Vec<Block>,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<usize, String>;
+
+    /// A read is done: tells what was saved up.
+    fn end_read(&mut self, events: &mut Vec<LinkEvent>);
+
+    /// Turns orders into messages, as far as they may be sent now.
+    ///
+    /// # Errors
+    /// `Closed` by order.
+    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Vec<u8>) -> Result<(), DownReason>;
+
+    /// Messages that may be sent since something was read.
+    fn speak(&mut self, out: &mut Vec<u8>);
+
+    /// What to say after long silence of ours; nothing in protocols that need nothing.
+    fn keep_alive(&self, out: &mut Vec<u8>);
+
+    /// How long the remote may be silent at present; none when it has nothing to say.
+    fn patience(&self, timeouts: &LinkTimeouts) -> Option<Duration>;
+}
+
+/// A connection that is ready to use.
+pub(super) struct Opened<D> {
+    pub(super) read: ReadSide,
+    pub(super) write: WriteSide,
+    pub(super) dialect: D,
+}

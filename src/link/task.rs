@@ -1,0 +1,207 @@
+//! The task of one link: waits for the socket, for orders, for room in the report channel
+//! and for the clock, all at once, and passes what comes from one to the other. Not here:
+//! what bytes mean; that is the `Dialect`'s.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::base::ids::LinkId;
+use crate::swarm::event::DownReason;
+use crate::swarm::link::{CloseReason, LinkCommand};
+
+use super::dialect::{Dialect, Opened};
+use super::inbound::Inbound;
+use super::outbox::Outbox;
+use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts, lost};
+
+/// What every link task has.
+pub(super) struct Context {
+    pub(super) config: Arc<LinkConfig>,
+    pub(super) link: LinkId,
+    pub(super) address: SocketAddr,
+    pub(super) reports: mpsc::Sender<LinkReport>,
+    pub(super) commands: mpsc::Receiver<Vec<LinkCommand>>,
+}
+
+/// Runs a link from `opening` to its end, and reports both.
+pub(super) async fn run<D: Dialect>(
+    mut context: Context,
+    opening: impl Future<Output = Result<Opened<D>, DownReason>>,
+) {
+    let reason = match open(&mut context.commands, opening).await {
+        Ok((opened, early)) => live(&mut context, opened, early).await,
+        Err(reason) => reason,
+    };
+    let Context { link, reports, commands, .. } = context;
+    // From here on nobody can be waiting for us.
+    drop(commands);
+    let report = LinkReport { link, news: LinkNews::Down(reason) };
+    // A torrent that is gone needs no report.
+    let _ = reports.send(report).await;
+}
+
+/// Waits for the opening, but not longer than the brain wants; keeps orders that come early.
+async fn open<D>(
+    commands: &mut mpsc::Receiver<Vec<LinkCommand>>,
+    opening: impl Future<Output = Result<Opened<D>, DownReason>>,
+) -> Result<(Opened<D>, Vec<LinkCommand>), DownReason> {
+    let mut opening = pin!(opening);
+    let mut early = Vec::new();
+    loop {
+        tokio::select! {
+            opened = &mut opening => return Ok((opened?, early)),
+            batch = commands.recv() => {
+                for command in batch.ok_or(DownReason::Closed(CloseReason::Stopping))? {
+                    match command {
+                        LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
+                        command => early.push(command),
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn live<D: Dialect>(
+    context: &mut Context,
+    opened: Opened<D>,
+    early: Vec<LinkCommand>,
+) -> DownReason {
+    let Context { config, link, address, reports, commands } = context;
+    let Opened { read, write, mut dialect } = opened;
+    let mut inbound = Inbound::new(read, config);
+    let mut outbox = Outbox::new(write);
+    let ours = || DownReason::Closed(CloseReason::Stopping);
+    let (peer_id, caps) = (dialect.peer_id(), dialect.caps());
+    let up = LinkNews::Up { peer_id, caps, address: *address };
+    if reports.send(LinkReport { link: *link, news: up }).await.is_err() {
+        return ours();
+    }
+    let mut events = Vec::new();
+    dialect.greet(&mut events);
+    if let Err(reason) = outbox.order(&mut dialect, early) {
+        return reason;
+    }
+    let mut clock = Clock::new(config.timeouts);
+    let mut timer = pin!(sleep_until(clock.next(&dialect, &outbox)));
+    let mut end = None;
+    loop {
+        tokio::select! {
+            batch = commands.recv() => {
+                let Some(batch) = batch else { return ours() };
+                clock.before_order(&dialect, &outbox);
+                if let Err(reason) = outbox.order(&mut dialect, batch) {
+                    return reason;
+                }
+            }
+            sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
+                Ok(()) => clock.on_sent(),
+                Err(error) => end = Some(lost(&error)),
+            },
+            permit = reports.reserve(), if !events.is_empty() => {
+                let Ok(permit) = permit else { return ours() };
+                let events = std::mem::take(&mut events);
+                permit.send(LinkReport { link: *link, news: LinkNews::Events(events) });
+                // A peer that always has data must not keep others from this thread.
+                tokio::task::yield_now().await;
+            }
+            received = inbound.receive(&mut dialect, &mut events),
+                if end.is_none() && events.is_empty() => match received {
+                    Ok(_) => {
+                        clock.on_heard(&outbox);
+                        outbox.speak(&mut dialect);
+                    }
+                    Err(reason) => end = Some(reason),
+                },
+            () = &mut timer => {
+                if !events.is_empty() || inbound.waits_for_us() {
+                    clock.heard = Instant::now();
+                }
+                if let Some(reason) = clock.on_timer(&dialect, &mut outbox) {
+                    return reason;
+                }
+                timer.as_mut().reset(clock.next(&dialect, &outbox));
+            }
+        }
+        if let Some(reason) = end.take_if(|_| events.is_empty()) {
+            return reason;
+        }
+    }
+}
+
+/// When something happened last, and what follows from it. The timer is set to the earliest
+/// deadline and not moved while traffic flows; when it fires too early, it is set again.
+struct Clock {
+    timeouts: LinkTimeouts,
+    /// When the remote last said something, or had nothing to say.
+    heard: Instant,
+    sent: Instant,
+    /// When the peer last took bytes, or had none to take.
+    moved_out: Instant,
+}
+
+impl Clock {
+    fn new(timeouts: LinkTimeouts) -> Self {
+        let now = Instant::now();
+        Self { timeouts, heard: now, sent: now, moved_out: now }
+    }
+
+    fn on_sent(&mut self) {
+        self.sent = Instant::now();
+        self.moved_out = self.sent;
+    }
+
+    fn on_heard(&mut self, outbox: &Outbox) {
+        self.heard = Instant::now();
+        if outbox.is_empty() {
+            self.moved_out = self.heard;
+        }
+    }
+
+    /// Bytes queued now cannot have been late before, nor an answer that nobody owed.
+    fn before_order(&mut self, dialect: &impl Dialect, outbox: &Outbox) {
+        let now = Instant::now();
+        if outbox.is_empty() {
+            self.moved_out = now;
+        }
+        if dialect.patience(&self.timeouts).is_none() {
+            self.heard = now;
+        }
+    }
+
+    fn next(&self, dialect: &impl Dialect, outbox: &Outbox) -> Instant {
+        // Whoever owes nothing is asked about again when it can owe something for so long.
+        let patience = dialect.patience(&self.timeouts);
+        let silence = match patience {
+            Some(patience) => self.heard + patience,
+            None => Instant::now() + self.timeouts.idle,
+        };
+        // Bytes queued later than now cannot be late before this.
+        let out = if outbox.is_empty() { Instant::now() } else { self.moved_out };
+        let stuck = out + self.timeouts.write;
+        let quiet = self.sent + self.timeouts.keep_alive;
+        if outbox.is_empty() { silence.min(stuck).min(quiet) } else { silence.min(stuck) }
+    }
+
+    fn on_timer(&mut self, dialect: &impl Dialect, outbox: &mut Outbox) -> Option<DownReason> {
+        let now = Instant::now();
+        let patience = dialect.patience(&self.timeouts);
+        if patience.is_some_and(|patience| now >= self.heard + patience) {
+            return Some(DownReason::TimedOut("it was silent for too long"));
+        }
+        if !outbox.is_empty() && now >= self.moved_out + self.timeouts.write {
+            return Some(DownReason::TimedOut("it does not read what we send"));
+        }
+        if outbox.is_empty() && now >= self.sent + self.timeouts.keep_alive {
+            self.moved_out = now;
+            self.sent = now;
+            outbox.keep_alive(dialect);
+        }
+        None
+    }
+}

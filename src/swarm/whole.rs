@@ -1,0 +1,121 @@
+//! What is different about links that bring whole pieces: they are asked for one piece after
+//! the other, and people are told when another link gets what one failed to bring. Also when
+//! nobody is left to ask.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::base::ids::LinkId;
+use crate::base::layout::{BlockRef, PieceIndex};
+
+use super::Swarm;
+use super::assembly::Sharing;
+use super::event::Event;
+use super::link::Unit;
+use super::peer::Peer;
+
+/// Wrong pieces of one link until it is banned. Such a link is a store of pieces, which may
+/// rot one by one: what is sound in it is still worth having.
+const WRONG_MAX: u32 = 3;
+
+impl Swarm {
+    /// How many more requests the link takes now, in its own unit.
+    pub(super) fn room(peer: &Peer) -> usize {
+        match peer.caps.unit {
+            Unit::Block => peer.requests.room(),
+            // What it was asked for last it still owes, and it answers in order.
+            Unit::Piece if peer.requests.is_snubbed() => 0,
+            Unit::Piece => (peer.caps.pipeline_max as usize).saturating_sub(peer.requests.pieces()),
+        }
+    }
+
+    /// Takes the missing blocks of up to `count` pieces for a link that brings whole ones.
+    pub(super) fn take_pieces(
+        &mut self,
+        link: LinkId,
+        count: usize,
+        now: Instant,
+        blocks: &mut Vec<BlockRef>,
+    ) -> usize {
+        (0..count).take_while(|_| self.take_piece(link, now, blocks)).count()
+    }
+
+    /// A piece that nobody works on, begun or not; else one of which most is left to others.
+    fn take_piece(&mut self, link: LinkId, now: Instant, blocks: &mut Vec<BlockRef>) -> bool {
+        if self.take_open_piece(link, Sharing::Own, blocks) {
+            return true;
+        }
+        while self.assembly.may_open()
+            && let Some(piece) = self.next_piece(link)
+        {
+            self.begin(piece, now);
+            if self.take_open_piece(link, Sharing::Own, blocks) {
+                return true;
+            }
+        }
+        self.take_open_piece(link, Sharing::Any, blocks)
+    }
+
+    fn take_open_piece(
+        &mut self,
+        link: LinkId,
+        sharing: Sharing,
+        blocks: &mut Vec<BlockRef>,
+    ) -> bool {
+        let Some(peer) = self.peers.get(&link) else { return false };
+        let may_ask = |piece| peer.may_be_asked(piece);
+        let Some(piece) = self.assembly.find_free(link, sharing, may_ask) else { return false };
+        self.assembly.take_free(link, usize::MAX, sharing, |other| other == piece, blocks);
+        true
+    }
+
+    /// Tells that others are asked for what this link owes, if it brings whole pieces.
+    pub(super) fn tell_reassigned(&mut self, link: LinkId, blocks: &[BlockRef], why: &str) {
+        let Some(peer) = self.peers.get(&link).filter(|peer| peer.caps.unit == Unit::Piece) else {
+            return;
+        };
+        let peer = peer.address;
+        let mut pieces: Vec<_> = blocks.iter().map(|block| block.piece()).collect();
+        pieces.dedup();
+        pieces.retain(|piece| self.wanted.has(*piece) && !self.have.has(*piece));
+        for piece in pieces {
+            self.tell(Event::Reassigned { piece, peer, why: why.to_owned() });
+        }
+    }
+
+    /// As [`tell_reassigned`](Self::tell_reassigned), for all that the link owes.
+    pub(super) fn tell_owed_reassigned(&mut self, link: LinkId, why: &str) {
+        let Some(peer) = self.peers.get(&link) else { return };
+        let mut owed: Vec<_> = peer.requests.from_last().map(|(_, block)| block).collect();
+        owed.reverse();
+        self.tell_reassigned(link, &owed, why);
+    }
+
+    /// The peer sent a wrong piece. True when it is a store of whole pieces that gets another
+    /// chance: that piece is not asked of it again.
+    pub(super) fn is_spared(&mut self, liar: SocketAddr, piece: PieceIndex, now: Instant) -> bool {
+        let is_it = |peer: &&mut Peer| peer.address == liar && peer.caps.unit == Unit::Piece;
+        let Some((link, peer)) = self.peers.iter_mut().find(|(_, peer)| is_it(&peer)) else {
+            return false;
+        };
+        peer.wrong_pieces += 1;
+        if peer.wrong_pieces >= WRONG_MAX {
+            return false;
+        }
+        let link = *link;
+        self.lost_piece(link, piece, now);
+        true
+    }
+
+    /// Is something missing that nobody who is known can be expected to bring? More addresses
+    /// may change that; time alone will not.
+    pub fn is_out_of_reach(&self) -> bool {
+        !self.is_complete()
+            && !self.paused
+            && !self.checking.in_trouble()
+            && self.checking.count() == 0
+            && self.arriving.is_empty()
+            && self.peers.values().all(|peer| peer.interesting == 0)
+            && self.candidates.are_hopeless()
+    }
+}
