@@ -5,5 +5,10 @@
 //! | file | floor | what |
 //! |---|---|---|
 //! | [`wire`] | 1 | the seven messages as bytes |
+//! | [`ini`] | 1 | what stands in `peers.ini` and `file.ini` |
 
+pub mod ini;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

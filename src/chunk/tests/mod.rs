@@ -1,0 +1,3 @@
+//! Tests of the room that need more than one file of it, or many lines.
+
+mod ini;
