@@ -6,7 +6,9 @@
 //! |---|---|---|
 //! | [`wire`] | 1 | the seven messages as bytes |
 //! | [`ini`] | 1 | what stands in `peers.ini` and `file.ini` |
+//! | [`config`] | 3 | both files on disk, and looked at again while servers run |
 
+pub mod config;
 pub mod ini;
 pub mod wire;
 
