@@ -5,7 +5,14 @@
 //! | file | floor | what |
 //! |---|---|---|
 //! | [`wire`] | 1 | the seven messages as bytes |
+//! | [`ini`] | 1 | what stands in `peers.ini` and `file.ini` |
+//! | [`config`] | 3 | both files on disk, and looked at again while servers run |
 //! | [`fetch_info`] | 4 | what a client fetches before it can begin |
 
+pub mod config;
 pub mod fetch_info;
+pub mod ini;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

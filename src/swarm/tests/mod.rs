@@ -306,6 +306,9 @@ fn news(event: &Event) -> String {
             format!("wrong {}, blamed {blamed}", piece.number())
         }
         Event::Banned(address) => format!("banned {}", host_of(*address)),
+        Event::Reassigned { piece, peer, .. } => {
+            format!("reassigned {} of {}", piece.number(), host_of(*peer))
+        }
         Event::DiskTrouble(why) => format!("disk trouble, {why}"),
         Event::DiskRecovered => "disk works".into(),
         Event::Completed => "completed".into(),
