@@ -2,7 +2,7 @@
 //! by servers that run while people edit them. Not here: what stands in them (`ini`).
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +11,27 @@ use std::time::{Duration, SystemTime};
 use crate::base::digest::{Sha1Hash, sha1};
 
 use super::ini::{self, FileDescription, Peers};
+use super::replace::replace;
 
 /// Name of the file that says who listens where.
 pub const PEERS: &str = "peers.ini";
 /// Name of the file that says which chunks there are.
 pub const FILE: &str = "file.ini";
+
+/// The example of the course's specification.
+const FIRST_PEERS: &str = "\
+[tracker]
+ip_address = 127.0.0.1
+port_number = 8000
+
+[alice]
+ip_address = 127.0.0.1
+port_number = 8001
+
+[bob]
+ip_address = 127.0.0.1
+port_number = 8002
+";
 
 /// The longest file read, in bytes: 65,535 chunks with some twenty providers each.
 const LEN_MAX: u64 = 16 << 20;
@@ -55,13 +71,19 @@ pub enum Error {
         /// What is wrong.
         error: ini::Error,
     },
-    /// The system refuses.
-    #[error("{}: {doing} failed: {error}", path.display())]
-    Io {
+    /// It is there and cannot be read.
+    #[error("{}: reading failed: {error}", path.display())]
+    Read {
         /// The file.
         path: PathBuf,
-        /// What was tried.
-        doing: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It cannot be written.
+    #[error("{}: writing failed: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
         /// What the system said.
         error: io::Error,
     },
@@ -91,33 +113,43 @@ pub fn file(dir: &Path) -> Result<FileDescription, Error> {
 /// new one, never a part.
 ///
 /// # Errors
-/// `Io`.
+/// `Write`.
 pub fn write_file(dir: &Path, description: &FileDescription) -> Result<(), Error> {
     let path = dir.join(FILE);
-    let fail = |doing| {
-        let path = path.clone();
-        move |error| Error::Io { path, doing, error }
+    let text = description.render();
+    replace(&path, text.as_bytes()).map_err(|error| Error::Write { path, error })
+}
+
+/// Writes a `peers.ini` for a tracker, alice and bob on this machine, unless there is one;
+/// tells whether it did. `dir` must be there.
+///
+/// # Errors
+/// `Write`.
+pub fn write_first_peers(dir: &Path) -> Result<bool, Error> {
+    let path = dir.join(PEERS);
+    let mut file = match fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(Error::Write { path, error }),
     };
-    fs::create_dir_all(dir).map_err(fail("making its directory"))?;
-    let new = dir.join(format!(".{FILE}.{}.new", std::process::id()));
-    fs::write(&new, description.render()).map_err(fail("writing"))?;
-    fs::rename(&new, &path).map_err(|error| {
-        // What failed matters, and not the temporary file.
-        let _ = fs::remove_file(&new);
-        fail("renaming a new version to it")(error)
-    })
+    file.write_all(FIRST_PEERS.as_bytes()).map_err(|error| {
+        // A part of it would stand in the way of the next attempt.
+        let _ = fs::remove_file(&path);
+        Error::Write { path, error }
+    })?;
+    Ok(true)
 }
 
 fn read(path: &Path) -> Result<String, Error> {
     let own = || path.to_owned();
     let fail = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Error::Missing { path: own(), hint: hint(path) },
-        _ => Error::Io { path: own(), doing: "reading", error },
+        _ => Error::Read { path: own(), error },
     };
     // Opening a named pipe would wait for a writer.
     if !fs::metadata(path).map_err(fail)?.is_file() {
         let error = io::Error::other("not a regular file");
-        return Err(Error::Io { path: own(), doing: "reading", error });
+        return Err(Error::Read { path: own(), error });
     }
     let mut bytes = Vec::new();
     let mut file = fs::File::open(path).map_err(fail)?.take(LEN_MAX + 1);

@@ -6,12 +6,22 @@
 //! |---|---|---|
 //! | [`wire`] | 1 | the seven messages as bytes |
 //! | [`ini`] | 1 | what stands in `peers.ini` and `file.ini` |
+//! | [`cut`] | 1 | who gets which chunk of a file that is cut |
 //! | [`config`] | 3 | both files on disk, and looked at again while servers run |
+//! | `replace` | 3 | files that appear whole or not at all |
+//! | [`store`] | 3 | the chunks of one provider as files |
+//! | [`tools`] | 3 | cutting a file, putting it together, checking the chunks |
+//! | [`discover`] | 4 | finding trackers by broadcast |
 //! | [`fetch_info`] | 4 | what a client fetches before it can begin |
 
 pub mod config;
+pub mod cut;
+pub mod discover;
 pub mod fetch_info;
 pub mod ini;
+mod replace;
+pub mod store;
+pub mod tools;
 pub mod wire;
 
 #[cfg(test)]

@@ -2,3 +2,6 @@
 
 mod config;
 mod ini;
+mod store;
+mod tools;
+mod wire;
