@@ -121,6 +121,7 @@ fn serve(
 async fn fetch(torrent: Arc<Torrent>, seeder: SocketAddr, home: &Path) {
     let config = SessionConfig {
         port: Some(0),
+        listen: true,
         bind: None,
         state_dir: home.join("state"),
         pool_bytes: SessionConfig::POOL_BYTES,

@@ -1,7 +1,7 @@
 //! The command line as clap reads it: every option with its alias, environment variable and
 //! default. What options mean together is checked in [`super::config`] and the commands.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ With --json a download prints one JSON object a line, each with an \"event\":
   reassigned    piece, address (who failed to bring it), message
   banned        address
   tracker       message
+  course        message (of course providers)
   disk_trouble  message        disk_recovered
   completed     downloaded, seconds
   stopped       complete (true or false), downloaded, seconds
@@ -193,6 +194,13 @@ pub struct Options {
     #[arg(short = 'a', long, value_name = "URL", env = "DRIVER_TRACKER",
           value_delimiter = ' ', value_hint = ValueHint::Url)]
     pub tracker: Vec<String>,
+    /// Also ask the providers of a course's chunk tracker
+    #[arg(long, value_name = "ADDR", env = "DRIVER_CHUNK_TRACKER",
+          value_parser = values::address_v4, conflicts_with = "chunk_config")]
+    pub chunk_tracker: Option<SocketAddrV4>,
+    /// Also ask the providers in a course's peers.ini and file.ini
+    #[arg(long, value_name = "DIR", env = "DRIVER_CHUNK_CONFIG", value_hint = ValueHint::DirPath)]
+    pub chunk_config: Option<PathBuf>,
     /// Ask no tracker
     #[arg(long, env = "DRIVER_NO_TRACKERS", value_parser = BoolishValueParser::new())]
     pub no_trackers: bool,

@@ -1,6 +1,7 @@
 //! A running torrent from the user's side: answers commands, prints news and progress,
 //! notices completion, and ends when asked to. It moves no byte of data itself.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -8,6 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::base::units::{duration, rate, size};
+use crate::link::Provider;
 use crate::swarm::event::Event;
 use crate::torrent::handle::News;
 use crate::torrent::status::{State, Status};
@@ -15,7 +17,9 @@ use crate::torrent::status::{State, Status};
 use super::escape::escape;
 use super::exit::{Exit, Failure};
 use super::out;
-use super::print::{news_json, news_line, progress_json, progress_line, tracker_words};
+use super::print::{
+    news_json, news_line, out_of_reach, progress_json, progress_line, tracker_words,
+};
 use super::repl::Talk;
 use super::repl::answer::Desk;
 use super::repl::reader::Line;
@@ -33,6 +37,8 @@ pub struct Ending {
     pub seed_time: Option<Duration>,
     /// Fail when no byte came for so long.
     pub timeout: Option<Duration>,
+    /// The only ones who can have anything: fail when none of them can bring what is missing.
+    pub providers: Option<Arc<[Provider]>>,
 }
 
 /// How a run ended.
@@ -136,6 +142,7 @@ impl Live {
             if self.is_over()? {
                 return Ok(());
             }
+            self.check_reach().await?;
         }
     }
 
@@ -224,6 +231,17 @@ impl Live {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Fails when the providers are all there is and none can bring what is missing.
+    async fn check_reach(&self) -> Result<(), Failure> {
+        let status = self.desk.handle.status();
+        let Some(providers) = self.ending.providers.as_ref().filter(|_| status.out_of_reach) else {
+            return Ok(());
+        };
+        let peers = self.desk.handle.peers(true).await;
+        let words = out_of_reach(&self.desk.torrent, &status, providers, &peers);
+        Err(Failure::new(Exit::Network, words))
     }
 
     fn say_complete(&mut self, status: &Status) {

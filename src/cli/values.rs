@@ -1,6 +1,7 @@
 //! How people write rates, sizes, durations and file ranges on the command line and in the
 //! config file. Only reading; writing is `base::units`.
 
+use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs as _};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -43,6 +44,25 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
     let parsed = humantime::parse_duration(text.trim());
     parsed.map_err(|_| "not a duration; write 30s, 5m or 2h".to_owned())
+}
+
+/// Reads `127.0.0.1:8000` or `localhost:8000`.
+///
+/// # Errors
+/// In words for people, when it is none of those or the name has no IPv4 address.
+pub fn address_v4(text: &str) -> Result<SocketAddrV4, String> {
+    if let Ok(address) = text.trim().parse() {
+        return Ok(address);
+    }
+    let found = text.trim().to_socket_addrs().map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidInput => "not an address; write 127.0.0.1:8000".to_owned(),
+        _ => format!("cannot be looked up: {error}"),
+    })?;
+    let mut found = found.filter_map(|address| match address {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    });
+    found.next().ok_or_else(|| "has no IPv4 address, and the protocol no other".to_owned())
 }
 
 /// File numbers as `info --files` lists them, from 1: ranges, both ends included.

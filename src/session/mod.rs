@@ -35,6 +35,8 @@ const REGISTRATIONS_LEN: usize = 16;
 pub struct SessionConfig {
     /// Port to listen on; none tries 6881 to 6889 and then any; 0 is any.
     pub port: Option<u16>,
+    /// Take connections at all? Without, `port` means nothing.
+    pub listen: bool,
     /// Address to listen on and dial from; both families when none.
     pub bind: Option<IpAddr>,
     /// Where resume data lies, made when missing.
@@ -66,7 +68,10 @@ impl Session {
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.state_dir)
             .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
-        let listening = tcp::listen(config.bind, config.port)?;
+        let listening = match config.listen {
+            true => tcp::listen(config.bind, config.port)?,
+            false => tcp::Listening { port: 0, listeners: Vec::new() },
+        };
         let pool = BlockPool::new(config.pool_bytes);
         let disk = Disk::start(DiskConfig { workers: None, pool: pool.clone() })?;
         let timing = NetworkTiming::default();
@@ -105,7 +110,7 @@ impl Session {
         Ok(handle)
     }
 
-    /// The port that peers can reach us at.
+    /// The port that peers can reach us at; 0 when there is none.
     pub fn port(&self) -> u16 {
         self.resources.port
     }

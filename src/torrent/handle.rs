@@ -17,6 +17,8 @@ pub enum News {
     Swarm(crate::swarm::event::Event),
     /// A tracker failed or warned; the text names it.
     Tracker(String),
+    /// What came of looking for course providers.
+    Course(String),
     /// The check of data on disk ended: how many pieces are there.
     Checked {
         /// Pieces found right.

@@ -2,6 +2,7 @@
 
 mod actor;
 pub mod command;
+pub mod course;
 mod found;
 pub mod handle;
 pub mod incoming;

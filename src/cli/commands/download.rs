@@ -22,6 +22,7 @@ use crate::cli::voice::Voice;
 use crate::cli::{logs, out};
 use crate::metainfo::Torrent;
 use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
+use crate::torrent::course::{self, ListingSource};
 use crate::torrent::status::State;
 
 use super::load;
@@ -52,12 +53,19 @@ pub fn run(torrents: &[String], options: &Options, common: &Common) -> Outcome {
             exit_when_complete: exits_when_complete(options, talk),
             seed_time: options.seed_time,
             timeout: options.timeout,
+            providers: None,
+        },
+        chunks_from: match (&options.chunk_tracker, &options.chunk_config) {
+            (Some(tracker), _) => Some(ListingSource::Tracker(*tracker)),
+            (None, Some(dir)) => Some(ListingSource::Config(dir.clone())),
+            (None, None) => None,
         },
         talk,
         json: options.json,
         script: Vec::new(),
     };
-    job.run(common)
+    let state_dir = job.session.state_dir.clone();
+    in_runtime(common, talk, &state_dir, async |stopper| job.download(common, stopper).await)
 }
 
 /// Options that would protect, were they there: never without saying so.
@@ -94,43 +102,30 @@ pub struct Job {
     pub talk: Talk,
     /// JSON lines instead of words.
     pub json: bool,
+    /// Where to learn of course providers that have pieces of the torrent too.
+    pub chunks_from: Option<ListingSource>,
     /// Commands that run by themselves at a progress, where nobody types.
     pub script: Vec<(f64, &'static str)>,
 }
 
 impl Job {
-    /// Runs in a runtime of its own.
-    ///
-    /// # Errors
-    /// As the download.
-    pub fn run(self, common: &Common) -> Outcome {
-        let stopper = Stopper::new();
-        prepare_state(&self.session.state_dir)?;
-        let log = self.session.state_dir.join("driver.log");
-        logs::start(common, (self.talk == Talk::Prompt).then_some(log.as_path()))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
-        let end = runtime.block_on(self.download(common, stopper));
-        // A reader of the terminal may still be waiting for a key.
-        runtime.shutdown_background();
-        Ok(match end? {
-            End::Complete => Exit::Done,
-            End::Stopped => Exit::Incomplete,
-        })
-    }
-
     /// The download from start to end, within a runtime.
     ///
     /// # Errors
     /// When the session or the torrent cannot start, or fails.
     pub async fn download(self, common: &Common, stopper: Stopper) -> Result<End, Failure> {
-        stopper.listen().map_err(|error| from_io("cannot listen for signals", &error))?;
         let state_dir = self.session.state_dir.clone();
         let engine = Engine::start(self.session).await?;
         let dir = self.torrent_options.dir.clone();
         let wanted = self.torrent_options.wanted_files.clone();
         let wanted = wanted.unwrap_or_else(|| vec![true; self.torrent.files.len()]);
         let handle = engine.add(self.torrent.clone(), self.torrent_options).await?;
+        if let Some(providers) = &self.ending.providers {
+            handle.add_providers(providers.to_vec()).await;
+        }
+        if let Some(source) = self.chunks_from {
+            tokio::spawn(course::join(handle.clone(), self.torrent.clone(), source));
+        }
         let mut voice =
             Voice { talk: self.talk, quiet: common.quiet, json: self.json, printer: None };
         voice.event(&json!({
@@ -171,6 +166,34 @@ impl Job {
     }
 }
 
+/// Runs `work` in a runtime, with logs set up and signals heard.
+///
+/// # Errors
+/// As the work, or when the state directory or the runtime cannot be had.
+pub fn in_runtime(
+    common: &Common,
+    talk: Talk,
+    state_dir: &Path,
+    work: impl AsyncFnOnce(Stopper) -> Result<End, Failure>,
+) -> Outcome {
+    let stopper = Stopper::new();
+    prepare_state(state_dir)?;
+    let log = state_dir.join("driver.log");
+    logs::start(common, (talk == Talk::Prompt).then_some(log.as_path()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
+    let end = runtime.block_on(async {
+        stopper.listen().map_err(|error| from_io("cannot listen for signals", &error))?;
+        work(stopper).await
+    });
+    // A reader of the terminal may still be waiting for a key.
+    runtime.shutdown_background();
+    Ok(match end? {
+        End::Complete => Exit::Done,
+        End::Stopped => Exit::Incomplete,
+    })
+}
+
 fn prepare_state(state_dir: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(state_dir).map_err(|error| {
         let shown = crate::cli::escape::escape(&state_dir.display().to_string());
@@ -182,6 +205,7 @@ fn prepare_state(state_dir: &Path) -> Result<(), Failure> {
 fn session_config(options: &Options) -> Result<SessionConfig, Failure> {
     Ok(SessionConfig {
         port: options.port,
+        listen: true,
         bind: options.bind,
         state_dir: state_dir()?,
         pool_bytes: SessionConfig::POOL_BYTES,

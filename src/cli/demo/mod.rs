@@ -86,6 +86,7 @@ async fn play(
     stopper: Stopper,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Outcome {
+    stopper.listen().map_err(|error| from_io("cannot listen for signals", &error))?;
     let sample = Arc::new(Sample::new(arguments.size));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.map_err(|error| from_io("cannot open a port", &error))?;
@@ -137,14 +138,21 @@ fn job(torrent: Torrent, dir: &Path, is_interactive: bool) -> Job {
         },
         session: SessionConfig {
             port: Some(0),
+            listen: true,
             bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             state_dir: dir.join(".state"),
             pool_bytes: SessionConfig::POOL_BYTES,
             download_limit: None,
         },
-        ending: Ending { exit_when_complete: !is_interactive, seed_time: None, timeout: None },
+        ending: Ending {
+            exit_when_complete: !is_interactive,
+            seed_time: None,
+            timeout: None,
+            providers: None,
+        },
         talk: if is_interactive { Talk::Prompt } else { Talk::Progress },
         json: false,
+        chunks_from: None,
         script: if is_interactive { Vec::new() } else { SCRIPT.to_vec() },
     }
 }

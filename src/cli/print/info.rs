@@ -51,7 +51,7 @@ pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
     screen
 }
 
-/// The two lines at the start of a download.
+/// The two lines at the start of a download; port 0 means none.
 pub fn start_lines(torrent: &Torrent, dir: &Path, port: u16, columns: usize) -> String {
     let facts = format!(
         "   {}   {} of {}   {}",
@@ -63,10 +63,8 @@ pub fn start_lines(torrent: &Torrent, dir: &Path, port: u16, columns: usize) -> 
     let name = shorten(&torrent.name, columns.saturating_sub(facts.len()).max(12));
     let dir = escape(&dir.display().to_string());
     let slash = if dir.ends_with('/') { "" } else { "/" };
-    format!(
-        "{name}{}\nSaving to {dir}{slash}   port {port}\n",
-        facts.replacen(" of ", " pieces of ", 1)
-    )
+    let port = if port == 0 { String::new() } else { format!("   port {port}") };
+    format!("{name}{}\nSaving to {dir}{slash}{port}\n", facts.replacen(" of ", " pieces of ", 1))
 }
 
 /// One JSON object with all that is known; bytes, seconds and RFC 3339 dates.

@@ -4,11 +4,14 @@
 mod check;
 mod cut;
 mod failure;
+mod get;
 mod merge;
 mod provide;
 mod tracker;
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 
@@ -16,11 +19,13 @@ use crate::chunk::tools;
 use crate::chunk::wire::DISCOVERY_PORT;
 use crate::cli::args::Common;
 use crate::cli::exit::Outcome;
-use crate::cli::values;
+use crate::cli::values::{self, Rate};
 
 /// The roles and tools.
 #[derive(Subcommand, Debug)]
 pub enum ChunkCommand {
+    /// Download a file from the providers that a listing names
+    Get(Box<GetArgs>),
     /// Cut a file into chunks: writes file.ini and the chunks of alice and bob
     Cut(CutArgs),
     /// Serve the chunks of one provider
@@ -39,6 +44,7 @@ pub enum ChunkCommand {
 /// As each of them says.
 pub fn run(command: &ChunkCommand, common: &Common) -> Outcome {
     match command {
+        ChunkCommand::Get(arguments) => get::run(arguments, common),
         ChunkCommand::Cut(arguments) => cut::run(arguments),
         ChunkCommand::Provide(arguments) => provide::run(arguments, common),
         ChunkCommand::Tracker(arguments) => tracker::run(arguments, common),
@@ -62,6 +68,64 @@ impl Places {
     fn borrowed(&self) -> tools::Places<'_> {
         tools::Places { config: &self.config, chunks: &self.chunks }
     }
+}
+
+/// Options of `chunk get`.
+#[derive(Args, Debug)]
+pub struct GetArgs {
+    /// Step 1: the listing of peers.ini and file.ini in this directory; step 2: without
+    /// file.ini, the tracker of peers.ini [default: config]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub config: Option<PathBuf>,
+    /// Step 2: the listing of this tracker; without ADDR that of peers.ini
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, value_parser = values::address_v4)]
+    pub tracker: Option<Option<SocketAddrV4>>,
+    /// Step 3: look for trackers by broadcast, use the one that answers first
+    #[arg(long, conflicts_with_all = ["config", "tracker"])]
+    pub discover: bool,
+    /// Where to broadcast to
+    #[arg(long, value_name = "ADDR", default_value_t = Ipv4Addr::BROADCAST, requires = "discover")]
+    pub broadcast: Ipv4Addr,
+    /// UDP port that trackers are discovered at
+    #[arg(long, value_name = "PORT", default_value_t = DISCOVERY_PORT, requires = "discover")]
+    pub discover_port: u16,
+    /// Keep the chunks too, as <chunks>/<name>/<sha1>.bin, and use those that are there
+    #[arg(long)]
+    pub keep_chunks: bool,
+    /// Directory of kept chunks
+    #[arg(long, value_name = "DIR", default_value = "chunks", value_hint = ValueHint::DirPath)]
+    pub chunks: PathBuf,
+    /// What to call ourselves in it
+    #[arg(long, value_name = "NAME", default_value = "charlie")]
+    pub name: String,
+    /// Save here; made when missing
+    #[arg(short, long, value_name = "DIR", default_value = "downloads",
+          value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Most bytes a second to download: 500K, 2MiB; 0 is no limit
+    #[arg(short = 'D', long, value_name = "RATE", default_value = "0", value_parser = values::rate)]
+    pub download_limit: Rate,
+    /// Exit when complete, even on a terminal
+    #[arg(short, long)]
+    pub exit_on_finish: bool,
+    /// Look at every byte that is on disk
+    #[arg(long)]
+    pub check: bool,
+    /// Use existing files even when they differ
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Give up when no byte arrived for so long: 30s, 5m
+    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    pub timeout: Option<Duration>,
+    /// Take commands [default: when stdin is a terminal and stdout too, or stdin a pipe]
+    #[arg(long)]
+    pub repl: bool,
+    /// Take no commands
+    #[arg(long, conflicts_with = "repl")]
+    pub no_repl: bool,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `chunk cut`.

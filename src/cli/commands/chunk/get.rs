@@ -1,0 +1,320 @@
+//! `driver chunk get`: finds a listing in one of the three ways, learns what it does not tell,
+//! and downloads the file as any torrent.
+
+use std::io::Read as _;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::base::digest::sha1;
+use crate::base::layout::Layout;
+use crate::chunk::config::{self, FILE, PEERS};
+use crate::chunk::discover::discover;
+use crate::chunk::store::ChunkStore;
+use crate::chunk::wire::{CHUNK_LEN_MAX, ChunkHash, TrackerInfo};
+use crate::cli::args::Common;
+use crate::cli::commands::download::{Job, in_runtime};
+use crate::cli::config::state_dir;
+use crate::cli::escape::escape;
+use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::live::{End, Ending};
+use crate::cli::out;
+use crate::cli::print::counted;
+use crate::cli::repl::Talk;
+use crate::link::Provider;
+use crate::metainfo::Torrent;
+use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
+use crate::torrent::course::{self, Listing, ListingSource, Sizes};
+use crate::torrent::options::{Found, FoundBytes};
+
+use super::GetArgs;
+
+/// How long trackers have to answer a broadcast.
+const DISCOVERY_WAIT: Duration = Duration::from_secs(1);
+/// Providers that are connected at the same time.
+const PROVIDERS_MAX: usize = 80;
+
+/// Downloads the file.
+///
+/// # Errors
+/// When the configuration makes no sense, no listing can be had, the sizes cannot be learnt,
+/// or the download fails.
+pub fn run(arguments: &GetArgs, common: &Common) -> Outcome {
+    let way = Way::of(arguments)?;
+    let store = match arguments.keep_chunks {
+        true => {
+            let store = ChunkStore::new(&arguments.chunks, &arguments.name);
+            Some(store.map_err(|error| Failure::usage(escape(&error.to_string())))?)
+        }
+        false => None,
+    };
+    let talk = match arguments.json && !arguments.repl {
+        true => Talk::Progress,
+        false => Talk::choose(arguments.repl, arguments.no_repl),
+    };
+    let state = state_dir()?;
+    in_runtime(common, talk, &state, async |stopper| {
+        let plan = tokio::select! {
+            plan = Plan::make(&way, &state, store.as_ref()) => plan?,
+            () = stopper.asked() => return Ok(End::Stopped),
+        };
+        if !arguments.json && !common.quiet {
+            out::answer(&plan.line(&way));
+        }
+        let torrent = plan.torrent.clone();
+        let job = plan.job(arguments, talk, state.clone());
+        let end = job.download(common, stopper).await?;
+        if let (End::Complete, Some(store)) = (end, &store) {
+            keep(&torrent, &arguments.dir, store)?;
+        }
+        Ok(end)
+    })
+}
+
+/// The three ways to a listing, by the course's numbers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Way {
+    /// Step 1.
+    Files(PathBuf),
+    /// Step 2.
+    Tracker(SocketAddrV4),
+    /// Step 3: where to broadcast to.
+    Discover(SocketAddrV4),
+}
+
+impl Way {
+    fn of(arguments: &GetArgs) -> Result<Self, Failure> {
+        if arguments.discover {
+            let target = SocketAddrV4::new(arguments.broadcast, arguments.discover_port);
+            return Ok(Self::Discover(target));
+        }
+        if let Some(Some(tracker)) = arguments.tracker {
+            if arguments.config.is_some() {
+                return Err(Failure::usage(
+                    "--tracker ADDR needs no --config; --tracker alone takes the one of peers.ini",
+                ));
+            }
+            return Ok(Self::Tracker(tracker));
+        }
+        let dir = arguments.config.clone().unwrap_or_else(|| PathBuf::from("config"));
+        let has = |name: &str| dir.join(name).exists();
+        if arguments.config.is_none() && !has(PEERS) && !has(FILE) {
+            return Err(Failure::usage(
+                "say where the listing is: --config DIR, --tracker ADDR or --discover",
+            ));
+        }
+        if arguments.tracker.is_none() && (has(FILE) || !has(PEERS)) {
+            return Ok(Self::Files(dir));
+        }
+        let peers =
+            config::peers(&dir).map_err(|error| Failure::bad_input(escape(&error.to_string())))?;
+        let tracker = peers.tracker().map_err(|error| {
+            Failure::bad_input(escape(&format!("{}: {error}", dir.join(PEERS).display())))
+        })?;
+        Ok(Self::Tracker(tracker))
+    }
+}
+
+/// What is known before the download begins.
+struct Plan {
+    listing: Listing,
+    /// The tracker that told it.
+    tracker: Option<SocketAddrV4>,
+    torrent: Arc<Torrent>,
+    providers: Arc<[Provider]>,
+    found: Vec<Found>,
+}
+
+impl Plan {
+    async fn make(way: &Way, state: &Path, store: Option<&ChunkStore>) -> Result<Self, Failure> {
+        let (source, tracker) = match way {
+            Way::Files(dir) => (ListingSource::Config(dir.clone()), None),
+            Way::Tracker(tracker) => (ListingSource::Tracker(*tracker), Some(*tracker)),
+            Way::Discover(target) => return Self::discovered(*target, state, store).await,
+        };
+        let listing = source.listing().await.map_err(failure)?;
+        Self::with(listing, tracker, state, store).await
+    }
+
+    /// The listing of the tracker that gives it first; if it leads to nothing, the next one.
+    async fn discovered(
+        target: SocketAddrV4,
+        state: &Path,
+        store: Option<&ChunkStore>,
+    ) -> Result<Self, Failure> {
+        let trackers = discover(target, DISCOVERY_WAIT).await;
+        let trackers = trackers.map_err(|error| network(&error.to_string()))?;
+        let mut asked = JoinSet::new();
+        for TrackerInfo { address, .. } in trackers {
+            asked.spawn(async move { (address, ListingSource::Tracker(address).listing().await) });
+        }
+        let mut told = Vec::new();
+        while let Some(Ok((tracker, listing))) = asked.join_next().await {
+            let plan = match listing {
+                Ok(listing) => Self::with(listing, Some(tracker), state, store).await,
+                Err(error) => Err(failure(error)),
+            };
+            match plan {
+                Ok(plan) => return Ok(plan),
+                Err(failure) => {
+                    tracing::warn!(%tracker, %failure, "no use; trying the next tracker");
+                    told.push(failure.message);
+                }
+            }
+        }
+        Err(match told.is_empty() {
+            true => network(&format!("no tracker answered at UDP {target}; try --broadcast ADDR")),
+            false => Failure::new(Exit::Network, told.join("; ")),
+        })
+    }
+
+    async fn with(
+        listing: Listing,
+        tracker: Option<SocketAddrV4>,
+        state: &Path,
+        store: Option<&ChunkStore>,
+    ) -> Result<Self, Failure> {
+        let memo = state.join(format!("{}.chunks", listing.id()));
+        let known = remembered(&memo).or_else(|| kept_sizes(&listing, store?));
+        let (sizes, mut found) = match known {
+            Some(sizes) => (sizes, Vec::new()),
+            None => listing.fetch_sizes().await.map_err(failure)?,
+        };
+        let torrent = listing.torrent(sizes).map_err(failure)?;
+        remember(&memo, sizes);
+        found.extend(store.iter().flat_map(|store| kept(&listing, store)));
+        let providers: Arc<[Provider]> = listing.providers(&torrent).into();
+        if providers.is_empty() && !listing.info.chunks.is_empty() {
+            return Err(network("the listing names no provider that could be asked"));
+        }
+        Ok(Self { listing, tracker, torrent: Arc::new(torrent), providers, found })
+    }
+
+    /// What people read first.
+    fn line(&self, way: &Way) -> String {
+        let from = match (way, self.tracker) {
+            (Way::Files(dir), _) => escape(&dir.join(FILE).display().to_string()),
+            (Way::Discover(_), Some(tracker)) => format!("tracker {tracker}, found by broadcast,"),
+            (_, Some(tracker)) => format!("tracker {tracker}"),
+            (_, None) => String::new(),
+        };
+        format!(
+            "{from} lists {} at {}\n",
+            counted(self.listing.info.chunks.len() as u64, "chunk"),
+            counted(self.providers.len() as u64, "provider")
+        )
+    }
+
+    fn job(self, arguments: &GetArgs, talk: Talk, state_dir: PathBuf) -> Job {
+        Job {
+            torrent: self.torrent,
+            torrent_options: TorrentOptions {
+                dir: arguments.dir.clone(),
+                wanted_files: None,
+                peers: Vec::new(),
+                extra_trackers: Vec::new(),
+                use_trackers: false,
+                check: if arguments.check { CheckMode::Force } else { CheckMode::Resume },
+                overwrite: arguments.overwrite,
+                allocate: Allocate::Sparse,
+                sequential: false,
+                found: self.found,
+                max_peers: PROVIDERS_MAX,
+            },
+            session: SessionConfig {
+                port: None,
+                listen: false,
+                bind: None,
+                state_dir,
+                pool_bytes: SessionConfig::POOL_BYTES,
+                download_limit: arguments.download_limit.0,
+            },
+            ending: Ending {
+                exit_when_complete: arguments.exit_on_finish || talk != Talk::Prompt,
+                seed_time: None,
+                timeout: arguments.timeout,
+                providers: Some(self.providers),
+            },
+            talk,
+            json: arguments.json,
+            chunks_from: None,
+            script: Vec::new(),
+        }
+    }
+}
+
+/// Sizes learnt in an earlier run.
+fn remembered(memo: &Path) -> Option<Sizes> {
+    let text = std::fs::read_to_string(memo).ok()?;
+    let (chunk_len, total_len) = text.trim().split_once(' ')?;
+    Some(Sizes { chunk_len: chunk_len.parse().ok()?, total_len: total_len.parse().ok()? })
+}
+
+fn remember(memo: &Path, sizes: Sizes) {
+    let text = format!("{} {}\n", sizes.chunk_len, sizes.total_len);
+    // Without it the next run learns them again.
+    if let Err(error) = std::fs::write(memo, text) {
+        tracing::debug!(%error, "the sizes are not remembered");
+    }
+}
+
+/// Chunks of the listing that are in the store; whether they are right is for the check.
+fn kept(listing: &Listing, store: &ChunkStore) -> Vec<Found> {
+    let found = |(number, hash): (usize, ChunkHash)| {
+        let path = store.path(hash);
+        let bytes = path.is_file().then_some(FoundBytes::File(path))?;
+        Some(Found { piece: number as u32, bytes })
+    };
+    let chunks = listing.info.chunks.iter().enumerate();
+    chunks.filter_map(|(number, chunk)| found((number, chunk.hash))).collect()
+}
+
+/// The sizes, if the first and the last chunk are in the store and right.
+fn kept_sizes(listing: &Listing, store: &ChunkStore) -> Option<Sizes> {
+    let last = listing.info.chunks.len().checked_sub(1)?;
+    let len = |number: usize| {
+        let hash = listing.info.chunks[number].hash;
+        let content = store.read(hash, CHUNK_LEN_MAX).ok()??;
+        (sha1(&[&content]) == hash.0).then_some((number, content.len()))
+    };
+    listing.sizes([len(0)?, len(last)?]).ok()
+}
+
+/// Puts the chunks of the finished file into the store.
+fn keep(torrent: &Torrent, dir: &Path, store: &ChunkStore) -> Result<(), Failure> {
+    let path = dir.join(&torrent.name);
+    let shown = escape(&path.display().to_string());
+    let unreadable = |error| from_io(&format!("cannot read {shown}"), &error);
+    let mut file = std::fs::File::open(&path).map_err(unreadable)?;
+    let mut content = Vec::new();
+    for layout in &torrent.layout {
+        for piece in Layout::pieces(layout) {
+            content.resize(layout.len_of(piece) as usize, 0);
+            file.read_exact(&mut content).map_err(unreadable)?;
+            let hash = ChunkHash(*torrent.piece_hash(piece));
+            store.write(hash, &content).map_err(|error| {
+                let path = escape(&store.path(hash).display().to_string());
+                from_io(&format!("cannot write {path}"), &error)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn network(message: &str) -> Failure {
+    Failure::new(Exit::Network, escape(message))
+}
+
+fn failure(error: course::Error) -> Failure {
+    use course::Error;
+    let exit = match &error {
+        Error::Config(_) | Error::Listing { .. } | Error::Torrent(_) | Error::Sizes(_) => {
+            Exit::BadInput
+        }
+        Error::Tracker { .. } | Error::Missing { .. } => Exit::Network,
+    };
+    Failure::new(exit, escape(&error.to_string()))
+}
