@@ -98,6 +98,11 @@ async fn live<D: Dialect>(
                 if let Err(reason) = outbox.order(&mut dialect, batch) {
                     return reason;
                 }
+                // One that owed nothing may owe an answer now, and sooner.
+                let next = clock.next(&dialect, &outbox);
+                if next < timer.deadline() {
+                    timer.as_mut().reset(next);
+                }
             }
             sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
                 Ok(()) => clock.on_sent(),
@@ -135,7 +140,7 @@ async fn live<D: Dialect>(
 }
 
 /// When something happened last, and what follows from it. The timer is set to the earliest
-/// deadline and not moved while traffic flows; when it fires too early, it is set again.
+/// deadline and not put off while traffic flows; when it fires too early, it is set again.
 struct Clock {
     timeouts: LinkTimeouts,
     /// When the remote last said something, or had nothing to say.
