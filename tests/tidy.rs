@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("chunk/ini", FORMATS),
     ("chunk/cut", FORMATS),
     ("chunk/config", 3),
+    ("chunk/replace", 3),
     ("chunk/store", 3),
     ("chunk/discover", 4),
     ("chunk/fetch_info", 4),

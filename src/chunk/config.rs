@@ -2,7 +2,7 @@
 //! by servers that run while people edit them. Not here: what stands in them (`ini`).
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +11,27 @@ use std::time::{Duration, SystemTime};
 use crate::base::digest::{Sha1Hash, sha1};
 
 use super::ini::{self, FileDescription, Peers};
+use super::replace::replace;
 
 /// Name of the file that says who listens where.
 pub const PEERS: &str = "peers.ini";
 /// Name of the file that says which chunks there are.
 pub const FILE: &str = "file.ini";
+
+/// The example of the course's specification.
+const FIRST_PEERS: &str = "\
+[tracker]
+ip_address = 127.0.0.1
+port_number = 8000
+
+[alice]
+ip_address = 127.0.0.1
+port_number = 8001
+
+[bob]
+ip_address = 127.0.0.1
+port_number = 8002
+";
 
 /// The longest file read, in bytes: 65,535 chunks with some twenty providers each.
 const LEN_MAX: u64 = 16 << 20;
@@ -55,13 +71,19 @@ pub enum Error {
         /// What is wrong.
         error: ini::Error,
     },
-    /// The system refuses.
-    #[error("{}: {doing} failed: {error}", path.display())]
-    Io {
+    /// It is there and cannot be read.
+    #[error("{}: reading failed: {error}", path.display())]
+    Read {
         /// The file.
         path: PathBuf,
-        /// What was tried.
-        doing: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It cannot be written.
+    #[error("{}: writing failed: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
         /// What the system said.
         error: io::Error,
     },
@@ -91,33 +113,43 @@ pub fn file(dir: &Path) -> Result<FileDescription, Error> {
 /// new one, never a part.
 ///
 /// # Errors
-/// `Io`.
+/// `Write`.
 pub fn write_file(dir: &Path, description: &FileDescription) -> Result<(), Error> {
     let path = dir.join(FILE);
-    let fail = |doing| {
-        let path = path.clone();
-        move |error| Error::Io { path, doing, error }
+    let text = description.render();
+    replace(&path, text.as_bytes()).map_err(|error| Error::Write { path, error })
+}
+
+/// Writes a `peers.ini` for a tracker, alice and bob on this machine, unless there is one;
+/// tells whether it did. `dir` must be there.
+///
+/// # Errors
+/// `Write`.
+pub fn write_first_peers(dir: &Path) -> Result<bool, Error> {
+    let path = dir.join(PEERS);
+    let mut file = match fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(Error::Write { path, error }),
     };
-    fs::create_dir_all(dir).map_err(fail("making its directory"))?;
-    let new = dir.join(format!(".{FILE}.{}.new", std::process::id()));
-    fs::write(&new, description.render()).map_err(fail("writing"))?;
-    fs::rename(&new, &path).map_err(|error| {
-        // What failed matters, and not the temporary file.
-        let _ = fs::remove_file(&new);
-        fail("renaming a new version to it")(error)
-    })
+    file.write_all(FIRST_PEERS.as_bytes()).map_err(|error| {
+        // A part of it would stand in the way of the next attempt.
+        let _ = fs::remove_file(&path);
+        Error::Write { path, error }
+    })?;
+    Ok(true)
 }
 
 fn read(path: &Path) -> Result<String, Error> {
     let own = || path.to_owned();
     let fail = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Error::Missing { path: own(), hint: hint(path) },
-        _ => Error::Io { path: own(), doing: "reading", error },
+        _ => Error::Read { path: own(), error },
     };
     // Opening a named pipe would wait for a writer.
     if !fs::metadata(path).map_err(fail)?.is_file() {
         let error = io::Error::other("not a regular file");
-        return Err(Error::Io { path: own(), doing: "reading", error });
+        return Err(Error::Read { path: own(), error });
     }
     let mut bytes = Vec::new();
     let mut file = fs::File::open(path).map_err(fail)?.take(LEN_MAX + 1);
@@ -144,7 +176,7 @@ impl Live {
     /// Reads both files in `dir`.
     ///
     /// # Errors
-    /// As [`peers`] and [`file`].
+    /// As [`peers`] and [`file()`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
         Ok(Self {
             peers: Watched::open(dir.join(PEERS), Peers::parse)?,
@@ -225,6 +257,48 @@ fn look(path: &Path) -> (Option<Stamp>, bool) {
         modified: (metadata.mtime(), metadata.mtime_nsec()),
         changed: (metadata.ctime(), metadata.ctime_nsec()),
     };
-    let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-    (Some(stamp), age.is_none_or(|age| age < CLOCK_STEP))
+    // The last change of any kind: a copy may keep an old time of change of its bytes.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (Some(stamp), is_fresh(stamp.changed, now))
+}
+
+/// Whether a change at this second and nanosecond is less than a step of the clock ago.
+fn is_fresh(changed: (i64, i64), now: Duration) -> bool {
+    let (Ok(secs), Ok(nanos)) = (u64::try_from(changed.0), u32::try_from(changed.1)) else {
+        return false;
+    };
+    now < Duration::new(secs, nanos) + CLOCK_STEP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_does_not_show_is_seen_while_it_may_happen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(PEERS);
+        let section = |name| format!("[{name}]\nip_address = 1.2.3.4\nport_number = 5\n");
+        fs::write(&path, section("alice")).unwrap();
+        let mut watched = Watched::open(path.clone(), Peers::parse).unwrap();
+        fs::write(&path, section("carol")).unwrap();
+        // As if the clock had stood still.
+        watched.seen = look(&path).0;
+        watched.is_fresh = false;
+        watched.refresh().unwrap();
+        assert!(watched.good.provider("alice").is_ok(), "nothing is read without a reason");
+        watched.is_fresh = true;
+        watched.refresh().unwrap();
+        assert!(watched.good.provider("carol").is_ok());
+    }
+
+    #[test]
+    fn a_change_is_fresh_for_two_steps_of_the_clock() {
+        let now = Duration::new(1_000_000, 5_000_000);
+        assert!(is_fresh((1_000_000, 5_000_000), now));
+        assert!(is_fresh((999_999, 985_000_001), now));
+        assert!(!is_fresh((999_999, 985_000_000), now));
+        assert!(is_fresh((1_000_001, 0), now), "a clock that was set back");
+        assert!(!is_fresh((-1, 0), now));
+    }
 }

@@ -6,10 +6,16 @@
 //! |---|---|---|
 //! | [`wire`] | 1 | the seven messages as bytes |
 //! | [`ini`] | 1 | what stands in `peers.ini` and `file.ini` |
+//! | [`cut`] | 1 | who gets which chunk |
 //! | [`config`] | 3 | both files on disk, and looked at again while servers run |
+//! | `replace` | 3 | files that appear whole or not at all |
+//! | [`store`] | 3 | the chunks of one provider as files |
 
 pub mod config;
+pub mod cut;
 pub mod ini;
+mod replace;
+pub mod store;
 pub mod wire;
 
 #[cfg(test)]

@@ -62,11 +62,26 @@ fn writing_where_it_is_impossible_says_so_and_cleans_up() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("file.ini")).unwrap();
     let error = config::write_file(dir.path(), &described("a")).unwrap_err().to_string();
-    assert!(error.contains("file.ini: renaming a new version to it failed: "), "{error}");
+    assert!(error.contains("file.ini: writing failed: "), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     fs::write(dir.path().join("plain"), "").unwrap();
     let error = config::write_file(&dir.path().join("plain"), &described("a")).unwrap_err();
-    assert!(error.to_string().contains("making its directory failed: "), "{error}");
+    assert!(error.to_string().contains("file.ini: writing failed: "), "{error}");
+}
+
+#[test]
+fn the_first_peers_are_those_of_the_specification_and_replace_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(config::write_first_peers(dir.path()).unwrap());
+    let peers = config::peers(dir.path()).unwrap();
+    assert_eq!(peers.tracker().unwrap(), "127.0.0.1:8000".parse().unwrap());
+    assert_eq!(peers.provider("alice").unwrap(), "127.0.0.1:8001".parse().unwrap());
+    assert_eq!(peers.provider("bob").unwrap(), "127.0.0.1:8002".parse().unwrap());
+    fs::write(dir.path().join("peers.ini"), "mine").unwrap();
+    assert!(!config::write_first_peers(dir.path()).unwrap());
+    assert_eq!(fs::read(dir.path().join("peers.ini")).unwrap(), b"mine");
+    let error = config::write_first_peers(&dir.path().join("none")).unwrap_err().to_string();
+    assert!(error.contains("none/peers.ini: writing failed: "), "{error}");
 }
 
 #[test]

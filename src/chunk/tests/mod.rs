@@ -2,4 +2,6 @@
 
 mod config;
 mod ini;
+mod store;
+
 mod wire;
