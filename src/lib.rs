@@ -7,8 +7,8 @@
 //! |---|---|
 //! | 7 roof | `main`, [`cli`] |
 //! | 5 keepers | [`session`], [`torrent`] |
-//! | 4 carriers | [`link`], `tracker::{task, server}`, `chunk::{discover, fetch_info, provider, tracker}` |
-//! | 3 workshop | [`disk`], [`net`], `chunk::{config, store}` |
+//! | 4 carriers | [`link`], `tracker::{task, server}`, the network roles of [`chunk`] |
+//! | 3 workshop | [`disk`], [`net`], `chunk::{config, replace, store, tools}` |
 //! | 2 machines | [`swarm`], `tracker::{tiers, table}` |
 //! | 1 formats | [`metainfo`], [`wire`], `tracker::{announce, http}`, `chunk::{wire, ini, cut}` |
 //! | 0 ground | [`base`], [`bencode`] |

@@ -31,6 +31,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("chunk/config", 3),
     ("chunk/replace", 3),
     ("chunk/store", 3),
+    ("chunk/tools", 3),
     ("chunk/discover", 4),
     ("chunk/fetch_info", 4),
     ("chunk/provider", 4),

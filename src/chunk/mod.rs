@@ -10,12 +10,14 @@
 //! | [`config`] | 3 | both files on disk, and looked at again while servers run |
 //! | `replace` | 3 | files that appear whole or not at all |
 //! | [`store`] | 3 | the chunks of one provider as files |
+//! | [`tools`] | 3 | cutting a file, putting it together, checking the chunks |
 
 pub mod config;
 pub mod cut;
 pub mod ini;
 mod replace;
 pub mod store;
+pub mod tools;
 pub mod wire;
 
 #[cfg(test)]

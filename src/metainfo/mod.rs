@@ -19,6 +19,7 @@ use crate::bencode;
 
 pub use files::{File, Files, Symlink};
 pub use info::Kind;
+pub use paths::clean as clean_name;
 pub use torrent::{TORRENT_LEN_MAX, Torrent};
 
 /// Why a torrent is refused. Always the fault of whoever made it.

@@ -24,8 +24,10 @@ pub(super) fn push_clean(path: &mut String, element: &[u8]) {
     }
 }
 
-/// [`push_clean`] into a name of its own.
-pub(super) fn clean(element: &[u8]) -> String {
+/// A stranger's name for a file in the form in which it may be created on disk, the same for
+/// the same bytes: no separators, no control characters, none that turn the direction of
+/// writing or show as nothing, at most 255 bytes; never empty, `.` or `..`.
+pub fn clean(element: &[u8]) -> String {
     let mut name = String::new();
     push_clean(&mut name, element);
     name

@@ -3,5 +3,5 @@
 mod config;
 mod ini;
 mod store;
-
+mod tools;
 mod wire;

@@ -3,6 +3,7 @@
 
 mod check;
 mod cut;
+mod failure;
 mod merge;
 mod provide;
 mod tracker;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use crate::chunk::tools;
 use crate::chunk::wire::DISCOVERY_PORT;
 use crate::cli::args::Common;
 use crate::cli::exit::Outcome;
@@ -54,6 +56,12 @@ pub struct Places {
     /// Directory of the chunks: <DIR>/<name>/<sha1>.bin
     #[arg(long, value_name = "DIR", default_value = "chunks", value_hint = ValueHint::DirPath)]
     pub chunks: PathBuf,
+}
+
+impl Places {
+    fn borrowed(&self) -> tools::Places<'_> {
+        tools::Places { config: &self.config, chunks: &self.chunks }
+    }
 }
 
 /// Options of `chunk cut`.
