@@ -11,11 +11,15 @@
 //! | `replace` | 3 | files that appear whole or not at all |
 //! | [`store`] | 3 | the chunks of one provider as files |
 //! | [`tools`] | 3 | cutting a file, putting it together, checking the chunks |
+//! | `server` | 4 | what provider and tracker share: connections, requests, errors |
+//! | [`provider`] | 4 | gives out chunks |
 
 pub mod config;
 pub mod cut;
 pub mod ini;
+pub mod provider;
 mod replace;
+mod server;
 pub mod store;
 pub mod tools;
 pub mod wire;

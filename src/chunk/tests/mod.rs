@@ -1,7 +1,9 @@
 //! Tests of the room that need more than one file of it, or many lines.
 
+mod client;
 mod config;
 mod ini;
+mod provider;
 mod store;
 mod tools;
 mod wire;
