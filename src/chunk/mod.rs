@@ -13,6 +13,7 @@
 //! | [`tools`] | 3 | cutting a file, putting it together, checking the chunks |
 //! | `server` | 4 | what provider and tracker share: connections, requests, errors |
 //! | [`provider`] | 4 | gives out chunks |
+//! | [`tracker`] | 4 | gives out the list, and is discovered |
 
 pub mod config;
 pub mod cut;
@@ -22,6 +23,7 @@ mod replace;
 mod server;
 pub mod store;
 pub mod tools;
+pub mod tracker;
 pub mod wire;
 
 #[cfg(test)]

@@ -6,4 +6,5 @@ mod ini;
 mod provider;
 mod store;
 mod tools;
+mod tracker;
 mod wire;
