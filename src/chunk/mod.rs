@@ -14,9 +14,11 @@
 //! | `server` | 4 | what provider and tracker share: connections, requests, errors |
 //! | [`provider`] | 4 | gives out chunks |
 //! | [`tracker`] | 4 | gives out the list, and is discovered |
+//! | [`discover`] | 4 | looks for trackers |
 
 pub mod config;
 pub mod cut;
+pub mod discover;
 pub mod ini;
 pub mod provider;
 mod replace;

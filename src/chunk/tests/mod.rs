@@ -2,6 +2,7 @@
 
 mod client;
 mod config;
+mod discover;
 mod ini;
 mod provider;
 mod store;
