@@ -176,7 +176,7 @@ impl Live {
     /// Reads both files in `dir`.
     ///
     /// # Errors
-    /// As [`peers`] and [`file`].
+    /// As [`peers`] and [`file()`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
         Ok(Self {
             peers: Watched::open(dir.join(PEERS), Peers::parse)?,
@@ -257,6 +257,48 @@ fn look(path: &Path) -> (Option<Stamp>, bool) {
         modified: (metadata.mtime(), metadata.mtime_nsec()),
         changed: (metadata.ctime(), metadata.ctime_nsec()),
     };
-    let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-    (Some(stamp), age.is_none_or(|age| age < CLOCK_STEP))
+    // The last change of any kind: a copy may keep an old time of change of its bytes.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (Some(stamp), is_fresh(stamp.changed, now))
+}
+
+/// Whether a change at this second and nanosecond is less than a step of the clock ago.
+fn is_fresh(changed: (i64, i64), now: Duration) -> bool {
+    let (Ok(secs), Ok(nanos)) = (u64::try_from(changed.0), u32::try_from(changed.1)) else {
+        return false;
+    };
+    now < Duration::new(secs, nanos) + CLOCK_STEP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_does_not_show_is_seen_while_it_may_happen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(PEERS);
+        let section = |name| format!("[{name}]\nip_address = 1.2.3.4\nport_number = 5\n");
+        fs::write(&path, section("alice")).unwrap();
+        let mut watched = Watched::open(path.clone(), Peers::parse).unwrap();
+        fs::write(&path, section("carol")).unwrap();
+        // As if the clock had stood still.
+        watched.seen = look(&path).0;
+        watched.is_fresh = false;
+        watched.refresh().unwrap();
+        assert!(watched.good.provider("alice").is_ok(), "nothing is read without a reason");
+        watched.is_fresh = true;
+        watched.refresh().unwrap();
+        assert!(watched.good.provider("carol").is_ok());
+    }
+
+    #[test]
+    fn a_change_is_fresh_for_two_steps_of_the_clock() {
+        let now = Duration::new(1_000_000, 5_000_000);
+        assert!(is_fresh((1_000_000, 5_000_000), now));
+        assert!(is_fresh((999_999, 985_000_001), now));
+        assert!(!is_fresh((999_999, 985_000_000), now));
+        assert!(is_fresh((1_000_001, 0), now), "a clock that was set back");
+        assert!(!is_fresh((-1, 0), now));
+    }
 }

@@ -27,7 +27,7 @@ const RATE_MIN: u64 = 16 * 1024;
 /// For a whole answer beyond what the slowest rate allows.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// When a provider has not delivered in this time, the next one is asked beside it.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes read at once.
 const READ_LEN: usize = 64 * 1024;
 
@@ -52,6 +52,9 @@ pub enum Error {
     /// It answered with a message that is no answer to this.
     #[error("it answered with a message of type {0}")]
     WrongKind(u8),
+    /// It has not delivered yet, and another has.
+    #[error("it was too slow")]
+    Slow,
     /// The content does not match the hash it was asked for by.
     #[error("it sent wrong bytes")]
     WrongBytes,
@@ -74,7 +77,7 @@ pub async fn file_info(tracker: SocketAddrV4) -> Result<FileInfo, Error> {
         let len = header.message_len().ok_or(wire::Error::Length("shorter than its header"))?;
         if len > FILE_INFO_LEN_MAX as u64 {
             let most = FILE_INFO_LEN_MAX as u64;
-            return Err(wire::Error::TooLarge { what: "FILE_INFO", len, most }.into());
+            return Err(wire::Error::TooLarge { what: "length in bytes", len, most }.into());
         }
         // Grows as bytes come: a length alone costs nothing.
         let mut message = head.to_vec();
@@ -104,29 +107,40 @@ fn read_file_info(
     }
 }
 
-/// Fetches one chunk from whichever of `providers` delivers it first, right by its hash.
+/// What asked providers did instead of delivering.
+pub type Failures = Vec<(SocketAddrV4, Error)>;
+
+/// Fetches one chunk from whichever of `providers` delivers it first, right by its hash; and
+/// tells who failed before.
 ///
 /// # Errors
-/// What each of them did instead.
+/// When each of them failed.
 pub async fn chunk(
     hash: ChunkHash,
     providers: &[SocketAddrV4],
-) -> Result<Vec<u8>, Vec<(SocketAddrV4, Error)>> {
+) -> Result<(Vec<u8>, Failures), Failures> {
     let mut errors = Vec::new();
+    let mut pending = Vec::new();
     let mut asked = JoinSet::new();
     let mut left = providers.iter().copied();
     let mut next = left.next();
     loop {
         if let Some(provider) = next.take() {
+            pending.push(provider);
             asked.spawn(async move { (provider, chunk_of(hash, provider).await) });
         }
         let more = left.len() > 0;
         tokio::select! {
             Some(answer) = asked.join_next() => {
                 match answer {
-                    Ok((_, Ok(content))) => return Ok(content),
+                    Ok((provider, Ok(content))) => {
+                        pending.retain(|other| *other != provider);
+                        errors.extend(pending.into_iter().map(|provider| (provider, Error::Slow)));
+                        return Ok((content, errors));
+                    }
                     Ok((provider, Err(error))) => {
-                        debug!(%provider, %hash, %error, "no chunk");
+                        pending.retain(|other| *other != provider);
+                        warn!(%provider, %hash, %error, "a provider was replaced");
                         errors.push((provider, error));
                     }
                     Err(error) => debug!(%error, "a request ended by itself"),

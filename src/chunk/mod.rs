@@ -11,7 +11,10 @@
 //! | `replace` | 3 | files that appear whole or not at all |
 //! | [`store`] | 3 | the chunks of one provider as files |
 //! | [`tools`] | 3 | cutting a file, putting it together, checking the chunks |
-//! | [`discover`] | 4 | finding trackers by broadcast |
+//! | `server` | 4 | what provider and tracker share: connections, requests, errors |
+//! | [`provider`] | 4 | gives out chunks |
+//! | [`tracker`] | 4 | gives out the list, and is discovered |
+//! | [`discover`] | 4 | looks for trackers |
 //! | [`fetch_info`] | 4 | what a client fetches before it can begin |
 
 pub mod config;
@@ -19,9 +22,12 @@ pub mod cut;
 pub mod discover;
 pub mod fetch_info;
 pub mod ini;
+pub mod provider;
 mod replace;
+mod server;
 pub mod store;
 pub mod tools;
+pub mod tracker;
 pub mod wire;
 
 #[cfg(test)]

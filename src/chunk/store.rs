@@ -65,7 +65,7 @@ impl ChunkStore {
             Err(error) => return Err(error.into()),
         };
         let metadata = file.metadata()?;
-        Ok(metadata.is_file().then(|| (file, metadata.len())))
+        Ok(metadata.is_file().then_some((file, metadata.len())))
     }
 
     /// Reads a chunk of at most `most` bytes; none as [`open`](Self::open). Whether it is what

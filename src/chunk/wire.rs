@@ -151,7 +151,7 @@ pub enum Error {
     #[error("message whose length does not fit: {0}")]
     Length(&'static str),
     /// Larger than we take, or than the protocol can say.
-    #[error("{what} of {len}, more than the limit of {most}")]
+    #[error("message whose {what} is {len}, more than {most}")]
     TooLarge {
         /// What is too large.
         what: &'static str,
@@ -344,7 +344,7 @@ impl FileInfo {
     /// [`FILE_INFO_LEN_MAX`].
     pub fn decode_body(body: &[u8]) -> Result<Self, Error> {
         let len = HEADER_LEN + body.len();
-        limit("FILE_INFO", len as u64, FILE_INFO_LEN_MAX as u64)?;
+        limit("length in bytes", len as u64, FILE_INFO_LEN_MAX as u64)?;
         let mut body = Reader(body);
         let count = body.u16()?;
         let name_len = body.u16()?;
@@ -463,7 +463,7 @@ fn limit(what: &'static str, len: u64, most: u64) -> Result<(), Error> {
 }
 
 fn check_chunk_len(len: u32) -> Result<(), Error> {
-    limit("chunk", len.into(), CHUNK_LEN_MAX.into())
+    limit("chunk_content_length", len.into(), CHUNK_LEN_MAX.into())
 }
 
 /// A body being written.

@@ -28,7 +28,7 @@ With --json a download prints one JSON object a line, each with an \"event\":
   first_peer    address
   progress      done, wanted, down_rate, up_rate, peers, pieces_verified (every second)
   hash_failed   piece, blamed (address or null)
-  reassigned    piece, address (who failed to bring it), message
+  reassigned    piece, address and name (who failed to bring it), message
   banned        address
   tracker       message
   course        message (of course providers)

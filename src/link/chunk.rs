@@ -198,7 +198,8 @@ impl Course {
         };
         let piece = asked.piece;
         if len == ERROR_LEN {
-            let message = Message::decode(&head[..len]).map_err(|error| error.to_string())?;
+            let message = Message::decode(&head[..len]);
+            let message = message.map_err(|error| format!("it sent a {error}"))?;
             if message != Message::Error(ErrorCode::ChunkNotFound) {
                 let Message::Error(code) = message else { return Err("no error".to_owned()) };
                 return Err(format!("it answered {code} to a valid request"));
@@ -207,7 +208,7 @@ impl Course {
             self.done();
             return Ok(());
         }
-        let head = ChunkHead::decode(head).map_err(|error| error.to_string())?;
+        let head = ChunkHead::decode(head).map_err(|error| format!("it sent a {error}"))?;
         let expected = self.provider.hashes.get(piece.index());
         if expected != Some(&head.hash) {
             return Err(format!("it sent chunk {} unasked", head.hash));

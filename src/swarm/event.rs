@@ -201,6 +201,8 @@ pub enum Event {
         piece: PieceIndex,
         /// Who failed.
         peer: SocketAddr,
+        /// What it calls itself; not yet escaped for a terminal.
+        client: String,
         /// How, in words for people, `it` being the peer.
         why: String,
     },

@@ -35,7 +35,8 @@ const STUCK_S: f64 = 5.0;
 /// Share of all blocks, as a divisor, that may be asked twice of links that do deliver; what
 /// both send is waste.
 const AGAIN_SHARE: u64 = 400;
-/// So many may be in any case, for small torrents.
+/// So many may be in any case, for small torrents; and of each link that brings whole pieces,
+/// as many as it may owe.
 const AGAIN_MIN: u64 = 32;
 /// A request that is not answered for so long, although others are, was forgotten.
 const OVERDUE_AFTER: Duration = Duration::from_secs(20);
@@ -245,9 +246,22 @@ impl Swarm {
                 false => ENDGAME_LINKS + u8::from(is_stuck),
             };
             if !blocks.contains(&block) && self.assembly.ask_again(block, links) {
-                self.totals.asked_again += u64::from(!is_stuck && !is_free);
+                self.totals.asked_again += u64::from(!is_stuck);
+                if is_stuck && blocks.last().is_none_or(|last| last.piece() != block.piece()) {
+                    self.tell_silent(block, now);
+                }
                 blocks.push(block);
             }
+        }
+    }
+
+    /// Tells which silent links the block is asked of again.
+    fn tell_silent(&mut self, block: BlockRef, now: Instant) {
+        let owes = |peer: &Peer| peer.requests.owes(block) && is_silent(peer, now);
+        let owing = self.peers.iter().filter(|(_, peer)| owes(peer));
+        let owing: Vec<_> = owing.map(|(link, _)| *link).collect();
+        for link in owing {
+            self.tell_reassigned(link, &[block], "it sent nothing for a while");
         }
     }
 
@@ -260,7 +274,10 @@ impl Swarm {
 
     fn again_max(&self) -> u64 {
         let blocks = self.config.layout.total_len() / BLOCK_LEN as u64;
-        AGAIN_MIN + blocks / AGAIN_SHARE
+        let whole = self.peers.values().filter(|peer| peer.caps.unit == Unit::Piece);
+        let pieces = whole.map(|peer| u64::from(peer.caps.pipeline_max)).sum::<u64>();
+        let piece_blocks = u64::from(self.config.layout.piece_len()) / BLOCK_LEN as u64;
+        AGAIN_MIN + blocks / AGAIN_SHARE + pieces * piece_blocks
     }
 
     /// A link no longer owes this block.

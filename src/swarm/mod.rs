@@ -48,6 +48,9 @@ use picker::Picker;
 use suspects::Suspects;
 use waits::{Cause, Waits};
 
+/// In the end game, how often links that have nothing to do are looked at again: silence of
+/// others makes no event.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often idle work is done: dropping useless links, asking for peers.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// Blocks or refusals that nobody asked for, until the link is closed (limits table).
@@ -114,6 +117,7 @@ pub struct Swarm {
     rng: StdRng,
     next_link: u64,
     next_housekeeping: Instant,
+    next_look: Instant,
     met_anybody: bool,
     totals: report::Totals,
     waits: Waits,
@@ -149,6 +153,7 @@ impl Swarm {
             rng: StdRng::seed_from_u64(config.seed),
             next_link: 0,
             next_housekeeping: now,
+            next_look: now,
             met_anybody: false,
             totals: report::Totals::new(now),
             waits: Waits::new(if missing == 0 { Cause::Nothing } else { Cause::Tracker }, now),
@@ -198,7 +203,9 @@ impl Swarm {
         let dial = self.candidates.next_wake().filter(|_| can_dial);
         let housekeeping = (!self.is_idle()).then_some(self.next_housekeeping);
         let disk = self.checking.retry_at();
-        snubs.chain(rests).chain(dial).chain(housekeeping).chain(disk).min()
+        let is_bored = !self.hungry.is_empty() && !self.is_complete() && self.is_endgame();
+        let look = is_bored.then_some(self.next_look);
+        snubs.chain(rests).chain(dial).chain(housekeeping).chain(disk).chain(look).min()
     }
 
     /// Is everything wanted verified and written?
@@ -299,6 +306,10 @@ impl Swarm {
         let ours = self.is_silence_ours(now);
         for link in links {
             self.check_link(link, ours, now);
+        }
+        if now >= self.next_look {
+            self.next_look = now + LOOK_AGAIN;
+            self.food |= self.is_endgame();
         }
         if now >= self.next_housekeeping {
             self.next_housekeeping = now + HOUSEKEEPING;

@@ -59,6 +59,11 @@ impl Pipeline {
         self.target
     }
 
+    /// Requests that the remote holds at most.
+    pub fn most(&self) -> u32 {
+        self.most
+    }
+
     /// The remote named another limit.
     pub fn limit(&mut self, most: u32) {
         self.most = most.max(1);

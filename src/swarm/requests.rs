@@ -44,6 +44,8 @@ pub struct Requests {
     /// The same, but not renewed by probing a link that snubs us.
     quiet_since: Instant,
     snubbed: bool,
+    /// Requests that timed out and that the remote may hold still, since none was cancelled.
+    timed_out: usize,
 }
 
 impl Requests {
@@ -56,6 +58,7 @@ impl Requests {
             progress: now,
             quiet_since: now,
             snubbed: false,
+            timed_out: 0,
         }
     }
 
@@ -76,7 +79,9 @@ impl Requests {
     /// requests leave in batches.
     pub fn room(&self) -> usize {
         let target = self.pipeline.target() as usize;
-        let room = target.saturating_sub(self.owed.len());
+        let held = self.owed.len() + self.timed_out;
+        let most = (self.pipeline.most() as usize).saturating_sub(held);
+        let room = target.saturating_sub(self.owed.len()).min(most);
         let stride = (target / 8).clamp(1, 16);
         if room >= stride { room } else { 0 }
     }
@@ -178,6 +183,7 @@ impl Requests {
         }
         self.snubbed = true;
         self.pipeline.collapse();
+        self.timed_out += self.owed.len();
         self.give_up_all()
     }
 
@@ -212,6 +218,7 @@ impl Requests {
         self.progress = now;
         self.quiet_since = now;
         self.snubbed = false;
+        self.timed_out = 0;
     }
 
     fn remember(&mut self, block: BlockRef) {

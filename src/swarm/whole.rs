@@ -74,13 +74,14 @@ impl Swarm {
         let Some(peer) = self.peers.get(&link).filter(|peer| peer.caps.unit == Unit::Piece) else {
             return;
         };
-        let peer = peer.address;
+        let (peer, client) = (peer.address, peer.client.clone());
         let mut pieces: Vec<_> = blocks.iter().map(|block| block.piece()).collect();
         pieces.sort_unstable();
         pieces.dedup();
         pieces.retain(|piece| self.wanted.has(*piece) && !self.have.has(*piece));
         for piece in pieces {
-            self.tell(Event::Reassigned { piece, peer, why: why.to_owned() });
+            let (client, why) = (client.clone(), why.to_owned());
+            self.tell(Event::Reassigned { piece, peer, client, why });
         }
     }
 

@@ -357,8 +357,8 @@ impl Actor {
             Event::HashFailed { piece, blamed } => {
                 warn!(piece = piece.number(), ?blamed, "piece failed its hash");
             }
-            Event::Reassigned { piece, peer, why } => {
-                warn!(piece = piece.number(), %peer, why, "others are asked for a piece");
+            Event::Reassigned { piece, peer, client, why } => {
+                warn!(piece = piece.number(), %peer, client, why, "others are asked for a piece");
             }
             Event::Banned(address) => warn!(%address, "peer banned"),
             Event::DiskTrouble(why) => {

@@ -14,6 +14,7 @@ use crate::base::addr::Locality;
 use crate::base::bitfield::Bitfield;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::bencode;
+use crate::chunk::fetch_info::Failures;
 use crate::chunk::wire::{CHUNK_LEN_MAX, ChunkHash, FileInfo};
 use crate::chunk::{config, fetch_info, ini};
 use crate::link::Provider;
@@ -90,6 +91,17 @@ pub struct Sizes {
     pub chunk_len: u32,
     /// Bytes of the file.
     pub total_len: u64,
+}
+
+/// What came of learning the sizes.
+#[derive(Debug)]
+pub struct Learnt {
+    /// The sizes.
+    pub sizes: Sizes,
+    /// The chunks that were fetched for it, as pieces.
+    pub found: Vec<Found>,
+    /// Which providers failed meanwhile, in words for people.
+    pub replaced: Vec<String>,
 }
 
 impl ListingSource {
@@ -202,28 +214,32 @@ impl Listing {
         self.names.get(&address).cloned().unwrap_or_else(|| "provider".to_owned())
     }
 
-    /// Learns the sizes by fetching the first and the last chunk, which come back as pieces
-    /// that need not be fetched again.
+    /// Learns the sizes by fetching the first and the last chunk.
     ///
     /// # Errors
     /// `Missing` when nobody gives them, `Sizes` when they cannot be of one file.
-    pub async fn fetch_sizes(&self) -> Result<(Sizes, Vec<Found>), Error> {
+    pub async fn fetch_sizes(&self) -> Result<Learnt, Error> {
         let Some(last) = self.info.chunks.len().checked_sub(1) else {
-            return Ok((Sizes { chunk_len: 1, total_len: 0 }, Vec::new()));
+            let sizes = Sizes { chunk_len: 1, total_len: 0 };
+            return Ok(Learnt { sizes, found: Vec::new(), replaced: Vec::new() });
         };
         let (first, end) = tokio::join!(self.fetch(0), async {
             if last == 0 { None } else { Some(self.fetch(last).await) }
         });
-        let first = first?;
-        let end = end.transpose()?;
-        let ends = end.iter().map(|end| (last, end.len()));
-        let sizes = self.sizes([(0, first.len())].into_iter().chain(ends))?;
-        let found = |number: usize, bytes: Vec<u8>| Found {
-            piece: number as u32,
-            bytes: FoundBytes::Memory(bytes.into()),
-        };
-        let end = end.map(|end| found(last, end));
-        Ok((sizes, [found(0, first)].into_iter().chain(end).collect()))
+        let mut ends = vec![(0, first?)];
+        ends.extend(end.transpose()?.map(|end| (last, end)));
+        let lens = ends.iter().map(|(number, (content, _))| (*number, content.len()));
+        let sizes = self.sizes(lens)?;
+        let (mut found, mut replaced) = (Vec::new(), Vec::new());
+        for (number, (content, failures)) in ends {
+            let bytes = FoundBytes::Memory(content.into());
+            found.push(Found { piece: number as u32, bytes });
+            replaced.extend(failures.iter().map(|(address, error)| {
+                let name = self.name_of(*address);
+                format!("chunk {number} was asked of {name} {address}, but {error}; others were")
+            }));
+        }
+        Ok(Learnt { sizes, found, replaced })
     }
 
     /// The sizes as the lengths of the first and the last chunk tell them; none of other
@@ -250,7 +266,7 @@ impl Listing {
         }
     }
 
-    async fn fetch(&self, number: usize) -> Result<Vec<u8>, Error> {
+    async fn fetch(&self, number: usize) -> Result<(Vec<u8>, Failures), Error> {
         let chunk = &self.info.chunks[number];
         let usable: Vec<_> = chunk.peers.iter().copied().filter(is_usable).collect();
         fetch_info::chunk(chunk.hash, &usable).await.map_err(|errors| {

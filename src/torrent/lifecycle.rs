@@ -190,12 +190,12 @@ async fn live(
         }
         Err(error) => return fail(ends, error.to_string()).await,
     };
+    // Nobody may be listening.
+    let _ = ends.news.send(News::Checked { pieces: have.ones() });
     let mut disk_events = disk_events;
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;
     found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have).await;
-    // Nobody may be listening.
-    let _ = ends.news.send(News::Checked { pieces: have.ones() });
     actor(parts, store, disk_events, ends, have).run(early).await;
 }
 

@@ -289,7 +289,7 @@ fn claims_beyond_the_bytes_are_refused() {
     length_error(&bytes);
     bytes.splice(28.., [0xff; 4]);
     let most = u64::from(CHUNK_LEN_MAX);
-    let expected = Error::TooLarge { what: "chunk", len: u32::MAX.into(), most };
+    let expected = Error::TooLarge { what: "chunk_content_length", len: u32::MAX.into(), most };
     assert_eq!(Message::decode(&bytes), Err(expected));
 }
 
@@ -299,7 +299,7 @@ fn a_file_info_has_a_limit() {
     assert!(matches!(filler, Err(Error::Length(_))), "taken, and then it makes no sense");
     let refused = FileInfo::decode_body(&vec![0; FILE_INFO_LEN_MAX - 7]);
     let most = FILE_INFO_LEN_MAX as u64;
-    assert_eq!(refused, Err(Error::TooLarge { what: "FILE_INFO", len: most + 1, most }));
+    assert_eq!(refused, Err(Error::TooLarge { what: "length in bytes", len: most + 1, most }));
 }
 
 #[test]
@@ -324,7 +324,10 @@ fn what_a_field_cannot_say_is_not_sent() {
     refused(Message::FileInfo(info), "peers_count");
     let most = u64::from(CHUNK_LEN_MAX);
     let head = ChunkHead { hash: ChunkHash(HASH), content_len: CHUNK_LEN_MAX + 1 };
-    assert_eq!(head.encode(), Err(Error::TooLarge { what: "chunk", len: most + 1, most }));
+    assert_eq!(
+        head.encode(),
+        Err(Error::TooLarge { what: "chunk_content_length", len: most + 1, most })
+    );
 }
 
 #[test]

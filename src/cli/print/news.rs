@@ -23,9 +23,10 @@ pub fn news_line(news: &News) -> Option<String> {
         News::Swarm(Event::HashFailed { piece, blamed: None }) => {
             format!("piece {} failed its hash: fetching it again", piece.number())
         }
-        News::Swarm(Event::Reassigned { piece, peer, why }) => format!(
-            "piece {} was asked of {peer}, but {}: others are asked",
+        News::Swarm(Event::Reassigned { piece, peer, client, why }) => format!(
+            "piece {} was asked of {} {peer}, but {}; others are asked",
             piece.number(),
+            escape(client),
             escape(why)
         ),
         News::Swarm(Event::Banned(peer)) => format!("banned {peer} for wrong data"),
@@ -54,10 +55,11 @@ pub fn news_json(news: &News) -> Option<Value> {
             "piece": piece.number(),
             "blamed": blamed.map(|peer| peer.to_string()),
         }),
-        News::Swarm(Event::Reassigned { piece, peer, why }) => json!({
+        News::Swarm(Event::Reassigned { piece, peer, client, why }) => json!({
             "event": "reassigned",
             "piece": piece.number(),
             "address": peer.to_string(),
+            "name": client,
             "message": why,
         }),
         News::Swarm(Event::Banned(peer)) => {

@@ -148,7 +148,7 @@ fn a_silent_provider_is_set_aside_until_it_delivers_again() {
     let expected = ["reassigned 0 of 1", "reassigned 1 of 1", &format!("peer 2: request {A} {B}")];
     assert_eq!(lines, expected);
     // It is asked nothing more, though it alone has piece 2.
-    assert!(bench.wait(5.0).is_empty());
+    assert!(bench.wait(1.5).is_empty());
     // Late blocks are welcome, and the other need not send them.
     let lines = bench.deliver(1, "0.0");
     assert_eq!(lines[..2], ["peer 2: cancel 0.0", "peer 1: request 2.0 2.1 2.2 2.3"]);

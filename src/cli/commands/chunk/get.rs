@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::base::digest::sha1;
-use crate::base::layout::Layout;
 use crate::chunk::config::{self, FILE, PEERS};
 use crate::chunk::discover::discover;
 use crate::chunk::store::ChunkStore;
@@ -27,7 +26,7 @@ use crate::cli::repl::Talk;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
 use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
-use crate::torrent::course::{self, Listing, ListingSource, Sizes};
+use crate::torrent::course::{self, Learnt, Listing, ListingSource, Sizes};
 use crate::torrent::options::{Found, FoundBytes};
 
 use super::GetArgs;
@@ -63,6 +62,7 @@ pub fn run(arguments: &GetArgs, common: &Common) -> Outcome {
         };
         if !arguments.json && !common.quiet {
             out::answer(&plan.line(&way));
+            plan.replaced.iter().for_each(|line| out::talk(&escape(line)));
         }
         let torrent = plan.torrent.clone();
         let job = plan.job(arguments, talk, state.clone());
@@ -126,6 +126,8 @@ struct Plan {
     torrent: Arc<Torrent>,
     providers: Arc<[Provider]>,
     found: Vec<Found>,
+    /// Who failed so far, in words for people.
+    replaced: Vec<String>,
 }
 
 impl Plan {
@@ -179,8 +181,8 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let memo = state.join(format!("{}.chunks", listing.id()));
         let known = remembered(&memo).or_else(|| kept_sizes(&listing, store?));
-        let (sizes, mut found) = match known {
-            Some(sizes) => (sizes, Vec::new()),
+        let Learnt { sizes, mut found, replaced } = match known {
+            Some(sizes) => Learnt { sizes, found: Vec::new(), replaced: Vec::new() },
             None => listing.fetch_sizes().await.map_err(failure)?,
         };
         let torrent = listing.torrent(sizes).map_err(failure)?;
@@ -190,7 +192,7 @@ impl Plan {
         if providers.is_empty() && !listing.info.chunks.is_empty() {
             return Err(network("the listing names no provider that could be asked"));
         }
-        Ok(Self { listing, tracker, torrent: Arc::new(torrent), providers, found })
+        Ok(Self { listing, tracker, torrent: Arc::new(torrent), providers, found, replaced })
     }
 
     /// What people read first.
@@ -290,16 +292,15 @@ fn keep(torrent: &Torrent, dir: &Path, store: &ChunkStore) -> Result<(), Failure
     let unreadable = |error| from_io(&format!("cannot read {shown}"), &error);
     let mut file = std::fs::File::open(&path).map_err(unreadable)?;
     let mut content = Vec::new();
-    for layout in &torrent.layout {
-        for piece in Layout::pieces(layout) {
-            content.resize(layout.len_of(piece) as usize, 0);
-            file.read_exact(&mut content).map_err(unreadable)?;
-            let hash = ChunkHash(*torrent.piece_hash(piece));
-            store.write(hash, &content).map_err(|error| {
-                let path = escape(&store.path(hash).display().to_string());
-                from_io(&format!("cannot write {path}"), &error)
-            })?;
-        }
+    let Some(layout) = torrent.layout else { return Ok(()) };
+    for piece in layout.pieces() {
+        content.resize(layout.len_of(piece) as usize, 0);
+        file.read_exact(&mut content).map_err(unreadable)?;
+        let hash = ChunkHash(*torrent.piece_hash(piece));
+        store.write(hash, &content).map_err(|error| {
+            let path = escape(&store.path(hash).display().to_string());
+            from_io(&format!("cannot write {path}"), &error)
+        })?;
     }
     Ok(())
 }
