@@ -370,3 +370,15 @@ fn an_address_is_given_up_after_three_dials_that_failed() {
     bench.store_dialled(3, 1, Availability::All);
     assert!(!bench.swarm.is_out_of_reach());
 }
+
+/// The sender is gone and was never one that could be dialled, but its piece may be right.
+#[test]
+fn a_verdict_that_is_awaited_is_hope() {
+    let mut bench = Bench::new(1);
+    bench.full_store(1);
+    bench.deliver(1, A);
+    bench.down(1);
+    assert!(!bench.swarm.is_out_of_reach());
+    bench.bad(0, &[9; 4]);
+    assert!(bench.swarm.is_out_of_reach());
+}
