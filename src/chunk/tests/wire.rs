@@ -324,7 +324,10 @@ fn what_a_field_cannot_say_is_not_sent() {
     refused(Message::FileInfo(info), "peers_count");
     let most = u64::from(CHUNK_LEN_MAX);
     let head = ChunkHead { hash: ChunkHash(HASH), content_len: CHUNK_LEN_MAX + 1 };
-    assert_eq!(head.encode(), Err(Error::TooLarge { what: "chunk_content_length", len: most + 1, most }));
+    assert_eq!(
+        head.encode(),
+        Err(Error::TooLarge { what: "chunk_content_length", len: most + 1, most })
+    );
 }
 
 #[test]
