@@ -1,7 +1,7 @@
 //! A file cut into chunks in a directory of its own, and programs of either side around it.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -35,7 +35,7 @@ impl Bench {
     /// A file of `len` bytes, cut by `side` into chunks of `chunk_len`.
     pub fn cut(len: usize, chunk_len: usize, side: Side) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let content: Vec<u8> = (0..len as u64).map(|at| (at * at >> 7) as u8 ^ at as u8).collect();
+        let content = bytes(len);
         fs::write(home.path().join(NAME), &content).unwrap();
         // Held at the same time, so that they are three different ones.
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -43,12 +43,8 @@ impl Bench {
         let udp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
         let discovery_port = udp.local_addr().unwrap().port();
         let ports = held.map(|(name, held)| (name, held.local_addr().unwrap().port()));
-        let sections = ports.map(|(name, port)| {
-            format!("[{name}]\nip_address = 127.0.0.1\nport_number = {port}\n")
-        });
-        fs::create_dir(home.path().join("config")).unwrap();
-        fs::write(home.path().join("config/peers.ini"), sections.concat()).unwrap();
         let bench = Self { home, content, ports, discovery_port };
+        bench.write_peers("config", &ports.map(|(name, port)| (name, [127, 0, 0, 1], port)));
         let size = chunk_len.to_string();
         let told = bench.tool(side, "cut", &[NAME, "--config", "config", "--chunk-size", &size]);
         assert_eq!(told.code, 0, "{}", told.output());
@@ -119,7 +115,12 @@ impl Bench {
     }
 
     fn server(&self, side: Side, name: &str, arguments: &[&str], ready: &str) -> Process {
-        let mut process = Process::start(name, self.command(side, arguments), self.dir());
+        let process = Process::start(name, self.command(side, arguments), self.dir());
+        self.wait_for(process, name, ready)
+    }
+
+    /// Waits until a server has said that it listens.
+    pub fn wait_for(&self, mut process: Process, name: &str, ready: &str) -> Process {
         let deadline = std::time::Instant::now() + LIMIT;
         while !process.output().contains(ready) {
             assert!(process.ended().is_none(), "{name} ended:\n{}", process.output());
@@ -128,6 +129,30 @@ impl Bench {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         process
+    }
+
+    /// Writes another `peers.ini`, in a directory that may be new.
+    pub fn write_peers(&self, dir: &str, sections: &[(&str, [u8; 4], u16)]) {
+        let section = |(name, ip, port): &(&str, [u8; 4], u16)| {
+            let ip = Ipv4Addr::from(*ip);
+            format!("[{name}]\nip_address = {ip}\nport_number = {port}\n")
+        };
+        let text: String = sections.iter().map(section).collect();
+        fs::create_dir_all(self.dir().join(dir)).unwrap();
+        fs::write(self.dir().join(dir).join("peers.ini"), text).unwrap();
+    }
+
+    /// Lets another directory have the same `file.ini`.
+    pub fn copy_listing(&self, dir: &str) {
+        let to = self.dir().join(dir).join("file.ini");
+        fs::copy(self.dir().join("config/file.ini"), to).unwrap();
+    }
+
+    /// Our client downloads the file, in whatever `wrap` makes of its command.
+    pub fn get_with(&self, way: &[&str], wrap: impl Fn(&Command) -> Command) -> Told {
+        let command = self.command(Side::Ours, &[&["get", "--no-repl"], way].concat());
+        let told = self.run("get", wrap(&command));
+        Told { is_same: self.is_same("downloads"), ..told }
     }
 
     /// Lets a client of `side` download the file.
@@ -184,18 +209,30 @@ impl Bench {
         path
     }
 
-    /// Gives a download these lines of a pipe, one by one as each is answered, and returns all
-    /// that it printed.
-    pub fn talk(&self, lines: &[&str]) -> String {
-        let mut command = self.command(Side::Ours, &["chunk", "get", "--config", "config"]);
+    /// Starts a download by file.ini whose commands come by a pipe, asks for `peers` until every
+    /// one of `names` is among them, then gives it `lines`; returns all that it printed.
+    pub fn talk(&self, names: &[&str], lines: &[&str]) -> String {
+        let mut command = self.command(Side::Ours, &["get", "--config", "config"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
-        for line in lines {
-            writeln!(pipe, "{line}").unwrap();
+        let mut printed = BufReader::new(child.stdout.take().unwrap());
+        let mut told = String::new();
+        while !names.iter().all(|name| told.contains(name)) {
+            writeln!(pipe, "peers").unwrap();
+            let answered = told.len();
+            // Either screen of `peers` ends with one of these.
+            while !["no peers connected", "S snubbed"]
+                .iter()
+                .any(|end| told[answered..].contains(end))
+            {
+                assert_ne!(printed.read_line(&mut told).unwrap(), 0, "it ended:\n{told}");
+            }
         }
-        let output = child.wait_with_output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        lines.iter().for_each(|line| writeln!(pipe, "{line}").unwrap());
+        printed.read_to_string(&mut told).unwrap();
+        child.wait().unwrap();
+        told
     }
 
     /// Forgets what was downloaded.
@@ -207,13 +244,11 @@ impl Bench {
     }
 
     /// Starts a program of either side; for ours the word `chunk` comes first.
-    fn command(&self, side: Side, arguments: &[&str]) -> Command {
+    pub fn command(&self, side: Side, arguments: &[&str]) -> Command {
         let mut command = match side {
             Side::Ours => {
                 let mut command = driver(self.dir());
-                if arguments.first() != Some(&"chunk") {
-                    command.arg("chunk");
-                }
+                command.arg("chunk");
                 command
             }
             Side::Theirs => {
@@ -241,4 +276,16 @@ impl Bench {
     fn is_same(&self, dir: &str) -> bool {
         fs::read(self.dir().join(dir).join(NAME)).is_ok_and(|found| found == self.content)
     }
+}
+
+/// Bytes without a pattern: no two chunks of them are the same.
+fn bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..len.div_ceil(8)).flat_map(|_| next()).take(len).collect()
 }

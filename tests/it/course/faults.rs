@@ -4,6 +4,7 @@
 use std::fs;
 
 use super::bench::{Bench, Side};
+use super::has_python;
 
 /// A bad alice and a good bob who both have everything: what came of it, and what was said.
 fn beside_bob(fault: &str) -> String {
@@ -24,6 +25,9 @@ fn assert_replaced(said: &str, how: &str) {
 
 #[test]
 fn chunks_that_are_listed_and_not_there() {
+    if !has_python() {
+        return;
+    }
     let said = beside_bob("lacks:1");
     assert_replaced(&said, "CHUNK_NOT_FOUND");
     assert_replaced(&said, "it does not have it");
@@ -31,6 +35,9 @@ fn chunks_that_are_listed_and_not_there() {
 
 #[test]
 fn a_provider_that_dies_half_way() {
+    if !has_python() {
+        return;
+    }
     assert_replaced(&beside_bob("dies-once:30000"), "broke");
     // In the middle of a later chunk: not while sizes are learnt.
     assert_replaced(&beside_bob("dies:30000"), "broke");
@@ -38,12 +45,18 @@ fn a_provider_that_dies_half_way() {
 
 #[test]
 fn one_wrong_byte() {
+    if !has_python() {
+        return;
+    }
     let said = beside_bob("lies");
     assert_replaced(&said, "wrong bytes");
 }
 
 #[test]
 fn a_provider_that_stalls() {
+    if !has_python() {
+        return;
+    }
     let said = beside_bob("stalls:20000");
     assert!(said.contains("it was too slow") || said.contains("it sent nothing"), "{said}");
     beside_bob("silent");
@@ -51,6 +64,9 @@ fn a_provider_that_stalls() {
 
 #[test]
 fn answers_that_are_none() {
+    if !has_python() {
+        return;
+    }
     for (fault, how) in [
         ("garbage", ""),
         ("badversion", "version 2"),
@@ -64,11 +80,17 @@ fn answers_that_are_none() {
 
 #[test]
 fn what_the_specification_allows_is_no_fault() {
+    if !has_python() {
+        return;
+    }
     assert!(!beside_bob("nonzero").contains("was asked of"));
 }
 
 #[test]
 fn a_chunk_that_nobody_has() {
+    if !has_python() {
+        return;
+    }
     let bench = Bench::cut(1_000_000, 65_536, Side::Ours);
     let text = fs::read_to_string(bench.dir().join("config/file.ini")).unwrap();
     let hash = text.lines().find_map(|line| line.strip_prefix("8 = ")).unwrap().to_owned();
@@ -97,6 +119,9 @@ fn a_chunk_that_nobody_has() {
 
 #[test]
 fn nobody_at_all() {
+    if !has_python() {
+        return;
+    }
     let bench = Bench::cut(200_000, 65_536, Side::Ours);
     let told = bench.get(Side::Ours, &["--config", "config"]);
     assert_eq!(told.code(), 4);
@@ -110,6 +135,9 @@ fn nobody_at_all() {
 
 #[test]
 fn trackers_that_do_wrong() {
+    if !has_python() {
+        return;
+    }
     for quirk in ["huge", "garbage", "error:1", "error:0"] {
         let bench = Bench::cut(200_000, 65_536, Side::Ours);
         let _tracker = bench.tracker(Side::Theirs, &["--quirk", quirk]);
@@ -122,6 +150,9 @@ fn trackers_that_do_wrong() {
 
 #[test]
 fn trackers_that_are_odd_and_right() {
+    if !has_python() {
+        return;
+    }
     for quirk in ["type5", "nonzero"] {
         let bench = Bench::cut(200_000, 65_536, Side::Ours);
         let _alice = bench.provider(Side::Ours, "alice", &[]);
@@ -137,6 +168,9 @@ fn trackers_that_are_odd_and_right() {
 
 #[test]
 fn settings_that_are_wrong() {
+    if !has_python() {
+        return;
+    }
     let bench = Bench::cut(200_000, 65_536, Side::Ours);
     let config = bench.dir().join("config");
     let good = fs::read_to_string(config.join("file.ini")).unwrap();
