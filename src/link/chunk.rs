@@ -57,18 +57,28 @@ pub fn dial_provider(
     provider: Arc<Provider>,
     reports: mpsc::Sender<LinkReport>,
 ) -> LinkHandle {
+    let connecting = tcp::connect(provider.address, config.bind, config.timeouts.connect);
+    let connecting = async move {
+        let stream = connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
+        Ok(Stream::Tcp(stream))
+    };
+    converse(config, link, provider, reports, connecting)
+}
+
+/// Runs the link over the connection that `connecting` makes.
+fn converse(
+    config: Arc<LinkConfig>,
+    link: LinkId,
+    provider: Arc<Provider>,
+    reports: mpsc::Sender<LinkReport>,
+    connecting: impl Future<Output = Result<Stream, DownReason>> + Send + 'static,
+) -> LinkHandle {
     let (handle, commands) = LinkHandle::new();
     let address = provider.address;
-    let opening = {
-        let config = config.clone();
-        async move {
-            let connecting = tcp::connect(address, config.bind, config.timeouts.connect);
-            let stream =
-                connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
-            let (read, write) = Stream::Tcp(stream).split();
-            let dialect = Course::new(config.layout, provider);
-            Ok(Opened { read, write, dialect })
-        }
+    let layout = config.layout;
+    let opening = async move {
+        let (read, write) = connecting.await?.split();
+        Ok(Opened { read, write, dialect: Course::new(layout, provider) })
     };
     tokio::spawn(task::run(Context { config, link, address, reports, commands }, opening));
     handle
@@ -123,10 +133,22 @@ impl Course {
         }
     }
 
+    /// Wants the block; its chunk is asked for, unless the block is on its way already.
     fn ask(&mut self, block: BlockRef) {
-        let mut unsent = self.asked.iter_mut().skip(self.sent);
-        match unsent.find(|asked| asked.piece == block.piece()) {
-            Some(asked) => asked.wanted.push(block),
+        if self.filling.as_ref().is_some_and(|(filling, _)| *filling == block) {
+            return;
+        }
+        let past = match self.expect {
+            Expect::Head(..) => 0,
+            Expect::Content { at, .. } => at,
+            Expect::Skip(_) => u32::MAX,
+        };
+        let mut coming = self.asked.iter_mut().enumerate().filter(|(place, asked)| {
+            asked.piece == block.piece() && (*place > 0 || block.begin() >= past)
+        });
+        match coming.next() {
+            Some((_, asked)) if asked.wanted.contains(&block) => {}
+            Some((_, asked)) => asked.wanted.push(block),
             None => self.asked.push_back(Asked { piece: block.piece(), wanted: vec![block] }),
         }
     }
@@ -381,3 +403,6 @@ impl Dialect for Course {
         (self.sent > 0).then_some(PATIENCE)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,20 +132,29 @@ impl Inbound {
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), DownReason> {
         dialect.begin_read(Instant::now().into_std());
+        let fed = self.feed(bytes, dialect, events);
+        // What came before an offence counts.
+        dialect.end_read(events);
+        fed.map_err(DownReason::Violated)
+    }
+
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        dialect: &mut impl Dialect,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), String> {
         let mut rest = bytes;
         loop {
-            let used = dialect.feed(rest, &mut self.blocks, events);
-            let used = used.map_err(DownReason::Violated)?;
+            let used = dialect.feed(rest, &mut self.blocks, events)?;
             rest = rest.get(used..).unwrap_or_default();
             if rest.is_empty() {
-                break;
+                return Ok(());
             }
             if self.pool.take(READ_BLOCKS, &mut self.blocks) == 0 {
                 self.carry = rest.to_vec();
-                break;
+                return Ok(());
             }
         }
-        dialect.end_read(events);
-        Ok(())
     }
 }

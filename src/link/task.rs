@@ -4,11 +4,11 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::base::ids::LinkId;
 use crate::swarm::event::DownReason;
@@ -98,6 +98,7 @@ async fn live<D: Dialect>(
                 if let Err(reason) = outbox.order(&mut dialect, batch) {
                     return reason;
                 }
+                clock.bring_forward(timer.as_mut(), &dialect, &outbox);
             }
             sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
                 Ok(()) => clock.on_sent(),
@@ -135,7 +136,7 @@ async fn live<D: Dialect>(
 }
 
 /// When something happened last, and what follows from it. The timer is set to the earliest
-/// deadline and not moved while traffic flows; when it fires too early, it is set again.
+/// deadline and not put off while traffic flows; when it fires too early, it is set again.
 struct Clock {
     timeouts: LinkTimeouts,
     /// When the remote last said something, or had nothing to say.
@@ -186,6 +187,14 @@ impl Clock {
         let stuck = out + self.timeouts.write;
         let quiet = self.sent + self.timeouts.keep_alive;
         if outbox.is_empty() { silence.min(stuck).min(quiet) } else { silence.min(stuck) }
+    }
+
+    /// One that owed nothing may owe an answer now, sooner than the timer would tell.
+    fn bring_forward(&self, timer: Pin<&mut Sleep>, dialect: &impl Dialect, outbox: &Outbox) {
+        let next = self.next(dialect, outbox);
+        if next < timer.deadline() {
+            timer.reset(next);
+        }
     }
 
     fn on_timer(&mut self, dialect: &impl Dialect, outbox: &mut Outbox) -> Option<DownReason> {

@@ -91,14 +91,15 @@ impl Swarm {
 
     fn on_good(&mut self, piece: PieceIndex, hashes: Option<&BlockHashes>, now: Instant) {
         self.disk_works();
-        let is_new = self.have.insert(piece);
-        debug_assert!(is_new, "a piece is verified once");
         self.tell(Event::PieceVerified(piece));
+        // Before the piece counts as here: who is spared has one interesting piece less.
         for liar in self.suspects.passed(piece, hashes) {
             if !self.is_spared(liar, piece, now) {
                 self.ban(liar, now);
             }
         }
+        let is_new = self.have.insert(piece);
+        debug_assert!(is_new, "a piece is verified once");
         let wanted = self.wanted.has(piece);
         self.missing -= u32::from(wanted);
         let mut lacking = Vec::new();

@@ -216,7 +216,7 @@ impl Swarm {
                 // One that was just asked gets as much trust as we would have.
                 let unknown = if is_silent(other, now) { f64::INFINITY } else { 1.0 };
                 let theirs = expected(other, before, now).unwrap_or(unknown);
-                if theirs < worth {
+                if theirs < worth && !is_whole {
                     break;
                 }
                 if peer.may_be_asked(block.piece()) && !peer.requests.owes(block) {
@@ -225,8 +225,10 @@ impl Swarm {
             }
         }
         late.sort_by(|a, b| b.0.total_cmp(&a.0));
-        if let Some((_, first)) = late.first().copied().filter(|_| is_whole) {
-            late.retain(|(_, block)| block.piece() == first.piece());
+        if is_whole {
+            let first = late.first().filter(|(theirs, _)| *theirs >= worth);
+            let first = first.map(|(_, block)| block.piece());
+            late.retain(|(_, block)| Some(block.piece()) == first);
         }
         let most = if is_whole { late.len() } else { room.min(ENDGAME_BATCH) };
         for (theirs, block) in late {
@@ -362,8 +364,17 @@ impl Swarm {
         now: Instant,
     ) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        match peer.requests.refused(block) {
+        let arrival = peer.requests.refused(block);
+        let is_whole = peer.caps.unit == Unit::Piece;
+        if is_whole && arrival != Arrival::Unasked {
+            // It may lack many, one after the other; that is no silence.
+            peer.requests.answered(now);
+        }
+        match arrival {
             Arrival::Owed => {}
+            Arrival::Late if is_whole && lasting => {
+                return self.lost_piece(link, block.piece(), now);
+            }
             Arrival::Late => return,
             Arrival::Unasked => return self.strike(link, now),
         }

@@ -18,6 +18,7 @@ const SETS_TOLD_MAX: u32 = 8;
 impl Swarm {
     pub(super) fn on_availability(&mut self, link: LinkId, pieces: Availability, now: Instant) {
         let count = self.config.layout.piece_count();
+        let wrong = self.wrong_pieces_of(link);
         let Some(peer) = self.peers.get_mut(&link) else { return };
         // A larger set is what many `have`s come to.
         peer.sets_told += u32::from(!grows(&peer.pieces, &pieces));
@@ -25,12 +26,13 @@ impl Swarm {
             let reason = CloseReason::Misbehaved("it told all its pieces again and again");
             return self.close(link, reason, now);
         }
-        let pieces = match pieces {
+        let mut pieces = match pieces {
             Availability::All => PeerPieces::All,
             Availability::Some(set) if set.is_full() => PeerPieces::All,
             Availability::Some(set) => PeerPieces::Some(set),
             Availability::None => PeerPieces::Some(Bitfield::none(count)),
         };
+        wrong.into_iter().for_each(|piece| pieces.remove(piece, count));
         self.picker.peer_left(&peer.pieces);
         self.picker.peer_came(&pieces);
         peer.interesting = match &pieces {

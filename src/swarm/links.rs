@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::base::ids::{LinkId, PeerId};
 
 use super::event::{DownReason, Event, Output};
-use super::link::{Availability, CloseReason, LinkCaps, LinkCommand};
+use super::link::{Availability, CloseReason, LinkCaps, LinkCommand, Unit};
 use super::peer::Peer;
 use super::{Arriving, Swarm};
 
@@ -97,6 +97,9 @@ impl Swarm {
         }
         let count = self.config.layout.piece_count();
         let can_upload_to = caps.can_upload_to;
+        if caps.unit == Unit::Piece {
+            self.stores.entry(address).or_default();
+        }
         self.peers.insert(link, Peer::new(address, peer_id, incoming, caps, count, now));
         let ours = match self.have.ones() {
             0 => Availability::None,

@@ -103,6 +103,9 @@ pub struct Swarm {
     /// Suspect pieces that one link alone is asked for, and since when.
     solo_since: BTreeMap<PieceIndex, Instant>,
     candidates: Candidates,
+    /// Addresses that bring whole pieces, with those that were wrong. A link may end and come
+    /// again; what it brought stays wrong. Bounded by what listings name.
+    stores: BTreeMap<SocketAddr, BTreeSet<PieceIndex>>,
     arriving: BTreeMap<LinkId, Arriving>,
     peers: BTreeMap<LinkId, Peer>,
     /// Links that would take more requests than there were blocks for.
@@ -140,6 +143,7 @@ impl Swarm {
             suspects: Suspects::default(),
             solo_since: BTreeMap::new(),
             candidates: Candidates::default(),
+            stores: BTreeMap::new(),
             arriving: BTreeMap::new(),
             peers: BTreeMap::new(),
             hungry: BTreeSet::new(),

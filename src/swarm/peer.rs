@@ -51,8 +51,6 @@ pub struct Peer {
     pub downloaded_bytes: u64,
     /// Blocks and refusals that nobody asked for.
     pub strikes: u32,
-    /// Wrong pieces that it alone sent.
-    pub wrong_pieces: u32,
     /// Requests that it made although we choke it.
     pub asks_while_choked: u32,
     /// It refused requests: not asked again before this time.
@@ -87,13 +85,13 @@ impl Peer {
             choking: caps.chokes,
             told_interest: false,
             interested: false,
-            upload_only: false,
+            // One that nothing can be sent to will not ask for it.
+            upload_only: !caps.can_upload_to,
             requests: Requests::new(caps.pipeline_max, now),
             allowed_fast: Vec::new(),
             meter: RateMeter::new(now),
             downloaded_bytes: 0,
             strikes: 0,
-            wrong_pieces: 0,
             asks_while_choked: 0,
             rests_until: None,
             refusals: 0,

@@ -9,8 +9,9 @@ use crate::base::layout::BlockRef;
 
 use super::pipeline::Pipeline;
 
-/// Taken-back requests that are remembered; as many as one link may have outstanding.
-const GIVEN_UP_MAX: usize = 2000;
+/// Taken-back requests that are remembered; as many as one link may have outstanding, which
+/// is two chunks of 64 MiB for those that are asked for whole ones.
+const GIVEN_UP_MAX: usize = 8192;
 /// No payload for this long while requests are out: the link is snubbing us.
 pub const SNUB_AFTER: Duration = Duration::from_secs(10);
 
@@ -144,6 +145,11 @@ impl Requests {
             }
             None => Arrival::Unasked,
         }
+    }
+
+    /// The remote answered, though without data: it is not silent.
+    pub fn answered(&mut self, now: Instant) {
+        self.delivered(now);
     }
 
     /// All requests are void; returns the blocks.

@@ -16,7 +16,7 @@ use super::peer::Peer;
 
 /// Wrong pieces of one link until it is banned. Such a link is a store of pieces, which may
 /// rot one by one: what is sound in it is still worth having.
-const WRONG_MAX: u32 = 3;
+const WRONG_MAX: usize = 3;
 
 impl Swarm {
     /// How many more requests the link takes now, in its own unit.
@@ -76,6 +76,7 @@ impl Swarm {
         };
         let (peer, client) = (peer.address, peer.client.clone());
         let mut pieces: Vec<_> = blocks.iter().map(|block| block.piece()).collect();
+        pieces.sort_unstable();
         pieces.dedup();
         pieces.retain(|piece| self.wanted.has(*piece) && !self.have.has(*piece));
         for piece in pieces {
@@ -95,17 +96,23 @@ impl Swarm {
     /// The peer sent a wrong piece. True when it is a store of whole pieces that gets another
     /// chance: that piece is not asked of it again.
     pub(super) fn is_spared(&mut self, liar: SocketAddr, piece: PieceIndex, now: Instant) -> bool {
-        let is_it = |peer: &&mut Peer| peer.address == liar && peer.caps.unit == Unit::Piece;
-        let Some((link, peer)) = self.peers.iter_mut().find(|(_, peer)| is_it(&peer)) else {
-            return false;
-        };
-        peer.wrong_pieces += 1;
-        if peer.wrong_pieces >= WRONG_MAX {
+        let Some(wrong) = self.stores.get_mut(&liar) else { return false };
+        wrong.insert(piece);
+        if wrong.len() >= WRONG_MAX {
             return false;
         }
-        let link = *link;
-        self.lost_piece(link, piece, now);
+        let mut peers = self.peers.iter();
+        if let Some(link) = peers.find(|(_, peer)| peer.address == liar).map(|(link, _)| *link) {
+            self.lost_piece(link, piece, now);
+        }
         true
+    }
+
+    /// Pieces that were wrong when the peer brought them, on this link or one before.
+    pub(super) fn wrong_pieces_of(&self, link: LinkId) -> Vec<PieceIndex> {
+        let address = self.peers.get(&link).map(|peer| peer.address);
+        let wrong = address.and_then(|address| self.stores.get(&address));
+        wrong.into_iter().flatten().copied().collect()
     }
 
     /// Is something missing that nobody who is known can be expected to bring? More addresses

@@ -1,5 +1,6 @@
 //! A world made from one seed: its torrent, its peers of all characters, its disk. At least
-//! one peer is honest, complete and stays.
+//! one peer is honest, complete and stays. In one world of three there are also stores of
+//! whole pieces, in another one there is nobody else.
 
 use std::time::Duration;
 
@@ -31,15 +32,20 @@ pub fn setup(seed: u64) -> Setup {
     let mut honest = Character::seed(layout.piece_count(), rate, latency);
     honest.fast = rng.random();
     remotes.insert(rng.random_range(0..=remotes.len()), honest);
-    Setup {
-        seed,
-        layout,
-        extents: extents(&layout, &mut rng),
-        pool_blocks,
-        remotes,
-        disk: disk(&mut rng),
-        sequential: rng.random_range(0..4) == 0,
+    let extents = extents(&layout, &mut rng);
+    let disk = disk(&mut rng);
+    let sequential = rng.random_range(0..4) == 0;
+    for remote in &mut remotes {
+        let is_store = match seed % 3 {
+            0 => false,
+            1 => rng.random(),
+            _ => true,
+        };
+        if is_store {
+            make_store(remote, &mut rng);
+        }
     }
+    Setup { seed, layout, extents, pool_blocks, remotes, disk, sequential }
 }
 
 fn layout(rng: &mut StdRng) -> Layout {
@@ -100,6 +106,24 @@ fn stranger(layout: &Layout, rng: &mut StdRng) -> Character {
         _ => {}
     }
     one
+}
+
+/// The same character, as far as one that brings whole pieces can have it. What it refuses it
+/// lacks; and it may claim more than it has.
+fn make_store(one: &mut Character, rng: &mut StdRng) {
+    let boasts = one.boasts || rng.random();
+    *one = Character {
+        is_store: true,
+        fast: true,
+        pipeline_max: 2,
+        boasts,
+        chokes_every: None,
+        unasked_every: None,
+        forgets: 0,
+        comes_in: false,
+        allowed: Vec::new(),
+        ..one.clone()
+    };
 }
 
 fn some_pieces(layout: &Layout, rng: &mut StdRng) -> Bitfield {

@@ -6,14 +6,17 @@ use std::net::SocketAddr;
 
 use pigeon::base::ids::LinkId;
 use pigeon::base::layout::{BlockRef, PieceIndex};
+use pigeon::swarm::link::{LinkCaps, Unit};
 
 /// What one link may be asked, as far as we were told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Account {
+    address: SocketAddr,
     owed: BTreeSet<BlockRef>,
-    pipeline_max: u32,
-    fast: bool,
+    caps: LinkCaps,
     choking: bool,
+    /// Pieces that it said it lacks.
+    lacks: BTreeSet<PieceIndex>,
     allowed: BTreeSet<PieceIndex>,
 }
 
@@ -30,6 +33,10 @@ pub struct Reached {
     pub closed: u32,
     pub waited_for_memory: u32,
     pub wrong_pieces: u32,
+    /// Pieces that one who brings whole ones did not bring.
+    pub reassigned: u32,
+    /// Wrong ones of theirs.
+    pub rotten: u32,
 }
 
 impl Reached {
@@ -44,6 +51,8 @@ impl Reached {
         self.closed += other.closed;
         self.waited_for_memory += other.waited_for_memory;
         self.wrong_pieces += other.wrong_pieces;
+        self.reassigned += other.reassigned;
+        self.rotten += other.rotten;
     }
 }
 
@@ -54,12 +63,21 @@ pub struct Ledger {
     here: BTreeMap<BlockRef, SocketAddr>,
     /// Pieces that failed their hash; such a one starts over when it changes hands.
     suspect: BTreeSet<PieceIndex>,
+    /// Wrong pieces by who brought them whole.
+    rotten: BTreeSet<(SocketAddr, PieceIndex)>,
     pub reached: Reached,
 }
 
 impl Ledger {
-    pub fn link_up(&mut self, link: LinkId, pipeline_max: u32, fast: bool) {
-        let account = Account { pipeline_max, fast, choking: true, ..Account::default() };
+    pub fn link_up(&mut self, link: LinkId, address: SocketAddr, caps: &LinkCaps) {
+        let account = Account {
+            address,
+            owed: BTreeSet::new(),
+            caps: caps.clone(),
+            choking: caps.chokes,
+            lacks: BTreeSet::new(),
+            allowed: BTreeSet::new(),
+        };
         self.accounts.insert(link, account);
     }
 
@@ -77,8 +95,16 @@ impl Ledger {
         }
         assert!(!self.here.contains_key(&block), "{block:?} is here already");
         assert!(account.owed.insert(block), "{block:?} asked twice of {link:?}");
-        let most = account.pipeline_max as usize;
-        assert!(account.owed.len() <= most, "{link:?} owes more than {most}");
+        let piece = block.piece();
+        assert!(!account.lacks.contains(&piece), "{block:?} asked of {link:?} which lacks it");
+        let is_rotten = self.rotten.contains(&(account.address, piece));
+        assert!(!is_rotten, "{block:?} asked of {link:?} which brought it wrong");
+        let most = account.caps.pipeline_max as usize;
+        let units = match account.caps.unit {
+            Unit::Block => account.owed.len(),
+            Unit::Piece => account.owed.iter().map(|it| it.piece()).collect::<BTreeSet<_>>().len(),
+        };
+        assert!(units <= most, "{link:?} owes more than {most}");
         let asked = self.asked.entry(block).or_default();
         *asked += 1;
         if *asked > 1 {
@@ -94,6 +120,22 @@ impl Ledger {
             *asked -= 1;
         }
         owed
+    }
+
+    /// The link will not send the block; `lasting` when it lacks the piece.
+    pub fn refused(&mut self, link: LinkId, block: BlockRef, lasting: bool) {
+        if self.settle(link, block)
+            && lasting
+            && let Some(account) = self.accounts.get_mut(&link)
+        {
+            account.lacks.insert(block.piece());
+        }
+    }
+
+    /// One that brings whole pieces sent this one wrong.
+    pub fn rotten(&mut self, address: SocketAddr, piece: PieceIndex) {
+        self.reached.rotten += 1;
+        self.rotten.insert((address, piece));
     }
 
     /// The link owes nothing any more.
@@ -116,7 +158,7 @@ impl Ledger {
         self.reached.chokes += 1;
         let Some(account) = self.accounts.get_mut(&link) else { return };
         account.choking = true;
-        if !account.fast {
+        if !account.caps.fast {
             self.void(link);
         }
     }

@@ -1,12 +1,14 @@
-//! The far side of a link: a peer with a character, and the line to it.
+//! The far side of a link: a peer with a character, and the line to it. A store serves whole
+//! pieces in the order in which they were asked for, one after the other; its side of the
+//! link is in here too: it knows which blocks of them are wanted.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use pigeon::base::bitfield::Bitfield;
 use pigeon::base::ids::{LinkId, PeerId};
-use pigeon::base::layout::{BlockRef, PieceIndex};
+use pigeon::base::layout::{BlockRef, Layout, PieceIndex};
 use pigeon::swarm::link::{Availability, LinkCaps, LinkCommand, Unit};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -24,6 +26,8 @@ pub enum Truth {
 #[derive(Clone, Debug)]
 pub struct Character {
     pub has: Bitfield,
+    /// It serves whole pieces.
+    pub is_store: bool,
     /// It says that it has everything.
     pub boasts: bool,
     pub truth: Truth,
@@ -58,6 +62,7 @@ impl Character {
     pub fn seed(piece_count: u32, rate: u64, latency: Duration) -> Self {
         Self {
             has: Bitfield::all(piece_count),
+            is_store: false,
             boasts: false,
             truth: Truth::Honest,
             fast: true,
@@ -76,12 +81,17 @@ impl Character {
         }
     }
 
+    /// As [`seed`](Self::seed), but it brings whole pieces, two at a time.
+    pub fn store(piece_count: u32, rate: u64, latency: Duration) -> Self {
+        Self { is_store: true, pipeline_max: 2, ..Self::seed(piece_count, rate, latency) }
+    }
+
     pub fn caps(&self) -> LinkCaps {
         LinkCaps {
-            unit: Unit::Block,
-            chokes: true,
+            unit: if self.is_store { Unit::Piece } else { Unit::Block },
+            chokes: !self.is_store,
             pipeline_max: self.pipeline_max,
-            can_upload_to: true,
+            can_upload_to: !self.is_store,
             fast: self.fast,
             extended: true,
         }
@@ -110,6 +120,9 @@ pub struct Remote {
     pub choking: bool,
     pub sending: bool,
     queue: VecDeque<BlockRef>,
+    /// Blocks of a store that nobody wants any more, or that were not asked for: they pass
+    /// over the line all the same, but not to the brain.
+    unwanted: BTreeSet<BlockRef>,
     sent: u64,
 }
 
@@ -125,6 +138,7 @@ impl Remote {
             choking: true,
             sending: false,
             queue: VecDeque::new(),
+            unwanted: BTreeSet::new(),
             sent: 0,
         }
     }
@@ -132,7 +146,7 @@ impl Remote {
     /// The link is up: its first words.
     pub fn greet(&mut self, link: LinkId) -> Vec<Word> {
         self.link = Some(link);
-        self.choking = true;
+        self.choking = !self.character.is_store;
         self.sent = 0;
         self.queue.clear();
         let pieces = match self.character.has.ones() {
@@ -147,13 +161,21 @@ impl Remote {
     pub fn gone(&mut self) {
         self.link = None;
         self.queue.clear();
+        self.unwanted.clear();
         self.sending = false;
     }
 
     /// Takes an order of ours as the remote gets it; returns what it says at once.
-    pub fn hear(&mut self, command: LinkCommand, rng: &mut StdRng) -> Vec<Word> {
+    pub fn hear(&mut self, layout: &Layout, command: LinkCommand, rng: &mut StdRng) -> Vec<Word> {
         let mut words = Vec::new();
         match command {
+            LinkCommand::Request(blocks) if self.character.is_store => {
+                words = self.asked_whole(layout, &blocks, rng);
+            }
+            LinkCommand::Cancel(blocks) if self.character.is_store => {
+                self.unwanted.extend(blocks);
+                self.forget_unwanted_pieces();
+            }
             LinkCommand::Request(blocks) => {
                 for block in blocks {
                     words.extend(self.asked(block, rng));
@@ -208,10 +230,46 @@ impl Remote {
         Duration::from_secs_f64(f64::from(bytes) / self.character.rate as f64)
     }
 
-    /// The next block that it sends.
-    pub fn next_block(&mut self) -> Option<BlockRef> {
+    /// The next block that it sends, and whether we still want it.
+    pub fn next_block(&mut self) -> Option<(BlockRef, bool)> {
         self.sent += 1;
-        self.queue.pop_front()
+        let block = self.queue.pop_front()?;
+        Some((block, !self.unwanted.remove(&block)))
+    }
+
+    fn asked_whole(&mut self, layout: &Layout, blocks: &[BlockRef], rng: &mut StdRng) -> Vec<Word> {
+        let mut words = Vec::new();
+        let mut refused = None;
+        for block in blocks.iter().copied() {
+            let piece = block.piece();
+            if self.queue.contains(&block) {
+                self.unwanted.remove(&block);
+            } else if self.queue.iter().any(|queued| queued.piece() == piece) {
+                // It is past already.
+                self.queue.push_back(block);
+            } else if refused == Some(piece) || self.lacks(piece, rng) {
+                refused = Some(piece);
+                words.push(Word::Refused(block, true));
+            } else {
+                self.queue.extend(layout.blocks(piece));
+                self.unwanted.extend(layout.blocks(piece).filter(|other| *other != block));
+            }
+        }
+        words
+    }
+
+    fn lacks(&self, piece: PieceIndex, rng: &mut StdRng) -> bool {
+        !self.character.has.has(piece) || rng.random_range(0..100) < self.character.refuses
+    }
+
+    /// A piece whose sending has not begun is never asked for when nobody wants it.
+    fn forget_unwanted_pieces(&mut self) {
+        let begun = self.queue.front().map(|block| block.piece());
+        let wanted = self.queue.iter().filter(|block| !self.unwanted.contains(block));
+        let mut kept: BTreeSet<_> = wanted.map(|block| block.piece()).collect();
+        kept.extend(begun);
+        self.queue.retain(|block| kept.contains(&block.piece()));
+        self.unwanted.retain(|block| kept.contains(&block.piece()));
     }
 
     fn asked(&mut self, block: BlockRef, rng: &mut StdRng) -> Option<Word> {

@@ -56,6 +56,21 @@ fn twenty_limited_peers_are_used_to_the_full_without_waste() {
     assert!(wasted <= 0.005, "{wasted}");
 }
 
+/// Beside slow ones that bring whole pieces too, and that must not hold up the end.
+#[test]
+fn providers_of_whole_pieces_are_used_to_the_full() {
+    let mut setup = healthy(256);
+    let count = setup.layout.piece_count();
+    setup
+        .remotes
+        .extend([10_000_000, 10_000_000, 50_000].map(|rate| Character::store(count, rate, ms(10))));
+    let mut world = World::new(setup, false);
+    let took = world.run(LIMIT).expect("it completes");
+    let share = share_of(256 * MIB, took, 20_050_000);
+    println!("three providers: {:.1} % in {took:?}", share * 100.0);
+    assert!(share >= 0.95, "{share}");
+}
+
 #[test]
 fn one_honest_peer_beside_ten_hostile_ones_is_enough() {
     let mut setup = healthy(16);

@@ -47,6 +47,8 @@ fn every_world_with_an_honest_seed_completes() {
         all.closed,
         all.waited_for_memory,
         all.wrong_pieces,
+        all.reassigned,
+        all.rotten,
     ];
     assert!(count < 100 || hard.iter().all(|times| *times > 0), "a branch was missed: {all:?}");
 }

@@ -187,7 +187,8 @@ impl World {
             Happening::Answered(link, number) => self.answered(link, number),
             Happening::ToPeer(link, command) => {
                 let Some(number) = self.live(link) else { return };
-                let words = self.remotes[number].hear(command, &mut self.rng);
+                let layout = &self.setup.layout;
+                let words = self.remotes[number].hear(layout, command, &mut self.rng);
                 self.say(number, link, words);
             }
             Happening::ToUs(link, word) => {
@@ -247,9 +248,10 @@ impl World {
         }
         let character = remote.character.clone();
         let peer_id = remote.peer_id;
+        let remote_address = remote.address;
         let words = remote.greet(link);
         self.links.insert(link, number);
-        self.ledger.link_up(link, character.pipeline_max, character.fast);
+        self.ledger.link_up(link, remote_address, &character.caps());
         self.handle(Input::LinkUp { link, peer_id, caps: character.caps() });
         self.say(number, link, words);
         let first_turn = character.chokes_every.map(|_| character.latency);
@@ -283,7 +285,10 @@ impl World {
             return;
         }
         remote.sending = false;
-        let Some(block) = remote.next_block() else { return };
+        let Some((block, is_wanted)) = remote.next_block() else { return };
+        if !is_wanted {
+            return self.say(number, link, Vec::new());
+        }
         let mut data = content(self.setup.seed, block);
         if let Truth::WrongOneIn(share) = remote.character.truth
             && self.rng.random_range(0..share) == 0
@@ -368,7 +373,7 @@ impl World {
                 }
                 Word::Refused(block, lasting) => {
                     self.ledger.reached.refusals += 1;
-                    self.ledger.settle(link, block);
+                    self.ledger.refused(link, block, lasting);
                     LinkEvent::Refused { block, lasting }
                 }
                 Word::Block(block, content) => {
@@ -462,6 +467,13 @@ impl World {
                 assert_ne!(truth, Some(Truth::Honest), "{address} is honest and banned");
                 self.ledger.distrust(address);
             }
+            Event::HashFailed { piece, blamed: Some(address) } => {
+                let mut remotes = self.remotes.iter();
+                if remotes.any(|it| it.address == address && it.character.is_store) {
+                    self.ledger.rotten(address, piece);
+                }
+            }
+            Event::Reassigned { .. } => self.ledger.reached.reassigned += 1,
             Event::DiskRecovered => self.ledger.reached.recoveries += 1,
             Event::PieceVerified(piece) => self.verified.push((self.now, piece.number())),
             _ => {}
@@ -470,6 +482,11 @@ impl World {
 
     fn send(&mut self, link: LinkId, command: LinkCommand, endgame: bool) {
         let Some(number) = self.links.get(&link).copied() else { return };
+        if self.remotes[number].character.is_store {
+            use LinkCommand::{Cancel, Close, Request};
+            let has_words = matches!(command, Request(_) | Cancel(_) | Close(_));
+            assert!(has_words, "{command:?} to one that brings whole pieces");
+        }
         match &command {
             LinkCommand::Request(blocks) => {
                 for block in blocks {

@@ -8,6 +8,7 @@ mod disk;
 mod endgame;
 mod fetching;
 mod talk;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
