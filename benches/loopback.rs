@@ -1,6 +1,7 @@
 //! The whole path of a block, from a socket of the loopback device to a file: a session
-//! downloads 256 MiB from one seeder that does as little as possible. Compare piece lengths
-//! within one run only; other clients are compared outside of the repository.
+//! downloads 256 MiB from one seeder that does as little as possible, or as chunks from two
+//! course providers. Compare within one run only; other clients are compared outside of the
+//! repository.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,6 +10,11 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::BytesCount;
+use pigeon::base::bitfield::Bitfield;
+use pigeon::chunk::provider;
+use pigeon::chunk::store::ChunkStore;
+use pigeon::chunk::wire::ChunkHash;
+use pigeon::link::Provider;
 use pigeon::metainfo::Torrent;
 use pigeon::session::{Allocate, CheckMode, Session, SessionConfig, TorrentOptions};
 use pigeon::torrent::status::State;
@@ -21,7 +27,11 @@ fn main() {
     divan::main();
 }
 
-#[divan::bench(args = [256 << 10, 1 << 20, 4 << 20], sample_count = 5, sample_size = 1)]
+#[divan::bench(
+    args = [256 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20],
+    sample_count = 5,
+    sample_size = 1
+)]
 fn download(bencher: Bencher, piece_len: usize) {
     let content: Arc<[u8]> = content().into();
     let torrent = Arc::new(torrent(&content, piece_len));
@@ -29,8 +39,42 @@ fn download(bencher: Bencher, piece_len: usize) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     bencher.counter(BytesCount::new(TOTAL_LEN)).bench_local(|| {
         let home = tempfile::tempdir().expect("a directory");
-        runtime.block_on(fetch(torrent.clone(), seeder, home.path()));
+        runtime.block_on(fetch(torrent.clone(), Some(seeder), Vec::new(), home.path()));
     });
+}
+
+#[divan::bench(args = [512 << 10, 1 << 20, 2 << 20], sample_count = 5, sample_size = 1)]
+fn download_chunks(bencher: Bencher, chunk_len: usize) {
+    let content = content();
+    let torrent = Arc::new(torrent(&content, chunk_len));
+    let chunks = tempfile::tempdir().expect("a directory");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let addresses = ["alice", "bob"].map(|name| {
+        let store = ChunkStore::new(chunks.path(), name).expect("a store");
+        for (chunk, hash) in content.chunks(chunk_len).zip(hashes(&torrent)) {
+            store.write(hash, chunk).expect("a chunk");
+        }
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.expect("a port");
+        let address = listener.local_addr().expect("its number");
+        runtime.spawn(provider::serve(listener, store, std::future::pending()));
+        address
+    });
+    let hashes: Arc<[ChunkHash]> = hashes(&torrent).collect();
+    let providers = addresses.map(|address| Provider {
+        address,
+        name: address.to_string(),
+        pieces: Bitfield::all(torrent.num_pieces),
+        hashes: hashes.clone(),
+    });
+    bencher.counter(BytesCount::new(TOTAL_LEN)).bench_local(|| {
+        let home = tempfile::tempdir().expect("a directory");
+        runtime.block_on(fetch(torrent.clone(), None, providers.to_vec(), home.path()));
+    });
+}
+
+fn hashes(torrent: &Torrent) -> impl Iterator<Item = ChunkHash> {
+    torrent.piece_hashes().as_chunks().0.iter().map(|hash| ChunkHash(*hash))
 }
 
 /// Bytes without a pattern that a wrong offset could hide in.
@@ -118,7 +162,12 @@ fn serve(
     }
 }
 
-async fn fetch(torrent: Arc<Torrent>, seeder: SocketAddr, home: &Path) {
+async fn fetch(
+    torrent: Arc<Torrent>,
+    seeder: Option<SocketAddr>,
+    providers: Vec<Provider>,
+    home: &Path,
+) {
     let config = SessionConfig {
         port: Some(0),
         listen: true,
@@ -131,7 +180,7 @@ async fn fetch(torrent: Arc<Torrent>, seeder: SocketAddr, home: &Path) {
     let options = TorrentOptions {
         dir: home.join("downloads"),
         wanted_files: None,
-        peers: vec![seeder],
+        peers: seeder.into_iter().collect(),
         extra_trackers: Vec::new(),
         use_trackers: false,
         check: CheckMode::Resume,
@@ -142,6 +191,7 @@ async fn fetch(torrent: Arc<Torrent>, seeder: SocketAddr, home: &Path) {
         max_peers: 10,
     };
     let handle = session.add(torrent, options).await.expect("a torrent");
+    handle.add_providers(providers).await;
     let mut status = handle.watch();
     let complete = status.wait_for(|status| status.state == State::Complete).await;
     complete.expect("the torrent lives");

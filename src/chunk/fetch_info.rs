@@ -60,12 +60,21 @@ pub enum Error {
     WrongBytes,
 }
 
+/// What a tracker answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The list.
+    pub info: FileInfo,
+    /// It came with the msg_type of a CHUNK, as one existing tracker sends it.
+    pub is_mislabelled: bool,
+}
+
 /// Asks a tracker what there is (GET_FILE_INFO).
 ///
 /// # Errors
 /// When it cannot be reached, does not answer in time, or answers something else than a
 /// FILE_INFO of at most [`FILE_INFO_LEN_MAX`].
-pub async fn file_info(tracker: SocketAddrV4) -> Result<FileInfo, Error> {
+pub async fn file_info(tracker: SocketAddrV4) -> Result<Answer, Error> {
     let mut stream = connect(tracker).await?;
     let answer = async {
         let mut request = Vec::new();
@@ -82,26 +91,21 @@ pub async fn file_info(tracker: SocketAddrV4) -> Result<FileInfo, Error> {
         // Grows as bytes come: a length alone costs nothing.
         let mut message = head.to_vec();
         (&mut stream).take(len - HEADER_LEN as u64).read_to_end(&mut message).await?;
-        read_file_info(header, &message, tracker)
+        read_file_info(header, &message)
     };
     timeout(ANSWER_LIMIT, answer).await.unwrap_or(Err(Error::TimedOut))
 }
 
-fn read_file_info(
-    header: Header,
-    message: &[u8],
-    tracker: SocketAddrV4,
-) -> Result<FileInfo, Error> {
-    // One existing tracker says CHUNK and sends a FILE_INFO; nothing else can come here.
+fn read_file_info(header: Header, message: &[u8]) -> Result<Answer, Error> {
+    // Nothing but a FILE_INFO can come here, whatever it calls itself.
     if header.kind() == Ok(Kind::Chunk)
         && header.message_len() == Some(message.len() as u64)
         && let Ok(info) = FileInfo::decode_body(&message[HEADER_LEN..])
     {
-        warn!(%tracker, "its FILE_INFO has msg_type 5; read all the same");
-        return Ok(info);
+        return Ok(Answer { info, is_mislabelled: true });
     }
     match Message::decode(message)? {
-        Message::FileInfo(info) => Ok(info),
+        Message::FileInfo(info) => Ok(Answer { info, is_mislabelled: false }),
         Message::Error(code) => Err(Error::Refused(code)),
         _ => Err(Error::WrongKind(header.msg_type)),
     }

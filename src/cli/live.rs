@@ -62,6 +62,8 @@ pub struct Live {
     pub stopper: Stopper,
     /// When to end by itself.
     pub ending: Ending,
+    /// From the birth of this value on: what happens before `run` is told too.
+    news: broadcast::Receiver<News>,
     progress: Progress,
     completed: Option<Instant>,
 }
@@ -85,7 +87,8 @@ impl Live {
     ) -> Self {
         let now = Instant::now();
         let progress = Progress { tenth: 0, told: now, bytes: 0, bytes_came: now };
-        Self { desk, voice, lines, stopper, ending, progress, completed: None }
+        let news = desk.handle.news();
+        Self { desk, voice, lines, stopper, ending, news, progress, completed: None }
     }
 
     /// Runs to the end and stops the torrent; the last words are said here.
@@ -93,8 +96,7 @@ impl Live {
     /// # Errors
     /// When the time without data is over, or the torrent ended by itself.
     pub async fn run(&mut self) -> Result<End, Failure> {
-        let mut news = self.desk.handle.news();
-        let outcome = self.follow(&mut news).await;
+        let outcome = self.follow().await;
         let status = self.desk.handle.status();
         if self.stopper.is_asked() && self.completed.is_none() {
             self.voice.urgent("Stopping... press Ctrl-C again to quit now");
@@ -110,7 +112,7 @@ impl Live {
         outcome.map(|()| if self.completed.is_some() { End::Complete } else { End::Stopped })
     }
 
-    async fn follow(&mut self, news: &mut broadcast::Receiver<News>) -> Result<(), Failure> {
+    async fn follow(&mut self) -> Result<(), Failure> {
         let mut status = self.desk.handle.watch();
         let stopper = self.stopper.clone();
         let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -127,7 +129,7 @@ impl Live {
                     // The end of a pipe is not the end of the download.
                     None => self.lines = None,
                 },
-                told = news.recv() => match told {
+                told = self.news.recv() => match told {
                     Ok(told) => self.on_news(&told),
                     Err(RecvError::Lagged(missed)) => tracing::debug!("{missed} news missed"),
                     Err(RecvError::Closed) => return Err(ended_by_itself()),

@@ -14,7 +14,7 @@ use crate::base::addr::Locality;
 use crate::base::bitfield::Bitfield;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::bencode;
-use crate::chunk::fetch_info::Failures;
+use crate::chunk::fetch_info::{Answer, Failures};
 use crate::chunk::wire::{CHUNK_LEN_MAX, ChunkHash, FileInfo};
 use crate::chunk::{config, fetch_info, ini};
 use crate::link::Provider;
@@ -82,6 +82,8 @@ pub struct Listing {
     pub info: FileInfo,
     /// Names of providers, where they are known.
     pub names: BTreeMap<SocketAddrV4, String>,
+    /// What was odd about it and does no harm.
+    pub warning: Option<String>,
 }
 
 /// What no listing tells.
@@ -113,7 +115,11 @@ impl ListingSource {
         match self {
             Self::Config(dir) => Listing::of_config(dir),
             Self::Tracker(tracker) => match fetch_info::file_info(*tracker).await {
-                Ok(info) => Ok(Listing { info, names: BTreeMap::new() }),
+                Ok(Answer { info, is_mislabelled }) => {
+                    let odd = || format!("tracker {tracker} sends FILE_INFO with msg_type 5");
+                    let warning = is_mislabelled.then(odd);
+                    Ok(Listing { info, names: BTreeMap::new(), warning })
+                }
                 Err(error) => Err(Error::Tracker { tracker: *tracker, error }),
             },
         }
@@ -130,7 +136,7 @@ impl Listing {
         let info =
             file.listing(&peers).map_err(|error| Error::Listing { dir: dir.to_owned(), error })?;
         let names = peers.providers.into_iter().map(|(name, address)| (address, name)).collect();
-        Ok(Self { info, names })
+        Ok(Self { info, names, warning: None })
     }
 
     /// Names the listing by its content, so that what was learnt of it is found again.
@@ -323,7 +329,7 @@ mod tests {
         let chunk = |byte: &u8| ListedChunk { hash: ChunkHash([*byte; 20]), peers: peers.clone() };
         let info =
             FileInfo { filename: "a.txt".into(), chunks: hashes.iter().map(chunk).collect() };
-        Listing { info, names: BTreeMap::new() }
+        Listing { info, names: BTreeMap::new(), warning: None }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! whether a failure is ours.
 
 mod clients;
-mod namespace;
+pub mod namespace;
 
 use std::fs;
 use std::io::Write;
@@ -47,6 +47,7 @@ fn download_from(name: &str, seeders: &[Seeder]) {
     if !asked_for(name) {
         return;
     }
+    clients::assert_installed();
     let _turn = turn();
     let (payload, source) = payload();
     // Programs that drop their privileges have to reach their files too.
@@ -94,9 +95,8 @@ fn download_from(name: &str, seeders: &[Seeder]) {
 }
 
 /// Whether to run; says so aloud when not, past the test runner's capture.
-fn asked_for(name: &str) -> bool {
+pub fn asked_for(name: &str) -> bool {
     if std::env::var_os("PIGEON_INTEROP").is_some_and(|value| value == "1") {
-        clients::assert_installed();
         return true;
     }
     let line = format!(

@@ -15,6 +15,7 @@ mod process;
 mod seeder;
 
 mod cli;
+mod course;
 mod download;
 mod hostile;
 mod interop;

@@ -123,9 +123,6 @@ impl Job {
         if let Some(providers) = &self.ending.providers {
             handle.add_providers(providers.to_vec()).await;
         }
-        if let Some(source) = self.chunks_from {
-            tokio::spawn(course::join(handle.clone(), self.torrent.clone(), source));
-        }
         let mut voice =
             Voice { talk: self.talk, quiet: common.quiet, json: self.json, printer: None };
         voice.event(&json!({
@@ -161,8 +158,12 @@ impl Job {
             Talk::Progress | Talk::Watched if self.script.is_empty() => None,
             Talk::Progress | Talk::Watched => Some(read_script(self.script, handle.watch())),
         };
-        let desk = Desk::new(self.torrent, handle, wanted);
-        Live::new(desk, voice, lines, stopper, self.ending).run().await
+        let desk = Desk::new(self.torrent.clone(), handle.clone(), wanted);
+        let mut live = Live::new(desk, voice, lines, stopper, self.ending);
+        if let Some(source) = self.chunks_from {
+            tokio::spawn(course::join(handle, self.torrent, source));
+        }
+        live.run().await
     }
 }
 

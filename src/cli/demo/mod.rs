@@ -70,6 +70,9 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
         out::answer(&format!("./{DIR} is kept\n"));
     } else {
         leave(&dir, arguments.keep, is_interactive);
+        if is_interactive {
+            out::answer("Next: driver some.torrent      driver --help\n");
+        }
     }
     if !is_interactive && matches!(outcome, Ok(Exit::Done)) {
         out::answer("demo ok\n");
@@ -187,21 +190,26 @@ fn compare(sample: &Sample, dir: &Path) -> Outcome {
 }
 
 /// Takes away what an earlier demo left; refuses what is not ours.
-fn make_room(dir: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+/// When it is not ours, or cannot be removed.
+pub fn make_room(dir: &Path) -> Result<(), Failure> {
     if !dir.exists() {
         return Ok(());
     }
+    let shown = dir.display();
     let is_ours = dir.join(TORRENT_FILE).exists() || dir.join(".state").exists();
     if !is_ours {
-        return Err(Failure::usage(format!("./{DIR} exists and is not of a demo: move it away")));
+        return Err(Failure::usage(format!("./{shown} exists and is not of a demo: move it away")));
     }
-    std::fs::remove_dir_all(dir).map_err(|error| from_io(&format!("cannot empty ./{DIR}"), &error))
+    std::fs::remove_dir_all(dir)
+        .map_err(|error| from_io(&format!("cannot empty ./{shown}"), &error))
 }
 
 /// Removes the directory, unless it is to be kept.
-fn leave(dir: &Path, keep: bool, is_interactive: bool) {
+pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
     if !keep && is_interactive {
-        out::answer(&format!("Remove ./{DIR}? [Y/n] "));
+        out::answer(&format!("Remove ./{}? [Y/n] ", dir.display()));
         let mut answer = String::new();
         // No answer counts as yes, as an empty one does.
         let _ = std::io::stdin().lock().read_line(&mut answer);
@@ -210,10 +218,7 @@ fn leave(dir: &Path, keep: bool, is_interactive: bool) {
         }
     }
     if !keep && std::fs::remove_dir_all(dir).is_err() {
-        out::talk(&format!("driver: ./{DIR} could not be removed"));
-    }
-    if is_interactive {
-        out::answer("Next: driver some.torrent      driver --help\n");
+        out::talk(&format!("driver: ./{} could not be removed", dir.display()));
     }
 }
 

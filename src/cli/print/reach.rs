@@ -50,7 +50,51 @@ pub fn out_of_reach(
 fn fate(address: SocketAddr, peers: &[PeerStatus]) -> String {
     match peers.iter().find(|peer| peer.address == address) {
         Some(peer) if peer.connected => "has no right copy".to_owned(),
-        Some(peer) => escape(peer.last_error.as_deref().unwrap_or("not reached")),
+        Some(peer) => {
+            let why = peer.last_error.as_deref().unwrap_or("not reached");
+            // The address stands before it already.
+            escape(why.strip_prefix(&format!("cannot connect to {address}: ")).unwrap_or(why))
+        }
         None => "banned for wrong data".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn one_line_says_what_is_missing_and_who_was_asked() {
+        let hashes = "\x01".repeat(20) + &"\x02".repeat(20) + &"\x03".repeat(20);
+        let info = format!("d6:lengthi30e4:name5:a.txt12:piece lengthi10e6:pieces60:{hashes}e");
+        let torrent = Torrent::from_info(info.as_bytes()).unwrap();
+        let layout = torrent.layout.unwrap();
+        let provider = |port: u16, name: &str| Provider {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            name: name.to_owned(),
+            pieces: Bitfield::all(3),
+            hashes: Arc::new([]),
+        };
+        let providers = [provider(1, "alice"), provider(2, "b\x1bb"), provider(3, "eve")];
+        let mut alice = PeerStatus::unconnected(providers[0].address);
+        alice.connected = true;
+        let mut bob = PeerStatus::unconnected(providers[1].address);
+        bob.last_error = Some("cannot connect to 127.0.0.1:2: refused".to_owned());
+        let mut have = Bitfield::none(3);
+        have.insert(layout.piece(0).unwrap());
+        let mut status = Status { have: have.as_bytes().to_vec(), ..Status::default() };
+        assert_eq!(
+            out_of_reach(&torrent, &status, &providers, &[alice, bob]),
+            "nobody has chunk 1 of a.txt, 0202020202020202020202020202020202020202 (1 further \
+             chunk too): asked alice 127.0.0.1:1 (has no right copy), b\\x1bb 127.0.0.1:2 \
+             (refused), eve 127.0.0.1:3 (banned for wrong data); what is here is kept"
+        );
+        have.insert(layout.piece(1).unwrap());
+        status.have = have.as_bytes().to_vec();
+        let nobody = out_of_reach(&torrent, &status, &[], &[]);
+        let expected = "0303030303030303030303030303030303030303: the listing names no provider";
+        assert!(nobody.contains(expected), "{nobody}");
     }
 }

@@ -13,17 +13,44 @@ pub struct Namespace {
 
 impl Namespace {
     pub fn new() -> Self {
+        let namespace = Self::empty();
+        let name = namespace.name.as_str();
+        run(&["-n", name, "addr", "add", "10.77.0.2/32", "dev", "lo"]);
+        let whole = ["local", "10.77.0.0/24", "dev", "lo", "src", "10.77.0.2"];
+        run(&[&["-n", name, "route", "add"], whole.as_slice()].concat());
+        namespace
+    }
+
+    /// One with a plain loopback device.
+    pub fn empty() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("pigeon-{}-{count}", std::process::id());
         run(&["netns", "add", &name]);
         let namespace = Self { name };
-        let name = namespace.name.as_str();
-        run(&["-n", name, "link", "set", "lo", "up"]);
-        run(&["-n", name, "addr", "add", "10.77.0.2/32", "dev", "lo"]);
-        let whole = ["local", "10.77.0.0/24", "dev", "lo", "src", "10.77.0.2"];
-        run(&[&["-n", name, "route", "add"], whole.as_slice()].concat());
+        run(&["-n", namespace.name.as_str(), "link", "set", "lo", "up"]);
         namespace
+    }
+
+    /// What `ip` calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same command inside.
+    pub fn wrap(&self, command: &Command) -> Command {
+        let mut inside = self.command(command.get_program());
+        inside.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        if let Some(dir) = command.get_current_dir() {
+            inside.current_dir(dir);
+        }
+        inside
     }
 
     /// `program` inside; `ip` becomes the program, so its process id is the child's.
@@ -42,7 +69,7 @@ impl Drop for Namespace {
 }
 
 #[track_caller]
-fn run(arguments: &[&str]) {
+pub fn run(arguments: &[&str]) {
     let output = Command::new("ip").args(arguments).output().expect("start ip (iproute2)");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {}: {said}(root is needed)", arguments.join(" "));

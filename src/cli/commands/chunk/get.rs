@@ -23,6 +23,7 @@ use crate::cli::live::{End, Ending};
 use crate::cli::out;
 use crate::cli::print::counted;
 use crate::cli::repl::Talk;
+use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
 use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
@@ -42,6 +43,29 @@ const PROVIDERS_MAX: usize = 80;
 /// When the configuration makes no sense, no listing can be had, the sizes cannot be learnt,
 /// or the download fails.
 pub fn run(arguments: &GetArgs, common: &Common) -> Outcome {
+    let talk = match arguments.json && !arguments.repl {
+        true => Talk::Progress,
+        false => Talk::choose(arguments.repl, arguments.no_repl),
+    };
+    // What makes no sense is said before anything is touched.
+    Way::of(arguments)?;
+    let state = state_dir()?;
+    in_runtime(common, talk, &state, async |stopper| {
+        download(arguments, common, talk, &state, stopper).await
+    })
+}
+
+/// The download from start to end, within a runtime.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn download(
+    arguments: &GetArgs,
+    common: &Common,
+    talk: Talk,
+    state: &Path,
+    stopper: Stopper,
+) -> Result<End, Failure> {
     let way = Way::of(arguments)?;
     let store = match arguments.keep_chunks {
         true => {
@@ -50,28 +74,21 @@ pub fn run(arguments: &GetArgs, common: &Common) -> Outcome {
         }
         false => None,
     };
-    let talk = match arguments.json && !arguments.repl {
-        true => Talk::Progress,
-        false => Talk::choose(arguments.repl, arguments.no_repl),
+    let plan = tokio::select! {
+        plan = Plan::make(&way, state, store.as_ref()) => plan?,
+        () = stopper.asked() => return Ok(End::Stopped),
     };
-    let state = state_dir()?;
-    in_runtime(common, talk, &state, async |stopper| {
-        let plan = tokio::select! {
-            plan = Plan::make(&way, &state, store.as_ref()) => plan?,
-            () = stopper.asked() => return Ok(End::Stopped),
-        };
-        if !arguments.json && !common.quiet {
-            out::answer(&plan.line(&way));
-            plan.replaced.iter().for_each(|line| out::talk(&escape(line)));
-        }
-        let torrent = plan.torrent.clone();
-        let job = plan.job(arguments, talk, state.clone());
-        let end = job.download(common, stopper).await?;
-        if let (End::Complete, Some(store)) = (end, &store) {
-            keep(&torrent, &arguments.dir, store)?;
-        }
-        Ok(end)
-    })
+    if !arguments.json && !common.quiet {
+        out::answer(&plan.line(&way));
+        let said = plan.listing.warning.iter().chain(&plan.replaced);
+        said.for_each(|line| out::talk(&escape(line)));
+    }
+    let torrent = plan.torrent.clone();
+    let end = plan.job(arguments, talk, state.to_owned()).download(common, stopper).await?;
+    if let (End::Complete, Some(store)) = (end, &store) {
+        keep(&torrent, &arguments.dir, store)?;
+    }
+    Ok(end)
 }
 
 /// The three ways to a listing, by the course's numbers.

@@ -3,6 +3,8 @@
 
 mod check;
 mod cut;
+mod demo;
+
 mod failure;
 mod get;
 mod merge;
@@ -34,6 +36,8 @@ pub enum ChunkCommand {
     Tracker(TrackerArgs),
     /// Put a file together from its chunks
     Merge(MergeArgs),
+    /// Try it out: alice, bob, a tracker and charlie on this machine, through all three steps
+    Demo(DemoArgs),
     /// Check that every chunk is where file.ini says, and is what it says
     Check(CheckArgs),
 }
@@ -48,6 +52,7 @@ pub fn run(command: &ChunkCommand, common: &Common) -> Outcome {
         ChunkCommand::Cut(arguments) => cut::run(arguments),
         ChunkCommand::Provide(arguments) => provide::run(arguments, common),
         ChunkCommand::Tracker(arguments) => tracker::run(arguments, common),
+        ChunkCommand::Demo(arguments) => demo::run(arguments, common),
         ChunkCommand::Merge(arguments) => merge::run(arguments),
         ChunkCommand::Check(arguments) => check::run(arguments),
     }
@@ -126,6 +131,14 @@ pub struct GetArgs {
     /// Print events as JSON, one a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `chunk demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Keep ./driver-chunk-demo afterwards
+    #[arg(long)]
+    pub keep: bool,
 }
 
 /// Options of `chunk cut`.
