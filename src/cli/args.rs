@@ -1,12 +1,13 @@
 //! The command line as clap reads it: every option with its alias, environment variable and
 //! default. What options mean together is checked in [`super::config`] and the commands.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::commands::chunk::ChunkCommand;
 use super::values::{self, Ranges, Rate};
@@ -331,6 +332,32 @@ pub struct DemoArgs {
     pub peers: u8,
 }
 
+/// Puts options that every command takes behind the command, where clap looks for them:
+/// before it they would make a torrent of the command's name.
+pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_common = |word: &str| match word {
+        "--quiet" | "--verbose" => Some(1),
+        "--log" | "--color" => Some(2),
+        _ if word.starts_with("--log=") || word.starts_with("--color=") => Some(1),
+        _ => {
+            let flags = word.strip_prefix('-').filter(|flags| !flags.is_empty())?;
+            flags.chars().all(|flag| matches!(flag, 'q' | 'v')).then_some(1)
+        }
+    };
+    let mut at = 1;
+    while let Some(taken) = arguments.get(at).and_then(|word| is_common(word.to_str()?)) {
+        at += taken;
+    }
+    let command = Cli::command();
+    let is_command = arguments
+        .get(at)
+        .is_some_and(|word| word.to_str().is_some_and(|it| command.find_subcommand(it).is_some()));
+    if is_command {
+        arguments[1..=at].rotate_right(1);
+    }
+    arguments
+}
+
 /// Words of commands that are to come: not mistaken for names of files.
 const LATER: [&str; 5] = ["create", "seed", "tracker", "daemon", "remote"];
 
@@ -343,7 +370,6 @@ pub fn not_yet(first: Option<&str>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split(' '))
@@ -399,6 +425,21 @@ mod tests {
         }
         let suggestion = parse("driver --sequental t").unwrap_err().to_string();
         assert!(suggestion.contains("'--sequential'"), "{suggestion}");
+    }
+
+    #[test]
+    fn options_for_all_may_stand_before_the_command() {
+        let moved = |line: &str| {
+            let words = common_last(line.split(' ').map(OsString::from).collect());
+            words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(moved("driver -vq --log f info x"), "driver info -vq --log f x");
+        assert_eq!(moved("driver --color=never chunk get"), "driver chunk --color=never get");
+        for same in
+            ["driver -v x.torrent", "driver -d info x", "driver", "driver -v", "driver - info"]
+        {
+            assert_eq!(moved(same), same);
+        }
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! The brain of one torrent: facts and `now` go in, effects come out. There is no socket,
 //! file, clock, thread or global chance in here; one actor owns it and carries out what it
 //! says. This file only routes: which links there are is in `links`, what peers have in
-//! `interest`, what to ask of whom in `fetch`, what verified pieces and liars mean in `check`,
-//! what people may know in `report`,
-//! links that bring whole pieces in `whole`.
+//! `interest`, what to ask of whom in `fetch`, what is different with whole pieces in `whole`,
+//! what verified pieces and liars mean in `check`, what people may know in `report`.
 //!
 //! Use: [`Swarm::handle`] each fact, then [`Swarm::poll_output`] until there is none, then
 //! wait until the next fact or [`Swarm::next_timeout`].

@@ -8,12 +8,11 @@ mod info;
 mod load;
 mod verify;
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use super::args::{Cli, Command, not_yet};
+use super::args::{Cli, Command, common_last, not_yet};
 use super::config::{Refusal, Settings};
 use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome};
@@ -21,7 +20,7 @@ use super::out;
 
 /// Runs the program; returns its exit code.
 pub fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let arguments = common_last(std::env::args_os().collect());
     if let Some(why) = not_yet(arguments.get(1).and_then(|word| word.to_str())) {
         return report(Err(Failure::usage(why)));
     }
