@@ -28,6 +28,12 @@ const RATE_MIN: u64 = 16 * 1024;
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// When a provider has not delivered in this time, the next one is asked beside it.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Providers of one chunk that are tried; a listing may name 65,535.
+const TRIED_MAX: usize = 16;
+/// Of those, asked at the same time: each may send [`wire::CHUNK_LEN_MAX`].
+const ASKED_MAX: usize = 3;
+/// For one chunk, however many are tried.
+const CHUNK_LIMIT: Duration = Duration::from_secs(600);
 /// Bytes read at once.
 const READ_LEN: usize = 64 * 1024;
 
@@ -115,11 +121,25 @@ fn read_file_info(header: Header, message: &[u8]) -> Result<Answer, Error> {
 pub type Failures = Vec<(SocketAddrV4, Error)>;
 
 /// Fetches one chunk from whichever of `providers` delivers it first, right by its hash; and
-/// tells who failed before.
+/// tells who failed before. At most sixteen are tried, three at a time, for ten minutes.
 ///
 /// # Errors
 /// When each of them failed.
 pub async fn chunk(
+    hash: ChunkHash,
+    providers: &[SocketAddrV4],
+) -> Result<(Vec<u8>, Failures), Failures> {
+    let mut tried: Vec<SocketAddrV4> = Vec::new();
+    for provider in providers {
+        if tried.len() < TRIED_MAX && !tried.contains(provider) {
+            tried.push(*provider);
+        }
+    }
+    let all_late = || tried.iter().map(|provider| (*provider, Error::TimedOut)).collect();
+    timeout(CHUNK_LIMIT, first_of(hash, &tried)).await.unwrap_or_else(|_| Err(all_late()))
+}
+
+async fn first_of(
     hash: ChunkHash,
     providers: &[SocketAddrV4],
 ) -> Result<(Vec<u8>, Failures), Failures> {
@@ -133,7 +153,7 @@ pub async fn chunk(
             pending.push(provider);
             asked.spawn(async move { (provider, chunk_of(hash, provider).await) });
         }
-        let more = left.len() > 0;
+        let more = left.len() > 0 && asked.len() < ASKED_MAX;
         tokio::select! {
             Some(answer) = asked.join_next() => {
                 match answer {

@@ -242,31 +242,26 @@ impl Sections {
 }
 
 impl Section {
-    /// The values of the keys 0, 1, ... `count` - 1, which must be all the keys, in this
-    /// order.
+    /// The values of the keys 0, 1, ... `count` - 1, which must be all the keys, in any order.
     fn numbered(&self, count: u16) -> Result<Vec<&str>, Error> {
         let refuse = |key: &str, problem: &str| Err(value(&self.name, key, problem));
-        let mut values = Vec::with_capacity(self.keys.len().min(count.into()));
-        for (number, (key, text)) in self.keys.iter().enumerate() {
-            let expected = number.to_string();
-            if number >= count.into() {
-                return refuse(key, &format!("is too many: chunks_count is {count}"));
-            } else if *key != expected && self.keys.iter().any(|(key, _)| *key == expected) {
-                return refuse(key, &format!("stands where {expected} belongs"));
-            } else if *key != expected {
-                return refuse(&expected, "is missing");
-            }
-            match text {
-                Some(text) => values.push(text.as_str()),
-                None => return refuse(key, "has no value"),
-            }
+        let mut values: BTreeMap<u16, &str> = BTreeMap::new();
+        for (key, text) in &self.keys {
+            let number = key.parse().ok().filter(|number: &u16| number.to_string() == *key);
+            match (number, text) {
+                (None, _) => return refuse(key, "is no chunk's number"),
+                (Some(number), _) if number >= count => {
+                    return refuse(key, &format!("is too many: chunks_count is {count}"));
+                }
+                (_, None) => return refuse(key, "has no value"),
+                (Some(number), Some(text)) => values.insert(number, text),
+            };
         }
-        match values.len() {
-            there if there < count.into() => {
-                refuse(&there.to_string(), &format!("is missing: chunks_count is {count}"))
-            }
-            _ => Ok(values),
+        if let Some(missing) = (0..count).find(|number| !values.contains_key(number)) {
+            let problem = format!("is missing: chunks_count is {count}");
+            return refuse(&missing.to_string(), &problem);
         }
+        Ok(values.into_values().collect())
     }
 }
 

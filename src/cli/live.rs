@@ -237,10 +237,11 @@ impl Live {
 
     /// Fails when the providers are all there is and none can bring what is missing.
     async fn check_reach(&self) -> Result<(), Failure> {
+        let Some(providers) = &self.ending.providers else { return Ok(()) };
         let status = self.desk.handle.status();
-        let Some(providers) = self.ending.providers.as_ref().filter(|_| status.out_of_reach) else {
+        if !status.out_of_reach {
             return Ok(());
-        };
+        }
         let peers = self.desk.handle.peers(true).await;
         let words = out_of_reach(&self.desk.torrent, &status, providers, &peers);
         Err(Failure::new(Exit::Network, words))

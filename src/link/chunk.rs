@@ -19,7 +19,7 @@ use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 use crate::chunk::wire::{
-    self, CHUNK_HEAD_LEN, ChunkHash, ChunkHead, ErrorCode, HEADER_LEN, Header, Kind, Message,
+    self, CHUNK_HEAD_LEN, ChunkHash, ChunkHead, HEADER_LEN, Header, Kind, Message,
 };
 use crate::net::tcp;
 use crate::swarm::event::DownReason;
@@ -198,12 +198,9 @@ impl Course {
         };
         let piece = asked.piece;
         if len == ERROR_LEN {
+            // Whatever it says, it will not send this one; its other chunks may be sound.
             let message = Message::decode(&head[..len]);
-            let message = message.map_err(|error| format!("it sent a {error}"))?;
-            if message != Message::Error(ErrorCode::ChunkNotFound) {
-                let Message::Error(code) = message else { return Err("no error".to_owned()) };
-                return Err(format!("it answered {code} to a valid request"));
-            }
+            message.map_err(|error| format!("it sent a {error}"))?;
             self.refuse(events);
             self.done();
             return Ok(());

@@ -127,6 +127,13 @@ impl Candidates {
         }
     }
 
+    /// What went wrong before is not held against the address any more.
+    pub fn forgive(&mut self, address: SocketAddr) {
+        if let Some(known) = self.known.get_mut(&address).filter(|it| it.place == Place::Busy) {
+            known.failures = 0;
+        }
+    }
+
     /// The dial failed or the link ended: why, and when it may be tried again.
     pub fn ended(&mut self, address: SocketAddr, why: String, now: Instant) {
         let Some(known) = self.known.get_mut(&address) else { return };
@@ -169,7 +176,8 @@ impl Candidates {
         self.place(address, source, failures, tie, Place::Resting(now + wait));
     }
 
-    /// The address is our own: it is never dialled again, however often it is named.
+    /// This address alone, our own for instance, is never dialled again, however often it is
+    /// named.
     pub fn shun(&mut self, address: SocketAddr) {
         self.forget(address);
         self.banned_addresses.insert(address);

@@ -173,7 +173,12 @@ impl Swarm {
         if self.candidates.is_banned(address) {
             return;
         }
-        self.candidates.ban(address);
+        if self.stores.contains_key(&address) {
+            // Several may serve from one host, and a listing named each of them.
+            self.candidates.shun(address);
+        } else {
+            self.candidates.ban(address);
+        }
         self.assembly.distrust(address);
         self.tell(Event::Banned(address));
         let banned = |other: SocketAddr| self.candidates.is_banned(other);

@@ -414,6 +414,9 @@ impl Swarm {
         let is_new_snub = peer.requests.is_snubbed() && !was;
         if is_new_snub {
             self.tell_reassigned(link, &blocks, "it sent nothing for ten seconds");
+            if let Some(first) = blocks.first() {
+                self.note_stuck(link, first.piece());
+            }
         }
         for block in blocks {
             self.release(link, block);

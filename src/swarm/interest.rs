@@ -18,7 +18,7 @@ const SETS_TOLD_MAX: u32 = 8;
 impl Swarm {
     pub(super) fn on_availability(&mut self, link: LinkId, pieces: Availability, now: Instant) {
         let count = self.config.layout.piece_count();
-        let wrong = self.wrong_pieces_of(link);
+        let useless = self.useless_pieces_of(link);
         let Some(peer) = self.peers.get_mut(&link) else { return };
         // A larger set is what many `have`s come to.
         peer.sets_told += u32::from(!grows(&peer.pieces, &pieces));
@@ -32,7 +32,8 @@ impl Swarm {
             Availability::Some(set) => PeerPieces::Some(set),
             Availability::None => PeerPieces::Some(Bitfield::none(count)),
         };
-        wrong.into_iter().for_each(|piece| pieces.remove(piece, count));
+        peer.has_told = true;
+        useless.into_iter().for_each(|piece| pieces.remove(piece, count));
         self.picker.peer_left(&peer.pieces);
         self.picker.peer_came(&pieces);
         peer.interesting = match &pieces {

@@ -129,6 +129,7 @@ impl Swarm {
             return self.candidates.ended(arriving.address, reason.to_string(), now);
         }
         self.tell_owed_reassigned(link, &reason.to_string());
+        self.note_ended(link);
         if let Some(peer) = self.remove_peer(link) {
             if now.saturating_duration_since(peer.since) >= LASTED {
                 self.candidates.worked(peer.address);

@@ -102,9 +102,8 @@ pub struct Swarm {
     /// Suspect pieces that one link alone is asked for, and since when.
     solo_since: BTreeMap<PieceIndex, Instant>,
     candidates: Candidates,
-    /// Addresses that bring whole pieces, with those that were wrong. A link may end and come
-    /// again; what it brought stays wrong. Bounded by what listings name.
-    stores: BTreeMap<SocketAddr, BTreeSet<PieceIndex>>,
+    /// Addresses that bring whole pieces.
+    stores: BTreeMap<SocketAddr, whole::Store>,
     arriving: BTreeMap<LinkId, Arriving>,
     peers: BTreeMap<LinkId, Peer>,
     /// Links that would take more requests than there were blocks for.
@@ -292,7 +291,7 @@ impl Swarm {
         peer.choking = true;
         // BEP 6: with the fast extension a choke no longer voids requests.
         if !peer.caps.fast {
-            for block in peer.requests.give_up_all() {
+            for block in peer.requests.voided() {
                 self.release(link, block);
             }
         }

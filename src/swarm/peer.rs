@@ -29,6 +29,8 @@ pub struct Peer {
     pub caps: LinkCaps,
     /// What it has.
     pub pieces: PeerPieces,
+    /// It told its pieces.
+    pub has_told: bool,
     /// How often it told its whole set.
     pub sets_told: u32,
     /// Pieces that it has and we lack and want.
@@ -80,6 +82,7 @@ impl Peer {
             peer_id,
             incoming,
             pieces: PeerPieces::Some(Bitfield::none(piece_count)),
+            has_told: false,
             sets_told: 0,
             interesting: 0,
             choking: caps.chokes,

@@ -141,10 +141,18 @@ impl Requests {
         match self.given_up.iter().position(|given_up| *given_up == block) {
             Some(place) => {
                 self.given_up.remove(place);
+                self.timed_out = self.timed_out.saturating_sub(1);
                 Arrival::Late
             }
             None => Arrival::Unasked,
         }
+    }
+
+    /// The remote forgot all requests (BEP 3: a choke voids them); returns those that were
+    /// outstanding.
+    pub fn voided(&mut self) -> Vec<BlockRef> {
+        self.timed_out = 0;
+        self.give_up_all()
     }
 
     /// The remote answered, though without data: it is not silent.

@@ -2,6 +2,7 @@
 //! the other, and people are told when another link gets what one failed to bring. Also when
 //! nobody is left to ask.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -17,6 +18,29 @@ use super::peer::Peer;
 /// Wrong pieces of one link until it is banned. Such a link is a store of pieces, which may
 /// rot one by one: what is sound in it is still worth having.
 const WRONG_MAX: usize = 3;
+/// How often a link may end, or fall silent, at the same piece until that piece is not asked
+/// of it any more: one bad file must not keep the others from us.
+const STUCK_MAX: u32 = 2;
+/// Pieces at which a store may get stuck and still count as one that works.
+const FORGIVEN_MAX: usize = 16;
+
+/// What is remembered of an address that brings whole pieces. A link may end and come again;
+/// what it brought stays wrong. Bounded by what listings name.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    /// Pieces that were wrong.
+    wrong: BTreeSet<PieceIndex>,
+    /// How often it got stuck at a piece.
+    stuck: BTreeMap<PieceIndex, u32>,
+}
+
+impl Store {
+    /// Pieces that are not asked of it.
+    fn useless(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        let stuck = self.stuck.iter().filter(|(_, times)| **times >= STUCK_MAX);
+        self.wrong.iter().copied().chain(stuck.map(|(piece, _)| *piece))
+    }
+}
 
 impl Swarm {
     /// How many more requests the link takes now, in its own unit.
@@ -96,9 +120,9 @@ impl Swarm {
     /// The peer sent a wrong piece. True when it is a store of whole pieces that gets another
     /// chance: that piece is not asked of it again.
     pub(super) fn is_spared(&mut self, liar: SocketAddr, piece: PieceIndex, now: Instant) -> bool {
-        let Some(wrong) = self.stores.get_mut(&liar) else { return false };
-        wrong.insert(piece);
-        if wrong.len() >= WRONG_MAX {
+        let Some(store) = self.stores.get_mut(&liar) else { return false };
+        store.wrong.insert(piece);
+        if store.wrong.len() >= WRONG_MAX {
             return false;
         }
         let mut peers = self.peers.iter();
@@ -108,11 +132,31 @@ impl Swarm {
         true
     }
 
-    /// Pieces that were wrong when the peer brought them, on this link or one before.
-    pub(super) fn wrong_pieces_of(&self, link: LinkId) -> Vec<PieceIndex> {
+    /// Pieces that the peer failed to bring before, on this link or an earlier one.
+    pub(super) fn useless_pieces_of(&self, link: LinkId) -> Vec<PieceIndex> {
         let address = self.peers.get(&link).map(|peer| peer.address);
-        let wrong = address.and_then(|address| self.stores.get(&address));
-        wrong.into_iter().flatten().copied().collect()
+        let store = address.and_then(|address| self.stores.get(&address));
+        store.into_iter().flat_map(Store::useless).collect()
+    }
+
+    /// The link ends, or fell silent, with `piece` the next that it should have brought. When
+    /// that piece is given up for it, its failures were those of the piece, not of the address.
+    pub(super) fn note_stuck(&mut self, link: LinkId, piece: PieceIndex) {
+        let Some(address) = self.peers.get(&link).map(|peer| peer.address) else { return };
+        let Some(store) = self.stores.get_mut(&address) else { return };
+        let times = store.stuck.entry(piece).or_default();
+        *times += 1;
+        if *times == STUCK_MAX && store.stuck.len() <= FORGIVEN_MAX {
+            self.candidates.forgive(address);
+        }
+    }
+
+    /// As [`note_stuck`](Self::note_stuck), when the link ends for a fault of the remote.
+    pub(super) fn note_ended(&mut self, link: LinkId) {
+        let first = |peer: &Peer| peer.requests.from_last().last().map(|(_, block)| block.piece());
+        if let Some(piece) = self.peers.get(&link).and_then(first) {
+            self.note_stuck(link, piece);
+        }
     }
 
     /// Is something missing that nobody who is known can be expected to bring? More addresses
@@ -123,7 +167,7 @@ impl Swarm {
             && !self.checking.in_trouble()
             && self.checking.count() == 0
             && self.arriving.is_empty()
-            && self.peers.values().all(|peer| peer.interesting == 0)
+            && self.peers.values().all(|peer| peer.has_told && peer.interesting == 0)
             && self.candidates.are_hopeless()
     }
 }

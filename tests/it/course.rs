@@ -7,9 +7,12 @@ mod faults;
 mod lan;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
+
+use sha1::{Digest, Sha1};
 
 use crate::process::Process;
 use bench::{Bench, Side};
@@ -124,6 +127,37 @@ fn the_repl_knows_providers_as_peers() {
     assert!(answers.contains("Name        content.bin"), "{answers}");
     assert!(answers.contains("State      downloading"), "{answers}");
     assert!(answers.contains("Saved. Downloaded"), "{answers}");
+}
+
+/// A provider holds no chunk: fifty clients cost it next to nothing.
+#[test]
+fn fifty_clients_do_not_fill_a_provider() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::cut(8 << 20, 2 << 20, Side::Ours);
+    bench.share_all();
+    let alice = bench.provider(Side::Ours, "alice", &[]);
+    let address = bench.address("alice");
+    let hashes: Vec<[u8; 20]> = bench.hashes(2 << 20);
+    std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                let mut stream = TcpStream::connect(&address).unwrap();
+                for hash in &hashes {
+                    stream.write_all(&[&[1, 4, 0, 0, 0, 0, 0, 7], &hash[..]].concat()).unwrap();
+                    let mut head = [0; 32];
+                    stream.read_exact(&mut head).unwrap();
+                    assert_eq!((head[1], &head[28..]), (5, &(2_u32 << 20).to_be_bytes()[..]));
+                    let mut content = vec![0; 2 << 20];
+                    stream.read_exact(&mut content).unwrap();
+                    assert_eq!(Sha1::digest(&content).as_slice(), hash);
+                }
+            });
+        }
+    });
+    let peak = alice.peak_rss_bytes().expect("it still runs");
+    assert!(peak <= 32 << 20, "{peak} bytes");
 }
 
 /// A torrent whose pieces are chunks: its only peer is gone, the course has them all.

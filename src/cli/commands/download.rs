@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::cli::args::{self, Common, Encryption, Options, When};
 use crate::cli::config::state_dir;
 use crate::cli::engine::Engine;
+use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::live::{End, Ending, Live};
 use crate::cli::print::{info_screen, start_lines};
@@ -22,7 +23,7 @@ use crate::cli::voice::Voice;
 use crate::cli::{logs, out};
 use crate::metainfo::Torrent;
 use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
-use crate::torrent::course::{self, ListingSource};
+use crate::torrent::course::{self, Listing, ListingSource};
 use crate::torrent::status::State;
 
 use super::load;
@@ -45,6 +46,11 @@ pub fn run(torrents: &[String], options: &Options, common: &Common) -> Outcome {
         true => Talk::Progress,
         false => Talk::choose(options.repl, options.no_repl),
     };
+    if let Some(dir) = &options.chunk_config {
+        // It is read again when the download runs; what is wrong with it is said now.
+        let listing = Listing::of_config(dir);
+        listing.map_err(|error| Failure::bad_input(escape(&error.to_string())))?;
+    }
     let job = Job {
         torrent_options: torrent_options(&torrent, options)?,
         session: session_config(options)?,

@@ -24,7 +24,7 @@ pub fn news_line(news: &News) -> Option<String> {
             format!("piece {} failed its hash: fetching it again", piece.number())
         }
         News::Swarm(Event::Reassigned { piece, peer, client, why }) => format!(
-            "piece {} was asked of {} {peer}, but {}; others are asked",
+            "piece {} was asked of {} {peer}, but {}; others are asked, if there are any",
             piece.number(),
             escape(client),
             escape(why)

@@ -382,3 +382,43 @@ fn a_verdict_that_is_awaited_is_hope() {
     bench.bad(0, &[9; 4]);
     assert!(bench.swarm.is_out_of_reach());
 }
+
+/// A provider may end whenever it is asked for one piece, because that file is broken. What
+/// else it has is fetched all the same, though nobody else has any of it.
+#[test]
+fn one_piece_that_ends_every_link_does_not_keep_the_others() {
+    let mut bench = Bench::new(3);
+    bench.learn(Source::Listing, 1..2);
+    let lines = bench.store_dialled(0, 1, Availability::All);
+    assert_eq!(lines, ["first peer 1", &format!("peer 1: request {A} {B}")]);
+    bench.down(1);
+    bench.wait(30.0);
+    let lines = bench.store_dialled(1, 1, Availability::All);
+    assert_eq!(lines, [format!("peer 1: request {A} {B}")]);
+    bench.down(1);
+    // Its second end at piece 0: from now on it counts as lacking that one only.
+    assert!(!bench.swarm.is_out_of_reach());
+    bench.wait(30.0);
+    let lines = bench.store_dialled(2, 1, Availability::All);
+    assert_eq!(lines, [format!("peer 1: request {B} 2.0 2.1 2.2 2.3")]);
+    bench.bring(1, 1);
+    bench.bring(1, 2);
+    assert!(bench.swarm.is_out_of_reach());
+}
+
+/// Two providers of one public host: one is banned, the other is as honest as before.
+#[test]
+fn a_ban_of_a_provider_is_for_its_port_alone() {
+    let mut bench = Bench::new(6);
+    let other = SocketAddr::new(address(1).ip(), 9999);
+    let addresses = vec![address(1), other];
+    bench.handle(Input::Candidates { source: Source::Listing, addresses });
+    let is_first = |link: u64| bench.swarm.arriving[&LinkId(link)].address == address(1);
+    let link = if is_first(0) { 0 } else { 1 };
+    bench.store_dialled(link, 1, Availability::All);
+    for piece in 0..3 {
+        bench.bring_wrong(1, piece);
+    }
+    assert!(bench.swarm.candidates.is_banned(address(1)));
+    assert!(!bench.swarm.candidates.is_banned(other));
+}

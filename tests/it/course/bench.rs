@@ -192,6 +192,11 @@ impl Bench {
         Told { is_same: self.is_same("downloads"), ..told }
     }
 
+    /// The hashes of the file's chunks.
+    pub fn hashes(&self, chunk_len: usize) -> Vec<[u8; 20]> {
+        self.content.chunks(chunk_len).map(|chunk| Sha1::digest(chunk).into()).collect()
+    }
+
     /// A torrent of the file.
     pub fn torrent(&self, piece_len: usize) -> PathBuf {
         let hashes: Vec<u8> = self.content.chunks(piece_len).flat_map(Sha1::digest).collect();

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::base::digest::sha1;
 use crate::chunk::config::{self, FILE, PEERS};
 use crate::chunk::discover::discover;
 use crate::chunk::store::ChunkStore;
-use crate::chunk::wire::{CHUNK_LEN_MAX, ChunkHash, TrackerInfo};
+use crate::chunk::wire::{CHUNK_LEN_MAX, ChunkHash};
 use crate::cli::args::Common;
 use crate::cli::commands::download::{Job, in_runtime};
 use crate::cli::config::state_dir;
@@ -34,6 +35,10 @@ use super::GetArgs;
 
 /// How long trackers have to answer a broadcast.
 const DISCOVERY_WAIT: Duration = Duration::from_secs(1);
+/// Trackers of one broadcast that are asked, and how many of them at the same time: each may
+/// send a list of 16 MiB.
+const TRACKERS_MAX: usize = 16;
+const TRACKERS_AT_ONCE: usize = 3;
 /// Providers that are connected at the same time.
 const PROVIDERS_MAX: usize = 80;
 
@@ -78,11 +83,7 @@ pub(super) async fn download(
         plan = Plan::make(&way, state, store.as_ref()) => plan?,
         () = stopper.asked() => return Ok(End::Stopped),
     };
-    if !arguments.json && !common.quiet {
-        out::answer(&plan.line(&way));
-        let said = plan.listing.warning.iter().chain(&plan.replaced);
-        said.for_each(|line| out::talk(&escape(line)));
-    }
+    plan.tell(&way, arguments.json, common.quiet);
     let torrent = plan.torrent.clone();
     let end = plan.job(arguments, talk, state.to_owned()).download(common, stopper).await?;
     if let (End::Complete, Some(store)) = (end, &store) {
@@ -166,12 +167,22 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let trackers = discover(target, DISCOVERY_WAIT).await;
         let trackers = trackers.map_err(|error| network(&error.to_string()))?;
+        let mut trackers = trackers.into_iter().take(TRACKERS_MAX).map(|it| it.address);
         let mut asked = JoinSet::new();
-        for TrackerInfo { address, .. } in trackers {
-            asked.spawn(async move { (address, ListingSource::Tracker(address).listing().await) });
-        }
         let mut told = Vec::new();
-        while let Some(Ok((tracker, listing))) = asked.join_next().await {
+        loop {
+            while asked.len() < TRACKERS_AT_ONCE
+                && let Some(address) = trackers.next()
+            {
+                let source = ListingSource::Tracker(address);
+                asked.spawn(async move { (address, source.listing().await) });
+            }
+            let (tracker, listing) = match asked.join_next().await {
+                Some(Ok(answer)) => answer,
+                // It ended by itself, which is no word about the others.
+                Some(Err(_)) => continue,
+                None => break,
+            };
             let plan = match listing {
                 Ok(listing) => Self::with(listing, Some(tracker), state, store).await,
                 Err(error) => Err(failure(error)),
@@ -198,11 +209,15 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let memo = state.join(format!("{}.chunks", listing.id()));
         let known = remembered(&memo).or_else(|| kept_sizes(&listing, store?));
-        let Learnt { sizes, mut found, replaced } = match known {
-            Some(sizes) => Learnt { sizes, found: Vec::new(), replaced: Vec::new() },
-            None => listing.fetch_sizes().await.map_err(failure)?,
+        let known = known.and_then(|sizes| Some((sizes, listing.torrent(sizes).ok()?)));
+        let (torrent, sizes, mut found, replaced) = match known {
+            Some((sizes, torrent)) => (torrent, sizes, Vec::new(), Vec::new()),
+            None => {
+                let Learnt { sizes, found, replaced } =
+                    listing.fetch_sizes().await.map_err(failure)?;
+                (listing.torrent(sizes).map_err(failure)?, sizes, found, replaced)
+            }
         };
-        let torrent = listing.torrent(sizes).map_err(failure)?;
         remember(&memo, sizes);
         found.extend(store.iter().flat_map(|store| kept(&listing, store)));
         let providers: Arc<[Provider]> = listing.providers(&torrent).into();
@@ -212,7 +227,20 @@ impl Plan {
         Ok(Self { listing, tracker, torrent: Arc::new(torrent), providers, found, replaced })
     }
 
-    /// What people read first.
+    /// What people read first, and programs as far as something was odd.
+    fn tell(&self, way: &Way, json: bool, quiet: bool) {
+        if !json && !quiet {
+            out::answer(&self.line(way));
+        }
+        for line in self.listing.warning.iter().chain(&self.replaced) {
+            match json {
+                true => out::answer(&format!("{}\n", json!({"event": "course", "message": line}))),
+                false if quiet => {}
+                false => out::talk(&escape(line)),
+            }
+        }
+    }
+
     fn line(&self, way: &Way) -> String {
         let from = match (way, self.tracker) {
             (Way::Files(dir), _) => escape(&dir.join(FILE).display().to_string()),
@@ -268,7 +296,8 @@ impl Plan {
 /// Sizes learnt in an earlier run.
 fn remembered(memo: &Path) -> Option<Sizes> {
     let text = std::fs::read_to_string(memo).ok()?;
-    let (chunk_len, total_len) = text.trim().split_once(' ')?;
+    // Without its last newline it was cut off.
+    let (chunk_len, total_len) = text.strip_suffix('\n')?.split_once(' ')?;
     Some(Sizes { chunk_len: chunk_len.parse().ok()?, total_len: total_len.parse().ok()? })
 }
 

@@ -93,8 +93,7 @@ pub(super) fn listen(
         net::Error::Listen { source, .. } => Failure::new(
             Exit::Network,
             format!(
-                "cannot listen on {address}: {source}; {} has to be an address of this machine, \
-                 or 0.0.0.0 for all of them",
+                "cannot listen on {address}: {source}; {} has to be an address of this machine",
                 key("ip_address")
             ),
         ),
