@@ -191,7 +191,7 @@ async fn fetch(
         max_peers: 10,
     };
     let handle = session.add(torrent, options).await.expect("a torrent");
-    handle.add_providers(providers).await;
+    handle.add_providers(providers, Vec::new()).await;
     let mut status = handle.watch();
     let complete = status.wait_for(|status| status.state == State::Complete).await;
     complete.expect("the torrent lives");

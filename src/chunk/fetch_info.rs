@@ -120,15 +120,29 @@ fn read_file_info(header: Header, message: &[u8]) -> Result<Answer, Error> {
 /// What asked providers did instead of delivering.
 pub type Failures = Vec<(SocketAddrV4, Error)>;
 
-/// Fetches one chunk from whichever of `providers` delivers it first, right by its hash; and
-/// tells who failed before. At most sixteen are tried, three at a time, for ten minutes.
+/// A connection with nothing on the way, and whose it is.
+pub type Open = (SocketAddrV4, TcpStream);
+
+/// A chunk that was fetched.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its bytes, right by their hash.
+    pub content: Vec<u8>,
+    /// Who failed before.
+    pub failures: Failures,
+}
+
+/// Fetches one chunk from whichever of `providers` delivers it first. At most sixteen are
+/// tried, three at a time, for ten minutes. Connections in `open` are used again, and the one
+/// that served is put there.
 ///
 /// # Errors
 /// When each of them failed.
 pub async fn chunk(
     hash: ChunkHash,
     providers: &[SocketAddrV4],
-) -> Result<(Vec<u8>, Failures), Failures> {
+    open: &mut Vec<Open>,
+) -> Result<Fetched, Failures> {
     let mut tried: Vec<SocketAddrV4> = Vec::new();
     for provider in providers {
         if tried.len() < TRIED_MAX && !tried.contains(provider) {
@@ -136,13 +150,14 @@ pub async fn chunk(
         }
     }
     let all_late = || tried.iter().map(|provider| (*provider, Error::TimedOut)).collect();
-    timeout(CHUNK_LIMIT, first_of(hash, &tried)).await.unwrap_or_else(|_| Err(all_late()))
+    timeout(CHUNK_LIMIT, first_of(hash, &tried, open)).await.unwrap_or_else(|_| Err(all_late()))
 }
 
 async fn first_of(
     hash: ChunkHash,
     providers: &[SocketAddrV4],
-) -> Result<(Vec<u8>, Failures), Failures> {
+    open: &mut Vec<Open>,
+) -> Result<Fetched, Failures> {
     let mut errors = Vec::new();
     let mut pending = Vec::new();
     let mut asked = JoinSet::new();
@@ -151,16 +166,19 @@ async fn first_of(
     loop {
         if let Some(provider) = next.take() {
             pending.push(provider);
-            asked.spawn(async move { (provider, chunk_of(hash, provider).await) });
+            let place = open.iter().position(|(whose, _)| *whose == provider);
+            let stream = place.map(|place| open.swap_remove(place).1);
+            asked.spawn(async move { (provider, chunk_of(hash, provider, stream).await) });
         }
         let more = left.len() > 0 && asked.len() < ASKED_MAX;
         tokio::select! {
             Some(answer) = asked.join_next() => {
                 match answer {
-                    Ok((provider, Ok(content))) => {
+                    Ok((provider, Ok((content, stream)))) => {
+                        open.push((provider, stream));
                         pending.retain(|other| *other != provider);
                         errors.extend(pending.into_iter().map(|provider| (provider, Error::Slow)));
-                        return Ok((content, errors));
+                        return Ok(Fetched { content, failures: errors });
                     }
                     Ok((provider, Err(error))) => {
                         pending.retain(|other| *other != provider);
@@ -177,15 +195,33 @@ async fn first_of(
     }
 }
 
-async fn chunk_of(hash: ChunkHash, provider: SocketAddrV4) -> Result<Vec<u8>, Error> {
-    let mut stream = connect(provider).await?;
+/// The content and the connection that it came over.
+async fn chunk_of(
+    hash: ChunkHash,
+    provider: SocketAddrV4,
+    open: Option<TcpStream>,
+) -> Result<(Vec<u8>, TcpStream), Error> {
+    // What was left open may have been closed from the other side.
+    if let Some(stream) = open
+        && let Ok(fetched) = chunk_over(stream, hash).await
+    {
+        return Ok(fetched);
+    }
+    chunk_over(connect(provider).await?, hash).await
+}
+
+async fn chunk_over(mut stream: TcpStream, hash: ChunkHash) -> Result<(Vec<u8>, TcpStream), Error> {
     let head = timeout(ANSWER_LIMIT, ask_chunk(&mut stream, hash));
     let head = head.await.unwrap_or(Err(Error::TimedOut))?;
     let limit = ANSWER_LIMIT + Duration::from_secs(u64::from(head.content_len) / RATE_MIN);
-    let content = timeout(limit, read_content(&mut stream, head.content_len as usize));
-    let content = content.await.unwrap_or(Err(Error::TimedOut))?;
+    let content = async {
+        let content = read_content(&mut stream, head.content_len as usize).await?;
+        read_content(&mut stream, head.padding()).await?;
+        Ok(content)
+    };
+    let content = timeout(limit, content).await.unwrap_or(Err(Error::TimedOut))?;
     match Sha1::digest(&content).as_slice() == hash.0 {
-        true => Ok(content),
+        true => Ok((content, stream)),
         false => Err(Error::WrongBytes),
     }
 }

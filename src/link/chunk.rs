@@ -7,10 +7,12 @@
 //! that one was read, and the wire never runs dry for a round trip.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
@@ -49,20 +51,31 @@ pub struct Provider {
     pub hashes: Arc<[ChunkHash]>,
 }
 
-/// Connects to a provider and runs the link; never waits. `reports` gets `Up` and later
-/// `Down`, or `Down` alone.
+/// Connects to a provider, unless a connection is `open` still, and runs the link; never
+/// waits. `reports` gets `Up` and later `Down`, or `Down` alone.
 pub fn dial_provider(
     config: Arc<LinkConfig>,
     link: LinkId,
     provider: Arc<Provider>,
+    open: Option<TcpStream>,
     reports: mpsc::Sender<LinkReport>,
 ) -> LinkHandle {
     let connecting = tcp::connect(provider.address, config.bind, config.timeouts.connect);
+    let open = open.filter(is_at_rest);
     let connecting = async move {
+        if let Some(stream) = open {
+            return Ok(Stream::Tcp(stream));
+        }
         let stream = connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
         Ok(Stream::Tcp(stream))
     };
     converse(config, link, provider, reports, connecting)
+}
+
+/// Is it open, with nothing to be read?
+fn is_at_rest(stream: &TcpStream) -> bool {
+    let read = stream.try_read(&mut [0]);
+    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 /// Runs the link over the connection that `connecting` makes.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
@@ -51,6 +52,8 @@ pub(super) struct Actor {
     pub link_config: Arc<LinkConfig>,
     /// Course providers among the candidates.
     pub providers: BTreeMap<SocketAddr, Arc<Provider>>,
+    /// Connections to providers that are used at the first dial.
+    pub open: BTreeMap<SocketAddr, TcpStream>,
     pub reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
     pub store: StoreHandle,
     pub disk_events: mpsc::Receiver<DiskEvent>,
@@ -254,7 +257,10 @@ impl Actor {
                 let addresses = vec![address];
                 self.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
             }
-            Command::AddProviders(providers) => self.add_providers(providers, now),
+            Command::AddProviders { providers, open } => {
+                self.open.extend(open);
+                self.add_providers(providers, now);
+            }
             Command::Pause => self.pause(true),
             Command::Resume => self.pause(false),
             Command::LimitDown(limit) => {
@@ -301,7 +307,8 @@ impl Actor {
                     let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
                     let handle = match self.providers.get(&address) {
                         Some(provider) => {
-                            link::dial_provider(config, link, provider.clone(), reports)
+                            let open = self.open.remove(&address);
+                            link::dial_provider(config, link, provider.clone(), open, reports)
                         }
                         None => link::dial(config, link, address, reports),
                     };

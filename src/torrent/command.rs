@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::link::Provider;
@@ -25,9 +26,13 @@ pub enum Command {
     Announce(oneshot::Sender<String>),
     /// Try this peer.
     AddPeer(SocketAddr),
-    /// Ask these course providers for the chunks that a listing says they have. Their
-    /// pieces are those of this torrent.
-    AddProviders(Vec<Provider>),
+    /// Ask these course providers for the chunks that a listing says they have.
+    AddProviders {
+        /// Their pieces are those of this torrent.
+        providers: Vec<Provider>,
+        /// Connections to some of them that are open already.
+        open: Vec<(SocketAddr, TcpStream)>,
+    },
     /// Stop transferring, keep everything.
     Pause,
     /// Go on.

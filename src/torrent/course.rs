@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sha1::{Digest as _, Sha1};
+use tokio::net::TcpStream;
 use tracing::warn;
 
 use crate::base::addr::Locality;
 use crate::base::bitfield::Bitfield;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::bencode;
-use crate::chunk::fetch_info::{Answer, Failures};
+use crate::chunk::fetch_info::{Answer, Fetched, Open};
 use crate::chunk::wire::{CHUNK_LEN_MAX, ChunkHash, FileInfo};
 use crate::chunk::{config, fetch_info, ini};
 use crate::link::Provider;
@@ -105,6 +106,15 @@ pub struct Learnt {
     pub found: Vec<Found>,
     /// Which providers failed meanwhile, in words for people.
     pub replaced: Vec<String>,
+    /// Connections that are open since, to be used again.
+    pub open: Vec<(SocketAddr, TcpStream)>,
+}
+
+impl Learnt {
+    /// Sizes that need no learning.
+    pub fn known(sizes: Sizes) -> Self {
+        Self { sizes, found: Vec::new(), replaced: Vec::new(), open: Vec::new() }
+    }
 }
 
 impl ListingSource {
@@ -240,17 +250,17 @@ impl Listing {
     pub async fn fetch_sizes(&self) -> Result<Learnt, Error> {
         let Some(last) = self.info.chunks.len().checked_sub(1) else {
             let sizes = Sizes { chunk_len: 1, total_len: 0 };
-            return Ok(Learnt { sizes, found: Vec::new(), replaced: Vec::new() });
+            return Ok(Learnt::known(sizes));
         };
-        let (first, end) = tokio::join!(self.fetch(0), async {
-            if last == 0 { None } else { Some(self.fetch(last).await) }
-        });
-        let mut ends = vec![(0, first?)];
-        ends.extend(end.transpose()?.map(|end| (last, end)));
-        let lens = ends.iter().map(|(number, (content, _))| (*number, content.len()));
-        let sizes = self.sizes(lens)?;
+        // One after the other, so that one connection serves both if it can.
+        let mut open = Vec::new();
+        let mut ends = vec![(0, self.fetch(0, &mut open).await?)];
+        if last > 0 {
+            ends.push((last, self.fetch(last, &mut open).await?));
+        }
+        let sizes = self.sizes(ends.iter().map(|(number, it)| (*number, it.content.len())))?;
         let (mut found, mut replaced) = (Vec::new(), Vec::new());
-        for (number, (content, failures)) in ends {
+        for (number, Fetched { content, failures }) in ends {
             let bytes = FoundBytes::Memory(content.into());
             found.push(Found { piece: number as u32, bytes });
             replaced.extend(failures.iter().map(|(address, error)| {
@@ -258,7 +268,8 @@ impl Listing {
                 format!("chunk {number} was asked of {name} {address}, but {error}; others were")
             }));
         }
-        Ok(Learnt { sizes, found, replaced })
+        let open = open.into_iter().map(|(address, stream)| (SocketAddr::V4(address), stream));
+        Ok(Learnt { sizes, found, replaced, open: open.collect() })
     }
 
     /// The sizes as the lengths of the first and the last chunk tell them; none of other
@@ -285,10 +296,10 @@ impl Listing {
         }
     }
 
-    async fn fetch(&self, number: usize) -> Result<(Vec<u8>, Failures), Error> {
+    async fn fetch(&self, number: usize, open: &mut Vec<Open>) -> Result<Fetched, Error> {
         let chunk = &self.info.chunks[number];
         let usable: Vec<_> = chunk.peers.iter().copied().filter(is_usable).collect();
-        fetch_info::chunk(chunk.hash, &usable).await.map_err(|errors| {
+        fetch_info::chunk(chunk.hash, &usable, open).await.map_err(|errors| {
             let said = |(address, error): &(SocketAddrV4, fetch_info::Error)| {
                 format!("{} {address}: {error}", self.name_of(*address))
             };
@@ -321,7 +332,7 @@ pub async fn join(handle: TorrentHandle, torrent: Arc<Torrent>, source: ListingS
                     pieces, torrent.num_pieces
                 ),
             };
-            handle.add_providers(providers).await;
+            handle.add_providers(providers, Vec::new()).await;
             told
         }
         Err(error) => format!("no course providers: {error}"),

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::link::Provider;
@@ -70,9 +71,14 @@ impl TorrentHandle {
         self.tell(Command::AddPeer(address)).await;
     }
 
-    /// Asks these course providers too; their pieces must be those of this torrent.
-    pub async fn add_providers(&self, providers: Vec<Provider>) {
-        self.tell(Command::AddProviders(providers)).await;
+    /// Asks these course providers too; their pieces must be those of this torrent. The
+    /// connections in `open` are used instead of new ones.
+    pub async fn add_providers(
+        &self,
+        providers: Vec<Provider>,
+        open: Vec<(SocketAddr, TcpStream)>,
+    ) {
+        self.tell(Command::AddProviders { providers, open }).await;
     }
 
     /// Stops transferring.

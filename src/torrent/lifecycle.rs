@@ -347,6 +347,7 @@ fn actor(
         links: Default::default(),
         link_config: Arc::new(link_config(&parts)),
         providers: Default::default(),
+        open: Default::default(),
         reports: mpsc::channel(REPORTS_LEN),
         store,
         disk_events,

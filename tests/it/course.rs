@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sha1::{Digest, Sha1};
@@ -158,6 +159,21 @@ fn fifty_clients_do_not_fill_a_provider() {
     });
     let peak = alice.peak_rss_bytes().expect("it still runs");
     assert!(peak <= 32 << 20, "{peak} bytes");
+}
+
+/// "one connection per provider serves many chunks": all that a provider gets in a whole run,
+/// the chunks that sizes are learnt from among it.
+#[test]
+fn a_provider_gets_one_connection() {
+    if !has_python() {
+        return;
+    }
+    let bench = Bench::cut(1_000_001, 65_536, Side::Ours);
+    let alice = bench.counted("alice");
+    let bob = bench.counted("bob");
+    bench.get(Side::Ours, &["--config", "config"]).assert_complete();
+    let connections = [alice, bob].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(connections, [1, 1]);
 }
 
 /// A torrent whose pieces are chunks: its only peer is gone, the course has them all.

@@ -1,11 +1,13 @@
 //! `driver TORRENT`: checks what was asked for, starts the session, and follows the
 //! download to its end.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::TcpStream;
 
 use crate::cli::args::{self, Common, Encryption, Options, When};
 use crate::cli::config::state_dir;
@@ -61,6 +63,7 @@ pub fn run(torrents: &[String], options: &Options, common: &Common) -> Outcome {
             timeout: options.timeout,
             providers: None,
         },
+        open: Vec::new(),
         chunks_from: match (&options.chunk_tracker, &options.chunk_config) {
             (Some(tracker), _) => Some(ListingSource::Tracker(*tracker)),
             (None, Some(dir)) => Some(ListingSource::Config(dir.clone())),
@@ -108,6 +111,8 @@ pub struct Job {
     pub talk: Talk,
     /// JSON lines instead of words.
     pub json: bool,
+    /// Connections to providers that are open already.
+    pub open: Vec<(SocketAddr, TcpStream)>,
     /// Where to learn of course providers that have pieces of the torrent too.
     pub chunks_from: Option<ListingSource>,
     /// Commands that run by themselves at a progress, where nobody types.
@@ -127,7 +132,7 @@ impl Job {
         let wanted = wanted.unwrap_or_else(|| vec![true; self.torrent.files.len()]);
         let handle = engine.add(self.torrent.clone(), self.torrent_options).await?;
         if let Some(providers) = &self.ending.providers {
-            handle.add_providers(providers.to_vec()).await;
+            handle.add_providers(providers.to_vec(), self.open).await;
         }
         let mut voice =
             Voice { talk: self.talk, quiet: common.quiet, json: self.json, printer: None };

@@ -155,6 +155,7 @@ fn job(torrent: Torrent, dir: &Path, is_interactive: bool) -> Job {
         },
         talk: if is_interactive { Talk::Prompt } else { Talk::Progress },
         json: false,
+        open: Vec::new(),
         chunks_from: None,
         script: if is_interactive { Vec::new() } else { SCRIPT.to_vec() },
     }

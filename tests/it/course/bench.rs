@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha1::{Digest, Sha1};
 
@@ -117,6 +119,22 @@ impl Bench {
     fn server(&self, side: Side, name: &str, arguments: &[&str], ready: &str) -> Process {
         let process = Process::start(name, self.command(side, arguments), self.dir());
         self.wait_for(process, name, ready)
+    }
+
+    /// A provider that serves what its directory holds and counts connections. It ends with the
+    /// test.
+    pub fn counted(&self, name: &'static str) -> Arc<AtomicUsize> {
+        let listener = TcpListener::bind(self.address(name)).unwrap();
+        let (count, dir) = (Arc::new(AtomicUsize::new(0)), self.dir().join("chunks").join(name));
+        let counter = count.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let dir = dir.clone();
+                std::thread::spawn(move || serve(stream, &dir));
+            }
+        });
+        count
     }
 
     /// Waits until a server has said that it listens.
@@ -280,6 +298,24 @@ impl Bench {
 
     fn is_same(&self, dir: &str) -> bool {
         fs::read(self.dir().join(dir).join(NAME)).is_ok_and(|found| found == self.content)
+    }
+}
+
+/// Answers GET_CHUNK until the client hangs up.
+fn serve(mut stream: TcpStream, dir: &Path) -> std::io::Result<()> {
+    loop {
+        let mut request = [0; 28];
+        stream.read_exact(&mut request)?;
+        let hash: String = request[8..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let content = fs::read(dir.join(format!("{hash}.bin")))?;
+        let padded = content.len().next_multiple_of(4);
+        let mut answer = vec![1, 5, 0, 0];
+        answer.extend((8 + padded as u32 / 4).to_be_bytes());
+        answer.extend(&request[8..]);
+        answer.extend((content.len() as u32).to_be_bytes());
+        answer.extend(content);
+        answer.resize(32 + padded, 0xFF);
+        stream.write_all(&answer)?;
     }
 }
 

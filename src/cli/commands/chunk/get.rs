@@ -2,12 +2,13 @@
 //! and downloads the file as any torrent.
 
 use std::io::Read as _;
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::base::digest::sha1;
@@ -146,6 +147,8 @@ struct Plan {
     found: Vec<Found>,
     /// Who failed so far, in words for people.
     replaced: Vec<String>,
+    /// Connections to providers that are open since.
+    open: Vec<(SocketAddr, TcpStream)>,
 }
 
 impl Plan {
@@ -210,21 +213,22 @@ impl Plan {
         let memo = state.join(format!("{}.chunks", listing.id()));
         let known = remembered(&memo).or_else(|| kept_sizes(&listing, store?));
         let known = known.and_then(|sizes| Some((sizes, listing.torrent(sizes).ok()?)));
-        let (torrent, sizes, mut found, replaced) = match known {
-            Some((sizes, torrent)) => (torrent, sizes, Vec::new(), Vec::new()),
+        let (torrent, learnt) = match known {
+            Some((sizes, torrent)) => (torrent, Learnt::known(sizes)),
             None => {
-                let Learnt { sizes, found, replaced } =
-                    listing.fetch_sizes().await.map_err(failure)?;
-                (listing.torrent(sizes).map_err(failure)?, sizes, found, replaced)
+                let learnt = listing.fetch_sizes().await.map_err(failure)?;
+                (listing.torrent(learnt.sizes).map_err(failure)?, learnt)
             }
         };
+        let Learnt { sizes, mut found, replaced, open } = learnt;
         remember(&memo, sizes);
         found.extend(store.iter().flat_map(|store| kept(&listing, store)));
         let providers: Arc<[Provider]> = listing.providers(&torrent).into();
         if providers.is_empty() && !listing.info.chunks.is_empty() {
             return Err(network("the listing names no provider that could be asked"));
         }
-        Ok(Self { listing, tracker, torrent: Arc::new(torrent), providers, found, replaced })
+        let torrent = Arc::new(torrent);
+        Ok(Self { listing, tracker, torrent, providers, found, replaced, open })
     }
 
     /// What people read first, and programs as far as something was odd.
@@ -287,6 +291,7 @@ impl Plan {
             },
             talk,
             json: arguments.json,
+            open: self.open,
             chunks_from: None,
             script: Vec::new(),
         }
