@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::swarm::event::DownReason;
+use crate::swarm::link::Description;
 
 const TEN: &str = "peer 1: request 0.0 0.1 0.2 0.3 1.0 1.1 1.2 1.3 2.0 2.1";
 
@@ -220,6 +221,36 @@ fn a_peer_that_sends_nothing_for_ten_seconds_is_asked_for_little() {
     assert_eq!(late[0], "peer 2: cancel 0.5");
     assert!(!bench.swarm.links(bench.now)[0].snubbed);
     assert_eq!(bench.swarm.snapshot(bench.now).wasted_bytes, 0);
+}
+
+/// Requests that timed out may be held by the peer still, and count against its limit; those
+/// that it rejects (BEP 6) or forgets with a choke (BEP 3) do not.
+#[test]
+fn a_peer_that_was_silent_at_its_limit_is_asked_again_once_it_answers() {
+    for fast in [true, false] {
+        let mut bench = Bench::with(1, 10, |_| {});
+        bench.up_as(1, peer_id(1), fast);
+        let described = Description { pipeline_max: Some(4), ..Description::default() };
+        let told = [
+            LinkEvent::Described(described),
+            LinkEvent::Availability(Availability::All),
+            LinkEvent::Unchoked,
+        ];
+        let lines = bench.events(1, told.into());
+        assert_eq!(lines, ["peer 1: interested", "peer 1: request 0.0 0.1 0.2 0.3"]);
+        // With four requests at it, it is not even asked for one to try.
+        assert_eq!(bench.wait(15.0), [""; 0]);
+        let answer = match fast {
+            true => (0..4)
+                .map(|number| {
+                    let block = bench.layout.block(bench.piece(0), number).unwrap();
+                    LinkEvent::Refused { block, lasting: false }
+                })
+                .collect(),
+            false => vec![LinkEvent::Choked, LinkEvent::Unchoked],
+        };
+        assert_eq!(bench.events(1, answer), ["peer 1: request 0.0"], "fast: {fast}");
+    }
 }
 
 #[test]

@@ -422,3 +422,16 @@ fn a_ban_of_a_provider_is_for_its_port_alone() {
     assert!(bench.swarm.candidates.is_banned(address(1)));
     assert!(!bench.swarm.candidates.is_banned(other));
 }
+
+/// Between "connected" and the list of its pieces nobody knows what it may bring.
+#[test]
+fn a_provider_that_has_not_told_its_pieces_is_hope() {
+    let mut bench = Bench::new(1);
+    bench.learn(Source::Listing, 1..2);
+    let up = Input::LinkUp { link: LinkId(0), peer_id: peer_id(1), caps: store_caps() };
+    bench.handle(up);
+    assert!(!bench.swarm.is_out_of_reach());
+    bench.links.insert(1, LinkId(0));
+    bench.event(1, LinkEvent::Availability(Availability::None));
+    assert!(bench.swarm.is_out_of_reach());
+}
