@@ -16,60 +16,14 @@ use crate::tracker::announce::{AnnounceReply, Error, Event, RetryIn};
 use crate::tracker::http::is_http;
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
+mod due;
 pub mod status;
+mod timing;
+
+pub use timing::Timing;
 
 /// Most trackers kept of one torrent; a hostile list may name thousands.
 pub const MAX_TRACKERS: usize = 100;
-
-/// The times of the machine. Tests shorten them.
-#[derive(Clone, Debug)]
-pub struct Timing {
-    /// Shortest regular interval, whatever the tracker says.
-    pub interval_floor: Duration,
-    /// The same while nobody is connected.
-    pub interval_floor_alone: Duration,
-    /// Interval when the tracker names none.
-    pub interval_default: Duration,
-    /// Longest interval.
-    pub interval_max: Duration,
-    /// Regular intervals vary by so many per cent up and down, so that torrents added together
-    /// do not announce together for ever.
-    pub jitter_percent: u32,
-    /// Wait after the first failure; it grows with the square of failures in a row.
-    pub backoff: Duration,
-    /// Longest wait after failures.
-    pub backoff_max: Duration,
-    /// Without one working peer for so long, the next tier is asked.
-    pub patience: Duration,
-    /// While nobody is connected, a tracker may hang so long before the next one is asked too.
-    pub hedge: Duration,
-    /// Time for all `stopped` announces together.
-    pub stop_budget: Duration,
-    /// No more than `announces_max` announces leave in this time, `stopped` excepted.
-    pub announces_window: Duration,
-    /// See `announces_window`.
-    pub announces_max: usize,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            interval_floor: Duration::from_secs(300),
-            interval_floor_alone: Duration::from_secs(60),
-            interval_default: Duration::from_secs(1800),
-            interval_max: Duration::from_secs(24 * 3600),
-            jitter_percent: 5,
-            backoff: Duration::from_secs(5),
-            backoff_max: Duration::from_secs(3600),
-            patience: Duration::from_secs(10),
-            // The next tier has to be asked within 15 s; libtorrent waits 30.
-            hedge: Duration::from_secs(12),
-            stop_budget: Duration::from_secs(3),
-            announces_window: Duration::from_secs(60),
-            announces_max: 15,
-        }
-    }
-}
 
 /// One tracker of the torrent, valid for the [`Tiers`] that named it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -571,86 +525,6 @@ impl Tiers {
         Round { asked, from_tier: 0, is_manual, step: Step::Next }
     }
 
-    /// The tracker the round asks next. A working tracker that is not due yet ends the walk,
-    /// since the torrent is announced; unless no peer works.
-    fn next_in_round(&self, now: Instant) -> Option<usize> {
-        let round = self.round.as_ref()?;
-        for index in self.walk() {
-            let tracker = &self.trackers[index];
-            if round.asked[index] || tracker.tier < round.from_tier || tracker.in_flight.is_some() {
-                continue;
-            }
-            let allowed = if round.is_manual { self.allowed_at(index) } else { self.due_at(index) };
-            if allowed.is_some_and(|allowed| allowed <= now) {
-                return Some(index);
-            }
-            if self.is_working(index) && !self.is_lonely(now) {
-                return None;
-            }
-        }
-        None
-    }
-
-    /// When the next round begins: the first working tracker counts and those before it; those
-    /// after it only when no peer has worked for a while.
-    fn round_due(&self) -> Option<Instant> {
-        let mut due: Option<Instant> = None;
-        let mut not_before = None;
-        for index in self.walk() {
-            if self.trackers[index].in_flight.is_none() {
-                let own =
-                    self.due_at(index).map(|own| not_before.map_or(own, |wait| own.max(wait)));
-                due = [due, own].into_iter().flatten().min();
-            }
-            if self.is_working(index) {
-                match self.lonely_since.filter(|_| !self.is_complete) {
-                    Some(since) => not_before = Some(since + self.timing.patience),
-                    None => break,
-                }
-            }
-        }
-        due
-    }
-
-    /// When the tracker's turn comes by itself; `None` if never.
-    fn due_at(&self, index: usize) -> Option<Instant> {
-        let tracker = &self.trackers[index];
-        let is_owed = self.owes_completed && tracker.is_started;
-        let due = match tracker.condition {
-            Condition::NotSupported | Condition::GaveUp => return None,
-            Condition::Fresh => self.entered_at?,
-            Condition::Working { since, .. } if is_owed => since,
-            Condition::Working { since, interval, min_interval } => {
-                since + self.effective_interval(interval, min_interval)
-            }
-            Condition::Failing { retry_at } => retry_at,
-        };
-        Some(tracker.not_before.map_or(due, |wait| wait.max(due)))
-    }
-
-    /// When the user may have the tracker asked.
-    fn allowed_at(&self, index: usize) -> Option<Instant> {
-        let tracker = &self.trackers[index];
-        let allowed = match (tracker.condition, tracker.last_asked) {
-            (Condition::Working { since, min_interval, .. }, _) => {
-                let floor = self.timing.interval_floor_alone;
-                Some(since + min_interval.unwrap_or(floor).clamp(floor, self.timing.interval_max))
-            }
-            (Condition::Failing { .. }, Some(asked)) => Some(asked + self.timing.backoff),
-            _ => self.due_at(index),
-        }?;
-        Some(tracker.not_before.map_or(allowed, |wait| wait.max(allowed)))
-    }
-
-    fn effective_interval(&self, interval: Duration, min_interval: Option<Duration>) -> Duration {
-        let wanted = if self.is_alone() {
-            min_interval.unwrap_or(interval).max(self.timing.interval_floor_alone)
-        } else {
-            interval.max(min_interval.unwrap_or_default()).max(self.timing.interval_floor)
-        };
-        wanted.min(self.timing.interval_max)
-    }
-
     fn jittered(&mut self, interval: Duration) -> Duration {
         let spread = self.timing.jitter_percent.min(100);
         let percent = self.rng.random_range(100 - spread..=100 + spread);
@@ -675,21 +549,6 @@ impl Tiers {
 
     fn is_alone(&self) -> bool {
         self.connected == 0 && !self.is_complete
-    }
-
-    fn is_lonely(&self, now: Instant) -> bool {
-        let is_long_ago = |since| now >= since + self.timing.patience;
-        !self.is_complete && self.lonely_since.is_some_and(is_long_ago)
-    }
-
-    /// `due`, or later if too many announces have left.
-    fn not_before_rate(&self, due: Instant) -> Instant {
-        match self.recent.front() {
-            Some(first) if self.recent.len() >= self.timing.announces_max => {
-                due.max(*first + self.timing.announces_window)
-            }
-            _ => due,
-        }
     }
 }
 
