@@ -43,7 +43,7 @@ const ERROR_LEN: usize = HEADER_LEN + 4;
 pub struct Provider {
     /// Where it listens.
     pub address: SocketAddr,
-    /// Its name in the listing, or its address; text of a stranger.
+    /// Its name in the listing, `provider` where there is none; text of a stranger.
     pub name: String,
     /// The pieces whose chunks it is said to have.
     pub pieces: Bitfield,

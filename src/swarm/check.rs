@@ -94,7 +94,7 @@ impl Swarm {
         self.tell(Event::PieceVerified(piece));
         // Before the piece counts as here: who is spared has one interesting piece less.
         for liar in self.suspects.passed(piece, hashes) {
-            if !self.is_spared(liar, piece, now) {
+            if !self.spare(liar, piece, now) {
                 self.ban(liar, now);
             }
         }
@@ -140,7 +140,7 @@ impl Swarm {
         self.tell(Event::HashFailed { piece, blamed });
         self.fetch_again(piece);
         if let Some(liar) = blamed
-            && !self.is_spared(liar, piece, now)
+            && !self.spare(liar, piece, now)
         {
             self.ban(liar, now);
         }

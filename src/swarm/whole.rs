@@ -112,14 +112,13 @@ impl Swarm {
     /// As [`tell_reassigned`](Self::tell_reassigned), for all that the link owes.
     pub(super) fn tell_owed_reassigned(&mut self, link: LinkId, why: &str) {
         let Some(peer) = self.peers.get(&link) else { return };
-        let mut owed: Vec<_> = peer.requests.from_last().map(|(_, block)| block).collect();
-        owed.reverse();
+        let owed: Vec<_> = peer.requests.from_last().map(|(_, block)| block).collect();
         self.tell_reassigned(link, &owed, why);
     }
 
-    /// The peer sent a wrong piece. True when it is a store of whole pieces that gets another
-    /// chance: that piece is not asked of it again.
-    pub(super) fn is_spared(&mut self, liar: SocketAddr, piece: PieceIndex, now: Instant) -> bool {
+    /// The peer sent a wrong piece. A store of whole pieces gets another chance, and that piece
+    /// is not asked of it again; false when it is none, or had its chances.
+    pub(super) fn spare(&mut self, liar: SocketAddr, piece: PieceIndex, now: Instant) -> bool {
         let Some(store) = self.stores.get_mut(&liar) else { return false };
         store.wrong.insert(piece);
         if store.wrong.len() >= WRONG_MAX {

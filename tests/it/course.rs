@@ -28,8 +28,7 @@ fn step_1_both_files() {
     }
     for (cutter, providers, client) in every_side() {
         let bench = Bench::cut(1_500_001, 65_536, cutter);
-        let _alice = bench.provider(providers, "alice", &[]);
-        let _bob = bench.provider(providers, "bob", &[]);
+        let _providers = bench.providers(providers);
         bench.get(client, &["--config", "config"]).assert_complete();
     }
 }
@@ -41,8 +40,7 @@ fn step_2_a_tracker() {
     }
     for (tracker, providers, client) in every_side() {
         let bench = Bench::cut(1_500_001, 65_536, Side::Ours);
-        let _alice = bench.provider(providers, "alice", &[]);
-        let _bob = bench.provider(providers, "bob", &[]);
+        let _providers = bench.providers(providers);
         let _tracker = bench.tracker(tracker, &[]);
         let address = bench.address("tracker");
         bench.get(client, &["--tracker", &address]).assert_complete();
@@ -55,8 +53,7 @@ fn step_2_a_tracker_that_peers_ini_names() {
         return;
     }
     let bench = Bench::cut(200_000, 65_536, Side::Ours);
-    let _alice = bench.provider(Side::Theirs, "alice", &[]);
-    let _bob = bench.provider(Side::Theirs, "bob", &[]);
+    let _providers = bench.providers(Side::Theirs);
     let _tracker = bench.tracker(Side::Theirs, &[]);
     let told = bench.get(Side::Ours, &["--config", "config", "--tracker"]);
     told.assert_complete();
@@ -75,8 +72,7 @@ fn step_3_a_broadcast() {
     }
     for (tracker, providers, client) in every_side() {
         let bench = Bench::cut(1_500_001, 65_536, Side::Ours);
-        let _alice = bench.provider(providers, "alice", &[]);
-        let _bob = bench.provider(providers, "bob", &[]);
+        let _providers = bench.providers(providers);
         let port = bench.discovery_port().to_string();
         let _tracker = bench.tracker(tracker, &["--discover-port", &port]);
         let way = ["--discover", "--broadcast", "127.255.255.255", "--discover-port", &port];
@@ -104,8 +100,7 @@ fn chunks_on_disk_are_not_fetched_again() {
     }
     let bench = Bench::cut(1_000_000, 65_536, Side::Ours);
     {
-        let _alice = bench.provider(Side::Theirs, "alice", &[]);
-        let _bob = bench.provider(Side::Theirs, "bob", &[]);
+        let _providers = bench.providers(Side::Theirs);
         bench.get(Side::Ours, &["--config", "config", "--keep-chunks"]).assert_complete();
     }
     let kept = fs::read_dir(bench.dir().join("chunks/charlie")).unwrap().count();
@@ -183,8 +178,7 @@ fn one_file_from_both_worlds() {
         return;
     }
     let bench = Bench::cut(700_000, 65_536, Side::Ours);
-    let _alice = bench.provider(Side::Theirs, "alice", &[]);
-    let _bob = bench.provider(Side::Theirs, "bob", &[]);
+    let _providers = bench.providers(Side::Theirs);
     let _tracker = bench.tracker(Side::Theirs, &[]);
     let torrent = bench.torrent(65_536);
     let address = bench.address("tracker");

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sha1::{Digest, Sha1};
 
 use super::{LIMIT, Told};
+use crate::content::bytes;
 use crate::process::{Process, driver};
 
 /// Who plays a role.
@@ -37,7 +38,7 @@ impl Bench {
     /// A file of `len` bytes, cut by `side` into chunks of `chunk_len`.
     pub fn cut(len: usize, chunk_len: usize, side: Side) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let content = bytes(len);
+        let content = bytes(1, 0, len);
         fs::write(home.path().join(NAME), &content).unwrap();
         // Held at the same time, so that they are three different ones.
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -98,6 +99,11 @@ impl Bench {
         };
         let arguments = [&[role, name, "--config", "config"], more].concat();
         self.server(side, name, &arguments, ready)
+    }
+
+    /// Starts alice and bob.
+    pub fn providers(&self, side: Side) -> [Process; 2] {
+        ["alice", "bob"].map(|name| self.provider(side, name, &[]))
     }
 
     /// Starts a tracker and waits until it listens.
@@ -317,16 +323,4 @@ fn serve(mut stream: TcpStream, dir: &Path) -> std::io::Result<()> {
         answer.resize(32 + padded, 0xFF);
         stream.write_all(&answer)?;
     }
-}
-
-/// Bytes without a pattern: no two chunks of them are the same.
-fn bytes(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..len.div_ceil(8)).flat_map(|_| next()).take(len).collect()
 }

@@ -97,8 +97,7 @@ fn a_chunk_that_nobody_has() {
     for name in ["alice", "bob"] {
         fs::remove_file(bench.dir().join(format!("chunks/{name}/{hash}.bin"))).unwrap();
     }
-    let _alice = bench.provider(Side::Theirs, "alice", &[]);
-    let _bob = bench.provider(Side::Theirs, "bob", &[]);
+    let _providers = bench.providers(Side::Theirs);
     let told = bench.get(Side::Ours, &["--config", "config"]);
     assert_eq!(told.code(), 4, "{}", told.output());
     let said = told.output();
@@ -155,8 +154,7 @@ fn trackers_that_are_odd_and_right() {
     }
     for quirk in ["type5", "nonzero"] {
         let bench = Bench::cut(200_000, 65_536, Side::Ours);
-        let _alice = bench.provider(Side::Ours, "alice", &[]);
-        let _bob = bench.provider(Side::Ours, "bob", &[]);
+        let _providers = bench.providers(Side::Ours);
         let _tracker = bench.tracker(Side::Theirs, &["--quirk", quirk]);
         let address = bench.address("tracker");
         let told = bench.get(Side::Ours, &["--tracker", &address]);
