@@ -2,10 +2,11 @@
 //! below it: every element of a path is opened on its own with `O_NOFOLLOW`. The directory
 //! itself may be reached through links; it is the user's. Knows nothing of torrents.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -99,6 +100,29 @@ impl Base {
         }
     }
 
+    /// What stands in a directory, in no order; the empty path is the base itself. Of links
+    /// it tells that they are links, not what they lead to.
+    pub(super) fn entries(&self, path: &Path) -> io::Result<Vec<(OsString, Stat)>> {
+        let mut dir = Parent { base: self.base(false)?, below: None };
+        for element in path {
+            dir.below = Some(open_directory(&dir, element, false)?);
+        }
+        let mut entries = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&dir)? {
+            let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+            if name == "." || name == ".." {
+                continue;
+            }
+            match rustix::fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => entries.push((name, stat)),
+                // Gone since the directory was read.
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(entries)
+    }
+
     /// Renames a file; whatever stood at `to` is gone.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from_parent, from_name) = self.parent(from, false)?;
@@ -163,7 +187,8 @@ pub(super) fn found_open(file: &File) -> io::Result<Found> {
     Ok(found(&rustix::fs::fstat(file)?))
 }
 
-fn found(stat: &Stat) -> Found {
+/// What `stat` says.
+pub(super) fn found(stat: &Stat) -> Found {
     let seconds: i64 = stat.st_mtime;
     let nanoseconds = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
     Found {

@@ -10,6 +10,7 @@
 mod beneath;
 mod bits;
 mod check;
+pub mod create;
 mod error;
 mod files;
 mod handles;

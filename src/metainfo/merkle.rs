@@ -31,6 +31,13 @@ pub(super) fn root(mut layer: Vec<Node>, height: u32) -> Node {
     layer.first().copied().unwrap_or(padding)
 }
 
+/// The node `height` levels above `leaves`, which are at most 2^`height`; zeros stand for
+/// those that are missing.
+pub(super) fn subtree(leaves: Vec<Node>, height: u32) -> Node {
+    let reached = leaves.len().next_power_of_two().trailing_zeros();
+    (reached..height).fold(root(leaves, 0), |node, level| parent(&node, &padding(level)))
+}
+
 fn parent(left: &Node, right: &Node) -> Node {
     let mut both = [0; 64];
     both[..32].copy_from_slice(left);
@@ -61,6 +68,27 @@ mod tests {
         let (a, b, c) = ([1; 32], [2; 32], [3; 32]);
         let by_hand = parent(&parent(&a, &b), &parent(&c, &zeros));
         assert_eq!(root(vec![a, b, c], 1), by_hand);
+    }
+
+    /// The obvious way: all leaves written out, then level by level.
+    fn slow(mut leaves: Vec<Node>, height: u32) -> Node {
+        leaves.resize(1 << height, [0; 32]);
+        while leaves.len() > 1 {
+            leaves = leaves.chunks(2).map(|pair| parent(&pair[0], &pair[1])).collect();
+        }
+        leaves[0]
+    }
+
+    #[test]
+    fn subtrees_and_roots_agree_with_the_obvious_way() {
+        for count in 1..=17usize {
+            let leaves: Vec<Node> = (0..count).map(|leaf| [leaf as u8 + 1; 32]).collect();
+            let needed = count.next_power_of_two().trailing_zeros();
+            assert_eq!(root(leaves.clone(), 0), slow(leaves.clone(), needed), "{count}");
+            for height in needed..8 {
+                assert_eq!(subtree(leaves.clone(), height), slow(leaves.clone(), height));
+            }
+        }
     }
 
     #[test]

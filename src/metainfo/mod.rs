@@ -2,6 +2,7 @@
 //! their directory, lengths that add up, hashes that fit (BEP 3, 12, 19, 27, 47, 52). Not
 //! here: reading files, and what is done with a torrent.
 
+pub mod create;
 mod files;
 mod info;
 mod magnet;

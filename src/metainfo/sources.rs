@@ -60,7 +60,7 @@ pub(super) fn web_seeds(value: Option<Value<'_>>) -> Vec<String> {
 }
 
 /// A URL that may be shown and asked: text without spaces or control characters.
-fn clean(url: &[u8]) -> Option<String> {
+pub(super) fn clean(url: &[u8]) -> Option<String> {
     let url = std::str::from_utf8(url).ok()?.trim();
     let odd = |letter: char| letter.is_control() || letter.is_whitespace();
     (!url.is_empty() && url.len() <= URL_LEN_MAX && !url.contains(odd)).then(|| url.to_owned())

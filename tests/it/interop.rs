@@ -6,6 +6,7 @@
 //! whether a failure is ours.
 
 mod clients;
+mod create;
 pub mod namespace;
 
 use std::fs;

@@ -3,6 +3,7 @@
 
 pub mod chunk;
 mod config;
+pub mod create;
 pub mod download;
 mod info;
 mod load;
@@ -48,6 +49,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
         Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
+        Some(Command::Create(arguments)) => create::run(*arguments, &common),
         Some(Command::Verify { file, dir, json }) => verify::run(&file, &dir, json),
         Some(Command::Magnet { file }) => {
             out::answer(&format!("{}\n", escape(&load::torrent(&file)?.magnet())));

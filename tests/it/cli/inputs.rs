@@ -60,7 +60,7 @@ fn usage_errors_are_code_2() {
         assert_eq!(ran.stdout, "");
     }
     for (arguments, words) in [
-        (&["create", "x"] as &[&str], "not available yet"),
+        (&["daemon", "x"] as &[&str], "not available yet"),
         (&["--encryption", "require", "x.torrent"], "not supported yet"),
         (&["--proxy", "socks5://127.0.0.1:1", "x.torrent"], "not supported yet"),
         (&["--select", "3", "x.torrent"], "there is no file 3: the torrent has 2 files"),

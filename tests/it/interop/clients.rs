@@ -163,7 +163,7 @@ fn transmission(namespace: &Namespace, torrent: &Path, dir: &Path) -> Command {
 }
 
 /// The Python that has libtorrent: `PIGEON_PYTHON`, or the one of the system.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     std::env::var_os("PIGEON_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
 }
 

@@ -1,0 +1,158 @@
+//! Making torrents from the command line, and what the other commands say of them.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::run::{Run, finish, run};
+use crate::payload::Payload;
+use crate::process::driver;
+
+const FILES: [(&str, u64); 4] =
+    [("first.bin", 200_001), ("b/second", 99_000), ("b/empty", 0), (".hidden", 7)];
+
+/// A folder with the directory `data`.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    Payload::new(5, "data", 16 << 10, &FILES).write_to(home.path());
+    home
+}
+
+fn json(ran: &Run) -> Value {
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    serde_json::from_str(&ran.stdout).expect("one JSON object")
+}
+
+#[test]
+fn what_is_made_verifies_where_it_lies() {
+    let home = home();
+    for format in [&[] as &[&str], &["--hybrid"]] {
+        let more = ["create", "data", "-p", "32KiB", "-o", "x.torrent", "--force", "--json"];
+        let made = json(&run(home.path(), &[&more, format].concat()));
+        assert_eq!(made["file"], "x.torrent");
+        assert_eq!(made["total_size"].as_u64(), Some(299_008));
+        let verified = run(home.path(), &["verify", "x.torrent", "."]);
+        assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
+        let mut info = json(&run(home.path(), &["info", "--json", "x.torrent"]));
+        info["file"] = made["file"].clone();
+        assert_eq!(info, made, "info tells the same");
+        fs::write(home.path().join("data/b/second"), vec![1; 99_000]).expect("write a file");
+        assert_eq!(run(home.path(), &["verify", "x.torrent", "."]).code, Some(6));
+        Payload::new(5, "data", 16 << 10, &FILES).write_to(home.path());
+    }
+}
+
+#[test]
+fn every_option_reaches_the_torrent() {
+    let home = home();
+    let more = "--private --source LAB --comment hello --name renamed -w http://w/ --v2 --no-date \
+        -a http://a/announce,udp://b:1 -a https://c --json";
+    let mut arguments = vec!["create", "data/first.bin"];
+    arguments.extend(more.split_whitespace());
+    let made = json(&run(home.path(), &arguments));
+    assert_eq!(made["file"], "renamed.torrent");
+    assert_eq!(made["name"], "renamed");
+    assert_eq!(made["private"], true);
+    assert_eq!(made["comment"], "hello");
+    assert_eq!(made["creation_date"], Value::Null);
+    assert_eq!(made["info_hash_v1"], Value::Null);
+    assert_eq!(made["web_seeds"], serde_json::json!(["http://w/"]));
+    let tiers = serde_json::json!([["http://a/announce", "udp://b:1"], ["https://c"]]);
+    assert_eq!(made["trackers"], tiers);
+    let magnet = run(home.path(), &["magnet", "renamed.torrent"]).stdout;
+    let hash = made["info_hash_v2"].as_str().expect("a hash");
+    assert_eq!(
+        magnet,
+        format!(
+            "magnet:?xt=urn:btmh:1220{hash}&dn=renamed&tr=http%3A%2F%2Fa%2Fannounce\
+             &tr=udp%3A%2F%2Fb%3A1&tr=https%3A%2F%2Fc&ws=http%3A%2F%2Fw%2F\n"
+        )
+    );
+    let raw = run(home.path(), &["info", "--raw", "renamed.torrent"]).stdout;
+    assert!(raw.contains("7:privatei1e6:source3:LAB"), "{raw:?}");
+}
+
+#[test]
+fn the_same_files_make_the_same_bytes() {
+    let homes = [home(), home()];
+    let make = |home: &Path, arguments: &[&str], epoch: Option<&str>| {
+        let mut command = driver(home);
+        command.current_dir(home).args(["create", "data", "-o", "x.torrent", "--force"]);
+        command.env_remove("SOURCE_DATE_EPOCH").args(arguments);
+        if let Some(epoch) = epoch {
+            command.env("SOURCE_DATE_EPOCH", epoch);
+        }
+        let ran = finish(&mut command);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        fs::read(home.join("x.torrent")).expect("read the torrent")
+    };
+    for (arguments, epoch) in [(&["--no-date"] as &[&str], None), (&[], Some("1234567890"))] {
+        let made = homes.each_ref().map(|home| make(home.path(), arguments, epoch));
+        assert_eq!(made[0], made[1]);
+        let has_date = made[0].windows(13).any(|key| key == b"creation date");
+        assert_eq!(has_date, epoch.is_some());
+    }
+    let home = homes[0].path();
+    make(home, &[], None);
+    let info = json(&run(home, &["info", "--json", "x.torrent"]));
+    assert!(info["creation_date"].as_u64().is_some_and(|date| date > 1_234_567_890), "{info}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_writes_nothing() {
+    let home = home();
+    fs::write(home.path().join("taken.torrent"), "precious").expect("write a file");
+    fs::create_dir(home.path().join("nothing")).expect("make a folder");
+    let table: [(&[&str], i32, &str); 10] = [
+        (&["missing"], 3, "missing: no such file or directory"),
+        (&["nothing"], 3, "holds no bytes"),
+        (&["/dev/null"], 3, "neither a file nor a directory"),
+        (&["data", "-p", "100000"], 2, "not a power of two from 16 KiB to 128 MiB"),
+        (&["data", "-p", "8KiB"], 2, "not a power of two"),
+        (&["data", "-a", "tracker.example"], 2, "no URL of a tracker"),
+        (&["data", "-w", "x"], 2, "no URL of a web seed"),
+        (&["data", "--name", "a/b"], 3, "rename it"),
+        (&["data", "-o", "taken.torrent"], 5, "taken.torrent exists"),
+        (&["data", "-o", "no/where.torrent"], 5, "writing no/where.torrent"),
+    ];
+    for (arguments, code, words) in table {
+        let arguments = [&["create"], arguments].concat();
+        run(home.path(), &arguments).assert_refused(code, words);
+    }
+    let names = fs::read_dir(home.path()).expect("list the folder");
+    let torrents = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let torrents: Vec<String> = torrents.filter(|name| name.contains("torrent")).collect();
+    assert_eq!(torrents, ["taken.torrent"]);
+    let taken = home.path().join("taken.torrent");
+    assert_eq!(fs::read(&taken).expect("still there"), b"precious");
+    let both = run(home.path(), &["create", "data", "--v2", "--hybrid"]);
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
+    let forced = run(home.path(), &["create", "data", "-o", "taken.torrent", "--force"]);
+    assert_eq!(forced.code, Some(0), "{}", forced.stderr);
+    assert_ne!(fs::read(&taken).expect("still there"), b"precious");
+}
+
+#[test]
+fn a_torrent_inside_its_own_data_is_not_replaced() {
+    let home = home();
+    let data = home.path().join("data");
+    let first = run(&data, &["create", "."]);
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert!(data.join("data.torrent").is_file(), "named after the directory");
+    let again = run(&data, &["create", ".", "--force"]);
+    again.assert_refused(2, "is part of what is shared");
+}
+
+#[test]
+fn links_are_left_out_with_a_line() {
+    let home = home();
+    let link = home.path().join("data/escape\x07");
+    std::os::unix::fs::symlink("/etc", link).expect("make a link");
+    let ran = run(home.path(), &["create", "data"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.stderr, "left out data/escape\\x07: it is a symbolic link\n");
+    let quiet = run(home.path(), &["create", "-q", "data", "--force"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
+    assert!(ran.stdout.contains("in 4 files"), "{}", ran.stdout);
+}
