@@ -48,6 +48,8 @@ pub struct LinkConfig {
     pub pool: BlockPool,
     /// The limit on received bytes.
     pub limiter: Arc<Limiter>,
+    /// The limit on sent bytes.
+    pub up_limiter: Arc<Limiter>,
     /// The port we listen on, told to peers that we dial.
     pub listen_port: Option<u16>,
     /// The local address to dial from.

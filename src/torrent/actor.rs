@@ -267,6 +267,10 @@ impl Actor {
                 self.link_config.limiter.set_rate(limit);
                 self.publish();
             }
+            Command::LimitUp(limit) => {
+                self.link_config.up_limiter.set_rate(limit);
+                self.publish();
+            }
             Command::SelectFiles(files) => self.select(files),
             Command::Stop(_) => {}
         }
@@ -390,15 +394,18 @@ impl Actor {
         self.disk_stats = stats;
         self.swarm.handle(Input::DiskLoad { hashing, writing }, now);
         let rate = self.swarm.snapshot(now).down_rate;
-        let limited = self.link_config.limiter.rate().is_some_and(|limit| rate * 10 > limit * 9);
+        let limiter = &self.link_config.limiter;
+        // A torrent alone at its limit, or one of several that share the session's.
+        let limited = limiter.rate().is_some_and(|limit| rate * 10 > limit * 9)
+            || rate > 0 && limiter.holds_back(now);
         self.swarm.handle(Input::Limited(limited), now);
         self.publish();
     }
 
     fn publish(&mut self) {
         let now = Instant::now();
-        let limit = self.link_config.limiter.rate();
-        let status = self.publisher.status(&self.swarm, &self.trackers.status, limit, now);
+        let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
+        let status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
         self.trackers.publish(&status, self.swarm.working_peers());
         self.status.send_replace(status);
     }

@@ -65,8 +65,10 @@ pub struct Resources {
     pub pool: BlockPool,
     /// The workers.
     pub disk: Arc<Disk>,
-    /// The download limit.
+    /// The download limit of the session.
     pub limiter: Arc<Limiter>,
+    /// The upload limit of the session.
+    pub up_limiter: Arc<Limiter>,
     /// For trackers.
     pub http: HttpClient,
     /// Its time limits.
@@ -372,7 +374,8 @@ fn link_config(parts: &Parts) -> LinkConfig {
         peer_id: resources.peer_id,
         layout: parts.layout,
         pool: resources.pool.clone(),
-        limiter: resources.limiter.clone(),
+        limiter: Arc::new(Limiter::under(resources.limiter.clone(), None)),
+        up_limiter: Arc::new(Limiter::under(resources.up_limiter.clone(), None)),
         listen_port: Some(resources.port),
         bind: resources.bind,
         timeouts: LinkTimeouts::default(),

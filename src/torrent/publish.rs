@@ -107,7 +107,7 @@ impl Publisher {
         &self,
         swarm: &Swarm,
         trackers: &[TrackerStatus],
-        limit_down: Option<u64>,
+        (limit_down, limit_up): (Option<u64>, Option<u64>),
         now: Instant,
     ) -> Status {
         let numbers = swarm.snapshot(now);
@@ -143,6 +143,7 @@ impl Publisher {
             peers_known: numbers.known,
             out_of_reach: swarm.is_out_of_reach(),
             limit_down,
+            limit_up,
             listen_port: self.listen_port,
             trackers: trackers.to_vec(),
             have: swarm.have().as_bytes().to_vec(),

@@ -72,8 +72,10 @@ pub struct Status {
     pub peers_known: u32,
     /// Something is missing that nobody who is known can be expected to bring.
     pub out_of_reach: bool,
-    /// Download limit in force.
+    /// Download limit in force: the session's or the torrent's, whichever is lower.
     pub limit_down: Option<u64>,
+    /// Upload limit in force, likewise.
+    pub limit_up: Option<u64>,
     /// The port we listen on, 0 when none.
     pub listen_port: u16,
     /// All trackers, in tier order.

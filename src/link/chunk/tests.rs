@@ -29,6 +29,7 @@ fn config(layout: Layout, pool_blocks: usize) -> LinkConfig {
         layout,
         pool: BlockPool::new(pool_blocks * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
+        up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
         bind: None,
         timeouts: LinkTimeouts::default(),
