@@ -4,10 +4,11 @@
 //! read.
 //!
 //! Links read or write at most a turn at once, pay for it afterwards (nobody knows before how
-//! many bytes a read will bring) and wait until everything that was spent before is paid. So
-//! those who wait stand in a queue, come in turn, and get equal shares, whichever torrent
-//! they belong to; who wants less than its share leaves the rest to others. What counts is
-//! what goes through the socket, protocol bytes included. Not here: shares by weight.
+//! many bytes a read will bring), and after a whole turn wait until everything spent so far
+//! is paid, after half a turn half as long. So all who want more get equal shares, whichever
+//! torrent they belong to and however little comes with each read; who wants less than its
+//! share leaves the rest to others. What counts is what goes through the socket, protocol
+//! bytes included. Not here: shares by weight.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,9 +18,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
-/// Time's worth of bytes that may pass at once after a silence, so that a late wake-up loses
-/// nothing: 1 % of ten seconds.
-const BURST: Duration = Duration::from_millis(100);
+/// A wake-up that comes this much too late loses nothing: what could have passed meanwhile
+/// still may. After a longer silence nothing is owed to anybody. 2 % of ten seconds.
+const LATE_MAX: Duration = Duration::from_millis(200);
 /// Parts of a second in which the rate is handed out: one wake-up each. With twenty links that
 /// wait, each one's turn comes every 0.1 s.
 const TURNS_PER_S: u64 = 200;
@@ -85,7 +86,7 @@ impl Limiter {
 
     /// The most bytes to move at once under the limit.
     pub fn turn_bytes(&self) -> Option<u64> {
-        self.rate().map(|rate| (rate / TURNS_PER_S).clamp(TURN_MIN, TURN_MAX))
+        self.rate().map(turn)
     }
 
     /// Spends `bytes` that have passed already; tells how long to wait before the next.
@@ -97,8 +98,8 @@ impl Limiter {
     /// Is more wanted now than a level lets pass?
     pub fn holds_back(&self, now: Instant) -> bool {
         self.levels().any(|level| {
-            let ahead = level.paid_until.load(Ordering::Relaxed).saturating_sub(level.nanos(now));
-            level.own_rate().is_some() && ahead > nanos(BURST / 2)
+            let paid_until = level.paid_until.load(Ordering::Relaxed);
+            level.own_rate().is_some() && paid_until > level.nanos(now)
         })
     }
 
@@ -126,10 +127,16 @@ impl Limiter {
     fn spend_here(&self, bytes: u64, now: Instant) -> Duration {
         let Some(rate) = self.own_rate() else { return Duration::ZERO };
         let now = self.nanos(now);
-        let spend = |paid_until: u64| Some(paid_until.max(now).saturating_add(cost(bytes, rate)));
+        let oldest = now.saturating_sub(nanos(LATE_MAX));
+        let spend = |paid_until: u64| {
+            let begin = if paid_until < oldest { now } else { paid_until };
+            Some(begin.saturating_add(cost(bytes, rate)))
+        };
         let before = self.paid_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
-        let paid_until = before.ok().and_then(spend).unwrap_or(now);
-        Duration::from_nanos(paid_until.saturating_sub(now).saturating_sub(nanos(BURST)))
+        let debt = before.ok().and_then(spend).unwrap_or(now).saturating_sub(now);
+        let whole = turn(rate);
+        let share = u128::from(debt) * u128::from(bytes.min(whole)) / u128::from(whole);
+        Duration::from_nanos(u64::try_from(share).unwrap_or(debt))
     }
 
     fn nanos(&self, now: Instant) -> u64 {
@@ -141,6 +148,11 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Bytes of a turn at this rate.
+fn turn(rate: u64) -> u64 {
+    (rate / TURNS_PER_S).clamp(TURN_MIN, TURN_MAX)
+}
+
 /// Nanoseconds that `bytes` take.
 fn cost(bytes: u64, rate: u64) -> u64 {
     let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
@@ -148,46 +160,4 @@ fn cost(bytes: u64, rate: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_a_limit_everything_passes() {
-        let limiter = Limiter::under(Arc::new(Limiter::new(None)), None);
-        assert_eq!(limiter.spend(u64::MAX, Instant::now()), Duration::ZERO);
-        assert_eq!((limiter.rate(), limiter.turn_bytes()), (None, None));
-        assert!(!limiter.holds_back(Instant::now()));
-    }
-
-    #[test]
-    fn the_lowest_limit_of_all_levels_is_in_force() {
-        let session = Arc::new(Limiter::new(Some(1_000)));
-        let torrent = Limiter::under(session.clone(), Some(5_000));
-        assert_eq!((torrent.rate(), torrent.own_rate()), (Some(1_000), Some(5_000)));
-        session.set_rate(None);
-        assert_eq!(torrent.rate(), Some(5_000));
-    }
-
-    #[test]
-    fn what_was_spent_too_much_is_waited_for() {
-        let session = Arc::new(Limiter::new(Some(1_000)));
-        let torrent = Limiter::under(session.clone(), Some(2_000));
-        let now = Instant::now();
-        assert_eq!(torrent.spend(100, now), Duration::ZERO);
-        assert!(torrent.holds_back(now));
-        assert_eq!(torrent.spend(1_000, now), Duration::from_secs(1));
-        // Bytes of one torrent are paid by the others of the session too.
-        let other = Limiter::under(session, None);
-        assert_eq!(other.spend(100, now), Duration::from_millis(1_100));
-        assert!(!other.holds_back(now + Duration::from_secs(2)));
-    }
-
-    #[test]
-    fn absurd_numbers_saturate() {
-        let limiter = Limiter::new(Some(0));
-        let now = Instant::now();
-        assert!(limiter.spend(u64::MAX, now) > Duration::from_secs(1));
-        limiter.set_rate(Some(u64::MAX));
-        assert!(limiter.spend(u64::MAX, now) <= Duration::from_secs(1));
-    }
-}
+mod tests;
