@@ -45,6 +45,8 @@ pub struct SessionConfig {
     pub pool_bytes: usize,
     /// Download limit in bytes per second.
     pub download_limit: Option<u64>,
+    /// Upload limit in bytes per second.
+    pub upload_limit: Option<u64>,
 }
 
 impl SessionConfig {
@@ -87,6 +89,7 @@ impl Session {
             pool,
             disk: Arc::new(disk),
             limiter: Arc::new(Limiter::new(config.download_limit)),
+            up_limiter: Arc::new(Limiter::new(config.upload_limit)),
             http: client,
             tracker_network: timing,
         };

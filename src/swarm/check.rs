@@ -100,6 +100,9 @@ impl Swarm {
         }
         let is_new = self.have.insert(piece);
         debug_assert!(is_new, "a piece is verified once");
+        self.uploads.on_verified(piece, now);
+        // The first piece: now there is something to give.
+        self.uploads.stirred |= self.have.ones() == 1;
         let wanted = self.wanted.has(piece);
         self.missing -= u32::from(wanted);
         let mut lacking = Vec::new();
@@ -148,6 +151,7 @@ impl Swarm {
 
     pub(super) fn on_pieces_lost(&mut self, pieces: Vec<PieceIndex>, now: Instant) {
         for piece in pieces {
+            self.uploads.on_lost(piece);
             if !self.have.remove(piece) || !self.wanted.has(piece) {
                 continue;
             }

@@ -42,6 +42,7 @@ impl Swarm {
         };
         peer.pieces = pieces;
         peer.nothing_in = None;
+        self.offer_fast(link);
         self.judge_interest(link, now);
     }
 

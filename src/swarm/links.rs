@@ -153,6 +153,7 @@ impl Swarm {
 
     pub(super) fn remove_peer(&mut self, link: LinkId) -> Option<Peer> {
         let mut peer = self.peers.remove(&link)?;
+        self.uploads.stirred |= peer.upload.unchoked;
         self.hungry.remove(&link);
         self.picker.peer_left(&peer.pieces);
         for block in peer.requests.give_up_all() {
