@@ -166,12 +166,13 @@ impl Swarm {
                 return self.close(link, reason, now);
             }
         }
-        if !has {
-            self.strike(link, now);
-            return self.send(link, LinkCommand::Refuse(ask));
-        }
-        if !may || self.paused || upload.asks.len() >= ASKS_MAX {
-            return self.send(link, LinkCommand::Refuse(ask));
+        let takes = may && has && !self.paused && upload.asks.len() < ASKS_MAX;
+        if !takes {
+            self.send(link, LinkCommand::Refuse(ask));
+            if may && !has {
+                self.strike(link, now);
+            }
+            return;
         }
         upload.asks.push_back(ask);
         self.make_ready(link, ask.piece, now);
@@ -273,7 +274,8 @@ impl Swarm {
         let layout = self.config.layout;
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let has = peer.pieces.count(layout.piece_count()) as usize;
-        if !peer.caps.fast || !peer.upload.offered.is_empty() || has >= SET_LEN {
+        let can = peer.caps.fast && peer.caps.can_upload_to;
+        if !can || !peer.upload.offered.is_empty() || has >= SET_LEN {
             return;
         }
         // A gift is not to be worth more than a stranger's credit.
