@@ -150,6 +150,7 @@ impl Swarm {
     }
 
     pub(super) fn on_pieces_lost(&mut self, pieces: Vec<PieceIndex>, now: Instant) {
+        let was_complete = self.is_complete();
         for piece in pieces {
             self.uploads.on_lost(piece);
             if !self.have.remove(piece) || !self.wanted.has(piece) {
@@ -160,6 +161,9 @@ impl Swarm {
             for peer in self.peers.values_mut().filter(|peer| peer.pieces.has(piece)) {
                 peer.interesting += 1;
             }
+        }
+        if was_complete && !self.is_complete() {
+            self.candidates.wake_all();
         }
         let links: Vec<_> = self.peers.keys().copied().collect();
         links.iter().for_each(|link| self.judge_interest(*link, now));

@@ -105,6 +105,9 @@ impl Swarm {
         if self.is_complete() && !was_complete {
             self.tell(Event::Completed);
         }
+        if was_complete && !self.is_complete() {
+            self.candidates.wake_all();
+        }
         self.food = true;
         let links: Vec<_> = self.peers.keys().copied().collect();
         links.iter().for_each(|link| self.judge_interest(*link, now));
