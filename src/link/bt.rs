@@ -194,7 +194,10 @@ impl Dialect for BitTorrent {
                     let (piece, begin, len) = (ask.piece.number(), ask.begin, ask.len);
                     Message::Reject(Request { piece, begin, len }).encode(out);
                 }
-                LinkCommand::SendBlocks(asks) => parcels.extend(asks.into_iter().map(parcel)),
+                LinkCommand::SendBlocks(asks) => {
+                    self.translator.on_answered(asks.len());
+                    parcels.extend(asks.into_iter().map(parcel));
+                }
                 LinkCommand::AllowFast(pieces) if self.fast => {
                     let pieces = pieces.into_iter().map(PieceIndex::number);
                     pieces.for_each(|it| Message::AllowedFast(it).encode(out));
