@@ -113,6 +113,7 @@ fn link_over_loopback(bencher: Bencher<'_, '_>) {
         pool: BlockPool::new(2560 * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
+        source: None,
         listen_port: None,
         bind: None,
         timeouts: LinkTimeouts::default(),

@@ -38,6 +38,7 @@ fn config(spec: &Spec) -> Arc<LinkConfig> {
         pool: BlockPool::new(1 << 20),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
+        source: None,
         listen_port: None,
         bind: None,
         timeouts: LinkTimeouts { handshake: Duration::from_millis(300), ..LinkTimeouts::default() },

@@ -35,6 +35,7 @@ fn config(pool_blocks: usize) -> LinkConfig {
         pool: BlockPool::new(pool_blocks * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
+        source: None,
         listen_port: Some(6881),
         bind: None,
         timeouts: LinkTimeouts::default(),

@@ -18,7 +18,7 @@ use crate::base::layout::{Layout, PieceIndex};
 use crate::disk::{DiskEvent, DiskStats, Job, StoreHandle};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
 use crate::swarm::Swarm;
-use crate::swarm::event::{DownReason, Event, Input, Output, Source};
+use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
 use crate::swarm::link::{CloseReason, LinkCommand};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
@@ -142,6 +142,12 @@ impl Actor {
             DiskEvent::Spilled { piece, failed } => {
                 self.jobs_out -= 1;
                 self.swarm.handle(Input::Spilled { piece, failed }, now);
+            }
+            DiskEvent::Prepared { piece, outcome } => {
+                if let Preparation::Unreadable(why) = &outcome {
+                    warn!(piece = piece.number(), why, "cannot read a piece that a peer asks for");
+                }
+                self.swarm.handle(Input::Prepared { piece, outcome }, now);
             }
             DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
             DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
@@ -325,6 +331,9 @@ impl Actor {
                     self.jobs_out += 1;
                     self.submit(Job::Check { piece, blocks, want_block_hashes });
                 }
+                Output::PreparePiece { piece, prove } => {
+                    self.submit(Job::Prepare { piece, prove });
+                }
                 Output::SpillBlocks { piece, blocks } => {
                     self.jobs_out += 1;
                     self.submit(Job::Spill { piece, blocks });
@@ -371,6 +380,11 @@ impl Actor {
             Event::Reassigned { piece, peer, client, why } => {
                 warn!(piece = piece.number(), %peer, client, why, "others are asked for a piece");
             }
+            Event::PieceLost { piece, why } => {
+                warn!(piece = piece.number(), why, "a verified piece is lost");
+                self.publisher.lost(&self.extents, &self.layout, *piece);
+                self.publish();
+            }
             Event::Banned(address) => warn!(%address, "peer banned"),
             Event::DiskTrouble(why) => {
                 warn!(why, "disk trouble");
@@ -399,6 +413,8 @@ impl Actor {
         let limited = limiter.rate().is_some_and(|limit| rate * 10 > limit * 9)
             || rate > 0 && limiter.holds_back(now);
         self.swarm.handle(Input::Limited(limited), now);
+        let up_limit = self.link_config.up_limiter.rate();
+        self.swarm.handle(Input::UploadLimit(up_limit), now);
         self.publish();
     }
 

@@ -119,6 +119,10 @@ pub struct PeerStatus {
     pub up_rate: u64,
     /// Payload from it so far.
     pub downloaded_bytes: u64,
+    /// Payload to it so far.
+    pub uploaded_bytes: u64,
+    /// We choke it.
+    pub choked_by_us: bool,
     /// Requests outstanding, and how many we want to keep.
     pub requests: (u32, u32),
     /// Shortest time from request to block.
@@ -148,6 +152,8 @@ impl PeerStatus {
             down_rate: 0,
             up_rate: 0,
             downloaded_bytes: 0,
+            uploaded_bytes: 0,
+            choked_by_us: true,
             requests: (0, 0),
             latency: None,
             incoming: false,
