@@ -49,7 +49,7 @@ impl Engine {
 }
 
 /// The exit code for each thing that can stand in the way at the start.
-fn failure(error: session::Error) -> Failure {
+pub fn failure(error: session::Error) -> Failure {
     use crate::{disk, net, torrent};
     let exit = match &error {
         session::Error::Listen(net::Error::PortTaken { .. }) => Exit::InUse,
