@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -24,9 +24,11 @@ use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
 use crate::tracker::tiers::status::TrackerStatus;
 
+use super::board::Board;
 use super::command::Command;
 use super::handle::News;
 use super::incoming::Incoming;
+use super::lifecycle::Ends;
 use super::publish::{Publisher, wanted_pieces};
 use super::trackers::{Trackers, without_passkey};
 
@@ -68,14 +70,24 @@ pub(super) struct Actor {
     pub trackers: Trackers,
     pub publisher: Publisher,
     pub news: broadcast::Sender<News>,
-    pub status: watch::Sender<super::status::Status>,
+    pub status: Board,
+    /// One entry a file.
+    pub wanted_files: Vec<bool>,
     /// Commands of the brain by link, sent as one batch each.
     pub outbox: BTreeMap<LinkId, Vec<LinkCommand>>,
 }
 
+/// A torrent after its actor.
+pub(super) struct Rested {
+    pub ends: Ends,
+    /// One entry a file.
+    pub wanted_files: Vec<bool>,
+}
+
 impl Actor {
-    /// Runs until it is stopped or every handle is gone; `early` orders came before.
-    pub(super) async fn run(mut self, early: Vec<Command>) {
+    /// Runs until it is stopped, has seeded enough or every handle is gone; `early` orders came
+    /// before. One that may go on some day gives its ends back.
+    pub(super) async fn run(mut self, early: Vec<Command>) -> Option<Rested> {
         for command in early {
             self.on_command(command).await;
         }
@@ -86,7 +98,7 @@ impl Actor {
             // Everything was found on disk: no last piece will come to say so.
             self.finish();
         }
-        let stop = loop {
+        let last = loop {
             self.carry_out();
             let timeout = self.swarm.next_timeout();
             tokio::select! {
@@ -97,7 +109,7 @@ impl Actor {
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 command = self.commands.recv() => match command {
-                    Some(Command::Stop(answer)) => break Some(answer),
+                    Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
                     Some(command) => self.on_command(command).await,
                     None => break None,
                 },
@@ -109,10 +121,21 @@ impl Actor {
             }
         };
         self.end().await;
-        if let Some(stop) = stop {
-            // The one who asked may have gone.
-            let _ = stop.send(());
+        match last {
+            Some(Command::Stop(answer)) => {
+                // The one who asked may have gone.
+                let _ = answer.send(());
+                None
+            }
+            Some(_) => Some(self.rest()),
+            None => None,
         }
+    }
+
+    /// What is left when everything that runs has ended.
+    fn rest(self) -> Rested {
+        let Self { commands, incoming, status, news, wanted_files, .. } = self;
+        Rested { ends: Ends { commands, incoming, status, news }, wanted_files }
     }
 
     fn on_report(&mut self, report: LinkReport) {
@@ -268,7 +291,7 @@ impl Actor {
                 self.publish();
             }
             Command::SelectFiles(files) => self.select(files),
-            Command::Stop(_) => {}
+            Command::Stop(_) | Command::Finish | Command::Start => {}
         }
     }
 
@@ -290,7 +313,8 @@ impl Actor {
         let is_wanted = |file: FileIndex| files.get(file.0 as usize).copied().unwrap_or(true);
         let wanted = wanted_pieces(&self.extents, &self.layout, is_wanted);
         self.publisher.set_wanted(&self.extents, &self.layout, &wanted, self.swarm.have());
-        self.submit(Job::Want(files));
+        self.submit(Job::Want(files.clone()));
+        self.wanted_files = files;
         let was_complete = self.swarm.is_complete();
         self.swarm.handle(Input::Wanted(wanted), Instant::now());
         if was_complete && self.swarm.is_complete() {
@@ -400,7 +424,7 @@ impl Actor {
         let limit = self.link_config.limiter.rate();
         let status = self.publisher.status(&self.swarm, &self.trackers.status, limit, now);
         self.trackers.publish(&status, self.swarm.working_peers());
-        self.status.send_replace(status);
+        self.status.post(status);
     }
 
     /// Ends links, waits for pieces at the disk, records, says goodbye to trackers.

@@ -35,8 +35,12 @@ pub enum Command {
     },
     /// Stop transferring, keep everything.
     Pause,
-    /// Go on.
+    /// Go on. A queued torrent starts out of turn, a finished one seeds on.
     Resume,
+    /// Its turn has come: a queued torrent starts, any other has done so.
+    Start,
+    /// It has seeded enough: leave peers and trackers, keep everything.
+    Finish,
     /// Download rate limit in bytes per second; `None` lifts it.
     LimitDown(Option<u64>),
     /// Change which files are wanted; one entry a file, pad files included.
