@@ -285,7 +285,7 @@ impl Actor {
                 self.add_providers(providers, now);
             }
             Command::Pause => self.pause(true),
-            Command::Resume => self.pause(false),
+            Command::Resume | Command::Unpause => self.pause(false),
             Command::LimitDown(limit) => {
                 self.link_config.limiter.set_rate(limit);
                 self.publish();

@@ -37,6 +37,8 @@ pub enum Command {
     Pause,
     /// Go on. A queued torrent starts out of turn, a finished one seeds on.
     Resume,
+    /// Go on if paused; a queued torrent keeps its turn, a finished one its rest.
+    Unpause,
     /// Its turn has come: a queued torrent starts, any other has done so.
     Start,
     /// It has seeded enough: leave peers and trackers, keep everything.

@@ -96,6 +96,11 @@ impl TorrentHandle {
         self.tell(Command::Resume).await;
     }
 
+    /// Goes on if it is paused; a queued torrent keeps its turn, a finished one its rest.
+    pub async fn unpause(&self) {
+        self.tell(Command::Unpause).await;
+    }
+
     /// Starts a queued torrent whose turn has come. Never waits: one that has so many orders
     /// to read is told again.
     pub(crate) fn start(&self) {

@@ -27,10 +27,11 @@ pub(super) async fn wait(
         match command {
             // Whose turn it is was decided before the user paused it.
             Some(Command::Start) if *state == State::Queued && !is_paused => return true,
-            Some(Command::Resume) if is_paused => {
+            Some(Command::Resume | Command::Unpause) if is_paused => {
                 is_paused = false;
                 ends.status.change(|status| status.state = state.clone());
             }
+            Some(Command::Unpause) => {}
             Some(Command::Resume) => return true,
             Some(Command::Pause) if *state == State::Queued => {
                 is_paused = true;
@@ -129,8 +130,9 @@ mod tests {
         waiting.tell(Command::Pause).await;
         waiting.until(State::Paused).await;
         waiting.tell(Command::Start).await;
-        waiting.tell(Command::Resume).await;
+        waiting.tell(Command::Unpause).await;
         waiting.until(State::Queued).await;
+        waiting.tell(Command::Unpause).await;
         // Once more: out of turn.
         waiting.tell(Command::Resume).await;
         assert!(waiting.task.await.unwrap().0);

@@ -20,3 +20,5 @@ mod download;
 mod hostile;
 mod interop;
 mod kill;
+mod many;
+mod seeding;

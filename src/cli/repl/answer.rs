@@ -100,18 +100,12 @@ impl Desk {
         format!("{} paused; resume all goes on\n", counted(self.items.len() as u64, "torrent"))
     }
 
-    /// Only paused ones: to a queued torrent `resume` means to jump the queue.
+    /// To a single queued torrent `resume` means to jump the queue; all cannot.
     async fn resume_all(&self) -> String {
-        let paused = self.items.iter().filter(|item| item.handle.state() == State::Paused);
-        let mut count = 0;
-        for item in paused {
-            item.handle.resume().await;
-            count += 1;
+        for item in &self.items {
+            item.handle.unpause().await;
         }
-        match count {
-            0 => "no torrent is paused\n".to_owned(),
-            count => format!("{} going on\n", counted(count, "torrent")),
-        }
+        "all that were paused go on\n".to_owned()
     }
 
     fn limit_all(&self, down: bool, Rate(limit): Rate) -> String {
