@@ -176,6 +176,7 @@ async fn fetch(
         pool_bytes: SessionConfig::POOL_BYTES,
         download_limit: None,
         max_active: SessionConfig::MAX_ACTIVE,
+        upload_limit: None,
     };
     let session = Session::start(config).await.expect("a session");
     let options = TorrentOptions {

@@ -188,7 +188,7 @@ pub struct Options {
           env = "DRIVER_DOWNLOAD_LIMIT", value_parser = values::rate,
           aliases = ["max-download-limit", "limit-rate"])]
     pub download_limit: Rate,
-    /// Most bytes a second to upload; uploading does not exist yet
+    /// Most bytes a second to upload: 500K, 2MiB; 0 is no limit
     #[arg(short = 'U', long, value_name = "RATE", default_value = "0",
           env = "DRIVER_UPLOAD_LIMIT", value_parser = values::rate, alias = "max-upload-limit")]
     pub upload_limit: Rate,

@@ -59,6 +59,11 @@ impl Engine {
         self.session.limit_down(limit);
     }
 
+    /// Sets or lifts the upload limit of all torrents together, bytes per second.
+    pub fn limit_up(&self, limit: Option<u64>) {
+        self.session.limit_up(limit);
+    }
+
     /// The port we listen on.
     pub fn port(&self) -> u16 {
         self.session.port()

@@ -18,8 +18,10 @@ pub struct SessionConfig {
     pub state_dir: PathBuf,
     /// Bytes of blocks between socket and disk.
     pub pool_bytes: usize,
-    /// Download limit in bytes per second.
+    /// Download limit of all torrents together, in bytes per second.
     pub download_limit: Option<u64>,
+    /// Upload limit of all torrents together, in bytes per second.
+    pub upload_limit: Option<u64>,
     /// Torrents that check and download at once; further ones wait in the queue.
     pub max_active: usize,
 }

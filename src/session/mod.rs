@@ -41,6 +41,7 @@ pub struct Session {
     commands: mpsc::Sender<Command>,
     port: u16,
     limiter: Arc<Limiter>,
+    up_limiter: Arc<Limiter>,
 }
 
 impl Session {
@@ -64,6 +65,7 @@ impl Session {
         let port = listening.port;
         tokio::spawn(listener::run(listening, registered));
         let limiter = Arc::new(Limiter::new(config.download_limit));
+        let up_limiter = Arc::new(Limiter::new(config.upload_limit));
         let resources = Resources {
             peer_id: PeerId::ours(rand::random()),
             port,
@@ -72,6 +74,7 @@ impl Session {
             pool,
             disk: Arc::new(disk),
             limiter: limiter.clone(),
+            up_limiter: up_limiter.clone(),
             http: client,
             tracker_network: timing,
             bell: Arc::new(Notify::new()),
@@ -79,7 +82,7 @@ impl Session {
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let actor = Actor::new(resources, registrations, config.max_active);
         tokio::spawn(actor.run(orders));
-        Ok(Self { commands, port, limiter })
+        Ok(Self { commands, port, limiter, up_limiter })
     }
 
     /// Takes a torrent in, behind those that are there. It looks at data on disk first, then
@@ -122,6 +125,11 @@ impl Session {
     /// Sets or lifts the download limit of all torrents together, bytes per second.
     pub fn limit_down(&self, limit: Option<u64>) {
         self.limiter.set_rate(limit);
+    }
+
+    /// Sets or lifts the upload limit of all torrents together, bytes per second.
+    pub fn limit_up(&self, limit: Option<u64>) {
+        self.up_limiter.set_rate(limit);
     }
 
     /// None when the session has ended.

@@ -17,8 +17,8 @@ use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, RecordState, StoreConfig, StoreFile,
-    StoreHandle,
+    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, RecordState, Source as Files, StoreConfig,
+    StoreFile, StoreHandle,
 };
 use crate::link::{LinkConfig, LinkTimeouts};
 use crate::metainfo::Torrent;
@@ -65,8 +65,10 @@ pub struct Resources {
     pub pool: BlockPool,
     /// The workers.
     pub disk: Arc<Disk>,
-    /// The download limit.
+    /// The download limit of the session.
     pub limiter: Arc<Limiter>,
+    /// The upload limit of the session.
+    pub up_limiter: Arc<Limiter>,
     /// For trackers.
     pub http: HttpClient,
     /// Its time limits.
@@ -105,6 +107,9 @@ struct Parts {
     /// One entry a file.
     wanted_files: Vec<bool>,
     uploaded_before_bytes: u64,
+    /// The torrent's own limits, below the session's.
+    limiter: Arc<Limiter>,
+    up_limiter: Arc<Limiter>,
 }
 
 /// The ends that whoever runs the torrent holds.
@@ -141,6 +146,8 @@ pub async fn start(
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
     let Entry { is_queued, uploaded_before_bytes } = entry;
+    let limiter = Arc::new(Limiter::under(resources.limiter.clone(), None));
+    let up_limiter = Arc::new(Limiter::under(resources.up_limiter.clone(), None));
     let parts = Parts {
         torrent,
         options,
@@ -150,6 +157,8 @@ pub async fn start(
         extents,
         wanted_files,
         uploaded_before_bytes,
+        limiter,
+        up_limiter,
     };
     let opened = if is_queued { None } else { Some(open(&parts).await?) };
 
@@ -247,8 +256,8 @@ async fn run(
     mut early: Vec<Command>,
 ) -> Option<Rested> {
     let Opened { store, mut disk_events } = opened;
-    let have = match check(parts, &store, &mut ends, &mut early).await {
-        Checked::Pieces(have) => have,
+    let (have, trusted) = match check(parts, &store, &mut ends, &mut early).await {
+        Checked::Pieces { have, trusted } => (have, trusted),
         Checked::Stopped => return None,
     };
     if parts.options.seed_only
@@ -277,7 +286,11 @@ async fn run(
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;
     found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have).await;
-    actor(parts, store, disk_events, ends, have).run(early).await
+    let mut proven = have.clone();
+    for piece in trusted.iter_ones().filter_map(|number| parts.layout.piece(number)) {
+        proven.remove(piece);
+    }
+    actor(parts, store, disk_events, ends, have, proven).run(early).await
 }
 
 /// Why there is nothing to seed; none when everything wanted is there. What is there is posted.
@@ -316,7 +329,12 @@ async fn fail(mut ends: Ends, why: String) {
 }
 
 enum Checked {
-    Pieces(Bitfield),
+    Pieces {
+        /// What is there.
+        have: Bitfield,
+        /// What of it was not looked at.
+        trusted: Bitfield,
+    },
     Stopped,
 }
 
@@ -330,9 +348,10 @@ async fn check(
 ) -> Checked {
     let plan = Plan::of(parts, store);
     if !plan.is_needed {
-        return Checked::Pieces(plan.trusted);
+        return Checked::Pieces { have: plan.trusted.clone(), trusted: plan.trusted };
     }
     let progress = Arc::new(CheckProgress::default());
+    let trusted = plan.trusted.clone();
     let mut work: JoinHandle<Bitfield> = {
         let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
         spawn_blocking(move || plan.result(&store.check(&plan.skipped, &progress).have))
@@ -342,7 +361,7 @@ async fn check(
     loop {
         tokio::select! {
             have = &mut work => return match have {
-                Ok(have) => Checked::Pieces(have),
+                Ok(have) => Checked::Pieces { have, trusted },
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
             _ = tick.tick() => ends.status.change(|status| {
@@ -417,6 +436,7 @@ fn actor(
     disk_events: mpsc::Receiver<DiskEvent>,
     ends: Ends,
     have: Bitfield,
+    proven: Bitfield,
 ) -> Actor {
     let Resources { pool, port, peer_id, .. } = &parts.resources;
     let wanted = wanted_of(parts);
@@ -428,7 +448,9 @@ fn actor(
     let config = SwarmConfig {
         layout: parts.layout,
         extents: parts.extents.clone(),
+        info_hash: parts.info_hash,
         have,
+        proven,
         wanted,
         pool_blocks,
         max_peers: parts.options.max_peers,
@@ -447,7 +469,7 @@ fn actor(
         layout: parts.layout,
         extents: parts.extents.clone(),
         links: Default::default(),
-        link_config: Arc::new(link_config(parts)),
+        link_config: Arc::new(link_config(parts, store.source())),
         providers: Default::default(),
         open: Default::default(),
         reports: mpsc::channel(REPORTS_LEN),
@@ -468,14 +490,16 @@ fn actor(
     }
 }
 
-fn link_config(parts: &Parts) -> LinkConfig {
+fn link_config(parts: &Parts, source: Option<Files>) -> LinkConfig {
     let resources = &parts.resources;
     LinkConfig {
         info_hash: parts.info_hash,
         peer_id: resources.peer_id,
         layout: parts.layout,
         pool: resources.pool.clone(),
-        limiter: resources.limiter.clone(),
+        limiter: parts.limiter.clone(),
+        up_limiter: parts.up_limiter.clone(),
+        source,
         listen_port: Some(resources.port),
         bind: resources.bind,
         timeouts: LinkTimeouts::default(),

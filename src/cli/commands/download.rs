@@ -145,6 +145,7 @@ fn session_config(options: &Options) -> Result<SessionConfig, Failure> {
         pool_bytes: SessionConfig::POOL_BYTES,
         download_limit: options.download_limit.0,
         max_active: options.max_active.into(),
+        upload_limit: options.upload_limit.0,
     })
 }
 

@@ -155,6 +155,7 @@ fn job(torrent: Torrent, dir: &Path, is_interactive: bool) -> Job {
             pool_bytes: SessionConfig::POOL_BYTES,
             download_limit: None,
             max_active: SessionConfig::MAX_ACTIVE,
+            upload_limit: None,
         },
         ending: Ending { exit_when_complete: !is_interactive, timeout: None, providers: None },
         talk: if is_interactive { Talk::Prompt } else { Talk::Progress },

@@ -109,10 +109,10 @@ impl Desk {
     }
 
     fn limit_all(&self, down: bool, Rate(limit): Rate) -> String {
-        if !down {
-            return "there is no uploading yet, so nothing to limit\n".to_owned();
+        match down {
+            true => self.engine.limit_down(limit),
+            false => self.engine.limit_up(limit),
         }
-        self.engine.limit_down(limit);
         let words = limit_words(limit);
         if self.is_several { format!("all together: {words}") } else { words }
     }
@@ -152,11 +152,13 @@ impl Item {
                 let said = self.handle.announce().await;
                 format!("{}\n", escape(&said.unwrap_or_else(|| "nothing runs to announce".into())))
             }
-            Order::Limit { down: true, limit: Rate(limit), .. } => {
-                self.handle.limit_down(*limit).await;
+            Order::Limit { down, limit: Rate(limit), .. } => {
+                match down {
+                    true => self.handle.limit_down(*limit).await,
+                    false => self.handle.limit_up(*limit).await,
+                }
                 name + &limit_words(*limit)
             }
-            Order::Limit { .. } => "there is no uploading yet, so nothing to limit\n".to_owned(),
             Order::Pause { .. } => {
                 self.handle.pause().await;
                 name + "paused; resume goes on\n"

@@ -291,6 +291,7 @@ impl Plan {
                 pool_bytes: SessionConfig::POOL_BYTES,
                 download_limit: arguments.download_limit.0,
                 max_active: SessionConfig::MAX_ACTIVE,
+                upload_limit: None,
             },
             ending: Ending {
                 exit_when_complete: arguments.exit_on_finish || talk != Talk::Prompt,
