@@ -218,11 +218,14 @@ impl Live {
     /// Tells what a change of the state means.
     fn on_state(&mut self, number: usize, before: &State, status: &Status) {
         let Some(item) = self.desk.item_mut(number) else { return };
+        // What had been sent in earlier runs may be enough: then nobody sees it complete.
+        let is_complete = matches!(status.state, State::Complete | State::Finished);
+        if is_complete && item.completed.is_none() {
+            item.completed = Some(Instant::now());
+            self.say_complete(number, status);
+        }
+        let Some(item) = self.desk.item_mut(number) else { return };
         match &status.state {
-            State::Complete if item.completed.is_none() => {
-                item.completed = Some(Instant::now());
-                self.say_complete(number, status);
-            }
             State::Finished if *before != State::Finished => self.say_finished(number, status),
             State::Checking if *before == State::Queued => self.say(number, "its turn has come"),
             // More was selected: there is something to do again.

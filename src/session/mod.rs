@@ -9,6 +9,8 @@ mod listener;
 mod persist;
 mod queue;
 mod seeding;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

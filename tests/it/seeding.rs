@@ -152,3 +152,36 @@ fn seeding_ends_when_its_time_is_over() {
     }
     assert_eq!(stopped, 2, "trackers learn that seeding is over, once");
 }
+
+#[test]
+fn a_ratio_ends_seeding_and_outlives_the_run() {
+    let place = Place::new();
+    let mut seeder =
+        Running::start(&mut place.command(&["seed", "f1.torrent", "data", "--seed=1"]));
+    let started = seeder.line(r#"{"dir""#);
+    let peer = format!("127.0.0.1:{}", event(&started)["port"]);
+    let arguments = ["f1.torrent", "--dir", "out", "--no-trackers", "--peer", &peer];
+    let mut command = driver(place.home.path());
+    command.current_dir(place.home.path()).args(arguments).args(["--port", "0"]);
+    // It shares nothing with the seeder but the torrent.
+    command.env("XDG_STATE_HOME", place.home.path().join("other"));
+    let leecher = finish(&mut command);
+    assert_eq!(leecher.code, Some(0), "{}{}", leecher.stdout, leecher.stderr);
+    let found = std::fs::read(place.home.path().join("out/f1")).expect("the download");
+    assert!(found == place.specs[0].file(0), "what was sent is wrong");
+    let ran = seeder.wait();
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let finished = ran.stdout.lines().map(event).find(|event| event["event"] == "finished");
+    assert_eq!(finished.expect("the end of seeding")["uploaded"], 300_000);
+
+    let mut command = driver(place.home.path());
+    command.current_dir(place.home.path());
+    let mut again = Running::start(command.args(["seed", "f1.torrent", "data", "--port", "0"]));
+    again.line("Complete");
+    again.type_line("status");
+    again.line("Uploaded   0 B (and 293.0 KiB before)   ratio 1.00");
+    again.type_line("quit");
+    assert_eq!(again.wait().code, Some(0));
+    let enough = finish(&mut place.command(&["seed", "f1.torrent", "data", "--seed=1"]));
+    assert_eq!(enough.code, Some(0), "{}{}", enough.stdout, enough.stderr);
+}
