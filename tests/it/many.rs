@@ -242,7 +242,7 @@ fn commands_speak_of_the_used_torrent() {
     assert_eq!(place.seeders[1].served_bytes(), 0, "it had to wait");
     for (typed, answer) in [
         ("pause all", "3 torrents paused; resume all goes on"),
-        ("why", "Now: complete or paused"),
+        ("status", "State      paused"),
         ("resume all", "all that were paused go on"),
         ("remove gamma", "removed 3 gamma; its data stays in out/gamma"),
         ("status", "State      queued"),

@@ -42,12 +42,12 @@ fn is_torrent(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn a_directory_may_stand_last() {
         let paths = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let apart = |line: &str| {
+        let apart = |line: &str| -> (usize, Option<PathBuf>) {
             let paths = paths(line);
             let (torrents, dir) = super::apart(&paths);
             (torrents.len(), dir)

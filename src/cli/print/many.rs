@@ -221,11 +221,10 @@ mod tests {
 
     #[test]
     fn a_table_of_eighty_columns() {
-        let expected = "\
-  NO NAME               SIZE DONE STATE       DOWN/s      UP/s   P RATIO     ETA
-   1 debian-13.1… 783.0MiB  61% loading    11.4MiB         -  32  0.03     26s
-*  2 evil\\x1b[2J…   1.0MiB 100% seeding          -  320.0KiB   3  1.50       -
-  13 later           1.0GiB   0% queued           -         -   0  0.00       -
+        let expected = "  NO NAME               SIZE DONE STATE       DOWN/s      UP/s   P RATIO     ETA
+   1 debian-13.1.…  783.0MiB  61% loading    11.4MiB         -  32  0.03     26s
+*  2 evil\\x1b[2Jn…    1.0MiB 100% seeding          -  320.0KiB   3  1.50       -
+  13 later            1.0GiB   0% queued           -         -   0  0.00       -
 * is the one that commands speak of: use N or NAME changes it
 ";
         let screen = list_screen(rows().into_iter(), Some(2), 80);

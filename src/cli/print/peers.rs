@@ -113,7 +113,7 @@ mod tests {
         let mut choked = peer("198.51.100.24:6881", "qBittorrent 5.1.2", 0);
         choked.choking = true;
         choked.incoming = true;
-        choked.interested = true;
+        (choked.interested, choked.choked_by_us) = (true, false);
         choked.snubbed = true;
         choked.have = 0.999;
         choked.up_rate = 122_880;

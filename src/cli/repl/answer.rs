@@ -1,7 +1,9 @@
 //! What each order answers: questions go to the handle of the used torrent, or of all, and
 //! answers come back as text.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
 
 use crate::base::units::rate;
 use crate::cli::escape::escape;
@@ -18,6 +20,8 @@ use crate::torrent::status::State;
 use super::desk::{Desk, Refused};
 use super::words::{self, Order};
 
+/// How long an answer waits for its order to show.
+const ORDER_TIME: Duration = Duration::from_secs(1);
 const NO_TORRENT: &str = "there is no torrent: add FILE takes one in\n";
 
 impl Desk {
@@ -95,7 +99,7 @@ impl Desk {
         let is_queued = |item: &&Item| item.handle.state() == State::Queued;
         let (queued, running): (Vec<&Item>, Vec<&Item>) = self.items.iter().partition(is_queued);
         for item in queued.iter().chain(&running) {
-            item.handle.pause().await;
+            item.pause().await;
         }
         format!("{} paused; resume all goes on\n", counted(self.items.len() as u64, "torrent"))
     }
@@ -103,7 +107,9 @@ impl Desk {
     /// To a single queued torrent `resume` means to jump the queue; all cannot.
     async fn resume_all(&self) -> String {
         for item in &self.items {
+            // One after the other: who goes on holds its place before those behind it look.
             item.handle.unpause().await;
+            item.seen(|state| *state != State::Paused).await;
         }
         "all that were paused go on\n".to_owned()
     }
@@ -131,6 +137,24 @@ impl Desk {
 }
 
 impl Item {
+    /// Pauses, and waits until it shows, so that the next answer is not about the time before.
+    async fn pause(&self) {
+        let is_busy =
+            |state: &State| matches!(state, State::Queued | State::Downloading | State::Complete);
+        self.handle.pause().await;
+        if is_busy(&self.handle.state()) {
+            self.seen(|state| !is_busy(state)).await;
+        }
+    }
+
+    /// Waits a moment for a state.
+    async fn seen(&self, is_it: impl Fn(&State) -> bool) {
+        let mut status = self.handle.watch();
+        let reached = status.wait_for(|status| is_it(&status.state));
+        // It comes later, or never: an order is no promise.
+        let _ = timeout(ORDER_TIME, reached).await;
+    }
+
     /// The answer to an order that is about this torrent alone.
     async fn answer(&self, order: &Order, is_several: bool, columns: usize) -> String {
         let now = Instant::now();
@@ -160,7 +184,7 @@ impl Item {
                 name + &limit_words(*limit)
             }
             Order::Pause { .. } => {
-                self.handle.pause().await;
+                self.pause().await;
                 name + "paused; resume goes on\n"
             }
             Order::Resume { .. } => {
