@@ -17,7 +17,7 @@ use super::exit::{Exit, Failure};
 use super::print::{Row, files_lacking};
 
 /// Columns of a name before a line about its torrent.
-const NAME_COLUMNS: usize = 24;
+const NAME_COLUMNS: usize = 18;
 
 /// Something happened to the torrent of this number.
 #[derive(Debug)]

@@ -208,7 +208,9 @@ impl Live {
         let is_time = now - progress.told >= pause && !is_several;
         let is_due = tenth > progress.tenth || is_time;
         progress.tenth = tenth;
-        if status.state == State::Downloading && is_due {
+        // What was found on disk is no progress.
+        let is_found = tenth == 10 && status.downloaded_bytes == 0;
+        if status.state == State::Downloading && is_due && !is_found {
             progress.told = now;
             self.tell(number, &progress_line(status));
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::base::extents::Extents;
@@ -38,8 +38,10 @@ pub(super) const REPORTS_LEN: usize = 256;
 pub(super) const DISK_EVENTS_LEN: usize = 256;
 /// Reports taken in at once, before effects are carried out.
 const REPORTS_BATCH: usize = 64;
-/// How often the snapshot is renewed.
+/// How often the snapshot is renewed while anything moves.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// The same for a torrent that is complete and alone: a thousand of them cost next to nothing.
+const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
 /// How long an ending torrent waits for pieces that are at the disk workers.
@@ -91,8 +93,8 @@ impl Actor {
         for command in early {
             self.on_command(command).await;
         }
-        let mut publish = interval(PUBLISH_EVERY);
-        publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut published = Instant::now();
+        self.publish();
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
         if self.swarm.is_complete() {
             // Everything was found on disk: no last piece will come to say so.
@@ -101,6 +103,7 @@ impl Actor {
         let last = loop {
             self.carry_out();
             let timeout = self.swarm.next_timeout();
+            let publish_at = published + self.publish_pause();
             tokio::select! {
                 _ = self.reports.1.recv_many(&mut reports, REPORTS_BATCH) => {
                     reports.drain(..).for_each(|report| self.on_report(report));
@@ -117,7 +120,10 @@ impl Actor {
                     if timeout.is_some() => self.swarm.handle(Input::Tick, Instant::now()),
                 () = sleep_until(self.finish_again.unwrap_or_else(Instant::now).into()),
                     if self.finish_again.is_some() => self.finish(),
-                _ = publish.tick() => self.on_publish_tick(),
+                () = sleep_until(publish_at.into()) => {
+                    self.on_publish_tick();
+                    published = Instant::now();
+                }
             }
         };
         self.end().await;
@@ -440,6 +446,15 @@ impl Actor {
         let up_limit = self.link_config.up_limiter.rate();
         self.swarm.handle(Input::UploadLimit(up_limit), now);
         self.publish();
+    }
+
+    /// Whoever connects wakes us, and then this is looked at again.
+    fn publish_pause(&self) -> Duration {
+        let is_still = self.links.is_empty() && self.jobs_out == 0 && self.swarm.is_complete();
+        match is_still && self.status.is_still() {
+            true => PUBLISH_IDLE,
+            false => PUBLISH_EVERY,
+        }
     }
 
     fn publish(&mut self) {

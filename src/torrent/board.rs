@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-use super::status::Status;
+use super::status::{State, Status};
 
 /// The writing end of a torrent's snapshot.
 #[derive(Debug)]
@@ -24,6 +24,14 @@ impl Board {
     /// To read from.
     pub fn reader(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    /// Whether what is posted will not change by itself: complete, alone, and no
+    /// rate to decay.
+    pub fn is_still(&self) -> bool {
+        let status = self.status.borrow();
+        let moves = status.down_rate + status.up_rate + u64::from(status.peers_connected);
+        status.state == State::Complete && moves == 0
     }
 
     /// Posts a new snapshot.

@@ -176,7 +176,7 @@ fn one_that_cannot_be_used_leaves_the_others_alone() {
 fn one_that_fails_in_its_turn_leaves_its_place_to_the_next() {
     let place = Place::new(&[None, None]);
     let theirs = place.out().join("beta");
-    std::fs::create_dir_all(&place.out()).expect("make a folder");
+    std::fs::create_dir_all(place.out()).expect("make a folder");
     std::fs::write(&theirs, "a file where a folder is to be").expect("write a file");
     let mut first = place.start(&["--max-active", "1", "a.torrent", "b.torrent", "a.torrent"]);
     first.end_input();

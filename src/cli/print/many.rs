@@ -159,7 +159,11 @@ struct Sum {
 
 impl Sum {
     fn of(statuses: &[Status]) -> Self {
-        let is_done = |status: &Status| matches!(status.state, State::Complete | State::Finished);
+        let is_done = |status: &Status| match status.state {
+            State::Complete | State::Finished => true,
+            State::Paused => status.wanted_bytes > 0 && status.progress() >= 1.0,
+            _ => false,
+        };
         let count_of = |is: fn(&Status) -> bool| statuses.iter().filter(|it| is(it)).count();
         let sum = |number: fn(&Status) -> u64| statuses.iter().map(number).sum();
         Self {
@@ -221,7 +225,8 @@ mod tests {
 
     #[test]
     fn a_table_of_eighty_columns() {
-        let expected = "  NO NAME               SIZE DONE STATE       DOWN/s      UP/s   P RATIO     ETA
+        let expected =
+            "  NO NAME               SIZE DONE STATE       DOWN/s      UP/s   P RATIO     ETA
    1 debian-13.1.…  783.0MiB  61% loading    11.4MiB         -  32  0.03     26s
 *  2 evil\\x1b[2Jn…    1.0MiB 100% seeding          -  320.0KiB   3  1.50       -
   13 later            1.0GiB   0% queued           -         -   0  0.00       -
