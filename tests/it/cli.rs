@@ -3,4 +3,4 @@
 
 mod inputs;
 mod live;
-mod run;
+pub mod run;

@@ -21,3 +21,5 @@ mod hostile;
 mod interop;
 mod kill;
 mod limits;
+mod many;
+mod seeding;

@@ -14,14 +14,15 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::metainfo::Torrent;
-use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
+use crate::session::{Allocate, CheckMode, SeedLimits, SessionConfig, TorrentOptions};
 use crate::tracker::server::{ServerConfig, serve};
 
 use super::args::{Common, DemoArgs};
-use super::commands::download::Job;
 use super::exit::{Exit, Failure, Outcome, from_io};
+use super::job::Job;
 use super::live::{End, Ending};
 use super::repl::Talk;
+use super::repl::desk::Chosen;
 use super::stop::Stopper;
 use super::{logs, out};
 
@@ -119,30 +120,37 @@ async fn play(
         ports.join(" "),
         torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default(),
     ));
-    let end = job(torrent, dir, is_interactive).download(common, stopper).await?;
+    let end = job(torrent, dir, is_interactive).run(common, stopper).await?;
     match end {
-        End::Stopped => Ok(Exit::Incomplete),
+        End::Short(exit) => Ok(exit),
         End::Complete => compare(&sample, dir),
     }
 }
 
 /// The download, on loopback only.
 fn job(torrent: Arc<Torrent>, dir: &Path, is_interactive: bool) -> Job {
+    let options = TorrentOptions {
+        dir: dir.to_owned(),
+        wanted_files: None,
+        peers: Vec::<SocketAddr>::new(),
+        extra_trackers: Vec::new(),
+        use_trackers: true,
+        check: CheckMode::Resume,
+        overwrite: false,
+        allocate: Allocate::Sparse,
+        sequential: false,
+        found: Vec::new(),
+        max_peers: 80,
+        seeding: SeedLimits::default(),
+        seed_only: false,
+    };
+    let named = TORRENT_FILE.to_owned();
+    let chosen = Chosen { named, torrent, options: options.clone() };
     Job {
-        torrent,
-        torrent_options: TorrentOptions {
-            dir: dir.to_owned(),
-            wanted_files: None,
-            peers: Vec::<SocketAddr>::new(),
-            extra_trackers: Vec::new(),
-            use_trackers: true,
-            check: CheckMode::Resume,
-            overwrite: false,
-            allocate: Allocate::Sparse,
-            sequential: false,
-            found: Vec::new(),
-            max_peers: 80,
-        },
+        torrents: vec![chosen],
+        template: options,
+        refused: Exit::Done,
+        is_several: false,
         session: SessionConfig {
             port: Some(0),
             listen: true,
@@ -150,14 +158,10 @@ fn job(torrent: Arc<Torrent>, dir: &Path, is_interactive: bool) -> Job {
             state_dir: dir.join(".state"),
             pool_bytes: SessionConfig::POOL_BYTES,
             download_limit: None,
+            max_active: SessionConfig::MAX_ACTIVE,
             upload_limit: None,
         },
-        ending: Ending {
-            exit_when_complete: !is_interactive,
-            seed_time: None,
-            timeout: None,
-            providers: None,
-        },
+        ending: Ending { exit_when_complete: !is_interactive, timeout: None, providers: None },
         talk: if is_interactive { Talk::Prompt } else { Talk::Progress },
         json: false,
         open: Vec::new(),

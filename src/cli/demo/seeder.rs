@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::base::units::BLOCK_LEN;
 use crate::metainfo::Torrent;
-use crate::session::{Allocate, CheckMode, Session, SessionConfig, TorrentOptions};
+use crate::session::{Allocate, CheckMode, SeedLimits, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::Status;
 use crate::tracker::tiers::status::TrackerState;
@@ -84,6 +84,7 @@ impl Seeder {
             pool_bytes: POOL_BYTES,
             download_limit: None,
             upload_limit: self.rate,
+            max_active: 1,
         }
     }
 
@@ -121,5 +122,7 @@ fn options(dir: PathBuf, files: usize) -> TorrentOptions {
         sequential: false,
         found: Vec::new(),
         max_peers: 50,
+        seeding: SeedLimits::default(),
+        seed_only: false,
     }
 }
