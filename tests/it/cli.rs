@@ -4,4 +4,4 @@
 mod create;
 mod inputs;
 mod live;
-mod run;
+pub mod run;

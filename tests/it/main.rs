@@ -20,3 +20,6 @@ mod download;
 mod hostile;
 mod interop;
 mod kill;
+mod limits;
+mod many;
+mod seeding;

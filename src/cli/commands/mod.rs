@@ -6,7 +6,8 @@ mod config;
 pub mod create;
 pub mod download;
 mod info;
-mod load;
+pub mod load;
+mod seed;
 mod verify;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Download { torrents, options }) => {
             download::run(&torrents, &options, &common)
         }
+        Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
         Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
