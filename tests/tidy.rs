@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("tracker", FORMATS),
     ("tracker/announce", FORMATS),
     ("tracker/http", FORMATS),
+    ("tracker/udp", FORMATS),
     ("tracker/tiers", MACHINES),
     ("tracker/table", MACHINES),
     ("tracker/task", 4),

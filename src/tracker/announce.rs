@@ -1,11 +1,12 @@
 //! The words of an announce, whatever carries it: what we tell a tracker and what it answers.
-//! Not the bytes of either (see [`super::http`]) and not the timing (see [`super::tiers`]).
+//! Not the bytes of either (see [`super::http`], [`super::udp`]) and not the timing (see
+//! [`super::tiers`]).
 //! Source: BEP 3, BEP 24 (external address), BEP 31 (retry in).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::addr::Locality;
+use crate::base::addr::{Locality, canonical};
 use crate::base::ids::{InfoHash, PeerId};
 
 /// Why an announce is sent out of turn (BEP 3).
@@ -27,6 +28,26 @@ impl Event {
             Self::Completed => "completed",
             Self::Stopped => "stopped",
         }
+    }
+}
+
+/// Address families. A tracker learns our address of a family from an announce over it, and
+/// answers over UDP in its format (BEP 7, BEP 15).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both, in the order to ask.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of an address; an IPv4 address inside an IPv6 one counts as IPv4.
+    pub fn of(address: SocketAddr) -> Self {
+        if canonical(address).is_ipv4() { Self::V4 } else { Self::V6 }
     }
 }
 

@@ -19,7 +19,7 @@ pub const MAX_PEERS: usize = 200;
 const MAX_URL_LEN: usize = 4096;
 
 /// Longest text and tracker id kept of a reply.
-const MAX_TEXT_LEN: usize = 1024;
+pub const MAX_TEXT_LEN: usize = 1024;
 
 /// Longest wait we take from a tracker, so that no sum of times overflows.
 const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -1,10 +1,11 @@
 //! Trackers: how to ask one for peers, in which order to ask several, and a small one of our
-//! own. Not here: UDP trackers (BEP 15), the DHT, and what becomes of the peers.
+//! own. Not here: the DHT, and what becomes of the peers.
 //!
 //! | file | floor | what |
 //! |---|---|---|
 //! | [`announce`] | 1 | the words: request, reply, failure |
 //! | [`http`] | 1 | announce URLs and replies as bytes (BEPs 3, 7, 23, 24, 31) |
+//! | [`udp`] | 1 | the UDP protocol as bytes, both sides (BEPs 15, 41) |
 //! | [`tiers`] | 2 | whom to ask and when (BEP 12) |
 //! | [`table`] | 2 | the embedded tracker's memory |
 //! | [`task`] | 4 | one torrent's announces over the network |
@@ -16,6 +17,7 @@ pub mod server;
 pub mod table;
 pub mod task;
 pub mod tiers;
+pub mod udp;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::base::addr::{Locality, Source, is_usable_peer};
 use crate::base::ids::{InfoHash, PeerId};
-use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, PeerAddr};
+use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, Family, PeerAddr};
 use crate::tracker::http::announce_url;
 use crate::tracker::tiers::status::TrackerStatus;
 use crate::tracker::tiers::{Input, ManualAnnounce, Output, Tiers, Timing, TrackerIndex};
@@ -22,7 +22,7 @@ pub use fetch::{HttpClient, NetworkTiming, http_client};
 
 mod fetch;
 
-use fetch::{Family, Fetched, resolve_host, resolve_url};
+use fetch::{Fetched, resolve_host, resolve_url};
 
 /// Reports of announces on their way. An announce makes three at most, and few are on their
 /// way at once; more would wait.
@@ -427,7 +427,7 @@ impl Errand {
         };
         let mut families = JoinSet::new();
         for family in Family::BOTH {
-            if !addresses.iter().any(|address| family.has(address)) {
+            if !addresses.iter().any(|address| Family::of(*address) == family) {
                 continue;
             }
             let (client, url, network) = (self.client.clone(), url.clone(), self.network.clone());

@@ -13,7 +13,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use crate::base::addr::{Locality, canonical};
-use crate::tracker::announce::{AnnounceReply, Error};
+use crate::tracker::announce::{AnnounceReply, Error, Family};
 use crate::tracker::http::{MAX_REPLY_LEN, check_hop, check_host, parse_reply};
 
 /// Redirects followed, as in the clients we compared.
@@ -70,24 +70,6 @@ pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error>
     Ok(HttpClient { v4: client_of(timing, Family::V4)?, v6: client_of(timing, Family::V6)? })
 }
 
-/// Address families a tracker is asked over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    pub(super) const BOTH: [Self; 2] = [Self::V4, Self::V6];
-
-    pub(super) fn has(self, address: &SocketAddr) -> bool {
-        match self {
-            Self::V4 => address.is_ipv4(),
-            Self::V6 => address.is_ipv6(),
-        }
-    }
-}
-
 /// A reply and where it came from.
 pub(super) struct Fetched {
     pub(super) reply: AnnounceReply,
@@ -111,7 +93,7 @@ impl HttpClient {
         let mut previous = None;
         let mut first_hop = None;
         for _ in 0..=MAX_REDIRECTS {
-            addresses.retain(|address| family.has(address));
+            addresses.retain(|address| Family::of(*address) == family);
             let response = self.ask(&url, family, &addresses, previous).await?;
             let tracker = response.remote_addr().map(canonical);
             let tracker = tracker.or(addresses.first().copied()).ok_or(Error::Redirect)?;

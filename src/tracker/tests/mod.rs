@@ -8,3 +8,4 @@ mod embedded;
 mod http;
 mod task;
 mod tiers;
+mod udp;
