@@ -8,10 +8,18 @@
 //! | [`udp`] | 1 | the UDP protocol as bytes, both sides (BEPs 15, 41) |
 //! | [`tiers`] | 2 | whom to ask and when (BEP 12) |
 //! | [`table`] | 2 | the embedded tracker's memory |
+//! | [`catalogue`] | 2 | torrents by name |
+//! | [`connection_id`] | 2 | proofs that an address is not forged (BEP 15) |
+//! | [`door`] | 2 | who may change the catalogue |
 //! | [`task`] | 4 | one torrent's announces over the network |
 //! | [`server`] | 4 | the embedded tracker |
+//! | [`find`] | 4 | trackers of the local network, found and being found |
 
 pub mod announce;
+pub mod catalogue;
+pub mod connection_id;
+pub mod door;
+pub mod find;
 pub mod http;
 pub mod server;
 pub mod table;

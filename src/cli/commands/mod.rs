@@ -6,6 +6,7 @@ mod config;
 pub mod download;
 mod info;
 mod load;
+mod tracker;
 mod verify;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ fn run(mut settings: Settings) -> Outcome {
         }
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
+        Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
         Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
         Some(Command::Verify { file, dir, json }) => verify::run(&file, &dir, json),
         Some(Command::Magnet { file }) => {
