@@ -154,6 +154,7 @@ impl Places {
         let done = async { while self.tasks.join_next().await.is_some() {} };
         // What is left is cut off.
         let _ = timeout(FAREWELL, done).await;
+        self.tasks.shutdown().await;
     }
 }
 

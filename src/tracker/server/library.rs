@@ -84,20 +84,23 @@ pub(super) struct Desk {
 }
 
 impl Library {
-    /// Starts the thread; it ends when nobody can send orders any more.
+    /// Starts the thread; it ends when nobody can send orders any more. The receiver tells when
+    /// it has let go of the directory.
     ///
     /// # Errors
     /// When the system gives us no thread.
-    pub(super) fn start(self) -> io::Result<Desk> {
+    pub(super) fn start(self) -> io::Result<(Desk, oneshot::Receiver<()>)> {
+        let (ending, ended) = oneshot::channel();
         let (orders, queue) = mpsc::channel(QUEUE_LEN);
         let (shown, catalogue) = watch::channel(Arc::new(self.catalogue.clone()));
         let needs_token = self.token.is_some();
         let door = Door::new(self.token.as_deref());
         let librarian = Librarian { shelf: self.shelf, catalogue: self.catalogue, door, shown };
-        std::thread::Builder::new()
-            .name("catalogue".to_owned())
-            .spawn(move || librarian.work(queue))?;
-        Ok(Desk { orders, catalogue, needs_token })
+        std::thread::Builder::new().name("catalogue".to_owned()).spawn(move || {
+            librarian.work(queue);
+            drop(ending);
+        })?;
+        Ok((Desk { orders, catalogue, needs_token }, ended))
     }
 }
 

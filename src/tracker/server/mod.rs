@@ -35,6 +35,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::info;
 
 use crate::base::ids::InfoHash;
@@ -54,6 +55,9 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the log hears how things stand.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Time for the catalogue to be closed.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How the tracker behaves.
 #[derive(Clone, Debug)]
@@ -125,7 +129,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let Self { http, udp, config, library } = self;
         let counters = Arc::new(Counters::default());
-        let desk = library.map(Library::start).transpose()?;
+        let (desk, closed) = library.map(Library::start).transpose()?.unzip();
         let (keeper, errands) = mpsc::channel(keeper::QUEUE_LEN);
         let registered = desk.as_ref().filter(|_| config.allow_catalogue);
         let gate = Gate {
@@ -152,6 +156,12 @@ impl Server {
         let front = Arc::new(front);
         tasks.spawn(report(front.clone()));
         connections::serve(http, router(front), counters, shutdown).await;
+        tasks.shutdown().await;
+        if let Some(closed) = closed {
+            // Whoever starts the next tracker finds the catalogue unlocked; a disk that hangs
+            // holds nobody up.
+            let _ = timeout(FAREWELL, closed).await;
+        }
         Ok(())
     }
 }

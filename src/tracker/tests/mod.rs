@@ -4,8 +4,11 @@
 #[path = "../../../tests/support/mock_tracker.rs"]
 mod mock_tracker;
 
+mod catalogue;
 mod embedded;
+mod flood;
 mod http;
+mod served;
 mod task;
 mod tiers;
 mod udp;
