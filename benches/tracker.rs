@@ -6,7 +6,7 @@
 //! cargo bench --bench tracker -- udp 127.0.0.1:6969 [SECONDS [TORRENTS [PEERS [PID]]]]
 //! ```
 //!
-//! First every peer announces itself once, then peers renew themselves at random for SECONDS,
+//! `serve ADDR` runs our tracker alone, on that address, to be measured so. First every peer announces itself once, then peers renew themselves at random for SECONDS,
 //! each time with 50 peers wanted. PID is the tracker's: its memory before and after is told.
 //! The load comes from one thread, 16 addresses of 127/8 and 64 requests at once.
 
@@ -45,6 +45,7 @@ fn main() {
         pid: number(5, std::process::id() as usize) as u32,
     };
     match arguments.first().map(String::as_str) {
+        Some("serve") => serve(arguments.get(1).expect("an address").parse().expect("an address")),
         Some("udp") => {
             let address = arguments.get(1).expect("an address").parse().expect("an address");
             over_udp(address, load);
@@ -120,16 +121,25 @@ fn table_alone(torrents: usize, peers: usize) {
 
 fn own_over_udp(load: Load) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let (address, server) = runtime.block_on(async {
-        let http = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let udp = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let address = udp.local_addr().expect("its number");
-        let config = ServerConfig::default();
-        let server = Server { http: vec![http], udp: vec![udp], config, library: None };
-        (address, server)
-    });
+    let (address, server) = runtime.block_on(server("127.0.0.1:0".parse().expect("an address")));
     runtime.spawn(server.run(std::future::pending()));
     over_udp(address, load);
+}
+
+fn serve(address: SocketAddr) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let (_, server) = server(address).await;
+        server.run(std::future::pending()).await.expect("a tracker");
+    });
+}
+
+async fn server(address: SocketAddr) -> (SocketAddr, Server) {
+    let http = tokio::net::TcpListener::bind(address).await.expect("a port");
+    let udp = tokio::net::UdpSocket::bind(address).await.expect("a port");
+    let address = udp.local_addr().expect("its number");
+    let config = ServerConfig::default();
+    (address, Server { http: vec![http], udp: vec![udp], config, library: None })
 }
 
 struct Source {
