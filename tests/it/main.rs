@@ -20,3 +20,4 @@ mod download;
 mod hostile;
 mod interop;
 mod kill;
+mod limits;
