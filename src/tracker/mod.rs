@@ -4,14 +4,16 @@
 //! | file | floor | what |
 //! |---|---|---|
 //! | [`announce`] | 1 | the words: request, reply, failure |
-//! | [`http`] | 1 | announce URLs and replies as bytes (BEPs 3, 7, 23, 24, 31) |
+//! | [`http`] | 1 | announce URLs and replies as bytes (BEPs 3, 7, 23, 24, 31, 48) |
 //! | [`udp`] | 1 | the UDP protocol as bytes, both sides (BEPs 15, 41) |
 //! | [`tiers`] | 2 | whom to ask and when (BEP 12) |
+//! | [`exchange`] | 2 | questions to UDP trackers on their way: retries, connection ids |
 //! | [`table`] | 2 | the embedded tracker's memory |
-//! | [`task`] | 4 | one torrent's announces over the network |
+//! | [`task`] | 4 | one torrent's announces and scrapes over the network |
 //! | [`server`] | 4 | the embedded tracker |
 
 pub mod announce;
+pub mod exchange;
 pub mod http;
 pub mod server;
 pub mod table;

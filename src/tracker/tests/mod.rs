@@ -3,9 +3,13 @@
 
 #[path = "../../../tests/support/mock_tracker.rs"]
 mod mock_tracker;
+#[path = "../../../tests/support/mock_udp_tracker.rs"]
+mod mock_udp_tracker;
 
 mod embedded;
+mod exchange;
 mod http;
 mod task;
+mod task_udp;
 mod tiers;
 mod udp;
