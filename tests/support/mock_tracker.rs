@@ -3,15 +3,19 @@
 //!
 //! Every connection takes the next script; the last one repeats. Requests are kept as their
 //! first lines ("GET /announce?… HTTP/1.1") in the order of arrival. Requests for `/scrape…`
-//! take no script; they are kept apart and answered with 404, or as `scraped_with` says.
+//! take no script; they are kept apart and answered for one torrent, whose hash is all ones.
 #![allow(missing_docs)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
+
+/// 5 seeds, 7 downloads and 6 leeches.
+const SCRAPE: &[u8] = b"d5:filesd20:\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\
+    \x01\x01\x01\x01\x01\x01d8:completei5e10:downloadedi7e10:incompletei6eeee";
 
 /// What to do with one connection after its request has been read.
 #[derive(Clone, Debug)]
@@ -63,7 +67,6 @@ pub struct MockTracker {
     address: SocketAddr,
     requests: mpsc::Receiver<String>,
     scrapes: mpsc::Receiver<String>,
-    scrape_body: Arc<OnceLock<Vec<u8>>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -79,14 +82,12 @@ impl MockTracker {
         let address = listener.local_addr().expect("an address");
         let (seen, requests) = mpsc::channel();
         let (seen_scrapes, scrapes) = mpsc::channel();
-        let scrape_body = Arc::new(OnceLock::new());
         let is_over = Arc::new(AtomicBool::new(false));
         let desk = Arc::new(Desk {
             scripts,
             next: AtomicUsize::new(0),
             seen,
             seen_scrapes,
-            scrape_body: Arc::clone(&scrape_body),
             is_over: Arc::clone(&is_over),
         });
         thread::spawn(move || {
@@ -99,12 +100,7 @@ impl MockTracker {
                 thread::spawn(move || desk.serve(stream));
             }
         });
-        Self { address, requests, scrapes, scrape_body, is_over }
-    }
-
-    /// The body of replies to scrapes from now on.
-    pub fn scraped_with(&self, body: &[u8]) {
-        self.scrape_body.set(body.to_vec()).expect("it is said once");
+        Self { address, requests, scrapes, is_over }
     }
 
     /// The request lines of scrapes that have arrived and were not taken yet.
@@ -165,7 +161,6 @@ struct Desk {
     next: AtomicUsize,
     seen: mpsc::Sender<String>,
     seen_scrapes: mpsc::Sender<String>,
-    scrape_body: Arc<OnceLock<Vec<u8>>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -174,13 +169,9 @@ impl Desk {
         let Some(request) = read_head(&mut stream) else { return };
         let first = request.lines().next().unwrap_or_default().to_owned();
         if first.starts_with("GET /scrape") {
-            let reply = match self.scrape_body.get() {
-                Some(body) => Script::body(body),
-                None => Script::response("404 Not Found", "", b""),
-            };
             // Nobody may be interested.
             let _ = self.seen_scrapes.send(first);
-            return play(stream, &reply, &self.is_over);
+            return play(stream, &Script::body(SCRAPE), &self.is_over);
         }
         let last = self.scripts.len().saturating_sub(1);
         let count = self.next.fetch_add(1, Ordering::SeqCst);

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 /// Offsets 8 and 12 of a request (BEP 15).
 pub const CONNECT: u8 = 0;
@@ -106,10 +105,6 @@ impl MockUdpTracker {
         Self { address, requests, is_over }
     }
 
-    pub fn port(&self) -> u16 {
-        self.address.port()
-    }
-
     /// `udp://127.0.0.1:port/announce`.
     pub fn url(&self) -> String {
         self.url_of("/announce")
@@ -118,11 +113,6 @@ impl MockUdpTracker {
     /// The same with another path and query.
     pub fn url_of(&self, path: &str) -> String {
         format!("udp://{}{path}", self.address)
-    }
-
-    /// The next request, waited for at most `limit`.
-    pub fn next_request(&self, limit: Duration) -> Option<Vec<u8>> {
-        self.requests.recv_timeout(limit).ok()
     }
 
     /// The requests that have arrived and were not taken yet.

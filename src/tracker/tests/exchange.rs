@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::base::ids::InfoHash;
-use crate::tracker::announce::{Error, Family};
+use crate::tracker::announce::Family;
 use crate::tracker::exchange::{Ask, CallId, Exchanges, Output, RETRY};
 use crate::tracker::udp::{ConnectionId, Reply, Request, TransactionId};
 

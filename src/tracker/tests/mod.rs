@@ -9,6 +9,7 @@ mod mock_udp_tracker;
 mod embedded;
 mod exchange;
 mod http;
+mod interop;
 mod task;
 mod task_udp;
 mod tiers;

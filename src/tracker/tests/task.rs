@@ -19,7 +19,7 @@ use crate::tracker::tiers::status::TrackerState;
 use crate::tracker::tiers::{ManualAnnounce, Timing};
 
 /// Longest wait for something that must come; never waited for in full when all is well.
-pub(super) const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
