@@ -112,6 +112,8 @@ fn link_over_loopback(bencher: Bencher<'_, '_>) {
         layout: Layout::new(1 << 30, 16 * BLOCK_LEN as u32).expect("a small torrent"),
         pool: BlockPool::new(2560 * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
+        up_limiter: Arc::new(Limiter::new(None)),
+        source: None,
         listen_port: None,
         bind: None,
         timeouts: LinkTimeouts::default(),

@@ -175,6 +175,7 @@ async fn fetch(
         state_dir: home.join("state"),
         pool_bytes: SessionConfig::POOL_BYTES,
         download_limit: None,
+        upload_limit: None,
     };
     let session = Session::start(config).await.expect("a session");
     let options = TorrentOptions {

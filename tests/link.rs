@@ -37,6 +37,8 @@ fn config(spec: &Spec) -> Arc<LinkConfig> {
         layout: Layout::new(spec.total_len(), spec.piece_len).unwrap(),
         pool: BlockPool::new(1 << 20),
         limiter: Arc::new(Limiter::new(None)),
+        up_limiter: Arc::new(Limiter::new(None)),
+        source: None,
         listen_port: None,
         bind: None,
         timeouts: LinkTimeouts { handshake: Duration::from_millis(300), ..LinkTimeouts::default() },

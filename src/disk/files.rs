@@ -6,12 +6,13 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags, fadvise};
 use rustix::io::Errno;
 
 use crate::base::extents::{Extents, FileSlice};
@@ -56,7 +57,7 @@ pub(super) struct Entry {
     inode: AtomicU64,
     /// Rises when the file was found replaced, so that open handles of the old one are not
     /// used again.
-    epoch: AtomicU32,
+    pub(super) epoch: AtomicU32,
     /// Its space is set.
     allocated: AtomicBool,
     /// Written since the last sync.
@@ -221,7 +222,7 @@ impl FileStore {
         })
     }
 
-    fn open(&self, file: FileIndex, access: Access) -> io::Result<File> {
+    pub(super) fn open(&self, file: FileIndex, access: Access) -> io::Result<File> {
         let opened = self.base.open(&self.path_now(file), access)?;
         if access == Access::Write {
             self.on_open(self.entry(file), &opened)?;
@@ -364,6 +365,16 @@ impl Store for FileStore {
             }
             self.with_file(handles, slice.file, Access::Read, |file| {
                 file.read_exact_at(mine, slice.offset_in_file)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn read_ahead(&self, handles: &mut Handles, offset: u64, len: u64) -> Result<(), Error> {
+        for slice in self.real_slices(offset, len) {
+            self.with_file(handles, slice.file, Access::Read, |file| {
+                let len = NonZeroU64::new(slice.len);
+                Ok(fadvise(file, slice.offset_in_file, len, Advice::WillNeed)?)
             })?;
         }
         Ok(())

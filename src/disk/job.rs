@@ -3,7 +3,7 @@
 use crate::base::ids::FileIndex;
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
-use crate::swarm::event::{Held, Verdict};
+use crate::swarm::event::{Held, Preparation, Verdict};
 
 /// Work for the disk workers, answered by [`DiskEvent`]s.
 #[derive(Debug)]
@@ -23,6 +23,13 @@ pub enum Job {
         piece: PieceIndex,
         /// The blocks, in any order.
         blocks: Vec<(BlockRef, Block)>,
+    },
+    /// A piece that counts as verified is about to be sent to peers: `Prepared`.
+    Prepare {
+        /// Which piece.
+        piece: PieceIndex,
+        /// Hash it again first. Without, it is only read ahead.
+        prove: bool,
     },
     /// The user's choice of files, one entry a file: `FileDone` for those that were whole
     /// already.
@@ -50,6 +57,13 @@ pub enum DiskEvent {
         piece: PieceIndex,
         /// The blocks, when they were not written, and why, in words for people.
         failed: Option<(Vec<(BlockRef, Block)>, String)>,
+    },
+    /// The answer to `Prepare`.
+    Prepared {
+        /// Which piece.
+        piece: PieceIndex,
+        /// May it be sent?
+        outcome: Preparation,
     },
     /// A wanted file is whole and has its final name.
     FileDone(FileIndex),

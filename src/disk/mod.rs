@@ -16,8 +16,10 @@ mod handles;
 mod job;
 mod memory;
 mod open;
+mod prepare;
 mod queue;
 mod resume;
+mod source;
 mod stats;
 mod store;
 mod survey;
@@ -46,6 +48,7 @@ pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
 pub use self::resume::RecordState;
+pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store};
 pub use self::survey::Survey;
@@ -360,6 +363,12 @@ impl StoreHandle {
         let layout = &self.shared.torrent.layout;
         let pieces = pieces.iter_ones().filter_map(|number| layout.piece(number));
         self.shared.torrent.lose(pieces);
+    }
+
+    /// The files to send from; none for a torrent in memory.
+    pub fn source(&self) -> Option<Source> {
+        let files = self.shared.files.as_ref()?;
+        Some(Source { store: files.store.clone() })
     }
 
     /// What the workers did until now, for all torrents.

@@ -86,6 +86,10 @@ impl Worker {
         match job {
             Job::Check { .. } => {}
             Job::Spill { piece, blocks } => self.spill(torrent, piece, blocks),
+            Job::Prepare { piece, prove } => {
+                let outcome = self.prepare(&torrent, piece, prove);
+                torrent.answer(DiskEvent::Prepared { piece, outcome });
+            }
             Job::Want(wanted) => {
                 torrent.on_news(torrent.store.want(&wanted));
             }

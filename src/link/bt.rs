@@ -9,16 +9,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::PeerId;
-use crate::base::layout::{BlockRef, Layout};
+use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{Availability, LinkCaps, LinkCommand, LinkEvent};
+use crate::swarm::link::{Ask, Availability, LinkCaps, LinkCommand, LinkEvent};
 use crate::wire::{
     Decoder, ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake, Message, Request,
 };
 
 use super::dialect::{Dialect, Opened};
+use super::outbox::{HEAD_LEN, Out, Parcel};
 use super::stream::{ReadSide, WriteSide};
 use super::translate::Translator;
 use super::{Error, LinkConfig, LinkTimeouts};
@@ -171,7 +172,8 @@ impl Dialect for BitTorrent {
         self.translator.end(events);
     }
 
-    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Vec<u8>) -> Result<(), DownReason> {
+    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Out) -> Result<(), DownReason> {
+        let Out { bytes: out, parcels } = out;
         for command in batch {
             match command {
                 LinkCommand::Request(blocks) => {
@@ -192,6 +194,15 @@ impl Dialect for BitTorrent {
                     let (piece, begin, len) = (ask.piece.number(), ask.begin, ask.len);
                     Message::Reject(Request { piece, begin, len }).encode(out);
                 }
+                LinkCommand::SendBlocks(asks) => {
+                    self.translator.on_answered(asks.len());
+                    parcels.extend(asks.into_iter().map(parcel));
+                }
+                LinkCommand::AllowFast(pieces) if self.fast => {
+                    let pieces = pieces.into_iter().map(PieceIndex::number);
+                    pieces.for_each(|it| Message::AllowedFast(it).encode(out));
+                }
+                LinkCommand::AllowFast(_) => {}
                 // BEP 3 has no word for it.
                 LinkCommand::Refuse(_) => {}
                 LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
@@ -209,6 +220,17 @@ impl Dialect for BitTorrent {
     fn patience(&self, timeouts: &LinkTimeouts) -> Option<Duration> {
         Some(timeouts.idle)
     }
+}
+
+/// The `piece` message of a block (BEP 3): length, id 7, piece, begin; the data follows.
+fn parcel(ask: Ask) -> Parcel {
+    let mut head = [0; HEAD_LEN];
+    let (len, rest) = head.split_at_mut(4);
+    len.copy_from_slice(&(9 + ask.len).to_be_bytes());
+    rest[0] = 7;
+    rest[1..5].copy_from_slice(&ask.piece.number().to_be_bytes());
+    rest[5..9].copy_from_slice(&ask.begin.to_be_bytes());
+    Parcel { head, ask }
 }
 
 fn request(block: BlockRef) -> Request {

@@ -28,6 +28,7 @@ use crate::swarm::event::DownReason;
 use crate::swarm::link::{Availability, Description, LinkCaps, LinkCommand, LinkEvent, Unit};
 
 use super::dialect::{Dialect, Opened};
+use super::outbox::Out;
 use super::task::{self, Context};
 use super::{LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Stream};
 
@@ -376,7 +377,7 @@ impl Dialect for Course {
         }
     }
 
-    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Vec<u8>) -> Result<(), DownReason> {
+    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Out) -> Result<(), DownReason> {
         for command in batch {
             match command {
                 LinkCommand::Request(blocks) => blocks.into_iter().for_each(|it| self.ask(it)),
@@ -389,10 +390,12 @@ impl Dialect for Course {
                 | LinkCommand::Unchoke
                 | LinkCommand::Interested
                 | LinkCommand::NotInterested
+                | LinkCommand::SendBlocks(_)
+                | LinkCommand::AllowFast(_)
                 | LinkCommand::Refuse(_) => {}
             }
         }
-        self.speak(out);
+        self.speak(&mut out.bytes);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use crate::swarm::event::DownReason;
 use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
 
 use super::LinkTimeouts;
+use super::outbox::Out;
 use super::stream::{ReadSide, WriteSide};
 
 /// One side of a protocol on one connection. Pure: it is fed and asked, and owns no socket.
@@ -47,7 +48,7 @@ pub(super) trait Dialect: Send + 'static {
     ///
     /// # Errors
     /// `Closed` by order.
-    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Vec<u8>) -> Result<(), DownReason>;
+    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Out) -> Result<(), DownReason>;
 
     /// Messages that may be sent since something was read.
     fn speak(&mut self, out: &mut Vec<u8>);

@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
+use crate::disk::Source;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
@@ -48,6 +49,10 @@ pub struct LinkConfig {
     pub pool: BlockPool,
     /// The limit on received bytes.
     pub limiter: Arc<Limiter>,
+    /// The limit on sent bytes.
+    pub up_limiter: Arc<Limiter>,
+    /// What blocks are sent from; none where nothing is ever sent.
+    pub source: Option<Source>,
     /// The port we listen on, told to peers that we dial.
     pub listen_port: Option<u16>,
     /// The local address to dial from.

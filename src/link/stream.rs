@@ -1,13 +1,24 @@
 //! What a link runs over, cut in a reading and a writing side that can be waited for at the
 //! same time. A TCP connection, or a pipe in memory for tests and for peers in one process.
 
+use std::fs::File;
+use std::future::poll_fn;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHalf};
+use rustix::fs::sendfile;
+use rustix::io::Errno;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// Linux's flag for data that more will follow (send(2)); socket2 names it nowhere.
+const MSG_MORE: i32 = 0x8000;
+/// What is copied at once where the system does not send files.
+const COPY_LEN: usize = 16 * 1024;
 
 /// A connection in both directions.
 #[derive(Debug)]
@@ -101,6 +112,65 @@ impl AsyncRead for ReadSide {
 pub(super) enum WriteSide {
     Tcp(OwnedWriteHalf),
     Memory(WriteHalf<DuplexStream>),
+}
+
+impl WriteSide {
+    /// Writes some of `bytes`, which more will follow at once: they may wait for it, so that
+    /// both leave in one packet.
+    pub(super) async fn write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(side) => {
+                let socket = SockRef::from(side.as_ref());
+                when_writable(side.as_ref(), || socket.send_with_flags(bytes, MSG_MORE)).await
+            }
+            Self::Memory(side) => poll_fn(|cx| Pin::new(&mut *side).poll_write(cx, bytes)).await,
+        }
+    }
+
+    /// Sends at most `len` bytes of `file` from `offset`; 0 when the file ends there. Over TCP
+    /// they go from the page cache to the socket without a copy of ours.
+    pub(super) async fn send_file(
+        &mut self,
+        file: &File,
+        offset: u64,
+        len: usize,
+    ) -> io::Result<usize> {
+        if let Self::Tcp(side) = self {
+            let sending = when_writable(side.as_ref(), || {
+                Ok(sendfile(side.as_ref(), file, Some(&mut offset.clone()), len)?)
+            });
+            match sending.await {
+                // Not every file system gives its pages away.
+                Err(error) if is_unusable(&error) => {}
+                sent => return sent,
+            }
+        }
+        let mut bytes = [0; COPY_LEN];
+        let read = file.read_at(&mut bytes[..len.min(COPY_LEN)], offset)?;
+        match read {
+            0 => Ok(0),
+            _ => poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, &bytes[..read])).await,
+        }
+    }
+}
+
+/// Runs `work` on the socket as soon as it takes something.
+async fn when_writable(
+    stream: &TcpStream,
+    mut work: impl FnMut() -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        match stream.try_io(Interest::WRITABLE, &mut work) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+fn is_unusable(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP))
 }
 
 impl AsyncWrite for WriteSide {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::base::ids::LinkId;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{CloseReason, LinkCommand};
+use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent};
 
 use super::dialect::{Dialect, Opened};
 use super::inbound::Inbound;
@@ -75,7 +75,7 @@ async fn live<D: Dialect>(
     let Context { config, link, address, reports, commands } = context;
     let Opened { read, write, mut dialect } = opened;
     let mut inbound = Inbound::new(read, config);
-    let mut outbox = Outbox::new(write);
+    let mut outbox = Outbox::new(write, config);
     let ours = || DownReason::Closed(CloseReason::Stopping);
     let (peer_id, caps) = (dialect.peer_id(), dialect.caps());
     let up = LinkNews::Up { peer_id, caps, address: *address };
@@ -101,7 +101,11 @@ async fn live<D: Dialect>(
                 clock.bring_forward(timer.as_mut(), &dialect, &outbox);
             }
             sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
-                Ok(()) => clock.on_sent(),
+                Ok(()) => {
+                    clock.on_sent();
+                    // A peer that is as fast as memory would keep the thread.
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => end = Some(lost(&error)),
             },
             permit = reports.reserve(), if !events.is_empty() => {
@@ -123,12 +127,16 @@ async fn live<D: Dialect>(
                 if !events.is_empty() || inbound.waits_for_us() {
                     clock.heard = Instant::now();
                 }
+                if outbox.waits_for_us() {
+                    clock.moved_out = Instant::now();
+                }
                 if let Some(reason) = clock.on_timer(&dialect, &mut outbox) {
                     return reason;
                 }
                 timer.as_mut().reset(clock.next(&dialect, &outbox));
             }
         }
+        events.extend(outbox.take_sent().map(LinkEvent::Sent));
         if let Some(reason) = end.take_if(|_| events.is_empty()) {
             return reason;
         }

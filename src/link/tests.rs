@@ -34,6 +34,8 @@ fn config(pool_blocks: usize) -> LinkConfig {
         layout: Layout::new(u64::from(PIECES) * 32_768, 32_768).unwrap(),
         pool: BlockPool::new(pool_blocks * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
+        up_limiter: Arc::new(Limiter::new(None)),
+        source: None,
         listen_port: Some(6881),
         bind: None,
         timeouts: LinkTimeouts::default(),

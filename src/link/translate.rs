@@ -298,6 +298,12 @@ impl Translator {
         self.spend(cost)
     }
 
+    /// So many requests are answered with blocks: who gets much may ask much.
+    pub(super) fn on_answered(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.spent = self.spent.saturating_sub(count.saturating_mul(COST));
+    }
+
     fn spend(&mut self, cost: u32) -> Result<(), String> {
         self.spent = self.spent.saturating_add(cost);
         if self.spent > BUDGET {

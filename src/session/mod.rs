@@ -43,8 +43,10 @@ pub struct SessionConfig {
     pub state_dir: PathBuf,
     /// Bytes of blocks between socket and disk.
     pub pool_bytes: usize,
-    /// Download limit in bytes per second.
+    /// Download limit of all torrents together, in bytes per second.
     pub download_limit: Option<u64>,
+    /// Upload limit of all torrents together, in bytes per second.
+    pub upload_limit: Option<u64>,
 }
 
 impl SessionConfig {
@@ -87,6 +89,7 @@ impl Session {
             pool,
             disk: Arc::new(disk),
             limiter: Arc::new(Limiter::new(config.download_limit)),
+            up_limiter: Arc::new(Limiter::new(config.upload_limit)),
             http: client,
             tracker_network: timing,
         };
@@ -108,6 +111,16 @@ impl Session {
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         Ok(handle)
+    }
+
+    /// Sets or lifts the download limit of all torrents together, bytes per second.
+    pub fn limit_down(&self, limit: Option<u64>) {
+        self.resources.limiter.set_rate(limit);
+    }
+
+    /// Sets or lifts the upload limit of all torrents together, bytes per second.
+    pub fn limit_up(&self, limit: Option<u64>) {
+        self.resources.up_limiter.set_rate(limit);
     }
 
     /// The port that peers can reach us at; 0 when there is none.

@@ -176,6 +176,15 @@ impl Candidates {
         self.place(address, source, failures, tie, Place::Resting(now + wait));
     }
 
+    /// All that rest may be dialled now.
+    pub fn wake_all(&mut self) {
+        for (_, address) in std::mem::take(&mut self.resting) {
+            let Some(known) = self.known.get(&address) else { continue };
+            let (source, failures, tie) = (known.source, known.failures, known.tie);
+            self.place(address, source, failures, tie, Place::Ready);
+        }
+    }
+
     /// This address alone, our own for instance, is never dialled again, however often it is
     /// named.
     pub fn shun(&mut self, address: SocketAddr) {

@@ -100,6 +100,9 @@ impl Swarm {
         }
         let is_new = self.have.insert(piece);
         debug_assert!(is_new, "a piece is verified once");
+        self.uploads.on_verified(piece, now);
+        // The first piece: now there is something to give.
+        self.uploads.stirred |= self.have.ones() == 1;
         let wanted = self.wanted.has(piece);
         self.missing -= u32::from(wanted);
         let mut lacking = Vec::new();
@@ -147,7 +150,9 @@ impl Swarm {
     }
 
     pub(super) fn on_pieces_lost(&mut self, pieces: Vec<PieceIndex>, now: Instant) {
+        let was_complete = self.is_complete();
         for piece in pieces {
+            self.uploads.on_lost(piece);
             if !self.have.remove(piece) || !self.wanted.has(piece) {
                 continue;
             }
@@ -156,6 +161,9 @@ impl Swarm {
             for peer in self.peers.values_mut().filter(|peer| peer.pieces.has(piece)) {
                 peer.interesting += 1;
             }
+        }
+        if was_complete && !self.is_complete() {
+            self.candidates.wake_all();
         }
         let links: Vec<_> = self.peers.keys().copied().collect();
         links.iter().for_each(|link| self.judge_interest(*link, now));

@@ -52,6 +52,15 @@ pub enum Input {
         /// The blocks that were not written, and why.
         failed: Option<(Vec<(BlockRef, Block)>, String)>,
     },
+    /// The answer to `PreparePiece`.
+    Prepared {
+        /// Which piece.
+        piece: PieceIndex,
+        /// May it be sent?
+        outcome: Preparation,
+    },
+    /// The upload limit in bytes per second, for the number of slots; none is no limit.
+    UploadLimit(Option<u64>),
     /// Addresses of peers.
     Candidates {
         /// Who told us.
@@ -144,6 +153,17 @@ pub enum Verdict {
     ReadFailed(String),
 }
 
+/// What became of a verified piece that was to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Preparation {
+    /// It is right, or need not be hashed again, and lies in memory or soon will.
+    Ready,
+    /// Its bytes are wrong or gone, why in words for people: it counts as missing from now on.
+    Lost(String),
+    /// It cannot be read at present, why in words for people.
+    Unreadable(String),
+}
+
 /// An effect from [`Swarm::poll_output`](super::Swarm::poll_output).
 #[derive(Debug)]
 pub enum Output {
@@ -177,6 +197,13 @@ pub enum Output {
         /// Some of its blocks.
         blocks: Vec<(BlockRef, Block)>,
     },
+    /// Make a verified piece ready to be sent; answer with `Prepared`.
+    PreparePiece {
+        /// Which piece.
+        piece: PieceIndex,
+        /// Hash it again: nobody did since the start.
+        prove: bool,
+    },
     /// Something that people may want to know.
     Event(Event),
 }
@@ -204,6 +231,14 @@ pub enum Event {
         /// What it calls itself; not yet escaped for a terminal.
         client: String,
         /// How, in words for people, `it` being the peer.
+        why: String,
+    },
+    /// A verified piece turned out to be wrong or gone on disk, why in words for people; it is
+    /// fetched again if it is wanted.
+    PieceLost {
+        /// Which piece.
+        piece: PieceIndex,
+        /// Why.
         why: String,
     },
     /// A peer is banned for the rest of the session.

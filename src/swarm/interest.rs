@@ -42,6 +42,7 @@ impl Swarm {
         };
         peer.pieces = pieces;
         peer.nothing_in = None;
+        self.offer_fast(link);
         self.judge_interest(link, now);
     }
 
@@ -103,6 +104,9 @@ impl Swarm {
         }
         if self.is_complete() && !was_complete {
             self.tell(Event::Completed);
+        }
+        if was_complete && !self.is_complete() {
+            self.candidates.wake_all();
         }
         self.food = true;
         let links: Vec<_> = self.peers.keys().copied().collect();

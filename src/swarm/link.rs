@@ -108,6 +108,8 @@ pub enum LinkEvent {
     Suggested(PieceIndex),
     /// The remote told of itself.
     Described(Description),
+    /// So many bytes of blocks that we were ordered to send have left for the remote.
+    Sent(u32),
     /// Data arrived that nobody can have asked for (odd offset or length); bytes of it.
     Stray(u32),
 }
@@ -131,6 +133,10 @@ pub enum LinkCommand {
     Interested,
     /// Tell that we want nothing.
     NotInterested,
+    /// Send these parts of verified pieces, in this order.
+    SendBlocks(Vec<Ask>),
+    /// The remote may ask for these pieces even while we choke it (BEP 6).
+    AllowFast(Vec<PieceIndex>),
     /// Say no to what the remote asked for, if the protocol has a word for it.
     Refuse(Ask),
     /// End the link. Nothing follows.

@@ -22,6 +22,9 @@ const USELESS_AFTER: Duration = Duration::from_secs(60);
 /// A second way to a connected peer is left alone for so long; it may be the only one that
 /// can be dialled when the first link ends.
 const DUPLICATE_REST: Duration = Duration::from_secs(300);
+/// One that had everything when we had it too is not dialled for so long. It wakes at once when
+/// something is missing again: more files are wanted, or pieces were lost.
+const SEED_REST: Duration = Duration::from_secs(30 * 60);
 /// A link that lasted so long counts as one that worked, even without payload.
 const LASTED: Duration = Duration::from_secs(60);
 
@@ -39,8 +42,10 @@ impl Swarm {
 
     pub(super) fn may_dial(&self) -> bool {
         let dials = self.arriving.values().filter(|arriving| !arriving.incoming).count();
+        // One that has nothing and wants nothing is of no use to anybody.
+        let has_business = !self.is_complete() || self.have.ones() > 0;
         !self.paused
-            && !self.is_complete()
+            && has_business
             && dials < DIALS_MAX
             && self.peers.len() + self.arriving.len() < self.config.max_peers
     }
@@ -144,8 +149,7 @@ impl Swarm {
         let Some(peer) = self.remove_peer(link) else { return };
         self.send(link, LinkCommand::Close(reason));
         match reason {
-            // There may be something to ask it for again: more files, or lost pieces.
-            CloseReason::BothComplete => self.candidates.released(peer.address),
+            CloseReason::BothComplete => self.candidates.rest(peer.address, SEED_REST, now),
             CloseReason::Duplicate => self.candidates.rest(peer.address, DUPLICATE_REST, now),
             _ => self.candidates.ended(peer.address, reason.to_string(), now),
         }
@@ -153,6 +157,7 @@ impl Swarm {
 
     pub(super) fn remove_peer(&mut self, link: LinkId) -> Option<Peer> {
         let mut peer = self.peers.remove(&link)?;
+        self.uploads.stirred |= peer.upload.unchoked;
         self.hungry.remove(&link);
         self.picker.peer_left(&peer.pieces);
         for block in peer.requests.give_up_all() {

@@ -2,14 +2,17 @@
 //! file, clock, thread or global chance in here; one actor owns it and carries out what it
 //! says. This file only routes: which links there are is in `links`, what peers have in
 //! `interest`, what to ask of whom in `fetch`, what is different with whole pieces in `whole`,
-//! what verified pieces and liars mean in `check`, what people may know in `report`.
+//! what verified pieces and liars mean in `check`, what others get in `upload`, what people may
+//! know in `report`.
 //!
 //! Use: [`Swarm::handle`] each fact, then [`Swarm::poll_output`] until there is none, then
 //! wait until the next fact or [`Swarm::next_timeout`].
 
+pub mod allowed_fast;
 pub mod assembly;
 pub mod candidates;
 mod check;
+pub mod choker;
 pub mod event;
 mod fetch;
 mod interest;
@@ -23,6 +26,7 @@ pub mod requests;
 pub mod suspects;
 #[cfg(test)]
 mod tests;
+pub mod upload;
 pub mod waits;
 mod whole;
 
@@ -35,7 +39,7 @@ use rand::rngs::StdRng;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
-use crate::base::ids::{LinkId, PeerId};
+use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::{Layout, PieceIndex};
 
 use assembly::Assembly;
@@ -54,8 +58,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// Blocks or refusals that nobody asked for, until the link is closed (limits table).
 const STRIKES_MAX: u32 = 50;
-/// Requests from a remote that we choke, until the link is closed.
-const ASKS_WHILE_CHOKED_MAX: u32 = 500;
 
 /// What a brain must know at birth.
 #[derive(Clone, Debug)]
@@ -64,8 +66,12 @@ pub struct SwarmConfig {
     pub layout: Layout,
     /// Files, to know pad bytes (BEP 47).
     pub extents: Extents,
+    /// The torrent, of which the gifts to newcomers depend (BEP 6).
+    pub info_hash: InfoHash,
     /// Verified pieces.
     pub have: Bitfield,
+    /// Those of them that were hashed since the start; the others are before they are sent.
+    pub proven: Bitfield,
     /// Pieces of wanted files.
     pub wanted: Bitfield,
     /// Budget of the block pool.
@@ -110,6 +116,7 @@ pub struct Swarm {
     hungry: BTreeSet<LinkId>,
     /// Something happened that may feed hungry links.
     food: bool,
+    uploads: upload::Uploads,
     paused: bool,
     outputs: VecDeque<Output>,
     rng: StdRng,
@@ -146,6 +153,7 @@ impl Swarm {
             peers: BTreeMap::new(),
             hungry: BTreeSet::new(),
             food: false,
+            uploads: upload::Uploads::new(config.proven.clone(), now),
             paused: false,
             outputs: VecDeque::new(),
             rng: StdRng::seed_from_u64(config.seed),
@@ -175,6 +183,8 @@ impl Swarm {
                     self.candidates.learn(address, source, &mut self.rng);
                 }
             }
+            Input::Prepared { piece, outcome } => self.on_prepared(piece, outcome, now),
+            Input::UploadLimit(limit) => self.on_upload_limit(limit),
             Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, now),
             Input::Wanted(wanted) => self.on_wanted(wanted, now),
             Input::Pause(pause) => self.on_pause(pause, now),
@@ -182,6 +192,7 @@ impl Swarm {
             Input::Limited(limited) => self.load.limited = limited,
             Input::Tick => self.on_tick(now),
         }
+        self.rechoke(now);
         self.feed_hungry(now);
         self.dial_more(now);
         let cause = self.cause(now);
@@ -203,7 +214,15 @@ impl Swarm {
         let disk = self.checking.retry_at();
         let is_bored = !self.hungry.is_empty() && !self.is_complete() && self.is_endgame();
         let look = is_bored.then_some(self.next_look);
-        snubs.chain(rests).chain(dial).chain(housekeeping).chain(disk).chain(look).min()
+        let rechoke = self.next_rechoke();
+        snubs
+            .chain(rests)
+            .chain(rechoke)
+            .chain(dial)
+            .chain(housekeeping)
+            .chain(disk)
+            .chain(look)
+            .min()
     }
 
     /// Is everything wanted verified and written?
@@ -236,6 +255,7 @@ impl Swarm {
             self.on_link_event(link, event, now);
         }
         self.fill(link, now);
+        self.serve(link, now);
     }
 
     fn on_link_event(&mut self, link: LinkId, event: LinkEvent, now: Instant) {
@@ -246,19 +266,19 @@ impl Swarm {
             LinkEvent::Have(piece) => self.on_have(link, piece, now),
             LinkEvent::Choked => self.on_choked(link),
             LinkEvent::Unchoked => peer.choking = false,
-            LinkEvent::Interested => peer.interested = true,
-            LinkEvent::NotInterested => peer.interested = false,
-            LinkEvent::Refused { block, lasting } => self.on_refused(link, block, lasting, now),
-            LinkEvent::Requested(ask) => {
+            LinkEvent::Interested => {
                 peer.interested = true;
-                peer.asks_while_choked += 1;
-                if peer.asks_while_choked > ASKS_WHILE_CHOKED_MAX {
-                    let reason = CloseReason::Misbehaved("it kept asking while choked");
-                    return self.close(link, reason, now);
-                }
-                self.send(link, LinkCommand::Refuse(ask));
+                self.uploads.stirred = true;
             }
-            LinkEvent::Cancelled(_) | LinkEvent::Suggested(_) => {}
+            LinkEvent::NotInterested => {
+                peer.interested = false;
+                self.uploads.stirred = true;
+            }
+            LinkEvent::Refused { block, lasting } => self.on_refused(link, block, lasting, now),
+            LinkEvent::Requested(ask) => self.on_requested(link, ask, now),
+            LinkEvent::Cancelled(ask) => self.on_cancelled(link, ask),
+            LinkEvent::Sent(bytes) => self.on_sent(link, bytes, now),
+            LinkEvent::Suggested(_) => {}
             LinkEvent::AllowedFast(piece) => peer.allow_fast(piece),
             LinkEvent::Described(description) => {
                 if let Some(client) = description.client {
@@ -277,7 +297,7 @@ impl Swarm {
     }
 
     /// Something came that nobody asked for.
-    fn strike(&mut self, link: LinkId, now: Instant) {
+    pub(super) fn strike(&mut self, link: LinkId, now: Instant) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         peer.strikes += 1;
         if peer.strikes > STRIKES_MAX {

@@ -12,6 +12,7 @@ use crate::base::meter::RateMeter;
 use super::link::LinkCaps;
 use super::picker::PeerPieces;
 use super::requests::Requests;
+use super::upload::Upload;
 
 /// Pieces that a remote may let us request while choked; more are ignored.
 const ALLOWED_FAST_MAX: usize = 64;
@@ -53,8 +54,8 @@ pub struct Peer {
     pub downloaded_bytes: u64,
     /// Blocks and refusals that nobody asked for.
     pub strikes: u32,
-    /// Requests that it made although we choke it.
-    pub asks_while_choked: u32,
+    /// What it asked of us and gets.
+    pub upload: Upload,
     /// It refused requests: not asked again before this time.
     pub rests_until: Option<Instant>,
     /// How often it refused since it last delivered.
@@ -95,7 +96,7 @@ impl Peer {
             meter: RateMeter::new(now),
             downloaded_bytes: 0,
             strikes: 0,
-            asks_while_choked: 0,
+            upload: Upload::new(now),
             rests_until: None,
             refusals: 0,
             nothing_in: None,

@@ -75,6 +75,12 @@ pub struct Snapshot {
     pub down_rate: u64,
     /// Payload received.
     pub downloaded_bytes: u64,
+    /// Payload sent a second.
+    pub up_rate: u64,
+    /// Payload sent.
+    pub uploaded_bytes: u64,
+    /// Links that payload is sent to.
+    pub receiving: u32,
     /// Payload received in vain.
     pub wasted_bytes: u64,
     /// Links that are up.
@@ -118,6 +124,12 @@ pub struct LinkSnapshot {
     pub down_rate: u64,
     /// Payload from it.
     pub downloaded_bytes: u64,
+    /// Payload to it a second.
+    pub up_rate: u64,
+    /// Payload to it.
+    pub uploaded_bytes: u64,
+    /// We choke it.
+    pub choked_by_us: bool,
     /// Requests outstanding and wanted.
     pub requests: (u32, u32),
     /// Shortest time from request to block.
@@ -147,6 +159,9 @@ impl Swarm {
             hash_failures: self.totals.hash_failures,
             down_rate: self.totals.meter.rate(now),
             downloaded_bytes: self.totals.downloaded_bytes,
+            up_rate: self.uploads.meter.rate(now),
+            uploaded_bytes: self.uploads.uploaded_bytes,
+            receiving: count(&|peer| peer.upload.meter.rate(now) > 0 && peer.upload.unchoked),
             wasted_bytes: self.totals.wasted_bytes,
             connected: self.peers.len() as u32,
             seeds: count(&Peer::is_seed),
@@ -184,6 +199,9 @@ impl Swarm {
             have: f64::from(peer.pieces.count(piece_count)) / f64::from(piece_count.max(1)),
             down_rate: peer.meter.rate(now),
             downloaded_bytes: peer.downloaded_bytes,
+            up_rate: peer.upload.meter.rate(now),
+            uploaded_bytes: peer.upload.uploaded_bytes,
+            choked_by_us: !peer.upload.unchoked,
             requests: (peer.requests.outstanding() as u32, peer.requests.pipeline.target()),
             latency: peer.requests.pipeline.latency(),
             incoming: peer.incoming,

@@ -18,7 +18,7 @@ use crate::base::layout::{Layout, PieceIndex};
 use crate::disk::{DiskEvent, DiskStats, Job, StoreHandle};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
 use crate::swarm::Swarm;
-use crate::swarm::event::{DownReason, Event, Input, Output, Source};
+use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
 use crate::swarm::link::{CloseReason, LinkCommand};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
@@ -142,6 +142,12 @@ impl Actor {
             DiskEvent::Spilled { piece, failed } => {
                 self.jobs_out -= 1;
                 self.swarm.handle(Input::Spilled { piece, failed }, now);
+            }
+            DiskEvent::Prepared { piece, outcome } => {
+                if let Preparation::Unreadable(why) = &outcome {
+                    warn!(piece = piece.number(), why, "cannot read a piece that a peer asks for");
+                }
+                self.swarm.handle(Input::Prepared { piece, outcome }, now);
             }
             DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
             DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
@@ -268,6 +274,10 @@ impl Actor {
                 self.link_config.limiter.set_rate(limit);
                 self.publish();
             }
+            Command::LimitUp(limit) => {
+                self.link_config.up_limiter.set_rate(limit);
+                self.publish();
+            }
             Command::SelectFiles(files) => self.select(files),
             Command::Stop(_) => {}
         }
@@ -322,6 +332,9 @@ impl Actor {
                     self.jobs_out += 1;
                     self.submit(Job::Check { piece, blocks, want_block_hashes });
                 }
+                Output::PreparePiece { piece, prove } => {
+                    self.submit(Job::Prepare { piece, prove });
+                }
                 Output::SpillBlocks { piece, blocks } => {
                     self.jobs_out += 1;
                     self.submit(Job::Spill { piece, blocks });
@@ -368,6 +381,11 @@ impl Actor {
             Event::Reassigned { piece, peer, client, why } => {
                 warn!(piece = piece.number(), %peer, client, why, "others are asked for a piece");
             }
+            Event::PieceLost { piece, why } => {
+                warn!(piece = piece.number(), why, "a verified piece is lost");
+                self.publisher.lost(&self.extents, &self.layout, *piece);
+                self.publish();
+            }
             Event::Banned(address) => warn!(%address, "peer banned"),
             Event::DiskTrouble(why) => {
                 warn!(why, "disk trouble");
@@ -391,15 +409,20 @@ impl Actor {
         self.disk_stats = stats;
         self.swarm.handle(Input::DiskLoad { hashing, writing }, now);
         let rate = self.swarm.snapshot(now).down_rate;
-        let limited = self.link_config.limiter.rate().is_some_and(|limit| rate * 10 > limit * 9);
+        let limiter = &self.link_config.limiter;
+        // A torrent alone at its limit, or one of several that share the session's.
+        let limited = limiter.rate().is_some_and(|limit| rate * 10 > limit * 9)
+            || rate > 0 && limiter.holds_back(now);
         self.swarm.handle(Input::Limited(limited), now);
+        let up_limit = self.link_config.up_limiter.rate();
+        self.swarm.handle(Input::UploadLimit(up_limit), now);
         self.publish();
     }
 
     fn publish(&mut self) {
         let now = Instant::now();
-        let limit = self.link_config.limiter.rate();
-        let status = self.publisher.status(&self.swarm, &self.trackers.status, limit, now);
+        let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
+        let status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
         self.trackers.publish(&status, self.swarm.working_peers());
         self.status.send_replace(status);
     }

@@ -39,8 +39,11 @@ pub enum Command {
     Pause,
     /// Go on.
     Resume,
-    /// Download rate limit in bytes per second; `None` lifts it.
+    /// This torrent's download limit in bytes per second, beside the session's; `None` lifts
+    /// it.
     LimitDown(Option<u64>),
+    /// This torrent's upload limit in bytes per second, beside the session's; `None` lifts it.
+    LimitUp(Option<u64>),
     /// Change which files are wanted; one entry a file, pad files included.
     SelectFiles(Vec<bool>),
     /// End: flush, record, announce `stopped`; answered when all is done.

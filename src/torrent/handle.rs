@@ -97,9 +97,14 @@ impl TorrentHandle {
         self.tell(Command::Resume).await;
     }
 
-    /// Sets or lifts the download limit, bytes per second.
+    /// Sets or lifts this torrent's download limit, bytes per second; the session's stays.
     pub async fn limit_down(&self, limit: Option<u64>) {
         self.tell(Command::LimitDown(limit)).await;
+    }
+
+    /// Sets or lifts this torrent's upload limit, bytes per second; the session's stays.
+    pub async fn limit_up(&self, limit: Option<u64>) {
+        self.tell(Command::LimitUp(limit)).await;
     }
 
     /// Changes which files are wanted; one entry a file, pad files included.

@@ -17,8 +17,8 @@ use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, RecordState, StoreConfig, StoreFile,
-    StoreHandle,
+    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, RecordState, Source as Files, StoreConfig,
+    StoreFile, StoreHandle,
 };
 use crate::link::{LinkConfig, LinkTimeouts};
 use crate::metainfo::Torrent;
@@ -65,8 +65,10 @@ pub struct Resources {
     pub pool: BlockPool,
     /// The workers.
     pub disk: Arc<Disk>,
-    /// The download limit.
+    /// The download limit of the session.
     pub limiter: Arc<Limiter>,
+    /// The upload limit of the session.
+    pub up_limiter: Arc<Limiter>,
     /// For trackers.
     pub http: HttpClient,
     /// Its time limits.
@@ -175,8 +177,8 @@ async fn live(
 ) {
     let mut early = Vec::new();
     let checked = check(&parts, &store, &mut ends, &mut early).await;
-    let have = match checked {
-        Checked::Pieces(have) => have,
+    let (have, trusted) = match checked {
+        Checked::Pieces { have, trusted } => (have, trusted),
         Checked::Stopped => return,
     };
     let started = {
@@ -196,7 +198,11 @@ async fn live(
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;
     found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have).await;
-    actor(parts, store, disk_events, ends, have).run(early).await;
+    let mut proven = have.clone();
+    for piece in trusted.iter_ones().filter_map(|number| parts.layout.piece(number)) {
+        proven.remove(piece);
+    }
+    actor(parts, store, disk_events, ends, have, proven).run(early).await;
 }
 
 /// Waits with an error until everybody has seen it.
@@ -212,7 +218,12 @@ async fn fail(mut ends: Ends, why: String) {
 }
 
 enum Checked {
-    Pieces(Bitfield),
+    Pieces {
+        /// What is there.
+        have: Bitfield,
+        /// What of it was not looked at.
+        trusted: Bitfield,
+    },
     Stopped,
 }
 
@@ -226,9 +237,10 @@ async fn check(
 ) -> Checked {
     let plan = Plan::of(parts, store);
     if !plan.is_needed {
-        return Checked::Pieces(plan.trusted);
+        return Checked::Pieces { have: plan.trusted.clone(), trusted: plan.trusted };
     }
     let progress = Arc::new(CheckProgress::default());
+    let trusted = plan.trusted.clone();
     let mut work: JoinHandle<Bitfield> = {
         let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
         spawn_blocking(move || plan.result(&store.check(&plan.skipped, &progress).have))
@@ -238,7 +250,7 @@ async fn check(
     loop {
         tokio::select! {
             have = &mut work => return match have {
-                Ok(have) => Checked::Pieces(have),
+                Ok(have) => Checked::Pieces { have, trusted },
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
             _ = tick.tick() => ends.status.send_modify(|status| {
@@ -317,6 +329,7 @@ fn actor(
     disk_events: mpsc::Receiver<DiskEvent>,
     ends: Ends,
     have: Bitfield,
+    proven: Bitfield,
 ) -> Actor {
     let Resources { pool, port, peer_id, .. } = &parts.resources;
     let is_wanted =
@@ -328,7 +341,9 @@ fn actor(
     let config = SwarmConfig {
         layout: parts.layout,
         extents: parts.extents.clone(),
+        info_hash: parts.info_hash,
         have,
+        proven,
         wanted,
         pool_blocks,
         max_peers: parts.options.max_peers,
@@ -347,7 +362,7 @@ fn actor(
         layout: parts.layout,
         extents: parts.extents.clone(),
         links: Default::default(),
-        link_config: Arc::new(link_config(&parts)),
+        link_config: Arc::new(link_config(&parts, store.source())),
         providers: Default::default(),
         open: Default::default(),
         reports: mpsc::channel(REPORTS_LEN),
@@ -367,14 +382,16 @@ fn actor(
     }
 }
 
-fn link_config(parts: &Parts) -> LinkConfig {
+fn link_config(parts: &Parts, source: Option<Files>) -> LinkConfig {
     let resources = &parts.resources;
     LinkConfig {
         info_hash: parts.info_hash,
         peer_id: resources.peer_id,
         layout: parts.layout,
         pool: resources.pool.clone(),
-        limiter: resources.limiter.clone(),
+        limiter: Arc::new(Limiter::under(resources.limiter.clone(), None)),
+        up_limiter: Arc::new(Limiter::under(resources.up_limiter.clone(), None)),
+        source,
         listen_port: Some(resources.port),
         bind: resources.bind,
         timeouts: LinkTimeouts::default(),

@@ -72,8 +72,10 @@ pub struct Status {
     pub peers_known: u32,
     /// Something is missing that nobody who is known can be expected to bring.
     pub out_of_reach: bool,
-    /// Download limit in force.
+    /// Download limit in force: the session's or the torrent's, whichever is lower.
     pub limit_down: Option<u64>,
+    /// Upload limit in force, likewise.
+    pub limit_up: Option<u64>,
     /// The port we listen on, 0 when none.
     pub listen_port: u16,
     /// All trackers, in tier order.
@@ -117,6 +119,10 @@ pub struct PeerStatus {
     pub up_rate: u64,
     /// Payload from it so far.
     pub downloaded_bytes: u64,
+    /// Payload to it so far.
+    pub uploaded_bytes: u64,
+    /// We choke it.
+    pub choked_by_us: bool,
     /// Requests outstanding, and how many we want to keep.
     pub requests: (u32, u32),
     /// Shortest time from request to block.
@@ -146,6 +152,8 @@ impl PeerStatus {
             down_rate: 0,
             up_rate: 0,
             downloaded_bytes: 0,
+            uploaded_bytes: 0,
+            choked_by_us: true,
             requests: (0, 0),
             latency: None,
             incoming: false,

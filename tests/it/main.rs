@@ -22,3 +22,4 @@ mod download;
 mod hostile;
 mod interop;
 mod kill;
+mod limits;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pigeon::base::bitfield::Bitfield;
 use pigeon::base::extents::Extents;
-use pigeon::base::ids::{LinkId, PeerId};
+use pigeon::base::ids::{InfoHash, LinkId, PeerId};
 use pigeon::base::layout::Layout;
 use pigeon::base::pool::BlockPool;
 use pigeon::base::units::BLOCK_LEN;
@@ -95,7 +95,9 @@ impl World {
         let config = SwarmConfig {
             layout: setup.layout,
             extents: setup.extents.clone(),
+            info_hash: InfoHash([7; 20]),
             have: Bitfield::none(count),
+            proven: Bitfield::none(count),
             wanted: Bitfield::all(count),
             pool_blocks: setup.pool_blocks,
             max_peers: 60,
@@ -446,6 +448,7 @@ impl World {
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 self.give_to_disk(Job::Check { piece, blocks, want_block_hashes });
             }
+            Output::PreparePiece { .. } => unreachable!("no remote asks for data"),
             Output::SpillBlocks { piece, blocks } => {
                 self.ledger.reached.spills += 1;
                 self.give_to_disk(Job::Spill { piece, blocks });

@@ -222,6 +222,7 @@ fn session_config(options: &Options) -> Result<SessionConfig, Failure> {
         state_dir: state_dir()?,
         pool_bytes: SessionConfig::POOL_BYTES,
         download_limit: options.download_limit.0,
+        upload_limit: options.upload_limit.0,
     })
 }
 

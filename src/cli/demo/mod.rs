@@ -146,6 +146,7 @@ fn job(torrent: Torrent, dir: &Path, is_interactive: bool) -> Job {
             state_dir: dir.join(".state"),
             pool_bytes: SessionConfig::POOL_BYTES,
             download_limit: None,
+            upload_limit: None,
         },
         ending: Ending {
             exit_when_complete: !is_interactive,

@@ -29,6 +29,9 @@ pub fn news_line(news: &News) -> Option<String> {
             escape(client),
             escape(why)
         ),
+        News::Swarm(Event::PieceLost { piece, why }) => {
+            format!("piece {} is lost: {}; fetching it again", piece.number(), escape(why))
+        }
         News::Swarm(Event::Banned(peer)) => format!("banned {peer} for wrong data"),
         News::Swarm(Event::DiskTrouble(why)) => {
             format!("disk trouble: {} (the download waits and tries again)", escape(why))
@@ -62,6 +65,9 @@ pub fn news_json(news: &News) -> Option<Value> {
             "name": client,
             "message": why,
         }),
+        News::Swarm(Event::PieceLost { piece, why }) => {
+            json!({ "event": "piece_lost", "piece": piece.number(), "message": why })
+        }
         News::Swarm(Event::Banned(peer)) => {
             json!({ "event": "banned", "address": peer.to_string() })
         }

@@ -90,6 +90,8 @@ mod tests {
             down_rate,
             up_rate: 0,
             downloaded_bytes: 0,
+            uploaded_bytes: 0,
+            choked_by_us: true,
             requests: (0, 0),
             latency: None,
             incoming: false,

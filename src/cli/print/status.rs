@@ -46,8 +46,11 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
             ),
         ),
     ];
-    if let Some(limit) = status.limit_down {
-        rows.push(("Limit", format!("down {}", rate(limit))));
+    let limit = |name, limit: Option<u64>| limit.map(|limit| format!("{name} {}", rate(limit)));
+    let limits = [limit("down", status.limit_down), limit("up", status.limit_up)];
+    let limits: Vec<_> = limits.into_iter().flatten().collect();
+    if !limits.is_empty() {
+        rows.push(("Limit", limits.join("   ")));
     }
     if status.state == State::Downloading {
         rows.push(("Remaining", status.remaining().map_or("unknown".into(), duration)));

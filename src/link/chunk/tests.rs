@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, timeout};
 
+use super::super::outbox::Out;
 use super::*;
 use crate::base::ids::InfoHash;
 use crate::base::pool::BlockPool;
@@ -29,6 +30,8 @@ fn config(layout: Layout, pool_blocks: usize) -> LinkConfig {
         layout,
         pool: BlockPool::new(pool_blocks * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
+        up_limiter: Arc::new(Limiter::new(None)),
+        source: None,
         listen_port: None,
         bind: None,
         timeouts: LinkTimeouts::default(),
@@ -468,8 +471,9 @@ impl Alone {
     fn new(layout: Layout, pieces: &[u32]) -> Self {
         let mut course = Course::new(layout, provider(layout));
         let all = pieces.iter().flat_map(|piece| blocks(layout, *piece)).collect();
-        let mut out = Vec::new();
+        let mut out = Out::default();
         course.order(vec![LinkCommand::Request(all)], &mut out).unwrap();
+        let out = out.bytes;
         Self { course, pool: BlockPool::new(64 * BLOCK_LEN), out, lines: Vec::new() }
     }
 
@@ -595,7 +599,8 @@ proptest! {
                 break;
             }
             let order_of = |piece| LinkCommand::Request(blocks(layout(), piece));
-            alone.course.order(vec![order_of(order % PIECES)], &mut alone.out).unwrap();
+            let mut out = Out::default();
+            alone.course.order(vec![order_of(order % PIECES)], &mut out).unwrap();
             alone.course.end_read(&mut events);
             events.clear();
             empty.clear();

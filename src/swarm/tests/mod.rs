@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
-use crate::base::ids::{LinkId, PeerId};
+use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::{Block, BlockPool};
 use crate::base::units::BLOCK_LEN;
@@ -73,7 +73,9 @@ impl Bench {
         let mut config = SwarmConfig {
             layout,
             extents: Extents::new([(total_len, false)]),
+            info_hash: InfoHash([7; 20]),
             have: Bitfield::none(pieces),
+            proven: Bitfield::none(pieces),
             wanted: Bitfield::all(pieces),
             pool_blocks: 4096,
             max_peers: 50,
@@ -236,6 +238,10 @@ impl Bench {
                 let hashes = if want_block_hashes { " with hashes" } else { "" };
                 format!("check {} [{}]{hashes}", piece.number(), kinds.join(" "))
             }
+            Output::PreparePiece { piece, prove } => {
+                let how = if prove { "prove" } else { "warm" };
+                format!("{how} {}", piece.number())
+            }
             Output::SpillBlocks { piece, blocks } => {
                 let line = format!("spill {}", names(blocks.iter().map(|(block, _)| *block)));
                 self.spilled.insert(piece.number(), blocks);
@@ -289,6 +295,13 @@ fn order(command: &LinkCommand) -> String {
         LinkCommand::Have(pieces) => {
             format!("have now {:?}", pieces.iter().map(|p| p.number()).collect::<Vec<_>>())
         }
+        LinkCommand::SendBlocks(asks) => {
+            let name = |ask: &Ask| format!("{}+{}:{}", ask.piece.number(), ask.begin, ask.len);
+            format!("send {}", asks.iter().map(name).collect::<Vec<_>>().join(" "))
+        }
+        LinkCommand::AllowFast(pieces) => {
+            format!("allow {:?}", pieces.iter().map(|p| p.number()).collect::<Vec<_>>())
+        }
         LinkCommand::Choke => "choke".into(),
         LinkCommand::Unchoke => "unchoke".into(),
         LinkCommand::Interested => "interested".into(),
@@ -306,6 +319,7 @@ fn news(event: &Event) -> String {
             let blamed = blamed.map_or("nobody".into(), |address| host_of(address).to_string());
             format!("wrong {}, blamed {blamed}", piece.number())
         }
+        Event::PieceLost { piece, why } => format!("lost {}, {why}", piece.number()),
         Event::Banned(address) => format!("banned {}", host_of(*address)),
         Event::Reassigned { piece, peer, .. } => {
             format!("reassigned {} of {}", piece.number(), host_of(*peer))

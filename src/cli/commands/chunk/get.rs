@@ -282,6 +282,7 @@ impl Plan {
                 state_dir,
                 pool_bytes: SessionConfig::POOL_BYTES,
                 download_limit: arguments.download_limit.0,
+                upload_limit: None,
             },
             ending: Ending {
                 exit_when_complete: arguments.exit_on_finish || talk != Talk::Prompt,

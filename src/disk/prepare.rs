@@ -1,0 +1,77 @@
+//! What happens to a verified piece before its first byte goes to a peer: it is hashed again
+//! when nobody did since the start, for disks rot, and read ahead. It sends nothing.
+
+use std::io;
+use std::sync::Arc;
+
+use sha1::{Digest, Sha1};
+
+use crate::base::layout::PieceIndex;
+use crate::swarm::event::Preparation;
+
+use super::error::Error;
+use super::open::OpenTorrent;
+use super::stats::{add, timed};
+use super::worker::Worker;
+
+/// What is read at once: large reads cost the fewest system calls, and 256 KiB stay in cache.
+const READ_LEN: usize = 256 << 10;
+
+impl Worker {
+    /// Makes a verified piece ready to be sent; with `prove`, only if its hash is right. A piece
+    /// that is not right any more counts as missing, in the record too.
+    pub(super) fn prepare(
+        &mut self,
+        torrent: &Arc<OpenTorrent>,
+        piece: PieceIndex,
+        prove: bool,
+    ) -> Preparation {
+        if !torrent.verified.has(piece) {
+            return Preparation::Unreadable("it was lost in the meantime".to_owned());
+        }
+        let why = match self.look(torrent, piece, prove) {
+            Ok(true) => return Preparation::Ready,
+            Ok(false) => format!("piece {} on disk no longer matches its hash", piece.number()),
+            Err(error) if is_gone(&error) => error.to_string(),
+            Err(error) => return Preparation::Unreadable(error.to_string()),
+        };
+        torrent.lose(std::iter::once(piece));
+        Preparation::Lost(why)
+    }
+
+    /// Is the piece right, as far as it was looked at?
+    fn look(
+        &mut self,
+        torrent: &OpenTorrent,
+        piece: PieceIndex,
+        prove: bool,
+    ) -> Result<bool, Error> {
+        let (offset, len) = torrent.range_of(piece);
+        if !prove {
+            torrent.store.read_ahead(&mut self.handles, offset, len)?;
+            return Ok(true);
+        }
+        let mut hasher = Sha1::new();
+        let mut buffer = vec![0; READ_LEN.min(len as usize)];
+        let mut at = offset;
+        while at < offset + len {
+            let step = (offset + len - at).min(READ_LEN as u64);
+            let part = &mut buffer[..step as usize];
+            timed(&self.counters.read_ns, || torrent.store.read(&mut self.handles, at, part))?;
+            timed(&self.counters.hash_ns, || hasher.update(&*part));
+            at += step;
+        }
+        add(&self.counters.bytes_read, len);
+        add(&self.counters.bytes_hashed, len);
+        Ok(<[u8; 20]>::from(hasher.finalize()) == *torrent.hash_of(piece))
+    }
+}
+
+/// Was the file deleted or cut?
+fn is_gone(error: &Error) -> bool {
+    let kind = match error {
+        Error::Io { source, .. } => source.kind(),
+        _ => return false,
+    };
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+}

@@ -1,0 +1,58 @@
+//! Verified bytes on their way to a peer: which parts of which files they are, and these files
+//! opened for reading. Whoever sends lets the system take the bytes out of its page cache, so
+//! none pass through here. It does not know whether they are verified, nor who gets them.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::base::extents::FileSlice;
+use crate::base::ids::FileIndex;
+
+use super::beneath::Access;
+use super::files::FileStore;
+
+/// The files of one torrent, to be read from. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub(super) store: Arc<FileStore>,
+}
+
+/// A file that was opened by a [`Source`].
+#[derive(Debug)]
+pub struct SourceFile {
+    /// The open file.
+    pub file: File,
+    index: FileIndex,
+    epoch: u32,
+}
+
+impl Source {
+    /// The parts of files that `len` bytes of the torrent from `offset` are made of, in order,
+    /// pad files included.
+    pub fn slices(&self, offset: u64, len: u64) -> impl Iterator<Item = FileSlice> + '_ {
+        self.store.extents.slices(offset, len)
+    }
+
+    /// Opens a file, which may wait for the disk a moment.
+    ///
+    /// # Errors
+    /// The system's refusal, also when the file is gone.
+    pub fn open(&self, index: FileIndex) -> io::Result<SourceFile> {
+        let epoch = self.store.entry(index).epoch.load(Ordering::Acquire);
+        let open = || self.store.open(index, Access::Read);
+        let file = match open() {
+            // It may just have got its final name.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => open()?,
+            other => other?,
+        };
+        Ok(SourceFile { file, index, epoch })
+    }
+
+    /// Is `opened` this file, and still the one that the torrent uses?
+    pub fn is_current(&self, opened: &SourceFile, index: FileIndex) -> bool {
+        opened.index == index
+            && opened.epoch == self.store.entry(index).epoch.load(Ordering::Acquire)
+    }
+}
