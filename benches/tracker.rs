@@ -176,7 +176,8 @@ fn over_udp(tracker: SocketAddr, load: Load) {
 }
 
 fn source(number: usize, tracker: SocketAddr) -> Source {
-    let socket = UdpSocket::bind(([127, 1, 1, number as u8 + 1], 0)).expect("a port");
+    let socket = UdpSocket::bind(SocketAddr::from(([127, 1, 1, number as u8 + 1], 0)));
+    let socket = socket.expect("a port");
     socket.connect(tracker).expect("a way to the tracker");
     socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a time limit");
     let mut datagram = Vec::new();

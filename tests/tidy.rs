@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("tracker/announce", FORMATS),
     ("tracker/http", FORMATS),
     ("tracker/udp", FORMATS),
+    ("tracker/exchange", MACHINES),
     ("tracker/tiers", MACHINES),
     ("tracker/table", MACHINES),
     ("tracker/catalogue", MACHINES),

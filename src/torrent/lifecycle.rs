@@ -267,7 +267,9 @@ async fn check(
                     let _ = answer.send(());
                     return Checked::Stopped;
                 }
-                Some(Command::Peers { .. } | Command::Why(_) | Command::Announce(_)) => {}
+                Some(
+                    Command::Peers { .. } | Command::Why(_) | Command::Announce(_) | Command::Scrape,
+                ) => {}
                 Some(order) if early.len() < EARLY_MAX => early.push(order),
                 Some(_) => {}
                 None => {

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use crate::base::addr::{parse_compact_v4, parse_compact_v6, write_compact};
 use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::{AnnounceRequest, Error, Event, Family};
-use crate::tracker::http::{MAX_PEERS, MAX_TEXT_LEN};
+use crate::tracker::http::{MAX_PEERS, MAX_TEXT_LEN, check_text, has_scheme};
 
-/// Longest datagram there is, and so the longest we read.
-pub const MAX_DATAGRAM_LEN: usize = 64 << 10;
+/// Longest datagram that either side reads; the rest of a longer one is lost. A reply with
+/// [`MAX_PEERS`] peers over IPv6 has 3.6 KiB, an announce with the longest URL 4.2 KiB.
+pub const MAX_DATAGRAM_LEN: usize = 8 << 10;
 
 /// Most torrents of one scrape. BEP 15 says "about 74", which is what fits into an Ethernet
 /// frame; trackers take 64 to 74.
@@ -302,6 +303,31 @@ impl Reply {
             | Self::Error { transaction, .. } => *transaction,
         }
     }
+}
+
+/// Whether `url` has the scheme that this file can speak.
+pub fn is_udp(url: &str) -> bool {
+    has_scheme(url, "udp")
+}
+
+/// Path and query of a tracker's URL, letter for letter, as BEP 41 has them sent.
+///
+/// # Errors
+/// [`Error::Url`] if `url` is not a UDP URL of reasonable length, or has spaces or control
+/// characters.
+pub fn url_data(url: &str) -> Result<&str, Error> {
+    let rest = url.split_once("://").filter(|_| is_udp(url)).map(|(_, rest)| rest);
+    let rest = rest.ok_or(Error::Url("not a UDP address"))?;
+    check_text(url)?;
+    let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
+    Ok(rest.find(['/', '?']).and_then(|begin| rest.get(begin..)).unwrap_or(""))
+}
+
+/// The transaction of a reply, whatever the rest of it is worth.
+pub fn transaction_of(reply: &[u8]) -> Option<TransactionId> {
+    let mut bytes = Bytes(reply);
+    let _action = bytes.u32()?;
+    bytes.u32().map(TransactionId)
 }
 
 /// Bytes of a stranger, read from the front.

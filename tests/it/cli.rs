@@ -4,3 +4,4 @@
 mod inputs;
 mod live;
 mod run;
+mod tracker;

@@ -63,7 +63,11 @@ impl Desk {
                 files_screen(&self.torrent, Some((&status.have, &self.wanted)), columns)
             }
             Order::Select(ranges) => self.select(ranges.as_ref()).await,
-            Order::Trackers => trackers_screen(&self.handle.status().trackers, now, columns),
+            Order::Trackers => {
+                // What they answer is shown the next time.
+                self.handle.scrape().await;
+                trackers_screen(&self.handle.status().trackers, now, columns)
+            }
             Order::Announce => {
                 let said = self.handle.announce().await;
                 format!("{}\n", escape(&said.unwrap_or_else(|| "the torrent has ended".into())))

@@ -231,7 +231,8 @@ proptest! {
     #[test]
     fn the_table_agrees_with_a_slow_model(acts in proptest::collection::vec(act(), 1..400)) {
         const LIFE_S: u64 = 100;
-        let limits = TableLimits { peer_life: Duration::from_secs(LIFE_S), ..TableLimits::default() };
+        let peer_life = Duration::from_secs(LIFE_S);
+        let limits = TableLimits { peer_life, ..TableLimits::default() };
         let began = Instant::now();
         let mut table = table(limits, began);
         let (mut model, mut now_s) = (Model::default(), 0);
@@ -254,7 +255,8 @@ proptest! {
                 model.expire(now_s, LIFE_S);
             } else {
                 let before = model.peers.insert((swarm, address), (left, now_s));
-                if event == Some(Event::Completed) && left == 0 && before.is_none_or(|(l, _)| l > 0) {
+                let was_leech = before.is_none_or(|(left, _)| left > 0);
+                if event == Some(Event::Completed) && left == 0 && was_leech {
                     *model.downloaded.entry(swarm).or_default() += 1;
                 }
             }
