@@ -4,3 +4,4 @@
 mod inputs;
 mod live;
 pub mod run;
+mod tracker;
