@@ -268,7 +268,10 @@ async fn check(
                     return Checked::Stopped;
                 }
                 Some(
-                    Command::Peers { .. } | Command::Why(_) | Command::Announce(_) | Command::Scrape,
+                    Command::Peers { .. }
+                    | Command::Why(_)
+                    | Command::Announce(_)
+                    | Command::Scrape,
                 ) => {}
                 Some(order) if early.len() < EARLY_MAX => early.push(order),
                 Some(_) => {}
