@@ -16,6 +16,7 @@ use super::link::{CloseReason, LinkCommand, Unit};
 use super::peer::Peer;
 use super::picker::Order;
 use super::requests::Arrival;
+use super::shares::Shares;
 
 /// Pieces that are chosen at random before the rarest come first.
 const RANDOM_FIRST: u32 = 4;
@@ -169,7 +170,10 @@ impl Swarm {
         if peer.nothing_in == Some(generation) {
             return None;
         }
-        let picked = self.picker.pick(&peer.pieces, order, &mut self.rng);
+        let shares = Shares::new(self.config.peer_id, self.peers.values());
+        let peer = self.peers.get_mut(&link)?;
+        let rank = |piece| shares.rank(piece);
+        let picked = self.picker.pick(&peer.pieces, order, rank, &mut self.rng);
         if picked.is_none() {
             peer.nothing_in = Some(generation);
         }

@@ -9,11 +9,19 @@
 //! | [`tiers`] | 2 | whom to ask and when (BEP 12) |
 //! | [`exchange`] | 2 | questions to UDP trackers on their way: retries, connection ids |
 //! | [`table`] | 2 | the embedded tracker's memory |
+//! | [`catalogue`] | 2 | torrents by name |
+//! | [`connection_id`] | 2 | proofs that an address is not forged (BEP 15) |
+//! | [`door`] | 2 | who may change the catalogue |
 //! | [`task`] | 4 | one torrent's announces and scrapes over the network |
 //! | [`server`] | 4 | the embedded tracker |
+//! | [`find`] | 4 | trackers of the local network, found and being found |
 
 pub mod announce;
+pub mod catalogue;
+pub mod connection_id;
+pub mod door;
 pub mod exchange;
+pub mod find;
 pub mod http;
 pub mod server;
 pub mod table;

@@ -6,10 +6,13 @@ mod mock_tracker;
 #[path = "../../../tests/support/mock_udp_tracker.rs"]
 mod mock_udp_tracker;
 
+mod catalogue;
 mod embedded;
 mod exchange;
+mod flood;
 mod http;
 mod interop;
+mod served;
 mod task;
 mod task_udp;
 mod tiers;
