@@ -3,8 +3,10 @@
 
 use divan::{Bencher, black_box};
 use pigeon::base::bitfield::Bitfield;
+use pigeon::base::ids::PeerId;
 use pigeon::base::layout::{Layout, PieceIndex};
 use pigeon::swarm::picker::{Order, PeerPieces, Picker};
+use pigeon::swarm::rivals::Rivals;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -21,6 +23,7 @@ struct Crowd {
     picker: Picker,
     peers: Vec<PeerPieces>,
     layout: Layout,
+    rivals: Rivals,
     rng: StdRng,
 }
 
@@ -36,7 +39,9 @@ fn crowd() -> Crowd {
         })
         .collect();
     peers.iter().for_each(|pieces| picker.peer_came(pieces));
-    Crowd { picker, peers, layout, rng }
+    let others = (1..50).map(|id| PeerId([id; 20]));
+    let rivals = Rivals::new(&PeerId([0; 20]), others);
+    Crowd { picker, peers, layout, rivals, rng }
 }
 
 fn half(rng: &mut StdRng) -> Bitfield {
@@ -47,7 +52,7 @@ fn half(rng: &mut StdRng) -> Bitfield {
 fn pick(crowd: &mut Crowd, count: usize, order: Order) {
     for turn in 0..count {
         let pieces = &crowd.peers[turn % PEERS];
-        if let Some(piece) = crowd.picker.pick(pieces, order, &mut crowd.rng) {
+        if let Some(piece) = crowd.picker.pick(pieces, order, &crowd.rivals, &mut crowd.rng) {
             crowd.picker.remove(black_box(piece));
         }
     }

@@ -16,6 +16,7 @@ use super::link::{CloseReason, LinkCommand, Unit};
 use super::peer::Peer;
 use super::picker::Order;
 use super::requests::Arrival;
+use super::rivals::Rivals;
 
 /// Pieces that are chosen at random before the rarest come first.
 const RANDOM_FIRST: u32 = 4;
@@ -160,6 +161,8 @@ impl Swarm {
             _ => Order::RarestFirst,
         };
         let generation = self.picker.generation();
+        let rivals = self.peers.values().filter(|peer| !peer.is_seed() && !peer.upload_only);
+        let rivals = Rivals::new(&self.config.peer_id, rivals.map(|peer| peer.peer_id));
         let peer = self.peers.get_mut(&link)?;
         if peer.choking {
             let mut allowed = peer.allowed_fast.iter().copied();
@@ -169,7 +172,7 @@ impl Swarm {
         if peer.nothing_in == Some(generation) {
             return None;
         }
-        let picked = self.picker.pick(&peer.pieces, order, &mut self.rng);
+        let picked = self.picker.pick(&peer.pieces, order, &rivals, &mut self.rng);
         if picked.is_none() {
             peer.nothing_in = Some(generation);
         }

@@ -23,6 +23,7 @@ pub mod picker;
 pub mod pipeline;
 pub mod report;
 pub mod requests;
+pub mod rivals;
 pub mod suspects;
 #[cfg(test)]
 mod tests;
