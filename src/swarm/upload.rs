@@ -37,9 +37,11 @@ const WARM_MAX: usize = 512;
 const PREPARING_MAX: usize = 32;
 /// A piece that could not be read is left alone for so long.
 const UNREADABLE_FOR: Duration = Duration::from_secs(5);
-/// What a stranger may get before it gave anything: a fiftieth of the torrent, at most this.
+/// What a stranger may get before it gave anything: this share of the torrent, at least a piece
+/// and at most this. It may get as much from each of us: with a fiftieth, fifty peers would be
+/// enough for the whole torrent without ever giving.
 const CREDIT_MAX: u64 = 4 << 20;
-const CREDIT_SHARE: u64 = 50;
+const CREDIT_SHARE: u64 = 500;
 
 /// What all links of a torrent have in common as far as sending goes.
 #[derive(Debug)]

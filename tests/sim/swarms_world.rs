@@ -24,8 +24,9 @@ use super::short::short;
 use super::swarms_ledger::Giving;
 use super::swarms_setup::{Member, Rider, Setup};
 
-/// Bytes on their way on one link: the window of its connection.
-const WINDOW: u32 = 1 << 20;
+/// How long a line down is taken by what is on its way to it before senders are held back, as
+/// congestion control does.
+const BACKLOG: Duration = Duration::from_millis(300);
 /// Bytes sent that a link tells at once while more wait, as the real one does.
 const TELL_LEN: u32 = 8 * BLOCK_LEN as u32;
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
@@ -42,6 +43,8 @@ struct Node {
     disk_free: Duration,
     down_free: Duration,
     sending: bool,
+    /// Somebody waits until less is on its way to it.
+    holds_back: bool,
     /// Ends of wires with blocks to send, the next one first.
     turns: VecDeque<(usize, usize)>,
     complete_at: Option<Duration>,
@@ -65,7 +68,6 @@ struct End {
     /// A block is on the line: words must wait, nothing may come between its bytes.
     is_sending: bool,
     held_words: Vec<LinkEvent>,
-    in_flight: u32,
     untold: u32,
     /// Nothing may arrive before what was said before.
     last_arrival: Duration,
@@ -130,6 +132,7 @@ impl World {
             disk_free: Duration::ZERO,
             down_free: Duration::ZERO,
             sending: false,
+            holds_back: false,
             turns: VecDeque::new(),
             complete_at: None,
         };
@@ -254,10 +257,7 @@ impl World {
             Happening::Disk(number, input) => self.handle(number, input),
             Happening::Words(wire, end, events) => self.hear(wire, 1 - end, events),
             Happening::Block(wire, end, block) => {
-                let from = &mut self.wires[wire].ends[end];
-                from.in_flight -= block.len_bytes();
-                let giver = from.node;
-                self.pump(giver);
+                self.let_on(self.wires[wire].ends[1 - end].node);
                 let data = self.data();
                 self.hear(wire, 1 - end, vec![LinkEvent::Blocks(vec![(block, data)])]);
             }
@@ -610,22 +610,40 @@ impl World {
         }
         for _ in 0..self.nodes[number].turns.len() {
             let Some((wire, end)) = self.nodes[number].turns.pop_front() else { return };
+            let to = self.wires[wire].ends[1 - end].node;
             let from = &mut self.wires[wire].ends[end];
             let Some(ask) = from.parcels.front().copied() else {
                 from.is_queued = false;
                 continue;
             };
-            if from.in_flight + ask.len > WINDOW {
+            let to = &mut self.nodes[to];
+            if to.down_free > self.now + BACKLOG {
+                to.holds_back = true;
                 self.nodes[number].turns.push_back((wire, end));
                 continue;
             }
             from.parcels.pop_front();
             from.is_sending = true;
-            from.in_flight += ask.len;
             self.nodes[number].sending = true;
             self.nodes[number].turns.push_back((wire, end));
             let rate = self.nodes[number].member.up;
             return self.after(time_of(ask.len, rate), Happening::Sent(wire, end, ask));
+        }
+    }
+
+    /// Less is on its way to this node: those who wait for that may send.
+    fn let_on(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        if !node.holds_back || node.down_free > self.now + BACKLOG {
+            return;
+        }
+        node.holds_back = false;
+        let wires: Vec<(usize, usize)> = node.links.values().copied().collect();
+        for (wire, end) in wires {
+            let giver = &self.wires[wire].ends[1 - end];
+            if !giver.parcels.is_empty() {
+                self.pump(giver.node);
+            }
         }
     }
 
@@ -691,7 +709,6 @@ impl End {
             is_queued: false,
             is_sending: false,
             held_words: Vec::new(),
-            in_flight: 0,
             untold: 0,
             last_arrival: Duration::ZERO,
         }
