@@ -3,10 +3,8 @@
 
 use divan::{Bencher, black_box};
 use pigeon::base::bitfield::Bitfield;
-use pigeon::base::ids::PeerId;
 use pigeon::base::layout::{Layout, PieceIndex};
 use pigeon::swarm::picker::{Order, PeerPieces, Picker};
-use pigeon::swarm::rivals::Rivals;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -23,7 +21,6 @@ struct Crowd {
     picker: Picker,
     peers: Vec<PeerPieces>,
     layout: Layout,
-    rivals: Rivals,
     rng: StdRng,
 }
 
@@ -39,9 +36,7 @@ fn crowd() -> Crowd {
         })
         .collect();
     peers.iter().for_each(|pieces| picker.peer_came(pieces));
-    let others = (1..50).map(|id| PeerId([id; 20]));
-    let rivals = Rivals::new(&PeerId([0; 20]), others);
-    Crowd { picker, peers, layout, rivals, rng }
+    Crowd { picker, peers, layout, rng }
 }
 
 fn half(rng: &mut StdRng) -> Bitfield {
@@ -52,7 +47,7 @@ fn half(rng: &mut StdRng) -> Bitfield {
 fn pick(crowd: &mut Crowd, count: usize, order: Order) {
     for turn in 0..count {
         let pieces = &crowd.peers[turn % PEERS];
-        if let Some(piece) = crowd.picker.pick(pieces, order, &crowd.rivals, &mut crowd.rng) {
+        if let Some(piece) = crowd.picker.pick(pieces, order, |_| (0, 0), &mut crowd.rng) {
             crowd.picker.remove(black_box(piece));
         }
     }

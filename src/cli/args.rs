@@ -10,7 +10,8 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::commands::chunk::ChunkCommand;
-use super::values::{self, Ranges, Rate};
+use super::values::{self, Listen, Ranges, Rate};
+use crate::tracker::find::FIND_PORT;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +19,8 @@ Examples:
   driver -d /srv -e debian.iso.torrent   download into /srv, exit when complete
   driver --select 1-3,5 album.torrent    only these files (numbers: driver info --files)
   driver -D 2MiB debian.iso.torrent      at most 2 MiB a second
+  driver --seed=2 a.torrent b.torrent    two at once, each uploaded twice over
+  driver seed album.torrent /srv         upload what is in /srv
   driver info debian.iso.torrent         look into a torrent
   driver demo                            a whole swarm on this machine, to try it out
 
@@ -35,7 +38,10 @@ With --json a download prints one JSON object a line, each with an \"event\":
   course        message (of course providers)
   disk_trouble  message        disk_recovered
   completed     downloaded, seconds
+  finished      uploaded, ratio (seeded as long as was asked for)
+  failed        message
   stopped       complete (true or false), downloaded, seconds
+With several torrents each has the info_hash of its torrent.
 Numbers are bytes, bytes a second and seconds.
 
 Exit codes: 0 complete, 1 unexpected, 2 usage, 3 bad input, 4 network, 5 disk,
@@ -98,6 +104,16 @@ pub enum Command {
         #[arg(long)]
         raw: bool,
     },
+    /// Check data on disk, then upload it until told to stop
+    Seed {
+        /// The .torrent files; a directory behind them is where their data lies, as --dir
+        #[arg(value_name = "FILE", required = true, num_args = 1..,
+              value_hint = ValueHint::AnyPath)]
+        paths: Vec<String>,
+        /// How to upload.
+        #[command(flatten)]
+        options: Box<Options>,
+    },
     /// Check data on disk against a .torrent
     Verify {
         /// The .torrent file.
@@ -116,6 +132,9 @@ pub enum Command {
         #[command(subcommand)]
         command: ChunkCommand,
     },
+    /// Run a tracker, with a catalogue of torrents by name
+    #[command(after_long_help = TRACKER_NOTES)]
+    Tracker(TrackerArgs),
     /// Print the magnet link of a .torrent
     Magnet {
         /// The .torrent file.
@@ -173,11 +192,15 @@ pub struct Options {
           env = "DRIVER_DOWNLOAD_LIMIT", value_parser = values::rate,
           aliases = ["max-download-limit", "limit-rate"])]
     pub download_limit: Rate,
-    /// Most bytes a second to upload; uploading does not exist yet
+    /// Most bytes a second to upload: 500K, 2MiB; 0 is no limit
     #[arg(short = 'U', long, value_name = "RATE", default_value = "0",
           env = "DRIVER_UPLOAD_LIMIT", value_parser = values::rate, alias = "max-upload-limit")]
     pub upload_limit: Rate,
-    /// Most connected peers
+    /// Torrents that download at once; the others wait in the queue
+    #[arg(long, value_name = "N", default_value_t = 5, env = "DRIVER_MAX_ACTIVE",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_active: u16,
+    /// Most connected peers of a torrent
     #[arg(long, value_name = "N", default_value_t = 80, env = "DRIVER_MAX_PEERS",
           value_parser = clap::value_parser!(u16).range(1..=400))]
     pub max_peers: u16,
@@ -220,11 +243,11 @@ pub struct Options {
     /// Not there yet, so always in force
     #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new())]
     pub no_portmap: bool,
-    /// Keep running after completion (the ratio is for when uploading exists)
+    /// Upload after completion: for ever, or up to this ratio
     #[arg(long, value_name = "RATIO", num_args = 0..=1, require_equals = true,
-          default_missing_value = "inf", env = "DRIVER_SEED")]
+          default_missing_value = "inf", env = "DRIVER_SEED", value_parser = values::ratio)]
     pub seed: Option<f64>,
-    /// Keep running this long after completion: 30m, 2h
+    /// Upload this long after completion: 30m, 2h
     #[arg(long, value_name = "DUR", env = "DRIVER_SEED_TIME", value_parser = values::duration)]
     pub seed_time: Option<Duration>,
     /// Exit when complete, even on a terminal
@@ -332,6 +355,62 @@ pub struct DemoArgs {
     pub peers: u8,
 }
 
+const TRACKER_NOTES: &str = "\
+The tracker answers at /announce and /scrape, shows people what it tracks at /, numbers at
+/stats (JSON) and /metrics (Prometheus), and keeps torrents by name at /catalogue.
+
+Everybody who reaches it may read and announce. To register torrents a token is needed, unless
+it listens on this machine only and none was given; without --token one is made and printed.
+SIGHUP reads the file of --allow again, unless it comes from a terminal that closes.";
+
+/// Options of `tracker`.
+#[derive(Args, Clone, Debug)]
+pub struct TrackerArgs {
+    /// Listen here; a port alone is every address of both families
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:6969",
+          env = "DRIVER_LISTEN", value_parser = values::listen)]
+    pub listen: Listen,
+    /// Answer over UDP too, on the same port
+    #[arg(long, env = "DRIVER_UDP", value_parser = BoolishValueParser::new())]
+    pub udp: bool,
+    /// Time between announces that clients are told; who misses two is gone
+    #[arg(long, value_name = "DUR", default_value = "30m", env = "DRIVER_INTERVAL",
+          value_parser = values::duration)]
+    pub interval: Duration,
+    /// What to know to register torrents; others of this machine can see it here
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "DRIVER_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "token_file"
+    )]
+    pub token: Option<String>,
+    /// Read it from this file
+    #[arg(long, value_name = "FILE", env = "DRIVER_TOKEN_FILE", value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
+    /// Track only the info-hashes in this file, one a line
+    #[arg(long, value_name = "FILE", env = "DRIVER_ALLOW", value_hint = ValueHint::FilePath)]
+    pub allow: Option<PathBuf>,
+    /// Track only registered torrents (and those of --allow)
+    #[arg(long, env = "DRIVER_ALLOW_CATALOGUE", value_parser = BoolishValueParser::new(),
+          conflicts_with = "no_catalogue")]
+    pub allow_catalogue: bool,
+    /// Keep the catalogue here [default: catalogue, in driver's state directory]
+    #[arg(long, value_name = "DIR", env = "DRIVER_STATE", value_hint = ValueHint::DirPath)]
+    pub state: Option<PathBuf>,
+    /// Keep no catalogue
+    #[arg(long, env = "DRIVER_NO_CATALOGUE", value_parser = BoolishValueParser::new())]
+    pub no_catalogue: bool,
+    /// Do not tell those who look for a tracker on the network
+    #[arg(long, env = "DRIVER_NO_FIND", value_parser = BoolishValueParser::new())]
+    pub no_find: bool,
+    /// UDP port to be found at
+    #[arg(long, value_name = "PORT", default_value_t = FIND_PORT, env = "DRIVER_FIND_PORT",
+          hide = true)]
+    pub find_port: u16,
+}
+
 /// Puts options that every command takes behind the command, where clap looks for them:
 /// before it they would make a torrent of the command's name.
 pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
@@ -359,7 +438,7 @@ pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// Words of commands that are to come: not mistaken for names of files.
-const LATER: [&str; 5] = ["create", "seed", "tracker", "daemon", "remote"];
+const LATER: [&str; 3] = ["create", "daemon", "remote"];
 
 /// What to say when the first argument is a command that does not exist yet.
 pub fn not_yet(first: Option<&str>) -> Option<String> {

@@ -49,7 +49,7 @@ pub struct LinkConfig {
     pub pool: BlockPool,
     /// The limit on received bytes.
     pub limiter: Arc<Limiter>,
-    /// The limit on sent blocks.
+    /// The limit on sent bytes.
     pub up_limiter: Arc<Limiter>,
     /// What blocks are sent from; none where nothing is ever sent.
     pub source: Option<Source>,

@@ -163,6 +163,8 @@ impl Outbox {
                 break;
             }
         }
+        // A peer that is as fast as memory would keep the thread.
+        tokio::task::yield_now().await;
         Ok(())
     }
 

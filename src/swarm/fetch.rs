@@ -16,7 +16,7 @@ use super::link::{CloseReason, LinkCommand, Unit};
 use super::peer::Peer;
 use super::picker::Order;
 use super::requests::Arrival;
-use super::rivals::Rivals;
+use super::shares::Shares;
 
 /// Pieces that are chosen at random before the rarest come first.
 const RANDOM_FIRST: u32 = 4;
@@ -161,8 +161,6 @@ impl Swarm {
             _ => Order::RarestFirst,
         };
         let generation = self.picker.generation();
-        let rivals = self.peers.values().filter(|peer| !peer.is_seed() && !peer.upload_only);
-        let rivals = Rivals::new(&self.config.peer_id, rivals.map(|peer| peer.peer_id));
         let peer = self.peers.get_mut(&link)?;
         if peer.choking {
             let mut allowed = peer.allowed_fast.iter().copied();
@@ -172,7 +170,10 @@ impl Swarm {
         if peer.nothing_in == Some(generation) {
             return None;
         }
-        let picked = self.picker.pick(&peer.pieces, order, &rivals, &mut self.rng);
+        let shares = Shares::new(self.config.peer_id, self.peers.values());
+        let peer = self.peers.get_mut(&link)?;
+        let rank = |piece| shares.rank(piece);
+        let picked = self.picker.pick(&peer.pieces, order, rank, &mut self.rng);
         if picked.is_none() {
             peer.nothing_in = Some(generation);
         }

@@ -23,7 +23,7 @@ pub mod picker;
 pub mod pipeline;
 pub mod report;
 pub mod requests;
-pub mod rivals;
+pub mod shares;
 pub mod suspects;
 #[cfg(test)]
 mod tests;

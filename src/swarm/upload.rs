@@ -28,7 +28,7 @@ const ASKS_WHILE_CHOKED_MAX: u32 = 500;
 const AT_LINK: f64 = 0.5;
 /// But no less than this, or a link could never become fast; and no more, for memory's sake.
 const AT_LINK_MIN: u64 = 4 * BLOCK_LEN as u64;
-const AT_LINK_MAX: u64 = 512 * 1024;
+const AT_LINK_MAX: u64 = 1024 * 1024;
 /// A piece that was made ready stays in the page cache for at least so long after its last use.
 const WARM_FOR: Duration = Duration::from_secs(60);
 /// Pieces that count as warm at most.

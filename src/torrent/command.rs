@@ -24,6 +24,8 @@ pub enum Command {
     Why(oneshot::Sender<WhyReport>),
     /// Announce to the trackers now, as far as they allow; the answer is one line for people.
     Announce(oneshot::Sender<String>),
+    /// Have trackers tell their numbers, those that have not lately.
+    Scrape,
     /// Try this peer.
     AddPeer(SocketAddr),
     /// Ask these course providers for the chunks that a listing says they have.
@@ -35,10 +37,19 @@ pub enum Command {
     },
     /// Stop transferring, keep everything.
     Pause,
-    /// Go on.
+    /// Go on. A queued torrent starts out of turn, a finished one seeds on.
     Resume,
-    /// Download rate limit in bytes per second; `None` lifts it.
+    /// Go on if paused; a queued torrent keeps its turn, a finished one its rest.
+    Unpause,
+    /// Its turn has come: a queued torrent starts, any other has done so.
+    Start,
+    /// It has seeded enough: leave peers and trackers, keep everything.
+    Finish,
+    /// This torrent's download limit in bytes per second, beside the session's; `None` lifts
+    /// it.
     LimitDown(Option<u64>),
+    /// This torrent's upload limit in bytes per second, beside the session's; `None` lifts it.
+    LimitUp(Option<u64>),
     /// Change which files are wanted; one entry a file, pad files included.
     SelectFiles(Vec<bool>),
     /// End: flush, record, announce `stopped`; answered when all is done.

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::link::Provider;
 
 use super::command::Command;
-use super::status::{PeerStatus, Status, WhyReport};
+use super::status::{PeerStatus, State, Status, WhyReport};
 
 /// News of a torrent, for printing above a prompt or as JSON lines.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,6 +41,11 @@ impl TorrentHandle {
         self.status.borrow().clone()
     }
 
+    /// The state alone, without a copy of everything else.
+    pub fn state(&self) -> State {
+        self.status.borrow().state.clone()
+    }
+
     /// To wait for changes of the snapshot.
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.status.clone()
@@ -66,6 +71,12 @@ impl TorrentHandle {
         self.ask(Command::Announce).await
     }
 
+    /// Asks trackers for their numbers of seeds and leeches, those whose numbers are older than
+    /// an announce interval; what they say is in a later [`Status`].
+    pub async fn scrape(&self) {
+        self.tell(Command::Scrape).await;
+    }
+
     /// Tries this peer.
     pub async fn add_peer(&self, address: SocketAddr) {
         self.tell(Command::AddPeer(address)).await;
@@ -86,14 +97,42 @@ impl TorrentHandle {
         self.tell(Command::Pause).await;
     }
 
-    /// Goes on.
+    /// Goes on. A queued torrent starts out of turn, a finished one seeds on.
     pub async fn resume(&self) {
         self.tell(Command::Resume).await;
     }
 
-    /// Sets or lifts the download limit, bytes per second.
+    /// Goes on if it is paused; a queued torrent keeps its turn, a finished one its rest.
+    pub async fn unpause(&self) {
+        self.tell(Command::Unpause).await;
+    }
+
+    /// Starts a queued torrent whose turn has come. Never waits: one that has so many orders
+    /// to read is told again.
+    pub(crate) fn start(&self) {
+        // The session looks again at the next change of any torrent.
+        let _ = self.commands.try_send(Command::Start);
+    }
+
+    /// Ends seeding, because it was enough; `resume` goes on with it. Never waits.
+    pub(crate) fn finish(&self) {
+        // The session looks again within a second.
+        let _ = self.commands.try_send(Command::Finish);
+    }
+
+    /// Whether the torrent has ended: nobody hears orders any more.
+    pub fn has_ended(&self) -> bool {
+        self.commands.is_closed()
+    }
+
+    /// Sets or lifts this torrent's download limit, bytes per second; the session's stays.
     pub async fn limit_down(&self, limit: Option<u64>) {
         self.tell(Command::LimitDown(limit)).await;
+    }
+
+    /// Sets or lifts this torrent's upload limit, bytes per second; the session's stays.
+    pub async fn limit_up(&self, limit: Option<u64>) {
+        self.tell(Command::LimitUp(limit)).await;
     }
 
     /// Changes which files are wanted; one entry a file, pad files included.

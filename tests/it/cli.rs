@@ -3,4 +3,5 @@
 
 mod inputs;
 mod live;
-mod run;
+pub mod run;
+mod tracker;

@@ -7,6 +7,8 @@ mod content;
 mod mock_peer;
 #[path = "../support/mock_tracker.rs"]
 mod mock_tracker;
+#[path = "../support/mock_udp_tracker.rs"]
+mod mock_udp_tracker;
 #[path = "../support/payload.rs"]
 mod payload;
 #[path = "../support/process.rs"]
@@ -20,3 +22,6 @@ mod download;
 mod hostile;
 mod interop;
 mod kill;
+mod limits;
+mod many;
+mod seeding;

@@ -76,10 +76,12 @@ fn one_seed_feeds_ten_in_little_more_than_the_ideal_time() {
     }
 }
 
-/// Twenty who give and ten who take. A leecher gives those at most one of its places in five,
-/// the optimistic one, as long as enough others give to fill the rest; beyond that only what
-/// any stranger gets in advance, a five-hundredth of the torrent, and the pieces that newcomers may
-/// ask for while choked (BEP 6). So all of them together get from leechers at most
+/// Twenty who give and ten who take. A leecher keeps one place in five for those who do not give
+/// (the optimistic one, out of seven here), as long as enough others give to fill the rest.
+/// Beyond that a rider gets what any stranger gets in advance, a five-hundredth of the torrent or
+/// a piece, and the pieces that newcomers may ask for while choked (BEP 6), once. The seed is fast
+/// enough for leechers to have something for each other: else the riders' places would get the
+/// bandwidth that nobody else has a use for. So all of them together get from leechers at most
 /// `1 / OPTIMISTIC_SHARE` of what those send.
 #[test]
 fn free_riders_get_at_most_the_optimistic_share_and_finish_last() {
@@ -87,7 +89,7 @@ fn free_riders_get_at_most_the_optimistic_share_and_finish_last() {
         let mut setup = Setup::empty(seed, 512, 4);
         let layout = setup.layout;
         let line = |member| Member { down: 800_000, knows_limit: true, ..member };
-        setup.members.push(line(Member::seed(&layout, 200_000, ms(10))));
+        setup.members.push(line(Member::seed(&layout, 500_000, ms(10))));
         let giver = line(Member::leecher(&layout, 100_000, ms(10)));
         setup.members.extend(std::iter::repeat_n(giver.clone(), 20));
         for rider in [Rider::Chokes, Rider::Refuses] {
@@ -110,7 +112,7 @@ fn free_riders_get_at_most_the_optimistic_share_and_finish_last() {
         let first = riders.iter().min().expect("riders");
         println!("riders got {share:.3} of it; givers done {last:?}, riders from {first:?}");
         assert!(share <= 1.0 / OPTIMISTIC_SHARE as f64, "{share}");
-        assert!(*first > last.mul_f64(1.1), "{first:?} against {last:?}");
+        assert!(*first > last.mul_f64(1.15), "{first:?} against {last:?}");
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use pigeon::base::layout::{Layout, PieceIndex};
 use pigeon::swarm::link::Ask;
 
-/// What a link may hold beyond what it has sent: half a MiB, and one request that crosses that
+/// What a link may hold beyond what it has sent: a MiB, and one request that crosses that
 /// border, which is 128 KiB at most.
-const HELD_MAX: u64 = (512 + 128) * 1024;
+const HELD_MAX: u64 = (1024 + 128) * 1024;
 /// No request waits longer than this for the block or a word.
 const ANSWER_WITHIN: Duration = Duration::from_secs(180);
 

@@ -25,6 +25,8 @@ pub struct Seeder {
 
 struct Shared {
     payload: Arc<Payload>,
+    /// Each seeder's own: two of one id would be one peer.
+    peer_id: [u8; 20],
     rate_bytes_per_s: Option<u64>,
     served: Mutex<Served>,
     changed: Condvar,
@@ -44,7 +46,10 @@ impl Seeder {
         let address = listener.local_addr().expect("a listener's address");
         let served = Mutex::new(Served { bytes: 0, free_at: Instant::now() });
         let (changed, closing) = (Condvar::new(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { payload, rate_bytes_per_s, served, changed, closing });
+        let peer_id = format!("-XX0001-by-hand-{:04x}", address.port()).into_bytes();
+        let peer_id = peer_id.try_into().expect("twenty letters");
+        let shared = Shared { payload, peer_id, rate_bytes_per_s, served, changed, closing };
+        let shared = Arc::new(shared);
         let ours = shared.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -95,7 +100,7 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
     }
     let mut answer = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".to_vec();
     answer.extend(hash);
-    answer.extend(b"-XX0001-by-hand-0001");
+    answer.extend(shared.peer_id);
     let count = shared.payload.piece_count();
     let mut bits = vec![BITFIELD];
     // The high bit of the first byte is piece 0; spare bits at the end are zero.

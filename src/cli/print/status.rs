@@ -14,7 +14,6 @@ const BAR_COLUMNS: usize = 24;
 /// The screen of `status`, in lines of at most `columns`.
 pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
     let average = average_rate(status.downloaded_bytes, status.transferring);
-    let ratio = status.uploaded_bytes as f64 / status.downloaded_bytes.max(1) as f64;
     let mut rows = vec![
         ("State", state_words(status)),
         (
@@ -46,8 +45,11 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
             ),
         ),
     ];
-    if let Some(limit) = status.limit_down {
-        rows.push(("Limit", format!("down {}", rate(limit))));
+    let limit = |name, limit: Option<u64>| limit.map(|limit| format!("{name} {}", rate(limit)));
+    let limits = [limit("down", status.limit_down), limit("up", status.limit_up)];
+    let limits: Vec<_> = limits.into_iter().flatten().collect();
+    if !limits.is_empty() {
+        rows.push(("Limit", limits.join("   ")));
     }
     if status.state == State::Downloading {
         rows.push(("Remaining", status.remaining().map_or("unknown".into(), duration)));
@@ -64,7 +66,7 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
                 status.peers_known
             ),
         ),
-        ("Uploaded", format!("{}   ratio {ratio:.2}", size(status.uploaded_bytes))),
+        ("Uploaded", uploaded_words(status)),
         ("Tracker", tracker_words(&status.trackers, now)),
     ]);
     if let Some(trouble) = &status.disk_trouble {
@@ -85,7 +87,12 @@ pub fn prompt(status: &Status) -> String {
     let peers = status.peers_connected;
     match status.state {
         State::Checking => format!("[checking {:.0}%] driver> ", checked_share(status) * 100.0),
-        State::Complete => format!("[100% complete {peers}p] driver> "),
+        State::Queued => format!("[{per_cent:.0}% queued] driver> "),
+        State::Complete if status.up_rate > 0 => {
+            format!("[100% seeding up {} {peers}p] driver> ", rate(status.up_rate))
+        }
+        State::Complete => format!("[100% seeding {peers}p] driver> "),
+        State::Finished => "[100% finished] driver> ".to_owned(),
         State::Paused => format!("[{per_cent:.0}% paused] driver> "),
         State::Stopping => format!("[{per_cent:.0}% stopping] driver> "),
         State::DiskTrouble(_) => format!("[{per_cent:.0}% disk trouble {peers}p] driver> "),
@@ -107,7 +114,11 @@ pub fn tracker_words(trackers: &[TrackerStatus], now: Instant) -> String {
     if let Some(error) = tracker.last_error.as_ref().filter(|_| works.is_none()) {
         words += &format!(": {}", escape(error));
     }
-    let counts = [(tracker.seeds, "seed", "seeds"), (tracker.leeches, "leech", "leeches")];
+    let counts = [
+        (tracker.seeds, "seed", "seeds"),
+        (tracker.leeches, "leech", "leeches"),
+        (tracker.downloaded, "download", "downloads"),
+    ];
     let counts: Vec<String> = counts
         .into_iter()
         .filter_map(|(count, one, many)| {
@@ -127,12 +138,23 @@ fn state_words(status: &Status) -> String {
     match &status.state {
         State::Checking => format!("checking what is on disk, {}", per_cent(checked_share(status))),
         State::Downloading => "downloading".to_owned(),
-        State::Complete => "complete".to_owned(),
+        State::Queued => "queued: waiting for its turn (resume starts it at once)".to_owned(),
+        State::Complete => "complete, seeding".to_owned(),
+        State::Finished => "finished: complete, and seeded as long as was asked for".to_owned(),
         State::Paused => "paused".to_owned(),
         State::Stopping => "stopping".to_owned(),
         State::DiskTrouble(why) => format!("disk trouble: {}", escape(why)),
         State::Failed(why) => format!("failed: {}", escape(why)),
     }
+}
+
+/// What was sent in this run, and the ratio of the torrent's life.
+fn uploaded_words(status: &Status) -> String {
+    let before = match status.uploaded_before_bytes {
+        0 => String::new(),
+        before => format!(" (and {} before)", size(before)),
+    };
+    format!("{}{before}   ratio {:.2}", size(status.uploaded_bytes), status.ratio())
 }
 
 fn checked_share(status: &Status) -> f64 {
@@ -183,6 +205,7 @@ mod tests {
                 state: TrackerState::Working,
                 seeds: Some(44),
                 leeches: Some(12),
+                downloaded: Some(9),
                 peers: Some(50),
                 next_announce_at: Some(now + Duration::from_secs(1451)),
                 last_error: None,
@@ -219,7 +242,7 @@ Running    49s   wasted 16.0 KiB
         assert_eq!(prompt(&status), "[61% paused] driver> ");
         status.state = State::Complete;
         status.done_bytes = status.wanted_bytes;
-        assert_eq!(prompt(&status), "[100% complete 32p] driver> ");
+        assert_eq!(prompt(&status), "[100% seeding up 320.0 KiB/s 32p] driver> ");
         status.state = State::Checking;
         status.checked_bytes = (1, 4);
         assert_eq!(prompt(&status), "[checking 25%] driver> ");

@@ -10,6 +10,8 @@ use crate::process::{driver_path, with_home};
 
 const TRACKER: &str = "10.77.0.1:6969";
 pub const ANNOUNCE: &str = "http://10.77.0.1:6969/announce";
+/// The same tracker over UDP (BEP 15).
+pub const ANNOUNCE_UDP: &str = "udp://10.77.0.1:6969/announce";
 
 /// A program that seeds.
 #[derive(Clone, Copy)]
@@ -80,7 +82,10 @@ pub fn tracker(namespace: &Namespace, dir: &Path, info_hash: &[u8; 20]) -> Comma
     fs::write(dir.join("whitelist"), hex(info_hash) + "\n").expect("write the whitelist");
     let mut command = namespace.command("opentracker");
     let (ip, port) = TRACKER.split_once(':').expect("address and port");
-    command.args(["-i", ip, "-p", port, "-w", "whitelist", "-d"]).arg(dir).current_dir(dir);
+    command
+        .args(["-i", ip, "-p", port, "-P", port, "-w", "whitelist", "-d"])
+        .arg(dir)
+        .current_dir(dir);
     command
 }
 

@@ -1,0 +1,95 @@
+//! Who of several leechers should fetch a piece first. All that are connected to each other
+//! come to the same answer without a word: the one whose peer id, mixed with the piece, gives
+//! the highest number (rendezvous hashing). So they do not all ask one slow seed for the same
+//! pieces, of which it would send each several times before anybody could tell. To those who
+//! do not play by it, it looks like any choice at random among the rarest.
+
+use crate::base::ids::PeerId;
+use crate::base::layout::PieceIndex;
+
+use super::peer::Peer;
+use super::picker::Rank;
+
+/// The leechers that share the work, ourselves among them.
+#[derive(Clone, Debug)]
+pub struct Shares {
+    ours: u64,
+    rivals: Vec<u64>,
+}
+
+impl Shares {
+    /// Among ourselves and those of `peers` that lack something and want data.
+    pub fn new<'a>(ours: PeerId, peers: impl Iterator<Item = &'a Peer>) -> Self {
+        let fetches = |peer: &&Peer| peer.has_told && !peer.is_seed() && !peer.upload_only;
+        let rivals = peers.filter(fetches).map(|peer| key(peer.peer_id)).collect();
+        Self { ours: key(ours), rivals }
+    }
+
+    /// How many others come before us for this piece, 0 when it is ours to fetch; and when it
+    /// should have its turn. Whoever it belongs to begins at one end of what is theirs, and
+    /// those who help, having nothing of their own left, at the other.
+    pub fn rank(&self, piece: PieceIndex) -> Rank {
+        let score = |key: u64| mix(key ^ u64::from(piece.number()));
+        let ours = score(self.ours);
+        let before = self.rivals.iter().map(|rival| score(*rival)).filter(|rival| *rival > ours);
+        let (count, highest) =
+            before.fold((0, ours), |(count, highest), rival| (count + 1, highest.max(rival)));
+        (count, if count == 0 { u64::MAX - ours } else { highest })
+    }
+}
+
+/// A number for a peer id; the random half of it is at its end (BEP 20).
+fn key(peer_id: PeerId) -> u64 {
+    peer_id.0.chunks(8).fold(0, |key, part| {
+        let part = part.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        mix(key ^ part)
+    })
+}
+
+/// The finisher of SplitMix64: every bit of the input moves every bit of the result.
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::layout::Layout;
+
+    fn shares(own: u8, all: u8) -> Shares {
+        let id = |number: u8| key(PeerId([number; 20]));
+        let rivals = (0..all).filter(|other| *other != own).map(id).collect();
+        Shares { ours: id(own), rivals }
+    }
+
+    #[test]
+    fn all_agree_on_one_for_each_piece_and_the_work_is_even() {
+        let layout = Layout::new(1000, 1).unwrap();
+        let everybody: Vec<Shares> = (0..10).map(|own| shares(own, 10)).collect();
+        let mut counts = [0; 10];
+        for piece in layout.pieces() {
+            let mut ranks: Vec<usize> = everybody.iter().map(|it| it.rank(piece).0).collect();
+            counts[ranks.iter().position(|rank| *rank == 0).unwrap()] += 1;
+            ranks.sort_unstable();
+            assert!(ranks.iter().copied().eq(0..10), "{ranks:?}");
+        }
+        assert!(counts.iter().all(|count| (70..130).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn who_owns_and_who_helps_begin_at_opposite_ends() {
+        let layout = Layout::new(1000, 1).unwrap();
+        let (owner, helper) = (shares(0, 2), shares(1, 2));
+        let mut owned: Vec<_> = layout.pieces().filter(|piece| owner.rank(*piece).0 == 0).collect();
+        owned.sort_by_key(|piece| owner.rank(*piece));
+        assert!(owned.iter().rev().is_sorted_by_key(|piece| helper.rank(*piece)));
+    }
+
+    #[test]
+    fn one_alone_does_everything() {
+        let layout = Layout::new(50, 1).unwrap();
+        assert!(layout.pieces().all(|piece| shares(3, 0).rank(piece).0 == 0));
+    }
+}
