@@ -3,11 +3,13 @@
 
 mod blame;
 mod causes;
+mod choker;
 mod dials;
 mod disk;
 mod endgame;
 mod fetching;
 mod talk;
+mod upload;
 mod whole;
 
 use std::collections::BTreeMap;
