@@ -3,4 +3,5 @@
 
 mod inputs;
 mod live;
+mod private;
 pub mod run;
