@@ -16,7 +16,7 @@ use pigeon::chunk::store::ChunkStore;
 use pigeon::chunk::wire::ChunkHash;
 use pigeon::link::Provider;
 use pigeon::metainfo::Torrent;
-use pigeon::session::{Allocate, CheckMode, Session, SessionConfig, TorrentOptions};
+use pigeon::session::{Allocate, CheckMode, SeedLimits, Session, SessionConfig, TorrentOptions};
 use pigeon::torrent::status::State;
 use pigeon::wire::{Extensions, Handshake, Message};
 use sha1::{Digest, Sha1};
@@ -175,6 +175,7 @@ async fn fetch(
         state_dir: home.join("state"),
         pool_bytes: SessionConfig::POOL_BYTES,
         download_limit: None,
+        max_active: SessionConfig::MAX_ACTIVE,
         upload_limit: None,
     };
     let session = Session::start(config).await.expect("a session");
@@ -190,6 +191,8 @@ async fn fetch(
         sequential: false,
         found: Vec::new(),
         max_peers: 10,
+        seeding: SeedLimits::default(),
+        seed_only: false,
     };
     let handle = session.add(torrent, options).await.expect("a torrent");
     handle.add_providers(providers, Vec::new()).await;

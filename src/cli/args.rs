@@ -19,6 +19,8 @@ Examples:
   driver -d /srv -e debian.iso.torrent   download into /srv, exit when complete
   driver --select 1-3,5 album.torrent    only these files (numbers: driver info --files)
   driver -D 2MiB debian.iso.torrent      at most 2 MiB a second
+  driver --seed=2 a.torrent b.torrent    two at once, each uploaded twice over
+  driver seed album.torrent /srv         upload what is in /srv
   driver info debian.iso.torrent         look into a torrent
   driver demo                            a whole swarm on this machine, to try it out
 
@@ -28,7 +30,8 @@ With --json a download prints one JSON object a line, each with an \"event\":
   started       name, info_hash, total_size, port, dir
   checked       pieces
   first_peer    address
-  progress      done, wanted, down_rate, up_rate, peers, pieces_verified (every second)
+  progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
+                pieces_verified (every second)
   hash_failed   piece, blamed (address or null)
   reassigned    piece, address and name (who failed to bring it), message
   banned        address
@@ -36,7 +39,10 @@ With --json a download prints one JSON object a line, each with an \"event\":
   course        message (of course providers)
   disk_trouble  message        disk_recovered
   completed     downloaded, seconds
+  finished      uploaded, ratio (seeded as long as was asked for)
+  failed        message
   stopped       complete (true or false), downloaded, seconds
+With several torrents each has the info_hash of its torrent.
 Numbers are bytes, bytes a second and seconds.
 
 Exit codes: 0 complete, 1 unexpected, 2 usage, 3 bad input, 4 network, 5 disk,
@@ -98,6 +104,16 @@ pub enum Command {
         /// Write the info dictionary as it is, byte for byte
         #[arg(long)]
         raw: bool,
+    },
+    /// Check data on disk, then upload it until told to stop
+    Seed {
+        /// The .torrent files; a directory behind them is where their data lies, as --dir
+        #[arg(value_name = "FILE", required = true, num_args = 1..,
+              value_hint = ValueHint::AnyPath)]
+        paths: Vec<String>,
+        /// How to upload.
+        #[command(flatten)]
+        options: Box<Options>,
     },
     /// Check data on disk against a .torrent
     Verify {
@@ -177,11 +193,15 @@ pub struct Options {
           env = "DRIVER_DOWNLOAD_LIMIT", value_parser = values::rate,
           aliases = ["max-download-limit", "limit-rate"])]
     pub download_limit: Rate,
-    /// Most bytes a second to upload; uploading does not exist yet
+    /// Most bytes a second to upload: 500K, 2MiB; 0 is no limit
     #[arg(short = 'U', long, value_name = "RATE", default_value = "0",
           env = "DRIVER_UPLOAD_LIMIT", value_parser = values::rate, alias = "max-upload-limit")]
     pub upload_limit: Rate,
-    /// Most connected peers
+    /// Torrents that download at once; the others wait in the queue
+    #[arg(long, value_name = "N", default_value_t = 5, env = "DRIVER_MAX_ACTIVE",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_active: u16,
+    /// Most connected peers of a torrent
     #[arg(long, value_name = "N", default_value_t = 80, env = "DRIVER_MAX_PEERS",
           value_parser = clap::value_parser!(u16).range(1..=400))]
     pub max_peers: u16,
@@ -224,11 +244,11 @@ pub struct Options {
     /// Not there yet, so always in force
     #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new())]
     pub no_portmap: bool,
-    /// Keep running after completion (the ratio is for when uploading exists)
+    /// Upload after completion: for ever, or up to this ratio
     #[arg(long, value_name = "RATIO", num_args = 0..=1, require_equals = true,
-          default_missing_value = "inf", env = "DRIVER_SEED")]
+          default_missing_value = "inf", env = "DRIVER_SEED", value_parser = values::ratio)]
     pub seed: Option<f64>,
-    /// Keep running this long after completion: 30m, 2h
+    /// Upload this long after completion: 30m, 2h
     #[arg(long, value_name = "DUR", env = "DRIVER_SEED_TIME", value_parser = values::duration)]
     pub seed_time: Option<Duration>,
     /// Exit when complete, even on a terminal
@@ -419,7 +439,7 @@ pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// Words of commands that are to come: not mistaken for names of files.
-const LATER: [&str; 4] = ["create", "seed", "daemon", "remote"];
+const LATER: [&str; 3] = ["create", "daemon", "remote"];
 
 /// What to say when the first argument is a command that does not exist yet.
 pub fn not_yet(first: Option<&str>) -> Option<String> {

@@ -51,7 +51,11 @@ impl Settings {
     fn options(&self) -> Option<&Options> {
         match &self.cli.command {
             None => Some(&self.cli.options),
-            Some(Command::Download { options, .. } | Command::Config { options }) => Some(options),
+            Some(
+                Command::Download { options, .. }
+                | Command::Seed { options, .. }
+                | Command::Config { options },
+            ) => Some(options),
             Some(_) => None,
         }
     }

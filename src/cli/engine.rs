@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::bitfield::Bitfield;
+use crate::base::ids::InfoHash;
 use crate::base::pool::BlockPool;
 use crate::disk::{
     self, Allocate, CheckProgress, CheckReport, Disk, DiskConfig, FileCheck, StoreConfig, StoreFile,
@@ -16,7 +17,8 @@ use crate::torrent::handle::TorrentHandle;
 use super::escape::escape;
 use super::exit::{Exit, Failure};
 
-/// The session that runs the download.
+/// The session that runs the downloads; cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Engine {
     session: Session,
 }
@@ -42,6 +44,26 @@ impl Engine {
         self.session.add(torrent, options).await.map_err(failure)
     }
 
+    /// Ends a torrent and takes it out; its data stays.
+    pub async fn remove(&self, info_hash: InfoHash) {
+        self.session.remove(info_hash).await;
+    }
+
+    /// Ends all torrents side by side.
+    pub async fn stop(&self) {
+        self.session.stop().await;
+    }
+
+    /// Sets or lifts the download limit of all torrents together, bytes per second.
+    pub fn limit_down(&self, limit: Option<u64>) {
+        self.session.limit_down(limit);
+    }
+
+    /// Sets or lifts the upload limit of all torrents together, bytes per second.
+    pub fn limit_up(&self, limit: Option<u64>) {
+        self.session.limit_up(limit);
+    }
+
     /// The port we listen on.
     pub fn port(&self) -> u16 {
         self.session.port()
@@ -49,12 +71,13 @@ impl Engine {
 }
 
 /// The exit code for each thing that can stand in the way at the start.
-fn failure(error: session::Error) -> Failure {
+pub fn failure(error: session::Error) -> Failure {
     use crate::{disk, net, torrent};
     let exit = match &error {
         session::Error::Listen(net::Error::PortTaken { .. }) => Exit::InUse,
         session::Error::Listen(_) => Exit::Network,
-        session::Error::HttpClient(_) => Exit::Unexpected,
+        session::Error::HttpClient(_) | session::Error::Ended => Exit::Unexpected,
+        session::Error::Duplicate { .. } => Exit::InUse,
         session::Error::Torrent(torrent::Error::V2Only) => Exit::BadInput,
         session::Error::Disk(disk::Error::InUse { .. })
         | session::Error::Torrent(torrent::Error::Disk(disk::Error::InUse { .. })) => Exit::InUse,

@@ -26,6 +26,28 @@ pub enum Exit {
     InUse = 8,
 }
 
+impl Exit {
+    /// The code for a run of several torrents, of which some came to `self` and some to `other`.
+    /// 0 only when all are complete. An error weighs more than being stopped, which was asked
+    /// for; among errors the rarer one, since it says more: our own first, then those of this
+    /// machine, then those of the network, then those of the input.
+    pub fn worst(self, other: Self) -> Self {
+        const BY_WEIGHT: [Exit; 9] = [
+            Exit::Done,
+            Exit::Incomplete,
+            Exit::BadInput,
+            Exit::Usage,
+            Exit::InUse,
+            Exit::Network,
+            Exit::Mismatch,
+            Exit::Disk,
+            Exit::Unexpected,
+        ];
+        let weight = |exit: Self| BY_WEIGHT.iter().position(|it| *it == exit);
+        if weight(self) < weight(other) { other } else { self }
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -94,6 +116,17 @@ pub fn from_io(what: &str, error: &std::io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_worst_is_told() {
+        use Exit::{BadInput, Disk, Done, Incomplete, Network, Unexpected};
+        let worst = |exits: &[Exit]| exits.iter().fold(Done, |worst, exit| worst.worst(*exit));
+        assert_eq!(worst(&[]), Done);
+        assert_eq!(worst(&[Done, Incomplete, Done]), Incomplete);
+        assert_eq!(worst(&[BadInput, Incomplete]), BadInput);
+        assert_eq!(worst(&[BadInput, Disk, Network]), Disk);
+        assert_eq!(worst(&[Unexpected, Disk]), Unexpected);
+    }
 
     #[test]
     fn full_disks_and_taken_ports_have_codes_of_their_own() {

@@ -1,12 +1,12 @@
-//! A running torrent from the user's side: answers commands, prints news and progress,
-//! notices completion, and ends when asked to. It moves no byte of data itself.
+//! The running torrents from the user's side: answers commands, prints news and progress,
+//! notices completion, and ends when asked to or when there is nothing left to do. It moves no
+//! byte of data itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::base::units::{duration, rate, size};
 use crate::link::Provider;
@@ -16,12 +16,13 @@ use crate::torrent::status::{State, Status};
 
 use super::escape::escape;
 use super::exit::{Exit, Failure};
+use super::item::{Item, Told, What};
 use super::out;
 use super::print::{
-    news_json, news_line, out_of_reach, progress_json, progress_line, tracker_words,
+    news_json, news_line, out_of_reach, progress_json, progress_line, sum_line, tracker_words,
 };
 use super::repl::Talk;
-use super::repl::answer::Desk;
+use super::repl::desk::Desk;
 use super::repl::reader::Line;
 use super::repl::watch::watch;
 use super::repl::words::{self, Order};
@@ -31,13 +32,12 @@ use super::voice::Voice;
 /// What ends a run, and when.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// End at completion.
+    /// End at completion; otherwise when everything has seeded as long as was asked for.
     pub exit_when_complete: bool,
-    /// End so long after completion.
-    pub seed_time: Option<Duration>,
     /// Fail when no byte came for so long.
     pub timeout: Option<Duration>,
-    /// The only ones who can have anything: fail when none of them can bring what is missing.
+    /// The only ones who can have anything of the one torrent: fail when none of them can bring
+    /// what is missing.
     pub providers: Option<Arc<[Provider]>>,
 }
 
@@ -46,8 +46,8 @@ pub struct Ending {
 pub enum End {
     /// Everything wanted is verified.
     Complete,
-    /// Asked to stop before that.
-    Stopped,
+    /// Something is not: the worst that came of any torrent, which has been told.
+    Short(Exit),
 }
 
 /// One run.
@@ -62,58 +62,54 @@ pub struct Live {
     pub stopper: Stopper,
     /// When to end by itself.
     pub ending: Ending,
-    /// From the birth of this value on: what happens before `run` is told too.
-    news: broadcast::Receiver<News>,
-    progress: Progress,
-    completed: Option<Instant>,
-}
-
-/// What was told of progress.
-struct Progress {
-    tenth: u64,
-    told: Instant,
-    bytes: u64,
-    bytes_came: Instant,
+    /// What came of torrents that could not even be taken in.
+    pub refused: Exit,
+    /// What happens to the torrents.
+    told: mpsc::Receiver<Told>,
+    /// When the sum of several was told last.
+    sum_told: Instant,
 }
 
 impl Live {
-    /// A run that begins now.
+    /// A run of the desk's torrents, which tell what happens through `told`.
     pub fn new(
-        desk: Desk,
+        (desk, told): (Desk, mpsc::Receiver<Told>),
         voice: Voice,
         lines: Option<mpsc::Receiver<Line>>,
         stopper: Stopper,
         ending: Ending,
     ) -> Self {
-        let now = Instant::now();
-        let progress = Progress { tenth: 0, told: now, bytes: 0, bytes_came: now };
-        let news = desk.handle.news();
-        Self { desk, voice, lines, stopper, ending, news, progress, completed: None }
+        let sum_told = Instant::now();
+        let refused = Exit::Done;
+        Self { desk, voice, lines, stopper, ending, refused, told, sum_told }
     }
 
-    /// Runs to the end and stops the torrent; the last words are said here.
+    /// Runs to the end and stops the torrents; the last words are said here.
     ///
     /// # Errors
-    /// When the time without data is over, or the torrent ended by itself.
+    /// When the time without data is over, or the only torrent failed or ended by itself.
     pub async fn run(&mut self) -> Result<End, Failure> {
         let outcome = self.follow().await;
-        let status = self.desk.handle.status();
-        if self.stopper.is_asked() && self.completed.is_none() {
+        let statuses: Vec<Status> =
+            self.desk.items.iter().map(|item| item.handle.status()).collect();
+        if self.stopper.is_asked() && self.worst() != Exit::Done {
             self.voice.urgent("Stopping... press Ctrl-C again to quit now");
         }
-        self.desk.handle.stop().await;
+        self.desk.engine.stop().await;
         self.stopper.restore_terminal();
         // The prompt may have been cut off: what follows goes to the plain streams, over it.
         if self.voice.printer.is_some() {
             out::answer("\r\x1b[K");
         }
         self.voice.printer = None;
-        self.say_goodbye(&status);
-        outcome.map(|()| if self.completed.is_some() { End::Complete } else { End::Stopped })
+        self.say_goodbye(&statuses);
+        outcome.map(|()| match self.worst() {
+            Exit::Done => End::Complete,
+            exit => End::Short(exit),
+        })
     }
 
     async fn follow(&mut self) -> Result<(), Failure> {
-        let mut status = self.desk.handle.watch();
         let stopper = self.stopper.clone();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
@@ -129,16 +125,7 @@ impl Live {
                     // The end of a pipe is not the end of the download.
                     None => self.lines = None,
                 },
-                told = self.news.recv() => match told {
-                    Ok(told) => self.on_news(&told),
-                    Err(RecvError::Lagged(missed)) => tracing::debug!("{missed} news missed"),
-                    Err(RecvError::Closed) => return Err(ended_by_itself()),
-                },
-                changed = status.changed() => {
-                    changed.map_err(|_| ended_by_itself())?;
-                    let now = status.borrow_and_update().clone();
-                    self.on_status(&now);
-                }
+                Some(told) = self.told.recv() => self.on_told(told)?,
                 _ = second.tick() => self.on_second(),
             }
             if self.is_over()? {
@@ -168,12 +155,31 @@ impl Live {
         false
     }
 
-    fn on_news(&mut self, told: &News) {
+    fn on_told(&mut self, Told { number, what }: Told) -> Result<(), Failure> {
+        // One that was removed has nothing more to say.
+        let Some(item) = self.desk.item_mut(number) else { return Ok(()) };
+        match what {
+            What::News(news) => self.on_news(number, &news),
+            What::Status => {
+                let status = item.handle.status();
+                self.on_status(number, &status);
+                if let Some(failure) = self.failure_of(number, &status) {
+                    return self.on_failure(number, failure);
+                }
+            }
+            What::Ended => {
+                let words = "the download ended by itself: see the log";
+                return self.on_failure(number, Failure::new(Exit::Unexpected, words));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_news(&mut self, number: usize, told: &News) {
         if let Some(object) = news_json(told) {
-            self.voice.event(&object);
+            self.event(number, object);
         }
         let Some(line) = news_line(told) else { return };
-        self.desk.remember(&line);
         let is_trouble = matches!(
             told,
             News::Tracker(_) | News::Swarm(Event::DiskTrouble(_) | Event::HashFailed { .. })
@@ -181,97 +187,243 @@ impl Live {
         if is_trouble {
             tracing::warn!("{line}");
         }
-        self.voice.unasked(&line);
+        self.say(number, &line);
     }
 
-    fn on_status(&mut self, status: &Status) {
+    fn on_status(&mut self, number: usize, status: &Status) {
         let now = Instant::now();
-        let is_waiting = !matches!(status.state, State::Downloading | State::DiskTrouble(_));
-        if status.downloaded_bytes != self.progress.bytes || is_waiting {
-            self.progress.bytes = status.downloaded_bytes;
-            self.progress.bytes_came = now;
+        let pause = self.pause();
+        let is_several = self.desk.is_several;
+        let Some(item) = self.desk.item_mut(number) else { return };
+        let is_receiving =
+            matches!(status.state, State::Downloading | State::DiskTrouble(_) | State::Queued);
+        let progress = &mut item.progress;
+        if status.downloaded_bytes != progress.bytes || !is_receiving {
+            progress.bytes = status.downloaded_bytes;
+            progress.bytes_came = now;
         }
-        if status.state == State::Complete && self.completed.is_none() {
-            self.completed = Some(now);
-            self.say_complete(status);
-        } else if status.state != State::Complete && status.state != State::Stopping {
-            // More was selected: there is something to do again.
-            self.completed = None;
-        }
+        let before = std::mem::replace(&mut progress.state, status.state.clone());
         let tenth = (status.progress() * 10.0) as u64;
-        let pause = match self.voice.talk {
-            Talk::Watched => Duration::from_secs(10),
-            Talk::Prompt => Duration::MAX,
-            Talk::Pipe | Talk::Progress => Duration::from_secs(30),
-        };
-        let is_due = tenth > self.progress.tenth || now - self.progress.told >= pause;
-        if status.state == State::Downloading && is_due {
-            self.progress.told = now;
-            self.voice.unasked(&progress_line(status));
+        // The rest is in the sum of several.
+        let is_time = now - progress.told >= pause && !is_several;
+        let is_due = tenth > progress.tenth || is_time;
+        progress.tenth = tenth;
+        // What was found on disk is no progress.
+        let is_found = tenth == 10 && status.downloaded_bytes == 0;
+        if status.state == State::Downloading && is_due && !is_found {
+            progress.told = now;
+            self.tell(number, &progress_line(status));
         }
-        self.progress.tenth = tenth;
+        self.on_state(number, &before, status);
+    }
+
+    /// Tells what a change of the state means.
+    fn on_state(&mut self, number: usize, before: &State, status: &Status) {
+        let Some(item) = self.desk.item_mut(number) else { return };
+        // What had been sent in earlier runs may be enough: then nobody sees it complete.
+        let is_complete = matches!(status.state, State::Complete | State::Finished);
+        if is_complete && item.completed.is_none() {
+            item.completed = Some(Instant::now());
+            self.say_complete(number, status);
+        }
+        let Some(item) = self.desk.item_mut(number) else { return };
+        match &status.state {
+            State::Finished if *before != State::Finished => self.say_finished(number, status),
+            State::Checking if *before == State::Queued => self.say(number, "its turn has come"),
+            // More was selected: there is something to do again.
+            State::Downloading | State::DiskTrouble(_) => item.completed = None,
+            _ => {}
+        }
+    }
+
+    fn failure_of(&self, number: usize, status: &Status) -> Option<Failure> {
+        let item = self.desk.items.iter().find(|item| item.number == number)?;
+        item.failure(status).filter(|_| item.failed.is_none())
+    }
+
+    /// The failure of the only torrent is that of the run; others go on without it.
+    fn on_failure(&mut self, number: usize, failure: Failure) -> Result<(), Failure> {
+        let is_several = self.desk.is_several;
+        if let Some(item) = self.desk.item_mut(number) {
+            item.failed = Some(failure.exit);
+        }
+        if !is_several {
+            return Err(failure);
+        }
+        self.event(number, json!({ "event": "failed", "message": failure.message }));
+        let line = format!("{}{failure}", self.prefix(number));
+        self.desk.remember(&line);
+        self.voice.urgent(&format!("driver: {line}"));
+        Ok(())
     }
 
     fn on_second(&mut self) {
-        let status = self.desk.handle.status();
-        if matches!(status.state, State::Downloading | State::DiskTrouble(_)) {
-            self.voice.event(&progress_json(&status));
+        let mut statuses = Vec::new();
+        for item in &self.desk.items {
+            let status = item.handle.status();
+            if matches!(status.state, State::Downloading | State::DiskTrouble(_)) {
+                self.voice.event(&about(item, self.desk.is_several, progress_json(&status)));
+            }
+            statuses.push(status);
+        }
+        let is_loading = statuses.iter().any(|status| status.state == State::Downloading);
+        if self.desk.is_several && is_loading && self.sum_told.elapsed() >= self.pause() {
+            self.sum_told = Instant::now();
+            self.voice.unasked(&sum_line(&statuses));
         }
     }
 
+    /// How long progress may go untold.
+    fn pause(&self) -> Duration {
+        match self.voice.talk {
+            Talk::Watched => Duration::from_secs(10),
+            Talk::Prompt => Duration::MAX,
+            Talk::Pipe | Talk::Progress => Duration::from_secs(30),
+        }
+    }
+
+    /// Is there nothing left to do?
     fn is_over(&self) -> Result<bool, Failure> {
-        if let Some(completed) = self.completed {
-            let seeded = self.ending.seed_time.is_some_and(|time| completed.elapsed() >= time);
-            return Ok(seeded || self.ending.exit_when_complete);
+        let items = &self.desk.items;
+        if items.is_empty() {
+            // All were taken out; at a prompt others may come.
+            return Ok(self.ending.exit_when_complete && self.voice.talk != Talk::Prompt);
         }
-        if let State::Failed(why) = &self.desk.handle.status().state {
-            return Err(Failure::new(Exit::Disk, escape(why)));
+        let is_settled = |item: &Item| {
+            let is_complete = item.completed.is_some() && self.ending.exit_when_complete;
+            is_complete || item.failed.is_some() || item.progress.state == State::Finished
+        };
+        if items.iter().all(is_settled) {
+            return Ok(true);
         }
-        match self.ending.timeout {
-            Some(timeout) if self.progress.bytes_came.elapsed() >= timeout => {
-                Err(Failure::new(Exit::Network, gave_up(&self.desk.handle.status(), timeout)))
+        let waiting = items.iter().filter(|item| item.exit() == Exit::Incomplete);
+        let came = waiting.map(|item| item.progress.bytes_came).max();
+        match (self.ending.timeout, came) {
+            (Some(timeout), Some(came)) if came.elapsed() >= timeout => {
+                Err(Failure::new(Exit::Network, self.gave_up(timeout)))
             }
             _ => Ok(false),
         }
     }
 
+    /// Why nothing came, and what to do.
+    fn gave_up(&self, timeout: Duration) -> String {
+        let mut statuses = self.desk.items.iter().map(|item| item.handle.status());
+        match (statuses.next(), self.desk.is_several) {
+            (Some(only), false) => gave_up(&only, timeout),
+            (first, _) => {
+                let all: Vec<Status> = first.into_iter().chain(statuses).collect();
+                format!(
+                    "no data for {} for any torrent: {}; try --peer ADDR or another --tracker URL",
+                    duration(timeout),
+                    sum_line(&all)
+                )
+            }
+        }
+    }
+
     /// Fails when the providers are all there is and none can bring what is missing.
     async fn check_reach(&self) -> Result<(), Failure> {
-        let Some(providers) = &self.ending.providers else { return Ok(()) };
-        let status = self.desk.handle.status();
+        let (Some(providers), Some(item)) = (&self.ending.providers, self.desk.items.first())
+        else {
+            return Ok(());
+        };
+        let status = item.handle.status();
         if !status.out_of_reach {
             return Ok(());
         }
-        let peers = self.desk.handle.peers(true).await;
-        let words = out_of_reach(&self.desk.torrent, &status, providers, &peers);
+        let peers = item.handle.peers(true).await;
+        let words = out_of_reach(&item.torrent, &status, providers, &peers);
         Err(Failure::new(Exit::Network, words))
     }
 
-    fn say_complete(&mut self, status: &Status) {
-        self.voice.event(&json!({
-            "event": "completed",
-            "downloaded": status.downloaded_bytes,
-            "seconds": status.running.as_secs_f64(),
-        }));
-        let line = complete_line(status);
-        self.desk.remember(line.trim_end());
-        self.voice.result(&line);
-        if !self.ending.exit_when_complete && self.voice.talk == Talk::Prompt {
-            self.voice.result("quit to leave (there is no uploading yet, so nothing is seeded)\n");
+    /// The worst that came of any torrent so far.
+    fn worst(&self) -> Exit {
+        let exits = self.desk.items.iter().map(Item::exit);
+        exits.fold(self.refused, Exit::worst)
+    }
+
+    /// The name of a torrent before a line, where there are others.
+    fn prefix(&self, number: usize) -> String {
+        let item = self.desk.items.iter().find(|item| item.number == number);
+        item.filter(|_| self.desk.is_several).map(Item::prefix).unwrap_or_default()
+    }
+
+    /// A line about a torrent, not worth remembering.
+    fn tell(&mut self, number: usize, line: &str) {
+        let line = self.prefix(number) + line;
+        self.voice.unasked(&line);
+    }
+
+    /// A line about a torrent, kept for `log`.
+    fn say(&mut self, number: usize, line: &str) {
+        let line = self.prefix(number) + line;
+        self.desk.remember(&line);
+        self.voice.unasked(&line);
+    }
+
+    fn event(&mut self, number: usize, object: Value) {
+        let item = self.desk.items.iter().find(|item| item.number == number);
+        if let Some(item) = item {
+            self.voice.event(&about(item, self.desk.is_several, object));
         }
     }
 
-    fn say_goodbye(&mut self, status: &Status) {
-        self.voice.event(&json!({
-            "event": "stopped",
-            "complete": self.completed.is_some(),
-            "downloaded": status.downloaded_bytes,
-            "seconds": status.running.as_secs_f64(),
-        }));
-        if self.completed.is_none() || self.voice.talk == Talk::Prompt {
-            self.voice.result(&goodbye_line(status));
+    fn say_complete(&mut self, number: usize, status: &Status) {
+        self.event(
+            number,
+            json!({
+                "event": "completed",
+                "downloaded": status.downloaded_bytes,
+                "seconds": status.running.as_secs_f64(),
+            }),
+        );
+        let line = self.prefix(number) + &complete_line(status);
+        self.desk.remember(line.trim_end());
+        self.voice.result(&line);
+        let is_all = self.desk.items.iter().all(|item| item.completed.is_some());
+        if is_all && !self.ending.exit_when_complete && self.voice.talk == Talk::Prompt {
+            self.voice.result("Now seeding; quit to leave.\n");
         }
     }
+
+    fn say_finished(&mut self, number: usize, status: &Status) {
+        let (uploaded, ratio) = (status.uploaded_in_all(), status.ratio());
+        self.event(number, json!({ "event": "finished", "uploaded": uploaded, "ratio": ratio }));
+        let line = format!("seeded enough: {} sent, ratio {ratio:.2}", size(uploaded));
+        self.say(number, &line);
+    }
+
+    fn say_goodbye(&mut self, statuses: &[Status]) {
+        for (item, status) in self.desk.items.iter().zip(statuses) {
+            let object = json!({
+                "event": "stopped",
+                "complete": item.completed.is_some(),
+                "downloaded": status.downloaded_bytes,
+                "seconds": status.running.as_secs_f64(),
+            });
+            self.voice.event(&about(item, self.desk.is_several, object));
+        }
+        let is_complete = self.desk.items.iter().all(|item| item.completed.is_some());
+        if is_complete && self.voice.talk != Talk::Prompt && !self.desk.is_several {
+            return;
+        }
+        match statuses {
+            [only] if !self.desk.is_several => self.voice.result(&goodbye_line(only)),
+            several => {
+                let complete = self.desk.items.iter().filter(|item| item.completed.is_some());
+                self.voice.result(&goodbye_to(several, complete.count()));
+            }
+        }
+    }
+}
+
+/// The object with the torrent that it is about, where there are others.
+fn about(item: &Item, is_several: bool, mut object: Value) -> Value {
+    if is_several {
+        object["info_hash"] = item.info_hash().into();
+    }
+    object
 }
 
 /// The next line; never, when there are none to come.
@@ -280,10 +432,6 @@ async fn next_line(lines: &mut Option<mpsc::Receiver<Line>>) -> Option<Line> {
         Some(lines) => lines.recv().await,
         None => std::future::pending().await,
     }
-}
-
-fn ended_by_itself() -> Failure {
-    Failure::new(Exit::Unexpected, "the download ended by itself: see the log")
 }
 
 /// Why nothing came, and what to do.
@@ -332,6 +480,17 @@ fn goodbye_line(status: &Status) -> String {
     )
 }
 
+/// The last words about several torrents.
+fn goodbye_to(statuses: &[Status], complete: usize) -> String {
+    let sum = |bytes: fn(&Status) -> u64| size(statuses.iter().map(bytes).sum());
+    format!(
+        "Saved. {complete} of {} complete. Downloaded {}, uploaded {}.\n",
+        super::print::counted(statuses.len() as u64, "torrent"),
+        sum(|status| status.downloaded_bytes),
+        sum(|status| status.uploaded_bytes)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,6 +521,14 @@ mod tests {
         assert_eq!(
             complete_line(&found),
             "Complete: 783.0 MiB, all of it found on disk and verified.\n"
+        );
+    }
+
+    #[test]
+    fn last_words_about_several_add_up() {
+        assert_eq!(
+            goodbye_to(&[status(), status()], 1),
+            "Saved. 1 of 2 torrents complete. Downloaded 1.5 GiB, uploaded 44.2 MiB.\n"
         );
     }
 

@@ -8,6 +8,8 @@ mod demo;
 mod engine;
 mod escape;
 mod exit;
+mod item;
+mod job;
 mod live;
 mod logs;
 mod out;

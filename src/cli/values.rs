@@ -25,6 +25,15 @@ pub fn rate(text: &str) -> Result<Rate, String> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate(pub Option<u64>);
 
+/// Reads a ratio of bytes sent to bytes had: `1`, `2.5`; `inf` has no end.
+///
+/// # Errors
+/// In words for people.
+pub fn ratio(text: &str) -> Result<f64, String> {
+    let parsed = text.trim().parse().ok().filter(|ratio: &f64| *ratio >= 0.0);
+    parsed.ok_or_else(|| "not a ratio; write 1 or 2.5".to_owned())
+}
+
 /// Reads a size in bytes: `K`, `M`, `G` are powers of 1000, `KiB`, `MiB`, `GiB` of 1024.
 ///
 /// # Errors
@@ -147,6 +156,15 @@ mod tests {
         assert_eq!(rate("off"), Ok(Rate(None)));
         assert_eq!(rate("fast"), Err("not a rate; write 500K, 2MiB, or 0 for none".to_owned()));
         assert!(rate("-1").is_err());
+    }
+
+    #[test]
+    fn ratios_are_not_negative() {
+        assert_eq!((ratio("2.5"), ratio("0")), (Ok(2.5), Ok(0.0)));
+        assert!(ratio("inf").is_ok_and(f64::is_infinite));
+        for bad in ["-1", "NaN", "twice", ""] {
+            assert_eq!(ratio(bad), Err("not a ratio; write 1 or 2.5".to_owned()), "{bad:?}");
+        }
     }
 
     #[test]

@@ -161,7 +161,7 @@ fn advice(cause: Cause, report: &WhyReport) -> Option<&'static str> {
         Cause::Peers => Some("announce asks the trackers again; add-peer ADDR adds one you know"),
         Cause::Unchoke => Some(
             "wait, or announce for more peers: they take turns, and serve those first \
-             who upload, which we cannot yet",
+             who upload to them",
         ),
         Cause::Pieces => {
             Some("wait for a seed: trackers shows how many there are; announce finds more peers")
@@ -212,7 +212,7 @@ mod tests {
 34 % of the last minute: data flowed as fast as 1 peer and the line allow (now 11.4 MiB/s)
 Over its life: 90 % data flowing, 6 % waiting for the tracker
 What to do: wait, or announce for more peers: they take turns, and serve those first \
-who upload, which we cannot yet
+who upload to them
 ";
         assert_eq!(why_screen(&report(&minute)), expected);
     }

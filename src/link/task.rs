@@ -101,11 +101,7 @@ async fn live<D: Dialect>(
                 clock.bring_forward(timer.as_mut(), &dialect, &outbox);
             }
             sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
-                Ok(()) => {
-                    clock.on_sent();
-                    // A peer that is as fast as memory would keep the thread.
-                    tokio::task::yield_now().await;
-                }
+                Ok(()) => clock.on_sent(),
                 Err(error) => end = Some(lost(&error)),
             },
             permit = reports.reserve(), if !events.is_empty() => {

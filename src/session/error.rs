@@ -22,6 +22,15 @@ pub enum Error {
     /// The HTTP client for trackers could not be built.
     #[error("cannot prepare tracker requests: {0}")]
     HttpClient(String),
+    /// A torrent of the same info-hash is there.
+    #[error("the torrent is there already: {name}")]
+    Duplicate {
+        /// What it is called.
+        name: String,
+    },
+    /// The session has ended and takes no torrents.
+    #[error("the session has ended")]
+    Ended,
     /// The torrent itself stands in the way.
     #[error(transparent)]
     Torrent(#[from] crate::torrent::Error),

@@ -1,64 +1,50 @@
 //! All torrents of a process and what they share: the listening port, the block pool, the
-//! disk workers, the HTTP client. One torrent for now; a queue and saved sessions come with
-//! many.
+//! disk workers, the limits, the HTTP client, and whose turn it is. A [`Session`] is a handle;
+//! the actor behind it owns the torrents. Saved sessions are not here.
 
+mod actor;
+mod config;
 pub mod error;
 mod listener;
+mod persist;
+mod queue;
+mod seeding;
+#[cfg(test)]
+mod tests;
 
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::base::ids::PeerId;
+use crate::base::ids::{InfoHash, PeerId};
 use crate::base::pool::BlockPool;
-use crate::base::units::BLOCK_LEN;
 use crate::disk::{Disk, DiskConfig};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::net::tcp;
 use crate::torrent::handle::TorrentHandle;
-use crate::torrent::lifecycle::{self, Resources};
+use crate::torrent::lifecycle::Resources;
+use crate::torrent::places::Shared;
 use crate::tracker::task::{NetworkTiming, http_client};
 
-pub use crate::torrent::options::{Allocate, CheckMode, TorrentOptions};
+pub use crate::torrent::options::{Allocate, CheckMode, SeedLimits, TorrentOptions};
+pub use config::SessionConfig;
 pub use error::Error;
 
-use listener::Registration;
+use actor::{Actor, Command};
 
 /// Torrents that register while the listener is busy.
 const REGISTRATIONS_LEN: usize = 16;
+/// Orders that wait for the actor; whoever gives more waits too.
+const COMMANDS_LEN: usize = 16;
 
-/// What torrents of a session share.
+/// A running session; cheap to clone. It ends with its last handle, and its torrents with it.
 #[derive(Clone, Debug)]
-pub struct SessionConfig {
-    /// Port to listen on; none tries 6881 to 6889 and then any; 0 is any.
-    pub port: Option<u16>,
-    /// Take connections at all? Without, `port` means nothing.
-    pub listen: bool,
-    /// Address to listen on and dial from; both families when none.
-    pub bind: Option<IpAddr>,
-    /// Where resume data lies, made when missing.
-    pub state_dir: PathBuf,
-    /// Bytes of blocks between socket and disk.
-    pub pool_bytes: usize,
-    /// Download limit of all torrents together, in bytes per second.
-    pub download_limit: Option<u64>,
-    /// Upload limit of all torrents together, in bytes per second.
-    pub upload_limit: Option<u64>,
-}
-
-impl SessionConfig {
-    /// Bytes of blocks held when nothing else is asked for: enough for a full set of hash
-    /// lanes of 1 MiB pieces, and as much again to receive into.
-    pub const POOL_BYTES: usize = 2560 * BLOCK_LEN;
-}
-
-/// A running session.
 pub struct Session {
-    resources: Resources,
-    registrations: mpsc::Sender<Registration>,
+    commands: mpsc::Sender<Command>,
+    port: u16,
+    limiter: Arc<Limiter>,
+    up_limiter: Arc<Limiter>,
 }
 
 impl Session {
@@ -81,6 +67,8 @@ impl Session {
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
         tokio::spawn(listener::run(listening, registered));
+        let limiter = Arc::new(Limiter::new(config.download_limit));
+        let up_limiter = Arc::new(Limiter::new(config.upload_limit));
         let resources = Resources {
             peer_id: PeerId::ours(rand::random()),
             port,
@@ -88,43 +76,70 @@ impl Session {
             state_dir: config.state_dir,
             pool,
             disk: Arc::new(disk),
-            limiter: Arc::new(Limiter::new(config.download_limit)),
-            up_limiter: Arc::new(Limiter::new(config.upload_limit)),
+            limiter: limiter.clone(),
+            up_limiter: up_limiter.clone(),
+            places: Shared::default(),
             http: client,
             tracker_network: timing,
+            bell: Arc::new(Notify::new()),
         };
-        Ok(Self { resources, registrations })
+        let (commands, orders) = mpsc::channel(COMMANDS_LEN);
+        let actor = Actor::new(resources, registrations, config.max_active);
+        tokio::spawn(actor.run(orders));
+        Ok(Self { commands, port, limiter, up_limiter })
     }
 
-    /// Starts a torrent. It looks at data on disk first, then downloads what is missing.
+    /// Takes a torrent in, behind those that are there. It looks at data on disk first, then
+    /// downloads what is missing; with too many others active it waits for its turn.
     ///
     /// # Errors
-    /// Another process has this torrent, a directory cannot be made, or the torrent has no
-    /// v1 half.
+    /// `Duplicate`; another process has this torrent, a directory cannot be made, or the
+    /// torrent has no v1 half.
     pub async fn add(
         &self,
         torrent: Arc<Torrent>,
         options: TorrentOptions,
     ) -> Result<TorrentHandle, Error> {
-        let (handle, info_hash, incoming) =
-            lifecycle::start(self.resources.clone(), torrent, options).await?;
-        // The listener lives as long as the session.
-        let _ = self.registrations.send(Registration { info_hash, incoming }).await;
-        Ok(handle)
+        let added = self.ask(|answer| Command::Add { torrent, options, answer }).await;
+        added.unwrap_or(Err(Error::Ended))
     }
 
-    /// Sets or lifts the download limit of all torrents together, bytes per second.
-    pub fn limit_down(&self, limit: Option<u64>) {
-        self.resources.limiter.set_rate(limit);
+    /// Ends a torrent and takes it out; its data stays. False when there is none of this hash.
+    /// Returns when everything is written and the trackers were told, or their time is over.
+    pub async fn remove(&self, info_hash: InfoHash) -> bool {
+        self.ask(|answer| Command::Remove { info_hash, answer }).await.unwrap_or(false)
     }
 
-    /// Sets or lifts the upload limit of all torrents together, bytes per second.
-    pub fn limit_up(&self, limit: Option<u64>) {
-        self.resources.up_limiter.set_rate(limit);
+    /// The torrents, in the order of the queue.
+    pub async fn list(&self) -> Vec<(InfoHash, TorrentHandle)> {
+        self.ask(Command::List).await.unwrap_or_default()
+    }
+
+    /// Ends all torrents side by side; returns when everything is written and recorded and the
+    /// trackers were told, or their three seconds are over. The session takes no more.
+    pub async fn stop(&self) {
+        self.ask(Command::Stop).await;
     }
 
     /// The port that peers can reach us at; 0 when there is none.
     pub fn port(&self) -> u16 {
-        self.resources.port
+        self.port
+    }
+
+    /// Sets or lifts the download limit of all torrents together, bytes per second.
+    pub fn limit_down(&self, limit: Option<u64>) {
+        self.limiter.set_rate(limit);
+    }
+
+    /// Sets or lifts the upload limit of all torrents together, bytes per second.
+    pub fn limit_up(&self, limit: Option<u64>) {
+        self.up_limiter.set_rate(limit);
+    }
+
+    /// None when the session has ended.
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(question(answer)).await.ok()?;
+        answered.await.ok()
     }
 }

@@ -8,6 +8,7 @@ use crate::base::ids::PeerId;
 use crate::base::layout::PieceIndex;
 
 use super::peer::Peer;
+use super::picker::Rank;
 
 /// The leechers that share the work, ourselves among them.
 #[derive(Clone, Debug)]
@@ -24,11 +25,16 @@ impl Shares {
         Self { ours: key(ours), rivals }
     }
 
-    /// How many others come before us for this piece; 0 when it is ours to fetch.
-    pub fn rank(&self, piece: PieceIndex) -> usize {
+    /// How many others come before us for this piece, 0 when it is ours to fetch; and when it
+    /// should have its turn. Whoever it belongs to begins at one end of what is theirs, and
+    /// those who help, having nothing of their own left, at the other.
+    pub fn rank(&self, piece: PieceIndex) -> Rank {
         let score = |key: u64| mix(key ^ u64::from(piece.number()));
         let ours = score(self.ours);
-        self.rivals.iter().filter(|rival| score(**rival) > ours).count()
+        let before = self.rivals.iter().map(|rival| score(*rival)).filter(|rival| *rival > ours);
+        let (count, highest) =
+            before.fold((0, ours), |(count, highest), rival| (count + 1, highest.max(rival)));
+        (count, if count == 0 { u64::MAX - ours } else { highest })
     }
 }
 
@@ -64,7 +70,7 @@ mod tests {
         let everybody: Vec<Shares> = (0..10).map(|own| shares(own, 10)).collect();
         let mut counts = [0; 10];
         for piece in layout.pieces() {
-            let mut ranks: Vec<usize> = everybody.iter().map(|it| it.rank(piece)).collect();
+            let mut ranks: Vec<usize> = everybody.iter().map(|it| it.rank(piece).0).collect();
             counts[ranks.iter().position(|rank| *rank == 0).unwrap()] += 1;
             ranks.sort_unstable();
             assert!(ranks.iter().copied().eq(0..10), "{ranks:?}");
@@ -73,8 +79,17 @@ mod tests {
     }
 
     #[test]
+    fn who_owns_and_who_helps_begin_at_opposite_ends() {
+        let layout = Layout::new(1000, 1).unwrap();
+        let (owner, helper) = (shares(0, 2), shares(1, 2));
+        let mut owned: Vec<_> = layout.pieces().filter(|piece| owner.rank(*piece).0 == 0).collect();
+        owned.sort_by_key(|piece| owner.rank(*piece));
+        assert!(owned.iter().rev().is_sorted_by_key(|piece| helper.rank(*piece)));
+    }
+
+    #[test]
     fn one_alone_does_everything() {
         let layout = Layout::new(50, 1).unwrap();
-        assert!(layout.pieces().all(|piece| shares(3, 0).rank(piece) == 0));
+        assert!(layout.pieces().all(|piece| shares(3, 0).rank(piece).0 == 0));
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::base::extents::Extents;
@@ -24,9 +24,12 @@ use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
 use crate::tracker::tiers::status::TrackerStatus;
 
+use super::board::Board;
 use super::command::Command;
 use super::handle::News;
 use super::incoming::Incoming;
+use super::lifecycle::Ends;
+use super::places::Places;
 use super::publish::{Publisher, wanted_pieces};
 use super::trackers::{Trackers, without_passkey};
 
@@ -36,8 +39,10 @@ pub(super) const REPORTS_LEN: usize = 256;
 pub(super) const DISK_EVENTS_LEN: usize = 256;
 /// Reports taken in at once, before effects are carried out.
 const REPORTS_BATCH: usize = 64;
-/// How often the snapshot is renewed.
+/// How often the snapshot is renewed while anything moves.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// The same for a torrent that is complete and alone: a thousand of them cost next to nothing.
+const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
 /// How long an ending torrent waits for pieces that are at the disk workers.
@@ -49,6 +54,7 @@ pub(super) struct Actor {
     pub layout: Layout,
     pub extents: Extents,
     pub links: BTreeMap<LinkId, LinkHandle>,
+    pub places: Places,
     pub link_config: Arc<LinkConfig>,
     /// Course providers among the candidates.
     pub providers: BTreeMap<SocketAddr, Arc<Provider>>,
@@ -68,27 +74,38 @@ pub(super) struct Actor {
     pub trackers: Trackers,
     pub publisher: Publisher,
     pub news: broadcast::Sender<News>,
-    pub status: watch::Sender<super::status::Status>,
+    pub status: Board,
+    /// One entry a file.
+    pub wanted_files: Vec<bool>,
     /// Commands of the brain by link, sent as one batch each.
     pub outbox: BTreeMap<LinkId, Vec<LinkCommand>>,
 }
 
+/// A torrent after its actor.
+pub(super) struct Rested {
+    pub ends: Ends,
+    /// One entry a file.
+    pub wanted_files: Vec<bool>,
+}
+
 impl Actor {
-    /// Runs until it is stopped or every handle is gone; `early` orders came before.
-    pub(super) async fn run(mut self, early: Vec<Command>) {
+    /// Runs until it is stopped, has seeded enough or every handle is gone; `early` orders came
+    /// before. One that may go on some day gives its ends back.
+    pub(super) async fn run(mut self, early: Vec<Command>) -> Option<Rested> {
         for command in early {
             self.on_command(command).await;
         }
-        let mut publish = interval(PUBLISH_EVERY);
-        publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut published = Instant::now();
+        self.publish();
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
         if self.swarm.is_complete() {
             // Everything was found on disk: no last piece will come to say so.
             self.finish();
         }
-        let stop = loop {
+        let last = loop {
             self.carry_out();
             let timeout = self.swarm.next_timeout();
+            let publish_at = published + self.publish_pause();
             tokio::select! {
                 _ = self.reports.1.recv_many(&mut reports, REPORTS_BATCH) => {
                     reports.drain(..).for_each(|report| self.on_report(report));
@@ -97,7 +114,7 @@ impl Actor {
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 command = self.commands.recv() => match command {
-                    Some(Command::Stop(answer)) => break Some(answer),
+                    Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
                     Some(command) => self.on_command(command).await,
                     None => break None,
                 },
@@ -105,20 +122,35 @@ impl Actor {
                     if timeout.is_some() => self.swarm.handle(Input::Tick, Instant::now()),
                 () = sleep_until(self.finish_again.unwrap_or_else(Instant::now).into()),
                     if self.finish_again.is_some() => self.finish(),
-                _ = publish.tick() => self.on_publish_tick(),
+                () = sleep_until(publish_at.into()) => {
+                    self.on_publish_tick();
+                    published = Instant::now();
+                }
             }
         };
         self.end().await;
-        if let Some(stop) = stop {
-            // The one who asked may have gone.
-            let _ = stop.send(());
+        match last {
+            Some(Command::Stop(answer)) => {
+                // The one who asked may have gone.
+                let _ = answer.send(());
+                None
+            }
+            Some(_) => Some(self.rest()),
+            None => None,
         }
+    }
+
+    /// What is left when everything that runs has ended.
+    fn rest(self) -> Rested {
+        let Self { commands, incoming, status, news, wanted_files, .. } = self;
+        Rested { ends: Ends { commands, incoming, status, news }, wanted_files }
     }
 
     fn on_report(&mut self, report: LinkReport) {
         let (link, now) = (report.link, Instant::now());
         match report.news {
             LinkNews::Up { peer_id, caps, .. } => {
+                self.places.up(link);
                 self.swarm.handle(Input::LinkUp { link, peer_id, caps }, now);
             }
             LinkNews::Events(events) => {
@@ -127,6 +159,7 @@ impl Actor {
             LinkNews::Down(reason) => {
                 debug!(link = link.0, %reason, "link down");
                 self.links.remove(&link);
+                self.places.down(link);
                 self.swarm.handle(Input::LinkDown { link, reason }, now);
             }
         }
@@ -207,13 +240,23 @@ impl Actor {
 
     fn on_tracker_event(&mut self, event: TrackerEvent) {
         match event {
-            TrackerEvent::Peers { addresses, .. } => {
+            TrackerEvent::Peers { addresses } => {
                 let input = Input::Candidates { source: Source::Tracker, addresses };
                 self.swarm.handle(input, Instant::now());
             }
             TrackerEvent::Warning { url, text } => self.tell_tracker(&url, "warns", &text),
             TrackerEvent::Failure { url, text } => self.tell_tracker(&url, "failed", &text),
-            TrackerEvent::ExternalIp(ip) => debug!(%ip, "our address as a tracker sees it"),
+            TrackerEvent::ExternalIp(ip) => {
+                debug!(%ip, "our address as a tracker sees it");
+                let ours = SocketAddr::new(ip, self.link_config.listen_port.unwrap_or_default());
+                self.swarm.handle(Input::OurAddress(ours), Instant::now());
+            }
+            TrackerEvent::PrivateAnswered(url) => {
+                if self.trackers.is_another(url) {
+                    info!("the private torrent has another tracker now; its peers are left");
+                    self.swarm.handle(Input::TrackerChanged, Instant::now());
+                }
+            }
             TrackerEvent::Status(status) => {
                 self.trackers.status = status;
                 self.publish();
@@ -229,7 +272,10 @@ impl Actor {
     }
 
     fn on_incoming(&mut self, incoming: Incoming) {
-        let Some(link) = self.swarm.admit(incoming.address) else { return };
+        let Some(place) = self.places.take() else { return };
+        let now = Instant::now();
+        let Some(link) = self.swarm.admit(incoming.address, now) else { return };
+        self.places.keep(link, place);
         let handle = link::accept(
             self.link_config.clone(),
             link,
@@ -269,7 +315,7 @@ impl Actor {
                 self.add_providers(providers, now);
             }
             Command::Pause => self.pause(true),
-            Command::Resume => self.pause(false),
+            Command::Resume | Command::Unpause => self.pause(false),
             Command::LimitDown(limit) => {
                 self.link_config.limiter.set_rate(limit);
                 self.publish();
@@ -279,7 +325,7 @@ impl Actor {
                 self.publish();
             }
             Command::SelectFiles(files) => self.select(files),
-            Command::Stop(_) => {}
+            Command::Stop(_) | Command::Finish | Command::Start => {}
         }
     }
 
@@ -301,7 +347,8 @@ impl Actor {
         let is_wanted = |file: FileIndex| files.get(file.0 as usize).copied().unwrap_or(true);
         let wanted = wanted_pieces(&self.extents, &self.layout, is_wanted);
         self.publisher.set_wanted(&self.extents, &self.layout, &wanted, self.swarm.have());
-        self.submit(Job::Want(files));
+        self.submit(Job::Want(files.clone()));
+        self.wanted_files = files;
         let was_complete = self.swarm.is_complete();
         self.swarm.handle(Input::Wanted(wanted), Instant::now());
         if was_complete && self.swarm.is_complete() {
@@ -314,6 +361,10 @@ impl Actor {
     fn carry_out(&mut self) {
         while let Some(output) = self.swarm.poll_output() {
             match output {
+                Output::Dial { link, .. } if !self.places.dial(link) => {
+                    let reason = DownReason::NoRoom;
+                    self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
+                }
                 Output::Dial { link, address } => {
                     let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
                     let handle = match self.providers.get(&address) {
@@ -414,9 +465,19 @@ impl Actor {
         let limited = limiter.rate().is_some_and(|limit| rate * 10 > limit * 9)
             || rate > 0 && limiter.holds_back(now);
         self.swarm.handle(Input::Limited(limited), now);
+        self.swarm.handle(Input::Room(self.places.free()), now);
         let up_limit = self.link_config.up_limiter.rate();
         self.swarm.handle(Input::UploadLimit(up_limit), now);
         self.publish();
+    }
+
+    /// Whoever connects wakes us, and then this is looked at again.
+    fn publish_pause(&self) -> Duration {
+        let is_still = self.links.is_empty() && self.jobs_out == 0 && self.swarm.is_complete();
+        match is_still && self.status.is_still() {
+            true => PUBLISH_IDLE,
+            false => PUBLISH_EVERY,
+        }
     }
 
     fn publish(&mut self) {
@@ -424,7 +485,7 @@ impl Actor {
         let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
         let status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
         self.trackers.publish(&status, self.swarm.working_peers());
-        self.status.send_replace(status);
+        self.status.post(status);
     }
 
     /// Ends links, waits for pieces at the disk, records, says goodbye to trackers.

@@ -37,8 +37,14 @@ pub enum Command {
     },
     /// Stop transferring, keep everything.
     Pause,
-    /// Go on.
+    /// Go on. A queued torrent starts out of turn, a finished one seeds on.
     Resume,
+    /// Go on if paused; a queued torrent keeps its turn, a finished one its rest.
+    Unpause,
+    /// Its turn has come: a queued torrent starts, any other has done so.
+    Start,
+    /// It has seeded enough: leave peers and trackers, keep everything.
+    Finish,
     /// This torrent's download limit in bytes per second, beside the session's; `None` lifts
     /// it.
     LimitDown(Option<u64>),

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::link::Provider;
 
 use super::command::Command;
-use super::status::{PeerStatus, Status, WhyReport};
+use super::status::{PeerStatus, State, Status, WhyReport};
 
 /// News of a torrent, for printing above a prompt or as JSON lines.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,6 +39,11 @@ impl TorrentHandle {
     /// The latest snapshot, renewed at least every half second.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// The state alone, without a copy of everything else.
+    pub fn state(&self) -> State {
+        self.status.borrow().state.clone()
     }
 
     /// To wait for changes of the snapshot.
@@ -92,9 +97,32 @@ impl TorrentHandle {
         self.tell(Command::Pause).await;
     }
 
-    /// Goes on.
+    /// Goes on. A queued torrent starts out of turn, a finished one seeds on.
     pub async fn resume(&self) {
         self.tell(Command::Resume).await;
+    }
+
+    /// Goes on if it is paused; a queued torrent keeps its turn, a finished one its rest.
+    pub async fn unpause(&self) {
+        self.tell(Command::Unpause).await;
+    }
+
+    /// Starts a queued torrent whose turn has come. Never waits: one that has so many orders
+    /// to read is told again.
+    pub(crate) fn start(&self) {
+        // The session looks again at the next change of any torrent.
+        let _ = self.commands.try_send(Command::Start);
+    }
+
+    /// Ends seeding, because it was enough; `resume` goes on with it. Never waits.
+    pub(crate) fn finish(&self) {
+        // The session looks again within a second.
+        let _ = self.commands.try_send(Command::Finish);
+    }
+
+    /// Whether the torrent has ended: nobody hears orders any more.
+    pub fn has_ended(&self) -> bool {
+        self.commands.is_closed()
     }
 
     /// Sets or lifts this torrent's download limit, bytes per second; the session's stays.

@@ -1,13 +1,13 @@
-//! From a torrent and its options to a running actor: open the files, read the record, look
-//! at what the record does not cover, then let the actor go. Orders are taken from the
-//! first moment on.
+//! From a torrent and its options to a running actor: wait for its turn, open the files, read
+//! the record, look at what the record does not cover, then let the actor go. Orders are taken
+//! from the first moment on.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::interval;
 
@@ -29,12 +29,15 @@ use crate::tracker::task::{HttpClient, NetworkTiming, QUIET_DEFAULT, TrackerConf
 use crate::tracker::tiers::Timing;
 
 use super::Error;
-use super::actor::{Actor, DISK_EVENTS_LEN, REPORTS_LEN};
+use super::actor::{Actor, DISK_EVENTS_LEN, REPORTS_LEN, Rested};
+use super::board::Board;
 use super::command::Command;
 use super::found;
 use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
 use super::options::{CheckMode, TorrentOptions};
+use super::parked;
+use super::places::{Places, Shared};
 use super::publish::{Publisher, wanted_pieces};
 use super::status::{State, Status};
 use super::trackers::{Trackers, first_stats};
@@ -45,8 +48,6 @@ const COMMANDS_LEN: usize = 32;
 const NEWS_LEN: usize = 1024;
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
-/// Orders kept while data on disk is looked at; further ones are dropped.
-const EARLY_MAX: usize = 32;
 /// Peers that a tracker is asked for.
 const NUMWANT: u32 = 100;
 
@@ -69,10 +70,23 @@ pub struct Resources {
     pub limiter: Arc<Limiter>,
     /// The upload limit of the session.
     pub up_limiter: Arc<Limiter>,
+    /// The connections that all torrents may have together.
+    pub places: Shared,
     /// For trackers.
     pub http: HttpClient,
     /// Its time limits.
     pub tracker_network: NetworkTiming,
+    /// Rung when the state of a torrent changes.
+    pub bell: Arc<Notify>,
+}
+
+/// How a torrent comes into its session.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// It waits until its turn comes; otherwise it starts at once.
+    pub is_queued: bool,
+    /// Payload sent in earlier runs.
+    pub uploaded_before_bytes: u64,
 }
 
 /// Tells of files that are not as they should be at the start.
@@ -95,18 +109,29 @@ struct Parts {
     extents: Extents,
     /// One entry a file.
     wanted_files: Vec<bool>,
+    uploaded_before_bytes: u64,
+    /// The torrent's own limits, below the session's.
+    limiter: Arc<Limiter>,
+    up_limiter: Arc<Limiter>,
 }
 
-/// The ends that the actor holds.
-struct Ends {
-    commands: mpsc::Receiver<Command>,
-    incoming: mpsc::Receiver<Incoming>,
-    status: watch::Sender<Status>,
-    news: broadcast::Sender<News>,
+/// The ends that whoever runs the torrent holds.
+pub(super) struct Ends {
+    pub commands: mpsc::Receiver<Command>,
+    pub incoming: mpsc::Receiver<Incoming>,
+    pub status: Board,
+    pub news: broadcast::Sender<News>,
+}
+
+/// A torrent's files, open on the disk workers.
+struct Opened {
+    store: StoreHandle,
+    disk_events: mpsc::Receiver<DiskEvent>,
 }
 
 /// Opens a torrent's files and starts it. Returns its handle, the hash that peers name it by
-/// and where their connections go. Looking at data on disk goes on in the background.
+/// and where their connections go. Looking at data on disk goes on in the background. A queued
+/// torrent opens nothing before its turn; what is wrong with its files shows in its state then.
 ///
 /// # Errors
 /// `V2Only`; `Disk` when another process has the torrent or its files cannot be opened.
@@ -114,6 +139,7 @@ pub async fn start(
     resources: Resources,
     torrent: Arc<Torrent>,
     options: TorrentOptions,
+    entry: Entry,
 ) -> Result<(TorrentHandle, InfoHash, mpsc::Sender<Incoming>), Error> {
     let (Some(info_hash), Some(layout), Some(extents)) =
         (torrent.info_hash_v1, torrent.layout, torrent.extents())
@@ -122,20 +148,51 @@ pub async fn start(
     };
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
-    let parts = Parts { torrent, options, resources, info_hash, layout, extents, wanted_files };
-    let (disk_events, answers) = mpsc::channel(DISK_EVENTS_LEN);
-    let config = store_config(&parts);
-    let disk = parts.resources.disk.clone();
-    let store = blocking(move || disk.open(config, disk_events)).await?;
+    let Entry { is_queued, uploaded_before_bytes } = entry;
+    let limiter = Arc::new(Limiter::under(resources.limiter.clone(), None));
+    let up_limiter = Arc::new(Limiter::under(resources.up_limiter.clone(), None));
+    let parts = Parts {
+        torrent,
+        options,
+        resources,
+        info_hash,
+        layout,
+        extents,
+        wanted_files,
+        uploaded_before_bytes,
+        limiter,
+        up_limiter,
+    };
+    let opened = if is_queued { None } else { Some(open(&parts).await?) };
 
     let (commands, orders) = mpsc::channel(COMMANDS_LEN);
     let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
-    let (status, seen) = watch::channel(Status::default());
+    let status = Board::new(first_status(&parts, is_queued), parts.resources.bell.clone());
     let (news, _) = broadcast::channel(NEWS_LEN);
-    let handle = TorrentHandle { commands, status: seen, news: news.clone() };
+    let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
     let ends = Ends { commands: orders, incoming: arrivals, status, news };
-    tokio::spawn(live(parts, store, answers, ends));
+    tokio::spawn(live(parts, opened, ends));
     Ok((handle, info_hash, incoming))
+}
+
+/// What is known before anything was looked at.
+fn first_status(parts: &Parts, is_queued: bool) -> Status {
+    Status {
+        state: if is_queued { State::Queued } else { State::Checking },
+        wanted_bytes: parts.torrent.total_size(),
+        piece_count: parts.layout.piece_count(),
+        listen_port: parts.resources.port,
+        uploaded_before_bytes: parts.uploaded_before_bytes,
+        ..Status::default()
+    }
+}
+
+async fn open(parts: &Parts) -> Result<Opened, Error> {
+    let (events, disk_events) = mpsc::channel(DISK_EVENTS_LEN);
+    let config = store_config(parts);
+    let disk = parts.resources.disk.clone();
+    let store = blocking(move || disk.open(config, events)).await?;
+    Ok(Opened { store, disk_events })
 }
 
 /// Runs work that waits for the disk. A panic in it is our own and goes on here.
@@ -168,19 +225,51 @@ fn store_config(parts: &Parts) -> StoreConfig {
     }
 }
 
-/// The life of a torrent: check, then run.
-async fn live(
-    parts: Parts,
-    store: StoreHandle,
-    disk_events: mpsc::Receiver<DiskEvent>,
+/// The life of a torrent: wait for its turn, run, and when it has seeded enough wait again.
+async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
+    let mut waits_as = State::Queued;
+    loop {
+        let mut early = Vec::new();
+        let opened = match opened.take() {
+            Some(opened) => opened,
+            None => {
+                let wanted = &mut parts.wanted_files;
+                if !parked::wait(&mut ends, &waits_as, wanted, &mut early).await {
+                    return;
+                }
+                ends.status.change(|status| status.state = State::Checking);
+                match open(&parts).await {
+                    Ok(opened) => opened,
+                    Err(error) => return fail(ends, error.to_string()).await,
+                }
+            }
+        };
+        let Some(rested) = run(&parts, opened, ends, early).await else { return };
+        (ends, parts.wanted_files) = (rested.ends, rested.wanted_files);
+        parts.uploaded_before_bytes = ends.status.reader().borrow().uploaded_in_all();
+        waits_as = State::Finished;
+    }
+}
+
+/// Looks at the data and runs the actor to its end; none when that is the end of the torrent.
+async fn run(
+    parts: &Parts,
+    opened: Opened,
     mut ends: Ends,
-) {
-    let mut early = Vec::new();
-    let checked = check(&parts, &store, &mut ends, &mut early).await;
-    let (have, trusted) = match checked {
+    mut early: Vec<Command>,
+) -> Option<Rested> {
+    let Opened { store, mut disk_events } = opened;
+    let (have, trusted) = match check(parts, &store, &mut ends, &mut early).await {
         Checked::Pieces { have, trusted } => (have, trusted),
-        Checked::Stopped => return,
+        Checked::Stopped => return None,
     };
+    if parts.options.seed_only
+        && let Some(why) = lack(parts, &ends, &have)
+    {
+        drop(store);
+        fail(ends, why).await;
+        return None;
+    }
     let started = {
         let store = store.clone();
         blocking(move || store.start(&have)).await
@@ -190,11 +279,13 @@ async fn live(
             tell_troubles(&ends, started.news);
             started.have
         }
-        Err(error) => return fail(ends, error.to_string()).await,
+        Err(error) => {
+            fail(ends, error.to_string()).await;
+            return None;
+        }
     };
     // Nobody may be listening.
     let _ = ends.news.send(News::Checked { pieces: have.ones() });
-    let mut disk_events = disk_events;
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;
     found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have).await;
@@ -202,12 +293,35 @@ async fn live(
     for piece in trusted.iter_ones().filter_map(|number| parts.layout.piece(number)) {
         proven.remove(piece);
     }
-    actor(parts, store, disk_events, ends, have, proven).run(early).await;
+    actor(parts, store, disk_events, ends, have, proven).run(early).await
+}
+
+/// Why there is nothing to seed; none when everything wanted is there. What is there is posted.
+fn lack(parts: &Parts, ends: &Ends, have: &Bitfield) -> Option<String> {
+    let wanted = wanted_of(parts);
+    let is_lacking = |piece| wanted.has(piece) && !have.has(piece);
+    let count = parts.layout.pieces().filter(|piece| is_lacking(*piece)).count();
+    if count == 0 {
+        return None;
+    }
+    ends.status.change(|status| {
+        status.have = have.as_bytes().to_vec();
+        status.pieces_verified = have.ones();
+    });
+    Some(format!("{count} of {} pieces are missing or wrong", parts.layout.piece_count()))
+}
+
+fn wanted_of(parts: &Parts) -> Bitfield {
+    let is_wanted =
+        |file: FileIndex| parts.wanted_files.get(file.0 as usize).copied().unwrap_or(true);
+    wanted_pieces(&parts.extents, &parts.layout, is_wanted)
 }
 
 /// Waits with an error until everybody has seen it.
 async fn fail(mut ends: Ends, why: String) {
-    ends.status.send_modify(|status| status.state = State::Failed(why));
+    ends.status.change(|status| status.state = State::Failed(why));
+    // Nobody is let in.
+    ends.incoming.close();
     while let Some(command) = ends.commands.recv().await {
         if let Command::Stop(answer) = command {
             // The one who asked may have gone.
@@ -253,7 +367,7 @@ async fn check(
                 Ok(have) => Checked::Pieces { have, trusted },
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
-            _ = tick.tick() => ends.status.send_modify(|status| {
+            _ = tick.tick() => ends.status.change(|status| {
                 status.checked_bytes = progress.bytes();
                 status.wanted_bytes = total;
                 status.piece_count = parts.layout.piece_count();
@@ -267,11 +381,7 @@ async fn check(
                     let _ = answer.send(());
                     return Checked::Stopped;
                 }
-                Some(
-                    Command::Peers { .. } | Command::Why(_) | Command::Announce(_) | Command::Scrape,
-                ) => {}
-                Some(order) if early.len() < EARLY_MAX => early.push(order),
-                Some(_) => {}
+                Some(order) => parked::keep(early, order),
                 None => {
                     progress.cancel();
                     return Checked::Stopped;
@@ -324,7 +434,7 @@ impl Plan {
 }
 
 fn actor(
-    parts: Parts,
+    parts: &Parts,
     store: StoreHandle,
     disk_events: mpsc::Receiver<DiskEvent>,
     ends: Ends,
@@ -332,11 +442,11 @@ fn actor(
     proven: Bitfield,
 ) -> Actor {
     let Resources { pool, port, peer_id, .. } = &parts.resources;
-    let is_wanted =
-        |file: FileIndex| parts.wanted_files.get(file.0 as usize).copied().unwrap_or(true);
-    let wanted = wanted_pieces(&parts.extents, &parts.layout, is_wanted);
+    let wanted = wanted_of(parts);
     let pool_blocks = pool.budget_blocks();
-    let mut publisher = Publisher::new(parts.layout.piece_count(), pool_blocks, *port);
+    let piece_count = parts.layout.piece_count();
+    let mut publisher =
+        Publisher::new(piece_count, pool_blocks, *port, parts.uploaded_before_bytes);
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &have);
     let config = SwarmConfig {
         layout: parts.layout,
@@ -347,6 +457,7 @@ fn actor(
         wanted,
         pool_blocks,
         max_peers: parts.options.max_peers,
+        is_private: parts.torrent.private,
         sequential: parts.options.sequential,
         peer_id: *peer_id,
         seed: rand::random(),
@@ -356,13 +467,14 @@ fn actor(
     let addresses = parts.options.peers.clone();
     swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
     let left = publisher.left();
-    let trackers = Trackers::start(tracker_config(&parts, left), first_stats(left));
+    let trackers = Trackers::start(tracker_config(parts, left), first_stats(left));
     Actor {
         swarm,
         layout: parts.layout,
         extents: parts.extents.clone(),
         links: Default::default(),
-        link_config: Arc::new(link_config(&parts, store.source())),
+        places: Places::new(parts.resources.places.clone()),
+        link_config: Arc::new(link_config(parts, store.source())),
         providers: Default::default(),
         open: Default::default(),
         reports: mpsc::channel(REPORTS_LEN),
@@ -378,6 +490,7 @@ fn actor(
         publisher,
         news: ends.news,
         status: ends.status,
+        wanted_files: parts.wanted_files.clone(),
         outbox: Default::default(),
     }
 }
@@ -389,8 +502,8 @@ fn link_config(parts: &Parts, source: Option<Files>) -> LinkConfig {
         peer_id: resources.peer_id,
         layout: parts.layout,
         pool: resources.pool.clone(),
-        limiter: Arc::new(Limiter::under(resources.limiter.clone(), None)),
-        up_limiter: Arc::new(Limiter::under(resources.up_limiter.clone(), None)),
+        limiter: parts.limiter.clone(),
+        up_limiter: parts.up_limiter.clone(),
         source,
         listen_port: Some(resources.port),
         bind: resources.bind,

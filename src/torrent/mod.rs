@@ -1,6 +1,7 @@
 //! One download: its actor owns the brain and wires it to links, disk and trackers.
 
 mod actor;
+mod board;
 pub mod command;
 pub mod course;
 mod found;
@@ -8,6 +9,8 @@ pub mod handle;
 pub mod incoming;
 pub mod lifecycle;
 pub mod options;
+mod parked;
+pub mod places;
 mod publish;
 pub mod status;
 mod trackers;

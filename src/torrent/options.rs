@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::disk::Allocate;
 
@@ -37,6 +38,15 @@ pub enum FoundBytes {
     File(PathBuf),
 }
 
+/// When a complete torrent has seeded enough: at whichever limit comes first, never without.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct SeedLimits {
+    /// Bytes sent in its life for each byte that it has.
+    pub ratio: Option<f64>,
+    /// Time since it was complete in this run.
+    pub time: Option<Duration>,
+}
+
 /// How to run one torrent.
 #[derive(Clone, Debug)]
 pub struct TorrentOptions {
@@ -62,4 +72,8 @@ pub struct TorrentOptions {
     pub found: Vec<Found>,
     /// Most connected peers.
     pub max_peers: usize,
+    /// How long to seed.
+    pub seeding: SeedLimits,
+    /// Never download: fail when something wanted is missing.
+    pub seed_only: bool,
 }

@@ -16,6 +16,7 @@ use super::status::{PeerStatus, State, Status, WhyReport};
 /// What only people need to know of a torrent.
 pub(super) struct Publisher {
     began: Instant,
+    uploaded_before_bytes: u64,
     paused: bool,
     stopping: bool,
     /// Every wanted file was looked at after its last piece.
@@ -31,9 +32,15 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub fn new(piece_count: u32, pool_blocks: usize, listen_port: u16) -> Self {
+    pub fn new(
+        piece_count: u32,
+        pool_blocks: usize,
+        listen_port: u16,
+        uploaded_before_bytes: u64,
+    ) -> Self {
         Self {
             began: Instant::now(),
+            uploaded_before_bytes,
             paused: false,
             stopping: false,
             complete: false,
@@ -133,6 +140,7 @@ impl Publisher {
             up_rate: numbers.up_rate,
             downloaded_bytes: numbers.downloaded_bytes,
             uploaded_bytes: numbers.uploaded_bytes,
+            uploaded_before_bytes: self.uploaded_before_bytes,
             wasted_bytes: numbers.wasted_bytes,
             running,
             transferring: swarm.transferred_for(now),

@@ -13,10 +13,14 @@ pub enum State {
     /// Looking at data that is already on disk.
     #[default]
     Checking,
+    /// Waiting for its turn: nothing of it runs. `resume` starts it at once.
+    Queued,
     /// Fetching.
     Downloading,
-    /// Everything wanted is verified and written.
+    /// Everything wanted is verified and written, and whoever wants it gets it.
     Complete,
+    /// Complete, and seeded as long as was asked for: nothing of it runs. `resume` seeds on.
+    Finished,
     /// Stopped by the user for now.
     Paused,
     /// On its way to the end.
@@ -54,6 +58,8 @@ pub struct Status {
     pub downloaded_bytes: u64,
     /// Payload sent in this run.
     pub uploaded_bytes: u64,
+    /// Payload sent in all runs before this one.
+    pub uploaded_before_bytes: u64,
     /// Payload received in vain: twice, unasked, or wrong.
     pub wasted_bytes: u64,
     /// Time since the start of this run.
@@ -93,6 +99,20 @@ impl Status {
             return 1.0;
         }
         self.done_bytes as f64 / self.wanted_bytes as f64
+    }
+
+    /// Payload sent in the whole life of the torrent.
+    pub fn uploaded_in_all(&self) -> u64 {
+        self.uploaded_before_bytes.saturating_add(self.uploaded_bytes)
+    }
+
+    /// What was sent in the torrent's life for each byte of it that is here; 0 when nothing is.
+    /// Not by what was received: data that came by other ways is seeded all the same.
+    pub fn ratio(&self) -> f64 {
+        match self.done_bytes {
+            0 => 0.0,
+            done => self.uploaded_in_all() as f64 / done as f64,
+        }
     }
 
     /// How long the rest takes at the present rate.

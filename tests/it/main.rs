@@ -23,3 +23,5 @@ mod hostile;
 mod interop;
 mod kill;
 mod limits;
+mod many;
+mod seeding;

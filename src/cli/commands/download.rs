@@ -1,68 +1,67 @@
-//! `driver TORRENT`: checks what was asked for, starts the session, and follows the
-//! download to its end.
+//! `driver TORRENT...`: checks what was asked for and makes of it the job that downloads it.
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde_json::json;
-use tokio::net::TcpStream;
-
-use crate::cli::args::{self, Common, Encryption, Options, When};
+use crate::cli::args::{self, Common, Encryption, Options};
 use crate::cli::config::state_dir;
-use crate::cli::engine::Engine;
 use crate::cli::escape::escape;
-use crate::cli::exit::{Exit, Failure, Outcome, from_io};
-use crate::cli::live::{End, Ending, Live};
-use crate::cli::print::{info_screen, start_lines};
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::job::{Job, in_runtime};
+use crate::cli::live::Ending;
+use crate::cli::out;
+use crate::cli::print::info_screen;
 use crate::cli::repl::Talk;
-use crate::cli::repl::answer::Desk;
-use crate::cli::repl::reader::{PromptConfig, read_pipe, read_prompt, read_script};
+use crate::cli::repl::desk::Chosen;
 use crate::cli::selection::wanted_files;
-use crate::cli::stop::Stopper;
-use crate::cli::voice::Voice;
-use crate::cli::{logs, out};
 use crate::metainfo::Torrent;
-use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
-use crate::torrent::course::{self, Listing, ListingSource};
-use crate::torrent::status::State;
+use crate::session::{Allocate, CheckMode, SeedLimits, SessionConfig, TorrentOptions};
+use crate::torrent::course::{Listing, ListingSource};
 
 use super::load;
 
 /// Downloads the torrents named on the command line.
 ///
 /// # Errors
-/// When an option cannot be honoured, the torrent cannot be used, or the download fails.
+/// When an option cannot be honoured, the only torrent cannot be used, or its download fails.
 pub fn run(torrents: &[String], options: &Options, common: &Common) -> Outcome {
+    start(torrents, options, common, false)
+}
+
+/// Runs the torrents named, to download or only to seed them.
+///
+/// # Errors
+/// As [`run`].
+pub fn start(
+    torrents: &[String],
+    options: &Options,
+    common: &Common,
+    is_seed_only: bool,
+) -> Outcome {
     refuse_unsafe(options)?;
-    let [name] = torrents else {
-        return Err(Failure::usage("one torrent at a time for now: start driver once for each"));
-    };
-    let torrent = load::named(name)?;
-    if torrent.layout.is_none() {
-        out::answer(&info_screen(&torrent, out::columns()));
-        return Err(Failure::bad_input("torrents of version 2 only cannot be downloaded yet"));
+    let is_several = torrents.len() > 1;
+    let is_choosy = options.select.is_some() || options.exclude.is_some();
+    if is_choosy && (is_several || is_seed_only) {
+        return Err(Failure::usage("--select and --exclude are for the download of one torrent"));
     }
-    let talk = match options.json && !options.repl {
-        true => Talk::Progress,
-        false => Talk::choose(options.repl, options.no_repl),
-    };
     if let Some(dir) = &options.chunk_config {
         // It is read again when the download runs; what is wrong with it is said now.
         let listing = Listing::of_config(dir);
         listing.map_err(|error| Failure::bad_input(escape(&error.to_string())))?;
     }
+    let talk = match options.json && !options.repl {
+        true => Talk::Progress,
+        false => Talk::choose(options.repl, options.no_repl),
+    };
+    let template = TorrentOptions { seed_only: is_seed_only, ..torrent_options(options) };
+    let (chosen, refused) = choose(torrents, options, &template)?;
+    let exit_when_complete = !is_seed_only && exits_when_complete(options, talk);
     let job = Job {
-        torrent_options: torrent_options(&torrent, options)?,
+        torrents: chosen,
+        template: TorrentOptions { seed_only: false, ..template },
+        refused,
+        is_several,
         session: session_config(options)?,
-        torrent: Arc::new(torrent),
-        ending: Ending {
-            exit_when_complete: exits_when_complete(options, talk),
-            seed_time: options.seed_time,
-            timeout: options.timeout,
-            providers: None,
-        },
+        ending: Ending { exit_when_complete, timeout: options.timeout, providers: None },
         open: Vec::new(),
         chunks_from: match (&options.chunk_tracker, &options.chunk_config) {
             (Some(tracker), _) => Some(ListingSource::Tracker(*tracker)),
@@ -74,7 +73,41 @@ pub fn run(torrents: &[String], options: &Options, common: &Common) -> Outcome {
         script: Vec::new(),
     };
     let state_dir = job.session.state_dir.clone();
-    in_runtime(common, talk, &state_dir, async |stopper| job.download(common, stopper).await)
+    in_runtime(common, talk, &state_dir, async |stopper| job.run(common, stopper).await)
+}
+
+/// Reads the torrents. Of several, those that cannot be used are told and left out; the code
+/// says what was wrong with the worst.
+fn choose(
+    names: &[String],
+    options: &Options,
+    template: &TorrentOptions,
+) -> Result<(Vec<Chosen>, Exit), Failure> {
+    let mut chosen = Vec::new();
+    let mut refused = Exit::Done;
+    for name in names {
+        match choose_one(name, options, template) {
+            Ok(one) => chosen.push(one),
+            Err(failure) if names.len() > 1 => {
+                out::talk(&format!("driver: {failure}"));
+                refused = refused.worst(failure.exit);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok((chosen, refused))
+}
+
+fn choose_one(name: &str, options: &Options, template: &TorrentOptions) -> Result<Chosen, Failure> {
+    let torrent = load::named(name)?;
+    if torrent.layout.is_none() {
+        out::answer(&info_screen(&torrent, out::columns()));
+    }
+    load::check_downloadable(&torrent)?;
+    refuse_strangers(&torrent, options)?;
+    let wanted_files = chosen_files(&torrent, options)?;
+    let options = TorrentOptions { wanted_files, ..template.clone() };
+    Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options })
 }
 
 /// Options that would protect, were they there: never without saying so.
@@ -92,126 +125,31 @@ fn refuse_unsafe(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-fn exits_when_complete(options: &Options, talk: Talk) -> bool {
-    let stays = options.seed.is_some() || options.seed_time.is_some() || talk == Talk::Prompt;
-    options.exit_on_finish || !stays
-}
-
-/// Everything that a download needs to start.
-pub struct Job {
-    /// What to download.
-    pub torrent: Arc<Torrent>,
-    /// How.
-    pub torrent_options: TorrentOptions,
-    /// With what.
-    pub session: SessionConfig,
-    /// Until when.
-    pub ending: Ending,
-    /// How to talk meanwhile.
-    pub talk: Talk,
-    /// JSON lines instead of words.
-    pub json: bool,
-    /// Connections to providers that are open already.
-    pub open: Vec<(SocketAddr, TcpStream)>,
-    /// Where to learn of course providers that have pieces of the torrent too.
-    pub chunks_from: Option<ListingSource>,
-    /// Commands that run by themselves at a progress, where nobody types.
-    pub script: Vec<(f64, &'static str)>,
-}
-
-impl Job {
-    /// The download from start to end, within a runtime.
-    ///
-    /// # Errors
-    /// When the session or the torrent cannot start, or fails.
-    pub async fn download(self, common: &Common, stopper: Stopper) -> Result<End, Failure> {
-        let state_dir = self.session.state_dir.clone();
-        let engine = Engine::start(self.session).await?;
-        let dir = self.torrent_options.dir.clone();
-        let wanted = self.torrent_options.wanted_files.clone();
-        let wanted = wanted.unwrap_or_else(|| vec![true; self.torrent.files.len()]);
-        let handle = engine.add(self.torrent.clone(), self.torrent_options).await?;
-        if let Some(providers) = &self.ending.providers {
-            handle.add_providers(providers.to_vec(), self.open).await;
-        }
-        let mut voice =
-            Voice { talk: self.talk, quiet: common.quiet, json: self.json, printer: None };
-        voice.event(&json!({
-            "event": "started",
-            "name": self.torrent.name,
-            "info_hash": self.torrent.info_hash_v1.map(|hash| hash.to_string()),
-            "total_size": self.torrent.total_size(),
-            "port": engine.port(),
-            "dir": dir.to_string_lossy(),
-        }));
-        voice.result(&start_lines(&self.torrent, &dir, engine.port(), out::columns()));
-        let lines = match self.talk {
-            Talk::Pipe => Some(read_pipe()),
-            Talk::Prompt => {
-                voice.result(
-                    "Type help for commands. quit or Ctrl-D stops and keeps your progress.\n",
-                );
-                // A short check ends before the first prompt is drawn; a long one shows in it.
-                let mut status = handle.watch();
-                let checked = status.wait_for(|status| status.state != State::Checking);
-                let _ = tokio::time::timeout(Duration::from_millis(400), checked).await;
-                let prompt = read_prompt(PromptConfig {
-                    plain: common.color == When::Never,
-                    history: state_dir.join("history"),
-                    status: handle.watch(),
-                    stopper: stopper.clone(),
-                });
-                let (lines, printer) =
-                    prompt.map_err(|error| anyhow::anyhow!("cannot open the prompt: {error}"))?;
-                voice.printer = Some(printer);
-                Some(lines)
-            }
-            Talk::Progress | Talk::Watched if self.script.is_empty() => None,
-            Talk::Progress | Talk::Watched => Some(read_script(self.script, handle.watch())),
-        };
-        let desk = Desk::new(self.torrent.clone(), handle.clone(), wanted);
-        let mut live = Live::new(desk, voice, lines, stopper, self.ending);
-        if let Some(source) = self.chunks_from {
-            tokio::spawn(course::join(handle, self.torrent, source));
-        }
-        live.run().await
+/// BEP 27: of a private torrent only its trackers name peers.
+fn refuse_strangers(torrent: &Torrent, options: &Options) -> Result<(), Failure> {
+    let named = [
+        ("--peer", !options.peer.is_empty()),
+        ("--chunk-tracker", options.chunk_tracker.is_some()),
+        ("--chunk-config", options.chunk_config.is_some()),
+    ];
+    match named.iter().find(|(_, is_given)| torrent.private && *is_given) {
+        Some((option, _)) => Err(Failure::usage(format!(
+            "the torrent is private: only its trackers may name peers; leave {option} out"
+        ))),
+        None => Ok(()),
     }
 }
 
-/// Runs `work` in a runtime, with logs set up and signals heard.
-///
-/// # Errors
-/// As the work, or when the state directory or the runtime cannot be had.
-pub fn in_runtime(
-    common: &Common,
-    talk: Talk,
-    state_dir: &Path,
-    work: impl AsyncFnOnce(Stopper) -> Result<End, Failure>,
-) -> Outcome {
-    let stopper = Stopper::new();
-    prepare_state(state_dir)?;
-    let log = state_dir.join("driver.log");
-    logs::start(common, (talk == Talk::Prompt).then_some(log.as_path()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
-    let end = runtime.block_on(async {
-        stopper.listen().map_err(|error| from_io("cannot listen for signals", &error))?;
-        work(stopper).await
-    });
-    // A reader of the terminal may still be waiting for a key.
-    runtime.shutdown_background();
-    Ok(match end? {
-        End::Complete => Exit::Done,
-        End::Stopped => Exit::Incomplete,
-    })
+/// Does the run end as soon as everything is complete? A limit to seeding ends it later.
+fn exits_when_complete(options: &Options, talk: Talk) -> bool {
+    let has_end = seed_limits(options) != SeedLimits::default();
+    let stays = options.seed.is_some() || talk == Talk::Prompt;
+    !has_end && (options.exit_on_finish || !stays)
 }
 
-fn prepare_state(state_dir: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(state_dir).map_err(|error| {
-        let shown = crate::cli::escape::escape(&state_dir.display().to_string());
-        let failure = from_io(&format!("cannot make the state directory {shown}"), &error);
-        Failure { exit: Exit::Disk, ..failure }
-    })
+fn seed_limits(options: &Options) -> SeedLimits {
+    let ratio = options.seed.filter(|ratio| ratio.is_finite());
+    SeedLimits { ratio, time: options.seed_time }
 }
 
 fn session_config(options: &Options) -> Result<SessionConfig, Failure> {
@@ -222,17 +160,23 @@ fn session_config(options: &Options) -> Result<SessionConfig, Failure> {
         state_dir: state_dir()?,
         pool_bytes: SessionConfig::POOL_BYTES,
         download_limit: options.download_limit.0,
+        max_active: options.max_active.into(),
         upload_limit: options.upload_limit.0,
     })
 }
 
-fn torrent_options(torrent: &Torrent, options: &Options) -> Result<TorrentOptions, Failure> {
-    let chosen = options.select.is_some() || options.exclude.is_some();
+fn chosen_files(torrent: &Torrent, options: &Options) -> Result<Option<Vec<bool>>, Failure> {
+    if options.select.is_none() && options.exclude.is_none() {
+        return Ok(None);
+    }
     let wanted = wanted_files(torrent, options.select.as_ref(), options.exclude.as_ref());
-    let wanted = wanted.map_err(Failure::usage);
-    Ok(TorrentOptions {
+    wanted.map(Some).map_err(Failure::usage)
+}
+
+fn torrent_options(options: &Options) -> TorrentOptions {
+    TorrentOptions {
         dir: options.dir.clone(),
-        wanted_files: if chosen { Some(wanted?) } else { None },
+        wanted_files: None,
         peers: options.peer.clone(),
         extra_trackers: options.tracker.clone(),
         use_trackers: !options.no_trackers,
@@ -250,7 +194,9 @@ fn torrent_options(torrent: &Torrent, options: &Options) -> Result<TorrentOption
         sequential: options.sequential,
         found: Vec::new(),
         max_peers: options.max_peers.into(),
-    })
+        seeding: seed_limits(options),
+        seed_only: false,
+    }
 }
 
 #[cfg(test)]
@@ -275,11 +221,20 @@ mod tests {
     }
 
     #[test]
+    fn seeding_without_a_number_has_no_limit() {
+        assert_eq!(seed_limits(&options("--seed")), SeedLimits::default());
+        let limits = seed_limits(&options("--seed=1.5 --seed-time 5m"));
+        assert_eq!((limits.ratio, limits.time.map(|time| time.as_secs())), (Some(1.5), Some(300)));
+    }
+
+    #[test]
     fn only_a_prompt_or_seeding_keeps_a_complete_download_running() {
         assert!(exits_when_complete(&options("-p 0"), Talk::Progress));
         assert!(!exits_when_complete(&options("-p 0"), Talk::Prompt));
         assert!(exits_when_complete(&options("-e"), Talk::Prompt));
         assert!(!exits_when_complete(&options("--seed"), Talk::Pipe));
         assert!(!exits_when_complete(&options("--seed-time 5m"), Talk::Pipe));
+        assert!(!exits_when_complete(&options("--seed=2 -e"), Talk::Progress));
+        assert!(exits_when_complete(&options("--seed -e"), Talk::Prompt));
     }
 }

@@ -9,6 +9,20 @@ use crate::cli::exit::Failure;
 use crate::cli::print::nearest;
 use crate::metainfo::{TORRENT_LEN_MAX, Torrent};
 
+/// Whether we can download it.
+///
+/// # Errors
+/// For torrents of version 2 only.
+pub fn check_downloadable(torrent: &Torrent) -> Result<(), Failure> {
+    match torrent.layout {
+        Some(_) => Ok(()),
+        None => {
+            let why = "torrents of version 2 only cannot be downloaded yet";
+            Err(Failure::bad_input(why))
+        }
+    }
+}
+
 /// The torrent that `name` means on the command line.
 ///
 /// # Errors

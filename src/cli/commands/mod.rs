@@ -5,7 +5,8 @@ pub mod chunk;
 mod config;
 pub mod download;
 mod info;
-mod load;
+pub mod load;
+mod seed;
 mod tracker;
 mod verify;
 
@@ -46,6 +47,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Download { torrents, options }) => {
             download::run(&torrents, &options, &common)
         }
+        Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
         Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),

@@ -42,17 +42,6 @@ impl Sample {
         [("data.bin", data), ("README.txt", text)]
     }
 
-    /// A part of a piece; none when it does not exist.
-    pub fn part(&self, piece: u32, begin: u32, len: u32) -> Option<&[u8]> {
-        let start = (piece as usize).checked_mul(PIECE_LEN)?.checked_add(begin as usize)?;
-        self.bytes.get(start..start.checked_add(len as usize)?)
-    }
-
-    /// SHA-1 of the info dictionary.
-    pub fn info_hash(&self) -> [u8; 20] {
-        Sha1::digest(self.info()).into()
-    }
-
     /// The `.torrent` file, with one tracker.
     pub fn torrent(&self, announce: &str) -> Vec<u8> {
         let mut torrent = format!("d8:announce{}:{announce}4:info", announce.len()).into_bytes();
@@ -98,16 +87,7 @@ mod tests {
         assert_eq!(sample.piece_count(), 193);
         let torrent = Torrent::parse(&sample.torrent("http://127.0.0.1:1/announce")).unwrap();
         let hash = torrent.info_hash_v1.unwrap();
-        assert_eq!(hash.0, sample.info_hash());
         assert_eq!(hash.to_string(), "dedd3a1fb0dfb299245ffe6d4c449254c727befd");
         assert_eq!(torrent.trackers, [["http://127.0.0.1:1/announce"]]);
-    }
-
-    #[test]
-    fn parts_outside_do_not_exist() {
-        let sample = Sample::new(300_000);
-        assert_eq!(sample.part(0, 5, 3), Some(&sample.bytes[5..8]));
-        assert_eq!(sample.part(1, 0, PIECE_LEN as u32), None);
-        assert_eq!(sample.part(u32::MAX, u32::MAX, u32::MAX), None);
     }
 }

@@ -14,14 +14,15 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::metainfo::Torrent;
-use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
+use crate::session::{Allocate, CheckMode, SeedLimits, SessionConfig, TorrentOptions};
 use crate::tracker::server::{ServerConfig, serve};
 
 use super::args::{Common, DemoArgs};
-use super::commands::download::Job;
 use super::exit::{Exit, Failure, Outcome, from_io};
+use super::job::Job;
 use super::live::{End, Ending};
 use super::repl::Talk;
+use super::repl::desk::Chosen;
 use super::stop::Stopper;
 use super::{logs, out};
 
@@ -32,6 +33,8 @@ use seeder::Seeder;
 const DIR: &str = "driver-demo";
 /// Marks the directory as ours.
 const TORRENT_FILE: &str = "sample.torrent";
+/// Where the seeders have their parts of the sample, below that.
+const SEEDERS_DIR: &str = ".seeders";
 /// What each seeder sends at most, in bytes per second, so that there is something to see.
 const SEEDER_RATE: u64 = 1_258_291;
 const NAMES: [&str; 3] = ["alice", "bob", "carol"];
@@ -90,24 +93,26 @@ async fn play(
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Outcome {
     stopper.listen().map_err(|error| from_io("cannot listen for signals", &error))?;
-    let sample = Arc::new(Sample::new(arguments.size));
+    let sample = Sample::new(arguments.size);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.map_err(|error| from_io("cannot open a port", &error))?;
     let tracker = listener.local_addr().map_err(|error| from_io("cannot open a port", &error))?;
     tokio::spawn(serve(listener, ServerConfig::default(), end));
-    let rate = (!arguments.fast).then_some(SEEDER_RATE);
-    let mut ports = Vec::new();
-    for number in 0..usize::from(arguments.peers) {
-        let (name, rate, part) = part_of(number, &sample, rate);
-        let seeder = Seeder { name: name.clone(), sample: sample.clone(), part, rate };
-        let address = seeder.start(tracker).await;
-        let address = address.map_err(|error| from_io("cannot start a seeder", &error))?;
-        ports.push(format!("{name} :{}", address.port()));
-    }
     let bytes = sample.torrent(&format!("http://{tracker}/announce"));
     let torrent = Torrent::parse(&bytes).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let torrent = Arc::new(torrent);
     std::fs::write(dir.join(TORRENT_FILE), &bytes)
         .map_err(|error| from_io(&format!("cannot write {DIR}/{TORRENT_FILE}"), &error))?;
+    let rate = (!arguments.fast).then_some(SEEDER_RATE);
+    let mut seeders = Vec::new();
+    for number in 0..usize::from(arguments.peers) {
+        let seeder = seeder_of(number, &sample, rate);
+        let name = seeder.name.clone();
+        let seeding = seeder.start(&sample, torrent.clone(), &dir.join(SEEDERS_DIR)).await?;
+        seeders.push((name, seeding));
+    }
+    let ports = seeders.iter().map(|(name, seeding)| format!("{name} :{}", seeding.port()));
+    let ports: Vec<String> = ports.collect();
     out::answer(&format!(
         "Demo swarm on 127.0.0.1: tracker :{}\nSeeders {}\nInfo hash {}\n\
          Try: status, why, peers, info, watch, help. quit stops.\n",
@@ -115,30 +120,37 @@ async fn play(
         ports.join(" "),
         torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default(),
     ));
-    let end = job(torrent, dir, is_interactive).download(common, stopper).await?;
+    let end = job(torrent, dir, is_interactive).run(common, stopper).await?;
     match end {
-        End::Stopped => Ok(Exit::Incomplete),
+        End::Short(exit) => Ok(exit),
         End::Complete => compare(&sample, dir),
     }
 }
 
 /// The download, on loopback only.
-fn job(torrent: Torrent, dir: &Path, is_interactive: bool) -> Job {
+fn job(torrent: Arc<Torrent>, dir: &Path, is_interactive: bool) -> Job {
+    let options = TorrentOptions {
+        dir: dir.to_owned(),
+        wanted_files: None,
+        peers: Vec::<SocketAddr>::new(),
+        extra_trackers: Vec::new(),
+        use_trackers: true,
+        check: CheckMode::Resume,
+        overwrite: false,
+        allocate: Allocate::Sparse,
+        sequential: false,
+        found: Vec::new(),
+        max_peers: 80,
+        seeding: SeedLimits::default(),
+        seed_only: false,
+    };
+    let named = TORRENT_FILE.to_owned();
+    let chosen = Chosen { named, torrent, options: options.clone() };
     Job {
-        torrent: Arc::new(torrent),
-        torrent_options: TorrentOptions {
-            dir: dir.to_owned(),
-            wanted_files: None,
-            peers: Vec::<SocketAddr>::new(),
-            extra_trackers: Vec::new(),
-            use_trackers: true,
-            check: CheckMode::Resume,
-            overwrite: false,
-            allocate: Allocate::Sparse,
-            sequential: false,
-            found: Vec::new(),
-            max_peers: 80,
-        },
+        torrents: vec![chosen],
+        template: options,
+        refused: Exit::Done,
+        is_several: false,
         session: SessionConfig {
             port: Some(0),
             listen: true,
@@ -146,14 +158,10 @@ fn job(torrent: Torrent, dir: &Path, is_interactive: bool) -> Job {
             state_dir: dir.join(".state"),
             pool_bytes: SessionConfig::POOL_BYTES,
             download_limit: None,
+            max_active: SessionConfig::MAX_ACTIVE,
             upload_limit: None,
         },
-        ending: Ending {
-            exit_when_complete: !is_interactive,
-            seed_time: None,
-            timeout: None,
-            providers: None,
-        },
+        ending: Ending { exit_when_complete: !is_interactive, timeout: None, providers: None },
         talk: if is_interactive { Talk::Prompt } else { Talk::Progress },
         json: false,
         open: Vec::new(),
@@ -164,7 +172,7 @@ fn job(torrent: Torrent, dir: &Path, is_interactive: bool) -> Job {
 
 /// Who a seeder is, how fast, and which pieces it has: alice the first two thirds, bob the
 /// last two thirds, everybody else everything but at a third of the speed.
-fn part_of(number: usize, sample: &Sample, rate: Option<u64>) -> (String, Option<u64>, Vec<bool>) {
+fn seeder_of(number: usize, sample: &Sample, rate: Option<u64>) -> Seeder {
     let count = sample.piece_count();
     let name = NAMES.get(number).map_or_else(|| format!("peer{number}"), |name| (*name).to_owned());
     let third = count.div_ceil(3);
@@ -174,7 +182,8 @@ fn part_of(number: usize, sample: &Sample, rate: Option<u64>) -> (String, Option
         _ => true,
     });
     let is_slow = number > 1;
-    (name, rate.map(|rate| if is_slow { rate / 3 } else { rate }), part.collect())
+    let rate = rate.map(|rate| if is_slow { rate / 3 } else { rate });
+    Seeder { name, part: part.collect(), rate }
 }
 
 /// Compares what was downloaded with where it came from, byte for byte.
@@ -231,14 +240,15 @@ mod tests {
     #[test]
     fn two_seeders_overlap_and_the_third_has_all() {
         let sample = Sample::new(2 << 20);
-        let (name, rate, alice) = part_of(0, &sample, Some(300));
-        assert_eq!((name.as_str(), rate), ("alice", Some(300)));
-        let (_, _, bob) = part_of(1, &sample, None);
+        let alice = seeder_of(0, &sample, Some(300));
+        assert_eq!((alice.name.as_str(), alice.rate), ("alice", Some(300)));
+        let bob = seeder_of(1, &sample, None).part;
+        let alice = alice.part;
         assert!(alice[0] && !bob[0] && !alice[alice.len() - 1] && bob[bob.len() - 1]);
         assert!(alice.iter().zip(&bob).all(|(alice, bob)| *alice || *bob));
-        let (name, rate, carol) = part_of(2, &sample, Some(300));
-        assert_eq!((name.as_str(), rate), ("carol", Some(100)));
-        assert!(carol.iter().all(|has| *has));
+        let carol = seeder_of(2, &sample, Some(300));
+        assert_eq!((carol.name.as_str(), carol.rate), ("carol", Some(100)));
+        assert!(carol.part.iter().all(|has| *has));
     }
 
     #[test]

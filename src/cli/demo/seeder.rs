@@ -1,200 +1,128 @@
-//! A seeder of the demo: it accepts, shows its pieces, lets everybody in and answers
-//! requests at its own pace. It is no client: it wants nothing, and writes its few messages
-//! by hand, so that the client under demonstration is not talking to itself (BEP 3).
+//! A seeder of the demo: a session of its own with its part of the sample on disk, which it
+//! serves over the same path as any torrent. It wants nothing more than it has.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
+use tokio::time::timeout;
 
-use super::content::{PIECE_LEN, Sample};
+use crate::base::units::BLOCK_LEN;
+use crate::metainfo::Torrent;
+use crate::session::{Allocate, CheckMode, SeedLimits, Session, SessionConfig, TorrentOptions};
+use crate::torrent::handle::TorrentHandle;
+use crate::torrent::status::Status;
+use crate::tracker::tiers::status::TrackerState;
 
-const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
-/// Longest message read: the bit set of the largest sample is far shorter.
-const MESSAGE_MAX: u32 = 1 << 17;
-/// Longest part sent at once, twice what clients ask for.
-const PART_MAX: u32 = 32 << 10;
-const UNCHOKE: u8 = 1;
-const INTERESTED: u8 = 2;
-const BITFIELD: u8 = 5;
-const REQUEST: u8 = 6;
-const PIECE: u8 = 7;
+use super::super::engine::failure;
+use super::super::exit::{Failure, from_io};
+use super::content::{NAME, PIECE_LEN, Sample};
+
+/// A seeder receives nothing: its pool is the least there can be.
+const POOL_BYTES: usize = 64 * BLOCK_LEN;
+/// How long a tracker on this machine may take to hear of a seeder.
+const ANNOUNCE_LIMIT: Duration = Duration::from_secs(10);
 
 /// One seeder.
 pub struct Seeder {
     /// What it is called.
     pub name: String,
-    /// What it has parts of.
-    pub sample: Arc<Sample>,
     /// Which pieces it has.
     pub part: Vec<bool>,
     /// Bytes a second it sends at most.
     pub rate: Option<u64>,
 }
 
+/// A seeder at work, until it is dropped.
+pub struct Seeding {
+    session: Session,
+    _torrent: TorrentHandle,
+}
+
+impl Seeding {
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.session.port()
+    }
+}
+
 impl Seeder {
-    /// Listens on a free port of this machine and announces there; returns where. It serves
-    /// until the runtime ends.
+    /// Writes its part of the sample below `dir`, starts and announces it.
     ///
     /// # Errors
-    /// When no port can be opened, or the tracker does not answer.
-    pub async fn start(self, tracker: SocketAddr) -> std::io::Result<SocketAddr> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        let seeder = Arc::new(self);
-        seeder.announce(tracker, address.port()).await?;
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let seeder = seeder.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = seeder.serve(stream).await {
-                        tracing::debug!("demo seeder {}: {error}", seeder.name);
-                    }
-                });
-            }
-        });
-        Ok(address)
-    }
-
-    /// One announce over plain HTTP; the answer does not matter to somebody who wants nothing.
-    async fn announce(&self, tracker: SocketAddr, port: u16) -> std::io::Result<()> {
-        let missing = self.part.iter().filter(|has| !**has).count() * PIECE_LEN;
-        let query = format!(
-            "info_hash={}&peer_id={}&port={port}&uploaded=0&downloaded=0&left={missing}\
-             &compact=1&event=started",
-            urlencoding::encode_binary(&self.sample.info_hash()),
-            urlencoding::encode_binary(&self.peer_id()),
-        );
-        let mut stream = TcpStream::connect(tracker).await?;
-        let request = format!(
-            "GET /announce?{query} HTTP/1.1\r\nHost: {tracker}\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        stream.read_to_end(&mut Vec::new()).await?;
-        Ok(())
-    }
-
-    fn peer_id(&self) -> [u8; 20] {
-        let mut id = *b"-DM0100-............";
-        for (slot, letter) in id[8..].iter_mut().zip(self.name.bytes()) {
-            *slot = letter;
-        }
-        id
-    }
-
-    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        stream.set_nodelay(true)?;
-        let mut theirs = [0; 68];
-        stream.read_exact(&mut theirs).await?;
-        let hash = self.sample.info_hash();
-        if theirs[..20] != *PROTOCOL || theirs[28..48] != hash {
-            return Ok(());
-        }
-        let mut greeting = [PROTOCOL.as_slice(), &[0; 8], &hash, &self.peer_id()].concat();
-        greeting.extend(message(BITFIELD, &[&self.bits()]));
-        stream.write_all(&greeting).await?;
-        let mut paid_until = Instant::now();
-        while let Some(body) = read_message(&mut stream).await? {
-            match body.split_first() {
-                Some((&INTERESTED, _)) => stream.write_all(&message(UNCHOKE, &[])).await?,
-                Some((&REQUEST, ask)) => {
-                    let Some(answer) = self.answer(ask) else { return Ok(()) };
-                    paid_until = self.pace(paid_until, answer.len()).await;
-                    stream.write_all(&answer).await?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// The `piece` message for a request; none when it asks for what we do not have.
-    fn answer(&self, ask: &[u8]) -> Option<Vec<u8>> {
-        let mut numbers = ask.chunks(4).map(|bytes| bytes.try_into().map(u32::from_be_bytes));
-        let mut number = || numbers.next()?.ok();
-        let (piece, begin, len) = (number()?, number()?, number()?);
-        let has = *self.part.get(piece as usize)?;
-        let data = self.sample.part(piece, begin, len).filter(|_| has && len <= PART_MAX)?;
-        Some(message(PIECE, &[&piece.to_be_bytes(), &begin.to_be_bytes(), data]))
-    }
-
-    /// Waits until the rate allows so many more bytes; returns when they will be paid for.
-    async fn pace(&self, paid_until: Instant, len: usize) -> Instant {
-        let Some(rate) = self.rate else { return paid_until };
-        tokio::time::sleep_until(paid_until).await;
-        // Time in which nothing was asked is not saved up.
-        let from = paid_until.max(Instant::now() - Duration::from_millis(50));
-        from + Duration::from_secs_f64(len as f64 / rate.max(1) as f64)
-    }
-
-    fn bits(&self) -> Vec<u8> {
-        let bytes = self.part.chunks(8).map(|eight| {
-            let bits = eight.iter().enumerate().filter(|(_, has)| **has);
-            bits.fold(0, |byte, (at, _)| byte | 0x80 >> at)
-        });
-        bytes.collect()
-    }
-}
-
-fn message(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let len = 1 + parts.iter().map(|part| part.len()).sum::<usize>() as u32;
-    let mut message = len.to_be_bytes().to_vec();
-    message.push(kind);
-    parts.iter().for_each(|part| message.extend(*part));
-    message
-}
-
-/// The body of the next message, empty for a keep-alive; none when the peer is gone or
-/// sends something longer than anything we understand.
-async fn read_message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
-    let len = match stream.read_u32().await {
-        Ok(len) if len <= MESSAGE_MAX => len,
-        Ok(_) => return Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut body = vec![0; len as usize];
-    stream.read_exact(&mut body).await?;
-    Ok(Some(body))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tracker::server::{ServerConfig, serve};
-
-    #[tokio::test]
-    async fn a_seeder_gives_what_it_has_and_hangs_up_on_the_rest() {
-        let tracker = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let announce = tracker.local_addr().unwrap();
-        tokio::spawn(serve(tracker, ServerConfig::default(), std::future::pending()));
-        let sample = Arc::new(Sample::new(600_000));
-        let seeder = Seeder {
-            name: "alice".into(),
-            sample: sample.clone(),
-            part: vec![true, false, false],
-            rate: None,
+    /// When the part cannot be written or no port be opened.
+    pub async fn start(
+        self,
+        sample: &Sample,
+        torrent: Arc<Torrent>,
+        dir: &Path,
+    ) -> Result<Seeding, Failure> {
+        let dir = dir.join(&self.name);
+        self.write(sample, &dir.join(NAME))
+            .map_err(|error| from_io(&format!("cannot write below {}", dir.display()), &error))?;
+        let session = Session::start(self.session(dir.join(".state"))).await.map_err(failure)?;
+        let files = torrent.files.len();
+        let options = options(dir, files);
+        let handle = session.add(torrent, options).await.map_err(failure)?;
+        let mut status = handle.watch();
+        let is_known = |status: &Status| {
+            status.trackers.iter().any(|tracker| tracker.state == TrackerState::Working)
         };
-        let address = seeder.start(announce).await.unwrap();
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let hello = [PROTOCOL.as_slice(), &[0; 8], &sample.info_hash(), &[b'x'; 20]].concat();
-        stream.write_all(&hello).await.unwrap();
-        let mut theirs = [0; 68];
-        stream.read_exact(&mut theirs).await.unwrap();
-        assert_eq!(&theirs[48..], b"-DM0100-alice.......");
-        assert_eq!(read_message(&mut stream).await.unwrap().unwrap(), [BITFIELD, 0x80]);
-        stream.write_all(&[0, 0, 0, 1, INTERESTED]).await.unwrap();
-        assert_eq!(read_message(&mut stream).await.unwrap().unwrap(), [UNCHOKE]);
-        let ask = [0, 0, 0, 13, REQUEST, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 9];
-        stream.write_all(&ask).await.unwrap();
-        let answer = read_message(&mut stream).await.unwrap().unwrap();
-        assert_eq!(answer[..9], [PIECE, 0, 0, 0, 0, 0, 0, 0x40, 0]);
-        assert_eq!(Some(&answer[9..]), sample.part(0, 0x4000, 9));
-        let not_there = [0, 0, 0, 13, REQUEST, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9];
-        stream.write_all(&not_there).await.unwrap();
-        assert_eq!(read_message(&mut stream).await.unwrap(), None);
+        // A tracker that hears of it late is only a slower demo.
+        let _ = timeout(ANNOUNCE_LIMIT, status.wait_for(is_known)).await;
+        Ok(Seeding { session, _torrent: handle })
+    }
+
+    fn session(&self, state_dir: PathBuf) -> SessionConfig {
+        SessionConfig {
+            port: Some(0),
+            listen: true,
+            bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            state_dir,
+            pool_bytes: POOL_BYTES,
+            download_limit: None,
+            upload_limit: self.rate,
+            max_active: 1,
+        }
+    }
+
+    /// Writes the pieces it has, and leaves holes for the others.
+    fn write(&self, sample: &Sample, dir: &Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(dir)?;
+        let mut begin = 0;
+        for (name, bytes) in sample.files() {
+            let file = std::fs::File::create(dir.join(name))?;
+            file.set_len(bytes.len() as u64)?;
+            for (piece, _) in self.part.iter().enumerate().filter(|(_, has)| **has) {
+                let from = (piece * PIECE_LEN).max(begin);
+                let end = ((piece + 1) * PIECE_LEN).min(begin + bytes.len());
+                if from < end {
+                    file.write_all_at(&bytes[from - begin..end - begin], (from - begin) as u64)?;
+                }
+            }
+            begin += bytes.len();
+        }
+        Ok(())
+    }
+}
+
+/// It wants no file: what it has is all it is to have.
+fn options(dir: PathBuf, files: usize) -> TorrentOptions {
+    TorrentOptions {
+        dir,
+        wanted_files: Some(vec![false; files]),
+        peers: Vec::new(),
+        extra_trackers: Vec::new(),
+        use_trackers: true,
+        check: CheckMode::Force,
+        overwrite: true,
+        allocate: Allocate::None,
+        sequential: false,
+        found: Vec::new(),
+        max_peers: 50,
+        seeding: SeedLimits::default(),
+        seed_only: false,
     }
 }

@@ -51,8 +51,8 @@ pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
     screen
 }
 
-/// The two lines at the start of a download; port 0 means none.
-pub fn start_lines(torrent: &Torrent, dir: &Path, port: u16, columns: usize) -> String {
+/// What a torrent is, in one line at the start of a download.
+pub fn facts_line(torrent: &Torrent, columns: usize) -> String {
     let facts = format!(
         "   {}   {} of {}   {}",
         size(torrent.total_size()),
@@ -61,10 +61,15 @@ pub fn start_lines(torrent: &Torrent, dir: &Path, port: u16, columns: usize) -> 
         counted(file_count(torrent), "file")
     );
     let name = shorten(&torrent.name, columns.saturating_sub(facts.len()).max(12));
+    format!("{name}{}\n", facts.replacen(" of ", " pieces of ", 1))
+}
+
+/// Where it goes, and where peers reach us; port 0 means nowhere.
+pub fn saving_line(dir: &Path, port: u16) -> String {
     let dir = escape(&dir.display().to_string());
     let slash = if dir.ends_with('/') { "" } else { "/" };
     let port = if port == 0 { String::new() } else { format!("   port {port}") };
-    format!("{name}{}\nSaving to {dir}{slash}{port}\n", facts.replacen(" of ", " pieces of ", 1))
+    format!("Saving to {dir}{slash}{port}\n")
 }
 
 /// One JSON object with all that is known; bytes, seconds and RFC 3339 dates.
@@ -169,12 +174,11 @@ Magnet      magnet:?xt=urn:btih:{hash}&dn=a.iso&tr=http%3A%2F%2Ftracker.example.
 
     #[test]
     fn the_start_of_a_download() {
-        let said = start_lines(&torrent(), Path::new("downloads"), 6881, 80);
-        assert_eq!(
-            said,
-            "a.iso   293.0 KiB   2 pieces of 256 KiB   1 file\n\
-             Saving to downloads/   port 6881\n"
-        );
+        let facts = "a.iso   293.0 KiB   2 pieces of 256 KiB   1 file\n";
+        assert_eq!(facts_line(&torrent(), 80), facts);
+        let saving = saving_line(Path::new("downloads"), 6881);
+        assert_eq!(saving, "Saving to downloads/   port 6881\n");
+        assert_eq!(saving_line(Path::new("d/"), 0), "Saving to d/\n");
     }
 
     #[test]

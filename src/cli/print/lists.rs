@@ -44,6 +44,28 @@ pub fn files_screen(torrent: &Torrent, live: Option<(&[u8], &[bool])>, columns: 
     screen
 }
 
+/// Files named when some are not whole; further ones are counted.
+const LACKING_NAMED: usize = 3;
+
+/// ` (b/c.bin 81 %, d missing, 2 more)`: the files that are not whole, by their verified pieces.
+pub fn files_lacking(torrent: &Torrent, have: &[u8]) -> String {
+    let Some(layout) = torrent.layout else { return String::new() };
+    let shares = torrent.files.iter().filter(|file| !file.is_pad).map(|file| {
+        (file.path.to_string_lossy(), share_done(&layout, have, file.offset, file.length))
+    });
+    let lacking: Vec<_> = shares.filter(|(_, share)| *share < 1.0).collect();
+    let words = lacking.iter().take(LACKING_NAMED).map(|(path, share)| match share {
+        0.0 => format!("nothing of {}", escape(path)),
+        _ => format!("{:.0} % of {}", (share * 100.0).floor(), escape(path)),
+    });
+    let mut words: Vec<String> = words.collect();
+    if lacking.len() > LACKING_NAMED {
+        let more = super::counted((lacking.len() - LACKING_NAMED) as u64, "file");
+        words.push(format!("{more} more"));
+    }
+    format!(" ({} there)", words.join(", "))
+}
+
 /// Verified bytes of a range of the torrent, as a share.
 fn share_done(layout: &Layout, have: &[u8], offset: u64, length: u64) -> f64 {
     if length == 0 {
@@ -122,6 +144,14 @@ mod tests {
         let screen = files_screen(&torrent(), live, 80);
         assert!(screen.contains("    1   100%  "), "{screen}");
         assert!(screen.contains("    2   skip    39.1 KiB"), "{screen}");
+    }
+
+    #[test]
+    fn what_is_lacking_is_named() {
+        let said = files_lacking(&torrent(), &[0b0100_0000]);
+        assert_eq!(said, " (nothing of set/a.txt, 81 % of set/b/c.bin there)");
+        let said = files_lacking(&torrent(), &[0b1100_0000]);
+        assert_eq!(said, " (81 % of set/b/c.bin there)");
     }
 
     #[test]

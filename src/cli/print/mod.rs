@@ -3,17 +3,19 @@
 
 mod info;
 mod lists;
+mod many;
 mod news;
 mod peers;
 mod reach;
 mod status;
 
-pub use info::{info_json, info_screen, start_lines};
-pub use lists::{files_of, files_screen, trackers_screen};
+pub use info::{facts_line, info_json, info_screen, saving_line};
+pub use lists::{files_lacking, files_of, files_screen, trackers_screen};
+pub use many::{Row, list_screen, prompt_of, sum_line};
 pub use news::{news_json, news_line, progress_json, progress_line};
 pub use peers::peers_screen;
 pub use reach::out_of_reach;
-pub use status::{prompt, status_screen, tracker_words};
+pub use status::{status_screen, tracker_words};
 
 use crate::base::units;
 

@@ -12,7 +12,8 @@ const FULL: usize = 80;
 /// The screen of `peers`: connected peers, the fastest first; with `all` every known one.
 pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
     let mut connected: Vec<&PeerStatus> = peers.iter().filter(|peer| peer.connected).collect();
-    connected.sort_by_key(|peer| (std::cmp::Reverse(peer.down_rate), peer.address));
+    let speed = |peer: &PeerStatus| std::cmp::Reverse((peer.down_rate, peer.up_rate));
+    connected.sort_by_key(|peer| (speed(peer), peer.address));
     let known: Vec<&PeerStatus> = peers.iter().filter(|peer| !peer.connected).collect();
     if connected.is_empty() && (known.is_empty() || !all) {
         return "no peers connected (peers -a lists all known ones, why tells why)\n".to_owned();
@@ -33,7 +34,7 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
     if shown < connected.len() {
         screen += &format!("({} more: peers -a)   ", connected.len() - shown);
     }
-    screen + "D sending to us  d wanted but choked  I incoming  S snubbed\n"
+    screen + "D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed\n"
 }
 
 fn cells(peer: &PeerStatus) -> [String; 6] {
@@ -41,6 +42,11 @@ fn cells(peer: &PeerStatus) -> [String; 6] {
     match (peer.interesting, peer.choking) {
         (true, false) => flags.push('D'),
         (true, true) => flags.push('d'),
+        (false, _) => {}
+    }
+    match (peer.interested, peer.choked_by_us) {
+        (true, false) => flags.push('U'),
+        (true, true) => flags.push('u'),
         (false, _) => {}
     }
     for (holds, flag) in [(peer.incoming, 'I'), (peer.snubbed, 'S')] {
@@ -107,13 +113,15 @@ mod tests {
         let mut choked = peer("198.51.100.24:6881", "qBittorrent 5.1.2", 0);
         choked.choking = true;
         choked.incoming = true;
+        (choked.interested, choked.choked_by_us) = (true, false);
         choked.snubbed = true;
         choked.have = 0.999;
         choked.up_rate = 122_880;
         let mut gone = peer("192.0.2.1:1", "", 0);
         gone.connected = false;
         gone.last_error = Some("connection \x1b[1mrefused".into());
-        let fast = peer("203.0.113.7:51413", "evil\u{202e}client", 2_202_010);
+        let mut fast = peer("203.0.113.7:51413", "evil\u{202e}client", 2_202_010);
+        (fast.interested, fast.choked_by_us) = (true, true);
         vec![choked, gone, fast, peer("[2001:db8::7]:6881", "libtorrent 2.0.11", 1_048_000)]
     }
 
@@ -121,10 +129,10 @@ mod tests {
     fn the_fastest_come_first() {
         let expected = "\
 ADDRESS                  CLIENT            HAVE         DOWN           UP  FLAGS
-203.0.113.7:51413        evil\\u{202e}clie… 100%    2.1 MiB/s        0 B/s  D
+203.0.113.7:51413        evil\\u{202e}clie… 100%    2.1 MiB/s        0 B/s  Du
 [2001:db8::7]:6881       libtorrent 2.0.11 100% 1023.4 KiB/s        0 B/s  D
-198.51.100.24:6881       qBittorrent 5.1.2  99%        0 B/s  120.0 KiB/s  dIS
-D sending to us  d wanted but choked  I incoming  S snubbed
+198.51.100.24:6881       qBittorrent 5.1.2  99%        0 B/s  120.0 KiB/s  dUIS
+D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
 ";
         assert_eq!(peers_screen(&sample(), false, 80), expected);
     }
@@ -140,7 +148,7 @@ D sending to us  d wanted but choked  I incoming  S snubbed
     fn narrow_terminals_lose_columns_and_never_wrap() {
         for columns in [80, 60, 45, 20] {
             let screen = peers_screen(&sample(), true, columns);
-            let table = screen.lines().filter(|line| !line.starts_with("D sending"));
+            let table = screen.lines().filter(|line| !line.starts_with("D sends"));
             assert!(table.clone().all(|line| line.chars().count() <= columns), "{screen}");
         }
         assert!(!peers_screen(&sample(), false, 60).contains("CLIENT"));
@@ -150,7 +158,7 @@ D sending to us  d wanted but choked  I incoming  S snubbed
     fn long_lists_are_cut_and_say_so() {
         let many: Vec<PeerStatus> =
             (1..33).map(|port| peer(&format!("192.0.2.9:{port}"), "x", 0)).collect();
-        assert!(peers_screen(&many, false, 80).contains("\n(12 more: peers -a)   D sending"));
+        assert!(peers_screen(&many, false, 80).contains("\n(12 more: peers -a)   D sends"));
         assert_eq!(peers_screen(&many, true, 80).lines().count(), 34);
         assert_eq!(
             peers_screen(&[], false, 80),

@@ -14,7 +14,6 @@ const BAR_COLUMNS: usize = 24;
 /// The screen of `status`, in lines of at most `columns`.
 pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
     let average = average_rate(status.downloaded_bytes, status.transferring);
-    let ratio = status.uploaded_bytes as f64 / status.downloaded_bytes.max(1) as f64;
     let mut rows = vec![
         ("State", state_words(status)),
         (
@@ -67,7 +66,7 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
                 status.peers_known
             ),
         ),
-        ("Uploaded", format!("{}   ratio {ratio:.2}", size(status.uploaded_bytes))),
+        ("Uploaded", uploaded_words(status)),
         ("Tracker", tracker_words(&status.trackers, now)),
     ]);
     if let Some(trouble) = &status.disk_trouble {
@@ -88,7 +87,12 @@ pub fn prompt(status: &Status) -> String {
     let peers = status.peers_connected;
     match status.state {
         State::Checking => format!("[checking {:.0}%] driver> ", checked_share(status) * 100.0),
-        State::Complete => format!("[100% complete {peers}p] driver> "),
+        State::Queued => format!("[{per_cent:.0}% queued] driver> "),
+        State::Complete if status.up_rate > 0 => {
+            format!("[100% seeding up {} {peers}p] driver> ", rate(status.up_rate))
+        }
+        State::Complete => format!("[100% seeding {peers}p] driver> "),
+        State::Finished => "[100% finished] driver> ".to_owned(),
         State::Paused => format!("[{per_cent:.0}% paused] driver> "),
         State::Stopping => format!("[{per_cent:.0}% stopping] driver> "),
         State::DiskTrouble(_) => format!("[{per_cent:.0}% disk trouble {peers}p] driver> "),
@@ -134,12 +138,23 @@ fn state_words(status: &Status) -> String {
     match &status.state {
         State::Checking => format!("checking what is on disk, {}", per_cent(checked_share(status))),
         State::Downloading => "downloading".to_owned(),
-        State::Complete => "complete".to_owned(),
+        State::Queued => "queued: waiting for its turn (resume starts it at once)".to_owned(),
+        State::Complete => "complete, seeding".to_owned(),
+        State::Finished => "finished: complete, and seeded as long as was asked for".to_owned(),
         State::Paused => "paused".to_owned(),
         State::Stopping => "stopping".to_owned(),
         State::DiskTrouble(why) => format!("disk trouble: {}", escape(why)),
         State::Failed(why) => format!("failed: {}", escape(why)),
     }
+}
+
+/// What was sent in this run, and the ratio of the torrent's life.
+fn uploaded_words(status: &Status) -> String {
+    let before = match status.uploaded_before_bytes {
+        0 => String::new(),
+        before => format!(" (and {} before)", size(before)),
+    };
+    format!("{}{before}   ratio {:.2}", size(status.uploaded_bytes), status.ratio())
 }
 
 fn checked_share(status: &Status) -> f64 {
@@ -211,7 +226,7 @@ Speed      down 11.4 MiB/s   up 320.0 KiB/s   average down 9.7 MiB/s
 Remaining  26s
 Peers      32 connected (21 seeds), 18 sending to us, 4 receiving, 112 known
 Uploaded   12.3 MiB   ratio 0.03
-Tracker    ok, 44 seeds 12 leeches, next announce in 24m 11s
+Tracker    ok, 44 seeds 12 leeches 9 downloads, next announce in 24m 11s
 Running    49s   wasted 16.0 KiB
 ";
         assert_eq!(status_screen(&sample(now), now, 80), expected);
@@ -227,7 +242,7 @@ Running    49s   wasted 16.0 KiB
         assert_eq!(prompt(&status), "[61% paused] driver> ");
         status.state = State::Complete;
         status.done_bytes = status.wanted_bytes;
-        assert_eq!(prompt(&status), "[100% complete 32p] driver> ");
+        assert_eq!(prompt(&status), "[100% seeding up 320.0 KiB/s 32p] driver> ");
         status.state = State::Checking;
         status.checked_bytes = (1, 4);
         assert_eq!(prompt(&status), "[checking 25%] driver> ");
@@ -241,6 +256,7 @@ Running    49s   wasted 16.0 KiB
         trackers[0].last_error = Some("no\x1b[31mwarez".into());
         trackers[0].seeds = None;
         trackers[0].leeches = None;
+        trackers[0].downloaded = None;
         trackers[0].next_announce_at = None;
         assert_eq!(tracker_words(&trackers, now), "failed 3 times: no\\x1b[31mwarez");
         assert_eq!(tracker_words(&[], now), "none");

@@ -1,68 +1,176 @@
-//! What each order answers: questions go to the torrent's handle, answers come back as text.
+//! What each order answers: questions go to the handle of the used torrent, or of all, and
+//! answers come back as text.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
 
 use crate::base::units::rate;
 use crate::cli::escape::escape;
+use crate::cli::item::Item;
 use crate::cli::out;
-use crate::cli::print::{files_screen, info_screen, peers_screen, status_screen, trackers_screen};
+use crate::cli::print::{
+    counted, files_screen, info_screen, list_screen, peers_screen, status_screen, trackers_screen,
+};
 use crate::cli::selection::wanted_files;
 use crate::cli::values::{Ranges, Rate};
 use crate::cli::why::why_screen;
-use crate::metainfo::Torrent;
-use crate::torrent::handle::TorrentHandle;
+use crate::torrent::status::State;
 
+use super::desk::{Desk, Refused};
 use super::words::{self, Order};
 
-/// News kept for `log`.
-const NEWS_KEPT: usize = 500;
-
-/// What answers need to know.
-pub struct Desk {
-    /// The torrent's facts.
-    pub torrent: Arc<Torrent>,
-    /// The running torrent.
-    pub handle: TorrentHandle,
-    /// Wanted files by position.
-    pub wanted: Vec<bool>,
-    news: VecDeque<String>,
-}
+/// How long an answer waits for its order to show.
+const ORDER_TIME: Duration = Duration::from_secs(1);
+const NO_TORRENT: &str = "there is no torrent: add FILE takes one in\n";
 
 impl Desk {
-    /// A desk for a running torrent.
-    pub fn new(torrent: Arc<Torrent>, handle: TorrentHandle, wanted: Vec<bool>) -> Self {
-        Self { torrent, handle, wanted, news: VecDeque::new() }
-    }
-
-    /// Remembers a line for `log`.
-    pub fn remember(&mut self, line: &str) {
-        if self.news.len() == NEWS_KEPT {
-            self.news.pop_front();
-        }
-        let time = humantime::format_rfc3339_seconds(SystemTime::now());
-        self.news.push_back(format!("{time}  {line}\n"));
-    }
-
     /// The answer to an order, ready to print. `Watch` and `Quit` are not answered here.
     pub async fn answer(&mut self, order: &Order) -> String {
         let columns = out::columns();
-        let now = Instant::now();
         match order {
             Order::Nothing | Order::Quit | Order::Watch(_) => String::new(),
+            Order::Help(about) => words::help(*about),
+            Order::Log(count) => self.remembered(*count),
+            Order::List => {
+                let used = self.used().map(|item| item.number);
+                list_screen(self.items.iter().map(Item::row), used, columns)
+            }
+            Order::Add(name) => self.answer_add(name).await,
+            Order::Use(meant) => self.answer_use(meant),
+            Order::Remove(meant) => self.answer_remove(meant).await,
+            Order::Limit { all: true, down, limit } => self.limit_all(*down, *limit),
+            Order::Limit { all: false, down, limit } if !self.is_several => {
+                self.limit_all(*down, *limit)
+            }
+            _ if self.items.is_empty() => NO_TORRENT.to_owned(),
+            Order::Status { all: true } => self.status_of_all(columns),
+            Order::Pause { all: true } => self.pause_all().await,
+            Order::Resume { all: true } => self.resume_all().await,
+            Order::Select(ranges) => self.select(ranges.as_ref()).await,
+            _ => match self.used() {
+                Some(item) => item.answer(order, self.is_several, columns).await,
+                None => NO_TORRENT.to_owned(),
+            },
+        }
+    }
+
+    async fn answer_add(&mut self, name: &str) -> String {
+        match self.add_named(name).await {
+            Ok(item) if item.handle.state() == State::Queued => {
+                format!("{}: queued\n", item.title())
+            }
+            Ok(item) => format!("{}: added\n", item.title()),
+            Err(Refused::Twice(words)) => format!("{words}\n"),
+            Err(Refused::Failed(failure)) => format!("{failure}\n"),
+        }
+    }
+
+    fn answer_use(&mut self, meant: &str) -> String {
+        match self.find(meant) {
+            Ok(number) => {
+                self.set_used(number);
+                self.used().map_or(String::new(), |item| format!("using {}\n", item.title()))
+            }
+            Err(why) => format!("{why}\n"),
+        }
+    }
+
+    async fn answer_remove(&mut self, meant: &str) -> String {
+        let number = match self.find(meant) {
+            Ok(number) => number,
+            Err(why) => return format!("{why}\n"),
+        };
+        let Some((title, path)) = self.remove(number).await else { return String::new() };
+        let path = escape(&path.display().to_string());
+        format!("removed {title}; its data stays in {path}\n")
+    }
+
+    fn status_of_all(&self, columns: usize) -> String {
+        let now = Instant::now();
+        let screens = self.items.iter().map(|item| {
+            format!("{}\n{}", item.title(), status_screen(&item.handle.status(), now, columns))
+        });
+        screens.collect::<Vec<_>>().join("\n")
+    }
+
+    async fn pause_all(&self) -> String {
+        // Those that wait first, or they would take the places that become free.
+        let is_queued = |item: &&Item| item.handle.state() == State::Queued;
+        let (queued, running): (Vec<&Item>, Vec<&Item>) = self.items.iter().partition(is_queued);
+        for item in queued.iter().chain(&running) {
+            item.pause().await;
+        }
+        format!("{} paused; resume all goes on\n", counted(self.items.len() as u64, "torrent"))
+    }
+
+    /// To a single queued torrent `resume` means to jump the queue; all cannot.
+    async fn resume_all(&self) -> String {
+        for item in &self.items {
+            // One after the other: who goes on holds its place before those behind it look.
+            item.handle.unpause().await;
+            item.seen(|state| *state != State::Paused).await;
+        }
+        "all that were paused go on\n".to_owned()
+    }
+
+    fn limit_all(&self, down: bool, Rate(limit): Rate) -> String {
+        match down {
+            true => self.engine.limit_down(limit),
+            false => self.engine.limit_up(limit),
+        }
+        let words = limit_words(limit);
+        if self.is_several { format!("all together: {words}") } else { words }
+    }
+
+    async fn select(&mut self, ranges: Option<&Ranges>) -> String {
+        let Some(item) = self.used_mut() else { return NO_TORRENT.to_owned() };
+        let wanted = match wanted_files(&item.torrent, ranges, None) {
+            Ok(wanted) => wanted,
+            Err(why) => return format!("{why}\n"),
+        };
+        item.handle.select_files(wanted.clone()).await;
+        let count = wanted.iter().filter(|wanted| **wanted).count() as u64;
+        item.wanted = wanted;
+        format!("{} selected\n", counted(count, "file"))
+    }
+}
+
+impl Item {
+    /// Pauses, and waits until it shows, so that the next answer is not about the time before.
+    async fn pause(&self) {
+        let is_busy =
+            |state: &State| matches!(state, State::Queued | State::Downloading | State::Complete);
+        self.handle.pause().await;
+        if is_busy(&self.handle.state()) {
+            self.seen(|state| !is_busy(state)).await;
+        }
+    }
+
+    /// Waits a moment for a state.
+    async fn seen(&self, is_it: impl Fn(&State) -> bool) {
+        let mut status = self.handle.watch();
+        let reached = status.wait_for(|status| is_it(&status.state));
+        // It comes later, or never: an order is no promise.
+        let _ = timeout(ORDER_TIME, reached).await;
+    }
+
+    /// The answer to an order that is about this torrent alone.
+    async fn answer(&self, order: &Order, is_several: bool, columns: usize) -> String {
+        let now = Instant::now();
+        let name = if is_several { self.prefix() } else { String::new() };
+        match order {
             Order::Info { files } => {
                 let files =
                     if *files { files_screen(&self.torrent, None, columns) } else { "".into() };
                 info_screen(&self.torrent, columns) + &files
             }
             Order::Peers { all } => peers_screen(&self.handle.peers(*all).await, *all, columns),
-            Order::Status => status_screen(&self.handle.status(), now, columns),
+            Order::Status { .. } => status_screen(&self.handle.status(), now, columns),
             Order::Files => {
                 let status = self.handle.status();
                 files_screen(&self.torrent, Some((&status.have, &self.wanted)), columns)
             }
-            Order::Select(ranges) => self.select(ranges.as_ref()).await,
             Order::Trackers => {
                 // What they answer is shown the next time.
                 self.handle.scrape().await;
@@ -70,46 +178,47 @@ impl Desk {
             }
             Order::Announce => {
                 let said = self.handle.announce().await;
-                format!("{}\n", escape(&said.unwrap_or_else(|| "the torrent has ended".into())))
+                format!("{}\n", escape(&said.unwrap_or_else(|| "nothing runs to announce".into())))
             }
-            Order::LimitDown(Rate(limit)) => {
-                self.handle.limit_down(*limit).await;
-                limit.map_or("no limit\n".into(), |limit| format!("at most {}\n", rate(limit)))
+            Order::Limit { down, limit: Rate(limit), .. } => {
+                match down {
+                    true => self.handle.limit_down(*limit).await,
+                    false => self.handle.limit_up(*limit).await,
+                }
+                name + &limit_words(*limit)
             }
-            Order::LimitUp => "there is no uploading yet, so nothing to limit\n".to_owned(),
-            Order::Pause => {
-                self.handle.pause().await;
-                "paused; resume goes on\n".to_owned()
+            Order::Pause { .. } => {
+                self.pause().await;
+                name + "paused; resume goes on\n"
             }
-            Order::Resume => {
+            Order::Resume { .. } => {
                 self.handle.resume().await;
-                "going on\n".to_owned()
+                name + "going on\n"
+            }
+            Order::AddPeer(_) if self.torrent.private => {
+                "the torrent is private: only its trackers may name peers\n".to_owned()
             }
             Order::AddPeer(address) => {
                 self.handle.add_peer(*address).await;
-                format!("trying {address}\n")
+                format!("{name}trying {address}\n")
             }
-            Order::Log(count) if self.news.is_empty() || *count == 0 => "no news yet\n".to_owned(),
-            Order::Log(count) => {
-                let skipped = self.news.len().saturating_sub(*count);
-                self.news.iter().skip(skipped).map(String::as_str).collect()
-            }
-            Order::Why => match self.handle.why().await {
-                Some(report) => why_screen(&report),
-                None => "the torrent has ended\n".to_owned(),
+            Order::Why => match (self.handle.why().await, self.handle.state()) {
+                (Some(report), _) => why_screen(&report),
+                (None, State::Queued) => {
+                    "waiting for its turn: others are downloading (resume starts it at once)\n"
+                        .to_owned()
+                }
+                (None, State::Finished) => {
+                    "complete, and seeded as long as was asked for (resume seeds on)\n".to_owned()
+                }
+                (None, State::Checking) => "looking at what is on disk\n".to_owned(),
+                (None, _) => "nothing runs\n".to_owned(),
             },
-            Order::Help(about) => words::help(*about),
+            _ => String::new(),
         }
     }
+}
 
-    async fn select(&mut self, ranges: Option<&Ranges>) -> String {
-        let wanted = match wanted_files(&self.torrent, ranges, None) {
-            Ok(wanted) => wanted,
-            Err(why) => return format!("{why}\n"),
-        };
-        self.handle.select_files(wanted.clone()).await;
-        let count = wanted.iter().filter(|wanted| **wanted).count() as u64;
-        self.wanted = wanted;
-        format!("{} selected\n", crate::cli::print::counted(count, "file"))
-    }
+fn limit_words(limit: Option<u64>) -> String {
+    limit.map_or("no limit\n".into(), |limit| format!("at most {}\n", rate(limit)))
 }

@@ -1,6 +1,7 @@
 //! The prompt and its commands: where lines come from, what they mean, what they answer.
 
-pub mod answer;
+mod answer;
+pub mod desk;
 pub mod reader;
 pub mod watch;
 pub mod words;

@@ -16,8 +16,9 @@ use rustyline::validate::Validator;
 use rustyline::{Config, Context, Editor, ExternalPrinter as _, Helper};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::cli::print::prompt;
+use crate::cli::print::prompt_of;
 use crate::cli::stop::Stopper;
+use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::{State, Status};
 
 use super::words::WORDS;
@@ -79,8 +80,8 @@ pub struct PromptConfig {
     pub plain: bool,
     /// Where typed lines are kept.
     pub history: PathBuf,
-    /// The state to show.
-    pub status: watch::Receiver<Status>,
+    /// The torrents whose state it shows.
+    pub torrents: watch::Receiver<Vec<TorrentHandle>>,
     /// Told of Ctrl-C and Ctrl-D.
     pub stopper: Stopper,
 }
@@ -120,7 +121,11 @@ fn read_one(
 ) -> bool {
     let text = match config.plain {
         true => "driver> ".to_owned(),
-        false => prompt(&config.status.borrow()),
+        false => {
+            let torrents = config.torrents.borrow().clone();
+            let statuses: Vec<Status> = torrents.iter().map(TorrentHandle::status).collect();
+            prompt_of(&statuses)
+        }
     };
     typed.store(false, Ordering::SeqCst);
     match editor.readline(&text) {

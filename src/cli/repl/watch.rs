@@ -7,7 +7,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, 
 use crate::cli::out;
 use crate::cli::stop::Stopper;
 
-use super::answer::Desk;
+use super::desk::Desk;
 use super::words::Order;
 
 /// Home, and clear what is below it.

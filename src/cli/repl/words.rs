@@ -16,8 +16,8 @@ pub enum Order {
     Info { files: bool },
     /// Peers; also those not connected.
     Peers { all: bool },
-    /// Live progress.
-    Status,
+    /// Live progress; of every torrent.
+    Status { all: bool },
     /// Repaint the answer to another order.
     Watch(Box<Order>),
     /// The files and how much of each is done.
@@ -28,14 +28,20 @@ pub enum Order {
     Trackers,
     /// Announce now.
     Announce,
-    /// Set the download limit.
-    LimitDown(Rate),
-    /// Set the upload limit.
-    LimitUp,
-    /// Stop transferring.
-    Pause,
-    /// Go on.
-    Resume,
+    /// Set or lift a limit: for all torrents together, for download or upload.
+    Limit { all: bool, down: bool, limit: Rate },
+    /// Stop transferring; every torrent.
+    Pause { all: bool },
+    /// Go on; every paused torrent.
+    Resume { all: bool },
+    /// The torrents.
+    List,
+    /// Commands speak of this torrent from now on: its number or a part of its name.
+    Use(String),
+    /// Take this torrent in.
+    Add(String),
+    /// End this torrent and take it out.
+    Remove(String),
     /// Try this peer.
     AddPeer(SocketAddr),
     /// The last news.
@@ -64,23 +70,27 @@ const fn word(name: &'static str, takes: &'static str, does: &'static str) -> Wo
 }
 
 /// All commands, in the order of `help`.
-pub const WORDS: [Word; 16] = [
-    word("status", "", "progress, speed and peers at a glance"),
+pub const WORDS: [Word; 20] = [
+    word("status", "[all]", "progress, speed and peers at a glance"),
     word("why", "", "what the download waits for, and what to do about it"),
-    word("peers", "[-a]", "connected peers; -a all known ones with their last error"),
+    word("peers", "[-a]", "connected peers; -a all known ones, with their errors"),
     word("info", "[-f]", "facts of the torrent; -f with all files"),
     word("files", "", "files and how much of each is verified"),
     word("select", "RANGES|all", "download only these files: select 1-3,5"),
     word("trackers", "", "trackers and what they said last"),
     word("announce", "", "ask the trackers for peers now"),
-    word("limit", "down RATE|off", "limit the download: limit down 2M"),
-    word("pause", "", "stop transferring, keep everything"),
-    word("resume", "", "go on"),
+    word("limit", "[all] down|up RATE", "limit the transfer: limit down 2M, limit up off"),
+    word("pause", "[all]", "stop transferring, keep everything"),
+    word("resume", "[all]", "go on; a queued torrent starts at once"),
+    word("list", "", "all torrents, their numbers and how they stand"),
+    word("use", "N|NAME", "let commands speak of this torrent: use 2, use debian"),
+    word("add", "FILE", "download another torrent as well"),
+    word("remove", "N|NAME", "take a torrent out; its data stays"),
     word("add-peer", "ADDR", "connect to a peer: add-peer 192.0.2.1:6881"),
-    word("watch", "[COMMAND]", "repaint status, or another command, until a key is pressed"),
+    word("watch", "[COMMAND]", "repaint status, or another, until a key is pressed"),
     word("log", "[N]", "the last N pieces of news"),
     word("help", "[COMMAND]", "this list"),
-    word("quit", "", "stop; progress is kept (exit, q and Ctrl-D do the same)"),
+    word("quit", "", "stop; progress is kept (also: exit, q, Ctrl-D)"),
 ];
 
 /// Short forms that are no prefix, or a prefix of several commands.
@@ -97,7 +107,8 @@ pub fn read(line: &str) -> Result<Order, String> {
     let arguments: Vec<&str> = words.collect();
     let usage = || format!("usage: {} {}", word.name, word.takes).trim_end().to_owned();
     Ok(match (word.name, arguments.as_slice()) {
-        ("status", []) => Order::Status,
+        ("status", []) => Order::Status { all: false },
+        ("status", ["all"]) => Order::Status { all: true },
         ("why", []) => Order::Why,
         ("peers", []) => Order::Peers { all: false },
         ("peers", ["-a" | "--all" | "all"]) => Order::Peers { all: true },
@@ -108,20 +119,34 @@ pub fn read(line: &str) -> Result<Order, String> {
         ("select", [_, ..]) => Order::Select(Some(values::ranges(&arguments.concat())?)),
         ("trackers", []) => Order::Trackers,
         ("announce", []) => Order::Announce,
-        ("limit", ["down", limit]) => Order::LimitDown(values::rate(limit)?),
-        ("limit", ["up", ..]) => Order::LimitUp,
-        ("pause", []) => Order::Pause,
-        ("resume", []) => Order::Resume,
+        ("limit", ["all", way @ ("down" | "up"), limit]) => {
+            Order::Limit { all: true, down: *way == "down", limit: values::rate(limit)? }
+        }
+        ("limit", [way @ ("down" | "up"), limit]) => {
+            Order::Limit { all: false, down: *way == "down", limit: values::rate(limit)? }
+        }
+        ("pause", []) => Order::Pause { all: false },
+        ("pause", ["all"]) => Order::Pause { all: true },
+        ("resume", []) => Order::Resume { all: false },
+        ("resume", ["all"]) => Order::Resume { all: true },
+        ("list", []) => Order::List,
+        ("use", [_, ..]) => Order::Use(rest_of(line, typed)),
+        ("add", [_, ..]) => Order::Add(rest_of(line, typed)),
+        ("remove", [_, ..]) => Order::Remove(rest_of(line, typed)),
         ("add-peer", [address]) => Order::AddPeer(address.parse().map_err(|_| usage())?),
-        ("watch", []) => Order::Watch(Box::new(Order::Status)),
+        ("watch", []) => Order::Watch(Box::new(Order::Status { all: false })),
         ("watch", [_, ..]) => match read(&arguments.join(" "))? {
-            shown @ (Order::Status
+            shown @ (Order::Status { .. }
+            | Order::List
             | Order::Why
             | Order::Peers { .. }
             | Order::Files
             | Order::Trackers
             | Order::Log(_)) => Order::Watch(Box::new(shown)),
-            _ => return Err("watch shows status, why, peers, files, trackers or log".to_owned()),
+            _ => {
+                let able = "watch shows status, list, why, peers, files, trackers or log";
+                return Err(able.to_owned());
+            }
         },
         ("log", []) => Order::Log(20),
         ("log", [count]) => Order::Log(count.parse().map_err(|_| usage())?),
@@ -130,6 +155,11 @@ pub fn read(line: &str) -> Result<Order, String> {
         ("quit", []) => Order::Quit,
         _ => return Err(usage()),
     })
+}
+
+/// What follows the first word, with its spaces: names have them.
+fn rest_of(line: &str, first: &str) -> String {
+    line.trim().strip_prefix(first).unwrap_or_default().trim().to_owned()
 }
 
 /// The command of this name, short form or unique prefix.
@@ -158,7 +188,7 @@ fn find(typed: &str) -> Result<&'static Word, String> {
 pub fn help(about: Option<&Word>) -> String {
     let line = |word: &Word| {
         let usage = format!("{} {}", word.name, word.takes);
-        format!("{usage:<20}  {}\n", word.does)
+        format!("{usage:<24}  {}\n", word.does)
     };
     match about {
         Some(word) => line(word),
@@ -175,21 +205,32 @@ mod tests {
 
     #[test]
     fn commands_and_their_short_forms() {
+        let limit = |all, down, limit| Order::Limit { all, down, limit: Rate(limit) };
         for (line, order) in [
             ("", Order::Nothing),
-            ("  st  ", Order::Status),
+            ("  st  ", Order::Status { all: false }),
+            ("status all", Order::Status { all: true }),
             ("p", Order::Peers { all: false }),
             ("peers -a", Order::Peers { all: true }),
             ("q", Order::Quit),
             ("exit", Order::Quit),
             ("wh", Order::Why),
-            ("limit down 2M", Order::LimitDown(Rate(Some(2_000_000)))),
-            ("limit down off", Order::LimitDown(Rate(None))),
-            ("limit up off", Order::LimitUp),
+            ("limit down 2M", limit(false, true, Some(2_000_000))),
+            ("limit down off", limit(false, true, None)),
+            ("limit up off", limit(false, false, None)),
+            ("lim all up 1K", limit(true, false, Some(1000))),
+            ("pause all", Order::Pause { all: true }),
+            ("resume", Order::Resume { all: false }),
+            ("list", Order::List),
+            ("use 2", Order::Use("2".into())),
+            ("us  big  film ", Order::Use("big  film".into())),
+            ("add /a b/c.torrent", Order::Add("/a b/c.torrent".into())),
+            ("rem 1", Order::Remove("1".into())),
+            ("watch list", Order::Watch(Box::new(Order::List))),
             ("select all", Order::Select(None)),
             ("select 1-3, 5", Order::Select(Some(values::ranges("1-3,5").unwrap()))),
             ("add-peer [::1]:5", Order::AddPeer("[::1]:5".parse().unwrap())),
-            ("watch", Order::Watch(Box::new(Order::Status))),
+            ("watch", Order::Watch(Box::new(Order::Status { all: false }))),
             ("watch peers -a", Order::Watch(Box::new(Order::Peers { all: true }))),
             ("log 5", Order::Log(5)),
         ] {
@@ -203,11 +244,13 @@ mod tests {
             ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
             ("\x1b[2J", "unknown command \"\\x1b[2J\" (help lists all)"),
             ("s", "\"s\" could be status or select"),
-            ("limit", "usage: limit down RATE|off"),
+            ("limit", "usage: limit [all] down|up RATE"),
+            ("use", "usage: use N|NAME"),
+            ("l", "\"l\" could be limit or list or log"),
             ("add-peer here", "usage: add-peer ADDR"),
-            ("pause now", "usage: pause"),
+            ("pause now", "usage: pause [all]"),
             ("limit down x", "not a rate; write 500K, 2MiB, or 0 for none"),
-            ("watch quit", "watch shows status, why, peers, files, trackers or log"),
+            ("watch quit", "watch shows status, list, why, peers, files, trackers or log"),
             ("select 0", "\"0\" is not a list of file numbers like 1-3,5"),
         ] {
             assert_eq!(read(line), Err(said.to_owned()), "{line:?}");
@@ -221,7 +264,7 @@ mod tests {
         assert!(all.lines().all(|line| line.chars().count() <= 80), "{all}");
         assert_eq!(
             help(Some(&WORDS[0])),
-            "status                progress, speed and peers at a glance\n"
+            "status [all]              progress, speed and peers at a glance\n"
         );
     }
 }

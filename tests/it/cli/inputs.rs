@@ -64,7 +64,7 @@ fn usage_errors_are_code_2() {
         (&["--encryption", "require", "x.torrent"], "not supported yet"),
         (&["--proxy", "socks5://127.0.0.1:1", "x.torrent"], "not supported yet"),
         (&["--select", "3", "x.torrent"], "there is no file 3: the torrent has 2 files"),
-        (&["x.torrent", "x.torrent"], "one torrent at a time"),
+        (&["--select", "1", "x.torrent", "x.torrent"], "the download of one torrent"),
     ] {
         run(home.path(), arguments).assert_refused(2, words);
     }

@@ -15,10 +15,10 @@ use crate::chunk::store::ChunkStore;
 use crate::chunk::tools::{self, cut};
 use crate::chunk::tracker::{self, Listing, bind_discovery};
 use crate::cli::args::{Cli, Command, Common};
-use crate::cli::commands::download::in_runtime;
 use crate::cli::demo::{leave, make_room};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::job::in_runtime;
 use crate::cli::live::End;
 use crate::cli::out;
 use crate::cli::repl::Talk;
@@ -83,8 +83,8 @@ async fn play(dir: &Path, common: &Common, stopper: Stopper) -> Result<End, Fail
         made.map_err(|error| from_io(&format!("cannot write in {DIR}"), &error))?;
         let arguments = arguments(&line)?;
         let end = get::download(&arguments, common, Talk::Progress, &state, stopper.clone());
-        if end.await? == End::Stopped {
-            return Ok(End::Stopped);
+        if let end @ End::Short(_) = end.await? {
+            return Ok(end);
         }
         let got = arguments.dir.join(FILE);
         let shown = got.display();

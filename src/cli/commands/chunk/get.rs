@@ -17,18 +17,19 @@ use crate::chunk::discover::discover;
 use crate::chunk::store::ChunkStore;
 use crate::chunk::wire::{CHUNK_LEN_MAX, ChunkHash};
 use crate::cli::args::Common;
-use crate::cli::commands::download::{Job, in_runtime};
 use crate::cli::config::state_dir;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::job::{Job, in_runtime};
 use crate::cli::live::{End, Ending};
 use crate::cli::out;
 use crate::cli::print::counted;
 use crate::cli::repl::Talk;
+use crate::cli::repl::desk::Chosen;
 use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
-use crate::session::{Allocate, CheckMode, SessionConfig, TorrentOptions};
+use crate::session::{Allocate, CheckMode, SeedLimits, SessionConfig, TorrentOptions};
 use crate::torrent::course::{self, Learnt, Listing, ListingSource, Sizes};
 use crate::torrent::options::{Found, FoundBytes};
 
@@ -82,11 +83,11 @@ pub(super) async fn download(
     };
     let plan = tokio::select! {
         plan = Plan::make(&way, state, store.as_ref()) => plan?,
-        () = stopper.asked() => return Ok(End::Stopped),
+        () = stopper.asked() => return Ok(End::Short(Exit::Incomplete)),
     };
     plan.tell(&way, arguments.json, common.quiet);
     let torrent = plan.torrent.clone();
-    let end = plan.job(arguments, talk, state.to_owned()).download(common, stopper).await?;
+    let end = plan.job(arguments, talk, state.to_owned()).run(common, stopper).await?;
     if let (End::Complete, Some(store)) = (end, &store) {
         keep(&torrent, &arguments.dir, store)?;
     }
@@ -260,21 +261,28 @@ impl Plan {
     }
 
     fn job(self, arguments: &GetArgs, talk: Talk, state_dir: PathBuf) -> Job {
+        let options = TorrentOptions {
+            dir: arguments.dir.clone(),
+            wanted_files: None,
+            peers: Vec::new(),
+            extra_trackers: Vec::new(),
+            use_trackers: false,
+            check: if arguments.check { CheckMode::Force } else { CheckMode::Resume },
+            overwrite: arguments.overwrite,
+            allocate: Allocate::Sparse,
+            sequential: false,
+            found: self.found,
+            max_peers: PROVIDERS_MAX,
+            seeding: SeedLimits::default(),
+            seed_only: false,
+        };
+        let template = TorrentOptions { found: Vec::new(), ..options.clone() };
+        let named = self.torrent.name.clone();
         Job {
-            torrent: self.torrent,
-            torrent_options: TorrentOptions {
-                dir: arguments.dir.clone(),
-                wanted_files: None,
-                peers: Vec::new(),
-                extra_trackers: Vec::new(),
-                use_trackers: false,
-                check: if arguments.check { CheckMode::Force } else { CheckMode::Resume },
-                overwrite: arguments.overwrite,
-                allocate: Allocate::Sparse,
-                sequential: false,
-                found: self.found,
-                max_peers: PROVIDERS_MAX,
-            },
+            torrents: vec![Chosen { named, torrent: self.torrent, options }],
+            template,
+            refused: Exit::Done,
+            is_several: false,
             session: SessionConfig {
                 port: None,
                 listen: false,
@@ -282,11 +290,11 @@ impl Plan {
                 state_dir,
                 pool_bytes: SessionConfig::POOL_BYTES,
                 download_limit: arguments.download_limit.0,
+                max_active: SessionConfig::MAX_ACTIVE,
                 upload_limit: None,
             },
             ending: Ending {
                 exit_when_complete: arguments.exit_on_finish || talk != Talk::Prompt,
-                seed_time: None,
                 timeout: arguments.timeout,
                 providers: Some(self.providers),
             },

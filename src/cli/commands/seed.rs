@@ -1,0 +1,63 @@
+//! `driver seed FILE... [DIR]`: looks at the data, as far as no record covers it, then uploads
+//! until told to stop. It downloads nothing: what is missing is named, with how to get it.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::{Common, Options};
+use crate::cli::escape::escape;
+use crate::cli::exit::{Failure, Outcome};
+
+use super::download;
+
+/// Seeds the torrents named in `paths`, whose last one may be the directory of their data.
+///
+/// # Errors
+/// When there is no such directory, a torrent cannot be used, or (code 6) its data is not whole.
+pub fn run(paths: &[String], mut options: Options, common: &Common) -> Outcome {
+    let (torrents, dir) = apart(paths);
+    if let Some(dir) = dir {
+        options.dir = dir;
+    }
+    if !options.dir.is_dir() {
+        let shown = escape(&options.dir.display().to_string());
+        return Err(Failure::bad_input(format!("{shown}: no such directory")));
+    }
+    download::start(torrents, &options, common, true)
+}
+
+/// The torrents, and the directory when it stands behind them. The first is always a torrent.
+fn apart(paths: &[String]) -> (&[String], Option<PathBuf>) {
+    match paths {
+        [torrents @ .., last] if !torrents.is_empty() && !is_torrent(Path::new(last)) => {
+            (torrents, Some(PathBuf::from(last)))
+        }
+        _ => (paths, None),
+    }
+}
+
+fn is_torrent(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("torrent")) && !path.is_dir()
+        || path.is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_directory_may_stand_last() {
+        let paths = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let apart = |line: &str| -> (usize, Option<PathBuf>) {
+            let paths = paths(line);
+            let (torrents, dir) = super::apart(&paths);
+            (torrents.len(), dir)
+        };
+        assert_eq!(apart("a.torrent"), (1, None));
+        assert_eq!(apart("a.torrent b.TORRENT"), (2, None));
+        assert_eq!(apart("a.torrent /nowhere"), (1, Some("/nowhere".into())));
+        assert_eq!(apart("a.torrent b.torrent src"), (2, Some("src".into())));
+        // Alone it is a torrent, however it is called.
+        assert_eq!(apart("src"), (1, None));
+        assert_eq!(apart("a Cargo.toml"), (2, None));
+    }
+}

@@ -1,0 +1,164 @@
+//! One torrent of this run as its user meets it: its number, what was asked of it, and how far
+//! it is. It tells the run what happens to it; it decides nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+use crate::metainfo::Torrent;
+use crate::torrent::handle::{News, TorrentHandle};
+use crate::torrent::status::{State, Status};
+
+use super::escape::{escape, shorten};
+use super::exit::{Exit, Failure};
+use super::print::{Row, files_lacking};
+
+/// Columns of a name before a line about its torrent.
+const NAME_COLUMNS: usize = 18;
+
+/// Something happened to the torrent of this number.
+#[derive(Debug)]
+pub struct Told {
+    /// Its number.
+    pub number: usize,
+    /// What happened.
+    pub what: What,
+}
+
+/// What can happen to a torrent.
+#[derive(Debug)]
+pub enum What {
+    /// There are news.
+    News(News),
+    /// Its snapshot was renewed.
+    Status,
+    /// It ended, and nobody had asked for that.
+    Ended,
+}
+
+/// A torrent of this run.
+pub struct Item {
+    /// Its number in this run, from 1; never given twice.
+    pub number: usize,
+    /// What it was called on the command line.
+    pub named: String,
+    /// Its facts.
+    pub torrent: Arc<Torrent>,
+    /// The running torrent.
+    pub handle: TorrentHandle,
+    /// Where its files go.
+    pub dir: PathBuf,
+    /// Wanted files by position.
+    pub wanted: Vec<bool>,
+    /// Nothing is to be downloaded for it.
+    pub is_seed_only: bool,
+    /// When it was complete.
+    pub completed: Option<Instant>,
+    /// What it failed with.
+    pub failed: Option<Exit>,
+    /// What was told of its progress.
+    pub progress: Progress,
+}
+
+/// What was told of progress.
+#[derive(Debug)]
+pub struct Progress {
+    /// Tenths that are done.
+    pub tenth: u64,
+    /// When progress was told last.
+    pub told: Instant,
+    /// Bytes received.
+    pub bytes: u64,
+    /// When that number changed, or there was nothing to receive.
+    pub bytes_came: Instant,
+    /// The state seen last.
+    pub state: State,
+}
+
+impl Item {
+    /// `2 name: `, before a line about it among others.
+    pub fn prefix(&self) -> String {
+        format!("{}: ", self.title())
+    }
+
+    /// `2 name`.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.number, shorten(&self.torrent.name, NAME_COLUMNS))
+    }
+
+    /// Its info-hash in hex, as JSON lines carry it.
+    pub fn info_hash(&self) -> String {
+        self.torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default()
+    }
+
+    /// Tells `told` from now on what happens, until the torrent ends.
+    pub fn follow(&self, told: mpsc::Sender<Told>) {
+        let (mut news, mut status) = (self.handle.news(), self.handle.watch());
+        let number = self.number;
+        tokio::spawn(async move {
+            loop {
+                let what = tokio::select! {
+                    biased;
+                    news = news.recv() => match news {
+                        Ok(news) => What::News(news),
+                        Err(RecvError::Lagged(missed)) => {
+                            tracing::debug!("{missed} news missed");
+                            continue;
+                        }
+                        Err(RecvError::Closed) => What::Ended,
+                    },
+                    changed = status.changed() => match changed {
+                        Ok(()) => What::Status,
+                        Err(_) => What::Ended,
+                    },
+                };
+                let is_end = matches!(what, What::Ended);
+                if told.send(Told { number, what }).await.is_err() || is_end {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Its line of `list`.
+    pub fn row(&self) -> Row<'_> {
+        Row { number: self.number, name: &self.torrent.name, status: self.handle.status() }
+    }
+
+    /// What came of it as an exit code: not complete is [`Exit::Incomplete`].
+    pub fn exit(&self) -> Exit {
+        match (self.failed, self.completed) {
+            (Some(exit), _) => exit,
+            (None, Some(_)) => Exit::Done,
+            (None, None) => Exit::Incomplete,
+        }
+    }
+
+    /// Why it failed, once it has.
+    pub fn failure(&self, status: &Status) -> Option<Failure> {
+        let State::Failed(why) = &status.state else { return None };
+        // Only what was looked at and found lacking is posted together with a failure.
+        if !self.is_seed_only || status.have.is_empty() {
+            return Some(Failure::new(Exit::Disk, escape(why)));
+        }
+        let words = format!(
+            "{} cannot be seeded from {}: {}{}; driver {} downloads what is missing",
+            escape(&self.torrent.name),
+            escape(&self.dir.display().to_string()),
+            escape(why),
+            files_lacking(&self.torrent, &status.have),
+            escape(&self.named),
+        );
+        Some(Failure::new(Exit::Mismatch, words))
+    }
+}
+
+impl Progress {
+    /// Nothing told yet.
+    pub fn new(now: Instant) -> Self {
+        Self { tenth: 0, told: now, bytes: 0, bytes_came: now, state: State::Checking }
+    }
+}

@@ -1,0 +1,189 @@
+//! A run from its beginning: opens the session, takes the torrents in, says what begins, opens
+//! the prompt, and hands over to [`Live`]. What the torrents are and when the run ends is said
+//! by whoever makes the [`Job`].
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::session::{SessionConfig, TorrentOptions};
+use crate::torrent::course::{self, ListingSource};
+use crate::torrent::status::State;
+
+use super::args::{Common, When};
+use super::engine::Engine;
+use super::exit::{Exit, Failure, Outcome, from_io};
+use super::live::{End, Ending, Live};
+use super::print::{facts_line, saving_line};
+use super::repl::Talk;
+use super::repl::desk::{Chosen, Desk, Refused};
+use super::repl::reader::{PromptConfig, read_pipe, read_prompt, read_script};
+use super::stop::Stopper;
+use super::voice::Voice;
+use super::{logs, out};
+
+/// Everything that a run needs to start.
+pub struct Job {
+    /// What to download or seed, at least one.
+    pub torrents: Vec<Chosen>,
+    /// How torrents run that are added later.
+    pub template: TorrentOptions,
+    /// What came of torrents that were named too and cannot be used; that was told.
+    pub refused: Exit,
+    /// More than one torrent was named: lines say which one they are about.
+    pub is_several: bool,
+    /// With what.
+    pub session: SessionConfig,
+    /// Until when.
+    pub ending: Ending,
+    /// How to talk meanwhile.
+    pub talk: Talk,
+    /// JSON lines instead of words.
+    pub json: bool,
+    /// Connections to providers that are open already.
+    pub open: Vec<(SocketAddr, TcpStream)>,
+    /// Where to learn of course providers that have pieces of the torrents too.
+    pub chunks_from: Option<ListingSource>,
+    /// Commands that run by themselves at a progress, where nobody types.
+    pub script: Vec<(f64, &'static str)>,
+}
+
+impl Job {
+    /// The run from start to end, within a runtime.
+    ///
+    /// # Errors
+    /// When the session or the only torrent cannot start, or fails.
+    pub async fn run(mut self, common: &Common, stopper: Stopper) -> Result<End, Failure> {
+        let state_dir = self.session.state_dir.clone();
+        let engine = Engine::start(self.session.clone()).await?;
+        let mut voice =
+            Voice { talk: self.talk, quiet: common.quiet, json: self.json, printer: None };
+        let (mut desk, told) = Desk::new(engine, self.template.clone(), self.is_several);
+        self.take_in(&mut desk, &mut voice).await?;
+        if desk.items.is_empty() {
+            return Ok(End::Short(self.refused));
+        }
+        voice.result(&saving_line(&self.template.dir, desk.engine.port()));
+        let lines = match self.talk {
+            Talk::Pipe => Some(read_pipe()),
+            Talk::Prompt => {
+                voice.result(
+                    "Type help for commands. quit or Ctrl-D stops and keeps your progress.\n",
+                );
+                wait_for_short_checks(&desk).await;
+                let prompt = read_prompt(PromptConfig {
+                    plain: common.color == When::Never,
+                    history: state_dir.join("history"),
+                    torrents: desk.handles(),
+                    stopper: stopper.clone(),
+                });
+                let (lines, printer) =
+                    prompt.map_err(|error| anyhow::anyhow!("cannot open the prompt: {error}"))?;
+                voice.printer = Some(printer);
+                Some(lines)
+            }
+            Talk::Progress | Talk::Watched => {
+                let first = desk.items.first().filter(|_| !self.script.is_empty());
+                first.map(|item| read_script(self.script, item.handle.watch()))
+            }
+        };
+        if let Some(source) = self.chunks_from {
+            for item in &desk.items {
+                let (handle, torrent) = (item.handle.clone(), item.torrent.clone());
+                tokio::spawn(course::join(handle, torrent, source.clone()));
+            }
+        }
+        let mut live = Live::new((desk, told), voice, lines, stopper, self.ending);
+        live.refused = self.refused;
+        live.run().await
+    }
+
+    /// Takes the torrents in and says what they are. Of several, those that cannot run are told
+    /// and left out.
+    async fn take_in(&mut self, desk: &mut Desk, voice: &mut Voice) -> Result<(), Failure> {
+        let (columns, port) = (out::columns(), desk.engine.port());
+        for chosen in std::mem::take(&mut self.torrents) {
+            let item = match desk.add(chosen).await {
+                Ok(item) => item,
+                Err(Refused::Twice(words)) => {
+                    out::talk(&format!("driver: {words}: ignored"));
+                    continue;
+                }
+                Err(Refused::Failed(failure)) if self.is_several => {
+                    out::talk(&format!("driver: {failure}"));
+                    self.refused = self.refused.worst(failure.exit);
+                    continue;
+                }
+                Err(Refused::Failed(failure)) => return Err(failure),
+            };
+            if let Some(providers) = &self.ending.providers {
+                let open = std::mem::take(&mut self.open);
+                item.handle.add_providers(providers.to_vec(), open).await;
+            }
+            voice.event(&json!({
+                "event": "started",
+                "name": item.torrent.name,
+                "info_hash": item.info_hash(),
+                "total_size": item.torrent.total_size(),
+                "port": port,
+                "dir": item.dir.to_string_lossy(),
+            }));
+            let number = if self.is_several { format!("{} ", item.number) } else { "".into() };
+            let facts = facts_line(&item.torrent, columns - number.len());
+            voice.result(&(number + &facts));
+        }
+        Ok(())
+    }
+}
+
+/// A short check ends before the first prompt is drawn; a long one shows in it.
+async fn wait_for_short_checks(desk: &Desk) {
+    let checks = async {
+        for item in &desk.items {
+            let mut status = item.handle.watch();
+            // One that has ended is checked as well.
+            let _ = status.wait_for(|status| status.state != State::Checking).await;
+        }
+    };
+    // Late or not, the prompt comes.
+    let _ = tokio::time::timeout(Duration::from_millis(400), checks).await;
+}
+
+/// Runs `work` in a runtime, with logs set up and signals heard.
+///
+/// # Errors
+/// As the work, or when the state directory or the runtime cannot be had.
+pub fn in_runtime(
+    common: &Common,
+    talk: Talk,
+    state_dir: &Path,
+    work: impl AsyncFnOnce(Stopper) -> Result<End, Failure>,
+) -> Outcome {
+    let stopper = Stopper::new();
+    prepare_state(state_dir)?;
+    let log = state_dir.join("driver.log");
+    logs::start(common, (talk == Talk::Prompt).then_some(log.as_path()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
+    let end = runtime.block_on(async {
+        stopper.listen().map_err(|error| from_io("cannot listen for signals", &error))?;
+        work(stopper).await
+    });
+    // A reader of the terminal may still be waiting for a key.
+    runtime.shutdown_background();
+    Ok(match end? {
+        End::Complete => Exit::Done,
+        End::Short(exit) => exit,
+    })
+}
+
+fn prepare_state(state_dir: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(state_dir).map_err(|error| {
+        let shown = super::escape::escape(&state_dir.display().to_string());
+        let failure = from_io(&format!("cannot make the state directory {shown}"), &error);
+        Failure { exit: Exit::Disk, ..failure }
+    })
+}

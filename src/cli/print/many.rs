@@ -1,0 +1,263 @@
+//! What is shown of several torrents at once: the table of `list`, the prompt and the progress
+//! line that add them up.
+
+use crate::base::units::{duration, rate, size};
+use crate::cli::escape::{fit, shorten};
+use crate::torrent::status::{State, Status};
+
+use super::status::prompt;
+
+/// Columns of a name below which other columns are left out.
+const NAME_MIN: usize = 12;
+
+/// One torrent in the table.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    /// Its number in this run.
+    pub number: usize,
+    /// What it is called.
+    pub name: &'a str,
+    /// How it stands.
+    pub status: Status,
+}
+
+/// Heads of the columns behind the name, with their widths, the most important first.
+const COLUMNS: [(&str, usize); 8] = [
+    ("SIZE", 9),
+    ("DONE", 4),
+    ("STATE", 8),
+    ("DOWN/s", 9),
+    ("UP/s", 9),
+    ("P", 3),
+    ("RATIO", 5),
+    ("ETA", 7),
+];
+
+/// The table of `list`, in lines of at most `columns`; the torrent of number `used` is marked.
+pub fn list_screen<'a>(
+    rows: impl Iterator<Item = Row<'a>>,
+    used: Option<usize>,
+    columns: usize,
+) -> String {
+    let heads = COLUMNS.map(|(head, _)| head.to_owned());
+    let rows: Vec<Row<'_>> = rows.collect();
+    if rows.is_empty() {
+        return "no torrents: add FILE takes one in\n".to_owned();
+    }
+    let mut screen = line("  NO", "NAME", &heads, columns);
+    for row in &rows {
+        let mark = if used == Some(row.number) { '*' } else { ' ' };
+        let number = format!("{mark}{:>3}", row.number);
+        screen += &line(&number, row.name, &cells(&row.status), columns);
+    }
+    if rows.len() > 1 {
+        screen += "* is the one that commands speak of: use N or NAME changes it\n";
+    }
+    screen
+}
+
+/// One line: columns are left out from the right until the name has room.
+fn line(number: &str, name: &str, cells: &[String; 8], columns: usize) -> String {
+    let room = columns.saturating_sub(number.len() + 1);
+    let mut shown = COLUMNS.len();
+    let width = |shown: usize| COLUMNS[..shown].iter().map(|(_, width)| width + 1).sum::<usize>();
+    while shown > 0 && width(shown) + NAME_MIN > room {
+        shown -= 1;
+    }
+    let mut line = format!("{number} {}", fit(name, room.saturating_sub(width(shown))));
+    for (position, ((_, width), cell)) in COLUMNS.iter().zip(cells).take(shown).enumerate() {
+        // Words are read from the left, numbers from the right.
+        line += &match position {
+            2 => format!(" {cell:<width$}"),
+            _ => format!(" {cell:>width$}"),
+        };
+    }
+    shorten(line.trim_end(), columns) + "\n"
+}
+
+fn cells(status: &Status) -> [String; 8] {
+    let rate = |bytes: u64| if bytes == 0 { "-".to_owned() } else { tight(bytes) };
+    let remaining = status.remaining().filter(|_| status.state == State::Downloading);
+    [
+        tight(status.wanted_bytes),
+        format!("{:.0}%", (status.progress() * 100.0).floor()),
+        state_word(&status.state).to_owned(),
+        rate(status.down_rate),
+        rate(status.up_rate),
+        status.peers_connected.to_string(),
+        format!("{:.2}", status.ratio()),
+        remaining.map_or("-".to_owned(), duration),
+    ]
+}
+
+/// A size without its space, since columns are scarce.
+fn tight(bytes: u64) -> String {
+    size(bytes).replace(' ', "")
+}
+
+/// The state in at most eight letters.
+fn state_word(state: &State) -> &'static str {
+    match state {
+        State::Checking => "checking",
+        State::Queued => "queued",
+        State::Downloading => "loading",
+        State::Complete => "seeding",
+        State::Finished => "finished",
+        State::Paused => "paused",
+        State::Stopping => "stopping",
+        State::DiskTrouble(_) => "disk",
+        State::Failed(_) => "failed",
+    }
+}
+
+/// The prompt for these torrents: of one as always, of several
+/// `[2 of 3 done dn 11.4 MiB/s 32p] driver> `.
+pub fn prompt_of(statuses: &[Status]) -> String {
+    match statuses {
+        [] => "[no torrents] driver> ".to_owned(),
+        [only] => prompt(only),
+        several => {
+            let sum = Sum::of(several);
+            let speed = match (sum.done == sum.count, sum.down_rate, sum.up_rate) {
+                (true, _, up) => format!("up {}", rate(up)),
+                (false, down, 0) => format!("dn {}", rate(down)),
+                (false, down, up) => format!("dn {} up {}", rate(down), rate(up)),
+            };
+            format!("[{} of {} done {speed} {}p] driver> ", sum.done, sum.count, sum.peers)
+        }
+    }
+}
+
+/// `2 of 3 done   57 %   12 peers   3.4 MiB/s`.
+pub fn sum_line(statuses: &[Status]) -> String {
+    let sum = Sum::of(statuses);
+    let queued = match sum.queued {
+        0 => String::new(),
+        queued => format!("{queued} queued   "),
+    };
+    format!(
+        "{} of {} done   {queued}{:.0} %   {}   {}",
+        sum.done,
+        sum.count,
+        (sum.share() * 100.0).floor(),
+        super::counted(sum.peers, "peer"),
+        rate(sum.down_rate)
+    )
+}
+
+/// Several torrents added up.
+struct Sum {
+    count: usize,
+    done: usize,
+    queued: usize,
+    wanted_bytes: u64,
+    done_bytes: u64,
+    down_rate: u64,
+    up_rate: u64,
+    peers: u64,
+}
+
+impl Sum {
+    fn of(statuses: &[Status]) -> Self {
+        let is_done = |status: &Status| match status.state {
+            State::Complete | State::Finished => true,
+            State::Paused => status.wanted_bytes > 0 && status.progress() >= 1.0,
+            _ => false,
+        };
+        let count_of = |is: fn(&Status) -> bool| statuses.iter().filter(|it| is(it)).count();
+        let sum = |number: fn(&Status) -> u64| statuses.iter().map(number).sum();
+        Self {
+            count: statuses.len(),
+            done: count_of(is_done),
+            queued: count_of(|status| status.state == State::Queued),
+            wanted_bytes: sum(|status| status.wanted_bytes),
+            done_bytes: sum(|status| status.done_bytes),
+            down_rate: sum(|status| status.down_rate),
+            up_rate: sum(|status| status.up_rate),
+            peers: sum(|status| status.peers_connected.into()),
+        }
+    }
+
+    fn share(&self) -> f64 {
+        if self.wanted_bytes == 0 {
+            return 1.0;
+        }
+        self.done_bytes as f64 / self.wanted_bytes as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loading() -> Status {
+        Status {
+            state: State::Downloading,
+            wanted_bytes: 821_035_008,
+            done_bytes: 502_477_619,
+            down_rate: 11_953_766,
+            uploaded_bytes: 12_897_485,
+            peers_connected: 32,
+            ..Status::default()
+        }
+    }
+
+    fn seeding() -> Status {
+        Status {
+            state: State::Complete,
+            wanted_bytes: 1 << 20,
+            done_bytes: 1 << 20,
+            up_rate: 327_680,
+            uploaded_before_bytes: 3 << 19,
+            peers_connected: 3,
+            ..Status::default()
+        }
+    }
+
+    fn rows() -> Vec<Row<'static>> {
+        let queued = Status { state: State::Queued, wanted_bytes: 1 << 30, ..Status::default() };
+        vec![
+            Row { number: 1, name: "debian-13.1.0-amd64.iso", status: loading() },
+            Row { number: 2, name: "evil\x1b[2Jname", status: seeding() },
+            Row { number: 13, name: "later", status: queued },
+        ]
+    }
+
+    #[test]
+    fn a_table_of_eighty_columns() {
+        let expected =
+            "  NO NAME               SIZE DONE STATE       DOWN/s      UP/s   P RATIO     ETA
+   1 debian-13.1.…  783.0MiB  61% loading    11.4MiB         -  32  0.03     26s
+*  2 evil\\x1b[2Jn…    1.0MiB 100% seeding          -  320.0KiB   3  1.50       -
+  13 later            1.0GiB   0% queued           -         -   0  0.00       -
+* is the one that commands speak of: use N or NAME changes it
+";
+        let screen = list_screen(rows().into_iter(), Some(2), 80);
+        assert_eq!(screen, expected, "{screen}");
+    }
+
+    #[test]
+    fn narrow_terminals_lose_columns_and_never_wrap() {
+        for columns in [120, 80, 60, 40, 20] {
+            let screen = list_screen(rows().into_iter(), None, columns);
+            let table: Vec<&str> = screen.lines().take(4).collect();
+            assert!(table.iter().all(|line| line.chars().count() <= columns), "{screen}");
+            assert_eq!(screen.contains("ETA"), columns >= 80, "{screen}");
+            assert!(screen.contains("NAME"), "{screen}");
+        }
+        assert_eq!(list_screen([].into_iter(), None, 80), "no torrents: add FILE takes one in\n");
+    }
+
+    #[test]
+    fn several_torrents_add_up() {
+        let (one, two) = (loading(), seeding());
+        let both = [one.clone(), two.clone()];
+        assert_eq!(prompt_of(&both), "[1 of 2 done dn 11.4 MiB/s up 320.0 KiB/s 35p] driver> ");
+        assert_eq!(prompt_of(&[two.clone(), two]), "[2 of 2 done up 640.0 KiB/s 6p] driver> ");
+        assert_eq!(prompt_of(std::slice::from_ref(&one)), "[61% dn 11.4 MiB/s 32p] driver> ");
+        assert_eq!(prompt_of(&[]), "[no torrents] driver> ");
+        assert_eq!(sum_line(&both), "1 of 2 done   61 %   35 peers   11.4 MiB/s");
+        let waiting = Status { state: State::Queued, ..one };
+        assert!(sum_line(&[waiting]).starts_with("0 of 1 done   1 queued   61 %"));
+    }
+}

@@ -1,0 +1,71 @@
+//! Which torrents run: the first in order that still have something to download, at most so
+//! many at once. Pure: it sees states and names positions; starting them is the actor's.
+
+use crate::torrent::status::State;
+
+/// Does a torrent in this state hold one of the places? Complete ones do not: seeding costs
+/// little, a swarm lives of it, and others (Transmission, qBittorrent, aria2) count the same
+/// way. Neither do paused and failed ones, which would block those behind them for nothing.
+fn holds_place(state: &State) -> bool {
+    match state {
+        State::Checking | State::Downloading | State::DiskTrouble(_) => true,
+        State::Queued
+        | State::Complete
+        | State::Finished
+        | State::Paused
+        | State::Stopping
+        | State::Failed(_) => false,
+    }
+}
+
+/// Is there a place for one more?
+pub(super) fn has_place<'a>(states: impl Iterator<Item = &'a State>, places: usize) -> bool {
+    states.filter(|state| holds_place(state)).count() < places
+}
+
+/// Positions of the queued torrents whose turn it is. Asked twice before anything changed, it
+/// names the same ones.
+pub(super) fn due<'a>(
+    states: impl Iterator<Item = &'a State> + Clone,
+    places: usize,
+) -> impl Iterator<Item = usize> {
+    let taken = states.clone().filter(|state| holds_place(state)).count();
+    let queued = states.enumerate().filter(|(_, state)| **state == State::Queued);
+    queued.map(|(position, _)| position).take(places.saturating_sub(taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use State::{Checking, Complete, Downloading, Failed, Finished, Paused, Queued, Stopping};
+
+    fn due_of(states: &[State], places: usize) -> Vec<usize> {
+        due(states.iter(), places).collect()
+    }
+
+    #[test]
+    fn the_first_in_order_start() {
+        assert_eq!(due_of(&[Queued, Queued, Queued], 2), [0, 1]);
+        assert_eq!(due_of(&[Downloading, Queued, Checking, Queued], 3), [1]);
+        assert_eq!(due_of(&[Downloading, Queued], 1), [0; 0]);
+    }
+
+    #[test]
+    fn who_downloads_nothing_holds_no_place() {
+        let disk = State::DiskTrouble(String::new());
+        for state in [Complete, Finished, Paused, Stopping, Failed(String::new())] {
+            assert_eq!(due_of(&[state.clone(), Queued], 1), [1], "{state:?}");
+            assert!(has_place([state].iter(), 1));
+        }
+        for state in [Checking, Downloading, disk] {
+            assert_eq!(due_of(&[state.clone(), Queued], 1), [0; 0], "{state:?}");
+            assert!(!has_place([state].iter(), 1));
+        }
+    }
+
+    #[test]
+    fn more_running_than_there_are_places_is_no_accident() {
+        // Some were started out of turn.
+        assert_eq!(due_of(&[Downloading, Downloading, Queued], 1), [0; 0]);
+    }
+}

@@ -1,0 +1,125 @@
+//! A session from outside: what it lets in, in what order torrents run, and what those cost
+//! that wait. Without peers, trackers and data: transfers are tested with the whole program.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::*;
+use crate::torrent::status::State;
+
+/// A torrent of one byte that is nowhere to be had.
+fn torrent(number: usize) -> Arc<Torrent> {
+    let name = format!("{number:04}");
+    let info = format!("d6:lengthi1e4:name4:{name}12:piece lengthi16384e6:pieces20:");
+    let bytes = [b"d4:info", info.as_bytes(), &[b'x'; 20], b"ee"].concat();
+    Arc::new(Torrent::parse(&bytes).unwrap())
+}
+
+fn options(dir: &Path) -> TorrentOptions {
+    TorrentOptions {
+        dir: dir.join("data"),
+        wanted_files: None,
+        peers: Vec::new(),
+        extra_trackers: Vec::new(),
+        use_trackers: false,
+        check: CheckMode::Resume,
+        overwrite: false,
+        allocate: Allocate::Sparse,
+        sequential: false,
+        found: Vec::new(),
+        max_peers: 10,
+        seeding: SeedLimits::default(),
+        seed_only: false,
+    }
+}
+
+async fn session(dir: &Path, max_active: usize) -> Session {
+    let config = SessionConfig {
+        port: Some(0),
+        listen: true,
+        bind: None,
+        state_dir: dir.join("state"),
+        pool_bytes: SessionConfig::POOL_BYTES,
+        download_limit: None,
+        upload_limit: None,
+        max_active,
+    };
+    Session::start(config).await.unwrap()
+}
+
+async fn until(handle: &TorrentHandle, state: State) {
+    let mut status = handle.watch();
+    let reached = status.wait_for(|status| status.state == state);
+    let reached = tokio::time::timeout(Duration::from_secs(20), reached).await;
+    reached.unwrap_or_else(|_| panic!("not {state:?}")).unwrap();
+}
+
+#[tokio::test]
+async fn the_next_in_order_starts_when_a_place_becomes_free() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 2).await;
+    let mut handles = Vec::new();
+    for number in 0..5 {
+        handles.push(session.add(torrent(number), options(home.path())).await.unwrap());
+    }
+    until(&handles[0], State::Downloading).await;
+    until(&handles[1], State::Downloading).await;
+    assert!(handles[2..].iter().all(|handle| handle.state() == State::Queued));
+    handles[2].pause().await;
+    until(&handles[2], State::Paused).await;
+    handles[0].pause().await;
+    until(&handles[3], State::Downloading).await;
+    assert_eq!((handles[2].state(), handles[4].state()), (State::Paused, State::Queued));
+    // Out of turn; then two places are taken twice, and nobody else comes.
+    handles[0].resume().await;
+    until(&handles[0], State::Downloading).await;
+    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await);
+    assert_eq!(handles[4].state(), State::Queued);
+    assert!(session.remove(torrent(3).info_hash_v1.unwrap()).await);
+    until(&handles[4], State::Downloading).await;
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn a_torrent_is_there_once_and_its_hash_is_free_when_it_has_left() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 5).await;
+    let info_hash = torrent(1).info_hash_v1.unwrap();
+    let first = session.add(torrent(1), options(home.path())).await.unwrap();
+    let refused = session.add(torrent(1), options(home.path())).await.unwrap_err();
+    assert!(matches!(&refused, Error::Duplicate { name } if name == "0001"), "{refused}");
+    assert!(session.remove(info_hash).await);
+    assert!(first.has_ended());
+    assert!(!session.remove(info_hash).await, "it has left");
+    assert!(session.list().await.is_empty());
+    let again = session.add(torrent(1), options(home.path())).await.unwrap();
+    until(&again, State::Downloading).await;
+    assert_eq!(session.list().await.len(), 1);
+    session.stop().await;
+    let refused = session.add(torrent(2), options(home.path())).await.unwrap_err();
+    assert!(matches!(refused, Error::Ended), "{refused}");
+}
+
+#[tokio::test]
+async fn a_thousand_that_wait_cost_a_task_each_and_no_open_file() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 1).await;
+    let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let first = session.add(torrent(0), options(home.path())).await.unwrap();
+    until(&first, State::Downloading).await;
+    let (tasks, files) = (Handle::current().metrics().num_alive_tasks(), open_files());
+    for number in 1..=1000 {
+        session.add(torrent(number), options(home.path())).await.unwrap();
+    }
+    let more = Handle::current().metrics().num_alive_tasks() - tasks;
+    assert!(more <= 1000, "{more} tasks for 1000 torrents");
+    // Other tests of this process open some meanwhile.
+    assert!(open_files() < files + 500, "{} files, {files} before", open_files());
+    let began = std::time::Instant::now();
+    session.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(std::fs::read_dir(home.path().join("state")).unwrap().count(), 1);
+}

@@ -1,0 +1,169 @@
+//! A torrent of which nothing runs: it waits for its turn, or has seeded enough. One task that
+//! sleeps until an order comes, without a timer, an open file or a connection.
+
+use super::command::Command;
+use super::lifecycle::Ends;
+use super::status::{State, Status};
+
+/// Orders kept until the torrent runs; further ones are dropped.
+pub(super) const EARLY_MAX: usize = 32;
+
+/// Waits as `state` (`Queued` or `Finished`) until the torrent is to run: true; or to end:
+/// false. Orders for the running torrent are kept in `early`, a choice of files is taken over.
+pub(super) async fn wait(
+    ends: &mut Ends,
+    state: &State,
+    wanted_files: &mut Vec<bool>,
+    early: &mut Vec<Command>,
+) -> bool {
+    let mut is_paused = false;
+    ends.status.change(|status| rest(status, state.clone()));
+    loop {
+        let command = tokio::select! {
+            command = ends.commands.recv() => command,
+            // Nobody is let in: dropping it closes the connection.
+            Some(_) = ends.incoming.recv() => continue,
+        };
+        match command {
+            // Whose turn it is was decided before the user paused it.
+            Some(Command::Start) if *state == State::Queued && !is_paused => return true,
+            Some(Command::Resume | Command::Unpause) if is_paused => {
+                is_paused = false;
+                ends.status.change(|status| status.state = state.clone());
+            }
+            Some(Command::Unpause) => {}
+            Some(Command::Resume) => return true,
+            Some(Command::Pause) if *state == State::Queued => {
+                is_paused = true;
+                ends.status.change(|status| status.state = State::Paused);
+            }
+            Some(Command::Stop(answer)) => {
+                // The one who asked may have gone.
+                let _ = answer.send(());
+                return false;
+            }
+            Some(Command::SelectFiles(files)) => *wanted_files = files,
+            Some(order) => keep(early, order),
+            None => return false,
+        }
+    }
+}
+
+/// Keeps an order for the running torrent. What only a running one can answer finds no answer,
+/// and what has no meaning later is dropped.
+pub(super) fn keep(early: &mut Vec<Command>, order: Command) {
+    let has_meaning_later = !matches!(
+        order,
+        Command::Peers { .. }
+            | Command::Why(_)
+            | Command::Announce(_)
+            | Command::Scrape
+            | Command::Start
+            | Command::Finish
+    );
+    if has_meaning_later && early.len() < EARLY_MAX {
+        early.push(order);
+    }
+}
+
+/// Nothing moves any more; what was done stays.
+fn rest(status: &mut Status, state: State) {
+    status.state = state;
+    (status.down_rate, status.up_rate) = (0, 0);
+    (status.peers_connected, status.seeds_connected) = (0, 0);
+    (status.peers_sending, status.peers_receiving) = (0, 0);
+    status.trackers.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+
+    use crate::torrent::board::Board;
+
+    struct Waiting {
+        commands: mpsc::Sender<Command>,
+        status: watch::Receiver<Status>,
+        task: tokio::task::JoinHandle<(bool, Vec<bool>, usize)>,
+    }
+
+    fn wait_as(state: State) -> Waiting {
+        let (commands, orders) = mpsc::channel(64);
+        let (_, incoming) = mpsc::channel(1);
+        let board = Board::new(Status::default(), Arc::new(Notify::new()));
+        let status = board.reader();
+        let (news, _) = broadcast::channel(1);
+        let mut ends = Ends { commands: orders, incoming, status: board, news };
+        let task = tokio::spawn(async move {
+            let (mut wanted, mut early) = (vec![true, true], Vec::new());
+            let runs = wait(&mut ends, &state, &mut wanted, &mut early).await;
+            (runs, wanted, early.len())
+        });
+        Waiting { commands, status, task }
+    }
+
+    impl Waiting {
+        async fn tell(&self, command: Command) {
+            self.commands.send(command).await.unwrap();
+        }
+
+        async fn until(&mut self, state: State) {
+            self.status.wait_for(|status| status.state == state).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn it_starts_when_its_turn_comes_with_what_it_was_told() {
+        let mut waiting = wait_as(State::Queued);
+        waiting.until(State::Queued).await;
+        waiting.tell(Command::SelectFiles(vec![false, true])).await;
+        waiting.tell(Command::AddPeer("127.0.0.1:1".parse().unwrap())).await;
+        waiting.tell(Command::Finish).await;
+        waiting.tell(Command::Start).await;
+        assert_eq!(waiting.task.await.unwrap(), (true, vec![false, true], 1));
+    }
+
+    #[tokio::test]
+    async fn a_paused_one_lets_its_turn_pass() {
+        let mut waiting = wait_as(State::Queued);
+        waiting.tell(Command::Pause).await;
+        waiting.until(State::Paused).await;
+        waiting.tell(Command::Start).await;
+        waiting.tell(Command::Unpause).await;
+        waiting.until(State::Queued).await;
+        waiting.tell(Command::Unpause).await;
+        // Once more: out of turn.
+        waiting.tell(Command::Resume).await;
+        assert!(waiting.task.await.unwrap().0);
+    }
+
+    #[tokio::test]
+    async fn a_finished_one_has_no_turn_but_goes_on_when_told() {
+        let mut waiting = wait_as(State::Finished);
+        waiting.tell(Command::Start).await;
+        waiting.tell(Command::Pause).await;
+        waiting.until(State::Finished).await;
+        waiting.tell(Command::Resume).await;
+        assert!(waiting.task.await.unwrap().0);
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_told_and_answers() {
+        let waiting = wait_as(State::Queued);
+        let (answer, answered) = oneshot::channel();
+        waiting.tell(Command::Stop(answer)).await;
+        answered.await.unwrap();
+        assert!(!waiting.task.await.unwrap().0);
+    }
+
+    #[test]
+    fn a_flood_of_orders_is_bounded() {
+        let mut early = Vec::new();
+        for _ in 0..100 {
+            keep(&mut early, Command::Pause);
+        }
+        assert_eq!(early.len(), EARLY_MAX);
+    }
+}

@@ -1,0 +1,187 @@
+//! Seeding from the command line: `driver seed`, how long it goes on, and what it says about
+//! data that is not whole.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cli::run::{Running, finish};
+use crate::content::Spec;
+use crate::mock_peer::{BITS_ALL, Script, handshake};
+use crate::mock_tracker::{MockTracker, Script as Reply};
+use crate::process::driver;
+
+const PIECE: u32 = 65_536;
+
+/// Two torrents, the data of both in `data`.
+struct Place {
+    home: TempDir,
+    specs: [Arc<Spec>; 2],
+    tracker: MockTracker,
+}
+
+impl Place {
+    fn new() -> Self {
+        let tracker = MockTracker::start(vec![Reply::peer([127, 0, 0, 1], 1)]);
+        let url = tracker.url_of("/announce");
+        let home = tempfile::tempdir().expect("a folder for the test");
+        std::fs::create_dir(home.path().join("data")).expect("make a folder");
+        let specs = [1, 2].map(|seed| {
+            let spec = Spec::single(seed, &format!("f{seed}"), 300_000, PIECE).with_tracker(&url);
+            let path = home.path().join(format!("{}.torrent", spec.name));
+            std::fs::write(path, spec.torrent()).expect("write a torrent");
+            let path = home.path().join("data").join(&spec.name);
+            std::fs::write(path, spec.file(0)).expect("write data");
+            Arc::new(spec)
+        });
+        Self { home, specs, tracker }
+    }
+
+    fn data(&self, name: &str) -> PathBuf {
+        self.home.path().join("data").join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = driver(self.home.path());
+        command.current_dir(self.home.path()).args(arguments).args(["--port", "0", "--json"]);
+        command
+    }
+}
+
+fn event(line: &str) -> Value {
+    serde_json::from_str(line).expect("a JSON line")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seeds_what_is_there_until_told_to_stop() {
+    let place = Place::new();
+    let mut running =
+        Running::start(&mut place.command(&["seed", "f1.torrent", "f2.torrent", "data"]));
+    let wait = |running: &mut Running, name: &str| {
+        // Keys of JSON lines are sorted; `"event"` comes after "downloaded" and "complete".
+        loop {
+            let line = running.line("{");
+            if event(&line)["event"] == name {
+                return event(&line);
+            }
+        }
+    };
+    let started = wait(&mut running, "started");
+    wait(&mut running, "completed");
+    wait(&mut running, "completed");
+    let port = u16::try_from(started["port"].as_u64().expect("a port")).expect("a port");
+    for spec in &place.specs {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut peer = Script::dial(address).await.expect("the driver listens");
+        let answer = peer.shake_hands(&handshake(BITS_ALL, spec.info_hash(), [9; 20])).await;
+        assert_eq!(&answer.expect("its handshake")[28..48], &spec.info_hash());
+        let told = async {
+            // All of it, in one of two ways.
+            while !matches!(peer.message().await, Ok(Some((14 | 5, _)))) {}
+        };
+        tokio::time::timeout(Duration::from_secs(10), told).await.expect("what it has");
+    }
+    running.signal("TERM");
+    let ran = running.wait();
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let mut events = Vec::new();
+    while let Some(request) = place.tracker.next_request(Duration::ZERO) {
+        assert!(request.contains("left=0&"), "{request}");
+        events.push(request);
+    }
+    let count = |event: &str| events.iter().filter(|it| it.contains(event)).count();
+    assert_eq!((count("event=started"), count("event=stopped")), (2, 2), "{events:#?}");
+    assert_eq!(count("event=completed"), 0, "nothing was completed");
+}
+
+#[test]
+fn what_is_missing_is_named_and_not_fetched() {
+    let place = Place::new();
+    let half = place.specs[1].file(0)[..200_000].to_vec();
+    std::fs::write(place.data("f2"), half).expect("cut a file");
+    let mut command = place.command(&["seed", "f2.torrent", "data"]);
+    let ran = finish(&mut command);
+    assert_eq!(ran.code, Some(6), "{}{}", ran.stdout, ran.stderr);
+    let said = ran.stderr.lines().last().expect("a line");
+    assert!(
+        said.starts_with("driver: f2 cannot be seeded from data: 2 of 5 pieces are missing"),
+        "{said}"
+    );
+    assert!(said.ends_with("; driver f2.torrent downloads what is missing"), "{said}");
+    assert!(place.tracker.next_request(Duration::ZERO).is_none(), "it announced");
+    assert_eq!(std::fs::metadata(place.data("f2")).expect("the file").len(), 200_000);
+    std::fs::remove_file(place.data("f2")).expect("remove a file");
+    let ran = finish(&mut place.command(&["seed", "f2.torrent", "data"]));
+    assert_eq!(ran.code, Some(6), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("(nothing of f2 there)"), "{}", ran.stderr);
+    assert!(!place.data("f2").exists() && !place.data("f2.part").exists());
+    let ran = finish(&mut place.command(&["seed", "f2.torrent", "nowhere"]));
+    ran.assert_refused(3, "nowhere: no such directory");
+}
+
+#[test]
+fn of_several_the_whole_ones_are_seeded() {
+    let place = Place::new();
+    std::fs::remove_file(place.data("f1")).expect("remove a file");
+    let arguments = ["seed", "f1.torrent", "f2.torrent", "data", "--seed-time", "1s"];
+    let ran = finish(&mut place.command(&arguments));
+    assert_eq!(ran.code, Some(6), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("driver: 1 f1: f1 cannot be seeded from data"), "{}", ran.stderr);
+    let hash: String =
+        place.specs[1].info_hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    let finished = ran.stdout.lines().map(event).find(|event| event["event"] == "finished");
+    assert_eq!(finished.expect("an end of seeding")["info_hash"].as_str(), Some(hash.as_str()));
+}
+
+#[test]
+fn seeding_ends_when_its_time_is_over() {
+    let place = Place::new();
+    let arguments = ["--dir", "data", "--seed-time", "1s", "f1.torrent", "f2.torrent"];
+    let ran = finish(&mut place.command(&arguments));
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let names: Vec<Value> = ran.stdout.lines().map(|line| event(line)["event"].clone()).collect();
+    assert_eq!(names.iter().filter(|name| **name == "finished").count(), 2, "{names:?}");
+    let mut stopped = 0;
+    while let Some(request) = place.tracker.next_request(Duration::ZERO) {
+        stopped += usize::from(request.contains("event=stopped"));
+    }
+    assert_eq!(stopped, 2, "trackers learn that seeding is over, once");
+}
+
+#[test]
+fn a_ratio_ends_seeding_and_outlives_the_run() {
+    let place = Place::new();
+    let mut seeder =
+        Running::start(&mut place.command(&["seed", "f1.torrent", "data", "--seed=1"]));
+    let started = seeder.line(r#"{"dir""#);
+    let peer = format!("127.0.0.1:{}", event(&started)["port"]);
+    let arguments = ["f1.torrent", "--dir", "out", "--no-trackers", "--peer", &peer];
+    let mut command = driver(place.home.path());
+    command.current_dir(place.home.path()).args(arguments).args(["--port", "0"]);
+    // It shares nothing with the seeder but the torrent.
+    command.env("XDG_STATE_HOME", place.home.path().join("other"));
+    let leecher = finish(&mut command);
+    assert_eq!(leecher.code, Some(0), "{}{}", leecher.stdout, leecher.stderr);
+    let found = std::fs::read(place.home.path().join("out/f1")).expect("the download");
+    assert!(found == place.specs[0].file(0), "what was sent is wrong");
+    let ran = seeder.wait();
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let finished = ran.stdout.lines().map(event).find(|event| event["event"] == "finished");
+    assert_eq!(finished.expect("the end of seeding")["uploaded"], 300_000);
+
+    let mut command = driver(place.home.path());
+    command.current_dir(place.home.path());
+    let mut again = Running::start(command.args(["seed", "f1.torrent", "data", "--port", "0"]));
+    again.line("Complete");
+    again.type_line("status");
+    again.line("Uploaded   0 B (and 293.0 KiB before)   ratio 1.00");
+    again.type_line("quit");
+    assert_eq!(again.wait().code, Some(0));
+    let enough = finish(&mut place.command(&["seed", "f1.torrent", "data", "--seed=1"]));
+    assert_eq!(enough.code, Some(0), "{}{}", enough.stdout, enough.stderr);
+}
