@@ -3,5 +3,6 @@
 
 mod inputs;
 mod live;
+mod private;
 pub mod run;
 mod tracker;

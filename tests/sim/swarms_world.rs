@@ -282,6 +282,7 @@ impl World {
             pool_blocks: 4096,
             max_peers: member.max_peers,
             sequential: false,
+            is_private: false,
             peer_id: PeerId([number as u8; 20]),
             seed: self.setup.seed * 1000 + number as u64,
         };
@@ -331,7 +332,8 @@ impl World {
         }
         let port = 20_000 + (link.0 % 40_000) as u16;
         let from = SocketAddr::new(address(number).ip(), port);
-        let admitted = self.nodes[to].swarm.as_mut().and_then(|swarm| swarm.admit(from));
+        let now = self.began + self.now;
+        let admitted = self.nodes[to].swarm.as_mut().and_then(|swarm| swarm.admit(from, now));
         let Some(other) = admitted else {
             let reason = DownReason::DialFailed("refused".into());
             return self.handle(number, Input::LinkDown { link, reason });

@@ -102,6 +102,7 @@ impl World {
             wanted: Bitfield::all(count),
             pool_blocks: setup.pool_blocks,
             max_peers: 60,
+            is_private: false,
             sequential: setup.sequential,
             peer_id: PeerId([255; 20]),
             seed: setup.seed,
@@ -343,7 +344,7 @@ impl World {
         let remote = &self.remotes[number];
         if remote.link.is_none()
             && !remote.offline
-            && let Some(link) = self.swarm.admit(remote.address)
+            && let Some(link) = self.swarm.admit(remote.address, self.began + self.now)
         {
             self.answered(link, number);
         }

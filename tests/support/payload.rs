@@ -31,6 +31,14 @@ impl Payload {
         payload
     }
 
+    /// The same as a private torrent (BEP 27).
+    pub fn private(mut self) -> Self {
+        // Keys are sorted, and none of ours comes after this one.
+        self.info.pop();
+        self.info.extend(b"7:privatei1ee");
+        self
+    }
+
     /// Bytes of all files together.
     pub fn len(&self) -> u64 {
         self.files.iter().map(|(_, len)| len).sum()

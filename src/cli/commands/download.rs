@@ -104,6 +104,7 @@ fn choose_one(name: &str, options: &Options, template: &TorrentOptions) -> Resul
         out::answer(&info_screen(&torrent, out::columns()));
     }
     load::check_downloadable(&torrent)?;
+    refuse_strangers(&torrent, options)?;
     let wanted_files = chosen_files(&torrent, options)?;
     let options = TorrentOptions { wanted_files, ..template.clone() };
     Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options })
@@ -122,6 +123,21 @@ fn refuse_unsafe(options: &Options) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// BEP 27: of a private torrent only its trackers name peers.
+fn refuse_strangers(torrent: &Torrent, options: &Options) -> Result<(), Failure> {
+    let named = [
+        ("--peer", !options.peer.is_empty()),
+        ("--chunk-tracker", options.chunk_tracker.is_some()),
+        ("--chunk-config", options.chunk_config.is_some()),
+    ];
+    match named.iter().find(|(_, is_given)| torrent.private && *is_given) {
+        Some((option, _)) => Err(Failure::usage(format!(
+            "the torrent is private: only its trackers may name peers; leave {option} out"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Does the run end as soon as everything is complete? A limit to seeding ends it later.
