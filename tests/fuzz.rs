@@ -7,7 +7,9 @@ use pigeon::base::pool::BlockPool;
 use pigeon::base::units::BLOCK_LEN;
 use pigeon::bencode;
 use pigeon::metainfo::Torrent;
+use pigeon::tracker::announce::Family;
 use pigeon::tracker::http::parse_reply;
+use pigeon::tracker::udp::{Reply, Request};
 use pigeon::wire::{Decoder, ExtendedHandshake, HANDSHAKE_LEN, Handshake};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -20,6 +22,17 @@ const REPLY: &[u8] =
     b"d8:completei5e11:external ip4:\x01\x02\x03\x0410:incompletei7e8:intervali1800e\
     5:peers12:\x7f\0\0\x01\x1a\xe1\x0a\0\0\x01\x1a\xe16:peers618:0123456789abcdefgh\
     8:retry ini5e10:tracker id3:abc15:warning message2:hie";
+const UDP_ANNOUNCE: &[u8] =
+    b"\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\x01\xde\xad\xbe\xefABCDEFGHIJKLMNOPQRST\
+    -PN0100-abcdefghijkl\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x02\x03\0\0\0\0\0\0\0\x05\0\0\0\x02\
+    \0\0\0\0\x0a\x0b\x0c\x0d\0\0\0\x50\x1a\xe1\x02\x0c/dir?a=b&c=d\x01\x09\x03xyz\x02\x01e\0";
+const UDP_REPLIES: [&[u8]; 4] = [
+    b"\0\0\0\0\xde\xad\xbe\xef\x01\x02\x03\x04\x05\x06\x07\x08",
+    b"\0\0\0\x01\xde\xad\xbe\xef\0\0\x07\x08\0\0\0\x03\0\0\0\x05\x01\x02\x03\x04\x1a\xe1\
+    \x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1",
+    b"\0\0\0\x02\xde\xad\xbe\xef\0\0\0\x0b\0\0\x35\xcc\0\0\0\x13\0\0\0\x15",
+    b"\0\0\0\x03\xde\xad\xbe\xefbusy",
+];
 const EXTENDED: &[u8] =
     b"d1:md6:ut_pexi1ee1:pi6881e4:reqqi500e11:upload_onlyi1e1:v6:Client6:yourip4:\x01\x02\x03\x04e";
 const MESSAGES: &[u8] =
@@ -79,6 +92,16 @@ fn fuzz_every_decoder_of_strangers_bytes() {
         let _ = bencode::scan(&torrent, bencode::TORRENT);
         let _ = parse_reply(&mutated(&mut rng, REPLY));
         let _ = ExtendedHandshake::default().update(&mutated(&mut rng, EXTENDED));
+        if let Some(request) = Request::decode(&mutated(&mut rng, UDP_ANNOUNCE)) {
+            let mut bytes = Vec::new();
+            request.encode(&mut bytes);
+            assert_eq!(Request::decode(&bytes), Some(request), "what was read can be written");
+        }
+        for reply in UDP_REPLIES {
+            let reply = mutated(&mut rng, reply);
+            let _ = Reply::decode(&reply, Family::V4);
+            let _ = Reply::decode(&reply, Family::V6);
+        }
         messages(&mutated(&mut rng, MESSAGES), &pool);
         let mut handshake = [0; HANDSHAKE_LEN];
         rng.fill(&mut handshake[..]);

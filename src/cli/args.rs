@@ -10,7 +10,8 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::commands::chunk::ChunkCommand;
-use super::values::{self, Ranges, Rate};
+use super::values::{self, Listen, Ranges, Rate};
+use crate::tracker::find::FIND_PORT;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -132,6 +133,9 @@ pub enum Command {
         #[command(subcommand)]
         command: ChunkCommand,
     },
+    /// Run a tracker, with a catalogue of torrents by name
+    #[command(after_long_help = TRACKER_NOTES)]
+    Tracker(TrackerArgs),
     /// Print the magnet link of a .torrent
     Magnet {
         /// The .torrent file.
@@ -352,6 +356,62 @@ pub struct DemoArgs {
     pub peers: u8,
 }
 
+const TRACKER_NOTES: &str = "\
+The tracker answers at /announce and /scrape, shows people what it tracks at /, numbers at
+/stats (JSON) and /metrics (Prometheus), and keeps torrents by name at /catalogue.
+
+Everybody who reaches it may read and announce. To register torrents a token is needed, unless
+it listens on this machine only and none was given; without --token one is made and printed.
+SIGHUP reads the file of --allow again, unless it comes from a terminal that closes.";
+
+/// Options of `tracker`.
+#[derive(Args, Clone, Debug)]
+pub struct TrackerArgs {
+    /// Listen here; a port alone is every address of both families
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:6969",
+          env = "DRIVER_LISTEN", value_parser = values::listen)]
+    pub listen: Listen,
+    /// Answer over UDP too, on the same port
+    #[arg(long, env = "DRIVER_UDP", value_parser = BoolishValueParser::new())]
+    pub udp: bool,
+    /// Time between announces that clients are told; who misses two is gone
+    #[arg(long, value_name = "DUR", default_value = "30m", env = "DRIVER_INTERVAL",
+          value_parser = values::duration)]
+    pub interval: Duration,
+    /// What to know to register torrents; others of this machine can see it here
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "DRIVER_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "token_file"
+    )]
+    pub token: Option<String>,
+    /// Read it from this file
+    #[arg(long, value_name = "FILE", env = "DRIVER_TOKEN_FILE", value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
+    /// Track only the info-hashes in this file, one a line
+    #[arg(long, value_name = "FILE", env = "DRIVER_ALLOW", value_hint = ValueHint::FilePath)]
+    pub allow: Option<PathBuf>,
+    /// Track only registered torrents (and those of --allow)
+    #[arg(long, env = "DRIVER_ALLOW_CATALOGUE", value_parser = BoolishValueParser::new(),
+          conflicts_with = "no_catalogue")]
+    pub allow_catalogue: bool,
+    /// Keep the catalogue here [default: catalogue, in driver's state directory]
+    #[arg(long, value_name = "DIR", env = "DRIVER_STATE", value_hint = ValueHint::DirPath)]
+    pub state: Option<PathBuf>,
+    /// Keep no catalogue
+    #[arg(long, env = "DRIVER_NO_CATALOGUE", value_parser = BoolishValueParser::new())]
+    pub no_catalogue: bool,
+    /// Do not tell those who look for a tracker on the network
+    #[arg(long, env = "DRIVER_NO_FIND", value_parser = BoolishValueParser::new())]
+    pub no_find: bool,
+    /// UDP port to be found at
+    #[arg(long, value_name = "PORT", default_value_t = FIND_PORT, env = "DRIVER_FIND_PORT",
+          hide = true)]
+    pub find_port: u16,
+}
+
 /// Puts options that every command takes behind the command, where clap looks for them:
 /// before it they would make a torrent of the command's name.
 pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
@@ -379,7 +439,7 @@ pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// Words of commands that are to come: not mistaken for names of files.
-const LATER: [&str; 4] = ["create", "tracker", "daemon", "remote"];
+const LATER: [&str; 3] = ["create", "daemon", "remote"];
 
 /// What to say when the first argument is a command that does not exist yet.
 pub fn not_yet(first: Option<&str>) -> Option<String> {

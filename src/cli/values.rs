@@ -1,7 +1,7 @@
 //! How people write rates, sizes, durations and file ranges on the command line and in the
 //! config file. Only reading; writing is `base::units`.
 
-use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, ToSocketAddrs as _};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -53,6 +53,28 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
     let parsed = humantime::parse_duration(text.trim());
     parsed.map_err(|_| "not a duration; write 30s, 5m or 2h".to_owned())
+}
+
+/// Where to listen: one address, or every address of both families.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// The address; none for all.
+    pub ip: Option<IpAddr>,
+    /// The port; 0 is any.
+    pub port: u16,
+}
+
+/// Reads `127.0.0.1:6969`, `[::1]:6969` or `6969`.
+///
+/// # Errors
+/// In words for people.
+pub fn listen(text: &str) -> Result<Listen, String> {
+    if let Ok(port) = text.trim().parse() {
+        return Ok(Listen { ip: None, port });
+    }
+    let address: Result<SocketAddr, _> = text.trim().parse();
+    let address = address.map_err(|_| "not an address; write 127.0.0.1:6969 or 6969".to_owned())?;
+    Ok(Listen { ip: Some(address.ip()), port: address.port() })
 }
 
 /// Reads `127.0.0.1:8000` or `localhost:8000`.
@@ -150,6 +172,16 @@ mod tests {
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("4m 51s"), Ok(Duration::from_secs(291)));
         assert_eq!(duration("soon"), Err("not a duration; write 30s, 5m or 2h".to_owned()));
+    }
+
+    #[test]
+    fn a_port_alone_listens_everywhere() {
+        assert_eq!(listen("6969"), Ok(Listen { ip: None, port: 6969 }));
+        let six = Listen { ip: Some("::1".parse().unwrap()), port: 0 };
+        assert_eq!(listen("[::1]:0"), Ok(six));
+        for bad in ["", "localhost:1", "1.2.3.4", "70000", "::1"] {
+            assert!(listen(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -305,6 +305,7 @@ impl Actor {
                 let words = replied.await.map_or_else(|_| no_tracker(), manual_announce);
                 let _ = answer.send(words);
             }
+            Command::Scrape => self.trackers.tell(TrackerCommand::Scrape),
             Command::AddPeer(address) => {
                 let addresses = vec![address];
                 self.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);

@@ -24,6 +24,8 @@ pub enum Command {
     Why(oneshot::Sender<WhyReport>),
     /// Announce to the trackers now, as far as they allow; the answer is one line for people.
     Announce(oneshot::Sender<String>),
+    /// Have trackers tell their numbers, those that have not lately.
+    Scrape,
     /// Try this peer.
     AddPeer(SocketAddr),
     /// Ask these course providers for the chunks that a listing says they have.

@@ -71,6 +71,12 @@ impl TorrentHandle {
         self.ask(Command::Announce).await
     }
 
+    /// Asks trackers for their numbers of seeds and leeches, those whose numbers are older than
+    /// an announce interval; what they say is in a later [`Status`].
+    pub async fn scrape(&self) {
+        self.tell(Command::Scrape).await;
+    }
+
     /// Tries this peer.
     pub async fn add_peer(&self, address: SocketAddr) {
         self.tell(Command::AddPeer(address)).await;

@@ -57,6 +57,7 @@ pub(super) fn keep(early: &mut Vec<Command>, order: Command) {
         Command::Peers { .. }
             | Command::Why(_)
             | Command::Announce(_)
+            | Command::Scrape
             | Command::Start
             | Command::Finish
     );

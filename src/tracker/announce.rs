@@ -1,11 +1,12 @@
 //! The words of an announce, whatever carries it: what we tell a tracker and what it answers.
-//! Not the bytes of either (see [`super::http`]) and not the timing (see [`super::tiers`]).
-//! Source: BEP 3, BEP 24 (external address), BEP 31 (retry in).
+//! Not the bytes of either (see [`super::http`], [`super::udp`]) and not the timing (see
+//! [`super::tiers`]).
+//! Source: BEP 3, BEP 24 (external address), BEP 31 (retry in), BEP 48 (scrape).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::addr::Locality;
+use crate::base::addr::{Locality, canonical};
 use crate::base::ids::{InfoHash, PeerId};
 
 /// Why an announce is sent out of turn (BEP 3).
@@ -27,6 +28,26 @@ impl Event {
             Self::Completed => "completed",
             Self::Stopped => "stopped",
         }
+    }
+}
+
+/// Address families. A tracker learns our address of a family from an announce over it, and
+/// answers over UDP in its format (BEP 7, BEP 15).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both, in the order to ask.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of an address; an IPv4 address inside an IPv6 one counts as IPv4.
+    pub fn of(address: SocketAddr) -> Self {
+        if canonical(address).is_ipv4() { Self::V4 } else { Self::V6 }
     }
 }
 
@@ -91,6 +112,17 @@ pub struct AnnounceReply {
     pub warning: Option<String>,
 }
 
+/// What a tracker says of a torrent's swarm in a scrape (BEP 48). What it left out is `None`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SwarmCounts {
+    /// Seeds in the swarm.
+    pub complete: Option<u64>,
+    /// Leeches in the swarm.
+    pub incomplete: Option<u64>,
+    /// Times the torrent has been downloaded completely.
+    pub downloaded: Option<u64>,
+}
+
 /// When a tracker that refused may be asked again (BEP 31).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RetryIn {
@@ -120,6 +152,9 @@ pub enum Error {
     /// The tracker, or a redirect of it, leads where it must not.
     #[error("tracker leads to the {0} address {1}, which is not allowed")]
     Forbidden(Locality, IpAddr),
+    /// There is no scrape URL for this announce URL (BEP 48).
+    #[error("tracker cannot be scraped: its address does not end in announce")]
+    NoScrape,
     /// A redirect with a missing or bad target.
     #[error("tracker redirects to an unusable address")]
     Redirect,

@@ -1,13 +1,16 @@
-//! Announces over HTTP as text and bytes: the URL to ask, the reply's meaning, and which
-//! addresses a tracker may send us to. Nothing here opens a connection.
-//! Source: BEP 3, BEP 7 (`peers6`), BEP 23 (compact), BEP 24, BEP 31.
+//! Announces and scrapes over HTTP as text and bytes: the URL to ask, the reply's meaning, and
+//! which addresses a tracker may send us to. Nothing here opens a connection.
+//! Source: BEP 3, BEP 7 (`peers6`), BEP 23 (compact), BEP 24, BEP 31, BEP 48 (scrape).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::addr::{Locality, canonical, canonical_ip, parse_compact_v4, parse_compact_v6};
+use crate::base::ids::InfoHash;
 use crate::bencode::{self, Value};
-use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, PeerAddr, RetryIn};
+use crate::tracker::announce::{
+    AnnounceReply, AnnounceRequest, Error, PeerAddr, RetryIn, SwarmCounts,
+};
 
 /// Longest reply we read, on the wire and unpacked.
 pub const MAX_REPLY_LEN: usize = 1 << 20;
@@ -19,10 +22,10 @@ pub const MAX_PEERS: usize = 200;
 const MAX_URL_LEN: usize = 4096;
 
 /// Longest text and tracker id kept of a reply.
-const MAX_TEXT_LEN: usize = 1024;
+pub const MAX_TEXT_LEN: usize = 1024;
 
 /// Longest wait we take from a tracker, so that no sum of times overflows.
-const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Query keys that are ours. A URL that brings them along is a forged request dressed as a
 /// tracker. `key` is not among them, since private trackers use it for the passkey.
@@ -44,12 +47,7 @@ pub fn announce_url(base: &str, request: &AnnounceRequest) -> Result<String, Err
     if !is_http(base) {
         return Err(Error::Url("only http and https are supported"));
     }
-    if base.len() > MAX_URL_LEN {
-        return Err(Error::Url("longer than 4096 bytes"));
-    }
-    if base.chars().any(|c| c.is_control() || c == ' ') {
-        return Err(Error::Url("has spaces or control characters"));
-    }
+    check_text(base)?;
     let base = base.split_once('#').map_or(base, |(before, _)| before);
     let query = base.split_once('?').map_or("", |(_, query)| query);
     let names = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
@@ -58,32 +56,61 @@ pub fn announce_url(base: &str, request: &AnnounceRequest) -> Result<String, Err
     }
     let mut url = String::with_capacity(base.len() + 320);
     url.push_str(base);
-    if !base.contains('?') {
-        url.push('?');
-    } else if !query.is_empty() && !query.ends_with('&') {
-        url.push('&');
-    }
+    open_query(&mut url);
     push_query(&mut url, request);
     Ok(url)
 }
 
-/// Judges one hop of an announce: may we connect to `target` for `path`, coming from a host
+/// The URL of a scrape: in the last element of the path of `base`, `announce` at its beginning
+/// becomes `scrape`; the query stays.
+///
+/// # Errors
+/// [`Error::NoScrape`] if that element begins with something else, [`Error::Url`] as for
+/// [`announce_url`].
+pub fn scrape_url(base: &str, info_hash: InfoHash) -> Result<String, Error> {
+    if !is_http(base) {
+        return Err(Error::Url("only http and https are supported"));
+    }
+    check_text(base)?;
+    let base = base.split_once('#').map_or(base, |(before, _)| before);
+    let (address, query) = base.split_once('?').map_or((base, None), |(a, q)| (a, Some(q)));
+    let (folder, last) = address.rsplit_once('/').ok_or(Error::NoScrape)?;
+    let ending = last.strip_prefix("announce").ok_or(Error::NoScrape)?;
+    // "http://announce" is a host without a path.
+    if folder.ends_with("/") {
+        return Err(Error::NoScrape);
+    }
+    let mut url = format!("{folder}/scrape{ending}");
+    if let Some(query) = query {
+        url.push('?');
+        url.push_str(query);
+    }
+    open_query(&mut url);
+    url.push_str("info_hash=");
+    url.push_str(&urlencoding::encode_binary(&info_hash.0));
+    Ok(url)
+}
+
+/// Judges one hop of an announce or a scrape: may we connect to `target` for `path`, coming from a host
 /// that lies at `previous` (none for the torrent's own URL)?
 ///
 /// A public host may not redirect to a local one. Loopback and link-local addresses, where
-/// services of this machine and of its cloud listen, are asked for `/announce…` only; private
-/// ones for a path with an element `announce…`.
+/// services of this machine and of its cloud listen, are asked for `/announce…` and `/scrape…`
+/// only; private ones for a path with such an element.
 ///
 /// # Errors
 /// [`Error::Forbidden`].
 pub fn check_hop(previous: Option<Locality>, target: IpAddr, path: &str) -> Result<(), Error> {
+    let words = ["/announce", "/scrape"];
     let locality = Locality::of(target);
     let from_outside = previous.is_some_and(|previous| !previous.is_local());
     let allowed = match locality {
         Locality::Public => true,
         Locality::Unroutable => false,
-        Locality::Loopback | Locality::LinkLocal => !from_outside && path.starts_with("/announce"),
-        Locality::Private => !from_outside && path.contains("/announce"),
+        Locality::Loopback | Locality::LinkLocal => {
+            !from_outside && words.iter().any(|word| path.starts_with(word))
+        }
+        Locality::Private => !from_outside && words.iter().any(|word| path.contains(word)),
     };
     if allowed { Ok(()) } else { Err(Error::Forbidden(locality, canonical_ip(target))) }
 }
@@ -104,19 +131,8 @@ pub fn check_host(host: &str) -> Result<(), Error> {
 /// [`Error::Refused`] for a `failure reason`, [`Error::WebPage`] or [`Error::Malformed`] for
 /// what is no reply, [`Error::TooLong`] over [`MAX_REPLY_LEN`].
 pub fn parse_reply(bytes: &[u8]) -> Result<AnnounceReply, Error> {
-    if bytes.len() > MAX_REPLY_LEN {
-        return Err(Error::TooLong(MAX_REPLY_LEN));
-    }
-    if bytes.trim_ascii_start().first() == Some(&b'<') {
-        return Err(Error::WebPage);
-    }
-    let scan = bencode::scan(bytes, bencode::TRACKER)
-        .map_err(|cause| Error::Malformed(cause.to_string()))?;
-    let fields = scan.root().dict();
-    let reply = Fields(fields.ok_or_else(|| Error::Malformed("not a dictionary".to_owned()))?);
-    if let Some(reason) = reply.text("failure reason") {
-        return Err(Error::Refused { reason, retry_in: reply.retry_in() });
-    }
+    let scan = scan_reply(bytes)?;
+    let reply = accepted(&scan)?;
     let has_substance = ["interval", "peers", "peers6", "complete", "warning message"];
     if !has_substance.iter().any(|key| reply.value(key).is_some()) {
         return Err(Error::Malformed("it has neither peers nor an interval".to_owned()));
@@ -136,7 +152,65 @@ pub fn parse_reply(bytes: &[u8]) -> Result<AnnounceReply, Error> {
     })
 }
 
-fn has_scheme(url: &str, scheme: &str) -> bool {
+/// Reads the answer to a scrape as far as it is about `info_hash`.
+///
+/// # Errors
+/// As [`parse_reply`]; [`Error::Malformed`] too when the torrent is not in it.
+pub fn parse_scrape(bytes: &[u8], info_hash: InfoHash) -> Result<SwarmCounts, Error> {
+    let scan = scan_reply(bytes)?;
+    let files = accepted(&scan)?.value("files").and_then(Value::dict);
+    let counts = files.and_then(|files| files.find(&info_hash.0)).and_then(Value::dict);
+    let counts = counts.map(Fields);
+    let counts =
+        counts.ok_or_else(|| Error::Malformed("it says nothing of this torrent".to_owned()))?;
+    Ok(SwarmCounts {
+        complete: counts.count("complete"),
+        incomplete: counts.count("incomplete"),
+        downloaded: counts.count("downloaded"),
+    })
+}
+
+fn scan_reply(bytes: &[u8]) -> Result<bencode::Scan<'_>, Error> {
+    if bytes.len() > MAX_REPLY_LEN {
+        return Err(Error::TooLong(MAX_REPLY_LEN));
+    }
+    if bytes.trim_ascii_start().first() == Some(&b'<') {
+        return Err(Error::WebPage);
+    }
+    bencode::scan(bytes, bencode::TRACKER).map_err(|cause| Error::Malformed(cause.to_string()))
+}
+
+/// The dictionary of a reply that is not a failure.
+fn accepted<'a>(scan: &bencode::Scan<'a>) -> Result<Fields<'a>, Error> {
+    let fields = scan.root().dict();
+    let reply = Fields(fields.ok_or_else(|| Error::Malformed("not a dictionary".to_owned()))?);
+    match reply.text("failure reason") {
+        Some(reason) => Err(Error::Refused { reason, retry_in: reply.retry_in() }),
+        None => Ok(reply),
+    }
+}
+
+/// Refuses URLs that no honest torrent has, whatever their scheme.
+pub(super) fn check_text(url: &str) -> Result<(), Error> {
+    if url.len() > MAX_URL_LEN {
+        return Err(Error::Url("longer than 4096 bytes"));
+    }
+    if url.chars().any(|c| c.is_control() || c == ' ') {
+        return Err(Error::Url("has spaces or control characters"));
+    }
+    Ok(())
+}
+
+/// Leaves `url` so that a key of its query may follow.
+fn open_query(url: &mut String) {
+    if !url.contains('?') {
+        url.push('?');
+    } else if !url.ends_with(['?', '&']) {
+        url.push('&');
+    }
+}
+
+pub(super) fn has_scheme(url: &str, scheme: &str) -> bool {
     url.split_once("://").is_some_and(|(before, _)| before.eq_ignore_ascii_case(scheme))
 }
 

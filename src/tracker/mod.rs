@@ -1,21 +1,33 @@
 //! Trackers: how to ask one for peers, in which order to ask several, and a small one of our
-//! own. Not here: UDP trackers (BEP 15), the DHT, and what becomes of the peers.
+//! own. Not here: the DHT, and what becomes of the peers.
 //!
 //! | file | floor | what |
 //! |---|---|---|
 //! | [`announce`] | 1 | the words: request, reply, failure |
-//! | [`http`] | 1 | announce URLs and replies as bytes (BEPs 3, 7, 23, 24, 31) |
+//! | [`http`] | 1 | announce URLs and replies as bytes (BEPs 3, 7, 23, 24, 31, 48) |
+//! | [`udp`] | 1 | the UDP protocol as bytes, both sides (BEPs 15, 41) |
 //! | [`tiers`] | 2 | whom to ask and when (BEP 12) |
+//! | [`exchange`] | 2 | questions to UDP trackers on their way: retries, connection ids |
 //! | [`table`] | 2 | the embedded tracker's memory |
-//! | [`task`] | 4 | one torrent's announces over the network |
+//! | [`catalogue`] | 2 | torrents by name |
+//! | [`connection_id`] | 2 | proofs that an address is not forged (BEP 15) |
+//! | [`door`] | 2 | who may change the catalogue |
+//! | [`task`] | 4 | one torrent's announces and scrapes over the network |
 //! | [`server`] | 4 | the embedded tracker |
+//! | [`find`] | 4 | trackers of the local network, found and being found |
 
 pub mod announce;
+pub mod catalogue;
+pub mod connection_id;
+pub mod door;
+pub mod exchange;
+pub mod find;
 pub mod http;
 pub mod server;
 pub mod table;
 pub mod task;
 pub mod tiers;
+pub mod udp;
 
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,27 @@
 //! The embedded tracker's memory: who is in which swarm. A pure machine, bounded in every
 //! direction; no HTTP, no UDP, and nothing is kept over a restart.
+//!
+//! A peer is known by the address its announce came from, so nobody can be entered, changed or
+//! removed by others; its peer id is only passed on. An announce costs a few look-ups and the
+//! peers of its answer, however large the swarm is; expired peers are met in the order of their
+//! age. Memory: `benches/tracker.rs` measures it.
+
+mod roll;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
-use rand::seq::index;
+use rand::{Rng, RngExt as _};
 
 use crate::base::addr::canonical;
 use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::Event;
+
+use roll::{Entry, Roll, Slot, Who};
 
 /// Peers in a reply when the client names no number, as in BEP 3's practice.
 const NUMWANT_DEFAULT: usize = 50;
@@ -18,9 +29,11 @@ const NUMWANT_DEFAULT: usize = 50;
 /// Bounds of the table.
 #[derive(Clone, Debug)]
 pub struct TableLimits {
-    /// Swarms kept.
+    /// Swarms kept; no other is begun beyond them.
     pub swarms: usize,
-    /// Peers kept of one swarm; the one silent for longest makes room.
+    /// Peers kept in all; the one silent for longest makes room.
+    pub peers: usize,
+    /// Peers kept of one swarm and address family; any of them makes room.
     pub peers_per_swarm: usize,
     /// Most peers in one reply.
     pub numwant_max: usize,
@@ -31,8 +44,11 @@ pub struct TableLimits {
 impl Default for TableLimits {
     fn default() -> Self {
         Self {
-            swarms: 10_000,
-            peers_per_swarm: 2_000,
+            // Some 200 bytes each when they are small.
+            swarms: 200_000,
+            // Some 75 MB with IPv4.
+            peers: 1_000_000,
+            peers_per_swarm: 100_000,
             numwant_max: 200,
             // Two of the longest usual intervals.
             peer_life: Duration::from_secs(3600),
@@ -47,34 +63,54 @@ pub struct Arrival {
     pub info_hash: InfoHash,
     /// What the peer calls itself.
     pub peer_id: PeerId,
-    /// Where the announce came from, with the port the peer listens on.
+    /// Where the announce came from, with the port the peer listens on; it is not named to
+    /// others when that is 0.
     pub address: SocketAddr,
-    /// Whether the peer lacks nothing.
-    pub is_seed: bool,
+    /// Bytes that the peer lacks; a seed lacks none.
+    pub left: u64,
     /// The announce's event.
     pub event: Option<Event>,
     /// Peers wanted, if said.
     pub numwant: Option<usize>,
+    /// Only peers of its own address family are of use, as in UDP replies.
+    pub own_family_only: bool,
 }
 
 /// A peer of a swarm.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TablePeer {
     /// What it calls itself.
     pub peer_id: PeerId,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Bytes that it lacks.
+    pub left: u64,
 }
 
-/// What the table answers.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct SwarmView {
-    /// A random choice of the others; a seed gets no seeds.
-    pub peers: Vec<TablePeer>,
-    /// Seeds in the swarm.
-    pub complete: usize,
-    /// Leeches in the swarm.
-    pub incomplete: usize,
+/// How many there are in a swarm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SwarmCounts {
+    /// Seeds.
+    pub complete: u32,
+    /// Leeches.
+    pub incomplete: u32,
+    /// Peers that became complete while they were known here, since the swarm began.
+    pub downloaded: u32,
+}
+
+/// How many there are in all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TableCounts {
+    /// Swarms.
+    pub swarms: usize,
+    /// Peers with an IPv4 address.
+    pub peers_v4: usize,
+    /// Peers with an IPv6 address.
+    pub peers_v6: usize,
+    /// Seeds of both families.
+    pub seeds: usize,
+    /// Bytes that the table has allocated, roughly.
+    pub memory_bytes: usize,
 }
 
 /// The table has no room for another swarm.
@@ -86,184 +122,408 @@ pub struct TableFull;
 pub struct SwarmTable {
     limits: TableLimits,
     rng: StdRng,
-    swarms: HashMap<InfoHash, Vec<Entry>>,
+    began_at: Instant,
+    by_hash: HashMap<InfoHash, u32>,
+    swarms: Vec<Swarm>,
+    free: Vec<u32>,
+    four: Roll<4>,
+    six: Roll<16>,
+    seeds: usize,
 }
 
-struct Entry {
-    peer: TablePeer,
-    is_seed: bool,
-    seen_at: Instant,
+#[derive(Default)]
+struct Swarm {
+    info_hash: Option<InfoHash>,
+    downloaded: u32,
+    four: Lists,
+    six: Lists,
+}
+
+/// The slots of one family: leeches and seeds.
+#[derive(Default)]
+struct Lists {
+    leeches: Vec<Slot>,
+    seeds: Vec<Slot>,
+}
+
+impl Lists {
+    fn of(&mut self, left: u64) -> &mut Vec<Slot> {
+        if left == 0 { &mut self.seeds } else { &mut self.leeches }
+    }
+
+    fn len(&self) -> usize {
+        self.leeches.len() + self.seeds.len()
+    }
+
+    fn allocated(&self) -> usize {
+        (self.leeches.capacity() + self.seeds.capacity()) * size_of::<Slot>()
+    }
+}
+
+/// An address family: its roll and its lists.
+trait Family<const N: usize> {
+    fn table(&mut self) -> &mut SwarmTable;
+    fn parts(&mut self) -> (&mut Roll<N>, &mut Vec<Swarm>, &mut usize);
+    fn lists(swarm: &mut Swarm) -> &mut Lists;
+
+    /// Enters or renews somebody, and tells whether it was a seed before. `spare` decides who
+    /// has to make room in a full swarm.
+    fn admit(&mut self, who: Who<N>, arrival: &Arrival, now_s: u32, spare: u32) -> bool {
+        let swarm_max = self.table().limits.peers_per_swarm;
+        let (roll, swarms, seeds) = self.parts();
+        let lists = Self::lists(&mut swarms[who.swarm as usize]);
+        let left = arrival.left;
+        if let Some(slot) = roll.find(&who) {
+            roll.renew(slot, now_s);
+            let entry = roll.get_mut(slot);
+            entry.peer_id = arrival.peer_id.0;
+            let was_seed = entry.left == 0;
+            if was_seed != (left == 0) {
+                let place = entry.place;
+                take_out(roll, lists.of(if was_seed { 0 } else { 1 }), place);
+                let list = lists.of(left);
+                roll.get_mut(slot).place = list.len() as u32;
+                list.push(slot);
+                *seeds = *seeds + usize::from(left == 0) - usize::from(was_seed);
+            }
+            roll.get_mut(slot).left = left;
+            return was_seed;
+        }
+        if lists.len() >= swarm_max {
+            let list = if lists.leeches.is_empty() { &lists.seeds } else { &lists.leeches };
+            let victim = list[spare as usize % list.len()];
+            self.dismiss(victim);
+        }
+        self.table().make_room(who.swarm);
+        let (roll, swarms, seeds) = self.parts();
+        let list = Self::lists(&mut swarms[who.swarm as usize]).of(left);
+        let place = list.len() as u32;
+        list.push(roll.insert(Entry::new(who, arrival.peer_id.0, left, now_s, place)));
+        *seeds += usize::from(left == 0);
+        false
+    }
+
+    /// Removes somebody; tells of which swarm.
+    fn dismiss(&mut self, slot: Slot) -> u32 {
+        let (roll, swarms, seeds) = self.parts();
+        let entry = roll.remove(slot);
+        let list = Self::lists(&mut swarms[entry.who.swarm as usize]).of(entry.left);
+        take_out(roll, list, entry.place);
+        *seeds -= usize::from(entry.left == 0);
+        entry.who.swarm
+    }
+}
+
+/// Takes a place out of a swarm's list; the last one takes it over.
+fn take_out<const N: usize>(roll: &mut Roll<N>, list: &mut Vec<Slot>, place: u32) {
+    list.swap_remove(place as usize);
+    if let Some(moved) = list.get(place as usize) {
+        roll.get_mut(*moved).place = place;
+    }
+}
+
+impl Family<4> for SwarmTable {
+    fn parts(&mut self) -> (&mut Roll<4>, &mut Vec<Swarm>, &mut usize) {
+        (&mut self.four, &mut self.swarms, &mut self.seeds)
+    }
+
+    fn lists(swarm: &mut Swarm) -> &mut Lists {
+        &mut swarm.four
+    }
+
+    fn table(&mut self) -> &mut SwarmTable {
+        self
+    }
+}
+
+impl Family<16> for SwarmTable {
+    fn parts(&mut self) -> (&mut Roll<16>, &mut Vec<Swarm>, &mut usize) {
+        (&mut self.six, &mut self.swarms, &mut self.seeds)
+    }
+
+    fn lists(swarm: &mut Swarm) -> &mut Lists {
+        &mut swarm.six
+    }
+
+    fn table(&mut self) -> &mut SwarmTable {
+        self
+    }
 }
 
 impl SwarmTable {
-    /// An empty table; `rng` chooses the peers of replies.
-    pub fn new(limits: TableLimits, rng: StdRng) -> Self {
-        Self { limits, rng, swarms: HashMap::new() }
+    /// An empty table; `rng` chooses the peers of replies. `now` is when its time begins.
+    pub fn new(limits: TableLimits, rng: StdRng, now: Instant) -> Self {
+        Self {
+            limits,
+            rng,
+            began_at: now,
+            by_hash: HashMap::new(),
+            swarms: Vec::new(),
+            free: Vec::new(),
+            four: Roll::new(),
+            six: Roll::new(),
+            seeds: 0,
+        }
     }
 
-    /// Enters, renews or removes a peer and chooses peers for it. A peer is known by its
-    /// address: an id could be claimed by anybody.
+    /// Enters, renews or removes a peer, and hands a random choice of the others to `give`: at
+    /// most as many as are wanted, none to one who leaves, no seeds to a seed.
     ///
     /// # Errors
     /// [`TableFull`] for a new swarm without room.
-    pub fn announce(&mut self, arrival: &Arrival, now: Instant) -> Result<SwarmView, TableFull> {
-        let address = canonical(arrival.address);
+    pub fn announce(
+        &mut self,
+        arrival: &Arrival,
+        now: Instant,
+        give: impl FnMut(TablePeer),
+    ) -> Result<SwarmCounts, TableFull> {
+        self.expire(now);
         let is_leaving = arrival.event == Some(Event::Stopped);
-        if !self.swarms.contains_key(&arrival.info_hash) {
-            if is_leaving {
-                return Ok(SwarmView::default());
-            }
-            self.make_room(now)?;
-        }
-        let swarm = self.swarms.entry(arrival.info_hash).or_default();
-        let peer_life = self.limits.peer_life;
-        swarm.retain(|entry| entry.peer.address != address && !entry.is_gone(peer_life, now));
-        let view = SwarmView {
-            peers: Self::choose(swarm, arrival, &self.limits, &mut self.rng),
-            complete: swarm.iter().filter(|entry| entry.is_seed).count(),
-            incomplete: swarm.iter().filter(|entry| !entry.is_seed).count(),
+        let swarm = match self.by_hash.get(&arrival.info_hash) {
+            Some(swarm) => *swarm,
+            None if is_leaving || arrival.address.port() == 0 => return Ok(SwarmCounts::default()),
+            None => self.begin(arrival.info_hash)?,
         };
         if is_leaving {
-            if swarm.is_empty() {
-                self.swarms.remove(&arrival.info_hash);
+            self.leave(swarm, canonical(arrival.address));
+            return Ok(self.counts_of(swarm));
+        }
+        let address = canonical(arrival.address);
+        if address.port() != 0 {
+            self.enter(swarm, address, arrival, self.seconds(now));
+        }
+        self.choose(swarm, address, arrival, give);
+        Ok(self.counts_of(swarm))
+    }
+
+    /// Forgets those whom nobody has heard of for too long.
+    pub fn expire(&mut self, now: Instant) {
+        let life_s = u32::try_from(self.limits.peer_life.as_secs()).unwrap_or(u32::MAX);
+        let Some(limit_s) = self.seconds(now).checked_sub(life_s) else { return };
+        while let Some(slot) =
+            self.four.oldest().filter(|it| self.four.get(*it).seen_at_s <= limit_s)
+        {
+            let swarm = Family::<4>::dismiss(self, slot);
+            self.end_if_empty(swarm);
+        }
+        while let Some(slot) = self.six.oldest().filter(|it| self.six.get(*it).seen_at_s <= limit_s)
+        {
+            let swarm = Family::<16>::dismiss(self, slot);
+            self.end_if_empty(swarm);
+        }
+    }
+
+    /// The counts of a swarm; none when nobody is in it. As of the last announce or expiry.
+    pub fn counts(&self, info_hash: &InfoHash) -> Option<SwarmCounts> {
+        self.by_hash.get(info_hash).map(|swarm| self.counts_of(*swarm))
+    }
+
+    /// The counts of everything, as of the last announce or expiry.
+    pub fn totals(&self) -> TableCounts {
+        let entry_len = size_of::<(InfoHash, u32)>() + 1;
+        let lists = |swarm: &Swarm| swarm.four.allocated() + swarm.six.allocated();
+        TableCounts {
+            swarms: self.by_hash.len(),
+            peers_v4: self.four.len(),
+            peers_v6: self.six.len(),
+            seeds: self.seeds,
+            memory_bytes: self.four.allocated()
+                + self.six.allocated()
+                + self.swarms.capacity() * size_of::<Swarm>()
+                + self.swarms.iter().map(lists).sum::<usize>()
+                + self.by_hash.capacity() * entry_len,
+        }
+    }
+
+    /// Some swarms in no order, at most `most`.
+    pub fn some_swarms(&self, most: usize) -> Vec<InfoHash> {
+        self.by_hash.keys().take(most).copied().collect()
+    }
+
+    /// The peers of a swarm, seeds first, at most `most` of them.
+    pub fn peers(&self, info_hash: &InfoHash, most: usize) -> Vec<TablePeer> {
+        let Some(swarm) = self.by_hash.get(info_hash).map(|swarm| &self.swarms[*swarm as usize])
+        else {
+            return Vec::new();
+        };
+        let four = |slot: &Slot| v4_peer(self.four.get(*slot));
+        let six = |slot: &Slot| v6_peer(self.six.get(*slot));
+        let seeds = swarm.four.seeds.iter().map(four).chain(swarm.six.seeds.iter().map(six));
+        let leeches = swarm.four.leeches.iter().map(four).chain(swarm.six.leeches.iter().map(six));
+        seeds.chain(leeches).take(most).collect()
+    }
+
+    fn seconds(&self, now: Instant) -> u32 {
+        let passed = now.saturating_duration_since(self.began_at).as_secs();
+        u32::try_from(passed).unwrap_or(u32::MAX)
+    }
+
+    fn begin(&mut self, info_hash: InfoHash) -> Result<u32, TableFull> {
+        if self.by_hash.len() >= self.limits.swarms {
+            return Err(TableFull);
+        }
+        let swarm = self.free.pop().unwrap_or(self.swarms.len() as u32);
+        let entry = Swarm { info_hash: Some(info_hash), ..Swarm::default() };
+        match self.swarms.get_mut(swarm as usize) {
+            Some(place) => *place = entry,
+            None => self.swarms.push(entry),
+        }
+        self.by_hash.insert(info_hash, swarm);
+        Ok(swarm)
+    }
+
+    fn enter(&mut self, swarm: u32, address: SocketAddr, arrival: &Arrival, now_s: u32) {
+        let port = address.port();
+        // In case that somebody has to make room.
+        let spare = self.rng.next_u32();
+        let was_seed = match address.ip() {
+            IpAddr::V4(ip) => {
+                let who = Who { swarm, ip: ip.octets(), port };
+                Family::<4>::admit(self, who, arrival, now_s, spare)
             }
-            return Ok(SwarmView { peers: Vec::new(), ..view });
+            IpAddr::V6(ip) => {
+                let who = Who { swarm, ip: ip.octets(), port };
+                Family::<16>::admit(self, who, arrival, now_s, spare)
+            }
+        };
+        if arrival.event == Some(Event::Completed) && arrival.left == 0 && !was_seed {
+            let downloaded = &mut self.swarms[swarm as usize].downloaded;
+            *downloaded = downloaded.saturating_add(1);
         }
-        if swarm.len() >= self.limits.peers_per_swarm {
-            let oldest = swarm.iter().enumerate().min_by_key(|(_, entry)| entry.seen_at);
-            if let Some((position, _)) = oldest {
-                swarm.swap_remove(position);
+    }
+
+    fn leave(&mut self, swarm: u32, address: SocketAddr) {
+        let port = address.port();
+        match address.ip() {
+            IpAddr::V4(ip) => {
+                if let Some(slot) = self.four.find(&Who { swarm, ip: ip.octets(), port }) {
+                    Family::<4>::dismiss(self, slot);
+                }
+            }
+            IpAddr::V6(ip) => {
+                if let Some(slot) = self.six.find(&Who { swarm, ip: ip.octets(), port }) {
+                    Family::<16>::dismiss(self, slot);
+                }
             }
         }
-        let peer = TablePeer { peer_id: arrival.peer_id, address };
-        swarm.push(Entry { peer, is_seed: arrival.is_seed, seen_at: now });
-        Ok(SwarmView {
-            complete: view.complete + usize::from(arrival.is_seed),
-            incomplete: view.incomplete + usize::from(!arrival.is_seed),
-            ..view
-        })
+        self.end_if_empty(swarm);
     }
 
-    /// Swarms kept.
-    pub fn swarm_count(&self) -> usize {
-        self.swarms.len()
-    }
-
-    fn make_room(&mut self, now: Instant) -> Result<(), TableFull> {
-        if self.swarms.len() < self.limits.swarms {
-            return Ok(());
+    /// Makes room for one peer more, of `swarm`, which may be empty for the moment: of those who
+    /// are the oldest of their family, the older one goes.
+    fn make_room(&mut self, swarm: u32) {
+        if self.four.len() + self.six.len() < self.limits.peers {
+            return;
         }
-        let peer_life = self.limits.peer_life;
-        self.swarms.retain(|_, swarm| swarm.iter().any(|entry| !entry.is_gone(peer_life, now)));
-        if self.swarms.len() < self.limits.swarms { Ok(()) } else { Err(TableFull) }
+        let (four, six) = (self.four.oldest(), self.six.oldest());
+        let four_at = four.map_or(u32::MAX, |slot| self.four.get(slot).seen_at_s);
+        let six_at = six.map_or(u32::MAX, |slot| self.six.get(slot).seen_at_s);
+        let left = match (four, six) {
+            (Some(slot), _) if four_at <= six_at => Family::<4>::dismiss(self, slot),
+            (_, Some(slot)) => Family::<16>::dismiss(self, slot),
+            _ => return,
+        };
+        if left != swarm {
+            self.end_if_empty(left);
+        }
     }
 
+    /// A swarm without peers is forgotten, and how often it was completed with it.
+    fn end_if_empty(&mut self, swarm: u32) {
+        let entry = &mut self.swarms[swarm as usize];
+        if entry.four.len() + entry.six.len() > 0 {
+            return;
+        }
+        if let Some(info_hash) = entry.info_hash.take() {
+            *entry = Swarm::default();
+            self.by_hash.remove(&info_hash);
+            self.free.push(swarm);
+        }
+    }
+
+    fn counts_of(&self, swarm: u32) -> SwarmCounts {
+        let swarm = &self.swarms[swarm as usize];
+        SwarmCounts {
+            complete: (swarm.four.seeds.len() + swarm.six.seeds.len()) as u32,
+            incomplete: (swarm.four.leeches.len() + swarm.six.leeches.len()) as u32,
+            downloaded: swarm.downloaded,
+        }
+    }
+
+    /// Neither family may crowd the other out of a reply that carries both.
     fn choose(
-        swarm: &[Entry],
+        &mut self,
+        swarm: u32,
+        own: SocketAddr,
         arrival: &Arrival,
-        limits: &TableLimits,
-        rng: &mut StdRng,
-    ) -> Vec<TablePeer> {
-        let wanted: Vec<&Entry> =
-            swarm.iter().filter(|entry| !(arrival.is_seed && entry.is_seed)).collect();
-        let count = arrival.numwant.unwrap_or(NUMWANT_DEFAULT).min(limits.numwant_max);
-        let chosen = index::sample(rng, wanted.len(), count.min(wanted.len()));
-        chosen.into_iter().map(|position| wanted[position].peer.clone()).collect()
+        mut give: impl FnMut(TablePeer),
+    ) {
+        let wanted = arrival.numwant.unwrap_or(NUMWANT_DEFAULT).min(self.limits.numwant_max);
+        let port = own.port();
+        let (own_four, own_six) = match own.ip() {
+            IpAddr::V4(ip) => (self.four.find(&Who { swarm, ip: ip.octets(), port }), None),
+            IpAddr::V6(ip) => (None, self.six.find(&Who { swarm, ip: ip.octets(), port })),
+        };
+        let is_seed = arrival.left == 0;
+        let swarm = &self.swarms[swarm as usize];
+        let place = |slot: Option<Slot>| slot.map(|slot| self.four.get(slot).place as usize);
+        let four = Choice::new(&swarm.four, place(own_four), is_seed);
+        let place = |slot: Option<Slot>| slot.map(|slot| self.six.get(slot).place as usize);
+        let six = Choice::new(&swarm.six, place(own_six), is_seed);
+        let (four_len, six_len) = match (arrival.own_family_only, own.is_ipv4()) {
+            (false, _) => (four.len(), six.len()),
+            (true, true) => (four.len(), 0),
+            (true, false) => (0, six.len()),
+        };
+        let six_count = six_len.min((wanted / 2).max(wanted.saturating_sub(four_len)));
+        let four_count = four_len.min(wanted - six_count);
+        four.draw(four_count, &mut self.rng, |slot| give(v4_peer(self.four.get(slot))));
+        six.draw(six_count, &mut self.rng, |slot| give(v6_peer(self.six.get(slot))));
     }
 }
 
-impl Entry {
-    fn is_gone(&self, peer_life: Duration, now: Instant) -> bool {
-        now.saturating_duration_since(self.seen_at) >= peer_life
-    }
+fn v4_peer(entry: &Entry<4>) -> TablePeer {
+    let address = SocketAddr::from((entry.who.ip, entry.who.port));
+    TablePeer { peer_id: PeerId(entry.peer_id), address, left: entry.left }
 }
 
-#[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
+fn v6_peer(entry: &Entry<16>) -> TablePeer {
+    let address = SocketAddr::from((entry.who.ip, entry.who.port));
+    TablePeer { peer_id: PeerId(entry.peer_id), address, left: entry.left }
+}
 
-    use super::*;
+/// Those of one family who can be named to somebody: not itself, and no seeds to a seed.
+struct Choice<'a> {
+    leeches: &'a [Slot],
+    seeds: &'a [Slot],
+    /// Where among them the asking one stands.
+    own: Option<usize>,
+}
 
-    fn table(limits: TableLimits) -> SwarmTable {
-        SwarmTable::new(limits, StdRng::seed_from_u64(1))
+impl<'a> Choice<'a> {
+    fn new(lists: &'a Lists, own: Option<usize>, is_seed: bool) -> Self {
+        let seeds: &[Slot] = if is_seed { &[] } else { &lists.seeds };
+        // A seed stands in the list that it is not given.
+        Self { leeches: &lists.leeches, seeds, own: own.filter(|_| !is_seed) }
     }
 
-    fn arrival(swarm: u8, host: u8, is_seed: bool) -> Arrival {
-        Arrival {
-            info_hash: InfoHash([swarm; 20]),
-            peer_id: PeerId([host; 20]),
-            address: SocketAddr::from(([10, 0, 0, host], 6881)),
-            is_seed,
-            event: None,
-            numwant: None,
-        }
+    fn len(&self) -> usize {
+        self.leeches.len() + self.seeds.len() - usize::from(self.own.is_some())
     }
 
-    fn hosts(view: &SwarmView) -> Vec<u8> {
-        let mut hosts: Vec<u8> = view.peers.iter().map(|peer| peer.peer_id.0[0]).collect();
-        hosts.sort_unstable();
-        hosts
-    }
-
-    #[test]
-    fn peers_learn_of_each_other_and_not_of_themselves() {
-        let mut table = table(TableLimits::default());
-        let now = Instant::now();
-        assert_eq!(hosts(&table.announce(&arrival(1, 1, true), now).unwrap()), [0_u8; 0]);
-        let view = table.announce(&arrival(1, 2, false), now).unwrap();
-        assert_eq!((hosts(&view), view.complete, view.incomplete), (vec![1], 1, 1));
-        let view = table.announce(&arrival(1, 2, false), now).unwrap();
-        assert_eq!((hosts(&view), view.complete, view.incomplete), (vec![1], 1, 1));
-        // A seed has no use for seeds, and swarms are apart.
-        assert_eq!(hosts(&table.announce(&arrival(1, 3, true), now).unwrap()), [2]);
-        assert_eq!(hosts(&table.announce(&arrival(2, 4, false), now).unwrap()), [0_u8; 0]);
-    }
-
-    #[test]
-    fn the_stopped_and_the_silent_are_forgotten() {
-        let mut table = table(TableLimits::default());
-        let now = Instant::now();
-        table.announce(&arrival(1, 1, true), now).unwrap();
-        table.announce(&arrival(1, 2, true), now).unwrap();
-        let stopped = Arrival { event: Some(Event::Stopped), ..arrival(1, 1, true) };
-        assert_eq!(hosts(&table.announce(&stopped, now).unwrap()), [0_u8; 0]);
-        assert_eq!(hosts(&table.announce(&arrival(1, 3, false), now).unwrap()), [2]);
-        let later = now + Duration::from_secs(3600);
-        assert_eq!(hosts(&table.announce(&arrival(1, 4, false), later).unwrap()), [0_u8; 0]);
-        let stopped = Arrival { event: Some(Event::Stopped), ..arrival(1, 4, false) };
-        table.announce(&stopped, later).unwrap();
-        assert_eq!(table.swarm_count(), 0);
-    }
-
-    #[test]
-    fn sizes_are_bounded() {
-        let limits = TableLimits { swarms: 2, peers_per_swarm: 3, ..TableLimits::default() };
-        let mut table = table(limits);
-        let now = Instant::now();
-        for host in 1..=5 {
-            let at = now + Duration::from_secs(host.into());
-            table.announce(&arrival(1, host, true), at).unwrap();
-        }
-        let at = now + Duration::from_secs(6);
-        assert_eq!(hosts(&table.announce(&arrival(1, 9, false), at).unwrap()), [3, 4, 5]);
-        table.announce(&arrival(2, 1, false), at).unwrap();
-        assert_eq!(table.announce(&arrival(3, 1, false), at), Err(TableFull));
-        // Once the others are silent, there is room again.
-        let later = at + Duration::from_secs(4000);
-        assert!(table.announce(&arrival(3, 1, false), later).is_ok());
-    }
-
-    #[test]
-    fn numwant_is_obeyed_and_capped() {
-        let limits = TableLimits { numwant_max: 4, ..TableLimits::default() };
-        let mut table = table(limits);
-        let now = Instant::now();
-        for host in 1..=9 {
-            table.announce(&arrival(1, host, true), now).unwrap();
-        }
-        for (numwant, given) in [(Some(0), 0), (Some(2), 2), (Some(1_000_000), 4), (None, 4)] {
-            let view = table.announce(&Arrival { numwant, ..arrival(1, 99, false) }, now).unwrap();
-            assert_eq!(view.peers.len(), given, "{numwant:?}");
+    /// Hands out `count` different ones, each with the same chance: one from each of `count`
+    /// equal parts.
+    fn draw(&self, count: usize, rng: &mut StdRng, mut give: impl FnMut(Slot)) {
+        let len = self.len();
+        for part in 0..count {
+            let (begin, end) = (part * len / count, (part + 1) * len / count);
+            let drawn = if count == len { begin } else { rng.random_range(begin..end) };
+            let position = drawn + usize::from(self.own.is_some_and(|own| drawn >= own));
+            let slot = match self.leeches.get(position) {
+                Some(slot) => *slot,
+                None => self.seeds[position - self.leeches.len()],
+            };
+            give(slot);
         }
     }
 }

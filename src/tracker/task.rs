@@ -9,20 +9,23 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 
 use crate::base::addr::{Locality, Source, is_usable_peer};
 use crate::base::ids::{InfoHash, PeerId};
-use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, PeerAddr};
-use crate::tracker::http::announce_url;
+use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event};
 use crate::tracker::tiers::status::TrackerStatus;
 use crate::tracker::tiers::{Input, ManualAnnounce, Output, Tiers, Timing, TrackerIndex};
 
 pub use fetch::{HttpClient, NetworkTiming, http_client};
 
+mod errand;
 mod fetch;
+mod udp;
 
-use fetch::{Family, Fetched, resolve_host, resolve_url};
+use errand::{Carriers, Errand, Question, Report, sockets};
+use fetch::Fetched;
+use udp::UdpClient;
 
 /// Reports of announces on their way. An announce makes three at most, and few are on their
 /// way at once; more would wait.
@@ -30,9 +33,6 @@ const REPORTS_LEN: usize = 32;
 
 /// Events kept while the torrent is busy; the oldest go first.
 const OUTBOX_LEN: usize = 64;
-
-/// Host names of peers resolved of one reply.
-const MAX_PEER_HOSTS: usize = 10;
 
 /// What a torrent announces with.
 pub struct TrackerConfig {
@@ -87,8 +87,11 @@ pub struct TransferStats {
 pub enum TrackerCommand {
     /// The user wants an announce now; the answer says whether it may be.
     Announce(oneshot::Sender<ManualAnnounce>),
-    /// The last piece has been verified.
+    /// The last piece has been verified. Told again after more was wanted or pieces were
+    /// lost, it makes no second event.
     Completed,
+    /// The user looks at the trackers: scrape those whose numbers are old or not known.
+    Scrape,
     /// Say goodbye to the trackers and end; answered when done, within the stop budget.
     Stop(oneshot::Sender<()>),
 }
@@ -134,25 +137,6 @@ pub fn spawn(
     tokio::spawn(Driver::new(config, stats).run(commands, events))
 }
 
-/// What an announce on its way tells the driver.
-enum Report {
-    Replied {
-        tracker: TrackerIndex,
-        fetched: Fetched,
-        /// The other address family has been answered already.
-        is_repeat: bool,
-    },
-    Failed {
-        tracker: TrackerIndex,
-        error: Error,
-    },
-    /// Peers that were names.
-    Resolved {
-        addresses: Vec<SocketAddr>,
-        from: Locality,
-    },
-}
-
 struct Driver {
     config: TrackerConfig,
     tiers: Tiers,
@@ -162,8 +146,11 @@ struct Driver {
     inbox: mpsc::Receiver<Report>,
     outbox: VecDeque<TrackerEvent>,
     last_status: Vec<TrackerStatus>,
+    carriers: Carriers,
     /// Connected and working peers, as the machine knows them.
     last_peers: (usize, usize),
+    /// Whether bytes are missing, as the machine knows it.
+    is_missing: bool,
     /// Tracker addresses that worked, so that `stopped` needs no resolver.
     known: Vec<(TrackerIndex, Vec<SocketAddr>)>,
     told_at: Vec<(TrackerIndex, Instant)>,
@@ -176,7 +163,12 @@ impl Driver {
     fn new(mut config: TrackerConfig, stats: watch::Receiver<TransferStats>) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS_LEN);
         let tiers = std::mem::take(&mut config.tiers);
+        let network = config.network.clone();
+        let udp = UdpClient::start(network.retry_udp);
+        let carriers = Carriers { http: config.client.clone(), udp, network };
         Self {
+            is_missing: !config.is_complete,
+            carriers,
             tiers: Tiers::new(tiers, config.timing.clone(), StdRng::seed_from_u64(config.rng_seed)),
             config,
             stats,
@@ -239,6 +231,7 @@ impl Driver {
         while let Some(output) = self.tiers.poll_output() {
             match output {
                 Output::Announce { tracker, event } => self.announce(tracker, event),
+                Output::Scrape { tracker } => self.scrape(tracker),
                 Output::Finished => self.is_finished = true,
             }
         }
@@ -259,6 +252,7 @@ impl Driver {
                 self.follow();
             }
             Some(TrackerCommand::Completed) => self.handle(Input::Completed),
+            Some(TrackerCommand::Scrape) => self.handle(Input::ScrapeWanted),
             Some(TrackerCommand::Stop(done)) => {
                 self.stop_done = Some(done);
                 self.stop();
@@ -281,6 +275,11 @@ impl Driver {
             self.last_peers = peers;
             self.handle(Input::Peers { connected: peers.0, working: peers.1 });
         }
+        let is_missing = stats.left > 0;
+        if is_missing != self.is_missing {
+            self.is_missing = is_missing;
+            self.handle(Input::Missing(is_missing));
+        }
     }
 
     fn announce(&mut self, tracker: TrackerIndex, event: Option<Event>) {
@@ -297,19 +296,40 @@ impl Driver {
             numwant: if event == Some(Event::Stopped) { 0 } else { self.config.numwant },
             tracker_id: self.tiers.tracker_id(tracker).map(<[u8]>::to_vec),
         };
-        let is_known = |entry: &&(TrackerIndex, Vec<SocketAddr>)| entry.0 == tracker;
-        let known = self.known.iter().find(is_known).map(|(_, addresses)| addresses.clone());
-        let errand = Errand {
-            tracker,
-            url: announce_url(self.tiers.url(tracker), &request),
-            known: known.filter(|_| self.is_stopping),
-            is_stopped: self.is_stopping,
-            client: self.config.client.clone(),
-            network: self.config.network.clone(),
-            reports: self.reports.clone(),
-        };
+        let question = Question::announce(self.tiers.url(tracker), &request);
+        // `stopped` must not wait for a resolver; other announces follow a name that moves.
+        let known = self.known(tracker).filter(|_| self.is_stopping);
         tracing::debug!(tracker = self.tiers.url(tracker), ?event, "announce");
-        self.jobs.spawn(errand.run());
+        let errand = self.errand(tracker, question, known);
+        self.jobs.spawn(errand.announce());
+    }
+
+    fn scrape(&mut self, tracker: TrackerIndex) {
+        let info_hash = self.config.info_hash;
+        let question = Question::scrape(self.tiers.url(tracker), info_hash);
+        let errand = self.errand(tracker, question, None);
+        self.jobs.spawn(errand.scrape(info_hash));
+    }
+
+    fn errand(
+        &self,
+        tracker: TrackerIndex,
+        question: Result<Question, Error>,
+        known: Option<Vec<SocketAddr>>,
+    ) -> Errand {
+        Errand {
+            tracker,
+            question,
+            known,
+            is_stopped: self.is_stopping,
+            carriers: self.carriers.clone(),
+            reports: self.reports.clone(),
+        }
+    }
+
+    fn known(&self, tracker: TrackerIndex) -> Option<Vec<SocketAddr>> {
+        let known = self.known.iter().find(|(index, _)| *index == tracker);
+        known.map(|(_, addresses)| addresses.clone())
     }
 
     fn on_report(&mut self, report: Report) {
@@ -325,11 +345,22 @@ impl Driver {
                 }
                 self.handle(Input::Failed { tracker, error });
             }
+            Report::Scraped { tracker, result } => {
+                let counts = result.inspect_err(|error| {
+                    tracing::debug!(tracker = self.tiers.url(tracker), %error, "scrape failed");
+                });
+                self.handle(Input::Scraped { tracker, counts: counts.unwrap_or_default() });
+            }
             Report::Resolved { addresses, from } => self.tell_peers(addresses, from),
         }
     }
 
-    fn on_replied(&mut self, tracker: TrackerIndex, fetched: Fetched, is_repeat: bool) {
+    fn on_replied(
+        &mut self,
+        tracker: TrackerIndex,
+        fetched: Fetched<AnnounceReply>,
+        is_repeat: bool,
+    ) {
         let Fetched { reply, tracker: address, first_hop } = fetched;
         match self.known.iter_mut().find(|(index, _)| *index == tracker) {
             Some((_, addresses)) if is_repeat => addresses.push(first_hop),
@@ -378,111 +409,6 @@ impl Driver {
         }
         may_tell
     }
-}
-
-/// One announce to one tracker, over all its address families.
-struct Errand {
-    tracker: TrackerIndex,
-    url: Result<String, Error>,
-    known: Option<Vec<SocketAddr>>,
-    is_stopped: bool,
-    client: HttpClient,
-    network: NetworkTiming,
-    reports: mpsc::Sender<Report>,
-}
-
-impl Errand {
-    /// The first reply counts for the tracker; another family's adds its peers. It fails when
-    /// all families fail.
-    async fn run(self) {
-        let total = if self.is_stopped { self.network.total_stopped } else { self.network.total };
-        let mut families = match self.start_families(total).await {
-            Ok(families) => families,
-            Err(error) => return self.report_failure(error).await,
-        };
-        let mut has_reply = false;
-        let mut first_error = None;
-        while let Some(ended) = families.join_next().await {
-            match ended {
-                Ok(Ok(fetched)) => {
-                    self.report_reply(fetched, has_reply).await;
-                    has_reply = true;
-                }
-                Ok(Err(error)) => first_error = first_error.or(Some(error)),
-                Err(_) => {}
-            }
-        }
-        if !has_reply {
-            let error = first_error.unwrap_or(Error::Url("its host has no address"));
-            self.report_failure(error).await;
-        }
-    }
-
-    async fn start_families(
-        &self,
-        total: Duration,
-    ) -> Result<JoinSet<Result<Fetched, Error>>, Error> {
-        let url = self.url.clone()?;
-        let addresses = match &self.known {
-            Some(known) => known.clone(),
-            None => resolve_url(&url, self.network.lookup).await?,
-        };
-        let mut families = JoinSet::new();
-        for family in Family::BOTH {
-            if !addresses.iter().any(|address| family.has(address)) {
-                continue;
-            }
-            let (client, url, network) = (self.client.clone(), url.clone(), self.network.clone());
-            let addresses = addresses.clone();
-            families.spawn(async move {
-                let fetch = client.fetch(&url, family, addresses, &network);
-                timeout(total, fetch).await.unwrap_or(Err(Error::Timeout(total)))
-            });
-        }
-        Ok(families)
-    }
-
-    async fn report_failure(&self, error: Error) {
-        self.report(Report::Failed { tracker: self.tracker, error }).await;
-    }
-
-    async fn report_reply(&self, fetched: Fetched, is_repeat: bool) {
-        let names: Vec<_> = hosts(&fetched.reply).take(MAX_PEER_HOSTS).collect();
-        let from = Locality::of(fetched.tracker.ip());
-        self.report(Report::Replied { tracker: self.tracker, fetched, is_repeat }).await;
-        if names.is_empty() || self.is_stopped {
-            return;
-        }
-        let limit = self.network.lookup;
-        let mut lookups = JoinSet::new();
-        for (name, port) in names {
-            lookups.spawn(async move { resolve_host(&name, port, limit).await });
-        }
-        let found = lookups.join_all().await;
-        // A name with many addresses is still one peer.
-        let addresses = found.into_iter().flatten().filter_map(|found| found.first().copied());
-        self.report(Report::Resolved { addresses: addresses.collect(), from }).await;
-    }
-
-    async fn report(&self, report: Report) {
-        // The driver is gone only when nobody wants to know.
-        let _ = self.reports.send(report).await;
-    }
-}
-
-fn sockets(reply: &AnnounceReply) -> Vec<SocketAddr> {
-    let socket = |peer: &PeerAddr| match peer {
-        PeerAddr::Socket(address) => Some(*address),
-        PeerAddr::Host { .. } => None,
-    };
-    reply.peers.iter().filter_map(socket).collect()
-}
-
-fn hosts(reply: &AnnounceReply) -> impl Iterator<Item = (String, u16)> + '_ {
-    reply.peers.iter().filter_map(|peer| match peer {
-        PeerAddr::Host { name, port } => Some((name.clone(), *port)),
-        PeerAddr::Socket(_) => None,
-    })
 }
 
 /// The runtime's clock, which tests can stop.

@@ -12,11 +12,13 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use crate::tracker::announce::{AnnounceReply, Error, Event, RetryIn};
+use crate::tracker::announce::{AnnounceReply, Error, Event, RetryIn, SwarmCounts};
 use crate::tracker::http::is_http;
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
+use crate::tracker::udp::is_udp;
 
 mod due;
+mod scrape;
 pub mod status;
 mod timing;
 
@@ -39,6 +41,8 @@ pub enum Input {
     },
     /// The last piece has been verified.
     Completed,
+    /// Whether bytes are missing: more may be wanted, and pieces may be lost, at any time.
+    Missing(bool),
     /// The torrent leaves the swarm.
     Stopped,
     /// The number of links changed.
@@ -62,6 +66,15 @@ pub enum Input {
         /// Why.
         error: Error,
     },
+    /// Somebody wants to see how many seeds and leeches there are.
+    ScrapeWanted,
+    /// A scrape has ended.
+    Scraped {
+        /// Of which tracker.
+        tracker: TrackerIndex,
+        /// What it told; nothing if it failed.
+        counts: SwarmCounts,
+    },
     /// The time of [`Tiers::next_timeout`] has come.
     Tick,
 }
@@ -75,6 +88,11 @@ pub enum Output {
         tracker: TrackerIndex,
         /// With which event.
         event: Option<Event>,
+    },
+    /// Scrape, and report `Scraped` in the end.
+    Scrape {
+        /// Whom.
+        tracker: TrackerIndex,
     },
     /// All `stopped` announces are answered or out of time. Nothing follows.
     Finished,
@@ -107,6 +125,8 @@ pub struct Tiers {
     /// Since when no peer works.
     lonely_since: Option<Instant>,
     is_complete: bool,
+    /// It was at some time, so that `completed` is not sent again.
+    was_complete: bool,
     /// The download completed and no tracker has been told yet.
     owes_completed: bool,
     /// When the last `announces_max` announces left.
@@ -137,6 +157,9 @@ struct Tracker {
     not_before: Option<Instant>,
     seeds: Option<u64>,
     leeches: Option<u64>,
+    downloaded: Option<u64>,
+    /// When the counts were last told or asked for.
+    counted_at: Option<Instant>,
     peers: Option<usize>,
     last_error: Option<String>,
     warning: Option<String>,
@@ -209,6 +232,7 @@ impl Tiers {
             working: 0,
             lonely_since: None,
             is_complete: false,
+            was_complete: false,
             owes_completed: false,
             recent: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -221,13 +245,26 @@ impl Tiers {
             Input::Started { complete } => {
                 self.phase = Phase::Running;
                 self.is_complete = complete;
+                self.was_complete = complete;
                 self.entered_at = Some(now);
                 self.lonely_since = Some(now);
             }
             Input::Completed => {
-                self.owes_completed |= !self.is_complete;
+                self.owes_completed |= !self.was_complete;
+                self.was_complete = true;
                 self.is_complete = true;
             }
+            // What completes a download the first time is the verdict on its files.
+            Input::Missing(is_missing) => {
+                let is_complete = self.was_complete && !is_missing;
+                if self.is_complete && !is_complete {
+                    // Peers get their time to come to work before the next tier is asked.
+                    self.lonely_since = self.lonely_since.map(|_| now);
+                }
+                self.is_complete = is_complete;
+            }
+            Input::ScrapeWanted => self.on_scrape_wanted(now),
+            Input::Scraped { tracker, counts } => self.on_scraped(tracker.0, counts),
             Input::Stopped => self.on_stopped(now),
             Input::Peers { connected, working } => {
                 self.connected = connected;
@@ -330,6 +367,7 @@ impl Tiers {
             state,
             seeds: tracker.seeds,
             leeches: tracker.leeches,
+            downloaded: tracker.downloaded,
             peers: tracker.peers,
             next_announce_at: self.due_at(index).filter(|_| has_schedule),
             last_error: tracker.last_error.clone(),
@@ -345,7 +383,7 @@ impl Tiers {
         self.phase = Phase::Stopping { deadline: now + self.timing.stop_budget };
         // BEP 3 asks for `completed` when the download is: a program that ends at once then
         // still owes it.
-        let first = if self.owes_completed { Event::Completed } else { Event::Stopped };
+        let first = if self.owes_now() { Event::Completed } else { Event::Stopped };
         for index in 0..self.trackers.len() {
             self.trackers[index].in_flight = None;
             if self.trackers[index].is_started {
@@ -397,6 +435,7 @@ impl Tiers {
         if self.phase != Phase::Running {
             return;
         }
+        self.on_counts(index, reply, now);
         self.move_to_front(index);
         let watching = Step::Watching { tier, until: now + self.timing.patience };
         match &mut self.round {
@@ -501,12 +540,9 @@ impl Tiers {
     }
 
     fn ask(&mut self, index: usize, now: Instant) {
+        let owed = self.owes_now().then_some(Event::Completed);
         let tracker = &mut self.trackers[index];
-        let event = if !tracker.is_started {
-            Some(Event::Started)
-        } else {
-            self.owes_completed.then_some(Event::Completed)
-        };
+        let event = if tracker.is_started { owed } else { Some(Event::Started) };
         tracker.in_flight = Some(event);
         tracker.last_asked = Some(now);
         if let Some(round) = &mut self.round {
@@ -547,6 +583,11 @@ impl Tiers {
         matches!(self.trackers[index].condition, Condition::Working { .. })
     }
 
+    /// `completed` with bytes missing would be a lie; it waits until they are here.
+    fn owes_now(&self) -> bool {
+        self.owes_completed && self.is_complete
+    }
+
     fn is_alone(&self) -> bool {
         self.connected == 0 && !self.is_complete
     }
@@ -554,7 +595,8 @@ impl Tiers {
 
 impl Tracker {
     fn new(url: &str, tier: usize) -> Self {
-        let condition = if is_http(url) { Condition::Fresh } else { Condition::NotSupported };
+        let is_spoken = is_http(url) || is_udp(url);
+        let condition = if is_spoken { Condition::Fresh } else { Condition::NotSupported };
         Self {
             url: url.to_owned(),
             tier,
@@ -567,6 +609,8 @@ impl Tracker {
             not_before: None,
             seeds: None,
             leeches: None,
+            downloaded: None,
+            counted_at: None,
             peers: None,
             last_error: None,
             warning: None,

@@ -5,3 +5,4 @@ mod inputs;
 mod live;
 mod private;
 pub mod run;
+mod tracker;

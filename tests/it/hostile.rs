@@ -1,11 +1,12 @@
 //! Hostile peers and trackers against the real `driver`: whatever they do, the download beside
 //! one honest seeder ends in time with every byte right, within 64 MiB of the memory of an
 //! honest run, without a panic, and the honest seeder is never banned. What they do is in
-//! `acts` (peers) and `trackers`.
+//! `acts` (peers), `trackers` and `udp_trackers`.
 
 mod acts;
 mod peer;
 mod trackers;
+mod udp_trackers;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -7,6 +7,7 @@
 
 mod clients;
 pub mod namespace;
+mod upload;
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use crate::payload::Payload;
 use crate::process::{Process, driver};
-use clients::{ANNOUNCE, Role, Seeder};
+use clients::{ANNOUNCE, ANNOUNCE_UDP, Role, Seeder};
 use namespace::Namespace;
 
 /// For programs to check their files and to announce; Transmission takes its time.
@@ -25,25 +26,33 @@ const DOWNLOAD: Duration = Duration::from_secs(300);
 
 #[test]
 fn downloads_from_libtorrent() {
-    download_from("libtorrent", &[Seeder::Libtorrent]);
+    download_from("libtorrent", &[Seeder::Libtorrent], ANNOUNCE);
 }
 
 #[test]
 fn downloads_from_transmission() {
-    download_from("transmission", &[Seeder::Transmission]);
+    download_from("transmission", &[Seeder::Transmission], ANNOUNCE);
 }
 
 #[test]
 fn downloads_from_aria2() {
-    download_from("aria2", &[Seeder::Aria2]);
+    download_from("aria2", &[Seeder::Aria2], ANNOUNCE);
+}
+
+// BEP 15: the seeder is told of over HTTP, and found over UDP alone.
+#[test]
+fn downloads_from_a_peer_that_a_udp_tracker_names() {
+    download_from("opentracker over UDP", &[Seeder::Libtorrent], ANNOUNCE_UDP);
 }
 
 #[test]
 fn downloads_from_three_clients_at_once() {
-    download_from("mixed", &[Seeder::Libtorrent, Seeder::Transmission, Seeder::Aria2]);
+    let all = [Seeder::Libtorrent, Seeder::Transmission, Seeder::Aria2];
+    download_from("mixed", &all, ANNOUNCE);
 }
 
-fn download_from(name: &str, seeders: &[Seeder]) {
+/// Downloads from these seeders, who announce over HTTP; the leecher asks at `announce`.
+fn download_from(name: &str, seeders: &[Seeder], announce: &str) {
     if !asked_for(name) {
         return;
     }
@@ -54,6 +63,8 @@ fn download_from(name: &str, seeders: &[Seeder]) {
     let home = tempfile::tempdir_in(target()).expect("a folder for the test");
     let torrent = home.path().join("payload.torrent");
     fs::write(&torrent, payload.torrent(Some(ANNOUNCE))).expect("write the torrent");
+    let prey = home.path().join("prey.torrent");
+    fs::write(&prey, payload.torrent(Some(announce))).expect("write the torrent");
 
     let namespace = Namespace::new();
     let start = |role: Role, seeds: Option<&Payload>| {
@@ -61,8 +72,9 @@ fn download_from(name: &str, seeders: &[Seeder]) {
         if let Some(payload) = seeds {
             payload.link_to(source, &dir.join("data"));
         }
-        let command = clients::command(role, &namespace, &torrent, &dir);
-        Process::start(role.name(), command, home.path())
+        let torrent = if seeds.is_some() { &torrent } else { &prey };
+        let command = clients::command(role, &namespace, torrent, &dir);
+        Process::start(&role.name(), command, home.path())
     };
     let tracker_dir = home.path().join("tracker");
     let tracker = clients::tracker(&namespace, &tracker_dir, &payload.info_hash());

@@ -7,6 +7,8 @@ mod content;
 mod mock_peer;
 #[path = "../support/mock_tracker.rs"]
 mod mock_tracker;
+#[path = "../support/mock_udp_tracker.rs"]
+mod mock_udp_tracker;
 #[path = "../support/payload.rs"]
 mod payload;
 #[path = "../support/process.rs"]

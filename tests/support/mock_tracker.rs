@@ -2,16 +2,20 @@
 //! no code with the client: replies are written by hand. Include it with `mod mock_tracker;`.
 //!
 //! Every connection takes the next script; the last one repeats. Requests are kept as their
-//! first lines ("GET /announce?… HTTP/1.1") in the order of arrival.
+//! first lines ("GET /announce?… HTTP/1.1") in the order of arrival. Requests for `/scrape…`
+//! take no script; they are kept apart and answered for one torrent, whose hash is all ones.
 #![allow(missing_docs)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
+
+/// 5 seeds, 7 downloads and 6 leeches.
+const SCRAPE: &[u8] = b"d5:filesd20:\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\
+    \x01\x01\x01\x01\x01\x01d8:completei5e10:downloadedi7e10:incompletei6eeee";
 
 /// What to do with one connection after its request has been read.
 #[derive(Clone, Debug)]
@@ -62,6 +66,7 @@ impl Script {
 pub struct MockTracker {
     address: SocketAddr,
     requests: mpsc::Receiver<String>,
+    scrapes: mpsc::Receiver<String>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -76,21 +81,31 @@ impl MockTracker {
         let listener = TcpListener::bind((host, 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (seen, requests) = mpsc::channel();
+        let (seen_scrapes, scrapes) = mpsc::channel();
         let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
+        let desk = Arc::new(Desk {
+            scripts,
+            next: AtomicUsize::new(0),
+            seen,
+            seen_scrapes,
+            is_over: Arc::clone(&is_over),
+        });
         thread::spawn(move || {
-            for (count, stream) in listener.incoming().enumerate() {
+            for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                if over.load(Ordering::SeqCst) {
+                if desk.is_over.load(Ordering::SeqCst) {
                     return;
                 }
-                let last = scripts.len().saturating_sub(1);
-                let Some(script) = scripts.get(count.min(last)).cloned() else { continue };
-                let (seen, over) = (seen.clone(), Arc::clone(&over));
-                thread::spawn(move || serve(stream, &script, &seen, &over));
+                let desk = Arc::clone(&desk);
+                thread::spawn(move || desk.serve(stream));
             }
         });
-        Self { address, requests, is_over }
+        Self { address, requests, scrapes, is_over }
+    }
+
+    /// The request lines of scrapes that have arrived and were not taken yet.
+    pub fn scrapes(&self) -> Vec<String> {
+        self.scrapes.try_iter().collect()
     }
 
     /// `http://127.0.0.1:port/announce`.
@@ -140,12 +155,34 @@ pub fn gzip_bomb(len: usize) -> Vec<u8> {
     out
 }
 
-fn serve(mut stream: TcpStream, script: &Script, seen: &mpsc::Sender<String>, over: &AtomicBool) {
-    let Some(request) = read_head(&mut stream) else { return };
-    let first = request.lines().next().unwrap_or_default().to_owned();
-    if seen.send(first).is_err() {
-        return;
+/// What the threads of a tracker share.
+struct Desk {
+    scripts: Vec<Script>,
+    next: AtomicUsize,
+    seen: mpsc::Sender<String>,
+    seen_scrapes: mpsc::Sender<String>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Desk {
+    fn serve(&self, mut stream: TcpStream) {
+        let Some(request) = read_head(&mut stream) else { return };
+        let first = request.lines().next().unwrap_or_default().to_owned();
+        if first.starts_with("GET /scrape") {
+            // Nobody may be interested.
+            let _ = self.seen_scrapes.send(first);
+            return play(stream, &Script::body(SCRAPE), &self.is_over);
+        }
+        let last = self.scripts.len().saturating_sub(1);
+        let count = self.next.fetch_add(1, Ordering::SeqCst);
+        let Some(script) = self.scripts.get(count.min(last)) else { return };
+        if self.seen.send(first).is_ok() {
+            play(stream, script, &self.is_over);
+        }
     }
+}
+
+fn play(mut stream: TcpStream, script: &Script, over: &AtomicBool) {
     let _ = match script {
         Script::Raw(bytes) => stream.write_all(bytes),
         Script::Close => Ok(()),

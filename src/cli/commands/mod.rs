@@ -7,6 +7,7 @@ pub mod download;
 mod info;
 pub mod load;
 mod seed;
+mod tracker;
 mod verify;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
+        Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
         Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
         Some(Command::Verify { file, dir, json }) => verify::run(&file, &dir, json),
         Some(Command::Magnet { file }) => {

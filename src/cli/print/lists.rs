@@ -162,6 +162,7 @@ mod tests {
             state: TrackerState::Failing(1),
             seeds: None,
             leeches: None,
+            downloaded: None,
             peers: None,
             next_announce_at: None,
             last_error: Some("gone\r\nfishing".into()),

@@ -114,7 +114,11 @@ pub fn tracker_words(trackers: &[TrackerStatus], now: Instant) -> String {
     if let Some(error) = tracker.last_error.as_ref().filter(|_| works.is_none()) {
         words += &format!(": {}", escape(error));
     }
-    let counts = [(tracker.seeds, "seed", "seeds"), (tracker.leeches, "leech", "leeches")];
+    let counts = [
+        (tracker.seeds, "seed", "seeds"),
+        (tracker.leeches, "leech", "leeches"),
+        (tracker.downloaded, "download", "downloads"),
+    ];
     let counts: Vec<String> = counts
         .into_iter()
         .filter_map(|(count, one, many)| {
@@ -201,6 +205,7 @@ mod tests {
                 state: TrackerState::Working,
                 seeds: Some(44),
                 leeches: Some(12),
+                downloaded: Some(9),
                 peers: Some(50),
                 next_announce_at: Some(now + Duration::from_secs(1451)),
                 last_error: None,

@@ -171,7 +171,11 @@ impl Item {
                 let status = self.handle.status();
                 files_screen(&self.torrent, Some((&status.have, &self.wanted)), columns)
             }
-            Order::Trackers => trackers_screen(&self.handle.status().trackers, now, columns),
+            Order::Trackers => {
+                // What they answer is shown the next time.
+                self.handle.scrape().await;
+                trackers_screen(&self.handle.status().trackers, now, columns)
+            }
             Order::Announce => {
                 let said = self.handle.announce().await;
                 format!("{}\n", escape(&said.unwrap_or_else(|| "nothing runs to announce".into())))

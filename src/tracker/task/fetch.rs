@@ -1,4 +1,4 @@
-//! One announce over HTTP or HTTPS: resolve, judge the address, ask, follow redirects, read a
+//! One announce or scrape over HTTP or HTTPS: resolve, judge the address, ask, follow redirects, read a
 //! bounded body. Which tracker and when is decided elsewhere.
 //!
 //! Plain HTTP connects to exactly the addresses that were judged. HTTPS resolves again while
@@ -13,14 +13,15 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use crate::base::addr::{Locality, canonical};
-use crate::tracker::announce::{AnnounceReply, Error};
-use crate::tracker::http::{MAX_REPLY_LEN, check_hop, check_host, parse_reply};
+use crate::tracker::announce::{Error, Family};
+use crate::tracker::exchange::RETRY;
+use crate::tracker::http::{MAX_REPLY_LEN, check_hop, check_host};
 
 /// Redirects followed, as in the clients we compared.
 const MAX_REDIRECTS: usize = 5;
 
 /// Addresses of one host tried, one after the other.
-const MAX_ADDRESSES: usize = 3;
+pub(super) const MAX_ADDRESSES: usize = 3;
 
 /// How long the network may take.
 #[derive(Clone, Debug)]
@@ -33,6 +34,10 @@ pub struct NetworkTiming {
     pub total: Duration,
     /// The same for `stopped`: the user is waiting for the program to end.
     pub total_stopped: Duration,
+    /// For a whole announce over UDP, which has its own times to try again.
+    pub total_udp: Duration,
+    /// Before a datagram is sent again for the first time.
+    pub retry_udp: Duration,
     /// To resolve a host name.
     pub lookup: Duration,
 }
@@ -44,6 +49,9 @@ impl Default for NetworkTiming {
             read: Duration::from_secs(10),
             total: Duration::from_secs(30),
             total_stopped: Duration::from_secs(5),
+            // Three tries, at 0, 15 and 45 s; who is alone asks the next tracker long before.
+            total_udp: Duration::from_secs(60),
+            retry_udp: RETRY,
             lookup: Duration::from_secs(5),
         }
     }
@@ -70,27 +78,9 @@ pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error>
     Ok(HttpClient { v4: client_of(timing, Family::V4)?, v6: client_of(timing, Family::V6)? })
 }
 
-/// Address families a tracker is asked over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    pub(super) const BOTH: [Self; 2] = [Self::V4, Self::V6];
-
-    pub(super) fn has(self, address: &SocketAddr) -> bool {
-        match self {
-            Self::V4 => address.is_ipv4(),
-            Self::V6 => address.is_ipv6(),
-        }
-    }
-}
-
 /// A reply and where it came from.
-pub(super) struct Fetched {
-    pub(super) reply: AnnounceReply,
+pub(super) struct Fetched<T> {
+    pub(super) reply: T,
     /// Who sent it, at the end of all redirects.
     pub(super) tracker: SocketAddr,
     /// Who was asked first: an address of the announce URL's own host.
@@ -98,26 +88,27 @@ pub(super) struct Fetched {
 }
 
 impl HttpClient {
-    /// Asks `url` over `family`; `addresses` are those of the URL's host. The caller limits
-    /// the whole time.
-    pub(super) async fn fetch(
+    /// Asks `url` over `family` and understands the body with `parse`; `addresses` are those
+    /// of the URL's host. The caller limits the whole time.
+    pub(super) async fn fetch<T>(
         &self,
         url: &str,
         family: Family,
         mut addresses: Vec<SocketAddr>,
         timing: &NetworkTiming,
-    ) -> Result<Fetched, Error> {
+        parse: impl Fn(&[u8]) -> Result<T, Error>,
+    ) -> Result<Fetched<T>, Error> {
         let mut url = parse_url(url)?;
         let mut previous = None;
         let mut first_hop = None;
         for _ in 0..=MAX_REDIRECTS {
-            addresses.retain(|address| family.has(address));
+            addresses.retain(|address| Family::of(*address) == family);
             let response = self.ask(&url, family, &addresses, previous).await?;
             let tracker = response.remote_addr().map(canonical);
             let tracker = tracker.or(addresses.first().copied()).ok_or(Error::Redirect)?;
             let first_hop = *first_hop.get_or_insert(tracker);
             let Some(target) = redirect_target(&response, &url)? else {
-                let reply = read_reply(response).await?;
+                let reply = read_reply(response, &parse).await?;
                 return Ok(Fetched { reply, tracker, first_hop });
             };
             previous = Some(Locality::of(tracker.ip()));
@@ -163,7 +154,8 @@ impl HttpClient {
 /// The addresses of a tracker's URL, both families, canonical. A literal address needs no
 /// resolver; names go to the system's, off this thread.
 pub(super) async fn resolve_url(url: &str, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
-    resolve(&parse_url(url)?, limit).await
+    let url = Url::parse(url).map_err(|_| Error::Url("cannot be read as a URL"))?;
+    resolve(&url, limit).await
 }
 
 async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
@@ -173,7 +165,8 @@ async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![canonical(SocketAddr::new(address, port))]);
     }
-    check_host(host)?;
+    // Only in HTTP URLs is the host in small letters already.
+    check_host(&host.to_ascii_lowercase())?;
     resolve_host(host, port, limit).await
 }
 
@@ -237,7 +230,10 @@ fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, Error
 /// Reads and understands the body; the limit counts unpacked bytes, so that a small body that
 /// unpacks to a large one ends there. Many trackers explain themselves with an error status,
 /// so the body is looked at whatever the status is.
-async fn read_reply(mut response: Response) -> Result<AnnounceReply, Error> {
+async fn read_reply<T>(
+    mut response: Response,
+    parse: impl Fn(&[u8]) -> Result<T, Error>,
+) -> Result<T, Error> {
     let status = response.status();
     let announced_len = response.content_length().unwrap_or(0);
     if announced_len > MAX_REPLY_LEN as u64 {
@@ -250,7 +246,7 @@ async fn read_reply(mut response: Response) -> Result<AnnounceReply, Error> {
         }
         body.extend_from_slice(&chunk);
     }
-    match parse_reply(&body) {
+    match parse(&body) {
         Err(refused @ Error::Refused { .. }) => Err(refused),
         _ if !status.is_success() => Err(Error::Status(status.as_u16())),
         parsed => parsed,

@@ -44,7 +44,7 @@ async fn peers_meet_in_both_forms() {
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert_eq!(
         body,
-        b"d8:completei1e11:external ip4:\x7f\0\0\x0110:incompletei0e8:intervali77e\
+        b"d8:completei1e10:downloadedi0e11:external ip4:\x7f\0\0\x0110:incompletei0e8:intervali77e\
           12:min intervali5e5:peers0:e"
     );
     let (_, body) = ask(address, &target(b'b', 1002, "&left=9&compact=1")).await;
@@ -87,10 +87,10 @@ async fn mistakes_are_explained() {
         ("/announce", "info_hash is missing or not 20 bytes"),
         ("/announce?info_hash=short", "info_hash is missing or not 20 bytes"),
         (&good.replace("peer_id", "id"), "peer_id is missing or not 20 bytes"),
-        (&good.replace("port=1", "port=0"), "port is missing or not between 1 and 65535"),
-        (&good.replace("port=1", "port=70000"), "port is missing or not between 1 and 65535"),
+        (&good.replace("port", "p"), "port is missing or not between 0 and 65535"),
+        (&good.replace("port=1", "port=70000"), "port is missing or not between 0 and 65535"),
         (&format!("{good}&left=-1"), "left is not a number"),
-        (&format!("{good}&event=paused"), "event is not started, completed or stopped"),
+        (&format!("{good}&event=gone"), "event is not started, completed or stopped"),
         (&format!("{good}&x={}", "y".repeat(3000)), "the announce is too long"),
     ];
     for (target, reason) in cases {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::base::addr::Locality;
 use crate::base::ids::{InfoHash, PeerId};
-use crate::tracker::announce::{AnnounceRequest, Error, Event, PeerAddr, RetryIn};
+use crate::tracker::announce::{AnnounceRequest, Error, Event, PeerAddr, RetryIn, SwarmCounts};
 use crate::tracker::http::{
-    MAX_PEERS, MAX_REPLY_LEN, announce_url, check_hop, check_host, parse_reply,
+    MAX_PEERS, MAX_REPLY_LEN, announce_url, check_hop, check_host, parse_reply, parse_scrape,
+    scrape_url,
 };
 
 fn request() -> AnnounceRequest {
@@ -235,4 +236,48 @@ fn internationalised_hosts_are_refused_by_their_plain_form() {
          which we do not contact"
     );
     assert!(check_host("tracker.example").is_ok());
+}
+
+#[test]
+fn scrape_urls_replace_the_last_element_only() {
+    let query = "info_hash=%124%FFa%26%20%27~-_.Zz09%2F%3F%23%3D%25";
+    let url = |base: &str| scrape_url(base, request().info_hash);
+    let good = |base: &str| url(base).unwrap();
+    assert_eq!(good("http://t.example/announce"), format!("http://t.example/scrape?{query}"));
+    assert_eq!(good("HTTP://t/x/announce"), format!("HTTP://t/x/scrape?{query}"));
+    assert_eq!(good("http://t/announce.php"), format!("http://t/scrape.php?{query}"));
+    assert_eq!(
+        good("http://t/announce/announce?k=/announce&#x"),
+        format!("http://t/announce/scrape?k=/announce&{query}")
+    );
+    for base in ["http://t/a", "http://t/announce/x", "http://t/x%064announce", "http://announce"] {
+        assert_eq!(url(base), Err(Error::NoScrape), "{base}");
+    }
+    for base in ["udp://t:1/announce", "http://t/x y/announce"] {
+        assert!(matches!(url(base), Err(Error::Url(_))), "{base}");
+    }
+}
+
+// The reply in BEP 48, with a's and b's for the hashes.
+#[test]
+fn scrape_replies_are_read_for_one_torrent() {
+    let scraped = |bytes: &[u8], byte| parse_scrape(bytes, InfoHash([byte; 20]));
+    let bytes = b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei11e10:downloadedi13772e\
+        10:incompletei19ee20:bbbbbbbbbbbbbbbbbbbbd8:completei21e10:downloadedi206e\
+        10:incompletei20eeee";
+    let counts = |complete, downloaded, incomplete| SwarmCounts {
+        complete: Some(complete),
+        incomplete: Some(incomplete),
+        downloaded: Some(downloaded),
+    };
+    assert_eq!(scraped(bytes, b'a'), Ok(counts(11, 13772, 19)));
+    assert_eq!(scraped(bytes, b'b'), Ok(counts(21, 206, 20)));
+    assert!(matches!(scraped(bytes, b'c'), Err(Error::Malformed(_))));
+    let odd = b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei-1e10:incompletelee";
+    assert!(scraped(odd, b'a').is_err());
+    let odd = b"d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei-1e10:incompleteleeee";
+    assert_eq!(scraped(odd, b'a'), Ok(SwarmCounts::default()));
+    assert!(matches!(scraped(b"d14:failure reason2:noe", b'a'), Err(Error::Refused { .. })));
+    assert_eq!(scraped(b"<html>", b'a'), Err(Error::WebPage));
+    assert_eq!(scraped(&vec![b'd'; MAX_REPLY_LEN + 1], b'a'), Err(Error::TooLong(MAX_REPLY_LEN)));
 }

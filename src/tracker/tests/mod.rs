@@ -3,8 +3,17 @@
 
 #[path = "../../../tests/support/mock_tracker.rs"]
 mod mock_tracker;
+#[path = "../../../tests/support/mock_udp_tracker.rs"]
+mod mock_udp_tracker;
 
+mod catalogue;
 mod embedded;
+mod exchange;
+mod flood;
 mod http;
+mod interop;
+mod served;
 mod task;
+mod task_udp;
 mod tiers;
+mod udp;

@@ -21,24 +21,26 @@ use crate::tracker::tiers::{ManualAnnounce, Timing};
 /// Longest wait for something that must come; never waited for in full when all is well.
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn millis(millis: u64) -> Duration {
+pub(super) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-struct Torrent {
-    events: mpsc::Receiver<TrackerEvent>,
-    commands: mpsc::Sender<TrackerCommand>,
-    stats: watch::Sender<TransferStats>,
+pub(super) struct Torrent {
+    pub(super) events: mpsc::Receiver<TrackerEvent>,
+    pub(super) commands: mpsc::Sender<TrackerCommand>,
+    pub(super) stats: watch::Sender<TransferStats>,
     task: JoinHandle<()>,
 }
 
 impl Torrent {
-    fn start(tiers: &[&[String]]) -> Self {
+    pub(super) fn start(tiers: &[&[String]]) -> Self {
         let network = NetworkTiming {
             connect: millis(300),
             read: millis(300),
             total: millis(600),
             total_stopped: millis(300),
+            total_udp: millis(600),
+            retry_udp: millis(100),
             lookup: millis(300),
         };
         let timing = Timing {
@@ -50,7 +52,12 @@ impl Torrent {
         Self::with(tiers, network, timing, 6881)
     }
 
-    fn with(tiers: &[&[String]], network: NetworkTiming, timing: Timing, port: u16) -> Self {
+    pub(super) fn with(
+        tiers: &[&[String]],
+        network: NetworkTiming,
+        timing: Timing,
+        port: u16,
+    ) -> Self {
         let (stats, stats_seen) =
             watch::channel(TransferStats { left: 99, ..TransferStats::default() });
         let (commands, orders) = mpsc::channel(4);
@@ -75,7 +82,7 @@ impl Torrent {
     }
 
     /// The first event that `choose` accepts.
-    async fn event<T>(&mut self, choose: impl Fn(TrackerEvent) -> Option<T>) -> T {
+    pub(super) async fn event<T>(&mut self, choose: impl Fn(TrackerEvent) -> Option<T>) -> T {
         let search = async {
             loop {
                 let event = self.events.recv().await.expect("the task is alive");
@@ -87,7 +94,7 @@ impl Torrent {
         timeout(LIMIT, search).await.expect("an event")
     }
 
-    async fn peers(&mut self) -> Vec<SocketAddr> {
+    pub(super) async fn peers(&mut self) -> Vec<SocketAddr> {
         self.event(|event| match event {
             TrackerEvent::Peers { addresses, .. } => Some(addresses),
             _ => None,
@@ -95,7 +102,7 @@ impl Torrent {
         .await
     }
 
-    async fn failure(&mut self) -> String {
+    pub(super) async fn failure(&mut self) -> String {
         self.event(|event| match event {
             TrackerEvent::Failure { text, .. } => Some(text),
             _ => None,
@@ -103,7 +110,7 @@ impl Torrent {
         .await
     }
 
-    async fn stop(self) -> Duration {
+    pub(super) async fn stop(self) -> Duration {
         let begin = Instant::now();
         let (done, stopped) = oneshot::channel();
         self.commands.send(TrackerCommand::Stop(done)).await.unwrap();
@@ -113,7 +120,7 @@ impl Torrent {
     }
 }
 
-fn peer(text: &str) -> Vec<SocketAddr> {
+pub(super) fn peer(text: &str) -> Vec<SocketAddr> {
     vec![text.parse().unwrap()]
 }
 

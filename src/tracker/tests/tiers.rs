@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::tracker::announce::{AnnounceReply, Error, Event, RetryIn};
+use crate::tracker::announce::{AnnounceReply, Error, Event, RetryIn, SwarmCounts};
 use crate::tracker::tiers::status::TrackerState;
 use crate::tracker::tiers::{Input, ManualAnnounce, Output, Tiers, Timing, TrackerIndex};
 
@@ -23,6 +23,10 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn reply(interval: u64) -> AnnounceReply {
+    AnnounceReply { complete: Some(0), incomplete: Some(0), ..without_counts(interval) }
+}
+
+fn without_counts(interval: u64) -> AnnounceReply {
     AnnounceReply { interval: Some(seconds(interval)), ..AnnounceReply::default() }
 }
 
@@ -67,6 +71,10 @@ impl World {
         while let Some(output) = self.tiers.poll_output() {
             all.push(match output {
                 Output::Finished => "finished".to_owned(),
+                Output::Scrape { tracker } => {
+                    let name = self.tiers.url(tracker).trim_start_matches("http://");
+                    format!("{name} scrape")
+                }
                 Output::Announce { tracker, event } => {
                     let name = self.tiers.url(tracker).trim_start_matches("http://").to_owned();
                     self.in_flight.push((tracker, name.clone()));
@@ -477,12 +485,12 @@ fn a_manual_announce_skips_the_interval_but_not_the_minimum() {
 
 #[test]
 fn trackers_we_do_not_speak_to_are_listed_and_skipped() {
-    let mut world = World::started(&[&["udp://a:1"], &["wss://b"], &["one", "one", " "]]);
+    let mut world = World::started(&[&["ftp://a:1"], &["wss://b"], &["one", "one", " "]]);
     assert_eq!(world.outputs(), ["one started"]);
     let states: Vec<_> = world.tiers.status().iter().map(|s| s.state.to_string()).collect();
     assert_eq!(states, ["not supported yet", "not supported yet", "announcing"]);
 
-    let mut world = World::started(&[&["udp://a:1"]]);
+    let mut world = World::started(&[&["ftp://a:1"]]);
     assert_eq!(world.outputs(), [""; 0]);
     assert_eq!(world.tiers.next_timeout(), None);
     assert_eq!(world.tiers.announce_now(world.now), ManualAnnounce::NoTracker);
@@ -520,6 +528,77 @@ fn many_dead_trackers_make_no_storm() {
     }
     assert_eq!(count, 15);
     assert_eq!(world.until(60).len(), 1);
+}
+
+// BEP 3: "completed" is sent when the download is; what is lost and fetched again was.
+#[test]
+fn a_torrent_that_misses_bytes_again_is_a_leech_again() {
+    let mut world = World::started(&[&["one"], &["two"]]);
+    world.outputs();
+    world.peers(1, 1);
+    world.replied("one", reply(1800));
+    world.handle(Input::Completed);
+    assert_eq!(world.outputs(), ["one completed"]);
+    world.replied("one", reply(1800));
+    world.peers(0, 0);
+    assert_eq!(world.until(1000), [], "a seed is not lonely");
+    world.handle(Input::Missing(true));
+    assert_eq!(world.outputs(), [""; 0]);
+    assert_eq!(world.until(1020), [at(1010, "two started")]);
+    world.replied("two", reply(1800));
+    world.peers(1, 1);
+    world.until(1100);
+    world.handle(Input::Missing(false));
+    world.handle(Input::Completed);
+    assert_eq!(world.outputs(), [""; 0], "once only");
+    world.peers(0, 0);
+    assert_eq!(world.until(1700), []);
+}
+
+#[test]
+fn completed_waits_while_bytes_are_missing_again() {
+    let mut world = World::started(&[&["one"]]);
+    world.outputs();
+    world.peers(1, 1);
+    world.handle(Input::Completed);
+    world.handle(Input::Missing(true));
+    world.replied("one", reply(300));
+    assert_eq!(world.until(300), [at(300, "one -")]);
+    world.replied("one", reply(300));
+    world.handle(Input::Missing(false));
+    assert_eq!(world.outputs(), ["one completed"]);
+    world.replied("one", reply(300));
+    // A torrent that never was complete is not made so by what it does not want.
+    let mut world = World::started(&[&["one"], &["two"]]);
+    world.outputs();
+    world.handle(Input::Missing(false));
+    world.replied("one", reply(1800));
+    assert_eq!(world.until(10), [at(10, "two started")]);
+}
+
+#[test]
+fn counts_that_a_reply_lacks_are_scraped_once_an_interval() {
+    let mut world = World::started(&[&["one"], &["two"], &["three"]]);
+    world.outputs();
+    world.peers(1, 1);
+    let tracker = world.in_flight[0].0;
+    assert_eq!(world.replied("one", without_counts(1800)), ["one scrape"]);
+    let counts = SwarmCounts { complete: Some(4), incomplete: None, downloaded: Some(9) };
+    world.handle(Input::Scraped { tracker, counts });
+    let status = &world.tiers.status()[0];
+    assert_eq!((status.seeds, status.leeches, status.downloaded), (Some(4), None, Some(9)));
+    // Who wants to see them gets those that are not known yet.
+    world.handle(Input::ScrapeWanted);
+    assert_eq!(world.outputs(), ["two scrape", "three scrape"]);
+    world.handle(Input::ScrapeWanted);
+    assert_eq!(world.outputs(), [""; 0]);
+    // A scrape that failed tells nothing and costs nothing.
+    world.handle(Input::Scraped { tracker, counts: SwarmCounts::default() });
+    assert_eq!(world.tiers.status()[0].seeds, Some(4));
+    assert_eq!(world.until(1800), [at(1800, "one -")]);
+    assert_eq!(world.replied("one", reply(1800)), [""; 0]);
+    world.handle(Input::ScrapeWanted);
+    assert_eq!(world.outputs(), ["two scrape", "three scrape"]);
 }
 
 #[test]
@@ -571,7 +650,7 @@ proptest! {
     fn any_history_is_orderly(
         steps in prop::collection::vec((0u8..8, 0u64..40, 0usize..9), 1..80),
     ) {
-        let mut world = World::started(&[&["a", "b"], &["c"], &["udp://d", "e"]]);
+        let mut world = World::started(&[&["a", "b"], &["c"], &["ftp://d", "e"]]);
         let (mut asked, mut second) = (Vec::new(), 0);
         asked.extend(world.outputs().into_iter().map(|output| (0, output)));
         for (kind, wait, choice) in steps {
@@ -588,6 +667,10 @@ proptest! {
                 }
                 (5, _) => {
                     world.tiers.announce_now(world.now);
+                    world.outputs()
+                }
+                (6, _) if choice > 5 => {
+                    world.handle(Input::Missing(choice > 6));
                     world.outputs()
                 }
                 (6, _) if choice == 0 => {

@@ -50,7 +50,7 @@ impl Tiers {
     /// When the tracker's turn comes by itself; `None` if never.
     pub(super) fn due_at(&self, index: usize) -> Option<Instant> {
         let tracker = &self.trackers[index];
-        let is_owed = self.owes_completed && tracker.is_started;
+        let is_owed = self.owes_now() && tracker.is_started;
         let due = match tracker.condition {
             Condition::NotSupported | Condition::GaveUp => return None,
             Condition::Fresh => self.entered_at?,

@@ -17,6 +17,8 @@ pub struct TrackerStatus {
     pub seeds: Option<u64>,
     /// Leeches in the swarm, as last told.
     pub leeches: Option<u64>,
+    /// Times the torrent has been downloaded completely, as last told in a scrape.
+    pub downloaded: Option<u64>,
     /// Peers in the last reply.
     pub peers: Option<usize>,
     /// When its turn comes by itself.

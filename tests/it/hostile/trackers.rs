@@ -106,6 +106,19 @@ fn checked(
     outcome: Result<super::Outcome, String>,
     tracker: &MockTracker,
 ) -> Result<(), String> {
+    let scrapes = tracker.scrapes().len();
+    if scrapes > ANNOUNCES_MAX {
+        return Err(format!("{name}: it was scraped {scrapes} times"));
+    }
+    judged(name, outcome, tracker.requests().len())
+}
+
+/// Judges a run beside a tracker that was asked so often.
+pub(super) fn judged(
+    name: &str,
+    outcome: Result<super::Outcome, String>,
+    asked_count: usize,
+) -> Result<(), String> {
     let dangerous = |letter: char| letter.is_control() && letter != '\n';
     if let Ok(outcome) = &outcome
         && outcome.output.contains(dangerous)
@@ -113,7 +126,7 @@ fn checked(
         return Err(format!("{name}: control characters in {:?}", outcome.output));
     }
     judge(&format!("a tracker that {name}"), outcome)?;
-    match tracker.requests().len() {
+    match asked_count {
         0 => Err(format!("{name}: it was never asked")),
         count if count > ANNOUNCES_MAX => Err(format!("{name}: it was asked {count} times")),
         _ => Ok(()),

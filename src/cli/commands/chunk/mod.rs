@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 
+pub(super) use provide::until_told;
+
 use crate::chunk::tools;
 use crate::chunk::wire::DISCOVERY_PORT;
 use crate::cli::args::Common;

@@ -53,7 +53,7 @@ fn known<'a>(names: impl Iterator<Item = &'a String>) -> String {
 ///
 /// # Errors
 /// What the server says, or the system when it gives us no threads.
-pub(super) fn until_told(serve: impl AsyncFnOnce(Stopper) -> Outcome) -> Outcome {
+pub(in crate::cli::commands) fn until_told(serve: impl AsyncFnOnce(Stopper) -> Outcome) -> Outcome {
     let stopper = Stopper::new();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,0 +1,343 @@
+//! Trackers of the local network find each other and are found without an address typed: a
+//! question by multicast and broadcast, an answer from each tracker. Both sides. Not here: what
+//! is asked of a tracker that was found; nobody has checked that it answers.
+//!
+//! The protocol is our own, over UDP and IPv4. All numbers are big endian.
+//!
+//! ```text
+//! question, 96 bytes, to 239.192.152.144, 255.255.255.255 and 127.255.255.255, port 6770
+//!   0  8  "PIGEON?" and the version, 1
+//!   8  8  nonce
+//!  16     zeros, so that no answer is longer than its question
+//! answer, at most 96 bytes, to where the question came from
+//!   0  8  "PIGEON!" and the version, 1
+//!   8  8  the question's nonce
+//!  16  8  which tracker: random, the same for its life
+//!  24  4  where it listens over HTTP; 0.0.0.0 is where the answer comes from
+//!  28  2  on which port
+//!  30  1  length of its name, at most 64
+//!  31     its name, UTF-8
+//! ```
+//!
+//! A tracker that listens on loopback only answers questions of its own machine. An asker
+//! believes another machine only what it says about itself.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, warn};
+
+use crate::metainfo::clean_name;
+
+/// The UDP port of trackers that can be found.
+pub const FIND_PORT: u16 = 6770;
+
+/// Of the block that an organisation may use as it likes (RFC 2365).
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 192, 152, 144);
+/// Everybody on this machine, however many share the port.
+const THIS_MACHINE: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
+
+const QUESTION: &[u8; 8] = b"PIGEON?\x01";
+const ANSWER: &[u8; 8] = b"PIGEON!\x01";
+const QUESTION_LEN: usize = 96;
+const NAME_LEN_MAX: usize = 64;
+const HEAD_LEN: usize = 31;
+
+/// Answers of a tracker in a second.
+const ANSWERS_PER_S: u32 = 20;
+/// When the question is sent, in milliseconds from the start: a datagram may get lost.
+const ASK_AT_MS: [u64; 3] = [0, 250, 500];
+/// More trackers than anybody would choose from.
+const TRACKERS_MAX: usize = 64;
+/// Rest when the socket cannot be read, instead of spinning.
+const REST: Duration = Duration::from_secs(1);
+
+/// A tracker that answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FoundTracker {
+    /// Where to ask it: `http://ADDRESS:PORT`, to which `/announce` and the like are added.
+    pub url: String,
+    /// What it calls itself; cleaned, and still a stranger's text.
+    pub name: String,
+}
+
+/// A tracker that wants to be found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Beacon {
+    /// Where it listens over HTTP: unspecified for every address.
+    pub http: SocketAddrV4,
+    /// What it calls itself, cut to 64 bytes.
+    pub name: String,
+}
+
+/// Opens the socket to be found at; several trackers of one machine may share `port`. Must run
+/// inside the runtime.
+///
+/// # Errors
+/// What the system says: `AddrInUse` when a program that does not share has the port.
+pub fn bind(port: u16) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+    // A machine without a way to the group still gets broadcasts.
+    if let Err(error) = socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED) {
+        debug!(%error, "no multicast");
+    }
+    UdpSocket::from_std(socket.into())
+}
+
+/// Answers questions that come to `socket` for ever.
+pub async fn be_found(socket: UdpSocket, beacon: Beacon) {
+    let instance: [u8; 8] = rand::random();
+    let name = beacon.name.get(..beacon.name.floor_char_boundary(NAME_LEN_MAX)).unwrap_or_default();
+    let own = *beacon.http.ip();
+    // A tracker on one address answers from there, as askers expect it.
+    let from_own = match own.is_unspecified() || own.is_loopback() {
+        true => None,
+        false => UdpSocket::bind((own, 0)).await.ok(),
+    };
+    let mut datagram = [0; QUESTION_LEN + 1];
+    let (mut second, mut answered) = (Instant::now(), 0);
+    loop {
+        let (len, asker) = match socket.recv_from(&mut datagram).await {
+            Ok(received) => received,
+            Err(error) => {
+                warn!(%error, "cannot be found");
+                sleep(REST).await;
+                continue;
+            }
+        };
+        let Some(nonce) = datagram.get(..len).and_then(read_question) else { continue };
+        if second.elapsed() >= Duration::from_secs(1) {
+            (second, answered) = (Instant::now(), 0);
+        }
+        if answered >= ANSWERS_PER_S || (own.is_loopback() && !is_own(asker.ip())) {
+            continue;
+        }
+        answered += 1;
+        let answer = write_answer(nonce, instance, beacon.http, name);
+        let way = from_own.as_ref().filter(|_| !asker.ip().is_loopback()).unwrap_or(&socket);
+        if let Err(error) = way.send_to(&answer, asker).await {
+            debug!(%asker, %error, "cannot answer");
+        }
+    }
+}
+
+/// Looks for trackers of the local network and of this machine for as long as `patience`, about
+/// a second. In the order of their answers, none twice; none when nothing can be sent.
+pub async fn find_trackers(patience: Duration) -> Vec<FoundTracker> {
+    find_at(FIND_PORT, patience).await
+}
+
+/// As [`find_trackers`], of trackers that are found at another port.
+pub async fn find_at(port: u16, patience: Duration) -> Vec<FoundTracker> {
+    match ask(port, patience).await {
+        Ok(found) => found.into_iter().map(|(_, _, tracker)| tracker).collect(),
+        Err(error) => {
+            debug!(%error, "cannot look for trackers");
+            Vec::new()
+        }
+    }
+}
+
+type Found = Vec<([u8; 8], Ipv4Addr, FoundTracker)>;
+
+async fn ask(port: u16, patience: Duration) -> io::Result<Found> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    socket.set_broadcast(true)?;
+    let nonce: [u8; 8] = rand::random();
+    let mut question = [0; QUESTION_LEN];
+    question[..8].copy_from_slice(QUESTION);
+    question[8..16].copy_from_slice(&nonce);
+    let start = Instant::now();
+    let end = start + patience;
+    let mut found = Vec::new();
+    for (number, at_ms) in ASK_AT_MS.into_iter().enumerate() {
+        if number > 0 && start + Duration::from_millis(at_ms) >= end {
+            break;
+        }
+        for target in [THIS_MACHINE, GROUP, Ipv4Addr::BROADCAST] {
+            // A machine without a network has no way to two of them.
+            if let Err(error) = socket.send_to(&question, (target, port)).await {
+                debug!(%target, %error, "cannot ask there");
+            }
+        }
+        let next = ASK_AT_MS.get(number + 1).map(|ms| start + Duration::from_millis(*ms));
+        let until = next.map_or(end, |next| next.min(end));
+        // Its end is that of its time.
+        let _ = timeout_at(until, collect(&socket, nonce, &mut found)).await;
+    }
+    Ok(found)
+}
+
+/// Collects answers until somebody stops it.
+async fn collect(socket: &UdpSocket, nonce: [u8; 8], found: &mut Found) {
+    let mut datagram = [0; QUESTION_LEN];
+    loop {
+        let (len, sender) = match socket.recv_from(&mut datagram).await {
+            Ok(received) => received,
+            Err(error) => {
+                debug!(%error, "cannot read answers");
+                // Asking again may help; spinning does not.
+                return std::future::pending().await;
+            }
+        };
+        let bytes = datagram.get(..len).unwrap_or_default();
+        let Some((instance, ip, tracker)) = read_answer(bytes, nonce, sender.ip()) else {
+            debug!(%sender, "an answer that is none");
+            continue;
+        };
+        match found.iter_mut().find(|(known, ..)| *known == instance) {
+            // The address that others reach it at as well is the better one.
+            Some(known) if known.1.is_loopback() => *known = (instance, ip, tracker),
+            Some(_) => {}
+            None => found.push((instance, ip, tracker)),
+        }
+        found.truncate(TRACKERS_MAX);
+    }
+}
+
+fn read_question(bytes: &[u8]) -> Option<[u8; 8]> {
+    let (kind, rest) = bytes.split_first_chunk::<8>()?;
+    let is_question = kind == QUESTION && bytes.len() == QUESTION_LEN;
+    rest.first_chunk::<8>().copied().filter(|_| is_question)
+}
+
+fn write_answer(nonce: [u8; 8], instance: [u8; 8], http: SocketAddrV4, name: &str) -> Vec<u8> {
+    let mut answer = Vec::with_capacity(QUESTION_LEN);
+    answer.extend(ANSWER);
+    answer.extend(nonce);
+    answer.extend(instance);
+    answer.extend(http.ip().octets());
+    answer.extend(http.port().to_be_bytes());
+    // The caller has cut it.
+    answer.push(u8::try_from(name.len()).unwrap_or(0));
+    answer.extend(name.as_bytes());
+    answer
+}
+
+/// Which tracker it is, where, and what it calls itself. None for what is no answer to `nonce`,
+/// and for a machine that speaks for another one.
+fn read_answer(
+    bytes: &[u8],
+    nonce: [u8; 8],
+    sender: IpAddr,
+) -> Option<([u8; 8], Ipv4Addr, FoundTracker)> {
+    let head = bytes.first_chunk::<HEAD_LEN>()?;
+    if !head.starts_with(ANSWER) || head.get(8..16)? != nonce {
+        return None;
+    }
+    let instance: [u8; 8] = head.get(16..24)?.try_into().ok()?;
+    let named: [u8; 4] = head.get(24..28)?.try_into().ok()?;
+    let (named, IpAddr::V4(sender)) = (Ipv4Addr::from(named), sender) else { return None };
+    let ip = match named {
+        Ipv4Addr::UNSPECIFIED => sender,
+        _ if named == sender || (is_own(sender.into()) && is_own(named.into())) => named,
+        _ => return None,
+    };
+    let port = u16::from_be_bytes(head.get(28..30)?.try_into().ok()?);
+    let name_len = usize::from(*head.last()?);
+    let name = bytes.get(HEAD_LEN..)?.get(..name_len)?;
+    if port == 0 || name_len > NAME_LEN_MAX || ip.is_multicast() || ip.is_broadcast() {
+        return None;
+    }
+    let url = format!("http://{}", SocketAddrV4::new(ip, port));
+    Some((instance, ip, FoundTracker { url, name: clean_name(name) }))
+}
+
+/// Whether an address is of this machine: only then can a socket have it.
+fn is_own(address: IpAddr) -> bool {
+    address.is_loopback() || std::net::UdpSocket::bind((address, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCE: [u8; 8] = *b"12345678";
+    const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+
+    fn at(ip: Ipv4Addr) -> SocketAddrV4 {
+        SocketAddrV4::new(ip, 6969)
+    }
+
+    #[test]
+    fn no_answer_is_longer_than_its_question() {
+        let name = "x".repeat(NAME_LEN_MAX);
+        assert!(write_answer(NONCE, [0; 8], at(ELSEWHERE), &name).len() <= QUESTION_LEN);
+        let mut question = [0; QUESTION_LEN];
+        question[..8].copy_from_slice(QUESTION);
+        assert!(read_question(&question).is_some());
+        assert_eq!(read_question(&question[..QUESTION_LEN - 1]), None, "a short one gets none");
+    }
+
+    #[test]
+    fn another_machine_is_believed_what_it_says_about_itself() {
+        let url = |named, sender: Ipv4Addr| {
+            let answer = write_answer(NONCE, [0; 8], at(named), "lab\x1b[2J");
+            let read = read_answer(&answer, NONCE, sender.into());
+            read.map(|(_, _, tracker)| (tracker.url, tracker.name))
+        };
+        let expected = Some(("http://192.0.2.7:6969".to_owned(), "lab_[2J".to_owned()));
+        assert_eq!(url(Ipv4Addr::UNSPECIFIED, ELSEWHERE), expected);
+        assert_eq!(url(ELSEWHERE, ELSEWHERE), expected);
+        for named in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 0, 2, 8)] {
+            assert_eq!(url(named, ELSEWHERE), None, "{named}");
+        }
+        assert!(url(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST).is_some());
+    }
+
+    #[test]
+    fn answers_cut_short_or_to_others_are_none() {
+        let answer = write_answer(NONCE, [0; 8], at(ELSEWHERE), "lab");
+        for len in 0..answer.len() {
+            assert_eq!(read_answer(&answer[..len], NONCE, ELSEWHERE.into()), None, "{len}");
+        }
+        assert_eq!(read_answer(&answer, [0; 8], ELSEWHERE.into()), None);
+    }
+
+    #[tokio::test]
+    async fn trackers_of_this_machine_are_found_together() {
+        let first = bind(0).unwrap();
+        let port = first.local_addr().unwrap().port();
+        let second = bind(port).unwrap();
+        let loopback = Beacon { http: at(Ipv4Addr::LOCALHOST), name: "one".to_owned() };
+        let all = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7070);
+        tokio::spawn(be_found(first, loopback));
+        tokio::spawn(be_found(second, Beacon { http: all, name: "é".repeat(60) }));
+        let mut found = find_at(port, Duration::from_millis(700)).await;
+        found.sort_by(|a, b| a.url.len().cmp(&b.url.len()).then(a.name.cmp(&b.name)));
+        let names: Vec<&str> = found.iter().map(|tracker| tracker.name.as_str()).collect();
+        assert!(names.contains(&"one") && names.contains(&"é".repeat(32).as_str()), "{found:?}");
+        assert_eq!(found.len(), 2, "each once: {found:?}");
+        let one = found.iter().find(|tracker| tracker.name == "one").unwrap();
+        assert_eq!(one.url, "http://127.0.0.1:6969");
+        let other = found.iter().find(|tracker| tracker.name != "one").unwrap();
+        assert!(other.url.ends_with(":7070"), "{other:?}");
+    }
+
+    #[tokio::test]
+    async fn a_flood_gets_twenty_answers_a_second() {
+        let socket = bind(0).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let beacon = Beacon { http: at(Ipv4Addr::LOCALHOST), name: "one".to_owned() };
+        tokio::spawn(be_found(socket, beacon));
+        let asker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut question = [0; QUESTION_LEN];
+        question[..8].copy_from_slice(QUESTION);
+        for _ in 0..60 {
+            asker.send_to(&question, ("127.0.0.1", port)).await.unwrap();
+        }
+        let mut answers = 0;
+        let soon = Instant::now() + Duration::from_millis(500);
+        while timeout_at(soon, asker.recv_from(&mut [0; 200])).await.is_ok() {
+            answers += 1;
+        }
+        assert_eq!(answers, 20);
+    }
+}

@@ -1,0 +1,237 @@
+//! The embedded tracker: announces and scrapes over HTTP and UDP, a catalogue of torrents by
+//! name, numbers and a page. One task owns the peers ([`keeper`]), one thread the catalogue
+//! ([`library`]); all others ask them over bounded queues. It is made for a lab or an office,
+//! keeps no accounts, and forgets its peers at the end.
+//! Source: BEPs 3, 7, 15, 23, 24, 31, 48.
+
+mod announce;
+mod body;
+mod catalogue;
+mod connections;
+mod counters;
+mod keeper;
+mod library;
+mod page;
+mod scrape;
+mod shelf;
+mod stats;
+mod udp;
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::info;
+
+use crate::base::ids::InfoHash;
+use crate::tracker::connection_id::Minter;
+use crate::tracker::table::TableLimits;
+
+pub use library::Library;
+pub use shelf::ShelfError;
+
+use body::Scales;
+use counters::Counters;
+use keeper::{Errand, Gate};
+use library::Desk;
+
+/// How often silent peers are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the log hears how things stand.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Time for the catalogue to be closed.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How the tracker behaves.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Seconds between announces that clients are told.
+    pub interval_s: u32,
+    /// Seconds clients have to leave between announces, if any.
+    pub min_interval_s: Option<u32>,
+    /// Bounds of its memory.
+    pub limits: TableLimits,
+    /// Torrents that are followed; none for all. The list may change.
+    pub allowed: Option<watch::Receiver<Arc<HashSet<InfoHash>>>>,
+    /// Torrents of the catalogue are followed, others only when `allowed` names them.
+    pub allow_catalogue: bool,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            interval_s: 1800,
+            min_interval_s: None,
+            limits: TableLimits::default(),
+            allowed: None,
+            allow_catalogue: false,
+        }
+    }
+}
+
+/// A tracker ready to run.
+pub struct Server {
+    /// Where it is asked over HTTP.
+    pub http: Vec<TcpListener>,
+    /// Where it is asked over UDP.
+    pub udp: Vec<UdpSocket>,
+    /// How it behaves.
+    pub config: ServerConfig,
+    /// The catalogue, if it keeps one.
+    pub library: Option<Library>,
+}
+
+/// What all requests share.
+struct Front {
+    config: ServerConfig,
+    keeper: mpsc::Sender<Errand>,
+    desk: Option<Desk>,
+    counters: Arc<Counters>,
+    scales: Scales,
+    began_at: Instant,
+}
+
+/// Serves announces on `listener` until `shutdown` is ready; no UDP and no catalogue.
+///
+/// # Errors
+/// As [`Server::run`].
+pub async fn serve(
+    listener: TcpListener,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let server = Server { http: vec![listener], udp: Vec::new(), config, library: None };
+    server.run(shutdown).await
+}
+
+impl Server {
+    /// Serves until `shutdown` is ready. Requests that are being answered get a second more.
+    ///
+    /// # Errors
+    /// When the system gives us no thread for the catalogue.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { http, udp, config, library } = self;
+        let counters = Arc::new(Counters::default());
+        let (desk, closed) = library.map(Library::start).transpose()?.unzip();
+        let (keeper, errands) = mpsc::channel(keeper::QUEUE_LEN);
+        let registered = desk.as_ref().filter(|_| config.allow_catalogue);
+        let gate = Gate {
+            listed: config.allowed.clone(),
+            catalogue: registered.map(|desk| desk.catalogue.clone()),
+        };
+        // All of them end when this is dropped.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keeper::keep(config.limits.clone(), gate, config.interval_s, errands));
+        tasks.spawn(expire(keeper.clone()));
+        let minter = Arc::new(Minter::new(rand::random()));
+        for socket in udp {
+            let socket = Arc::new(socket);
+            tasks.spawn(udp::listen(socket, minter.clone(), keeper.clone(), counters.clone()));
+        }
+        let front = Front {
+            config,
+            keeper,
+            desk,
+            counters: counters.clone(),
+            scales: Scales::new(),
+            began_at: Instant::now(),
+        };
+        let front = Arc::new(front);
+        tasks.spawn(report(front.clone()));
+        connections::serve(http, router(front), counters, shutdown).await;
+        tasks.shutdown().await;
+        if let Some(closed) = closed {
+            // Whoever starts the next tracker finds the catalogue unlocked; a disk that hangs
+            // holds nobody up.
+            let _ = timeout(FAREWELL, closed).await;
+        }
+        Ok(())
+    }
+}
+
+async fn expire(keeper: mpsc::Sender<Errand>) {
+    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+    loop {
+        ticks.tick().await;
+        if keeper.send(Errand::Expire).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says each minute how things stand, in the log.
+async fn report(front: Arc<Front>) {
+    let mut ticks = tokio::time::interval(REPORT_EVERY);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let Some(table) = front.totals().await else { return };
+        info!(
+            torrents = table.swarms,
+            seeds = table.seeds,
+            leeches = table.peers_v4 + table.peers_v6 - table.seeds,
+            announces_http = counters::read(&front.counters.announces_http),
+            announces_udp = counters::read(&front.counters.announces_udp),
+            "tracking"
+        );
+    }
+}
+
+fn router(front: Arc<Front>) -> Router {
+    let named = put(catalogue::put).get(catalogue::fetch).delete(catalogue::delete);
+    Router::new()
+        .route("/", get(page::answer))
+        .route("/style.css", get(page::style))
+        .route("/announce", get(announce::answer))
+        .route("/scrape", get(scrape::answer))
+        .route("/stats", get(stats::json))
+        .route("/metrics", get(stats::metrics))
+        .route("/catalogue", get(catalogue::list))
+        .route("/catalogue/{*name}", named)
+        .fallback(nothing_here)
+        .layer(map_response(protect))
+        .with_state(front)
+}
+
+async fn nothing_here() -> Response {
+    json_answer(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing here" }))
+}
+
+/// Headers that keep browsers from guessing and keeping. None lets other sites read.
+async fn protect(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    debug_assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
+    answer
+}
+
+/// An answer of JSON.
+fn json_answer(status: StatusCode, value: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
+}
+
+impl Front {
+    /// What is told when the tracker ends before it could answer.
+    fn ending(&self) -> Response {
+        let value = json!({ "error": "this tracker is shutting down" });
+        json_answer(StatusCode::SERVICE_UNAVAILABLE, &value)
+    }
+}

@@ -1,0 +1,231 @@
+//! The peers of one address family, of all swarms: found by address, and in the order in which
+//! they last announced, so that expiry looks only at those who are gone. Not here: which peers a
+//! swarm has, and what is answered.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+/// No entry.
+const NONE: u32 = u32::MAX;
+/// Entries that are allocated at once: the roll grows without moving what it has.
+const CHUNK_LEN: usize = 1 << CHUNK_BITS;
+const CHUNK_BITS: u32 = 12;
+/// Places of the smallest index.
+const INDEX_LEN_MIN: usize = 64;
+
+/// Where an entry lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Slot(pub(super) u32);
+
+/// Swarm, address and port: what a peer is known by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Who<const N: usize> {
+    pub swarm: u32,
+    pub ip: [u8; N],
+    pub port: u16,
+}
+
+/// What is kept of a peer: 56 bytes with IPv4, 72 with IPv6.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<const N: usize> {
+    pub who: Who<N>,
+    pub peer_id: [u8; 20],
+    /// Bytes that it lacks.
+    pub left: u64,
+    /// Seconds since the table began.
+    pub seen_at_s: u32,
+    /// Where it stands in its swarm's list.
+    pub place: u32,
+    older: u32,
+    newer: u32,
+}
+
+impl<const N: usize> Entry<N> {
+    pub fn new(who: Who<N>, peer_id: [u8; 20], left: u64, seen_at_s: u32, place: u32) -> Self {
+        Self { who, peer_id, left, seen_at_s, place, older: NONE, newer: NONE }
+    }
+}
+
+pub(super) struct Roll<const N: usize> {
+    chunks: Vec<Vec<Entry<N>>>,
+    free: Vec<Slot>,
+    count: usize,
+    oldest: u32,
+    newest: u32,
+    /// Slots by the hash of who they are, each at the first free place from there on.
+    index: Vec<u32>,
+    hasher: RandomState,
+}
+
+impl<const N: usize> Roll<N> {
+    pub fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            free: Vec::new(),
+            count: 0,
+            oldest: NONE,
+            newest: NONE,
+            index: vec![NONE; INDEX_LEN_MIN],
+            hasher: RandomState::new(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes that are allocated.
+    pub fn allocated(&self) -> usize {
+        self.chunks.len() * CHUNK_LEN * size_of::<Entry<N>>()
+            + self.free.capacity() * size_of::<Slot>()
+            + self.index.capacity() * size_of::<u32>()
+    }
+
+    pub fn get(&self, slot: Slot) -> &Entry<N> {
+        &self.chunks[slot.0 as usize >> CHUNK_BITS][slot.0 as usize & (CHUNK_LEN - 1)]
+    }
+
+    pub fn get_mut(&mut self, slot: Slot) -> &mut Entry<N> {
+        &mut self.chunks[slot.0 as usize >> CHUNK_BITS][slot.0 as usize & (CHUNK_LEN - 1)]
+    }
+
+    /// The one who has been silent for longest.
+    pub fn oldest(&self) -> Option<Slot> {
+        (self.oldest != NONE).then_some(Slot(self.oldest))
+    }
+
+    pub fn find(&self, who: &Who<N>) -> Option<Slot> {
+        let mut at = self.home(who);
+        while self.index[at] != NONE {
+            let slot = Slot(self.index[at]);
+            if self.get(slot).who == *who {
+                return Some(slot);
+            }
+            at = self.after(at);
+        }
+        None
+    }
+
+    /// Enters somebody who is not there yet, as the newest.
+    pub fn insert(&mut self, entry: Entry<N>) -> Slot {
+        // Three quarters full, searches grow long.
+        if (self.count + 1) * 4 > self.index.len() * 3 {
+            self.grow_index();
+        }
+        let who = entry.who;
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                *self.get_mut(slot) = entry;
+                slot
+            }
+            None => self.append(entry),
+        };
+        self.count += 1;
+        self.enter(slot, &who);
+        self.link_newest(slot);
+        slot
+    }
+
+    /// Makes somebody the newest.
+    pub fn renew(&mut self, slot: Slot, seen_at_s: u32) {
+        if self.newest != slot.0 {
+            self.unlink(slot);
+            self.link_newest(slot);
+        }
+        self.get_mut(slot).seen_at_s = seen_at_s;
+    }
+
+    pub fn remove(&mut self, slot: Slot) -> Entry<N> {
+        self.unlink(slot);
+        let entry = self.get(slot).clone();
+        self.leave(slot, &entry.who);
+        self.free.push(slot);
+        self.count -= 1;
+        entry
+    }
+
+    fn append(&mut self, entry: Entry<N>) -> Slot {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK_LEN) {
+            self.chunks.push(Vec::with_capacity(CHUNK_LEN));
+        }
+        let position = self.count as u32;
+        let chunk = self.chunks.len() - 1;
+        self.chunks[chunk].push(entry);
+        debug_assert_eq!(self.count, chunk * CHUNK_LEN + self.chunks[chunk].len() - 1);
+        Slot(position)
+    }
+
+    fn link_newest(&mut self, slot: Slot) {
+        let before = self.newest;
+        let entry = self.get_mut(slot);
+        (entry.older, entry.newer) = (before, NONE);
+        match before {
+            NONE => self.oldest = slot.0,
+            _ => self.get_mut(Slot(before)).newer = slot.0,
+        }
+        self.newest = slot.0;
+    }
+
+    fn unlink(&mut self, slot: Slot) {
+        let Entry { older, newer, .. } = *self.get(slot);
+        match older {
+            NONE => self.oldest = newer,
+            _ => self.get_mut(Slot(older)).newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            _ => self.get_mut(Slot(newer)).older = older,
+        }
+    }
+
+    /// Where the search for somebody begins. The hash is keyed: ports and most of an IPv6
+    /// address are a stranger's to choose.
+    fn home(&self, who: &Who<N>) -> usize {
+        self.hasher.hash_one(who) as usize & (self.index.len() - 1)
+    }
+
+    fn after(&self, at: usize) -> usize {
+        (at + 1) & (self.index.len() - 1)
+    }
+
+    fn enter(&mut self, slot: Slot, who: &Who<N>) {
+        let mut at = self.home(who);
+        while self.index[at] != NONE {
+            at = self.after(at);
+        }
+        self.index[at] = slot.0;
+    }
+
+    /// Takes a slot out of the index and moves up those behind it that would be cut off.
+    fn leave(&mut self, slot: Slot, who: &Who<N>) {
+        let mut hole = self.home(who);
+        while self.index[hole] != slot.0 {
+            hole = self.after(hole);
+        }
+        let mask = self.index.len() - 1;
+        let mut at = hole;
+        loop {
+            at = self.after(at);
+            let moved = self.index[at];
+            if moved == NONE {
+                break;
+            }
+            let home = self.home(&self.get(Slot(moved)).who);
+            // It may stand anywhere from its home on; the hole is nearer to it.
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
+                self.index[hole] = moved;
+                hole = at;
+            }
+        }
+        self.index[hole] = NONE;
+    }
+
+    fn grow_index(&mut self) {
+        let mut at = self.oldest;
+        self.index = vec![NONE; self.index.len() * 2];
+        while at != NONE {
+            let Entry { who, newer, .. } = *self.get(Slot(at));
+            self.enter(Slot(at), &who);
+            at = newer;
+        }
+    }
+}
