@@ -35,10 +35,7 @@ pub async fn choose(
     find_port: u16,
     is_quiet: bool,
 ) -> Result<CatalogueClient, Failure> {
-    // Those of UDP keep no catalogue, and are there for announces.
-    let is_other = |url: &&String| url.to_ascii_lowercase().starts_with("udp://");
-    let first = given.iter().find(|url| !is_other(url)).or(given.first());
-    if let Some(url) = first {
+    if let Some(url) = first_of(given) {
         return CatalogueClient::new(url).map_err(|error| failure(&error));
     }
     let found = find_at(find_port, PATIENCE).await;
@@ -63,6 +60,12 @@ pub async fn choose(
     }
 }
 
+/// The tracker whose catalogue is meant: those of UDP keep none, and are there for announces.
+pub fn first_of(given: &[String]) -> Option<&String> {
+    let is_other = |url: &&String| url.to_ascii_lowercase().starts_with("udp://");
+    given.iter().find(|url| !is_other(url)).or(given.first())
+}
+
 /// `http://10.0.0.2:6969 (lab)`.
 pub fn title(tracker: &FoundTracker) -> String {
     format!("{} ({})", escape(&tracker.url), escape(&tracker.name))
@@ -76,11 +79,11 @@ pub fn find<'a>(listing: &'a Listing, name: &str, base: &str) -> Result<&'a List
     listing.find(name).ok_or_else(|| {
         let near = nearest(name, listing.torrents.iter().map(|listed| listed.name.as_str()));
         let hint = match near {
-            Some(near) => format!("did you mean {:?}?", escape(near)),
+            Some(near) => format!("did you mean \"{}\"?", escape(near)),
             None => "driver list shows what there is".to_owned(),
         };
         let name = escape(name);
-        Failure::bad_input(format!("nobody shares {name:?} with the tracker at {base}: {hint}"))
+        Failure::bad_input(format!("nobody shares \"{name}\" with the tracker at {base}: {hint}"))
     })
 }
 

@@ -5,4 +5,4 @@ mod create;
 mod inputs;
 mod live;
 pub mod run;
-mod tracker;
+pub mod tracker;

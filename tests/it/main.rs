@@ -25,3 +25,4 @@ mod kill;
 mod limits;
 mod many;
 mod seeding;
+mod share;

@@ -5,6 +5,7 @@
 
 mod deeds;
 
+use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -14,7 +15,7 @@ use crate::tracker::catalogue_client::CatalogueClient;
 use crate::tracker::find::find_at;
 
 use super::args::{Common, Options};
-use super::catalogue::{PATIENCE, failure, title};
+use super::catalogue::{PATIENCE, failure, first_of, title};
 use super::commands::download::{refuse_unsafe, session_config, torrent_options};
 use super::engine::Engine;
 use super::escape::escape;
@@ -51,7 +52,9 @@ pub fn run(options: Options, common: &Common) -> Outcome {
         let (desk, told) = Desk::new(engine, torrent_options(&options), true);
         let lines = read_pipe();
         let token = std::env::var("DRIVER_TOKEN").ok().filter(|token| !token.is_empty());
-        Menu { desk, told, lines, stopper, options, client: None, token }.run().await
+        let is_terminal = std::io::stdout().is_terminal();
+        let menu = Menu { desk, told, lines, stopper, options, client: None, token, is_terminal };
+        menu.run().await
     })
 }
 
@@ -66,6 +69,8 @@ struct Menu {
     client: Option<CatalogueClient>,
     /// What was typed or given as the tracker's token.
     token: Option<String>,
+    /// Somebody sees what is printed as it is.
+    is_terminal: bool,
 }
 
 /// What a question comes to, when it is not answered: the menu is left.
@@ -97,6 +102,9 @@ impl Menu {
     async fn run(mut self) -> Result<End, Failure> {
         out::answer("Pigeon shares files with people near you. Type a number and Enter.\n");
         while self.step().await.is_ok() {}
+        while let Ok(told) = self.told.try_recv() {
+            self.on_told(told).iter().for_each(|line| out::answer(&format!("{line}\n")));
+        }
         let statuses: Vec<Status> =
             self.desk.items.iter().map(|item| item.handle.status()).collect();
         let items = &self.desk.items;
@@ -172,7 +180,9 @@ impl Menu {
                 }
                 Some(told) = self.told.recv() => {
                     if let Some(line) = self.on_told(told) {
-                        out::answer(&format!("\r\x1b[K{line}\n{question}"));
+                        // Over the question on a terminal, below it elsewhere.
+                        let begin = if self.is_terminal { "\r\x1b[K" } else { "\n" };
+                        out::answer(&format!("{begin}{line}\n{question}"));
                     }
                 }
             }
@@ -219,7 +229,7 @@ impl Menu {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let given = self.options.tracker.first().cloned();
+        let given = first_of(&self.options.tracker).cloned();
         let url = match given {
             Some(url) => url,
             None => self.find_tracker().await?,
