@@ -9,4 +9,5 @@ pub mod ids;
 pub mod layout;
 pub mod meter;
 pub mod pool;
+pub mod priority;
 pub mod units;

@@ -35,7 +35,8 @@ With --json a download prints one JSON object a line, each with an \"event\":
   started       name, info_hash, total_size, port, dir
   checked       pieces
   first_peer    address
-  progress      done, wanted, down_rate, up_rate, peers, pieces_verified (every second)
+  progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
+                pieces_verified (every second)
   hash_failed   piece, blamed (address or null)
   reassigned    piece, address and name (who failed to bring it), message
   banned        address

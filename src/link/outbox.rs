@@ -68,6 +68,8 @@ pub(super) struct Outbox {
     open: Option<SourceFile>,
     /// Until when to send no block under the rate limit, and that limit.
     debt: Option<(Instant, u64)>,
+    /// Bytes of blocks sent in this turn that are not yet paid under the rate limit.
+    unpaid: usize,
     /// Bytes of blocks sent that nobody was told of.
     untold: u32,
 }
@@ -92,6 +94,7 @@ impl Outbox {
             sending: None,
             open: None,
             debt: None,
+            unpaid: 0,
             untold: 0,
         }
     }
@@ -154,15 +157,14 @@ impl Outbox {
         }
         let turn = self.limiter.turn_bytes().and_then(|turn| usize::try_from(turn).ok());
         let turn = turn.unwrap_or(TURN_LEN).min(TURN_LEN);
-        let mut sent = 0;
-        while sent < turn && !self.has_no_blocks() {
-            let some = self.send_part(turn - sent).await?;
-            sent += some;
-            self.spend(some);
-            if self.debt.is_some() || (self.sending.is_none() && !self.out.bytes.is_empty()) {
+        while self.unpaid < turn && !self.has_no_blocks() {
+            let sent = self.send_part(turn - self.unpaid).await?;
+            self.unpaid += sent;
+            if self.sending.is_none() && !self.out.bytes.is_empty() {
                 break;
             }
         }
+        self.pay();
         // A peer that is as fast as memory would keep the thread.
         tokio::task::yield_now().await;
         Ok(())
@@ -184,7 +186,9 @@ impl Outbox {
         Ok(())
     }
 
-    fn spend(&mut self, bytes: usize) {
+    /// Pays for a turn at once: one wait each, not one for every block.
+    fn pay(&mut self) {
+        let bytes = std::mem::take(&mut self.unpaid);
         if let Some(rate) = self.limiter.rate() {
             let now = Instant::now();
             let wait = self.limiter.spend(bytes as u64, now.into_std());

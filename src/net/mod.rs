@@ -2,6 +2,7 @@
 //! knows what the bytes are for.
 
 pub mod limiter;
+pub mod slots;
 pub mod tcp;
 
 use std::io;

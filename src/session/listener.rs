@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use crate::base::addr::Locality;
 use crate::base::ids::InfoHash;
 use crate::link::{Hello, read_hello};
 use crate::net::tcp::Listening;
@@ -20,6 +22,8 @@ use crate::torrent::incoming::Incoming;
 
 /// Connections that have not finished their handshake (limits table); more are closed.
 const HALF_OPEN_MAX: usize = 256;
+/// Of those, as many from one public host.
+const HALF_OPEN_HOST_MAX: usize = 16;
 /// Time for a stranger to say what it wants (limits table).
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// Rest when the system has no file descriptor left, instead of spinning.
@@ -36,6 +40,7 @@ pub(super) struct Registration {
 pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<Registration>) {
     let mut torrents: HashMap<InfoHash, mpsc::Sender<Incoming>> = HashMap::new();
     let mut hellos = JoinSet::new();
+    let mut hosts: HashMap<IpAddr, usize> = HashMap::new();
     loop {
         tokio::select! {
             registration = registrations.recv() => match registration {
@@ -45,14 +50,17 @@ pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<
                 None => return,
             },
             accepted = accept(&listening.listeners) => match accepted {
-                Ok(connection) if hellos.len() < HALF_OPEN_MAX => {
-                    hellos.spawn(hello(connection));
+                Ok(it) if hellos.len() < HALF_OPEN_MAX && may_try(&mut hosts, it.1.ip()) => {
+                    hellos.spawn(hello(it));
                 }
                 Ok(_) => debug!("too many connections without a handshake; one closed"),
                 Err(error) => rest_after(&error).await,
             },
             Some(done) = hellos.join_next(), if !hellos.is_empty() => {
-                if let Ok(Some(incoming)) = done {
+                // A panic in there is our own and goes on here.
+                let (host, incoming) = done.unwrap_or_else(|e| resume_unwind(e.into_panic()));
+                leave(&mut hosts, host);
+                if let Some(incoming) = incoming {
                     route(&mut torrents, incoming);
                 }
             }
@@ -69,14 +77,33 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
     .await
 }
 
-async fn hello((stream, address): (TcpStream, SocketAddr)) -> Option<Incoming> {
-    match read_hello(stream.into(), HELLO_LIMIT).await {
+/// Counts a connection of a public host; false when it has too many that say nothing. Behind
+/// a local address any number of honest peers may live.
+fn may_try(hosts: &mut HashMap<IpAddr, usize>, host: IpAddr) -> bool {
+    let count = hosts.entry(host).or_default();
+    let fits = *count < HALF_OPEN_HOST_MAX || Locality::of(host) != Locality::Public;
+    *count += usize::from(fits);
+    fits
+}
+
+fn leave(hosts: &mut HashMap<IpAddr, usize>, host: IpAddr) {
+    if let Some(count) = hosts.get_mut(&host) {
+        *count -= 1;
+        if *count == 0 {
+            hosts.remove(&host);
+        }
+    }
+}
+
+async fn hello((stream, address): (TcpStream, SocketAddr)) -> (IpAddr, Option<Incoming>) {
+    let incoming = match read_hello(stream.into(), HELLO_LIMIT).await {
         Ok((hello, stream)) => Some(Incoming { address, hello, stream }),
         Err(error) => {
             debug!(%address, %error, "no handshake");
             None
         }
-    }
+    };
+    (address.ip(), incoming)
 }
 
 fn route(torrents: &mut HashMap<InfoHash, mpsc::Sender<Incoming>>, incoming: Incoming) {
@@ -94,4 +121,24 @@ fn route(torrents: &mut HashMap<InfoHash, mpsc::Sender<Incoming>>, incoming: Inc
 async fn rest_after(error: &io::Error) {
     warn!(%error, "cannot accept connections");
     sleep(REST).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_host_may_be_silent_on_sixteen_connections_and_a_local_one_on_any_number() {
+        let mut hosts = HashMap::new();
+        let mut tried = |host: &str| {
+            let host = host.parse().unwrap();
+            (0..100).filter(|_| may_try(&mut hosts, host)).count()
+        };
+        assert_eq!((tried("198.51.100.7"), tried("127.0.0.1")), (16, 100));
+        let public = "198.51.100.7".parse().unwrap();
+        leave(&mut hosts, public);
+        assert!(may_try(&mut hosts, public) && !may_try(&mut hosts, public));
+        (0..16).for_each(|_| leave(&mut hosts, public));
+        assert!(!hosts.contains_key(&public));
+    }
 }

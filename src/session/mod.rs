@@ -24,6 +24,7 @@ use crate::net::limiter::Limiter;
 use crate::net::tcp;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::Resources;
+use crate::torrent::places::Shared;
 use crate::tracker::task::{NetworkTiming, http_client};
 
 pub use crate::torrent::options::{Allocate, CheckMode, SeedLimits, TorrentOptions};
@@ -77,6 +78,7 @@ impl Session {
             disk: Arc::new(disk),
             limiter: limiter.clone(),
             up_limiter: up_limiter.clone(),
+            places: Shared::default(),
             http: client,
             tracker_network: timing,
             bell: Arc::new(Notify::new()),

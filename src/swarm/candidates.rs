@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::base::priority::priority;
+
 use super::event::Source;
 
 /// Addresses known per torrent (limits table).
@@ -29,7 +31,8 @@ struct Candidate {
     worked: bool,
     last_error: Option<String>,
     place: Place,
-    /// Breaks ties among equals at random.
+    /// Breaks ties among equals: by canonical priority (BEP 40), or at random as long as we
+    /// do not know our own address.
     tie: u32,
 }
 
@@ -53,6 +56,8 @@ pub struct Candidates {
     banned_addresses: BTreeSet<SocketAddr>,
     /// Was anybody ever known?
     met_any: bool,
+    /// Our own addresses as others see them, one for each family at most.
+    ours: Vec<SocketAddr>,
 }
 
 impl Candidates {
@@ -75,7 +80,7 @@ impl Candidates {
             return;
         }
         self.met_any = true;
-        let tie = rng.random();
+        let tie = self.tie(address, rng);
         let candidate = Candidate {
             source,
             failures: 0,
@@ -86,6 +91,45 @@ impl Candidates {
         };
         self.known.insert(address, candidate);
         self.place(address, source, 0, tie, Place::Ready);
+    }
+
+    /// Notes our own address as others see it, and brings those who wait into a new order.
+    pub fn set_ours(&mut self, ours: SocketAddr, rng: &mut StdRng) {
+        if self.ours.contains(&ours) {
+            return;
+        }
+        self.ours.retain(|known| known.is_ipv4() != ours.is_ipv4());
+        self.ours.push(ours);
+        let known: Vec<_> = self.known.keys().copied().collect();
+        for address in known.into_iter().filter(|known| known.is_ipv4() == ours.is_ipv4()) {
+            let tie = self.tie(address, rng);
+            let Some(known) = self.known.get(&address) else { continue };
+            let (source, failures, place) = (known.source, known.failures, known.place);
+            self.unplace(address);
+            if let Some(known) = self.known.get_mut(&address) {
+                known.tie = tie;
+            }
+            self.place(address, source, failures, tie, place);
+        }
+    }
+
+    /// The canonical priority of a peer there (BEP 40), the higher the better; none while we
+    /// do not know our own address.
+    pub fn priority(&self, address: SocketAddr) -> Option<u32> {
+        self.ours.iter().find_map(|ours| priority(*ours, address))
+    }
+
+    /// Forgets every address that is not banned.
+    pub fn forget_all(&mut self) {
+        self.known.clear();
+        self.ready.clear();
+        self.resting.clear();
+    }
+
+    fn tie(&self, address: SocketAddr, rng: &mut StdRng) -> u32 {
+        // Chance is drawn in any case, so that one address more changes nothing else.
+        let chance = rng.random();
+        self.priority(address).map_or(chance, |priority| !priority)
     }
 
     /// The best address to dial at `now`; it is busy from then on.

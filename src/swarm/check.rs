@@ -105,21 +105,22 @@ impl Swarm {
         self.uploads.stirred |= self.have.ones() == 1;
         let wanted = self.wanted.has(piece);
         self.missing -= u32::from(wanted);
-        let mut lacking = Vec::new();
+        let mut listeners = Vec::new();
         let mut sated = Vec::new();
         for (link, peer) in &mut self.peers {
-            if !peer.pieces.has(piece) {
-                if peer.caps.can_upload_to {
-                    lacking.push(*link);
-                }
-            } else if wanted {
+            // Also who has it must know: of one that is told too little it could never tell
+            // that it is a seed. A seed needs to know nothing.
+            if peer.caps.can_upload_to && !peer.is_seed() {
+                listeners.push(*link);
+            }
+            if peer.pieces.has(piece) && wanted {
                 peer.interesting = peer.interesting.saturating_sub(1);
                 if peer.interesting == 0 {
                     sated.push(*link);
                 }
             }
         }
-        for link in lacking {
+        for link in listeners {
             self.send(link, LinkCommand::Have(vec![piece]));
         }
         for link in sated {

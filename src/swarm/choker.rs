@@ -26,7 +26,7 @@ const SLOTS_UNLIMITED: usize = 16;
 const SLOTS_MIN: usize = 2;
 const SLOTS_MAX: usize = 100;
 /// One place in so many is optimistic, at least one.
-const OPTIMISTIC_SHARE: usize = 5;
+pub const OPTIMISTIC_SHARE: usize = 5;
 
 /// One link as the choker sees it.
 #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ impl Choker {
             wanting.iter().copied().partition(gives);
         let mut chosen: BTreeSet<LinkId> = givers.iter().take(regular).map(|it| it.link).collect();
         let mut trusted: Vec<&Standing> =
-            others.into_iter().filter(|it| it.owes < round.credit).collect();
+            others.into_iter().filter(|it| it.owes < round.credit && !it.snubbed).collect();
         trusted.sort_by_key(|it| (it.owes, !it.unchoked, it.link));
         let left = regular - chosen.len();
         chosen.extend(trusted.iter().take(left).map(|it| it.link));

@@ -68,6 +68,13 @@ pub enum Input {
         /// The addresses, already filtered of unusable ones.
         addresses: Vec<SocketAddr>,
     },
+    /// Our address as a tracker sees it, with the port that we listen on (BEP 24).
+    OurAddress(SocketAddr),
+    /// Another tracker than before answers for this private torrent: BEP 27 wants us to leave
+    /// the peers of the old one. Their addresses are forgotten too.
+    TrackerChanged,
+    /// So many links more, dials included, are possible beside those of other torrents.
+    Room(usize),
     /// Verified pieces whose files were changed by somebody else: they count as missing.
     PiecesLost(Vec<PieceIndex>),
     /// The user changed which pieces are wanted.
@@ -111,6 +118,8 @@ pub enum DownReason {
     Violated(String),
     /// Silence for too long.
     TimedOut(&'static str),
+    /// It was not dialled, for want of places; no fault of the address.
+    NoRoom,
     /// By our own `Close`.
     Closed(CloseReason),
 }
@@ -120,6 +129,7 @@ impl std::fmt::Display for DownReason {
         match self {
             Self::DialFailed(why) | Self::Lost(why) | Self::Violated(why) => f.write_str(why),
             Self::TimedOut(why) => f.write_str(why),
+            Self::NoRoom => f.write_str("there are too many connections already"),
             Self::Closed(why) => why.fmt(f),
         }
     }

@@ -160,6 +160,8 @@ pub enum CloseReason {
     TimedOut(&'static str),
     /// A better candidate gets its place.
     Replaced,
+    /// The torrent is private and has another tracker now.
+    TrackerChanged,
     /// The torrent stops or is paused.
     Stopping,
 }
@@ -173,6 +175,7 @@ impl std::fmt::Display for CloseReason {
             Self::CorruptData => "it sent corrupt data",
             Self::Misbehaved(what) | Self::TimedOut(what) => what,
             Self::Replaced => "its place went to another peer",
+            Self::TrackerChanged => "the private torrent has another tracker now",
             Self::Stopping => "we stopped",
         })
     }

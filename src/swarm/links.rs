@@ -2,18 +2,22 @@
 //! one of two to the same peer stays, and which are given up. What goes over a link is not
 //! judged here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use crate::base::addr::Locality;
 use crate::base::ids::{LinkId, PeerId};
 
-use super::event::{DownReason, Event, Output};
+use super::event::{DownReason, Event, Output, Source};
 use super::link::{Availability, CloseReason, LinkCaps, LinkCommand, Unit};
 use super::peer::Peer;
 use super::{Arriving, Swarm};
 
 /// Dials under way at most.
 const DIALS_MAX: usize = 30;
+/// Connections that may come in from one public host: a household behind one address, but no
+/// crowd. Behind a local address any number of honest peers may live.
+const HOST_MAX: usize = 5;
 /// A link that should deliver and does not for this long is closed.
 const SILENT_MAX: Duration = Duration::from_secs(70);
 /// With every place taken, a link may be this long without payload before another
@@ -31,13 +35,67 @@ const LASTED: Duration = Duration::from_secs(60);
 impl Swarm {
     /// May a connection from `address` come in? The id for its link if so; the caller then
     /// answers with `LinkUp` or `LinkDown`.
-    pub fn admit(&mut self, address: SocketAddr) -> Option<LinkId> {
+    pub fn admit(&mut self, address: SocketAddr, now: Instant) -> Option<LinkId> {
+        if self.paused || self.candidates.is_banned(address) || self.is_crowd(address.ip()) {
+            return None;
+        }
         let full = self.peers.len() + self.arriving.len() >= self.config.max_peers;
-        if full || self.paused || self.candidates.is_banned(address) {
+        if full && !self.make_room(address, now) {
             return None;
         }
         self.candidates.came_in(address, &mut self.rng);
         Some(self.new_link(Arriving { address, incoming: true }))
+    }
+
+    /// Are there as many connections from this public host as one may have?
+    fn is_crowd(&self, host: IpAddr) -> bool {
+        let peers = self.peers.values().filter(|peer| peer.incoming).map(|peer| peer.address);
+        let arriving = self.arriving.values().filter(|it| it.incoming).map(|it| it.address);
+        Locality::of(host) == Locality::Public
+            && peers.chain(arriving).filter(|address| address.ip() == host).count() >= HOST_MAX
+    }
+
+    /// With every place taken, gives up the link of least use for one to `address`: one that
+    /// brought nothing for long, or one that brings nothing now and has a lower priority than
+    /// the newcomer (BEP 40). False when there is none.
+    fn make_room(&mut self, address: SocketAddr, now: Instant) -> bool {
+        let offered = self.candidates.priority(address);
+        let standing = |peer: &Peer| {
+            let is_useless =
+                peer.is_idle(now) && now.saturating_duration_since(peer.since) >= USELESS_AFTER;
+            (!is_useless, self.candidates.priority(peer.address))
+        };
+        let idle = self.peers.iter().filter(|(_, peer)| peer.meter.rate(now) == 0);
+        let worst = idle.map(|(link, peer)| (standing(peer), *link)).min();
+        let Some(((is_useful, priority), link)) = worst else { return false };
+        let gives_way = !is_useful || (priority.is_some() && priority < offered);
+        if gives_way {
+            self.close(link, CloseReason::Replaced, now);
+        }
+        gives_way
+    }
+
+    pub(super) fn on_candidates(&mut self, source: Source, addresses: Vec<SocketAddr>) {
+        if self.config.is_private && source != Source::Tracker {
+            return;
+        }
+        for address in addresses {
+            self.candidates.learn(address, source, &mut self.rng);
+        }
+    }
+
+    /// BEP 27: whoever goes to another tracker leaves all peers behind, so as not to be a
+    /// bridge between two swarms that should not know of each other.
+    pub(super) fn on_tracker_changed(&mut self) {
+        let links: Vec<_> = self.peers.keys().copied().collect();
+        for link in links {
+            self.remove_peer(link);
+            self.send(link, LinkCommand::Close(CloseReason::TrackerChanged));
+        }
+        for link in std::mem::take(&mut self.arriving).into_keys() {
+            self.send(link, LinkCommand::Close(CloseReason::TrackerChanged));
+        }
+        self.candidates.forget_all();
     }
 
     pub(super) fn may_dial(&self) -> bool {
@@ -47,6 +105,7 @@ impl Swarm {
         !self.paused
             && has_business
             && dials < DIALS_MAX
+            && self.room > 0
             && self.peers.len() + self.arriving.len() < self.config.max_peers
     }
 
@@ -54,6 +113,7 @@ impl Swarm {
         while self.may_dial()
             && let Some(address) = self.candidates.next(now)
         {
+            self.room = self.room.saturating_sub(1);
             let link = self.new_link(Arriving { address, incoming: false });
             self.outputs.push_back(Output::Dial { link, address });
         }
@@ -131,6 +191,10 @@ impl Swarm {
 
     pub(super) fn on_link_down(&mut self, link: LinkId, reason: DownReason, now: Instant) {
         if let Some(arriving) = self.arriving.remove(&link) {
+            if reason == DownReason::NoRoom {
+                self.room = 0;
+                return self.candidates.released(arriving.address);
+            }
             return self.candidates.ended(arriving.address, reason.to_string(), now);
         }
         self.tell_owed_reassigned(link, &reason.to_string());

@@ -81,6 +81,11 @@ pub struct SwarmConfig {
     pub max_peers: usize,
     /// Pieces in order.
     pub sequential: bool,
+    /// BEP 27: dial only peers that trackers name, whoever else offers addresses. Connections
+    /// that come in are taken all the same: newcomers of whom the tracker has told us nothing
+    /// yet were told of us, and come from ports that no tracker knows. Whoever comes was let
+    /// in by somebody who knows the info-hash, our address and our port.
+    pub is_private: bool,
     /// Our own id, to know ourselves when we meet.
     pub peer_id: PeerId,
     /// Seed of all chance in here.
@@ -119,6 +124,8 @@ pub struct Swarm {
     food: bool,
     uploads: upload::Uploads,
     paused: bool,
+    /// Links that other torrents leave to us, as far as was told; dials made since are off.
+    room: usize,
     outputs: VecDeque<Output>,
     rng: StdRng,
     next_link: u64,
@@ -156,6 +163,7 @@ impl Swarm {
             food: false,
             uploads: upload::Uploads::new(config.proven.clone(), now),
             paused: false,
+            room: usize::MAX,
             outputs: VecDeque::new(),
             rng: StdRng::seed_from_u64(config.seed),
             next_link: 0,
@@ -179,11 +187,10 @@ impl Swarm {
             Input::LinkDown { link, reason } => self.on_link_down(link, reason, now),
             Input::PieceChecked { piece, verdict } => self.on_piece_checked(piece, verdict, now),
             Input::Spilled { piece, failed } => self.on_spilled(piece, failed, now),
-            Input::Candidates { source, addresses } => {
-                for address in addresses {
-                    self.candidates.learn(address, source, &mut self.rng);
-                }
-            }
+            Input::Candidates { source, addresses } => self.on_candidates(source, addresses),
+            Input::OurAddress(ours) => self.candidates.set_ours(ours, &mut self.rng),
+            Input::TrackerChanged => self.on_tracker_changed(),
+            Input::Room(room) => self.room = room,
             Input::Prepared { piece, outcome } => self.on_prepared(piece, outcome, now),
             Input::UploadLimit(limit) => self.on_upload_limit(limit),
             Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, now),

@@ -69,6 +69,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Does no payload go over it, either way?
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.meter.rate(now) == 0 && self.upload.meter.rate(now) == 0
+    }
+
     /// A link that has just come up, of a torrent with `piece_count` pieces.
     pub fn new(
         address: SocketAddr,

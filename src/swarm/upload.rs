@@ -37,9 +37,11 @@ const WARM_MAX: usize = 512;
 const PREPARING_MAX: usize = 32;
 /// A piece that could not be read is left alone for so long.
 const UNREADABLE_FOR: Duration = Duration::from_secs(5);
-/// What a stranger may get before it gave anything: a fiftieth of the torrent, at most this.
+/// What a stranger may get before it gave anything: this share of the torrent, at least a piece
+/// and at most this. It may get as much from each of us: with a fiftieth, fifty peers would be
+/// enough for the whole torrent without ever giving.
 const CREDIT_MAX: u64 = 4 << 20;
-const CREDIT_SHARE: u64 = 50;
+const CREDIT_SHARE: u64 = 500;
 
 /// What all links of a torrent have in common as far as sending goes.
 #[derive(Debug)]
@@ -132,7 +134,9 @@ impl Uploads {
     fn is_warm(&mut self, piece: PieceIndex, now: Instant) -> bool {
         let Some(used) = self.warm.get_mut(&piece) else { return false };
         let is_warm = now.saturating_duration_since(*used) < WARM_FOR;
-        *used = now;
+        if is_warm {
+            *used = now;
+        }
         is_warm
     }
 
@@ -329,12 +333,15 @@ impl Swarm {
         let standings: Vec<Standing> = self.peers.iter().map(standing).collect();
         let uploads = &mut self.uploads;
         let chosen = uploads.choker.choose(&standings, round, rotate, now, &mut self.rng);
-        for Standing { link, unchoked, interested, .. } in standings {
-            match (unchoked, chosen.contains(&link)) {
-                (false, true) => self.unchoke(link, now),
-                // Who wants nothing at the moment takes no place until the round is over.
-                (true, false) if rotate || interested => self.choke(link, now),
-                _ => {}
+        // Who wants nothing at the moment keeps its place until the round is over, or until
+        // somebody else needs it.
+        let idle = standings.iter().filter(|it| it.unchoked && !chosen.contains(&it.link));
+        let kept = if rotate { 0 } else { round.slots.saturating_sub(chosen.len()) };
+        let idle: Vec<LinkId> = idle.map(|it| it.link).skip(kept).collect();
+        idle.into_iter().for_each(|link| self.choke(link, now));
+        for Standing { link, unchoked, .. } in standings {
+            if !unchoked && chosen.contains(&link) {
+                self.unchoke(link, now);
             }
         }
     }
@@ -370,7 +377,7 @@ fn wants(peer: &Peer) -> bool {
 /// May a choked remote have this, of the pieces it was offered?
 fn take_offer(upload: &mut Upload, ask: Ask) -> bool {
     let Some(left) = upload.offered.get_mut(&ask.piece) else { return false };
-    let may = *left >= ask.len;
-    *left = left.saturating_sub(ask.len);
-    may
+    let rest = left.checked_sub(ask.len);
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
 }

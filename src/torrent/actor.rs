@@ -29,6 +29,7 @@ use super::command::Command;
 use super::handle::News;
 use super::incoming::Incoming;
 use super::lifecycle::Ends;
+use super::places::Places;
 use super::publish::{Publisher, wanted_pieces};
 use super::trackers::{Trackers, without_passkey};
 
@@ -53,6 +54,7 @@ pub(super) struct Actor {
     pub layout: Layout,
     pub extents: Extents,
     pub links: BTreeMap<LinkId, LinkHandle>,
+    pub places: Places,
     pub link_config: Arc<LinkConfig>,
     /// Course providers among the candidates.
     pub providers: BTreeMap<SocketAddr, Arc<Provider>>,
@@ -148,6 +150,7 @@ impl Actor {
         let (link, now) = (report.link, Instant::now());
         match report.news {
             LinkNews::Up { peer_id, caps, .. } => {
+                self.places.up(link);
                 self.swarm.handle(Input::LinkUp { link, peer_id, caps }, now);
             }
             LinkNews::Events(events) => {
@@ -156,6 +159,7 @@ impl Actor {
             LinkNews::Down(reason) => {
                 debug!(link = link.0, %reason, "link down");
                 self.links.remove(&link);
+                self.places.down(link);
                 self.swarm.handle(Input::LinkDown { link, reason }, now);
             }
         }
@@ -236,13 +240,23 @@ impl Actor {
 
     fn on_tracker_event(&mut self, event: TrackerEvent) {
         match event {
-            TrackerEvent::Peers { addresses, .. } => {
+            TrackerEvent::Peers { addresses } => {
                 let input = Input::Candidates { source: Source::Tracker, addresses };
                 self.swarm.handle(input, Instant::now());
             }
             TrackerEvent::Warning { url, text } => self.tell_tracker(&url, "warns", &text),
             TrackerEvent::Failure { url, text } => self.tell_tracker(&url, "failed", &text),
-            TrackerEvent::ExternalIp(ip) => debug!(%ip, "our address as a tracker sees it"),
+            TrackerEvent::ExternalIp(ip) => {
+                debug!(%ip, "our address as a tracker sees it");
+                let ours = SocketAddr::new(ip, self.link_config.listen_port.unwrap_or_default());
+                self.swarm.handle(Input::OurAddress(ours), Instant::now());
+            }
+            TrackerEvent::PrivateAnswered(url) => {
+                if self.trackers.is_another(url) {
+                    info!("the private torrent has another tracker now; its peers are left");
+                    self.swarm.handle(Input::TrackerChanged, Instant::now());
+                }
+            }
             TrackerEvent::Status(status) => {
                 self.trackers.status = status;
                 self.publish();
@@ -258,7 +272,10 @@ impl Actor {
     }
 
     fn on_incoming(&mut self, incoming: Incoming) {
-        let Some(link) = self.swarm.admit(incoming.address) else { return };
+        let Some(place) = self.places.take() else { return };
+        let now = Instant::now();
+        let Some(link) = self.swarm.admit(incoming.address, now) else { return };
+        self.places.keep(link, place);
         let handle = link::accept(
             self.link_config.clone(),
             link,
@@ -344,6 +361,10 @@ impl Actor {
     fn carry_out(&mut self) {
         while let Some(output) = self.swarm.poll_output() {
             match output {
+                Output::Dial { link, .. } if !self.places.dial(link) => {
+                    let reason = DownReason::NoRoom;
+                    self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
+                }
                 Output::Dial { link, address } => {
                     let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
                     let handle = match self.providers.get(&address) {
@@ -444,6 +465,7 @@ impl Actor {
         let limited = limiter.rate().is_some_and(|limit| rate * 10 > limit * 9)
             || rate > 0 && limiter.holds_back(now);
         self.swarm.handle(Input::Limited(limited), now);
+        self.swarm.handle(Input::Room(self.places.free()), now);
         let up_limit = self.link_config.up_limiter.rate();
         self.swarm.handle(Input::UploadLimit(up_limit), now);
         self.publish();

@@ -37,6 +37,7 @@ use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
 use super::options::{CheckMode, TorrentOptions};
 use super::parked;
+use super::places::{Places, Shared};
 use super::publish::{Publisher, wanted_pieces};
 use super::status::{State, Status};
 use super::trackers::{Trackers, first_stats};
@@ -69,6 +70,8 @@ pub struct Resources {
     pub limiter: Arc<Limiter>,
     /// The upload limit of the session.
     pub up_limiter: Arc<Limiter>,
+    /// The connections that all torrents may have together.
+    pub places: Shared,
     /// For trackers.
     pub http: HttpClient,
     /// Its time limits.
@@ -454,6 +457,7 @@ fn actor(
         wanted,
         pool_blocks,
         max_peers: parts.options.max_peers,
+        is_private: parts.torrent.private,
         sequential: parts.options.sequential,
         peer_id: *peer_id,
         seed: rand::random(),
@@ -469,6 +473,7 @@ fn actor(
         layout: parts.layout,
         extents: parts.extents.clone(),
         links: Default::default(),
+        places: Places::new(parts.resources.places.clone()),
         link_config: Arc::new(link_config(parts, store.source())),
         providers: Default::default(),
         open: Default::default(),

@@ -10,6 +10,7 @@ pub mod incoming;
 pub mod lifecycle;
 pub mod options;
 mod parked;
+pub mod places;
 mod publish;
 pub mod status;
 mod trackers;

@@ -25,6 +25,8 @@ pub(super) struct Trackers {
     pub events: mpsc::Receiver<TrackerEvent>,
     pub status: Vec<TrackerStatus>,
     stats: watch::Sender<TransferStats>,
+    /// Which tracker of a private torrent answered last.
+    private: Option<String>,
 }
 
 impl Trackers {
@@ -36,7 +38,7 @@ impl Trackers {
         if let Some(config) = config {
             spawn(config, seen, orders, news);
         }
-        Self { commands, events, status: Vec::new(), stats }
+        Self { commands, events, status: Vec::new(), stats, private: None }
     }
 
     /// Gives an order. One that finds the task busy with sixteen others is dropped: all but
@@ -56,6 +58,12 @@ impl Trackers {
         };
         let changed = |old: &mut TransferStats| std::mem::replace(old, stats) != stats;
         self.stats.send_if_modified(changed);
+    }
+
+    /// Notes which tracker of a private torrent has answered; is it another one than before?
+    pub fn is_another(&mut self, url: String) -> bool {
+        let before = self.private.replace(url);
+        before.is_some() && before != self.private
     }
 
     /// How the first tracker stands, in words.

@@ -91,8 +91,8 @@ pub fn scrape_url(base: &str, info_hash: InfoHash) -> Result<String, Error> {
     Ok(url)
 }
 
-/// Judges one hop of an announce or a scrape: may we connect to `target` for `path`, coming from a host
-/// that lies at `previous` (none for the torrent's own URL)?
+/// Judges one hop of an announce or a scrape: may we connect to `target` for `path`, coming
+/// from a host that lies at `previous` (none for the torrent's own URL)?
 ///
 /// A public host may not redirect to a local one. Loopback and link-local addresses, where
 /// services of this machine and of its cloud listen, are asked for `/announce…` and `/scrape…`

@@ -103,9 +103,9 @@ pub enum TrackerEvent {
     Peers {
         /// Usable addresses.
         addresses: Vec<SocketAddr>,
-        /// BEP 27: not to be passed on.
-        from_private_tracker: bool,
     },
+    /// This tracker of a private torrent has answered; its peers follow, if it named any.
+    PrivateAnswered(String),
     /// A tracker warns; the announce counts.
     Warning {
         /// The tracker.
@@ -368,6 +368,9 @@ impl Driver {
             None => self.known.push((tracker, vec![first_hop])),
         }
         if !self.is_stopping {
+            if self.config.is_private {
+                self.tell(TrackerEvent::PrivateAnswered(self.tiers.url(tracker).to_owned()));
+            }
             self.tell_peers(sockets(&reply), Locality::of(address.ip()));
         }
         if let Some(external) = reply.external_ip {
@@ -385,8 +388,7 @@ impl Driver {
     fn tell_peers(&mut self, mut addresses: Vec<SocketAddr>, from: Locality) {
         addresses.retain(|address| is_usable_peer(*address, Source::Remote(from)));
         if !addresses.is_empty() {
-            let from_private_tracker = self.config.is_private;
-            self.tell(TrackerEvent::Peers { addresses, from_private_tracker });
+            self.tell(TrackerEvent::Peers { addresses });
         }
     }
 

@@ -10,9 +10,9 @@ use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::{AnnounceRequest, Error, Event, Family};
 use crate::tracker::http::{MAX_PEERS, MAX_TEXT_LEN, check_text, has_scheme};
 
-/// Longest datagram that either side reads; the rest of a longer one is lost. A reply with
-/// [`MAX_PEERS`] peers over IPv6 has 3.6 KiB, an announce with the longest URL 4.2 KiB.
-pub const MAX_DATAGRAM_LEN: usize = 8 << 10;
+/// Longest reply that is read; the rest of a longer one is lost. One with [`MAX_PEERS`] peers
+/// over IPv6 has 3.6 KiB.
+pub const MAX_REPLY_LEN: usize = 8 << 10;
 
 /// Most torrents of one scrape. BEP 15 says "about 74", which is what fits into an Ethernet
 /// frame; trackers take 64 to 74.

@@ -4,5 +4,6 @@
 mod create;
 mod inputs;
 mod live;
+mod private;
 pub mod run;
 pub mod tracker;

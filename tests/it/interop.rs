@@ -8,6 +8,7 @@
 mod clients;
 mod create;
 pub mod namespace;
+mod upload;
 
 use std::fs;
 use std::io::Write;
@@ -74,7 +75,7 @@ fn download_from(name: &str, seeders: &[Seeder], announce: &str) {
         }
         let torrent = if seeds.is_some() { &torrent } else { &prey };
         let command = clients::command(role, &namespace, torrent, &dir);
-        Process::start(role.name(), command, home.path())
+        Process::start(&role.name(), command, home.path())
     };
     let tracker_dir = home.path().join("tracker");
     let tracker = clients::tracker(&namespace, &tracker_dir, &payload.info_hash());

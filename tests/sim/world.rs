@@ -19,6 +19,7 @@ use rand::{RngExt, SeedableRng};
 use super::disk::{Disk, DiskCharacter, Job, content};
 use super::ledger::Ledger;
 use super::link::{Character, Remote, Truth, Word};
+use super::short::short;
 
 /// Everything that a world is made of.
 #[derive(Clone, Debug)]
@@ -101,6 +102,7 @@ impl World {
             wanted: Bitfield::all(count),
             pool_blocks: setup.pool_blocks,
             max_peers: 60,
+            is_private: false,
             sequential: setup.sequential,
             peer_id: PeerId([255; 20]),
             seed: setup.seed,
@@ -342,7 +344,7 @@ impl World {
         let remote = &self.remotes[number];
         if remote.link.is_none()
             && !remote.offline
-            && let Some(link) = self.swarm.admit(remote.address)
+            && let Some(link) = self.swarm.admit(remote.address, self.began + self.now)
         {
             self.answered(link, number);
         }
@@ -522,19 +524,4 @@ impl World {
         let latency = self.remotes[number].character.latency;
         self.after(latency, Happening::ToPeer(link, command));
     }
-}
-
-/// The beginning of the debug text; blocks are long.
-fn short(thing: &impl std::fmt::Debug) -> String {
-    struct Beginning(String);
-    impl std::fmt::Write for Beginning {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0.push_str(text);
-            if self.0.len() < 200 { Ok(()) } else { Err(std::fmt::Error) }
-        }
-    }
-    let mut beginning = Beginning(String::new());
-    // An error only means that the text was cut.
-    let _ = std::fmt::write(&mut beginning, format_args!("{thing:?}"));
-    beginning.0
 }

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sha1::{Digest, Sha1};
@@ -28,6 +29,14 @@ impl Payload {
         let mut payload = Self { seed, name: name.to_owned(), piece_len, files, info: Vec::new() };
         payload.info = payload.write_info();
         payload
+    }
+
+    /// The same as a private torrent (BEP 27).
+    pub fn private(mut self) -> Self {
+        // Keys are sorted, and none of ours comes after this one.
+        self.info.pop();
+        self.info.extend(b"7:privatei1ee");
+        self
     }
 
     /// Bytes of all files together.
@@ -95,6 +104,26 @@ impl Payload {
             let target = to.join(&self.name).join(path);
             fs::create_dir_all(target.parent().expect("a folder")).expect("make a folder");
             fs::hard_link(from.join(&self.name).join(path), target).expect("link the payload");
+        });
+    }
+
+    /// Writes every file in its full length, but only the bytes of these pieces, out of `from`.
+    pub fn copy_part(&self, from: &Path, to: &Path, has: impl Fn(usize) -> bool) {
+        let piece_len = u64::from(self.piece_len);
+        self.each_file(|path, offset, len| {
+            let target = to.join(&self.name).join(path);
+            fs::create_dir_all(target.parent().expect("a folder")).expect("make a folder");
+            let source = File::open(from.join(&self.name).join(path)).expect("open the payload");
+            let target = File::create(target).expect("make a part of the payload");
+            target.set_len(len).expect("give it its length");
+            let pieces = offset / piece_len..(offset + len).div_ceil(piece_len);
+            for piece in pieces.filter(|piece| has(*piece as usize)) {
+                let begin = (piece * piece_len).max(offset) - offset;
+                let end = ((piece + 1) * piece_len).min(offset + len) - offset;
+                let mut bytes = vec![0; (end - begin) as usize];
+                source.read_exact_at(&mut bytes, begin).expect("read the payload");
+                target.write_all_at(&bytes, begin).expect("write a part of the payload");
+            }
         });
     }
 

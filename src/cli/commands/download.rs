@@ -133,6 +133,7 @@ fn choose_one(
         out::answer(&info_screen(&torrent, out::columns()));
     }
     load::check_downloadable(&torrent)?;
+    refuse_strangers(&torrent, options)?;
     let wanted_files = chosen_files(&torrent, options)?;
     let extra_trackers = trackers.unwrap_or_else(|| template.extra_trackers.clone());
     let options = TorrentOptions { wanted_files, extra_trackers, ..template.clone() };
@@ -155,6 +156,21 @@ pub fn refuse_unsafe(options: &Options) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// BEP 27: of a private torrent only its trackers name peers.
+fn refuse_strangers(torrent: &Torrent, options: &Options) -> Result<(), Failure> {
+    let named = [
+        ("--peer", !options.peer.is_empty()),
+        ("--chunk-tracker", options.chunk_tracker.is_some()),
+        ("--chunk-config", options.chunk_config.is_some()),
+    ];
+    match named.iter().find(|(_, is_given)| torrent.private && *is_given) {
+        Some((option, _)) => Err(Failure::usage(format!(
+            "the torrent is private: only its trackers may name peers; leave {option} out"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Does the run end as soon as everything is complete? A limit to seeding ends it later.

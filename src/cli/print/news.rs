@@ -93,8 +93,11 @@ pub fn progress_line(status: &Status) -> String {
 pub fn progress_json(status: &Status) -> Value {
     json!({
         "event": "progress",
+        "seconds": status.running.as_secs_f64(),
         "done": status.done_bytes,
         "wanted": status.wanted_bytes,
+        "downloaded": status.downloaded_bytes,
+        "uploaded": status.uploaded_bytes,
         "down_rate": status.down_rate,
         "up_rate": status.up_rate,
         "peers": status.peers_connected,
@@ -138,8 +141,9 @@ mod tests {
         assert_eq!(
             progress_json(&status).to_string(),
             concat!(
-                r#"{"done":109,"down_rate":3565158,"event":"progress","peers":3,"#,
-                r#""pieces_verified":0,"up_rate":0,"wanted":1000}"#
+                r#"{"done":109,"down_rate":3565158,"downloaded":0,"event":"progress","#,
+                r#""peers":3,"pieces_verified":0,"seconds":0.0,"up_rate":0,"#,
+                r#""uploaded":0,"wanted":1000}"#
             )
         );
     }

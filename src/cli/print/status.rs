@@ -226,7 +226,7 @@ Speed      down 11.4 MiB/s   up 320.0 KiB/s   average down 9.7 MiB/s
 Remaining  26s
 Peers      32 connected (21 seeds), 18 sending to us, 4 receiving, 112 known
 Uploaded   12.3 MiB   ratio 0.03
-Tracker    ok, 44 seeds 12 leeches, next announce in 24m 11s
+Tracker    ok, 44 seeds 12 leeches 9 downloads, next announce in 24m 11s
 Running    49s   wasted 16.0 KiB
 ";
         assert_eq!(status_screen(&sample(now), now, 80), expected);
@@ -256,6 +256,7 @@ Running    49s   wasted 16.0 KiB
         trackers[0].last_error = Some("no\x1b[31mwarez".into());
         trackers[0].seeds = None;
         trackers[0].leeches = None;
+        trackers[0].downloaded = None;
         trackers[0].next_announce_at = None;
         assert_eq!(tracker_words(&trackers, now), "failed 3 times: no\\x1b[31mwarez");
         assert_eq!(tracker_words(&[], now), "none");

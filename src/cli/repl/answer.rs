@@ -195,6 +195,9 @@ impl Item {
                 self.handle.resume().await;
                 name + "going on\n"
             }
+            Order::AddPeer(_) if self.torrent.private => {
+                "the torrent is private: only its trackers may name peers\n".to_owned()
+            }
             Order::AddPeer(address) => {
                 self.handle.add_peer(*address).await;
                 format!("{name}trying {address}\n")

@@ -10,7 +10,7 @@ fn the_only_sender_of_a_wrong_piece_is_banned_at_once() {
     bench.deliver(1, "0.0 0.1 0.2 0.3");
     let lines = bench.bad(0, &[1, 2, 3, 4]);
     assert_eq!(lines, ["wrong 0, blamed 1", "banned 1", "peer 1: close, it sent corrupt data"]);
-    assert!(bench.swarm.admit(address(1)).is_none());
+    assert!(bench.swarm.admit(address(1), bench.now).is_none());
     assert!(bench.learn(Source::User, 1..2).is_empty());
 }
 
@@ -57,7 +57,7 @@ fn a_banned_host_does_not_come_up_by_another_link() {
     let mut bench = Bench::new(1);
     bench.seed(1);
     let other = SocketAddr::new(address(1).ip(), 7000);
-    let link = bench.swarm.admit(other).unwrap();
+    let link = bench.swarm.admit(other, bench.now).unwrap();
     bench.deliver(1, "0.0 0.1 0.2 0.3");
     bench.bad(0, &[1, 2, 3, 4]);
     let up = Input::LinkUp { link, peer_id: peer_id(9), caps: caps(false) };

@@ -33,7 +33,7 @@ fn no_more_links_than_allowed() {
     bench.up(1);
     let dials = bench.learn(Source::Tracker, 2..9);
     assert_eq!(dials.len(), 2);
-    assert!(bench.swarm.admit(address(20)).is_none());
+    assert!(bench.swarm.admit(address(20), bench.now).is_none());
 }
 
 #[test]
@@ -62,4 +62,75 @@ fn a_lost_peer_is_dialled_again_soon() {
     bench.down(1);
     let lines = bench.wait(5.0);
     assert!(lines.contains(&"dial 1 as 1".to_owned()), "{lines:?}");
+}
+
+#[test]
+fn without_room_beside_other_torrents_nobody_is_dialled() {
+    let mut bench = Bench::new(4);
+    assert!(bench.handle(Input::Room(2)).is_empty());
+    assert_eq!(bench.learn(Source::Tracker, 1..9).len(), 2);
+    // Another torrent was quicker: it was not the address's fault.
+    assert!(
+        bench.handle(Input::LinkDown { link: LinkId(1), reason: DownReason::NoRoom }).is_empty()
+    );
+    assert!(bench.wait(60.0).is_empty());
+    assert_eq!(bench.handle(Input::Room(9)).len(), 7);
+}
+
+#[test]
+fn one_public_host_gets_five_places_and_a_local_one_any_number() {
+    let mut bench = Bench::new(4);
+    let now = bench.now;
+    let mut admitted = |host: [u8; 4]| {
+        let from = |port| SocketAddr::from((host, port));
+        (1000..1020).filter(|port| bench.swarm.admit(from(*port), now).is_some()).count()
+    };
+    assert_eq!(admitted([198, 51, 100, 7]), 5);
+    assert_eq!(admitted([192, 168, 1, 7]), 20);
+}
+
+/// Hosts by their canonical priority to us, the lowest first; one of each priority.
+fn by_priority(bench: &mut Bench, hosts: std::ops::Range<u8>) -> Vec<u8> {
+    let ours = SocketAddr::from(([203, 0, 113, 9], 6881));
+    bench.handle(Input::OurAddress(ours));
+    let mut hosts: Vec<u8> = hosts.collect();
+    let priority = |host: &u8| crate::base::priority::priority(ours, address(*host));
+    hosts.sort_by_key(priority);
+    hosts.dedup_by_key(|host| priority(host));
+    hosts
+}
+
+#[test]
+fn equals_are_dialled_by_canonical_priority() {
+    let mut bench = Bench::with(4, 4, |config| config.max_peers = 1);
+    bench.handle(Input::Pause(true));
+    bench.learn(Source::Tracker, 1..40);
+    let hosts = by_priority(&mut bench, 1..40);
+    let best = hosts[hosts.len() - 1];
+    assert_eq!(bench.handle(Input::Pause(false)), [format!("dial {best} as 0")]);
+}
+
+#[test]
+fn with_every_place_taken_a_higher_priority_gets_in_for_the_lowest() {
+    let mut bench = Bench::with(4, 4, |config| config.max_peers = 3);
+    let hosts = by_priority(&mut bench, 1..20);
+    for host in &hosts[1..4] {
+        bench.up(*host);
+    }
+    assert!(bench.swarm.admit(address(hosts[0]), bench.now).is_none());
+    assert!(bench.swarm.admit(address(hosts[4]), bench.now).is_some());
+    let lines = bench.handle(Input::Tick);
+    assert_eq!(lines, [format!("peer {}: close, its place went to another peer", hosts[1])]);
+}
+
+#[test]
+fn a_peer_that_brings_something_keeps_its_place() {
+    let mut bench = Bench::with(4, 4, |config| config.max_peers = 1);
+    let hosts = by_priority(&mut bench, 1..3);
+    bench.open(hosts[0], Availability::All);
+    bench.deliver(hosts[0], "0.0");
+    bench.now += Duration::from_secs(1);
+    assert!(bench.swarm.admit(address(hosts[1]), bench.now).is_none());
+    bench.now += Duration::from_secs(65);
+    assert!(bench.swarm.admit(address(hosts[1]), bench.now).is_some());
 }

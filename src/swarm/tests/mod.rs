@@ -3,11 +3,15 @@
 
 mod blame;
 mod causes;
+mod choker;
 mod dials;
 mod disk;
 mod endgame;
 mod fetching;
+mod private;
 mod talk;
+mod twins;
+mod upload;
 mod whole;
 
 use std::collections::BTreeMap;
@@ -79,6 +83,7 @@ impl Bench {
             wanted: Bitfield::all(pieces),
             pool_blocks: 4096,
             max_peers: 50,
+            is_private: false,
             sequential: true,
             peer_id: peer_id(OURS),
             seed: 1,
@@ -121,7 +126,7 @@ impl Bench {
     }
 
     fn up_as(&mut self, host: u8, id: PeerId, fast: bool) -> Vec<String> {
-        let link = self.swarm.admit(address(host)).unwrap();
+        let link = self.swarm.admit(address(host), self.now).unwrap();
         self.links.insert(host, link);
         self.handle(Input::LinkUp { link, peer_id: id, caps: caps(fast) })
     }

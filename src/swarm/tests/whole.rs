@@ -20,7 +20,7 @@ fn store_caps() -> LinkCaps {
 impl Bench {
     /// A provider comes up that is said to have these pieces.
     fn store(&mut self, host: u8, pieces: Availability) -> Vec<String> {
-        let link = self.swarm.admit(address(host)).unwrap();
+        let link = self.swarm.admit(address(host), self.now).unwrap();
         self.links.insert(host, link);
         self.store_up(link, host, pieces)
     }

@@ -1,5 +1,5 @@
-//! One announce or scrape over HTTP or HTTPS: resolve, judge the address, ask, follow redirects, read a
-//! bounded body. Which tracker and when is decided elsewhere.
+//! One announce or scrape over HTTP or HTTPS: resolve, judge the address, ask, follow
+//! redirects, read a bounded body. Which tracker and when is decided elsewhere.
 //!
 //! Plain HTTP connects to exactly the addresses that were judged. HTTPS resolves again while
 //! connecting, which is harmless: nothing is sent before the host has proved its name.

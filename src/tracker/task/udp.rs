@@ -17,7 +17,7 @@ use crate::base::addr::canonical;
 use crate::tracker::announce::{AnnounceReply, Error, Family, PeerAddr, SwarmCounts};
 use crate::tracker::exchange::{Ask, CallId, Exchanges, Output};
 use crate::tracker::http::{MAX_WAIT, check_hop};
-use crate::tracker::udp::{MAX_DATAGRAM_LEN, Reply, url_data};
+use crate::tracker::udp::{MAX_REPLY_LEN, Reply, url_data};
 
 /// Questions that wait for the task; more would wait with their askers.
 const CALLS_LEN: usize = 16;
@@ -191,7 +191,7 @@ impl Hand {
     }
 
     async fn open(&mut self, family: Family) -> std::io::Result<()> {
-        self.buffer.resize(MAX_DATAGRAM_LEN, 0);
+        self.buffer.resize(MAX_REPLY_LEN, 0);
         match family {
             Family::V4 if self.four.is_none() => {
                 self.four = Some(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?);

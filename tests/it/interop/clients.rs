@@ -26,6 +26,8 @@ pub enum Seeder {
 pub enum Role {
     Seeder(Seeder),
     Driver,
+    /// driver at this address and port, which gives as well as it takes.
+    Citizen(&'static str, &'static str),
     /// aria2 in driver's place.
     Reference,
 }
@@ -39,14 +41,16 @@ impl Role {
         }
     }
 
-    pub fn name(self) -> &'static str {
-        match self {
+    pub fn name(self) -> String {
+        let name = match self {
             Role::Seeder(Seeder::Libtorrent) => "libtorrent",
             Role::Seeder(Seeder::Transmission) => "transmission",
             Role::Seeder(Seeder::Aria2) => "aria2",
             Role::Driver => "driver",
+            Role::Citizen(ip, _) => return format!("driver-{ip}"),
             Role::Reference => "reference",
-        }
+        };
+        name.to_owned()
     }
 }
 
@@ -89,6 +93,15 @@ pub fn tracker(namespace: &Namespace, dir: &Path, info_hash: &[u8; 20]) -> Comma
     command
 }
 
+/// `driver tracker` on the same address, over HTTP and UDP.
+pub fn own_tracker(namespace: &Namespace, dir: &Path) -> Command {
+    let mut command = namespace.command(driver_path());
+    command.args(["tracker", "--listen", TRACKER, "--udp", "--no-catalogue", "--no-find"]);
+    // Those who ask often meet soon.
+    command.args(["--interval", "5s"]);
+    with_home(command, dir)
+}
+
 /// Ends as soon as the tracker knows so many seeds.
 pub fn wait_for_seeds(namespace: &Namespace, info_hash: &[u8; 20], count: usize) -> Command {
     let mut command = namespace.command(python());
@@ -123,6 +136,13 @@ pub fn command(role: Role, namespace: &Namespace, torrent: &Path, dir: &Path) ->
             let mut command = namespace.command(driver_path());
             command.arg(torrent).arg("--dir").arg(data);
             command.args(["--port", "7002", "--no-repl", "--exit-on-finish"]);
+            command
+        }
+        Role::Citizen(ip, port) => {
+            let mut command = namespace.command(driver_path());
+            command.arg(torrent).arg("--dir").arg(data).args(["--bind", ip, "--port", port]);
+            // What lies there was written by nobody it knows.
+            command.args(["--no-repl", "--seed", "--check", "--overwrite"]);
             command
         }
     };
