@@ -228,6 +228,19 @@ impl CatalogueClient {
         }
     }
 
+    /// Asks whether `token` is good, with an upload of nothing: better known before everything
+    /// that is to be shared has been hashed.
+    ///
+    /// # Errors
+    /// As [`CatalogueClient::register`], but for what is wrong with an empty torrent.
+    pub async fn knock(&self, name: &str, token: Option<&str>) -> Result<(), Error> {
+        let request = self.change(Method::PUT, name, token)?.body(Vec::new());
+        match self.answer(request, "an answer", WORDS_LEN_MAX).await {
+            Ok(_) | Err(Error::Refused { status: 400, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes a name out of the catalogue; who has the torrent keeps it.
     ///
     /// # Errors

@@ -163,6 +163,14 @@ fn refusals_say_what_to_do() {
     missing.assert_refused(3, "a token is needed: the tracker's operator has it; give it with");
     let wrong = finish(&mut place.share("a", &url, &["--token", "secret"]));
     wrong.assert_refused(3, "that is not the tracker's token; give it with --token or DRIVER_T");
+    // That is said before anything is looked at.
+    std::fs::create_dir(place.dir.path().join("empty")).expect("make a folder");
+    let empty = |token: &str| {
+        let arguments = ["share", "../empty", "-a", &url, "--token", token];
+        finish(&mut place.driver("a", &arguments))
+    };
+    empty("secret").assert_refused(3, "that is not the tracker's token");
+    empty("s3cret").assert_refused(3, "holds no bytes: there is nothing to share");
     let odd = finish(&mut place.share("a", &url, &["--token", "two words"]));
     odd.assert_refused(2, "a token has to be letters, digits and signs");
     for name in ["../x", "a/b", "..", "txt.\u{202e}exe"] {
@@ -249,10 +257,10 @@ fn the_menu_shares_lists_and_downloads() {
         "> Nothing runs",
         "> Type a number from 1 to 5",
         "> File or folder (empty: back): That did not work: ../nothing: no such file",
-        "> File or folder (empty: back): Name for others (empty: album): Reading it...",
-        "a token is needed",
+        "> File or folder (empty: back): Name for others (empty: album): a token is needed",
         "The tracker's token (empty: back): that is not the tracker's token",
-        "The tracker's token (empty: back): Shared. Others get it by: driver get album",
+        "The tracker's token (empty: back): Reading it...",
+        "Shared. Others get it by: driver get album",
     ] {
         alice.line(start);
     }

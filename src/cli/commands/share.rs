@@ -10,8 +10,8 @@ use crate::cli::config::state_dir;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::out;
-use crate::metainfo::Torrent;
 use crate::metainfo::create::CreateOptions;
+use crate::metainfo::{Torrent, clean_name};
 use crate::tracker::catalogue::check_name;
 
 use super::create;
@@ -40,13 +40,16 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
     options.dir = folder_of(&path);
     let named = path.display().to_string();
     start_found(&[named], &options, common, true, &mut |_| {
-        // Both are better said before everything is hashed.
-        check_as_name(name.as_deref())?;
-        let client = ask(choose(&options.tracker, options.find_port, common.quiet))?;
+        let token = token.as_deref();
+        let name = name.clone().unwrap_or_else(|| own_name(&path));
+        check_name(&name).map_err(|error| Failure::bad_input(error.to_string()))?;
+        let client = ask(async {
+            let client = choose(&options.tracker, options.find_port, common.quiet).await?;
+            client.knock(&name, token).await.map_err(|error| failure(&error))?;
+            Ok(client)
+        })?;
         let made = make(&path, client.announce(), *piece_length, common.quiet)?;
-        let name = name.clone().unwrap_or_else(|| made.torrent.name.clone());
-        let registering =
-            client.register(&name, made.bytes.clone(), made.info_hash, token.as_deref());
+        let registering = client.register(&name, made.bytes.clone(), made.info_hash, token);
         ask(async { registering.await.map_err(|error| failure(&error)) })?;
         keep(&made)?;
         if !common.quiet {
@@ -88,14 +91,10 @@ pub fn folder_of(path: &Path) -> PathBuf {
     path.parent().unwrap_or(path).to_owned()
 }
 
-/// Whether a name that was chosen can be one.
-///
-/// # Errors
-/// When it cannot.
-pub fn check_as_name(name: Option<&str>) -> Result<(), Failure> {
-    name.map_or(Ok(()), |name| {
-        check_name(name).map_err(|error| Failure::bad_input(error.to_string()))
-    })
+/// The name of something that [`real`] found, as others are to see it.
+pub fn own_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    clean_name(name.as_encoded_bytes())
 }
 
 /// Makes the torrent of something that [`real`] found. Blocks until everything is hashed.

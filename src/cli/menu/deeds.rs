@@ -8,7 +8,7 @@ use crate::cli::catalogue::failure;
 use crate::cli::commands::download::Found;
 use crate::cli::commands::get::{fetch, is_torrent};
 use crate::cli::commands::load;
-use crate::cli::commands::share::{Made, check_as_name, keep, make, real, shared_line};
+use crate::cli::commands::share::{keep, make, own_name, real, shared_line};
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
 use crate::cli::out;
@@ -28,16 +28,17 @@ impl Menu {
         }
         let path = real(&path_of(&typed))?;
         let client = self.client().await?;
-        let own = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let own = own.unwrap_or_default();
+        let own = own_name(&path);
         let name = self.ask(&format!("Name for others (empty: {}): ", escape(&own))).await?;
         let name = if name.is_empty() { own } else { name };
-        check_as_name(Some(&name))?;
+        self.knock(&client, &name).await?;
         out::answer("Reading it...\n");
         let announce = client.announce();
         let making = tokio::task::spawn_blocking(move || make(&path, announce, None, false));
         let made = making.await.map_err(|error| Failure::from(anyhow::Error::from(error)))??;
-        self.register(&client, &name, &made).await?;
+        let registered =
+            client.register(&name, made.bytes.clone(), made.info_hash, self.token.as_deref()).await;
+        registered.map_err(|error| failure(&error))?;
         keep(&made)?;
         out::answer(&(shared_line(&name, client.base()) + "\n"));
         let template = self.template(Vec::new());
@@ -46,17 +47,10 @@ impl Menu {
         self.take_in(Chosen { named: name, torrent, options }).await
     }
 
-    /// Registers it; a token is asked for when one is needed, as often as it is wrong.
-    async fn register(
-        &mut self,
-        client: &CatalogueClient,
-        name: &str,
-        made: &Made,
-    ) -> Result<(), Undone> {
+    /// Asks for the tracker's token when one is needed, as often as it is wrong.
+    async fn knock(&mut self, client: &CatalogueClient, name: &str) -> Result<(), Undone> {
         loop {
-            let bytes = made.bytes.clone();
-            let token = self.token.as_deref();
-            match client.register(name, bytes, made.info_hash, token).await {
+            match client.knock(name, self.token.as_deref()).await {
                 Err(Error::Refused { status: 401, why, .. }) => {
                     out::answer(&format!("{}\n", escape(&why)));
                     let token = self.ask("The tracker's token (empty: back): ").await?;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::base::units::size;
 use crate::cli::escape::{fit, shorten};
-use crate::tracker::catalogue_client::{Listed, Listing};
+use crate::tracker::catalogue_client::{Holder, Listed, Listing};
 
 use super::counted;
 
@@ -64,7 +64,10 @@ fn holders(listed: &Listed, columns: usize) -> String {
 /// The same as JSON: numbers are bytes and parts of 1.
 pub fn shared_json(listing: &Listing, tracker: &str) -> Value {
     let torrent = |listed: &Listed| {
-        let holder = |holder: &crate::tracker::catalogue_client::Holder| json!({ "address": holder.address.to_string(), "share": holder.share });
+        let holder = |holder: &Holder| {
+            let Holder { address, share } = holder;
+            json!({ "address": address.to_string(), "share": share })
+        };
         json!({
             "name": listed.name,
             "info_hash": listed.info_hash.to_string(),
@@ -84,7 +87,6 @@ pub fn shared_json(listing: &Listing, tracker: &str) -> Value {
 mod tests {
     use super::*;
     use crate::base::ids::InfoHash;
-    use crate::tracker::catalogue_client::Holder;
 
     fn listing() -> Listing {
         let listed = |name: &str, size, holders| Listed {
