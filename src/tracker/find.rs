@@ -5,7 +5,8 @@
 //! The protocol is our own, over UDP and IPv4. All numbers are big endian.
 //!
 //! ```text
-//! question, 96 bytes, to 239.192.152.144, 255.255.255.255 and 127.255.255.255, port 6770
+//! question, 96 bytes, to port 6770 of 239.192.152.144, of 255.255.255.255 and 127.255.255.255,
+//! and of the broadcast address of each network that this machine is in
 //!   0  8  "PIGEON?" and the version, 1
 //!   8  8  nonce
 //!  16     zeros, so that no answer is longer than its question
@@ -53,6 +54,8 @@ const ANSWERS_PER_S: u32 = 20;
 const ASK_AT_MS: [u64; 3] = [0, 250, 500];
 /// More trackers than anybody would choose from.
 const TRACKERS_MAX: usize = 64;
+/// Networks of this machine that are asked.
+const NETWORKS_MAX: usize = 16;
 /// Rest when the socket cannot be read, instead of spinning.
 const REST: Duration = Duration::from_secs(1);
 
@@ -154,6 +157,8 @@ async fn ask(port: u16, patience: Duration) -> io::Result<Found> {
     let mut question = [0; QUESTION_LEN];
     question[..8].copy_from_slice(QUESTION);
     question[8..16].copy_from_slice(&nonce);
+    let mut targets = vec![THIS_MACHINE, GROUP, Ipv4Addr::BROADCAST];
+    targets.extend(local_networks().into_iter().map(|network| network.broadcast()));
     let start = Instant::now();
     let end = start + patience;
     let mut found = Vec::new();
@@ -161,9 +166,9 @@ async fn ask(port: u16, patience: Duration) -> io::Result<Found> {
         if number > 0 && start + Duration::from_millis(at_ms) >= end {
             break;
         }
-        for target in [THIS_MACHINE, GROUP, Ipv4Addr::BROADCAST] {
-            // A machine without a network has no way to two of them.
-            if let Err(error) = socket.send_to(&question, (target, port)).await {
+        for target in &targets {
+            // A machine without a way out has no way to some of them.
+            if let Err(error) = socket.send_to(&question, (*target, port)).await {
                 debug!(%target, %error, "cannot ask there");
             }
         }
@@ -200,6 +205,45 @@ async fn collect(socket: &UdpSocket, nonce: [u8; 8], found: &mut Found) {
         }
         found.truncate(TRACKERS_MAX);
     }
+}
+
+/// A network that this machine is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LocalNetwork {
+    /// Its first address.
+    pub first: Ipv4Addr,
+    /// Its mask.
+    pub mask: Ipv4Addr,
+}
+
+impl LocalNetwork {
+    fn broadcast(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.first.to_bits() | !self.mask.to_bits())
+    }
+}
+
+/// The networks that this machine is in, as Linux tells; none elsewhere. 255.255.255.255 goes
+/// into one of them only, and into none without a default route. At most 16.
+pub fn local_networks() -> Vec<LocalNetwork> {
+    parse_routes(&std::fs::read_to_string("/proc/net/route").unwrap_or_default())
+}
+
+/// Interface, destination, gateway, flags, three numbers and the mask; addresses are hex digits
+/// of a number in the machine's order of bytes.
+fn parse_routes(text: &str) -> Vec<LocalNetwork> {
+    let address = |digits: &str| {
+        u32::from_str_radix(digits, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()))
+    };
+    let network = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        let (first, gateway) = (address(words.next()?)?, address(words.next()?)?);
+        let mask = address(words.nth(4)?)?;
+        // The default route is no network, and one of two addresses has no broadcast.
+        let has_broadcast = (1..=30).contains(&mask.to_bits().leading_ones());
+        (gateway.is_unspecified() && has_broadcast && !first.is_loopback())
+            .then_some(LocalNetwork { first, mask })
+    };
+    text.lines().filter_map(network).take(NETWORKS_MAX).collect()
 }
 
 fn read_question(bytes: &[u8]) -> Option<[u8; 8]> {
@@ -290,6 +334,23 @@ mod tests {
             assert_eq!(url(named, ELSEWHERE), None, "{named}");
         }
         assert!(url(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST).is_some());
+    }
+
+    #[test]
+    fn networks_are_read_from_the_routes() {
+        let text = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n\
+                    eth0 00000000 FE02000A 0003 0 0 0 00000000 0 0 0\n\
+                    eth0 0002000A 00000000 0001 0 0 0 00FFFFFF 0 0 0\n\
+                    tun0 0100000A 00000000 0005 0 0 0 FFFFFFFF 0 0 0\n\
+                    eth1 0000A8C0 00000000 0001 0 0 0 0000F8FF 0 0 0\nx\n";
+        // Written as a machine with the small end first sees them.
+        if cfg!(target_endian = "little") {
+            let broadcasts: Vec<Ipv4Addr> =
+                parse_routes(text).into_iter().map(LocalNetwork::broadcast).collect();
+            let expected = [Ipv4Addr::new(10, 0, 2, 255), Ipv4Addr::new(192, 175, 255, 255)];
+            assert_eq!(broadcasts, expected);
+        }
+        assert!(parse_routes(&"eth0 0002000A 00000000 0 0 0 0 00FFFFFF\n".repeat(99)).len() <= 16);
     }
 
     #[test]

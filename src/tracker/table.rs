@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use rand::Rng as _;
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt as _};
 
 use crate::base::addr::canonical;
 use crate::base::ids::{InfoHash, PeerId};
@@ -166,9 +166,9 @@ trait Family<const N: usize> {
     fn parts(&mut self) -> (&mut Roll<N>, &mut Vec<Swarm>, &mut usize);
     fn lists(swarm: &mut Swarm) -> &mut Lists;
 
-    /// Enters or renews somebody, and tells whether it was a seed before. `spare` decides who
-    /// has to make room in a full swarm.
-    fn admit(&mut self, who: Who<N>, arrival: &Arrival, now_s: u32, spare: u32) -> bool {
+    /// Enters or renews somebody; tells where, and whether it was a seed before. `spare` decides
+    /// who has to make room in a full swarm.
+    fn admit(&mut self, who: Who<N>, arrival: &Arrival, now_s: u32, spare: u32) -> (Slot, bool) {
         let swarm_max = self.table().limits.peers_per_swarm;
         let (roll, swarms, seeds) = self.parts();
         let lists = Self::lists(&mut swarms[who.swarm as usize]);
@@ -187,7 +187,7 @@ trait Family<const N: usize> {
                 *seeds = *seeds + usize::from(left == 0) - usize::from(was_seed);
             }
             roll.get_mut(slot).left = left;
-            return was_seed;
+            return (slot, was_seed);
         }
         if lists.len() >= swarm_max {
             let list = if lists.leeches.is_empty() { &lists.seeds } else { &lists.leeches };
@@ -198,9 +198,10 @@ trait Family<const N: usize> {
         let (roll, swarms, seeds) = self.parts();
         let list = Self::lists(&mut swarms[who.swarm as usize]).of(left);
         let place = list.len() as u32;
-        list.push(roll.insert(Entry::new(who, arrival.peer_id.0, left, now_s, place)));
+        let slot = roll.insert(Entry::new(who, arrival.peer_id.0, left, now_s, place));
+        list.push(slot);
         *seeds += usize::from(left == 0);
-        false
+        (slot, false)
     }
 
     /// Removes somebody; tells of which swarm.
@@ -289,10 +290,11 @@ impl SwarmTable {
             return Ok(self.counts_of(swarm));
         }
         let address = canonical(arrival.address);
-        if address.port() != 0 {
-            self.enter(swarm, address, arrival, self.seconds(now));
-        }
-        self.choose(swarm, address, arrival, give);
+        let own = match address.port() {
+            0 => None,
+            _ => Some(self.enter(swarm, address, arrival, self.seconds(now))),
+        };
+        self.choose(swarm, address.is_ipv4(), own, arrival, give);
         Ok(self.counts_of(swarm))
     }
 
@@ -372,11 +374,11 @@ impl SwarmTable {
         Ok(swarm)
     }
 
-    fn enter(&mut self, swarm: u32, address: SocketAddr, arrival: &Arrival, now_s: u32) {
+    fn enter(&mut self, swarm: u32, address: SocketAddr, arrival: &Arrival, now_s: u32) -> Slot {
         let port = address.port();
         // In case that somebody has to make room.
         let spare = self.rng.next_u32();
-        let was_seed = match address.ip() {
+        let (slot, was_seed) = match address.ip() {
             IpAddr::V4(ip) => {
                 let who = Who { swarm, ip: ip.octets(), port };
                 Family::<4>::admit(self, who, arrival, now_s, spare)
@@ -390,6 +392,7 @@ impl SwarmTable {
             let downloaded = &mut self.swarms[swarm as usize].downloaded;
             *downloaded = downloaded.saturating_add(1);
         }
+        slot
     }
 
     fn leave(&mut self, swarm: u32, address: SocketAddr) {
@@ -454,31 +457,28 @@ impl SwarmTable {
     fn choose(
         &mut self,
         swarm: u32,
-        own: SocketAddr,
+        is_v4: bool,
+        own: Option<Slot>,
         arrival: &Arrival,
         mut give: impl FnMut(TablePeer),
     ) {
         let wanted = arrival.numwant.unwrap_or(NUMWANT_DEFAULT).min(self.limits.numwant_max);
-        let port = own.port();
-        let (own_four, own_six) = match own.ip() {
-            IpAddr::V4(ip) => (self.four.find(&Who { swarm, ip: ip.octets(), port }), None),
-            IpAddr::V6(ip) => (None, self.six.find(&Who { swarm, ip: ip.octets(), port })),
-        };
         let is_seed = arrival.left == 0;
         let swarm = &self.swarms[swarm as usize];
-        let place = |slot: Option<Slot>| slot.map(|slot| self.four.get(slot).place as usize);
-        let four = Choice::new(&swarm.four, place(own_four), is_seed);
-        let place = |slot: Option<Slot>| slot.map(|slot| self.six.get(slot).place as usize);
-        let six = Choice::new(&swarm.six, place(own_six), is_seed);
-        let (four_len, six_len) = match (arrival.own_family_only, own.is_ipv4()) {
+        let own_four = own.filter(|_| is_v4).map(|slot| self.four.get(slot).place as usize);
+        let own_six = own.filter(|_| !is_v4).map(|slot| self.six.get(slot).place as usize);
+        let four = Choice::new(&swarm.four, own_four, is_seed);
+        let six = Choice::new(&swarm.six, own_six, is_seed);
+        let (four_len, six_len) = match (arrival.own_family_only, is_v4) {
             (false, _) => (four.len(), six.len()),
             (true, true) => (four.len(), 0),
             (true, false) => (0, six.len()),
         };
         let six_count = six_len.min((wanted / 2).max(wanted.saturating_sub(four_len)));
         let four_count = four_len.min(wanted - six_count);
-        four.draw(four_count, &mut self.rng, |slot| give(v4_peer(self.four.get(slot))));
-        six.draw(six_count, &mut self.rng, |slot| give(v6_peer(self.six.get(slot))));
+        let seed = self.rng.next_u64();
+        four.draw(four_count, seed, |slot| give(v4_peer(self.four.get(slot))));
+        six.draw(six_count, !seed, |slot| give(v6_peer(self.six.get(slot))));
     }
 }
 
@@ -512,12 +512,14 @@ impl<'a> Choice<'a> {
     }
 
     /// Hands out `count` different ones, each with the same chance: one from each of `count`
-    /// equal parts.
-    fn draw(&self, count: usize, rng: &mut StdRng, mut give: impl FnMut(Slot)) {
+    /// equal parts. All chance comes from `seed`; which peers are named is no secret.
+    fn draw(&self, count: usize, seed: u64, mut give: impl FnMut(Slot)) {
         let len = self.len();
+        let mut state = seed;
         for part in 0..count {
             let (begin, end) = (part * len / count, (part + 1) * len / count);
-            let drawn = if count == len { begin } else { rng.random_range(begin..end) };
+            let within = (u64::from(next_u32(&mut state)) * (end - begin) as u64) >> 32;
+            let drawn = begin + within as usize;
             let position = drawn + usize::from(self.own.is_some_and(|own| drawn >= own));
             let slot = match self.leeches.get(position) {
                 Some(slot) => *slot,
@@ -526,4 +528,12 @@ impl<'a> Choice<'a> {
             give(slot);
         }
     }
+}
+
+/// The next number of SplitMix64: fifty times the chance of one draw of a strong generator.
+fn next_u32(state: &mut u64) -> u32 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed >> 32) as u32
 }

@@ -221,49 +221,61 @@ fn greet(
     library: Option<&Library>,
     token: Option<&str>,
 ) {
+    let hosts: Vec<String> = addresses.iter().filter_map(|address| reachable(*address)).collect();
     let mut text = String::new();
     for address in addresses {
-        let shown = reachable(*address);
-        text.push_str(&format!("tracker on {address}\n  announce  http://{shown}/announce\n"));
+        text.push_str(&format!("tracker on {address}\n"));
+    }
+    for host in &hosts {
+        text.push_str(&format!("  announce  http://{host}/announce\n"));
         if arguments.udp {
-            text.push_str(&format!("            udp://{shown}/announce\n"));
+            text.push_str(&format!("            udp://{host}/announce\n"));
         }
     }
-    if let (Some(library), Some(address)) = (library, addresses.first()) {
-        let url = format!("http://{}", reachable(*address));
+    if let (Some(library), Some(host)) = (library, hosts.first()) {
         let count = match library.len() {
             1 => "1 torrent".to_owned(),
             count => format!("{count} torrents"),
         };
-        text.push_str(&format!("  catalogue {url}/catalogue ({count})\n"));
-        match token {
-            // A token that somebody chose is known to him, and need not be on a screen.
-            Some(token) if arguments.token.is_none() && arguments.token_file.is_none() => {
-                text.push_str(&format!("  token     {token} (to share with this tracker)\n"));
-            }
-            Some(_) => text.push_str("  token     as given (to share with this tracker)\n"),
-            None => {}
+        text.push_str(&format!("  catalogue http://{host}/catalogue ({count})\n"));
+    }
+    match token.filter(|_| library.is_some()) {
+        // A token that somebody chose is known to him, and need not be on a screen.
+        Some(token) if arguments.token.is_none() && arguments.token_file.is_none() => {
+            text.push_str(&format!("  token     {token} (to share with this tracker)\n"));
         }
+        Some(_) => text.push_str("  token     as given (to share with this tracker)\n"),
+        None => {}
     }
     out::answer(&text);
 }
 
-/// The address to tell others: a tracker on every address names the one on the way out.
-fn reachable(address: SocketAddr) -> SocketAddr {
+/// Address and port to tell others. A tracker on every address names the one on the way out or
+/// into the first network, or else, with IPv4, the machine; none with IPv6.
+fn reachable(address: SocketAddr) -> Option<String> {
     if !address.ip().is_unspecified() {
-        return address;
+        return Some(address.to_string());
     }
-    // Connecting a UDP socket sends nothing; it only asks for the way. The addresses are those
-    // of documents.
-    let (own, far): (SocketAddr, &str) = match address {
-        SocketAddr::V4(_) => ((Ipv4Addr::UNSPECIFIED, 0).into(), "192.0.2.1:9"),
-        SocketAddr::V6(_) => ((Ipv6Addr::UNSPECIFIED, 0).into(), "[2001:db8::1]:9"),
+    let port = address.port();
+    // Connecting a UDP socket sends nothing; it only asks for the way. The first addresses are
+    // those of documents.
+    let way = |far: SocketAddr| {
+        let own: SocketAddr = match far {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = std::net::UdpSocket::bind(own).ok()?;
+        socket.connect(far).ok()?;
+        socket.local_addr().ok().map(|own| SocketAddr::new(own.ip(), port).to_string())
     };
-    let way = std::net::UdpSocket::bind(own).and_then(|socket| {
-        socket.connect(far)?;
-        socket.local_addr()
-    });
-    way.map_or(address, |way| SocketAddr::new(way.ip(), address.port()))
+    if address.is_ipv6() {
+        return way(SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9)));
+    }
+    let neighbours = find::local_networks()
+        .into_iter()
+        .map(|network| SocketAddr::from((Ipv4Addr::from_bits(network.first.to_bits() | 1), 9)));
+    let mut far = std::iter::once(SocketAddr::from(([192, 0, 2, 1], 9))).chain(neighbours);
+    far.find_map(way).or_else(|| Some(format!("{}:{port}", escape(&name()))))
 }
 
 /// Lets others on the network find the tracker. Where that cannot be, it runs without.
