@@ -120,12 +120,8 @@ async fn live<D: Dialect>(
                     Err(reason) => end = Some(reason),
                 },
             () = &mut timer => {
-                if !events.is_empty() || inbound.waits_for_us() {
-                    clock.heard = Instant::now();
-                }
-                if outbox.waits_for_us() {
-                    clock.moved_out = Instant::now();
-                }
+                let we_do_not_read = !events.is_empty() || inbound.waits_for_us();
+                clock.excuse(we_do_not_read, outbox.waits_for_us());
                 if let Some(reason) = clock.on_timer(&dialect, &mut outbox) {
                     return reason;
                 }
@@ -198,6 +194,17 @@ impl Clock {
         let next = self.next(dialect, outbox);
         if next < timer.deadline() {
             timer.reset(next);
+        }
+    }
+
+    /// Silence that is our own doing says nothing of the remote.
+    fn excuse(&mut self, we_do_not_read: bool, we_do_not_send: bool) {
+        let now = Instant::now();
+        if we_do_not_read {
+            self.heard = now;
+        }
+        if we_do_not_send {
+            self.moved_out = now;
         }
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Uploads {
     warm: BTreeMap<PieceIndex, Instant>,
     preparing: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
     unreadable: BTreeMap<PieceIndex, Instant>,
+    /// Pieces that we told we have and have no more: BEP 3 knows no word to take that back.
+    lost: BTreeSet<PieceIndex>,
     pub uploaded_bytes: u64,
     pub meter: RateMeter,
 }
@@ -115,6 +117,7 @@ impl Uploads {
             warm: BTreeMap::new(),
             preparing: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            lost: BTreeSet::new(),
             uploaded_bytes: 0,
             meter: RateMeter::new(now),
         }
@@ -129,6 +132,7 @@ impl Uploads {
     pub(super) fn on_lost(&mut self, piece: PieceIndex) {
         self.proven.remove(piece);
         self.warm.remove(&piece);
+        self.lost.insert(piece);
     }
 
     fn is_warm(&mut self, piece: PieceIndex, now: Instant) -> bool {
@@ -173,7 +177,7 @@ impl Swarm {
         let takes = may && has && !self.paused && upload.asks.len() < ASKS_MAX;
         if !takes {
             self.send(link, LinkCommand::Refuse(ask));
-            if may && !has {
+            if may && !has && !self.uploads.lost.contains(&ask.piece) {
                 self.strike(link, now);
             }
             return;

@@ -25,4 +25,5 @@ mod kill;
 mod limits;
 mod many;
 mod seeding;
+mod serving;
 mod share;

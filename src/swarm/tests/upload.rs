@@ -205,6 +205,9 @@ fn a_piece_that_rotted_is_refused_and_fetched_again() {
     ];
     assert_eq!(lines, expected);
     assert_eq!(bench.prepared(1, Preparation::Ready), ["peer 1: send 1+0:16384"]);
+    // We said that we have it: who asks for it does no wrong, however often.
+    let lines = bench.asks(1, &["0.1"; 60].join(" "));
+    assert_eq!(lines, vec!["peer 1: refuse 0"; 60]);
 }
 
 #[test]
@@ -234,7 +237,8 @@ fn while_seeding_places_go_round_and_a_choke_refuses_what_waits() {
     assert_eq!(bench.wait(1.0), expected);
     assert!(bench.prepared(0, Preparation::Ready).is_empty(), "nothing is sent after the choke");
     assert_eq!(bench.asks(2, "0.0"), ["peer 2: refuse 0"]);
-    assert_eq!(bench.wait(30.0), ["peer 3: choke", "peer 2: unchoke"]);
+    let turns = ["peer 1: choke", "peer 2: unchoke", "peer 3: choke", "peer 1: unchoke"];
+    assert_eq!(bench.wait(30.0), turns);
 }
 
 /// One that wants nothing at the moment keeps its place only as long as nobody needs it: else
