@@ -26,6 +26,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("tracker/catalogue", MACHINES),
     ("tracker/connection_id", MACHINES),
     ("tracker/door", MACHINES),
+    ("tracker/catalogue_client", 4),
     ("tracker/find", 4),
     ("tracker/task", 4),
     ("tracker/server", 4),

@@ -24,6 +24,9 @@ Examples:
   driver seed album.torrent /srv         upload what is in /srv
   driver info debian.iso.torrent         look into a torrent
   driver create -a URL album             make album.torrent of the directory album
+  driver share album                     share it by name, with the tracker of the network
+  driver list                            what is shared by name
+  driver get album                       download it
   driver demo                            a whole swarm on this machine, to try it out
 
 Sizes and rates: K, M, G are powers of 1000 and KiB, MiB, GiB of 1024; 0 means no limit.
@@ -81,12 +84,53 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Download torrents; the same as naming them without a command
-    #[command(visible_alias = "get")]
     Download {
         /// The .torrent file.
         #[arg(value_name = "TORRENT", required = true, value_hint = ValueHint::FilePath)]
         torrents: Vec<String>,
         /// How to download.
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Download by names of a tracker's catalogue, or as without a command
+    #[command(after_long_help = GET_NOTES)]
+    Get {
+        /// A name in the catalogue, or a .torrent file.
+        #[arg(value_name = "NAME", required = true, value_hint = ValueHint::FilePath)]
+        names: Vec<String>,
+        /// How to download.
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Share a file or directory by name: register it with a tracker, then upload it
+    #[command(mut_arg("port", |arg| arg.short(None)), after_long_help = SHARE_NOTES)]
+    Share(Box<ShareArgs>),
+    /// Take a name out of a tracker's catalogue
+    Unshare {
+        /// The name.
+        name: String,
+        /// Which tracker.
+        #[command(flatten)]
+        tracker: TrackerChoice,
+        /// The tracker's token; others of this machine can see it here
+        #[arg(long, value_name = "TOKEN", env = "DRIVER_TOKEN", hide_env_values = true)]
+        token: Option<String>,
+    },
+    /// List what is shared by name: sizes, seeds, leeches, and who has how much
+    List {
+        /// Which tracker.
+        #[command(flatten)]
+        tracker: TrackerChoice,
+        /// Who has which share of the pieces; -v as well
+        #[arg(long)]
+        holders: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Share, download and list by a menu; the same as no arguments on a terminal
+    Menu {
+        /// How to download and upload.
         #[command(flatten)]
         options: Box<Options>,
     },
@@ -306,6 +350,54 @@ pub struct Options {
     /// Print events as JSON, one a line
     #[arg(long, env = "DRIVER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+    /// UDP port to look for trackers at
+    #[arg(long, value_name = "PORT", default_value_t = FIND_PORT, env = "DRIVER_FIND_PORT",
+          hide = true)]
+    pub find_port: u16,
+}
+
+const GET_NOTES: &str = "\
+What exists as a file, ends in .torrent, or has a / is a torrent file; magnet links, URLs and
+info hashes are what they look like. Anything else is a name in the catalogue of the tracker
+given with --tracker, or of the one that is found on the local network.";
+
+const SHARE_NOTES: &str = "\
+Makes a torrent, registers it under its name with the tracker and uploads the data from where
+it lies. Without --tracker the one on the local network is used. The name stays registered when
+this program ends; driver unshare NAME takes it out. A tracker that others of the network can
+reach wants a token: it prints one when it starts. -p is the piece length here.";
+
+/// Options of `share`.
+#[derive(Args, Clone, Debug)]
+pub struct ShareArgs {
+    /// The file or directory to share
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub path: PathBuf,
+    /// Share it under this name [default: that of the file or directory]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The tracker's token; others of this machine can see it here
+    #[arg(long, value_name = "TOKEN", env = "DRIVER_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Bytes of a piece, a power of two: 256KiB [default: 16 KiB to 16 MiB, by the size]
+    #[arg(short, long, value_name = "SIZE", value_parser = values::size)]
+    pub piece_length: Option<u64>,
+    /// How to upload.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Which tracker's catalogue.
+#[derive(Args, Clone, Debug)]
+pub struct TrackerChoice {
+    /// The tracker [default: the one on the local network]
+    #[arg(short = 'a', long, value_name = "URL", env = "DRIVER_TRACKER",
+          value_delimiter = ' ', value_hint = ValueHint::Url)]
+    pub tracker: Vec<String>,
+    /// UDP port to look for trackers at
+    #[arg(long, value_name = "PORT", default_value_t = FIND_PORT, env = "DRIVER_FIND_PORT",
+          hide = true)]
+    pub find_port: u16,
 }
 
 /// `--allocate`.
@@ -495,8 +587,11 @@ mod tests {
         assert_eq!(cli.common.color, When::Never);
         assert!(matches!(cli.command, Some(Command::Info { json: true, files: false, .. })));
         let cli = parse("driver get --seed=2.5 a b").unwrap();
-        let Some(Command::Download { torrents, options }) = cli.command else { panic!() };
-        assert_eq!((torrents.len(), options.seed), (2, Some(2.5)));
+        let Some(Command::Get { names, options }) = cli.command else { panic!() };
+        assert_eq!((names.len(), options.seed), (2, Some(2.5)));
+        let cli = parse("driver share -p 1MiB --port 7000 x").unwrap();
+        let Some(Command::Share(share)) = cli.command else { panic!() };
+        assert_eq!((share.piece_length, share.options.port), (Some(1 << 20), Some(7000)));
         // The ratio needs its equals sign, or it would swallow the torrent.
         assert_eq!(parse("driver --seed a.torrent").unwrap().torrents, ["a.torrent"]);
     }

@@ -53,9 +53,12 @@ impl Settings {
             None => Some(&self.cli.options),
             Some(
                 Command::Download { options, .. }
+                | Command::Get { options, .. }
+                | Command::Menu { options }
                 | Command::Seed { options, .. }
                 | Command::Config { options },
             ) => Some(options),
+            Some(Command::Share(share)) => Some(&share.options),
             Some(_) => None,
         }
     }
@@ -174,7 +177,7 @@ impl Settings {
 
 /// Settings are all options but those that choose the file or ask for help.
 fn is_setting(id: &str) -> bool {
-    !matches!(id, "torrents" | "config" | "no_config" | "help" | "version")
+    !matches!(id, "torrents" | "config" | "no_config" | "find_port" | "help" | "version")
 }
 
 fn as_arguments(

@@ -481,7 +481,7 @@ fn goodbye_line(status: &Status) -> String {
 }
 
 /// The last words about several torrents.
-fn goodbye_to(statuses: &[Status], complete: usize) -> String {
+pub fn goodbye_to(statuses: &[Status], complete: usize) -> String {
     let sum = |bytes: fn(&Status) -> u64| size(statuses.iter().map(bytes).sum());
     format!(
         "Saved. {complete} of {} complete. Downloaded {}, uploaded {}.\n",

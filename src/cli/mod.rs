@@ -2,6 +2,7 @@
 //! and prints; no file of it decides anything about a download.
 
 mod args;
+mod catalogue;
 mod commands;
 mod config;
 mod demo;
@@ -12,6 +13,7 @@ mod item;
 mod job;
 mod live;
 mod logs;
+mod menu;
 mod out;
 mod print;
 mod repl;

@@ -14,10 +14,12 @@
 //! | [`door`] | 2 | who may change the catalogue |
 //! | [`task`] | 4 | one torrent's announces and scrapes over the network |
 //! | [`server`] | 4 | the embedded tracker |
+//! | [`catalogue_client`] | 4 | a tracker's catalogue from the other side |
 //! | [`find`] | 4 | trackers of the local network, found and being found |
 
 pub mod announce;
 pub mod catalogue;
+pub mod catalogue_client;
 pub mod connection_id;
 pub mod door;
 pub mod exchange;

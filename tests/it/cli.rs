@@ -6,4 +6,4 @@ mod inputs;
 mod live;
 mod private;
 pub mod run;
-mod tracker;
+pub mod tracker;

@@ -26,3 +26,4 @@ mod limits;
 mod many;
 mod seeding;
 mod serving;
+mod share;

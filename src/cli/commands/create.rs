@@ -84,14 +84,7 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     let output = output(&arguments);
     // Better said before everything is hashed.
     assert_free(&output, &arguments)?;
-    let line = ProgressLine::new(!common.quiet && std::io::stderr().is_terminal());
-    let made =
-        create(&arguments.path, &options, &|progress| line.show(progress), &AtomicBool::new(false));
-    line.clear();
-    let Created { bytes, torrent, skipped } = made.map_err(|error| failure(&error))?;
-    if !common.quiet {
-        skipped_lines(&skipped).iter().for_each(|line| out::talk(line));
-    }
+    let Created { bytes, torrent, .. } = make(&arguments.path, &options, common.quiet)?;
     write(&output, &bytes, arguments.force).map_err(|error| {
         let failure = from_io(&format!("writing {}", shown(&output)), &error);
         Failure::new(Exit::Disk, failure.message)
@@ -103,6 +96,22 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
         }
     });
     Ok(Exit::Done)
+}
+
+/// Makes a torrent of what is at `path`, with a progress line on a terminal, and tells what was
+/// left out. Blocks until everything is hashed.
+///
+/// # Errors
+/// When the options make no sense or the data cannot be read.
+pub fn make(path: &Path, options: &CreateOptions, is_quiet: bool) -> Result<Created, Failure> {
+    let line = ProgressLine::new(!is_quiet && std::io::stderr().is_terminal());
+    let made = create(path, options, &|progress| line.show(progress), &AtomicBool::new(false));
+    line.clear();
+    let created = made.map_err(|error| failure(&error))?;
+    if !is_quiet {
+        skipped_lines(&created.skipped).iter().for_each(|line| out::talk(line));
+    }
+    Ok(created)
 }
 
 fn options(arguments: &CreateArgs, epoch: Option<&str>) -> Result<CreateOptions, Failure> {

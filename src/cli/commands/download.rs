@@ -37,6 +37,30 @@ pub fn start(
     common: &Common,
     is_seed_only: bool,
 ) -> Outcome {
+    start_found(torrents, options, common, is_seed_only, &mut |name| {
+        Ok(Found { torrent: load::named(name)?, trackers: None })
+    })
+}
+
+/// A torrent that a name led to.
+pub struct Found {
+    /// The torrent.
+    pub torrent: Torrent,
+    /// Trackers to ask beside its own, instead of those of the command line.
+    pub trackers: Option<Vec<String>>,
+}
+
+/// Runs what `find` makes of the names.
+///
+/// # Errors
+/// As [`run`], and as `find`.
+pub fn start_found(
+    torrents: &[String],
+    options: &Options,
+    common: &Common,
+    is_seed_only: bool,
+    find: &mut dyn FnMut(&str) -> Result<Found, Failure>,
+) -> Outcome {
     refuse_unsafe(options)?;
     let is_several = torrents.len() > 1;
     let is_choosy = options.select.is_some() || options.exclude.is_some();
@@ -53,7 +77,7 @@ pub fn start(
         false => Talk::choose(options.repl, options.no_repl),
     };
     let template = TorrentOptions { seed_only: is_seed_only, ..torrent_options(options) };
-    let (chosen, refused) = choose(torrents, options, &template)?;
+    let (chosen, refused) = choose(torrents, options, &template, find)?;
     let exit_when_complete = !is_seed_only && exits_when_complete(options, talk);
     let job = Job {
         torrents: chosen,
@@ -82,11 +106,12 @@ fn choose(
     names: &[String],
     options: &Options,
     template: &TorrentOptions,
+    find: &mut dyn FnMut(&str) -> Result<Found, Failure>,
 ) -> Result<(Vec<Chosen>, Exit), Failure> {
     let mut chosen = Vec::new();
     let mut refused = Exit::Done;
     for name in names {
-        match choose_one(name, options, template) {
+        match find(name).and_then(|found| choose_one(name, found, options, template)) {
             Ok(one) => chosen.push(one),
             Err(failure) if names.len() > 1 => {
                 out::talk(&format!("driver: {failure}"));
@@ -98,20 +123,28 @@ fn choose(
     Ok((chosen, refused))
 }
 
-fn choose_one(name: &str, options: &Options, template: &TorrentOptions) -> Result<Chosen, Failure> {
-    let torrent = load::named(name)?;
+fn choose_one(
+    name: &str,
+    Found { torrent, trackers }: Found,
+    options: &Options,
+    template: &TorrentOptions,
+) -> Result<Chosen, Failure> {
     if torrent.layout.is_none() {
         out::answer(&info_screen(&torrent, out::columns()));
     }
     load::check_downloadable(&torrent)?;
     refuse_strangers(&torrent, options)?;
     let wanted_files = chosen_files(&torrent, options)?;
-    let options = TorrentOptions { wanted_files, ..template.clone() };
+    let extra_trackers = trackers.unwrap_or_else(|| template.extra_trackers.clone());
+    let options = TorrentOptions { wanted_files, extra_trackers, ..template.clone() };
     Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options })
 }
 
 /// Options that would protect, were they there: never without saying so.
-fn refuse_unsafe(options: &Options) -> Result<(), Failure> {
+///
+/// # Errors
+/// When one of them is asked for.
+pub fn refuse_unsafe(options: &Options) -> Result<(), Failure> {
     if options.encryption == Encryption::Require {
         return Err(Failure::usage(
             "--encryption require is not supported yet: connections would not be encrypted",
@@ -152,7 +185,11 @@ fn seed_limits(options: &Options) -> SeedLimits {
     SeedLimits { ratio, time: options.seed_time }
 }
 
-fn session_config(options: &Options) -> Result<SessionConfig, Failure> {
+/// How the session runs that these options ask for.
+///
+/// # Errors
+/// When there is no home directory.
+pub fn session_config(options: &Options) -> Result<SessionConfig, Failure> {
     Ok(SessionConfig {
         port: options.port,
         listen: true,
@@ -173,7 +210,8 @@ fn chosen_files(torrent: &Torrent, options: &Options) -> Result<Option<Vec<bool>
     wanted.map(Some).map_err(Failure::usage)
 }
 
-fn torrent_options(options: &Options) -> TorrentOptions {
+/// How each torrent runs that these options are for.
+pub fn torrent_options(options: &Options) -> TorrentOptions {
     TorrentOptions {
         dir: options.dir.clone(),
         wanted_files: None,

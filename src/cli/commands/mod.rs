@@ -5,12 +5,16 @@ pub mod chunk;
 mod config;
 pub mod create;
 pub mod download;
+pub mod get;
 mod info;
+mod list;
 pub mod load;
 mod seed;
+pub mod share;
 mod tracker;
 mod verify;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
@@ -23,7 +27,10 @@ use super::out;
 
 /// Runs the program; returns its exit code.
 pub fn main() -> ExitCode {
-    let arguments = common_last(std::env::args_os().collect());
+    let mut arguments = common_last(std::env::args_os().collect());
+    if arguments.len() == 1 && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        arguments.push("menu".into());
+    }
     if let Some(why) = not_yet(arguments.get(1).and_then(|word| word.to_str())) {
         return report(Err(Failure::usage(why)));
     }
@@ -48,6 +55,15 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Download { torrents, options }) => {
             download::run(&torrents, &options, &common)
         }
+        Some(Command::Get { names, options }) => get::run(&names, &options, &common),
+        Some(Command::Share(arguments)) => share::run(&arguments, &common),
+        Some(Command::Unshare { name, tracker, token }) => {
+            share::take_back(&name, &tracker, token.as_deref(), &common)
+        }
+        Some(Command::List { tracker, holders, json }) => {
+            list::run(&tracker, holders || common.verbose > 0, json, &common)
+        }
+        Some(Command::Menu { options }) => super::menu::run(*options, &common),
         Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),

@@ -7,6 +7,7 @@ mod many;
 mod news;
 mod peers;
 mod reach;
+mod shared;
 mod status;
 
 pub use info::{facts_line, info_json, info_screen, saving_line};
@@ -15,6 +16,7 @@ pub use many::{Row, list_screen, prompt_of, sum_line};
 pub use news::{news_json, news_line, progress_json, progress_line};
 pub use peers::peers_screen;
 pub use reach::out_of_reach;
+pub use shared::{shared_json, shared_screen};
 pub use status::{status_screen, tracker_words};
 
 use crate::base::units;

@@ -20,15 +20,16 @@ fn tracker(home: &Path, more: &[&str]) -> Command {
     command
 }
 
-/// A tracker with its address.
-fn start(home: &Path, more: &[&str]) -> (Running, String) {
+/// A tracker with its address; on every address it is that of this machine.
+pub fn start(home: &Path, more: &[&str]) -> (Running, String) {
     let mut running = Running::start(&mut tracker(home, more));
     let line = running.line("tracker on ");
     let address = line.trim_start_matches("tracker on ").replace("0.0.0.0", "127.0.0.1");
     (running, address)
 }
 
-fn ask(address: &str, what: &str, headers: &str, body: &[u8]) -> String {
+/// What the tracker answers, head and body.
+pub fn ask(address: &str, what: &str, headers: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).expect("connect to the tracker");
     let len = body.len();
     let head = format!(

@@ -1,0 +1,24 @@
+//! `driver list`: what is shared by name with a tracker.
+
+use crate::cli::args::{Common, TrackerChoice};
+use crate::cli::catalogue::{ask, choose, failure};
+use crate::cli::exit::{Exit, Outcome};
+use crate::cli::out;
+use crate::cli::print::{shared_json, shared_screen};
+
+/// Lists it.
+///
+/// # Errors
+/// When there is no tracker, or it does not answer well.
+pub fn run(tracker: &TrackerChoice, with_holders: bool, is_json: bool, common: &Common) -> Outcome {
+    let (client, listing) = ask(async {
+        let client = choose(&tracker.tracker, tracker.find_port, common.quiet).await?;
+        let listing = client.list().await.map_err(|error| failure(&error))?;
+        Ok((client, listing))
+    })?;
+    out::answer(&match is_json {
+        true => format!("{}\n", shared_json(&listing, client.base())),
+        false => shared_screen(&listing, false, with_holders, out::columns()),
+    });
+    Ok(Exit::Done)
+}

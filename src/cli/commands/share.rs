@@ -1,0 +1,177 @@
+//! `driver share PATH`: makes a torrent, registers it under a name and uploads the data from
+//! where it lies; `driver unshare NAME` takes the name back.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::ids::InfoHash;
+use crate::cli::args::{Common, ShareArgs, TrackerChoice};
+use crate::cli::catalogue::{ask, choose, failure};
+use crate::cli::config::state_dir;
+use crate::cli::escape::escape;
+use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::out;
+use crate::metainfo::create::CreateOptions;
+use crate::metainfo::{Torrent, clean_name};
+use crate::tracker::catalogue::check_name;
+
+use super::create;
+use super::download::{Found, start_found};
+
+/// Something to share that has been looked at.
+pub struct Made {
+    /// Its torrent.
+    pub torrent: Torrent,
+    /// The same as a file.
+    pub bytes: Vec<u8>,
+    /// What it is known by.
+    pub info_hash: InfoHash,
+    /// The directory in which the data lies.
+    pub dir: PathBuf,
+}
+
+/// Shares what is at the path until told to stop.
+///
+/// # Errors
+/// When it cannot be read, there is no tracker, the tracker refuses it, or seeding fails.
+pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
+    let ShareArgs { path, name, token, piece_length, options } = arguments;
+    let path = real(path)?;
+    let mut options = options.clone();
+    options.dir = folder_of(&path);
+    let named = path.display().to_string();
+    start_found(&[named], &options, common, true, &mut |_| {
+        let token = token.as_deref();
+        let name = name.clone().unwrap_or_else(|| own_name(&path));
+        check_name(&name).map_err(|error| Failure::bad_input(error.to_string()))?;
+        let client = ask(async {
+            let client = choose(&options.tracker, options.find_port, common.quiet).await?;
+            client.knock(&name, token).await.map_err(|error| failure(&error))?;
+            Ok(client)
+        })?;
+        let made = make(&path, client.announce(), *piece_length, common.quiet)?;
+        let registering = client.register(&name, made.bytes.clone(), made.info_hash, token);
+        ask(async { registering.await.map_err(|error| failure(&error)) })?;
+        keep(&made)?;
+        if !common.quiet {
+            out::talk(&shared_line(&name, client.base()));
+        }
+        Ok(Found { torrent: made.torrent, trackers: Some(Vec::new()) })
+    })
+}
+
+/// What others type to get it.
+pub fn shared_line(name: &str, base: &str) -> String {
+    let name = escape(name);
+    // Quotes where a shell would want them.
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+".contains(&b));
+    let name = if is_plain { name } else { format!("'{}'", name.replace('\'', "'\\''")) };
+    format!("Shared. Others get it by: driver get {name} --tracker {base}")
+}
+
+/// Where `path` leads; its name there is the torrent's.
+///
+/// # Errors
+/// When there is nothing, or nothing with a name.
+pub fn real(path: &Path) -> Result<PathBuf, Failure> {
+    let shown = escape(&path.display().to_string());
+    let real = path.canonicalize().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failure::bad_input(format!("{shown}: no such file or directory"))
+        }
+        _ => from_io(&format!("cannot read {shown}"), &error),
+    })?;
+    match real.file_name() {
+        Some(_) => Ok(real),
+        None => Err(Failure::bad_input(format!("{shown} has no name to share it by"))),
+    }
+}
+
+/// The directory of something that [`real`] found.
+pub fn folder_of(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(path).to_owned()
+}
+
+/// The name of something that [`real`] found, as others are to see it.
+pub fn own_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    clean_name(name.as_encoded_bytes())
+}
+
+/// Makes the torrent of something that [`real`] found. Blocks until everything is hashed.
+///
+/// # Errors
+/// When it cannot be read or makes no torrent.
+pub fn make(
+    path: &Path,
+    announce: String,
+    piece_length: Option<u64>,
+    is_quiet: bool,
+) -> Result<Made, Failure> {
+    // Without a date the same data makes the same bytes.
+    let trackers = vec![vec![announce]];
+    let options = CreateOptions { piece_length, trackers, ..CreateOptions::default() };
+    let created = create::make(path, &options, is_quiet)?;
+    let info_hash = created.torrent.info_hash_v1;
+    let info_hash = info_hash.ok_or_else(|| Failure::bad_input("the torrent has no info-hash"))?;
+    let (torrent, bytes) = (created.torrent, created.bytes);
+    Ok(Made { torrent, bytes, info_hash, dir: folder_of(path) })
+}
+
+/// Keeps the torrent in the state directory, as `<info-hash>.torrent`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep(made: &Made) -> Result<(), Failure> {
+    let dir = state_dir()?;
+    let path = dir.join(format!("{}.torrent", made.info_hash));
+    let new = dir.join(format!("{}.torrent.new-{}", made.info_hash, std::process::id()));
+    let kept = std::fs::create_dir_all(&dir)
+        .and_then(|()| std::fs::write(&new, &made.bytes))
+        .and_then(|()| std::fs::rename(&new, &path));
+    kept.map_err(|error| {
+        let shown = escape(&path.display().to_string());
+        let failure = from_io(&format!("cannot keep {shown}"), &error);
+        Failure { exit: Exit::Disk, ..failure }
+    })
+}
+
+/// Takes a name out of the catalogue.
+///
+/// # Errors
+/// When there is no tracker, no such name, or the token is wrong.
+pub fn take_back(
+    name: &str,
+    tracker: &TrackerChoice,
+    token: Option<&str>,
+    common: &Common,
+) -> Outcome {
+    ask(async {
+        let client = choose(&tracker.tracker, tracker.find_port, common.quiet).await?;
+        client.remove(name, token).await.map_err(|error| failure(&error))
+    })?;
+    let shown = escape(name);
+    out::answer(&format!("{shown} is listed no more; who has it keeps it, and may go on\n"));
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_for_others_can_be_copied_into_a_shell() {
+        let line = |name| shared_line(name, "http://10.0.0.2:6969");
+        let url = "--tracker http://10.0.0.2:6969";
+        assert_eq!(line("a-b.pdf"), format!("Shared. Others get it by: driver get a-b.pdf {url}"));
+        assert!(line("it's $HOME").contains("get 'it'\\''s $HOME' --tracker"));
+    }
+
+    #[test]
+    fn only_what_has_a_name_is_shared() {
+        assert_eq!(real(Path::new("/")).unwrap_err().exit, Exit::BadInput);
+        let missing = real(Path::new("/nowhere/x")).unwrap_err();
+        assert_eq!(missing.message, "/nowhere/x: no such file or directory");
+        let here = real(Path::new(".")).unwrap();
+        assert!(here.is_absolute() && folder_of(&here).is_dir());
+    }
+}

@@ -1,0 +1,143 @@
+//! What the menu offers: to share, to download, to list. Each asks for what it needs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::units::size;
+use crate::cli::catalogue::failure;
+use crate::cli::commands::download::Found;
+use crate::cli::commands::get::{fetch, is_torrent};
+use crate::cli::commands::load;
+use crate::cli::commands::share::{keep, make, own_name, real, shared_line};
+use crate::cli::escape::escape;
+use crate::cli::exit::Failure;
+use crate::cli::out;
+use crate::cli::print::shared_screen;
+use crate::cli::repl::desk::{Chosen, Refused};
+use crate::session::TorrentOptions;
+use crate::tracker::catalogue_client::{CatalogueClient, Error};
+
+use super::{Menu, Undone};
+
+impl Menu {
+    /// Shares a file or folder.
+    pub(super) async fn share(&mut self) -> Result<(), Undone> {
+        let typed = self.ask("File or folder (empty: back): ").await?;
+        if typed.is_empty() {
+            return Err(Undone::Dropped);
+        }
+        let path = real(&path_of(&typed))?;
+        let client = self.client().await?;
+        let own = own_name(&path);
+        let name = self.ask(&format!("Name for others (empty: {}): ", escape(&own))).await?;
+        let name = if name.is_empty() { own } else { name };
+        self.knock(&client, &name).await?;
+        out::answer("Reading it...\n");
+        let announce = client.announce();
+        let making = tokio::task::spawn_blocking(move || make(&path, announce, None, false));
+        let made = making.await.map_err(|error| Failure::from(anyhow::Error::from(error)))??;
+        let registered =
+            client.register(&name, made.bytes.clone(), made.info_hash, self.token.as_deref()).await;
+        registered.map_err(|error| failure(&error))?;
+        keep(&made)?;
+        out::answer(&(shared_line(&name, client.base()) + "\n"));
+        let template = self.template(Vec::new());
+        let options = TorrentOptions { dir: made.dir.clone(), seed_only: true, ..template };
+        let torrent = Arc::new(made.torrent);
+        self.take_in(Chosen { named: name, torrent, options }).await
+    }
+
+    /// Asks for the tracker's token when one is needed, as often as it is wrong.
+    async fn knock(&mut self, client: &CatalogueClient, name: &str) -> Result<(), Undone> {
+        loop {
+            match client.knock(name, self.token.as_deref()).await {
+                Err(Error::Refused { status: 401, why, .. }) => {
+                    out::answer(&format!("{}\n", escape(&why)));
+                    let token = self.ask("The tracker's token (empty: back): ").await?;
+                    if token.is_empty() {
+                        return Err(Undone::Dropped);
+                    }
+                    self.token = Some(token);
+                }
+                Ok(()) => return Ok(()),
+                Err(error) => return Err(failure(&error).into()),
+            }
+        }
+    }
+
+    /// Downloads something of the list, or a .torrent file.
+    pub(super) async fn download(&mut self) -> Result<(), Undone> {
+        let client = self.client().await?;
+        let listing = client.list().await.map_err(|error| failure(&error))?;
+        out::answer(&shared_screen(&listing, true, false, out::columns()));
+        let question = "Number, name or .torrent file (empty: back): ";
+        let typed = self.ask(question).await?;
+        if typed.is_empty() {
+            return Err(Undone::Dropped);
+        }
+        let number = typed.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let numbered = number.and_then(|number| listing.torrents.get(number));
+        let named = numbered.map_or(typed.clone(), |listed| listed.name.clone());
+        let is_file = numbered.is_none() && listing.find(&named).is_none() && is_torrent(&named);
+        let Found { torrent, trackers } = match is_file {
+            true => {
+                let path = path_of(&typed);
+                Found { torrent: load::named(&path.to_string_lossy())?, trackers: None }
+            }
+            false => fetch(&client, &listing, &named).await?,
+        };
+        load::check_downloadable(&torrent)?;
+        let options = self.template(trackers.unwrap_or_default());
+        let place = escape(&options.dir.join(&torrent.name).display().to_string());
+        let begun = format!("Downloading {} to {place}\n", size(torrent.total_size()));
+        let chosen = Chosen { named, torrent: Arc::new(torrent), options };
+        self.take_in(chosen).await?;
+        out::answer(&begun);
+        Ok(())
+    }
+
+    /// Shows what there is and who has it.
+    pub(super) async fn list(&mut self) -> Result<(), Undone> {
+        let client = self.client().await?;
+        let listing = client.list().await.map_err(|error| failure(&error))?;
+        out::answer(&shared_screen(&listing, false, true, out::columns()));
+        Ok(())
+    }
+
+    fn template(&self, extra_trackers: Vec<String>) -> TorrentOptions {
+        TorrentOptions { extra_trackers, ..super::torrent_options(&self.options) }
+    }
+
+    async fn take_in(&mut self, chosen: Chosen) -> Result<(), Undone> {
+        match self.desk.add(chosen).await {
+            Ok(_) => Ok(()),
+            Err(Refused::Twice(words)) => Err(Failure::bad_input(words).into()),
+            Err(Refused::Failed(failure)) => Err(failure.into()),
+        }
+    }
+}
+
+/// A path as people type it or drop it on a terminal: in quotes, or from `~`.
+fn path_of(typed: &str) -> PathBuf {
+    let quoted = |quote: char| typed.strip_prefix(quote)?.strip_suffix(quote);
+    let bare = quoted('\'').or_else(|| quoted('"')).unwrap_or(typed);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    match (bare.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(bare),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_as_people_give_them() {
+        assert_eq!(path_of("'/a b/c'"), PathBuf::from("/a b/c"));
+        assert_eq!(path_of("\"x\""), PathBuf::from("x"));
+        assert_eq!(path_of("it's"), PathBuf::from("it's"));
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        assert_eq!(path_of("~/x"), home.join("x"));
+    }
+}

@@ -1,0 +1,269 @@
+//! `driver` without arguments: a menu for people who do not read manuals. It shares, downloads
+//! and lists by name, with the tracker of the local network; what it starts runs behind it in
+//! one session until it is left. Plain numbered lines, so that a pipe can type as well. Not
+//! here: how any of that is done, which is as in the commands of the same names.
+
+mod deeds;
+
+use std::io::IsTerminal as _;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use crate::torrent::status::{State, Status};
+use crate::tracker::catalogue_client::CatalogueClient;
+use crate::tracker::find::find_at;
+
+use super::args::{Common, Options};
+use super::catalogue::{PATIENCE, failure, first_of, title};
+use super::commands::download::{refuse_unsafe, session_config, torrent_options};
+use super::engine::Engine;
+use super::escape::escape;
+use super::exit::{Exit, Failure, Outcome};
+use super::item::{Told, What};
+use super::job::in_runtime;
+use super::live::{End, goodbye_to};
+use super::out;
+use super::print::list_screen;
+use super::repl::Talk;
+use super::repl::desk::Desk;
+use super::repl::reader::{Line, read_pipe};
+use super::stop::Stopper;
+
+const CHOICES: &str = "
+  1  share a file or folder
+  2  download something
+  3  list what there is
+  4  status of what runs
+  5  quit
+";
+
+/// Shows the menu until it is left.
+///
+/// # Errors
+/// When an option cannot be honoured, or the session cannot start.
+pub fn run(options: Options, common: &Common) -> Outcome {
+    refuse_unsafe(&options)?;
+    let session = session_config(&options)?;
+    let state_dir = session.state_dir.clone();
+    // What the log says must not land between questions.
+    in_runtime(common, Talk::Prompt, &state_dir, async |stopper| {
+        let engine = Engine::start(session).await?;
+        let (desk, told) = Desk::new(engine, torrent_options(&options), true);
+        let lines = read_pipe();
+        let token = std::env::var("DRIVER_TOKEN").ok().filter(|token| !token.is_empty());
+        let is_terminal = std::io::stdout().is_terminal();
+        let menu = Menu { desk, told, lines, stopper, options, client: None, token, is_terminal };
+        menu.run().await
+    })
+}
+
+/// The menu and what runs behind it.
+struct Menu {
+    desk: Desk,
+    told: mpsc::Receiver<Told>,
+    lines: mpsc::Receiver<Line>,
+    stopper: Stopper,
+    options: Options,
+    /// The tracker, once it is known.
+    client: Option<CatalogueClient>,
+    /// What was typed or given as the tracker's token.
+    token: Option<String>,
+    /// Somebody sees what is printed as it is.
+    is_terminal: bool,
+}
+
+/// What a question comes to, when it is not answered: the menu is left.
+struct Left;
+
+/// Why something in the menu was not done.
+enum Undone {
+    /// It failed.
+    Failed(Failure),
+    /// The user thought better of it.
+    Dropped,
+    /// The menu is left.
+    Left,
+}
+
+impl From<Failure> for Undone {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Left> for Undone {
+    fn from(_: Left) -> Self {
+        Self::Left
+    }
+}
+
+impl Menu {
+    async fn run(mut self) -> Result<End, Failure> {
+        out::answer("Pigeon shares files with people near you. Type a number and Enter.\n");
+        while self.step().await.is_ok() {}
+        while let Ok(told) = self.told.try_recv() {
+            self.on_told(told).iter().for_each(|line| out::answer(&format!("{line}\n")));
+        }
+        let statuses: Vec<Status> =
+            self.desk.items.iter().map(|item| item.handle.status()).collect();
+        let items = &self.desk.items;
+        let done = items.iter().filter(|item| item.exit() == Exit::Done).count();
+        let worst = items.iter().fold(Exit::Done, |worst, item| worst.worst(item.exit()));
+        self.desk.engine.stop().await;
+        if !statuses.is_empty() {
+            out::answer(&goodbye_to(&statuses, done));
+        }
+        Ok(match worst {
+            Exit::Done => End::Complete,
+            exit => End::Short(exit),
+        })
+    }
+
+    /// One choice; an error leaves the menu.
+    async fn step(&mut self) -> Result<(), Left> {
+        out::answer(CHOICES);
+        let choice = self.ask("> ").await?;
+        let deed = match choice.as_str() {
+            "1" => self.share().await,
+            "2" => self.download().await,
+            "3" => self.list().await,
+            "4" => {
+                self.show_status();
+                Ok(())
+            }
+            "5" | "q" | "quit" | "exit" => return Err(Left),
+            "" => Ok(()),
+            _ => {
+                out::answer("Type a number from 1 to 5, then Enter.\n");
+                Ok(())
+            }
+        };
+        match deed {
+            Ok(()) | Err(Undone::Dropped) => Ok(()),
+            Err(Undone::Left) => Err(Left),
+            Err(Undone::Failed(failure)) => {
+                out::answer(&format!("That did not work: {failure}\n"));
+                Ok(())
+            }
+        }
+    }
+
+    fn show_status(&self) {
+        match self.desk.items.is_empty() {
+            true => out::answer("Nothing runs: share or download something first.\n"),
+            false => {
+                let rows = self.desk.items.iter().map(|item| item.row());
+                // The last line of several speaks of commands, and there are none here.
+                let screen = list_screen(rows, None, out::columns());
+                let lines = screen.lines().take(self.desk.items.len() + 1);
+                out::answer(&(lines.collect::<Vec<_>>().join("\n") + "\n"));
+            }
+        }
+    }
+
+    /// Asks; meanwhile what happens to the torrents is told.
+    async fn ask(&mut self, question: &str) -> Result<String, Left> {
+        out::answer(question);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stopper.asked() => {
+                    out::answer("\n");
+                    return Err(Left);
+                }
+                line = self.lines.recv() => {
+                    let Line { text, done } = line.ok_or(Left)?;
+                    // A reader that is gone needs no answer.
+                    let _ = done.send(true);
+                    return Ok(text.trim().to_owned());
+                }
+                Some(told) = self.told.recv() => {
+                    if let Some(line) = self.on_told(told) {
+                        // Over the question on a terminal, below it elsewhere.
+                        let begin = if self.is_terminal { "\r\x1b[K" } else { "\n" };
+                        out::answer(&format!("{begin}{line}\n{question}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is worth telling of what happened.
+    fn on_told(&mut self, Told { number, what }: Told) -> Option<String> {
+        let item = self.desk.item_mut(number)?;
+        let status = item.handle.status();
+        match what {
+            What::News(_) => None,
+            What::Status => {
+                if let Some(failure) = item.failure(&status).filter(|_| item.failed.is_none()) {
+                    item.failed = Some(failure.exit);
+                    return Some(format!("{} failed: {failure}", item.title()));
+                }
+                let is_complete = matches!(status.state, State::Complete | State::Finished);
+                if !is_complete || item.completed.is_some() {
+                    return None;
+                }
+                item.completed = Some(Instant::now());
+                let place = item.dir.join(&item.torrent.name);
+                let place = escape(&place.display().to_string());
+                Some(match item.is_seed_only {
+                    true => format!("{} is there for others until you quit.", item.title()),
+                    false => format!(
+                        "{} is complete: {place}. Others can have it from you until you quit.",
+                        item.title()
+                    ),
+                })
+            }
+            What::Ended if item.failed.is_none() => {
+                item.failed = Some(Exit::Unexpected);
+                Some(format!("{} ended by itself: see the log", item.title()))
+            }
+            What::Ended => None,
+        }
+    }
+
+    /// The tracker: the one given, found or typed before; then the one that answers on this
+    /// network, or one of several, or what is typed.
+    async fn client(&mut self) -> Result<CatalogueClient, Undone> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let given = first_of(&self.options.tracker).cloned();
+        let url = match given {
+            Some(url) => url,
+            None => self.find_tracker().await?,
+        };
+        let client = CatalogueClient::new(&url).map_err(|error| failure(&error))?;
+        // One that does not answer is asked for again.
+        client.list().await.map_err(|error| failure(&error))?;
+        Ok(self.client.insert(client).clone())
+    }
+
+    async fn find_tracker(&mut self) -> Result<String, Undone> {
+        let found = find_at(self.options.find_port, PATIENCE).await;
+        match found.as_slice() {
+            [only] => {
+                out::answer(&format!("Using the tracker {}\n", title(only)));
+                Ok(only.url.clone())
+            }
+            [] => {
+                out::answer(
+                    "No tracker answers on this network. Somebody starts one by: \
+                     driver tracker --listen 6969\n",
+                );
+                let typed = self.ask("Its address, like 10.0.0.2 (empty: back): ").await?;
+                if typed.is_empty() { Err(Undone::Dropped) } else { Ok(typed) }
+            }
+            several => {
+                for (position, tracker) in several.iter().enumerate() {
+                    out::answer(&format!("{:>4}  {}\n", position + 1, title(tracker)));
+                }
+                let typed = self.ask("Which tracker (empty: back): ").await?;
+                let number = typed.parse::<usize>().ok().and_then(|it| it.checked_sub(1));
+                let chosen = number.and_then(|number| several.get(number));
+                chosen.map(|tracker| tracker.url.clone()).ok_or(Undone::Dropped)
+            }
+        }
+    }
+}
