@@ -1,0 +1,79 @@
+//! The line of a node in the world of many brains: what of the blocks that were ordered leaves
+//! when, as fast as the line up and the takers' lines down allow.
+
+use super::*;
+
+impl World {
+    /// Lets the line of the node take the next block, if it is free: links have it in turn.
+    pub(super) fn pump(&mut self, number: usize) {
+        if self.nodes[number].sending {
+            return;
+        }
+        for _ in 0..self.nodes[number].turns.len() {
+            let Some((wire, end)) = self.nodes[number].turns.pop_front() else { return };
+            let to = self.wires[wire].ends[1 - end].node;
+            let from = &mut self.wires[wire].ends[end];
+            let Some(ask) = from.parcels.front().copied() else {
+                from.is_queued = false;
+                continue;
+            };
+            let to = &mut self.nodes[to];
+            if to.down_free > self.now + BACKLOG {
+                to.holds_back = true;
+                self.nodes[number].turns.push_back((wire, end));
+                continue;
+            }
+            from.parcels.pop_front();
+            from.is_sending = true;
+            self.nodes[number].sending = true;
+            self.nodes[number].turns.push_back((wire, end));
+            let rate = self.nodes[number].member.up;
+            return self.after(time_of(ask.len, rate), Happening::Sent(wire, end, ask));
+        }
+    }
+
+    /// Less is on its way to this node: those who wait for that may send.
+    pub(super) fn let_on(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        if !node.holds_back || node.down_free > self.now + BACKLOG {
+            return;
+        }
+        node.holds_back = false;
+        let wires: Vec<(usize, usize)> = node.links.values().copied().collect();
+        for (wire, end) in wires {
+            let giver = &self.wires[wire].ends[1 - end];
+            if !giver.parcels.is_empty() {
+                self.pump(giver.node);
+            }
+        }
+    }
+
+    pub(super) fn sent(&mut self, wire: usize, end: usize, ask: Ask) {
+        let [from, to] = [end, 1 - end].map(|end| self.wires[wire].ends[end].node);
+        let latency = self.latency(from, to);
+        self.nodes[from].sending = false;
+        let taker = &mut self.nodes[to];
+        let begins = taker.down_free.max(self.now + latency);
+        taker.down_free = begins + time_of(ask.len, taker.member.down);
+        let at = taker.down_free;
+        let one = &mut self.wires[wire].ends[end];
+        one.is_sending = false;
+        one.last_arrival = one.last_arrival.max(at);
+        let at = one.last_arrival;
+        one.untold += ask.len;
+        let tells = one.untold >= TELL_LEN || one.parcels.is_empty();
+        let told = if tells { std::mem::take(&mut one.untold) } else { 0 };
+        let held = std::mem::take(&mut one.held_words);
+        let block = self.setup.layout.block_at(ask.piece.number(), ask.begin, ask.len);
+        let block = block.expect("brains ask for blocks");
+        self.at(at, Happening::Block(wire, end, block));
+        if !held.is_empty() {
+            self.say(wire, end, held);
+        }
+        if told > 0 && self.wires[wire].ends[end].is_open {
+            self.wires[wire].ends[end].giving.sent(told);
+            self.hear(wire, end, vec![LinkEvent::Sent(told)]);
+        }
+        self.pump(from);
+    }
+}
