@@ -22,6 +22,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use line::spoken;
+
 use super::short::short;
 use super::swarms_ledger::Giving;
 use super::swarms_setup::{Member, Rider, Setup};
@@ -665,32 +667,4 @@ fn time_of(bytes: u32, rate: u64) -> Duration {
 fn refused(layout: &Layout, ask: &Ask) -> Option<LinkEvent> {
     let block = layout.block_at(ask.piece.number(), ask.begin, ask.len)?;
     Some(LinkEvent::Refused { block, lasting: false })
-}
-
-/// What the other side makes of an order.
-fn spoken(layout: &Layout, command: LinkCommand, fast: bool) -> Vec<LinkEvent> {
-    let ask = |block: BlockRef| Ask {
-        piece: block.piece(),
-        begin: block.begin(),
-        len: block.len_bytes(),
-    };
-    match command {
-        LinkCommand::Request(blocks) => {
-            blocks.into_iter().map(|block| LinkEvent::Requested(ask(block))).collect()
-        }
-        LinkCommand::Cancel(blocks) => {
-            blocks.into_iter().map(|block| LinkEvent::Cancelled(ask(block))).collect()
-        }
-        // BEP 3 has no word for nothing.
-        LinkCommand::Availability(Availability::None) if !fast => Vec::new(),
-        LinkCommand::Availability(pieces) => vec![LinkEvent::Availability(pieces)],
-        LinkCommand::Have(pieces) => pieces.into_iter().map(LinkEvent::Have).collect(),
-        LinkCommand::Choke => vec![LinkEvent::Choked],
-        LinkCommand::Unchoke => vec![LinkEvent::Unchoked],
-        LinkCommand::Interested => vec![LinkEvent::Interested],
-        LinkCommand::NotInterested => vec![LinkEvent::NotInterested],
-        LinkCommand::AllowFast(pieces) => pieces.into_iter().map(LinkEvent::AllowedFast).collect(),
-        LinkCommand::Refuse(ask) if fast => refused(layout, &ask).into_iter().collect(),
-        LinkCommand::Refuse(_) | LinkCommand::SendBlocks(_) | LinkCommand::Close(_) => Vec::new(),
-    }
 }

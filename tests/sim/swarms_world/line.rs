@@ -77,3 +77,31 @@ impl World {
         self.pump(from);
     }
 }
+
+/// What the other side makes of an order.
+pub(super) fn spoken(layout: &Layout, command: LinkCommand, fast: bool) -> Vec<LinkEvent> {
+    let ask = |block: BlockRef| Ask {
+        piece: block.piece(),
+        begin: block.begin(),
+        len: block.len_bytes(),
+    };
+    match command {
+        LinkCommand::Request(blocks) => {
+            blocks.into_iter().map(|block| LinkEvent::Requested(ask(block))).collect()
+        }
+        LinkCommand::Cancel(blocks) => {
+            blocks.into_iter().map(|block| LinkEvent::Cancelled(ask(block))).collect()
+        }
+        // BEP 3 has no word for nothing.
+        LinkCommand::Availability(Availability::None) if !fast => Vec::new(),
+        LinkCommand::Availability(pieces) => vec![LinkEvent::Availability(pieces)],
+        LinkCommand::Have(pieces) => pieces.into_iter().map(LinkEvent::Have).collect(),
+        LinkCommand::Choke => vec![LinkEvent::Choked],
+        LinkCommand::Unchoke => vec![LinkEvent::Unchoked],
+        LinkCommand::Interested => vec![LinkEvent::Interested],
+        LinkCommand::NotInterested => vec![LinkEvent::NotInterested],
+        LinkCommand::AllowFast(pieces) => pieces.into_iter().map(LinkEvent::AllowedFast).collect(),
+        LinkCommand::Refuse(ask) if fast => refused(layout, &ask).into_iter().collect(),
+        LinkCommand::Refuse(_) | LinkCommand::SendBlocks(_) | LinkCommand::Close(_) => Vec::new(),
+    }
+}
