@@ -28,7 +28,7 @@ pub enum Job {
     Prepare {
         /// Which piece.
         piece: PieceIndex,
-        /// Hash it again first. Without, it is only read ahead.
+        /// Hash it again first. Without, it is only read.
         prove: bool,
     },
     /// The user's choice of files, one entry a file: `FileDone` for those that were whole

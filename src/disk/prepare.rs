@@ -1,5 +1,5 @@
 //! What happens to a verified piece before its first byte goes to a peer: it is hashed again
-//! when nobody did since the start, for disks rot, and read ahead. It sends nothing.
+//! when nobody did since the start, for disks rot, and read, so that the system has it in memory. It sends nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -35,11 +35,15 @@ impl Worker {
             Err(error) if is_gone(&error) => error.to_string(),
             Err(error) => return Preparation::Unreadable(error.to_string()),
         };
-        torrent.lose(std::iter::once(piece));
-        Preparation::Lost(why)
+        match torrent.lose(std::iter::once(piece)).as_slice() {
+            // Somebody else noticed in the meantime, and says so.
+            [] => Preparation::Unreadable(why),
+            _ => Preparation::Lost(why),
+        }
     }
 
-    /// Is the piece right, as far as it was looked at?
+    /// Is the piece right, as far as it was looked at? It is read in any case, so that whoever
+    /// sends it need not wait for the disk.
     fn look(
         &mut self,
         torrent: &OpenTorrent,
@@ -47,10 +51,6 @@ impl Worker {
         prove: bool,
     ) -> Result<bool, Error> {
         let (offset, len) = torrent.range_of(piece);
-        if !prove {
-            torrent.store.read_ahead(&mut self.handles, offset, len)?;
-            return Ok(true);
-        }
         let mut hasher = Sha1::new();
         let mut buffer = vec![0; READ_LEN.min(len as usize)];
         let mut at = offset;
@@ -58,12 +58,14 @@ impl Worker {
             let step = (offset + len - at).min(READ_LEN as u64);
             let part = &mut buffer[..step as usize];
             timed(&self.counters.read_ns, || torrent.store.read(&mut self.handles, at, part))?;
-            timed(&self.counters.hash_ns, || hasher.update(&*part));
+            if prove {
+                timed(&self.counters.hash_ns, || hasher.update(&*part));
+                add(&self.counters.bytes_hashed, step);
+            }
             at += step;
         }
         add(&self.counters.bytes_read, len);
-        add(&self.counters.bytes_hashed, len);
-        Ok(<[u8; 20]>::from(hasher.finalize()) == *torrent.hash_of(piece))
+        Ok(!prove || <[u8; 20]>::from(hasher.finalize()) == *torrent.hash_of(piece))
     }
 }
 

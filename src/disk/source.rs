@@ -47,6 +47,9 @@ impl Source {
             Err(error) if error.kind() == io::ErrorKind::NotFound => open()?,
             other => other?,
         };
+        if !self.store.is_ours(index, &file)? {
+            return Err(io::Error::other("the file was replaced by somebody else"));
+        }
         Ok(SourceFile { file, index, epoch })
     }
 

@@ -186,13 +186,18 @@ impl Dialect for BitTorrent {
                 LinkCommand::Have(pieces) => {
                     pieces.into_iter().for_each(|it| Message::Have(it.number()).encode(out));
                 }
-                LinkCommand::Choke => Message::Choke.encode(out),
+                LinkCommand::Choke => {
+                    Message::Choke.encode(out);
+                    // BEP 3: what was asked for is void; BEP 6: unless it is refused.
+                    for Parcel { ask, .. } in parcels.drain(..).filter(|_| self.fast) {
+                        reject(ask).encode(out);
+                    }
+                }
                 LinkCommand::Unchoke => Message::Unchoke.encode(out),
                 LinkCommand::Interested => Message::Interested.encode(out),
                 LinkCommand::NotInterested => Message::NotInterested.encode(out),
                 LinkCommand::Refuse(ask) if self.fast => {
-                    let (piece, begin, len) = (ask.piece.number(), ask.begin, ask.len);
-                    Message::Reject(Request { piece, begin, len }).encode(out);
+                    reject(ask).encode(out);
                 }
                 LinkCommand::SendBlocks(asks) => {
                     self.translator.on_answered(asks.len());
@@ -220,6 +225,11 @@ impl Dialect for BitTorrent {
     fn patience(&self, timeouts: &LinkTimeouts) -> Option<Duration> {
         Some(timeouts.idle)
     }
+}
+
+fn reject(ask: Ask) -> Message {
+    let (piece, begin, len) = (ask.piece.number(), ask.begin, ask.len);
+    Message::Reject(Request { piece, begin, len })
 }
 
 /// The `piece` message of a block (BEP 3): length, id 7, piece, begin; the data follows.

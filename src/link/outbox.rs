@@ -119,6 +119,11 @@ impl Outbox {
         is_worth_it.then(|| std::mem::take(&mut self.untold))
     }
 
+    /// The rest of them, at the end of the link.
+    pub(super) fn take_untold(&mut self) -> Option<u32> {
+        Some(std::mem::take(&mut self.untold)).filter(|untold| *untold > 0)
+    }
+
     /// Queues what the orders come to.
     ///
     /// # Errors
@@ -171,13 +176,14 @@ impl Outbox {
     }
 
     async fn send_messages(&mut self) -> io::Result<()> {
-        let Self { side, out, written, .. } = self;
+        let Self { side, out, written, unpaid, .. } = self;
         let rest = out.bytes.get(*written..).unwrap_or_default();
         let sent = poll_fn(|cx| Pin::new(&mut *side).poll_write(cx, rest)).await?;
         if sent == 0 {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         *written += sent;
+        *unpaid += sent;
         if *written >= out.bytes.len() {
             out.bytes.clear();
             out.bytes.shrink_to(KEPT);
@@ -205,7 +211,9 @@ impl Outbox {
         let Some(sending) = &mut self.sending else { return Ok(0) };
         while sending.head_sent < HEAD_LEN {
             let rest = sending.head.get(sending.head_sent..).unwrap_or_default();
-            sending.head_sent += self.side.write_more(rest).await?;
+            let sent = self.side.write_more(rest).await?;
+            sending.head_sent += sent;
+            self.unpaid += sent;
         }
         let Some(slice) = sending.slices.front_mut() else {
             self.sending = None;

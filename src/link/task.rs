@@ -102,7 +102,10 @@ async fn live<D: Dialect>(
             }
             sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
                 Ok(()) => clock.on_sent(),
-                Err(error) => end = Some(lost(&error)),
+                Err(error) => {
+                    end = Some(lost(&error));
+                    events.extend(outbox.take_untold().map(LinkEvent::Sent));
+                }
             },
             permit = reports.reserve(), if !events.is_empty() => {
                 let Ok(permit) = permit else { return ours() };

@@ -102,7 +102,10 @@ impl Choker {
         let served: BTreeSet<LinkId> = served.map(|it| it.link).collect();
         let free = round.slots.saturating_sub(served.len());
         let fresh: Vec<LinkId> = chosen.difference(&served).copied().take(free).collect();
-        served.into_iter().chain(fresh).collect()
+        let chosen: BTreeSet<LinkId> = served.into_iter().chain(fresh).collect();
+        // A turn that nobody gets has not begun.
+        self.optimistic.retain(|link, _| chosen.contains(link));
+        chosen
     }
 
     /// All in turn: who is served stays for a turn, then those who wait the longest come, and

@@ -29,6 +29,8 @@ const DUPLICATE_REST: Duration = Duration::from_secs(300);
 /// One that had everything when we had it too is not dialled for so long. It wakes at once when
 /// something is missing again: more files are wanted, or pieces were lost.
 const SEED_REST: Duration = Duration::from_secs(30 * 60);
+/// Places of the session that complete torrents leave to the others: a quarter of them.
+const SEED_ROOM: usize = 100;
 /// A link that lasted so long counts as one that worked, even without payload.
 const LASTED: Duration = Duration::from_secs(60);
 
@@ -55,9 +57,9 @@ impl Swarm {
             && peers.chain(arriving).filter(|address| address.ip() == host).count() >= HOST_MAX
     }
 
-    /// With every place taken, gives up the link of least use for one to `address`: one that
-    /// brought nothing for long, or one that brings nothing now and has a lower priority than
-    /// the newcomer (BEP 40). False when there is none.
+    /// With every place taken, gives up the link of least use for one to `address`: one over which
+    /// nothing went for long, or nothing goes now and which has a lower priority than the
+    /// newcomer (BEP 40). False when there is none.
     fn make_room(&mut self, address: SocketAddr, now: Instant) -> bool {
         let offered = self.candidates.priority(address);
         let standing = |peer: &Peer| {
@@ -65,7 +67,7 @@ impl Swarm {
                 peer.is_idle(now) && now.saturating_duration_since(peer.since) >= USELESS_AFTER;
             (!is_useless, self.candidates.priority(peer.address))
         };
-        let idle = self.peers.iter().filter(|(_, peer)| peer.meter.rate(now) == 0);
+        let idle = self.peers.iter().filter(|(_, peer)| peer.is_idle(now));
         let worst = idle.map(|(link, peer)| (standing(peer), *link)).min();
         let Some(((is_useful, priority), link)) = worst else { return false };
         let gives_way = !is_useful || (priority.is_some() && priority < offered);
@@ -102,10 +104,12 @@ impl Swarm {
         let dials = self.arriving.values().filter(|arriving| !arriving.incoming).count();
         // One that has nothing and wants nothing is of no use to anybody.
         let has_business = !self.is_complete() || self.have.ones() > 0;
+        // Those who download come first: a seed is dialled by whoever needs it.
+        let room = if self.is_complete() { SEED_ROOM } else { 0 };
         !self.paused
             && has_business
             && dials < DIALS_MAX
-            && self.room > 0
+            && self.room > room
             && self.peers.len() + self.arriving.len() < self.config.max_peers
     }
 
@@ -138,7 +142,11 @@ impl Swarm {
         };
         let Arriving { address, incoming } = arriving;
         if peer_id == self.config.peer_id {
-            self.candidates.shun(address);
+            match incoming {
+                // Where it came from is no address to remember.
+                true => self.candidates.forget(address),
+                false => self.candidates.shun(address),
+            }
             return self.send(link, LinkCommand::Close(CloseReason::OurselvesAgain));
         }
         if self.paused {
@@ -165,7 +173,9 @@ impl Swarm {
         if caps.unit == Unit::Piece {
             self.stores.entry(address).or_default();
         }
-        self.peers.insert(link, Peer::new(address, peer_id, incoming, caps, count, now));
+        let mut peer = Peer::new(address, peer_id, incoming, caps, count, now);
+        peer.upload.debt = self.take_debt(address.ip());
+        self.peers.insert(link, peer);
         let ours = match self.have.ones() {
             0 => Availability::None,
             _ if self.have.is_full() => Availability::All,
@@ -222,6 +232,7 @@ impl Swarm {
     pub(super) fn remove_peer(&mut self, link: LinkId) -> Option<Peer> {
         let mut peer = self.peers.remove(&link)?;
         self.uploads.stirred |= peer.upload.unchoked;
+        self.note_debt(&peer);
         self.hungry.remove(&link);
         self.picker.peer_left(&peer.pieces);
         for block in peer.requests.give_up_all() {
@@ -255,14 +266,14 @@ impl Swarm {
         let full = self.peers.len() >= self.config.max_peers;
         if full && self.candidates.has_ready(now) {
             let useless = |peer: &&Peer| {
-                now.saturating_duration_since(peer.since) >= USELESS_AFTER
-                    && peer.meter.rate(now) == 0
+                now.saturating_duration_since(peer.since) >= USELESS_AFTER && peer.is_idle(now)
             };
+            let moved = |peer: &Peer| peer.downloaded_bytes + peer.upload.uploaded_bytes;
             let worst = self
                 .peers
                 .iter()
                 .filter(|(_, peer)| useless(peer))
-                .min_by_key(|(link, peer)| (peer.downloaded_bytes, peer.since, **link));
+                .min_by_key(|(link, peer)| (moved(peer), peer.since, **link));
             if let Some(link) = worst.map(|(link, _)| *link) {
                 self.close(link, CloseReason::Replaced, now);
             }

@@ -161,7 +161,7 @@ impl Swarm {
             peers: BTreeMap::new(),
             hungry: BTreeSet::new(),
             food: false,
-            uploads: upload::Uploads::new(config.proven.clone(), now),
+            uploads: upload::Uploads::new(config.proven.clone(), config.layout.piece_len(), now),
             paused: false,
             room: usize::MAX,
             outputs: VecDeque::new(),

@@ -3,8 +3,10 @@
 //! no byte of a block passes through here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::base::addr::Locality;
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::LinkId;
 use crate::base::layout::PieceIndex;
@@ -31,8 +33,10 @@ const AT_LINK_MIN: u64 = 4 * BLOCK_LEN as u64;
 const AT_LINK_MAX: u64 = 1024 * 1024;
 /// A piece that was made ready stays in the page cache for at least so long after its last use.
 const WARM_FOR: Duration = Duration::from_secs(60);
-/// Pieces that count as warm at most.
-const WARM_MAX: usize = 512;
+/// Bytes of pieces that count as warm at most, for the system may need its memory; and how many
+/// such pieces there may be.
+const WARM_BYTES_MAX: u64 = 256 << 20;
+const WARM_MAX: u64 = 512;
 /// Pieces that are made ready at the same time: enough to keep every disk worker busy.
 const PREPARING_MAX: usize = 32;
 /// A piece that could not be read is left alone for so long.
@@ -42,6 +46,9 @@ const UNREADABLE_FOR: Duration = Duration::from_secs(5);
 /// enough for the whole torrent without ever giving.
 const CREDIT_MAX: u64 = 4 << 20;
 const CREDIT_SHARE: u64 = 500;
+
+/// Hosts whose debts are remembered; the least go first.
+const DEBTS_MAX: usize = 1_000;
 
 /// What all links of a torrent have in common as far as sending goes.
 #[derive(Debug)]
@@ -55,8 +62,12 @@ pub(super) struct Uploads {
     proven: Bitfield,
     /// Pieces that lie in memory, and when they were last of use.
     warm: BTreeMap<PieceIndex, Instant>,
+    /// How many may.
+    warm_max: usize,
     preparing: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
     unreadable: BTreeMap<PieceIndex, Instant>,
+    /// What public hosts owed when their links ended: to come again pays no debt.
+    debts: BTreeMap<IpAddr, u64>,
     /// Pieces that we told we have and have no more: BEP 3 knows no word to take that back.
     lost: BTreeSet<PieceIndex>,
     pub uploaded_bytes: u64,
@@ -78,6 +89,8 @@ pub struct Upload {
     pub meter: RateMeter,
     /// Payload to it, in bytes.
     pub uploaded_bytes: u64,
+    /// What it owed from earlier links.
+    pub debt: u64,
     /// Pieces that it may ask for while choked, and the bytes it may still get of each.
     pub offered: BTreeMap<PieceIndex, u32>,
     /// Requests that it made although we choke it.
@@ -94,6 +107,7 @@ impl Upload {
             at_link: 0,
             meter: RateMeter::new(now),
             uploaded_bytes: 0,
+            debt: 0,
             offered: BTreeMap::new(),
             asks_while_choked: 0,
         }
@@ -107,8 +121,10 @@ impl Upload {
 }
 
 impl Uploads {
-    pub(super) fn new(proven: Bitfield, now: Instant) -> Self {
+    pub(super) fn new(proven: Bitfield, piece_len: u32, now: Instant) -> Self {
+        let warm_max = (WARM_BYTES_MAX / u64::from(piece_len.max(1))).clamp(2, WARM_MAX);
         Self {
+            warm_max: warm_max as usize,
             choker: Choker::default(),
             next_round: now + ROUND,
             stirred: false,
@@ -117,6 +133,7 @@ impl Uploads {
             warm: BTreeMap::new(),
             preparing: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            debts: BTreeMap::new(),
             lost: BTreeSet::new(),
             uploaded_bytes: 0,
             meter: RateMeter::new(now),
@@ -146,7 +163,7 @@ impl Uploads {
 
     fn warm_up(&mut self, piece: PieceIndex, now: Instant) {
         self.warm.insert(piece, now);
-        if self.warm.len() > WARM_MAX {
+        if self.warm.len() > self.warm_max {
             let coldest = self.warm.iter().min_by_key(|(_, used)| **used);
             if let Some(piece) = coldest.map(|(piece, _)| *piece) {
                 self.warm.remove(&piece);
@@ -277,13 +294,34 @@ impl Swarm {
         waiting.into_iter().chain(others).for_each(|link| self.serve(link, now));
     }
 
+    /// A link is over: a public host is not to get a stranger's credit twice. Behind a local
+    /// address many may live.
+    pub(super) fn note_debt(&mut self, peer: &Peer) {
+        let (host, owes) = (peer.address.ip(), owes(peer));
+        if owes == 0 || Locality::of(host) != Locality::Public {
+            return;
+        }
+        let debts = &mut self.uploads.debts;
+        let known = debts.entry(host).or_default();
+        *known = known.saturating_add(owes);
+        if debts.len() > DEBTS_MAX {
+            let least = debts.iter().min_by_key(|(_, owes)| **owes).map(|(host, _)| *host);
+            least.map(|host| debts.remove(&host));
+        }
+    }
+
+    /// What a host owes that comes again; the link owes it from now on.
+    pub(super) fn take_debt(&mut self, host: IpAddr) -> u64 {
+        self.uploads.debts.remove(&host).unwrap_or(0)
+    }
+
     /// A new link hears which pieces it may have at once (BEP 6), if it has too few to trade.
     pub(super) fn offer_fast(&mut self, link: LinkId) {
         let layout = self.config.layout;
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let has = peer.pieces.count(layout.piece_count()) as usize;
         let can = peer.caps.fast && peer.caps.can_upload_to;
-        if !can || !peer.upload.offered.is_empty() || has >= SET_LEN {
+        if !can || peer.upload.debt > 0 || !peer.upload.offered.is_empty() || has >= SET_LEN {
             return;
         }
         // A gift is not to be worth more than a stranger's credit.
@@ -331,7 +369,7 @@ impl Swarm {
             up_since: peer.since,
             down_rate: peer.meter.rate(now),
             up_rate: peer.upload.meter.rate(now),
-            owes: peer.upload.uploaded_bytes.saturating_sub(peer.downloaded_bytes),
+            owes: owes(peer),
             snubbed: peer.requests.is_snubbed(),
         };
         let standings: Vec<Standing> = self.peers.iter().map(standing).collect();
@@ -363,6 +401,8 @@ impl Swarm {
         (peer.upload.unchoked, peer.upload.since) = (false, now);
         peer.upload.asks_while_choked = 0;
         let asks = std::mem::take(&mut peer.upload.asks);
+        // The link drops what it has not begun.
+        peer.upload.at_link = 0;
         self.send(link, LinkCommand::Choke);
         asks.into_iter().for_each(|ask| self.send(link, LinkCommand::Refuse(ask)));
     }
@@ -376,6 +416,11 @@ impl Swarm {
 /// Does it want data that we may send it?
 fn wants(peer: &Peer) -> bool {
     peer.interested && peer.caps.can_upload_to && !peer.is_seed()
+}
+
+/// What it got beyond what it gave, in bytes.
+fn owes(peer: &Peer) -> u64 {
+    (peer.upload.debt + peer.upload.uploaded_bytes).saturating_sub(peer.downloaded_bytes)
 }
 
 /// May a choked remote have this, of the pieces it was offered?

@@ -37,6 +37,8 @@ pub(super) async fn wait(
                 is_paused = true;
                 ends.status.change(|status| status.state = State::Paused);
             }
+            // It is at rest already, and is not to be so again when it goes on.
+            Some(Command::Pause) => {}
             Some(Command::Stop(answer)) => {
                 // The one who asked may have gone.
                 let _ = answer.send(());

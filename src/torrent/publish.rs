@@ -79,8 +79,8 @@ impl Publisher {
     }
 
     pub fn lost(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
-        self.complete = false;
         if self.wanted.has(piece) {
+            self.complete = false;
             let bytes = payload(extents, layout, piece);
             self.done_bytes = self.done_bytes.saturating_sub(bytes);
         }
