@@ -34,7 +34,7 @@ pub enum What {
     /// There are news.
     News(News),
     /// Its snapshot was renewed.
-    Status,
+    Status(Box<Status>),
     /// It ended, and nobody had asked for that.
     Ended,
 }
@@ -111,7 +111,14 @@ impl Item {
                         Err(RecvError::Closed) => What::Ended,
                     },
                     changed = status.changed() => match changed {
-                        Ok(()) => What::Status,
+                        Ok(()) => {
+                            let seen = status.borrow_and_update().clone();
+                            // What was said before a state is told before it.
+                            while let Ok(news) = news.try_recv() {
+                                let _ = told.send(Told { number, what: What::News(news) }).await;
+                            }
+                            What::Status(Box::new(seen))
+                        }
                         Err(_) => What::Ended,
                     },
                 };

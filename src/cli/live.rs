@@ -157,11 +157,12 @@ impl Live {
 
     fn on_told(&mut self, Told { number, what }: Told) -> Result<(), Failure> {
         // One that was removed has nothing more to say.
-        let Some(item) = self.desk.item_mut(number) else { return Ok(()) };
+        if self.desk.item_mut(number).is_none() {
+            return Ok(());
+        }
         match what {
             What::News(news) => self.on_news(number, &news),
-            What::Status => {
-                let status = item.handle.status();
+            What::Status(status) => {
                 self.on_status(number, &status);
                 if let Some(failure) = self.failure_of(number, &status) {
                     return self.on_failure(number, failure);

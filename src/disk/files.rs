@@ -6,12 +6,13 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags, fadvise};
 use rustix::io::Errno;
 
 use crate::base::extents::{Extents, FileSlice};
@@ -370,6 +371,16 @@ impl Store for FileStore {
             }
             self.with_file(handles, slice.file, Access::Read, |file| {
                 file.read_exact_at(mine, slice.offset_in_file)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn read_ahead(&self, handles: &mut Handles, offset: u64, len: u64) -> Result<(), Error> {
+        for slice in self.real_slices(offset, len) {
+            self.with_file(handles, slice.file, Access::Read, |file| {
+                let len = NonZeroU64::new(slice.len);
+                Ok(fadvise(file, slice.offset_in_file, len, Advice::WillNeed)?)
             })?;
         }
         Ok(())

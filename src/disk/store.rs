@@ -22,6 +22,12 @@ pub trait Store: Send + Sync {
     /// The system's refusal, also when a file is missing or too short.
     fn read(&self, handles: &mut Handles, offset: u64, into: &mut [u8]) -> Result<(), Error>;
 
+    /// Tells the system that these bytes will be read soon. Does not wait for them.
+    ///
+    /// # Errors
+    /// The system's refusal, also when a file is missing.
+    fn read_ahead(&self, handles: &mut Handles, offset: u64, len: u64) -> Result<(), Error>;
+
     /// Is there a file long enough for each of these bytes, by the last look at them? Says
     /// nothing of the content.
     fn is_present(&self, offset: u64, len: u64) -> bool;

@@ -2,10 +2,14 @@
 //! short case runs by default; `PIGEON_LIMITS=full` runs 1, 10 and 100 MB/s with 1 and with 20
 //! peers over 10 s each, best with `PIGEON_DRIVER` naming a release build.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::mock_peer::{BITS_NONE, handshake, message};
 use crate::payload::Payload;
 use crate::process::{Process, driver};
 use crate::seeder::Seeder;
@@ -32,6 +36,110 @@ fn downloads_keep_to_the_limit() {
         println!("down {rate} MB/s, {peers} peers, {window_s} s: {share:.3} of it is payload");
         // Headers of blocks count too, so a little less than the limit is payload.
         assert!((0.95..=1.05).contains(&share), "{rate} MB/s, {peers} peers: {share:.3} of it");
+    }
+}
+
+#[test]
+fn uploads_keep_to_the_limit() {
+    let (cases, window_s) = cases();
+    for (rate, peers) in cases {
+        let share = upload(rate * MB, *peers, window_s) / (rate * MB) as f64;
+        println!("up {rate} MB/s, {peers} peers, {window_s} s: {share:.3} of it is payload");
+        assert!((0.95..=1.05).contains(&share), "{rate} MB/s, {peers} peers: {share:.3} of it");
+    }
+}
+
+/// Payload bytes a second that reach the peers in a window of at least `window_s`.
+fn upload(rate: u64, peers: usize, window_s: u64) -> f64 {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let payload = Arc::new(Payload::new(32, "limited", 256 << 10, &[("file", 16 << 20)]));
+    let torrent = home.path().join("limited.torrent");
+    std::fs::write(&torrent, payload.torrent(None)).expect("write the torrent");
+    payload.write_to(&home.path().join("data"));
+    let mut command: Command = driver(home.path());
+    command.arg(&torrent).arg("--dir").arg(home.path().join("data"));
+    command.args(["--port", "0", "--no-repl", "--seed", "--no-trackers", "--json"]);
+    command.arg("--upload-limit").arg(rate.to_string());
+    let mut driver = Process::start("driver", command, home.path());
+    let port = seeding_port(&mut driver);
+    let received = Arc::new(AtomicU64::new(0));
+    for number in 0..peers {
+        let (payload, received) = (payload.clone(), received.clone());
+        // It ends with the driver.
+        std::thread::spawn(move || sink(port, number as u8, &payload, &received));
+    }
+    let wait = |bytes: u64| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while received.load(Ordering::Relaxed) < bytes {
+            assert!(Instant::now() < deadline, "{bytes} bytes never came");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (Instant::now(), received.load(Ordering::Relaxed))
+    };
+    let (begin, first) = wait(rate * WARM_UP_S);
+    let (end, last) = wait(first + rate * window_s);
+    (last - first) as f64 / (end - begin).as_secs_f64()
+}
+
+/// The port, as soon as everything is there.
+fn seeding_port(driver: &mut Process) -> u16 {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = driver.output();
+        let events: Vec<serde_json::Value> =
+            output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        if events.iter().any(|event| event["event"] == "completed") {
+            let started = events.iter().find(|event| event["event"] == "started");
+            let port = started.and_then(|event| event["port"].as_u64()).expect("a port");
+            return u16::try_from(port).expect("a port");
+        }
+        let is_over = driver.ended().is_some() || Instant::now() > deadline;
+        assert!(!is_over, "it does not seed:\n{}", driver.last_words());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Asks for the same pieces over and over, 64 blocks ahead, until the connection ends.
+fn sink(port: u16, number: u8, payload: &Payload, received: &AtomicU64) {
+    const BLOCK: u32 = 16 << 10;
+    const AHEAD: u32 = 64;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the driver listens");
+    let mut hello = handshake(BITS_NONE, payload.info_hash(), [number; 20]);
+    hello.extend(message(2, &[]));
+    stream.write_all(&hello).expect("send a handshake");
+    stream.read_exact(&mut [0; 68]).expect("its handshake");
+    let in_piece = payload.piece_len() / BLOCK;
+    let blocks = in_piece * (payload.piece_count() as u32 - 1);
+    let request = |block: u32| {
+        let block = block % blocks;
+        let at = [block / in_piece, block % in_piece * BLOCK, BLOCK];
+        message(6, &at.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>())
+    };
+    let mut asked = 0;
+    let mut body = vec![0; BLOCK as usize + 9];
+    let mut head = [0; 5];
+    while stream.read_exact(&mut head[..4]).is_ok() {
+        let len = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        if len == 0 || stream.read_exact(&mut head[4..]).is_err() {
+            continue;
+        }
+        body.resize(len - 1, 0);
+        if stream.read_exact(&mut body).is_err() {
+            return;
+        }
+        let more = match head[4] {
+            1 => AHEAD,
+            7 => {
+                received.fetch_add(len as u64 - 9, Ordering::Relaxed);
+                1
+            }
+            _ => 0,
+        };
+        let requests: Vec<u8> = (asked..asked + more).flat_map(request).collect();
+        asked += more;
+        if stream.write_all(&requests).is_err() {
+            return;
+        }
     }
 }
 

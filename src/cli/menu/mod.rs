@@ -192,10 +192,9 @@ impl Menu {
     /// What is worth telling of what happened.
     fn on_told(&mut self, Told { number, what }: Told) -> Option<String> {
         let item = self.desk.item_mut(number)?;
-        let status = item.handle.status();
         match what {
             What::News(_) => None,
-            What::Status => {
+            What::Status(status) => {
                 if let Some(failure) = item.failure(&status).filter(|_| item.failed.is_none()) {
                     item.failed = Some(failure.exit);
                     return Some(format!("{} failed: {failure}", item.title()));
