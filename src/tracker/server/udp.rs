@@ -61,6 +61,7 @@ pub(super) async fn listen(
         }
         let now_s = began_at.elapsed().as_secs();
         let mut requests = Vec::new();
+        let mut errors = 0;
         for _ in 0..BATCH_LEN {
             let (len, sender) = match socket.try_recv_from(&mut buffer) {
                 Ok(received) => received,
@@ -68,6 +69,7 @@ pub(super) async fn listen(
                 Err(error) => {
                     // Linux reports here that an earlier answer did not arrive.
                     debug!(%error, "a datagram was not read");
+                    errors += 1;
                     continue;
                 }
             };
@@ -81,6 +83,10 @@ pub(super) async fn listen(
                 Verdict::Forged => bump(&counters.udp_forged),
                 Verdict::Noise => bump(&counters.udp_noise),
             }
+        }
+        if errors == BATCH_LEN {
+            // An error that lasts is no news of an answer.
+            sleep(REST).await;
         }
         if requests.is_empty() {
             continue;
