@@ -62,7 +62,7 @@ impl Session {
         };
         let pool = BlockPool::new(config.pool_bytes);
         let disk = Disk::start(DiskConfig { workers: None, pool: pool.clone() })?;
-        let timing = NetworkTiming::default();
+        let timing = NetworkTiming { bind: config.bind, ..NetworkTiming::default() };
         let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;

@@ -164,7 +164,7 @@ impl Driver {
         let (reports, inbox) = mpsc::channel(REPORTS_LEN);
         let tiers = std::mem::take(&mut config.tiers);
         let network = config.network.clone();
-        let udp = UdpClient::start(network.retry_udp);
+        let udp = UdpClient::start(network.retry_udp, network.bind);
         let carriers = Carriers { http: config.client.clone(), udp, network };
         Self {
             is_missing: !config.is_complete,

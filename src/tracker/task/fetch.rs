@@ -23,9 +23,11 @@ const MAX_REDIRECTS: usize = 5;
 /// Addresses of one host tried, one after the other.
 pub(super) const MAX_ADDRESSES: usize = 3;
 
-/// How long the network may take.
+/// How long the network may take, and where we speak from.
 #[derive(Clone, Debug)]
 pub struct NetworkTiming {
+    /// Our own address, which is the one that a tracker notes; any when none.
+    pub bind: Option<IpAddr>,
     /// To connect, TLS included.
     pub connect: Duration,
     /// Between two reads.
@@ -45,6 +47,7 @@ pub struct NetworkTiming {
 impl Default for NetworkTiming {
     fn default() -> Self {
         Self {
+            bind: None,
             connect: Duration::from_secs(10),
             read: Duration::from_secs(10),
             total: Duration::from_secs(30),
@@ -192,10 +195,10 @@ fn client_of(timing: &NetworkTiming, family: Family) -> Result<Client, reqwest::
             .no_proxy()
             .connect_timeout(timing.connect)
             .read_timeout(timing.read)
-            .local_address(match family {
+            .local_address(timing.bind.unwrap_or(match family {
                 Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
                 Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            })
+            }))
             // A tracker is asked every half hour: an idle connection is of no use.
             .pool_max_idle_per_host(0)
     };

@@ -3,7 +3,7 @@
 //! a stranger. Source: BEP 15.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -47,10 +47,10 @@ pub(super) struct UdpClient {
 
 impl UdpClient {
     /// Starts the task; it opens no socket before it is needed. `retry` is the time before a
-    /// datagram is sent again for the first time.
-    pub(super) fn start(retry: Duration) -> Self {
+    /// datagram is sent again for the first time, `bind` our own address, any when none.
+    pub(super) fn start(retry: Duration, bind: Option<IpAddr>) -> Self {
         let (calls, inbox) = mpsc::channel(CALLS_LEN);
-        tokio::spawn(Hand::new(retry).run(inbox));
+        tokio::spawn(Hand::new(retry, bind).run(inbox));
         Self { calls }
     }
 
@@ -129,6 +129,7 @@ fn path(url: &str) -> Result<&str, Error> {
 
 struct Hand {
     exchanges: Exchanges,
+    bind: Option<IpAddr>,
     four: Option<UdpSocket>,
     six: Option<UdpSocket>,
     askers: BTreeMap<CallId, oneshot::Sender<Answer>>,
@@ -137,8 +138,9 @@ struct Hand {
 }
 
 impl Hand {
-    fn new(retry: Duration) -> Self {
+    fn new(retry: Duration, bind: Option<IpAddr>) -> Self {
         Self {
+            bind,
             exchanges: Exchanges::new(retry, StdRng::from_rng(&mut rand::rng())),
             four: None,
             six: None,
@@ -194,10 +196,14 @@ impl Hand {
         self.buffer.resize(MAX_REPLY_LEN, 0);
         match family {
             Family::V4 if self.four.is_none() => {
-                self.four = Some(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?);
+                self.four = Some(
+                    UdpSocket::bind((self.bind.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), 0)).await?,
+                );
             }
             Family::V6 if self.six.is_none() => {
-                self.six = Some(UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await?);
+                self.six = Some(
+                    UdpSocket::bind((self.bind.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), 0)).await?,
+                );
             }
             _ => {}
         }

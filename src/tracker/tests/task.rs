@@ -35,6 +35,7 @@ pub(super) struct Torrent {
 impl Torrent {
     pub(super) fn start(tiers: &[&[String]]) -> Self {
         let network = NetworkTiming {
+            bind: None,
             connect: millis(300),
             read: millis(300),
             total: millis(600),
