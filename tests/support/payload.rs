@@ -98,6 +98,16 @@ impl Payload {
         });
     }
 
+    /// Makes the files that have no bytes, where they are missing.
+    pub fn write_empty(&self, dir: &Path) {
+        self.each_file(|path, _, len| {
+            let path = dir.join(&self.name).join(path);
+            if len == 0 && !path.exists() {
+                File::create(path).expect("make a file without bytes");
+            }
+        });
+    }
+
     /// Links every file of `from` into `to`, so that each seeder has a folder of its own.
     pub fn link_to(&self, from: &Path, to: &Path) {
         self.each_file(|path, _, _| {

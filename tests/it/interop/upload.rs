@@ -100,6 +100,7 @@ fn upload_to(name: &str, client: Seeder, announces: &[&str]) {
         let command = clients::command(Role::Seeder(client), &namespace, &torrent, &leecher_dir);
         let leecher = Process::start("leecher", command, home.path());
         wait_for(payload, &namespace, 2, home.path(), || words(&[&leecher]));
+        make_empty_files(client, payload, &leecher_dir.join("data"));
         assert_soon_same(payload, &leecher_dir.join("data"));
     }
 }
@@ -118,6 +119,13 @@ fn wait_for(
     let limit = if seeds == 1 { READY } else { DOWNLOAD };
     let done = wait.ended_within(limit);
     assert!(done, "no {seeds} seeds after {limit:?}:\n{}\n{}", wait.last_words(), words());
+}
+
+/// Transmission makes no files without bytes, which nobody can seed: they are made in its place.
+fn make_empty_files(client: Seeder, payload: &Payload, dir: &Path) {
+    if matches!(client, Seeder::Transmission) {
+        payload.write_empty(dir);
+    }
 }
 
 /// Compares every byte; a client may hold the last of them back a while.
