@@ -74,8 +74,8 @@ impl Worker {
         Ok(<[u8; 20]>::from(hasher.finalize()) == *torrent.hash_of(piece))
     }
 
-    /// Has all of it read ahead, and waits until it is there: a byte here and there tells, at a
-    /// twentieth of the cost of reading what is in memory anyhow.
+    /// Has all of it read ahead, and waits until it is there: a byte here and there tells, for
+    /// less than it costs to copy what is in memory anyhow.
     fn touch(&mut self, torrent: &OpenTorrent, offset: u64, len: u64) -> Result<(), Error> {
         torrent.store.read_ahead(&mut self.handles, offset, len)?;
         let last = offset + len - 1;

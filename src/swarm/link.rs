@@ -125,7 +125,8 @@ pub enum LinkCommand {
     Availability(Availability),
     /// Tell that we have more pieces.
     Have(Vec<PieceIndex>),
-    /// Stop serving the remote.
+    /// Stop serving the remote: blocks that the link has not begun to send are dropped, and
+    /// refused where the protocol has a word for it.
     Choke,
     /// Serve the remote.
     Unchoke,

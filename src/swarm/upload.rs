@@ -28,7 +28,8 @@ const ASKS_WHILE_CHOKED_MAX: u32 = 500;
 /// A link is handed what it moves in this time, so that a cancel or a choke still finds the
 /// rest here.
 const AT_LINK: f64 = 0.5;
-/// But no less than this, or a link could never become fast; and no more, for memory's sake.
+/// But no less than this, or a link could never become fast; and no more: a remote that
+/// does not read has at most 1 MiB queued (limits table).
 const AT_LINK_MIN: u64 = 4 * BLOCK_LEN as u64;
 const AT_LINK_MAX: u64 = 1024 * 1024;
 /// A piece that was made ready stays in the page cache for at least so long after its last use.
