@@ -4,6 +4,7 @@
 mod faults;
 mod names;
 mod pieces;
+mod power;
 mod record;
 
 use std::path::PathBuf;
