@@ -1,6 +1,7 @@
 //! Behaviour of the room as a torrent sees it: real files in a temporary directory, real
 //! threads, content computed from the offset.
 
+mod check;
 mod faults;
 mod names;
 mod pieces;
