@@ -155,6 +155,18 @@ impl Base {
         Ok(rustix::fs::renameat(&from_parent, from_name, &to_parent, to_name)?)
     }
 
+    /// Brings the names in a directory, and those of the directories that lead to it, to the
+    /// device. The empty path is the base itself.
+    pub(super) fn sync_directories(&self, path: &Path) -> io::Result<()> {
+        let mut dir = Parent { base: self.base(false)?, below: None };
+        taken(rustix::fs::fsync(&dir))?;
+        for element in path {
+            dir.below = Some(open_directory(&dir, element, false)?);
+            taken(rustix::fs::fsync(&dir))?;
+        }
+        Ok(())
+    }
+
     /// Makes the symbolic link `path` with this content; one that is there already stays.
     pub(super) fn link(&self, content: &Path, path: &Path) -> io::Result<()> {
         let (parent, name) = self.parent(path, true)?;
@@ -181,8 +193,13 @@ impl Base {
         if let Some(fd) = self.fd.get() {
             return Ok(fd);
         }
-        if make {
+        if make && !self.path.is_dir() {
             std::fs::create_dir_all(&self.path)?;
+            // Its own name has to outlive a power loss as well.
+            if let Some(parent) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty())
+            {
+                File::open(parent)?.sync_all()?;
+            }
         }
         let fd = open_anywhere(&self.path)?;
         // Two workers may come here at once; either descriptor will do.
@@ -208,6 +225,19 @@ fn open_directory(parent: &Parent<'_>, name: &OsStr, make: bool) -> io::Result<O
             Ok(()) | Err(Errno::EXIST) => Ok(open()?),
             Err(error) => Err(error.into()),
         },
+        other => Ok(other?),
+    }
+}
+
+/// Brings what was written to an open file to the device.
+pub(super) fn sync_data(file: &File) -> io::Result<()> {
+    taken(rustix::fs::fdatasync(file))
+}
+
+/// File systems that cannot be written have nothing to bring, and some say so as an error.
+fn taken(synced: rustix::io::Result<()>) -> io::Result<()> {
+    match synced {
+        Err(Errno::INVAL | Errno::ROFS | Errno::NOTSUP) => Ok(()),
         other => Ok(other?),
     }
 }

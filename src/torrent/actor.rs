@@ -184,7 +184,14 @@ impl Actor {
             }
             DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
             DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
-            DiskEvent::RecordTrouble(why) => warn!(why, "cannot record verified pieces"),
+            DiskEvent::RecordTrouble(why) => {
+                warn!(why, "cannot record verified pieces; trying again");
+                self.publisher.set_record_trouble(Some(why));
+            }
+            DiskEvent::RecordRecovered => {
+                info!("verified pieces are recorded again");
+                self.publisher.set_record_trouble(None);
+            }
             DiskEvent::Flushed(failed) => {
                 self.flushed = true;
                 if let Some(why) = failed {
