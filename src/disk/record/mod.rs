@@ -27,4 +27,4 @@ pub(super) use self::format::Standing;
 pub(super) use self::journal::Journal;
 pub(super) use self::loaded::Loaded;
 #[cfg(test)]
-pub(super) use self::{format::begin, journal::RecordFile};
+pub(super) use self::{era::now_ns, format::begin, journal::RecordFile};

@@ -2,6 +2,7 @@
 //! threads, content computed from the offset.
 
 mod check;
+mod eras;
 mod faults;
 mod names;
 mod pieces;
