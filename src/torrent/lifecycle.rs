@@ -38,9 +38,10 @@ use super::found;
 use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
 use super::options::{CheckMode, TorrentOptions};
-use super::parked;
+use super::moving::{self, MoveOrder, Relocated};
+use super::parked::{self, Waiting, Woken};
 use super::places::{Places, Shared};
-use super::publish::{Publisher, wanted_pieces};
+use super::publish::{Publisher, SoFar, wanted_pieces};
 use super::status::{State, Status};
 use super::trackers::{Trackers, first_stats};
 
@@ -114,6 +115,7 @@ struct Parts {
     /// One entry a file.
     wanted_files: Vec<bool>,
     uploaded_before_bytes: u64,
+    so_far: SoFar,
     /// The torrent's own limits, below the session's.
     limiter: Arc<Limiter>,
     up_limiter: Arc<Limiter>,
@@ -164,6 +166,7 @@ pub async fn start(
         extents,
         wanted_files,
         uploaded_before_bytes,
+        so_far: SoFar::nothing(),
         limiter,
         up_limiter,
     };
@@ -232,15 +235,22 @@ fn store_config(parts: &Parts) -> StoreConfig {
 /// The life of a torrent: wait for its turn, run, and when it has seeded enough wait again.
 /// When its directory is gone, wait for that and go on.
 async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
-    let mut waits_as = State::Queued;
+    let mut waiting = Waiting { state: State::Queued, is_paused: false };
     let mut early = Vec::new();
     loop {
         let files = match opened.take() {
             Some(opened) => opened,
             None => {
                 let wanted = &mut parts.wanted_files;
-                if !parked::wait(&mut ends, &waits_as, wanted, &mut early).await {
-                    return;
+                match parked::wait(&mut ends, &mut waiting, wanted, &mut early).await {
+                    Woken::Run => {}
+                    Woken::Move(order) => {
+                        match relocate(&mut parts, &mut ends, order, &mut early).await {
+                            true => continue,
+                            false => return,
+                        }
+                    }
+                    Woken::End => return,
                 }
                 ends.status.change(|status| status.state = State::Checking);
                 match open(&parts).await {
@@ -252,17 +262,48 @@ async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
         let orders = std::mem::take(&mut early);
         let Some(rested) = run(&parts, files, ends, orders).await else { return };
         (ends, parts.wanted_files) = (rested.ends, rested.wanted_files);
-        parts.uploaded_before_bytes = ends.status.reader().borrow().uploaded_in_all();
-        waits_as = State::Finished;
-        if let Some(gone) = rested.gone {
+        parts.so_far.take(&ends.status.reader().borrow());
+        waiting = Waiting { state: State::Finished, is_paused: false };
+        if rested.gone.is_some() || rested.move_order.is_some() {
             // It goes on with whom it knew, as it was.
             parts.options.peers.extend(rested.peers);
             early = rested.orders;
+        }
+        if let Some(order) = rested.move_order {
+            if !relocate(&mut parts, &mut ends, order, &mut early).await {
+                return;
+            }
+            ends.status.change(|status| status.state = State::Checking);
+            match open(&parts).await {
+                Ok(again) => opened = Some(again),
+                Err(error) => return fail(ends, error.to_string()).await,
+            }
+        } else if let Some(gone) = rested.gone {
             match open_again(&mut parts, &mut ends, gone, &mut early).await {
                 Some(again) => opened = Some(again),
                 None => return,
             }
         }
+    }
+}
+
+/// Has the files moved or renamed, while nothing of the torrent runs. False when it is to end.
+async fn relocate(
+    parts: &mut Parts,
+    ends: &mut Ends,
+    order: MoveOrder,
+    early: &mut Vec<Command>,
+) -> bool {
+    let config = store_config(parts);
+    match moving::relocate(ends, config, order, &mut parts.wanted_files, early).await {
+        Relocated::To(dir) => {
+            parts.options.dir = dir;
+            // The record of the new place holds.
+            parts.options.check = CheckMode::Resume;
+            true
+        }
+        Relocated::Stays => true,
+        Relocated::Stopped => false,
     }
 }
 
@@ -297,6 +338,7 @@ async fn run(
     mut early: Vec<Command>,
 ) -> Option<Rested> {
     let Opened { store, mut disk_events } = opened;
+    ends.status.change(|status| status.home = store.home());
     let (have, trusted) = match check(parts, &store, &mut ends, &mut early).await {
         Checked::Pieces { have, trusted } => (have, trusted),
         Checked::Stopped => return None,
@@ -500,7 +542,7 @@ fn actor(
     let pool_blocks = pool.budget_blocks();
     let piece_count = parts.layout.piece_count();
     let mut publisher =
-        Publisher::new(piece_count, pool_blocks, *port, parts.uploaded_before_bytes);
+        Publisher::new(piece_count, pool_blocks, *port, parts.uploaded_before_bytes, parts.so_far.clone(), store.home());
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &have);
     let config = SwarmConfig {
         layout: parts.layout,
@@ -541,6 +583,7 @@ fn actor(
         look_at: now,
         is_looking: false,
         gone: None,
+        move_order: None,
         commands: ends.commands,
         incoming: ends.incoming,
         trackers,

@@ -126,13 +126,8 @@ fn check_names(home: &Home, config: &StoreConfig) -> Result<(), Error> {
 
 impl Relocating {
     /// Where the files will be.
-    pub fn dir(&self) -> &Path {
-        &self.intent.home.dir
-    }
-
-    /// Where a file will be, below that directory; the path is the one in the torrent.
-    pub fn path_of(&self, file: FileIndex, path: &Path) -> PathBuf {
-        self.intent.home.path_of(file.0, path)
+    pub fn home(&self) -> &Home {
+        &self.intent.home
     }
 
     /// Bytes to copy; 0 when all is done by renaming.
