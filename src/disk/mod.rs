@@ -62,9 +62,9 @@ pub use self::survey::Survey;
 pub use self::syncer::SyncPolicy;
 
 use self::files::FileStore;
+use self::looked::Looked;
 use self::open::OpenTorrent;
 use self::queue::{Collector, Work};
-use self::looked::Looked;
 use self::record::{Ground, Loaded, Standing, Subject};
 use self::stats::Counters;
 use self::syncer::Syncer;

@@ -37,8 +37,8 @@ use super::command::Command;
 use super::found;
 use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
-use super::options::{CheckMode, TorrentOptions};
 use super::moving::{self, MoveOrder, Relocated};
+use super::options::{CheckMode, TorrentOptions};
 use super::parked::{self, Waiting, Woken};
 use super::places::{Places, Shared};
 use super::publish::{Publisher, SoFar, wanted_pieces};
@@ -541,8 +541,14 @@ fn actor(
     let wanted = wanted_of(parts);
     let pool_blocks = pool.budget_blocks();
     let piece_count = parts.layout.piece_count();
-    let mut publisher =
-        Publisher::new(piece_count, pool_blocks, *port, parts.uploaded_before_bytes, parts.so_far.clone(), store.home());
+    let mut publisher = Publisher::new(
+        piece_count,
+        pool_blocks,
+        *port,
+        parts.uploaded_before_bytes,
+        parts.so_far.clone(),
+        store.home(),
+    );
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &have);
     let config = SwarmConfig {
         layout: parts.layout,

@@ -15,8 +15,8 @@ use crate::base::ids::InfoHash;
 use super::super::error::Error;
 use super::super::survey::Described;
 use super::era::{Ground, boot_of, booted_ns, now_ns};
-use super::home::Home;
 use super::format::{self, Replayed, Standing, Subject, Unfit};
+use super::home::Home;
 use super::journal::Journal;
 
 /// Longest record that is read: two million pieces with an entry each, and as much again.

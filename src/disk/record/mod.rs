@@ -27,8 +27,8 @@ pub use self::loaded::RecordState;
 
 pub(super) use self::era::Ground;
 pub(super) use self::format::Standing;
-pub(super) use self::journal::Journal;
 pub(super) use self::home::{Written, as_bytes, path_of};
+pub(super) use self::journal::Journal;
 pub(super) use self::loaded::{Loaded, Locked};
 #[cfg(test)]
 pub(super) use self::{era::now_ns, format::begin, journal::RecordFile};

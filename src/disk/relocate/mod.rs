@@ -97,9 +97,7 @@ pub fn plan_move(config: StoreConfig, what: &Relocation) -> Result<Relocating, E
     let before = &looked.subject.home;
     let home = match what {
         Relocation::Dir(dir) => before.moved_to(lasting(dir)),
-        Relocation::File(file, typed) => {
-            names::rename_file(before, &config.files, file.0, typed)?
-        }
+        Relocation::File(file, typed) => names::rename_file(before, &config.files, file.0, typed)?,
         Relocation::Torrent(typed) => names::rename_torrent(before, &config.files, typed)?,
     };
     if home.is_same_place(before) {

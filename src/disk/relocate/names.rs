@@ -46,11 +46,7 @@ pub(super) fn rename_file(
 ///
 /// # Errors
 /// `Unmovable`, in words for people.
-pub(super) fn rename_torrent(
-    home: &Home,
-    files: &[StoreFile],
-    typed: &str,
-) -> Result<Home, Error> {
+pub(super) fn rename_torrent(home: &Home, files: &[StoreFile], typed: &str) -> Result<Home, Error> {
     let real = (0u32..).zip(files).find(|(_, file)| !file.is_pad);
     let (number, first) = real.ok_or_else(|| refuse("the torrent has no file"))?;
     if !has_folder(&first.path) {
@@ -158,7 +154,10 @@ mod tests {
         let files = files(&["set/a", "set/b/c"]);
         let home = rename_file(&Home::default(), &files, 1, "x").unwrap();
         let home = rename_torrent(&home, &files, "new").unwrap();
-        assert_eq!((path(&home, &files, 0), path(&home, &files, 1)), ("new/a".into(), "new/b/x".into()));
+        assert_eq!(
+            (path(&home, &files, 0), path(&home, &files, 1)),
+            ("new/a".into(), "new/b/x".into())
+        );
         let home = rename_file(&home, &files, 0, "new/deep/a").unwrap();
         assert_eq!(path(&home, &files, 0), "new/deep/a");
         let home = rename_torrent(&home, &files, "set").unwrap();
