@@ -225,6 +225,7 @@ impl Item {
                 (None, State::Finished) => {
                     "complete, and seeded as long as was asked for (resume seeds on)\n".to_owned()
                 }
+                (None, State::Moving) => "its files are on their way to another place\n".to_owned(),
                 (None, State::Checking) => "looking at what is on disk\n".to_owned(),
                 (None, _) => "nothing runs\n".to_owned(),
             },

@@ -21,6 +21,8 @@ use super::{MoveProgress, is_free};
 
 /// What is copied at once: large enough for disks, small enough to be stopped soon.
 const COPY_LEN: usize = 1 << 20;
+/// What is copied before it is brought to the device: who stops a move waits for no more.
+const SYNC_EVERY: u64 = 64 << 20;
 
 /// Notes what is to be done and copies what has to be copied, all of it to the device.
 ///
@@ -66,7 +68,7 @@ fn copy_file(
     let found = source.metadata().map_err(reading)?;
     let target = to.create(to_path).map_err(writing)?;
     let mut buffer = vec![0; COPY_LEN];
-    let mut at = 0;
+    let (mut at, mut unsynced) = (0, 0);
     while let Some(data) = next_data(&source, at, found.len()).map_err(reading)? {
         at = data.start;
         while at < data.end {
@@ -77,6 +79,11 @@ fn copy_file(
             target.write_all_at(&buffer[..len], at).map_err(writing)?;
             progress.done_bytes.fetch_add(len as u64, Ordering::Relaxed);
             at += len as u64;
+            unsynced += len as u64;
+            if unsynced >= SYNC_EVERY {
+                unsynced = 0;
+                target.sync_data().map_err(writing)?;
+            }
         }
     }
     target.set_len(found.len()).map_err(writing)?;
