@@ -244,6 +244,8 @@ impl Live {
         match &status.state {
             State::Finished if *before != State::Finished => self.say_finished(number, status),
             State::Checking if *before == State::Queued => self.say(number, "its turn has come"),
+            // One that was moved is looked at again, and is as complete as before.
+            State::Downloading if status.progress() >= 1.0 => {}
             // More was selected: there is something to do again.
             State::Downloading | State::DiskTrouble(_) => item.completed = None,
             _ => {}

@@ -133,6 +133,8 @@ pub(super) struct Ends {
 struct Opened {
     store: StoreHandle,
     disk_events: mpsc::Receiver<DiskEvent>,
+    /// They were open a moment ago, and were only moved.
+    is_moved: bool,
 }
 
 /// Opens a torrent's files and starts it. Returns its handle, the hash that peers name it by
@@ -199,7 +201,7 @@ async fn open(parts: &Parts) -> Result<Opened, Error> {
     let config = store_config(parts);
     let disk = parts.resources.disk.clone();
     let store = blocking(move || disk.open(config, events)).await?;
-    Ok(Opened { store, disk_events })
+    Ok(Opened { store, disk_events, is_moved: false })
 }
 
 /// Runs work that waits for the disk. A panic in it is our own and goes on here.
@@ -275,7 +277,7 @@ async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
             }
             ends.status.change(|status| status.state = State::Checking);
             match open(&parts).await {
-                Ok(again) => opened = Some(again),
+                Ok(again) => opened = Some(Opened { is_moved: true, ..again }),
                 Err(error) => return fail(ends, error.to_string()).await,
             }
         } else if let Some(gone) = rested.gone {
@@ -337,7 +339,7 @@ async fn run(
     mut ends: Ends,
     mut early: Vec<Command>,
 ) -> Option<Rested> {
-    let Opened { store, mut disk_events } = opened;
+    let Opened { store, mut disk_events, is_moved } = opened;
     ends.status.change(|status| status.home = store.home());
     let (have, trusted) = match check(parts, &store, &mut ends, &mut early).await {
         Checked::Pieces { have, trusted } => (have, trusted),
@@ -364,8 +366,10 @@ async fn run(
             return None;
         }
     };
-    // Nobody may be listening.
-    let _ = ends.news.send(News::Checked { pieces: have.ones() });
+    if !is_moved {
+        // Nobody may be listening.
+        let _ = ends.news.send(News::Checked { pieces: have.ones() });
+    }
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;
     found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have).await;

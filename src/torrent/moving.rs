@@ -79,6 +79,7 @@ pub(super) async fn relocate(
             },
             Ok(moving) = &mut begun, if !begun.is_terminated() => {
                 (copy_bytes, began) = (moving.copy_bytes, Instant::now());
+                ends.status.change(|status| status.moved_bytes = (0, copy_bytes));
                 if copy_bytes > 0 && let Some(answer) = answer.take() {
                     // The one who asked may have gone.
                     let _ = answer.send(Ok(moving));

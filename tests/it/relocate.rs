@@ -101,7 +101,7 @@ fn a_move_to_another_file_system_survives_kills() {
         let here = usize::from(!places[0].join("sample").exists());
         let (from, to) = (&places[here], &places[1 - here]);
         let moment = scramble(seed + round) % (LEN + LEN / 8);
-        let mut running = Running::start(&mut command(home.path(), &[]));
+        let mut running = Running::start(&mut command(home.path(), &["--seed"]));
         running.line("Complete: ");
         running.type_line(&format!("move {}", to.display()));
         wait_for_bytes(to, moment);

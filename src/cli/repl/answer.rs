@@ -245,7 +245,12 @@ impl Item {
             Err(_) => "that is done as soon as it can be: status shows how far it is\n".to_owned(),
             Ok(None) => "the torrent has failed: nothing is done\n".to_owned(),
             Ok(Some(Err(why))) => format!("{}\n", escape(&why)),
-            Ok(Some(Ok(moving))) => self.relocated(&what, &moving),
+            Ok(Some(Ok(moving))) => {
+                if moving.copy_bytes == 0 {
+                    self.seen(|state| !matches!(state, State::Moving | State::Checking)).await;
+                }
+                self.relocated(&what, &moving)
+            }
         }
     }
 
