@@ -94,7 +94,9 @@ async fn a_queued_torrent_is_moved_and_keeps_its_turn() {
     second.pause().await;
     until(&second, State::Paused).await;
     let there = home.path().join("there");
-    let moved = second.relocate(Relocation::Dir(there.clone())).await.unwrap().unwrap();
+    let what = Relocation::Dir(there.clone());
+    let moved = tokio::time::timeout(Duration::from_secs(20), second.relocate(what));
+    let moved = moved.await.expect("a queued torrent is moved").unwrap().unwrap();
     assert_eq!((moved.home.dir, moved.copy_bytes), (there.clone(), 0));
     until(&second, State::Paused).await;
     second.unpause().await;
