@@ -29,6 +29,7 @@ mod syncer;
 mod tests;
 mod worker;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +40,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::InfoHash;
+use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
@@ -160,6 +161,8 @@ struct OnDisk {
     trusted: Bitfield,
     /// Those of the trusted pieces that need not be brought to the device.
     durable: Bitfield,
+    /// Files that look as we left them, whatever is in them.
+    ours: HashSet<FileIndex>,
     /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
     loaded: Receiver<Loaded>,
     put_back: Sender<Loaded>,
@@ -247,6 +250,7 @@ impl Disk {
         let trusted = store.still_described(&layout, believed, &loaded.described())?;
         let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
         let recorded = loaded.recorded().unwrap_or(none);
+        let ours = store.left_by_us(&layout, &recorded, &loaded.described())?;
         let state = loaded.state.clone();
         // One place for the one record.
         let (put_back, taken) = bounded(1);
@@ -260,6 +264,7 @@ impl Disk {
             recorded,
             trusted,
             durable,
+            ours,
             loaded: taken,
             put_back,
         };
@@ -397,7 +402,7 @@ impl StoreHandle {
         let Some(files) = &self.shared.files else {
             return Ok(Started { have: have.clone(), news: Vec::new() });
         };
-        let news = files.store.adopt(&torrent.layout, have)?;
+        let news = files.store.adopt(&torrent.layout, have, &files.ours)?;
         for item in &news {
             if let FileNews::Trouble { file, recheck: true, .. } = item {
                 torrent.lose_file(*file);

@@ -196,6 +196,7 @@ impl Actor {
                 self.flushed = true;
                 if let Some(why) = failed {
                     warn!(why, "cannot bring data to the device");
+                    self.publisher.set_flush_failure(why);
                 }
             }
             DiskEvent::Finished(whole) => self.on_finished(whole),

@@ -25,6 +25,8 @@ pub(super) struct Publisher {
     trouble: Option<String>,
     /// What is wrong with the record of verified pieces, while it is.
     record_trouble: Option<String>,
+    /// Why the device did not take everything at the end.
+    flush_failure: Option<String>,
     wanted: Bitfield,
     wanted_bytes: u64,
     done_bytes: u64,
@@ -48,6 +50,7 @@ impl Publisher {
             complete: false,
             trouble: None,
             record_trouble: None,
+            flush_failure: None,
             wanted: Bitfield::none(piece_count),
             wanted_bytes: 0,
             done_bytes: 0,
@@ -103,6 +106,10 @@ impl Publisher {
 
     pub fn set_record_trouble(&mut self, trouble: Option<String>) {
         self.record_trouble = trouble;
+    }
+
+    pub fn set_flush_failure(&mut self, failure: String) {
+        self.flush_failure = Some(failure);
     }
 
     pub fn set_complete(&mut self) {
@@ -164,6 +171,7 @@ impl Publisher {
             have: swarm.have().as_bytes().to_vec(),
             disk_trouble: numbers.disk_trouble,
             record_trouble: self.record_trouble.clone(),
+            flush_failure: self.flush_failure.clone(),
         }
     }
 
