@@ -8,7 +8,8 @@ use crate::base::bitfield::Bitfield;
 use crate::base::ids::InfoHash;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    self, Allocate, CheckProgress, CheckReport, Disk, DiskConfig, FileCheck, StoreConfig, StoreFile,
+    self, Allocate, CheckProgress, CheckReport, Disk, DiskConfig, FileCheck, StoreConfig,
+    StoreFile, SyncPolicy,
 };
 use crate::metainfo::Torrent;
 use crate::session::{self, Session, SessionConfig, TorrentOptions};
@@ -148,7 +149,7 @@ fn look(config: StoreConfig, torrent: &Torrent) -> Result<CheckReport, disk::Err
     // No job is submitted, so no block is ever taken, and no event is ever sent.
     let pool = BlockPool::new(0);
     let (events, _unread) = tokio::sync::mpsc::channel(1);
-    let disk = Disk::start(DiskConfig { workers: Some(1), pool })?;
+    let disk = Disk::start(DiskConfig { workers: Some(1), pool, sync: SyncPolicy::default() })?;
     let store = disk.open(config, events)?;
     let report = store.check(&Bitfield::none(torrent.num_pieces), &CheckProgress::default());
     Ok(report)
