@@ -21,6 +21,7 @@ use crate::base::ids::FileIndex;
 use super::beneath::{self, Access, Base, Found};
 use super::check::{self, FileCheck};
 use super::error::Error;
+use super::footing::Gone;
 use super::handles::{Handles, Key};
 use super::store::{FileNews, FileStamp, Store};
 use super::{Allocate, StoreConfig};
@@ -391,6 +392,10 @@ impl Store for FileStore {
             })?;
         }
         Ok(())
+    }
+
+    fn look_around(&self) -> Option<Gone> {
+        Gone::of(&self.base)
     }
 
     fn is_present(&self, offset: u64, len: u64) -> bool {

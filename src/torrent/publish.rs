@@ -120,6 +120,10 @@ impl Publisher {
         self.paused = paused;
     }
 
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     pub fn set_stopping(&mut self) {
         self.stopping = true;
     }
@@ -211,6 +215,7 @@ impl Publisher {
             limit_down,
             memory_blocks: (numbers.held_blocks, self.pool_blocks),
             pieces_at_disk: numbers.pieces_at_disk,
+            disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
         }
     }

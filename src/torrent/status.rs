@@ -217,6 +217,8 @@ pub struct WhyReport {
     pub memory_blocks: (u32, u32),
     /// Pieces at the disk workers.
     pub pieces_at_disk: u32,
+    /// Why the disk pauses the torrent, while it does.
+    pub disk_trouble: Option<String>,
     /// The state of the first tracker in words, when there is one.
     pub tracker: Option<String>,
 }
