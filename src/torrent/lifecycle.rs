@@ -15,6 +15,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
+use crate::base::meter::Pace;
 use crate::base::pool::BlockPool;
 use crate::disk::{
     CheckProgress, Disk, DiskEvent, DiskStats, FileNews, RecordState, Source as Files, StoreConfig,
@@ -357,10 +358,15 @@ async fn check(
     let trusted = plan.trusted.clone();
     let mut work: JoinHandle<Bitfield> = {
         let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
-        spawn_blocking(move || plan.result(&store.check(&plan.skipped, &progress).have))
+        let (state_dir, dir) = (parts.resources.state_dir.clone(), parts.options.dir.clone());
+        spawn_blocking(move || {
+            let _turn = progress.take_turn(&state_dir, &dir);
+            plan.result(&store.check(&plan.skipped, &progress).have)
+        })
     };
     let mut tick = interval(Duration::from_millis(250));
     let total = parts.torrent.total_size();
+    let mut pace = Pace::new(Instant::now());
     loop {
         tokio::select! {
             have = &mut work => return match have {
@@ -369,6 +375,8 @@ async fn check(
             },
             _ = tick.tick() => ends.status.change(|status| {
                 status.checked_bytes = progress.bytes();
+                status.check_rate = pace.on_done(progress.bytes().0, Instant::now());
+                status.check_waits = progress.is_waiting();
                 status.wanted_bytes = total;
                 status.piece_count = parts.layout.piece_count();
                 status.listen_port = parts.resources.port;
