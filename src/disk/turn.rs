@@ -88,6 +88,7 @@ mod tests {
                 wait(dir.path(), &data, || waits.store(true, Ordering::SeqCst), || false)
             });
             while !waits.load(Ordering::SeqCst) {
+                assert!(!second.is_finished(), "it did not wait");
                 std::thread::yield_now();
             }
             assert!(!second.is_finished());
