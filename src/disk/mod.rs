@@ -21,6 +21,7 @@ mod open;
 mod prepare;
 mod queue;
 pub mod record;
+mod scan;
 mod source;
 mod stats;
 mod store;
@@ -28,6 +29,8 @@ mod survey;
 mod syncer;
 #[cfg(test)]
 mod tests;
+pub mod turn;
+mod verdict;
 mod worker;
 
 use std::collections::HashSet;
@@ -46,7 +49,7 @@ use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
-pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, FileCheck};
+pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_files};
 pub use self::error::Error;
 pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
@@ -58,6 +61,7 @@ pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store};
 pub use self::survey::Survey;
 pub use self::syncer::SyncPolicy;
+pub use self::verdict::{FileCheck, FileReport};
 
 use self::files::FileStore;
 use self::open::OpenTorrent;
@@ -389,30 +393,16 @@ impl StoreHandle {
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
     }
 
-    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in 24 MiB.
+    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in 32 MiB.
     /// Waits; `progress` is for this check alone, and may be looked at, or used to cancel,
     /// from elsewhere. To go on where an earlier check was, pass what it has looked at as
     /// `trusted`, and leave what was wrong of that out of `have`.
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
-        let torrent = &self.shared.torrent;
-        if let Some(files) = &self.shared.files {
-            files.store.look_again();
+        let store = self.shared.files.as_ref().map(|files| &*files.store);
+        if let Some(store) = store {
+            store.look_again();
         }
-        let (CheckSnapshot { looked_at, right: mut have }, unreadable) =
-            check::check(torrent, trusted, progress);
-        for piece in trusted.iter_ones().filter_map(|number| torrent.layout.piece(number)) {
-            have.insert(piece);
-        }
-        let is_cancelled = progress.is_cancelled();
-        let files = self.shared.files.as_ref().map_or_else(Vec::new, |files| {
-            let extents = &files.store.extents;
-            let files_of = |offset, len| extents.files_of_range(offset, len).collect();
-            let count = files.store.entries.len();
-            let wrong = check::wrong_pieces(torrent, &have, files_of, count);
-            let entries = files.store.entries.iter().zip(wrong);
-            entries.map(|(entry, wrong)| entry.judge(wrong)).collect()
-        });
-        CheckReport { have, looked_at, files, unreadable, is_cancelled }
+        check::report(&self.shared.torrent, store, trusted, progress, check::Unreadable::new())
     }
 
     /// Starts with the pieces that are right on disk: gives files the names they should have,

@@ -45,18 +45,32 @@ impl FileStore {
     pub(super) fn survey(&self) -> Result<Survey, Error> {
         let mut survey = Survey::default();
         for (file, entry) in self.real() {
-            if let Some(found) = self.look(file, Place::Final)? {
-                entry.set_place(Place::Final, Some(found));
-                survey.final_count += 1;
-            } else if let Some(found) = self.look(file, Place::Part)? {
-                entry.set_place(Place::Part, Some(found));
-                survey.part_count += 1;
-            } else {
-                entry.set_place(Place::Nowhere, None);
-                survey.missing_count += 1;
+            self.find(file)?;
+            match entry.place() {
+                Place::Final => survey.final_count += 1,
+                Place::Part => survey.part_count += 1,
+                Place::Nowhere => survey.missing_count += 1,
             }
         }
         Ok(survey)
+    }
+
+    /// Looks for every file as [`Self::survey`] does, but takes those for missing that it is
+    /// refused to look at; returns these and why.
+    pub(super) fn survey_all(&self) -> Vec<(FileIndex, String)> {
+        let refused = |(file, _)| Some((file, self.find(file).err()?.to_string()));
+        self.real().filter_map(refused).collect()
+    }
+
+    fn find(&self, file: FileIndex) -> Result<(), Error> {
+        for place in [Place::Final, Place::Part] {
+            if let Some(found) = self.look(file, place)? {
+                self.entry(file).set_place(place, Some(found));
+                return Ok(());
+            }
+        }
+        self.entry(file).set_place(Place::Nowhere, None);
+        Ok(())
     }
 
     /// Notes how long the files are now, before a check.

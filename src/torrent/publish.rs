@@ -150,6 +150,8 @@ impl Publisher {
             wanted_bytes: self.wanted_bytes,
             done_bytes: self.done_bytes,
             checked_bytes: (0, 0),
+            check_rate: 0,
+            check_waits: false,
             piece_count: self.piece_count,
             pieces_verified: numbers.pieces_verified,
             pieces_in_progress: numbers.pieces_in_progress,
