@@ -267,4 +267,13 @@ mod tests {
             "status [all]              progress, speed and peers at a glance\n"
         );
     }
+
+    #[test]
+    fn fuzz_lines() {
+        crate::fuzz::run("repl_line", |bytes| {
+            if let Err(why) = read(&String::from_utf8_lossy(bytes)) {
+                assert!(!why.contains(|letter: char| letter.is_ascii_control()), "{why:?}");
+            }
+        });
+    }
 }
