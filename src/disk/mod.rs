@@ -19,6 +19,7 @@ mod job;
 mod memory;
 mod open;
 mod prepare;
+mod prove;
 mod queue;
 pub mod record;
 mod source;
@@ -28,6 +29,7 @@ mod survey;
 mod syncer;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod worker;
 
 use std::path::PathBuf;
