@@ -22,6 +22,7 @@ mod prepare;
 mod prove;
 mod queue;
 pub mod record;
+mod scan;
 mod source;
 mod stats;
 mod store;
@@ -29,9 +30,12 @@ mod survey;
 mod syncer;
 #[cfg(test)]
 mod tests;
+pub mod turn;
+mod verdict;
 mod watch;
 mod worker;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,12 +46,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::InfoHash;
+use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
-pub use self::check::{CheckProgress, CheckReport, FileCheck};
+pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_files};
 pub use self::error::Error;
 pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
@@ -59,6 +63,7 @@ pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store};
 pub use self::survey::Survey;
 pub use self::syncer::SyncPolicy;
+pub use self::verdict::{FileCheck, FileReport};
 
 use self::files::FileStore;
 use self::open::OpenTorrent;
@@ -167,6 +172,8 @@ struct OnDisk {
     trusted: Bitfield,
     /// Those of the trusted pieces that need not be brought to the device.
     durable: Bitfield,
+    /// Files that look as we left them, whatever is in them.
+    ours: HashSet<FileIndex>,
     /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
     loaded: Receiver<Loaded>,
     put_back: Sender<Loaded>,
@@ -267,6 +274,7 @@ impl Disk {
         let trusted = store.still_described(&layout, believed, &loaded.described())?;
         let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
         let recorded = loaded.recorded().unwrap_or(none);
+        let ours = store.left_by_us(&layout, &recorded, &loaded.described())?;
         let state = loaded.state.clone();
         // One place for the one record.
         let (put_back, taken) = bounded(1);
@@ -280,6 +288,7 @@ impl Disk {
             recorded,
             trusted,
             durable,
+            ours,
             loaded: taken,
             put_back,
         };
@@ -386,24 +395,16 @@ impl StoreHandle {
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
     }
 
-    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in 24 MiB.
-    /// Waits; `progress` may be looked at, or used to cancel, from elsewhere.
+    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in 32 MiB.
+    /// Waits; `progress` is for this check alone, and may be looked at, or used to cancel,
+    /// from elsewhere. To go on where an earlier check was, pass what it has looked at as
+    /// `trusted`, and leave what was wrong of that out of `have`.
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
-        let torrent = &self.shared.torrent;
-        if let Some(files) = &self.shared.files {
-            files.store.look_again();
+        let store = self.shared.files.as_ref().map(|files| &*files.store);
+        if let Some(store) = store {
+            store.look_again();
         }
-        let (have, unreadable) = check::check(torrent, trusted, progress);
-        let is_cancelled = progress.is_cancelled();
-        let files = self.shared.files.as_ref().map_or_else(Vec::new, |files| {
-            let extents = &files.store.extents;
-            let files_of = |offset, len| extents.files_of_range(offset, len).collect();
-            let count = files.store.entries.len();
-            let wrong = check::wrong_pieces(torrent, &have, files_of, count);
-            let entries = files.store.entries.iter().zip(wrong);
-            entries.map(|(entry, wrong)| entry.judge(wrong)).collect()
-        });
-        CheckReport { have, files, unreadable, is_cancelled }
+        check::report(&self.shared.torrent, store, trusted, progress, check::Unreadable::new())
     }
 
     /// Starts with the pieces that are right on disk: gives files the names they should have,
@@ -418,7 +419,7 @@ impl StoreHandle {
         let Some(files) = &self.shared.files else {
             return Ok(Started { have: have.clone(), news: Vec::new() });
         };
-        let news = files.store.adopt(&torrent.layout, have)?;
+        let news = files.store.adopt(&torrent.layout, have, &files.ours)?;
         for item in &news {
             if let FileNews::Trouble { file, recheck: true, .. } = item {
                 torrent.lose_file(*file);

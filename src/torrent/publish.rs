@@ -25,6 +25,8 @@ pub(super) struct Publisher {
     trouble: Option<String>,
     /// What is wrong with the record of verified pieces, while it is.
     record_trouble: Option<String>,
+    /// Why the device did not take everything at the end.
+    flush_failure: Option<String>,
     wanted: Bitfield,
     wanted_bytes: u64,
     done_bytes: u64,
@@ -48,6 +50,7 @@ impl Publisher {
             complete: false,
             trouble: None,
             record_trouble: None,
+            flush_failure: None,
             wanted: Bitfield::none(piece_count),
             wanted_bytes: 0,
             done_bytes: 0,
@@ -105,6 +108,10 @@ impl Publisher {
         self.record_trouble = trouble;
     }
 
+    pub fn set_flush_failure(&mut self, failure: String) {
+        self.flush_failure = Some(failure);
+    }
+
     pub fn set_complete(&mut self) {
         self.complete = true;
     }
@@ -143,6 +150,8 @@ impl Publisher {
             wanted_bytes: self.wanted_bytes,
             done_bytes: self.done_bytes,
             checked_bytes: (0, 0),
+            check_rate: 0,
+            check_waits: false,
             piece_count: self.piece_count,
             pieces_verified: numbers.pieces_verified,
             pieces_in_progress: numbers.pieces_in_progress,
@@ -168,6 +177,7 @@ impl Publisher {
             have: swarm.have().as_bytes().to_vec(),
             disk_trouble: numbers.disk_trouble,
             record_trouble: self.record_trouble.clone(),
+            flush_failure: self.flush_failure.clone(),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::base::meter::time_left;
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::TrackerStatus;
 
@@ -42,6 +43,10 @@ pub struct Status {
     pub done_bytes: u64,
     /// Bytes looked at so far and to look at, while checking.
     pub checked_bytes: (u64, u64),
+    /// Bytes looked at a second, recently.
+    pub check_rate: u64,
+    /// The check waits for another one that reads the same disk.
+    pub check_waits: bool,
     /// Pieces of the torrent.
     pub piece_count: u32,
     /// Verified pieces.
@@ -90,6 +95,8 @@ pub struct Status {
     pub have: Vec<u8>,
     /// The disk's trouble, while it lasts.
     pub disk_trouble: Option<String>,
+    /// Why the device did not take everything at the end, if it did not.
+    pub flush_failure: Option<String>,
     /// Why verified pieces cannot be recorded, while they cannot.
     pub record_trouble: Option<String>,
 }
@@ -115,6 +122,12 @@ impl Status {
             0 => 0.0,
             done => self.uploaded_in_all() as f64 / done as f64,
         }
+    }
+
+    /// How long the rest of the check takes at its present rate.
+    pub fn check_remaining(&self) -> Option<Duration> {
+        let (done, all) = self.checked_bytes;
+        time_left(all.saturating_sub(done), self.check_rate)
     }
 
     /// How long the rest takes at the present rate.

@@ -110,7 +110,7 @@ pub fn make(
     // Without a date the same data makes the same bytes.
     let trackers = vec![vec![announce]];
     let options = CreateOptions { piece_length, trackers, ..CreateOptions::default() };
-    let created = create::make(path, &options, is_quiet)?;
+    let created = create::make(path, &options, is_quiet, false)?;
     let info_hash = created.torrent.info_hash_v1;
     let info_hash = info_hash.ok_or_else(|| Failure::bad_input("the torrent has no info-hash"))?;
     let (torrent, bytes) = (created.torrent, created.bytes);

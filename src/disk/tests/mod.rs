@@ -1,9 +1,12 @@
 //! Behaviour of the room as a torrent sees it: real files in a temporary directory, real
 //! threads, content computed from the offset.
 
+mod check;
+mod eras;
 mod faults;
 mod names;
 mod pieces;
+mod power;
 mod record;
 
 use std::path::PathBuf;
@@ -201,6 +204,10 @@ impl Running {
         });
         done.collect()
     }
+}
+
+pub(super) fn verdicts(report: &CheckReport) -> Vec<FileCheck> {
+    report.files.iter().map(|file| file.check).collect()
 }
 
 pub(super) fn numbers(set: &Bitfield) -> Vec<u32> {
