@@ -144,10 +144,6 @@ impl Store for MemoryStore {
         Vec::new()
     }
 
-    fn settle(&self, _: FileIndex, _: FileStamp) -> Option<FileNews> {
-        None
-    }
-
     fn finish(&self) -> Vec<FileNews> {
         Vec::new()
     }
