@@ -19,6 +19,7 @@ mod job;
 mod memory;
 mod open;
 mod prepare;
+mod prove;
 mod queue;
 pub mod record;
 mod scan;
@@ -31,6 +32,7 @@ mod syncer;
 mod tests;
 pub mod turn;
 mod verdict;
+mod watch;
 mod worker;
 
 use std::collections::HashSet;
