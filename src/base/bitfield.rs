@@ -80,6 +80,21 @@ impl Bitfield {
         was
     }
 
+    /// The pieces in either set. All sets of these operations are of the same torrent.
+    pub fn union(&self, other: &Self) -> Self {
+        self.combine(other, |mine, other| mine | other)
+    }
+
+    /// The pieces in both sets.
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.combine(other, |mine, other| mine & other)
+    }
+
+    /// The pieces in this set and not in the other.
+    pub fn minus(&self, other: &Self) -> Self {
+        self.combine(other, |mine, other| mine & !other)
+    }
+
     /// How many pieces are in `self`, also in `wanted`, and not in `have`.
     /// All three are of the same torrent.
     pub fn count_missing(&self, have: &Self, wanted: &Self) -> u32 {
@@ -96,6 +111,16 @@ impl Bitfield {
     /// The numbers of the pieces in the set, ascending.
     pub fn iter_ones(&self) -> impl Iterator<Item = u32> + '_ {
         self.bits.iter_ones().map(|index| index as u32)
+    }
+
+    fn combine(&self, other: &Self, operation: impl Fn(u8, u8) -> u8) -> Self {
+        debug_assert_eq!(self.piece_count(), other.piece_count(), "sets of one torrent");
+        let bytes = self.as_bytes().iter().zip(other.as_bytes());
+        let bytes: Vec<u8> = bytes.map(|(mine, other)| operation(*mine, *other)).collect();
+        let mut bits = BitVec::<u8, Msb0>::from_vec(bytes);
+        bits.truncate(self.bits.len());
+        let ones = count_ones(bits.as_raw_slice());
+        Self { bits, ones }
     }
 
     fn words(&self) -> impl Iterator<Item = u64> + '_ {

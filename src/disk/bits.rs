@@ -44,6 +44,16 @@ impl PieceBits {
         set
     }
 
+    /// Takes all pieces out, and returns those that were there.
+    pub(super) fn take(&self, layout: &Layout) -> Vec<PieceIndex> {
+        let words = self.words.iter().enumerate();
+        let taken = words.map(|(at, word)| (at as u32 * 64, word.swap(0, Ordering::AcqRel)));
+        let pieces = taken.flat_map(|(first, word)| {
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| first + bit)
+        });
+        pieces.filter_map(|number| layout.piece(number)).collect()
+    }
+
     fn at(&self, piece: PieceIndex) -> (&AtomicU64, u64) {
         (&self.words[piece.index() / 64], 1 << (piece.index() % 64))
     }
@@ -61,5 +71,8 @@ mod tests {
         assert!(bits.insert(last) && !bits.insert(last));
         assert_eq!(bits.to_bitfield(&layout).iter_ones().collect::<Vec<_>>(), [129]);
         assert!(bits.remove(last) && !bits.remove(last));
+        bits.insert(last);
+        assert_eq!(bits.take(&layout), [last]);
+        assert_eq!(bits.take(&layout), []);
     }
 }

@@ -21,13 +21,24 @@ pub enum Error {
     /// Another process downloads this torrent with the same state directory.
     #[error(
         "this torrent is already in use{}: stop that one first ({})",
-        Holder(.pid), .path.display()
+        Holder(.holder), .path.display()
     )]
     InUse {
         /// The locked record.
         path: PathBuf,
-        /// Who holds it, where the system tells.
-        pid: Option<u32>,
+        /// The program that holds it, where the system tells.
+        holder: Option<String>,
+    },
+    /// The files are gone, and so is the file system that they were on.
+    #[error(
+        "{} is not the file system that the torrent's files are on: mount it, or remove {} to \
+         begin anew here", .dir.display(), .record.display()
+    )]
+    NotMounted {
+        /// Where the files should be.
+        dir: PathBuf,
+        /// The record that knows of them.
+        record: PathBuf,
     },
     /// A different file stands where one of the torrent's should go.
     #[error(
@@ -89,6 +100,7 @@ impl Error {
             | Self::UnsafePath { path }
             | Self::Unfinished { path }
             | Self::Disturbed { path, .. } => Some(path),
+            Self::NotMounted { dir, .. } => Some(dir),
             Self::Inconsistent(_) => None,
         }
     }
@@ -118,11 +130,11 @@ impl fmt::Display for Reason<'_> {
     }
 }
 
-struct Holder<'a>(&'a Option<u32>);
+struct Holder<'a>(&'a Option<String>);
 
 impl fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |pid| write!(f, " by process {pid}"))
+        self.0.as_ref().map_or(Ok(()), |holder| write!(f, " by {holder}"))
     }
 }
 
@@ -156,7 +168,10 @@ mod tests {
 
     #[test]
     fn a_held_torrent_names_the_holder() {
-        let error = Error::InUse { path: "state/x.resume".into(), pid: Some(7) };
-        assert!(error.to_string().contains("in use by process 7"), "{error}");
+        let error = Error::InUse {
+            path: "state/x.resume".into(),
+            holder: Some("driver (process 7)".to_owned()),
+        };
+        assert!(error.to_string().contains("in use by driver (process 7):"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 //! Bytes of files that are not wanted, but share a piece with one that is, go to the unwanted
 //! file's `NAME.part`, which stays sparse. Decides nothing about pieces.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -62,6 +62,8 @@ pub(super) struct Entry {
     allocated: AtomicBool,
     /// Written since the last sync.
     dirty: AtomicBool,
+    /// Made or renamed since the last sync: its directory knows it only in memory.
+    renamed: AtomicBool,
     /// A worker is giving it its final name.
     concluding: AtomicBool,
 }
@@ -140,6 +142,7 @@ impl FileStore {
             epoch: AtomicU32::new(0),
             allocated: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
+            renamed: AtomicBool::new(false),
             concluding: AtomicBool::new(false),
         });
         let entries: Vec<Entry> = entries.collect();
@@ -263,6 +266,8 @@ impl FileStore {
             }
         }
         entry.allocated.store(true, Ordering::Release);
+        // It may have been made just now.
+        entry.renamed.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -303,6 +308,7 @@ impl FileStore {
         }
         self.base.rename(&self.part_path(file), &entry.path).map_err(fail("renaming"))?;
         entry.place.store(Place::Final as u8, Ordering::Release);
+        entry.renamed.store(true, Ordering::Release);
         Ok(FileNews::Done { file, stamp })
     }
 
@@ -352,10 +358,11 @@ impl Store for FileStore {
             if slice.is_pad {
                 continue;
             }
-            self.entry(slice.file).dirty.store(true, Ordering::Release);
             self.with_file(handles, slice.file, Access::Write, |file| {
                 write_all(file, slice.offset_in_file, &taken)
             })?;
+            // After the write: a sync that began before it does not cover it.
+            self.entry(slice.file).dirty.store(true, Ordering::Release);
         }
         Ok(())
     }
@@ -393,25 +400,49 @@ impl Store for FileStore {
         })
     }
 
-    fn sync(&self, handles: &mut Handles) -> Result<Vec<(FileIndex, FileStamp)>, Error> {
-        let mut synced = Vec::new();
+    fn sync(&self, handles: &mut Handles) -> Vec<(FileIndex, Error)> {
+        let mut failed = Vec::new();
+        let mut directories = BTreeSet::new();
         for (file, entry) in self.real() {
-            if !entry.dirty.swap(false, Ordering::AcqRel) {
+            let is_renamed = entry.renamed.swap(false, Ordering::AcqRel);
+            if !entry.dirty.swap(false, Ordering::AcqRel) && !is_renamed {
                 continue;
             }
-            let done = self.with_file(handles, file, Access::Write, |opened| {
-                opened.sync_data()?;
-                beneath::found_open(opened)
-            });
-            match done {
-                Ok(found) => synced.push((file, FileStamp(found.stamp))),
+            // For reading: what is only seeded may be on a medium that cannot be written.
+            let done = self.with_file(handles, file, Access::Read, beneath::sync_data);
+            let path = self.path_now(file);
+            let directory = path.parent().unwrap_or(Path::new(""));
+            let named = match is_renamed && !directories.contains(directory) {
+                true => self.base.sync_directories(directory),
+                false => Ok(()),
+            };
+            let named = named.map_err(|error| Error::io("writing", self.base.full(&path), error));
+            match done.and(named) {
+                Ok(()) if is_renamed => {
+                    directories.insert(directory.to_owned());
+                }
+                Ok(()) => {}
                 Err(error) => {
                     entry.dirty.store(true, Ordering::Release);
-                    return Err(error);
+                    entry.renamed.fetch_or(is_renamed, Ordering::AcqRel);
+                    failed.push((file, error));
                 }
             }
         }
-        Ok(synced)
+        failed
+    }
+
+    fn mark_unsynced(&self, offset: u64, len: u64) {
+        for slice in self.real_slices(offset, len) {
+            self.entry(slice.file).dirty.store(true, Ordering::Release);
+            self.entry(slice.file).renamed.store(true, Ordering::Release);
+        }
+    }
+
+    fn stamps(&self, whole: bool) -> Vec<(FileIndex, FileStamp)> {
+        let asked = self.real().filter(|(_, entry)| !whole || entry.is_whole());
+        let look = |file| self.look(file, self.entry(file).place()).ok().flatten();
+        asked.filter_map(|(file, _)| Some((file, FileStamp(look(file)?.stamp)))).collect()
     }
 
     fn verified(&self, offset: u64, len: u64) -> Vec<FileNews> {

@@ -34,7 +34,7 @@ pub enum Job {
     /// The user's choice of files, one entry a file: `FileDone` for those that were whole
     /// already.
     Want(Vec<bool>),
-    /// Bring data and record to the device: `Flushed`. It covers what was answered before it
+    /// Bring data and record to the device now: `Flushed`. It covers what was answered before it
     /// was asked; at a clean stop, ask when all answers have come.
     Flush,
     /// Look at every wanted file before the torrent is called done: `Finished`.
@@ -76,9 +76,11 @@ pub enum DiskEvent {
         /// Pieces that count as missing now, and may be checked or fetched again.
         lost: Vec<PieceIndex>,
     },
-    /// The record of verified pieces could not be written; it is tried again with the next
-    /// piece. The data is not concerned.
+    /// The record of verified pieces cannot be written; it is tried again every few seconds,
+    /// and what it said before still holds. The data is not concerned.
     RecordTrouble(String),
+    /// The record is written again, and nothing is missing in it.
+    RecordRecovered,
     /// The answer to `Flush`; why it failed.
     Flushed(Option<String>),
     /// The answer to `Finish`, after a `FileTrouble` for each file in doubt. True when every

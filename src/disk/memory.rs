@@ -117,11 +117,17 @@ impl Store for MemoryStore {
             && cells.iter().all(|cell| cell.load(Ordering::Acquire) != NOTHING)
     }
 
-    fn sync(&self, _: &mut Handles) -> Result<Vec<(FileIndex, FileStamp)>, Error> {
+    fn sync(&self, _: &mut Handles) -> Vec<(FileIndex, Error)> {
         match self.faults.fails_sync.load(Ordering::Relaxed) {
-            true => Err(fault("syncing", Errno::IO)),
-            false => Ok(Vec::new()),
+            true => vec![(FileIndex(0), fault("syncing", Errno::IO))],
+            false => Vec::new(),
         }
+    }
+
+    fn mark_unsynced(&self, _: u64, _: u64) {}
+
+    fn stamps(&self, _: bool) -> Vec<(FileIndex, FileStamp)> {
+        Vec::new()
     }
 
     fn verified(&self, _: u64, _: u64) -> Vec<FileNews> {

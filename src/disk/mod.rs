@@ -19,12 +19,13 @@ mod memory;
 mod open;
 mod prepare;
 mod queue;
-mod resume;
+pub mod record;
 mod scan;
 mod source;
 mod stats;
 mod store;
 mod survey;
+mod syncer;
 #[cfg(test)]
 mod tests;
 pub mod turn;
@@ -51,18 +52,20 @@ pub use self::error::Error;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
-pub use self::resume::RecordState;
+pub use self::record::RecordState;
 pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store};
 pub use self::survey::Survey;
+pub use self::syncer::SyncPolicy;
 pub use self::verdict::{FileCheck, FileReport};
 
 use self::files::FileStore;
 use self::open::OpenTorrent;
 use self::queue::{Collector, Work};
-use self::resume::{Loaded, Subject};
+use self::record::{Ground, Loaded, Standing, Subject};
 use self::stats::Counters;
+use self::syncer::Syncer;
 use self::worker::Worker;
 
 /// How the workers run.
@@ -72,6 +75,8 @@ pub struct DiskConfig {
     pub workers: Option<usize>,
     /// The pool that all blocks of jobs come from.
     pub pool: BlockPool,
+    /// When what was written is brought to the device.
+    pub sync: SyncPolicy,
 }
 
 /// How files get their space.
@@ -127,6 +132,7 @@ pub struct StoreConfig {
 #[derive(Debug)]
 pub struct Disk {
     queue: Sender<Work>,
+    syncer: Syncer,
     counters: Arc<Counters>,
     next_id: AtomicU64,
     workers: Vec<JoinHandle<()>>,
@@ -141,6 +147,7 @@ pub struct StoreHandle {
 
 struct Shared {
     queue: Sender<Work>,
+    syncer: Syncer,
     counters: Arc<Counters>,
     torrent: Arc<OpenTorrent>,
     files: Option<OnDisk>,
@@ -149,14 +156,17 @@ struct Shared {
 /// What belongs to a torrent in files, not to one in memory.
 struct OnDisk {
     store: Arc<FileStore>,
-    info_hash: InfoHash,
     dir: PathBuf,
+    subject: Subject,
     survey: Survey,
     state: RecordState,
     recorded: Bitfield,
     trusted: Bitfield,
+    /// Those of the trusted pieces that need not be brought to the device.
+    durable: Bitfield,
     /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
     loaded: Receiver<Loaded>,
+    put_back: Sender<Loaded>,
 }
 
 /// What a torrent starts with.
@@ -198,43 +208,65 @@ impl Disk {
         let _ = give.send(Collector::new(jobs, pool_bytes));
         let counters = Arc::<Counters>::default();
         let handles_max = handles::share_of_limit(raise_fd_limit(), count);
+        let failed = |error| Error::io("starting", "disk workers", error);
+        let syncer = Syncer::start(config.sync, counters.clone()).map_err(failed)?;
         let spawn = |number| {
-            let handles = Handles::new(handles_max);
-            let worker = Worker { handles, counters: counters.clone(), pool: config.pool.clone() };
+            let worker = Worker {
+                handles: Handles::new(handles_max),
+                counters: counters.clone(),
+                pool: config.pool.clone(),
+                syncer: syncer.clone(),
+            };
             worker::spawn(number, worker, give.clone(), take.clone())
         };
         let workers: Result<Vec<_>, _> = (0..count).map(spawn).collect();
-        let workers = workers.map_err(|error| Error::io("starting", "disk workers", error))?;
-        Ok(Self { queue, counters, next_id: AtomicU64::new(1), workers })
+        let workers = workers.map_err(failed)?;
+        Ok(Self { queue, syncer, counters, next_id: AtomicU64::new(1), workers })
     }
 
     /// Opens a torrent: looks for its files, locks its record and reads it. Waits for the
     /// disk; changes no data file. Answers and news go to `events`.
     ///
     /// # Errors
-    /// `InUse`, `NotAFile`, `UnsafePath`, `Inconsistent`, `Io`.
+    /// `InUse`, `NotMounted`, `NotAFile`, `UnsafePath`, `Inconsistent`, `Io`.
     pub fn open(
         &self,
         config: StoreConfig,
         events: mpsc::Sender<DiskEvent>,
     ) -> Result<StoreHandle, Error> {
         let (layout, hashes) = (config.layout, config.piece_hashes.clone());
-        let (info_hash, dir) = (config.info_hash, config.dir.clone());
-        let resume_path = config.resume_path.clone();
+        let (dir, resume_path) = (config.dir.clone(), config.resume_path.clone());
+        let subject = Subject::of(config.info_hash, layout, &dir);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let store = Arc::new(FileStore::new(id, config)?);
         let torrent = OpenTorrent::new(id, layout, hashes, store.clone(), events)?;
-        let subject = Subject { info_hash, layout: &layout, extents: &store.extents, dir: &dir };
-        let loaded = Loaded::open(&resume_path, &subject)?;
+        let ground = Ground::below(&dir);
+        let loaded = Loaded::open(&resume_path, &subject, &store.extents, &ground)?;
         let survey = store.survey()?;
-        let trusted = store.still_described(&layout, &loaded.have, &loaded.described)?;
+        if survey.final_count + survey.part_count == 0 && loaded.was_elsewhere(&ground) {
+            return Err(Error::NotMounted { dir, record: resume_path });
+        }
+        let none = Bitfield::none(layout.piece_count());
+        let believed = loaded.believed().unwrap_or(&none);
+        let trusted = store.still_described(&layout, believed, &loaded.described())?;
+        let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
+        let recorded = loaded.recorded().unwrap_or(none);
         let state = loaded.state.clone();
-        let recorded = loaded.have.clone();
         // One place for the one record.
-        let (put, taken) = bounded(1);
-        let _ = put.send(loaded);
-        let files =
-            OnDisk { store, info_hash, dir, survey, state, recorded, trusted, loaded: taken };
+        let (put_back, taken) = bounded(1);
+        let _ = put_back.send(loaded);
+        let files = OnDisk {
+            store,
+            dir,
+            subject,
+            survey,
+            state,
+            recorded,
+            trusted,
+            durable,
+            loaded: taken,
+            put_back,
+        };
         Ok(self.handle(torrent, Some(files)))
     }
 
@@ -265,8 +297,29 @@ impl Disk {
 
     fn handle(&self, torrent: OpenTorrent, files: Option<OnDisk>) -> StoreHandle {
         let torrent = Arc::new(torrent);
-        let (queue, counters) = (self.queue.clone(), self.counters.clone());
-        StoreHandle { shared: Arc::new(Shared { queue, counters, torrent, files }) }
+        let shared = Shared {
+            queue: self.queue.clone(),
+            syncer: self.syncer.clone(),
+            counters: self.counters.clone(),
+            torrent,
+            files,
+        };
+        StoreHandle { shared: Arc::new(shared) }
+    }
+}
+
+impl OnDisk {
+    /// What a record that is written now says: these pieces were verified, those are not
+    /// looked at yet.
+    fn standing(&self, verified: &Bitfield, doubted: Bitfield) -> Standing {
+        let stamps = self.store.stamps(true);
+        Standing {
+            verified: verified.clone(),
+            durable: self.durable.intersection(verified),
+            doubted,
+            stamps: stamps.into_iter().map(|(file, stamp)| (file.0, stamp.0)).collect(),
+            ground: Ground::below(&self.dir),
+        }
     }
 }
 
@@ -342,16 +395,31 @@ impl StoreHandle {
         }
         let have = torrent.verified.to_bitfield(&torrent.layout);
         if let Ok(loaded) = files.loaded.try_recv() {
-            let subject = Subject {
-                info_hash: files.info_hash,
-                layout: &torrent.layout,
-                extents: &files.store.extents,
-                dir: &files.dir,
-            };
-            let journal = loaded.start(&subject, &have, &files.store.stamps())?;
+            let standing = files.standing(&have, Bitfield::none(have.piece_count()));
+            let _ = torrent.ground.set(standing.ground.clone());
+            let (journal, begun) = loaded.start(files.subject.clone(), &standing);
             let _ = torrent.journal.set(journal);
+            torrent.on_record(begun);
+            let bytes = torrent.leave_unsynced(&have.minus(&standing.durable));
+            self.shared.syncer.on_written(torrent, bytes);
         }
         Ok(Started { have, news })
+    }
+
+    /// Keeps how far a check is, so that the next start goes on from there: the pieces that it
+    /// has `looked_at`, and those that are `right`, which may be others that are believed
+    /// without a look. Waits; only before `start`.
+    ///
+    /// # Errors
+    /// `Io`; what was kept before still holds.
+    pub fn keep_check(&self, looked_at: &Bitfield, right: &Bitfield) -> Result<(), Error> {
+        let Some(files) = &self.shared.files else { return Ok(()) };
+        let Ok(mut loaded) = files.loaded.try_recv() else { return Ok(()) };
+        let unseen = Bitfield::all(right.piece_count()).minus(looked_at).minus(right);
+        let kept = loaded.rewrite(&files.subject, &files.standing(right, unseen));
+        // Its place is free: it was just taken out.
+        let _ = files.put_back.try_send(loaded);
+        kept
     }
 
     /// Pieces that a later check found wrong: they count as missing, in the record as well,

@@ -1,6 +1,7 @@
 //! One torrent as the workers see it: its geometry and hashes, its store, its record, and
 //! whom to tell. No thread of its own.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
@@ -9,10 +10,12 @@ use crate::base::bitfield::Bitfield;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 
+use super::beneath::Stamp;
 use super::bits::PieceBits;
 use super::error::Error;
+use super::handles::Handles;
 use super::job::DiskEvent;
-use super::resume::Journal;
+use super::record::{Ground, Journal, Standing};
 use super::store::{FileNews, FileStamp, Store};
 
 /// A torrent that is open on the workers.
@@ -23,8 +26,18 @@ pub(super) struct OpenTorrent {
     hashes: Arc<[u8]>,
     pub store: Arc<dyn Store>,
     pub verified: PieceBits,
+    /// Verified pieces that no sync was asked for yet.
+    unsynced: PieceBits,
+    /// How many bytes those are, more or less: the syncer's alarm clock.
+    pub unsynced_bytes: AtomicU64,
     /// Set when the torrent starts; in-memory stores have none.
     pub journal: OnceLock<Journal>,
+    /// Where its files stand; set with the journal.
+    pub ground: OnceLock<Ground>,
+    /// Something was noted since the last flush.
+    is_changed: AtomicBool,
+    /// The record is in trouble, and that was told.
+    record_fails: AtomicBool,
     events: mpsc::Sender<DiskEvent>,
 }
 
@@ -41,8 +54,20 @@ impl OpenTorrent {
         if hashes.len() as u64 != u64::from(layout.piece_count()) * 20 {
             return Err(Error::Inconsistent("one hash a piece"));
         }
-        let verified = PieceBits::none(layout.piece_count());
-        Ok(Self { id, layout, hashes, store, verified, journal: OnceLock::new(), events })
+        Ok(Self {
+            id,
+            layout,
+            hashes,
+            store,
+            verified: PieceBits::none(layout.piece_count()),
+            unsynced: PieceBits::none(layout.piece_count()),
+            unsynced_bytes: AtomicU64::new(0),
+            journal: OnceLock::new(),
+            ground: OnceLock::new(),
+            is_changed: AtomicBool::new(false),
+            record_fails: AtomicBool::new(false),
+            events,
+        })
     }
 
     /// The hash that the piece must have.
@@ -69,20 +94,24 @@ impl OpenTorrent {
     }
 
     /// Notes that these pieces are right and written: in memory, in the record, and for the
-    /// files they complete.
-    pub(super) fn on_written(&self, pieces: &[PieceIndex]) {
+    /// files they complete. Returns how many bytes are new.
+    pub(super) fn on_written(&self, pieces: &[PieceIndex]) -> u64 {
         let fresh: Vec<PieceIndex> =
             pieces.iter().copied().filter(|piece| self.verified.insert(*piece)).collect();
         if fresh.is_empty() {
-            return;
+            return 0;
+        }
+        // Before the record speaks of them, so that a sync that fails knows whom it concerns.
+        for piece in &fresh {
+            self.unsynced.insert(*piece);
         }
         let numbers: Vec<u32> = fresh.iter().map(|piece| piece.number()).collect();
-        let all = || self.verified.to_bitfield(&self.layout).iter_ones().collect();
-        self.record(|journal| journal.verified(&numbers, all));
-        for piece in fresh {
-            let (offset, len) = self.range_of(piece);
+        self.record(|journal| journal.verified(&numbers));
+        for piece in &fresh {
+            let (offset, len) = self.range_of(*piece);
             self.on_news(self.store.verified(offset, len));
         }
+        fresh.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum()
     }
 
     /// Passes on what became of files; true when none is in trouble.
@@ -104,20 +133,82 @@ impl OpenTorrent {
         is_fine
     }
 
-    /// Notes how files look that were brought to the device.
-    pub(super) fn on_synced(&self, synced: &[(FileIndex, FileStamp)]) -> Result<(), Error> {
-        let stamps: Vec<_> = synced.iter().map(|(file, stamp)| (file.0, stamp.0)).collect();
-        let Some(journal) = self.journal.get() else { return Ok(()) };
-        // Nothing new is verified, but what an earlier failure left out is said again.
-        journal.verified(&[], || self.verified.to_bitfield(&self.layout).iter_ones().collect())?;
-        journal.stamped(&stamps)?;
-        journal.sync()
+    /// Brings all that was noted until now to the device, and marks it in the record. Pieces of
+    /// files that the device did not take are lost: that they can still be read is deceit of
+    /// the system's memory, and another sync would not say so again. Returns why a file was not
+    /// taken.
+    ///
+    /// # Errors
+    /// When the record cannot be written. The data is on the device then, or lost.
+    pub(super) fn bring_to_device(&self, handles: &mut Handles) -> Result<Option<String>, Error> {
+        self.unsynced_bytes.store(0, Ordering::Release);
+        // What could not be said before comes first, so that the mark covers it.
+        let journal = self.journal.get();
+        let behind = journal.map_or(Ok(()), |journal| journal.catch_up(|| self.standing()));
+        let covered = journal.map_or(Ok(0), Journal::length);
+        let concerned = self.unsynced.take(&self.layout);
+        let mut failed = None;
+        for (file, error) in self.store.sync(handles) {
+            let of_file = concerned.iter().filter(|piece| {
+                let (offset, len) = self.range_of(**piece);
+                self.store.touches(file, offset, len)
+            });
+            let lost = self.lose(of_file.copied());
+            let reason = error.to_string();
+            self.tell(DiskEvent::FileTrouble { file, reason: reason.clone(), lost });
+            failed = Some(reason);
+        }
+        behind?;
+        let covered = covered?;
+        journal.map_or(Ok(()), |journal| journal.mark(covered))?;
+        self.on_record(Ok(()));
+        Ok(failed)
+    }
+
+    /// Brings everything to the device, and notes how the files look now that nothing is
+    /// written to them any more. A torrent that only sent has nothing to bring. Returns why a
+    /// file was not taken.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub(super) fn flush(&self, handles: &mut Handles) -> Result<Option<String>, Error> {
+        if !self.is_changed.swap(false, Ordering::AcqRel) {
+            return Ok(None);
+        }
+        let stamps = plain(&self.store.stamps(false));
+        let noted = self.journal.get().map_or(Ok(()), |journal| journal.stamped(&stamps));
+        let failed = self.bring_to_device(handles)?;
+        noted.map(|()| failed)
+    }
+
+    /// Where the torrent stands, for a record that is written anew or said once more.
+    fn standing(&self) -> Standing {
+        let none = Bitfield::none(self.layout.piece_count());
+        let ground = self.ground.get().cloned().unwrap_or_default();
+        Standing {
+            verified: self.verified.to_bitfield(&self.layout),
+            durable: none.clone(),
+            doubted: none,
+            stamps: plain(&self.store.stamps(true)),
+            ground,
+        }
     }
 
     /// Runs `work` on the record, if there is one, and passes its failure on.
     pub(super) fn record(&self, work: impl FnOnce(&Journal) -> Result<(), Error>) {
+        self.is_changed.store(true, Ordering::Release);
         if let Some(Err(error)) = self.journal.get().map(work) {
-            self.tell(DiskEvent::RecordTrouble(error.to_string()));
+            self.on_record(Err(error));
+        }
+    }
+
+    /// Tells when the record begins to fail, not each time: it is tried again and again.
+    pub(super) fn on_record(&self, done: Result<(), Error>) {
+        let failed_before = self.record_fails.swap(done.is_err(), Ordering::AcqRel);
+        match done {
+            Err(error) if !failed_before => self.tell(DiskEvent::RecordTrouble(error.to_string())),
+            Ok(()) if failed_before => self.tell(DiskEvent::RecordRecovered),
+            _ => {}
         }
     }
 
@@ -126,6 +217,20 @@ impl OpenTorrent {
         for piece in have.iter_ones().filter_map(|number| self.layout.piece(number)) {
             self.verified.insert(piece);
         }
+    }
+
+    /// These pieces are verified, but nobody knows whether they are on the device; how many
+    /// bytes they are.
+    pub(super) fn leave_unsynced(&self, pieces: &Bitfield) -> u64 {
+        let mut bytes = 0;
+        self.is_changed.store(pieces.ones() > 0, Ordering::Release);
+        for piece in pieces.iter_ones().filter_map(|number| self.layout.piece(number)) {
+            let (offset, len) = self.range_of(piece);
+            self.store.mark_unsynced(offset, len);
+            self.unsynced.insert(piece);
+            bytes += len;
+        }
+        bytes
     }
 
     /// The pieces of a file are not to be relied on any more.
@@ -148,4 +253,8 @@ impl OpenTorrent {
         self.record(|journal| journal.lost(&numbers));
         lost
     }
+}
+
+fn plain(stamps: &[(FileIndex, FileStamp)]) -> Vec<(u32, Stamp)> {
+    stamps.iter().map(|(file, stamp)| (file.0, stamp.0)).collect()
 }

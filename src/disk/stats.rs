@@ -19,6 +19,10 @@ pub struct DiskStats {
     pub bytes_written: u64,
     /// Bytes read back.
     pub bytes_read: u64,
+    /// Nanoseconds in bringing data to the device, beside the workers.
+    pub sync_ns: u64,
+    /// How often that was done.
+    pub syncs: u64,
     /// Rounds of hashing; `pieces_checked` of it is how well the lanes were filled.
     pub batches: u64,
     /// Pieces hashed.
@@ -35,6 +39,8 @@ pub(super) struct Counters {
     pub bytes_hashed: AtomicU64,
     pub bytes_written: AtomicU64,
     pub bytes_read: AtomicU64,
+    pub sync_ns: AtomicU64,
+    pub syncs: AtomicU64,
     pub batches: AtomicU64,
     pub pieces_checked: AtomicU64,
 }
@@ -49,6 +55,8 @@ impl Counters {
             bytes_hashed: read(&self.bytes_hashed),
             bytes_written: read(&self.bytes_written),
             bytes_read: read(&self.bytes_read),
+            sync_ns: read(&self.sync_ns),
+            syncs: read(&self.syncs),
             batches: read(&self.batches),
             pieces_checked: read(&self.pieces_checked),
             jobs_waiting: jobs_waiting as u64,

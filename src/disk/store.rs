@@ -32,11 +32,18 @@ pub trait Store: Send + Sync {
     /// nothing of the content.
     fn is_present(&self, offset: u64, len: u64) -> bool;
 
-    /// Brings what was written to the device; returns the files it concerned.
-    ///
-    /// # Errors
-    /// The system's refusal: data may be lost when the power fails.
-    fn sync(&self, handles: &mut Handles) -> Result<Vec<(FileIndex, FileStamp)>, Error>;
+    /// Brings what was written before the call to the device, names included. Returns the files
+    /// that the system refuses this for: they have lost what was written since their last sync,
+    /// though it may still read as if it was there.
+    fn sync(&self, handles: &mut Handles) -> Vec<(FileIndex, Error)>;
+
+    /// The bytes from `offset` are to be brought to the device with the next sync, whoever
+    /// wrote them.
+    fn mark_unsynced(&self, offset: u64, len: u64);
+
+    /// How the files look that are there, by number; with `whole` only those that nothing is
+    /// missing in.
+    fn stamps(&self, whole: bool) -> Vec<(FileIndex, FileStamp)>;
 
     /// `len` bytes from `offset` are verified and written, for the first time. Files that
     /// are whole by that get their final name; the news are about these.

@@ -28,16 +28,14 @@ pub struct Survey {
 /// What a record says about files beside the set of pieces.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Described {
-    /// When the record was last added to, nanoseconds since 1970.
-    pub recorded_ns: i64,
+    /// A file without a stamp that was changed later than this was not changed by us;
+    /// nanoseconds since 1970.
+    pub latest_ns: i64,
     /// How files looked when nothing was to be written to them any more, by file number.
     pub stamps: HashMap<u32, Stamp>,
+    /// Inodes still mean the same: on some file systems they do not outlive a mount.
+    pub inodes_hold: bool,
 }
-
-/// A file without a stamp is trusted when it was changed no later than this after the last
-/// record: the clock of the file system is coarser than ours, and a write may be cut off
-/// from its record.
-const GRACE_NS: i64 = 2_000_000_000;
 
 impl FileStore {
     /// Looks for every file: its own name first, then `NAME.part`.
@@ -154,13 +152,6 @@ impl FileStore {
         Ok(self.want(&wanted))
     }
 
-    /// How the files look that are whole, for the record.
-    pub(super) fn stamps(&self) -> Vec<(u32, Stamp)> {
-        let whole = self.real().filter(|(_, entry)| entry.is_whole());
-        let look = |file| self.look(file, self.entry(file).place()).ok().flatten();
-        whole.filter_map(|(file, _)| Some((file.0, look(file)?.stamp))).collect()
-    }
-
     /// Will any byte be written to the file: is it wanted, or does it share a piece with one
     /// that is?
     fn is_needed(&self, layout: &Layout, file: FileIndex) -> bool {
@@ -199,15 +190,15 @@ impl FileStore {
 
     fn fits(&self, file: FileIndex, needed: u64, described: &Described) -> Result<bool, Error> {
         let Some(found) = self.look(file, self.entry(file).place())? else { return Ok(false) };
-        let latest = described.recorded_ns.saturating_add(GRACE_NS);
         let is_unchanged = match described.stamps.get(&file.0) {
-            Some(stamp) => *stamp == found.stamp,
-            None => found.stamp.modified_ns <= latest,
+            Some(stamp) if described.inodes_hold => *stamp == found.stamp,
+            Some(stamp) => stamp.modified_ns == found.stamp.modified_ns,
+            None => found.stamp.modified_ns <= described.latest_ns,
         };
         Ok(is_unchanged && found.len >= needed)
     }
 
-    fn look(&self, file: FileIndex, place: Place) -> Result<Option<Found>, Error> {
+    pub(super) fn look(&self, file: FileIndex, place: Place) -> Result<Option<Found>, Error> {
         let entry = self.entry(file);
         let path = match place {
             Place::Nowhere => return Ok(None),

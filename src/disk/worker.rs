@@ -19,6 +19,7 @@ use super::job::{DiskEvent, Job};
 use super::open::OpenTorrent;
 use super::queue::{Collector, Work};
 use super::stats::{Counters, add, timed};
+use super::syncer::Syncer;
 
 /// What pad blocks hold.
 static ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
@@ -30,6 +31,7 @@ pub(super) struct Worker {
     pub handles: Handles,
     pub counters: Arc<Counters>,
     pub pool: BlockPool,
+    pub syncer: Syncer,
 }
 
 /// A piece on its way through the worker.
@@ -93,11 +95,7 @@ impl Worker {
             Job::Want(wanted) => {
                 torrent.on_news(torrent.store.want(&wanted));
             }
-            Job::Flush => {
-                let synced = torrent.store.sync(&mut self.handles);
-                let done = synced.and_then(|files| torrent.on_synced(&files));
-                torrent.answer(DiskEvent::Flushed(done.err().map(|error| error.to_string())));
-            }
+            Job::Flush => self.syncer.flush(torrent),
             Job::Finish => {
                 let is_fine = torrent.on_news(torrent.store.finish());
                 torrent.answer(DiskEvent::Finished(is_fine));
@@ -141,7 +139,8 @@ impl Worker {
         for group in pieces.chunk_by(|a, b| a.torrent.id == b.torrent.id) {
             let good = group.iter().filter(|piece| matches!(piece.outcome, Outcome::Good));
             let good: Vec<PieceIndex> = good.map(|piece| piece.piece).collect();
-            group[0].torrent.on_written(&good);
+            let bytes = group[0].torrent.on_written(&good);
+            self.syncer.on_written(&group[0].torrent, bytes);
         }
         for piece in pieces {
             self.report(piece);

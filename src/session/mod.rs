@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::base::ids::{InfoHash, PeerId};
 use crate::base::pool::BlockPool;
-use crate::disk::{Disk, DiskConfig};
+use crate::disk::{Disk, DiskConfig, SyncPolicy};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::net::tcp;
@@ -61,7 +61,11 @@ impl Session {
             false => tcp::Listening { port: 0, listeners: Vec::new() },
         };
         let pool = BlockPool::new(config.pool_bytes);
-        let disk = Disk::start(DiskConfig { workers: None, pool: pool.clone() })?;
+        let disk = Disk::start(DiskConfig {
+            workers: None,
+            pool: pool.clone(),
+            sync: SyncPolicy::default(),
+        })?;
         let timing = NetworkTiming { bind: config.bind, ..NetworkTiming::default() };
         let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);

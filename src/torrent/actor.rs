@@ -184,7 +184,14 @@ impl Actor {
             }
             DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
             DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
-            DiskEvent::RecordTrouble(why) => warn!(why, "cannot record verified pieces"),
+            DiskEvent::RecordTrouble(why) => {
+                warn!(why, "cannot record verified pieces; trying again");
+                self.publisher.set_record_trouble(Some(why));
+            }
+            DiskEvent::RecordRecovered => {
+                info!("verified pieces are recorded again");
+                self.publisher.set_record_trouble(None);
+            }
             DiskEvent::Flushed(failed) => {
                 self.flushed = true;
                 if let Some(why) = failed {
@@ -507,11 +514,7 @@ impl Actor {
                 self.on_disk_event(event);
                 self.carry_out();
             }
-            // What is complete is left to the system, as any program's files are; a record of
-            // a download that goes on must not run ahead of its data.
-            if !self.swarm.is_complete() {
-                self.flush().await;
-            }
+            self.flush().await;
         };
         if timeout(FLUSH_BUDGET, flushed).await.is_err() {
             warn!("the disk did not take everything in time; the rest is fetched again");

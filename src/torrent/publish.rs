@@ -23,6 +23,8 @@ pub(super) struct Publisher {
     complete: bool,
     /// What is wrong with a file, until all are whole.
     trouble: Option<String>,
+    /// What is wrong with the record of verified pieces, while it is.
+    record_trouble: Option<String>,
     wanted: Bitfield,
     wanted_bytes: u64,
     done_bytes: u64,
@@ -45,6 +47,7 @@ impl Publisher {
             stopping: false,
             complete: false,
             trouble: None,
+            record_trouble: None,
             wanted: Bitfield::none(piece_count),
             wanted_bytes: 0,
             done_bytes: 0,
@@ -96,6 +99,10 @@ impl Publisher {
         let changed = self.trouble != trouble;
         self.trouble = trouble;
         changed
+    }
+
+    pub fn set_record_trouble(&mut self, trouble: Option<String>) {
+        self.record_trouble = trouble;
     }
 
     pub fn set_complete(&mut self) {
@@ -158,6 +165,7 @@ impl Publisher {
             trackers: trackers.to_vec(),
             have: swarm.have().as_bytes().to_vec(),
             disk_trouble: numbers.disk_trouble,
+            record_trouble: self.record_trouble.clone(),
         }
     }
 

@@ -95,6 +95,8 @@ pub struct Status {
     pub have: Vec<u8>,
     /// The disk's trouble, while it lasts.
     pub disk_trouble: Option<String>,
+    /// Why verified pieces cannot be recorded, while they cannot.
+    pub record_trouble: Option<String>,
 }
 
 impl Status {

@@ -72,6 +72,9 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
     if let Some(trouble) = &status.disk_trouble {
         rows.push(("Disk", trouble.clone()));
     }
+    if let Some(trouble) = &status.record_trouble {
+        rows.push(("Record", trouble.clone()));
+    }
     rows.push((
         "Running",
         format!("{}   wasted {}", duration(status.running), size(status.wasted_bytes)),

@@ -2,12 +2,15 @@
 //! threads, content computed from the offset.
 
 mod check;
+mod eras;
 mod faults;
 mod names;
 mod pieces;
+mod power;
 mod record;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -55,7 +58,9 @@ pub(super) fn world(piece_len: u32, files: &[(&str, u64)]) -> World {
         content[range.start as usize..range.end as usize].fill(0);
     }
     let pool = BlockPool::new(8 << 20);
-    let disk = Disk::start(DiskConfig { workers: Some(2), pool: pool.clone() }).unwrap();
+    // Nothing is synced by itself: tests say when.
+    let sync = SyncPolicy { after: Duration::from_secs(3600), bytes: u64::MAX };
+    let disk = Disk::start(DiskConfig { workers: Some(2), pool: pool.clone(), sync }).unwrap();
     let layout = Layout::new(total, piece_len).unwrap();
     World { root: tempfile::tempdir().unwrap(), files, content, layout, pool, disk }
 }

@@ -1,0 +1,334 @@
+//! What a record says, as bytes. Pure: it opens no file, and decides nothing about files.
+//!
+//! After the head every entry has 32 bytes: kind, three zeros, a number, two values and the
+//! first eight bytes of a SHA-1 over the info-hash and what is before; all big-endian.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_bytes::Bytes;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::digest::sha1;
+use crate::base::extents::Extents;
+use crate::base::ids::InfoHash;
+use crate::base::layout::{Layout, PieceIndex};
+use crate::bencode;
+
+use super::super::beneath::Stamp;
+use super::era::Ground;
+
+/// The version written, and the newest one understood.
+const VERSION: i64 = 2;
+const ENTRY_LEN: usize = 32;
+const CHECK_LEN: usize = 8;
+
+/// Says nothing; only that the record is younger than what was just written unverified.
+const TOUCHED: u8 = 0;
+/// The piece of this number was hashed and written.
+const PIECE_VERIFIED: u8 = 1;
+/// The piece is missing.
+const PIECE_LOST: u8 = 2;
+/// The file of this number looked like this (inode, time of change) after its last write.
+const FILE_STAMPED: u8 = 3;
+/// What was noted before this length of the record (first value) is on the device; the time.
+const MARK: u8 = 4;
+
+/// Whose record it is.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Its geometry.
+    pub layout: Layout,
+    /// The directory of its files, by a name that does not depend on where we stand.
+    pub dir: Vec<u8>,
+}
+
+/// Where a torrent stands when its record is written anew.
+#[derive(Clone, Debug)]
+pub(in crate::disk) struct Standing {
+    /// Pieces that were hashed and written.
+    pub verified: Bitfield,
+    /// Those of them that are on the device.
+    pub durable: Bitfield,
+    /// Pieces that nobody looked at yet, and that may be there.
+    pub doubted: Bitfield,
+    /// Of files that nothing is written to any more, by number.
+    pub stamps: Vec<(u32, Stamp)>,
+    /// Where the files stand.
+    pub ground: Ground,
+}
+
+/// What a record says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replayed {
+    /// Pieces that were hashed and written.
+    pub verified: Bitfield,
+    /// Those of them that are on the device.
+    pub durable: Bitfield,
+    /// Pieces to be looked at before they count.
+    pub doubted: Bitfield,
+    /// The files' file system; 0 when unknown.
+    pub file_system: u64,
+    /// See [`Ground`]; empty when unknown.
+    pub(in crate::disk) era: Vec<u8>,
+    /// When data was last known to be on the device, nanoseconds since 1970.
+    pub(in crate::disk) marked_ns: i64,
+    /// Of files that nothing was written to after it was taken, by number.
+    pub(in crate::disk) stamps: HashMap<u32, Stamp>,
+}
+
+/// Why a record cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unfit {
+    /// In words for people.
+    Because(&'static str),
+    /// A newer program wrote it. It is neither to be believed nor to be touched.
+    Newer,
+}
+
+#[derive(Serialize)]
+struct Head<'a> {
+    dir: &'a Bytes,
+    doubted: &'a Bytes,
+    durable: &'a Bytes,
+    era: &'a Bytes,
+    #[serde(rename = "file system")]
+    file_system: i64,
+    #[serde(rename = "info-hash")]
+    info_hash: &'a Bytes,
+    length: u64,
+    #[serde(rename = "piece length")]
+    piece_length: u32,
+    time: i64,
+    verified: &'a Bytes,
+    version: i64,
+}
+
+/// A record from its beginning.
+pub(in crate::disk) fn begin(subject: &Subject, standing: &Standing, now_ns: i64) -> Vec<u8> {
+    let mut bytes = bencode::encode(&Head {
+        dir: Bytes::new(&subject.dir),
+        doubted: Bytes::new(standing.doubted.as_bytes()),
+        durable: Bytes::new(standing.durable.as_bytes()),
+        era: Bytes::new(&standing.ground.era),
+        file_system: standing.ground.file_system.cast_signed(),
+        info_hash: Bytes::new(&subject.info_hash.0),
+        length: subject.layout.total_len(),
+        piece_length: subject.layout.piece_len(),
+        time: now_ns,
+        verified: Bytes::new(standing.verified.as_bytes()),
+        version: VERSION,
+    });
+    let check = sha1(&[&bytes]);
+    bytes.extend(check);
+    bytes.extend(stamped(subject.info_hash, &standing.stamps));
+    bytes
+}
+
+/// Entries that say all of it once more, whatever was said before.
+pub(super) fn again(subject: &Subject, standing: &Standing) -> Vec<u8> {
+    let missing = subject.layout.pieces().filter(|piece| !standing.verified.has(*piece));
+    let missing: Vec<u32> = missing.map(PieceIndex::number).collect();
+    let there: Vec<u32> = standing.verified.iter_ones().collect();
+    let mut entries = lost(subject.info_hash, &missing);
+    entries.extend(verified(subject.info_hash, &there));
+    entries.extend(stamped(subject.info_hash, &standing.stamps));
+    entries
+}
+
+/// Entries: these pieces were hashed and written.
+pub(super) fn verified(info_hash: InfoHash, pieces: &[u32]) -> Vec<u8> {
+    pieces.iter().flat_map(|piece| entry(info_hash, PIECE_VERIFIED, *piece, 0, 0)).collect()
+}
+
+/// Entries: these pieces are missing.
+pub(super) fn lost(info_hash: InfoHash, pieces: &[u32]) -> Vec<u8> {
+    pieces.iter().flat_map(|piece| entry(info_hash, PIECE_LOST, *piece, 0, 0)).collect()
+}
+
+/// Entries: this is how files look that nothing is written to any more.
+pub(super) fn stamped(info_hash: InfoHash, stamps: &[(u32, Stamp)]) -> Vec<u8> {
+    let entry = |(file, stamp): &(u32, Stamp)| {
+        entry(info_hash, FILE_STAMPED, *file, stamp.inode, stamp.modified_ns)
+    };
+    stamps.iter().flat_map(entry).collect()
+}
+
+/// Entry: what the first `len` bytes of the record say is on the device.
+pub(super) fn mark(info_hash: InfoHash, len: u64, now_ns: i64) -> Vec<u8> {
+    entry(info_hash, MARK, 0, len, now_ns).to_vec()
+}
+
+/// Entry: something unverified was written just now.
+pub(super) fn touched(info_hash: InfoHash) -> Vec<u8> {
+    entry(info_hash, TOUCHED, 0, 0, 0).to_vec()
+}
+
+fn entry(info_hash: InfoHash, kind: u8, number: u32, a: u64, b: i64) -> [u8; ENTRY_LEN] {
+    let mut entry = [0; ENTRY_LEN];
+    entry[0] = kind;
+    entry[4..8].copy_from_slice(&number.to_be_bytes());
+    entry[8..16].copy_from_slice(&a.to_be_bytes());
+    entry[16..24].copy_from_slice(&b.to_be_bytes());
+    let check = sha1(&[&info_hash.0, &entry[..ENTRY_LEN - CHECK_LEN]]);
+    entry[ENTRY_LEN - CHECK_LEN..].copy_from_slice(&check[..CHECK_LEN]);
+    entry
+}
+
+/// Reads a record, whatever its bytes are. A torn entry, left by a write that failed half-way,
+/// is stepped over; what is not an entry behind that ends it.
+///
+/// # Errors
+/// Why it cannot be used. All that is on disk must be looked at then.
+pub fn replay(bytes: &[u8], subject: &Subject, extents: &Extents) -> Result<Replayed, Unfit> {
+    let (replayed, entries) = read_head(bytes, subject)?;
+    let head_len = (bytes.len() - entries.len()) as u64;
+    let mut replay = Replay {
+        replayed,
+        subject,
+        extents,
+        noted_at: HashMap::new(),
+        in_head: subject.layout.pieces().collect(),
+    };
+    replay.entries(entries, head_len);
+    Ok(replay.replayed)
+}
+
+/// A replay on its way.
+struct Replay<'a> {
+    replayed: Replayed,
+    subject: &'a Subject,
+    extents: &'a Extents,
+    /// Where in the record the last word on a piece stands that no mark covers.
+    noted_at: HashMap<PieceIndex, u64>,
+    /// Pieces of the head that no mark was seen for; the first one covers them.
+    in_head: Vec<PieceIndex>,
+}
+
+impl Replay<'_> {
+    fn entries(&mut self, mut bytes: &[u8], mut at: u64) {
+        let mut skipped = 0;
+        while let Some(found) = bytes.first_chunk::<ENTRY_LEN>() {
+            let number = u32::from_be_bytes([found[4], found[5], found[6], found[7]]);
+            let mut values = found[8..].as_chunks::<8>().0.iter().copied();
+            let a = values.next().map_or(0, u64::from_be_bytes);
+            let b = values.next().map_or(0, i64::from_be_bytes);
+            let step = if *found == entry(self.subject.info_hash, found[0], number, a, b) {
+                skipped = 0;
+                self.apply(at, found[0], number, a, b);
+                ENTRY_LEN
+            } else {
+                skipped += 1;
+                1
+            };
+            if skipped >= ENTRY_LEN {
+                return;
+            }
+            bytes = &bytes[step..];
+            at += step as u64;
+        }
+    }
+
+    fn apply(&mut self, at: u64, kind: u8, number: u32, a: u64, b: i64) {
+        match (kind, self.subject.layout.piece(number)) {
+            (FILE_STAMPED, _) if number < self.extents.file_count() => {
+                let stamp = Stamp { inode: a, modified_ns: b };
+                self.replayed.stamps.insert(number, stamp);
+            }
+            (MARK, _) => self.mark(a, b),
+            (PIECE_VERIFIED, Some(piece)) => {
+                self.replayed.verified.insert(piece);
+                self.replayed.doubted.remove(piece);
+                if !self.replayed.durable.has(piece) {
+                    self.noted_at.insert(piece, at);
+                }
+                self.written(piece);
+            }
+            (PIECE_LOST, Some(piece)) => {
+                self.replayed.verified.remove(piece);
+                self.replayed.durable.remove(piece);
+                self.replayed.doubted.remove(piece);
+                self.noted_at.remove(&piece);
+                self.written(piece);
+            }
+            _ => {}
+        }
+    }
+
+    fn mark(&mut self, covered: u64, now_ns: i64) {
+        for piece in std::mem::take(&mut self.in_head) {
+            if self.replayed.verified.has(piece) && !self.noted_at.contains_key(&piece) {
+                self.replayed.durable.insert(piece);
+            }
+        }
+        let durable = &mut self.replayed.durable;
+        self.noted_at.retain(|piece, at| {
+            let is_covered = *at < covered;
+            if is_covered {
+                durable.insert(*piece);
+            }
+            !is_covered
+        });
+        self.replayed.marked_ns = self.replayed.marked_ns.max(now_ns);
+    }
+
+    /// The files of the piece changed after their stamps.
+    fn written(&mut self, piece: PieceIndex) {
+        let offset = self.subject.layout.piece_offset(piece);
+        let len = u64::from(self.subject.layout.len_of(piece));
+        for file in self.extents.files_of_range(offset, len) {
+            self.replayed.stamps.remove(&file.0);
+        }
+    }
+}
+
+/// What the head says, and the entries behind it.
+fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u8]), Unfit> {
+    use Unfit::{Because, Newer};
+    const DAMAGED: Unfit = Because("it is damaged");
+    let scan = bencode::scan(bytes, bencode::TORRENT).map_err(|_| DAMAGED)?;
+    let head = scan.root().dict().ok_or(DAMAGED)?;
+    let integer = |key: &[u8]| head.find(key).and_then(bencode::Value::integer);
+    let string = |key: &[u8]| head.find(key).and_then(bencode::Value::bytes);
+    match integer(b"version") {
+        Some(VERSION) => {}
+        Some(version) if version > VERSION => return Err(Newer),
+        Some(version) if version > 0 => return Err(Because("an older program wrote it")),
+        _ => return Err(DAMAGED),
+    }
+    let (text, behind) = bytes.split_at_checked(scan.len).ok_or(DAMAGED)?;
+    let (check, entries) = behind.split_at_checked(20).ok_or(DAMAGED)?;
+    if sha1(&[text]) != check {
+        return Err(Because("it was edited"));
+    }
+    if string(b"info-hash") != Some(&subject.info_hash.0) {
+        return Err(Because("it is of another torrent"));
+    }
+    let layout = subject.layout;
+    let same = integer(b"length").and_then(|len| u64::try_from(len).ok())
+        == Some(layout.total_len())
+        && integer(b"piece length") == Some(i64::from(layout.piece_len()));
+    if !same {
+        return Err(Because("it is of another layout"));
+    }
+    if string(b"dir") != Some(&subject.dir) {
+        return Err(Because("the files were in another directory"));
+    }
+    let set = |key: &[u8]| {
+        let set = string(key).and_then(|set| Bitfield::from_wire(set, layout.piece_count()));
+        set.ok_or(DAMAGED)
+    };
+    let verified = set(b"verified")?;
+    let replayed = Replayed {
+        durable: set(b"durable")?.intersection(&verified),
+        doubted: set(b"doubted")?.minus(&verified),
+        verified,
+        file_system: integer(b"file system").unwrap_or(0).cast_unsigned(),
+        era: string(b"era").unwrap_or_default().to_vec(),
+        marked_ns: integer(b"time").unwrap_or(0),
+        stamps: HashMap::new(),
+    };
+    Ok((replayed, entries))
+}

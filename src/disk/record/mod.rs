@@ -1,0 +1,30 @@
+//! The record of verified pieces: `<info-hash>.resume` in the state directory. A bencoded head,
+//! its SHA-1, and then records of a fixed size, appended as pieces land, each with its own
+//! check, so that a torn tail is noticed.
+//!
+//! | part | what it knows |
+//! |---|---|
+//! | `format` | bytes: writing and replaying them; no file |
+//! | `loaded` | a locked record that was read, until the torrent starts |
+//! | `journal` | the record while the torrent runs |
+//! | `era` | how long the system's memory keeps what was written |
+//!
+//! Two promises. After a crash of the process every piece that was noted counts: the system
+//! still has its bytes. After a power loss only those count that a mark covers, and a mark is
+//! written when their bytes have reached the device ([`super::syncer`]). The others are looked
+//! at again.
+
+mod era;
+mod format;
+mod journal;
+mod loaded;
+
+pub use self::format::{Replayed, Subject, Unfit, replay};
+pub use self::loaded::RecordState;
+
+pub(super) use self::era::Ground;
+pub(super) use self::format::Standing;
+pub(super) use self::journal::Journal;
+pub(super) use self::loaded::Loaded;
+#[cfg(test)]
+pub(super) use self::{era::now_ns, format::begin, journal::RecordFile};
