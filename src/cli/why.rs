@@ -14,6 +14,9 @@ const SHARE_MIN: f64 = 0.05;
 /// The lines of `why`: the last minute, the whole life, and what to do.
 pub fn why_screen(report: &WhyReport) -> String {
     let mut lines = Vec::new();
+    if let Some(trouble) = &report.disk_trouble {
+        lines.push(format!("Paused by the disk, and tried again by itself: {}", escape(trouble)));
+    }
     let minute = worth_telling(&report.waits.minute);
     let now = report.waits.now;
     // What ended a moment ago is no answer to "why now".
@@ -69,6 +72,7 @@ fn explain(cause: Cause, report: &WhyReport) -> String {
         Cause::Pieces => "no connected peer had a piece that was missing".to_owned(),
         Cause::Transfer => transfer(report),
         Cause::Pipeline => "peers would have sent more than we asked them for".to_owned(),
+        Cause::Disk if report.disk_trouble.is_some() => "the disk took nothing".to_owned(),
         Cause::Disk => {
             format!("memory was full of data waiting for the disk (now {})", memory(report))
         }
@@ -171,6 +175,8 @@ fn advice(cause: Cause, report: &WhyReport) -> Option<&'static str> {
         }
         Cause::Transfer => Some("nothing is wrong; only more or faster peers would help"),
         Cause::Pipeline => Some("this is our fault: please report it with this text"),
+        // The reason says what to do.
+        Cause::Disk if report.disk_trouble.is_some() => None,
         Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
         Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
         Cause::Limit => report.limit_down.map(|_| "limit down off lifts it"),
@@ -200,8 +206,20 @@ mod tests {
             limit_down: None,
             memory_blocks: (2500, 2560),
             pieces_at_disk: 9,
+            disk_trouble: None,
             tracker: Some("failed: \x1b[5mno".into()),
         }
+    }
+
+    #[test]
+    fn a_disk_that_fails_comes_first() {
+        let mut report = report(&[(Cause::Disk, 1.0)]);
+        report.disk_trouble = Some("no space left".to_owned());
+        let screen = why_screen(&report);
+        let first = "Paused by the disk, and tried again by itself: no space left\n\
+                     100 % of the last minute: the disk took nothing\n";
+        assert!(screen.starts_with(first), "{screen}");
+        assert!(!screen.contains("What to do"), "{screen}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::base::ids::FileIndex;
 
 use super::beneath::{self, Access, Base, Found};
 use super::error::Error;
+use super::footing::Gone;
 use super::handles::{Handles, Key};
 use super::store::{FileNews, FileStamp, Store};
 use super::verdict::{self, FileCheck};
@@ -391,6 +392,10 @@ impl Store for FileStore {
             })?;
         }
         Ok(())
+    }
+
+    fn look_around(&self) -> Option<Gone> {
+        Gone::of(&self.base)
     }
 
     fn is_present(&self, offset: u64, len: u64) -> bool {

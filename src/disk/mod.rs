@@ -13,6 +13,7 @@ mod check;
 pub mod create;
 mod error;
 mod files;
+mod footing;
 mod handles;
 mod job;
 mod memory;
@@ -32,6 +33,7 @@ pub mod turn;
 mod verdict;
 mod worker;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,13 +44,14 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::InfoHash;
+use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
 pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_files};
 pub use self::error::Error;
+pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
@@ -135,6 +138,8 @@ pub struct Disk {
     syncer: Syncer,
     counters: Arc<Counters>,
     next_id: AtomicU64,
+    /// Tell each worker of closed torrents.
+    closers: Arc<[Sender<u64>]>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -147,6 +152,7 @@ pub struct StoreHandle {
 
 struct Shared {
     queue: Sender<Work>,
+    closers: Arc<[Sender<u64>]>,
     syncer: Syncer,
     counters: Arc<Counters>,
     torrent: Arc<OpenTorrent>,
@@ -164,6 +170,8 @@ struct OnDisk {
     trusted: Bitfield,
     /// Those of the trusted pieces that need not be brought to the device.
     durable: Bitfield,
+    /// Files that look as we left them, whatever is in them.
+    ours: HashSet<FileIndex>,
     /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
     loaded: Receiver<Loaded>,
     put_back: Sender<Loaded>,
@@ -192,6 +200,10 @@ pub enum Rejected {
 /// blocks were spilled.
 const JOBS_WITHOUT_BLOCKS: usize = 4096;
 
+/// Torrents closed while a worker is at one job; the files of more are closed when their places
+/// are needed.
+const CLOSED_MAX: usize = 1024;
+
 impl Disk {
     /// Starts the threads and raises the process's limit of open files.
     ///
@@ -210,8 +222,10 @@ impl Disk {
         let handles_max = handles::share_of_limit(raise_fd_limit(), count);
         let failed = |error| Error::io("starting", "disk workers", error);
         let syncer = Syncer::start(config.sync, counters.clone()).map_err(failed)?;
-        let spawn = |number| {
+        let (closers, closed): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(CLOSED_MAX)).unzip();
+        let spawn = |(number, closed)| {
             let worker = Worker {
+                closed,
                 handles: Handles::new(handles_max),
                 counters: counters.clone(),
                 pool: config.pool.clone(),
@@ -219,9 +233,16 @@ impl Disk {
             };
             worker::spawn(number, worker, give.clone(), take.clone())
         };
-        let workers: Result<Vec<_>, _> = (0..count).map(spawn).collect();
+        let workers: Result<Vec<_>, _> = closed.into_iter().enumerate().map(spawn).collect();
         let workers = workers.map_err(failed)?;
-        Ok(Self { queue, syncer, counters, next_id: AtomicU64::new(1), workers })
+        Ok(Self {
+            queue,
+            syncer,
+            counters,
+            next_id: AtomicU64::new(1),
+            closers: closers.into(),
+            workers,
+        })
     }
 
     /// Opens a torrent: looks for its files, locks its record and reads it. Waits for the
@@ -251,6 +272,7 @@ impl Disk {
         let trusted = store.still_described(&layout, believed, &loaded.described())?;
         let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
         let recorded = loaded.recorded().unwrap_or(none);
+        let ours = store.left_by_us(&layout, &recorded, &loaded.described())?;
         let state = loaded.state.clone();
         // One place for the one record.
         let (put_back, taken) = bounded(1);
@@ -264,6 +286,7 @@ impl Disk {
             recorded,
             trusted,
             durable,
+            ours,
             loaded: taken,
             put_back,
         };
@@ -299,6 +322,7 @@ impl Disk {
         let torrent = Arc::new(torrent);
         let shared = Shared {
             queue: self.queue.clone(),
+            closers: self.closers.clone(),
             syncer: self.syncer.clone(),
             counters: self.counters.clone(),
             torrent,
@@ -336,7 +360,13 @@ impl Drop for Disk {
 impl Drop for Shared {
     fn drop(&mut self) {
         // When the queue is full or the workers have ended, the files close later or have.
-        let _ = self.queue.try_send(Work::Closed(self.torrent.id));
+        self.torrent.is_closed.store(true, Ordering::Release);
+        for closer in &*self.closers {
+            let _ = closer.try_send(self.torrent.id);
+        }
+        self.syncer.close(self.torrent.id);
+        // Wakes the one that waits for work.
+        let _ = self.queue.try_send(Work::Closed);
     }
 }
 
@@ -387,7 +417,7 @@ impl StoreHandle {
         let Some(files) = &self.shared.files else {
             return Ok(Started { have: have.clone(), news: Vec::new() });
         };
-        let news = files.store.adopt(&torrent.layout, have)?;
+        let news = files.store.adopt(&torrent.layout, have, &files.ours)?;
         for item in &news {
             if let FileNews::Trouble { file, recheck: true, .. } = item {
                 torrent.lose_file(*file);
@@ -452,7 +482,7 @@ impl StoreHandle {
             match error.into_inner() {
                 Work::Job(_, job, _) if is_full => Rejected::Full(job),
                 Work::Job(_, job, _) => Rejected::Stopped(job),
-                Work::Closed(_) | Work::Stop => unreachable!("a job was sent"),
+                Work::Closed | Work::Stop => unreachable!("a job was sent"),
             }
         })
     }

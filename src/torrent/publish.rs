@@ -25,6 +25,8 @@ pub(super) struct Publisher {
     trouble: Option<String>,
     /// What is wrong with the record of verified pieces, while it is.
     record_trouble: Option<String>,
+    /// Why the device did not take everything at the end.
+    flush_failure: Option<String>,
     wanted: Bitfield,
     wanted_bytes: u64,
     done_bytes: u64,
@@ -48,6 +50,7 @@ impl Publisher {
             complete: false,
             trouble: None,
             record_trouble: None,
+            flush_failure: None,
             wanted: Bitfield::none(piece_count),
             wanted_bytes: 0,
             done_bytes: 0,
@@ -105,12 +108,20 @@ impl Publisher {
         self.record_trouble = trouble;
     }
 
+    pub fn set_flush_failure(&mut self, failure: String) {
+        self.flush_failure = Some(failure);
+    }
+
     pub fn set_complete(&mut self) {
         self.complete = true;
     }
 
     pub fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     pub fn set_stopping(&mut self) {
@@ -166,6 +177,7 @@ impl Publisher {
             have: swarm.have().as_bytes().to_vec(),
             disk_trouble: numbers.disk_trouble,
             record_trouble: self.record_trouble.clone(),
+            flush_failure: self.flush_failure.clone(),
         }
     }
 
@@ -205,6 +217,7 @@ impl Publisher {
             limit_down,
             memory_blocks: (numbers.held_blocks, self.pool_blocks),
             pieces_at_disk: numbers.pieces_at_disk,
+            disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
         }
     }

@@ -95,6 +95,8 @@ pub struct Status {
     pub have: Vec<u8>,
     /// The disk's trouble, while it lasts.
     pub disk_trouble: Option<String>,
+    /// Why the device did not take everything at the end, if it did not.
+    pub flush_failure: Option<String>,
     /// Why verified pieces cannot be recorded, while they cannot.
     pub record_trouble: Option<String>,
 }
@@ -226,6 +228,8 @@ pub struct WhyReport {
     pub memory_blocks: (u32, u32),
     /// Pieces at the disk workers.
     pub pieces_at_disk: u32,
+    /// Why the disk pauses the torrent, while it does.
+    pub disk_trouble: Option<String>,
     /// The state of the first tracker in words, when there is one.
     pub tracker: Option<String>,
 }

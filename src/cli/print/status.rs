@@ -69,8 +69,8 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
         ("Uploaded", uploaded_words(status)),
         ("Tracker", tracker_words(&status.trackers, now)),
     ]);
-    if let Some(trouble) = &status.disk_trouble {
-        rows.push(("Disk", trouble.clone()));
+    if let State::DiskTrouble(trouble) = &status.state {
+        rows.push(("Disk", escape(trouble)));
     }
     if let Some(trouble) = &status.record_trouble {
         rows.push(("Record", trouble.clone()));
@@ -146,7 +146,7 @@ fn state_words(status: &Status) -> String {
         State::Finished => "finished: complete, and seeded as long as was asked for".to_owned(),
         State::Paused => "paused".to_owned(),
         State::Stopping => "stopping".to_owned(),
-        State::DiskTrouble(why) => format!("disk trouble: {}", escape(why)),
+        State::DiskTrouble(_) => "paused by the disk, tried again by itself".to_owned(),
         State::Failed(why) => format!("failed: {}", escape(why)),
     }
 }
