@@ -12,7 +12,7 @@ use crate::disk::{
     StoreFile, SyncPolicy,
 };
 use crate::metainfo::Torrent;
-use crate::session::{self, Session, SessionConfig, TorrentOptions};
+use crate::session::{self, Memory, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 
 use super::escape::escape;
@@ -149,7 +149,8 @@ fn look(config: StoreConfig, torrent: &Torrent) -> Result<CheckReport, disk::Err
     // No job is submitted, so no block is ever taken, and no event is ever sent.
     let pool = BlockPool::new(0);
     let (events, _unread) = tokio::sync::mpsc::channel(1);
-    let disk = Disk::start(DiskConfig { workers: Some(1), pool, sync: SyncPolicy::default() })?;
+    let (check_bytes, sync) = (Memory::default().check_bytes, SyncPolicy::default());
+    let disk = Disk::start(DiskConfig { workers: Some(1), pool, check_bytes, sync })?;
     let store = disk.open(config, events)?;
     let report = store.check(&Bitfield::none(torrent.num_pieces), &CheckProgress::default());
     Ok(report)

@@ -16,8 +16,8 @@ use super::error::Error;
 use super::handles::Handles;
 use super::open::OpenTorrent;
 
-/// Buffers of all threads together.
-const MEMORY_MAX: usize = 24 << 20;
+/// More than this a check has no use for.
+pub const CHECK_BYTES_MAX: usize = 32 << 20;
 /// Pieces longer than this are hashed as they are read; shorter ones side by side.
 const WHOLE_MAX: usize = 2 << 20;
 /// What is read at once of a long piece.
@@ -81,11 +81,13 @@ pub enum FileCheck {
     Wrong(u32),
 }
 
-/// Checks all pieces but the trusted ones. Waits for the disk: not for async code.
+/// Checks all pieces but the trusted ones, with at most `memory_bytes` in buffers, as far as
+/// one piece for each thread fits. Waits for the disk: not for async code.
 pub(super) fn check(
     torrent: &OpenTorrent,
     trusted: &Bitfield,
     progress: &CheckProgress,
+    memory_bytes: usize,
 ) -> (Bitfield, Option<String>) {
     let is_there = |piece: &PieceIndex| {
         let (offset, len) = torrent.range_of(*piece);
@@ -100,7 +102,7 @@ pub(super) fn check(
     let piece_len = torrent.layout.piece_len() as usize;
     let lanes = match piece_len > WHOLE_MAX {
         true => 1,
-        false => (MEMORY_MAX / threads / piece_len).clamp(1, LANES),
+        false => (memory_bytes / threads / piece_len).clamp(1, LANES),
     };
     let round = Round { torrent, progress, found: &found, next: &AtomicU32::new(0) };
     let batches: Vec<&[PieceIndex]> = pieces.chunks(lanes).collect();

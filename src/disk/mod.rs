@@ -44,11 +44,13 @@ use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
+pub use self::check::CHECK_BYTES_MAX;
 pub use self::check::{CheckProgress, CheckReport, FileCheck};
 pub use self::error::Error;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
+pub use self::prepare::READ_LEN;
 pub use self::record::RecordState;
 pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
@@ -71,6 +73,8 @@ pub struct DiskConfig {
     pub workers: Option<usize>,
     /// The pool that all blocks of jobs come from.
     pub pool: BlockPool,
+    /// Bytes that a check of existing data may hold, all its threads together.
+    pub check_bytes: usize,
     /// When what was written is brought to the device.
     pub sync: SyncPolicy,
 }
@@ -130,6 +134,7 @@ pub struct Disk {
     queue: Sender<Work>,
     syncer: Syncer,
     counters: Arc<Counters>,
+    check_bytes: usize,
     next_id: AtomicU64,
     workers: Vec<JoinHandle<()>>,
 }
@@ -145,6 +150,7 @@ struct Shared {
     queue: Sender<Work>,
     syncer: Syncer,
     counters: Arc<Counters>,
+    check_bytes: usize,
     torrent: Arc<OpenTorrent>,
     files: Option<OnDisk>,
 }
@@ -184,6 +190,9 @@ pub enum Rejected {
     Stopped(Job),
 }
 
+/// Threads at most when nothing is asked for: hashing in lanes feeds any disk with fewer.
+pub const WORKERS_MAX: usize = 4;
+
 /// Room in the queue for jobs that hold no block: control jobs, and pieces all of whose
 /// blocks were spilled.
 const JOBS_WITHOUT_BLOCKS: usize = 4096;
@@ -195,7 +204,7 @@ impl Disk {
     /// `Io` when the system gives no thread.
     pub fn start(config: DiskConfig) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = config.workers.unwrap_or(cores.min(4)).max(1);
+        let count = config.workers.unwrap_or(cores.min(WORKERS_MAX)).max(1);
         // Each other job holds at least one block of the pool, so `try_send` does not fail.
         let (queue, jobs) = bounded(config.pool.budget_blocks() + JOBS_WITHOUT_BLOCKS);
         // One place for the one token.
@@ -217,7 +226,8 @@ impl Disk {
         };
         let workers: Result<Vec<_>, _> = (0..count).map(spawn).collect();
         let workers = workers.map_err(failed)?;
-        Ok(Self { queue, syncer, counters, next_id: AtomicU64::new(1), workers })
+        let (check_bytes, next_id) = (config.check_bytes, AtomicU64::new(1));
+        Ok(Self { queue, syncer, counters, check_bytes, next_id, workers })
     }
 
     /// Opens a torrent: looks for its files, locks its record and reads it. Waits for the
@@ -297,6 +307,7 @@ impl Disk {
             queue: self.queue.clone(),
             syncer: self.syncer.clone(),
             counters: self.counters.clone(),
+            check_bytes: self.check_bytes,
             torrent,
             files,
         };
@@ -359,14 +370,14 @@ impl StoreHandle {
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
     }
 
-    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in 24 MiB.
-    /// Waits; `progress` may be looked at, or used to cancel, from elsewhere.
+    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in
+    /// `check_bytes`.    /// Waits; `progress` may be looked at, or used to cancel, from elsewhere.
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
         let torrent = &self.shared.torrent;
         if let Some(files) = &self.shared.files {
             files.store.look_again();
         }
-        let (have, unreadable) = check::check(torrent, trusted, progress);
+        let (have, unreadable) = check::check(torrent, trusted, progress, self.shared.check_bytes);
         let is_cancelled = progress.is_cancelled();
         let files = self.shared.files.as_ref().map_or_else(Vec::new, |files| {
             let extents = &files.store.extents;

@@ -24,6 +24,7 @@ mod interop;
 mod kill;
 mod limits;
 mod many;
+mod memory;
 mod seeding;
 mod serving;
 mod share;

@@ -44,7 +44,7 @@ const CHOICES: &str = "
 /// When an option cannot be honoured, or the session cannot start.
 pub fn run(options: Options, common: &Common) -> Outcome {
     refuse_unsafe(&options)?;
-    let session = session_config(&options)?;
+    let session = session_config(&options, common)?;
     let state_dir = session.state_dir.clone();
     // What the log says must not land between questions.
     in_runtime(common, Talk::Prompt, &state_dir, async |stopper| {
