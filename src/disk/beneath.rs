@@ -72,6 +72,31 @@ impl Base {
         self.path.join(path)
     }
 
+    /// Which file system the directory lies on, as the system numbers it; 0 when it does not
+    /// tell. Once opened, of the one that is held; while the directory is missing, of the
+    /// nearest one above it that is there, on which it would be made.
+    #[allow(dead_code)]
+    pub(super) fn file_system(&self) -> io::Result<u64> {
+        let stat = match self.fd.get() {
+            Some(held) => rustix::fs::fstatvfs(held)?,
+            None => rustix::fs::fstatvfs(self.nearest()?)?,
+        };
+        Ok(stat.f_fsid)
+    }
+
+    /// The directory, or the nearest one above it that is there.
+    fn nearest(&self) -> io::Result<OwnedFd> {
+        let absolute = std::path::absolute(&self.path)?;
+        let mut missing = io::Error::from(io::ErrorKind::NotFound);
+        for path in absolute.ancestors() {
+            match open_anywhere(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
+                other => return other,
+            }
+        }
+        Err(missing)
+    }
+
     /// Opens a file. What is there and not a regular file is refused.
     pub(super) fn open(&self, path: &Path, access: Access) -> io::Result<File> {
         let (parent, name) = self.parent(path, access == Access::Write)?;
@@ -176,8 +201,7 @@ impl Base {
                 File::open(parent)?.sync_all()?;
             }
         }
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&self.path, flags, Mode::empty())?;
+        let fd = open_anywhere(&self.path)?;
         // Two workers may come here at once; either descriptor will do.
         Ok(self.fd.get_or_init(|| fd))
     }
@@ -186,6 +210,12 @@ impl Base {
 /// Both are narrowed by the user's umask.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
+
+/// Opens a directory of the user's, links followed.
+fn open_anywhere(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
 
 fn open_directory(parent: &Parent<'_>, name: &OsStr, make: bool) -> io::Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
@@ -290,6 +320,16 @@ mod tests {
         let missing = Base::new(dir.path().join("missing"));
         assert_eq!(missing.stat(Path::new("x")).unwrap(), None);
         assert!(!dir.path().join("missing").exists());
+    }
+
+    #[test]
+    fn a_missing_directory_is_on_the_file_system_that_it_would_be_made_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = Base::new(dir.path().to_owned()).file_system().unwrap();
+        let missing = Base::new(dir.path().join("not/there"));
+        assert_eq!(missing.file_system().unwrap(), here);
+        assert_ne!(Base::new("/proc".into()).file_system().unwrap(), here);
+        assert!(!dir.path().join("not").exists());
     }
 
     #[test]

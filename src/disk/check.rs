@@ -2,6 +2,7 @@
 //! in little memory. Changes nothing. Pieces whose files are missing or too short are not
 //! read at all.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use sha1::{Digest, Sha1};
@@ -9,7 +10,7 @@ use sha1::{Digest, Sha1};
 use crate::base::bitfield::Bitfield;
 use crate::base::digest::sha1_many;
 use crate::base::ids::FileIndex;
-use crate::base::layout::PieceIndex;
+use crate::base::layout::{Layout, PieceIndex};
 
 use super::bits::PieceBits;
 use super::error::Error;
@@ -27,18 +28,45 @@ const THREADS_MAX: usize = 8;
 /// Open files of a thread, which reads them in order.
 const HANDLES_MAX: usize = 2;
 
-/// How far a check is. Shared with whoever shows it or ends it.
+/// How far one check is. Shared with whoever shows it, keeps what it found, or ends it.
 #[derive(Debug, Default)]
 pub struct CheckProgress {
     done_bytes: AtomicU64,
     total_bytes: AtomicU64,
     is_cancelled: AtomicBool,
+    /// Set when the check begins.
+    found: OnceLock<FoundSoFar>,
+}
+
+/// What the threads of a check have found until now.
+#[derive(Debug)]
+struct FoundSoFar {
+    layout: Layout,
+    /// A piece comes here after it came to `right`, if it does.
+    looked_at: PieceBits,
+    right: PieceBits,
+}
+
+/// What a check has found at some moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckSnapshot {
+    /// The pieces that were read to their end and hashed. Trusted ones are not among them,
+    /// nor are those that could not be read or whose files are missing or too short.
+    pub looked_at: Bitfield,
+    /// Those of them that are right.
+    pub right: Bitfield,
 }
 
 impl CheckProgress {
     /// Bytes looked at, and bytes to look at in all, missing ones not counted.
     pub fn bytes(&self) -> (u64, u64) {
         (self.done_bytes.load(Ordering::Relaxed), self.total_bytes.load(Ordering::Relaxed))
+    }
+
+    /// What was found until now; none before the check has begun. Any thread may ask at any
+    /// time, at the cost of a glance at each piece's bit.
+    pub fn snapshot(&self) -> Option<CheckSnapshot> {
+        self.found.get().map(FoundSoFar::snapshot)
     }
 
     /// Ends the check soon; what it found until then is reported.
@@ -52,11 +80,37 @@ impl CheckProgress {
     }
 }
 
+impl FoundSoFar {
+    fn none(layout: Layout) -> Self {
+        let bits = || PieceBits::none(layout.piece_count());
+        Self { layout, looked_at: bits(), right: bits() }
+    }
+
+    fn note(&self, piece: PieceIndex, is_right: bool) {
+        if is_right {
+            self.right.insert(piece);
+        }
+        self.looked_at.insert(piece);
+    }
+
+    /// In this order a piece that was looked at has its verdict.
+    fn snapshot(&self) -> CheckSnapshot {
+        let looked_at = self.looked_at.to_bitfield(&self.layout);
+        let mut right = self.right.to_bitfield(&self.layout);
+        for piece in self.layout.pieces().filter(|piece| !looked_at.has(*piece)) {
+            right.remove(piece);
+        }
+        CheckSnapshot { looked_at, right }
+    }
+}
+
 /// What a check found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CheckReport {
     /// The pieces that are right on disk, trusted ones included.
     pub have: Bitfield,
+    /// The pieces that were read to their end and hashed; see [`CheckSnapshot::looked_at`].
+    pub looked_at: Bitfield,
     /// Each file, pad files included; of those that are not on disk at all, see
     /// [`FileCheck::Missing`].
     pub files: Vec<FileCheck>,
@@ -88,7 +142,7 @@ pub(super) fn check(
     trusted: &Bitfield,
     progress: &CheckProgress,
     memory_bytes: usize,
-) -> (Bitfield, Option<String>) {
+) -> (CheckSnapshot, Option<String>) {
     let is_there = |piece: &PieceIndex| {
         let (offset, len) = torrent.range_of(*piece);
         !trusted.has(*piece) && torrent.store.is_present(offset, len)
@@ -98,13 +152,13 @@ pub(super) fn check(
     progress.total_bytes.store(total, Ordering::Relaxed);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = cores.min(THREADS_MAX);
-    let found = PieceBits::none(torrent.layout.piece_count());
+    let found = progress.found.get_or_init(|| FoundSoFar::none(torrent.layout));
     let piece_len = torrent.layout.piece_len() as usize;
     let lanes = match piece_len > WHOLE_MAX {
         true => 1,
         false => (memory_bytes / threads / piece_len).clamp(1, LANES),
     };
-    let round = Round { torrent, progress, found: &found, next: &AtomicU32::new(0) };
+    let round = Round { torrent, progress, found, next: &AtomicU32::new(0) };
     let batches: Vec<&[PieceIndex]> = pieces.chunks(lanes).collect();
     let batches = &batches;
     let error = std::thread::scope(|scope| {
@@ -112,11 +166,7 @@ pub(super) fn check(
             (0..threads).map(|_| scope.spawn(move || round.run(batches))).collect();
         threads.into_iter().filter_map(|thread| thread.join().unwrap_or(None)).next()
     });
-    let mut have = found.to_bitfield(&torrent.layout);
-    for piece in trusted.iter_ones().filter_map(|number| torrent.layout.piece(number)) {
-        have.insert(piece);
-    }
-    (have, error.map(|error| error.to_string()))
+    (found.snapshot(), error.map(|error| error.to_string()))
 }
 
 /// What the threads of one check share.
@@ -124,7 +174,7 @@ pub(super) fn check(
 struct Round<'a> {
     torrent: &'a OpenTorrent,
     progress: &'a CheckProgress,
-    found: &'a PieceBits,
+    found: &'a FoundSoFar,
     next: &'a AtomicU32,
 }
 
@@ -185,14 +235,14 @@ impl Round<'_> {
             hasher.update(&buffer[..count]);
             offset += count as u64;
         }
-        self.judge(piece, &hasher.finalize().into());
+        if offset == end {
+            self.judge(piece, &hasher.finalize().into());
+        }
         Ok(())
     }
 
     fn judge(self, piece: PieceIndex, hash: &[u8; 20]) {
-        if self.torrent.hash_of(piece) == hash {
-            self.found.insert(piece);
-        }
+        self.found.note(piece, self.torrent.hash_of(piece) == hash);
     }
 }
 

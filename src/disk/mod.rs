@@ -44,8 +44,7 @@ use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
-pub use self::check::CHECK_BYTES_MAX;
-pub use self::check::{CheckProgress, CheckReport, FileCheck};
+pub use self::check::{CHECK_BYTES_MAX, CheckProgress, CheckReport, CheckSnapshot, FileCheck};
 pub use self::error::Error;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
@@ -370,14 +369,21 @@ impl StoreHandle {
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
     }
 
-    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in
-    /// `check_bytes`.    /// Waits; `progress` may be looked at, or used to cancel, from elsewhere.
+    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in the bytes
+    /// that the configuration gives to checks. Waits; `progress` is for this check alone, and
+    /// may be looked at, or used to cancel, from elsewhere. To go on where an earlier check
+    /// was, pass what it has looked at as `trusted`, and leave what was wrong of that out of
+    /// `have`.
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
         let torrent = &self.shared.torrent;
         if let Some(files) = &self.shared.files {
             files.store.look_again();
         }
-        let (have, unreadable) = check::check(torrent, trusted, progress, self.shared.check_bytes);
+        let (CheckSnapshot { looked_at, right: mut have }, unreadable) =
+            check::check(torrent, trusted, progress, self.shared.check_bytes);
+        for piece in trusted.iter_ones().filter_map(|number| torrent.layout.piece(number)) {
+            have.insert(piece);
+        }
         let is_cancelled = progress.is_cancelled();
         let files = self.shared.files.as_ref().map_or_else(Vec::new, |files| {
             let extents = &files.store.extents;
@@ -387,7 +393,7 @@ impl StoreHandle {
             let entries = files.store.entries.iter().zip(wrong);
             entries.map(|(entry, wrong)| entry.judge(wrong)).collect()
         });
-        CheckReport { have, files, unreadable, is_cancelled }
+        CheckReport { have, looked_at, files, unreadable, is_cancelled }
     }
 
     /// Starts with the pieces that are right on disk: gives files the names they should have,

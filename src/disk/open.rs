@@ -34,6 +34,8 @@ pub(super) struct OpenTorrent {
     pub journal: OnceLock<Journal>,
     /// Where its files stand; set with the journal.
     pub ground: OnceLock<Ground>,
+    /// Something was noted since the last flush.
+    is_changed: AtomicBool,
     /// The record is in trouble, and that was told.
     record_fails: AtomicBool,
     events: mpsc::Sender<DiskEvent>,
@@ -62,6 +64,7 @@ impl OpenTorrent {
             unsynced_bytes: AtomicU64::new(0),
             journal: OnceLock::new(),
             ground: OnceLock::new(),
+            is_changed: AtomicBool::new(false),
             record_fails: AtomicBool::new(false),
             events,
         })
@@ -162,10 +165,20 @@ impl OpenTorrent {
         Ok(failed)
     }
 
-    /// Notes how the files look that are there, at a clean end.
-    pub(super) fn note_stamps(&self) -> Result<(), Error> {
+    /// Brings everything to the device, and notes how the files look now that nothing is
+    /// written to them any more. A torrent that only sent has nothing to bring. Returns why a
+    /// file was not taken.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub(super) fn flush(&self, handles: &mut Handles) -> Result<Option<String>, Error> {
+        if !self.is_changed.swap(false, Ordering::AcqRel) {
+            return Ok(None);
+        }
         let stamps = plain(&self.store.stamps(false));
-        self.journal.get().map_or(Ok(()), |journal| journal.stamped(&stamps))
+        let noted = self.journal.get().map_or(Ok(()), |journal| journal.stamped(&stamps));
+        let failed = self.bring_to_device(handles)?;
+        noted.map(|()| failed)
     }
 
     /// Where the torrent stands, for a record that is written anew or said once more.
@@ -183,6 +196,7 @@ impl OpenTorrent {
 
     /// Runs `work` on the record, if there is one, and passes its failure on.
     pub(super) fn record(&self, work: impl FnOnce(&Journal) -> Result<(), Error>) {
+        self.is_changed.store(true, Ordering::Release);
         if let Some(Err(error)) = self.journal.get().map(work) {
             self.on_record(Err(error));
         }
@@ -209,6 +223,7 @@ impl OpenTorrent {
     /// bytes they are.
     pub(super) fn leave_unsynced(&self, pieces: &Bitfield) -> u64 {
         let mut bytes = 0;
+        self.is_changed.store(pieces.ones() > 0, Ordering::Release);
         for piece in pieces.iter_ones().filter_map(|number| self.layout.piece(number)) {
             let (offset, len) = self.range_of(piece);
             self.store.mark_unsynced(offset, len);

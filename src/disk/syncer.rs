@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
-use super::error::Error;
 use super::handles::Handles;
 use super::job::DiskEvent;
 use super::open::OpenTorrent;
@@ -108,13 +107,9 @@ impl Thread {
                 Ok(Order::Enough(torrent)) => self.sync(&torrent),
                 Ok(Order::Flush(torrent)) => {
                     self.stop_waiting(&Arc::downgrade(&torrent));
-                    let done = self.sync_now(&torrent);
-                    let noted = torrent.note_stamps();
+                    let done = self.timed(|handles| torrent.flush(handles));
                     self.handles.close_store(torrent.id);
-                    let failed = match done.and_then(|failed| noted.map(|()| failed)) {
-                        Ok(failed) => failed,
-                        Err(error) => Some(error.to_string()),
-                    };
+                    let failed = done.unwrap_or_else(|error| Some(error.to_string()));
                     torrent.answer(DiskEvent::Flushed(failed));
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -130,17 +125,15 @@ impl Thread {
     fn sync(&mut self, torrent: &Weak<OpenTorrent>) {
         self.stop_waiting(torrent);
         let Some(strong) = torrent.upgrade() else { return };
-        if let Err(error) = self.sync_now(&strong) {
+        if let Err(error) = self.timed(|handles| strong.bring_to_device(handles)) {
             strong.on_record(Err(error));
             self.waiting.push((Instant::now() + self.policy.after, torrent.clone()));
         }
     }
 
-    fn sync_now(&mut self, torrent: &OpenTorrent) -> Result<Option<String>, Error> {
-        timed(&self.counters.sync_ns, || {
-            add(&self.counters.syncs, 1);
-            torrent.bring_to_device(&mut self.handles)
-        })
+    fn timed<T>(&mut self, work: impl FnOnce(&mut Handles) -> T) -> T {
+        add(&self.counters.syncs, 1);
+        timed(&self.counters.sync_ns, || work(&mut self.handles))
     }
 
     fn stop_waiting(&mut self, torrent: &Weak<OpenTorrent>) {

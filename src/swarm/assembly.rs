@@ -326,9 +326,12 @@ impl Assembly {
         if (self.held_blocks * BLOCK_LEN) as u64 <= self.budget_bytes {
             return None;
         }
-        let data = |open: &OpenPiece| {
-            open.slots.iter().filter(|slot| matches!(slot, Slot::Data(_))).count()
-        };
+        self.spill_fullest()
+    }
+
+    /// The blocks in memory of the fullest piece, to be written unverified.
+    pub fn spill_fullest(&mut self) -> Option<(PieceIndex, Vec<(BlockRef, Block)>)> {
+        let data = OpenPiece::data_count;
         // One spill of a piece at a time: its answer speaks of all its blocks on the way.
         let at_rest = |open: &OpenPiece| {
             data(open) > 0 && !open.slots.iter().any(|slot| matches!(slot, Slot::Spilling))
@@ -345,6 +348,28 @@ impl Assembly {
         }
         self.held_blocks -= blocks.len();
         Some((*piece, blocks))
+    }
+
+    /// Forgets blocks in memory, those of the emptiest pieces first, until no more than
+    /// `most` are left; with `not_all` the fullest piece keeps its own.
+    pub fn shed(&mut self, most: usize, not_all: bool) {
+        let mut pieces: Vec<(usize, PieceIndex)> =
+            self.open.iter().map(|(piece, open)| (open.data_count(), *piece)).collect();
+        pieces.sort_unstable();
+        if not_all {
+            pieces.pop();
+        }
+        for (_, piece) in pieces.into_iter().filter(|(count, _)| *count > 0) {
+            if self.held_blocks <= most {
+                return;
+            }
+            let Some(open) = self.open.get_mut(&piece) else { continue };
+            let had_free = open.free > 0;
+            self.held_blocks -= open.forget_data(|_| true);
+            if !had_free && open.free > 0 {
+                self.with_free.push(piece);
+            }
+        }
     }
 
     /// The spilled blocks of a piece are on disk; those in `failed` come back.
@@ -368,8 +393,7 @@ impl Assembly {
     fn remove(&mut self, piece: PieceIndex) -> Option<OpenPiece> {
         let open = self.open.remove(&piece)?;
         self.open_bytes -= u64::from(self.layout.len_of(piece));
-        let data = open.slots.iter().filter(|slot| matches!(slot, Slot::Data(_))).count();
-        self.held_blocks -= data;
+        self.held_blocks -= open.data_count();
         self.with_free.retain(|other| *other != piece);
         Some(open)
     }
@@ -383,6 +407,11 @@ impl Assembly {
 }
 
 impl OpenPiece {
+    /// Blocks in memory.
+    fn data_count(&self) -> usize {
+        self.slots.iter().filter(|slot| matches!(slot, Slot::Data(_))).count()
+    }
+
     /// Makes the link the owner, if there is none. A suspect piece that changes hands starts
     /// over, so that one sender answers for all of it; returns how many blocks that costs.
     fn hand_to(&mut self, link: LinkId) -> usize {

@@ -13,8 +13,15 @@ use super::event::{BlockHashes, Event, Held, Output, Verdict};
 use super::link::{CloseReason, LinkCommand};
 use super::picker::PeerPieces;
 
-/// How long a failing disk is left alone before one piece is tried again.
-const DISK_RETRY: Duration = Duration::from_secs(5);
+/// How long a failing disk is left alone before one piece is tried again; twice as long after
+/// each failure, up to the second. So a download goes on within a minute of its disk.
+const REST_FIRST: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_secs(30);
+/// A disk that fails again so soon has not recovered: its rests go on growing.
+const CALM: Duration = Duration::from_secs(60);
+/// The part of the pool, as a divisor, that is kept while the disk fails. Other torrents live
+/// of the same pool, and may have another disk.
+const KEPT_SHARE: usize = 16;
 
 type Senders = Vec<Option<SocketAddr>>;
 
@@ -24,12 +31,26 @@ pub struct Checking {
     at_disk: BTreeMap<PieceIndex, Senders>,
     parked: BTreeMap<PieceIndex, (Vec<Held>, Senders)>,
     trouble: Option<Trouble>,
+    /// How long the disk rests, or rested last.
+    rest: Duration,
+    /// When it last worked again.
+    recovered_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Trouble {
     why: String,
-    retry_at: Instant,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Nothing is written until then.
+    Rest(Instant),
+    /// What becomes of this piece will tell.
+    Trial(PieceIndex),
+    /// There is nothing to try with: fetched on, until a write tells.
+    Open,
 }
 
 impl Checking {
@@ -43,9 +64,9 @@ impl Checking {
         self.at_disk.len() + self.parked.len()
     }
 
-    /// Does the disk fail?
+    /// Does the disk fail, so that nothing more is to be fetched?
     pub fn in_trouble(&self) -> bool {
-        self.trouble.is_some()
+        matches!(&self.trouble, Some(trouble) if trouble.phase != Phase::Open)
     }
 
     /// How the disk fails, in words for people.
@@ -55,13 +76,26 @@ impl Checking {
 
     /// When to try the disk again.
     pub fn retry_at(&self) -> Option<Instant> {
-        self.trouble.as_ref().map(|trouble| trouble.retry_at)
+        match self.trouble.as_ref()?.phase {
+            Phase::Rest(until) => Some(until),
+            Phase::Trial(_) | Phase::Open => None,
+        }
+    }
+
+    /// Blocks in memory of pieces that a failing disk sent back.
+    fn parked_blocks(&self) -> usize {
+        let is_data = |held: &&Held| matches!(held, Held::Data(_));
+        self.parked.values().map(|(blocks, _)| blocks.iter().filter(is_data).count()).sum()
     }
 }
 
 impl Swarm {
     pub(super) fn start_check(&mut self, piece: PieceIndex) {
         let Some(whole) = self.assembly.take_whole(piece) else { return };
+        if self.checking.in_trouble() {
+            self.checking.parked.insert(piece, (whole.blocks, whole.senders));
+            return self.shed();
+        }
         self.submit(piece, whole.blocks, whole.senders);
         // A place for another piece is free.
         self.food = true;
@@ -90,7 +124,7 @@ impl Swarm {
     }
 
     fn on_good(&mut self, piece: PieceIndex, hashes: Option<&BlockHashes>, now: Instant) {
-        self.disk_works();
+        self.disk_works(piece, now);
         self.tell(Event::PieceVerified(piece));
         // Before the piece counts as here: who is spared has one interesting piece less.
         for liar in self.suspects.passed(piece, hashes) {
@@ -138,6 +172,12 @@ impl Swarm {
     }
 
     fn on_bad(&mut self, piece: PieceIndex, hashes: BlockHashes, senders: Senders, now: Instant) {
+        if let Some(trouble) = &mut self.checking.trouble
+            && trouble.phase == Phase::Trial(piece)
+        {
+            // Nothing was written: another one has to tell.
+            trouble.phase = Phase::Rest(now);
+        }
         self.totals.hash_failures += 1;
         self.totals.wasted_bytes += u64::from(self.config.layout.len_of(piece));
         let blamed = self.suspects.failed(piece, hashes, senders);
@@ -213,48 +253,101 @@ impl Swarm {
         self.assembly.spilled(piece, blocks.unwrap_or_default());
         match why {
             Some(why) => self.disk_failed(why, now),
-            None => self.disk_works(),
+            None => self.disk_works(piece, now),
         }
         self.start_check(piece);
-        if !self.checking.in_trouble() {
-            self.spill_if_needed();
-        }
+        self.spill_if_needed();
     }
 
+    /// Told once, however many files it hits; what holds now is in the snapshot.
     fn disk_failed(&mut self, why: String, now: Instant) {
-        let retry_at = now + DISK_RETRY;
-        if self.checking.trouble().is_none_or(|known| known != why) {
-            self.tell(Event::DiskTrouble(why.clone()));
+        let checking = &mut self.checking;
+        let longer = (checking.rest * 2).min(REST_MAX);
+        match &mut checking.trouble {
+            // Under way since before the rest.
+            Some(Trouble { why: known, phase: Phase::Rest(_) }) => *known = why,
+            Some(trouble) => {
+                checking.rest = longer;
+                *trouble = Trouble { why, phase: Phase::Rest(now + longer) };
+            }
+            None => {
+                let is_again = checking.recovered_at.is_some_and(|at| now < at + CALM);
+                checking.rest = if is_again { longer } else { REST_FIRST };
+                let phase = Phase::Rest(now + checking.rest);
+                checking.trouble = Some(Trouble { why: why.clone(), phase });
+                self.tell(Event::DiskTrouble(why));
+            }
         }
-        self.checking.trouble = Some(Trouble { why, retry_at });
+        self.shed();
     }
 
-    fn disk_works(&mut self) {
-        if self.checking.trouble.take().is_none() {
-            return;
+    /// While the disk fails, only a little is kept, and at least one piece to try it with.
+    fn shed(&mut self) {
+        let kept = self.config.pool_blocks / KEPT_SHARE;
+        while self.checking.parked.len() > 1
+            && self.checking.parked_blocks() > kept
+            && let Some((piece, _)) = self.checking.parked.pop_last()
+        {
+            self.fetch_again(piece);
         }
+        let left = kept.saturating_sub(self.checking.parked_blocks());
+        if self.assembly.held_blocks() > left {
+            let is_needed = self.checking.parked.is_empty();
+            self.assembly.shed(left, is_needed);
+            self.food = true;
+        }
+    }
+
+    /// Has a failing disk left us no room for another block?
+    pub(super) fn is_crammed(&self) -> bool {
+        let held = || self.assembly.held_blocks() + self.checking.parked_blocks();
+        self.checking.in_trouble() && held() >= self.config.pool_blocks / KEPT_SHARE
+    }
+
+    /// The piece, or blocks of it, are written.
+    fn disk_works(&mut self, piece: PieceIndex, now: Instant) {
+        match &self.checking.trouble {
+            Some(Trouble { phase: Phase::Open, .. }) => {}
+            Some(Trouble { phase: Phase::Trial(tried), .. }) if *tried == piece => {}
+            // While it rests, what was under way before says nothing of what comes.
+            _ => return,
+        }
+        self.checking.trouble = None;
+        self.checking.recovered_at = Some(now);
         self.tell(Event::DiskRecovered);
         for (piece, (blocks, senders)) in std::mem::take(&mut self.checking.parked) {
             self.submit(piece, blocks, senders);
         }
-        // Spills that failed came back: without another try they might fill all memory.
         self.spill_if_needed();
+        self.feed_all();
+    }
+
+    fn feed_all(&mut self) {
         self.hungry.extend(self.peers.keys().copied());
         self.food = true;
     }
 
     /// Tries a failing disk with one piece; its verdict tells whether the rest may follow.
     pub(super) fn retry_disk(&mut self, now: Instant) {
-        let Some(trouble) = &mut self.checking.trouble else { return };
-        if now < trouble.retry_at {
+        if self.checking.retry_at().is_none_or(|at| now < at) {
             return;
         }
-        trouble.retry_at = now + DISK_RETRY;
-        match self.checking.parked.pop_first() {
-            Some((piece, (blocks, senders))) => self.submit(piece, blocks, senders),
-            // Nothing to try with: fetch on, the next write will tell.
-            None if self.checking.at_disk.is_empty() => self.disk_works(),
-            None => {}
+        let phase = if let Some((piece, (blocks, senders))) = self.checking.parked.pop_first() {
+            self.submit(piece, blocks, senders);
+            Phase::Trial(piece)
+        } else if let Some((piece, blocks)) = self.assembly.spill_fullest() {
+            self.outputs.push_back(Output::SpillBlocks { piece, blocks });
+            Phase::Trial(piece)
+        } else if !self.checking.at_disk.is_empty() {
+            Phase::Rest(now + self.checking.rest)
+        } else {
+            Phase::Open
+        };
+        if let Some(trouble) = &mut self.checking.trouble {
+            trouble.phase = phase;
+        }
+        if phase == Phase::Open {
+            self.feed_all();
         }
     }
 

@@ -309,6 +309,13 @@ impl Swarm {
             peer.refusals = 0;
             bytes += u64::from(block.len_bytes());
             let address = peer.address;
+            if self.is_crammed() {
+                self.totals.wasted_bytes += u64::from(block.len_bytes());
+                if arrival == Arrival::Owed {
+                    self.release(link, block);
+                }
+                continue;
+            }
             match self.assembly.receive(link, block, data, address) {
                 Received::Redundant => {
                     self.totals.wasted_bytes += u64::from(block.len_bytes());
@@ -355,6 +362,9 @@ impl Swarm {
     }
 
     pub(super) fn spill_if_needed(&mut self) {
+        if self.checking.in_trouble() {
+            return;
+        }
         while let Some((piece, blocks)) = self.assembly.spill() {
             self.outputs.push_back(Output::SpillBlocks { piece, blocks });
         }

@@ -514,11 +514,7 @@ impl Actor {
                 self.on_disk_event(event);
                 self.carry_out();
             }
-            // What is complete is left to the system, as any program's files are; a record of
-            // a download that goes on must not run ahead of its data.
-            if !self.swarm.is_complete() {
-                self.flush().await;
-            }
+            self.flush().await;
         };
         if timeout(FLUSH_BUDGET, flushed).await.is_err() {
             warn!("the disk did not take everything in time; the rest is fetched again");

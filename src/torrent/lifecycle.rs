@@ -5,11 +5,12 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::interval;
+use tokio::time::{Instant, interval, interval_at};
+use tracing::warn;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
@@ -48,6 +49,8 @@ const COMMANDS_LEN: usize = 32;
 const NEWS_LEN: usize = 1024;
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
+/// How often a check that goes on is kept: a crash costs no more than this of it.
+const KEEP_CHECK_EVERY: Duration = Duration::from_secs(10);
 /// Peers that a tracker is asked for.
 const NUMWANT: u32 = 100;
 
@@ -359,7 +362,9 @@ async fn check(
         let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
         spawn_blocking(move || plan.result(&store.check(&plan.skipped, &progress).have))
     };
+    let keep = || plan.keep(store, &progress);
     let mut tick = interval(Duration::from_millis(250));
+    let mut kept = interval_at(Instant::now() + KEEP_CHECK_EVERY, KEEP_CHECK_EVERY);
     let total = parts.torrent.total_size();
     loop {
         tokio::select! {
@@ -367,6 +372,7 @@ async fn check(
                 Ok(have) => Checked::Pieces { have, trusted },
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
+            _ = kept.tick() => keep().await,
             _ = tick.tick() => ends.status.change(|status| {
                 status.checked_bytes = progress.bytes();
                 status.wanted_bytes = total;
@@ -377,6 +383,7 @@ async fn check(
                 Some(Command::Stop(answer)) => {
                     progress.cancel();
                     let _ = work.await;
+                    keep().await;
                     // The one who asked may have gone.
                     let _ = answer.send(());
                     return Checked::Stopped;
@@ -418,6 +425,18 @@ impl Plan {
             }
         }
         Self { is_needed: anything && !skipped.is_full(), trusted, skipped }
+    }
+
+    /// Has the record keep how far the check is, so that a start after a stop or a crash goes on
+    /// from there.
+    async fn keep(&self, store: &StoreHandle, progress: &CheckProgress) {
+        let Some(found) = progress.snapshot() else { return };
+        let looked_at = found.looked_at.union(&self.skipped);
+        let right = found.right.union(&self.trusted);
+        let store = store.clone();
+        if let Err(error) = blocking(move || store.keep_check(&looked_at, &right)).await {
+            warn!(%error, "how far the check is cannot be kept");
+        }
     }
 
     /// The pieces that are there, by what a check found.
@@ -462,7 +481,7 @@ fn actor(
         peer_id: *peer_id,
         seed: rand::random(),
     };
-    let now = Instant::now();
+    let now = std::time::Instant::now();
     let mut swarm = Swarm::new(config, now);
     let addresses = parts.options.peers.clone();
     swarm.handle(Input::Candidates { source: Source::User, addresses }, now);

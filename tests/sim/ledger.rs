@@ -63,6 +63,8 @@ pub struct Ledger {
     here: BTreeMap<BlockRef, SocketAddr>,
     /// Pieces that failed their hash; such a one starts over when it changes hands.
     suspect: BTreeSet<PieceIndex>,
+    /// While the disk fails, what comes may be let go.
+    is_disk_failing: bool,
     /// Wrong pieces by who brought them whole.
     rotten: BTreeSet<(SocketAddr, PieceIndex)>,
     pub reached: Reached,
@@ -90,7 +92,7 @@ impl Ledger {
         let account = self.accounts.get_mut(&link).expect("requests go to links that are up");
         let allowed = !account.choking || account.allowed.contains(&block.piece());
         assert!(allowed, "{block:?} asked of {link:?} which chokes us");
-        if self.suspect.contains(&block.piece()) {
+        if self.is_disk_failing || self.suspect.contains(&block.piece()) {
             self.here.remove(&block);
         }
         assert!(!self.here.contains_key(&block), "{block:?} is here already");
@@ -179,6 +181,18 @@ impl Ledger {
     pub fn lost_piece(&mut self, piece: PieceIndex) {
         self.suspect.insert(piece);
         self.here.retain(|block, _| block.piece() != piece);
+    }
+
+    /// What is here and not verified may be let go until the disk works.
+    pub fn disk_fails(&mut self) {
+        self.is_disk_failing = true;
+    }
+
+    /// Nothing is let go any more.
+    pub fn disk_works(&mut self) {
+        self.reached.recoveries += 1;
+        self.is_disk_failing = false;
+        self.here.clear();
     }
 
     /// What the peer sent may be asked for again.

@@ -479,7 +479,8 @@ impl World {
                 }
             }
             Event::Reassigned { .. } => self.ledger.reached.reassigned += 1,
-            Event::DiskRecovered => self.ledger.reached.recoveries += 1,
+            Event::DiskTrouble(_) => self.ledger.disk_fails(),
+            Event::DiskRecovered => self.ledger.disk_works(),
             Event::PieceVerified(piece) => self.verified.push((self.now, piece.number())),
             _ => {}
         }

@@ -46,6 +46,11 @@ fn era(_: &Path) -> Option<Vec<u8>> {
     None
 }
 
+/// The boot of an era.
+pub(super) fn boot_of(era: &[u8]) -> &[u8] {
+    era.split(|byte| *byte == b' ').next().unwrap_or_default()
+}
+
 /// When this machine started, nanoseconds since 1970, where the system tells.
 pub(super) fn booted_ns() -> Option<i64> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;

@@ -107,7 +107,7 @@ struct Head<'a> {
 }
 
 /// A record from its beginning.
-pub(super) fn begin(subject: &Subject, standing: &Standing, now_ns: i64) -> Vec<u8> {
+pub(in crate::disk) fn begin(subject: &Subject, standing: &Standing, now_ns: i64) -> Vec<u8> {
     let mut bytes = bencode::encode(&Head {
         dir: Bytes::new(&subject.dir),
         doubted: Bytes::new(standing.doubted.as_bytes()),

@@ -15,7 +15,7 @@ use crate::base::layout::Layout;
 
 use super::super::error::Error;
 use super::super::survey::Described;
-use super::era::{Ground, booted_ns, now_ns};
+use super::era::{Ground, boot_of, booted_ns, now_ns};
 use super::format::{self, Replayed, Standing, Subject, Unfit};
 use super::journal::Journal;
 
@@ -52,6 +52,7 @@ pub(in crate::disk) struct Loaded {
     replayed: Option<Replayed>,
     /// Written in this era: what it notes is still in the system's memory.
     is_of_this_era: bool,
+    is_of_this_boot: bool,
     /// When the record was last added to, nanoseconds since 1970.
     written_ns: i64,
 }
@@ -93,9 +94,18 @@ impl Loaded {
         };
         let era = replayed.as_ref().map_or(&[][..], |replayed| &replayed.era);
         let is_of_this_era = !era.is_empty() && era == ground.era;
+        let is_of_this_boot = !era.is_empty() && boot_of(era) == boot_of(&ground.era);
         let seconds = metadata.mtime().saturating_mul(1_000_000_000);
         let written_ns = seconds.saturating_add(metadata.mtime_nsec());
-        Ok(Self { path: path.to_owned(), locked, state, replayed, is_of_this_era, written_ns })
+        Ok(Self {
+            path: path.to_owned(),
+            locked,
+            state,
+            replayed,
+            is_of_this_era,
+            is_of_this_boot,
+            written_ns,
+        })
     }
 
     /// The pieces that are to be found on disk, if their files are as they were.
@@ -130,10 +140,11 @@ impl Loaded {
         let Some(replayed) = &self.replayed else { return Described::default() };
         let latest_ns = match self.is_of_this_era {
             true => self.written_ns.saturating_add(GRACE_NS),
-            // What was changed since the machine started was not changed by us.
             false => {
                 let window = replayed.marked_ns.saturating_add(WINDOW_NS);
-                booted_ns().map_or(window, |booted| window.min(booted))
+                // What was changed after the machine started anew was not changed by us.
+                let booted = booted_ns().filter(|_| !self.is_of_this_boot);
+                booted.map_or(window, |booted| window.min(booted))
             }
         };
         let stamps = replayed.stamps.clone();

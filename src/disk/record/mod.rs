@@ -24,5 +24,7 @@ pub use self::loaded::RecordState;
 
 pub(super) use self::era::Ground;
 pub(super) use self::format::Standing;
-pub(super) use self::journal::{Journal, RecordFile};
+pub(super) use self::journal::Journal;
 pub(super) use self::loaded::Loaded;
+#[cfg(test)]
+pub(super) use self::{era::now_ns, format::begin, journal::RecordFile};

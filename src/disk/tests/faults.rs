@@ -103,10 +103,18 @@ fn a_directory_that_cannot_be_made_names_itself() {
 }
 
 #[test]
-fn a_failing_sync_is_told() {
+fn a_failing_sync_is_told_and_takes_what_it_concerns() {
     let world = world(BLOCK_LEN as u32, &[("a", 10)]);
     let (store, mut running) = in_memory(&world);
-    assert_eq!(running.flush(), None);
+    running.fetch(&world, [0]);
     store.faults().fails_sync.store(true, Ordering::Relaxed);
     assert!(running.flush().unwrap().contains("syncing"));
+    let lost = running.others.iter().find_map(|event| match event {
+        DiskEvent::FileTrouble { lost, .. } => Some(lost.clone()),
+        _ => None,
+    });
+    assert_eq!(lost, Some(vec![world.piece(0)]), "it may be gone though it still reads well");
+    store.faults().fails_sync.store(false, Ordering::Relaxed);
+    running.fetch(&world, [0]);
+    assert_eq!(running.flush(), None);
 }

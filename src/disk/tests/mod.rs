@@ -1,9 +1,12 @@
 //! Behaviour of the room as a torrent sees it: real files in a temporary directory, real
 //! threads, content computed from the offset.
 
+mod check;
+mod eras;
 mod faults;
 mod names;
 mod pieces;
+mod power;
 mod record;
 
 use std::path::PathBuf;

@@ -139,69 +139,6 @@ fn shutdown_finishes_what_is_queued_and_refuses_more() {
 }
 
 #[test]
-fn a_check_reads_what_is_there_and_says_what_is_wrong_with_each_file() {
-    let files = [("whole", 100_000), ("short", 70_000), ("gone", 60_000), ("bad", 100_000)];
-    let world = world(32_768, &files);
-    world.write_file("whole", world.bytes_of(0));
-    world.write_file("short.part", &world.bytes_of(1)[..40_000]);
-    let mut bad = world.bytes_of(3).to_vec();
-    bad[50_000] ^= 1;
-    world.write_file("bad", &bad);
-    let running = world.open(world.config()).unwrap();
-    let survey = Survey { final_count: 2, part_count: 1, missing_count: 1 };
-    assert_eq!(running.handle.survey(), survey);
-    let progress = CheckProgress::default();
-    let none = Bitfield::none(world.layout.piece_count());
-    let report = running.handle.check(&none, &progress);
-    // Piece 4 ends behind what there is of "short", piece 8 holds the wrong byte.
-    assert_eq!(numbers(&report.have), [0, 1, 2, 3, 9, 10]);
-    let expected =
-        [FileCheck::Whole, FileCheck::TooShort(40_000), FileCheck::Missing, FileCheck::Wrong(2)];
-    assert_eq!(report.files, expected);
-    let (done, total) = progress.bytes();
-    assert!(done == total && total > 0);
-}
-
-#[test]
-fn a_check_that_is_cancelled_ends_and_trusted_pieces_are_not_read() {
-    let world = world(BLOCK_LEN as u32, &[("a", 20 * BLOCK_LEN as u64)]);
-    world.write_file("a", &world.content);
-    let running = world.open(world.config()).unwrap();
-    let progress = CheckProgress::default();
-    progress.cancel();
-    let none = Bitfield::none(20);
-    let report = running.handle.check(&none, &progress);
-    assert!(report.is_cancelled && report.have.ones() == 0);
-    world.write_file("a", &vec![0; 20 * BLOCK_LEN]);
-    let report = running.handle.check(&Bitfield::all(20), &CheckProgress::default());
-    assert!(report.have.is_full());
-}
-
-#[test]
-fn long_pieces_are_checked_as_they_are_read() {
-    let world = world(3 << 20, &[("a", (5 << 20) + 77)]);
-    world.write_file("a", &world.content);
-    let (_running, report) = world.recheck(world.config()).unwrap();
-    assert!(report.have.is_full());
-    assert_eq!(report.files, [FileCheck::Whole]);
-}
-
-#[test]
-fn a_missing_torrent_of_two_tebibytes_is_checked_without_reading() {
-    let layout = Layout::new(2 << 40, 1 << 20).unwrap();
-    let small = world(1, &[("a", 1)]);
-    let mut config = small.config();
-    config.layout = layout;
-    config.piece_hashes = vec![0; layout.piece_count() as usize * 20].into();
-    config.files = vec![StoreFile { path: "huge".into(), len: 2 << 40, is_pad: false }];
-    let running = small.open(config).unwrap();
-    let progress = CheckProgress::default();
-    let report = running.handle.check(&Bitfield::none(layout.piece_count()), &progress);
-    assert_eq!((report.have.ones(), progress.bytes()), (0, (0, 0)));
-    assert_eq!(report.files, [FileCheck::Missing]);
-}
-
-#[test]
 fn few_handles_serve_many_files() {
     let names: Vec<String> = (0..50).map(|number| format!("dir{}/{number}", number % 7)).collect();
     let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1000)).collect();

@@ -1,0 +1,129 @@
+//! Checks of what is on disk: what they find, tell meanwhile, and skip.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::*;
+
+#[test]
+fn a_check_reads_what_is_there_and_says_what_is_wrong_with_each_file() {
+    let files = [("whole", 100_000), ("short", 70_000), ("gone", 60_000), ("bad", 100_000)];
+    let world = world(32_768, &files);
+    world.write_file("whole", world.bytes_of(0));
+    world.write_file("short.part", &world.bytes_of(1)[..40_000]);
+    let mut bad = world.bytes_of(3).to_vec();
+    bad[50_000] ^= 1;
+    world.write_file("bad", &bad);
+    let running = world.open(world.config()).unwrap();
+    let survey = Survey { final_count: 2, part_count: 1, missing_count: 1 };
+    assert_eq!(running.handle.survey(), survey);
+    let progress = CheckProgress::default();
+    let none = Bitfield::none(world.layout.piece_count());
+    let report = running.handle.check(&none, &progress);
+    // Piece 4 ends behind what there is of "short", piece 8 holds the wrong byte.
+    assert_eq!(numbers(&report.have), [0, 1, 2, 3, 9, 10]);
+    let expected =
+        [FileCheck::Whole, FileCheck::TooShort(40_000), FileCheck::Missing, FileCheck::Wrong(2)];
+    assert_eq!(report.files, expected);
+    let (done, total) = progress.bytes();
+    assert!(done == total && total > 0);
+}
+
+#[test]
+fn a_check_that_is_cancelled_ends_and_trusted_pieces_are_not_read() {
+    let world = world(BLOCK_LEN as u32, &[("a", 20 * BLOCK_LEN as u64)]);
+    world.write_file("a", &world.content);
+    let running = world.open(world.config()).unwrap();
+    let progress = CheckProgress::default();
+    progress.cancel();
+    let none = Bitfield::none(20);
+    let report = running.handle.check(&none, &progress);
+    assert!(report.is_cancelled && report.have.ones() == 0);
+    world.write_file("a", &vec![0; 20 * BLOCK_LEN]);
+    let report = running.handle.check(&Bitfield::all(20), &CheckProgress::default());
+    assert!(report.have.is_full());
+}
+
+#[test]
+fn long_pieces_are_checked_as_they_are_read() {
+    let world = world(3 << 20, &[("a", (5 << 20) + 77)]);
+    world.write_file("a", &world.content);
+    let (_running, report) = world.recheck(world.config()).unwrap();
+    assert!(report.have.is_full());
+    assert_eq!(report.files, [FileCheck::Whole]);
+}
+
+#[test]
+fn a_missing_torrent_of_two_tebibytes_is_checked_without_reading() {
+    let layout = Layout::new(2 << 40, 1 << 20).unwrap();
+    let small = world(1, &[("a", 1)]);
+    let mut config = small.config();
+    config.layout = layout;
+    config.piece_hashes = vec![0; layout.piece_count() as usize * 20].into();
+    config.files = vec![StoreFile { path: "huge".into(), len: 2 << 40, is_pad: false }];
+    let running = small.open(config).unwrap();
+    let progress = CheckProgress::default();
+    let report = running.handle.check(&Bitfield::none(layout.piece_count()), &progress);
+    assert_eq!((report.have.ones(), progress.bytes()), (0, (0, 0)));
+    assert_eq!(report.files, [FileCheck::Missing]);
+}
+
+#[test]
+fn what_was_looked_at_is_neither_trusted_nor_missing_nor_unreadable() {
+    let unit = BLOCK_LEN as u64;
+    let world = world(BLOCK_LEN as u32, &[("a", 4 * unit), ("gone", unit), ("b", 2 * unit)]);
+    let mut bytes = world.bytes_of(0).to_vec();
+    bytes[2 * BLOCK_LEN] ^= 1;
+    world.write_file("a", &bytes);
+    world.write_file("b", world.bytes_of(2));
+    let running = world.open(world.config()).unwrap();
+    // Replaced after the look at it, by something that cannot be read.
+    std::fs::remove_file(world.path("b")).unwrap();
+    std::fs::create_dir(world.path("b")).unwrap();
+    let mut trusted = Bitfield::none(7);
+    trusted.insert(world.piece(0));
+    let progress = CheckProgress::default();
+    assert_eq!(progress.snapshot(), None);
+    let report = running.handle.check(&trusted, &progress);
+    assert_eq!((numbers(&report.looked_at), numbers(&report.have)), (vec![1, 2, 3], vec![0, 1, 3]));
+    let snapshot = progress.snapshot().unwrap();
+    assert_eq!(
+        (numbers(&snapshot.looked_at), numbers(&snapshot.right)),
+        (vec![1, 2, 3], vec![1, 3])
+    );
+}
+
+#[test]
+fn a_check_that_was_cancelled_goes_on_where_it_was() {
+    const PIECES: u32 = 1024;
+    let world = world(1024, &[("a", 1024 * u64::from(PIECES))]);
+    let store = Arc::new(MemoryStore::new(world.content.len()));
+    let mut bytes = world.content.clone();
+    bytes[1024 * 700] ^= 1;
+    store.write(&mut Handles::new(1), 0, &[&bytes]).unwrap();
+    let (sender, _events) = mpsc::channel(1);
+    let handle = world.disk.open_store(world.layout, world.hashes(), store.clone(), sender);
+    let handle = handle.unwrap();
+    // All of it would take seconds.
+    store.faults().delay_us.store(10_000, Relaxed);
+    let progress = CheckProgress::default();
+    let first = std::thread::scope(|scope| {
+        let check = scope.spawn(|| handle.check(&Bitfield::none(PIECES), &progress));
+        while progress.snapshot().is_none_or(|so_far| so_far.looked_at.ones() == 0) {
+            std::thread::yield_now();
+        }
+        progress.cancel();
+        check.join().unwrap()
+    });
+    assert!(first.is_cancelled && first.looked_at.ones() < PIECES);
+    assert_eq!(progress.snapshot().unwrap().looked_at, first.looked_at);
+    store.faults().delay_us.store(0, Relaxed);
+    let second = handle.check(&first.looked_at, &CheckProgress::default());
+    assert_eq!(first.looked_at.ones() + second.looked_at.ones(), PIECES);
+    let mut have = second.have.clone();
+    for number in
+        first.looked_at.iter_ones().filter(|number| !numbers(&first.have).contains(number))
+    {
+        have.remove(world.piece(number));
+    }
+    assert_eq!(numbers(&have), (0..PIECES).filter(|number| *number != 700).collect::<Vec<_>>());
+}
