@@ -162,7 +162,11 @@ impl Worker {
         }
         for piece in streamed {
             let mut hasher = Sha1::new();
-            let read = self.stream(piece, |bytes| hasher.update(bytes));
+            let counters = self.counters.clone();
+            let read = self.stream(piece, |bytes| {
+                timed(&counters.hash_ns, || hasher.update(bytes));
+            });
+            add(&counters.bytes_hashed, u64::from(piece.torrent.layout.len_of(piece.piece)));
             match read {
                 Ok(()) => piece.judge(&hasher.finalize().into()),
                 Err(error) => piece.outcome = Outcome::ReadFailed(error.to_string()),

@@ -18,8 +18,8 @@ use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, RecordState, Source as Files, StoreConfig,
-    StoreFile, StoreHandle,
+    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, Pace, RecordState, Source as Files,
+    StoreConfig, StoreFile, StoreHandle,
 };
 use crate::link::{LinkConfig, LinkTimeouts};
 use crate::metainfo::Torrent;
@@ -500,6 +500,7 @@ fn actor(
         store,
         disk_events,
         disk_stats: DiskStats::default(),
+        disk_pace: Pace::default(),
         jobs_out: 0,
         flushed: false,
         finish_again: None,

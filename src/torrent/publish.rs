@@ -7,6 +7,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
+use crate::disk::PaceReport;
 use crate::swarm::Swarm;
 use crate::swarm::report::LinkSnapshot;
 use crate::tracker::tiers::status::TrackerStatus;
@@ -187,6 +188,7 @@ impl Publisher {
         swarm: &Swarm,
         limit_down: Option<u64>,
         tracker: Option<String>,
+        disk: PaceReport,
         now: Instant,
     ) -> WhyReport {
         let numbers = swarm.snapshot(now);
@@ -204,6 +206,7 @@ impl Publisher {
             memory_blocks: (numbers.held_blocks, self.pool_blocks),
             pieces_at_disk: numbers.pieces_at_disk,
             tracker,
+            disk,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::disk::PaceReport;
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::TrackerStatus;
 
@@ -217,4 +218,6 @@ pub struct WhyReport {
     pub pieces_at_disk: u32,
     /// The state of the first tracker in words, when there is one.
     pub tracker: Option<String>,
+    /// What the disk workers did over the last minute, for all torrents.
+    pub disk: PaceReport,
 }
