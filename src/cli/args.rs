@@ -163,7 +163,8 @@ pub enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Check data on disk against a .torrent
+    /// Check data on disk against a .torrent: which files and bytes are wrong
+    #[command(after_long_help = VERIFY_NOTES)]
     Verify {
         /// The .torrent file.
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -365,6 +366,11 @@ const GET_NOTES: &str = "\
 What exists as a file, ends in .torrent, or has a / is a torrent file; magnet links, URLs and
 info hashes are what they look like. Anything else is a name in the catalogue of the tracker
 given with --tracker, or of the one that is found on the local network.";
+
+const VERIFY_NOTES: &str = "\
+Changes nothing and leaves no trace, so one that was stopped begins anew. Bytes are numbered in
+their file, from 0; a piece is right or wrong as a whole, with its bytes in all files that it
+spans. With --json ranges are pairs: the first byte, and the one behind the last.";
 
 const SHARE_NOTES: &str = "\
 Makes a torrent, registers it under its name with the tracker and uploads the data from where

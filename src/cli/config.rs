@@ -227,6 +227,11 @@ pub fn state_dir() -> Result<PathBuf, Failure> {
     Ok(state.join("driver"))
 }
 
+/// The state directory, where there is one: those who only look make none.
+pub fn existing_state_dir() -> Option<PathBuf> {
+    state_dir().ok().filter(|dir| dir.is_dir())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

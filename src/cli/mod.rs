@@ -2,6 +2,7 @@
 //! and prints; no file of it decides anything about a download.
 
 mod args;
+mod attend;
 mod catalogue;
 mod commands;
 mod config;

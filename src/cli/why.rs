@@ -1,9 +1,9 @@
 //! The answer to `why`: what a download waited for, in plain words, and what can be done
 //! about it. The numbers come from the swarm's accounting; this file only words them.
 
-use crate::base::digest::engine_name;
+use crate::base::digest::Engine;
 use crate::base::units::rate;
-use crate::disk::PaceReport;
+use crate::disk::DiskRates;
 use crate::swarm::waits::Cause;
 use crate::torrent::status::WhyReport;
 
@@ -16,6 +16,9 @@ const SHARE_MIN: f64 = 0.05;
 /// The lines of `why`: the last minute, the whole life, and what to do.
 pub fn why_screen(report: &WhyReport) -> String {
     let mut lines = Vec::new();
+    if let Some(trouble) = &report.disk_trouble {
+        lines.push(format!("Paused by the disk, and tried again by itself: {}", escape(trouble)));
+    }
     let minute = worth_telling(&report.waits.minute);
     let now = report.waits.now;
     // What ended a moment ago is no answer to "why now".
@@ -72,6 +75,7 @@ fn explain(cause: Cause, report: &WhyReport) -> String {
         Cause::Pieces => "no connected peer had a piece that was missing".to_owned(),
         Cause::Transfer => transfer(report),
         Cause::Pipeline => "peers would have sent more than we asked them for".to_owned(),
+        Cause::Disk if report.disk_trouble.is_some() => "the disk took nothing".to_owned(),
         Cause::Disk => format!(
             "memory was full of data waiting for the disk (now {}): {}",
             memory(report),
@@ -153,7 +157,7 @@ fn against_peers(what: &str, done: u64, share: f64, report: &WhyReport) -> Strin
 }
 
 /// What the disk and the hashing did over the last minute, when they did anything.
-fn hands(disk: &PaceReport) -> Vec<String> {
+fn hands(disk: &DiskRates) -> Vec<String> {
     let mut did = Vec::new();
     let parts = [
         ("writes", disk.write_rate, disk.write_share),
@@ -172,12 +176,17 @@ fn hands(disk: &PaceReport) -> Vec<String> {
             "Hashing: {} on each of {} ({}), {:.1} pieces at once, {:.0} % of the time",
             rate(disk.hash_rate),
             counted(disk.workers, "worker"),
-            engine_name(),
+            widest_engine(),
             disk.pieces_at_once,
             disk.hash_share * 100.0,
         ));
     }
     lines
+}
+
+/// What hashes when many pieces wait.
+fn widest_engine() -> &'static str {
+    Engine::available().first().map_or("portable", |engine| engine.name())
 }
 
 /// The cause as one or two words, for the list over the whole life.
@@ -221,6 +230,8 @@ fn advice(cause: Cause, report: &WhyReport) -> Option<&'static str> {
         }
         Cause::Transfer => Some("nothing is wrong; only more or faster peers would help"),
         Cause::Pipeline => Some("this is our fault: please report it with this text"),
+        // The reason says what to do.
+        Cause::Disk if report.disk_trouble.is_some() => None,
         Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
         Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
         Cause::Limit => report.limit_down.map(|_| "limit down off lifts it"),
@@ -250,8 +261,9 @@ mod tests {
             limit_down: None,
             memory_blocks: (2500, 2560),
             pieces_at_disk: 9,
+            disk_trouble: None,
             tracker: Some("failed: \x1b[5mno".into()),
-            disk: PaceReport {
+            disk: DiskRates {
                 write_rate: 43_201_331,
                 write_share: 0.97,
                 hash_rate: 1_181_116_006,
@@ -259,9 +271,20 @@ mod tests {
                 received_rate: 80 << 20,
                 workers: 2,
                 pieces_at_once: 8.34,
-                ..PaceReport::default()
+                ..DiskRates::default()
             },
         }
+    }
+
+    #[test]
+    fn a_disk_that_fails_comes_first() {
+        let mut report = report(&[(Cause::Disk, 1.0)]);
+        report.disk_trouble = Some("no space left".to_owned());
+        let screen = why_screen(&report);
+        let first = "Paused by the disk, and tried again by itself: no space left\n\
+                     100 % of the last minute: the disk took nothing\n";
+        assert!(screen.starts_with(first), "{screen}");
+        assert!(!screen.contains("What to do"), "{screen}");
     }
 
     #[test]
@@ -276,7 +299,7 @@ Hashing: 1.1 GiB/s on each of 2 workers (ENGINE), 8.3 pieces at once, 4 % of the
 What to do: wait, or announce for more peers: they take turns, and serve those first \
 who upload to them
 ";
-        assert_eq!(why_screen(&report(&minute)), expected.replace("ENGINE", engine_name()));
+        assert_eq!(why_screen(&report(&minute)), expected.replace("ENGINE", widest_engine()));
     }
 
     #[test]
@@ -292,7 +315,7 @@ who upload to them
     fn without_a_tracker_nobody_waits_for_one() {
         let mut alone = report(&[(Cause::Tracker, 1.0)]);
         alone.tracker = None;
-        alone.disk = PaceReport::default();
+        alone.disk = DiskRates::default();
         alone.waits.life = alone.waits.minute.clone();
         assert_eq!(
             why_screen(&alone),
@@ -374,7 +397,7 @@ who upload to them
 
     #[test]
     fn all_that_the_disk_does_is_told() {
-        let all = PaceReport {
+        let all = DiskRates {
             read_rate: 12 << 20,
             read_share: 0.014,
             sync_rate: 120 << 20,

@@ -13,12 +13,27 @@ use std::sync::OnceLock;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::footing::Footing;
+
 /// The directory that everything is below. It is opened at the first need and then held, so
 /// that a directory mounted over it later, or moved, changes nothing.
 #[derive(Debug)]
 pub(super) struct Base {
     path: PathBuf,
     fd: OnceLock<OwnedFd>,
+    /// The file system that it would have been made on when it was first found missing.
+    missing_on: OnceLock<u64>,
+}
+
+/// What became of a directory that is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whereabouts {
+    /// It is at its path; or it was not opened yet, or cannot be seen for another reason.
+    Here,
+    /// It does not exist any more.
+    Deleted,
+    /// Something else is at its path, or nothing.
+    Away(Footing),
 }
 
 /// What to open a file for.
@@ -64,7 +79,7 @@ impl AsFd for Parent<'_> {
 
 impl Base {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, fd: OnceLock::new() }
+        Self { path, fd: OnceLock::new(), missing_on: OnceLock::new() }
     }
 
     /// The path of something below, for people.
@@ -72,16 +87,34 @@ impl Base {
         self.path.join(path)
     }
 
-    /// Which file system the directory lies on, as the system numbers it; 0 when it does not
-    /// tell. Once opened, of the one that is held; while the directory is missing, of the
-    /// nearest one above it that is there, on which it would be made.
-    #[allow(dead_code)]
-    pub(super) fn file_system(&self) -> io::Result<u64> {
-        let stat = match self.fd.get() {
-            Some(held) => rustix::fs::fstatvfs(held)?,
-            None => rustix::fs::fstatvfs(self.nearest()?)?,
+    /// What became of the directory since it was opened.
+    pub(super) fn whereabouts(&self) -> Whereabouts {
+        let Some(held) = self.fd.get() else { return Whereabouts::Here };
+        let Ok(ours) = rustix::fs::fstat(held) else { return Whereabouts::Here };
+        let is_away = match rustix::fs::stat(&self.path) {
+            Ok(there) => (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino),
+            Err(error) => matches!(error, Errno::NOENT | Errno::NOTDIR),
         };
-        Ok(stat.f_fsid)
+        match is_away {
+            false => Whereabouts::Here,
+            true if ours.st_nlink == 0 => Whereabouts::Deleted,
+            true => match footing(held) {
+                Ok(footing) => Whereabouts::Away(footing),
+                Err(_) => Whereabouts::Here,
+            },
+        }
+    }
+
+    /// Which directory it is; none while there is none.
+    pub(super) fn footing(&self) -> Option<Footing> {
+        footing(self.base(false).ok()?).ok()
+    }
+
+    /// Which file system is at its path now, as the system numbers it; 0 when it does not
+    /// tell. While the directory is missing, that of the nearest one above it which is there:
+    /// the one on which it would be made.
+    pub(super) fn file_system_at_path(&self) -> io::Result<u64> {
+        Ok(rustix::fs::fstatvfs(self.nearest()?)?.f_fsid)
     }
 
     /// The directory, or the nearest one above it that is there.
@@ -189,22 +222,49 @@ impl Base {
         Err(io::Error::new(io::ErrorKind::InvalidInput, "path leaves its directory"))
     }
 
+    /// Refuses to make the directory on another file system than the one that was there when
+    /// it was first looked for: that was unmounted.
+    fn may_make(&self) -> io::Result<()> {
+        let here = self.file_system_at_path()?;
+        match *self.missing_on.get_or_init(|| here) == here {
+            true => Ok(()),
+            false => Err(io::Error::other("its file system is not mounted any more")),
+        }
+    }
+
+    fn make(&self) -> io::Result<()> {
+        std::fs::create_dir_all(&self.path)?;
+        // Its own name has to outlive a power loss as well.
+        match self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => File::open(parent)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
     fn base(&self, make: bool) -> io::Result<&OwnedFd> {
         if let Some(fd) = self.fd.get() {
             return Ok(fd);
         }
-        if make && !self.path.is_dir() {
-            std::fs::create_dir_all(&self.path)?;
-            // Its own name has to outlive a power loss as well.
-            if let Some(parent) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty())
-            {
-                File::open(parent)?.sync_all()?;
+        let fd = match open_anywhere(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.may_make()?;
+                if !make {
+                    return Err(error);
+                }
+                self.make()?;
+                open_anywhere(&self.path)?
             }
-        }
-        let fd = open_anywhere(&self.path)?;
+            other => other?,
+        };
         // Two workers may come here at once; either descriptor will do.
         Ok(self.fd.get_or_init(|| fd))
     }
+}
+
+/// Which directory this is.
+fn footing(held: &OwnedFd) -> io::Result<Footing> {
+    let file_system = rustix::fs::fstatvfs(held)?.f_fsid;
+    Ok(Footing { file_system, inode: rustix::fs::fstat(held)?.st_ino })
 }
 
 /// Both are narrowed by the user's umask.
@@ -325,10 +385,10 @@ mod tests {
     #[test]
     fn a_missing_directory_is_on_the_file_system_that_it_would_be_made_on() {
         let dir = tempfile::tempdir().unwrap();
-        let here = Base::new(dir.path().to_owned()).file_system().unwrap();
+        let here = Base::new(dir.path().to_owned()).file_system_at_path().unwrap();
         let missing = Base::new(dir.path().join("not/there"));
-        assert_eq!(missing.file_system().unwrap(), here);
-        assert_ne!(Base::new("/proc".into()).file_system().unwrap(), here);
+        assert_eq!(missing.file_system_at_path().unwrap(), here);
+        assert_ne!(Base::new("/proc".into()).file_system_at_path().unwrap(), here);
         assert!(!dir.path().join("not").exists());
     }
 

@@ -90,6 +90,21 @@ impl Error {
         Self::Io { operation, path: path.as_ref().to_owned(), source: source.into() }
     }
 
+    /// What it is about, where that is a path.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::InUse { path, .. }
+            | Self::Exists { path }
+            | Self::NotAFile { path }
+            | Self::UnsafePath { path }
+            | Self::Unfinished { path }
+            | Self::Disturbed { path, .. }
+            | Self::NotMounted { dir: path, .. } => Some(path),
+            Self::Inconsistent(_) => None,
+        }
+    }
+
     /// Is the disk, or the user's share of it, full?
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))

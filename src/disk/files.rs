@@ -19,10 +19,11 @@ use crate::base::extents::{Extents, FileSlice};
 use crate::base::ids::FileIndex;
 
 use super::beneath::{self, Access, Base, Found};
-use super::check::{self, FileCheck};
 use super::error::Error;
+use super::footing::Gone;
 use super::handles::{Handles, Key};
 use super::store::{FileNews, FileStamp, Store};
+use super::verdict::{self, FileCheck};
 use super::{Allocate, StoreConfig};
 
 /// One torrent's files below one directory.
@@ -101,7 +102,7 @@ impl Entry {
             _ if self.is_pad => FileCheck::Whole,
             _ if len == 0 && self.len > 0 => FileCheck::Missing,
             Place::Nowhere => FileCheck::Missing,
-            Place::Part | Place::Final => check::judge_file(self.len, len, wrong_pieces),
+            Place::Part | Place::Final => verdict::judge_file(self.len, len, wrong_pieces),
         }
     }
 
@@ -391,6 +392,10 @@ impl Store for FileStore {
             })?;
         }
         Ok(())
+    }
+
+    fn look_around(&self) -> Option<Gone> {
+        Gone::of(&self.base)
     }
 
     fn is_present(&self, offset: u64, len: u64) -> bool {

@@ -5,6 +5,8 @@ use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 use crate::swarm::event::{Held, Preparation, Verdict};
 
+use super::footing::Gone;
+
 /// Work for the disk workers, answered by [`DiskEvent`]s.
 #[derive(Debug)]
 pub enum Job {
@@ -37,6 +39,8 @@ pub enum Job {
     /// Bring data and record to the device now: `Flushed`. It covers what was answered before it
     /// was asked; at a clean stop, ask when all answers have come.
     Flush,
+    /// Look whether the directory that the files are below is still at its path: `Looked`.
+    Look,
     /// Look at every wanted file before the torrent is called done: `Finished`.
     Finish,
 }
@@ -83,6 +87,8 @@ pub enum DiskEvent {
     RecordRecovered,
     /// The answer to `Flush`; why it failed.
     Flushed(Option<String>),
+    /// The answer to `Look`; told as well when a write failed for that reason.
+    Looked(Option<Gone>),
     /// The answer to `Finish`, after a `FileTrouble` for each file in doubt. True when every
     /// wanted file stands there whole, under its name.
     Finished(bool),

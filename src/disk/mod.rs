@@ -13,14 +13,16 @@ mod check;
 pub mod create;
 mod error;
 mod files;
+mod footing;
 mod handles;
 mod job;
 mod memory;
 mod open;
-mod pace;
 mod prepare;
 mod queue;
+mod rates;
 pub mod record;
+mod scan;
 mod source;
 mod stats;
 mod store;
@@ -28,8 +30,11 @@ mod survey;
 mod syncer;
 #[cfg(test)]
 mod tests;
+pub mod turn;
+mod verdict;
 mod worker;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,24 +45,27 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::InfoHash;
+use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
-pub use self::check::{CHECK_BYTES_MAX, CheckProgress, CheckReport, CheckSnapshot, FileCheck};
+pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_files};
 pub use self::error::Error;
+pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
-pub use self::pace::{Pace, PaceReport};
 pub use self::prepare::READ_LEN;
+pub use self::rates::{DiskMeter, DiskRates};
 pub use self::record::RecordState;
+pub use self::scan::SCAN_BYTES_MAX;
 pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store};
 pub use self::survey::Survey;
 pub use self::syncer::SyncPolicy;
+pub use self::verdict::{FileCheck, FileReport};
 
 use self::files::FileStore;
 use self::open::OpenTorrent;
@@ -137,6 +145,8 @@ pub struct Disk {
     counters: Arc<Counters>,
     check_bytes: usize,
     next_id: AtomicU64,
+    /// Tell each worker of closed torrents.
+    closers: Arc<[Sender<u64>]>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -149,6 +159,7 @@ pub struct StoreHandle {
 
 struct Shared {
     queue: Sender<Work>,
+    closers: Arc<[Sender<u64>]>,
     syncer: Syncer,
     counters: Arc<Counters>,
     check_bytes: usize,
@@ -167,6 +178,8 @@ struct OnDisk {
     trusted: Bitfield,
     /// Those of the trusted pieces that need not be brought to the device.
     durable: Bitfield,
+    /// Files that look as we left them, whatever is in them.
+    ours: HashSet<FileIndex>,
     /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
     loaded: Receiver<Loaded>,
     put_back: Sender<Loaded>,
@@ -198,6 +211,10 @@ pub const WORKERS_MAX: usize = 4;
 /// blocks were spilled.
 const JOBS_WITHOUT_BLOCKS: usize = 4096;
 
+/// Torrents closed while a worker is at one job; the files of more are closed when their places
+/// are needed.
+const CLOSED_MAX: usize = 1024;
+
 impl Disk {
     /// Starts the threads and raises the process's limit of open files.
     ///
@@ -216,8 +233,10 @@ impl Disk {
         let handles_max = handles::share_of_limit(raise_fd_limit(), count);
         let failed = |error| Error::io("starting", "disk workers", error);
         let syncer = Syncer::start(config.sync, counters.clone()).map_err(failed)?;
-        let spawn = |number| {
+        let (closers, closed): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(CLOSED_MAX)).unzip();
+        let spawn = |(number, closed)| {
             let worker = Worker {
+                closed,
                 handles: Handles::new(handles_max),
                 counters: counters.clone(),
                 pool: config.pool.clone(),
@@ -225,10 +244,17 @@ impl Disk {
             };
             worker::spawn(number, worker, give.clone(), take.clone())
         };
-        let workers: Result<Vec<_>, _> = (0..count).map(spawn).collect();
+        let workers: Result<Vec<_>, _> = closed.into_iter().enumerate().map(spawn).collect();
         let workers = workers.map_err(failed)?;
-        let (check_bytes, next_id) = (config.check_bytes, AtomicU64::new(1));
-        Ok(Self { queue, syncer, counters, check_bytes, next_id, workers })
+        Ok(Self {
+            queue,
+            syncer,
+            counters,
+            check_bytes: config.check_bytes,
+            next_id: AtomicU64::new(1),
+            closers: closers.into(),
+            workers,
+        })
     }
 
     /// Opens a torrent: looks for its files, locks its record and reads it. Waits for the
@@ -258,6 +284,7 @@ impl Disk {
         let trusted = store.still_described(&layout, believed, &loaded.described())?;
         let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
         let recorded = loaded.recorded().unwrap_or(none);
+        let ours = store.left_by_us(&layout, &recorded, &loaded.described())?;
         let state = loaded.state.clone();
         // One place for the one record.
         let (put_back, taken) = bounded(1);
@@ -271,6 +298,7 @@ impl Disk {
             recorded,
             trusted,
             durable,
+            ours,
             loaded: taken,
             put_back,
         };
@@ -306,6 +334,7 @@ impl Disk {
         let torrent = Arc::new(torrent);
         let shared = Shared {
             queue: self.queue.clone(),
+            closers: self.closers.clone(),
             syncer: self.syncer.clone(),
             counters: self.counters.clone(),
             check_bytes: self.check_bytes,
@@ -344,7 +373,13 @@ impl Drop for Disk {
 impl Drop for Shared {
     fn drop(&mut self) {
         // When the queue is full or the workers have ended, the files close later or have.
-        let _ = self.queue.try_send(Work::Closed(self.torrent.id));
+        self.torrent.is_closed.store(true, Ordering::Release);
+        for closer in &*self.closers {
+            let _ = closer.try_send(self.torrent.id);
+        }
+        self.syncer.close(self.torrent.id);
+        // Wakes the one that waits for work.
+        let _ = self.queue.try_send(Work::Closed);
     }
 }
 
@@ -377,25 +412,12 @@ impl StoreHandle {
     /// was, pass what it has looked at as `trusted`, and leave what was wrong of that out of
     /// `have`.
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
-        let torrent = &self.shared.torrent;
-        if let Some(files) = &self.shared.files {
-            files.store.look_again();
+        let store = self.shared.files.as_ref().map(|files| &*files.store);
+        if let Some(store) = store {
+            store.look_again();
         }
-        let (CheckSnapshot { looked_at, right: mut have }, unreadable) =
-            check::check(torrent, trusted, progress, self.shared.check_bytes);
-        for piece in trusted.iter_ones().filter_map(|number| torrent.layout.piece(number)) {
-            have.insert(piece);
-        }
-        let is_cancelled = progress.is_cancelled();
-        let files = self.shared.files.as_ref().map_or_else(Vec::new, |files| {
-            let extents = &files.store.extents;
-            let files_of = |offset, len| extents.files_of_range(offset, len).collect();
-            let count = files.store.entries.len();
-            let wrong = check::wrong_pieces(torrent, &have, files_of, count);
-            let entries = files.store.entries.iter().zip(wrong);
-            entries.map(|(entry, wrong)| entry.judge(wrong)).collect()
-        });
-        CheckReport { have, looked_at, files, unreadable, is_cancelled }
+        let (torrent, memory) = (&self.shared.torrent, self.shared.check_bytes);
+        check::report(torrent, store, trusted, progress, check::Unreadable::new(), memory)
     }
 
     /// Starts with the pieces that are right on disk: gives files the names they should have,
@@ -410,7 +432,7 @@ impl StoreHandle {
         let Some(files) = &self.shared.files else {
             return Ok(Started { have: have.clone(), news: Vec::new() });
         };
-        let news = files.store.adopt(&torrent.layout, have)?;
+        let news = files.store.adopt(&torrent.layout, have, &files.ours)?;
         for item in &news {
             if let FileNews::Trouble { file, recheck: true, .. } = item {
                 torrent.lose_file(*file);
@@ -475,7 +497,7 @@ impl StoreHandle {
             match error.into_inner() {
                 Work::Job(_, job, _) if is_full => Rejected::Full(job),
                 Work::Job(_, job, _) => Rejected::Stopped(job),
-                Work::Closed(_) | Work::Stop => unreachable!("a job was sent"),
+                Work::Closed | Work::Stop => unreachable!("a job was sent"),
             }
         })
     }

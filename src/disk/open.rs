@@ -38,6 +38,8 @@ pub(super) struct OpenTorrent {
     is_changed: AtomicBool,
     /// The record is in trouble, and that was told.
     record_fails: AtomicBool,
+    /// Nobody gives it jobs any more.
+    pub is_closed: Arc<AtomicBool>,
     events: mpsc::Sender<DiskEvent>,
 }
 
@@ -66,6 +68,7 @@ impl OpenTorrent {
             ground: OnceLock::new(),
             is_changed: AtomicBool::new(false),
             record_fails: AtomicBool::new(false),
+            is_closed: Arc::default(),
             events,
         })
     }
@@ -131,6 +134,16 @@ impl OpenTorrent {
             }
         }
         is_fine
+    }
+
+    /// Is the directory of the files gone from its path? That is told at once.
+    pub(super) fn is_gone(&self) -> bool {
+        let gone = self.store.look_around();
+        let is_gone = gone.is_some();
+        if is_gone {
+            self.tell(DiskEvent::Looked(gone));
+        }
+        is_gone
     }
 
     /// Brings all that was noted until now to the device, and marks it in the record. Pieces of

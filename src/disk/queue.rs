@@ -14,8 +14,8 @@ use super::open::OpenTorrent;
 pub(super) enum Work {
     /// A torrent's job, and when it was given.
     Job(Arc<OpenTorrent>, Job, Instant),
-    /// The torrent is closed: its open files are not needed any more.
-    Closed(u64),
+    /// Nothing: whoever waits is to look whether torrents were closed.
+    Closed,
     /// All workers end, after what was queued before.
     Stop,
 }

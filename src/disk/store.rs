@@ -5,6 +5,7 @@ use crate::base::ids::FileIndex;
 
 use super::beneath::Stamp;
 use super::error::Error;
+use super::footing::Gone;
 use super::handles::Handles;
 
 /// Where the bytes of one torrent lie. Workers call it at the same time, each with its own
@@ -27,6 +28,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The system's refusal, also when a file is missing.
     fn read_ahead(&self, handles: &mut Handles, offset: u64, len: u64) -> Result<(), Error>;
+
+    /// Looks whether the directory that the files are below is still at its path; what became
+    /// of it if not.
+    fn look_around(&self) -> Option<Gone> {
+        None
+    }
 
     /// Is there a file long enough for each of these bytes, by the last look at them? Says
     /// nothing of the content.

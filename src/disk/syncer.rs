@@ -42,6 +42,8 @@ enum Order {
     Begun(Weak<OpenTorrent>),
     /// The torrent has so much that it should be synced now.
     Enough(Weak<OpenTorrent>),
+    /// The torrent of this id is closed.
+    Closed(u64),
     /// Sync, and answer `Flushed`.
     Flush(Arc<OpenTorrent>),
 }
@@ -79,6 +81,11 @@ impl Syncer {
         let _ = self.orders.send(order(Arc::downgrade(torrent)));
     }
 
+    /// The open files of this torrent are not needed any more.
+    pub(super) fn close(&self, torrent: u64) {
+        let _ = self.orders.send(Order::Closed(torrent));
+    }
+
     /// Syncs at once; the answer is `Flushed`.
     pub(super) fn flush(&self, torrent: Arc<OpenTorrent>) {
         let _ = self.orders.send(Order::Flush(torrent));
@@ -104,6 +111,7 @@ impl Thread {
                 Ok(Order::Begun(torrent)) => {
                     self.waiting.push((Instant::now() + self.policy.after, torrent));
                 }
+                Ok(Order::Closed(torrent)) => self.handles.close_store(torrent),
                 Ok(Order::Enough(torrent)) => self.sync(&torrent),
                 Ok(Order::Flush(torrent)) => {
                     self.stop_waiting(&Arc::downgrade(&torrent));

@@ -3,8 +3,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, never, select};
 use sha1::{Digest, Sha1};
 
 use crate::base::digest::{Sha1Hash, sha1, sha1_many};
@@ -33,6 +34,9 @@ pub(super) struct Worker {
     pub counters: Arc<Counters>,
     pub pool: BlockPool,
     pub syncer: Syncer,
+    /// Torrents that are closed: their open files are not needed any more, and keep deleted
+    /// files and unmounted file systems alive.
+    pub closed: Receiver<u64>,
 }
 
 /// A piece on its way through the worker.
@@ -55,10 +59,23 @@ impl Worker {
     /// Takes the token, collects, hands it on, works; until the workers end. The channel of
     /// the token has one place, and there is one token.
     pub(super) fn run(mut self, give: &Sender<Collector>, take: &Receiver<Collector>) {
-        while let Ok(mut collector) = take.recv() {
+        loop {
+            let closed = self.closed.clone();
+            let collector = select! {
+                recv(take) -> collector => collector,
+                recv(closed) -> store => {
+                    match store {
+                        Ok(store) => self.handles.close_store(store),
+                        Err(_) => self.closed = never(),
+                    }
+                    continue;
+                }
+            };
+            let Ok(mut collector) = collector else { return };
             let batch = collector.collect();
             // Nobody takes it when we are the last to end.
             let _ = give.send(collector);
+            self.closed.try_iter().for_each(|store| self.handles.close_store(store));
             match batch {
                 Some(batch) => self.work(batch),
                 None => return,
@@ -68,7 +85,13 @@ impl Worker {
 
     fn work(&mut self, batch: Vec<Work>) {
         let mut pieces = Vec::with_capacity(batch.len());
+        let mut torrents: Vec<(u64, Arc<AtomicBool>)> = Vec::new();
         for work in batch {
+            if let Work::Job(torrent, ..) = &work
+                && torrents.last().is_none_or(|(id, _)| *id != torrent.id)
+            {
+                torrents.push((torrent.id, torrent.is_closed.clone()));
+            }
             match work {
                 Work::Job(torrent, Job::Check { piece, blocks, want_block_hashes }, _) => {
                     let outcome = Outcome::Bad;
@@ -78,11 +101,16 @@ impl Worker {
                     self.check(std::mem::take(&mut pieces));
                     self.other(torrent, other);
                 }
-                Work::Closed(store) => self.handles.close_store(store),
-                Work::Stop => {}
+                Work::Closed | Work::Stop => {}
             }
         }
         self.check(pieces);
+        for (id, is_closed) in torrents {
+            // Its last jobs may come when it was closed already.
+            if is_closed.load(Ordering::Acquire) {
+                self.handles.close_store(id);
+            }
+        }
     }
 
     fn other(&mut self, torrent: Arc<OpenTorrent>, job: Job) {
@@ -97,6 +125,12 @@ impl Worker {
                 torrent.on_news(torrent.store.want(&wanted));
             }
             Job::Flush => self.syncer.flush(torrent),
+            Job::Look => {
+                let gone = torrent.store.look_around();
+                torrent.answer(DiskEvent::Looked(gone));
+            }
+            // Files that are not at their path any more are not done.
+            Job::Finish if torrent.is_gone() => torrent.answer(DiskEvent::Finished(false)),
             Job::Finish => {
                 let is_fine = torrent.on_news(torrent.store.finish());
                 torrent.answer(DiskEvent::Finished(is_fine));
@@ -116,6 +150,9 @@ impl Worker {
             .collect();
         parts.sort_unstable_by_key(|(offset, _)| *offset);
         let failed = self.write_runs(&torrent, &parts).err();
+        if failed.is_some() {
+            torrent.is_gone();
+        }
         // A record younger than the write tells the next start that nobody else wrote.
         torrent.record(|journal| journal.touch());
         let failed = match failed {
@@ -214,6 +251,7 @@ impl Worker {
             if self.write_runs(&torrent, &parts).is_ok() {
                 continue;
             }
+            torrent.is_gone();
             // Which pieces it hits shows when each is written alone; the same bytes again
             // at the same place do no harm.
             for piece in group.iter_mut().filter(|piece| is_good(&&**piece)) {

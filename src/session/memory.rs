@@ -6,7 +6,7 @@
 //! hundred bytes for each piece, file and address of a torrent.
 
 use crate::base::units::BLOCK_LEN;
-use crate::disk::{CHECK_BYTES_MAX, READ_LEN as DISK_READ_LEN, WORKERS_MAX};
+use crate::disk::{READ_LEN as DISK_READ_LEN, SCAN_BYTES_MAX, WORKERS_MAX};
 use crate::link::READ_LEN as LINK_READ_LEN;
 
 const MIB: u64 = 1 << 20;
@@ -54,7 +54,7 @@ impl Memory {
         let workers = cores.clamp(1, WORKERS_MAX);
         let buffers = QUEUES + (threads * LINK_READ_LEN + workers * DISK_READ_LEN) as u64;
         let rest = budget - buffers;
-        let check = (rest / 3).min(CHECK_BYTES_MAX as u64);
+        let check = (rest / 3).min(SCAN_BYTES_MAX as u64);
         let pool = (rest - check) / BLOCK_LEN as u64 * BLOCK_LEN as u64;
         // A budget beyond the address space is more than any machine has.
         let bytes = |part: u64| usize::try_from(part).unwrap_or(usize::MAX);
@@ -64,6 +64,11 @@ impl Memory {
             buffer_bytes: bytes(buffers),
             threads,
         }
+    }
+
+    /// What a check may hold, or the making of a torrent, when nothing else goes on.
+    pub fn alone_bytes(self) -> usize {
+        self.check_bytes.saturating_add(self.pool_bytes).min(SCAN_BYTES_MAX)
     }
 }
 
@@ -102,11 +107,13 @@ mod tests {
         assert!((40.0..44.0).contains(&in_mib(default.pool_bytes)), "{default:?}");
         assert!((20.0..22.0).contains(&in_mib(default.check_bytes)), "{default:?}");
         assert_eq!(default.threads, 2);
+        assert_eq!(default.alone_bytes(), SCAN_BYTES_MAX);
+        assert_eq!(in_mib(Memory::split(Memory::MIN, 2).alone_bytes()), 6.0);
         // Threads give way before blocks do.
         assert_eq!(Memory::split(Memory::MIN, 64).threads, 4);
         // A check has no use for more than its most; blocks do.
         let large = Memory::split(1024 * MIB, 2);
-        assert_eq!(large.check_bytes, CHECK_BYTES_MAX);
+        assert_eq!(large.check_bytes, SCAN_BYTES_MAX);
         assert!(in_mib(large.pool_bytes) > 950.0);
     }
 

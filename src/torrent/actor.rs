@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
-use crate::disk::{DiskEvent, DiskStats, Job, Pace, StoreHandle};
+use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job, StoreHandle};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
 use crate::swarm::Swarm;
 use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
@@ -64,12 +64,17 @@ pub(super) struct Actor {
     pub store: StoreHandle,
     pub disk_events: mpsc::Receiver<DiskEvent>,
     pub disk_stats: DiskStats,
-    pub disk_pace: Pace,
+    pub disk_meter: DiskMeter,
     /// Pieces at the disk workers.
     pub jobs_out: usize,
     pub flushed: bool,
     /// When to look again at files that could not be finished.
     pub finish_again: Option<Instant>,
+    /// When to look for the directory of the files again.
+    pub look_at: Instant,
+    pub is_looking: bool,
+    /// That directory is gone: the torrent lets go of everything.
+    pub gone: Option<Gone>,
     pub commands: mpsc::Receiver<Command>,
     pub incoming: mpsc::Receiver<Incoming>,
     pub trackers: Trackers,
@@ -87,10 +92,16 @@ pub(super) struct Rested {
     pub ends: Ends,
     /// One entry a file.
     pub wanted_files: Vec<bool>,
+    /// Why it ended, if not since it has seeded enough.
+    pub gone: Option<Gone>,
+    /// What it is to be told when it runs again.
+    pub orders: Vec<Command>,
+    /// Peers that it knew.
+    pub peers: Vec<SocketAddr>,
 }
 
 impl Actor {
-    /// Runs until it is stopped, has seeded enough or every handle is gone; `early` orders came
+    /// Runs until it is stopped, has seeded enough, every handle or its directory is gone; `early` orders came
     /// before. One that may go on some day gives its ends back.
     pub(super) async fn run(mut self, early: Vec<Command>) -> Option<Rested> {
         for command in early {
@@ -105,6 +116,9 @@ impl Actor {
         }
         let last = loop {
             self.carry_out();
+            if self.gone.is_some() {
+                break Some(Command::Finish);
+            }
             let timeout = self.swarm.next_timeout();
             let publish_at = published + self.publish_pause();
             tokio::select! {
@@ -143,8 +157,18 @@ impl Actor {
 
     /// What is left when everything that runs has ended.
     fn rest(self) -> Rested {
-        let Self { commands, incoming, status, news, wanted_files, .. } = self;
-        Rested { ends: Ends { commands, incoming, status, news }, wanted_files }
+        let mut orders = Vec::new();
+        if self.publisher.is_paused() {
+            orders.push(Command::Pause);
+        }
+        if !self.providers.is_empty() {
+            let providers = self.providers.into_values().map(|it| (*it).clone()).collect();
+            orders.push(Command::AddProviders { providers, open: Vec::new() });
+        }
+        let peers = self.swarm.known().into_iter().map(|(address, _)| address).collect();
+        let Self { commands, incoming, status, news, wanted_files, gone, .. } = self;
+        let ends = Ends { commands, incoming, status, news };
+        Rested { ends, wanted_files, gone, orders, peers }
     }
 
     fn on_report(&mut self, report: LinkReport) {
@@ -197,8 +221,10 @@ impl Actor {
                 self.flushed = true;
                 if let Some(why) = failed {
                     warn!(why, "cannot bring data to the device");
+                    self.publisher.set_flush_failure(why);
                 }
             }
+            DiskEvent::Looked(gone) => self.on_looked(gone),
             DiskEvent::Finished(whole) => self.on_finished(whole),
         }
     }
@@ -241,7 +267,7 @@ impl Actor {
         self.submit(Job::Finish);
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         // Nobody may be listening.
         let _ = self.news.send(News::Swarm(event));
     }
@@ -304,7 +330,7 @@ impl Actor {
             Command::Why(answer) => {
                 let limit = self.link_config.limiter.rate();
                 let tracker = self.trackers.words();
-                let disk = self.disk_pace.report();
+                let disk = self.disk_meter.report();
                 let _ = answer.send(self.publisher.why(&self.swarm, limit, tracker, disk, now));
             }
             Command::Announce(answer) => {
@@ -407,7 +433,7 @@ impl Actor {
         }
     }
 
-    fn submit(&mut self, job: Job) {
+    pub(super) fn submit(&mut self, job: Job) {
         // The queue has a place for every block of the pool, and the workers outlive us.
         if let Err(rejected) = self.store.submit(job) {
             warn!(?rejected, "the disk workers took no job");
@@ -447,6 +473,8 @@ impl Actor {
                 self.publish();
             }
             Event::Banned(address) => warn!(%address, "peer banned"),
+            // That has been told.
+            Event::DiskTrouble(_) if self.gone.is_some() => return,
             Event::DiskTrouble(why) => {
                 warn!(why, "disk trouble");
                 self.publish();
@@ -469,7 +497,7 @@ impl Actor {
         self.disk_stats = stats;
         self.swarm.handle(Input::DiskLoad { hashing, writing }, now);
         let rate = self.swarm.snapshot(now).down_rate;
-        self.disk_pace.note(stats, rate, now);
+        self.disk_meter.note(stats, rate, now);
         let limiter = &self.link_config.limiter;
         // A torrent alone at its limit, or one of several that share the session's.
         let limited = limiter.rate().is_some_and(|limit| rate * 10 > limit * 9)
@@ -478,6 +506,7 @@ impl Actor {
         self.swarm.handle(Input::Room(self.places.free()), now);
         let up_limit = self.link_config.up_limiter.rate();
         self.swarm.handle(Input::UploadLimit(up_limit), now);
+        self.look_around(now);
         self.publish();
     }
 

@@ -5,21 +5,22 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, interval, interval_at};
+use tokio::time::{interval, interval_at};
 use tracing::warn;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
+use crate::base::meter::Pace;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, Pace, RecordState, Source as Files,
-    StoreConfig, StoreFile, StoreHandle,
+    CheckProgress, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, RecordState,
+    Source as Files, StoreConfig, StoreFile, StoreHandle,
 };
 use crate::link::{LinkConfig, LinkTimeouts};
 use crate::metainfo::Torrent;
@@ -31,6 +32,7 @@ use crate::tracker::tiers::Timing;
 
 use super::Error;
 use super::actor::{Actor, DISK_EVENTS_LEN, REPORTS_LEN, Rested};
+use super::away::{Away, in_time};
 use super::board::Board;
 use super::command::Command;
 use super::found;
@@ -229,11 +231,12 @@ fn store_config(parts: &Parts) -> StoreConfig {
 }
 
 /// The life of a torrent: wait for its turn, run, and when it has seeded enough wait again.
+/// When its directory is gone, wait for that and go on.
 async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
     let mut waits_as = State::Queued;
+    let mut early = Vec::new();
     loop {
-        let mut early = Vec::new();
-        let opened = match opened.take() {
+        let files = match opened.take() {
             Some(opened) => opened,
             None => {
                 let wanted = &mut parts.wanted_files;
@@ -247,11 +250,44 @@ async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
                 }
             }
         };
-        let Some(rested) = run(&parts, opened, ends, early).await else { return };
+        let orders = std::mem::take(&mut early);
+        let Some(rested) = run(&parts, files, ends, orders).await else { return };
         (ends, parts.wanted_files) = (rested.ends, rested.wanted_files);
         parts.uploaded_before_bytes = ends.status.reader().borrow().uploaded_in_all();
         waits_as = State::Finished;
+        if let Some(gone) = rested.gone {
+            // It goes on with whom it knew, as it was.
+            parts.options.peers.extend(rested.peers);
+            early = rested.orders;
+            match open_again(&mut parts, &mut ends, gone, &mut early).await {
+                Some(again) => opened = Some(again),
+                None => return,
+            }
+        }
     }
+}
+
+/// Waits until the directory of the files is back, and opens them. None when the torrent is to
+/// end.
+async fn open_again(
+    parts: &mut Parts,
+    ends: &mut Ends,
+    gone: Gone,
+    early: &mut Vec<Command>,
+) -> Option<Opened> {
+    let mut wanted = parts.wanted_files.clone();
+    let mut away = Away::new(ends, gone, &mut wanted, early);
+    while away.wait().await {
+        parts.wanted_files.clone_from(away.wanted_files);
+        let (config, gone) = (store_config(parts), away.gone.clone());
+        let is_over = in_time(blocking(move || gone.is_over(&config))).await;
+        // Who held the old files may take a moment to let go; then it is tried again.
+        if is_over && let Ok(opened) = open(parts).await {
+            away.end();
+            return Some(opened);
+        }
+    }
+    None
 }
 
 /// Looks at the data and runs the actor to its end; none when that is the end of the torrent.
@@ -360,12 +396,17 @@ async fn check(
     let trusted = plan.trusted.clone();
     let mut work: JoinHandle<Bitfield> = {
         let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
-        spawn_blocking(move || plan.result(&store.check(&plan.skipped, &progress).have))
+        let (state_dir, dir) = (parts.resources.state_dir.clone(), parts.options.dir.clone());
+        spawn_blocking(move || {
+            let _turn = progress.take_turn(&state_dir, &dir);
+            plan.result(&store.check(&plan.skipped, &progress).have)
+        })
     };
     let keep = || plan.keep(store, &progress);
     let mut tick = interval(Duration::from_millis(250));
-    let mut kept = interval_at(Instant::now() + KEEP_CHECK_EVERY, KEEP_CHECK_EVERY);
+    let mut kept = interval_at((Instant::now() + KEEP_CHECK_EVERY).into(), KEEP_CHECK_EVERY);
     let total = parts.torrent.total_size();
+    let mut pace = Pace::new(Instant::now());
     loop {
         tokio::select! {
             have = &mut work => return match have {
@@ -375,6 +416,8 @@ async fn check(
             _ = kept.tick() => keep().await,
             _ = tick.tick() => ends.status.change(|status| {
                 status.checked_bytes = progress.bytes();
+                status.check_rate = pace.on_done(progress.bytes().0, Instant::now());
+                status.check_waits = progress.is_waiting();
                 status.wanted_bytes = total;
                 status.piece_count = parts.layout.piece_count();
                 status.listen_port = parts.resources.port;
@@ -481,7 +524,7 @@ fn actor(
         peer_id: *peer_id,
         seed: rand::random(),
     };
-    let now = std::time::Instant::now();
+    let now = Instant::now();
     let mut swarm = Swarm::new(config, now);
     let addresses = parts.options.peers.clone();
     swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
@@ -500,10 +543,13 @@ fn actor(
         store,
         disk_events,
         disk_stats: DiskStats::default(),
-        disk_pace: Pace::default(),
+        disk_meter: DiskMeter::default(),
         jobs_out: 0,
         flushed: false,
         finish_again: None,
+        look_at: now,
+        is_looking: false,
+        gone: None,
         commands: ends.commands,
         incoming: ends.incoming,
         trackers,

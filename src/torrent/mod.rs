@@ -1,6 +1,7 @@
 //! One download: its actor owns the brain and wires it to links, disk and trackers.
 
 mod actor;
+mod away;
 mod board;
 pub mod command;
 pub mod course;

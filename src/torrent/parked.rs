@@ -69,7 +69,7 @@ pub(super) fn keep(early: &mut Vec<Command>, order: Command) {
 }
 
 /// Nothing moves any more; what was done stays.
-fn rest(status: &mut Status, state: State) {
+pub(super) fn rest(status: &mut Status, state: State) {
     status.state = state;
     (status.down_rate, status.up_rate) = (0, 0);
     (status.peers_connected, status.seeds_connected) = (0, 0);

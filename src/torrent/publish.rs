@@ -7,7 +7,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
-use crate::disk::PaceReport;
+use crate::disk::DiskRates;
 use crate::swarm::Swarm;
 use crate::swarm::report::LinkSnapshot;
 use crate::tracker::tiers::status::TrackerStatus;
@@ -26,6 +26,8 @@ pub(super) struct Publisher {
     trouble: Option<String>,
     /// What is wrong with the record of verified pieces, while it is.
     record_trouble: Option<String>,
+    /// Why the device did not take everything at the end.
+    flush_failure: Option<String>,
     wanted: Bitfield,
     wanted_bytes: u64,
     done_bytes: u64,
@@ -49,6 +51,7 @@ impl Publisher {
             complete: false,
             trouble: None,
             record_trouble: None,
+            flush_failure: None,
             wanted: Bitfield::none(piece_count),
             wanted_bytes: 0,
             done_bytes: 0,
@@ -106,12 +109,20 @@ impl Publisher {
         self.record_trouble = trouble;
     }
 
+    pub fn set_flush_failure(&mut self, failure: String) {
+        self.flush_failure = Some(failure);
+    }
+
     pub fn set_complete(&mut self) {
         self.complete = true;
     }
 
     pub fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     pub fn set_stopping(&mut self) {
@@ -140,6 +151,8 @@ impl Publisher {
             wanted_bytes: self.wanted_bytes,
             done_bytes: self.done_bytes,
             checked_bytes: (0, 0),
+            check_rate: 0,
+            check_waits: false,
             piece_count: self.piece_count,
             pieces_verified: numbers.pieces_verified,
             pieces_in_progress: numbers.pieces_in_progress,
@@ -165,6 +178,7 @@ impl Publisher {
             have: swarm.have().as_bytes().to_vec(),
             disk_trouble: numbers.disk_trouble,
             record_trouble: self.record_trouble.clone(),
+            flush_failure: self.flush_failure.clone(),
         }
     }
 
@@ -188,7 +202,7 @@ impl Publisher {
         swarm: &Swarm,
         limit_down: Option<u64>,
         tracker: Option<String>,
-        disk: PaceReport,
+        disk: DiskRates,
         now: Instant,
     ) -> WhyReport {
         let numbers = swarm.snapshot(now);
@@ -205,6 +219,7 @@ impl Publisher {
             limit_down,
             memory_blocks: (numbers.held_blocks, self.pool_blocks),
             pieces_at_disk: numbers.pieces_at_disk,
+            disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
             disk,
         }

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::disk::PaceReport;
+use crate::base::meter::time_left;
+use crate::disk::DiskRates;
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::TrackerStatus;
 
@@ -43,6 +44,10 @@ pub struct Status {
     pub done_bytes: u64,
     /// Bytes looked at so far and to look at, while checking.
     pub checked_bytes: (u64, u64),
+    /// Bytes looked at a second, recently.
+    pub check_rate: u64,
+    /// The check waits for another one that reads the same disk.
+    pub check_waits: bool,
     /// Pieces of the torrent.
     pub piece_count: u32,
     /// Verified pieces.
@@ -91,6 +96,8 @@ pub struct Status {
     pub have: Vec<u8>,
     /// The disk's trouble, while it lasts.
     pub disk_trouble: Option<String>,
+    /// Why the device did not take everything at the end, if it did not.
+    pub flush_failure: Option<String>,
     /// Why verified pieces cannot be recorded, while they cannot.
     pub record_trouble: Option<String>,
 }
@@ -116,6 +123,12 @@ impl Status {
             0 => 0.0,
             done => self.uploaded_in_all() as f64 / done as f64,
         }
+    }
+
+    /// How long the rest of the check takes at its present rate.
+    pub fn check_remaining(&self) -> Option<Duration> {
+        let (done, all) = self.checked_bytes;
+        time_left(all.saturating_sub(done), self.check_rate)
     }
 
     /// How long the rest takes at the present rate.
@@ -216,8 +229,10 @@ pub struct WhyReport {
     pub memory_blocks: (u32, u32),
     /// Pieces at the disk workers.
     pub pieces_at_disk: u32,
+    /// Why the disk pauses the torrent, while it does.
+    pub disk_trouble: Option<String>,
     /// The state of the first tracker in words, when there is one.
     pub tracker: Option<String>,
     /// What the disk workers did over the last minute, for all torrents.
-    pub disk: PaceReport,
+    pub disk: DiskRates,
 }

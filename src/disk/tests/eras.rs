@@ -1,7 +1,7 @@
 //! What of a record counts after a power loss, for whom, and when it cannot be written.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{FileExt, chown};
 
 use super::*;
 use crate::disk::record::{self, replay};
@@ -69,6 +69,26 @@ fn a_file_changed_since_the_machine_started_is_not_as_the_power_loss_left_it() {
     rewrite(&world, |standing| standing.stamps.clear());
     // Both files are younger than this machine's start, and the record is of an earlier boot.
     assert_eq!(trusted_and_recorded(&world), (vec![], vec![0, 1, 2, 5]));
+}
+
+#[test]
+fn a_file_that_the_power_loss_emptied_is_fetched_again_and_another_s_is_not_touched() {
+    let (world, running) = half();
+    drop(running);
+    rewrite(&world, another_mount);
+    // Its name and time came to the device, its bytes did not.
+    let found = fs::metadata(world.path("a")).unwrap();
+    let file = fs::File::options().write(true).open(world.path("a")).unwrap();
+    file.write_all_at(&[0; 40_000], 0).unwrap();
+    file.set_modified(found.modified().unwrap()).unwrap();
+    let (mut running, _) = world.recheck(world.config()).unwrap();
+    running.fetch(&world, [0, 1, 2]);
+    assert_eq!(fs::read(world.path("a")).unwrap(), world.bytes_of(0));
+    drop(running);
+    // Changed by somebody else: it is theirs now.
+    fs::write(world.path("a"), b"edited").unwrap();
+    let refused = world.recheck(world.config()).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::Exists { .. }), "{refused}");
 }
 
 #[test]

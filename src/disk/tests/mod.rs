@@ -212,6 +212,10 @@ impl Running {
     }
 }
 
+pub(super) fn verdicts(report: &CheckReport) -> Vec<FileCheck> {
+    report.files.iter().map(|file| file.check).collect()
+}
+
 pub(super) fn numbers(set: &Bitfield) -> Vec<u32> {
     set.iter_ones().collect()
 }

@@ -13,7 +13,7 @@ const STEP: Duration = Duration::from_secs(1);
 
 /// The counters of the last minute.
 #[derive(Clone, Debug, Default)]
-pub struct Pace {
+pub struct DiskMeter {
     /// Oldest first; the first one is up to a step older than a minute.
     kept: VecDeque<Kept>,
 }
@@ -29,7 +29,7 @@ struct Kept {
 /// What the workers of all torrents did over the last minute, or since the torrent began. Rates
 /// are bytes per second, shares 0 to 1.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct PaceReport {
+pub struct DiskRates {
     /// Bytes written, by the clock.
     pub write_rate: u64,
     /// Share of the workers' time spent in writing.
@@ -54,7 +54,7 @@ pub struct PaceReport {
     pub workers: u64,
 }
 
-impl Pace {
+impl DiskMeter {
     /// Notes the counters and what peers send a second. Called twice a second or so.
     pub fn note(&mut self, stats: DiskStats, received: u64, now: Instant) {
         let is_soon = |kept: &Kept| now.saturating_duration_since(kept.at) < STEP;
@@ -73,9 +73,9 @@ impl Pace {
     }
 
     /// The rates as of the last note.
-    pub fn report(&self) -> PaceReport {
+    pub fn report(&self) -> DiskRates {
         let (Some(first), Some(last)) = (self.kept.front(), self.kept.back()) else {
-            return PaceReport::default();
+            return DiskRates::default();
         };
         let (from, to) = (&first.stats, &last.stats);
         let span = last.at.saturating_duration_since(first.at);
@@ -93,7 +93,7 @@ impl Pace {
         let written = to.bytes_written - from.bytes_written;
         let hashed = to.bytes_hashed - from.bytes_hashed;
         let batches = to.batches - from.batches;
-        PaceReport {
+        DiskRates {
             write_rate: of_span(|stats| stats.bytes_written),
             write_share: share(spent(|stats| stats.write_ns), workers),
             read_rate: of_span(|stats| stats.bytes_read),
@@ -140,12 +140,17 @@ mod tests {
         DiskStats { workers: 2, ..DiskStats::default() }
     }
 
-    fn run(pace: &mut Pace, stats: &mut DiskStats, seconds: u64, mut now: Instant) -> Instant {
+    fn run(
+        meter: &mut DiskMeter,
+        stats: &mut DiskStats,
+        seconds: u64,
+        mut now: Instant,
+    ) -> Instant {
         for _ in 0..seconds {
             busy_second(stats);
             for _ in 0..2 {
                 now += Duration::from_millis(500);
-                pace.note(*stats, 80 * MIB, now);
+                meter.note(*stats, 80 * MIB, now);
             }
         }
         now
@@ -153,10 +158,10 @@ mod tests {
 
     #[test]
     fn a_busy_disk_is_told_with_its_rates() {
-        let (mut pace, mut stats, begin) = (Pace::default(), two_workers(), Instant::now());
-        pace.note(stats, 0, begin);
-        run(&mut pace, &mut stats, 30, begin);
-        let report = pace.report();
+        let (mut meter, mut stats, begin) = (DiskMeter::default(), two_workers(), Instant::now());
+        meter.note(stats, 0, begin);
+        run(&mut meter, &mut stats, 30, begin);
+        let report = meter.report();
         assert_eq!((report.write_rate, report.read_rate), (40 * MIB, 10 * MIB));
         assert!((report.write_share - 0.95).abs() < 0.001, "{report:?}");
         assert_eq!(report.hash_rate, 1024 * MIB);
@@ -169,43 +174,43 @@ mod tests {
 
     #[test]
     fn the_minute_forgets() {
-        let (mut pace, mut stats, begin) = (Pace::default(), two_workers(), Instant::now());
-        let mut now = run(&mut pace, &mut stats, 90, begin);
+        let (mut meter, mut stats, begin) = (DiskMeter::default(), two_workers(), Instant::now());
+        let mut now = run(&mut meter, &mut stats, 90, begin);
         for _ in 0..31 {
             now += Duration::from_secs(1);
-            pace.note(stats, 5, now);
+            meter.note(stats, 5, now);
         }
-        let half = pace.report();
+        let half = meter.report();
         let tolerated = MIB;
         assert!(half.write_rate.abs_diff(20 * MIB) < tolerated, "{half:?}");
         for _ in 0..40 {
             now += Duration::from_secs(1);
-            pace.note(stats, 5, now);
+            meter.note(stats, 5, now);
         }
         assert_eq!(
-            pace.report(),
-            PaceReport { received_rate: 5, workers: 2, ..Default::default() }
+            meter.report(),
+            DiskRates { received_rate: 5, workers: 2, ..Default::default() }
         );
     }
 
     #[test]
     fn little_is_kept_however_often_it_is_noted() {
-        let (mut pace, begin) = (Pace::default(), Instant::now());
+        let (mut meter, begin) = (DiskMeter::default(), Instant::now());
         for step in 0..10_000 {
-            pace.note(DiskStats::default(), step, begin + Duration::from_millis(step * 20));
+            meter.note(DiskStats::default(), step, begin + Duration::from_millis(step * 20));
         }
-        assert!(pace.kept.len() <= 70, "{}", pace.kept.len());
+        assert!(meter.kept.len() <= 70, "{}", meter.kept.len());
         // A long silence leaves two.
-        pace.note(DiskStats::default(), 0, begin + Duration::from_secs(10_000));
-        assert!(pace.kept.len() <= 2, "{}", pace.kept.len());
+        meter.note(DiskStats::default(), 0, begin + Duration::from_secs(10_000));
+        assert!(meter.kept.len() <= 2, "{}", meter.kept.len());
     }
 
     #[test]
     fn nothing_noted_is_nothing_told() {
-        assert_eq!(Pace::default().report(), PaceReport::default());
-        let mut pace = Pace::default();
-        pace.note(two_workers(), 7, Instant::now());
-        let expected = PaceReport { received_rate: 7, workers: 2, ..PaceReport::default() };
-        assert_eq!(pace.report(), expected);
+        assert_eq!(DiskMeter::default().report(), DiskRates::default());
+        let mut meter = DiskMeter::default();
+        meter.note(two_workers(), 7, Instant::now());
+        let expected = DiskRates { received_rate: 7, workers: 2, ..DiskRates::default() };
+        assert_eq!(meter.report(), expected);
     }
 }
