@@ -210,7 +210,13 @@ fn pieces_are_synced_by_age_and_by_amount_but_not_one_by_one() {
     let mut world = world(BLOCK_LEN as u32, &[("a", 200 * BLOCK_LEN as u64)]);
     let with = |after, bytes| {
         let sync = SyncPolicy { after, bytes };
-        Disk::start(DiskConfig { workers: Some(2), pool: world.pool.clone(), sync }).unwrap()
+        Disk::start(DiskConfig {
+            workers: Some(2),
+            pool: world.pool.clone(),
+            check_bytes: 24 << 20,
+            sync,
+        })
+        .unwrap()
     };
     let hour = Duration::from_secs(3600);
     let by_amount = with(hour, 50 * BLOCK_LEN as u64);

@@ -210,7 +210,12 @@ impl Machine {
         let store = Arc::new(Forgetful(Medium::new(self.content.clone(), power.clone())));
         let record = RecordModel::new(&head(&self.subject, &have), power.clone());
         let sync = SyncPolicy { after: Duration::from_millis(20), bytes: 3 * u64::from(PIECE_LEN) };
-        let config = DiskConfig { workers: Some(2), pool: self.world.pool.clone(), sync };
+        let config = DiskConfig {
+            workers: Some(2),
+            pool: self.world.pool.clone(),
+            check_bytes: 24 << 20,
+            sync,
+        };
         let disk = Disk::start(config).unwrap();
         let (sender, events) = mpsc::channel(1000);
         let layout = self.world.layout;
