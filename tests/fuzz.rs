@@ -338,7 +338,9 @@ fn chunk_message_as_it_is(bytes: &[u8]) {
 
 fn chunk_ini(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let peers = Peers::parse(&text).unwrap_or_default();
+    let _ = Peers::parse(&text);
+    let section = |name| format!("[{name}]\nip_address = 192.0.2.1\nport_number = 8000\n");
+    let peers = Peers::parse(&(section("alice") + &section("bob"))).expect("two providers");
     if let Ok(file) = FileDescription::parse(&text) {
         let _ = file.listing(&peers);
         let again = FileDescription::parse(&file.render()).expect("what was read can be written");
