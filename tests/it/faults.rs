@@ -3,6 +3,7 @@
 //! that names the file and the reason, rest, other torrents that go on, no restart needed, and
 //! the right bytes in the end.
 
+mod few_fds;
 mod full;
 mod gone;
 mod mounts;
@@ -49,6 +50,11 @@ impl Place {
 
     fn out(&self) -> PathBuf {
         self.home.path().join("out")
+    }
+
+    /// Where the program keeps its records.
+    fn state(&self) -> PathBuf {
+        self.home.path().join("state/driver")
     }
 
     fn command(&self, dir: &str) -> Command {
