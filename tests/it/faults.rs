@@ -166,6 +166,7 @@ impl Told {
     /// Its end, by itself, with everything complete.
     #[track_caller]
     fn end(&mut self) {
+        self.event("completed", None);
         let ran = self.running.wait();
         self.all.extend(ran.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()));
         assert_eq!(ran.code, Some(0), "{}\n{:#?}", ran.stderr, self.all);
