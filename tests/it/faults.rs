@@ -3,6 +3,7 @@
 //! that names the file and the reason, rest, other torrents that go on, no restart needed, and
 //! the right bytes in the end.
 
+mod few_fds;
 mod full;
 mod gone;
 mod mounts;
@@ -49,6 +50,11 @@ impl Place {
 
     fn out(&self) -> PathBuf {
         self.home.path().join("out")
+    }
+
+    /// Where the program keeps its records.
+    fn state(&self) -> PathBuf {
+        self.home.path().join("state/driver")
     }
 
     fn command(&self, dir: &str) -> Command {
@@ -160,6 +166,7 @@ impl Told {
     /// Its end, by itself, with everything complete.
     #[track_caller]
     fn end(&mut self) {
+        self.event("completed", None);
         let ran = self.running.wait();
         self.all.extend(ran.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()));
         assert_eq!(ran.code, Some(0), "{}\n{:#?}", ran.stderr, self.all);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Place;
 use super::mounts::Mount;
+use crate::cli::run::LIMIT;
 
 /// What may be fetched twice: what was on its way when the disk was full.
 const TWICE_MAX: u64 = 3_000_000;
@@ -57,4 +58,25 @@ fn a_read_only_disk_is_waited_for() {
     told.end();
     assert_eq!((told.count("disk_trouble"), told.count("disk_recovered")), (1, 1));
     place.payloads[0].assert_same(&place.out());
+}
+
+// qBittorrent#6852 and #13059: the list of torrents is gone.
+#[test]
+fn a_full_state_directory_costs_no_more_than_the_record() {
+    let place = Place::new(&[Some(1_000_000)]);
+    let Some(_disk) = Mount::memory(&place.state(), "64k") else { return };
+    let filler = place.state().join("filler");
+    let full = std::fs::write(&filler, vec![1; 1 << 20]).expect_err("more than there is room for");
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let mut told = place.start();
+    assert!(place.seeders[0].wait_served(1_000_000, LIMIT), "nothing was asked for");
+    told.ask("status", "Record     no space left on device writing ");
+    std::fs::remove_file(&filler).expect("make room");
+    told.end();
+    place.payloads[0].assert_same(&place.out());
+    assert_eq!((told.count("disk_trouble"), place.wasted(0)), (0, 0));
+    // The next start knows all of it.
+    let mut again = place.start();
+    again.end();
+    assert_eq!(place.wasted(0), 0);
 }
