@@ -222,6 +222,11 @@ pub struct Common {
     /// Colours and a prompt that shows the state
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
     pub color: When,
+    /// Most memory for data: 48MiB, at least 8MiB [default: an eighth of what there is, 16 to
+    /// 64 MiB]
+    #[arg(long, value_name = "SIZE", global = true, env = "DRIVER_MEMORY",
+          value_parser = values::memory)]
+    pub memory: Option<u64>,
 }
 
 /// Options of a download.
@@ -519,8 +524,8 @@ pub struct TrackerArgs {
 pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_common = |word: &str| match word {
         "--quiet" | "--verbose" => Some(1),
-        "--log" | "--color" => Some(2),
-        _ if word.starts_with("--log=") || word.starts_with("--color=") => Some(1),
+        "--log" | "--color" | "--memory" => Some(2),
+        _ if ["--log=", "--color=", "--memory="].iter().any(|it| word.starts_with(it)) => Some(1),
         _ => {
             let flags = word.strip_prefix('-').filter(|flags| !flags.is_empty())?;
             flags.chars().all(|flag| matches!(flag, 'q' | 'v')).then_some(1)

@@ -95,6 +95,7 @@ pub fn check(
     torrent: &Torrent,
     dir: &Path,
     progress: &CheckProgress,
+    memory_bytes: usize,
 ) -> Result<CheckReport, Failure> {
     let (Some(layout), Some(info_hash)) = (torrent.layout, torrent.info_hash_v1) else {
         return Err(Failure::bad_input("torrents of version 2 only cannot be verified yet"));
@@ -123,7 +124,7 @@ pub fn check(
         info_hash,
     };
     let _turn = existing_state_dir().and_then(|state| progress.take_turn(&state, dir));
-    check_files(config, progress).map_err(|error| from_disk(&error))
+    check_files(config, progress, memory_bytes).map_err(|error| from_disk(&error))
 }
 
 /// A failure of the disk room, with its exit code.
@@ -154,7 +155,7 @@ mod tests {
         let torrent = Torrent::parse(&bytes).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let checks = |torrent: &Torrent| -> Vec<FileCheck> {
-            let report = check(torrent, dir.path(), &CheckProgress::default()).unwrap();
+            let report = check(torrent, dir.path(), &CheckProgress::default(), 24 << 20).unwrap();
             report.files.into_iter().map(|file| file.check).collect()
         };
         assert_eq!(checks(&torrent), [FileCheck::Missing, FileCheck::Missing]);

@@ -14,6 +14,7 @@ mod item;
 mod job;
 mod live;
 mod logs;
+mod memory;
 mod menu;
 mod out;
 mod print;

@@ -140,12 +140,13 @@ pub struct CheckReport {
     pub is_cancelled: bool,
 }
 
-/// Checks all pieces but the trusted ones; also tells which files could not be read. Waits
-/// for the disk: not for async code.
+/// Checks all pieces but the trusted ones, with at most `memory_bytes` in buffers; also tells
+/// which files could not be read. Waits for the disk: not for async code.
 pub(super) fn check(
     torrent: &OpenTorrent,
     trusted: &Bitfield,
     progress: &CheckProgress,
+    memory_bytes: usize,
 ) -> (CheckSnapshot, Unreadable) {
     let is_there = |piece: &PieceIndex| {
         let (offset, len) = torrent.range_of(*piece);
@@ -155,7 +156,7 @@ pub(super) fn check(
     let total = pieces.iter().map(|piece| u64::from(torrent.layout.len_of(*piece))).sum();
     progress.total_bytes.store(total, Ordering::Relaxed);
     let found = progress.found.get_or_init(|| FoundSoFar::none(torrent.layout));
-    let scan = Scan::of(torrent.layout.piece_len() as usize);
+    let scan = Scan::of(torrent.layout.piece_len() as usize, memory_bytes);
     let worker = || Worker {
         torrent,
         progress,
@@ -193,8 +194,10 @@ pub(super) fn report(
     trusted: &Bitfield,
     progress: &CheckProgress,
     mut unreadable: Unreadable,
+    memory_bytes: usize,
 ) -> CheckReport {
-    let (CheckSnapshot { looked_at, right: mut have }, more) = check(torrent, trusted, progress);
+    let (CheckSnapshot { looked_at, right: mut have }, more) =
+        check(torrent, trusted, progress, memory_bytes);
     unreadable.extend(more);
     for piece in trusted.iter_ones().filter_map(|number| torrent.layout.piece(number)) {
         have.insert(piece);
@@ -207,11 +210,15 @@ pub(super) fn report(
 }
 
 /// Checks the files of a torrent that nobody runs: no record is looked for or made, so that
-/// nothing at all is changed. Waits, as [`super::StoreHandle::check`] does.
+/// nothing at all is changed; buffers take at most `memory_bytes`. Waits, as [`super::StoreHandle::check`] does.
 ///
 /// # Errors
 /// `UnsafePath`, `Inconsistent`. Files that cannot be read are told of in the report.
-pub fn check_files(config: StoreConfig, progress: &CheckProgress) -> Result<CheckReport, Error> {
+pub fn check_files(
+    config: StoreConfig,
+    progress: &CheckProgress,
+    memory_bytes: usize,
+) -> Result<CheckReport, Error> {
     let (layout, hashes) = (config.layout, config.piece_hashes.clone());
     // The only torrent of its threads.
     let id = 0;
@@ -222,7 +229,7 @@ pub fn check_files(config: StoreConfig, progress: &CheckProgress) -> Result<Chec
     let refused = store.survey_all().into_iter();
     let known = refused.map(|(file, why)| (store.base.full(&store.entry(file).path), why));
     let trusted = Bitfield::none(layout.piece_count());
-    Ok(report(&torrent, Some(&store), &trusted, progress, known.collect()))
+    Ok(report(&torrent, Some(&store), &trusted, progress, known.collect(), memory_bytes))
 }
 
 /// Files that could not be read, and why: the first error of each in words for people.

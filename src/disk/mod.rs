@@ -21,6 +21,7 @@ mod open;
 mod prepare;
 mod prove;
 mod queue;
+mod rates;
 pub mod record;
 mod scan;
 mod source;
@@ -57,7 +58,10 @@ pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
+pub use self::prepare::READ_LEN;
+pub use self::rates::{DiskMeter, DiskRates};
 pub use self::record::RecordState;
+pub use self::scan::SCAN_BYTES_MAX;
 pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store};
@@ -80,6 +84,8 @@ pub struct DiskConfig {
     pub workers: Option<usize>,
     /// The pool that all blocks of jobs come from.
     pub pool: BlockPool,
+    /// Bytes that a check of existing data may hold, all its threads together.
+    pub check_bytes: usize,
     /// When what was written is brought to the device.
     pub sync: SyncPolicy,
 }
@@ -139,6 +145,7 @@ pub struct Disk {
     queue: Sender<Work>,
     syncer: Syncer,
     counters: Arc<Counters>,
+    check_bytes: usize,
     next_id: AtomicU64,
     /// Tell each worker of closed torrents.
     closers: Arc<[Sender<u64>]>,
@@ -157,6 +164,7 @@ struct Shared {
     closers: Arc<[Sender<u64>]>,
     syncer: Syncer,
     counters: Arc<Counters>,
+    check_bytes: usize,
     torrent: Arc<OpenTorrent>,
     files: Option<OnDisk>,
 }
@@ -198,6 +206,9 @@ pub enum Rejected {
     Stopped(Job),
 }
 
+/// Threads at most when nothing is asked for: hashing in lanes feeds any disk with fewer.
+pub const WORKERS_MAX: usize = 4;
+
 /// Room in the queue for jobs that hold no block: control jobs, and pieces all of whose
 /// blocks were spilled.
 const JOBS_WITHOUT_BLOCKS: usize = 4096;
@@ -213,14 +224,14 @@ impl Disk {
     /// `Io` when the system gives no thread.
     pub fn start(config: DiskConfig) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = config.workers.unwrap_or(cores.min(4)).max(1);
+        let count = config.workers.unwrap_or(cores.min(WORKERS_MAX)).max(1);
         // Each other job holds at least one block of the pool, so `try_send` does not fail.
         let (queue, jobs) = bounded(config.pool.budget_blocks() + JOBS_WITHOUT_BLOCKS);
         // One place for the one token.
         let (give, take) = bounded(1);
         let pool_bytes = config.pool.budget_blocks() as u64 * BLOCK_LEN as u64;
         let _ = give.send(Collector::new(jobs, pool_bytes));
-        let counters = Arc::<Counters>::default();
+        let counters = Arc::new(Counters { workers: count as u64, ..Counters::default() });
         let handles_max = handles::share_of_limit(raise_fd_limit(), count);
         let failed = |error| Error::io("starting", "disk workers", error);
         let syncer = Syncer::start(config.sync, counters.clone()).map_err(failed)?;
@@ -241,6 +252,7 @@ impl Disk {
             queue,
             syncer,
             counters,
+            check_bytes: config.check_bytes,
             next_id: AtomicU64::new(1),
             closers: closers.into(),
             workers,
@@ -327,6 +339,7 @@ impl Disk {
             closers: self.closers.clone(),
             syncer: self.syncer.clone(),
             counters: self.counters.clone(),
+            check_bytes: self.check_bytes,
             torrent,
             files,
         };
@@ -395,16 +408,18 @@ impl StoreHandle {
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
     }
 
-    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in 32 MiB.
-    /// Waits; `progress` is for this check alone, and may be looked at, or used to cancel,
-    /// from elsewhere. To go on where an earlier check was, pass what it has looked at as
-    /// `trusted`, and leave what was wrong of that out of `have`.
+    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in the bytes
+    /// that the configuration gives to checks. Waits; `progress` is for this check alone, and
+    /// may be looked at, or used to cancel, from elsewhere. To go on where an earlier check
+    /// was, pass what it has looked at as `trusted`, and leave what was wrong of that out of
+    /// `have`.
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
         let store = self.shared.files.as_ref().map(|files| &*files.store);
         if let Some(store) = store {
             store.look_again();
         }
-        check::report(&self.shared.torrent, store, trusted, progress, check::Unreadable::new())
+        let (torrent, memory) = (&self.shared.torrent, self.shared.check_bytes);
+        check::report(torrent, store, trusted, progress, check::Unreadable::new(), memory)
     }
 
     /// Starts with the pieces that are right on disk: gives files the names they should have,

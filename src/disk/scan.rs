@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::base::units::BLOCK_LEN;
 
-/// Buffers of all threads together.
-const MEMORY_MAX: usize = 32 << 20;
+/// Buffers of all threads together: more would be of no use.
+pub const SCAN_BYTES_MAX: usize = 32 << 20;
 /// With more threads the memory of each would hold too few pieces to hash side by side.
 const THREADS_MAX: usize = 8;
 /// Messages that the widest engine hashes side by side.
@@ -39,17 +39,17 @@ pub(super) struct Portion {
 }
 
 impl Scan {
-    /// On all cores of this machine.
-    pub(super) fn of(piece_len: usize) -> Self {
+    /// On all cores of this machine, with so many bytes for the buffers of all threads.
+    pub(super) fn of(piece_len: usize, memory_bytes: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::on(cores, piece_len)
+        Self::on(cores, piece_len, memory_bytes)
     }
 
-    fn on(cores: usize, piece_len: usize) -> Self {
+    fn on(cores: usize, piece_len: usize, memory_bytes: usize) -> Self {
         let threads = cores.min(THREADS_MAX);
         let piece_len = piece_len.max(1);
         let wanted = LANES.max(READ_LEN / piece_len.max(BLOCK_LEN));
-        let run_len = match MEMORY_MAX / threads / piece_len {
+        let run_len = match memory_bytes.min(SCAN_BYTES_MAX) / threads / piece_len {
             fitting if fitting < LANES_WORTH => 1,
             fitting => wanted.min(fitting) as u32,
         };
@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn runs_fill_the_lanes_within_the_memory() {
-        let run_len = |cores, piece_len| Scan::on(cores, piece_len).run_len;
+        let on = |cores, piece_len| Scan::on(cores, piece_len, SCAN_BYTES_MAX);
+        let run_len = |cores, piece_len| on(cores, piece_len).run_len;
         assert_eq!(run_len(2, 16 << 10), 64, "at least a MiB a read");
         assert_eq!(run_len(2, 1), 64);
         assert_eq!(run_len(2, 1 << 20), 16);
@@ -141,8 +142,12 @@ mod tests {
         assert_eq!(run_len(1, 8 << 20), 4);
         assert_eq!(run_len(64, 1 << 20), 4);
         assert_eq!(run_len(64, 16 << 10), 64);
-        assert!(Scan::on(2, usize::MAX).streams() && !Scan::on(2, 0).streams());
-        assert_eq!(Scan::on(64, 1 << 20).threads, THREADS_MAX);
+        assert!(on(2, usize::MAX).streams() && !on(2, 0).streams());
+        let little = |piece_len| Scan::on(2, piece_len, 8 << 20).run_len;
+        assert_eq!((little(1 << 20), little(2 << 20)), (4, 1), "as far as the memory goes");
+        let plenty = Scan::on(2, 4 << 20, usize::MAX);
+        assert_eq!(plenty, on(2, 4 << 20), "no more than is of use");
+        assert_eq!(on(64, 1 << 20).threads, THREADS_MAX);
     }
 
     #[test]

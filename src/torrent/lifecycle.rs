@@ -19,8 +19,8 @@ use crate::base::layout::Layout;
 use crate::base::meter::Pace;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, Gone, RecordState, Source as Files,
-    StoreConfig, StoreFile, StoreHandle,
+    CheckProgress, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, RecordState,
+    Source as Files, StoreConfig, StoreFile, StoreHandle,
 };
 use crate::link::{LinkConfig, LinkTimeouts};
 use crate::metainfo::Torrent;
@@ -543,6 +543,7 @@ fn actor(
         store,
         disk_events,
         disk_stats: DiskStats::default(),
+        disk_meter: DiskMeter::default(),
         jobs_out: 0,
         flushed: false,
         finish_again: None,

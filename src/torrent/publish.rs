@@ -7,6 +7,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
+use crate::disk::DiskRates;
 use crate::swarm::Swarm;
 use crate::swarm::report::LinkSnapshot;
 use crate::tracker::tiers::status::TrackerStatus;
@@ -201,6 +202,7 @@ impl Publisher {
         swarm: &Swarm,
         limit_down: Option<u64>,
         tracker: Option<String>,
+        disk: DiskRates,
         now: Instant,
     ) -> WhyReport {
         let numbers = swarm.snapshot(now);
@@ -219,6 +221,7 @@ impl Publisher {
             pieces_at_disk: numbers.pieces_at_disk,
             disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
+            disk,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::meter::time_left;
+use crate::disk::DiskRates;
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::TrackerStatus;
 
@@ -232,4 +233,6 @@ pub struct WhyReport {
     pub disk_trouble: Option<String>,
     /// The state of the first tracker in words, when there is one.
     pub tracker: Option<String>,
+    /// What the disk workers did over the last minute, for all torrents.
+    pub disk: DiskRates,
 }

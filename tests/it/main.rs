@@ -25,6 +25,7 @@ mod interop;
 mod kill;
 mod limits;
 mod many;
+mod memory;
 mod seeding;
 mod serving;
 mod share;

@@ -18,6 +18,7 @@ use crate::cli::attend::{Words, attend};
 use crate::cli::config::existing_state_dir;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::print::{WAITING, info_json, info_screen, pace_words};
 use crate::cli::values;
@@ -86,7 +87,10 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     let output = output(&arguments);
     // Better said before everything is hashed.
     assert_free(&output, &arguments)?;
-    let Created { bytes, torrent, .. } = make(&arguments.path, &options, common.quiet, true)?;
+    let Created { bytes, torrent, .. } = {
+        let memory_bytes = memory_for(common)?.alone_bytes();
+        make(&arguments.path, &options, memory_bytes, common.quiet, true)?
+    };
     write(&output, &bytes, arguments.force).map_err(|error| {
         let failure = from_io(&format!("writing {}", shown(&output)), &error);
         Failure::new(Exit::Disk, failure.message)
@@ -100,7 +104,8 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Makes a torrent of what is at `path`, with a progress line, and tells what was left out.
+/// Makes a torrent of what is at `path` with at most `memory_bytes` of it in memory, with a
+/// progress line, and tells what was left out.
 /// Blocks until everything is hashed, or unless `is_stoppable` is off until the user asks for
 /// the end: then nothing is left behind.
 ///
@@ -109,13 +114,14 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
 pub fn make(
     path: &Path,
     options: &CreateOptions,
+    memory_bytes: usize,
     is_quiet: bool,
     is_stoppable: bool,
 ) -> Result<Created, Failure> {
     let making = Arc::new(Making::default());
     let work = {
         let (path, options, making) = (path.to_owned(), options.clone(), making.clone());
-        move || making.make(&path, &options)
+        move || making.make(&path, &options, memory_bytes)
     };
     let mut pace = Pace::new(Instant::now());
     let words = |now| making.words(&mut pace, now);
@@ -138,7 +144,12 @@ struct Making {
 }
 
 impl Making {
-    fn make(&self, path: &Path, options: &CreateOptions) -> Result<Created, Error> {
+    fn make(
+        &self,
+        path: &Path,
+        options: &CreateOptions,
+        memory_bytes: usize,
+    ) -> Result<Created, Error> {
         let on_wait = || self.is_waiting.store(true, Ordering::Relaxed);
         let is_over = || self.is_stopped.load(Ordering::Relaxed);
         let _turn = existing_state_dir().and_then(|dir| turn::wait(&dir, path, on_wait, is_over));
@@ -147,7 +158,7 @@ impl Making {
             self.total_bytes.store(progress.total_bytes, Ordering::Relaxed);
             self.done_bytes.fetch_max(progress.done_bytes, Ordering::Relaxed);
         };
-        create(path, options, &on_progress, &self.is_stopped)
+        create(path, options, memory_bytes, &on_progress, &self.is_stopped)
     }
 
     fn words(&self, pace: &mut Pace, now: Instant) -> Words {

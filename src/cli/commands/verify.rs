@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 
 use crate::base::meter::Pace;
 use crate::base::units::{duration, rate, size};
+use crate::cli::args::Common;
 use crate::cli::attend::{Words, attend};
 use crate::cli::engine;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::print::{WAITING, counted, pace_words};
 use crate::disk::{CheckProgress, CheckReport, FileCheck, FileReport};
@@ -27,12 +29,13 @@ const RANGES_SHOWN: usize = 10;
 ///
 /// # Errors
 /// When the torrent is invalid, there is no such directory, or the user stopped it.
-pub fn run(file: &Path, dir: &Path, json: bool, is_quiet: bool) -> Outcome {
+pub fn run(file: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
+    let memory_bytes = memory_for(common)?.alone_bytes();
     let torrent = Arc::new(super::load::torrent(file)?);
     let progress = Arc::new(CheckProgress::default());
     let work = {
         let (torrent, progress, dir) = (torrent.clone(), progress.clone(), dir.to_owned());
-        move || engine::check(&torrent, &dir, &progress)
+        move || engine::check(&torrent, &dir, &progress, memory_bytes)
     };
     let (begun, mut pace) = (Instant::now(), Pace::new(Instant::now()));
     let words = |now| match progress.is_waiting() {
@@ -42,7 +45,7 @@ pub fn run(file: &Path, dir: &Path, json: bool, is_quiet: bool) -> Outcome {
             Words::Going(pace_words("checking", bytes, pace.on_done(bytes.0, now)))
         }
     };
-    let report = attend(work, words, Some(|| progress.cancel()), is_quiet)?.transpose()?;
+    let report = attend(work, words, Some(|| progress.cancel()), common.quiet)?.transpose()?;
     let Some(report) = report.filter(|report| !report.is_cancelled) else {
         return Err(Failure::new(Exit::Incomplete, stopped_words(&progress)));
     };

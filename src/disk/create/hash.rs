@@ -49,9 +49,9 @@ struct Run {
 
 impl Reading<'_> {
     /// Reads everything once, and makes sure at the end that nothing changed meanwhile.
-    pub(super) fn hash_all(self) -> Result<Hashed, Error> {
+    pub(super) fn hash_all(self, memory_bytes: usize) -> Result<Hashed, Error> {
         let done_bytes = AtomicU64::new(0);
-        let scan = Scan::of(self.plan.piece_length() as usize);
+        let scan = Scan::of(self.plan.piece_length() as usize, memory_bytes);
         let worker = || Worker {
             reading: self,
             done_bytes: &done_bytes,

@@ -9,7 +9,7 @@ use crate::disk::check::report;
 fn check_unseen(running: &Running, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
     let shared = &running.handle.shared;
     let store = shared.files.as_ref().map(|files| &*files.store);
-    report(&shared.torrent, store, trusted, progress, Default::default())
+    report(&shared.torrent, store, trusted, progress, Default::default(), 24 << 20)
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn files_that_nobody_runs_are_checked_without_a_record_and_each_refusal_is_told(
     world.write_file("b", &bytes);
     std::os::unix::fs::symlink("a.part", world.path("link")).unwrap();
     let progress = CheckProgress::default();
-    let report = check_files(world.config(), &progress).unwrap();
+    let report = check_files(world.config(), &progress, 24 << 20).unwrap();
     assert!(!world.resume_path().exists() && !world.resume_path().parent().unwrap().exists());
     let expected = [
         FileCheck::Whole,
