@@ -33,6 +33,7 @@ mod tests;
 pub mod turn;
 mod verdict;
 mod worker;
+mod writer;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
