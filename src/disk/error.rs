@@ -99,8 +99,8 @@ impl Error {
             | Self::NotAFile { path }
             | Self::UnsafePath { path }
             | Self::Unfinished { path }
-            | Self::Disturbed { path, .. }
-            | Self::NotMounted { dir: path, .. } => Some(path),
+            | Self::Disturbed { path, .. } => Some(path),
+            Self::NotMounted { dir, .. } => Some(dir),
             Self::Inconsistent(_) => None,
         }
     }

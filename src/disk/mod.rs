@@ -19,6 +19,7 @@ mod job;
 mod memory;
 mod open;
 mod prepare;
+mod prove;
 mod queue;
 mod rates;
 pub mod record;
@@ -32,6 +33,7 @@ mod syncer;
 mod tests;
 pub mod turn;
 mod verdict;
+mod watch;
 mod worker;
 mod writer;
 

@@ -130,6 +130,9 @@ impl OpenTorrent {
                     self.record(|journal| journal.stamped(&[(file.0, stamp.0)]));
                     self.tell(DiskEvent::FileDone(file));
                 }
+                FileNews::Doubted { file, seen, error } => {
+                    is_fine &= self.on_doubt(file, seen, error.to_string());
+                }
                 FileNews::Trouble { file, error, recheck } => {
                     is_fine = false;
                     let lost = if recheck { self.lose_file(file) } else { Vec::new() };

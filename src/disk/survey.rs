@@ -31,6 +31,9 @@ pub(super) struct Described {
     /// A file without a stamp that was changed later than this was not changed by us;
     /// nanoseconds since 1970.
     pub latest_ns: i64,
+    /// One that was changed no earlier than this, and no later than `latest_ns`, was changed
+    /// by us though the record may have lost that; nanoseconds since 1970.
+    pub earliest_ns: i64,
     /// How files looked when nothing was to be written to them any more, by file number.
     pub stamps: HashMap<u32, Stamp>,
     /// Inodes still mean the same: on some file systems they do not outlive a mount.
@@ -115,8 +118,8 @@ impl FileStore {
         Ok(trusted)
     }
 
-    /// Which files have pieces of `recorded`, and look as we left them: whatever is in them is
-    /// ours, though a power loss may have taken it.
+    /// Which files have pieces of `recorded`, or may have had them, and look as we left them:
+    /// whatever is in them is ours, though a power loss may have taken it.
     pub(super) fn left_by_us(
         &self,
         layout: &Layout,
@@ -124,10 +127,13 @@ impl FileStore {
         described: &Described,
     ) -> Result<HashSet<FileIndex>, Error> {
         let slices = pieces_of(layout, recorded).flat_map(|piece| self.slices_of(layout, piece));
-        let files: HashSet<FileIndex> = slices.map(|slice| slice.file).collect();
+        let recorded: HashSet<FileIndex> = slices.map(|slice| slice.file).collect();
         let mut ours = HashSet::new();
-        for file in files {
-            if self.fits(file, 0, described)? {
+        for (file, entry) in self.real() {
+            let found = self.look(file, entry.place())?;
+            let since = found.map_or(i64::MIN, |found| found.stamp.modified_ns);
+            let is_known = recorded.contains(&file) || since >= described.earliest_ns;
+            if is_known && self.fits(file, 0, described)? {
                 ours.insert(file);
             }
         }

@@ -101,8 +101,8 @@ pub(super) struct Rested {
 }
 
 impl Actor {
-    /// Runs until it is stopped, has seeded enough, every handle or its directory is gone; `early` orders came
-    /// before. One that may go on some day gives its ends back.
+    /// Runs until it is stopped, has seeded enough, or every handle or its directory is gone;
+    /// `early` orders came before. One that may go on some day gives its ends back.
     pub(super) async fn run(mut self, early: Vec<Command>) -> Option<Rested> {
         for command in early {
             self.on_command(command).await;

@@ -19,6 +19,7 @@ mod seeder;
 mod cli;
 mod course;
 mod download;
+mod faults;
 mod hostile;
 mod interop;
 mod kill;

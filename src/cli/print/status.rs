@@ -69,12 +69,7 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
         ("Uploaded", uploaded_words(status)),
         ("Tracker", tracker_words(&status.trackers, now)),
     ]);
-    if let State::DiskTrouble(trouble) = &status.state {
-        rows.push(("Disk", escape(trouble)));
-    }
-    if let Some(trouble) = &status.record_trouble {
-        rows.push(("Record", trouble.clone()));
-    }
+    rows.extend(troubles(status));
     rows.push((
         "Running",
         format!("{}   wasted {}", duration(status.running), size(status.wasted_bytes)),
@@ -82,6 +77,17 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
     rows.iter()
         .map(|(name, value)| shorten(&format!("{name:<11}{value}"), columns) + "\n")
         .collect()
+}
+
+/// What is wrong with the disk or the record.
+fn troubles(status: &Status) -> impl Iterator<Item = (&'static str, String)> {
+    let disk = match &status.state {
+        State::DiskTrouble(why) => Some(why),
+        _ => status.disk_trouble.as_ref(),
+    };
+    let disk = disk.map(|why| ("Disk", escape(why)));
+    let record = status.record_trouble.as_ref().map(|why| ("Record", escape(why)));
+    disk.into_iter().chain(record)
 }
 
 /// `[61% dn 11.4 MiB/s 32p] driver> `.

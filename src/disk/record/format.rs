@@ -73,7 +73,9 @@ pub struct Replayed {
     pub file_system: u64,
     /// See [`Ground`]; empty when unknown.
     pub(in crate::disk) era: Vec<u8>,
-    /// When data was last known to be on the device, nanoseconds since 1970.
+    /// When the record was begun, nanoseconds since 1970.
+    pub(in crate::disk) began_ns: i64,
+    /// When data was last known to be on the device, likewise.
     pub(in crate::disk) marked_ns: i64,
     /// Of files that nothing was written to after it was taken, by number.
     pub(in crate::disk) stamps: HashMap<u32, Stamp>,
@@ -327,6 +329,7 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
         verified,
         file_system: integer(b"file system").unwrap_or(0).cast_unsigned(),
         era: string(b"era").unwrap_or_default().to_vec(),
+        began_ns: integer(b"time").unwrap_or(0),
         marked_ns: integer(b"time").unwrap_or(0),
         stamps: HashMap::new(),
     };

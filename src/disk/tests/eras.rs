@@ -16,6 +16,10 @@ fn half() -> (World, Running) {
 
 /// Writes the record anew with something else in it.
 fn rewrite(world: &World, change: impl FnOnce(&mut Standing)) {
+    rewrite_at(world, record::now_ns(), change);
+}
+
+fn rewrite_at(world: &World, now_ns: i64, change: impl FnOnce(&mut Standing)) {
     let config = world.config();
     let subject = Subject::of(config.info_hash, world.layout, &config.dir);
     let extents = Extents::new(world.files.iter().map(|file| (file.len, file.is_pad)));
@@ -28,7 +32,7 @@ fn rewrite(world: &World, change: impl FnOnce(&mut Standing)) {
         ground: Ground { era: found.era, file_system: found.file_system },
     };
     change(&mut standing);
-    let bytes = record::begin(&subject, &standing, record::now_ns());
+    let bytes = record::begin(&subject, &standing, now_ns);
     fs::write(world.resume_path(), bytes).unwrap();
 }
 
@@ -89,6 +93,23 @@ fn a_file_that_the_power_loss_emptied_is_fetched_again_and_another_s_is_not_touc
     fs::write(world.path("a"), b"edited").unwrap();
     let refused = world.recheck(world.config()).map(|_| ()).unwrap_err();
     assert!(matches!(refused, Error::Exists { .. }), "{refused}");
+}
+
+#[test]
+fn a_name_that_outlived_its_entry_in_the_record_is_ours() {
+    let (world, running) = half();
+    drop(running);
+    // The power failed when the renaming had reached the device, and nothing else had.
+    let begun = record::now_ns() - 10_000_000_000;
+    rewrite_at(&world, begun, |standing| {
+        another_mount(standing);
+        standing.verified = Bitfield::none(world.layout.piece_count());
+        standing.stamps.clear();
+    });
+    fs::write(world.path("a"), vec![0; 40_000]).unwrap();
+    let (mut running, _) = world.recheck(world.config()).unwrap();
+    running.fetch(&world, [0, 1, 2]);
+    assert_eq!(fs::read(world.path("a")).unwrap(), world.bytes_of(0));
 }
 
 #[test]
