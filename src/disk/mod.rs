@@ -35,6 +35,7 @@ pub mod turn;
 mod verdict;
 mod watch;
 mod worker;
+mod writer;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

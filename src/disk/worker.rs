@@ -265,6 +265,7 @@ impl Worker {
     /// Writes parts given in order of their offsets, each run of neighbours in one call.
     fn write_runs(&mut self, torrent: &OpenTorrent, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         let adjoin = |a: &(u64, &[u8]), b: &(u64, &[u8])| a.0 + a.1.len() as u64 == b.0;
+        let _writer = torrent.writer.take();
         for run in parts.chunk_by(adjoin) {
             let bytes: Vec<&[u8]> = run.iter().map(|(_, part)| *part).collect();
             timed(&self.counters.write_ns, || {
