@@ -16,7 +16,9 @@ use pigeon::chunk::store::ChunkStore;
 use pigeon::chunk::wire::ChunkHash;
 use pigeon::link::Provider;
 use pigeon::metainfo::Torrent;
-use pigeon::session::{Allocate, CheckMode, SeedLimits, Session, SessionConfig, TorrentOptions};
+use pigeon::session::{
+    Allocate, CheckMode, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
+};
 use pigeon::torrent::status::State;
 use pigeon::wire::{Extensions, Handshake, Message};
 use sha1::{Digest, Sha1};
@@ -173,7 +175,7 @@ async fn fetch(
         listen: true,
         bind: None,
         state_dir: home.join("state"),
-        pool_bytes: SessionConfig::POOL_BYTES,
+        memory: Memory::default(),
         download_limit: None,
         max_active: SessionConfig::MAX_ACTIVE,
         upload_limit: None,

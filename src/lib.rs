@@ -27,3 +27,7 @@ pub mod swarm;
 pub mod torrent;
 pub mod tracker;
 pub mod wire;
+
+#[cfg(test)]
+#[path = "../tests/support/fuzz.rs"]
+mod fuzz;

@@ -43,6 +43,33 @@ impl RateMeter {
     }
 }
 
+/// How fast a work of known extent goes on, and how long the rest takes.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    meter: RateMeter,
+    done: u64,
+}
+
+impl Pace {
+    /// Nothing is done yet.
+    pub fn new(now: Instant) -> Self {
+        Self { meter: RateMeter::new(now), done: 0 }
+    }
+
+    /// So many bytes are done in all by now; returns bytes per second, recent ones counting
+    /// most.
+    pub fn on_done(&mut self, done_bytes: u64, now: Instant) -> u64 {
+        self.meter.add(done_bytes.saturating_sub(self.done), now);
+        self.done = self.done.max(done_bytes);
+        self.meter.rate(now)
+    }
+}
+
+/// How long `left_bytes` take at a rate; none when it stands still.
+pub fn time_left(left_bytes: u64, rate_bytes_per_s: u64) -> Option<Duration> {
+    left_bytes.checked_div(rate_bytes_per_s).map(Duration::from_secs)
+}
+
 fn weight(age: Duration) -> f64 {
     (-age.as_secs_f64() / MEMORY.as_secs_f64()).exp()
 }
@@ -68,6 +95,22 @@ mod tests {
             let rate = meter.rate(now);
             assert!((950_000..1_050_000).contains(&rate), "{rate} after {seconds} s");
         }
+    }
+
+    #[test]
+    fn a_pace_is_told_from_what_is_done_and_from_what_is_left_the_time() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for second in 1..=20 {
+            pace.on_done(second * 1_000_000, start + Duration::from_secs(second));
+        }
+        let now = start + Duration::from_secs(20);
+        let rate = pace.on_done(20_000_000, now);
+        assert!((900_000..1_150_000).contains(&rate), "{rate}");
+        // Whoever tells less than before has not undone anything.
+        assert_eq!(pace.on_done(1, now), rate);
+        assert_eq!(time_left(9_000_000, 1_000_000), Some(Duration::from_secs(9)));
+        assert_eq!(time_left(1, 0), None);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl FileDescription {
     }
 
     /// The text of `file.ini`, as Python's `ConfigParser` reads it back. What a value cannot
-    /// say becomes `_` in the file name: line breaks, and spaces at its ends.
+    /// say becomes `_`: line breaks, and spaces at its ends.
     pub fn render(&self) -> String {
         let mut text = format!(
             "[{DESCRIPTION}]\nfilename = {}\nchunks_count = {}\n\n[{CHUNKS}]\n",
@@ -155,7 +155,7 @@ impl FileDescription {
         }
         let _ = write!(text, "\n[{HOLDERS}]\n");
         for (number, names) in self.holders.iter().enumerate() {
-            let _ = writeln!(text, "{number} = {}", escaped(&names.join(", ")));
+            let _ = writeln!(text, "{number} = {}", escaped(&expressible(&names.join(", "))));
         }
         text
     }
@@ -309,13 +309,13 @@ fn escaped(text: &str) -> String {
 }
 
 /// A value that is read back as it was written.
-fn expressible(filename: &str) -> String {
+fn expressible(value: &str) -> String {
     // Python strips more than Unicode's spaces.
     let is_space = |letter: char| letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter);
-    let middle = filename.trim_start_matches(is_space);
-    let before = filename.len() - middle.len();
+    let middle = value.trim_start_matches(is_space);
+    let before = value.len() - middle.len();
     let middle = middle.trim_end_matches(is_space);
-    let after = filename[before + middle.len()..].chars().count();
-    let before = filename[..before].chars().count();
+    let after = value[before + middle.len()..].chars().count();
+    let before = value[..before].chars().count();
     "_".repeat(before) + &middle.replace(['\n', '\r'], "_") + &"_".repeat(after)
 }

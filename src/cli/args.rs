@@ -163,7 +163,8 @@ pub enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Check data on disk against a .torrent
+    /// Check data on disk against a .torrent: which files and bytes are wrong
+    #[command(after_long_help = VERIFY_NOTES)]
     Verify {
         /// The .torrent file.
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -221,6 +222,11 @@ pub struct Common {
     /// Colours and a prompt that shows the state
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
     pub color: When,
+    /// Most memory for data: 48MiB, at least 8MiB [default: an eighth of what there is, 16 to
+    /// 64 MiB]
+    #[arg(long, value_name = "SIZE", global = true, env = "DRIVER_MEMORY",
+          value_parser = values::memory)]
+    pub memory: Option<u64>,
 }
 
 /// Options of a download.
@@ -360,6 +366,11 @@ const GET_NOTES: &str = "\
 What exists as a file, ends in .torrent, or has a / is a torrent file; magnet links, URLs and
 info hashes are what they look like. Anything else is a name in the catalogue of the tracker
 given with --tracker, or of the one that is found on the local network.";
+
+const VERIFY_NOTES: &str = "\
+Changes nothing and leaves no trace, so one that was stopped begins anew. Bytes are numbered in
+their file, from 0; a piece is right or wrong as a whole, with its bytes in all files that it
+spans. With --json ranges are pairs: the first byte, and the one behind the last.";
 
 const SHARE_NOTES: &str = "\
 Makes a torrent, registers it under its name with the tracker and uploads the data from where
@@ -513,8 +524,8 @@ pub struct TrackerArgs {
 pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_common = |word: &str| match word {
         "--quiet" | "--verbose" => Some(1),
-        "--log" | "--color" => Some(2),
-        _ if word.starts_with("--log=") || word.starts_with("--color=") => Some(1),
+        "--log" | "--color" | "--memory" => Some(2),
+        _ if ["--log=", "--color=", "--memory="].iter().any(|it| word.starts_with(it)) => Some(1),
         _ => {
             let flags = word.strip_prefix('-').filter(|flags| !flags.is_empty())?;
             flags.chars().all(|flag| matches!(flag, 'q' | 'v')).then_some(1)

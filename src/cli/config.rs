@@ -227,6 +227,11 @@ pub fn state_dir() -> Result<PathBuf, Failure> {
     Ok(state.join("driver"))
 }
 
+/// The state directory, where there is one: those who only look make none.
+pub fn existing_state_dir() -> Option<PathBuf> {
+    state_dir().ok().filter(|dir| dir.is_dir())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,5 +286,27 @@ mod tests {
         assert_eq!(said("sequential = 3"), "config file FILE: sequential is true or false");
         assert!(said("port = 99999").starts_with("config file FILE: invalid value '99999'"));
         assert!(said("port = ").starts_with("config file FILE: TOML parse error at line 1"));
+    }
+
+    #[test]
+    fn fuzz_settings() {
+        use crate::cli::values;
+        let kinds = [ArgAction::SetTrue, ArgAction::Count, ArgAction::Append, ArgAction::Set];
+        crate::fuzz::run("config_file", |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for (key, value) in text.parse::<toml::Table>().unwrap_or_default() {
+                for kind in &kinds {
+                    let words = as_arguments(&key, &value, kind).unwrap_or_default();
+                    let flag = format!("--{key}");
+                    let is_ours = |word: &OsString| word.to_string_lossy().starts_with(&flag);
+                    assert!(words.iter().all(is_ours), "a value cannot become another flag");
+                }
+            }
+            for word in text.split(['"', '\'', ' ', '\n']).chain([&*text]) {
+                let _ = (values::rate(word), values::ratio(word), values::size(word));
+                let _ = (values::duration(word), values::listen(word));
+                let _ = values::ranges(word).map(|ranges| (ranges.contains(7), ranges.beyond(7)));
+            }
+        });
     }
 }

@@ -4,17 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::bitfield::Bitfield;
 use crate::base::ids::InfoHash;
-use crate::base::pool::BlockPool;
 use crate::disk::{
-    self, Allocate, CheckProgress, CheckReport, Disk, DiskConfig, FileCheck, StoreConfig,
-    StoreFile, SyncPolicy,
+    self, Allocate, CheckProgress, CheckReport, StoreConfig, StoreFile, check_files,
 };
 use crate::metainfo::Torrent;
 use crate::session::{self, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 
+use super::config::existing_state_dir;
 use super::escape::escape;
 use super::exit::{Exit, Failure};
 
@@ -88,71 +86,45 @@ pub fn failure(error: session::Error) -> Failure {
     Failure::new(exit, escape(&error.to_string()))
 }
 
-/// What `verify` found of one file.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FileVerdict {
-    /// Its path under the directory.
-    pub path: PathBuf,
-    /// Its bytes.
-    pub length: u64,
-    /// How it stands.
-    pub check: FileCheck,
-}
-
 /// Checks all data of a torrent under `dir`, without changing anything there; waits for the
-/// disk. Pad files are left out.
+/// disk, and for others that read it where there is a state directory.
 ///
 /// # Errors
-/// When the torrent has no v1 layout, or the directory cannot be read.
-pub fn check(torrent: &Torrent, dir: &Path) -> Result<Vec<FileVerdict>, Failure> {
+/// When the torrent has no v1 layout, or there is no such directory.
+pub fn check(
+    torrent: &Torrent,
+    dir: &Path,
+    progress: &CheckProgress,
+    memory_bytes: usize,
+) -> Result<CheckReport, Failure> {
     let (Some(layout), Some(info_hash)) = (torrent.layout, torrent.info_hash_v1) else {
-        return Err(Failure::bad_input("torrents of version 2 only cannot be checked yet"));
+        return Err(Failure::bad_input("torrents of version 2 only cannot be verified yet"));
     };
     if !dir.is_dir() {
         let shown = escape(&dir.display().to_string());
         return Err(Failure::bad_input(format!("{shown}: no such directory")));
     }
-    let hashes: Vec<u8> = layout.pieces().flat_map(|piece| *torrent.piece_hash(piece)).collect();
-    let files: Vec<StoreFile> = torrent
-        .files
-        .iter()
-        .map(|file| StoreFile { path: file.path.to_owned(), len: file.length, is_pad: file.is_pad })
-        .collect();
-    // A check has no record to keep: this one lives as long as the check.
-    let record = std::env::temp_dir().join(format!("driver-verify-{}", std::process::id()));
+    let files = torrent.files.iter().map(|file| StoreFile {
+        path: file.path.to_owned(),
+        len: file.length,
+        is_pad: file.is_pad,
+    });
+    let files: Vec<StoreFile> = files.collect();
     let config = StoreConfig {
         layout,
-        piece_hashes: hashes.into(),
+        piece_hashes: torrent.piece_hashes().into(),
         wanted: vec![true; files.len()],
-        files: files.clone(),
+        files,
         symlinks: Vec::new(),
         dir: dir.to_owned(),
         allocate: Allocate::None,
         overwrite: false,
-        resume_path: record.clone(),
+        // None is looked for.
+        resume_path: PathBuf::new(),
         info_hash,
     };
-    let report = look(config, torrent);
-    // It may never have been made.
-    let _ = std::fs::remove_file(record);
-    let report = report.map_err(|error| from_disk(&error))?;
-    if let Some(trouble) = report.unreadable {
-        return Err(Failure::new(Exit::Disk, escape(&trouble)));
-    }
-    let verdicts = files.into_iter().zip(report.files).filter(|(file, _)| !file.is_pad);
-    Ok(verdicts
-        .map(|(file, check)| FileVerdict { path: file.path, length: file.len, check })
-        .collect())
-}
-
-fn look(config: StoreConfig, torrent: &Torrent) -> Result<CheckReport, disk::Error> {
-    // No job is submitted, so no block is ever taken, and no event is ever sent.
-    let pool = BlockPool::new(0);
-    let (events, _unread) = tokio::sync::mpsc::channel(1);
-    let disk = Disk::start(DiskConfig { workers: Some(1), pool, sync: SyncPolicy::default() })?;
-    let store = disk.open(config, events)?;
-    let report = store.check(&Bitfield::none(torrent.num_pieces), &CheckProgress::default());
-    Ok(report)
+    let _turn = existing_state_dir().and_then(|state| progress.take_turn(&state, dir));
+    check_files(config, progress, memory_bytes).map_err(|error| from_disk(&error))
 }
 
 /// A failure of the disk room, with its exit code.
@@ -168,6 +140,7 @@ pub fn from_disk(error: &disk::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::FileCheck;
     use sha1::{Digest as _, Sha1};
 
     #[test]
@@ -182,7 +155,8 @@ mod tests {
         let torrent = Torrent::parse(&bytes).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let checks = |torrent: &Torrent| -> Vec<FileCheck> {
-            check(torrent, dir.path()).unwrap().into_iter().map(|file| file.check).collect()
+            let report = check(torrent, dir.path(), &CheckProgress::default(), 24 << 20).unwrap();
+            report.files.into_iter().map(|file| file.check).collect()
         };
         assert_eq!(checks(&torrent), [FileCheck::Missing, FileCheck::Missing]);
         std::fs::create_dir(dir.path().join("set")).unwrap();

@@ -17,6 +17,7 @@ use super::args::{Common, When};
 use super::engine::Engine;
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::live::{End, Ending, Live};
+use super::memory::memory_for;
 use super::print::{facts_line, saving_line};
 use super::repl::Talk;
 use super::repl::desk::{Chosen, Desk, Refused};
@@ -166,7 +167,9 @@ pub fn in_runtime(
     prepare_state(state_dir)?;
     let log = state_dir.join("driver.log");
     logs::start(common, (talk == Talk::Prompt).then_some(log.as_path()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let threads = memory_for(common)?.threads;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
     let end = runtime.block_on(async {
         stopper.listen().map_err(|error| from_io("cannot listen for signals", &error))?;

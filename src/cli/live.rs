@@ -103,10 +103,24 @@ impl Live {
         }
         self.voice.printer = None;
         self.say_goodbye(&statuses);
+        self.mourn();
         outcome.map(|()| match self.worst() {
             Exit::Done => End::Complete,
             exit => End::Short(exit),
         })
+    }
+
+    /// Tells what the device refused at the very end; those torrents are not done.
+    fn mourn(&mut self) {
+        for item in &mut self.desk.items {
+            let Some(why) = item.handle.status().flush_failure else { continue };
+            let name = escape(&item.torrent.name);
+            let why = escape(&why);
+            self.voice.urgent(&format!(
+                "{name} is not safe on disk: {why}. Start again: what is lost is fetched again"
+            ));
+            item.failed = Some(Exit::Disk);
+        }
     }
 
     async fn follow(&mut self) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 //! and prints; no file of it decides anything about a download.
 
 mod args;
+mod attend;
 mod catalogue;
 mod commands;
 mod config;
@@ -13,6 +14,7 @@ mod item;
 mod job;
 mod live;
 mod logs;
+mod memory;
 mod menu;
 mod out;
 mod print;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::session::Memory;
+
 /// Reads a rate in bytes per second: `500K`, `2MiB`, `1.5M/s`; `0`, `off` and `none` lift it.
 ///
 /// # Errors
@@ -41,6 +43,18 @@ pub fn ratio(text: &str) -> Result<f64, String> {
 pub fn size(text: &str) -> Result<u64, String> {
     let parsed = text.trim().parse::<ByteSize>();
     parsed.map(|size| size.as_u64()).map_err(|_| "not a size; write 500K or 2MiB".to_owned())
+}
+
+/// Reads the memory that may be used, as [`size`] does.
+///
+/// # Errors
+/// In words for people, when it is no size or too little to run with.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    match bytes >= Memory::MIN {
+        true => Ok(bytes),
+        false => Err(format!("too little to run with; at least {}MiB", Memory::MIN >> 20)),
+    }
 }
 
 /// Reads a duration: `90`, `30s`, `4m 51s`, `2h`.
@@ -156,6 +170,17 @@ mod tests {
         assert_eq!(rate("off"), Ok(Rate(None)));
         assert_eq!(rate("fast"), Err("not a rate; write 500K, 2MiB, or 0 for none".to_owned()));
         assert!(rate("-1").is_err());
+    }
+
+    #[test]
+    fn memory_is_enough_to_run_with() {
+        assert_eq!((memory("48MiB"), memory("8MiB")), (Ok(48 << 20), Ok(8 << 20)));
+        for little in ["0", "8M", "7.9MiB"] {
+            assert_eq!(memory(little), Err("too little to run with; at least 8MiB".to_owned()));
+        }
+        for bad in ["-1", "much", "", "48MiB/s"] {
+            assert_eq!(memory(bad), Err("not a size; write 500K or 2MiB".to_owned()), "{bad}");
+        }
     }
 
     #[test]

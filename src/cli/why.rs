@@ -1,7 +1,9 @@
 //! The answer to `why`: what a download waited for, in plain words, and what can be done
 //! about it. The numbers come from the swarm's accounting; this file only words them.
 
+use crate::base::digest::Engine;
 use crate::base::units::rate;
+use crate::disk::DiskRates;
 use crate::swarm::waits::Cause;
 use crate::torrent::status::WhyReport;
 
@@ -40,6 +42,7 @@ pub fn why_screen(report: &WhyReport) -> String {
     if !life.is_empty() {
         lines.push(format!("Over its life: {}", life.join(", ")));
     }
+    lines.extend(hands(&report.disk));
     if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
         lines.extend(advice(cause, report).map(|advice| format!("What to do: {advice}")));
     }
@@ -73,12 +76,21 @@ fn explain(cause: Cause, report: &WhyReport) -> String {
         Cause::Transfer => transfer(report),
         Cause::Pipeline => "peers would have sent more than we asked them for".to_owned(),
         Cause::Disk if report.disk_trouble.is_some() => "the disk took nothing".to_owned(),
-        Cause::Disk => {
-            format!("memory was full of data waiting for the disk (now {})", memory(report))
-        }
-        Cause::Hash => {
-            format!("memory was full of data waiting to be hashed (now {})", memory(report))
-        }
+        Cause::Disk => format!(
+            "memory was full of data waiting for the disk (now {}): {}",
+            memory(report),
+            against_peers("it writes", report.disk.write_rate, report.disk.write_share, report),
+        ),
+        Cause::Hash => format!(
+            "memory was full of data waiting to be hashed (now {}): {}",
+            memory(report),
+            against_peers(
+                "each worker does",
+                report.disk.hash_rate,
+                report.disk.hash_share,
+                report
+            ),
+        ),
         Cause::Limit => match report.limit_down {
             Some(limit) => format!("your limit of {} held it back", rate(limit)),
             None => "your limit, lifted since, held it back".to_owned(),
@@ -132,6 +144,49 @@ fn memory(report: &WhyReport) -> String {
     let (used, budget) = report.memory_blocks;
     let pieces = counted(report.pieces_at_disk.into(), "piece");
     format!("{used} of {budget} blocks in use, {pieces} in the queue")
+}
+
+/// What one of our hands does, and what peers sent when nothing held them back.
+fn against_peers(what: &str, done: u64, share: f64, report: &WhyReport) -> String {
+    format!(
+        "{what} {}, {:.0} % busy, and peers sent up to {}",
+        rate(done),
+        share * 100.0,
+        rate(report.disk.received_rate),
+    )
+}
+
+/// What the disk and the hashing did over the last minute, when they did anything.
+fn hands(disk: &DiskRates) -> Vec<String> {
+    let mut did = Vec::new();
+    let parts = [
+        ("writes", disk.write_rate, disk.write_share),
+        ("reads", disk.read_rate, disk.read_share),
+        ("brings to the device", disk.sync_rate, disk.sync_share),
+    ];
+    for (what, bytes, share) in parts.into_iter().filter(|(_, bytes, _)| *bytes > 0) {
+        did.push(format!("{what} {} ({:.0} % of the time)", rate(bytes), share * 100.0));
+    }
+    let mut lines = Vec::new();
+    if !did.is_empty() {
+        lines.push(format!("Disk: {}", did.join(", ")));
+    }
+    if disk.hash_rate > 0 {
+        lines.push(format!(
+            "Hashing: {} on each of {} ({}), {:.1} pieces at once, {:.0} % of the time",
+            rate(disk.hash_rate),
+            counted(disk.workers, "worker"),
+            widest_engine(),
+            disk.pieces_at_once,
+            disk.hash_share * 100.0,
+        ));
+    }
+    lines
+}
+
+/// What hashes when many pieces wait.
+fn widest_engine() -> &'static str {
+    Engine::available().first().map_or("portable", |engine| engine.name())
 }
 
 /// The cause as one or two words, for the list over the whole life.
@@ -208,6 +263,16 @@ mod tests {
             pieces_at_disk: 9,
             disk_trouble: None,
             tracker: Some("failed: \x1b[5mno".into()),
+            disk: DiskRates {
+                write_rate: 43_201_331,
+                write_share: 0.97,
+                hash_rate: 1_181_116_006,
+                hash_share: 0.04,
+                received_rate: 80 << 20,
+                workers: 2,
+                pieces_at_once: 8.34,
+                ..DiskRates::default()
+            },
         }
     }
 
@@ -229,10 +294,12 @@ mod tests {
 62 % of the last minute: 3 of 4 peers keep us choked
 34 % of the last minute: data flowed as fast as 1 peer and the line allow (now 11.4 MiB/s)
 Over its life: 90 % data flowing, 6 % waiting for the tracker
+Disk: writes 41.2 MiB/s (97 % of the time)
+Hashing: 1.1 GiB/s on each of 2 workers (ENGINE), 8.3 pieces at once, 4 % of the time
 What to do: wait, or announce for more peers: they take turns, and serve those first \
 who upload to them
 ";
-        assert_eq!(why_screen(&report(&minute)), expected);
+        assert_eq!(why_screen(&report(&minute)), expected.replace("ENGINE", widest_engine()));
     }
 
     #[test]
@@ -248,6 +315,7 @@ who upload to them
     fn without_a_tracker_nobody_waits_for_one() {
         let mut alone = report(&[(Cause::Tracker, 1.0)]);
         alone.tracker = None;
+        alone.disk = DiskRates::default();
         alone.waits.life = alone.waits.minute.clone();
         assert_eq!(
             why_screen(&alone),
@@ -277,9 +345,11 @@ who upload to them
                 "no peer known, waiting for the tracker (failed: \\x1b[5mno)",
                 "peers would have sent more than we asked them for",
                 "memory was full of data waiting for the disk (now 2500 of 2560 blocks in use, \
-             9 pieces in the queue)",
+             9 pieces in the queue): it writes 41.2 MiB/s, 97 % busy, and peers sent up to \
+             80.0 MiB/s",
                 "memory was full of data waiting to be hashed (now 2500 of 2560 blocks in use, \
-             9 pieces in the queue)",
+             9 pieces in the queue): each worker does 1.1 GiB/s, 4 % busy, and peers sent up to \
+             80.0 MiB/s",
                 "your limit, lifted since, held it back",
                 "nothing to wait for: complete or paused",
             ]
@@ -323,6 +393,20 @@ who upload to them
                 "every useful peer kept us choked (now there is none)",
             ]
         );
+    }
+
+    #[test]
+    fn all_that_the_disk_does_is_told() {
+        let all = DiskRates {
+            read_rate: 12 << 20,
+            read_share: 0.014,
+            sync_rate: 120 << 20,
+            sync_share: 0.335,
+            ..report(&[]).disk
+        };
+        let expected = "Disk: writes 41.2 MiB/s (97 % of the time), reads 12.0 MiB/s \
+            (1 % of the time), brings to the device 120.0 MiB/s (34 % of the time)";
+        assert_eq!(hands(&all)[0], expected);
     }
 
     #[test]

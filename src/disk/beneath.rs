@@ -82,6 +82,11 @@ impl Base {
         Self { path, fd: OnceLock::new(), missing_on: OnceLock::new() }
     }
 
+    /// Its own path, for people.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The path of something below, for people.
     pub(super) fn full(&self, path: &Path) -> PathBuf {
         self.path.join(path)

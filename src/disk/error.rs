@@ -109,6 +109,22 @@ impl Error {
         Self::Io { operation, path: path.as_ref().to_owned(), source: source.into() }
     }
 
+    /// What it is about, where that is a path.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::InUse { path, .. }
+            | Self::Exists { path }
+            | Self::Occupied { path }
+            | Self::NotAFile { path }
+            | Self::UnsafePath { path }
+            | Self::Unfinished { path }
+            | Self::Disturbed { path, .. } => Some(path),
+            Self::NotMounted { dir, .. } | Self::NoRoom { dir, .. } => Some(dir),
+            Self::Inconsistent(_) | Self::Unmovable(_) => None,
+        }
+    }
+
     /// Is the disk, or the user's share of it, full?
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))

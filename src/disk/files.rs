@@ -19,11 +19,12 @@ use crate::base::extents::{Extents, FileSlice};
 use crate::base::ids::FileIndex;
 
 use super::beneath::{self, Access, Base, Found};
-use super::check::{self, FileCheck};
 use super::error::Error;
 use super::footing::Gone;
 use super::handles::{Handles, Key};
 use super::store::{FileNews, FileStamp, Store};
+use super::verdict::{self, FileCheck};
+use super::watch::Watch;
 use super::{Allocate, StoreConfig};
 
 /// One torrent's files below one directory.
@@ -67,6 +68,10 @@ pub(super) struct Entry {
     renamed: AtomicBool,
     /// A worker is giving it its final name.
     concluding: AtomicBool,
+    /// Tells whether others write to it.
+    watch: Watch,
+    /// They did.
+    doubted: AtomicBool,
 }
 
 /// Under which name a file is.
@@ -102,8 +107,25 @@ impl Entry {
             _ if self.is_pad => FileCheck::Whole,
             _ if len == 0 && self.len > 0 => FileCheck::Missing,
             Place::Nowhere => FileCheck::Missing,
-            Place::Part | Place::Final => check::judge_file(self.len, len, wrong_pieces),
+            Place::Part | Place::Final => verdict::judge_file(self.len, len, wrong_pieces),
         }
+    }
+
+    /// Writes, and notes when somebody else did.
+    fn write(&self, file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        let modified_ns = || beneath::found_open(file).map(|found| found.stamp.modified_ns);
+        let begun = self.watch.begin(modified_ns);
+        let done = begun.and_then(|is_changed| {
+            self.doubted.fetch_or(is_changed, Ordering::AcqRel);
+            write_all(file, offset, parts)
+        });
+        self.watch.end(|| modified_ns().ok());
+        done
+    }
+
+    /// Has somebody else written to it, which looks like this now?
+    fn is_doubtful(&self, seen: FileStamp) -> bool {
+        self.doubted.load(Ordering::Acquire) || self.watch.differs(seen.0.modified_ns)
     }
 
     pub(super) fn set_place(&self, place: Place, found: Option<Found>) {
@@ -145,6 +167,8 @@ impl FileStore {
             dirty: AtomicBool::new(false),
             renamed: AtomicBool::new(false),
             concluding: AtomicBool::new(false),
+            watch: Watch::default(),
+            doubted: AtomicBool::new(false),
         });
         let entries: Vec<Entry> = entries.collect();
         Ok(Self {
@@ -301,7 +325,14 @@ impl FileStore {
         if entry.len == 0 {
             return self.conclude_empty(file).map_err(fail("making"));
         }
-        let stamp = self.undisturbed(file).map_err(|error| (error, true))?;
+        let stamp = self.undisturbed(file).map_err(|error| {
+            // That it cannot be looked at says nothing of its bytes.
+            let recheck = matches!(error, Error::Disturbed { .. });
+            (error, recheck)
+        })?;
+        if entry.is_doubtful(stamp) {
+            return Ok(self.doubted(file, stamp));
+        }
         match self.base.stat(&entry.path).map_err(fail("looking at"))? {
             Some(found) if !found.is_file => return Err((Error::NotAFile { path: full }, false)),
             Some(_) if !self.overwrite => return Err((Error::Exists { path: full }, false)),
@@ -336,10 +367,30 @@ impl FileStore {
         Err(Error::Disturbed { path: full, what })
     }
 
+    fn doubted(&self, file: FileIndex, seen: FileStamp) -> FileNews {
+        let path = self.base.full(&self.path_now(file));
+        FileNews::Doubted { file, seen, error: Error::Disturbed { path, what: "written to" } }
+    }
+
+    /// What is wrong with a file that has its final name.
+    fn look_over(&self, file: FileIndex) -> Option<FileNews> {
+        match self.undisturbed(file) {
+            Ok(seen) if self.entry(file).is_doubtful(seen) => Some(self.doubted(file, seen)),
+            Ok(_) => None,
+            Err(error @ Error::Disturbed { .. }) => {
+                self.forget(file);
+                Some(FileNews::Trouble { file, error, recheck: true })
+            }
+            Err(error) => Some(FileNews::Trouble { file, error, recheck: false }),
+        }
+    }
+
     /// Looks for the file anew and stops using what is open of it.
     fn forget(&self, file: FileIndex) {
         let entry = self.entry(file);
         entry.epoch.fetch_add(1, Ordering::AcqRel);
+        entry.watch.reset(None);
+        entry.doubted.store(false, Ordering::Release);
         entry.allocated.store(false, Ordering::Release);
         let look = |path: &Path| self.base.stat(path).ok().flatten().filter(|found| found.is_file);
         match (look(&entry.path), look(&self.part_path(file))) {
@@ -359,11 +410,12 @@ impl Store for FileStore {
             if slice.is_pad {
                 continue;
             }
+            let entry = self.entry(slice.file);
             self.with_file(handles, slice.file, Access::Write, |file| {
-                write_all(file, slice.offset_in_file, &taken)
+                entry.write(file, slice.offset_in_file, &taken)
             })?;
             // After the write: a sync that began before it does not cover it.
-            self.entry(slice.file).dirty.store(true, Ordering::Release);
+            entry.dirty.store(true, Ordering::Release);
         }
         Ok(())
     }
@@ -476,6 +528,16 @@ impl Store for FileStore {
         self.real().filter_map(|(file, _)| self.conclude(file)).collect()
     }
 
+    fn settle(&self, file: FileIndex, seen: FileStamp) -> Option<FileNews> {
+        let entry = self.entry(file);
+        entry.doubted.store(false, Ordering::Release);
+        entry.watch.reset(Some(seen.0.modified_ns));
+        match entry.place() {
+            Place::Final if entry.is_whole() => self.look_over(file),
+            _ => self.conclude(file),
+        }
+    }
+
     fn finish(&self) -> Vec<FileNews> {
         let mut news = Vec::new();
         for (file, entry) in self.real().filter(|(_, entry)| entry.wanted_now()) {
@@ -484,9 +546,8 @@ impl Store for FileStore {
                 news.push(FileNews::Trouble { file, error, recheck: false });
             } else if entry.place() != Place::Final {
                 news.extend(self.conclude(file));
-            } else if let Err(error) = self.undisturbed(file) {
-                self.forget(file);
-                news.push(FileNews::Trouble { file, error, recheck: true });
+            } else {
+                news.extend(self.look_over(file));
             }
         }
         for (at, content) in &self.links {

@@ -39,8 +39,7 @@ enum Lost {
 impl Gone {
     /// Looks at what became of a directory; none when it is where it was, or cannot be seen.
     pub(super) fn of(base: &Base) -> Option<Self> {
-        let dir = base.full(Path::new(""));
-        let dir = dir.display();
+        let dir = base.path().display();
         let (why, lost) = match base.whereabouts() {
             Whereabouts::Here => return None,
             Whereabouts::Deleted => {

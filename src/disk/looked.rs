@@ -2,9 +2,11 @@
 //! home the record knows, which files are there, and which pieces can be believed. Changes no
 //! data file, but for ending what a move or renaming left half done.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::base::bitfield::Bitfield;
+use crate::base::ids::FileIndex;
 
 use super::StoreConfig;
 use super::error::Error;
@@ -29,6 +31,8 @@ pub(super) struct Looked {
     pub trusted: Bitfield,
     /// Those of the trusted ones that are on the device.
     pub durable: Bitfield,
+    /// Files that look as we left them.
+    pub ours: HashSet<FileIndex>,
 }
 
 impl Looked {
@@ -63,18 +67,18 @@ impl Looked {
         let trusted = store.still_described(&layout, believed, &loaded.described())?;
         let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
         let recorded = loaded.recorded().unwrap_or(none);
-        Ok(Self { store, loaded, subject, dir, survey, recorded, trusted, durable })
+        let ours = store.left_by_us(&layout, &recorded, &loaded.described())?;
+        Ok(Self { store, loaded, subject, dir, survey, recorded, trusted, durable, ours })
     }
 
     /// Where the torrent stands, for a record that is written anew; without stamps.
     pub(super) fn standing(&self) -> Standing {
-        let all = || Bitfield::all(self.trusted.piece_count());
-        // Where no record is, anything may be on disk.
-        let recorded = if self.loaded.is_read() { self.recorded.clone() } else { all() };
+        // Sets of no piece, where no record is: nothing is known then.
+        let known = |set: Bitfield| if self.loaded.is_read() { set } else { Bitfield::none(0) };
         Standing {
-            verified: self.trusted.clone(),
-            durable: self.durable.clone(),
-            doubted: recorded.minus(&self.trusted),
+            verified: known(self.trusted.clone()),
+            durable: known(self.durable.clone()),
+            doubted: known(self.recorded.minus(&self.trusted)),
             stamps: Vec::new(),
             ground: Ground::default(),
         }

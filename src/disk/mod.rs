@@ -20,9 +20,12 @@ mod looked;
 mod memory;
 mod open;
 mod prepare;
+mod prove;
 mod queue;
+mod rates;
 pub mod record;
 mod relocate;
+mod scan;
 mod source;
 mod stats;
 mod store;
@@ -30,8 +33,13 @@ mod survey;
 mod syncer;
 #[cfg(test)]
 mod tests;
+pub mod turn;
+mod verdict;
+mod watch;
 mod worker;
+mod writer;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,24 +50,28 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::InfoHash;
+use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
-pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, FileCheck};
+pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_files};
 pub use self::error::Error;
 pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
+pub use self::prepare::READ_LEN;
+pub use self::rates::{DiskMeter, DiskRates};
 pub use self::record::{Home, RecordState, lasting};
 pub use self::relocate::{MoveProgress, Relocating, Relocation, plan_move};
+pub use self::scan::SCAN_BYTES_MAX;
 pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store};
 pub use self::survey::Survey;
 pub use self::syncer::SyncPolicy;
+pub use self::verdict::{FileCheck, FileReport};
 
 use self::files::FileStore;
 use self::looked::Looked;
@@ -77,6 +89,8 @@ pub struct DiskConfig {
     pub workers: Option<usize>,
     /// The pool that all blocks of jobs come from.
     pub pool: BlockPool,
+    /// Bytes that a check of existing data may hold, all its threads together.
+    pub check_bytes: usize,
     /// When what was written is brought to the device.
     pub sync: SyncPolicy,
 }
@@ -136,6 +150,7 @@ pub struct Disk {
     queue: Sender<Work>,
     syncer: Syncer,
     counters: Arc<Counters>,
+    check_bytes: usize,
     next_id: AtomicU64,
     /// Tell each worker of closed torrents.
     closers: Arc<[Sender<u64>]>,
@@ -154,6 +169,7 @@ struct Shared {
     closers: Arc<[Sender<u64>]>,
     syncer: Syncer,
     counters: Arc<Counters>,
+    check_bytes: usize,
     torrent: Arc<OpenTorrent>,
     files: Option<OnDisk>,
 }
@@ -170,6 +186,8 @@ struct OnDisk {
     trusted: Bitfield,
     /// Those of the trusted pieces that need not be brought to the device.
     durable: Bitfield,
+    /// Files that look as we left them, whatever is in them.
+    ours: HashSet<FileIndex>,
     /// Taken out when the torrent starts. A channel of one place, so that it needs no lock.
     loaded: Receiver<Loaded>,
     put_back: Sender<Loaded>,
@@ -194,6 +212,9 @@ pub enum Rejected {
     Stopped(Job),
 }
 
+/// Threads at most when nothing is asked for: hashing in lanes feeds any disk with fewer.
+pub const WORKERS_MAX: usize = 4;
+
 /// Room in the queue for jobs that hold no block: control jobs, and pieces all of whose
 /// blocks were spilled.
 const JOBS_WITHOUT_BLOCKS: usize = 4096;
@@ -209,14 +230,14 @@ impl Disk {
     /// `Io` when the system gives no thread.
     pub fn start(config: DiskConfig) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = config.workers.unwrap_or(cores.min(4)).max(1);
+        let count = config.workers.unwrap_or(cores.min(WORKERS_MAX)).max(1);
         // Each other job holds at least one block of the pool, so `try_send` does not fail.
         let (queue, jobs) = bounded(config.pool.budget_blocks() + JOBS_WITHOUT_BLOCKS);
         // One place for the one token.
         let (give, take) = bounded(1);
         let pool_bytes = config.pool.budget_blocks() as u64 * BLOCK_LEN as u64;
         let _ = give.send(Collector::new(jobs, pool_bytes));
-        let counters = Arc::<Counters>::default();
+        let counters = Arc::new(Counters { workers: count as u64, ..Counters::default() });
         let handles_max = handles::share_of_limit(raise_fd_limit(), count);
         let failed = |error| Error::io("starting", "disk workers", error);
         let syncer = Syncer::start(config.sync, counters.clone()).map_err(failed)?;
@@ -237,6 +258,7 @@ impl Disk {
             queue,
             syncer,
             counters,
+            check_bytes: config.check_bytes,
             next_id: AtomicU64::new(1),
             closers: closers.into(),
             workers,
@@ -269,6 +291,7 @@ impl Disk {
             recorded: looked.recorded,
             trusted: looked.trusted,
             durable: looked.durable,
+            ours: looked.ours,
             loaded: taken,
             put_back,
         };
@@ -308,6 +331,7 @@ impl Disk {
             closers: self.closers.clone(),
             syncer: self.syncer.clone(),
             counters: self.counters.clone(),
+            check_bytes: self.check_bytes,
             torrent,
             files,
         };
@@ -381,30 +405,18 @@ impl StoreHandle {
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
     }
 
-    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in 24 MiB.
-    /// Waits; `progress` is for this check alone, and may be looked at, or used to cancel,
-    /// from elsewhere. To go on where an earlier check was, pass what it has looked at as
-    /// `trusted`, and leave what was wrong of that out of `have`.
+    /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in the bytes
+    /// that the configuration gives to checks. Waits; `progress` is for this check alone, and
+    /// may be looked at, or used to cancel, from elsewhere. To go on where an earlier check
+    /// was, pass what it has looked at as `trusted`, and leave what was wrong of that out of
+    /// `have`.
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
-        let torrent = &self.shared.torrent;
-        if let Some(files) = &self.shared.files {
-            files.store.look_again();
+        let store = self.shared.files.as_ref().map(|files| &*files.store);
+        if let Some(store) = store {
+            store.look_again();
         }
-        let (CheckSnapshot { looked_at, right: mut have }, unreadable) =
-            check::check(torrent, trusted, progress);
-        for piece in trusted.iter_ones().filter_map(|number| torrent.layout.piece(number)) {
-            have.insert(piece);
-        }
-        let is_cancelled = progress.is_cancelled();
-        let files = self.shared.files.as_ref().map_or_else(Vec::new, |files| {
-            let extents = &files.store.extents;
-            let files_of = |offset, len| extents.files_of_range(offset, len).collect();
-            let count = files.store.entries.len();
-            let wrong = check::wrong_pieces(torrent, &have, files_of, count);
-            let entries = files.store.entries.iter().zip(wrong);
-            entries.map(|(entry, wrong)| entry.judge(wrong)).collect()
-        });
-        CheckReport { have, looked_at, files, unreadable, is_cancelled }
+        let (torrent, memory) = (&self.shared.torrent, self.shared.check_bytes);
+        check::report(torrent, store, trusted, progress, check::Unreadable::new(), memory)
     }
 
     /// Starts with the pieces that are right on disk: gives files the names they should have,
@@ -419,7 +431,7 @@ impl StoreHandle {
         let Some(files) = &self.shared.files else {
             return Ok(Started { have: have.clone(), news: Vec::new() });
         };
-        let news = files.store.adopt(&torrent.layout, have)?;
+        let news = files.store.adopt(&torrent.layout, have, &files.ours)?;
         for item in &news {
             if let FileNews::Trouble { file, recheck: true, .. } = item {
                 torrent.lose_file(*file);

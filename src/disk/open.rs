@@ -17,6 +17,7 @@ use super::handles::Handles;
 use super::job::DiskEvent;
 use super::record::{Ground, Journal, Standing};
 use super::store::{FileNews, FileStamp, Store};
+use super::writer::WriterPlace;
 
 /// A torrent that is open on the workers.
 pub(super) struct OpenTorrent {
@@ -25,6 +26,8 @@ pub(super) struct OpenTorrent {
     pub layout: Layout,
     hashes: Arc<[u8]>,
     pub store: Arc<dyn Store>,
+    /// Held by the worker that writes.
+    pub writer: WriterPlace,
     pub verified: PieceBits,
     /// Verified pieces that no sync was asked for yet.
     unsynced: PieceBits,
@@ -61,6 +64,7 @@ impl OpenTorrent {
             layout,
             hashes,
             store,
+            writer: WriterPlace::new(),
             verified: PieceBits::none(layout.piece_count()),
             unsynced: PieceBits::none(layout.piece_count()),
             unsynced_bytes: AtomicU64::new(0),
@@ -125,6 +129,9 @@ impl OpenTorrent {
                 FileNews::Done { file, stamp } => {
                     self.record(|journal| journal.stamped(&[(file.0, stamp.0)]));
                     self.tell(DiskEvent::FileDone(file));
+                }
+                FileNews::Doubted { file, seen, error } => {
+                    is_fine &= self.on_doubt(file, seen, error.to_string());
                 }
                 FileNews::Trouble { file, error, recheck } => {
                     is_fine = false;

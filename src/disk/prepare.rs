@@ -16,7 +16,7 @@ use super::stats::{add, timed};
 use super::worker::Worker;
 
 /// What is read at once: large reads cost the fewest system calls, and 256 KiB stay in cache.
-const READ_LEN: usize = 256 << 10;
+pub const READ_LEN: usize = 256 << 10;
 
 /// Systems read ahead in runs of at least so much.
 const TOUCH_EVERY: usize = 64 << 10;

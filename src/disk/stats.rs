@@ -13,7 +13,7 @@ pub struct DiskStats {
     pub write_ns: u64,
     /// Nanoseconds in reading back what was spilled.
     pub read_ns: u64,
-    /// Bytes of pieces hashed from memory.
+    /// Bytes of pieces hashed.
     pub bytes_hashed: u64,
     /// Bytes written, spilled ones included.
     pub bytes_written: u64,
@@ -27,6 +27,8 @@ pub struct DiskStats {
     pub batches: u64,
     /// Pieces hashed.
     pub pieces_checked: u64,
+    /// Threads that do it.
+    pub workers: u64,
     /// Jobs in the queue now.
     pub jobs_waiting: u64,
 }
@@ -43,6 +45,7 @@ pub(super) struct Counters {
     pub syncs: AtomicU64,
     pub batches: AtomicU64,
     pub pieces_checked: AtomicU64,
+    pub workers: u64,
 }
 
 impl Counters {
@@ -59,6 +62,7 @@ impl Counters {
             syncs: read(&self.syncs),
             batches: read(&self.batches),
             pieces_checked: read(&self.pieces_checked),
+            workers: self.workers,
             jobs_waiting: jobs_waiting as u64,
         }
     }

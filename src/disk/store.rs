@@ -66,6 +66,14 @@ pub trait Store: Send + Sync {
     /// final names that are due.
     fn want(&self, wanted: &[bool]) -> Vec<FileNews>;
 
+    /// The bytes of a file whose look was `seen` were read, and what is wrong of them is not
+    /// verified any more: it counts as undisturbed, unless it looks otherwise by now.
+    /// Called for files of `Doubted` news only.
+    fn settle(&self, file: FileIndex, seen: FileStamp) -> Option<FileNews> {
+        let _ = (file, seen);
+        None
+    }
+
     /// Looks at every wanted file before the torrent is called done, and makes the links.
     fn finish(&self) -> Vec<FileNews>;
 }
@@ -83,6 +91,16 @@ pub enum FileNews {
         file: FileIndex,
         /// How it looked then.
         stamp: FileStamp,
+    },
+    /// Somebody else may have written to it since: its bytes must be read, and then
+    /// [`Store::settle`] be called.
+    Doubted {
+        /// The file.
+        file: FileIndex,
+        /// How it looks now.
+        seen: FileStamp,
+        /// What to say of it, when something is wrong.
+        error: Error,
     },
     /// It is not as we left it, or could not get its name. When `recheck`, its bytes are in
     /// doubt.

@@ -1,7 +1,7 @@
 //! What is on disk before a torrent starts: which files are there, which of them the record
 //! of verified pieces still describes, and taking them over. Reads no content.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use crate::base::bitfield::Bitfield;
@@ -31,6 +31,9 @@ pub(super) struct Described {
     /// A file without a stamp that was changed later than this was not changed by us;
     /// nanoseconds since 1970.
     pub latest_ns: i64,
+    /// One that was changed no earlier than this, and no later than `latest_ns`, was changed
+    /// by us though the record may have lost that; nanoseconds since 1970.
+    pub earliest_ns: i64,
     /// How files looked when nothing was to be written to them any more, by file number.
     pub stamps: HashMap<u32, Stamp>,
     /// Inodes still mean the same: on some file systems they do not outlive a mount.
@@ -45,18 +48,32 @@ impl FileStore {
     pub(super) fn survey(&self) -> Result<Survey, Error> {
         let mut survey = Survey::default();
         for (file, entry) in self.real() {
-            if let Some(found) = self.look(file, Place::Final)? {
-                entry.set_place(Place::Final, Some(found));
-                survey.final_count += 1;
-            } else if let Some(found) = self.look(file, Place::Part)? {
-                entry.set_place(Place::Part, Some(found));
-                survey.part_count += 1;
-            } else {
-                entry.set_place(Place::Nowhere, None);
-                survey.missing_count += 1;
+            self.find(file)?;
+            match entry.place() {
+                Place::Final => survey.final_count += 1,
+                Place::Part => survey.part_count += 1,
+                Place::Nowhere => survey.missing_count += 1,
             }
         }
         Ok(survey)
+    }
+
+    /// Looks for every file as [`Self::survey`] does, but takes those for missing that it is
+    /// refused to look at; returns these and why.
+    pub(super) fn survey_all(&self) -> Vec<(FileIndex, String)> {
+        let refused = |(file, _)| Some((file, self.find(file).err()?.to_string()));
+        self.real().filter_map(refused).collect()
+    }
+
+    fn find(&self, file: FileIndex) -> Result<(), Error> {
+        for place in [Place::Final, Place::Part] {
+            if let Some(found) = self.look(file, place)? {
+                self.entry(file).set_place(place, Some(found));
+                return Ok(());
+            }
+        }
+        self.entry(file).set_place(Place::Nowhere, None);
+        Ok(())
     }
 
     /// Notes how long the files are now, before a check.
@@ -101,13 +118,41 @@ impl FileStore {
         Ok(trusted)
     }
 
+    /// Which files have pieces of `recorded`, or may have had them, and look as we left them:
+    /// whatever is in them is ours, though a power loss may have taken it.
+    pub(super) fn left_by_us(
+        &self,
+        layout: &Layout,
+        recorded: &Bitfield,
+        described: &Described,
+    ) -> Result<HashSet<FileIndex>, Error> {
+        let slices = pieces_of(layout, recorded).flat_map(|piece| self.slices_of(layout, piece));
+        let recorded: HashSet<FileIndex> = slices.map(|slice| slice.file).collect();
+        let mut ours = HashSet::new();
+        for (file, entry) in self.real() {
+            let found = self.look(file, entry.place())?;
+            let since = found.map_or(i64::MIN, |found| found.stamp.modified_ns);
+            let is_known = recorded.contains(&file) || since >= described.earliest_ns;
+            if is_known && self.fits(file, 0, described)? {
+                ours.insert(file);
+            }
+        }
+        Ok(ours)
+    }
+
     /// Takes over what is there, now that `have` is known to be right: counts what is
     /// missing in each file, gives back unfinished names and gives final ones, makes empty
-    /// files. Called once, before any write.
+    /// files. Of files that are not right, those of `ours` are fetched again. Called once,
+    /// before any write.
     ///
     /// # Errors
     /// `Exists` before anything was changed; `Io`.
-    pub(super) fn adopt(&self, layout: &Layout, have: &Bitfield) -> Result<Vec<FileNews>, Error> {
+    pub(super) fn adopt(
+        &self,
+        layout: &Layout,
+        have: &Bitfield,
+        ours: &HashSet<FileIndex>,
+    ) -> Result<Vec<FileNews>, Error> {
         let mut to_reopen = Vec::new();
         let mut missing: Vec<u64> = self.entries.iter().map(|entry| entry.len).collect();
         for slice in pieces_of(layout, have).flat_map(|piece| self.slices_of(layout, piece)) {
@@ -119,7 +164,7 @@ impl FileStore {
             if entry.place() != Place::Final || is_whole || !self.is_needed(layout, file) {
                 continue;
             }
-            if !self.overwrite {
+            if !self.overwrite && !ours.contains(&file) {
                 return Err(Error::Exists { path: self.base.full(&entry.path) });
             }
             to_reopen.push(file);

@@ -18,14 +18,15 @@ use super::error::Error;
 use super::handles::Handles;
 use super::job::{DiskEvent, Job};
 use super::open::OpenTorrent;
+use super::prepare::READ_LEN;
 use super::queue::{Collector, Work};
 use super::stats::{Counters, add, timed};
 use super::syncer::Syncer;
 
 /// What pad blocks hold.
 static ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
-/// Spilled blocks are read back in runs of up to this many, 256 KiB.
-const READ_BLOCKS_MAX: usize = 16;
+/// Spilled blocks are read back in runs of up to this many.
+const READ_BLOCKS_MAX: usize = READ_LEN / BLOCK_LEN;
 
 /// One worker.
 pub(super) struct Worker {
@@ -198,7 +199,11 @@ impl Worker {
         }
         for piece in streamed {
             let mut hasher = Sha1::new();
-            let read = self.stream(piece, |bytes| hasher.update(bytes));
+            let counters = self.counters.clone();
+            let read = self.stream(piece, |bytes| {
+                timed(&counters.hash_ns, || hasher.update(bytes));
+            });
+            add(&counters.bytes_hashed, u64::from(piece.torrent.layout.len_of(piece.piece)));
             match read {
                 Ok(()) => piece.judge(&hasher.finalize().into()),
                 Err(error) => piece.outcome = Outcome::ReadFailed(error.to_string()),
@@ -260,6 +265,7 @@ impl Worker {
     /// Writes parts given in order of their offsets, each run of neighbours in one call.
     fn write_runs(&mut self, torrent: &OpenTorrent, parts: &[(u64, &[u8])]) -> Result<(), Error> {
         let adjoin = |a: &(u64, &[u8]), b: &(u64, &[u8])| a.0 + a.1.len() as u64 == b.0;
+        let _writer = torrent.writer.take();
         for run in parts.chunk_by(adjoin) {
             let bytes: Vec<&[u8]> = run.iter().map(|(_, part)| *part).collect();
             timed(&self.counters.write_ns, || {

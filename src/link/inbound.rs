@@ -21,7 +21,7 @@ use super::stream::ReadSide;
 use super::{LinkConfig, lost};
 
 /// Bytes of one read: large reads cost the fewest system calls, and 256 KiB stay in cache.
-const READ_LEN: usize = 256 * 1024;
+pub const READ_LEN: usize = 256 * 1024;
 /// Blocks that a full read of whole ones can begin or end.
 const READ_BLOCKS: usize = READ_LEN / BLOCK_LEN + 1;
 

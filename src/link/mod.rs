@@ -19,6 +19,7 @@ mod translate;
 pub use accept::{Hello, accept, read_hello};
 pub use chunk::{Provider, dial_provider};
 pub use dial::dial;
+pub use inbound::READ_LEN;
 pub use stream::Stream;
 
 use std::io;

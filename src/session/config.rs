@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::base::units::BLOCK_LEN;
+use super::memory::Memory;
 
 /// What torrents of a session share.
 #[derive(Clone, Debug)]
@@ -16,8 +16,8 @@ pub struct SessionConfig {
     pub bind: Option<IpAddr>,
     /// Where resume data lies, made when missing.
     pub state_dir: PathBuf,
-    /// Bytes of blocks between socket and disk.
-    pub pool_bytes: usize,
+    /// How much memory each part may hold.
+    pub memory: Memory,
     /// Download limit of all torrents together, in bytes per second.
     pub download_limit: Option<u64>,
     /// Upload limit of all torrents together, in bytes per second.
@@ -27,10 +27,6 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// Bytes of blocks held when nothing else is asked for: enough for a full set of hash
-    /// lanes of 1 MiB pieces, and as much again to receive into.
-    pub const POOL_BYTES: usize = 2560 * BLOCK_LEN;
-
     /// Torrents downloading at once when nothing else is asked for, as Transmission and aria2
     /// have it: enough to fill a line, few enough that the first ones are soon complete.
     pub const MAX_ACTIVE: usize = 5;

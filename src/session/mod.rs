@@ -6,6 +6,7 @@ mod actor;
 mod config;
 pub mod error;
 mod listener;
+mod memory;
 mod persist;
 mod queue;
 mod seeding;
@@ -30,6 +31,7 @@ use crate::tracker::task::{NetworkTiming, http_client};
 pub use crate::torrent::options::{Allocate, CheckMode, SeedLimits, TorrentOptions};
 pub use config::SessionConfig;
 pub use error::Error;
+pub use memory::Memory;
 
 use actor::{Actor, Command};
 
@@ -60,10 +62,11 @@ impl Session {
             true => tcp::listen(config.bind, config.port)?,
             false => tcp::Listening { port: 0, listeners: Vec::new() },
         };
-        let pool = BlockPool::new(config.pool_bytes);
+        let pool = BlockPool::new(config.memory.pool_bytes);
         let disk = Disk::start(DiskConfig {
             workers: None,
             pool: pool.clone(),
+            check_bytes: config.memory.check_bytes,
             sync: SyncPolicy::default(),
         })?;
         let timing = NetworkTiming { bind: config.bind, ..NetworkTiming::default() };

@@ -38,8 +38,11 @@ fn read(path: &Path) -> io::Result<u64> {
     if fs::metadata(path)?.len() > FILE_LEN_MAX {
         return Err(io::Error::other("it is too long"));
     }
-    let stats: Stats =
-        bencode::decode(&fs::read(path)?, bencode::MESSAGE).map_err(io::Error::other)?;
+    decode(&fs::read(path)?)
+}
+
+fn decode(bytes: &[u8]) -> io::Result<u64> {
+    let stats: Stats = bencode::decode(bytes, bencode::MESSAGE).map_err(io::Error::other)?;
     match stats.version {
         VERSION => Ok(stats.uploaded),
         _ => Err(io::Error::other("a newer program wrote it")),
@@ -93,5 +96,15 @@ mod tests {
         }
         fs::write(&file, b"d8:uploadedi5e7:versioni1ee").unwrap();
         assert_eq!(uploaded(dir.path(), HASH), 5);
+    }
+
+    #[test]
+    fn fuzz_stats() {
+        crate::fuzz::run("upload_stats", |bytes| {
+            if let Ok(uploaded) = decode(bytes) {
+                let written = bencode::encode(&Stats { uploaded, version: VERSION });
+                assert_eq!(decode(&written).ok(), Some(uploaded));
+            }
+        });
     }
 }

@@ -43,7 +43,7 @@ async fn session(dir: &Path, max_active: usize) -> Session {
         listen: true,
         bind: None,
         state_dir: dir.join("state"),
-        pool_bytes: SessionConfig::POOL_BYTES,
+        memory: Memory::default(),
         download_limit: None,
         upload_limit: None,
         max_active,

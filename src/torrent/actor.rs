@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
-use crate::disk::{DiskEvent, DiskStats, Gone, Job, StoreHandle};
+use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job, StoreHandle};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
 use crate::swarm::Swarm;
 use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
@@ -65,6 +65,7 @@ pub(super) struct Actor {
     pub store: StoreHandle,
     pub disk_events: mpsc::Receiver<DiskEvent>,
     pub disk_stats: DiskStats,
+    pub disk_meter: DiskMeter,
     /// Pieces at the disk workers.
     pub jobs_out: usize,
     pub flushed: bool,
@@ -106,7 +107,8 @@ pub(super) struct Rested {
 
 impl Actor {
     /// Runs until it is stopped, has seeded enough, is to be moved, or every handle or its
-    /// directory is gone; `early` orders came before. One that may go on some day gives its ends back.
+    /// directory is gone; `early` orders came before. One that may go on some day gives its
+    /// ends back.
     pub(super) async fn run(mut self, early: Vec<Command>) -> Option<Rested> {
         for command in early {
             self.on_command(command).await;
@@ -225,6 +227,7 @@ impl Actor {
                 self.flushed = true;
                 if let Some(why) = failed {
                     warn!(why, "cannot bring data to the device");
+                    self.publisher.set_flush_failure(why);
                 }
             }
             DiskEvent::Looked(gone) => self.on_looked(gone),
@@ -333,7 +336,8 @@ impl Actor {
             Command::Why(answer) => {
                 let limit = self.link_config.limiter.rate();
                 let tracker = self.trackers.words();
-                let _ = answer.send(self.publisher.why(&self.swarm, limit, tracker, now));
+                let disk = self.disk_meter.report();
+                let _ = answer.send(self.publisher.why(&self.swarm, limit, tracker, disk, now));
             }
             Command::Announce(answer) => {
                 let (reply, replied) = oneshot::channel();
@@ -500,6 +504,7 @@ impl Actor {
         self.disk_stats = stats;
         self.swarm.handle(Input::DiskLoad { hashing, writing }, now);
         let rate = self.swarm.snapshot(now).down_rate;
+        self.disk_meter.note(stats, rate, now);
         let limiter = &self.link_config.limiter;
         // A torrent alone at its limit, or one of several that share the session's.
         let limited = limiter.rate().is_some_and(|limit| rate * 10 > limit * 9)

@@ -5,21 +5,22 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, interval, interval_at};
+use tokio::time::{interval, interval_at};
 use tracing::warn;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
+use crate::base::meter::Pace;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    CheckProgress, Disk, DiskEvent, DiskStats, FileNews, Gone, RecordState, Source as Files,
-    StoreConfig, StoreFile, StoreHandle,
+    CheckProgress, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, RecordState,
+    Source as Files, StoreConfig, StoreFile, StoreHandle,
 };
 use crate::link::{LinkConfig, LinkTimeouts};
 use crate::metainfo::Torrent;
@@ -441,12 +442,17 @@ async fn check(
     let trusted = plan.trusted.clone();
     let mut work: JoinHandle<Bitfield> = {
         let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
-        spawn_blocking(move || plan.result(&store.check(&plan.skipped, &progress).have))
+        let (state_dir, dir) = (parts.resources.state_dir.clone(), parts.options.dir.clone());
+        spawn_blocking(move || {
+            let _turn = progress.take_turn(&state_dir, &dir);
+            plan.result(&store.check(&plan.skipped, &progress).have)
+        })
     };
     let keep = || plan.keep(store, &progress);
     let mut tick = interval(Duration::from_millis(250));
-    let mut kept = interval_at(Instant::now() + KEEP_CHECK_EVERY, KEEP_CHECK_EVERY);
+    let mut kept = interval_at((Instant::now() + KEEP_CHECK_EVERY).into(), KEEP_CHECK_EVERY);
     let total = parts.torrent.total_size();
+    let mut pace = Pace::new(Instant::now());
     loop {
         tokio::select! {
             have = &mut work => return match have {
@@ -456,6 +462,8 @@ async fn check(
             _ = kept.tick() => keep().await,
             _ = tick.tick() => ends.status.change(|status| {
                 status.checked_bytes = progress.bytes();
+                status.check_rate = pace.on_done(progress.bytes().0, Instant::now());
+                status.check_waits = progress.is_waiting();
                 status.wanted_bytes = total;
                 status.piece_count = parts.layout.piece_count();
                 status.listen_port = parts.resources.port;
@@ -568,7 +576,7 @@ fn actor(
         peer_id: *peer_id,
         seed: rand::random(),
     };
-    let now = std::time::Instant::now();
+    let now = Instant::now();
     let mut swarm = Swarm::new(config, now);
     let addresses = parts.options.peers.clone();
     swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
@@ -587,6 +595,7 @@ fn actor(
         store,
         disk_events,
         disk_stats: DiskStats::default(),
+        disk_meter: DiskMeter::default(),
         jobs_out: 0,
         flushed: false,
         finish_again: None,

@@ -8,7 +8,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
-use crate::disk::Home;
+use crate::disk::{DiskRates, Home};
 use crate::swarm::Swarm;
 use crate::swarm::report::LinkSnapshot;
 use crate::tracker::tiers::status::TrackerStatus;
@@ -60,6 +60,8 @@ pub(super) struct Publisher {
     trouble: Option<String>,
     /// What is wrong with the record of verified pieces, while it is.
     record_trouble: Option<String>,
+    /// Why the device did not take everything at the end.
+    flush_failure: Option<String>,
     wanted: Bitfield,
     wanted_bytes: u64,
     done_bytes: u64,
@@ -86,6 +88,7 @@ impl Publisher {
             complete: false,
             trouble: None,
             record_trouble: None,
+            flush_failure: None,
             wanted: Bitfield::none(piece_count),
             wanted_bytes: 0,
             done_bytes: 0,
@@ -143,6 +146,10 @@ impl Publisher {
         self.record_trouble = trouble;
     }
 
+    pub fn set_flush_failure(&mut self, failure: String) {
+        self.flush_failure = Some(failure);
+    }
+
     pub fn set_complete(&mut self) {
         self.complete = true;
     }
@@ -184,6 +191,8 @@ impl Publisher {
             moved_bytes: (0, 0),
             move_rate: 0,
             home: self.home.clone(),
+            check_rate: 0,
+            check_waits: false,
             piece_count: self.piece_count,
             pieces_verified: numbers.pieces_verified,
             pieces_in_progress: numbers.pieces_in_progress,
@@ -209,6 +218,7 @@ impl Publisher {
             have: swarm.have().as_bytes().to_vec(),
             disk_trouble: numbers.disk_trouble,
             record_trouble: self.record_trouble.clone(),
+            flush_failure: self.flush_failure.clone(),
         }
     }
 
@@ -232,6 +242,7 @@ impl Publisher {
         swarm: &Swarm,
         limit_down: Option<u64>,
         tracker: Option<String>,
+        disk: DiskRates,
         now: Instant,
     ) -> WhyReport {
         let numbers = swarm.snapshot(now);
@@ -250,6 +261,7 @@ impl Publisher {
             pieces_at_disk: numbers.pieces_at_disk,
             disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
+            disk,
         }
     }
 }

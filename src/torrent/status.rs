@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::disk::Home;
+use crate::base::meter::time_left;
+use crate::disk::{DiskRates, Home};
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::TrackerStatus;
 
@@ -52,6 +53,10 @@ pub struct Status {
     pub move_rate: u64,
     /// Where its files are and what they are called; none before it was opened.
     pub home: Option<Arc<Home>>,
+    /// Bytes looked at a second, recently.
+    pub check_rate: u64,
+    /// The check waits for another one that reads the same disk.
+    pub check_waits: bool,
     /// Pieces of the torrent.
     pub piece_count: u32,
     /// Verified pieces.
@@ -100,6 +105,8 @@ pub struct Status {
     pub have: Vec<u8>,
     /// The disk's trouble, while it lasts.
     pub disk_trouble: Option<String>,
+    /// Why the device did not take everything at the end, if it did not.
+    pub flush_failure: Option<String>,
     /// Why verified pieces cannot be recorded, while they cannot.
     pub record_trouble: Option<String>,
 }
@@ -125,6 +132,12 @@ impl Status {
             0 => 0.0,
             done => self.uploaded_in_all() as f64 / done as f64,
         }
+    }
+
+    /// How long the rest of the check takes at its present rate.
+    pub fn check_remaining(&self) -> Option<Duration> {
+        let (done, all) = self.checked_bytes;
+        time_left(all.saturating_sub(done), self.check_rate)
     }
 
     /// How long the rest takes at the present rate.
@@ -229,4 +242,6 @@ pub struct WhyReport {
     pub disk_trouble: Option<String>,
     /// The state of the first tracker in words, when there is one.
     pub tracker: Option<String>,
+    /// What the disk workers did over the last minute, for all torrents.
+    pub disk: DiskRates,
 }

@@ -257,11 +257,7 @@ impl CatalogueClient {
     pub async fn list(&self) -> Result<Listing, Error> {
         let request = self.http.get(format!("{}/catalogue", self.base));
         let answer = self.answer(request, "its list", LIST_LEN_MAX).await?;
-        let sent: SentList =
-            serde_json::from_slice(&answer).map_err(|error| self.malformed(&error))?;
-        let count = sent.torrents.len();
-        let torrents: Vec<Listed> = sent.torrents.into_iter().filter_map(listed).collect();
-        Ok(Listing { left_out: count - torrents.len(), torrents })
+        read_list(&answer).map_err(|error| self.malformed(&error))
     }
 
     /// Fetches a torrent that was listed.
@@ -358,6 +354,13 @@ impl CatalogueClient {
         };
         Error::Network { base: self.base.clone(), cause }
     }
+}
+
+fn read_list(answer: &[u8]) -> serde_json::Result<Listing> {
+    let sent: SentList = serde_json::from_slice(answer)?;
+    let count = sent.torrents.len();
+    let torrents: Vec<Listed> = sent.torrents.into_iter().filter_map(listed).collect();
+    Ok(Listing { left_out: count - torrents.len(), torrents })
 }
 
 /// None for what cannot be in a catalogue.
@@ -458,5 +461,15 @@ mod tests {
         for hash in ["", "ab", "zz", &hash[1..]] {
             assert_eq!(listed(entry("a", hash)), None, "{hash:?}");
         }
+    }
+
+    #[test]
+    fn fuzz_lists() {
+        crate::fuzz::run("tracker_list", |bytes| {
+            for entry in read_list(bytes).map(|list| list.torrents).unwrap_or_default() {
+                assert_eq!(check_name(&entry.name), Ok(()));
+                assert!(entry.holders.iter().all(|holder| (0.0..=1.0).contains(&holder.share)));
+            }
+        });
     }
 }

@@ -401,4 +401,17 @@ mod tests {
         }
         assert_eq!(answers, 20);
     }
+
+    #[test]
+    fn fuzz_datagrams() {
+        crate::fuzz::run("lan_datagrams", |bytes| {
+            let _ = read_question(bytes);
+            if let Some((_, ip, found)) = read_answer(bytes, NONCE, ELSEWHERE.into()) {
+                assert_eq!(ip, ELSEWHERE);
+                assert!(found.url.starts_with("http://192.0.2.7:"), "{}", found.url);
+                assert!(!found.name.contains(char::is_control), "{:?}", found.name);
+            }
+            assert!(parse_routes(&String::from_utf8_lossy(bytes)).len() <= NETWORKS_MAX);
+        });
+    }
 }

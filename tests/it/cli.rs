@@ -7,3 +7,4 @@ mod live;
 mod private;
 pub mod run;
 pub mod tracker;
+mod verify;

@@ -8,6 +8,7 @@
 mod clients;
 mod create;
 pub mod namespace;
+mod power;
 mod upload;
 
 use std::fs;

@@ -184,6 +184,37 @@ async fn a_piece_that_rotted_on_disk_is_not_sent() {
     assert_eq!(lost["piece"], 2);
 }
 
+/// What was promised cannot be sent: the link ends, and nothing else is sent in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_cut_under_a_seed_ends_the_link_that_asks_for_it() {
+    let (home, spec) = place();
+    let (_running, address) = seed(&home);
+    let mut peer = unchoked(address, &spec, BITS_NONE, 6).await;
+    let ask = message(REQUEST, &numbers(4, 0, 16_384));
+    peer.send(&ask).await.expect("send");
+    let (id, body) = answer(&mut peer).await;
+    assert!(id == PIECE_ID && body[8..] == spec.block(4, 0, 16_384));
+    let path = home.path().join("data/album/b");
+    File::options().write(true).open(path).and_then(|file| file.set_len(1000)).expect("cut it");
+    peer.send(&ask).await.expect("send");
+    let end = async {
+        loop {
+            match peer.message().await {
+                Ok(Some((PIECE_ID, body))) => break Some(body),
+                Ok(_) => {}
+                Err(_) => break None,
+            }
+        }
+    };
+    let sent = tokio::time::timeout(LIMIT, end).await.expect("an answer or an end");
+    assert_eq!(sent, None, "there is nothing to send");
+    // Others get what is there.
+    let mut other = unchoked(address, &spec, BITS_ALL, 7).await;
+    other.send(&message(REQUEST, &numbers(0, 0, 16_384))).await.expect("send");
+    let (id, body) = answer(&mut other).await;
+    assert!(id == PIECE_ID && body[8..] == spec.block(0, 0, 16_384));
+}
+
 /// Changes a byte as a failing disk does: neither length nor times tell.
 fn rot(home: &TempDir, file: &str, at: u64) {
     let path = home.path().join("data").join("album").join(file);

@@ -1,6 +1,6 @@
 //! Worlds with an exact expectation: full lines, no waste, no long tails, quick returns.
 
-use pigeon::session::SessionConfig;
+use pigeon::session::Memory;
 use std::time::Duration;
 
 use pigeon::base::units::BLOCK_LEN;
@@ -45,7 +45,7 @@ fn a_long_fast_link_is_filled() {
 fn twenty_limited_peers_are_used_to_the_full_without_waste() {
     let mut setup = healthy(4096);
     // The pool of a real session.
-    setup.pool_blocks = SessionConfig::POOL_BYTES / BLOCK_LEN;
+    setup.pool_blocks = Memory::default().pool_bytes / BLOCK_LEN;
     seeds(&mut setup, 20, 10_000_000, ms(10));
     let mut world = World::new(setup, false);
     let took = world.run(LIMIT).expect("it completes");

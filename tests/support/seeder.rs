@@ -35,6 +35,8 @@ struct Shared {
 
 struct Served {
     bytes: u64,
+    /// Connections that asked for a block.
+    askers: u64,
     /// When the next block may leave.
     free_at: Instant,
 }
@@ -44,7 +46,7 @@ impl Seeder {
     pub fn start(payload: Arc<Payload>, rate_bytes_per_s: Option<u64>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen on loopback");
         let address = listener.local_addr().expect("a listener's address");
-        let served = Mutex::new(Served { bytes: 0, free_at: Instant::now() });
+        let served = Mutex::new(Served { bytes: 0, askers: 0, free_at: Instant::now() });
         let (changed, closing) = (Condvar::new(), AtomicBool::new(false));
         let peer_id = format!("-XX0001-by-hand-{:04x}", address.port()).into_bytes();
         let peer_id = peer_id.try_into().expect("twenty letters");
@@ -71,6 +73,11 @@ impl Seeder {
     /// Payload bytes given to the sockets so far.
     pub fn served_bytes(&self) -> u64 {
         self.shared.served.lock().expect("the seeder's count").bytes
+    }
+
+    /// Connections that asked for a block so far.
+    pub fn askers(&self) -> u64 {
+        self.shared.served.lock().expect("the seeder's count").askers
     }
 
     /// Waits until this much was served; false when `limit` passed first.
@@ -110,8 +117,13 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
     }));
     answer.extend(frame(&bits));
     stream.write_all(&answer)?;
+    let mut has_asked = false;
     loop {
         let message = read_message(&mut stream)?;
+        if message.first() == Some(&REQUEST) && !std::mem::replace(&mut has_asked, true) {
+            shared.served.lock().expect("the seeder's count").askers += 1;
+            shared.changed.notify_all();
+        }
         match message.first() {
             Some(&INTERESTED) => stream.write_all(&frame(&[UNCHOKE]))?,
             Some(&REQUEST) if message.len() == 13 => {

@@ -1,27 +1,28 @@
 //! Keeps the lanes of a vector kernel filled with messages of any lengths. Not a kernel and
 //! not a thread pool: one core, many messages.
 
-use super::Sha1Hash;
 use super::message::{Block, Job};
 
-/// The five state words, each of all lanes.
-pub(super) type State<const LANES: usize> = [[u32; LANES]; 5];
+/// The state words of an algorithm, each of all lanes.
+pub(super) type State<const LANES: usize, const WORDS: usize> = [[u32; LANES]; WORDS];
 
 /// Equally many blocks for each lane.
 pub(super) type Runs<'a, const LANES: usize> = [&'a [Block]; LANES];
 
 /// Hashes jobs side by side until fewer than `worth` are left, which it hands back with the
 /// state they have reached. A lane whose message ends takes the next job at once.
-pub(super) fn run<'a, const LANES: usize>(
-    mut jobs: impl Iterator<Item = Job<'a>>,
-    hashes: &mut [Sha1Hash],
+pub(super) fn run<'a, const LANES: usize, const WORDS: usize>(
+    mut jobs: impl Iterator<Item = Job<'a, WORDS>>,
+    hashes: &mut [[u32; WORDS]],
     worth: usize,
-    compress: impl Fn(&mut State<LANES>, &Runs<LANES>),
-) -> Vec<Job<'a>> {
-    let mut lanes: Vec<Job<'a>> = Vec::with_capacity(LANES);
+    compress: impl Fn(&mut State<LANES, WORDS>, &Runs<LANES>),
+) -> Vec<Job<'a, WORDS>> {
+    let mut lanes: Vec<Job<'a, WORDS>> = Vec::with_capacity(LANES);
     loop {
         lanes.extend(jobs.by_ref().take(LANES - lanes.len()));
         if lanes.is_empty() || lanes.len() < worth {
+            // More than lanes when no number of messages is worth it.
+            lanes.extend(jobs);
             return lanes;
         }
         step(&mut lanes, &compress);
@@ -36,12 +37,12 @@ pub(super) fn run<'a, const LANES: usize>(
 }
 
 /// Advances every lane by the shortest of their runs.
-fn step<const LANES: usize>(
-    lanes: &mut [Job<'_>],
-    compress: &impl Fn(&mut State<LANES>, &Runs<LANES>),
+fn step<const LANES: usize, const WORDS: usize>(
+    lanes: &mut [Job<'_, WORDS>],
+    compress: &impl Fn(&mut State<LANES, WORDS>, &Runs<LANES>),
 ) {
     let blocks = lanes.iter().map(|job| job.message.run().len()).min().unwrap_or(0);
-    let mut state = [[0; LANES]; 5];
+    let mut state = [[0; LANES]; WORDS];
     // A lane without a job repeats the first one's blocks, and nobody reads its state.
     let mut runs: Runs<LANES> = [&lanes[0].message.run()[..blocks]; LANES];
     for (lane, job) in lanes.iter().enumerate() {

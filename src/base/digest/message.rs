@@ -1,32 +1,30 @@
 //! A message as the compression function wants it: runs of whole blocks, padding included.
 //! Parts are read in place; only a block that straddles parts, and the padded end, are
-//! copied. Not a hasher: it knows nothing of engines. Source: FIPS 180-4, 5.1.1 and 5.3.1.
+//! copied. Not a hasher: it knows no algorithm and no engine. Source: FIPS 180-4, 5.1.1.
 
-use sha1::block_api::compress;
-
-use super::Sha1Hash;
-
-/// A block of SHA-1.
+/// A block of SHA-1 and of SHA-256.
 pub(super) type Block = [u8; 64];
 
-/// The state before the first block.
-const START: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
-
-/// One message on its way: where its hash goes, how far it is, and what is left of it.
-pub(super) struct Job<'a> {
+/// One message on its way: where its hash goes, how far it is, and what is left of it. The
+/// state has the words of the algorithm: five of SHA-1, eight of SHA-256.
+pub(super) struct Job<'a, const WORDS: usize> {
     pub(super) index: usize,
-    pub(super) state: [u32; 5],
+    pub(super) state: [u32; WORDS],
     pub(super) message: Message<'a>,
 }
 
-impl<'a> Job<'a> {
+impl<'a, const WORDS: usize> Job<'a, WORDS> {
     /// A job at its start.
-    pub(super) fn new(index: usize, parts: &'a [&'a [u8]]) -> Job<'a> {
-        Job { index, state: START, message: Message::new(parts) }
+    pub(super) fn new(index: usize, start: [u32; WORDS], parts: &'a [&'a [u8]]) -> Self {
+        Job { index, state: start, message: Message::new(parts) }
     }
 
     /// Hashes the rest of the message alone and stores the hash.
-    pub(super) fn finish(mut self, hashes: &mut [Sha1Hash]) {
+    pub(super) fn finish(
+        mut self,
+        hashes: &mut [[u32; WORDS]],
+        compress: fn(&mut [u32; WORDS], &[Block]),
+    ) {
         while !self.message.is_done() {
             let run = self.message.run();
             let blocks = run.len();
@@ -37,10 +35,8 @@ impl<'a> Job<'a> {
     }
 
     /// Stores the hash of a message that is done.
-    pub(super) fn store(&self, hashes: &mut [Sha1Hash]) {
-        for (bytes, word) in hashes[self.index].chunks_exact_mut(4).zip(self.state) {
-            bytes.copy_from_slice(&word.to_be_bytes());
-        }
+    pub(super) fn store(&self, hashes: &mut [[u32; WORDS]]) {
+        hashes[self.index] = self.state;
     }
 }
 

@@ -3,29 +3,32 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueHint};
 use serde_json::{Value, json};
 
-use crate::base::units::{duration, rate, size};
+use crate::base::meter::Pace;
 use crate::cli::args::Common;
+use crate::cli::attend::{Words, attend};
+use crate::cli::config::existing_state_dir;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::memory::memory_for;
 use crate::cli::out;
-use crate::cli::print::{info_json, info_screen};
+use crate::cli::print::{WAITING, info_json, info_screen, pace_words};
 use crate::cli::values;
 use crate::disk::create::{Created, Error, Progress, Skipped, create};
+use crate::disk::turn;
 use crate::metainfo::create::{CreateOptions, Error as FormatError};
 use crate::metainfo::{Kind, Torrent};
 
 /// More entries than this are not named that were left out.
 const SKIPPED_SHOWN: usize = 10;
-/// Between two progress lines.
-const REDRAW_MS: u64 = 200;
 
 /// Options of `create`.
 #[derive(Args, Clone, Debug)]
@@ -84,7 +87,10 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     let output = output(&arguments);
     // Better said before everything is hashed.
     assert_free(&output, &arguments)?;
-    let Created { bytes, torrent, .. } = make(&arguments.path, &options, common.quiet)?;
+    let Created { bytes, torrent, .. } = {
+        let memory_bytes = memory_for(common)?.alone_bytes();
+        make(&arguments.path, &options, memory_bytes, common.quiet, true)?
+    };
     write(&output, &bytes, arguments.force).map_err(|error| {
         let failure = from_io(&format!("writing {}", shown(&output)), &error);
         Failure::new(Exit::Disk, failure.message)
@@ -98,20 +104,71 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Makes a torrent of what is at `path`, with a progress line on a terminal, and tells what was
-/// left out. Blocks until everything is hashed.
+/// Makes a torrent of what is at `path` with at most `memory_bytes` of it in memory, with a
+/// progress line, and tells what was left out.
+/// Blocks until everything is hashed, or unless `is_stoppable` is off until the user asks for
+/// the end: then nothing is left behind.
 ///
 /// # Errors
-/// When the options make no sense or the data cannot be read.
-pub fn make(path: &Path, options: &CreateOptions, is_quiet: bool) -> Result<Created, Failure> {
-    let line = ProgressLine::new(!is_quiet && std::io::stderr().is_terminal());
-    let made = create(path, options, &|progress| line.show(progress), &AtomicBool::new(false));
-    line.clear();
-    let created = made.map_err(|error| failure(&error))?;
+/// When the options make no sense or the data cannot be read; when it was stopped.
+pub fn make(
+    path: &Path,
+    options: &CreateOptions,
+    memory_bytes: usize,
+    is_quiet: bool,
+    is_stoppable: bool,
+) -> Result<Created, Failure> {
+    let making = Arc::new(Making::default());
+    let work = {
+        let (path, options, making) = (path.to_owned(), options.clone(), making.clone());
+        move || making.make(&path, &options, memory_bytes)
+    };
+    let mut pace = Pace::new(Instant::now());
+    let words = |now| making.words(&mut pace, now);
+    let stop = is_stoppable.then_some(|| making.is_stopped.store(true, Ordering::Relaxed));
+    let made = attend(work, words, stop, is_quiet)?;
+    let created = made.unwrap_or(Err(Error::Aborted)).map_err(|error| failure(&error))?;
     if !is_quiet {
         skipped_lines(&created.skipped).iter().for_each(|line| out::talk(line));
     }
     Ok(created)
+}
+
+/// A torrent in the making, as its thread and the line about it see it.
+#[derive(Default)]
+struct Making {
+    done_bytes: AtomicU64,
+    total_bytes: AtomicU64,
+    is_waiting: AtomicBool,
+    is_stopped: AtomicBool,
+}
+
+impl Making {
+    fn make(
+        &self,
+        path: &Path,
+        options: &CreateOptions,
+        memory_bytes: usize,
+    ) -> Result<Created, Error> {
+        let on_wait = || self.is_waiting.store(true, Ordering::Relaxed);
+        let is_over = || self.is_stopped.load(Ordering::Relaxed);
+        let _turn = existing_state_dir().and_then(|dir| turn::wait(&dir, path, on_wait, is_over));
+        self.is_waiting.store(false, Ordering::Relaxed);
+        let on_progress = |progress: Progress| {
+            self.total_bytes.store(progress.total_bytes, Ordering::Relaxed);
+            self.done_bytes.fetch_max(progress.done_bytes, Ordering::Relaxed);
+        };
+        create(path, options, memory_bytes, &on_progress, &self.is_stopped)
+    }
+
+    fn words(&self, pace: &mut Pace, now: Instant) -> Words {
+        if self.is_waiting.load(Ordering::Relaxed) {
+            return Words::Waiting(WAITING);
+        }
+        let total = self.total_bytes.load(Ordering::Relaxed);
+        let done = self.done_bytes.load(Ordering::Relaxed);
+        Words::Going(pace_words("hashing", (done, total), pace.on_done(done, now)))
+    }
 }
 
 fn options(arguments: &CreateArgs, epoch: Option<&str>) -> Result<CreateOptions, Failure> {
@@ -232,70 +289,9 @@ fn shown(path: &Path) -> String {
     escape(&path.display().to_string())
 }
 
-/// One line on stderr that is drawn over and over.
-struct ProgressLine {
-    is_shown: bool,
-    begun: Instant,
-    /// When it was drawn last, milliseconds after `begun`.
-    drawn_ms: AtomicU64,
-}
-
-impl ProgressLine {
-    fn new(is_shown: bool) -> Self {
-        Self { is_shown, begun: Instant::now(), drawn_ms: AtomicU64::new(0) }
-    }
-
-    /// Called by all hashing threads; only one of them draws.
-    fn show(&self, progress: Progress) {
-        let since = self.begun.elapsed();
-        let now_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let last_ms = self.drawn_ms.load(Ordering::Relaxed);
-        let is_due = self.is_shown && now_ms >= last_ms + REDRAW_MS;
-        let order = Ordering::Relaxed;
-        if is_due && self.drawn_ms.compare_exchange(last_ms, now_ms, order, order).is_ok() {
-            self.draw(&progress_words(progress, since));
-        }
-    }
-
-    fn clear(&self) {
-        if self.drawn_ms.load(Ordering::Relaxed) > 0 {
-            self.draw("");
-        }
-    }
-
-    fn draw(&self, words: &str) {
-        // Where nobody listens there is nobody to tell. `[K` clears to the end of the line.
-        let _ = write!(std::io::stderr().lock(), "\r{words}\x1b[K");
-    }
-}
-
-/// `hashing 61.2 %   479.2 MiB of 783.0 MiB   1.2 GiB/s   1s left`.
-fn progress_words(progress: Progress, since: Duration) -> String {
-    let Progress { done_bytes, total_bytes } = progress;
-    let rate_bytes_per_s = done_bytes as f64 / since.as_secs_f64().max(0.001);
-    let left_s = (total_bytes - done_bytes) as f64 / rate_bytes_per_s.max(1.0);
-    let share = done_bytes as f64 / total_bytes.max(1) as f64;
-    format!(
-        "hashing {:.1} %   {} of {}   {}   {} left",
-        (share * 1000.0).floor() / 10.0,
-        size(done_bytes),
-        size(total_bytes),
-        rate(rate_bytes_per_s as u64),
-        // At least a byte a second: fits by far.
-        duration(Duration::from_secs_f64(left_s.min(1e9)))
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_progress_line_tells_rate_and_rest() {
-        let progress = Progress { done_bytes: 600 << 20, total_bytes: 800 << 20 };
-        let words = progress_words(progress, Duration::from_secs(6));
-        assert_eq!(words, "hashing 75.0 %   600.0 MiB of 800.0 MiB   100.0 MiB/s   2s left");
-    }
 
     #[test]
     fn what_is_left_out_is_named_up_to_a_point() {

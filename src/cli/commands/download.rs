@@ -8,6 +8,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::job::{Job, in_runtime};
 use crate::cli::live::Ending;
+use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::print::info_screen;
 use crate::cli::repl::Talk;
@@ -84,7 +85,7 @@ pub fn start_found(
         template: TorrentOptions { seed_only: false, ..template },
         refused,
         is_several,
-        session: session_config(options)?,
+        session: session_config(options, common)?,
         ending: Ending { exit_when_complete, timeout: options.timeout, providers: None },
         open: Vec::new(),
         chunks_from: match (&options.chunk_tracker, &options.chunk_config) {
@@ -188,14 +189,14 @@ fn seed_limits(options: &Options) -> SeedLimits {
 /// How the session runs that these options ask for.
 ///
 /// # Errors
-/// When there is no home directory.
-pub fn session_config(options: &Options) -> Result<SessionConfig, Failure> {
+/// When there is no home directory, or more memory is asked for than there is.
+pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfig, Failure> {
     Ok(SessionConfig {
         port: options.port,
         listen: true,
         bind: options.bind,
         state_dir: state_dir()?,
-        pool_bytes: SessionConfig::POOL_BYTES,
+        memory: memory_for(common)?,
         download_limit: options.download_limit.0,
         max_active: options.max_active.into(),
         upload_limit: options.upload_limit.0,

@@ -70,7 +70,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
         Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
         Some(Command::Create(arguments)) => create::run(*arguments, &common),
-        Some(Command::Verify { file, dir, json }) => verify::run(&file, &dir, json),
+        Some(Command::Verify { file, dir, json }) => verify::run(&file, &dir, json, &common),
         Some(Command::Magnet { file }) => {
             out::answer(&format!("{}\n", escape(&load::torrent(&file)?.magnet())));
             Ok(Exit::Done)

@@ -9,6 +9,7 @@ use crate::cli::catalogue::{ask, choose, failure};
 use crate::cli::config::state_dir;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::metainfo::create::CreateOptions;
 use crate::metainfo::{Torrent, clean_name};
@@ -36,6 +37,8 @@ pub struct Made {
 pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
     let ShareArgs { path, name, token, piece_length, options } = arguments;
     let path = real(path)?;
+    // Nothing is uploaded before it is made.
+    let memory_bytes = memory_for(common)?.alone_bytes();
     let mut options = options.clone();
     options.dir = folder_of(&path);
     let named = path.display().to_string();
@@ -48,7 +51,7 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
             client.knock(&name, token).await.map_err(|error| failure(&error))?;
             Ok(client)
         })?;
-        let made = make(&path, client.announce(), *piece_length, common.quiet)?;
+        let made = make(&path, client.announce(), *piece_length, memory_bytes, common.quiet)?;
         let registering = client.register(&name, made.bytes.clone(), made.info_hash, token);
         ask(async { registering.await.map_err(|error| failure(&error)) })?;
         keep(&made)?;
@@ -105,12 +108,13 @@ pub fn make(
     path: &Path,
     announce: String,
     piece_length: Option<u64>,
+    memory_bytes: usize,
     is_quiet: bool,
 ) -> Result<Made, Failure> {
     // Without a date the same data makes the same bytes.
     let trackers = vec![vec![announce]];
     let options = CreateOptions { piece_length, trackers, ..CreateOptions::default() };
-    let created = create::make(path, &options, is_quiet)?;
+    let created = create::make(path, &options, memory_bytes, is_quiet, false)?;
     let info_hash = created.torrent.info_hash_v1;
     let info_hash = info_hash.ok_or_else(|| Failure::bad_input("the torrent has no info-hash"))?;
     let (torrent, bytes) = (created.torrent, created.bytes);

@@ -1,106 +1,305 @@
-//! `driver verify`: compares data on disk with a torrent's hashes and says per file what is
-//! right. It changes nothing.
+//! `driver verify`: compares data on disk with a torrent's hashes and says of each file what
+//! is right, and of a wrong one which bytes are not. It changes nothing.
 
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::base::units::size;
-use crate::cli::engine::{self, FileVerdict};
+use crate::base::meter::Pace;
+use crate::base::units::{duration, rate, size};
+use crate::cli::args::Common;
+use crate::cli::attend::{Words, attend};
+use crate::cli::engine;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::memory::memory_for;
 use crate::cli::out;
-use crate::cli::print::counted;
-use crate::disk::FileCheck;
+use crate::cli::print::{WAITING, counted, pace_words};
+use crate::disk::{CheckProgress, CheckReport, FileCheck, FileReport};
+use crate::metainfo::Torrent;
 
-/// Checks the data of the torrent `file` under `dir`; 0 when all of it is right, else 6.
+/// More ranges of a file than this are only counted on the screen.
+const RANGES_SHOWN: usize = 10;
+
+/// Checks the data of the torrent `file` under `dir`; 0 when all of it is right, 5 when some
+/// cannot be read, else 6.
 ///
 /// # Errors
-/// When the torrent is invalid or the directory cannot be read.
-pub fn run(file: &Path, dir: &Path, json: bool) -> Outcome {
-    let torrent = super::load::torrent(file)?;
-    if torrent.layout.is_none() {
-        return Err(Failure::bad_input("torrents of version 2 only cannot be verified yet"));
-    }
-    let verdicts = engine::check(&torrent, dir)?;
-    let complete = verdicts.iter().all(is_good);
-    if json {
-        out::answer(&format!("{}\n", as_json(&verdicts, complete)));
-    } else {
-        out::answer(&screen(&verdicts));
-    }
-    Ok(if complete { Exit::Done } else { Exit::Mismatch })
+/// When the torrent is invalid, there is no such directory, or the user stopped it.
+pub fn run(file: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
+    let memory_bytes = memory_for(common)?.alone_bytes();
+    let torrent = Arc::new(super::load::torrent(file)?);
+    let progress = Arc::new(CheckProgress::default());
+    let work = {
+        let (torrent, progress, dir) = (torrent.clone(), progress.clone(), dir.to_owned());
+        move || engine::check(&torrent, &dir, &progress, memory_bytes)
+    };
+    let (begun, mut pace) = (Instant::now(), Pace::new(Instant::now()));
+    let words = |now| match progress.is_waiting() {
+        true => Words::Waiting(WAITING),
+        false => {
+            let bytes = progress.bytes();
+            Words::Going(pace_words("checking", bytes, pace.on_done(bytes.0, now)))
+        }
+    };
+    let report = attend(work, words, Some(|| progress.cancel()), common.quiet)?.transpose()?;
+    let Some(report) = report.filter(|report| !report.is_cancelled) else {
+        return Err(Failure::new(Exit::Incomplete, stopped_words(&progress)));
+    };
+    let looked = Looked::new(&torrent, &report, progress.bytes().0, begun.elapsed());
+    out::answer(&if json { format!("{}\n", looked.as_json()) } else { looked.screen() });
+    Ok(match looked.is_complete() {
+        true => Exit::Done,
+        false if report.unreadable.is_some() => Exit::Disk,
+        false => Exit::Mismatch,
+    })
 }
 
-fn is_good(verdict: &FileVerdict) -> bool {
-    verdict.check == FileCheck::Whole
+/// Why there is no report.
+fn stopped_words(progress: &CheckProgress) -> String {
+    let (done, total) = progress.bytes();
+    match total {
+        0 => "stopped before anything was looked at".to_owned(),
+        _ => format!("stopped: {} of {} looked at", size(done), size(total)),
+    }
 }
 
-fn as_json(verdicts: &[FileVerdict], complete: bool) -> serde_json::Value {
-    let files: Vec<_> = verdicts
-        .iter()
-        .map(|verdict| {
-            json!({
-                "path": verdict.path.to_string_lossy(),
-                "length": verdict.length,
-                "ok": is_good(verdict),
-                "problem": problem(verdict),
-            })
+/// What came of it.
+struct Looked<'a> {
+    /// The files that are on disk, pad files left out.
+    files: Vec<(&'a Path, u64, &'a FileReport)>,
+    report: &'a CheckReport,
+    read_bytes: u64,
+    time: Duration,
+}
+
+impl<'a> Looked<'a> {
+    fn new(torrent: &'a Torrent, report: &'a CheckReport, read_bytes: u64, time: Duration) -> Self {
+        let files = torrent.files.iter().zip(&report.files).filter(|(file, _)| !file.is_pad);
+        let files = files.map(|(file, report)| (file.path, file.length, report)).collect();
+        Self { files, report, read_bytes, time }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.files.iter().all(|(_, _, report)| is_good(report))
+    }
+
+    fn rate(&self) -> u64 {
+        (self.read_bytes as f64 / self.time.as_secs_f64().max(0.001)) as u64
+    }
+
+    fn as_json(&self) -> Value {
+        let files: Vec<_> = self.files.iter().map(|file| file_json(*file)).collect();
+        let CheckReport { have, looked_at, .. } = self.report;
+        json!({
+            "complete": self.is_complete(),
+            "pieces": {
+                "count": have.piece_count(),
+                "right": have.ones(),
+                "wrong": looked_at.ones() - have.ones(),
+                "unread": have.piece_count() - looked_at.ones(),
+            },
+            "bytes_read": self.read_bytes,
+            "seconds": self.time.as_secs_f64(),
+            "rate": self.rate(),
+            "files": files,
         })
-        .collect();
-    json!({ "complete": complete, "files": files })
+    }
+
+    fn screen(&self) -> String {
+        let mut screen = String::new();
+        for (path, length, report) in &self.files {
+            let words = problem(*length, report).unwrap_or_else(|| "ok".to_owned());
+            screen += &format!("{words:<32}  {}\n", escape(&path.to_string_lossy()));
+            screen += &ranges("wrong", &report.wrong);
+            // Of a file that is not there all is missing, and of one cut short the end.
+            if !matches!(report.check, FileCheck::Missing) && report.unreadable.is_none() {
+                screen += &ranges("not checked", &report.unread);
+            }
+        }
+        let good = self.files.iter().filter(|(_, _, report)| is_good(report)).count();
+        screen += &format!("{good} of {} ok", counted(self.files.len() as u64, "file"));
+        if self.read_bytes > 0 {
+            let (read, time) = (size(self.read_bytes), duration(self.time));
+            screen += &format!("   {read} read in {time}, {}", rate(self.rate()));
+        }
+        screen + "\n"
+    }
+}
+
+fn is_good(report: &FileReport) -> bool {
+    report.check == FileCheck::Whole
+}
+
+fn file_json((path, length, report): (&Path, u64, &FileReport)) -> Value {
+    let (state, present) = match report.check {
+        FileCheck::Whole => ("ok", Some(length)),
+        _ if report.unreadable.is_some() => ("unreadable", None),
+        FileCheck::Missing => ("missing", None),
+        FileCheck::TooShort(present) => ("too_short", Some(present)),
+        FileCheck::TooLong(present) => ("too_long", Some(present)),
+        FileCheck::Wrong(_) => ("wrong", Some(length)),
+    };
+    let pairs = |ranges: &[Range<u64>]| -> Vec<[u64; 2]> {
+        ranges.iter().map(|range| [range.start, range.end]).collect()
+    };
+    json!({
+        "path": path.to_string_lossy(),
+        "length": length,
+        "ok": is_good(report),
+        "state": state,
+        "problem": problem(length, report),
+        "present_length": present,
+        "pieces": report.piece_count,
+        "wrong_pieces": report.wrong_pieces,
+        "wrong_bytes": sum(&report.wrong),
+        "wrong": pairs(&report.wrong),
+        "unread_bytes": sum(&report.unread),
+        "unread": pairs(&report.unread),
+    })
 }
 
 /// What is wrong with the file, if anything.
-fn problem(verdict: &FileVerdict) -> Option<String> {
-    let length = size(verdict.length);
-    match verdict.check {
-        FileCheck::Whole => None,
-        FileCheck::Missing => Some("missing".to_owned()),
-        FileCheck::TooShort(is) => Some(format!("too short: {} of {length}", size(is))),
-        FileCheck::TooLong(is) => Some(format!("too long: {}, not {length}", size(is))),
-        FileCheck::Wrong(pieces) => Some(format!("{} wrong", counted(pieces.into(), "piece"))),
+fn problem(length: u64, report: &FileReport) -> Option<String> {
+    let wrong = match report.wrong_pieces {
+        0 => None,
+        pieces => Some(format!("{} wrong", counted(pieces.into(), "piece"))),
+    };
+    let length = size(length);
+    match (&report.unreadable, report.check) {
+        (_, FileCheck::Whole) => None,
+        (Some(why), _) => Some(format!("unreadable: {}", escape(why))),
+        (_, FileCheck::Missing) => Some("missing".to_owned()),
+        (_, FileCheck::TooShort(is)) => Some(format!("too short: {} of {length}", size(is))),
+        (_, FileCheck::TooLong(is)) => Some(format!("too long: {}, not {length}", size(is))),
+        (_, FileCheck::Wrong(pieces)) => {
+            wrong.or_else(|| Some(format!("{} not checked", counted(pieces.into(), "piece"))))
+        }
     }
 }
 
-fn screen(verdicts: &[FileVerdict]) -> String {
-    let mut screen = String::new();
-    for verdict in verdicts {
-        let words = problem(verdict).unwrap_or_else(|| "ok".to_owned());
-        screen += &format!("{words:<32}  {}\n", escape(&verdict.path.to_string_lossy()));
+/// Lines that name bytes of a file, first and last.
+fn ranges(what: &str, ranges: &[Range<u64>]) -> String {
+    let mut lines = String::new();
+    for Range { start, end } in ranges.iter().take(RANGES_SHOWN) {
+        lines += &format!("  {what}: bytes {start}-{} ({})\n", end - 1, size(end - start));
     }
-    let good = verdicts.iter().filter(|verdict| is_good(verdict)).count();
-    screen + &format!("{good} of {} ok\n", counted(verdicts.len() as u64, "file"))
+    if let Some(more @ 1..) = ranges.len().checked_sub(RANGES_SHOWN) {
+        let bytes = size(sum(ranges));
+        lines += &format!("  {what}: and {more} more ranges, {bytes} in all\n");
+    }
+    lines
+}
+
+fn sum(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end - range.start).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::bitfield::Bitfield;
+
+    fn report(check: FileCheck) -> FileReport {
+        FileReport {
+            check,
+            piece_count: 4,
+            wrong_pieces: 0,
+            wrong: Vec::new(),
+            unread: Vec::new(),
+            unreadable: None,
+        }
+    }
+
+    fn span(begin: u64, end: u64) -> Vec<Range<u64>> {
+        std::iter::once(begin..end).collect()
+    }
+
+    fn looked<'a>(files: &[(&'a str, &'a FileReport)], whole: &'a CheckReport) -> Looked<'a> {
+        let files = files.iter().map(|(path, report)| (Path::new(*path), 2048, *report)).collect();
+        Looked { files, report: whole, read_bytes: 4096, time: Duration::from_secs(2) }
+    }
+
+    fn none_right(pieces: u32) -> CheckReport {
+        CheckReport {
+            have: Bitfield::none(pieces),
+            looked_at: Bitfield::all(pieces),
+            files: Vec::new(),
+            unreadable: None,
+            is_cancelled: false,
+        }
+    }
 
     #[test]
     fn every_file_has_its_verdict() {
-        let verdict = |path: &str, check| FileVerdict { path: path.into(), length: 2048, check };
-        let verdicts = [
-            verdict("a/b", FileCheck::Whole),
-            verdict("c\x07", FileCheck::Wrong(1)),
-            verdict("d", FileCheck::Missing),
-            verdict("e", FileCheck::TooShort(1024)),
-            verdict("f", FileCheck::TooLong(4096)),
+        let whole = none_right(4);
+        let wrong = FileReport {
+            wrong_pieces: 1,
+            wrong: span(0, 1024),
+            unread: span(1024, 1025),
+            ..report(FileCheck::Wrong(2))
+        };
+        let unreadable = FileReport {
+            unreadable: Some("denied\x07".into()),
+            unread: span(0, 9),
+            ..report(FileCheck::Missing)
+        };
+        let unread = FileReport { unread: span(0, 9), ..report(FileCheck::Wrong(1)) };
+        let missing = FileReport { unread: span(0, 2048), ..report(FileCheck::Missing) };
+        let short = FileReport { unread: span(1000, 2048), ..report(FileCheck::TooShort(1024)) };
+        let (good, long) = (report(FileCheck::Whole), report(FileCheck::TooLong(4096)));
+        let files = [
+            ("a/b", &good),
+            ("c\x07", &wrong),
+            ("d", &missing),
+            ("e", &short),
+            ("f", &long),
+            ("g", &unread),
+            ("h", &unreadable),
         ];
+        let looked = looked(&files, &whole);
         let expected = "\
 ok                                a/b
 1 piece wrong                     c\\x07
+  wrong: bytes 0-1023 (1.0 KiB)
+  not checked: bytes 1024-1024 (1 B)
 missing                           d
 too short: 1.0 KiB of 2.0 KiB     e
+  not checked: bytes 1000-2047 (1.0 KiB)
 too long: 4.0 KiB, not 2.0 KiB    f
-1 of 5 files ok
+1 piece not checked               g
+  not checked: bytes 0-8 (9 B)
+unreadable: denied\\x07            h
+1 of 7 files ok   4.0 KiB read in 2s, 2.0 KiB/s
 ";
-        assert_eq!(screen(&verdicts), expected);
-        let object = as_json(&verdicts, false);
-        assert_eq!(
-            (&object["files"][0]["ok"], &object["files"][1]["ok"]),
-            (&true.into(), &false.into())
-        );
-        assert_eq!(object["files"][2]["problem"], "missing");
+        assert_eq!(looked.screen(), expected);
+        let object = looked.as_json();
+        let states: Vec<_> = object["files"].as_array().unwrap().iter().collect();
+        let states: Vec<_> = states.iter().map(|file| file["state"].as_str().unwrap()).collect();
+        let expected = ["ok", "wrong", "missing", "too_short", "too_long", "wrong", "unreadable"];
+        assert_eq!(states, expected);
+        assert_eq!(object["files"][1]["wrong"], json!([[0, 1024]]));
+        assert_eq!(object["files"][1]["unread"], json!([[1024, 1025]]));
+        assert_eq!(object["files"][3]["present_length"], 1024);
+        assert_eq!(object["rate"], 2048);
+    }
+
+    #[test]
+    fn many_ranges_are_counted_on_the_screen_and_told_in_json() {
+        let whole = none_right(40);
+        let all: Vec<Range<u64>> = (0..12).map(|at| at * 100..at * 100 + 50).collect();
+        let wrong = FileReport { wrong_pieces: 12, wrong: all, ..report(FileCheck::Wrong(12)) };
+        let looked = looked(&[("a", &wrong)], &whole);
+        let screen = looked.screen();
+        assert_eq!(screen.matches("  wrong: bytes").count(), 10);
+        assert!(screen.contains("\n  wrong: and 2 more ranges, 600 B in all\n"), "{screen}");
+        let object = looked.as_json();
+        assert_eq!(object["files"][0]["wrong"].as_array().unwrap().len(), 12);
+        assert_eq!(object["files"][0]["wrong_bytes"], 600);
+        assert_eq!(object["pieces"], json!({"count": 40, "right": 0, "wrong": 40, "unread": 0}));
+        assert_eq!(ranges("wrong", &[]), "");
     }
 }

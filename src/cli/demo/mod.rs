@@ -14,13 +14,14 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::metainfo::Torrent;
-use crate::session::{Allocate, CheckMode, SeedLimits, SessionConfig, TorrentOptions};
+use crate::session::{Allocate, CheckMode, Memory, SeedLimits, SessionConfig, TorrentOptions};
 use crate::tracker::server::{ServerConfig, serve};
 
 use super::args::{Common, DemoArgs};
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::job::Job;
 use super::live::{End, Ending};
+use super::memory::memory_for;
 use super::repl::Talk;
 use super::repl::desk::Chosen;
 use super::stop::Stopper;
@@ -92,6 +93,7 @@ async fn play(
     stopper: Stopper,
     end: impl Future<Output = ()> + Send + 'static,
 ) -> Outcome {
+    let memory = memory_for(common)?;
     stopper.listen().map_err(|error| from_io("cannot listen for signals", &error))?;
     let sample = Sample::new(arguments.size);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
@@ -120,7 +122,7 @@ async fn play(
         ports.join(" "),
         torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default(),
     ));
-    let end = job(torrent, dir, is_interactive).run(common, stopper).await?;
+    let end = job(torrent, dir, memory, is_interactive).run(common, stopper).await?;
     match end {
         End::Short(exit) => Ok(exit),
         End::Complete => compare(&sample, dir),
@@ -128,7 +130,7 @@ async fn play(
 }
 
 /// The download, on loopback only.
-fn job(torrent: Arc<Torrent>, dir: &Path, is_interactive: bool) -> Job {
+fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) -> Job {
     let options = TorrentOptions {
         dir: dir.to_owned(),
         wanted_files: None,
@@ -156,7 +158,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, is_interactive: bool) -> Job {
             listen: true,
             bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             state_dir: dir.join(".state"),
-            pool_bytes: SessionConfig::POOL_BYTES,
+            memory,
             download_limit: None,
             max_active: SessionConfig::MAX_ACTIVE,
             upload_limit: None,

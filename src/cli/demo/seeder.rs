@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::base::units::BLOCK_LEN;
 use crate::metainfo::Torrent;
-use crate::session::{Allocate, CheckMode, SeedLimits, Session, SessionConfig, TorrentOptions};
+use crate::session::{
+    Allocate, CheckMode, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
+};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::Status;
 use crate::tracker::tiers::status::TrackerState;
@@ -20,8 +21,6 @@ use super::super::engine::failure;
 use super::super::exit::{Failure, from_io};
 use super::content::{NAME, PIECE_LEN, Sample};
 
-/// A seeder receives nothing: its pool is the least there can be.
-const POOL_BYTES: usize = 64 * BLOCK_LEN;
 /// How long a tracker on this machine may take to hear of a seeder.
 const ANNOUNCE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -81,7 +80,8 @@ impl Seeder {
             listen: true,
             bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             state_dir,
-            pool_bytes: POOL_BYTES,
+            // It receives nothing.
+            memory: Memory::split(Memory::MIN, 1),
             download_limit: None,
             upload_limit: self.rate,
             max_active: 1,

@@ -34,7 +34,10 @@ impl Menu {
         self.knock(&client, &name).await?;
         out::answer("Reading it...\n");
         let announce = client.announce();
-        let making = tokio::task::spawn_blocking(move || make(&path, announce, None, false));
+        // Others are uploaded meanwhile.
+        let memory_bytes = self.memory.check_bytes;
+        let making = move || make(&path, announce, None, memory_bytes, false);
+        let making = tokio::task::spawn_blocking(making);
         let made = making.await.map_err(|error| Failure::from(anyhow::Error::from(error)))??;
         let registered =
             client.register(&name, made.bytes.clone(), made.info_hash, self.token.as_deref()).await;

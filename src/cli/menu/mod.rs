@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use crate::session::Memory;
 use crate::torrent::status::{State, Status};
 use crate::tracker::catalogue_client::CatalogueClient;
 use crate::tracker::find::find_at;
@@ -44,7 +45,8 @@ const CHOICES: &str = "
 /// When an option cannot be honoured, or the session cannot start.
 pub fn run(options: Options, common: &Common) -> Outcome {
     refuse_unsafe(&options)?;
-    let session = session_config(&options)?;
+    let session = session_config(&options, common)?;
+    let memory = session.memory;
     let state_dir = session.state_dir.clone();
     // What the log says must not land between questions.
     in_runtime(common, Talk::Prompt, &state_dir, async |stopper| {
@@ -53,7 +55,8 @@ pub fn run(options: Options, common: &Common) -> Outcome {
         let lines = read_pipe();
         let token = std::env::var("DRIVER_TOKEN").ok().filter(|token| !token.is_empty());
         let is_terminal = std::io::stdout().is_terminal();
-        let menu = Menu { desk, told, lines, stopper, options, client: None, token, is_terminal };
+        let client = None;
+        let menu = Menu { desk, told, lines, stopper, options, memory, client, token, is_terminal };
         menu.run().await
     })
 }
@@ -65,6 +68,7 @@ struct Menu {
     lines: mpsc::Receiver<Line>,
     stopper: Stopper,
     options: Options,
+    memory: Memory,
     /// The tracker, once it is known.
     client: Option<CatalogueClient>,
     /// What was typed or given as the tracker's token.

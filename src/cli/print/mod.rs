@@ -19,7 +19,26 @@ pub use reach::out_of_reach;
 pub use shared::{shared_json, shared_screen};
 pub use status::{status_screen, tracker_words};
 
+use crate::base::meter::time_left;
 use crate::base::units;
+
+/// Why a check does not begin.
+pub const WAITING: &str = "waiting: another check reads this disk";
+
+/// How far a check or a new torrent is: `checking 61.2 %   479.2 of 783.0 MiB   1.2 GiB/s   1s
+/// left`.
+pub fn pace_words(what: &str, (done, total): (u64, u64), rate_bytes_per_s: u64) -> String {
+    let mut words = format!(
+        "{what} {}   {}   {}",
+        per_cent(done as f64 / total.max(1) as f64),
+        size_of_size(done, total),
+        units::rate(rate_bytes_per_s),
+    );
+    if let Some(left) = time_left(total.saturating_sub(done), rate_bytes_per_s) {
+        words += &format!("   {} left", units::duration(left));
+    }
+    words
+}
 
 /// The known word most like `word`, when one is like it at all.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -72,6 +91,14 @@ mod tests {
         assert_eq!(size_of_size(1000, 1 << 20), "1000 B of 1.0 MiB");
         assert_eq!(per_cent(0.9999), "99.9 %");
         assert_eq!(counted(1, "file"), "1 file");
+    }
+
+    #[test]
+    fn a_pace_tells_rate_and_rest() {
+        let bytes = (600 << 20, 800 << 20);
+        let words = pace_words("hashing", bytes, 100 << 20);
+        assert_eq!(words, "hashing 75.0 %   600.0 of 800.0 MiB   100.0 MiB/s   2s left");
+        assert!(pace_words("hashing", bytes, 0).ends_with("   0 B/s"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::cli::escape::{escape, shorten};
 use crate::torrent::status::{State, Status};
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
-use super::{counted, per_cent, size_of_size};
+use super::{WAITING, counted, per_cent, size_of_size};
 
 const BAR_COLUMNS: usize = 24;
 
@@ -75,12 +75,7 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
         let speed = rate(status.move_rate);
         rows.push(("Moving", format!("{share}   {}   {speed}", size_of_size(done.min(all), all))));
     }
-    if let State::DiskTrouble(trouble) = &status.state {
-        rows.push(("Disk", escape(trouble)));
-    }
-    if let Some(trouble) = &status.record_trouble {
-        rows.push(("Record", trouble.clone()));
-    }
+    rows.extend(troubles(status));
     rows.push((
         "Running",
         format!("{}   wasted {}", duration(status.running), size(status.wasted_bytes)),
@@ -88,6 +83,17 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
     rows.iter()
         .map(|(name, value)| shorten(&format!("{name:<11}{value}"), columns) + "\n")
         .collect()
+}
+
+/// What is wrong with the disk or the record.
+fn troubles(status: &Status) -> impl Iterator<Item = (&'static str, String)> {
+    let disk = match &status.state {
+        State::DiskTrouble(why) => Some(why),
+        _ => status.disk_trouble.as_ref(),
+    };
+    let disk = disk.map(|why| ("Disk", escape(why)));
+    let record = status.record_trouble.as_ref().map(|why| ("Record", escape(why)));
+    disk.into_iter().chain(record)
 }
 
 /// `[61% dn 11.4 MiB/s 32p] driver> `.
@@ -146,7 +152,7 @@ pub fn tracker_words(trackers: &[TrackerStatus], now: Instant) -> String {
 
 fn state_words(status: &Status) -> String {
     match &status.state {
-        State::Checking => format!("checking what is on disk, {}", per_cent(checked_share(status))),
+        State::Checking => checking_words(status),
         State::Moving => "moving its files to another place".to_owned(),
         State::Downloading => "downloading".to_owned(),
         State::Queued => "queued: waiting for its turn (resume starts it at once)".to_owned(),
@@ -157,6 +163,21 @@ fn state_words(status: &Status) -> String {
         State::DiskTrouble(_) => "paused by the disk, tried again by itself".to_owned(),
         State::Failed(why) => format!("failed: {}", escape(why)),
     }
+}
+
+/// `checking what is on disk, 41.0 %, 3.1 GiB/s, 12s left`.
+fn checking_words(status: &Status) -> String {
+    if status.check_waits {
+        return format!("checking: {WAITING}");
+    }
+    let mut words = format!("checking what is on disk, {}", per_cent(checked_share(status)));
+    if status.check_rate > 0 {
+        words += &format!(", {}", rate(status.check_rate));
+    }
+    if let Some(left) = status.check_remaining() {
+        words += &format!(", {} left", duration(left));
+    }
+    words
 }
 
 /// What was sent in this run, and the ratio of the torrent's life.
@@ -247,6 +268,17 @@ Running    49s   wasted 16.0 KiB
 ";
         assert_eq!(status_screen(&sample(now), now, 80), expected);
         assert!(status_screen(&sample(now), now, 40).lines().all(|l| l.chars().count() <= 40));
+    }
+
+    #[test]
+    fn a_check_tells_its_rate_and_its_end_or_what_it_waits_for() {
+        let mut status = Status { checked_bytes: (41 << 20, 100 << 20), ..Status::default() };
+        assert_eq!(checking_words(&status), "checking what is on disk, 41.0 %");
+        status.check_rate = 5 << 20;
+        let expected = "checking what is on disk, 41.0 %, 5.0 MiB/s, 11s left";
+        assert_eq!(checking_words(&status), expected);
+        status.check_waits = true;
+        assert_eq!(checking_words(&status), "checking: waiting: another check reads this disk");
     }
 
     #[test]

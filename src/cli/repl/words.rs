@@ -105,6 +105,8 @@ pub const WORDS: [Word; 22] = [
 /// Short forms that are no prefix, or a prefix of several commands.
 const SHORT: [(&str, &str); 4] = [("p", "peers"), ("q", "quit"), ("exit", "quit"), ("?", "help")];
 
+const WATCHED: &str = "watch shows status, list, why, peers, files, trackers or log";
+
 /// Reads a line.
 ///
 /// # Errors
@@ -150,6 +152,10 @@ pub fn read(line: &str) -> Result<Order, String> {
         ("remove", [_, ..]) => Order::Remove(rest_of(line, typed)),
         ("add-peer", [address]) => Order::AddPeer(address.parse().map_err(|_| usage())?),
         ("watch", []) => Order::Watch(Box::new(Order::Status { all: false })),
+        // However often it is said, it is read once.
+        ("watch", [first, ..]) if find(first).is_ok_and(|word| word.name == "watch") => {
+            return Err(WATCHED.to_owned());
+        }
         ("watch", [_, ..]) => match read(&arguments.join(" "))? {
             shown @ (Order::Status { .. }
             | Order::List
@@ -158,10 +164,7 @@ pub fn read(line: &str) -> Result<Order, String> {
             | Order::Files
             | Order::Trackers
             | Order::Log(_)) => Order::Watch(Box::new(shown)),
-            _ => {
-                let able = "watch shows status, list, why, peers, files, trackers or log";
-                return Err(able.to_owned());
-            }
+            _ => return Err(WATCHED.to_owned()),
         },
         ("log", []) => Order::Log(20),
         ("log", [count]) => Order::Log(count.parse().map_err(|_| usage())?),
@@ -286,5 +289,14 @@ mod tests {
             help(Some(&WORDS[0])),
             "status [all]              progress, speed and peers at a glance\n"
         );
+    }
+
+    #[test]
+    fn fuzz_lines() {
+        crate::fuzz::run("repl_line", |bytes| {
+            if let Err(why) = read(&String::from_utf8_lossy(bytes)) {
+                assert!(!why.contains(|letter: char| letter.is_ascii_control()), "{why:?}");
+            }
+        });
     }
 }

@@ -1,14 +1,16 @@
-//! Hashing the files of a new torrent: threads take runs of pieces from a counter, read each
-//! run at once and hash its pieces side by side, for both formats from the same bytes. Long
-//! pieces are hashed as they are read instead, so that memory stays bounded.
+//! Hashing the files of a new torrent: threads read runs of pieces at once and hash them side
+//! by side, for both formats from the same bytes. Long pieces are hashed as they are read
+//! instead, so that memory stays bounded. Who reads which pieces is up to `scan`.
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rustix::fs::{Advice, fadvise};
 use sha1::{Digest, Sha1};
 
 use crate::base::digest::{Sha1Hash, Sha256Hash, sha1_many, sha256_many};
@@ -16,19 +18,9 @@ use crate::base::units::BLOCK_LEN;
 use crate::metainfo::create::Plan;
 
 use super::super::beneath::{Access, Base, Found, found_open};
+use super::super::scan::{self, Portion, READ_LEN, Scan};
 use super::walk::FoundFile;
 use super::{DiskError, Error, Progress};
-
-/// Buffers of all threads together.
-const MEMORY_MAX: usize = 256 << 20;
-/// Buffer of one thread.
-const BUFFER_MAX: usize = 32 << 20;
-/// What is read at once at least, where there is so much.
-const READ_LEN: usize = 1 << 20;
-/// Messages that the widest engine hashes side by side.
-const LANES: usize = 16;
-/// Fewer messages than this are hashed no faster side by side than one by one.
-const LANES_WORTH: usize = 4;
 
 /// What the threads share.
 #[derive(Clone, Copy)]
@@ -55,31 +47,30 @@ struct Run {
     hashed: Hashed,
 }
 
-/// How far all threads are.
-#[derive(Default)]
-struct Counters {
-    next: AtomicU32,
-    done_bytes: AtomicU64,
-    total_bytes: u64,
-    is_failed: AtomicBool,
-}
-
 impl Reading<'_> {
     /// Reads everything once, and makes sure at the end that nothing changed meanwhile.
-    pub(super) fn hash_all(self) -> Result<Hashed, Error> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let run_len = run_len(self.plan.piece_length() as usize, threads);
-        let counters = Counters { total_bytes: self.plan.data_len(), ..Counters::default() };
-        let work = || Worker::new(self, &counters).run(run_len);
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().map(|thread| thread.join()).collect()
-        });
-        let mut runs = Vec::new();
-        for result in results {
-            let result = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            runs.extend(result?);
-        }
+    pub(super) fn hash_all(self, memory_bytes: usize) -> Result<Hashed, Error> {
+        let done_bytes = AtomicU64::new(0);
+        let scan = Scan::of(self.plan.piece_length() as usize, memory_bytes);
+        let worker = || Worker {
+            reading: self,
+            done_bytes: &done_bytes,
+            total_bytes: self.plan.data_len(),
+            buffer: Vec::new(),
+            open: None,
+            runs: Vec::new(),
+        };
+        let work = |worker: &mut Worker<'_>, portion: Portion| -> Result<(), Error> {
+            let first = portion.now.start;
+            let hashed = match scan.streams() {
+                true => worker.stream(first)?,
+                false => worker.side_by_side(portion)?,
+            };
+            worker.runs.push(Run { first, hashed });
+            Ok(())
+        };
+        let workers = scan.run(self.plan.piece_count(), worker, work)?;
+        let mut runs: Vec<Run> = workers.into_iter().flat_map(|worker| worker.runs).collect();
         for number in 0..self.files.len() {
             self.assert_unchanged(number, self.base.stat(self.path(number)))?;
         }
@@ -112,62 +103,31 @@ impl Reading<'_> {
     }
 }
 
-/// How many pieces are read at once; 1 means that pieces are hashed as they are read.
-fn run_len(piece_len: usize, threads: usize) -> u32 {
-    let buffer = (MEMORY_MAX / threads).clamp(READ_LEN, BUFFER_MAX);
-    let wanted = LANES.max(READ_LEN / piece_len);
-    match buffer / piece_len {
-        fitting if fitting < LANES_WORTH => 1,
-        fitting => wanted.min(fitting) as u32,
-    }
-}
-
 struct Worker<'a> {
     reading: Reading<'a>,
-    counters: &'a Counters,
+    /// Of all threads.
+    done_bytes: &'a AtomicU64,
+    total_bytes: u64,
     buffer: Vec<u8>,
     /// The file read last, by its number.
     open: Option<(usize, File)>,
+    runs: Vec<Run>,
 }
 
-impl<'a> Worker<'a> {
-    fn new(reading: Reading<'a>, counters: &'a Counters) -> Self {
-        Self { reading, counters, buffer: Vec::new(), open: None }
-    }
-
-    /// Works until no piece is left, or any thread failed.
-    fn run(mut self, run_len: u32) -> Result<Vec<Run>, Error> {
-        let result = self.run_all(run_len);
-        if result.is_err() {
-            self.counters.is_failed.store(true, Ordering::Relaxed);
-        }
-        result
-    }
-
-    fn run_all(&mut self, run_len: u32) -> Result<Vec<Run>, Error> {
-        let count = self.reading.plan.piece_count();
-        let mut runs = Vec::new();
-        while !self.counters.is_failed.load(Ordering::Relaxed) {
-            // Every thread overshoots once, by far less than the room above PIECES_MAX.
-            let first = self.counters.next.fetch_add(run_len, Ordering::Relaxed);
-            if first >= count {
-                break;
-            }
-            let hashed = match run_len {
-                1 => self.stream(first)?,
-                _ => self.side_by_side(first..(first + run_len).min(count))?,
-            };
-            runs.push(Run { first, hashed });
-        }
-        Ok(runs)
-    }
-
-    fn side_by_side(&mut self, pieces: Range<u32>) -> Result<Hashed, Error> {
+impl Worker<'_> {
+    /// Reads a run of pieces, tells the system of the next one, and hashes.
+    fn side_by_side(&mut self, portion: Portion) -> Result<Hashed, Error> {
         let plan = self.reading.plan;
-        let begin = plan.piece_range(pieces.start).start;
-        let end = plan.piece_range(pieces.end - 1).end;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let read = self.read(begin..end, &mut buffer);
+        let pieces = portion.now;
+        let span =
+            |run: &Range<u32>| plan.piece_range(run.start).start..plan.piece_range(run.end - 1).end;
+        let Range { start: begin, end } = span(&pieces);
+        let mut whole = std::mem::take(&mut self.buffer);
+        let buffer = scan::room(&mut whole, (end - begin) as usize);
+        let read = self.read(begin..end, buffer);
+        if !portion.next.is_empty() {
+            self.read_ahead(span(&portion.next));
+        }
         let within =
             |range: Range<u64>| (range.start - begin) as usize..(range.end - begin) as usize;
         let ranges = pieces.clone().map(|piece| within(plan.piece_range(piece)));
@@ -177,11 +137,11 @@ impl<'a> Worker<'a> {
                 false => Vec::new(),
             },
             nodes: match plan.has_v2() {
-                true => nodes(plan, pieces, &buffer, begin),
+                true => nodes(plan, pieces, buffer, begin),
                 false => Vec::new(),
             },
         });
-        self.buffer = buffer;
+        self.buffer = whole;
         hashed
     }
 
@@ -189,22 +149,24 @@ impl<'a> Worker<'a> {
     fn stream(&mut self, piece: u32) -> Result<Hashed, Error> {
         let plan = self.reading.plan;
         let range = plan.piece_range(piece);
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut whole = std::mem::take(&mut self.buffer);
         let mut hasher = Sha1::new();
         let mut blocks = Vec::new();
         let mut begin = range.start;
         while begin < range.end {
             let part = begin..range.end.min(begin + READ_LEN as u64);
-            self.read(part.clone(), &mut buffer)?;
+            let buffer = scan::room(&mut whole, (part.end - begin) as usize);
+            self.read(part.clone(), buffer)?;
+            self.read_ahead(part.end..range.end.min(part.end + READ_LEN as u64));
             if plan.has_v1() {
                 hasher.update(&buffer);
             }
             if plan.has_v2() {
-                blocks.extend(sha256_many(&data(plan, part.clone(), &buffer, begin)));
+                blocks.extend(sha256_many(&data(plan, part.clone(), buffer, begin)));
             }
             begin = part.end;
         }
-        self.buffer = buffer;
+        self.buffer = whole;
         Ok(Hashed {
             pieces: if plan.has_v1() { vec![hasher.finalize().into()] } else { Vec::new() },
             nodes: if plan.has_v2() { vec![plan.node(piece, blocks)] } else { Vec::new() },
@@ -212,32 +174,48 @@ impl<'a> Worker<'a> {
     }
 
     /// Fills the buffer with a range of the stream, zeros where no file is.
-    fn read(&mut self, range: Range<u64>, buffer: &mut Vec<u8>) -> Result<(), Error> {
+    fn read(&mut self, range: Range<u64>, buffer: &mut [u8]) -> Result<(), Error> {
         let reading = self.reading;
-        buffer.resize((range.end - range.start) as usize, 0);
         let mut end = 0;
-        let mut data_len = 0;
         for span in reading.plan.spans(range) {
-            if reading.abort.load(Ordering::Relaxed) {
-                return Err(Error::Aborted);
-            }
             buffer[end..span.at.start].fill(0);
             end = span.at.end;
-            data_len += span.at.len() as u64;
-            let read = self.open(span.file)?.read_exact_at(&mut buffer[span.at], span.offset);
-            read.map_err(|error| {
-                let path = reading.base.full(reading.path(span.file));
-                match error.kind() {
-                    io::ErrorKind::UnexpectedEof => Error::Changed { path },
-                    _ => DiskError::io("reading", path, error).into(),
+            let mut offset = span.offset;
+            for part in buffer[span.at].chunks_mut(READ_LEN) {
+                if reading.abort.load(Ordering::Relaxed) {
+                    return Err(Error::Aborted);
                 }
-            })?;
+                let read = self.open(span.file)?.read_exact_at(part, offset);
+                read.map_err(|error| {
+                    let path = reading.base.full(reading.path(span.file));
+                    match error.kind() {
+                        io::ErrorKind::UnexpectedEof => Error::Changed { path },
+                        _ => DiskError::io("reading", path, error).into(),
+                    }
+                })?;
+                offset += part.len() as u64;
+                self.on_read(part.len() as u64);
+            }
         }
         buffer[end..].fill(0);
-        let before = self.counters.done_bytes.fetch_add(data_len, Ordering::Relaxed);
-        let total_bytes = self.counters.total_bytes;
-        (reading.progress)(Progress { done_bytes: before + data_len, total_bytes });
         Ok(())
+    }
+
+    fn on_read(&self, len: u64) {
+        let done_bytes = self.done_bytes.fetch_add(len, Ordering::Relaxed) + len;
+        (self.reading.progress)(Progress { done_bytes, total_bytes: self.total_bytes });
+    }
+
+    /// Tells the system what of the file that is open will be read soon.
+    fn read_ahead(&self, range: Range<u64>) {
+        let Some((number, file)) = &self.open else { return };
+        let plan = self.reading.plan;
+        let spans = plan.spans(range).into_iter();
+        for span in spans.filter(|span| span.file == *number) {
+            // What is wrong with it is told when it is read.
+            let _ =
+                fadvise(file, span.offset, NonZeroU64::new(span.at.len() as u64), Advice::WillNeed);
+        }
     }
 
     fn open(&mut self, number: usize) -> Result<&File, Error> {
@@ -280,20 +258,4 @@ fn nodes(plan: &Plan, pieces: Range<u32>, buffer: &[u8], begin: u64) -> Vec<Sha2
         plan.node(piece, hashes.by_ref().take(blocks.len()).collect())
     };
     pieces.zip(&blocks).map(of_piece).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_fill_the_lanes_within_the_memory() {
-        assert_eq!(run_len(16 << 10, 2), 64, "at least a MiB a read");
-        assert_eq!(run_len(1 << 20, 2), 16);
-        assert_eq!(run_len(4 << 20, 2), 8);
-        assert_eq!(run_len(16 << 20, 2), 1, "longer pieces as they come");
-        assert_eq!(run_len(1 << 20, 64), 4);
-        assert_eq!(run_len(1 << 20, 1000), 1);
-        assert_eq!(run_len(16 << 10, 1000), 64);
-    }
 }

@@ -77,20 +77,21 @@ pub enum Error {
         path: PathBuf,
     },
     /// The caller asked to end.
-    #[error("ended before everything was hashed")]
+    #[error("stopped before everything was hashed: no torrent was made")]
     Aborted,
 }
 
 /// Makes a torrent of a file, or of a directory with all regular files below it, hidden ones
 /// too. `path` itself may be a link; below it none is followed. Waits for the disk and keeps
-/// all cores busy; holds at most 256 MiB, mostly far less. `progress` is called by several
-/// threads, some hundred times a GiB; a true `abort` ends the work within a moment.
+/// all cores busy; holds at most `memory_bytes` of it. `progress` is called by several threads, at
+/// least once a MiB; a true `abort` ends the work within a moment.
 ///
 /// # Errors
 /// See [`Error`]. Nothing is ever written.
 pub fn create(
     path: &Path,
     options: &CreateOptions,
+    memory_bytes: usize,
     progress: &(dyn Fn(Progress) + Sync),
     abort: &AtomicBool,
 ) -> Result<Created, Error> {
@@ -114,7 +115,7 @@ pub fn create(
         progress,
         abort,
     };
-    let hashed = reading.hash_all()?;
+    let hashed = reading.hash_all(memory_bytes)?;
     let bytes = plan.finish(&hashed.pieces, &hashed.nodes);
     let torrent = Torrent::parse(&bytes).map_err(format::Error::Refused)?;
     Ok(Created { bytes, torrent, skipped: found.skipped })

@@ -14,7 +14,7 @@ fn bytes(seed: u64, len: usize) -> Vec<u8> {
 }
 
 fn make(path: &Path, options: &CreateOptions) -> Result<Created, Error> {
-    create(path, options, &|_| {}, &AtomicBool::new(false))
+    create(path, options, 32 << 20, &|_| {}, &AtomicBool::new(false))
 }
 
 fn options(kind: Kind, piece_length: u64) -> CreateOptions {
@@ -145,7 +145,8 @@ fn files_that_change_meanwhile_are_an_error() {
         let once = std::sync::Once::new();
         let progress = |_: Progress| once.call_once(disturb);
         let options = options(Kind::V1, 16 << 10);
-        let refused = create(&path, &options, &progress, &AtomicBool::new(false)).unwrap_err();
+        let refused =
+            create(&path, &options, 32 << 20, &progress, &AtomicBool::new(false)).unwrap_err();
         let Error::Changed { path: which } = refused else { panic!("{what}: {refused}") };
         assert!(which.ends_with("sub/b"), "{what}");
     }
@@ -162,11 +163,11 @@ fn progress_counts_every_byte_and_an_abort_ends_it() {
         most.fetch_max(progress.done_bytes, Ordering::Relaxed);
     };
     let options = options(Kind::Hybrid, 16 << 10);
-    create(&path, &options, &progress, &AtomicBool::new(false)).unwrap();
+    create(&path, &options, 32 << 20, &progress, &AtomicBool::new(false)).unwrap();
     assert_eq!(most.into_inner(), len);
     let abort = AtomicBool::new(false);
     let ask = |_: Progress| abort.store(true, Ordering::Relaxed);
-    let refused = create(&path, &options, &ask, &abort).unwrap_err();
+    let refused = create(&path, &options, 32 << 20, &ask, &abort).unwrap_err();
     assert!(matches!(refused, Error::Aborted), "{refused}");
 }
 

@@ -74,7 +74,9 @@ pub struct Replayed {
     pub file_system: u64,
     /// See [`Ground`]; empty when unknown.
     pub(in crate::disk) era: Vec<u8>,
-    /// When data was last known to be on the device, nanoseconds since 1970.
+    /// When the record was begun, nanoseconds since 1970.
+    pub(in crate::disk) began_ns: i64,
+    /// When data was last known to be on the device, likewise.
     pub(in crate::disk) marked_ns: i64,
     /// Of files that nothing was written to after it was taken, by number.
     pub(in crate::disk) stamps: HashMap<u32, Stamp>,
@@ -306,6 +308,9 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
         let set = string(key).and_then(|set| Bitfield::from_wire(set, layout.piece_count()));
         set.ok_or(DAMAGED)
     };
+    if string(b"verified").is_some_and(<[u8]>::is_empty) {
+        return Err(Because("nothing is known of the files but where they are"));
+    }
     let verified = set(b"verified")?;
     let replayed = Replayed {
         durable: set(b"durable")?.intersection(&verified),
@@ -313,6 +318,7 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
         verified,
         file_system: integer(b"file system").unwrap_or(0).cast_unsigned(),
         era: string(b"era").unwrap_or_default().to_vec(),
+        began_ns: integer(b"time").unwrap_or(0),
         marked_ns: integer(b"time").unwrap_or(0),
         stamps: HashMap::new(),
     };
@@ -320,7 +326,7 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
 }
 
 /// Where a record says that the torrent's files are; none when it says nothing that holds.
-pub(super) fn home(bytes: &[u8], info_hash: InfoHash) -> Option<Home> {
+pub fn home(bytes: &[u8], info_hash: InfoHash) -> Option<Home> {
     Home::read(whole_head(bytes, info_hash).ok()?.0)
 }
 

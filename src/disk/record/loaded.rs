@@ -172,7 +172,9 @@ impl Loaded {
             }
         };
         let stamps = replayed.stamps.clone();
-        Described { latest_ns, stamps, inodes_hold: self.is_of_this_era }
+        // What was noted in this era is all in the record; of an earlier one some may be lost.
+        let earliest_ns = if self.is_of_this_era { i64::MAX } else { replayed.began_ns };
+        Described { latest_ns, earliest_ns, stamps, inodes_hold: self.is_of_this_era }
     }
 
     /// Puts a new record in place of the old one, while a check goes on. A newer program's

@@ -21,7 +21,7 @@ mod home;
 mod journal;
 mod loaded;
 
-pub use self::format::{Replayed, Subject, Unfit, replay};
+pub use self::format::{Replayed, Subject, Unfit, home, replay};
 pub use self::home::{Home, lasting};
 pub use self::loaded::RecordState;
 

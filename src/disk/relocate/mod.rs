@@ -25,7 +25,7 @@ use crate::base::ids::FileIndex;
 use crate::base::units::size;
 
 use self::intent::{Intent, Move};
-use super::beneath::Base;
+use super::beneath::{Base, Stamp};
 use super::error::Error;
 use super::files::{FileStore, Place};
 use super::looked::Looked;
@@ -162,6 +162,9 @@ impl Relocating {
     }
 }
 
+/// How no file looks.
+const NEVER: Stamp = Stamp { inode: 0, modified_ns: i64::MIN };
+
 /// Has the record name the new home, with files that look as they do now. Returns the record,
 /// locked.
 fn commit(
@@ -180,7 +183,10 @@ fn commit(
     for (file, base, path) in here.chain(gone) {
         let found = base.stat(&path);
         let found = found.map_err(|error| Error::io("looking at", base.full(&path), error))?;
-        standing.stamps.extend(found.map(|found| (file, found.stamp)));
+        // What others changed is not ours because it was moved.
+        let is_ours = looked.ours.contains(&FileIndex(file));
+        let stamp = found.map(|found| if is_ours { found.stamp } else { NEVER });
+        standing.stamps.extend(stamp.map(|stamp| (file, stamp)));
     }
     standing.ground = Ground::below(&intent.home.dir);
     let subject = Subject { home: intent.home.clone(), ..looked.subject };

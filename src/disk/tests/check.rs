@@ -3,6 +3,18 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
+use crate::disk::check::report;
+
+fn span(begin: u64, end: u64) -> Vec<std::ops::Range<u64>> {
+    std::iter::once(begin..end).collect()
+}
+
+/// A check of files that were changed after the look at them.
+fn check_unseen(running: &Running, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
+    let shared = &running.handle.shared;
+    let store = shared.files.as_ref().map(|files| &*files.store);
+    report(&shared.torrent, store, trusted, progress, Default::default(), 24 << 20)
+}
 
 #[test]
 fn a_check_reads_what_is_there_and_says_what_is_wrong_with_each_file() {
@@ -23,7 +35,14 @@ fn a_check_reads_what_is_there_and_says_what_is_wrong_with_each_file() {
     assert_eq!(numbers(&report.have), [0, 1, 2, 3, 9, 10]);
     let expected =
         [FileCheck::Whole, FileCheck::TooShort(40_000), FileCheck::Missing, FileCheck::Wrong(2)];
-    assert_eq!(report.files, expected);
+    assert_eq!(verdicts(&report), expected);
+    // Piece 3 is of "whole" and "short", piece 5 of "short" and "gone", piece 7 of "gone" and
+    // "bad".
+    let [whole, short, gone, bad] = report.files.try_into().unwrap();
+    assert_eq!((whole.piece_count, whole.unread), (4, vec![]));
+    assert_eq!((short.wrong, short.unread), (vec![], span(31_072, 70_000)));
+    assert_eq!((gone.piece_count, gone.wrong_pieces, gone.unread), (3, 0, span(0, 60_000)));
+    assert_eq!((bad.wrong, bad.unread), (span(32_144, 64_912), span(0, 32_144)));
     let (done, total) = progress.bytes();
     assert!(done == total && total > 0);
 }
@@ -45,11 +64,11 @@ fn a_check_that_is_cancelled_ends_and_trusted_pieces_are_not_read() {
 
 #[test]
 fn long_pieces_are_checked_as_they_are_read() {
-    let world = world(3 << 20, &[("a", (5 << 20) + 77)]);
+    let world = world(16 << 20, &[("a", (17 << 20) + 77)]);
     world.write_file("a", &world.content);
     let (_running, report) = world.recheck(world.config()).unwrap();
     assert!(report.have.is_full());
-    assert_eq!(report.files, [FileCheck::Whole]);
+    assert_eq!(verdicts(&report), [FileCheck::Whole]);
 }
 
 #[test]
@@ -64,7 +83,54 @@ fn a_missing_torrent_of_two_tebibytes_is_checked_without_reading() {
     let progress = CheckProgress::default();
     let report = running.handle.check(&Bitfield::none(layout.piece_count()), &progress);
     assert_eq!((report.have.ones(), progress.bytes()), (0, (0, 0)));
-    assert_eq!(report.files, [FileCheck::Missing]);
+    assert_eq!(verdicts(&report), [FileCheck::Missing]);
+}
+
+#[test]
+fn files_that_nobody_runs_are_checked_without_a_record_and_each_refusal_is_told() {
+    let unit = BLOCK_LEN as u64;
+    let world = world(
+        BLOCK_LEN as u32,
+        &[("a", 2 * unit), ("pad", unit), ("link", unit), ("b", 2 * unit), ("empty", 0)],
+    );
+    world.write_file("a.part", world.bytes_of(0));
+    let mut bytes = world.bytes_of(3).to_vec();
+    bytes[0] ^= 1;
+    world.write_file("b", &bytes);
+    std::os::unix::fs::symlink("a.part", world.path("link")).unwrap();
+    let progress = CheckProgress::default();
+    let report = check_files(world.config(), &progress, 24 << 20).unwrap();
+    assert!(!world.resume_path().exists() && !world.resume_path().parent().unwrap().exists());
+    let expected = [
+        FileCheck::Whole,
+        FileCheck::Whole,
+        FileCheck::Missing,
+        FileCheck::Wrong(1),
+        FileCheck::Missing,
+    ];
+    assert_eq!(verdicts(&report), expected);
+    assert_eq!(numbers(&report.looked_at), [0, 1, 2, 4, 5]);
+    assert_eq!(report.files[3].wrong, span(0, unit));
+    let reasons: Vec<_> = report.files.iter().map(|file| file.unreadable.is_some()).collect();
+    assert_eq!(reasons, [false, false, true, false, false]);
+    assert!(report.unreadable.unwrap().contains("link is not a regular file"));
+}
+
+#[test]
+fn rows_of_small_pieces_are_read_at_once_and_one_that_cannot_be_read_costs_itself() {
+    let unit = BLOCK_LEN as u64;
+    let world = world(BLOCK_LEN as u32, &[("a", 40 * unit), ("b", unit), ("c", 40 * unit - 5)]);
+    for (file, name) in ["a", "b", "c"].into_iter().enumerate() {
+        world.write_file(name, world.bytes_of(file));
+    }
+    let running = world.open(world.config()).unwrap();
+    std::fs::remove_file(world.path("b")).unwrap();
+    std::fs::create_dir(world.path("b")).unwrap();
+    let report = check_unseen(&running, &Bitfield::none(81), &CheckProgress::default());
+    let rest: Vec<u32> = (0..81).filter(|number| *number != 40).collect();
+    assert_eq!((numbers(&report.have), numbers(&report.looked_at)), (rest.clone(), rest));
+    assert!(report.unreadable.unwrap().contains("reading"));
+    assert!(report.files[1].unreadable.is_some() && report.files[0].unreadable.is_none());
 }
 
 #[test]
@@ -83,7 +149,7 @@ fn what_was_looked_at_is_neither_trusted_nor_missing_nor_unreadable() {
     trusted.insert(world.piece(0));
     let progress = CheckProgress::default();
     assert_eq!(progress.snapshot(), None);
-    let report = running.handle.check(&trusted, &progress);
+    let report = check_unseen(&running, &trusted, &progress);
     assert_eq!((numbers(&report.looked_at), numbers(&report.have)), (vec![1, 2, 3], vec![0, 1, 3]));
     let snapshot = progress.snapshot().unwrap();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! What of a record counts after a power loss, for whom, and when it cannot be written.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{FileExt, chown};
 
 use super::*;
 use crate::disk::record::{self, replay};
@@ -16,6 +16,10 @@ fn half() -> (World, Running) {
 
 /// Writes the record anew with something else in it.
 fn rewrite(world: &World, change: impl FnOnce(&mut Standing)) {
+    rewrite_at(world, record::now_ns(), change);
+}
+
+fn rewrite_at(world: &World, now_ns: i64, change: impl FnOnce(&mut Standing)) {
     let config = world.config();
     let subject = Subject::of(config.info_hash, world.layout, &config.dir);
     let extents = Extents::new(world.files.iter().map(|file| (file.len, file.is_pad)));
@@ -28,7 +32,7 @@ fn rewrite(world: &World, change: impl FnOnce(&mut Standing)) {
         ground: Ground { era: found.era, file_system: found.file_system },
     };
     change(&mut standing);
-    let bytes = record::begin(&subject, &standing, record::now_ns());
+    let bytes = record::begin(&subject, &standing, now_ns);
     fs::write(world.resume_path(), bytes).unwrap();
 }
 
@@ -69,6 +73,43 @@ fn a_file_changed_since_the_machine_started_is_not_as_the_power_loss_left_it() {
     rewrite(&world, |standing| standing.stamps.clear());
     // Both files are younger than this machine's start, and the record is of an earlier boot.
     assert_eq!(trusted_and_recorded(&world), (vec![], vec![0, 1, 2, 5]));
+}
+
+#[test]
+fn a_file_that_the_power_loss_emptied_is_fetched_again_and_another_s_is_not_touched() {
+    let (world, running) = half();
+    drop(running);
+    rewrite(&world, another_mount);
+    // Its name and time came to the device, its bytes did not.
+    let found = fs::metadata(world.path("a")).unwrap();
+    let file = fs::File::options().write(true).open(world.path("a")).unwrap();
+    file.write_all_at(&[0; 40_000], 0).unwrap();
+    file.set_modified(found.modified().unwrap()).unwrap();
+    let (mut running, _) = world.recheck(world.config()).unwrap();
+    running.fetch(&world, [0, 1, 2]);
+    assert_eq!(fs::read(world.path("a")).unwrap(), world.bytes_of(0));
+    drop(running);
+    // Changed by somebody else: it is theirs now.
+    fs::write(world.path("a"), b"edited").unwrap();
+    let refused = world.recheck(world.config()).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::Exists { .. }), "{refused}");
+}
+
+#[test]
+fn a_name_that_outlived_its_entry_in_the_record_is_ours() {
+    let (world, running) = half();
+    drop(running);
+    // The power failed when the renaming had reached the device, and nothing else had.
+    let begun = record::now_ns() - 10_000_000_000;
+    rewrite_at(&world, begun, |standing| {
+        another_mount(standing);
+        standing.verified = Bitfield::none(world.layout.piece_count());
+        standing.stamps.clear();
+    });
+    fs::write(world.path("a"), vec![0; 40_000]).unwrap();
+    let (mut running, _) = world.recheck(world.config()).unwrap();
+    running.fetch(&world, [0, 1, 2]);
+    assert_eq!(fs::read(world.path("a")).unwrap(), world.bytes_of(0));
 }
 
 #[test]
@@ -169,7 +210,13 @@ fn pieces_are_synced_by_age_and_by_amount_but_not_one_by_one() {
     let mut world = world(BLOCK_LEN as u32, &[("a", 200 * BLOCK_LEN as u64)]);
     let with = |after, bytes| {
         let sync = SyncPolicy { after, bytes };
-        Disk::start(DiskConfig { workers: Some(2), pool: world.pool.clone(), sync }).unwrap()
+        Disk::start(DiskConfig {
+            workers: Some(2),
+            pool: world.pool.clone(),
+            check_bytes: 24 << 20,
+            sync,
+        })
+        .unwrap()
     };
     let hour = Duration::from_secs(3600);
     let by_amount = with(hour, 50 * BLOCK_LEN as u64);

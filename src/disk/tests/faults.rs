@@ -118,3 +118,56 @@ fn a_failing_sync_is_told_and_takes_what_it_concerns() {
     running.fetch(&world, [0]);
     assert_eq!(running.flush(), None);
 }
+
+/// What a download writes later must not hide what others wrote before.
+#[test]
+fn a_file_that_others_write_to_is_read_back_when_it_is_whole() {
+    use std::os::unix::fs::FileExt as _;
+    let world = world(BLOCK_LEN as u32, &[("a", 160_000)]);
+    let (mut running, _) = world.resume();
+    running.fetch(&world, 0..5);
+    let touch = || {
+        // Times of change are as coarse as the system's clock.
+        let path = world.path("a.part");
+        let before = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        while std::fs::metadata(&path).unwrap().modified().unwrap() == before {
+            file.write_all_at(&[world.content[40_000] ^ 1], 40_000).unwrap();
+        }
+    };
+    touch();
+    running.fetch(&world, 5..9);
+    let piece = world.piece(9);
+    let verdict = running.check(piece, world.blocks(piece));
+    assert!(matches!(verdict, Verdict::Good(None)), "{verdict:?}");
+    let lost = running.others.drain(..).find_map(|event| match event {
+        DiskEvent::FileTrouble { lost, reason, .. } => {
+            assert!(reason.contains("a.part was written to by somebody else"), "{reason}");
+            Some(lost)
+        }
+        _ => None,
+    });
+    assert_eq!(lost.unwrap(), [world.piece(2)], "no other piece is fetched again");
+    assert!(!world.path("a").exists() && !running.finish());
+    running.fetch(&world, [2]);
+    assert!(running.finish());
+    assert_eq!(std::fs::read(world.path("a")).unwrap(), world.content);
+    // Also behind our back, after its last piece.
+    let file = std::fs::File::options().write(true).open(world.path("a")).unwrap();
+    file.write_all_at(&[world.content[100_000] ^ 1], 100_000).unwrap();
+    assert!(!running.finish());
+    running.fetch(&world, [6]);
+    assert!(running.finish());
+}
+
+#[test]
+fn a_file_that_was_only_touched_is_whole_all_the_same() {
+    let world = world(BLOCK_LEN as u32, &[("a", 160_000)]);
+    let (mut running, _) = world.resume();
+    running.fetch(&world, 0..5);
+    let file = std::fs::File::options().write(true).open(world.path("a.part")).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    running.fetch(&world, 5..10);
+    assert!(running.finish() && world.path("a").exists());
+    assert_eq!(running.files_done(), [0]);
+}

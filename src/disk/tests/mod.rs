@@ -61,7 +61,13 @@ pub(super) fn world(piece_len: u32, files: &[(&str, u64)]) -> World {
     let pool = BlockPool::new(8 << 20);
     // Nothing is synced by itself: tests say when.
     let sync = SyncPolicy { after: Duration::from_secs(3600), bytes: u64::MAX };
-    let disk = Disk::start(DiskConfig { workers: Some(2), pool: pool.clone(), sync }).unwrap();
+    let disk = Disk::start(DiskConfig {
+        workers: Some(2),
+        pool: pool.clone(),
+        check_bytes: 24 << 20,
+        sync,
+    })
+    .unwrap();
     let layout = Layout::new(total, piece_len).unwrap();
     World { root: tempfile::tempdir().unwrap(), files, content, layout, pool, disk }
 }
@@ -205,6 +211,10 @@ impl Running {
         });
         done.collect()
     }
+}
+
+pub(super) fn verdicts(report: &CheckReport) -> Vec<FileCheck> {
+    report.files.iter().map(|file| file.check).collect()
 }
 
 pub(super) fn numbers(set: &Bitfield) -> Vec<u32> {

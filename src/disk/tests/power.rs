@@ -3,7 +3,8 @@
 //! operations. Whatever is left, no piece that the next start believes may be wrong.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -16,7 +17,7 @@ const PIECES: u32 = 12;
 const PIECE_LEN: u32 = 2 * BLOCK_LEN as u32;
 /// What a device writes as a whole or not at all.
 const SECTOR: usize = 512;
-const RECORD_ROOM: usize = 32 << 10;
+const RECORD_ROOM: usize = 16 << 10;
 const CUTS: u64 = 500;
 
 /// Operations until the power fails.
@@ -36,41 +37,52 @@ impl Power {
     }
 }
 
-/// Bytes as programs see them, and as the device has them.
+/// Bytes on a device.
 #[derive(Debug)]
 struct Medium {
-    seen: Vec<AtomicU8>,
-    kept: Vec<AtomicU8>,
+    bytes: Mutex<Bytes>,
     power: Arc<Power>,
 }
 
+#[derive(Debug)]
+struct Bytes {
+    /// As programs see them.
+    seen: Vec<u8>,
+    /// As the device has them.
+    kept: Vec<u8>,
+}
+
 impl Medium {
-    fn new(content: &[u8], power: Arc<Power>) -> Self {
-        let bytes = || content.iter().copied().map(AtomicU8::new).collect();
-        Self { seen: bytes(), kept: bytes(), power }
+    fn new(content: Vec<u8>, power: Arc<Power>) -> Self {
+        Self { bytes: Mutex::new(Bytes { seen: content.clone(), kept: content }), power }
     }
 
-    fn write(&self, offset: usize, bytes: impl Iterator<Item = u8>) -> io::Result<()> {
+    fn bytes(&self) -> MutexGuard<'_, Bytes> {
+        self.bytes.lock().expect("nobody panicked")
+    }
+
+    fn write(&self, mut offset: usize, parts: &[&[u8]]) -> io::Result<()> {
         self.power.operation()?;
-        for (cell, byte) in self.seen[offset..].iter().zip(bytes) {
-            cell.store(byte, Ordering::Release);
+        let seen = &mut self.bytes().seen;
+        for part in parts {
+            seen[offset..][..part.len()].copy_from_slice(part);
+            offset += part.len();
         }
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         self.power.operation()?;
-        for (kept, seen) in self.kept.iter().zip(&self.seen) {
-            kept.store(seen.load(Ordering::Acquire), Ordering::Release);
-        }
+        let Bytes { seen, kept } = &mut *self.bytes();
+        kept.copy_from_slice(seen);
         Ok(())
     }
 
     /// What is left after the cut: of each sector what the device had, or what was on its way.
     fn left(&self, rng: &mut SmallRng) -> Vec<u8> {
-        let sectors = self.kept.chunks(SECTOR).zip(self.seen.chunks(SECTOR));
-        let chosen = sectors.flat_map(|(kept, seen)| if rng.random() { kept } else { seen });
-        chosen.map(|cell| cell.load(Ordering::Acquire)).collect()
+        let Bytes { seen, kept } = &*self.bytes();
+        let sectors = kept.chunks(SECTOR).zip(seen.chunks(SECTOR));
+        sectors.flat_map(|(kept, seen)| if rng.random() { kept } else { seen }).copied().collect()
     }
 }
 
@@ -79,14 +91,11 @@ struct Forgetful(Medium);
 
 impl Store for Forgetful {
     fn write(&self, _: &mut Handles, offset: u64, parts: &[&[u8]]) -> Result<(), Error> {
-        let bytes = parts.iter().copied().flatten().copied();
-        self.0.write(offset as usize, bytes).map_err(|error| Error::io("writing", "model", error))
+        self.0.write(offset as usize, parts).map_err(|error| Error::io("writing", "model", error))
     }
 
     fn read(&self, _: &mut Handles, offset: u64, into: &mut [u8]) -> Result<(), Error> {
-        for (cell, byte) in self.0.seen[offset as usize..].iter().zip(into) {
-            *byte = cell.load(Ordering::Acquire);
-        }
+        into.copy_from_slice(&self.0.bytes().seen[offset as usize..][..into.len()]);
         Ok(())
     }
 
@@ -145,7 +154,7 @@ impl RecordModel {
         let mut room = head.to_vec();
         room.resize(RECORD_ROOM, 0);
         let len = || Arc::new(AtomicUsize::new(head.len()));
-        Self { medium: Arc::new(Medium::new(&room, power)), len: len(), kept_len: len() }
+        Self { medium: Arc::new(Medium::new(room, power)), len: len(), kept_len: len() }
     }
 
     fn left(&self, rng: &mut SmallRng) -> Vec<u8> {
@@ -159,7 +168,7 @@ impl RecordModel {
 impl RecordFile for RecordModel {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let at = self.len.fetch_add(bytes.len(), Ordering::AcqRel);
-        self.medium.write(at, bytes.iter().copied())
+        self.medium.write(at, &[bytes])
     }
 
     fn length(&self) -> io::Result<u64> {
@@ -198,10 +207,15 @@ impl Machine {
     fn run(&mut self, operations: u64, rng: &mut SmallRng) {
         let power = Arc::new(Power(AtomicU64::new(operations)));
         let have = self.believed.durable.clone();
-        let store = Arc::new(Forgetful(Medium::new(&self.content, power.clone())));
+        let store = Arc::new(Forgetful(Medium::new(self.content.clone(), power.clone())));
         let record = RecordModel::new(&head(&self.subject, &have), power.clone());
         let sync = SyncPolicy { after: Duration::from_millis(20), bytes: 3 * u64::from(PIECE_LEN) };
-        let config = DiskConfig { workers: Some(2), pool: self.world.pool.clone(), sync };
+        let config = DiskConfig {
+            workers: Some(2),
+            pool: self.world.pool.clone(),
+            check_bytes: 24 << 20,
+            sync,
+        };
         let disk = Disk::start(config).unwrap();
         let (sender, events) = mpsc::channel(1000);
         let layout = self.world.layout;

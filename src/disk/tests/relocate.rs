@@ -197,6 +197,32 @@ fn a_stopped_move_leaves_all_where_it_was() {
     assert_eq!((found, home.came_from.len()), (have, 0));
 }
 
+#[test]
+fn what_others_changed_is_as_protected_after_a_move_as_before() {
+    let (world, have) = half();
+    let changed = vec![7; 40_000];
+    fs::write(world.path("t/a"), &changed).unwrap();
+    let there = world.root.path().join("there");
+    relocate(&world, &Relocation::Dir(there.clone())).unwrap();
+    assert_eq!(trusted(&world).0, have[3..]);
+    let refused = world.recheck(world.config()).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::Exists { .. }), "{refused}");
+    assert_eq!(fs::read(there.join("t/a")).unwrap(), changed);
+}
+
+#[test]
+fn files_without_a_record_are_moved_and_looked_at_later() {
+    let (world, have) = half();
+    fs::remove_file(world.resume_path()).unwrap();
+    let there = world.root.path().join("there");
+    relocate(&world, &Relocation::Dir(there.clone())).unwrap();
+    let (running, report) = world.recheck(world.config()).unwrap();
+    assert!(matches!(running.handle.record_state(), RecordState::Unusable(_)));
+    assert_eq!(numbers(&report.have), have);
+    drop(running);
+    complete(&world, &there, PATHS);
+}
+
 /// Interrupts a move before each of its steps in turn, starts again each time, and has `judge`
 /// look; the steps that were seen.
 fn interrupt_everywhere(

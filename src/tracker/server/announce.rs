@@ -192,3 +192,18 @@ pub(super) fn push_number(out: &mut Vec<u8>, key: &str, number: u64) {
     push_bytes(out, key.as_bytes());
     out.extend_from_slice(format!("i{number}e").as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_queries() {
+        let remote = IpAddr::from([192, 0, 2, 1]);
+        crate::fuzz::run("tracker_query", |bytes| {
+            if let Ok(query) = parse(&String::from_utf8_lossy(bytes), remote) {
+                assert_eq!(query.arrival.address.ip(), remote, "nobody announces somebody else");
+            }
+        });
+    }
+}

@@ -77,3 +77,18 @@ fn parse(query: &str) -> Result<Vec<InfoHash>, &'static str> {
         _ => Err(MANY),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_queries() {
+        crate::fuzz::run("tracker_query", |bytes| {
+            if let Ok(info_hashes) = parse(&String::from_utf8_lossy(bytes)) {
+                assert!((1..=MAX_SCRAPE).contains(&info_hashes.len()));
+                assert!(info_hashes.is_sorted_by(|a, b| a < b), "none twice");
+            }
+        });
+    }
+}

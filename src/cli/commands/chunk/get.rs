@@ -22,6 +22,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::job::{Job, in_runtime};
 use crate::cli::live::{End, Ending};
+use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::print::counted;
 use crate::cli::repl::Talk;
@@ -29,7 +30,7 @@ use crate::cli::repl::desk::Chosen;
 use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
-use crate::session::{Allocate, CheckMode, SeedLimits, SessionConfig, TorrentOptions};
+use crate::session::{Allocate, CheckMode, Memory, SeedLimits, SessionConfig, TorrentOptions};
 use crate::torrent::course::{self, Learnt, Listing, ListingSource, Sizes};
 use crate::torrent::options::{Found, FoundBytes};
 
@@ -73,7 +74,7 @@ pub(super) async fn download(
     state: &Path,
     stopper: Stopper,
 ) -> Result<End, Failure> {
-    let way = Way::of(arguments)?;
+    let (way, memory) = (Way::of(arguments)?, memory_for(common)?);
     let store = match arguments.keep_chunks {
         true => {
             let store = ChunkStore::new(&arguments.chunks, &arguments.name);
@@ -87,7 +88,7 @@ pub(super) async fn download(
     };
     plan.tell(&way, arguments.json, common.quiet);
     let torrent = plan.torrent.clone();
-    let end = plan.job(arguments, talk, state.to_owned()).run(common, stopper).await?;
+    let end = plan.job(arguments, memory, talk, state.to_owned()).run(common, stopper).await?;
     if let (End::Complete, Some(store)) = (end, &store) {
         keep(&torrent, &arguments.dir, store)?;
     }
@@ -260,7 +261,7 @@ impl Plan {
         )
     }
 
-    fn job(self, arguments: &GetArgs, talk: Talk, state_dir: PathBuf) -> Job {
+    fn job(self, arguments: &GetArgs, memory: Memory, talk: Talk, state_dir: PathBuf) -> Job {
         let options = TorrentOptions {
             dir: arguments.dir.clone(),
             wanted_files: None,
@@ -288,7 +289,7 @@ impl Plan {
                 listen: false,
                 bind: None,
                 state_dir,
-                pool_bytes: SessionConfig::POOL_BYTES,
+                memory,
                 download_limit: arguments.download_limit.0,
                 max_active: SessionConfig::MAX_ACTIVE,
                 upload_limit: None,

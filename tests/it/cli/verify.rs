@@ -1,0 +1,178 @@
+//! `driver verify` and `driver create` while they work: what they find, that they end when they
+//! are told to, and that they take turns.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock, major, minor};
+use serde_json::{Value, json};
+
+use super::run::{LIMIT, Running, run};
+use crate::payload::Payload;
+use crate::process::{Process, driver};
+
+const PIECE: u64 = 16 << 10;
+
+/// A folder with `x.torrent` and its data below `out`: three files of 40, 20 and 40 pieces, the
+/// second one not at the border of a piece.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let files = [("a", 40 * PIECE), ("b", 20 * PIECE + 100), ("c", 40 * PIECE)];
+    let payload = Payload::new(9, "data", 16 << 10, &files);
+    fs::write(home.path().join("x.torrent"), payload.torrent(None)).expect("a torrent");
+    payload.write_to(&home.path().join("out"));
+    home
+}
+
+fn edit(home: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let path = home.join("out/data").join(name);
+    let mut bytes = fs::read(&path).expect("read a file");
+    change(&mut bytes);
+    fs::write(&path, bytes).expect("write a file");
+}
+
+#[test]
+fn wrong_bytes_are_named_in_every_file_that_shares_their_piece() {
+    let home = home();
+    let piece = PIECE as usize;
+    edit(home.path(), "a", |bytes| {
+        bytes[3 * piece] ^= 1;
+        bytes[5 * piece - 1] ^= 1;
+        bytes[30 * piece] ^= 1;
+    });
+    // The last 100 bytes of b and the first of c lie in one piece.
+    edit(home.path(), "c", |bytes| bytes[0] ^= 1);
+    let ran = run(home.path(), &["verify", "x.torrent", "out"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(6), ""), "{}", ran.stdout);
+    let expected = "\
+3 pieces wrong                    data/a
+  wrong: bytes 49152-81919 (32.0 KiB)
+  wrong: bytes 491520-507903 (16.0 KiB)
+1 piece wrong                     data/b
+  wrong: bytes 327680-327779 (100 B)
+1 piece wrong                     data/c
+  wrong: bytes 0-16283 (15.9 KiB)
+0 of 3 files ok   1.6 MiB read in 0s, ";
+    assert!(ran.stdout.starts_with(expected), "{}", ran.stdout);
+
+    fs::remove_file(home.path().join("out/data/b")).expect("remove a file");
+    edit(home.path(), "a", |bytes| bytes.truncate(39 * piece));
+    let ran = run(home.path(), &["verify", "--json", "x.torrent", "out"]);
+    assert_eq!(ran.code, Some(6), "{}", ran.stderr);
+    let found: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+    assert_eq!(found["pieces"], json!({"count": 101, "right": 76, "wrong": 3, "unread": 22}));
+    assert!(found["rate"].as_u64().is_some_and(|rate| rate > 0) && found["complete"] == false);
+    let [a, b, c] = [0, 1, 2].map(|at| &found["files"][at]);
+    assert_eq!([a, b, c].map(|file| &file["state"]), ["too_short", "missing", "wrong"]);
+    assert_eq!(a["wrong"], json!([[49_152, 81_920], [491_520, 507_904]]));
+    assert_eq!(a["unread"], json!([[638_976, 655_360]]));
+    assert_eq!((b["wrong_bytes"].as_u64(), b["unread_bytes"].as_u64()), (Some(0), Some(327_780)));
+    assert_eq!(c["unread"], json!([[0, 16_284]]));
+}
+
+#[test]
+fn what_cannot_be_read_is_named_with_the_reason_and_the_rest_is_checked() {
+    let home = home();
+    let b = home.path().join("out/data/b");
+    fs::remove_file(&b).expect("remove a file");
+    fs::create_dir(&b).expect("make a folder");
+    let ran = run(home.path(), &["verify", "x.torrent", "out"]);
+    assert_eq!(ran.code, Some(5), "{}{}", ran.stdout, ran.stderr);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines[0].starts_with("ok ") && lines[0].ends_with(" data/a"), "{}", ran.stdout);
+    assert!(lines[1].starts_with("unreadable: ") && lines[1].contains("is not a regular file"));
+    assert!(lines[2].starts_with("1 piece not checked "), "{}", ran.stdout);
+}
+
+/// A folder with `huge`, more zeros than can be read in seconds, and a torrent of it.
+fn huge() -> tempfile::TempDir {
+    const LEN: u64 = 256 << 30;
+    const PIECE_LEN: u64 = 16 << 20;
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let file = File::create(home.path().join("huge")).expect("make a file");
+    file.set_len(LEN).expect("a file system with holes");
+    let hashes = vec![7; (LEN / PIECE_LEN * 20) as usize];
+    let mut torrent = format!(
+        "d4:infod6:lengthi{LEN}e4:name4:huge12:piece lengthi{PIECE_LEN}e6:pieces{}:",
+        hashes.len()
+    )
+    .into_bytes();
+    torrent.extend(hashes);
+    torrent.extend(b"ee");
+    fs::write(home.path().join("huge.torrent"), torrent).expect("a torrent");
+    home
+}
+
+/// Has the process read some of the data? By then it listens to signals.
+fn has_read(id: u32) -> bool {
+    let io = fs::read_to_string(format!("/proc/{id}/io")).unwrap_or_default();
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse::<u64>().ok());
+    read.is_some_and(|read| read > 4 << 20)
+}
+
+#[test]
+fn a_stop_is_followed_within_a_second_and_leaves_nothing() {
+    let home = huge();
+    let before = fs::read_dir(home.path()).expect("list").count();
+    for (arguments, signal) in [
+        (["verify", "huge.torrent", "."], "TERM"),
+        (["create", "huge", "--output=new.torrent"], "INT"),
+    ] {
+        let mut command = driver(home.path());
+        let mut running = Running::start(command.current_dir(home.path()).args(arguments));
+        let begun = Instant::now();
+        while !has_read(running.id()) {
+            assert!(begun.elapsed() < LIMIT, "it does not read");
+            std::thread::yield_now();
+        }
+        running.signal(signal);
+        let asked = Instant::now();
+        let ran = running.wait();
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        assert_eq!(ran.stdout, "");
+        ran.assert_refused(7, "stopped");
+    }
+    assert_eq!(fs::read_dir(home.path()).expect("list").count(), before, "no trace");
+}
+
+#[test]
+fn they_wait_for_others_that_read_the_same_device_and_say_so() {
+    let home = home();
+    let state = home.path().join("state/driver");
+    fs::create_dir_all(&state).expect("make a folder");
+    let device = fs::metadata(home.path()).expect("a folder").dev();
+    let name = format!("device-{}-{}.lock", major(device), minor(device));
+    let lock = OpenOptions::new().append(true).create(true).open(state.join(name));
+    let lock = lock.expect("make a file");
+    let start = |arguments: [&str; 3]| {
+        let mut command = driver(home.path());
+        command.current_dir(home.path()).args(arguments);
+        Process::start(arguments[0], command, &home.path().join("logs"))
+    };
+    let arguments = [["verify", "x.torrent", "out"], ["create", "out/data", "--output=y.torrent"]];
+    for (arguments, answer) in
+        arguments.into_iter().zip(["3 of 3 files ok", "File        y.torrent"])
+    {
+        flock(&lock, FlockOperation::LockExclusive).expect("a turn");
+        let mut waiting = start(arguments);
+        let begun = Instant::now();
+        while !waiting.output().contains("waiting: another check reads this disk") {
+            assert!(begun.elapsed() < LIMIT && waiting.ended().is_none(), "{}", waiting.output());
+            std::thread::yield_now();
+        }
+        assert!(!waiting.output().contains(answer), "{}", waiting.output());
+        flock(&lock, FlockOperation::Unlock).expect("the end of a turn");
+        assert!(waiting.wait(LIMIT).success());
+        assert!(waiting.output().contains(answer), "{}", waiting.output());
+    }
+}
+
+#[test]
+fn without_a_state_directory_none_is_made() {
+    let home = home();
+    let ran = run(home.path(), &["verify", "x.torrent", "out"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+    assert!(!home.path().join("state").exists());
+}

@@ -1,0 +1,183 @@
+//! Disks that misbehave while the program runs: full, read-only, unmounted, and files that others
+//! change. The file systems are real and small ([`mounts`]). What is asked each time: a word
+//! that names the file and the reason, rest, other torrents that go on, no restart needed, and
+//! the right bytes in the end.
+
+mod few_fds;
+mod full;
+mod gone;
+mod mounts;
+mod touched;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cli::run::{LIMIT, Running};
+use crate::payload::Payload;
+use crate::process::driver;
+use crate::seeder::Seeder;
+
+const PIECE: u32 = 65_536;
+
+/// Some torrents in a folder, `a.torrent`, `b.torrent`, and who serves them.
+struct Place {
+    home: TempDir,
+    payloads: Vec<Arc<Payload>>,
+    seeders: Vec<Seeder>,
+}
+
+impl Place {
+    /// A torrent of 3 MB for each rate, with a seeder that sends so many bytes a second.
+    fn new(rates: &[Option<u64>]) -> Self {
+        let home = tempfile::tempdir().expect("a folder for the test");
+        let (mut payloads, mut seeders) = (Vec::new(), Vec::new());
+        for (number, rate) in rates.iter().enumerate() {
+            let name = ["alpha", "beta"][number];
+            let files = [("first.bin", 2_000_001), ("b/second", 999_000)];
+            let payload = Arc::new(Payload::new(number as u64, name, PIECE, &files));
+            let path = home.path().join(format!("{}.torrent", &name[..1]));
+            std::fs::write(path, payload.torrent(None)).expect("write a torrent");
+            seeders.push(Seeder::start(payload.clone(), *rate));
+            payloads.push(payload);
+        }
+        Self { home, payloads, seeders }
+    }
+
+    fn out(&self) -> PathBuf {
+        self.home.path().join("out")
+    }
+
+    /// Where the program keeps its records.
+    fn state(&self) -> PathBuf {
+        self.home.path().join("state/driver")
+    }
+
+    fn command(&self, dir: &str) -> Command {
+        let mut command = driver(self.home.path());
+        command.current_dir(self.home.path());
+        command.args(["--no-trackers", "--port", "0", "--json", "--repl", "--dir", dir]);
+        for (seeder, name) in self.seeders.iter().zip(["a.torrent", "b.torrent"]) {
+            command.arg(name).arg("--peer").arg(seeder.address().to_string());
+        }
+        command
+    }
+
+    /// Starts all of them; they are in `out`.
+    fn start(&self) -> Told {
+        Told { running: Running::start(self.command("out").arg("-e")), all: Vec::new() }
+    }
+
+    fn hash(&self, number: usize) -> String {
+        self.payloads[number].info_hash().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Bytes that were fetched in vain.
+    fn wasted(&self, number: usize) -> u64 {
+        let served = self.seeders[number].served_bytes();
+        served.checked_sub(self.payloads[number].len()).expect("every byte was served")
+    }
+}
+
+/// The program and the events it tells.
+struct Told {
+    running: Running,
+    all: Vec<Value>,
+}
+
+impl Told {
+    /// Waits for an event of this name, of this torrent if there are several.
+    #[track_caller]
+    fn event(&mut self, name: &str, info_hash: Option<&str>) -> Value {
+        let deadline = Instant::now() + LIMIT;
+        let is_wanted = |event: &Value| {
+            let is_of = info_hash.is_none_or(|hash| event["info_hash"] == hash);
+            event["event"] == name && is_of
+        };
+        if let Some(known) = self.all.iter().find(|event| is_wanted(event)) {
+            return known.clone();
+        }
+        loop {
+            assert!(Instant::now() < deadline, "no {name} in {:#?}", self.all);
+            let line = self.running.line("");
+            let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+            self.all.push(event.clone());
+            if is_wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    /// Types `typed`, unless that is empty, and waits for a line that begins with `answer`.
+    #[track_caller]
+    fn ask(&mut self, typed: &str, answer: &str) {
+        if !typed.is_empty() {
+            self.running.type_line(typed);
+        }
+        let deadline = Instant::now() + LIMIT;
+        let mut seen = Vec::new();
+        loop {
+            let line = self.running.line("");
+            if line.starts_with(answer) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no {answer:?} in {seen:#?}");
+            match serde_json::from_str(&line) {
+                Ok(event) => self.all.push(event),
+                Err(_) => seen.push(line),
+            }
+        }
+    }
+
+    /// The message of the next trouble, which has to come within five seconds of `since`.
+    #[track_caller]
+    fn trouble(&mut self, since: Instant, info_hash: Option<&str>) -> String {
+        let event = self.event("disk_trouble", info_hash);
+        let took = since.elapsed();
+        assert!(took < Duration::from_secs(5), "told after {took:?}: {event}");
+        event["message"].as_str().expect("a message").to_owned()
+    }
+
+    /// Waits for this message among those of troubles: what was noticed first may be a part of it.
+    #[track_caller]
+    fn told_of(&mut self, message: &str) {
+        while self.trouble(Instant::now(), None) != message {
+            self.all.retain(|event| event["event"] != "disk_trouble");
+        }
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.all.iter().filter(|event| event["event"] == name).count()
+    }
+
+    /// The share of one processor that it takes in the next two seconds.
+    fn load(&self) -> f64 {
+        let before = ticks(self.running.id());
+        let span = Duration::from_secs(2);
+        std::thread::sleep(span);
+        // Linux counts 100 ticks a second.
+        (ticks(self.running.id()) - before) as f64 / 100.0 / span.as_secs_f64()
+    }
+
+    /// Its end, by itself, with everything complete.
+    #[track_caller]
+    fn end(&mut self) {
+        self.event("completed", None);
+        let ran = self.running.wait();
+        self.all.extend(ran.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()));
+        assert_eq!(ran.code, Some(0), "{}\n{:#?}", ran.stderr, self.all);
+    }
+}
+
+/// Processor time used so far.
+fn ticks(id: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("it runs");
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    // Fields 14 and 15 of all; the first here is the third.
+    let fields = fields.split_whitespace().skip(11).take(2);
+    fields.map(|field| field.parse::<u64>().expect("a number")).sum()
+}
