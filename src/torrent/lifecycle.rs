@@ -549,18 +549,8 @@ fn actor(
     have: Bitfield,
     proven: Bitfield,
 ) -> Actor {
-    let Resources { pool, port, peer_id, .. } = &parts.resources;
     let wanted = wanted_of(parts);
-    let pool_blocks = pool.budget_blocks();
-    let piece_count = parts.layout.piece_count();
-    let mut publisher = Publisher::new(
-        piece_count,
-        pool_blocks,
-        *port,
-        parts.uploaded_before_bytes,
-        parts.so_far.clone(),
-        store.home(),
-    );
+    let mut publisher = publisher(parts, &store);
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &have);
     let config = SwarmConfig {
         layout: parts.layout,
@@ -569,11 +559,11 @@ fn actor(
         have,
         proven,
         wanted,
-        pool_blocks,
+        pool_blocks: parts.resources.pool.budget_blocks(),
         max_peers: parts.options.max_peers,
         is_private: parts.torrent.private,
         sequential: parts.options.sequential,
-        peer_id: *peer_id,
+        peer_id: parts.resources.peer_id,
         seed: rand::random(),
     };
     let now = Instant::now();
@@ -612,6 +602,17 @@ fn actor(
         wanted_files: parts.wanted_files.clone(),
         outbox: Default::default(),
     }
+}
+
+fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {
+    Publisher::new(
+        parts.layout.piece_count(),
+        parts.resources.pool.budget_blocks(),
+        parts.resources.port,
+        parts.uploaded_before_bytes,
+        parts.so_far.clone(),
+        store.home(),
+    )
 }
 
 fn link_config(parts: &Parts, source: Option<Files>) -> LinkConfig {

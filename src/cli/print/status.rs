@@ -69,12 +69,7 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
         ("Uploaded", uploaded_words(status)),
         ("Tracker", tracker_words(&status.trackers, now)),
     ]);
-    if status.state == State::Moving && status.moved_bytes.1 > 0 {
-        let (done, all) = status.moved_bytes;
-        let share = per_cent(moved_share(status));
-        let speed = rate(status.move_rate);
-        rows.push(("Moving", format!("{share}   {}   {speed}", size_of_size(done.min(all), all))));
-    }
+    rows.extend(moving(status));
     rows.extend(troubles(status));
     rows.push((
         "Running",
@@ -86,6 +81,14 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
 }
 
 /// What is wrong with the disk or the record.
+fn moving(status: &Status) -> Option<(&'static str, String)> {
+    let (done, all) = status.moved_bytes;
+    let copied = size_of_size(done.min(all), all);
+    let words =
+        format!("{}   {copied}   {}", per_cent(moved_share(status)), rate(status.move_rate));
+    (status.state == State::Moving && all > 0).then_some(("Moving", words))
+}
+
 fn troubles(status: &Status) -> impl Iterator<Item = (&'static str, String)> {
     let disk = match &status.state {
         State::DiskTrouble(why) => Some(why),
@@ -308,6 +311,19 @@ Running    49s   wasted 16.0 KiB
         trackers[0].next_announce_at = None;
         assert_eq!(tracker_words(&trackers, now), "failed 3 times: no\\x1b[31mwarez");
         assert_eq!(tracker_words(&[], now), "none");
+    }
+
+    #[test]
+    fn a_move_shows_how_far_it_is() {
+        let now = Instant::now();
+        let mut status = sample(now);
+        status.state = State::Moving;
+        assert!(!status_screen(&status, now, 80).contains("\nMoving"), "nothing is copied");
+        (status.moved_bytes, status.move_rate) = ((430 << 20, 1 << 30), 120 << 20);
+        let screen = status_screen(&status, now, 80);
+        let row = "\nMoving     42.0 %   430.0 MiB of 1.0 GiB   120.0 MiB/s\n";
+        assert!(screen.contains(row), "{screen}");
+        assert_eq!(prompt(&status), "[moving 41%] driver> ");
     }
 
     #[test]
