@@ -210,7 +210,8 @@ pub(super) fn report(
 }
 
 /// Checks the files of a torrent that nobody runs: no record is looked for or made, so that
-/// nothing at all is changed; buffers take at most `memory_bytes`. Waits, as [`super::StoreHandle::check`] does.
+/// nothing at all is changed; buffers take at most `memory_bytes`. Waits, as
+/// [`super::StoreHandle::check`] does.
 ///
 /// # Errors
 /// `UnsafePath`, `Inconsistent`. Files that cannot be read are told of in the report.
