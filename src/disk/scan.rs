@@ -167,10 +167,11 @@ mod tests {
             assert!(workers.iter().all(|worker| worker.last().is_none_or(|it| it.next.is_empty())));
         }
         let last = Scan { threads: 1, run_len: u32::MAX };
-        assert_eq!(
-            last.run(u32::MAX, || 0, |sum, portion| Ok::<_, ()>(*sum += portion.now.len())),
-            Ok(vec![u32::MAX as usize])
-        );
+        let note = |sum: &mut usize, portion: Portion| -> Result<(), ()> {
+            *sum += portion.now.len();
+            Ok(())
+        };
+        assert_eq!(last.run(u32::MAX, || 0, note), Ok(vec![u32::MAX as usize]));
     }
 
     #[test]

@@ -214,6 +214,10 @@ mod tests {
         }
     }
 
+    fn span(begin: u64, end: u64) -> Vec<Range<u64>> {
+        std::iter::once(begin..end).collect()
+    }
+
     fn looked<'a>(files: &[(&'a str, &'a FileReport)], whole: &'a CheckReport) -> Looked<'a> {
         let files = files.iter().map(|(path, report)| (Path::new(*path), 2048, *report)).collect();
         Looked { files, report: whole, read_bytes: 4096, time: Duration::from_secs(2) }
@@ -234,18 +238,18 @@ mod tests {
         let whole = none_right(4);
         let wrong = FileReport {
             wrong_pieces: 1,
-            wrong: vec![0..1024],
-            unread: vec![1024..1025],
+            wrong: span(0, 1024),
+            unread: span(1024, 1025),
             ..report(FileCheck::Wrong(2))
         };
         let unreadable = FileReport {
             unreadable: Some("denied\x07".into()),
-            unread: vec![0..9],
+            unread: span(0, 9),
             ..report(FileCheck::Missing)
         };
-        let unread = FileReport { unread: vec![0..9], ..report(FileCheck::Wrong(1)) };
-        let missing = FileReport { unread: vec![0..2048], ..report(FileCheck::Missing) };
-        let short = FileReport { unread: vec![1000..2048], ..report(FileCheck::TooShort(1024)) };
+        let unread = FileReport { unread: span(0, 9), ..report(FileCheck::Wrong(1)) };
+        let missing = FileReport { unread: span(0, 2048), ..report(FileCheck::Missing) };
+        let short = FileReport { unread: span(1000, 2048), ..report(FileCheck::TooShort(1024)) };
         let (good, long) = (report(FileCheck::Whole), report(FileCheck::TooLong(4096)));
         let files = [
             ("a/b", &good),

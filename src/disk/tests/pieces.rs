@@ -5,25 +5,28 @@ use super::*;
 /// Open files would keep what was deleted, and a file system that was unmounted.
 #[test]
 fn a_closed_torrent_leaves_no_file_open() {
-    let world = world(BLOCK_LEN as u32, &[("a", 40 * BLOCK_LEN as u64)]);
-    let (mut running, _) = world.resume();
-    running.fetch(&world, 0..20);
-    for piece in 20..40 {
-        let (piece, blocks) = (world.piece(piece), world.blocks(world.piece(piece)));
-        running.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
-    }
-    let Running { handle, mut events, .. } = running;
-    drop(handle);
-    while events.blocking_recv().is_some() {}
-    let is_open = || {
-        let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-        let mut names = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-        names.any(|name| name.starts_with(world.root.path()))
-    };
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while is_open() {
-        assert!(std::time::Instant::now() < deadline, "a file is still open");
-        std::thread::yield_now();
+    // At rest, and with jobs on their way.
+    for last in [20, 40] {
+        let world = world(BLOCK_LEN as u32, &[("a", 40 * BLOCK_LEN as u64)]);
+        let (mut running, _) = world.resume();
+        running.fetch(&world, 0..20);
+        for piece in 20..last {
+            let (piece, blocks) = (world.piece(piece), world.blocks(world.piece(piece)));
+            running.handle.submit(Job::Check { piece, blocks, want_block_hashes: false }).unwrap();
+        }
+        let Running { handle, mut events, .. } = running;
+        drop(handle);
+        while events.blocking_recv().is_some() {}
+        let is_open = || {
+            let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+            let mut names = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+            names.any(|name| name.starts_with(world.root.path()))
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while is_open() {
+            assert!(std::time::Instant::now() < deadline, "a file is still open");
+            std::thread::yield_now();
+        }
     }
 }
 

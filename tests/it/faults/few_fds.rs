@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
 
+use super::Told;
 use crate::cli::run::{LIMIT, Running};
 use crate::payload::Payload;
 use crate::process::driver_path;
@@ -29,9 +30,13 @@ fn three_hundred_files_with_sixty_four_descriptors() {
     let port = u16::try_from(started["port"].as_u64().expect("a port")).expect("a port");
     assert!(seeder.wait_served(100_000, LIMIT), "nothing was asked for");
     // More than it has descriptors for; the system takes them all.
-    let strangers: Vec<_> = (0..100).map(|_| TcpStream::connect(("127.0.0.1", port))).collect();
+    let mut strangers: Vec<_> = (0..100).map(|_| TcpStream::connect(("127.0.0.1", port))).collect();
     assert!(strangers.iter().all(Result::is_ok));
-    let ran = running.wait();
+    assert!(seeder.wait_served(2_000_000, LIMIT), "it came to a stop");
+    strangers.clear();
+    let mut told = Told { running, all: Vec::new() };
+    told.event("completed", None);
+    let ran = told.running.wait();
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     payload.assert_same(&home.path().join("out"));
     let words = ran.stderr.lines().count();
