@@ -508,7 +508,7 @@ fn actor(
     let pool_blocks = pool.budget_blocks();
     let piece_count = parts.layout.piece_count();
     let mut publisher =
-        Publisher::new(piece_count, pool_blocks, *port, parts.uploaded_before_bytes);
+        Publisher::new(piece_count, pool.clone(), *port, parts.uploaded_before_bytes);
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &have);
     let config = SwarmConfig {
         layout: parts.layout,

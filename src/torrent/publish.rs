@@ -7,6 +7,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
+use crate::base::pool::BlockPool;
 use crate::disk::DiskRates;
 use crate::swarm::Swarm;
 use crate::swarm::report::LinkSnapshot;
@@ -32,14 +33,14 @@ pub(super) struct Publisher {
     wanted_bytes: u64,
     done_bytes: u64,
     piece_count: u32,
-    pool_blocks: u32,
+    pool: BlockPool,
     listen_port: u16,
 }
 
 impl Publisher {
     pub fn new(
         piece_count: u32,
-        pool_blocks: usize,
+        pool: BlockPool,
         listen_port: u16,
         uploaded_before_bytes: u64,
     ) -> Self {
@@ -56,7 +57,7 @@ impl Publisher {
             wanted_bytes: 0,
             done_bytes: 0,
             piece_count,
-            pool_blocks: pool_blocks as u32,
+            pool,
             listen_port,
         }
     }
@@ -217,7 +218,7 @@ impl Publisher {
             candidates: numbers.candidates,
             down_rate: numbers.down_rate,
             limit_down,
-            memory_blocks: (numbers.held_blocks, self.pool_blocks),
+            memory_blocks: (self.pool.in_use_blocks() as u32, self.pool.budget_blocks() as u32),
             pieces_at_disk: numbers.pieces_at_disk,
             disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
