@@ -6,6 +6,7 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pigeon::base::addr::{
@@ -19,7 +20,7 @@ use pigeon::base::units::BLOCK_LEN;
 use pigeon::bencode::{self, Value};
 use pigeon::chunk::ini::{FileDescription, Peers};
 use pigeon::chunk::wire::{self as chunk_wire, CHUNK_HEAD_LEN, ChunkHead, FileInfo};
-use pigeon::disk::record;
+use pigeon::disk::{Home, record};
 use pigeon::metainfo::{Torrent, clean_name};
 use pigeon::tracker::announce::{AnnounceRequest, Family};
 use pigeon::tracker::catalogue::{check_name, read_index};
@@ -353,10 +354,13 @@ fn resume_record(bytes: &[u8]) {
         ccccccccccccccccccccee";
     let torrent = Torrent::parse(TORRENT).expect("it is one");
     let layout = torrent.layout.expect("of the first version");
-    let subject =
-        record::Subject { info_hash: InfoHash([b'h'; 20]), layout, dir: b"/downloads".to_vec() };
+    let home = Home::at("/downloads".into());
+    let subject = record::Subject { info_hash: InfoHash([b'h'; 20]), layout, home };
     let extents = torrent.extents().expect("as the layout");
     for bytes in [bytes.to_vec(), with_right_checks(bytes, subject.info_hash)] {
+        if let Some(home) = record::home(&bytes, subject.info_hash) {
+            let _ = (home.path_of(0, Path::new("x/a")), home.in_folder(Path::new("x/l")));
+        }
         if let Ok(replayed) = record::replay(&bytes, &subject, &extents) {
             assert_eq!(replayed.verified.piece_count(), layout.piece_count());
             let durable = replayed.durable.iter_ones();

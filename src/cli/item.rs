@@ -1,20 +1,21 @@
 //! One torrent of this run as its user meets it: its number, what was asked of it, and how far
 //! it is. It tells the run what happens to it; it decides nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
+use crate::disk::Home;
 use crate::metainfo::Torrent;
 use crate::torrent::handle::{News, TorrentHandle};
 use crate::torrent::status::{State, Status};
 
 use super::escape::{escape, shorten};
 use super::exit::{Exit, Failure};
-use super::print::{Row, files_lacking};
+use super::print::{Row, files_lacking, files_of, path_in};
 
 /// Columns of a name before a line about its torrent.
 const NAME_COLUMNS: usize = 18;
@@ -49,7 +50,7 @@ pub struct Item {
     pub torrent: Arc<Torrent>,
     /// The running torrent.
     pub handle: TorrentHandle,
-    /// Where its files go.
+    /// Where its files go: what was asked for, or where its home was seen to be.
     pub dir: PathBuf,
     /// Wanted files by position.
     pub wanted: Vec<bool>,
@@ -130,6 +131,13 @@ impl Item {
         });
     }
 
+    /// Where its data is: its folder, or its single file.
+    pub fn place(&self) -> PathBuf {
+        let home = self.handle.status().home.unwrap_or_else(|| Home::at(self.dir.clone()).into());
+        let position = files_of(&self.torrent).first().copied().unwrap_or(0);
+        home.dir.join(own_name(&self.torrent, &home, position))
+    }
+
     /// Its line of `list`.
     pub fn row(&self) -> Row<'_> {
         Row { number: self.number, name: &self.torrent.name, status: self.handle.status() }
@@ -160,6 +168,18 @@ impl Item {
             escape(&self.named),
         );
         Some(Failure::new(Exit::Mismatch, words))
+    }
+}
+
+/// What a torrent is called in its home: its folder, or its single file of this position.
+pub fn own_name(torrent: &Torrent, home: &Home, position: usize) -> PathBuf {
+    let name = Path::new(&torrent.name);
+    match torrent.files.iter().nth(position) {
+        Some(file) if file.path.components().count() == 1 => {
+            path_in(Some(home), position, file.path)
+        }
+        Some(file) => home.in_folder(&file.path.components().take(1).collect::<PathBuf>()),
+        None => name.to_owned(),
     }
 }
 

@@ -229,7 +229,20 @@ impl Live {
             progress.told = now;
             self.tell(number, &progress_line(status));
         }
+        self.on_home(number, status);
         self.on_state(number, &before, status);
+    }
+
+    /// Tells once where files are that are not where they were said to be.
+    fn on_home(&mut self, number: usize, status: &Status) {
+        let Some(home) = &status.home else { return };
+        let Some(item) = self.desk.item_mut(number).filter(|item| item.dir != home.dir) else {
+            return;
+        };
+        item.dir.clone_from(&home.dir);
+        self.event(number, json!({ "event": "moved", "dir": home.dir.to_string_lossy() }));
+        let dir = escape(&home.dir.display().to_string());
+        self.say(number, &format!("its files were moved to {dir}"));
     }
 
     /// Tells what a change of the state means.
@@ -245,6 +258,8 @@ impl Live {
         match &status.state {
             State::Finished if *before != State::Finished => self.say_finished(number, status),
             State::Checking if *before == State::Queued => self.say(number, "its turn has come"),
+            // One that was moved is looked at again, and is as complete as before.
+            State::Downloading if status.progress() >= 1.0 => {}
             // More was selected: there is something to do again.
             State::Downloading | State::DiskTrouble(_) => item.completed = None,
             _ => {}

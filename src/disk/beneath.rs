@@ -66,7 +66,7 @@ pub(super) struct Stamp {
 }
 
 /// A directory on the way to a file: the base, or one opened below it.
-struct Parent<'a> {
+pub(super) struct Parent<'a> {
     base: &'a OwnedFd,
     below: Option<OwnedFd>,
 }
@@ -123,7 +123,7 @@ impl Base {
     }
 
     /// The directory, or the nearest one above it that is there.
-    fn nearest(&self) -> io::Result<OwnedFd> {
+    pub(super) fn nearest(&self) -> io::Result<OwnedFd> {
         let absolute = std::path::absolute(&self.path)?;
         let mut missing = io::Error::from(io::ErrorKind::NotFound);
         for path in absolute.ancestors() {
@@ -214,7 +214,12 @@ impl Base {
         }
     }
 
-    fn parent<'a, 'p>(&'a self, path: &'p Path, make: bool) -> io::Result<(Parent<'a>, &'p OsStr)> {
+    /// The directory of a path below, made when asked for, and the path's last element.
+    pub(super) fn parent<'a, 'p>(
+        &'a self,
+        path: &'p Path,
+        make: bool,
+    ) -> io::Result<(Parent<'a>, &'p OsStr)> {
         let mut parent = Parent { base: self.base(make)?, below: None };
         let mut elements = path.components().peekable();
         while let Some(element) = elements.next() {
@@ -273,7 +278,7 @@ fn footing(held: &OwnedFd) -> io::Result<Footing> {
 }
 
 /// Both are narrowed by the user's umask.
-const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
 
 /// Opens a directory of the user's, links followed.

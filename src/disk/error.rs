@@ -49,6 +49,25 @@ pub enum Error {
         /// That file.
         path: PathBuf,
     },
+    /// Something stands where one of the torrent's files is to be moved.
+    #[error("{} is there already: nothing was moved, choose another place", .path.display())]
+    Occupied {
+        /// What stands there.
+        path: PathBuf,
+    },
+    /// There is not enough space where the torrent's files are to be moved.
+    #[error("{} has room for {free}, but {needed} would go there: nothing was moved", .dir.display())]
+    NoRoom {
+        /// Where they are to go.
+        dir: PathBuf,
+        /// Bytes to copy, for people.
+        needed: String,
+        /// Bytes that are free, for people.
+        free: String,
+    },
+    /// The torrent's files cannot be moved or renamed like that; in words for people.
+    #[error("{0}")]
+    Unmovable(String),
     /// A directory, link or device stands where a file should go.
     #[error("{} is not a regular file: move it away", .path.display())]
     NotAFile {
@@ -96,12 +115,13 @@ impl Error {
             Self::Io { path, .. }
             | Self::InUse { path, .. }
             | Self::Exists { path }
+            | Self::Occupied { path }
             | Self::NotAFile { path }
             | Self::UnsafePath { path }
             | Self::Unfinished { path }
             | Self::Disturbed { path, .. } => Some(path),
-            Self::NotMounted { dir, .. } => Some(dir),
-            Self::Inconsistent(_) => None,
+            Self::NotMounted { dir, .. } | Self::NoRoom { dir, .. } => Some(dir),
+            Self::Inconsistent(_) | Self::Unmovable(_) => None,
         }
     }
 

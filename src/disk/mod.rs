@@ -16,6 +16,7 @@ mod files;
 mod footing;
 mod handles;
 mod job;
+mod looked;
 mod memory;
 mod open;
 mod prepare;
@@ -23,6 +24,7 @@ mod prove;
 mod queue;
 mod rates;
 pub mod record;
+mod relocate;
 mod scan;
 mod source;
 mod stats;
@@ -61,7 +63,8 @@ pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
 pub use self::prepare::READ_LEN;
 pub use self::rates::{DiskMeter, DiskRates};
-pub use self::record::RecordState;
+pub use self::record::{Home, RecordState, lasting};
+pub use self::relocate::{MoveProgress, Relocating, Relocation, plan_move};
 pub use self::scan::SCAN_BYTES_MAX;
 pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
@@ -71,6 +74,7 @@ pub use self::syncer::SyncPolicy;
 pub use self::verdict::{FileCheck, FileReport};
 
 use self::files::FileStore;
+use self::looked::Looked;
 use self::open::OpenTorrent;
 use self::queue::{Collector, Work};
 use self::record::{Ground, Loaded, Standing, Subject};
@@ -173,7 +177,8 @@ struct Shared {
 /// What belongs to a torrent in files, not to one in memory.
 struct OnDisk {
     store: Arc<FileStore>,
-    dir: PathBuf,
+    /// With the directory as its user spelled it, if the files are in that.
+    home: Arc<Home>,
     subject: Subject,
     survey: Survey,
     state: RecordState,
@@ -270,41 +275,27 @@ impl Disk {
         config: StoreConfig,
         events: mpsc::Sender<DiskEvent>,
     ) -> Result<StoreHandle, Error> {
-        let (layout, hashes) = (config.layout, config.piece_hashes.clone());
-        let (dir, resume_path) = (config.dir.clone(), config.resume_path.clone());
-        let subject = Subject::of(config.info_hash, layout, &dir);
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let store = Arc::new(FileStore::new(id, config)?);
+        let (layout, hashes) = (config.layout, config.piece_hashes.clone());
+        let looked = Looked::at(id, config)?;
+        let (store, loaded) = (Arc::new(looked.store), looked.loaded);
         let torrent = OpenTorrent::new(id, layout, hashes, store.clone(), events)?;
-        let ground = Ground::below(&dir);
-        let loaded = Loaded::open(&resume_path, &subject, &store.extents, &ground)?;
-        let survey = store.survey()?;
-        if survey.final_count + survey.part_count == 0 && loaded.was_elsewhere(&ground) {
-            return Err(Error::NotMounted { dir, record: resume_path });
-        }
-        let none = Bitfield::none(layout.piece_count());
-        let believed = loaded.believed().unwrap_or(&none);
-        let trusted = store.still_described(&layout, believed, &loaded.described())?;
-        let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
-        let recorded = loaded.recorded().unwrap_or(none);
-        let ours = store.left_by_us(&layout, &recorded, &loaded.described())?;
-        let state = loaded.state.clone();
         // One place for the one record.
         let (put_back, taken) = bounded(1);
-        let _ = put_back.send(loaded);
         let files = OnDisk {
             store,
-            dir,
-            subject,
-            survey,
-            state,
-            recorded,
-            trusted,
-            durable,
-            ours,
+            home: Arc::new(Home { dir: looked.dir, ..looked.subject.home.clone() }),
+            subject: looked.subject,
+            survey: looked.survey,
+            state: loaded.state.clone(),
+            recorded: looked.recorded,
+            trusted: looked.trusted,
+            durable: looked.durable,
+            ours: looked.ours,
             loaded: taken,
             put_back,
         };
+        let _ = files.put_back.send(loaded);
         Ok(self.handle(torrent, Some(files)))
     }
 
@@ -358,7 +349,7 @@ impl OnDisk {
             durable: self.durable.intersection(verified),
             doubted,
             stamps: stamps.into_iter().map(|(file, stamp)| (file.0, stamp.0)).collect(),
-            ground: Ground::below(&self.dir),
+            ground: Ground::below(&self.home.dir),
         }
     }
 }
@@ -390,6 +381,11 @@ impl StoreHandle {
     /// What was on disk when the torrent was opened.
     pub fn survey(&self) -> Survey {
         self.shared.files.as_ref().map_or(Survey::default(), |files| files.survey)
+    }
+
+    /// Where the files are and what they are called; none for a torrent in memory.
+    pub fn home(&self) -> Option<Arc<Home>> {
+        self.shared.files.as_ref().map(|files| files.home.clone())
     }
 
     /// What became of the record.

@@ -20,7 +20,7 @@ use crate::bencode;
 
 pub use files::{File, Files, Symlink};
 pub use info::Kind;
-pub use paths::clean as clean_name;
+pub use paths::{clean as clean_name, fold as fold_name};
 pub use torrent::{TORRENT_LEN_MAX, Torrent};
 
 /// Why a torrent is refused. Always the fault of whoever made it.

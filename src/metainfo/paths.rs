@@ -91,6 +91,13 @@ pub(super) fn numbered(name: &str, number: u32) -> String {
     renamed
 }
 
+/// A path in the form in which it is equal to any that is the same on some file system.
+pub fn fold(path: &str) -> String {
+    let mut folded = String::with_capacity(path.len());
+    push_folded(&mut folded, path);
+    folded
+}
+
 /// Appends the form in which two names are equal on some file system: one that ignores
 /// case, or one that stores letters in another normal form.
 pub(super) fn push_folded(folded: &mut String, name: &str) {

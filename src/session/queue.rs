@@ -8,7 +8,7 @@ use crate::torrent::status::State;
 /// way. Neither do paused and failed ones, which would block those behind them for nothing.
 fn holds_place(state: &State) -> bool {
     match state {
-        State::Checking | State::Downloading | State::DiskTrouble(_) => true,
+        State::Checking | State::Downloading | State::Moving | State::DiskTrouble(_) => true,
         State::Queued
         | State::Complete
         | State::Finished

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::*;
+use crate::disk::Relocation;
 use crate::torrent::status::State;
 
 /// A torrent of one byte that is nowhere to be had.
@@ -81,6 +82,33 @@ async fn the_next_in_order_starts_when_a_place_becomes_free() {
     assert!(session.remove(torrent(3).info_hash_v1.unwrap()).await);
     until(&handles[4], State::Downloading).await;
     session.stop().await;
+}
+
+#[tokio::test]
+async fn a_queued_torrent_is_moved_and_keeps_its_turn() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 1).await;
+    let first = session.add(torrent(1), options(home.path())).await.unwrap();
+    until(&first, State::Downloading).await;
+    let second = session.add(torrent(2), options(home.path())).await.unwrap();
+    second.pause().await;
+    until(&second, State::Paused).await;
+    let there = home.path().join("there");
+    let what = Relocation::Dir(there.clone());
+    let moved = tokio::time::timeout(Duration::from_secs(20), second.relocate(what));
+    let moved = moved.await.expect("a queued torrent is moved").unwrap().unwrap();
+    assert_eq!((moved.home.dir, moved.copy_bytes), (there.clone(), 0));
+    until(&second, State::Paused).await;
+    second.unpause().await;
+    until(&second, State::Queued).await;
+    assert!(session.remove(torrent(1).info_hash_v1.unwrap()).await);
+    until(&second, State::Downloading).await;
+    assert_eq!(second.status().home.unwrap().dir, there);
+    let refused = second.relocate(Relocation::Dir(there)).await.unwrap().unwrap_err();
+    assert_eq!(refused, "that is what it is already");
+    until(&second, State::Downloading).await;
+    session.stop().await;
+    assert!(second.relocate(Relocation::Torrent("x".into())).await.is_none());
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ use super::command::Command;
 use super::handle::News;
 use super::incoming::Incoming;
 use super::lifecycle::Ends;
+use super::moving::MoveOrder;
 use super::places::Places;
 use super::publish::{Publisher, wanted_pieces};
 use super::trackers::{Trackers, without_passkey};
@@ -75,6 +76,8 @@ pub(super) struct Actor {
     pub is_looking: bool,
     /// That directory is gone: the torrent lets go of everything.
     pub gone: Option<Gone>,
+    /// Its files are to be moved: the torrent lets go of everything.
+    pub move_order: Option<MoveOrder>,
     pub commands: mpsc::Receiver<Command>,
     pub incoming: mpsc::Receiver<Incoming>,
     pub trackers: Trackers,
@@ -94,6 +97,8 @@ pub(super) struct Rested {
     pub wanted_files: Vec<bool>,
     /// Why it ended, if not since it has seeded enough.
     pub gone: Option<Gone>,
+    /// Likewise.
+    pub move_order: Option<MoveOrder>,
     /// What it is to be told when it runs again.
     pub orders: Vec<Command>,
     /// Peers that it knew.
@@ -101,8 +106,9 @@ pub(super) struct Rested {
 }
 
 impl Actor {
-    /// Runs until it is stopped, has seeded enough, or every handle or its directory is gone;
-    /// `early` orders came before. One that may go on some day gives its ends back.
+    /// Runs until it is stopped, has seeded enough, is to be moved, or every handle or its
+    /// directory is gone; `early` orders came before. One that may go on some day gives its
+    /// ends back.
     pub(super) async fn run(mut self, early: Vec<Command>) -> Option<Rested> {
         for command in early {
             self.on_command(command).await;
@@ -116,7 +122,7 @@ impl Actor {
         }
         let last = loop {
             self.carry_out();
-            if self.gone.is_some() {
+            if self.gone.is_some() || self.move_order.is_some() {
                 break Some(Command::Finish);
             }
             let timeout = self.swarm.next_timeout();
@@ -166,9 +172,9 @@ impl Actor {
             orders.push(Command::AddProviders { providers, open: Vec::new() });
         }
         let peers = self.swarm.known().into_iter().map(|(address, _)| address).collect();
-        let Self { commands, incoming, status, news, wanted_files, gone, .. } = self;
+        let Self { commands, incoming, status, news, wanted_files, .. } = self;
         let ends = Ends { commands, incoming, status, news };
-        Rested { ends, wanted_files, gone, orders, peers }
+        Rested { ends, wanted_files, gone: self.gone, move_order: self.move_order, orders, peers }
     }
 
     fn on_report(&mut self, report: LinkReport) {
@@ -359,6 +365,7 @@ impl Actor {
                 self.link_config.up_limiter.set_rate(limit);
                 self.publish();
             }
+            Command::Move(order) => self.move_order = Some(order),
             Command::SelectFiles(files) => self.select(files),
             Command::Stop(_) | Command::Finish | Command::Start => {}
         }
@@ -529,7 +536,10 @@ impl Actor {
 
     /// Ends links, waits for pieces at the disk, records, says goodbye to trackers.
     async fn end(&mut self) {
-        self.publisher.set_stopping();
+        // One that is moved keeps its place in the queue.
+        if self.move_order.is_none() {
+            self.publisher.set_stopping();
+        }
         self.publish();
         self.swarm.handle(Input::Pause(true), Instant::now());
         self.carry_out();

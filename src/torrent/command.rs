@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::link::Provider;
 
+use super::moving::MoveOrder;
 use super::status::{PeerStatus, WhyReport};
 
 /// An order or question to the torrent's actor.
@@ -50,6 +51,8 @@ pub enum Command {
     LimitDown(Option<u64>),
     /// This torrent's upload limit in bytes per second, beside the session's; `None` lifts it.
     LimitUp(Option<u64>),
+    /// Move the files, or give them other names.
+    Move(MoveOrder),
     /// Change which files are wanted; one entry a file, pad files included.
     SelectFiles(Vec<bool>),
     /// End: flush, record, announce `stopped`; answered when all is done.

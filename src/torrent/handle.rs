@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::disk::Relocation;
 use crate::link::Provider;
 
 use super::command::Command;
+use super::moving::{MoveOrder, Moving};
 use super::status::{PeerStatus, State, Status, WhyReport};
 
 /// News of a torrent, for printing above a prompt or as JSON lines.
@@ -18,6 +20,8 @@ pub enum News {
     Swarm(crate::swarm::event::Event),
     /// A tracker failed or warned; the text names it.
     Tracker(String),
+    /// The files could not be moved, after that had begun; why.
+    NotMoved(String),
     /// What came of looking for course providers.
     Course(String),
     /// The check of data on disk ended: how many pieces are there.
@@ -133,6 +137,15 @@ impl TorrentHandle {
     /// Sets or lifts this torrent's upload limit, bytes per second; the session's stays.
     pub async fn limit_up(&self, limit: Option<u64>) {
         self.tell(Command::LimitUp(limit)).await;
+    }
+
+    /// Moves the files or gives them other names. Answered when that is done, or when copying
+    /// has begun; none when nobody can do it.
+    ///
+    /// # Errors
+    /// Why not, in words for people; nothing was touched then.
+    pub async fn relocate(&self, what: Relocation) -> Option<Result<Moving, String>> {
+        self.ask(|answer| Command::Move(MoveOrder { what, answer })).await
     }
 
     /// Changes which files are wanted; one entry a file, pad files included.

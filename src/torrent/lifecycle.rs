@@ -38,10 +38,11 @@ use super::command::Command;
 use super::found;
 use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
+use super::moving::{self, MoveOrder, Relocated};
 use super::options::{CheckMode, TorrentOptions};
-use super::parked;
+use super::parked::{self, Waiting, Woken};
 use super::places::{Places, Shared};
-use super::publish::{Publisher, wanted_pieces};
+use super::publish::{Publisher, SoFar, wanted_pieces};
 use super::status::{State, Status};
 use super::trackers::{Trackers, first_stats};
 
@@ -115,6 +116,7 @@ struct Parts {
     /// One entry a file.
     wanted_files: Vec<bool>,
     uploaded_before_bytes: u64,
+    so_far: SoFar,
     /// The torrent's own limits, below the session's.
     limiter: Arc<Limiter>,
     up_limiter: Arc<Limiter>,
@@ -132,6 +134,8 @@ pub(super) struct Ends {
 struct Opened {
     store: StoreHandle,
     disk_events: mpsc::Receiver<DiskEvent>,
+    /// They were open a moment ago, and were only moved.
+    is_moved: bool,
 }
 
 /// Opens a torrent's files and starts it. Returns its handle, the hash that peers name it by
@@ -165,6 +169,7 @@ pub async fn start(
         extents,
         wanted_files,
         uploaded_before_bytes,
+        so_far: SoFar::nothing(),
         limiter,
         up_limiter,
     };
@@ -197,7 +202,7 @@ async fn open(parts: &Parts) -> Result<Opened, Error> {
     let config = store_config(parts);
     let disk = parts.resources.disk.clone();
     let store = blocking(move || disk.open(config, events)).await?;
-    Ok(Opened { store, disk_events })
+    Ok(Opened { store, disk_events, is_moved: false })
 }
 
 /// Runs work that waits for the disk. A panic in it is our own and goes on here.
@@ -233,15 +238,22 @@ fn store_config(parts: &Parts) -> StoreConfig {
 /// The life of a torrent: wait for its turn, run, and when it has seeded enough wait again.
 /// When its directory is gone, wait for that and go on.
 async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
-    let mut waits_as = State::Queued;
+    let mut waiting = Waiting { state: State::Queued, is_paused: false };
     let mut early = Vec::new();
     loop {
         let files = match opened.take() {
             Some(opened) => opened,
             None => {
                 let wanted = &mut parts.wanted_files;
-                if !parked::wait(&mut ends, &waits_as, wanted, &mut early).await {
-                    return;
+                match parked::wait(&mut ends, &mut waiting, wanted, &mut early).await {
+                    Woken::Run => {}
+                    Woken::Move(order) => {
+                        match relocate(&mut parts, &mut ends, order, &mut early).await {
+                            true => continue,
+                            false => return,
+                        }
+                    }
+                    Woken::End => return,
                 }
                 ends.status.change(|status| status.state = State::Checking);
                 match open(&parts).await {
@@ -253,17 +265,48 @@ async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
         let orders = std::mem::take(&mut early);
         let Some(rested) = run(&parts, files, ends, orders).await else { return };
         (ends, parts.wanted_files) = (rested.ends, rested.wanted_files);
-        parts.uploaded_before_bytes = ends.status.reader().borrow().uploaded_in_all();
-        waits_as = State::Finished;
-        if let Some(gone) = rested.gone {
+        parts.so_far.take(&ends.status.reader().borrow());
+        waiting = Waiting { state: State::Finished, is_paused: false };
+        if rested.gone.is_some() || rested.move_order.is_some() {
             // It goes on with whom it knew, as it was.
             parts.options.peers.extend(rested.peers);
             early = rested.orders;
+        }
+        if let Some(order) = rested.move_order {
+            if !relocate(&mut parts, &mut ends, order, &mut early).await {
+                return;
+            }
+            ends.status.change(|status| status.state = State::Checking);
+            match open(&parts).await {
+                Ok(again) => opened = Some(Opened { is_moved: true, ..again }),
+                Err(error) => return fail(ends, error.to_string()).await,
+            }
+        } else if let Some(gone) = rested.gone {
             match open_again(&mut parts, &mut ends, gone, &mut early).await {
                 Some(again) => opened = Some(again),
                 None => return,
             }
         }
+    }
+}
+
+/// Has the files moved or renamed, while nothing of the torrent runs. False when it is to end.
+async fn relocate(
+    parts: &mut Parts,
+    ends: &mut Ends,
+    order: MoveOrder,
+    early: &mut Vec<Command>,
+) -> bool {
+    let config = store_config(parts);
+    match moving::relocate(ends, config, order, &mut parts.wanted_files, early).await {
+        Relocated::To(dir) => {
+            parts.options.dir = dir;
+            // The record of the new place holds.
+            parts.options.check = CheckMode::Resume;
+            true
+        }
+        Relocated::Stays => true,
+        Relocated::Stopped => false,
     }
 }
 
@@ -297,7 +340,8 @@ async fn run(
     mut ends: Ends,
     mut early: Vec<Command>,
 ) -> Option<Rested> {
-    let Opened { store, mut disk_events } = opened;
+    let Opened { store, mut disk_events, is_moved } = opened;
+    ends.status.change(|status| status.home = store.home());
     let (have, trusted) = match check(parts, &store, &mut ends, &mut early).await {
         Checked::Pieces { have, trusted } => (have, trusted),
         Checked::Stopped => return None,
@@ -323,8 +367,10 @@ async fn run(
             return None;
         }
     };
-    // Nobody may be listening.
-    let _ = ends.news.send(News::Checked { pieces: have.ones() });
+    if !is_moved {
+        // Nobody may be listening.
+        let _ = ends.news.send(News::Checked { pieces: have.ones() });
+    }
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;
     found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have).await;
@@ -507,8 +553,14 @@ fn actor(
     let wanted = wanted_of(parts);
     let pool_blocks = pool.budget_blocks();
     let piece_count = parts.layout.piece_count();
-    let mut publisher =
-        Publisher::new(piece_count, pool.clone(), *port, parts.uploaded_before_bytes);
+    let mut publisher = Publisher::new(
+        piece_count,
+        pool.clone(),
+        *port,
+        parts.uploaded_before_bytes,
+        parts.so_far.clone(),
+        store.home(),
+    );
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &have);
     let config = SwarmConfig {
         layout: parts.layout,
@@ -550,6 +602,7 @@ fn actor(
         look_at: now,
         is_looking: false,
         gone: None,
+        move_order: None,
         commands: ends.commands,
         incoming: ends.incoming,
         trackers,

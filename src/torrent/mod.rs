@@ -9,6 +9,7 @@ mod found;
 pub mod handle;
 pub mod incoming;
 pub mod lifecycle;
+pub mod moving;
 pub mod options;
 mod parked;
 pub mod places;

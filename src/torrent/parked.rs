@@ -3,21 +3,43 @@
 
 use super::command::Command;
 use super::lifecycle::Ends;
+use super::moving::MoveOrder;
 use super::status::{State, Status};
 
 /// Orders kept until the torrent runs; further ones are dropped.
 pub(super) const EARLY_MAX: usize = 32;
 
-/// Waits as `state` (`Queued` or `Finished`) until the torrent is to run: true; or to end:
-/// false. Orders for the running torrent are kept in `early`, a choice of files is taken over.
+/// What a wait ends with.
+#[derive(Debug)]
+pub(super) enum Woken {
+    /// The torrent is to run.
+    Run,
+    /// Its files are to be moved; then it waits again.
+    Move(MoveOrder),
+    /// It is to end.
+    End,
+}
+
+/// How a torrent waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// `Queued` or `Finished`.
+    pub state: State,
+    /// By its user; it lets its turn pass then.
+    pub is_paused: bool,
+}
+
+/// Waits until the torrent is to do something. Orders for the running torrent are kept in
+/// `early`, a choice of files is taken over.
 pub(super) async fn wait(
     ends: &mut Ends,
-    state: &State,
+    waiting: &mut Waiting,
     wanted_files: &mut Vec<bool>,
     early: &mut Vec<Command>,
-) -> bool {
-    let mut is_paused = false;
-    ends.status.change(|status| rest(status, state.clone()));
+) -> Woken {
+    let Waiting { state, is_paused } = waiting;
+    let shown = if *is_paused { State::Paused } else { state.clone() };
+    ends.status.change(|status| rest(status, shown));
     loop {
         let command = tokio::select! {
             command = ends.commands.recv() => command,
@@ -26,15 +48,16 @@ pub(super) async fn wait(
         };
         match command {
             // Whose turn it is was decided before the user paused it.
-            Some(Command::Start) if *state == State::Queued && !is_paused => return true,
-            Some(Command::Resume | Command::Unpause) if is_paused => {
-                is_paused = false;
+            Some(Command::Start) if *state == State::Queued && !*is_paused => return Woken::Run,
+            Some(Command::Resume | Command::Unpause) if *is_paused => {
+                *is_paused = false;
                 ends.status.change(|status| status.state = state.clone());
             }
             Some(Command::Unpause) => {}
-            Some(Command::Resume) => return true,
+            Some(Command::Resume) => return Woken::Run,
+            Some(Command::Move(order)) => return Woken::Move(order),
             Some(Command::Pause) if *state == State::Queued => {
-                is_paused = true;
+                *is_paused = true;
                 ends.status.change(|status| status.state = State::Paused);
             }
             // It is at rest already, and is not to be so again when it goes on.
@@ -42,11 +65,11 @@ pub(super) async fn wait(
             Some(Command::Stop(answer)) => {
                 // The one who asked may have gone.
                 let _ = answer.send(());
-                return false;
+                return Woken::End;
             }
             Some(Command::SelectFiles(files)) => *wanted_files = files,
             Some(order) => keep(early, order),
-            None => return false,
+            None => return Woken::End,
         }
     }
 }
@@ -85,13 +108,13 @@ mod tests {
 
     use crate::torrent::board::Board;
 
-    struct Waiting {
+    struct Parked {
         commands: mpsc::Sender<Command>,
         status: watch::Receiver<Status>,
         task: tokio::task::JoinHandle<(bool, Vec<bool>, usize)>,
     }
 
-    fn wait_as(state: State) -> Waiting {
+    fn wait_as(state: State) -> Parked {
         let (commands, orders) = mpsc::channel(64);
         let (_, incoming) = mpsc::channel(1);
         let board = Board::new(Status::default(), Arc::new(Notify::new()));
@@ -100,13 +123,15 @@ mod tests {
         let mut ends = Ends { commands: orders, incoming, status: board, news };
         let task = tokio::spawn(async move {
             let (mut wanted, mut early) = (vec![true, true], Vec::new());
-            let runs = wait(&mut ends, &state, &mut wanted, &mut early).await;
+            let mut waiting = Waiting { state, is_paused: false };
+            let woken = wait(&mut ends, &mut waiting, &mut wanted, &mut early).await;
+            let runs = matches!(woken, Woken::Run);
             (runs, wanted, early.len())
         });
-        Waiting { commands, status, task }
+        Parked { commands, status, task }
     }
 
-    impl Waiting {
+    impl Parked {
         async fn tell(&self, command: Command) {
             self.commands.send(command).await.unwrap();
         }

@@ -1,24 +1,58 @@
 //! Makes snapshots for people out of the brain's numbers, and keeps the few that only
 //! people need: verified bytes of wanted files, how long a run lasts.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pool::BlockPool;
-use crate::disk::DiskRates;
+use crate::disk::{DiskRates, Home};
 use crate::swarm::Swarm;
 use crate::swarm::report::LinkSnapshot;
 use crate::tracker::tiers::status::TrackerStatus;
 
 use super::status::{PeerStatus, State, Status, WhyReport};
 
+/// What a torrent did in this run before its actor began: one that was parked, moved or away has
+/// had others.
+#[derive(Clone, Debug)]
+pub(super) struct SoFar {
+    began: Instant,
+    downloaded_bytes: u64,
+    uploaded_bytes: u64,
+    wasted_bytes: u64,
+    transferring: Duration,
+}
+
+impl SoFar {
+    /// Nothing yet.
+    pub fn nothing() -> Self {
+        Self {
+            began: Instant::now(),
+            downloaded_bytes: 0,
+            uploaded_bytes: 0,
+            wasted_bytes: 0,
+            transferring: Duration::ZERO,
+        }
+    }
+
+    /// Takes over what the last actor posted.
+    pub fn take(&mut self, status: &Status) {
+        self.downloaded_bytes = status.downloaded_bytes;
+        self.uploaded_bytes = status.uploaded_bytes;
+        self.wasted_bytes = status.wasted_bytes;
+        self.transferring = status.transferring;
+    }
+}
+
 /// What only people need to know of a torrent.
 pub(super) struct Publisher {
-    began: Instant,
+    so_far: SoFar,
     uploaded_before_bytes: u64,
+    home: Option<Arc<Home>>,
     paused: bool,
     stopping: bool,
     /// Every wanted file was looked at after its last piece.
@@ -43,10 +77,13 @@ impl Publisher {
         pool: BlockPool,
         listen_port: u16,
         uploaded_before_bytes: u64,
+        so_far: SoFar,
+        home: Option<Arc<Home>>,
     ) -> Self {
         Self {
-            began: Instant::now(),
+            so_far,
             uploaded_before_bytes,
+            home,
             paused: false,
             stopping: false,
             complete: false,
@@ -146,12 +183,15 @@ impl Publisher {
             Some(why) => State::DiskTrouble(why.clone()),
             None => State::Downloading,
         };
-        let running = now.saturating_duration_since(self.began);
+        let running = now.saturating_duration_since(self.so_far.began);
         Status {
             state,
             wanted_bytes: self.wanted_bytes,
             done_bytes: self.done_bytes,
             checked_bytes: (0, 0),
+            moved_bytes: (0, 0),
+            move_rate: 0,
+            home: self.home.clone(),
             check_rate: 0,
             check_waits: false,
             piece_count: self.piece_count,
@@ -160,12 +200,12 @@ impl Publisher {
             hash_failures: numbers.hash_failures,
             down_rate: numbers.down_rate,
             up_rate: numbers.up_rate,
-            downloaded_bytes: numbers.downloaded_bytes,
-            uploaded_bytes: numbers.uploaded_bytes,
+            downloaded_bytes: self.so_far.downloaded_bytes + numbers.downloaded_bytes,
+            uploaded_bytes: self.so_far.uploaded_bytes + numbers.uploaded_bytes,
             uploaded_before_bytes: self.uploaded_before_bytes,
-            wasted_bytes: numbers.wasted_bytes,
+            wasted_bytes: self.so_far.wasted_bytes + numbers.wasted_bytes,
             running,
-            transferring: swarm.transferred_for(now),
+            transferring: self.so_far.transferring + swarm.transferred_for(now),
             peers_connected: numbers.connected,
             seeds_connected: numbers.seeds,
             peers_sending: numbers.sending,

@@ -2,10 +2,11 @@
 //! live state. One snapshot serves the REPL, progress lines and JSON.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::meter::time_left;
-use crate::disk::DiskRates;
+use crate::disk::{DiskRates, Home};
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::TrackerStatus;
 
@@ -15,6 +16,8 @@ pub enum State {
     /// Looking at data that is already on disk.
     #[default]
     Checking,
+    /// Its files are on their way to another place; nothing else runs.
+    Moving,
     /// Waiting for its turn: nothing of it runs. `resume` starts it at once.
     Queued,
     /// Fetching.
@@ -44,6 +47,12 @@ pub struct Status {
     pub done_bytes: u64,
     /// Bytes looked at so far and to look at, while checking.
     pub checked_bytes: (u64, u64),
+    /// Bytes copied so far and to copy, while its files are moved.
+    pub moved_bytes: (u64, u64),
+    /// Bytes copied a second, while its files are moved.
+    pub move_rate: u64,
+    /// Where its files are and what they are called; none before it was opened.
+    pub home: Option<Arc<Home>>,
     /// Bytes looked at a second, recently.
     pub check_rate: u64,
     /// The check waits for another one that reads the same disk.

@@ -23,7 +23,7 @@ pub fn run(file: &Path, files: bool, json: bool, raw: bool) -> Outcome {
         out::answer(&info_screen(&torrent, columns));
         if files {
             // Whole paths: this list is often read by other programs.
-            out::answer(&files_screen(&torrent, None, usize::MAX));
+            out::answer(&files_screen(&torrent, None, None, usize::MAX));
         }
     }
     Ok(Exit::Done)

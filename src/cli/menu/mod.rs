@@ -208,8 +208,7 @@ impl Menu {
                     return None;
                 }
                 item.completed = Some(Instant::now());
-                let place = item.dir.join(&item.torrent.name);
-                let place = escape(&place.display().to_string());
+                let place = escape(&item.place().display().to_string());
                 Some(match item.is_seed_only {
                     true => format!("{} is there for others until you quit.", item.title()),
                     false => format!(

@@ -1,10 +1,12 @@
 //! Lists: the files of a torrent with what is done of them, and its trackers.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::base::layout::Layout;
 use crate::base::units::size;
 use crate::cli::escape::{escape, shorten};
+use crate::disk::Home;
 use crate::metainfo::Torrent;
 use crate::tracker::tiers::status::TrackerStatus;
 
@@ -15,9 +17,15 @@ pub fn files_of(torrent: &Torrent) -> Vec<usize> {
     files.filter(|(_, file)| !file.is_pad).map(|(position, _)| position).collect()
 }
 
-/// The list of files. With `have` (verified pieces, wire order) and `wanted` (by position in
-/// the torrent) it also says how much of each is done.
-pub fn files_screen(torrent: &Torrent, live: Option<(&[u8], &[bool])>, columns: usize) -> String {
+/// The list of files, with the names that they have in their home, if it is known. With `have`
+/// (verified pieces, wire order) and `wanted` (by position in the torrent) it also says how much
+/// of each is done.
+pub fn files_screen(
+    torrent: &Torrent,
+    home: Option<&Home>,
+    live: Option<(&[u8], &[bool])>,
+    columns: usize,
+) -> String {
     let mut screen = match live {
         Some(_) => "   NO   DONE        SIZE  PATH\n".to_owned(),
         None => "   NO        SIZE  PATH\n".to_owned(),
@@ -37,11 +45,20 @@ pub fn files_screen(torrent: &Torrent, live: Option<(&[u8], &[bool])>, columns: 
                 format!("{:>6.0}%", (share * 100.0).floor())
             }
         };
-        let path = file.path.to_string_lossy();
+        let path = path_in(home, position, file.path);
+        let path = path.to_string_lossy();
         let line = format!("{:>5}{done}  {:>10}  {}", number + 1, size(file.length), escape(&path));
         screen += &(shorten(&line, columns) + "\n");
     }
     screen
+}
+
+/// The path of the file at this position: the torrent's, or that in its home.
+pub fn path_in(home: Option<&Home>, position: usize, path: &Path) -> PathBuf {
+    match (home, u32::try_from(position)) {
+        (Some(home), Ok(number)) => home.path_of(number, path),
+        _ => path.to_owned(),
+    }
 }
 
 /// Files named when some are not whole; further ones are counted.
@@ -128,7 +145,7 @@ mod tests {
     1    29.3 KiB  set/a.txt
     2    39.1 KiB  set/b/c.bin
 ";
-        assert_eq!(files_screen(&torrent(), None, 80), expected);
+        assert_eq!(files_screen(&torrent(), None, None, 80), expected);
         assert_eq!(files_of(&torrent()), [0, 2]);
     }
 
@@ -139,9 +156,14 @@ mod tests {
     1     0%    29.3 KiB  set/a.txt
     2    81%    39.1 KiB  set/b/c.bin
 ";
-        assert_eq!(files_screen(&torrent(), live, 80), expected);
+        assert_eq!(files_screen(&torrent(), None, live, 80), expected);
+        let names = [(2, "new/film".into())].into();
+        let home = Home { folder: Some("new".to_owned()), names, ..Home::default() };
+        let screen = files_screen(&torrent(), Some(&home), live, 80);
+        let expected = expected.replace("set/b/c.bin", "new/film").replace("set/", "new/");
+        assert_eq!(screen, expected);
         let live = Some(([0b1110_0000].as_slice(), [true, true, false].as_slice()));
-        let screen = files_screen(&torrent(), live, 80);
+        let screen = files_screen(&torrent(), None, live, 80);
         assert!(screen.contains("    1   100%  "), "{screen}");
         assert!(screen.contains("    2   skip    39.1 KiB"), "{screen}");
     }

@@ -99,6 +99,7 @@ fn tight(bytes: u64) -> String {
 fn state_word(state: &State) -> &'static str {
     match state {
         State::Checking => "checking",
+        State::Moving => "moving",
         State::Queued => "queued",
         State::Downloading => "loading",
         State::Complete => "seeding",

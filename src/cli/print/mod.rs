@@ -11,7 +11,7 @@ mod shared;
 mod status;
 
 pub use info::{facts_line, info_json, info_screen, saving_line};
-pub use lists::{files_lacking, files_of, files_screen, trackers_screen};
+pub use lists::{files_lacking, files_of, files_screen, path_in, trackers_screen};
 pub use many::{Row, list_screen, prompt_of, sum_line};
 pub use news::{news_json, news_line, progress_json, progress_line};
 pub use peers::peers_screen;

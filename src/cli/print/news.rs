@@ -38,6 +38,7 @@ pub fn news_line(news: &News) -> Option<String> {
         }
         News::Swarm(Event::DiskRecovered) => "the disk works again".to_owned(),
         News::Tracker(text) => format!("tracker: {}", escape(text)),
+        News::NotMoved(why) => format!("not moved: {}", escape(why)),
         News::Course(text) => escape(text),
         News::Checked { pieces: 0 } => return None,
         News::Checked { pieces } => {
@@ -74,6 +75,7 @@ pub fn news_json(news: &News) -> Option<Value> {
         News::Swarm(Event::DiskTrouble(why)) => json!({ "event": "disk_trouble", "message": why }),
         News::Swarm(Event::DiskRecovered) => json!({ "event": "disk_recovered" }),
         News::Tracker(text) => json!({ "event": "tracker", "message": text }),
+        News::NotMoved(why) => json!({ "event": "not_moved", "message": why }),
         News::Course(text) => json!({ "event": "course", "message": text }),
         News::Checked { pieces } => json!({ "event": "checked", "pieces": pieces }),
     })

@@ -69,6 +69,12 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
         ("Uploaded", uploaded_words(status)),
         ("Tracker", tracker_words(&status.trackers, now)),
     ]);
+    if status.state == State::Moving && status.moved_bytes.1 > 0 {
+        let (done, all) = status.moved_bytes;
+        let share = per_cent(moved_share(status));
+        let speed = rate(status.move_rate);
+        rows.push(("Moving", format!("{share}   {}   {speed}", size_of_size(done.min(all), all))));
+    }
     rows.extend(troubles(status));
     rows.push((
         "Running",
@@ -96,6 +102,7 @@ pub fn prompt(status: &Status) -> String {
     let peers = status.peers_connected;
     match status.state {
         State::Checking => format!("[checking {:.0}%] driver> ", checked_share(status) * 100.0),
+        State::Moving => format!("[moving {:.0}%] driver> ", (moved_share(status) * 100.0).floor()),
         State::Queued => format!("[{per_cent:.0}% queued] driver> "),
         State::Complete if status.up_rate > 0 => {
             format!("[100% seeding up {} {peers}p] driver> ", rate(status.up_rate))
@@ -146,6 +153,7 @@ pub fn tracker_words(trackers: &[TrackerStatus], now: Instant) -> String {
 fn state_words(status: &Status) -> String {
     match &status.state {
         State::Checking => checking_words(status),
+        State::Moving => "moving its files to another place".to_owned(),
         State::Downloading => "downloading".to_owned(),
         State::Queued => "queued: waiting for its turn (resume starts it at once)".to_owned(),
         State::Complete => "complete, seeding".to_owned(),
@@ -179,6 +187,11 @@ fn uploaded_words(status: &Status) -> String {
         before => format!(" (and {} before)", size(before)),
     };
     format!("{}{before}   ratio {:.2}", size(status.uploaded_bytes), status.ratio())
+}
+
+fn moved_share(status: &Status) -> f64 {
+    let (done, all) = status.moved_bytes;
+    (done as f64 / all.max(1) as f64).min(1.0)
 }
 
 fn checked_share(status: &Status) -> f64 {

@@ -5,16 +5,20 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::base::units::rate;
+use crate::base::ids::FileIndex;
+use crate::base::units::{rate, size};
 use crate::cli::escape::escape;
-use crate::cli::item::Item;
+use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
-    counted, files_screen, info_screen, list_screen, peers_screen, status_screen, trackers_screen,
+    counted, files_of, files_screen, info_screen, list_screen, path_in, peers_screen,
+    status_screen, trackers_screen,
 };
 use crate::cli::selection::wanted_files;
 use crate::cli::values::{Ranges, Rate};
 use crate::cli::why::why_screen;
+use crate::disk::Relocation;
+use crate::torrent::moving::Moving;
 use crate::torrent::status::State;
 
 use super::desk::{Desk, Refused};
@@ -22,6 +26,8 @@ use super::words::{self, Order};
 
 /// How long an answer waits for its order to show.
 const ORDER_TIME: Duration = Duration::from_secs(1);
+/// The same of an order to move files: what runs must end first, and trackers are told.
+const MOVE_TIME: Duration = Duration::from_secs(15);
 const NO_TORRENT: &str = "there is no torrent: add FILE takes one in\n";
 
 impl Desk {
@@ -161,15 +167,20 @@ impl Item {
         let name = if is_several { self.prefix() } else { String::new() };
         match order {
             Order::Info { files } => {
-                let files =
-                    if *files { files_screen(&self.torrent, None, columns) } else { "".into() };
-                info_screen(&self.torrent, columns) + &files
+                let home = self.handle.status().home;
+                let files = match files {
+                    true => files_screen(&self.torrent, home.as_deref(), None, columns),
+                    false => String::new(),
+                };
+                let place = escape(&self.place().display().to_string());
+                format!("{}Saved in    {place}\n{files}", info_screen(&self.torrent, columns))
             }
             Order::Peers { all } => peers_screen(&self.handle.peers(*all).await, *all, columns),
             Order::Status { .. } => status_screen(&self.handle.status(), now, columns),
             Order::Files => {
                 let status = self.handle.status();
-                files_screen(&self.torrent, Some((&status.have, &self.wanted)), columns)
+                let live = Some((status.have.as_slice(), self.wanted.as_slice()));
+                files_screen(&self.torrent, status.home.as_deref(), live, columns)
             }
             Order::Trackers => {
                 // What they answer is shown the next time.
@@ -195,6 +206,9 @@ impl Item {
                 self.handle.resume().await;
                 name + "going on\n"
             }
+            Order::Move(_) | Order::RenameFile { .. } | Order::Rename(_) => {
+                name + &self.relocate(order).await
+            }
             Order::AddPeer(_) if self.torrent.private => {
                 "the torrent is private: only its trackers may name peers\n".to_owned()
             }
@@ -211,11 +225,73 @@ impl Item {
                 (None, State::Finished) => {
                     "complete, and seeded as long as was asked for (resume seeds on)\n".to_owned()
                 }
+                (None, State::Moving) => "its files are on their way to another place\n".to_owned(),
                 (None, State::Checking) => "looking at what is on disk\n".to_owned(),
                 (None, _) => "nothing runs\n".to_owned(),
             },
             _ => String::new(),
         }
+    }
+}
+
+impl Item {
+    /// Moves or renames files, and says what came of it.
+    async fn relocate(&self, order: &Order) -> String {
+        let what = match self.relocation(order) {
+            Ok(what) => what,
+            Err(why) => return why,
+        };
+        match timeout(MOVE_TIME, self.handle.relocate(what.clone())).await {
+            Err(_) => "that is done as soon as it can be: status shows how far it is\n".to_owned(),
+            Ok(None) => "the torrent has failed: nothing is done\n".to_owned(),
+            Ok(Some(Err(why))) => format!("{}\n", escape(&why)),
+            Ok(Some(Ok(moving))) => {
+                if moving.copy_bytes == 0 {
+                    self.seen(|state| !matches!(state, State::Moving | State::Checking)).await;
+                }
+                self.relocated(&what, &moving)
+            }
+        }
+    }
+
+    fn relocation(&self, order: &Order) -> Result<Relocation, String> {
+        Ok(match order {
+            Order::RenameFile { number, name } => {
+                let files = files_of(&self.torrent);
+                let position = (*number as usize).checked_sub(1);
+                let position = position.and_then(|at| files.get(at));
+                let Some(file) = position.and_then(|position| u32::try_from(*position).ok()) else {
+                    let has = counted(files.len() as u64, "file");
+                    return Err(format!("there is no file {number}: the torrent has {has}\n"));
+                };
+                Relocation::File(FileIndex(file), name.clone())
+            }
+            Order::Rename(name) => Relocation::Torrent(name.clone()),
+            Order::Move(dir) => Relocation::Dir(dir.clone()),
+            _ => return Err(String::new()),
+        })
+    }
+
+    fn relocated(&self, what: &Relocation, moving: &Moving) -> String {
+        let dir = escape(&moving.home.dir.display().to_string());
+        let path = match what {
+            Relocation::Dir(_) if moving.copy_bytes > 0 => {
+                let bytes = size(moving.copy_bytes);
+                return format!("moving {bytes} to {dir}: status shows how far it is\n");
+            }
+            Relocation::Dir(_) => return format!("moved to {dir}\n"),
+            Relocation::File(FileIndex(number), _) => {
+                let position = *number as usize;
+                let file = self.torrent.files.iter().nth(position);
+                file.map(|file| path_in(Some(&moving.home), position, file.path))
+            }
+            Relocation::Torrent(_) => {
+                let first = files_of(&self.torrent).first().copied();
+                Some(own_name(&self.torrent, &moving.home, first.unwrap_or(0)))
+            }
+        };
+        let path = path.unwrap_or_default().display().to_string();
+        format!("renamed to {}\n", escape(&path))
     }
 }
 

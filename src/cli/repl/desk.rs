@@ -150,10 +150,11 @@ impl Desk {
             self.used = next.number;
         }
         self.show_handles();
+        let place = item.place();
         if let Some(info_hash) = item.torrent.info_hash_v1 {
             self.engine.remove(info_hash).await;
         }
-        Some((item.title(), item.dir.join(&item.torrent.name)))
+        Some((item.title(), place))
     }
 
     fn show_handles(&self) {

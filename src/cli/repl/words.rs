@@ -2,6 +2,7 @@
 //! becomes an order. Pure.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::cli::escape::escape;
 use crate::cli::print::nearest;
@@ -38,6 +39,12 @@ pub enum Order {
     List,
     /// Commands speak of this torrent from now on: its number or a part of its name.
     Use(String),
+    /// Move the torrent's files to this directory.
+    Move(PathBuf),
+    /// Give the file of this number another name.
+    RenameFile { number: u32, name: String },
+    /// Give the torrent another name.
+    Rename(String),
     /// Take this torrent in.
     Add(String),
     /// End this torrent and take it out.
@@ -70,7 +77,7 @@ const fn word(name: &'static str, takes: &'static str, does: &'static str) -> Wo
 }
 
 /// All commands, in the order of `help`.
-pub const WORDS: [Word; 20] = [
+pub const WORDS: [Word; 22] = [
     word("status", "[all]", "progress, speed and peers at a glance"),
     word("why", "", "what the download waits for, and what to do about it"),
     word("peers", "[-a]", "connected peers; -a all known ones, with their errors"),
@@ -86,6 +93,8 @@ pub const WORDS: [Word; 20] = [
     word("use", "N|NAME", "let commands speak of this torrent: use 2, use debian"),
     word("add", "FILE", "download another torrent as well"),
     word("remove", "N|NAME", "take a torrent out; its data stays"),
+    word("move", "DIR", "move its files to another directory, while it runs"),
+    word("rename", "[N] NAME", "rename the torrent, or its file N: rename 2 film.mkv"),
     word("add-peer", "ADDR", "connect to a peer: add-peer 192.0.2.1:6881"),
     word("watch", "[COMMAND]", "repaint status, or another, until a key is pressed"),
     word("log", "[N]", "the last N pieces of news"),
@@ -133,6 +142,12 @@ pub fn read(line: &str) -> Result<Order, String> {
         ("resume", ["all"]) => Order::Resume { all: true },
         ("list", []) => Order::List,
         ("use", [_, ..]) => Order::Use(rest_of(line, typed)),
+        ("move", [_, ..]) => Order::Move(rest_of(line, typed).into()),
+        ("rename", [number, _, ..]) if number.parse::<u32>().is_ok() => {
+            let name = rest_of(&rest_of(line, typed), number);
+            Order::RenameFile { number: number.parse().map_err(|_| usage())?, name }
+        }
+        ("rename", [_, ..]) => Order::Rename(rest_of(line, typed)),
         ("add", [_, ..]) => Order::Add(rest_of(line, typed)),
         ("remove", [_, ..]) => Order::Remove(rest_of(line, typed)),
         ("add-peer", [address]) => Order::AddPeer(address.parse().map_err(|_| usage())?),
@@ -209,6 +224,7 @@ mod tests {
     #[test]
     fn commands_and_their_short_forms() {
         let limit = |all, down, limit| Order::Limit { all, down, limit: Rate(limit) };
+        let rename_file = |number, name: &str| Order::RenameFile { number, name: name.into() };
         for (line, order) in [
             ("", Order::Nothing),
             ("  st  ", Order::Status { all: false }),
@@ -229,6 +245,10 @@ mod tests {
             ("us  big  film ", Order::Use("big  film".into())),
             ("add /a b/c.torrent", Order::Add("/a b/c.torrent".into())),
             ("rem 1", Order::Remove("1".into())),
+            ("move  /a b/c ", Order::Move("/a b/c".into())),
+            ("ren 2  big  film.mkv", rename_file(2, "big  film.mkv")),
+            ("rename new name", Order::Rename("new name".into())),
+            ("rename 7", Order::Rename("7".into())),
             ("watch list", Order::Watch(Box::new(Order::List))),
             ("select all", Order::Select(None)),
             ("select 1-3, 5", Order::Select(Some(values::ranges("1-3,5").unwrap()))),

@@ -13,10 +13,11 @@ use crate::base::digest::sha1;
 use crate::base::extents::Extents;
 use crate::base::ids::InfoHash;
 use crate::base::layout::{Layout, PieceIndex};
-use crate::bencode;
+use crate::bencode::{self, Dict};
 
 use super::super::beneath::Stamp;
 use super::era::Ground;
+use super::home::{Home, Written, as_bytes};
 
 /// The version written, and the newest one understood.
 const VERSION: i64 = 2;
@@ -41,8 +42,8 @@ pub struct Subject {
     pub info_hash: InfoHash,
     /// Its geometry.
     pub layout: Layout,
-    /// The directory of its files, by a name that does not depend on where we stand.
-    pub dir: Vec<u8>,
+    /// Where its files are; the directory by a name that does not depend on where we stand.
+    pub home: Home,
 }
 
 /// Where a torrent stands when its record is written anew.
@@ -92,7 +93,8 @@ pub enum Unfit {
 
 #[derive(Serialize)]
 struct Head<'a> {
-    dir: &'a Bytes,
+    #[serde(flatten)]
+    home: Written<'a>,
     doubted: &'a Bytes,
     durable: &'a Bytes,
     era: &'a Bytes,
@@ -111,7 +113,7 @@ struct Head<'a> {
 /// A record from its beginning.
 pub(in crate::disk) fn begin(subject: &Subject, standing: &Standing, now_ns: i64) -> Vec<u8> {
     let mut bytes = bencode::encode(&Head {
-        dir: Bytes::new(&subject.dir),
+        home: subject.home.written(),
         doubted: Bytes::new(standing.doubted.as_bytes()),
         durable: Bytes::new(standing.durable.as_bytes()),
         era: Bytes::new(&standing.ground.era),
@@ -288,26 +290,10 @@ impl Replay<'_> {
 
 /// What the head says, and the entries behind it.
 fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u8]), Unfit> {
-    use Unfit::{Because, Newer};
-    const DAMAGED: Unfit = Because("it is damaged");
-    let scan = bencode::scan(bytes, bencode::TORRENT).map_err(|_| DAMAGED)?;
-    let head = scan.root().dict().ok_or(DAMAGED)?;
+    use Unfit::Because;
+    let (head, entries) = whole_head(bytes, subject.info_hash)?;
     let integer = |key: &[u8]| head.find(key).and_then(bencode::Value::integer);
     let string = |key: &[u8]| head.find(key).and_then(bencode::Value::bytes);
-    match integer(b"version") {
-        Some(VERSION) => {}
-        Some(version) if version > VERSION => return Err(Newer),
-        Some(version) if version > 0 => return Err(Because("an older program wrote it")),
-        _ => return Err(DAMAGED),
-    }
-    let (text, behind) = bytes.split_at_checked(scan.len).ok_or(DAMAGED)?;
-    let (check, entries) = behind.split_at_checked(20).ok_or(DAMAGED)?;
-    if sha1(&[text]) != check {
-        return Err(Because("it was edited"));
-    }
-    if string(b"info-hash") != Some(&subject.info_hash.0) {
-        return Err(Because("it is of another torrent"));
-    }
     let layout = subject.layout;
     let same = integer(b"length").and_then(|len| u64::try_from(len).ok())
         == Some(layout.total_len())
@@ -315,13 +301,16 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
     if !same {
         return Err(Because("it is of another layout"));
     }
-    if string(b"dir") != Some(&subject.dir) {
+    if string(b"dir") != Some(as_bytes(&subject.home.dir)) {
         return Err(Because("the files were in another directory"));
     }
     let set = |key: &[u8]| {
         let set = string(key).and_then(|set| Bitfield::from_wire(set, layout.piece_count()));
         set.ok_or(DAMAGED)
     };
+    if string(b"verified").is_some_and(<[u8]>::is_empty) {
+        return Err(Because("nothing is known of the files but where they are"));
+    }
     let verified = set(b"verified")?;
     let replayed = Replayed {
         durable: set(b"durable")?.intersection(&verified),
@@ -334,4 +323,34 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
         stamps: HashMap::new(),
     };
     Ok((replayed, entries))
+}
+
+/// Where a record says that the torrent's files are; none when it says nothing that holds.
+pub fn home(bytes: &[u8], info_hash: InfoHash) -> Option<Home> {
+    Home::read(whole_head(bytes, info_hash).ok()?.0)
+}
+
+const DAMAGED: Unfit = Unfit::Because("it is damaged");
+
+/// A head that nobody edited, of this torrent, and what is behind it.
+fn whole_head(bytes: &[u8], info_hash: InfoHash) -> Result<(Dict<'_>, &[u8]), Unfit> {
+    use Unfit::{Because, Newer};
+    let scan = bencode::scan(bytes, bencode::TORRENT).map_err(|_| DAMAGED)?;
+    let head = scan.root().dict().ok_or(DAMAGED)?;
+    let integer = |key: &[u8]| head.find(key).and_then(bencode::Value::integer);
+    match integer(b"version") {
+        Some(VERSION) => {}
+        Some(version) if version > VERSION => return Err(Newer),
+        Some(version) if version > 0 => return Err(Because("an older program wrote it")),
+        _ => return Err(DAMAGED),
+    }
+    let (text, behind) = bytes.split_at_checked(scan.len).ok_or(DAMAGED)?;
+    let (check, entries) = behind.split_at_checked(20).ok_or(DAMAGED)?;
+    if sha1(&[text]) != check {
+        return Err(Because("it was edited"));
+    }
+    if head.find(b"info-hash").and_then(bencode::Value::bytes) != Some(&info_hash.0) {
+        return Err(Because("it is of another torrent"));
+    }
+    Ok((head, entries))
 }

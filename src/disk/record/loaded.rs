@@ -1,7 +1,7 @@
 //! A record that is locked and was read, until the torrent starts: whether it is to be
 //! believed, and keeping how far a check is. It looks at no data file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use rustix::fs::FlockOperation;
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::InfoHash;
-use crate::base::layout::Layout;
 
 use super::super::error::Error;
 use super::super::survey::Described;
 use super::era::{Ground, boot_of, booted_ns, now_ns};
 use super::format::{self, Replayed, Standing, Subject, Unfit};
+use super::home::Home;
 use super::journal::Journal;
 
 /// Longest record that is read: two million pieces with an entry each, and as much again.
@@ -57,37 +57,62 @@ pub(in crate::disk) struct Loaded {
     written_ns: i64,
 }
 
+/// A record that is locked, and its bytes.
+#[derive(Debug)]
+pub(in crate::disk) struct Locked {
+    path: PathBuf,
+    /// Holds the lock.
+    file: File,
+    metadata: Metadata,
+    is_ours: bool,
+    bytes: Vec<u8>,
+}
+
 impl Subject {
     /// Of a torrent whose files lie in `dir`.
-    pub(in crate::disk) fn of(info_hash: InfoHash, layout: Layout, dir: &Path) -> Self {
-        let absolute = || std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-        let dir = std::fs::canonicalize(dir).unwrap_or_else(|_| absolute());
-        Self { info_hash, layout, dir: dir.into_os_string().into_encoded_bytes() }
+    #[cfg(test)]
+    pub(in crate::disk) fn of(
+        info_hash: InfoHash,
+        layout: crate::base::layout::Layout,
+        dir: &Path,
+    ) -> Self {
+        Self { info_hash, layout, home: Home::at(super::home::lasting(dir)) }
     }
 }
 
-impl Loaded {
-    /// Locks the record, made when missing with its directory, and reads it.
+impl Locked {
+    /// Locks the record, made when missing with its directory, and reads its bytes.
     ///
     /// # Errors
     /// `InUse` when another process has it; `Io`.
-    pub(in crate::disk) fn open(
-        path: &Path,
-        subject: &Subject,
-        extents: &Extents,
-        ground: &Ground,
-    ) -> Result<Self, Error> {
-        let locked = lock(path)?;
+    pub(in crate::disk) fn open(path: &Path) -> Result<Self, Error> {
+        let file = lock(path)?;
         let fail = |error: io::Error| Error::io("reading", path, error);
-        let metadata = locked.metadata().map_err(fail)?;
-        let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+        let metadata = file.metadata().map_err(fail)?;
+        let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
         let bytes = match metadata.len() {
             0..=FILE_LEN_MAX => std::fs::read(path).map_err(fail)?,
             _ => Vec::new(),
         };
+        Ok(Self { path: path.to_owned(), file, metadata, is_ours, bytes })
+    }
+
+    /// Where it says that the torrent's files are.
+    pub(in crate::disk) fn home(&self, info_hash: InfoHash) -> Option<Home> {
+        format::home(&self.bytes, info_hash).filter(|_| self.is_ours)
+    }
+
+    /// Understands it.
+    pub(in crate::disk) fn read(
+        self,
+        subject: &Subject,
+        extents: &Extents,
+        ground: &Ground,
+    ) -> Loaded {
+        let Self { path, file: locked, metadata, is_ours, bytes } = self;
         let (state, replayed) = match format::replay(&bytes, subject, extents) {
             _ if metadata.len() == 0 => (RecordState::New, None),
-            _ if !ours => (RecordState::Unusable("it belongs to another user"), None),
+            _ if !is_ours => (RecordState::Unusable("it belongs to another user"), None),
             Ok(replayed) => (RecordState::Loaded, Some(replayed)),
             Err(Unfit::Because(why)) => (RecordState::Unusable(why), None),
             Err(Unfit::Newer) => (RecordState::Newer, None),
@@ -97,21 +122,20 @@ impl Loaded {
         let is_of_this_boot = !era.is_empty() && boot_of(era) == boot_of(&ground.era);
         let seconds = metadata.mtime().saturating_mul(1_000_000_000);
         let written_ns = seconds.saturating_add(metadata.mtime_nsec());
-        Ok(Self {
-            path: path.to_owned(),
-            locked,
-            state,
-            replayed,
-            is_of_this_era,
-            is_of_this_boot,
-            written_ns,
-        })
+        Loaded { path, locked, state, replayed, is_of_this_era, is_of_this_boot, written_ns }
     }
+}
 
+impl Loaded {
     /// The pieces that are to be found on disk, if their files are as they were.
     pub(in crate::disk) fn believed(&self) -> Option<&Bitfield> {
         let replayed = self.replayed.as_ref()?;
         Some(if self.is_of_this_era { &replayed.verified } else { &replayed.durable })
+    }
+
+    /// Does it say anything that can be used?
+    pub(in crate::disk) fn is_read(&self) -> bool {
+        self.replayed.is_some()
     }
 
     /// The pieces that are on the device.

@@ -7,6 +7,7 @@
 //! | `format` | bytes: writing and replaying them; no file |
 //! | `loaded` | a locked record that was read, until the torrent starts |
 //! | `journal` | the record while the torrent runs |
+//! | `home` | where the files are and what they are called, when their user changed that |
 //! | `era` | how long the system's memory keeps what was written |
 //!
 //! Two promises. After a crash of the process every piece that was noted counts: the system
@@ -16,15 +17,18 @@
 
 mod era;
 mod format;
+mod home;
 mod journal;
 mod loaded;
 
-pub use self::format::{Replayed, Subject, Unfit, replay};
+pub use self::format::{Replayed, Subject, Unfit, home, replay};
+pub use self::home::{Home, lasting};
 pub use self::loaded::RecordState;
 
 pub(super) use self::era::Ground;
 pub(super) use self::format::Standing;
+pub(super) use self::home::{Written, as_bytes, path_of};
 pub(super) use self::journal::Journal;
-pub(super) use self::loaded::Loaded;
+pub(super) use self::loaded::{Loaded, Locked};
 #[cfg(test)]
 pub(super) use self::{era::now_ns, format::begin, journal::RecordFile};

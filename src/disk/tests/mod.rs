@@ -8,6 +8,7 @@ mod names;
 mod pieces;
 mod power;
 mod record;
+mod relocate;
 
 use std::path::PathBuf;
 use std::time::Duration;

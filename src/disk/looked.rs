@@ -1,0 +1,100 @@
+//! A torrent's files and its record as they are found before anything is opened for good: which
+//! home the record knows, which files are there, and which pieces can be believed. Changes no
+//! data file, but for ending what a move or renaming left half done.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::ids::FileIndex;
+
+use super::StoreConfig;
+use super::error::Error;
+use super::files::FileStore;
+use super::record::{Ground, Home, Loaded, Locked, Standing, Subject, lasting};
+use super::relocate;
+use super::survey::Survey;
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub store: FileStore,
+    /// The record, locked.
+    pub loaded: Loaded,
+    pub subject: Subject,
+    /// The directory as its user spelled it, if the files are in that.
+    pub dir: PathBuf,
+    pub survey: Survey,
+    /// Pieces that the record holds for verified, whatever became of their files.
+    pub recorded: Bitfield,
+    /// Those that were verified, in files that did not change since.
+    pub trusted: Bitfield,
+    /// Those of the trusted ones that are on the device.
+    pub durable: Bitfield,
+    /// Files that look as we left them.
+    pub ours: HashSet<FileIndex>,
+}
+
+impl Looked {
+    /// Looks for a torrent in its home: the directory that was asked for, or the one that its
+    /// files were moved to from there.
+    ///
+    /// # Errors
+    /// `InUse`, `NotMounted`, `NotAFile`, `UnsafePath`, `Inconsistent`, `Io`.
+    pub(super) fn at(id: u64, mut config: StoreConfig) -> Result<Self, Error> {
+        let asked = lasting(&config.dir);
+        let locked = Locked::open(&config.resume_path)?;
+        let known = locked.home(config.info_hash);
+        relocate::recover(&config.resume_path, config.info_hash, known.as_ref())?;
+        let known = known.filter(|home| home.is_meant_by(&asked));
+        let home = known.unwrap_or_else(|| Home::at(asked.clone()));
+        if home.dir != asked {
+            config.dir.clone_from(&home.dir);
+        }
+        config.live_at(&home);
+        let (layout, dir) = (config.layout, config.dir.clone());
+        let resume_path = config.resume_path.clone();
+        let subject = Subject { info_hash: config.info_hash, layout, home };
+        let store = FileStore::new(id, config)?;
+        let ground = Ground::below(&dir);
+        let loaded = locked.read(&subject, &store.extents, &ground);
+        let survey = store.survey()?;
+        if survey.final_count + survey.part_count == 0 && loaded.was_elsewhere(&ground) {
+            return Err(Error::NotMounted { dir, record: resume_path });
+        }
+        let none = Bitfield::none(layout.piece_count());
+        let believed = loaded.believed().unwrap_or(&none);
+        let trusted = store.still_described(&layout, believed, &loaded.described())?;
+        let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
+        let recorded = loaded.recorded().unwrap_or(none);
+        let ours = store.left_by_us(&layout, &recorded, &loaded.described())?;
+        Ok(Self { store, loaded, subject, dir, survey, recorded, trusted, durable, ours })
+    }
+
+    /// Where the torrent stands, for a record that is written anew; without stamps.
+    pub(super) fn standing(&self) -> Standing {
+        // Sets of no piece, where no record is: nothing is known then.
+        let known = |set: Bitfield| if self.loaded.is_read() { set } else { Bitfield::none(0) };
+        Standing {
+            verified: known(self.trusted.clone()),
+            durable: known(self.durable.clone()),
+            doubted: known(self.recorded.minus(&self.trusted)),
+            stamps: Vec::new(),
+            ground: Ground::default(),
+        }
+    }
+}
+
+impl StoreConfig {
+    /// Gives the files the names that they have in their home.
+    pub(super) fn live_at(&mut self, home: &Home) {
+        for (number, file) in (0u32..).zip(&mut self.files) {
+            if !file.is_pad {
+                file.path = home.path_of(number, &file.path);
+            }
+        }
+        for (at, _) in &mut self.symlinks {
+            *at = home.in_folder(at);
+        }
+    }
+}

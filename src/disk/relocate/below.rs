@@ -1,0 +1,155 @@
+//! What moving needs of a directory beside opening files below it: taking files over from
+//! another one, never over what stands there, and clearing up. Links are not followed here
+//! either.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::disk::beneath::{Base, FILE_MODE};
+
+/// Between two places of one mount files can be renamed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mount {
+    device: u64,
+    /// 0 where the system does not tell.
+    id: u64,
+}
+
+impl Base {
+    /// Makes a file that is not there yet, with its directories.
+    pub(super) fn create(&self, path: &Path) -> io::Result<File> {
+        let (parent, name) = self.parent(path, true)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(&parent, name, flags, FILE_MODE)?))
+    }
+
+    /// Makes the directories that lead to a path, and tells whether files may be made and
+    /// removed in the last one.
+    pub(super) fn prepare_for(&self, path: &Path) -> io::Result<()> {
+        let (parent, _) = self.parent(path, true)?;
+        let asked = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        Ok(rustix::fs::accessat(&parent, ".", asked, AtFlags::EACCESS)?)
+    }
+
+    /// Renames `from` to `to` below another directory of the same mount, unless something
+    /// stands there.
+    pub(super) fn hand_over(&self, from: &Path, into: &Base, to: &Path) -> io::Result<()> {
+        let (from_parent, from_name) = self.parent(from, false)?;
+        let (to_parent, to_name) = into.parent(to, true)?;
+        let flags = RenameFlags::NOREPLACE;
+        let renamed =
+            rustix::fs::renameat_with(&from_parent, from_name, &to_parent, to_name, flags);
+        match renamed {
+            // Some file systems know only the plain call.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                if into.stands(to)? {
+                    return Err(Errno::EXIST.into());
+                }
+                Ok(rustix::fs::renameat(&from_parent, from_name, &to_parent, to_name)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Does anything stand there, whatever it is?
+    pub(super) fn stands(&self, path: &Path) -> io::Result<bool> {
+        match self.stat(path) {
+            Ok(found) => Ok(found.is_some()),
+            // A file is where a directory would have to be.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes a file or a link; one that is gone is fine.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        let (parent, name) = match self.parent(path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes the directories that lead to a path, as far as they are empty.
+    pub(super) fn remove_empty_above(&self, path: &Path) {
+        for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+            let Ok((parent, name)) = self.parent(above, false) else { return };
+            // Not empty, or gone: then there is nothing to do above it either, or little.
+            if rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What the symbolic link at a path holds; none when no link stands there.
+    pub(super) fn content_of_link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let (parent, name) = match self.parent(path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        match rustix::fs::readlinkat(&parent, name, Vec::new()) {
+            Ok(content) => {
+                Ok(Some(PathBuf::from(std::ffi::OsString::from_vec(content.into_bytes()))))
+            }
+            Err(Errno::NOENT | Errno::INVAL | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Bytes that a file takes on its device; holes take none.
+    pub(super) fn allocated(&self, path: &Path) -> io::Result<u64> {
+        let (parent, name) = self.parent(path, false)?;
+        let stat = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let len = u64::try_from(stat.st_size).unwrap_or(0);
+        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        Ok(if is_file { len.min(blocks) } else { 0 })
+    }
+
+    /// Bytes that its user may still write there.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let found = rustix::fs::fstatvfs(self.nearest()?)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// The mount that a file is on, or would be made on.
+    pub(super) fn mount_of(&self, path: &Path) -> io::Result<Mount> {
+        for path in path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+            match self.parent(path, false) {
+                Ok((parent, _)) => return mount(&parent),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        mount(&self.nearest()?)
+    }
+}
+
+fn mount(dir: &impl AsFd) -> io::Result<Mount> {
+    let device = rustix::fs::fstat(dir)?.st_dev;
+    Ok(Mount { device, id: mount_id(dir).unwrap_or(0) })
+}
+
+#[cfg(target_os = "linux")]
+fn mount_id(dir: &impl AsFd) -> Option<u64> {
+    use rustix::fs::{StatxFlags, statx};
+
+    let found = statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+    let told = StatxFlags::from_bits_retain(found.stx_mask);
+    told.contains(StatxFlags::MNT_ID).then_some(found.stx_mnt_id)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mount_id(_: &impl AsFd) -> Option<u64> {
+    None
+}

@@ -1,0 +1,193 @@
+//! The note of a move under way: `<info-hash>.move` beside the record. It is on the device
+//! before anything else is touched and goes last, so that the next start can end what was left
+//! half done. It says what is to be done, not how far it is: that shows in the files.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_bytes::Bytes;
+
+use crate::base::digest::sha1;
+use crate::base::ids::InfoHash;
+use crate::bencode::{self, Value};
+use crate::disk::error::Error;
+use crate::disk::record::{Home, Written, as_bytes, path_of};
+
+const VERSION: i64 = 1;
+
+/// What is to be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Intent {
+    pub info_hash: InfoHash,
+    /// The directory that paths before are below.
+    pub from: PathBuf,
+    /// Where the files are afterwards.
+    pub home: Home,
+    pub moves: Vec<Move>,
+    /// Symbolic links: where they are before and afterwards.
+    pub links: Vec<(PathBuf, PathBuf)>,
+}
+
+/// One file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Move {
+    /// Its number in the torrent.
+    pub file: u32,
+    /// Where it is before, below the directory that is left.
+    pub from: PathBuf,
+    /// Where it is afterwards, below the new one.
+    pub to: PathBuf,
+    /// The name of its copy until all are made; none when it is renamed.
+    pub copy: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct WrittenIntent<'a> {
+    from: &'a Bytes,
+    home: Written<'a>,
+    #[serde(rename = "info-hash")]
+    info_hash: &'a Bytes,
+    links: Vec<(&'a Bytes, &'a Bytes)>,
+    moves: Vec<(u32, &'a Bytes, &'a Bytes, &'a Bytes)>,
+    version: i64,
+}
+
+/// Where the note of a torrent's move is.
+pub(super) fn path_beside(resume_path: &Path) -> PathBuf {
+    resume_path.with_extension("move")
+}
+
+impl Intent {
+    fn encode(&self) -> Vec<u8> {
+        let none = Path::new("");
+        let moves = self.moves.iter().map(|it| {
+            let copy = it.copy.as_deref().unwrap_or(none);
+            (it.file, as_bytes(&it.from), as_bytes(&it.to), as_bytes(copy))
+        });
+        let mut bytes = bencode::encode(&WrittenIntent {
+            from: as_bytes(&self.from),
+            home: self.home.written(),
+            info_hash: Bytes::new(&self.info_hash.0),
+            links: self.links.iter().map(|(from, to)| (as_bytes(from), as_bytes(to))).collect(),
+            moves: moves.collect(),
+            version: VERSION,
+        });
+        let check = sha1(&[&bytes]);
+        bytes.extend(check);
+        bytes
+    }
+
+    fn decode(bytes: &[u8], info_hash: InfoHash) -> Option<Self> {
+        let scan = bencode::scan(bytes, bencode::TORRENT).ok()?;
+        let (text, check) = bytes.split_at_checked(scan.len)?;
+        let note = scan.root().dict()?;
+        let is_ours = sha1(&[text]) == check
+            && note.find(b"version")?.integer()? == VERSION
+            && note.find(b"info-hash")?.bytes()? == info_hash.0;
+        if !is_ours {
+            return None;
+        }
+        let links = note.find(b"links")?.list()?.map(|link| {
+            let mut link = link.list()?;
+            Some((path_of(link.next()?)?, path_of(link.next()?)?))
+        });
+        Some(Self {
+            info_hash,
+            from: path_of(note.find(b"from")?)?,
+            home: Home::read(note.find(b"home")?.dict()?)?,
+            moves: note.find(b"moves")?.list()?.map(Move::read).collect::<Option<_>>()?,
+            links: links.collect::<Option<_>>()?,
+        })
+    }
+
+    /// Reads a note; none when there is none.
+    ///
+    /// # Errors
+    /// `Io`, also when it is not whole.
+    pub(super) fn read(path: &Path, info_hash: InfoHash) -> Result<Option<Self>, Error> {
+        let bytes = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|error| Error::io("reading", path, error))?,
+        };
+        let damaged = || Error::io("reading", path, io::Error::other("damaged note of a move"));
+        Self::decode(&bytes, info_hash).map(Some).ok_or_else(damaged)
+    }
+
+    /// Writes it to the device, all of it or nothing.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn write(&self, path: &Path) -> Result<(), Error> {
+        let new_path = path.with_extension("move.new");
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&new_path)?;
+            file.write_all(&self.encode())?;
+            file.sync_all()?;
+            fs::rename(&new_path, path)?;
+            sync_parent(path)
+        };
+        write().map_err(|error| Error::io("writing", path, error))
+    }
+
+    /// Removes it, for good.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn remove(path: &Path) -> Result<(), Error> {
+        let removed = fs::remove_file(path).and_then(|()| sync_parent(path));
+        removed.map_err(|error| Error::io("removing", path, error))
+    }
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+impl Move {
+    fn read(value: Value<'_>) -> Option<Self> {
+        let mut parts = value.list()?;
+        let file = u32::try_from(parts.next()?.integer()?).ok()?;
+        let (from, to) = (path_of(parts.next()?)?, path_of(parts.next()?)?);
+        let copy = path_of(parts.next()?)?;
+        let copy = (!copy.as_os_str().is_empty()).then_some(copy);
+        Some(Self { file, from, to, copy })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intent() -> Intent {
+        let one = Move { file: 0, from: "t/a".into(), to: "t/b".into(), copy: None };
+        let two = Move { file: 2, copy: Some("u/c.moving".into()), ..one.clone() };
+        Intent {
+            info_hash: InfoHash([3; 20]),
+            from: "/from".into(),
+            home: Home { names: [(0, "t/b".into())].into(), ..Home::at("/to".into()) },
+            moves: vec![one, two],
+            links: vec![("t/l".into(), "u/l".into())],
+        }
+    }
+
+    #[test]
+    fn what_is_noted_is_read_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.move");
+        assert_eq!(Intent::read(&path, InfoHash([3; 20])).unwrap(), None);
+        intent().write(&path).unwrap();
+        assert_eq!(Intent::read(&path, InfoHash([3; 20])).unwrap(), Some(intent()));
+        assert!(Intent::read(&path, InfoHash([4; 20])).is_err(), "another torrent's");
+        let mut bytes = fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            bytes[at] ^= 1;
+            assert_eq!(Intent::decode(&bytes, InfoHash([3; 20])), None);
+            bytes[at] ^= 1;
+            assert_eq!(Intent::decode(&bytes[..at], InfoHash([3; 20])), None);
+        }
+        Intent::remove(&path).unwrap();
+        assert!(!path.exists());
+    }
+}

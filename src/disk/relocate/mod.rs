@@ -1,0 +1,301 @@
+//! Moving a torrent's files to another directory, and giving them other names, while nobody
+//! uses them. Decides what goes where, and refuses before anything is touched.
+//!
+//! The order makes it safe against a crash at any moment:
+//!
+//! 1. a note of what is to be done is brought to the device (`intent`);
+//! 2. files that go to another file system are copied there, under names of their own;
+//! 3. the record is replaced by one that names the new home: from here on the files belong
+//!    there, before that they are where they were;
+//! 4. copies and files of the same file system are renamed to their new names;
+//! 5. what was copied is removed where it was, then empty directories, then the note.
+//!
+//! A start that finds a note looks which home the record names (`hands::recover`): with the old
+//! one it removes the copies, with the new one it goes on with step 4. Neither reads a file.
+
+mod below;
+mod hands;
+mod intent;
+mod names;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::base::ids::FileIndex;
+use crate::base::units::size;
+
+use self::intent::{Intent, Move};
+use super::beneath::{Base, Stamp};
+use super::error::Error;
+use super::files::{FileStore, Place};
+use super::looked::Looked;
+use super::record::{Ground, Home, RecordState, Subject, lasting};
+use super::{StoreConfig, StoreFile};
+
+pub(super) use self::hands::recover;
+
+/// What is to become of a torrent's files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Relocation {
+    /// They go to this directory.
+    Dir(PathBuf),
+    /// This one gets another name: a name in its directory, or a path in the torrent's folder.
+    File(FileIndex, String),
+    /// The torrent's folder gets another name, or its single file.
+    Torrent(String),
+}
+
+/// How far a move is. Shared with whoever shows or ends it.
+#[derive(Debug, Default)]
+pub struct MoveProgress {
+    done_bytes: AtomicU64,
+    is_cancelled: AtomicBool,
+}
+
+impl MoveProgress {
+    /// Bytes copied; of how many tells [`Relocating::copy_bytes`].
+    pub fn done_bytes(&self) -> u64 {
+        self.done_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Ends the move soon, if its files are not in their new home yet: they stay where they
+    /// were.
+    pub fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+    }
+
+    fn go_on(&self) -> Result<(), Error> {
+        match self.is_cancelled.load(Ordering::Relaxed) {
+            true => Err(Error::Unmovable("stopped: the files stay where they were".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A move that may begin. The record stays locked.
+#[derive(Debug)]
+pub struct Relocating {
+    looked: Looked,
+    intent: Intent,
+    resume_path: PathBuf,
+    /// Files that are there and stay as they are.
+    staying: Vec<FileIndex>,
+    copy_bytes: u64,
+}
+
+/// Looks at a torrent that nobody has open, and at where its files are to go. Waits for the
+/// disk; changes nothing.
+///
+/// # Errors
+/// `Unmovable`, `Occupied` and `NoRoom` when it must not be; those of opening.
+pub fn plan_move(config: StoreConfig, what: &Relocation) -> Result<Relocating, Error> {
+    let looked = Looked::at(0, config.clone())?;
+    if looked.loaded.state == RecordState::Newer {
+        let why = "a newer program wrote the torrent's record: use that one".to_owned();
+        return Err(Error::Unmovable(why));
+    }
+    let before = &looked.subject.home;
+    let home = match what {
+        Relocation::Dir(dir) => before.moved_to(lasting(dir)),
+        Relocation::File(file, typed) => names::rename_file(before, &config.files, file.0, typed)?,
+        Relocation::Torrent(typed) => names::rename_torrent(before, &config.files, typed)?,
+    };
+    if home.is_same_place(before) {
+        return Err(Error::Unmovable("that is what it is already".to_owned()));
+    }
+    check_names(&home, &config)?;
+    let resume_path = config.resume_path.clone();
+    let mut planned = Plan::of(&looked, &home, config)?;
+    let copy_bytes = planned.choose_ways()?;
+    let Plan { moves, links, staying, .. } = planned;
+    let from = looked.subject.home.dir.clone();
+    let info_hash = looked.subject.info_hash;
+    let intent = Intent { info_hash, from, home, moves, links };
+    Ok(Relocating { looked, intent, resume_path, staying, copy_bytes })
+}
+
+fn check_names(home: &Home, config: &StoreConfig) -> Result<(), Error> {
+    let mut renamed = config.clone();
+    renamed.live_at(home);
+    let real = |file: &&StoreFile| !file.is_pad;
+    let files = renamed.files.iter().filter(real).map(|file| file.path.as_path());
+    names::check_clashes(files.chain(renamed.symlinks.iter().map(|(at, _)| at.as_path())))
+}
+
+impl Relocating {
+    /// Where the files will be.
+    pub fn home(&self) -> &Home {
+        &self.intent.home
+    }
+
+    /// Bytes to copy; 0 when all is done by renaming.
+    pub fn copy_bytes(&self) -> u64 {
+        self.copy_bytes
+    }
+
+    /// Does it. Waits for the disk; `on_step` is told before each change of something on disk,
+    /// and now and then while copying.
+    ///
+    /// # Errors
+    /// When it could not be done or was stopped: the files are where they were, but for an error
+    /// that comes after the record names their new home; then the next start ends it.
+    pub fn carry_out(self, progress: &MoveProgress, on_step: &dyn Fn(&str)) -> Result<(), Error> {
+        let Self { looked, intent, resume_path, staying, .. } = self;
+        let note = intent::path_beside(&resume_path);
+        let info_hash = intent.info_hash;
+        let done = hands::prepare(&intent, &note, progress, on_step)
+            .and_then(|()| progress.go_on())
+            .and_then(|()| commit(looked, &intent, &staying, on_step));
+        match done {
+            Ok(_locked) => hands::settle(&intent, &note, on_step),
+            Err(error) => {
+                // A failed write may have come through all the same: the record decides.
+                let locked = super::record::Locked::open(&resume_path)?;
+                let home = locked.home(info_hash);
+                hands::recover(&resume_path, info_hash, home.as_ref())?;
+                match home.is_some_and(|home| home.is_same_place(&intent.home)) {
+                    true => Ok(()),
+                    false => Err(error),
+                }
+            }
+        }
+    }
+}
+
+/// How no file looks.
+const NEVER: Stamp = Stamp { inode: 0, modified_ns: i64::MIN };
+
+/// Has the record name the new home, with files that look as they do now. Returns the record,
+/// locked.
+fn commit(
+    looked: Looked,
+    intent: &Intent,
+    staying: &[FileIndex],
+    on_step: &dyn Fn(&str),
+) -> Result<super::record::Loaded, Error> {
+    let mut standing = looked.standing();
+    let (from, to) = (Base::new(intent.from.clone()), Base::new(intent.home.dir.clone()));
+    let here = staying.iter().map(|file| (file.0, &from, looked.store.path_now(*file)));
+    let gone = intent.moves.iter().map(|it| match &it.copy {
+        Some(copy) => (it.file, &to, copy.clone()),
+        None => (it.file, &from, it.from.clone()),
+    });
+    for (file, base, path) in here.chain(gone) {
+        let found = base.stat(&path);
+        let found = found.map_err(|error| Error::io("looking at", base.full(&path), error))?;
+        // What others changed is not ours because it was moved.
+        let is_ours = looked.ours.contains(&FileIndex(file));
+        let stamp = found.map(|found| if is_ours { found.stamp } else { NEVER });
+        standing.stamps.extend(stamp.map(|stamp| (file, stamp)));
+    }
+    standing.ground = Ground::below(&intent.home.dir);
+    let subject = Subject { home: intent.home.clone(), ..looked.subject };
+    let mut loaded = looked.loaded;
+    on_step("the record names the new home");
+    loaded.rewrite(&subject, &standing)?;
+    Ok(loaded)
+}
+
+/// What goes where.
+struct Plan {
+    from: Base,
+    to: Base,
+    moves: Vec<Move>,
+    links: Vec<(PathBuf, PathBuf)>,
+    staying: Vec<FileIndex>,
+}
+
+impl Plan {
+    /// Compares the files' places, and refuses when something stands at a new one.
+    fn of(looked: &Looked, home: &Home, mut config: StoreConfig) -> Result<Self, Error> {
+        let from = Base::new(looked.subject.home.dir.clone());
+        let to = Base::new(home.dir.clone());
+        let is_same_dir = looked.subject.home.dir == home.dir;
+        let mut links = Vec::new();
+        for (at, _) in &config.symlinks {
+            let (before, after) = (looked.subject.home.in_folder(at), home.in_folder(at));
+            let found = from.content_of_link(&before);
+            let found = found.map_err(|error| Error::io("looking at", from.full(&before), error));
+            if found?.is_some() && !(is_same_dir && before == after) {
+                is_free(&to, &after)?;
+                links.push((before, after));
+            }
+        }
+        config.live_at(home);
+        config.dir.clone_from(&home.dir);
+        let after = FileStore::new(0, config)?;
+        let (mut moves, mut staying) = (Vec::new(), Vec::new());
+        for (file, entry) in looked.store.real() {
+            let place = entry.place();
+            let is_there = place != Place::Nowhere;
+            after.entry(file).set_place(place, None);
+            let names = [
+                (entry.path.clone(), after.entry(file).path.clone()),
+                (looked.store.part_path(file), after.part_path(file)),
+            ];
+            let is_staying = is_same_dir && names[0].0 == names[0].1;
+            if is_staying && names[1].0 != names[1].1 {
+                let path = entry.path.display();
+                let why = format!("unfinished, {path} is called so: choose another name");
+                return Err(Error::Unmovable(why));
+            }
+            if is_staying {
+                staying.extend(is_there.then_some(file));
+                continue;
+            }
+            for (_, path) in &names {
+                is_free(&to, path)?;
+            }
+            if is_there {
+                let (from, to) = (looked.store.path_now(file), after.path_now(file));
+                moves.push(Move { file: file.0, from, to, copy: None });
+            }
+        }
+        Ok(Self { from, to, moves, links, staying })
+    }
+
+    /// Finds out which files cannot just be renamed, and whether there is room for their
+    /// copies; how many bytes they are.
+    fn choose_ways(&mut self) -> Result<u64, Error> {
+        let mut copy_bytes = 0;
+        for it in &mut self.moves {
+            let fail = |path| move |error: std::io::Error| Error::io("looking at", path, error);
+            let mounts = (
+                self.from.mount_of(&it.from).map_err(fail(self.from.full(&it.from)))?,
+                self.to.mount_of(&it.to).map_err(fail(self.to.full(&it.to)))?,
+            );
+            if mounts.0 != mounts.1 {
+                let copy = copy_name(&it.to);
+                is_free(&self.to, &copy)?;
+                it.copy = Some(copy);
+                let allocated = self.from.allocated(&it.from);
+                copy_bytes += allocated.map_err(fail(self.from.full(&it.from)))?;
+            }
+        }
+        let dir = self.to.full(Path::new(""));
+        let free = self.to.free_bytes();
+        let free = free.map_err(|error| Error::io("looking at", &dir, error))?;
+        match copy_bytes > free {
+            true => Err(Error::NoRoom { dir, needed: size(copy_bytes), free: size(free) }),
+            false => Ok(copy_bytes),
+        }
+    }
+}
+
+/// Refuses a place where something stands.
+fn is_free(base: &Base, path: &Path) -> Result<(), Error> {
+    match base.stands(path) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Error::Occupied { path: base.full(path) }),
+        Err(error) => Err(Error::io("looking at", base.full(path), error)),
+    }
+}
+
+/// The name of a copy until it counts: `NAME.moving`, or shorter where that would be too long.
+fn copy_name(path: &Path) -> PathBuf {
+    const NAME_LEN_MAX: usize = 255;
+    const SUFFIX: &str = ".moving";
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let kept = &name[..name.floor_char_boundary(NAME_LEN_MAX - SUFFIX.len())];
+    path.with_file_name(format!("{kept}{SUFFIX}"))
+}

@@ -1,0 +1,388 @@
+//! Moving and renaming, on one file system and across two, interrupted after every step.
+
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+
+use super::*;
+use crate::base::ids::FileIndex;
+
+/// A torrent with a whole file, one with holes, one that is empty and one that was not begun.
+/// Of its 192 pieces some are verified.
+fn half() -> (World, Vec<u32>) {
+    let files =
+        [("t/a", 40_000), ("t/sub/deep/b", 3_000_000), ("t/none", 0), ("t/not/begun", 100_000)];
+    let world = world(BLOCK_LEN as u32, &files);
+    let have = vec![0, 1, 2, 60, 61, 150];
+    let (mut running, _) = world.resume();
+    running.fetch(&world, have.clone());
+    assert_eq!(running.flush(), None);
+    (world, have)
+}
+
+/// A directory on another file system than the world's; none where there is no such.
+fn elsewhere(world: &World) -> Option<TempDir> {
+    let there = tempfile::tempdir_in("/dev/shm").ok()?;
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    let differs = device(there.path()) != device(world.root.path());
+    if !differs {
+        println!("skipped: /dev/shm is no other file system");
+    }
+    differs.then_some(there)
+}
+
+/// All files below, with their bytes allocated.
+fn below(dir: &Path) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![dir.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(&next).into_iter().flatten().flatten() {
+            let metadata = entry.path().symlink_metadata().unwrap();
+            if metadata.is_dir() {
+                waiting.push(entry.path());
+            } else {
+                let name = entry.path().strip_prefix(dir).unwrap().to_string_lossy().into_owned();
+                found.push((name, metadata.blocks() * 512));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    below(dir).into_iter().map(|(name, _)| name).collect()
+}
+
+fn relocate(world: &World, what: &Relocation) -> Result<(), Error> {
+    plan_move(world.config(), what)?.carry_out(&MoveProgress::default(), &|_| {})
+}
+
+/// The pieces that are believed without a look, and where.
+fn trusted(world: &World) -> (Vec<u32>, Home) {
+    let running = world.open(world.config()).unwrap();
+    assert_eq!(running.handle.record_state(), RecordState::Loaded);
+    let home = running.handle.home().unwrap();
+    (numbers(&running.handle.trusted()), Home::clone(&home))
+}
+
+/// Fetches what is missing where the torrent is now, and reads it back there.
+fn complete(world: &World, dir: &Path, paths: [&str; 4]) {
+    let (mut running, have) = world.resume();
+    let missing: Vec<u32> =
+        (0..world.layout.piece_count()).filter(|n| !have.has(world.piece(*n))).collect();
+    running.fetch(world, missing);
+    assert!(running.finish());
+    for (file, path) in paths.into_iter().enumerate() {
+        assert_eq!(fs::read(dir.join(path)).unwrap(), world.bytes_of(file), "{path}");
+    }
+    assert_eq!(names(dir).len(), 4, "{:?}", names(dir));
+}
+
+const PATHS: [&str; 4] = ["t/a", "t/sub/deep/b", "t/none", "t/not/begun"];
+
+#[test]
+fn files_move_within_a_file_system_and_are_found_from_where_they_came() {
+    let (world, have) = half();
+    fs::write(world.path("t/sub/foreign"), b"mine").unwrap();
+    let there = world.root.path().join("there/deep");
+    let planned = plan_move(world.config(), &Relocation::Dir(there.clone())).unwrap();
+    assert_eq!(planned.copy_bytes(), 0);
+    planned.carry_out(&MoveProgress::default(), &|_| {}).unwrap();
+    assert_eq!(names(&there), ["t/a", "t/none", "t/sub/deep/b.part"]);
+    assert_eq!(names(&world.path("")), ["t/sub/foreign"]);
+    assert!(
+        !world.path("t/sub/deep").exists() && !world.resume_path().with_extension("move").exists()
+    );
+    let (found, home) = trusted(&world);
+    assert_eq!((found, home.dir), (have, lasting(&there)));
+    complete(&world, &there, PATHS);
+    // Any other directory is another place, as ever.
+    let elsewhere = StoreConfig { dir: world.root.path().join("other"), ..world.config() };
+    let running = world.open(elsewhere).unwrap();
+    assert!(matches!(running.handle.record_state(), RecordState::Unusable(_)));
+}
+
+#[test]
+fn files_move_across_file_systems_with_their_holes_and_times() {
+    let (world, have) = half();
+    let Some(there) = elsewhere(&world) else { return };
+    let before = fs::metadata(world.path("t/sub/deep/b.part")).unwrap();
+    let planned = plan_move(world.config(), &Relocation::Dir(there.path().to_owned())).unwrap();
+    assert!((80_000..1_000_000).contains(&planned.copy_bytes()), "{}", planned.copy_bytes());
+    planned.carry_out(&MoveProgress::default(), &|_| {}).unwrap();
+    let after = fs::metadata(there.path().join("t/sub/deep/b.part")).unwrap();
+    assert_eq!((before.len(), before.mtime_nsec()), (after.len(), after.mtime_nsec()));
+    assert!(after.blocks() * 512 < 1_000_000, "it has holes");
+    assert_eq!(below(&world.path("")), []);
+    assert_eq!(trusted(&world).0, have);
+    complete(&world, there.path(), PATHS);
+    // And back, of which the present place is told.
+    relocate(&world, &Relocation::Dir(world.path(""))).unwrap();
+    let (found, home) = trusted(&world);
+    assert_eq!((found.len(), home.came_from), (192, vec![lasting(there.path())]));
+    complete(&world, &world.path(""), PATHS);
+}
+
+#[test]
+fn names_change_and_last() {
+    let (world, have) = half();
+    relocate(&world, &Relocation::File(FileIndex(1), "x y".into())).unwrap();
+    relocate(&world, &Relocation::Torrent("new".into())).unwrap();
+    relocate(&world, &Relocation::File(FileIndex(3), "later/z".into())).unwrap();
+    assert_eq!(names(&world.path("")), ["new/a", "new/none", "new/sub/deep/x y.part"]);
+    assert_eq!(trusted(&world).0, have);
+    complete(&world, &world.path(""), ["new/a", "new/sub/deep/x y", "new/none", "new/later/z"]);
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_is_touched_when_refused() {
+    let (world, have) = half();
+    let there = world.root.path().join("there");
+    let before = names(&world.path(""));
+    for (at, what) in [
+        (there.join("t/a"), Relocation::Dir(there.clone())),
+        // Where a file will be that has not begun.
+        (there.join("t/not/begun.part"), Relocation::Dir(there.clone())),
+        // A file where a directory has to be.
+        (there.join("t/sub"), Relocation::Dir(there.clone())),
+        (world.path("t/free"), Relocation::File(FileIndex(0), "free".into())),
+        (world.path("new/a"), Relocation::Torrent("new".into())),
+    ] {
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(&at, b"mine").unwrap();
+        let refused = relocate(&world, &what).unwrap_err();
+        assert!(matches!(refused, Error::Occupied { .. }), "{what:?}: {refused}");
+        assert_eq!(fs::read(&at).unwrap(), b"mine");
+        fs::remove_file(&at).unwrap();
+    }
+    for what in [
+        Relocation::Dir(world.path("")),
+        Relocation::File(FileIndex(0), "a".into()),
+        Relocation::File(FileIndex(0), "NONE".into()),
+        Relocation::File(FileIndex(0), "sub/deep".into()),
+        Relocation::File(FileIndex(0), "../out".into()),
+        Relocation::File(FileIndex(9), "x".into()),
+        Relocation::Torrent("t".into()),
+        Relocation::Torrent("a/b".into()),
+    ] {
+        let refused = relocate(&world, &what).unwrap_err();
+        assert!(matches!(refused, Error::Unmovable(_)), "{what:?}: {refused}");
+    }
+    assert_eq!((names(&world.path("")), trusted(&world).0), (before, have));
+    let running = world.open(world.config()).unwrap();
+    let refused = relocate(&world, &Relocation::Dir(there)).unwrap_err();
+    assert!(matches!(refused, Error::InUse { .. }), "{refused}");
+    drop(running);
+}
+
+#[test]
+fn a_stopped_move_leaves_all_where_it_was() {
+    let (world, have) = half();
+    let Some(there) = elsewhere(&world) else { return };
+    let before = names(&world.path(""));
+    let progress = MoveProgress::default();
+    let planned = plan_move(world.config(), &Relocation::Dir(there.path().join("x"))).unwrap();
+    let stop_when_copying = |step: &str| {
+        if step == "copying" {
+            progress.cancel();
+        }
+    };
+    let stopped = planned.carry_out(&progress, &stop_when_copying).unwrap_err();
+    assert!(stopped.to_string().starts_with("stopped"), "{stopped}");
+    assert_eq!((names(&world.path("")), below(there.path())), (before, vec![]));
+    let (found, home) = trusted(&world);
+    assert_eq!((found, home.came_from.len()), (have, 0));
+}
+
+#[test]
+fn what_others_changed_is_as_protected_after_a_move_as_before() {
+    let (world, have) = half();
+    let changed = vec![7; 40_000];
+    fs::write(world.path("t/a"), &changed).unwrap();
+    let there = world.root.path().join("there");
+    relocate(&world, &Relocation::Dir(there.clone())).unwrap();
+    assert_eq!(trusted(&world).0, have[3..]);
+    let refused = world.recheck(world.config()).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::Exists { .. }), "{refused}");
+    assert_eq!(fs::read(there.join("t/a")).unwrap(), changed);
+}
+
+#[test]
+fn files_without_a_record_are_moved_and_looked_at_later() {
+    let (world, have) = half();
+    fs::remove_file(world.resume_path()).unwrap();
+    let there = world.root.path().join("there");
+    relocate(&world, &Relocation::Dir(there.clone())).unwrap();
+    let (running, report) = world.recheck(world.config()).unwrap();
+    assert!(matches!(running.handle.record_state(), RecordState::Unusable(_)));
+    assert_eq!(numbers(&report.have), have);
+    drop(running);
+    complete(&world, &there, PATHS);
+}
+
+/// Interrupts a move before each of its steps in turn, starts again each time, and has `judge`
+/// look; the steps that were seen.
+fn interrupt_everywhere(
+    what: impl Fn(&World) -> Option<(Relocation, Option<TempDir>)>,
+    judge: impl Fn(&World, &Home, &Relocation),
+) -> Vec<String> {
+    let mut steps: Vec<String> = Vec::new();
+    for last in 0.. {
+        let (world, have) = half();
+        let Some((what, there)) = what(&world) else { return Vec::new() };
+        let planned = plan_move(world.config(), &what).unwrap();
+        let taken = Cell::new(0);
+        let interrupted = catch_unwind(AssertUnwindSafe(|| {
+            planned.carry_out(&MoveProgress::default(), &|step| {
+                if taken.replace(taken.get() + 1) == last {
+                    // As dead as a killed process: nothing behind this runs.
+                    resume_unwind(Box::new(step.to_owned()));
+                }
+            })
+        }));
+        let (found, home) = trusted(&world);
+        assert_eq!(found, have, "after {steps:?}");
+        judge(&world, &home, &what);
+        assert!(!world.resume_path().with_extension("move").exists(), "after {steps:?}");
+        drop(there);
+        match interrupted {
+            Ok(done) => {
+                done.unwrap();
+                return steps;
+            }
+            Err(step) => steps.push(*step.downcast::<String>().unwrap()),
+        }
+    }
+    unreachable!("it ends some day")
+}
+
+/// All files are in one place, in the one that the home names, and copies in none.
+fn is_in_one_place(world: &World, home: &Home, what: &Relocation) {
+    let Relocation::Dir(there) = what else { panic!("no directory") };
+    let here = world.path("");
+    let (full, empty) = if home.dir == lasting(there) { (there, &here) } else { (&here, there) };
+    assert_eq!(home.dir, lasting(full));
+    assert_eq!(names(full), ["t/a", "t/none", "t/sub/deep/b.part"]);
+    assert_eq!(names(empty), [""; 0]);
+    assert!(!empty.join("t").exists(), "empty directories go");
+}
+
+#[test]
+fn a_move_that_is_interrupted_anywhere_is_ended_or_undone_at_the_next_start() {
+    let within = |world: &World| Some((Relocation::Dir(world.root.path().join("there")), None));
+    let steps = interrupt_everywhere(within, is_in_one_place);
+    assert_eq!(steps.iter().filter(|step| *step == "giving a file its name").count(), 3);
+    let across = |world: &World| {
+        let there = elsewhere(world)?;
+        Some((Relocation::Dir(there.path().join("there")), Some(there)))
+    };
+    let steps = interrupt_everywhere(across, is_in_one_place);
+    let copied = steps.iter().filter(|step| *step == "removing what was copied").count();
+    assert!(steps.is_empty() || copied == 3 && steps.len() > 15, "{steps:?}");
+}
+
+#[test]
+fn a_renaming_that_is_interrupted_anywhere_is_ended_or_undone_at_the_next_start() {
+    let file = |_: &World| Some((Relocation::File(FileIndex(1), "c/d".into()), None));
+    let steps = interrupt_everywhere(file, |world, home, _| {
+        let is_new = home.names.contains_key(&1);
+        let name = if is_new { "t/c/d.part" } else { "t/sub/deep/b.part" };
+        assert!(names(&world.path("")).contains(&name.to_owned()), "{:?}", names(&world.path("")));
+        assert_eq!(names(&world.path("")).len(), 3);
+        assert_eq!((world.path("t/c").exists(), world.path("t/sub").exists()), (is_new, !is_new));
+    });
+    assert!(steps.len() > 4, "{steps:?}");
+    let folder = |_: &World| Some((Relocation::Torrent("new".into()), None));
+    interrupt_everywhere(folder, |world, home, _| {
+        let folder = if home.folder.is_some() { "new" } else { "t" };
+        let is_there = |name: &String| name.starts_with(&format!("{folder}/"));
+        assert!(names(&world.path("")).iter().all(is_there) && names(&world.path("")).len() == 3);
+    });
+}
+
+#[test]
+fn links_come_along() {
+    let (world, _) = half();
+    std::os::unix::fs::symlink("a", world.path("t/link")).unwrap();
+    let config = StoreConfig { symlinks: vec![("t/link".into(), "a".into())], ..world.config() };
+    let there = world.root.path().join("there");
+    let planned = plan_move(config, &Relocation::Dir(there.clone())).unwrap();
+    planned.carry_out(&MoveProgress::default(), &|_| {}).unwrap();
+    assert_eq!(fs::read_link(there.join("t/link")).unwrap(), Path::new("a"));
+    assert!(!world.path("t").exists());
+}
+
+#[test]
+fn too_little_space_is_told_before_anything_is_touched() {
+    let (world, have) = half();
+    let Some(small) = SmallDisk::mount(world.root.path().join("small"), "64k") else { return };
+    let before = names(&world.path(""));
+    let refused = relocate(&world, &Relocation::Dir(small.0.clone())).unwrap_err();
+    assert!(matches!(refused, Error::NoRoom { .. }), "{refused}");
+    assert_eq!(names(&small.0), [""; 0]);
+    assert_eq!((names(&world.path("")), trusted(&world).0), (before, have));
+}
+
+#[test]
+fn a_move_is_not_ended_where_its_file_system_is_missing() {
+    let (world, have) = half();
+    let Some(disk) = SmallDisk::mount(world.root.path().join("disk"), "16m") else { return };
+    let planned = plan_move(world.config(), &Relocation::Dir(disk.0.join("x"))).unwrap();
+    let interrupted = catch_unwind(AssertUnwindSafe(|| {
+        planned.carry_out(&MoveProgress::default(), &|step| {
+            if step == "removing what was copied" {
+                resume_unwind(Box::new(()));
+            }
+        })
+    }));
+    assert!(interrupted.is_err());
+    // Bound elsewhere, so that what it holds outlives its absence.
+    let kept = SmallDisk::bind(&disk.0, world.root.path().join("kept"));
+    disk.unmount();
+    let refused = world.open(world.config()).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::NotMounted { .. }), "{refused}");
+    assert!(!disk.0.join("x").exists() && world.path("t/a").exists(), "nothing was touched");
+    let _back = SmallDisk::bind(&kept.0, disk.0.clone());
+    assert_eq!(trusted(&world).0, have);
+    assert_eq!(names(&world.path("")), [""; 0]);
+}
+
+/// A file system of its own; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: PathBuf, size: &str) -> Option<Self> {
+        fs::create_dir_all(&at).unwrap();
+        let size = format!("size={size}");
+        let is_done = mount(&["-t", "tmpfs", "-o", &size, "none"], &at);
+        if !is_done {
+            println!("skipped: only root may mount");
+        }
+        is_done.then_some(Self(at))
+    }
+
+    fn bind(what: &Path, at: PathBuf) -> Self {
+        fs::create_dir_all(&at).unwrap();
+        assert!(mount(&["--bind", what.to_str().unwrap()], &at));
+        Self(at)
+    }
+
+    fn unmount(&self) {
+        let _ =
+            std::process::Command::new("umount").args(["-l".as_ref(), self.0.as_path()]).output();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+fn mount(arguments: &[&str], at: &Path) -> bool {
+    let done = std::process::Command::new("mount").args(arguments).arg(at).output();
+    done.is_ok_and(|done| done.status.success())
+}

@@ -1,0 +1,168 @@
+//! Moving a torrent's files while nothing of it runs: the blocking work goes on beside, its
+//! progress is shown, and an end stops it. What moving means is the disk's.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, interval};
+
+use crate::disk::{Error, Home, MoveProgress, Relocation, StoreConfig, lasting, plan_move};
+
+use super::command::Command;
+use super::handle::News;
+use super::lifecycle::Ends;
+use super::parked;
+use super::status::State;
+
+/// Workers that still hold the files get this long to let go, and are asked so often.
+const LET_GO: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+
+/// An order to move files or to give them other names.
+#[derive(Debug)]
+pub struct MoveOrder {
+    /// What is to become of them.
+    pub what: Relocation,
+    /// What comes of it: an error is in words for people, and nothing was touched then.
+    pub answer: oneshot::Sender<Result<Moving, String>>,
+}
+
+/// Files that are moved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Moving {
+    /// Where they will be.
+    pub home: Home,
+    /// Bytes that are being copied; 0 when all is done.
+    pub copy_bytes: u64,
+}
+
+/// What came of an order.
+pub(super) enum Relocated {
+    /// The files are below this directory now.
+    To(PathBuf),
+    /// They are where they were.
+    Stays,
+    /// The torrent is to end.
+    Stopped,
+}
+
+/// Moves the files that `config` describes. Orders for the running torrent are kept in `early`,
+/// a choice of files is taken over.
+pub(super) async fn relocate(
+    ends: &mut Ends,
+    config: StoreConfig,
+    order: MoveOrder,
+    wanted_files: &mut Vec<bool>,
+    early: &mut Vec<Command>,
+) -> Relocated {
+    ends.status.change(|status| parked::rest(status, State::Moving));
+    let MoveOrder { what, answer } = order;
+    let mut answer = Some(answer);
+    let dir = match &what {
+        Relocation::Dir(dir) => dir.clone(),
+        _ => config.dir.clone(),
+    };
+    let progress = Arc::new(MoveProgress::default());
+    let (mut work, mut begun) = begin(config, what, progress.clone());
+    let (mut copy_bytes, mut began) = (0, Instant::now());
+    let mut tick = interval(SHOW_EVERY);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break match done {
+                Ok(done) => done,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            },
+            Ok(moving) = &mut begun, if !begun.is_terminated() => {
+                (copy_bytes, began) = (moving.copy_bytes, Instant::now());
+                ends.status.change(|status| status.moved_bytes = (0, copy_bytes));
+                if copy_bytes > 0 && let Some(answer) = answer.take() {
+                    // The one who asked may have gone.
+                    let _ = answer.send(Ok(moving));
+                }
+            }
+            _ = tick.tick() => ends.status.change(|status| {
+                let done_bytes = progress.done_bytes();
+                status.moved_bytes = (done_bytes, copy_bytes);
+                let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                status.move_rate = done_bytes.saturating_mul(1000) / millis.max(1);
+            }),
+            // Nobody is let in: dropping it closes the connection.
+            Some(_) = ends.incoming.recv() => {}
+            command = ends.commands.recv() => match command {
+                Some(Command::Stop(answer)) => {
+                    progress.cancel();
+                    let _ = work.await;
+                    let _ = answer.send(());
+                    return Relocated::Stopped;
+                }
+                Some(Command::SelectFiles(files)) => *wanted_files = files,
+                Some(order) => parked::keep(early, order),
+                None => {
+                    progress.cancel();
+                    return Relocated::Stopped;
+                }
+            },
+        }
+    };
+    conclude(ends, answer, done, dir)
+}
+
+/// Says what came of it, to whoever still waits for an answer or else to all.
+fn conclude(
+    ends: &Ends,
+    answer: Option<oneshot::Sender<Result<Moving, String>>>,
+    done: Result<Home, Error>,
+    dir: PathBuf,
+) -> Relocated {
+    match done {
+        Ok(home) => {
+            // Not another name of a directory that it once was moved away from.
+            let dir = if lasting(&dir) == home.dir { dir } else { home.dir.clone() };
+            let shown = Arc::new(Home { dir: dir.clone(), ..home.clone() });
+            ends.status.change(|status| status.home = Some(shown));
+            let moving = Moving { home: Home { dir: dir.clone(), ..home }, copy_bytes: 0 };
+            let _ = answer.map(|answer| answer.send(Ok(moving)));
+            Relocated::To(dir)
+        }
+        Err(error) => {
+            let why = error.to_string();
+            match answer {
+                Some(answer) => drop(answer.send(Err(why))),
+                // Nobody may be listening.
+                None => drop(ends.news.send(News::NotMoved(why))),
+            }
+            Relocated::Stays
+        }
+    }
+}
+
+/// Starts the work; what it is going to do is told when it was found possible.
+fn begin(
+    config: StoreConfig,
+    what: Relocation,
+    progress: Arc<MoveProgress>,
+) -> (JoinHandle<Result<Home, Error>>, oneshot::Receiver<Moving>) {
+    let (tell, told) = oneshot::channel();
+    let work = spawn_blocking(move || {
+        let deadline = std::time::Instant::now() + LET_GO;
+        let planned = loop {
+            match plan_move(config.clone(), &what) {
+                Err(Error::InUse { .. }) if std::time::Instant::now() < deadline => {
+                    std::thread::sleep(ASK_AGAIN);
+                }
+                other => break other?,
+            }
+        };
+        let home = planned.home().clone();
+        // The one who waits may have been stopped.
+        let _ = tell.send(Moving { home: home.clone(), copy_bytes: planned.copy_bytes() });
+        planned.carry_out(&progress, &|step| tracing::debug!(step, "moving"))?;
+        Ok(home)
+    });
+    (work, told)
+}
