@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::{Advice, FallocateFlags, fadvise};
 use rustix::io::Errno;
@@ -21,7 +23,7 @@ use crate::base::ids::FileIndex;
 use super::beneath::{self, Access, Base, Found};
 use super::error::Error;
 use super::footing::Gone;
-use super::handles::{Handles, Key};
+use super::handles::{Handles, Key, is_out_of_descriptors};
 use super::store::{FileNews, FileStamp, Store};
 use super::verdict::{self, FileCheck};
 use super::watch::Watch;
@@ -466,14 +468,17 @@ impl Store for FileStore {
                 continue;
             }
             // For reading: what is only seeded may be on a medium that cannot be written.
-            let done = self.with_file(handles, file, Access::Read, beneath::sync_data);
+            let done =
+                patiently(|| self.with_file(handles, file, Access::Read, beneath::sync_data));
             let path = self.path_now(file);
             let directory = path.parent().unwrap_or(Path::new(""));
             let named = match is_renamed && !directories.contains(directory) {
-                true => self.base.sync_directories(directory),
+                true => patiently(|| {
+                    let named = self.base.sync_directories(directory);
+                    named.map_err(|error| Error::io("writing", self.base.full(&path), error))
+                }),
                 false => Ok(()),
             };
-            let named = named.map_err(|error| Error::io("writing", self.base.full(&path), error));
             match done.and(named) {
                 Ok(()) if is_renamed => {
                     directories.insert(directory.to_owned());
@@ -558,6 +563,20 @@ impl Store for FileStore {
         }
         news
     }
+}
+
+/// Tries again while the process has no descriptor left: strangers may hold them all until
+/// their handshakes are overdue, after ten seconds, and that says nothing of the data.
+fn patiently<T>(mut work: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    const PAUSE: Duration = Duration::from_millis(100);
+    const TRIES: usize = 120;
+    for _ in 0..TRIES {
+        match work() {
+            Err(Error::Io { source, .. }) if is_out_of_descriptors(&source) => sleep(PAUSE),
+            other => return other,
+        }
+    }
+    work()
 }
 
 /// A walk along scattered parts.

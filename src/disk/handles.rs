@@ -85,7 +85,8 @@ impl Handles {
     }
 }
 
-fn is_out_of_descriptors(error: &io::Error) -> bool {
+/// Has the process, or the system, no descriptor left?
+pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let number = error.raw_os_error();
     [Errno::MFILE, Errno::NFILE].iter().any(|errno| number == Some(errno.raw_os_error()))

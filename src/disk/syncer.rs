@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::handles::Handles;
 use super::job::DiskEvent;
@@ -36,6 +36,9 @@ impl Default for SyncPolicy {
 /// Open files at a time; they are many only when a torrent has many small files.
 const HANDLES_MAX: usize = 16;
 
+/// Orders that wait: a torrent has at most two of its own on the way, and a flush.
+const ORDERS_MAX: usize = 8192;
+
 /// What the thread is told.
 enum Order {
     /// The torrent has its first unsynced piece.
@@ -51,7 +54,6 @@ enum Order {
 /// Tells the thread what was written. Cheap to clone; the thread ends with the last clone.
 #[derive(Clone, Debug)]
 pub(super) struct Syncer {
-    /// Bounded by its use: a torrent has at most one order of each kind on its way.
     orders: Sender<Order>,
     policy: SyncPolicy,
 }
@@ -59,7 +61,7 @@ pub(super) struct Syncer {
 impl Syncer {
     /// Starts the thread.
     pub(super) fn start(policy: SyncPolicy, counters: Arc<Counters>) -> io::Result<Self> {
-        let (orders, taken) = unbounded();
+        let (orders, taken) = bounded(ORDERS_MAX);
         let thread =
             Thread { policy, counters, handles: Handles::new(HANDLES_MAX), waiting: Vec::new() };
         // Nobody joins it: a device that hangs must not hold up the end, and what is on its
@@ -77,8 +79,9 @@ impl Syncer {
             0 => Order::Begun,
             _ => return,
         };
-        // Fails when the process ends: then nobody syncs any more.
-        let _ = self.orders.send(order(Arc::downgrade(torrent)));
+        // Fails when the process ends, or while the device hangs with all places taken: then
+        // the next piece that is enough asks again.
+        let _ = self.orders.try_send(order(Arc::downgrade(torrent)));
     }
 
     /// The open files of this torrent are not needed any more.

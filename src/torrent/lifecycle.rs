@@ -607,7 +607,7 @@ fn actor(
 fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {
     Publisher::new(
         parts.layout.piece_count(),
-        parts.resources.pool.budget_blocks(),
+        parts.resources.pool.clone(),
         parts.resources.port,
         parts.uploaded_before_bytes,
         parts.so_far.clone(),

@@ -8,6 +8,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
+use crate::base::pool::BlockPool;
 use crate::disk::{DiskRates, Home};
 use crate::swarm::Swarm;
 use crate::swarm::report::LinkSnapshot;
@@ -66,14 +67,14 @@ pub(super) struct Publisher {
     wanted_bytes: u64,
     done_bytes: u64,
     piece_count: u32,
-    pool_blocks: u32,
+    pool: BlockPool,
     listen_port: u16,
 }
 
 impl Publisher {
     pub fn new(
         piece_count: u32,
-        pool_blocks: usize,
+        pool: BlockPool,
         listen_port: u16,
         uploaded_before_bytes: u64,
         so_far: SoFar,
@@ -93,7 +94,7 @@ impl Publisher {
             wanted_bytes: 0,
             done_bytes: 0,
             piece_count,
-            pool_blocks: pool_blocks as u32,
+            pool,
             listen_port,
         }
     }
@@ -257,7 +258,7 @@ impl Publisher {
             candidates: numbers.candidates,
             down_rate: numbers.down_rate,
             limit_down,
-            memory_blocks: (numbers.held_blocks, self.pool_blocks),
+            memory_blocks: (self.pool.in_use_blocks() as u32, self.pool.budget_blocks() as u32),
             pieces_at_disk: numbers.pieces_at_disk,
             disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,

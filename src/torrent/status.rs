@@ -234,7 +234,8 @@ pub struct WhyReport {
     pub down_rate: u64,
     /// The user's limit.
     pub limit_down: Option<u64>,
-    /// Blocks in memory, and the most there may be.
+    /// Blocks in memory, those of other torrents and those at the disk too, and the most there
+    /// may be.
     pub memory_blocks: (u32, u32),
     /// Pieces at the disk workers.
     pub pieces_at_disk: u32,

@@ -80,7 +80,7 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
         .collect()
 }
 
-/// What is wrong with the disk or the record.
+/// How far a move is; none while nothing is copied.
 fn moving(status: &Status) -> Option<(&'static str, String)> {
     let (done, all) = status.moved_bytes;
     let copied = size_of_size(done.min(all), all);
@@ -89,6 +89,7 @@ fn moving(status: &Status) -> Option<(&'static str, String)> {
     (status.state == State::Moving && all > 0).then_some(("Moving", words))
 }
 
+/// What is wrong with the disk or the record.
 fn troubles(status: &Status) -> impl Iterator<Item = (&'static str, String)> {
     let disk = match &status.state {
         State::DiskTrouble(why) => Some(why),

@@ -30,8 +30,10 @@ fn three_hundred_files_with_sixty_four_descriptors() {
     let port = u16::try_from(started["port"].as_u64().expect("a port")).expect("a port");
     assert!(seeder.wait_served(100_000, LIMIT), "nothing was asked for");
     // More than it has descriptors for; the system takes them all.
-    let strangers: Vec<_> = (0..100).map(|_| TcpStream::connect(("127.0.0.1", port))).collect();
+    let mut strangers: Vec<_> = (0..100).map(|_| TcpStream::connect(("127.0.0.1", port))).collect();
     assert!(strangers.iter().all(Result::is_ok));
+    assert!(seeder.wait_served(2_000_000, LIMIT), "it came to a stop");
+    strangers.clear();
     let mut told = Told { running, all: Vec::new() };
     told.event("completed", None);
     let ran = told.running.wait();
