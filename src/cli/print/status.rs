@@ -322,7 +322,7 @@ Running    49s   wasted 16.0 KiB
         assert!(!status_screen(&status, now, 80).contains("\nMoving"), "nothing is copied");
         (status.moved_bytes, status.move_rate) = ((430 << 20, 1 << 30), 120 << 20);
         let screen = status_screen(&status, now, 80);
-        let row = "\nMoving     42.0 %   430.0 MiB of 1.0 GiB   120.0 MiB/s\n";
+        let row = "\nMoving     41.9 %   430.0 MiB of 1.0 GiB   120.0 MiB/s\n";
         assert!(screen.contains(row), "{screen}");
         assert_eq!(prompt(&status), "[moving 41%] driver> ");
     }
