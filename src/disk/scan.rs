@@ -8,18 +8,20 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::base::units::BLOCK_LEN;
 
 /// Buffers of all threads together: more would be of no use.
-pub const SCAN_BYTES_MAX: usize = 32 << 20;
+pub const SCAN_BYTES_MAX: usize = THREADS_MAX * READ_LEN;
 /// With more threads the memory of each would hold too few pieces to hash side by side.
 const THREADS_MAX: usize = 8;
 /// Messages that the widest engine hashes side by side.
 const LANES: usize = 16;
-/// Fewer messages than this are hashed no faster side by side than one by one.
-const LANES_WORTH: usize = 3;
-
-/// What is asked of the system at once. Copying from the page cache runs as fast in steps of
-/// 64 KiB as of 16 MiB (9.3 GB/s on a Sapphire Rapids core), and a slow disk brings this
-/// much soon enough for an order to stop to be followed within a second.
+/// What a thread holds at most, but for pieces shorter than a step: sixteen steps stay in the
+/// second cache between reading and hashing.
 pub(super) const READ_LEN: usize = 1 << 20;
+/// Of pieces at least so long, sixteen are read and hashed in step, so much of each at a time.
+/// Copying from the page cache runs as fast in steps of 64 KiB as of 16 MiB.
+pub(super) const STEP_LEN: usize = READ_LEN / LANES;
+/// How far ahead of a step the system is told what will be read: long enough for a disk that
+/// turns to be worth the way from one piece to the next.
+pub(super) const AHEAD_LEN: u64 = 4 << 20;
 
 /// How a torrent's pieces are shared out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,20 +48,10 @@ impl Scan {
     }
 
     fn on(cores: usize, piece_len: usize, memory_bytes: usize) -> Self {
-        let threads = cores.min(THREADS_MAX);
-        let piece_len = piece_len.max(1);
-        let wanted = LANES.max(READ_LEN / piece_len.max(BLOCK_LEN));
-        let run_len = match memory_bytes.min(SCAN_BYTES_MAX) / threads / piece_len {
-            fitting if fitting < LANES_WORTH => 1,
-            fitting => wanted.min(fitting) as u32,
-        };
+        let fitting = memory_bytes.min(SCAN_BYTES_MAX) / READ_LEN;
+        let threads = cores.min(THREADS_MAX).min(fitting).max(1);
+        let run_len = LANES.max(READ_LEN / piece_len.max(BLOCK_LEN)) as u32;
         Self { threads, run_len }
-    }
-
-    /// Too few pieces fit the memory to be hashed side by side: a portion is one piece, to be
-    /// hashed as it is read.
-    pub(super) fn streams(self) -> bool {
-        self.run_len == 1
     }
 
     /// Calls `work` with portion after portion, in several threads with a worker each, until all
@@ -73,7 +65,9 @@ impl Scan {
         worker: impl Fn() -> W + Sync,
         work: impl Fn(&mut W, Portion) -> Result<(), E> + Sync,
     ) -> Result<Vec<W>, E> {
-        let shares = Shares { next: AtomicU32::new(0), count, run_len: self.run_len };
+        // A few very long pieces are not all left to one thread.
+        let run_len = self.run_len.min(count.div_ceil(self.threads as u32)).max(1);
+        let shares = Shares { next: AtomicU32::new(0), count, run_len };
         let is_over = AtomicBool::new(false);
         let thread = || {
             let mut worker = worker();
@@ -89,7 +83,7 @@ impl Scan {
             }
             Ok(worker)
         };
-        let threads = self.threads.min(count.div_ceil(self.run_len) as usize);
+        let threads = self.threads.min(count.div_ceil(run_len) as usize);
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(thread)).collect();
             let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
@@ -131,23 +125,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_fill_the_lanes_within_the_memory() {
-        let on = |cores, piece_len| Scan::on(cores, piece_len, SCAN_BYTES_MAX);
-        let run_len = |cores, piece_len| on(cores, piece_len).run_len;
-        assert_eq!(run_len(2, 16 << 10), 64, "at least a MiB a read");
-        assert_eq!(run_len(2, 1), 64);
-        assert_eq!(run_len(2, 1 << 20), 16);
-        assert_eq!(run_len(2, 4 << 20), 4);
-        assert_eq!(run_len(2, 16 << 20), 1, "longer pieces as they come");
-        assert_eq!(run_len(1, 8 << 20), 4);
-        assert_eq!(run_len(64, 1 << 20), 4);
-        assert_eq!(run_len(64, 16 << 10), 64);
-        assert!(on(2, usize::MAX).streams() && !on(2, 0).streams());
-        let little = |piece_len| Scan::on(2, piece_len, 8 << 20).run_len;
-        assert_eq!((little(1 << 20), little(2 << 20)), (4, 1), "as far as the memory goes");
-        let plenty = Scan::on(2, 4 << 20, usize::MAX);
-        assert_eq!(plenty, on(2, 4 << 20), "no more than is of use");
-        assert_eq!(on(64, 1 << 20).threads, THREADS_MAX);
+    fn runs_fill_the_lanes_and_threads_the_memory() {
+        let run_len = |piece_len| Scan::on(2, piece_len, SCAN_BYTES_MAX).run_len;
+        assert_eq!(run_len(16 << 10), 64, "at least a MiB a read");
+        assert_eq!(run_len(1), 64);
+        assert_eq!((run_len(64 << 10), run_len(1 << 20), run_len(usize::MAX)), (16, 16, 16));
+        let threads = |cores, memory| Scan::on(cores, 1 << 20, memory).threads;
+        assert_eq!((threads(2, SCAN_BYTES_MAX), threads(64, usize::MAX)), (2, THREADS_MAX));
+        assert_eq!((threads(8, 2 << 20), threads(8, 0)), (2, 1), "as far as the memory goes");
+    }
+
+    #[test]
+    fn a_few_long_pieces_are_for_all_threads() {
+        let scan = Scan { threads: 2, run_len: 16 };
+        let note = |count: &mut usize, portion: Portion| -> Result<(), ()> {
+            *count += portion.now.len();
+            Ok(())
+        };
+        let counts = scan.run(5, || 0, note).unwrap();
+        assert_eq!((counts.len(), counts.iter().sum::<usize>()), (2, 5));
     }
 
     #[test]

@@ -16,7 +16,19 @@ pub(super) struct Job<'a, const WORDS: usize> {
 impl<'a, const WORDS: usize> Job<'a, WORDS> {
     /// A job at its start.
     pub(super) fn new(index: usize, start: [u32; WORDS], parts: &'a [&'a [u8]]) -> Self {
-        Job { index, state: start, message: Message::new(parts) }
+        Job { index, state: start, message: Message::new(parts, 0, false) }
+    }
+
+    /// A job that goes on behind `before` bytes, which are whole blocks; when there is `more`
+    /// to come, the parts are whole blocks too, and its hash is the state it has reached.
+    pub(super) fn behind(
+        index: usize,
+        state: [u32; WORDS],
+        parts: &'a [&'a [u8]],
+        before: u64,
+        more: bool,
+    ) -> Self {
+        Job { index, state, message: Message::new(parts, before, more) }
     }
 
     /// Hashes the rest of the message alone and stores the hash.
@@ -55,15 +67,16 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn new(parts: &'a [&'a [u8]]) -> Message<'a> {
+    /// What is behind `before` bytes; without padding when `more` is to come.
+    fn new(parts: &'a [&'a [u8]], before: u64, more: bool) -> Message<'a> {
         let mut message = Message {
             current: &[],
             rest: parts,
             staged: [[0; 64]; 2],
             staged_from: 0,
             staged_to: 0,
-            len: parts.iter().map(|part| part.len() as u64).sum(),
-            padded: false,
+            len: before + parts.iter().map(|part| part.len() as u64).sum::<u64>(),
+            padded: more,
         };
         message.settle();
         message

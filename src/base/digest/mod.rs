@@ -1,6 +1,6 @@
 //! SHA-1 and SHA-256: one message, or many side by side in the lanes of vector registers.
-//! Not a hasher with state to hand around: a message is given whole, as its parts, because
-//! a piece lies in memory as separate blocks. The engine is chosen at run time.
+//! A message is given whole, as its parts, because a piece lies in memory as separate blocks;
+//! or many are given slice by slice, all equally far. The engine is chosen at run time.
 //! Sources: FIPS 180-4; BEP 3 (piece hashes), BEP 52 (leaves).
 
 #[cfg(target_arch = "x86_64")]
@@ -15,6 +15,7 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod message;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,8 @@ use sha2::Sha256;
 
 use self::algorithm::{Algorithm, SHA1, SHA256};
 use self::message::Job;
+
+pub use self::step::Sha1InStep;
 
 /// A SHA-1 digest.
 pub type Sha1Hash = [u8; 20];
@@ -165,15 +168,24 @@ fn many<'a, const WORDS: usize, const BYTES: usize>(
     plan: &[(Engine, usize)],
     messages: impl ExactSizeIterator<Item = &'a [&'a [u8]]>,
 ) -> Vec<[u8; BYTES]> {
-    let mut hashes = vec![[0; WORDS]; messages.len()];
     let start = algorithm.start;
-    let mut jobs = messages.enumerate().map(|(index, parts)| Job::new(index, start, parts));
+    let jobs = messages.enumerate().map(|(index, parts)| Job::new(index, start, parts));
+    states(algorithm, plan, jobs).into_iter().map(bytes).collect()
+}
+
+/// The states that jobs, numbered from 0 on, come to by a plan.
+fn states<'a, const WORDS: usize>(
+    algorithm: &Algorithm<WORDS>,
+    plan: &[(Engine, usize)],
+    mut jobs: impl ExactSizeIterator<Item = Job<'a, WORDS>>,
+) -> Vec<[u32; WORDS]> {
+    let mut states = vec![[0; WORDS]; jobs.len()];
     let mut left = Vec::new();
     for (engine, worth) in plan {
-        left = engine.run(algorithm, *worth, left.into_iter().chain(&mut jobs), &mut hashes);
+        left = engine.run(algorithm, *worth, left.into_iter().chain(&mut jobs), &mut states);
     }
-    Engine::Single.run(algorithm, 1, left.into_iter().chain(jobs), &mut hashes);
-    hashes.into_iter().map(bytes).collect()
+    Engine::Single.run(algorithm, 1, left.into_iter().chain(jobs), &mut states);
+    states
 }
 
 /// The digest that a final state stands for.

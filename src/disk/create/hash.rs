@@ -1,6 +1,6 @@
 //! Hashing the files of a new torrent: threads read runs of pieces at once and hash them side
-//! by side, for both formats from the same bytes. Long pieces are hashed as they are read
-//! instead, so that memory stays bounded. Who reads which pieces is up to `scan`.
+//! by side, for both formats from the same bytes; of long pieces a little at a time, in step. Who
+//! reads which pieces is up to `scan`.
 
 use std::fs::File;
 use std::io;
@@ -11,14 +11,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{Advice, fadvise};
-use sha1::{Digest, Sha1};
 
-use crate::base::digest::{Sha1Hash, Sha256Hash, sha1_many, sha256_many};
+use crate::base::digest::{Sha1Hash, Sha1InStep, Sha256Hash, sha1_many, sha256_many};
 use crate::base::units::BLOCK_LEN;
 use crate::metainfo::create::Plan;
 
 use super::super::beneath::{Access, Base, Found, found_open};
-use super::super::scan::{self, Portion, READ_LEN, Scan};
+use super::super::scan::{self, AHEAD_LEN, Portion, READ_LEN, STEP_LEN, Scan};
 use super::walk::FoundFile;
 use super::{DiskError, Error, Progress};
 
@@ -62,8 +61,8 @@ impl Reading<'_> {
         };
         let work = |worker: &mut Worker<'_>, portion: Portion| -> Result<(), Error> {
             let first = portion.now.start;
-            let hashed = match scan.streams() {
-                true => worker.stream(first)?,
+            let hashed = match self.plan.piece_length() as usize > STEP_LEN {
+                true => worker.in_step(portion)?,
                 false => worker.side_by_side(portion)?,
             };
             worker.runs.push(Run { first, hashed });
@@ -145,32 +144,65 @@ impl Worker<'_> {
         hashed
     }
 
-    /// One piece, hashed as it is read.
-    fn stream(&mut self, piece: u32) -> Result<Hashed, Error> {
+    /// Long pieces, of which a little is read at a time, and all of them are hashed in step. The
+    /// last one may be shorter: it goes by itself.
+    fn in_step(&mut self, portion: Portion) -> Result<Hashed, Error> {
         let plan = self.reading.plan;
-        let range = plan.piece_range(piece);
-        let mut whole = std::mem::take(&mut self.buffer);
-        let mut hasher = Sha1::new();
-        let mut blocks = Vec::new();
-        let mut begin = range.start;
-        while begin < range.end {
-            let part = begin..range.end.min(begin + READ_LEN as u64);
-            let buffer = scan::room(&mut whole, (part.end - begin) as usize);
-            self.read(part.clone(), buffer)?;
-            self.read_ahead(part.end..range.end.min(part.end + READ_LEN as u64));
-            if plan.has_v1() {
-                hasher.update(&buffer);
-            }
-            if plan.has_v2() {
-                blocks.extend(sha256_many(&data(plan, part.clone(), buffer, begin)));
-            }
-            begin = part.end;
+        let len = |piece: u32| {
+            let range = plan.piece_range(piece);
+            range.end - range.start
+        };
+        let last = portion.now.end - 1;
+        let is_short = len(last) < len(portion.now.start);
+        let whole = portion.now.start..if is_short { last } else { portion.now.end };
+        let mut hashed = self.row_in_step(whole.clone())?;
+        if whole.end <= last {
+            let short = self.row_in_step(last..portion.now.end)?;
+            hashed.pieces.extend(short.pieces);
+            hashed.nodes.extend(short.nodes);
         }
+        for piece in portion.next {
+            let begin = plan.piece_range(piece).start;
+            self.read_ahead(begin..begin + len(piece).min(AHEAD_LEN));
+        }
+        Ok(hashed)
+    }
+
+    /// Pieces of one length.
+    fn row_in_step(&mut self, row: Range<u32>) -> Result<Hashed, Error> {
+        let plan = self.reading.plan;
+        let begins: Vec<u64> = row.clone().map(|piece| plan.piece_range(piece).start).collect();
+        let first = plan.piece_range(row.start);
+        let len = first.end - first.start;
+        let mut whole = std::mem::take(&mut self.buffer);
+        let mut hashing = Sha1InStep::new(begins.len());
+        let mut leaves = vec![Vec::new(); begins.len()];
+        let mut at = 0;
+        let pieces = loop {
+            let step = (len - at).min(STEP_LEN as u64);
+            if at % AHEAD_LEN == 0 {
+                let ahead = (at + AHEAD_LEN).min(len)..(at + 2 * AHEAD_LEN).min(len);
+                begins.iter().for_each(|it| self.read_ahead(it + ahead.start..it + ahead.end));
+            }
+            let room = scan::room(&mut whole, step as usize * begins.len());
+            for (slice, begin) in room.chunks_mut(step as usize).zip(&begins) {
+                self.read(begin + at..begin + at + step, slice)?;
+            }
+            let slices: Vec<&[u8]> = room.chunks(step as usize).collect();
+            if plan.has_v2() {
+                add_leaves(plan, &slices, begins.iter().map(|begin| begin + at), &mut leaves);
+            }
+            at += step;
+            match at == len {
+                _ if !plan.has_v1() && at < len => {}
+                _ if !plan.has_v1() => break Vec::new(),
+                true => break hashing.finish(&slices),
+                false => hashing.update(&slices),
+            }
+        };
         self.buffer = whole;
-        Ok(Hashed {
-            pieces: if plan.has_v1() { vec![hasher.finalize().into()] } else { Vec::new() },
-            nodes: if plan.has_v2() { vec![plan.node(piece, blocks)] } else { Vec::new() },
-        })
+        let nodes = row.zip(leaves).filter(|_| plan.has_v2());
+        Ok(Hashed { pieces, nodes: nodes.map(|(piece, it)| plan.node(piece, it)).collect() })
     }
 
     /// Fills the buffer with a range of the stream, zeros where no file is.
@@ -208,7 +240,9 @@ impl Worker<'_> {
 
     /// Tells the system what of the file that is open will be read soon.
     fn read_ahead(&self, range: Range<u64>) {
-        let Some((number, file)) = &self.open else { return };
+        let Some((number, file)) = self.open.as_ref().filter(|_| !range.is_empty()) else {
+            return;
+        };
         let plan = self.reading.plan;
         let spans = plan.spans(range).into_iter();
         for span in spans.filter(|span| span.file == *number) {
@@ -247,6 +281,24 @@ fn data<'b>(plan: &Plan, range: Range<u64>, buffer: &'b [u8], begin: u64) -> Vec
     let spans = plan.spans(range).into_iter();
     let data = spans.map(|span| &buffer[skipped + span.at.start..skipped + span.at.end]);
     data.flat_map(|data| data.chunks(BLOCK_LEN)).collect()
+}
+
+/// Adds the leaves of slices, one of each piece, that begin at `begins` in the stream.
+fn add_leaves(
+    plan: &Plan,
+    slices: &[&[u8]],
+    begins: impl Iterator<Item = u64>,
+    leaves: &mut [Vec<Sha256Hash>],
+) {
+    let blocks = slices
+        .iter()
+        .zip(begins)
+        .map(|(slice, begin)| data(plan, begin..begin + slice.len() as u64, slice, begin));
+    let blocks: Vec<Vec<&[u8]>> = blocks.collect();
+    let mut hashes = sha256_many(&blocks.concat()).into_iter();
+    for (leaves, blocks) in leaves.iter_mut().zip(&blocks) {
+        leaves.extend(hashes.by_ref().take(blocks.len()));
+    }
 }
 
 /// The nodes of a run of pieces that lies in `buffer`, which begins at `begin`.
