@@ -46,7 +46,8 @@ impl Scan {
     }
 
     fn on(cores: usize, piece_len: usize, memory_bytes: usize) -> Self {
-        let threads = cores.min(THREADS_MAX);
+        // Each takes a read's worth at least, however little memory there is.
+        let threads = cores.min(THREADS_MAX).min(memory_bytes / READ_LEN).max(1);
         let piece_len = piece_len.max(1);
         let wanted = LANES.max(READ_LEN / piece_len.max(BLOCK_LEN));
         let run_len = match memory_bytes.min(SCAN_BYTES_MAX) / threads / piece_len {
@@ -145,6 +146,8 @@ mod tests {
         assert!(on(2, usize::MAX).streams() && !on(2, 0).streams());
         let little = |piece_len| Scan::on(2, piece_len, 8 << 20).run_len;
         assert_eq!((little(1 << 20), little(2 << 20)), (4, 1), "as far as the memory goes");
+        let threads = |memory_bytes| Scan::on(64, 64 << 20, memory_bytes).threads;
+        assert_eq!([0, 1 << 20, (4 << 20) - 1, 32 << 20].map(threads), [1, 1, 3, THREADS_MAX]);
         let plenty = Scan::on(2, 4 << 20, usize::MAX);
         assert_eq!(plenty, on(2, 4 << 20), "no more than is of use");
         assert_eq!(on(64, 1 << 20).threads, THREADS_MAX);
