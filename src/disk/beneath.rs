@@ -65,6 +65,11 @@ pub(super) struct Stamp {
     pub modified_ns: i64,
 }
 
+impl Stamp {
+    /// One that no file has.
+    pub(super) const OF_NO_FILE: Self = Self { inode: 0, modified_ns: i64::MIN };
+}
+
 /// A directory on the way to a file: the base, or one opened below it.
 pub(super) struct Parent<'a> {
     base: &'a OwnedFd,

@@ -2,7 +2,7 @@
 //! Bytes of files that are not wanted, but share a piece with one that is, go to the unwanted
 //! file's `NAME.part`, which stays sparse. Decides nothing about pieces.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -11,8 +11,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::thread::sleep;
-use std::time::Duration;
 
 use rustix::fs::{Advice, FallocateFlags, fadvise};
 use rustix::io::Errno;
@@ -20,11 +18,11 @@ use rustix::io::Errno;
 use crate::base::extents::{Extents, FileSlice};
 use crate::base::ids::FileIndex;
 
-use super::beneath::{self, Access, Base, Found};
+use super::beneath::{self, Access, Base, Found, Stamp};
 use super::error::Error;
 use super::footing::Gone;
-use super::handles::{Handles, Key, is_out_of_descriptors};
-use super::store::{FileNews, FileStamp, Store};
+use super::handles::{Handles, Key};
+use super::store::{FileNews, FileStamp, Store, Unsynced};
 use super::verdict::{self, FileCheck};
 use super::watch::Watch;
 use super::{Allocate, StoreConfig};
@@ -42,6 +40,8 @@ pub(super) struct FileStore {
     links: Vec<(PathBuf, PathBuf)>,
     allocate: Allocate,
     pub(super) overwrite: bool,
+    /// Others were found to write to a file, and nobody has asked for that yet.
+    has_doubts: AtomicBool,
 }
 
 /// What is known of one file. Workers meet here, in atomics only.
@@ -65,9 +65,9 @@ pub(super) struct Entry {
     /// Its space is set.
     allocated: AtomicBool,
     /// Written since the last sync.
-    dirty: AtomicBool,
+    pub(super) dirty: AtomicBool,
     /// Made or renamed since the last sync: its directory knows it only in memory.
-    renamed: AtomicBool,
+    pub(super) renamed: AtomicBool,
     /// A worker is giving it its final name.
     concluding: AtomicBool,
     /// Tells whether others write to it.
@@ -114,11 +114,19 @@ impl Entry {
     }
 
     /// Writes, and notes when somebody else did.
-    fn write(&self, file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+    fn write(
+        &self,
+        file: &File,
+        offset: u64,
+        parts: &[&[u8]],
+        has_doubts: &AtomicBool,
+    ) -> io::Result<()> {
         let modified_ns = || beneath::found_open(file).map(|found| found.stamp.modified_ns);
         let begun = self.watch.begin(modified_ns);
         let done = begun.and_then(|is_changed| {
-            self.doubted.fetch_or(is_changed, Ordering::AcqRel);
+            if is_changed && !self.doubted.swap(true, Ordering::AcqRel) {
+                has_doubts.store(true, Ordering::Release);
+            }
             write_all(file, offset, parts)
         });
         self.watch.end(|| modified_ns().ok());
@@ -182,6 +190,7 @@ impl FileStore {
             links: config.symlinks,
             allocate: config.allocate,
             overwrite: config.overwrite,
+            has_doubts: AtomicBool::new(false),
         })
     }
 
@@ -235,7 +244,7 @@ impl FileStore {
         self.extents.slices(offset, len).filter(|slice| !slice.is_pad)
     }
 
-    fn with_file<T>(
+    pub(super) fn with_file<T>(
         &self,
         handles: &mut Handles,
         file: FileIndex,
@@ -414,7 +423,7 @@ impl Store for FileStore {
             }
             let entry = self.entry(slice.file);
             self.with_file(handles, slice.file, Access::Write, |file| {
-                entry.write(file, slice.offset_in_file, &taken)
+                entry.write(file, slice.offset_in_file, &taken, &self.has_doubts)
             })?;
             // After the write: a sync that began before it does not cover it.
             entry.dirty.store(true, Ordering::Release);
@@ -459,39 +468,16 @@ impl Store for FileStore {
         })
     }
 
-    fn sync(&self, handles: &mut Handles) -> Vec<(FileIndex, Error)> {
-        let mut failed = Vec::new();
-        let mut directories = BTreeSet::new();
-        for (file, entry) in self.real() {
-            let is_renamed = entry.renamed.swap(false, Ordering::AcqRel);
-            if !entry.dirty.swap(false, Ordering::AcqRel) && !is_renamed {
-                continue;
-            }
-            // For reading: what is only seeded may be on a medium that cannot be written.
-            let done =
-                patiently(|| self.with_file(handles, file, Access::Read, beneath::sync_data));
-            let path = self.path_now(file);
-            let directory = path.parent().unwrap_or(Path::new(""));
-            let named = match is_renamed && !directories.contains(directory) {
-                true => patiently(|| {
-                    let named = self.base.sync_directories(directory);
-                    named.map_err(|error| Error::io("writing", self.base.full(&path), error))
-                }),
-                false => Ok(()),
-            };
-            match done.and(named) {
-                Ok(()) if is_renamed => {
-                    directories.insert(directory.to_owned());
-                }
-                Ok(()) => {}
-                Err(error) => {
-                    entry.dirty.store(true, Ordering::Release);
-                    entry.renamed.fetch_or(is_renamed, Ordering::AcqRel);
-                    failed.push((file, error));
-                }
-            }
+    fn sync(&self, handles: &mut Handles) -> Vec<(FileIndex, Unsynced)> {
+        self.bring_to_device(handles)
+    }
+
+    fn doubts(&self) -> Vec<FileIndex> {
+        if !self.has_doubts.swap(false, Ordering::AcqRel) {
+            return Vec::new();
         }
-        failed
+        let doubted = self.real().filter(|(_, entry)| entry.doubted.load(Ordering::Acquire));
+        doubted.map(|(file, _)| file).collect()
     }
 
     fn mark_unsynced(&self, offset: u64, len: u64) {
@@ -504,7 +490,11 @@ impl Store for FileStore {
     fn stamps(&self, whole: bool) -> Vec<(FileIndex, FileStamp)> {
         let asked = self.real().filter(|(_, entry)| !whole || entry.is_whole());
         let look = |file| self.look(file, self.entry(file).place()).ok().flatten();
-        asked.filter_map(|(file, _)| Some((file, FileStamp(look(file)?.stamp)))).collect()
+        let stamp = |(file, entry): (FileIndex, &Entry)| {
+            let seen = FileStamp(look(file)?.stamp);
+            Some((file, if entry.is_doubtful(seen) { FileStamp(Stamp::OF_NO_FILE) } else { seen }))
+        };
+        asked.filter_map(stamp).collect()
     }
 
     fn verified(&self, offset: u64, len: u64) -> Vec<FileNews> {
@@ -563,20 +553,6 @@ impl Store for FileStore {
         }
         news
     }
-}
-
-/// Tries again while the process has no descriptor left: strangers may hold them all until
-/// their handshakes are overdue, after ten seconds, and that says nothing of the data.
-fn patiently<T>(mut work: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
-    const PAUSE: Duration = Duration::from_millis(100);
-    const TRIES: usize = 120;
-    for _ in 0..TRIES {
-        match work() {
-            Err(Error::Io { source, .. }) if is_out_of_descriptors(&source) => sleep(PAUSE),
-            other => return other,
-        }
-    }
-    work()
 }
 
 /// A walk along scattered parts.

@@ -80,6 +80,15 @@ pub enum DiskEvent {
         /// Pieces that count as missing now, and may be checked or fetched again.
         lost: Vec<PieceIndex>,
     },
+    /// The device refused, after the fact, what was written to a file.
+    Unkept {
+        /// The file.
+        file: FileIndex,
+        /// Why, in words for people.
+        reason: String,
+        /// Pieces that count as missing now, and are to be fetched again.
+        lost: Vec<PieceIndex>,
+    },
     /// The record of verified pieces cannot be written; it is tried again every few seconds,
     /// and what it said before still holds. The data is not concerned.
     RecordTrouble(String),

@@ -11,7 +11,7 @@ use crate::base::ids::FileIndex;
 
 use super::error::Error;
 use super::handles::Handles;
-use super::store::{FileNews, FileStamp, Store};
+use super::store::{FileNews, FileStamp, Store, Unsynced};
 
 /// Bytes of a torrent in memory, two bytes each: only for small ones.
 #[derive(Debug)]
@@ -117,9 +117,9 @@ impl Store for MemoryStore {
             && cells.iter().all(|cell| cell.load(Ordering::Acquire) != NOTHING)
     }
 
-    fn sync(&self, _: &mut Handles) -> Vec<(FileIndex, Error)> {
+    fn sync(&self, _: &mut Handles) -> Vec<(FileIndex, Unsynced)> {
         match self.faults.fails_sync.load(Ordering::Relaxed) {
-            true => vec![(FileIndex(0), fault("syncing", Errno::IO))],
+            true => vec![(FileIndex(0), Unsynced::Lost(fault("syncing", Errno::IO)))],
             false => Vec::new(),
         }
     }

@@ -30,6 +30,7 @@ mod source;
 mod stats;
 mod store;
 mod survey;
+mod sync;
 mod syncer;
 #[cfg(test)]
 mod tests;
@@ -68,7 +69,7 @@ pub use self::relocate::{MoveProgress, Relocating, Relocation, plan_move};
 pub use self::scan::SCAN_BYTES_MAX;
 pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
-pub use self::store::{FileNews, FileStamp, Store};
+pub use self::store::{FileNews, FileStamp, Store, Unsynced};
 pub use self::survey::Survey;
 pub use self::syncer::SyncPolicy;
 pub use self::verdict::{FileCheck, FileReport};
@@ -446,6 +447,9 @@ impl StoreHandle {
             torrent.on_record(begun);
             let bytes = torrent.leave_unsynced(&have.minus(&standing.durable));
             self.shared.syncer.on_written(torrent, bytes);
+            if torrent.is_behind() {
+                self.shared.syncer.on_behind(torrent);
+            }
         }
         Ok(Started { have, news })
     }

@@ -16,7 +16,7 @@ use super::error::Error;
 use super::handles::Handles;
 use super::job::DiskEvent;
 use super::record::{Ground, Journal, Standing};
-use super::store::{FileNews, FileStamp, Store};
+use super::store::{FileNews, FileStamp, Store, Unsynced};
 use super::writer::WriterPlace;
 
 /// A torrent that is open on the workers.
@@ -31,7 +31,13 @@ pub(super) struct OpenTorrent {
     pub verified: PieceBits,
     /// Verified pieces that no sync was asked for yet.
     unsynced: PieceBits,
-    /// How many bytes those are, more or less: the syncer's alarm clock.
+    /// Pieces of which blocks were written before they were whole.
+    spilled: PieceBits,
+    /// Such pieces whose blocks the device did not keep.
+    forgotten: PieceBits,
+    /// How often the device refused what was written.
+    refusals: AtomicU64,
+    /// How many bytes are unsynced, more or less: the syncer's alarm clock.
     pub unsynced_bytes: AtomicU64,
     /// Set when the torrent starts; in-memory stores have none.
     pub journal: OnceLock<Journal>,
@@ -67,6 +73,9 @@ impl OpenTorrent {
             writer: WriterPlace::new(),
             verified: PieceBits::none(layout.piece_count()),
             unsynced: PieceBits::none(layout.piece_count()),
+            spilled: PieceBits::none(layout.piece_count()),
+            forgotten: PieceBits::none(layout.piece_count()),
+            refusals: AtomicU64::new(0),
             unsynced_bytes: AtomicU64::new(0),
             journal: OnceLock::new(),
             ground: OnceLock::new(),
@@ -154,9 +163,8 @@ impl OpenTorrent {
     }
 
     /// Brings all that was noted until now to the device, and marks it in the record. Pieces of
-    /// files that the device did not take are lost: that they can still be read is deceit of
-    /// the system's memory, and another sync would not say so again. Returns why a file was not
-    /// taken.
+    /// files that the device refused are lost: that they can still be read is deceit of the
+    /// system's memory, and another sync would not say so again. Returns why a file is not there.
     ///
     /// # Errors
     /// When the record cannot be written. The data is on the device then, or lost.
@@ -166,23 +174,81 @@ impl OpenTorrent {
         let journal = self.journal.get();
         let behind = journal.map_or(Ok(()), |journal| journal.catch_up(|| self.standing()));
         let covered = journal.map_or(Ok(0), Journal::length);
-        let concerned = self.unsynced.take(&self.layout);
+        let mut concerned = self.unsynced.take(&self.layout);
+        let unsynced = self.store.sync(handles);
         let mut failed = None;
-        for (file, error) in self.store.sync(handles) {
-            let of_file = concerned.iter().filter(|piece| {
-                let (offset, len) = self.range_of(**piece);
-                self.store.touches(file, offset, len)
-            });
-            let lost = self.lose(of_file.copied());
-            let reason = error.to_string();
-            self.tell(DiskEvent::FileTrouble { file, reason: reason.clone(), lost });
-            failed = Some(reason);
+        let mut is_unknown = false;
+        for (file, why) in unsynced {
+            let error = match why {
+                Unsynced::Lost(error) => {
+                    self.on_refused(file, &error, &mut concerned);
+                    error
+                }
+                Unsynced::Unknown(error) => {
+                    is_unknown = true;
+                    error
+                }
+            };
+            failed = Some(error.to_string());
         }
         behind?;
+        if is_unknown {
+            // Nothing is marked, and all of it waits for the next sync.
+            for piece in concerned {
+                self.unsynced.insert(piece);
+            }
+            return Ok(failed);
+        }
         let covered = covered?;
         journal.map_or(Ok(()), |journal| journal.mark(covered))?;
         self.on_record(Ok(()));
         Ok(failed)
+    }
+
+    /// The device refused a file: its pieces that were not on it before are lost, and so is what
+    /// was written while it was asked; workers that have written and not yet noted look at the
+    /// count of refusals.
+    fn on_refused(&self, file: FileIndex, error: &Error, concerned: &mut Vec<PieceIndex>) {
+        self.refusals.fetch_add(1, Ordering::AcqRel);
+        concerned.extend(self.unsynced.take(&self.layout));
+        for piece in self.spilled.take(&self.layout) {
+            self.forgotten.insert(piece);
+        }
+        let of_file = concerned.iter().filter(|piece| {
+            let (offset, len) = self.range_of(**piece);
+            self.store.touches(file, offset, len)
+        });
+        let lost = self.lose(of_file.copied());
+        self.tell(DiskEvent::Unkept { file, reason: error.to_string(), lost });
+    }
+
+    /// Is there something that the record does not say yet?
+    pub(super) fn is_behind(&self) -> bool {
+        self.journal.get().is_some_and(Journal::is_behind)
+    }
+
+    /// How often the device refused until now.
+    pub(super) fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Acquire)
+    }
+
+    /// Blocks of the piece are about to be written before it is whole.
+    pub(super) fn on_spill(&self, piece: PieceIndex) {
+        self.spilled.insert(piece);
+    }
+
+    /// The piece is to be read back; false when the device did not keep what was spilled of it.
+    pub(super) fn is_kept(&self, piece: PieceIndex) -> bool {
+        self.spilled.remove(piece);
+        !self.forgotten.remove(piece)
+    }
+
+    /// Notes files that others were found to write to.
+    pub(super) fn note_doubts(&self) {
+        let files: Vec<u32> = self.store.doubts().into_iter().map(|file| file.0).collect();
+        if !files.is_empty() {
+            self.record(|journal| journal.doubted(&files));
+        }
     }
 
     /// Brings everything to the device, and notes how the files look now that nothing is

@@ -40,9 +40,13 @@ pub trait Store: Send + Sync {
     fn is_present(&self, offset: u64, len: u64) -> bool;
 
     /// Brings what was written before the call to the device, names included. Returns the files
-    /// that the system refuses this for: they have lost what was written since their last sync,
-    /// though it may still read as if it was there.
-    fn sync(&self, handles: &mut Handles) -> Vec<(FileIndex, Error)>;
+    /// that are not there after it.
+    fn sync(&self, handles: &mut Handles) -> Vec<(FileIndex, Unsynced)>;
+
+    /// The files that others were found to write to since this was last asked.
+    fn doubts(&self) -> Vec<FileIndex> {
+        Vec::new()
+    }
 
     /// The bytes from `offset` are to be brought to the device with the next sync, whoever
     /// wrote them.
@@ -81,6 +85,16 @@ pub trait Store: Send + Sync {
 /// Which file it is and when it was last changed, as the record keeps it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileStamp(pub(super) Stamp);
+
+/// Why a file is not on the device after a sync.
+#[derive(Debug)]
+pub enum Unsynced {
+    /// The device refused. What was written since the last sync is lost, though it may still
+    /// read as if it was there, and the next sync would not say so again.
+    Lost(Error),
+    /// It could not be opened for that; nothing is known, and it is tried again.
+    Unknown(Error),
+}
 
 /// What became of a file.
 #[derive(Debug)]

@@ -129,15 +129,22 @@ impl FileStore {
         let slices = pieces_of(layout, recorded).flat_map(|piece| self.slices_of(layout, piece));
         let recorded: HashSet<FileIndex> = slices.map(|slice| slice.file).collect();
         let mut ours = HashSet::new();
-        for (file, entry) in self.real() {
-            let found = self.look(file, entry.place())?;
-            let since = found.map_or(i64::MIN, |found| found.stamp.modified_ns);
-            let is_known = recorded.contains(&file) || since >= described.earliest_ns;
+        for (file, _) in self.real() {
+            let is_known = recorded.contains(&file) || self.may_be_lost(file, described)?;
             if is_known && self.fits(file, 0, described)? {
                 ours.insert(file);
             }
         }
         Ok(ours)
+    }
+
+    /// May the record have lost that we finished this file: was it changed while we ran, is it
+    /// as long as it should be, and is it the only one of its two names?
+    fn may_be_lost(&self, file: FileIndex, described: &Described) -> Result<bool, Error> {
+        let Some(found) = self.look(file, Place::Final)? else { return Ok(false) };
+        Ok(found.stamp.modified_ns >= described.earliest_ns
+            && found.len == self.entry(file).len
+            && self.look(file, Place::Part)?.is_none())
     }
 
     /// Takes over what is there, now that `have` is known to be right: counts what is

@@ -72,6 +72,9 @@ impl Syncer {
 
     /// `bytes` of the torrent were written and noted in its record.
     pub(super) fn on_written(&self, torrent: &Arc<OpenTorrent>, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
         let before = torrent.unsynced_bytes.fetch_add(bytes, Ordering::AcqRel);
         let enough = self.policy.bytes;
         let order = match before {
@@ -79,14 +82,24 @@ impl Syncer {
             0 => Order::Begun,
             _ => return,
         };
-        // Fails when the process ends, or while the device hangs with all places taken: then
-        // the next piece that is enough asks again.
-        let _ = self.orders.try_send(order(Arc::downgrade(torrent)));
+        self.send(torrent, order);
     }
 
     /// The open files of this torrent are not needed any more.
     pub(super) fn close(&self, torrent: u64) {
         let _ = self.orders.send(Order::Closed(torrent));
+    }
+
+    /// Something is to be said in the record soon, though no piece is new.
+    pub(super) fn on_behind(&self, torrent: &Arc<OpenTorrent>) {
+        self.send(torrent, Order::Begun);
+    }
+
+    fn send(&self, torrent: &Arc<OpenTorrent>, order: fn(Weak<OpenTorrent>) -> Order) {
+        if self.orders.try_send(order(Arc::downgrade(torrent))).is_err() {
+            // All places are taken while a device hangs: the next piece asks again.
+            torrent.unsynced_bytes.store(0, Ordering::Release);
+        }
     }
 
     /// Syncs at once; the answer is `Flushed`.
@@ -136,8 +149,12 @@ impl Thread {
     fn sync(&mut self, torrent: &Weak<OpenTorrent>) {
         self.stop_waiting(torrent);
         let Some(strong) = torrent.upgrade() else { return };
-        if let Err(error) = self.timed(|handles| strong.bring_to_device(handles)) {
+        let brought = self.timed(|handles| strong.bring_to_device(handles));
+        let is_done = matches!(brought, Ok(None)) && !strong.is_behind();
+        if let Err(error) = brought {
             strong.on_record(Err(error));
+        }
+        if !is_done {
             self.waiting.push((Instant::now() + self.policy.after, torrent.clone()));
         }
     }

@@ -149,6 +149,7 @@ impl Worker {
             .map(|(at, block)| (torrent.layout.block_offset(*at), block.bytes()))
             .collect();
         parts.sort_unstable_by_key(|(offset, _)| *offset);
+        torrent.on_spill(piece);
         let failed = self.write_runs(&torrent, &parts).err();
         if failed.is_some() {
             torrent.is_gone();
@@ -173,12 +174,8 @@ impl Worker {
         add(&self.counters.pieces_checked, pieces.len() as u64);
         self.compare(&mut pieces);
         pieces.sort_by_key(|piece| (piece.torrent.id, piece.piece));
-        self.write(&mut pieces);
-        for group in pieces.chunk_by(|a, b| a.torrent.id == b.torrent.id) {
-            let good = group.iter().filter(|piece| matches!(piece.outcome, Outcome::Good));
-            let good: Vec<PieceIndex> = good.map(|piece| piece.piece).collect();
-            let bytes = group[0].torrent.on_written(&good);
-            self.syncer.on_written(&group[0].torrent, bytes);
+        for group in pieces.chunk_by_mut(|a, b| a.torrent.id == b.torrent.id) {
+            self.write_and_note(group);
         }
         for piece in pieces {
             self.report(piece);
@@ -198,6 +195,11 @@ impl Worker {
             piece.judge(&hash);
         }
         for piece in streamed {
+            if !piece.torrent.is_kept(piece.piece) {
+                let why = "the device did not keep what was written of it".to_owned();
+                piece.outcome = Outcome::ReadFailed(why);
+                continue;
+            }
             let mut hasher = Sha1::new();
             let counters = self.counters.clone();
             let read = self.stream(piece, |bytes| {
@@ -242,22 +244,38 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes the good pieces, sorted by torrent and number; neighbours together.
-    fn write(&mut self, pieces: &mut [Piece]) {
-        for group in pieces.chunk_by_mut(|a, b| a.torrent.id == b.torrent.id) {
-            let torrent = group[0].torrent.clone();
-            let is_good = |piece: &&Piece| matches!(piece.outcome, Outcome::Good);
-            let parts: Vec<_> = group.iter().filter(is_good).flat_map(Piece::to_write).collect();
-            if self.write_runs(&torrent, &parts).is_ok() {
-                continue;
+    /// Writes the good pieces of one torrent, sorted by number, and notes them.
+    fn write_and_note(&mut self, group: &mut [Piece]) {
+        let torrent = group[0].torrent.clone();
+        let refusals = torrent.refusals();
+        self.write(&torrent, group);
+        torrent.note_doubts();
+        let good = group.iter().filter(|piece| matches!(piece.outcome, Outcome::Good));
+        let good: Vec<PieceIndex> = good.map(|piece| piece.piece).collect();
+        let bytes = torrent.on_written(&good);
+        self.syncer.on_written(&torrent, bytes);
+        if torrent.refusals() != refusals {
+            // The syncer may not have known of them when the device refused.
+            torrent.lose(good.into_iter());
+            for piece in group.iter_mut().filter(|piece| matches!(piece.outcome, Outcome::Good)) {
+                piece.outcome = Outcome::ReadFailed("the device did not keep it".to_owned());
             }
-            torrent.is_gone();
-            // Which pieces it hits shows when each is written alone; the same bytes again
-            // at the same place do no harm.
-            for piece in group.iter_mut().filter(|piece| is_good(&&**piece)) {
-                if let Err(error) = self.write_runs(&torrent, &piece.to_write()) {
-                    piece.outcome = Outcome::WriteFailed(error.to_string());
-                }
+        }
+    }
+
+    /// Writes the good pieces, neighbours together.
+    fn write(&mut self, torrent: &OpenTorrent, group: &mut [Piece]) {
+        let is_good = |piece: &&Piece| matches!(piece.outcome, Outcome::Good);
+        let parts: Vec<_> = group.iter().filter(is_good).flat_map(Piece::to_write).collect();
+        if self.write_runs(torrent, &parts).is_ok() {
+            return;
+        }
+        torrent.is_gone();
+        // Which pieces it hits shows when each is written alone; the same bytes again at the
+        // same place do no harm.
+        for piece in group.iter_mut().filter(|piece| is_good(&&**piece)) {
+            if let Err(error) = self.write_runs(torrent, &piece.to_write()) {
+                piece.outcome = Outcome::WriteFailed(error.to_string());
             }
         }
     }

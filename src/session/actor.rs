@@ -72,7 +72,7 @@ pub(super) struct Actor {
     /// In the order of the queue.
     members: Vec<Member>,
     /// Torrents that are ending, each with whoever waits for that.
-    leaving: JoinSet<InfoHash>,
+    leaving: JoinSet<(InfoHash, oneshot::Sender<bool>)>,
     is_ending: bool,
 }
 
@@ -99,8 +99,10 @@ impl Actor {
                     None => return,
                 },
                 Some(left) = self.leaving.join_next(), if !self.leaving.is_empty() => {
-                    if let Ok(info_hash) = left {
+                    if let Ok((info_hash, answer)) = left {
                         self.on_left(info_hash).await;
+                        // Only now, so that who asked may add it again.
+                        let _ = answer.send(true);
                     }
                 }
                 () = bell.notified() => {}
@@ -169,8 +171,7 @@ impl Actor {
         let handle = member.handle.clone();
         self.leaving.spawn(async move {
             handle.stop().await;
-            let _ = answer.send(true);
-            info_hash
+            (info_hash, answer)
         });
     }
 

@@ -260,7 +260,7 @@ impl Swarm {
     }
 
     /// Told once, however many files it hits; what holds now is in the snapshot.
-    fn disk_failed(&mut self, why: String, now: Instant) {
+    pub(super) fn disk_failed(&mut self, why: String, now: Instant) {
         let checking = &mut self.checking;
         let longer = (checking.rest * 2).min(REST_MAX);
         match &mut checking.trouble {

@@ -77,6 +77,8 @@ pub enum Input {
     Room(usize),
     /// Verified pieces whose files were changed by somebody else: they count as missing.
     PiecesLost(Vec<PieceIndex>),
+    /// The device refused, after the fact, what was written; in words for people.
+    DiskFailed(String),
     /// The user changed which pieces are wanted.
     Wanted(Bitfield),
     /// The user pauses (true) or resumes (false).

@@ -194,6 +194,7 @@ impl Swarm {
             Input::Prepared { piece, outcome } => self.on_prepared(piece, outcome, now),
             Input::UploadLimit(limit) => self.on_upload_limit(limit),
             Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, now),
+            Input::DiskFailed(why) => self.disk_failed(why, now),
             Input::Wanted(wanted) => self.on_wanted(wanted, now),
             Input::Pause(pause) => self.on_pause(pause, now),
             Input::DiskLoad { hashing, writing } => self.load.note(hashing, writing),

@@ -215,6 +215,12 @@ impl Actor {
             }
             DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
             DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
+            DiskEvent::Unkept { reason, lost, .. } => {
+                warn!(reason, lost = lost.len(), "the device did not keep what was written");
+                self.lose(lost);
+                self.swarm.handle(Input::DiskFailed(reason), now);
+                self.publish();
+            }
             DiskEvent::RecordTrouble(why) => {
                 warn!(why, "cannot record verified pieces; trying again");
                 self.publisher.set_record_trouble(Some(why));
@@ -237,14 +243,18 @@ impl Actor {
 
     fn on_file_trouble(&mut self, reason: String, lost: Vec<PieceIndex>) {
         warn!(reason, lost = lost.len(), "file trouble");
-        for piece in &lost {
-            self.publisher.lost(&self.extents, &self.layout, *piece);
-        }
-        self.swarm.handle(Input::PiecesLost(lost), Instant::now());
+        self.lose(lost);
         if self.publisher.set_trouble(Some(reason.clone())) {
             self.tell(Event::DiskTrouble(reason));
         }
         self.publish();
+    }
+
+    fn lose(&mut self, pieces: Vec<PieceIndex>) {
+        for piece in &pieces {
+            self.publisher.lost(&self.extents, &self.layout, *piece);
+        }
+        self.swarm.handle(Input::PiecesLost(pieces), Instant::now());
     }
 
     /// Every wanted file was looked at: only now is the torrent called complete.
@@ -559,7 +569,9 @@ impl Actor {
             self.flush().await;
         };
         if timeout(FLUSH_BUDGET, flushed).await.is_err() {
-            warn!("the disk did not take everything in time; the rest is fetched again");
+            warn!(
+                "the disk is slow: the system writes what is left; it is looked at again if the power fails"
+            );
         }
         goodbye.await;
         self.publish();

@@ -54,6 +54,8 @@ const NEWS_LEN: usize = 1024;
 const INCOMING_LEN: usize = 64;
 /// How often a check that goes on is kept: a crash costs no more than this of it.
 const KEEP_CHECK_EVERY: Duration = Duration::from_secs(10);
+/// What is read in a second or two need not wait for its turn at the disk.
+const TURN_WORTH: u64 = 1 << 30;
 /// Peers that a tracker is asked for.
 const NUMWANT: u32 = 100;
 
@@ -440,11 +442,13 @@ async fn check(
     }
     let progress = Arc::new(CheckProgress::default());
     let trusted = plan.trusted.clone();
+    let pieces = u64::from(parts.layout.piece_count() - plan.skipped.ones());
+    let is_long = pieces * u64::from(parts.layout.piece_len()) >= TURN_WORTH;
     let mut work: JoinHandle<Bitfield> = {
         let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
         let (state_dir, dir) = (parts.resources.state_dir.clone(), parts.options.dir.clone());
         spawn_blocking(move || {
-            let _turn = progress.take_turn(&state_dir, &dir);
+            let _turn = is_long.then(|| progress.take_turn(&state_dir, &dir));
             plan.result(&store.check(&plan.skipped, &progress).have)
         })
     };

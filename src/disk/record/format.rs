@@ -3,7 +3,7 @@
 //! After the head every entry has 32 bytes: kind, three zeros, a number, two values and the
 //! first eight bytes of a SHA-1 over the info-hash and what is before; all big-endian.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_bytes::Bytes;
@@ -34,6 +34,8 @@ const PIECE_LOST: u8 = 2;
 const FILE_STAMPED: u8 = 3;
 /// What was noted before this length of the record (first value) is on the device; the time.
 const MARK: u8 = 4;
+/// Others wrote to the file of this number; until it is stamped, it is to be looked at.
+const FILE_DOUBTED: u8 = 5;
 
 /// Whose record it is.
 #[derive(Clone, Debug)]
@@ -160,6 +162,11 @@ pub(super) fn stamped(info_hash: InfoHash, stamps: &[(u32, Stamp)]) -> Vec<u8> {
     stamps.iter().flat_map(entry).collect()
 }
 
+/// Entries: others wrote to these files.
+pub(super) fn doubted(info_hash: InfoHash, files: &[u32]) -> Vec<u8> {
+    files.iter().flat_map(|file| entry(info_hash, FILE_DOUBTED, *file, 0, 0)).collect()
+}
+
 /// Entry: what the first `len` bytes of the record say is on the device.
 pub(super) fn mark(info_hash: InfoHash, len: u64, now_ns: i64) -> Vec<u8> {
     entry(info_hash, MARK, 0, len, now_ns).to_vec()
@@ -195,9 +202,12 @@ pub fn replay(bytes: &[u8], subject: &Subject, extents: &Extents) -> Result<Repl
         extents,
         noted_at: HashMap::new(),
         in_head: subject.layout.pieces().collect(),
+        doubted_files: HashSet::new(),
     };
     replay.entries(entries, head_len);
-    Ok(replay.replayed)
+    let Replay { mut replayed, doubted_files, .. } = replay;
+    replayed.stamps.extend(doubted_files.into_iter().map(|file| (file, Stamp::OF_NO_FILE)));
+    Ok(replayed)
 }
 
 /// A replay on its way.
@@ -209,6 +219,8 @@ struct Replay<'a> {
     noted_at: HashMap<PieceIndex, u64>,
     /// Pieces of the head that no mark was seen for; the first one covers them.
     in_head: Vec<PieceIndex>,
+    /// Files that others wrote to since their stamp.
+    doubted_files: HashSet<u32>,
 }
 
 impl Replay<'_> {
@@ -240,6 +252,10 @@ impl Replay<'_> {
             (FILE_STAMPED, _) if number < self.extents.file_count() => {
                 let stamp = Stamp { inode: a, modified_ns: b };
                 self.replayed.stamps.insert(number, stamp);
+                self.doubted_files.remove(&number);
+            }
+            (FILE_DOUBTED, _) if number < self.extents.file_count() => {
+                self.doubted_files.insert(number);
             }
             (MARK, _) => self.mark(a, b),
             (PIECE_VERIFIED, Some(piece)) => {

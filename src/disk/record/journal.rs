@@ -112,6 +112,11 @@ impl Journal {
         self.append(&format::stamped(self.subject.info_hash, stamps))
     }
 
+    /// Notes that others wrote to these files.
+    pub(in crate::disk) fn doubted(&self, files: &[u32]) -> Result<(), Error> {
+        self.append(&format::doubted(self.subject.info_hash, files))
+    }
+
     /// Makes the record younger than what was just written unverified.
     pub(in crate::disk) fn touch(&self) -> Result<(), Error> {
         self.append(&format::touched(self.subject.info_hash))
@@ -122,18 +127,33 @@ impl Journal {
     ///
     /// # Errors
     /// `Io`; it is still behind then.
-    pub(in crate::disk) fn catch_up(
-        &self,
-        standing: impl FnOnce() -> Standing,
-    ) -> Result<(), Error> {
+    pub(in crate::disk) fn catch_up(&self, standing: impl Fn() -> Standing) -> Result<(), Error> {
         if !self.is_behind.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
         // What workers cannot add from here on makes it behind once more.
+        let mut said = standing();
         match self.file.get() {
-            Some(_) => self.append(&format::again(&self.subject, &standing())),
-            None => self.begin(&standing()),
+            Some(_) => self.append(&format::again(&self.subject, &said))?,
+            None => self.begin(&said)?,
         }
+        // What they added between our look and our word stands before it, and is overruled by it.
+        loop {
+            let now = standing();
+            let (lost, new) =
+                (said.verified.minus(&now.verified), now.verified.minus(&said.verified));
+            if lost.ones() + new.ones() == 0 {
+                return Ok(());
+            }
+            self.lost(&lost.iter_ones().collect::<Vec<_>>())?;
+            self.verified(&new.iter_ones().collect::<Vec<_>>())?;
+            said = now;
+        }
+    }
+
+    /// Is there something that could not be added?
+    pub(in crate::disk) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Acquire)
     }
 
     /// Its length now: what a mark may cover once the data behind it is on the device.
@@ -143,9 +163,9 @@ impl Journal {
     }
 
     /// Says that the data of what the first `len` bytes note is on the device, and brings that
-    /// word there as well.
+    /// word there as well. Says nothing while something that was lost could not be added.
     pub(in crate::disk) fn mark(&self, len: u64) -> Result<(), Error> {
-        let Some(file) = self.file.get() else { return Ok(()) };
+        let Some(file) = self.file.get().filter(|_| !self.is_behind()) else { return Ok(()) };
         let mark = format::mark(self.subject.info_hash, len, now_ns());
         file.append(&mark).and_then(|()| file.sync()).map_err(|error| self.failed(error))
     }

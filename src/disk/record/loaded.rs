@@ -153,9 +153,8 @@ impl Loaded {
     /// Were there verified pieces, and on another file system than stands there now?
     pub(in crate::disk) fn was_elsewhere(&self, ground: &Ground) -> bool {
         self.replayed.as_ref().is_some_and(|replayed| {
-            let is_known = replayed.file_system != 0 && ground.file_system != 0;
-            let differs = replayed.file_system != ground.file_system;
-            replayed.verified.ones() > 0 && is_known && differs
+            // Network and user file systems tell 0: what stands there without them does not.
+            replayed.verified.ones() > 0 && replayed.file_system != ground.file_system
         })
     }
 

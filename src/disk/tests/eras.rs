@@ -237,10 +237,7 @@ fn pieces_are_synced_by_age_and_by_amount_but_not_one_by_one() {
         std::thread::yield_now();
     }
     drop(running);
-    // The syncer lets go of the torrent when the sync is done.
-    while world.open(world.config()).is_err() {
-        std::thread::yield_now();
-    }
+    drop(world.open(world.config()).unwrap());
     rewrite(&world, another_mount);
     assert!(trusted_and_recorded(&world).0.len() >= 121);
 }
@@ -268,4 +265,21 @@ fn a_finished_terabyte_starts_without_being_read() {
     assert!(have.is_full());
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(1), "it took {took:?}");
+}
+
+#[test]
+fn a_file_that_others_wrote_to_is_looked_at_after_a_quit_and_after_a_kill() {
+    for is_flushed in [true, false] {
+        let (world, mut running) = half();
+        let file = fs::File::options().write(true).open(world.path("b.part")).unwrap();
+        // Into piece 5, which is verified, at another time than any write of ours.
+        file.write_all_at(&[0; 100], 5 * BLOCK_LEN as u64 - 40_000).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(100)).unwrap();
+        running.fetch(&world, [4]);
+        if is_flushed {
+            assert_eq!(running.flush(), None);
+        }
+        drop(running);
+        assert_eq!(trusted_and_recorded(&world).0, [0, 1], "flushed: {is_flushed}");
+    }
 }

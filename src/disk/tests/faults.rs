@@ -110,7 +110,7 @@ fn a_failing_sync_is_told_and_takes_what_it_concerns() {
     store.faults().fails_sync.store(true, Ordering::Relaxed);
     assert!(running.flush().unwrap().contains("syncing"));
     let lost = running.others.iter().find_map(|event| match event {
-        DiskEvent::FileTrouble { lost, .. } => Some(lost.clone()),
+        DiskEvent::Unkept { lost, .. } => Some(lost.clone()),
         _ => None,
     });
     assert_eq!(lost, Some(vec![world.piece(0)]), "it may be gone though it still reads well");
@@ -170,4 +170,28 @@ fn a_file_that_was_only_touched_is_whole_all_the_same() {
     running.fetch(&world, 5..10);
     assert!(running.finish() && world.path("a").exists());
     assert_eq!(running.files_done(), [0]);
+}
+
+#[test]
+fn spilled_blocks_that_the_device_did_not_keep_are_not_read_back() {
+    let world = world(2 * BLOCK_LEN as u32, &[("a", 4 * BLOCK_LEN as u64)]);
+    let (store, mut running) = in_memory(&world);
+    let (whole, spilled) = (world.piece(0), world.piece(1));
+    let mut blocks = world.blocks(spilled);
+    let Held::Data(first) = blocks.remove(0) else { panic!("blocks are in memory") };
+    let at = world.layout.block(spilled, 0).unwrap();
+    running.handle.submit(Job::Spill { piece: spilled, blocks: vec![(at, first)] }).unwrap();
+    running.wait(|event| match event {
+        DiskEvent::Spilled { failed: None, .. } => Ok(()),
+        other => Err(other),
+    });
+    running.fetch(&world, [whole.number()]);
+    store.faults().fails_sync.store(true, Ordering::Relaxed);
+    assert!(running.flush().is_some());
+    store.faults().fails_sync.store(false, Ordering::Relaxed);
+    blocks.insert(0, Held::OnDisk);
+    let verdict = running.check(spilled, blocks);
+    assert!(matches!(verdict, Verdict::ReadFailed(_)), "{verdict:?}");
+    running.fetch(&world, [0, 1]);
+    assert_eq!(running.flush(), None);
 }

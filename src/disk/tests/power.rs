@@ -107,10 +107,11 @@ impl Store for Forgetful {
         true
     }
 
-    fn sync(&self, _: &mut Handles) -> Vec<(FileIndex, Error)> {
+    fn sync(&self, _: &mut Handles) -> Vec<(FileIndex, Unsynced)> {
         let failed = self.0.sync().err();
         failed
-            .map(|error| (FileIndex(0), Error::io("syncing", "model", error)))
+            .map(|error| Unsynced::Lost(Error::io("syncing", "model", error)))
+            .map(|lost| (FileIndex(0), lost))
             .into_iter()
             .collect()
     }
