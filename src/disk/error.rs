@@ -71,7 +71,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Something stands where one of the torrent's files is to be moved.
-    #[error("{} is there already: nothing was moved, choose another place", .path.display())]
+    #[error("{} is there already, and stays: move it away, or choose another place", .path.display())]
     Occupied {
         /// What stands there.
         path: PathBuf,
