@@ -63,6 +63,7 @@ fn every_corpus_has_a_target() {
     let inside = [
         "config_file",
         "lan_datagrams",
+        "move_note",
         "repl_line",
         "tracker_list",
         "tracker_query",

@@ -28,7 +28,7 @@ struct Limit {
 /// The memory of a run with these options, split.
 ///
 /// # Errors
-/// When more is asked for than there is.
+/// When more is asked for than there is beside the program itself.
 pub fn memory_for(common: &Common) -> Result<Memory, Failure> {
     Ok(Memory::split(budget(common.memory, limit())?, cores()))
 }
@@ -57,11 +57,14 @@ pub fn told(common: &Common) -> Result<String, Failure> {
 fn budget(asked: Option<u64>, limit: Limit) -> Result<u64, Failure> {
     match asked {
         None => Ok(Memory::default_budget(limit.bytes)),
-        Some(bytes) if bytes > limit.bytes => Err(Failure::usage(format!(
-            "--memory {} is more than the {} that {} has",
+        Some(bytes) if bytes > Memory::most(limit.bytes) => Err(Failure::usage(format!(
+            "--memory {} is too much: {} has {}, and the program takes {} besides; ask for {} \
+             at most",
             size(bytes),
-            size(limit.bytes),
             limit.whose,
+            size(limit.bytes),
+            size(Memory::BESIDE),
+            size(Memory::most(limit.bytes)),
         ))),
         Some(bytes) => Ok(bytes),
     }
@@ -230,10 +233,14 @@ mod tests {
     fn more_than_there_is_is_refused() {
         let limit = Limit { bytes: 512 * MIB, whose: "the control group" };
         assert_eq!(budget(None, limit), Ok(64 * MIB));
-        assert_eq!(budget(Some(512 * MIB), limit), Ok(512 * MIB));
-        let refused = budget(Some(513 * MIB), limit).unwrap_err();
+        assert_eq!(budget(Some(480 * MIB), limit), Ok(480 * MIB));
+        let refused = budget(Some(481 * MIB), limit).unwrap_err();
         assert_eq!(refused.exit, crate::cli::exit::Exit::Usage);
-        let expected = "--memory 513.0 MiB is more than the 512.0 MiB that the control group has";
+        let expected = "--memory 481.0 MiB is too much: the control group has 512.0 MiB, and the \
+                        program takes 32.0 MiB besides; ask for 480.0 MiB at most";
         assert_eq!(refused.message, expected);
+        let small = Limit { bytes: 24 * MIB, ..limit };
+        assert_eq!((budget(None, small), budget(Some(8 * MIB), small)), (Ok(8 * MIB), Ok(8 * MIB)));
+        assert!(budget(Some(24 * MIB), small).is_err());
     }
 }

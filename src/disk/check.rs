@@ -333,7 +333,7 @@ impl Worker<'_> {
                 return;
             }
             let step = (len - at).min(STEP_LEN as u64);
-            if at % AHEAD_LEN == 0 {
+            if at.is_multiple_of(AHEAD_LEN) {
                 for piece in row {
                     let begin = (at + AHEAD_LEN).min(len);
                     let offset = self.torrent.layout.piece_offset(*piece);

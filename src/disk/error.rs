@@ -40,6 +40,27 @@ pub enum Error {
         /// The record that knows of them.
         record: PathBuf,
     },
+    /// A move was interrupted, and nothing of it is there.
+    #[error(
+        "none of the files that an interrupted move brings to {} is there: mount the file system \
+         that they are on, or remove {} if they were deleted", .dir.display(), .note.display()
+    )]
+    HalfMoved {
+        /// Where the files should be.
+        dir: PathBuf,
+        /// The note of the move.
+        note: PathBuf,
+    },
+    /// The note of an interrupted move cannot be understood.
+    #[error(
+        "{}, the note of an interrupted move, is damaged or a newer program's: start that \
+         program, or remove the note; files that the move left under other names (*.moving) or \
+         in their former directory are then yours to move", .note.display()
+    )]
+    BadNote {
+        /// The note of the move.
+        note: PathBuf,
+    },
     /// A different file stands where one of the torrent's should go.
     #[error(
         "{} exists and differs from the torrent's file: move it away or use --overwrite",
@@ -50,7 +71,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Something stands where one of the torrent's files is to be moved.
-    #[error("{} is there already: nothing was moved, choose another place", .path.display())]
+    #[error("{} is there already, and stays: move it away, or choose another place", .path.display())]
     Occupied {
         /// What stands there.
         path: PathBuf,
@@ -120,7 +141,10 @@ impl Error {
             | Self::UnsafePath { path }
             | Self::Unfinished { path }
             | Self::Disturbed { path, .. } => Some(path),
-            Self::NotMounted { dir, .. } | Self::NoRoom { dir, .. } => Some(dir),
+            Self::NotMounted { dir, .. }
+            | Self::HalfMoved { dir, .. }
+            | Self::NoRoom { dir, .. } => Some(dir),
+            Self::BadNote { note } => Some(note),
             Self::Inconsistent(_) | Self::Unmovable(_) => None,
         }
     }

@@ -603,10 +603,12 @@ fn write_all(file: &File, mut offset: u64, parts: &[&[u8]]) -> io::Result<()> {
     Ok(())
 }
 
+/// The longest name in bytes that common file systems take.
+pub(super) const NAME_LEN_MAX: usize = 255;
+
 /// Names of unfinished files for those whose `NAME.part` is another file of the torrent, or
 /// longer than file systems take.
 fn odd_parts(entries: &[Entry]) -> HashMap<u32, PathBuf> {
-    const NAME_LEN_MAX: usize = 255;
     let names: HashSet<&Path> = entries.iter().map(|entry| entry.path.as_path()).collect();
     let mut odd = HashMap::new();
     for (file, entry) in (0u32..).zip(entries).filter(|(_, entry)| !entry.is_pad) {
@@ -626,14 +628,14 @@ fn odd_parts(entries: &[Entry]) -> HashMap<u32, PathBuf> {
 }
 
 /// The name, cut to at most `len_max` bytes, between characters where it is UTF-8.
-fn cut(name: &OsStr, len_max: usize) -> OsString {
+pub(super) fn cut(name: &OsStr, len_max: usize) -> OsString {
     match name.to_str() {
         Some(text) => text[..text.floor_char_boundary(len_max)].into(),
         None => OsStr::from_bytes(&name.as_bytes()[..len_max.min(name.len())]).to_owned(),
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut whole = path.as_os_str().to_owned();
     whole.push(suffix);
     whole.into()

@@ -3,7 +3,7 @@
 //! is asked elsewhere.
 //!
 //! What does not grow with the traffic is outside the budget: the program itself, and some
-//! hundred bytes for each piece, file and address of a torrent.
+//! hundred bytes for each piece, file and address of a torrent ([`Memory::BESIDE`]).
 
 use crate::base::units::BLOCK_LEN;
 use crate::disk::{READ_LEN as DISK_READ_LEN, SCAN_BYTES_MAX, WORKERS_MAX};
@@ -36,13 +36,23 @@ impl Memory {
     /// pieces of 1 MiB are hashed side by side while half as many again arrive.
     pub const DEFAULT_MAX: u64 = 64 * MIB;
 
-    /// The least budget when nothing is asked for.
+    /// What the program takes beside its budget, in bytes, with a common torrent.
+    pub const BESIDE: u64 = 32 * MIB;
+
+    /// The least budget when nothing is asked for, where there is room for it.
     const DEFAULT_MIN: u64 = 16 * MIB;
 
     /// The budget in bytes when nothing is asked for, on a machine that lets us have
-    /// `limit_bytes`: an eighth of them, from 16 to 64 MiB.
+    /// `limit_bytes`: an eighth of them, from 16 to 64 MiB, but on a very small one less.
     pub fn default_budget(limit_bytes: u64) -> u64 {
-        (limit_bytes / 8).clamp(Self::DEFAULT_MIN, Self::DEFAULT_MAX)
+        let wanted = (limit_bytes / 8).clamp(Self::DEFAULT_MIN, Self::DEFAULT_MAX);
+        wanted.min(Self::most(limit_bytes))
+    }
+
+    /// The largest budget in bytes on a machine that lets us have `limit_bytes`. The least one
+    /// is tried anywhere.
+    pub fn most(limit_bytes: u64) -> u64 {
+        limit_bytes.saturating_sub(Self::BESIDE).max(Self::MIN)
     }
 
     /// Splits a budget of at least [`MIN`](Self::MIN) bytes on a machine of so many cores.
@@ -120,10 +130,8 @@ mod tests {
     #[test]
     fn the_default_is_an_eighth_within_bounds() {
         let of = |mib: u64| Memory::default_budget(mib * MIB) / MIB;
-        assert_eq!(
-            [of(1), of(128), of(256), of(400), of(512), of(65_536)],
-            [16, 16, 32, 50, 64, 64]
-        );
+        assert_eq!([of(128), of(256), of(400), of(512), of(65_536)], [16, 32, 50, 64, 64]);
+        assert_eq!([of(1), of(24), of(40), of(44), of(48)], [8, 8, 8, 12, 16]);
     }
 
     #[test]

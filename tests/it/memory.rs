@@ -128,7 +128,7 @@ fn what_makes_no_sense_is_refused() {
     }
     assert_eq!(said("much"), start("much") + "not a size; write 500K or 2MiB");
     let large = said("999999TiB");
-    let begin = "driver: --memory 976.6 PiB is more than the ";
+    let begin = "driver: --memory 976.6 PiB is too much: ";
     assert!(large.starts_with(begin), "{large}");
 }
 

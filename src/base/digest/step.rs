@@ -31,7 +31,7 @@ impl Sha1InStep {
     pub fn update(&mut self, slices: &[&[u8]]) {
         assert_eq!(slices.len(), self.states.len(), "a slice for each message");
         let len = slices.first().map_or(0, |slice| slice.len());
-        let fits = len % STEP_ALIGN == 0 && slices.iter().all(|slice| slice.len() == len);
+        let fits = len.is_multiple_of(STEP_ALIGN) && slices.iter().all(|slice| slice.len() == len);
         assert!(fits, "slices that go in step");
         self.states = self.advance(slices, true);
         self.len += len as u64;

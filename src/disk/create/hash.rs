@@ -180,7 +180,7 @@ impl Worker<'_> {
         let mut at = 0;
         let pieces = loop {
             let step = (len - at).min(STEP_LEN as u64);
-            if at % AHEAD_LEN == 0 {
+            if at.is_multiple_of(AHEAD_LEN) {
                 let ahead = (at + AHEAD_LEN).min(len)..(at + 2 * AHEAD_LEN).min(len);
                 begins.iter().for_each(|it| self.read_ahead(it + ahead.start..it + ahead.end));
             }

@@ -80,12 +80,17 @@ impl Base {
         }
     }
 
+    /// Removes a directory if it is empty; tells whether it did.
+    pub(super) fn remove_directory(&self, path: &Path) -> bool {
+        let Ok((parent, name)) = self.parent(path, false) else { return false };
+        rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).is_ok()
+    }
+
     /// Removes the directories that lead to a path, as far as they are empty.
     pub(super) fn remove_empty_above(&self, path: &Path) {
         for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
-            let Ok((parent, name)) = self.parent(above, false) else { return };
             // Not empty, or gone: then there is nothing to do above it either, or little.
-            if rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).is_err() {
+            if !self.remove_directory(above) {
                 return;
             }
         }

@@ -12,7 +12,7 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use crate::base::ids::InfoHash;
-use crate::disk::beneath::{Access, Base};
+use crate::disk::beneath::{Access, Base, Found};
 use crate::disk::error::Error;
 use crate::disk::record::Home;
 
@@ -27,9 +27,9 @@ const SYNC_EVERY: u64 = 64 << 20;
 /// Notes what is to be done and copies what has to be copied, all of it to the device.
 ///
 /// # Errors
-/// `Io`; `Unmovable` when it was stopped.
+/// `Io`; `Unmovable` when it was stopped, or a file was changed meanwhile.
 pub(super) fn prepare(
-    intent: &Intent,
+    intent: &mut Intent,
     note: &Path,
     progress: &MoveProgress,
     on_step: &dyn Fn(&str),
@@ -47,12 +47,62 @@ pub(super) fn prepare(
         to.prepare_for(&it.to).map_err(fail(&to, &it.to))?;
         from.prepare_for(&it.from).map_err(fail(&from, &it.from))?;
     }
+    reserve(intent, note, on_step)?;
+    let mut copied = Vec::new();
     for (it, copy) in intent.moves.iter().filter_map(|it| Some((it, it.copy.as_ref()?))) {
         on_step("copying a file");
+        let before = look(&from, &it.from)?;
         copy_file((&from, &it.from), (&to, copy), progress, on_step)?;
+        is_as_before(&from, &it.from, before)?;
+        copied.push((&it.from, before));
     }
     on_step("bringing the copies' names to the device");
-    sync_above(&to, intent.moves.iter().filter_map(|it| it.copy.as_deref()))
+    sync_above(&to, copies(intent))?;
+    // The first one may have been copied an hour ago.
+    copied.into_iter().try_for_each(|(path, before)| is_as_before(&from, path, before))
+}
+
+/// Makes the copies, without bytes yet, and notes that they are ours: somebody may have made
+/// such a file since the move was planned, and his is not to be cleared up.
+fn reserve(intent: &mut Intent, note: &Path, on_step: &dyn Fn(&str)) -> Result<(), Error> {
+    if intent.is_reserved {
+        return Ok(());
+    }
+    let (_, to) = bases(intent);
+    for (made, copy) in copies(intent).enumerate() {
+        on_step("reserving the name of a copy");
+        if let Err(error) = to.create(copy) {
+            copies(intent).take(made).for_each(|copy| discard(&to, copy));
+            remove_made_directories(intent, &to);
+            Intent::remove(note)?;
+            return Err(Error::io("making", to.full(copy), error));
+        }
+    }
+    on_step("noting that the copies are ours");
+    intent.is_reserved = true;
+    intent.write(note)
+}
+
+fn copies(intent: &Intent) -> impl Iterator<Item = &Path> {
+    intent.moves.iter().filter_map(|it| it.copy.as_deref())
+}
+
+fn look(base: &Base, path: &Path) -> Result<Option<Found>, Error> {
+    base.stat(path).map_err(|error| Error::io("looking at", base.full(path), error))
+}
+
+/// Refuses a file that was changed or replaced: its copy may be half old and half new.
+fn is_as_before(base: &Base, path: &Path, before: Option<Found>) -> Result<(), Error> {
+    if look(base, path)? == before {
+        return Ok(());
+    }
+    let path = base.full(path);
+    let why = format!(
+        "{} was changed while it was copied: the files stay where they were; stop the program \
+         that writes it, and move them again",
+        path.display()
+    );
+    Err(Error::Unmovable(why))
 }
 
 /// Brings a copy of a file to the device, with its holes and its time of change.
@@ -66,7 +116,7 @@ fn copy_file(
     let writing = |error| Error::io("writing", to.full(to_path), error);
     let source = from.open(from_path, Access::Read).map_err(reading)?;
     let found = source.metadata().map_err(reading)?;
-    let target = to.create(to_path).map_err(writing)?;
+    let target = to.open(to_path, Access::Write).map_err(writing)?;
     let mut buffer = vec![0; COPY_LEN];
     let (mut at, mut unsynced) = (0, 0);
     while let Some(data) = next_data(&source, at, found.len()).map_err(reading)? {
@@ -172,7 +222,7 @@ fn remove_copied(from: &Base, to: &Base, it: &Move) {
 /// undone. Changes nothing when there is no note.
 ///
 /// # Errors
-/// `NotMounted` when the new home is away; `Occupied`; `Io`.
+/// `HalfMoved` when the new home is away; `BadNote`; `Occupied`; `Io`.
 pub(in crate::disk) fn recover(
     resume_path: &Path,
     info_hash: InfoHash,
@@ -186,7 +236,7 @@ pub(in crate::disk) fn recover(
         return Intent::remove(&note);
     }
     if !is_anything_there(&intent) {
-        return Err(Error::NotMounted { dir: intent.home.dir, record: note });
+        return Err(Error::HalfMoved { dir: intent.home.dir, note });
     }
     tracing::info!("a move that was interrupted goes on");
     settle(&intent, &note, &|_| {})
@@ -197,16 +247,29 @@ fn undo(intent: &Intent) {
     let (from, to) = bases(intent);
     for it in &intent.moves {
         let is_safe = matches!(from.stat(&it.from), Ok(Some(source)) if source.is_file);
-        if let Some(copy) = it.copy.as_ref().filter(|_| is_safe)
-            && let Err(error) = to.remove(copy)
-        {
-            let path = to.full(copy);
-            tracing::warn!(path = %path.display(), %error, "half a copy cannot be removed");
+        // Before the note says that they are ours, ours have no bytes yet.
+        let is_ours = |copy: &&PathBuf| {
+            intent.is_reserved || matches!(to.stat(copy), Ok(Some(copy)) if copy.len == 0)
+        };
+        if let Some(copy) = it.copy.as_ref().filter(|_| is_safe).filter(is_ours) {
+            discard(&to, copy);
         }
     }
-    let is_same_dir = intent.from == intent.home.dir;
-    let made = intent.moves.iter().filter(|it| !is_same_dir || it.to != it.from);
-    made.for_each(|it| to.remove_empty_above(&it.to));
+    remove_made_directories(intent, &to);
+}
+
+fn discard(to: &Base, copy: &Path) {
+    if let Err(error) = to.remove(copy) {
+        let path = to.full(copy);
+        tracing::warn!(path = %path.display(), %error, "half a copy cannot be removed");
+    }
+}
+
+/// Removes the directories that were made for the move, as far as they are empty.
+fn remove_made_directories(intent: &Intent, to: &Base) {
+    for dir in intent.dirs.iter().rev() {
+        to.remove_directory(dir);
+    }
 }
 
 /// Is any of the files anywhere? If none is, a file system is not mounted.

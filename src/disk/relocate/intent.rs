@@ -26,6 +26,11 @@ pub(super) struct Intent {
     /// Where the files are afterwards.
     pub home: Home,
     pub moves: Vec<Move>,
+    /// Directories below the new one that were not there before, outer ones first.
+    pub dirs: Vec<PathBuf>,
+    /// The copies were made by us, be it without bytes. Before that, a file of such a name may
+    /// be somebody else's.
+    pub is_reserved: bool,
     /// Symbolic links: where they are before and afterwards.
     pub links: Vec<(PathBuf, PathBuf)>,
 }
@@ -45,12 +50,14 @@ pub(super) struct Move {
 
 #[derive(Serialize)]
 struct WrittenIntent<'a> {
+    dirs: Vec<&'a Bytes>,
     from: &'a Bytes,
     home: Written<'a>,
     #[serde(rename = "info-hash")]
     info_hash: &'a Bytes,
     links: Vec<(&'a Bytes, &'a Bytes)>,
     moves: Vec<(u32, &'a Bytes, &'a Bytes, &'a Bytes)>,
+    reserved: i64,
     version: i64,
 }
 
@@ -67,11 +74,13 @@ impl Intent {
             (it.file, as_bytes(&it.from), as_bytes(&it.to), as_bytes(copy))
         });
         let mut bytes = bencode::encode(&WrittenIntent {
+            dirs: self.dirs.iter().map(|dir| as_bytes(dir)).collect(),
             from: as_bytes(&self.from),
             home: self.home.written(),
             info_hash: Bytes::new(&self.info_hash.0),
             links: self.links.iter().map(|(from, to)| (as_bytes(from), as_bytes(to))).collect(),
             moves: moves.collect(),
+            reserved: i64::from(self.is_reserved),
             version: VERSION,
         });
         let check = sha1(&[&bytes]);
@@ -96,6 +105,8 @@ impl Intent {
         Some(Self {
             info_hash,
             from: path_of(note.find(b"from")?)?,
+            dirs: note.find(b"dirs")?.list()?.map(path_of).collect::<Option<_>>()?,
+            is_reserved: note.find(b"reserved")?.integer()? == 1,
             home: Home::read(note.find(b"home")?.dict()?)?,
             moves: note.find(b"moves")?.list()?.map(Move::read).collect::<Option<_>>()?,
             links: links.collect::<Option<_>>()?,
@@ -105,14 +116,14 @@ impl Intent {
     /// Reads a note; none when there is none.
     ///
     /// # Errors
-    /// `Io`, also when it is not whole.
+    /// `Io`; `BadNote` when it is not whole.
     pub(super) fn read(path: &Path, info_hash: InfoHash) -> Result<Option<Self>, Error> {
         let bytes = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|error| Error::io("reading", path, error))?,
         };
-        let damaged = || Error::io("reading", path, io::Error::other("damaged note of a move"));
-        Self::decode(&bytes, info_hash).map(Some).ok_or_else(damaged)
+        let bad = || Error::BadNote { note: path.to_owned() };
+        Self::decode(&bytes, info_hash).map(Some).ok_or_else(bad)
     }
 
     /// Writes it to the device, all of it or nothing.
@@ -168,6 +179,8 @@ mod tests {
             from: "/from".into(),
             home: Home { names: [(0, "t/b".into())].into(), ..Home::at("/to".into()) },
             moves: vec![one, two],
+            dirs: vec!["u".into(), "u/v".into()],
+            is_reserved: true,
             links: vec![("t/l".into(), "u/l".into())],
         }
     }
@@ -179,7 +192,8 @@ mod tests {
         assert_eq!(Intent::read(&path, InfoHash([3; 20])).unwrap(), None);
         intent().write(&path).unwrap();
         assert_eq!(Intent::read(&path, InfoHash([3; 20])).unwrap(), Some(intent()));
-        assert!(Intent::read(&path, InfoHash([4; 20])).is_err(), "another torrent's");
+        let refused = Intent::read(&path, InfoHash([4; 20])).unwrap_err();
+        assert!(refused.to_string().starts_with(path.to_str().unwrap()), "{refused}");
         let mut bytes = fs::read(&path).unwrap();
         for at in 0..bytes.len() {
             bytes[at] ^= 1;
@@ -189,5 +203,17 @@ mod tests {
         }
         Intent::remove(&path).unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn fuzz_note() {
+        crate::fuzz::run("move_note", |bytes| {
+            // Hardly any input has the right check by itself.
+            for bytes in [bytes.to_vec(), [bytes, &sha1(&[bytes])].concat()] {
+                if let Some(intent) = Intent::decode(&bytes, InfoHash([b'h'; 20])) {
+                    assert_eq!(Intent::decode(&intent.encode(), intent.info_hash), Some(intent));
+                }
+            }
+        });
     }
 }

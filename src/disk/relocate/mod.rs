@@ -4,7 +4,8 @@
 //! The order makes it safe against a crash at any moment:
 //!
 //! 1. a note of what is to be done is brought to the device (`intent`);
-//! 2. files that go to another file system are copied there, under names of their own;
+//! 2. files that go to another file system are copied there, under names of their own, which
+//!    are reserved before and noted as ours;
 //! 3. the record is replaced by one that names the new home: from here on the files belong
 //!    there, before that they are where they were;
 //! 4. copies and files of the same file system are renamed to their new names;
@@ -14,16 +15,19 @@
 //! one it removes the copies, with the new one it goes on with step 4. Neither reads a file.
 
 mod below;
+mod copies;
 mod hands;
 mod intent;
 mod names;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::base::ids::FileIndex;
 use crate::base::units::size;
 
+use self::copies::CopyNames;
 use self::intent::{Intent, Move};
 use super::beneath::{Base, Stamp};
 use super::error::Error;
@@ -107,10 +111,12 @@ pub fn plan_move(config: StoreConfig, what: &Relocation) -> Result<Relocating, E
     let resume_path = config.resume_path.clone();
     let mut planned = Plan::of(&looked, &home, config)?;
     let copy_bytes = planned.choose_ways()?;
+    let dirs = planned.missing_dirs()?;
     let Plan { moves, links, staying, .. } = planned;
+    let is_reserved = moves.iter().all(|it| it.copy.is_none());
     let from = looked.subject.home.dir.clone();
     let info_hash = looked.subject.info_hash;
-    let intent = Intent { info_hash, from, home, moves, links };
+    let intent = Intent { info_hash, from, home, moves, dirs, is_reserved, links };
     Ok(Relocating { looked, intent, resume_path, staying, copy_bytes })
 }
 
@@ -140,10 +146,10 @@ impl Relocating {
     /// When it could not be done or was stopped: the files are where they were, but for an error
     /// that comes after the record names their new home; then the next start ends it.
     pub fn carry_out(self, progress: &MoveProgress, on_step: &dyn Fn(&str)) -> Result<(), Error> {
-        let Self { looked, intent, resume_path, staying, .. } = self;
+        let Self { looked, mut intent, resume_path, staying, .. } = self;
         let note = intent::path_beside(&resume_path);
         let info_hash = intent.info_hash;
-        let done = hands::prepare(&intent, &note, progress, on_step)
+        let done = hands::prepare(&mut intent, &note, progress, on_step)
             .and_then(|()| progress.go_on())
             .and_then(|()| commit(looked, &intent, &staying, on_step));
         match done {
@@ -203,6 +209,7 @@ struct Plan {
     moves: Vec<Move>,
     links: Vec<(PathBuf, PathBuf)>,
     staying: Vec<FileIndex>,
+    copy_names: CopyNames,
 }
 
 impl Plan {
@@ -211,9 +218,11 @@ impl Plan {
         let from = Base::new(looked.subject.home.dir.clone());
         let to = Base::new(home.dir.clone());
         let is_same_dir = looked.subject.home.dir == home.dir;
+        let mut copy_names = CopyNames::default();
         let mut links = Vec::new();
         for (at, _) in &config.symlinks {
             let (before, after) = (looked.subject.home.in_folder(at), home.in_folder(at));
+            copy_names.keep_free(&after);
             let found = from.content_of_link(&before);
             let found = found.map_err(|error| Error::io("looking at", from.full(&before), error));
             if found?.is_some() && !(is_same_dir && before == after) {
@@ -233,6 +242,7 @@ impl Plan {
                 (entry.path.clone(), after.entry(file).path.clone()),
                 (looked.store.part_path(file), after.part_path(file)),
             ];
+            names.iter().for_each(|(_, path)| copy_names.keep_free(path));
             let is_staying = is_same_dir && names[0].0 == names[0].1;
             if is_staying && names[1].0 != names[1].1 {
                 let path = entry.path.display();
@@ -251,7 +261,22 @@ impl Plan {
                 moves.push(Move { file: file.0, from, to, copy: None });
             }
         }
-        Ok(Self { from, to, moves, links, staying })
+        Ok(Self { from, to, moves, links, staying, copy_names })
+    }
+
+    /// The directories that will have to be made, outer ones first.
+    fn missing_dirs(&self) -> Result<Vec<PathBuf>, Error> {
+        let above: BTreeSet<&Path> =
+            self.moves.iter().flat_map(|it| it.to.ancestors().skip(1)).collect();
+        let mut missing = Vec::new();
+        for dir in above.into_iter().filter(|dir| !dir.as_os_str().is_empty()) {
+            let stands = self.to.stands(dir);
+            let fail = |error| Error::io("looking at", self.to.full(dir), error);
+            if !stands.map_err(fail)? {
+                missing.push(dir.to_owned());
+            }
+        }
+        Ok(missing)
     }
 
     /// Finds out which files cannot just be renamed, and whether there is room for their
@@ -265,9 +290,7 @@ impl Plan {
                 self.to.mount_of(&it.to).map_err(fail(self.to.full(&it.to)))?,
             );
             if mounts.0 != mounts.1 {
-                let copy = copy_name(&it.to);
-                is_free(&self.to, &copy)?;
-                it.copy = Some(copy);
+                it.copy = Some(self.copy_names.choose(&self.to, FileIndex(it.file), &it.to)?);
                 let allocated = self.from.allocated(&it.from);
                 copy_bytes += allocated.map_err(fail(self.from.full(&it.from)))?;
             }
@@ -289,13 +312,4 @@ fn is_free(base: &Base, path: &Path) -> Result<(), Error> {
         Ok(true) => Err(Error::Occupied { path: base.full(path) }),
         Err(error) => Err(Error::io("looking at", base.full(path), error)),
     }
-}
-
-/// The name of a copy until it counts: `NAME.moving`, or shorter where that would be too long.
-fn copy_name(path: &Path) -> PathBuf {
-    const NAME_LEN_MAX: usize = 255;
-    const SUFFIX: &str = ".moving";
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let kept = &name[..name.floor_char_boundary(NAME_LEN_MAX - SUFFIX.len())];
-    path.with_file_name(format!("{kept}{SUFFIX}"))
 }

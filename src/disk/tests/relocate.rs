@@ -343,11 +343,115 @@ fn a_move_is_not_ended_where_its_file_system_is_missing() {
     let kept = SmallDisk::bind(&disk.0, world.root.path().join("kept"));
     disk.unmount();
     let refused = world.open(world.config()).map(|_| ()).unwrap_err();
-    assert!(matches!(refused, Error::NotMounted { .. }), "{refused}");
+    assert!(matches!(refused, Error::HalfMoved { .. }), "{refused}");
     assert!(!disk.0.join("x").exists() && world.path("t/a").exists(), "nothing was touched");
     let _back = SmallDisk::bind(&kept.0, disk.0.clone());
     assert_eq!(trusted(&world).0, have);
     assert_eq!(names(&world.path("")), [""; 0]);
+}
+
+/// A move across file systems that somebody meddles with before the first of such steps.
+fn meddled(world: &World, there: &Path, at: &str, meddle: impl Fn()) -> Error {
+    let planned = plan_move(world.config(), &Relocation::Dir(there.to_owned())).unwrap();
+    let is_done = Cell::new(false);
+    let on_step = |step: &str| {
+        if step == at && !is_done.replace(true) {
+            meddle();
+        }
+    };
+    planned.carry_out(&MoveProgress::default(), &on_step).unwrap_err()
+}
+
+#[test]
+fn a_torrent_does_not_stand_in_its_own_way() {
+    for paths in [["a.moving", "a"], ["a", "a.moving"]] {
+        let world = world(BLOCK_LEN as u32, &paths.map(|path| (path, 20_000)));
+        let Some(there) = elsewhere(&world) else { return };
+        let (mut running, _) = world.resume();
+        running.fetch(&world, (0..world.layout.piece_count()).collect::<Vec<_>>());
+        assert!(running.finish());
+        drop(running);
+        relocate(&world, &Relocation::Dir(there.path().to_owned())).unwrap();
+        for (file, path) in paths.into_iter().enumerate() {
+            assert_eq!(fs::read(there.path().join(path)).unwrap(), world.bytes_of(file), "{path}");
+        }
+        assert_eq!(names(there.path()), ["a", "a.moving"]);
+        assert_eq!(names(&world.path("")), [""; 0]);
+    }
+}
+
+#[test]
+fn a_file_that_is_written_while_it_is_copied_is_not_moved() {
+    // Of the first file, while it is copied, and when its turn is over.
+    for step in ["copying", "bringing the copies' names to the device"] {
+        let (world, _) = half();
+        let Some(there) = elsewhere(&world) else { return };
+        let before = names(&world.path(""));
+        let write = || {
+            let file = fs::File::options().write(true).open(world.path("t/a")).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, b"new", 0).unwrap();
+            file.set_modified(std::time::SystemTime::now() + Duration::from_secs(9)).unwrap();
+        };
+        let refused = meddled(&world, there.path(), step, write).to_string();
+        assert!(refused.contains("t/a was changed while it was copied"), "{refused}");
+        assert_eq!((names(&world.path("")), names(there.path())), (before, vec![]));
+        assert_eq!(fs::read(world.path("t/a")).unwrap()[..3], *b"new");
+    }
+}
+
+#[test]
+fn what_is_undone_takes_nothing_of_others_along() {
+    for content in [&b"mine"[..], b""] {
+        let (world, have) = half();
+        let Some(there) = elsewhere(&world) else { return };
+        fs::create_dir_all(there.path().join("t/sub")).unwrap();
+        let mine = there.path().join("t/sub/deep/b.part.moving");
+        let meddle = || fs::write(&mine, content).unwrap();
+        let refused = meddled(&world, there.path(), "reserving the name of a copy", meddle);
+        assert!(refused.to_string().contains("b.part.moving"), "{refused}");
+        assert_eq!(names(there.path()), ["t/sub/deep/b.part.moving"]);
+        assert_eq!(fs::read(&mine).unwrap(), content);
+        fs::remove_file(&mine).unwrap();
+        fs::remove_dir(there.path().join("t/sub/deep")).unwrap();
+        // A directory that was there stays, though it is empty.
+        let meddle = || fs::write(world.path("t/a"), b"new").unwrap();
+        meddled(&world, there.path(), "copying", meddle);
+        assert_eq!(names(there.path()), [""; 0]);
+        assert!(there.path().join("t/sub").exists() && !there.path().join("t/sub/deep").exists());
+        assert_eq!(trusted(&world).0, have[3..]);
+    }
+}
+
+#[test]
+fn who_starts_before_the_copies_were_ours_loses_nothing() {
+    let (world, have) = half();
+    let Some(there) = elsewhere(&world) else { return };
+    let planned = plan_move(world.config(), &Relocation::Dir(there.path().to_owned())).unwrap();
+    let mine = there.path().join("t/sub/deep/b.part.moving");
+    let interrupted = catch_unwind(AssertUnwindSafe(|| {
+        planned.carry_out(&MoveProgress::default(), &|step| {
+            if step == "reserving the name of a copy" {
+                fs::write(&mine, b"mine").unwrap();
+                resume_unwind(Box::new(()));
+            }
+        })
+    }));
+    assert!(interrupted.is_err());
+    assert_eq!(trusted(&world).0, have);
+    assert_eq!(names(there.path()), ["t/sub/deep/b.part.moving"]);
+}
+
+#[test]
+fn a_note_that_cannot_be_followed_says_what_to_do() {
+    let (world, have) = half();
+    let note = world.resume_path().with_extension("move");
+    fs::write(&note, b"d7:versioni9ee").unwrap();
+    let refused = world.open(world.config()).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, Error::BadNote { .. }), "{refused}");
+    let told = format!("{}, the note", note.display());
+    assert!(refused.to_string().starts_with(&told), "{refused}");
+    fs::remove_file(&note).unwrap();
+    assert_eq!(trusted(&world).0, have);
 }
 
 /// A file system of its own; unmounted when dropped.
