@@ -223,7 +223,7 @@ pub struct Common {
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
     pub color: When,
     /// Most memory for data: 48MiB, at least 8MiB [default: an eighth of what there is, 16 to
-    /// 64 MiB]
+    /// 52 MiB]
     #[arg(long, value_name = "SIZE", global = true, env = "DRIVER_MEMORY",
           value_parser = values::memory)]
     pub memory: Option<u64>,

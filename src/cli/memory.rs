@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn more_than_there_is_is_refused() {
         let limit = Limit { bytes: 512 * MIB, whose: "the control group" };
-        assert_eq!(budget(None, limit), Ok(64 * MIB));
+        assert_eq!(budget(None, limit), Ok(52 * MIB));
         assert_eq!(budget(Some(480 * MIB), limit), Ok(480 * MIB));
         let refused = budget(Some(481 * MIB), limit).unwrap_err();
         assert_eq!(refused.exit, crate::cli::exit::Exit::Usage);

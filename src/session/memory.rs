@@ -34,7 +34,7 @@ impl Memory {
 
     /// The budget in bytes when nothing is asked for and the machine has plenty: of it, 16
     /// pieces of 1 MiB are hashed side by side while half as many again arrive.
-    pub const DEFAULT_MAX: u64 = 64 * MIB;
+    pub const DEFAULT_MAX: u64 = 52 * MIB;
 
     /// What the program takes beside its budget, in bytes, with a common torrent.
     pub const BESIDE: u64 = 32 * MIB;
@@ -43,7 +43,7 @@ impl Memory {
     const DEFAULT_MIN: u64 = 16 * MIB;
 
     /// The budget in bytes when nothing is asked for, on a machine that lets us have
-    /// `limit_bytes`: an eighth of them, from 16 to 64 MiB, but on a very small one less.
+    /// `limit_bytes`: an eighth of them, from 16 to 52 MiB, but on a very small one less.
     pub fn default_budget(limit_bytes: u64) -> u64 {
         let wanted = (limit_bytes / 8).clamp(Self::DEFAULT_MIN, Self::DEFAULT_MAX);
         wanted.min(Self::most(limit_bytes))
@@ -115,7 +115,7 @@ mod tests {
         let default = Memory::split(Memory::DEFAULT_MAX, 2);
         let in_mib = |bytes: usize| bytes as f64 / MIB as f64;
         assert!((40.0..44.0).contains(&in_mib(default.pool_bytes)), "{default:?}");
-        assert!((20.0..22.0).contains(&in_mib(default.check_bytes)), "{default:?}");
+        assert_eq!(default.check_bytes, SCAN_BYTES_MAX);
         assert_eq!(default.threads, 2);
         assert_eq!(default.alone_bytes(), SCAN_BYTES_MAX);
         assert_eq!(in_mib(Memory::split(Memory::MIN, 2).alone_bytes()), 6.0);
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn the_default_is_an_eighth_within_bounds() {
         let of = |mib: u64| Memory::default_budget(mib * MIB) / MIB;
-        assert_eq!([of(128), of(256), of(400), of(512), of(65_536)], [16, 32, 50, 64, 64]);
+        assert_eq!([of(128), of(256), of(400), of(512), of(65_536)], [16, 32, 50, 52, 52]);
         assert_eq!([of(1), of(24), of(40), of(44), of(48)], [8, 8, 8, 12, 16]);
     }
 
