@@ -1,6 +1,7 @@
 //! The files of a torrent in flat storage: one text for all paths and 24 bytes a file, for
 //! torrents of hundreds of thousands of files. Paths in here are cleaned already.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::base::extents::Extents;
@@ -51,6 +52,19 @@ pub struct Symlink {
     /// The file, directory or link of this torrent that it means, relative to the
     /// download directory too.
     pub target: PathBuf,
+}
+
+impl Symlink {
+    /// What the link holds: the way from the directory that it stands in to its target.
+    pub fn content(&self) -> PathBuf {
+        let above: Vec<_> = self.path.parent().into_iter().flatten().collect();
+        let target: Vec<_> = self.target.iter().collect();
+        let common = above.iter().zip(&target).take_while(|(a, b)| a == b).count();
+        // A link to a directory that it stands in has that one's name left at least.
+        let common = common.min(target.len().saturating_sub(1));
+        let up = std::iter::repeat_n(OsStr::new(".."), above.len() - common);
+        up.chain(target.into_iter().skip(common)).collect()
+    }
 }
 
 impl Files {
@@ -144,5 +158,24 @@ impl Files {
     pub(super) fn at(&self, index: usize) -> File<'_> {
         let Entry { is_pad, length, offset, .. } = self.entries[index];
         File { path: Path::new(self.path(index)), length, offset, is_pad }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_holds_the_way_from_where_it_stands() {
+        let content = |path: &str, target: &str| {
+            let link = Symlink { path: path.into(), target: target.into() };
+            link.content().to_str().map(str::to_owned)
+        };
+        let holds = |way: &str| Some(way.to_owned());
+        assert_eq!(content("t/link", "t/film"), holds("film"));
+        assert_eq!(content("t/a/b/link", "t/a/film"), holds("../film"));
+        assert_eq!(content("t/a/b/link", "t/c/film"), holds("../../c/film"));
+        assert_eq!(content("t/a/link", "t/a"), holds("../a"));
+        assert_eq!(content("link", "film"), holds("film"));
     }
 }

@@ -222,7 +222,7 @@ fn store_config(parts: &Parts) -> StoreConfig {
         len: file.length,
         is_pad: file.is_pad,
     });
-    let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.target.clone()));
+    let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.content()));
     StoreConfig {
         layout: *layout,
         piece_hashes: torrent.piece_hashes().into(),
