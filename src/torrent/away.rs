@@ -66,13 +66,21 @@ impl<'a> Away<'a> {
         wanted_files: &'a mut Vec<bool>,
         early: &'a mut Vec<Command>,
     ) -> Self {
-        ends.status.change(|status| {
-            parked::rest(status, State::DiskTrouble(gone.why.clone()));
-            status.disk_trouble = Some(gone.why.clone());
-        });
+        let why = gone.why.clone();
         // At first: it may just have been deleted, and is only to be made again.
         let look_at = Instant::now();
-        Self { ends, gone, wanted_files, early, look_at, pause: WAIT_FIRST }
+        let mut away = Self { ends, gone, wanted_files, early, look_at, pause: WAIT_FIRST };
+        away.stays(why);
+        away
+    }
+
+    /// It goes on waiting, for this reason.
+    pub fn stays(&mut self, why: String) {
+        self.ends.status.change(|status| {
+            parked::rest(status, State::DiskTrouble(why.clone()));
+            status.disk_trouble = Some(why.clone());
+        });
+        self.gone.why = why;
     }
 
     /// Waits until it is time to look for the directory: true; or to end: false.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{interval, interval_at};
+use tokio::time::{interval, interval_at, timeout};
 use tracing::warn;
 
 use crate::base::bitfield::Bitfield;
@@ -19,7 +19,7 @@ use crate::base::layout::Layout;
 use crate::base::meter::Pace;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    CheckProgress, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, RecordState,
+    self, CheckProgress, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, RecordState,
     Source as Files, StoreConfig, StoreFile, StoreHandle,
 };
 use crate::link::{LinkConfig, LinkTimeouts};
@@ -54,6 +54,8 @@ const NEWS_LEN: usize = 1024;
 const INCOMING_LEN: usize = 64;
 /// How often a check that goes on is kept: a crash costs no more than this of it.
 const KEEP_CHECK_EVERY: Duration = Duration::from_secs(10);
+/// How long an ending torrent waits for its check to notice.
+const STOP_CHECK_MAX: Duration = Duration::from_secs(5);
 /// What is read in a second or two need not wait for its turn at the disk.
 const TURN_WORTH: u64 = 1 << 30;
 /// Peers that a tracker is asked for.
@@ -326,10 +328,17 @@ async fn open_again(
         parts.wanted_files.clone_from(away.wanted_files);
         let (config, gone) = (store_config(parts), away.gone.clone());
         let is_over = in_time(blocking(move || gone.is_over(&config))).await;
-        // Who held the old files may take a moment to let go; then it is tried again.
-        if is_over && let Ok(opened) = open(parts).await {
-            away.end();
-            return Some(opened);
+        if !is_over {
+            continue;
+        }
+        match open(parts).await {
+            Ok(opened) => {
+                away.end();
+                return Some(opened);
+            }
+            // Who held the old files may take a moment to let go; then it is tried again.
+            Err(Error::Disk(disk::Error::InUse { .. })) => {}
+            Err(error) => away.stays(error.to_string()),
         }
     }
     None
@@ -475,8 +484,10 @@ async fn check(
             command = ends.commands.recv() => match command {
                 Some(Command::Stop(answer)) => {
                     progress.cancel();
-                    let _ = work.await;
-                    keep().await;
+                    // A disk that hangs must not hold up the end.
+                    if timeout(STOP_CHECK_MAX, &mut work).await.is_ok() {
+                        keep().await;
+                    }
                     // The one who asked may have gone.
                     let _ = answer.send(());
                     return Checked::Stopped;
