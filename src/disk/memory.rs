@@ -11,7 +11,7 @@ use crate::base::ids::FileIndex;
 
 use super::error::Error;
 use super::handles::Handles;
-use super::store::{FileNews, FileStamp, Store, Unsynced};
+use super::store::{Store, Unsynced};
 
 /// Bytes of a torrent in memory, two bytes each: only for small ones.
 #[derive(Debug)]
@@ -122,29 +122,5 @@ impl Store for MemoryStore {
             true => vec![(FileIndex(0), Unsynced::Lost(fault("syncing", Errno::IO)))],
             false => Vec::new(),
         }
-    }
-
-    fn mark_unsynced(&self, _: u64, _: u64) {}
-
-    fn stamps(&self, _: bool) -> Vec<(FileIndex, FileStamp)> {
-        Vec::new()
-    }
-
-    fn verified(&self, _: u64, _: u64) -> Vec<FileNews> {
-        Vec::new()
-    }
-
-    fn touches(&self, _: FileIndex, _: u64, _: u64) -> bool {
-        true
-    }
-
-    fn unverified(&self, _: u64, _: u64) {}
-
-    fn want(&self, _: &[bool]) -> Vec<FileNews> {
-        Vec::new()
-    }
-
-    fn finish(&self) -> Vec<FileNews> {
-        Vec::new()
     }
 }

@@ -9,7 +9,8 @@ use super::footing::Gone;
 use super::handles::Handles;
 
 /// Where the bytes of one torrent lie. Workers call it at the same time, each with its own
-/// open files; the ranges they write never overlap. All calls may wait for the disk.
+/// open files; the ranges they write never overlap. All calls may wait for the disk. What is given
+/// here is for a store without names: one file that is always there.
 pub trait Store: Send + Sync {
     /// Writes `parts` one after another from `offset`; all of it, or an error with some.
     ///
@@ -50,25 +51,41 @@ pub trait Store: Send + Sync {
 
     /// The bytes from `offset` are to be brought to the device with the next sync, whoever
     /// wrote them.
-    fn mark_unsynced(&self, offset: u64, len: u64);
+    fn mark_unsynced(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
 
     /// How the files look that are there, by number; with `whole` only those that nothing is
     /// missing in.
-    fn stamps(&self, whole: bool) -> Vec<(FileIndex, FileStamp)>;
+    fn stamps(&self, whole: bool) -> Vec<(FileIndex, FileStamp)> {
+        let _ = whole;
+        Vec::new()
+    }
 
     /// `len` bytes from `offset` are verified and written, for the first time. Files that
     /// are whole by that get their final name; the news are about these.
-    fn verified(&self, offset: u64, len: u64) -> Vec<FileNews>;
+    fn verified(&self, offset: u64, len: u64) -> Vec<FileNews> {
+        let _ = (offset, len);
+        Vec::new()
+    }
 
     /// Are there bytes of this file among `len` bytes from `offset`?
-    fn touches(&self, file: FileIndex, offset: u64, len: u64) -> bool;
+    fn touches(&self, file: FileIndex, offset: u64, len: u64) -> bool {
+        let _ = (file, offset, len);
+        true
+    }
 
     /// `len` bytes from `offset`, once verified, are not right any more.
-    fn unverified(&self, offset: u64, len: u64);
+    fn unverified(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
 
     /// The user's choice of files changed; one entry a file. Makes empty files and gives
     /// final names that are due.
-    fn want(&self, wanted: &[bool]) -> Vec<FileNews>;
+    fn want(&self, wanted: &[bool]) -> Vec<FileNews> {
+        let _ = wanted;
+        Vec::new()
+    }
 
     /// The bytes of a file whose look was `seen` were read, and what is wrong of them is not
     /// verified any more: it counts as undisturbed, unless it looks otherwise by now.
@@ -79,7 +96,9 @@ pub trait Store: Send + Sync {
     }
 
     /// Looks at every wanted file before the torrent is called done, and makes the links.
-    fn finish(&self) -> Vec<FileNews>;
+    fn finish(&self) -> Vec<FileNews> {
+        Vec::new()
+    }
 }
 
 /// Which file it is and when it was last changed, as the record keeps it.

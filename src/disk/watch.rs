@@ -1,7 +1,7 @@
 //! Does somebody else write to a file that we write to? Its time of change tells: it has to be
-//! the one that our last write left. Workers write side by side, so the time is known only when
-//! the last of them has ended and nobody has begun since; in between, nothing is said. What a
-//! change means is not known here.
+//! the one that our last write left. Should several of us write at once, the time is known only
+//! when the last has ended and nobody has begun since; in between, nothing is said. What a change
+//! means is not known here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

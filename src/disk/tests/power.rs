@@ -115,30 +115,6 @@ impl Store for Forgetful {
             .into_iter()
             .collect()
     }
-
-    fn mark_unsynced(&self, _: u64, _: u64) {}
-
-    fn stamps(&self, _: bool) -> Vec<(FileIndex, FileStamp)> {
-        Vec::new()
-    }
-
-    fn verified(&self, _: u64, _: u64) -> Vec<FileNews> {
-        Vec::new()
-    }
-
-    fn touches(&self, _: FileIndex, _: u64, _: u64) -> bool {
-        true
-    }
-
-    fn unverified(&self, _: u64, _: u64) {}
-
-    fn want(&self, _: &[bool]) -> Vec<FileNews> {
-        Vec::new()
-    }
-
-    fn finish(&self) -> Vec<FileNews> {
-        Vec::new()
-    }
 }
 
 /// A record on such a medium. It only grows.
