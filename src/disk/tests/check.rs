@@ -193,3 +193,24 @@ fn a_check_that_was_cancelled_goes_on_where_it_was() {
     }
     assert_eq!(numbers(&have), (0..PIECES).filter(|number| *number != 700).collect::<Vec<_>>());
 }
+
+#[test]
+fn long_pieces_that_go_in_step_are_told_right_from_wrong() {
+    const LEN: u64 = 128 << 10;
+    let world = world(LEN as u32, &[("a", 7 * LEN), ("b", 12 * LEN + 777), ("c", 3)]);
+    let mut bytes = world.bytes_of(1).to_vec();
+    // In the second step of a piece, and in the short last one.
+    bytes[2 * LEN as usize + 100_000] ^= 1;
+    bytes[12 * LEN as usize + 5] ^= 1;
+    world.write_file("a", world.bytes_of(0));
+    world.write_file("b", &bytes);
+    world.write_file("c", world.bytes_of(2));
+    let running = world.open(world.config()).unwrap();
+    let progress = CheckProgress::default();
+    let report = running.handle.check(&Bitfield::none(world.layout.piece_count()), &progress);
+    let wrong: Vec<u32> = (0..20).filter(|number| !report.have.has(world.piece(*number))).collect();
+    assert_eq!(wrong, [9, 19]);
+    assert!(report.looked_at.is_full());
+    let total = world.layout.total_len();
+    assert_eq!(progress.bytes(), (total, total));
+}
