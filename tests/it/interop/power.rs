@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,8 +42,16 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // A test that fails is told of by its own words.
-        let _ = Command::new("umount").arg(&self.at).status();
+        // The system lets go of a loop device, and of the file below it, a moment after its file
+        // system is unmounted. A test that fails is told of by its own words.
+        let unmount = || Command::new("umount").arg(&self.at).stderr(Stdio::null()).status();
+        let is_busy = || !unmount().is_ok_and(|status| status.success());
+        for _ in 0..100 {
+            if !is_busy() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
