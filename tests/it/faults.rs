@@ -11,53 +11,21 @@ mod touched;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::cli::run::{LIMIT, Running};
-use crate::payload::Payload;
+use crate::many::{PIECE, Place};
 use crate::process::driver;
-use crate::seeder::Seeder;
-
-const PIECE: u32 = 65_536;
-
-/// Some torrents in a folder, `a.torrent`, `b.torrent`, and who serves them.
-struct Place {
-    home: TempDir,
-    payloads: Vec<Arc<Payload>>,
-    seeders: Vec<Seeder>,
-}
 
 impl Place {
-    /// A torrent of 3 MB for each rate, with a seeder that sends so many bytes a second.
-    fn new(rates: &[Option<u64>]) -> Self {
-        let home = tempfile::tempdir().expect("a folder for the test");
-        let (mut payloads, mut seeders) = (Vec::new(), Vec::new());
-        for (number, rate) in rates.iter().enumerate() {
-            let name = ["alpha", "beta"][number];
-            let files = [("first.bin", 2_000_001), ("b/second", 999_000)];
-            let payload = Arc::new(Payload::new(number as u64, name, PIECE, &files));
-            let path = home.path().join(format!("{}.torrent", &name[..1]));
-            std::fs::write(path, payload.torrent(None)).expect("write a torrent");
-            seeders.push(Seeder::start(payload.clone(), *rate));
-            payloads.push(payload);
-        }
-        Self { home, payloads, seeders }
-    }
-
-    fn out(&self) -> PathBuf {
-        self.home.path().join("out")
-    }
-
     /// Where the program keeps its records.
     fn state(&self) -> PathBuf {
         self.home.path().join("state/driver")
     }
 
-    fn command(&self, dir: &str) -> Command {
+    fn command_into(&self, dir: &str) -> Command {
         let mut command = driver(self.home.path());
         command.current_dir(self.home.path());
         command.args(["--no-trackers", "--port", "0", "--json", "--repl", "--dir", dir]);
@@ -68,8 +36,8 @@ impl Place {
     }
 
     /// Starts all of them; they are in `out`.
-    fn start(&self) -> Told {
-        Told { running: Running::start(self.command("out").arg("-e")), all: Vec::new() }
+    fn start_told(&self) -> Told {
+        Told { running: Running::start(self.command_into("out").arg("-e")), all: Vec::new() }
     }
 
     fn hash(&self, number: usize) -> String {

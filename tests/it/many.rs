@@ -18,20 +18,20 @@ use crate::payload::Payload;
 use crate::process::{Process, driver};
 use crate::seeder::Seeder;
 
-const PIECE: u32 = 65_536;
+pub const PIECE: u32 = 65_536;
 /// Slow enough to be met in the middle: 3 MB in half a minute.
 const SLOW: Option<u64> = Some(100_000);
 
-/// Some torrents in a folder: `a.torrent`, `b.torrent` and so on.
-struct Place {
-    home: TempDir,
-    payloads: Vec<Arc<Payload>>,
-    seeders: Vec<Seeder>,
+/// Some torrents in a folder, `a.torrent`, `b.torrent` and so on, and who serves them.
+pub struct Place {
+    pub home: TempDir,
+    pub payloads: Vec<Arc<Payload>>,
+    pub seeders: Vec<Seeder>,
 }
 
 impl Place {
     /// A torrent for each rate, of 3 MB, with a seeder that sends so many bytes a second.
-    fn new(rates: &[Option<u64>]) -> Self {
+    pub fn new(rates: &[Option<u64>]) -> Self {
         let home = tempfile::tempdir().expect("a folder for the test");
         let (mut payloads, mut seeders) = (Vec::new(), Vec::new());
         for (number, rate) in rates.iter().enumerate() {
@@ -46,7 +46,7 @@ impl Place {
         Self { home, payloads, seeders }
     }
 
-    fn out(&self) -> PathBuf {
+    pub fn out(&self) -> PathBuf {
         self.home.path().join("out")
     }
 

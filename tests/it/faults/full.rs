@@ -16,7 +16,7 @@ fn a_full_disk_pauses_its_torrent_alone_until_there_is_space() {
     let Some(disk) = Mount::memory(&place.out().join("alpha"), "1m") else { return };
     let (a, b) = (place.hash(0), place.hash(1));
     let since = Instant::now();
-    let mut told = place.start();
+    let mut told = place.start_told();
     let why = told.trouble(since, Some(&a));
     assert!(why.starts_with("no space left on device writing out/alpha/"), "{why}");
     assert!(why.ends_with(": free some space, it goes on by itself"), "{why}");
@@ -49,7 +49,7 @@ fn a_read_only_disk_is_waited_for() {
     let Some(disk) = Mount::memory(&place.out(), "16m") else { return };
     disk.change("ro");
     let since = Instant::now();
-    let mut told = place.start();
+    let mut told = place.start_told();
     let why = told.trouble(since, None);
     assert!(why.starts_with("read-only file system writing out/alpha/"), "{why}");
     assert!(why.ends_with(": make it writable or choose another directory"), "{why}");
@@ -68,7 +68,7 @@ fn a_full_state_directory_costs_no_more_than_the_record() {
     let filler = place.state().join("filler");
     let full = std::fs::write(&filler, vec![1; 1 << 20]).expect_err("more than there is room for");
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-    let mut told = place.start();
+    let mut told = place.start_told();
     assert!(place.seeders[0].wait_served(1_000_000, LIMIT), "nothing was asked for");
     told.ask("status", "Record     no space left on device writing ");
     std::fs::remove_file(&filler).expect("make room");
@@ -76,7 +76,7 @@ fn a_full_state_directory_costs_no_more_than_the_record() {
     place.payloads[0].assert_same(&place.out());
     assert_eq!((told.count("disk_trouble"), place.wasted(0)), (0, 0));
     // The next start knows all of it.
-    let mut again = place.start();
+    let mut again = place.start_told();
     again.end();
     assert_eq!(place.wasted(0), 0);
 }

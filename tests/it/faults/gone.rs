@@ -19,7 +19,7 @@ fn an_unmounted_disk_is_let_go_and_waited_for() {
         let place = Place::new(&[SLOW]);
         let Some(image) = Image::new(&place.home.path().join("image")) else { return };
         let disk = image.mount(&place.out());
-        let running = Running::start(place.command(dir).arg("-e"));
+        let running = Running::start(place.command_into(dir).arg("-e"));
         let mut told = Told { running, all: Vec::new() };
         assert!(place.seeders[0].wait_served(1_200_000, LIMIT), "nothing was asked for");
         let since = Instant::now();
@@ -59,18 +59,18 @@ fn a_disk_that_is_not_mounted_at_the_start_is_refused() {
     let place = Place::new(&[SLOW]);
     let Some(image) = Image::new(&place.home.path().join("image")) else { return };
     let disk = image.mount(&place.out());
-    let mut running = Running::start(&mut place.command("out"));
+    let mut running = Running::start(&mut place.command_into("out"));
     assert!(place.seeders[0].wait_served(1_200_000, LIMIT), "nothing was asked for");
     running.signal("TERM");
     assert_eq!(running.wait().code, Some(7));
     disk.detach();
-    let mut command = place.command("out");
+    let mut command = place.command_into("out");
     let ran = crate::cli::run::finish(&mut command);
     assert_eq!(ran.code, Some(5), "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stderr.contains("out is not the file system"), "{}", ran.stderr);
     assert_eq!(fs::read_dir(place.out()).expect("the mount point").count(), 0);
     let _disk = image.mount(&place.out());
-    let mut told = place.start();
+    let mut told = place.start_told();
     told.end();
     place.payloads[0].assert_same(&place.out());
     assert!(place.wasted(0) <= AGAIN_MAX, "{} bytes again", place.wasted(0));
@@ -79,7 +79,7 @@ fn a_disk_that_is_not_mounted_at_the_start_is_refused() {
 #[test]
 fn a_deleted_directory_is_made_again_and_all_in_it_fetched_again() {
     let place = Place::new(&[SLOW]);
-    let mut told = place.start();
+    let mut told = place.start_told();
     assert!(place.seeders[0].wait_served(1_200_000, LIMIT), "nothing was asked for");
     // A file may be made in it meanwhile.
     while fs::remove_dir_all(place.out()).is_err() {}

@@ -13,7 +13,7 @@ const SLOW: Option<u64> = Some(1_000_000);
 /// Downloads, does `harm` to the unfinished file in the middle, and wants the right bytes.
 fn survives(harm: impl Fn(&Path)) {
     let place = Place::new(&[SLOW]);
-    let mut told = place.start();
+    let mut told = place.start_told();
     // Some of it is verified then, most of it is to come.
     assert!(place.seeders[0].wait_served(1_200_000, LIMIT), "nothing was asked for");
     harm(&place.out().join("alpha/first.bin.part"));
