@@ -201,7 +201,10 @@ impl OpenTorrent {
         }
         let covered = covered?;
         journal.map_or(Ok(()), |journal| journal.mark(covered))?;
-        self.on_record(Ok(()));
+        // A worker may have failed to add something meanwhile.
+        if !self.is_behind() {
+            self.on_record(Ok(()));
+        }
         Ok(failed)
     }
 
@@ -309,7 +312,7 @@ impl OpenTorrent {
     /// bytes they are.
     pub(super) fn leave_unsynced(&self, pieces: &Bitfield) -> u64 {
         let mut bytes = 0;
-        self.is_changed.store(pieces.ones() > 0, Ordering::Release);
+        self.is_changed.fetch_or(pieces.ones() > 0, Ordering::AcqRel);
         for piece in pieces.iter_ones().filter_map(|number| self.layout.piece(number)) {
             let (offset, len) = self.range_of(piece);
             self.store.mark_unsynced(offset, len);

@@ -2,8 +2,11 @@
 //! was written there. That is until the machine starts anew or the file system is unmounted:
 //! a boot and a mount make an era. Nothing here reads a data file.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::super::beneath::Base;
 
 /// The ground below a directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -17,32 +20,29 @@ pub(in crate::disk) struct Ground {
 impl Ground {
     /// Looks at a directory, or at the nearest one above it when it is not there yet.
     pub(in crate::disk) fn below(dir: &Path) -> Self {
-        let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-        let Some(standing) = absolute.ancestors().find(|path| path.exists()) else {
-            return Self::default();
-        };
-        let file_system = rustix::fs::statvfs(standing).map_or(0, |found| found.f_fsid);
-        Self { era: era(standing).unwrap_or_default(), file_system }
+        let Ok(standing) = Base::new(dir.to_owned()).nearest() else { return Self::default() };
+        let file_system = rustix::fs::fstatvfs(&standing).map_or(0, |found| found.f_fsid);
+        Self { era: era(&standing).unwrap_or_default(), file_system }
     }
 }
 
 #[cfg(target_os = "linux")]
-fn era(dir: &Path) -> Option<Vec<u8>> {
-    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+fn era(dir: &OwnedFd) -> Option<Vec<u8>> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
 
     /// `STATX_MNT_ID_UNIQUE` (since Linux 6.8): never used again within a boot.
     const MOUNT_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
     let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
     let asked = StatxFlags::MNT_ID | MOUNT_UNIQUE;
-    let found = statx(CWD, dir, AtFlags::empty(), asked).ok()?;
+    let found = statx(dir, c"", AtFlags::EMPTY_PATH, asked).ok()?;
     let told = StatxFlags::from_bits_retain(found.stx_mask);
     let mount = told.intersects(asked).then_some(found.stx_mnt_id)?;
     Some([boot.trim_ascii(), format!(" {mount}").as_bytes()].concat())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn era(_: &Path) -> Option<Vec<u8>> {
+fn era(_: &OwnedFd) -> Option<Vec<u8>> {
     None
 }
 
