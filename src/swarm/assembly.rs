@@ -3,8 +3,8 @@
 //! piece to begin, the fetcher which link to ask.
 //!
 //! Memory is what has arrived, not what was asked for. A piece is begun only while open
-//! pieces hold little; if they come to hold half the block pool all the same (a slow peer in
-//! every piece, or pieces larger than that), the fullest one is spilled.
+//! pieces hold little; if they come to hold our share of the block pool all the same (a slow
+//! peer in every piece, or pieces larger than that), the fullest one is spilled.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -95,20 +95,25 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Nothing is open; open pieces may hold half of `pool_blocks` before they are spilled.
-    pub fn new(layout: Layout, pool_blocks: usize) -> Self {
+    /// Nothing is open; open pieces may hold `share_blocks` before they are spilled.
+    pub fn new(layout: Layout, share_blocks: usize) -> Self {
         Self {
             layout,
             open: BTreeMap::new(),
             with_free: Vec::new(),
             open_bytes: 0,
-            budget_bytes: (pool_blocks / 2 * BLOCK_LEN) as u64,
+            budget_bytes: (share_blocks * BLOCK_LEN) as u64,
             held_blocks: 0,
         }
     }
 
+    /// Open pieces may hold so many blocks from now on before they are spilled.
+    pub fn set_share(&mut self, share_blocks: usize) {
+        self.budget_bytes = (share_blocks * BLOCK_LEN) as u64;
+    }
+
     /// Does memory allow one more piece to be begun? Blocks that are asked for and not here
-    /// take none, but all may come: so what is open is bounded too, at four times the pool.
+    /// take none, but all may come: so what is open is bounded too, at eight times our share.
     pub fn may_open(&self) -> bool {
         let held = (self.held_blocks * BLOCK_LEN) as u64;
         let after = self.open_bytes + u64::from(self.layout.piece_len());
@@ -320,7 +325,7 @@ impl Assembly {
         }
     }
 
-    /// When open pieces hold more than half the pool: the blocks of the fullest one, to be
+    /// When open pieces hold more than their share of the pool: the blocks of the fullest one, to be
     /// written unverified.
     pub fn spill(&mut self) -> Option<(PieceIndex, Vec<(BlockRef, Block)>)> {
         if (self.held_blocks * BLOCK_LEN) as u64 <= self.budget_bytes {
@@ -483,7 +488,7 @@ mod tests {
     fn bench(pool_blocks: usize) -> Bench {
         let layout = Layout::new(10 * 40_000, 40_000).unwrap();
         let pool = BlockPool::new(pool_blocks * BLOCK_LEN);
-        Bench { assembly: Assembly::new(layout, pool_blocks), pool, layout }
+        Bench { assembly: Assembly::new(layout, pool_blocks / 2), pool, layout }
     }
 
     impl Bench {

@@ -19,9 +19,9 @@ const REST_FIRST: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(30);
 /// A disk that fails again so soon has not recovered: its rests go on growing.
 const CALM: Duration = Duration::from_secs(60);
-/// The part of the pool, as a divisor, that is kept while the disk fails. Other torrents live
-/// of the same pool, and may have another disk.
-const KEPT_SHARE: usize = 16;
+/// The part of our share of the pool, as a divisor, that is kept while the disk fails. Other
+/// torrents live of the same pool, and may have another disk.
+const KEPT_SHARE: usize = 8;
 
 type Senders = Vec<Option<SocketAddr>>;
 
@@ -283,7 +283,7 @@ impl Swarm {
 
     /// While the disk fails, only a little is kept, and at least one piece to try it with.
     fn shed(&mut self) {
-        let kept = self.config.pool_blocks / KEPT_SHARE;
+        let kept = self.config.share_blocks / KEPT_SHARE;
         while self.checking.parked.len() > 1
             && self.checking.parked_blocks() > kept
             && let Some((piece, _)) = self.checking.parked.pop_last()
@@ -301,7 +301,7 @@ impl Swarm {
     /// Has a failing disk left us no room for another block?
     pub(super) fn is_crammed(&self) -> bool {
         let held = || self.assembly.held_blocks() + self.checking.parked_blocks();
-        self.checking.in_trouble() && held() >= self.config.pool_blocks / KEPT_SHARE
+        self.checking.in_trouble() && held() >= self.config.share_blocks / KEPT_SHARE
     }
 
     /// The piece, or blocks of it, are written.

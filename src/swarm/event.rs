@@ -59,6 +59,12 @@ pub enum Input {
         /// May it be sent?
         outcome: Preparation,
     },
+    /// Open pieces may hold so many blocks from now on before they are spilled. The session
+    /// divides half of the pool among the torrents that download.
+    Share(usize),
+    /// Whether links wait for blocks, since the pool has none left: whose blocks those are does
+    /// not matter.
+    Starved(bool),
     /// The upload limit in bytes per second, for the number of slots; none is no limit.
     UploadLimit(Option<u64>),
     /// Addresses of peers.

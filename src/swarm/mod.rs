@@ -5,8 +5,9 @@
 //! what verified pieces and liars mean in `check`, what others get in `upload`, what people may
 //! know in `report`.
 //!
-//! Use: [`Swarm::handle`] each fact, then [`Swarm::poll_output`] until there is none, then
-//! wait until the next fact or [`Swarm::next_timeout`].
+//! Use: [`Swarm::note`] each fact of a batch, [`Swarm::settle`] once, then [`Swarm::poll_output`]
+//! until there is none, then wait until the next fact or [`Swarm::next_timeout`]. For one fact
+//! alone, [`Swarm::handle`] does both.
 
 pub mod allowed_fast;
 pub mod assembly;
@@ -75,8 +76,9 @@ pub struct SwarmConfig {
     pub proven: Bitfield,
     /// Pieces of wanted files.
     pub wanted: Bitfield,
-    /// Budget of the block pool.
-    pub pool_blocks: usize,
+    /// Blocks that open pieces may hold before they are spilled, until `Input::Share` says
+    /// otherwise.
+    pub share_blocks: usize,
     /// Most links, dials included.
     pub max_peers: usize,
     /// Pieces in order.
@@ -151,7 +153,7 @@ impl Swarm {
             wanted: config.wanted.clone(),
             missing,
             picker: Picker::new(config.layout, &pickable),
-            assembly: Assembly::new(config.layout, config.pool_blocks),
+            assembly: Assembly::new(config.layout, config.share_blocks),
             checking: check::Checking::default(),
             suspects: Suspects::default(),
             solo_since: BTreeMap::new(),
@@ -179,8 +181,16 @@ impl Swarm {
         swarm
     }
 
-    /// Takes in one fact. Effects wait in [`poll_output`](Self::poll_output).
+    /// Takes in one fact and draws the conclusions: [`note`](Self::note), then
+    /// [`settle`](Self::settle).
     pub fn handle(&mut self, input: Input, now: Instant) {
+        self.note(input, now);
+        self.settle(now);
+    }
+
+    /// Takes in one fact of several that came together. What follows from all of them is up to
+    /// [`settle`](Self::settle), once after the last.
+    pub fn note(&mut self, input: Input, now: Instant) {
         match input {
             Input::LinkUp { link, peer_id, caps } => self.on_link_up(link, peer_id, caps, now),
             Input::LinkEvents { link, events } => self.on_link_events(link, events, now),
@@ -192,6 +202,8 @@ impl Swarm {
             Input::TrackerChanged => self.on_tracker_changed(),
             Input::Room(room) => self.room = room,
             Input::Prepared { piece, outcome } => self.on_prepared(piece, outcome, now),
+            Input::Share(blocks) => self.on_share(blocks),
+            Input::Starved(starved) => self.load.starved = starved,
             Input::UploadLimit(limit) => self.on_upload_limit(limit),
             Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, now),
             Input::DiskFailed(why) => self.disk_failed(why, now),
@@ -201,6 +213,11 @@ impl Swarm {
             Input::Limited(limited) => self.load.limited = limited,
             Input::Tick => self.on_tick(now),
         }
+    }
+
+    /// Draws the conclusions from all facts noted since the last time: who is served, who is
+    /// asked for what, who is dialled. Effects wait in [`poll_output`](Self::poll_output).
+    pub fn settle(&mut self, now: Instant) {
         self.rechoke(now);
         self.feed_hungry(now);
         self.dial_more(now);
@@ -232,6 +249,13 @@ impl Swarm {
             .chain(disk)
             .chain(look)
             .min()
+    }
+
+    fn on_share(&mut self, blocks: usize) {
+        self.config.share_blocks = blocks;
+        self.assembly.set_share(blocks);
+        self.food = true;
+        self.spill_if_needed();
     }
 
     /// Is everything wanted verified and written?

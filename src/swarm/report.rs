@@ -52,6 +52,8 @@ impl Totals {
 pub(super) struct Load {
     hashing: Duration,
     writing: Duration,
+    /// Links wait for blocks: the pool has none left.
+    pub starved: bool,
     /// The user's rate limit holds links back.
     pub limited: bool,
 }
@@ -262,8 +264,8 @@ impl Swarm {
         match (interesting, open) {
             (false, _) if self.pieces_left_to_fetch() => Cause::Pieces,
             (true, false) => Cause::Unchoke,
-            _ if self.memory_is_full() && self.load.hashing > self.load.writing => Cause::Hash,
-            _ if self.memory_is_full() => Cause::Disk,
+            _ if self.load.starved && self.load.hashing > self.load.writing => Cause::Hash,
+            _ if self.load.starved => Cause::Disk,
             _ if self.load.limited => Cause::Limit,
             _ if below && self.picker.pickable_count() > 0 => Cause::Pipeline,
             _ => Cause::Transfer,
@@ -278,11 +280,5 @@ impl Swarm {
 
     fn pieces_left_to_fetch(&self) -> bool {
         self.missing as usize > self.checking.count()
-    }
-
-    /// More than half of all blocks wait for the disk workers.
-    fn memory_is_full(&self) -> bool {
-        let piece_blocks = self.config.layout.piece_len().div_ceil(16384) as usize;
-        self.checking.count() * piece_blocks * 2 > self.config.pool_blocks
     }
 }

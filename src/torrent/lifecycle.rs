@@ -574,7 +574,7 @@ fn actor(
         have,
         proven,
         wanted,
-        pool_blocks: parts.resources.pool.budget_blocks(),
+        share_blocks: parts.resources.pool.budget_blocks() / 2,
         max_peers: parts.options.max_peers,
         is_private: parts.torrent.private,
         sequential: parts.options.sequential,

@@ -283,7 +283,7 @@ impl World {
             have: member.has.clone(),
             proven: Bitfield::none(layout.piece_count()),
             wanted: Bitfield::all(layout.piece_count()),
-            pool_blocks: 4096,
+            share_blocks: 2048,
             max_peers: member.max_peers,
             sequential: false,
             is_private: false,

@@ -100,7 +100,7 @@ impl World {
             have: Bitfield::none(count),
             proven: Bitfield::none(count),
             wanted: Bitfield::all(count),
-            pool_blocks: setup.pool_blocks,
+            share_blocks: setup.pool_blocks / 2,
             max_peers: 60,
             is_private: false,
             sequential: setup.sequential,

@@ -33,9 +33,11 @@ fn with_peers_it_is_pieces_then_an_unchoke_then_the_transfer() {
 
 #[test]
 fn with_memory_full_of_pieces_it_is_the_disk_or_the_hash() {
-    let mut bench = Bench::with(8, 4, |config| config.pool_blocks = 6);
+    let mut bench = Bench::with(8, 4, |config| config.share_blocks = 3);
     bench.seed(1);
     bench.deliver(1, "0.0 0.1 0.2 0.3");
+    assert_eq!(cause(&bench), Cause::Transfer);
+    bench.handle(Input::Starved(true));
     assert_eq!(cause(&bench), Cause::Disk);
     let (hashing, writing) = (Duration::from_secs(2), Duration::from_secs(1));
     bench.handle(Input::DiskLoad { hashing, writing });
@@ -46,7 +48,7 @@ fn with_memory_full_of_pieces_it_is_the_disk_or_the_hash() {
 
 #[test]
 fn memory_that_forbids_new_pieces_shows_as_our_own_queue() {
-    let mut bench = Bench::with(20, 2, |config| config.pool_blocks = 1);
+    let mut bench = Bench::with(20, 2, |config| config.share_blocks = 0);
     bench.seed(1);
     assert_eq!(cause(&bench), Cause::Pipeline);
 }

@@ -66,7 +66,7 @@ fn only_the_trial_tells_that_a_disk_works_again() {
 /// Other torrents live of the same memory, and may have another disk.
 #[test]
 fn a_failing_disk_holds_no_more_than_a_sixteenth_of_memory() {
-    let mut bench = Bench::with(9, 4, |config| config.pool_blocks = 96);
+    let mut bench = Bench::with(9, 4, |config| config.share_blocks = 48);
     bench.seed(1);
     for piece in ["0", "1", "2", "3", "4"] {
         bench.deliver(1, &[0, 1, 2, 3].map(|block| format!("{piece}.{block}")).join(" "));
@@ -109,7 +109,7 @@ fn a_rest_that_ends_while_the_disk_fails_does_not_spin() {
 /// The only path that writes before the check: pieces larger than memory.
 #[test]
 fn a_piece_larger_than_memory_is_spilled_and_checked_from_disk() {
-    let mut bench = Bench::with(1, 12, |config| config.pool_blocks = 8);
+    let mut bench = Bench::with(1, 12, |config| config.share_blocks = 4);
     bench.seed(1);
     assert_eq!(bench.deliver(1, "0.0 0.1 0.2 0.3"), ["peer 1: request 0.10 0.11".to_owned()]);
     let spill = bench.deliver(1, "0.4");
@@ -134,7 +134,7 @@ fn a_piece_larger_than_memory_is_spilled_and_checked_from_disk() {
 /// Blocks of a piece that was dropped and begun again meanwhile are not the new piece's.
 #[test]
 fn a_spill_that_fails_after_its_piece_was_dropped_is_forgotten() {
-    let mut bench = Bench::with(2, 12, |config| config.pool_blocks = 8);
+    let mut bench = Bench::with(2, 12, |config| config.share_blocks = 4);
     bench.seed(1);
     bench.deliver(1, "0.0 0.1 0.2 0.3 0.4");
     bench.handle(Input::Wanted(set(2, &[1])));
@@ -160,7 +160,7 @@ fn pad_blocks_are_not_asked_for_and_pad_pieces_go_straight_to_the_check() {
 /// A disk full while pieces are larger than memory: one word at the beginning, one at the end.
 #[test]
 fn a_spill_that_failed_is_tried_again_without_a_word() {
-    let mut bench = Bench::with(1, 12, |config| config.pool_blocks = 8);
+    let mut bench = Bench::with(1, 12, |config| config.share_blocks = 4);
     bench.seed(1);
     bench.deliver(1, "0.0 0.1 0.2 0.3 0.4");
     let piece = bench.piece(0);
@@ -180,7 +180,7 @@ fn a_spill_that_failed_is_tried_again_without_a_word() {
 /// The answer to one spill must not be taken for that of the next.
 #[test]
 fn a_piece_is_spilled_once_at_a_time() {
-    let mut bench = Bench::with(1, 20, |config| config.pool_blocks = 8);
+    let mut bench = Bench::with(1, 20, |config| config.share_blocks = 4);
     bench.seed(1);
     assert_eq!(bench.deliver(1, "0.0 0.1 0.2 0.3 0.4")[0], "spill 0.0 0.1 0.2 0.3 0.4");
     let lines = bench.deliver(1, "0.5 0.6 0.7 0.8 0.9");

@@ -86,7 +86,7 @@ fn a_choke_leaves_requests_alive_with_the_fast_extension() {
 /// BEP 6: one that chokes "MUST reject all requests", however many there are: honest.
 #[test]
 fn refusals_that_a_choke_brings_are_no_offence() {
-    let mut bench = Bench::with(1, 400, |config| config.pool_blocks = 4096);
+    let mut bench = Bench::with(1, 400, |config| config.share_blocks = 2048);
     bench.open_fast(1, Availability::All);
     // Rounds without delay are no rounds; the pipeline grows by two a block.
     let mut blocks: Vec<String> = (0..10).map(|number| format!("0.{number}")).collect();
@@ -290,7 +290,7 @@ fn a_refused_allowed_piece_is_not_asked_for_again_while_choked() {
 #[test]
 fn memory_limits_the_pieces_that_are_begun() {
     // Three eighths of the pool are three blocks.
-    let mut bench = Bench::with(20, 4, |config| config.pool_blocks = 8);
+    let mut bench = Bench::with(20, 4, |config| config.share_blocks = 4);
     bench.seed(1);
     assert_eq!(bench.deliver(1, "0.0 0.1 0.2 1.0"), ["peer 1: request 2.2 2.3"]);
     let whole = bench.deliver(1, "0.3");

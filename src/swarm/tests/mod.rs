@@ -81,7 +81,7 @@ impl Bench {
             have: Bitfield::none(pieces),
             proven: Bitfield::none(pieces),
             wanted: Bitfield::all(pieces),
-            pool_blocks: 4096,
+            share_blocks: 2048,
             max_peers: 50,
             is_private: false,
             sequential: true,
