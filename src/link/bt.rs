@@ -184,7 +184,7 @@ impl Dialect for BitTorrent {
                 }
                 LinkCommand::Availability(availability) => self.introduce(availability, out),
                 LinkCommand::Have(pieces) => {
-                    pieces.into_iter().for_each(|it| Message::Have(it.number()).encode(out));
+                    pieces.iter().for_each(|it| Message::Have(it.number()).encode(out));
                 }
                 LinkCommand::Choke => {
                     Message::Choke.encode(out);

@@ -172,7 +172,7 @@ async fn every_order_byte_by_byte() {
             LinkCommand::Interested,
             LinkCommand::Request(blocks.clone()),
             LinkCommand::Cancel(vec![blocks[1]]),
-            LinkCommand::Have(vec![bench.piece(4), bench.piece(5)]),
+            LinkCommand::Have([bench.piece(4), bench.piece(5)].into()),
             LinkCommand::Refuse(ask),
             LinkCommand::Unchoke,
             LinkCommand::Choke,
@@ -315,7 +315,7 @@ async fn whoever_does_not_read_is_dropped() {
     bench.news().await;
     let pieces = vec![bench.piece(1); 50];
     let begin = Instant::now();
-    bench.order(vec![LinkCommand::Have(pieces)]).await;
+    bench.order(vec![LinkCommand::Have(pieces.into())]).await;
     // It speaks, but it does not listen.
     let Bench { peer, mut reports, handle: _handle, .. } = bench;
     let (_listening, mut speaking) = tokio::io::split(peer);
@@ -334,7 +334,7 @@ async fn whoever_does_not_read_is_dropped() {
 async fn no_more_than_a_megabyte_waits_for_a_peer() {
     let (mut bench, _) = Bench::up(config(32), HELLO_ALL).await;
     let pieces = vec![bench.piece(1); 150_000];
-    bench.order(vec![LinkCommand::Have(pieces)]).await;
+    bench.order(vec![LinkCommand::Have(pieces.into())]).await;
     assert!(matches!(bench.down().await, DownReason::Violated(what) if what.contains("not read")));
 }
 

@@ -6,7 +6,7 @@
 //! pieces hold little; if they come to hold our share of the block pool all the same (a slow
 //! peer in every piece, or pieces larger than that), the fullest one is spilled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::base::ids::LinkId;
@@ -15,6 +15,7 @@ use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 
 use super::event::Held;
+use super::free::{Begun, FreePieces};
 
 /// Pieces that may be open even when memory says no: with one alone, a single slow peer
 /// could hold up everybody.
@@ -22,11 +23,12 @@ const OPEN_MIN: usize = 2;
 /// Open pieces at most, for torrents of very small pieces.
 const OPEN_MAX: usize = 2048;
 
+/// Where a block of an open piece is.
 #[derive(Debug)]
-enum Slot {
+enum BlockState {
     Free,
-    /// Asked for on this many links.
-    Asked(u8),
+    /// Asked for on this link, and on no other.
+    Asked(LinkId),
     Data(Block),
     Pad,
     Spilling,
@@ -35,12 +37,15 @@ enum Slot {
 
 #[derive(Debug)]
 struct OpenPiece {
-    slots: Vec<Slot>,
+    begun: Begun,
+    states: Vec<BlockState>,
     senders: Vec<Option<SocketAddr>>,
     free: u32,
+    /// Blocks in memory.
+    data: u32,
     /// Blocks that are neither here nor known to be zeros.
     missing: u32,
-    /// No slot before this one is free.
+    /// No block before this one is free.
     first_free: u32,
     /// The link that asked first and is asked on; others wait as long as they find better.
     owner: Option<LinkId>,
@@ -56,8 +61,8 @@ pub enum Received {
     Useful {
         /// The piece is whole now.
         last: bool,
-        /// How many links were asked for it.
-        asked: u8,
+        /// Which link is asked for it; not always the one that brought it.
+        asked: Option<LinkId>,
     },
     /// It is here already, or its piece is not open.
     Redundant,
@@ -87,8 +92,11 @@ pub struct Assembled {
 pub struct Assembly {
     layout: Layout,
     open: BTreeMap<PieceIndex, OpenPiece>,
-    /// Open pieces with free blocks, in the order in which they were begun.
-    with_free: Vec<PieceIndex>,
+    free: FreePieces,
+    next_begun: Begun,
+    /// Pieces that were dropped while blocks of theirs were being spilled: the answer that is
+    /// still to come speaks of those, not of a piece begun anew.
+    orphans: BTreeSet<PieceIndex>,
     open_bytes: u64,
     budget_bytes: u64,
     held_blocks: usize,
@@ -100,7 +108,9 @@ impl Assembly {
         Self {
             layout,
             open: BTreeMap::new(),
-            with_free: Vec::new(),
+            free: FreePieces::default(),
+            next_begun: 0,
+            orphans: BTreeSet::new(),
             open_bytes: 0,
             budget_bytes: (share_blocks * BLOCK_LEN) as u64,
             held_blocks: 0,
@@ -144,14 +154,18 @@ impl Assembly {
         solo: bool,
         is_pad: impl Fn(BlockRef) -> bool,
     ) -> bool {
-        let pad_or_free = |block| if is_pad(block) { Slot::Pad } else { Slot::Free };
-        let slots: Vec<Slot> = self.layout.blocks(piece).map(pad_or_free).collect();
-        let free = slots.iter().filter(|slot| matches!(slot, Slot::Free)).count() as u32;
-        let senders = vec![None; slots.len()];
+        let pad_or_free = |block| if is_pad(block) { BlockState::Pad } else { BlockState::Free };
+        let states: Vec<BlockState> = self.layout.blocks(piece).map(pad_or_free).collect();
+        let free = states.iter().filter(|state| matches!(state, BlockState::Free)).count() as u32;
+        let senders = vec![None; states.len()];
+        let begun = self.next_begun;
+        self.next_begun += 1;
         let open = OpenPiece {
-            slots,
+            begun,
+            states,
             senders,
             free,
+            data: 0,
             missing: free,
             first_free: 0,
             owner: None,
@@ -161,7 +175,7 @@ impl Assembly {
         self.open_bytes += u64::from(self.layout.len_of(piece));
         self.open.insert(piece, open);
         if free > 0 {
-            self.with_free.push(piece);
+            self.free.insert(begun, piece, None);
         }
         free == 0
     }
@@ -177,23 +191,41 @@ impl Assembly {
         into: &mut Vec<BlockRef>,
     ) {
         let mut left = count;
-        let mut emptied = false;
-        for piece in &self.with_free {
-            if left == 0 {
-                break;
-            }
-            let Some(open) = self.open.get_mut(piece) else { continue };
-            if !open.is_open_to(link, sharing) || !may_ask(*piece) {
-                continue;
-            }
-            self.held_blocks -= open.hand_to(link);
-            left -= open.take(&self.layout, *piece, left, into);
-            emptied |= open.free == 0;
+        while left > 0 {
+            let next = match sharing {
+                Sharing::Own => self.free.own_of(link).find(|piece| may_ask(*piece)),
+                Sharing::Any => self.free.all().find(|piece| {
+                    let open = self.open.get(piece);
+                    may_ask(*piece) && open.is_some_and(|open| open.is_open_to(link, sharing))
+                }),
+            };
+            let Some(piece) = next else { return };
+            left -= self.take_of(link, piece, left, into);
         }
-        if emptied {
-            let open = &self.open;
-            self.with_free.retain(|piece| open.get(piece).is_some_and(|open| open.free > 0));
+    }
+
+    /// Takes up to `count` free blocks of an open piece that has some; returns how many.
+    fn take_of(
+        &mut self,
+        link: LinkId,
+        piece: PieceIndex,
+        count: usize,
+        into: &mut Vec<BlockRef>,
+    ) -> usize {
+        let Some(open) = self.open.get_mut(&piece) else { return 0 };
+        let before = open.owner;
+        self.held_blocks -= open.hand_to(link);
+        self.free.hand_over(open.begun, before, open.owner);
+        let taken = open.take(&self.layout, link, piece, count, into);
+        if open.free == 0 {
+            self.free.remove(open.begun, open.owner);
         }
+        taken
+    }
+
+    /// Has any open piece a block that nobody is asked for?
+    pub fn has_free(&self) -> bool {
+        !self.free.is_empty()
     }
 
     /// A piece with free blocks for a link that brings whole ones, the oldest first. Of pieces
@@ -207,40 +239,62 @@ impl Assembly {
         let is_fit = |piece: &PieceIndex| {
             let Some(open) = self.open.get(piece) else { return false };
             let is_mine = open.is_open_to(link, Sharing::Own);
-            let is_most = open.free as usize * 2 >= open.slots.len();
+            let is_most = open.free as usize * 2 >= open.states.len();
             open.is_open_to(link, sharing) && (is_mine || is_most) && may_ask(*piece)
         };
-        self.with_free.iter().copied().find(is_fit)
-    }
-
-    /// One more link is asked for a block that is already asked for (end game). False when
-    /// the block is not missing any more, or `most` links are asked already.
-    pub fn ask_again(&mut self, block: BlockRef, most: u8) -> bool {
-        match self.slot_mut(block) {
-            Some((Slot::Asked(links), false)) if *links < most => {
-                *links += 1;
-                true
-            }
-            _ => false,
+        match sharing {
+            Sharing::Own => self.free.own_of(link).find(is_fit),
+            Sharing::Any => self.free.all().find(is_fit),
         }
     }
 
-    /// A link no longer owes this block.
+    /// Which link is asked for the block; none when it is not missing, or is free.
+    pub fn asked(&self, block: BlockRef) -> Option<LinkId> {
+        match self.open.get(&block.piece())?.states.get(block.number() as usize)? {
+            BlockState::Asked(link) => Some(*link),
+            _ => None,
+        }
+    }
+
+    /// The block is asked of `to` from now on instead of `from`. False when it is not asked of
+    /// `from`, or its piece is kept for one link.
+    pub fn move_block(&mut self, block: BlockRef, from: LinkId, to: LinkId) -> bool {
+        let Some(open) = self.open.get_mut(&block.piece()) else { return false };
+        let Some(state) = open.states.get_mut(block.number() as usize) else { return false };
+        if open.is_solo || !matches!(state, BlockState::Asked(link) if *link == from) {
+            return false;
+        }
+        *state = BlockState::Asked(to);
+        true
+    }
+
+    /// The blocks of a piece that are asked for, each with the link that is asked.
+    pub fn asked_of(&self, piece: PieceIndex) -> Vec<(LinkId, BlockRef)> {
+        let Some(open) = self.open.get(&piece) else { return Vec::new() };
+        let states = self.layout.blocks(piece).zip(&open.states);
+        let asked = states.filter_map(|(block, state)| match state {
+            BlockState::Asked(link) => Some((*link, block)),
+            _ => None,
+        });
+        asked.collect()
+    }
+
+    /// The link no longer owes this block.
     pub fn release(&mut self, link: LinkId, block: BlockRef) {
         let Some(open) = self.open.get_mut(&block.piece()) else { return };
         if open.owner == Some(link) {
             open.owner = None;
+            self.free.hand_over(open.begun, Some(link), None);
         }
-        let slot = &mut open.slots[block.number() as usize];
-        let Slot::Asked(links) = slot else { return };
-        *links = links.saturating_sub(1);
-        if *links == 0 {
-            *slot = Slot::Free;
-            open.free += 1;
-            open.first_free = open.first_free.min(block.number());
-            if open.free == 1 {
-                self.with_free.push(block.piece());
-            }
+        let state = &mut open.states[block.number() as usize];
+        if !matches!(state, BlockState::Asked(asked) if *asked == link) {
+            return;
+        }
+        *state = BlockState::Free;
+        open.free += 1;
+        open.first_free = open.first_free.min(block.number());
+        if open.free == 1 {
+            self.free.insert(open.begun, block.piece(), open.owner);
         }
     }
 
@@ -248,6 +302,7 @@ impl Assembly {
     pub fn disown(&mut self, link: LinkId) {
         for open in self.open.values_mut().filter(|open| open.owner == Some(link)) {
             open.owner = None;
+            self.free.hand_over(open.begun, Some(link), None);
         }
     }
 
@@ -264,20 +319,21 @@ impl Assembly {
             return Received::Redundant;
         }
         let number = block.number() as usize;
-        let slot = &mut open.slots[number];
-        let asked = match slot {
-            Slot::Asked(links) => *links,
-            Slot::Free => 0,
+        let state = &mut open.states[number];
+        let asked = match state {
+            BlockState::Asked(link) => Some(*link),
+            BlockState::Free => None,
             _ => return Received::Redundant,
         };
-        *slot = Slot::Data(data);
+        *state = BlockState::Data(data);
         open.senders[number] = Some(sender);
         open.missing -= 1;
+        open.data += 1;
         self.held_blocks += 1;
-        if asked == 0 {
+        if asked.is_none() {
             open.free -= 1;
             if open.free == 0 {
-                self.with_free.retain(|piece| *piece != block.piece());
+                self.free.remove(open.begun, open.owner);
             }
         }
         Received::Useful { last: open.missing == 0, asked }
@@ -287,17 +343,16 @@ impl Assembly {
     /// spilled.
     pub fn take_whole(&mut self, piece: PieceIndex) -> Option<Assembled> {
         let open = self.open.get(&piece)?;
-        let spilling = || open.slots.iter().any(|slot| matches!(slot, Slot::Spilling));
-        if open.missing > 0 || spilling() {
+        if open.missing > 0 || open.is_spilling() {
             return None;
         }
         let open = self.remove(piece)?;
-        let held = |slot| match slot {
-            Slot::Data(block) => Held::Data(block),
-            Slot::Pad => Held::Pad,
+        let held = |state| match state {
+            BlockState::Data(block) => Held::Data(block),
+            BlockState::Pad => Held::Pad,
             _ => Held::OnDisk,
         };
-        let blocks = open.slots.into_iter().map(held).collect();
+        let blocks = open.states.into_iter().map(held).collect();
         Some(Assembled { blocks, senders: open.senders })
     }
 
@@ -305,6 +360,7 @@ impl Assembly {
     pub fn share(&mut self, piece: PieceIndex) {
         if let Some(open) = self.open.get_mut(&piece) {
             open.is_solo = false;
+            self.free.hand_over(open.begun, open.owner, None);
             open.owner = None;
         }
     }
@@ -320,7 +376,7 @@ impl Assembly {
             let had_free = open.free > 0;
             self.held_blocks -= open.forget_data(|from| from == Some(sender));
             if !had_free && open.free > 0 {
-                self.with_free.push(*piece);
+                self.free.insert(open.begun, *piece, open.owner);
             }
         }
     }
@@ -336,21 +392,22 @@ impl Assembly {
 
     /// The blocks in memory of the fullest piece, to be written unverified.
     pub fn spill_fullest(&mut self) -> Option<(PieceIndex, Vec<(BlockRef, Block)>)> {
-        let data = OpenPiece::data_count;
         // One spill of a piece at a time: its answer speaks of all its blocks on the way.
-        let at_rest = |open: &OpenPiece| {
-            data(open) > 0 && !open.slots.iter().any(|slot| matches!(slot, Slot::Spilling))
+        let orphans = &self.orphans;
+        let at_rest = |piece: &PieceIndex, open: &OpenPiece| {
+            open.data > 0 && !open.is_spilling() && !orphans.contains(piece)
         };
-        let pieces = self.open.iter_mut().filter(|(_, open)| at_rest(open));
-        let (piece, open) = pieces.max_by_key(|(_, open)| data(open))?;
+        let pieces = self.open.iter_mut().filter(|(piece, open)| at_rest(piece, open));
+        let (piece, open) = pieces.max_by_key(|(_, open)| open.data)?;
         let mut blocks = Vec::new();
-        for (block, slot) in self.layout.blocks(*piece).zip(&mut open.slots) {
-            if matches!(slot, Slot::Data(_))
-                && let Slot::Data(data) = std::mem::replace(slot, Slot::Spilling)
+        for (block, state) in self.layout.blocks(*piece).zip(&mut open.states) {
+            if matches!(state, BlockState::Data(_))
+                && let BlockState::Data(data) = std::mem::replace(state, BlockState::Spilling)
             {
                 blocks.push((block, data));
             }
         }
+        open.data = 0;
         self.held_blocks -= blocks.len();
         Some((*piece, blocks))
     }
@@ -358,8 +415,8 @@ impl Assembly {
     /// Forgets blocks in memory, those of the emptiest pieces first, until no more than
     /// `most` are left; with `not_all` the fullest piece keeps its own.
     pub fn shed(&mut self, most: usize, not_all: bool) {
-        let mut pieces: Vec<(usize, PieceIndex)> =
-            self.open.iter().map(|(piece, open)| (open.data_count(), *piece)).collect();
+        let mut pieces: Vec<(u32, PieceIndex)> =
+            self.open.iter().map(|(piece, open)| (open.data, *piece)).collect();
         pieces.sort_unstable();
         if not_all {
             pieces.pop();
@@ -372,25 +429,28 @@ impl Assembly {
             let had_free = open.free > 0;
             self.held_blocks -= open.forget_data(|_| true);
             if !had_free && open.free > 0 {
-                self.with_free.push(piece);
+                self.free.insert(open.begun, piece, open.owner);
             }
         }
     }
 
     /// The spilled blocks of a piece are on disk; those in `failed` come back.
     pub fn spilled(&mut self, piece: PieceIndex, failed: Vec<(BlockRef, Block)>) {
+        if self.orphans.remove(&piece) {
+            return;
+        }
         let Some(open) = self.open.get_mut(&piece) else { return };
         for (block, data) in failed {
-            // The piece may have been dropped and begun anew meanwhile.
-            let slot = &mut open.slots[block.number() as usize];
-            if matches!(slot, Slot::Spilling) {
-                *slot = Slot::Data(data);
+            let state = &mut open.states[block.number() as usize];
+            if matches!(state, BlockState::Spilling) {
+                *state = BlockState::Data(data);
+                open.data += 1;
                 self.held_blocks += 1;
             }
         }
-        for slot in &mut open.slots {
-            if matches!(slot, Slot::Spilling) {
-                *slot = Slot::OnDisk;
+        for state in &mut open.states {
+            if matches!(state, BlockState::Spilling) {
+                *state = BlockState::OnDisk;
             }
         }
     }
@@ -398,23 +458,19 @@ impl Assembly {
     fn remove(&mut self, piece: PieceIndex) -> Option<OpenPiece> {
         let open = self.open.remove(&piece)?;
         self.open_bytes -= u64::from(self.layout.len_of(piece));
-        self.held_blocks -= open.data_count();
-        self.with_free.retain(|other| *other != piece);
+        self.held_blocks -= open.data as usize;
+        self.free.remove(open.begun, open.owner);
+        if open.is_spilling() {
+            self.orphans.insert(piece);
+        }
         Some(open)
-    }
-
-    /// The slot and whether its piece is kept for one link.
-    fn slot_mut(&mut self, block: BlockRef) -> Option<(&mut Slot, bool)> {
-        let open = self.open.get_mut(&block.piece())?;
-        let is_solo = open.is_solo;
-        open.slots.get_mut(block.number() as usize).map(|slot| (slot, is_solo))
     }
 }
 
 impl OpenPiece {
-    /// Blocks in memory.
-    fn data_count(&self) -> usize {
-        self.slots.iter().filter(|slot| matches!(slot, Slot::Data(_))).count()
+    /// Are blocks of it on their way to the disk, unverified?
+    fn is_spilling(&self) -> bool {
+        self.states.iter().any(|state| matches!(state, BlockState::Spilling))
     }
 
     /// Makes the link the owner, if there is none. A suspect piece that changes hands starts
@@ -429,15 +485,16 @@ impl OpenPiece {
     /// many those were.
     fn forget_data(&mut self, is_doubtful: impl Fn(Option<SocketAddr>) -> bool) -> usize {
         let before = self.free;
-        for (number, slot) in self.slots.iter_mut().enumerate() {
-            if matches!(slot, Slot::Data(_)) && is_doubtful(self.senders[number]) {
-                *slot = Slot::Free;
+        for (number, state) in self.states.iter_mut().enumerate() {
+            if matches!(state, BlockState::Data(_)) && is_doubtful(self.senders[number]) {
+                *state = BlockState::Free;
                 self.senders[number] = None;
                 self.free += 1;
                 self.first_free = self.first_free.min(number as u32);
             }
         }
         self.missing += self.free - before;
+        self.data -= self.free - before;
         (self.free - before) as usize
     }
 
@@ -450,16 +507,17 @@ impl OpenPiece {
     fn take(
         &mut self,
         layout: &Layout,
+        link: LinkId,
         piece: PieceIndex,
         count: usize,
         into: &mut Vec<BlockRef>,
     ) -> usize {
         let mut taken = 0;
         let mut number = self.first_free;
-        while taken < count && self.free > 0 && (number as usize) < self.slots.len() {
-            let slot = &mut self.slots[number as usize];
-            if matches!(slot, Slot::Free) {
-                *slot = Slot::Asked(1);
+        while taken < count && self.free > 0 && (number as usize) < self.states.len() {
+            let state = &mut self.states[number as usize];
+            if matches!(state, BlockState::Free) {
+                *state = BlockState::Asked(link);
                 into.extend(layout.block(piece, number));
                 self.free -= 1;
                 taken += 1;
@@ -528,11 +586,11 @@ mod tests {
         assert!(!bench.assembly.begin(bench.piece(0), false, |_| false));
         let blocks = bench.take(LINK, 10);
         assert_eq!(blocks, [bench.block(0, 0), bench.block(0, 1), bench.block(0, 2)]);
-        assert_eq!(bench.receive(blocks[1]), Received::Useful { last: false, asked: 1 });
+        assert_eq!(bench.receive(blocks[1]), Received::Useful { last: false, asked: Some(LINK) });
         assert_eq!(bench.receive(blocks[1]), Received::Redundant);
-        assert_eq!(bench.receive(blocks[0]), Received::Useful { last: false, asked: 1 });
+        assert_eq!(bench.receive(blocks[0]), Received::Useful { last: false, asked: Some(LINK) });
         assert!(bench.assembly.take_whole(bench.piece(0)).is_none());
-        assert_eq!(bench.receive(blocks[2]), Received::Useful { last: true, asked: 1 });
+        assert_eq!(bench.receive(blocks[2]), Received::Useful { last: true, asked: Some(LINK) });
         let whole = bench.assembly.take_whole(bench.piece(0)).unwrap();
         assert_eq!(whole.senders, [Some(sender(1)); 3]);
         assert_eq!((bench.assembly.open_count(), bench.assembly.held_blocks()), (0, 0));
@@ -548,8 +606,8 @@ mod tests {
         let blocks = bench.take(LINK, 4);
         assert_eq!(blocks[3], bench.block(1, 0));
         bench.assembly.release(LINK, blocks[1]);
-        assert_eq!(bench.take(LINK, 1), [bench.block(1, 1)]);
-        assert_eq!(bench.take(LINK, 9), [bench.block(1, 2), bench.block(3, 1)]);
+        assert_eq!(bench.take(LINK, 1), [bench.block(3, 1)]);
+        assert_eq!(bench.take(LINK, 9), [bench.block(1, 1), bench.block(1, 2)]);
     }
 
     #[test]
@@ -619,9 +677,33 @@ mod tests {
         bench.assembly.begin(bench.piece(0), true, |_| false);
         let first = bench.take(LINK, 1);
         assert_eq!(bench.take(LinkId(2), 9), []);
-        assert!(!bench.assembly.ask_again(first[0], 3));
+        assert!(!bench.assembly.move_block(first[0], LINK, LinkId(2)));
         bench.assembly.release(LINK, first[0]);
         assert_eq!(bench.take(LinkId(2), 9).len(), 3);
+    }
+
+    /// The answer to a spill that is still to come speaks of the piece that was dropped.
+    #[test]
+    fn a_piece_begun_anew_does_not_take_the_answer_to_an_old_spill() {
+        let mut bench = bench(4);
+        bench.assembly.begin(bench.piece(0), false, |_| false);
+        let blocks = bench.take(LINK, 9);
+        let receive = |bench: &mut Bench| {
+            for block in &blocks {
+                bench.receive(*block);
+            }
+        };
+        receive(&mut bench);
+        let (piece, spilled) = bench.assembly.spill().unwrap();
+        drop(spilled);
+        bench.assembly.abandon(piece);
+        bench.assembly.begin(piece, false, |_| false);
+        bench.take(LINK, 9);
+        receive(&mut bench);
+        assert!(bench.assembly.spill().is_none(), "not while the old one is on its way");
+        bench.assembly.spilled(piece, Vec::new());
+        assert_eq!(bench.assembly.spill().map(|(_, blocks)| blocks.len()), Some(3));
+        assert!(bench.assembly.take_whole(piece).is_none());
     }
 
     #[test]

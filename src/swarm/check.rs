@@ -10,7 +10,7 @@ use crate::base::pool::Block;
 
 use super::Swarm;
 use super::event::{BlockHashes, Event, Held, Output, Verdict};
-use super::link::{CloseReason, LinkCommand};
+use super::link::CloseReason;
 use super::picker::PeerPieces;
 
 /// How long a failing disk is left alone before one piece is tried again; twice as long after
@@ -97,8 +97,6 @@ impl Swarm {
             return self.shed();
         }
         self.submit(piece, whole.blocks, whole.senders);
-        // A place for another piece is free.
-        self.food = true;
     }
 
     fn submit(&mut self, piece: PieceIndex, blocks: Vec<Held>, senders: Senders) {
@@ -109,6 +107,9 @@ impl Swarm {
 
     pub(super) fn on_piece_checked(&mut self, piece: PieceIndex, verdict: Verdict, now: Instant) {
         let Some(senders) = self.checking.at_disk.remove(&piece) else { return };
+        if !matches!(verdict, Verdict::Good(_)) || self.checking.trouble.is_some() {
+            self.next_cause = now;
+        }
         match verdict {
             Verdict::Good(hashes) => self.on_good(piece, hashes.as_ref(), now),
             Verdict::Bad(hashes) => self.on_bad(piece, hashes, senders, now),
@@ -126,8 +127,12 @@ impl Swarm {
     fn on_good(&mut self, piece: PieceIndex, hashes: Option<&BlockHashes>, now: Instant) {
         self.disk_works(piece, now);
         self.tell(Event::PieceVerified(piece));
+        let liars = self.suspects.passed(piece, hashes);
+        if !liars.is_empty() {
+            self.reckon_verified(now);
+        }
         // Before the piece counts as here: who is spared has one interesting piece less.
-        for liar in self.suspects.passed(piece, hashes) {
+        for liar in liars {
             if !self.spare(liar, piece, now) {
                 self.ban(liar, now);
             }
@@ -139,36 +144,43 @@ impl Swarm {
         self.uploads.stirred |= self.have.ones() == 1;
         let wanted = self.wanted.has(piece);
         self.missing -= u32::from(wanted);
-        let mut listeners = Vec::new();
+        self.verified.push(piece, now);
+        self.fresh.extend(wanted.then_some(piece));
+    }
+
+    /// Pieces that were verified are of no interest any more, whoever has them: one pass over
+    /// the peers for all that were verified together.
+    pub(super) fn reckon_verified(&mut self, now: Instant) {
+        let fresh = std::mem::take(&mut self.fresh);
+        if fresh.is_empty() {
+            return;
+        }
         let mut sated = Vec::new();
-        for (link, peer) in &mut self.peers {
-            // Also who has it must know: of one that is told too little it could never tell
-            // that it is a seed. A seed needs to know nothing.
-            if peer.caps.can_upload_to && !peer.is_seed() {
-                listeners.push(*link);
-            }
-            if peer.pieces.has(piece) && wanted {
-                peer.interesting = peer.interesting.saturating_sub(1);
-                if peer.interesting == 0 {
-                    sated.push(*link);
-                }
+        for (link, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.interesting > 0) {
+            let had = match &peer.pieces {
+                PeerPieces::All => fresh.len(),
+                PeerPieces::Some(set) => fresh.iter().filter(|piece| set.has(**piece)).count(),
+            };
+            peer.interesting = peer.interesting.saturating_sub(had as u32);
+            if peer.interesting == 0 {
+                sated.push(*link);
             }
         }
-        for link in listeners {
-            self.send(link, LinkCommand::Have(vec![piece]));
+        if self.missing == 0 {
+            return self.complete(now);
         }
         for link in sated {
             self.judge_interest(link, now);
-        }
-        if self.missing == 0 && wanted {
-            self.complete(now);
+            self.next_cause = now;
         }
     }
 
     fn complete(&mut self, now: Instant) {
-        self.tell(Event::Completed);
+        self.next_cause = now;
+        self.tell_verified_now();
         let links: Vec<_> = self.peers.keys().copied().collect();
         links.into_iter().for_each(|link| self.judge_interest(link, now));
+        self.tell(Event::Completed);
     }
 
     fn on_bad(&mut self, piece: PieceIndex, hashes: BlockHashes, senders: Senders, now: Instant) {
@@ -312,6 +324,7 @@ impl Swarm {
             // While it rests, what was under way before says nothing of what comes.
             _ => return,
         }
+        self.next_cause = now;
         self.checking.trouble = None;
         self.checking.recovered_at = Some(now);
         self.tell(Event::DiskRecovered);

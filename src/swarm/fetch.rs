@@ -1,49 +1,33 @@
 //! Which blocks to ask of which link, and what an arriving block means. Partial pieces come
-//! first, then the rarest; when nothing is left to begin, the end game asks a second link
-//! for blocks that would otherwise come late.
+//! first, then the rarest. When nothing is left to begin, `endgame` takes over.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
-use crate::base::units::BLOCK_LEN;
 
 use super::Swarm;
 use super::assembly::{Received, Sharing};
+use super::endgame::delivers;
 use super::event::Output;
 use super::link::{CloseReason, LinkCommand, Unit};
 use super::peer::Peer;
-use super::picker::Order;
+use super::picker::{Order, PeerPieces};
 use super::requests::Arrival;
 use super::shares::Shares;
 
 /// Pieces that are chosen at random before the rarest come first.
 const RANDOM_FIRST: u32 = 4;
-/// A link that still owes more than this needs no end game.
-const ENDGAME_OWED_MAX: usize = 4;
-/// Blocks asked for again at once in the end game.
-const ENDGAME_BATCH: usize = 16;
-/// Links asked for the same block at most: two, or three when those are silent.
-const ENDGAME_LINKS: u8 = 2;
-/// A link that owes blocks and was silent for this long is not counted on.
-const SILENT: Duration = Duration::from_secs(2);
 /// A link that can bring a whole piece in this time gets pieces of its own.
 const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(10);
-/// While there are pieces to begin and only memory forbids it, a block is asked again only
-/// if it would come later than this, in seconds.
-const STUCK_S: f64 = 5.0;
-/// Share of all blocks, as a divisor, that may be asked twice of links that do deliver; what
-/// both send is waste.
-const AGAIN_SHARE: u64 = 400;
-/// So many may be in any case, for small torrents; and of each link that brings whole pieces,
-/// as many as it may owe.
-const AGAIN_MIN: u64 = 32;
-/// A request that is not answered for so long, although others are, was forgotten.
-const OVERDUE_AFTER: Duration = Duration::from_secs(20);
 /// So long a suspect piece is left to one link after its first failure; twice as long after
 /// each further one, so that in the end one sender answers for all of it.
 const SOLO_MAX: Duration = Duration::from_secs(20);
+/// Who else fetches is looked at this often.
+const SHARES_KEPT: Duration = Duration::from_millis(500);
 /// Refusals without a delivery in between, until the link is closed.
 const REFUSALS_MAX: u32 = 200;
 
@@ -51,6 +35,7 @@ impl Swarm {
     /// Sends as many requests on the link as it should have outstanding.
     pub(super) fn fill(&mut self, link: LinkId, now: Instant) {
         self.hungry.remove(&link);
+        self.cramped.remove(&link);
         if self.paused || self.checking.in_trouble() {
             return;
         }
@@ -69,37 +54,66 @@ impl Swarm {
         };
         if taken < room {
             self.hungry.insert(link);
+            if !self.assembly.may_open() {
+                self.cramped.insert(link);
+            }
             if blocks.is_empty() && self.is_endgame() {
-                self.take_again(link, room, now, &mut blocks);
+                self.take_late(link, room, now, &mut blocks);
             }
         }
         if let Some(peer) = self.peers.get_mut(&link)
             && !blocks.is_empty()
         {
-            peer.requests.sent(&blocks, now);
+            peer.requests.sent(&blocks, peer.meter.rate(now), now);
+            self.watch(link);
             self.send(link, LinkCommand::Request(blocks));
+        }
+    }
+
+    /// Sees to it that the link is looked at when its silence or its rest is over.
+    pub(super) fn watch(&mut self, link: LinkId) {
+        let Some(peer) = self.peers.get(&link) else { return };
+        let next = peer.requests.deadline().into_iter().chain(peer.rests_until).min();
+        if let Some(at) = next {
+            self.timers.arm(link, at);
         }
     }
 
     /// Fills links that went without, if something has changed for them.
     pub(super) fn feed_hungry(&mut self, now: Instant) {
-        if !std::mem::take(&mut self.food) {
-            return;
+        if std::mem::take(&mut self.food) {
+            let mut hungry: Vec<_> = self.hungry.iter().copied().collect();
+            // What a link gives back that stalls must not go to that link again, nor to another
+            // that stalls, while there are better ones.
+            hungry.sort_by_cached_key(|link| {
+                let peer = self.peers.get(link);
+                peer.map(|peer| (peer.requests.is_snubbed(), !delivers(peer, now)))
+            });
+            for link in hungry {
+                if self.may_find_blocks(link) {
+                    self.fill(link, now);
+                }
+            }
         }
-        let mut hungry: Vec<_> = self.hungry.iter().copied().collect();
-        // What one that stalls gives back must not go to it again, nor to the next that does.
-        hungry.sort_by_key(|link| {
-            let peer = self.peers.get(link);
-            peer.map(|peer| (peer.requests.is_snubbed(), !delivers(peer, now)))
-        });
-        hungry.into_iter().for_each(|link| self.fill(link, now));
+        // Whom memory alone held back, in turn, as long as it does not.
+        let mut left = self.cramped.len();
+        while left > 0 && self.assembly.may_open() {
+            left -= 1;
+            let after = (Bound::Excluded(self.fed_last), Bound::Unbounded);
+            let next = self.cramped.range(after).next().or_else(|| self.cramped.first());
+            let Some(link) = next.copied() else { break };
+            self.fed_last = link;
+            self.fill(link, now);
+        }
         // Filling all-pad pieces may have made food again; the next fact will find it.
     }
 
-    /// Is every missing piece begun, or does memory allow no further one? Only then may a
-    /// block be asked of two links.
-    pub fn is_endgame(&self) -> bool {
-        self.picker.pickable_count() == 0 || !self.assembly.may_open()
+    /// Is there a block that nobody is asked for, or a piece to begin, that the link was not
+    /// refused before?
+    fn may_find_blocks(&self, link: LinkId) -> bool {
+        let Some(peer) = self.peers.get(&link) else { return false };
+        self.assembly.has_free()
+            || self.assembly.may_open() && peer.nothing_in != Some(self.picker.generation())
     }
 
     /// Fresh blocks: a link that is fast enough for whole pieces gets its own, as far as
@@ -120,7 +134,7 @@ impl Swarm {
             if blocks.len() == count || !self.assembly.may_open() {
                 break;
             }
-            let Some(piece) = self.next_piece(link) else { break };
+            let Some(piece) = self.next_piece(link, now) else { break };
             self.begin(piece, now);
         }
         if sharing == Sharing::Own && blocks.len() < count {
@@ -139,12 +153,16 @@ impl Swarm {
     ) {
         let Some(peer) = self.peers.get(&link) else { return };
         let left = count - blocks.len();
-        let peers = &self.peers;
-        // One that let requests time out gets only what nobody else can bring.
-        let is_better_off = |piece: PieceIndex| {
-            peer.requests.is_snubbed()
-                && peers.values().any(|other| delivers(other, now) && other.may_be_asked(piece))
+        let delivering: Vec<&Peer> = match peer.requests.is_snubbed() {
+            true => self.peers.values().filter(|other| delivers(other, now)).collect(),
+            false => Vec::new(),
         };
+        if delivering.iter().any(|other| other.pieces == PeerPieces::All && !other.choking) {
+            // One that let requests time out gets only what nobody else can bring.
+            return;
+        }
+        let is_better_off =
+            |piece: PieceIndex| delivering.iter().any(|other| other.may_be_asked(piece));
         let may_ask = |piece: PieceIndex| peer.may_be_asked(piece) && !is_better_off(piece);
         self.assembly.take_free(link, left, sharing, may_ask, blocks);
     }
@@ -154,7 +172,7 @@ impl Swarm {
         in_time >= u64::from(self.config.layout.piece_len())
     }
 
-    pub(super) fn next_piece(&mut self, link: LinkId) -> Option<PieceIndex> {
+    pub(super) fn next_piece(&mut self, link: LinkId, now: Instant) -> Option<PieceIndex> {
         let order = match self.have.ones() {
             _ if self.config.sequential => Order::Sequential,
             0..RANDOM_FIRST => Order::Random,
@@ -170,7 +188,11 @@ impl Swarm {
         if peer.nothing_in == Some(generation) {
             return None;
         }
-        let shares = Shares::new(self.config.peer_id, self.peers.values());
+        if self.shares_made + SHARES_KEPT <= now {
+            self.shares = Shares::new(self.config.peer_id, self.peers.values());
+            self.shares_made = now;
+        }
+        let shares = &self.shares;
         let peer = self.peers.get_mut(&link)?;
         let rank = |piece| shares.rank(piece);
         let picked = self.picker.pick(&peer.pieces, order, rank, &mut self.rng);
@@ -194,94 +216,6 @@ impl Swarm {
         if self.assembly.begin(piece, is_suspect, is_pad) {
             self.start_check(piece);
         }
-    }
-
-    /// End game: blocks that other links owe and that would come much sooner from this one,
-    /// the latest first.
-    fn take_again(&mut self, link: LinkId, room: usize, now: Instant, blocks: &mut Vec<BlockRef>) {
-        let Some(peer) = self.peers.get(&link) else { return };
-        if peer.requests.outstanding() > ENDGAME_OWED_MAX || peer.requests.is_snubbed() {
-            return;
-        }
-        let trusted = delivers(peer, now);
-        let is_whole = peer.caps.unit == Unit::Piece;
-        let last = match peer.caps.unit {
-            Unit::Block => peer.requests.outstanding(),
-            Unit::Piece => self.config.layout.piece_len() as usize / BLOCK_LEN,
-        };
-        let mine = expected(peer, last, now).unwrap_or(1.0);
-        let worth = match self.picker.pickable_count() {
-            0 => 2.0 * mine + 0.05,
-            _ => STUCK_S.max(2.0 * mine),
-        };
-        let mut late: Vec<(f64, BlockRef)> = Vec::new();
-        for (_, other) in self.peers.iter().filter(|(other, _)| **other != link) {
-            for (before, block) in other.requests.from_last() {
-                // One that was just asked gets as much trust as we would have.
-                let unknown = if is_silent(other, now) { f64::INFINITY } else { 1.0 };
-                let theirs = expected(other, before, now).unwrap_or(unknown);
-                if theirs < worth && !is_whole {
-                    break;
-                }
-                if peer.may_be_asked(block.piece()) && !peer.requests.owes(block) {
-                    late.push((theirs, block));
-                }
-            }
-        }
-        late.sort_by(|a, b| b.0.total_cmp(&a.0));
-        if is_whole {
-            let first = late.first().filter(|(theirs, _)| *theirs >= worth);
-            let first = first.map(|(_, block)| block.piece());
-            late.retain(|(_, block)| Some(block.piece()) == first);
-        }
-        let most = if is_whole { late.len() } else { room.min(ENDGAME_BATCH) };
-        for (theirs, block) in late {
-            if blocks.len() >= most {
-                break;
-            }
-            let is_stuck = theirs.is_infinite();
-            // The rest of a piece costs a link nothing that brings it whole anyway.
-            let is_free = is_whole && !blocks.is_empty();
-            if !is_stuck && !is_free && self.totals.asked_again >= self.again_max() {
-                break;
-            }
-            let links = match is_stuck && trusted && self.is_hopeless(block, now) {
-                true => u8::MAX,
-                false => ENDGAME_LINKS + u8::from(is_stuck),
-            };
-            if !blocks.contains(&block) && self.assembly.ask_again(block, links) {
-                self.totals.asked_again += u64::from(!is_stuck);
-                if is_stuck && blocks.last().is_none_or(|last| last.piece() != block.piece()) {
-                    self.tell_silent(block, now);
-                }
-                blocks.push(block);
-            }
-        }
-    }
-
-    /// Tells which silent links the block is asked of again.
-    fn tell_silent(&mut self, block: BlockRef, now: Instant) {
-        let owes = |peer: &Peer| peer.requests.owes(block) && is_silent(peer, now);
-        let owing = self.peers.iter().filter(|(_, peer)| owes(peer));
-        let owing: Vec<_> = owing.map(|(link, _)| *link).collect();
-        for link in owing {
-            self.tell_reassigned(link, &[block], "it sent nothing for a while");
-        }
-    }
-
-    /// Is everybody silent who owes this block? However many they are, they must not keep it
-    /// from one who delivers.
-    fn is_hopeless(&self, block: BlockRef, now: Instant) -> bool {
-        let mut owing = self.peers.values().filter(|peer| peer.requests.owes(block));
-        owing.all(|peer| is_silent(peer, now))
-    }
-
-    fn again_max(&self) -> u64 {
-        let blocks = self.config.layout.total_len() / BLOCK_LEN as u64;
-        let whole = self.peers.values().filter(|peer| peer.caps.unit == Unit::Piece);
-        let pieces = whole.map(|peer| u64::from(peer.caps.pipeline_max)).sum::<u64>();
-        let piece_blocks = u64::from(self.config.layout.piece_len()) / BLOCK_LEN as u64;
-        AGAIN_MIN + blocks / AGAIN_SHARE + pieces * piece_blocks
     }
 
     /// A link no longer owes this block.
@@ -326,8 +260,8 @@ impl Swarm {
                     }
                 }
                 Received::Useful { last, asked } => {
-                    if asked > u8::from(arrival == Arrival::Owed) {
-                        self.cancel_elsewhere(block);
+                    if let Some(other) = asked.filter(|other| *other != link) {
+                        self.cancel(other, block, now);
                     }
                     if last {
                         self.start_check(block.piece());
@@ -346,18 +280,12 @@ impl Swarm {
         self.spill_if_needed();
     }
 
-    /// BEP 3: "it sends cancels to everyone else every time a piece arrives."
-    fn cancel_elsewhere(&mut self, block: BlockRef) {
-        let mut links = Vec::new();
-        for (link, peer) in &mut self.peers {
-            if peer.requests.give_up(block) {
-                links.push(*link);
-            }
-        }
-        for link in links {
+    /// The block is here, from another link than the one that is asked for it since.
+    fn cancel(&mut self, link: LinkId, block: BlockRef, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if peer.requests.give_up(block) {
             self.send(link, LinkCommand::Cancel(vec![block]));
-            self.hungry.insert(link);
-            self.food = true;
+            self.fill(link, now);
         }
     }
 
@@ -411,6 +339,7 @@ impl Swarm {
             // It would refuse the same block again at once.
             let rest = Duration::from_millis(100 * u64::from(peer.refusals.min(50)));
             peer.rests_until = Some(now + rest);
+            self.watch(link);
         }
         self.release(link, block);
     }
@@ -442,24 +371,23 @@ impl Swarm {
             self.hungry.insert(link);
             self.food = true;
         }
+        self.watch(link);
     }
 
-    /// Asks elsewhere for blocks that a remote has forgotten. How long it may take depends
-    /// on how much it owes and how fast it is.
+    /// Gives back what remotes have forgotten, or have become too slow for.
     pub(super) fn check_overdue(&mut self, now: Instant) {
         let mut released = Vec::new();
         for (link, peer) in &mut self.peers {
-            let owed = (peer.requests.outstanding() * BLOCK_LEN) as u64;
-            let needed = owed.checked_div(peer.meter.rate(now)).unwrap_or(0);
-            let needed = Duration::from_secs(needed);
-            let limit = OVERDUE_AFTER.max(needed.saturating_mul(3));
-            let blocks = peer.requests.overdue(limit, now);
-            released.extend(blocks.into_iter().map(|block| (*link, block)));
+            let blocks = peer.requests.overdue(now);
+            if !blocks.is_empty() {
+                peer.requests.pipeline.slow_down(peer.meter.rate(now));
+                released.push((*link, blocks));
+            }
         }
-        for (link, block) in released {
+        for (link, blocks) in released {
+            blocks.iter().for_each(|block| self.release(link, *block));
             // Should it remember after all, it need not send what others bring.
-            self.send(link, LinkCommand::Cancel(vec![block]));
-            self.release(link, block);
+            self.send(link, LinkCommand::Cancel(blocks));
         }
     }
 
@@ -487,41 +415,16 @@ impl Swarm {
         if !self.assembly.is_open(piece) {
             return;
         }
+        let asked = self.assembly.asked_of(piece);
         self.assembly.abandon(piece);
-        let mut cancels = Vec::new();
-        for (link, peer) in &mut self.peers {
-            let owed: Vec<_> = peer.requests.from_last().map(|(_, block)| block).collect();
-            let owed: Vec<_> = owed.into_iter().filter(|block| block.piece() == piece).collect();
-            for block in &owed {
-                peer.requests.give_up(*block);
-            }
-            if !owed.is_empty() {
-                cancels.push((*link, owed));
-            }
+        let mut cancels: BTreeMap<LinkId, Vec<BlockRef>> = BTreeMap::new();
+        for (link, block) in asked {
+            let Some(peer) = self.peers.get_mut(&link) else { continue };
+            peer.requests.give_up(block);
+            cancels.entry(link).or_default().push(block);
         }
         for (link, owed) in cancels {
             self.send(link, LinkCommand::Cancel(owed));
         }
     }
-}
-
-/// Did it let requests wait too long to be counted on?
-fn is_silent(peer: &Peer, now: Instant) -> bool {
-    peer.requests.is_snubbed() || peer.requests.silent_for(now) > SILENT
-}
-
-/// Has it delivered, and can it be expected to go on?
-fn delivers(peer: &Peer, now: Instant) -> bool {
-    peer.downloaded_bytes > 0 && !is_silent(peer, now)
-}
-
-/// Seconds until a block arrives that has `before` blocks before it on this link; none when
-/// the link cannot be counted on.
-fn expected(peer: &Peer, before: usize, now: Instant) -> Option<f64> {
-    let rate = peer.meter.rate(now);
-    if is_silent(peer, now) || rate == 0 {
-        return None;
-    }
-    let latency = peer.requests.pipeline.latency().unwrap_or_default().as_secs_f64();
-    Some(latency + (before + 1) as f64 * BLOCK_LEN as f64 / rate as f64)
 }

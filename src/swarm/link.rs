@@ -3,6 +3,7 @@
 //! provider all speak it. No bytes of any wire format appear here.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::layout::{BlockRef, PieceIndex};
@@ -124,7 +125,7 @@ pub enum LinkCommand {
     /// Tell which pieces we have; always the first command of a link.
     Availability(Availability),
     /// Tell that we have more pieces.
-    Have(Vec<PieceIndex>),
+    Have(Arc<[PieceIndex]>),
     /// Stop serving the remote: blocks that the link has not begun to send are dropped, and
     /// refused where the protocol has a word for it.
     Choke,

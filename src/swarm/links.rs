@@ -174,6 +174,7 @@ impl Swarm {
             self.stores.entry(address).or_default();
         }
         let mut peer = Peer::new(address, peer_id, incoming, caps, count, now);
+        peer.told = self.verified.end();
         peer.upload.debt = self.take_debt(address.ip());
         self.peers.insert(link, peer);
         let ours = match self.have.ones() {
@@ -234,6 +235,8 @@ impl Swarm {
         self.uploads.stirred |= peer.upload.unchoked;
         self.note_debt(&peer);
         self.hungry.remove(&link);
+        self.cramped.remove(&link);
+        self.timers.disarm(link);
         self.picker.peer_left(&peer.pieces);
         for block in peer.requests.give_up_all() {
             self.release(link, block);

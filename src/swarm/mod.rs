@@ -14,8 +14,11 @@ pub mod assembly;
 pub mod candidates;
 mod check;
 pub mod choker;
+mod endgame;
 pub mod event;
 mod fetch;
+mod free;
+mod haves;
 mod interest;
 pub mod link;
 mod links;
@@ -28,6 +31,7 @@ pub mod shares;
 pub mod suspects;
 #[cfg(test)]
 mod tests;
+mod timers;
 pub mod upload;
 pub mod waits;
 mod whole;
@@ -53,11 +57,10 @@ use picker::Picker;
 use suspects::Suspects;
 use waits::{Cause, Waits};
 
-/// In the end game, how often links that have nothing to do are looked at again: silence of
-/// others makes no event.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often idle work is done: dropping useless links, asking for peers.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often it is asked what the download waits for, unless something decides it at once.
+const CAUSE_LOOK: Duration = Duration::from_millis(100);
 /// Blocks or refusals that nobody asked for, until the link is closed (limits table).
 const STRIKES_MAX: u32 = 50;
 
@@ -122,8 +125,18 @@ pub struct Swarm {
     peers: BTreeMap<LinkId, Peer>,
     /// Links that would take more requests than there were blocks for.
     hungry: BTreeSet<LinkId>,
-    /// Something happened that may feed hungry links.
+    /// Those of them that wait for room to begin a piece, and which of them had its turn last.
+    cramped: BTreeSet<LinkId>,
+    fed_last: LinkId,
+    /// Blocks or pieces may have become free for hungry links.
     food: bool,
+    timers: timers::Timers,
+    late: endgame::Late,
+    verified: haves::VerifiedLog,
+    /// Verified pieces that are not yet reckoned with in what peers have of interest.
+    fresh: Vec<PieceIndex>,
+    shares: shares::Shares,
+    shares_made: Instant,
     uploads: upload::Uploads,
     paused: bool,
     /// Links that other torrents leave to us, as far as was told; dials made since are off.
@@ -132,10 +145,11 @@ pub struct Swarm {
     rng: StdRng,
     next_link: u64,
     next_housekeeping: Instant,
-    next_look: Instant,
     met_anybody: bool,
     totals: report::Totals,
     waits: Waits,
+    /// When the cause of waiting is to be looked at again.
+    next_cause: Instant,
     load: report::Load,
 }
 
@@ -162,7 +176,15 @@ impl Swarm {
             arriving: BTreeMap::new(),
             peers: BTreeMap::new(),
             hungry: BTreeSet::new(),
+            cramped: BTreeSet::new(),
+            fed_last: LinkId(0),
             food: false,
+            timers: timers::Timers::default(),
+            late: endgame::Late::new(now),
+            verified: haves::VerifiedLog::new(now),
+            fresh: Vec::new(),
+            shares: shares::Shares::new(config.peer_id, std::iter::empty()),
+            shares_made: now,
             uploads: upload::Uploads::new(config.proven.clone(), config.layout.piece_len(), now),
             paused: false,
             room: usize::MAX,
@@ -170,10 +192,10 @@ impl Swarm {
             rng: StdRng::seed_from_u64(config.seed),
             next_link: 0,
             next_housekeeping: now,
-            next_look: now,
             met_anybody: false,
             totals: report::Totals::new(now),
             waits: Waits::new(if missing == 0 { Cause::Nothing } else { Cause::Tracker }, now),
+            next_cause: now,
             load: report::Load::default(),
             config,
         };
@@ -191,6 +213,12 @@ impl Swarm {
     /// Takes in one fact of several that came together. What follows from all of them is up to
     /// [`settle`](Self::settle), once after the last.
     pub fn note(&mut self, input: Input, now: Instant) {
+        if !matches!(input, Input::PieceChecked { .. }) {
+            self.reckon_verified(now);
+        }
+        if !matches!(input, Input::PieceChecked { .. } | Input::LinkEvents { .. }) {
+            self.next_cause = now;
+        }
         match input {
             Input::LinkUp { link, peer_id, caps } => self.on_link_up(link, peer_id, caps, now),
             Input::LinkEvents { link, events } => self.on_link_events(link, events, now),
@@ -218,11 +246,17 @@ impl Swarm {
     /// Draws the conclusions from all facts noted since the last time: who is served, who is
     /// asked for what, who is dialled. Effects wait in [`poll_output`](Self::poll_output).
     pub fn settle(&mut self, now: Instant) {
+        self.reckon_verified(now);
         self.rechoke(now);
         self.feed_hungry(now);
+        self.move_late(now);
+        self.tell_verified(now);
         self.dial_more(now);
-        let cause = self.cause(now);
-        self.waits.switch(cause, now);
+        if now >= self.next_cause {
+            self.next_cause = now + CAUSE_LOOK;
+            let cause = self.cause(now);
+            self.waits.switch(cause, now);
+        }
     }
 
     /// The next effect, in the order in which they must happen.
@@ -232,23 +266,13 @@ impl Swarm {
 
     /// When `Input::Tick` is due, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let snubs = self.peers.values().filter_map(|peer| peer.requests.deadline());
-        let rests = self.peers.values().filter_map(|peer| peer.rests_until);
         let can_dial = self.may_dial();
         let dial = self.candidates.next_wake().filter(|_| can_dial);
         let housekeeping = (!self.is_idle()).then_some(self.next_housekeeping);
-        let disk = self.checking.retry_at();
-        let is_bored = !self.hungry.is_empty() && !self.is_complete() && self.is_endgame();
-        let look = is_bored.then_some(self.next_look);
-        let rechoke = self.next_rechoke();
-        snubs
-            .chain(rests)
-            .chain(rechoke)
-            .chain(dial)
-            .chain(housekeeping)
-            .chain(disk)
-            .chain(look)
-            .min()
+        let links = self.timers.next().into_iter().chain(self.next_look());
+        let links = links.chain(self.verified.next().filter(|_| !self.peers.is_empty()));
+        let ours = self.next_rechoke().into_iter().chain(dial).chain(housekeeping);
+        links.chain(ours).chain(self.checking.retry_at()).min()
     }
 
     fn on_share(&mut self, blocks: usize) {
@@ -295,10 +319,16 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         match event {
             LinkEvent::Blocks(blocks) => self.on_blocks(link, blocks, now),
-            LinkEvent::Availability(pieces) => self.on_availability(link, pieces, now),
+            LinkEvent::Availability(pieces) => {
+                self.on_availability(link, pieces, now);
+                self.next_cause = now;
+            }
             LinkEvent::Have(piece) => self.on_have(link, piece, now),
-            LinkEvent::Choked => self.on_choked(link),
-            LinkEvent::Unchoked => peer.choking = false,
+            LinkEvent::Choked => self.on_choked(link, now),
+            LinkEvent::Unchoked => {
+                peer.choking = false;
+                self.next_cause = now;
+            }
             LinkEvent::Interested => {
                 peer.interested = true;
                 self.uploads.stirred = true;
@@ -339,9 +369,11 @@ impl Swarm {
         }
     }
 
-    fn on_choked(&mut self, link: LinkId) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
+    fn on_choked(&mut self, link: LinkId, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&link).filter(|peer| !peer.choking) else { return };
         peer.choking = true;
+        peer.requests.choked(now);
+        self.next_cause = now;
         // BEP 6: with the fast extension a choke no longer voids requests.
         if !peer.caps.fast {
             for block in peer.requests.voided() {
@@ -353,18 +385,16 @@ impl Swarm {
 
     fn on_tick(&mut self, now: Instant) {
         self.retry_disk(now);
-        let links: Vec<_> = self.peers.keys().copied().collect();
-        let ours = self.is_silence_ours(now);
-        for link in links {
+        let ours = self.is_silence_ours();
+        while let Some(link) = self.timers.pop(now) {
             self.check_link(link, ours, now);
-        }
-        if now >= self.next_look {
-            self.next_look = now + LOOK_AGAIN;
-            self.food |= self.is_endgame();
         }
         if now >= self.next_housekeeping {
             self.next_housekeeping = now + HOUSEKEEPING;
-            self.check_overdue(now);
+            match ours {
+                true => self.peers.values_mut().for_each(|peer| peer.requests.excuse(now)),
+                false => self.check_overdue(now),
+            }
             self.share_slow_suspects(now);
             self.drop_useless(now);
         }

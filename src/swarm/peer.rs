@@ -12,6 +12,7 @@ use crate::base::meter::RateMeter;
 use super::link::LinkCaps;
 use super::picker::PeerPieces;
 use super::requests::Requests;
+use super::shares::key;
 use super::upload::Upload;
 
 /// Pieces that a remote may let us request while choked; more are ignored.
@@ -62,6 +63,10 @@ pub struct Peer {
     pub refusals: u32,
     /// The picker had nothing for it in this generation.
     pub nothing_in: Option<u64>,
+    /// How far in the log of verified pieces it has been told.
+    pub told: usize,
+    /// What it is by in the division of rare pieces.
+    pub share_key: u64,
     /// Its name for itself.
     pub client: String,
     /// Since when it is up.
@@ -105,6 +110,8 @@ impl Peer {
             rests_until: None,
             refusals: 0,
             nothing_in: None,
+            told: 0,
+            share_key: key(peer_id),
             client: String::new(),
             since: now,
             caps,

@@ -86,6 +86,8 @@ pub struct Picker {
     ends: Vec<u32>,
     stale: bool,
     generation: u64,
+    /// No piece before this one may be begun.
+    lowest: u32,
 }
 
 impl Picker {
@@ -105,6 +107,7 @@ impl Picker {
             ends: Vec::new(),
             stale: true,
             generation: 0,
+            lowest: 0,
         }
     }
 
@@ -198,6 +201,7 @@ impl Picker {
         self.sorted.push(piece.number());
         self.stale = true;
         self.generation += 1;
+        self.lowest = self.lowest.min(piece.number());
     }
 
     /// The next piece to begin from a peer with these pieces; none when it has nothing that
@@ -239,7 +243,7 @@ impl Picker {
         rank: impl Fn(PieceIndex) -> Rank,
         rng: &mut StdRng,
     ) -> Option<u32> {
-        let first = self.scan(pieces, 0)?;
+        let first = self.scan(pieces, self.first_of(pieces))?;
         let begin = self.position[first as usize];
         let bucket = usize::from(self.availability[first as usize]);
         let end = self.ends.get(bucket).copied().unwrap_or(begin + 1);
@@ -251,6 +255,15 @@ impl Picker {
             .filter_map(|number| self.layout.piece(number));
         let best = pieces_here.take(RANKED).min_by_key(|piece| rank(*piece));
         Some(best.map_or(first, PieceIndex::number))
+    }
+
+    /// Where in the order the pieces begin that such a peer may have: those that nobody has but
+    /// peers with everything are not among them.
+    fn first_of(&self, pieces: &PeerPieces) -> usize {
+        match pieces {
+            PeerPieces::All => 0,
+            PeerPieces::Some(_) => self.ends.first().copied().unwrap_or(0) as usize,
+        }
     }
 
     fn scan(&self, pieces: &PeerPieces, from: usize) -> Option<u32> {
@@ -271,9 +284,11 @@ impl Picker {
         Some(self.sorted[first as usize])
     }
 
-    fn first_in_order(&self, pieces: &PeerPieces) -> Option<u32> {
-        let numbers = self.sorted.iter().copied();
-        numbers.filter(|number| self.peer_has(pieces, *number)).min()
+    fn first_in_order(&mut self, pieces: &PeerPieces) -> Option<u32> {
+        let is_absent = |number: u32| self.position[number as usize] == ABSENT;
+        let count = self.position.len() as u32;
+        self.lowest = (self.lowest..count).find(|number| !is_absent(*number))?;
+        (self.lowest..count).find(|number| !is_absent(*number) && self.peer_has(pieces, *number))
     }
 
     /// Sorts by counting; the order within a bucket is random.
@@ -429,7 +444,17 @@ mod tests {
                         pickable[number as usize] = true;
                     }
                     Step::Pick(ones) => {
-                        let pieces = set(COUNT, &ones);
+                        // A peer is counted before anything is picked for it; and here by the
+                        // way that leaves the order as it is.
+                        let mut whose = Bitfield::none(COUNT);
+                        picker.peer_came(&PeerPieces::Some(whose.clone()));
+                        for number in ones {
+                            if whose.insert(at(number)) {
+                                picker.peer_gained(at(number));
+                            }
+                        }
+                        peers.push(whose.clone());
+                        let pieces = PeerPieces::Some(whose);
                         let rarity = |number: u32| {
                             peers.iter().filter(|set| set.has(at(number))).count()
                         };

@@ -111,6 +111,14 @@ impl Pipeline {
         self.rounds_left_to_grow = ROUNDS_TO_SETTLE;
     }
 
+    /// The remote brings less than it was asked for: what is asked of it from now on is by its
+    /// present rate in bytes per second. It may grow again.
+    pub fn slow_down(&mut self, rate_bytes_per_s: u64) {
+        self.best_rate = rate_bytes_per_s as f64;
+        self.rounds_left_to_grow = 0;
+        self.target = self.wanted().min(self.target);
+    }
+
     fn end_round(&mut self, lasted: Duration, queued: bool, now: Instant) {
         let rate = self.round_bytes as f64 / lasted.as_secs_f64();
         if rate > self.best_rate * GROWTH {
@@ -119,15 +127,19 @@ impl Pipeline {
             self.rounds_left_to_grow = self.rounds_left_to_grow.saturating_sub(1);
         }
         self.best_rate = rate.max(self.best_rate * MEMORY);
-        let gain = if self.rounds_left_to_grow > 0 { 3.0 } else { 1.5 };
-        let latency = self.latency.unwrap_or_default().as_secs_f64();
-        let bytes = gain * self.best_rate * latency + (self.best_rate * BURST).min(BURST_BYTES);
-        let wanted = (bytes / BLOCK_LEN as f64).ceil().min(f64::from(self.most)) as u32;
-        let wanted = wanted.max(START).min(self.most);
+        let wanted = self.wanted().max(START).min(self.most);
         let growing = self.rounds_left_to_grow > 0;
         self.target = if growing && !queued { wanted.max(self.target) } else { wanted };
         self.round_began = now;
         self.round_bytes = 0;
+    }
+
+    /// Requests that the best rate and the shortest round call for, at least one.
+    fn wanted(&self) -> u32 {
+        let gain = if self.rounds_left_to_grow > 0 { 3.0 } else { 1.5 };
+        let latency = self.latency.unwrap_or_default().as_secs_f64();
+        let bytes = gain * self.best_rate * latency + (self.best_rate * BURST).min(BURST_BYTES);
+        (bytes / BLOCK_LEN as f64).ceil().clamp(1.0, f64::from(self.most)) as u32
     }
 }
 

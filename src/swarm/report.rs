@@ -20,8 +20,6 @@ pub struct Totals {
     pub wasted_bytes: u64,
     /// Pieces that failed their hash.
     pub hash_failures: u32,
-    /// Blocks asked of a second link although the first one delivers.
-    pub asked_again: u64,
     meter: RateMeter,
     /// First and last time that payload came.
     transfer: Option<(Instant, Instant)>,
@@ -33,7 +31,6 @@ impl Totals {
             downloaded_bytes: 0,
             wasted_bytes: 0,
             hash_failures: 0,
-            asked_again: 0,
             meter: RateMeter::new(now),
             transfer: None,
         }
@@ -273,9 +270,8 @@ impl Swarm {
     }
 
     /// Do we keep links from reading, so that their silence says nothing of the remotes?
-    pub(super) fn is_silence_ours(&self, now: Instant) -> bool {
-        let cause = self.cause(now);
-        matches!(cause, Cause::Disk | Cause::Hash | Cause::Limit) || self.paused
+    pub(super) fn is_silence_ours(&self) -> bool {
+        self.load.starved || self.load.limited || self.checking.in_trouble() || self.paused
     }
 
     fn pieces_left_to_fetch(&self) -> bool {

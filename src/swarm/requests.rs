@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::base::layout::BlockRef;
+use crate::base::units::BLOCK_LEN;
 
 use super::pipeline::Pipeline;
 
@@ -14,6 +15,14 @@ use super::pipeline::Pipeline;
 const GIVEN_UP_MAX: usize = 8192;
 /// No payload for this long while requests are out: the link is snubbing us.
 pub const SNUB_AFTER: Duration = Duration::from_secs(10);
+/// A block that is not here after this many times what the link's own rate promised when it was
+/// asked for is overdue, be it forgotten or be the remote slower than it was.
+const OVERDUE_TIMES: f64 = 3.0;
+/// But not before this time: limited remotes send in bursts some seconds apart.
+const OVERDUE_MIN: Duration = Duration::from_secs(5);
+/// As late as this when nothing is known of the link's rate, or however slow it is: slower ones
+/// hold up whoever wants the piece.
+const OVERDUE_UNKNOWN: Duration = Duration::from_secs(20);
 
 /// How a block that arrived relates to what was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +39,8 @@ pub enum Arrival {
 struct Sent {
     block: BlockRef,
     at: Instant,
+    /// From then on it is overdue.
+    due: Instant,
 }
 
 /// The requests of one link.
@@ -44,6 +55,9 @@ pub struct Requests {
     /// The same, but not renewed by probing a link that snubs us.
     quiet_since: Instant,
     snubbed: bool,
+    /// It was silent when its last blocks went to others: its silence goes on though it owes
+    /// nothing.
+    passed_over: bool,
     /// Requests that timed out and that the remote may hold still, since none was cancelled.
     timed_out: usize,
 }
@@ -58,6 +72,7 @@ impl Requests {
             progress: now,
             quiet_since: now,
             snubbed: false,
+            passed_over: false,
             timed_out: 0,
         }
     }
@@ -91,16 +106,32 @@ impl Requests {
         self.snubbed
     }
 
-    /// These blocks were asked for.
-    pub fn sent(&mut self, blocks: &[BlockRef], now: Instant) {
+    /// These blocks were asked for on a link that brings so many bytes a second at present.
+    pub fn sent(&mut self, blocks: &[BlockRef], rate_bytes_per_s: u64, now: Instant) {
         if self.owed.is_empty() && !blocks.is_empty() {
-            self.progress = now;
-            if !self.snubbed {
+            if !self.passed_over {
+                self.progress = now;
+            }
+            if !self.snubbed && !self.passed_over {
                 self.quiet_since = now;
             }
             self.pipeline.resumed(now);
         }
-        self.owed.extend(blocks.iter().map(|block| Sent { block: *block, at: now }));
+        for block in blocks {
+            let due = now + self.patience(self.owed.len(), rate_bytes_per_s);
+            self.owed.push_back(Sent { block: *block, at: now, due });
+        }
+    }
+
+    /// How long a block may take that has `before` others before it.
+    fn patience(&self, before: usize, rate_bytes_per_s: u64) -> Duration {
+        if rate_bytes_per_s == 0 {
+            return OVERDUE_UNKNOWN;
+        }
+        let latency = self.pipeline.latency().unwrap_or_default().as_secs_f64();
+        let queue = ((before + 1) * BLOCK_LEN) as f64 / rate_bytes_per_s as f64;
+        let promised = Duration::from_secs_f64((OVERDUE_TIMES * (latency + queue)).min(3600.0));
+        promised.max(OVERDUE_MIN)
     }
 
     /// A block arrived.
@@ -155,6 +186,23 @@ impl Requests {
         self.give_up_all()
     }
 
+    /// The remote chokes us: it owes nothing from now on, and its silence means nothing.
+    pub fn choked(&mut self, now: Instant) {
+        self.snubbed = false;
+        self.passed_over = false;
+        self.quiet_since = now;
+    }
+
+    /// It is silent, and others get what it owed.
+    pub fn passed_over(&mut self) {
+        self.passed_over = !self.snubbed;
+    }
+
+    /// Was the block asked for on this link and taken back, so that it may still come?
+    pub fn may_still_bring(&self, block: BlockRef) -> bool {
+        self.given_up.contains(&block)
+    }
+
     /// The remote answered, though without data: it is not silent.
     pub fn answered(&mut self, now: Instant) {
         self.delivered(now);
@@ -167,11 +215,6 @@ impl Requests {
         blocks
     }
 
-    /// Is this block owed?
-    pub fn owes(&self, block: BlockRef) -> bool {
-        self.owed.iter().any(|sent| sent.block == block)
-    }
-
     /// The outstanding blocks, the one asked last first, with the number of requests before
     /// it.
     pub fn from_last(&self) -> impl Iterator<Item = (usize, BlockRef)> + '_ {
@@ -180,7 +223,8 @@ impl Requests {
 
     /// When the link counts as snubbing, unless payload comes before.
     pub fn deadline(&self) -> Option<Instant> {
-        (!self.owed.is_empty()).then_some(self.progress + SNUB_AFTER)
+        let is_due = !self.owed.is_empty() || self.passed_over;
+        is_due.then_some(self.progress + SNUB_AFTER)
     }
 
     /// If the deadline has passed: marks the link as snubbing and returns its blocks, to be
@@ -190,6 +234,7 @@ impl Requests {
             return Vec::new();
         }
         self.snubbed = true;
+        self.passed_over = false;
         self.pipeline.collapse();
         self.timed_out += self.owed.len();
         self.give_up_all()
@@ -197,17 +242,19 @@ impl Requests {
 
     /// We kept the link from reading: its silence does not count.
     pub fn excuse(&mut self, now: Instant) {
-        if !self.owed.is_empty() {
+        if !self.owed.is_empty() || self.passed_over {
             self.progress = now;
             self.quiet_since = now;
         }
+        let due = now + OVERDUE_MIN;
+        self.owed.iter_mut().for_each(|sent| sent.due = sent.due.max(due));
     }
 
-    /// Takes back requests that have gone unanswered for `limit` while others were answered:
-    /// the remote has forgotten them.
-    pub fn overdue(&mut self, limit: Duration, now: Instant) -> Vec<BlockRef> {
-        let late = |sent: &&Sent| now.saturating_duration_since(sent.at) >= limit;
-        let late: Vec<_> = self.owed.iter().filter(late).map(|sent| sent.block).collect();
+    /// Takes back requests that are overdue by the rate that the link had when they were made:
+    /// the remote has forgotten them, or has become slower.
+    pub fn overdue(&mut self, now: Instant) -> Vec<BlockRef> {
+        let late = self.owed.iter().filter(|sent| sent.due <= now);
+        let late: Vec<_> = late.map(|sent| sent.block).collect();
         late.iter().for_each(|block| {
             self.give_up(*block);
         });
@@ -216,7 +263,7 @@ impl Requests {
 
     /// How long nothing has come although something is owed.
     pub fn silent_for(&self, now: Instant) -> Duration {
-        if self.owed.is_empty() && !self.snubbed {
+        if self.owed.is_empty() && !self.snubbed && !self.passed_over {
             return Duration::ZERO;
         }
         now.saturating_duration_since(self.quiet_since)
@@ -226,6 +273,7 @@ impl Requests {
         self.progress = now;
         self.quiet_since = now;
         self.snubbed = false;
+        self.passed_over = false;
         self.timed_out = 0;
     }
 
@@ -251,7 +299,7 @@ mod tests {
     fn arrivals_are_owed_late_or_unasked() {
         let (now, blocks) = (Instant::now(), blocks());
         let mut requests = Requests::new(250, now);
-        requests.sent(&blocks[..3], now);
+        requests.sent(&blocks[..3], 0, now);
         assert_eq!(requests.arrived(blocks[1], now), Arrival::Owed);
         assert_eq!(requests.arrived(blocks[1], now), Arrival::Unasked);
         assert!(requests.give_up(blocks[2]));
@@ -267,14 +315,14 @@ mod tests {
         let mut requests = Requests::new(250, start);
         assert_eq!(requests.deadline(), None);
         let later = start + Duration::from_secs(60);
-        requests.sent(&blocks[..3], later);
+        requests.sent(&blocks[..3], 0, later);
         assert_eq!(requests.deadline(), Some(later + SNUB_AFTER));
         assert!(requests.check_deadline(later + SNUB_AFTER / 2).is_empty());
         assert_eq!(requests.check_deadline(later + SNUB_AFTER), blocks[..3]);
         assert!(requests.is_snubbed());
         assert_eq!(requests.pipeline.target(), 1);
         // A probe that is not answered is given up as well, and the silence goes on.
-        requests.sent(&blocks[3..4], later + SNUB_AFTER);
+        requests.sent(&blocks[3..4], 0, later + SNUB_AFTER);
         assert_eq!(requests.check_deadline(later + SNUB_AFTER * 2), blocks[3..4]);
         assert_eq!(requests.silent_for(later + SNUB_AFTER * 2), SNUB_AFTER * 2);
         assert_eq!(requests.arrived(blocks[0], later + SNUB_AFTER * 2), Arrival::Late);
@@ -286,10 +334,10 @@ mod tests {
         let (start, blocks) = (Instant::now(), blocks());
         let limit = Duration::from_secs(20);
         let mut requests = Requests::new(250, start);
-        requests.sent(&blocks[..2], start);
+        requests.sent(&blocks[..2], 0, start);
         requests.arrived(blocks[1], start + limit / 2);
-        requests.sent(&blocks[2..3], start + limit / 2);
-        assert_eq!(requests.overdue(limit, start + limit), blocks[..1]);
+        requests.sent(&blocks[2..3], 0, start + limit / 2);
+        assert_eq!(requests.overdue(start + limit), blocks[..1]);
         assert_eq!(requests.outstanding(), 1);
         assert_eq!(requests.arrived(blocks[0], start + limit), Arrival::Late);
     }
@@ -298,7 +346,7 @@ mod tests {
     fn silence_that_is_our_own_doing_is_excused() {
         let (start, blocks) = (Instant::now(), blocks());
         let mut requests = Requests::new(250, start);
-        requests.sent(&blocks[..1], start);
+        requests.sent(&blocks[..1], 0, start);
         requests.excuse(start + SNUB_AFTER);
         assert_eq!(requests.deadline(), Some(start + SNUB_AFTER * 2));
     }
@@ -308,7 +356,7 @@ mod tests {
         let (now, blocks) = (Instant::now(), blocks());
         let mut requests = Requests::new(250, now);
         assert_eq!(requests.room(), 10);
-        requests.sent(&blocks[..10], now);
+        requests.sent(&blocks[..10], 0, now);
         requests.arrived(blocks[0], now);
         assert!(requests.room() >= 1, "shallow ones at once");
     }

@@ -10,6 +10,10 @@ use crate::base::layout::PieceIndex;
 use super::peer::Peer;
 use super::picker::Rank;
 
+/// Rivals that are reckoned with. Each is asked for its number for every piece looked at, and with
+/// more of them only the first few pieces of each are any different.
+const RIVALS_MAX: usize = 32;
+
 /// The leechers that share the work, ourselves among them.
 #[derive(Clone, Debug)]
 pub struct Shares {
@@ -21,7 +25,7 @@ impl Shares {
     /// Among ourselves and those of `peers` that lack something and want data.
     pub fn new<'a>(ours: PeerId, peers: impl Iterator<Item = &'a Peer>) -> Self {
         let fetches = |peer: &&Peer| peer.has_told && !peer.is_seed() && !peer.upload_only;
-        let rivals = peers.filter(fetches).map(|peer| key(peer.peer_id)).collect();
+        let rivals = peers.filter(fetches).take(RIVALS_MAX).map(|peer| peer.share_key).collect();
         Self { ours: key(ours), rivals }
     }
 
@@ -39,7 +43,7 @@ impl Shares {
 }
 
 /// A number for a peer id; the random half of it is at its end (BEP 20).
-fn key(peer_id: PeerId) -> u64 {
+pub(super) fn key(peer_id: PeerId) -> u64 {
     peer_id.0.chunks(8).fold(0, |key, part| {
         let part = part.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         mix(key ^ part)

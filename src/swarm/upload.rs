@@ -58,6 +58,8 @@ pub(super) struct Uploads {
     next_round: Instant,
     /// A place may be free, or somebody new wants one.
     pub stirred: bool,
+    /// Somebody is served, or wants to be.
+    is_wanted: bool,
     limit: Option<u64>,
     /// Pieces whose hash was right since the start.
     proven: Bitfield,
@@ -129,6 +131,7 @@ impl Uploads {
             choker: Choker::default(),
             next_round: now + ROUND,
             stirred: false,
+            is_wanted: false,
             limit: None,
             proven,
             warm: BTreeMap::new(),
@@ -340,8 +343,7 @@ impl Swarm {
 
     /// When places are to be given anew, if anybody wants one.
     pub(super) fn next_rechoke(&self) -> Option<Instant> {
-        let wanted = self.peers.values().any(|peer| peer.upload.unchoked || wants(peer));
-        (wanted && !self.paused).then_some(self.uploads.next_round)
+        (self.uploads.is_wanted && !self.paused).then_some(self.uploads.next_round)
     }
 
     /// Gives places: all of them anew when the round is over, else only free ones.
@@ -387,6 +389,8 @@ impl Swarm {
                 self.unchoke(link, now);
             }
         }
+        self.uploads.is_wanted =
+            self.peers.values().any(|peer| peer.upload.unchoked || wants(peer));
     }
 
     fn unchoke(&mut self, link: LinkId, now: Instant) {

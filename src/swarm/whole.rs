@@ -70,7 +70,7 @@ impl Swarm {
             return true;
         }
         while self.assembly.may_open()
-            && let Some(piece) = self.next_piece(link)
+            && let Some(piece) = self.next_piece(link, now)
         {
             self.begin(piece, now);
             if self.take_open_piece(link, Sharing::Own, blocks) {

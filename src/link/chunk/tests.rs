@@ -445,7 +445,7 @@ async fn the_protocol_has_no_words_for_other_orders() {
     let piece = layout().piece(0).unwrap();
     for command in [
         LinkCommand::Availability(Availability::All),
-        LinkCommand::Have(vec![piece]),
+        LinkCommand::Have([piece].into()),
         LinkCommand::Interested,
         LinkCommand::NotInterested,
         LinkCommand::Unchoke,

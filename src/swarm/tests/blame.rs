@@ -21,8 +21,8 @@ fn of_two_senders_only_the_liar_is_banned() {
     let mut bench = Bench::with(1, 12, |_| {});
     bench.seed(1);
     bench.seed(2);
-    bench.deliver(2, "0.10 0.11");
     bench.deliver(1, "0.0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9");
+    bench.deliver(2, "0.10 0.11");
     let wrong = bench.bad(0, &[7; 12]);
     // The whole piece goes to one link, and the other is not asked for its rest.
     let again = "peer 1: request 0.0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 0.10 0.11";
