@@ -265,6 +265,10 @@ impl Assembly {
             return false;
         }
         *state = BlockState::Asked(to);
+        if open.owner == Some(from) {
+            open.owner = None;
+            self.free.hand_over(open.begun, Some(from), None);
+        }
         true
     }
 

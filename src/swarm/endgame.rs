@@ -204,6 +204,8 @@ impl Swarm {
                 peer.requests.passed_over();
                 self.tell_reassigned(from, &moved, "it sent nothing for a while");
             }
+            // It has room for something else now, if there is anything.
+            self.hungry.insert(from);
             self.send(from, LinkCommand::Cancel(moved));
         }
     }

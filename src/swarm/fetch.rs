@@ -386,6 +386,7 @@ impl Swarm {
         }
         for (link, blocks) in released {
             blocks.iter().for_each(|block| self.release(link, *block));
+            self.hungry.insert(link);
             // Should it remember after all, it need not send what others bring.
             self.send(link, LinkCommand::Cancel(blocks));
         }
