@@ -229,7 +229,7 @@ impl Assembly {
     }
 
     /// A piece with free blocks for a link that brings whole ones, the oldest first. Of pieces
-    /// that another link works on, most must be free still.
+    /// that other links work on, most must be free still.
     pub fn find_free(
         &self,
         link: LinkId,
@@ -240,7 +240,8 @@ impl Assembly {
             let Some(open) = self.open.get(piece) else { return false };
             let is_mine = open.is_open_to(link, Sharing::Own);
             let is_most = open.free as usize * 2 >= open.states.len();
-            open.is_open_to(link, sharing) && (is_mine || is_most) && may_ask(*piece)
+            let is_left = open.free == open.missing;
+            open.is_open_to(link, sharing) && (is_mine || is_most || is_left) && may_ask(*piece)
         };
         match sharing {
             Sharing::Own => self.free.own_of(link).find(is_fit),
