@@ -163,7 +163,10 @@ impl Swarm {
         }
         let is_better_off =
             |piece: PieceIndex| delivering.iter().any(|other| other.may_be_asked(piece));
-        let may_ask = |piece: PieceIndex| peer.may_be_asked(piece) && !is_better_off(piece);
+        let may_ask = |piece: PieceIndex| {
+            let gave_back = peer.requests.gave_back(piece, now);
+            peer.may_be_asked(piece) && !gave_back && !is_better_off(piece)
+        };
         self.assembly.take_free(link, left, sharing, may_ask, blocks);
     }
 
@@ -374,17 +377,27 @@ impl Swarm {
         self.watch(link);
     }
 
-    /// Gives back what remotes have forgotten, or have become too slow for.
+    /// Gives back what remotes have forgotten, or have become too slow for, if others bring it.
     pub(super) fn check_overdue(&mut self, now: Instant) {
-        let mut released = Vec::new();
-        for (link, peer) in &mut self.peers {
-            let blocks = peer.requests.overdue(now);
+        let mut late: BTreeMap<LinkId, Vec<BlockRef>> = BTreeMap::new();
+        let brings = |other: &Peer, piece| delivers(other, now) && other.may_be_asked(piece);
+        for (link, peer) in &self.peers {
+            let blocks = peer.requests.overdue(now).filter(|block| {
+                let mut others = self.peers.iter().filter(|(other, _)| *other != link);
+                others.any(|(_, other)| brings(other, block.piece()))
+            });
+            let blocks: Vec<_> = blocks.collect();
             if !blocks.is_empty() {
-                peer.requests.pipeline.slow_down(peer.meter.rate(now));
-                released.push((*link, blocks));
+                late.insert(*link, blocks);
             }
         }
-        for (link, blocks) in released {
+        self.peers.values_mut().for_each(|peer| peer.requests.forget_given_back(now));
+        for (link, blocks) in late {
+            let Some(peer) = self.peers.get_mut(&link) else { continue };
+            peer.requests.pipeline.slow_down(peer.meter.rate(now));
+            for block in &blocks {
+                peer.requests.give_back(*block, now);
+            }
             blocks.iter().for_each(|block| self.release(link, *block));
             self.hungry.insert(link);
             // Should it remember after all, it need not send what others bring.

@@ -2,10 +2,10 @@
 //! remembers blocks whose requests were taken back, since those may still arrive and are
 //! nobody's fault (BEP 3: cancels and chokes cross with data on the way).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::base::layout::BlockRef;
+use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::units::BLOCK_LEN;
 
 use super::pipeline::Pipeline;
@@ -23,6 +23,8 @@ const OVERDUE_MIN: Duration = Duration::from_secs(5);
 /// As late as this when nothing is known of the link's rate, or however slow it is: slower ones
 /// hold up whoever wants the piece.
 const OVERDUE_UNKNOWN: Duration = Duration::from_secs(20);
+/// Others have so long to take what a link gave back, before it may be asked for it again.
+const GIVEN_BACK_FOR: Duration = Duration::from_secs(30);
 
 /// How a block that arrived relates to what was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +60,9 @@ pub struct Requests {
     /// It was silent when its last blocks went to others: its silence goes on though it owes
     /// nothing.
     passed_over: bool,
+    /// Pieces of which it gave overdue blocks back, and until when it is not asked for them.
+    gave_back: BTreeSet<PieceIndex>,
+    gave_back_until: Instant,
     /// Requests that timed out and that the remote may hold still, since none was cancelled.
     timed_out: usize,
 }
@@ -73,6 +78,8 @@ impl Requests {
             quiet_since: now,
             snubbed: false,
             passed_over: false,
+            gave_back: BTreeSet::new(),
+            gave_back_until: now,
             timed_out: 0,
         }
     }
@@ -250,15 +257,31 @@ impl Requests {
         self.owed.iter_mut().for_each(|sent| sent.due = sent.due.max(due));
     }
 
-    /// Takes back requests that are overdue by the rate that the link had when they were made:
-    /// the remote has forgotten them, or has become slower.
-    pub fn overdue(&mut self, now: Instant) -> Vec<BlockRef> {
-        let late = self.owed.iter().filter(|sent| sent.due <= now);
-        let late: Vec<_> = late.map(|sent| sent.block).collect();
-        late.iter().for_each(|block| {
-            self.give_up(*block);
-        });
-        late
+    /// Requests that are overdue by the rate that the link had when they were made: the remote
+    /// has forgotten them, or has become slower.
+    pub fn overdue(&self, now: Instant) -> impl Iterator<Item = BlockRef> + '_ {
+        self.owed.iter().filter(move |sent| sent.due <= now).map(|sent| sent.block)
+    }
+
+    /// Takes an overdue request back. For a while the link is asked for nothing more of that
+    /// piece: it would lose its place in the remote's queue, for the same block.
+    pub fn give_back(&mut self, block: BlockRef, now: Instant) {
+        if self.give_up(block) {
+            self.gave_back.insert(block.piece());
+            self.gave_back_until = now + GIVEN_BACK_FOR;
+        }
+    }
+
+    /// Did it give blocks of this piece back not long ago?
+    pub fn gave_back(&self, piece: PieceIndex, now: Instant) -> bool {
+        self.gave_back.contains(&piece) && now < self.gave_back_until
+    }
+
+    /// Forgets what was given back long ago.
+    pub fn forget_given_back(&mut self, now: Instant) {
+        if now >= self.gave_back_until {
+            self.gave_back.clear();
+        }
     }
 
     /// How long nothing has come although something is owed.
@@ -330,14 +353,18 @@ mod tests {
     }
 
     #[test]
-    fn a_forgotten_request_is_taken_back_although_others_are_answered() {
+    fn a_forgotten_request_is_given_back_although_others_are_answered() {
         let (start, blocks) = (Instant::now(), blocks());
         let limit = Duration::from_secs(20);
         let mut requests = Requests::new(250, start);
         requests.sent(&blocks[..2], 0, start);
         requests.arrived(blocks[1], start + limit / 2);
         requests.sent(&blocks[2..3], 0, start + limit / 2);
-        assert_eq!(requests.overdue(start + limit), blocks[..1]);
+        let overdue: Vec<_> = requests.overdue(start + limit).collect();
+        assert_eq!(overdue, blocks[..1]);
+        requests.give_back(blocks[0], start + limit);
+        assert!(requests.gave_back(blocks[0].piece(), start + limit));
+        assert!(!requests.gave_back(blocks[0].piece(), start + limit + GIVEN_BACK_FOR));
         assert_eq!(requests.outstanding(), 1);
         assert_eq!(requests.arrived(blocks[0], start + limit), Arrival::Late);
     }
