@@ -17,6 +17,10 @@ pub const START: u32 = 10;
 /// they send in `BURST`, at most `BURST_BYTES`, since fast remotes burst in milliseconds.
 const BURST: f64 = 0.3;
 const BURST_BYTES: f64 = (4 << 20) as f64;
+/// Seconds that the queue at a slow remote may hold, and requests that it holds in any case: one
+/// on its way while the other is sent.
+const QUEUE_S: f64 = 10.0;
+const LEAST: u32 = 2;
 /// Growth from round to round that counts as growing.
 const GROWTH: f64 = 1.2;
 /// Rounds without growth until the target settles.
@@ -127,11 +131,18 @@ impl Pipeline {
             self.rounds_left_to_grow = self.rounds_left_to_grow.saturating_sub(1);
         }
         self.best_rate = rate.max(self.best_rate * MEMORY);
-        let wanted = self.wanted().max(START).min(self.most);
+        let wanted = self.wanted().max(self.least()).min(self.most);
         let growing = self.rounds_left_to_grow > 0;
         self.target = if growing && !queued { wanted.max(self.target) } else { wanted };
         self.round_began = now;
         self.round_bytes = 0;
+    }
+
+    /// As many as at the beginning, but not more than a slow remote brings in a while: what
+    /// stands in its queue comes late, and cannot be asked of others meanwhile.
+    fn least(&self) -> u32 {
+        let bytes = self.best_rate * QUEUE_S;
+        ((bytes / BLOCK_LEN as f64) as u32).clamp(LEAST, START)
     }
 
     /// Requests that the best rate and the shortest round call for, at least one.

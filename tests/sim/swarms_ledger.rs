@@ -1,7 +1,7 @@
 //! What one brain may give over one link, kept apart from the brains: what it was asked for,
 //! what it offered, whom it chokes, how much its link holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use pigeon::base::layout::{Layout, PieceIndex};
@@ -24,8 +24,8 @@ fn key(ask: &Ask) -> Key {
 pub struct Giving {
     pub choked: bool,
     pub interested: bool,
-    /// Requests without an answer: how many of each, and since when.
-    asked: BTreeMap<Key, (u32, Duration)>,
+    /// Requests without an answer: since when, of each the oldest first.
+    asked: BTreeMap<Key, VecDeque<Duration>>,
     /// Bytes that may still be had of pieces that were offered.
     offered: BTreeMap<u32, u32>,
     held: u64,
@@ -44,7 +44,7 @@ impl Giving {
 
     pub fn asked(&mut self, ask: &Ask, now: Duration) {
         self.interested = true;
-        self.asked.entry(key(ask)).or_insert((0, now)).0 += 1;
+        self.asked.entry(key(ask)).or_default().push_back(now);
     }
 
     pub fn offer(&mut self, layout: &Layout, piece: PieceIndex) {
@@ -53,9 +53,9 @@ impl Giving {
 
     fn answer(&mut self, ask: &Ask) {
         let waiting = self.asked.get_mut(&key(ask));
-        let Some((count, _)) = waiting else { panic!("{ask:?} answered, nobody asked") };
-        *count -= 1;
-        if *count == 0 {
+        let Some(since) = waiting else { panic!("{ask:?} answered, nobody asked") };
+        since.pop_front();
+        if since.is_empty() {
             self.asked.remove(&key(ask));
         }
     }
@@ -84,7 +84,8 @@ impl Giving {
     }
 
     pub fn check_waiting(&self, now: Duration) {
-        for (ask, (_, since)) in &self.asked {
+        let oldest = self.asked.iter().filter_map(|(ask, since)| Some((ask, since.front()?)));
+        for (ask, since) in oldest {
             assert!(now - *since <= ANSWER_WITHIN, "{ask:?} waits for an answer since {since:?}");
         }
     }
