@@ -40,7 +40,7 @@ pub(super) async fn run<D: Dialect>(
     let Context { link, reports, commands, .. } = context;
     // From here on nobody can be waiting for us.
     drop(commands);
-    let report = LinkReport { link, news: LinkNews::Down(reason) };
+    let report = LinkReport { link, news: LinkNews::Down(reason), held: Vec::new() };
     // A torrent that is gone needs no report.
     let _ = reports.send(report).await;
 }
@@ -79,7 +79,7 @@ async fn live<D: Dialect>(
     let ours = || DownReason::Closed(CloseReason::Stopping);
     let (peer_id, caps) = (dialect.peer_id(), dialect.caps());
     let up = LinkNews::Up { peer_id, caps, address: *address };
-    if reports.send(LinkReport { link: *link, news: up }).await.is_err() {
+    if reports.send(LinkReport { link: *link, news: up, held: Vec::new() }).await.is_err() {
         return ours();
     }
     let mut events = Vec::new();
@@ -109,8 +109,9 @@ async fn live<D: Dialect>(
             },
             permit = reports.reserve(), if !events.is_empty() => {
                 let Ok(permit) = permit else { return ours() };
-                let events = std::mem::take(&mut events);
-                permit.send(LinkReport { link: *link, news: LinkNews::Events(events) });
+                let news = LinkNews::Events(std::mem::take(&mut events));
+                let held = inbound.take_held(&dialect);
+                permit.send(LinkReport { link: *link, news, held });
                 // A peer that always has data must not keep others from this thread.
                 tokio::task::yield_now().await;
             }
