@@ -12,6 +12,7 @@ mod dial;
 mod dialect;
 mod inbound;
 mod outbox;
+mod ready;
 mod stream;
 mod task;
 mod translate;

@@ -17,7 +17,7 @@ use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent};
 use super::dialect::{Dialect, Opened};
 use super::inbound::Inbound;
 use super::outbox::Outbox;
-use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts, lost};
+use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts};
 
 /// What every link task has.
 pub(super) struct Context {
@@ -102,8 +102,8 @@ async fn live<D: Dialect>(
             }
             sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
                 Ok(()) => clock.on_sent(),
-                Err(error) => {
-                    end = Some(lost(&error));
+                Err(reason) => {
+                    end = Some(reason);
                     events.extend(outbox.take_untold().map(LinkEvent::Sent));
                 }
             },

@@ -165,6 +165,8 @@ pub enum CloseReason {
     TrackerChanged,
     /// The torrent stops or is paused.
     Stopping,
+    /// Our files cannot be read as they should.
+    OurFiles,
 }
 
 impl std::fmt::Display for CloseReason {
@@ -178,6 +180,7 @@ impl std::fmt::Display for CloseReason {
             Self::Replaced => "its place went to another peer",
             Self::TrackerChanged => "the private torrent has another tracker now",
             Self::Stopping => "we stopped",
+            Self::OurFiles => "we cannot read our files",
         })
     }
 }
