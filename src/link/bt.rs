@@ -179,9 +179,7 @@ impl Dialect for BitTorrent {
         })
     }
 
-    fn end_read(&mut self, events: &mut Vec<LinkEvent>) {
-        self.translator.end(events);
-    }
+    fn end_read(&mut self, _: &mut Vec<LinkEvent>) {}
 
     fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Out) -> Result<(), DownReason> {
         let Out { bytes: out, parcels } = out;

@@ -79,8 +79,8 @@ pub struct Description {
 pub enum LinkEvent {
     /// The remote's pieces; replaces what was known.
     Availability(Availability),
-    /// The remote has one more piece.
-    Have(PieceIndex),
+    /// The remote has these pieces too: all that it said in one read.
+    Haves(Vec<PieceIndex>),
     /// The remote will not send until `Unchoked`.
     Choked,
     /// The remote takes requests.

@@ -296,7 +296,7 @@ impl Swarm {
         match event {
             LinkEvent::Blocks(blocks) => self.on_blocks(link, blocks, now),
             LinkEvent::Availability(pieces) => self.on_availability(link, pieces, now),
-            LinkEvent::Have(piece) => self.on_have(link, piece, now),
+            LinkEvent::Haves(pieces) => self.on_haves(link, pieces, now),
             LinkEvent::Choked => self.on_choked(link),
             LinkEvent::Unchoked => peer.choking = false,
             LinkEvent::Interested => {
