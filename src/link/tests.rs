@@ -14,6 +14,8 @@ use crate::base::bitfield::Bitfield;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::link::{Ask, Availability, CloseReason};
 
+mod sending;
+
 const HASH: InfoHash = InfoHash(*b"aaaaaaaaaaaaaaaaaaaa");
 const PIECES: u32 = 10;
 /// `19`, the name, bits for extended and fast, the hash, the id.
