@@ -74,8 +74,7 @@ async fn live<D: Dialect>(
 ) -> DownReason {
     let Context { config, link, address, reports, commands } = context;
     let Opened { read, write, mut dialect } = opened;
-    let mut inbound = Inbound::new(read, config);
-    let mut outbox = Outbox::new(write, config);
+    let (mut inbound, mut outbox) = (Inbound::new(read, config), Outbox::new(write, config));
     let ours = || DownReason::Closed(CloseReason::Stopping);
     let (peer_id, caps) = (dialect.peer_id(), dialect.caps());
     let up = LinkNews::Up { peer_id, caps, address: *address };
