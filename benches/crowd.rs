@@ -191,7 +191,7 @@ impl Crowd {
             && let Some(piece) = self.layout.piece(self.rng.random_range(0..has.piece_count()))
             && has.insert(piece)
         {
-            events.push(LinkEvent::Have(piece));
+            events.push(LinkEvent::Haves(vec![piece]));
         }
         if !blocks.is_empty() {
             events.push(LinkEvent::Blocks(blocks));

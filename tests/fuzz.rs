@@ -28,7 +28,7 @@ use pigeon::tracker::exchange::{Ask, CallId, Exchanges, Output, RETRY};
 use pigeon::tracker::http::{self, announce_url, parse_reply, parse_scrape, scrape_url};
 use pigeon::tracker::udp::{self, Announce, Reply, Request};
 use pigeon::wire::{
-    Decoder, ExtendedHandshake, HANDSHAKE_LEN, HELLO_LEN, Handshake, Message, read_hello,
+    Decoder, ExtendedHandshake, HANDSHAKE_LEN, HELLO_LEN, Handshake, Message, Need, read_hello,
 };
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -153,6 +153,9 @@ fn messages(bytes: &[u8], len: usize) -> (Messages, Option<String>) {
     for mut part in bytes.chunks(len) {
         while !part.is_empty() {
             pool.take(1 - blocks.len().min(1), &mut blocks);
+            if let Need::Room(_) = decoder.need() {
+                decoder.grant();
+            }
             let used = decoder.feed(part, &mut blocks, &mut out);
             for message in out.drain(..) {
                 let mut bytes = Vec::new();

@@ -2,12 +2,21 @@
 //! [`Block`] returns itself on drop. Links take blocks *before* they read, so that an empty
 //! pool stops reading and TCP closes the window; nothing else is needed for back-pressure.
 //!
+//! Beside it stands a second, small budget: bytes of long messages that links collect until
+//! they are whole, and until the brain has taken what they tell ([`Room`]). Both have a line,
+//! first come, first served ([`Seat`]).
+//!
 //! This is the one file above std that may hold a lock; no caller ever sees it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::units::BLOCK_LEN;
+
+/// Bytes of messages that may be collected when nothing else is said: eight of the longest
+/// sets of pieces.
+pub const MESSAGE_BYTES: usize = 2 << 20;
 
 type Buffer = Box<[u8; BLOCK_LEN]>;
 
@@ -16,6 +25,7 @@ type Buffer = Box<[u8; BLOCK_LEN]>;
 pub struct BlockPool {
     shared: Arc<Mutex<Shared>>,
     budget: usize,
+    message_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -23,7 +33,37 @@ struct Shared {
     /// Buffers that were used before. Last in, first out: the warmest one first.
     free: Vec<Buffer>,
     in_use: usize,
-    waiting: Vec<Waker>,
+    line: Line,
+    /// Bytes of messages that links collect.
+    collected: usize,
+    message_line: Line,
+}
+
+/// Who waits for something that is counted. What comes free is set aside for the first in
+/// the line and is nobody else's from then on, so that a late comer cannot take it away.
+#[derive(Debug, Default)]
+struct Line {
+    next: u64,
+    /// How much each wants, and whom to wake.
+    waiting: BTreeMap<u64, (usize, Waker)>,
+    /// What is set aside for those that were woken.
+    granted: BTreeMap<u64, usize>,
+    granted_sum: usize,
+}
+
+/// Where one link stands in the lines. Dropping it lets the next one have what was set aside.
+#[derive(Debug)]
+pub struct Seat {
+    pool: BlockPool,
+    block_ticket: Option<u64>,
+    message_ticket: Option<u64>,
+}
+
+/// Bytes of a message that may be collected; given back on drop.
+#[derive(Debug)]
+pub struct Room {
+    len: usize,
+    pool: BlockPool,
 }
 
 /// One buffer of up to 16 KiB, owned by whoever holds it.
@@ -39,7 +79,15 @@ impl BlockPool {
     /// A pool that hands out at most `budget_bytes`, rounded down to blocks, at least one.
     /// Memory is taken from the system when first needed.
     pub fn new(budget_bytes: usize) -> Self {
-        Self { shared: Arc::default(), budget: (budget_bytes / BLOCK_LEN).max(1) }
+        let budget = (budget_bytes / BLOCK_LEN).max(1);
+        Self { shared: Arc::default(), budget, message_bytes: MESSAGE_BYTES }
+    }
+
+    /// The same with another budget for messages that are collected. It must hold the longest
+    /// of them.
+    pub fn with_message_bytes(mut self, message_bytes: usize) -> Self {
+        self.message_bytes = message_bytes;
+        self
     }
 
     /// The budget in blocks.
@@ -52,28 +100,36 @@ impl BlockPool {
         self.with(|shared| shared.in_use)
     }
 
-    /// Puts up to `count` empty blocks on `into`, as many as the budget allows; returns how
-    /// many those were.
-    pub fn take(&self, count: usize, into: &mut Vec<Block>) -> usize {
-        self.with(|shared| self.take_locked(shared, count, into))
+    /// Bytes of messages that are collected now.
+    pub fn collected_bytes(&self) -> usize {
+        self.with(|shared| shared.collected)
     }
 
-    /// As [`take`](Self::take), but registers the waker and is pending when there is none.
-    pub fn poll_take(
-        &self,
-        cx: &mut Context<'_>,
-        count: usize,
-        into: &mut Vec<Block>,
-    ) -> Poll<usize> {
+    /// Do links wait for blocks now?
+    pub fn is_starved(&self) -> bool {
+        self.with(|shared| !shared.line.waiting.is_empty())
+    }
+
+    /// A seat for one link.
+    pub fn seat(&self) -> Seat {
+        Seat { pool: self.clone(), block_ticket: None, message_ticket: None }
+    }
+
+    /// Puts up to `count` empty blocks on `into`, as many as the budget allows and nobody waits
+    /// for; returns how many those were.
+    pub fn take(&self, count: usize, into: &mut Vec<Block>) -> usize {
         self.with(|shared| {
-            let taken = self.take_locked(shared, count, into);
-            if taken > 0 || count == 0 {
-                return Poll::Ready(taken);
-            }
-            if !shared.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                shared.waiting.push(cx.waker().clone());
-            }
-            Poll::Pending
+            let count = count.min(self.spare(shared));
+            self.hand_out(shared, count, into)
+        })
+    }
+
+    /// Room for a message of so many bytes, if there is some that nobody waits for.
+    pub fn try_room(&self, len: usize) -> Option<Room> {
+        self.with(|shared| {
+            let free = self.message_bytes - shared.collected;
+            let fits = shared.message_line.spare(free) >= len;
+            fits.then(|| self.make_room(shared, len))
         })
     }
 
@@ -87,23 +143,44 @@ impl BlockPool {
         self.put(buffers);
     }
 
-    fn take_locked(&self, shared: &mut Shared, count: usize, into: &mut Vec<Block>) -> usize {
-        let taken = count.min(self.budget - shared.in_use);
-        shared.in_use += taken;
-        into.reserve(taken);
-        for _ in 0..taken {
+    /// Blocks that may be handed out to whoever comes.
+    fn spare(&self, shared: &Shared) -> usize {
+        shared.line.spare(self.budget - shared.in_use)
+    }
+
+    fn hand_out(&self, shared: &mut Shared, count: usize, into: &mut Vec<Block>) -> usize {
+        shared.in_use += count;
+        debug_assert!(shared.in_use <= self.budget, "no more is handed out than there is");
+        into.reserve(count);
+        for _ in 0..count {
             let buffer = shared.free.pop().unwrap_or_else(new_buffer);
             into.push(Block { buffer: Some(buffer), len: 0, pool: self.clone() });
         }
-        taken
+        count
+    }
+
+    fn make_room(&self, shared: &mut Shared, len: usize) -> Room {
+        shared.collected += len;
+        Room { len, pool: self.clone() }
     }
 
     fn put(&self, buffers: impl IntoIterator<Item = Buffer>) {
-        let wakers = self.with(|shared| {
+        self.with_wakes(|shared| {
             let before = shared.free.len();
             shared.free.extend(buffers);
             shared.in_use -= shared.free.len() - before;
-            std::mem::take(&mut shared.waiting)
+        });
+    }
+
+    /// Does the work, then wakes as many as there is something for.
+    fn with_wakes(&self, work: impl FnOnce(&mut Shared)) {
+        let wakers = self.with(|shared| {
+            work(shared);
+            let mut wakers = Vec::new();
+            shared.line.grant(self.budget - shared.in_use, &mut wakers);
+            let free = self.message_bytes - shared.collected;
+            shared.message_line.grant(free, &mut wakers);
+            wakers
         });
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -111,6 +188,119 @@ impl BlockPool {
     fn with<T>(&self, work: impl FnOnce(&mut Shared) -> T) -> T {
         // No code that runs under the lock can panic half-way through a change.
         work(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Line {
+    /// How much of what is free nobody waits for.
+    fn spare(&self, free: usize) -> usize {
+        // As long as somebody waits, the rest is too little for the first in the line.
+        if self.waiting.is_empty() { free.saturating_sub(self.granted_sum) } else { 0 }
+    }
+
+    /// Sets aside what is free for those that have waited longest.
+    fn grant(&mut self, free: usize, wakers: &mut Vec<Waker>) {
+        while let Some(first) = self.waiting.first_entry()
+            && self.granted_sum + first.get().0 <= free
+        {
+            let (ticket, (wanted, waker)) = first.remove_entry();
+            self.granted.insert(ticket, wanted);
+            self.granted_sum += wanted;
+            wakers.push(waker);
+        }
+    }
+
+    /// Is what this ticket waits for set aside? It is no longer then.
+    fn redeem(&mut self, ticket: u64) -> bool {
+        let granted = self.granted.remove(&ticket);
+        self.granted_sum -= granted.unwrap_or(0);
+        granted.is_some()
+    }
+
+    /// Waits, at the end of the line or where the ticket stands.
+    fn wait(&mut self, ticket: &mut Option<u64>, wanted: usize, waker: &Waker) {
+        let number = *ticket.get_or_insert(self.next);
+        self.next = self.next.max(number + 1);
+        match self.waiting.get_mut(&number) {
+            Some((_, known)) => known.clone_from(waker),
+            None => {
+                self.waiting.insert(number, (wanted, waker.clone()));
+            }
+        }
+    }
+
+    fn leave(&mut self, ticket: Option<u64>) {
+        if let Some(ticket) = ticket {
+            self.waiting.remove(&ticket);
+            self.redeem(ticket);
+        }
+    }
+}
+
+impl Seat {
+    /// As [`BlockPool::take`], but stands in line and is pending when there is none.
+    pub fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        count: usize,
+        into: &mut Vec<Block>,
+    ) -> Poll<usize> {
+        let Self { pool, block_ticket, .. } = self;
+        pool.with(|shared| {
+            let own = usize::from(block_ticket.is_some_and(|it| shared.line.redeem(it)));
+            // While others wait there is no more than what was set aside for this one.
+            let count = count.min(own.max(pool.spare(shared)));
+            if count == 0 {
+                shared.line.wait(block_ticket, 1, cx.waker());
+                return Poll::Pending;
+            }
+            *block_ticket = None;
+            Poll::Ready(pool.hand_out(shared, count, into))
+        })
+    }
+
+    /// Leaves the line for blocks: the next one may have what was set aside.
+    pub fn leave_blocks(&mut self) {
+        if let Some(ticket) = self.block_ticket.take() {
+            self.pool.with_wakes(|shared| shared.line.leave(Some(ticket)));
+        }
+    }
+
+    /// As [`BlockPool::try_room`], but stands in line and is pending when there is none.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Room> {
+        let Self { pool, message_ticket, .. } = self;
+        pool.with(|shared| {
+            let free = pool.message_bytes - shared.collected;
+            let line = &mut shared.message_line;
+            let is_mine = match *message_ticket {
+                Some(ticket) => line.redeem(ticket),
+                None => line.spare(free) >= len,
+            };
+            if !is_mine {
+                line.wait(message_ticket, len, cx.waker());
+                return Poll::Pending;
+            }
+            *message_ticket = None;
+            Poll::Ready(pool.make_room(shared, len))
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let (block, message) = (self.block_ticket.take(), self.message_ticket.take());
+        if block.is_some() || message.is_some() {
+            self.pool.with_wakes(|shared| {
+                shared.line.leave(block);
+                shared.message_line.leave(message);
+            });
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.pool.with_wakes(|shared| shared.collected -= self.len);
     }
 }
 
@@ -195,18 +385,98 @@ mod tests {
         assert_eq!(blocks[0].bytes(), b"");
     }
 
+    /// A link that may wait for blocks, and how often it was woken.
+    struct Link {
+        seat: Seat,
+        wakes: Arc<Counter>,
+        blocks: Vec<Block>,
+        rooms: Vec<Room>,
+    }
+
+    impl Link {
+        fn new(pool: &BlockPool) -> Self {
+            let wakes = Arc::new(Counter(AtomicUsize::new(0)));
+            Self { seat: pool.seat(), wakes, blocks: Vec::new(), rooms: Vec::new() }
+        }
+
+        /// Does it get some of so many blocks?
+        fn takes(&mut self, count: usize) -> bool {
+            let waker = Waker::from(self.wakes.clone());
+            let mut cx = Context::from_waker(&waker);
+            self.seat.poll_take(&mut cx, count, &mut self.blocks).is_ready()
+        }
+
+        fn collects(&mut self, len: usize) -> bool {
+            let waker = Waker::from(self.wakes.clone());
+            match self.seat.poll_room(&mut Context::from_waker(&waker), len) {
+                Poll::Ready(room) => self.rooms.push(room),
+                Poll::Pending => return false,
+            }
+            true
+        }
+
+        fn wakes(&self) -> usize {
+            self.wakes.0.load(Ordering::Relaxed)
+        }
+    }
+
     #[test]
-    fn one_that_waits_is_woken_when_a_block_returns() {
-        let pool = BlockPool::new(BLOCK_LEN);
-        let counter = Arc::new(Counter(AtomicUsize::new(0)));
-        let waker = Waker::from(counter.clone());
-        let mut cx = Context::from_waker(&waker);
-        let (mut held, mut wanted) = (Vec::new(), Vec::new());
-        pool.take(1, &mut held);
-        assert!(pool.poll_take(&mut cx, 1, &mut wanted).is_pending());
+    fn as_many_are_woken_as_blocks_return_and_the_first_ones_first() {
+        let pool = BlockPool::new(4 * BLOCK_LEN);
+        let mut held = Vec::new();
+        pool.take(4, &mut held);
+        assert!(!pool.is_starved());
+        let mut links: Vec<_> = (0..5).map(|_| Link::new(&pool)).collect();
+        for link in &mut links {
+            assert!(!link.takes(3));
+        }
+        assert!(pool.is_starved());
+        held.truncate(2);
+        assert_eq!(links.iter().map(Link::wakes).collect::<Vec<_>>(), [1, 1, 0, 0, 0]);
+        // What returned is set aside: neither one further behind nor one that comes gets it.
+        assert!(!links[4].takes(1) && !Link::new(&pool).takes(1));
+        assert_eq!(pool.take(1, &mut held), 0);
+        assert!(links[1].takes(3) && links[0].takes(3));
+        assert_eq!((links[0].blocks.len(), links[1].blocks.len()), (1, 1));
         held.clear();
-        assert_eq!(counter.0.load(Ordering::Relaxed), 1);
-        assert!(pool.poll_take(&mut cx, 1, &mut wanted).is_ready());
+        assert_eq!(links.iter().map(Link::wakes).collect::<Vec<_>>(), [1, 1, 1, 1, 0]);
+        assert!(pool.is_starved());
+        assert!(links[2].takes(3));
+        links[2].blocks.clear();
+        assert_eq!(links[4].wakes(), 1);
+        assert!(!pool.is_starved());
+    }
+
+    #[test]
+    fn one_that_goes_lets_the_next_have_what_it_was_woken_for() {
+        let pool = BlockPool::new(BLOCK_LEN);
+        let mut held = Vec::new();
+        pool.take(1, &mut held);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Link::new(&pool));
+        assert!(!first.takes(1) && !second.takes(1) && !third.takes(1));
+        drop(second);
+        held.clear();
+        assert_eq!((first.wakes(), third.wakes()), (1, 0));
+        drop(first);
+        assert_eq!(third.wakes(), 1);
+        assert!(third.takes(1));
+    }
+
+    #[test]
+    fn long_messages_share_a_budget_of_their_own() {
+        let pool = BlockPool::new(BLOCK_LEN).with_message_bytes(1_000);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Link::new(&pool));
+        assert!(first.collects(600) && first.collects(300));
+        assert!(!second.collects(600) && !third.collects(100));
+        assert!(pool.try_room(1).is_none() && !pool.is_starved());
+        first.rooms.remove(1);
+        // Nobody overtakes: a long message would never be heard.
+        assert_eq!((second.wakes(), third.wakes(), pool.collected_bytes()), (0, 0, 600));
+        first.rooms.clear();
+        assert_eq!((second.wakes(), third.wakes()), (1, 1));
+        assert!(second.collects(600) && third.collects(100));
+        assert_eq!(pool.collected_bytes(), 700);
+        assert!(pool.try_room(301).is_none() && pool.try_room(300).is_some());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{Ask, Availability, LinkCaps, LinkCommand, LinkEvent};
 use crate::wire::{
-    Decoder, ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake, Message, Request,
+    Decoder, ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake, Message, Need, Request,
 };
 
 use super::dialect::{Dialect, Opened};
@@ -28,8 +28,6 @@ use super::{Error, LinkConfig, LinkTimeouts};
 const CLIENT: &str = "Pigeon 0.1.0";
 /// `reqq`: requests of one peer that we hold.
 const REQUEST_QUEUE: u32 = 500;
-/// A block with the head of its `piece` message.
-const FRAMED_LEN: usize = BLOCK_LEN + 13;
 
 thread_local! {
     /// Messages of one read; empty between reads.
@@ -145,7 +143,20 @@ impl Dialect for BitTorrent {
     fn greet(&mut self, _: &mut Vec<LinkEvent>) {}
 
     fn room(&self, blocks: usize) -> usize {
-        self.decoder.data_left() + blocks * FRAMED_LEN
+        let block_len = (self.layout.piece_len() as usize).min(BLOCK_LEN);
+        self.decoder.body_left() + blocks * (block_len + HEAD_LEN)
+    }
+
+    fn need(&self) -> Need {
+        self.decoder.need()
+    }
+
+    fn grant(&mut self) {
+        self.decoder.grant();
+    }
+
+    fn is_collecting(&self) -> bool {
+        self.decoder.is_collecting()
     }
 
     fn begin_read(&mut self, now: Instant) {
@@ -168,9 +179,7 @@ impl Dialect for BitTorrent {
         })
     }
 
-    fn end_read(&mut self, events: &mut Vec<LinkEvent>) {
-        self.translator.end(events);
-    }
+    fn end_read(&mut self, _: &mut Vec<LinkEvent>) {}
 
     fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Out) -> Result<(), DownReason> {
         let Out { bytes: out, parcels } = out;

@@ -26,6 +26,7 @@ use crate::chunk::wire::{
 use crate::net::tcp;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{Availability, Description, LinkCaps, LinkCommand, LinkEvent, Unit};
+use crate::wire::Need;
 
 use super::dialect::{Dialect, Opened};
 use super::outbox::Out;
@@ -103,6 +104,13 @@ struct Asked {
     piece: PieceIndex,
     /// The blocks that are wanted of it; others are thrown away as they come.
     wanted: Vec<BlockRef>,
+}
+
+impl Asked {
+    /// Does a block that is wanted begin there?
+    fn wants_at(&self, at: u32) -> bool {
+        self.wanted.iter().any(|block| block.begin() == at)
+    }
 }
 
 /// What the next bytes are.
@@ -266,7 +274,7 @@ impl Course {
         let Some(block) = self.layout.block(asked.piece, number) else { return 0 };
         let left = (block.begin() + block.len_bytes() - at) as usize;
         let used = left.min(bytes.len());
-        if self.filling.is_none() && at == block.begin() && asked.wanted.contains(&block) {
+        if self.filling.is_none() && asked.wants_at(at) {
             let Some(empty) = blocks.pop() else { return 0 };
             self.filling = Some((block, empty));
         }
@@ -344,6 +352,20 @@ impl Dialect for Course {
         let filling = self.filling.as_ref();
         let left = filling.map_or(0, |(block, data)| block.len_bytes() as usize - data.len_bytes());
         left + blocks * BLOCK_LEN
+    }
+
+    fn need(&self) -> Need {
+        let Expect::Content { at, .. } = self.expect else { return Need::Nothing };
+        match self.asked.front() {
+            Some(asked) if self.filling.is_none() && asked.wants_at(at) => Need::Block,
+            _ => Need::Nothing,
+        }
+    }
+
+    fn grant(&mut self) {}
+
+    fn is_collecting(&self) -> bool {
+        false
     }
 
     fn begin_read(&mut self, _: Instant) {}

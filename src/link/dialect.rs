@@ -7,6 +7,7 @@ use crate::base::ids::PeerId;
 use crate::base::pool::Block;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
+use crate::wire::Need;
 
 use super::LinkTimeouts;
 use super::outbox::Out;
@@ -23,14 +24,23 @@ pub(super) trait Dialect: Send + 'static {
     /// Facts that are known before the remote says anything.
     fn greet(&mut self, events: &mut Vec<LinkEvent>);
 
-    /// How many bytes may be read when `blocks` empty blocks are at hand.
+    /// How many bytes `blocks` empty blocks and the message at hand take in.
     fn room(&self, blocks: usize) -> usize;
+
+    /// What the next bytes need before they can be taken in.
+    fn need(&self) -> Need;
+
+    /// The message at hand, which is long, may be collected.
+    fn grant(&mut self);
+
+    /// Is a message collected for which leave was given?
+    fn is_collecting(&self) -> bool;
 
     /// A read begins.
     fn begin_read(&mut self, now: Instant);
 
     /// Turns bytes into facts, payload into blocks taken from `blocks`. Returns how many bytes
-    /// were used: fewer than all only when a block is lacking.
+    /// were used: fewer than all only when something is [needed](Self::need).
     ///
     /// # Errors
     /// What the remote did that ends the link.

@@ -1,20 +1,24 @@
 //! The reading half of a link: socket → shared read buffer → dialect → pooled blocks. It
-//! takes blocks before it reads and stops reading when there are none; a link without
-//! traffic owns no buffer. Not here: what bytes mean.
+//! takes the blocks that are there before it reads, and without any reads little. It stops
+//! reading only when the next bytes need a block and there is none, or belong to a long message
+//! for which there is no room; so news and requests pass, and a block that is begun is finished,
+//! however short memory is. A link without traffic owns no buffer. Not here: what bytes mean.
 
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
-use crate::base::pool::{Block, BlockPool};
+use crate::base::pool::{Block, BlockPool, Room, Seat};
 use crate::base::units::BLOCK_LEN;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::LinkEvent;
+use crate::wire::Need;
 
 use super::dialect::Dialect;
 use super::stream::ReadSide;
@@ -24,6 +28,11 @@ use super::{LinkConfig, lost};
 pub const READ_LEN: usize = 256 * 1024;
 /// Blocks that a full read of whole ones can begin or end.
 const READ_BLOCKS: usize = READ_LEN / BLOCK_LEN + 1;
+/// Bytes read beyond what the blocks at hand take in, so that messages without data are heard
+/// also when there is no block; as many may wait for one on each link.
+pub const CARRY_OWN: usize = 4 * 1024;
+/// How long a message may be collected that takes of what all links share.
+const COLLECT_MAX: Duration = Duration::from_secs(60);
 
 thread_local! {
     /// What a thread reads into; no link keeps anything in it.
@@ -34,14 +43,21 @@ thread_local! {
 pub(super) struct Inbound {
     side: ReadSide,
     pool: BlockPool,
+    seat: Seat,
     limiter: Arc<Limiter>,
     blocks: Vec<Block>,
-    /// Bytes read that wait for blocks. More than nothing only when data came in many
-    /// small messages.
+    /// Bytes read that wait for a block or for room; those before `carried` are done with.
     carry: Vec<u8>,
+    carried: usize,
+    /// Leave for a carry of more than `CARRY_OWN`, which only many small messages come to.
+    carry_room: Option<Room>,
+    /// Leave for long messages: the one at hand, and those that nobody was told of yet.
+    held: Vec<Room>,
+    /// When the message at hand began to be collected, if that takes leave.
+    collecting_since: Option<Instant>,
     /// Until when not to read under the rate limit, and that limit.
     debt: Option<(Instant, u64)>,
-    waits_for_block: bool,
+    waits_for_memory: bool,
 }
 
 impl Inbound {
@@ -49,17 +65,28 @@ impl Inbound {
         Self {
             side,
             pool: config.pool.clone(),
+            seat: config.pool.seat(),
             limiter: config.limiter.clone(),
             blocks: Vec::new(),
             carry: Vec::new(),
+            carried: 0,
+            carry_room: None,
+            held: Vec::new(),
+            collecting_since: None,
             debt: None,
-            waits_for_block: false,
+            waits_for_memory: false,
         }
     }
 
     /// Is it we who do not read now, for lack of memory or by the rate limit?
     pub(super) fn waits_for_us(&self) -> bool {
-        self.waits_for_block || self.debt.is_some()
+        self.waits_for_memory || self.debt.is_some()
+    }
+
+    /// Leave for what the events of the reads so far tell.
+    pub(super) fn take_held(&mut self, dialect: &impl Dialect) -> Vec<Room> {
+        let done = self.held.len() - usize::from(dialect.is_collecting());
+        self.held.drain(..done).collect()
     }
 
     /// Reads once and translates what came; returns the bytes read, 0 when only bytes of an
@@ -70,8 +97,11 @@ impl Inbound {
         events: &mut Vec<LinkEvent>,
     ) -> Result<usize, DownReason> {
         if let Some((until, rate)) = self.debt {
+            let begin = Instant::now();
             self.limiter.wait_until(until, Some(rate)).await;
             self.debt = None;
+            // The remote is not late for as long as it is we who do not read.
+            self.collecting_since = self.collecting_since.map(|since| since + begin.elapsed());
         }
         let received = std::future::poll_fn(|cx| self.poll_receive(cx, dialect, events)).await;
         if !self.blocks.is_empty() {
@@ -95,12 +125,11 @@ impl Inbound {
         if self.carry.is_empty() {
             ready!(self.side.poll_readable(cx)).map_err(|error| lost(&error))?;
         }
-        self.waits_for_block = true;
-        ready!(self.pool.poll_take(cx, READ_BLOCKS, &mut self.blocks));
-        self.waits_for_block = false;
+        self.waits_for_memory = true;
+        ready!(self.poll_need(cx, dialect));
+        self.waits_for_memory = false;
         if !self.carry.is_empty() {
-            let carry = std::mem::take(&mut self.carry);
-            return Poll::Ready(self.translate(&carry, dialect, events).map(|()| 0));
+            return Poll::Ready(self.translate_carry(dialect, events).map(|()| 0));
         }
         SCRATCH.with_borrow_mut(|scratch| {
             let len = self.read_len(dialect).min(scratch.len());
@@ -114,15 +143,77 @@ impl Inbound {
             if read.is_empty() {
                 return Poll::Ready(Err(lost(&std::io::ErrorKind::UnexpectedEof.into())));
             }
-            Poll::Ready(self.translate(read, dialect, events).map(|()| read.len()))
+            Poll::Ready(self.translate_read(read, dialect, events).map(|()| read.len()))
         })
     }
 
-    /// As much as the blocks at hand can take in, and as the rate limit hands out at once.
+    /// Gets what the next bytes need, and what they may need after that.
+    fn poll_need(&mut self, cx: &mut Context<'_>, dialect: &mut impl Dialect) -> Poll<()> {
+        match dialect.need() {
+            Need::Block => {
+                ready!(self.seat.poll_take(cx, READ_BLOCKS, &mut self.blocks));
+                return Poll::Ready(());
+            }
+            Need::Room(len) => {
+                let room = ready!(self.seat.poll_room(cx, len));
+                self.collect(room, dialect);
+            }
+            // What it waited for may be wanted no longer.
+            Need::Nothing => self.seat.leave_blocks(),
+        }
+        self.pool.take(READ_BLOCKS, &mut self.blocks);
+        Poll::Ready(())
+    }
+
+    fn collect(&mut self, room: Room, dialect: &mut impl Dialect) {
+        self.held.push(room);
+        self.collecting_since = Some(Instant::now());
+        dialect.grant();
+    }
+
+    /// As much as the blocks at hand can take in and a little more, and as the rate limit hands
+    /// out at once.
     fn read_len(&self, dialect: &impl Dialect) -> usize {
-        let room = dialect.room(self.blocks.len());
+        let room = dialect.room(self.blocks.len()) + CARRY_OWN;
         let turn = self.limiter.turn_bytes().and_then(|turn| usize::try_from(turn).ok());
         room.min(turn.unwrap_or(usize::MAX))
+    }
+
+    fn translate_carry(
+        &mut self,
+        dialect: &mut impl Dialect,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), DownReason> {
+        let carry = std::mem::take(&mut self.carry);
+        let rest = carry.get(self.carried..).unwrap_or_default();
+        let used = self.translate(rest, dialect, events)?;
+        self.carried += used;
+        if self.carried < carry.len() {
+            self.carry = carry;
+        } else {
+            self.carried = 0;
+            self.carry_room = None;
+        }
+        Ok(())
+    }
+
+    /// What was just read; the rest waits for what it needs.
+    fn translate_read(
+        &mut self,
+        bytes: &[u8],
+        dialect: &mut impl Dialect,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), DownReason> {
+        let used = self.translate(bytes, dialect, events)?;
+        let rest = bytes.get(used..).unwrap_or_default();
+        if rest.len() > CARRY_OWN {
+            self.carry_room = self.pool.try_room(rest.len());
+            if self.carry_room.is_none() {
+                return Err(DownReason::Violated("it sent more small blocks than fit".to_owned()));
+            }
+        }
+        self.carry = rest.to_vec();
+        Ok(())
     }
 
     fn translate(
@@ -130,12 +221,23 @@ impl Inbound {
         bytes: &[u8],
         dialect: &mut impl Dialect,
         events: &mut Vec<LinkEvent>,
-    ) -> Result<(), DownReason> {
-        dialect.begin_read(Instant::now().into_std());
+    ) -> Result<usize, DownReason> {
+        let now = Instant::now();
+        dialect.begin_read(now.into_std());
         let fed = self.feed(bytes, dialect, events);
         // What came before an offence counts.
         dialect.end_read(events);
-        fed.map_err(DownReason::Violated)
+        let used = fed.map_err(DownReason::Violated)?;
+        if !dialect.is_collecting() {
+            self.collecting_since = None;
+            if events.is_empty() {
+                self.held.clear();
+            }
+        }
+        if self.collecting_since.is_some_and(|since| now >= since + COLLECT_MAX) {
+            return Err(DownReason::TimedOut("it took too long to send a message"));
+        }
+        Ok(used)
     }
 
     fn feed(
@@ -143,18 +245,18 @@ impl Inbound {
         bytes: &[u8],
         dialect: &mut impl Dialect,
         events: &mut Vec<LinkEvent>,
-    ) -> Result<(), String> {
-        let mut rest = bytes;
+    ) -> Result<usize, String> {
+        let mut used = 0;
         loop {
-            let used = dialect.feed(rest, &mut self.blocks, events)?;
-            rest = rest.get(used..).unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(());
+            let rest = bytes.get(used..).unwrap_or_default();
+            used += dialect.feed(rest, &mut self.blocks, events)?;
+            if used >= bytes.len() {
+                return Ok(used);
             }
-            if self.pool.take(READ_BLOCKS, &mut self.blocks) == 0 {
-                self.carry = rest.to_vec();
-                return Ok(());
-            }
+            // Without waiting, for this is on the way.
+            let Need::Room(len) = dialect.need() else { return Ok(used) };
+            let Some(room) = self.pool.try_room(len) else { return Ok(used) };
+            self.collect(room, dialect);
         }
     }
 }

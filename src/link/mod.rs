@@ -12,6 +12,7 @@ mod dial;
 mod dialect;
 mod inbound;
 mod outbox;
+mod ready;
 mod stream;
 mod task;
 mod translate;
@@ -19,7 +20,7 @@ mod translate;
 pub use accept::{Hello, accept, read_hello};
 pub use chunk::{Provider, dial_provider};
 pub use dial::dial;
-pub use inbound::READ_LEN;
+pub use inbound::{CARRY_OWN, READ_LEN};
 pub use stream::Stream;
 
 use std::io;
@@ -31,7 +32,7 @@ use tokio::sync::mpsc;
 
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
-use crate::base::pool::BlockPool;
+use crate::base::pool::{BlockPool, Room};
 use crate::disk::Source;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
@@ -98,6 +99,8 @@ pub struct LinkReport {
     pub link: LinkId,
     /// What happened.
     pub news: LinkNews,
+    /// Leave for what long messages told, until whoever takes the news drops it.
+    pub held: Vec<Room>,
 }
 
 /// What happened on a link: `Up` at most once and first, `Down` exactly once and last.

@@ -1,5 +1,6 @@
 //! The writing half of a link: messages wait in one buffer, blocks in a queue of their own
-//! behind it, so that a `have` need not wait for a megabyte of data. Blocks go from the page
+//! behind it, so that a `have` need not wait for a megabyte of data. Under a rate limit it waits
+//! before a block and never inside one, and messages do not wait at all. Blocks go from the page
 //! cache to the socket without passing through here. Not here: which messages those are, what
 //! is sent to whom, and when.
 
@@ -11,18 +12,19 @@ use std::sync::Arc;
 
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::base::extents::FileSlice;
 use crate::base::layout::Layout;
 use crate::base::units::BLOCK_LEN;
-use crate::disk::{Source, SourceFile};
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{Ask, LinkCommand};
+use crate::swarm::link::{Ask, CloseReason, LinkCommand};
 
-use super::LinkConfig;
 use super::dialect::Dialect;
+use super::ready::{self, Ready};
 use super::stream::WriteSide;
+use super::{LinkConfig, lost};
 
 /// Bytes of messages that may wait for a peer that does not read. Blocks are bounded by who
 /// orders them.
@@ -58,17 +60,15 @@ pub(super) struct Parcel {
 pub(super) struct Outbox {
     side: WriteSide,
     layout: Layout,
-    source: Option<Source>,
+    ready: Ready,
     limiter: Arc<Limiter>,
     out: Out,
     /// How many of the bytes in `out` are written.
     written: usize,
     sending: Option<Sending>,
-    /// The file that was sent from last.
-    open: Option<SourceFile>,
     /// Until when to send no block under the rate limit, and that limit.
     debt: Option<(Instant, u64)>,
-    /// Bytes of blocks sent in this turn that are not yet paid under the rate limit.
+    /// Bytes sent in this turn that are not yet paid under the rate limit.
     unpaid: usize,
     /// Bytes of blocks sent that nobody was told of.
     untold: u32,
@@ -87,12 +87,11 @@ impl Outbox {
         Self {
             side,
             layout: config.layout,
-            source: config.source.clone(),
+            ready: Ready::new(config.source.clone()),
             limiter: config.up_limiter.clone(),
             out: Out::default(),
             written: 0,
             sending: None,
-            open: None,
             debt: None,
             unpaid: 0,
             untold: 0,
@@ -108,9 +107,9 @@ impl Outbox {
         self.sending.is_none() && self.out.parcels.is_empty()
     }
 
-    /// Is it the rate limit that keeps us from sending?
+    /// Is it the rate limit or our disk that keeps us from sending?
     pub(super) fn waits_for_us(&self) -> bool {
-        self.debt.is_some()
+        self.debt.is_some() || self.ready.is_fetching()
     }
 
     /// Bytes of blocks that have left since this was last asked, if they are worth telling.
@@ -152,18 +151,27 @@ impl Outbox {
 
     /// Sends what the socket takes, messages before blocks; waits while it takes nothing. May
     /// be dropped at any time without loss.
-    pub(super) async fn send(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// `Lost`, or `Closed` when it is our files that fail.
+    pub(super) async fn send(&mut self) -> Result<(), DownReason> {
         if self.sending.is_none() && !self.out.bytes.is_empty() {
-            return self.send_messages().await;
+            self.send_messages().await.map_err(|error| lost(&error))?;
+            self.pay();
+            return Ok(());
         }
-        if let Some((until, rate)) = self.debt {
+        // Not inside a block: nothing else can be said before it is whole.
+        if self.sending.is_none()
+            && let Some((until, rate)) = self.debt
+        {
             self.limiter.wait_until(until, Some(rate)).await;
             self.debt = None;
         }
         let turn = self.limiter.turn_bytes().and_then(|turn| usize::try_from(turn).ok());
         let turn = turn.unwrap_or(TURN_LEN).min(TURN_LEN);
-        while self.unpaid < turn && !self.has_no_blocks() {
-            let sent = self.send_part(turn - self.unpaid).await?;
+        // One block at least, and none without its end.
+        while self.sending.is_some() || (self.unpaid < turn && !self.has_no_blocks()) {
+            let sent = self.send_part().await?;
             self.unpaid += sent;
             if self.sending.is_none() && !self.out.bytes.is_empty() {
                 break;
@@ -192,26 +200,32 @@ impl Outbox {
         Ok(())
     }
 
-    /// Pays for a turn at once: one wait each, not one for every block.
+    /// Pays for a turn at once: one wait each, not one for every block. Messages are paid for
+    /// too, by the blocks behind them.
     fn pay(&mut self) {
         let bytes = std::mem::take(&mut self.unpaid);
-        if let Some(rate) = self.limiter.rate() {
-            let now = Instant::now();
-            let wait = self.limiter.spend(bytes as u64, now.into_std());
-            self.debt = (!wait.is_zero()).then_some((now + wait, rate));
+        let Some(rate) = self.limiter.rate() else {
+            self.debt = None;
+            return;
+        };
+        let now = Instant::now();
+        let wait = self.limiter.spend(bytes as u64, now.into_std());
+        if !wait.is_zero() {
+            let until = self.debt.map_or(now, |(until, _)| until);
+            self.debt = Some((until.max(now + wait), rate));
         }
     }
 
-    /// Sends the next part of the block at the front, at most `len_max` of its bytes; tells how
-    /// many left. Waits while the socket takes nothing.
-    async fn send_part(&mut self, len_max: usize) -> io::Result<usize> {
+    /// Sends the next part of the block at the front, begun or not; tells how many bytes of it
+    /// left. Waits for the disk, and while the socket takes nothing.
+    async fn send_part(&mut self) -> Result<usize, DownReason> {
         if self.sending.is_none() {
-            self.sending = self.next_block()?;
+            self.begin_block().await.map_err(|error| ours(&error))?;
         }
         let Some(sending) = &mut self.sending else { return Ok(0) };
         while sending.head_sent < HEAD_LEN {
             let rest = sending.head.get(sending.head_sent..).unwrap_or_default();
-            let sent = self.side.write_more(rest).await?;
+            let sent = self.side.write_more(rest).await.map_err(|error| lost(&error))?;
             sending.head_sent += sent;
             self.unpaid += sent;
         }
@@ -219,17 +233,20 @@ impl Outbox {
             self.sending = None;
             return Ok(0);
         };
-        let len = len_max.min(usize::try_from(slice.len).unwrap_or(usize::MAX));
         let sent = if slice.is_pad {
+            let len = usize::try_from(slice.len).unwrap_or(usize::MAX);
             let zeros = &ZEROS[..len.min(ZEROS.len())];
-            self.side.write_more(zeros).await?
+            self.side.write_more(zeros).await.map_err(|error| lost(&error))?
         } else {
-            let file = open_file(&mut self.open, self.source.as_ref(), slice)?;
-            self.side.send_file(&file.file, slice.offset_in_file, len).await?
+            let len = self.ready.prepare(slice).await.map_err(|error| ours(&error))?;
+            let len = usize::try_from(len).unwrap_or(usize::MAX).min(TURN_LEN);
+            let Some(file) = self.ready.file() else { return Ok(0) };
+            let sent = self.side.send_file(file, slice.offset_in_file, len).await;
+            sent.map_err(|error| if ready::is_ours(&error) { ours(&error) } else { lost(&error) })?
         };
         if sent == 0 {
             // Its length was promised, so that only the end of the link can tell the peer.
-            return Err(io::Error::other("a file became shorter while it was sent"));
+            return Err(ours(&io::Error::other("a file became shorter while it was sent")));
         }
         slice.offset_in_file += sent as u64;
         slice.len -= sent as u64;
@@ -243,30 +260,24 @@ impl Outbox {
         Ok(sent)
     }
 
-    fn next_block(&mut self) -> io::Result<Option<Sending>> {
-        let Some(Parcel { head, ask }) = self.out.parcels.pop_front() else { return Ok(None) };
-        let source = self.source.as_ref().ok_or_else(no_source)?;
+    /// Takes the next block as soon as its front can be sent without a wait for the disk; until
+    /// then messages overtake it, and a choke drops it.
+    async fn begin_block(&mut self) -> io::Result<()> {
+        let Some(Parcel { head, ask }) = self.out.parcels.front() else { return Ok(()) };
         let offset = self.layout.piece_offset(ask.piece) + u64::from(ask.begin);
-        let slices = source.slices(offset, u64::from(ask.len)).collect();
-        Ok(Some(Sending { head, head_sent: 0, slices }))
+        let slices: VecDeque<_> = self.ready.slices(offset, u64::from(ask.len))?.collect();
+        let sending = Sending { head: *head, head_sent: 0, slices };
+        if let Some(first) = sending.slices.front().filter(|first| !first.is_pad) {
+            self.ready.prepare(first).await?;
+        }
+        self.out.parcels.pop_front();
+        self.sending = Some(sending);
+        Ok(())
     }
 }
 
-/// The file of this part: the one that is open, or another in its place.
-fn open_file<'a>(
-    open: &'a mut Option<SourceFile>,
-    source: Option<&Source>,
-    slice: &FileSlice,
-) -> io::Result<&'a SourceFile> {
-    let source = source.ok_or_else(no_source)?;
-    let current = open.take().filter(|file| source.is_current(file, slice.file));
-    let file = match current {
-        Some(file) => file,
-        None => source.open(slice.file)?,
-    };
-    Ok(open.insert(file))
-}
-
-fn no_source() -> io::Error {
-    io::Error::other("there are no files to send from")
+/// A failure of our own files; nothing is held against the peer.
+fn ours(error: &io::Error) -> DownReason {
+    debug!(%error, "cannot send from our files");
+    DownReason::Closed(CloseReason::OurFiles)
 }

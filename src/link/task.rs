@@ -17,7 +17,7 @@ use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent};
 use super::dialect::{Dialect, Opened};
 use super::inbound::Inbound;
 use super::outbox::Outbox;
-use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts, lost};
+use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts};
 
 /// What every link task has.
 pub(super) struct Context {
@@ -40,7 +40,7 @@ pub(super) async fn run<D: Dialect>(
     let Context { link, reports, commands, .. } = context;
     // From here on nobody can be waiting for us.
     drop(commands);
-    let report = LinkReport { link, news: LinkNews::Down(reason) };
+    let report = LinkReport { link, news: LinkNews::Down(reason), held: Vec::new() };
     // A torrent that is gone needs no report.
     let _ = reports.send(report).await;
 }
@@ -74,12 +74,11 @@ async fn live<D: Dialect>(
 ) -> DownReason {
     let Context { config, link, address, reports, commands } = context;
     let Opened { read, write, mut dialect } = opened;
-    let mut inbound = Inbound::new(read, config);
-    let mut outbox = Outbox::new(write, config);
+    let (mut inbound, mut outbox) = (Inbound::new(read, config), Outbox::new(write, config));
     let ours = || DownReason::Closed(CloseReason::Stopping);
     let (peer_id, caps) = (dialect.peer_id(), dialect.caps());
     let up = LinkNews::Up { peer_id, caps, address: *address };
-    if reports.send(LinkReport { link: *link, news: up }).await.is_err() {
+    if reports.send(LinkReport { link: *link, news: up, held: Vec::new() }).await.is_err() {
         return ours();
     }
     let mut events = Vec::new();
@@ -102,15 +101,16 @@ async fn live<D: Dialect>(
             }
             sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
                 Ok(()) => clock.on_sent(),
-                Err(error) => {
-                    end = Some(lost(&error));
+                Err(reason) => {
+                    end = Some(reason);
                     events.extend(outbox.take_untold().map(LinkEvent::Sent));
                 }
             },
             permit = reports.reserve(), if !events.is_empty() => {
                 let Ok(permit) = permit else { return ours() };
-                let events = std::mem::take(&mut events);
-                permit.send(LinkReport { link: *link, news: LinkNews::Events(events) });
+                let news = LinkNews::Events(std::mem::take(&mut events));
+                let held = inbound.take_held(&dialect);
+                permit.send(LinkReport { link: *link, news, held });
                 // A peer that always has data must not keep others from this thread.
                 tokio::task::yield_now().await;
             }

@@ -14,6 +14,8 @@ use crate::base::bitfield::Bitfield;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::link::{Ask, Availability, CloseReason};
 
+mod sending;
+
 const HASH: InfoHash = InfoHash(*b"aaaaaaaaaaaaaaaaaaaa");
 const PIECES: u32 = 10;
 /// `19`, the name, bits for extended and fast, the hash, the id.
@@ -233,12 +235,122 @@ async fn an_empty_pool_stops_reading_until_a_block_returns() {
     let (mut bench, _) = Bench::up(config(1), HELLO_ALL).await;
     let mut held = Vec::new();
     bench.config.pool.take(1, &mut held);
-    bench.peer.write_all(b"\0\0\0\x01\x01").await.unwrap();
+    // What carries no data needs no block; what stands behind data waits with it.
+    bench.peer.write_all(b"\0\0\0\x01\x01\0\0\0\x05\x04\0\0\0\x02").await.unwrap();
+    assert!(matches!(bench.events().await[0], LinkEvent::Unchoked));
+    bench.peer.write_all(&framed(1, 0)).await.unwrap();
+    bench.peer.write_all(b"\0\0\0\x01\0").await.unwrap();
     // Longer than the idle timeout: it is not the peer that is late.
     let waited = tokio::time::timeout(Duration::from_secs(300), bench.news()).await;
     assert!(waited.is_err(), "{waited:?}");
+    assert!(bench.config.pool.is_starved());
     held.clear();
-    assert!(matches!(bench.events().await[..], [LinkEvent::Unchoked]));
+    let mut kinds = Vec::new();
+    while kinds.len() < 2 {
+        kinds.extend(bench.events().await.iter().map(|it| matches!(it, LinkEvent::Blocks(_))));
+    }
+    assert_eq!(kinds, [true, false]);
+    assert!(!bench.config.pool.is_starved());
+}
+
+/// A whole `piece` message.
+fn framed(piece: u8, begin: u16) -> Vec<u8> {
+    let [high, low] = begin.to_be_bytes();
+    let mut bytes = vec![0, 0, 0x40, 9, 7, 0, 0, 0, piece, 0, 0, high, low];
+    bytes.extend_from_slice(&[piece; BLOCK_LEN]);
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn links_in_the_middle_of_a_block_finish_it_with_the_pool_empty() {
+    let shared = config(2);
+    let (mut first, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    let (mut second, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    let (mut third, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    let data = framed(1, 0);
+    for bench in [&mut first, &mut second, &mut third] {
+        bench.peer.write_all(&data[..1_000]).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(shared.pool.is_starved());
+    for bench in [&mut first, &mut second] {
+        bench.peer.write_all(&data[1_000..]).await.unwrap();
+        assert!(matches!(bench.events().await[..], [LinkEvent::Blocks(_)]));
+    }
+    third.peer.write_all(&data[1_000..]).await.unwrap();
+    assert!(matches!(third.events().await[..], [LinkEvent::Blocks(_)]));
+    assert_eq!(shared.pool.in_use_blocks(), 0);
+}
+
+/// Pieces for which a set has 20,000 bytes.
+fn many_pieces(message_bytes: usize) -> LinkConfig {
+    let config = config(32);
+    let pool = config.pool.with_message_bytes(message_bytes);
+    LinkConfig { layout: Layout::new(160_000, 1).unwrap(), pool, ..config }
+}
+
+/// A set of 160,000 pieces.
+fn long_set() -> Vec<u8> {
+    let mut bytes = vec![0, 0, 0x4E, 0x21, 5];
+    bytes.extend_from_slice(&[0x55; 20_000]);
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_messages_wait_for_room_and_hold_it_until_they_are_taken() {
+    let shared = many_pieces(30_000);
+    let pool = &shared.pool;
+    let (mut first, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    let (mut second, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    first.peer.write_all(&long_set()[..100]).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(pool.collected_bytes(), 20_000);
+    second.peer.write_all(&long_set()).await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_secs(20), second.news()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    first.peer.write_all(&long_set()[100..]).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    // It lies in the channel, and counts until somebody takes it.
+    let waited = tokio::time::timeout(Duration::from_secs(20), second.news()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    assert!(matches!(first.events().await[..], [LinkEvent::Availability(_)]));
+    assert!(matches!(second.events().await[..], [LinkEvent::Availability(_)]));
+    assert_eq!(pool.collected_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_drips_gives_its_room_to_others() {
+    let shared = many_pieces(30_000);
+    let (mut slow, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    let (mut other, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    slow.peer.write_all(&long_set()[..100]).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    other.peer.write_all(&long_set()).await.unwrap();
+    for _ in 0..60 {
+        slow.peer.write_all(&[0x55]).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(slow.down().await, DownReason::TimedOut("it took too long to send a message"));
+    assert!(matches!(other.events().await[..], [LinkEvent::Availability(_)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_nobody_finishes_are_bounded_together() {
+    let shared = many_pieces(100_000);
+    let mut links = Vec::new();
+    for _ in 0..50 {
+        let (mut bench, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+        bench.peer.write_all(b"\0\0\x80\x01\x14\x01unfinished").await.unwrap();
+        links.push(bench);
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(shared.pool.collected_bytes(), 3 * 32_767);
+    links.drain(..3);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(shared.pool.collected_bytes(), 3 * 32_767);
+    links.clear();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(shared.pool.collected_bytes(), 0);
 }
 
 #[tokio::test(start_paused = true)]

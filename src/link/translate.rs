@@ -20,8 +20,9 @@ const PIPELINE_MAX: u32 = 2_000;
 const PIPELINE_BITCOMET: u32 = 50;
 /// The longest request that some libraries make; longer ones are never served.
 const ASK_MAX: u32 = 128 * 1024;
-/// `have` messages of one read that are told one by one; more become one availability.
-const HAVES_PER_READ: usize = 256;
+/// Sets of pieces that a peer may tell in its life: as many as the brain takes. So no more of
+/// them wait for it.
+const SETS_MAX: u32 = 8;
 /// Pieces that a peer may allow or suggest in its life; BEP 6 speaks of ten or so.
 const HINTS_MAX: u32 = 1_000;
 
@@ -48,7 +49,11 @@ pub(super) struct Translator {
     suggested: u32,
     spent: u32,
     window: Option<Instant>,
-    haves_in_read: usize,
+    sets_told: u32,
+    /// `have`s that were news.
+    haves_told: u32,
+    /// Where among the events of this read the new `have`s are.
+    haves_at: Option<usize>,
 }
 
 impl Translator {
@@ -65,7 +70,9 @@ impl Translator {
             suggested: 0,
             spent: 0,
             window: None,
-            haves_in_read: 0,
+            sets_told: 0,
+            haves_told: 0,
+            haves_at: None,
         }
     }
 
@@ -85,18 +92,11 @@ impl Translator {
     pub(super) fn begin(&mut self, now: Instant) {
         let is_over =
             self.window.is_none_or(|begin| now.saturating_duration_since(begin) >= WINDOW);
+        self.haves_at = None;
         if is_over {
             self.window = Some(now);
             self.spent = 0;
         }
-    }
-
-    /// A read is translated: tells what was saved up.
-    pub(super) fn end(&mut self, events: &mut Vec<LinkEvent>) {
-        if self.haves_in_read > HAVES_PER_READ {
-            events.push(LinkEvent::Availability(self.remote.clone()));
-        }
-        self.haves_in_read = 0;
     }
 
     /// Translates one message, appending to `events`.
@@ -117,15 +117,15 @@ impl Translator {
                 self.spend(COST_HEAVY)?;
                 let bits = Bitfield::from_wire(&bytes, self.layout.piece_count())
                     .ok_or_else(|| format!("it sent a bitfield of {} bytes", bytes.len()))?;
-                self.replace(summary(bits), events);
+                self.replace(summary(bits), events)?;
             }
             Message::HaveAll => {
                 self.spend_fast(COST_HEAVY, "have-all")?;
-                self.replace(Availability::All, events);
+                self.replace(Availability::All, events)?;
             }
             Message::HaveNone => {
                 self.spend_fast(COST_HEAVY, "have-none")?;
-                self.replace(Availability::None, events);
+                self.replace(Availability::None, events)?;
             }
             Message::KeepAlive => self.spend(COST_KEEP_ALIVE)?,
             Message::Port(_) | Message::Unknown { .. } => self.spend(COST)?,
@@ -206,9 +206,17 @@ impl Translator {
         if let Availability::Some(bits) = &mut self.remote {
             bits.insert(piece);
         }
-        self.haves_in_read += 1;
-        if self.haves_in_read <= HAVES_PER_READ {
-            events.push(LinkEvent::Have(piece));
+        match self.haves_at.and_then(|at| events.get_mut(at)) {
+            Some(LinkEvent::Haves(pieces)) => pieces.push(piece),
+            _ => {
+                self.haves_at = Some(events.len());
+                events.push(LinkEvent::Haves(vec![piece]));
+            }
+        }
+        // Each piece once is news, however fast it comes.
+        self.haves_told = self.haves_told.saturating_add(1);
+        if self.haves_told > self.layout.piece_count() {
+            return self.spend(COST);
         }
         Ok(())
     }
@@ -263,9 +271,20 @@ impl Translator {
         Ok(())
     }
 
-    fn replace(&mut self, availability: Availability, events: &mut Vec<LinkEvent>) {
+    fn replace(
+        &mut self,
+        availability: Availability,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), String> {
+        self.sets_told += 1;
+        if self.sets_told > SETS_MAX {
+            return Err("it told all its pieces again and again".to_owned());
+        }
         self.remote = availability.clone();
+        // What is said behind a set adds to it and must not stand before it.
+        self.haves_at = None;
         events.push(LinkEvent::Availability(availability));
+        Ok(())
     }
 
     fn remote_has(&self, piece: PieceIndex) -> bool {
@@ -345,7 +364,6 @@ mod tests {
         let mut events = Vec::new();
         it.begin(Instant::now());
         messages.into_iter().try_for_each(|message| it.on_message(message, &mut events))?;
-        it.end(&mut events);
         Ok(events)
     }
 
@@ -386,7 +404,7 @@ mod tests {
         let [
             LinkEvent::Availability(Availability::Some(bits)),
             LinkEvent::Unchoked,
-            LinkEvent::Have(piece),
+            LinkEvent::Haves(pieces),
             LinkEvent::Interested,
             LinkEvent::NotInterested,
             LinkEvent::Choked,
@@ -396,7 +414,7 @@ mod tests {
         };
         // Spare bits are masked, not believed.
         assert_eq!(bits.iter_ones().collect::<Vec<_>>(), [0, 8, 9]);
-        assert_eq!(piece.number(), 3);
+        assert_eq!(pieces[0].number(), 3);
     }
 
     #[test]
@@ -488,7 +506,7 @@ mod tests {
         ];
         let events = read(&mut translator(ALL), messages).unwrap();
         let [
-            LinkEvent::Have(_),
+            LinkEvent::Haves(_),
             LinkEvent::Refused { block: busy, lasting: false },
             LinkEvent::Refused { block: lacking, lasting: true },
         ] = &events[..]
@@ -529,16 +547,23 @@ mod tests {
     }
 
     #[test]
-    fn many_haves_of_one_read_become_one_availability() {
+    fn haves_of_one_read_are_one_event_behind_the_set_that_they_add_to() {
         let layout = Layout::new(1_000 * 16_384, 16_384).unwrap();
         let mut it = Translator::new(layout, PLAIN, ID);
         let events = read(&mut it, (0..700).map(Message::Have).collect()).unwrap();
-        assert_eq!(events.len(), HAVES_PER_READ + 1);
-        let Some(LinkEvent::Availability(Availability::Some(bits))) = events.last() else {
+        assert!(matches!(&events[..], [LinkEvent::Haves(pieces)] if pieces.len() == 700));
+        let messages = [Message::Have(5), Message::Have(800), Message::Choke, Message::Have(801)];
+        let events = read(&mut it, messages.into_iter().collect()).unwrap();
+        let [LinkEvent::Haves(pieces), LinkEvent::Choked] = &events[..] else {
             panic!("{events:?}")
         };
-        assert_eq!(bits.ones(), 700);
-        assert_eq!(read(&mut it, vec![Message::Have(5), Message::Have(800)]).unwrap().len(), 1);
+        assert_eq!(pieces.iter().map(|it| it.number()).collect::<Vec<_>>(), [800, 801]);
+        let bits = Message::Bitfield(vec![0; 125]);
+        let events = read(&mut it, vec![Message::Have(900), bits, Message::Have(5)]).unwrap();
+        assert!(matches!(
+            &events[..],
+            [LinkEvent::Haves(_), LinkEvent::Availability(_), LinkEvent::Haves(_)]
+        ));
     }
 
     #[test]
@@ -549,12 +574,16 @@ mod tests {
         assert!(flood(20_000, || Message::Choke).is_ok());
         assert!(flood(20_001, || Message::Choke).unwrap_err().contains("flooded"));
         assert!(flood(2_001, || Message::KeepAlive).is_err());
-        assert!(flood(201, || Message::HaveNone).is_err());
+        assert!(flood(8, || Message::HaveNone).is_ok());
+        assert!(flood(9, || Message::HaveNone).unwrap_err().contains("again and again"));
         assert!(flood(20_002, || Message::Have(1)).is_err());
         assert!(flood(51, || Message::Reject(request(0, 1, 1))).is_err());
         let layout = Layout::new(50_000, 1).unwrap();
         let mut it = Translator::new(layout, ALL, ID);
         assert!(read(&mut it, (0..50_000).map(Message::Have).collect()).is_ok());
+        // Each piece is news once; said to be gone and told anew it is not.
+        let again = || [Message::HaveNone].into_iter().chain((0..20_000).map(Message::Have));
+        assert!(read(&mut it, again().collect()).unwrap_err().contains("flooded"));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! of data that is on disk, and the buffers of threads. Arithmetic only: what the machine has
 //! is asked elsewhere.
 //!
-//! What does not grow with the traffic is outside the budget: the program itself, and some
-//! hundred bytes for each piece, file and address of a torrent ([`Memory::BESIDE`]).
+//! What does not grow with the traffic is outside the budget: the program itself, some hundred
+//! bytes for each piece, file and address of a torrent, and a few kilobytes for each connection,
+//! of which there is a most ([`Memory::BESIDE`]).
 
+use crate::base::pool::MESSAGE_BYTES;
 use crate::base::units::BLOCK_LEN;
 use crate::disk::{READ_LEN as DISK_READ_LEN, SCAN_BYTES_MAX, WORKERS_MAX};
 use crate::link::READ_LEN as LINK_READ_LEN;
@@ -13,6 +15,8 @@ const MIB: u64 = 1 << 20;
 /// Messages on their way between tasks, without the blocks that they carry: 256 batches a
 /// torrent of some hundred bytes each, jobs of 64 bytes, and what people and logs are told.
 const QUEUES: u64 = MIB;
+/// The least for long messages that are collected: two of the longest, for they take turns.
+const MESSAGES_MIN: u64 = MIB / 2;
 
 /// How many bytes each part of a session may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +27,9 @@ pub struct Memory {
     pub check_bytes: usize,
     /// Read buffers of threads, and queues.
     pub buffer_bytes: usize,
+    /// Long messages of peers until they are whole and the brain has taken them: sets of pieces
+    /// and extended messages, of all links together.
+    pub message_bytes: usize,
     /// Threads that read from sockets, for each has a buffer.
     pub threads: usize,
 }
@@ -63,7 +70,8 @@ impl Memory {
         let threads = ((budget / 8) as usize / LINK_READ_LEN).clamp(1, cores.max(1));
         let workers = cores.clamp(1, WORKERS_MAX);
         let buffers = QUEUES + (threads * LINK_READ_LEN + workers * DISK_READ_LEN) as u64;
-        let rest = budget - buffers;
+        let messages = (budget / 16).clamp(MESSAGES_MIN, MESSAGE_BYTES as u64);
+        let rest = budget - buffers - messages;
         let check = (rest / 3).min(SCAN_BYTES_MAX as u64);
         let pool = (rest - check) / BLOCK_LEN as u64 * BLOCK_LEN as u64;
         // A budget beyond the address space is more than any machine has.
@@ -72,6 +80,7 @@ impl Memory {
             pool_bytes: bytes(pool),
             check_bytes: bytes(check),
             buffer_bytes: bytes(buffers),
+            message_bytes: bytes(messages),
             threads,
         }
     }
@@ -92,9 +101,12 @@ impl Default for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::CARRY_OWN;
+    use crate::wire::COLLECT_OWN;
 
     fn total(memory: Memory) -> u64 {
-        (memory.pool_bytes + memory.check_bytes + memory.buffer_bytes) as u64
+        let Memory { pool_bytes, check_bytes, buffer_bytes, message_bytes, .. } = memory;
+        (pool_bytes + check_bytes + buffer_bytes + message_bytes) as u64
     }
 
     #[test]
@@ -106,6 +118,8 @@ mod tests {
                 assert!(total(memory) > budget - 2 * BLOCK_LEN as u64, "nothing is left over");
                 assert!(memory.pool_bytes >= 128 * BLOCK_LEN, "{budget} {cores} {memory:?}");
                 assert!(memory.check_bytes >= MIB as usize && memory.threads >= 1);
+                // The longest messages: a set of as many pieces as a torrent may have (2^21).
+                assert!(memory.message_bytes >= 2 * (1 << 21) / 8, "{memory:?}");
             }
         }
     }
@@ -118,13 +132,23 @@ mod tests {
         assert_eq!(default.check_bytes, SCAN_BYTES_MAX);
         assert_eq!(default.threads, 2);
         assert_eq!(default.alone_bytes(), SCAN_BYTES_MAX);
-        assert_eq!(in_mib(Memory::split(Memory::MIN, 2).alone_bytes()), 6.0);
+        let least = Memory::split(Memory::MIN, 2);
+        assert!((5.4..=5.5).contains(&in_mib(least.alone_bytes())), "{least:?}");
         // Threads give way before blocks do.
         assert_eq!(Memory::split(Memory::MIN, 64).threads, 4);
         // A check has no use for more than its most; blocks do.
         let large = Memory::split(1024 * MIB, 2);
         assert_eq!(large.check_bytes, SCAN_BYTES_MAX);
         assert!(in_mib(large.pool_bytes) > 950.0);
+    }
+
+    /// What each connection may hold without asking, when there are as many as may be (400 links
+    /// and 256 without a handshake, of 68 bytes and a task each).
+    #[test]
+    fn connections_that_say_nothing_of_use_take_a_part_of_what_is_beside() {
+        let links = 400 * (COLLECT_OWN + CARRY_OWN);
+        let half_open = 256 * (68 + 2048);
+        assert!((links + half_open) as u64 <= Memory::BESIDE / 8);
     }
 
     #[test]

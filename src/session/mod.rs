@@ -62,7 +62,8 @@ impl Session {
             true => tcp::listen(config.bind, config.port)?,
             false => tcp::Listening { port: 0, listeners: Vec::new() },
         };
-        let pool = BlockPool::new(config.memory.pool_bytes);
+        let memory = config.memory;
+        let pool = BlockPool::new(memory.pool_bytes).with_message_bytes(memory.message_bytes);
         let disk = Disk::start(DiskConfig {
             workers: None,
             pool: pool.clone(),

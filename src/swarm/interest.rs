@@ -12,7 +12,8 @@ use super::event::Event;
 use super::link::{Availability, CloseReason, LinkCommand};
 use super::picker::PeerPieces;
 
-/// Whole sets of pieces that a remote may tell, each costs a pass over all pieces.
+/// Whole sets of pieces that a remote may tell, for each costs a pass over all pieces. BEP 3
+/// knows one, right after the handshake.
 const SETS_TOLD_MAX: u32 = 8;
 
 impl Swarm {
@@ -20,8 +21,7 @@ impl Swarm {
         let count = self.config.layout.piece_count();
         let useless = self.useless_pieces_of(link);
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        // A larger set is what many `have`s come to.
-        peer.sets_told += u32::from(!grows(&peer.pieces, &pieces));
+        peer.sets_told += 1;
         if peer.sets_told > SETS_TOLD_MAX {
             let reason = CloseReason::Misbehaved("it told all its pieces again and again");
             return self.close(link, reason, now);
@@ -34,8 +34,7 @@ impl Swarm {
         };
         peer.has_told = true;
         useless.into_iter().for_each(|piece| pieces.remove(piece, count));
-        self.picker.peer_left(&peer.pieces);
-        self.picker.peer_came(&pieces);
+        self.picker.peer_changed(&peer.pieces, &pieces);
         peer.interesting = match &pieces {
             PeerPieces::All => self.missing,
             PeerPieces::Some(set) => set.count_missing(&self.have, &self.wanted),
@@ -46,17 +45,18 @@ impl Swarm {
         self.judge_interest(link, now);
     }
 
-    pub(super) fn on_have(&mut self, link: LinkId, piece: PieceIndex, now: Instant) {
-        let lacking = self.wanted.has(piece) && !self.have.has(piece);
+    pub(super) fn on_haves(&mut self, link: LinkId, pieces: Vec<PieceIndex>, now: Instant) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let PeerPieces::Some(set) = &mut peer.pieces else { return };
-        if !set.insert(piece) {
-            return;
-        }
-        self.picker.peer_gained(piece);
-        if lacking {
-            peer.interesting += 1;
-            peer.nothing_in = None;
+        for piece in pieces {
+            if !set.insert(piece) {
+                continue;
+            }
+            self.picker.peer_gained(piece);
+            if self.wanted.has(piece) && !self.have.has(piece) {
+                peer.interesting += 1;
+                peer.nothing_in = None;
+            }
         }
         if set.is_full() {
             // A seed is counted once, not in every piece.
@@ -127,16 +127,5 @@ impl Swarm {
         self.picker.peer_came(&peer.pieces);
         peer.interesting -= u32::from(lacking && peer.interesting > 0);
         self.judge_interest(link, now);
-    }
-}
-
-/// Is everything of `old` also in `new`?
-fn grows(old: &PeerPieces, new: &Availability) -> bool {
-    match (old, new) {
-        (_, Availability::All) => true,
-        (PeerPieces::Some(old), Availability::Some(new)) => {
-            old.ones() < new.ones() && !old.has_missing(new, old)
-        }
-        _ => false,
     }
 }

@@ -80,8 +80,8 @@ pub struct Description {
 pub enum LinkEvent {
     /// The remote's pieces; replaces what was known.
     Availability(Availability),
-    /// The remote has one more piece.
-    Have(PieceIndex),
+    /// The remote has these pieces too: all that it said in one read.
+    Haves(Vec<PieceIndex>),
     /// The remote will not send until `Unchoked`.
     Choked,
     /// The remote takes requests.
@@ -166,6 +166,8 @@ pub enum CloseReason {
     TrackerChanged,
     /// The torrent stops or is paused.
     Stopping,
+    /// Our files cannot be read as they should.
+    OurFiles,
 }
 
 impl std::fmt::Display for CloseReason {
@@ -179,6 +181,7 @@ impl std::fmt::Display for CloseReason {
             Self::Replaced => "its place went to another peer",
             Self::TrackerChanged => "the private torrent has another tracker now",
             Self::Stopping => "we stopped",
+            Self::OurFiles => "we cannot read our files",
         })
     }
 }

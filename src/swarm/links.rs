@@ -214,7 +214,11 @@ impl Swarm {
             if now.saturating_duration_since(peer.since) >= LASTED {
                 self.candidates.worked(peer.address);
             }
-            self.candidates.ended(peer.address, reason.to_string(), now);
+            match reason {
+                // Nothing that the address did.
+                DownReason::Closed(_) => self.candidates.rest(peer.address, DUPLICATE_REST, now),
+                _ => self.candidates.ended(peer.address, reason.to_string(), now),
+            }
         }
     }
 

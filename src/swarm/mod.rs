@@ -323,7 +323,12 @@ impl Swarm {
                 self.on_availability(link, pieces, now);
                 self.next_cause = now;
             }
-            LinkEvent::Have(piece) => self.on_have(link, piece, now),
+            LinkEvent::Haves(pieces) => {
+                if peer.interesting == 0 {
+                    self.next_cause = now;
+                }
+                self.on_haves(link, pieces, now);
+            }
             LinkEvent::Choked => self.on_choked(link, now),
             LinkEvent::Unchoked => {
                 peer.choking = false;

@@ -171,6 +171,28 @@ impl Picker {
         self.availability[index] = self.availability[index].saturating_add(1);
     }
 
+    /// A peer that was counted by its old pieces has others now. Costs what differs, unless that
+    /// is much or some are gone: then all is sorted anew at the next pick.
+    pub fn peer_changed(&mut self, old: &PeerPieces, new: &PeerPieces) {
+        let (PeerPieces::Some(old), PeerPieces::Some(new)) = (old, new) else {
+            if old != new {
+                self.peer_left(old);
+                self.peer_came(new);
+            }
+            return;
+        };
+        let (gained, lost) = (new.minus(old), old.minus(new));
+        self.peer_left(&PeerPieces::Some(lost));
+        if gained.ones() > gained.piece_count() / 16 {
+            return self.peer_came(&PeerPieces::Some(gained));
+        }
+        for number in gained.iter_ones() {
+            if let Some(piece) = self.layout.piece(number) {
+                self.peer_gained(piece);
+            }
+        }
+    }
+
     /// The piece must not be begun any more: it is begun, verified or unwanted.
     pub fn remove(&mut self, piece: PieceIndex) {
         let mut hole = self.position[piece.index()];
@@ -384,11 +406,28 @@ mod tests {
         assert_eq!(pick.map(PieceIndex::number), Some(2));
     }
 
+    #[test]
+    fn a_set_that_grows_a_little_sorts_nothing_anew() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut picker = Picker::new(layout(64), &Bitfield::all(64));
+        let old = set(64, &[0, 1, 2]);
+        picker.peer_came(&old);
+        picker.pick(&PeerPieces::All, Order::RarestFirst, |_| (0, 0), &mut rng);
+        let new = set(64, &[0, 1, 2, 3, 4]);
+        picker.peer_changed(&old, &new);
+        assert!(!picker.stale);
+        picker.peer_changed(&new, &new.clone());
+        assert!(!picker.stale);
+        picker.peer_changed(&new, &old);
+        assert!(picker.stale);
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Came(Vec<u32>),
         Left,
         Gained(u32),
+        Changed(Vec<u32>),
         Remove(u32),
         Insert(u32),
         Pick(Vec<u32>),
@@ -400,6 +439,7 @@ mod tests {
             some().prop_map(Step::Came),
             Just(Step::Left),
             (0u32..40).prop_map(Step::Gained),
+            some().prop_map(Step::Changed),
             (0u32..40).prop_map(Step::Remove),
             (0u32..40).prop_map(Step::Insert),
             some().prop_map(Step::Pick),
@@ -433,6 +473,13 @@ mod tests {
                     Step::Gained(number) => {
                         if let Some(set) = peers.last_mut() && set.insert(at(number)) {
                             picker.peer_gained(at(number));
+                        }
+                    }
+                    Step::Changed(ones) => {
+                        let PeerPieces::Some(new) = set(COUNT, &ones) else { unreachable!() };
+                        if let Some(old) = peers.last_mut() {
+                            let old = PeerPieces::Some(std::mem::replace(old, new.clone()));
+                            picker.peer_changed(&old, &PeerPieces::Some(new));
                         }
                     }
                     Step::Remove(number) => {

@@ -10,6 +10,14 @@ use super::{Error, Message, Request};
 
 /// The longest message body with its id, unless the bitfield alone is longer.
 pub const BODY_MAX: u32 = 256 * 1024;
+/// The longest extended message with its own id: a piece of metadata (16 KiB, BEP 9) and its
+/// dictionary, twice. Handshakes (BEP 10) have some hundred bytes.
+pub const EXTENDED_MAX: usize = 32 * 1024;
+/// The longest message that is collected without leave: sets of 8,192 pieces, and any extension
+/// handshake that is not padded.
+pub const COLLECT_OWN: usize = 1024;
+/// A message that is collected has so much more memory than has come, at most.
+const GROWTH: usize = 4 * 1024;
 
 /// Prefix, id and the longest fixed body (`request`).
 const HEAD_MAX: usize = 17;
@@ -21,12 +29,26 @@ const PIECE_HEAD_LEN: usize = 13;
 /// The decoder of one link.
 #[derive(Debug)]
 pub struct Decoder {
+    bitfield_len: usize,
     body_max: u32,
     /// The message's first bytes; `filled` of `need` are there.
     head: [u8; HEAD_MAX],
     filled: usize,
     need: usize,
     body: Body,
+    /// The message at hand may be collected though it is long.
+    granted: bool,
+}
+
+/// What must be given before the next bytes can be taken in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// An empty block.
+    Block,
+    /// Leave to collect a message of so many bytes.
+    Room(usize),
 }
 
 /// What comes after the head.
@@ -47,17 +69,19 @@ impl Decoder {
     pub fn new(bitfield_len: usize) -> Self {
         let bitfield = u32::try_from(bitfield_len).unwrap_or(BODY_MAX).saturating_add(1);
         Self {
+            bitfield_len,
             body_max: bitfield.max(BODY_MAX),
             head: [0; HEAD_MAX],
             filled: 0,
             need: PREFIX_LEN,
             body: Body::Head,
+            granted: false,
         }
     }
 
     /// Takes in `bytes` and appends the messages they complete to `out`; `blocks` are empty
-    /// blocks to fill. Returns how many bytes were used: all of them, unless data comes and
-    /// `blocks` is empty; then the rest is to be given again with more blocks.
+    /// blocks to fill. Returns how many bytes were used: all of them, unless something is
+    /// [needed](Self::need); then the rest is to be given again with it.
     ///
     /// # Errors
     /// What breaks the protocol. Messages before it are in `out`; the link is of no more use.
@@ -80,6 +104,9 @@ impl Decoder {
                 }
                 Body::Long { left, bytes } => {
                     let part = cut(&mut rest, *left);
+                    if bytes.capacity() - bytes.len() < part.len() {
+                        bytes.reserve_exact(part.len().max(GROWTH.min(*left)));
+                    }
                     *left -= part.len();
                     bytes.extend_from_slice(part);
                     if *left == 0 {
@@ -106,25 +133,45 @@ impl Decoder {
         Ok(bytes.len() - rest.len())
     }
 
-    /// Bytes that the block now being filled still lacks.
-    pub fn data_left(&self) -> usize {
+    /// Bytes that the message at hand still lacks, when they need nothing that is not here.
+    pub fn body_left(&self) -> usize {
         match &self.body {
-            Body::Data { left, .. } => *left,
-            _ => 0,
+            Body::Data { left, .. } | Body::Long { left, .. } | Body::Skip { left } => *left,
+            Body::Head => 0,
         }
     }
 
+    /// What the next bytes need.
+    pub fn need(&self) -> Need {
+        match (&self.body, self.head[PREFIX_LEN]) {
+            (Body::Head, _) if self.filled < self.need => Need::Nothing,
+            (Body::Head, 7) => Need::Block,
+            (Body::Head, _) if !self.granted => Need::Room(self.len_after(self.filled)),
+            _ => Need::Nothing,
+        }
+    }
+
+    /// The long message at hand may be collected.
+    pub fn grant(&mut self) {
+        self.granted = true;
+    }
+
+    /// Is a message collected for which leave was given?
+    pub fn is_collecting(&self) -> bool {
+        self.granted
+    }
+
     /// The head has as many bytes as were needed: goes on from there. False when a block is
-    /// needed and there is none.
+    /// needed and there is none, or leave.
     fn on_head(&mut self, blocks: &mut Vec<Block>, out: &mut Vec<Message>) -> Result<bool, Error> {
         match (self.filled, self.head[PREFIX_LEN]) {
             (PREFIX_LEN, _) => self.on_prefix(out)?,
-            (ID_LEN, id) => self.on_id(id, out)?,
+            (ID_LEN, id) => return self.on_id(id, out),
             (PIECE_HEAD_LEN, 7) => {
                 let Some(block) = blocks.pop() else { return Ok(false) };
                 self.body = Body::Data { left: self.len_after(PIECE_HEAD_LEN), block };
             }
-            (_, 20) => self.begin_long(out),
+            (_, 20) => return Ok(self.begin_long(out)),
             _ => self.finish(self.fixed(), out),
         }
         Ok(true)
@@ -142,43 +189,48 @@ impl Decoder {
     }
 
     /// The length of every known message is checked here, before any of its body is kept.
-    fn on_id(&mut self, id: u8, out: &mut Vec<Message>) -> Result<(), Error> {
+    fn on_id(&mut self, id: u8, out: &mut Vec<Message>) -> Result<bool, Error> {
         let len = self.len_after(ID_LEN);
         let (fits, head_len) = match id {
             0..=3 | 14 | 15 => (len == 0, 0),
             9 => (len == 2, 2),
             4 | 13 | 17 => (len == 4, 4),
             6 | 8 | 16 => (len == 12, 12),
-            5 => (true, 0),
+            5 => (len == self.bitfield_len, 0),
             7 => ((9..=8 + BLOCK_LEN).contains(&len), 8),
-            20 => ((1..BODY_MAX as usize).contains(&len), 1),
+            20 => ((1..=EXTENDED_MAX).contains(&len), 1),
             _ => {
                 out.push(Message::Unknown { id, len: self.word(0) - 1 });
                 self.body = Body::Skip { left: len };
                 if len == 0 {
                     self.restart();
                 }
-                return Ok(());
+                return Ok(true);
             }
         };
         if !fits {
             return Err(Error::BodyLength { id, len: self.word(0) - 1 });
         }
         match (id, head_len) {
-            (5, _) => self.begin_long(out),
+            (5, _) => return Ok(self.begin_long(out)),
             (_, 0) => self.finish(self.fixed(), out),
             _ => self.need = ID_LEN + head_len,
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn begin_long(&mut self, out: &mut Vec<Message>) {
+    /// False when it is so long that it needs leave.
+    fn begin_long(&mut self, out: &mut Vec<Message>) -> bool {
         let left = self.len_after(self.filled);
+        if left > COLLECT_OWN && !self.granted {
+            return false;
+        }
         if left == 0 {
             self.finish(self.long(Vec::new()), out);
         } else {
             self.body = Body::Long { left, bytes: Vec::new() };
         }
+        true
     }
 
     fn long(&self, bytes: Vec<u8>) -> Message {
@@ -224,6 +276,7 @@ impl Decoder {
         self.filled = 0;
         self.need = PREFIX_LEN;
         self.body = Body::Head;
+        self.granted = false;
     }
 
     /// Bytes of the message beyond its first `head_len`, prefix included in both.
@@ -332,6 +385,44 @@ mod tests {
     }
 
     #[test]
+    fn a_long_message_is_refused_at_its_id_when_it_cannot_be_right() {
+        for (bytes, len) in [(b"\0\0\0\x02\x05", 1), (b"\0\0\0\x04\x05", 3), (b"\0\0\0\x01\x05", 0)]
+        {
+            assert_eq!(refused(bytes), format!("it sent message 5 with a body of {len} bytes"));
+        }
+        assert_eq!(refused(b"\0\0\x80\x02\x14"), "it sent message 20 with a body of 32769 bytes");
+        assert!(decode(b"\0\0\x80\x01\x14", &[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_long_is_collected_only_with_leave_and_no_faster_than_it_comes() {
+        let mut out = Vec::new();
+        let mut decoder = Decoder::new(100_000);
+        let head = b"\0\x01\x86\xA1\x05";
+        assert_eq!(decoder.feed(head, &mut Vec::new(), &mut out).unwrap(), 5);
+        assert_eq!(decoder.feed(&[7], &mut Vec::new(), &mut out).unwrap(), 0);
+        assert_eq!((decoder.need(), decoder.is_collecting()), (Need::Room(100_000), false));
+        decoder.grant();
+        assert_eq!((decoder.need(), decoder.body_left()), (Need::Nothing, 0));
+        for begin in (0..100_000).step_by(50) {
+            assert_eq!(decoder.feed(&[7; 50], &mut Vec::new(), &mut out).unwrap(), 50);
+            if let Body::Long { bytes, .. } = &decoder.body {
+                assert!(bytes.capacity() <= (begin + 50 + GROWTH).min(100_000));
+                assert!(decoder.is_collecting());
+            }
+        }
+        assert!(matches!(&out[..], [Message::Bitfield(bytes)] if bytes.len() == 100_000));
+        // Leave is for one message.
+        assert!(!decoder.is_collecting());
+        let used = decoder.feed(b"\0\0\x04\x03\x14\x01xx", &mut Vec::new(), &mut out).unwrap();
+        assert_eq!((used, decoder.need()), (6, Need::Room(1_025)));
+        // What is short needs none.
+        let mut decoder = Decoder::new(1);
+        decoder.feed(b"\0\0\x04\x02\x14\x01xx", &mut Vec::new(), &mut out).unwrap();
+        assert_eq!((decoder.need(), decoder.body_left()), (Need::Nothing, 1_022));
+    }
+
+    #[test]
     fn every_fixed_message_of_another_length_is_refused_at_its_id() {
         let lens = [
             (0, 0),
@@ -373,7 +464,7 @@ mod tests {
         let mut out = Vec::new();
         let stream = b"\0\0\0\x01\0\0\0\0\x0a\x07\0\0\0\x01\0\0\0\0q\0\0\0\x01\x01";
         let used = decoder.feed(stream, &mut Vec::new(), &mut out).unwrap();
-        assert_eq!(used, 5 + 13);
+        assert_eq!((used, decoder.need()), (5 + 13, Need::Block));
         assert_eq!(out.len(), 1);
         // Without a block there is no progress, and no harm.
         assert_eq!(decoder.feed(&stream[used..], &mut Vec::new(), &mut out).unwrap(), 0);
@@ -402,7 +493,7 @@ mod tests {
             2 => Message::Interested,
             3 => Message::NotInterested,
             4 => Message::Have(a),
-            5 => Message::Bitfield(bytes.to_vec()),
+            5 => Message::Bitfield(vec![a as u8, b as u8]),
             6 => Message::Request(request),
             7 => {
                 let mut data = blocks(pool, 1).remove(0);

@@ -6,7 +6,7 @@ mod extended;
 mod handshake;
 mod message;
 
-pub use decoder::{BODY_MAX, Decoder};
+pub use decoder::{BODY_MAX, COLLECT_OWN, Decoder, EXTENDED_MAX, Need};
 pub use extended::ExtendedHandshake;
 pub use handshake::{Extensions, HANDSHAKE_LEN, HELLO_LEN, Handshake, PEER_ID_LEN, read_hello};
 pub use message::{Message, Request};

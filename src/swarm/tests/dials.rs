@@ -44,7 +44,7 @@ fn with_every_place_taken_a_useless_link_makes_room() {
     bench.learn(Source::Tracker, 3..4);
     for _ in 0..7 {
         bench.now += Duration::from_secs(9);
-        bench.event(1, LinkEvent::Have(bench.piece(0)));
+        bench.event(1, LinkEvent::Haves(vec![bench.piece(0)]));
         let name = format!("0.{}", bench.swarm.snapshot(bench.now).held_blocks.min(3));
         let lines = bench.deliver(1, &name);
         assert!(!lines.iter().any(|line| line.contains("dial")), "{lines:?}");

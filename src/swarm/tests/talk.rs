@@ -25,8 +25,8 @@ fn interest_is_kept_up_to_date() {
     let nothing = bench.event(1, LinkEvent::Availability(Availability::Some(set(3, &[0]))));
     assert!(nothing.is_empty(), "{nothing:?}");
     let piece = bench.piece(1);
-    assert_eq!(bench.event(1, LinkEvent::Have(piece)), ["peer 1: interested"]);
-    assert!(bench.event(1, LinkEvent::Have(piece)).is_empty());
+    assert_eq!(bench.event(1, LinkEvent::Haves(vec![piece])), ["peer 1: interested"]);
+    assert!(bench.event(1, LinkEvent::Haves(vec![piece])).is_empty());
     let unwanted = bench.handle(Input::Wanted(set(3, &[0, 2])));
     assert_eq!(unwanted, ["peer 1: not interested"]);
     let wanted = bench.handle(Input::Wanted(set(3, &[0, 1, 2])));
@@ -121,11 +121,24 @@ fn sets_of_pieces_without_end_close_the_link() {
 }
 
 #[test]
+fn sets_that_grow_are_counted_like_others() {
+    let mut bench = Bench::new(1000);
+    bench.up(1);
+    let of = |count| Availability::Some(set(1000, &(0..count).collect::<Vec<_>>()));
+    for count in 1..=8 {
+        bench.event(1, LinkEvent::Availability(of(count)));
+        assert_eq!(bench.swarm.snapshot(bench.now).interesting, 1);
+    }
+    let last = bench.event(1, LinkEvent::Availability(of(9)));
+    assert_eq!(last, ["peer 1: close, it told all its pieces again and again"]);
+}
+
+#[test]
 fn haves_without_end_change_nothing_after_the_first() {
     let mut bench = Bench::new(2);
     bench.up(1);
     let piece = bench.piece(0);
-    let flood = (0..10_000).map(|_| LinkEvent::Have(piece)).collect();
+    let flood = (0..10_000).map(|_| LinkEvent::Haves(vec![piece])).collect();
     assert_eq!(bench.events(1, flood), ["peer 1: interested"]);
     assert_eq!(bench.swarm.snapshot(bench.now).interesting, 1);
     assert_eq!(bench.swarm.nobody_has(), 1);

@@ -95,7 +95,7 @@ pub(super) fn spoken(layout: &Layout, command: LinkCommand, fast: bool) -> Vec<L
         // BEP 3 has no word for nothing.
         LinkCommand::Availability(Availability::None) if !fast => Vec::new(),
         LinkCommand::Availability(pieces) => vec![LinkEvent::Availability(pieces)],
-        LinkCommand::Have(pieces) => pieces.iter().copied().map(LinkEvent::Have).collect(),
+        LinkCommand::Have(pieces) => vec![LinkEvent::Haves(pieces.to_vec())],
         LinkCommand::Choke => vec![LinkEvent::Choked],
         LinkCommand::Unchoke => vec![LinkEvent::Unchoked],
         LinkCommand::Interested => vec![LinkEvent::Interested],

@@ -1,0 +1,168 @@
+//! Files that are being sent from: open, and with the bytes that are sent next in the page
+//! cache. The system is asked first whether they are there; if not, a thread that may wait for
+//! the disk fetches them, one at a time for each link. So a slow or hung disk holds up nobody
+//! but the links that send from it. Not here: the sending.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::Instant;
+
+use crate::base::extents::FileSlice;
+use crate::disk::{Source, SourceFile};
+
+/// Bytes that are looked for ahead: one look for many blocks that follow each other.
+const AHEAD: u64 = 256 * 1024;
+/// How long the answer is believed. Pages are given away in the order of their use, and these
+/// were used just now.
+const BELIEVED: Duration = Duration::from_secs(1);
+/// Bytes between those that are touched: the smallest page.
+const PAGE: usize = 4096;
+
+/// The file that was sent from last, and the thread that fetches from it.
+#[derive(Debug)]
+pub(super) struct Ready {
+    source: Option<Source>,
+    open: Option<Opened>,
+    fetching: Option<JoinHandle<io::Result<Opened>>>,
+}
+
+/// A file, and which of its bytes are in the page cache, up to the second.
+#[derive(Debug)]
+struct Opened {
+    file: SourceFile,
+    begin: u64,
+    end: u64,
+    since: Instant,
+}
+
+impl Ready {
+    pub(super) fn new(source: Option<Source>) -> Self {
+        Self { source, open: None, fetching: None }
+    }
+
+    /// The parts of files that these bytes of the torrent are.
+    pub(super) fn slices(
+        &self,
+        offset: u64,
+        len: u64,
+    ) -> io::Result<impl Iterator<Item = FileSlice>> {
+        Ok(self.source.as_ref().ok_or_else(no_source)?.slices(offset, len))
+    }
+
+    /// Waits until the front of this part can be sent without waiting for the disk; tells how
+    /// many of its bytes. May be dropped at any time without loss.
+    pub(super) async fn prepare(&mut self, slice: &FileSlice) -> io::Result<u64> {
+        loop {
+            if let Some(fetching) = &mut self.fetching {
+                let fetched = fetching.await;
+                self.fetching = None;
+                self.open = Some(fetched.map_err(io::Error::other)??);
+            }
+            if let Some(len) = self.at_hand(slice) {
+                return Ok(len);
+            }
+            let source = self.source.clone().ok_or_else(no_source)?;
+            let open = self.open.take().map(|open| open.file);
+            let slice = *slice;
+            self.fetching = Some(spawn_blocking(move || fetch(&source, open, &slice)));
+        }
+    }
+
+    /// Does it wait for the disk?
+    pub(super) fn is_fetching(&self) -> bool {
+        self.fetching.is_some()
+    }
+
+    /// The file, once it is prepared.
+    pub(super) fn file(&self) -> Option<&File> {
+        self.open.as_ref().map(|open| &open.file.file)
+    }
+
+    /// How many bytes of the part's front are open and in the page cache, if any.
+    fn at_hand(&mut self, slice: &FileSlice) -> Option<u64> {
+        let source = self.source.as_ref()?;
+        let open = self.open.as_mut().filter(|it| source.is_current(&it.file, slice.file))?;
+        let begin = slice.offset_in_file;
+        let now = Instant::now();
+        let is_known = (open.begin..open.end).contains(&begin) && now < open.since + BELIEVED;
+        if !is_known {
+            let end = warm_end(&open.file.file, slice)?;
+            (open.begin, open.end, open.since) = (begin, end, now);
+        }
+        Some(slice.len.min(open.end - begin))
+    }
+}
+
+/// Up to where the bytes of this part, and some behind it, are in the page cache.
+fn warm_end(file: &File, slice: &FileSlice) -> Option<u64> {
+    let (begin, end) = (slice.offset_in_file, slice.offset_in_file + slice.len);
+    let is_warm = |at: u64| {
+        let mut byte = [0];
+        let mut parts = [IoSliceMut::new(&mut byte)];
+        preadv2(file, &mut parts, at, ReadWriteFlags::NOWAIT)
+    };
+    is_warm(begin).ok()?;
+    if is_warm(begin + AHEAD - 1) == Ok(1) {
+        return Some(begin + AHEAD);
+    }
+    // Where nothing is read the file ends; whoever sends will see it.
+    is_warm(end - 1).ok().map(|_| end)
+}
+
+/// Opens the file, unless it is open, and reads the part and some bytes behind it.
+fn fetch(source: &Source, open: Option<SourceFile>, slice: &FileSlice) -> io::Result<Opened> {
+    let file = match open.filter(|open| source.is_current(open, slice.file)) {
+        Some(file) => file,
+        None => source.open(slice.file)?,
+    };
+    let begin = slice.offset_in_file;
+    let end = begin + AHEAD.max(slice.len);
+    // Only to be faster: the reads below do the same, page by page.
+    let _ = fadvise(&file.file, begin, std::num::NonZeroU64::new(end - begin), Advice::WillNeed);
+    for at in (begin..end).step_by(PAGE) {
+        if file.file.read_at(&mut [0], at)? == 0 {
+            break;
+        }
+    }
+    Ok(Opened { file, begin, end, since: Instant::now() })
+}
+
+/// Is this a failure of our files, and not of the connection?
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::IO | Errno::STALE | Errno::NXIO | Errno::NODEV))
+}
+
+fn no_source() -> io::Error {
+    io::Error::other("there are no files to send from")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::FileIndex;
+
+    fn part(offset_in_file: u64, len: u64) -> FileSlice {
+        FileSlice { file: FileIndex(0), offset_in_file, len, is_pad: false }
+    }
+
+    #[test]
+    fn the_page_cache_is_asked_for_a_part_and_what_follows() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&vec![1; 600_000], 0).unwrap();
+        // Where the system does not answer the question, the answer is no.
+        if preadv2(&file, &mut [IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT).is_err() {
+            return;
+        }
+        assert_eq!(warm_end(&file, &part(0, 16_384)), Some(AHEAD));
+        assert_eq!(warm_end(&file, &part(500_000, 16_384)), Some(516_384));
+        // Behind the end there is nothing to wait for.
+        assert_eq!(warm_end(&file, &part(599_000, 16_384)), Some(615_384));
+    }
+}

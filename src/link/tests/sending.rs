@@ -1,0 +1,110 @@
+//! Blocks out of real files, over the pipe in memory.
+
+use super::*;
+use crate::disk::{Allocate, Disk, DiskConfig, StoreConfig, StoreFile, SyncPolicy};
+
+/// A torrent of ten pieces on disk, and what keeps it open.
+struct OnDisk {
+    home: tempfile::TempDir,
+    _disk: Disk,
+    config: LinkConfig,
+}
+
+impl OnDisk {
+    fn new(up_limit: Option<u64>) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let config = config(32);
+        let total = u64::from(PIECES) * 32_768;
+        let dir = home.path().join("data");
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join("file"), vec![7; total as usize]).unwrap();
+        let disk = Disk::start(DiskConfig {
+            workers: Some(1),
+            pool: config.pool.clone(),
+            check_bytes: 8 << 20,
+            sync: SyncPolicy::default(),
+        });
+        let disk = disk.unwrap();
+        let store = StoreConfig {
+            layout: config.layout,
+            piece_hashes: vec![0; 20 * PIECES as usize].into(),
+            files: vec![StoreFile { path: ["file"].iter().collect(), len: total, is_pad: false }],
+            symlinks: Vec::new(),
+            dir,
+            wanted: vec![true],
+            allocate: Allocate::Sparse,
+            overwrite: false,
+            resume_path: home.path().join("resume"),
+            info_hash: HASH,
+        };
+        let store = disk.open(store, mpsc::channel(100).0).unwrap();
+        store.start(&Bitfield::all(PIECES)).unwrap();
+        let up_limiter = Arc::new(Limiter::new(up_limit));
+        let config = LinkConfig { source: store.source(), up_limiter, ..config };
+        Self { home, _disk: disk, config }
+    }
+
+    fn ask(&self, piece: u32, begin: u32) -> Ask {
+        Ask { piece: self.config.layout.piece(piece).unwrap(), begin, len: BLOCK_LEN as u32 }
+    }
+}
+
+/// The `piece` message of this block.
+fn sent(piece: u8, begin: u16) -> Vec<u8> {
+    let mut bytes = framed(piece, begin);
+    bytes[13..].fill(7);
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_a_limit_messages_leave_at_once_and_blocks_whole() {
+    let on_disk = OnDisk::new(Some(16_397));
+    let (mut bench, _) = Bench::up(on_disk.config.clone(), HELLO_PLAIN).await;
+    let asks = (0..8).map(|at| on_disk.ask(at / 2, at % 2 * 16_384)).collect();
+    bench.order(vec![LinkCommand::SendBlocks(asks)]).await;
+    bench.expect(&sent(0, 0)).await;
+    let begin = Instant::now();
+    // Half a second before the next block is due, and at a time when a turn of bytes is.
+    sleep(Duration::from_millis(500)).await;
+    bench.order(vec![LinkCommand::Interested]).await;
+    bench.expect(b"\0\0\0\x01\x02").await;
+    assert_eq!(begin.elapsed().as_millis(), 500);
+    let mut times = Vec::new();
+    for at in 1..8u16 {
+        bench.expect(&sent(at as u8 / 2, at % 2 * 16_384)).await;
+        times.push(begin.elapsed().as_secs_f64());
+    }
+    // One block a second, and what the message cost.
+    for (number, time) in times.iter().enumerate() {
+        assert!((time - (number + 1) as f64).abs() < 0.1, "{times:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_was_cut_ends_the_link_as_our_own_doing() {
+    let on_disk = OnDisk::new(None);
+    let (mut bench, _) = Bench::up(on_disk.config.clone(), HELLO_PLAIN).await;
+    bench.order(vec![LinkCommand::SendBlocks(vec![on_disk.ask(0, 0)])]).await;
+    bench.expect(&sent(0, 0)).await;
+    let file = std::fs::File::options().write(true).open(on_disk.home.path().join("data/file"));
+    file.unwrap().set_len(20_000).unwrap();
+    bench.order(vec![LinkCommand::SendBlocks(vec![on_disk.ask(5, 0)])]).await;
+    assert_eq!(bench.down().await, DownReason::Closed(CloseReason::OurFiles));
+}
+
+#[tokio::test]
+async fn no_file_is_opened_on_the_thread_of_a_link() {
+    let on_disk = OnDisk::new(None);
+    let source = on_disk.config.source.clone();
+    let slice = source.as_ref().unwrap().slices(40_000, 10_000).next().unwrap();
+    let mut ready = ready::Ready::new(source);
+    {
+        let mut preparing = std::pin::pin!(ready.prepare(&slice));
+        let first = std::future::poll_fn(|cx| std::task::Poll::Ready(preparing.as_mut().poll(cx)));
+        assert!(first.await.is_pending());
+        // Dropped here: what was begun goes on.
+    }
+    assert!(ready.is_fetching() && ready.file().is_none());
+    assert_eq!(ready.prepare(&slice).await.unwrap(), 10_000);
+    assert!(!ready.is_fetching() && ready.file().is_some());
+}
