@@ -2,12 +2,13 @@
 //! failed one alone, and whom never to speak to again. It opens nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::base::addr::{Host, Locality, host_key};
 use crate::base::priority::priority;
 
 use super::event::Source;
@@ -52,7 +53,7 @@ pub struct Candidates {
     known: BTreeMap<SocketAddr, Candidate>,
     ready: BTreeSet<Rank>,
     resting: BTreeSet<(Instant, SocketAddr)>,
-    banned_hosts: BTreeSet<IpAddr>,
+    banned_hosts: BTreeSet<Host>,
     banned_addresses: BTreeSet<SocketAddr>,
     /// Was anybody ever known?
     met_any: bool,
@@ -242,20 +243,20 @@ impl Candidates {
         self.known.remove(&address);
     }
 
-    /// Never again in this session. A public host is banned with all its ports; behind a
-    /// private or loopback address many honest peers may live, so only the port is.
+    /// Never again in this session. A public host is banned with all its ports; behind a local
+    /// address, a carrier's too, many honest peers may live, so only the port is.
     pub fn ban(&mut self, address: SocketAddr) {
         self.forget(address);
-        if is_local(address.ip()) {
+        if Locality::of(address.ip()).is_local() {
             self.banned_addresses.insert(address);
         } else {
-            self.banned_hosts.insert(address.ip());
+            self.banned_hosts.insert(host_key(address.ip()));
         }
     }
 
     /// Is this address banned?
     pub fn is_banned(&self, address: SocketAddr) -> bool {
-        self.banned_hosts.contains(&address.ip()) || self.banned_addresses.contains(&address)
+        self.banned_hosts.contains(&host_key(address.ip())) || self.banned_addresses.contains(&address)
     }
 
     /// Addresses known, busy ones included.
@@ -330,13 +331,6 @@ impl Candidates {
     }
 }
 
-fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -408,6 +402,18 @@ mod tests {
         assert!(!candidates.is_banned(local(2)));
         candidates.learn(address(1), Source::User, &mut StdRng::seed_from_u64(1));
         assert_eq!(candidates.known_count(), 0);
+    }
+
+    #[test]
+    fn a_ban_covers_a_site_of_ipv6_but_not_those_behind_the_same_carrier() {
+        let mut candidates = Candidates::default();
+        let of = |text: &str| text.parse::<SocketAddr>().unwrap();
+        candidates.ban(of("[2001:db8:1:2::1]:6881"));
+        assert!(candidates.is_banned(of("[2001:db8:1:2:ffff::9]:1")));
+        assert!(!candidates.is_banned(of("[2001:db8:1:3::1]:6881")));
+        candidates.ban(of("100.64.0.7:6881"));
+        assert!(candidates.is_banned(of("100.64.0.7:6881")));
+        assert!(!candidates.is_banned(of("100.64.0.7:6882")));
     }
 
     #[test]

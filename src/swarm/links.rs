@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::base::addr::Locality;
+use crate::base::addr::{Locality, host_key};
 use crate::base::ids::{LinkId, PeerId};
 
 use super::event::{DownReason, Event, Output, Source};
@@ -53,8 +53,9 @@ impl Swarm {
     fn is_crowd(&self, host: IpAddr) -> bool {
         let peers = self.peers.values().filter(|peer| peer.incoming).map(|peer| peer.address);
         let arriving = self.arriving.values().filter(|it| it.incoming).map(|it| it.address);
+        let is_same = |address: &SocketAddr| host_key(address.ip()) == host_key(host);
         Locality::of(host) == Locality::Public
-            && peers.chain(arriving).filter(|address| address.ip() == host).count() >= HOST_MAX
+            && peers.chain(arriving).filter(is_same).count() >= HOST_MAX
     }
 
     /// With every place taken, gives up the link of least use for one to `address`: one over which

@@ -87,6 +87,10 @@ fn one_public_host_gets_five_places_and_a_local_one_any_number() {
     };
     assert_eq!(admitted([198, 51, 100, 7]), 5);
     assert_eq!(admitted([192, 168, 1, 7]), 20);
+    // A site of IPv6 has any number of addresses and is one host all the same.
+    let from = |number: u16| SocketAddr::from(([0x2001, 0xdb8, 0, 7, number, 0, 0, 1], 6881));
+    let let_in = (0..20).filter(|number| bench.swarm.admit(from(*number), now).is_some());
+    assert_eq!(let_in.count(), 5);
 }
 
 /// Hosts by their canonical priority to us, the lowest first; one of each priority.
