@@ -44,6 +44,8 @@ use crate::base::extents::Extents;
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::{Layout, PieceIndex};
 
+pub use links::Acquaintances;
+
 use assembly::Assembly;
 use candidates::Candidates;
 use event::{Event, Input, Output};
@@ -88,6 +90,8 @@ pub struct SwarmConfig {
     /// yet were told of us, and come from ports that no tracker knows. Whoever comes was let
     /// in by somebody who knows the info-hash, our address and our port.
     pub is_private: bool,
+    /// The port that peers can reach us at; 0 when there is none.
+    pub listen_port: u16,
     /// Our own id, to know ourselves when we meet.
     pub peer_id: PeerId,
     /// Seed of all chance in here.
@@ -126,8 +130,7 @@ pub struct Swarm {
     food: bool,
     uploads: upload::Uploads,
     paused: bool,
-    /// Links that other torrents leave to us, as far as was told; dials made since are off.
-    room: usize,
+    crowding: links::Crowding,
     outputs: VecDeque<Output>,
     rng: StdRng,
     next_link: u64,
@@ -165,7 +168,7 @@ impl Swarm {
             food: false,
             uploads: upload::Uploads::new(config.proven.clone(), config.layout.piece_len(), now),
             paused: false,
-            room: usize::MAX,
+            crowding: links::Crowding::default(),
             outputs: VecDeque::new(),
             rng: StdRng::seed_from_u64(config.seed),
             next_link: 0,
@@ -200,7 +203,7 @@ impl Swarm {
             Input::Candidates { source, addresses } => self.on_candidates(source, addresses),
             Input::OurAddress(ours) => self.candidates.set_ours(ours, &mut self.rng),
             Input::TrackerChanged => self.on_tracker_changed(),
-            Input::Room(room) => self.room = room,
+            Input::Room(room) => self.on_room(room, now),
             Input::Prepared { piece, outcome } => self.on_prepared(piece, outcome, now),
             Input::Share(blocks) => self.on_share(blocks),
             Input::Starved(starved) => self.load.starved = starved,
@@ -321,6 +324,7 @@ impl Swarm {
                     peer.requests.pipeline.limit(most);
                 }
                 peer.upload_only = description.upload_only.unwrap_or(peer.upload_only);
+                self.on_addresses_told(link, description.listen_port, description.our_address);
             }
             LinkEvent::Stray(bytes) => {
                 self.totals.wasted_bytes += u64::from(bytes);

@@ -68,7 +68,7 @@ pub(super) struct Uploads {
     preparing: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
     unreadable: BTreeMap<PieceIndex, Instant>,
     /// What public hosts owed when their links ended: to come again pays no debt.
-    debts: BTreeMap<Host, u64>,
+    pub(super) debts: BTreeMap<Host, u64>,
     /// Pieces that we told we have and have no more: BEP 3 knows no word to take that back.
     lost: BTreeSet<PieceIndex>,
     pub uploaded_bytes: u64,
