@@ -26,6 +26,11 @@ pub enum Locality {
     Unroutable,
 }
 
+/// One party as limits, bans and debts count it: an IPv4 address, or an IPv6 /64, since that much
+/// is given to the smallest site (RFC 6177) and whoever has it has all 2^64 addresses in it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Host(IpAddr);
+
 /// Who told us an address. It decides whether local addresses are believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
@@ -108,6 +113,20 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 /// [`canonical`] without a port.
 pub fn canonical_ip(address: IpAddr) -> IpAddr {
     address.to_canonical()
+}
+
+/// The host that limits count `address` with. An IPv4 address inside an IPv6 one, mapped or
+/// translated, counts as the IPv4 address: a gateway's /64 holds all of them.
+pub fn host_key(address: IpAddr) -> Host {
+    let IpAddr::V6(v6) = canonical_ip(address) else { return Host(canonical_ip(address)) };
+    let segments = v6.segments();
+    match translated_v4(&segments) {
+        Some(inner) if !v6.is_loopback() => Host(IpAddr::V4(inner)),
+        _ => {
+            let [a, b, c, d, ..] = segments;
+            Host(IpAddr::from([a, b, c, d, 0, 0, 0, 0]))
+        }
+    }
 }
 
 /// Whether to keep `address` as a candidate when `from` named it. Port 0 and addresses no
@@ -196,6 +215,18 @@ mod tests {
         for text in ["8.8.8.8", "100.128.0.1", "172.32.0.1", "2001:db8::1", "::ffff:8.8.8.8"] {
             assert_eq!(locality(text), Locality::Public, "{text}");
         }
+    }
+
+    #[test]
+    fn a_host_is_an_ipv4_address_or_a_64_of_ipv6() {
+        let same = |a: &str, b: &str| host_key(a.parse().unwrap()) == host_key(b.parse().unwrap());
+        assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert!(!same("2001:db8:1:2::1", "2001:db8:1:3::1"));
+        assert!(same("192.0.2.1", "::ffff:192.0.2.1") && !same("192.0.2.1", "192.0.2.2"));
+        // Two behind one NAT64 gateway are two, and a 6to4 site is its gateway.
+        assert!(same("64:ff9b::192.0.2.1", "192.0.2.1"));
+        assert!(!same("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2"));
+        assert!(same("2002:c000:201:1::1", "2002:c000:201:2::1"));
     }
 
     #[test]

@@ -16,10 +16,12 @@ use crate::metainfo::Torrent;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::{self, Entry, Resources};
 use crate::torrent::options::{SeedLimits, TorrentOptions};
+use crate::torrent::places::{Account, LINKS_MAX};
 use crate::torrent::status::State;
 
 use super::error::Error;
 use super::listener::Registration;
+use super::places::{Standing, divide};
 use super::{persist, queue, seeding};
 
 /// How often seeding is measured against its limits, while there are any to reach.
@@ -49,6 +51,7 @@ struct Member {
     info_hash: InfoHash,
     name: String,
     handle: TorrentHandle,
+    places: Account,
     seeding: Seeding,
     /// What the state directory says was sent.
     kept_bytes: u64,
@@ -111,6 +114,7 @@ impl Actor {
             }
             has_limits = self.end_seeding(Instant::now());
             self.start_next();
+            self.divide_places();
         }
     }
 
@@ -150,12 +154,15 @@ impl Actor {
             uploaded_before_bytes: kept_bytes,
         };
         let (name, limits) = (torrent.name.clone(), options.seeding);
+        let places = self.resources.places.sibling();
+        let resources = Resources { places: places.clone(), ..self.resources.clone() };
         let (handle, info_hash, incoming) =
-            lifecycle::start(self.resources.clone(), torrent, options, entry).await?;
+            lifecycle::start(resources, torrent, options, entry).await?;
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         let seeding = Seeding { limits, complete_since: None, is_over: false };
-        let member = Member { info_hash, name, handle, seeding, kept_bytes, is_leaving: false };
+        let is_leaving = false;
+        let member = Member { info_hash, name, handle, places, seeding, kept_bytes, is_leaving };
         let handle = member.handle.clone();
         self.members.push(member);
         Ok(handle)
@@ -212,6 +219,17 @@ impl Actor {
         for position in queue::due(states.iter(), self.max_active) {
             self.members[position].handle.start();
         }
+    }
+
+    /// Says how many connections each torrent may have.
+    fn divide_places(&self) {
+        let standing = |member: &Member| {
+            let Member { places, .. } = member;
+            Standing { held: places.held(), wanted: places.wanted() }
+        };
+        let standings: Vec<_> = self.members.iter().map(standing).collect();
+        let allowed = divide(&standings, LINKS_MAX);
+        self.members.iter().zip(allowed).for_each(|(member, most)| member.places.allow(most));
     }
 
     /// Ends seeding where it was enough; true when some torrent may come to that.

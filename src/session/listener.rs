@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::base::addr::Locality;
+use crate::base::addr::{Host, Locality, host_key};
 use crate::base::ids::InfoHash;
 use crate::link::{Hello, read_hello};
 use crate::net::tcp::Listening;
@@ -40,7 +40,7 @@ pub(super) struct Registration {
 pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<Registration>) {
     let mut torrents: HashMap<InfoHash, mpsc::Sender<Incoming>> = HashMap::new();
     let mut hellos = JoinSet::new();
-    let mut hosts: HashMap<IpAddr, usize> = HashMap::new();
+    let mut hosts: HashMap<Host, usize> = HashMap::new();
     loop {
         tokio::select! {
             registration = registrations.recv() => match registration {
@@ -79,14 +79,15 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
 
 /// Counts a connection of a public host; false when it has too many that say nothing. Behind
 /// a local address any number of honest peers may live.
-fn may_try(hosts: &mut HashMap<IpAddr, usize>, host: IpAddr) -> bool {
-    let count = hosts.entry(host).or_default();
+fn may_try(hosts: &mut HashMap<Host, usize>, host: IpAddr) -> bool {
+    let count = hosts.entry(host_key(host)).or_default();
     let fits = *count < HALF_OPEN_HOST_MAX || Locality::of(host) != Locality::Public;
     *count += usize::from(fits);
     fits
 }
 
-fn leave(hosts: &mut HashMap<IpAddr, usize>, host: IpAddr) {
+fn leave(hosts: &mut HashMap<Host, usize>, host: IpAddr) {
+    let host = host_key(host);
     if let Some(count) = hosts.get_mut(&host) {
         *count -= 1;
         if *count == 0 {
@@ -139,6 +140,15 @@ mod tests {
         leave(&mut hosts, public);
         assert!(may_try(&mut hosts, public) && !may_try(&mut hosts, public));
         (0..16).for_each(|_| leave(&mut hosts, public));
-        assert!(!hosts.contains_key(&public));
+        assert!(!hosts.contains_key(&host_key(public)));
+    }
+
+    #[test]
+    fn a_site_of_ipv6_is_one_host() {
+        let mut hosts = HashMap::new();
+        let one_of = |number: u16| IpAddr::from([0x2001, 0xdb8, 0, 7, number, 0, 0, 1]);
+        assert_eq!((0..100).filter(|it| may_try(&mut hosts, one_of(*it))).count(), 16);
+        (0..16).for_each(|number| leave(&mut hosts, one_of(number)));
+        assert!(hosts.is_empty());
     }
 }

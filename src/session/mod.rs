@@ -8,6 +8,7 @@ pub mod error;
 mod listener;
 mod memory;
 mod persist;
+mod places;
 mod queue;
 mod seeding;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use crate::net::limiter::Limiter;
 use crate::net::tcp;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::Resources;
-use crate::torrent::places::Shared;
+use crate::torrent::places::{Account, Shared};
 use crate::tracker::task::{NetworkTiming, http_client};
 
 pub use crate::torrent::options::{Allocate, CheckMode, SeedLimits, TorrentOptions};
@@ -77,6 +78,7 @@ impl Session {
         tokio::spawn(listener::run(listening, registered));
         let limiter = Arc::new(Limiter::new(config.download_limit));
         let up_limiter = Arc::new(Limiter::new(config.upload_limit));
+        let bell = Arc::new(Notify::new());
         let resources = Resources {
             peer_id: PeerId::ours(rand::random()),
             port,
@@ -86,10 +88,10 @@ impl Session {
             disk: Arc::new(disk),
             limiter: limiter.clone(),
             up_limiter: up_limiter.clone(),
-            places: Shared::default(),
+            places: Account::new(Shared::new(bell.clone())),
             http: client,
             tracker_network: timing,
-            bell: Arc::new(Notify::new()),
+            bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let actor = Actor::new(resources, registrations, config.max_active);

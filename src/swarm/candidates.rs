@@ -2,12 +2,13 @@
 //! failed one alone, and whom never to speak to again. It opens nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::base::addr::{Host, Locality, host_key};
 use crate::base::priority::priority;
 
 use super::event::Source;
@@ -19,8 +20,14 @@ const BACKOFF: Duration = Duration::from_secs(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
 /// One that worked before, or that the user or a listing named, is tried again soon.
 const BACKOFF_MAX_TRUSTED: Duration = Duration::from_secs(25);
+/// So many failures in a row are forgiven to one that worked; after that it waits twice as long
+/// with each, like a peer that left.
+const TRUST_FAILURES: u32 = 4;
 /// One that only a tracker named and that never worked is forgotten after this many dials.
 const FAILURES_MAX: u32 = 6;
+/// One that worked once is forgotten after this many, forty minutes after it was
+/// there last.
+const FAILURES_MAX_WORKED: u32 = 12;
 /// After so many failures in a row nothing more is expected of an address.
 const FAILURES_HOPELESS: u32 = 3;
 
@@ -29,6 +36,8 @@ struct Candidate {
     source: Source,
     failures: u32,
     worked: bool,
+    /// Somebody said that it listens there; a connection that came in from there proves nothing.
+    is_dialable: bool,
     last_error: Option<String>,
     place: Place,
     /// Breaks ties among equals: by canonical priority (BEP 40), or at random as long as we
@@ -46,13 +55,30 @@ enum Place {
 
 type Rank = (Source, u32, u32, SocketAddr);
 
+/// Which addresses may be dialled at present.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// Those that failed when they were tried last.
+    pub retries: bool,
+    /// Those that the user did not name.
+    pub strangers: bool,
+}
+
+impl Choice {
+    /// Every address that is ready.
+    pub const ANY: Self = Self { retries: true, strangers: true };
+}
+
 /// All known addresses of one torrent.
 #[derive(Debug, Default)]
 pub struct Candidates {
     known: BTreeMap<SocketAddr, Candidate>,
     ready: BTreeSet<Rank>,
     resting: BTreeSet<(Instant, SocketAddr)>,
-    banned_hosts: BTreeSet<IpAddr>,
+    /// Those that failed and wait, the most hopeless last: no user or listing named it, and how
+    /// often it failed.
+    failed: BTreeSet<(bool, u32, SocketAddr)>,
+    banned_hosts: BTreeSet<Host>,
     banned_addresses: BTreeSet<SocketAddr>,
     /// Was anybody ever known?
     met_any: bool,
@@ -68,6 +94,7 @@ impl Candidates {
             return;
         }
         if let Some(known) = self.known.get_mut(&address) {
+            known.is_dialable |= source != Source::Incoming;
             if source == Source::User && known.place != Place::Busy {
                 // The user asks for it now.
                 let tie = known.tie;
@@ -85,6 +112,7 @@ impl Candidates {
             source,
             failures: 0,
             worked: false,
+            is_dialable: source != Source::Incoming,
             last_error: None,
             place: Place::Busy,
             tie,
@@ -124,6 +152,7 @@ impl Candidates {
         self.known.clear();
         self.ready.clear();
         self.resting.clear();
+        self.failed.clear();
     }
 
     fn tie(&self, address: SocketAddr, rng: &mut StdRng) -> u32 {
@@ -132,14 +161,28 @@ impl Candidates {
         self.priority(address).map_or(chance, |priority| !priority)
     }
 
-    /// The best address to dial at `now`; it is busy from then on.
-    pub fn next(&mut self, now: Instant) -> Option<SocketAddr> {
+    /// The best address of this choice to dial at `now`; it is busy from then on.
+    pub fn next(&mut self, choice: Choice, now: Instant) -> Option<SocketAddr> {
         self.wake(now);
-        let (.., address) = self.ready.pop_first()?;
-        if let Some(known) = self.known.get_mut(&address) {
-            known.place = Place::Busy;
-        }
+        let (.., address) = self.best(choice)?;
+        self.unplace(address);
         Some(address)
+    }
+
+    fn best(&self, choice: Choice) -> Option<Rank> {
+        if choice.retries {
+            let best = self.ready.first().copied();
+            return best.filter(|rank| choice.strangers || rank.0 == Source::User);
+        }
+        let sources = [Source::User, Source::Listing, Source::Incoming, Source::Tracker];
+        let allowed = sources.iter().take(if choice.strangers { sources.len() } else { 1 });
+        // Of each source those that never failed come first.
+        let lowest = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let mut firsts = allowed.filter_map(|source| {
+            let first = self.ready.range((*source, 0, 0, lowest)..).next();
+            first.filter(|rank| rank.0 == *source && rank.1 == 0)
+        });
+        firsts.next().copied()
     }
 
     /// When the next resting address may be dialled; none when one is ready now or none
@@ -151,10 +194,25 @@ impl Candidates {
         self.resting.first().map(|(at, _)| *at)
     }
 
-    /// Is an address ready to be dialled?
-    pub fn has_ready(&mut self, now: Instant) -> bool {
+    /// Is an address of this choice ready to be dialled?
+    pub fn has_ready(&mut self, choice: Choice, now: Instant) -> bool {
         self.wake(now);
-        !self.ready.is_empty()
+        self.has_best(choice)
+    }
+
+    /// The same, as of the time of the last dial.
+    pub fn has_best(&self, choice: Choice) -> bool {
+        self.best(choice).is_some()
+    }
+
+    /// Addresses that are ready to be dialled.
+    pub fn ready_count(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Did this address fail when it was tried last?
+    pub fn is_retry(&self, address: SocketAddr) -> bool {
+        self.known.get(&address).is_some_and(|known| known.failures > 0)
     }
 
     /// A connection from this address is there; it is not dialled meanwhile.
@@ -163,9 +221,32 @@ impl Candidates {
         self.unplace(address);
     }
 
+    /// The peer that came from `from` listens at `to`, which it may be dialled at when its link
+    /// has ended. False when that address is in use, banned, or `may_learn` is false and it is
+    /// not known: then nothing changes.
+    pub fn listens_at(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        may_learn: bool,
+        rng: &mut StdRng,
+    ) -> bool {
+        let is_free = self.known.get(&to).map_or(may_learn, |known| known.place != Place::Busy);
+        if from != to && (!is_free || self.is_banned(to)) {
+            return false;
+        }
+        if from != to {
+            self.forget(from);
+            self.came_in(to, rng);
+        }
+        let Some(known) = self.known.get_mut(&to) else { return false };
+        known.is_dialable |= may_learn;
+        true
+    }
+
     /// The link to this address delivered, or lasted.
     pub fn worked(&mut self, address: SocketAddr) {
-        if let Some(known) = self.known.get_mut(&address) {
+        if let Some(known) = self.known.get_mut(&address).filter(|it| it.place == Place::Busy) {
             known.worked = true;
             known.failures = 0;
         }
@@ -184,14 +265,17 @@ impl Candidates {
         known.failures += 1;
         known.last_error = Some(why);
         let named = matches!(known.source, Source::User | Source::Listing);
-        let trusted = known.worked || named;
-        // An address that connected to us need not be one that can be dialled.
-        let from_outside = known.source == Source::Incoming;
-        if from_outside || !trusted && known.failures >= FAILURES_MAX {
-            self.known.remove(&address);
+        let failures_max = if known.worked { FAILURES_MAX_WORKED } else { FAILURES_MAX };
+        if !known.is_dialable || !named && known.failures >= failures_max {
+            self.forget(address);
             return;
         }
-        let most = if trusted { BACKOFF_MAX_TRUSTED } else { BACKOFF_MAX };
+        let doubt = known.failures.saturating_sub(TRUST_FAILURES).min(16);
+        let most = match (named, known.worked) {
+            (true, _) => BACKOFF_MAX_TRUSTED,
+            (false, true) => BACKOFF_MAX_TRUSTED.saturating_mul(1 << doubt).min(BACKOFF_MAX),
+            (false, false) => BACKOFF_MAX,
+        };
         let wait = BACKOFF.saturating_mul(known.failures.saturating_pow(2)).min(most);
         let (source, failures, tie) = (known.source, known.failures, known.tie);
         self.place(address, source, failures, tie, Place::Resting(now + wait));
@@ -200,7 +284,7 @@ impl Candidates {
     /// The link ended for no fault of the address: it may be dialled again at once.
     pub fn released(&mut self, address: SocketAddr) {
         let Some(known) = self.known.get(&address) else { return };
-        if known.source == Source::Incoming {
+        if !known.is_dialable {
             // Where it came from need not be where it listens.
             self.known.remove(&address);
             return;
@@ -212,7 +296,7 @@ impl Candidates {
     /// Leaves a busy address alone for `wait`, for no fault of its own.
     pub fn rest(&mut self, address: SocketAddr, wait: Duration, now: Instant) {
         let Some(known) = self.known.get(&address) else { return };
-        if known.source == Source::Incoming {
+        if !known.is_dialable {
             self.known.remove(&address);
             return;
         }
@@ -242,20 +326,21 @@ impl Candidates {
         self.known.remove(&address);
     }
 
-    /// Never again in this session. A public host is banned with all its ports; behind a
-    /// private or loopback address many honest peers may live, so only the port is.
+    /// Never again in this session. A public host is banned with all its ports; behind a local
+    /// address, a carrier's too, many honest peers may live, so only the port is.
     pub fn ban(&mut self, address: SocketAddr) {
         self.forget(address);
-        if is_local(address.ip()) {
+        if Locality::of(address.ip()).is_local() {
             self.banned_addresses.insert(address);
         } else {
-            self.banned_hosts.insert(address.ip());
+            self.banned_hosts.insert(host_key(address.ip()));
         }
     }
 
     /// Is this address banned?
     pub fn is_banned(&self, address: SocketAddr) -> bool {
-        self.banned_hosts.contains(&address.ip()) || self.banned_addresses.contains(&address)
+        self.banned_hosts.contains(&host_key(address.ip()))
+            || self.banned_addresses.contains(&address)
     }
 
     /// Addresses known, busy ones included.
@@ -293,12 +378,23 @@ impl Candidates {
         }
     }
 
+    /// What was busy is not any more: its links are over.
+    pub fn release_all(&mut self) {
+        let busy = self.known.iter().filter(|(_, known)| known.place == Place::Busy);
+        let busy: Vec<_> = busy.map(|(address, _)| *address).collect();
+        busy.into_iter().for_each(|address| self.released(address));
+    }
+
     fn place(&mut self, address: SocketAddr, source: Source, failures: u32, tie: u32, to: Place) {
         self.unplace(address);
         let Some(known) = self.known.get_mut(&address) else { return };
         known.source = source;
         known.failures = failures;
         known.place = to;
+        let is_lost = failures >= if known.worked { FAILURES_HOPELESS } else { 1 };
+        if is_lost && source != Source::User && to != Place::Busy {
+            self.failed.insert((source != Source::Listing, failures, address));
+        }
         match to {
             Place::Ready => drop(self.ready.insert((source, failures, tie, address))),
             Place::Resting(at) => drop(self.resting.insert((at, address))),
@@ -308,6 +404,7 @@ impl Candidates {
 
     fn unplace(&mut self, address: SocketAddr) {
         let Some(known) = self.known.get_mut(&address) else { return };
+        self.failed.remove(&(known.source != Source::Listing, known.failures, address));
         match known.place {
             Place::Ready => {
                 self.ready.remove(&(known.source, known.failures, known.tie, address));
@@ -318,22 +415,13 @@ impl Candidates {
         known.place = Place::Busy;
     }
 
-    /// Makes room for an address from `source` by dropping a worse one.
+    /// Makes room for an address from `source`: the most hopeless goes, or one of a worse source.
     fn forget_one(&mut self, source: Source) -> bool {
-        let failed = self.resting.iter().map(|(_, address)| *address).find(|address| {
-            self.known.get(address).is_some_and(|known| !known.worked && known.source >= source)
-        });
+        let failed = self.failed.last().map(|(.., address)| *address);
         let worse = || self.ready.last().filter(|worst| worst.0 > source).map(|worst| worst.3);
         let Some(address) = failed.or_else(worse) else { return false };
         self.forget(address);
         true
-    }
-}
-
-fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 
@@ -360,9 +448,9 @@ mod tests {
         let sources = [(1, Source::Tracker), (2, Source::User), (2, Source::Tracker)];
         let mut candidates = learned(&sources);
         let now = Instant::now();
-        assert_eq!(candidates.next(now), Some(address(2)));
-        assert_eq!(candidates.next(now), Some(address(1)));
-        assert_eq!(candidates.next(now), None);
+        assert_eq!(candidates.next(Choice::ANY, now), Some(address(2)));
+        assert_eq!(candidates.next(Choice::ANY, now), Some(address(1)));
+        assert_eq!(candidates.next(Choice::ANY, now), None);
         assert_eq!(candidates.known_count(), 2);
     }
 
@@ -371,30 +459,29 @@ mod tests {
         let mut candidates = learned(&[(1, Source::Tracker)]);
         let mut now = Instant::now();
         for wait in [5, 20, 45, 80, 125] {
-            assert_eq!(candidates.next(now), Some(address(1)));
+            assert_eq!(candidates.next(Choice::ANY, now), Some(address(1)));
             candidates.ended(address(1), "refused".into(), now);
-            assert_eq!(candidates.next(now), None);
+            assert_eq!(candidates.next(Choice::ANY, now), None);
             assert_eq!(candidates.next_wake(), Some(now + Duration::from_secs(wait)));
             now += Duration::from_secs(wait);
         }
-        assert_eq!(candidates.next(now), Some(address(1)));
+        assert_eq!(candidates.next(Choice::ANY, now), Some(address(1)));
         candidates.ended(address(1), "refused".into(), now);
         assert_eq!(candidates.known_count(), 0);
     }
 
     #[test]
-    fn one_that_worked_or_that_the_user_named_is_never_forgotten() {
+    fn one_that_the_user_named_is_never_forgotten() {
         let mut candidates = learned(&[(1, Source::Tracker), (2, Source::User)]);
-        candidates.worked(address(1));
         let mut now = Instant::now();
         for _ in 0..40 {
-            while let Some(address) = candidates.next(now) {
+            while let Some(address) = candidates.next(Choice::ANY, now) {
                 candidates.ended(address, "gone".into(), now);
             }
             now += BACKOFF_MAX_TRUSTED;
         }
-        assert_eq!(candidates.known_count(), 2);
-        assert!(candidates.has_ready(now));
+        assert_eq!(candidates.known_count(), 1);
+        assert!(candidates.has_ready(Choice::ANY, now));
     }
 
     #[test]
@@ -411,6 +498,18 @@ mod tests {
     }
 
     #[test]
+    fn a_ban_covers_a_site_of_ipv6_but_not_those_behind_the_same_carrier() {
+        let mut candidates = Candidates::default();
+        let of = |text: &str| text.parse::<SocketAddr>().unwrap();
+        candidates.ban(of("[2001:db8:1:2::1]:6881"));
+        assert!(candidates.is_banned(of("[2001:db8:1:2:ffff::9]:1")));
+        assert!(!candidates.is_banned(of("[2001:db8:1:3::1]:6881")));
+        candidates.ban(of("100.64.0.7:6881"));
+        assert!(candidates.is_banned(of("100.64.0.7:6881")));
+        assert!(!candidates.is_banned(of("100.64.0.7:6882")));
+    }
+
+    #[test]
     fn a_flood_of_addresses_is_bounded_and_leaves_room_for_the_user() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut candidates = Candidates::default();
@@ -421,6 +520,93 @@ mod tests {
         }
         assert_eq!(candidates.known_count(), KNOWN_MAX);
         candidates.learn(address(1), Source::User, &mut rng);
-        assert_eq!(candidates.next(Instant::now()), Some(address(1)));
+        assert_eq!(candidates.next(Choice::ANY, Instant::now()), Some(address(1)));
+    }
+
+    /// Lets all that may be dialled be dialled, in vain.
+    fn fail_all(candidates: &mut Candidates, now: Instant) -> usize {
+        let mut dials = 0;
+        while let Some(address) = candidates.next(Choice::ANY, now) {
+            candidates.ended(address, "gone".into(), now);
+            dials += 1;
+        }
+        dials
+    }
+
+    #[test]
+    fn one_that_worked_loses_trust_with_each_failure_and_is_forgotten_at_last() {
+        let mut candidates = learned(&[(1, Source::Tracker)]);
+        let mut now = Instant::now();
+        candidates.next(Choice::ANY, now);
+        candidates.worked(address(1));
+        candidates.ended(address(1), "gone".into(), now);
+        let mut waits = Vec::new();
+        while let Some(at) = candidates.next_wake() {
+            waits.push((at - now).as_secs());
+            now = at;
+            fail_all(&mut candidates, now);
+        }
+        assert_eq!(waits, [5, 20, 25, 25, 50, 100, 200, 320, 405, 500, 605]);
+        assert_eq!(candidates.known_count(), 0);
+    }
+
+    #[test]
+    fn a_full_list_forgets_the_dead_for_new_ones() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut candidates = Candidates::default();
+        let numbered = |number: usize| {
+            let [.., b, c] = number.to_be_bytes();
+            SocketAddr::from(([203, 0, b, c], 6881))
+        };
+        let now = Instant::now();
+        for number in 0..KNOWN_MAX {
+            candidates.learn(numbered(number), Source::Tracker, &mut rng);
+        }
+        while let Some(address) = candidates.next(Choice::ANY, now) {
+            candidates.worked(address);
+            candidates.ended(address, "gone".into(), now);
+        }
+        let mut later = now;
+        for _ in 0..3 {
+            later += BACKOFF_MAX_TRUSTED;
+            fail_all(&mut candidates, later);
+        }
+        candidates.learn(address(1), Source::Tracker, &mut rng);
+        assert_eq!(candidates.known_count(), KNOWN_MAX);
+        assert_eq!(candidates.next(Choice::ANY, later), Some(address(1)));
+    }
+
+    #[test]
+    fn without_retries_only_new_ones_are_chosen() {
+        let mut candidates = learned(&[(1, Source::User), (2, Source::Tracker)]);
+        let now = Instant::now();
+        candidates.next(Choice::ANY, now);
+        candidates.ended(address(1), "gone".into(), now);
+        let later = now + BACKOFF;
+        let fresh = Choice { retries: false, strangers: true };
+        assert_eq!(candidates.next(fresh, later), Some(address(2)));
+        assert_eq!(candidates.next(fresh, later), None);
+        let named = Choice { retries: true, strangers: false };
+        assert_eq!(candidates.next(named, later), Some(address(1)));
+    }
+
+    #[test]
+    fn a_peer_that_came_in_is_known_by_where_it_listens() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut candidates = learned(&[(1, Source::Tracker)]);
+        let from = |host: u8| SocketAddr::new(address(host).ip(), 50_000);
+        for host in [1, 2] {
+            candidates.came_in(from(host), &mut rng);
+            assert!(candidates.listens_at(from(host), address(host), true, &mut rng));
+        }
+        assert_eq!(candidates.known_count(), 2);
+        let now = Instant::now();
+        assert_eq!(candidates.next(Choice::ANY, now), None, "it is connected");
+        candidates.released(address(1));
+        candidates.released(address(2));
+        assert_eq!(candidates.next(Choice::ANY, now), Some(address(2)));
+        // Somebody says that it listens where another is connected: that one keeps its name.
+        candidates.came_in(from(3), &mut rng);
+        assert!(!candidates.listens_at(from(3), address(2), true, &mut rng));
     }
 }

@@ -79,8 +79,8 @@ pub enum Input {
     /// Another tracker than before answers for this private torrent: BEP 27 wants us to leave
     /// the peers of the old one. Their addresses are forgotten too.
     TrackerChanged,
-    /// So many links more, dials included, are possible beside those of other torrents.
-    Room(usize),
+    /// What the other torrents of the session leave to this one.
+    Room(Room),
     /// Verified pieces whose files were changed by somebody else: they count as missing.
     PiecesLost(Vec<PieceIndex>),
     /// The device refused, after the fact, what was written; in words for people.
@@ -100,6 +100,27 @@ pub enum Input {
     Limited(bool),
     /// The time named by `next_timeout` has come.
     Tick,
+}
+
+/// What the other torrents of a session leave to one. Who owns the places says so, again and
+/// again; in between the brain counts what it takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Links more, dials included.
+    pub links: usize,
+    /// Of those, as many as a complete torrent leaves to those that download.
+    pub reserve: usize,
+    /// Dials more.
+    pub dials: usize,
+    /// Links in all, dials included: above that the least useful ones are given up, since others
+    /// have none.
+    pub most: usize,
+}
+
+impl Room {
+    /// Alone in the world.
+    pub const UNBOUNDED: Self =
+        Self { links: usize::MAX, reserve: 0, dials: usize::MAX, most: usize::MAX };
 }
 
 /// Who told us of a candidate. Also its dial priority, first the best.

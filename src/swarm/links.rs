@@ -2,19 +2,24 @@
 //! one of two to the same peer stays, and which are given up. What goes over a link is not
 //! judged here.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::base::addr::Locality;
+use crate::base::addr::{Host, Locality, host_key};
 use crate::base::ids::{LinkId, PeerId};
 
-use super::event::{DownReason, Event, Output, Source};
+use super::candidates::{Candidates, Choice};
+use super::event::{DownReason, Event, Output, Room, Source};
 use super::link::{Availability, CloseReason, LinkCaps, LinkCommand, Unit};
 use super::peer::Peer;
 use super::{Arriving, Swarm};
 
 /// Dials under way at most.
 const DIALS_MAX: usize = 30;
+/// Of those, dials to addresses that failed when they were tried last: a dead one takes ten
+/// seconds, and those never tried are not to wait behind a hundred of them.
+const RETRIES_MAX: usize = DIALS_MAX / 3;
 /// Connections that may come in from one public host: a household behind one address, but no
 /// crowd. Behind a local address any number of honest peers may live.
 const HOST_MAX: usize = 5;
@@ -23,28 +28,71 @@ const SILENT_MAX: Duration = Duration::from_secs(70);
 /// With every place taken, a link may be this long without payload before another
 /// candidate gets its place.
 const USELESS_AFTER: Duration = Duration::from_secs(60);
+/// With every place taken, how often some of the idle links make place for other candidates.
+const TURNOVER_EVERY: Duration = Duration::from_secs(90);
+/// How many then: one in so many, as libtorrent's `peer_turnover` of 4 %.
+const TURNOVER_SHARE: usize = 25;
+/// A peer that has sent no pieces for so long has none: BEP 3 lets it leave the bitfield out.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 /// A second way to a connected peer is left alone for so long; it may be the only one that
 /// can be dialled when the first link ends.
 const DUPLICATE_REST: Duration = Duration::from_secs(300);
 /// One that had everything when we had it too is not dialled for so long. It wakes at once when
 /// something is missing again: more files are wanted, or pieces were lost.
 const SEED_REST: Duration = Duration::from_secs(30 * 60);
-/// Places of the session that complete torrents leave to the others: a quarter of them.
-const SEED_ROOM: usize = 100;
 /// A link that lasted so long counts as one that worked, even without payload.
 const LASTED: Duration = Duration::from_secs(60);
 
+/// How crowded it is.
+#[derive(Debug)]
+pub(super) struct Crowding {
+    /// As it was told last; what was taken since is off.
+    room: Room,
+    /// Not before that do idle links make place again.
+    next_turnover: Option<Instant>,
+}
+
+impl Default for Crowding {
+    fn default() -> Self {
+        Self { room: Room::UNBOUNDED, next_turnover: None }
+    }
+}
+
+/// What a torrent knows of peers apart from its links. It outlives the brain when the files
+/// are moved, for instance.
+#[derive(Debug, Default)]
+pub struct Acquaintances {
+    candidates: Candidates,
+    debts: BTreeMap<Host, u64>,
+}
+
 impl Swarm {
+    /// What is to be remembered of peers, for [`remember`](Self::remember) of another brain of
+    /// this torrent.
+    pub fn acquaintances(mut self) -> Acquaintances {
+        for peer in self.peers.values() {
+            self.candidates.released(peer.home());
+        }
+        self.candidates.release_all();
+        Acquaintances { candidates: self.candidates, debts: self.uploads.debts }
+    }
+
+    /// Knows again whom another brain of this torrent knew. Called before anything else.
+    pub fn remember(&mut self, known: Acquaintances) {
+        self.candidates = known.candidates;
+        self.uploads.debts = known.debts;
+    }
+
     /// May a connection from `address` come in? The id for its link if so; the caller then
     /// answers with `LinkUp` or `LinkDown`.
     pub fn admit(&mut self, address: SocketAddr, now: Instant) -> Option<LinkId> {
         if self.paused || self.candidates.is_banned(address) || self.is_crowd(address.ip()) {
             return None;
         }
-        let full = self.peers.len() + self.arriving.len() >= self.config.max_peers;
-        if full && !self.make_room(address, now) {
+        if self.free_places() == 0 && !self.make_room(address, now) {
             return None;
         }
+        self.crowding.room.links = self.crowding.room.links.saturating_sub(1);
         self.candidates.came_in(address, &mut self.rng);
         Some(self.new_link(Arriving { address, incoming: true }))
     }
@@ -53,8 +101,9 @@ impl Swarm {
     fn is_crowd(&self, host: IpAddr) -> bool {
         let peers = self.peers.values().filter(|peer| peer.incoming).map(|peer| peer.address);
         let arriving = self.arriving.values().filter(|it| it.incoming).map(|it| it.address);
+        let is_same = |address: &SocketAddr| host_key(address.ip()) == host_key(host);
         Locality::of(host) == Locality::Public
-            && peers.chain(arriving).filter(|address| address.ip() == host).count() >= HOST_MAX
+            && peers.chain(arriving).filter(is_same).count() >= HOST_MAX
     }
 
     /// With every place taken, gives up the link of least use for one to `address`: one over which
@@ -62,19 +111,96 @@ impl Swarm {
     /// newcomer (BEP 40). False when there is none.
     fn make_room(&mut self, address: SocketAddr, now: Instant) -> bool {
         let offered = self.candidates.priority(address);
-        let standing = |peer: &Peer| {
-            let is_useless =
-                peer.is_idle(now) && now.saturating_duration_since(peer.since) >= USELESS_AFTER;
-            (!is_useless, self.candidates.priority(peer.address))
-        };
-        let idle = self.peers.iter().filter(|(_, peer)| peer.is_idle(now));
-        let worst = idle.map(|(link, peer)| (standing(peer), *link)).min();
-        let Some(((is_useful, priority), link)) = worst else { return false };
-        let gives_way = !is_useful || (priority.is_some() && priority < offered);
+        let Some((use_of, link)) = self.least_useful(now) else { return false };
+        let Usefulness { is_moving, is_young, priority, .. } = use_of;
+        let gives_way = !is_moving && (!is_young || priority.is_some() && priority < offered);
         if gives_way {
             self.close(link, CloseReason::Replaced, now);
+            self.crowding.room.links = self.crowding.room.links.saturating_add(1);
         }
         gives_way
+    }
+
+    /// The link that would be missed least.
+    fn least_useful(&self, now: Instant) -> Option<(Usefulness, LinkId)> {
+        let use_of = |peer: &Peer| Usefulness {
+            is_moving: !peer.is_idle(now),
+            is_young: now.saturating_duration_since(peer.since) < USELESS_AFTER,
+            has_business: peer.has_business(),
+            moved_bytes: peer.downloaded_bytes + peer.upload.uploaded_bytes,
+            priority: self.candidates.priority(peer.home()),
+        };
+        self.peers.iter().map(|(link, peer)| (use_of(peer), *link)).min()
+    }
+
+    /// Links, dials included, that may still be added.
+    fn free_places(&self) -> usize {
+        let most = self.config.max_peers.min(self.crowding.room.most);
+        let taken = self.peers.len() + self.arriving.len();
+        most.saturating_sub(taken).min(self.crowding.room.links)
+    }
+
+    pub(super) fn on_room(&mut self, room: Room, now: Instant) {
+        self.crowding.room = room;
+        while self.peers.len() + self.arriving.len() > room.most
+            && let Some((_, link)) = self.least_useful(now)
+        {
+            self.close(link, CloseReason::Replaced, now);
+        }
+    }
+
+    /// How many links more would be made if others left places: candidates that are ready, as
+    /// far as the user's own limit allows. A complete torrent wants those that the user named.
+    pub fn wanted_links(&self) -> usize {
+        if self.paused || !self.has_purpose() {
+            return 0;
+        }
+        let taken = self.peers.len() + self.arriving.len();
+        let named = Choice { retries: true, strangers: false };
+        let ready = match self.is_complete() {
+            true => usize::from(self.candidates.has_best(named)),
+            false => self.candidates.ready_count(),
+        };
+        ready.min(self.config.max_peers.saturating_sub(taken))
+    }
+
+    /// What an extension handshake says of addresses: where the peer listens, and how it sees us.
+    pub(super) fn on_addresses_told(
+        &mut self,
+        link: LinkId,
+        port: Option<u16>,
+        ours: Option<IpAddr>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if let Some(port) = port.filter(|port| *port > 0 && peer.incoming)
+            && peer.listens_at.is_none()
+        {
+            let home = SocketAddr::new(peer.address.ip(), port);
+            // BEP 27: only what a tracker named is dialled.
+            let may_learn = !self.config.is_private;
+            let is_known = self.candidates.listens_at(peer.address, home, may_learn, &mut self.rng);
+            peer.listens_at = is_known.then_some(home);
+        }
+        let is_first = peer.sees_us_at.is_none();
+        if let Some(ours) = ours.filter(|ours| is_first && Locality::of(*ours) == Locality::Public)
+        {
+            peer.sees_us_at = Some(ours);
+            self.on_seen_at(link, ours);
+        }
+    }
+
+    /// A peer sees us at this address. It is believed when another host says the same: one liar
+    /// is not to bring all candidates into an order of its choice.
+    fn on_seen_at(&mut self, link: LinkId, ours: IpAddr) {
+        let Some(teller) = self.peers.get(&link).map(|peer| host_key(peer.address.ip())) else {
+            return;
+        };
+        let agrees =
+            |peer: &Peer| peer.sees_us_at == Some(ours) && host_key(peer.address.ip()) != teller;
+        if self.config.listen_port > 0 && self.peers.values().any(agrees) {
+            let ours = SocketAddr::new(ours, self.config.listen_port);
+            self.candidates.set_ours(ours, &mut self.rng);
+        }
     }
 
     pub(super) fn on_candidates(&mut self, source: Source, addresses: Vec<SocketAddr>) {
@@ -100,24 +226,36 @@ impl Swarm {
         self.candidates.forget_all();
     }
 
+    /// One that has nothing and wants nothing is of no use to anybody.
+    fn has_purpose(&self) -> bool {
+        !self.is_complete() || self.have.ones() > 0
+    }
+
     pub(super) fn may_dial(&self) -> bool {
         let dials = self.arriving.values().filter(|arriving| !arriving.incoming).count();
-        // One that has nothing and wants nothing is of no use to anybody.
-        let has_business = !self.is_complete() || self.have.ones() > 0;
-        // Those who download come first: a seed is dialled by whoever needs it.
-        let room = if self.is_complete() { SEED_ROOM } else { 0 };
         !self.paused
-            && has_business
+            && self.has_purpose()
             && dials < DIALS_MAX
-            && self.room > room
-            && self.peers.len() + self.arriving.len() < self.config.max_peers
+            && self.crowding.room.dials > 0
+            && self.free_places() > 0
+    }
+
+    /// Whom to dial, if anybody may be.
+    fn choice(&self) -> Choice {
+        let is_retry = |it: &&Arriving| !it.incoming && self.candidates.is_retry(it.address);
+        let retries = self.arriving.values().filter(is_retry).count();
+        // Those who download come first. Whom the user names is dialled all the same.
+        let Room { links, reserve, .. } = self.crowding.room;
+        Choice { retries: retries < RETRIES_MAX, strangers: !self.is_complete() || links > reserve }
     }
 
     pub(super) fn dial_more(&mut self, now: Instant) {
         while self.may_dial()
-            && let Some(address) = self.candidates.next(now)
+            && let Some(address) = self.candidates.next(self.choice(), now)
         {
-            self.room = self.room.saturating_sub(1);
+            let room = &mut self.crowding.room;
+            room.links = room.links.saturating_sub(1);
+            room.dials = room.dials.saturating_sub(1);
             let link = self.new_link(Arriving { address, incoming: false });
             self.outputs.push_back(Output::Dial { link, address });
         }
@@ -203,7 +341,7 @@ impl Swarm {
     pub(super) fn on_link_down(&mut self, link: LinkId, reason: DownReason, now: Instant) {
         if let Some(arriving) = self.arriving.remove(&link) {
             if reason == DownReason::NoRoom {
-                self.room = 0;
+                self.crowding.room.links = 0;
                 return self.candidates.released(arriving.address);
             }
             return self.candidates.ended(arriving.address, reason.to_string(), now);
@@ -211,13 +349,14 @@ impl Swarm {
         self.tell_owed_reassigned(link, &reason.to_string());
         self.note_ended(link);
         if let Some(peer) = self.remove_peer(link) {
-            if now.saturating_duration_since(peer.since) >= LASTED {
-                self.candidates.worked(peer.address);
+            let lasted = now.saturating_duration_since(peer.since) >= LASTED;
+            if lasted || peer.downloaded_bytes > 0 {
+                self.candidates.worked(peer.home());
             }
             match reason {
                 // Nothing that the address did.
-                DownReason::Closed(_) => self.candidates.rest(peer.address, DUPLICATE_REST, now),
-                _ => self.candidates.ended(peer.address, reason.to_string(), now),
+                DownReason::Closed(_) => self.candidates.rest(peer.home(), DUPLICATE_REST, now),
+                _ => self.candidates.ended(peer.home(), reason.to_string(), now),
             }
         }
     }
@@ -227,10 +366,13 @@ impl Swarm {
         self.tell_owed_reassigned(link, &reason.to_string());
         let Some(peer) = self.remove_peer(link) else { return };
         self.send(link, LinkCommand::Close(reason));
+        let home = peer.home();
         match reason {
-            CloseReason::BothComplete => self.candidates.rest(peer.address, SEED_REST, now),
-            CloseReason::Duplicate => self.candidates.rest(peer.address, DUPLICATE_REST, now),
-            _ => self.candidates.ended(peer.address, reason.to_string(), now),
+            CloseReason::BothComplete => self.candidates.rest(home, SEED_REST, now),
+            CloseReason::Duplicate => self.candidates.rest(home, DUPLICATE_REST, now),
+            // Of a local peer only the port that it came from is banned so far.
+            CloseReason::CorruptData if home != peer.address => self.candidates.ban(home),
+            _ => self.candidates.ended(home, reason.to_string(), now),
         }
     }
 
@@ -258,7 +400,7 @@ impl Swarm {
         for link in links {
             let Some(peer) = self.remove_peer(link) else { continue };
             self.send(link, LinkCommand::Close(CloseReason::Stopping));
-            self.candidates.released(peer.address);
+            self.candidates.released(peer.home());
         }
         self.next_housekeeping = now;
     }
@@ -270,20 +412,42 @@ impl Swarm {
         for link in silent {
             self.close(link, CloseReason::TimedOut("it sent nothing for 70 s"), now);
         }
-        let full = self.peers.len() >= self.config.max_peers;
-        if full && self.candidates.has_ready(now) {
-            let useless = |peer: &&Peer| {
-                now.saturating_duration_since(peer.since) >= USELESS_AFTER && peer.is_idle(now)
-            };
-            let moved = |peer: &Peer| peer.downloaded_bytes + peer.upload.uploaded_bytes;
-            let worst = self
-                .peers
-                .iter()
-                .filter(|(_, peer)| useless(peer))
-                .min_by_key(|(link, peer)| (moved(peer), peer.since, **link));
-            if let Some(link) = worst.map(|(link, _)| *link) {
-                self.close(link, CloseReason::Replaced, now);
+        for peer in self.peers.values_mut() {
+            peer.has_told |= now.saturating_duration_since(peer.since) >= TOLD_WITHIN;
+        }
+        self.turn_over(now);
+    }
+
+    /// With every place taken, a few links over which nothing goes make place for others.
+    fn turn_over(&mut self, now: Instant) {
+        let most = self.config.max_peers.min(self.crowding.room.most);
+        let is_due = self.crowding.next_turnover.is_none_or(|at| at <= now);
+        let choice = self.choice();
+        if !is_due || self.peers.len() < most || !self.candidates.has_ready(choice, now) {
+            return;
+        }
+        for _ in 0..(most / TURNOVER_SHARE).max(1) {
+            let Some((use_of, link)) = self.least_useful(now) else { return };
+            if use_of.is_moving || use_of.is_young {
+                return;
             }
+            self.close(link, CloseReason::Replaced, now);
+            self.crowding.next_turnover = Some(now + TURNOVER_EVERY);
         }
     }
+}
+
+/// What a link is good for; the greater, the more it would be missed.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Usefulness {
+    /// Payload goes over it.
+    is_moving: bool,
+    /// It has had no time to show what it is good for.
+    is_young: bool,
+    /// It has what we lack, or wants what we have.
+    has_business: bool,
+    /// Payload in all, both ways.
+    moved_bytes: u64,
+    /// BEP 40.
+    priority: Option<u32>,
 }

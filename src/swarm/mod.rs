@@ -48,6 +48,8 @@ use crate::base::extents::Extents;
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::{Layout, PieceIndex};
 
+pub use links::Acquaintances;
+
 use assembly::Assembly;
 use candidates::Candidates;
 use event::{Event, Input, Output};
@@ -91,6 +93,8 @@ pub struct SwarmConfig {
     /// yet were told of us, and come from ports that no tracker knows. Whoever comes was let
     /// in by somebody who knows the info-hash, our address and our port.
     pub is_private: bool,
+    /// The port that peers can reach us at; 0 when there is none.
+    pub listen_port: u16,
     /// Our own id, to know ourselves when we meet.
     pub peer_id: PeerId,
     /// Seed of all chance in here.
@@ -139,8 +143,7 @@ pub struct Swarm {
     shares_made: Instant,
     uploads: upload::Uploads,
     paused: bool,
-    /// Links that other torrents leave to us, as far as was told; dials made since are off.
-    room: usize,
+    crowding: links::Crowding,
     outputs: VecDeque<Output>,
     rng: StdRng,
     next_link: u64,
@@ -187,7 +190,7 @@ impl Swarm {
             shares_made: now,
             uploads: upload::Uploads::new(config.proven.clone(), config.layout.piece_len(), now),
             paused: false,
-            room: usize::MAX,
+            crowding: links::Crowding::default(),
             outputs: VecDeque::new(),
             rng: StdRng::seed_from_u64(config.seed),
             next_link: 0,
@@ -228,7 +231,7 @@ impl Swarm {
             Input::Candidates { source, addresses } => self.on_candidates(source, addresses),
             Input::OurAddress(ours) => self.candidates.set_ours(ours, &mut self.rng),
             Input::TrackerChanged => self.on_tracker_changed(),
-            Input::Room(room) => self.room = room,
+            Input::Room(room) => self.on_room(room, now),
             Input::Prepared { piece, outcome } => self.on_prepared(piece, outcome, now),
             Input::Share(blocks) => self.on_share(blocks),
             Input::Starved(starved) => self.load.starved = starved,
@@ -356,6 +359,7 @@ impl Swarm {
                     peer.requests.pipeline.limit(most);
                 }
                 peer.upload_only = description.upload_only.unwrap_or(peer.upload_only);
+                self.on_addresses_told(link, description.listen_port, description.our_address);
             }
             LinkEvent::Stray(bytes) => {
                 self.totals.wasted_bytes += u64::from(bytes);

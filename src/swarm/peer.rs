@@ -1,7 +1,7 @@
 //! One live link as the brain sees it: who it is, what it has, who chokes whom, what it
 //! owes us. Facts only; decisions are in `fetch` and `check`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::base::bitfield::Bitfield;
@@ -23,6 +23,10 @@ const ALLOWED_FAST_MAX: usize = 64;
 pub struct Peer {
     /// Where it is.
     pub address: SocketAddr,
+    /// Where it listens, if it told us; it may be dialled there.
+    pub listens_at: Option<SocketAddr>,
+    /// Our address as it sees it, by its first word.
+    pub sees_us_at: Option<IpAddr>,
     /// What it calls itself.
     pub peer_id: PeerId,
     /// It connected to us.
@@ -79,6 +83,16 @@ impl Peer {
         self.meter.rate(now) == 0 && self.upload.meter.rate(now) == 0
     }
 
+    /// The address that it may be dialled at, as far as we know.
+    pub fn home(&self) -> SocketAddr {
+        self.listens_at.unwrap_or(self.address)
+    }
+
+    /// Is there anything to be had, one way or the other? Whoever waits for its turn counts.
+    pub fn has_business(&self) -> bool {
+        self.interesting > 0 || self.interested
+    }
+
     /// A link that has just come up, of a torrent with `piece_count` pieces.
     pub fn new(
         address: SocketAddr,
@@ -90,6 +104,8 @@ impl Peer {
     ) -> Self {
         Self {
             address,
+            listens_at: None,
+            sees_us_at: None,
             peer_id,
             incoming,
             pieces: PeerPieces::Some(Bitfield::none(piece_count)),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::base::addr::Locality;
+use crate::base::addr::{Host, Locality, host_key};
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::LinkId;
 use crate::base::layout::PieceIndex;
@@ -70,7 +70,7 @@ pub(super) struct Uploads {
     preparing: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
     unreadable: BTreeMap<PieceIndex, Instant>,
     /// What public hosts owed when their links ended: to come again pays no debt.
-    debts: BTreeMap<IpAddr, u64>,
+    pub(super) debts: BTreeMap<Host, u64>,
     /// Pieces that we told we have and have no more: BEP 3 knows no word to take that back.
     lost: BTreeSet<PieceIndex>,
     pub uploaded_bytes: u64,
@@ -306,7 +306,7 @@ impl Swarm {
             return;
         }
         let debts = &mut self.uploads.debts;
-        let known = debts.entry(host).or_default();
+        let known = debts.entry(host_key(host)).or_default();
         *known = known.saturating_add(owes);
         if debts.len() > DEBTS_MAX {
             let least = debts.iter().min_by_key(|(_, owes)| **owes).map(|(host, _)| *host);
@@ -316,7 +316,7 @@ impl Swarm {
 
     /// What a host owes that comes again; the link owes it from now on.
     pub(super) fn take_debt(&mut self, host: IpAddr) -> u64 {
-        self.uploads.debts.remove(&host).unwrap_or(0)
+        self.uploads.debts.remove(&host_key(host)).unwrap_or(0)
     }
 
     /// A new link hears which pieces it may have at once (BEP 6), if it has too few to trade.

@@ -101,8 +101,6 @@ pub(super) struct Rested {
     pub move_order: Option<MoveOrder>,
     /// What it is to be told when it runs again.
     pub orders: Vec<Command>,
-    /// Peers that it knew.
-    pub peers: Vec<SocketAddr>,
 }
 
 impl Actor {
@@ -134,6 +132,7 @@ impl Actor {
                 Some(event) = self.disk_events.recv() => self.on_disk_event(event),
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
+                () = self.places.changed() => self.tell_room(),
                 command = self.commands.recv() => match command {
                     Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
                     Some(command) => self.on_command(command).await,
@@ -171,10 +170,9 @@ impl Actor {
             let providers = self.providers.into_values().map(|it| (*it).clone()).collect();
             orders.push(Command::AddProviders { providers, open: Vec::new() });
         }
-        let peers = self.swarm.known().into_iter().map(|(address, _)| address).collect();
         let Self { commands, incoming, status, news, wanted_files, .. } = self;
-        let ends = Ends { commands, incoming, status, news };
-        Rested { ends, wanted_files, gone: self.gone, move_order: self.move_order, orders, peers }
+        let ends = Ends { commands, incoming, status, news, known: self.swarm.acquaintances() };
+        Rested { ends, wanted_files, gone: self.gone, move_order: self.move_order, orders }
     }
 
     fn on_report(&mut self, report: LinkReport) {
@@ -293,6 +291,7 @@ impl Actor {
             TrackerEvent::Peers { addresses } => {
                 let input = Input::Candidates { source: Source::Tracker, addresses };
                 self.swarm.handle(input, Instant::now());
+                self.tell_room();
             }
             TrackerEvent::Warning { url, text } => self.tell_tracker(&url, "warns", &text),
             TrackerEvent::Failure { url, text } => self.tell_tracker(&url, "failed", &text),
@@ -322,10 +321,21 @@ impl Actor {
     }
 
     fn on_incoming(&mut self, incoming: Incoming) {
-        let Some(place) = self.places.take() else { return };
         let now = Instant::now();
-        let Some(link) = self.swarm.admit(incoming.address, now) else { return };
-        self.places.keep(link, place);
+        self.swarm.note(Input::Room(self.places.room()), now);
+        let Some(link) = self.swarm.admit(incoming.address, now) else {
+            if self.places.room().links == 0 {
+                // It will come again.
+                self.places.want(self.swarm.wanted_links().max(1));
+            }
+            return;
+        };
+        // Whoever makes place for it goes first.
+        self.carry_out();
+        if !self.places.take(link) {
+            let reason = DownReason::NoRoom;
+            return self.swarm.handle(Input::LinkDown { link, reason }, now);
+        }
         let handle = link::accept(
             self.link_config.clone(),
             link,
@@ -335,6 +345,12 @@ impl Actor {
             self.reports.0.clone(),
         );
         self.links.insert(link, handle);
+    }
+
+    /// Tells the brain what other torrents leave to it, and the session what it wants beside.
+    fn tell_room(&mut self) {
+        self.swarm.handle(Input::Room(self.places.room()), Instant::now());
+        self.places.want(self.swarm.wanted_links());
     }
 
     async fn on_command(&mut self, command: Command) {
@@ -360,6 +376,7 @@ impl Actor {
             Command::AddPeer(address) => {
                 let addresses = vec![address];
                 self.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
+                self.tell_room();
             }
             Command::AddProviders { providers, open } => {
                 self.open.extend(open);
@@ -466,6 +483,7 @@ impl Actor {
         if closing || full {
             // Dropping the handle ends the link once it has read what was sent.
             self.links.remove(&link);
+            self.places.down(link);
         }
         if full {
             let reason = DownReason::TimedOut("it did not read what we sent");
@@ -520,7 +538,7 @@ impl Actor {
         let limited = limiter.rate().is_some_and(|limit| rate * 10 > limit * 9)
             || rate > 0 && limiter.holds_back(now);
         self.swarm.handle(Input::Limited(limited), now);
-        self.swarm.handle(Input::Room(self.places.free()), now);
+        self.tell_room();
         let up_limit = self.link_config.up_limiter.rate();
         self.swarm.handle(Input::UploadLimit(up_limit), now);
         self.look_around(now);

@@ -26,7 +26,7 @@ use crate::link::{LinkConfig, LinkTimeouts};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::{Event, Input, Source};
-use crate::swarm::{Swarm, SwarmConfig};
+use crate::swarm::{Acquaintances, Swarm, SwarmConfig};
 use crate::tracker::task::{HttpClient, NetworkTiming, QUIET_DEFAULT, TrackerConfig};
 use crate::tracker::tiers::Timing;
 
@@ -41,7 +41,7 @@ use super::incoming::Incoming;
 use super::moving::{self, MoveOrder, Relocated};
 use super::options::{CheckMode, TorrentOptions};
 use super::parked::{self, Waiting, Woken};
-use super::places::{Places, Shared};
+use super::places::{Account, Places};
 use super::publish::{Publisher, SoFar, wanted_pieces};
 use super::status::{State, Status};
 use super::trackers::{Trackers, first_stats};
@@ -81,7 +81,7 @@ pub struct Resources {
     /// The upload limit of the session.
     pub up_limiter: Arc<Limiter>,
     /// The connections that all torrents may have together.
-    pub places: Shared,
+    pub places: Account,
     /// For trackers.
     pub http: HttpClient,
     /// Its time limits.
@@ -132,6 +132,8 @@ pub(super) struct Ends {
     pub incoming: mpsc::Receiver<Incoming>,
     pub status: Board,
     pub news: broadcast::Sender<News>,
+    /// Whom its last actor knew.
+    pub known: Acquaintances,
 }
 
 /// A torrent's files, open on the disk workers.
@@ -184,7 +186,8 @@ pub async fn start(
     let status = Board::new(first_status(&parts, is_queued), parts.resources.bell.clone());
     let (news, _) = broadcast::channel(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
-    let ends = Ends { commands: orders, incoming: arrivals, status, news };
+    let known = Acquaintances::default();
+    let ends = Ends { commands: orders, incoming: arrivals, status, news, known };
     tokio::spawn(live(parts, opened, ends));
     Ok((handle, info_hash, incoming))
 }
@@ -272,8 +275,7 @@ async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
         parts.so_far.take(&ends.status.reader().borrow());
         waiting = Waiting { state: State::Finished, is_paused: false };
         if rested.gone.is_some() || rested.move_order.is_some() {
-            // It goes on with whom it knew, as it was.
-            parts.options.peers.extend(rested.peers);
+            // It goes on as it was.
             early = rested.orders;
         }
         if let Some(order) = rested.move_order {
@@ -578,11 +580,13 @@ fn actor(
         max_peers: parts.options.max_peers,
         is_private: parts.torrent.private,
         sequential: parts.options.sequential,
+        listen_port: parts.resources.port,
         peer_id: parts.resources.peer_id,
         seed: rand::random(),
     };
     let now = Instant::now();
     let mut swarm = Swarm::new(config, now);
+    swarm.remember(ends.known);
     let addresses = parts.options.peers.clone();
     swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
     let left = publisher.left();

@@ -286,6 +286,7 @@ impl World {
             share_blocks: 2048,
             max_peers: member.max_peers,
             sequential: false,
+            listen_port: 6881,
             is_private: false,
             peer_id: PeerId([number as u8; 20]),
             seed: self.setup.seed * 1000 + number as u64,

@@ -102,6 +102,7 @@ impl World {
             wanted: Bitfield::all(count),
             share_blocks: setup.pool_blocks / 2,
             max_peers: 60,
+            listen_port: 6881,
             is_private: false,
             sequential: setup.sequential,
             peer_id: PeerId([255; 20]),

@@ -1,6 +1,12 @@
 //! Who is dialled, when again, and who makes room.
 
+use super::super::event::Room;
+use super::super::link::Description;
 use super::*;
+
+fn room(links: usize, reserve: usize) -> Input {
+    Input::Room(Room { links, reserve, ..Room::UNBOUNDED })
+}
 
 #[test]
 fn at_most_thirty_dials_are_under_way() {
@@ -67,14 +73,14 @@ fn a_lost_peer_is_dialled_again_soon() {
 #[test]
 fn without_room_beside_other_torrents_nobody_is_dialled() {
     let mut bench = Bench::new(4);
-    assert!(bench.handle(Input::Room(2)).is_empty());
+    assert!(bench.handle(room(2, 0)).is_empty());
     assert_eq!(bench.learn(Source::Tracker, 1..9).len(), 2);
     // Another torrent was quicker: it was not the address's fault.
     assert!(
         bench.handle(Input::LinkDown { link: LinkId(1), reason: DownReason::NoRoom }).is_empty()
     );
     assert!(bench.wait(60.0).is_empty());
-    assert_eq!(bench.handle(Input::Room(9)).len(), 7);
+    assert_eq!(bench.handle(room(9, 0)).len(), 7);
 }
 
 #[test]
@@ -87,6 +93,10 @@ fn one_public_host_gets_five_places_and_a_local_one_any_number() {
     };
     assert_eq!(admitted([198, 51, 100, 7]), 5);
     assert_eq!(admitted([192, 168, 1, 7]), 20);
+    // A site of IPv6 has any number of addresses and is one host all the same.
+    let from = |number: u16| SocketAddr::from(([0x2001, 0xdb8, 0, 7, number, 0, 0, 1], 6881));
+    let let_in = (0..20).filter(|number| bench.swarm.admit(from(*number), now).is_some());
+    assert_eq!(let_in.count(), 5);
 }
 
 /// Hosts by their canonical priority to us, the lowest first; one of each priority.
@@ -133,4 +143,142 @@ fn a_peer_that_brings_something_keeps_its_place() {
     assert!(bench.swarm.admit(address(hosts[1]), bench.now).is_none());
     bench.now += Duration::from_secs(65);
     assert!(bench.swarm.admit(address(hosts[1]), bench.now).is_some());
+}
+
+#[test]
+fn a_complete_torrent_dials_who_may_want_something_but_leaves_places_to_downloaders() {
+    let mut bench = Bench::with(4, 4, |config| config.have = Bitfield::all(4));
+    bench.handle(room(13, 10));
+    assert_eq!(bench.learn(Source::Tracker, 1..9).len(), 3);
+    // Whom the user names is dialled all the same.
+    assert_eq!(bench.learn(Source::User, 20..21), ["dial 20 as 3"]);
+    assert_eq!(bench.handle(room(12, 10)).len(), 2);
+}
+
+#[test]
+fn dead_addresses_take_a_third_of_the_dials_at_most() {
+    let mut bench = Bench::new(4);
+    assert_eq!(bench.learn(Source::Tracker, 1..31).len(), 30);
+    for link in 0..30 {
+        let reason = DownReason::DialFailed("refused".into());
+        bench.handle(Input::LinkDown { link: LinkId(link), reason });
+    }
+    assert_eq!(bench.wait(5.0).len(), 10, "retries");
+    assert_eq!(bench.learn(Source::Tracker, 101..131).len(), 20, "new ones");
+}
+
+#[test]
+fn above_what_others_leave_to_it_the_least_useful_links_are_given_up() {
+    let mut bench = Bench::new(4);
+    bench.open(1, Availability::All);
+    bench.up(2);
+    bench.deliver(1, "0.0");
+    bench.up(3);
+    bench.event(3, LinkEvent::Availability(Availability::All));
+    let most = |most| Input::Room(Room { most, ..Room::UNBOUNDED });
+    let gone = |host| format!("peer {host}: close, its place went to another peer");
+    assert_eq!(bench.handle(most(2)), [gone(2)], "it has nothing that we lack");
+    assert_eq!(bench.handle(most(1)), [gone(3)]);
+    assert!(bench.handle(most(1)).is_empty());
+}
+
+#[test]
+fn idle_links_are_turned_over_slowly_and_those_that_wait_for_their_turn_last() {
+    let mut bench = Bench::with(4, 4, |config| config.max_peers = 50);
+    for host in 1..51 {
+        bench.up(host);
+        if host <= 40 {
+            bench.event(host, LinkEvent::Availability(Availability::All));
+        }
+    }
+    bench.learn(Source::Tracker, 101..200);
+    let mut closed = Vec::new();
+    for _ in 0..60 {
+        for line in bench.wait(5.0) {
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["dial", host, "as", link] => {
+                    bench.dialled(link.parse().unwrap(), host.parse().unwrap());
+                }
+                _ => closed.extend(line.contains("close").then_some(line)),
+            }
+        }
+    }
+    // Two of fifty after 60, 150 and 240 seconds.
+    assert_eq!(closed.len(), 6, "{closed:?}");
+    let idle = |line: &String| (41..51).any(|host| line.starts_with(&format!("peer {host}:")));
+    assert!(closed.iter().all(idle), "{closed:?}");
+}
+
+/// What an extension handshake may say of addresses.
+fn told(port: Option<u16>, ours: Option<[u8; 4]>) -> LinkEvent {
+    let our_address = ours.map(std::net::IpAddr::from);
+    LinkEvent::Described(Description { listen_port: port, our_address, ..Description::default() })
+}
+
+/// A peer that came in from a port that nobody listens at.
+fn came_in(bench: &mut Bench, host: u8) {
+    let from = SocketAddr::new(address(host).ip(), 50_000);
+    let link = bench.swarm.admit(from, bench.now).unwrap();
+    bench.links.insert(host, link);
+    bench.handle(Input::LinkUp { link, peer_id: peer_id(host), caps: caps(false) });
+}
+
+#[test]
+fn who_dialled_us_is_dialled_where_it_listens_when_its_link_has_ended() {
+    let mut bench = Bench::new(4);
+    came_in(&mut bench, 1);
+    bench.event(1, told(Some(6881), None));
+    // A tracker names it too: it is the same peer.
+    assert!(bench.learn(Source::Tracker, 1..2).is_empty());
+    bench.down(1);
+    assert_eq!(bench.wait(5.0), ["dial 1 as 1"]);
+}
+
+#[test]
+fn in_a_private_torrent_who_dialled_us_is_not_dialled() {
+    let mut bench = Bench::with(4, 4, |config| config.is_private = true);
+    bench.learn(Source::Tracker, 2..3);
+    bench
+        .handle(Input::LinkDown { link: LinkId(0), reason: DownReason::DialFailed(String::new()) });
+    for host in [1, 2] {
+        came_in(&mut bench, host);
+        bench.event(host, told(Some(6881), None));
+    }
+    assert!(bench.wait(30.0).is_empty(), "both are connected");
+    bench.down(1);
+    bench.down(2);
+    assert_eq!(bench.wait(60.0), ["dial 2 as 3"], "the tracker named it");
+}
+
+#[test]
+fn our_address_is_what_two_hosts_say_that_it_is() {
+    let mut bench = Bench::with(4, 4, |config| config.max_peers = 4);
+    let ours = SocketAddr::from(([203, 0, 113, 9], 6881));
+    let priority = |bench: &Bench| bench.swarm.candidates.priority(address(9));
+    for host in [1, 2] {
+        came_in(&mut bench, host);
+    }
+    bench.event(1, told(None, Some([203, 0, 113, 9])));
+    bench.event(1, told(None, Some([203, 0, 113, 9])));
+    // Another link of the same host is no other witness.
+    let link = bench.swarm.admit(SocketAddr::new(address(1).ip(), 50_001), bench.now).unwrap();
+    bench.links.insert(3, link);
+    bench.handle(Input::LinkUp { link, peer_id: peer_id(3), caps: caps(false) });
+    bench.event(3, told(None, Some([203, 0, 113, 9])));
+    assert_eq!(priority(&bench), None);
+    bench.event(2, told(None, Some([203, 0, 113, 9])));
+    assert_eq!(priority(&bench), crate::base::priority::priority(ours, address(9)));
+}
+
+#[test]
+fn another_brain_of_the_same_torrent_knows_whom_the_first_knew() {
+    let mut bench = Bench::with(4, 4, |config| config.is_private = true);
+    bench.learn(Source::Tracker, 1..3);
+    bench.dialled(0, 1);
+    bench.swarm.candidates.ban(address(7));
+    let mut next = Bench::with(4, 4, |config| config.is_private = true);
+    std::mem::swap(&mut bench.swarm, &mut next.swarm);
+    bench.swarm.remember(next.swarm.acquaintances());
+    assert!(bench.swarm.admit(address(7), bench.now).is_none(), "it is banned");
+    assert_eq!(bench.handle(Input::Tick).len(), 2, "both are dialled again");
 }

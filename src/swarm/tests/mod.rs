@@ -83,6 +83,7 @@ impl Bench {
             wanted: Bitfield::all(pieces),
             share_blocks: 2048,
             max_peers: 50,
+            listen_port: 6881,
             is_private: false,
             sequential: true,
             peer_id: peer_id(OURS),

@@ -439,3 +439,13 @@ fn a_provider_that_has_not_told_its_pieces_is_hope() {
     bench.event(1, LinkEvent::Availability(Availability::None));
     assert!(bench.swarm.is_out_of_reach());
 }
+
+#[test]
+fn a_peer_that_sends_no_bitfield_has_nothing_to_hope_for() {
+    let mut bench = Bench::new(2);
+    bench.learn(Source::Tracker, 1..2);
+    bench.dialled(0, 1);
+    assert!(!bench.swarm.is_out_of_reach(), "its pieces may be on the way");
+    bench.wait(15.0);
+    assert!(bench.swarm.is_out_of_reach());
+}
