@@ -40,6 +40,8 @@ pub(super) const REPORTS_LEN: usize = 256;
 pub(super) const DISK_EVENTS_LEN: usize = 256;
 /// Reports taken in at once, before effects are carried out.
 const REPORTS_BATCH: usize = 64;
+/// The same for verdicts.
+const DISK_EVENTS_BATCH: usize = 64;
 /// How often the snapshot is renewed while anything moves.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// The same for a torrent that is complete and alone: a thousand of them cost next to nothing.
@@ -116,6 +118,7 @@ impl Actor {
         let mut published = Instant::now();
         self.publish();
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
+        let mut disk_events = Vec::with_capacity(DISK_EVENTS_BATCH);
         if self.swarm.is_complete() {
             // Everything was found on disk: no last piece will come to say so.
             self.finish();
@@ -130,8 +133,13 @@ impl Actor {
             tokio::select! {
                 _ = self.reports.1.recv_many(&mut reports, REPORTS_BATCH) => {
                     reports.drain(..).for_each(|report| self.on_report(report));
+                    self.swarm.settle(Instant::now());
                 }
-                Some(event) = self.disk_events.recv() => self.on_disk_event(event),
+                // None come any more when the workers have ended.
+                1.. = self.disk_events.recv_many(&mut disk_events, DISK_EVENTS_BATCH) => {
+                    disk_events.drain(..).for_each(|event| self.on_disk_event(event));
+                    self.swarm.settle(Instant::now());
+                }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 command = self.commands.recv() => match command {
@@ -177,48 +185,50 @@ impl Actor {
         Rested { ends, wanted_files, gone: self.gone, move_order: self.move_order, orders, peers }
     }
 
+    /// Notes what a link says; conclusions are drawn once a batch.
     fn on_report(&mut self, report: LinkReport) {
         let (link, now) = (report.link, Instant::now());
         match report.news {
             LinkNews::Up { peer_id, caps, .. } => {
                 self.places.up(link);
-                self.swarm.handle(Input::LinkUp { link, peer_id, caps }, now);
+                self.swarm.note(Input::LinkUp { link, peer_id, caps }, now);
             }
             LinkNews::Events(events) => {
-                self.swarm.handle(Input::LinkEvents { link, events }, now);
+                self.swarm.note(Input::LinkEvents { link, events }, now);
             }
             LinkNews::Down(reason) => {
                 debug!(link = link.0, %reason, "link down");
                 self.links.remove(&link);
                 self.places.down(link);
-                self.swarm.handle(Input::LinkDown { link, reason }, now);
+                self.swarm.note(Input::LinkDown { link, reason }, now);
             }
         }
     }
 
+    /// Notes an answer of the disk; conclusions are drawn once a batch.
     fn on_disk_event(&mut self, event: DiskEvent) {
         let now = Instant::now();
         match event {
             DiskEvent::Checked { piece, verdict } => {
                 self.jobs_out -= 1;
-                self.swarm.handle(Input::PieceChecked { piece, verdict }, now);
+                self.swarm.note(Input::PieceChecked { piece, verdict }, now);
             }
             DiskEvent::Spilled { piece, failed } => {
                 self.jobs_out -= 1;
-                self.swarm.handle(Input::Spilled { piece, failed }, now);
+                self.swarm.note(Input::Spilled { piece, failed }, now);
             }
             DiskEvent::Prepared { piece, outcome } => {
                 if let Preparation::Unreadable(why) = &outcome {
                     warn!(piece = piece.number(), why, "cannot read a piece that a peer asks for");
                 }
-                self.swarm.handle(Input::Prepared { piece, outcome }, now);
+                self.swarm.note(Input::Prepared { piece, outcome }, now);
             }
             DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
             DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
             DiskEvent::Unkept { reason, lost, .. } => {
                 warn!(reason, lost = lost.len(), "the device did not keep what was written");
                 self.lose(lost);
-                self.swarm.handle(Input::DiskFailed(reason), now);
+                self.swarm.note(Input::DiskFailed(reason), now);
                 self.publish();
             }
             DiskEvent::RecordTrouble(why) => {
@@ -254,7 +264,7 @@ impl Actor {
         for piece in &pieces {
             self.publisher.lost(&self.extents, &self.layout, *piece);
         }
-        self.swarm.handle(Input::PiecesLost(pieces), Instant::now());
+        self.swarm.note(Input::PiecesLost(pieces), Instant::now());
     }
 
     /// Every wanted file was looked at: only now is the torrent called complete.
@@ -409,44 +419,53 @@ impl Actor {
         self.publish();
     }
 
-    /// Does what the brain says, in its order.
+    /// Does what the brain says, in its order, and what it says to what comes of that.
     fn carry_out(&mut self) {
-        while let Some(output) = self.swarm.poll_output() {
-            match output {
-                Output::Dial { link, .. } if !self.places.dial(link) => {
-                    let reason = DownReason::NoRoom;
-                    self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
-                }
-                Output::Dial { link, address } => {
-                    let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
-                    let handle = match self.providers.get(&address) {
-                        Some(provider) => {
-                            let open = self.open.remove(&address);
-                            link::dial_provider(config, link, provider.clone(), open, reports)
-                        }
-                        None => link::dial(config, link, address, reports),
-                    };
-                    self.links.insert(link, handle);
-                }
-                Output::Send { link, command } => {
-                    self.outbox.entry(link).or_default().push(command);
-                }
-                Output::CheckPiece { piece, blocks, want_block_hashes } => {
-                    self.jobs_out += 1;
-                    self.submit(Job::Check { piece, blocks, want_block_hashes });
-                }
-                Output::PreparePiece { piece, prove } => {
-                    self.submit(Job::Prepare { piece, prove });
-                }
-                Output::SpillBlocks { piece, blocks } => {
-                    self.jobs_out += 1;
-                    self.submit(Job::Spill { piece, blocks });
-                }
-                Output::Event(event) => self.on_event(event),
+        loop {
+            while let Some(output) = self.swarm.poll_output() {
+                self.on_output(output);
+            }
+            if self.outbox.is_empty() {
+                return;
+            }
+            for (link, commands) in std::mem::take(&mut self.outbox) {
+                self.post(link, commands);
             }
         }
-        for (link, commands) in std::mem::take(&mut self.outbox) {
-            self.post(link, commands);
+    }
+
+    fn on_output(&mut self, output: Output) {
+        match output {
+            Output::Dial { link, .. } if !self.places.dial(link) => {
+                let reason = DownReason::NoRoom;
+                self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
+            }
+            Output::Dial { link, address } => {
+                let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
+                let handle = match self.providers.get(&address) {
+                    Some(provider) => {
+                        let open = self.open.remove(&address);
+                        link::dial_provider(config, link, provider.clone(), open, reports)
+                    }
+                    None => link::dial(config, link, address, reports),
+                };
+                self.links.insert(link, handle);
+            }
+            Output::Send { link, command } => {
+                self.outbox.entry(link).or_default().push(command);
+            }
+            Output::CheckPiece { piece, blocks, want_block_hashes } => {
+                self.jobs_out += 1;
+                self.submit(Job::Check { piece, blocks, want_block_hashes });
+            }
+            Output::PreparePiece { piece, prove } => {
+                self.submit(Job::Prepare { piece, prove });
+            }
+            Output::SpillBlocks { piece, blocks } => {
+                self.jobs_out += 1;
+                self.submit(Job::Spill { piece, blocks });
+            }
+            Output::Event(event) => self.on_event(event),
         }
     }
 
@@ -564,6 +583,7 @@ impl Actor {
                 && let Some(event) = self.disk_events.recv().await
             {
                 self.on_disk_event(event);
+                self.swarm.settle(Instant::now());
                 self.carry_out();
             }
             self.flush().await;
