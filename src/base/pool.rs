@@ -52,6 +52,11 @@ impl BlockPool {
         self.with(|shared| shared.in_use)
     }
 
+    /// Are there no blocks left, so that links wait for some?
+    pub fn is_starved(&self) -> bool {
+        self.with(|shared| shared.in_use == self.budget)
+    }
+
     /// Puts up to `count` empty blocks on `into`, as many as the budget allows; returns how
     /// many those were.
     pub fn take(&self, count: usize, into: &mut Vec<Block>) -> usize {

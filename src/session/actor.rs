@@ -7,20 +7,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::base::ids::InfoHash;
+use crate::base::units::BLOCK_LEN;
 use crate::metainfo::Torrent;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::{self, Entry, Resources};
 use crate::torrent::options::{SeedLimits, TorrentOptions};
-use crate::torrent::status::State;
+use crate::torrent::status::{State, Status};
 
 use super::error::Error;
 use super::listener::Registration;
-use super::{persist, queue, seeding};
+use super::queue::{self, Claim};
+use super::shares::{self, Demand};
+use super::{persist, seeding};
 
 /// How often seeding is measured against its limits, while there are any to reach.
 const SEEDING_LOOK: Duration = Duration::from_secs(1);
@@ -50,10 +53,38 @@ struct Member {
     name: String,
     handle: TorrentHandle,
     seeding: Seeding,
+    /// Blocks of a piece.
+    piece_blocks: usize,
+    /// Blocks that its open pieces may hold; the torrent reads the other end.
+    share: watch::Sender<usize>,
     /// What the state directory says was sent.
     kept_bytes: u64,
     /// It is on its way out.
     is_leaving: bool,
+}
+
+impl Member {
+    fn claim(&self) -> Claim {
+        // A torrent that died without a word holds no place.
+        match self.is_leaving || self.handle.has_ended() {
+            true => Claim::Nothing,
+            false => self.handle.look(|status| Claim::of(&status.state)),
+        }
+    }
+
+    /// None when it downloads nothing.
+    fn demand(&self) -> Option<Demand> {
+        let rest_bytes = match self.is_leaving || self.handle.has_ended() {
+            true => 0,
+            false => self.handle.look(|status| match status.state {
+                State::Downloading | State::DiskTrouble(_) => status.left_bytes(),
+                _ => 0,
+            }),
+        };
+        // More than memory can address is as good as that.
+        let rest = usize::try_from(rest_bytes.div_ceil(BLOCK_LEN as u64)).unwrap_or(usize::MAX);
+        (rest > 0).then_some(Demand { piece_blocks: self.piece_blocks, rest_blocks: rest })
+    }
 }
 
 /// How far a torrent's seeding is.
@@ -111,6 +142,7 @@ impl Actor {
             }
             has_limits = self.end_seeding(Instant::now());
             self.start_next();
+            self.share_out();
         }
     }
 
@@ -144,19 +176,31 @@ impl Actor {
         }
         let state_dir = &self.resources.state_dir;
         let kept_bytes = torrent.info_hash_v1.map_or(0, |hash| persist::uploaded(state_dir, hash));
-        let states = self.states();
+        // None until it is known that it downloads.
+        let (share, its_share) = watch::channel(0);
         let entry = Entry {
-            is_queued: !queue::has_place(states.iter(), self.max_active),
+            is_queued: !queue::has_place(self.claims(), self.max_active),
             uploaded_before_bytes: kept_bytes,
+            share: its_share,
         };
+        let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
+        let piece_blocks = piece_len.div_ceil(BLOCK_LEN);
         let (name, limits) = (torrent.name.clone(), options.seeding);
         let (handle, info_hash, incoming) =
             lifecycle::start(self.resources.clone(), torrent, options, entry).await?;
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         let seeding = Seeding { limits, complete_since: None, is_over: false };
-        let member = Member { info_hash, name, handle, seeding, kept_bytes, is_leaving: false };
-        let handle = member.handle.clone();
+        let member = Member {
+            info_hash,
+            name,
+            handle: handle.clone(),
+            seeding,
+            piece_blocks,
+            share,
+            kept_bytes,
+            is_leaving: false,
+        };
         self.members.push(member);
         Ok(handle)
     }
@@ -195,22 +239,38 @@ impl Actor {
         let _ = answer.send(());
     }
 
-    fn states(&self) -> Vec<State> {
-        // A torrent that died without a word holds no place.
-        let state = |member: &Member| match member.is_leaving || member.handle.has_ended() {
-            true => State::Stopping,
-            false => member.handle.state(),
-        };
-        self.members.iter().map(state).collect()
+    fn claims(&self) -> impl Iterator<Item = Claim> + Clone {
+        self.members.iter().map(Member::claim)
     }
 
     fn start_next(&self) {
         if self.is_ending {
             return;
         }
-        let states = self.states();
-        for position in queue::due(states.iter(), self.max_active) {
+        for position in queue::due(self.claims(), self.max_active) {
             self.members[position].handle.start();
+        }
+    }
+
+    /// Divides half of the pool among those that download. Each torrent reads the latest word,
+    /// however busy it is. What is taken away is told first.
+    fn share_out(&self) {
+        let demands: Vec<_> = self.members.iter().map(Member::demand).collect();
+        let total = shares::total(self.resources.pool.budget_blocks());
+        let known: Vec<_> = demands.iter().flatten().copied().collect();
+        let mut given = shares::divide(total, &known).into_iter();
+        let share = |demand: &Option<Demand>| demand.and_then(|_| given.next()).unwrap_or(0);
+        let shares: Vec<_> = demands.iter().map(share).collect();
+        for less in [true, false] {
+            for (member, share) in self.members.iter().zip(&shares) {
+                member.share.send_if_modified(|told| {
+                    let is_due = if less { share < told } else { share > told };
+                    if is_due {
+                        *told = *share;
+                    }
+                    is_due
+                });
+            }
         }
     }
 
@@ -222,16 +282,20 @@ impl Actor {
             if *limits == SeedLimits::default() || *is_over {
                 continue;
             }
-            match member.handle.state() {
-                State::Finished => *is_over = true,
+            let is_enough = member.handle.look(|status| match status.state {
+                State::Finished => {
+                    *is_over = true;
+                    false
+                }
                 State::Complete => {
                     has_limits = true;
                     let since = *complete_since.get_or_insert(now);
-                    if seeding::is_enough(limits, &member.handle.status(), now - since) {
-                        member.handle.finish();
-                    }
+                    seeding::is_enough(limits, status, now - since)
                 }
-                _ => {}
+                _ => false,
+            });
+            if is_enough {
+                member.handle.finish();
             }
         }
         has_limits
@@ -241,7 +305,7 @@ impl Actor {
     async fn keep(&mut self) {
         let mut news: Vec<(InfoHash, u64)> = Vec::new();
         for member in &mut self.members {
-            let sent = member.handle.status().uploaded_in_all();
+            let sent = member.handle.look(Status::uploaded_in_all);
             if sent > member.kept_bytes {
                 member.kept_bytes = sent;
                 news.push((member.info_hash, sent));

@@ -10,6 +10,7 @@ mod memory;
 mod persist;
 mod queue;
 mod seeding;
+mod shares;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -85,6 +85,8 @@ pub(super) struct Actor {
     pub trackers: Trackers,
     pub publisher: Publisher,
     pub news: broadcast::Sender<News>,
+    /// Blocks that open pieces may hold.
+    pub share: watch::Receiver<usize>,
     pub status: Board,
     /// One entry a file.
     pub wanted_files: Vec<bool>,
@@ -147,8 +149,12 @@ impl Actor {
                     Some(command) => self.on_command(command).await,
                     None => break None,
                 },
+                Ok(()) = self.share.changed() => {
+                    let share = *self.share.borrow_and_update();
+                    self.swarm.handle(Input::Share(share), Instant::now());
+                }
                 () = sleep_until(timeout.unwrap_or_else(Instant::now).into()),
-                    if timeout.is_some() => self.swarm.handle(Input::Tick, Instant::now()),
+                    if timeout.is_some() => self.on_tick(),
                 () = sleep_until(self.finish_again.unwrap_or_else(Instant::now).into()),
                     if self.finish_again.is_some() => self.finish(),
                 () = sleep_until(publish_at.into()) => {
@@ -180,8 +186,8 @@ impl Actor {
             orders.push(Command::AddProviders { providers, open: Vec::new() });
         }
         let peers = self.swarm.known().into_iter().map(|(address, _)| address).collect();
-        let Self { commands, incoming, status, news, wanted_files, .. } = self;
-        let ends = Ends { commands, incoming, status, news };
+        let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
+        let ends = Ends { commands, incoming, status, news, share };
         Rested { ends, wanted_files, gone: self.gone, move_order: self.move_order, orders, peers }
     }
 
@@ -525,8 +531,20 @@ impl Actor {
         self.publisher.verified(&self.extents, &self.layout, piece);
     }
 
+    fn on_tick(&mut self) {
+        let now = Instant::now();
+        // The silence of links that cannot read is not their remotes'.
+        self.note_starved(now);
+        self.swarm.handle(Input::Tick, now);
+    }
+
+    fn note_starved(&mut self, now: Instant) {
+        self.swarm.note(Input::Starved(self.link_config.pool.is_starved()), now);
+    }
+
     fn on_publish_tick(&mut self) {
         let now = Instant::now();
+        self.note_starved(now);
         let stats = self.store.stats();
         let hashing = Duration::from_nanos(stats.hash_ns.saturating_sub(self.disk_stats.hash_ns));
         let writing = Duration::from_nanos(stats.write_ns.saturating_sub(self.disk_stats.write_ns));

@@ -1,5 +1,5 @@
 //! Where a torrent posts how it stands: the latest snapshot for whoever looks, and a bell for
-//! the session when the state changes, so that nobody has to look at a thousand torrents to
+//! the session when the state changes or more is to be done, so that nobody has to look at a thousand torrents to
 //! learn that nothing happened. It decides nothing.
 
 use std::mem::discriminant;
@@ -43,9 +43,10 @@ impl Board {
     pub fn change(&self, change: impl FnOnce(&mut Status)) {
         let mut is_news = false;
         self.status.send_modify(|status| {
-            let before = discriminant(&status.state);
+            let before = (discriminant(&status.state), status.left_bytes());
             change(status);
-            is_news = before != discriminant(&status.state);
+            // With more to do than before it may need more memory.
+            is_news = before.0 != discriminant(&status.state) || before.1 < status.left_bytes();
         });
         if is_news {
             self.bell.notify_one();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{interval, interval_at, timeout};
 use tracing::warn;
@@ -91,12 +91,14 @@ pub struct Resources {
 }
 
 /// How a torrent comes into its session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// It waits until its turn comes; otherwise it starts at once.
     pub is_queued: bool,
     /// Payload sent in earlier runs.
     pub uploaded_before_bytes: u64,
+    /// Blocks of the pool that its open pieces may hold; changes as torrents come and go.
+    pub share: watch::Receiver<usize>,
 }
 
 /// Tells of files that are not as they should be at the start.
@@ -132,6 +134,7 @@ pub(super) struct Ends {
     pub incoming: mpsc::Receiver<Incoming>,
     pub status: Board,
     pub news: broadcast::Sender<News>,
+    pub share: watch::Receiver<usize>,
 }
 
 /// A torrent's files, open on the disk workers.
@@ -161,7 +164,7 @@ pub async fn start(
     };
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
-    let Entry { is_queued, uploaded_before_bytes } = entry;
+    let Entry { is_queued, uploaded_before_bytes, share } = entry;
     let limiter = Arc::new(Limiter::under(resources.limiter.clone(), None));
     let up_limiter = Arc::new(Limiter::under(resources.up_limiter.clone(), None));
     let parts = Parts {
@@ -184,7 +187,7 @@ pub async fn start(
     let status = Board::new(first_status(&parts, is_queued), parts.resources.bell.clone());
     let (news, _) = broadcast::channel(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
-    let ends = Ends { commands: orders, incoming: arrivals, status, news };
+    let ends = Ends { commands: orders, incoming: arrivals, status, news, share };
     tokio::spawn(live(parts, opened, ends));
     Ok((handle, info_hash, incoming))
 }
@@ -560,7 +563,7 @@ fn actor(
     parts: &Parts,
     store: StoreHandle,
     disk_events: mpsc::Receiver<DiskEvent>,
-    ends: Ends,
+    mut ends: Ends,
     have: Bitfield,
     proven: Bitfield,
 ) -> Actor {
@@ -574,7 +577,7 @@ fn actor(
         have,
         proven,
         wanted,
-        share_blocks: parts.resources.pool.budget_blocks() / 2,
+        share_blocks: *ends.share.borrow_and_update(),
         max_peers: parts.options.max_peers,
         is_private: parts.torrent.private,
         sequential: parts.options.sequential,
@@ -613,6 +616,7 @@ fn actor(
         trackers,
         publisher,
         news: ends.news,
+        share: ends.share,
         status: ends.status,
         wanted_files: parts.wanted_files.clone(),
         outbox: Default::default(),

@@ -52,7 +52,7 @@ impl Trackers {
         let stats = TransferStats {
             uploaded: status.uploaded_bytes,
             downloaded: status.downloaded_bytes,
-            left: status.wanted_bytes - status.done_bytes.min(status.wanted_bytes),
+            left: status.left_bytes(),
             peers_connected: status.peers_connected as usize,
             working_peers,
         };
