@@ -51,6 +51,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
+use crate::base::hashes::PieceHashes;
 use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
@@ -125,7 +126,7 @@ pub struct StoreConfig {
     /// Its geometry.
     pub layout: Layout,
     /// SHA-1 of each piece, 20 bytes each, one behind the other.
-    pub piece_hashes: Arc<[u8]>,
+    pub piece_hashes: PieceHashes,
     /// Its files.
     pub files: Vec<StoreFile>,
     /// Symbolic links: where, and what they hold. Those that lead out are not made.
@@ -307,7 +308,7 @@ impl Disk {
     pub fn open_store(
         &self,
         layout: Layout,
-        piece_hashes: Arc<[u8]>,
+        piece_hashes: PieceHashes,
         store: Arc<dyn Store>,
         events: mpsc::Sender<DiskEvent>,
     ) -> Result<StoreHandle, Error> {

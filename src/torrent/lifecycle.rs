@@ -230,7 +230,7 @@ fn store_config(parts: &Parts) -> StoreConfig {
     let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.content()));
     StoreConfig {
         layout: *layout,
-        piece_hashes: torrent.piece_hashes().into(),
+        piece_hashes: torrent.shared_piece_hashes(),
         files: files.collect(),
         symlinks: links.collect(),
         dir: options.dir.clone(),
