@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
-use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job, StoreHandle};
+use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
 use crate::swarm::Swarm;
 use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
@@ -28,6 +28,7 @@ use super::board::Board;
 use super::command::Command;
 use super::handle::News;
 use super::incoming::Incoming;
+use super::jobs::Jobs;
 use super::lifecycle::Ends;
 use super::moving::MoveOrder;
 use super::places::Places;
@@ -44,7 +45,7 @@ const REPORTS_BATCH: usize = 64;
 const DISK_EVENTS_BATCH: usize = 64;
 /// How often the snapshot is renewed while anything moves.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
-/// The same for a torrent that is complete and alone: a thousand of them cost next to nothing.
+/// The same for a torrent that is paused, or complete and alone: a thousand of them cost next to nothing.
 const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
@@ -64,7 +65,7 @@ pub(super) struct Actor {
     /// Connections to providers that are used at the first dial.
     pub open: BTreeMap<SocketAddr, TcpStream>,
     pub reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
-    pub store: StoreHandle,
+    pub jobs: Jobs,
     pub disk_events: mpsc::Receiver<DiskEvent>,
     pub disk_stats: DiskStats,
     pub disk_meter: DiskMeter,
@@ -132,6 +133,7 @@ impl Actor {
             }
             let timeout = self.swarm.next_timeout();
             let publish_at = published + self.publish_pause();
+            let offer_at = self.jobs.again_at();
             tokio::select! {
                 _ = self.reports.1.recv_many(&mut reports, REPORTS_BATCH) => {
                     reports.drain(..).for_each(|report| self.on_report(report));
@@ -157,6 +159,8 @@ impl Actor {
                     if timeout.is_some() => self.on_tick(),
                 () = sleep_until(self.finish_again.unwrap_or_else(Instant::now).into()),
                     if self.finish_again.is_some() => self.finish(),
+                () = sleep_until(offer_at.unwrap_or_else(Instant::now).into()),
+                    if offer_at.is_some() => self.jobs.offer(Instant::now()),
                 () = sleep_until(publish_at.into()) => {
                     self.on_publish_tick();
                     published = Instant::now();
@@ -476,10 +480,7 @@ impl Actor {
     }
 
     pub(super) fn submit(&mut self, job: Job) {
-        // The queue has a place for every block of the pool, and the workers outlive us.
-        if let Err(rejected) = self.store.submit(job) {
-            warn!(?rejected, "the disk workers took no job");
-        }
+        self.jobs.submit(job, Instant::now());
     }
 
     /// Hands a batch to a link. One that leaves so many batches lying is not reading.
@@ -500,7 +501,8 @@ impl Actor {
 
     fn on_event(&mut self, event: Event) {
         match &event {
-            Event::PieceVerified(piece) => self.on_verified(*piece),
+            // The snapshot tells of it, and there are thousands.
+            Event::PieceVerified(piece) => return self.on_verified(*piece),
             // Told when every file was looked at.
             Event::Completed => return self.finish(),
             Event::HashFailed { piece, blamed } => {
@@ -545,7 +547,7 @@ impl Actor {
     fn on_publish_tick(&mut self) {
         let now = Instant::now();
         self.note_starved(now);
-        let stats = self.store.stats();
+        let stats = self.jobs.store.stats();
         let hashing = Duration::from_nanos(stats.hash_ns.saturating_sub(self.disk_stats.hash_ns));
         let writing = Duration::from_nanos(stats.write_ns.saturating_sub(self.disk_stats.write_ns));
         self.disk_stats = stats;
@@ -566,7 +568,7 @@ impl Actor {
 
     /// Whoever connects wakes us, and then this is looked at again.
     fn publish_pause(&self) -> Duration {
-        let is_still = self.links.is_empty() && self.jobs_out == 0 && self.swarm.is_complete();
+        let is_still = self.links.is_empty() && self.jobs_out == 0;
         match is_still && self.status.is_still() {
             true => PUBLISH_IDLE,
             false => PUBLISH_EVERY,
@@ -577,7 +579,8 @@ impl Actor {
         let now = Instant::now();
         let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
         let status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
-        self.trackers.publish(&status, self.swarm.working_peers());
+        let is_paused = self.publisher.is_paused();
+        self.trackers.publish(&status, self.swarm.working_peers(), is_paused);
         self.status.post(status);
     }
 
@@ -598,7 +601,7 @@ impl Actor {
         let flushed = async {
             // Verdicts count; nothing new is begun while paused.
             while self.jobs_out > 0
-                && let Some(event) = self.disk_events.recv().await
+                && let Some(event) = self.next_disk_event().await
             {
                 self.on_disk_event(event);
                 self.swarm.settle(Instant::now());
@@ -618,9 +621,21 @@ impl Actor {
     async fn flush(&mut self) {
         self.submit(Job::Flush);
         while !self.flushed
-            && let Some(event) = self.disk_events.recv().await
+            && let Some(event) = self.next_disk_event().await
         {
             self.on_disk_event(event);
+        }
+    }
+
+    /// Waits for an answer of the disk, and meanwhile offers it what found no place.
+    async fn next_disk_event(&mut self) -> Option<DiskEvent> {
+        loop {
+            let offer_at = self.jobs.again_at();
+            tokio::select! {
+                event = self.disk_events.recv() => return event,
+                () = sleep_until(offer_at.unwrap_or_else(Instant::now).into()),
+                    if offer_at.is_some() => self.jobs.offer(Instant::now()),
+            }
         }
     }
 }
@@ -635,6 +650,7 @@ fn manual_announce(answer: ManualAnnounce) -> String {
         ManualAnnounce::AllowedIn(url, wait) => {
             format!("{url} allows it in {}", crate::base::units::duration(wait))
         }
+        ManualAnnounce::Paused => "paused: trackers were told that we left".to_owned(),
         ManualAnnounce::NoTracker => no_tracker(),
     }
 }

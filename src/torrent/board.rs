@@ -26,12 +26,12 @@ impl Board {
         self.status.subscribe()
     }
 
-    /// Whether what is posted will not change by itself: complete, alone, and no
-    /// rate to decay.
+    /// Whether what is posted will not change by itself: complete or paused, alone, and no rate
+    /// to decay.
     pub fn is_still(&self) -> bool {
         let status = self.status.borrow();
         let moves = status.down_rate + status.up_rate + u64::from(status.peers_connected);
-        status.state == State::Complete && moves == 0
+        matches!(status.state, State::Complete | State::Paused) && moves == 0
     }
 
     /// Posts a new snapshot.

@@ -38,6 +38,7 @@ use super::command::Command;
 use super::found;
 use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
+use super::jobs::Jobs;
 use super::moving::{self, MoveOrder, Relocated};
 use super::options::{CheckMode, TorrentOptions};
 use super::parked::{self, Waiting, Woken};
@@ -48,8 +49,9 @@ use super::trackers::{Trackers, first_stats};
 
 /// Orders that wait for the actor; whoever gives more waits too.
 const COMMANDS_LEN: usize = 32;
-/// News that a slow reader may be behind.
-const NEWS_LEN: usize = 1024;
+/// News that a slow reader may be behind. All places are allocated at once, some hundred bytes
+/// each, for each torrent that waits; news are rare.
+const NEWS_LEN: usize = 32;
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
 /// How often a check that goes on is kept: a crash costs no more than this of it.
@@ -600,7 +602,7 @@ fn actor(
         providers: Default::default(),
         open: Default::default(),
         reports: mpsc::channel(REPORTS_LEN),
-        store,
+        jobs: Jobs::new(store),
         disk_events,
         disk_stats: DiskStats::default(),
         disk_meter: DiskMeter::default(),
