@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::task::{Id, JoinError, JoinSet, spawn_blocking};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::base::ids::InfoHash;
 use crate::base::units::BLOCK_LEN;
 use crate::metainfo::Torrent;
 use crate::torrent::handle::TorrentHandle;
+use crate::torrent::incoming::Incoming;
 use crate::torrent::lifecycle::{self, Entry, Resources};
 use crate::torrent::options::{SeedLimits, TorrentOptions};
 use crate::torrent::status::{State, Status};
@@ -29,16 +30,17 @@ use super::{persist, seeding};
 const SEEDING_LOOK: Duration = Duration::from_secs(1);
 /// How often what was sent is kept, against a crash.
 const KEEP_EVERY: Duration = Duration::from_secs(180);
+/// How long an ending session waits for files that are being opened.
+const ARRIVE_MAX: Duration = Duration::from_secs(3);
+
+/// Where it is told what came of an addition.
+type AddAnswer = oneshot::Sender<Result<TorrentHandle, Error>>;
 
 /// An order or question to the session.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Take a torrent in.
-    Add {
-        torrent: Arc<Torrent>,
-        options: TorrentOptions,
-        answer: oneshot::Sender<Result<TorrentHandle, Error>>,
-    },
+    Add { torrent: Arc<Torrent>, options: TorrentOptions, answer: AddAnswer },
     /// End a torrent; answered when it has ended, with whether there was one.
     Remove { info_hash: InfoHash, answer: oneshot::Sender<bool> },
     /// Which torrents are there?
@@ -49,6 +51,8 @@ pub(super) enum Command {
 
 /// One torrent as the session knows it.
 struct Member {
+    /// Counts those that were added.
+    number: u64,
     info_hash: InfoHash,
     name: String,
     handle: TorrentHandle,
@@ -87,6 +91,47 @@ impl Member {
     }
 }
 
+/// A torrent whose files are being opened. There are as many as callers that wait for that.
+struct Arriving {
+    task: Id,
+    number: u64,
+    info_hash: Option<InfoHash>,
+    name: String,
+    limits: SeedLimits,
+    piece_blocks: usize,
+    share: watch::Sender<usize>,
+    is_queued: bool,
+    answer: AddAnswer,
+    /// It is to leave again.
+    removal: Option<oneshot::Sender<bool>>,
+}
+
+/// What came of opening a torrent's files.
+struct Opened {
+    started: Result<(TorrentHandle, InfoHash, mpsc::Sender<Incoming>), crate::torrent::Error>,
+    /// What the state directory says was sent.
+    kept_bytes: u64,
+}
+
+async fn open(
+    resources: Resources,
+    torrent: Arc<Torrent>,
+    options: TorrentOptions,
+    is_queued: bool,
+    share: watch::Receiver<usize>,
+) -> Opened {
+    let kept_bytes = match torrent.info_hash_v1 {
+        Some(hash) => {
+            let state_dir = resources.state_dir.clone();
+            let read = spawn_blocking(move || persist::uploaded(&state_dir, hash));
+            read.await.unwrap_or_default()
+        }
+        None => 0,
+    };
+    let entry = Entry { is_queued, uploaded_before_bytes: kept_bytes, share };
+    Opened { started: lifecycle::start(resources, torrent, options, entry).await, kept_bytes }
+}
+
 /// How far a torrent's seeding is.
 struct Seeding {
     limits: SeedLimits,
@@ -102,6 +147,10 @@ pub(super) struct Actor {
     max_active: usize,
     /// In the order of the queue.
     members: Vec<Member>,
+    /// Torrents whose files are being opened, and who does that.
+    arriving: Vec<Arriving>,
+    opening: JoinSet<Opened>,
+    next_number: u64,
     /// Torrents that are ending, each with whoever waits for that.
     leaving: JoinSet<(InfoHash, oneshot::Sender<bool>)>,
     is_ending: bool,
@@ -113,8 +162,17 @@ impl Actor {
         registrations: mpsc::Sender<Registration>,
         max_active: usize,
     ) -> Self {
-        let (members, leaving) = (Vec::new(), JoinSet::new());
-        Self { resources, registrations, max_active, members, leaving, is_ending: false }
+        Self {
+            resources,
+            registrations,
+            max_active,
+            members: Vec::new(),
+            arriving: Vec::new(),
+            opening: JoinSet::new(),
+            next_number: 0,
+            leaving: JoinSet::new(),
+            is_ending: false,
+        }
     }
 
     /// Runs until every handle of the session is gone.
@@ -136,6 +194,9 @@ impl Actor {
                         let _ = answer.send(true);
                     }
                 }
+                Some(opened) = self.opening.join_next_with_id(), if !self.opening.is_empty() => {
+                    self.on_opened(opened).await;
+                }
                 () = bell.notified() => {}
                 () = sleep(SEEDING_LOOK), if has_limits => {}
                 _ = keep.tick() => self.keep().await,
@@ -149,8 +210,7 @@ impl Actor {
     async fn on_command(&mut self, command: Command) {
         match command {
             Command::Add { torrent, options, answer } => {
-                // The one who asked may have gone; the torrent runs all the same.
-                let _ = answer.send(self.add(torrent, options).await);
+                self.add(torrent, options, answer);
             }
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer),
             Command::List(answer) => {
@@ -162,53 +222,106 @@ impl Actor {
         }
     }
 
-    async fn add(
-        &mut self,
-        torrent: Arc<Torrent>,
-        options: TorrentOptions,
-    ) -> Result<TorrentHandle, Error> {
+    /// Has the torrent's files opened, aside: one disk that hangs holds up nobody else.
+    fn add(&mut self, torrent: Arc<Torrent>, options: TorrentOptions, answer: AddAnswer) {
         if self.is_ending {
-            return Err(Error::Ended);
+            let _ = answer.send(Err(Error::Ended));
+            return;
         }
-        let same = |member: &&Member| Some(member.info_hash) == torrent.info_hash_v1;
-        if let Some(there) = self.members.iter().find(same) {
-            return Err(Error::Duplicate { name: there.name.clone() });
+        let info_hash = torrent.info_hash_v1;
+        if let Some(name) = self.name_of(info_hash) {
+            let name = name.to_owned();
+            let _ = answer.send(Err(Error::Duplicate { name }));
+            return;
         }
-        let state_dir = &self.resources.state_dir;
-        let kept_bytes = torrent.info_hash_v1.map_or(0, |hash| persist::uploaded(state_dir, hash));
         // None until it is known that it downloads.
         let (share, its_share) = watch::channel(0);
-        let entry = Entry {
-            is_queued: !queue::has_place(self.claims(), self.max_active),
-            uploaded_before_bytes: kept_bytes,
-            share: its_share,
-        };
+        let held = self.arriving.iter().filter(|it| !it.is_queued).map(|_| Claim::Holds);
+        let is_queued = !queue::has_place(self.claims().chain(held), self.max_active);
         let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
-        let piece_blocks = piece_len.div_ceil(BLOCK_LEN);
         let (name, limits) = (torrent.name.clone(), options.seeding);
-        let (handle, info_hash, incoming) =
-            lifecycle::start(self.resources.clone(), torrent, options, entry).await?;
-        // The listener lives as long as the session.
-        let _ = self.registrations.send(Registration { info_hash, incoming }).await;
-        let seeding = Seeding { limits, complete_since: None, is_over: false };
-        let member = Member {
+        let task = self.opening.spawn(open(
+            self.resources.clone(),
+            torrent,
+            options,
+            is_queued,
+            its_share,
+        ));
+        self.arriving.push(Arriving {
+            task: task.id(),
+            number: self.next_number,
             info_hash,
             name,
-            handle: handle.clone(),
-            seeding,
-            piece_blocks,
+            limits,
+            piece_blocks: piece_len.div_ceil(BLOCK_LEN),
             share,
+            is_queued,
+            answer,
+            removal: None,
+        });
+        self.next_number += 1;
+    }
+
+    /// The name of the torrent with this hash, if it is there or on its way in.
+    fn name_of(&self, info_hash: Option<InfoHash>) -> Option<&str> {
+        let here = self.members.iter().map(|member| (Some(member.info_hash), &member.name));
+        let coming = self.arriving.iter().map(|it| (it.info_hash, &it.name));
+        let same = here.chain(coming).find(|(hash, _)| hash.is_some() && *hash == info_hash);
+        same.map(|(_, name)| name.as_str())
+    }
+
+    /// A torrent's files are open, or will not be.
+    async fn on_opened(&mut self, opened: Result<(Id, Opened), JoinError>) {
+        let (task, opened) = match opened {
+            Ok((task, opened)) => (task, Some(opened)),
+            // A panic; the one who asked finds no answer.
+            Err(error) => (error.id(), None),
+        };
+        let Some(position) = self.arriving.iter().position(|it| it.task == task) else { return };
+        let arriving = self.arriving.remove(position);
+        let Some(Opened { started, kept_bytes }) = opened else { return };
+        let (handle, info_hash, incoming) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                let _ = arriving.answer.send(Err(error.into()));
+                return;
+            }
+        };
+        // The listener lives as long as the session.
+        let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        let limits = arriving.limits;
+        let member = Member {
+            number: arriving.number,
+            info_hash,
+            name: arriving.name,
+            handle: handle.clone(),
+            seeding: Seeding { limits, complete_since: None, is_over: false },
+            piece_blocks: arriving.piece_blocks,
+            share: arriving.share,
             kept_bytes,
             is_leaving: false,
         };
-        self.members.push(member);
-        Ok(handle)
+        let place = self.members.partition_point(|other| other.number < member.number);
+        self.members.insert(place, member);
+        // The one who asked may have gone; the torrent runs all the same.
+        let _ = arriving.answer.send(if self.is_ending { Err(Error::Ended) } else { Ok(handle) });
+        if let Some(answer) = arriving.removal {
+            self.remove(info_hash, answer);
+        } else if self.is_ending {
+            // Nobody waits for that.
+            self.remove(info_hash, oneshot::channel().0);
+        }
     }
 
     fn remove(&mut self, info_hash: InfoHash, answer: oneshot::Sender<bool>) {
         let here = |member: &&mut Member| member.info_hash == info_hash && !member.is_leaving;
         let Some(member) = self.members.iter_mut().find(here) else {
-            let _ = answer.send(false);
+            let coming = |it: &&mut Arriving| it.info_hash == Some(info_hash);
+            match self.arriving.iter_mut().find(coming).filter(|it| it.removal.is_none()) {
+                // As soon as it is here.
+                Some(arriving) => arriving.removal = Some(answer),
+                None => drop(answer.send(false)),
+            }
             return;
         };
         member.is_leaving = true;
@@ -228,6 +341,13 @@ impl Actor {
     /// The goodbyes to trackers run side by side, so three seconds are enough for all.
     async fn stop(&mut self, answer: oneshot::Sender<()>) {
         self.is_ending = true;
+        let arrived = async {
+            while let Some(opened) = self.opening.join_next_with_id().await {
+                self.on_opened(opened).await;
+            }
+        };
+        // Whoever comes later is sent away then.
+        let _ = timeout(ARRIVE_MAX, arrived).await;
         let mut ends = JoinSet::new();
         for member in &self.members {
             let handle = member.handle.clone();
@@ -247,7 +367,8 @@ impl Actor {
         if self.is_ending {
             return;
         }
-        for position in queue::due(self.claims(), self.max_active) {
+        let coming = self.arriving.iter().filter(|it| !it.is_queued).count();
+        for position in queue::due(self.claims(), self.max_active.saturating_sub(coming)) {
             self.members[position].handle.start();
         }
     }
