@@ -60,3 +60,46 @@ impl Drop for Board {
         self.bell.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rests_is_still_and_what_moves_is_not() {
+        let board = Board::new(Status::default(), Arc::new(Notify::new()));
+        for (state, is_still) in
+            [(State::Complete, true), (State::Paused, true), (State::Downloading, false)]
+        {
+            let rate = |rate| Status { state: state.clone(), up_rate: rate, ..Status::default() };
+            board.post(rate(0));
+            assert_eq!(board.is_still(), is_still, "{state:?}");
+            board.post(rate(1));
+            assert!(!board.is_still(), "{state:?} with a rate to decay");
+        }
+    }
+
+    #[test]
+    fn the_bell_rings_for_another_state_and_for_more_to_do() {
+        let bell = Arc::new(Notify::new());
+        let board = Board::new(Status::default(), bell.clone());
+        let rings = || has_rung(&bell);
+        board.change(|status| status.state = State::Downloading);
+        assert!(rings());
+        board.change(|status| status.wanted_bytes = 10);
+        assert!(rings(), "it has more to fetch");
+        board.change(|status| status.done_bytes = 4);
+        assert!(!rings(), "that it goes on is no news");
+        board.change(|status| status.done_bytes = 3);
+        assert!(rings(), "a piece was lost");
+        board.change(|status| status.down_rate = 3);
+        assert!(!rings());
+    }
+
+    /// Whether the bell has rung since it was last asked.
+    fn has_rung(bell: &Notify) -> bool {
+        let mut notified = std::pin::pin!(bell.notified());
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        notified.as_mut().poll(&mut cx).is_ready()
+    }
+}
