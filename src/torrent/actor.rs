@@ -45,7 +45,8 @@ const REPORTS_BATCH: usize = 64;
 const DISK_EVENTS_BATCH: usize = 64;
 /// How often the snapshot is renewed while anything moves.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
-/// The same for a torrent that is paused, or complete and alone: a thousand of them cost next to nothing.
+/// The same for a torrent that is paused, or complete and alone: a thousand of them cost next to
+/// nothing.
 const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);

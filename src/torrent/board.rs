@@ -1,6 +1,6 @@
 //! Where a torrent posts how it stands: the latest snapshot for whoever looks, and a bell for
-//! the session when the state changes or more is to be done, so that nobody has to look at a thousand torrents to
-//! learn that nothing happened. It decides nothing.
+//! the session when the state changes or more is to be done, so that nobody has to look at a
+//! thousand torrents to learn that nothing happened. It decides nothing.
 
 use std::mem::discriminant;
 use std::sync::Arc;
