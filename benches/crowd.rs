@@ -111,7 +111,7 @@ impl Crowd {
             is_private: false,
             sequential: false,
             peer_id: PeerId([200; 20]),
-            listen_port: None,
+            listen_port: 6881,
             seed: 1,
         };
         let mut crowd = Self {

@@ -5,6 +5,7 @@ pub mod addr;
 pub mod bitfield;
 pub mod digest;
 pub mod extents;
+pub mod hashes;
 pub mod ids;
 pub mod layout;
 pub mod meter;

@@ -112,7 +112,7 @@ pub fn check(
     let files: Vec<StoreFile> = files.collect();
     let config = StoreConfig {
         layout,
-        piece_hashes: torrent.piece_hashes().into(),
+        piece_hashes: torrent.shared_piece_hashes(),
         wanted: vec![true; files.len()],
         files,
         symlinks: Vec::new(),

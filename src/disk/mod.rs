@@ -51,6 +51,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
+use crate::base::hashes::PieceHashes;
 use crate::base::ids::{FileIndex, InfoHash};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
@@ -125,7 +126,7 @@ pub struct StoreConfig {
     /// Its geometry.
     pub layout: Layout,
     /// SHA-1 of each piece, 20 bytes each, one behind the other.
-    pub piece_hashes: Arc<[u8]>,
+    pub piece_hashes: PieceHashes,
     /// Its files.
     pub files: Vec<StoreFile>,
     /// Symbolic links: where, and what they hold. Those that lead out are not made.
@@ -207,7 +208,7 @@ pub struct Started {
 /// A job that was not taken, and comes back.
 #[derive(Debug)]
 pub enum Rejected {
-    /// More jobs wait than there are blocks for: a mistake in whoever submits.
+    /// As many jobs of all torrents wait as there is room for: it is to be offered again.
     Full(Job),
     /// The workers have ended.
     Stopped(Job),
@@ -232,7 +233,7 @@ impl Disk {
     pub fn start(config: DiskConfig) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = config.workers.unwrap_or(cores.min(WORKERS_MAX)).max(1);
-        // Each other job holds at least one block of the pool, so `try_send` does not fail.
+        // Each other job holds at least one block of the pool.
         let (queue, jobs) = bounded(config.pool.budget_blocks() + JOBS_WITHOUT_BLOCKS);
         // One place for the one token.
         let (give, take) = bounded(1);
@@ -307,7 +308,7 @@ impl Disk {
     pub fn open_store(
         &self,
         layout: Layout,
-        piece_hashes: Arc<[u8]>,
+        piece_hashes: PieceHashes,
         store: Arc<dyn Store>,
         events: mpsc::Sender<DiskEvent>,
     ) -> Result<StoreHandle, Error> {
@@ -492,7 +493,7 @@ impl StoreHandle {
     /// Hands a job to the workers. Never waits.
     ///
     /// # Errors
-    /// The job comes back when the workers have ended, or far too many jobs wait.
+    /// The job comes back when the workers have ended, or too many jobs wait.
     pub fn submit(&self, job: Job) -> Result<(), Rejected> {
         let work = Work::Job(self.shared.torrent.clone(), job, Instant::now());
         self.shared.queue.try_send(work).map_err(|error| {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
+use crate::base::hashes::PieceHashes;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 
@@ -24,7 +25,7 @@ pub(super) struct OpenTorrent {
     /// Tells open files of this torrent from others'.
     pub id: u64,
     pub layout: Layout,
-    hashes: Arc<[u8]>,
+    hashes: PieceHashes,
     pub store: Arc<dyn Store>,
     /// Held by the worker that writes.
     pub writer: WriterPlace,
@@ -58,7 +59,7 @@ impl OpenTorrent {
     pub(super) fn new(
         id: u64,
         layout: Layout,
-        hashes: Arc<[u8]>,
+        hashes: PieceHashes,
         store: Arc<dyn Store>,
         events: mpsc::Sender<DiskEvent>,
     ) -> Result<Self, Error> {

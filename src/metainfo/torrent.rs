@@ -2,8 +2,10 @@
 //! nothing in here knows how much of it has been downloaded.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::base::extents::Extents;
+use crate::base::hashes::PieceHashes;
 use crate::base::ids::{InfoHash, InfoHashV2};
 use crate::base::layout::{Layout, PieceIndex};
 use crate::bencode::{self, Value};
@@ -49,7 +51,7 @@ pub struct Torrent {
     /// URLs of web seeds (BEP 19).
     pub web_seeds: Vec<String>,
     kind: Kind,
-    raw_info: Vec<u8>,
+    raw_info: Arc<[u8]>,
     hashes: Range<usize>,
 }
 
@@ -132,6 +134,12 @@ impl Torrent {
         &self.raw_info[self.hashes.clone()]
     }
 
+    /// The same to keep: a part of the info dictionary, not a copy.
+    pub fn shared_piece_hashes(&self) -> PieceHashes {
+        let hashes = PieceHashes::within(self.raw_info.clone(), self.hashes.clone());
+        hashes.expect("the reader found them in there")
+    }
+
     /// Where each file lies among the bytes of the torrent; none for v2-only torrents,
     /// whose files share no space.
     pub fn extents(&self) -> Option<Extents> {
@@ -161,7 +169,7 @@ impl Torrent {
             trackers: Vec::new(),
             web_seeds: Vec::new(),
             kind: info.kind,
-            raw_info: raw_info.to_vec(),
+            raw_info: raw_info.into(),
             hashes: info.hashes,
         }
     }

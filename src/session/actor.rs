@@ -7,37 +7,42 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{Id, JoinError, JoinSet, spawn_blocking};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::base::ids::InfoHash;
+use crate::base::units::BLOCK_LEN;
 use crate::metainfo::Torrent;
 use crate::torrent::handle::TorrentHandle;
+use crate::torrent::incoming::Incoming;
 use crate::torrent::lifecycle::{self, Entry, Resources};
 use crate::torrent::options::{SeedLimits, TorrentOptions};
 use crate::torrent::places::{Account, LINKS_MAX};
-use crate::torrent::status::State;
+use crate::torrent::status::{State, Status};
 
 use super::error::Error;
 use super::listener::Registration;
 use super::places::{Standing, divide};
-use super::{persist, queue, seeding};
+use super::queue::{self, Claim};
+use super::shares::{self, Demand};
+use super::{persist, seeding};
 
 /// How often seeding is measured against its limits, while there are any to reach.
 const SEEDING_LOOK: Duration = Duration::from_secs(1);
 /// How often what was sent is kept, against a crash.
 const KEEP_EVERY: Duration = Duration::from_secs(180);
+/// How long an ending session waits for files that are being opened.
+const ARRIVE_MAX: Duration = Duration::from_secs(3);
+
+/// Where it is told what came of an addition.
+type AddAnswer = oneshot::Sender<Result<TorrentHandle, Error>>;
 
 /// An order or question to the session.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Take a torrent in.
-    Add {
-        torrent: Arc<Torrent>,
-        options: TorrentOptions,
-        answer: oneshot::Sender<Result<TorrentHandle, Error>>,
-    },
+    Add { torrent: Arc<Torrent>, options: TorrentOptions, answer: AddAnswer },
     /// End a torrent; answered when it has ended, with whether there was one.
     Remove { info_hash: InfoHash, answer: oneshot::Sender<bool> },
     /// Which torrents are there?
@@ -48,15 +53,87 @@ pub(super) enum Command {
 
 /// One torrent as the session knows it.
 struct Member {
+    /// Counts those that were added.
+    number: u64,
     info_hash: InfoHash,
     name: String,
     handle: TorrentHandle,
     places: Account,
     seeding: Seeding,
+    /// Blocks of a piece.
+    piece_blocks: usize,
+    /// Blocks that its open pieces may hold; the torrent reads the other end.
+    share: watch::Sender<usize>,
     /// What the state directory says was sent.
     kept_bytes: u64,
     /// It is on its way out.
     is_leaving: bool,
+}
+
+impl Member {
+    fn claim(&self) -> Claim {
+        // A torrent that died without a word holds no place.
+        match self.is_leaving || self.handle.has_ended() {
+            true => Claim::Nothing,
+            false => self.handle.look(|status| Claim::of(&status.state)),
+        }
+    }
+
+    /// None when it downloads nothing.
+    fn demand(&self) -> Option<Demand> {
+        let rest_bytes = match self.is_leaving || self.handle.has_ended() {
+            true => 0,
+            false => self.handle.look(|status| match status.state {
+                State::Downloading | State::DiskTrouble(_) => status.left_bytes(),
+                _ => 0,
+            }),
+        };
+        // More than memory can address is as good as that.
+        let rest = usize::try_from(rest_bytes.div_ceil(BLOCK_LEN as u64)).unwrap_or(usize::MAX);
+        (rest > 0).then_some(Demand { piece_blocks: self.piece_blocks, rest_blocks: rest })
+    }
+}
+
+/// A torrent whose files are being opened. There are as many as callers that wait for that.
+struct Arriving {
+    task: Id,
+    number: u64,
+    info_hash: Option<InfoHash>,
+    name: String,
+    limits: SeedLimits,
+    piece_blocks: usize,
+    places: Account,
+    share: watch::Sender<usize>,
+    is_queued: bool,
+    answer: AddAnswer,
+    /// It is to leave again.
+    removal: Option<oneshot::Sender<bool>>,
+}
+
+/// What came of opening a torrent's files.
+struct Opened {
+    started: Result<(TorrentHandle, InfoHash, mpsc::Sender<Incoming>), crate::torrent::Error>,
+    /// What the state directory says was sent.
+    kept_bytes: u64,
+}
+
+async fn open(
+    resources: Resources,
+    torrent: Arc<Torrent>,
+    options: TorrentOptions,
+    is_queued: bool,
+    share: watch::Receiver<usize>,
+) -> Opened {
+    let kept_bytes = match torrent.info_hash_v1 {
+        Some(hash) => {
+            let state_dir = resources.state_dir.clone();
+            let read = spawn_blocking(move || persist::uploaded(&state_dir, hash));
+            read.await.unwrap_or_default()
+        }
+        None => 0,
+    };
+    let entry = Entry { is_queued, uploaded_before_bytes: kept_bytes, share };
+    Opened { started: lifecycle::start(resources, torrent, options, entry).await, kept_bytes }
 }
 
 /// How far a torrent's seeding is.
@@ -74,6 +151,10 @@ pub(super) struct Actor {
     max_active: usize,
     /// In the order of the queue.
     members: Vec<Member>,
+    /// Torrents whose files are being opened, and who does that.
+    arriving: Vec<Arriving>,
+    opening: JoinSet<Opened>,
+    next_number: u64,
     /// Torrents that are ending, each with whoever waits for that.
     leaving: JoinSet<(InfoHash, oneshot::Sender<bool>)>,
     is_ending: bool,
@@ -85,8 +166,17 @@ impl Actor {
         registrations: mpsc::Sender<Registration>,
         max_active: usize,
     ) -> Self {
-        let (members, leaving) = (Vec::new(), JoinSet::new());
-        Self { resources, registrations, max_active, members, leaving, is_ending: false }
+        Self {
+            resources,
+            registrations,
+            max_active,
+            members: Vec::new(),
+            arriving: Vec::new(),
+            opening: JoinSet::new(),
+            next_number: 0,
+            leaving: JoinSet::new(),
+            is_ending: false,
+        }
     }
 
     /// Runs until every handle of the session is gone.
@@ -108,6 +198,9 @@ impl Actor {
                         let _ = answer.send(true);
                     }
                 }
+                Some(opened) = self.opening.join_next_with_id(), if !self.opening.is_empty() => {
+                    self.on_opened(opened).await;
+                }
                 () = bell.notified() => {}
                 () = sleep(SEEDING_LOOK), if has_limits => {}
                 _ = keep.tick() => self.keep().await,
@@ -115,14 +208,14 @@ impl Actor {
             has_limits = self.end_seeding(Instant::now());
             self.start_next();
             self.divide_places();
+            self.share_out();
         }
     }
 
     async fn on_command(&mut self, command: Command) {
         match command {
             Command::Add { torrent, options, answer } => {
-                // The one who asked may have gone; the torrent runs all the same.
-                let _ = answer.send(self.add(torrent, options).await);
+                self.add(torrent, options, answer);
             }
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer),
             Command::List(answer) => {
@@ -134,44 +227,104 @@ impl Actor {
         }
     }
 
-    async fn add(
-        &mut self,
-        torrent: Arc<Torrent>,
-        options: TorrentOptions,
-    ) -> Result<TorrentHandle, Error> {
+    /// Has the torrent's files opened, aside: one disk that hangs holds up nobody else.
+    fn add(&mut self, torrent: Arc<Torrent>, options: TorrentOptions, answer: AddAnswer) {
         if self.is_ending {
-            return Err(Error::Ended);
+            let _ = answer.send(Err(Error::Ended));
+            return;
         }
-        let same = |member: &&Member| Some(member.info_hash) == torrent.info_hash_v1;
-        if let Some(there) = self.members.iter().find(same) {
-            return Err(Error::Duplicate { name: there.name.clone() });
+        let info_hash = torrent.info_hash_v1;
+        if let Some(name) = self.name_of(info_hash) {
+            let name = name.to_owned();
+            let _ = answer.send(Err(Error::Duplicate { name }));
+            return;
         }
-        let state_dir = &self.resources.state_dir;
-        let kept_bytes = torrent.info_hash_v1.map_or(0, |hash| persist::uploaded(state_dir, hash));
-        let states = self.states();
-        let entry = Entry {
-            is_queued: !queue::has_place(states.iter(), self.max_active),
-            uploaded_before_bytes: kept_bytes,
-        };
+        // None until it is known that it downloads.
+        let (share, its_share) = watch::channel(0);
+        let held = self.arriving.iter().filter(|it| !it.is_queued).map(|_| Claim::Holds);
+        let is_queued = !queue::has_place(self.claims().chain(held), self.max_active);
+        let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
         let (name, limits) = (torrent.name.clone(), options.seeding);
         let places = self.resources.places.sibling();
         let resources = Resources { places: places.clone(), ..self.resources.clone() };
-        let (handle, info_hash, incoming) =
-            lifecycle::start(resources, torrent, options, entry).await?;
+        let task = self.opening.spawn(open(resources, torrent, options, is_queued, its_share));
+        self.arriving.push(Arriving {
+            task: task.id(),
+            number: self.next_number,
+            info_hash,
+            name,
+            limits,
+            piece_blocks: piece_len.div_ceil(BLOCK_LEN),
+            places,
+            share,
+            is_queued,
+            answer,
+            removal: None,
+        });
+        self.next_number += 1;
+    }
+
+    /// The name of the torrent with this hash, if it is there or on its way in.
+    fn name_of(&self, info_hash: Option<InfoHash>) -> Option<&str> {
+        let here = self.members.iter().map(|member| (Some(member.info_hash), &member.name));
+        let coming = self.arriving.iter().map(|it| (it.info_hash, &it.name));
+        let same = here.chain(coming).find(|(hash, _)| hash.is_some() && *hash == info_hash);
+        same.map(|(_, name)| name.as_str())
+    }
+
+    /// A torrent's files are open, or will not be.
+    async fn on_opened(&mut self, opened: Result<(Id, Opened), JoinError>) {
+        let (task, opened) = match opened {
+            Ok((task, opened)) => (task, Some(opened)),
+            // A panic; the one who asked finds no answer.
+            Err(error) => (error.id(), None),
+        };
+        let Some(position) = self.arriving.iter().position(|it| it.task == task) else { return };
+        let arriving = self.arriving.remove(position);
+        let Some(Opened { started, kept_bytes }) = opened else { return };
+        let (handle, info_hash, incoming) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                let _ = arriving.answer.send(Err(error.into()));
+                return;
+            }
+        };
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
-        let seeding = Seeding { limits, complete_since: None, is_over: false };
-        let is_leaving = false;
-        let member = Member { info_hash, name, handle, places, seeding, kept_bytes, is_leaving };
-        let handle = member.handle.clone();
-        self.members.push(member);
-        Ok(handle)
+        let limits = arriving.limits;
+        let member = Member {
+            number: arriving.number,
+            info_hash,
+            name: arriving.name,
+            handle: handle.clone(),
+            seeding: Seeding { limits, complete_since: None, is_over: false },
+            piece_blocks: arriving.piece_blocks,
+            places: arriving.places,
+            share: arriving.share,
+            kept_bytes,
+            is_leaving: false,
+        };
+        let place = self.members.partition_point(|other| other.number < member.number);
+        self.members.insert(place, member);
+        // The one who asked may have gone; the torrent runs all the same.
+        let _ = arriving.answer.send(if self.is_ending { Err(Error::Ended) } else { Ok(handle) });
+        if let Some(answer) = arriving.removal {
+            self.remove(info_hash, answer);
+        } else if self.is_ending {
+            // Nobody waits for that.
+            self.remove(info_hash, oneshot::channel().0);
+        }
     }
 
     fn remove(&mut self, info_hash: InfoHash, answer: oneshot::Sender<bool>) {
         let here = |member: &&mut Member| member.info_hash == info_hash && !member.is_leaving;
         let Some(member) = self.members.iter_mut().find(here) else {
-            let _ = answer.send(false);
+            let coming = |it: &&mut Arriving| it.info_hash == Some(info_hash);
+            match self.arriving.iter_mut().find(coming).filter(|it| it.removal.is_none()) {
+                // As soon as it is here.
+                Some(arriving) => arriving.removal = Some(answer),
+                None => drop(answer.send(false)),
+            }
             return;
         };
         member.is_leaving = true;
@@ -191,6 +344,13 @@ impl Actor {
     /// The goodbyes to trackers run side by side, so three seconds are enough for all.
     async fn stop(&mut self, answer: oneshot::Sender<()>) {
         self.is_ending = true;
+        let arrived = async {
+            while let Some(opened) = self.opening.join_next_with_id().await {
+                self.on_opened(opened).await;
+            }
+        };
+        // Whoever comes later is sent away then.
+        let _ = timeout(ARRIVE_MAX, arrived).await;
         let mut ends = JoinSet::new();
         for member in &self.members {
             let handle = member.handle.clone();
@@ -202,21 +362,16 @@ impl Actor {
         let _ = answer.send(());
     }
 
-    fn states(&self) -> Vec<State> {
-        // A torrent that died without a word holds no place.
-        let state = |member: &Member| match member.is_leaving || member.handle.has_ended() {
-            true => State::Stopping,
-            false => member.handle.state(),
-        };
-        self.members.iter().map(state).collect()
+    fn claims(&self) -> impl Iterator<Item = Claim> + Clone {
+        self.members.iter().map(Member::claim)
     }
 
     fn start_next(&self) {
         if self.is_ending {
             return;
         }
-        let states = self.states();
-        for position in queue::due(states.iter(), self.max_active) {
+        let coming = self.arriving.iter().filter(|it| !it.is_queued).count();
+        for position in queue::due(self.claims(), self.max_active.saturating_sub(coming)) {
             self.members[position].handle.start();
         }
     }
@@ -232,6 +387,28 @@ impl Actor {
         self.members.iter().zip(allowed).for_each(|(member, most)| member.places.allow(most));
     }
 
+    /// Divides half of the pool among those that download. Each torrent reads the latest word,
+    /// however busy it is. What is taken away is told first.
+    fn share_out(&self) {
+        let demands: Vec<_> = self.members.iter().map(Member::demand).collect();
+        let total = shares::total(self.resources.pool.budget_blocks());
+        let known: Vec<_> = demands.iter().flatten().copied().collect();
+        let mut given = shares::divide(total, &known).into_iter();
+        let share = |demand: &Option<Demand>| demand.and_then(|_| given.next()).unwrap_or(0);
+        let shares: Vec<_> = demands.iter().map(share).collect();
+        for less in [true, false] {
+            for (member, share) in self.members.iter().zip(&shares) {
+                member.share.send_if_modified(|told| {
+                    let is_due = if less { share < told } else { share > told };
+                    if is_due {
+                        *told = *share;
+                    }
+                    is_due
+                });
+            }
+        }
+    }
+
     /// Ends seeding where it was enough; true when some torrent may come to that.
     fn end_seeding(&mut self, now: Instant) -> bool {
         let mut has_limits = false;
@@ -240,16 +417,20 @@ impl Actor {
             if *limits == SeedLimits::default() || *is_over {
                 continue;
             }
-            match member.handle.state() {
-                State::Finished => *is_over = true,
+            let is_enough = member.handle.look(|status| match status.state {
+                State::Finished => {
+                    *is_over = true;
+                    false
+                }
                 State::Complete => {
                     has_limits = true;
                     let since = *complete_since.get_or_insert(now);
-                    if seeding::is_enough(limits, &member.handle.status(), now - since) {
-                        member.handle.finish();
-                    }
+                    seeding::is_enough(limits, status, now - since)
                 }
-                _ => {}
+                _ => false,
+            });
+            if is_enough {
+                member.handle.finish();
             }
         }
         has_limits
@@ -259,7 +440,7 @@ impl Actor {
     async fn keep(&mut self) {
         let mut news: Vec<(InfoHash, u64)> = Vec::new();
         for member in &mut self.members {
-            let sent = member.handle.status().uploaded_in_all();
+            let sent = member.handle.look(Status::uploaded_in_all);
             if sent > member.kept_bytes {
                 member.kept_bytes = sent;
                 news.push((member.info_hash, sent));

@@ -11,6 +11,7 @@ mod persist;
 mod places;
 mod queue;
 mod seeding;
+mod shares;
 #[cfg(test)]
 mod tests;
 

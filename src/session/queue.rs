@@ -1,37 +1,51 @@
 //! Which torrents run: the first in order that still have something to download, at most so
-//! many at once. Pure: it sees states and names positions; starting them is the actor's.
+//! many at once. Pure: it sees claims and names positions; starting them is the actor's.
 
 use crate::torrent::status::State;
 
-/// Does a torrent in this state hold one of the places? Complete ones do not: seeding costs
-/// little, a swarm lives of it, and others (Transmission, qBittorrent, aria2) count the same
-/// way. Neither do paused and failed ones, which would block those behind them for nothing.
-fn holds_place(state: &State) -> bool {
-    match state {
-        State::Checking | State::Downloading | State::Moving | State::DiskTrouble(_) => true,
-        State::Queued
-        | State::Complete
-        | State::Finished
-        | State::Paused
-        | State::Stopping
-        | State::Failed(_) => false,
+/// What the state of a torrent means for whose turn it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Claim {
+    /// It waits for its turn.
+    Waits,
+    /// It holds one of the places.
+    Holds,
+    /// Neither. Complete ones hold no place: seeding costs little, a swarm lives of it, and
+    /// others (Transmission, qBittorrent, aria2) count the same way. Neither do paused and
+    /// failed ones, which would block those behind them for nothing.
+    Nothing,
+}
+
+impl Claim {
+    pub fn of(state: &State) -> Self {
+        match state {
+            State::Queued => Self::Waits,
+            State::Checking | State::Downloading | State::Moving | State::DiskTrouble(_) => {
+                Self::Holds
+            }
+            State::Complete
+            | State::Finished
+            | State::Paused
+            | State::Stopping
+            | State::Failed(_) => Self::Nothing,
+        }
     }
 }
 
 /// Is there a place for one more?
-pub(super) fn has_place<'a>(states: impl Iterator<Item = &'a State>, places: usize) -> bool {
-    states.filter(|state| holds_place(state)).count() < places
+pub(super) fn has_place(claims: impl Iterator<Item = Claim>, places: usize) -> bool {
+    claims.filter(|claim| *claim == Claim::Holds).count() < places
 }
 
 /// Positions of the queued torrents whose turn it is. Asked twice before anything changed, it
 /// names the same ones.
-pub(super) fn due<'a>(
-    states: impl Iterator<Item = &'a State> + Clone,
+pub(super) fn due(
+    claims: impl Iterator<Item = Claim> + Clone,
     places: usize,
 ) -> impl Iterator<Item = usize> {
-    let taken = states.clone().filter(|state| holds_place(state)).count();
-    let queued = states.enumerate().filter(|(_, state)| **state == State::Queued);
-    queued.map(|(position, _)| position).take(places.saturating_sub(taken))
+    let taken = claims.clone().filter(|claim| *claim == Claim::Holds).count();
+    let waiting = claims.enumerate().filter(|(_, claim)| *claim == Claim::Waits);
+    waiting.map(|(position, _)| position).take(places.saturating_sub(taken))
 }
 
 #[cfg(test)]
@@ -40,7 +54,7 @@ mod tests {
     use State::{Checking, Complete, Downloading, Failed, Finished, Paused, Queued, Stopping};
 
     fn due_of(states: &[State], places: usize) -> Vec<usize> {
-        due(states.iter(), places).collect()
+        due(states.iter().map(Claim::of), places).collect()
     }
 
     #[test]
@@ -55,11 +69,11 @@ mod tests {
         let disk = State::DiskTrouble(String::new());
         for state in [Complete, Finished, Paused, Stopping, Failed(String::new())] {
             assert_eq!(due_of(&[state.clone(), Queued], 1), [1], "{state:?}");
-            assert!(has_place([state].iter(), 1));
+            assert!(has_place([Claim::of(&state)].into_iter(), 1));
         }
         for state in [Checking, Downloading, disk] {
             assert_eq!(due_of(&[state.clone(), Queued], 1), [0; 0], "{state:?}");
-            assert!(!has_place([state].iter(), 1));
+            assert!(!has_place([Claim::of(&state)].into_iter(), 1));
         }
     }
 

@@ -133,6 +133,37 @@ async fn a_torrent_is_there_once_and_its_hash_is_free_when_it_has_left() {
     assert!(matches!(refused, Error::Ended), "{refused}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_hangs_holds_up_no_other_torrent() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 5).await;
+    let hash = |number| torrent(number).info_hash_v1.unwrap();
+    // Whoever reads it waits until somebody writes to it.
+    let hangs = home.path().join("state").join(format!("{}.stats", hash(1)));
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &hangs, mode).unwrap();
+    let mut first = std::pin::pin!(session.add(torrent(1), options(home.path())));
+    let asked = tokio::time::timeout(Duration::ZERO, &mut first).await;
+    assert!(asked.is_err(), "it waits for the disk");
+    let again = session.add(torrent(1), options(home.path())).await.unwrap_err();
+    assert!(matches!(again, Error::Duplicate { .. }), "{again}");
+    let others = async {
+        let second = session.add(torrent(2), options(home.path())).await.unwrap();
+        until(&second, State::Downloading).await;
+        session.add(torrent(3), options(home.path())).await.unwrap();
+        assert!(session.remove(hash(3)).await);
+        session.list().await
+    };
+    let listed = tokio::time::timeout(Duration::from_secs(20), others).await;
+    let listed = listed.expect("nobody waits for the disk that hangs");
+    assert_eq!(listed.iter().map(|(hash, _)| *hash).collect::<Vec<_>>(), [hash(2)]);
+    tokio::task::spawn_blocking(move || std::fs::write(hangs, "")).await.unwrap().unwrap();
+    until(&first.await.unwrap(), State::Downloading).await;
+    let listed = session.list().await.into_iter().map(|(hash, _)| hash);
+    assert_eq!(listed.collect::<Vec<_>>(), [hash(1), hash(2)], "in the order of the queue");
+    session.stop().await;
+}
+
 #[tokio::test]
 async fn a_thousand_that_wait_cost_a_task_each_and_no_open_file() {
     let home = tempfile::tempdir().unwrap();

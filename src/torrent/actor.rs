@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
-use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job, StoreHandle};
+use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
 use crate::swarm::Swarm;
 use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
@@ -28,6 +28,7 @@ use super::board::Board;
 use super::command::Command;
 use super::handle::News;
 use super::incoming::Incoming;
+use super::jobs::Jobs;
 use super::lifecycle::Ends;
 use super::moving::MoveOrder;
 use super::places::Places;
@@ -40,9 +41,12 @@ pub(super) const REPORTS_LEN: usize = 256;
 pub(super) const DISK_EVENTS_LEN: usize = 256;
 /// Reports taken in at once, before effects are carried out.
 const REPORTS_BATCH: usize = 64;
+/// The same for verdicts.
+const DISK_EVENTS_BATCH: usize = 64;
 /// How often the snapshot is renewed while anything moves.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
-/// The same for a torrent that is complete and alone: a thousand of them cost next to nothing.
+/// The same for a torrent that is paused, or complete and alone: a thousand of them cost next to
+/// nothing.
 const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
@@ -62,7 +66,7 @@ pub(super) struct Actor {
     /// Connections to providers that are used at the first dial.
     pub open: BTreeMap<SocketAddr, TcpStream>,
     pub reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
-    pub store: StoreHandle,
+    pub jobs: Jobs,
     pub disk_events: mpsc::Receiver<DiskEvent>,
     pub disk_stats: DiskStats,
     pub disk_meter: DiskMeter,
@@ -83,6 +87,8 @@ pub(super) struct Actor {
     pub trackers: Trackers,
     pub publisher: Publisher,
     pub news: broadcast::Sender<News>,
+    /// Blocks that open pieces may hold.
+    pub share: watch::Receiver<usize>,
     pub status: Board,
     /// One entry a file.
     pub wanted_files: Vec<bool>,
@@ -114,6 +120,7 @@ impl Actor {
         let mut published = Instant::now();
         self.publish();
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
+        let mut disk_events = Vec::with_capacity(DISK_EVENTS_BATCH);
         if self.swarm.is_complete() {
             // Everything was found on disk: no last piece will come to say so.
             self.finish();
@@ -125,11 +132,17 @@ impl Actor {
             }
             let timeout = self.swarm.next_timeout();
             let publish_at = published + self.publish_pause();
+            let offer_at = self.jobs.again_at();
             tokio::select! {
                 _ = self.reports.1.recv_many(&mut reports, REPORTS_BATCH) => {
                     reports.drain(..).for_each(|report| self.on_report(report));
+                    self.swarm.settle(Instant::now());
                 }
-                Some(event) = self.disk_events.recv() => self.on_disk_event(event),
+                // None come any more when the workers have ended.
+                1.. = self.disk_events.recv_many(&mut disk_events, DISK_EVENTS_BATCH) => {
+                    disk_events.drain(..).for_each(|event| self.on_disk_event(event));
+                    self.swarm.settle(Instant::now());
+                }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 () = self.places.changed() => self.tell_room(),
@@ -138,10 +151,16 @@ impl Actor {
                     Some(command) => self.on_command(command).await,
                     None => break None,
                 },
+                Ok(()) = self.share.changed() => {
+                    let share = *self.share.borrow_and_update();
+                    self.swarm.handle(Input::Share(share), Instant::now());
+                }
                 () = sleep_until(timeout.unwrap_or_else(Instant::now).into()),
-                    if timeout.is_some() => self.swarm.handle(Input::Tick, Instant::now()),
+                    if timeout.is_some() => self.on_tick(),
                 () = sleep_until(self.finish_again.unwrap_or_else(Instant::now).into()),
                     if self.finish_again.is_some() => self.finish(),
+                () = sleep_until(offer_at.unwrap_or_else(Instant::now).into()),
+                    if offer_at.is_some() => self.jobs.offer(Instant::now()),
                 () = sleep_until(publish_at.into()) => {
                     self.on_publish_tick();
                     published = Instant::now();
@@ -170,53 +189,56 @@ impl Actor {
             let providers = self.providers.into_values().map(|it| (*it).clone()).collect();
             orders.push(Command::AddProviders { providers, open: Vec::new() });
         }
-        let Self { commands, incoming, status, news, wanted_files, .. } = self;
-        let ends = Ends { commands, incoming, status, news, known: self.swarm.acquaintances() };
+        let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
+        let known = self.swarm.acquaintances();
+        let ends = Ends { commands, incoming, status, news, known, share };
         Rested { ends, wanted_files, gone: self.gone, move_order: self.move_order, orders }
     }
 
+    /// Notes what a link says; conclusions are drawn once a batch.
     fn on_report(&mut self, report: LinkReport) {
         let (link, now) = (report.link, Instant::now());
         match report.news {
             LinkNews::Up { peer_id, caps, .. } => {
                 self.places.up(link);
-                self.swarm.handle(Input::LinkUp { link, peer_id, caps }, now);
+                self.swarm.note(Input::LinkUp { link, peer_id, caps }, now);
             }
             LinkNews::Events(events) => {
-                self.swarm.handle(Input::LinkEvents { link, events }, now);
+                self.swarm.note(Input::LinkEvents { link, events }, now);
             }
             LinkNews::Down(reason) => {
                 debug!(link = link.0, %reason, "link down");
                 self.links.remove(&link);
                 self.places.down(link);
-                self.swarm.handle(Input::LinkDown { link, reason }, now);
+                self.swarm.note(Input::LinkDown { link, reason }, now);
             }
         }
     }
 
+    /// Notes an answer of the disk; conclusions are drawn once a batch.
     fn on_disk_event(&mut self, event: DiskEvent) {
         let now = Instant::now();
         match event {
             DiskEvent::Checked { piece, verdict } => {
                 self.jobs_out -= 1;
-                self.swarm.handle(Input::PieceChecked { piece, verdict }, now);
+                self.swarm.note(Input::PieceChecked { piece, verdict }, now);
             }
             DiskEvent::Spilled { piece, failed } => {
                 self.jobs_out -= 1;
-                self.swarm.handle(Input::Spilled { piece, failed }, now);
+                self.swarm.note(Input::Spilled { piece, failed }, now);
             }
             DiskEvent::Prepared { piece, outcome } => {
                 if let Preparation::Unreadable(why) = &outcome {
                     warn!(piece = piece.number(), why, "cannot read a piece that a peer asks for");
                 }
-                self.swarm.handle(Input::Prepared { piece, outcome }, now);
+                self.swarm.note(Input::Prepared { piece, outcome }, now);
             }
             DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
             DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
             DiskEvent::Unkept { reason, lost, .. } => {
                 warn!(reason, lost = lost.len(), "the device did not keep what was written");
                 self.lose(lost);
-                self.swarm.handle(Input::DiskFailed(reason), now);
+                self.swarm.note(Input::DiskFailed(reason), now);
                 self.publish();
             }
             DiskEvent::RecordTrouble(why) => {
@@ -252,7 +274,7 @@ impl Actor {
         for piece in &pieces {
             self.publisher.lost(&self.extents, &self.layout, *piece);
         }
-        self.swarm.handle(Input::PiecesLost(pieces), Instant::now());
+        self.swarm.note(Input::PiecesLost(pieces), Instant::now());
     }
 
     /// Every wanted file was looked at: only now is the torrent called complete.
@@ -426,52 +448,58 @@ impl Actor {
         self.publish();
     }
 
-    /// Does what the brain says, in its order.
+    /// Does what the brain says, in its order, and what it says to what comes of that.
     fn carry_out(&mut self) {
-        while let Some(output) = self.swarm.poll_output() {
-            match output {
-                Output::Dial { link, .. } if !self.places.dial(link) => {
-                    let reason = DownReason::NoRoom;
-                    self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
-                }
-                Output::Dial { link, address } => {
-                    let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
-                    let handle = match self.providers.get(&address) {
-                        Some(provider) => {
-                            let open = self.open.remove(&address);
-                            link::dial_provider(config, link, provider.clone(), open, reports)
-                        }
-                        None => link::dial(config, link, address, reports),
-                    };
-                    self.links.insert(link, handle);
-                }
-                Output::Send { link, command } => {
-                    self.outbox.entry(link).or_default().push(command);
-                }
-                Output::CheckPiece { piece, blocks, want_block_hashes } => {
-                    self.jobs_out += 1;
-                    self.submit(Job::Check { piece, blocks, want_block_hashes });
-                }
-                Output::PreparePiece { piece, prove } => {
-                    self.submit(Job::Prepare { piece, prove });
-                }
-                Output::SpillBlocks { piece, blocks } => {
-                    self.jobs_out += 1;
-                    self.submit(Job::Spill { piece, blocks });
-                }
-                Output::Event(event) => self.on_event(event),
+        loop {
+            while let Some(output) = self.swarm.poll_output() {
+                self.on_output(output);
+            }
+            if self.outbox.is_empty() {
+                return;
+            }
+            for (link, commands) in std::mem::take(&mut self.outbox) {
+                self.post(link, commands);
             }
         }
-        for (link, commands) in std::mem::take(&mut self.outbox) {
-            self.post(link, commands);
+    }
+
+    fn on_output(&mut self, output: Output) {
+        match output {
+            Output::Dial { link, .. } if !self.places.dial(link) => {
+                let reason = DownReason::NoRoom;
+                self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
+            }
+            Output::Dial { link, address } => {
+                let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
+                let handle = match self.providers.get(&address) {
+                    Some(provider) => {
+                        let open = self.open.remove(&address);
+                        link::dial_provider(config, link, provider.clone(), open, reports)
+                    }
+                    None => link::dial(config, link, address, reports),
+                };
+                self.links.insert(link, handle);
+            }
+            Output::Send { link, command } => {
+                self.outbox.entry(link).or_default().push(command);
+            }
+            Output::CheckPiece { piece, blocks, want_block_hashes } => {
+                self.jobs_out += 1;
+                self.submit(Job::Check { piece, blocks, want_block_hashes });
+            }
+            Output::PreparePiece { piece, prove } => {
+                self.submit(Job::Prepare { piece, prove });
+            }
+            Output::SpillBlocks { piece, blocks } => {
+                self.jobs_out += 1;
+                self.submit(Job::Spill { piece, blocks });
+            }
+            Output::Event(event) => self.on_event(event),
         }
     }
 
     pub(super) fn submit(&mut self, job: Job) {
-        // The queue has a place for every block of the pool, and the workers outlive us.
-        if let Err(rejected) = self.store.submit(job) {
-            warn!(?rejected, "the disk workers took no job");
-        }
+        self.jobs.submit(job, Instant::now());
     }
 
     /// Hands a batch to a link. One that leaves so many batches lying is not reading.
@@ -493,7 +521,8 @@ impl Actor {
 
     fn on_event(&mut self, event: Event) {
         match &event {
-            Event::PieceVerified(piece) => self.on_verified(*piece),
+            // The snapshot tells of it, and there are thousands.
+            Event::PieceVerified(piece) => return self.on_verified(*piece),
             // Told when every file was looked at.
             Event::Completed => return self.finish(),
             Event::HashFailed { piece, blamed } => {
@@ -524,9 +553,21 @@ impl Actor {
         self.publisher.verified(&self.extents, &self.layout, piece);
     }
 
+    fn on_tick(&mut self) {
+        let now = Instant::now();
+        // The silence of links that cannot read is not their remotes'.
+        self.note_starved(now);
+        self.swarm.handle(Input::Tick, now);
+    }
+
+    fn note_starved(&mut self, now: Instant) {
+        self.swarm.note(Input::Starved(self.link_config.pool.is_starved()), now);
+    }
+
     fn on_publish_tick(&mut self) {
         let now = Instant::now();
-        let stats = self.store.stats();
+        self.note_starved(now);
+        let stats = self.jobs.store.stats();
         let hashing = Duration::from_nanos(stats.hash_ns.saturating_sub(self.disk_stats.hash_ns));
         let writing = Duration::from_nanos(stats.write_ns.saturating_sub(self.disk_stats.write_ns));
         self.disk_stats = stats;
@@ -547,7 +588,7 @@ impl Actor {
 
     /// Whoever connects wakes us, and then this is looked at again.
     fn publish_pause(&self) -> Duration {
-        let is_still = self.links.is_empty() && self.jobs_out == 0 && self.swarm.is_complete();
+        let is_still = self.links.is_empty() && self.jobs_out == 0;
         match is_still && self.status.is_still() {
             true => PUBLISH_IDLE,
             false => PUBLISH_EVERY,
@@ -558,7 +599,8 @@ impl Actor {
         let now = Instant::now();
         let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
         let status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
-        self.trackers.publish(&status, self.swarm.working_peers());
+        let is_paused = self.publisher.is_paused();
+        self.trackers.publish(&status, self.swarm.working_peers(), is_paused);
         self.status.post(status);
     }
 
@@ -579,9 +621,10 @@ impl Actor {
         let flushed = async {
             // Verdicts count; nothing new is begun while paused.
             while self.jobs_out > 0
-                && let Some(event) = self.disk_events.recv().await
+                && let Some(event) = self.next_disk_event().await
             {
                 self.on_disk_event(event);
+                self.swarm.settle(Instant::now());
                 self.carry_out();
             }
             self.flush().await;
@@ -598,9 +641,21 @@ impl Actor {
     async fn flush(&mut self) {
         self.submit(Job::Flush);
         while !self.flushed
-            && let Some(event) = self.disk_events.recv().await
+            && let Some(event) = self.next_disk_event().await
         {
             self.on_disk_event(event);
+        }
+    }
+
+    /// Waits for an answer of the disk, and meanwhile offers it what found no place.
+    async fn next_disk_event(&mut self) -> Option<DiskEvent> {
+        loop {
+            let offer_at = self.jobs.again_at();
+            tokio::select! {
+                event = self.disk_events.recv() => return event,
+                () = sleep_until(offer_at.unwrap_or_else(Instant::now).into()),
+                    if offer_at.is_some() => self.jobs.offer(Instant::now()),
+            }
         }
     }
 }
@@ -615,6 +670,7 @@ fn manual_announce(answer: ManualAnnounce) -> String {
         ManualAnnounce::AllowedIn(url, wait) => {
             format!("{url} allows it in {}", crate::base::units::duration(wait))
         }
+        ManualAnnounce::Paused => "paused: trackers were told that we left".to_owned(),
         ManualAnnounce::NoTracker => no_tracker(),
     }
 }

@@ -50,6 +50,12 @@ impl TorrentHandle {
         self.status.borrow().state.clone()
     }
 
+    /// Looks at the latest snapshot without a copy of it. The torrent waits meanwhile, so this
+    /// is for short looks.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
+        look(&self.status.borrow())
+    }
+
     /// To wait for changes of the snapshot.
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.status.clone()

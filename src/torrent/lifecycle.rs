@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{interval, interval_at, timeout};
 use tracing::warn;
@@ -38,6 +38,7 @@ use super::command::Command;
 use super::found;
 use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
+use super::jobs::Jobs;
 use super::moving::{self, MoveOrder, Relocated};
 use super::options::{CheckMode, TorrentOptions};
 use super::parked::{self, Waiting, Woken};
@@ -48,8 +49,9 @@ use super::trackers::{Trackers, first_stats};
 
 /// Orders that wait for the actor; whoever gives more waits too.
 const COMMANDS_LEN: usize = 32;
-/// News that a slow reader may be behind.
-const NEWS_LEN: usize = 1024;
+/// News that a slow reader may be behind. All places are allocated at once, some hundred bytes
+/// each, for each torrent that waits; news are rare.
+const NEWS_LEN: usize = 32;
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
 /// How often a check that goes on is kept: a crash costs no more than this of it.
@@ -91,12 +93,14 @@ pub struct Resources {
 }
 
 /// How a torrent comes into its session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// It waits until its turn comes; otherwise it starts at once.
     pub is_queued: bool,
     /// Payload sent in earlier runs.
     pub uploaded_before_bytes: u64,
+    /// Blocks of the pool that its open pieces may hold; changes as torrents come and go.
+    pub share: watch::Receiver<usize>,
 }
 
 /// Tells of files that are not as they should be at the start.
@@ -134,6 +138,7 @@ pub(super) struct Ends {
     pub news: broadcast::Sender<News>,
     /// Whom its last actor knew.
     pub known: Acquaintances,
+    pub share: watch::Receiver<usize>,
 }
 
 /// A torrent's files, open on the disk workers.
@@ -163,7 +168,7 @@ pub async fn start(
     };
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
-    let Entry { is_queued, uploaded_before_bytes } = entry;
+    let Entry { is_queued, uploaded_before_bytes, share } = entry;
     let limiter = Arc::new(Limiter::under(resources.limiter.clone(), None));
     let up_limiter = Arc::new(Limiter::under(resources.up_limiter.clone(), None));
     let parts = Parts {
@@ -187,7 +192,7 @@ pub async fn start(
     let (news, _) = broadcast::channel(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
     let known = Acquaintances::default();
-    let ends = Ends { commands: orders, incoming: arrivals, status, news, known };
+    let ends = Ends { commands: orders, incoming: arrivals, status, news, known, share };
     tokio::spawn(live(parts, opened, ends));
     Ok((handle, info_hash, incoming))
 }
@@ -230,7 +235,7 @@ fn store_config(parts: &Parts) -> StoreConfig {
     let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.content()));
     StoreConfig {
         layout: *layout,
-        piece_hashes: torrent.piece_hashes().into(),
+        piece_hashes: torrent.shared_piece_hashes(),
         files: files.collect(),
         symlinks: links.collect(),
         dir: options.dir.clone(),
@@ -562,7 +567,7 @@ fn actor(
     parts: &Parts,
     store: StoreHandle,
     disk_events: mpsc::Receiver<DiskEvent>,
-    ends: Ends,
+    mut ends: Ends,
     have: Bitfield,
     proven: Bitfield,
 ) -> Actor {
@@ -576,7 +581,7 @@ fn actor(
         have,
         proven,
         wanted,
-        share_blocks: parts.resources.pool.budget_blocks() / 2,
+        share_blocks: *ends.share.borrow_and_update(),
         max_peers: parts.options.max_peers,
         is_private: parts.torrent.private,
         sequential: parts.options.sequential,
@@ -601,7 +606,7 @@ fn actor(
         providers: Default::default(),
         open: Default::default(),
         reports: mpsc::channel(REPORTS_LEN),
-        store,
+        jobs: Jobs::new(store),
         disk_events,
         disk_stats: DiskStats::default(),
         disk_meter: DiskMeter::default(),
@@ -617,6 +622,7 @@ fn actor(
         trackers,
         publisher,
         news: ends.news,
+        share: ends.share,
         status: ends.status,
         wanted_files: parts.wanted_files.clone(),
         outbox: Default::default(),

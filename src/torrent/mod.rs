@@ -8,6 +8,7 @@ pub mod course;
 mod found;
 pub mod handle;
 pub mod incoming;
+mod jobs;
 pub mod lifecycle;
 pub mod moving;
 pub mod options;

@@ -120,8 +120,9 @@ mod tests {
         let board = Board::new(Status::default(), Arc::new(Notify::new()));
         let status = board.reader();
         let (news, _) = broadcast::channel(1);
-        let mut ends =
-            Ends { commands: orders, incoming, status: board, news, known: Default::default() };
+        let (_, share) = watch::channel(0);
+        let known = Default::default();
+        let mut ends = Ends { commands: orders, incoming, status: board, news, known, share };
         let task = tokio::spawn(async move {
             let (mut wanted, mut early) = (vec![true, true], Vec::new());
             let mut waiting = Waiting { state, is_paused: false };

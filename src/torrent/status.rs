@@ -120,6 +120,11 @@ impl Status {
         self.done_bytes as f64 / self.wanted_bytes as f64
     }
 
+    /// Bytes of wanted files that are missing.
+    pub fn left_bytes(&self) -> u64 {
+        self.wanted_bytes.saturating_sub(self.done_bytes)
+    }
+
     /// Payload sent in the whole life of the torrent.
     pub fn uploaded_in_all(&self) -> u64 {
         self.uploaded_before_bytes.saturating_add(self.uploaded_bytes)

@@ -47,14 +47,16 @@ impl Trackers {
         let _ = self.commands.try_send(command);
     }
 
-    /// Tells the task what trackers are told, and how many peers do or may serve us.
-    pub fn publish(&self, status: &Status, working_peers: usize) {
+    /// Tells the task what trackers are told, how many peers do or may serve us, and whether
+    /// the torrent takes part at all.
+    pub fn publish(&self, status: &Status, working_peers: usize, is_paused: bool) {
         let stats = TransferStats {
             uploaded: status.uploaded_bytes,
             downloaded: status.downloaded_bytes,
-            left: status.wanted_bytes - status.done_bytes.min(status.wanted_bytes),
+            left: status.left_bytes(),
             peers_connected: status.peers_connected as usize,
             working_peers,
+            is_paused,
         };
         let changed = |old: &mut TransferStats| std::mem::replace(old, stats) != stats;
         self.stats.send_if_modified(changed);

@@ -80,6 +80,8 @@ pub struct TransferStats {
     pub peers_connected: usize,
     /// Links that serve us or may.
     pub working_peers: usize,
+    /// The user paused the torrent: trackers are told that it has left, until it goes on.
+    pub is_paused: bool,
 }
 
 /// Orders from the torrent.
@@ -151,6 +153,8 @@ struct Driver {
     last_peers: (usize, usize),
     /// Whether bytes are missing, as the machine knows it.
     is_missing: bool,
+    /// Whether the torrent is paused, as the machine knows it.
+    is_paused: bool,
     /// Tracker addresses that worked, so that `stopped` needs no resolver.
     known: Vec<(TrackerIndex, Vec<SocketAddr>)>,
     told_at: Vec<(TrackerIndex, Instant)>,
@@ -168,6 +172,7 @@ impl Driver {
         let carriers = Carriers { http: config.client.clone(), udp, network };
         Self {
             is_missing: !config.is_complete,
+            is_paused: false,
             carriers,
             tiers: Tiers::new(tiers, config.timing.clone(), StdRng::seed_from_u64(config.rng_seed)),
             config,
@@ -270,6 +275,12 @@ impl Driver {
     /// Byte counts change all the time and matter only when an announce leaves.
     fn on_stats(&mut self) {
         let stats = *self.stats.borrow_and_update();
+        if stats.is_paused != self.is_paused && !self.is_stopping {
+            self.is_paused = stats.is_paused;
+            // Answers of before a pause speak of a torrent that took part.
+            self.jobs.abort_all();
+            self.handle(if stats.is_paused { Input::Paused } else { Input::Resumed });
+        }
         let peers = (stats.peers_connected, stats.working_peers);
         if peers != self.last_peers {
             self.last_peers = peers;

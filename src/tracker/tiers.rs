@@ -18,6 +18,7 @@ use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 use crate::tracker::udp::is_udp;
 
 mod due;
+mod pause;
 mod scrape;
 pub mod status;
 mod timing;
@@ -45,6 +46,10 @@ pub enum Input {
     Missing(bool),
     /// The torrent leaves the swarm.
     Stopped,
+    /// It leaves the swarm for a while: nothing is announced but that.
+    Paused,
+    /// It comes back.
+    Resumed,
     /// The number of links changed.
     Peers {
         /// Live links.
@@ -105,6 +110,8 @@ pub enum ManualAnnounce {
     Asking(String),
     /// This tracker allows it after so long.
     AllowedIn(String, Duration),
+    /// The torrent is paused.
+    Paused,
     /// There is no tracker to ask.
     NoTracker,
 }
@@ -138,6 +145,7 @@ pub struct Tiers {
 enum Phase {
     Idle,
     Running,
+    Paused,
     Stopping { deadline: Instant },
     Ended,
 }
@@ -266,6 +274,8 @@ impl Tiers {
             Input::ScrapeWanted => self.on_scrape_wanted(now),
             Input::Scraped { tracker, counts } => self.on_scraped(tracker.0, counts),
             Input::Stopped => self.on_stopped(now),
+            Input::Paused => self.on_paused(),
+            Input::Resumed => self.on_resumed(now),
             Input::Peers { connected, working } => {
                 self.connected = connected;
                 self.working = working;
@@ -287,7 +297,7 @@ impl Tiers {
     /// When to send [`Input::Tick`], if nothing happens before.
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Idle | Phase::Ended => return None,
+            Phase::Idle | Phase::Paused | Phase::Ended => return None,
             Phase::Stopping { deadline } => return Some(deadline),
             Phase::Running => {}
         }
@@ -307,8 +317,12 @@ impl Tiers {
     /// The user wants an announce now. Intervals and back-off are skipped, the tracker's
     /// minimum is not.
     pub fn announce_now(&mut self, now: Instant) -> ManualAnnounce {
-        if self.phase != Phase::Running {
-            return ManualAnnounce::NoTracker;
+        match self.phase {
+            Phase::Running => {}
+            Phase::Paused => return ManualAnnounce::Paused,
+            Phase::Idle | Phase::Stopping { .. } | Phase::Ended => {
+                return ManualAnnounce::NoTracker;
+            }
         }
         let in_flight = self.trackers.iter().find(|tracker| tracker.in_flight.is_some());
         if let Some(tracker) = in_flight {
@@ -376,7 +390,7 @@ impl Tiers {
     }
 
     fn on_stopped(&mut self, now: Instant) {
-        if self.phase != Phase::Running {
+        if !matches!(self.phase, Phase::Running | Phase::Paused) {
             return;
         }
         self.round = None;
@@ -417,7 +431,11 @@ impl Tiers {
         let tracker = &mut self.trackers[index];
         tracker.condition =
             Condition::Working { since: now, interval, min_interval: reply.min_interval };
-        tracker.is_started |= event == Some(Event::Started);
+        tracker.is_started = match event {
+            Some(Event::Stopped) => false,
+            Some(Event::Started) => true,
+            _ => tracker.is_started,
+        };
         tracker.fails = 0;
         tracker.not_before = None;
         tracker.seeds = reply.complete.or(tracker.seeds);
@@ -456,6 +474,10 @@ impl Tiers {
         if self.goes_on_to_stop(index, event) {
             return;
         }
+        if self.phase == Phase::Paused {
+            // It is not needed until the torrent comes back, and is asked then as ever.
+            return;
+        }
         let tracker = &mut self.trackers[index];
         tracker.fails = tracker.fails.saturating_add(1);
         tracker.last_error = Some(error.to_string());
@@ -483,7 +505,7 @@ impl Tiers {
                     self.outputs.push_back(Output::Finished);
                 }
             }
-            Phase::Idle | Phase::Ended => {}
+            Phase::Idle | Phase::Paused | Phase::Ended => {}
         }
     }
 

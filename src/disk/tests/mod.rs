@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::base::digest::sha1;
 use crate::base::extents::Extents;
+use crate::base::hashes::PieceHashes;
 use crate::base::layout::PieceIndex;
 use crate::base::pool::Block;
 use crate::swarm::event::{Held, Verdict};
@@ -85,11 +86,9 @@ impl World {
         self.layout.piece(number).unwrap()
     }
 
-    pub fn hashes(&self) -> Arc<[u8]> {
-        self.content
-            .chunks(self.layout.piece_len() as usize)
-            .flat_map(|piece| sha1(&[piece]))
-            .collect()
+    pub fn hashes(&self) -> PieceHashes {
+        let pieces = self.content.chunks(self.layout.piece_len() as usize);
+        pieces.flat_map(|piece| sha1(&[piece])).collect::<Vec<u8>>().into()
     }
 
     pub fn config(&self) -> StoreConfig {

@@ -304,6 +304,26 @@ async fn stopped_is_sent_with_the_figures_and_within_its_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_torrent_says_stopped_and_started_when_it_goes_on() {
+    let tracker = MockTracker::start(vec![Script::peer([127, 0, 0, 1], 1)]);
+    let mut torrent = Torrent::start(&[&[tracker.url()]]);
+    torrent.peers().await;
+    let next = || tracker.next_request(LIMIT).unwrap();
+    assert!(next().contains("&event=started"));
+    let figures = TransferStats { left: 99, is_paused: true, ..Default::default() };
+    torrent.stats.send(figures).unwrap();
+    let line = next();
+    assert!(line.contains("&numwant=0&") && line.contains("&event=stopped"), "{line}");
+    let (asked, answered) = oneshot::channel();
+    torrent.commands.send(TrackerCommand::Announce(asked)).await.unwrap();
+    assert_eq!(answered.await.unwrap(), ManualAnnounce::Paused);
+    torrent.stats.send(TransferStats { is_paused: false, ..figures }).unwrap();
+    let line = next();
+    assert!(line.contains("&numwant=50&") && line.contains("&event=started"), "{line}");
+    torrent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tracker_that_never_answered_does_not_delay_the_end() {
     let tracker = MockTracker::start(vec![Script::Hang]);
     let torrent = Torrent::start(&[&[tracker.url()]]);

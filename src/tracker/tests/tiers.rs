@@ -462,6 +462,53 @@ fn stopped_tells_nobody_who_never_answered() {
 }
 
 #[test]
+fn a_paused_torrent_has_left_and_enters_anew() {
+    let mut world = World::started(&[&["one"], &["two"]]);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.peers(3, 3);
+    world.handle(Input::Completed);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.handle(Input::Paused);
+    assert_eq!(world.outputs(), ["one stopped"], "the other has never heard of us");
+    assert_eq!(world.replied("one", reply(60)), [""; 0]);
+    assert_eq!(world.until(9000), [], "no interval counts");
+    assert_eq!(world.tiers.announce_now(world.now), ManualAnnounce::Paused);
+    assert_eq!(world.outputs(), [""; 0]);
+    world.handle(Input::Resumed);
+    assert_eq!(world.outputs(), ["one started"], "and no `completed` again");
+    assert_eq!(world.replied("one", reply(1800)), [""; 0]);
+    assert_eq!(world.until(11_000), [at(10_800, "one -")]);
+}
+
+#[test]
+fn who_pauses_in_the_middle_of_an_announce_says_goodbye_all_the_same() {
+    let mut world = World::started(&[&["one"]]);
+    assert_eq!(world.outputs(), ["one started"]);
+    world.in_flight.clear();
+    world.handle(Input::Paused);
+    assert_eq!(world.outputs(), ["one stopped"]);
+    world.failed("one");
+    assert_eq!(world.until(9000), [], "a goodbye is not tried again");
+    world.handle(Input::Stopped);
+    assert_eq!(world.outputs(), ["one stopped"], "but at the end it is");
+    assert_eq!(world.replied("one", reply(60)), ["finished"]);
+}
+
+#[test]
+fn a_paused_torrent_that_has_left_ends_at_once() {
+    let mut world = World::started(&[&["one"]]);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.handle(Input::Paused);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.handle(Input::Stopped);
+    assert_eq!(world.outputs(), ["finished"]);
+}
+
+#[test]
 fn a_manual_announce_skips_the_interval_but_not_the_minimum() {
     let asking = ManualAnnounce::Asking("http://one".to_owned());
     let mut world = World::started(&[&["one"], &["two"]]);
