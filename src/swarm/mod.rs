@@ -17,6 +17,7 @@ pub mod choker;
 pub mod event;
 mod fetch;
 mod interest;
+mod invariants;
 pub mod link;
 mod links;
 pub mod peer;
