@@ -15,4 +15,5 @@ mod swarms;
 mod swarms_ledger;
 mod swarms_setup;
 mod swarms_world;
+mod together;
 mod world;
