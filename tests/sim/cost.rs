@@ -9,7 +9,7 @@ const BY_LINK: usize = 6;
 /// Effects of one fact: in the end game a block that arrived may be taken back from all others.
 const BY_FACT: usize = 4;
 /// Pieces and peers that an audit may look at for each batch, on average.
-const AUDITED: usize = 200;
+const AUDITED: usize = 100;
 
 #[derive(Clone, Debug)]
 pub struct Cost {

@@ -35,7 +35,7 @@ const BACKLOG: Duration = Duration::from_millis(300);
 const TELL_LEN: u32 = 8 * BLOCK_LEN as u32;
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
 /// The invariants of a brain are looked at after one fact of so many.
-const AUDIT_EVERY: u64 = 16;
+const AUDIT_EVERY: u64 = 64;
 /// Addresses in an answer of the tracker.
 const TOLD: usize = 50;
 
