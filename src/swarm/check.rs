@@ -64,6 +64,11 @@ impl Checking {
         self.at_disk.len() + self.parked.len()
     }
 
+    /// The pieces at the disk workers, or waiting to go there again.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.at_disk.keys().chain(self.parked.keys()).copied()
+    }
+
     /// Does the disk fail, so that nothing more is to be fetched?
     pub fn in_trouble(&self) -> bool {
         matches!(&self.trouble, Some(trouble) if trouble.phase != Phase::Open)

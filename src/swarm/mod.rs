@@ -20,6 +20,7 @@ mod fetch;
 mod free;
 mod haves;
 mod interest;
+mod invariants;
 pub mod link;
 mod links;
 pub mod peer;

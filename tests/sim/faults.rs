@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::disk::DiskCharacter;
 use super::link::{Character, Truth};
-use super::world::Setup;
+use super::world::{Fate, Setup};
 
 /// The world of this seed.
 pub fn setup(seed: u64) -> Setup {
@@ -45,7 +45,65 @@ pub fn setup(seed: u64) -> Setup {
             make_store(remote, &mut rng);
         }
     }
-    Setup { seed, layout, extents, pool_blocks, remotes, disk, sequential }
+    for remote in &mut remotes {
+        if rng.random_range(0..4) == 0 {
+            remote.paces = paces(&mut rng);
+        }
+    }
+    let fates = fates(&layout, pool_blocks, &mut rng);
+    Setup { seed, layout, extents, pool_blocks, remotes, disk, sequential, fates }
+}
+
+/// Fast and slow in turn, as a line is that others use too. It does not end slow: an honest peer
+/// brings what is left.
+fn paces(rng: &mut StdRng) -> Vec<(u64, u64)> {
+    let mut after = 0;
+    let turns = rng.random_range(1..4);
+    let slow_and_fast = (0..turns).flat_map(|_| [9_000, rng.random_range(200_000..5_000_000)]);
+    let slow_and_fast: Vec<u64> = slow_and_fast.collect();
+    let pace = |rate| {
+        after += rng.random_range(1..if rate == 9_000 { 300 } else { 8 });
+        (after, rate)
+    };
+    slow_and_fast.into_iter().map(pace).collect()
+}
+
+/// What befalls one world of two, in its first half minute. Everything is undone in the end.
+fn fates(layout: &Layout, pool_blocks: usize, rng: &mut StdRng) -> Vec<(Duration, Fate)> {
+    let mut fates = Vec::new();
+    for kind in 0..12 {
+        if rng.random_range(0..6) > 0 {
+            continue;
+        }
+        let from = Duration::from_millis(rng.random_range(0..15_000));
+        let until = from + Duration::from_millis(rng.random_range(100..15_000));
+        let share = rng.random_range(0..100);
+        let pair = match kind {
+            0 | 1 => {
+                let all = Bitfield::all(layout.piece_count());
+                [Fate::Wants(some_pieces(layout, rng)), Fate::Wants(all)]
+            }
+            2 => [Fate::Pauses(true), Fate::Pauses(false)],
+            3 => [Fate::Changes(share), Fate::Changes(share / 2)],
+            4 => [Fate::Refuses(share), Fate::Refuses(share / 2)],
+            5 => [Fate::Room(rng.random_range(0..4)), Fate::Room(usize::MAX)],
+            6 => [Fate::Limited(true), Fate::Limited(false)],
+            7 => {
+                let most = rng.random_range(1..pool_blocks);
+                [Fate::Share(most), Fate::Share(pool_blocks / 2)]
+            }
+            8 => [Fate::OtherTracker, Fate::OtherTracker],
+            9 => [Fate::OurAddress, Fate::OurAddress],
+            10 => {
+                let time = |rng: &mut StdRng| Duration::from_millis(rng.random_range(0..500));
+                let worked = Fate::Worked(time(rng), time(rng));
+                [worked.clone(), worked]
+            }
+            _ => [Fate::UploadLimit(Some(50_000)), Fate::UploadLimit(None)],
+        };
+        fates.extend([from, until].into_iter().zip(pair));
+    }
+    fates
 }
 
 fn layout(rng: &mut StdRng) -> Layout {

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use pigeon::base::ids::LinkId;
 use pigeon::base::layout::{BlockRef, PieceIndex};
-use pigeon::swarm::link::{LinkCaps, Unit};
+use pigeon::swarm::event::{Input, Verdict};
+use pigeon::swarm::link::{LinkCaps, LinkEvent, Unit};
 
 /// What one link may be asked, as far as we were told.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ pub struct Ledger {
     accounts: BTreeMap<LinkId, Account>,
     asked: BTreeMap<BlockRef, u32>,
     here: BTreeMap<BlockRef, SocketAddr>,
+    /// Blocks of the last report.
+    last: Vec<(LinkId, BlockRef)>,
     /// Pieces that failed their hash; such a one starts over when it changes hands.
     suspect: BTreeSet<PieceIndex>,
     /// While the disk fails, what comes may be let go.
@@ -83,7 +86,7 @@ impl Ledger {
         self.accounts.insert(link, account);
     }
 
-    pub fn link_down(&mut self, link: LinkId) {
+    fn link_down(&mut self, link: LinkId) {
         self.void(link);
         self.accounts.remove(&link);
     }
@@ -125,7 +128,7 @@ impl Ledger {
     }
 
     /// The link will not send the block; `lasting` when it lacks the piece.
-    pub fn refused(&mut self, link: LinkId, block: BlockRef, lasting: bool) {
+    fn refused(&mut self, link: LinkId, block: BlockRef, lasting: bool) {
         if self.settle(link, block)
             && lasting
             && let Some(account) = self.accounts.get_mut(&link)
@@ -150,13 +153,59 @@ impl Ledger {
         }
     }
 
-    pub fn arrived(&mut self, link: LinkId, block: BlockRef, from: SocketAddr) {
-        if self.settle(link, block) {
-            self.here.entry(block).or_insert(from);
+    /// The brain is told this.
+    pub fn hears(&mut self, input: &Input) {
+        match input {
+            Input::LinkEvents { link, events } => {
+                self.last.clear();
+                events.iter().for_each(|event| self.hears_of_link(*link, event));
+            }
+            Input::LinkDown { link, .. } => self.link_down(*link),
+            Input::PieceChecked { piece, verdict: Verdict::Bad(_) } => {
+                self.reached.wrong_pieces += 1;
+                self.suspect.insert(*piece);
+                self.dropped(*piece);
+            }
+            Input::PiecesLost(pieces) => pieces.iter().for_each(|piece| self.dropped(*piece)),
+            _ => {}
         }
     }
 
-    pub fn choked(&mut self, link: LinkId) {
+    fn hears_of_link(&mut self, link: LinkId, event: &LinkEvent) {
+        match event {
+            LinkEvent::Blocks(blocks) => {
+                blocks.iter().for_each(|(block, _)| self.arrived(link, *block));
+            }
+            LinkEvent::Choked => self.choked(link),
+            LinkEvent::Unchoked => self.unchoked(link),
+            LinkEvent::AllowedFast(piece) => self.allowed(link, *piece),
+            LinkEvent::Refused { block, lasting } => {
+                self.reached.refusals += 1;
+                self.refused(link, *block, *lasting);
+            }
+            _ => {}
+        }
+    }
+
+    fn arrived(&mut self, link: LinkId, block: BlockRef) {
+        if self.settle(link, block)
+            && let Some(account) = self.accounts.get(&link)
+        {
+            self.here.entry(block).or_insert(account.address);
+            self.last.push((link, block));
+        }
+    }
+
+    /// The brain closed the link. What else the report held that made it do so, it did not take.
+    pub fn closed(&mut self, link: LinkId) {
+        self.reached.closed += 1;
+        self.void(link);
+        for (_, block) in self.last.extract_if(.., |(from, _)| *from == link) {
+            self.here.remove(&block);
+        }
+    }
+
+    fn choked(&mut self, link: LinkId) {
         self.reached.chokes += 1;
         let Some(account) = self.accounts.get_mut(&link) else { return };
         account.choking = true;
@@ -165,21 +214,20 @@ impl Ledger {
         }
     }
 
-    pub fn unchoked(&mut self, link: LinkId) {
+    fn unchoked(&mut self, link: LinkId) {
         if let Some(account) = self.accounts.get_mut(&link) {
             account.choking = false;
         }
     }
 
-    pub fn allowed(&mut self, link: LinkId, piece: PieceIndex) {
+    fn allowed(&mut self, link: LinkId, piece: PieceIndex) {
         if let Some(account) = self.accounts.get_mut(&link) {
             account.allowed.insert(piece);
         }
     }
 
-    /// The piece must be fetched again.
-    pub fn lost_piece(&mut self, piece: PieceIndex) {
-        self.suspect.insert(piece);
+    /// What is here of the piece counts no more.
+    pub fn dropped(&mut self, piece: PieceIndex) {
         self.here.retain(|block, _| block.piece() != piece);
     }
 

@@ -33,8 +33,10 @@ pub struct Character {
     pub truth: Truth,
     pub fast: bool,
     pub pipeline_max: u32,
-    /// Bytes a second.
+    /// Bytes a second, at first.
     pub rate: u64,
+    /// After so many blocks on a link, so many bytes a second.
+    pub paces: Vec<(u64, u64)>,
     /// One way.
     pub latency: Duration,
     /// Chokes and unchokes in turns of this length.
@@ -68,6 +70,7 @@ impl Character {
             fast: true,
             pipeline_max: 500,
             rate,
+            paces: Vec::new(),
             latency,
             chokes_every: None,
             drops: None,
@@ -227,7 +230,12 @@ impl Remote {
     /// How long the line needs for the next block.
     pub fn time_of_next(&self) -> Duration {
         let bytes = self.queue.front().map_or(0, |block| block.len_bytes());
-        Duration::from_secs_f64(f64::from(bytes) / self.character.rate as f64)
+        Duration::from_secs_f64(f64::from(bytes) / self.rate() as f64)
+    }
+
+    fn rate(&self) -> u64 {
+        let begun = self.character.paces.iter().filter(|(after, _)| *after <= self.sent);
+        begun.last().map_or(self.character.rate, |(_, rate)| *rate)
     }
 
     /// The next block that it sends, and whether we still want it.

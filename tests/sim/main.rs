@@ -3,6 +3,7 @@
 //! chance comes from one seed, so that a failure can be seen again:
 //! `PIGEON_SIM_SEED=n cargo test --test sim` traces one, `PIGEON_SIM_SEEDS=n` runs more.
 
+mod cost;
 mod disk;
 mod faults;
 mod ledger;
@@ -14,4 +15,5 @@ mod swarms;
 mod swarms_ledger;
 mod swarms_setup;
 mod swarms_world;
+mod together;
 mod world;

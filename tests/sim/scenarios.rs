@@ -111,6 +111,24 @@ fn a_stalled_peer_delays_the_end_by_less_than_twenty_seconds() {
     assert!(stalled < healthy + Duration::from_secs(20), "{stalled:?}, {healthy:?}");
 }
 
+/// One of six is fast until it owes much, and then sends a block each 1.9 s: never silent, and
+/// never done. The other five alone are the measure.
+#[test]
+fn a_peer_that_turns_into_a_dripper_delays_the_end_by_less_than_twenty_seconds() {
+    let run = |drips: bool| {
+        let mut setup = healthy(128);
+        seeds(&mut setup, 5, 1_000_000, ms(30));
+        if drips {
+            seeds(&mut setup, 1, 12_000_000, ms(30));
+            setup.remotes[5].paces = vec![(1500, BLOCK_LEN as u64 * 10 / 19)];
+        }
+        World::new(setup, false).run(LIMIT * 2).expect("it completes")
+    };
+    let (five, dripping) = (run(false), run(true));
+    println!("a dripper: {dripping:?}, without it {five:?}");
+    assert!(dripping < five + Duration::from_secs(20), "{dripping:?}, {five:?}");
+}
+
 #[test]
 fn when_all_peers_vanish_and_return_it_goes_on_within_thirty_seconds() {
     let mut setup = healthy(64);

@@ -34,6 +34,8 @@ const BACKLOG: Duration = Duration::from_millis(300);
 /// Bytes sent that a link tells at once while more wait, as the real one does.
 const TELL_LEN: u32 = 8 * BLOCK_LEN as u32;
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
+/// The invariants of a brain are looked at after one fact of so many.
+const AUDIT_EVERY: u64 = 64;
 /// Addresses in an answer of the tracker.
 const TOLD: usize = 50;
 
@@ -123,6 +125,7 @@ pub struct World {
     next_number: u64,
     pool: BlockPool,
     rng: StdRng,
+    facts: u64,
     verbose: bool,
 }
 
@@ -152,6 +155,7 @@ impl World {
             next_number: 0,
             pool: BlockPool::new(1 << 40),
             rng: StdRng::seed_from_u64(setup.seed),
+            facts: 0,
             verbose,
             setup,
         };
@@ -418,6 +422,10 @@ impl World {
         let mut outputs = Vec::new();
         while let Some(output) = swarm.poll_output() {
             outputs.push(output);
+        }
+        self.facts += 1;
+        if self.facts.is_multiple_of(AUDIT_EVERY) {
+            swarm.check_invariants();
         }
         if swarm.is_complete() && self.nodes[number].complete_at.is_none() {
             self.nodes[number].complete_at = Some(self.now);

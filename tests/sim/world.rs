@@ -1,5 +1,8 @@
 //! The world: a queue of happenings in virtual time around one brain.
 
+mod fates;
+mod mailbox;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -9,17 +12,21 @@ use pigeon::base::ids::{InfoHash, LinkId, PeerId};
 use pigeon::base::layout::Layout;
 use pigeon::base::pool::BlockPool;
 use pigeon::base::units::BLOCK_LEN;
-use pigeon::swarm::event::{DownReason, Event, Input, Output, Source, Verdict};
-use pigeon::swarm::link::{Availability, LinkCommand, LinkEvent};
+use pigeon::swarm::event::{DownReason, Event, Input, Output, Source};
+use pigeon::swarm::link::{Availability, CloseReason, LinkCommand, LinkEvent};
 use pigeon::swarm::report::Snapshot;
 use pigeon::swarm::{Swarm, SwarmConfig};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::cost::Cost;
 use super::disk::{Disk, DiskCharacter, Job, content};
 use super::ledger::Ledger;
 use super::link::{Character, Remote, Truth, Word};
 use super::short::short;
+
+pub use fates::Fate;
+use mailbox::Inbox;
 
 /// Everything that a world is made of.
 #[derive(Clone, Debug)]
@@ -31,6 +38,8 @@ pub struct Setup {
     pub remotes: Vec<Character>,
     pub disk: DiskCharacter,
     pub sequential: bool,
+    /// What users, trackers and devices do to the torrent meanwhile, and when.
+    pub fates: Vec<(Duration, Fate)>,
 }
 
 impl Setup {
@@ -44,6 +53,7 @@ impl Setup {
             remotes: Vec::new(),
             disk: DiskCharacter::default(),
             sequential: false,
+            fates: Vec::new(),
         }
     }
 }
@@ -56,7 +66,7 @@ enum Happening {
     ToUs(LinkId, Word),
     /// The line to us has taken a block.
     Sent(usize, LinkId),
-    Turn(usize, LinkId),
+    Mood(usize, LinkId),
     Drop(usize, LinkId),
     Unasked(usize, LinkId),
     Down(LinkId),
@@ -65,6 +75,11 @@ enum Happening {
     DiskDone(Job),
     Announced,
     AllVanish(Duration),
+    Fate(Fate),
+    /// The link reads what has come.
+    Read(LinkId),
+    /// The brain takes what is in its mailbox.
+    Turn,
 }
 
 pub struct World {
@@ -80,9 +95,21 @@ pub struct World {
     queue: BTreeMap<(Duration, u64), Happening>,
     next_number: u64,
     links: BTreeMap<LinkId, usize>,
-    /// Words that arrived and wait for memory, by link.
-    inbox: BTreeMap<LinkId, VecDeque<Word>>,
+    /// What has come in on a link and was not read yet.
+    inbox: BTreeMap<LinkId, Inbox>,
+    /// Links that wait for a block, the one that waits longest first.
+    starving: VecDeque<LinkId>,
+    /// What links, disk and dials report, until the brain takes it.
+    mailbox: VecDeque<Input>,
+    is_turn_due: bool,
+    was_starved: bool,
     snubbed: BTreeSet<LinkId>,
+    fates_left: usize,
+    /// The kinds of facts that the brain was told.
+    pub told: BTreeSet<&'static str>,
+    pub cost: Cost,
+    /// Remotes whose link was closed since nothing came.
+    pub closed_as_silent: BTreeSet<usize>,
     ticks_at_once: u32,
     trace: bool,
     /// Bytes of verified pieces over time, for scenarios.
@@ -90,8 +117,14 @@ pub struct World {
 }
 
 impl World {
+    /// With a pool of its own.
     pub fn new(setup: Setup, trace: bool) -> Self {
-        let began = Instant::now();
+        let pool = BlockPool::new(setup.pool_blocks * BLOCK_LEN);
+        Self::beside(setup, pool, Instant::now(), trace)
+    }
+
+    /// One of several that live of this pool.
+    pub fn beside(setup: Setup, pool: BlockPool, began: Instant, trace: bool) -> Self {
         let count = setup.layout.piece_count();
         let config = SwarmConfig {
             layout: setup.layout,
@@ -115,14 +148,22 @@ impl World {
             ledger: Ledger::default(),
             now: Duration::ZERO,
             disk: Disk::new(setup.seed, setup.layout, setup.disk.clone()),
-            pool: BlockPool::new(setup.pool_blocks * BLOCK_LEN),
+            pool,
             began,
             rng: StdRng::seed_from_u64(setup.seed),
             queue: BTreeMap::new(),
             next_number: 0,
             links: BTreeMap::new(),
             inbox: BTreeMap::new(),
+            starving: VecDeque::new(),
+            mailbox: VecDeque::new(),
+            is_turn_due: false,
+            was_starved: false,
             snubbed: BTreeSet::new(),
+            fates_left: setup.fates.len(),
+            told: BTreeSet::new(),
+            cost: Cost::of(&setup),
+            closed_as_silent: BTreeSet::new(),
             ticks_at_once: 0,
             trace,
             verified: Vec::new(),
@@ -134,6 +175,9 @@ impl World {
                 world.after(Duration::from_millis(300), Happening::ComesIn(number));
             }
         }
+        for (at, fate) in world.setup.fates.clone() {
+            world.after(at, Happening::Fate(fate));
+        }
         world
     }
 
@@ -142,16 +186,33 @@ impl World {
         self.after(at, Happening::AllVanish(away));
     }
 
-    /// Runs until all is verified, at most until `limit`; when that was.
+    /// Runs until all is verified and nothing more befalls the torrent, at most until `limit`;
+    /// when that was.
     pub fn run(&mut self, limit: Duration) -> Option<Duration> {
-        while !self.swarm.is_complete() {
+        while !self.is_done() {
             if !self.step(limit) {
                 return None;
             }
         }
-        let pieces = self.setup.layout.piece_count() as usize;
-        assert_eq!(self.disk.good.len(), pieces, "complete means written and right");
         Some(self.now)
+    }
+
+    /// Is all verified, and will nothing more befall the torrent?
+    pub fn is_done(&self) -> bool {
+        let is_done = self.swarm.is_complete() && self.fates_left == 0;
+        let pieces = self.setup.layout.piece_count() as usize;
+        assert!(!is_done || self.disk.good.len() == pieces, "complete means written and right");
+        is_done
+    }
+
+    /// When it takes its next step, if it has any.
+    pub fn next_at(&self) -> Option<Duration> {
+        self.tick_at().into_iter().chain(self.queue.first_key_value().map(|((at, _), _)| *at)).min()
+    }
+
+    fn tick_at(&self) -> Option<Duration> {
+        let tick = self.swarm.next_timeout().map(|at| at.saturating_duration_since(self.began));
+        tick.map(|at| at.max(self.now))
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -160,8 +221,7 @@ impl World {
 
     /// The next happening or tick; false when there is none before `limit`.
     pub fn step(&mut self, limit: Duration) -> bool {
-        let tick = self.swarm.next_timeout().map(|at| at.saturating_duration_since(self.began));
-        let tick = tick.map(|at| at.max(self.now));
+        let tick = self.tick_at();
         let next = self.queue.first_key_value().map(|((at, _), _)| *at);
         let Some(at) = tick.into_iter().chain(next).min().filter(|at| *at <= limit) else {
             return false;
@@ -171,14 +231,17 @@ impl World {
             true if at == self.now => self.ticks_at_once + 1,
             _ => 0,
         };
-        assert!(self.ticks_at_once < 10, "the brain asks for ticks without end");
+        assert!(self.ticks_at_once < 2, "the brain asks for a tick when it just had one");
         self.now = at;
         if is_tick {
-            self.handle(Input::Tick);
+            self.tell(Input::Tick);
         } else if let Some((_, happening)) = self.queue.pop_first() {
             self.happen(happening);
         }
-        assert!(self.pool.in_use_blocks() <= self.setup.pool_blocks, "memory is bounded");
+        self.let_starving_read();
+        self.tell_starved();
+        let most = self.pool.budget_blocks();
+        assert!(self.pool.in_use_blocks() <= most, "memory is bounded");
         true
     }
 
@@ -198,12 +261,11 @@ impl World {
             }
             Happening::ToUs(link, word) => {
                 if self.links.contains_key(&link) {
-                    self.inbox.entry(link).or_default().push_back(word);
-                    self.read(link);
+                    self.receive(link, word);
                 }
             }
             Happening::Sent(number, link) => self.sent(number, link),
-            Happening::Turn(number, link) => self.turn(number, link),
+            Happening::Mood(number, link) => self.change_mood(number, link),
             Happening::Drop(number, link) => self.drop_link(number, link),
             Happening::Unasked(number, link) => self.unasked(number, link),
             Happening::Down(link) => self.down(link, DownReason::Lost("reset".into())),
@@ -211,17 +273,10 @@ impl World {
             Happening::ComesIn(number) => self.comes_in(number),
             Happening::DiskDone(job) => {
                 let input = self.disk.finish(job, self.now);
-                if let Input::PieceChecked { piece, verdict: Verdict::Bad(_) } = &input {
-                    self.ledger.reached.wrong_pieces += 1;
-                    self.ledger.lost_piece(*piece);
-                }
-                self.handle(input);
+                self.post(input);
             }
             Happening::Announced => {
-                let source = Source::Tracker;
-                let dialable = self.remotes.iter().filter(|remote| !remote.character.comes_in);
-                let addresses = dialable.map(|remote| remote.address).collect();
-                self.handle(Input::Candidates { source, addresses });
+                self.announce();
                 // As a tracker that is asked each minute.
                 self.after(Duration::from_secs(60), Happening::Announced);
             }
@@ -235,8 +290,17 @@ impl World {
                     }
                 }
             }
+            Happening::Fate(fate) => self.befall(fate),
+            Happening::Read(link) => self.read(link),
+            Happening::Turn => self.take_turn(),
         }
-        self.read_all();
+    }
+
+    fn announce(&mut self) {
+        let source = Source::Tracker;
+        let dialable = self.remotes.iter().filter(|remote| !remote.character.comes_in);
+        let addresses = dialable.map(|remote| remote.address).collect();
+        self.post(Input::Candidates { source, addresses });
     }
 
     /// The remote of a link that is up on both sides.
@@ -249,19 +313,18 @@ impl World {
         let remote = &mut self.remotes[number];
         if remote.offline || remote.character.dead || remote.link.is_some() {
             let reason = DownReason::DialFailed("refused".into());
-            return self.handle(Input::LinkDown { link, reason });
+            return self.post(Input::LinkDown { link, reason });
         }
         let character = remote.character.clone();
         let peer_id = remote.peer_id;
-        let remote_address = remote.address;
         let words = remote.greet(link);
         self.links.insert(link, number);
-        self.ledger.link_up(link, remote_address, &character.caps());
-        self.handle(Input::LinkUp { link, peer_id, caps: character.caps() });
+        self.ledger.link_up(link, remote.address, &character.caps());
+        self.post(Input::LinkUp { link, peer_id, caps: character.caps() });
         self.say(number, link, words);
         let first_turn = character.chokes_every.map(|_| character.latency);
         if let Some(turn) = first_turn {
-            self.after(turn, Happening::Turn(number, link));
+            self.after(turn, Happening::Mood(number, link));
         }
         if let Some((up, _)) = character.drops {
             self.after(up, Happening::Drop(number, link));
@@ -303,7 +366,7 @@ impl World {
         self.say(number, link, vec![Word::Block(block, data)]);
     }
 
-    fn turn(&mut self, number: usize, link: LinkId) {
+    fn change_mood(&mut self, number: usize, link: LinkId) {
         if self.live(link).is_none() {
             return;
         }
@@ -311,7 +374,7 @@ impl World {
         let Some(often) = remote.character.chokes_every else { return };
         let words = if remote.choking { vec![remote.unchoke()] } else { remote.choke() };
         self.say(number, link, words);
-        self.after(often, Happening::Turn(number, link));
+        self.after(often, Happening::Mood(number, link));
     }
 
     fn drop_link(&mut self, number: usize, link: LinkId) {
@@ -354,176 +417,8 @@ impl World {
     fn down(&mut self, link: LinkId, reason: DownReason) {
         if self.links.remove(&link).is_some() {
             self.inbox.remove(&link);
-            self.ledger.link_down(link);
-            self.handle(Input::LinkDown { link, reason });
+            self.starving.retain(|other| *other != link);
+            self.post(Input::LinkDown { link, reason });
         }
-    }
-
-    /// Hands words to the brain as long as there is memory for their blocks.
-    fn read(&mut self, link: LinkId) {
-        while let Some(word) = self.inbox.get(&link).and_then(|inbox| inbox.front()) {
-            let event = match word.clone() {
-                Word::Pieces(pieces) => LinkEvent::Availability(pieces),
-                Word::Choked => {
-                    self.ledger.choked(link);
-                    LinkEvent::Choked
-                }
-                Word::Unchoked => {
-                    self.ledger.unchoked(link);
-                    LinkEvent::Unchoked
-                }
-                Word::AllowedFast(piece) => {
-                    self.ledger.allowed(link, piece);
-                    LinkEvent::AllowedFast(piece)
-                }
-                Word::Refused(block, lasting) => {
-                    self.ledger.reached.refusals += 1;
-                    self.ledger.refused(link, block, lasting);
-                    LinkEvent::Refused { block, lasting }
-                }
-                Word::Block(block, content) => {
-                    let mut taken = Vec::new();
-                    self.pool.take(1, &mut taken);
-                    let Some(mut data) = taken.pop() else {
-                        self.ledger.reached.waited_for_memory += 1;
-                        return;
-                    };
-                    data.append(&content.to_be_bytes());
-                    let from = self.remotes[self.links[&link]].address;
-                    self.ledger.arrived(link, block, from);
-                    LinkEvent::Blocks(vec![(block, data)])
-                }
-            };
-            if let Some(inbox) = self.inbox.get_mut(&link) {
-                inbox.pop_front();
-            }
-            self.handle(Input::LinkEvents { link, events: vec![event] });
-        }
-    }
-
-    fn read_all(&mut self) {
-        let waiting = self.inbox.iter().filter(|(_, inbox)| !inbox.is_empty());
-        let links: Vec<_> = waiting.map(|(link, _)| *link).collect();
-        links.into_iter().for_each(|link| self.read(link));
-    }
-
-    fn handle(&mut self, input: Input) {
-        if self.trace {
-            eprintln!("{:>10.4} {}", self.now.as_secs_f64(), short(&input));
-        }
-        let endgame_before = self.swarm.is_endgame();
-        let is_tick = matches!(input, Input::Tick);
-        let now = self.began + self.now;
-        self.swarm.handle(input, now);
-        if is_tick {
-            self.note_snubs(now);
-        }
-        let endgame = endgame_before || self.swarm.is_endgame();
-        while let Some(output) = self.swarm.poll_output() {
-            self.carry_out(output, endgame);
-        }
-    }
-
-    /// Requests of a link that turned out to snub us are void without a word.
-    fn note_snubs(&mut self, now: Instant) {
-        for link in self.swarm.links(now) {
-            if !link.snubbed {
-                self.snubbed.remove(&link.link);
-            } else if self.snubbed.insert(link.link) {
-                self.ledger.reached.snubs += 1;
-                self.ledger.void(link.link);
-            }
-        }
-    }
-
-    fn carry_out(&mut self, output: Output, endgame: bool) {
-        if self.trace {
-            eprintln!("{:>10.4}     {}", self.now.as_secs_f64(), short(&output));
-        }
-        match output {
-            Output::Dial { link, address } => {
-                let number = self.remotes.iter().position(|remote| remote.address == address);
-                let number = number.expect("only known addresses are dialled");
-                let delay = self.remotes[number].character.latency * 2;
-                self.after(delay, Happening::Answered(link, number));
-            }
-            Output::Send { link, command } => self.send(link, command, endgame),
-            Output::CheckPiece { piece, blocks, want_block_hashes } => {
-                self.give_to_disk(Job::Check { piece, blocks, want_block_hashes });
-            }
-            Output::PreparePiece { .. } => unreachable!("no remote asks for data"),
-            Output::SpillBlocks { piece, blocks } => {
-                self.ledger.reached.spills += 1;
-                self.give_to_disk(Job::Spill { piece, blocks });
-            }
-            Output::Event(event) => self.hear_news(event),
-        }
-    }
-
-    fn give_to_disk(&mut self, job: Job) {
-        let delay = self.disk.done_at(&job, self.now) - self.now;
-        self.after(delay, Happening::DiskDone(job));
-    }
-
-    fn hear_news(&mut self, event: Event) {
-        match event {
-            Event::Banned(address) => {
-                let remote = self.remotes.iter().find(|remote| remote.address == address);
-                let truth = remote.map(|remote| remote.character.truth);
-                assert_ne!(truth, Some(Truth::Honest), "{address} is honest and banned");
-                self.ledger.distrust(address);
-            }
-            Event::HashFailed { piece, blamed: Some(address) } => {
-                let mut remotes = self.remotes.iter();
-                if remotes.any(|it| it.address == address && it.character.is_store) {
-                    self.ledger.rotten(address, piece);
-                }
-            }
-            Event::Reassigned { .. } => self.ledger.reached.reassigned += 1,
-            Event::DiskTrouble(_) => self.ledger.disk_fails(),
-            Event::DiskRecovered => self.ledger.disk_works(),
-            Event::PieceVerified(piece) => self.verified.push((self.now, piece.number())),
-            _ => {}
-        }
-    }
-
-    fn send(&mut self, link: LinkId, command: LinkCommand, endgame: bool) {
-        let Some(number) = self.links.get(&link).copied() else { return };
-        if self.remotes[number].character.is_store {
-            use LinkCommand::{Cancel, Close, Request};
-            let has_words = matches!(command, Request(_) | Cancel(_) | Close(_));
-            assert!(has_words, "{command:?} to one that brings whole pieces");
-        }
-        match &command {
-            LinkCommand::Request(blocks) => {
-                for block in blocks {
-                    assert!(!self.swarm.have().has(block.piece()), "{block:?} is verified");
-                    self.ledger.request(link, *block, endgame);
-                }
-            }
-            LinkCommand::Cancel(blocks) => {
-                for block in blocks {
-                    self.ledger.settle(link, *block);
-                }
-            }
-            LinkCommand::Have(pieces) => {
-                let mut numbers = pieces.iter().map(|piece| piece.number());
-                assert!(numbers.all(|piece| self.disk.good.contains(&piece)), "told unverified");
-            }
-            LinkCommand::Availability(Availability::Some(set)) => {
-                assert!(set.iter_ones().all(|piece| self.disk.good.contains(&piece)));
-            }
-            LinkCommand::Close(_) => {
-                self.ledger.reached.closed += 1;
-                if self.remotes[number].link == Some(link) {
-                    self.remotes[number].gone();
-                }
-                self.ledger.void(link);
-                return self.after(Duration::ZERO, Happening::Down(link));
-            }
-            _ => {}
-        }
-        let latency = self.remotes[number].character.latency;
-        self.after(latency, Happening::ToPeer(link, command));
     }
 }

@@ -108,6 +108,7 @@ impl Bench {
         while let Some(output) = self.swarm.poll_output() {
             lines.push(self.line(output));
         }
+        self.swarm.check_invariants();
         lines
     }
 

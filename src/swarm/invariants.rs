@@ -1,0 +1,117 @@
+//! What must hold in the brain whenever it has settled, as assertions. Nothing in the product
+//! asks for them: they cost a walk over all pieces for each peer. Simulations and tests do after
+//! each step, so that a count that has gone wrong is seen where it went wrong, and not where it
+//! first does harm.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::base::layout::{BlockRef, PieceIndex};
+
+use super::Swarm;
+
+impl Swarm {
+    /// Asserts that the brain's parts agree with each other. To be called after
+    /// [`settle`](Self::settle), by tests: each call looks at every piece of every peer.
+    ///
+    /// # Panics
+    /// When an invariant does not hold, with the invariant in words.
+    pub fn check_invariants(&self) {
+        self.assembly.check_counts();
+        self.check_places_of_pieces();
+        self.check_memory();
+        self.check_debts();
+        self.check_what_peers_have();
+        self.check_links();
+    }
+
+    /// A piece is in one place, and none that is wanted is in no place.
+    fn check_places_of_pieces(&self) {
+        let mut missing = 0;
+        for piece in self.config.layout.pieces() {
+            let places = [
+                ("pickable", self.picker.is_pickable(piece)),
+                ("open", self.assembly.is_open(piece)),
+                ("at the check", self.checking.has(piece)),
+                ("verified", self.have.has(piece)),
+            ];
+            let places: Vec<_> = places.iter().filter(|(_, is_there)| *is_there).collect();
+            assert!(places.len() <= 1, "{piece:?} is in one place only: {places:?}");
+            let wanted = self.wanted.has(piece);
+            assert!(!wanted || places.len() == 1, "{piece:?} is wanted, so it is somewhere");
+            missing += u32::from(wanted && !self.have.has(piece));
+            if !wanted && let Some((place, _)) = places.first() {
+                // What is at the disk workers comes back, whether it is wanted still or not.
+                let may_be = ["at the check", "verified"].contains(place);
+                assert!(may_be, "{piece:?} is {place} although nobody wants it");
+            }
+        }
+        assert_eq!(self.missing, missing, "missing are the wanted pieces that are not verified");
+        let begun = self.assembly.pieces().chain(self.checking.pieces());
+        let begun = begun.filter(|piece| self.wanted.has(*piece)).count() as u32;
+        let pickable = self.picker.pickable_count();
+        assert_eq!(pickable + begun, missing, "each missing piece is begun or may be");
+    }
+
+    /// Above our share of the pool the fullest piece is spilled at once.
+    fn check_memory(&self) {
+        let spills = !self.checking.in_trouble() && self.assembly.must_spill();
+        assert!(!spills, "what is held above our share is on its way to the disk");
+    }
+
+    /// What is asked of links is what links owe, and what they owe they may be asked for.
+    fn check_debts(&self) {
+        let mut owed: BTreeMap<BlockRef, usize> = BTreeMap::new();
+        for (link, peer) in &self.peers {
+            for (_, block) in peer.requests.from_last() {
+                *owed.entry(block).or_default() += 1;
+                let is_void =
+                    peer.choking && !peer.caps.fast && !peer.allowed_fast.contains(&block.piece());
+                assert!(!is_void, "{link:?} chokes us, so it does not owe {block:?}");
+            }
+        }
+        let asked: BTreeMap<BlockRef, usize> = self.assembly.asked().collect();
+        for (block, links) in &asked {
+            let owing = owed.get(block).copied().unwrap_or(0);
+            assert_eq!(*links, owing, "{block:?} is owed by as many links as were asked for it");
+        }
+        let stray = owed.keys().find(|block| !asked.contains_key(block));
+        assert_eq!(stray, None, "only blocks that are still missing are owed");
+    }
+
+    /// Availability and interest are what the peers' own pieces come to.
+    fn check_what_peers_have(&self) {
+        let mut have = vec![0; self.config.layout.piece_count() as usize];
+        for (link, peer) in &self.peers {
+            let lacking = |piece: PieceIndex| self.wanted.has(piece) && !self.have.has(piece);
+            let mut interesting = 0;
+            for piece in self.config.layout.pieces().filter(|piece| peer.pieces.has(*piece)) {
+                have[piece.index()] += 1;
+                interesting += u32::from(lacking(piece));
+            }
+            assert_eq!(peer.interesting, interesting, "{link:?} has so many pieces that we want");
+            let told = !peer.caps.chokes || peer.told_interest == (interesting > 0);
+            assert!(told, "{link:?} knows whether we are interested (BEP 3)");
+        }
+        for piece in self.config.layout.pieces() {
+            let available = self.picker.availability(piece);
+            assert_eq!(available, have[piece.index()], "so many peers have {piece:?}");
+        }
+    }
+
+    /// Who is connected, and how.
+    fn check_links(&self) {
+        let both = self.peers.keys().find(|link| self.arriving.contains_key(link));
+        assert_eq!(both, None, "no link is up and still arriving");
+        let stranger = self.hungry.iter().find(|link| !self.peers.contains_key(link));
+        assert_eq!(stranger, None, "only links that are up wait for requests");
+        assert!(!self.paused || self.peers.is_empty(), "a paused torrent has no links");
+        let links = self.peers.len() + self.arriving.len();
+        assert!(links <= self.config.max_peers, "{links} links in {}", self.config.max_peers);
+        let ids: HashSet<_> = self.peers.values().map(|peer| peer.peer_id).collect();
+        assert_eq!(ids.len(), self.peers.len(), "one link to each peer");
+        for (link, peer) in &self.peers {
+            let is_banned = self.candidates.is_banned(peer.address);
+            assert!(!is_banned, "{link:?} goes to {}, which is banned", peer.address);
+        }
+    }
+}
