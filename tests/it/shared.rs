@@ -3,6 +3,7 @@
 //! only tell *at all* from *never*; how long things take is measured elsewhere.
 
 mod memory;
+mod places;
 
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
