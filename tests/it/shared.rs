@@ -2,6 +2,7 @@
 //! way out of a link. Each must get what is due to it, whatever the others hold. Deadlines here
 //! only tell *at all* from *never*; how long things take is measured elsewhere.
 
+mod links;
 mod memory;
 mod places;
 
