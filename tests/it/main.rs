@@ -30,3 +30,4 @@ mod relocate;
 mod seeding;
 mod serving;
 mod share;
+mod shared;

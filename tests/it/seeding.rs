@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cli::run::{Running, finish};
+use crate::cli::run::{LIMIT, Running, finish};
 use crate::content::Spec;
 use crate::mock_peer::{BITS_ALL, Script, handshake};
 use crate::mock_tracker::{MockTracker, Script as Reply};
@@ -184,4 +184,21 @@ fn a_ratio_ends_seeding_and_outlives_the_run() {
     assert_eq!(again.wait().code, Some(0));
     let enough = finish(&mut place.command(&["seed", "f1.torrent", "data", "--seed=1"]));
     assert_eq!(enough.code, Some(0), "{}{}", enough.stdout, enough.stderr);
+}
+
+/// Otherwise others are sent to a port that refuses them.
+#[test]
+fn a_paused_torrent_is_stopped_for_its_tracker() {
+    let place = Place::new();
+    let mut seeder = Running::start(&mut place.command(&["seed", "f1.torrent", "data"]));
+    let told = |event: &str| {
+        let request = place.tracker.next_request(LIMIT);
+        let request = request.unwrap_or_else(|| panic!("it tells nothing of {event}"));
+        assert!(request.contains(&format!("event={event}")), "{request}");
+    };
+    told("started");
+    seeder.type_line("pause");
+    told("stopped");
+    seeder.type_line("resume");
+    told("started");
 }

@@ -7,7 +7,7 @@
 #![allow(missing_docs)]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -54,9 +54,16 @@ impl Script {
 
     /// A reply with an interval of 1800 s and one compact peer.
     pub fn peer(address: [u8; 4], port: u16) -> Self {
-        let mut body = b"d8:intervali1800e5:peers6:".to_vec();
-        body.extend(address);
-        body.extend(port.to_be_bytes());
+        Self::peers(&[SocketAddrV4::new(address.into(), port)])
+    }
+
+    /// The same with several.
+    pub fn peers(addresses: &[SocketAddrV4]) -> Self {
+        let mut body = format!("d8:intervali1800e5:peers{}:", addresses.len() * 6).into_bytes();
+        for address in addresses {
+            body.extend(address.ip().octets());
+            body.extend(address.port().to_be_bytes());
+        }
         body.push(b'e');
         Self::body(&body)
     }
