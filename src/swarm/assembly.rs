@@ -465,52 +465,44 @@ impl Assembly {
         self.open.keys().copied()
     }
 
-    /// The blocks that links are asked for, and of how many links each.
-    pub(super) fn asked(&self) -> impl Iterator<Item = (BlockRef, usize)> + '_ {
-        let slots = |piece: PieceIndex, open: &'_ OpenPiece| {
-            let asked = open.slots.iter().zip(self.layout.blocks(piece));
-            let asked = asked.filter_map(|(slot, block)| match slot {
-                Slot::Asked(links) => Some((block, usize::from(*links))),
-                _ => None,
-            });
-            asked.collect::<Vec<_>>()
-        };
-        self.open.iter().flat_map(move |(piece, open)| slots(*piece, open))
-    }
-
     /// Must something be spilled, and is there anything that can be?
     pub(super) fn must_spill(&self) -> bool {
-        let at_rest = |open: &OpenPiece| {
-            open.data_count() > 0 && !open.slots.iter().any(|slot| matches!(slot, Slot::Spilling))
-        };
-        (self.held_blocks * BLOCK_LEN) as u64 > self.budget_bytes && self.open.values().any(at_rest)
+        let mut pieces = self.open.iter();
+        let may_spill = pieces.any(|(piece, open)| {
+            open.data > 0 && !open.is_spilling() && !self.orphans.contains(piece)
+        });
+        (self.held_blocks * BLOCK_LEN) as u64 > self.budget_bytes && may_spill
     }
 
     /// Asserts that what is counted in passing equals what a count finds.
     pub(super) fn check_counts(&self) {
-        let held: usize = self.open.values().map(OpenPiece::data_count).sum();
+        let held: usize = self.open.values().map(|open| open.data as usize).sum();
         assert_eq!(self.held_blocks, held, "held blocks are the data blocks of open pieces");
         let len: u64 = self.open.keys().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
         assert_eq!(self.open_bytes, len, "open bytes are those of the open pieces");
+        let listed: Vec<PieceIndex> = self.free.all().collect();
         for (piece, open) in &self.open {
-            let count =
-                |test: fn(&Slot) -> bool| open.slots.iter().filter(|slot| test(slot)).count();
-            let free = count(|slot| matches!(slot, Slot::Free));
-            let missing = count(|slot| matches!(slot, Slot::Free | Slot::Asked(_)));
-            assert_eq!(open.free as usize, free, "{piece:?} counts its free blocks");
-            assert_eq!(open.missing as usize, missing, "{piece:?} counts its missing blocks");
-            let first = open.slots.iter().position(|slot| matches!(slot, Slot::Free));
+            let count = |test: fn(&BlockState) -> bool| {
+                open.states.iter().filter(|state| test(state)).count() as u32
+            };
+            let free = count(|state| matches!(state, BlockState::Free));
+            let asked = count(|state| matches!(state, BlockState::Asked(_)));
+            let data = count(|state| matches!(state, BlockState::Data(_)));
+            assert_eq!(open.free, free, "{piece:?} counts its free blocks");
+            assert_eq!(open.missing, free + asked, "{piece:?} counts its missing blocks");
+            assert_eq!(open.data, data, "{piece:?} counts its blocks in memory");
+            let first = open.states.iter().position(|state| matches!(state, BlockState::Free));
             let is_past = first.is_some_and(|first| first < open.first_free as usize);
             assert!(!is_past, "no block of {piece:?} before its first free one is free");
-            let listed = self.with_free.iter().filter(|other| *other == piece).count();
-            assert_eq!(
-                listed,
-                usize::from(free > 0),
-                "{piece:?} is listed once while it has free ones"
-            );
+            let times = listed.iter().filter(|other| *other == piece).count();
+            assert_eq!(times, usize::from(free > 0), "{piece:?} is listed while it has free ones");
+            if free > 0 {
+                let list = self.free.list_of(open.begun);
+                assert_eq!(list, Some(open.owner), "{piece:?} is listed under its owner");
+            }
         }
         let is_open = |piece: &PieceIndex| self.open.contains_key(piece);
-        assert!(self.with_free.iter().all(is_open), "only open pieces have free blocks");
+        assert!(listed.iter().all(is_open), "only open pieces have free blocks");
     }
 
     fn remove(&mut self, piece: PieceIndex) -> Option<OpenPiece> {

@@ -57,6 +57,14 @@ impl FreePieces {
         kept.chain(&self.open_to_all).filter_map(|begun| self.in_order.get(begun)).copied()
     }
 
+    /// Under which owner the piece is listed; none when it is not, or is under several.
+    pub(super) fn list_of(&self, begun: Begun) -> Option<Option<LinkId>> {
+        let kept = self.kept.iter().filter(|(_, list)| list.contains(&begun));
+        let kept = kept.map(|(link, _)| Some(*link));
+        let mut lists = kept.chain(self.open_to_all.contains(&begun).then_some(None));
+        lists.next().filter(|_| lists.next().is_none())
+    }
+
     fn list(&mut self, owner: Option<LinkId>) -> &mut BTreeSet<Begun> {
         match owner {
             Some(link) => self.kept.entry(link).or_default(),

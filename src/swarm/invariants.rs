@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, PieceIndex};
 
 use super::Swarm;
@@ -60,22 +61,19 @@ impl Swarm {
 
     /// What is asked of links is what links owe, and what they owe they may be asked for.
     fn check_debts(&self) {
-        let mut owed: BTreeMap<BlockRef, usize> = BTreeMap::new();
+        let mut owed: BTreeMap<BlockRef, LinkId> = BTreeMap::new();
         for (link, peer) in &self.peers {
             for (_, block) in peer.requests.from_last() {
-                *owed.entry(block).or_default() += 1;
+                let other = owed.insert(block, *link);
+                assert_eq!(other, None, "{block:?} is asked of one link, and not of {link:?} too");
                 let is_void =
                     peer.choking && !peer.caps.fast && !peer.allowed_fast.contains(&block.piece());
                 assert!(!is_void, "{link:?} chokes us, so it does not owe {block:?}");
             }
         }
-        let asked: BTreeMap<BlockRef, usize> = self.assembly.asked().collect();
-        for (block, links) in &asked {
-            let owing = owed.get(block).copied().unwrap_or(0);
-            assert_eq!(*links, owing, "{block:?} is owed by as many links as were asked for it");
-        }
-        let stray = owed.keys().find(|block| !asked.contains_key(block));
-        assert_eq!(stray, None, "only blocks that are still missing are owed");
+        let asked = self.assembly.pieces().flat_map(|piece| self.assembly.asked_of(piece));
+        let asked: BTreeMap<BlockRef, LinkId> = asked.map(|(link, block)| (block, link)).collect();
+        assert_eq!(asked, owed, "the blocks that are asked for are those that links owe");
     }
 
     /// Availability and interest are what the peers' own pieces come to.

@@ -24,7 +24,8 @@ struct Account {
 /// Branches that a run has been through.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reached {
-    pub twice: u32,
+    /// Blocks that were asked of another link before.
+    pub moved: u32,
     pub spills: u32,
     pub bans: u32,
     pub snubs: u32,
@@ -42,7 +43,7 @@ pub struct Reached {
 
 impl Reached {
     pub fn add(&mut self, other: Self) {
-        self.twice += other.twice;
+        self.moved += other.moved;
         self.spills += other.spills;
         self.bans += other.bans;
         self.snubs += other.snubs;
@@ -91,7 +92,7 @@ impl Ledger {
         self.accounts.remove(&link);
     }
 
-    pub fn request(&mut self, link: LinkId, block: BlockRef, endgame: bool) {
+    pub fn request(&mut self, link: LinkId, block: BlockRef) {
         let account = self.accounts.get_mut(&link).expect("requests go to links that are up");
         let allowed = !account.choking || account.allowed.contains(&block.piece());
         assert!(allowed, "{block:?} asked of {link:?} which chokes us");
@@ -110,12 +111,10 @@ impl Ledger {
             Unit::Piece => account.owed.iter().map(|it| it.piece()).collect::<BTreeSet<_>>().len(),
         };
         assert!(units <= most, "{link:?} owes more than {most}");
+        self.reached.moved += u32::from(self.asked.contains_key(&block));
         let asked = self.asked.entry(block).or_default();
         *asked += 1;
-        if *asked > 1 {
-            assert!(endgame, "{block:?} asked of two links outside the end game");
-            self.reached.twice += 1;
-        }
+        assert_eq!(*asked, 1, "{block:?} is asked of one link at a time");
     }
 
     /// The link no longer owes the block; true when it did.

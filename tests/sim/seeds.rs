@@ -47,7 +47,7 @@ fn every_world_with_an_honest_seed_completes() {
     }
     println!("{count} seeds reached {all:?}");
     let hard = [
-        all.twice,
+        all.moved,
         all.spills,
         all.bans,
         all.snubs,

@@ -1,6 +1,8 @@
 //! What befalls a torrent from outside of its links: wishes of the user, words of trackers,
 //! devices that refuse, shares and places that the session gives and takes.
 
+use pigeon::swarm::event;
+
 use super::*;
 
 /// One thing that happens to the torrent.
@@ -75,7 +77,7 @@ impl World {
     }
 }
 
-/// Places for so many links more.
+/// Places for so many links more, all of which may be dials.
 fn room(links: usize) -> Input {
-    Input::Room(links)
+    Input::Room(event::Room { links, dials: links, ..event::Room::UNBOUNDED })
 }

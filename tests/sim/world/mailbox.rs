@@ -155,16 +155,14 @@ impl World {
 
     /// Lets the brain work and carries out what comes of it; how many effects those were.
     fn work(&mut self, is_tick: bool, work: impl FnOnce(&mut Swarm)) -> usize {
-        let endgame_before = self.swarm.is_endgame();
         work(&mut self.swarm);
         if is_tick {
             self.note_snubs(self.began + self.now);
         }
-        let endgame = endgame_before || self.swarm.is_endgame();
         let mut effects = 0;
         while let Some(output) = self.swarm.poll_output() {
             effects += 1;
-            self.carry_out(output, endgame);
+            self.carry_out(output);
         }
         effects
     }
@@ -181,7 +179,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, output: Output, endgame: bool) {
+    fn carry_out(&mut self, output: Output) {
         if self.trace {
             eprintln!("{:>10.4}     {}", self.now.as_secs_f64(), short(&output));
         }
@@ -192,7 +190,7 @@ impl World {
                 let delay = self.remotes[number].character.latency * 2;
                 self.after(delay, Happening::Answered(link, number));
             }
-            Output::Send { link, command } => self.send(link, command, endgame),
+            Output::Send { link, command } => self.send(link, command),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 self.give_to_disk(Job::Check { piece, blocks, want_block_hashes });
             }
@@ -232,7 +230,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, link: LinkId, command: LinkCommand, endgame: bool) {
+    fn send(&mut self, link: LinkId, command: LinkCommand) {
         let Some(number) = self.links.get(&link).copied() else { return };
         if self.remotes[number].character.is_store {
             use LinkCommand::{Cancel, Close, Request};
@@ -243,7 +241,7 @@ impl World {
             LinkCommand::Request(blocks) => {
                 for block in blocks {
                     assert!(!self.swarm.have().has(block.piece()), "{block:?} is verified");
-                    self.ledger.request(link, *block, endgame);
+                    self.ledger.request(link, *block);
                 }
             }
             LinkCommand::Cancel(blocks) => {
