@@ -22,7 +22,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
 const BACKOFF_MAX_TRUSTED: Duration = Duration::from_secs(25);
 /// So many failures in a row are forgiven to one that worked; after that it waits twice as long
 /// with each, like a peer that left.
-const TRUST_FAILURES: u32 = 4;
+const TRUST_FAILURES: u32 = 5;
 /// One that only a tracker named and that never worked is forgotten after this many dials.
 const FAILURES_MAX: u32 = 6;
 /// One that worked once is forgotten after this many, forty minutes after it was

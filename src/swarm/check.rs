@@ -225,7 +225,8 @@ impl Swarm {
         }
         let links: Vec<_> = self.peers.keys().copied().collect();
         links.iter().for_each(|link| self.judge_interest(*link, now));
-        self.hungry.extend(links);
+        // Some may have been closed.
+        self.hungry.extend(self.peers.keys().copied());
     }
 
     fn fetch_again(&mut self, piece: PieceIndex) {

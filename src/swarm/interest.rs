@@ -111,7 +111,8 @@ impl Swarm {
         self.food = true;
         let links: Vec<_> = self.peers.keys().copied().collect();
         links.iter().for_each(|link| self.judge_interest(*link, now));
-        self.hungry.extend(links);
+        // Some may have been closed.
+        self.hungry.extend(self.peers.keys().copied());
     }
 
     /// The remote does not have a piece that it claimed.

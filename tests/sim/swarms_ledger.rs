@@ -10,8 +10,9 @@ use pigeon::swarm::link::Ask;
 /// What a link may hold beyond what it has sent: a MiB, and one request that crosses that
 /// border, which is 128 KiB at most.
 const HELD_MAX: u64 = (1024 + 128) * 1024;
-/// No request waits longer than this for the block or a word.
-const ANSWER_WITHIN: Duration = Duration::from_secs(180);
+/// No request waits longer than this for the block or a word: the slowest line gives each of 29
+/// leechers a KB a second, and up to 16 blocks are asked of it before that is known.
+const ANSWER_WITHIN: Duration = Duration::from_secs(280);
 
 type Key = (u32, u32, u32);
 
