@@ -3,8 +3,9 @@
 //! is asked elsewhere.
 //!
 //! What does not grow with the traffic is outside the budget: the program itself, some hundred
-//! bytes for each piece, file and address of a torrent, and a few kilobytes for each connection,
-//! of which there is a most ([`Memory::BESIDE`]).
+//! bytes for each piece, file and address of a torrent, a few kilobytes for each connection, of
+//! which there is a most, and what trackers answer: 16 KiB for each torrent that asks one, and two
+//! longer replies of a MiB at once ([`Memory::BESIDE`]).
 
 use crate::base::pool::MESSAGE_BYTES;
 use crate::base::units::BLOCK_LEN;

@@ -11,8 +11,11 @@ use super::event::BlockHashes;
 
 /// Failed attempts that are kept for one piece.
 const ATTEMPTS_MAX: usize = 4;
-/// Pieces under suspicion at most; beyond that the oldest evidence is dropped.
+/// Pieces under suspicion at most; beyond that evidence of others is dropped.
 const PIECES_MAX: usize = 256;
+/// Blocks of which hash and sender are kept in all attempts together, 52 bytes each: 3.4 MB. One
+/// attempt at the longest piece has half as many.
+const BLOCKS_MAX: usize = 65_536;
 
 #[derive(Debug)]
 struct Attempt {
@@ -59,12 +62,25 @@ impl Suspects {
         if self.attempts.len() >= PIECES_MAX && !self.attempts.contains_key(&piece) {
             self.attempts.pop_first();
         }
+        let is_over = |kept: &Self| kept.blocks() + hashes.len() > BLOCKS_MAX;
+        while is_over(self)
+            && let Some(other) = self.attempts.keys().find(|other| **other != piece).copied()
+        {
+            self.attempts.remove(&other);
+        }
+        let fits = !is_over(self);
         let evidence = self.attempts.entry(piece).or_default();
         evidence.failures = evidence.failures.saturating_add(1);
-        if evidence.attempts.len() < ATTEMPTS_MAX {
+        if evidence.attempts.len() < ATTEMPTS_MAX && fits {
             evidence.attempts.push(Attempt { hashes, senders });
         }
         None
+    }
+
+    /// Blocks of which something is kept.
+    fn blocks(&self) -> usize {
+        let attempts = self.attempts.values().flat_map(|evidence| &evidence.attempts);
+        attempts.map(|attempt| attempt.hashes.len()).sum()
     }
 
     /// A piece is right; `hashes` are those of its blocks. Returns the peers that sent
@@ -117,5 +133,20 @@ mod tests {
         let liars = suspects.passed(piece(), Some(&right));
         assert_eq!(liars, [peer(2).unwrap()]);
         assert!(!suspects.is_suspect(piece()));
+    }
+
+    /// Two pieces of 512 MiB fill what may be kept: a third one takes the place of others.
+    #[test]
+    fn evidence_is_bounded_by_blocks_not_by_pieces() {
+        let layout = Layout::new(4 << 29, 1 << 29).unwrap();
+        let mut suspects = Suspects::default();
+        let blocks = (1 << 29) / 16384;
+        for piece in layout.pieces().take(3) {
+            let mut senders = vec![peer(1); blocks];
+            senders[0] = peer(2);
+            assert_eq!(suspects.failed(piece, vec![[7; 20]; blocks], senders), None);
+            assert!(suspects.is_suspect(piece) && suspects.blocks() <= BLOCKS_MAX);
+        }
+        assert!(!suspects.is_suspect(layout.piece(0).unwrap()));
     }
 }

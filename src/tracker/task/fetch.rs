@@ -5,17 +5,26 @@
 //! connecting, which is harmless: nothing is sent before the host has proved its name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HOST, LOCATION};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::net::lookup_host;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::base::addr::{Locality, canonical};
 use crate::tracker::announce::{Error, Family};
 use crate::tracker::exchange::RETRY;
 use crate::tracker::http::{MAX_REPLY_LEN, check_hop, check_host};
+
+/// A reply this long is read at once: 200 peers and a few texts are less. Trackers that send more
+/// take turns, so that however many torrents ask them at once, they cannot fill our memory.
+const SHORT_REPLY_LEN: usize = 16 * 1024;
+
+/// Longer replies that are read at the same time, of all torrents of a session together.
+const LONG_REPLIES: usize = 2;
 
 /// Redirects followed, as in the clients we compared.
 const MAX_REDIRECTS: usize = 5;
@@ -67,6 +76,7 @@ impl Default for NetworkTiming {
 pub struct HttpClient {
     v4: Client,
     v6: Client,
+    long_replies: Arc<Semaphore>,
 }
 
 /// Builds the [`HttpClient`]. Proxies of the environment are not used: peers could not be
@@ -78,7 +88,11 @@ pub struct HttpClient {
 pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error> {
     // Somebody else in the process may have installed a provider already; any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(HttpClient { v4: client_of(timing, Family::V4)?, v6: client_of(timing, Family::V6)? })
+    Ok(HttpClient {
+        v4: client_of(timing, Family::V4)?,
+        v6: client_of(timing, Family::V6)?,
+        long_replies: Arc::new(Semaphore::new(LONG_REPLIES)),
+    })
 }
 
 /// A reply and where it came from.
@@ -111,7 +125,7 @@ impl HttpClient {
             let tracker = tracker.or(addresses.first().copied()).ok_or(Error::Redirect)?;
             let first_hop = *first_hop.get_or_insert(tracker);
             let Some(target) = redirect_target(&response, &url)? else {
-                let reply = read_reply(response, &parse).await?;
+                let reply = read_reply(response, &self.long_replies, &parse).await?;
                 return Ok(Fetched { reply, tracker, first_hop });
             };
             previous = Some(Locality::of(tracker.ip()));
@@ -235,6 +249,7 @@ fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, Error
 /// so the body is looked at whatever the status is.
 async fn read_reply<T>(
     mut response: Response,
+    long_replies: &Semaphore,
     parse: impl Fn(&[u8]) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let status = response.status();
@@ -243,9 +258,14 @@ async fn read_reply<T>(
         return Err(Error::TooLong(MAX_REPLY_LEN));
     }
     let mut body = Vec::new();
+    let mut turn = None;
     while let Some(chunk) = response.chunk().await.map_err(|cause| network_error(&cause))? {
         if body.len().saturating_add(chunk.len()) > MAX_REPLY_LEN {
             return Err(Error::TooLong(MAX_REPLY_LEN));
+        }
+        if turn.is_none() && body.len().saturating_add(chunk.len()) > SHORT_REPLY_LEN {
+            // Never closed. Who waits too long is timed out like one whose tracker is slow.
+            turn = long_replies.acquire().await.ok();
         }
         body.extend_from_slice(&chunk);
     }
