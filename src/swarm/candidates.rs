@@ -2,7 +2,7 @@
 //! failed one alone, and whom never to speak to again. It opens nothing itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -58,15 +58,24 @@ type Rank = (Source, u32, u32, SocketAddr);
 /// Which addresses may be dialled at present.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice {
-    /// Those that failed when they were tried last.
-    pub retries: bool,
+    /// So many of those that failed when they were tried last.
+    pub retries: usize,
     /// Those that the user did not name.
     pub strangers: bool,
 }
 
+/// The first address there is, to begin a range with.
+const LOWEST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 impl Choice {
     /// Every address that is ready.
-    pub const ANY: Self = Self { retries: true, strangers: true };
+    pub const ANY: Self = Self { retries: usize::MAX, strangers: true };
+
+    fn sources(self) -> impl Iterator<Item = Source> {
+        let all = [Source::User, Source::Listing, Source::Incoming, Source::Tracker];
+        let count = if self.strangers { all.len() } else { 1 };
+        all.into_iter().take(count)
+    }
 }
 
 /// All known addresses of one torrent.
@@ -95,11 +104,13 @@ impl Candidates {
         }
         if let Some(known) = self.known.get_mut(&address) {
             known.is_dialable |= source != Source::Incoming;
-            if source == Source::User && known.place != Place::Busy {
-                // The user asks for it now.
-                let tie = known.tie;
-                self.unplace(address);
-                self.place(address, Source::User, 0, tie, Place::Ready);
+            if source == Source::User {
+                let (is_busy, tie) = (known.place == Place::Busy, known.tie);
+                known.source = if is_busy { source } else { known.source };
+                if !is_busy {
+                    // The user asks for it now.
+                    self.place(address, source, 0, tie, Place::Ready);
+                }
             }
             return;
         }
@@ -170,28 +181,29 @@ impl Candidates {
     }
 
     fn best(&self, choice: Choice) -> Option<Rank> {
-        if choice.retries {
+        if choice.retries > 0 {
             let best = self.ready.first().copied();
             return best.filter(|rank| choice.strangers || rank.0 == Source::User);
         }
-        let sources = [Source::User, Source::Listing, Source::Incoming, Source::Tracker];
-        let allowed = sources.iter().take(if choice.strangers { sources.len() } else { 1 });
-        // Of each source those that never failed come first.
-        let lowest = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-        let mut firsts = allowed.filter_map(|source| {
-            let first = self.ready.range((*source, 0, 0, lowest)..).next();
-            first.filter(|rank| rank.0 == *source && rank.1 == 0)
-        });
-        firsts.next().copied()
+        choice.sources().find_map(|source| self.fresh(source).next().copied())
     }
 
-    /// When the next resting address may be dialled; none when one is ready now or none
-    /// rests.
-    pub fn next_wake(&self) -> Option<Instant> {
-        if !self.ready.is_empty() {
-            return None;
-        }
-        self.resting.first().map(|(at, _)| *at)
+    /// Those of a source that are ready and did not fail when they were tried last.
+    fn fresh(&self, source: Source) -> impl Iterator<Item = &Rank> {
+        self.ready.range((source, 0, 0, LOWEST)..(source, 1, 0, LOWEST))
+    }
+
+    /// Those of a source that are ready and failed.
+    fn failing(&self, source: Source) -> impl Iterator<Item = &Rank> {
+        let ready = self.ready.range((source, 1, 0, LOWEST)..);
+        ready.take_while(move |rank| rank.0 == source)
+    }
+
+    /// When the next resting address becomes ready; none when one of this choice is ready now
+    /// or none rests. It need not be of this choice: then it is ready all the same.
+    pub fn next_wake(&self, choice: Choice) -> Option<Instant> {
+        let next = self.resting.first().map(|(at, _)| *at);
+        next.filter(|_| !self.has_best(choice))
     }
 
     /// Is an address of this choice ready to be dialled?
@@ -200,14 +212,19 @@ impl Candidates {
         self.has_best(choice)
     }
 
-    /// The same, as of the time of the last dial.
-    pub fn has_best(&self, choice: Choice) -> bool {
+    fn has_best(&self, choice: Choice) -> bool {
         self.best(choice).is_some()
     }
 
-    /// Addresses that are ready to be dialled.
-    pub fn ready_count(&self) -> usize {
-        self.ready.len()
+    /// How many addresses of this choice could be dialled at `now`, counted up to `most`.
+    pub fn ready_count(&mut self, choice: Choice, most: usize, now: Instant) -> usize {
+        self.wake(now);
+        let retries = choice.retries.min(most);
+        let fresh: usize =
+            choice.sources().map(|source| self.fresh(source).take(most).count()).sum();
+        let failing: usize =
+            choice.sources().map(|source| self.failing(source).take(retries).count()).sum();
+        (fresh + failing.min(retries)).min(most)
     }
 
     /// Did this address fail when it was tried last?
@@ -366,7 +383,8 @@ impl Candidates {
         idle.map(|(address, known)| (*address, known.last_error.as_deref()))
     }
 
-    fn wake(&mut self, now: Instant) {
+    /// Addresses that have rested until `now` are ready.
+    pub fn wake(&mut self, now: Instant) {
         while let Some((at, address)) = self.resting.first().copied()
             && at <= now
         {
@@ -376,6 +394,15 @@ impl Candidates {
                 self.place(address, source, failures, tie, Place::Ready);
             }
         }
+    }
+
+    /// Forgets all but the best `most` addresses; bans stay.
+    pub fn keep_best(&mut self, most: usize) {
+        let rank =
+            |(address, it): (&SocketAddr, &Candidate)| (it.source, it.failures, it.tie, *address);
+        let mut ranks: Vec<Rank> = self.known.iter().map(rank).collect();
+        ranks.sort_unstable();
+        ranks.into_iter().skip(most).for_each(|(.., address)| self.forget(address));
     }
 
     /// What was busy is not any more: its links are over.
@@ -462,7 +489,7 @@ mod tests {
             assert_eq!(candidates.next(Choice::ANY, now), Some(address(1)));
             candidates.ended(address(1), "refused".into(), now);
             assert_eq!(candidates.next(Choice::ANY, now), None);
-            assert_eq!(candidates.next_wake(), Some(now + Duration::from_secs(wait)));
+            assert_eq!(candidates.next_wake(Choice::ANY), Some(now + Duration::from_secs(wait)));
             now += Duration::from_secs(wait);
         }
         assert_eq!(candidates.next(Choice::ANY, now), Some(address(1)));
@@ -541,7 +568,7 @@ mod tests {
         candidates.worked(address(1));
         candidates.ended(address(1), "gone".into(), now);
         let mut waits = Vec::new();
-        while let Some(at) = candidates.next_wake() {
+        while let Some(at) = candidates.next_wake(Choice::ANY) {
             waits.push((at - now).as_secs());
             now = at;
             fail_all(&mut candidates, now);
@@ -583,11 +610,62 @@ mod tests {
         candidates.next(Choice::ANY, now);
         candidates.ended(address(1), "gone".into(), now);
         let later = now + BACKOFF;
-        let fresh = Choice { retries: false, strangers: true };
+        let fresh = Choice { retries: 0, strangers: true };
         assert_eq!(candidates.next(fresh, later), Some(address(2)));
         assert_eq!(candidates.next(fresh, later), None);
-        let named = Choice { retries: true, strangers: false };
+        let named = Choice { retries: 1, strangers: false };
         assert_eq!(candidates.next(named, later), Some(address(1)));
+    }
+
+    #[test]
+    fn what_may_not_be_dialled_hides_no_rest_and_does_not_count() {
+        let mut candidates = learned(&[(1, Source::User), (2, Source::Tracker)]);
+        let named = Choice { retries: 5, strangers: false };
+        let now = Instant::now();
+        assert_eq!(candidates.next(named, now), Some(address(1)));
+        candidates.ended(address(1), "gone".into(), now);
+        assert_eq!(candidates.next_wake(named), Some(now + BACKOFF));
+        assert_eq!(candidates.next_wake(Choice::ANY), None);
+        assert_eq!(candidates.ready_count(named, 9, now), 0);
+        let later = now + BACKOFF;
+        assert_eq!(candidates.ready_count(named, 9, later), 1);
+        assert_eq!(candidates.ready_count(Choice::ANY, 9, later), 2);
+        assert_eq!(candidates.ready_count(Choice::ANY, 1, later), 1);
+        let fresh = Choice { retries: 0, strangers: true };
+        assert_eq!(candidates.ready_count(fresh, 9, later), 1);
+    }
+
+    #[test]
+    fn one_that_the_user_names_while_it_is_connected_is_the_users_from_then_on() {
+        let mut candidates = learned(&[(1, Source::Tracker)]);
+        let mut now = Instant::now();
+        candidates.next(Choice::ANY, now);
+        candidates.learn(address(1), Source::User, &mut StdRng::seed_from_u64(1));
+        assert_eq!(candidates.next(Choice::ANY, now), None, "it is connected");
+        for _ in 0..2 * FAILURES_MAX {
+            candidates.ended(address(1), "gone".into(), now);
+            now += BACKOFF_MAX_TRUSTED;
+            assert_eq!(candidates.next(Choice::ANY, now), Some(address(1)));
+        }
+    }
+
+    #[test]
+    fn the_best_are_kept_and_bans_too() {
+        let mut candidates = Candidates::default();
+        let mut rng = StdRng::seed_from_u64(1);
+        let now = Instant::now();
+        (1..100).for_each(|host| candidates.learn(address(host), Source::Tracker, &mut rng));
+        for _ in 0..50 {
+            let failing = candidates.next(Choice::ANY, now).unwrap();
+            candidates.ended(failing, "gone".into(), now);
+        }
+        candidates.learn(address(100), Source::User, &mut rng);
+        candidates.ban(address(101));
+        candidates.keep_best(20);
+        assert_eq!((candidates.known_count(), candidates.idle_count()), (20, 20));
+        assert_eq!(candidates.next(Choice::ANY, now), Some(address(100)));
+        assert_eq!(candidates.ready_count(Choice::ANY, 50, now), 19, "none of them failed");
+        assert!(candidates.is_banned(address(101)));
     }
 
     #[test]

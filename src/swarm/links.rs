@@ -40,6 +40,10 @@ const DUPLICATE_REST: Duration = Duration::from_secs(300);
 /// One that had everything when we had it too is not dialled for so long. It wakes at once when
 /// something is missing again: more files are wanted, or pieces were lost.
 const SEED_REST: Duration = Duration::from_secs(30 * 60);
+/// One whose place went to another is left alone for so long, as it would be useless again.
+const REPLACED_REST: Duration = USELESS_AFTER;
+/// Candidates that are remembered of a torrent that may not run again for days.
+const KEPT_MAX: usize = 100;
 /// A link that lasted so long counts as one that worked, even without payload.
 const LASTED: Duration = Duration::from_secs(60);
 
@@ -66,6 +70,29 @@ pub struct Acquaintances {
     debts: BTreeMap<Host, u64>,
 }
 
+impl Acquaintances {
+    /// Leaves out what costs much and is of little use when the torrent runs again some day:
+    /// all but the best hundred candidates. Bans and debts stay.
+    pub fn keep_best(&mut self) {
+        self.candidates.keep_best(KEPT_MAX);
+    }
+}
+
+/// Why a connection may not come in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The torrent is paused.
+    Paused,
+    /// The address is banned.
+    Banned,
+    /// There are as many from its host as one may have.
+    Crowd,
+    /// The torrent has as many links as the user allows it.
+    Full,
+    /// Other torrents have the places.
+    NoPlace,
+}
+
 impl Swarm {
     /// What is to be remembered of peers, for [`remember`](Self::remember) of another brain of
     /// this torrent.
@@ -85,16 +112,26 @@ impl Swarm {
 
     /// May a connection from `address` come in? The id for its link if so; the caller then
     /// answers with `LinkUp` or `LinkDown`.
-    pub fn admit(&mut self, address: SocketAddr, now: Instant) -> Option<LinkId> {
-        if self.paused || self.candidates.is_banned(address) || self.is_crowd(address.ip()) {
-            return None;
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn admit(&mut self, address: SocketAddr, now: Instant) -> Result<LinkId, Refusal> {
+        if self.paused {
+            return Err(Refusal::Paused);
+        }
+        if self.candidates.is_banned(address) {
+            return Err(Refusal::Banned);
+        }
+        if self.is_crowd(address.ip()) {
+            return Err(Refusal::Crowd);
         }
         if self.free_places() == 0 && !self.make_room(address, now) {
-            return None;
+            let is_full = self.own_places() == 0;
+            return Err(if is_full { Refusal::Full } else { Refusal::NoPlace });
         }
         self.crowding.room.links = self.crowding.room.links.saturating_sub(1);
         self.candidates.came_in(address, &mut self.rng);
-        Some(self.new_link(Arriving { address, incoming: true }))
+        Ok(self.new_link(Arriving { address, incoming: true }))
     }
 
     /// Are there as many connections from this public host as one may have?
@@ -133,11 +170,16 @@ impl Swarm {
         self.peers.iter().map(|(link, peer)| (use_of(peer), *link)).min()
     }
 
+    /// Links that the user's own limit still allows.
+    fn own_places(&self) -> usize {
+        self.config.max_peers.saturating_sub(self.peers.len() + self.arriving.len())
+    }
+
     /// Links, dials included, that may still be added.
     fn free_places(&self) -> usize {
-        let most = self.config.max_peers.min(self.crowding.room.most);
+        let Room { links, most, .. } = self.crowding.room;
         let taken = self.peers.len() + self.arriving.len();
-        most.saturating_sub(taken).min(self.crowding.room.links)
+        most.saturating_sub(taken).min(self.own_places()).min(links)
     }
 
     pub(super) fn on_room(&mut self, room: Room, now: Instant) {
@@ -149,19 +191,21 @@ impl Swarm {
         }
     }
 
-    /// How many links more would be made if others left places: candidates that are ready, as
-    /// far as the user's own limit allows. A complete torrent wants those that the user named.
-    pub fn wanted_links(&self) -> usize {
-        if self.paused || !self.has_purpose() {
+    /// How many links more would be made at once if others left places: candidates that are
+    /// ready, as far as the user's own limit and the bounds on dials allow. A place for another
+    /// would lie idle. A complete torrent wants those that the user named.
+    pub fn wanted_links(&mut self, now: Instant) -> usize {
+        if !self.may_want() {
             return 0;
         }
-        let taken = self.peers.len() + self.arriving.len();
-        let named = Choice { retries: true, strangers: false };
-        let ready = match self.is_complete() {
-            true => usize::from(self.candidates.has_best(named)),
-            false => self.candidates.ready_count(),
-        };
-        ready.min(self.config.max_peers.saturating_sub(taken))
+        let most = self.own_places().min(DIALS_MAX - self.dials()).min(self.crowding.room.dials);
+        let choice = Choice { strangers: !self.is_complete(), ..self.choice() };
+        self.candidates.ready_count(choice, most, now)
+    }
+
+    /// When an address has rested that may be dialled then, or for which a place is wanted.
+    pub(super) fn next_dial(&self) -> Option<Instant> {
+        self.candidates.next_wake(self.choice()).filter(|_| self.may_want())
     }
 
     /// What an extension handshake says of addresses: where the peer listens, and how it sees us.
@@ -231,13 +275,18 @@ impl Swarm {
         !self.is_complete() || self.have.ones() > 0
     }
 
-    pub(super) fn may_dial(&self) -> bool {
-        let dials = self.arriving.values().filter(|arriving| !arriving.incoming).count();
-        !self.paused
-            && self.has_purpose()
-            && dials < DIALS_MAX
-            && self.crowding.room.dials > 0
-            && self.free_places() > 0
+    /// Dials under way.
+    fn dials(&self) -> usize {
+        self.arriving.values().filter(|arriving| !arriving.incoming).count()
+    }
+
+    /// Might somebody be dialled if others left places and dials?
+    fn may_want(&self) -> bool {
+        !self.paused && self.has_purpose() && self.dials() < DIALS_MAX && self.own_places() > 0
+    }
+
+    fn may_dial(&self) -> bool {
+        self.may_want() && self.crowding.room.dials > 0 && self.free_places() > 0
     }
 
     /// Whom to dial, if anybody may be.
@@ -246,10 +295,15 @@ impl Swarm {
         let retries = self.arriving.values().filter(is_retry).count();
         // Those who download come first. Whom the user names is dialled all the same.
         let Room { links, reserve, .. } = self.crowding.room;
-        Choice { retries: retries < RETRIES_MAX, strangers: !self.is_complete() || links > reserve }
+        Choice {
+            retries: RETRIES_MAX.saturating_sub(retries),
+            strangers: !self.is_complete() || links > reserve,
+        }
     }
 
     pub(super) fn dial_more(&mut self, now: Instant) {
+        // Without a place too: then one is wanted.
+        self.candidates.wake(now);
         while self.may_dial()
             && let Some(address) = self.candidates.next(self.choice(), now)
         {
@@ -370,6 +424,7 @@ impl Swarm {
         match reason {
             CloseReason::BothComplete => self.candidates.rest(home, SEED_REST, now),
             CloseReason::Duplicate => self.candidates.rest(home, DUPLICATE_REST, now),
+            CloseReason::Replaced => self.candidates.rest(home, REPLACED_REST, now),
             // Of a local peer only the port that it came from is banned so far.
             CloseReason::CorruptData if home != peer.address => self.candidates.ban(home),
             _ => self.candidates.ended(home, reason.to_string(), now),

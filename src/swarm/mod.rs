@@ -49,7 +49,7 @@ use crate::base::extents::Extents;
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::{Layout, PieceIndex};
 
-pub use links::Acquaintances;
+pub use links::{Acquaintances, Refusal};
 
 use assembly::Assembly;
 use candidates::Candidates;
@@ -270,12 +270,10 @@ impl Swarm {
 
     /// When `Input::Tick` is due, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let can_dial = self.may_dial();
-        let dial = self.candidates.next_wake().filter(|_| can_dial);
         let housekeeping = (!self.is_idle()).then_some(self.next_housekeeping);
         let links = self.timers.next().into_iter().chain(self.next_look());
         let links = links.chain(self.verified.next().filter(|_| !self.peers.is_empty()));
-        let ours = self.next_rechoke().into_iter().chain(dial).chain(housekeeping);
+        let ours = self.next_rechoke().into_iter().chain(self.next_dial()).chain(housekeeping);
         links.chain(ours).chain(self.checking.retry_at()).min()
     }
 

@@ -17,9 +17,9 @@ use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
-use crate::swarm::Swarm;
 use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
 use crate::swarm::link::{CloseReason, LinkCommand};
+use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
 use crate::tracker::tiers::status::TrackerStatus;
@@ -345,12 +345,13 @@ impl Actor {
     fn on_incoming(&mut self, incoming: Incoming) {
         let now = Instant::now();
         self.swarm.note(Input::Room(self.places.room()), now);
-        let Some(link) = self.swarm.admit(incoming.address, now) else {
-            if self.places.room().links == 0 {
+        let link = match self.swarm.admit(incoming.address, now) {
+            Ok(link) => link,
+            Err(Refusal::NoPlace) => {
                 // It will come again.
-                self.places.want(self.swarm.wanted_links().max(1));
+                return self.places.want(self.swarm.wanted_links(now).max(1));
             }
-            return;
+            Err(why) => return debug!(address = %incoming.address, ?why, "not let in"),
         };
         // Whoever makes place for it goes first.
         self.carry_out();
@@ -371,8 +372,9 @@ impl Actor {
 
     /// Tells the brain what other torrents leave to it, and the session what it wants beside.
     fn tell_room(&mut self) {
-        self.swarm.handle(Input::Room(self.places.room()), Instant::now());
-        self.places.want(self.swarm.wanted_links());
+        let now = Instant::now();
+        self.swarm.handle(Input::Room(self.places.room()), now);
+        self.places.want(self.swarm.wanted_links(now));
     }
 
     async fn on_command(&mut self, command: Command) {
@@ -429,7 +431,8 @@ impl Actor {
     }
 
     fn pause(&mut self, pause: bool) {
-        self.swarm.handle(Input::Pause(pause), Instant::now());
+        self.swarm.note(Input::Pause(pause), Instant::now());
+        self.tell_room();
         self.publisher.set_paused(pause);
         self.publish();
     }
@@ -557,7 +560,13 @@ impl Actor {
         let now = Instant::now();
         // The silence of links that cannot read is not their remotes'.
         self.note_starved(now);
+        self.swarm.note(Input::Room(self.places.room()), now);
         self.swarm.handle(Input::Tick, now);
+        // Addresses may have rested; for them the session is asked once, and then twice a second.
+        let wanted = self.swarm.wanted_links(now);
+        if wanted > self.places.wanted() {
+            self.places.want(wanted);
+        }
     }
 
     fn note_starved(&mut self, now: Instant) {
@@ -611,11 +620,13 @@ impl Actor {
             self.publisher.set_stopping();
         }
         self.publish();
-        self.swarm.handle(Input::Pause(true), Instant::now());
+        self.swarm.note(Input::Pause(true), Instant::now());
+        self.tell_room();
         self.carry_out();
-        for (_, handle) in std::mem::take(&mut self.links) {
+        for (link, handle) in std::mem::take(&mut self.links) {
             // A link that is gone needs no word.
             let _ = handle.commands.try_send(vec![LinkCommand::Close(CloseReason::Stopping)]);
+            self.places.down(link);
         }
         let goodbye = self.trackers.stop();
         let flushed = async {

@@ -282,6 +282,8 @@ async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
         if rested.gone.is_some() || rested.move_order.is_some() {
             // It goes on as it was.
             early = rested.orders;
+        } else {
+            ends.known.keep_best();
         }
         if let Some(order) = rested.move_order {
             if !relocate(&mut parts, &mut ends, order, &mut early).await {

@@ -163,6 +163,11 @@ impl Places {
         }
     }
 
+    /// What was told last.
+    pub fn wanted(&self) -> usize {
+        self.account.wanted()
+    }
+
     /// Waits until the session allows more or fewer.
     pub async fn changed(&self) {
         self.account.0.changed.notified().await;

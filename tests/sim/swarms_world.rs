@@ -342,7 +342,7 @@ impl World {
         let port = 20_000 + (link.0 % 40_000) as u16;
         let from = SocketAddr::new(address(number).ip(), port);
         let now = self.began + self.now;
-        let admitted = self.nodes[to].swarm.as_mut().and_then(|swarm| swarm.admit(from, now));
+        let admitted = self.nodes[to].swarm.as_mut().and_then(|swarm| swarm.admit(from, now).ok());
         let Some(other) = admitted else {
             let reason = DownReason::DialFailed("refused".into());
             return self.handle(number, Input::LinkDown { link, reason });

@@ -408,7 +408,7 @@ impl World {
         let remote = &self.remotes[number];
         if remote.link.is_none()
             && !remote.offline
-            && let Some(link) = self.swarm.admit(remote.address, self.began + self.now)
+            && let Ok(link) = self.swarm.admit(remote.address, self.began + self.now)
         {
             self.answered(link, number);
         }

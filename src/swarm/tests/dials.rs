@@ -1,5 +1,6 @@
 //! Who is dialled, when again, and who makes room.
 
+use super::super::Refusal;
 use super::super::event::Room;
 use super::super::link::Description;
 use super::*;
@@ -39,7 +40,7 @@ fn no_more_links_than_allowed() {
     bench.up(1);
     let dials = bench.learn(Source::Tracker, 2..9);
     assert_eq!(dials.len(), 2);
-    assert!(bench.swarm.admit(address(20), bench.now).is_none());
+    assert!(bench.swarm.admit(address(20), bench.now).is_err());
 }
 
 #[test]
@@ -89,13 +90,13 @@ fn one_public_host_gets_five_places_and_a_local_one_any_number() {
     let now = bench.now;
     let mut admitted = |host: [u8; 4]| {
         let from = |port| SocketAddr::from((host, port));
-        (1000..1020).filter(|port| bench.swarm.admit(from(*port), now).is_some()).count()
+        (1000..1020).filter(|port| bench.swarm.admit(from(*port), now).is_ok()).count()
     };
     assert_eq!(admitted([198, 51, 100, 7]), 5);
     assert_eq!(admitted([192, 168, 1, 7]), 20);
     // A site of IPv6 has any number of addresses and is one host all the same.
     let from = |number: u16| SocketAddr::from(([0x2001, 0xdb8, 0, 7, number, 0, 0, 1], 6881));
-    let let_in = (0..20).filter(|number| bench.swarm.admit(from(*number), now).is_some());
+    let let_in = (0..20).filter(|number| bench.swarm.admit(from(*number), now).is_ok());
     assert_eq!(let_in.count(), 5);
 }
 
@@ -127,8 +128,8 @@ fn with_every_place_taken_a_higher_priority_gets_in_for_the_lowest() {
     for host in &hosts[1..4] {
         bench.up(*host);
     }
-    assert!(bench.swarm.admit(address(hosts[0]), bench.now).is_none());
-    assert!(bench.swarm.admit(address(hosts[4]), bench.now).is_some());
+    assert!(bench.swarm.admit(address(hosts[0]), bench.now).is_err());
+    assert!(bench.swarm.admit(address(hosts[4]), bench.now).is_ok());
     let lines = bench.handle(Input::Tick);
     assert_eq!(lines, [format!("peer {}: close, its place went to another peer", hosts[1])]);
 }
@@ -140,9 +141,9 @@ fn a_peer_that_brings_something_keeps_its_place() {
     bench.open(hosts[0], Availability::All);
     bench.deliver(hosts[0], "0.0");
     bench.now += Duration::from_secs(1);
-    assert!(bench.swarm.admit(address(hosts[1]), bench.now).is_none());
+    assert!(bench.swarm.admit(address(hosts[1]), bench.now).is_err());
     bench.now += Duration::from_secs(65);
-    assert!(bench.swarm.admit(address(hosts[1]), bench.now).is_some());
+    assert!(bench.swarm.admit(address(hosts[1]), bench.now).is_ok());
 }
 
 #[test]
@@ -279,6 +280,91 @@ fn another_brain_of_the_same_torrent_knows_whom_the_first_knew() {
     let mut next = Bench::with(4, 4, |config| config.is_private = true);
     std::mem::swap(&mut bench.swarm, &mut next.swarm);
     bench.swarm.remember(next.swarm.acquaintances());
-    assert!(bench.swarm.admit(address(7), bench.now).is_none(), "it is banned");
+    assert_eq!(bench.swarm.admit(address(7), bench.now), Err(Refusal::Banned));
     assert_eq!(bench.handle(Input::Tick).len(), 2, "both are dialled again");
+}
+
+#[test]
+fn an_address_that_has_rested_wants_a_place_though_others_have_all() {
+    for have in [Bitfield::none(4), Bitfield::all(4)] {
+        let mut bench = Bench::with(4, 4, |config| config.have = have);
+        bench.learn(Source::User, 1..2);
+        bench.dialled(0, 1);
+        bench.handle(room(0, 10));
+        bench.down(1);
+        assert_eq!(bench.swarm.wanted_links(bench.now), 0);
+        let wake = bench.now + Duration::from_secs(5);
+        assert!(bench.swarm.next_timeout().is_some_and(|at| at <= wake), "it is woken for that");
+        assert!(bench.wait(5.0).is_empty());
+        assert_eq!(bench.swarm.wanted_links(bench.now), 1);
+    }
+}
+
+#[test]
+fn a_complete_torrent_dials_whom_the_user_named_in_time_though_strangers_wait() {
+    let mut bench = Bench::with(4, 4, |config| config.have = Bitfield::all(4));
+    bench.learn(Source::User, 1..2);
+    bench.dialled(0, 1);
+    bench.handle(room(10, 10));
+    assert!(bench.learn(Source::Tracker, 2..9).is_empty());
+    bench.down(1);
+    assert_eq!(bench.wait(5.1), ["dial 1 as 1"]);
+}
+
+#[test]
+fn dead_addresses_want_no_places_that_they_may_not_use() {
+    let mut bench = Bench::new(4);
+    for round in 0..2 {
+        bench.learn(Source::Tracker, 30 * round + 1..30 * round + 31);
+        for link in u64::from(round) * 30..u64::from(round + 1) * 30 {
+            let reason = DownReason::DialFailed("refused".into());
+            bench.handle(Input::LinkDown { link: LinkId(link), reason });
+        }
+    }
+    bench.handle(room(0, 0));
+    bench.wait(5.0);
+    assert_eq!(bench.swarm.wanted_links(bench.now), 10, "so many are tried again at once");
+    let dials = |dials| Input::Room(Room { links: 0, dials, ..Room::UNBOUNDED });
+    bench.handle(dials(3));
+    assert_eq!(bench.swarm.wanted_links(bench.now), 3);
+    bench.handle(room(7, 0));
+    bench.handle(room(0, 0));
+    assert_eq!(bench.swarm.wanted_links(bench.now), 3, "seven are under way");
+    bench.learn(Source::Tracker, 101..150);
+    assert_eq!(bench.swarm.wanted_links(bench.now), 23, "thirty dials in all");
+    bench.handle(Input::Pause(true));
+    assert_eq!(bench.swarm.wanted_links(bench.now), 0);
+}
+
+#[test]
+fn who_is_not_let_in_is_told_apart() {
+    let mut bench = Bench::with(4, 4, |config| config.max_peers = 6);
+    let admit = |bench: &mut Bench, host| {
+        let port = 1000 + bench.swarm.arriving.len() as u16;
+        bench.swarm.admit(SocketAddr::new(address(host).ip(), port), bench.now)
+    };
+    for _ in 0..5 {
+        assert!(admit(&mut bench, 1).is_ok());
+    }
+    assert_eq!(admit(&mut bench, 1), Err(Refusal::Crowd));
+    bench.handle(room(0, 0));
+    assert_eq!(admit(&mut bench, 2), Err(Refusal::NoPlace));
+    bench.handle(room(9, 0));
+    assert!(admit(&mut bench, 2).is_ok());
+    assert_eq!(admit(&mut bench, 3), Err(Refusal::Full));
+    bench.handle(Input::Pause(true));
+    assert_eq!(admit(&mut bench, 3), Err(Refusal::Paused));
+}
+
+#[test]
+fn who_had_to_make_place_rests_and_has_not_failed() {
+    let mut bench = Bench::new(4);
+    bench.learn(Source::Tracker, 1..2);
+    bench.dialled(0, 1);
+    bench.handle(Input::Room(Room { most: 0, ..Room::UNBOUNDED }));
+    bench.handle(Input::Room(Room::UNBOUNDED));
+    assert!(!bench.swarm.candidates.is_retry(address(1)));
+    let early = bench.wait(59.0);
+    assert!(early.is_empty(), "{early:?}");
+    assert_eq!(bench.wait(2.0), ["dial 1 as 1"]);
 }

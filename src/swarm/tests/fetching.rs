@@ -308,7 +308,7 @@ fn a_pause_ends_all_links_and_a_resume_dials_again() {
     let paused = bench.handle(Input::Pause(true));
     assert_eq!(paused, ["peer 1: close, we stopped"]);
     assert_eq!(bench.dialled(1, 2), ["peer 2: close, we stopped"]);
-    assert!(bench.swarm.admit(address(3), bench.now).is_none());
+    assert!(bench.swarm.admit(address(3), bench.now).is_err());
     let resumed = bench.handle(Input::Pause(false));
     assert_eq!(resumed.len(), 2, "{resumed:?}");
     assert!(resumed.iter().all(|line| line.starts_with("dial ")), "{resumed:?}");
