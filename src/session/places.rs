@@ -104,6 +104,10 @@ mod tests {
                 continue;
             }
             assert!(allowed.iter().sum::<usize>() <= 400 + 20 * standings.len());
+            // Who lacks its minimum may use what is free, or else somebody might.
+            let mut grow = standings.iter().zip(&allowed).filter(|(it, most)| **most > it.held);
+            let may_grow = grow.any(|(it, _)| it.wanted > 0);
+            assert!(may_grow || left == 0, "frozen: {standings:?} {allowed:?}");
             let after = standings.iter().zip(&allowed).map(|(it, most)| {
                 assert!(*most >= it.held.min(6), "nobody goes below its minimum");
                 (it.held + it.wanted).min(*most)
