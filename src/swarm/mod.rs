@@ -405,6 +405,8 @@ impl Swarm {
                 true => self.peers.values_mut().for_each(|peer| peer.requests.excuse(now)),
                 false => self.check_overdue(now),
             }
+            self.forget_given_back(now);
+            self.relieve_memory();
             self.share_slow_suspects(now);
             self.drop_useless(now);
         }
