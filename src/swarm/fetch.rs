@@ -81,6 +81,9 @@ impl Swarm {
 
     /// Fills links that went without, if something has changed for them.
     pub(super) fn feed_hungry(&mut self, now: Instant) {
+        for link in std::mem::take(&mut self.relieved) {
+            self.fill(link, now);
+        }
         if std::mem::take(&mut self.food) {
             let mut hungry: Vec<_> = self.hungry.iter().copied().collect();
             // What a link gives back that stalls must not go to that link again, nor to another
@@ -265,7 +268,7 @@ impl Swarm {
                 }
                 Received::Useful { last, asked } => {
                     if let Some(other) = asked.filter(|other| *other != link) {
-                        self.cancel(other, block, now);
+                        self.cancel(other, block);
                     }
                     if last {
                         self.start_check(block.piece());
@@ -285,11 +288,12 @@ impl Swarm {
     }
 
     /// The block is here, from another link than the one that is asked for it since.
-    fn cancel(&mut self, link: LinkId, block: BlockRef, now: Instant) {
+    fn cancel(&mut self, link: LinkId, block: BlockRef) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         if peer.requests.give_up(block) {
             self.send(link, LinkCommand::Cancel(vec![block]));
-            self.fill(link, now);
+            // Not at once: what the report that brought this block holds besides is not known yet.
+            self.relieved.insert(link);
         }
     }
 
