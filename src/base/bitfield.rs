@@ -113,6 +113,12 @@ impl Bitfield {
         self.bits.iter_ones().map(|index| index as u32)
     }
 
+    /// Those of them from `first` on; runs of pieces that are not in the set are passed by words.
+    pub fn iter_ones_from(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
+        let rest = self.bits.get(first as usize..).unwrap_or_default();
+        rest.iter_ones().map(move |index| first + index as u32)
+    }
+
     fn combine(&self, other: &Self, operation: impl Fn(u8, u8) -> u8) -> Self {
         debug_assert_eq!(self.piece_count(), other.piece_count(), "sets of one torrent");
         let bytes = self.as_bytes().iter().zip(other.as_bytes());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{Id, JoinError, JoinSet, spawn_blocking};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::base::ids::InfoHash;
@@ -32,6 +32,8 @@ use super::{persist, seeding};
 const SEEDING_LOOK: Duration = Duration::from_secs(1);
 /// How often what was sent is kept, against a crash.
 const KEEP_EVERY: Duration = Duration::from_secs(180);
+/// How long others wait for that.
+const KEEP_MAX: Duration = Duration::from_secs(2);
 /// How long an ending session waits for files that are being opened.
 const ARRIVE_MAX: Duration = Duration::from_secs(3);
 
@@ -158,6 +160,8 @@ pub(super) struct Actor {
     /// Torrents that are ending, each with whoever waits for that.
     leaving: JoinSet<(InfoHash, oneshot::Sender<bool>)>,
     is_ending: bool,
+    /// What was sent is being kept, and the disk hangs.
+    keeping: Option<JoinHandle<()>>,
 }
 
 impl Actor {
@@ -176,6 +180,7 @@ impl Actor {
             next_number: 0,
             leaving: JoinSet::new(),
             is_ending: false,
+            keeping: None,
         }
     }
 
@@ -438,6 +443,10 @@ impl Actor {
 
     /// Keeps what was sent since it was kept last.
     async fn keep(&mut self) {
+        if self.keeping.as_ref().is_some_and(|work| !work.is_finished()) {
+            // The disk hangs; what is lost is what was sent since.
+            return;
+        }
         let mut news: Vec<(InfoHash, u64)> = Vec::new();
         for member in &mut self.members {
             let sent = member.handle.look(Status::uploaded_in_all);
@@ -448,8 +457,11 @@ impl Actor {
         }
         if !news.is_empty() {
             let state_dir = self.resources.state_dir.clone();
-            // It waits for the disk; a panic in it is told by the runtime.
-            let _ = spawn_blocking(move || write(&state_dir, &news)).await;
+            let mut work = spawn_blocking(move || write(&state_dir, &news));
+            // A disk that hangs must not hold up everybody; a panic is told by the runtime.
+            if timeout(KEEP_MAX, &mut work).await.is_err() {
+                self.keeping = Some(work);
+            }
         }
     }
 }

@@ -98,6 +98,8 @@ pub struct Assembly {
     /// still to come speaks of those, not of a piece begun anew.
     orphans: BTreeSet<PieceIndex>,
     open_bytes: u64,
+    /// Pieces that are open and dead, and their bytes, when that was last looked at.
+    dead: (usize, u64),
     budget_bytes: u64,
     held_blocks: usize,
 }
@@ -112,6 +114,7 @@ impl Assembly {
             next_begun: 0,
             orphans: BTreeSet::new(),
             open_bytes: 0,
+            dead: (0, 0),
             budget_bytes: (share_blocks * BLOCK_LEN) as u64,
             held_blocks: 0,
         }
@@ -126,9 +129,24 @@ impl Assembly {
     /// take none, but all may come: so what is open is bounded too, at eight times our share.
     pub fn may_open(&self) -> bool {
         let held = (self.held_blocks * BLOCK_LEN) as u64;
-        let after = self.open_bytes + u64::from(self.layout.piece_len());
+        let (dead, dead_bytes) = self.dead;
+        let open_bytes = self.open_bytes.saturating_sub(dead_bytes);
+        let after = open_bytes + u64::from(self.layout.piece_len());
         let fits = held <= self.budget_bytes * 3 / 4 && after <= self.budget_bytes * 8;
-        self.open.len() < OPEN_MIN || fits && self.open.len() < OPEN_MAX
+        let open = self.open.len().saturating_sub(dead);
+        open < OPEN_MIN || fits && open < OPEN_MAX
+    }
+
+    /// Pieces of which nothing is asked for and which nobody has do not count as open, as of now:
+    /// no more of them is going to arrive.
+    pub fn discount(&mut self, has_nobody: impl Fn(PieceIndex) -> bool) {
+        let mut dead = (0, 0);
+        for (piece, open) in &self.open {
+            if open.free == open.missing && has_nobody(*piece) {
+                dead = (dead.0 + 1, dead.1 + u64::from(self.layout.len_of(*piece)));
+            }
+        }
+        self.dead = dead;
     }
 
     /// Open pieces, those at the check not counted.
@@ -386,8 +404,8 @@ impl Assembly {
         }
     }
 
-    /// When open pieces hold more than their share of the pool: the blocks of the fullest one, to be
-    /// written unverified.
+    /// When open pieces hold more than their share of the pool: the blocks of the fullest one, to
+    /// be written unverified.
     pub fn spill(&mut self) -> Option<(PieceIndex, Vec<(BlockRef, Block)>)> {
         if (self.held_blocks * BLOCK_LEN) as u64 <= self.budget_bytes {
             return None;

@@ -573,7 +573,7 @@ mod tests {
             now = at;
             fail_all(&mut candidates, now);
         }
-        assert_eq!(waits, [5, 20, 25, 25, 50, 100, 200, 320, 405, 500, 605]);
+        assert_eq!(waits, [5, 20, 25, 25, 25, 50, 100, 200, 400, 500, 605]);
         assert_eq!(candidates.known_count(), 0);
     }
 

@@ -28,7 +28,9 @@ type Senders = Vec<Option<SocketAddr>>;
 /// Pieces at the disk workers, and those that a failing disk sent back.
 #[derive(Debug, Default)]
 pub struct Checking {
-    at_disk: BTreeMap<PieceIndex, Senders>,
+    /// With the blocks in memory that each takes.
+    at_disk: BTreeMap<PieceIndex, (Senders, usize)>,
+    blocks_at_disk: usize,
     parked: BTreeMap<PieceIndex, (Vec<Held>, Senders)>,
     trouble: Option<Trouble>,
     /// How long the disk rests, or rested last.
@@ -69,6 +71,11 @@ impl Checking {
         self.at_disk.keys().chain(self.parked.keys()).copied()
     }
 
+    /// Blocks in memory of pieces at the disk workers.
+    pub fn blocks_at_disk(&self) -> usize {
+        self.blocks_at_disk
+    }
+
     /// Does the disk fail, so that nothing more is to be fetched?
     pub fn in_trouble(&self) -> bool {
         matches!(&self.trouble, Some(trouble) if trouble.phase != Phase::Open)
@@ -105,13 +112,16 @@ impl Swarm {
     }
 
     fn submit(&mut self, piece: PieceIndex, blocks: Vec<Held>, senders: Senders) {
-        self.checking.at_disk.insert(piece, senders);
+        let held = blocks.iter().filter(|held| matches!(held, Held::Data(_))).count();
+        self.checking.at_disk.insert(piece, (senders, held));
+        self.checking.blocks_at_disk += held;
         let want_block_hashes = self.suspects.is_suspect(piece);
         self.outputs.push_back(Output::CheckPiece { piece, blocks, want_block_hashes });
     }
 
     pub(super) fn on_piece_checked(&mut self, piece: PieceIndex, verdict: Verdict, now: Instant) {
-        let Some(senders) = self.checking.at_disk.remove(&piece) else { return };
+        let Some((senders, held)) = self.checking.at_disk.remove(&piece) else { return };
+        self.checking.blocks_at_disk -= held;
         if !matches!(verdict, Verdict::Good(_)) || self.checking.trouble.is_some() {
             self.next_cause = now;
         }

@@ -65,7 +65,7 @@ impl Swarm {
     /// Is every missing piece begun, or does memory allow no further one? Only then do blocks
     /// move.
     pub fn is_endgame(&self) -> bool {
-        self.picker.pickable_count() == 0 || !self.assembly.may_open()
+        self.picker.pickable_count() == 0 || !self.may_begin()
     }
 
     /// Looks for late blocks, and for links that have nothing to do and would bring them.
@@ -136,9 +136,10 @@ impl Swarm {
             self.list_late(now);
         }
         let Some(peer) = self.peers.get(&link) else { return };
-        if peer.requests.outstanding() > OWED_MAX || peer.requests.is_snubbed() {
+        if peer.requests.outstanding() > OWED_MAX || is_silent(peer, now) {
             return;
         }
+        let is_proven = delivers(peer, now);
         let is_whole = peer.caps.unit == Unit::Piece;
         let before = match is_whole {
             true => self.config.layout.piece_len() as usize / BLOCK_LEN,
@@ -163,8 +164,14 @@ impl Swarm {
             }
             let Some(peer) = self.peers.get(&link) else { break };
             let piece = block.piece();
-            let may = owing != link && peer.may_be_asked(piece);
-            if !may || peer.requests.may_still_bring(block) {
+            // A link that delivers is not given up for one that never did, nor does a block go back
+            // to a link that may still bring it, but from one that is silent.
+            let is_stuck = expected_s.is_infinite();
+            let is_better = is_stuck
+                || is_proven
+                || !self.peers.get(&owing).is_some_and(|it| delivers(it, now));
+            let may = owing != link && peer.may_be_asked(piece) && is_better;
+            if !may || !is_stuck && peer.requests.may_still_bring(block) {
                 continue;
             }
             self.late.blocks.remove(at);

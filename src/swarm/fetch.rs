@@ -54,7 +54,7 @@ impl Swarm {
         };
         if taken < room {
             self.hungry.insert(link);
-            if !self.assembly.may_open() {
+            if !self.may_begin() {
                 self.cramped.insert(link);
             }
             if blocks.is_empty() && self.is_endgame() {
@@ -81,6 +81,9 @@ impl Swarm {
 
     /// Fills links that went without, if something has changed for them.
     pub(super) fn feed_hungry(&mut self, now: Instant) {
+        for link in std::mem::take(&mut self.relieved) {
+            self.fill(link, now);
+        }
         if std::mem::take(&mut self.food) {
             let mut hungry: Vec<_> = self.hungry.iter().copied().collect();
             // What a link gives back that stalls must not go to that link again, nor to another
@@ -97,7 +100,7 @@ impl Swarm {
         }
         // Whom memory alone held back, in turn, as long as it does not.
         let mut left = self.cramped.len();
-        while left > 0 && self.assembly.may_open() {
+        while left > 0 && self.may_begin() {
             left -= 1;
             let after = (Bound::Excluded(self.fed_last), Bound::Unbounded);
             let next = self.cramped.range(after).next().or_else(|| self.cramped.first());
@@ -105,7 +108,8 @@ impl Swarm {
             self.fed_last = link;
             self.fill(link, now);
         }
-        // Filling all-pad pieces may have made food again; the next fact will find it.
+        // Whole pieces of padding may have left for the check meanwhile: that is room, and told by
+        // their verdicts.
     }
 
     /// Is there a block that nobody is asked for, or a piece to begin, that the link was not
@@ -113,7 +117,7 @@ impl Swarm {
     fn may_find_blocks(&self, link: LinkId) -> bool {
         let Some(peer) = self.peers.get(&link) else { return false };
         self.assembly.has_free()
-            || self.assembly.may_open() && peer.nothing_in != Some(self.picker.generation())
+            || self.may_begin() && peer.nothing_in != Some(self.picker.generation())
     }
 
     /// Fresh blocks: a link that is fast enough for whole pieces gets its own, as far as
@@ -131,7 +135,7 @@ impl Swarm {
         };
         loop {
             self.take_free(link, count, sharing, now, blocks);
-            if blocks.len() == count || !self.assembly.may_open() {
+            if blocks.len() == count || !self.may_begin() {
                 break;
             }
             let Some(piece) = self.next_piece(link, now) else { break };
@@ -264,7 +268,7 @@ impl Swarm {
                 }
                 Received::Useful { last, asked } => {
                     if let Some(other) = asked.filter(|other| *other != link) {
-                        self.cancel(other, block, now);
+                        self.cancel(other, block);
                     }
                     if last {
                         self.start_check(block.piece());
@@ -284,11 +288,12 @@ impl Swarm {
     }
 
     /// The block is here, from another link than the one that is asked for it since.
-    fn cancel(&mut self, link: LinkId, block: BlockRef, now: Instant) {
+    fn cancel(&mut self, link: LinkId, block: BlockRef) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         if peer.requests.give_up(block) {
             self.send(link, LinkCommand::Cancel(vec![block]));
-            self.fill(link, now);
+            // Not at once: what the report that brought this block holds besides is not known yet.
+            self.relieved.insert(link);
         }
     }
 
@@ -380,7 +385,11 @@ impl Swarm {
     /// Gives back what remotes have forgotten, or have become too slow for, if others bring it.
     pub(super) fn check_overdue(&mut self, now: Instant) {
         let mut late: BTreeMap<LinkId, Vec<BlockRef>> = BTreeMap::new();
-        let brings = |other: &Peer, piece| delivers(other, now) && other.may_be_asked(piece);
+        let brings = |other: &Peer, piece| {
+            delivers(other, now)
+                && other.may_be_asked(piece)
+                && !other.requests.gave_back(piece, now)
+        };
         for (link, peer) in &self.peers {
             let blocks = peer.requests.overdue(now).filter(|block| {
                 let mut others = self.peers.iter().filter(|(other, _)| *other != link);
@@ -391,7 +400,6 @@ impl Swarm {
                 late.insert(*link, blocks);
             }
         }
-        self.peers.values_mut().for_each(|peer| peer.requests.forget_given_back(now));
         for (link, blocks) in late {
             let Some(peer) = self.peers.get_mut(&link) else { continue };
             peer.requests.pipeline.slow_down(peer.meter.rate(now));
@@ -403,6 +411,35 @@ impl Swarm {
             // Should it remember after all, it need not send what others bring.
             self.send(link, LinkCommand::Cancel(blocks));
         }
+    }
+
+    /// Who gave blocks back long ago may be asked for them again.
+    pub(super) fn forget_given_back(&mut self, now: Instant) {
+        for (link, peer) in &mut self.peers {
+            if peer.requests.forget_given_back(now) {
+                self.hungry.insert(*link);
+                self.food = true;
+            }
+        }
+    }
+
+    /// Memory alone has kept links from beginning pieces for a while, since what is open comes too
+    /// slowly or not at all: the fullest piece makes room, and those that nobody has do not count.
+    pub(super) fn relieve_memory(&mut self) {
+        let picker = &self.picker;
+        self.assembly.discount(|piece| picker.availability(piece) == 0);
+        if self.cramped.is_empty() || self.may_begin() || self.checking.in_trouble() {
+            return;
+        }
+        if let Some((piece, blocks)) = self.assembly.spill_fullest() {
+            self.outputs.push_back(Output::SpillBlocks { piece, blocks });
+        }
+    }
+
+    /// Does memory allow one more piece to be begun? What lies at the disk workers counts too: a
+    /// slow disk must not come to hold the pool of all torrents.
+    pub(super) fn may_begin(&self) -> bool {
+        self.assembly.may_open() && self.checking.blocks_at_disk() <= self.config.share_blocks
     }
 
     /// Suspect pieces that one link alone takes too long for are open to all again.

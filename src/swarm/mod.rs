@@ -133,6 +133,8 @@ pub struct Swarm {
     /// Those of them that wait for room to begin a piece, and which of them had its turn last.
     cramped: BTreeSet<LinkId>,
     fed_last: LinkId,
+    /// Links that need not bring a block any more, and may be asked for another.
+    relieved: BTreeSet<LinkId>,
     /// Blocks or pieces may have become free for hungry links.
     food: bool,
     timers: timers::Timers,
@@ -182,6 +184,7 @@ impl Swarm {
             hungry: BTreeSet::new(),
             cramped: BTreeSet::new(),
             fed_last: LinkId(0),
+            relieved: BTreeSet::new(),
             food: false,
             timers: timers::Timers::default(),
             late: endgame::Late::new(now),
@@ -403,6 +406,8 @@ impl Swarm {
                 true => self.peers.values_mut().for_each(|peer| peer.requests.excuse(now)),
                 false => self.check_overdue(now),
             }
+            self.forget_given_back(now);
+            self.relieve_memory();
             self.share_slow_suspects(now);
             self.drop_useless(now);
         }

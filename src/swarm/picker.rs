@@ -310,7 +310,12 @@ impl Picker {
         let is_absent = |number: u32| self.position[number as usize] == ABSENT;
         let count = self.position.len() as u32;
         self.lowest = (self.lowest..count).find(|number| !is_absent(*number))?;
-        (self.lowest..count).find(|number| !is_absent(*number) && self.peer_has(pieces, *number))
+        match pieces {
+            PeerPieces::All => Some(self.lowest),
+            PeerPieces::Some(set) => {
+                set.iter_ones_from(self.lowest).find(|number| !is_absent(*number))
+            }
+        }
     }
 
     /// Sorts by counting; the order within a bucket is random.

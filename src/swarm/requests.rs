@@ -2,7 +2,7 @@
 //! remembers blocks whose requests were taken back, since those may still arrive and are
 //! nobody's fault (BEP 3: cancels and chokes cross with data on the way).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::base::layout::{BlockRef, PieceIndex};
@@ -61,8 +61,7 @@ pub struct Requests {
     /// nothing.
     passed_over: bool,
     /// Pieces of which it gave overdue blocks back, and until when it is not asked for them.
-    gave_back: BTreeSet<PieceIndex>,
-    gave_back_until: Instant,
+    gave_back: BTreeMap<PieceIndex, Instant>,
     /// Requests that timed out and that the remote may hold still, since none was cancelled.
     timed_out: usize,
 }
@@ -78,8 +77,7 @@ impl Requests {
             quiet_since: now,
             snubbed: false,
             passed_over: false,
-            gave_back: BTreeSet::new(),
-            gave_back_until: now,
+            gave_back: BTreeMap::new(),
             timed_out: 0,
         }
     }
@@ -249,7 +247,7 @@ impl Requests {
 
     /// We kept the link from reading: its silence does not count.
     pub fn excuse(&mut self, now: Instant) {
-        if !self.owed.is_empty() || self.passed_over {
+        if !self.owed.is_empty() || self.passed_over || self.snubbed {
             self.progress = now;
             self.quiet_since = now;
         }
@@ -264,24 +262,24 @@ impl Requests {
     }
 
     /// Takes an overdue request back. For a while the link is asked for nothing more of that
-    /// piece: it would lose its place in the remote's queue, for the same block.
+    /// piece: the same block, asked again, would only stand farther back in the remote's queue.
     pub fn give_back(&mut self, block: BlockRef, now: Instant) {
         if self.give_up(block) {
-            self.gave_back.insert(block.piece());
-            self.gave_back_until = now + GIVEN_BACK_FOR;
+            self.gave_back.insert(block.piece(), now + GIVEN_BACK_FOR);
         }
     }
 
     /// Did it give blocks of this piece back not long ago?
     pub fn gave_back(&self, piece: PieceIndex, now: Instant) -> bool {
-        self.gave_back.contains(&piece) && now < self.gave_back_until
+        self.gave_back.get(&piece).is_some_and(|until| now < *until)
     }
 
-    /// Forgets what was given back long ago.
-    pub fn forget_given_back(&mut self, now: Instant) {
-        if now >= self.gave_back_until {
-            self.gave_back.clear();
-        }
+    /// Forgets what was given back long ago; true when there was such a piece, of which it may be
+    /// asked again.
+    pub fn forget_given_back(&mut self, now: Instant) -> bool {
+        let before = self.gave_back.len();
+        self.gave_back.retain(|_, until| now < *until);
+        self.gave_back.len() < before
     }
 
     /// How long nothing has come although something is owed.

@@ -69,7 +69,7 @@ impl Swarm {
         if self.take_open_piece(link, Sharing::Own, blocks) {
             return true;
         }
-        while self.assembly.may_open()
+        while self.may_begin()
             && let Some(piece) = self.next_piece(link, now)
         {
             self.begin(piece, now);

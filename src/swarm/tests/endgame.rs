@@ -114,3 +114,36 @@ fn a_lone_peer_is_never_asked_twice() {
     assert_eq!(bench.deliver(1, "0.0"), ["peer 1: request 0.10 0.11"]);
     assert!(bench.deliver(1, "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8").is_empty());
 }
+
+/// What a link gave back it may be asked for again after a while, though nobody says a word.
+#[test]
+fn what_was_given_back_and_came_free_again_is_asked_of_whom_is_left() {
+    let mut bench = Bench::with(2_000, 4, |_| {});
+    bench.seed(1);
+    bench.now += Duration::from_millis(100);
+    bench.deliver(1, "0.0");
+    let mut lines = bench.seed(2);
+    // The second one brings at once whatever it is asked for, and then nothing but a choke.
+    let mut given_back = String::new();
+    for drip in 1..40 {
+        let asked = lines.iter().filter_map(|line| line.strip_prefix("peer 2: request "));
+        let asked: Vec<String> = asked.map(str::to_owned).collect();
+        lines = asked.iter().flat_map(|names| bench.deliver(2, names)).collect();
+        if drip % 8 == 0 {
+            // Never silent for ten seconds.
+            lines.extend(bench.deliver(1, &format!("{}.{}", drip / 32, drip / 8 % 4)));
+        }
+        lines.extend(bench.wait(1.0));
+        let cancelled = lines.iter().filter_map(|line| line.strip_prefix("peer 1: cancel "));
+        given_back.extend(cancelled.take(1).map(str::to_owned));
+        if !given_back.is_empty() {
+            break;
+        }
+    }
+    assert!(!given_back.is_empty(), "the first one never came to it");
+    bench.event(2, LinkEvent::Choked);
+    let first = given_back.split(' ').next().unwrap();
+    let lines = bench.wait(45.0);
+    let is_asked = |line: &String| line.starts_with("peer 1: request") && line.contains(first);
+    assert!(lines.iter().any(is_asked), "{first} in {lines:?}");
+}

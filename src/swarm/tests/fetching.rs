@@ -347,3 +347,44 @@ fn what_a_lost_link_owed_is_asked_of_others() {
     let lines = bench.handle(Input::LinkDown { link, reason });
     assert_eq!(lines, ["peer 2: request 0.0 0.1 0.2 0.3 0.5 0.6 0.7 0.8 0.9"]);
 }
+
+/// Two pieces that nobody brings to their end hold nearly our share of memory: they must not keep
+/// others from being begun, whether somebody has them still or not.
+#[test]
+fn pieces_that_do_not_come_to_their_end_do_not_stop_the_others() {
+    for stays in [true, false] {
+        let mut bench = Bench::with(9, 5, |config| config.share_blocks = 8);
+        bench.open(1, Availability::Some(set(9, &[0, 1])));
+        bench.deliver(1, "0.0 0.1 0.2 0.3");
+        bench.deliver(1, "1.0 1.1 1.2");
+        if !stays {
+            bench.down(1);
+        }
+        let rest = Availability::Some(set(9, &[2, 3, 4, 5, 6, 7, 8]));
+        let mut lines = bench.open(2, rest);
+        assert!(!lines.iter().any(|line| line.starts_with("peer 2: request")), "{lines:?}");
+        for _ in 0..2 {
+            lines.extend(bench.wait(5.0));
+            for piece in std::mem::take(&mut bench.spilled).into_keys() {
+                let piece = bench.piece(piece);
+                lines.extend(bench.handle(Input::Spilled { piece, failed: None }));
+            }
+        }
+        assert!(lines.iter().any(|line| line.starts_with("peer 2: request 2.")), "{lines:?}");
+    }
+}
+
+/// What lies at a slow disk is memory too, of which other torrents have a share.
+#[test]
+fn no_piece_is_begun_while_our_share_waits_for_the_disk() {
+    let mut bench = Bench::with(9, 4, |config| config.share_blocks = 7);
+    bench.seed(1);
+    bench.deliver(1, "0.0 0.1 0.2 0.3");
+    let lines = bench.deliver(1, "1.0 1.1 1.2 1.3");
+    assert!(!lines.iter().any(|line| line.contains(" 4.")), "{lines:?}");
+    bench.deliver(1, "2.0 2.1 2.2 2.3");
+    let lines = bench.good(0);
+    assert!(!lines.iter().any(|line| line.contains("request")), "{lines:?}");
+    let lines = bench.good(1);
+    assert!(lines.iter().any(|line| line.starts_with("peer 1: request")), "{lines:?}");
+}
