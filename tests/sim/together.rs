@@ -154,8 +154,8 @@ fn twenty_torrents_of_long_pieces_share_a_pool() {
     run(4, &crowd);
 }
 
-/// One disk for each torrent, and each so slow that blocks would pile up: of no torrent more than its
-/// share lies at its disk, so that nobody ever waits for memory.
+/// One disk for each torrent, and each so slow that blocks would pile up: of no torrent more than
+/// its share lies at its disk, so that nobody ever waits for memory.
 #[test]
 fn torrents_on_slow_disks_share_a_pool_and_lose_no_peer() {
     let disk = Duration::from_millis(400);
