@@ -161,6 +161,10 @@ impl Dialect for BitTorrent {
         self.decoder.is_collecting()
     }
 
+    fn is_filling(&self) -> bool {
+        self.decoder.is_filling()
+    }
+
     fn begin_read(&mut self, now: Instant) {
         self.translator.begin(now);
     }

@@ -32,7 +32,8 @@ const READ_BLOCKS: usize = READ_LEN / BLOCK_LEN + 1;
 /// also when there is no block; as many may wait for one on each link. More may, as when blocks
 /// are shorter than most or a long message finds no room, while that is little in all.
 pub const CARRY_OWN: usize = 4 * 1024;
-/// How long a message may be collected that takes of what all links share.
+/// How long a message may be collected that takes of what all links share; a block only while
+/// others wait for one.
 const COLLECT_MAX: Duration = Duration::from_secs(60);
 
 thread_local! {
@@ -56,6 +57,8 @@ pub(super) struct Inbound {
     held: Vec<Room>,
     /// When the message at hand began to be collected, if that takes leave.
     collecting_since: Option<Instant>,
+    /// When the block that comes was begun.
+    filling_since: Option<Instant>,
     debt: Option<Debt>,
     waits_for_memory: bool,
 }
@@ -82,6 +85,7 @@ impl Inbound {
             carry_count: None,
             held: Vec::new(),
             collecting_since: None,
+            filling_since: None,
             debt: None,
             waits_for_memory: false,
         }
@@ -109,7 +113,9 @@ impl Inbound {
             self.limiter.wait_until(until, Some(rate)).await;
             self.debt = None;
             // The remote is not late for as long as it is we who do not read.
-            self.collecting_since = self.collecting_since.map(|begin| begin + since.elapsed());
+            let waited = since.elapsed();
+            self.collecting_since = self.collecting_since.map(|begin| begin + waited);
+            self.filling_since = self.filling_since.map(|begin| begin + waited);
         }
         let received = std::future::poll_fn(|cx| self.poll_receive(cx, dialect, events)).await;
         if !self.blocks.is_empty() {
@@ -229,6 +235,7 @@ impl Inbound {
     ) -> Result<usize, DownReason> {
         let now = Instant::now();
         dialect.begin_read(now.into_std());
+        let blocks = self.blocks.len();
         let fed = self.feed(bytes, dialect, events);
         // What came before an offence counts.
         dialect.end_read(events);
@@ -241,6 +248,15 @@ impl Inbound {
         }
         if self.collecting_since.is_some_and(|since| now >= since + COLLECT_MAX) {
             return Err(DownReason::TimedOut("it took too long to send a message"));
+        }
+        if self.blocks.len() < blocks {
+            self.filling_since = Some(now);
+        }
+        self.filling_since = self.filling_since.filter(|_| dialect.is_filling());
+        if self.filling_since.is_some_and(|since| now >= since + COLLECT_MAX)
+            && self.pool.is_starved()
+        {
+            return Err(DownReason::TimedOut("it took too long to send a block"));
         }
         Ok(used)
     }

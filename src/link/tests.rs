@@ -283,6 +283,23 @@ async fn links_in_the_middle_of_a_block_finish_it_with_the_pool_empty() {
     assert_eq!(shared.pool.in_use_blocks(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_block_that_drips_is_given_up_when_others_wait_for_one() {
+    let shared = config(1);
+    let (mut slow, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    slow.peer.write_all(&framed(1, 0)[..100]).await.unwrap();
+    for _ in 0..120 {
+        slow.peer.write_all(&[1]).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let (mut other, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    other.peer.write_all(&framed(2, 0)).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    slow.peer.write_all(&[1]).await.unwrap();
+    assert_eq!(slow.down().await, DownReason::TimedOut("it took too long to send a block"));
+    assert!(matches!(other.events().await[..], [LinkEvent::Blocks(_)]));
+}
+
 /// Pieces for which a set has 20,000 bytes.
 fn many_pieces(message_bytes: usize) -> LinkConfig {
     let config = config(32);
