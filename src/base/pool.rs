@@ -4,7 +4,8 @@
 //!
 //! Beside it stands a second, small budget: bytes of long messages that links collect until
 //! they are whole, and until the brain has taken what they tell ([`Room`]). Both have a line,
-//! first come, first served ([`Seat`]).
+//! first come, first served ([`Seat`]). What links have read too early is counted apart from
+//! both ([`Carried`]): it waits for one or the other, and neither waits for it.
 //!
 //! This is the one file above std that may hold a lock; no caller ever sees it.
 
@@ -17,6 +18,10 @@ use super::units::BLOCK_LEN;
 /// Bytes of messages that may be collected when nothing else is said: eight of the longest
 /// sets of pieces.
 pub const MESSAGE_BYTES: usize = 2 << 20;
+
+/// Bytes read too early, of all links together, beyond which none reads ahead any more. Each
+/// thread may go beyond it by one read.
+pub const CARRY_BYTES: usize = 128 << 10;
 
 type Buffer = Box<[u8; BLOCK_LEN]>;
 
@@ -37,6 +42,8 @@ struct Shared {
     /// Bytes of messages that links collect.
     collected: usize,
     message_line: Line,
+    /// Bytes that links have read and cannot take in yet.
+    carried: usize,
 }
 
 /// Who waits for something that is counted. What comes free is set aside for the first in
@@ -62,6 +69,13 @@ pub struct Seat {
 /// Bytes of a message that may be collected; given back on drop.
 #[derive(Debug)]
 pub struct Room {
+    len: usize,
+    pool: BlockPool,
+}
+
+/// Bytes that were read too early; no longer counted on drop.
+#[derive(Debug)]
+pub struct Carried {
     len: usize,
     pool: BlockPool,
 }
@@ -108,6 +122,28 @@ impl BlockPool {
     /// Do links wait for blocks now?
     pub fn is_starved(&self) -> bool {
         self.with(|shared| !shared.line.waiting.is_empty())
+    }
+
+    /// How often links have come to wait for blocks. A line is empty for moments while memory
+    /// is short; whoever asks again later sees from this that there was one.
+    pub fn waits_count(&self) -> u64 {
+        self.with(|shared| shared.line.next)
+    }
+
+    /// Bytes that links have read too early.
+    pub fn carried_bytes(&self) -> usize {
+        self.with(|shared| shared.carried)
+    }
+
+    /// May a link read more than it is sure to take in?
+    pub fn may_read_ahead(&self) -> bool {
+        self.carried_bytes() < CARRY_BYTES
+    }
+
+    /// Counts what was read too early. It is there already: nobody can refuse it.
+    pub fn carry(&self, len: usize) -> Carried {
+        self.with(|shared| shared.carried += len);
+        Carried { len, pool: self.clone() }
     }
 
     /// A seat for one link.
@@ -304,6 +340,12 @@ impl Drop for Room {
     }
 }
 
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.pool.with(|shared| shared.carried -= self.len);
+    }
+}
+
 fn new_buffer() -> Buffer {
     Box::new([0; BLOCK_LEN])
 }
@@ -445,6 +487,8 @@ mod tests {
         links[2].blocks.clear();
         assert_eq!(links[4].wakes(), 1);
         assert!(!pool.is_starved());
+        // The one that came and went is another; who waits on is counted once.
+        assert_eq!(pool.waits_count(), 6);
     }
 
     #[test]

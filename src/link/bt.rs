@@ -143,7 +143,9 @@ impl Dialect for BitTorrent {
     fn greet(&mut self, _: &mut Vec<LinkEvent>) {}
 
     fn room(&self, blocks: usize) -> usize {
-        let block_len = (self.layout.piece_len() as usize).min(BLOCK_LEN);
+        // The last block of each piece may be short: so long they are on average.
+        let piece_len = self.layout.piece_len() as usize;
+        let block_len = piece_len / piece_len.div_ceil(BLOCK_LEN);
         self.decoder.body_left() + blocks * (block_len + HEAD_LEN)
     }
 
@@ -157,6 +159,10 @@ impl Dialect for BitTorrent {
 
     fn is_collecting(&self) -> bool {
         self.decoder.is_collecting()
+    }
+
+    fn is_filling(&self) -> bool {
+        self.decoder.is_filling()
     }
 
     fn begin_read(&mut self, now: Instant) {

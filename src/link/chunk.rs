@@ -368,6 +368,10 @@ impl Dialect for Course {
         false
     }
 
+    fn is_filling(&self) -> bool {
+        self.filling.is_some()
+    }
+
     fn begin_read(&mut self, _: Instant) {}
 
     fn feed(

@@ -36,6 +36,9 @@ pub(super) trait Dialect: Send + 'static {
     /// Is a message collected for which leave was given?
     fn is_collecting(&self) -> bool;
 
+    /// Does a block come that has begun?
+    fn is_filling(&self) -> bool;
+
     /// A read begins.
     fn begin_read(&mut self, now: Instant);
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
-use crate::base::pool::{Block, BlockPool, Room, Seat};
+use crate::base::pool::{Block, BlockPool, Carried, Room, Seat};
 use crate::base::units::BLOCK_LEN;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
@@ -29,9 +29,11 @@ pub const READ_LEN: usize = 256 * 1024;
 /// Blocks that a full read of whole ones can begin or end.
 const READ_BLOCKS: usize = READ_LEN / BLOCK_LEN + 1;
 /// Bytes read beyond what the blocks at hand take in, so that messages without data are heard
-/// also when there is no block; as many may wait for one on each link.
+/// also when there is no block; as many may wait for one on each link. More may, as when blocks
+/// are shorter than most or a long message finds no room, while that is little in all.
 pub const CARRY_OWN: usize = 4 * 1024;
-/// How long a message may be collected that takes of what all links share.
+/// How long a message may be collected that takes of what all links share; a block only while
+/// others wait for one.
 const COLLECT_MAX: Duration = Duration::from_secs(60);
 
 thread_local! {
@@ -49,15 +51,25 @@ pub(super) struct Inbound {
     /// Bytes read that wait for a block or for room; those before `carried` are done with.
     carry: Vec<u8>,
     carried: usize,
-    /// Leave for a carry of more than `CARRY_OWN`, which only many small messages come to.
-    carry_room: Option<Room>,
+    /// Counts a carry of more than `CARRY_OWN`.
+    carry_count: Option<Carried>,
     /// Leave for long messages: the one at hand, and those that nobody was told of yet.
     held: Vec<Room>,
     /// When the message at hand began to be collected, if that takes leave.
     collecting_since: Option<Instant>,
-    /// Until when not to read under the rate limit, and that limit.
-    debt: Option<(Instant, u64)>,
+    /// When the block that comes was begun.
+    filling_since: Option<Instant>,
+    debt: Option<Debt>,
     waits_for_memory: bool,
+}
+
+/// A wait under the rate limit. A read may be dropped in the middle of it.
+#[derive(Clone, Copy)]
+struct Debt {
+    since: Instant,
+    until: Instant,
+    /// The limit that it comes from.
+    rate: u64,
 }
 
 impl Inbound {
@@ -70,9 +82,10 @@ impl Inbound {
             blocks: Vec::new(),
             carry: Vec::new(),
             carried: 0,
-            carry_room: None,
+            carry_count: None,
             held: Vec::new(),
             collecting_since: None,
+            filling_since: None,
             debt: None,
             waits_for_memory: false,
         }
@@ -96,12 +109,13 @@ impl Inbound {
         dialect: &mut impl Dialect,
         events: &mut Vec<LinkEvent>,
     ) -> Result<usize, DownReason> {
-        if let Some((until, rate)) = self.debt {
-            let begin = Instant::now();
+        if let Some(Debt { since, until, rate }) = self.debt {
             self.limiter.wait_until(until, Some(rate)).await;
             self.debt = None;
             // The remote is not late for as long as it is we who do not read.
-            self.collecting_since = self.collecting_since.map(|since| since + begin.elapsed());
+            let waited = since.elapsed();
+            self.collecting_since = self.collecting_since.map(|begin| begin + waited);
+            self.filling_since = self.filling_since.map(|begin| begin + waited);
         }
         let received = std::future::poll_fn(|cx| self.poll_receive(cx, dialect, events)).await;
         if !self.blocks.is_empty() {
@@ -109,9 +123,9 @@ impl Inbound {
         }
         let len = received?;
         if let Some(rate) = self.limiter.rate() {
-            let now = Instant::now();
-            let wait = self.limiter.spend(len as u64, now.into_std());
-            self.debt = (!wait.is_zero()).then_some((now + wait, rate));
+            let since = Instant::now();
+            let wait = self.limiter.spend(len as u64, since.into_std());
+            self.debt = (!wait.is_zero()).then_some(Debt { since, until: since + wait, rate });
         }
         Ok(len)
     }
@@ -172,9 +186,11 @@ impl Inbound {
     }
 
     /// As much as the blocks at hand can take in and a little more, and as the rate limit hands
-    /// out at once.
+    /// out at once. When much waits already that was read too early, only what is sure to be
+    /// taken in and a little more.
     fn read_len(&self, dialect: &impl Dialect) -> usize {
-        let room = dialect.room(self.blocks.len()) + CARRY_OWN;
+        let blocks = if self.pool.may_read_ahead() { self.blocks.len() } else { 0 };
+        let room = dialect.room(blocks) + CARRY_OWN;
         let turn = self.limiter.turn_bytes().and_then(|turn| usize::try_from(turn).ok());
         room.min(turn.unwrap_or(usize::MAX))
     }
@@ -192,7 +208,7 @@ impl Inbound {
             self.carry = carry;
         } else {
             self.carried = 0;
-            self.carry_room = None;
+            self.carry_count = None;
         }
         Ok(())
     }
@@ -206,12 +222,7 @@ impl Inbound {
     ) -> Result<(), DownReason> {
         let used = self.translate(bytes, dialect, events)?;
         let rest = bytes.get(used..).unwrap_or_default();
-        if rest.len() > CARRY_OWN {
-            self.carry_room = self.pool.try_room(rest.len());
-            if self.carry_room.is_none() {
-                return Err(DownReason::Violated("it sent more small blocks than fit".to_owned()));
-            }
-        }
+        self.carry_count = (rest.len() > CARRY_OWN).then(|| self.pool.carry(rest.len()));
         self.carry = rest.to_vec();
         Ok(())
     }
@@ -224,6 +235,7 @@ impl Inbound {
     ) -> Result<usize, DownReason> {
         let now = Instant::now();
         dialect.begin_read(now.into_std());
+        let blocks = self.blocks.len();
         let fed = self.feed(bytes, dialect, events);
         // What came before an offence counts.
         dialect.end_read(events);
@@ -236,6 +248,15 @@ impl Inbound {
         }
         if self.collecting_since.is_some_and(|since| now >= since + COLLECT_MAX) {
             return Err(DownReason::TimedOut("it took too long to send a message"));
+        }
+        if self.blocks.len() < blocks {
+            self.filling_since = Some(now);
+        }
+        self.filling_since = self.filling_since.filter(|_| dialect.is_filling());
+        if self.filling_since.is_some_and(|since| now >= since + COLLECT_MAX)
+            && self.pool.is_starved()
+        {
+            return Err(DownReason::TimedOut("it took too long to send a block"));
         }
         Ok(used)
     }

@@ -68,6 +68,8 @@ pub(super) struct Outbox {
     sending: Option<Sending>,
     /// Until when to send no block under the rate limit, and that limit.
     debt: Option<(Instant, u64)>,
+    /// Until when it was the limit that kept a block back, last.
+    held_back: Option<Instant>,
     /// Bytes sent in this turn that are not yet paid under the rate limit.
     unpaid: usize,
     /// Bytes of blocks sent that nobody was told of.
@@ -93,6 +95,7 @@ impl Outbox {
             written: 0,
             sending: None,
             debt: None,
+            held_back: None,
             unpaid: 0,
             untold: 0,
         }
@@ -107,9 +110,17 @@ impl Outbox {
         self.sending.is_none() && self.out.parcels.is_empty()
     }
 
-    /// Is it the rate limit or our disk that keeps us from sending?
-    pub(super) fn waits_for_us(&self) -> bool {
-        self.debt.is_some() || self.ready.is_fetching()
+    /// Until when it is, or was, the rate limit or our disk that kept us from sending. Neither
+    /// keeps messages back, unless a block is begun.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        let now = Instant::now();
+        if self.sending.is_none() && !self.out.bytes.is_empty() {
+            return self.held_back;
+        }
+        if self.ready.is_fetching() {
+            return Some(now);
+        }
+        self.debt.map(|(until, _)| until.min(now)).max(self.held_back)
     }
 
     /// Bytes of blocks that have left since this was last asked, if they are worth telling.
@@ -166,6 +177,7 @@ impl Outbox {
         {
             self.limiter.wait_until(until, Some(rate)).await;
             self.debt = None;
+            self.held_back = Some(Instant::now());
         }
         let turn = self.limiter.turn_bytes().and_then(|turn| usize::try_from(turn).ok());
         let turn = turn.unwrap_or(TURN_LEN).min(TURN_LEN);

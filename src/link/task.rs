@@ -124,7 +124,7 @@ async fn live<D: Dialect>(
                 },
             () = &mut timer => {
                 let we_do_not_read = !events.is_empty() || inbound.waits_for_us();
-                clock.excuse(we_do_not_read, outbox.waits_for_us());
+                clock.excuse(we_do_not_read, outbox.held_until());
                 if let Some(reason) = clock.on_timer(&dialect, &mut outbox) {
                     return reason;
                 }
@@ -170,6 +170,7 @@ impl Clock {
     /// Bytes queued now cannot have been late before, nor an answer that nobody owed.
     fn before_order(&mut self, dialect: &impl Dialect, outbox: &Outbox) {
         let now = Instant::now();
+        self.excuse(false, outbox.held_until());
         if outbox.is_empty() {
             self.moved_out = now;
         }
@@ -201,14 +202,11 @@ impl Clock {
     }
 
     /// Silence that is our own doing says nothing of the remote.
-    fn excuse(&mut self, we_do_not_read: bool, we_do_not_send: bool) {
-        let now = Instant::now();
+    fn excuse(&mut self, we_do_not_read: bool, held_until: Option<Instant>) {
         if we_do_not_read {
-            self.heard = now;
+            self.heard = Instant::now();
         }
-        if we_do_not_send {
-            self.moved_out = now;
-        }
+        self.moved_out = self.moved_out.max(held_until.unwrap_or(self.moved_out));
     }
 
     fn on_timer(&mut self, dialect: &impl Dialect, outbox: &mut Outbox) -> Option<DownReason> {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::base::bitfield::Bitfield;
+use crate::base::pool::CARRY_BYTES;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::link::{Ask, Availability, CloseReason};
 
@@ -282,11 +283,28 @@ async fn links_in_the_middle_of_a_block_finish_it_with_the_pool_empty() {
     assert_eq!(shared.pool.in_use_blocks(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_block_that_drips_is_given_up_when_others_wait_for_one() {
+    let shared = config(1);
+    let (mut slow, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    slow.peer.write_all(&framed(1, 0)[..100]).await.unwrap();
+    for _ in 0..120 {
+        slow.peer.write_all(&[1]).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let (mut other, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    other.peer.write_all(&framed(2, 0)).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    slow.peer.write_all(&[1]).await.unwrap();
+    assert_eq!(slow.down().await, DownReason::TimedOut("it took too long to send a block"));
+    assert!(matches!(other.events().await[..], [LinkEvent::Blocks(_)]));
+}
+
 /// Pieces for which a set has 20,000 bytes.
 fn many_pieces(message_bytes: usize) -> LinkConfig {
     let config = config(32);
     let pool = config.pool.with_message_bytes(message_bytes);
-    LinkConfig { layout: Layout::new(160_000, 1).unwrap(), pool, ..config }
+    LinkConfig { layout: Layout::new(160_000 * 16_384, 16_384).unwrap(), pool, ..config }
 }
 
 /// A set of 160,000 pieces.
@@ -302,10 +320,12 @@ async fn long_messages_wait_for_room_and_hold_it_until_they_are_taken() {
     let pool = &shared.pool;
     let (mut first, _) = Bench::up(shared.clone(), HELLO_ALL).await;
     let (mut second, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    let (mut third, _) = Bench::up(shared.clone(), HELLO_ALL).await;
     first.peer.write_all(&long_set()[..100]).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(pool.collected_bytes(), 20_000);
     second.peer.write_all(&long_set()).await.unwrap();
+    third.peer.write_all(&long_set()).await.unwrap();
     let waited = tokio::time::timeout(Duration::from_secs(20), second.news()).await;
     assert!(waited.is_err(), "{waited:?}");
     first.peer.write_all(&long_set()[100..]).await.unwrap();
@@ -315,7 +335,62 @@ async fn long_messages_wait_for_room_and_hold_it_until_they_are_taken() {
     assert!(waited.is_err(), "{waited:?}");
     assert!(matches!(first.events().await[..], [LinkEvent::Availability(_)]));
     assert!(matches!(second.events().await[..], [LinkEvent::Availability(_)]));
-    assert_eq!(pool.collected_bytes(), 0);
+    assert!(matches!(third.events().await[..], [LinkEvent::Availability(_)]));
+    assert_eq!((pool.collected_bytes(), pool.carried_bytes()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_there_is_room_is_bounded_and_not_lost() {
+    let shared = many_pieces(30_000);
+    let pool = &shared.pool;
+    let (mut first, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+    first.peer.write_all(&long_set()[..100]).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let mut others = Vec::new();
+    for _ in 0..10 {
+        let (mut bench, _) = Bench::up(shared.clone(), HELLO_ALL).await;
+        bench.peer.write_all(&long_set()).await.unwrap();
+        bench.peer.write_all(&b"\0\0\0\x01\x01".repeat(8_000)).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        others.push(bench);
+    }
+    let carried = pool.carried_bytes();
+    assert!((CARRY_BYTES..CARRY_BYTES + 64 * 1024).contains(&carried), "{carried}");
+    first.peer.write_all(&long_set()[100..]).await.unwrap();
+    assert!(matches!(first.events().await[..], [LinkEvent::Availability(_)]));
+    for mut bench in others {
+        let mut events = bench.events().await;
+        while events.len() < 8_001 {
+            events.extend(bench.events().await);
+        }
+        assert!(matches!(events[0], LinkEvent::Availability(_)));
+    }
+    assert_eq!((pool.collected_bytes(), pool.carried_bytes()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_blocks_among_long_ones_arrive_through_a_pool_of_one() {
+    let layout = Layout::new(10 * 16_484, 16_484).unwrap();
+    let base = config(1);
+    let pool = base.pool.clone().with_message_bytes(1_000);
+    let (mut bench, _) = Bench::up(LinkConfig { layout, pool, ..base }, HELLO_ALL).await;
+    let mut bytes = Vec::new();
+    for piece in 0..3 {
+        bytes.extend_from_slice(&[0, 0, 0, 109, 7, 0, 0, 0, piece, 0, 0, 0x40, 0]);
+        bytes.extend_from_slice(&[piece; 100]);
+        bytes.extend_from_slice(&framed(piece, 0));
+    }
+    bench.peer.write_all(&bytes).await.unwrap();
+    let mut lens = Vec::new();
+    while lens.len() < 6 {
+        for event in bench.events().await {
+            let LinkEvent::Blocks(blocks) = event else { panic!("{event:?}") };
+            lens.extend(
+                blocks.iter().map(|(block, data)| (block.piece().number(), data.len_bytes())),
+            );
+        }
+    }
+    assert_eq!(lens, [0, 1, 2].map(|piece| [(piece, 100), (piece, BLOCK_LEN)]).concat());
 }
 
 #[tokio::test(start_paused = true)]

@@ -228,6 +228,8 @@ impl Translator {
         };
         self.spend_fast(COST, "reject")?;
         let lasting = !self.remote_has(block.piece());
+        // A piece told behind it must not stand before it, or it would be taken away again.
+        self.haves_at = None;
         events.push(LinkEvent::Refused { block, lasting });
         Ok(())
     }
@@ -515,6 +517,17 @@ mod tests {
         };
         assert_eq!((busy.piece().number(), busy.number()), (1, 1));
         assert_eq!((lacking.piece().number(), lacking.number()), (2, 0));
+        let reject = Message::Reject(request(5, 0, 16_384));
+        let events = read(&mut translator(ALL), vec![Message::Have(1), reject, Message::Have(5)]);
+        let [
+            LinkEvent::Haves(_),
+            LinkEvent::Refused { lasting: true, .. },
+            LinkEvent::Haves(later),
+        ] = &events.unwrap()[..]
+        else {
+            panic!("what was told behind a refusal stands before it")
+        };
+        assert_eq!(later[0].number(), 5);
     }
 
     #[test]

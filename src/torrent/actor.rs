@@ -70,6 +70,8 @@ pub(super) struct Actor {
     pub disk_events: mpsc::Receiver<DiskEvent>,
     pub disk_stats: DiskStats,
     pub disk_meter: DiskMeter,
+    /// How often links had come to wait for blocks at the last two publish ticks.
+    pub waits: [u64; 2],
     /// Pieces at the disk workers.
     pub jobs_out: usize,
     pub flushed: bool,
@@ -570,12 +572,15 @@ impl Actor {
     }
 
     fn note_starved(&mut self, now: Instant) {
-        self.swarm.note(Input::Starved(self.link_config.pool.is_starved()), now);
+        let pool = &self.link_config.pool;
+        let starved = pool.is_starved() || pool.waits_count() > self.waits[0];
+        self.swarm.note(Input::Starved(starved), now);
     }
 
     fn on_publish_tick(&mut self) {
         let now = Instant::now();
         self.note_starved(now);
+        self.waits = [self.waits[1], self.link_config.pool.waits_count()];
         let stats = self.jobs.store.stats();
         let hashing = Duration::from_nanos(stats.hash_ns.saturating_sub(self.disk_stats.hash_ns));
         let writing = Duration::from_nanos(stats.write_ns.saturating_sub(self.disk_stats.write_ns));

@@ -612,6 +612,7 @@ fn actor(
         disk_events,
         disk_stats: DiskStats::default(),
         disk_meter: DiskMeter::default(),
+        waits: [parts.resources.pool.waits_count(); 2],
         jobs_out: 0,
         flushed: false,
         finish_again: None,

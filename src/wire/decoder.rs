@@ -161,6 +161,11 @@ impl Decoder {
         self.granted
     }
 
+    /// Does a block come that has begun?
+    pub fn is_filling(&self) -> bool {
+        matches!(self.body, Body::Data { .. })
+    }
+
     /// The head has as many bytes as were needed: goes on from there. False when a block is
     /// needed and there is none, or leave.
     fn on_head(&mut self, blocks: &mut Vec<Block>, out: &mut Vec<Message>) -> Result<bool, Error> {

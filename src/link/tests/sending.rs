@@ -81,6 +81,34 @@ async fn under_a_limit_messages_leave_at_once_and_blocks_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_excuses_nobody_who_does_not_read_messages() {
+    let on_disk = OnDisk::new(Some(16_397));
+    let (mut bench, _) = Bench::up(on_disk.config.clone(), HELLO_PLAIN).await;
+    let asks = vec![on_disk.ask(0, 0), on_disk.ask(1, 0)];
+    bench.order(vec![LinkCommand::SendBlocks(asks)]).await;
+    bench.expect(&sent(0, 0)).await;
+    let begin = Instant::now();
+    // More than the pipe holds.
+    let pieces = vec![bench.piece(1); 15_000];
+    bench.order(vec![LinkCommand::Have(pieces.into())]).await;
+    let Bench { peer, mut reports, handle: _handle, .. } = bench;
+    let (_listening, mut speaking) = tokio::io::split(peer);
+    tokio::spawn(async move {
+        while speaking.write_all(b"\0\0\0\0").await.is_ok() {
+            sleep(Duration::from_secs(30)).await;
+        }
+    });
+    let reason = loop {
+        let report = tokio::time::timeout(Duration::from_secs(600), reports.recv()).await;
+        if let LinkNews::Down(reason) = report.unwrap().unwrap().news {
+            break reason;
+        }
+    };
+    assert_eq!(reason, DownReason::TimedOut("it does not read what we send"));
+    assert!(begin.elapsed().as_secs() <= 125, "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_was_cut_ends_the_link_as_our_own_doing() {
     let on_disk = OnDisk::new(None);
     let (mut bench, _) = Bench::up(on_disk.config.clone(), HELLO_PLAIN).await;
