@@ -1,5 +1,7 @@
 //! Connections and dials: who gets one when somebody else has them all, or has no need of them.
 
+use std::net::SocketAddr;
+
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -9,7 +11,7 @@ use crate::mock_peer::{BITS_NONE, Script, handshake};
 use crate::mock_tracker::{MockTracker, Script as Reply};
 use crate::process::driver;
 
-use super::{Shared, event, listening, v4};
+use super::{Shared, v4};
 
 /// So that a download of 3 MB takes more than a moment.
 const STEADY: Option<u64> = Some(1_500_000);
@@ -65,10 +67,12 @@ async fn a_new_torrent_gets_a_place_in_a_session_full_of_idle_links() {
     std::fs::write(home.path().join("out/idle"), idle.file(0)).expect("write data");
     let mut command = driver(home.path());
     command.current_dir(home.path()).args(["idle.torrent", "--dir", "out", "--port", "0"]);
-    command.args(["--seed", "--json", "--max-peers", &LINKS.to_string()]);
+    command.args(["--seed", "--max-peers", &LINKS.to_string()]);
     let mut running = Running::start(&mut command);
-    let address = listening(&mut running);
-    event(&mut running, "completed");
+    let saving = running.line("Saving to");
+    let port = saving.rsplit(' ').next().and_then(|port| port.parse().ok()).expect("a port");
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    running.line("Complete");
     let mut links = Vec::new();
     for number in 0..LINKS {
         let mut link = Script::dial(address).await.expect("the driver listens");
@@ -78,6 +82,6 @@ async fn a_new_torrent_gets_a_place_in_a_session_full_of_idle_links() {
         links.push(link);
     }
     running.type_line("add later.torrent");
-    event(&mut running, "completed");
+    running.line("2 later: Complete");
     later.payload.assert_same(&home.path().join("out"));
 }
