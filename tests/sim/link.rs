@@ -234,8 +234,8 @@ impl Remote {
     }
 
     fn rate(&self) -> u64 {
-        let begun = self.character.paces.iter().filter(|(after, _)| *after <= self.sent);
-        begun.last().map_or(self.character.rate, |(_, rate)| *rate)
+        let mut begun = self.character.paces.iter().filter(|(after, _)| *after <= self.sent);
+        begun.next_back().map_or(self.character.rate, |(_, rate)| *rate)
     }
 
     /// The next block that it sends, and whether we still want it.
