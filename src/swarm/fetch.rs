@@ -17,7 +17,6 @@ use super::link::{CloseReason, LinkCommand, Unit};
 use super::peer::Peer;
 use super::picker::{Order, PeerPieces};
 use super::requests::Arrival;
-use super::shares::Shares;
 
 /// Pieces that are chosen at random before the rarest come first.
 const RANDOM_FIRST: u32 = 4;
@@ -95,6 +94,8 @@ impl Swarm {
             for link in hungry {
                 if self.may_find_blocks(link) {
                     self.fill(link, now);
+                } else if !self.may_begin() {
+                    self.cramped.insert(link);
                 }
             }
         }
@@ -196,13 +197,22 @@ impl Swarm {
             return None;
         }
         if self.shares_made + SHARES_KEPT <= now {
-            self.shares = Shares::new(self.config.peer_id, self.peers.values());
+            self.shares.renew(self.peers.values());
             self.shares_made = now;
         }
         let shares = &self.shares;
         let peer = self.peers.get_mut(&link)?;
         let rank = |piece| shares.rank(piece);
         let picked = self.picker.pick(&peer.pieces, order, rank, &mut self.rng);
+        let piece_len = f64::from(self.config.layout.piece_len());
+        let each = Duration::from_secs_f64(piece_len / peer.meter.rate(now).max(1) as f64);
+        if order == Order::RarestFirst
+            && let Some(piece) = picked
+            && let Some(left) = self.picker.left_at_seeds(piece)
+            && self.shares.leaves(piece, left, each, now)
+        {
+            return None;
+        }
         if picked.is_none() {
             peer.nothing_in = Some(generation);
         }

@@ -275,6 +275,7 @@ impl Swarm {
     pub fn next_timeout(&self) -> Option<Instant> {
         let housekeeping = (!self.is_idle()).then_some(self.next_housekeeping);
         let links = self.timers.next().into_iter().chain(self.next_look());
+        let links = links.chain(self.shares.next_step());
         let links = links.chain(self.verified.next().filter(|_| !self.peers.is_empty()));
         let ours = self.next_rechoke().into_iter().chain(self.next_dial()).chain(housekeeping);
         links.chain(ours).chain(self.checking.retry_at()).min()
@@ -400,6 +401,7 @@ impl Swarm {
         while let Some(link) = self.timers.pop(now) {
             self.check_link(link, ours, now);
         }
+        self.food |= self.shares.step(now);
         if now >= self.next_housekeeping {
             self.next_housekeeping = now + HOUSEKEEPING;
             match ours {

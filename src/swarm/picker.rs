@@ -132,6 +132,13 @@ impl Picker {
         self.seeds + u32::from(self.availability[piece.index()])
     }
 
+    /// How many pieces that may be begun nobody has but seeds, if this is one of them. As of the
+    /// last pick by rarity.
+    pub fn left_at_seeds(&self, piece: PieceIndex) -> Option<usize> {
+        let is_rare = self.availability[piece.index()] == 0;
+        is_rare.then(|| self.ends.first().map_or(0, |end| *end as usize))
+    }
+
     /// A peer with these pieces is there.
     pub fn peer_came(&mut self, pieces: &PeerPieces) {
         self.count_peer(pieces, |count| *count = count.saturating_add(1), 1);

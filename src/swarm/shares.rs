@@ -4,6 +4,8 @@
 //! pieces, of which it would send each several times before anybody could tell. To those who
 //! do not play by it, it looks like any choice at random among the rarest.
 
+use std::time::{Duration, Instant};
+
 use crate::base::ids::PeerId;
 use crate::base::layout::PieceIndex;
 
@@ -14,19 +16,79 @@ use super::picker::Rank;
 /// more of them only the first few pieces of each are any different.
 const RIVALS_MAX: usize = 32;
 
+/// When each rival has only so many pieces left that nobody has but seeds, it has most likely asked
+/// for them: who helps now has a seed send them twice.
+const LAST_EACH: u32 = 8;
+/// How much longer they are left to the next in line: for as long as we take for half as many, at
+/// least and at most this. Whom they belong to may be choked, and must not hold up the end.
+const STEP_MIN: Duration = Duration::from_millis(200);
+const STEP_MAX: Duration = Duration::from_secs(1);
+
+/// The last pieces, which are left to those who come before us.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    step: Duration,
+    /// Those that at most so many others come before us for may be fetched.
+    rank: usize,
+    /// When that is one more.
+    next: Instant,
+}
+
 /// The leechers that share the work, ourselves among them.
 #[derive(Clone, Debug)]
 pub struct Shares {
     ours: u64,
     rivals: Vec<u64>,
+    last: Option<Last>,
 }
 
 impl Shares {
     /// Among ourselves and those of `peers` that lack something and want data.
     pub fn new<'a>(ours: PeerId, peers: impl Iterator<Item = &'a Peer>) -> Self {
+        Self::among(key(ours), peers)
+    }
+
+    fn among<'a>(ours: u64, peers: impl Iterator<Item = &'a Peer>) -> Self {
         let fetches = |peer: &&Peer| peer.has_told && !peer.is_seed() && !peer.upload_only;
         let rivals = peers.filter(fetches).take(RIVALS_MAX).map(|peer| peer.share_key).collect();
-        Self { ours: key(ours), rivals }
+        Self { ours, rivals, last: None }
+    }
+
+    /// Whether a piece that only seeds have is to be left to those who come before us, when there
+    /// are `left` such pieces to begin, and a seed brings us one in `each`.
+    pub fn leaves(&mut self, piece: PieceIndex, left: usize, each: Duration, now: Instant) -> bool {
+        if left > self.rivals.len() * LAST_EACH as usize {
+            self.last = None;
+            return false;
+        }
+        let rank = self.rank(piece).0;
+        if rank == 0 {
+            return false;
+        }
+        let step = (each * LAST_EACH / 2).clamp(STEP_MIN, STEP_MAX);
+        let last = self.last.get_or_insert(Last { step, rank: 0, next: now + step });
+        rank > last.rank
+    }
+
+    /// When what was left to others may be fetched.
+    pub fn next_step(&self) -> Option<Instant> {
+        let last = self.last.filter(|last| last.rank < self.rivals.len());
+        last.map(|last| last.next)
+    }
+
+    /// Goes on to what comes to us after others. Did it?
+    pub fn step(&mut self, now: Instant) -> bool {
+        let is_due = self.next_step().is_some_and(|next| next <= now);
+        if let Some(last) = self.last.as_mut().filter(|_| is_due) {
+            last.rank += 1;
+            last.next = now + last.step;
+        }
+        is_due
+    }
+
+    /// The same among those who fetch now.
+    pub fn renew<'a>(&mut self, peers: impl Iterator<Item = &'a Peer>) {
+        *self = Self { last: self.last, ..Self::among(self.ours, peers) };
     }
 
     /// How many others come before us for this piece, 0 when it is ours to fetch; and when it
@@ -65,7 +127,7 @@ mod tests {
     fn shares(own: u8, all: u8) -> Shares {
         let id = |number: u8| key(PeerId([number; 20]));
         let rivals = (0..all).filter(|other| *other != own).map(id).collect();
-        Shares { ours: id(own), rivals }
+        Shares { ours: id(own), rivals, last: None }
     }
 
     #[test]
@@ -89,6 +151,30 @@ mod tests {
         let mut owned: Vec<_> = layout.pieces().filter(|piece| owner.rank(*piece).0 == 0).collect();
         owned.sort_by_key(|piece| owner.rank(*piece));
         assert!(owned.iter().rev().is_sorted_by_key(|piece| helper.rank(*piece)));
+    }
+
+    #[test]
+    fn the_last_pieces_are_left_to_those_before_us_one_step_each() {
+        let layout = Layout::new(1000, 1).unwrap();
+        let (mut shares, mut now) = (shares(0, 4), Instant::now());
+        let of_rank = |shares: &Shares, rank| {
+            layout.pieces().find(|piece| shares.rank(*piece).0 == rank).unwrap()
+        };
+        let (ours, second, third) = (of_rank(&shares, 0), of_rank(&shares, 1), of_rank(&shares, 2));
+        let each = Duration::from_millis(100);
+        assert!(!shares.leaves(third, 25, each, now), "many are left");
+        assert!(!shares.leaves(ours, 24, each, now) && shares.next_step().is_none());
+        assert!(shares.leaves(second, 24, each, now));
+        assert_eq!(shares.next_step(), Some(now + each * 4));
+        assert!(!shares.step(now));
+        now += each * 4;
+        assert!(shares.step(now) && !shares.step(now), "once a step");
+        assert!(!shares.leaves(second, 24, each, now) && shares.leaves(third, 24, each, now));
+        now += each * 4;
+        assert!(shares.step(now) && !shares.leaves(third, 24, each, now));
+        now += each * 4;
+        assert!(shares.step(now));
+        assert_eq!(shares.next_step(), None, "everything is anybody's");
     }
 
     #[test]
