@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::disk::Home;
 use crate::metainfo::Torrent;
+use crate::swarm::event::Event;
 use crate::torrent::handle::{News, TorrentHandle};
 use crate::torrent::status::{State, Status};
 
@@ -100,6 +101,12 @@ impl Item {
         let (mut news, mut status) = (self.handle.news(), self.handle.watch());
         let number = self.number;
         tokio::spawn(async move {
+            // It may have begun with that, before anybody could listen.
+            let first = status.borrow().state.clone();
+            if let State::DiskTrouble(why) = first {
+                let what = What::News(News::Swarm(Event::DiskTrouble(why)));
+                let _ = told.send(Told { number, what }).await;
+            }
             loop {
                 let what = tokio::select! {
                     biased;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// A failure of the disk room.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -121,6 +123,34 @@ pub enum Error {
 }
 
 impl Error {
+    /// May it pass without anybody changing the torrent or its files: a disk that comes back, space
+    /// or descriptors that become free?
+    pub fn may_pass(&self) -> bool {
+        const PASS: [Errno; 14] = [
+            Errno::IO,
+            Errno::NODEV,
+            Errno::NXIO,
+            Errno::STALE,
+            Errno::TIMEDOUT,
+            Errno::HOSTDOWN,
+            Errno::HOSTUNREACH,
+            Errno::NOTCONN,
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::ROFS,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+        ];
+        match self {
+            Self::NotMounted { .. } | Self::HalfMoved { .. } => true,
+            Self::Io { source, .. } => {
+                Errno::from_io_error(source).is_some_and(|errno| PASS.contains(&errno))
+            }
+            _ => false,
+        }
+    }
+
     /// An [`Error::Io`] from `operation` ("writing") on `path`.
     pub(super) fn io(
         operation: &'static str,

@@ -20,10 +20,10 @@ impl Claim {
     pub fn of(state: &State) -> Self {
         match state {
             State::Queued => Self::Waits,
-            State::Checking | State::Downloading | State::Moving | State::DiskTrouble(_) => {
-                Self::Holds
-            }
-            State::Complete
+            State::Checking | State::Downloading | State::Moving => Self::Holds,
+            // Those on other disks would wait for a disk that is none of theirs.
+            State::DiskTrouble(_)
+            | State::Complete
             | State::Finished
             | State::Paused
             | State::Stopping
@@ -67,11 +67,11 @@ mod tests {
     #[test]
     fn who_downloads_nothing_holds_no_place() {
         let disk = State::DiskTrouble(String::new());
-        for state in [Complete, Finished, Paused, Stopping, Failed(String::new())] {
+        for state in [Complete, Finished, Paused, Stopping, Failed(String::new()), disk] {
             assert_eq!(due_of(&[state.clone(), Queued], 1), [1], "{state:?}");
             assert!(has_place([Claim::of(&state)].into_iter(), 1));
         }
-        for state in [Checking, Downloading, disk] {
+        for state in [Checking, Downloading] {
             assert_eq!(due_of(&[state.clone(), Queued], 1), [0; 0], "{state:?}");
             assert!(!has_place([Claim::of(&state)].into_iter(), 1));
         }

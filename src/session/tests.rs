@@ -28,6 +28,7 @@ fn options(dir: &Path) -> TorrentOptions {
         use_trackers: false,
         check: CheckMode::Resume,
         overwrite: false,
+        waits_for_disk: false,
         allocate: Allocate::Sparse,
         sequential: false,
         found: Vec::new(),

@@ -100,7 +100,6 @@ pub(super) struct Actor {
 
 /// A torrent after its actor.
 pub(super) struct Rested {
-    pub ends: Ends,
     /// One entry a file.
     pub wanted_files: Vec<bool>,
     /// Why it ended, if not since it has seeded enough.
@@ -109,13 +108,15 @@ pub(super) struct Rested {
     pub move_order: Option<MoveOrder>,
     /// What it is to be told when it runs again.
     pub orders: Vec<Command>,
+    /// Ends when the disk workers have let go of its files.
+    pub closing: mpsc::Receiver<DiskEvent>,
 }
 
 impl Actor {
     /// Runs until it is stopped, has seeded enough, is to be moved, or every handle or its
     /// directory is gone; `early` orders came before. One that may go on some day gives its
     /// ends back.
-    pub(super) async fn run(mut self, early: Vec<Command>) -> Option<Rested> {
+    pub(super) async fn run(mut self, early: Vec<Command>) -> Option<(Ends, Rested)> {
         for command in early {
             self.on_command(command).await;
         }
@@ -182,7 +183,7 @@ impl Actor {
     }
 
     /// What is left when everything that runs has ended.
-    fn rest(self) -> Rested {
+    fn rest(self) -> (Ends, Rested) {
         let mut orders = Vec::new();
         if self.publisher.is_paused() {
             orders.push(Command::Pause);
@@ -194,7 +195,8 @@ impl Actor {
         let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
         let known = self.swarm.acquaintances();
         let ends = Ends { commands, incoming, status, news, known, share };
-        Rested { ends, wanted_files, gone: self.gone, move_order: self.move_order, orders }
+        let Self { gone, move_order, disk_events: closing, .. } = self;
+        (ends, Rested { wanted_files, gone, move_order, orders, closing })
     }
 
     /// Notes what a link says; conclusions are drawn once a batch.

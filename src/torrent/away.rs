@@ -1,10 +1,12 @@
 //! When the directory of a torrent's files is gone from its path (unmounted, moved away,
-//! deleted): the torrent lets go of everything, waits until it is back, and is opened again as
-//! at a start, so that what is in doubt is checked. Not here: how that is noticed.
+//! deleted), or its disk does not take them: the torrent lets go of everything, waits until it is
+//! back, and is opened again as at a start, so that what is in doubt is checked. Not here: how
+//! that is noticed.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 
 use crate::disk::Gone;
 use crate::swarm::event::Event;
@@ -21,8 +23,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How soon one that is gone is looked for again; twice as late each time, up to the second.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(15);
-/// How long one look may take: a network file system may not answer at all.
-const LOOK_MAX: Duration = Duration::from_secs(10);
 
 impl Actor {
     /// Has the directory looked for, now and then. One look at a time: it may not come back.
@@ -46,10 +46,10 @@ impl Actor {
     }
 }
 
-/// A torrent whose directory is gone.
+/// A torrent whose directory is gone, or whose disk does not take its files.
 pub(super) struct Away<'a> {
     pub ends: &'a mut Ends,
-    pub gone: Gone,
+    why: String,
     /// One entry a file.
     pub wanted_files: &'a mut Vec<bool>,
     /// Orders for the running torrent.
@@ -62,14 +62,14 @@ impl<'a> Away<'a> {
     /// Shows why nothing runs.
     pub fn new(
         ends: &'a mut Ends,
-        gone: Gone,
+        why: String,
         wanted_files: &'a mut Vec<bool>,
         early: &'a mut Vec<Command>,
     ) -> Self {
-        let why = gone.why.clone();
         // At first: it may just have been deleted, and is only to be made again.
         let look_at = Instant::now();
-        let mut away = Self { ends, gone, wanted_files, early, look_at, pause: WAIT_FIRST };
+        let mut away =
+            Self { ends, why: String::new(), wanted_files, early, look_at, pause: WAIT_FIRST };
         away.stays(why);
         away
     }
@@ -80,35 +80,42 @@ impl<'a> Away<'a> {
             parked::rest(status, State::DiskTrouble(why.clone()));
             status.disk_trouble = Some(why.clone());
         });
-        self.gone.why = why;
+        self.why = why;
     }
 
-    /// Waits until it is time to look for the directory: true; or to end: false.
-    pub async fn wait(&mut self) -> bool {
+    /// Waits until it is time to look for the directory, or somebody wants that now. None when the
+    /// torrent is to end.
+    pub async fn wait(&mut self) -> Option<()> {
+        let look_at = self.look_at;
+        self.during(sleep_until(look_at.into())).await?;
+        self.look_at = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(WAIT_MAX);
+        Some(())
+    }
+
+    /// Waits for `work`, however long a disk takes for it, and hears orders meanwhile. There is
+    /// never more than one such work of a torrent. None when the torrent is to end.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
         loop {
             let command = tokio::select! {
                 command = self.ends.commands.recv() => command,
                 // Nobody is let in: dropping it closes the connection.
                 Some(_) = self.ends.incoming.recv() => continue,
-                () = sleep_until(self.look_at.into()) => {
-                    self.look_at = Instant::now() + self.pause;
-                    self.pause = (self.pause * 2).min(WAIT_MAX);
-                    return true;
-                }
+                done = &mut work => return Some(done),
             };
-            match command {
-                Some(Command::Stop(answer)) => {
+            match command? {
+                Command::Stop(answer) => {
                     // The one who asked may have gone.
                     let _ = answer.send(());
-                    return false;
+                    return None;
                 }
-                Some(Command::Why(answer)) => {
-                    let disk_trouble = Some(self.gone.why.clone());
+                Command::Why(answer) => {
+                    let disk_trouble = Some(self.why.clone());
                     let _ = answer.send(WhyReport { disk_trouble, ..WhyReport::default() });
                 }
-                Some(Command::SelectFiles(files)) => *self.wanted_files = files,
-                Some(order) => parked::keep(self.early, order),
-                None => return false,
+                Command::SelectFiles(files) => *self.wanted_files = files,
+                order => parked::keep(self.early, order),
             }
         }
     }
@@ -122,9 +129,4 @@ impl<'a> Away<'a> {
             status.disk_trouble = None;
         });
     }
-}
-
-/// Waits for an answer of the disk, but not for ever.
-pub(super) async fn in_time(answer: impl Future<Output = bool>) -> bool {
-    timeout(LOOK_MAX, answer).await.unwrap_or(false)
 }

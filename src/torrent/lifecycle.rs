@@ -5,22 +5,18 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{interval, interval_at, timeout};
-use tracing::warn;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
-use crate::base::meter::Pace;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    self, CheckProgress, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, RecordState,
-    Source as Files, StoreConfig, StoreFile, StoreHandle,
+    self, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, Source as Files, StoreConfig,
+    StoreFile, StoreHandle,
 };
 use crate::link::{LinkConfig, LinkTimeouts};
 use crate::metainfo::Torrent;
@@ -32,13 +28,15 @@ use crate::tracker::tiers::Timing;
 
 use super::Error;
 use super::actor::{Actor, DISK_EVENTS_LEN, REPORTS_LEN, Rested};
-use super::away::{Away, in_time};
+use super::away::Away;
 use super::board::Board;
+use super::checking::{Checked, check};
 use super::command::Command;
 use super::found;
 use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
 use super::jobs::Jobs;
+use super::meanwhile::{blocking, meanwhile};
 use super::moving::{self, MoveOrder, Relocated};
 use super::options::{CheckMode, TorrentOptions};
 use super::parked::{self, Waiting, Woken};
@@ -54,12 +52,6 @@ const COMMANDS_LEN: usize = 32;
 const NEWS_LEN: usize = 32;
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
-/// How often a check that goes on is kept: a crash costs no more than this of it.
-const KEEP_CHECK_EVERY: Duration = Duration::from_secs(10);
-/// How long an ending torrent waits for its check to notice.
-const STOP_CHECK_MAX: Duration = Duration::from_secs(5);
-/// What is read in a second or two need not wait for its turn at the disk.
-const TURN_WORTH: u64 = 1 << 30;
 /// Peers that a tracker is asked for.
 const NUMWANT: u32 = 100;
 
@@ -114,20 +106,20 @@ fn tell_troubles(ends: &Ends, news: Vec<FileNews>) {
 }
 
 /// What of a torrent the actor needs, checked to be there.
-struct Parts {
-    torrent: Arc<Torrent>,
-    options: TorrentOptions,
-    resources: Resources,
-    info_hash: InfoHash,
-    layout: Layout,
-    extents: Extents,
+pub(super) struct Parts {
+    pub torrent: Arc<Torrent>,
+    pub options: TorrentOptions,
+    pub resources: Resources,
+    pub info_hash: InfoHash,
+    pub layout: Layout,
+    pub extents: Extents,
     /// One entry a file.
-    wanted_files: Vec<bool>,
-    uploaded_before_bytes: u64,
-    so_far: SoFar,
+    pub wanted_files: Vec<bool>,
+    pub uploaded_before_bytes: u64,
+    pub so_far: SoFar,
     /// The torrent's own limits, below the session's.
-    limiter: Arc<Limiter>,
-    up_limiter: Arc<Limiter>,
+    pub limiter: Arc<Limiter>,
+    pub up_limiter: Arc<Limiter>,
 }
 
 /// The ends that whoever runs the torrent holds.
@@ -184,23 +176,36 @@ pub async fn start(
         limiter,
         up_limiter,
     };
-    let opened = if is_queued { None } else { Some(open(&parts).await?) };
+    let first = match is_queued {
+        true => Next::Wait(State::Queued),
+        false => match open(&parts).await {
+            Ok(opened) => Next::Run(opened),
+            Err(Error::Disk(error)) if parts.options.waits_for_disk && error.may_pass() => {
+                Next::Away { gone: None, why: error.to_string() }
+            }
+            Err(error) => return Err(error),
+        },
+    };
 
     let (commands, orders) = mpsc::channel(COMMANDS_LEN);
     let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
-    let status = Board::new(first_status(&parts, is_queued), parts.resources.bell.clone());
+    let status = Board::new(first_status(&parts, &first), parts.resources.bell.clone());
     let (news, _) = broadcast::channel(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
     let known = Acquaintances::default();
     let ends = Ends { commands: orders, incoming: arrivals, status, news, known, share };
-    tokio::spawn(live(parts, opened, ends));
+    tokio::spawn(live(parts, first, ends));
     Ok((handle, info_hash, incoming))
 }
 
 /// What is known before anything was looked at.
-fn first_status(parts: &Parts, is_queued: bool) -> Status {
+fn first_status(parts: &Parts, first: &Next) -> Status {
     Status {
-        state: if is_queued { State::Queued } else { State::Checking },
+        state: match first {
+            Next::Wait(state) => state.clone(),
+            Next::Away { why, .. } => State::DiskTrouble(why.clone()),
+            _ => State::Checking,
+        },
         wanted_bytes: parts.torrent.total_size(),
         piece_count: parts.layout.piece_count(),
         listen_port: parts.resources.port,
@@ -215,14 +220,6 @@ async fn open(parts: &Parts) -> Result<Opened, Error> {
     let disk = parts.resources.disk.clone();
     let store = blocking(move || disk.open(config, events)).await?;
     Ok(Opened { store, disk_events, is_moved: false })
-}
-
-/// Runs work that waits for the disk. A panic in it is our own and goes on here.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }
 
 fn store_config(parts: &Parts) -> StoreConfig {
@@ -247,110 +244,177 @@ fn store_config(parts: &Parts) -> StoreConfig {
     }
 }
 
+/// What a torrent does next.
+enum Next {
+    /// Wait for its turn, or until it is to seed on.
+    Wait(State),
+    /// Open its files.
+    Open { is_moved: bool },
+    /// Run.
+    Run(Opened),
+    /// Have its files moved, as soon as the disk workers have let go of them, and open them there.
+    Move(MoveOrder, Option<mpsc::Receiver<DiskEvent>>),
+    /// Wait until its disk is there, and open its files; what became of it, if it was.
+    Away { gone: Option<Gone>, why: String },
+    /// Show why it cannot go on.
+    Fail(String),
+}
+
 /// The life of a torrent: wait for its turn, run, and when it has seeded enough wait again.
-/// When its directory is gone, wait for that and go on.
-async fn live(mut parts: Parts, mut opened: Option<Opened>, mut ends: Ends) {
-    let mut waiting = Waiting { state: State::Queued, is_paused: false };
+/// When its disk is not there, wait for that and go on.
+async fn live(mut parts: Parts, first: Next, mut ends: Ends) {
     let mut early = Vec::new();
+    let mut next = first;
     loop {
-        let files = match opened.take() {
-            Some(opened) => opened,
-            None => {
-                let wanted = &mut parts.wanted_files;
-                match parked::wait(&mut ends, &mut waiting, wanted, &mut early).await {
-                    Woken::Run => {}
-                    Woken::Move(order) => {
-                        match relocate(&mut parts, &mut ends, order, &mut early).await {
-                            true => continue,
-                            false => return,
-                        }
-                    }
-                    Woken::End => return,
-                }
-                ends.status.change(|status| status.state = State::Checking);
-                match open(&parts).await {
-                    Ok(opened) => opened,
-                    Err(error) => return fail(ends, error.to_string()).await,
-                }
+        let step = match next {
+            Next::Wait(state) => wait(&mut parts, &mut ends, state, &mut early).await,
+            Next::Open { is_moved } => open_now(&parts, &mut ends, is_moved, &mut early).await,
+            Next::Move(order, closing) => {
+                relocate(&mut parts, &mut ends, order, closing, &mut early).await
+            }
+            Next::Away { gone, why } => {
+                open_again(&mut parts, &mut ends, gone, why, &mut early).await
+            }
+            Next::Fail(why) => fail(&mut ends, why, &mut early).await,
+            Next::Run(opened) => {
+                let orders = std::mem::take(&mut early);
+                let Some((again, ran)) = run(&parts, opened, ends, orders).await else { return };
+                ends = again;
+                Some(after(&mut parts, &mut ends, ran, &mut early))
             }
         };
-        let orders = std::mem::take(&mut early);
-        let Some(rested) = run(&parts, files, ends, orders).await else { return };
-        (ends, parts.wanted_files) = (rested.ends, rested.wanted_files);
-        parts.so_far.take(&ends.status.reader().borrow());
-        waiting = Waiting { state: State::Finished, is_paused: false };
-        if rested.gone.is_some() || rested.move_order.is_some() {
-            // It goes on as it was.
-            early = rested.orders;
-        } else {
+        next = match step {
+            Some(next) => next,
+            None => return,
+        };
+    }
+}
+
+/// What follows on a run.
+fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>) -> Next {
+    let rested = match ran {
+        Ran::Rested(rested) => rested,
+        Ran::Failed(why) => return Next::Fail(why),
+    };
+    parts.wanted_files = rested.wanted_files;
+    parts.so_far.take(&ends.status.reader().borrow());
+    match (rested.move_order, rested.gone) {
+        (None, None) => {
             ends.known.keep_best();
+            return Next::Wait(State::Finished);
         }
-        if let Some(order) = rested.move_order {
-            if !relocate(&mut parts, &mut ends, order, &mut early).await {
-                return;
-            }
-            ends.status.change(|status| status.state = State::Checking);
-            match open(&parts).await {
-                Ok(again) => opened = Some(Opened { is_moved: true, ..again }),
-                Err(error) => return fail(ends, error.to_string()).await,
-            }
-        } else if let Some(gone) = rested.gone {
-            match open_again(&mut parts, &mut ends, gone, &mut early).await {
-                Some(again) => opened = Some(again),
-                None => return,
-            }
+        // It goes on as it was.
+        (Some(order), _) => {
+            *early = rested.orders;
+            Next::Move(order, Some(rested.closing))
+        }
+        (None, Some(gone)) => {
+            *early = rested.orders;
+            Next::Away { why: gone.why.clone(), gone: Some(gone) }
         }
     }
 }
 
-/// Has the files moved or renamed, while nothing of the torrent runs. False when it is to end.
+async fn wait(
+    parts: &mut Parts,
+    ends: &mut Ends,
+    state: State,
+    early: &mut Vec<Command>,
+) -> Option<Next> {
+    let mut waiting = Waiting { state, is_paused: false };
+    loop {
+        match parked::wait(ends, &mut waiting, &mut parts.wanted_files, early).await {
+            Woken::Run => return Some(Next::Open { is_moved: false }),
+            Woken::Move(order) => {
+                relocate(parts, ends, order, None, early).await?;
+            }
+            Woken::End => return None,
+        }
+    }
+}
+
+async fn open_now(
+    parts: &Parts,
+    ends: &mut Ends,
+    is_moved: bool,
+    early: &mut Vec<Command>,
+) -> Option<Next> {
+    ends.status.change(|status| status.state = State::Checking);
+    Some(match meanwhile(ends, early, open(parts)).await? {
+        Ok(opened) => Next::Run(Opened { is_moved, ..opened }),
+        Err(Error::Disk(error)) if error.may_pass() => {
+            let why = error.to_string();
+            // Nobody may be listening.
+            let _ = ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
+            Next::Away { gone: None, why }
+        }
+        Err(error) => Next::Fail(error.to_string()),
+    })
+}
+
+/// Has the files moved or renamed, while nothing of the torrent runs. None when it is to end.
 async fn relocate(
     parts: &mut Parts,
     ends: &mut Ends,
     order: MoveOrder,
+    closing: Option<mpsc::Receiver<DiskEvent>>,
     early: &mut Vec<Command>,
-) -> bool {
+) -> Option<Next> {
     let config = store_config(parts);
-    match moving::relocate(ends, config, order, &mut parts.wanted_files, early).await {
+    let wanted = &mut parts.wanted_files;
+    match moving::relocate(ends, config, order, closing, wanted, early).await {
         Relocated::To(dir) => {
             parts.options.dir = dir;
             // The record of the new place holds.
             parts.options.check = CheckMode::Resume;
-            true
         }
-        Relocated::Stays => true,
-        Relocated::Stopped => false,
+        Relocated::Stays => {}
+        Relocated::Stopped => return None,
     }
+    Some(Next::Open { is_moved: true })
 }
 
-/// Waits until the directory of the files is back, and opens them. None when the torrent is to
-/// end.
+/// Waits until the directory of the files is back, or the disk takes them again, and opens them.
+/// None when the torrent is to end.
 async fn open_again(
     parts: &mut Parts,
     ends: &mut Ends,
-    gone: Gone,
+    gone: Option<Gone>,
+    why: String,
     early: &mut Vec<Command>,
-) -> Option<Opened> {
+) -> Option<Next> {
     let mut wanted = parts.wanted_files.clone();
-    let mut away = Away::new(ends, gone, &mut wanted, early);
-    while away.wait().await {
+    let mut away = Away::new(ends, why, &mut wanted, early);
+    loop {
+        away.wait().await?;
         parts.wanted_files.clone_from(away.wanted_files);
-        let (config, gone) = (store_config(parts), away.gone.clone());
-        let is_over = in_time(blocking(move || gone.is_over(&config))).await;
-        if !is_over {
-            continue;
+        if let Some(gone) = gone.clone() {
+            let config = store_config(parts);
+            if !away.during(blocking(move || gone.is_over(&config))).await? {
+                continue;
+            }
         }
-        match open(parts).await {
+        match away.during(open(parts)).await? {
             Ok(opened) => {
                 away.end();
-                return Some(opened);
+                return Some(Next::Run(opened));
             }
             // Who held the old files may take a moment to let go; then it is tried again.
-            Err(Error::Disk(disk::Error::InUse { .. })) => {}
-            Err(error) => away.stays(error.to_string()),
+            Err(Error::Disk(disk::Error::InUse { .. })) if gone.is_some() => {}
+            Err(Error::Disk(error)) if error.may_pass() || gone.is_some() => {
+                away.stays(error.to_string());
+            }
+            Err(error) => return Some(Next::Fail(error.to_string())),
         }
     }
-    None
+}
+
+/// What came of running.
+enum Ran {
+    /// It may go on some day.
+    Rested(Rested),
+    /// It could not begin, and why.
+    Failed(String),
 }
 
 /// Looks at the data and runs the actor to its end; none when that is the end of the torrent.
@@ -359,7 +423,7 @@ async fn run(
     opened: Opened,
     mut ends: Ends,
     mut early: Vec<Command>,
-) -> Option<Rested> {
+) -> Option<(Ends, Ran)> {
     let Opened { store, mut disk_events, is_moved } = opened;
     ends.status.change(|status| status.home = store.home());
     let (have, trusted) = match check(parts, &store, &mut ends, &mut early).await {
@@ -369,23 +433,18 @@ async fn run(
     if parts.options.seed_only
         && let Some(why) = lack(parts, &ends, &have)
     {
-        drop(store);
-        fail(ends, why).await;
-        return None;
+        return Some((ends, Ran::Failed(why)));
     }
-    let started = {
+    let starting = {
         let store = store.clone();
-        blocking(move || store.start(&have)).await
+        blocking(move || store.start(&have))
     };
-    let mut have = match started {
+    let mut have = match meanwhile(&mut ends, &mut early, starting).await? {
         Ok(started) => {
             tell_troubles(&ends, started.news);
             started.have
         }
-        Err(error) => {
-            fail(ends, error.to_string()).await;
-            return None;
-        }
+        Err(error) => return Some((ends, Ran::Failed(error.to_string()))),
     };
     if !is_moved {
         // Nobody may be listening.
@@ -393,12 +452,14 @@ async fn run(
     }
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;
-    found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have).await;
+    let taking = found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have);
+    meanwhile(&mut ends, &mut early, taking).await?;
     let mut proven = have.clone();
     for piece in trusted.iter_ones().filter_map(|number| parts.layout.piece(number)) {
         proven.remove(piece);
     }
-    actor(parts, store, disk_events, ends, have, proven).run(early).await
+    let (ends, rested) = actor(parts, store, disk_events, ends, have, proven).run(early).await?;
+    Some((ends, Ran::Rested(rested)))
 }
 
 /// Why there is nothing to seed; none when everything wanted is there. What is there is posted.
@@ -422,146 +483,26 @@ fn wanted_of(parts: &Parts) -> Bitfield {
     wanted_pieces(&parts.extents, &parts.layout, is_wanted)
 }
 
-/// Waits with an error until everybody has seen it.
-async fn fail(mut ends: Ends, why: String) {
+/// Waits with an error until everybody has seen it, and it is to be tried again. None when the
+/// torrent is to end.
+async fn fail(ends: &mut Ends, why: String, early: &mut Vec<Command>) -> Option<Next> {
     ends.status.change(|status| status.state = State::Failed(why));
-    // Nobody is let in.
-    ends.incoming.close();
-    while let Some(command) = ends.commands.recv().await {
-        if let Command::Stop(answer) = command {
-            // The one who asked may have gone.
-            let _ = answer.send(());
-            return;
-        }
-    }
-}
-
-enum Checked {
-    Pieces {
-        /// What is there.
-        have: Bitfield,
-        /// What of it was not looked at.
-        trusted: Bitfield,
-    },
-    Stopped,
-}
-
-/// Looks at data on disk as far as the options and the record ask for it.
-/// Orders that come meanwhile are kept in `early`; questions find no answer yet.
-async fn check(
-    parts: &Parts,
-    store: &StoreHandle,
-    ends: &mut Ends,
-    early: &mut Vec<Command>,
-) -> Checked {
-    let plan = Plan::of(parts, store);
-    if !plan.is_needed {
-        return Checked::Pieces { have: plan.trusted.clone(), trusted: plan.trusted };
-    }
-    let progress = Arc::new(CheckProgress::default());
-    let trusted = plan.trusted.clone();
-    let pieces = u64::from(parts.layout.piece_count() - plan.skipped.ones());
-    let is_long = pieces * u64::from(parts.layout.piece_len()) >= TURN_WORTH;
-    let mut work: JoinHandle<Bitfield> = {
-        let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
-        let (state_dir, dir) = (parts.resources.state_dir.clone(), parts.options.dir.clone());
-        spawn_blocking(move || {
-            let _turn = is_long.then(|| progress.take_turn(&state_dir, &dir));
-            plan.result(&store.check(&plan.skipped, &progress).have)
-        })
-    };
-    let keep = || plan.keep(store, &progress);
-    let mut tick = interval(Duration::from_millis(250));
-    let mut kept = interval_at((Instant::now() + KEEP_CHECK_EVERY).into(), KEEP_CHECK_EVERY);
-    let total = parts.torrent.total_size();
-    let mut pace = Pace::new(Instant::now());
     loop {
-        tokio::select! {
-            have = &mut work => return match have {
-                Ok(have) => Checked::Pieces { have, trusted },
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            },
-            _ = kept.tick() => keep().await,
-            _ = tick.tick() => ends.status.change(|status| {
-                status.checked_bytes = progress.bytes();
-                status.check_rate = pace.on_done(progress.bytes().0, Instant::now());
-                status.check_waits = progress.is_waiting();
-                status.wanted_bytes = total;
-                status.piece_count = parts.layout.piece_count();
-                status.listen_port = parts.resources.port;
-            }),
-            command = ends.commands.recv() => match command {
-                Some(Command::Stop(answer)) => {
-                    progress.cancel();
-                    // A disk that hangs must not hold up the end.
-                    if timeout(STOP_CHECK_MAX, &mut work).await.is_ok() {
-                        keep().await;
-                    }
-                    // The one who asked may have gone.
-                    let _ = answer.send(());
-                    return Checked::Stopped;
-                }
-                Some(order) => parked::keep(early, order),
-                None => {
-                    progress.cancel();
-                    return Checked::Stopped;
-                }
-            },
-        }
-    }
-}
-
-/// Which pieces to look at.
-#[derive(Clone)]
-struct Plan {
-    is_needed: bool,
-    /// Right without a look.
-    trusted: Bitfield,
-    /// Not looked at: trusted ones, and those that the record knows to be missing.
-    skipped: Bitfield,
-}
-
-impl Plan {
-    fn of(parts: &Parts, store: &StoreHandle) -> Self {
-        let none = Bitfield::none(parts.layout.piece_count());
-        let survey = store.survey();
-        let anything = survey.final_count + survey.part_count > 0;
-        let recorded = store.record_state() == RecordState::Loaded;
-        if parts.options.check != CheckMode::Resume || !recorded {
-            return Self { is_needed: anything, trusted: none.clone(), skipped: none };
-        }
-        let (trusted, recorded) = (store.trusted(), store.recorded());
-        let mut skipped = Bitfield::all(parts.layout.piece_count());
-        for piece in parts.layout.pieces() {
-            if recorded.has(piece) && !trusted.has(piece) {
-                skipped.remove(piece);
+        let command = tokio::select! {
+            command = ends.commands.recv() => command,
+            // Nobody is let in: dropping it closes the connection.
+            Some(_) = ends.incoming.recv() => continue,
+        };
+        match command? {
+            Command::Stop(answer) => {
+                // The one who asked may have gone.
+                let _ = answer.send(());
+                return None;
             }
+            Command::Resume => return Some(Next::Open { is_moved: false }),
+            Command::Move(order) => return Some(Next::Move(order, None)),
+            order => parked::keep(early, order),
         }
-        Self { is_needed: anything && !skipped.is_full(), trusted, skipped }
-    }
-
-    /// Has the record keep how far the check is, so that a start after a stop or a crash goes on
-    /// from there.
-    async fn keep(&self, store: &StoreHandle, progress: &CheckProgress) {
-        let Some(found) = progress.snapshot() else { return };
-        let looked_at = found.looked_at.union(&self.skipped);
-        let right = found.right.union(&self.trusted);
-        let store = store.clone();
-        if let Err(error) = blocking(move || store.keep_check(&looked_at, &right)).await {
-            warn!(%error, "how far the check is cannot be kept");
-        }
-    }
-
-    /// The pieces that are there, by what a check found.
-    fn result(&self, found: &Bitfield) -> Bitfield {
-        let mut have = self.trusted.clone();
-        let layout = Layout::new(u64::from(found.piece_count()), 1);
-        for piece in layout.iter().flat_map(Layout::pieces) {
-            if !self.skipped.has(piece) && found.has(piece) {
-                have.insert(piece);
-            }
-        }
-        have
     }
 }
 

@@ -3,6 +3,7 @@
 mod actor;
 mod away;
 mod board;
+mod checking;
 pub mod command;
 pub mod course;
 mod found;
@@ -10,6 +11,7 @@ pub mod handle;
 pub mod incoming;
 mod jobs;
 pub mod lifecycle;
+mod meanwhile;
 pub mod moving;
 pub mod options;
 mod parked;

@@ -5,21 +5,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, timeout};
 
-use crate::disk::{Error, Home, MoveProgress, Relocation, StoreConfig, lasting, plan_move};
+use crate::disk::{
+    DiskEvent, Error, Home, MoveProgress, Relocation, StoreConfig, lasting, plan_move,
+};
 
 use super::command::Command;
 use super::handle::News;
 use super::lifecycle::Ends;
+use super::meanwhile::{STOP_MAX, meanwhile};
 use super::parked;
 use super::status::State;
 
-/// Workers that still hold the files get this long to let go, and are asked so often.
+/// Workers that still hold the files get this long to let go.
 const LET_GO: Duration = Duration::from_secs(10);
-const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 
@@ -51,12 +53,13 @@ pub(super) enum Relocated {
     Stopped,
 }
 
-/// Moves the files that `config` describes. Orders for the running torrent are kept in `early`,
-/// a choice of files is taken over.
+/// Moves the files that `config` describes, when `closing` has ended: then nobody holds them.
+/// Orders for the running torrent are kept in `early`, a choice of files is taken over.
 pub(super) async fn relocate(
     ends: &mut Ends,
     config: StoreConfig,
     order: MoveOrder,
+    closing: Option<mpsc::Receiver<DiskEvent>>,
     wanted_files: &mut Vec<bool>,
     early: &mut Vec<Command>,
 ) -> Relocated {
@@ -68,6 +71,13 @@ pub(super) async fn relocate(
         _ => config.dir.clone(),
     };
     let progress = Arc::new(MoveProgress::default());
+    if let Some(mut closing) = closing {
+        let closed = async { while closing.recv().await.is_some() {} };
+        // Whoever holds them all the same is named by what comes now.
+        if meanwhile(ends, early, timeout(LET_GO, closed)).await.is_none() {
+            return Relocated::Stopped;
+        }
+    }
     let (mut work, mut begun) = begin(config, what, progress.clone());
     let (mut copy_bytes, mut began) = (0, Instant::now());
     let mut tick = interval(SHOW_EVERY);
@@ -96,7 +106,8 @@ pub(super) async fn relocate(
             command = ends.commands.recv() => match command {
                 Some(Command::Stop(answer)) => {
                     progress.cancel();
-                    let _ = work.await;
+                    // The next start finds the note of the move.
+                    let _ = timeout(STOP_MAX, work).await;
                     let _ = answer.send(());
                     return Relocated::Stopped;
                 }
@@ -149,15 +160,7 @@ fn begin(
 ) -> (JoinHandle<Result<Home, Error>>, oneshot::Receiver<Moving>) {
     let (tell, told) = oneshot::channel();
     let work = spawn_blocking(move || {
-        let deadline = std::time::Instant::now() + LET_GO;
-        let planned = loop {
-            match plan_move(config.clone(), &what) {
-                Err(Error::InUse { .. }) if std::time::Instant::now() < deadline => {
-                    std::thread::sleep(ASK_AGAIN);
-                }
-                other => break other?,
-            }
-        };
+        let planned = plan_move(config, &what)?;
         let home = planned.home().clone();
         // The one who waits may have been stopped.
         let _ = tell.send(Moving { home: home.clone(), copy_bytes: planned.copy_bytes() });

@@ -64,6 +64,8 @@ pub struct TorrentOptions {
     pub check: CheckMode,
     /// Use existing files that differ.
     pub overwrite: bool,
+    /// A disk that is not there at the start is waited for; otherwise the torrent is not taken.
+    pub waits_for_disk: bool,
     /// File allocation.
     pub allocate: Allocate,
     /// Pieces in order instead of rarest first.

@@ -77,12 +77,17 @@ pub fn start_found(
         true => Talk::Progress,
         false => Talk::choose(options.repl, options.no_repl),
     };
-    let template = TorrentOptions { seed_only: is_seed_only, ..torrent_options(options) };
-    let (chosen, refused) = choose(torrents, options, &template, find)?;
     let exit_when_complete = !is_seed_only && exits_when_complete(options, talk);
+    let template = TorrentOptions {
+        seed_only: is_seed_only,
+        // A script, or who asked for one torrent alone, is told at once.
+        waits_for_disk: is_several && !exit_when_complete,
+        ..torrent_options(options)
+    };
+    let (chosen, refused) = choose(torrents, options, &template, find)?;
     let job = Job {
         torrents: chosen,
-        template: TorrentOptions { seed_only: false, ..template },
+        template: TorrentOptions { seed_only: false, waits_for_disk: true, ..template },
         refused,
         is_several,
         session: session_config(options, common)?,
@@ -225,6 +230,7 @@ pub fn torrent_options(options: &Options) -> TorrentOptions {
             _ => CheckMode::Resume,
         },
         overwrite: options.overwrite,
+        waits_for_disk: false,
         allocate: match options.allocate {
             args::Allocate::None => Allocate::None,
             args::Allocate::Sparse => Allocate::Sparse,

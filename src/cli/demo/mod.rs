@@ -139,6 +139,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
         use_trackers: true,
         check: CheckMode::Resume,
         overwrite: false,
+        waits_for_disk: false,
         allocate: Allocate::Sparse,
         sequential: false,
         found: Vec::new(),

@@ -118,6 +118,7 @@ fn options(dir: PathBuf, files: usize) -> TorrentOptions {
         use_trackers: true,
         check: CheckMode::Force,
         overwrite: true,
+        waits_for_disk: false,
         allocate: Allocate::None,
         sequential: false,
         found: Vec::new(),

@@ -77,6 +77,36 @@ fn a_disk_that_is_not_mounted_at_the_start_is_refused() {
 }
 
 #[test]
+fn several_wait_for_a_disk_that_is_mounted_after_the_start() {
+    let place = Place::new(&[SLOW, SLOW]);
+    let Some(image) = Image::new(&place.home.path().join("image")) else { return };
+    let disk = image.mount(&place.out());
+    let mut running = Running::start(&mut place.command_into("out"));
+    for seeder in &place.seeders {
+        assert!(seeder.wait_served(600_000, LIMIT), "nothing was asked for");
+    }
+    running.signal("TERM");
+    running.wait();
+    disk.detach();
+    // One that ends by itself is refused instead.
+    let running = Running::start(place.command_into("out").args(["--seed-time", "1h"]));
+    let mut told = Told { running, all: Vec::new() };
+    for number in [0, 1] {
+        let why = told.trouble(Instant::now(), Some(&place.hash(number)));
+        assert!(why.starts_with("out is not the file system"), "{why}");
+    }
+    told.ask("status", "State      paused by the disk");
+    assert_eq!(fs::read_dir(place.out()).expect("the mount point").count(), 0);
+    let _disk = image.mount(&place.out());
+    for number in [0, 1] {
+        told.event("completed", Some(&place.hash(number)));
+    }
+    told.running.type_line("quit");
+    assert_eq!(told.running.wait().code, Some(0));
+    place.payloads.iter().for_each(|payload| payload.assert_same(&place.out()));
+}
+
+#[test]
 fn a_deleted_directory_is_made_again_and_all_in_it_fetched_again() {
     let place = Place::new(&[SLOW]);
     let mut told = place.start_told();

@@ -270,6 +270,7 @@ impl Plan {
             use_trackers: false,
             check: if arguments.check { CheckMode::Force } else { CheckMode::Resume },
             overwrite: arguments.overwrite,
+            waits_for_disk: false,
             allocate: Allocate::Sparse,
             sequential: false,
             found: self.found,

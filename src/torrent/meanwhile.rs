@@ -1,0 +1,85 @@
+//! Waiting for work that may wait for a disk, with an ear for orders: a torrent whose disk hangs
+//! can still be told to end. What the work is does not matter here.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::command::Command;
+use super::lifecycle::Ends;
+use super::parked;
+
+/// How long an ending torrent waits for a disk: what hangs is left to itself.
+pub(super) const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// Runs work that waits for the disk on a thread that may. A panic in it is our own and goes on
+/// here. Dropped, it leaves the work to itself.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Waits for `work`. Orders that come meanwhile are kept in `early`. None when the torrent is to
+/// end: whoever asked for that is answered when the work is done, or not done in time.
+pub(super) async fn meanwhile<T>(
+    ends: &mut Ends,
+    early: &mut Vec<Command>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    loop {
+        let command = tokio::select! {
+            biased;
+            done = &mut work => return Some(done),
+            command = ends.commands.recv() => command,
+        };
+        match command {
+            Some(Command::Stop(answer)) => {
+                let _ = timeout(STOP_MAX, work).await;
+                // The one who asked may have gone.
+                let _ = answer.send(());
+                return None;
+            }
+            Some(order) => parked::keep(early, order),
+            None => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+
+    use crate::torrent::board::Board;
+    use crate::torrent::status::Status;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_disk_that_hangs_can_be_told_to_end() {
+        let (commands, orders) = mpsc::channel(8);
+        let board = Board::new(Status::default(), Arc::new(Notify::new()));
+        let (news, _) = broadcast::channel(1);
+        let (incoming, share) = (mpsc::channel(1).1, watch::channel(0).1);
+        let known = Default::default();
+        let mut ends = Ends { commands: orders, incoming, status: board, news, known, share };
+        let mut early = Vec::new();
+        assert_eq!(meanwhile(&mut ends, &mut early, async { 7 }).await, Some(7));
+
+        // As long as this end is held, the disk hangs.
+        let (thaw, frozen) = oneshot::channel::<()>();
+        let (answer, answered) = oneshot::channel();
+        commands.send(Command::Pause).await.unwrap();
+        commands.send(Command::Stop(answer)).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        assert!(meanwhile(&mut ends, &mut early, frozen).await.is_none());
+        assert_eq!(begun.elapsed(), STOP_MAX);
+        assert!(answered.await.is_ok() && matches!(early[..], [Command::Pause]), "{early:?}");
+        drop(thaw);
+    }
+}
