@@ -59,6 +59,11 @@ fn main() {
     }
 }
 
+/// As of a tracker, but for the few addresses that the load comes from.
+fn limits() -> TableLimits {
+    TableLimits { peers_per_host: usize::MAX, ..TableLimits::default() }
+}
+
 /// The peer of a number: where it sends from, its port and its torrent.
 fn peer(number: usize, torrents: usize) -> (usize, u16, InfoHash, PeerId) {
     let port = (number / SOURCES % 65_000 + 1) as u16;
@@ -87,7 +92,7 @@ fn rss_bytes(pid: u32) -> u64 {
 fn table_alone(torrents: usize, peers: usize) {
     let before = rss_bytes(std::process::id());
     let now = Instant::now();
-    let mut table = SwarmTable::new(TableLimits::default(), StdRng::seed_from_u64(1), now);
+    let mut table = SwarmTable::new(limits(), StdRng::seed_from_u64(1), now);
     let mut given = 0_u64;
     let mut announce = |number: usize| {
         let (source, port, info_hash, peer_id) = peer(number, torrents);
@@ -138,7 +143,7 @@ async fn server(address: SocketAddr) -> (SocketAddr, Server) {
     let http = tokio::net::TcpListener::bind(address).await.expect("a port");
     let udp = tokio::net::UdpSocket::bind(address).await.expect("a port");
     let address = udp.local_addr().expect("its number");
-    let config = ServerConfig::default();
+    let config = ServerConfig { limits: limits(), ..ServerConfig::default() };
     (address, Server { http: vec![http], udp: vec![udp], config, library: None })
 }
 

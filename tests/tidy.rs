@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("tracker", FORMATS),
     ("tracker/announce", FORMATS),
     ("tracker/http", FORMATS),
+    ("tracker/proof", FORMATS),
     ("tracker/udp", FORMATS),
     ("tracker/exchange", MACHINES),
     ("tracker/tiers", MACHINES),

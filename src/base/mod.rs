@@ -11,4 +11,5 @@ pub mod layout;
 pub mod meter;
 pub mod pool;
 pub mod priority;
+pub mod ration;
 pub mod units;

@@ -6,13 +6,16 @@ use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 use tracing::{debug, warn};
+
+use crate::base::addr::host_key;
+use crate::base::ration::Ration;
 
 use super::config::Live;
 use super::ini::{self, FileDescription, Peers};
@@ -23,6 +26,9 @@ use super::wire::{self, ErrorCode, FILE_INFO_LEN_MAX, Kind, Message, TrackerInfo
 const QUEUE_LEN: usize = 64;
 /// Longer than any datagram over IPv4, so that none is cut.
 const DATAGRAM_LEN_MAX: usize = 1 << 16;
+/// Datagrams of one host that are answered in a second: all who sit behind one address at once,
+/// and a client that is tried out.
+const ANSWERS_PER_S: u32 = 100;
 /// Rest when the socket cannot be read, instead of spinning.
 const REST: Duration = Duration::from_secs(1);
 
@@ -168,6 +174,7 @@ impl Role for Tracker {
 /// Answers datagrams for ever.
 async fn be_discovered(udp: UdpSocket, address: SocketAddrV4, name: String) {
     let mut datagram = vec![0; DATAGRAM_LEN_MAX];
+    let mut ration = Ration::new(ANSWERS_PER_S, Duration::from_secs(1));
     loop {
         let (len, sender) = match udp.recv_from(&mut datagram).await {
             Ok(received) => received,
@@ -186,6 +193,9 @@ async fn be_discovered(udp: UdpSocket, address: SocketAddrV4, name: String) {
             }
             Verdict::Silence => continue,
         };
+        if !ration.take(host_key(sender.ip()), Instant::now()) {
+            continue;
+        }
         if let Err(error) = udp.send_to(&reply, sender).await {
             debug!(%sender, %error, "cannot answer");
         }

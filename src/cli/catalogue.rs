@@ -1,19 +1,30 @@
 //! A tracker's catalogue as the command line meets it: which tracker, a question from outside a
-//! runtime, and what went wrong as exit codes. Not here: HTTP, and the table.
+//! runtime, and what went wrong as exit codes. Whoever answers on the local network may be
+//! anybody: one that has shown that it knows the token, or that it was trusted before, wins, and
+//! nothing that others say changes that. Not here: HTTP, and the table.
 
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
 use crate::tracker::catalogue_client::{CatalogueClient, Error, Listed, Listing};
 use crate::tracker::find::{FoundTracker, find_at};
+use crate::tracker::proof::TrackerKey;
 
 use super::escape::escape;
 use super::exit::{Exit, Failure, from_io};
 use super::out;
 use super::print::nearest;
+use super::trusted::Trusted;
 
 /// How long a tracker of the local network has to answer.
-pub const PATIENCE: Duration = Duration::from_millis(1000);
+const PATIENCE: Duration = Duration::from_millis(1000);
+/// How long one that answered has to say which one it is; all of them together have thrice that.
+const MEET_LIMIT: Duration = Duration::from_secs(2);
+/// Trackers that are asked at once: addresses of those that answer may be forged.
+const MEET_AT_ONCE: usize = 64;
 
 /// Runs a question to the network to its end.
 ///
@@ -24,38 +35,178 @@ pub fn ask<T>(question: impl Future<Output = Result<T, Failure>>) -> Result<T, F
     runtime.map_err(|error| from_io("cannot start the runtime", &error))?.block_on(question)
 }
 
-/// The catalogue of the first tracker given that is asked over HTTP, or of the only one on the
-/// local network, which is told.
+/// A tracker of the local network that answered.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// What it answered.
+    pub tracker: FoundTracker,
+    /// What it has shown.
+    pub standing: Standing,
+}
+
+/// What a tracker has shown; the more, the greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Standing {
+    /// It does not speak HTTP with us.
+    Silent,
+    /// Nothing: it may be an older one of ours.
+    Nobody,
+    /// Which one it is; we do not know it.
+    Stranger(TrackerKey),
+    /// That it is one that was trusted before.
+    Known(TrackerKey),
+    /// That it knows the token.
+    Proven(TrackerKey),
+}
+
+impl Standing {
+    /// Which one it has shown itself to be.
+    pub fn key(self) -> Option<TrackerKey> {
+        match self {
+            Self::Silent | Self::Nobody => None,
+            Self::Stranger(key) | Self::Known(key) | Self::Proven(key) => Some(key),
+        }
+    }
+}
+
+/// What there is to choose from.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    /// Nobody answers.
+    Nobody,
+    /// This one; others may have answered, and count less.
+    One(Candidate),
+    /// As good as each other.
+    Several(Vec<Candidate>),
+    /// None of these knows the token.
+    Unproven(Vec<Candidate>),
+}
+
+/// Looks for trackers of the local network, and has each say which one it is, and whether it
+/// knows `token`.
+pub async fn look(find_port: u16, token: Option<&str>, trusted: &Trusted) -> Choice {
+    let mut found = find_at(find_port, PATIENCE).await;
+    // Who says that it is a known one is asked before those who are too many.
+    found.sort_by_key(|tracker| !trusted.may_have(tracker.instance));
+    let end = Instant::now() + MEET_LIMIT * 3;
+    let mut waiting = found.into_iter().map(|tracker| meet(tracker, token, trusted));
+    let mut meeting = JoinSet::new();
+    let mut met = Vec::new();
+    loop {
+        while meeting.len() < MEET_AT_ONCE
+            && let Some(next) = waiting.next()
+        {
+            meeting.spawn(next);
+        }
+        match timeout_at(end, meeting.join_next()).await {
+            Ok(Some(Ok(candidate))) => met.push(candidate),
+            // A panic in there is our own, and costs that one.
+            Ok(Some(Err(_))) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    decide(met, token.is_some())
+}
+
+fn meet(
+    tracker: FoundTracker,
+    token: Option<&str>,
+    trusted: &Trusted,
+) -> impl Future<Output = Candidate> + Send + 'static {
+    let (token, trusted) = (token.map(str::to_owned), trusted.clone());
+    async move {
+        let introduced =
+            async { CatalogueClient::found(&tracker.url)?.introduce(token.as_deref()).await };
+        let standing = match timeout(MEET_LIMIT, introduced).await {
+            Ok(Ok(Some(met))) if met.knows_token() => Standing::Proven(met.key()),
+            Ok(Ok(Some(met))) if trusted.has(&met.key()) => Standing::Known(met.key()),
+            Ok(Ok(Some(met))) => Standing::Stranger(met.key()),
+            Ok(Ok(None) | Err(Error::Refused { .. } | Error::Malformed { .. })) => Standing::Nobody,
+            Ok(Err(_)) | Err(_) => Standing::Silent,
+        };
+        Candidate { tracker, standing }
+    }
+}
+
+/// The best of those who were met. One that was met at several addresses counts once, at one
+/// that others reach it at as well.
+fn decide(mut met: Vec<Candidate>, has_token: bool) -> Choice {
+    let is_loopback = |it: &Candidate| it.tracker.url.starts_with("http://127.");
+    met.sort_by_key(|it| (std::cmp::Reverse(it.standing), is_loopback(it), it.tracker.url.clone()));
+    let mut keys = Vec::new();
+    met.retain(|it| match it.standing.key() {
+        Some(key) if keys.contains(&key) => false,
+        key => {
+            keys.extend(key);
+            true
+        }
+    });
+    let is_proven = |it: &Candidate| matches!(it.standing, Standing::Proven(_));
+    let is_known = |it: &Candidate| matches!(it.standing, Standing::Known(_));
+    let best: Vec<Candidate> = match has_token {
+        true => met.iter().filter(|it| is_proven(it)).cloned().collect(),
+        false => met.iter().filter(|it| is_known(it)).cloned().collect(),
+    };
+    match best.as_slice() {
+        [only] => return Choice::One(only.clone()),
+        [] if has_token && !met.is_empty() => return Choice::Unproven(met),
+        [] => {}
+        _ => return Choice::Several(best),
+    }
+    if met.iter().any(|it| it.standing != Standing::Silent) {
+        met.retain(|it| it.standing != Standing::Silent);
+    }
+    match met.as_slice() {
+        [] => Choice::Nobody,
+        [only] => Choice::One(only.clone()),
+        _ => Choice::Several(met),
+    }
+}
+
+/// The catalogue of the first tracker given that is asked over HTTP, or of the one on the local
+/// network, which is told: the one that knows `token` or was trusted before, or the only one.
 ///
 /// # Errors
-/// When what was given is no address; when none is found (code 4) or several are (code 2, and
-/// they are told).
+/// When what was given is no address; when none is found (code 4), none of those found knows the
+/// token (code 3), or several are as good (code 2); they are told then.
 pub async fn choose(
     given: &[String],
     find_port: u16,
+    token: Option<&str>,
     is_quiet: bool,
 ) -> Result<CatalogueClient, Failure> {
     if let Some(url) = first_of(given) {
         return CatalogueClient::new(url).map_err(|error| failure(&error));
     }
-    let found = find_at(find_port, PATIENCE).await;
-    match found.as_slice() {
-        [] => Err(Failure::new(
+    let mut trusted = Trusted::load();
+    let tell = |candidates: &[Candidate]| {
+        candidates.iter().for_each(|it| out::talk(&format!("  {}", title(&it.tracker))));
+    };
+    match look(find_port, token, &trusted).await {
+        Choice::Nobody => Err(Failure::new(
             Exit::Network,
             "no tracker answers on this network: name one with --tracker URL, or start one with \
              driver tracker --listen 6969",
         )),
-        [only] => {
+        Choice::One(only) => {
             if !is_quiet {
-                out::talk(&format!("Using the tracker {}", title(only)));
+                out::talk(&format!("Using the tracker {}", title(&only.tracker)));
             }
-            CatalogueClient::new(&only.url).map_err(|error| failure(&error))
+            if let Standing::Proven(key) = only.standing {
+                trusted.remember(key, &only.tracker.url);
+            }
+            CatalogueClient::found(&only.tracker.url).map_err(|error| failure(&error))
         }
-        several => {
-            for tracker in several {
-                out::talk(&format!("  {}", title(tracker)));
-            }
+        Choice::Several(several) => {
+            tell(&several);
             Err(Failure::usage("several trackers answer: choose one with --tracker URL"))
+        }
+        Choice::Unproven(unproven) => {
+            tell(&unproven);
+            Err(Failure::bad_input(
+                "no tracker that answers has shown that it knows the token, and nothing was sent: \
+                 check the token, or name the tracker with --tracker URL",
+            ))
         }
     }
 }
@@ -94,9 +245,10 @@ pub fn failure(error: &Error) -> Failure {
         Error::Name(_) => (Exit::BadInput, ""),
         Error::Setup(_) => (Exit::Unexpected, ""),
         Error::Network { .. } => (Exit::Network, "; is it running, and the address right?"),
-        Error::Refused { status: 401, .. } => {
+        Error::Refused { status: 401, .. } | Error::Unproven { .. } => {
             (Exit::BadInput, "; give it with --token or DRIVER_TOKEN")
         }
+        Error::CannotProve { .. } => (Exit::BadInput, "; it is older than this program"),
         Error::Refused { status: 409, .. } => (Exit::BadInput, " (--name, driver unshare)"),
         Error::Refused { status: 500.., .. } => (Exit::Network, "; try again later"),
         Error::Refused { .. } => (Exit::BadInput, ""),
@@ -111,6 +263,57 @@ pub fn failure(error: &Error) -> Failure {
 mod tests {
     use super::*;
     use crate::base::ids::InfoHash;
+
+    fn candidate(url: &str, standing: Standing) -> Candidate {
+        let tracker =
+            FoundTracker { url: url.to_owned(), name: "lab".to_owned(), instance: [1; 8] };
+        Candidate { tracker, standing }
+    }
+
+    /// What is chosen, by its URL; `several` and the like otherwise.
+    fn chosen(met: &[(&str, Standing)], has_token: bool) -> String {
+        let met = met.iter().map(|(url, standing)| candidate(url, *standing)).collect();
+        match decide(met, has_token) {
+            Choice::Nobody => "nobody".to_owned(),
+            Choice::One(only) => only.tracker.url,
+            Choice::Several(several) => format!("several {}", several.len()),
+            Choice::Unproven(unproven) => format!("unproven {}", unproven.len()),
+        }
+    }
+
+    const KEY: TrackerKey = TrackerKey([1; 32]);
+    const OTHER: TrackerKey = TrackerKey([2; 32]);
+
+    #[test]
+    fn whoever_has_shown_something_is_neither_silenced_nor_replaced() {
+        let (real, copy) = ("http://10.0.0.2:6969", "http://10.0.0.9:6969");
+        for stranger in [Standing::Silent, Standing::Nobody, Standing::Stranger(OTHER)] {
+            let proven = [(copy, stranger), (real, Standing::Proven(KEY))];
+            assert_eq!(chosen(&proven, true), real);
+            let known = [(copy, stranger), (real, Standing::Known(KEY))];
+            assert_eq!(chosen(&known, false), real);
+            assert_eq!(chosen(&[(copy, stranger)], true), "unproven 1");
+        }
+        let known = [(real, Standing::Known(KEY)), (copy, Standing::Proven(OTHER))];
+        assert_eq!(chosen(&known, true), copy, "the token says more");
+    }
+
+    #[test]
+    fn strangers_are_all_told_and_one_that_has_two_addresses_is_one() {
+        let (real, copy) = ("http://10.0.0.2:6969", "http://10.0.0.9:6969");
+        let strangers = [(real, Standing::Stranger(KEY)), (copy, Standing::Stranger(OTHER))];
+        assert_eq!(chosen(&strangers, false), "several 2");
+        assert_eq!(
+            chosen(&[(real, Standing::Nobody), (copy, Standing::Nobody)], false),
+            "several 2"
+        );
+        let local = "http://127.0.0.1:6969";
+        let twice = [(local, Standing::Stranger(KEY)), (real, Standing::Stranger(KEY))];
+        assert_eq!(chosen(&twice, false), real);
+        assert_eq!(chosen(&[(real, Standing::Silent), (copy, Standing::Nobody)], false), copy);
+        assert_eq!(chosen(&[(real, Standing::Silent)], false), real, "to be told what is wrong");
+        assert_eq!(chosen(&[], true), "nobody");
+    }
 
     #[test]
     fn a_name_that_is_almost_right_brings_the_right_one() {

@@ -21,6 +21,7 @@ mod print;
 mod repl;
 mod selection;
 mod stop;
+mod trusted;
 mod values;
 mod voice;
 mod why;

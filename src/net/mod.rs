@@ -1,6 +1,7 @@
 //! Sockets without meaning: listening, connecting, and the shared rate limit. Nothing here
 //! knows what the bytes are for.
 
+pub mod guests;
 pub mod limiter;
 pub mod slots;
 pub mod tcp;

@@ -2,21 +2,20 @@
 //! holds a bounded number of strangers that have not said what they want.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::resume_unwind;
-use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 use crate::base::addr::{Host, Locality, host_key};
 use crate::base::ids::InfoHash;
 use crate::link::{Hello, read_hello};
+use crate::net::guests::accept;
 use crate::net::tcp::Listening;
 use crate::torrent::incoming::Incoming;
 
@@ -24,10 +23,13 @@ use crate::torrent::incoming::Incoming;
 const HALF_OPEN_MAX: usize = 256;
 /// Of those, as many from one public host.
 const HALF_OPEN_HOST_MAX: usize = 16;
+/// And as many from one local address: behind it any number of honest peers may live, but a
+/// public host always finds room.
+const HALF_OPEN_LOCAL_MAX: usize = HALF_OPEN_MAX * 3 / 4;
 /// Time for a stranger to say what it wants (limits table).
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
-/// Rest when the system has no file descriptor left, instead of spinning.
-const REST: Duration = Duration::from_secs(1);
+/// How often those are forgotten whose torrent is gone: a channel takes some kilobytes.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 /// A torrent that takes connections.
 #[derive(Debug)]
@@ -38,60 +40,74 @@ pub(super) struct Registration {
 
 /// Accepts until the session is gone.
 pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<Registration>) {
-    let mut torrents: HashMap<InfoHash, mpsc::Sender<Incoming>> = HashMap::new();
+    let mut torrents = Torrents::default();
     let mut hellos = JoinSet::new();
-    let mut hosts: HashMap<Host, usize> = HashMap::new();
+    let mut strangers = Strangers::default();
+    let mut forgetting = interval(FORGET_EVERY);
+    forgetting.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             registration = registrations.recv() => match registration {
-                Some(Registration { info_hash, incoming }) => {
-                    torrents.insert(info_hash, incoming);
-                }
+                Some(registration) => torrents.register(registration),
                 None => return,
             },
-            accepted = accept(&listening.listeners) => match accepted {
-                Ok(it) if hellos.len() < HALF_OPEN_MAX && may_try(&mut hosts, it.1.ip()) => {
+            it = accept(&listening.listeners) => {
+                if hellos.len() < HALF_OPEN_MAX && strangers.may_try(it.1.ip()) {
                     hellos.spawn(hello(it));
+                } else {
+                    debug!("too many connections without a handshake; one closed");
                 }
-                Ok(_) => debug!("too many connections without a handshake; one closed"),
-                Err(error) => rest_after(&error).await,
-            },
+            }
             Some(done) = hellos.join_next(), if !hellos.is_empty() => {
                 // A panic in there is our own and goes on here.
                 let (host, incoming) = done.unwrap_or_else(|e| resume_unwind(e.into_panic()));
-                leave(&mut hosts, host);
+                strangers.leave(host);
                 if let Some(incoming) = incoming {
-                    route(&mut torrents, incoming);
+                    torrents.route(incoming);
                 }
             }
+            _ = forgetting.tick() => torrents.forget_gone(),
         }
     }
 }
 
-/// The next connection on any of the sockets; there are one or two.
-async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
-    std::future::poll_fn(|cx| {
-        let mut accepted = listeners.iter().map(|listener| listener.poll_accept(cx));
-        accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
-    })
-    .await
+/// Who has not said yet what it wants.
+#[derive(Default)]
+struct Strangers {
+    hosts: HashMap<Host, usize>,
+    /// A translator before us is told once.
+    has_warned: bool,
 }
 
-/// Counts a connection of a public host; false when it has too many that say nothing. Behind
-/// a local address any number of honest peers may live.
-fn may_try(hosts: &mut HashMap<Host, usize>, host: IpAddr) -> bool {
-    let count = hosts.entry(host_key(host)).or_default();
-    let fits = *count < HALF_OPEN_HOST_MAX || Locality::of(host) != Locality::Public;
-    *count += usize::from(fits);
-    fits
-}
+impl Strangers {
+    /// Counts a connection; false when its host has too many that say nothing.
+    fn may_try(&mut self, address: IpAddr) -> bool {
+        let count = self.hosts.entry(host_key(address)).or_default();
+        let locality = Locality::of(address);
+        let fits = match locality {
+            Locality::Public => *count < HALF_OPEN_HOST_MAX,
+            _ => *count < HALF_OPEN_LOCAL_MAX,
+        };
+        *count += usize::from(fits);
+        let is_crowd = *count > HALF_OPEN_HOST_MAX && locality != Locality::Loopback;
+        if is_crowd && locality != Locality::Public && !self.has_warned {
+            self.has_warned = true;
+            warn!(
+                "{count} connections of {address} at once say nothing: if it translates the \
+                 addresses of others (a container's bridge does), limits of one host count nobody; \
+                 let the container use the network of its machine"
+            );
+        }
+        fits
+    }
 
-fn leave(hosts: &mut HashMap<Host, usize>, host: IpAddr) {
-    let host = host_key(host);
-    if let Some(count) = hosts.get_mut(&host) {
-        *count -= 1;
-        if *count == 0 {
-            hosts.remove(&host);
+    fn leave(&mut self, address: IpAddr) {
+        let host = host_key(address);
+        if let Some(count) = self.hosts.get_mut(&host) {
+            *count -= 1;
+            if *count == 0 {
+                self.hosts.remove(&host);
+            }
         }
     }
 }
@@ -107,21 +123,30 @@ async fn hello((stream, address): (TcpStream, SocketAddr)) -> (IpAddr, Option<In
     (address.ip(), incoming)
 }
 
-fn route(torrents: &mut HashMap<InfoHash, mpsc::Sender<Incoming>>, incoming: Incoming) {
-    let Hello { info_hash, .. } = incoming.hello;
-    let Some(torrent) = torrents.get(&info_hash) else {
-        debug!(%info_hash, address = %incoming.address, "a peer asked for a torrent we lack");
-        return;
-    };
-    // A torrent too busy for one more connection can do without it.
-    if let Err(mpsc::error::TrySendError::Closed(_)) = torrent.try_send(incoming) {
-        torrents.remove(&info_hash);
-    }
-}
+/// Who takes connections for which torrent.
+#[derive(Default)]
+struct Torrents(HashMap<InfoHash, mpsc::Sender<Incoming>>);
 
-async fn rest_after(error: &io::Error) {
-    warn!(%error, "cannot accept connections");
-    sleep(REST).await;
+impl Torrents {
+    fn register(&mut self, Registration { info_hash, incoming }: Registration) {
+        self.0.insert(info_hash, incoming);
+    }
+
+    fn route(&mut self, incoming: Incoming) {
+        let Hello { info_hash, .. } = incoming.hello;
+        let Some(torrent) = self.0.get(&info_hash) else {
+            debug!(%info_hash, address = %incoming.address, "a peer asked for a torrent we lack");
+            return;
+        };
+        // A torrent too busy for one more connection can do without it.
+        if let Err(mpsc::error::TrySendError::Closed(_)) = torrent.try_send(incoming) {
+            self.0.remove(&info_hash);
+        }
+    }
+
+    fn forget_gone(&mut self) {
+        self.0.retain(|_, torrent| !torrent.is_closed());
+    }
 }
 
 #[cfg(test)]
@@ -129,26 +154,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_public_host_may_be_silent_on_sixteen_connections_and_a_local_one_on_any_number() {
-        let mut hosts = HashMap::new();
+    fn a_public_host_may_be_silent_on_sixteen_connections_and_a_local_one_on_most() {
+        let mut strangers = Strangers::default();
         let mut tried = |host: &str| {
             let host = host.parse().unwrap();
-            (0..100).filter(|_| may_try(&mut hosts, host)).count()
+            (0..300).filter(|_| strangers.may_try(host)).count()
         };
-        assert_eq!((tried("198.51.100.7"), tried("127.0.0.1")), (16, 100));
+        assert_eq!((tried("198.51.100.7"), tried("127.0.0.1")), (16, 192));
         let public = "198.51.100.7".parse().unwrap();
-        leave(&mut hosts, public);
-        assert!(may_try(&mut hosts, public) && !may_try(&mut hosts, public));
-        (0..16).for_each(|_| leave(&mut hosts, public));
-        assert!(!hosts.contains_key(&host_key(public)));
+        strangers.leave(public);
+        assert!(strangers.may_try(public) && !strangers.may_try(public));
+        (0..16).for_each(|_| strangers.leave(public));
+        assert!(!strangers.hosts.contains_key(&host_key(public)));
+    }
+
+    #[test]
+    fn one_address_for_many_strangers_is_told() {
+        let mut strangers = Strangers::default();
+        for (address, is_told) in [("127.0.0.1", false), ("8.8.8.8", false), ("172.17.0.1", true)] {
+            (0..20).for_each(|_| _ = strangers.may_try(address.parse().unwrap()));
+            assert_eq!(strangers.has_warned, is_told, "{address}");
+        }
     }
 
     #[test]
     fn a_site_of_ipv6_is_one_host() {
-        let mut hosts = HashMap::new();
+        let mut strangers = Strangers::default();
         let one_of = |number: u16| IpAddr::from([0x2001, 0xdb8, 0, 7, number, 0, 0, 1]);
-        assert_eq!((0..100).filter(|it| may_try(&mut hosts, one_of(*it))).count(), 16);
-        (0..16).for_each(|number| leave(&mut hosts, one_of(number)));
-        assert!(hosts.is_empty());
+        assert_eq!((0..100).filter(|it| strangers.may_try(one_of(*it))).count(), 16);
+        (0..16).for_each(|number| strangers.leave(one_of(number)));
+        assert!(strangers.hosts.is_empty());
+    }
+
+    #[test]
+    fn removed_torrents_are_forgotten_though_nobody_asks_for_them() {
+        let mut torrents = Torrents::default();
+        let (kept, _takes) = mpsc::channel(1);
+        let (gone, _) = mpsc::channel(1);
+        torrents.register(Registration { info_hash: InfoHash([1; 20]), incoming: kept });
+        torrents.register(Registration { info_hash: InfoHash([2; 20]), incoming: gone });
+        torrents.forget_gone();
+        assert_eq!(torrents.0.keys().collect::<Vec<_>>(), [&InfoHash([1; 20])]);
     }
 }

@@ -1,17 +1,24 @@
 //! The tracker's catalogue from the other side: registers a torrent under a name, lists what
 //! there is, fetches and removes it. Whatever the tracker answers is a stranger's: it is limited
 //! before it is kept, names that could not be registered are left out, and a torrent has to be
-//! the one that was listed. Not here: which tracker, and how anything is shown.
+//! the one that was listed. A token is never sent: the tracker has to show first that it knows
+//! it, and then gets a signature of the change (`proof`). Not here: which tracker, and how
+//! anything is shown.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Response, Url, redirect};
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 
+use crate::base::addr::canonical;
 use crate::base::ids::InfoHash;
 use crate::metainfo::Torrent;
 use crate::tracker::catalogue::{Entry, Error as CatalogueError, TORRENT_LEN_MAX, check_name};
+use crate::tracker::proof::{
+    AskerNonce, Change, Introduced, Introduction, SignedChange, TokenKey, TrackerKey, body_hash,
+};
 
 /// Longest list that is read, in bytes. Ours sends 10 MiB at most; every entry has all its
 /// fields, so that what is kept takes little more memory than what was sent.
@@ -43,6 +50,18 @@ pub enum Error {
     /// Our fault: the token cannot be sent.
     #[error("a token has to be letters, digits and signs without spaces, and not empty")]
     Token,
+    /// The user's fault, or somebody's who is not the tracker: nothing was sent to him.
+    #[error("nothing was sent to the tracker at {base}: that is not the tracker's token")]
+    Unproven {
+        /// The tracker.
+        base: String,
+    },
+    /// The tracker's fault: it cannot show anything.
+    #[error("nothing was sent to the tracker at {base}: it cannot show that it knows the token")]
+    CannotProve {
+        /// The tracker.
+        base: String,
+    },
     /// HTTP cannot be set up on this machine.
     #[error("cannot set up HTTP: {0}")]
     Setup(String),
@@ -162,12 +181,34 @@ struct SentError {
     error: String,
 }
 
+/// A tracker that has said which one it is.
+#[derive(Clone, Debug)]
+pub struct Met {
+    introduced: Introduced,
+    /// What the token is good for, when the tracker has shown that it knows it.
+    token: Option<TokenKey>,
+}
+
+impl Met {
+    /// Which tracker it is.
+    pub fn key(&self) -> TrackerKey {
+        self.introduced.key
+    }
+
+    /// Whether it has shown that it knows the token.
+    pub fn knows_token(&self) -> bool {
+        self.token.is_some()
+    }
+}
+
 /// One tracker's catalogue; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CatalogueClient {
     http: Client,
     /// The tracker's URL without a `/` at its end, and without `/announce`.
     base: String,
+    /// Nobody typed its address: it speaks only for the one that it was found at.
+    is_found: bool,
 }
 
 impl CatalogueClient {
@@ -192,7 +233,17 @@ impl CatalogueClient {
         // Without certificates of authorities the first build fails; plain HTTP needs none.
         let http = builder().build().or_else(|_| builder().tls_certs_only([]).build());
         let http = http.map_err(|cause| Error::Setup(cause.to_string()))?;
-        Ok(Self { http, base })
+        Ok(Self { http, base, is_found: false })
+    }
+
+    /// As [`CatalogueClient::new`], of a tracker that answered a question to everybody. What it
+    /// says about itself counts only where it was asked, so that it cannot pass on what another
+    /// one says.
+    ///
+    /// # Errors
+    /// As [`CatalogueClient::new`].
+    pub fn found(url: &str) -> Result<Self, Error> {
+        Ok(Self { is_found: true, ..Self::new(url)? })
     }
 
     /// Where the tracker is: `http://10.0.0.2:6969`.
@@ -218,7 +269,8 @@ impl CatalogueClient {
         info_hash: InfoHash,
         token: Option<&str>,
     ) -> Result<(), Error> {
-        let request = self.change(Method::PUT, name, token)?.body(torrent);
+        let (request, _) = self.change(Method::PUT, name, &torrent, token).await?;
+        let request = request.body(torrent);
         let answer = self.answer(request, "an answer", WORDS_LEN_MAX).await?;
         let receipt: SentReceipt =
             serde_json::from_slice(&answer).map_err(|error| self.malformed(&error))?;
@@ -229,14 +281,20 @@ impl CatalogueClient {
     }
 
     /// Asks whether `token` is good, with an upload of nothing: better known before everything
-    /// that is to be shared has been hashed.
+    /// that is to be shared has been hashed. Returns which tracker it is, when it has shown that
+    /// it knows the token.
     ///
     /// # Errors
     /// As [`CatalogueClient::register`], but for what is wrong with an empty torrent.
-    pub async fn knock(&self, name: &str, token: Option<&str>) -> Result<(), Error> {
-        let request = self.change(Method::PUT, name, token)?.body(Vec::new());
+    pub async fn knock(
+        &self,
+        name: &str,
+        token: Option<&str>,
+    ) -> Result<Option<TrackerKey>, Error> {
+        let (request, key) = self.change(Method::PUT, name, &[], token).await?;
+        let request = request.body(Vec::new());
         match self.answer(request, "an answer", WORDS_LEN_MAX).await {
-            Ok(_) | Err(Error::Refused { status: 400, .. }) => Ok(()),
+            Ok(_) | Err(Error::Refused { status: 400, .. }) => Ok(key),
             Err(error) => Err(error),
         }
     }
@@ -246,7 +304,7 @@ impl CatalogueClient {
     /// # Errors
     /// As [`CatalogueClient::register`].
     pub async fn remove(&self, name: &str, token: Option<&str>) -> Result<(), Error> {
-        let request = self.change(Method::DELETE, name, token)?;
+        let (request, _) = self.change(Method::DELETE, name, &[], token).await?;
         self.answer(request, "an answer", WORDS_LEN_MAX).await.map(drop)
     }
 
@@ -281,18 +339,70 @@ impl CatalogueClient {
         Ok(format!("{}/catalogue/{}", self.base, urlencoding::encode(name)))
     }
 
-    fn change(
+    /// Asks the tracker which one it is, and whether it knows `token`; none from one that cannot
+    /// say.
+    ///
+    /// # Errors
+    /// A token that cannot be, a tracker that is not reached, or says something else.
+    pub async fn introduce(&self, token: Option<&str>) -> Result<Option<Met>, Error> {
+        if token.is_some_and(|it| it.is_empty() || !it.bytes().all(|it| it.is_ascii_graphic())) {
+            return Err(Error::Token);
+        }
+        let asker: AskerNonce = rand::random();
+        let nonce = data_encoding::HEXLOWER.encode(&asker);
+        let request = self.http.get(format!("{}/introduction?nonce={nonce}", self.base));
+        let response = request.send().await.map_err(|cause| self.network(&cause))?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let remote = response.remote_addr().map(canonical);
+        let answer = self.good_body(response, "an answer", WORDS_LEN_MAX).await?;
+        let said: Introduction =
+            serde_json::from_slice(&answer).map_err(|error| self.malformed(&error))?;
+        let introduced = said.check(&asker);
+        let introduced =
+            introduced.ok_or_else(|| self.malformed(&"its introduction is not signed"))?;
+        if self.is_found && remote != Some(canonical(introduced.address)) {
+            return Err(self.malformed(&"its introduction is that of another address"));
+        }
+        let Some(token) = token.map(str::to_owned) else {
+            return Ok(Some(Met { introduced, token: None }));
+        };
+        // Of no use to others meanwhile: a menu may have torrents behind it.
+        let proving = tokio::task::spawn_blocking(move || {
+            let token = introduced.proven(&token, &asker);
+            Met { introduced, token }
+        });
+        let met = proving.await.map_err(|cause| Error::Setup(cause.to_string()))?;
+        Ok(Some(met))
+    }
+
+    /// A change of the catalogue, signed when there is a token, and which tracker has shown that
+    /// it knows it. A tracker that wants none gets none: what was typed was meant.
+    async fn change(
         &self,
         method: Method,
         name: &str,
+        body: &[u8],
         token: Option<&str>,
-    ) -> Result<RequestBuilder, Error> {
-        let request = self.http.request(method, self.url_of(name)?);
+    ) -> Result<(RequestBuilder, Option<TrackerKey>), Error> {
+        let request = self.http.request(method.clone(), self.url_of(name)?);
+        if token.is_none() {
+            return Ok((request, None));
+        }
+        let base = self.base.clone();
+        let Some(Met { introduced, token }) = self.introduce(token).await? else {
+            return Err(Error::CannotProve { base });
+        };
         match token {
-            None => Ok(request),
-            Some("") => Err(Error::Token),
-            Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => Err(Error::Token),
-            Some(token) => Ok(request.bearer_auth(token)),
+            Some(token) => {
+                let (method, body) = (method.as_str(), &body_hash(body));
+                let change = Change { nonce: &introduced.nonce, method, name, body };
+                let signed = SignedChange::new(&token, &change).to_header();
+                Ok((request.header(AUTHORIZATION, signed), Some(introduced.key)))
+            }
+            None if introduced.wants_token() || self.is_found => Err(Error::Unproven { base }),
+            None => Ok((request, None)),
         }
     }
 
@@ -304,6 +414,15 @@ impl CatalogueClient {
         max_bytes: usize,
     ) -> Result<Vec<u8>, Error> {
         let response = request.send().await.map_err(|cause| self.network(&cause))?;
+        self.good_body(response, what, max_bytes).await
+    }
+
+    async fn good_body(
+        &self,
+        response: Response,
+        what: &'static str,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, Error> {
         let status = response.status();
         if status.is_success() {
             return self.body(response, what, max_bytes).await;
@@ -432,11 +551,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn tokens_that_would_break_a_header_are_refused() {
+    #[tokio::test]
+    async fn tokens_that_nobody_can_type_are_refused_before_anything_is_sent() {
         let client = CatalogueClient::new("10.0.0.2").unwrap();
         for token in ["", "a b", "a\r\nX: y", "é"] {
-            let refused = client.change(Method::PUT, "a", Some(token)).map(drop);
+            let refused = client.knock("a", Some(token)).await;
             assert_eq!(refused, Err(Error::Token), "{token:?}");
         }
     }

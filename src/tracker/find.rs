@@ -13,7 +13,7 @@
 //! answer, at most 96 bytes, to where the question came from
 //!   0  8  "PIGEON!" and the version, 1
 //!   8  8  the question's nonce
-//!  16  8  which tracker: random, the same for its life
+//!  16  8  which tracker: the beginning of its key (`proof`), or random
 //!  24  4  where it listens over HTTP; 0.0.0.0 is where the answer comes from
 //!  28  2  on which port
 //!  30  1  length of its name, at most 64
@@ -21,8 +21,10 @@
 //! ```
 //!
 //! A tracker that listens on loopback only answers questions of its own machine. An asker
-//! believes another machine only what it says about itself.
+//! believes another machine only what it says about itself, and keeps the answers of all: which
+//! tracker it is, anybody can copy, so two that say the same are two until one has shown it.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -32,6 +34,8 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
+use crate::base::addr::{Host, host_key};
+use crate::base::ration::Ration;
 use crate::metainfo::clean_name;
 
 /// The UDP port of trackers that can be found.
@@ -48,12 +52,14 @@ const QUESTION_LEN: usize = 96;
 const NAME_LEN_MAX: usize = 64;
 const HEAD_LEN: usize = 31;
 
-/// Answers of a tracker in a second.
+/// Answers of a tracker to one host in a second.
 const ANSWERS_PER_S: u32 = 20;
 /// When the question is sent, in milliseconds from the start: a datagram may get lost.
 const ASK_AT_MS: [u64; 3] = [0, 250, 500];
-/// More trackers than anybody would choose from.
-const TRACKERS_MAX: usize = 64;
+/// More trackers than anybody would choose from, of one host: no other loses its place to it.
+const TRACKERS_HOST_MAX: usize = 16;
+/// And of all hosts, whose addresses may be forged.
+const TRACKERS_MAX: usize = 1024;
 /// Networks of this machine that are asked.
 const NETWORKS_MAX: usize = 16;
 /// Rest when the socket cannot be read, instead of spinning.
@@ -66,6 +72,8 @@ pub struct FoundTracker {
     pub url: String,
     /// What it calls itself; cleaned, and still a stranger's text.
     pub name: String,
+    /// Which tracker it says it is: the beginning of its key, which anybody can copy.
+    pub instance: [u8; 8],
 }
 
 /// A tracker that wants to be found.
@@ -75,6 +83,8 @@ pub struct Beacon {
     pub http: SocketAddrV4,
     /// What it calls itself, cut to 64 bytes.
     pub name: String,
+    /// Which tracker it is: the beginning of its key, or random.
+    pub instance: [u8; 8],
 }
 
 /// Opens the socket to be found at; several trackers of one machine may share `port`. Must run
@@ -96,7 +106,7 @@ pub fn bind(port: u16) -> io::Result<UdpSocket> {
 
 /// Answers questions that come to `socket` for ever.
 pub async fn be_found(socket: UdpSocket, beacon: Beacon) {
-    let instance: [u8; 8] = rand::random();
+    let instance = beacon.instance;
     let name = beacon.name.get(..beacon.name.floor_char_boundary(NAME_LEN_MAX)).unwrap_or_default();
     let own = *beacon.http.ip();
     // A tracker on one address answers from there, as askers expect it.
@@ -105,7 +115,7 @@ pub async fn be_found(socket: UdpSocket, beacon: Beacon) {
         false => UdpSocket::bind((own, 0)).await.ok(),
     };
     let mut datagram = [0; QUESTION_LEN + 1];
-    let (mut second, mut answered) = (Instant::now(), 0);
+    let mut ration = Ration::new(ANSWERS_PER_S, Duration::from_secs(1));
     loop {
         let (len, asker) = match socket.recv_from(&mut datagram).await {
             Ok(received) => received,
@@ -116,13 +126,10 @@ pub async fn be_found(socket: UdpSocket, beacon: Beacon) {
             }
         };
         let Some(nonce) = datagram.get(..len).and_then(read_question) else { continue };
-        if second.elapsed() >= Duration::from_secs(1) {
-            (second, answered) = (Instant::now(), 0);
-        }
-        if answered >= ANSWERS_PER_S || (own.is_loopback() && !is_own(asker.ip())) {
+        let now = Instant::now().into_std();
+        if !ration.take(host_key(asker.ip()), now) || (own.is_loopback() && !is_own(asker.ip())) {
             continue;
         }
-        answered += 1;
         let answer = write_answer(nonce, instance, beacon.http, name);
         let way = from_own.as_ref().filter(|_| !asker.ip().is_loopback()).unwrap_or(&socket);
         if let Err(error) = way.send_to(&answer, asker).await {
@@ -132,7 +139,7 @@ pub async fn be_found(socket: UdpSocket, beacon: Beacon) {
 }
 
 /// Looks for trackers of the local network and of this machine for as long as `patience`, about
-/// a second. In the order of their answers, none twice; none when nothing can be sent.
+/// a second. In the order of their answers, no address twice; none when nothing can be sent.
 pub async fn find_trackers(patience: Duration) -> Vec<FoundTracker> {
     find_at(FIND_PORT, patience).await
 }
@@ -140,7 +147,7 @@ pub async fn find_trackers(patience: Duration) -> Vec<FoundTracker> {
 /// As [`find_trackers`], of trackers that are found at another port.
 pub async fn find_at(port: u16, patience: Duration) -> Vec<FoundTracker> {
     match ask(port, patience).await {
-        Ok(found) => found.into_iter().map(|(_, _, tracker)| tracker).collect(),
+        Ok(found) => found.trackers,
         Err(error) => {
             debug!(%error, "cannot look for trackers");
             Vec::new()
@@ -148,7 +155,25 @@ pub async fn find_at(port: u16, patience: Duration) -> Vec<FoundTracker> {
     }
 }
 
-type Found = Vec<([u8; 8], Ipv4Addr, FoundTracker)>;
+/// Who has answered.
+#[derive(Default)]
+struct Found {
+    trackers: Vec<FoundTracker>,
+    by_host: HashMap<Host, usize>,
+}
+
+impl Found {
+    /// Keeps an answer, unless its address has answered already, or its sender often enough.
+    fn keep(&mut self, sender: IpAddr, tracker: FoundTracker) {
+        let count = self.by_host.entry(host_key(sender)).or_default();
+        let is_known = self.trackers.iter().any(|known| known.url == tracker.url);
+        if is_known || *count >= TRACKERS_HOST_MAX || self.trackers.len() >= TRACKERS_MAX {
+            return;
+        }
+        *count += 1;
+        self.trackers.push(tracker);
+    }
+}
 
 async fn ask(port: u16, patience: Duration) -> io::Result<Found> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
@@ -161,7 +186,7 @@ async fn ask(port: u16, patience: Duration) -> io::Result<Found> {
     targets.extend(local_networks().into_iter().map(|network| network.broadcast()));
     let start = Instant::now();
     let end = start + patience;
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for (number, at_ms) in ASK_AT_MS.into_iter().enumerate() {
         if number > 0 && start + Duration::from_millis(at_ms) >= end {
             break;
@@ -193,17 +218,10 @@ async fn collect(socket: &UdpSocket, nonce: [u8; 8], found: &mut Found) {
             }
         };
         let bytes = datagram.get(..len).unwrap_or_default();
-        let Some((instance, ip, tracker)) = read_answer(bytes, nonce, sender.ip()) else {
-            debug!(%sender, "an answer that is none");
-            continue;
-        };
-        match found.iter_mut().find(|(known, ..)| *known == instance) {
-            // The address that others reach it at as well is the better one.
-            Some(known) if known.1.is_loopback() => *known = (instance, ip, tracker),
-            Some(_) => {}
-            None => found.push((instance, ip, tracker)),
+        match read_answer(bytes, nonce, sender.ip()) {
+            Some(tracker) => found.keep(sender.ip(), tracker),
+            None => debug!(%sender, "an answer that is none"),
         }
-        found.truncate(TRACKERS_MAX);
     }
 }
 
@@ -265,13 +283,8 @@ fn write_answer(nonce: [u8; 8], instance: [u8; 8], http: SocketAddrV4, name: &st
     answer
 }
 
-/// Which tracker it is, where, and what it calls itself. None for what is no answer to `nonce`,
-/// and for a machine that speaks for another one.
-fn read_answer(
-    bytes: &[u8],
-    nonce: [u8; 8],
-    sender: IpAddr,
-) -> Option<([u8; 8], Ipv4Addr, FoundTracker)> {
+/// None for what is no answer to `nonce`, and for a machine that speaks for another one.
+fn read_answer(bytes: &[u8], nonce: [u8; 8], sender: IpAddr) -> Option<FoundTracker> {
     let head = bytes.first_chunk::<HEAD_LEN>()?;
     if !head.starts_with(ANSWER) || head.get(8..16)? != nonce {
         return None;
@@ -291,7 +304,7 @@ fn read_answer(
         return None;
     }
     let url = format!("http://{}", SocketAddrV4::new(ip, port));
-    Some((instance, ip, FoundTracker { url, name: clean_name(name) }))
+    Some(FoundTracker { url, name: clean_name(name), instance })
 }
 
 /// Whether an address is of this machine: only then can a socket have it.
@@ -325,7 +338,7 @@ mod tests {
         let url = |named, sender: Ipv4Addr| {
             let answer = write_answer(NONCE, [0; 8], at(named), "lab\x1b[2J");
             let read = read_answer(&answer, NONCE, sender.into());
-            read.map(|(_, _, tracker)| (tracker.url, tracker.name))
+            read.map(|tracker| (tracker.url, tracker.name))
         };
         let expected = Some(("http://192.0.2.7:6969".to_owned(), "lab_[2J".to_owned()));
         assert_eq!(url(Ipv4Addr::UNSPECIFIED, ELSEWHERE), expected);
@@ -362,52 +375,96 @@ mod tests {
         assert_eq!(read_answer(&answer, [0; 8], ELSEWHERE.into()), None);
     }
 
+    fn beacon(http: SocketAddrV4, name: &str, instance: u8) -> Beacon {
+        Beacon { http, name: name.to_owned(), instance: [instance; 8] }
+    }
+
     #[tokio::test]
     async fn trackers_of_this_machine_are_found_together() {
         let first = bind(0).unwrap();
         let port = first.local_addr().unwrap().port();
         let second = bind(port).unwrap();
-        let loopback = Beacon { http: at(Ipv4Addr::LOCALHOST), name: "one".to_owned() };
         let all = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7070);
-        tokio::spawn(be_found(first, loopback));
-        tokio::spawn(be_found(second, Beacon { http: all, name: "é".repeat(60) }));
-        let mut found = find_at(port, Duration::from_millis(700)).await;
-        found.sort_by(|a, b| a.url.len().cmp(&b.url.len()).then(a.name.cmp(&b.name)));
-        let names: Vec<&str> = found.iter().map(|tracker| tracker.name.as_str()).collect();
-        assert!(names.contains(&"one") && names.contains(&"é".repeat(32).as_str()), "{found:?}");
-        assert_eq!(found.len(), 2, "each once: {found:?}");
-        let one = found.iter().find(|tracker| tracker.name == "one").unwrap();
-        assert_eq!(one.url, "http://127.0.0.1:6969");
-        let other = found.iter().find(|tracker| tracker.name != "one").unwrap();
-        assert!(other.url.ends_with(":7070"), "{other:?}");
+        tokio::spawn(be_found(first, beacon(at(Ipv4Addr::LOCALHOST), "one", 1)));
+        tokio::spawn(be_found(second, beacon(all, &"é".repeat(60), 2)));
+        let found = find_at(port, Duration::from_millis(700)).await;
+        let count = |url: &str| found.iter().filter(|tracker| tracker.url == url).count();
+        assert_eq!(count("http://127.0.0.1:6969"), 1, "each once: {found:?}");
+        assert!(count("http://127.0.0.1:7070") <= 1, "each once: {found:?}");
+        let (one, other): (Vec<_>, Vec<_>) = found.iter().partition(|it| it.instance == [1; 8]);
+        assert!(one.len() == 1 && one[0].name == "one", "{found:?}");
+        assert!(!other.is_empty(), "{found:?}");
+        for tracker in other {
+            assert_eq!((tracker.instance, &tracker.name), ([2; 8], &"é".repeat(32)), "{found:?}");
+            assert!(tracker.url.ends_with(":7070"), "{found:?}");
+        }
     }
 
     #[tokio::test]
-    async fn a_flood_gets_twenty_answers_a_second() {
+    async fn one_that_copies_another_replaces_nobody() {
+        let real = bind(0).unwrap();
+        let port = real.local_addr().unwrap().port();
+        let copy = bind(port).unwrap();
+        let other = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 6970);
+        tokio::spawn(be_found(real, beacon(at(Ipv4Addr::LOCALHOST), "real", 1)));
+        tokio::spawn(be_found(copy, beacon(other, "real", 1)));
+        let found = find_at(port, Duration::from_millis(700)).await;
+        let mut urls: Vec<&str> = found.iter().map(|tracker| tracker.url.as_str()).collect();
+        urls.sort_unstable();
+        assert_eq!(urls, ["http://127.0.0.1:6969", "http://127.0.0.1:6970"]);
+    }
+
+    #[test]
+    fn a_host_that_answers_without_end_leaves_room_for_others() {
+        let mut found = Found::default();
+        let tracker = |ip: Ipv4Addr, port| FoundTracker {
+            url: format!("http://{}", SocketAddrV4::new(ip, port)),
+            name: String::new(),
+            instance: [0; 8],
+        };
+        for port in 1..2000 {
+            found.keep(ELSEWHERE.into(), tracker(ELSEWHERE, port));
+        }
+        assert_eq!(found.trackers.len(), TRACKERS_HOST_MAX);
+        let honest = Ipv4Addr::new(192, 0, 2, 8);
+        found.keep(honest.into(), tracker(honest, 6969));
+        assert_eq!(found.trackers.last(), Some(&tracker(honest, 6969)));
+        for number in 0..3000_u32 {
+            let ip = Ipv4Addr::from_bits(0x0a00_0000 + number);
+            found.keep(ip.into(), tracker(ip, 1));
+        }
+        assert_eq!(found.trackers.len(), TRACKERS_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_one_host_gets_twenty_answers_a_second_and_others_theirs() {
         let socket = bind(0).unwrap();
         let port = socket.local_addr().unwrap().port();
-        let beacon = Beacon { http: at(Ipv4Addr::LOCALHOST), name: "one".to_owned() };
-        tokio::spawn(be_found(socket, beacon));
-        let asker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        tokio::spawn(be_found(socket, beacon(at(Ipv4Addr::UNSPECIFIED), "one", 1)));
         let mut question = [0; QUESTION_LEN];
         question[..8].copy_from_slice(QUESTION);
-        for _ in 0..60 {
-            asker.send_to(&question, ("127.0.0.1", port)).await.unwrap();
-        }
-        let mut answers = 0;
-        let soon = Instant::now() + Duration::from_millis(500);
-        while timeout_at(soon, asker.recv_from(&mut [0; 200])).await.is_ok() {
-            answers += 1;
-        }
-        assert_eq!(answers, 20);
+        let answers = async |asker: &UdpSocket, count| {
+            for _ in 0..count {
+                asker.send_to(&question, ("127.0.0.1", port)).await.unwrap();
+            }
+            let mut answers = 0;
+            let soon = Instant::now() + Duration::from_millis(300);
+            while timeout_at(soon, asker.recv_from(&mut [0; 200])).await.is_ok() {
+                answers += 1;
+            }
+            answers
+        };
+        let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        assert_eq!(answers(&flood, 60).await, 20);
+        let other = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+        assert_eq!(answers(&other, 3).await, 3);
     }
 
     #[test]
     fn fuzz_datagrams() {
         crate::fuzz::run("lan_datagrams", |bytes| {
             let _ = read_question(bytes);
-            if let Some((_, ip, found)) = read_answer(bytes, NONCE, ELSEWHERE.into()) {
-                assert_eq!(ip, ELSEWHERE);
+            if let Some(found) = read_answer(bytes, NONCE, ELSEWHERE.into()) {
                 assert!(found.url.starts_with("http://192.0.2.7:"), "{}", found.url);
                 assert!(!found.name.contains(char::is_control), "{:?}", found.name);
             }

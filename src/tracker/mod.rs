@@ -6,6 +6,7 @@
 //! | [`announce`] | 1 | the words: request, reply, failure |
 //! | [`http`] | 1 | announce URLs and replies as bytes (BEPs 3, 7, 23, 24, 31, 48) |
 //! | [`udp`] | 1 | the UDP protocol as bytes, both sides (BEPs 15, 41) |
+//! | [`proof`] | 1 | that a tracker and who changes its catalogue know its token |
 //! | [`tiers`] | 2 | whom to ask and when (BEP 12) |
 //! | [`exchange`] | 2 | questions to UDP trackers on their way: retries, connection ids |
 //! | [`table`] | 2 | the embedded tracker's memory |
@@ -25,6 +26,7 @@ pub mod door;
 pub mod exchange;
 pub mod find;
 pub mod http;
+pub mod proof;
 pub mod server;
 pub mod table;
 pub mod task;

@@ -4,8 +4,11 @@
 //! A peer is known by the address its announce came from, so nobody can be entered, changed or
 //! removed by others; its peer id is only passed on. An announce costs a few look-ups and the
 //! peers of its answer, however large the swarm is; expired peers are met in the order of their
-//! age. Memory: `benches/tracker.rs` measures it.
+//! age, and sums and the order of swarms are kept as they change. No host can fill the table for
+//! others (`fair`). Memory: `benches/tracker.rs` measures it.
 
+mod fair;
+mod rank;
 mod roll;
 #[cfg(test)]
 mod tests;
@@ -21,6 +24,8 @@ use crate::base::addr::canonical;
 use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::Event;
 
+use fair::heaviest_of;
+use rank::Ranks;
 use roll::{Entry, Roll, Slot, Who};
 
 /// Peers in a reply when the client names no number, as in BEP 3's practice.
@@ -29,12 +34,15 @@ const NUMWANT_DEFAULT: usize = 50;
 /// Bounds of the table.
 #[derive(Clone, Debug)]
 pub struct TableLimits {
-    /// Swarms kept; no other is begun beyond them.
+    /// Swarms kept; a small one of hosts that have much makes room.
     pub swarms: usize,
-    /// Peers kept in all; the one silent for longest makes room.
+    /// Peers kept in all; one of a host that has much makes room.
     pub peers: usize,
-    /// Peers kept of one swarm and address family; any of them makes room.
+    /// Peers kept of one swarm and address family; one of a host that has much makes room.
     pub peers_per_swarm: usize,
+    /// Peers kept of one host, in all swarms, and so the swarms that it alone is in; the one that
+    /// it entered first makes room.
+    pub peers_per_host: usize,
     /// Most peers in one reply.
     pub numwant_max: usize,
     /// A peer that has not announced for so long is gone.
@@ -46,9 +54,11 @@ impl Default for TableLimits {
         Self {
             // Some 200 bytes each when they are small.
             swarms: 200_000,
-            // Some 75 MB with IPv4.
+            // Some 85 MB with IPv4.
             peers: 1_000_000,
             peers_per_swarm: 100_000,
+            // All torrents of a large seed, and a large site behind one address.
+            peers_per_host: 16_000,
             numwant_max: 200,
             // Two of the longest usual intervals.
             peer_life: Duration::from_secs(3600),
@@ -113,7 +123,7 @@ pub struct TableCounts {
     pub memory_bytes: usize,
 }
 
-/// The table has no room for another swarm.
+/// The table has no room for another swarm of a host that has as much as anybody.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("this tracker follows as many torrents as it can")]
 pub struct TableFull;
@@ -129,6 +139,9 @@ pub struct SwarmTable {
     four: Roll<4>,
     six: Roll<16>,
     seeds: usize,
+    ranks: Ranks,
+    /// Bytes that the lists of all swarms have allocated.
+    lists_bytes: usize,
 }
 
 #[derive(Default)]
@@ -137,6 +150,16 @@ struct Swarm {
     downloaded: u32,
     four: Lists,
     six: Lists,
+}
+
+impl Swarm {
+    fn len(&self) -> usize {
+        self.four.len() + self.six.len()
+    }
+
+    fn allocated(&self) -> usize {
+        self.four.allocated() + self.six.allocated()
+    }
 }
 
 /// The slots of one family: leeches and seeds.
@@ -155,6 +178,10 @@ impl Lists {
         self.leeches.len() + self.seeds.len()
     }
 
+    fn any(&self) -> Option<Slot> {
+        self.leeches.last().or(self.seeds.last()).copied()
+    }
+
     fn allocated(&self) -> usize {
         (self.leeches.capacity() + self.seeds.capacity()) * size_of::<Slot>()
     }
@@ -168,7 +195,7 @@ trait Family<const N: usize> {
 
     /// Enters or renews somebody; tells where, and whether it was a seed before. `spare` decides
     /// who has to make room in a full swarm.
-    fn admit(&mut self, who: Who<N>, arrival: &Arrival, now_s: u32, spare: u32) -> (Slot, bool) {
+    fn admit(&mut self, who: Who<N>, arrival: &Arrival, now_s: u32, spare: u64) -> (Slot, bool) {
         let swarm_max = self.table().limits.peers_per_swarm;
         let (roll, swarms, seeds) = self.parts();
         let lists = Self::lists(&mut swarms[who.swarm as usize]);
@@ -191,16 +218,18 @@ trait Family<const N: usize> {
         }
         if lists.len() >= swarm_max {
             let list = if lists.leeches.is_empty() { &lists.seeds } else { &lists.leeches };
-            let victim = list[spare as usize % list.len()];
-            self.dismiss(victim);
+            if let Some(victim) = heaviest_of(roll, list, spare) {
+                self.dismiss(victim);
+            }
         }
-        self.table().make_room(who.swarm);
+        self.table().make_room(who.swarm, canonical(arrival.address).ip());
         let (roll, swarms, seeds) = self.parts();
         let list = Self::lists(&mut swarms[who.swarm as usize]).of(left);
         let place = list.len() as u32;
         let slot = roll.insert(Entry::new(who, arrival.peer_id.0, left, now_s, place));
         list.push(slot);
         *seeds += usize::from(left == 0);
+        self.table().rank(who.swarm);
         (slot, false)
     }
 
@@ -211,6 +240,7 @@ trait Family<const N: usize> {
         let list = Self::lists(&mut swarms[entry.who.swarm as usize]).of(entry.left);
         take_out(roll, list, entry.place);
         *seeds -= usize::from(entry.left == 0);
+        self.table().rank(entry.who.swarm);
         entry.who.swarm
     }
 }
@@ -264,6 +294,8 @@ impl SwarmTable {
             four: Roll::new(),
             six: Roll::new(),
             seeds: 0,
+            ranks: Ranks::default(),
+            lists_bytes: 0,
         }
     }
 
@@ -271,7 +303,7 @@ impl SwarmTable {
     /// most as many as are wanted, none to one who leaves, no seeds to a seed.
     ///
     /// # Errors
-    /// [`TableFull`] for a new swarm without room.
+    /// [`TableFull`] for a new swarm without room, of a host that has as much as anybody.
     pub fn announce(
         &mut self,
         arrival: &Arrival,
@@ -283,7 +315,7 @@ impl SwarmTable {
         let swarm = match self.by_hash.get(&arrival.info_hash) {
             Some(swarm) => *swarm,
             None if is_leaving || arrival.address.port() == 0 => return Ok(SwarmCounts::default()),
-            None => self.begin(arrival.info_hash)?,
+            None => self.begin(arrival.info_hash, canonical(arrival.address).ip())?,
         };
         if is_leaving {
             self.leave(swarm, canonical(arrival.address));
@@ -323,7 +355,6 @@ impl SwarmTable {
     /// The counts of everything, as of the last announce or expiry.
     pub fn totals(&self) -> TableCounts {
         let entry_len = size_of::<(InfoHash, u32)>() + 1;
-        let lists = |swarm: &Swarm| swarm.four.allocated() + swarm.six.allocated();
         TableCounts {
             swarms: self.by_hash.len(),
             peers_v4: self.four.len(),
@@ -332,14 +363,16 @@ impl SwarmTable {
             memory_bytes: self.four.allocated()
                 + self.six.allocated()
                 + self.swarms.capacity() * size_of::<Swarm>()
-                + self.swarms.iter().map(lists).sum::<usize>()
+                + self.lists_bytes
+                + self.ranks.allocated()
                 + self.by_hash.capacity() * entry_len,
         }
     }
 
-    /// Some swarms in no order, at most `most`.
-    pub fn some_swarms(&self, most: usize) -> Vec<InfoHash> {
-        self.by_hash.keys().take(most).copied().collect()
+    /// The largest swarms, at most `most`, the largest first.
+    pub fn largest(&self, most: usize) -> Vec<InfoHash> {
+        let hashes = self.ranks.largest_first().map(|swarm| self.swarms[swarm as usize].info_hash);
+        hashes.flatten().take(most).collect()
     }
 
     /// The peers of a swarm, seeds first, at most `most` of them.
@@ -360,10 +393,8 @@ impl SwarmTable {
         u32::try_from(passed).unwrap_or(u32::MAX)
     }
 
-    fn begin(&mut self, info_hash: InfoHash) -> Result<u32, TableFull> {
-        if self.by_hash.len() >= self.limits.swarms {
-            return Err(TableFull);
-        }
+    fn begin(&mut self, info_hash: InfoHash, ip: IpAddr) -> Result<u32, TableFull> {
+        self.make_room_for_swarm(ip)?;
         let swarm = self.free.pop().unwrap_or(self.swarms.len() as u32);
         let entry = Swarm { info_hash: Some(info_hash), ..Swarm::default() };
         match self.swarms.get_mut(swarm as usize) {
@@ -377,7 +408,8 @@ impl SwarmTable {
     fn enter(&mut self, swarm: u32, address: SocketAddr, arrival: &Arrival, now_s: u32) -> Slot {
         let port = address.port();
         // In case that somebody has to make room.
-        let spare = self.rng.next_u32();
+        let spare = self.rng.next_u64();
+        let before = self.swarms[swarm as usize].allocated();
         let (slot, was_seed) = match address.ip() {
             IpAddr::V4(ip) => {
                 let who = Who { swarm, ip: ip.octets(), port };
@@ -388,6 +420,7 @@ impl SwarmTable {
                 Family::<16>::admit(self, who, arrival, now_s, spare)
             }
         };
+        self.lists_bytes += self.swarms[swarm as usize].allocated() - before;
         if arrival.event == Some(Event::Completed) && arrival.left == 0 && !was_seed {
             let downloaded = &mut self.swarms[swarm as usize].downloaded;
             *downloaded = downloaded.saturating_add(1);
@@ -412,32 +445,18 @@ impl SwarmTable {
         self.end_if_empty(swarm);
     }
 
-    /// Makes room for one peer more, of `swarm`, which may be empty for the moment: of those who
-    /// are the oldest of their family, the older one goes.
-    fn make_room(&mut self, swarm: u32) {
-        if self.four.len() + self.six.len() < self.limits.peers {
-            return;
-        }
-        let (four, six) = (self.four.oldest(), self.six.oldest());
-        let four_at = four.map_or(u32::MAX, |slot| self.four.get(slot).seen_at_s);
-        let six_at = six.map_or(u32::MAX, |slot| self.six.get(slot).seen_at_s);
-        let left = match (four, six) {
-            (Some(slot), _) if four_at <= six_at => Family::<4>::dismiss(self, slot),
-            (_, Some(slot)) => Family::<16>::dismiss(self, slot),
-            _ => return,
-        };
-        if left != swarm {
-            self.end_if_empty(left);
-        }
+    fn rank(&mut self, swarm: u32) {
+        self.ranks.set(swarm, self.swarms[swarm as usize].len());
     }
 
     /// A swarm without peers is forgotten, and how often it was completed with it.
     fn end_if_empty(&mut self, swarm: u32) {
         let entry = &mut self.swarms[swarm as usize];
-        if entry.four.len() + entry.six.len() > 0 {
+        if entry.len() > 0 {
             return;
         }
         if let Some(info_hash) = entry.info_hash.take() {
+            self.lists_bytes -= entry.allocated();
             *entry = Swarm::default();
             self.by_hash.remove(&info_hash);
             self.free.push(swarm);

@@ -8,7 +8,7 @@ mod lan;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -77,6 +77,24 @@ fn step_3_a_broadcast() {
         let _tracker = bench.tracker(tracker, &["--discover-port", &port]);
         let way = ["--discover", "--broadcast", "127.255.255.255", "--discover-port", &port];
         bench.get(client, &way).assert_complete();
+    }
+}
+
+/// Programs of the course look for a tracker of exactly this name.
+#[test]
+fn a_tracker_is_called_tracker_unless_it_is_named() {
+    let bench = Bench::cut(1000, 65_536, Side::Ours);
+    for (more, name) in [(&[][..], "tracker"), (&["--name", "lab 3"], "lab 3")] {
+        let _tracker = bench.tracker(Side::Ours, more);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        let to = ("127.0.0.1", bench.discovery_port());
+        socket.send_to(&[1, 0, 0, 0, 0, 0, 0, 2], to).unwrap();
+        let mut answer = [0; 64];
+        let (len, _) = socket.recv_from(&mut answer).unwrap();
+        let told = &answer[14..len];
+        assert_eq!(told[..2], [0, u8::try_from(name.len()).unwrap()]);
+        assert_eq!(&told[2..2 + name.len()], name.as_bytes());
     }
 }
 

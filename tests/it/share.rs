@@ -1,9 +1,11 @@
 //! Sharing by name: `share`, `list`, `get`, `unshare` and the menu through a pipe, with a
 //! tracker in a process of its own; then trackers that lie.
 
-use std::net::UdpSocket;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -237,6 +239,92 @@ fn a_tracker_of_the_network_is_found() {
     for words in [&address, &other, "several trackers answer: choose one with --tracker URL"] {
         assert!(ran.stderr.contains(words), "{}", ran.stderr);
     }
+}
+
+/// Answers whoever looks for trackers at `port` with what the tracker there answers, but for the
+/// address, which is its own. Tells what is said to it over HTTP.
+fn copycat(port: u16) -> (String, mpsc::Receiver<String>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None);
+    let socket = socket.expect("a socket");
+    socket.set_reuse_address(true).expect("share the port");
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], port));
+    // It asks first, for an asker of this port would hear itself.
+    let asker = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    asker.set_broadcast(true).expect("ask everybody");
+    asker.set_read_timeout(Some(LIMIT)).expect("wait");
+    let question = [b"PIGEON?\x01".as_slice(), b"anything", &[0; 80]].concat();
+    asker.send_to(&question, ("127.255.255.255", port)).expect("ask");
+    let mut answer = [0; 96];
+    let (len, _) = asker.recv_from(&mut answer).expect("an answer");
+    socket.bind(&everywhere.into()).expect("share the port");
+    let socket = UdpSocket::from(socket);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        answer[28..30].copy_from_slice(&address.port().to_be_bytes());
+        let mut question = [0; 96];
+        while let Ok((_, asker)) = socket.recv_from(&mut question) {
+            answer[8..16].copy_from_slice(&question[8..16]);
+            let _ = socket.send_to(&answer[..len], asker);
+        }
+    });
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut bytes = vec![0; 1 << 16];
+            let len = stream.read(&mut bytes).unwrap_or(0);
+            let _ = tell.send(String::from_utf8_lossy(&bytes[..len]).into_owned());
+            let nothing =
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = stream.write_all(nothing);
+        }
+    });
+    (format!("http://{address}"), told)
+}
+
+#[test]
+fn whoever_answers_for_the_tracker_gets_no_secret_and_replaces_nobody() {
+    let place = Place::new();
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a free port");
+    let port = socket.local_addr().expect("an address").port();
+    drop(socket);
+    let find = port.to_string();
+    let listen = ["tracker", "--listen", "127.0.0.1:0", "--token", "s3cret", "--find-port", &find];
+    let mut tracker = Running::start(&mut place.driver("tracker", &listen));
+    let real = tracker.line("tracker on ").replace("tracker on ", "http://");
+    tracker.line("  token");
+    let (fake, told) = copycat(port);
+    let found = |who: &str, arguments: &[&str]| {
+        let mut command = place.driver(who, arguments);
+        command.env("DRIVER_FIND_PORT", &find);
+        command
+    };
+    let share = ["share", "../data/album", "--port", "0", "--token", "s3cret"];
+    let mut sharer = Running::start(&mut found("alice", &share));
+    sharer.line("Complete: ");
+    // She knows it now, and another one does not.
+    let ran = finish(&mut found("alice", &["list"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with(&format!("Using the tracker {real} (")), "{}", ran.stderr);
+    assert!(ran.stdout.contains("\nalbum "), "{}", ran.stdout);
+    let ran = finish(&mut found("bob", &["list"]));
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    for words in [&real, &fake, "several trackers answer: choose one with --tracker URL"] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    sharer.type_line("quit");
+    let ran = sharer.wait();
+    assert!(ran.stderr.contains(&format!("--tracker {real}")), "{}", ran.stderr);
+    tracker.signal("TERM");
+    tracker.wait();
+    let ran = finish(&mut found("alice", &share));
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let words = "no tracker that answers has shown that it knows the token";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    let heard: Vec<String> = told.try_iter().collect();
+    assert!(!heard.is_empty(), "it was found");
+    assert!(heard.iter().all(|said| said.starts_with("GET /introduction?nonce=")), "{heard:?}");
+    assert!(heard.iter().all(|said| !said.contains("s3cret")), "{heard:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! What provider and tracker share as TCP servers: they accept a bounded number of
-//! connections, and serve each one request after the other, errors included. Not here: what
-//! is answered to a request, which is the role's.
+//! What provider and tracker share as TCP servers: they serve a bounded number of connections,
+//! each one request after the other, errors included. Not here: what is answered to a request,
+//! which is the role's, and who has to go when all places are taken (`net/guests`).
 
 mod requests;
 
@@ -12,20 +12,19 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use crate::net::guests::{Guests, Presence, accept};
 
 pub(in crate::chunk) use requests::Request;
 use requests::{End, Requests, Said};
 
 use super::wire::{self, ErrorCode};
 
-/// Connections served at once; more are closed. Each costs a
-/// descriptor or two and some 12 KB, and 64 KB more while it sends something long and senseless.
+/// Connections served at once. Each costs a descriptor or two and some 12 KB, and 64 KB more
+/// while it sends something long and senseless.
 const CONNECTIONS_MAX: usize = 512;
-/// Rest when the system has no descriptor left, instead of spinning.
-const REST: Duration = Duration::from_secs(1);
 /// Time in which a client has to take at least one byte of an answer.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// Time for a client to read the last answer, when the rest of what it sends is not read.
@@ -57,35 +56,20 @@ async fn serve_at_most<R: Role>(
     end: impl Future<Output = ()>,
 ) {
     let role = Arc::new(role);
-    let mut connections = JoinSet::new();
+    let listeners = [listener];
+    let mut guests = Guests::new(connections_max);
     tokio::pin!(end);
     loop {
         tokio::select! {
             () = &mut end => return,
-            accepted = accept(&listener) => match accepted {
-                Some(_) if connections.len() >= connections_max => {
-                    debug!("too many connections; one closed");
+            (stream, address) = accept(&listeners) => {
+                let role = role.clone();
+                let serve = |presence| attend(role, stream, address, presence);
+                if guests.admit(address, serve) {
+                    debug!("too many connections; the longest idle one closed");
                 }
-                Some((stream, address)) => {
-                    connections.spawn(attend(role.clone(), stream, address));
-                }
-                None => {}
-            },
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-        }
-    }
-}
-
-/// The next connection; none after a trouble of the system's and a rest from it.
-async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
-    match listener.accept().await {
-        Ok(connection) => Some(connection),
-        // That client's affair: the next one may be waiting.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
-        Err(error) => {
-            warn!(%error, "cannot accept connections");
-            sleep(REST).await;
-            None
+            }
+            () = guests.ended() => {}
         }
     }
 }
@@ -98,23 +82,35 @@ struct Counts {
     refused: u64,
 }
 
-async fn attend<R: Role>(role: Arc<R>, mut stream: TcpStream, address: SocketAddr) {
+async fn attend<R: Role>(
+    role: Arc<R>,
+    mut stream: TcpStream,
+    address: SocketAddr,
+    presence: Presence,
+) {
     // Answers are written whole; where this fails they are only slower.
     let _ = stream.set_nodelay(true);
     debug!(%address, "connected");
     let mut counts = Counts::default();
-    let end = converse(&*role, &mut stream, &mut counts).await;
+    let end = converse(&*role, &mut stream, &presence, &mut counts).await;
     let Counts { answered, sent_bytes, refused } = counts;
     info!(%address, answered, sent_bytes, refused, %end, "connection ended");
 }
 
 /// Answers requests until the connection is of no use any more; tells why.
-async fn converse<R: Role>(role: &R, stream: &mut TcpStream, counts: &mut Counts) -> End {
+async fn converse<R: Role>(
+    role: &R,
+    stream: &mut TcpStream,
+    presence: &Presence,
+    counts: &mut Counts,
+) -> End {
     let (reader, writer) = stream.split();
     let mut requests = Requests::new(reader);
     let stream = writer.as_ref();
     let end = loop {
-        let code = match requests.next().await {
+        let said = requests.next().await;
+        let _busy = presence.busy();
+        let code = match said {
             Ok(Said::Request(request)) => match role.answer(request, stream).await {
                 Ok(Ok(sent_bytes)) => {
                     counts.answered += 1;
@@ -206,7 +202,7 @@ pub(super) async fn when_writable<T>(
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 
@@ -243,19 +239,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_too_many_is_closed_and_a_place_that_is_left_is_given_away() {
+    async fn the_longest_idle_connection_makes_room_for_one_too_many() {
         let address = start(2).await;
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         assert!(is_served(&mut first).await && is_served(&mut second).await);
+        // The clock of idleness knows milliseconds.
+        let later = async {
+            sleep(Duration::from_millis(5)).await;
+            is_served(&mut first).await
+        };
+        assert!(later.await);
         let mut third = TcpStream::connect(address).await.unwrap();
-        assert!(!is_served(&mut third).await);
-        assert!(is_served(&mut first).await);
-        drop(second);
-        // The server learns of it in its own time; until then it closes.
-        let again =
-            async { while !is_served(&mut TcpStream::connect(address).await.unwrap()).await {} };
-        timeout(Duration::from_secs(10), again).await.unwrap();
+        assert!(is_served(&mut third).await);
+        assert!(!is_served(&mut second).await, "it was idle for longest");
+        assert!(is_served(&mut first).await && is_served(&mut third).await);
+    }
+
+    #[tokio::test]
+    async fn idle_connections_without_number_leave_room_for_those_who_ask() {
+        let address = start(8).await;
+        let mut idle = Vec::new();
+        for _ in 0..50 {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut client = TcpStream::connect(address).await.unwrap();
+        assert!(is_served(&mut client).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -207,6 +207,27 @@ async fn an_error_is_never_answered_over_udp() {
 }
 
 #[tokio::test]
+async fn a_flood_of_one_host_gets_a_hundred_answers_a_second_and_others_theirs() {
+    let tracker = Tracker::start().await;
+    let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    // A few at a time: what the system has no room for is not the tracker's doing.
+    let (mut answers, mut bytes) = (0, [0; 64]);
+    for _ in 0..50 {
+        for _ in 0..10 {
+            flood.send_to(&DISCOVER_TRACKER, tracker.udp).await.unwrap();
+        }
+        let soon = std::time::Duration::from_millis(2);
+        while timeout(soon, flood.recv_from(&mut bytes)).await.is_ok() {
+            answers += 1;
+        }
+    }
+    // The machine may be slow, and then a second one has begun.
+    assert!(answers == 100 || answers == 200, "{answers} answers");
+    let other = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    ask(&other, tracker.udp, &DISCOVER_TRACKER, &tracker.info()).await;
+}
+
+#[tokio::test]
 async fn a_tracker_on_every_address_names_the_one_it_is_reached_at() {
     let tracker = Tracker::start_on("0.0.0.0:0", "T1").await;
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();

@@ -46,7 +46,7 @@ async fn open(
     options: &Options,
     common: &Common,
 ) -> Result<(CatalogueClient, Listing), Failure> {
-    let chosen = choose(&options.tracker, options.find_port, common.quiet).await;
+    let chosen = choose(&options.tracker, options.find_port, None, common.quiet).await;
     let client = chosen.map_err(|failure| match failure.exit {
         Exit::Network => {
             let name = escape(name);

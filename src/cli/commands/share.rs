@@ -11,6 +11,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
+use crate::cli::trusted::Trusted;
 use crate::metainfo::create::CreateOptions;
 use crate::metainfo::{Torrent, clean_name};
 use crate::tracker::catalogue::check_name;
@@ -47,8 +48,12 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
         let name = name.clone().unwrap_or_else(|| own_name(&path));
         check_name(&name).map_err(|error| Failure::bad_input(error.to_string()))?;
         let client = ask(async {
-            let client = choose(&options.tracker, options.find_port, common.quiet).await?;
-            client.knock(&name, token).await.map_err(|error| failure(&error))?;
+            let given = (&options.tracker, options.find_port);
+            let client = choose(given.0, given.1, token, common.quiet).await?;
+            let key = client.knock(&name, token).await.map_err(|error| failure(&error))?;
+            if let Some(key) = key {
+                Trusted::load().remember(key, client.base());
+            }
             Ok(client)
         })?;
         let made = make(&path, client.announce(), *piece_length, memory_bytes, common.quiet)?;
@@ -150,7 +155,7 @@ pub fn take_back(
     common: &Common,
 ) -> Outcome {
     ask(async {
-        let client = choose(&tracker.tracker, tracker.find_port, common.quiet).await?;
+        let client = choose(&tracker.tracker, tracker.find_port, token, common.quiet).await?;
         client.remove(name, token).await.map_err(|error| failure(&error))
     })?;
     let shown = escape(name);

@@ -65,7 +65,8 @@ pub fn run(arguments: &TrackerArgs, common: &Common) -> Outcome {
         };
         greet(arguments, &addresses, library.as_ref(), token.as_deref());
         if !arguments.no_find {
-            start_beacon(&addresses, arguments.find_port);
+            let instance = library.as_ref().map_or_else(rand::random, Library::instance);
+            start_beacon(&addresses, arguments.find_port, instance);
         }
         let server = Server { http, udp, config, library };
         let ran = server.run(stopper.asked()).await;
@@ -279,7 +280,7 @@ fn reachable(address: SocketAddr) -> Option<String> {
 }
 
 /// Lets others on the network find the tracker. Where that cannot be, it runs without.
-fn start_beacon(addresses: &[SocketAddr], find_port: u16) {
+fn start_beacon(addresses: &[SocketAddr], find_port: u16, instance: [u8; 8]) {
     let four = addresses.iter().find_map(|address| match address {
         SocketAddr::V4(address) => Some(*address),
         // Only askers of IPv4 are heard, and one address of IPv6 is no use to them.
@@ -288,7 +289,8 @@ fn start_beacon(addresses: &[SocketAddr], find_port: u16) {
     let Some(http) = four else { return };
     match find::bind(find_port) {
         Ok(socket) => {
-            let beacon = Beacon { http: SocketAddrV4::new(*http.ip(), http.port()), name: name() };
+            let http = SocketAddrV4::new(*http.ip(), http.port());
+            let beacon = Beacon { http, name: name(), instance };
             tokio::spawn(find::be_found(socket, beacon));
         }
         Err(error) => {

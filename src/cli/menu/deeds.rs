@@ -14,6 +14,7 @@ use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::cli::print::shared_screen;
 use crate::cli::repl::desk::{Chosen, Refused};
+use crate::cli::trusted::Trusted;
 use crate::session::TorrentOptions;
 use crate::tracker::catalogue_client::{CatalogueClient, Error};
 
@@ -56,16 +57,26 @@ impl Menu {
             match client.knock(name, self.token.as_deref()).await {
                 Err(Error::Refused { status: 401, why, .. }) => {
                     out::answer(&format!("{}\n", escape(&why)));
-                    let token = self.ask("The tracker's token (empty: back): ").await?;
-                    if token.is_empty() {
-                        return Err(Undone::Dropped);
-                    }
-                    self.token = Some(token);
+                    self.token = Some(self.ask_token().await?);
                 }
-                Ok(()) => return Ok(()),
+                Err(Error::Unproven { .. }) => {
+                    out::answer("that is not the tracker's token\n");
+                    self.token = Some(self.ask_token().await?);
+                }
+                Ok(key) => {
+                    if let Some(key) = key {
+                        Trusted::load().remember(key, client.base());
+                    }
+                    return Ok(());
+                }
                 Err(error) => return Err(failure(&error).into()),
             }
         }
+    }
+
+    async fn ask_token(&mut self) -> Result<String, Undone> {
+        let token = self.ask("The tracker's token (empty: back): ").await?;
+        if token.is_empty() { Err(Undone::Dropped) } else { Ok(token) }
     }
 
     /// Downloads something of the list, or a .torrent file.

@@ -13,10 +13,9 @@ use tokio::sync::mpsc;
 use crate::session::Memory;
 use crate::torrent::status::{State, Status};
 use crate::tracker::catalogue_client::CatalogueClient;
-use crate::tracker::find::find_at;
 
 use super::args::{Common, Options};
-use super::catalogue::{PATIENCE, failure, first_of, title};
+use super::catalogue::{Choice, Standing, failure, first_of, look, title};
 use super::commands::download::{refuse_unsafe, session_config, torrent_options};
 use super::engine::Engine;
 use super::escape::escape;
@@ -30,6 +29,7 @@ use super::repl::Talk;
 use super::repl::desk::Desk;
 use super::repl::reader::{Line, read_pipe};
 use super::stop::Stopper;
+use super::trusted::Trusted;
 
 const CHOICES: &str = "
   1  share a file or folder
@@ -231,41 +231,54 @@ impl Menu {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let given = first_of(&self.options.tracker).cloned();
-        let url = match given {
-            Some(url) => url,
+        let client = match first_of(&self.options.tracker).cloned() {
+            Some(url) => CatalogueClient::new(&url).map_err(|error| failure(&error))?,
             None => self.find_tracker().await?,
         };
-        let client = CatalogueClient::new(&url).map_err(|error| failure(&error))?;
         // One that does not answer is asked for again.
         client.list().await.map_err(|error| failure(&error))?;
         Ok(self.client.insert(client).clone())
     }
 
-    async fn find_tracker(&mut self) -> Result<String, Undone> {
-        let found = find_at(self.options.find_port, PATIENCE).await;
-        match found.as_slice() {
-            [only] => {
-                out::answer(&format!("Using the tracker {}\n", title(only)));
-                Ok(only.url.clone())
+    async fn find_tracker(&mut self) -> Result<CatalogueClient, Undone> {
+        let mut trusted = Trusted::load();
+        let choice = look(self.options.find_port, self.token.as_deref(), &trusted).await;
+        let client = |url: &str| CatalogueClient::found(url).map_err(|error| failure(&error));
+        let several = match choice {
+            Choice::One(only) => {
+                out::answer(&format!("Using the tracker {}\n", title(&only.tracker)));
+                if let Standing::Proven(key) = only.standing {
+                    trusted.remember(key, &only.tracker.url);
+                }
+                return Ok(client(&only.tracker.url)?);
             }
-            [] => {
+            Choice::Nobody => {
                 out::answer(
                     "No tracker answers on this network. Somebody starts one by: \
                      driver tracker --listen 6969\n",
                 );
                 let typed = self.ask("Its address, like 10.0.0.2 (empty: back): ").await?;
-                if typed.is_empty() { Err(Undone::Dropped) } else { Ok(typed) }
-            }
-            several => {
-                for (position, tracker) in several.iter().enumerate() {
-                    out::answer(&format!("{:>4}  {}\n", position + 1, title(tracker)));
+                if typed.is_empty() {
+                    return Err(Undone::Dropped);
                 }
-                let typed = self.ask("Which tracker (empty: back): ").await?;
-                let number = typed.parse::<usize>().ok().and_then(|it| it.checked_sub(1));
-                let chosen = number.and_then(|number| several.get(number));
-                chosen.map(|tracker| tracker.url.clone()).ok_or(Undone::Dropped)
+                return Ok(CatalogueClient::new(&typed).map_err(|error| failure(&error))?);
             }
+            Choice::Several(several) => several,
+            Choice::Unproven(several) => {
+                out::answer("None of these has shown that it knows the token:\n");
+                several
+            }
+        };
+        for (position, it) in several.iter().enumerate() {
+            out::answer(&format!("{:>4}  {}\n", position + 1, title(&it.tracker)));
         }
+        let typed = self.ask("Which tracker (empty: back): ").await?;
+        let number = typed.parse::<usize>().ok().and_then(|it| it.checked_sub(1));
+        let chosen = number.and_then(|number| several.get(number)).ok_or(Undone::Dropped)?;
+        // What the user chose once is meant the next time as well.
+        if let Some(key) = chosen.standing.key() {
+            trusted.remember(key, &chosen.tracker.url);
+        }
+        Ok(client(&chosen.tracker.url)?)
     }
 }

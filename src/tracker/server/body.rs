@@ -1,5 +1,5 @@
 //! Large bodies within a budget: uploads that are read, and answers that wait for their readers.
-//! All of them together hold no more than [`BUDGET`].
+//! All of them together hold no more than a budget.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use axum::body::{Body, Bytes, HttpBody};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Bytes of large bodies that are held at once.
-const BUDGET: usize = 96 << 20;
+/// Bytes of uploads and torrents that are held at once.
+pub(super) const BUDGET: usize = 96 << 20;
 
 /// Bytes that a permit stands for.
 const PERMIT_LEN: usize = 16 << 10;
@@ -26,9 +26,12 @@ const DRAIN_LEN_MAX: usize = 64 << 20;
 /// Time that this takes at most.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
-/// Gives out the budget.
+/// Gives out a budget.
 #[derive(Clone)]
-pub(super) struct Scales(Arc<Semaphore>);
+pub(super) struct Scales {
+    left: Arc<Semaphore>,
+    budget: usize,
+}
 
 /// A part of the budget, given back when dropped.
 pub(super) struct Weight {
@@ -39,20 +42,31 @@ pub(super) struct Weight {
 pub(super) struct Busy;
 
 impl Scales {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(BUDGET / PERMIT_LEN)))
+    /// A budget of so many bytes.
+    pub(super) fn new(budget: usize) -> Self {
+        Self { left: Arc::new(Semaphore::new(budget / PERMIT_LEN)), budget }
     }
 
     /// Takes `len` bytes out of the budget.
     pub(super) async fn weigh(&self, len: usize) -> Result<Weight, Busy> {
-        let permits = u32::try_from(len.min(BUDGET) / PERMIT_LEN + 1).unwrap_or(u32::MAX);
-        let permits = permits.min((BUDGET / PERMIT_LEN) as u32);
-        let acquired = timeout(WAIT, self.0.clone().acquire_many_owned(permits)).await;
+        let acquired = self.left.clone().acquire_many_owned(self.permits(len));
+        let acquired = timeout(WAIT, acquired).await;
         match acquired {
             Ok(Ok(permit)) => Ok(Weight { _permit: permit }),
             // Too late; or closed, which it never is.
             _ => Err(Busy),
         }
+    }
+
+    /// As [`Scales::weigh`], without waiting.
+    pub(super) fn try_weigh(&self, len: usize) -> Option<Weight> {
+        let acquired = self.left.clone().try_acquire_many_owned(self.permits(len));
+        acquired.ok().map(|permit| Weight { _permit: permit })
+    }
+
+    fn permits(&self, len: usize) -> u32 {
+        let permits = (len / PERMIT_LEN + 1).min(self.budget / PERMIT_LEN);
+        u32::try_from(permits).unwrap_or(u32::MAX)
     }
 }
 
@@ -69,9 +83,9 @@ impl AsRef<[u8]> for Weighed {
 }
 
 impl Weight {
-    /// A body that keeps this part of the budget as long as it is held.
-    pub(super) fn body(self, bytes: Vec<u8>) -> Body {
-        Body::from(Bytes::from_owner(Weighed { bytes, _weight: self }))
+    /// Bytes that keep this part of the budget as long as anybody holds them.
+    pub(super) fn bytes(self, bytes: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Weighed { bytes, _weight: self })
     }
 }
 

@@ -7,23 +7,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::body::{Body, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::base::addr::Locality;
 use crate::metainfo::Torrent;
-use crate::tracker::catalogue::{self, Entry, TORRENT_LEN_MAX, Verdict, check_name};
-use crate::tracker::door::Knock;
+use crate::tracker::catalogue::{self, Catalogue, Entry, TORRENT_LEN_MAX, Verdict, check_name};
+use crate::tracker::door::{Knock, Shown};
+use crate::tracker::proof::{SignedChange, body_hash};
 
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Scales};
 use super::keeper::{Errand, SwarmPicture};
 use super::library::{Desk, Order, OrderError};
 use super::{Front, json_answer};
@@ -35,8 +36,9 @@ const PREFIX: &str = "/catalogue/";
 const HOLDERS_MAX: usize = 50;
 const HOLDERS_IN_ALL: usize = 10_000;
 
-/// What a whole list may weigh.
-const LIST_LEN_MAX: usize = 10 << 20;
+/// Bytes of lists that are held at once: the latest one, and older ones as long as somebody reads
+/// them.
+pub(super) const LISTS_BUDGET: usize = 64 << 20;
 
 /// Time for an upload to arrive.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(60);
@@ -130,27 +132,10 @@ impl Front {
     }
 
     async fn list(&self) -> Result<Response, Refused> {
-        let catalogue = self.desk()?.catalogue.borrow().clone();
-        let busy = |_| Refused::new(StatusCode::SERVICE_UNAVAILABLE, body::BUSY);
-        let weight = self.scales.weigh(LIST_LEN_MAX).await.map_err(busy)?;
-        let (answer, pictures) = oneshot::channel();
-        let errand = Errand::Picture {
-            of: catalogue.iter().map(|entry| entry.info_hash).collect(),
-            peers_each: HOLDERS_MAX,
-            peers: HOLDERS_IN_ALL,
-            answer,
-        };
-        // Where the keeper is gone, nobody answers either.
-        let _ = self.keeper.send(errand).await;
-        let pictures = pictures.await.map_err(|_| Refused::ending())?;
-        let torrents: Vec<Value> = catalogue
-            .iter()
-            .zip(&pictures)
-            .map(|(entry, picture)| describe(entry, picture))
-            .collect();
-        let text = json!({ "torrents": torrents }).to_string();
-        let headers = [(CONTENT_TYPE, "application/json")];
-        Ok((headers, weight.body(text.into_bytes())).into_response())
+        let current = &self.desk()?.catalogue;
+        let is_current = |list: &List| Arc::ptr_eq(&list.of, &current.borrow());
+        let list = self.list.get(is_current).await.ok_or_else(Refused::ending)?;
+        Ok(([(CONTENT_TYPE, "application/json")], list.text).into_response())
     }
 
     async fn fetch(&self, uri: &Uri) -> Result<Response, Refused> {
@@ -163,7 +148,7 @@ impl Front {
         let weight = self.scales.weigh(len).await.map_err(busy)?;
         let torrent = desk.ask(|answer| Order::Get { name, answer }).await??;
         let headers = [(CONTENT_TYPE, "application/x-bittorrent")];
-        Ok((headers, weight.body(torrent)).into_response())
+        Ok((headers, weight.bytes(torrent)).into_response())
     }
 
     async fn put(
@@ -174,8 +159,8 @@ impl Front {
         body: &mut Body,
     ) -> Result<Response, Refused> {
         let desk = self.desk()?;
-        desk.admit(remote, headers).await?;
         let name = name_of(uri)?;
+        let claimed = desk.admit(remote, headers, &Method::PUT, &name).await?;
         check_name(&name).map_err(OrderError::from)?;
         let too_large = || {
             let most = TORRENT_LEN_MAX >> 20;
@@ -201,6 +186,10 @@ impl Front {
                 return Err(Refused::new(StatusCode::REQUEST_TIMEOUT, why));
             }
         };
+        if claimed.is_some_and(|claimed| claimed != body_hash(&bytes)) {
+            let why = "the torrent is not the one that was signed";
+            return Err(Refused::new(StatusCode::BAD_REQUEST, why));
+        }
         let added_s = UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs());
         // The most hostile 16 MiB take a while to judge.
         let judged = tokio::task::spawn_blocking(move || {
@@ -227,10 +216,47 @@ impl Front {
         headers: &HeaderMap,
     ) -> Result<Response, Refused> {
         let desk = self.desk()?;
-        desk.admit(remote, headers).await?;
         let name = name_of(uri)?;
+        desk.admit(remote, headers, &Method::DELETE, &name).await?;
         desk.ask(|answer| Order::Delete { name, answer }).await??;
         Ok(StatusCode::NO_CONTENT.into_response())
+    }
+}
+
+/// The list as it is sent, and of which catalogue it is.
+#[derive(Clone)]
+pub(super) struct List {
+    of: Arc<Catalogue>,
+    text: Bytes,
+}
+
+/// Makes the list; as long as readers of older ones hold the budget, the last one stays. None at
+/// the end.
+pub(super) async fn make_list(
+    desk: Option<Desk>,
+    keeper: mpsc::Sender<Errand>,
+    scales: Scales,
+    last: Option<List>,
+) -> Option<List> {
+    let of = desk?.catalogue.borrow().clone();
+    let (answer, pictures) = oneshot::channel();
+    let errand = Errand::Picture {
+        of: of.iter().map(|entry| entry.info_hash).collect(),
+        peers_each: HOLDERS_MAX,
+        peers: HOLDERS_IN_ALL,
+        answer,
+    };
+    keeper.send(errand).await.ok()?;
+    let pictures = pictures.await.ok()?;
+    let torrents: Vec<Value> =
+        of.iter().zip(&pictures).map(|(entry, picture)| describe(entry, picture)).collect();
+    let text = json!({ "torrents": torrents }).to_string().into_bytes();
+    if let Some(last) = last.as_ref().filter(|last| last.text == text) {
+        return Some(List { of, text: last.text.clone() });
+    }
+    match scales.try_weigh(text.len()) {
+        Some(weight) => Some(List { of, text: weight.bytes(text) }),
+        None => last,
     }
 }
 
@@ -241,8 +267,15 @@ impl Desk {
         answered.await.map_err(|_| Refused::ending())
     }
 
-    /// Whether somebody may change the catalogue.
-    async fn admit(&self, remote: SocketAddr, headers: &HeaderMap) -> Result<(), Refused> {
+    /// Whether somebody may change the catalogue; the hash of the body that he is to send, if
+    /// he signed that.
+    async fn admit(
+        &self,
+        remote: SocketAddr,
+        headers: &HeaderMap,
+        method: &Method,
+        name: &str,
+    ) -> Result<Option<[u8; 32]>, Refused> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         // A browser says on whose behalf it asks, and no script can change that.
         if headers.contains_key(ORIGIN) && !is_same_origin(text(ORIGIN), text(HOST)) {
@@ -250,24 +283,40 @@ impl Desk {
             return Err(Refused::new(StatusCode::FORBIDDEN, why));
         }
         // A page whose own host name leads to this machine has one origin with us.
-        if !self.needs_token && headers.contains_key(HOST) && !is_this_machine(text(HOST)) {
+        let needs_token = self.introducer.token.is_some();
+        if !needs_token && headers.contains_key(HOST) && !is_this_machine(text(HOST)) {
             let why = "without a token, this tracker has to be addressed as localhost";
             return Err(Refused::new(StatusCode::FORBIDDEN, why));
         }
-        let token = text(AUTHORIZATION).and_then(bearer).map(str::to_owned);
+        let shown = shown(text(AUTHORIZATION), method, name);
+        let claimed = match &shown {
+            Shown::Signed { change, .. } => Some(change.body),
+            _ => None,
+        };
         let address = remote.ip();
-        let why = match self.ask(|answer| Order::Knock { token, address, answer }).await? {
-            Knock::Welcome => return Ok(()),
+        let why = match self.ask(|answer| Order::Knock { shown, address, answer }).await? {
+            Knock::Welcome => return Ok(claimed),
             Knock::TooMany => {
                 let why = "too many wrong tokens from your address; wait ten seconds";
                 return Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, why));
             }
             Knock::Missing => "a token is needed: the tracker's operator has it",
             Knock::Wrong => "that is not the tracker's token",
+            Knock::Stale => "that nonce is no longer good: ask for another introduction",
         };
-        let header = Some((WWW_AUTHENTICATE, "Bearer"));
+        let header = Some((WWW_AUTHENTICATE, "Bearer, Pigeon"));
         Err(Refused { header, ..Refused::new(StatusCode::UNAUTHORIZED, why) })
     }
+}
+
+/// What an `Authorization` shows.
+fn shown(authorization: Option<&str>, method: &Method, name: &str) -> Shown {
+    let Some(value) = authorization else { return Shown::Nothing };
+    if let Some(change) = SignedChange::from_header(value) {
+        let (method, name) = (method.as_str().to_owned(), name.to_owned());
+        return Shown::Signed { change, method, name };
+    }
+    bearer(value).map_or(Shown::Nothing, |token| Shown::Token(token.to_owned()))
 }
 
 /// The token of `Bearer TOKEN`.

@@ -22,9 +22,6 @@ use super::udp::{self, Batch};
 /// datagrams; memory does not grow. A batch of datagrams has some 8 KB.
 pub(super) const QUEUE_LEN: usize = 256;
 
-/// Swarms that are looked at for a page that shows the largest.
-const LOOKED_AT_MAX: usize = 10_000;
-
 /// Why an announce is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -183,13 +180,6 @@ impl Keeper {
     }
 
     fn largest(&self, most: usize, peers_each: usize) -> Vec<SwarmPicture> {
-        let mut swarms = self.table.some_swarms(LOOKED_AT_MAX);
-        let size = |info_hash: &InfoHash| {
-            let counts = self.counts(info_hash);
-            u64::from(counts.complete) + u64::from(counts.incomplete)
-        };
-        swarms.sort_by_cached_key(|info_hash| (std::cmp::Reverse(size(info_hash)), *info_hash));
-        swarms.truncate(most);
-        self.pictures(swarms, peers_each, usize::MAX)
+        self.pictures(self.table.largest(most), peers_each, usize::MAX)
     }
 }

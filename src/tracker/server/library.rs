@@ -12,8 +12,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::tracker::catalogue::{self, Catalogue, CatalogueLimits, Entry, Verdict};
-use crate::tracker::door::{Door, Knock};
+use crate::tracker::door::{Door, Knock, NonceMint, Shown};
+use crate::tracker::proof::{Identity, TokenKey};
 
+use super::introduction::Introducer;
 use super::shelf::{Shelf, ShelfError};
 
 /// Orders waiting; uploads among them are few, since each needs a permit.
@@ -24,7 +26,8 @@ const QUEUE_LEN: usize = 64;
 pub struct Library {
     shelf: Shelf,
     catalogue: Catalogue,
-    token: Option<String>,
+    identity: Identity,
+    token: Option<(String, TokenKey)>,
 }
 
 impl Library {
@@ -40,7 +43,18 @@ impl Library {
         token: Option<String>,
     ) -> Result<(Self, Vec<String>), ShelfError> {
         let (shelf, catalogue, damaged) = Shelf::open(dir, limits)?;
-        Ok((Self { shelf, catalogue, token }, damaged))
+        let identity = shelf.identity()?;
+        let key = identity.key();
+        let token = token.map(|token| {
+            let key = TokenKey::new(&token, &key);
+            (token, key)
+        });
+        Ok((Self { shelf, catalogue, identity, token }, damaged))
+    }
+
+    /// What a tracker with this catalogue is told apart by, also by those who look for trackers.
+    pub fn instance(&self) -> [u8; 8] {
+        self.identity.key().instance()
     }
 
     /// How many torrents there are.
@@ -67,7 +81,7 @@ pub(super) enum OrderError {
 
 /// What is asked of the librarian.
 pub(super) enum Order {
-    Knock { token: Option<String>, address: IpAddr, answer: oneshot::Sender<Knock> },
+    Knock { shown: Shown, address: IpAddr, answer: oneshot::Sender<Knock> },
     Put { entry: Entry, torrent: Vec<u8>, answer: oneshot::Sender<Result<Verdict, OrderError>> },
     Get { name: String, answer: oneshot::Sender<Result<Vec<u8>, OrderError>> },
     Delete { name: String, answer: oneshot::Sender<Result<(), OrderError>> },
@@ -79,8 +93,8 @@ pub(super) struct Desk {
     pub orders: mpsc::Sender<Order>,
     /// The catalogue as it is.
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
-    /// Whether changes need a token.
-    pub needs_token: bool,
+    /// What the tracker says about itself.
+    pub introducer: Arc<Introducer>,
 }
 
 impl Library {
@@ -93,14 +107,17 @@ impl Library {
         let (ending, ended) = oneshot::channel();
         let (orders, queue) = mpsc::channel(QUEUE_LEN);
         let (shown, catalogue) = watch::channel(Arc::new(self.catalogue.clone()));
-        let needs_token = self.token.is_some();
-        let door = Door::new(self.token.as_deref());
+        let mint = NonceMint::new(rand::random(), Instant::now());
+        let known = self.token.as_ref();
+        let door = Door::new(known.map(|(token, key)| (token.as_str(), key.clone())), mint.clone());
+        let token = self.token.map(|(_, key)| key);
+        let introducer = Arc::new(Introducer { identity: self.identity, token, mint });
         let librarian = Librarian { shelf: self.shelf, catalogue: self.catalogue, door, shown };
         std::thread::Builder::new().name("catalogue".to_owned()).spawn(move || {
             librarian.work(queue);
             drop(ending);
         })?;
-        Ok((Desk { orders, catalogue, needs_token }, ended))
+        Ok((Desk { orders, catalogue, introducer }, ended))
     }
 }
 
@@ -116,8 +133,8 @@ impl Librarian {
         // A client that hung up needs no answer.
         while let Some(order) = queue.blocking_recv() {
             match order {
-                Order::Knock { token, address, answer } => {
-                    let _ = answer.send(self.door.knock(token.as_deref(), address, Instant::now()));
+                Order::Knock { shown, address, answer } => {
+                    let _ = answer.send(self.door.knock(&shown, address, Instant::now()));
                 }
                 Order::Put { entry, torrent, answer } => {
                     let _ = answer.send(self.put(entry, &torrent));

@@ -9,9 +9,12 @@ mod body;
 mod catalogue;
 mod connections;
 mod counters;
+mod introduction;
 mod keeper;
 mod library;
+mod paced;
 mod page;
+mod press;
 mod scrape;
 mod shelf;
 mod stats;
@@ -24,6 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
@@ -40,15 +44,17 @@ use tracing::info;
 
 use crate::base::ids::InfoHash;
 use crate::tracker::connection_id::Minter;
-use crate::tracker::table::TableLimits;
+use crate::tracker::table::{TableCounts, TableLimits};
 
 pub use library::Library;
 pub use shelf::ShelfError;
 
 use body::Scales;
+use catalogue::List;
 use counters::Counters;
 use keeper::{Errand, Gate};
 use library::Desk;
+use press::Press;
 
 /// How often silent peers are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
@@ -72,6 +78,8 @@ pub struct ServerConfig {
     pub allowed: Option<watch::Receiver<Arc<HashSet<InfoHash>>>>,
     /// Torrents of the catalogue are followed, others only when `allowed` names them.
     pub allow_catalogue: bool,
+    /// How old numbers, page and list may be that people are shown.
+    pub shown_for: Duration,
 }
 
 impl Default for ServerConfig {
@@ -82,6 +90,7 @@ impl Default for ServerConfig {
             limits: TableLimits::default(),
             allowed: None,
             allow_catalogue: false,
+            shown_for: Duration::from_secs(1),
         }
     }
 }
@@ -105,6 +114,9 @@ struct Front {
     desk: Option<Desk>,
     counters: Arc<Counters>,
     scales: Scales,
+    totals: Press<TableCounts>,
+    page: Press<Bytes>,
+    list: Press<List>,
     began_at: Instant,
 }
 
@@ -145,15 +157,7 @@ impl Server {
             let socket = Arc::new(socket);
             tasks.spawn(udp::listen(socket, minter.clone(), keeper.clone(), counters.clone()));
         }
-        let front = Front {
-            config,
-            keeper,
-            desk,
-            counters: counters.clone(),
-            scales: Scales::new(),
-            began_at: Instant::now(),
-        };
-        let front = Arc::new(front);
+        let front = Arc::new(Front::new(config, keeper, desk, counters.clone(), &mut tasks));
         tasks.spawn(report(front.clone()));
         connections::serve(http, router(front), counters, shutdown).await;
         tasks.shutdown().await;
@@ -203,6 +207,7 @@ fn router(front: Arc<Front>) -> Router {
         .route("/scrape", get(scrape::answer))
         .route("/stats", get(stats::json))
         .route("/metrics", get(stats::metrics))
+        .route("/introduction", get(introduction::answer))
         .route("/catalogue", get(catalogue::list))
         .route("/catalogue/{*name}", named)
         .fallback(nothing_here)
@@ -229,6 +234,31 @@ fn json_answer(status: StatusCode, value: &Value) -> Response {
 }
 
 impl Front {
+    fn new(
+        config: ServerConfig,
+        keeper: mpsc::Sender<Errand>,
+        desk: Option<Desk>,
+        counters: Arc<Counters>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let every = config.shown_for;
+        let asked = keeper.clone();
+        let totals = Press::start(tasks, every, move |_| {
+            let asked = asked.clone();
+            async move { stats::totals(&asked).await }
+        });
+        let shown = (desk.clone(), keeper.clone());
+        let page =
+            Press::start(tasks, every, move |_| page::make(shown.0.clone(), shown.1.clone()));
+        let (listed, lists) =
+            ((desk.clone(), keeper.clone()), Scales::new(catalogue::LISTS_BUDGET));
+        let list = Press::start(tasks, every, move |last| {
+            catalogue::make_list(listed.0.clone(), listed.1.clone(), lists.clone(), last)
+        });
+        let (scales, began_at) = (Scales::new(body::BUDGET), Instant::now());
+        Self { config, keeper, desk, counters, scales, totals, page, list, began_at }
+    }
+
     /// What is told when the tracker ends before it could answer.
     fn ending(&self) -> Response {
         let value = json!({ "error": "this tracker is shutting down" });

@@ -1,13 +1,15 @@
 //! The page at `/`: what is tracked, for people. Plain HTML, made here and without scripts; every
-//! text in it is escaped, and the browser is told to run and load nothing.
+//! text in it is escaped, and the browser is told to run and load nothing. Made at most once in a
+//! while, for all who ask.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::base::units;
 use crate::tracker::catalogue::Entry;
@@ -15,6 +17,8 @@ use crate::tracker::table::TableCounts;
 
 use super::Front;
 use super::keeper::{Errand, SwarmPicture};
+use super::library::Desk;
+use super::stats::totals;
 
 /// Torrents on the page: the largest swarms.
 const ROWS_MAX: usize = 200;
@@ -37,25 +41,27 @@ pub(super) async fn style() -> impl IntoResponse {
 
 /// Answers `/`.
 pub(super) async fn answer(State(front): State<Arc<Front>>) -> Response {
-    let (answer, largest) = oneshot::channel();
-    let errand = Errand::Largest { most: ROWS_MAX, peers_each: PEERS_MAX, answer };
-    // Where the keeper is gone, nobody answers either.
-    let _ = front.keeper.send(errand).await;
-    let (Ok(largest), Some(totals)) = (largest.await, front.totals().await) else {
-        return front.ending();
-    };
-    let catalogue = front.desk.as_ref().map(|desk| desk.catalogue.borrow().clone());
-    let rows = largest.iter().map(|picture| {
-        let entry = catalogue.as_ref().and_then(|it| it.find_hash(&picture.info_hash));
-        row(picture, entry.map(|entry| &**entry))
-    });
-    let page = page(&rows.collect::<String>(), &totals);
+    let Some(page) = front.page.get(|_| true).await else { return front.ending() };
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_SECURITY_POLICY, POLICY),
         (REFERRER_POLICY, "no-referrer"),
     ];
     (headers, page).into_response()
+}
+
+/// Makes the page; none at the end.
+pub(super) async fn make(desk: Option<Desk>, keeper: mpsc::Sender<Errand>) -> Option<Bytes> {
+    let (answer, largest) = oneshot::channel();
+    let errand = Errand::Largest { most: ROWS_MAX, peers_each: PEERS_MAX, answer };
+    keeper.send(errand).await.ok()?;
+    let (largest, totals) = (largest.await.ok()?, totals(&keeper).await?);
+    let catalogue = desk.map(|desk| desk.catalogue.borrow().clone());
+    let rows = largest.iter().map(|picture| {
+        let entry = catalogue.as_ref().and_then(|it| it.find_hash(&picture.info_hash));
+        row(picture, entry.map(|entry| &**entry))
+    });
+    Some(page(&rows.collect::<String>(), &totals).into())
 }
 
 fn page(rows: &str, totals: &TableCounts) -> String {

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -13,9 +14,12 @@ use crate::metainfo::Torrent;
 use crate::tracker::catalogue::{
     Catalogue, CatalogueLimits, Entry, IndexLine, TORRENT_LEN_MAX, read_index,
 };
+use crate::tracker::proof::{Identity, decode};
 
 const INDEX: &str = "index.json";
 const LOCK: &str = "lock";
+/// The seed of the tracker's key, in hexadecimal: a secret.
+const IDENTITY: &str = "identity";
 
 /// Longest index that is read: 10,000 names of 255 bytes, each six times as long when it is
 /// escaped, and as much again for the rest.
@@ -102,6 +106,31 @@ impl Shelf {
         Ok((shelf, catalogue, damaged))
     }
 
+    /// Which tracker this is: the same at every start, made at the first.
+    pub(super) fn identity(&self) -> Result<Identity, ShelfError> {
+        let path = self.dir.join(IDENTITY);
+        let fail = |what| {
+            let path = path.clone();
+            move |cause| ShelfError::Io { what, path, cause }
+        };
+        let seed: [u8; 32] = match read_whole(&path, 256) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is damaged");
+                decode(text.trim()).ok_or_else(damaged).map_err(fail("read"))?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let seed: [u8; 32] = rand::random();
+                let text = data_encoding::HEXLOWER.encode(&seed) + "\n";
+                self.replace(IDENTITY, text.as_bytes()).map_err(fail("write"))?;
+                seed
+            }
+            Err(error) => return Err(fail("read")(error)),
+        };
+        let none = || io::Error::new(io::ErrorKind::InvalidData, "it makes no key");
+        Identity::from_seed(&seed).ok_or_else(none).map_err(fail("use"))
+    }
+
     /// One torrent of the index, if it is still what the index says.
     fn load(&self, line: &IndexLine) -> Result<Entry, String> {
         let digits = line.info_hash.as_bytes();
@@ -141,8 +170,12 @@ impl Shelf {
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new_path = self.dir.join(format!("{name}.new"));
         let written = || {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).open(&new_path)?;
+            let mut how = OpenOptions::new();
+            how.write(true).create(true).truncate(true);
+            if name == IDENTITY {
+                how.mode(0o600);
+            }
+            let mut file = how.open(&new_path)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&new_path, self.dir.join(name))?;

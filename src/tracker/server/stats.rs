@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::tracker::table::TableCounts;
 
@@ -61,15 +61,21 @@ pub(super) async fn metrics(State(front): State<Arc<Front>>) -> Response {
 }
 
 impl Front {
+    /// The table's counts, as they were lately.
     pub(super) async fn totals(&self) -> Option<TableCounts> {
-        let (answer, totals) = oneshot::channel();
-        self.keeper.send(Errand::Totals(answer)).await.ok()?;
-        totals.await.ok()
+        self.totals.get(|_| true).await
     }
 
     fn catalogued(&self) -> usize {
         self.desk.as_ref().map_or(0, |desk| desk.catalogue.borrow().len())
     }
+}
+
+/// The table's counts; none at the end.
+pub(super) async fn totals(keeper: &mpsc::Sender<Errand>) -> Option<TableCounts> {
+    let (answer, totals) = oneshot::channel();
+    keeper.send(Errand::Totals(answer)).await.ok()?;
+    totals.await.ok()
 }
 
 fn exposition(front: &Front, table: &TableCounts) -> String {

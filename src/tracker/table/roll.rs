@@ -1,8 +1,11 @@
-//! The peers of one address family, of all swarms: found by address, and in the order in which
-//! they last announced, so that expiry looks only at those who are gone. Not here: which peers a
-//! swarm has, and what is answered.
+//! The peers of one address family, of all swarms: found by address, in the order in which they
+//! last announced, so that expiry looks only at those who are gone, and by host, so that one that
+//! has much can be told. Not here: which peers a swarm has, and what is answered.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+
+use crate::base::addr::{Host, host_key};
 
 /// No entry.
 const NONE: u32 = u32::MAX;
@@ -11,6 +14,10 @@ const CHUNK_LEN: usize = 1 << CHUNK_BITS;
 const CHUNK_BITS: u32 = 12;
 /// Places of the smallest index.
 const INDEX_LEN_MIN: usize = 64;
+/// Lists of hosts, each with those whose keyed hash leads there: some 15 of a million.
+const HOSTS_LEN: usize = 1 << 16;
+/// Peers of others in a list that are passed over in search of a host's first one.
+const OTHERS_MAX: usize = 256;
 
 /// Where an entry lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +31,7 @@ pub(super) struct Who<const N: usize> {
     pub port: u16,
 }
 
-/// What is kept of a peer: 56 bytes with IPv4, 72 with IPv6.
+/// What is kept of a peer: 64 bytes with IPv4, 80 with IPv6.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<const N: usize> {
     pub who: Who<N>,
@@ -37,11 +44,32 @@ pub(super) struct Entry<const N: usize> {
     pub place: u32,
     older: u32,
     newer: u32,
+    /// Its neighbours in the list of its host, in the order of entering.
+    earlier: u32,
+    later: u32,
+}
+
+/// The peers of some hosts, in the order of entering.
+#[derive(Clone, Copy)]
+struct HostList {
+    count: u32,
+    first: u32,
+    last: u32,
 }
 
 impl<const N: usize> Entry<N> {
     pub fn new(who: Who<N>, peer_id: [u8; 20], left: u64, seen_at_s: u32, place: u32) -> Self {
-        Self { who, peer_id, left, seen_at_s, place, older: NONE, newer: NONE }
+        Self {
+            who,
+            peer_id,
+            left,
+            seen_at_s,
+            place,
+            older: NONE,
+            newer: NONE,
+            earlier: NONE,
+            later: NONE,
+        }
     }
 }
 
@@ -53,6 +81,7 @@ pub(super) struct Roll<const N: usize> {
     newest: u32,
     /// Slots by the hash of who they are, each at the first free place from there on.
     index: Vec<u32>,
+    hosts: Vec<HostList>,
     hasher: RandomState,
 }
 
@@ -65,6 +94,7 @@ impl<const N: usize> Roll<N> {
             oldest: NONE,
             newest: NONE,
             index: vec![NONE; INDEX_LEN_MIN],
+            hosts: vec![HostList { count: 0, first: NONE, last: NONE }; HOSTS_LEN],
             hasher: RandomState::new(),
         }
     }
@@ -78,6 +108,7 @@ impl<const N: usize> Roll<N> {
         self.chunks.len() * CHUNK_LEN * size_of::<Entry<N>>()
             + self.free.capacity() * size_of::<Slot>()
             + self.index.capacity() * size_of::<u32>()
+            + self.hosts.capacity() * size_of::<HostList>()
     }
 
     pub fn get(&self, slot: Slot) -> &Entry<N> {
@@ -91,6 +122,39 @@ impl<const N: usize> Roll<N> {
     /// The one who has been silent for longest.
     pub fn oldest(&self) -> Option<Slot> {
         (self.oldest != NONE).then_some(Slot(self.oldest))
+    }
+
+    /// All, the one who has been silent for longest first.
+    pub fn oldest_first(&self) -> impl Iterator<Item = Slot> + '_ {
+        let newer = |slot: &Slot| match self.get(*slot).newer {
+            NONE => None,
+            newer => Some(Slot(newer)),
+        };
+        std::iter::successors(self.oldest(), newer)
+    }
+
+    /// Somebody, if `number` happens to lead to one: as often to each as to any other.
+    pub fn nth(&self, number: u32) -> Option<Slot> {
+        let len = u32::try_from(self.count + self.free.len()).ok().filter(|len| *len > 0)?;
+        let slot = Slot(number % len);
+        (self.get(slot).who.swarm != NONE).then_some(slot)
+    }
+
+    /// How many of the host of `ip` there are; rarely, some of other hosts among them.
+    pub fn host_len(&self, ip: &[u8; N]) -> u32 {
+        self.hosts[self.host_list(ip)].count
+    }
+
+    /// The one whom the host of `ip` entered first, if it has at least `least`.
+    pub fn first_of_host(&self, ip: &[u8; N], least: usize) -> Option<Slot> {
+        let list = self.hosts[self.host_list(ip)];
+        if (list.count as usize) < least.max(1) {
+            return None;
+        }
+        let host = host_of(ip);
+        let later = |at: &u32| Some(self.get(Slot(*at)).later).filter(|later| *later != NONE);
+        let mut some = std::iter::successors(Some(list.first), later).take(OTHERS_MAX);
+        some.find(|at| host_of(&self.get(Slot(*at)).who.ip) == host).map(Slot)
     }
 
     pub fn find(&self, who: &Who<N>) -> Option<Slot> {
@@ -122,6 +186,7 @@ impl<const N: usize> Roll<N> {
         self.count += 1;
         self.enter(slot, &who);
         self.link_newest(slot);
+        self.link_host(slot, &who.ip);
         slot
     }
 
@@ -138,6 +203,8 @@ impl<const N: usize> Roll<N> {
         self.unlink(slot);
         let entry = self.get(slot).clone();
         self.leave(slot, &entry.who);
+        self.unlink_host(&entry);
+        self.get_mut(slot).who.swarm = NONE;
         self.free.push(slot);
         self.count -= 1;
         entry
@@ -174,6 +241,37 @@ impl<const N: usize> Roll<N> {
         match newer {
             NONE => self.newest = older,
             _ => self.get_mut(Slot(newer)).older = older,
+        }
+    }
+
+    fn host_list(&self, ip: &[u8; N]) -> usize {
+        self.hasher.hash_one(host_of(ip)) as usize & (HOSTS_LEN - 1)
+    }
+
+    fn link_host(&mut self, slot: Slot, ip: &[u8; N]) {
+        let at = self.host_list(ip);
+        let list = &mut self.hosts[at];
+        let before = std::mem::replace(&mut list.last, slot.0);
+        list.count += 1;
+        match before {
+            NONE => list.first = slot.0,
+            _ => self.get_mut(Slot(before)).later = slot.0,
+        }
+        let entry = self.get_mut(slot);
+        (entry.earlier, entry.later) = (before, NONE);
+    }
+
+    fn unlink_host(&mut self, entry: &Entry<N>) {
+        let at = self.host_list(&entry.who.ip);
+        let Entry { earlier, later, .. } = *entry;
+        self.hosts[at].count -= 1;
+        match earlier {
+            NONE => self.hosts[at].first = later,
+            _ => self.get_mut(Slot(earlier)).later = later,
+        }
+        match later {
+            NONE => self.hosts[at].last = earlier,
+            _ => self.get_mut(Slot(later)).earlier = earlier,
         }
     }
 
@@ -228,4 +326,11 @@ impl<const N: usize> Roll<N> {
             at = newer;
         }
     }
+}
+
+/// The host of an address, which is of one family or the other.
+fn host_of<const N: usize>(ip: &[u8; N]) -> Host {
+    let four = <[u8; 4]>::try_from(ip.as_slice()).map(IpAddr::from);
+    let six = || <[u8; 16]>::try_from(ip.as_slice()).map(IpAddr::from);
+    host_key(four.or_else(|_| six()).unwrap_or(IpAddr::from([0; 4])))
 }

@@ -109,8 +109,7 @@ fn sizes_are_bounded() {
     let given = hosts(&mut table, &arrival(1, 9, false), now);
     assert!(given.len() == 2 && !given.contains(&9), "{given:?}");
     announce(&mut table, &arrival(2, 1, false), now).0.unwrap();
-    assert_eq!(announce(&mut table, &arrival(3, 1, false), now).0, Err(TableFull));
-    // In all, the one silent for longest makes room.
+    // In all, of hosts with as much the one silent for longest makes room.
     for host in 2..=4 {
         let at = now + Duration::from_secs(host.into());
         announce(&mut table, &arrival(2, host, false), at).0.unwrap();
@@ -120,6 +119,119 @@ fn sizes_are_bounded() {
     let later = now + Duration::from_secs(4000);
     assert!(announce(&mut table, &arrival(3, 1, false), later).0.is_ok());
     assert_eq!(table.totals().swarms, 1);
+}
+
+/// A table in which one host has `count` swarms to itself, begun in their order; `swarm` of 1000.
+fn filled(limits: TableLimits, count: u32) -> (SwarmTable, Instant) {
+    let now = Instant::now();
+    let mut table = table(limits, now);
+    for number in 0..count {
+        announce(&mut table, &flood([192, 0, 2, 66], number), now).0.unwrap();
+    }
+    (table, now)
+}
+
+/// Of a host that begins a swarm for each number.
+fn flood(host: [u8; 4], number: u32) -> Arrival {
+    let mut arrival = Arrival { address: SocketAddr::from((host, 1)), ..arrival(0, 0, false) };
+    arrival.info_hash.0[..4].copy_from_slice(&number.to_be_bytes());
+    arrival
+}
+
+#[test]
+fn a_host_with_as_much_as_it_may_have_replaces_its_own_first() {
+    let limits = TableLimits { peers_per_host: 10, ..TableLimits::default() };
+    let (mut table, now) = filled(limits, 3);
+    announce(&mut table, &arrival(1, 1, true), now).0.unwrap();
+    announce(
+        &mut table,
+        &Arrival { address: flood([192, 0, 2, 66], 0).address, ..arrival(1, 66, false) },
+        now,
+    )
+    .0
+    .unwrap();
+    for number in 3..50 {
+        announce(&mut table, &flood([192, 0, 2, 66], number), now).0.unwrap();
+    }
+    // Ten of its own, and the one that somebody else is in.
+    assert_eq!((table.totals().swarms, table.totals().peers_v4), (11, 11));
+    assert_eq!(table.counts(&flood([0; 4], 39).info_hash), None);
+    assert!(table.counts(&flood([0; 4], 40).info_hash).is_some());
+    assert_eq!(table.counts(&InfoHash([1; 20])).unwrap().complete, 1, "others stay");
+    // Within an IPv6 /64 all addresses are one host's.
+    for host in 0..30_u16 {
+        let address = SocketAddr::from(([0x2001, 0xdb8, 0, 0, host, 0, 0, 1], 7000));
+        announce(&mut table, &Arrival { address, ..arrival(9, 1, false) }, now).0.unwrap();
+    }
+    assert_eq!(table.totals().peers_v6, 10);
+    // To announce again takes nobody's place.
+    let again = flood([192, 0, 2, 66], 40);
+    announce(&mut table, &again, now).0.unwrap();
+    assert!(table.counts(&flood([0; 4], 41).info_hash).is_some());
+}
+
+#[test]
+fn an_honest_newcomer_finds_room_in_a_table_that_others_have_filled() {
+    let limits = TableLimits { swarms: 1000, peers_per_host: 600, ..TableLimits::default() };
+    let (mut table, now) = filled(limits, 600);
+    for number in 600..2000 {
+        // The second host has as much as the first, and then gives its own.
+        let _ = announce(&mut table, &flood([192, 0, 2, 67], number), now);
+    }
+    assert_eq!(table.totals().swarms, 1000);
+    for host in 1..=200 {
+        let newcomer = Arrival { info_hash: InfoHash([host; 20]), ..arrival(0, host, true) };
+        announce(&mut table, &newcomer, now).0.unwrap();
+    }
+    assert_eq!(table.totals().swarms, 1000);
+    let stays = |host: &u8| table.counts(&InfoHash([*host; 20])).is_some();
+    assert_eq!((1..=200).filter(stays).count(), 200, "and keeps it");
+}
+
+#[test]
+fn a_full_table_takes_from_hosts_with_much_and_not_from_the_silent() {
+    let limits = TableLimits { peers: 1000, peers_per_swarm: 990, ..TableLimits::default() };
+    let began = Instant::now();
+    let mut table = table(limits, began);
+    for host in 1..=100 {
+        announce(&mut table, &arrival(1, host, false), began).0.unwrap();
+    }
+    // Two hosts fill the rest, and go on; they are always heard of last.
+    for number in 0..4000_u32 {
+        let now = began + Duration::from_secs(1 + u64::from(number / 100));
+        let ip = [192, 0, 2, (number % 2) as u8];
+        let address = SocketAddr::from((ip, 1 + (number / 2) as u16));
+        announce(&mut table, &Arrival { address, ..arrival(2, 0, false) }, now).0.unwrap();
+    }
+    // And those find room who have nothing yet.
+    let now = began + Duration::from_secs(50);
+    for host in 101..=200 {
+        announce(&mut table, &arrival(1, host, false), now).0.unwrap();
+    }
+    assert_eq!(table.totals().peers_v4, 1000);
+    let left = table.counts(&InfoHash([1; 20])).unwrap().incomplete;
+    assert!(left >= 195, "{left} of 200 are left");
+}
+
+#[test]
+fn the_largest_swarms_are_known_however_many_there_are() {
+    let (mut table, now) = filled(TableLimits::default(), 15_000);
+    for swarm in 1..=9 {
+        for host in swarm..=9 {
+            announce(&mut table, &arrival(swarm, host, false), now).0.unwrap();
+        }
+    }
+    let largest = |table: &SwarmTable, most| {
+        let hashes = table.largest(most).into_iter().map(|hash| hash.0[19]);
+        hashes.collect::<Vec<u8>>()
+    };
+    assert_eq!(largest(&table, 4), [1, 2, 3, 4]);
+    for host in 1..=9 {
+        let stopped = Arrival { event: Some(Event::Stopped), ..arrival(1, host, false) };
+        announce(&mut table, &stopped, now).0.unwrap();
+    }
+    assert_eq!(largest(&table, 4), [2, 3, 4, 5]);
+    assert_eq!(table.largest(20_000).len(), 15_008);
 }
 
 #[test]
@@ -282,6 +394,8 @@ proptest! {
             prop_assert_eq!(given.len(), most, "none twice");
             prop_assert!(given.iter().all(|(peer, left)| eligible.get(peer) == Some(left)));
             let totals = table.totals();
+            let lists = table.swarms.iter().map(Swarm::allocated).sum::<usize>();
+            prop_assert_eq!(table.lists_bytes, lists);
             prop_assert_eq!(totals.peers_v4 + totals.peers_v6, model.peers.len());
             let seeds = model.peers.values().filter(|(left, _)| *left == 0).count();
             prop_assert_eq!(totals.seeds, seeds);

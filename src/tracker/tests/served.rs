@@ -29,7 +29,9 @@ impl Served {
         Self::start_at("127.0.0.1:0", config, library).await
     }
 
+    /// What it shows is always as of the question.
     pub async fn start_at(bind: &str, config: ServerConfig, library: Option<Library>) -> Self {
+        let config = ServerConfig { shown_for: Duration::ZERO, ..config };
         let listener = TcpListener::bind(bind).await.unwrap();
         let socket = UdpSocket::bind(bind).await.unwrap();
         let (http, udp) = (listener.local_addr().unwrap(), socket.local_addr().unwrap());

@@ -176,6 +176,9 @@ pub struct TrackerArgs {
     /// UDP port to be discovered at; 0 is any
     #[arg(long, value_name = "PORT", default_value_t = DISCOVERY_PORT)]
     pub discover_port: u16,
+    /// What to call ourselves; some programs look for exactly this name
+    #[arg(long, value_name = "NAME", default_value = "tracker")]
+    pub name: String,
 }
 
 /// Options of `chunk merge`.

@@ -38,8 +38,7 @@ pub fn run(arguments: &TrackerArgs, common: &Common) -> Outcome {
         };
         let line = format!("tracker for {what} on {address}, discovered at UDP {port}");
         out::answer(&format!("{}\n", escape(&line)));
-        let name = format!("pigeon: {}", file.filename);
-        serve(tcp, udp, listing, name, stopper.asked()).await;
+        serve(tcp, udp, listing, arguments.name.clone(), stopper.asked()).await;
         Ok(Exit::Done)
     })
 }

@@ -1,0 +1,182 @@
+//! Who has to make room when the table is full: a host that has as much as one host may gives its
+//! own oldest; otherwise those give whose hosts have most, so that who fills the table crowds out
+//! himself. Looked at are a few chosen by chance, for a host with much is met by chance as often
+//! as it has much. Not here: how somebody is entered or dismissed.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use rand::Rng as _;
+
+use super::roll::{Roll, Slot};
+use super::{Family, SwarmTable, TableFull, next_u32};
+
+/// Peers that are looked at for one that makes room; all of them, when there are no more.
+const PEERS_LOOKED_AT: usize = 16;
+/// Swarms that are looked at for one that makes room.
+const SWARMS_LOOKED_AT: usize = 64;
+/// The largest swarm that makes room, and its peers with it.
+const SWARM_SIZE_MAX: usize = 8;
+
+/// A number that no swarm has.
+const NO_SWARM: u32 = u32::MAX;
+
+/// How good a reason there is for somebody to make room; the greater the better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Reason {
+    /// What its host has.
+    host_count: u32,
+    /// When it was last heard of.
+    seen_at_s: Reverse<u32>,
+}
+
+impl SwarmTable {
+    /// How many peers of the host of `ip` are here.
+    fn host_len(&self, ip: IpAddr) -> u32 {
+        match ip {
+            IpAddr::V4(ip) => self.four.host_len(&ip.octets()),
+            IpAddr::V6(ip) => self.six.host_len(&ip.octets()),
+        }
+    }
+
+    /// Makes room for one peer more, of `ip` in `swarm`, which may be empty for the moment.
+    pub(super) fn make_room(&mut self, swarm: u32, ip: IpAddr) {
+        if self.host_len(ip) as usize >= self.limits.peers_per_host.max(1) {
+            self.dismiss_own(swarm, ip, self.limits.peers_per_host);
+        }
+        if self.four.len() + self.six.len() < self.limits.peers {
+            return;
+        }
+        let mut state = self.rng.next_u64();
+        let four = heaviest(&self.four, &mut state);
+        let six = heaviest(&self.six, &mut state);
+        let most = four.map(|it| it.1).max(six.map(|it| it.1));
+        // Who has more than all of those has more to give.
+        let own = self.host_len(ip);
+        if most.is_some_and(|most| most.host_count < own) && self.dismiss_own(swarm, ip, 1) {
+            return;
+        }
+        let left = match (four, six) {
+            (Some((slot, reason)), _) if Some(reason) == most => Family::<4>::dismiss(self, slot),
+            (_, Some((slot, _))) => Family::<16>::dismiss(self, slot),
+            _ => return,
+        };
+        if left != swarm {
+            self.end_if_empty(left);
+        }
+    }
+
+    /// Makes room for one swarm more, which somebody at `ip` begins.
+    ///
+    /// # Errors
+    /// [`TableFull`] when nobody has more than that host, and it has nothing to give.
+    pub(super) fn make_room_for_swarm(&mut self, ip: IpAddr) -> Result<(), TableFull> {
+        if self.by_hash.len() < self.limits.swarms {
+            return Ok(());
+        }
+        let own = self.host_len(ip);
+        match self.heaviest_swarm() {
+            Some((swarm, reason)) if reason.host_count > own || own == 0 => self.end(swarm),
+            _ if self.has_lone_first(ip) => _ = self.dismiss_own(NO_SWARM, ip, 1),
+            _ => {}
+        }
+        if self.by_hash.len() < self.limits.swarms { Ok(()) } else { Err(TableFull) }
+    }
+
+    /// Whether the host of `ip` is alone in the swarm that it entered first.
+    fn has_lone_first(&self, ip: IpAddr) -> bool {
+        let swarm = match ip {
+            IpAddr::V4(ip) => {
+                let first = self.four.first_of_host(&ip.octets(), 1);
+                first.map(|slot| self.four.get(slot).who.swarm)
+            }
+            IpAddr::V6(ip) => {
+                let first = self.six.first_of_host(&ip.octets(), 1);
+                first.map(|slot| self.six.get(slot).who.swarm)
+            }
+        };
+        swarm.is_some_and(|swarm| self.swarms[swarm as usize].len() == 1)
+    }
+
+    /// Lets the host of `ip` give the peer that it entered first, if it has at least `least`.
+    fn dismiss_own(&mut self, swarm: u32, ip: IpAddr, least: usize) -> bool {
+        let left = match ip {
+            IpAddr::V4(ip) => {
+                let own = self.four.first_of_host(&ip.octets(), least);
+                own.map(|slot| Family::<4>::dismiss(self, slot))
+            }
+            IpAddr::V6(ip) => {
+                let own = self.six.first_of_host(&ip.octets(), least);
+                own.map(|slot| Family::<16>::dismiss(self, slot))
+            }
+        };
+        if let Some(left) = left.filter(|left| *left != swarm) {
+            self.end_if_empty(left);
+        }
+        left.is_some()
+    }
+
+    /// Of some small swarms the one whose peers are all of hosts that have much.
+    fn heaviest_swarm(&mut self) -> Option<(u32, Reason)> {
+        let len = self.swarms.len() as u32;
+        let mut state = self.rng.next_u64();
+        let looked_at = (len as usize).min(SWARMS_LOOKED_AT);
+        let all = looked_at == len as usize;
+        let chosen = (0..looked_at as u32).map(|number| match all {
+            true => number,
+            false => next_u32(&mut state) % len,
+        });
+        let judged = chosen.filter_map(|swarm| self.reason_of(swarm).map(|it| (swarm, it)));
+        judged.max_by_key(|(swarm, reason)| (*reason, Reverse(*swarm)))
+    }
+
+    /// The least of the reasons of its peers; none of a swarm that nobody is in or many are.
+    fn reason_of(&self, swarm: u32) -> Option<Reason> {
+        let lists = &self.swarms[swarm as usize];
+        if lists.info_hash.is_none() || lists.len() > SWARM_SIZE_MAX {
+            return None;
+        }
+        let four = lists.four.leeches.iter().chain(&lists.four.seeds);
+        let six = lists.six.leeches.iter().chain(&lists.six.seeds);
+        let four = four.map(|slot| reason(&self.four, *slot));
+        four.chain(six.map(|slot| reason(&self.six, *slot))).min()
+    }
+
+    fn end(&mut self, swarm: u32) {
+        while let Some(slot) = self.swarms[swarm as usize].four.any() {
+            Family::<4>::dismiss(self, slot);
+        }
+        while let Some(slot) = self.swarms[swarm as usize].six.any() {
+            Family::<16>::dismiss(self, slot);
+        }
+        self.end_if_empty(swarm);
+    }
+}
+
+fn reason<const N: usize>(roll: &Roll<N>, slot: Slot) -> Reason {
+    let entry = roll.get(slot);
+    let host_count = roll.host_len(&entry.who.ip);
+    Reason { host_count, seen_at_s: Reverse(entry.seen_at_s) }
+}
+
+/// Of some peers, and the one silent for longest, the one with the best reason to go.
+fn heaviest<const N: usize>(roll: &Roll<N>, state: &mut u64) -> Option<(Slot, Reason)> {
+    let chosen: Vec<Slot> = match roll.len() <= PEERS_LOOKED_AT {
+        true => roll.oldest_first().collect(),
+        false => (0..PEERS_LOOKED_AT).filter_map(|_| roll.nth(next_u32(state))).collect(),
+    };
+    let judged = chosen.into_iter().chain(roll.oldest()).map(|slot| (slot, reason(roll, slot)));
+    judged.max_by_key(|(slot, reason)| (*reason, Reverse(slot.0)))
+}
+
+/// Of some peers of a list, the one with the best reason to go.
+pub(super) fn heaviest_of<const N: usize>(
+    roll: &Roll<N>,
+    list: &[Slot],
+    mut state: u64,
+) -> Option<Slot> {
+    let len = u32::try_from(list.len()).ok().filter(|len| *len > 0)?;
+    let chosen =
+        (0..PEERS_LOOKED_AT).filter_map(|_| list.get((next_u32(&mut state) % len) as usize));
+    chosen.max_by_key(|slot| roll.host_len(&roll.get(**slot).who.ip)).copied()
+}
