@@ -106,7 +106,10 @@ impl<'a> Away<'a> {
                     let disk_trouble = Some(self.gone.why.clone());
                     let _ = answer.send(WhyReport { disk_trouble, ..WhyReport::default() });
                 }
-                Some(Command::SelectFiles(files)) => *self.wanted_files = files,
+                Some(Command::SelectFiles(files)) => {
+                    self.ends.status.change(|status| status.wanted_files = files.clone().into());
+                    *self.wanted_files = files;
+                }
                 Some(order) => parked::keep(self.early, order),
                 None => return false,
             }
