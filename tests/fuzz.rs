@@ -225,6 +225,8 @@ fn request() -> AnnounceRequest {
         port: 6881,
         uploaded: 0,
         downloaded: 0,
+        corrupt: 0,
+        redundant: 0,
         left: 1,
         event: None,
         key: 7,

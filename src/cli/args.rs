@@ -232,10 +232,10 @@ pub struct Common {
 /// Options of a download.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Save here; made when missing
+    /// Save here; made when missing. Once for all torrents, or once for each
     #[arg(short, long, value_name = "DIR", default_value = "downloads", env = "DRIVER_DIR",
           aliases = ["output", "output-folder", "download-dir"], value_hint = ValueHint::DirPath)]
-    pub dir: PathBuf,
+    pub dir: Vec<PathBuf>,
     /// Port to listen on; 0 is any [default: 6881 to 6889, else any]
     #[arg(short, long, value_name = "PORT", alias = "listen-port", env = "DRIVER_PORT")]
     pub port: Option<u16>,
@@ -259,7 +259,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 80, env = "DRIVER_MAX_PEERS",
           value_parser = clap::value_parser!(u16).range(1..=400))]
     pub max_peers: u16,
-    /// Download only these files: 1-3,5
+    /// Download only these files: 1-3,5; remembered until others are chosen, or all
     #[arg(long, value_name = "RANGES", alias = "select-file", env = "DRIVER_SELECT",
           value_parser = values::ranges)]
     pub select: Option<Ranges>,
@@ -572,7 +572,7 @@ mod tests {
         let cli = parse("driver -d /srv -p 0 -D 2MiB -e --select 1-3,5 a.torrent").unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.torrents, ["a.torrent"]);
-        assert_eq!(cli.options.dir, PathBuf::from("/srv"));
+        assert_eq!(cli.options.dir, [PathBuf::from("/srv")]);
         assert_eq!(cli.options.port, Some(0));
         assert_eq!(cli.options.download_limit, Rate(Some(2 << 20)));
         assert!(cli.options.exit_on_finish);
@@ -586,7 +586,7 @@ mod tests {
              --file-allocation none --max-upload-limit 5K",
         )
         .unwrap();
-        assert_eq!(cli.options.dir, PathBuf::from("x"));
+        assert_eq!(cli.options.dir, [PathBuf::from("x")]);
         assert_eq!(cli.options.port, Some(7000));
         assert_eq!(cli.options.download_limit, Rate(Some(1_000_000)));
         assert_eq!(cli.options.allocate, Allocate::None);

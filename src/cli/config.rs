@@ -256,7 +256,7 @@ mod tests {
             "dir = '/a'\nport = 7000\nsequential = true\ntracker = ['http://x', 'http://y']";
         let settings = read("driver -p 1 t.torrent", config).ok().unwrap();
         let options = &settings.cli.options;
-        assert_eq!((options.dir.as_path(), options.port), (Path::new("/a"), Some(1)));
+        assert_eq!((&options.dir[..], options.port), (&["/a".into()][..], Some(1)));
         assert!(options.sequential);
         assert_eq!(options.tracker, ["http://x", "http://y"]);
         let lines = settings.lines();

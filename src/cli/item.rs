@@ -145,6 +145,23 @@ impl Item {
         home.dir.join(own_name(&self.torrent, &home, position))
     }
 
+    /// How many of its files are chosen, when some are not; with its line end.
+    pub fn choice_line(&self) -> String {
+        let (chosen, all) = (self.chosen().len(), files_of(&self.torrent).len());
+        match chosen == all {
+            true => String::new(),
+            false => {
+                format!("{chosen} of {all} files selected; --select all takes the others too\n")
+            }
+        }
+    }
+
+    /// The wanted files by position, pad files left out.
+    pub fn chosen(&self) -> Vec<usize> {
+        let is_wanted = |position: &usize| self.wanted.get(*position).is_none_or(|it| *it);
+        files_of(&self.torrent).into_iter().filter(is_wanted).collect()
+    }
+
     /// Its line of `list`.
     pub fn row(&self) -> Row<'_> {
         Row { number: self.number, name: &self.torrent.name, status: self.handle.status() }

@@ -135,6 +135,10 @@ impl Job {
             let number = if self.is_several { format!("{} ", item.number) } else { "".into() };
             let facts = facts_line(&item.torrent, columns - number.len());
             voice.result(&(number + &facts));
+            if item.dir != self.template.dir {
+                voice.result(&saving_line(&item.dir, 0));
+            }
+            voice.result(&item.choice_line());
         }
         Ok(())
     }

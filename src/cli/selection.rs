@@ -5,8 +5,8 @@ use crate::metainfo::Torrent;
 use super::print::{counted, files_of};
 use super::values::Ranges;
 
-/// Wanted files by position in the torrent. Pad files are wanted as little as anything else
-/// that nobody sees.
+/// Wanted files by position in the torrent. Pad files, which nobody sees, are wanted only with
+/// everything else.
 ///
 /// # Errors
 /// In words for people: a number that no file has, or nothing left to download.
@@ -30,6 +30,10 @@ pub fn wanted_files(
     }
     if !wanted.contains(&true) {
         return Err("no file is left to download".to_owned());
+    }
+    if positions.iter().all(|position| wanted[*position]) {
+        // Everything is no choice.
+        wanted.fill(true);
     }
     Ok(wanted)
 }
@@ -58,7 +62,8 @@ mod tests {
 
     #[test]
     fn numbers_skip_pad_files() {
-        assert_eq!(choose(None, None).unwrap(), [true, false, true, true]);
+        assert_eq!(choose(None, None).unwrap(), [true; 4]);
+        assert_eq!(choose(Some("all"), None).unwrap(), [true; 4]);
         assert_eq!(choose(Some("2"), None).unwrap(), [false, false, true, false]);
         assert_eq!(choose(Some("1-2"), Some("1")).unwrap(), [false, false, true, false]);
         assert_eq!(choose(None, Some("2-")).unwrap(), [true, false, false, false]);

@@ -114,11 +114,14 @@ pub fn address_v4(text: &str) -> Result<SocketAddrV4, String> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ranges(Vec<(u32, u32)>);
 
-/// Reads `1-3,5`; an open end as in `7-` means to the last.
+/// Reads `1-3,5`; an open end as in `7-` means to the last, and `all` means all.
 ///
 /// # Errors
 /// In words for people.
 pub fn ranges(text: &str) -> Result<Ranges, String> {
+    if text.trim() == "all" {
+        return Ok(Ranges(vec![(1, u32::MAX)]));
+    }
     let mut read = Vec::new();
     for part in text.split(',').map(str::trim) {
         let (first, last) = match part.split_once('-') {

@@ -77,10 +77,11 @@ pub(super) struct BitTorrent {
     layout: Layout,
     peer_id: PeerId,
     fast: bool,
+    extended: bool,
     decoder: Decoder,
     translator: Translator,
     /// Our extension handshake, until it is sent.
-    introduction: Option<Vec<u8>>,
+    introduction: Option<ExtendedHandshake>,
 }
 
 impl BitTorrent {
@@ -105,9 +106,10 @@ impl BitTorrent {
             layout: config.layout,
             peer_id: remote.peer_id,
             fast: agreed.fast,
+            extended: agreed.extended,
             decoder: Decoder::new(bitfield_len),
             translator: Translator::new(config.layout, agreed, remote.peer_id),
-            introduction: agreed.extended.then(|| introduction.encode()),
+            introduction: agreed.extended.then_some(introduction),
         }
     }
 
@@ -125,8 +127,18 @@ impl BitTorrent {
             Availability::None => {}
             Availability::Some(bits) => Message::Bitfield(bits.as_bytes().to_vec()).encode(out),
         }
-        if let Some(payload) = self.introduction.take() {
-            Message::Extended { id: 0, payload }.encode(out);
+        if let Some(introduction) = self.introduction.take() {
+            Message::Extended { id: 0, payload: introduction.encode() }.encode(out);
+        }
+    }
+
+    /// BEP 10: "subsequent handshakes … are additive", so that one word more is a handshake.
+    fn tell_upload_only(&mut self, upload_only: bool, out: &mut Vec<u8>) {
+        if let Some(introduction) = &mut self.introduction {
+            introduction.upload_only = Some(upload_only);
+        } else if self.extended {
+            let word = ExtendedHandshake { upload_only: Some(upload_only), ..Default::default() };
+            Message::Extended { id: 0, payload: word.encode() }.encode(out);
         }
     }
 }
@@ -197,6 +209,7 @@ impl Dialect for BitTorrent {
                 LinkCommand::Cancel(blocks) => {
                     blocks.into_iter().for_each(|it| Message::Cancel(request(it)).encode(out));
                 }
+                LinkCommand::UploadOnly(upload_only) => self.tell_upload_only(upload_only, out),
                 LinkCommand::Availability(availability) => self.introduce(availability, out),
                 LinkCommand::Have(pieces) => {
                     pieces.iter().for_each(|it| Message::Have(it.number()).encode(out));

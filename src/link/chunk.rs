@@ -410,7 +410,8 @@ impl Dialect for Course {
                 LinkCommand::Cancel(blocks) => blocks.into_iter().for_each(|it| self.cancel(it)),
                 LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
                 // The protocol has no words for what we have and want, and nobody asks us.
-                LinkCommand::Availability(_)
+                LinkCommand::UploadOnly(_)
+                | LinkCommand::Availability(_)
                 | LinkCommand::Have(_)
                 | LinkCommand::Choke
                 | LinkCommand::Unchoke

@@ -147,6 +147,28 @@ async fn our_pieces_come_first_and_then_the_introduction() {
     bench.expect(b"\0\0\0\x01\x0f").await;
 }
 
+// BEP 21: "A peer that is a partial seed SHOULD include an extra header in the extension
+// handshake"; BEP 10: subsequent handshakes are additive.
+#[tokio::test(start_paused = true)]
+async fn a_partial_seed_says_so_with_its_introduction_and_takes_it_back() {
+    let (mut bench, _) = Bench::up(config(32), HELLO_ALL).await;
+    let pieces = LinkCommand::Availability(Availability::None);
+    bench.order(vec![LinkCommand::UploadOnly(true), pieces]).await;
+    bench.expect(b"\0\0\0\x01\x0f").await;
+    bench
+        .expect(
+            b"\0\0\0\x45\x14\0d1:mde4:reqqi500e11:upload_onlyi1e1:v12:Pigeon 0.1.06:yourip4:\
+            \x7f\0\0\x01e",
+        )
+        .await;
+    bench.order(vec![LinkCommand::UploadOnly(false)]).await;
+    bench.expect(b"\0\0\0\x1a\x14\0d1:mde11:upload_onlyi0ee").await;
+    // Without the extension protocol there is no word for it.
+    let (mut bench, _) = Bench::up(config(32), HELLO_PLAIN).await;
+    bench.order(vec![LinkCommand::UploadOnly(true), LinkCommand::Interested]).await;
+    bench.expect(b"\0\0\0\x01\x02").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn peers_without_extensions_get_plain_messages() {
     let (mut bench, _) = Bench::up(config(32), HELLO_PLAIN).await;

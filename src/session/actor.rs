@@ -1,5 +1,6 @@
 //! The actor that owns the torrents of a session: it lets them in and out, starts the next one
-//! when there is a place, ends seeding when it was enough, and keeps what was sent. It sleeps
+//! when there is a place, ends seeding when it was enough, and keeps what was sent and which
+//! files are wanted. It sleeps
 //! while no torrent changes its state. It moves no byte of data and draws no conclusions about
 //! a transfer.
 
@@ -19,10 +20,11 @@ use crate::torrent::incoming::Incoming;
 use crate::torrent::lifecycle::{self, Entry, Resources};
 use crate::torrent::options::{SeedLimits, TorrentOptions};
 use crate::torrent::places::{Account, LINKS_MAX};
-use crate::torrent::status::{State, Status};
+use crate::torrent::status::State;
 
 use super::error::Error;
 use super::listener::Registration;
+use super::persist::Kept;
 use super::places::{Standing, divide};
 use super::queue::{self, Claim};
 use super::shares::{self, Demand};
@@ -66,8 +68,10 @@ struct Member {
     piece_blocks: usize,
     /// Blocks that its open pieces may hold; the torrent reads the other end.
     share: watch::Sender<usize>,
-    /// What the state directory says was sent.
-    kept_bytes: u64,
+    /// What the state directory says of it.
+    kept: Kept,
+    /// The choice of files that was looked at last.
+    seen_choice: Arc<[bool]>,
     /// It is on its way out.
     is_leaving: bool,
 }
@@ -79,6 +83,14 @@ impl Member {
             true => Claim::Nothing,
             false => self.handle.look(|status| Claim::of(&status.state)),
         }
+    }
+
+    /// What is to be kept of it.
+    fn to_keep(&self) -> Kept {
+        self.handle.look(|status| {
+            let wanted = Some(&status.wanted_files).filter(|files| files.contains(&false));
+            Kept { uploaded: status.uploaded_in_all(), wanted: wanted.cloned() }
+        })
     }
 
     /// None when it downloads nothing.
@@ -115,27 +127,29 @@ struct Arriving {
 /// What came of opening a torrent's files.
 struct Opened {
     started: Result<(TorrentHandle, InfoHash, mpsc::Sender<Incoming>), crate::torrent::Error>,
-    /// What the state directory says was sent.
-    kept_bytes: u64,
+    /// What the state directory says of it.
+    kept: Kept,
 }
 
 async fn open(
     resources: Resources,
     torrent: Arc<Torrent>,
-    options: TorrentOptions,
+    mut options: TorrentOptions,
     is_queued: bool,
     share: watch::Receiver<usize>,
 ) -> Opened {
-    let kept_bytes = match torrent.info_hash_v1 {
+    let kept = match torrent.info_hash_v1 {
         Some(hash) => {
             let state_dir = resources.state_dir.clone();
-            let read = spawn_blocking(move || persist::uploaded(&state_dir, hash));
+            let read = spawn_blocking(move || persist::kept(&state_dir, hash));
             read.await.unwrap_or_default()
         }
-        None => 0,
+        None => Kept::default(),
     };
-    let entry = Entry { is_queued, uploaded_before_bytes: kept_bytes, share };
-    Opened { started: lifecycle::start(resources, torrent, options, entry).await, kept_bytes }
+    let chosen = kept.wanted.as_deref().filter(|files| files.len() == torrent.files.len());
+    options.wanted_files = options.wanted_files.or(chosen.map(<[bool]>::to_vec));
+    let entry = Entry { is_queued, uploaded_before_bytes: kept.uploaded, share };
+    Opened { started: lifecycle::start(resources, torrent, options, entry).await, kept }
 }
 
 /// How far a torrent's seeding is.
@@ -209,6 +223,9 @@ impl Actor {
                 () = bell.notified() => {}
                 () = sleep(SEEDING_LOOK), if has_limits => {}
                 _ = keep.tick() => self.keep().await,
+            }
+            if self.has_new_choice() {
+                self.keep().await;
             }
             has_limits = self.end_seeding(Instant::now());
             self.start_next();
@@ -286,7 +303,7 @@ impl Actor {
         };
         let Some(position) = self.arriving.iter().position(|it| it.task == task) else { return };
         let arriving = self.arriving.remove(position);
-        let Some(Opened { started, kept_bytes }) = opened else { return };
+        let Some(Opened { started, kept }) = opened else { return };
         let (handle, info_hash, incoming) = match started {
             Ok(started) => started,
             Err(error) => {
@@ -306,7 +323,8 @@ impl Actor {
             piece_blocks: arriving.piece_blocks,
             places: arriving.places,
             share: arriving.share,
-            kept_bytes,
+            kept,
+            seen_choice: Arc::new([]),
             is_leaving: false,
         };
         let place = self.members.partition_point(|other| other.number < member.number);
@@ -441,18 +459,27 @@ impl Actor {
         has_limits
     }
 
-    /// Keeps what was sent since it was kept last.
+    /// Whether a choice of files was made that was not looked at yet.
+    fn has_new_choice(&self) -> bool {
+        let is_new = |member: &Member| {
+            member.handle.look(|it| !Arc::ptr_eq(&it.wanted_files, &member.seen_choice))
+        };
+        self.members.iter().any(is_new)
+    }
+
+    /// Keeps what was sent since it was kept last, and which files are wanted.
     async fn keep(&mut self) {
         if self.keeping.as_ref().is_some_and(|work| !work.is_finished()) {
             // The disk hangs; what is lost is what was sent since.
             return;
         }
-        let mut news: Vec<(InfoHash, u64)> = Vec::new();
+        let mut news: Vec<(InfoHash, Kept)> = Vec::new();
         for member in &mut self.members {
-            let sent = member.handle.look(Status::uploaded_in_all);
-            if sent > member.kept_bytes {
-                member.kept_bytes = sent;
-                news.push((member.info_hash, sent));
+            member.seen_choice = member.handle.look(|status| status.wanted_files.clone());
+            let kept = member.to_keep();
+            if kept.uploaded > member.kept.uploaded || kept.wanted != member.kept.wanted {
+                member.kept = kept.clone();
+                news.push((member.info_hash, kept));
             }
         }
         if !news.is_empty() {
@@ -466,10 +493,10 @@ impl Actor {
     }
 }
 
-fn write(state_dir: &Path, news: &[(InfoHash, u64)]) {
-    for (info_hash, sent) in news {
-        if let Err(error) = persist::keep_uploaded(state_dir, *info_hash, *sent) {
-            tracing::warn!(%info_hash, %error, "cannot keep what was sent");
+fn write(state_dir: &Path, news: &[(InfoHash, Kept)]) {
+    for (info_hash, kept) in news {
+        if let Err(error) = persist::keep(state_dir, *info_hash, kept) {
+            tracing::warn!(%info_hash, %error, "cannot keep what was sent and which files are wanted");
         }
     }
 }

@@ -1,67 +1,109 @@
-//! What a torrent sent in its life: `<info-hash>.stats` in the state directory, a bencoded
-//! dictionary, so that a ratio is about the torrent and not about one run. Written under
-//! another name and renamed; a lost or broken file costs the count, never the download.
+//! What of a torrent outlives a run beside its data: how much it sent in its life, so that a
+//! ratio is about the torrent and not about one run, and which of its files its user wants.
+//! `<info-hash>.stats` in the state directory, a bencoded dictionary, written under another name
+//! and renamed; a lost or broken file costs the count and the choice, never the download.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use crate::base::ids::InfoHash;
 use crate::bencode;
 
-/// The file has three entries; a longer one is not ours.
-const FILE_LEN_MAX: u64 = 4096;
-const VERSION: i64 = 1;
+/// A bit for each file that a torrent may have, and some words; a longer one is not ours.
+const FILE_LEN_MAX: u64 = 4 << 20;
+/// Files of version 1 have no choice in them.
+const VERSION: i64 = 2;
+
+/// What is kept of a torrent.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Kept {
+    /// Bytes sent in its life.
+    pub uploaded: u64,
+    /// Which files are wanted, by their position in the torrent; none when all are.
+    pub wanted: Option<Arc<[bool]>>,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Stats {
+    /// How many files `wanted` speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<u64>,
     uploaded: u64,
     version: i64,
+    /// A bit a file, the first one the highest of the first byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<ByteBuf>,
 }
 
-/// Bytes sent in earlier runs; 0 when nothing is known.
-pub(super) fn uploaded(state_dir: &Path, info_hash: InfoHash) -> u64 {
+/// What was kept of a torrent in earlier runs; nothing when nothing is known.
+pub(super) fn kept(state_dir: &Path, info_hash: InfoHash) -> Kept {
     let path = path(state_dir, info_hash);
     match read(&path) {
-        Ok(uploaded) => uploaded,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Ok(kept) => kept,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "the count of what was sent is lost");
-            0
+            let path = path.display();
+            tracing::warn!(%path, %error, "what was sent and which files are wanted is lost");
+            Kept::default()
         }
     }
 }
 
-fn read(path: &Path) -> io::Result<u64> {
+fn read(path: &Path) -> io::Result<Kept> {
     if fs::metadata(path)?.len() > FILE_LEN_MAX {
         return Err(io::Error::other("it is too long"));
     }
     decode(&fs::read(path)?)
 }
 
-fn decode(bytes: &[u8]) -> io::Result<u64> {
+fn decode(bytes: &[u8]) -> io::Result<Kept> {
     let stats: Stats = bencode::decode(bytes, bencode::MESSAGE).map_err(io::Error::other)?;
-    match stats.version {
-        VERSION => Ok(stats.uploaded),
-        _ => Err(io::Error::other("a newer program wrote it")),
+    if !(1..=VERSION).contains(&stats.version) {
+        return Err(io::Error::other("a newer program wrote it"));
     }
+    let wanted = stats.files.zip(stats.wanted);
+    let wanted = wanted.map(|(count, bits)| flags(count, &bits)).transpose()?;
+    Ok(Kept { uploaded: stats.uploaded, wanted })
 }
 
-/// Keeps the bytes sent so far, for the next run.
+fn flags(count: u64, bits: &[u8]) -> io::Result<Arc<[bool]>> {
+    if count.div_ceil(8) != bits.len() as u64 {
+        return Err(io::Error::other("its choice of files is damaged"));
+    }
+    let flags = bits.iter().flat_map(|byte| (0..8).map(move |bit| byte & (0x80 >> bit) != 0));
+    // The bits are here, so their number fits.
+    Ok(flags.take(usize::try_from(count).unwrap_or(usize::MAX)).collect())
+}
+
+fn encode(kept: &Kept) -> Vec<u8> {
+    let bits = |flags: &[bool]| {
+        let byte = |flags: &[bool]| {
+            (0..).zip(flags).fold(0, |byte, (bit, is_set)| byte | u8::from(*is_set) << (7 - bit))
+        };
+        ByteBuf::from(flags.chunks(8).map(byte).collect::<Vec<u8>>())
+    };
+    bencode::encode(&Stats {
+        files: kept.wanted.as_ref().map(|flags| flags.len() as u64),
+        uploaded: kept.uploaded,
+        version: VERSION,
+        wanted: kept.wanted.as_deref().map(bits),
+    })
+}
+
+/// Keeps this for the next run.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(super) fn keep_uploaded(
-    state_dir: &Path,
-    info_hash: InfoHash,
-    uploaded: u64,
-) -> io::Result<()> {
+pub(super) fn keep(state_dir: &Path, info_hash: InfoHash, kept: &Kept) -> io::Result<()> {
     let path = path(state_dir, info_hash);
     // The torrent's record is locked by this process: nobody else writes here.
     let new = path.with_extension("stats.new");
-    fs::write(&new, bencode::encode(&Stats { uploaded, version: VERSION }))?;
+    fs::write(&new, encode(kept))?;
     fs::rename(&new, &path)
 }
 
@@ -75,35 +117,52 @@ mod tests {
 
     const HASH: InfoHash = InfoHash([7; 20]);
 
+    fn some(uploaded: u64, wanted: Option<&[bool]>) -> Kept {
+        Kept { uploaded, wanted: wanted.map(Arc::from) }
+    }
+
     #[test]
     fn what_was_kept_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(uploaded(dir.path(), HASH), 0);
-        keep_uploaded(dir.path(), HASH, 123).unwrap();
-        keep_uploaded(dir.path(), HASH, 1 << 40).unwrap();
-        assert_eq!(uploaded(dir.path(), HASH), 1 << 40);
+        assert_eq!(kept(dir.path(), HASH), Kept::default());
+        let mut choice = [false; 11];
+        (choice[0], choice[8], choice[10]) = (true, true, true);
+        for what in [some(123, None), some(1 << 40, Some(&choice)), some(5, None)] {
+            keep(dir.path(), HASH, &what).unwrap();
+            assert_eq!(kept(dir.path(), HASH), what);
+        }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert_eq!(uploaded(dir.path(), InfoHash([8; 20])), 0);
+        assert_eq!(kept(dir.path(), InfoHash([8; 20])), Kept::default());
+        let bytes = b"d5:filesi11e8:uploadedi1e7:versioni2e6:wanted2:\x80\xa0e";
+        assert_eq!(encode(&some(1, Some(&choice))), bytes);
     }
 
     #[test]
     fn what_is_broken_or_newer_counts_as_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let file = path(dir.path(), HASH);
-        for bytes in [&b""[..], b"d8:uploadedi5e", b"d8:uploadedi5e7:versioni2ee", &[b'x'; 5000]] {
+        let too_long = vec![b'x'; 5 << 20];
+        let bad: [&[u8]; 6] = [
+            b"",
+            b"d8:uploadedi5e",
+            b"d8:uploadedi5e7:versioni3ee",
+            b"d5:filesi9e8:uploadedi5e7:versioni2e6:wanted1:xe",
+            b"d5:filesi-1e8:uploadedi5e7:versioni2e6:wanted1:xe",
+            &too_long,
+        ];
+        for bytes in bad {
             fs::write(&file, bytes).unwrap();
-            assert_eq!(uploaded(dir.path(), HASH), 0, "{bytes:?}");
+            assert_eq!(kept(dir.path(), HASH), Kept::default(), "{:?}", bytes.get(..60));
         }
         fs::write(&file, b"d8:uploadedi5e7:versioni1ee").unwrap();
-        assert_eq!(uploaded(dir.path(), HASH), 5);
+        assert_eq!(kept(dir.path(), HASH), some(5, None));
     }
 
     #[test]
     fn fuzz_stats() {
         crate::fuzz::run("upload_stats", |bytes| {
-            if let Ok(uploaded) = decode(bytes) {
-                let written = bencode::encode(&Stats { uploaded, version: VERSION });
-                assert_eq!(decode(&written).ok(), Some(uploaded));
+            if let Ok(kept) = decode(bytes) {
+                assert_eq!(decode(&encode(&kept)).ok(), Some(kept));
             }
         });
     }

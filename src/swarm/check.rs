@@ -206,7 +206,9 @@ impl Swarm {
             trouble.phase = Phase::Rest(now);
         }
         self.totals.hash_failures += 1;
-        self.totals.wasted_bytes += u64::from(self.config.layout.len_of(piece));
+        let len = u64::from(self.config.layout.len_of(piece));
+        self.totals.wasted_bytes += len;
+        self.totals.corrupt_bytes += len;
         let blamed = self.suspects.failed(piece, hashes, senders);
         self.tell(Event::HashFailed { piece, blamed });
         self.fetch_again(piece);

@@ -10,6 +10,7 @@ use crate::base::layout::PieceIndex;
 use super::Swarm;
 use super::event::Event;
 use super::link::{Availability, CloseReason, LinkCommand};
+use super::peer::Peer;
 use super::picker::PeerPieces;
 
 /// Whole sets of pieces that a remote may tell, for each costs a pass over all pieces. BEP 3
@@ -80,6 +81,19 @@ impl Swarm {
             let word = if wants { LinkCommand::Interested } else { LinkCommand::NotInterested };
             self.send(link, word);
         }
+    }
+
+    /// BEP 21: whether we are a partial seed, to those that can be told, when it changes.
+    pub(super) fn tell_upload_only(&mut self) {
+        let is_partial_seed = self.is_complete() && !self.have.is_full();
+        if std::mem::replace(&mut self.upload_only, is_partial_seed) == is_partial_seed {
+            return;
+        }
+        let hears = |(_, peer): &(&LinkId, &Peer)| peer.caps.extended && peer.caps.can_upload_to;
+        let links: Vec<_> = self.peers.iter().filter(hears).map(|(link, _)| *link).collect();
+        links.into_iter().for_each(|link| {
+            self.send(link, LinkCommand::UploadOnly(is_partial_seed));
+        });
     }
 
     pub(super) fn on_wanted(&mut self, wanted: Bitfield, now: Instant) {

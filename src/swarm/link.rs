@@ -122,7 +122,11 @@ pub enum LinkCommand {
     Request(Vec<BlockRef>),
     /// Take these requests back.
     Cancel(Vec<BlockRef>),
-    /// Tell which pieces we have; always the first command of a link.
+    /// Tell whether we are a partial seed: something is missing and nothing of it wanted
+    /// (BEP 21). It may stand before `Availability`, to be said with the introduction, and comes
+    /// again when it changes; who never hears it talks to none.
+    UploadOnly(bool),
+    /// Tell which pieces we have; always the first command of a link but for `UploadOnly`.
     Availability(Availability),
     /// Tell that we have more pieces.
     Have(Arc<[PieceIndex]>),

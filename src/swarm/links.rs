@@ -362,6 +362,7 @@ impl Swarm {
         }
         let count = self.config.layout.piece_count();
         let can_upload_to = caps.can_upload_to;
+        let can_hear = caps.extended;
         if caps.unit == Unit::Piece {
             self.stores.entry(address).or_default();
         }
@@ -375,6 +376,9 @@ impl Swarm {
             _ => Availability::Some(self.have.clone()),
         };
         if can_upload_to {
+            if can_hear && self.upload_only {
+                self.send(link, LinkCommand::UploadOnly(true));
+            }
             self.send(link, LinkCommand::Availability(ours));
         }
     }

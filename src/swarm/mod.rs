@@ -142,6 +142,8 @@ pub struct Swarm {
     verified: haves::VerifiedLog,
     /// Verified pieces that are not yet reckoned with in what peers have of interest.
     fresh: Vec<PieceIndex>,
+    /// Links are told that we are a partial seed.
+    upload_only: bool,
     shares: shares::Shares,
     shares_made: Instant,
     uploads: upload::Uploads,
@@ -190,6 +192,7 @@ impl Swarm {
             late: endgame::Late::new(now),
             verified: haves::VerifiedLog::new(now),
             fresh: Vec::new(),
+            upload_only: missing == 0 && !config.have.is_full(),
             shares: shares::Shares::new(config.peer_id, std::iter::empty()),
             shares_made: now,
             uploads: upload::Uploads::new(config.proven.clone(), config.layout.piece_len(), now),
@@ -254,6 +257,7 @@ impl Swarm {
     /// asked for what, who is dialled. Effects wait in [`poll_output`](Self::poll_output).
     pub fn settle(&mut self, now: Instant) {
         self.reckon_verified(now);
+        self.tell_upload_only();
         self.rechoke(now);
         self.feed_hungry(now);
         self.move_late(now);

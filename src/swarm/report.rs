@@ -18,6 +18,8 @@ pub struct Totals {
     pub downloaded_bytes: u64,
     /// Payload received in vain.
     pub wasted_bytes: u64,
+    /// What of that was of pieces that failed their hash.
+    pub corrupt_bytes: u64,
     /// Pieces that failed their hash.
     pub hash_failures: u32,
     meter: RateMeter,
@@ -30,6 +32,7 @@ impl Totals {
         Self {
             downloaded_bytes: 0,
             wasted_bytes: 0,
+            corrupt_bytes: 0,
             hash_failures: 0,
             meter: RateMeter::new(now),
             transfer: None,
@@ -82,6 +85,8 @@ pub struct Snapshot {
     pub receiving: u32,
     /// Payload received in vain.
     pub wasted_bytes: u64,
+    /// What of that was of pieces that failed their hash.
+    pub corrupt_bytes: u64,
     /// Links that are up.
     pub connected: u32,
     /// Of those, with everything.
@@ -162,6 +167,7 @@ impl Swarm {
             uploaded_bytes: self.uploads.uploaded_bytes,
             receiving: count(&|peer| peer.upload.meter.rate(now) > 0 && peer.upload.unchoked),
             wasted_bytes: self.totals.wasted_bytes,
+            corrupt_bytes: self.totals.corrupt_bytes,
             connected: self.peers.len() as u32,
             seeds: count(&Peer::is_seed),
             sending: count(&|peer| peer.meter.rate(now) > 0 && !peer.choking),

@@ -296,8 +296,11 @@ impl Actor {
             self.tell(Event::DiskRecovered);
         }
         self.publisher.set_complete();
-        self.trackers.tell(TrackerCommand::Completed);
         self.publish();
+        // A choice of files that is complete completes no torrent (BEP 21).
+        if self.publisher.left().0 == 0 {
+            self.trackers.tell(TrackerCommand::Completed);
+        }
         self.tell(Event::Completed);
     }
 
@@ -444,7 +447,8 @@ impl Actor {
     fn select(&mut self, files: Vec<bool>) {
         let is_wanted = |file: FileIndex| files.get(file.0 as usize).copied().unwrap_or(true);
         let wanted = wanted_pieces(&self.extents, &self.layout, is_wanted);
-        self.publisher.set_wanted(&self.extents, &self.layout, &wanted, self.swarm.have());
+        let have = self.swarm.have();
+        self.publisher.set_wanted(&self.extents, &self.layout, &wanted, &files, have);
         self.submit(Job::Want(files.clone()));
         self.wanted_files = files;
         let was_complete = self.swarm.is_complete();

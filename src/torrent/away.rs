@@ -114,7 +114,10 @@ impl<'a> Away<'a> {
                     let disk_trouble = Some(self.why.clone());
                     let _ = answer.send(WhyReport { disk_trouble, ..WhyReport::default() });
                 }
-                Command::SelectFiles(files) => *self.wanted_files = files,
+                Command::SelectFiles(files) => {
+                    self.ends.status.change(|status| status.wanted_files = files.clone().into());
+                    *self.wanted_files = files;
+                }
                 order => parked::keep(self.early, order),
             }
         }

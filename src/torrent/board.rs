@@ -44,9 +44,12 @@ impl Board {
         let mut is_news = false;
         self.status.send_modify(|status| {
             let before = (discriminant(&status.state), status.left_bytes());
+            let wanted_files = status.wanted_files.clone();
             change(status);
-            // With more to do than before it may need more memory.
-            is_news = before.0 != discriminant(&status.state) || before.1 < status.left_bytes();
+            // With more to do than before it may need more memory; a choice of files is kept.
+            is_news = before.0 != discriminant(&status.state)
+                || before.1 < status.left_bytes()
+                || !Arc::ptr_eq(&wanted_files, &status.wanted_files);
         });
         if is_news {
             self.bell.notify_one();

@@ -207,6 +207,7 @@ fn first_status(parts: &Parts, first: &Next) -> Status {
             _ => State::Checking,
         },
         wanted_bytes: parts.torrent.total_size(),
+        wanted_files: parts.wanted_files.clone().into(),
         piece_count: parts.layout.piece_count(),
         listen_port: parts.resources.port,
         uploaded_before_bytes: parts.uploaded_before_bytes,
@@ -516,7 +517,7 @@ fn actor(
 ) -> Actor {
     let wanted = wanted_of(parts);
     let mut publisher = publisher(parts, &store);
-    publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &have);
+    publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &parts.wanted_files, &have);
     let config = SwarmConfig {
         layout: parts.layout,
         extents: parts.extents.clone(),
@@ -538,7 +539,8 @@ fn actor(
     let addresses = parts.options.peers.clone();
     swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
     let left = publisher.left();
-    let trackers = Trackers::start(tracker_config(parts, left), first_stats(left));
+    let was_complete = left.0 == 0 || parts.so_far.was_whole();
+    let trackers = Trackers::start(tracker_config(parts, was_complete), first_stats(left));
     Actor {
         swarm,
         layout: parts.layout,
@@ -601,7 +603,7 @@ fn link_config(parts: &Parts, source: Option<Files>) -> LinkConfig {
 }
 
 /// What to announce with; none when there is nobody to ask.
-fn tracker_config(parts: &Parts, left: u64) -> Option<TrackerConfig> {
+fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
     let options = &parts.options;
     if !options.use_trackers {
         return None;
@@ -617,7 +619,7 @@ fn tracker_config(parts: &Parts, left: u64) -> Option<TrackerConfig> {
         key: rand::random(),
         numwant: NUMWANT,
         is_private: parts.torrent.private,
-        is_complete: left == 0,
+        was_complete,
         client: parts.resources.http.clone(),
         timing: Timing::default(),
         network: parts.resources.tracker_network.clone(),

@@ -111,7 +111,10 @@ pub(super) async fn relocate(
                     let _ = answer.send(());
                     return Relocated::Stopped;
                 }
-                Some(Command::SelectFiles(files)) => *wanted_files = files,
+                Some(Command::SelectFiles(files)) => {
+                    ends.status.change(|status| status.wanted_files = files.clone().into());
+                    *wanted_files = files;
+                }
                 Some(order) => parked::keep(early, order),
                 None => {
                     progress.cancel();

@@ -67,7 +67,10 @@ pub(super) async fn wait(
                 let _ = answer.send(());
                 return Woken::End;
             }
-            Some(Command::SelectFiles(files)) => *wanted_files = files,
+            Some(Command::SelectFiles(files)) => {
+                ends.status.change(|status| status.wanted_files = files.clone().into());
+                *wanted_files = files;
+            }
             Some(order) => keep(early, order),
             None => return Woken::End,
         }

@@ -22,9 +22,12 @@ use super::status::{PeerStatus, State, Status, WhyReport};
 pub(super) struct SoFar {
     began: Instant,
     downloaded_bytes: u64,
+    verified_bytes: u64,
     uploaded_bytes: u64,
     wasted_bytes: u64,
+    corrupt_bytes: u64,
     transferring: Duration,
+    was_whole: bool,
 }
 
 impl SoFar {
@@ -33,9 +36,12 @@ impl SoFar {
         Self {
             began: Instant::now(),
             downloaded_bytes: 0,
+            verified_bytes: 0,
             uploaded_bytes: 0,
             wasted_bytes: 0,
+            corrupt_bytes: 0,
             transferring: Duration::ZERO,
+            was_whole: false,
         }
     }
 
@@ -43,8 +49,16 @@ impl SoFar {
     pub fn take(&mut self, status: &Status) {
         self.downloaded_bytes = status.downloaded_bytes;
         self.uploaded_bytes = status.uploaded_bytes;
+        self.verified_bytes = status.verified_bytes;
         self.wasted_bytes = status.wasted_bytes;
+        self.corrupt_bytes = status.corrupt_bytes;
         self.transferring = status.transferring;
+        self.was_whole |= status.was_whole;
+    }
+
+    /// Everything of the torrent has been here at some time of this run.
+    pub fn was_whole(&self) -> bool {
+        self.was_whole
     }
 }
 
@@ -64,8 +78,11 @@ pub(super) struct Publisher {
     /// Why the device did not take everything at the end.
     flush_failure: Option<String>,
     wanted: Bitfield,
+    /// One entry a file.
+    wanted_files: Arc<[bool]>,
     wanted_bytes: u64,
     done_bytes: u64,
+    missing_bytes: u64,
     piece_count: u32,
     pool: BlockPool,
     listen_port: u16,
@@ -91,8 +108,10 @@ impl Publisher {
             record_trouble: None,
             flush_failure: None,
             wanted: Bitfield::none(piece_count),
+            wanted_files: Arc::new([]),
             wanted_bytes: 0,
             done_bytes: 0,
+            missing_bytes: 0,
             piece_count,
             pool,
             listen_port,
@@ -105,35 +124,49 @@ impl Publisher {
         extents: &Extents,
         layout: &Layout,
         wanted: &Bitfield,
+        wanted_files: &[bool],
         have: &Bitfield,
     ) {
         self.wanted = wanted.clone();
+        self.wanted_files = wanted_files.into();
         self.complete = false;
-        (self.wanted_bytes, self.done_bytes) = (0, 0);
-        for piece in layout.pieces().filter(|piece| wanted.has(*piece)) {
+        (self.wanted_bytes, self.done_bytes, self.missing_bytes) = (0, 0, 0);
+        for piece in layout.pieces() {
             let bytes = payload(extents, layout, piece);
-            self.wanted_bytes += bytes;
-            self.done_bytes += if have.has(piece) { bytes } else { 0 };
+            let (is_wanted, is_here) = (wanted.has(piece), have.has(piece));
+            self.wanted_bytes += if is_wanted { bytes } else { 0 };
+            self.done_bytes += if is_wanted && is_here { bytes } else { 0 };
+            self.missing_bytes += if is_here { 0 } else { bytes };
         }
+        self.note_whole();
     }
 
+    fn note_whole(&mut self) {
+        self.so_far.was_whole |= self.missing_bytes == 0;
+    }
+
+    /// A piece that was received is right.
     pub fn verified(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
+        let bytes = payload(extents, layout, piece);
         if self.wanted.has(piece) {
-            self.done_bytes += payload(extents, layout, piece);
+            self.done_bytes += bytes;
         }
+        self.missing_bytes = self.missing_bytes.saturating_sub(bytes);
+        self.so_far.verified_bytes += bytes;
     }
 
     pub fn lost(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
+        let bytes = payload(extents, layout, piece);
         if self.wanted.has(piece) {
             self.complete = false;
-            let bytes = payload(extents, layout, piece);
             self.done_bytes = self.done_bytes.saturating_sub(bytes);
         }
+        self.missing_bytes += bytes;
     }
 
-    /// Wanted bytes that are missing.
-    pub fn left(&self) -> u64 {
-        self.wanted_bytes - self.done_bytes
+    /// Bytes of the torrent that are missing, wanted or not; and the wanted ones of them.
+    pub fn left(&self) -> (u64, u64) {
+        (self.missing_bytes, self.wanted_bytes - self.done_bytes)
     }
 
     /// Notes what is wrong with a file; true when that is news.
@@ -153,6 +186,7 @@ impl Publisher {
 
     pub fn set_complete(&mut self) {
         self.complete = true;
+        self.note_whole();
     }
 
     pub fn set_paused(&mut self, paused: bool) {
@@ -188,6 +222,8 @@ impl Publisher {
             state,
             wanted_bytes: self.wanted_bytes,
             done_bytes: self.done_bytes,
+            missing_bytes: self.missing_bytes,
+            wanted_files: self.wanted_files.clone(),
             checked_bytes: (0, 0),
             moved_bytes: (0, 0),
             move_rate: 0,
@@ -201,9 +237,12 @@ impl Publisher {
             down_rate: numbers.down_rate,
             up_rate: numbers.up_rate,
             downloaded_bytes: self.so_far.downloaded_bytes + numbers.downloaded_bytes,
+            verified_bytes: self.so_far.verified_bytes,
             uploaded_bytes: self.so_far.uploaded_bytes + numbers.uploaded_bytes,
             uploaded_before_bytes: self.uploaded_before_bytes,
             wasted_bytes: self.so_far.wasted_bytes + numbers.wasted_bytes,
+            corrupt_bytes: self.so_far.corrupt_bytes + numbers.corrupt_bytes,
+            was_whole: self.so_far.was_whole,
             running,
             transferring: self.so_far.transferring + swarm.transferred_for(now),
             peers_connected: numbers.connected,

@@ -45,6 +45,10 @@ pub struct Status {
     pub wanted_bytes: u64,
     /// Those of them that are verified and written.
     pub done_bytes: u64,
+    /// Bytes of the whole torrent that are missing, wanted or not, pad files left out.
+    pub missing_bytes: u64,
+    /// Which files are wanted, by their position in the torrent.
+    pub wanted_files: Arc<[bool]>,
     /// Bytes looked at so far and to look at, while checking.
     pub checked_bytes: (u64, u64),
     /// Bytes copied so far and to copy, while its files are moved.
@@ -71,12 +75,18 @@ pub struct Status {
     pub up_rate: u64,
     /// Payload received in this run.
     pub downloaded_bytes: u64,
+    /// What of that was of pieces that were right.
+    pub verified_bytes: u64,
     /// Payload sent in this run.
     pub uploaded_bytes: u64,
     /// Payload sent in all runs before this one.
     pub uploaded_before_bytes: u64,
     /// Payload received in vain: twice, unasked, or wrong.
     pub wasted_bytes: u64,
+    /// What of that was of pieces that were wrong.
+    pub corrupt_bytes: u64,
+    /// Everything of the torrent has been here at some time of this run.
+    pub was_whole: bool,
     /// Time since the start of this run.
     pub running: Duration,
     /// Time spent transferring, for averages.

@@ -52,8 +52,11 @@ impl Trackers {
     pub fn publish(&self, status: &Status, working_peers: usize, is_paused: bool) {
         let stats = TransferStats {
             uploaded: status.uploaded_bytes,
-            downloaded: status.downloaded_bytes,
-            left: status.left_bytes(),
+            downloaded: status.verified_bytes,
+            corrupt: status.corrupt_bytes,
+            redundant: status.wasted_bytes.saturating_sub(status.corrupt_bytes),
+            left: status.missing_bytes,
+            wanted_left: status.left_bytes(),
             peers_connected: status.peers_connected as usize,
             working_peers,
             is_paused,
@@ -96,9 +99,10 @@ pub(super) fn without_passkey(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-/// What trackers are told at the start.
-pub(super) fn first_stats(left: u64) -> TransferStats {
-    TransferStats { left, ..TransferStats::default() }
+/// What trackers are told at the start: bytes of the torrent that are missing, wanted or not,
+/// and the wanted ones of them.
+pub(super) fn first_stats((left, wanted_left): (u64, u64)) -> TransferStats {
+    TransferStats { left, wanted_left, ..TransferStats::default() }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::addr::{Locality, canonical};
 use crate::base::ids::{InfoHash, PeerId};
 
-/// Why an announce is sent out of turn (BEP 3).
+/// What an announce is about, when it is no regular one (BEP 3, BEP 21).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// The first announce to this tracker.
@@ -18,6 +18,9 @@ pub enum Event {
     Completed,
     /// The torrent leaves the swarm.
     Stopped,
+    /// All that is wanted of the torrent is here, and something is not: whoever says so takes
+    /// part and downloads nothing (BEP 21).
+    Paused,
 }
 
 impl Event {
@@ -27,6 +30,7 @@ impl Event {
             Self::Started => "started",
             Self::Completed => "completed",
             Self::Stopped => "stopped",
+            Self::Paused => "paused",
         }
     }
 }
@@ -45,6 +49,14 @@ impl Family {
     /// Both, in the order to ask.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
+    /// `IPv4` or `IPv6`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
     /// The family of an address; an IPv4 address inside an IPv6 one counts as IPv4.
     pub fn of(address: SocketAddr) -> Self {
         if canonical(address).is_ipv4() { Self::V4 } else { Self::V6 }
@@ -62,9 +74,13 @@ pub struct AnnounceRequest {
     pub port: u16,
     /// Payload bytes sent since the start.
     pub uploaded: u64,
-    /// Payload bytes received since the start.
+    /// Payload bytes received since the start whose pieces were right.
     pub downloaded: u64,
-    /// Bytes still missing.
+    /// Payload bytes received since the start whose pieces were wrong.
+    pub corrupt: u64,
+    /// Payload bytes received since the start that were here already, or not asked for.
+    pub redundant: u64,
+    /// Bytes of the torrent still missing, wanted or not.
     pub left: u64,
     /// `None` for a regular announce.
     pub event: Option<Event>,
@@ -123,7 +139,8 @@ pub struct SwarmCounts {
     pub downloaded: Option<u64>,
 }
 
-/// When a tracker that refused may be asked again (BEP 31).
+/// When a tracker that refused may be asked again: as BEP 31 has it, or by the intervals or
+/// the `Retry-After` that came with the refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RetryIn {
     /// Not before this time has passed.
@@ -162,8 +179,13 @@ pub enum Error {
     #[error("tracker redirects more than {0} times")]
     TooManyRedirects(usize),
     /// An HTTP status other than 200, and no bencoded failure with it.
-    #[error("tracker answered HTTP status {0}")]
-    Status(u16),
+    #[error("tracker answered HTTP status {status}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// When to come back, if `Retry-After` said so.
+        retry_in: Option<RetryIn>,
+    },
     /// The body is longer than we read.
     #[error("tracker's reply is longer than {0} bytes")]
     TooLong(usize),
@@ -181,7 +203,13 @@ pub enum Error {
         /// What the resolver said.
         cause: String,
     },
-    /// The connection failed or broke.
+    /// The host has no address of the family that was to be used.
+    #[error("cannot reach tracker: its host has no {} address", .0.name())]
+    NoAddress(Family),
+    /// No connection came about.
+    #[error("cannot reach tracker: {0}")]
+    Unreachable(String),
+    /// The exchange broke off.
     #[error("cannot reach tracker: {0}")]
     Network(String),
     /// No complete answer in time.
@@ -193,8 +221,22 @@ impl Error {
     /// When the tracker itself said to come back.
     pub fn retry_in(&self) -> Option<RetryIn> {
         match self {
-            Self::Refused { retry_in, .. } => *retry_in,
+            Self::Refused { retry_in, .. } | Self::Status { retry_in, .. } => *retry_in,
             _ => None,
         }
+    }
+
+    /// Whether the tracker can have heard anything of the announce.
+    pub fn has_reached(&self) -> bool {
+        !matches!(
+            self,
+            Self::Url(_)
+                | Self::Idna(_)
+                | Self::Forbidden(..)
+                | Self::NoScrape
+                | Self::Lookup { .. }
+                | Self::NoAddress(_)
+                | Self::Unreachable(_)
+        )
     }
 }

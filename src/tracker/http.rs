@@ -222,6 +222,8 @@ fn push_query(url: &mut String, request: &AnnounceRequest) {
         ("uploaded", request.uploaded.to_string()),
         ("downloaded", request.downloaded.to_string()),
         ("left", request.left.to_string()),
+        ("corrupt", request.corrupt.to_string()),
+        ("redundant", request.redundant.to_string()),
         ("compact", "1".to_owned()),
         ("no_peer_id", "1".to_owned()),
         ("numwant", request.numwant.to_string()),
@@ -258,9 +260,7 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&self, key: &str) -> Option<String> {
-        let bytes = self.bytes(key)?;
-        let kept = bytes.get(..MAX_TEXT_LEN).unwrap_or(bytes);
-        Some(String::from_utf8_lossy(kept).into_owned())
+        self.bytes(key).map(words)
     }
 
     fn integer(&self, key: &str) -> Option<i64> {
@@ -281,8 +281,12 @@ impl<'a> Fields<'a> {
         if self.text("retry in").is_some_and(|text| text.trim().eq_ignore_ascii_case("never")) {
             return Some(RetryIn::Never);
         }
-        let minutes = self.count("retry in").filter(|minutes| *minutes > 0)?;
-        Some(RetryIn::After(Duration::from_secs(minutes.saturating_mul(60)).min(MAX_WAIT)))
+        let minutes = self.count("retry in").filter(|minutes| *minutes > 0);
+        let told = minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+        // The times of a reply hold beside a failure too, where no other is named.
+        let interval = self.seconds("interval").max(self.seconds("min interval"));
+        let wait = told.or(interval.filter(|wait| !wait.is_zero()))?;
+        Some(RetryIn::After(wait.min(MAX_WAIT)))
     }
 
     fn external_ip(&self) -> Option<IpAddr> {
@@ -317,6 +321,13 @@ impl<'a> Fields<'a> {
             (None, None) => Vec::new(),
         }
     }
+}
+
+/// A tracker's words, cut to [`MAX_TEXT_LEN`], and where some end them with a NUL.
+pub(super) fn words(bytes: &[u8]) -> String {
+    let kept = bytes.get(..MAX_TEXT_LEN).unwrap_or(bytes);
+    let end = kept.iter().position(|byte| *byte == 0).unwrap_or(kept.len());
+    String::from_utf8_lossy(kept.get(..end).unwrap_or(kept)).into_owned()
 }
 
 /// An integer, or a string of digits, which several trackers send instead.

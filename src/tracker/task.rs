@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::sleep_until;
 
 use crate::base::addr::{Locality, Source, is_usable_peer};
 use crate::base::ids::{InfoHash, PeerId};
-use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event};
+use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, Family};
 use crate::tracker::tiers::status::TrackerStatus;
-use crate::tracker::tiers::{Input, ManualAnnounce, Output, Tiers, Timing, TrackerIndex};
+use crate::tracker::tiers::{
+    Call, Input, ManualAnnounce, Output, Standing, Tiers, Timing, TrackerIndex,
+};
 
 pub use fetch::{HttpClient, NetworkTiming, http_client};
 
@@ -23,12 +25,12 @@ mod errand;
 mod fetch;
 mod udp;
 
-use errand::{Carriers, Errand, Question, Report, sockets};
-use fetch::Fetched;
+use errand::{Carriers, Errand, Host, Question, Report, sockets};
+use fetch::{Fetched, MAX_ADDRESSES};
 use udp::UdpClient;
 
-/// Reports of announces on their way. An announce makes three at most, and few are on their
-/// way at once; more would wait.
+/// Reports of announces on their way. An announce makes two at most, and few are on their way
+/// at once; more would wait.
 const REPORTS_LEN: usize = 32;
 
 /// Events kept while the torrent is busy; the oldest go first.
@@ -50,8 +52,8 @@ pub struct TrackerConfig {
     pub numwant: u32,
     /// BEP 27: peers of these trackers may not be passed on.
     pub is_private: bool,
-    /// Whether nothing was missing at the start.
-    pub is_complete: bool,
+    /// Whether the whole torrent was here once: `completed` is never told then.
+    pub was_complete: bool,
     /// The session's client.
     pub client: HttpClient,
     /// Times of the announces.
@@ -72,10 +74,17 @@ pub const QUIET_DEFAULT: Duration = Duration::from_secs(300);
 pub struct TransferStats {
     /// Payload bytes sent.
     pub uploaded: u64,
-    /// Payload bytes received.
+    /// Payload bytes received whose pieces were right.
     pub downloaded: u64,
-    /// Bytes missing; not 0 while a magnet's size is unknown, or trackers count a seed.
+    /// Payload bytes received whose pieces were wrong.
+    pub corrupt: u64,
+    /// Payload bytes received twice, or unasked.
+    pub redundant: u64,
+    /// Bytes of the torrent missing, wanted or not; not 0 while a magnet's size is unknown, or
+    /// trackers count a seed.
     pub left: u64,
+    /// Wanted bytes missing.
+    pub wanted_left: u64,
     /// Live links.
     pub peers_connected: usize,
     /// Links that serve us or may.
@@ -84,12 +93,22 @@ pub struct TransferStats {
     pub is_paused: bool,
 }
 
+impl TransferStats {
+    fn standing(&self) -> Standing {
+        match (self.left, self.wanted_left) {
+            (0, _) => Standing::Seed,
+            (_, 0) => Standing::PartialSeed,
+            _ => Standing::Leech,
+        }
+    }
+}
+
 /// Orders from the torrent.
 #[derive(Debug)]
 pub enum TrackerCommand {
     /// The user wants an announce now; the answer says whether it may be.
     Announce(oneshot::Sender<ManualAnnounce>),
-    /// The last piece has been verified. Told again after more was wanted or pieces were
+    /// The last piece of the whole torrent has been verified. Told again after pieces were
     /// lost, it makes no second event.
     Completed,
     /// The user looks at the trackers: scrape those whose numbers are old or not known.
@@ -151,12 +170,16 @@ struct Driver {
     carriers: Carriers,
     /// Connected and working peers, as the machine knows them.
     last_peers: (usize, usize),
-    /// Whether bytes are missing, as the machine knows it.
-    is_missing: bool,
+    /// How much is here, as the machine knows it.
+    standing: Standing,
     /// Whether the torrent is paused, as the machine knows it.
     is_paused: bool,
+    /// Announces on their way.
+    flights: Vec<(Call, AbortHandle)>,
     /// Tracker addresses that worked, so that `stopped` needs no resolver.
-    known: Vec<(TrackerIndex, Vec<SocketAddr>)>,
+    known: Vec<(TrackerIndex, Family, SocketAddr)>,
+    /// How many of a host's addresses were tried in vain: the next ones come first then.
+    failed: Vec<(TrackerIndex, Family, usize)>,
     told_at: Vec<(TrackerIndex, Instant)>,
     stop_done: Option<oneshot::Sender<()>>,
     is_stopping: bool,
@@ -166,12 +189,13 @@ struct Driver {
 impl Driver {
     fn new(mut config: TrackerConfig, stats: watch::Receiver<TransferStats>) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS_LEN);
+        let standing = stats.borrow().standing();
         let tiers = std::mem::take(&mut config.tiers);
         let network = config.network.clone();
         let udp = UdpClient::start(network.retry_udp, network.bind);
         let carriers = Carriers { http: config.client.clone(), udp, network };
         Self {
-            is_missing: !config.is_complete,
+            standing,
             is_paused: false,
             carriers,
             tiers: Tiers::new(tiers, config.timing.clone(), StdRng::seed_from_u64(config.rng_seed)),
@@ -183,7 +207,9 @@ impl Driver {
             outbox: VecDeque::new(),
             last_status: Vec::new(),
             last_peers: (0, 0),
+            flights: Vec::new(),
             known: Vec::new(),
+            failed: Vec::new(),
             told_at: Vec::new(),
             stop_done: None,
             is_stopping: false,
@@ -196,7 +222,8 @@ impl Driver {
         mut commands: mpsc::Receiver<TrackerCommand>,
         events: mpsc::Sender<TrackerEvent>,
     ) {
-        self.handle(Input::Started { complete: self.config.is_complete });
+        let was_complete = self.config.was_complete;
+        self.handle(Input::Started { standing: self.standing, was_complete });
         self.on_stats();
         let mut has_stats = true;
         let mut has_listener = true;
@@ -233,9 +260,18 @@ impl Driver {
 
     /// Does what the machine wants.
     fn follow(&mut self) {
+        let mut host = None;
         while let Some(output) = self.tiers.poll_output() {
             match output {
-                Output::Announce { tracker, event } => self.announce(tracker, event),
+                Output::Announce { call, event } => {
+                    // What is asked over both families is looked up once.
+                    let host = match &host {
+                        Some((tracker, host)) if *tracker == call.tracker => host,
+                        _ => &host.insert((call.tracker, Host::default())).1,
+                    };
+                    self.announce(call, event, host.clone());
+                }
+                Output::CutOff { call } => self.cut_off(call),
                 Output::Scrape { tracker } => self.scrape(tracker),
                 Output::Finished => self.is_finished = true,
             }
@@ -268,8 +304,13 @@ impl Driver {
 
     fn stop(&mut self) {
         self.is_stopping = true;
-        self.jobs.abort_all();
         self.handle(Input::Stopped);
+    }
+
+    fn cut_off(&mut self, call: Call) {
+        for (_, job) in self.flights.extract_if(.., |(flying, _)| *flying == call) {
+            job.abort();
+        }
     }
 
     /// Byte counts change all the time and matter only when an announce leaves.
@@ -277,8 +318,6 @@ impl Driver {
         let stats = *self.stats.borrow_and_update();
         if stats.is_paused != self.is_paused && !self.is_stopping {
             self.is_paused = stats.is_paused;
-            // Answers of before a pause speak of a torrent that took part.
-            self.jobs.abort_all();
             self.handle(if stats.is_paused { Input::Paused } else { Input::Resumed });
         }
         let peers = (stats.peers_connected, stats.working_peers);
@@ -286,21 +325,23 @@ impl Driver {
             self.last_peers = peers;
             self.handle(Input::Peers { connected: peers.0, working: peers.1 });
         }
-        let is_missing = stats.left > 0;
-        if is_missing != self.is_missing {
-            self.is_missing = is_missing;
-            self.handle(Input::Missing(is_missing));
+        let standing = stats.standing();
+        if standing != self.standing {
+            self.standing = standing;
+            self.handle(Input::Stands(standing));
         }
     }
 
-    fn announce(&mut self, tracker: TrackerIndex, event: Option<Event>) {
-        let stats = *self.stats.borrow();
+    fn announce(&mut self, call: Call, event: Option<Event>, host: Host) {
+        let (tracker, stats) = (call.tracker, *self.stats.borrow());
         let request = AnnounceRequest {
             info_hash: self.config.info_hash,
             peer_id: self.config.peer_id,
             port: self.config.port,
             uploaded: stats.uploaded,
             downloaded: stats.downloaded,
+            corrupt: stats.corrupt,
+            redundant: stats.redundant,
             left: stats.left,
             event,
             key: self.config.key,
@@ -309,52 +350,51 @@ impl Driver {
         };
         let question = Question::announce(self.tiers.url(tracker), &request);
         // `stopped` must not wait for a resolver; other announces follow a name that moves.
-        let known = self.known(tracker).filter(|_| self.is_stopping);
+        let known = self.known(call).filter(|_| self.is_stopping || event == Some(Event::Stopped));
         tracing::debug!(tracker = self.tiers.url(tracker), ?event, "announce");
-        let errand = self.errand(tracker, question, known);
-        self.jobs.spawn(errand.announce());
+        let errand = Errand { known, skip: self.skip(call), ..self.errand(question, host) };
+        let job = self.jobs.spawn(errand.announce(call));
+        self.flights.push((call, job));
     }
 
     fn scrape(&mut self, tracker: TrackerIndex) {
         let info_hash = self.config.info_hash;
         let question = Question::scrape(self.tiers.url(tracker), info_hash);
-        let errand = self.errand(tracker, question, None);
-        self.jobs.spawn(errand.scrape(info_hash));
+        let errand = self.errand(question, Host::default());
+        self.jobs.spawn(errand.scrape(tracker, info_hash));
     }
 
-    fn errand(
-        &self,
-        tracker: TrackerIndex,
-        question: Result<Question, Error>,
-        known: Option<Vec<SocketAddr>>,
-    ) -> Errand {
+    fn errand(&self, question: Result<Question, Error>, host: Host) -> Errand {
         Errand {
-            tracker,
             question,
-            known,
+            host,
+            known: None,
+            skip: 0,
             is_stopped: self.is_stopping,
             carriers: self.carriers.clone(),
             reports: self.reports.clone(),
         }
     }
 
-    fn known(&self, tracker: TrackerIndex) -> Option<Vec<SocketAddr>> {
-        let known = self.known.iter().find(|(index, _)| *index == tracker);
-        known.map(|(_, addresses)| addresses.clone())
+    fn known(&self, call: Call) -> Option<SocketAddr> {
+        let own = |(tracker, family, _): &&_| (*tracker, *family) == (call.tracker, call.family);
+        self.known.iter().find(own).map(|(_, _, address)| *address)
+    }
+
+    fn skip(&self, call: Call) -> usize {
+        let own = |(tracker, family, _): &&_| (*tracker, *family) == (call.tracker, call.family);
+        self.failed.iter().find(own).map_or(0, |(_, _, count)| *count)
     }
 
     fn on_report(&mut self, report: Report) {
         match report {
-            Report::Replied { tracker, fetched, is_repeat } => {
-                self.on_replied(tracker, fetched, is_repeat);
+            Report::Replied { call, fetched } => {
+                self.flights.retain(|(flying, _)| *flying != call);
+                self.on_replied(call, fetched);
             }
-            Report::Failed { tracker, error } => {
-                let url = self.tiers.url(tracker).to_owned();
-                tracing::debug!(tracker = url, %error, "announce failed");
-                if self.may_tell(tracker) {
-                    self.tell(TrackerEvent::Failure { url, text: error.to_string() });
-                }
-                self.handle(Input::Failed { tracker, error });
+            Report::Failed { call, error } => {
+                self.flights.retain(|(flying, _)| *flying != call);
+                self.on_failed(call, error);
             }
             Report::Scraped { tracker, result } => {
                 let counts = result.inspect_err(|error| {
@@ -366,19 +406,37 @@ impl Driver {
         }
     }
 
-    fn on_replied(
-        &mut self,
-        tracker: TrackerIndex,
-        fetched: Fetched<AnnounceReply>,
-        is_repeat: bool,
-    ) {
-        let Fetched { reply, tracker: address, first_hop } = fetched;
-        match self.known.iter_mut().find(|(index, _)| *index == tracker) {
-            Some((_, addresses)) if is_repeat => addresses.push(first_hop),
-            Some((_, addresses)) => *addresses = vec![first_hop],
-            None => self.known.push((tracker, vec![first_hop])),
+    fn on_failed(&mut self, call: Call, error: Error) {
+        let Call { tracker, family, .. } = call;
+        tracing::debug!(tracker = self.tiers.url(tracker), ?family, %error, "announce failed");
+        let own = |(of, over, _): &&mut _| (*of, *over) == (tracker, family);
+        match self.failed.iter_mut().find(own) {
+            Some((_, _, count)) => *count = count.wrapping_add(MAX_ADDRESSES),
+            None => self.failed.push((tracker, family, MAX_ADDRESSES)),
         }
-        if !self.is_stopping {
+        let (before, _) = self.tiers.failure(tracker);
+        self.handle(Input::Failed { call, error });
+        let (fails, why) = self.tiers.failure(tracker);
+        // One family that fails beside another is no news.
+        if fails != before
+            && let Some(text) = why.map(str::to_owned)
+            && self.may_tell(tracker)
+        {
+            let url = self.tiers.url(tracker).to_owned();
+            self.tell(TrackerEvent::Failure { url, text });
+        }
+    }
+
+    fn on_replied(&mut self, call: Call, fetched: Fetched<AnnounceReply>) {
+        let tracker = call.tracker;
+        let Fetched { reply, tracker: address, first_hop } = fetched;
+        let own = |(of, over, _): &&mut _| (*of, *over) == (tracker, call.family);
+        match self.known.iter_mut().find(own) {
+            Some((_, _, known)) => *known = first_hop,
+            None => self.known.push((tracker, call.family, first_hop)),
+        }
+        // Answers of before a pause speak of a torrent that took part.
+        if !self.is_stopping && !self.is_paused {
             if self.config.is_private {
                 self.tell(TrackerEvent::PrivateAnswered(self.tiers.url(tracker).to_owned()));
             }
@@ -391,9 +449,7 @@ impl Driver {
             let url = self.tiers.url(tracker).to_owned();
             self.tell(TrackerEvent::Warning { url, text });
         }
-        if !is_repeat {
-            self.handle(Input::Replied { tracker, reply: Box::new(reply) });
-        }
+        self.handle(Input::Replied { call, reply: Box::new(reply) });
     }
 
     fn tell_peers(&mut self, mut addresses: Vec<SocketAddr>, from: Locality) {

@@ -3,7 +3,8 @@
 //!
 //! A *round* walks through the tiers until somebody answers. It goes on to the next tracker
 //! after a failure or, while nobody is connected, when a tracker hangs; and to the next tier
-//! when an answer brought no working peer. Otherwise one announce is on its way at a time.
+//! when an answer brought no working peer. Otherwise one tracker is asked at a time, over both
+//! address families of its host.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,18 +13,21 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use crate::tracker::announce::{AnnounceReply, Error, Event, RetryIn, SwarmCounts};
+use crate::tracker::announce::{AnnounceReply, Error, Event, Family, RetryIn, SwarmCounts};
 use crate::tracker::http::is_http;
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 use crate::tracker::udp::is_udp;
 
 mod due;
-mod pause;
+mod ear;
+mod goodbye;
 mod scrape;
 pub mod status;
 mod timing;
 
 pub use timing::Timing;
+
+use ear::Ear;
 
 /// Most trackers kept of one torrent; a hostile list may name thousands.
 pub const MAX_TRACKERS: usize = 100;
@@ -32,18 +36,42 @@ pub const MAX_TRACKERS: usize = 100;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TrackerIndex(usize);
 
+/// One announce over one address family, valid for the [`Tiers`] that named it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// To whom.
+    pub tracker: TrackerIndex,
+    /// Over which family.
+    pub family: Family,
+    /// Which of all.
+    number: u64,
+}
+
+/// How much of the torrent is here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Something wanted is missing.
+    Leech,
+    /// Nothing wanted is missing, but something else (BEP 21).
+    PartialSeed,
+    /// Nothing is missing.
+    Seed,
+}
+
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
-    /// The torrent enters the swarm; `complete` if nothing is missing.
+    /// The torrent enters the swarm.
     Started {
-        /// No `completed` is ever sent then (BEP 3).
-        complete: bool,
+        /// As what.
+        standing: Standing,
+        /// Everything was here before: no `completed` is ever sent then (BEP 3).
+        was_complete: bool,
     },
-    /// The last piece has been verified.
+    /// The last piece of the torrent has been verified.
     Completed,
-    /// Whether bytes are missing: more may be wanted, and pieces may be lost, at any time.
-    Missing(bool),
+    /// How much is here: more may be wanted, and pieces may be lost, at any time.
+    Stands(Standing),
     /// The torrent leaves the swarm.
     Stopped,
     /// It leaves the swarm for a while: nothing is announced but that.
@@ -59,15 +87,15 @@ pub enum Input {
     },
     /// A tracker answered.
     Replied {
-        /// Which.
-        tracker: TrackerIndex,
+        /// To what.
+        call: Call,
         /// What. Of the peers only the number is looked at.
         reply: Box<AnnounceReply>,
     },
     /// A tracker refused or was not reached.
     Failed {
-        /// Which.
-        tracker: TrackerIndex,
+        /// With what.
+        call: Call,
         /// Why.
         error: Error,
     },
@@ -87,12 +115,19 @@ pub enum Input {
 /// What to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
-    /// Announce, and report `Replied` or `Failed` in the end.
+    /// Announce, and report `Replied` or `Failed` in the end. Those to one tracker over both
+    /// its families follow one another.
     Announce {
-        /// To whom.
-        tracker: TrackerIndex,
+        /// To whom, and over which family.
+        call: Call,
         /// With which event.
         event: Option<Event>,
+    },
+    /// Nobody waits for this announce any more, and it shall not reach the tracker behind what
+    /// follows.
+    CutOff {
+        /// Which.
+        call: Call,
     },
     /// Scrape, and report `Scraped` in the end.
     Scrape {
@@ -131,13 +166,16 @@ pub struct Tiers {
     working: usize,
     /// Since when no peer works.
     lonely_since: Option<Instant>,
-    is_complete: bool,
-    /// It was at some time, so that `completed` is not sent again.
+    standing: Standing,
+    /// It was a seed at some time, so that `completed` is not sent again.
     was_complete: bool,
     /// The download completed and no tracker has been told yet.
     owes_completed: bool,
-    /// When the last `announces_max` announces left.
-    recent: VecDeque<Instant>,
+    /// When the last `announces_max` announces left that may have reached their trackers, and
+    /// which those are.
+    recent: VecDeque<(Instant, usize)>,
+    /// Announces so far; numbers them.
+    calls: u64,
     outputs: VecDeque<Output>,
 }
 
@@ -146,7 +184,7 @@ enum Phase {
     Idle,
     Running,
     Paused,
-    Stopping { deadline: Instant },
+    Stopping { grace_at: Instant, hurry_at: Instant, deadline: Instant },
     Ended,
 }
 
@@ -154,10 +192,12 @@ struct Tracker {
     url: String,
     tier: usize,
     condition: Condition,
-    /// The announce on its way.
-    in_flight: Option<Option<Event>>,
-    /// It answered a `started`, so it wants a `stopped`.
-    is_started: bool,
+    /// In the order of [`Family::BOTH`].
+    ears: [Ear; 2],
+    /// An announce is on its way that no family has answered yet.
+    is_asked: bool,
+    /// Why a family failed that was asked, while the other one may answer.
+    cause: Option<Error>,
     tracker_id: Option<Vec<u8>>,
     fails: u32,
     last_asked: Option<Instant>,
@@ -183,6 +223,7 @@ enum Condition {
 }
 
 struct Round {
+    began: Instant,
     asked: Vec<bool>,
     from_tier: usize,
     is_manual: bool,
@@ -239,10 +280,11 @@ impl Tiers {
             connected: 0,
             working: 0,
             lonely_since: None,
-            is_complete: false,
+            standing: Standing::Leech,
             was_complete: false,
             owes_completed: false,
             recent: VecDeque::new(),
+            calls: 0,
             outputs: VecDeque::new(),
         }
     }
@@ -250,26 +292,24 @@ impl Tiers {
     /// Takes a fact in; afterwards [`Tiers::poll_output`] is to be drained.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Started { complete } => {
+            Input::Started { standing, was_complete } => {
                 self.phase = Phase::Running;
-                self.is_complete = complete;
-                self.was_complete = complete;
+                self.standing = standing;
+                self.was_complete = was_complete;
                 self.entered_at = Some(now);
                 self.lonely_since = Some(now);
             }
             Input::Completed => {
                 self.owes_completed |= !self.was_complete;
                 self.was_complete = true;
-                self.is_complete = true;
+                self.standing = Standing::Seed;
             }
-            // What completes a download the first time is the verdict on its files.
-            Input::Missing(is_missing) => {
-                let is_complete = self.was_complete && !is_missing;
-                if self.is_complete && !is_complete {
+            Input::Stands(standing) => {
+                if self.is_content() && standing == Standing::Leech {
                     // Peers get their time to come to work before the next tier is asked.
                     self.lonely_since = self.lonely_since.map(|_| now);
                 }
-                self.is_complete = is_complete;
+                self.standing = standing;
             }
             Input::ScrapeWanted => self.on_scrape_wanted(now),
             Input::Scraped { tracker, counts } => self.on_scraped(tracker.0, counts),
@@ -282,8 +322,8 @@ impl Tiers {
                 let lonely_since = self.lonely_since.unwrap_or(now);
                 self.lonely_since = (working == 0).then_some(lonely_since);
             }
-            Input::Replied { tracker, reply } => self.on_replied(tracker.0, &reply, now),
-            Input::Failed { tracker, error } => self.on_failed(tracker.0, &error, now),
+            Input::Replied { call, reply } => self.on_replied(call, &reply, now),
+            Input::Failed { call, error } => self.on_failed(call, error, now),
             Input::Tick => {}
         }
         self.settle(now);
@@ -298,17 +338,19 @@ impl Tiers {
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Idle | Phase::Paused | Phase::Ended => return None,
-            Phase::Stopping { deadline } => return Some(deadline),
+            Phase::Stopping { grace_at, hurry_at, deadline } => {
+                return Some(self.stop_waiting_at(grace_at, hurry_at).unwrap_or(deadline));
+            }
             Phase::Running => {}
         }
         match self.round.as_ref().map(|round| round.step) {
             None => self.round_due().map(|due| self.not_before_rate(due)),
             Some(Step::Next) => {
-                self.recent.front().map(|first| *first + self.timing.announces_window)
+                self.recent.front().map(|(first, _)| *first + self.timing.announces_window)
             }
             Some(Step::Asking { since, is_hedged, .. }) => {
                 let is_waiting = !is_hedged && self.is_alone();
-                is_waiting.then(|| self.not_before_rate(since + self.timing.hedge))
+                is_waiting.then(|| self.not_before_rate(self.hedge_at(since)))
             }
             Some(Step::Watching { until, .. }) => Some(until),
         }
@@ -324,8 +366,7 @@ impl Tiers {
                 return ManualAnnounce::NoTracker;
             }
         }
-        let in_flight = self.trackers.iter().find(|tracker| tracker.in_flight.is_some());
-        if let Some(tracker) = in_flight {
+        if let Some(tracker) = self.trackers.iter().find(|tracker| tracker.is_asked) {
             return ManualAnnounce::Asking(tracker.url.clone());
         }
         let mut soonest: Option<(Instant, usize)> = None;
@@ -343,7 +384,7 @@ impl Tiers {
         if allowed > now {
             return ManualAnnounce::AllowedIn(url, allowed - now);
         }
-        self.round = Some(self.new_round(true));
+        self.round = Some(self.new_round(true, now));
         self.settle(now);
         ManualAnnounce::Asking(url)
     }
@@ -358,6 +399,12 @@ impl Tiers {
         self.trackers[tracker.0].tracker_id.as_deref()
     }
 
+    /// How often the tracker has failed in a row, and why at last.
+    pub fn failure(&self, tracker: TrackerIndex) -> (u32, Option<&str>) {
+        let tracker = &self.trackers[tracker.0];
+        (tracker.fails, tracker.last_error.as_deref())
+    }
+
     /// All trackers in the order they are asked.
     pub fn status(&self) -> Vec<TrackerStatus> {
         self.walk().map(|index| self.status_of(index)).collect()
@@ -365,13 +412,15 @@ impl Tiers {
 
     fn status_of(&self, index: usize) -> TrackerStatus {
         let tracker = &self.trackers[index];
-        let state = match (tracker.in_flight, tracker.condition) {
-            (Some(_), _) => TrackerState::Announcing,
-            (None, Condition::NotSupported) => TrackerState::NotSupported,
-            (None, Condition::Fresh) => TrackerState::NotAsked,
-            (None, Condition::Working { .. }) => TrackerState::Working,
-            (None, Condition::Failing { .. }) => TrackerState::Failing(tracker.fails),
-            (None, Condition::GaveUp) => TrackerState::GaveUp,
+        let is_leaving =
+            self.phase != Phase::Running && tracker.ears.iter().any(|ear| ear.flight.is_some());
+        let state = match tracker.condition {
+            _ if tracker.is_asked || is_leaving => TrackerState::Announcing,
+            Condition::NotSupported => TrackerState::NotSupported,
+            Condition::Fresh => TrackerState::NotAsked,
+            Condition::Working { .. } => TrackerState::Working,
+            Condition::Failing { .. } => TrackerState::Failing(tracker.fails),
+            Condition::GaveUp => TrackerState::GaveUp,
         };
         let has_schedule = matches!(state, TrackerState::Working | TrackerState::Failing(_))
             && self.phase == Phase::Running;
@@ -389,53 +438,27 @@ impl Tiers {
         }
     }
 
-    fn on_stopped(&mut self, now: Instant) {
-        if !matches!(self.phase, Phase::Running | Phase::Paused) {
+    fn on_replied(&mut self, call: Call, reply: &AnnounceReply, now: Instant) {
+        let Some(event) = self.land(call) else { return };
+        let index = call.tracker.0;
+        self.ear(index, call.family).is_started = event != Some(Event::Stopped);
+        if event == Some(Event::Completed) {
+            self.owes_completed = false;
+        }
+        if self.phase != Phase::Running {
+            if event != Some(Event::Stopped) {
+                self.say_goodbye(index, call.family);
+            }
             return;
         }
-        self.round = None;
-        self.phase = Phase::Stopping { deadline: now + self.timing.stop_budget };
-        // BEP 3 asks for `completed` when the download is: a program that ends at once then
-        // still owes it.
-        let first = if self.owes_now() { Event::Completed } else { Event::Stopped };
-        for index in 0..self.trackers.len() {
-            self.trackers[index].in_flight = None;
-            if self.trackers[index].is_started {
-                self.say_goodbye(index, first);
-            }
-        }
-    }
-
-    fn say_goodbye(&mut self, index: usize, event: Event) {
-        self.trackers[index].in_flight = Some(Some(event));
-        let tracker = TrackerIndex(index);
-        self.outputs.push_back(Output::Announce { tracker, event: Some(event) });
-    }
-
-    /// While stopping, `completed` is followed by `stopped`, whatever became of it.
-    fn goes_on_to_stop(&mut self, index: usize, answered: Option<Event>) -> bool {
-        let is_stopping = matches!(self.phase, Phase::Stopping { .. });
-        let goes_on = is_stopping && answered == Some(Event::Completed);
-        if goes_on {
-            self.say_goodbye(index, Event::Stopped);
-        }
-        goes_on
-    }
-
-    fn on_replied(&mut self, index: usize, reply: &AnnounceReply, now: Instant) {
-        let Some(event) = self.trackers[index].in_flight.take() else { return };
-        if self.goes_on_to_stop(index, event) {
+        // Of the families of a tracker the first one's answer counts.
+        if !std::mem::take(&mut self.trackers[index].is_asked) {
             return;
         }
         let interval = self.jittered(reply.interval.unwrap_or(self.timing.interval_default));
         let tracker = &mut self.trackers[index];
         tracker.condition =
             Condition::Working { since: now, interval, min_interval: reply.min_interval };
-        tracker.is_started = match event {
-            Some(Event::Stopped) => false,
-            Some(Event::Started) => true,
-            _ => tracker.is_started,
-        };
         tracker.fails = 0;
         tracker.not_before = None;
         tracker.seeds = reply.complete.or(tracker.seeds);
@@ -447,18 +470,12 @@ impl Tiers {
             tracker.tracker_id.clone_from(&reply.tracker_id);
         }
         let tier = tracker.tier;
-        if event == Some(Event::Completed) {
-            self.owes_completed = false;
-        }
-        if self.phase != Phase::Running {
-            return;
-        }
         self.on_counts(index, reply, now);
         self.move_to_front(index);
         let watching = Step::Watching { tier, until: now + self.timing.patience };
         match &mut self.round {
             None => {
-                let mut round = self.new_round(false);
+                let mut round = self.new_round(false, now);
                 round.asked[index] = true;
                 round.step = watching;
                 self.round = Some(round);
@@ -469,14 +486,39 @@ impl Tiers {
         }
     }
 
-    fn on_failed(&mut self, index: usize, error: &Error, now: Instant) {
-        let Some(event) = self.trackers[index].in_flight.take() else { return };
-        if self.goes_on_to_stop(index, event) {
-            return;
-        }
-        if self.phase == Phase::Paused {
+    fn on_failed(&mut self, call: Call, error: Error, now: Instant) {
+        let Some(event) = self.land(call) else { return };
+        let index = call.tracker.0;
+        if self.phase != Phase::Running {
+            let may_know = self.ear(index, call.family).is_started || error.has_reached();
+            if may_know && event != Some(Event::Stopped) {
+                self.say_goodbye(index, call.family);
+            }
             // It is not needed until the torrent comes back, and is asked then as ever.
             return;
+        }
+        let tracker = &mut self.trackers[index];
+        if !tracker.is_asked {
+            return;
+        }
+        // That a host has one family only is no trouble.
+        let is_better = |known: &mut Error| matches!(known, Error::NoAddress(_));
+        tracker.cause.take_if(is_better);
+        let error = tracker.cause.take().unwrap_or(error);
+        if tracker.ears.iter().any(|ear| ear.flight.is_some()) {
+            tracker.cause = Some(error);
+            return;
+        }
+        tracker.is_asked = false;
+        self.on_unheard(index, &error, now);
+    }
+
+    /// No family of the tracker was answered.
+    fn on_unheard(&mut self, index: usize, error: &Error, now: Instant) {
+        if !error.has_reached() {
+            // It cost nobody anything.
+            let own = self.recent.iter().rposition(|(_, asked)| *asked == index);
+            own.and_then(|position| self.recent.remove(position));
         }
         let tracker = &mut self.trackers[index];
         tracker.fails = tracker.fails.saturating_add(1);
@@ -498,9 +540,15 @@ impl Tiers {
     fn settle(&mut self, now: Instant) {
         match self.phase {
             Phase::Running => while self.advance(now) {},
-            Phase::Stopping { deadline } => {
-                let is_done = self.trackers.iter().all(|tracker| tracker.in_flight.is_none());
-                if is_done || now >= deadline {
+            Phase::Stopping { grace_at, hurry_at, deadline } => {
+                if now >= grace_at {
+                    self.give_up();
+                }
+                if now >= hurry_at {
+                    self.hurry();
+                }
+                let mut ears = self.trackers.iter().flat_map(|tracker| tracker.ears);
+                if ears.all(|ear| ear.flight.is_none()) || now >= deadline {
                     self.phase = Phase::Ended;
                     self.outputs.push_back(Output::Finished);
                 }
@@ -514,7 +562,7 @@ impl Tiers {
         let Some(round) = &self.round else {
             let is_due = self.round_due().is_some_and(|due| self.not_before_rate(due) <= now);
             if is_due {
-                self.round = Some(self.new_round(false));
+                self.round = Some(self.new_round(false, now));
             }
             return is_due;
         };
@@ -528,10 +576,10 @@ impl Tiers {
                 true
             }
             Step::Asking { since, is_hedged: false, tracker } => {
-                self.is_alone() && now >= since + self.timing.hedge && self.hedge(tracker, now)
+                self.is_alone() && now >= self.hedge_at(since) && self.hedge(tracker, now)
             }
             Step::Asking { .. } => false,
-            Step::Watching { .. } if self.is_complete || self.working > 0 => {
+            Step::Watching { .. } if self.is_content() || self.working > 0 => {
                 self.round = None;
                 true
             }
@@ -562,25 +610,30 @@ impl Tiers {
     }
 
     fn ask(&mut self, index: usize, now: Instant) {
-        let owed = self.owes_now().then_some(Event::Completed);
+        for family in Family::BOTH {
+            // One that still owes an answer is told the next time.
+            if self.ear(index, family).flight.is_none() {
+                let event = self.event_for(index, family);
+                self.call(index, family, event);
+            }
+        }
         let tracker = &mut self.trackers[index];
-        let event = if tracker.is_started { owed } else { Some(Event::Started) };
-        tracker.in_flight = Some(event);
+        tracker.is_asked = true;
+        tracker.cause = None;
         tracker.last_asked = Some(now);
         if let Some(round) = &mut self.round {
             round.asked[index] = true;
             round.step = Step::Asking { tracker: index, since: now, is_hedged: false };
         }
-        self.recent.push_back(now);
+        self.recent.push_back((now, index));
         if self.recent.len() > self.timing.announces_max {
             self.recent.pop_front();
         }
-        self.outputs.push_back(Output::Announce { tracker: TrackerIndex(index), event });
     }
 
-    fn new_round(&self, is_manual: bool) -> Round {
+    fn new_round(&self, is_manual: bool, now: Instant) -> Round {
         let asked = vec![false; self.trackers.len()];
-        Round { asked, from_tier: 0, is_manual, step: Step::Next }
+        Round { began: now, asked, from_tier: 0, is_manual, step: Step::Next }
     }
 
     fn jittered(&mut self, interval: Duration) -> Duration {
@@ -607,11 +660,16 @@ impl Tiers {
 
     /// `completed` with bytes missing would be a lie; it waits until they are here.
     fn owes_now(&self) -> bool {
-        self.owes_completed && self.is_complete
+        self.owes_completed && self.standing == Standing::Seed
+    }
+
+    /// Nothing is wanted of peers.
+    fn is_content(&self) -> bool {
+        self.standing != Standing::Leech
     }
 
     fn is_alone(&self) -> bool {
-        self.connected == 0 && !self.is_complete
+        self.connected == 0 && !self.is_content()
     }
 }
 
@@ -623,8 +681,9 @@ impl Tracker {
             url: url.to_owned(),
             tier,
             condition,
-            in_flight: None,
-            is_started: false,
+            ears: [Ear::default(); 2],
+            is_asked: false,
+            cause: None,
             tracker_id: None,
             fails: 0,
             last_asked: None,

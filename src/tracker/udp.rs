@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use crate::base::addr::{parse_compact_v4, parse_compact_v6, write_compact};
 use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::{AnnounceRequest, Error, Event, Family};
-use crate::tracker::http::{MAX_PEERS, MAX_TEXT_LEN, check_text, has_scheme};
+use crate::tracker::http::{MAX_PEERS, check_text, has_scheme, words};
 
 /// Longest reply that is read; the rest of a longer one is lost. One with [`MAX_PEERS`] peers
 /// over IPv6 has 3.6 KiB.
@@ -162,7 +162,7 @@ pub enum Reply {
     Error {
         /// The request's.
         transaction: TransactionId,
-        /// The tracker's words, unescaped, cut to 1024 bytes.
+        /// The tracker's words, unescaped, cut to 1024 bytes and at a NUL.
         message: String,
     },
 }
@@ -286,10 +286,7 @@ impl Reply {
                 let counts = entries.filter_map(|entry| read_counts(&mut Bytes(entry))).collect();
                 Self::Scrape { transaction, counts }
             }
-            ERROR => {
-                let text = bytes.0.get(..MAX_TEXT_LEN).unwrap_or(bytes.0);
-                Self::Error { transaction, message: String::from_utf8_lossy(text).into_owned() }
-            }
+            ERROR => Self::Error { transaction, message: words(bytes.0) },
             _ => return None,
         })
     }
@@ -368,6 +365,8 @@ fn push_announce(out: &mut Vec<u8>, announce: &Announce) {
         Some(Event::Completed) => 1,
         Some(Event::Started) => 2,
         Some(Event::Stopped) => 3,
+        // BEP 15 has no number for it; this is libtorrent's.
+        Some(Event::Paused) => 4,
     };
     out.extend(event.to_be_bytes());
     out.extend([0; 4]);
@@ -387,11 +386,11 @@ fn read_announce(bytes: &mut Bytes<'_>) -> Option<Announce> {
     let peer_id = PeerId(bytes.array()?);
     let (downloaded, left, uploaded) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
     let event = match bytes.u32()? {
-        0 => None,
         1 => Some(Event::Completed),
         2 => Some(Event::Started),
         3 => Some(Event::Stopped),
-        _ => return None,
+        // Whatever clients have invented beside is a regular announce.
+        _ => None,
     };
     let _address = bytes.u32()?;
     let key = bytes.u32()?;

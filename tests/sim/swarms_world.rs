@@ -16,7 +16,7 @@ use pigeon::base::pool::{Block, BlockPool};
 use pigeon::base::units::BLOCK_LEN;
 use pigeon::swarm::choker::slots;
 use pigeon::swarm::event::{DownReason, Input, Output, Preparation, Source, Verdict};
-use pigeon::swarm::link::{Ask, Availability, LinkCaps, LinkCommand, LinkEvent, Unit};
+use pigeon::swarm::link::{Ask, Availability, Description, LinkCaps, LinkCommand, LinkEvent, Unit};
 use pigeon::swarm::{Swarm, SwarmConfig};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;

@@ -10,7 +10,7 @@ use crate::cli::job::{Job, in_runtime};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
-use crate::cli::print::info_screen;
+use crate::cli::print::{counted, info_screen};
 use crate::cli::repl::Talk;
 use crate::cli::repl::desk::Chosen;
 use crate::cli::selection::wanted_files;
@@ -64,6 +64,13 @@ pub fn start_found(
 ) -> Outcome {
     refuse_unsafe(options)?;
     let is_several = torrents.len() > 1;
+    let dirs = options.dir.len();
+    if dirs > 1 && dirs != torrents.len() {
+        let torrents = counted(torrents.len() as u64, "torrent");
+        return Err(Failure::usage(format!(
+            "--dir is given once for all torrents or once for each, not {dirs} times for {torrents}"
+        )));
+    }
     let is_choosy = options.select.is_some() || options.exclude.is_some();
     if is_choosy && (is_several || is_seed_only) {
         return Err(Failure::usage("--select and --exclude are for the download of one torrent"));
@@ -116,8 +123,11 @@ fn choose(
 ) -> Result<(Vec<Chosen>, Exit), Failure> {
     let mut chosen = Vec::new();
     let mut refused = Exit::Done;
-    for name in names {
-        match find(name).and_then(|found| choose_one(name, found, options, template)) {
+    for (number, name) in names.iter().enumerate() {
+        // The only directory, or the one of this torrent.
+        let dir = options.dir.get(number).unwrap_or(&template.dir).clone();
+        let template = TorrentOptions { dir, ..template.clone() };
+        match find(name).and_then(|found| choose_one(name, found, options, &template)) {
             Ok(one) => chosen.push(one),
             Err(failure) if names.len() > 1 => {
                 out::talk(&format!("driver: {failure}"));
@@ -219,7 +229,8 @@ fn chosen_files(torrent: &Torrent, options: &Options) -> Result<Option<Vec<bool>
 /// How each torrent runs that these options are for.
 pub fn torrent_options(options: &Options) -> TorrentOptions {
     TorrentOptions {
-        dir: options.dir.clone(),
+        // There is a default.
+        dir: options.dir.first().cloned().unwrap_or_default(),
         wanted_files: None,
         peers: options.peer.clone(),
         extra_trackers: options.tracker.clone(),

@@ -16,10 +16,10 @@ use super::download;
 pub fn run(paths: &[String], mut options: Options, common: &Common) -> Outcome {
     let (torrents, dir) = apart(paths);
     if let Some(dir) = dir {
-        options.dir = dir;
+        options.dir = vec![dir];
     }
-    if !options.dir.is_dir() {
-        let shown = escape(&options.dir.display().to_string());
+    if let Some(missing) = options.dir.iter().find(|dir| !dir.is_dir()) {
+        let shown = escape(&missing.display().to_string());
         return Err(Failure::bad_input(format!("{shown}: no such directory")));
     }
     download::start(torrents, &options, common, true)

@@ -41,7 +41,7 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
     // Nothing is uploaded before it is made.
     let memory_bytes = memory_for(common)?.alone_bytes();
     let mut options = options.clone();
-    options.dir = folder_of(&path);
+    options.dir = vec![folder_of(&path)];
     let named = path.display().to_string();
     start_found(&[named], &options, common, true, &mut |_| {
         let token = token.as_deref();

@@ -1,6 +1,7 @@
 //! What each order answers: questions go to the handle of the used torrent, or of all, and
 //! answers come back as text.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -42,7 +43,7 @@ impl Desk {
                 let used = self.used().map(|item| item.number);
                 list_screen(self.items.iter().map(Item::row), used, columns)
             }
-            Order::Add(name) => self.answer_add(name).await,
+            Order::Add { name, dir } => self.answer_add(name, dir.as_deref()).await,
             Order::Use(meant) => self.answer_use(meant),
             Order::Remove(meant) => self.answer_remove(meant).await,
             Order::Limit { all: true, down, limit } => self.limit_all(*down, *limit),
@@ -61,8 +62,8 @@ impl Desk {
         }
     }
 
-    async fn answer_add(&mut self, name: &str) -> String {
-        match self.add_named(name).await {
+    async fn answer_add(&mut self, name: &str, dir: Option<&Path>) -> String {
+        match self.add_named(name, dir).await {
             Ok(item) if item.handle.state() == State::Queued => {
                 format!("{}: queued\n", item.title())
             }
@@ -136,9 +137,8 @@ impl Desk {
             Err(why) => return format!("{why}\n"),
         };
         item.handle.select_files(wanted.clone()).await;
-        let count = wanted.iter().filter(|wanted| **wanted).count() as u64;
         item.wanted = wanted;
-        format!("{} selected\n", counted(count, "file"))
+        format!("{} selected\n", counted(item.chosen().len() as u64, "file"))
     }
 }
 

@@ -2,7 +2,7 @@
 //! finds them by what people call them; answers to commands are in [`super::answer`].
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -100,10 +100,10 @@ impl Desk {
             return Err(Refused::Twice(words));
         }
         let (dir, is_seed_only) = (options.dir.clone(), options.seed_only);
-        let wanted = options.wanted_files.clone();
-        let wanted = wanted.unwrap_or_else(|| vec![true; torrent.files.len()]);
         let added = self.engine.add(torrent.clone(), options).await;
         let handle = added.map_err(Refused::Failed)?;
+        // What was chosen in an earlier run holds when nothing is chosen now.
+        let wanted = handle.look(|status| status.wanted_files.to_vec());
         self.last_number += 1;
         self.is_several |= self.last_number > 1;
         let item = Item {
@@ -128,14 +128,18 @@ impl Desk {
         Ok(&self.items[position])
     }
 
-    /// Takes in a torrent that the user names at the prompt.
+    /// Takes in a torrent that the user names at the prompt; its files go to `dir`, or where
+    /// those of the others go.
     ///
     /// # Errors
     /// As [`Desk::add`], and when it cannot be read.
-    pub async fn add_named(&mut self, name: &str) -> Result<&Item, Refused> {
+    pub async fn add_named(&mut self, name: &str, dir: Option<&Path>) -> Result<&Item, Refused> {
         let torrent = load::named(name).map_err(Refused::Failed)?;
         load::check_downloadable(&torrent).map_err(Refused::Failed)?;
-        let options = self.template.clone();
+        let mut options = self.template.clone();
+        if let Some(dir) = dir {
+            options.dir = dir.to_owned();
+        }
         self.add(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options }).await
     }
 

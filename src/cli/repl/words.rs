@@ -45,8 +45,8 @@ pub enum Order {
     RenameFile { number: u32, name: String },
     /// Give the torrent another name.
     Rename(String),
-    /// Take this torrent in.
-    Add(String),
+    /// Take this torrent in; its files go to this directory.
+    Add { name: String, dir: Option<PathBuf> },
     /// End this torrent and take it out.
     Remove(String),
     /// Try this peer.
@@ -91,7 +91,7 @@ pub const WORDS: [Word; 22] = [
     word("resume", "[all]", "go on; a queued torrent starts at once"),
     word("list", "", "all torrents, their numbers and how they stand"),
     word("use", "N|NAME", "let commands speak of this torrent: use 2, use debian"),
-    word("add", "FILE", "download another torrent as well"),
+    word("add", "FILE [DIR]", "download another torrent as well, to DIR"),
     word("remove", "N|NAME", "take a torrent out; its data stays"),
     word("move", "DIR", "move its files to another directory, while it runs"),
     word("rename", "[N] NAME", "rename the torrent, or its file N: rename 2 film.mkv"),
@@ -148,7 +148,10 @@ pub fn read(line: &str) -> Result<Order, String> {
             Order::RenameFile { number: number.parse().map_err(|_| usage())?, name }
         }
         ("rename", [_, ..]) => Order::Rename(rest_of(line, typed)),
-        ("add", [_, ..]) => Order::Add(rest_of(line, typed)),
+        ("add", [_, ..]) => {
+            let (name, dir) = file_and_dir(&rest_of(line, typed)).ok_or_else(usage)?;
+            Order::Add { name, dir: dir.map(PathBuf::from) }
+        }
         ("remove", [_, ..]) => Order::Remove(rest_of(line, typed)),
         ("add-peer", [address]) => Order::AddPeer(address.parse().map_err(|_| usage())?),
         ("watch", []) => Order::Watch(Box::new(Order::Status { all: false })),
@@ -173,6 +176,34 @@ pub fn read(line: &str) -> Result<Order, String> {
         ("quit", []) => Order::Quit,
         _ => return Err(usage()),
     })
+}
+
+/// A torrent, and the directory behind it. Names have spaces: what ends in `.torrent` is a name
+/// as a whole, and one that ends in something else may stand in quotes. None when nothing is left
+/// of either.
+fn file_and_dir(text: &str) -> Option<(String, Option<String>)> {
+    const ENDING: &str = ".torrent";
+    let (name, dir) = match unquoted(text) {
+        Some(split) => split,
+        None => {
+            let small = text.to_ascii_lowercase();
+            let ends = small.match_indices(ENDING).map(|(begin, _)| begin + ENDING.len());
+            let is_end = |end: &usize| small.get(*end..).is_some_and(|it| it.starts_with(' '));
+            // Two of them are one odd name rather than a directory that is called so.
+            let end = ends.clone().find(is_end).filter(|_| !small.ends_with(ENDING));
+            text.split_at_checked(end.unwrap_or(text.len())).unwrap_or((text, ""))
+        }
+    };
+    let dir = dir.trim();
+    let dir = unquoted(dir).map_or(dir, |(inside, _)| inside);
+    (!name.is_empty()).then(|| (name.to_owned(), (!dir.is_empty()).then(|| dir.to_owned())))
+}
+
+/// What stands in quotes at the beginning, and what follows it.
+fn unquoted(text: &str) -> Option<(&str, &str)> {
+    let quote = text.chars().next().filter(|letter| matches!(letter, '"' | '\''))?;
+    let (inside, after) = text.get(1..)?.split_once(quote)?;
+    (after.is_empty() || after.starts_with(char::is_whitespace)).then_some((inside, after))
 }
 
 /// What follows the first word, with its spaces: names have them.
@@ -224,6 +255,10 @@ mod tests {
     #[test]
     fn commands_and_their_short_forms() {
         let limit = |all, down, limit| Order::Limit { all, down, limit: Rate(limit) };
+        let add = |name: &str, dir: Option<&str>| Order::Add {
+            name: name.into(),
+            dir: dir.map(PathBuf::from),
+        };
         let rename_file = |number, name: &str| Order::RenameFile { number, name: name.into() };
         for (line, order) in [
             ("", Order::Nothing),
@@ -243,7 +278,12 @@ mod tests {
             ("list", Order::List),
             ("use 2", Order::Use("2".into())),
             ("us  big  film ", Order::Use("big  film".into())),
-            ("add /a b/c.torrent", Order::Add("/a b/c.torrent".into())),
+            ("add /a b/c.torrent", add("/a b/c.torrent", None)),
+            ("add /a b/c.TORRENT  /d e ", add("/a b/c.TORRENT", Some("/d e"))),
+            ("add a.torrent b.torrent", add("a.torrent b.torrent", None)),
+            ("add old.torrents/x", add("old.torrents/x", None)),
+            ("add \"my file\" 'my dir'", add("my file", Some("my dir"))),
+            ("add 'a'b", add("'a'b", None)),
             ("rem 1", Order::Remove("1".into())),
             ("move  /a b/c ", Order::Move("/a b/c".into())),
             ("ren 2  big  film.mkv", rename_file(2, "big  film.mkv")),
@@ -269,6 +309,7 @@ mod tests {
             ("s", "\"s\" could be status or select"),
             ("limit", "usage: limit [all] down|up RATE"),
             ("use", "usage: use N|NAME"),
+            ("add ''", "usage: add FILE [DIR]"),
             ("l", "\"l\" could be limit or list or log"),
             ("add-peer here", "usage: add-peer ADDR"),
             ("pause now", "usage: pause [all]"),

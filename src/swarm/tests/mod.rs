@@ -294,6 +294,7 @@ fn order(command: &LinkCommand) -> String {
     match command {
         LinkCommand::Request(blocks) => format!("request {}", names(blocks.iter().copied())),
         LinkCommand::Cancel(blocks) => format!("cancel {}", names(blocks.iter().copied())),
+        LinkCommand::UploadOnly(is_so) => format!("upload only: {is_so}"),
         LinkCommand::Availability(Availability::All) => "have all".into(),
         LinkCommand::Availability(Availability::None) => "have none".into(),
         LinkCommand::Availability(Availability::Some(set)) => {

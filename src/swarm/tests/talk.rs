@@ -33,6 +33,28 @@ fn interest_is_kept_up_to_date() {
     assert_eq!(wanted, ["peer 1: interested"]);
 }
 
+/// BEP 21: "a peer that is incomplete without downloading anything more".
+#[test]
+fn a_partial_seed_tells_those_that_can_hear_it() {
+    let mut bench = Bench::with(2, 4, |config| config.wanted = set(2, &[0]));
+    bench.open_fast(1, Availability::Some(set(2, &[0])));
+    let link = bench.swarm.admit(address(2), bench.now).unwrap();
+    let deaf = LinkCaps { extended: false, ..caps(false) };
+    bench.handle(Input::LinkUp { link, peer_id: peer_id(2), caps: deaf });
+    bench.deliver(1, "0.0 0.1 0.2 0.3");
+    let mut lines = bench.good(0);
+    lines.retain(|line| line.contains("upload only"));
+    assert_eq!(lines, ["peer 1: upload only: true"]);
+    assert_eq!(bench.up_as(3, peer_id(3), true)[0], "peer 3: upload only: true");
+    let mut lines = bench.handle(Input::Wanted(Bitfield::all(2)));
+    lines.retain(|line| line.contains("upload only"));
+    assert_eq!(lines, ["peer 1: upload only: false", "peer 3: upload only: false"]);
+    assert_eq!(bench.up_as(4, peer_id(4), true)[0], "peer 4: have [0]");
+    // With everything here our pieces say it.
+    let mut whole = Bench::with(2, 4, |config| config.have = Bitfield::all(2));
+    assert_eq!(whole.up_as(1, peer_id(1), true)[1], "peer 1: have all");
+}
+
 #[test]
 fn a_second_set_of_pieces_replaces_the_first() {
     let mut bench = Bench::new(3);
@@ -188,9 +210,10 @@ fn a_peer_that_has_some_is_told_that_we_want_nothing_more() {
     bench.deliver(1, "0.0 0.1 0.2 0.3");
     let lines = bench.good(0);
     let expected = ["verified 0", "peer 1: have now [0]", "peer 1: not interested", "completed"];
-    assert_eq!(lines, expected);
+    assert_eq!(lines[..4], expected);
+    assert_eq!(lines[4..], ["peer 1: upload only: true"]);
     let seed = bench.up(2);
-    assert_eq!(seed, ["peer 2: have [0]"]);
+    assert_eq!(seed, ["peer 2: upload only: true", "peer 2: have [0]"]);
     let closed = bench.event(2, LinkEvent::Availability(Availability::All));
     assert_eq!(closed, ["peer 2: close, both sides are complete"]);
 }

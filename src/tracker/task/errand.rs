@@ -1,14 +1,15 @@
-//! One announce or scrape on its way, over HTTP or UDP and over the address families of the
+//! One announce or scrape on its way, over HTTP or UDP and over one address family of the
 //! tracker's host. It reports what came of it; whom to ask is the driver's to know.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::fetch::{Fetched, HttpClient, NetworkTiming, resolve_host, resolve_url};
+use super::fetch::{Fetched, HttpClient, MAX_ADDRESSES, NetworkTiming, resolve_host, resolve_url};
 use super::udp::UdpClient;
 use crate::base::addr::Locality;
 use crate::base::ids::InfoHash;
@@ -17,7 +18,7 @@ use crate::tracker::announce::{
 };
 use crate::tracker::exchange::Ask;
 use crate::tracker::http::{announce_url, is_http, parse_reply, parse_scrape, scrape_url};
-use crate::tracker::tiers::TrackerIndex;
+use crate::tracker::tiers::{Call, TrackerIndex};
 use crate::tracker::udp::{Announce, url_data};
 
 /// Host names of peers resolved of one reply.
@@ -26,13 +27,11 @@ const MAX_PEER_HOSTS: usize = 10;
 /// What an errand tells the driver.
 pub(super) enum Report {
     Replied {
-        tracker: TrackerIndex,
+        call: Call,
         fetched: Fetched<AnnounceReply>,
-        /// The other address family has been answered already.
-        is_repeat: bool,
     },
     Failed {
-        tracker: TrackerIndex,
+        call: Call,
         error: Error,
     },
     Scraped {
@@ -130,96 +129,83 @@ impl Carriers {
     }
 }
 
+/// The addresses of a tracker's host, looked up by the first that needs them.
+pub(super) type Host = Arc<OnceCell<Result<Vec<SocketAddr>, Error>>>;
+
 /// One question to one tracker.
 pub(super) struct Errand {
-    pub(super) tracker: TrackerIndex,
     pub(super) question: Result<Question, Error>,
-    /// Its addresses, where they need no resolver.
-    pub(super) known: Option<Vec<SocketAddr>>,
+    pub(super) host: Host,
+    /// Its address, where it needs no resolver.
+    pub(super) known: Option<SocketAddr>,
+    /// How many of its addresses were tried before: the next ones come first.
+    pub(super) skip: usize,
     pub(super) is_stopped: bool,
     pub(super) carriers: Carriers,
     pub(super) reports: mpsc::Sender<Report>,
 }
 
 impl Errand {
-    /// Announces over all families. The first reply counts for the tracker; another family's
-    /// adds its peers. It fails when all families fail.
-    pub(super) async fn announce(self) {
-        let mut families = match self.start_families().await {
-            Ok(families) => families,
-            Err(error) => return self.report_failure(error).await,
+    /// Announces over the family of `call`.
+    pub(super) async fn announce(self, call: Call) {
+        match self.announced(call.family).await {
+            Ok(fetched) => self.report_reply(call, fetched).await,
+            Err(error) => self.report(Report::Failed { call, error }).await,
+        }
+    }
+
+    async fn announced(&self, family: Family) -> Result<Fetched<AnnounceReply>, Error> {
+        let question = self.question.as_ref().map_err(Clone::clone)?;
+        let mut addresses = self.addresses(question).await?;
+        addresses.retain(|address| Family::of(*address) == family);
+        if addresses.is_empty() {
+            return Err(Error::NoAddress(family));
+        }
+        if addresses.len() > MAX_ADDRESSES {
+            let skip = self.skip % addresses.len();
+            addresses.rotate_left(skip);
+        }
+        let network = &self.carriers.network;
+        let total = if self.is_stopped { network.total_stopped } else { question.total(network) };
+        let announce = async {
+            let is_web = matches!(question, Question::Http { .. });
+            let _place = match addresses.first().filter(|_| self.is_stopped && is_web) {
+                Some(tracker) => self.carriers.http.goodbye(*tracker).await,
+                None => None,
+            };
+            self.carriers.announce(question, family, addresses).await
         };
-        let mut has_reply = false;
-        let mut first_error = None;
-        while let Some(ended) = families.join_next().await {
-            match ended {
-                Ok(Ok(fetched)) => {
-                    self.report_reply(fetched, has_reply).await;
-                    has_reply = true;
-                }
-                Ok(Err(error)) => first_error = first_error.or(Some(error)),
-                Err(_) => {}
-            }
-        }
-        if !has_reply {
-            let error = first_error.unwrap_or(Error::Url("its host has no address"));
-            self.report_failure(error).await;
-        }
+        timeout(total, announce).await.unwrap_or(Err(Error::Timeout(total)))
     }
 
     /// Scrapes over one family: the numbers are those of the whole swarm.
-    pub(super) async fn scrape(self, info_hash: InfoHash) {
+    pub(super) async fn scrape(self, tracker: TrackerIndex, info_hash: InfoHash) {
         let result = self.scraped(info_hash).await;
-        self.report(Report::Scraped { tracker: self.tracker, result }).await;
+        self.report(Report::Scraped { tracker, result }).await;
     }
 
     async fn scraped(&self, info_hash: InfoHash) -> Result<SwarmCounts, Error> {
-        let question = self.question.clone()?;
-        let addresses = self.addresses(&question).await?;
+        let question = self.question.as_ref().map_err(Clone::clone)?;
+        let addresses = self.addresses(question).await?;
         let family = addresses.first().map(|address| Family::of(*address));
         let family = family.ok_or(Error::Url("its host has no address"))?;
         let total = question.total(&self.carriers.network);
-        let scrape = self.carriers.scrape(&question, family, addresses, info_hash);
+        let scrape = self.carriers.scrape(question, family, addresses, info_hash);
         timeout(total, scrape).await.unwrap_or(Err(Error::Timeout(total)))
     }
 
-    async fn start_families(
-        &self,
-    ) -> Result<JoinSet<Result<Fetched<AnnounceReply>, Error>>, Error> {
-        let question = self.question.clone()?;
-        let addresses = self.addresses(&question).await?;
-        let network = &self.carriers.network;
-        let total = if self.is_stopped { network.total_stopped } else { question.total(network) };
-        let mut families = JoinSet::new();
-        for family in Family::BOTH {
-            if !addresses.iter().any(|address| Family::of(*address) == family) {
-                continue;
-            }
-            let (carriers, question) = (self.carriers.clone(), question.clone());
-            let addresses = addresses.clone();
-            families.spawn(async move {
-                let announce = carriers.announce(&question, family, addresses);
-                timeout(total, announce).await.unwrap_or(Err(Error::Timeout(total)))
-            });
-        }
-        Ok(families)
-    }
-
     async fn addresses(&self, question: &Question) -> Result<Vec<SocketAddr>, Error> {
-        match &self.known {
-            Some(known) => Ok(known.clone()),
-            None => resolve_url(question.url(), self.carriers.network.lookup).await,
+        if let Some(known) = self.known {
+            return Ok(vec![known]);
         }
+        let limit = self.carriers.network.lookup;
+        self.host.get_or_init(|| resolve_url(question.url(), limit)).await.clone()
     }
 
-    async fn report_failure(&self, error: Error) {
-        self.report(Report::Failed { tracker: self.tracker, error }).await;
-    }
-
-    async fn report_reply(&self, fetched: Fetched<AnnounceReply>, is_repeat: bool) {
+    async fn report_reply(&self, call: Call, fetched: Fetched<AnnounceReply>) {
         let names: Vec<_> = hosts(&fetched.reply).take(MAX_PEER_HOSTS).collect();
         let from = Locality::of(fetched.tracker.ip());
-        self.report(Report::Replied { tracker: self.tracker, fetched, is_repeat }).await;
+        self.report(Report::Replied { call, fetched }).await;
         if names.is_empty() || self.is_stopped {
             return;
         }
@@ -254,4 +240,61 @@ fn hosts(reply: &AnnounceReply) -> impl Iterator<Item = (String, u16)> + '_ {
         PeerAddr::Host { name, port } => Some((name.clone(), *port)),
         PeerAddr::Socket(_) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::PeerId;
+    use crate::tracker::task::http_client;
+
+    fn request() -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: InfoHash([1; 20]),
+            peer_id: PeerId([2; 20]),
+            port: 1,
+            uploaded: 0,
+            downloaded: 0,
+            corrupt: 0,
+            redundant: 0,
+            left: 1,
+            event: None,
+            key: 0,
+            numwant: 1,
+            tracker_id: None,
+        }
+    }
+
+    /// One address in seven answers; the others refuse.
+    #[tokio::test]
+    async fn every_address_of_a_name_gets_its_turn() {
+        let alive = tokio::net::TcpListener::bind("127.0.0.7:0").await.unwrap();
+        let port = alive.local_addr().unwrap().port();
+        let addresses = (1..=7).map(|last| SocketAddr::from(([127, 0, 0, last], port)));
+        let url = format!("http://many.example:{port}/announce");
+        let network = NetworkTiming::default();
+        let carriers = Carriers {
+            http: http_client(&network).unwrap(),
+            udp: UdpClient::start(network.retry_udp, None),
+            network,
+        };
+        let errand = |skip| Errand {
+            question: Question::announce(&url, &request()),
+            host: Arc::new(OnceCell::new_with(Some(Ok(addresses.clone().collect())))),
+            known: None,
+            skip,
+            is_stopped: false,
+            carriers: carriers.clone(),
+            reports: mpsc::channel(1).0,
+        };
+        for skip in [0, 3] {
+            let failed = errand(skip).announced(Family::V4).await;
+            assert!(failed.is_err_and(|error| !error.has_reached()), "{skip}");
+        }
+        let heard = tokio::spawn(async move { alive.accept().await.is_ok() });
+        let _ = errand(6).announced(Family::V4).await;
+        assert!(heard.await.unwrap());
+        let none = errand(0).announced(Family::V6).await;
+        assert_eq!(none.err(), Some(Error::NoAddress(Family::V6)));
+    }
 }

@@ -4,20 +4,22 @@
 //! Plain HTTP connects to exactly the addresses that were judged. HTTPS resolves again while
 //! connecting, which is harmless: nothing is sent before the host has proved its name.
 
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HOST, LOCATION};
+use flate2::read::MultiGzDecoder;
+use reqwest::header::{CONTENT_ENCODING, HOST, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::net::lookup_host;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::base::addr::{Locality, canonical};
-use crate::tracker::announce::{Error, Family};
+use crate::tracker::announce::{Error, Family, RetryIn};
 use crate::tracker::exchange::RETRY;
-use crate::tracker::http::{MAX_REPLY_LEN, check_hop, check_host};
+use crate::tracker::http::{MAX_REPLY_LEN, MAX_WAIT, check_hop, check_host};
 
 /// A reply this long is read at once: 200 peers and a few texts are less. Trackers that send more
 /// take turns, so that however many torrents ask them at once, they cannot fill our memory.
@@ -26,11 +28,24 @@ const SHORT_REPLY_LEN: usize = 16 * 1024;
 /// Longer replies that are read at the same time, of all torrents of a session together.
 const LONG_REPLIES: usize = 2;
 
+/// Goodbyes that are on their way at the same time to the trackers of one quarter, of all
+/// torrents of a session together. A thousand at once overrun a listener's queue, and what the
+/// system sends again after a second or three comes too late; with fewer, a distant tracker is
+/// not told of all within the budget.
+const GOODBYES: usize = 128;
+
+/// Trackers share places by quarters of their addresses, so that one which hangs does not hold
+/// up the goodbyes to all others.
+const QUARTERS: usize = 4;
+
 /// Redirects followed, as in the clients we compared.
 const MAX_REDIRECTS: usize = 5;
 
 /// Addresses of one host tried, one after the other.
 pub(super) const MAX_ADDRESSES: usize = 3;
+
+/// The port of a UDP tracker whose URL names none: no standard has one, and others take this.
+const UDP_PORT: u16 = 80;
 
 /// How long the network may take, and where we speak from.
 #[derive(Clone, Debug)]
@@ -77,6 +92,7 @@ pub struct HttpClient {
     v4: Client,
     v6: Client,
     long_replies: Arc<Semaphore>,
+    goodbyes: Arc<[Semaphore; QUARTERS]>,
 }
 
 /// Builds the [`HttpClient`]. Proxies of the environment are not used: peers could not be
@@ -92,6 +108,7 @@ pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error>
         v4: client_of(timing, Family::V4)?,
         v6: client_of(timing, Family::V6)?,
         long_replies: Arc::new(Semaphore::new(LONG_REPLIES)),
+        goodbyes: Arc::new([(); QUARTERS].map(|()| Semaphore::new(GOODBYES))),
     })
 }
 
@@ -105,6 +122,17 @@ pub(super) struct Fetched<T> {
 }
 
 impl HttpClient {
+    /// A place among the goodbyes to the tracker at this address, free again with the permit.
+    pub(super) async fn goodbye(&self, tracker: SocketAddr) -> Option<SemaphorePermit<'_>> {
+        let octets = match tracker.ip() {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let sum = octets.iter().fold(usize::from(tracker.port()), |sum, it| sum + usize::from(*it));
+        // Never closed.
+        self.goodbyes.get(sum % QUARTERS)?.acquire().await.ok()
+    }
+
     /// Asks `url` over `family` and understands the body with `parse`; `addresses` are those
     /// of the URL's host. The caller limits the whole time.
     pub(super) async fn fetch<T>(
@@ -143,7 +171,7 @@ impl HttpClient {
         previous: Option<Locality>,
     ) -> Result<Response, Error> {
         let client = if family == Family::V4 { &self.v4 } else { &self.v6 };
-        let mut last_error = Error::Network("no address of this family".to_owned());
+        let mut last_error = Error::NoAddress(family);
         for address in addresses.iter().take(MAX_ADDRESSES) {
             check_hop(previous, address.ip(), url.path())?;
             let request = if url.scheme() == "http" {
@@ -157,7 +185,10 @@ impl HttpClient {
                 Ok(response) => return Ok(response),
                 Err(cause) => {
                     let can_retry = cause.is_connect() && url.scheme() == "http";
-                    last_error = network_error(&cause);
+                    last_error = match cause.is_connect() {
+                        true => Error::Unreachable(innermost(&cause)),
+                        false => Error::Network(innermost(&cause)),
+                    };
                     if !can_retry {
                         break;
                     }
@@ -177,7 +208,8 @@ pub(super) async fn resolve_url(url: &str, limit: Duration) -> Result<Vec<Socket
 
 async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
     let host = url.host_str().ok_or(Error::Url("has no host"))?;
-    let port = url.port_or_known_default().ok_or(Error::Url("has no port"))?;
+    let default = (url.scheme() == "udp").then_some(UDP_PORT);
+    let port = url.port_or_known_default().or(default).ok_or(Error::Url("has no port"))?;
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![canonical(SocketAddr::new(address, port))]);
@@ -252,14 +284,15 @@ async fn read_reply<T>(
     long_replies: &Semaphore,
     parse: impl Fn(&[u8]) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let status = response.status();
+    let (status, wait) = (response.status(), retry_after(&response));
+    let is_packed = is_packed(&response);
     let announced_len = response.content_length().unwrap_or(0);
     if announced_len > MAX_REPLY_LEN as u64 {
         return Err(Error::TooLong(MAX_REPLY_LEN));
     }
     let mut body = Vec::new();
     let mut turn = None;
-    while let Some(chunk) = response.chunk().await.map_err(|cause| network_error(&cause))? {
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
         if body.len().saturating_add(chunk.len()) > MAX_REPLY_LEN {
             return Err(Error::TooLong(MAX_REPLY_LEN));
         }
@@ -269,22 +302,58 @@ async fn read_reply<T>(
         }
         body.extend_from_slice(&chunk);
     }
+    if is_packed {
+        body = unpack(&body)?;
+    }
     match parse(&body) {
-        Err(refused @ Error::Refused { .. }) => Err(refused),
-        _ if !status.is_success() => Err(Error::Status(status.as_u16())),
+        Err(Error::Refused { reason, retry_in }) => {
+            Err(Error::Refused { reason, retry_in: retry_in.or(wait) })
+        }
+        _ if !status.is_success() => Err(Error::Status { status: status.as_u16(), retry_in: wait }),
         parsed => parsed,
     }
 }
 
+/// Whether the body is packed by a name of gzip that the client did not know: names of codings
+/// have no case, and `x-gzip` is gzip (RFC 9110, 8.4.1).
+fn is_packed(response: &Response) -> bool {
+    let coding = response.headers().get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok());
+    coding.is_some_and(|coding| ["gzip", "x-gzip"].iter().any(|it| coding.eq_ignore_ascii_case(it)))
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    let limit = MAX_REPLY_LEN as u64 + 1;
+    MultiGzDecoder::new(packed)
+        .take(limit)
+        .read_to_end(&mut body)
+        .map_err(|cause| Error::Malformed(cause.to_string()))?;
+    if body.len() > MAX_REPLY_LEN { Err(Error::TooLong(MAX_REPLY_LEN)) } else { Ok(body) }
+}
+
+/// The time that the server names for the next try: seconds, or a date (RFC 9110, 10.2.3).
+fn retry_after(response: &Response) -> Option<RetryIn> {
+    let told = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match told.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(told).ok()?.duration_since(SystemTime::now()).ok()?,
+    };
+    (!wait.is_zero()).then_some(RetryIn::After(wait.min(MAX_WAIT)))
+}
+
+fn broken(cause: reqwest::Error) -> Error {
+    Error::Network(innermost(&cause))
+}
+
 /// The innermost cause, which says what happened; the outer ones repeat the URL, and with it
 /// the passkey.
-fn network_error(cause: &reqwest::Error) -> Error {
+fn innermost(cause: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = cause;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
     if std::ptr::eq(innermost, std::ptr::from_ref(cause) as *const dyn std::error::Error) {
-        return Error::Network("the exchange broke off".to_owned());
+        return "the exchange broke off".to_owned();
     }
-    Error::Network(innermost.to_string())
+    innermost.to_string()
 }

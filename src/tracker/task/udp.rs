@@ -179,7 +179,7 @@ impl Hand {
         let refusal = if self.askers.len() >= MAX_CALLS {
             Some(Error::Network("too many trackers are being asked at once".to_owned()))
         } else {
-            self.open(call.family).await.err().map(|cause| Error::Network(cause.to_string()))
+            self.open(call.family).await.err().map(|cause| Error::Unreachable(cause.to_string()))
         };
         if let Some(error) = refusal {
             // The asker may have gone.
@@ -241,7 +241,7 @@ impl Hand {
         // A datagram that does not leave, as when a family has no route, never will.
         if let Err(cause) = socket.send_to(datagram, to).await {
             self.exchanges.cancel(call);
-            self.answer(call, Err(Error::Network(cause.to_string())));
+            self.answer(call, Err(Error::Unreachable(cause.to_string())));
         }
     }
 

@@ -18,6 +18,8 @@ fn request() -> AnnounceRequest {
         port: 6881,
         uploaded: 1,
         downloaded: 2,
+        corrupt: 4,
+        redundant: 5,
         left: 3,
         event: Some(Event::Started),
         key: 0xab,
@@ -28,7 +30,7 @@ fn request() -> AnnounceRequest {
 
 const QUERY: &str = "info_hash=%124%FFa%26%20%27~-_.Zz09%2F%3F%23%3D%25\
     &peer_id=-PN0100-abcdefghijkl&port=6881&uploaded=1&downloaded=2&left=3\
-    &compact=1&no_peer_id=1&numwant=80&key=000000AB&event=started";
+    &corrupt=4&redundant=5&compact=1&no_peer_id=1&numwant=80&key=000000AB&event=started";
 
 fn socket(text: &str) -> PeerAddr {
     PeerAddr::Socket(text.parse().unwrap())
@@ -159,6 +161,14 @@ fn failure_reason_and_retry_in() {
     assert_eq!(refused(b"d14:failure reason4:busy8:retry ini5ee").1, five);
     assert_eq!(refused(b"d14:failure reason1:x8:retry in5:nevere").1, Some(RetryIn::Never));
     assert_eq!(refused(b"d14:failure reason1:x8:retry ini0ee").1, None);
+    // The times of a reply hold beside a failure, the longer one, where it names no other.
+    let hour = Some(RetryIn::After(Duration::from_secs(3600)));
+    assert_eq!(refused(b"d14:failure reason1:x8:intervali3600ee").1, hour);
+    assert_eq!(refused(b"d14:failure reason1:x12:min intervali3600ee").1, hour);
+    assert_eq!(refused(b"d14:failure reason1:x8:intervali60e12:min intervali3600ee").1, hour);
+    assert_eq!(refused(b"d14:failure reason1:x8:intervali3600e8:retry in1:5e").1, five);
+    assert_eq!(refused(b"d14:failure reason1:x8:intervali0e12:min intervali-1ee").1, None);
+    assert_eq!(refused(b"d14:failure reason5:busy\0e").0, "busy");
     assert_eq!(refused(b"d14:failure reason1:x8:retry ini-5ee").1, None);
     assert_eq!(refused(b"d14:failure reason1:x8:retry in4:soone").1, None);
     // A hostile number does not overflow anything.

@@ -60,8 +60,13 @@ fn start(urls: &[&String], port: u16) -> Torrent {
 /// Waits until a peer is named, and tells the task that it works.
 async fn meets(torrent: &mut Torrent, wanted: SocketAddr) {
     while !torrent.peers().await.contains(&wanted) {}
-    let stats =
-        TransferStats { left: 1, peers_connected: 1, working_peers: 1, ..Default::default() };
+    let stats = TransferStats {
+        left: 1,
+        wanted_left: 1,
+        peers_connected: 1,
+        working_peers: 1,
+        ..Default::default()
+    };
     torrent.stats.send(stats).unwrap();
 }
 

@@ -60,7 +60,7 @@ impl Torrent {
         port: u16,
     ) -> Self {
         let (stats, stats_seen) =
-            watch::channel(TransferStats { left: 99, ..TransferStats::default() });
+            watch::channel(TransferStats { left: 99, wanted_left: 99, ..TransferStats::default() });
         let (commands, orders) = mpsc::channel(4);
         let (news, events) = mpsc::channel(64);
         let config = TrackerConfig {
@@ -71,7 +71,7 @@ impl Torrent {
             key: 7,
             numwant: 50,
             is_private: false,
-            is_complete: false,
+            was_complete: false,
             client: http_client(&network).unwrap(),
             timing,
             network,
@@ -142,7 +142,7 @@ async fn an_announce_carries_what_it_must_and_keeps_the_passkey() {
     let line = tracker.next_request(LIMIT).unwrap();
     assert!(line.starts_with("GET /announce.php?passkey=aB%2fZ%27&x=1&info_hash=%01%01"), "{line}");
     let rest = "&peer_id=-PN0100-abcdefghijkl&port=6881&uploaded=0&downloaded=0&left=99\
-        &compact=1&no_peer_id=1&numwant=50&key=00000007&event=started HTTP/1.1";
+        &corrupt=0&redundant=0&compact=1&no_peer_id=1&numwant=50&key=00000007&event=started HTTP/1.1";
     assert!(line.ends_with(rest), "{line}");
 }
 
@@ -213,6 +213,48 @@ async fn odd_answers_are_explained() {
     assert!(text.starts_with("tracker's reply is malformed: "), "{text}");
     let text = failure_of(Script::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())).await;
     assert!(text.starts_with("cannot reach tracker: "), "{text}");
+}
+
+/// A reply with the peer 127.0.0.1:1, packed.
+const PACKED: &[u8] =
+    b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x4b\xb1\xb0\xca\xcc\x2b\x49\x2d\x2a\x4b\
+    \xcc\xc9\x34\xb4\x30\x30\x48\x35\xb5\x2a\x48\x4d\x2d\x2a\x36\xb3\xaa\x67\x60\x60\
+    \x64\x60\x4c\x05\x00\x8a\x81\x54\xec\x21\x00\x00\x00";
+
+// RFC 9110, 8.4.1: names of codings have no case, and `x-gzip` is gzip.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gzip_has_several_names() {
+    for name in ["gzip", "x-gzip", "GZIP", "X-Gzip"] {
+        let reply = Script::response("200 OK", &format!("Content-Encoding: {name}\r\n"), PACKED);
+        let tracker = MockTracker::start(vec![reply]);
+        let mut torrent = Torrent::start(&[&[tracker.url()]]);
+        assert_eq!(torrent.peers().await, peer("127.0.0.1:1"), "{name}");
+    }
+    let bomb = Script::response("200 OK", "Content-Encoding: x-gzip\r\n", &gzip_bomb(64 << 20));
+    assert_eq!(failure_of(bomb).await, "tracker's reply is longer than 1048576 bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_that_comes_with_a_failure_is_kept() {
+    let refusal = b"d14:failure reason4:slowe";
+    let over = std::time::SystemTime::now() + Duration::from_secs(3601);
+    let date = format!("Retry-After: {}\r\n", httpdate::fmt_http_date(over));
+    for (status, headers, body) in [
+        ("429 Too Many Requests", "Retry-After: 3600\r\n", b"".as_slice()),
+        ("503 Service Unavailable", date.as_str(), b""),
+        ("503 Service Unavailable", "Retry-After: 3600\r\n", refusal),
+        ("429 Too Many Requests", "", b"d14:failure reason4:slow8:intervali3600ee"),
+    ] {
+        let tracker = MockTracker::start(vec![Script::response(status, headers, body)]);
+        let mut torrent = Torrent::start(&[&[tracker.url()]]);
+        torrent.failure().await;
+        let (asked, answered) = oneshot::channel();
+        torrent.commands.send(TrackerCommand::Announce(asked)).await.unwrap();
+        let ManualAnnounce::AllowedIn(_, wait) = answered.await.unwrap() else {
+            panic!("{status} {headers}: the time was not kept");
+        };
+        assert!((3590..=3601).contains(&wait.as_secs()), "{status} {headers}: {wait:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -293,13 +335,21 @@ async fn stopped_is_sent_with_the_figures_and_within_its_budget() {
     let tracker = MockTracker::start(vec![Script::peer([127, 0, 0, 1], 1), Script::Hang]);
     let mut torrent = Torrent::start(&[&[tracker.url()]]);
     torrent.peers().await;
-    let figures = TransferStats { uploaded: 5, downloaded: 6, left: 7, ..Default::default() };
+    let figures = TransferStats {
+        uploaded: 5,
+        downloaded: 6,
+        corrupt: 3,
+        redundant: 4,
+        left: 7,
+        wanted_left: 7,
+        ..Default::default()
+    };
     torrent.stats.send(figures).unwrap();
     let took = torrent.stop().await;
     assert!(took < millis(1500), "{took:?}");
     tracker.next_request(LIMIT).unwrap();
     let line = tracker.next_request(LIMIT).unwrap();
-    assert!(line.contains("&uploaded=5&downloaded=6&left=7&"), "{line}");
+    assert!(line.contains("&uploaded=5&downloaded=6&left=7&corrupt=3&redundant=4&"), "{line}");
     assert!(line.contains("&numwant=0&") && line.contains("&event=stopped"), "{line}");
 }
 
@@ -310,7 +360,8 @@ async fn a_paused_torrent_says_stopped_and_started_when_it_goes_on() {
     torrent.peers().await;
     let next = || tracker.next_request(LIMIT).unwrap();
     assert!(next().contains("&event=started"));
-    let figures = TransferStats { left: 99, is_paused: true, ..Default::default() };
+    let figures =
+        TransferStats { left: 99, wanted_left: 99, is_paused: true, ..Default::default() };
     torrent.stats.send(figures).unwrap();
     let line = next();
     assert!(line.contains("&numwant=0&") && line.contains("&event=stopped"), "{line}");

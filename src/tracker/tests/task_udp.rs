@@ -143,7 +143,8 @@ async fn stopped_goes_over_the_same_connection() {
     let tracker = MockUdpTracker::start(honest);
     let mut torrent = Torrent::start(&[&[tracker.url()]]);
     torrent.peers().await;
-    let figures = TransferStats { uploaded: 5, downloaded: 6, left: 7, ..Default::default() };
+    let figures =
+        TransferStats { uploaded: 5, downloaded: 6, left: 7, wanted_left: 7, ..Default::default() };
     torrent.stats.send(figures).unwrap();
     torrent.stop().await;
     let requests = tracker.requests();
@@ -187,7 +188,6 @@ async fn local_addresses_are_asked_for_announces_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unusable_urls_are_explained() {
     for (url, words) in [
-        ("udp://127.0.0.1/announce", "tracker address is unusable: has no port"),
         ("udp://", "tracker address is unusable: has no host"),
         ("udp://XN--e1afmkfd.example:1/a", "tracker host xn--e1afmkfd.example is an intern"),
     ] {
@@ -234,8 +234,13 @@ async fn a_scrape_is_made_when_wanted_and_not_again() {
     let expected = (Some(5), Some(7), Some(6));
     for urls in [[web.url(), tracker.url()], [tracker.url(), web.url()]] {
         let mut torrent = Torrent::start(&[&[urls[0].clone()], &[urls[1].clone()]]);
-        let busy =
-            TransferStats { left: 1, peers_connected: 1, working_peers: 1, ..Default::default() };
+        let busy = TransferStats {
+            left: 1,
+            wanted_left: 1,
+            peers_connected: 1,
+            working_peers: 1,
+            ..Default::default()
+        };
         torrent.stats.send(busy).unwrap();
         torrent.peers().await;
         torrent.commands.send(TrackerCommand::Scrape).await.unwrap();

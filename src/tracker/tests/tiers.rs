@@ -6,16 +6,21 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::tracker::announce::{AnnounceReply, Error, Event, RetryIn, SwarmCounts};
+use crate::tracker::announce::{AnnounceReply, Error, Event, Family, RetryIn, SwarmCounts};
 use crate::tracker::tiers::status::TrackerState;
-use crate::tracker::tiers::{Input, ManualAnnounce, Output, Tiers, Timing, TrackerIndex};
+use crate::tracker::tiers::{Call, Input, ManualAnnounce, Output, Standing, Tiers, Timing};
+
+const STARTED: Input = Input::Started { standing: Standing::Leech, was_complete: false };
+const STARTED_AS_SEED: Input = Input::Started { standing: Standing::Seed, was_complete: true };
 
 /// The machine, a clock, and what it has on its way.
 struct World {
     tiers: Tiers,
     start: Instant,
     now: Instant,
-    in_flight: Vec<(TrackerIndex, String)>,
+    in_flight: Vec<(Call, String)>,
+    /// Hosts have an IPv6 address too; what is said over it is called `name6`.
+    has_six: bool,
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -30,8 +35,8 @@ fn without_counts(interval: u64) -> AnnounceReply {
     AnnounceReply { interval: Some(seconds(interval)), ..AnnounceReply::default() }
 }
 
-fn unreachable() -> Error {
-    Error::Network("connection refused".to_owned())
+fn broken() -> Error {
+    Error::Network("connection reset".to_owned())
 }
 
 impl World {
@@ -52,12 +57,12 @@ impl World {
         let tiers = tiers.iter().map(|tier| tier.iter().map(url).collect()).collect();
         let start = Instant::now();
         let tiers = Tiers::new(tiers, timing, StdRng::seed_from_u64(7));
-        Self { tiers, start, now: start, in_flight: Vec::new() }
+        Self { tiers, start, now: start, in_flight: Vec::new(), has_six: false }
     }
 
     fn started(tiers: &[&[&str]]) -> Self {
         let mut world = Self::new(tiers);
-        world.handle(Input::Started { complete: false });
+        world.handle(STARTED);
         world
     }
 
@@ -75,34 +80,44 @@ impl World {
                     let name = self.tiers.url(tracker).trim_start_matches("http://");
                     format!("{name} scrape")
                 }
-                Output::Announce { tracker, event } => {
-                    let name = self.tiers.url(tracker).trim_start_matches("http://").to_owned();
-                    self.in_flight.push((tracker, name.clone()));
+                Output::Announce { call, .. } if call.family == Family::V6 && !self.has_six => {
+                    self.handle(Input::Failed { call, error: Error::NoAddress(Family::V6) });
+                    continue;
+                }
+                Output::Announce { call, event } => {
+                    let url = self.tiers.url(call.tracker);
+                    let six = if call.family == Family::V6 { "6" } else { "" };
+                    let name = format!("{}{six}", url.trim_start_matches("http://"));
+                    self.in_flight.push((call, name.clone()));
                     format!("{name} {}", event.map_or("-", Event::as_str))
+                }
+                Output::CutOff { call } => {
+                    self.in_flight.retain(|(flying, _)| *flying != call);
+                    continue;
                 }
             });
         }
         all
     }
 
-    fn take(&mut self, name: &str) -> TrackerIndex {
+    fn take(&mut self, name: &str) -> Call {
         let position = self.in_flight.iter().position(|(_, other)| other == name);
         self.in_flight.remove(position.unwrap_or_else(|| panic!("{name} was not asked"))).0
     }
 
     fn replied(&mut self, name: &str, reply: AnnounceReply) -> Vec<String> {
-        let tracker = self.take(name);
-        self.handle(Input::Replied { tracker, reply: Box::new(reply) });
+        let call = self.take(name);
+        self.handle(Input::Replied { call, reply: Box::new(reply) });
         self.outputs()
     }
 
     fn failed(&mut self, name: &str) -> Vec<String> {
-        self.refused(name, unreachable())
+        self.refused(name, broken())
     }
 
     fn refused(&mut self, name: &str, error: Error) -> Vec<String> {
-        let tracker = self.take(name);
-        self.handle(Input::Failed { tracker, error });
+        let call = self.take(name);
+        self.handle(Input::Failed { call, error });
         self.outputs()
     }
 
@@ -307,7 +322,7 @@ fn a_torrent_that_loses_its_last_working_peer_asks_further_after_ten_seconds() {
 #[test]
 fn a_seed_without_peers_is_content() {
     let mut world = World::new(&[&["one"], &["two"]]);
-    world.handle(Input::Started { complete: true });
+    world.handle(STARTED_AS_SEED);
     assert_eq!(world.outputs(), ["one started"]);
     assert_eq!(world.until(25), []);
     world.replied("one", reply(1800));
@@ -402,7 +417,7 @@ fn completed_waits_for_a_tracker_that_knows_us() {
 #[test]
 fn no_completed_when_complete_at_start() {
     let mut world = World::new(&[&["one"]]);
-    world.handle(Input::Started { complete: true });
+    world.handle(STARTED_AS_SEED);
     world.outputs();
     world.replied("one", reply(1800));
     world.handle(Input::Completed);
@@ -437,6 +452,110 @@ fn stopped_ends_early_when_all_have_answered() {
     assert_eq!(world.failed("one"), ["finished"]);
 }
 
+/// The torrent completes once; who cannot hear the answer in time hears `stopped` all the same.
+#[test]
+fn completed_that_is_on_its_way_at_the_end_is_not_said_again() {
+    let mut world = World::started(&[&["one"]]);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.until(100);
+    world.handle(Input::Completed);
+    assert_eq!(world.outputs(), ["one completed"]);
+    world.handle(Input::Stopped);
+    assert_eq!(world.until(101), []);
+    world.start -= Duration::from_millis(500);
+    assert_eq!(world.until(102), [at(102, "one stopped")], "half of the budget is over");
+    world.replied("one", reply(1800));
+    assert_eq!(world.replied("one", reply(1800)), ["finished"]);
+}
+
+#[test]
+fn completed_that_is_on_its_way_at_a_pause_is_said_once() {
+    let mut world = World::started(&[&["one"]]);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.handle(Input::Completed);
+    assert_eq!(world.outputs(), ["one completed"]);
+    world.handle(Input::Paused);
+    assert_eq!(world.outputs(), [""; 0], "the answer is waited for");
+    assert_eq!(world.replied("one", reply(1800)), ["one stopped"]);
+    world.replied("one", reply(1800));
+    world.handle(Input::Resumed);
+    assert_eq!(world.outputs(), ["one started"]);
+    assert_eq!(world.replied("one", reply(1800)), [""; 0]);
+    // Who goes on before the answer has heard it.
+    let mut world = World::started(&[&["one"]]);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.handle(Input::Completed);
+    world.outputs();
+    world.handle(Input::Paused);
+    world.handle(Input::Resumed);
+    assert_eq!(world.outputs(), [""; 0]);
+    assert_eq!(world.replied("one", reply(1800)), [""; 0]);
+    assert_eq!(world.until(1800), [at(1800, "one -")]);
+}
+
+// BEP 7: an announce is made for each address; each is forgotten by a `stopped` of its own.
+#[test]
+fn each_family_hears_its_own_goodbye() {
+    let mut world = World::new(&[&["one"]]);
+    world.has_six = true;
+    world.handle(STARTED);
+    assert_eq!(world.outputs(), ["one started", "one6 started"]);
+    world.replied("one6", reply(1800));
+    world.handle(Input::Completed);
+    assert_eq!(world.outputs(), ["one6 completed"], "the other one still owes an answer");
+    world.handle(Input::Stopped);
+    assert_eq!(world.outputs(), [""; 0]);
+    assert_eq!(world.replied("one", reply(1800)), ["one stopped"]);
+    assert_eq!(world.replied("one6", reply(1800)), ["one6 stopped"]);
+    assert_eq!(world.replied("one6", reply(1800)), [""; 0]);
+    assert_eq!(world.replied("one", reply(1800)), ["finished"]);
+}
+
+#[test]
+fn a_family_that_fails_is_no_failure_and_hears_no_goodbye() {
+    let mut world = World::new(&[&["one"], &["two"]]);
+    world.has_six = true;
+    world.handle(STARTED);
+    world.outputs();
+    world.peers(1, 1);
+    assert_eq!(world.failed("one6"), [""; 0]);
+    assert_eq!(world.replied("one", reply(1800)), [""; 0]);
+    assert_eq!(world.tiers.status()[0].state, TrackerState::Working);
+    assert_eq!(world.until(1800), [at(1800, "one -"), at(1800, "one6 started")]);
+    world.replied("one", reply(1800));
+    world.failed("one6");
+    world.handle(Input::Stopped);
+    assert_eq!(world.outputs(), ["one stopped"]);
+}
+
+// BEP 21: "it MUST send an event=paused parameter in every announce while it is a partial seed".
+#[test]
+fn a_partial_seed_says_paused_and_never_completed() {
+    let mut world = World::started(&[&["one"], &["two"]]);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.handle(Input::Stands(Standing::PartialSeed));
+    assert_eq!(world.until(1000), [], "it wants nothing of anybody");
+    assert_eq!(world.until(1800), [at(1800, "one paused")]);
+    world.replied("one", reply(1800));
+    world.handle(Input::Stands(Standing::Leech));
+    world.peers(1, 1);
+    assert_eq!(world.until(3600), [at(3600, "one -")]);
+    world.replied("one", reply(1800));
+    world.handle(Input::Completed);
+    assert_eq!(world.outputs(), ["one completed"]);
+    // One that begins so enters the swarm all the same, and leaves it.
+    let mut world = World::new(&[&["one"]]);
+    world.handle(Input::Started { standing: Standing::PartialSeed, was_complete: false });
+    assert_eq!(world.outputs(), ["one paused"]);
+    world.replied("one", reply(1800));
+    world.handle(Input::Stopped);
+    assert_eq!(world.outputs(), ["one stopped"]);
+}
+
 /// BEP 3: "one using `completed` is sent when the download is complete".
 #[test]
 fn a_completion_that_no_tracker_has_heard_of_is_told_before_stopped() {
@@ -446,7 +565,7 @@ fn a_completion_that_no_tracker_has_heard_of_is_told_before_stopped() {
     world.handle(Input::Completed);
     assert_eq!(world.outputs(), ["one completed"]);
     world.handle(Input::Stopped);
-    assert_eq!(world.outputs(), ["one completed"], "the first one may have been cut off");
+    assert_eq!(world.outputs(), [""; 0], "it is on its way");
     assert_eq!(world.replied("one", reply(1800)), ["one stopped"]);
     assert_eq!(world.replied("one", reply(1800)), ["finished"]);
 }
@@ -455,10 +574,23 @@ fn a_completion_that_no_tracker_has_heard_of_is_told_before_stopped() {
 fn stopped_tells_nobody_who_never_answered() {
     let mut world = World::started(&[&["one"]]);
     world.outputs();
+    let late = world.in_flight[0].0;
     world.handle(Input::Stopped);
-    assert_eq!(world.outputs(), ["finished"]);
-    assert_eq!(world.replied("one", reply(1800)), [""; 0]);
+    assert_eq!(world.outputs(), [""; 0], "it gets a moment");
+    assert_eq!(world.until(1), [at(0, "finished")]);
+    world.handle(Input::Replied { call: late, reply: Box::new(reply(1800)) });
+    assert_eq!(world.outputs(), [""; 0]);
     assert_eq!(world.until(9000), []);
+}
+
+#[test]
+fn who_answers_in_the_last_moment_hears_the_goodbye() {
+    let mut world = World::started(&[&["one"]]);
+    world.outputs();
+    world.handle(Input::Stopped);
+    assert_eq!(world.outputs(), [""; 0]);
+    assert_eq!(world.replied("one", reply(1800)), ["one stopped"]);
+    assert_eq!(world.replied("one", reply(1800)), ["finished"]);
 }
 
 #[test]
@@ -486,7 +618,6 @@ fn a_paused_torrent_has_left_and_enters_anew() {
 fn who_pauses_in_the_middle_of_an_announce_says_goodbye_all_the_same() {
     let mut world = World::started(&[&["one"]]);
     assert_eq!(world.outputs(), ["one started"]);
-    world.in_flight.clear();
     world.handle(Input::Paused);
     assert_eq!(world.outputs(), ["one stopped"]);
     world.failed("one");
@@ -549,7 +680,7 @@ fn trackers_we_do_not_speak_to_are_listed_and_skipped() {
 fn a_tracker_id_is_kept_until_another_one_comes() {
     let mut world = World::started(&[&["one"]]);
     world.outputs();
-    let tracker = world.in_flight[0].0;
+    let tracker = world.in_flight[0].0.tracker;
     world.replied("one", AnnounceReply { tracker_id: Some(b"x".to_vec()), ..reply(300) });
     assert_eq!(world.tiers.tracker_id(tracker), Some(b"x".as_slice()));
     world.until(300);
@@ -577,6 +708,38 @@ fn many_dead_trackers_make_no_storm() {
     assert_eq!(world.until(60).len(), 1);
 }
 
+#[test]
+fn trackers_that_were_never_reached_cost_nothing() {
+    let names: Vec<String> = (0..40).map(|number| format!("t{number}")).collect();
+    let tiers: Vec<Vec<&str>> = names.iter().map(|name| vec![name.as_str()]).collect();
+    let tiers: Vec<&[&str]> = tiers.iter().map(Vec::as_slice).collect();
+    let errors = [
+        Error::Unreachable("connection refused".to_owned()),
+        Error::Lookup { host: "t".to_owned(), cause: "unknown".to_owned() },
+        Error::Url("has no port"),
+    ];
+    for error in errors {
+        let mut world = World::started(&tiers);
+        world.outputs();
+        for number in 0..39 {
+            let next = format!("t{} started", number + 1);
+            assert_eq!(world.refused(&format!("t{number}"), error.clone()), [next]);
+        }
+        assert_eq!(world.replied("t39", reply(1800)), [""; 0]);
+    }
+}
+
+#[test]
+fn trackers_that_hang_hold_up_those_behind_them_less_and_less() {
+    let names: Vec<String> = (0..8).map(|number| format!("t{number}")).collect();
+    let tiers: Vec<Vec<&str>> = names.iter().map(|name| vec![name.as_str()]).collect();
+    let tiers: Vec<&[&str]> = tiers.iter().map(Vec::as_slice).collect();
+    let mut world = World::started(&tiers);
+    world.outputs();
+    let seconds: Vec<u64> = world.until(29).into_iter().map(|(second, _)| second).collect();
+    assert_eq!(seconds, [12, 15, 18, 21, 24, 27]);
+}
+
 // BEP 3: "completed" is sent when the download is; what is lost and fetched again was.
 #[test]
 fn a_torrent_that_misses_bytes_again_is_a_leech_again() {
@@ -589,13 +752,13 @@ fn a_torrent_that_misses_bytes_again_is_a_leech_again() {
     world.replied("one", reply(1800));
     world.peers(0, 0);
     assert_eq!(world.until(1000), [], "a seed is not lonely");
-    world.handle(Input::Missing(true));
+    world.handle(Input::Stands(Standing::Leech));
     assert_eq!(world.outputs(), [""; 0]);
     assert_eq!(world.until(1020), [at(1010, "two started")]);
     world.replied("two", reply(1800));
     world.peers(1, 1);
     world.until(1100);
-    world.handle(Input::Missing(false));
+    world.handle(Input::Stands(Standing::Seed));
     world.handle(Input::Completed);
     assert_eq!(world.outputs(), [""; 0], "once only");
     world.peers(0, 0);
@@ -608,19 +771,13 @@ fn completed_waits_while_bytes_are_missing_again() {
     world.outputs();
     world.peers(1, 1);
     world.handle(Input::Completed);
-    world.handle(Input::Missing(true));
+    world.handle(Input::Stands(Standing::Leech));
     world.replied("one", reply(300));
     assert_eq!(world.until(300), [at(300, "one -")]);
     world.replied("one", reply(300));
-    world.handle(Input::Missing(false));
+    world.handle(Input::Stands(Standing::Seed));
     assert_eq!(world.outputs(), ["one completed"]);
     world.replied("one", reply(300));
-    // A torrent that never was complete is not made so by what it does not want.
-    let mut world = World::started(&[&["one"], &["two"]]);
-    world.outputs();
-    world.handle(Input::Missing(false));
-    world.replied("one", reply(1800));
-    assert_eq!(world.until(10), [at(10, "two started")]);
 }
 
 #[test]
@@ -628,7 +785,7 @@ fn counts_that_a_reply_lacks_are_scraped_once_an_interval() {
     let mut world = World::started(&[&["one"], &["two"], &["three"]]);
     world.outputs();
     world.peers(1, 1);
-    let tracker = world.in_flight[0].0;
+    let tracker = world.in_flight[0].0.tracker;
     assert_eq!(world.replied("one", without_counts(1800)), ["one scrape"]);
     let counts = SwarmCounts { complete: Some(4), incomplete: None, downloaded: Some(9) };
     world.handle(Input::Scraped { tracker, counts });
@@ -663,7 +820,7 @@ fn the_status_tells_all_there_is() {
     world.replied("two", good);
     let status = world.tiers.status();
     assert_eq!(status[0].state, TrackerState::Failing(1));
-    assert_eq!(status[0].last_error.as_deref(), Some("cannot reach tracker: connection refused"));
+    assert_eq!(status[0].last_error.as_deref(), Some("cannot reach tracker: connection reset"));
     assert_eq!(status[0].next_announce_at, Some(world.start + seconds(5)));
     assert_eq!((status[1].tier, status[1].state), (1, TrackerState::Working));
     assert_eq!((status[1].seeds, status[1].leeches), (Some(3), Some(4)));
@@ -674,7 +831,7 @@ fn the_status_tells_all_there_is() {
 #[test]
 fn jitter_stays_within_five_per_cent() {
     let mut world = World::with(&[&["one"]], Timing::default());
-    world.handle(Input::Started { complete: true });
+    world.handle(STARTED_AS_SEED);
     world.outputs();
     let (mut last, mut waits) = (0, std::collections::BTreeSet::new());
     for _ in 0..20 {
@@ -717,7 +874,8 @@ proptest! {
                     world.outputs()
                 }
                 (6, _) if choice > 5 => {
-                    world.handle(Input::Missing(choice > 6));
+                    let all = [Standing::PartialSeed, Standing::Seed, Standing::Leech];
+                    world.handle(Input::Stands(all[choice % 3]));
                     world.outputs()
                 }
                 (6, _) if choice == 0 => {
@@ -738,7 +896,8 @@ proptest! {
         }
         for name in ["a", "b", "c", "e"] {
             let own = asked.iter().find(|(_, output)| output.starts_with(name));
-            prop_assert!(own.is_none_or(|(_, output)| output.ends_with("started")));
+            let is_entry = |output: &str| output.ends_with("started") || output.ends_with("paused");
+            prop_assert!(own.is_none_or(|(_, output)| is_entry(output)));
         }
     }
 }

@@ -109,9 +109,20 @@ fn events_have_the_numbers_of_the_bep() {
         assert_eq!(encoded(&expected), bytes);
         assert_eq!(Request::decode(&bytes), Some(expected));
     }
-    let mut bytes = announce_bytes();
-    bytes[83] = 4;
-    assert_eq!(Request::decode(&bytes), None);
+    // A partial seed says 4, as libtorrent has it; that and all others count as none.
+    let paused = encoded(&wrapped(Announce { event: Some(Event::Paused), ..announce() }));
+    assert_eq!(paused[80..84], [0, 0, 0, 4]);
+    for number in [4, 5, u32::MAX] {
+        let mut bytes = announce_bytes();
+        bytes[80..84].copy_from_slice(&number.to_be_bytes());
+        assert_eq!(Request::decode(&bytes), Some(wrapped(Announce { event: None, ..announce() })));
+    }
+}
+
+#[test]
+fn the_text_of_an_error_ends_at_a_nul() {
+    let reply = Reply::decode(b"\0\0\0\x03\0\0\0\x01not registered\0", Family::V4).unwrap();
+    assert!(matches!(reply, Reply::Error { message, .. } if message == "not registered"));
 }
 
 // BEP 41's own three examples, and what it says of unknown options.
@@ -286,7 +297,8 @@ fn any_reply() -> impl Strategy<Value = (Reply, Family)> {
                 0 => Reply::Connect { transaction, connection: ConnectionId(connection) },
                 1 => Reply::Announce { transaction, interval_s, leechers, seeders, peers },
                 2 => Reply::Scrape { transaction, counts },
-                _ => Reply::Error { transaction, message },
+                // A NUL ends the text.
+                _ => Reply::Error { transaction, message: message.replace("\0", "") },
             };
             (reply, family)
         })

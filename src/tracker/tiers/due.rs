@@ -12,7 +12,7 @@ impl Tiers {
         let round = self.round.as_ref()?;
         for index in self.walk() {
             let tracker = &self.trackers[index];
-            if round.asked[index] || tracker.tier < round.from_tier || tracker.in_flight.is_some() {
+            if round.asked[index] || tracker.tier < round.from_tier || tracker.is_asked {
                 continue;
             }
             let allowed = if round.is_manual { self.allowed_at(index) } else { self.due_at(index) };
@@ -32,13 +32,13 @@ impl Tiers {
         let mut due: Option<Instant> = None;
         let mut not_before = None;
         for index in self.walk() {
-            if self.trackers[index].in_flight.is_none() {
+            if !self.trackers[index].is_asked {
                 let own =
                     self.due_at(index).map(|own| not_before.map_or(own, |wait| own.max(wait)));
                 due = [due, own].into_iter().flatten().min();
             }
             if self.is_working(index) {
-                match self.lonely_since.filter(|_| !self.is_complete) {
+                match self.lonely_since.filter(|_| !self.is_content()) {
                     Some(since) => not_before = Some(since + self.timing.patience),
                     None => break,
                 }
@@ -50,7 +50,7 @@ impl Tiers {
     /// When the tracker's turn comes by itself; `None` if never.
     pub(super) fn due_at(&self, index: usize) -> Option<Instant> {
         let tracker = &self.trackers[index];
-        let is_owed = self.owes_now() && tracker.is_started;
+        let is_owed = self.owes_now() && tracker.ears.iter().any(|ear| ear.is_started);
         let due = match tracker.condition {
             Condition::NotSupported | Condition::GaveUp => return None,
             Condition::Fresh => self.entered_at?,
@@ -88,13 +88,21 @@ impl Tiers {
 
     pub(super) fn is_lonely(&self, now: Instant) -> bool {
         let is_long_ago = |since| now >= since + self.timing.patience;
-        !self.is_complete && self.lonely_since.is_some_and(is_long_ago)
+        !self.is_content() && self.lonely_since.is_some_and(is_long_ago)
+    }
+
+    /// When the next tracker is asked beside one that has hung since `since`. The first ones of
+    /// a round have more time than those behind them: many may be dead.
+    pub(super) fn hedge_at(&self, since: Instant) -> Instant {
+        let hedge = self.timing.hedge;
+        let began = self.round.as_ref().map_or(since, |round| round.began);
+        (began + hedge).max(since + hedge / 4)
     }
 
     /// `due`, or later if too many announces have left.
     pub(super) fn not_before_rate(&self, due: Instant) -> Instant {
         match self.recent.front() {
-            Some(first) if self.recent.len() >= self.timing.announces_max => {
+            Some((first, _)) if self.recent.len() >= self.timing.announces_max => {
                 due.max(*first + self.timing.announces_window)
             }
             _ => due,

@@ -23,9 +23,9 @@ impl Tiers {
             return;
         }
         for index in 0..self.trackers.len() {
-            let Tracker { condition, in_flight, .. } = &self.trackers[index];
+            let Tracker { condition, is_asked, .. } = &self.trackers[index];
             let answers = matches!(condition, Condition::Fresh | Condition::Working { .. });
-            if answers && in_flight.is_none() {
+            if answers && !is_asked {
                 self.scrape_if_due(index, now);
             }
         }

@@ -92,6 +92,10 @@ pub(super) fn spoken(layout: &Layout, command: LinkCommand, fast: bool) -> Vec<L
         LinkCommand::Cancel(blocks) => {
             blocks.into_iter().map(|block| LinkEvent::Cancelled(ask(block))).collect()
         }
+        LinkCommand::UploadOnly(upload_only) => {
+            let word = Description { upload_only: Some(upload_only), ..Description::default() };
+            vec![LinkEvent::Described(word)]
+        }
         // BEP 3 has no word for nothing.
         LinkCommand::Availability(Availability::None) if !fast => Vec::new(),
         LinkCommand::Availability(pieces) => vec![LinkEvent::Availability(pieces)],

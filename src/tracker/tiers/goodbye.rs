@@ -1,0 +1,131 @@
+//! How a torrent leaves its swarm, for good or while its user has paused it: every family of
+//! every tracker that knows us hears `stopped`, and when the torrent goes on it enters anew.
+//!
+//! `completed` is told once in the life of a download (BEP 3). One that is on its way when the
+//! torrent leaves is therefore neither cut off nor said again: `stopped` follows its answer, or,
+//! at the end of the program, the half of the budget. So it is with a `started` over one family
+//! when the other one was answered; a tracker that has not answered at all gets a moment.
+
+use std::time::Instant;
+
+use super::{Condition, Event, Family, Phase, Tiers};
+
+impl Tiers {
+    pub(super) fn on_stopped(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Running | Phase::Paused) {
+            return;
+        }
+        let budget = self.timing.stop_budget;
+        let [grace_at, hurry_at] = [now + budget / 6, now + budget / 2];
+        self.phase = Phase::Stopping { grace_at, hurry_at, deadline: now + budget };
+        // BEP 3 asks for `completed` when the download is: a program that ends at once then
+        // still owes it.
+        let is_told =
+            self.trackers.iter().flat_map(|it| it.ears).any(|ear| ear.says(Event::Completed));
+        let owes = self.owes_now() && !is_told;
+        self.leave(if owes { Event::Completed } else { Event::Stopped });
+    }
+
+    pub(super) fn on_paused(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.phase = Phase::Paused;
+        for ear in self.trackers.iter_mut().flat_map(|tracker| &mut tracker.ears) {
+            // It may have heard the `started` whose answer nobody waits for any more.
+            ear.is_started |= ear.flight.is_some();
+        }
+        self.leave(Event::Stopped);
+    }
+
+    fn leave(&mut self, first: Event) {
+        self.round = None;
+        for index in 0..self.trackers.len() {
+            self.trackers[index].is_asked = false;
+            for family in Family::BOTH {
+                let ear = *self.ear(index, family);
+                // Its answer may be on its way.
+                let is_entering = ear.flight.is_some() && !ear.is_started;
+                if is_entering || ear.says(Event::Completed) || ear.says(Event::Stopped) {
+                    continue;
+                }
+                self.cut_off(index, family);
+                if ear.is_started {
+                    self.call(index, family, Some(first));
+                }
+            }
+        }
+    }
+
+    /// Something that was waited for before the goodbye has ended, or will not be waited for any
+    /// longer.
+    pub(super) fn say_goodbye(&mut self, index: usize, family: Family) {
+        self.call(index, family, Some(Event::Stopped));
+    }
+
+    /// The program ends, and trackers that have not answered yet over any family are not waited
+    /// for any longer: they may be dead.
+    pub(super) fn give_up(&mut self) {
+        for index in 0..self.trackers.len() {
+            for family in Family::BOTH {
+                if self.is_unknown(index) {
+                    self.cut_off(index, family);
+                }
+            }
+        }
+    }
+
+    fn is_unknown(&self, index: usize) -> bool {
+        let ears = &self.trackers[index].ears;
+        ears.iter().all(|ear| !ear.is_started && !ear.says(Event::Stopped))
+    }
+
+    /// When to stop waiting for something before the goodbye; none when nothing is waited for.
+    pub(super) fn stop_waiting_at(&self, grace_at: Instant, hurry_at: Instant) -> Option<Instant> {
+        let waits = |index: &usize| {
+            let flights = self.trackers[*index].ears.iter().filter_map(|ear| ear.flight);
+            flights.into_iter().any(|flight| flight.event != STOPPED)
+        };
+        let waiting = (0..self.trackers.len()).filter(waits);
+        waiting.map(|index| if self.is_unknown(index) { grace_at } else { hurry_at }).min()
+    }
+
+    /// The program ends: whoever still waits to say goodbye does it now.
+    pub(super) fn hurry(&mut self) {
+        for index in 0..self.trackers.len() {
+            for family in Family::BOTH {
+                if self.ear(index, family).flight.is_some_and(|flight| flight.event != STOPPED) {
+                    // What is on its way may still arrive, and counts then.
+                    self.say_goodbye(index, family);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_resumed(&mut self, now: Instant) {
+        if self.phase != Phase::Paused {
+            return;
+        }
+        self.phase = Phase::Running;
+        self.entered_at = Some(now);
+        self.lonely_since = Some(now);
+        for index in 0..self.trackers.len() {
+            for family in Family::BOTH {
+                if self.ear(index, family).says(Event::Stopped) {
+                    self.cut_off(index, family);
+                }
+                self.ear(index, family).is_started = false;
+            }
+            let tracker = &mut self.trackers[index];
+            // What is on its way since before the pause is as good as a new announce.
+            tracker.is_asked = tracker.ears.iter().any(|ear| ear.flight.is_some());
+            // No interval counts for one that enters; what keeps a failing tracker from being
+            // asked does.
+            if matches!(tracker.condition, Condition::Working { .. }) {
+                tracker.condition = Condition::Fresh;
+            }
+        }
+    }
+}
+
+const STOPPED: Option<Event> = Some(Event::Stopped);
