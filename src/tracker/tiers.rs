@@ -194,6 +194,8 @@ struct Tracker {
     condition: Condition,
     /// In the order of [`Family::BOTH`].
     ears: [Ear; 2],
+    /// It has, over some family, at some time.
+    has_answered: bool,
     /// An announce is on its way that no family has answered yet.
     is_asked: bool,
     /// Why a family failed that was asked, while the other one may answer.
@@ -441,6 +443,7 @@ impl Tiers {
     fn on_replied(&mut self, call: Call, reply: &AnnounceReply, now: Instant) {
         let Some(event) = self.land(call) else { return };
         let index = call.tracker.0;
+        self.trackers[index].has_answered = true;
         self.ear(index, call.family).is_started = event != Some(Event::Stopped);
         if event == Some(Event::Completed) {
             self.owes_completed = false;
@@ -682,6 +685,7 @@ impl Tracker {
             tier,
             condition,
             ears: [Ear::default(); 2],
+            has_answered: false,
             is_asked: false,
             cause: None,
             tracker_id: None,

@@ -515,6 +515,21 @@ fn each_family_hears_its_own_goodbye() {
 }
 
 #[test]
+fn a_slow_family_of_a_tracker_that_answers_is_waited_for() {
+    let mut world = World::new(&[&["one"]]);
+    world.has_six = true;
+    world.handle(STARTED);
+    world.outputs();
+    world.replied("one", reply(1800));
+    world.handle(Input::Stopped);
+    assert_eq!(world.outputs(), ["one stopped"]);
+    assert_eq!(world.replied("one", reply(1800)), [""; 0]);
+    assert_eq!(world.until(1), [], "more than a moment");
+    assert_eq!(world.replied("one6", reply(1800)), ["one6 stopped"]);
+    assert_eq!(world.replied("one6", reply(1800)), ["finished"]);
+}
+
+#[test]
 fn a_family_that_fails_is_no_failure_and_hears_no_goodbye() {
     let mut world = World::new(&[&["one"], &["two"]]);
     world.has_six = true;

@@ -25,6 +25,11 @@ impl Ear {
     pub fn says(&self, event: Event) -> bool {
         self.flight.is_some_and(|flight| flight.event == Some(event))
     }
+
+    /// Something else than a goodbye is on its way.
+    pub fn waits(&self) -> bool {
+        self.flight.is_some() && !self.says(Event::Stopped)
+    }
 }
 
 impl Tiers {

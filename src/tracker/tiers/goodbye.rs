@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use super::{Condition, Event, Family, Phase, Tiers};
+use super::{Condition, Ear, Event, Family, Phase, Tiers};
 
 impl Tiers {
     pub(super) fn on_stopped(&mut self, now: Instant) {
@@ -63,38 +63,29 @@ impl Tiers {
         self.call(index, family, Some(Event::Stopped));
     }
 
-    /// The program ends, and trackers that have not answered yet over any family are not waited
-    /// for any longer: they may be dead.
+    /// The program ends, and trackers that have never answered are not waited for any longer:
+    /// they may be dead.
     pub(super) fn give_up(&mut self) {
         for index in 0..self.trackers.len() {
             for family in Family::BOTH {
-                if self.is_unknown(index) {
+                if !self.trackers[index].has_answered && self.ear(index, family).waits() {
                     self.cut_off(index, family);
                 }
             }
         }
     }
 
-    fn is_unknown(&self, index: usize) -> bool {
-        let ears = &self.trackers[index].ears;
-        ears.iter().all(|ear| !ear.is_started && !ear.says(Event::Stopped))
-    }
-
     /// When to stop waiting for something before the goodbye; none when nothing is waited for.
     pub(super) fn stop_waiting_at(&self, grace_at: Instant, hurry_at: Instant) -> Option<Instant> {
-        let waits = |index: &usize| {
-            let flights = self.trackers[*index].ears.iter().filter_map(|ear| ear.flight);
-            flights.into_iter().any(|flight| flight.event != STOPPED)
-        };
-        let waiting = (0..self.trackers.len()).filter(waits);
-        waiting.map(|index| if self.is_unknown(index) { grace_at } else { hurry_at }).min()
+        let waiting = self.trackers.iter().filter(|tracker| tracker.ears.iter().any(Ear::waits));
+        waiting.map(|tracker| if tracker.has_answered { hurry_at } else { grace_at }).min()
     }
 
     /// The program ends: whoever still waits to say goodbye does it now.
     pub(super) fn hurry(&mut self) {
         for index in 0..self.trackers.len() {
             for family in Family::BOTH {
-                if self.ear(index, family).flight.is_some_and(|flight| flight.event != STOPPED) {
+                if self.ear(index, family).waits() {
                     // What is on its way may still arrive, and counts then.
                     self.say_goodbye(index, family);
                 }
@@ -127,5 +118,3 @@ impl Tiers {
         }
     }
 }
-
-const STOPPED: Option<Event> = Some(Event::Stopped);
