@@ -18,8 +18,9 @@ pub struct Limits {
     pub tokens: u32,
 }
 
-/// For torrents and resume files: the depth that libtorrent takes, and some five million files.
-pub const TORRENT: Limits = Limits { depth: 100, tokens: 32_000_000 };
+/// For torrents and resume files: the depth that libtorrent takes, and as many values as the
+/// files of the largest torrent that is read.
+pub const TORRENT: Limits = Limits { depth: 100, tokens: 64_000_000 };
 /// For messages of peers: extension handshake, metadata and peer exchange.
 pub const MESSAGE: Limits = Limits { depth: 10, tokens: 5_000 };
 /// For replies of trackers: 3000 peers as dictionaries are some 25,000 values.

@@ -229,7 +229,7 @@ impl Names {
         self.numbers.get(self.key.as_str()).copied()
     }
 
-    /// Numbers fit: a torrent holds at most 32 million values.
+    /// Numbers fit: a torrent holds at most 64 million values.
     fn next(&self) -> u32 {
         self.numbers.len() as u32 + 1
     }
