@@ -10,6 +10,7 @@
 //! This is the one file above std that may hold a lock; no caller ever sees it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -368,6 +369,14 @@ impl Block {
             buffer[begin..end].copy_from_slice(bytes);
         }
         self.len = end;
+    }
+
+    /// Sets those of its bytes to zero that are in `range`.
+    pub fn blank(&mut self, range: Range<usize>) {
+        let range = range.start.min(self.len)..range.end.min(self.len);
+        if let Some(bytes) = self.buffer.as_mut().and_then(|buffer| buffer.get_mut(range)) {
+            bytes.fill(0);
+        }
     }
 
     /// Bytes filled so far, as a number.

@@ -2,7 +2,8 @@
 //! what they claim. The typed decoder overflows the stack on deep nesting, ignores what
 //! follows the value and takes `i+7e`, so nothing reaches it unguarded (BEP 3).
 //!
-//! Unsorted keys and leading zeros pass: real torrents have them.
+//! Unsorted keys and leading zeros pass: real torrents have them. Who must be stricter asks
+//! [`Value::odd_number`].
 
 use std::ops::Range;
 
@@ -17,8 +18,9 @@ pub struct Limits {
     pub tokens: u32,
 }
 
-/// For torrents and resume files: the limits libtorrent keeps.
-pub const TORRENT: Limits = Limits { depth: 100, tokens: 3_000_000 };
+/// For torrents and resume files: the depth that libtorrent takes, and as many values as the
+/// files of the largest torrent that is read.
+pub const TORRENT: Limits = Limits { depth: 100, tokens: 64_000_000 };
 /// For messages of peers: extension handshake, metadata and peer exchange.
 pub const MESSAGE: Limits = Limits { depth: 10, tokens: 5_000 };
 /// For replies of trackers: 3000 peers as dictionaries are some 25,000 values.

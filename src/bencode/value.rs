@@ -44,6 +44,30 @@ impl<'a> Value<'a> {
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
+    /// Where the first number in it stands in the input that is written otherwise than BEP 3
+    /// has it: the length of a string or an integer with a leading zero, or minus zero.
+    pub fn odd_number(self) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            let digits = match self.raw.get(at)? {
+                b'0'..=b'9' => at,
+                b'i' => at + 1,
+                _ => {
+                    at += 1;
+                    continue;
+                }
+            };
+            let (first, second) = (self.raw.get(digits)?, self.raw.get(digits + 1)?);
+            if matches!((first, second), (b'0', b'0'..=b'9') | (b'-', b'0')) {
+                return Some(self.offset + at);
+            }
+            at = match digits == at {
+                true => string_span(self.raw, at).ok()?.end,
+                false => integer_end(self.raw, at).ok()?,
+            };
+        }
+    }
+
     /// Its items, if this is a list.
     pub fn list(self) -> Option<List<'a>> {
         let rest = self.raw.strip_prefix(b"l")?;
@@ -170,6 +194,22 @@ pub(super) mod tests {
         let dict = scan.unwrap().root().dict().unwrap();
         assert_eq!(dict.find(b"a").unwrap().integer(), None);
         assert_eq!(dict.find(b"b").unwrap().integer(), Some(i64::MIN));
+    }
+
+    #[test]
+    fn numbers_with_leading_zeros_are_found() {
+        let odd = |bytes: &[u8]| scan(bytes, MESSAGE).unwrap().root().odd_number();
+        for plain in ["d1:ai0e1:bli10ei-1eee", "0:", "10:i007e00:01e", "i0e", "le"] {
+            assert_eq!(odd(plain.as_bytes()), None, "{plain}");
+        }
+        // BEP 3: all encodings with a leading zero are invalid, other than i0e.
+        assert_eq!(odd(b"d1:ai007ee"), Some(4));
+        assert_eq!(odd(b"l1:x01:ye"), Some(4));
+        assert_eq!(odd(b"i-0e"), Some(0));
+        assert_eq!(odd(b"li-01ee"), Some(1));
+        let scan = scan(b"d1:ai1e1:bi00ee", MESSAGE).unwrap();
+        let value = scan.root().dict().unwrap().find(b"b").unwrap();
+        assert_eq!(value.odd_number(), Some(10), "counted in the input");
     }
 
     #[test]

@@ -29,6 +29,8 @@ Examples:
   driver get album                       download it
   driver demo                            a whole swarm on this machine, to try it out
 
+A switch that the config file turns on is turned off by --SWITCH=false.
+
 Sizes and rates: K, M, G are powers of 1000 and KiB, MiB, GiB of 1024; 0 means no limit.
 
 With --json a download prints one JSON object a line, each with an \"event\":
@@ -40,12 +42,14 @@ With --json a download prints one JSON object a line, each with an \"event\":
   hash_failed   piece, blamed (address or null)
   reassigned    piece, address and name (who failed to bring it), message
   banned        address
+  piece_lost    piece, message (fetched again)
   tracker       message
   course        message (of course providers)
   disk_trouble  message        disk_recovered
+  moved         dir            not_moved  message
   completed     downloaded, seconds
   finished      uploaded, ratio (seeded as long as was asked for)
-  failed        message
+  failed        message (also when it cannot begin)
   stopped       complete (true or false), downloaded, seconds
 With several torrents each has the info_hash of its torrent.
 Numbers are bytes, bytes a second and seconds.
@@ -169,12 +173,19 @@ pub enum Command {
         /// The .torrent file.
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// Where the data lies
-        #[arg(value_name = "DIR", default_value = "downloads", value_hint = ValueHint::DirPath)]
+        /// Where the data lies [default: as --dir says]
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        place: Option<PathBuf>,
+        /// Where data lies in general, as for a download
+        #[arg(short, long, value_name = "DIR", default_value = "downloads", env = "DRIVER_DIR",
+              value_hint = ValueHint::DirPath)]
         dir: PathBuf,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+        /// Which settings.
+        #[command(flatten)]
+        config: ConfigChoice,
     },
     /// The course chunk protocol: get, provide, tracker, cut, merge, check
     Chunk {
@@ -211,7 +222,7 @@ pub enum Command {
 pub struct Common {
     /// Errors only
     #[arg(short, long, global = true, env = "DRIVER_QUIET",
-          value_parser = BoolishValueParser::new(), conflicts_with = "verbose")]
+          value_parser = BoolishValueParser::new())]
     pub quiet: bool,
     /// More log lines (-vv: even more)
     #[arg(short, long, global = true, action = ArgAction::Count, env = "DRIVER_VERBOSE")]
@@ -227,6 +238,17 @@ pub struct Common {
     #[arg(long, value_name = "SIZE", global = true, env = "DRIVER_MEMORY",
           value_parser = values::memory)]
     pub memory: Option<u64>,
+}
+
+/// Where settings are, for the commands that have any; read by [`super::config`] alone.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigChoice {
+    /// Read settings from this file
+    #[arg(long, value_name = "FILE", env = "DRIVER_CONFIG", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Read no config file
+    #[arg(long, env = "DRIVER_NO_CONFIG", value_parser = BoolishValueParser::new())]
+    pub no_config: bool,
 }
 
 /// Options of a download.
@@ -275,7 +297,7 @@ pub struct Options {
     pub tracker: Vec<String>,
     /// Also ask the providers of a course's chunk tracker
     #[arg(long, value_name = "ADDR", env = "DRIVER_CHUNK_TRACKER",
-          value_parser = values::address_v4, conflicts_with = "chunk_config")]
+          value_parser = values::address_v4)]
     pub chunk_tracker: Option<SocketAddrV4>,
     /// Also ask the providers in a course's peers.ini and file.ini
     #[arg(long, value_name = "DIR", env = "DRIVER_CHUNK_CONFIG", value_hint = ValueHint::DirPath)]
@@ -312,8 +334,7 @@ pub struct Options {
     #[arg(long, env = "DRIVER_CHECK", value_parser = BoolishValueParser::new())]
     pub check: bool,
     /// Ignore the saved state
-    #[arg(long, env = "DRIVER_NO_RESUME", value_parser = BoolishValueParser::new(),
-          conflicts_with = "check")]
+    #[arg(long, env = "DRIVER_NO_RESUME", value_parser = BoolishValueParser::new())]
     pub no_resume: bool,
     /// Use existing files even when they differ
     #[arg(long, env = "DRIVER_OVERWRITE", value_parser = BoolishValueParser::new())]
@@ -343,16 +364,11 @@ pub struct Options {
     #[arg(long, env = "DRIVER_REPL", value_parser = BoolishValueParser::new())]
     pub repl: bool,
     /// Take no commands
-    #[arg(long, env = "DRIVER_NO_REPL", value_parser = BoolishValueParser::new(),
-          conflicts_with = "repl")]
+    #[arg(long, env = "DRIVER_NO_REPL", value_parser = BoolishValueParser::new())]
     pub no_repl: bool,
-    /// Read settings from this file
-    #[arg(long, value_name = "FILE", env = "DRIVER_CONFIG", conflicts_with = "no_config")]
-    pub config: Option<PathBuf>,
-    /// Read no config file
-    #[arg(long, env = "DRIVER_NO_CONFIG",
-          value_parser = BoolishValueParser::new())]
-    pub no_config: bool,
+    /// Which settings.
+    #[command(flatten)]
+    pub config: ConfigChoice,
     /// Print events as JSON, one a line
     #[arg(long, env = "DRIVER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
@@ -409,6 +425,9 @@ pub struct TrackerChoice {
     #[arg(long, value_name = "PORT", default_value_t = FIND_PORT, env = "DRIVER_FIND_PORT",
           hide = true)]
     pub find_port: u16,
+    /// Which settings.
+    #[command(flatten)]
+    pub config: ConfigChoice,
 }
 
 /// `--allocate`.
@@ -486,13 +505,7 @@ pub struct TrackerArgs {
           value_parser = values::duration)]
     pub interval: Duration,
     /// What to know to register torrents; others of this machine can see it here
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "DRIVER_TOKEN",
-        hide_env_values = true,
-        conflicts_with = "token_file"
-    )]
+    #[arg(long, value_name = "TOKEN", env = "DRIVER_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Read it from this file
     #[arg(long, value_name = "FILE", env = "DRIVER_TOKEN_FILE", value_hint = ValueHint::FilePath)]
@@ -501,8 +514,7 @@ pub struct TrackerArgs {
     #[arg(long, value_name = "FILE", env = "DRIVER_ALLOW", value_hint = ValueHint::FilePath)]
     pub allow: Option<PathBuf>,
     /// Track only registered torrents (and those of --allow)
-    #[arg(long, env = "DRIVER_ALLOW_CATALOGUE", value_parser = BoolishValueParser::new(),
-          conflicts_with = "no_catalogue")]
+    #[arg(long, env = "DRIVER_ALLOW_CATALOGUE", value_parser = BoolishValueParser::new())]
     pub allow_catalogue: bool,
     /// Keep the catalogue here [default: catalogue, in driver's state directory]
     #[arg(long, value_name = "DIR", env = "DRIVER_STATE", value_hint = ValueHint::DirPath)]
@@ -517,6 +529,9 @@ pub struct TrackerArgs {
     #[arg(long, value_name = "PORT", default_value_t = FIND_PORT, env = "DRIVER_FIND_PORT",
           hide = true)]
     pub find_port: u16,
+    /// Which settings.
+    #[command(flatten)]
+    pub config: ConfigChoice,
 }
 
 /// Puts options that every command takes behind the command, where clap looks for them:
@@ -609,8 +624,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_a_usage_error() {
-        for bad in ["driver", "driver --sed x", "driver --port x t", "driver --check --no-resume t"]
-        {
+        for bad in ["driver", "driver --sed x", "driver --port x t", "driver info --json --raw t"] {
             assert_eq!(parse(bad).unwrap_err().exit_code(), 2, "{bad}");
         }
         let suggestion = parse("driver --sequental t").unwrap_err().to_string();

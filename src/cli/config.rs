@@ -5,13 +5,27 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStr, Resettable};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use etcetera::BaseStrategy as _;
 
-use super::args::{Cli, Command, Options};
+use super::args::Cli;
 use super::escape::escape;
 use super::exit::Failure;
+
+/// Settings that contradict each other, by the names of their arguments. The stronger source
+/// decides; within one source nobody can know what is meant.
+const CONTRARY: [(&str, &str); 7] = [
+    ("quiet", "verbose"),
+    ("check", "no_resume"),
+    ("repl", "no_repl"),
+    ("chunk_tracker", "chunk_config"),
+    ("config", "no_config"),
+    ("token", "token_file"),
+    ("allow_catalogue", "no_catalogue"),
+];
 
 /// The command line read, and what is needed to say where each setting came from.
 pub struct Settings {
@@ -19,6 +33,8 @@ pub struct Settings {
     pub cli: Cli,
     /// clap's record of them.
     matches: ArgMatches,
+    /// Settings that a flag turned off, or set aside by saying the contrary.
+    overruled: Vec<String>,
     /// Keys that came from the config file, and that file.
     from_file: Vec<String>,
     file: Option<PathBuf>,
@@ -36,49 +52,77 @@ impl Settings {
     /// Reads `arguments` (the program's name first), the environment and the config file.
     ///
     /// # Errors
-    /// When clap refuses the arguments, or the config file is missing, unreadable or wrong.
-    pub fn read(arguments: Vec<OsString>) -> Result<Self, Refusal> {
-        let matches = Cli::command().try_get_matches_from(&arguments).map_err(Refusal::Clap)?;
-        let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
-        let plain = Self { cli, matches, from_file: Vec::new(), file: None };
+    /// When clap refuses the arguments, two of them contradict each other, or the config file is
+    /// missing, unreadable or wrong.
+    pub fn read(mut arguments: Vec<OsString>) -> Result<Self, Refusal> {
+        let off = take_off(&mut arguments);
+        let plain = Self::of(&arguments, off).map_err(Refusal::Clap)?;
+        let weaker = plain.contrary_to_flags();
+        let plain = match weaker.is_empty() {
+            true => plain,
+            false => {
+                let overruled = [plain.overruled, weaker].concat();
+                Self::of(&arguments, overruled).map_err(Refusal::Clap)?
+            }
+        };
+        plain.assert_agreement().map_err(Refusal::Clap)?;
         match plain.config_file().map_err(Refusal::Failure)? {
             Some((path, text)) => plain.with_file(arguments, path, &text),
             None => Ok(plain),
         }
     }
 
-    /// Download options, and with them the config file, as far as the command takes them.
-    fn options(&self) -> Option<&Options> {
-        match &self.cli.command {
-            None => Some(&self.cli.options),
-            Some(
-                Command::Download { options, .. }
-                | Command::Get { options, .. }
-                | Command::Menu { options }
-                | Command::Seed { options, .. }
-                | Command::Config { options },
-            ) => Some(options),
-            Some(Command::Share(share)) => Some(&share.options),
-            Some(_) => None,
+    /// Reads arguments and environment, but nothing of the environment for what is `overruled`.
+    fn of(arguments: &[OsString], overruled: Vec<String>) -> Result<Self, clap::Error> {
+        let matches = deaf_to(&overruled).try_get_matches_from(arguments)?;
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok(Self { cli, matches, overruled, from_file: Vec::new(), file: None })
+    }
+
+    /// What the environment says against a flag.
+    fn contrary_to_flags(&self) -> Vec<String> {
+        use ValueSource::{CommandLine, EnvVariable};
+        let both_ways = CONTRARY.iter().flat_map(|(one, other)| [(*one, *other), (*other, *one)]);
+        let weaker = both_ways.filter(|(one, other)| {
+            (self.source(one), self.source(other)) == (Some(CommandLine), Some(EnvVariable))
+        });
+        weaker.map(|(_, other)| other.to_owned()).collect()
+    }
+
+    fn assert_agreement(&self) -> Result<(), clap::Error> {
+        let is_set = |id: &str| self.source(id).is_some();
+        match CONTRARY.iter().find(|(one, other)| is_set(one) && is_set(other)) {
+            Some((one, other)) => {
+                let (one, other) = (one.replace('_', "-"), other.replace('_', "-"));
+                let why = format!("the argument '--{one}' cannot be used with '--{other}'");
+                Err(Cli::command().error(ErrorKind::ArgumentConflict, why))
+            }
+            None => Ok(()),
         }
     }
 
-    /// The file to read and its text; none when there is none and none was asked for.
+    /// The file to read and its text; none when there is none and none was asked for, or the
+    /// command has no settings.
     fn config_file(&self) -> Result<Option<(PathBuf, String)>, Failure> {
-        let Some(options) = self.options().filter(|options| !options.no_config) else {
+        let matches = self.of_command();
+        let is_off = matches.try_get_one::<bool>("no_config").ok().flatten().copied();
+        if is_off.unwrap_or(true) {
             return Ok(None);
-        };
-        let asked_for = options.config.is_some();
-        let Some(path) = options.config.clone().or_else(default_file) else { return Ok(None) };
+        }
+        let asked_for = matches.get_one::<PathBuf>("config").cloned();
+        let must_be_there = asked_for.is_some();
+        let Some(path) = asked_for.or_else(default_file) else { return Ok(None) };
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some((path, text))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_be_there => {
+                Ok(None)
+            }
             Err(error) => Err(bad(&path, &error.to_string())),
         }
     }
 
     /// Reads the arguments again with the file's settings in front, those left out that the
-    /// environment or a flag decides.
+    /// environment or a flag decides, and those that the command does not have.
     fn with_file(
         self,
         mut arguments: Vec<OsString>,
@@ -91,12 +135,9 @@ impl Settings {
         })?;
         let (mut inserted, mut from_file) = (Vec::new(), Vec::new());
         for (key, value) in &table {
-            let action = self.action_of(key).map_err(|why| refuse(&why))?;
-            if self.decided(key) {
-                continue;
-            }
+            let action = action_of(key).map_err(|why| refuse(&why))?;
             let words = as_arguments(key, value, &action).map_err(|why| refuse(&why))?;
-            if !words.is_empty() {
+            if !words.is_empty() && self.is_known(key) && !self.decided(key) {
                 from_file.push(key.clone());
                 inserted.extend(words);
             }
@@ -105,37 +146,65 @@ impl Settings {
         let at = if self.matches.subcommand_name().is_some() { 2 } else { 1 };
         let at = at.min(arguments.len());
         arguments.splice(at..at, inserted);
-        let matches = Cli::command().try_get_matches_from(&arguments).map_err(|error| {
-            refuse(
-                error.to_string().lines().next().unwrap_or("wrong").trim_start_matches("error: "),
-            )
-        })?;
-        let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
-        Ok(Self { cli, matches, from_file, file: Some(path) })
-    }
-
-    /// What the long flag `key` does with values; an error for unknown keys.
-    fn action_of(&self, key: &str) -> Result<ArgAction, String> {
-        let command = Cli::command();
-        let known = || command.get_arguments().filter(|arg| is_setting(arg.get_id().as_str()));
-        let found = known().find(|arg| arg.get_long() == Some(key));
-        found.map(|arg| arg.get_action().clone()).ok_or_else(|| {
-            let names = known().filter_map(clap::Arg::get_long);
-            let near = super::print::nearest(key, names);
-            let hint = near.map(|near| format!(" - did you mean {near:?}?")).unwrap_or_default();
-            format!("unknown setting {:?}{hint}", escape(key))
-        })
+        let read = Self::of(&arguments, self.overruled);
+        let read =
+            read.and_then(|read| read.assert_agreement().map(|()| read)).map_err(|error| {
+                refuse(
+                    error
+                        .to_string()
+                        .lines()
+                        .next()
+                        .unwrap_or("wrong")
+                        .trim_start_matches("error: "),
+                )
+            })?;
+        Ok(Self { from_file, file: Some(path), ..read })
     }
 
     fn of_command(&self) -> &ArgMatches {
         self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches)
     }
 
-    /// Does a flag or the environment decide this setting?
+    /// Where a setting came from; none when it is not set, or switched off.
+    fn source(&self, id: &str) -> Option<ValueSource> {
+        let matches = self.of_command();
+        let is_off = |id: &str| {
+            let switch = matches.try_get_one::<bool>(id).ok().flatten();
+            let count = matches.try_get_one::<u8>(id).ok().flatten();
+            switch == Some(&false) || count == Some(&0)
+        };
+        let is_there = matches.try_contains_id(id).unwrap_or(false) && !is_off(id);
+        let source = is_there.then(|| matches.value_source(id))?;
+        source.filter(|source| *source != ValueSource::DefaultValue)
+    }
+
+    /// Does the command have this setting? All that may stand in a file can be in the
+    /// environment, too.
+    fn is_known(&self, key: &str) -> bool {
+        let command = Cli::command();
+        let is_it = |arg: &clap::Arg| arg.get_long() == Some(key) && arg.get_env().is_some();
+        match self.matches.subcommand_name().and_then(|name| command.find_subcommand(name)) {
+            None => true,
+            Some(own) => {
+                let global = command.get_arguments().filter(|arg| arg.is_global_set());
+                own.get_arguments().chain(global).any(is_it)
+            }
+        }
+    }
+
+    /// Does a flag or the environment decide this setting, or say the contrary?
     fn decided(&self, key: &str) -> bool {
+        use ValueSource::{CommandLine, EnvVariable};
         let id = key.replace('-', "_");
         let source = self.of_command().value_source(&id);
-        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+        let contrary = CONTRARY.iter().find_map(|(one, other)| match id.as_str() {
+            id if id == *one => Some(*other),
+            id if id == *other => Some(*one),
+            _ => None,
+        });
+        matches!(source, Some(CommandLine | EnvVariable))
+            || self.overruled.contains(&id)
+            || contrary.is_some_and(|contrary| self.source(contrary).is_some())
     }
 
     /// One line for every setting: its value, and where it came from.
@@ -162,6 +231,7 @@ impl Settings {
             (false, _) => values.join(" "),
         };
         let origin = match (self.of_command().value_source(id), &self.file) {
+            _ if self.overruled.iter().any(|it| it == id) => "overruled by a flag".to_owned(),
             (_, Some(file)) if self.from_file.iter().any(|from| from == key) => {
                 escape(&file.display().to_string())
             }
@@ -178,6 +248,66 @@ impl Settings {
 /// Settings are all options but those that choose the file or ask for help.
 fn is_setting(id: &str) -> bool {
     !matches!(id, "torrents" | "config" | "no_config" | "find_port" | "help" | "version")
+}
+
+/// The command line's definition, in which these settings have no environment variable.
+fn deaf_to(overruled: &[String]) -> clap::Command {
+    let deafen = |command: clap::Command| {
+        overruled.iter().fold(command, |command, id| {
+            let has_it = command.get_arguments().any(|arg| arg.get_id() == id.as_str());
+            match has_it {
+                true => command.mut_arg(id, |arg| arg.env(Resettable::<OsStr>::Reset)),
+                false => command,
+            }
+        })
+    };
+    deafen(Cli::command()).mut_subcommands(deafen)
+}
+
+/// Takes out the switches that are turned off, as `--check=false`, and names them; what is turned
+/// on so becomes the plain flag.
+fn take_off(arguments: &mut Vec<OsString>) -> Vec<String> {
+    let command = Cli::command();
+    let switches = command.get_arguments().filter(|arg| is_setting(arg.get_id().as_str()));
+    let switches = switches.filter(|arg| matches!(arg.get_action(), ArgAction::SetTrue));
+    let switches: Vec<(&str, String)> = switches
+        .filter_map(|arg| Some((arg.get_id().as_str(), format!("--{}=", arg.get_long()?))))
+        .collect();
+    let (mut off, mut is_over) = (Vec::new(), false);
+    arguments.retain_mut(|word| {
+        is_over |= word == "--";
+        let text = word.to_str().filter(|_| !is_over).unwrap_or_default();
+        let found =
+            switches.iter().find_map(|(id, flag)| Some((id, flag, text.strip_prefix(flag)?)));
+        match found {
+            Some((id, _, "false" | "no" | "off" | "0")) => {
+                off.push((*id).to_owned());
+                false
+            }
+            Some((_, flag, "true" | "yes" | "on" | "1")) => {
+                *word = flag.trim_end_matches('=').into();
+                true
+            }
+            _ => true,
+        }
+    });
+    off
+}
+
+/// What the long flag `key` does with values.
+///
+/// # Errors
+/// For unknown keys, with the nearest known one.
+fn action_of(key: &str) -> Result<ArgAction, String> {
+    let command = Cli::command();
+    let known = || command.get_arguments().filter(|arg| is_setting(arg.get_id().as_str()));
+    let found = known().find(|arg| arg.get_long() == Some(key));
+    found.map(|arg| arg.get_action().clone()).ok_or_else(|| {
+        let names = known().filter_map(clap::Arg::get_long);
+        let near = super::print::nearest(key, names);
+        let hint = near.map(|near| format!(" - did you mean {near:?}?")).unwrap_or_default();
+        format!("unknown setting {:?}{hint}", escape(key))
+    })
 }
 
 fn as_arguments(
@@ -235,6 +365,7 @@ pub fn existing_state_dir() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::Command;
 
     fn read(line: &str, config: &str) -> Result<Settings, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -274,6 +405,85 @@ mod tests {
         assert!(lines.iter().any(|line| line.starts_with("allocate          none  ")));
         assert!(lines.iter().any(|line| line.starts_with("verbose           2  ")));
         assert!(lines.contains(&"max-peers         9                     command line".to_owned()));
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_where_they_contradict_each_other() {
+        let settings = read("driver -v t", "quiet = true\ncheck = true").ok().unwrap();
+        assert_eq!((settings.cli.common.quiet, settings.cli.common.verbose), (false, 1));
+        assert!(settings.cli.options.check);
+        let settings = read("driver --no-resume --repl t", "check = true\nno-repl = true");
+        let options = settings.ok().unwrap().cli.options;
+        assert_eq!((options.check, options.no_resume), (false, true));
+        assert_eq!((options.repl, options.no_repl), (true, false));
+        let said = |line, config| read(line, config).err().unwrap();
+        let twice = "the argument '--check' cannot be used with '--no-resume'";
+        assert_eq!(
+            said("driver t", "check = true\nno-resume = true"),
+            format!("config file FILE: {twice}")
+        );
+        assert!(said("driver --check --no-resume t", "").contains(twice));
+        assert!(said("driver tracker --token x --token-file y", "").contains("'--token-file'"));
+        assert!(said("driver --no-config t", "").contains("'--config' cannot be used with"));
+    }
+
+    #[test]
+    fn switches_of_the_file_can_be_turned_off() {
+        let config = "sequential = true\ncheck = true\nexit-on-finish = true";
+        let settings = read("driver --sequential=false --check=off --no-repl=yes t", config);
+        let settings = settings.ok().unwrap();
+        let options = &settings.cli.options;
+        assert!(!options.sequential && !options.check && options.no_repl);
+        assert!(options.exit_on_finish);
+        let line = settings.lines().into_iter().find(|line| line.starts_with("check"));
+        assert!(line.unwrap().ends_with("  overruled by a flag"));
+        let off = |line: &str| {
+            let mut words = line.split(' ').map(OsString::from).collect();
+            (take_off(&mut words), words.len())
+        };
+        assert_eq!(off("driver --check=false -- --sequential=false"), (vec!["check".into()], 3));
+        assert_eq!(off("driver --check=maybe --dir=false"), (vec![], 3));
+    }
+
+    #[test]
+    fn environment_is_not_heard_where_a_flag_says_the_contrary() {
+        let of = |overruled: &[&str]| {
+            let overruled: Vec<String> = overruled.iter().map(ToString::to_string).collect();
+            deaf_to(&overruled)
+        };
+        let env = |command: &clap::Command, id: &str| {
+            let found = command.get_arguments().find(|arg| arg.get_id() == id).unwrap();
+            found.get_env().is_some()
+        };
+        let command = of(&["check", "token"]);
+        assert_eq!((env(&command, "check"), env(&command, "no_resume")), (false, true));
+        let tracker = command.find_subcommand("tracker").unwrap();
+        assert_eq!((env(tracker, "token"), env(tracker, "token_file")), (false, true));
+        assert!(!env(command.find_subcommand("seed").unwrap(), "check"));
+    }
+
+    #[test]
+    fn other_commands_take_of_the_file_what_they_have() {
+        let config = "dir = '/a'\ntracker = ['http://x']\nquiet = true\nport = 7000\njson = true";
+        let settings = read("driver verify t.torrent", config).ok().unwrap();
+        assert!(settings.cli.common.quiet);
+        let Some(Command::Verify { place: None, dir, json: false, .. }) = settings.cli.command
+        else {
+            panic!()
+        };
+        assert_eq!(dir, Path::new("/a"));
+        let settings = read("driver verify t.torrent b", config).ok().unwrap();
+        let Some(Command::Verify { place: Some(_), .. }) = settings.cli.command else { panic!() };
+        let Some(Command::List { tracker, .. }) =
+            read("driver list", config).ok().unwrap().cli.command
+        else {
+            panic!()
+        };
+        assert_eq!(tracker.tracker, ["http://x"]);
+        let settings = read("driver create x", config).ok().unwrap();
+        assert!(settings.cli.common.quiet);
+        assert!(read("driver tracker", config).ok().unwrap().cli.common.quiet);
+        assert!(read("driver tracker", "prot = 1").is_err());
     }
 
     #[test]

@@ -3,12 +3,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::base::ids::InfoHash;
+use crate::disk::create::create;
 use crate::disk::{
-    self, Allocate, CheckProgress, CheckReport, StoreConfig, StoreFile, check_files,
+    self, Allocate, CheckProgress, CheckReport, FileCheck, FileReport, StoreConfig, StoreFile,
+    check_files,
 };
-use crate::metainfo::Torrent;
+use crate::metainfo::create::CreateOptions;
+use crate::metainfo::{Kind, Torrent};
 use crate::session::{self, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 
@@ -97,21 +101,66 @@ pub fn check(
     progress: &CheckProgress,
     memory_bytes: usize,
 ) -> Result<CheckReport, Failure> {
-    let (Some(layout), Some(info_hash)) = (torrent.layout, torrent.info_hash_v1) else {
+    // No record is looked for.
+    let Some(config) = store_config(torrent, dir, PathBuf::new()) else {
         return Err(Failure::bad_input("torrents of version 2 only cannot be verified yet"));
     };
     if !dir.is_dir() {
         let shown = escape(&dir.display().to_string());
         return Err(Failure::bad_input(format!("{shown}: no such directory")));
     }
+    let _turn = existing_state_dir().and_then(|state| progress.take_turn(&state, dir));
+    check_files(config, progress, memory_bytes).map_err(|error| from_disk(&error))
+}
+
+/// The files of a hybrid that are wrong by the report, but right by their v2 hash trees: then the
+/// torrent's v1 hashes are wrong, and the report is made to call them right. Reads them whole.
+pub fn right_by_v2(
+    torrent: &Torrent,
+    dir: &Path,
+    report: &mut CheckReport,
+    memory_bytes: usize,
+) -> Vec<PathBuf> {
+    let is_wrong = |file: &FileReport| {
+        matches!(file.check, FileCheck::Wrong(_)) && file.unread.is_empty() && file.wrong_pieces > 0
+    };
+    if torrent.kind() != Kind::Hybrid || report.is_cancelled || !report.files.iter().any(is_wrong) {
+        return Vec::new();
+    }
+    let options = CreateOptions {
+        kind: Kind::V2,
+        piece_length: Some(torrent.piece_length.into()),
+        ..CreateOptions::default()
+    };
+    let root_on_disk = |path: &Path| {
+        let never = AtomicBool::new(false);
+        let created = create(&dir.join(path), &options, memory_bytes, &|_| {}, &never).ok()?;
+        created.torrent.file_roots().first().copied().flatten()
+    };
+    let files = torrent.files.iter().zip(torrent.file_roots()).zip(&mut report.files);
+    let mut right = Vec::new();
+    for ((file, root), report) in files {
+        if is_wrong(report) && root.is_some() && root_on_disk(file.path) == root {
+            report.check = FileCheck::Whole;
+            report.wrong_pieces = 0;
+            report.wrong.clear();
+            right.push(file.path.to_owned());
+        }
+    }
+    right
+}
+
+/// The data of a torrent below `dir` as the disk room is told of it; none for torrents of version
+/// 2 only. `record` is the path of its record.
+pub fn store_config(torrent: &Torrent, dir: &Path, record: PathBuf) -> Option<StoreConfig> {
     let files = torrent.files.iter().map(|file| StoreFile {
         path: file.path.to_owned(),
         len: file.length,
         is_pad: file.is_pad,
     });
     let files: Vec<StoreFile> = files.collect();
-    let config = StoreConfig {
-        layout,
+    Some(StoreConfig {
+        layout: torrent.layout?,
         piece_hashes: torrent.shared_piece_hashes(),
         wanted: vec![true; files.len()],
         files,
@@ -119,12 +168,9 @@ pub fn check(
         dir: dir.to_owned(),
         allocate: Allocate::None,
         overwrite: false,
-        // None is looked for.
-        resume_path: PathBuf::new(),
-        info_hash,
-    };
-    let _turn = existing_state_dir().and_then(|state| progress.take_turn(&state, dir));
-    check_files(config, progress, memory_bytes).map_err(|error| from_disk(&error))
+        resume_path: record,
+        info_hash: torrent.info_hash_v1?,
+    })
 }
 
 /// A failure of the disk room, with its exit code.
@@ -140,7 +186,6 @@ pub fn from_disk(error: &disk::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::FileCheck;
     use sha1::{Digest as _, Sha1};
 
     #[test]
@@ -167,5 +212,34 @@ mod tests {
         assert_eq!(checks(&torrent), [FileCheck::Whole, FileCheck::Whole]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert_eq!(std::fs::read_dir(dir.path().join("set")).unwrap().count(), 2);
+    }
+
+    /// As torrentfile 0.9.2 makes them: zeros behind the file's end are hashed into the last v1
+    /// piece.
+    #[test]
+    fn a_hybrid_whose_v1_hashes_are_wrong_is_judged_by_its_trees() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut data = vec![7_u8; 70_000];
+        std::fs::write(dir.path().join("x"), &data).unwrap();
+        let kind = Kind::Hybrid;
+        let options = CreateOptions { kind, piece_length: Some(32_768), ..Default::default() };
+        let never = AtomicBool::new(false);
+        let made = create(&dir.path().join("x"), &options, 24 << 20, &|_| {}, &never).unwrap();
+        let mut bytes = made.bytes;
+        let (good, mut padded) = (Sha1::digest(&data[65_536..]), data[65_536..].to_vec());
+        padded.resize(32_768, 0);
+        let at = bytes.windows(20).position(|hash| hash == good.as_slice()).unwrap();
+        bytes[at..at + 20].copy_from_slice(&Sha1::digest(&padded));
+        let torrent = Torrent::parse(&bytes).unwrap();
+        let looked = || {
+            let progress = CheckProgress::default();
+            let mut report = check(&torrent, dir.path(), &progress, 24 << 20).unwrap();
+            let right = right_by_v2(&torrent, dir.path(), &mut report, 24 << 20);
+            (right, report.files[0].check)
+        };
+        assert_eq!(looked(), (vec![PathBuf::from("x")], FileCheck::Whole));
+        data[69_999] = 8;
+        std::fs::write(dir.path().join("x"), &data).unwrap();
+        assert_eq!(looked(), (Vec::new(), FileCheck::Wrong(1)));
     }
 }

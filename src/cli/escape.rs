@@ -1,8 +1,12 @@
 //! Text of strangers made safe to print: names, paths, client ids, tracker messages. Control
 //! characters, bidi overrides and invisible characters become visible escapes, so that they
-//! cannot move the cursor, recolour the terminal or turn a name around. Not for JSON, which
-//! escapes by itself, nor for file names on disk.
+//! cannot move the cursor, recolour the terminal or turn a name around. In JSON they become
+//! `\uXXXX`, which is the same text to whoever reads it. Not for file names on disk.
 
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The text in one line with everything dangerous written as `\n`, `\x1b` or `\u{202e}`.
@@ -53,6 +57,47 @@ pub fn fit(text: &str, columns: usize) -> String {
     fitted
 }
 
+/// Writes a value as one line of JSON in which nothing is dangerous to look at.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_json(to: impl io::Write, value: &impl Serialize) -> io::Result<()> {
+    let mut serializer = Serializer::with_formatter(to, Plain);
+    value.serialize(&mut serializer).map_err(io::Error::from)
+}
+
+/// A value as one line of JSON in which nothing is dangerous to look at.
+pub fn json(value: &impl Serialize) -> String {
+    let mut line = Vec::new();
+    // Writing to memory cannot fail, and our keys are strings.
+    let _ = write_json(&mut line, value);
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+/// JSON without characters that only computers see.
+struct Plain;
+
+impl Formatter for Plain {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        to: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let is_hidden = |letter: char| letter == '\u{7f}' || is_deceptive(letter);
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_hidden) {
+            to.write_all(&rest.as_bytes()[..at])?;
+            let mut letters = rest[at..].chars();
+            let mut units = [0; 2];
+            for unit in letters.next().unwrap_or_default().encode_utf16(&mut units) {
+                write!(to, "\\u{unit:04x}")?;
+            }
+            rest = letters.as_str();
+        }
+        to.write_all(rest.as_bytes())
+    }
+}
+
 /// Characters that are not seen, or change how others are seen.
 fn is_deceptive(letter: char) -> bool {
     matches!(letter,
@@ -84,6 +129,17 @@ mod tests {
             "\\u{9b}31m\\u{200b}\\u{2066}\\u{e0041}"
         });
         assert_eq!(escape("Ürümqi 日本 🎬"), "Ürümqi 日本 🎬");
+    }
+
+    #[test]
+    fn json_hides_nothing_and_stays_the_same_text() {
+        let text = "a\u{9b}31m\u{7f}\u{202e}\u{e0041}\u{1b}\"日本 🎬\n";
+        let line = json(&serde_json::json!({ "name": text }));
+        let hidden = r"a\u009b31m\u007f\u202e\udb40\udc41\u001b";
+        assert_eq!(line, format!("{{\"name\":\"{hidden}\\\"日本 🎬\\n\"}}"));
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["name"], text);
+        assert_eq!(json(&"\u{7f}"), r#""\u007f""#);
     }
 
     #[test]

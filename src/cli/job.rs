@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::session::{SessionConfig, TorrentOptions};
@@ -15,6 +15,7 @@ use crate::torrent::status::State;
 
 use super::args::{Common, When};
 use super::engine::Engine;
+use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::live::{End, Ending, Live};
 use super::memory::memory_for;
@@ -114,11 +115,15 @@ impl Job {
                     continue;
                 }
                 Err(Refused::Failed(failure)) if self.is_several => {
+                    voice.event(&failed(&failure));
                     out::talk(&format!("driver: {failure}"));
                     self.refused = self.refused.worst(failure.exit);
                     continue;
                 }
-                Err(Refused::Failed(failure)) => return Err(failure),
+                Err(Refused::Failed(failure)) => {
+                    voice.event(&failed(&failure));
+                    return Err(failure);
+                }
             };
             if let Some(providers) = &self.ending.providers {
                 let open = std::mem::take(&mut self.open);
@@ -139,9 +144,17 @@ impl Job {
                 voice.result(&saving_line(&item.dir, 0));
             }
             voice.result(&item.choice_line());
+            for flaw in item.torrent.flaws() {
+                voice.urgent(&format!("driver: {}", escape(&flaw.to_string())));
+            }
         }
         Ok(())
     }
+}
+
+/// A torrent that could not begin, for programs.
+pub fn failed(failure: &Failure) -> Value {
+    json!({ "event": "failed", "message": failure.message })
 }
 
 /// A short check ends before the first prompt is drawn; a long one shows in it.
@@ -189,7 +202,7 @@ pub fn in_runtime(
 
 fn prepare_state(state_dir: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(state_dir).map_err(|error| {
-        let shown = super::escape::escape(&state_dir.display().to_string());
+        let shown = escape(&state_dir.display().to_string());
         let failure = from_io(&format!("cannot make the state directory {shown}"), &error);
         Failure { exit: Exit::Disk, ..failure }
     })

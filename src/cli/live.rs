@@ -277,10 +277,10 @@ impl Live {
         if let Some(item) = self.desk.item_mut(number) {
             item.failed = Some(failure.exit);
         }
+        self.event(number, json!({ "event": "failed", "message": failure.message }));
         if !is_several {
             return Err(failure);
         }
-        self.event(number, json!({ "event": "failed", "message": failure.message }));
         let line = format!("{}{failure}", self.prefix(number));
         self.desk.remember(&line);
         self.voice.urgent(&format!("driver: {line}"));

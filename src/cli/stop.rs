@@ -83,6 +83,16 @@ impl Stopper {
     }
 }
 
+/// Has writes beyond the largest file that the process may have (`ulimit -f`) fail, which is told
+/// as any trouble of a disk, instead of ending the program by a signal.
+pub fn outlive_large_files() {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // Whoever hears a signal has a runtime; that it is heard outlives this one.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    // Without it all goes on as long as no file is too large.
+    let _ = runtime.map(|runtime| runtime.block_on(async { signal(kind).map(drop) }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::escape::json;
 use super::out;
 use super::repl::Talk;
 use super::repl::reader::Printer;
@@ -48,7 +49,7 @@ impl Voice {
     /// One JSON object, when they are wanted.
     pub fn event(&mut self, object: &Value) {
         if self.json {
-            out::answer(&format!("{object}\n"));
+            out::answer(&(json(object) + "\n"));
         }
     }
 }

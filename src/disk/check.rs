@@ -213,10 +213,11 @@ pub(super) fn report(
 /// # Errors
 /// `UnsafePath`, `Inconsistent`. Files that cannot be read are told of in the report.
 pub fn check_files(
-    config: StoreConfig,
+    mut config: StoreConfig,
     progress: &CheckProgress,
     memory_bytes: usize,
 ) -> Result<CheckReport, Error> {
+    config.keep_apart();
     let (layout, hashes) = (config.layout, config.piece_hashes.clone());
     // The only torrent of its threads.
     let id = 0;

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused; the machine's or the user's fault, never a peer's.
-    #[error("{} {operation} {}{}", Reason(.source), .path.display(), advice(.source))]
+    #[error("{} {operation} {}{}", Reason(.source), .path.display(), advice(.operation, .source))]
     Io {
         /// What was tried, as in "writing".
         operation: &'static str,
@@ -212,10 +212,13 @@ impl fmt::Display for Holder<'_> {
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
+fn advice(operation: &str, error: &io::Error) -> &'static str {
     use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
     match error.kind() {
         _ if is_full(error) => ": free some space, it goes on by itself",
+        PermissionDenied if matches!(operation, "reading" | "opening" | "looking at") => {
+            ": make it readable"
+        }
         PermissionDenied | ReadOnlyFilesystem => ": make it writable or choose another directory",
         NotADirectory => ": a file or a symbolic link is in the way, move it away",
         _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {

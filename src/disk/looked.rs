@@ -51,6 +51,7 @@ impl Looked {
         if home.dir != asked {
             config.dir.clone_from(&home.dir);
         }
+        config.keep_apart();
         config.live_at(&home);
         let (layout, dir) = (config.layout, config.dir.clone());
         let resume_path = config.resume_path.clone();

@@ -13,6 +13,7 @@ mod check;
 pub mod create;
 mod error;
 mod files;
+mod folding;
 mod footing;
 mod handles;
 mod job;
@@ -59,6 +60,7 @@ use crate::base::units::BLOCK_LEN;
 
 pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_files};
 pub use self::error::Error;
+pub use self::folding::folds_names;
 pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};

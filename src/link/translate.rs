@@ -9,7 +9,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::ids::PeerId;
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
-use crate::swarm::link::{Ask, Availability, Description, LinkCaps, LinkEvent, Unit};
+use crate::swarm::link::{ASK_LEN_MAX, Ask, Availability, Description, LinkCaps, LinkEvent, Unit};
 use crate::wire::{ExtendedHandshake, Extensions, Message, Request};
 
 /// Requests to keep at a peer that does not say `reqq`: the least that grown clients assume.
@@ -18,8 +18,6 @@ const PIPELINE_UNKNOWN: u32 = 250;
 const PIPELINE_MAX: u32 = 2_000;
 /// BitComet chokes on deep queues and silently stops (libtorrent caps it the same).
 const PIPELINE_BITCOMET: u32 = 50;
-/// The longest request that some libraries make; longer ones are never served.
-const ASK_MAX: u32 = 128 * 1024;
 /// Sets of pieces that a peer may tell in its life: as many as the brain takes. So no more of
 /// them wait for it.
 const SETS_MAX: u32 = 8;
@@ -135,10 +133,13 @@ impl Translator {
             Message::NotInterested => self.tell(LinkEvent::NotInterested, events)?,
             Message::Request(request) => {
                 let ask = self.ask(request)?;
-                if ask.len <= ASK_MAX {
-                    self.tell(LinkEvent::Requested(ask), events)?;
-                } else {
+                let is_too_long = ask.len > ASK_LEN_MAX;
+                if is_too_long {
                     self.spend(COST_NONSENSE)?;
+                }
+                // BEP 6: each request has an answer, be it that it is refused.
+                if !is_too_long || self.agreed.fast {
+                    self.tell(LinkEvent::Requested(ask), events)?;
                 }
             }
             Message::Cancel(request) => {
@@ -469,14 +470,20 @@ mod tests {
     }
 
     #[test]
-    fn requests_over_128_kib_are_passed_over() {
+    fn requests_over_128_kib_are_passed_over_where_there_is_no_word_to_refuse_them() {
         let layout = Layout::new(1 << 20, 1 << 20).unwrap();
-        let mut it = Translator::new(layout, PLAIN, ID);
-        let messages = vec![
-            Message::Request(request(0, 0, 128 * 1024)),
-            Message::Request(request(0, 0, 128 * 1024 + 1)),
-        ];
-        assert_eq!(read(&mut it, messages).unwrap().len(), 1);
+        let told = |agreed| {
+            let mut it = Translator::new(layout, agreed, ID);
+            let messages = vec![
+                Message::Request(request(0, 0, 128 * 1024)),
+                Message::Request(request(0, 0, 128 * 1024 + 1)),
+            ];
+            read(&mut it, messages).unwrap().len()
+        };
+        assert_eq!((told(PLAIN), told(ALL)), (1, 2));
+        let mut it = Translator::new(layout, ALL, ID);
+        let flood = (0..51).map(|_| Message::Request(request(0, 0, 128 * 1024 + 1)));
+        assert!(read(&mut it, flood.collect()).is_err(), "fifty are tolerated");
     }
 
     #[test]

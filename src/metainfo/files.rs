@@ -32,7 +32,8 @@ struct Entry {
 /// One file of a torrent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct File<'a> {
-    /// Its place under the download directory: relative, no `..`, and no two files alike.
+    /// Its place under the download directory: relative, no `..`, and no two files alike, byte
+    /// for byte ([`super::folded_names`] where that is not enough).
     /// A pad file's path means nothing.
     pub path: &'a Path,
     /// Its bytes.
@@ -128,8 +129,9 @@ impl Files {
         &self.paths[begin..self.entries[index].path_end as usize]
     }
 
-    pub(super) fn is_pad(&self, index: usize) -> bool {
-        self.entries[index].is_pad
+    /// The paths as text in their order, none for pad files.
+    pub(super) fn names(&self) -> impl Iterator<Item = Option<&str>> + Clone {
+        (0..self.entries.len()).map(|index| (!self.entries[index].is_pad).then(|| self.path(index)))
     }
 
     /// Replaces the paths of some files, given in their order.

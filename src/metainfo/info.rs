@@ -9,9 +9,10 @@ use sha1::Digest;
 
 use crate::base::ids::{InfoHash, InfoHashV2};
 use crate::base::layout::{Layout, PIECE_LEN_MAX, PIECES_MAX};
-use crate::bencode::{Dict, List, Value};
+use crate::bencode::{self, Dict, List, Value};
 
 use super::files::{Files, Symlink};
+use super::merkle::Node;
 use super::paths::{clean, push_clean};
 use super::tree::{self, Root};
 use super::{Error, refuse, twins};
@@ -43,8 +44,10 @@ pub(super) struct Info {
     pub(super) hashes: Range<usize>,
     pub(super) files: Files,
     pub(super) symlinks: Vec<Symlink>,
-    /// Files whose v2 tree needs a piece layer.
+    /// Of all files in the v2 tree that are not empty.
     pub(super) roots: Vec<Root>,
+    /// How many files longer than a piece wait for their piece layer.
+    pub(super) missing_layers: u32,
     pub(super) is_private: bool,
 }
 
@@ -86,13 +89,14 @@ impl<'a> Fields<'a> {
 
     /// BEP 52 asks for `meta version` to be judged before anything else.
     fn kind(&self) -> Result<Kind, Error> {
-        match self.meta_version.and_then(Value::integer) {
-            None | Some(1) => Ok(Kind::V1),
+        const PLACE: &str = "info.meta version";
+        let Some(version) = self.meta_version else { return Ok(Kind::V1) };
+        match version.integer() {
+            None => Err(refuse(PLACE, "is not a number")),
+            Some(1) => Ok(Kind::V1),
             Some(2) if self.pieces.is_some() => Ok(Kind::Hybrid),
             Some(2) => Ok(Kind::V2),
-            Some(other) => {
-                Err(refuse("info.meta version", format!("is {other}; versions 1 and 2 are known")))
-            }
+            Some(other) => Err(refuse(PLACE, format!("is {other}; versions 1 and 2 are known"))),
         }
     }
 
@@ -108,6 +112,9 @@ pub(super) fn parse(info: Value<'_>) -> Result<Info, Error> {
     let dict = info.dict().ok_or_else(|| refuse("info", "is not a dictionary"))?;
     let fields = Fields::of(dict);
     let kind = fields.kind()?;
+    if kind != Kind::V1 {
+        assert_plain_numbers("info", info)?;
+    }
     let raw = info.raw();
     let hash_v1 = (kind != Kind::V2).then(|| InfoHash(sha1::Sha1::digest(raw).into()));
     let hash_v2 = (kind != Kind::V1).then(|| InfoHashV2(sha2::Sha256::digest(raw).into()));
@@ -130,6 +137,7 @@ pub(super) fn parse(info: Value<'_>) -> Result<Info, Error> {
         files: Files::default(),
         symlinks: Vec::new(),
         roots: Vec::new(),
+        missing_layers: 0,
         is_private: fields.private.and_then(Value::integer).is_some_and(|value| value != 0),
     };
     read_files(&mut parsed, &fields, info.span().start)?;
@@ -137,6 +145,24 @@ pub(super) fn parse(info: Value<'_>) -> Result<Info, Error> {
     parsed.symlinks = twins::resolve(&mut parsed.files, links)?;
     parsed.files.shrink();
     Ok(parsed)
+}
+
+/// Numbers with leading zeros are in real v1 torrents; those of BEP 52 came after all programs
+/// had learned not to write them (BEP 3).
+pub(super) fn assert_plain_numbers(place: &str, value: Value<'_>) -> Result<(), Error> {
+    match value.odd_number() {
+        Some(at) => Err(refuse(place, format!("has a number with a leading zero at byte {at}"))),
+        None => Ok(()),
+    }
+}
+
+/// The roots of a v2 file tree, in its order.
+pub(super) fn roots(raw_info: &[u8], piece_length: u32) -> Result<Vec<Node>, Error> {
+    let scan = bencode::scan(raw_info, bencode::TORRENT)?;
+    let tree = scan.root().dict().and_then(|info| info.find(b"file tree")).and_then(Value::dict);
+    let tree = tree.ok_or_else(|| refuse("info.file tree", "is missing"))?;
+    let tree = tree::parse(tree, "", piece_length)?;
+    Ok(tree.roots.into_iter().map(|root| root.hash).collect())
 }
 
 /// Reads the one or two lists of files and settles the pieces.
@@ -154,6 +180,9 @@ fn read_files(parsed: &mut Info, fields: &Fields<'_>, info_begin: usize) -> Resu
         parsed.files = v2.files;
         parsed.symlinks = v2.symlinks;
         parsed.roots = v2.roots;
+        let long = parsed.roots.iter().filter(|root| root.piece_count > 1);
+        // Each has two pieces at least, and those were counted.
+        parsed.missing_layers = long.count() as u32;
     }
     if parsed.kind != Kind::V2 {
         let (files, symlinks, total) = match fields.files {
@@ -339,18 +368,10 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// Padding by attribute (BEP 47) or by the names that older programs gave it.
+    /// Padding is what has the attribute (BEP 47), whatever it is called: a file called as some
+    /// programs call their padding is a file.
     fn is_pad(&self) -> bool {
-        if self.has_attribute(b'p') {
-            return true;
-        }
-        let Some(mut names) = self.path.and_then(Value::list) else { return false };
-        let name = |value: Option<Value<'a>>| value.and_then(Value::bytes);
-        match (name(names.next()), name(names.next()), names.next()) {
-            (Some(b".pad"), Some(number), None) => number.iter().all(u8::is_ascii_digit),
-            (Some(name), None, _) => name.starts_with(b"_____padding_file_"),
-            _ => false,
-        }
+        self.has_attribute(b'p')
     }
 
     /// The link that stands at `path` of the torrent called `name`; none when its target is
@@ -373,7 +394,7 @@ impl<'a> Entry<'a> {
 /// BEP 52: the two halves of a hybrid torrent must describe the same data; a client that
 /// sees a difference must not go on.
 fn same_files(v1: &Files, v2: &Files, piece_length: u32) -> Result<(), Error> {
-    let mut others = (0..v2.len()).filter(|index| !v2.is_pad(*index));
+    let mut others = 0..v2.len();
     for (index, file) in v1.iter().enumerate().filter(|(_, file)| !file.is_pad) {
         let place = || format!("info.files[{index}]");
         let path = v1.path(index);

@@ -4,6 +4,7 @@
 
 pub mod create;
 mod files;
+mod flaws;
 mod info;
 mod magnet;
 mod merkle;
@@ -19,9 +20,11 @@ mod tests;
 use crate::bencode;
 
 pub use files::{File, Files, Symlink};
+pub use flaws::Flaw;
 pub use info::Kind;
 pub use paths::{clean as clean_name, fold as fold_name};
 pub use torrent::{TORRENT_LEN_MAX, Torrent};
+pub use twins::folded_names;
 
 /// Why a torrent is refused. Always the fault of whoever made it.
 #[derive(Debug, thiserror::Error)]

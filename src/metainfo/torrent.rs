@@ -10,12 +10,13 @@ use crate::base::ids::{InfoHash, InfoHashV2};
 use crate::base::layout::{Layout, PieceIndex};
 use crate::bencode::{self, Value};
 
-use super::files::{Files, Symlink};
+use super::files::{File, Files, Symlink};
+use super::flaws::{self, Flaw};
 use super::info::{self, Info, Kind};
 use super::{Error, magnet, refuse, sources, tree};
 
-/// The largest torrent that is read, in bytes; the largest known has 15 MB.
-pub const TORRENT_LEN_MAX: usize = 64 << 20;
+/// The largest torrent that is read, in bytes: with thirteen million pieces of v1.
+pub const TORRENT_LEN_MAX: usize = 256 << 20;
 
 /// A torrent as its maker described it.
 #[derive(Clone, Debug)]
@@ -36,6 +37,9 @@ pub struct Torrent {
     pub piece_length: u32,
     /// Pieces of the v1 half, or of all files of a v2-only torrent.
     pub num_pieces: u32,
+    /// Files longer than a piece whose piece layer is not there, so that nothing of them can be
+    /// verified by v2 (BEP 52): of magnet links all of them.
+    pub missing_layers: u32,
     /// No peers but those of the trackers (BEP 27).
     pub private: bool,
     /// The program that made it.
@@ -74,9 +78,10 @@ impl Torrent {
             outer.take(key, value);
         }
         let info = outer.info.ok_or_else(|| refuse("info", "is missing"))?;
-        let parsed = info::parse(info)?;
-        if parsed.kind != Kind::V1 {
-            tree::check_layers(outer.piece_layers, &parsed.roots, parsed.piece_length)?;
+        let mut parsed = info::parse(info)?;
+        if let Some(layers) = outer.piece_layers.filter(|_| parsed.kind != Kind::V1) {
+            info::assert_plain_numbers("piece layers", layers)?;
+            parsed.missing_layers = tree::check_layers(layers, &parsed.roots, parsed.piece_length)?;
         }
         let mut torrent = Self::of(parsed, info.raw());
         torrent.created_by = text(outer.created_by);
@@ -146,6 +151,26 @@ impl Torrent {
         self.layout.map(|_| self.files.extents())
     }
 
+    /// The root of each file's hash tree (BEP 52), by the file's number; none for files without
+    /// bytes, and for all of v1-only torrents. Reads the info dictionary anew, since nothing else
+    /// needs them.
+    pub fn file_roots(&self) -> Vec<Option<[u8; 32]>> {
+        let mut roots = match self.kind {
+            Kind::V1 => Vec::new(),
+            _ => info::roots(&self.raw_info, self.piece_length).unwrap_or_default(),
+        }
+        .into_iter();
+        // Both halves of a hybrid have the same files in the same order.
+        let of = |file: File<'_>| if file.is_pad || file.length == 0 { None } else { roots.next() };
+        self.files.iter().map(of).collect()
+    }
+
+    /// What is wrong with the torrent so that it may never be complete. Hashes one piece of zeros
+    /// at most, if it has padding.
+    pub fn flaws(&self) -> Vec<Flaw> {
+        flaws::of(self)
+    }
+
     /// The magnet link (BEP 9): hashes, name, trackers and web seeds.
     pub fn magnet(&self) -> String {
         magnet::link(self)
@@ -161,6 +186,7 @@ impl Torrent {
             symlinks: info.symlinks,
             piece_length: info.piece_length,
             num_pieces: info.piece_count,
+            missing_layers: info.missing_layers,
             private: info.is_private,
             created_by: None,
             creation_date: None,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
+use crate::base::units::BLOCK_LEN;
 
 use super::Swarm;
 use super::event::{BlockHashes, Event, Held, Output, Verdict};
@@ -111,12 +112,31 @@ impl Swarm {
         self.submit(piece, whole.blocks, whole.senders);
     }
 
-    fn submit(&mut self, piece: PieceIndex, blocks: Vec<Held>, senders: Senders) {
+    fn submit(&mut self, piece: PieceIndex, mut blocks: Vec<Held>, senders: Senders) {
+        self.blank_padding(piece, &mut blocks);
         let held = blocks.iter().filter(|held| matches!(held, Held::Data(_))).count();
         self.checking.at_disk.insert(piece, (senders, held));
         self.checking.blocks_at_disk += held;
         let want_block_hashes = self.suspects.is_suspect(piece);
         self.outputs.push_back(Output::CheckPiece { piece, blocks, want_block_hashes });
+    }
+
+    /// Padding is zero (BEP 47), whatever was sent for it: no file keeps it, so a piece that is
+    /// right with other bytes there would be wrong as soon as it is read back.
+    fn blank_padding(&self, piece: PieceIndex, blocks: &mut [Held]) {
+        let (layout, extents) = (&self.config.layout, &self.config.extents);
+        let mut at = 0;
+        for slice in extents.slices(layout.piece_offset(piece), layout.len_of(piece).into()) {
+            let end = at + slice.len as usize;
+            while slice.is_pad && at < end {
+                let (number, begin) = (at / BLOCK_LEN, at % BLOCK_LEN);
+                if let Some(Held::Data(block)) = blocks.get_mut(number) {
+                    block.blank(begin..begin + (end - at));
+                }
+                at += BLOCK_LEN - begin;
+            }
+            at = end;
+        }
     }
 
     pub(super) fn on_piece_checked(&mut self, piece: PieceIndex, verdict: Verdict, now: Instant) {

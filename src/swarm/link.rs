@@ -48,6 +48,9 @@ pub enum Availability {
     Some(Bitfield),
 }
 
+/// The longest request that some libraries make; longer ones are never served.
+pub const ASK_LEN_MAX: u32 = 128 * 1024;
+
 /// A part of a piece that the remote asks us for; checked to lie inside the piece.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Ask {

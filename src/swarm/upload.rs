@@ -17,7 +17,7 @@ use super::Swarm;
 use super::allowed_fast::{SET_LEN, allowed_fast_set};
 use super::choker::{Choker, ROUND, Round, Standing, slots};
 use super::event::{Event, Output, Preparation};
-use super::link::{Ask, CloseReason, LinkCommand};
+use super::link::{ASK_LEN_MAX, Ask, CloseReason, LinkCommand};
 use super::peer::Peer;
 
 /// Requests of one peer that wait. We promise 500 (`reqq`); whoever counts those on their way
@@ -195,7 +195,8 @@ impl Swarm {
                 return self.close(link, reason, now);
             }
         }
-        let takes = may && has && !self.paused && upload.asks.len() < ASKS_MAX;
+        let fits = upload.asks.len() < ASKS_MAX && ask.len <= ASK_LEN_MAX;
+        let takes = may && has && !self.paused && fits;
         if !takes {
             self.send(link, LinkCommand::Refuse(ask));
             if may && !has && !self.uploads.lost.contains(&ask.piece) {

@@ -16,6 +16,6 @@ pub fn run(settings: &Settings) -> Outcome {
         table.push('\n');
     }
     table += &format!("\n{}\n", told(&settings.cli.common)?);
-    out::answer(&table);
+    out::deliver(&table)?;
     Ok(Exit::Done)
 }

@@ -3,29 +3,31 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueHint};
-use serde_json::{Value, json};
+use rustix::fs::Access;
+use rustix::io::Errno;
 
 use crate::base::meter::Pace;
-use crate::cli::args::Common;
+use crate::cli::args::{Common, ConfigChoice};
 use crate::cli::attend::{Words, attend};
-use crate::cli::config::existing_state_dir;
+use crate::cli::config::{existing_state_dir, state_dir};
+use crate::cli::engine::store_config;
 use crate::cli::escape::escape;
-use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
-use crate::cli::print::{WAITING, info_json, info_screen, pace_words};
+use crate::cli::print::{InfoJson, WAITING, info_screen, pace_words};
 use crate::cli::values;
 use crate::disk::create::{Created, Error, Progress, Skipped, create};
 use crate::disk::turn;
+use crate::metainfo::Kind;
 use crate::metainfo::create::{CreateOptions, Error as FormatError};
-use crate::metainfo::{Kind, Torrent};
 
 /// More entries than this are not named that were left out.
 const SKIPPED_SHOWN: usize = 10;
@@ -76,6 +78,9 @@ pub struct CreateArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Which settings.
+    #[command(flatten)]
+    pub config: ConfigChoice,
 }
 
 /// Makes the torrent and writes it.
@@ -87,20 +92,19 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     let output = output(&arguments);
     // Better said before everything is hashed.
     assert_free(&output, &arguments)?;
-    let Created { bytes, torrent, .. } = {
-        let memory_bytes = memory_for(common)?.alone_bytes();
-        make(&arguments.path, &options, memory_bytes, common.quiet, true)?
-    };
-    write(&output, &bytes, arguments.force).map_err(|error| {
-        let failure = from_io(&format!("writing {}", shown(&output)), &error);
-        Failure::new(Exit::Disk, failure.message)
-    })?;
-    out::answer(&match arguments.json {
-        true => format!("{}\n", as_json(&torrent, &output)),
+    let memory_bytes = memory_for(common)?.alone_bytes();
+    let created = make(&arguments.path, &options, memory_bytes, common.quiet, true)?;
+    let written = write(&output, &created.bytes, arguments.force);
+    written.map_err(|error| unwritable(&output, &error.to_string()))?;
+    note(&created, &arguments.path);
+    let torrent = created.torrent;
+    match arguments.json {
+        true => out::deliver_json(&InfoJson::in_file(&torrent, &output))?,
         false => {
-            format!("{}File        {}\n", info_screen(&torrent, out::columns()), shown(&output))
+            let screen = info_screen(&torrent, out::columns());
+            out::deliver(&format!("{screen}File        {}\n", shown(&output)))?;
         }
-    });
+    }
     Ok(Exit::Done)
 }
 
@@ -132,6 +136,20 @@ pub fn make(
         skipped_lines(&created.skipped).iter().for_each(|line| out::talk(line));
     }
     Ok(created)
+}
+
+/// Remembers that the data was read, so that whoever seeds it from here need not read it again.
+/// Without that it is read again: nothing to speak of.
+pub fn note(created: &Created, path: &Path) {
+    let noted = || {
+        let real = path.canonicalize().ok()?;
+        let state = state_dir().ok()?;
+        std::fs::create_dir_all(&state).ok()?;
+        let record = state.join(format!("{}.resume", created.torrent.info_hash_v1?));
+        created.note(store_config(&created.torrent, real.parent()?, record)?).ok()
+    };
+    let is_noted = noted().unwrap_or(false);
+    tracing::debug!(is_noted, "record of the new torrent");
 }
 
 /// A torrent in the making, as its thread and the line about it see it.
@@ -217,11 +235,33 @@ fn output(arguments: &CreateArgs) -> PathBuf {
     }
 }
 
+fn unwritable(output: &Path, why: &str) -> Failure {
+    Failure::new(Exit::Disk, format!("writing {}: {why}", shown(output)))
+}
+
 /// An output that exists is replaced only when asked for, and never when it is part of what
-/// is shared: then its hashes would be wrong at once.
+/// is shared: then its hashes would be wrong at once. One that cannot be made is refused.
 fn assert_free(output: &Path, arguments: &CreateArgs) -> Result<(), Failure> {
-    if output.is_dir() || output.symlink_metadata().is_err() {
-        return Ok(());
+    if output.is_dir() {
+        return Err(unwritable(output, "it is a directory"));
+    }
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    if parent.exists() && !parent.is_dir() {
+        return Err(unwritable(output, "Not a directory"));
+    }
+    rustix::fs::access(parent, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        let hint = match error {
+            Errno::NOENT => ": make its directory first",
+            Errno::ACCESS | Errno::ROFS => ": choose another place with --output",
+            _ => "",
+        };
+        unwritable(output, &format!("{}{hint}", std::io::Error::from(error)))
+    })?;
+    match output.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unwritable(output, &error.to_string())),
+        Ok(_) => {}
     }
     if !arguments.force {
         let hint = "choose another with --output, or replace it with --force";
@@ -255,12 +295,6 @@ fn write(output: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&path);
     }
     written
-}
-
-fn as_json(torrent: &Torrent, output: &Path) -> Value {
-    let mut object = info_json(torrent);
-    object["file"] = json!(output.to_string_lossy());
-    object
 }
 
 fn skipped_lines(skipped: &[Skipped]) -> Vec<String> {

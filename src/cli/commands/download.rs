@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::cli::args::{self, Common, Encryption, Options};
 use crate::cli::config::state_dir;
-use crate::cli::escape::escape;
+use crate::cli::escape::{escape, json};
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::job::{Job, in_runtime};
+use crate::cli::job::{Job, failed, in_runtime};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
@@ -129,11 +129,16 @@ fn choose(
         let template = TorrentOptions { dir, ..template.clone() };
         match find(name).and_then(|found| choose_one(name, found, options, &template)) {
             Ok(one) => chosen.push(one),
-            Err(failure) if names.len() > 1 => {
+            Err(failure) => {
+                if options.json {
+                    out::answer(&(json(&failed(&failure)) + "\n"));
+                }
+                if names.len() == 1 {
+                    return Err(failure);
+                }
                 out::talk(&format!("driver: {failure}"));
                 refused = refused.worst(failure.exit);
             }
-            Err(failure) => return Err(failure),
         }
     }
     Ok((chosen, refused))

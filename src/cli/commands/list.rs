@@ -16,9 +16,11 @@ pub fn run(tracker: &TrackerChoice, with_holders: bool, is_json: bool, common: &
         let listing = client.list().await.map_err(|error| failure(&error))?;
         Ok((client, listing))
     })?;
-    out::answer(&match is_json {
-        true => format!("{}\n", shared_json(&listing, client.base())),
-        false => shared_screen(&listing, false, with_holders, out::columns()),
-    });
+    match is_json {
+        true => out::deliver_json(&shared_json(&listing, client.base()))?,
+        false => {
+            out::deliver(&shared_screen(&listing, false, with_holders, out::columns()))?;
+        }
+    }
     Ok(Exit::Done)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
-use crate::cli::print::nearest;
+use crate::cli::print::{grouped, nearest};
 use crate::metainfo::{TORRENT_LEN_MAX, Torrent};
 
 /// Whether we can download it.
@@ -49,6 +49,7 @@ pub fn named(name: &str) -> Result<Torrent, Failure> {
 pub fn torrent(path: &Path) -> Result<Torrent, Failure> {
     let shown = escape(&path.display().to_string());
     let bytes = read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => Failure::bad_input(format!("{shown}: {error}")),
         std::io::ErrorKind::NotFound => {
             let hint = similar(path).map(|near| format!(" - did you mean {}?", escape(&near)));
             Failure::bad_input(format!("{shown}: no such file{}", hint.unwrap_or_default()))
@@ -62,10 +63,18 @@ pub fn torrent(path: &Path) -> Result<Torrent, Failure> {
         .map_err(|error| Failure::bad_input(format!("{shown}: {}", escape(&error.to_string()))))
 }
 
-/// One byte more than is allowed, so that the parser can refuse what is too large.
+/// Nothing of what is too large; of what does not tell its size one byte more than is allowed,
+/// so that the parser can refuse it.
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(TORRENT_LEN_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    let file = std::fs::File::open(path)?;
+    let len = file.metadata()?.len();
+    if len > TORRENT_LEN_MAX as u64 {
+        let told = format!("{} bytes are more than the limit of {TORRENT_LEN_MAX}", grouped(len));
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, told));
+    }
+    // In one step: a large file would be copied again and again as the room for it grows.
+    let mut bytes = Vec::with_capacity(len as usize + 1);
+    file.take(TORRENT_LEN_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -104,6 +113,17 @@ mod tests {
         assert_eq!(refused.message, format!("{shown}/zzz: no such file"));
         let refused = torrent(dir.path()).unwrap_err();
         assert_eq!(refused.message, format!("{shown} is a directory, not a .torrent file"));
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_unread_with_its_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("huge.torrent");
+        std::fs::File::create(&path).unwrap().set_len(3 << 30).unwrap();
+        let refused = torrent(&path).unwrap_err();
+        assert_eq!(refused.exit, Exit::BadInput);
+        let told = "3,221,225,472 bytes are more than the limit of 268435456";
+        assert_eq!(refused.message, format!("{}: {told}", path.display()));
     }
 
     #[test]

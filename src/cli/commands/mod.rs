@@ -24,9 +24,11 @@ use super::config::{Refusal, Settings};
 use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome};
 use super::out;
+use super::stop::outlive_large_files;
 
 /// Runs the program; returns its exit code.
 pub fn main() -> ExitCode {
+    outlive_large_files();
     let mut arguments = common_last(std::env::args_os().collect());
     if arguments.len() == 1 && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         arguments.push("menu".into());
@@ -70,23 +72,25 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
         Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
         Some(Command::Create(arguments)) => create::run(*arguments, &common),
-        Some(Command::Verify { file, dir, json }) => verify::run(&file, &dir, json, &common),
+        Some(Command::Verify { file, place, dir, json, .. }) => {
+            verify::run(&file, &place.unwrap_or(dir), json, &common)
+        }
         Some(Command::Magnet { file }) => {
-            out::answer(&format!("{}\n", escape(&load::torrent(&file)?.magnet())));
+            out::deliver(&format!("{}\n", escape(&load::torrent(&file)?.magnet())))?;
             Ok(Exit::Done)
         }
         Some(Command::Config { .. }) => config::run(&settings),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "driver", &mut script);
-            out::answer(&String::from_utf8_lossy(&script));
+            out::deliver(&String::from_utf8_lossy(&script))?;
             Ok(Exit::Done)
         }
         Some(Command::Man) => {
             let mut page = Vec::new();
             let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
             rendered.map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
-            out::answer(&String::from_utf8_lossy(&page));
+            out::deliver(&String::from_utf8_lossy(&page))?;
             Ok(Exit::Done)
         }
     }

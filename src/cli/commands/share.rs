@@ -3,21 +3,29 @@
 
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
+
+use crate::base::digest::sha256;
 use crate::base::ids::InfoHash;
 use crate::cli::args::{Common, ShareArgs, TrackerChoice};
 use crate::cli::catalogue::{ask, choose, failure};
-use crate::cli::config::state_dir;
+use crate::cli::config::{existing_state_dir, state_dir};
+use crate::cli::engine::store_config;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::trusted::Trusted;
-use crate::metainfo::create::CreateOptions;
+use crate::disk::create::is_unchanged;
+use crate::metainfo::create::{CreateOptions, wrap};
 use crate::metainfo::{Torrent, clean_name};
 use crate::tracker::catalogue::check_name;
 
-use super::create;
 use super::download::{Found, start_found};
+use super::{create, load};
+
+/// The folder of the state directory in which is noted what was made of which path.
+const MEMOS: &str = "made";
 
 /// Something to share that has been looked at.
 pub struct Made {
@@ -119,11 +127,53 @@ pub fn make(
     // Without a date the same data makes the same bytes.
     let trackers = vec![vec![announce]];
     let options = CreateOptions { piece_length, trackers, ..CreateOptions::default() };
-    let created = create::make(path, &options, memory_bytes, is_quiet, false)?;
-    let info_hash = created.torrent.info_hash_v1;
+    let known = made_before(path, piece_length);
+    let bytes = match known.map(|torrent| wrap(torrent.raw_info(), &options)) {
+        Some(wrapped) => wrapped.map_err(|error| Failure::usage(error.to_string()))?,
+        None => {
+            let created = create::make(path, &options, memory_bytes, is_quiet, false)?;
+            create::note(&created, path);
+            created.bytes
+        }
+    };
+    let torrent = Torrent::parse(&bytes).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let info_hash = torrent.info_hash_v1;
     let info_hash = info_hash.ok_or_else(|| Failure::bad_input("the torrent has no info-hash"))?;
-    let (torrent, bytes) = (created.torrent, created.bytes);
+    remember(path, piece_length, info_hash);
     Ok(Made { torrent, bytes, info_hash, dir: folder_of(path) })
+}
+
+/// The torrent that was made of this path before, if nothing there has changed since: then none
+/// of it need be read.
+fn made_before(path: &Path, piece_length: Option<u64>) -> Option<Torrent> {
+    let state = existing_state_dir()?;
+    let hash = std::fs::read_to_string(memo_path(&state, path, piece_length)).ok()?;
+    if hash.len() != 40 || !hash.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let torrent = load::torrent(&state.join(format!("{hash}.torrent"))).ok()?;
+    let record = state.join(format!("{hash}.resume"));
+    let config = store_config(&torrent, &folder_of(path), record)?;
+    let is_it = torrent.info_hash_v1.is_some_and(|it| it.to_string() == hash);
+    let is_same = is_it && torrent.name == own_name(path);
+    (is_same && is_unchanged(path, &torrent, config).unwrap_or(false)).then_some(torrent)
+}
+
+/// Notes which torrent was made of a path; without that it is made again, no worse.
+fn remember(path: &Path, piece_length: Option<u64>, info_hash: InfoHash) {
+    let noted = state_dir().map(|state| {
+        let memo = memo_path(&state, path, piece_length);
+        std::fs::create_dir_all(state.join(MEMOS))
+            .and_then(|()| std::fs::write(memo, info_hash.to_string()))
+    });
+    tracing::debug!(is_noted = matches!(noted, Ok(Ok(()))), "torrent of the path");
+}
+
+/// Where it is noted which torrent was made of a path, with pieces of this length.
+fn memo_path(state: &Path, path: &Path, piece_length: Option<u64>) -> PathBuf {
+    let length = piece_length.unwrap_or_default().to_be_bytes();
+    let key = sha256(&[&length, path.as_os_str().as_encoded_bytes()]);
+    state.join(MEMOS).join(HEXLOWER.encode(&key))
 }
 
 /// Keeps the torrent in the state directory, as `<info-hash>.torrent`.

@@ -17,7 +17,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
-use crate::cli::print::{WAITING, counted, pace_words};
+use crate::cli::print::{WAITING, counted, grouped, pace_words};
 use crate::disk::{CheckProgress, CheckReport, FileCheck, FileReport};
 use crate::metainfo::Torrent;
 
@@ -35,7 +35,11 @@ pub fn run(file: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     let progress = Arc::new(CheckProgress::default());
     let work = {
         let (torrent, progress, dir) = (torrent.clone(), progress.clone(), dir.to_owned());
-        move || engine::check(&torrent, &dir, &progress, memory_bytes)
+        move || {
+            let mut report = engine::check(&torrent, &dir, &progress, memory_bytes)?;
+            let by_v2 = engine::right_by_v2(&torrent, &dir, &mut report, memory_bytes);
+            Ok::<_, Failure>((report, by_v2))
+        }
     };
     let (begun, mut pace) = (Instant::now(), Pace::new(Instant::now()));
     let words = |now| match progress.is_waiting() {
@@ -46,11 +50,23 @@ pub fn run(file: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
         }
     };
     let report = attend(work, words, Some(|| progress.cancel()), common.quiet)?.transpose()?;
-    let Some(report) = report.filter(|report| !report.is_cancelled) else {
+    let report = report.filter(|(report, _)| !report.is_cancelled);
+    let Some((report, by_v2)) = report else {
         return Err(Failure::new(Exit::Incomplete, stopped_words(&progress)));
     };
+    for path in &by_v2 {
+        let path = escape(&path.to_string_lossy());
+        out::talk(&format!(
+            "driver: {path} is right by version 2, but not by version 1, whose hashes are wrong: \
+             a download by these cannot be complete"
+        ));
+    }
     let looked = Looked::new(&torrent, &report, progress.bytes().0, begun.elapsed());
-    out::answer(&if json { format!("{}\n", looked.as_json()) } else { looked.screen() });
+    if json {
+        out::deliver_json(&looked.as_json())?;
+    } else {
+        out::deliver(&looked.screen())?;
+    }
     Ok(match looked.is_complete() {
         true => Exit::Done,
         false if report.unreadable.is_some() => Exit::Disk,
@@ -168,16 +184,30 @@ fn problem(length: u64, report: &FileReport) -> Option<String> {
         0 => None,
         pieces => Some(format!("{} wrong", counted(pieces.into(), "piece"))),
     };
-    let length = size(length);
     match (&report.unreadable, report.check) {
         (_, FileCheck::Whole) => None,
         (Some(why), _) => Some(format!("unreadable: {}", escape(why))),
         (_, FileCheck::Missing) => Some("missing".to_owned()),
-        (_, FileCheck::TooShort(is)) => Some(format!("too short: {} of {length}", size(is))),
-        (_, FileCheck::TooLong(is)) => Some(format!("too long: {}, not {length}", size(is))),
+        (_, FileCheck::TooShort(is)) => {
+            let (is, length) = told_apart(is, length);
+            Some(format!("too short: {is} of {length}"))
+        }
+        (_, FileCheck::TooLong(is)) => {
+            let (is, length) = told_apart(is, length);
+            Some(format!("too long: {is}, not {length}"))
+        }
         (_, FileCheck::Wrong(pieces)) => {
             wrong.or_else(|| Some(format!("{} not checked", counted(pieces.into(), "piece"))))
         }
+    }
+}
+
+/// Two lengths, to the byte where they would look the same.
+fn told_apart(one: u64, other: u64) -> (String, String) {
+    let bytes = |len| format!("{} bytes", grouped(len));
+    match (size(one), size(other)) {
+        (a, b) if a == b => (bytes(one), bytes(other)),
+        sizes => sizes,
     }
 }
 
@@ -285,6 +315,14 @@ unreadable: denied\\x07            h
         assert_eq!(object["files"][1]["unread"], json!([[1024, 1025]]));
         assert_eq!(object["files"][3]["present_length"], 1024);
         assert_eq!(object["rate"], 2048);
+    }
+
+    #[test]
+    fn lengths_that_look_the_same_are_told_to_the_byte() {
+        let said = |check| problem(100_000, &report(check)).unwrap();
+        assert_eq!(said(FileCheck::TooLong(100_001)), "too long: 100,001 bytes, not 100,000 bytes");
+        assert_eq!(said(FileCheck::TooShort(99_999)), "too short: 99,999 bytes of 100,000 bytes");
+        assert_eq!(said(FileCheck::TooShort(9)), "too short: 9 B of 97.7 KiB");
     }
 
     #[test]

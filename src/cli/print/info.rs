@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::json;
 
 use crate::base::units::size;
 use crate::cli::escape::{escape, shorten};
@@ -38,6 +39,12 @@ pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
         ),
     );
     row("Pieces", &pieces(torrent));
+    if torrent.missing_layers > 0 {
+        let files = counted(torrent.missing_layers.into(), "file");
+        row("Hash trees", &format!("not there for {files}: nothing of them is verified by v2"));
+    }
+    // Whole, since there is no other place to read on.
+    torrent.flaws().iter().for_each(|flaw| row("Flaw", &escape(&flaw.to_string())));
     if let Some(created) = created(torrent) {
         row("Created", &narrow(&created));
     }
@@ -72,28 +79,64 @@ pub fn saving_line(dir: &Path, port: u16) -> String {
     format!("Saving to {dir}{slash}{port}\n")
 }
 
-/// One JSON object with all that is known; bytes, seconds and RFC 3339 dates.
-pub fn info_json(torrent: &Torrent) -> Value {
-    let files = torrent.files.iter().filter(|file| !file.is_pad);
-    let files: Vec<Value> = files
-        .map(|file| json!({ "path": file.path.to_string_lossy(), "length": file.length }))
-        .collect();
-    json!({
-        "name": torrent.name,
-        "info_hash_v1": torrent.info_hash_v1.map(|hash| hash.to_string()),
-        "info_hash_v2": torrent.info_hash_v2.map(|hash| hash.to_string()),
-        "total_size": torrent.total_size(),
-        "piece_length": torrent.piece_length,
-        "num_pieces": torrent.num_pieces,
-        "files": files,
-        "trackers": torrent.trackers,
-        "web_seeds": torrent.web_seeds,
-        "private": torrent.private,
-        "created_by": torrent.created_by,
-        "creation_date": torrent.creation_date,
-        "comment": torrent.comment,
-        "magnet": torrent.magnet(),
-    })
+/// One JSON object with all that is known; bytes, seconds and RFC 3339 dates. It is made while it
+/// is written, one file after the other: a torrent may have millions.
+pub struct InfoJson<'a> {
+    torrent: &'a Torrent,
+    file: Option<&'a Path>,
+}
+
+impl<'a> InfoJson<'a> {
+    /// What is known of a torrent.
+    pub fn of(torrent: &'a Torrent) -> Self {
+        Self { torrent, file: None }
+    }
+
+    /// The same of one that was written to a file.
+    pub fn in_file(torrent: &'a Torrent, file: &'a Path) -> Self {
+        Self { torrent, file: Some(file) }
+    }
+}
+
+impl Serialize for InfoJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let torrent = self.torrent;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("comment", &torrent.comment)?;
+        map.serialize_entry("created_by", &torrent.created_by)?;
+        map.serialize_entry("creation_date", &torrent.creation_date)?;
+        if let Some(file) = self.file {
+            map.serialize_entry("file", &file.to_string_lossy())?;
+        }
+        map.serialize_entry("files", &FilesJson(torrent))?;
+        let flaws: Vec<_> = torrent.flaws().iter().map(ToString::to_string).collect();
+        map.serialize_entry("flaws", &flaws)?;
+        let hash = torrent.info_hash_v1.map(|hash| hash.to_string());
+        map.serialize_entry("info_hash_v1", &hash)?;
+        let hash = torrent.info_hash_v2.map(|hash| hash.to_string());
+        map.serialize_entry("info_hash_v2", &hash)?;
+        map.serialize_entry("magnet", &torrent.magnet())?;
+        map.serialize_entry("missing_layers", &torrent.missing_layers)?;
+        map.serialize_entry("name", &torrent.name)?;
+        map.serialize_entry("num_pieces", &torrent.num_pieces)?;
+        map.serialize_entry("piece_length", &torrent.piece_length)?;
+        map.serialize_entry("private", &torrent.private)?;
+        map.serialize_entry("total_size", &torrent.total_size())?;
+        map.serialize_entry("trackers", &torrent.trackers)?;
+        map.serialize_entry("web_seeds", &torrent.web_seeds)?;
+        map.end()
+    }
+}
+
+struct FilesJson<'a>(&'a Torrent);
+
+impl Serialize for FilesJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let files = self.0.files.iter().filter(|file| !file.is_pad);
+        serializer.collect_seq(
+            files.map(|file| json!({ "path": file.path.to_string_lossy(), "length": file.length })),
+        )
+    }
 }
 
 /// A piece length as people say it: `256 KiB`, without a decimal where there is none.
@@ -139,6 +182,8 @@ fn sources<'a>(urls: impl Iterator<Item = &'a String> + Clone) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn torrent() -> Torrent {
@@ -173,6 +218,26 @@ Magnet      magnet:?xt=urn:btih:{hash}&dn=a.iso&tr=http%3A%2F%2Ftracker.example.
     }
 
     #[test]
+    fn what_is_wrong_with_a_torrent_is_told() {
+        let mut bytes = b"d4:infod9:file treed1:td0:d6:lengthi70000e11:pieces root32:".to_vec();
+        bytes.extend([b'r'; 32]);
+        bytes.extend(
+            b"eee6:lengthi70000e12:meta versioni2e4:name1:t12:piece lengthi32768e6:pieces60:",
+        );
+        bytes.extend([b'x'; 60]);
+        bytes.extend(b"ee");
+        let mut torrent = Torrent::parse(&bytes).unwrap();
+        torrent.created_by = Some("torrentfile\x1b".to_owned());
+        let screen = info_screen(&torrent, 80);
+        let trees = "\nHash trees  not there for 1 file: nothing of them is verified by v2\n";
+        assert!(screen.contains(trees), "{screen}");
+        assert!(screen.contains("\nFlaw        torrentfile\\x1b hashes padding"), "{screen}");
+        let object = serde_json::to_value(InfoJson::of(&torrent)).unwrap();
+        assert_eq!(object["missing_layers"], 1);
+        assert_eq!(object["flaws"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
     fn the_start_of_a_download() {
         let facts = "a.iso   293.0 KiB   2 pieces of 256 KiB   1 file\n";
         assert_eq!(facts_line(&torrent(), 80), facts);
@@ -183,7 +248,7 @@ Magnet      magnet:?xt=urn:btih:{hash}&dn=a.iso&tr=http%3A%2F%2Ftracker.example.
 
     #[test]
     fn json_has_every_promised_key() {
-        let object = info_json(&torrent());
+        let object = serde_json::to_value(InfoJson::of(&torrent())).unwrap();
         for key in [
             "name",
             "info_hash_v1",
@@ -199,6 +264,8 @@ Magnet      magnet:?xt=urn:btih:{hash}&dn=a.iso&tr=http%3A%2F%2Ftracker.example.
             "creation_date",
             "comment",
             "magnet",
+            "flaws",
+            "missing_layers",
         ] {
             assert!(object.get(key).is_some(), "{key}");
         }

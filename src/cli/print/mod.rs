@@ -10,7 +10,7 @@ mod reach;
 mod shared;
 mod status;
 
-pub use info::{facts_line, info_json, info_screen, saving_line};
+pub use info::{InfoJson, facts_line, info_screen, saving_line};
 pub use lists::{files_lacking, files_of, files_screen, path_in, trackers_screen};
 pub use many::{Row, list_screen, prompt_of, sum_line};
 pub use news::{news_json, news_line, progress_json, progress_line};
@@ -53,7 +53,7 @@ pub fn counted(count: u64, noun: &str) -> String {
 }
 
 /// A number with its thousands set apart: `821,035,008`.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {

@@ -3,6 +3,7 @@
 //! (`metainfo::create`), and where the .torrent is written.
 
 mod hash;
+mod record;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -13,8 +14,10 @@ use std::sync::atomic::AtomicBool;
 use crate::metainfo::Torrent;
 use crate::metainfo::create::{self as format, Content, CreateOptions, Plan};
 
+use super::beneath::Stamp;
 use super::error::Error as DiskError;
 
+pub use record::is_unchanged;
 pub use walk::Skipped;
 
 /// How far the hashing is.
@@ -35,6 +38,8 @@ pub struct Created {
     pub torrent: Torrent,
     /// What was found and left out: links, pipes, sockets, devices.
     pub skipped: Vec<Skipped>,
+    /// How each file looked while it was read, in the torrent's order.
+    stamps: Vec<Stamp>,
 }
 
 /// Why no torrent was made.
@@ -118,5 +123,6 @@ pub fn create(
     let hashed = reading.hash_all(memory_bytes)?;
     let bytes = plan.finish(&hashed.pieces, &hashed.nodes);
     let torrent = Torrent::parse(&bytes).map_err(format::Error::Refused)?;
-    Ok(Created { bytes, torrent, skipped: found.skipped })
+    let stamps = found.files.iter().map(|file| file.stamp).collect();
+    Ok(Created { bytes, torrent, skipped: found.skipped, stamps })
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha1::{Digest as _, Sha1};
 
 use super::*;
-use crate::metainfo::Kind;
+use crate::disk::{Allocate, StoreConfig, StoreFile};
+use crate::metainfo::{File, Kind};
 
 fn bytes(seed: u64, len: usize) -> Vec<u8> {
     (0..len as u64).map(|at| ((at * 7 + seed + at / 1009) % 253) as u8).collect()
@@ -181,4 +182,68 @@ fn what_cannot_be_shared_says_why() {
     let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"caf\xe9");
     fs::write(dir.path().join::<&std::ffi::OsStr>(odd), "x").unwrap();
     assert!(matches!(refused(dir.path()), Error::NotUtf8 { .. }));
+}
+
+/// The data of a torrent made in `dir`, as the disk room is told of it.
+fn config(torrent: &Torrent, dir: &Path, record: &Path) -> StoreConfig {
+    let file = |file: File<'_>| StoreFile {
+        path: file.path.to_owned(),
+        len: file.length,
+        is_pad: file.is_pad,
+    };
+    StoreConfig {
+        layout: torrent.layout.unwrap(),
+        piece_hashes: torrent.shared_piece_hashes(),
+        wanted: vec![true; torrent.files.len()],
+        files: torrent.files.iter().map(file).collect(),
+        symlinks: Vec::new(),
+        dir: dir.to_owned(),
+        allocate: Allocate::None,
+        overwrite: false,
+        resume_path: record.to_owned(),
+        info_hash: torrent.info_hash_v1.unwrap(),
+    }
+}
+
+#[test]
+fn what_was_hashed_is_recorded_and_known_again_until_it_changes() {
+    for kind in [Kind::V1, Kind::Hybrid] {
+        let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        tree(dir.path());
+        let (path, record) = (dir.path().join("t"), state.path().join("record"));
+        let made = make(&path, &options(kind, 64 << 10)).unwrap();
+        let config = || config(&made.torrent, dir.path(), &record);
+        let is_known = || is_unchanged(&path, &made.torrent, config()).unwrap();
+        assert!(!is_known(), "nobody noted it");
+        assert!(made.note(config()).unwrap());
+        assert!(is_known());
+        assert!(!made.note(config()).unwrap(), "there is a record");
+        fs::write(path.join("more"), "x").unwrap();
+        assert!(!is_known(), "a file more");
+        fs::remove_file(path.join("more")).unwrap();
+        assert!(is_known());
+        fs::rename(path.join("z"), path.join("y")).unwrap();
+        assert!(!is_known(), "another name");
+        fs::rename(path.join("y"), path.join("z")).unwrap();
+        assert!(is_known());
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+        fs::File::open(path.join("sub/b")).unwrap().set_modified(later).unwrap();
+        assert!(!is_known(), "somebody wrote to it");
+    }
+}
+
+#[test]
+fn a_file_that_changed_since_it_was_hashed_is_not_recorded() {
+    let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tree(dir.path());
+    let (path, record) = (dir.path().join("t"), state.path().join("record"));
+    let made = make(&path, &options(Kind::V1, 64 << 10)).unwrap();
+    let old = std::time::SystemTime::UNIX_EPOCH;
+    fs::File::open(path.join("z")).unwrap().set_modified(old).unwrap();
+    assert!(!made.note(config(&made.torrent, dir.path(), &record)).unwrap());
+    // Nor are files of the same names elsewhere.
+    let other = tempfile::tempdir().unwrap();
+    tree(other.path());
+    let elsewhere = state.path().join("elsewhere");
+    assert!(!made.note(config(&made.torrent, other.path(), &elsewhere)).unwrap());
 }

@@ -34,7 +34,7 @@ use super::error::Error;
 use super::files::{FileStore, Place};
 use super::looked::Looked;
 use super::record::{Ground, Home, RecordState, Subject, lasting};
-use super::{StoreConfig, StoreFile};
+use super::{StoreConfig, StoreFile, folds_names};
 
 pub(super) use self::hands::recover;
 
@@ -92,12 +92,14 @@ pub struct Relocating {
 ///
 /// # Errors
 /// `Unmovable`, `Occupied` and `NoRoom` when it must not be; those of opening.
-pub fn plan_move(config: StoreConfig, what: &Relocation) -> Result<Relocating, Error> {
+pub fn plan_move(mut config: StoreConfig, what: &Relocation) -> Result<Relocating, Error> {
     let looked = Looked::at(0, config.clone())?;
     if looked.loaded.state == RecordState::Newer {
         let why = "a newer program wrote the torrent's record: use that one".to_owned();
         return Err(Error::Unmovable(why));
     }
+    config.dir.clone_from(&looked.subject.home.dir);
+    config.keep_apart();
     let before = &looked.subject.home;
     let home = match what {
         Relocation::Dir(dir) => before.moved_to(lasting(dir)),
@@ -125,7 +127,8 @@ fn check_names(home: &Home, config: &StoreConfig) -> Result<(), Error> {
     renamed.live_at(home);
     let real = |file: &&StoreFile| !file.is_pad;
     let files = renamed.files.iter().filter(real).map(|file| file.path.as_path());
-    names::check_clashes(files.chain(renamed.symlinks.iter().map(|(at, _)| at.as_path())))
+    let paths = files.chain(renamed.symlinks.iter().map(|(at, _)| at.as_path()));
+    names::check_clashes(paths, folds_names(&home.dir))
 }
 
 impl Relocating {

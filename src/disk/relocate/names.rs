@@ -65,13 +65,19 @@ pub(super) fn rename_torrent(home: &Home, files: &[StoreFile], typed: &str) -> R
     Ok(Home { folder, names, ..home.clone() })
 }
 
-/// Refuses names that clash on some file system: two files on one path, or a file where a
-/// directory must be.
+/// Refuses names that clash: two files on one path, or a file where a directory must be; also
+/// those that differ in case only, where the file system folds names.
 ///
 /// # Errors
 /// `Unmovable`, in words for people.
-pub(super) fn check_clashes<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<(), Error> {
-    let folded = |path: &Path| fold_name(&path.to_string_lossy());
+pub(super) fn check_clashes<'a>(
+    paths: impl Iterator<Item = &'a Path>,
+    are_folded: bool,
+) -> Result<(), Error> {
+    let folded = |path: &Path| match path.to_string_lossy() {
+        path if are_folded => fold_name(&path),
+        path => path.into_owned(),
+    };
     let paths: Vec<String> = paths.map(folded).collect();
     let mut taken = HashSet::new();
     let twice = paths.iter().find(|path| !taken.insert(path.as_str()));
@@ -176,9 +182,15 @@ mod tests {
 
     #[test]
     fn clashes_are_refused() {
-        let check = |paths: &[&str]| check_clashes(paths.iter().map(|path| Path::new(*path)));
-        assert!(check(&["t/a", "t/b", "u/a"]).is_ok());
-        assert!(check(&["t/a", "t/A"]).is_err());
-        assert!(check(&["t/a", "t/a/b"]).is_err());
+        let check_where = |paths: &[&str], are_folded| {
+            check_clashes(paths.iter().map(|path| Path::new(*path)), are_folded)
+        };
+        for are_folded in [false, true] {
+            let check = |paths: &[&str]| check_where(paths, are_folded);
+            assert!(check(&["t/a", "t/b", "u/a"]).is_ok());
+            assert!(check(&["t/a", "t/a"]).is_err());
+            assert!(check(&["t/a", "t/a/b"]).is_err());
+            assert_eq!(check(&["t/a", "t/A"]).is_err(), are_folded);
+        }
     }
 }

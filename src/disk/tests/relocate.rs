@@ -161,7 +161,7 @@ fn nothing_is_overwritten_and_nothing_is_touched_when_refused() {
     for what in [
         Relocation::Dir(world.path("")),
         Relocation::File(FileIndex(0), "a".into()),
-        Relocation::File(FileIndex(0), "NONE".into()),
+        Relocation::File(FileIndex(0), "none".into()),
         Relocation::File(FileIndex(0), "sub/deep".into()),
         Relocation::File(FileIndex(0), "../out".into()),
         Relocation::File(FileIndex(9), "x".into()),

@@ -98,8 +98,8 @@ pub enum Error {
         /// How it may begin.
         schemes: &'static str,
     },
-    /// A name that downloaders must change, because some system cannot hold it or because
-    /// it differs from another in case only. The files could not be seeded from here.
+    /// A name that downloaders must change, because some system cannot hold it or it fools
+    /// people. The files could not be seeded from here.
     #[error("{path} would be called {becomes} by those who download it: rename it")]
     Name {
         /// The path below the torrent's parent directory.
@@ -110,6 +110,16 @@ pub enum Error {
     /// Our own reader would refuse the torrent: paths too deep, too many files.
     #[error("no good torrent can be made of this: {0}")]
     Refused(#[from] super::Error),
+}
+
+/// A torrent of an info dictionary of version 1 that was made before, with other trackers and
+/// whatever else surrounds it.
+///
+/// # Errors
+/// `Url`.
+pub fn wrap(raw_info: &[u8], options: &CreateOptions) -> Result<Vec<u8>, Error> {
+    check_urls(options)?;
+    Ok(write::around(raw_info, options, |_| {}))
 }
 
 /// Trackers and web seeds begin with a scheme that some program understands.

@@ -225,12 +225,12 @@ impl Plan {
         self.stream_len = end;
     }
 
-    /// Writes the torrent with zeros for hashes and reads it back: before hours of hashing,
+    /// Writes the torrent with made-up hashes and reads it back: before hours of hashing,
     /// whoever asks learns that nobody could use the result.
     fn rehearse(&self) -> Result<(), Error> {
         let count = self.piece_count() as usize;
         let hashes = if self.has_v1() { vec![[0; 20]; count] } else { Vec::new() };
-        let nodes = if self.has_v2() { vec![[0; 32]; count] } else { Vec::new() };
+        let nodes = if self.has_v2() { vec![[1; 32]; count] } else { Vec::new() };
         let torrent = Torrent::from_info(&write::info(self, &hashes, &nodes))?;
         let mut read = torrent.files.iter().filter(|file| !file.is_pad);
         for file in &self.files {

@@ -6,12 +6,25 @@ use std::collections::{BTreeMap, HashSet};
 use crate::base::digest::{Sha1Hash, Sha256Hash};
 
 use super::super::merkle;
-use super::Plan;
 use super::plan::SourceFile;
+use super::{CreateOptions, Plan};
 
 /// The whole torrent: what surrounds the info dictionary counts for no hash.
 pub(super) fn torrent(plan: &Plan, hashes: &[Sha1Hash], nodes: &[Sha256Hash]) -> Vec<u8> {
-    let options = &plan.options;
+    let info = info(plan, hashes, nodes);
+    around(&info, &plan.options, |out| {
+        if plan.has_v2() {
+            piece_layers(out, plan, nodes);
+        }
+    })
+}
+
+/// What surrounds an info dictionary, with its piece layers where it has some.
+pub(super) fn around(
+    info: &[u8],
+    options: &CreateOptions,
+    layers: impl FnOnce(&mut Writer),
+) -> Vec<u8> {
     let tiers = tiers(&options.trackers);
     let mut out = Writer(b"d".to_vec());
     if let Some(first) = tiers.first().and_then(|tier| tier.first()) {
@@ -31,10 +44,8 @@ pub(super) fn torrent(plan: &Plan, hashes: &[Sha1Hash], nodes: &[Sha256Hash]) ->
         out.pair_number("creation date", date);
     }
     out.text("info");
-    out.0.extend(info(plan, hashes, nodes));
-    if plan.has_v2() {
-        piece_layers(&mut out, plan, nodes);
-    }
+    out.0.extend(info);
+    layers(&mut out);
     if !options.web_seeds.is_empty() {
         out.text("url-list");
         out.list(&options.web_seeds, |out, url| out.text(url));
@@ -165,7 +176,7 @@ fn tiers(trackers: &[Vec<String>]) -> Vec<Vec<&str>> {
     kept
 }
 
-struct Writer(Vec<u8>);
+pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
     fn begin(&mut self, kind: u8) {

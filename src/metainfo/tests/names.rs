@@ -1,10 +1,18 @@
 //! Names from strangers: what comes out stays in its directory and is there once.
 
+use super::super::folded_names;
 use super::*;
 
 fn named(paths_in: &[&[&str]]) -> Torrent {
     let entries: Vec<_> = paths_in.iter().map(|path| file(1, path)).collect();
     parse(&files(entries.len(), &entries))
+}
+
+/// What files are called where the file system folds names, by their number.
+fn folded(torrent: &Torrent) -> Vec<(usize, String)> {
+    let paths =
+        torrent.files.iter().map(|file| (!file.is_pad).then(|| file.path.to_str().unwrap()));
+    folded_names(paths.collect::<Vec<_>>().into_iter())
 }
 
 #[test]
@@ -81,7 +89,7 @@ fn other_encodings_map_the_same_way_each_time() {
 }
 
 #[test]
-fn twins_by_name_case_and_normal_form_are_renamed() {
+fn twins_by_name_are_renamed_and_those_by_case_and_normal_form_are_not() {
     let torrent = named(&[
         &["a.txt"],
         &["a.txt"],
@@ -98,23 +106,41 @@ fn twins_by_name_case_and_normal_form_are_renamed() {
         [
             "t/a.txt",
             "t/a.1.txt",
-            "t/A.2.TXT",
+            "t/A.TXT",
             "t/a.1.1.txt",
             "t/\u{e9}",
-            "t/e\u{301}.1",
+            "t/e\u{301}",
             "t/Dir/x",
-            "t/dir/X.1",
+            "t/dir/X",
             "t/dir/y",
         ]
     );
+    let renamed = [(2, "t/A.2.TXT"), (5, "t/e\u{301}.1"), (7, "t/dir/X.1")];
+    assert_eq!(folded(&torrent), renamed.map(|(file, path)| (file, path.to_owned())));
 }
 
 #[test]
 fn a_file_where_a_directory_must_be_is_renamed() {
     let before = named(&[&["a"], &["a", "b"]]);
     assert_eq!(paths(&before), ["t/a.1", "t/a/b"]);
-    let after = named(&[&["a", "b", "c"], &["A"], &["a", "B"]]);
-    assert_eq!(paths(&after), ["t/a/b/c", "t/A.1", "t/a/B.1"]);
+    assert_eq!(folded(&before), []);
+    let after = named(&[&["a", "b", "c"], &["A"], &["a", "B"], &["a", "b"]]);
+    assert_eq!(paths(&after), ["t/a/b/c", "t/A", "t/a/B", "t/a/b.1"]);
+    let renamed = [(1, "t/A.1"), (2, "t/a/B.1"), (3, "t/a/b.1.1")];
+    assert_eq!(folded(&after), renamed.map(|(file, path)| (file, path.to_owned())));
+}
+
+#[test]
+fn many_twins_by_case_are_all_kept_apart() {
+    let names: Vec<String> = (0..2048_u32)
+        .map(|bits| (0..11).map(|at| if bits >> at & 1 == 1 { 'A' } else { 'a' }).collect())
+        .collect();
+    let entries: Vec<_> = names.iter().map(|name| file(1, &[name])).collect();
+    let torrent = parse(&files(entries.len(), &entries));
+    assert_eq!(paths(&torrent)[2047], "t/AAAAAAAAAAA");
+    let folded = folded(&torrent);
+    assert_eq!(folded.len(), 2047);
+    assert_eq!(folded[2046], (2047, "t/AAAAAAAAAAA.2047".to_owned()));
 }
 
 #[test]
@@ -140,7 +166,7 @@ fn paths_of_more_than_100_elements_are_refused() {
 }
 
 #[test]
-fn pad_files_are_known_by_attribute_and_by_name() {
+fn pad_files_are_known_by_attribute_and_not_by_name() {
     let by_attribute =
         dict(&[("attr", text("p")), ("length", int(6)), ("path", list(&[text("x")]))]);
     let without_path = dict(&[("attr", text("xp")), ("length", int(7))]);
@@ -157,11 +183,11 @@ fn pad_files_are_known_by_attribute_and_by_name() {
         ],
     ));
     let pads: Vec<bool> = torrent.files.iter().map(|file| file.is_pad).collect();
-    assert_eq!(pads, [false, true, true, true, true, false, false]);
-    assert_eq!(torrent.total_size(), 10 + 11 + 949);
+    assert_eq!(pads, [false, true, true, false, false, false, false]);
+    assert_eq!(torrent.total_size(), 10 + 8 + 9 + 11 + 949);
     assert_eq!(torrent.layout.unwrap().total_len(), 1000);
     let extents = torrent.extents().unwrap();
-    assert_eq!(extents.slices(0, 1000).filter(|slice| slice.is_pad).count(), 4);
+    assert_eq!(extents.slices(0, 1000).filter(|slice| slice.is_pad).count(), 2);
 }
 
 #[test]

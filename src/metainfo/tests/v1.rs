@@ -103,7 +103,7 @@ fn a_wrong_number_of_hashes_is_refused() {
 #[test]
 fn too_many_pieces_are_refused_before_they_are_counted_out() {
     let message = refusal(&with_info(&[("length", int(i64::MAX)), ("piece length", int(1))]));
-    assert_eq!(message, "bad torrent: info makes more than 2097152 pieces");
+    assert_eq!(message, "bad torrent: info makes more than 16777216 pieces");
 }
 
 #[test]
@@ -144,9 +144,9 @@ fn torrents_without_info_or_files_are_refused() {
 }
 
 #[test]
-fn a_torrent_over_64_mib_is_refused_unread() {
-    let bytes = vec![b'd'; TORRENT_LEN_MAX + 1];
-    assert_eq!(refusal(&bytes), "torrent has 67108865 bytes, more than the limit of 67108864");
+fn a_torrent_over_256_mib_is_refused_unread() {
+    let bytes = vec![0; TORRENT_LEN_MAX + 1];
+    assert_eq!(refusal(&bytes), "torrent has 268435457 bytes, more than the limit of 268435456");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::super::{Kind, merkle};
+use super::super::{Flaw, Kind, merkle};
 use super::*;
 
 const HYBRID: &[u8] = include_bytes!("../../../tests/data/multi-hybrid.torrent");
@@ -99,9 +99,9 @@ fn v2_only() {
 
 #[test]
 fn v2_single_file_stands_in_no_directory() {
-    let torrent = parse(&v2(dict(&[("t", leaf(100))])));
+    let torrent = parse(&in_torrent(&v2_info(dict(&[("t", leaf(100))]))));
     assert_eq!(paths(&torrent), ["t"]);
-    let torrent = parse(&v2(dict(&[("u", leaf(100))])));
+    let torrent = parse(&in_torrent(&v2_info(dict(&[("u", leaf(100))]))));
     assert_eq!(paths(&torrent), ["t/u"]);
 }
 
@@ -139,7 +139,6 @@ fn v2_piece_layers_must_lead_to_the_roots() {
     let info = v2_info(tree());
     let refused =
         |layers: Vec<u8>| refusal(&dict(&[("info", info.clone()), ("piece layers", layers)]));
-    assert!(refused(dict(&[])).contains("piece layers lacks the root"));
     let (layer, root) = piece_layer(&vec![7; 70_000]);
     let with = |layer: &[u8]| [b"d".to_vec(), text(root), text(layer), b"e".to_vec()].concat();
     let mut wrong = layer.concat();
@@ -147,7 +146,84 @@ fn v2_piece_layers_must_lead_to_the_roots() {
     assert!(refused(with(&wrong)).contains("does not lead to its root"));
     assert!(refused(with(&layer.concat()[..64])).contains("64 bytes, but the file 3 pieces"));
     assert!(refused(int(1)).contains("piece layers is not a dictionary"));
-    assert_eq!(parse(&in_torrent(&info)).num_pieces, 4, "as it comes by a magnet link");
+    let foreign = text([5; 32]);
+    let foreign = [b"d".to_vec(), foreign, text(layer.concat()), b"e".to_vec()].concat();
+    let message = refused(foreign);
+    let named = format!("bad torrent: piece layers has one of root {}, which", "05".repeat(32));
+    assert!(message.starts_with(&named), "{message}");
+    assert!(refused(dict(&[("x", text("y"))])).contains("has one of root 78, which no file has"));
+    assert!(refused(dict(&[("x", int(1))])).contains("piece layers holds no strings"));
+}
+
+#[test]
+fn missing_piece_layers_leave_the_rest_usable() {
+    let info = v2_info(tree());
+    let torrent = parse(&in_torrent(&info));
+    assert_eq!((torrent.num_pieces, torrent.missing_layers), (4, 1), "as by a magnet link");
+    let empty = parse(&dict(&[("info", info.clone()), ("piece layers", dict(&[]))]));
+    assert_eq!(empty.missing_layers, 1);
+    assert_eq!(Torrent::from_info(&info).unwrap().missing_layers, 1);
+    assert_eq!(parse(&v2(tree())).missing_layers, 0);
+    // Of two files longer than a piece one has its layer.
+    let tree = dict(&[("b", leaf(70_000)), ("c", leaf(80_000)), ("d", leaf(32_768))]);
+    assert_eq!(parse(&v2(tree)).missing_layers, 1);
+}
+
+#[test]
+fn v2_trees_are_in_order_and_name_nothing_twice() {
+    let a = || ("a", leaf(100));
+    let b = || ("b", leaf(70_000));
+    for (tree, place) in [
+        (dict(&[b(), a()]), "(t/a)"),
+        (dict(&[b(), b()]), "(t/b)"),
+        (dict(&[("d", dict(&[b(), a()]))]), "(t/d/a)"),
+    ] {
+        let message = refusal(&v2(tree));
+        assert_eq!(
+            message,
+            format!("bad torrent: info.file tree {place} is out of order, or there twice")
+        );
+    }
+    let root = piece_layer(&[7; 100]).1;
+    let entry = dict(&[("pieces root", text(root)), ("length", int(100))]);
+    let message = refusal(&v2(dict(&[("x", dict(&[("", entry.clone())]))])));
+    assert_eq!(message, "bad torrent: info.file tree (t/x) has keys out of order, or twice");
+    let both = dict(&[("x", dict(&[("", dict(&[("length", int(0))])), ("y", leaf(1))]))]);
+    assert!(refusal(&v2(both)).contains("(t/x) is a file and a directory at once"));
+}
+
+#[test]
+fn v2_leaves_that_no_data_has_are_refused() {
+    let leaf = |entries: &[(&str, Vec<u8>)]| v2(dict(&[("x", dict(&[("", dict(entries))]))]));
+    let zeros = leaf(&[("length", int(1)), ("pieces root", text([0; 32]))]);
+    assert!(refusal(&zeros).contains("(t/x) has a pieces root of zeros"));
+    let root = || ("pieces root", text(piece_layer(&[7; 1]).1));
+    let pad = leaf(&[("attr", text("p")), ("length", int(1)), root()]);
+    assert!(refusal(&pad).contains("(t/x) is padding, which a v2 tree cannot hold"));
+    let runs = dict(&[("", dict(&[("attr", text("x")), ("length", int(1)), root()]))]);
+    assert_eq!(parse(&in_torrent(&v2_info(dict(&[("x", runs)])))).files.len(), 1);
+}
+
+#[test]
+fn v2_numbers_have_no_leading_zeros() {
+    let odd = dict(&[("", dict(&[("length", b"i00e".to_vec())]))]);
+    let message = refusal(&in_torrent(&v2_info(dict(&[("x", odd)]))));
+    assert!(message.contains("info has a number with a leading zero at byte"), "{message}");
+    let name = dict(&[
+        ("file tree", tree()),
+        ("meta version", int(2)),
+        ("name", b"01:t".to_vec()),
+        ("piece length", int(PIECE)),
+    ]);
+    assert!(refusal(&in_torrent(&name)).contains("info has a number with a leading zero"));
+    // Real torrents of version 1 have them.
+    assert_eq!(parse(&with_info(&[("length", b"i0010e".to_vec())])).total_size(), 10);
+}
+
+#[test]
+fn a_meta_version_that_is_no_number_is_refused() {
+    let message = refusal(&with_info(&[("meta version", text("2"))]));
+    assert_eq!(message, "bad torrent: info.meta version is not a number");
 }
 
 #[test]
@@ -164,14 +240,14 @@ fn v2_malformed_trees_are_refused_by_place() {
     assert!(refusal(&v2(dict(&[]))).contains("names no files"));
     let huge = dict(&[("length", int(i64::MAX)), ("pieces root", text([1; 32]))]);
     let huge = dict(&[("x", dict(&[("", huge)]))]);
-    assert!(refusal(&v2(huge)).contains("makes more than 2097152 pieces"));
+    assert!(refusal(&v2(huge)).contains("makes more than 16777216 pieces"));
 }
 
 #[test]
 fn v2_directories_nest_as_deep_as_the_guard_allows() {
     let nested = |depth: usize| (0..depth).fold(leaf(1), |tree, _| dict(&[("d", tree)]));
     // The outermost and the info dictionary and the two of the file take levels, too.
-    assert_eq!(parse(&v2(nested(96))).files.len(), 1);
+    assert_eq!(parse(&in_torrent(&v2_info(nested(96)))).files.len(), 1);
     assert!(refusal(&v2(nested(30_000))).contains("nests deeper than 100 levels"));
 }
 
@@ -230,6 +306,55 @@ fn hybrid_halves_that_differ_are_refused() {
     assert!(message.contains("(t/d/b) begins inside a piece"), "{message}");
     let message = refused(&[a, fill, c, b]);
     assert!(message.contains("(t/d/c) is t/d/b in the v2 file tree"), "order: {message}");
+}
+
+#[test]
+fn padding_that_cannot_be_zero_is_told() {
+    let zeros = |len: usize| <[u8; 20]>::from(sha1::Sha1::digest(vec![0; len]));
+    let padded = |pieces: &[[u8; 20]]| {
+        let pad = dict(&[("attr", text("p")), ("length", int(PIECE + 100))]);
+        let info = dict(&[
+            ("files", list(&[file(PIECE as u64, &["a"]), pad])),
+            ("name", text("t")),
+            ("piece length", int(PIECE)),
+            ("pieces", text(pieces.concat())),
+        ]);
+        let flaws = parse(&in_torrent(&info)).flaws();
+        flaws.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(padded(&[[1; 20], zeros(PIECE), zeros(100)]), [""; 0]);
+    let told = padded(&[[1; 20], zeros(PIECE), zeros(101)]);
+    assert!(told[0].starts_with("piece 2 is padding alone, but its hash is not"), "{told:?}");
+    assert!(padded(&[[1; 20], [2; 20], zeros(100)])[0].starts_with("piece 1 is padding"));
+}
+
+#[test]
+fn hybrids_whose_last_piece_was_hashed_with_padding_are_told() {
+    let made_by = |program: &str, length: usize| {
+        let info = dict(&[
+            ("file tree", dict(&[("t", leaf(length))])),
+            ("length", int(length)),
+            ("meta version", int(2)),
+            ("name", text("t")),
+            ("piece length", int(PIECE)),
+            ("pieces", hashes(length.div_ceil(PIECE))),
+        ]);
+        parse(&dict(&[("created by", text(program)), ("info", info)])).flaws()
+    };
+    let flaws = made_by("torrentfile_v0.9.2", 70_000);
+    assert!(matches!(&*flaws, [Flaw::LastPiece { program }] if program == "torrentfile_v0.9.2"));
+    assert_eq!(made_by("torrentfile_v0.9.2", 2 * PIECE), [], "nothing to pad");
+    assert_eq!(made_by("mktorrent 1.1", 70_000), []);
+}
+
+#[test]
+fn roots_are_told_by_file() {
+    let roots = [Some(piece_layer(&[7; 100]).1), Some(piece_layer(&[7; 70_000]).1), None];
+    assert_eq!(parse(&v2(tree())).file_roots(), roots);
+    let v1 = [file(100, &["a"]), pad(32_668), file(70_000, &["d", "b"]), file(0, &["d", "c"])];
+    let [a, b, c] = roots;
+    assert_eq!(parse(&halves(&v1)).file_roots(), [a, None, b, c]);
+    assert_eq!(parse(&with_info(&[])).file_roots(), [None]);
 }
 
 #[test]

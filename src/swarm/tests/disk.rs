@@ -157,6 +157,38 @@ fn pad_blocks_are_not_asked_for_and_pad_pieces_go_straight_to_the_check() {
     assert_eq!(bench.deliver(1, "0.0 0.1 0.2"), ["check 0 [data data data pad]"]);
 }
 
+/// BEP 47: padding is zero. It is on no disk, so nothing that was sent for it may count.
+#[test]
+fn padding_goes_to_the_check_as_zeros_whatever_was_sent_for_it() {
+    let extents = Extents::new([
+        (10_000, false),
+        (100, true),
+        (5_000, false),
+        (20_000, true),
+        (4 * 16384 - 35_100, false),
+    ]);
+    let mut bench = Bench::with(1, 4, |config| config.extents = extents);
+    bench.seed(1);
+    let sent = |bench: &Bench, name: &str| {
+        let mut block = bench.data();
+        block.append(&[7; 16384]);
+        (bench.block(name), block)
+    };
+    let blocks = ["0.0", "0.2", "0.3"].map(|name| sent(&bench, name));
+    let lines = bench.event(1, LinkEvent::Blocks(blocks.into_iter().collect()));
+    assert_eq!(lines, ["check 0 [data pad data data]"]);
+    let held = &bench.at_disk[&0];
+    let bytes: Vec<u8> = held
+        .iter()
+        .flat_map(|held| match held {
+            Held::Data(block) => block.bytes().to_vec(),
+            _ => vec![0; 16384],
+        })
+        .collect();
+    let is_pad = |at: usize| (10_000..10_100).contains(&at) || (15_100..35_100).contains(&at);
+    assert!((0..bytes.len()).all(|at| bytes[at] == if is_pad(at) { 0 } else { 7 }));
+}
+
 /// A disk full while pieces are larger than memory: one word at the beginning, one at the end.
 #[test]
 fn a_spill_that_failed_is_tried_again_without_a_word() {

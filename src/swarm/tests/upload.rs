@@ -135,6 +135,17 @@ fn a_piece_that_we_lack_is_refused_and_held_against_who_asks() {
     assert_eq!(lines.last().unwrap(), "peer 1: close, it kept sending what nobody asked for");
 }
 
+/// BEP 6: each request has an answer, however long it is.
+#[test]
+fn a_request_over_128_kib_is_refused() {
+    let mut bench = Bench::with(1, 16, |config| config.have = set(1, &[0]));
+    bench.taker(1);
+    let ask = |len| LinkEvent::Requested(Ask { len, ..bench.ask(0) });
+    let (long, good) = (ask(128 * 1024 + 1), ask(128 * 1024));
+    assert_eq!(bench.event(1, long), ["peer 1: refuse 0"]);
+    assert_ne!(bench.event(1, good), ["peer 1: refuse 0"]);
+}
+
 /// BEP 6: a cancelled request is answered all the same, by the block or a reject.
 #[test]
 fn a_cancel_is_answered_once() {

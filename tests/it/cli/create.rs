@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
 use super::run::{Run, finish, run};
 use crate::payload::Payload;
-use crate::process::driver;
+use crate::process::{driver, driver_path, with_home};
 
 const FILES: [(&str, u64); 4] =
     [("first.bin", 200_001), ("b/second", 99_000), ("b/empty", 0), (".hidden", 7)];
@@ -134,6 +135,82 @@ fn what_makes_no_sense_is_refused_and_writes_nothing() {
     let forced = run(home.path(), &["create", "data", "-o", "taken.torrent", "--force"]);
     assert_eq!(forced.code, Some(0), "{}", forced.stderr);
     assert_ne!(fs::read(&taken).expect("still there"), b"precious");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_refused_before_anything_is_read() {
+    let home = home();
+    let huge = fs::File::create(home.path().join("huge")).expect("make a file");
+    // Hours of hashing, if it came to that.
+    huge.set_len(1 << 40).expect("a sparse file");
+    fs::create_dir_all(home.path().join("full/huge.torrent")).expect("make a folder");
+    for (output, words) in [
+        ("no/where.torrent", "writing no/where.torrent: No such file or directory"),
+        ("full", "writing full/huge.torrent: it is a directory"),
+        ("data/first.bin/x.torrent", "Not a directory"),
+        (&*"x".repeat(300), "File name too long"),
+    ] {
+        run(home.path(), &["create", "huge", "-o", output]).assert_refused(5, words);
+    }
+}
+
+#[test]
+fn names_that_differ_only_in_case_are_made_verified_and_seeded() {
+    let home = home();
+    let data = home.path().join("d");
+    fs::create_dir_all(data.join("sub")).expect("make a folder");
+    for (path, words) in [("SUB", "1"), ("sub/z", "2"), ("xt_CONNMARK.h", "3")] {
+        fs::write(data.join(path), words).expect("write a file");
+    }
+    fs::write(data.join("xt_connmark.h"), "4444").expect("write a file");
+    for format in [&[] as &[&str], &["--hybrid"]] {
+        let made = run(home.path(), &[&["create", "d", "--force"], format].concat());
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+        let verified = run(home.path(), &["verify", "d.torrent", "."]);
+        assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
+        assert!(verified.stdout.contains("d/xt_connmark.h"), "{}", verified.stdout);
+        assert_eq!(seed(home.path(), "d.torrent").code, Some(0));
+    }
+}
+
+/// Seeds what lies here for a moment.
+fn seed(home: &Path, torrent: &str) -> Run {
+    let arguments = ["seed", torrent, ".", "-p", "0", "--no-trackers", "--no-repl", "--json"];
+    run(home, &[&arguments as &[&str], &["--seed-time", "0"]].concat())
+}
+
+#[test]
+fn what_was_just_read_to_make_a_torrent_is_not_read_again_to_seed_it() {
+    let home = home();
+    assert_eq!(run(home.path(), &["create", "data"]).code, Some(0));
+    // Other bytes that look the same show whether they are read.
+    let path = home.path().join("data/first.bin");
+    let modified = fs::metadata(&path).and_then(|it| it.modified()).expect("its time");
+    let other = |last| {
+        let file = fs::OpenOptions::new().write(true).open(&path).expect("open the file");
+        std::os::unix::fs::FileExt::write_at(&file, b"other", 0).expect("write");
+        file.set_modified(last).expect("its time again");
+    };
+    other(modified);
+    let seeded = seed(home.path(), "data.torrent");
+    assert_eq!(seeded.code, Some(0), "{}{}", seeded.stdout, seeded.stderr);
+    other(modified + std::time::Duration::from_secs(1));
+    let seeded = seed(home.path(), "data.torrent");
+    assert_eq!(seeded.code, Some(6), "{}{}", seeded.stdout, seeded.stderr);
+}
+
+#[test]
+fn a_file_size_limit_is_an_error_and_no_death() {
+    let home = home();
+    let script = format!("ulimit -f 1; exec {} create data", driver_path().display());
+    let mut limited = with_home(Command::new("bash"), home.path());
+    limited.args(["-c", &script]).current_dir(home.path());
+    let data = home.path().join("data/large");
+    fs::File::create(data).and_then(|file| file.set_len(4 << 20)).expect("a file");
+    let ran = finish(&mut limited);
+    assert_eq!(ran.code, Some(5), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("writing data.torrent: File too large"), "{}", ran.stderr);
+    assert!(!home.path().join("data.torrent").exists(), "nothing is left behind");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::run::{Place, finish, run};
 use crate::payload::Payload;
+use crate::process::driver;
 
 fn home() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder for the test")
@@ -92,9 +93,11 @@ fn info_as_json_has_all_its_keys() {
                 "created_by",
                 "creation_date",
                 "files",
+                "flaws",
                 "info_hash_v1",
                 "info_hash_v2",
                 "magnet",
+                "missing_layers",
                 "name",
                 "num_pieces",
                 "piece_length",
@@ -114,6 +117,63 @@ fn info_as_json_has_all_its_keys() {
         let magnet = run(home().path(), &["magnet", &path.to_string_lossy()]).stdout;
         assert_eq!(object["magnet"].as_str(), Some(magnet.trim_end()));
     }
+}
+
+#[test]
+fn an_answer_that_is_lost_is_no_success() {
+    let home = home();
+    let whole = Payload::new(1, "x", 16 << 10, &[("a", 1000)]).torrent(None);
+    write(home.path(), "x.torrent", &whole);
+    for arguments in [
+        &["info", "x.torrent"] as &[&str],
+        &["info", "--json", "x.torrent"],
+        &["info", "--raw", "x.torrent"],
+        &["magnet", "x.torrent"],
+        &["verify", "x.torrent", "."],
+        &["config"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("open it");
+        let mut command = driver(home.path());
+        command.current_dir(home.path()).args(arguments).stdout(full);
+        let ran = command.output().expect("run it");
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(5), "{arguments:?}: {said}");
+        assert!(said.contains("the answer cannot be written"), "{said}");
+    }
+}
+
+#[test]
+fn a_flag_beats_the_environment_where_they_contradict_each_other() {
+    let home = home();
+    let whole = Payload::new(1, "x", 16 << 10, &[("a", 1000)]).torrent(None);
+    write(home.path(), "x.torrent", &whole);
+    let settings = |arguments: &[&str], name: &str| {
+        let mut command = driver(home.path());
+        command.current_dir(home.path()).args(arguments).env(name, "true");
+        finish(&mut command)
+    };
+    let ran = settings(&["config", "--no-resume"], "DRIVER_CHECK");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let line = |key: &str| ran.stdout.lines().find(|line| line.starts_with(key)).expect("a line");
+    assert!(line("no-resume ").contains(" true "), "{}", ran.stdout);
+    assert!(line("check ").contains(" false "), "{}", ran.stdout);
+    let both = settings(&["config", "--no-resume", "--check"], "DRIVER_QUIET");
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
+}
+
+#[test]
+fn verify_looks_where_the_settings_say() {
+    let home = home();
+    let payload = Payload::new(1, "x", 16 << 10, &[("a", 1000)]);
+    write(home.path(), "x.torrent", &payload.torrent(None));
+    payload.write_to(&home.path().join("data"));
+    let dir = format!("dir = '{}'\n", home.path().join("data").display());
+    std::fs::create_dir_all(home.path().join("config/driver")).expect("make a folder");
+    write(home.path(), "config/driver/config.toml", dir.as_bytes());
+    assert_eq!(run(home.path(), &["verify", "x.torrent"]).code, Some(0));
+    assert_eq!(run(home.path(), &["verify", "x.torrent", "."]).code, Some(6));
+    let none = run(home.path(), &["verify", "--no-config", "x.torrent"]);
+    none.assert_refused(3, "downloads: no such directory");
 }
 
 #[test]

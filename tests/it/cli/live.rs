@@ -172,6 +172,20 @@ fn json_is_one_event_a_line() {
 }
 
 #[test]
+fn a_torrent_that_cannot_begin_fails_as_an_event_too() {
+    let place = Place::new(None);
+    let home = place.home.path();
+    std::fs::write(home.join("bad.torrent"), "d1:a\u{9b}31m").expect("write a file");
+    for arguments in [&["bad.torrent"] as &[&str], &["seed", "missing.torrent", "."]] {
+        let ran = run(home, &[arguments, &["--json", "--no-repl", "-p", "0"]].concat());
+        assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+        let event: Value = serde_json::from_str(ran.stdout.trim_end()).expect("one object");
+        assert_eq!(event["event"], "failed");
+        assert!(event["message"].as_str().is_some_and(|why| why.contains(".torrent")), "{event}");
+    }
+}
+
+#[test]
 fn the_demo_ends_well() {
     let home = tempfile::tempdir().expect("a folder for the test");
     let ran = run(home.path(), &["demo", "--fast", "--size", "3MiB"]);

@@ -18,7 +18,7 @@ use crate::chunk::store::ChunkStore;
 use crate::chunk::wire::{CHUNK_LEN_MAX, ChunkHash};
 use crate::cli::args::Common;
 use crate::cli::config::state_dir;
-use crate::cli::escape::escape;
+use crate::cli::escape::{self, escape};
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::job::{Job, in_runtime};
 use crate::cli::live::{End, Ending};
@@ -240,7 +240,9 @@ impl Plan {
         }
         for line in self.listing.warning.iter().chain(&self.replaced) {
             match json {
-                true => out::answer(&format!("{}\n", json!({"event": "course", "message": line}))),
+                true => out::answer(
+                    &(escape::json(&json!({"event": "course", "message": line})) + "\n"),
+                ),
                 false if quiet => {}
                 false => out::talk(&escape(line)),
             }
