@@ -225,11 +225,9 @@ mod tests {
         let minute = now + NONCE_LIFE;
         assert_eq!(door.knock(&signed(&key, &late), ip("::1"), minute), Knock::Stale);
         // One that we never made, and one that was made younger.
-        let mut changed = mint.mint([4; 8], now);
-        for forged in [[0; 32], {
-            changed[7] ^= 1;
-            changed
-        }] {
+        let mut younger = mint.mint([4; 8], now);
+        younger[7] ^= 1;
+        for forged in [[0; 32], younger] {
             assert_eq!(door.knock(&signed(&key, &forged), ip("::1"), now), Knock::Stale);
         }
     }

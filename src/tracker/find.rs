@@ -447,7 +447,7 @@ mod tests {
             for _ in 0..count {
                 asker.send_to(&question, ("127.0.0.1", port)).await.unwrap();
             }
-            let mut answers = 0;
+            let mut answers = 0_u64;
             let soon = Instant::now() + Duration::from_millis(300);
             while timeout_at(soon, asker.recv_from(&mut [0; 200])).await.is_ok() {
                 answers += 1;
@@ -455,7 +455,11 @@ mod tests {
             answers
         };
         let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        assert_eq!(answers(&flood, 60).await, 20);
+        let began = Instant::now();
+        let answers_to_flood = answers(&flood, 60).await;
+        // On a slow machine more than one second is over.
+        let most = 20 * (began.elapsed().as_secs() + 1);
+        assert!((20..=most).contains(&answers_to_flood), "{answers_to_flood} answers");
         let other = UdpSocket::bind("127.0.0.2:0").await.unwrap();
         assert_eq!(answers(&other, 3).await, 3);
     }

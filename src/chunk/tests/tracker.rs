@@ -211,7 +211,8 @@ async fn a_flood_of_one_host_gets_a_hundred_answers_a_second_and_others_theirs()
     let tracker = Tracker::start().await;
     let flood = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     // A few at a time: what the system has no room for is not the tracker's doing.
-    let (mut answers, mut bytes) = (0, [0; 64]);
+    let (mut answers, mut bytes) = (0_u64, [0; 64]);
+    let began = std::time::Instant::now();
     for _ in 0..50 {
         for _ in 0..10 {
             flood.send_to(&DISCOVER_TRACKER, tracker.udp).await.unwrap();
@@ -221,8 +222,9 @@ async fn a_flood_of_one_host_gets_a_hundred_answers_a_second_and_others_theirs()
             answers += 1;
         }
     }
-    // The machine may be slow, and then a second one has begun.
-    assert!(answers == 100 || answers == 200, "{answers} answers");
+    // On a slow machine more than one second is over.
+    let most = 100 * (began.elapsed().as_secs() + 1);
+    assert!((100..=most).contains(&answers), "{answers} answers");
     let other = UdpSocket::bind("127.0.0.2:0").await.unwrap();
     ask(&other, tracker.udp, &DISCOVER_TRACKER, &tracker.info()).await;
 }

@@ -56,8 +56,7 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
         let name = name.clone().unwrap_or_else(|| own_name(&path));
         check_name(&name).map_err(|error| Failure::bad_input(error.to_string()))?;
         let client = ask(async {
-            let given = (&options.tracker, options.find_port);
-            let client = choose(given.0, given.1, token, common.quiet).await?;
+            let client = choose(&options.tracker, options.find_port, token, common.quiet).await?;
             let key = client.knock(&name, token).await.map_err(|error| failure(&error))?;
             if let Some(key) = key {
                 Trusted::load().remember(key, client.base());

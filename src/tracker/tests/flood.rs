@@ -11,7 +11,8 @@ use tokio::time::{Instant, timeout};
 use super::served::{PATIENCE, Served};
 use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::{Event, Family};
-use crate::tracker::server::ServerConfig;
+use crate::tracker::catalogue::CatalogueLimits;
+use crate::tracker::server::{Library, ServerConfig};
 use crate::tracker::udp::{Announce, ConnectionId, Reply, Request, TransactionId};
 
 const TRANSACTION: TransactionId = TransactionId(0x0102_0304);
@@ -225,6 +226,87 @@ async fn idle_connections_make_room_for_those_who_ask() {
     let asked = Instant::now();
     assert_eq!(served.get("/stats").await.status, 200);
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+/// A catalogue whose list is longer than what the system holds of an answer.
+fn long_catalogue(dir: &std::path::Path) -> Library {
+    let lines: Vec<_> = (0..1000_u16)
+        .map(|number| {
+            let mut bytes = super::served::torrent(0);
+            let end = bytes.len() - 2;
+            bytes[end - 2..end].copy_from_slice(&number.to_be_bytes());
+            let parsed = crate::metainfo::Torrent::parse(&bytes).unwrap();
+            let info_hash = parsed.info_hash_v1.unwrap().to_string();
+            std::fs::write(dir.join(format!("{info_hash}.torrent")), bytes).unwrap();
+            let name = format!("{number:04}-{}", "\"".repeat(250));
+            serde_json::json!({ "name": name, "info_hash": info_hash, "added_s": 0 })
+        })
+        .collect();
+    let index = serde_json::json!({ "version": 1, "torrents": lines });
+    std::fs::write(dir.join("index.json"), index.to_string()).unwrap();
+    let (library, damaged) = super::served::open(dir, CatalogueLimits::default(), None);
+    assert_eq!(damaged, [""; 0]);
+    library
+}
+
+#[tokio::test]
+async fn slow_readers_do_not_hold_the_catalogue() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(ServerConfig::default(), Some(long_catalogue(dir.path()))).await;
+    let mut slow = Vec::new();
+    for number in 0..20_u16 {
+        // Each of them gets another list, for somebody has come since.
+        let hash = urlencoding::encode_binary(&super::served::info_hash(0)).into_owned();
+        let query =
+            format!("info_hash={hash}&peer_id={}&port={}&left=1", "x".repeat(20), number + 1);
+        served.get(&format!("/announce?{query}")).await;
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(served.http).await.unwrap();
+        stream.write_all(b"GET /catalogue HTTP/1.1\r\nHost: t\r\n\r\n").await.unwrap();
+        let mut first = [0; 12];
+        timeout(PATIENCE, stream.read_exact(&mut first)).await.unwrap().unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        slow.push(stream);
+    }
+    let asked = Instant::now();
+    let list = served.get("/catalogue").await;
+    assert_eq!((list.status, list.body.len() > 1 << 19), (200, true), "{} bytes", list.body.len());
+    let name =
+        urlencoding::encode(list.json()["torrents"][7]["name"].as_str().unwrap()).into_owned();
+    assert_eq!(served.get(&format!("/catalogue/{name}")).await.status, 200);
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    // Those who take nothing are let go.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        // The system may tell it as a reset.
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
+        assert!(rest.len() < list.body.len(), "{} bytes came", rest.len());
+    }
+}
+
+#[tokio::test]
+async fn the_page_shows_the_largest_of_any_number_of_swarms() {
+    let served = Served::start(ServerConfig::default(), None).await;
+    let client = Client::new(&served, "127.0.0.1:0").await;
+    let connection = client.connect().await;
+    for number in 0..1000_u16 {
+        // The first swarm is the largest.
+        let mut request = announce(connection, 1, number + 1);
+        if let Request::Announce { announce, .. } = &mut request
+            && number % 2 == 0
+        {
+            announce.info_hash.0[..2].copy_from_slice(&number.to_be_bytes());
+        }
+        client.ask(&request).await;
+    }
+    let page = served.get("/").await.text();
+    let first = page.find(&"07".repeat(20)).expect("the largest one");
+    assert_eq!(page[..first].matches("<code>").count(), 2, "it is the first");
+    assert!(page.contains("301 smaller ones are not shown"), "{page}");
 }
 
 /// How many descriptors this process may have.

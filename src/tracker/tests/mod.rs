@@ -12,6 +12,7 @@ mod exchange;
 mod flood;
 mod http;
 mod interop;
+mod secret;
 mod served;
 mod task;
 mod task_udp;
