@@ -361,7 +361,8 @@ fn resume_record(bytes: &[u8]) {
     let torrent = Torrent::parse(TORRENT).expect("it is one");
     let layout = torrent.layout.expect("of the first version");
     let home = Home::at("/downloads".into());
-    let subject = record::Subject { info_hash: InfoHash([b'h'; 20]), layout, home };
+    let subject =
+        record::Subject { info_hash: InfoHash([b'h'; 20]), layout, home, others: Vec::new() };
     let extents = torrent.extents().expect("as the layout");
     for bytes in [bytes.to_vec(), with_right_checks(bytes, subject.info_hash)] {
         if let Some(home) = record::home(&bytes, subject.info_hash) {

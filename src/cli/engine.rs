@@ -80,7 +80,7 @@ pub fn failure(error: session::Error) -> Failure {
         session::Error::Listen(net::Error::PortTaken { .. }) => Exit::InUse,
         session::Error::Listen(_) => Exit::Network,
         session::Error::HttpClient(_) | session::Error::Ended => Exit::Unexpected,
-        session::Error::Duplicate { .. } => Exit::InUse,
+        session::Error::Duplicate { .. } | session::Error::Taken { .. } => Exit::InUse,
         session::Error::Torrent(torrent::Error::V2Only) => Exit::BadInput,
         session::Error::Disk(disk::Error::InUse { .. })
         | session::Error::Torrent(torrent::Error::Disk(disk::Error::InUse { .. })) => Exit::InUse,

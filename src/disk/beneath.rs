@@ -2,27 +2,84 @@
 //! below it: every element of a path is opened on its own with `O_NOFOLLOW`. The directory
 //! itself may be reached through links; it is the user's. Knows nothing of torrents.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use super::footing::Footing;
+use super::only::Only;
 
 /// The directory that everything is below. It is opened at the first need and then held, so
-/// that a directory mounted over it later, or moved, changes nothing.
+/// that a directory mounted over it later, or moved, changes nothing. All that hold the same one
+/// share a descriptor.
 #[derive(Debug)]
 pub(super) struct Base {
     path: PathBuf,
-    fd: OnceLock<OwnedFd>,
+    fd: OnceLock<Arc<OwnedFd>>,
     /// The file system that it would have been made on when it was first found missing.
     missing_on: OnceLock<u64>,
+}
+
+/// The directories that are held, by mount and inode.
+static HELD: LazyLock<Only<HashMap<(Mount, u64), Weak<OwnedFd>>>> =
+    LazyLock::new(|| Only::new(HashMap::new()));
+
+/// Between two places of one mount files can be renamed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Mount {
+    device: u64,
+    /// 0 where the system does not tell.
+    id: u64,
+}
+
+/// The mount of an open directory.
+pub(super) fn mount(dir: &impl AsFd) -> io::Result<Mount> {
+    let device = rustix::fs::fstat(dir)?.st_dev;
+    Ok(Mount { device, id: mount_id(dir).unwrap_or(0) })
+}
+
+#[cfg(target_os = "linux")]
+fn mount_id(dir: &impl AsFd) -> Option<u64> {
+    use rustix::fs::{StatxFlags, statx};
+
+    let found = statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+    let told = StatxFlags::from_bits_retain(found.stx_mask);
+    told.contains(StatxFlags::MNT_ID).then_some(found.stx_mnt_id)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mount_id(_: &impl AsFd) -> Option<u64> {
+    None
+}
+
+/// The descriptor that others hold this directory by, if any do.
+fn shared(fd: OwnedFd) -> Arc<OwnedFd> {
+    let key = || Ok::<_, io::Error>((mount(&fd)?, rustix::fs::fstat(&fd)?.st_ino));
+    let Ok(key) = key() else { return Arc::new(fd) };
+    HELD.with(|held| match held.get(&key).and_then(Weak::upgrade) {
+        Some(there) => there,
+        None => {
+            let fd = Arc::new(fd);
+            held.insert(key, Arc::downgrade(&fd));
+            fd
+        }
+    })
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        let Some(fd) = self.fd.take().filter(|fd| Arc::strong_count(fd) == 1) else { return };
+        let fd = Arc::downgrade(&fd);
+        HELD.with(|held| held.retain(|_, there| !there.ptr_eq(&fd)));
+    }
 }
 
 /// What became of a directory that is held.
@@ -54,6 +111,8 @@ pub(super) struct Found {
     pub len: u64,
     /// Which file it is and when it was last changed.
     pub stamp: Stamp,
+    /// The device that its inode is of.
+    pub device: u64,
 }
 
 /// Identity and last change of a file.
@@ -79,6 +138,20 @@ pub(super) struct Parent<'a> {
 impl AsFd for Parent<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.below.as_ref().unwrap_or(self.base).as_fd()
+    }
+}
+
+impl Parent<'_> {
+    /// Opens a regular file in it; anything else that stands there is refused.
+    pub(super) fn open(&self, name: &OsStr, flags: OFlags) -> io::Result<File> {
+        // Without NONBLOCK, opening a named pipe would wait for ever.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(rustix::fs::openat(self, name, flags, FILE_MODE)?);
+        // What was just made is one.
+        match flags.contains(OFlags::EXCL) || found_open(&file)?.is_file {
+            true => Ok(file),
+            false => Err(Errno::ISDIR.into()),
+        }
     }
 }
 
@@ -143,17 +216,17 @@ impl Base {
     /// Opens a file. What is there and not a regular file is refused.
     pub(super) fn open(&self, path: &Path, access: Access) -> io::Result<File> {
         let (parent, name) = self.parent(path, access == Access::Write)?;
-        // Without NONBLOCK, opening a named pipe would wait for ever.
-        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let flags = match access {
-            Access::Read => flags | OFlags::RDONLY,
-            Access::Write => flags | OFlags::RDWR | OFlags::CREATE,
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR | OFlags::CREATE,
         };
-        let file = File::from(rustix::fs::openat(&parent, name, flags, FILE_MODE)?);
-        match found(&rustix::fs::fstat(&file)?).is_file {
-            true => Ok(file),
-            false => Err(Errno::ISDIR.into()),
-        }
+        parent.open(name, flags)
+    }
+
+    /// Makes a file that is not there yet, with its directories.
+    pub(super) fn create(&self, path: &Path) -> io::Result<File> {
+        let (parent, name) = self.parent(path, true)?;
+        parent.open(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
     }
 
     /// What stands at the path; none when there is nothing, or no directory that leads there.
@@ -171,10 +244,7 @@ impl Base {
     /// What stands in a directory, in no order; the empty path is the base itself. Of links
     /// it tells that they are links, not what they lead to.
     pub(super) fn entries(&self, path: &Path) -> io::Result<Vec<(OsString, Stat)>> {
-        let mut dir = Parent { base: self.base(false)?, below: None };
-        for element in path {
-            dir.below = Some(open_directory(&dir, element, false)?);
-        }
+        let dir = self.directory(path, false)?;
         let mut entries = Vec::new();
         for entry in rustix::fs::Dir::read_from(&dir)? {
             let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
@@ -189,6 +259,45 @@ impl Base {
             }
         }
         Ok(entries)
+    }
+
+    /// The directory of this path, made when asked for; the empty path is the base itself.
+    pub(super) fn directory(&self, path: &Path, make: bool) -> io::Result<Parent<'_>> {
+        let mut dir = Parent { base: self.base(make)?, below: None };
+        for element in path {
+            dir.below = Some(open_directory(&dir, element, make)?);
+        }
+        Ok(dir)
+    }
+
+    /// Renames `from` to `to` below another directory of the same mount, unless something
+    /// stands there.
+    pub(super) fn hand_over(&self, from: &Path, into: &Base, to: &Path) -> io::Result<()> {
+        let (from_parent, from_name) = self.parent(from, false)?;
+        let (to_parent, to_name) = into.parent(to, true)?;
+        rename_unless_taken((&from_parent, from_name), (&to_parent, to_name))
+    }
+
+    /// Does anything stand there, whatever it is?
+    pub(super) fn stands(&self, path: &Path) -> io::Result<bool> {
+        match self.stat(path) {
+            Ok(found) => Ok(found.is_some()),
+            // A file is where a directory would have to be.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes a file or a link; one that is gone is fine.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        let (parent, name) = match self.parent(path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Renames a file; whatever stood at `to` is gone.
@@ -272,7 +381,7 @@ impl Base {
             other => other?,
         };
         // Two workers may come here at once; either descriptor will do.
-        Ok(self.fd.get_or_init(|| fd))
+        Ok(self.fd.get_or_init(|| shared(fd)))
     }
 }
 
@@ -283,8 +392,26 @@ fn footing(held: &OwnedFd) -> io::Result<Footing> {
 }
 
 /// Both are narrowed by the user's umask.
-pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
+
+/// Renames a file, unless something stands at its new name.
+pub(super) fn rename_unless_taken(
+    (from, from_name): (&Parent<'_>, &OsStr),
+    (to, to_name): (&Parent<'_>, &OsStr),
+) -> io::Result<()> {
+    match rustix::fs::renameat_with(from, from_name, to, to_name, RenameFlags::NOREPLACE) {
+        // Some file systems know only the plain call.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            match rustix::fs::statat(to, to_name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => Ok(rustix::fs::renameat(from, from_name, to, to_name)?),
+                Ok(_) => Err(Errno::EXIST.into()),
+                Err(error) => Err(error.into()),
+            }
+        }
+        other => Ok(other?),
+    }
+}
 
 /// Opens a directory of the user's, links followed.
 fn open_anywhere(path: &Path) -> io::Result<OwnedFd> {
@@ -329,6 +456,7 @@ pub(super) fn found(stat: &Stat) -> Found {
     Found {
         is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
         len: u64::try_from(stat.st_size).unwrap_or(0),
+        device: stat.st_dev,
         stamp: Stamp {
             inode: stat.st_ino,
             modified_ns: seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds),

@@ -24,6 +24,7 @@ use super::error::Error;
 use super::files::FileStore;
 use super::handles::Handles;
 use super::open::OpenTorrent;
+use super::patience::patiently_unless;
 use super::scan::{self, AHEAD_LEN, Portion, STEP_LEN, Scan};
 use super::turn::{self, Turn};
 use super::verdict::{self, FileReport};
@@ -285,7 +286,7 @@ impl Worker<'_> {
         let lens = row.iter().map(|piece| self.torrent.layout.len_of(*piece) as usize);
         let (into, rest) = room.split_at_mut(lens.clone().sum());
         let whole = row.first().map(|piece| self.torrent.layout.piece_offset(*piece));
-        let whole = whole.map(|offset| self.torrent.store.read(&mut self.handles, offset, into));
+        let whole = whole.map(|offset| self.fill(offset, into));
         match (whole, row) {
             (Some(Err(error)), [_]) => self.note(error),
             (Some(Err(_)), _) => {
@@ -345,9 +346,7 @@ impl Worker<'_> {
             let slices = room.chunks_mut(step as usize);
             for ((piece, slice), is_read) in row.iter().zip(slices).zip(&mut is_read) {
                 let offset = self.torrent.layout.piece_offset(*piece) + at;
-                if *is_read
-                    && let Err(error) = self.torrent.store.read(&mut self.handles, offset, slice)
-                {
+                if *is_read && let Err(error) = self.fill(offset, slice) {
                     self.note(error);
                     *is_read = false;
                 }
@@ -366,6 +365,12 @@ impl Worker<'_> {
             }
         }
         self.buffer = buffer;
+    }
+
+    fn fill(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Error> {
+        let Self { torrent, progress, handles, .. } = self;
+        let read = || torrent.store.read(handles, offset, into);
+        patiently_unless(|| progress.is_cancelled(), read)
     }
 
     /// Whoever cannot be read soon is told of when it is read.

@@ -1,19 +1,17 @@
 //! The torrent's files. A file is `NAME.part` until all its pieces are verified, then `NAME`.
 //! Bytes of files that are not wanted, but share a piece with one that is, go to the unwanted
-//! file's `NAME.part`, which stays sparse. Decides nothing about pieces.
+//! file's `NAME.part`, which stays sparse. Decides nothing about pieces. What files are made and
+//! taken over is in `making`, when they get their names in `conclude`.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io;
 use std::num::NonZeroU64;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use rustix::fs::{Advice, FallocateFlags, fadvise};
-use rustix::io::Errno;
+use rustix::fs::{Advice, fadvise};
 
 use crate::base::extents::{Extents, FileSlice};
 use crate::base::ids::FileIndex;
@@ -21,7 +19,11 @@ use crate::base::ids::FileIndex;
 use super::beneath::{self, Access, Base, Found, Stamp};
 use super::error::Error;
 use super::footing::Gone;
+use super::glance::Glance;
 use super::handles::{Handles, Key};
+use super::in_use;
+use super::part_names::PartNames;
+use super::scatter::{Cursor, write_all};
 use super::store::{FileNews, FileStamp, Store, Unsynced};
 use super::verdict::{self, FileCheck};
 use super::watch::Watch;
@@ -35,13 +37,27 @@ pub(super) struct FileStore {
     pub(super) base: Base,
     pub(super) extents: Extents,
     pub(super) entries: Vec<Entry>,
-    /// Names of unfinished files that could not be just `NAME.part`.
-    odd_parts: HashMap<u32, PathBuf>,
+    pub(super) parts: PartNames,
     links: Vec<(PathBuf, PathBuf)>,
-    allocate: Allocate,
+    pub(super) allocate: Allocate,
     pub(super) overwrite: bool,
     /// Others were found to write to a file, and nobody has asked for that yet.
     has_doubts: AtomicBool,
+    /// A file was made, and nobody has asked for that yet.
+    pub(super) has_made: AtomicBool,
+    /// Tells this store's unfinished files from those of others in this process.
+    pub(super) writer: u64,
+}
+
+/// Counts the stores of this process.
+static WRITERS: AtomicU64 = AtomicU64::new(1);
+
+impl Drop for FileStore {
+    fn drop(&mut self) {
+        if self.entries.iter().any(Entry::is_ours) {
+            in_use::release_all(self.writer);
+        }
+    }
 }
 
 /// What is known of one file. Workers meet here, in atomics only.
@@ -55,25 +71,38 @@ pub(super) struct Entry {
     pub remaining: AtomicU64,
     /// Under which name it is: a [`Place`].
     place: AtomicU8,
+    /// Its unfinished name is one that only this torrent gives: the plain one is somebody else's.
+    pub(super) has_own_part: AtomicBool,
+    /// We made it, or the record says that it is ours, or it was right.
+    pub(super) ours: AtomicBool,
+    /// Made since the record was told last.
+    pub(super) made: AtomicBool,
+    /// It has its final name and is not ours, though it may be right: it is compared with what
+    /// comes, and never written to.
+    pub(super) guarded: AtomicBool,
+    /// It was to be written to, and is not there, or another one is.
+    pub(super) is_gone: AtomicBool,
+    /// It has no bytes, and cannot be made, which matters to nobody.
+    pub(super) excused: AtomicBool,
     /// Bytes on disk when last looked at.
     pub present_len: AtomicU64,
     /// The inode we use; 0 before the first look.
-    inode: AtomicU64,
+    pub(super) inode: AtomicU64,
     /// Rises when the file was found replaced, so that open handles of the old one are not
     /// used again.
     pub(super) epoch: AtomicU32,
     /// Its space is set.
-    allocated: AtomicBool,
+    pub(super) allocated: AtomicBool,
     /// Written since the last sync.
     pub(super) dirty: AtomicBool,
     /// Made or renamed since the last sync: its directory knows it only in memory.
     pub(super) renamed: AtomicBool,
-    /// A worker is giving it its final name.
-    concluding: AtomicBool,
+    /// How many have asked that it be given its final name, since one of them began.
+    pub(super) concluding: AtomicU32,
     /// Tells whether others write to it.
-    watch: Watch,
+    pub(super) watch: Watch,
     /// They did.
-    doubted: AtomicBool,
+    pub(super) doubted: AtomicBool,
 }
 
 /// Under which name a file is.
@@ -91,6 +120,10 @@ impl Entry {
             1 => Place::Part,
             _ => Place::Final,
         }
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours.load(Ordering::Acquire)
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -134,14 +167,19 @@ impl Entry {
     }
 
     /// Has somebody else written to it, which looks like this now?
-    fn is_doubtful(&self, seen: FileStamp) -> bool {
+    pub(super) fn is_doubtful(&self, seen: FileStamp) -> bool {
         self.doubted.load(Ordering::Acquire) || self.watch.differs(seen.0.modified_ns)
+    }
+
+    /// It is under this name now.
+    pub(super) fn put(&self, place: Place) {
+        self.place.store(place as u8, Ordering::Release);
     }
 
     pub(super) fn set_place(&self, place: Place, found: Option<Found>) {
         self.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
         self.inode.store(found.map_or(0, |found| found.stamp.inode), Ordering::Relaxed);
-        self.place.store(place as u8, Ordering::Release);
+        self.put(place);
     }
 }
 
@@ -170,27 +208,38 @@ impl FileStore {
             wanted: AtomicBool::new(wanted),
             remaining: AtomicU64::new(file.len),
             place: AtomicU8::new(Place::Nowhere as u8),
+            has_own_part: AtomicBool::new(false),
+            ours: AtomicBool::new(false),
+            made: AtomicBool::new(false),
+            guarded: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            excused: AtomicBool::new(false),
             present_len: AtomicU64::new(0),
             inode: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
             allocated: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             renamed: AtomicBool::new(false),
-            concluding: AtomicBool::new(false),
+            concluding: AtomicU32::new(0),
             watch: Watch::default(),
             doubted: AtomicBool::new(false),
         });
         let entries: Vec<Entry> = entries.collect();
+        let paths = (0u32..).zip(&entries).filter(|(_, entry)| !entry.is_pad);
+        let paths = paths.map(|(file, entry)| (file, entry.path.as_path()));
+        let links = config.symlinks.iter().map(|(at, _)| at.as_path());
         Ok(Self {
             id,
             base: Base::new(config.dir),
             extents,
-            odd_parts: odd_parts(&entries),
+            parts: PartNames::new(paths, links, config.info_hash),
             entries,
             links: config.symlinks,
             allocate: config.allocate,
             overwrite: config.overwrite,
             has_doubts: AtomicBool::new(false),
+            has_made: AtomicBool::new(false),
+            writer: WRITERS.fetch_add(1, Ordering::Relaxed),
         })
     }
 
@@ -205,8 +254,11 @@ impl FileStore {
 
     /// The name while it is unfinished, relative to the directory.
     pub(super) fn part_path(&self, file: FileIndex) -> PathBuf {
-        let plain = || with_suffix(&self.entry(file).path, ".part");
-        self.odd_parts.get(&file.0).cloned().unwrap_or_else(plain)
+        let entry = self.entry(file);
+        match entry.has_own_part.load(Ordering::Acquire) {
+            true => self.parts.own(file.0, &entry.path),
+            false => self.parts.plain(file.0, &entry.path),
+        }
     }
 
     /// Where the file is, or would be made, relative to the directory.
@@ -217,26 +269,6 @@ impl FileStore {
             _ if self.entry(file).len == 0 => self.entry(file).path.clone(),
             _ => self.part_path(file),
         }
-    }
-
-    /// Renames a final file that is not whole back to its unfinished name.
-    pub(super) fn reopen(&self, file: FileIndex) -> Result<(), Error> {
-        let entry = self.entry(file);
-        // An empty file has one name only, and is cut when it is made.
-        let place = if entry.len == 0 { Place::Nowhere } else { Place::Part };
-        if place == Place::Part {
-            let renamed = self.base.rename(&entry.path, &self.part_path(file));
-            renamed.map_err(|error| Error::io("renaming", self.base.full(&entry.path), error))?;
-        }
-        entry.place.store(place as u8, Ordering::Release);
-        Ok(())
-    }
-
-    /// Cuts what is behind the end of a file.
-    pub(super) fn trim(&self, file: FileIndex) -> Result<(), Error> {
-        let cut = self.open(file, Access::Write);
-        let path = || self.base.full(&self.path_now(file));
-        cut.map(drop).map_err(|error| Error::io("cutting", path(), error))
     }
 
     /// The parts of files that are on disk among these bytes.
@@ -251,22 +283,23 @@ impl FileStore {
         access: Access,
         work: impl FnOnce(&File) -> io::Result<T>,
     ) -> Result<T, Error> {
-        let entry = self.entry(file);
-        let epoch = entry.epoch.load(Ordering::Acquire);
-        let key = Key { store: self.id, file: file.0, epoch, access };
-        let open = || self.open(file, access);
-        handles.file(key, open).and_then(work).map_err(|error| {
+        let opened = handles.file(self.key(file, access), || self.open(file, access));
+        opened.and_then(work).map_err(|error| {
             let operation = if access == Access::Read { "reading" } else { "writing" };
-            Error::io(operation, self.base.full(&entry.path), error)
+            Error::io(operation, self.base.full(&self.entry(file).path), error)
         })
     }
 
+    fn key(&self, file: FileIndex, access: Access) -> Key {
+        let epoch = self.entry(file).epoch.load(Ordering::Acquire);
+        Key { store: self.id, file: file.0, epoch, access }
+    }
+
     pub(super) fn open(&self, file: FileIndex, access: Access) -> io::Result<File> {
-        let opened = self.base.open(&self.path_now(file), access)?;
-        if access == Access::Write {
-            self.on_open(self.entry(file), &opened)?;
+        match access {
+            Access::Read => self.base.open(&self.path_now(file), access),
+            Access::Write => self.open_to_write(&mut Glance::new(&self.base), file),
         }
-        Ok(opened)
     }
 
     /// Is the open file the one that we know, where one is known?
@@ -274,157 +307,30 @@ impl FileStore {
         let known = self.entry(file).inode.load(Ordering::Acquire);
         Ok(known == 0 || beneath::found_open(opened)?.stamp.inode == known)
     }
-
-    /// Notes which file it is, and gives it its length and space the first time.
-    fn on_open(&self, entry: &Entry, opened: &File) -> io::Result<()> {
-        let found = beneath::found_open(opened)?;
-        // Another inode than before means that somebody replaced the file: the first one stays
-        // noted, so that it shows when the file is concluded.
-        let inode = found.stamp.inode;
-        let _ = entry.inode.compare_exchange(0, inode, Ordering::AcqRel, Ordering::Acquire);
-        let nowhere = Place::Nowhere as u8;
-        let here = if entry.len == 0 { Place::Final } else { Place::Part } as u8;
-        // Fails when the place is known already, which is as good.
-        let _ = entry.place.compare_exchange(nowhere, here, Ordering::AcqRel, Ordering::Acquire);
-        if entry.allocated.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        // Two workers may both do this: neither changes what the other wrote.
-        if found.len > entry.len || (found.len < entry.len && self.allocate == Allocate::Sparse) {
-            opened.set_len(entry.len)?;
-        }
-        if self.allocate == Allocate::Full && entry.len > 0 {
-            match rustix::fs::fallocate(opened, FallocateFlags::empty(), 0, entry.len) {
-                Ok(()) => {}
-                // File systems that cannot reserve space get the length only.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => opened.set_len(entry.len)?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        entry.allocated.store(true, Ordering::Release);
-        // It may have been made just now.
-        entry.renamed.store(true, Ordering::Release);
-        Ok(())
-    }
-
-    /// Gives a whole file its final name, or tells why not. None when it is not due.
-    fn conclude(&self, file: FileIndex) -> Option<FileNews> {
-        let entry = self.entry(file);
-        if !entry.wanted_now() || entry.concluding.swap(true, Ordering::AcqRel) {
-            return None;
-        }
-        let due = entry.is_whole() && entry.place() != Place::Final;
-        let news = due.then(|| {
-            self.try_conclude(file).unwrap_or_else(|(error, recheck)| {
-                if recheck {
-                    self.forget(file);
-                }
-                FileNews::Trouble { file, error, recheck }
-            })
-        });
-        entry.concluding.store(false, Ordering::Release);
-        news
-    }
-
-    fn try_conclude(&self, file: FileIndex) -> Result<FileNews, (Error, bool)> {
-        let entry = self.entry(file);
-        let full = self.base.full(&entry.path);
-        let fail = |operation| {
-            let full = full.clone();
-            move |error: io::Error| (Error::io(operation, full, error), false)
-        };
-        if entry.len == 0 {
-            return self.conclude_empty(file).map_err(fail("making"));
-        }
-        let stamp = self.undisturbed(file).map_err(|error| {
-            // That it cannot be looked at says nothing of its bytes.
-            let recheck = matches!(error, Error::Disturbed { .. });
-            (error, recheck)
-        })?;
-        if entry.is_doubtful(stamp) {
-            return Ok(self.doubted(file, stamp));
-        }
-        match self.base.stat(&entry.path).map_err(fail("looking at"))? {
-            Some(found) if !found.is_file => return Err((Error::NotAFile { path: full }, false)),
-            Some(_) if !self.overwrite => return Err((Error::Exists { path: full }, false)),
-            _ => {}
-        }
-        self.base.rename(&self.part_path(file), &entry.path).map_err(fail("renaming"))?;
-        entry.place.store(Place::Final as u8, Ordering::Release);
-        entry.renamed.store(true, Ordering::Release);
-        Ok(FileNews::Done { file, stamp })
-    }
-
-    fn conclude_empty(&self, file: FileIndex) -> io::Result<FileNews> {
-        let entry = self.entry(file);
-        let opened = self.base.open(&entry.path, Access::Write)?;
-        self.on_open(entry, &opened)?;
-        Ok(FileNews::Done { file, stamp: FileStamp(beneath::found_open(&opened)?.stamp) })
-    }
-
-    /// Is the file that we wrote still there, in its full length?
-    fn undisturbed(&self, file: FileIndex) -> Result<FileStamp, Error> {
-        let entry = self.entry(file);
-        let path = self.path_now(file);
-        let full = self.base.full(&path);
-        let inode = entry.inode.load(Ordering::Relaxed);
-        let what = match self.base.stat(&path) {
-            Err(error) => return Err(Error::io("looking at", full, error)),
-            Ok(None) => "deleted",
-            Ok(Some(found)) if !found.is_file || found.stamp.inode != inode => "replaced",
-            Ok(Some(found)) if found.len != entry.len => "cut or extended",
-            Ok(Some(found)) => return Ok(FileStamp(found.stamp)),
-        };
-        Err(Error::Disturbed { path: full, what })
-    }
-
-    fn doubted(&self, file: FileIndex, seen: FileStamp) -> FileNews {
-        let path = self.base.full(&self.path_now(file));
-        FileNews::Doubted { file, seen, error: Error::Disturbed { path, what: "written to" } }
-    }
-
-    /// What is wrong with a file that has its final name.
-    fn look_over(&self, file: FileIndex) -> Option<FileNews> {
-        match self.undisturbed(file) {
-            Ok(seen) if self.entry(file).is_doubtful(seen) => Some(self.doubted(file, seen)),
-            Ok(_) => None,
-            Err(error @ Error::Disturbed { .. }) => {
-                self.forget(file);
-                Some(FileNews::Trouble { file, error, recheck: true })
-            }
-            Err(error) => Some(FileNews::Trouble { file, error, recheck: false }),
-        }
-    }
-
-    /// Looks for the file anew and stops using what is open of it.
-    fn forget(&self, file: FileIndex) {
-        let entry = self.entry(file);
-        entry.epoch.fetch_add(1, Ordering::AcqRel);
-        entry.watch.reset(None);
-        entry.doubted.store(false, Ordering::Release);
-        entry.allocated.store(false, Ordering::Release);
-        let look = |path: &Path| self.base.stat(path).ok().flatten().filter(|found| found.is_file);
-        match (look(&entry.path), look(&self.part_path(file))) {
-            (Some(found), _) => entry.set_place(Place::Final, Some(found)),
-            (None, Some(found)) => entry.set_place(Place::Part, Some(found)),
-            (None, None) => entry.set_place(Place::Nowhere, None),
-        }
-    }
 }
 
 impl Store for FileStore {
     fn write(&self, handles: &mut Handles, offset: u64, parts: &[&[u8]]) -> Result<(), Error> {
         let len = parts.iter().map(|part| part.len() as u64).sum();
-        let mut cursor = Cursor { parts, begin: 0 };
+        let mut cursor = Cursor::new(parts);
+        // Many small files of one folder are made in a row.
+        let glance = RefCell::new(Glance::new(&self.base));
         for slice in self.extents.slices(offset, len) {
             let taken = cursor.take(slice.len);
             if slice.is_pad {
                 continue;
             }
             let entry = self.entry(slice.file);
-            self.with_file(handles, slice.file, Access::Write, |file| {
-                entry.write(file, slice.offset_in_file, &taken, &self.has_doubts)
-            })?;
+            if self.is_there_already(&slice, &taken)? {
+                // Nobody knows whether it has reached the device.
+                entry.dirty.store(true, Ordering::Release);
+                continue;
+            }
+            let open = || self.open_to_write(&mut glance.borrow_mut(), slice.file);
+            let opened = handles.file(self.key(slice.file, Access::Write), open);
+            let written = opened
+                .and_then(|file| entry.write(file, slice.offset_in_file, &taken, &self.has_doubts));
+            written.map_err(|error| Error::io("writing", self.base.full(&entry.path), error))?;
             // After the write: a sync that began before it does not cover it.
             entry.dirty.store(true, Ordering::Release);
         }
@@ -461,6 +367,10 @@ impl Store for FileStore {
         Gone::of(&self.base)
     }
 
+    fn gone_files(&self) -> Vec<FileNews> {
+        FileStore::gone_files(self)
+    }
+
     fn is_present(&self, offset: u64, len: u64) -> bool {
         self.real_slices(offset, len).all(|slice| {
             let present = self.entry(slice.file).present_len.load(Ordering::Relaxed);
@@ -488,13 +398,28 @@ impl Store for FileStore {
     }
 
     fn stamps(&self, whole: bool) -> Vec<(FileIndex, FileStamp)> {
-        let asked = self.real().filter(|(_, entry)| !whole || entry.is_whole());
-        let look = |file| self.look(file, self.entry(file).place()).ok().flatten();
+        let mut glance = Glance::new(&self.base);
+        let asked = self.real().filter(|(_, it)| it.is_ours() && (!whole || it.is_whole()));
         let stamp = |(file, entry): (FileIndex, &Entry)| {
-            let seen = FileStamp(look(file)?.stamp);
+            let found = self.look(&mut glance, file, entry.place()).ok().flatten()?;
+            let seen = FileStamp(found.stamp);
             Some((file, if entry.is_doubtful(seen) { FileStamp(Stamp::OF_NO_FILE) } else { seen }))
         };
         asked.filter_map(stamp).collect()
+    }
+
+    fn made(&self) -> Vec<(FileIndex, u64)> {
+        if !self.has_made.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        let made = self.real().filter(|(_, entry)| entry.made.swap(false, Ordering::AcqRel));
+        made.map(|(file, entry)| (file, entry.inode.load(Ordering::Acquire))).collect()
+    }
+
+    fn ours(&self) -> Vec<(FileIndex, u64)> {
+        let ours = self.real().filter(|(_, entry)| entry.is_ours());
+        let ours = ours.map(|(file, entry)| (file, entry.inode.load(Ordering::Acquire)));
+        ours.filter(|(_, inode)| *inode > 0).collect()
     }
 
     fn verified(&self, offset: u64, len: u64) -> Vec<FileNews> {
@@ -502,7 +427,8 @@ impl Store for FileStore {
             let remaining = &self.entry(slice.file).remaining;
             remaining.fetch_sub(slice.len, Ordering::AcqRel) == slice.len
         });
-        due.filter_map(|slice| self.conclude(slice.file)).collect()
+        let mut glance = Glance::new(&self.base);
+        due.filter_map(|slice| self.conclude(&mut glance, slice.file)).collect()
     }
 
     fn touches(&self, file: FileIndex, offset: u64, len: u64) -> bool {
@@ -520,7 +446,8 @@ impl Store for FileStore {
         for (entry, wanted) in self.entries.iter().zip(wanted) {
             entry.wanted.store(*wanted, Ordering::Relaxed);
         }
-        self.real().filter_map(|(file, _)| self.conclude(file)).collect()
+        let mut glance = Glance::new(&self.base);
+        self.real().filter_map(|(file, _)| self.conclude(&mut glance, file)).collect()
     }
 
     fn settle(&self, file: FileIndex, seen: FileStamp) -> Option<FileNews> {
@@ -528,21 +455,22 @@ impl Store for FileStore {
         entry.doubted.store(false, Ordering::Release);
         entry.watch.reset(Some(seen.0.modified_ns));
         match entry.place() {
-            Place::Final if entry.is_whole() => self.look_over(file),
-            _ => self.conclude(file),
+            Place::Final if entry.is_whole() => self.look_over(&mut Glance::new(&self.base), file),
+            _ => self.conclude(&mut Glance::new(&self.base), file),
         }
     }
 
     fn finish(&self) -> Vec<FileNews> {
+        let mut glance = Glance::new(&self.base);
         let mut news = Vec::new();
         for (file, entry) in self.real().filter(|(_, entry)| entry.wanted_now()) {
             if !entry.is_whole() {
                 let error = Error::Unfinished { path: self.base.full(&entry.path) };
                 news.push(FileNews::Trouble { file, error, recheck: false });
             } else if entry.place() != Place::Final {
-                news.extend(self.conclude(file));
+                news.extend(self.conclude(&mut glance, file));
             } else {
-                news.extend(self.look_over(file));
+                news.extend(self.look_over(&mut glance, file));
             }
         }
         for (at, content) in &self.links {
@@ -553,90 +481,4 @@ impl Store for FileStore {
         }
         news
     }
-}
-
-/// A walk along scattered parts.
-struct Cursor<'a> {
-    parts: &'a [&'a [u8]],
-    begin: usize,
-}
-
-impl<'a> Cursor<'a> {
-    /// The next `len` bytes.
-    fn take(&mut self, len: u64) -> Vec<&'a [u8]> {
-        let mut taken = Vec::with_capacity(self.parts.len());
-        let mut left = len;
-        while let (Some((part, behind)), true) = (self.parts.split_first(), left > 0) {
-            let rest = &part[self.begin..];
-            let count = left.min(rest.len() as u64);
-            taken.push(&rest[..count as usize]);
-            left -= count;
-            self.begin += count as usize;
-            if self.begin == part.len() {
-                (self.parts, self.begin) = (behind, 0);
-            }
-        }
-        taken
-    }
-}
-
-/// The most buffers one system call takes (IOV_MAX of Linux).
-const BUFFERS_MAX: usize = 1024;
-
-fn write_all(file: &File, mut offset: u64, parts: &[&[u8]]) -> io::Result<()> {
-    for parts in parts.chunks(BUFFERS_MAX) {
-        let mut buffers: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let mut rest = buffers.as_mut_slice();
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            match rustix::io::pwritev(file, rest, offset) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    offset += count as u64;
-                    IoSlice::advance_slices(&mut rest, count);
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The longest name in bytes that common file systems take.
-pub(super) const NAME_LEN_MAX: usize = 255;
-
-/// Names of unfinished files for those whose `NAME.part` is another file of the torrent, or
-/// longer than file systems take.
-fn odd_parts(entries: &[Entry]) -> HashMap<u32, PathBuf> {
-    let names: HashSet<&Path> = entries.iter().map(|entry| entry.path.as_path()).collect();
-    let mut odd = HashMap::new();
-    for (file, entry) in (0u32..).zip(entries).filter(|(_, entry)| !entry.is_pad) {
-        let plain = with_suffix(&entry.path, ".part");
-        let too_long = plain.file_name().is_some_and(|name| name.len() > NAME_LEN_MAX);
-        if !too_long && !names.contains(plain.as_path()) {
-            continue;
-        }
-        let name = entry.path.file_name().unwrap_or_default();
-        let short = entry.path.with_file_name(cut(name, NAME_LEN_MAX - 40));
-        let tries = (0u32..).map(|again| with_suffix(&short, &format!(".{file}-{again}.part")));
-        odd.extend(
-            tries.into_iter().find(|path| !names.contains(path.as_path())).map(|p| (file, p)),
-        );
-    }
-    odd
-}
-
-/// The name, cut to at most `len_max` bytes, between characters where it is UTF-8.
-pub(super) fn cut(name: &OsStr, len_max: usize) -> OsString {
-    match name.to_str() {
-        Some(text) => text[..text.floor_char_boundary(len_max)].into(),
-        None => OsStr::from_bytes(&name.as_bytes()[..len_max.min(name.len())]).to_owned(),
-    }
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut whole = path.as_os_str().to_owned();
-    whole.push(suffix);
-    whole.into()
 }

@@ -11,6 +11,7 @@ use crate::base::ids::FileIndex;
 use super::StoreConfig;
 use super::error::Error;
 use super::files::FileStore;
+use super::patience::patiently;
 use super::record::{Ground, Home, Loaded, Locked, Standing, Subject, lasting};
 use super::relocate;
 use super::survey::Survey;
@@ -27,6 +28,8 @@ pub(super) struct Looked {
     pub survey: Survey,
     /// Pieces that the record holds for verified, whatever became of their files.
     pub recorded: Bitfield,
+    /// Those, and pieces in files that came since.
+    pub to_look_at: Bitfield,
     /// Those that were verified, in files that did not change since.
     pub trusted: Bitfield,
     /// Those of the trusted ones that are on the device.
@@ -43,33 +46,46 @@ impl Looked {
     /// `InUse`, `NotMounted`, `NotAFile`, `UnsafePath`, `Inconsistent`, `Io`.
     pub(super) fn at(id: u64, mut config: StoreConfig) -> Result<Self, Error> {
         let asked = lasting(&config.dir);
-        let locked = Locked::open(&config.resume_path)?;
-        let known = locked.home(config.info_hash);
-        relocate::recover(&config.resume_path, config.info_hash, known.as_ref())?;
-        let known = known.filter(|home| home.is_meant_by(&asked));
-        let home = known.unwrap_or_else(|| Home::at(asked.clone()));
+        let locked = patiently(|| Locked::open(&config.resume_path))?;
+        let known = locked.homes(config.info_hash);
+        let (resume_path, info_hash) = (config.resume_path.clone(), config.info_hash);
+        patiently(|| relocate::recover(&resume_path, info_hash, known.first()))?;
+        let (home, others) = Home::choose(known, &asked);
         if home.dir != asked {
             config.dir.clone_from(&home.dir);
         }
         config.keep_apart();
         config.live_at(&home);
         let (layout, dir) = (config.layout, config.dir.clone());
-        let resume_path = config.resume_path.clone();
-        let subject = Subject { info_hash: config.info_hash, layout, home };
+        let subject = Subject { info_hash, layout, home, others };
         let store = FileStore::new(id, config)?;
         let ground = Ground::below(&dir);
         let loaded = locked.read(&subject, &store.extents, &ground);
-        let survey = store.survey()?;
+        let (survey, seen) = patiently(|| store.survey())?;
         if survey.final_count + survey.part_count == 0 && loaded.was_elsewhere(&ground) {
             return Err(Error::NotMounted { dir, record: resume_path });
         }
         let none = Bitfield::none(layout.piece_count());
         let believed = loaded.believed().unwrap_or(&none);
-        let trusted = store.still_described(&layout, believed, &loaded.described())?;
+        let described = loaded.described();
+        let trusted = store.still_described(&layout, believed, &described, &seen);
         let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
-        let recorded = loaded.recorded().unwrap_or(none);
-        let ours = store.left_by_us(&layout, &recorded, &loaded.described())?;
-        Ok(Self { store, loaded, subject, dir, survey, recorded, trusted, durable, ours })
+        let verified = loaded.verified().unwrap_or(&none);
+        let ours = store.left_by_us(&layout, verified, &described, &seen);
+        let recorded = loaded.recorded().unwrap_or_else(|| none.clone());
+        let to_look_at = recorded.union(&store.never_seen(&layout, &recorded, &described));
+        Ok(Self {
+            store,
+            loaded,
+            subject,
+            dir,
+            survey,
+            recorded,
+            to_look_at,
+            trusted,
+            durable,
+            ours,
+        })
     }
 
     /// Where the torrent stands, for a record that is written anew; without stamps.
@@ -81,6 +97,7 @@ impl Looked {
             durable: known(self.durable.clone()),
             doubted: known(self.recorded.minus(&self.trusted)),
             stamps: Vec::new(),
+            ours: Vec::new(),
             ground: Ground::default(),
         }
     }

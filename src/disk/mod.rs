@@ -7,19 +7,27 @@
 //! pieces that are right → [`StoreHandle::submit`]. The first three wait for the disk: call
 //! them from a blocking thread.
 
+mod adopt;
 mod beneath;
 mod bits;
 mod check;
+mod conclude;
 pub mod create;
 mod error;
 mod files;
 mod folding;
 mod footing;
+mod glance;
 mod handles;
+mod in_use;
 mod job;
 mod looked;
+mod making;
 mod memory;
+mod only;
 mod open;
+mod part_names;
+mod patience;
 mod prepare;
 mod prove;
 mod queue;
@@ -27,6 +35,7 @@ mod rates;
 pub mod record;
 mod relocate;
 mod scan;
+mod scatter;
 mod source;
 mod stats;
 mod store;
@@ -292,7 +301,7 @@ impl Disk {
             subject: looked.subject,
             survey: looked.survey,
             state: loaded.state.clone(),
-            recorded: looked.recorded,
+            recorded: looked.to_look_at,
             trusted: looked.trusted,
             durable: looked.durable,
             ours: looked.ours,
@@ -353,6 +362,7 @@ impl OnDisk {
             durable: self.durable.intersection(verified),
             doubted,
             stamps: stamps.into_iter().map(|(file, stamp)| (file.0, stamp.0)).collect(),
+            ours: self.store.ours().into_iter().map(|(file, inode)| (file.0, inode)).collect(),
             ground: Ground::below(&self.home.dir),
         }
     }
@@ -435,7 +445,9 @@ impl StoreHandle {
         let Some(files) = &self.shared.files else {
             return Ok(Started { have: have.clone(), news: Vec::new() });
         };
-        let news = files.store.adopt(&torrent.layout, have, &files.ours)?;
+        let adopted = files.store.adopt(&torrent.layout, have, &files.ours)?;
+        adopted.strangers.into_iter().for_each(|file| drop(torrent.lose_file(file)));
+        let news = adopted.news;
         for item in &news {
             if let FileNews::Trouble { file, recheck: true, .. } = item {
                 torrent.lose_file(*file);
@@ -465,7 +477,7 @@ impl StoreHandle {
     /// `Io`; what was kept before still holds.
     pub fn keep_check(&self, looked_at: &Bitfield, right: &Bitfield) -> Result<(), Error> {
         let Some(files) = &self.shared.files else { return Ok(()) };
-        let Ok(mut loaded) = files.loaded.try_recv() else { return Ok(()) };
+        let Ok(loaded) = files.loaded.try_recv() else { return Ok(()) };
         let unseen = Bitfield::all(right.piece_count()).minus(looked_at).minus(right);
         let kept = loaded.rewrite(&files.subject, &files.standing(right, unseen));
         // Its place is free: it was just taken out.

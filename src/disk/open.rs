@@ -113,33 +113,38 @@ impl OpenTorrent {
     /// Notes that these pieces are right and written: in memory, in the record, and for the
     /// files they complete. Returns how many bytes are new.
     pub(super) fn on_written(&self, pieces: &[PieceIndex]) -> u64 {
+        // Before they count, so that a sync that fails knows whom it concerns, and a record that is
+        // written anew does not say that they are on the device.
+        for piece in pieces {
+            self.unsynced.insert(*piece);
+        }
         let fresh: Vec<PieceIndex> =
             pieces.iter().copied().filter(|piece| self.verified.insert(*piece)).collect();
         if fresh.is_empty() {
             return 0;
         }
-        // Before the record speaks of them, so that a sync that fails knows whom it concerns.
-        for piece in &fresh {
-            self.unsynced.insert(*piece);
-        }
         let numbers: Vec<u32> = fresh.iter().map(|piece| piece.number()).collect();
-        self.record(|journal| journal.verified(&numbers));
-        for piece in &fresh {
-            let (offset, len) = self.range_of(*piece);
-            self.on_news(self.store.verified(offset, len));
-        }
+        let made = numbered(self.store.made());
+        self.record(|journal| journal.verified(&numbers, &made));
+        let ranges = fresh.iter().map(|piece| self.range_of(*piece));
+        self.on_news(ranges.flat_map(|(offset, len)| self.store.verified(offset, len)).collect());
         fresh.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum()
     }
 
     /// Passes on what became of files; true when none is in trouble.
     pub(super) fn on_news(&self, news: Vec<FileNews>) -> bool {
         let mut is_fine = true;
+        let done = news.iter().filter_map(|news| match news {
+            FileNews::Done { file, stamp } => Some((file.0, stamp.0)),
+            _ => None,
+        });
+        let done: Vec<(u32, Stamp)> = done.collect();
+        if !done.is_empty() {
+            self.record(|journal| journal.stamped(&done));
+        }
         for news in news {
             match news {
-                FileNews::Done { file, stamp } => {
-                    self.record(|journal| journal.stamped(&[(file.0, stamp.0)]));
-                    self.tell(DiskEvent::FileDone(file));
-                }
+                FileNews::Done { file, .. } => self.tell(DiskEvent::FileDone(file)),
                 FileNews::Doubted { file, seen, error } => {
                     is_fine &= self.on_doubt(file, seen, error.to_string());
                 }
@@ -153,12 +158,15 @@ impl OpenTorrent {
         is_fine
     }
 
-    /// Is the directory of the files gone from its path? That is told at once.
+    /// Is the directory of the files gone from its path? That is told at once, as are files that
+    /// are gone from it.
     pub(super) fn is_gone(&self) -> bool {
         let gone = self.store.look_around();
         let is_gone = gone.is_some();
         if is_gone {
             self.tell(DiskEvent::Looked(gone));
+        } else {
+            self.on_news(self.store.gone_files());
         }
         is_gone
     }
@@ -174,6 +182,9 @@ impl OpenTorrent {
         // What could not be said before comes first, so that the mark covers it.
         let journal = self.journal.get();
         let behind = journal.map_or(Ok(()), |journal| journal.catch_up(|| self.standing()));
+        // Files of which only unverified blocks were written.
+        let made = numbered(self.store.made());
+        let noted = journal.map_or(Ok(()), |journal| journal.verified(&[], &made));
         let covered = journal.map_or(Ok(0), Journal::length);
         let mut concerned = self.unsynced.take(&self.layout);
         let unsynced = self.store.sync(handles);
@@ -192,7 +203,7 @@ impl OpenTorrent {
             };
             failed = Some(error.to_string());
         }
-        behind?;
+        behind.and(noted)?;
         if is_unknown {
             // Nothing is marked, and all of it waits for the next sync.
             for piece in concerned {
@@ -273,13 +284,16 @@ impl OpenTorrent {
 
     /// Where the torrent stands, for a record that is written anew or said once more.
     fn standing(&self) -> Standing {
-        let none = Bitfield::none(self.layout.piece_count());
         let ground = self.ground.get().cloned().unwrap_or_default();
+        // In this order: what is verified meanwhile is unsynced before.
+        let verified = self.verified.to_bitfield(&self.layout);
+        let unsynced = self.unsynced.to_bitfield(&self.layout);
         Standing {
-            verified: self.verified.to_bitfield(&self.layout),
-            durable: none.clone(),
-            doubted: none,
+            durable: verified.minus(&unsynced),
+            verified,
+            doubted: Bitfield::none(self.layout.piece_count()),
             stamps: plain(&self.store.stamps(true)),
+            ours: numbered(self.store.ours()),
             ground,
         }
     }
@@ -343,6 +357,10 @@ impl OpenTorrent {
         self.record(|journal| journal.lost(&numbers));
         lost
     }
+}
+
+fn numbered(files: Vec<(FileIndex, u64)>) -> Vec<(u32, u64)> {
+    files.into_iter().map(|(file, inode)| (file.0, inode)).collect()
 }
 
 fn plain(stamps: &[(FileIndex, FileStamp)]) -> Vec<(u32, Stamp)> {

@@ -9,6 +9,7 @@ use crate::base::layout::PieceIndex;
 use super::handles::Handles;
 use super::job::DiskEvent;
 use super::open::OpenTorrent;
+use super::patience::patiently;
 use super::store::{FileNews, FileStamp};
 
 /// A file that changes again while it is read is read so often at once, and later again.
@@ -53,7 +54,7 @@ impl OpenTorrent {
         for at in (offset..offset + len).step_by(READ_LEN) {
             let step = (offset + len - at).min(READ_LEN as u64);
             let part = &mut buffer[..step as usize];
-            if self.store.read(handles, at, part).is_err() {
+            if patiently(|| self.store.read(handles, at, part)).is_err() {
                 return false;
             }
             hasher.update(part);

@@ -36,6 +36,12 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// After a failed write: files that are not there any more. They are made anew by the next
+    /// one.
+    fn gone_files(&self) -> Vec<FileNews> {
+        Vec::new()
+    }
+
     /// Is there a file long enough for each of these bytes, by the last look at them? Says
     /// nothing of the content.
     fn is_present(&self, offset: u64, len: u64) -> bool;
@@ -59,6 +65,16 @@ pub trait Store: Send + Sync {
     /// missing in.
     fn stamps(&self, whole: bool) -> Vec<(FileIndex, FileStamp)> {
         let _ = whole;
+        Vec::new()
+    }
+
+    /// The files that were made since this was last asked, with their inodes.
+    fn made(&self) -> Vec<(FileIndex, u64)> {
+        Vec::new()
+    }
+
+    /// The files that are ours, whatever is in them, with their inodes.
+    fn ours(&self) -> Vec<(FileIndex, u64)> {
         Vec::new()
     }
 

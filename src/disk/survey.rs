@@ -1,5 +1,5 @@
-//! What is on disk before a torrent starts: which files are there, which of them the record
-//! of verified pieces still describes, and taking them over. Reads no content.
+//! What is on disk before a torrent starts: which files are there, and which of them the record
+//! of verified pieces still describes. Reads no content.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -11,8 +11,8 @@ use crate::base::layout::{Layout, PieceIndex};
 
 use super::beneath::{Found, Stamp};
 use super::error::Error;
-use super::files::{Entry, FileStore, Place};
-use super::store::{FileNews, Store};
+use super::files::{FileStore, Place};
+use super::glance::Glance;
 
 /// How many of the torrent's files are on disk, pad files not counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,54 +36,107 @@ pub(super) struct Described {
     pub earliest_ns: i64,
     /// How files looked when nothing was to be written to them any more, by file number.
     pub stamps: HashMap<u32, Stamp>,
+    /// Files that are ours, whatever is in them, with their inodes, by file number.
+    pub ours: HashMap<u32, u64>,
     /// Inodes still mean the same: on some file systems they do not outlive a mount.
     pub inodes_hold: bool,
 }
 
+/// What was found of each file, by number, pad files included.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Under its own name.
+    finals: Vec<Option<Found>>,
+    /// Under its unfinished name.
+    parts: Vec<Option<Found>>,
+}
+
+impl Seen {
+    fn at(&self, file: FileIndex, place: Place) -> Option<Found> {
+        match place {
+            Place::Nowhere => None,
+            Place::Part => self.parts.get(file.0 as usize).copied().flatten(),
+            Place::Final => self.finals.get(file.0 as usize).copied().flatten(),
+        }
+    }
+}
+
 impl FileStore {
-    /// Looks for every file: its own name first, then `NAME.part`.
+    /// Looks for every file: its own name first, then its unfinished ones.
     ///
     /// # Errors
     /// `NotAFile` when something else stands at the place of a wanted file; `Io`.
-    pub(super) fn survey(&self) -> Result<Survey, Error> {
+    pub(super) fn survey(&self) -> Result<(Survey, Seen), Error> {
         let mut survey = Survey::default();
+        let none = || vec![None; self.entries.len()];
+        let mut seen = Seen { finals: none(), parts: none() };
+        let mut glance = Glance::survey(&self.base);
         for (file, entry) in self.real() {
-            self.find(file)?;
+            let (whole, part) = self.find(&mut glance, file)?;
             match entry.place() {
                 Place::Final => survey.final_count += 1,
                 Place::Part => survey.part_count += 1,
                 Place::Nowhere => survey.missing_count += 1,
             }
+            (seen.finals[file.0 as usize], seen.parts[file.0 as usize]) = (whole, part);
         }
-        Ok(survey)
+        Ok((survey, seen))
     }
 
     /// Looks for every file as [`Self::survey`] does, but takes those for missing that it is
     /// refused to look at; returns these and why.
     pub(super) fn survey_all(&self) -> Vec<(FileIndex, String)> {
-        let refused = |(file, _)| Some((file, self.find(file).err()?.to_string()));
+        let mut glance = Glance::survey(&self.base);
+        let refused = |(file, _)| Some((file, self.find(&mut glance, file).err()?.to_string()));
         self.real().filter_map(refused).collect()
     }
 
-    fn find(&self, file: FileIndex) -> Result<(), Error> {
-        for place in [Place::Final, Place::Part] {
-            if let Some(found) = self.look(file, place)? {
-                self.entry(file).set_place(place, Some(found));
-                return Ok(());
-            }
+    /// Looks for a file, and notes under which name it is. Returns what its final and its
+    /// unfinished name stand for.
+    fn find(
+        &self,
+        glance: &mut Glance<'_>,
+        file: FileIndex,
+    ) -> Result<(Option<Found>, Option<Found>), Error> {
+        let entry = self.entry(file);
+        let whole = self.look(glance, file, Place::Final)?;
+        // Files without bytes are never unfinished.
+        let part = if entry.len > 0 { self.find_part(glance, file)? } else { None };
+        match (whole, part) {
+            (Some(found), _) => entry.set_place(Place::Final, Some(found)),
+            (None, Some(found)) => entry.set_place(Place::Part, Some(found)),
+            (None, None) => entry.set_place(Place::Nowhere, None),
         }
-        self.entry(file).set_place(Place::Nowhere, None);
-        Ok(())
+        Ok((whole, part))
+    }
+
+    /// The unfinished file, first by the name that only we give.
+    fn find_part(&self, glance: &mut Glance<'_>, file: FileIndex) -> Result<Option<Found>, Error> {
+        let has_own_part = &self.entry(file).has_own_part;
+        has_own_part.store(true, Ordering::Release);
+        let own = self.look(glance, file, Place::Part)?;
+        if own.is_some() {
+            return Ok(own);
+        }
+        has_own_part.store(false, Ordering::Release);
+        match self.look(glance, file, Place::Part) {
+            // What stands there is somebody else's.
+            Err(Error::NotAFile { .. }) => {
+                has_own_part.store(true, Ordering::Release);
+                Ok(None)
+            }
+            other => other,
+        }
     }
 
     /// Notes how long the files are now, before a check.
     pub(super) fn look_again(&self) {
+        let mut glance = Glance::new(&self.base);
         for (file, entry) in self.real() {
-            let found = [Place::Final, Place::Part].into_iter().find_map(|place| {
-                let is_there = entry.place() == place;
-                is_there.then(|| self.look(file, place).ok().flatten())?
-            });
-            entry.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
+            // What cannot be looked at now is not missing.
+            if let Ok(found) = self.look(&mut glance, file, entry.place()) {
+                entry.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
+            }
         }
     }
 
@@ -94,7 +147,8 @@ impl FileStore {
         layout: &Layout,
         have: &Bitfield,
         described: &Described,
-    ) -> Result<Bitfield, Error> {
+        seen: &Seen,
+    ) -> Bitfield {
         let (mut needed, mut verified) = (vec![0; self.entries.len()], vec![0; self.entries.len()]);
         for slice in pieces_of(layout, have).flat_map(|piece| self.slices_of(layout, piece)) {
             let file = slice.file.0 as usize;
@@ -105,8 +159,8 @@ impl FileStore {
         for (file, entry) in self.real() {
             let index = file.0 as usize;
             if needed[index] > 0 {
-                self.choose_place(file, verified[index] == entry.len)?;
-                doubted[index] = !self.fits(file, needed[index], described)?;
+                self.choose_place(file, verified[index] == entry.len, seen);
+                doubted[index] = !self.fits(file, needed[index], described, seen);
             }
         }
         let mut trusted = have.clone();
@@ -115,97 +169,92 @@ impl FileStore {
                 trusted.remove(piece);
             }
         }
-        Ok(trusted)
+        trusted
     }
 
-    /// Which files have pieces of `recorded`, or may have had them, and look as we left them:
-    /// whatever is in them is ours, though a power loss may have taken it.
+    /// Which files are ours, whatever is in them: unfinished ones that the record calls so, and
+    /// those that had `verified` pieces, or may have had them, and look as we left them; a power
+    /// loss may have taken what was in them. A finished one that the record calls ours and that
+    /// looks otherwise was damaged or edited, which shows when it was checked; it is only noted.
     pub(super) fn left_by_us(
+        &self,
+        layout: &Layout,
+        verified: &Bitfield,
+        described: &Described,
+        seen: &Seen,
+    ) -> HashSet<FileIndex> {
+        let slices = pieces_of(layout, verified).flat_map(|piece| self.slices_of(layout, piece));
+        let recorded: HashSet<FileIndex> = slices.map(|slice| slice.file).collect();
+        let mut ours = HashSet::new();
+        for (file, entry) in self.real() {
+            let place = entry.place();
+            let Some(found) = seen.at(file, place) else { continue };
+            let noted = described.ours.get(&file.0);
+            let is_same = noted.is_some_and(|inode| *inode == found.stamp.inode);
+            // It may be the same file, by another number.
+            let may_be_same = is_same || noted.is_some() && !described.inodes_hold;
+            let is_known = may_be_same
+                || noted.is_none()
+                    && (recorded.contains(&file) || self.may_be_lost(file, described, seen));
+            let is_left = is_known && self.fits(file, 0, described, seen);
+            if is_left || is_same && place == Place::Part {
+                ours.insert(file);
+            }
+            entry.ours.store(is_left || is_same, Ordering::Release);
+        }
+        ours
+    }
+
+    /// The pieces of files that nobody knows anything of: they came since the record was
+    /// written, and may be right.
+    pub(super) fn never_seen(
         &self,
         layout: &Layout,
         recorded: &Bitfield,
         described: &Described,
-    ) -> Result<HashSet<FileIndex>, Error> {
+    ) -> Bitfield {
         let slices = pieces_of(layout, recorded).flat_map(|piece| self.slices_of(layout, piece));
-        let recorded: HashSet<FileIndex> = slices.map(|slice| slice.file).collect();
-        let mut ours = HashSet::new();
-        for (file, _) in self.real() {
-            let is_known = recorded.contains(&file) || self.may_be_lost(file, described)?;
-            if is_known && self.fits(file, 0, described)? {
-                ours.insert(file);
-            }
-        }
-        Ok(ours)
-    }
-
-    /// May the record have lost that we finished this file: was it changed while we ran, is it
-    /// as long as it should be, and is it the only one of its two names?
-    fn may_be_lost(&self, file: FileIndex, described: &Described) -> Result<bool, Error> {
-        let Some(found) = self.look(file, Place::Final)? else { return Ok(false) };
-        Ok(found.stamp.modified_ns >= described.earliest_ns
-            && found.len == self.entry(file).len
-            && self.look(file, Place::Part)?.is_none())
-    }
-
-    /// Takes over what is there, now that `have` is known to be right: counts what is
-    /// missing in each file, gives back unfinished names and gives final ones, makes empty
-    /// files. Of files that are not right, those of `ours` are fetched again. Called once,
-    /// before any write.
-    ///
-    /// # Errors
-    /// `Exists` before anything was changed; `Io`.
-    pub(super) fn adopt(
-        &self,
-        layout: &Layout,
-        have: &Bitfield,
-        ours: &HashSet<FileIndex>,
-    ) -> Result<Vec<FileNews>, Error> {
-        let mut to_reopen = Vec::new();
-        let mut missing: Vec<u64> = self.entries.iter().map(|entry| entry.len).collect();
-        for slice in pieces_of(layout, have).flat_map(|piece| self.slices_of(layout, piece)) {
-            missing[slice.file.0 as usize] -= slice.len;
-        }
+        let known: HashSet<FileIndex> = slices.map(|slice| slice.file).collect();
+        let mut unseen = Bitfield::none(layout.piece_count());
         for (file, entry) in self.real() {
-            let present_len = entry.present_len.load(Ordering::Relaxed);
-            let is_whole = missing[file.0 as usize] == 0 && present_len == entry.len;
-            if entry.place() != Place::Final || is_whole || !self.is_needed(layout, file) {
+            let is_known = known.contains(&file) || described.ours.contains_key(&file.0);
+            if is_known || entry.place() == Place::Nowhere || !entry.wanted_now() {
                 continue;
             }
-            if !self.overwrite && !ours.contains(&file) {
-                return Err(Error::Exists { path: self.base.full(&entry.path) });
-            }
-            to_reopen.push(file);
-        }
-        for (entry, missing) in self.entries.iter().zip(missing) {
-            entry.remaining.store(missing, Ordering::Release);
-        }
-        to_reopen.into_iter().try_for_each(|file| self.reopen(file))?;
-        for (file, entry) in self.real() {
-            let is_long = entry.present_len.load(Ordering::Relaxed) > entry.len;
-            if is_long && entry.place() == Place::Part && self.is_needed(layout, file) {
-                self.trim(file)?;
+            for piece in self.pieces_of_file(layout, file) {
+                unseen.insert(piece);
             }
         }
-        let wanted: Vec<bool> = self.entries.iter().map(Entry::wanted_now).collect();
-        Ok(self.want(&wanted))
+        unseen
     }
 
-    /// Will any byte be written to the file: is it wanted, or does it share a piece with one
-    /// that is?
-    fn is_needed(&self, layout: &Layout, file: FileIndex) -> bool {
-        if self.entry(file).wanted_now() {
-            return true;
-        }
+    /// The pieces that a file has bytes of.
+    pub(super) fn pieces_of_file(
+        &self,
+        layout: &Layout,
+        file: FileIndex,
+    ) -> impl Iterator<Item = PieceIndex> {
         let range = self.extents.file_range(file);
-        let last = range.end.saturating_sub(1);
-        let edges = [layout.piece_at(range.start), layout.piece_at(last)];
-        !range.is_empty()
-            && edges.into_iter().flatten().any(|piece| {
-                self.slices_of(layout, piece).any(|slice| self.entry(slice.file).wanted_now())
-            })
+        let first = layout.piece_at(range.start).map_or(0, PieceIndex::number);
+        let end = range.end.checked_sub(1).and_then(|last| layout.piece_at(last));
+        let end = end.filter(|_| !range.is_empty()).map_or(first, |last| last.number() + 1);
+        let layout = *layout;
+        (first..end).filter_map(move |number| layout.piece(number))
     }
 
-    fn slices_of(
+    /// May the record have lost that we made this file: was it changed while we ran, is it
+    /// no longer than we make it, and is it the only one of its two names?
+    fn may_be_lost(&self, file: FileIndex, described: &Described, seen: &Seen) -> bool {
+        let len = self.entry(file).len;
+        let found = match (seen.at(file, Place::Final), seen.at(file, Place::Part)) {
+            (Some(found), None) if found.len == len => found,
+            (None, Some(found)) if found.len <= len => found,
+            _ => return false,
+        };
+        found.stamp.modified_ns >= described.earliest_ns
+    }
+
+    pub(super) fn slices_of(
         &self,
         layout: &Layout,
         piece: PieceIndex,
@@ -216,34 +265,42 @@ impl FileStore {
 
     /// A whole file should have its own name, one that is not whole the other; either may be
     /// wrong when the process was killed between record and renaming.
-    fn choose_place(&self, file: FileIndex, is_whole: bool) -> Result<(), Error> {
+    fn choose_place(&self, file: FileIndex, is_whole: bool, seen: &Seen) {
         let place = if is_whole { Place::Final } else { Place::Part };
         if self.entry(file).place() != place
-            && let Some(found) = self.look(file, place)?
+            && let Some(found) = seen.at(file, place)
         {
             self.entry(file).set_place(place, Some(found));
         }
-        Ok(())
     }
 
-    fn fits(&self, file: FileIndex, needed: u64, described: &Described) -> Result<bool, Error> {
-        let Some(found) = self.look(file, self.entry(file).place())? else { return Ok(false) };
+    fn fits(&self, file: FileIndex, needed: u64, described: &Described, seen: &Seen) -> bool {
+        let Some(found) = seen.at(file, self.entry(file).place()) else { return false };
         let is_unchanged = match described.stamps.get(&file.0) {
             Some(stamp) if described.inodes_hold => *stamp == found.stamp,
             Some(stamp) => stamp.modified_ns == found.stamp.modified_ns,
             None => found.stamp.modified_ns <= described.latest_ns,
         };
-        Ok(is_unchanged && found.len >= needed)
+        is_unchanged && found.len >= needed
     }
 
-    pub(super) fn look(&self, file: FileIndex, place: Place) -> Result<Option<Found>, Error> {
+    /// What stands where a file is, or would be, under this name.
+    ///
+    /// # Errors
+    /// `NotAFile` when that is no regular file and the file is wanted; `Io`.
+    pub(super) fn look(
+        &self,
+        glance: &mut Glance<'_>,
+        file: FileIndex,
+        place: Place,
+    ) -> Result<Option<Found>, Error> {
         let entry = self.entry(file);
         let path = match place {
             Place::Nowhere => return Ok(None),
             Place::Part => self.part_path(file),
             Place::Final => entry.path.clone(),
         };
-        match self.base.stat(&path) {
+        match glance.stat(&path) {
             Ok(Some(found)) if !found.is_file && entry.wanted_now() => {
                 Err(Error::NotAFile { path: self.base.full(&path) })
             }
@@ -253,6 +310,9 @@ impl FileStore {
     }
 }
 
-fn pieces_of<'a>(layout: &'a Layout, set: &'a Bitfield) -> impl Iterator<Item = PieceIndex> + 'a {
+pub(super) fn pieces_of<'a>(
+    layout: &'a Layout,
+    set: &'a Bitfield,
+) -> impl Iterator<Item = PieceIndex> + 'a {
     set.iter_ones().filter_map(|number| layout.piece(number))
 }

@@ -22,6 +22,7 @@ use crate::torrent::options::{SeedLimits, TorrentOptions};
 use crate::torrent::places::{Account, LINKS_MAX};
 use crate::torrent::status::State;
 
+use super::claims::{Claims, Taken};
 use super::error::Error;
 use super::listener::Registration;
 use super::persist::Kept;
@@ -171,6 +172,8 @@ pub(super) struct Actor {
     arriving: Vec<Arriving>,
     opening: JoinSet<Opened>,
     next_number: u64,
+    /// What paths they write.
+    claims: Claims,
     /// Torrents that are ending, each with whoever waits for that.
     leaving: JoinSet<(InfoHash, oneshot::Sender<bool>)>,
     is_ending: bool,
@@ -192,6 +195,7 @@ impl Actor {
             arriving: Vec::new(),
             opening: JoinSet::new(),
             next_number: 0,
+            claims: Claims::default(),
             leaving: JoinSet::new(),
             is_ending: false,
             keeping: None,
@@ -261,6 +265,10 @@ impl Actor {
             let _ = answer.send(Err(Error::Duplicate { name }));
             return;
         }
+        if let Err(taken) = self.claim(&torrent, &options) {
+            let _ = answer.send(Err(taken));
+            return;
+        }
         // None until it is known that it downloads.
         let (share, its_share) = watch::channel(0);
         let held = self.arriving.iter().filter(|it| !it.is_queued).map(|_| Claim::Holds);
@@ -286,6 +294,21 @@ impl Actor {
         self.next_number += 1;
     }
 
+    /// Claims the paths of the torrent that comes next, unless it only sends what is there.
+    fn claim(&mut self, torrent: &Arc<Torrent>, options: &TorrentOptions) -> Result<(), Error> {
+        if options.seed_only {
+            return Ok(());
+        }
+        let dir = std::path::absolute(&options.dir).unwrap_or_else(|_| options.dir.clone());
+        let members = &self.members;
+        let home = |number| {
+            let member = members.iter().find(|member| member.number == number)?;
+            member.handle.look(|status| status.home.clone())
+        };
+        let claimed = self.claims.claim(self.next_number, torrent, &dir, home);
+        claimed.map_err(|Taken { path, owner }| Error::Taken { path: dir.join(path), owner })
+    }
+
     /// The name of the torrent with this hash, if it is there or on its way in.
     fn name_of(&self, info_hash: Option<InfoHash>) -> Option<&str> {
         let here = self.members.iter().map(|member| (Some(member.info_hash), &member.name));
@@ -303,10 +326,14 @@ impl Actor {
         };
         let Some(position) = self.arriving.iter().position(|it| it.task == task) else { return };
         let arriving = self.arriving.remove(position);
-        let Some(Opened { started, kept }) = opened else { return };
+        let Some(Opened { started, kept }) = opened else {
+            self.claims.release(arriving.number);
+            return;
+        };
         let (handle, info_hash, incoming) = match started {
             Ok(started) => started,
             Err(error) => {
+                self.claims.release(arriving.number);
                 let _ = arriving.answer.send(Err(error.into()));
                 return;
             }
@@ -361,7 +388,8 @@ impl Actor {
     /// A torrent has ended: what it sent is known now, and its hash is free again.
     async fn on_left(&mut self, info_hash: InfoHash) {
         self.keep().await;
-        self.members.retain(|member| member.info_hash != info_hash);
+        let leaving = self.members.extract_if(.., |member| member.info_hash == info_hash);
+        leaving.for_each(|member| self.claims.release(member.number));
     }
 
     /// The goodbyes to trackers run side by side, so three seconds are enough for all.

@@ -28,6 +28,17 @@ pub enum Error {
         /// What it is called.
         name: String,
     },
+    /// A path that it would write belongs to another torrent of the session.
+    #[error(
+        "{} belongs to the torrent {owner}, which is there already: choose another directory \
+         (--dir), or give that one another name (rename) first", .path.display()
+    )]
+    Taken {
+        /// Which path.
+        path: PathBuf,
+        /// What the other torrent is called.
+        owner: String,
+    },
     /// The session has ended and takes no torrents.
     #[error("the session has ended")]
     Ended,

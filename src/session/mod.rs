@@ -3,6 +3,7 @@
 //! the actor behind it owns the torrents. Saved sessions are not here.
 
 mod actor;
+mod claims;
 mod config;
 pub mod error;
 mod listener;

@@ -26,6 +26,7 @@ mod kill;
 mod limits;
 mod many;
 mod memory;
+mod names;
 mod partial;
 mod relocate;
 mod seeding;

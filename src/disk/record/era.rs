@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::beneath::Base;
+use super::super::patience::patiently;
 
 /// The ground below a directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -20,7 +21,8 @@ pub(in crate::disk) struct Ground {
 impl Ground {
     /// Looks at a directory, or at the nearest one above it when it is not there yet.
     pub(in crate::disk) fn below(dir: &Path) -> Self {
-        let Ok(standing) = Base::new(dir.to_owned()).nearest() else { return Self::default() };
+        let base = Base::new(dir.to_owned());
+        let Ok(standing) = patiently(|| base.nearest()) else { return Self::default() };
         let file_system = rustix::fs::fstatvfs(&standing).map_or(0, |found| found.f_fsid);
         Self { era: era(&standing).unwrap_or_default(), file_system }
     }
@@ -33,7 +35,7 @@ fn era(dir: &OwnedFd) -> Option<Vec<u8>> {
     /// `STATX_MNT_ID_UNIQUE` (since Linux 6.8): never used again within a boot.
     const MOUNT_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
-    let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    let boot = patiently(|| std::fs::read("/proc/sys/kernel/random/boot_id")).ok()?;
     let asked = StatxFlags::MNT_ID | MOUNT_UNIQUE;
     let found = statx(dir, c"", AtFlags::EMPTY_PATH, asked).ok()?;
     let told = StatxFlags::from_bits_retain(found.stx_mask);

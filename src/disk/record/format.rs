@@ -23,6 +23,8 @@ use super::home::{Home, Written, as_bytes};
 const VERSION: i64 = 2;
 const ENTRY_LEN: usize = 32;
 const CHECK_LEN: usize = 8;
+/// So much that is no entry is stepped over: the torn tails of many kills in a row.
+const TORN_LEN_MAX: usize = 4096;
 
 /// Says nothing; only that the record is younger than what was just written unverified.
 const TOUCHED: u8 = 0;
@@ -36,6 +38,8 @@ const FILE_STAMPED: u8 = 3;
 const MARK: u8 = 4;
 /// Others wrote to the file of this number; until it is stamped, it is to be looked at.
 const FILE_DOUBTED: u8 = 5;
+/// The file of this number is ours, whatever is in it (inode).
+const FILE_OURS: u8 = 6;
 
 /// Whose record it is.
 #[derive(Clone, Debug)]
@@ -46,6 +50,8 @@ pub struct Subject {
     pub layout: Layout,
     /// Where its files are; the directory by a name that does not depend on where we stand.
     pub home: Home,
+    /// Where others of its files are, and what they are called, the last one first.
+    pub others: Vec<Home>,
 }
 
 /// Where a torrent stands when its record is written anew.
@@ -59,6 +65,8 @@ pub(in crate::disk) struct Standing {
     pub doubted: Bitfield,
     /// Of files that nothing is written to any more, by number.
     pub stamps: Vec<(u32, Stamp)>,
+    /// Files that are ours, whatever is in them, with their inodes, by number.
+    pub ours: Vec<(u32, u64)>,
     /// Where the files stand.
     pub ground: Ground,
 }
@@ -82,6 +90,8 @@ pub struct Replayed {
     pub(in crate::disk) marked_ns: i64,
     /// Of files that nothing was written to after it was taken, by number.
     pub(in crate::disk) stamps: HashMap<u32, Stamp>,
+    /// The inodes of files that are ours, by number, as they were last noted.
+    pub(in crate::disk) ours: HashMap<u32, u64>,
 }
 
 /// Why a record cannot be used.
@@ -102,6 +112,8 @@ struct Head<'a> {
     era: &'a Bytes,
     #[serde(rename = "file system")]
     file_system: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    homes: Vec<Written<'a>>,
     #[serde(rename = "info-hash")]
     info_hash: &'a Bytes,
     length: u64,
@@ -114,7 +126,10 @@ struct Head<'a> {
 
 /// A record from its beginning.
 pub(in crate::disk) fn begin(subject: &Subject, standing: &Standing, now_ns: i64) -> Vec<u8> {
+    // In one directory they are in one place only.
+    let others = subject.others.iter().filter(|home| home.dir != subject.home.dir);
     let mut bytes = bencode::encode(&Head {
+        homes: others.map(Home::written).collect(),
         home: subject.home.written(),
         doubted: Bytes::new(standing.doubted.as_bytes()),
         durable: Bytes::new(standing.durable.as_bytes()),
@@ -129,18 +144,18 @@ pub(in crate::disk) fn begin(subject: &Subject, standing: &Standing, now_ns: i64
     });
     let check = sha1(&[&bytes]);
     bytes.extend(check);
-    bytes.extend(stamped(subject.info_hash, &standing.stamps));
+    bytes.extend(of_files(subject, standing));
     bytes
 }
 
-/// Entries that say all of it once more, whatever was said before.
-pub(super) fn again(subject: &Subject, standing: &Standing) -> Vec<u8> {
-    let missing = subject.layout.pieces().filter(|piece| !standing.verified.has(*piece));
-    let missing: Vec<u32> = missing.map(PieceIndex::number).collect();
-    let there: Vec<u32> = standing.verified.iter_ones().collect();
-    let mut entries = lost(subject.info_hash, &missing);
-    entries.extend(verified(subject.info_hash, &there));
-    entries.extend(stamped(subject.info_hash, &standing.stamps));
+/// Entries: what is known of files.
+fn of_files(subject: &Subject, standing: &Standing) -> Vec<u8> {
+    // A stamp says as well that the file is ours.
+    let stamped_files: HashSet<u32> = standing.stamps.iter().map(|(file, _)| *file).collect();
+    let others = standing.ours.iter().filter(|(file, _)| !stamped_files.contains(file));
+    let others: Vec<(u32, u64)> = others.copied().collect();
+    let mut entries = stamped(subject.info_hash, &standing.stamps);
+    entries.extend(ours(subject.info_hash, &others));
     entries
 }
 
@@ -160,6 +175,12 @@ pub(super) fn stamped(info_hash: InfoHash, stamps: &[(u32, Stamp)]) -> Vec<u8> {
         entry(info_hash, FILE_STAMPED, *file, stamp.inode, stamp.modified_ns)
     };
     stamps.iter().flat_map(entry).collect()
+}
+
+/// Entries: these files are ours, with their inodes.
+pub(super) fn ours(info_hash: InfoHash, files: &[(u32, u64)]) -> Vec<u8> {
+    let entry = |(file, inode): &(u32, u64)| entry(info_hash, FILE_OURS, *file, *inode, 0);
+    files.iter().flat_map(entry).collect()
 }
 
 /// Entries: others wrote to these files.
@@ -239,7 +260,7 @@ impl Replay<'_> {
                 skipped += 1;
                 1
             };
-            if skipped >= ENTRY_LEN {
+            if skipped >= TORN_LEN_MAX {
                 return;
             }
             bytes = &bytes[step..];
@@ -252,7 +273,13 @@ impl Replay<'_> {
             (FILE_STAMPED, _) if number < self.extents.file_count() => {
                 let stamp = Stamp { inode: a, modified_ns: b };
                 self.replayed.stamps.insert(number, stamp);
+                if stamp != Stamp::OF_NO_FILE {
+                    self.replayed.ours.insert(number, a);
+                }
                 self.doubted_files.remove(&number);
+            }
+            (FILE_OURS, _) if number < self.extents.file_count() => {
+                self.replayed.ours.insert(number, a);
             }
             (FILE_DOUBTED, _) if number < self.extents.file_count() => {
                 self.doubted_files.insert(number);
@@ -337,6 +364,7 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
         began_ns: integer(b"time").unwrap_or(0),
         marked_ns: integer(b"time").unwrap_or(0),
         stamps: HashMap::new(),
+        ours: HashMap::new(),
     };
     Ok((replayed, entries))
 }
@@ -344,6 +372,15 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
 /// Where a record says that the torrent's files are; none when it says nothing that holds.
 pub fn home(bytes: &[u8], info_hash: InfoHash) -> Option<Home> {
     Home::read(whole_head(bytes, info_hash).ok()?.0)
+}
+
+/// All homes that a record knows, the present one first.
+pub(super) fn homes(bytes: &[u8], info_hash: InfoHash) -> Vec<Home> {
+    let Ok((head, _)) = whole_head(bytes, info_hash) else { return Vec::new() };
+    let Some(present) = Home::read(head) else { return Vec::new() };
+    let others = head.find(b"homes").and_then(bencode::Value::list);
+    let others = others.into_iter().flatten().filter_map(|home| Home::read(home.dict()?));
+    std::iter::once(present).chain(others).collect()
 }
 
 const DAMAGED: Unfit = Unfit::Because("it is damaged");

@@ -14,6 +14,8 @@ use crate::bencode::{Dict, Value};
 
 /// Directories that are remembered as former ones; of more, the oldest is forgotten.
 const CAME_FROM_MAX: usize = 16;
+/// Homes that are remembered beside the present one; likewise.
+const OTHERS_MAX: usize = 16;
 
 /// Where a torrent's files are, and under which names.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -56,6 +58,18 @@ impl Home {
     /// Of files that nobody moved or renamed.
     pub fn at(dir: PathBuf) -> Self {
         Self { dir, ..Self::default() }
+    }
+
+    /// Of all homes that are known, the one of somebody who names this directory, and the others,
+    /// the last one first. A new one when none is meant.
+    pub(in crate::disk) fn choose(mut known: Vec<Self>, dir: &Path) -> (Self, Vec<Self>) {
+        let meant = known.iter().position(|home| home.is_meant_by(dir));
+        let home = match meant {
+            Some(place) => known.remove(place),
+            None => Self::at(dir.to_owned()),
+        };
+        known.truncate(OTHERS_MAX);
+        (home, known)
     }
 
     /// Does somebody who names this directory mean these files?
@@ -169,6 +183,16 @@ mod tests {
         assert_eq!(back.came_from, [Path::new("/c"), Path::new("/b")]);
         let far = (0..99).fold(back, |home, n| home.moved_to(format!("/{n}").into()));
         assert_eq!(far.came_from.len(), CAME_FROM_MAX);
+    }
+
+    #[test]
+    fn whoever_comes_back_to_a_directory_means_its_home_and_no_other_is_forgotten() {
+        let known = vec![home(), Home::at("/c".into())];
+        let (new, others) = Home::choose(known.clone(), Path::new("/d"));
+        assert_eq!((new, &others), (Home::at("/d".into()), &known));
+        let (back, others) = Home::choose(known.clone(), Path::new("/c"));
+        assert_eq!((back, others), (known[1].clone(), vec![home()]));
+        assert_eq!(Home::choose(known, Path::new("/a")).0, home(), "they came from there");
     }
 
     #[test]

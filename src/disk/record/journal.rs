@@ -2,19 +2,21 @@
 //! appends of one call together. It knows nothing of data files; that data is on the device
 //! before a mark says so is up to who writes the mark ([`super::super::syncer`]).
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::super::beneath::Stamp;
 use super::super::error::Error;
+use super::super::only::Only;
 use super::era::now_ns;
 use super::format::{self, Standing, Subject};
 use super::loaded::replace;
+use super::lock::RecordLock;
 
-/// A file that is only added to. A seam, so that tests can take the power away.
+/// A file that is only added to, or replaced as a whole. A seam, so that tests can take the power
+/// away.
 pub(in crate::disk) trait RecordFile: Send + Sync + std::fmt::Debug {
     /// Adds bytes at the end; of one call, none from another are in between.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
@@ -22,84 +24,141 @@ pub(in crate::disk) trait RecordFile: Send + Sync + std::fmt::Debug {
     fn length(&self) -> io::Result<u64>;
     /// Brings it to the device.
     fn sync(&self) -> io::Result<()>;
+    /// Puts these bytes in place of all, on the device; or leaves all as it was.
+    fn replace(&self, bytes: &[u8]) -> io::Result<()>;
 }
 
-impl RecordFile for File {
+/// A record on disk. It is open only while something in it is not on the device.
+#[derive(Debug)]
+pub(super) struct Appender {
+    path: PathBuf,
+    open: Only<Option<File>>,
+}
+
+impl Appender {
+    /// Opens nothing.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, open: Only::new(None) }
+    }
+
+    fn opened<'a>(&self, open: &'a mut Option<File>) -> io::Result<&'a mut File> {
+        match open {
+            Some(file) => Ok(file),
+            // One that somebody removed is not begun in the middle.
+            None => Ok(open.insert(OpenOptions::new().append(true).open(&self.path)?)),
+        }
+    }
+}
+
+impl RecordFile for Appender {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self;
-        file.write_all(bytes)
+        self.open.with(|open| self.opened(open)?.write_all(bytes))
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        self.open.with(|open| match open {
+            Some(file) => Ok(file.metadata()?.len()),
+            None => Ok(std::fs::metadata(&self.path)?.len()),
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        self.open.with(|open| {
+            self.opened(open)?.sync_data()?;
+            *open = None;
+            Ok(())
+        })
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        self.open.with(|open| {
+            replace(&self.path, bytes)?;
+            *open = None;
+            Ok(())
+        })
     }
 }
+
+/// A record that grew by so much is written anew, however few pieces there are.
+const GROWN_MIN: u64 = 1 << 20;
+/// And by no more than this, however many: a start reads it as a whole.
+const GROWN_MAX: u64 = 64 << 20;
+/// Twice what is noted of a piece that comes once.
+const GROWN_PER_PIECE: u64 = 64;
 
 /// A record that is being written.
 #[derive(Debug)]
 pub(in crate::disk) struct Journal {
-    /// Empty until it could be made.
-    file: OnceLock<Box<dyn RecordFile>>,
-    /// Hold the lock, the first one on what stood there before.
-    _locked_before: Option<File>,
-    locked: OnceLock<File>,
+    file: Box<dyn RecordFile>,
     path: PathBuf,
+    _lock: Option<RecordLock>,
     subject: Subject,
     /// A newer program's record: it is left alone.
     is_foreign: bool,
-    /// Something could not be added: all must be said again.
+    /// Something could not be added, or may be lost: it is to be written anew.
     is_behind: AtomicBool,
+    /// It was written anew once: what stood there before is not added to.
+    is_begun: AtomicBool,
+    /// As long as this it is written anew.
+    rewritten_at: AtomicU64,
 }
 
 impl Journal {
-    /// One that nothing was written to yet; `locked` stands at `path`.
-    pub(super) fn new(path: PathBuf, locked: File, subject: Subject, is_foreign: bool) -> Self {
+    /// One that nothing was written to yet; `lock` is of `path`.
+    pub(super) fn new(
+        file: Box<dyn RecordFile>,
+        path: PathBuf,
+        lock: Option<RecordLock>,
+        subject: Subject,
+        is_foreign: bool,
+    ) -> Self {
         Self {
-            file: OnceLock::new(),
-            _locked_before: Some(locked),
-            locked: OnceLock::new(),
+            file,
             path,
+            _lock: lock,
             subject,
             is_foreign,
             is_behind: AtomicBool::new(false),
+            is_begun: AtomicBool::new(false),
+            rewritten_at: AtomicU64::new(u64::MAX),
         }
     }
 
     /// One in a file of a test's own, begun.
     #[cfg(test)]
     pub(in crate::disk) fn within(file: Box<dyn RecordFile>, subject: Subject) -> Self {
-        Self {
-            file: OnceLock::from(file),
-            _locked_before: None,
-            locked: OnceLock::new(),
-            path: PathBuf::from("a record in memory"),
-            subject,
-            is_foreign: false,
-            is_behind: AtomicBool::new(false),
-        }
+        let journal = Self::new(file, PathBuf::from("a record in memory"), None, subject, false);
+        journal.is_begun.store(true, Ordering::Release);
+        journal
     }
 
-    /// Writes the record anew, once. Only one thread at a time comes here.
+    /// Writes the record anew. Only one thread at a time comes here.
     pub(super) fn begin(&self, standing: &Standing) -> Result<(), Error> {
         if self.is_foreign {
             return Ok(());
         }
         let bytes = format::begin(&self.subject, standing, now_ns());
-        let (appending, locked) =
-            replace(&self.path, &bytes).inspect_err(|_| self.fall_behind())?;
-        // Both are empty: it is begun once.
-        let _ = self.locked.set(locked);
-        let _ = self.file.set(Box::new(appending));
+        self.file.replace(&bytes).map_err(|error| {
+            self.fall_behind();
+            self.failed(error)
+        })?;
+        let pieces = u64::from(self.subject.layout.piece_count());
+        let grown = (pieces * GROWN_PER_PIECE).clamp(GROWN_MIN, GROWN_MAX);
+        self.rewritten_at.store(bytes.len() as u64 + grown, Ordering::Release);
+        self.is_begun.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Notes pieces that were hashed and written.
-    pub(in crate::disk) fn verified(&self, pieces: &[u32]) -> Result<(), Error> {
-        self.append(&format::verified(self.subject.info_hash, pieces))
+    /// Notes pieces that were hashed and written, and files that were made for them, with their
+    /// inodes.
+    pub(in crate::disk) fn verified(
+        &self,
+        pieces: &[u32],
+        made: &[(u32, u64)],
+    ) -> Result<(), Error> {
+        let mut entries = format::ours(self.subject.info_hash, made);
+        entries.extend(format::verified(self.subject.info_hash, pieces));
+        self.append(&entries)
     }
 
     /// Takes pieces out again.
@@ -122,22 +181,20 @@ impl Journal {
         self.append(&format::touched(self.subject.info_hash))
     }
 
-    /// Says again what could not be added before, if there is anything; a record that could not
-    /// even be begun is begun. Only one thread at a time comes here.
+    /// Writes the record anew when something could not be added before, or it has grown long.
+    /// Only one thread at a time comes here.
     ///
     /// # Errors
     /// `Io`; it is still behind then.
     pub(in crate::disk) fn catch_up(&self, standing: impl Fn() -> Standing) -> Result<(), Error> {
-        if !self.is_behind.swap(false, Ordering::AcqRel) {
+        let is_long = || self.length().is_ok_and(|len| len >= self.limit());
+        if !self.is_behind.swap(false, Ordering::AcqRel) && !is_long() {
             return Ok(());
         }
         // What workers cannot add from here on makes it behind once more.
         let mut said = standing();
-        match self.file.get() {
-            Some(_) => self.append(&format::again(&self.subject, &said))?,
-            None => self.begin(&said)?,
-        }
-        // What they added between our look and our word stands before it, and is overruled by it.
+        self.begin(&said)?;
+        // What they added between our look and our word stood in the old one.
         loop {
             let now = standing();
             let (lost, new) =
@@ -146,9 +203,13 @@ impl Journal {
                 return Ok(());
             }
             self.lost(&lost.iter_ones().collect::<Vec<_>>())?;
-            self.verified(&new.iter_ones().collect::<Vec<_>>())?;
+            self.verified(&new.iter_ones().collect::<Vec<_>>(), &[])?;
             said = now;
         }
+    }
+
+    fn limit(&self) -> u64 {
+        self.rewritten_at.load(Ordering::Acquire)
     }
 
     /// Is there something that could not be added?
@@ -158,24 +219,39 @@ impl Journal {
 
     /// Its length now: what a mark may cover once the data behind it is on the device.
     pub(in crate::disk) fn length(&self) -> Result<u64, Error> {
-        let length = self.file.get().map_or(Ok(0), |file| file.length());
-        length.map_err(|error| self.failed(error))
+        match self.is_begun() {
+            true => self.file.length().map_err(|error| self.failed(error)),
+            false => Ok(0),
+        }
+    }
+
+    fn is_begun(&self) -> bool {
+        self.is_begun.load(Ordering::Acquire)
     }
 
     /// Says that the data of what the first `len` bytes note is on the device, and brings that
     /// word there as well. Says nothing while something that was lost could not be added.
     pub(in crate::disk) fn mark(&self, len: u64) -> Result<(), Error> {
-        let Some(file) = self.file.get().filter(|_| !self.is_behind()) else { return Ok(()) };
+        if self.is_foreign || self.is_behind() || !self.is_begun() {
+            return Ok(());
+        }
         let mark = format::mark(self.subject.info_hash, len, now_ns());
-        file.append(&mark).and_then(|()| file.sync()).map_err(|error| self.failed(error))
+        self.file.append(&mark).and_then(|()| self.file.sync()).map_err(|error| {
+            // The system may have dropped what was added, and would not say so again.
+            self.fall_behind();
+            self.failed(error)
+        })
     }
 
     fn append(&self, entries: &[u8]) -> Result<(), Error> {
-        let Some(file) = self.file.get() else {
+        if self.is_foreign || entries.is_empty() {
+            return Ok(());
+        }
+        if !self.is_begun() {
             self.fall_behind();
             return Ok(());
-        };
-        file.append(entries).map_err(|error| {
+        }
+        self.file.append(entries).map_err(|error| {
             self.fall_behind();
             self.failed(error)
         })

@@ -1,12 +1,10 @@
 //! A record that is locked and was read, until the torrent starts: whether it is to be
 //! believed, and keeping how far a check is. It looks at no data file.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::FlockOperation;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
@@ -17,7 +15,8 @@ use super::super::survey::Described;
 use super::era::{Ground, boot_of, booted_ns, now_ns};
 use super::format::{self, Replayed, Standing, Subject, Unfit};
 use super::home::Home;
-use super::journal::Journal;
+use super::journal::{Appender, Journal};
+use super::lock::RecordLock;
 
 /// Longest record that is read: two million pieces with an entry each, and as much again.
 const FILE_LEN_MAX: u64 = 160 << 20;
@@ -46,8 +45,7 @@ pub enum RecordState {
 #[derive(Debug)]
 pub(in crate::disk) struct Loaded {
     path: PathBuf,
-    /// Holds the lock.
-    locked: File,
+    lock: RecordLock,
     pub state: RecordState,
     replayed: Option<Replayed>,
     /// Written in this era: what it notes is still in the system's memory.
@@ -61,9 +59,9 @@ pub(in crate::disk) struct Loaded {
 #[derive(Debug)]
 pub(in crate::disk) struct Locked {
     path: PathBuf,
-    /// Holds the lock.
-    file: File,
-    metadata: Metadata,
+    lock: RecordLock,
+    /// None when there is no record.
+    metadata: Option<Metadata>,
     is_ours: bool,
     bytes: Vec<u8>,
 }
@@ -76,30 +74,37 @@ impl Subject {
         layout: crate::base::layout::Layout,
         dir: &Path,
     ) -> Self {
-        Self { info_hash, layout, home: Home::at(super::home::lasting(dir)) }
+        Self { info_hash, layout, home: Home::at(super::home::lasting(dir)), others: Vec::new() }
     }
 }
 
 impl Locked {
-    /// Locks the record, made when missing with its directory, and reads its bytes.
+    /// Locks the record and reads its bytes; its directory is made when missing.
     ///
     /// # Errors
     /// `InUse` when another process has it; `Io`.
     pub(in crate::disk) fn open(path: &Path) -> Result<Self, Error> {
-        let file = lock(path)?;
-        let fail = |error: io::Error| Error::io("reading", path, error);
-        let metadata = file.metadata().map_err(fail)?;
-        let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
-        let bytes = match metadata.len() {
-            0..=FILE_LEN_MAX => std::fs::read(path).map_err(fail)?,
-            _ => Vec::new(),
+        let lock = RecordLock::take(path)?;
+        let there = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
+        let read = || -> io::Result<(Option<Metadata>, Vec<u8>)> {
+            let metadata = match std::fs::metadata(path) {
+                Err(error) if !there(&error) => return Ok((None, Vec::new())),
+                other => other?,
+            };
+            match metadata.len() {
+                0..=FILE_LEN_MAX => Ok((Some(metadata), std::fs::read(path)?)),
+                _ => Ok((Some(metadata), Vec::new())),
+            }
         };
-        Ok(Self { path: path.to_owned(), file, metadata, is_ours, bytes })
+        let (metadata, bytes) = read().map_err(|error| Error::io("reading", path, error))?;
+        let us = rustix::process::geteuid().as_raw();
+        let is_ours = metadata.as_ref().is_none_or(|metadata| metadata.uid() == us);
+        Ok(Self { path: path.to_owned(), lock, metadata, is_ours, bytes })
     }
 
-    /// Where it says that the torrent's files are.
-    pub(in crate::disk) fn home(&self, info_hash: InfoHash) -> Option<Home> {
-        format::home(&self.bytes, info_hash).filter(|_| self.is_ours)
+    /// Where it says that the torrent's files are: the present home first.
+    pub(in crate::disk) fn homes(&self, info_hash: InfoHash) -> Vec<Home> {
+        if self.is_ours { format::homes(&self.bytes, info_hash) } else { Vec::new() }
     }
 
     /// Understands it.
@@ -109,9 +114,10 @@ impl Locked {
         extents: &Extents,
         ground: &Ground,
     ) -> Loaded {
-        let Self { path, file: locked, metadata, is_ours, bytes } = self;
+        let Self { path, lock, metadata, is_ours, bytes } = self;
+        let is_empty = metadata.as_ref().is_none_or(|metadata| metadata.len() == 0);
         let (state, replayed) = match format::replay(&bytes, subject, extents) {
-            _ if metadata.len() == 0 => (RecordState::New, None),
+            _ if is_empty => (RecordState::New, None),
             _ if !is_ours => (RecordState::Unusable("it belongs to another user"), None),
             Ok(replayed) => (RecordState::Loaded, Some(replayed)),
             Err(Unfit::Because(why)) => (RecordState::Unusable(why), None),
@@ -120,9 +126,10 @@ impl Locked {
         let era = replayed.as_ref().map_or(&[][..], |replayed| &replayed.era);
         let is_of_this_era = !era.is_empty() && era == ground.era;
         let is_of_this_boot = !era.is_empty() && boot_of(era) == boot_of(&ground.era);
-        let seconds = metadata.mtime().saturating_mul(1_000_000_000);
-        let written_ns = seconds.saturating_add(metadata.mtime_nsec());
-        Loaded { path, locked, state, replayed, is_of_this_era, is_of_this_boot, written_ns }
+        let written_ns = metadata.map_or(0, |metadata| {
+            metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+        });
+        Loaded { path, lock, state, replayed, is_of_this_era, is_of_this_boot, written_ns }
     }
 }
 
@@ -136,6 +143,11 @@ impl Loaded {
     /// Does it say anything that can be used?
     pub(in crate::disk) fn is_read(&self) -> bool {
         self.replayed.is_some()
+    }
+
+    /// The pieces that were verified once, and not lost since.
+    pub(in crate::disk) fn verified(&self) -> Option<&Bitfield> {
+        self.replayed.as_ref().map(|replayed| &replayed.verified)
     }
 
     /// The pieces that are on the device.
@@ -170,10 +182,10 @@ impl Loaded {
                 booted.map_or(window, |booted| window.min(booted))
             }
         };
-        let stamps = replayed.stamps.clone();
+        let (stamps, ours) = (replayed.stamps.clone(), replayed.ours.clone());
         // What was noted in this era is all in the record; of an earlier one some may be lost.
         let earliest_ns = if self.is_of_this_era { i64::MAX } else { replayed.began_ns };
-        Described { latest_ns, earliest_ns, stamps, inodes_hold: self.is_of_this_era }
+        Described { latest_ns, earliest_ns, stamps, ours, inodes_hold: self.is_of_this_era }
     }
 
     /// Puts a new record in place of the old one, while a check goes on. A newer program's
@@ -182,13 +194,13 @@ impl Loaded {
     /// # Errors
     /// `Io`; the old record is still whole then.
     pub(in crate::disk) fn rewrite(
-        &mut self,
+        &self,
         subject: &Subject,
         standing: &Standing,
     ) -> Result<(), Error> {
         if self.state != RecordState::Newer {
             let bytes = format::begin(subject, standing, now_ns());
-            self.locked = replace(&self.path, &bytes)?.1;
+            replace(&self.path, &bytes).map_err(|error| Error::io("writing", &self.path, error))?;
         }
         Ok(())
     }
@@ -202,76 +214,22 @@ impl Loaded {
         standing: &Standing,
     ) -> (Journal, Result<(), Error>) {
         let is_newer = self.state == RecordState::Newer;
-        let journal = Journal::new(self.path, self.locked, subject, is_newer);
+        let file = Box::new(Appender::new(self.path.clone()));
+        let journal = Journal::new(file, self.path, Some(self.lock), subject, is_newer);
         let begun = journal.begin(standing);
         (journal, begun)
     }
 }
 
-/// Writes a record beside the old one, brings it to the device, and renames it over it: the
-/// new file for appending, and again with the lock.
+/// Writes a record beside the old one, brings it to the device, and renames it over it.
 ///
 /// # Errors
-/// `Io`; the old record is still whole then.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(File, File), Error> {
+/// The old record is still whole then.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new_path = path.with_extension("resume.new");
-    let write = || -> io::Result<(File, File)> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).open(&new_path)?;
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        let appending = OpenOptions::new().append(true).open(&new_path)?;
-        std::fs::rename(&new_path, path)?;
-        if let Some(parent) = path.parent() {
-            File::open(parent)?.sync_all()?;
-        }
-        Ok((appending, file))
-    };
-    write().map_err(|error| Error::io("writing", path, error))
-}
-
-/// Opens and locks the record for this process alone.
-fn lock(path: &Path) -> Result<File, Error> {
-    let fail = |error: io::Error| Error::io("opening", path, error);
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(fail)?;
-    }
-    // Who held the lock may put a new file in place between our opening and our locking;
-    // then what we locked is nobody's. Each round needs another process to do that.
-    for _ in 0..10 {
-        let options = || OpenOptions::new().read(true).append(true).create(true).open(path);
-        let file = options().map_err(fail)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let inode = file.metadata().ok().map(|metadata| metadata.ino());
-                let holder = inode.and_then(holder);
-                return Err(Error::InUse { path: path.to_owned(), holder });
-            }
-            Err(error) => return Err(fail(error.into())),
-        }
-        let ours = file.metadata().map_err(fail)?.ino();
-        if std::fs::metadata(path).is_ok_and(|there| there.ino() == ours) {
-            return Ok(file);
-        }
-    }
-    Err(Error::InUse { path: path.to_owned(), holder: None })
-}
-
-/// Who holds a lock on this inode, where Linux tells: its name and process id, for people.
-fn holder(inode: u64) -> Option<String> {
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let suffix = format!(":{inode}");
-    let pid: u32 = locks.lines().find_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let (kind, pid) = (words.next()?, words.nth(2)?);
-        let file = words.next()?;
-        (kind == "FLOCK" && file.ends_with(&suffix)).then(|| pid.parse().ok())?
-    })?;
-    // A program may call itself anything.
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let name = name.trim_ascii();
-    let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() || c == ' ');
-    Some(if is_plain { format!("{name} (process {pid})") } else { format!("process {pid}") })
+    let mut file = File::create(&new_path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&new_path, path)?;
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }

@@ -7,6 +7,7 @@
 //! | `format` | bytes: writing and replaying them; no file |
 //! | `loaded` | a locked record that was read, until the torrent starts |
 //! | `journal` | the record while the torrent runs |
+//! | `lock` | which process has which record |
 //! | `home` | where the files are and what they are called, when their user changed that |
 //! | `era` | how long the system's memory keeps what was written |
 //!
@@ -20,6 +21,7 @@ mod format;
 mod home;
 mod journal;
 mod loaded;
+mod lock;
 
 pub use self::format::{Replayed, Subject, Unfit, home, replay};
 pub use self::home::{Home, lasting};

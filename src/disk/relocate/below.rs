@@ -1,83 +1,22 @@
-//! What moving needs of a directory beside opening files below it: taking files over from
-//! another one, never over what stands there, and clearing up. Links are not followed here
-//! either.
+//! What moving needs of a directory beside opening and renaming files below it: room, mounts and
+//! clearing up. Links are not followed here either.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use crate::disk::beneath::{Base, FILE_MODE};
-
-/// Between two places of one mount files can be renamed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Mount {
-    device: u64,
-    /// 0 where the system does not tell.
-    id: u64,
-}
+use crate::disk::beneath::{Base, Mount, mount};
 
 impl Base {
-    /// Makes a file that is not there yet, with its directories.
-    pub(super) fn create(&self, path: &Path) -> io::Result<File> {
-        let (parent, name) = self.parent(path, true)?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(&parent, name, flags, FILE_MODE)?))
-    }
-
     /// Makes the directories that lead to a path, and tells whether files may be made and
     /// removed in the last one.
     pub(super) fn prepare_for(&self, path: &Path) -> io::Result<()> {
         let (parent, _) = self.parent(path, true)?;
         let asked = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         Ok(rustix::fs::accessat(&parent, ".", asked, AtFlags::EACCESS)?)
-    }
-
-    /// Renames `from` to `to` below another directory of the same mount, unless something
-    /// stands there.
-    pub(super) fn hand_over(&self, from: &Path, into: &Base, to: &Path) -> io::Result<()> {
-        let (from_parent, from_name) = self.parent(from, false)?;
-        let (to_parent, to_name) = into.parent(to, true)?;
-        let flags = RenameFlags::NOREPLACE;
-        let renamed =
-            rustix::fs::renameat_with(&from_parent, from_name, &to_parent, to_name, flags);
-        match renamed {
-            // Some file systems know only the plain call.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                if into.stands(to)? {
-                    return Err(Errno::EXIST.into());
-                }
-                Ok(rustix::fs::renameat(&from_parent, from_name, &to_parent, to_name)?)
-            }
-            other => Ok(other?),
-        }
-    }
-
-    /// Does anything stand there, whatever it is?
-    pub(super) fn stands(&self, path: &Path) -> io::Result<bool> {
-        match self.stat(path) {
-            Ok(found) => Ok(found.is_some()),
-            // A file is where a directory would have to be.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Removes a file or a link; one that is gone is fine.
-    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
-        let (parent, name) = match self.parent(path, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other?,
-        };
-        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Removes a directory if it is empty; tells whether it did.
@@ -138,23 +77,4 @@ impl Base {
         }
         mount(&self.nearest()?)
     }
-}
-
-fn mount(dir: &impl AsFd) -> io::Result<Mount> {
-    let device = rustix::fs::fstat(dir)?.st_dev;
-    Ok(Mount { device, id: mount_id(dir).unwrap_or(0) })
-}
-
-#[cfg(target_os = "linux")]
-fn mount_id(dir: &impl AsFd) -> Option<u64> {
-    use rustix::fs::{StatxFlags, statx};
-
-    let found = statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
-    let told = StatxFlags::from_bits_retain(found.stx_mask);
-    told.contains(StatxFlags::MNT_ID).then_some(found.stx_mnt_id)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn mount_id(_: &impl AsFd) -> Option<u64> {
-    None
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::base::ids::FileIndex;
 use crate::disk::beneath::Base;
 use crate::disk::error::Error;
-use crate::disk::files::{NAME_LEN_MAX, cut, with_suffix};
+use crate::disk::part_names::{NAME_LEN_MAX, cut, with_suffix};
 use crate::metainfo::fold_name;
 
 /// Room for the longest suffix: two numbers, and `.moving`.

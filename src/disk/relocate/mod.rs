@@ -160,9 +160,9 @@ impl Relocating {
             Err(error) => {
                 // A failed write may have come through all the same: the record decides.
                 let locked = super::record::Locked::open(&resume_path)?;
-                let home = locked.home(info_hash);
-                hands::recover(&resume_path, info_hash, home.as_ref())?;
-                match home.is_some_and(|home| home.is_same_place(&intent.home)) {
+                let homes = locked.homes(info_hash);
+                hands::recover(&resume_path, info_hash, homes.first())?;
+                match homes.first().is_some_and(|home| home.is_same_place(&intent.home)) {
                     true => Ok(()),
                     false => Err(error),
                 }
@@ -199,7 +199,7 @@ fn commit(
     }
     standing.ground = Ground::below(&intent.home.dir);
     let subject = Subject { home: intent.home.clone(), ..looked.subject };
-    let mut loaded = looked.loaded;
+    let loaded = looked.loaded;
     on_step("the record names the new home");
     loaded.rewrite(&subject, &standing)?;
     Ok(loaded)
@@ -240,6 +240,8 @@ impl Plan {
         for (file, entry) in looked.store.real() {
             let place = entry.place();
             let is_there = place != Place::Nowhere;
+            let has_own_part = entry.has_own_part.load(Ordering::Acquire);
+            after.entry(file).has_own_part.store(has_own_part, Ordering::Release);
             after.entry(file).set_place(place, None);
             let names = [
                 (entry.path.clone(), after.entry(file).path.clone()),

@@ -2,6 +2,7 @@
 //! threads, content computed from the offset.
 
 mod check;
+mod claims;
 mod eras;
 mod faults;
 mod names;
@@ -31,6 +32,10 @@ pub(super) struct World {
     pub layout: Layout,
     pub pool: BlockPool,
     pub disk: Disk,
+    /// All bytes of its info-hash.
+    pub hash: u8,
+    /// Where its files go, if not below its own root.
+    pub dir: Option<PathBuf>,
 }
 
 /// A torrent at work.
@@ -70,12 +75,17 @@ pub(super) fn world(piece_len: u32, files: &[(&str, u64)]) -> World {
     })
     .unwrap();
     let layout = Layout::new(total, piece_len).unwrap();
-    World { root: tempfile::tempdir().unwrap(), files, content, layout, pool, disk }
+    let root = tempfile::tempdir().unwrap();
+    World { root, files, content, layout, pool, disk, hash: 7, dir: None }
 }
 
 impl World {
     pub fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join("downloads").join(name)
+        self.dir().join(name)
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| self.root.path().join("downloads"))
     }
 
     pub fn resume_path(&self) -> PathBuf {
@@ -97,12 +107,12 @@ impl World {
             piece_hashes: self.hashes(),
             files: self.files.clone(),
             symlinks: Vec::new(),
-            dir: self.root.path().join("downloads"),
+            dir: self.dir(),
             wanted: vec![true; self.files.len()],
             allocate: Allocate::Sparse,
             overwrite: false,
             resume_path: self.resume_path(),
-            info_hash: InfoHash([7; 20]),
+            info_hash: InfoHash([self.hash; 20]),
         }
     }
 

@@ -158,6 +158,16 @@ impl RecordFile for RecordModel {
         self.kept_len.store(len, Ordering::Release);
         Ok(())
     }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        self.medium.power.operation()?;
+        let Bytes { seen, kept } = &mut *self.medium.bytes();
+        seen[..bytes.len()].copy_from_slice(bytes);
+        kept.copy_from_slice(seen);
+        self.len.store(bytes.len(), Ordering::Release);
+        self.kept_len.store(bytes.len(), Ordering::Release);
+        Ok(())
+    }
 }
 
 /// A torrent on a device of which this much is left.
@@ -279,6 +289,7 @@ fn head(subject: &Subject, have: &Bitfield) -> Vec<u8> {
             durable: have.clone(),
             doubted: none,
             stamps: Vec::new(),
+            ours: Vec::new(),
             ground: Ground::default(),
         },
         1,

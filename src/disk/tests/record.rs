@@ -2,8 +2,12 @@
 
 use super::*;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
+
+use crate::disk::record::{Journal, RecordFile, replay};
 
 fn half() -> World {
     let world = world(BLOCK_LEN as u32, &[("a", 40_000), ("b", 60_000)]);
@@ -175,4 +179,124 @@ fn a_second_user_of_the_record_is_refused_and_told_who_has_it() {
     assert!(holder.is_none_or(|holder| holder.ends_with(&ours)));
     drop(running);
     assert!(world.open(world.config()).is_ok(), "the lock is let go");
+}
+
+#[test]
+fn many_torn_tails_in_a_row_are_stepped_over() {
+    let world = half();
+    let (mut running, _) = world.resume();
+    for _ in 0..3 {
+        // Each nearly as long as an entry, as a write leaves it that failed half-way.
+        append(world.resume_path(), &[1; 31]);
+    }
+    running.fetch(&world, [6]);
+    drop(running);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 5, 6]);
+}
+
+#[test]
+fn an_idle_torrent_holds_no_descriptor_and_many_share_their_directory() {
+    let worlds: Vec<World> = (0..4).map(|_| half()).collect();
+    let dir = worlds[0].path("");
+    let opened = |path: &std::path::Path| {
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+        let links = fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+        links.filter(|link| link.starts_with(path)).collect::<Vec<_>>()
+    };
+    let mut all = Vec::new();
+    for (number, world) in (0u8..).zip(&worlds) {
+        let config = StoreConfig {
+            dir: dir.clone(),
+            info_hash: InfoHash([number; 20]),
+            resume_path: worlds[0].root.path().join(format!("state/{number}.resume")),
+            overwrite: true,
+            ..world.config()
+        };
+        let (mut running, _) = world.recheck(config).unwrap();
+        assert_eq!(running.flush(), None);
+        all.push(running);
+    }
+    let state = worlds[0].root.path().join("state");
+    assert_eq!(opened(&state), [state.join("locks")]);
+    let dirs = opened(&dir).into_iter().filter(|path| *path == dir);
+    assert_eq!(dirs.count(), 1);
+    drop(all);
+}
+
+#[test]
+fn a_record_that_grew_long_is_written_anew_while_it_runs() {
+    let world = half();
+    let (mut running, _) = world.resume();
+    let begun = std::fs::metadata(world.resume_path()).unwrap().len();
+    append(world.resume_path(), &vec![0; 2 << 20]);
+    running.fetch(&world, [3]);
+    assert_eq!(running.flush(), None);
+    assert!(std::fs::metadata(world.resume_path()).unwrap().len() < begun + 1000);
+    running.fetch(&world, [4]);
+    drop(running);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 3, 4, 5]);
+}
+
+/// A record whose device refuses it once: what was added since the last sync is dropped.
+#[derive(Clone, Debug)]
+struct Refused {
+    /// What is there, and how much of it is on the device.
+    bytes: Arc<Mutex<(Vec<u8>, usize)>>,
+    refuses: Arc<AtomicBool>,
+}
+
+impl RecordFile for Refused {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        self.bytes.lock().unwrap().0.extend(bytes);
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.bytes.lock().unwrap().0.len() as u64)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let (bytes, kept) = &mut *self.bytes.lock().unwrap();
+        if self.refuses.swap(false, Ordering::AcqRel) {
+            bytes[*kept..].fill(0);
+            return Err(rustix::io::Errno::IO.into());
+        }
+        *kept = bytes.len();
+        Ok(())
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        *self.bytes.lock().unwrap() = (bytes.to_vec(), bytes.len());
+        Ok(())
+    }
+}
+
+#[test]
+fn what_the_device_dropped_of_the_record_is_said_again_before_it_is_marked() {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000)]);
+    let subject = Subject::of(InfoHash([7; 20]), world.layout, world.root.path());
+    let extents = Extents::new([(40_000, false)].into_iter());
+    let none = Bitfield::none(3);
+    let mut standing = Standing {
+        verified: none.clone(),
+        durable: none.clone(),
+        doubted: none,
+        stamps: Vec::new(),
+        ours: Vec::new(),
+        ground: Ground::default(),
+    };
+    let head = crate::disk::record::begin(&subject, &standing, 1);
+    let kept = head.len();
+    let file = Refused { bytes: Arc::new(Mutex::new((head, kept))), refuses: Arc::default() };
+    let journal = Journal::within(Box::new(file.clone()), subject.clone());
+    journal.verified(&[0], &[]).unwrap();
+    standing.verified.insert(world.piece(0));
+    file.refuses.store(true, Ordering::Release);
+    assert!(journal.mark(journal.length().unwrap()).is_err());
+    journal.verified(&[1], &[]).unwrap();
+    standing.verified.insert(world.piece(1));
+    journal.catch_up(|| standing.clone()).unwrap();
+    journal.mark(journal.length().unwrap()).unwrap();
+    let found = replay(&file.bytes.lock().unwrap().0, &subject, &extents).unwrap();
+    assert_eq!((numbers(&found.verified), numbers(&found.durable)), (vec![0, 1], vec![0, 1]));
 }

@@ -106,6 +106,27 @@ fn files_move_within_a_file_system_and_are_found_from_where_they_came() {
 }
 
 #[test]
+fn a_run_in_another_directory_does_not_forget_where_the_files_are_and_what_they_are_called() {
+    let (world, have) = half();
+    relocate(&world, &Relocation::Torrent("renamed".to_owned())).unwrap();
+    let elsewhere = StoreConfig { dir: world.root.path().join("other"), ..world.config() };
+    let running = world.open(elsewhere.clone()).unwrap();
+    assert_eq!(running.handle.survey().final_count, 0);
+    running.handle.start(&running.handle.trusted()).unwrap();
+    drop(running);
+    let (mut running, report) = world.recheck(world.config()).unwrap();
+    assert_eq!(running.handle.home().unwrap().folder.as_deref(), Some("renamed"));
+    assert_eq!(numbers(&report.have), have);
+    assert_eq!(running.flush(), None);
+    drop(running);
+    // And back again: none of the two is forgotten.
+    drop(world.recheck(elsewhere).unwrap());
+    let (running, report) = world.recheck(world.config()).unwrap();
+    assert_eq!(running.handle.home().unwrap().folder.as_deref(), Some("renamed"));
+    assert_eq!(numbers(&report.have), have);
+}
+
+#[test]
 fn files_move_across_file_systems_with_their_holes_and_times() {
     let (world, have) = half();
     let Some(there) = elsewhere(&world) else { return };

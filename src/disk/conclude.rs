@@ -1,0 +1,254 @@
+//! The end of each file: its final name, which never covers what somebody else put there, and
+//! whether it is still the file that we wrote.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use crate::base::ids::FileIndex;
+
+use super::beneath::{Access, Found};
+use super::error::Error;
+use super::files::{Entry, FileStore, Place};
+use super::glance::Glance;
+use super::in_use;
+use super::making::{are_equal, is_taken};
+use super::patience::patiently;
+use super::store::{FileNews, FileStamp};
+
+impl FileStore {
+    /// Gives a whole file its final name, or tells why not. None when it is not due.
+    pub(super) fn conclude(&self, glance: &mut Glance<'_>, file: FileIndex) -> Option<FileNews> {
+        let entry = self.entry(file);
+        if !entry.wanted_now() || entry.concluding.fetch_add(1, Ordering::AcqRel) > 0 {
+            // Whoever is at it looks once more.
+            return None;
+        }
+        loop {
+            let asked = entry.concluding.load(Ordering::Acquire);
+            let news = entry.is_due().then(|| {
+                self.try_conclude(glance, file).unwrap_or_else(|(error, recheck)| {
+                    if recheck {
+                        self.forget(file);
+                    }
+                    FileNews::Trouble { file, error, recheck }
+                })
+            });
+            let news = news.filter(|news| !self.is_excused(file, news));
+            let concluding = &entry.concluding;
+            if news.is_some() {
+                concluding.store(0, Ordering::Release);
+                return news;
+            }
+            if concluding.compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return None;
+            }
+        }
+    }
+
+    /// Can an empty file not be made where nothing can be made, though all others are there? That
+    /// does not matter to whoever only seeds.
+    fn is_excused(&self, file: FileIndex, news: &FileNews) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        let FileNews::Trouble { error: Error::Io { source, .. }, .. } = news else { return false };
+        let is_refused = matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem);
+        let mut others = self.real().filter(|(_, it)| it.len > 0 && it.wanted_now()).peekable();
+        let is_excused = is_refused
+            && self.entry(file).len == 0
+            && others.peek().is_some()
+            && others.all(|(_, entry)| entry.is_whole() && entry.place() == Place::Final);
+        self.entry(file).excused.fetch_or(is_excused, Ordering::AcqRel);
+        is_excused
+    }
+
+    /// The error says as well whether the file's bytes are in doubt.
+    fn try_conclude(
+        &self,
+        glance: &mut Glance<'_>,
+        file: FileIndex,
+    ) -> Result<FileNews, (Error, bool)> {
+        let entry = self.entry(file);
+        let full = self.base.full(&entry.path);
+        let fail = |operation| {
+            let full = full.clone();
+            move |error: io::Error| (Error::io(operation, full, error), false)
+        };
+        if entry.len == 0 {
+            return self.conclude_empty(file).map_err(|error| (error, false));
+        }
+        let found = match self.undisturbed(glance, file) {
+            Err(Error::Disturbed { .. }) if self.has_its_name(file) => {
+                self.undisturbed(glance, file)
+            }
+            other => other,
+        };
+        // That it cannot be looked at says nothing of its bytes.
+        let is_disturbed = matches!(found, Err(Error::Disturbed { .. }));
+        let found = found.map_err(|error| (error, is_disturbed))?;
+        let stamp = FileStamp(found.stamp);
+        if entry.is_doubtful(stamp) {
+            return Ok(self.doubted(file, stamp));
+        }
+        if entry.place() == Place::Final {
+            // Somebody else's, and right as it is.
+            entry.guarded.store(false, Ordering::Release);
+            return Ok(FileNews::Done { file, stamp });
+        }
+        let part = self.part_path(file);
+        if self.overwrite {
+            match glance.stat(&entry.path).map_err(fail("looking at"))? {
+                Some(found) if !found.is_file => {
+                    return Err((Error::NotAFile { path: full }, false));
+                }
+                _ => self.base.rename(&part, &entry.path).map_err(fail("renaming"))?,
+            }
+        } else {
+            let renamed = glance.rename(&part, &entry.path);
+            if is_taken(&renamed) {
+                return self.meet(file).map_err(|error| (error, false));
+            }
+            renamed.map_err(fail("renaming"))?;
+        }
+        in_use::release(&found);
+        entry.put(Place::Final);
+        entry.renamed.store(true, Ordering::Release);
+        Ok(FileNews::Done { file, stamp })
+    }
+
+    /// Did somebody else give our file its final name: its user, or another process that brings
+    /// the same?
+    fn has_its_name(&self, file: FileIndex) -> bool {
+        let entry = self.entry(file);
+        let known = entry.inode.load(Ordering::Relaxed);
+        let found = self.base.stat(&entry.path).ok().flatten();
+        let found = found.filter(|found| found.is_file && found.stamp.inode == known);
+        if let Some(found) = found {
+            in_use::release(&found);
+            entry.set_place(Place::Final, Some(found));
+        }
+        found.is_some()
+    }
+
+    /// Something has the final name already: if that has the same bytes it is as good, and ours
+    /// is not needed.
+    fn meet(&self, file: FileIndex) -> Result<FileNews, Error> {
+        let entry = self.entry(file);
+        let full = self.base.full(&entry.path);
+        let fail = |error| Error::io("looking at", &full, error);
+        let found = self.base.stat(&entry.path).map_err(fail)?;
+        let Some(found) = found.filter(|found| found.is_file) else {
+            return Err(Error::NotAFile { path: full });
+        };
+        if found.len != entry.len || !self.is_same_as_part(file).map_err(fail)? {
+            return Err(Error::Exists { path: full });
+        }
+        let part = self.part_path(file);
+        if let Some(part) = self.base.stat(&part).map_err(fail)? {
+            in_use::release(&part);
+        }
+        self.base.remove(&part).map_err(fail)?;
+        entry.epoch.fetch_add(1, Ordering::AcqRel);
+        entry.watch.reset(None);
+        entry.set_place(Place::Final, Some(found));
+        entry.dirty.store(true, Ordering::Release);
+        entry.renamed.store(true, Ordering::Release);
+        Ok(FileNews::Done { file, stamp: FileStamp(found.stamp) })
+    }
+
+    fn is_same_as_part(&self, file: FileIndex) -> io::Result<bool> {
+        let entry = self.entry(file);
+        let part = self.base.open(&self.part_path(file), Access::Read)?;
+        are_equal(&part, &self.base.open(&entry.path, Access::Read)?, entry.len)
+    }
+
+    fn conclude_empty(&self, file: FileIndex) -> Result<FileNews, Error> {
+        let entry = self.entry(file);
+        self.make_empty(file)?;
+        let path = || self.base.full(&entry.path);
+        let found = self.base.stat(&entry.path);
+        let found = found.map_err(|error| Error::io("looking at", path(), error))?;
+        let Some(found) = found else {
+            return Err(Error::Disturbed { path: path(), what: "deleted" });
+        };
+        Ok(FileNews::Done { file, stamp: FileStamp(found.stamp) })
+    }
+
+    /// The file that we wrote, if it is still there, in its full length.
+    fn undisturbed(&self, glance: &mut Glance<'_>, file: FileIndex) -> Result<Found, Error> {
+        let entry = self.entry(file);
+        let path = self.path_now(file);
+        let full = self.base.full(&path);
+        let inode = entry.inode.load(Ordering::Relaxed);
+        let what = match glance.stat(&path) {
+            Err(error) => return Err(Error::io("looking at", full, error)),
+            Ok(None) => "deleted",
+            Ok(Some(found)) if !found.is_file || found.stamp.inode != inode => "replaced",
+            Ok(Some(found)) if found.len != entry.len => "cut or extended",
+            Ok(Some(found)) => return Ok(found),
+        };
+        Err(Error::Disturbed { path: full, what })
+    }
+
+    fn doubted(&self, file: FileIndex, seen: FileStamp) -> FileNews {
+        let path = self.base.full(&self.path_now(file));
+        FileNews::Doubted { file, seen, error: Error::Disturbed { path, what: "written to" } }
+    }
+
+    /// What is wrong with a file that has its final name.
+    pub(super) fn look_over(&self, glance: &mut Glance<'_>, file: FileIndex) -> Option<FileNews> {
+        match self.undisturbed(glance, file) {
+            Ok(found) => {
+                let seen = FileStamp(found.stamp);
+                self.entry(file).is_doubtful(seen).then(|| self.doubted(file, seen))
+            }
+            Err(error @ Error::Disturbed { .. }) => {
+                self.forget(file);
+                Some(FileNews::Trouble { file, error, recheck: true })
+            }
+            Err(error) => Some(FileNews::Trouble { file, error, recheck: false }),
+        }
+    }
+
+    /// Looks for the file anew and stops using what is open of it. Another file than the one
+    /// that we had is not ours.
+    pub(super) fn forget(&self, file: FileIndex) {
+        let entry = self.entry(file);
+        let known = entry.inode.load(Ordering::Relaxed);
+        let is_known = |found: &Found| found.stamp.inode == known;
+        entry.epoch.fetch_add(1, Ordering::AcqRel);
+        entry.watch.reset(None);
+        entry.doubted.store(false, Ordering::Release);
+        entry.allocated.store(false, Ordering::Release);
+        let look = |path: &Path| {
+            let found = patiently(|| self.base.stat(path)).ok().flatten();
+            found.filter(|found| found.is_file)
+        };
+        if let Some(found) = look(&entry.path) {
+            let is_ours = is_known(&found) && entry.is_ours() || self.overwrite;
+            entry.ours.store(is_ours, Ordering::Release);
+            entry.guarded.store(!is_ours, Ordering::Release);
+            entry.set_place(Place::Final, Some(found));
+            return;
+        }
+        entry.guarded.store(false, Ordering::Release);
+        let mut part = look(&self.part_path(file));
+        let is_plain = !entry.has_own_part.load(Ordering::Acquire);
+        if is_plain && part.as_ref().is_some_and(|part| !is_known(part)) {
+            entry.has_own_part.store(true, Ordering::Release);
+            part = look(&self.part_path(file));
+        }
+        entry.ours.store(part.is_some(), Ordering::Release);
+        match part {
+            Some(found) => entry.set_place(Place::Part, Some(found)),
+            None => entry.set_place(Place::Nowhere, None),
+        }
+    }
+}
+
+impl Entry {
+    /// Is it whole, and does not have its final name, or not been told of?
+    fn is_due(&self) -> bool {
+        let is_named = self.place() == Place::Final && !self.guarded.load(Ordering::Acquire);
+        self.is_whole() && !is_named && !self.excused.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,170 @@
+//! Which process has which record. All records of a state directory are bytes of one file,
+//! `locks`, and a process locks those that it has through one descriptor, however many they are.
+//! Such locks are the process's own: within it, a table says who has what. The system drops them
+//! when the process closes any descriptor of the file, so there is never a second one.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::base::digest::sha1;
+
+use super::super::error::Error;
+use super::super::only::Only;
+
+const NAME: &str = "locks";
+
+/// What this process has, by device and inode of the lock file.
+static HELD: LazyLock<Only<HashMap<(u64, u64), Held>>> =
+    LazyLock::new(|| Only::new(HashMap::new()));
+
+/// The records of one state directory that this process has.
+#[derive(Debug)]
+struct Held {
+    file: File,
+    bytes: HashSet<i64>,
+}
+
+/// The right to use a record, until it is dropped. The end of the process gives it back as well.
+#[derive(Debug)]
+pub(in crate::disk) struct RecordLock {
+    file: (u64, u64),
+    byte: i64,
+}
+
+impl RecordLock {
+    /// Takes the record at `path`; the directory is made when missing.
+    ///
+    /// # Errors
+    /// `InUse` when somebody has it; `Io`.
+    pub(super) fn take(path: &Path) -> Result<Self, Error> {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let fail = |error: io::Error| Error::io("opening", path, error);
+        std::fs::create_dir_all(dir).map_err(fail)?;
+        let (locks, byte) = (dir.join(NAME), byte_of(path));
+        HELD.with(|held| {
+            let file = find(held, &locks).map_err(fail)?;
+            let Some(ours) = held.get_mut(&file) else { return Err(fail(Errno::ENOENT.into())) };
+            let holder = match ours.bytes.contains(&byte) {
+                true => Some(i32::try_from(std::process::id()).unwrap_or(0)),
+                false => lock(&ours.file, byte, libc::F_WRLCK).map_err(fail)?,
+            };
+            match holder {
+                None => {
+                    ours.bytes.insert(byte);
+                    Ok(Self { file, byte })
+                }
+                Some(pid) => {
+                    forget_if_idle(held, file);
+                    Err(Error::InUse { path: path.to_owned(), holder: name_of(pid) })
+                }
+            }
+        })
+    }
+}
+
+impl Drop for RecordLock {
+    fn drop(&mut self) {
+        HELD.with(|held| {
+            if let Some(ours) = held.get_mut(&self.file) {
+                ours.bytes.remove(&self.byte);
+                // The end of the process does it, if it fails.
+                let _ = lock(&ours.file, self.byte, libc::F_UNLCK);
+            }
+            forget_if_idle(held, self.file);
+        });
+    }
+}
+
+/// The lock file's place in the table, opened if this process has no record of the directory.
+fn find(held: &mut HashMap<(u64, u64), Held>, path: &Path) -> io::Result<(u64, u64)> {
+    if let Ok(there) = std::fs::metadata(path)
+        && held.contains_key(&(there.dev(), there.ino()))
+    {
+        return Ok((there.dev(), there.ino()));
+    }
+    // It stays: removing it, two might lock files of one name.
+    let options = || OpenOptions::new().read(true).append(true).create(true).open(path);
+    let file = options()?;
+    let found = file.metadata()?;
+    let key = (found.dev(), found.ino());
+    held.insert(key, Held { file, bytes: HashSet::new() });
+    Ok(key)
+}
+
+fn forget_if_idle(held: &mut HashMap<(u64, u64), Held>, file: (u64, u64)) {
+    if held.get(&file).is_some_and(|ours| ours.bytes.is_empty()) {
+        held.remove(&file);
+    }
+}
+
+/// Locks or unlocks a byte; who has it instead.
+fn lock(file: &File, byte: i64, kind: i32) -> io::Result<Option<i32>> {
+    let whole = |kind: i32| libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_SETLK(&whole(kind))) {
+        Ok(_) => Ok(None),
+        Err(Errno::EAGAIN | Errno::EACCES) => {
+            let mut other = whole(kind);
+            let asked = fcntl(file, FcntlArg::F_GETLK(&mut other));
+            Ok(Some(if asked.is_ok() { other.l_pid } else { 0 }))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The byte of a record, by its name: torrents are too few for two to meet in 62 bits.
+fn byte_of(path: &Path) -> i64 {
+    let name = path.file_name().unwrap_or_default();
+    let digest = sha1(&[name.as_encoded_bytes()]);
+    let first = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+    (first >> 2).cast_signed()
+}
+
+/// A process's name and number, for people, where the system tells.
+fn name_of(pid: i32) -> Option<String> {
+    let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    // A program may call itself anything.
+    let name = PathBuf::from(format!("/proc/{pid}/comm"));
+    let name = std::fs::read_to_string(name).unwrap_or_default();
+    let name = name.trim_ascii();
+    let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    Some(if is_plain { format!("{name} (process {pid})") } else { format!("process {pid}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_records_are_locked_one_by_one_through_one_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |number: u32| dir.path().join(format!("state/{number}.resume"));
+        let opened = || {
+            let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+            let links = fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+            links.filter(|link| *link == dir.path().join("state/locks")).count()
+        };
+        let locks: Vec<RecordLock> =
+            (0..50).map(|number| RecordLock::take(&path(number)).unwrap()).collect();
+        assert!(cfg!(not(target_os = "linux")) || opened() == 1);
+        let refused = RecordLock::take(&path(7)).unwrap_err();
+        let Error::InUse { holder, .. } = refused else { panic!("{refused}") };
+        assert!(holder.unwrap().ends_with(&format!("(process {})", std::process::id())));
+        drop(locks);
+        assert_eq!(opened(), 0);
+        assert!(RecordLock::take(&path(7)).is_ok());
+    }
+}
