@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use super::beneath::{self, Access, Base, Found, Stamp};
 use super::error::Error;
 use super::footing::Gone;
 use super::handles::{Handles, Key};
+use super::pulse;
 use super::store::{FileNews, FileStamp, Store, Unsynced};
 use super::verdict::{self, FileCheck};
 use super::watch::Watch;
@@ -58,7 +60,7 @@ pub(super) struct Entry {
     /// Bytes on disk when last looked at.
     pub present_len: AtomicU64,
     /// The inode we use; 0 before the first look.
-    inode: AtomicU64,
+    pub(super) inode: AtomicU64,
     /// Rises when the file was found replaced, so that open handles of the old one are not
     /// used again.
     pub(super) epoch: AtomicU32,
@@ -309,6 +311,7 @@ impl FileStore {
 
     /// Gives a whole file its final name, or tells why not. None when it is not due.
     fn conclude(&self, file: FileIndex) -> Option<FileNews> {
+        pulse::beat();
         let entry = self.entry(file);
         if !entry.wanted_now() || entry.concluding.swap(true, Ordering::AcqRel) {
             return None;
@@ -385,6 +388,7 @@ impl FileStore {
 
     /// What is wrong with a file that has its final name.
     fn look_over(&self, file: FileIndex) -> Option<FileNews> {
+        pulse::beat();
         match self.undisturbed(file) {
             Ok(seen) if self.entry(file).is_doubtful(seen) => Some(self.doubted(file, seen)),
             Ok(_) => None,
@@ -503,6 +507,10 @@ impl Store for FileStore {
             remaining.fetch_sub(slice.len, Ordering::AcqRel) == slice.len
         });
         due.filter_map(|slice| self.conclude(slice.file)).collect()
+    }
+
+    fn range(&self, file: FileIndex) -> Range<u64> {
+        self.extents.file_range(file)
     }
 
     fn touches(&self, file: FileIndex, offset: u64, len: u64) -> bool {

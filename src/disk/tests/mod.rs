@@ -4,6 +4,7 @@
 mod check;
 mod eras;
 mod faults;
+mod lanes;
 mod names;
 mod pieces;
 mod power;
