@@ -292,7 +292,8 @@ impl Swarm {
     /// Told once, however many files it hits; what holds now is in the snapshot.
     pub(super) fn disk_failed(&mut self, why: String, now: Instant) {
         let checking = &mut self.checking;
-        let longer = (checking.rest * 2).min(REST_MAX);
+        // There was no rest before, if it was only silent.
+        let longer = (checking.rest * 2).clamp(REST_FIRST, REST_MAX);
         match &mut checking.trouble {
             // Under way since before the rest.
             Some(Trouble { why: known, phase: Phase::Rest(_) }) => *known = why,

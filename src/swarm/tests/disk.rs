@@ -85,6 +85,19 @@ fn a_silent_disk_is_told_of_once_and_waited_for() {
     assert!(bench.handle(Input::DiskAnswers).is_empty());
 }
 
+/// There was no rest before that could grow.
+#[test]
+fn a_silent_disk_that_fails_rests_as_any_other() {
+    let mut bench = Bench::new(3);
+    bench.seed(1);
+    bench.deliver(1, "0.0 0.1 0.2 0.3");
+    bench.handle(Input::DiskSilent("it has not answered".into()));
+    bench.handle(Input::DiskFailed("input/output error".into()));
+    bench.wait(4.0);
+    assert!(bench.handle(Input::DiskAnswers).is_empty(), "it goes on failing");
+    assert_eq!(bench.swarm.checking.trouble(), Some("input/output error"));
+}
+
 /// Other torrents live of the same memory, and may have another disk.
 #[test]
 fn a_failing_disk_holds_no_more_than_a_sixteenth_of_memory() {
