@@ -26,7 +26,7 @@ use super::handles::Handles;
 use super::open::OpenTorrent;
 use super::patience::patiently_unless;
 use super::scan::{self, AHEAD_LEN, Portion, STEP_LEN, Scan};
-use super::turn::{self, Turn};
+use super::turn::{self, Place, Stop, Turn};
 use super::verdict::{self, FileReport};
 
 /// Open files of a thread: as many as pieces that go in step may lie in.
@@ -37,7 +37,7 @@ const HANDLES_MAX: usize = 32;
 pub struct CheckProgress {
     done_bytes: AtomicU64,
     total_bytes: AtomicU64,
-    is_cancelled: AtomicBool,
+    stop: Stop,
     is_waiting: AtomicBool,
     /// Set when the check begins.
     found: OnceLock<FoundSoFar>,
@@ -77,8 +77,13 @@ impl CheckProgress {
     /// Waits for the check's turn on the device of `dir`, unless it is cancelled meanwhile; see
     /// [`turn::wait`]. The check is to end before the turn is dropped.
     pub fn take_turn(&self, state_dir: &Path, dir: &Path) -> Option<Turn> {
+        self.take_turn_at(&Place::default(), state_dir, dir)
+    }
+
+    /// The same, when others of this process read the device as well.
+    pub(super) fn take_turn_at(&self, place: &Place, state_dir: &Path, dir: &Path) -> Option<Turn> {
         let on_wait = || self.is_waiting.store(true, Ordering::Relaxed);
-        let turn = turn::wait(state_dir, dir, on_wait, || self.is_cancelled());
+        let turn = turn::wait(state_dir, dir, place, on_wait, &self.stop);
         self.is_waiting.store(false, Ordering::Relaxed);
         turn
     }
@@ -90,12 +95,12 @@ impl CheckProgress {
 
     /// Ends the check soon; what it found until then is reported.
     pub fn cancel(&self) {
-        self.is_cancelled.store(true, Ordering::Relaxed);
+        self.stop.set();
     }
 
     /// Was it ended?
     pub fn is_cancelled(&self) -> bool {
-        self.is_cancelled.load(Ordering::Relaxed)
+        self.stop.is_set()
     }
 }
 

@@ -14,11 +14,13 @@ use super::glance::Glance;
 use super::in_use;
 use super::making::{are_equal, is_taken};
 use super::patience::patiently;
+use super::pulse;
 use super::store::{FileNews, FileStamp};
 
 impl FileStore {
     /// Gives a whole file its final name, or tells why not. None when it is not due.
     pub(super) fn conclude(&self, glance: &mut Glance<'_>, file: FileIndex) -> Option<FileNews> {
+        pulse::beat();
         let entry = self.entry(file);
         if !entry.wanted_now() || entry.concluding.fetch_add(1, Ordering::AcqRel) > 0 {
             // Whoever is at it looks once more.
@@ -196,6 +198,7 @@ impl FileStore {
 
     /// What is wrong with a file that has its final name.
     pub(super) fn look_over(&self, glance: &mut Glance<'_>, file: FileIndex) -> Option<FileNews> {
+        pulse::beat();
         match self.undisturbed(glance, file) {
             Ok(found) => {
                 let seen = FileStamp(found.stamp);

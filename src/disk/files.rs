@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -429,6 +430,10 @@ impl Store for FileStore {
         });
         let mut glance = Glance::new(&self.base);
         due.filter_map(|slice| self.conclude(&mut glance, slice.file)).collect()
+    }
+
+    fn range(&self, file: FileIndex) -> Range<u64> {
+        self.extents.file_range(file)
     }
 
     fn touches(&self, file: FileIndex, offset: u64, len: u64) -> bool {

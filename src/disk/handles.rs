@@ -1,14 +1,17 @@
-//! The open files of one worker: a least-recently-used cache that nobody else sees, so
-//! that no lock is needed. Several workers may hold the same file open; a descriptor stays
+//! The open files of one thread: a least-recently-used cache that nobody else sees, so
+//! that no lock is needed. Several threads may hold the same file open; a descriptor stays
 //! good when the file is renamed.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, Rlimit};
 
 use super::beneath::Access;
+use super::pulse;
 
 /// Which open file: store, file, how often the file was found replaced, and for what.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -19,11 +22,11 @@ pub(super) struct Key {
     pub access: Access,
 }
 
-/// Open files, at most a fixed number; each worker thread has its own.
+/// Open files, at most a fixed number; each thread has its own.
 #[derive(Debug)]
 pub struct Handles {
     open: HashMap<Key, Slot>,
-    count_max: usize,
+    count_max: Arc<AtomicUsize>,
     clock: u64,
 }
 
@@ -36,7 +39,12 @@ struct Slot {
 impl Handles {
     /// Room for `count_max` open files, at least one.
     pub fn new(count_max: usize) -> Self {
-        Self { open: HashMap::new(), count_max: count_max.max(1), clock: 0 }
+        Self::sharing(Arc::new(AtomicUsize::new(count_max)))
+    }
+
+    /// The same, for as many as others say, who may change their mind.
+    pub(super) fn sharing(count_max: Arc<AtomicUsize>) -> Self {
+        Self { open: HashMap::new(), count_max, clock: 0 }
     }
 
     /// How many files are open now.
@@ -51,9 +59,12 @@ impl Handles {
         key: Key,
         open: impl Fn() -> io::Result<File>,
     ) -> io::Result<&File> {
+        // Whoever asks has come back from the file before.
+        pulse::beat();
         self.clock += 1;
         if !self.open.contains_key(&key) {
-            if self.open.len() >= self.count_max {
+            let count_max = self.count_max.load(Ordering::Relaxed).max(1);
+            while self.open.len() >= count_max {
                 self.close_oldest();
             }
             let file = match open() {
@@ -104,12 +115,12 @@ pub fn raise_fd_limit() -> u64 {
     limit.current.unwrap_or(u64::MAX)
 }
 
-/// Open files for each of `workers`: together a quarter of the process's limit, so that
+/// Open files for each of `threads`: together a quarter of the process's limit, so that
 /// sockets have the rest, but not fewer than eight, nor more than is of use.
-pub(super) fn share_of_limit(limit: u64, workers: usize) -> usize {
-    const PER_WORKER_MAX: u64 = 256;
-    let share = (limit / 4).max(8) / workers.max(1) as u64;
-    share.clamp(1, PER_WORKER_MAX) as usize
+pub(super) fn share_of_limit(limit: u64, threads: usize) -> usize {
+    const PER_THREAD_MAX: u64 = 256;
+    let share = (limit / 4).max(8) / threads.max(1) as u64;
+    share.clamp(1, PER_THREAD_MAX) as usize
 }
 
 #[cfg(test)]

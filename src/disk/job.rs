@@ -6,6 +6,7 @@ use crate::base::pool::Block;
 use crate::swarm::event::{Held, Preparation, Verdict};
 
 use super::footing::Gone;
+use super::watchdog::Silence;
 
 /// Work for the disk workers, answered by [`DiskEvent`]s.
 #[derive(Debug)]
@@ -71,20 +72,20 @@ pub enum DiskEvent {
     },
     /// A wanted file is whole and has its final name.
     FileDone(FileIndex),
-    /// A file is not as it should be.
+    /// Files are not as they should be.
     FileTrouble {
-        /// The file.
+        /// The first of them.
         file: FileIndex,
-        /// Why, in words for people.
+        /// Why, and how many there are, in words for people.
         reason: String,
         /// Pieces that count as missing now, and may be checked or fetched again.
         lost: Vec<PieceIndex>,
     },
-    /// The device refused, after the fact, what was written to a file.
+    /// The device refused, after the fact, what was written to files.
     Unkept {
-        /// The file.
+        /// The first of them.
         file: FileIndex,
-        /// Why, in words for people.
+        /// Why, and how many there are, in words for people.
         reason: String,
         /// Pieces that count as missing now, and are to be fetched again.
         lost: Vec<PieceIndex>,
@@ -98,7 +99,11 @@ pub enum DiskEvent {
     Flushed(Option<String>),
     /// The answer to `Look`; told as well when a write failed for that reason.
     Looked(Option<Gone>),
-    /// The answer to `Finish`, after a `FileTrouble` for each file in doubt. True when every
+    /// The answer to `Finish`, after a `FileTrouble` if any file is in doubt. True when every
     /// wanted file stands there whole, under its name.
     Finished(bool),
+    /// The device of the files does not answer. No job is taken until it does.
+    Silent(Silence),
+    /// The device answers again.
+    Answers,
 }

@@ -8,11 +8,13 @@
 //! them from a blocking thread.
 
 mod adopt;
+mod afloat;
 mod beneath;
 mod bits;
 mod check;
 mod conclude;
 pub mod create;
+mod device;
 mod error;
 mod files;
 mod folding;
@@ -21,6 +23,8 @@ mod glance;
 mod handles;
 mod in_use;
 mod job;
+mod lane;
+mod lanes;
 mod looked;
 mod making;
 mod memory;
@@ -28,15 +32,19 @@ mod only;
 mod open;
 mod part_names;
 mod patience;
+mod piece;
 mod prepare;
 mod prove;
+mod pulse;
 mod queue;
 mod rates;
+mod reader;
 pub mod record;
 mod relocate;
 mod scan;
 mod scatter;
 mod source;
+mod spilled;
 mod stats;
 mod store;
 mod survey;
@@ -47,17 +55,17 @@ mod tests;
 pub mod turn;
 mod verdict;
 mod watch;
+mod watchdog;
 mod worker;
 mod writer;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
@@ -67,6 +75,7 @@ use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
+pub use self::afloat::Backlog;
 pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_files};
 pub use self::error::Error;
 pub use self::folding::folds_names;
@@ -85,14 +94,19 @@ pub use self::store::{FileNews, FileStamp, Store, Unsynced};
 pub use self::survey::Survey;
 pub use self::syncer::SyncPolicy;
 pub use self::verdict::{FileCheck, FileReport};
+pub use self::watchdog::Silence;
 
 use self::files::FileStore;
+use self::lane::{Kit, Lane};
+use self::lanes::{Device, Lanes};
 use self::looked::Looked;
 use self::open::OpenTorrent;
+use self::pulse::Bell;
 use self::queue::{Collector, Work};
 use self::record::{Ground, Loaded, Standing, Subject};
 use self::stats::Counters;
-use self::syncer::Syncer;
+use self::turn::Turn;
+use self::watchdog::{Note, Watchdog};
 use self::worker::Worker;
 
 /// How the workers run.
@@ -156,17 +170,17 @@ pub struct StoreConfig {
     pub info_hash: InfoHash,
 }
 
-/// The disk workers. Dropping it ends them after what is queued; every receiver of events
-/// must be read or dropped by then.
+/// The disk workers, and the lanes of the devices that are in use. Dropping it ends them after
+/// what is queued, but leaves behind what is in a call to a device that does not answer; every
+/// receiver of events must be read or dropped by then.
 #[derive(Debug)]
 pub struct Disk {
     queue: Sender<Work>,
-    syncer: Syncer,
+    lanes: Lanes,
+    bell: Arc<Bell>,
     counters: Arc<Counters>,
     check_bytes: usize,
     next_id: AtomicU64,
-    /// Tell each worker of closed torrents.
-    closers: Arc<[Sender<u64>]>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -179,11 +193,12 @@ pub struct StoreHandle {
 
 struct Shared {
     queue: Sender<Work>,
-    closers: Arc<[Sender<u64>]>,
-    syncer: Syncer,
+    lane: Arc<Lane>,
     counters: Arc<Counters>,
     check_bytes: usize,
     torrent: Arc<OpenTorrent>,
+    /// As its user spelled it.
+    dir: PathBuf,
     files: Option<OnDisk>,
 }
 
@@ -221,6 +236,8 @@ pub struct Started {
 pub enum Rejected {
     /// As many jobs of all torrents wait as there is room for: it is to be offered again.
     Full(Job),
+    /// The device does not answer: it is to be offered again after `DiskEvent::Answers`.
+    Silent(Job),
     /// The workers have ended.
     Stopped(Job),
 }
@@ -228,13 +245,11 @@ pub enum Rejected {
 /// Threads at most when nothing is asked for: hashing in lanes feeds any disk with fewer.
 pub const WORKERS_MAX: usize = 4;
 
-/// Room in the queue for jobs that hold no block: control jobs, and pieces all of whose
-/// blocks were spilled.
-const JOBS_WITHOUT_BLOCKS: usize = 4096;
+/// Room in the queue for pieces that hold no block, since they are nothing but padding.
+const PIECES_WITHOUT_BLOCKS: usize = 1024;
 
-/// Torrents closed while a worker is at one job; the files of more are closed when their places
-/// are needed.
-const CLOSED_MAX: usize = 1024;
+/// Torrents that the watchdog is told of before it comes to look; whoever opens more waits.
+const NOTES_MAX: usize = 1024;
 
 impl Disk {
     /// Starts the threads and raises the process's limit of open files.
@@ -244,36 +259,40 @@ impl Disk {
     pub fn start(config: DiskConfig) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = config.workers.unwrap_or(cores.min(WORKERS_MAX)).max(1);
-        // Each other job holds at least one block of the pool.
-        let (queue, jobs) = bounded(config.pool.budget_blocks() + JOBS_WITHOUT_BLOCKS);
+        // Each other piece holds at least one block of the pool.
+        let (queue, pieces) = bounded(config.pool.budget_blocks() + PIECES_WITHOUT_BLOCKS);
         // One place for the one token.
         let (give, take) = bounded(1);
         let pool_bytes = config.pool.budget_blocks() as u64 * BLOCK_LEN as u64;
-        let _ = give.send(Collector::new(jobs, pool_bytes));
+        let _ = give.send(Collector::new(pieces, pool_bytes));
         let counters = Arc::new(Counters { workers: count as u64, ..Counters::default() });
-        let handles_max = handles::share_of_limit(raise_fd_limit(), count);
         let failed = |error| Error::io("starting", "disk workers", error);
-        let syncer = Syncer::start(config.sync, counters.clone()).map_err(failed)?;
-        let (closers, closed): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(CLOSED_MAX)).unzip();
-        let spawn = |(number, closed)| {
-            let worker = Worker {
-                closed,
-                handles: Handles::new(handles_max),
-                counters: counters.clone(),
-                pool: config.pool.clone(),
-                syncer: syncer.clone(),
-            };
+        let spawn = |number| {
+            let worker = Worker { counters: counters.clone() };
             worker::spawn(number, worker, give.clone(), take.clone())
         };
-        let workers: Result<Vec<_>, _> = closed.into_iter().enumerate().map(spawn).collect();
+        let workers: Result<Vec<_>, _> = (0..count).map(spawn).collect();
         let workers = workers.map_err(failed)?;
+        let (notes, noted) = bounded(NOTES_MAX);
+        let bell = Arc::new(Bell { is_awake: AtomicBool::new(false), notes });
+        let watchdog = Watchdog::new(noted, &bell);
+        let watch = move || watchdog.run();
+        std::thread::Builder::new().name("disk-watch".into()).spawn(watch).map_err(failed)?;
+        let kit = Kit {
+            counters: counters.clone(),
+            pool: config.pool,
+            policy: config.sync,
+            readers: count,
+            bell: bell.clone(),
+            handles_max: Arc::new(AtomicUsize::new(1)),
+        };
         Ok(Self {
             queue,
-            syncer,
+            lanes: Lanes::new(kit, raise_fd_limit()),
+            bell,
             counters,
             check_bytes: config.check_bytes,
             next_id: AtomicU64::new(1),
-            closers: closers.into(),
             workers,
         })
     }
@@ -290,6 +309,7 @@ impl Disk {
     ) -> Result<StoreHandle, Error> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (layout, hashes) = (config.layout, config.piece_hashes.clone());
+        let (lane, dir) = (self.lane_of(&config)?, config.dir.clone());
         let looked = Looked::at(id, config)?;
         let (store, loaded) = (Arc::new(looked.store), looked.loaded);
         let torrent = OpenTorrent::new(id, layout, hashes, store.clone(), events)?;
@@ -309,7 +329,7 @@ impl Disk {
             put_back,
         };
         let _ = files.put_back.send(loaded);
-        Ok(self.handle(torrent, Some(files)))
+        Ok(self.handle(torrent, lane, dir, Some(files)))
     }
 
     /// Opens a torrent whose bytes lie in `store`; it has no record and needs no `start`.
@@ -324,12 +344,14 @@ impl Disk {
         events: mpsc::Sender<DiskEvent>,
     ) -> Result<StoreHandle, Error> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Ok(self.handle(OpenTorrent::new(id, layout, piece_hashes, store, events)?, None))
+        let lane = self.lanes.of(Device::Alone(id)).map_err(no_lane)?;
+        let torrent = OpenTorrent::new(id, layout, piece_hashes, store, events)?;
+        Ok(self.handle(torrent, lane, PathBuf::from("memory"), None))
     }
 
     /// What was done until now.
     pub fn stats(&self) -> DiskStats {
-        self.counters.snapshot(self.queue.len())
+        self.counters.snapshot(self.lanes.all().iter().map(|lane| lane.state.jobs()).sum())
     }
 
     /// Ends the workers after what is queued, and waits for them.
@@ -337,19 +359,43 @@ impl Disk {
         drop(self);
     }
 
-    fn handle(&self, torrent: OpenTorrent, files: Option<OnDisk>) -> StoreHandle {
+    fn handle(
+        &self,
+        torrent: OpenTorrent,
+        lane: Arc<Lane>,
+        dir: PathBuf,
+        files: Option<OnDisk>,
+    ) -> StoreHandle {
         let torrent = Arc::new(torrent);
+        torrent.afloat.join(lane.state.afloat.clone());
+        let note = Note::Torrent(Arc::downgrade(&lane.state), torrent.events(), dir.clone());
+        // The watchdog lives as long as its bell.
+        let _ = self.bell.notes.send(note);
         let shared = Shared {
             queue: self.queue.clone(),
-            closers: self.closers.clone(),
-            syncer: self.syncer.clone(),
+            lane,
             counters: self.counters.clone(),
             check_bytes: self.check_bytes,
             torrent,
+            dir,
             files,
         };
         StoreHandle { shared: Arc::new(shared) }
     }
+
+    /// The lane of the device that the torrent's first file is on, or would be made on: a file
+    /// system may be mounted on a torrent's own directory.
+    fn lane_of(&self, config: &StoreConfig) -> Result<Arc<Lane>, Error> {
+        let first = config.files.iter().find(|file| !file.is_pad);
+        let path = config.dir.join(first.map_or(Path::new(""), |file| &file.path));
+        let device = device::device_of(&path);
+        let device = device.map_err(|error| Error::io("looking at", &config.dir, error))?;
+        self.lanes.of(Device::Numbered(device)).map_err(no_lane)
+    }
+}
+
+fn no_lane(error: std::io::Error) -> Error {
+    Error::io("starting", "threads for a disk", error)
 }
 
 impl OnDisk {
@@ -375,19 +421,17 @@ impl Drop for Disk {
             // A worker that panicked has said so.
             let _ = worker.join();
         }
+        // All that was queued has come to the lanes.
+        let lanes = self.lanes.all();
+        lanes.iter().for_each(|lane| lane.stop());
+        lanes.iter().for_each(|lane| lane.wait_for_end());
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // When the queue is full or the workers have ended, the files close later or have.
         self.torrent.is_closed.store(true, Ordering::Release);
-        for closer in &*self.closers {
-            let _ = closer.try_send(self.torrent.id);
-        }
-        self.syncer.close(self.torrent.id);
-        // Wakes the one that waits for work.
-        let _ = self.queue.try_send(Work::Closed);
+        self.lane.close(self.torrent.id);
     }
 }
 
@@ -446,13 +490,12 @@ impl StoreHandle {
             return Ok(Started { have: have.clone(), news: Vec::new() });
         };
         let adopted = files.store.adopt(&torrent.layout, have, &files.ours)?;
-        adopted.strangers.into_iter().for_each(|file| drop(torrent.lose_file(file)));
         let news = adopted.news;
-        for item in &news {
-            if let FileNews::Trouble { file, recheck: true, .. } = item {
-                torrent.lose_file(*file);
-            }
-        }
+        let doubtful = news.iter().filter_map(|item| match item {
+            FileNews::Trouble { file, recheck: true, .. } => Some(*file),
+            _ => None,
+        });
+        torrent.lose_files(&doubtful.chain(adopted.strangers).collect::<Vec<_>>());
         let have = torrent.verified.to_bitfield(&torrent.layout);
         if let Ok(loaded) = files.loaded.try_recv() {
             let standing = files.standing(&have, Bitfield::none(have.piece_count()));
@@ -461,9 +504,9 @@ impl StoreHandle {
             let _ = torrent.journal.set(journal);
             torrent.on_record(begun);
             let bytes = torrent.leave_unsynced(&have.minus(&standing.durable));
-            self.shared.syncer.on_written(torrent, bytes);
+            self.shared.lane.syncer.on_written(torrent, bytes);
             if torrent.is_behind() {
-                self.shared.syncer.on_behind(torrent);
+                self.shared.lane.syncer.on_behind(torrent);
             }
         }
         Ok(Started { have, news })
@@ -496,27 +539,41 @@ impl StoreHandle {
     /// The files to send from; none for a torrent in memory.
     pub fn source(&self) -> Option<Source> {
         let files = self.shared.files.as_ref()?;
-        Some(Source { store: files.store.clone() })
+        let senders = self.shared.lane.senders.clone();
+        Some(Source { store: files.store.clone(), senders })
     }
 
     /// What the workers did until now, for all torrents.
     pub fn stats(&self) -> DiskStats {
-        self.shared.counters.snapshot(self.shared.queue.len())
+        self.shared.counters.snapshot(self.shared.lane.state.jobs())
+    }
+
+    /// Does the device not answer, and since when? Never waits.
+    pub fn silence(&self) -> Option<Silence> {
+        let since = self.shared.lane.state.silent_since()?;
+        Some(Silence { dir: self.shared.dir.clone(), since })
+    }
+
+    /// What was written and is not known to be on the device. Never waits.
+    pub fn backlog(&self) -> Backlog {
+        let bytes = self.shared.torrent.afloat.bytes();
+        let files = self.shared.files.as_ref().filter(|_| bytes > 0);
+        Backlog { bytes, files: files.map_or(0, |files| files.store.dirty_count()) }
+    }
+
+    /// Waits for the right to read the device from end to end, which the torrent's check is to
+    /// have, or until `progress` is cancelled. See [`turn::wait`].
+    pub fn take_turn(&self, state_dir: &Path, progress: &CheckProgress) -> Option<Turn> {
+        progress.take_turn_at(&self.shared.lane.turn, state_dir, &self.shared.dir)
     }
 
     /// Hands a job to the workers. Never waits.
     ///
     /// # Errors
-    /// The job comes back when the workers have ended, or too many jobs wait.
+    /// The job comes back when the workers have ended, too many jobs wait, or the device does
+    /// not answer.
     pub fn submit(&self, job: Job) -> Result<(), Rejected> {
-        let work = Work::Job(self.shared.torrent.clone(), job, Instant::now());
-        self.shared.queue.try_send(work).map_err(|error| {
-            let is_full = matches!(error, TrySendError::Full(_));
-            match error.into_inner() {
-                Work::Job(_, job, _) if is_full => Rejected::Full(job),
-                Work::Job(_, job, _) => Rejected::Stopped(job),
-                Work::Closed | Work::Stop => unreachable!("a job was sent"),
-            }
-        })
+        let Shared { lane, torrent, queue, .. } = &*self.shared;
+        lane.submit(torrent.clone(), job, queue)
     }
 }

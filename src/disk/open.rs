@@ -11,14 +11,27 @@ use crate::base::hashes::PieceHashes;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 
+use super::afloat::Afloat;
 use super::beneath::Stamp;
 use super::bits::PieceBits;
 use super::error::Error;
 use super::handles::Handles;
 use super::job::DiskEvent;
+use super::pulse;
 use super::record::{Ground, Journal, Standing};
 use super::store::{FileNews, FileStamp, Store, Unsynced};
-use super::writer::WriterPlace;
+
+/// What came of a sync.
+#[derive(Debug)]
+pub(super) enum Brought {
+    /// All is on the device.
+    All,
+    /// Not everything was taken, for this reason; what it concerns is lost.
+    Lost(String),
+    /// For this reason a file could not even be opened: nothing is marked, and all of it waits
+    /// for another sync.
+    Later(String),
+}
 
 /// A torrent that is open on the workers.
 pub(super) struct OpenTorrent {
@@ -27,8 +40,6 @@ pub(super) struct OpenTorrent {
     pub layout: Layout,
     hashes: PieceHashes,
     pub store: Arc<dyn Store>,
-    /// Held by the worker that writes.
-    pub writer: WriterPlace,
     pub verified: PieceBits,
     /// Verified pieces that no sync was asked for yet.
     unsynced: PieceBits,
@@ -38,8 +49,8 @@ pub(super) struct OpenTorrent {
     forgotten: PieceBits,
     /// How often the device refused what was written.
     refusals: AtomicU64,
-    /// How many bytes are unsynced, more or less: the syncer's alarm clock.
-    pub unsynced_bytes: AtomicU64,
+    /// How many bytes are not known to be on the device.
+    pub afloat: Afloat,
     /// Set when the torrent starts; in-memory stores have none.
     pub journal: OnceLock<Journal>,
     /// Where its files stand; set with the journal.
@@ -71,13 +82,12 @@ impl OpenTorrent {
             layout,
             hashes,
             store,
-            writer: WriterPlace::new(),
             verified: PieceBits::none(layout.piece_count()),
             unsynced: PieceBits::none(layout.piece_count()),
             spilled: PieceBits::none(layout.piece_count()),
             forgotten: PieceBits::none(layout.piece_count()),
             refusals: AtomicU64::new(0),
-            unsynced_bytes: AtomicU64::new(0),
+            afloat: Afloat::default(),
             journal: OnceLock::new(),
             ground: OnceLock::new(),
             is_changed: AtomicBool::new(false),
@@ -99,7 +109,12 @@ impl OpenTorrent {
 
     /// Waits while the torrent's task is behind. A torrent that is gone needs no answers.
     pub(super) fn tell(&self, event: DiskEvent) {
-        let _ = self.events.blocking_send(event);
+        let _ = pulse::aside(|| self.events.blocking_send(event));
+    }
+
+    /// Where it is told of things, as long as somebody has it.
+    pub(super) fn events(&self) -> mpsc::WeakSender<DiskEvent> {
+        self.events.downgrade()
     }
 
     /// Tells the last thing of a job. The torrent is let go of before, so that its record is
@@ -107,7 +122,7 @@ impl OpenTorrent {
     pub(super) fn answer(self: Arc<Self>, event: DiskEvent) {
         let events = self.events.clone();
         drop(self);
-        let _ = events.blocking_send(event);
+        let _ = pulse::aside(|| events.blocking_send(event));
     }
 
     /// Notes that these pieces are right and written: in memory, in the record, and for the
@@ -126,12 +141,18 @@ impl OpenTorrent {
         let numbers: Vec<u32> = fresh.iter().map(|piece| piece.number()).collect();
         let made = numbered(self.store.made());
         self.record(|journal| journal.verified(&numbers, &made));
-        let ranges = fresh.iter().map(|piece| self.range_of(*piece));
-        self.on_news(ranges.flat_map(|(offset, len)| self.store.verified(offset, len)).collect());
+        let mut news = Vec::new();
+        for piece in &fresh {
+            pulse::beat();
+            let (offset, len) = self.range_of(*piece);
+            news.extend(self.store.verified(offset, len));
+        }
+        self.on_news(news);
         fresh.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum()
     }
 
-    /// Passes on what became of files; true when none is in trouble.
+    /// Passes on what became of files; true when none is in trouble. Trouble is told once, however
+    /// many files it hits: a directory may have been deleted with thousands of them.
     pub(super) fn on_news(&self, news: Vec<FileNews>) -> bool {
         let mut is_fine = true;
         let done = news.iter().filter_map(|news| match news {
@@ -142,6 +163,7 @@ impl OpenTorrent {
         if !done.is_empty() {
             self.record(|journal| journal.stamped(&done));
         }
+        let (mut troubles, mut doubtful) = (Vec::new(), Vec::new());
         for news in news {
             match news {
                 FileNews::Done { file, .. } => self.tell(DiskEvent::FileDone(file)),
@@ -149,11 +171,16 @@ impl OpenTorrent {
                     is_fine &= self.on_doubt(file, seen, error.to_string());
                 }
                 FileNews::Trouble { file, error, recheck } => {
-                    is_fine = false;
-                    let lost = if recheck { self.lose_file(file) } else { Vec::new() };
-                    self.tell(DiskEvent::FileTrouble { file, reason: error.to_string(), lost });
+                    doubtful.extend(recheck.then_some(file));
+                    troubles.push((file, error));
                 }
             }
+        }
+        if let Some((file, error)) = troubles.first() {
+            is_fine = false;
+            let lost = self.lose_files(&doubtful);
+            let reason = of_several(error, troubles.len());
+            self.tell(DiskEvent::FileTrouble { file: *file, reason, lost });
         }
         is_fine
     }
@@ -173,12 +200,13 @@ impl OpenTorrent {
 
     /// Brings all that was noted until now to the device, and marks it in the record. Pieces of
     /// files that the device refused are lost: that they can still be read is deceit of the
-    /// system's memory, and another sync would not say so again. Returns why a file is not there.
+    /// system's memory, and another sync would not say so again.
     ///
     /// # Errors
     /// When the record cannot be written. The data is on the device then, or lost.
-    pub(super) fn bring_to_device(&self, handles: &mut Handles) -> Result<Option<String>, Error> {
-        self.unsynced_bytes.store(0, Ordering::Release);
+    pub(super) fn bring_to_device(&self, handles: &mut Handles) -> Result<Brought, Error> {
+        self.afloat.rearm();
+        let afloat = self.afloat.bytes();
         // What could not be said before comes first, so that the mark covers it.
         let journal = self.journal.get();
         let behind = journal.map_or(Ok(()), |journal| journal.catch_up(|| self.standing()));
@@ -188,53 +216,50 @@ impl OpenTorrent {
         let covered = journal.map_or(Ok(0), Journal::length);
         let mut concerned = self.unsynced.take(&self.layout);
         let unsynced = self.store.sync(handles);
-        let mut failed = None;
-        let mut is_unknown = false;
+        let (mut brought, mut refused) = (Brought::All, Vec::new());
         for (file, why) in unsynced {
-            let error = match why {
-                Unsynced::Lost(error) => {
-                    self.on_refused(file, &error, &mut concerned);
-                    error
-                }
-                Unsynced::Unknown(error) => {
-                    is_unknown = true;
-                    error
-                }
-            };
-            failed = Some(error.to_string());
+            match why {
+                Unsynced::Lost(error) => refused.push((file, error)),
+                Unsynced::Unknown(error) => brought = Brought::Later(error.to_string()),
+            }
         }
-        behind.and(noted)?;
-        if is_unknown {
-            // Nothing is marked, and all of it waits for the next sync.
+        if let Some((_, error)) = refused.first() {
+            self.on_refused(&refused, &mut concerned);
+            if matches!(brought, Brought::All) {
+                brought = Brought::Lost(error.to_string());
+            }
+        }
+        if let Brought::Later(_) = brought {
             for piece in concerned {
                 self.unsynced.insert(piece);
             }
-            return Ok(failed);
+            return behind.and(noted).map(|()| brought);
         }
+        self.afloat.take(afloat);
+        behind.and(noted)?;
         let covered = covered?;
         journal.map_or(Ok(()), |journal| journal.mark(covered))?;
         // A worker may have failed to add something meanwhile.
         if !self.is_behind() {
             self.on_record(Ok(()));
         }
-        Ok(failed)
+        Ok(brought)
     }
 
-    /// The device refused a file: its pieces that were not on it before are lost, and so is what
-    /// was written while it was asked; workers that have written and not yet noted look at the
+    /// The device refused files: their pieces that were not on it before are lost, and so is what
+    /// was written while it was asked; a writer that has written and not yet noted looks at the
     /// count of refusals.
-    fn on_refused(&self, file: FileIndex, error: &Error, concerned: &mut Vec<PieceIndex>) {
+    fn on_refused(&self, files: &[(FileIndex, Error)], concerned: &mut Vec<PieceIndex>) {
+        let Some((file, error)) = files.first() else { return };
         self.refusals.fetch_add(1, Ordering::AcqRel);
         concerned.extend(self.unsynced.take(&self.layout));
         for piece in self.spilled.take(&self.layout) {
             self.forgotten.insert(piece);
         }
-        let of_file = concerned.iter().filter(|piece| {
-            let (offset, len) = self.range_of(**piece);
-            self.store.touches(file, offset, len)
-        });
-        let lost = self.lose(of_file.copied());
-        self.tell(DiskEvent::Unkept { file, reason: error.to_string(), lost });
+        let of_files = self.pieces_of(files.iter().map(|(file, _)| *file));
+        let lost = self.lose(concerned.iter().copied().filter(|piece| of_files.has(*piece)));
+        let reason = of_several(error, files.len());
+        self.tell(DiskEvent::Unkept { file: *file, reason, lost });
     }
 
     /// Is there something that the record does not say yet?
@@ -267,19 +292,21 @@ impl OpenTorrent {
     }
 
     /// Brings everything to the device, and notes how the files look now that nothing is
-    /// written to them any more. A torrent that only sent has nothing to bring. Returns why a
-    /// file was not taken.
+    /// written to them any more. A torrent that only sent has nothing to bring.
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub(super) fn flush(&self, handles: &mut Handles) -> Result<Option<String>, Error> {
+    pub(super) fn flush(&self, handles: &mut Handles) -> Result<Brought, Error> {
         if !self.is_changed.swap(false, Ordering::AcqRel) {
-            return Ok(None);
+            return Ok(Brought::All);
         }
         let stamps = plain(&self.store.stamps(false));
         let noted = self.journal.get().map_or(Ok(()), |journal| journal.stamped(&stamps));
-        let failed = self.bring_to_device(handles)?;
-        noted.map(|()| failed)
+        let brought = self.bring_to_device(handles)?;
+        if let Brought::Later(_) = brought {
+            self.is_changed.store(true, Ordering::Release);
+        }
+        noted.map(|()| brought)
     }
 
     /// Where the torrent stands, for a record that is written anew or said once more.
@@ -337,13 +364,24 @@ impl OpenTorrent {
         bytes
     }
 
-    /// The pieces of a file are not to be relied on any more.
-    pub(super) fn lose_file(&self, file: FileIndex) -> Vec<PieceIndex> {
-        let touching = self.layout.pieces().filter(|piece| {
-            let (offset, len) = self.range_of(*piece);
-            self.store.touches(file, offset, len)
-        });
-        self.lose(touching)
+    /// The pieces that these files have bytes of.
+    fn pieces_of(&self, files: impl Iterator<Item = FileIndex>) -> Bitfield {
+        let mut pieces = Bitfield::none(self.layout.piece_count());
+        for range in files.map(|file| self.store.range(file)).filter(|range| !range.is_empty()) {
+            let piece_len = u64::from(self.layout.piece_len());
+            let last = range.end.min(self.layout.total_len()).saturating_sub(1) / piece_len;
+            let numbers = (range.start / piece_len..=last).filter_map(|it| u32::try_from(it).ok());
+            for piece in numbers.filter_map(|number| self.layout.piece(number)) {
+                pieces.insert(piece);
+            }
+        }
+        pieces
+    }
+
+    /// The pieces of these files are not to be relied on any more; those that were until now.
+    pub(super) fn lose_files(&self, files: &[FileIndex]) -> Vec<PieceIndex> {
+        let pieces = self.pieces_of(files.iter().copied());
+        self.lose(pieces.iter_ones().filter_map(|number| self.layout.piece(number)))
     }
 
     /// These pieces are not to be relied on any more; those that were until now.
@@ -361,6 +399,15 @@ impl OpenTorrent {
 
 fn numbered(files: Vec<(FileIndex, u64)>) -> Vec<(u32, u64)> {
     files.into_iter().map(|(file, inode)| (file.0, inode)).collect()
+}
+
+/// Why, in words for people, and for how many files.
+fn of_several(error: &Error, count: usize) -> String {
+    match count {
+        ..=1 => error.to_string(),
+        2 => format!("{error}; and another file"),
+        _ => format!("{error}; and {} more files", count - 1),
+    }
 }
 
 fn plain(stamps: &[(FileIndex, FileStamp)]) -> Vec<(u32, Stamp)> {

@@ -12,8 +12,8 @@ use crate::swarm::event::Preparation;
 
 use super::error::Error;
 use super::open::OpenTorrent;
+use super::reader::Reader;
 use super::stats::{add, timed};
-use super::worker::Worker;
 
 /// What is read at once: large reads cost the fewest system calls, and 256 KiB stay in cache.
 pub const READ_LEN: usize = 256 << 10;
@@ -21,7 +21,7 @@ pub const READ_LEN: usize = 256 << 10;
 /// Systems read ahead in runs of at least so much.
 const TOUCH_EVERY: usize = 64 << 10;
 
-impl Worker {
+impl Reader {
     /// Makes a verified piece ready to be sent; with `prove`, only if its hash is right. A piece
     /// that is not right any more counts as missing, in the record too.
     pub(super) fn prepare(

@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
-use super::job::Job;
-use super::open::OpenTorrent;
+use super::lane::Lane;
+use super::piece::Piece;
 
 /// What travels through the queue.
 pub(super) enum Work {
-    /// A torrent's job, and when it was given.
-    Job(Arc<OpenTorrent>, Job, Instant),
-    /// Nothing: whoever waits is to look whether torrents were closed.
-    Closed,
+    /// A piece that is in memory as a whole, who writes it, and when it was given.
+    Check(Arc<Lane>, Piece, Instant),
     /// All workers end, after what was queued before.
     Stop,
 }
@@ -62,11 +60,10 @@ impl Collector {
         let deadline = Instant::now() + LINGER;
         loop {
             self.is_stopped = matches!(next, Work::Stop);
-            let is_check = self.note(&next, &mut pieces);
+            self.note(&next, &mut pieces);
             batch.push(next);
             let (count, bytes) = pieces;
-            // Other jobs are rare and somebody waits for them.
-            if !is_check || count >= LANES || bytes >= self.bytes_max {
+            if self.is_stopped || count >= LANES || bytes >= self.bytes_max {
                 break;
             }
             match self.wait(deadline) {
@@ -77,15 +74,13 @@ impl Collector {
         Some(batch)
     }
 
-    /// Counts the work; true when it is a piece to check.
-    fn note(&mut self, work: &Work, (count, bytes): &mut (usize, u64)) -> bool {
-        let Work::Job(torrent, Job::Check { piece, .. }, given) = work else { return false };
+    fn note(&mut self, work: &Work, (count, bytes): &mut (usize, u64)) {
+        let Work::Check(_, piece, given) = work else { return };
         *count += 1;
-        *bytes += u64::from(torrent.layout.len_of(*piece));
+        *bytes += piece.len();
         let gap = self.last.map_or(GAP_MAX, |last| given.saturating_duration_since(last));
         self.gap = (self.gap * 3 + gap.min(GAP_MAX)) / 4;
         self.last = Some(*given);
-        true
     }
 
     fn wait(&self, deadline: Instant) -> Option<Work> {

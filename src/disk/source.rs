@@ -7,6 +7,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::Semaphore;
+
 use crate::base::extents::FileSlice;
 use crate::base::ids::FileIndex;
 
@@ -17,6 +19,7 @@ use super::files::FileStore;
 #[derive(Clone, Debug)]
 pub struct Source {
     pub(super) store: Arc<FileStore>,
+    pub(super) senders: Arc<Semaphore>,
 }
 
 /// A file that was opened by a [`Source`].
@@ -29,6 +32,12 @@ pub struct SourceFile {
 }
 
 impl Source {
+    /// Whoever waits for the disk on a thread of the runtime takes one of these first: a device
+    /// that does not answer must not have them all.
+    pub fn senders(&self) -> &Arc<Semaphore> {
+        &self.senders
+    }
+
     /// The parts of files that `len` bytes of the torrent from `offset` are made of, in order,
     /// pad files included.
     pub fn slices(&self, offset: u64, len: u64) -> impl Iterator<Item = FileSlice> + '_ {

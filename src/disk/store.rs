@@ -1,6 +1,8 @@
 //! The seam between the workers and where bytes lie: files, or memory with faults in tests.
 //! A store is addressed by offset in the torrent. It never hashes.
 
+use std::ops::Range;
+
 use crate::base::ids::FileIndex;
 
 use super::beneath::Stamp;
@@ -83,6 +85,12 @@ pub trait Store: Send + Sync {
     fn verified(&self, offset: u64, len: u64) -> Vec<FileNews> {
         let _ = (offset, len);
         Vec::new()
+    }
+
+    /// The bytes of the torrent that this file has.
+    fn range(&self, file: FileIndex) -> Range<u64> {
+        let _ = file;
+        0..u64::MAX
     }
 
     /// Are there bytes of this file among `len` bytes from `offset`?

@@ -1,6 +1,6 @@
 //! Brings what the workers wrote to the device, a few seconds behind them, and only then marks
-//! it in the record. One thread for all torrents: data never waits for it, and the device is
-//! best kept busy by one. It writes no data and hashes nothing.
+//! it in the record. One thread for each device: data never waits for it until there is too
+//! much, and the device is best kept busy by one. It writes no data and hashes nothing.
 //!
 //! A sync is due when the first unsynced piece of a torrent is old enough, or when there is
 //! enough of it; never for each piece.
@@ -14,7 +14,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::handles::Handles;
 use super::job::DiskEvent;
-use super::open::OpenTorrent;
+use super::open::{Brought, OpenTorrent};
+use super::pulse::{self, PATIENCE, Pulse};
 use super::stats::{Counters, add, timed};
 
 /// When a sync is due.
@@ -39,6 +40,17 @@ const HANDLES_MAX: usize = 16;
 /// Orders that wait: a torrent has at most two of its own on the way, and a flush.
 const ORDERS_MAX: usize = 8192;
 
+/// A device that brings fewer bytes a second to where they last is called silent when it has not
+/// answered for as long as they should take, and the usual time: sticks and cards write a few
+/// MB/s for a while.
+const SLOWEST_BYTES_PER_S: u64 = 512 << 10;
+
+/// A flush that finds no descriptors is tried again this soon, then twice as late each time, and
+/// given up after so long: strangers may hold them all until their handshakes are overdue, after
+/// ten seconds.
+const FLUSH_AGAIN: Duration = Duration::from_millis(100);
+const FLUSH_PATIENCE: Duration = Duration::from_secs(12);
+
 /// What the thread is told.
 enum Order {
     /// The torrent has its first unsynced piece.
@@ -49,6 +61,8 @@ enum Order {
     Closed(u64),
     /// Sync, and answer `Flushed`.
     Flush(Arc<OpenTorrent>),
+    /// Sync what there is: somebody waits for room.
+    Press,
 }
 
 /// Tells the thread what was written. Cheap to clone; the thread ends with the last clone.
@@ -59,15 +73,25 @@ pub(super) struct Syncer {
 }
 
 impl Syncer {
-    /// Starts the thread.
-    pub(super) fn start(policy: SyncPolicy, counters: Arc<Counters>) -> io::Result<Self> {
+    /// Starts the thread; something comes through the channel whenever it has synced.
+    pub(super) fn start(
+        policy: SyncPolicy,
+        counters: Arc<Counters>,
+        pulse: Arc<Pulse>,
+    ) -> io::Result<(Self, Receiver<()>)> {
         let (orders, taken) = bounded(ORDERS_MAX);
-        let thread =
-            Thread { policy, counters, handles: Handles::new(HANDLES_MAX), waiting: Vec::new() };
+        // One place: whoever waits looks for itself how much room there is.
+        let (room, waiting_for_room) = bounded(1);
+        let (handles, waiting) = (Handles::new(HANDLES_MAX), Vec::new());
+        let thread = Thread { policy, counters, handles, waiting, room };
+        let run = move || {
+            pulse.adopt();
+            thread.run(&taken);
+        };
         // Nobody joins it: a device that hangs must not hold up the end, and what is on its
         // way to it goes on without us.
-        std::thread::Builder::new().name("disk-sync".into()).spawn(move || thread.run(&taken))?;
-        Ok(Self { orders, policy })
+        std::thread::Builder::new().name("disk-sync".into()).spawn(run)?;
+        Ok((Self { orders, policy }, waiting_for_room))
     }
 
     /// `bytes` of the torrent were written and noted in its record.
@@ -75,7 +99,7 @@ impl Syncer {
         if bytes == 0 {
             return;
         }
-        let before = torrent.unsynced_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let before = torrent.afloat.add(bytes);
         let enough = self.policy.bytes;
         let order = match before {
             _ if before < enough && before + bytes >= enough => Order::Enough,
@@ -85,9 +109,14 @@ impl Syncer {
         self.send(torrent, order);
     }
 
-    /// The open files of this torrent are not needed any more.
+    /// The open files of this torrent are not needed any more. Never waits.
     pub(super) fn close(&self, torrent: u64) {
-        let _ = self.orders.send(Order::Closed(torrent));
+        let _ = self.orders.try_send(Order::Closed(torrent));
+    }
+
+    /// Somebody waits for room. Never waits: when the queue is full, it has enough to do.
+    pub(super) fn press(&self) {
+        let _ = self.orders.try_send(Order::Press);
     }
 
     /// Something is to be said in the record soon, though no piece is new.
@@ -98,13 +127,13 @@ impl Syncer {
     fn send(&self, torrent: &Arc<OpenTorrent>, order: fn(Weak<OpenTorrent>) -> Order) {
         if self.orders.try_send(order(Arc::downgrade(torrent))).is_err() {
             // All places are taken while a device hangs: the next piece asks again.
-            torrent.unsynced_bytes.store(0, Ordering::Release);
+            torrent.afloat.rearm();
         }
     }
 
-    /// Syncs at once; the answer is `Flushed`.
-    pub(super) fn flush(&self, torrent: Arc<OpenTorrent>) {
-        let _ = self.orders.send(Order::Flush(torrent));
+    /// Syncs at once; the answer is `Flushed`. Never waits; false when there is no place.
+    pub(super) fn flush(&self, torrent: Arc<OpenTorrent>) -> bool {
+        self.orders.try_send(Order::Flush(torrent)).is_ok()
     }
 }
 
@@ -112,59 +141,124 @@ struct Thread {
     policy: SyncPolicy,
     counters: Arc<Counters>,
     handles: Handles,
-    /// Torrents with unsynced pieces, and when they are due: the earliest first.
-    waiting: Vec<(Instant, Weak<OpenTorrent>)>,
+    waiting: Vec<Waiting>,
+    room: Sender<()>,
+}
+
+/// What is to be done at some time.
+struct Waiting {
+    due: Instant,
+    what: Due,
+}
+
+enum Due {
+    /// A torrent has unsynced pieces.
+    Sync(Weak<OpenTorrent>),
+    /// A flush could not open its files; how long that may go on, and the pause before this try.
+    Flush { torrent: Arc<OpenTorrent>, until: Instant, pause: Duration },
 }
 
 impl Thread {
     fn run(mut self, orders: &Receiver<Order>) {
         loop {
-            let order = match self.waiting.first() {
-                Some((due, _)) => orders.recv_deadline(*due),
+            let due = self.waiting.iter().map(|waiting| waiting.due).min();
+            let order = match due {
+                Some(due) => orders.recv_deadline(due),
                 None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match order {
-                Ok(Order::Begun(torrent)) => {
-                    self.waiting.push((Instant::now() + self.policy.after, torrent));
-                }
+                Ok(Order::Begun(torrent)) => self.wait(self.policy.after, Due::Sync(torrent)),
                 Ok(Order::Closed(torrent)) => self.handles.close_store(torrent),
                 Ok(Order::Enough(torrent)) => self.sync(&torrent),
+                Ok(Order::Press) => self.press(),
                 Ok(Order::Flush(torrent)) => {
-                    self.stop_waiting(&Arc::downgrade(&torrent));
-                    let done = self.timed(|handles| torrent.flush(handles));
-                    self.handles.close_store(torrent.id);
-                    let failed = done.unwrap_or_else(|error| Some(error.to_string()));
-                    torrent.answer(DiskEvent::Flushed(failed));
+                    let until = Instant::now() + FLUSH_PATIENCE;
+                    self.flush(torrent, until, FLUSH_AGAIN);
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let (_, torrent) = self.waiting.remove(0);
-                    self.sync(&torrent);
-                }
+                Err(RecvTimeoutError::Timeout) => self.on_due(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    fn wait(&mut self, pause: Duration, what: Due) {
+        self.waiting.push(Waiting { due: Instant::now() + pause, what });
+    }
+
+    fn on_due(&mut self) {
+        let now = Instant::now();
+        let due = self.waiting.extract_if(.., |waiting| waiting.due <= now);
+        for waiting in due.collect::<Vec<_>>() {
+            match waiting.what {
+                Due::Sync(torrent) => self.sync(&torrent),
+                Due::Flush { torrent, until, pause } => self.flush(torrent, until, pause * 2),
+            }
+        }
+    }
+
+    /// Syncs all that waits for its time.
+    fn press(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting.what {
+                Due::Sync(torrent) => self.sync(&torrent),
+                flush @ Due::Flush { .. } => {
+                    self.waiting.push(Waiting { due: waiting.due, what: flush });
+                }
+            }
+        }
+        let _ = self.room.try_send(());
     }
 
     /// Syncs a torrent that is still there, and comes back to it when that failed.
     fn sync(&mut self, torrent: &Weak<OpenTorrent>) {
         self.stop_waiting(torrent);
         let Some(strong) = torrent.upgrade() else { return };
-        let brought = self.timed(|handles| strong.bring_to_device(handles));
-        let is_done = matches!(brought, Ok(None)) && !strong.is_behind();
+        let brought = self.timed(&strong, |handles| strong.bring_to_device(handles));
+        if strong.is_closed.load(Ordering::Acquire) {
+            self.handles.close_store(strong.id);
+        }
+        let is_done = matches!(brought, Ok(Brought::All)) && !strong.is_behind();
         if let Err(error) = brought {
             strong.on_record(Err(error));
         }
         if !is_done {
-            self.waiting.push((Instant::now() + self.policy.after, torrent.clone()));
+            self.wait(self.policy.after, Due::Sync(torrent.clone()));
         }
     }
 
-    fn timed<T>(&mut self, work: impl FnOnce(&mut Handles) -> T) -> T {
-        add(&self.counters.syncs, 1);
-        timed(&self.counters.sync_ns, || work(&mut self.handles))
+    /// Syncs a torrent to its end, and answers; one that lacks descriptors comes again later.
+    fn flush(&mut self, torrent: Arc<OpenTorrent>, until: Instant, pause: Duration) {
+        self.stop_waiting(&Arc::downgrade(&torrent));
+        let brought = self.timed(&torrent, |handles| torrent.flush(handles));
+        let failed = match brought {
+            Ok(Brought::Later(_)) if Instant::now() < until => {
+                return self.wait(pause, Due::Flush { torrent, until, pause });
+            }
+            Ok(Brought::All) => None,
+            Ok(Brought::Lost(why) | Brought::Later(why)) => Some(why),
+            Err(error) => Some(error.to_string()),
+        };
+        self.handles.close_store(torrent.id);
+        torrent.answer(DiskEvent::Flushed(failed));
     }
 
+    fn timed<T>(&mut self, torrent: &OpenTorrent, work: impl FnOnce(&mut Handles) -> T) -> T {
+        add(&self.counters.syncs, 1);
+        let bytes = torrent.afloat.bytes();
+        let patience = PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_S);
+        let call = pulse::busy(patience);
+        let done = timed(&self.counters.sync_ns, || work(&mut self.handles));
+        drop(call);
+        // Full when nobody has waited since.
+        let _ = self.room.try_send(());
+        done
+    }
+
+    /// A sync of this torrent is not to come any more, nor those of torrents that are gone.
     fn stop_waiting(&mut self, torrent: &Weak<OpenTorrent>) {
-        self.waiting.retain(|(_, other)| !other.ptr_eq(torrent) && other.strong_count() > 0);
+        self.waiting.retain(|waiting| match &waiting.what {
+            Due::Sync(other) => !other.ptr_eq(torrent) && other.strong_count() > 0,
+            Due::Flush { .. } => true,
+        });
     }
 }

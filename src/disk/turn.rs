@@ -5,108 +5,230 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use rustix::fs::{FlockOperation, flock, major, minor};
 use rustix::io::Errno;
 
-/// Between two tries: people do not notice so short a wait, and trying costs microseconds.
-const TRY_AGAIN: Duration = Duration::from_millis(50);
+use super::device::device_of;
 
 /// The right to read a device from end to end, until it is dropped. The end of the process
 /// gives it back as well.
 #[derive(Debug)]
 pub struct Turn {
     _lock: File,
+    _held: Held,
 }
 
-/// Waits until nobody else reads the device of `data`, which need not be there yet, or `is_over`
-/// says that it is not worth it any more. `on_wait` is called once, when there is something to
-/// wait for. The locks lie in `state_dir`. None when over, or when there can be no lock there.
+/// Ends something that waits, from another thread. One thread at a time may wait with it.
+#[derive(Debug)]
+pub struct Stop {
+    is_set: AtomicBool,
+    /// One place for the one token that wakes.
+    wake: (Sender<()>, Receiver<()>),
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { is_set: AtomicBool::new(false), wake: bounded(1) }
+    }
+}
+
+impl Stop {
+    /// Ends it, now or when it begins. Never waits.
+    pub fn set(&self) {
+        self.is_set.store(true, Ordering::Release);
+        // Full when it is set already.
+        let _ = self.wake.0.try_send(());
+    }
+
+    /// Was it ended?
+    pub fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Acquire)
+    }
+
+    /// The same, for who looks at it again and again.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.is_set
+    }
+}
+
+/// The place of the one who reads a device, inside this process.
+#[derive(Debug)]
+pub struct Place {
+    /// Holds one token while somebody is in.
+    enter: Sender<()>,
+    leave: Receiver<()>,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        // One place for the one reader.
+        let (enter, leave) = bounded(1);
+        Self { enter, leave }
+    }
+}
+
+impl Place {
+    /// Waits until nobody is in, or `stop` is set: none then.
+    fn take(&self, on_wait: impl FnOnce(), stop: &Stop) -> Option<Held> {
+        if self.enter.try_send(()).is_err() {
+            on_wait();
+            select! {
+                // It cannot fail: both ends live as long as the place.
+                send(self.enter, ()) -> _ => {}
+                recv(stop.wake.1) -> _ => return None,
+            }
+        }
+        Some(Held { leave: self.leave.clone() })
+    }
+}
+
+/// Given back when dropped.
+#[derive(Debug)]
+struct Held {
+    leave: Receiver<()>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.leave.try_recv();
+    }
+}
+
+/// Waits until nobody else reads the device of `data`, which need not be there yet, or `stop`
+/// is set. `on_wait` is called when there is something to wait for. `place` is the device's
+/// in this process, the locks against others lie in `state_dir`. None when stopped, or when
+/// there can be no lock there.
 pub fn wait(
     state_dir: &Path,
     data: &Path,
-    on_wait: impl FnOnce(),
-    is_over: impl Fn() -> bool,
+    place: &Place,
+    on_wait: impl Fn(),
+    stop: &Stop,
 ) -> Option<Turn> {
-    let mut on_wait = Some(on_wait);
-    while !is_over() {
-        match take(state_dir, data) {
-            Ok(Some(turn)) => return Some(turn),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::debug!(%error, "cannot take turns with others that read the disk");
-                return None;
-            }
-        }
-        if let Some(tell) = on_wait.take() {
-            tell();
-        }
-        std::thread::sleep(TRY_AGAIN);
+    if stop.is_set() {
+        return None;
     }
-    None
+    let held = place.take(&on_wait, stop)?;
+    let locked = open(state_dir, data).and_then(|lock| take(lock, held, on_wait, stop));
+    locked.unwrap_or_else(|error| {
+        tracing::debug!(%error, "cannot take turns with others that read the disk");
+        None
+    })
 }
 
-/// The turn, or none when it is somebody else's.
-fn take(state_dir: &Path, data: &Path) -> io::Result<Option<Turn>> {
+/// The file that stands for a device.
+fn open(state_dir: &Path, data: &Path) -> io::Result<File> {
     let device = device_of(data)?;
     let name = format!("device-{}-{}.lock", major(device), minor(device));
     // It stays: removing it, two might hold locks of one name.
-    let lock = OpenOptions::new().append(true).create(true).open(state_dir.join(name))?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Turn { _lock: lock })),
-        Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    OpenOptions::new().append(true).create(true).open(state_dir.join(name))
 }
 
-/// The device that a path is on, or would be made on.
-fn device_of(path: &Path) -> io::Result<u64> {
-    let absolute = std::path::absolute(path)?;
-    let mut there = absolute.ancestors().map(std::fs::metadata);
-    let last = Err(io::ErrorKind::NotFound.into());
-    Ok(there.find(Result::is_ok).unwrap_or(last)?.dev())
+/// Locks it. Waiting for another process cannot be broken off: a thread of its own does it, and
+/// keeps the place, so that there is one such thread at a time.
+fn take(lock: File, held: Held, on_wait: impl Fn(), stop: &Stop) -> io::Result<Option<Turn>> {
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => return Ok(Some(Turn { _lock: lock, _held: held })),
+        Err(Errno::WOULDBLOCK) => {}
+        Err(error) => return Err(error.into()),
+    }
+    on_wait();
+    // One place for the one answer.
+    let (give, given) = bounded(1);
+    let work = move || {
+        let locked = loop {
+            match flock(&lock, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => {}
+                done => break done,
+            }
+        };
+        // Whoever was stopped does not take it any more.
+        let _ = give.send(locked.map(|()| Turn { _lock: lock, _held: held }));
+    };
+    std::thread::Builder::new().name("disk-turn".into()).spawn(work)?;
+    select! {
+        recv(given) -> turn => Ok(Some(turn.map_err(io::Error::other)??)),
+        recv(stop.wake.1) -> _ => Ok(None),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use super::*;
 
-    #[test]
-    fn one_device_has_one_turn_and_the_next_gets_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = wait(dir.path(), dir.path(), || panic!("nobody else is here"), || false);
-        let first = first.unwrap();
+    /// Whoever waits says so here.
+    fn teller() -> (impl Fn(), Receiver<()>) {
+        let (tell, told) = bounded(8);
+        (move || tell.send(()).unwrap(), told)
+    }
+
+    /// Two places are two processes: only the lock in the state directory tells of the other.
+    fn one_turn(first_place: &Place, second_place: &Place) {
+        let (dir, stop) = (tempfile::tempdir().unwrap(), Stop::default());
+        let nobody = || panic!("nobody else is here");
+        let first = wait(dir.path(), dir.path(), first_place, nobody, &stop).unwrap();
         let data = dir.path().join("not/there/yet");
-        let waits = AtomicBool::new(false);
+        let (tell, told) = teller();
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| {
-                wait(dir.path(), &data, || waits.store(true, Ordering::SeqCst), || false)
-            });
-            while !waits.load(Ordering::SeqCst) {
-                assert!(!second.is_finished(), "it did not wait");
-                std::thread::yield_now();
-            }
+            let second =
+                scope.spawn(|| wait(dir.path(), &data, second_place, tell, &stop).is_some());
+            told.recv().unwrap();
             assert!(!second.is_finished());
             drop(first);
-            assert!(second.join().unwrap().is_some());
+            assert!(second.join().unwrap());
         });
     }
 
     #[test]
-    fn other_devices_do_not_wait_and_whoever_is_told_to_stop_goes() {
-        let dir = tempfile::tempdir().unwrap();
-        let held = take(dir.path(), dir.path()).unwrap();
+    fn one_device_has_one_turn_and_the_next_gets_it() {
+        let place = Place::default();
+        one_turn(&place, &place);
+        one_turn(&place, &Place::default());
+    }
+
+    #[test]
+    fn other_devices_do_not_wait() {
+        let (dir, place, stop) = (tempfile::tempdir().unwrap(), Place::default(), Stop::default());
+        let nobody = || panic!("nobody else is here");
+        let held = wait(dir.path(), dir.path(), &place, nobody, &stop);
         assert!(held.is_some());
         // A device of its own on every Linux.
-        assert!(take(dir.path(), Path::new("/proc/self")).unwrap().is_some());
-        let waits = AtomicBool::new(false);
-        let tell = || waits.store(true, Ordering::SeqCst);
-        assert!(wait(dir.path(), dir.path(), tell, || waits.load(Ordering::SeqCst)).is_none());
-        assert!(wait(&dir.path().join("nowhere"), dir.path(), || (), || false).is_none());
+        let other = wait(dir.path(), Path::new("/proc/self"), &Place::default(), nobody, &stop);
+        assert!(other.is_some());
+    }
+
+    #[test]
+    fn whoever_is_told_to_stop_goes_at_once_and_leaves_one_thread_at_most() {
+        let (dir, place, stop) = (tempfile::tempdir().unwrap(), Place::default(), Stop::default());
+        let elsewhere = Place::default();
+        let held = wait(dir.path(), dir.path(), &elsewhere, || (), &stop).unwrap();
+        // The first waits for the other process, the second for the first.
+        for _ in 0..2 {
+            let (stop, (tell, told)) = (Stop::default(), teller());
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| wait(dir.path(), dir.path(), &place, tell, &stop));
+                told.recv().unwrap();
+                stop.set();
+                assert!(waits.join().unwrap().is_none());
+            });
+            assert!(place.enter.is_full(), "its thread still waits");
+        }
+        drop(held);
+        let last = wait(dir.path(), dir.path(), &place, || (), &stop);
+        assert!(last.is_some(), "the thread that was left behind lets go");
+    }
+
+    #[test]
+    fn where_no_lock_can_be_nobody_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (nowhere, place) = (dir.path().join("missing"), Place::default());
+        assert!(wait(&nowhere, dir.path(), &place, || (), &Stop::default()).is_none());
+        let stop = Stop::default();
+        stop.set();
+        assert!(wait(dir.path(), dir.path(), &place, || (), &stop).is_none());
     }
 }

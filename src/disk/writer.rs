@@ -1,66 +1,286 @@
-//! One worker at a time writes to a torrent. File systems let one writer into a file; a second
-//! one does not sleep meanwhile but spins on the file's lock (`rwsem_spin_on_owner` in profiles,
-//! 8 % of the processor's time with two workers on ext4), which helps nobody. Here it sleeps,
-//! and leaves the core to whoever hashes or receives.
+//! The thread of a lane that writes: pieces that were hashed, and blocks before their piece is
+//! whole; it notes them in the record and reports. The only one that does, for file systems
+//! let one writer into a file and a second one spins on the file's lock (`rwsem_spin_on_owner`
+//! in profiles, 8 % of the processor's time with two writers on ext4). It hashes nothing but
+//! the blocks of pieces that were wrong.
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-/// The place of a torrent's writer.
-pub(super) struct WriterPlace {
-    /// Holds one token while somebody writes.
-    enter: Sender<()>,
-    leave: Receiver<()>,
+use crossbeam_channel::{Receiver, never, select};
+
+use crate::base::digest::{sha1, sha1_many};
+use crate::base::layout::{BlockRef, PieceIndex};
+use crate::base::pool::{Block, BlockPool};
+use crate::swarm::event::{BlockHashes, Verdict};
+
+use super::error::Error;
+use super::handles::Handles;
+use super::job::DiskEvent;
+use super::lane::{State, Ticket};
+use super::open::OpenTorrent;
+use super::piece::{HeldExt as _, Outcome, Piece};
+use super::pulse::{self, PATIENCE};
+use super::stats::{Counters, add, timed};
+use super::syncer::Syncer;
+
+/// What waits is written together up to this, neighbours in one call: as much as a full set of
+/// lanes of 1 MiB pieces.
+const TOGETHER_BYTES: u64 = 16 << 20;
+
+/// Parts that are handed to the system at once, of 16 KiB mostly: a device of which it waits for
+/// each byte is to answer now and then.
+const PARTS_MAX: usize = 256;
+
+/// How long it waits before it asks again for some of what was written to be brought to the
+/// device.
+const PRESS_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the writer is handed.
+pub(super) enum Write {
+    /// Pieces that were hashed.
+    Pieces(Vec<Piece>),
+    /// Unverified blocks.
+    Spill {
+        torrent: Arc<OpenTorrent>,
+        piece: PieceIndex,
+        blocks: Vec<(BlockRef, Block)>,
+        ticket: Ticket,
+    },
+    /// It ends, after what was handed to it before.
+    Stop,
 }
 
-/// The right to write; given back when dropped.
-pub(super) struct Writer<'a> {
-    place: &'a WriterPlace,
+/// The writer of one lane.
+pub(super) struct Writer {
+    pub handles: Handles,
+    pub counters: Arc<Counters>,
+    pub pool: BlockPool,
+    pub syncer: Syncer,
+    /// Torrents that are closed: their open files are not needed any more, and keep deleted
+    /// files and unmounted file systems alive.
+    pub closed: Receiver<u64>,
+    pub state: Arc<State>,
+    /// Something comes when the syncer has brought something to the device.
+    pub room: Receiver<()>,
 }
 
-impl WriterPlace {
-    /// Nobody writes.
-    pub(super) fn new() -> Self {
-        // One place for the one writer.
-        let (enter, leave) = bounded(1);
-        Self { enter, leave }
-    }
-
-    /// Waits until nobody else writes.
-    pub(super) fn take(&self) -> Writer<'_> {
-        // It cannot fail: both ends live as long as the place.
-        let _ = self.enter.send(());
-        Writer { place: self }
-    }
-}
-
-impl Drop for Writer<'_> {
-    fn drop(&mut self) {
-        let _ = self.place.leave.try_recv();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    #[test]
-    fn one_at_a_time_writes_and_all_get_their_turn() {
-        let (place, inside, most) = (WriterPlace::new(), AtomicU32::new(0), AtomicU32::new(0));
-        let turns = AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..100 {
-                        let _writer = place.take();
-                        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                        std::thread::yield_now();
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                        turns.fetch_add(1, Ordering::SeqCst);
+impl Writer {
+    pub(super) fn run(mut self, writes: &Receiver<Write>) {
+        let mut next = None;
+        loop {
+            let write = match next.take() {
+                Some(write) => write,
+                None => {
+                    let closed = self.closed.clone();
+                    select! {
+                        recv(writes) -> write => match write {
+                            Ok(write) => write,
+                            Err(_) => return,
+                        },
+                        recv(closed) -> store => {
+                            match store {
+                                Ok(store) => self.handles.close_store(store),
+                                Err(_) => self.closed = never(),
+                            }
+                            continue;
+                        }
                     }
-                });
+                }
+            };
+            self.closed.try_iter().for_each(|store| self.handles.close_store(store));
+            match write {
+                Write::Pieces(pieces) => {
+                    let pieces = gather(pieces, writes, &mut next);
+                    self.pieces(pieces);
+                }
+                Write::Spill { torrent, piece, blocks, ticket } => {
+                    let closed = (torrent.id, torrent.is_closed.clone());
+                    self.spill(torrent, piece, blocks);
+                    drop(ticket);
+                    self.close_if(closed);
+                }
+                Write::Stop => return,
             }
-        });
-        assert_eq!((most.into_inner(), turns.into_inner()), (1, 400));
+        }
     }
+
+    /// A torrent's last jobs may come when it was closed already.
+    fn close_if(&mut self, (id, is_closed): (u64, Arc<AtomicBool>)) {
+        if is_closed.load(Ordering::Acquire) {
+            self.handles.close_store(id);
+        }
+    }
+
+    fn pieces(&mut self, mut pieces: Vec<Piece>) {
+        pieces.sort_by_key(|piece| (piece.torrent.id, piece.piece));
+        let mut torrents = Vec::new();
+        for group in pieces.chunk_by_mut(|a, b| a.torrent.id == b.torrent.id) {
+            torrents.push((group[0].torrent.id, group[0].torrent.is_closed.clone()));
+            if group.iter().any(Piece::is_good) {
+                self.wait_for_room();
+                self.write_and_note(group);
+            }
+        }
+        for piece in pieces {
+            self.report(piece);
+        }
+        torrents.into_iter().for_each(|closed| self.close_if(closed));
+    }
+
+    /// Waits while too much was written that is not on the device: what a power loss may take
+    /// has a bound, however slow the device is.
+    fn wait_for_room(&self) {
+        let is_full = || self.state.afloat.load(Ordering::Acquire) > self.state.afloat_max;
+        while is_full() {
+            self.syncer.press();
+            while is_full() && self.room.recv_timeout(PRESS_AGAIN).is_ok() {}
+        }
+    }
+
+    /// Writes the good pieces of one torrent, sorted by number, and notes them.
+    fn write_and_note(&mut self, group: &mut [Piece]) {
+        let _call = pulse::busy(PATIENCE);
+        let torrent = group[0].torrent.clone();
+        let refusals = torrent.refusals();
+        self.write(&torrent, group);
+        torrent.note_doubts();
+        let good: Vec<PieceIndex> =
+            group.iter().filter(|piece| piece.is_good()).map(|piece| piece.piece).collect();
+        let bytes = torrent.on_written(&good);
+        self.syncer.on_written(&torrent, bytes);
+        if torrent.refusals() != refusals {
+            // The syncer may not have known of them when the device refused.
+            torrent.lose(good.into_iter());
+            for piece in group.iter_mut().filter(|piece| piece.is_good()) {
+                piece.outcome = Outcome::ReadFailed("the device did not keep it".to_owned());
+            }
+        }
+    }
+
+    /// Writes the good pieces, neighbours together.
+    fn write(&mut self, torrent: &OpenTorrent, group: &mut [Piece]) {
+        let good = group.iter().filter(|piece| piece.is_good());
+        let parts: Vec<_> = good.flat_map(Piece::to_write).collect();
+        if self.write_runs(torrent, &parts).is_ok() {
+            return;
+        }
+        torrent.is_gone();
+        // Which pieces it hits shows when each is written alone; the same bytes again at the
+        // same place do no harm.
+        for piece in group.iter_mut().filter(|piece| piece.is_good()) {
+            if let Err(error) = self.write_runs(torrent, &piece.to_write()) {
+                piece.outcome = Outcome::WriteFailed(error.to_string());
+            }
+        }
+    }
+
+    /// Writes parts given in order of their offsets, neighbours in one call.
+    fn write_runs(&mut self, torrent: &OpenTorrent, parts: &[(u64, &[u8])]) -> Result<(), Error> {
+        let adjoin = |a: &(u64, &[u8]), b: &(u64, &[u8])| a.0 + a.1.len() as u64 == b.0;
+        for run in parts.chunk_by(adjoin).flat_map(|run| run.chunks(PARTS_MAX)) {
+            let bytes: Vec<&[u8]> = run.iter().map(|(_, part)| *part).collect();
+            timed(&self.counters.write_ns, || {
+                torrent.store.write(&mut self.handles, run[0].0, &bytes)
+            })?;
+            pulse::beat();
+            let len = bytes.iter().map(|part| part.len() as u64).sum();
+            add(&self.counters.bytes_written, len);
+        }
+        Ok(())
+    }
+
+    fn spill(
+        &mut self,
+        torrent: Arc<OpenTorrent>,
+        piece: PieceIndex,
+        blocks: Vec<(BlockRef, Block)>,
+    ) {
+        let call = pulse::busy(PATIENCE);
+        let mut parts: Vec<(u64, &[u8])> = blocks
+            .iter()
+            .map(|(at, block)| (torrent.layout.block_offset(*at), block.bytes()))
+            .collect();
+        parts.sort_unstable_by_key(|(offset, _)| *offset);
+        torrent.on_spill(piece);
+        let failed = self.write_runs(&torrent, &parts).err();
+        if failed.is_some() {
+            torrent.is_gone();
+        }
+        // A record younger than the write tells the next start that nobody else wrote.
+        torrent.record(|journal| journal.touch());
+        drop(call);
+        let failed = match failed {
+            None => {
+                self.pool.give_back(blocks.into_iter().map(|(_, block)| block));
+                None
+            }
+            Some(error) => Some((blocks, error.to_string())),
+        };
+        torrent.answer(DiskEvent::Spilled { piece, failed });
+    }
+
+    fn report(&mut self, mut piece: Piece) {
+        let is_bad = matches!(piece.outcome, Outcome::Bad);
+        let is_good = piece.is_good();
+        let wants = is_bad || (piece.want_block_hashes && is_good);
+        let hashes = if wants { self.block_hashes(&piece).map(Some) } else { Ok(None) };
+        let blocks = std::mem::take(&mut piece.blocks);
+        let verdict = match (piece.outcome, hashes) {
+            (Outcome::WriteFailed(reason), _) => Verdict::WriteFailed(blocks, reason),
+            (outcome, hashes) => {
+                self.pool.give_back(blocks.into_iter().filter_map(|held| held.into_data()));
+                match (outcome, hashes) {
+                    (Outcome::ReadFailed(reason), _) => Verdict::ReadFailed(reason),
+                    (Outcome::Bad, Err(error)) => Verdict::ReadFailed(error.to_string()),
+                    (Outcome::Bad, Ok(hashes)) => Verdict::Bad(hashes.unwrap_or_default()),
+                    // A file that it completed was found changed by somebody else, and took
+                    // the piece with it.
+                    _ if is_good && !piece.torrent.verified.has(piece.piece) => {
+                        Verdict::ReadFailed("its file was changed by somebody else".into())
+                    }
+                    // The piece is right all the same; only its senders stay unproven.
+                    (_, hashes) => Verdict::Good(hashes.unwrap_or_default()),
+                }
+            }
+        };
+        piece.torrent.answer(DiskEvent::Checked { piece: piece.piece, verdict });
+    }
+
+    fn block_hashes(&mut self, piece: &Piece) -> Result<BlockHashes, Error> {
+        if piece.is_partly_on_disk() {
+            let _call = pulse::busy(PATIENCE);
+            let mut hashes = Vec::with_capacity(piece.blocks.len());
+            piece.stream(&mut self.handles, &self.counters, |block| hashes.push(sha1(&[block])))?;
+            return Ok(hashes);
+        }
+        let messages: Vec<Vec<&[u8]>> = piece.parts().into_iter().map(|part| vec![part]).collect();
+        Ok(timed(&self.counters.hash_ns, || sha1_many(&messages)))
+    }
+}
+
+/// Adds pieces that wait behind these; something else that comes first is `next`.
+fn gather(
+    mut pieces: Vec<Piece>,
+    writes: &Receiver<Write>,
+    next: &mut Option<Write>,
+) -> Vec<Piece> {
+    let bytes_of = |pieces: &[Piece]| pieces.iter().map(Piece::len).sum::<u64>();
+    let mut bytes = bytes_of(&pieces);
+    while bytes < TOGETHER_BYTES
+        && let Ok(write) = writes.try_recv()
+    {
+        match write {
+            Write::Pieces(more) => {
+                bytes += bytes_of(&more);
+                pieces.extend(more);
+            }
+            other => {
+                *next = Some(other);
+                break;
+            }
+        }
+    }
+    pieces
 }

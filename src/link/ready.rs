@@ -1,7 +1,7 @@
 //! Files that are being sent from: open, and with the bytes that are sent next in the page
 //! cache. The system is asked first whether they are there; if not, a thread that may wait for
-//! the disk fetches them, one at a time for each link. So a slow or hung disk holds up nobody
-//! but the links that send from it. Not here: the sending.
+//! the disk fetches them, one at a time for each link and a few for each device. So a slow or
+//! hung disk holds up nobody but the links that send from it. Not here: the sending.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
@@ -69,8 +70,7 @@ impl Ready {
             }
             let source = self.source.clone().ok_or_else(no_source)?;
             let open = self.open.take().map(|open| open.file);
-            let slice = *slice;
-            self.fetching = Some(spawn_blocking(move || fetch(&source, open, &slice)));
+            self.fetching = Some(begin_fetch(source, open, *slice));
         }
     }
 
@@ -99,6 +99,15 @@ impl Ready {
     }
 }
 
+impl Drop for Ready {
+    /// Nobody takes what is being fetched any more: it does not stay in the line.
+    fn drop(&mut self) {
+        if let Some(fetching) = &self.fetching {
+            fetching.abort();
+        }
+    }
+}
+
 /// Up to where the bytes of this part are in the page cache, from its front. Every page is asked
 /// for: one that is not there would keep the thread of many links. A byte of each is cheaper
 /// than a copy of all.
@@ -116,6 +125,28 @@ fn warm_end(file: &File, slice: &FileSlice) -> Option<u64> {
         }
     }
     Some(end)
+}
+
+/// Fetches on a thread that may wait for the disk, as soon as there is one for this disk: of one
+/// that does not answer, a few wait and not all there are.
+fn begin_fetch(
+    source: Source,
+    open: Option<SourceFile>,
+    slice: FileSlice,
+) -> JoinHandle<io::Result<Opened>> {
+    let senders = source.senders().clone();
+    let work = move |permit: OwnedSemaphorePermit| {
+        let fetched = fetch(&source, open, &slice);
+        drop(permit);
+        fetched
+    };
+    match senders.clone().try_acquire_owned() {
+        Ok(permit) => spawn_blocking(move || work(permit)),
+        Err(_) => tokio::spawn(async move {
+            let permit = senders.acquire_owned().await.map_err(io::Error::other)?;
+            spawn_blocking(move || work(permit)).await.map_err(io::Error::other)?
+        }),
+    }
 }
 
 /// Opens the file, unless it is open, and reads the part and some bytes behind it.

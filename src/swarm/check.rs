@@ -54,6 +54,8 @@ enum Phase {
     Trial(PieceIndex),
     /// There is nothing to try with: fetched on, until a write tells.
     Open,
+    /// It does not answer; that it does again is told.
+    Silent,
 }
 
 impl Checking {
@@ -91,7 +93,7 @@ impl Checking {
     pub fn retry_at(&self) -> Option<Instant> {
         match self.trouble.as_ref()?.phase {
             Phase::Rest(until) => Some(until),
-            Phase::Trial(_) | Phase::Open => None,
+            Phase::Trial(_) | Phase::Open | Phase::Silent => None,
         }
     }
 
@@ -312,7 +314,8 @@ impl Swarm {
     /// Told once, however many files it hits; what holds now is in the snapshot.
     pub(super) fn disk_failed(&mut self, why: String, now: Instant) {
         let checking = &mut self.checking;
-        let longer = (checking.rest * 2).min(REST_MAX);
+        // There was no rest before, if it was only silent.
+        let longer = (checking.rest * 2).clamp(REST_FIRST, REST_MAX);
         match &mut checking.trouble {
             // Under way since before the rest.
             Some(Trouble { why: known, phase: Phase::Rest(_) }) => *known = why,
@@ -331,8 +334,27 @@ impl Swarm {
         self.shed();
     }
 
-    /// While the disk fails, only a little is kept, and at least one piece to try it with.
+    /// Nothing more is asked for, and what there is waits.
+    pub(super) fn disk_silent(&mut self, why: String) {
+        let trouble = Trouble { why: why.clone(), phase: Phase::Silent };
+        if self.checking.trouble.replace(trouble).is_none() {
+            self.tell(Event::DiskTrouble(why));
+        }
+    }
+
+    /// What waited goes on at once: that the device answers needs no trial.
+    pub(super) fn disk_answers(&mut self, now: Instant) {
+        if matches!(&self.checking.trouble, Some(Trouble { phase: Phase::Silent, .. })) {
+            self.disk_recovered(now);
+        }
+    }
+
+    /// While the disk fails, only a little is kept, and at least one piece to try it with. All
+    /// is kept of a disk that is only silent: it is no more than before.
     fn shed(&mut self) {
+        if matches!(&self.checking.trouble, Some(Trouble { phase: Phase::Silent, .. })) {
+            return;
+        }
         let kept = self.config.share_blocks / KEPT_SHARE;
         while self.checking.parked.len() > 1
             && self.checking.parked_blocks() > kept
@@ -362,6 +384,10 @@ impl Swarm {
             // While it rests, what was under way before says nothing of what comes.
             _ => return,
         }
+        self.disk_recovered(now);
+    }
+
+    fn disk_recovered(&mut self, now: Instant) {
         self.next_cause = now;
         self.checking.trouble = None;
         self.checking.recovered_at = Some(now);

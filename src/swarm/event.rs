@@ -85,6 +85,11 @@ pub enum Input {
     PiecesLost(Vec<PieceIndex>),
     /// The device refused, after the fact, what was written; in words for people.
     DiskFailed(String),
+    /// The device does not answer; in words for people, which say for how long. Told again as
+    /// that grows.
+    DiskSilent(String),
+    /// It answers again.
+    DiskAnswers,
     /// The user changed which pieces are wanted.
     Wanted(Bitfield),
     /// The user pauses (true) or resumes (false).

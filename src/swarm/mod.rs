@@ -245,6 +245,8 @@ impl Swarm {
             Input::UploadLimit(limit) => self.on_upload_limit(limit),
             Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, now),
             Input::DiskFailed(why) => self.disk_failed(why, now),
+            Input::DiskSilent(why) => self.disk_silent(why),
+            Input::DiskAnswers => self.disk_answers(now),
             Input::Wanted(wanted) => self.on_wanted(wanted, now),
             Input::Pause(pause) => self.on_pause(pause, now),
             Input::DiskLoad { hashing, writing } => self.load.note(hashing, writing),

@@ -260,6 +260,7 @@ impl Actor {
                     self.publisher.set_flush_failure(why);
                 }
             }
+            DiskEvent::Silent(_) | DiskEvent::Answers => self.on_silence(now),
             DiskEvent::Looked(gone) => self.on_looked(gone),
             DiskEvent::Finished(whole) => self.on_finished(whole),
         }
@@ -585,6 +586,7 @@ impl Actor {
 
     fn on_publish_tick(&mut self) {
         let now = Instant::now();
+        self.note_silence(now);
         self.note_starved(now);
         self.waits = [self.waits[1], self.link_config.pool.waits_count()];
         let stats = self.jobs.store.stats();
@@ -615,7 +617,7 @@ impl Actor {
         }
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let now = Instant::now();
         let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
         let status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);

@@ -114,9 +114,9 @@ fn begin(
     let pieces = u64::from(parts.layout.piece_count() - plan.skipped.ones());
     let is_long = pieces * u64::from(parts.layout.piece_len()) >= TURN_WORTH;
     let (store, progress, plan) = (store.clone(), progress.clone(), plan.clone());
-    let (state_dir, dir) = (parts.resources.state_dir.clone(), parts.options.dir.clone());
+    let state_dir = parts.resources.state_dir.clone();
     spawn_blocking(move || {
-        let _turn = is_long.then(|| progress.take_turn(&state_dir, &dir));
+        let _turn = is_long.then(|| store.take_turn(&state_dir, &progress));
         plan.result(&store.check(&plan.skipped, &progress).have)
     })
 }

@@ -17,6 +17,7 @@ pub mod options;
 mod parked;
 pub mod places;
 mod publish;
+mod silent;
 pub mod status;
 mod trackers;
 

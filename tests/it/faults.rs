@@ -1,11 +1,12 @@
-//! Disks that misbehave while the program runs: full, read-only, unmounted, and files that others
-//! change. The file systems are real and small ([`mounts`]). What is asked each time: a word
-//! that names the file and the reason, rest, other torrents that go on, no restart needed, and
-//! the right bytes in the end.
+//! Disks that misbehave while the program runs: full, read-only, unmounted, hung, and files that
+//! others change. The file systems are real and small ([`mounts`]). What is asked each time: a
+//! word that names the file and the reason, rest, other torrents that go on, no restart needed,
+//! and the right bytes in the end.
 
 mod few_fds;
 mod full;
 mod gone;
+mod hung;
 mod mounts;
 mod touched;
 

@@ -71,7 +71,7 @@ fn paces(rng: &mut StdRng) -> Vec<(u64, u64)> {
 /// What befalls one world of two, in its first half minute. Everything is undone in the end.
 fn fates(layout: &Layout, pool_blocks: usize, rng: &mut StdRng) -> Vec<(Duration, Fate)> {
     let mut fates = Vec::new();
-    for kind in 0..12 {
+    for kind in 0..13 {
         if rng.random_range(0..6) > 0 {
             continue;
         }
@@ -99,6 +99,7 @@ fn fates(layout: &Layout, pool_blocks: usize, rng: &mut StdRng) -> Vec<(Duration
                 let worked = Fate::Worked(time(rng), time(rng));
                 [worked.clone(), worked]
             }
+            11 => [Fate::Silent(true), Fate::Silent(false)],
             _ => [Fate::UploadLimit(Some(50_000)), Fate::UploadLimit(None)],
         };
         fates.extend([from, until].into_iter().zip(pair));

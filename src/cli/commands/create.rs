@@ -129,7 +129,7 @@ pub fn make(
     };
     let mut pace = Pace::new(Instant::now());
     let words = |now| making.words(&mut pace, now);
-    let stop = is_stoppable.then_some(|| making.is_stopped.store(true, Ordering::Relaxed));
+    let stop = is_stoppable.then_some(|| making.stop.set());
     let made = attend(work, words, stop, is_quiet)?;
     let created = made.unwrap_or(Err(Error::Aborted)).map_err(|error| failure(&error))?;
     if !is_quiet {
@@ -158,7 +158,7 @@ struct Making {
     done_bytes: AtomicU64,
     total_bytes: AtomicU64,
     is_waiting: AtomicBool,
-    is_stopped: AtomicBool,
+    stop: turn::Stop,
 }
 
 impl Making {
@@ -169,14 +169,15 @@ impl Making {
         memory_bytes: usize,
     ) -> Result<Created, Error> {
         let on_wait = || self.is_waiting.store(true, Ordering::Relaxed);
-        let is_over = || self.is_stopped.load(Ordering::Relaxed);
-        let _turn = existing_state_dir().and_then(|dir| turn::wait(&dir, path, on_wait, is_over));
+        let place = turn::Place::default();
+        let _turn = existing_state_dir()
+            .and_then(|dir| turn::wait(&dir, path, &place, on_wait, &self.stop));
         self.is_waiting.store(false, Ordering::Relaxed);
         let on_progress = |progress: Progress| {
             self.total_bytes.store(progress.total_bytes, Ordering::Relaxed);
             self.done_bytes.fetch_max(progress.done_bytes, Ordering::Relaxed);
         };
-        create(path, options, memory_bytes, &on_progress, &self.is_stopped)
+        create(path, options, memory_bytes, &on_progress, self.stop.flag())
     }
 
     fn words(&self, pace: &mut Pace, now: Instant) -> Words {

@@ -5,6 +5,7 @@ mod check;
 mod claims;
 mod eras;
 mod faults;
+mod lanes;
 mod names;
 mod pieces;
 mod power;

@@ -63,6 +63,41 @@ fn only_the_trial_tells_that_a_disk_works_again() {
     assert_eq!(lines, ["disk works", "check 2 [data data data data]", "verified 0"]);
 }
 
+/// One that does not answer is no broken one: nothing is thrown away, tried, or asked for, and
+/// all goes on at the first answer.
+#[test]
+fn a_silent_disk_is_told_of_once_and_waited_for() {
+    let mut bench = Bench::new(4);
+    bench.seed(1);
+    bench.deliver(1, "0.0 0.1 0.2 0.3");
+    let silent = |bench: &mut Bench, seconds: u32| {
+        bench.handle(Input::DiskSilent(format!("out has not answered for {seconds} s")))
+    };
+    assert_eq!(silent(&mut bench, 5), ["disk trouble, out has not answered for 5 s"]);
+    assert!(silent(&mut bench, 6).is_empty());
+    assert_eq!(bench.swarm.checking.trouble(), Some("out has not answered for 6 s"));
+    assert!(bench.deliver(1, "1.0 1.1 1.2 1.3 2.0").is_empty());
+    assert!(bench.wait(600.0).is_empty(), "it was tried");
+    assert!(bench.good(0).contains(&"verified 0".to_owned()), "an answer that was on its way");
+    let lines = bench.handle(Input::DiskAnswers);
+    assert_eq!(lines, ["disk works", "check 1 [data data data data]"]);
+    assert_eq!(bench.deliver(1, "2.1 2.2 2.3")[0], "check 2 [data data data data]");
+    assert!(bench.handle(Input::DiskAnswers).is_empty());
+}
+
+/// There was no rest before that could grow.
+#[test]
+fn a_silent_disk_that_fails_rests_as_any_other() {
+    let mut bench = Bench::new(3);
+    bench.seed(1);
+    bench.deliver(1, "0.0 0.1 0.2 0.3");
+    bench.handle(Input::DiskSilent("it has not answered".into()));
+    bench.handle(Input::DiskFailed("input/output error".into()));
+    bench.wait(4.0);
+    assert!(bench.handle(Input::DiskAnswers).is_empty(), "it goes on failing");
+    assert_eq!(bench.swarm.checking.trouble(), Some("input/output error"));
+}
+
 /// Other torrents live of the same memory, and may have another disk.
 #[test]
 fn a_failing_disk_holds_no_more_than_a_sixteenth_of_memory() {

@@ -22,6 +22,8 @@ pub enum Fate {
     Worked(Duration, Duration),
     OtherTracker,
     OurAddress,
+    /// The disk does not answer, or does again.
+    Silent(bool),
     /// Blocks of the pool that open pieces may hold.
     Share(usize),
     UploadLimit(Option<u64>),
@@ -43,6 +45,8 @@ impl World {
                 self.lose(share);
                 self.tell(Input::DiskFailed("input/output error".into()));
             }
+            Fate::Silent(true) => self.tell(Input::DiskSilent("it has not answered".into())),
+            Fate::Silent(false) => self.tell(Input::DiskAnswers),
             Fate::Room(links) => self.tell(room(links)),
             Fate::Limited(limited) => self.tell(Input::Limited(limited)),
             Fate::Worked(hashing, writing) => self.tell(Input::DiskLoad { hashing, writing }),

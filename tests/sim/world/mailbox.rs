@@ -316,6 +316,8 @@ fn kind(input: &Input) -> &'static str {
         Input::Room(_) => "room",
         Input::PiecesLost(_) => "pieces lost",
         Input::DiskFailed(_) => "disk failed",
+        Input::DiskSilent(_) => "disk silent",
+        Input::DiskAnswers => "disk answers",
         Input::Wanted(_) => "wanted",
         Input::Pause(_) => "pause",
         Input::DiskLoad { .. } => "disk load",

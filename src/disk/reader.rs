@@ -1,0 +1,126 @@
+//! A thread of a lane that reads and looks: pieces before they are sent, pieces that were
+//! spilled, and how files stand. It writes no data.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, Sender, never, select};
+use sha1::{Digest, Sha1};
+
+use super::handles::Handles;
+use super::job::{DiskEvent, Job};
+use super::lane::{State, Ticket};
+use super::open::OpenTorrent;
+use super::piece::{Outcome, Piece};
+use super::pulse::{self, PATIENCE};
+use super::stats::{Counters, add, timed};
+use super::writer::Write;
+
+/// What a reader is handed.
+pub(super) enum Errand {
+    /// A piece that is to be hashed from disk in part.
+    Check(Piece),
+    /// Any job that is no check, spill or flush.
+    Other(Arc<OpenTorrent>, Job, Ticket),
+    /// One reader ends, after what was handed to them before.
+    Stop,
+}
+
+/// One reader of a lane.
+pub(super) struct Reader {
+    pub handles: Handles,
+    pub counters: Arc<Counters>,
+    /// Torrents that are closed.
+    pub closed: Receiver<u64>,
+    /// To the lane's writer.
+    pub writes: Sender<Write>,
+    pub state: Arc<State>,
+}
+
+impl Reader {
+    pub(super) fn run(mut self, errands: &Receiver<Errand>) {
+        loop {
+            let closed = self.closed.clone();
+            select! {
+                recv(errands) -> errand => match errand {
+                    Ok(Errand::Check(piece)) => self.check(piece),
+                    Ok(Errand::Other(torrent, job, ticket)) => {
+                        let (id, is_closed) = (torrent.id, torrent.is_closed.clone());
+                        self.work(torrent, job);
+                        drop(ticket);
+                        // Its last jobs may come when it was closed already.
+                        if is_closed.load(Ordering::Acquire) {
+                            self.handles.close_store(id);
+                        }
+                    }
+                    Ok(Errand::Stop) => break,
+                    Err(_) => return,
+                },
+                recv(closed) -> store => match store {
+                    Ok(store) => self.handles.close_store(store),
+                    Err(_) => self.closed = never(),
+                }
+            }
+        }
+        if self.state.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Nobody hands anything to the writer any more. There is a place for this.
+            let _ = self.writes.send(Write::Stop);
+        }
+    }
+
+    fn work(&mut self, torrent: Arc<OpenTorrent>, job: Job) {
+        let _call = pulse::busy(PATIENCE);
+        match job {
+            Job::Prepare { piece, prove } => {
+                let outcome = self.prepare(&torrent, piece, prove);
+                torrent.answer(DiskEvent::Prepared { piece, outcome });
+            }
+            Job::Want(wanted) => {
+                torrent.on_news(torrent.store.want(&wanted));
+            }
+            Job::Look => {
+                let gone = torrent.store.look_around();
+                torrent.answer(DiskEvent::Looked(gone));
+            }
+            // Files that are not at their path any more are not done.
+            Job::Finish if torrent.is_gone() => torrent.answer(DiskEvent::Finished(false)),
+            Job::Finish => {
+                let is_fine = torrent.on_news(torrent.store.finish());
+                torrent.answer(DiskEvent::Finished(is_fine));
+            }
+            Job::Check { .. } | Job::Spill { .. } | Job::Flush => {
+                debug_assert!(false, "a reader was handed another's job");
+            }
+        }
+    }
+
+    /// Hashes a piece of which a part is on disk; the rest is written next, if it is right.
+    fn check(&mut self, mut piece: Piece) {
+        add(&self.counters.batches, 1);
+        add(&self.counters.pieces_checked, 1);
+        match piece.torrent.is_kept(piece.piece) {
+            true => self.compare(&mut piece),
+            false => {
+                let why = "the device did not keep what was written of it".to_owned();
+                piece.outcome = Outcome::ReadFailed(why);
+            }
+        }
+        // Nobody is left to write it when all has ended.
+        let _ = self.writes.send(Write::Pieces(vec![piece]));
+    }
+
+    /// Sets the outcome to good, bad or unreadable.
+    fn compare(&mut self, piece: &mut Piece) {
+        let _call = pulse::busy(PATIENCE);
+        let mut hasher = Sha1::new();
+        let counters = self.counters.clone();
+        let read = piece.stream(&mut self.handles, &counters, |bytes| {
+            timed(&counters.hash_ns, || hasher.update(bytes));
+        });
+        add(&counters.bytes_hashed, piece.len());
+        match read {
+            Ok(()) => piece.judge(&hasher.finalize().into()),
+            Err(error) => piece.outcome = Outcome::ReadFailed(error.to_string()),
+        }
+    }
+}
