@@ -57,6 +57,11 @@ impl Engine {
         self.session.stop().await;
     }
 
+    /// Whether ends may take as long as the devices need, as long as they answer.
+    pub fn be_patient(&self, patient: bool) {
+        self.session.be_patient(patient);
+    }
+
     /// Sets or lifts the download limit of all torrents together, bytes per second.
     pub fn limit_down(&self, limit: Option<u64>) {
         self.session.limit_down(limit);

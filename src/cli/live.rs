@@ -2,6 +2,7 @@
 //! notices completion, and ends when asked to or when there is nothing left to do. It moves no
 //! byte of data itself.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ use super::repl::watch::watch;
 use super::repl::words::{self, Order};
 use super::stop::Stopper;
 use super::voice::Voice;
+
+/// An end that takes longer than this says what it waits for.
+const TELL_WRITING: Duration = Duration::from_secs(1);
 
 /// What ends a run, and when.
 #[derive(Clone, Debug)]
@@ -95,7 +99,7 @@ impl Live {
         if self.stopper.is_asked() && self.worst() != Exit::Done {
             self.voice.urgent("Stopping... press Ctrl-C again to quit now");
         }
-        self.desk.engine.stop().await;
+        self.stop().await;
         self.stopper.restore_terminal();
         // The prompt may have been cut off: what follows goes to the plain streams, over it.
         if self.voice.printer.is_some() {
@@ -108,6 +112,39 @@ impl Live {
             Exit::Done => End::Complete,
             exit => End::Short(exit),
         })
+    }
+
+    /// Ends the torrents. On a terminal a slow device is waited for, visibly, until that is given up.
+    async fn stop(&mut self) {
+        let is_watched = std::io::stderr().is_terminal() && self.voice.talk != Talk::Pipe;
+        let engine = self.desk.engine.clone();
+        engine.be_patient(is_watched);
+        let mut stopping = std::pin::pin!(engine.stop());
+        let mut look = tokio::time::interval_at(
+            (Instant::now() + TELL_WRITING).into(),
+            Duration::from_secs(1),
+        );
+        let mut told = 0;
+        loop {
+            tokio::select! {
+                () = &mut stopping => return,
+                () = self.stopper.given_up() => break,
+                _ = look.tick(), if is_watched => {
+                    let items = self.desk.items.iter();
+                    let left: u64 = items.map(|item| item.handle.status().unsynced_bytes).sum();
+                    if left > 0 && left != told {
+                        self.stopper.wait();
+                        told = left;
+                        let left = size(left);
+                        self.voice.urgent(&format!(
+                            "writing to the device: {left} left; Ctrl-C leaves it to the system"
+                        ));
+                    }
+                }
+            }
+        }
+        engine.be_patient(false);
+        stopping.await;
     }
 
     /// Tells what the device refused at the very end; those torrents are not done.

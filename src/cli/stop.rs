@@ -13,12 +13,15 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct Stopper {
     asked: watch::Sender<bool>,
+    gave_up: watch::Sender<bool>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     /// A request was made; the next one is the last.
     pending: AtomicBool,
+    /// The next request is heard once more: what is waited for is to be given up.
+    is_waiting: AtomicBool,
     /// The terminal's settings before anything changed them.
     terminal: Option<Termios>,
 }
@@ -28,12 +31,20 @@ impl Stopper {
     pub fn new() -> Self {
         let stdin = std::io::stdin();
         let terminal = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten();
-        let shared = Arc::new(Shared { pending: AtomicBool::new(false), terminal });
-        Self { asked: watch::Sender::new(false), shared }
+        let shared = Arc::new(Shared {
+            pending: AtomicBool::new(false),
+            is_waiting: AtomicBool::new(false),
+            terminal,
+        });
+        Self { asked: watch::Sender::new(false), gave_up: watch::Sender::new(false), shared }
     }
 
     /// Asks to end. The second time it does not return: the process ends with `hard_code`.
     pub fn ask(&self, hard_code: i32) {
+        if self.shared.is_waiting.swap(false, Ordering::SeqCst) {
+            self.gave_up.send_replace(true);
+            return;
+        }
         if self.shared.pending.swap(true, Ordering::SeqCst) {
             self.restore_terminal();
             std::process::exit(hard_code);
@@ -50,6 +61,17 @@ impl Stopper {
     pub async fn asked(&self) {
         // The sender lives as long as `self`.
         let _ = self.asked.subscribe().wait_for(|asked| *asked).await;
+    }
+
+    /// From now on the next request does not end the process, but what is waited for.
+    pub fn wait(&self) {
+        self.shared.is_waiting.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until that is to be given up.
+    pub async fn given_up(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.gave_up.subscribe().wait_for(|gave_up| *gave_up).await;
     }
 
     /// Puts the terminal's settings back: a prompt that is cut off leaves it in raw mode.
@@ -104,5 +126,9 @@ mod tests {
         stopper.clone().ask(130);
         stopper.asked().await;
         assert!(stopper.is_asked());
+        // What is waited for then can be given up.
+        stopper.wait();
+        stopper.ask(130);
+        stopper.given_up().await;
     }
 }

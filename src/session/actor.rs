@@ -178,7 +178,7 @@ pub(super) struct Actor {
     leaving: JoinSet<(InfoHash, oneshot::Sender<bool>)>,
     is_ending: bool,
     /// What was sent is being kept, and the disk hangs.
-    keeping: Option<JoinHandle<()>>,
+    keeping: Option<JoinHandle<Vec<(InfoHash, Kept)>>>,
 }
 
 impl Actor {
@@ -395,19 +395,21 @@ impl Actor {
     /// The goodbyes to trackers run side by side, so three seconds are enough for all.
     async fn stop(&mut self, answer: oneshot::Sender<()>) {
         self.is_ending = true;
-        let arrived = async {
-            while let Some(opened) = self.opening.join_next_with_id().await {
-                self.on_opened(opened).await;
-            }
-        };
-        // Whoever comes later is sent away then.
-        let _ = timeout(ARRIVE_MAX, arrived).await;
         let mut ends = JoinSet::new();
         for member in &self.members {
             let handle = member.handle.clone();
             ends.spawn(async move { handle.stop().await });
         }
+        let arrived = async {
+            while let Some(opened) = self.opening.join_next_with_id().await {
+                // It leaves again at once.
+                self.on_opened(opened).await;
+            }
+        };
+        // Whoever comes later is sent away then. The others end meanwhile.
+        let _ = timeout(ARRIVE_MAX, arrived).await;
         while ends.join_next().await.is_some() {}
+        while self.leaving.join_next().await.is_some() {}
         self.keep().await;
         // The one who asked may have gone.
         let _ = answer.send(());
@@ -497,34 +499,53 @@ impl Actor {
 
     /// Keeps what was sent since it was kept last, and which files are wanted.
     async fn keep(&mut self) {
-        if self.keeping.as_ref().is_some_and(|work| !work.is_finished()) {
+        match self.keeping.take() {
             // The disk hangs; what is lost is what was sent since.
-            return;
+            Some(work) if !work.is_finished() => {
+                self.keeping = Some(work);
+                return;
+            }
+            Some(work) => self.on_kept(work.await.unwrap_or_default()),
+            None => {}
         }
         let mut news: Vec<(InfoHash, Kept)> = Vec::new();
         for member in &mut self.members {
             member.seen_choice = member.handle.look(|status| status.wanted_files.clone());
             let kept = member.to_keep();
             if kept.uploaded > member.kept.uploaded || kept.wanted != member.kept.wanted {
-                member.kept = kept.clone();
                 news.push((member.info_hash, kept));
             }
         }
         if !news.is_empty() {
             let state_dir = self.resources.state_dir.clone();
-            let mut work = spawn_blocking(move || write(&state_dir, &news));
+            let mut work = spawn_blocking(move || write(&state_dir, news));
             // A disk that hangs must not hold up everybody; a panic is told by the runtime.
-            if timeout(KEEP_MAX, &mut work).await.is_err() {
-                self.keeping = Some(work);
+            match timeout(KEEP_MAX, &mut work).await {
+                Ok(kept) => self.on_kept(kept.unwrap_or_default()),
+                Err(_) => self.keeping = Some(work),
+            }
+        }
+    }
+
+    /// What could not be kept is tried again the next time.
+    fn on_kept(&mut self, all: Vec<(InfoHash, Kept)>) {
+        for (info_hash, kept) in all {
+            let of = |member: &&mut Member| member.info_hash == info_hash;
+            if let Some(member) = self.members.iter_mut().find(of) {
+                member.kept = kept;
             }
         }
     }
 }
 
-fn write(state_dir: &Path, news: &[(InfoHash, Kept)]) {
-    for (info_hash, kept) in news {
-        if let Err(error) = persist::keep(state_dir, *info_hash, kept) {
+/// Returns what was written.
+fn write(state_dir: &Path, mut news: Vec<(InfoHash, Kept)>) -> Vec<(InfoHash, Kept)> {
+    news.retain(|(info_hash, kept)| {
+        let written = persist::keep(state_dir, *info_hash, kept);
+        if let Err(error) = &written {
             tracing::warn!(%info_hash, %error, "cannot keep what was sent and which files are wanted");
         }
-    }
+        written.is_ok()
+    });
+    news
 }

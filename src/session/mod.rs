@@ -18,7 +18,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::base::ids::{InfoHash, PeerId};
 use crate::base::pool::BlockPool;
@@ -50,6 +50,7 @@ pub struct Session {
     port: u16,
     limiter: Arc<Limiter>,
     up_limiter: Arc<Limiter>,
+    patient: watch::Sender<bool>,
 }
 
 impl Session {
@@ -81,6 +82,7 @@ impl Session {
         let limiter = Arc::new(Limiter::new(config.download_limit));
         let up_limiter = Arc::new(Limiter::new(config.upload_limit));
         let bell = Arc::new(Notify::new());
+        let (patient, patience) = watch::channel(false);
         let resources = Resources {
             peer_id: PeerId::ours(rand::random()),
             port,
@@ -90,6 +92,7 @@ impl Session {
             disk: Arc::new(disk),
             limiter: limiter.clone(),
             up_limiter: up_limiter.clone(),
+            patient: patience,
             places: Account::new(Shared::new(bell.clone())),
             http: client,
             tracker_network: timing,
@@ -98,7 +101,7 @@ impl Session {
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let actor = Actor::new(resources, registrations, config.max_active);
         tokio::spawn(actor.run(orders));
-        Ok(Self { commands, port, limiter, up_limiter })
+        Ok(Self { commands, port, limiter, up_limiter, patient })
     }
 
     /// Takes a torrent in, behind those that are there. It looks at data on disk first, then
@@ -131,6 +134,12 @@ impl Session {
     /// trackers were told, or their three seconds are over. The session takes no more.
     pub async fn stop(&self) {
         self.ask(Command::Stop).await;
+    }
+
+    /// Whether ends may take as long as the devices need to take what was written, as long as they
+    /// answer. Otherwise, as at first, they have six seconds.
+    pub fn be_patient(&self, patient: bool) {
+        self.patient.send_replace(patient);
     }
 
     /// The port that peers can reach us at; 0 when there is none.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
 use crate::base::extents::Extents;
@@ -18,7 +18,7 @@ use crate::base::layout::{Layout, PieceIndex};
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
 use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
-use crate::swarm::link::{CloseReason, LinkCommand};
+use crate::swarm::link::LinkCommand;
 use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
@@ -50,8 +50,6 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
-/// How long an ending torrent waits for pieces that are at the disk workers.
-const FLUSH_BUDGET: Duration = Duration::from_secs(6);
 
 /// What the actor is made of; put together by `lifecycle`.
 pub(super) struct Actor {
@@ -84,6 +82,8 @@ pub(super) struct Actor {
     pub gone: Option<Gone>,
     /// Its files are to be moved: the torrent lets go of everything.
     pub move_order: Option<MoveOrder>,
+    /// Whether its end may take as long as its device needs.
+    pub patient: watch::Receiver<bool>,
     pub commands: mpsc::Receiver<Command>,
     pub incoming: mpsc::Receiver<Incoming>,
     pub trackers: Trackers,
@@ -220,7 +220,7 @@ impl Actor {
     }
 
     /// Notes an answer of the disk; conclusions are drawn once a batch.
-    fn on_disk_event(&mut self, event: DiskEvent) {
+    pub(super) fn on_disk_event(&mut self, event: DiskEvent) {
         let now = Instant::now();
         match event {
             DiskEvent::Checked { piece, verdict } => {
@@ -379,7 +379,7 @@ impl Actor {
     }
 
     /// Tells the brain what other torrents leave to it, and the session what it wants beside.
-    fn tell_room(&mut self) {
+    pub(super) fn tell_room(&mut self) {
         let now = Instant::now();
         self.swarm.handle(Input::Room(self.places.room()), now);
         self.places.want(self.swarm.wanted_links(now));
@@ -461,7 +461,7 @@ impl Actor {
     }
 
     /// Does what the brain says, in its order, and what it says to what comes of that.
-    fn carry_out(&mut self) {
+    pub(super) fn carry_out(&mut self) {
         loop {
             while let Some(output) = self.swarm.poll_output() {
                 self.on_output(output);
@@ -620,67 +620,11 @@ impl Actor {
     pub(super) fn publish(&mut self) {
         let now = Instant::now();
         let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
-        let status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
+        let mut status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
+        status.unsynced_bytes = self.jobs.store.backlog().bytes;
         let is_paused = self.publisher.is_paused();
         self.trackers.publish(&status, self.swarm.working_peers(), is_paused);
         self.status.post(status);
-    }
-
-    /// Ends links, waits for pieces at the disk, records, says goodbye to trackers.
-    async fn end(&mut self) {
-        // One that is moved keeps its place in the queue.
-        if self.move_order.is_none() {
-            self.publisher.set_stopping();
-        }
-        self.publish();
-        self.swarm.note(Input::Pause(true), Instant::now());
-        self.tell_room();
-        self.carry_out();
-        for (link, handle) in std::mem::take(&mut self.links) {
-            // A link that is gone needs no word.
-            let _ = handle.commands.try_send(vec![LinkCommand::Close(CloseReason::Stopping)]);
-            self.places.down(link);
-        }
-        let goodbye = self.trackers.stop();
-        let flushed = async {
-            // Verdicts count; nothing new is begun while paused.
-            while self.jobs_out > 0
-                && let Some(event) = self.next_disk_event().await
-            {
-                self.on_disk_event(event);
-                self.swarm.settle(Instant::now());
-                self.carry_out();
-            }
-            self.flush().await;
-        };
-        if timeout(FLUSH_BUDGET, flushed).await.is_err() {
-            warn!(
-                "the disk is slow: the system writes what is left; it is looked at again if the power fails"
-            );
-        }
-        goodbye.await;
-        self.publish();
-    }
-
-    async fn flush(&mut self) {
-        self.submit(Job::Flush);
-        while !self.flushed
-            && let Some(event) = self.next_disk_event().await
-        {
-            self.on_disk_event(event);
-        }
-    }
-
-    /// Waits for an answer of the disk, and meanwhile offers it what found no place.
-    async fn next_disk_event(&mut self) -> Option<DiskEvent> {
-        loop {
-            let offer_at = self.jobs.again_at();
-            tokio::select! {
-                event = self.disk_events.recv() => return event,
-                () = sleep_until(offer_at.unwrap_or_else(Instant::now).into()),
-                    if offer_at.is_some() => self.jobs.offer(Instant::now()),
-            }
-        }
     }
 }
 

@@ -4,9 +4,11 @@
 //! that is noticed.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep_until;
+use tokio::sync::Notify;
+use tokio::time::timeout_at;
 
 use crate::disk::Gone;
 use crate::swarm::event::Event;
@@ -56,6 +58,8 @@ pub(super) struct Away<'a> {
     pub early: &'a mut Vec<Command>,
     look_at: Instant,
     pause: Duration,
+    /// Somebody wants it to be tried now.
+    wake: Arc<Notify>,
 }
 
 impl<'a> Away<'a> {
@@ -68,8 +72,15 @@ impl<'a> Away<'a> {
     ) -> Self {
         // At first: it may just have been deleted, and is only to be made again.
         let look_at = Instant::now();
-        let mut away =
-            Self { ends, why: String::new(), wanted_files, early, look_at, pause: WAIT_FIRST };
+        let mut away = Self {
+            ends,
+            why: String::new(),
+            wanted_files,
+            early,
+            look_at,
+            pause: WAIT_FIRST,
+            wake: Arc::default(),
+        };
         away.stays(why);
         away
     }
@@ -86,8 +97,9 @@ impl<'a> Away<'a> {
     /// Waits until it is time to look for the directory, or somebody wants that now. None when the
     /// torrent is to end.
     pub async fn wait(&mut self) -> Option<()> {
-        let look_at = self.look_at;
-        self.during(sleep_until(look_at.into())).await?;
+        let (look_at, wake) = (self.look_at, self.wake.clone());
+        let woken = async { drop(timeout_at(look_at.into(), wake.notified()).await) };
+        self.during(woken).await?;
         self.look_at = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(WAIT_MAX);
         Some(())
@@ -118,7 +130,12 @@ impl<'a> Away<'a> {
                     self.ends.status.change(|status| status.wanted_files = files.clone().into());
                     *self.wanted_files = files;
                 }
-                order => parked::keep(self.early, order),
+                order => {
+                    if matches!(order, Command::Resume | Command::Unpause) {
+                        self.wake.notify_one();
+                    }
+                    parked::keep(self.early, order);
+                }
             }
         }
     }

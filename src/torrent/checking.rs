@@ -16,7 +16,7 @@ use crate::disk::{CheckProgress, RecordState, StoreHandle};
 
 use super::command::Command;
 use super::lifecycle::{Ends, Parts};
-use super::meanwhile::STOP_MAX;
+use super::meanwhile::{STOP_MAX, meanwhile};
 use super::options::CheckMode;
 use super::parked;
 
@@ -61,10 +61,19 @@ pub(super) async fn check(
     let mut pace = Pace::new(Instant::now());
     loop {
         tokio::select! {
-            have = &mut work => return match have {
-                Ok(have) => Checked::Pieces { have, trusted },
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            },
+            have = &mut work => {
+                let have = match have {
+                    Ok(have) => have,
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                };
+                // The record is one: it is not to be begun while it is still being kept.
+                if let Some(keeping) = keeping.take()
+                    && meanwhile(ends, early, keeping).await.is_none()
+                {
+                    return Checked::Stopped;
+                }
+                return Checked::Pieces { have, trusted };
+            }
             _ = kept.tick() => {
                 if keeping.as_ref().is_none_or(JoinHandle::is_finished) {
                     keeping = Some(plan.keep(store, &progress));

@@ -34,7 +34,7 @@ pub(super) async fn take(
             debug!(piece = piece.number(), "a piece at hand cannot be used");
             continue;
         };
-        if write(piece, blocks, store, disk_events).await {
+        if write(piece, blocks, store, disk_events, have).await {
             have.insert(piece);
         }
     }
@@ -66,12 +66,14 @@ fn read(source: &FoundBytes, len: u32, pool: &BlockPool) -> Option<Vec<Block>> {
     Some(blocks)
 }
 
-/// Has the piece hashed and written; true when it is right and there.
+/// Has the piece hashed and written; true when it is right and there. What is lost meanwhile leaves
+/// `have`.
 async fn write(
     piece: PieceIndex,
     blocks: Vec<Block>,
     store: &StoreHandle,
     disk_events: &mut mpsc::Receiver<DiskEvent>,
+    have: &mut Bitfield,
 ) -> bool {
     let blocks = blocks.into_iter().map(Held::Data).collect();
     if store.submit(Job::Check { piece, blocks, want_block_hashes: false }).is_err() {
@@ -85,6 +87,11 @@ async fn write(
                 return false;
             }
             DiskEvent::Checked { .. } => return false,
+            DiskEvent::FileTrouble { lost, .. } | DiskEvent::Unkept { lost, .. } => {
+                for piece in lost {
+                    have.remove(piece);
+                }
+            }
             _ => {}
         }
     }

@@ -4,10 +4,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::time::timeout;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
@@ -52,6 +54,8 @@ const COMMANDS_LEN: usize = 32;
 const NEWS_LEN: usize = 32;
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
+/// A disk that has not answered for so long is in trouble.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 /// Peers that a tracker is asked for.
 const NUMWANT: u32 = 100;
 
@@ -80,6 +84,8 @@ pub struct Resources {
     pub http: HttpClient,
     /// Its time limits.
     pub tracker_network: NetworkTiming,
+    /// Whether the end of a torrent may take as long as its device needs.
+    pub patient: watch::Receiver<bool>,
     /// Rung when the state of a torrent changes.
     pub bell: Arc<Notify>,
 }
@@ -295,7 +301,13 @@ async fn live(mut parts: Parts, first: Next, mut ends: Ends) {
 fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>) -> Next {
     let rested = match ran {
         Ran::Rested(rested) => rested,
-        Ran::Failed(why) => return Next::Fail(why),
+        Ran::Failed { why, may_pass, orders } => {
+            *early = orders;
+            return match may_pass {
+                true => Next::Away { gone: None, why },
+                false => Next::Fail(why),
+            };
+        }
     };
     parts.wanted_files = rested.wanted_files;
     parts.so_far.take(&ends.status.reader().borrow());
@@ -341,9 +353,26 @@ async fn open_now(
     early: &mut Vec<Command>,
 ) -> Option<Next> {
     ends.status.change(|status| status.state = State::Checking);
-    Some(match meanwhile(ends, early, open(parts)).await? {
+    let mut opening = pin!(open(parts));
+    let in_time = timeout(SILENT_AFTER, &mut opening);
+    let opened = match meanwhile(ends, early, in_time).await? {
+        Ok(opened) => opened,
+        Err(_) => {
+            // It gives its place in the queue to those on other disks.
+            let dir = parts.options.dir.display();
+            let why = format!("{dir} does not answer: it goes on by itself when it does");
+            let _ = ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
+            ends.status.change(|status| status.state = State::DiskTrouble(why));
+            let opened = meanwhile(ends, early, opening).await?;
+            let _ = ends.news.send(News::Swarm(Event::DiskRecovered));
+            ends.status.change(|status| status.state = State::Checking);
+            opened
+        }
+    };
+    Some(match opened {
         Ok(opened) => Next::Run(Opened { is_moved, ..opened }),
-        Err(Error::Disk(error)) if error.may_pass() => {
+        // Our own workers may still bring what they hold of it to a slow device.
+        Err(Error::Disk(error)) if error.may_pass() || is_in_use(&error) => {
             let why = error.to_string();
             // Nobody may be listening.
             let _ = ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
@@ -401,7 +430,7 @@ async fn open_again(
                 return Some(Next::Run(opened));
             }
             // Who held the old files may take a moment to let go; then it is tried again.
-            Err(Error::Disk(disk::Error::InUse { .. })) if gone.is_some() => {}
+            Err(Error::Disk(error)) if is_in_use(&error) => {}
             Err(Error::Disk(error)) if error.may_pass() || gone.is_some() => {
                 away.stays(error.to_string());
             }
@@ -410,12 +439,16 @@ async fn open_again(
     }
 }
 
+fn is_in_use(error: &disk::Error) -> bool {
+    matches!(error, disk::Error::InUse { .. })
+}
+
 /// What came of running.
 enum Ran {
     /// It may go on some day.
     Rested(Rested),
-    /// It could not begin, and why.
-    Failed(String),
+    /// It could not begin, and why; with what it was told meanwhile.
+    Failed { why: String, may_pass: bool, orders: Vec<Command> },
 }
 
 /// Looks at the data and runs the actor to its end; none when that is the end of the torrent.
@@ -434,7 +467,7 @@ async fn run(
     if parts.options.seed_only
         && let Some(why) = lack(parts, &ends, &have)
     {
-        return Some((ends, Ran::Failed(why)));
+        return Some((ends, Ran::Failed { why, may_pass: false, orders: early }));
     }
     let starting = {
         let store = store.clone();
@@ -445,7 +478,10 @@ async fn run(
             tell_troubles(&ends, started.news);
             started.have
         }
-        Err(error) => return Some((ends, Ran::Failed(error.to_string()))),
+        Err(error) => {
+            let (why, may_pass) = (error.to_string(), error.may_pass());
+            return Some((ends, Ran::Failed { why, may_pass, orders: early }));
+        }
     };
     if !is_moved {
         // Nobody may be listening.
@@ -563,6 +599,7 @@ fn actor(
         is_looking: false,
         gone: None,
         move_order: None,
+        patient: parts.resources.patient.clone(),
         commands: ends.commands,
         incoming: ends.incoming,
         trackers,

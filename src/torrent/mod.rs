@@ -6,6 +6,7 @@ mod board;
 mod checking;
 pub mod command;
 pub mod course;
+mod ending;
 mod found;
 pub mod handle;
 pub mod incoming;

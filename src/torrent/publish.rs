@@ -219,6 +219,8 @@ impl Publisher {
         };
         let running = now.saturating_duration_since(self.so_far.began);
         Status {
+            // The actor asks its disk.
+            unsynced_bytes: 0,
             state,
             wanted_bytes: self.wanted_bytes,
             done_bytes: self.done_bytes,

@@ -45,6 +45,9 @@ pub struct Status {
     pub wanted_bytes: u64,
     /// Those of them that are verified and written.
     pub done_bytes: u64,
+    /// What is verified and written, but not yet known to be on the device: a power loss may take
+    /// it.
+    pub unsynced_bytes: u64,
     /// Bytes of the whole torrent that are missing, wanted or not, pad files left out.
     pub missing_bytes: u64,
     /// Which files are wanted, by their position in the torrent.

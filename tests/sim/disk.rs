@@ -5,12 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
+use pigeon::base::extents::Extents;
 use pigeon::base::layout::{BlockRef, Layout, PieceIndex};
 use pigeon::base::pool::Block;
 use pigeon::swarm::event::{Held, Input, Verdict};
 
-/// The right content of a block.
-pub fn content(seed: u64, block: BlockRef) -> u64 {
+/// The right content of a block: what is padding in its first eight bytes is zero.
+pub fn content(seed: u64, layout: &Layout, extents: &Extents, block: BlockRef) -> u64 {
+    let mut bytes = number_of(seed, block).to_be_bytes();
+    let len = u64::from(block.len_bytes()).min(8);
+    let mut at = 0;
+    for slice in extents.slices(layout.block_offset(block), len) {
+        let end = at + slice.len as usize;
+        if slice.is_pad {
+            bytes[at..end].fill(0);
+        }
+        at = end;
+    }
+    u64::from_be_bytes(bytes)
+}
+
+fn number_of(seed: u64, block: BlockRef) -> u64 {
     let place = u64::from(block.piece().number()) << 32 | u64::from(block.number());
     let mut mixed = seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -42,6 +57,7 @@ pub struct Disk {
     character: DiskCharacter,
     seed: u64,
     layout: Layout,
+    extents: Extents,
     busy_until: Duration,
     spilled: BTreeMap<BlockRef, u64>,
     /// Pieces whose right content is written.
@@ -49,11 +65,12 @@ pub struct Disk {
 }
 
 impl Disk {
-    pub fn new(seed: u64, layout: Layout, character: DiskCharacter) -> Self {
+    pub fn new(seed: u64, layout: Layout, extents: Extents, character: DiskCharacter) -> Self {
         Self {
             character,
             seed,
             layout,
+            extents,
             busy_until: Duration::ZERO,
             spilled: BTreeMap::new(),
             good: BTreeSet::new(),
@@ -95,7 +112,7 @@ impl Disk {
         assert_eq!(blocks.len(), held.len(), "a piece goes to the check whole");
         let (mut hashes, mut right) = (Vec::new(), true);
         for (block, held) in blocks.iter().zip(&held) {
-            let expected = content(self.seed, *block);
+            let expected = content(self.seed, &self.layout, &self.extents, *block);
             let found = match held {
                 Held::Data(data) => number_in(data),
                 Held::Pad => expected,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pigeon::base::bitfield::Bitfield;
 use pigeon::base::extents::Extents;
 use pigeon::base::ids::{InfoHash, LinkId, PeerId};
-use pigeon::base::layout::Layout;
+use pigeon::base::layout::{BlockRef, Layout};
 use pigeon::base::pool::BlockPool;
 use pigeon::base::units::BLOCK_LEN;
 use pigeon::swarm::event::{DownReason, Event, Input, Output, Source};
@@ -43,6 +43,10 @@ pub struct Setup {
 }
 
 impl Setup {
+    fn content(&self, block: BlockRef) -> u64 {
+        content(self.seed, &self.layout, &self.extents, block)
+    }
+
     /// A healthy world without peers.
     pub fn healthy(total_len: u64, piece_len: u32) -> Self {
         Self {
@@ -147,7 +151,7 @@ impl World {
             remotes: remotes.map(|(number, character)| Remote::new(number, character)).collect(),
             ledger: Ledger::default(),
             now: Duration::ZERO,
-            disk: Disk::new(setup.seed, setup.layout, setup.disk.clone()),
+            disk: Disk::new(setup.seed, setup.layout, setup.extents.clone(), setup.disk.clone()),
             pool,
             began,
             rng: StdRng::seed_from_u64(setup.seed),
@@ -357,7 +361,7 @@ impl World {
         if !is_wanted {
             return self.say(number, link, Vec::new());
         }
-        let mut data = content(self.setup.seed, block);
+        let mut data = self.setup.content(block);
         if let Truth::WrongOneIn(share) = remote.character.truth
             && self.rng.random_range(0..share) == 0
         {
@@ -397,7 +401,7 @@ impl World {
         if let Some(piece) = self.setup.layout.piece(piece)
             && let Some(block) = self.setup.layout.block(piece, 0)
         {
-            let data = content(self.setup.seed, block);
+            let data = self.setup.content(block);
             self.say(number, link, vec![Word::Block(block, data)]);
         }
         self.after(often, Happening::Unasked(number, link));

@@ -98,6 +98,7 @@ pub fn progress_json(status: &Status) -> Value {
         "seconds": status.running.as_secs_f64(),
         "done": status.done_bytes,
         "wanted": status.wanted_bytes,
+        "unsynced": status.unsynced_bytes,
         "downloaded": status.downloaded_bytes,
         "uploaded": status.uploaded_bytes,
         "down_rate": status.down_rate,

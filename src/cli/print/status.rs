@@ -9,6 +9,9 @@ use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
 use super::{WAITING, counted, per_cent, size_of_size};
 
+/// Less than this is on its way all the time.
+const UNSYNCED_SHOWN: u64 = 64 << 20;
+
 const BAR_COLUMNS: usize = 24;
 
 /// The screen of `status`, in lines of at most `columns`.
@@ -70,6 +73,7 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
         ("Tracker", tracker_words(&status.trackers, now)),
     ]);
     rows.extend(moving(status));
+    rows.extend(unsynced(status));
     rows.extend(troubles(status));
     rows.push((
         "Running",
@@ -87,6 +91,12 @@ fn moving(status: &Status) -> Option<(&'static str, String)> {
     let words =
         format!("{}   {copied}   {}", per_cent(moved_share(status)), rate(status.move_rate));
     (status.state == State::Moving && all > 0).then_some(("Moving", words))
+}
+
+/// What a power loss might take, when that is worth a word.
+fn unsynced(status: &Status) -> Option<(&'static str, String)> {
+    let words = format!("{} of it not yet on the device", size(status.unsynced_bytes));
+    (status.unsynced_bytes >= UNSYNCED_SHOWN).then_some(("Writing", words))
 }
 
 /// What is wrong with the disk or the record.

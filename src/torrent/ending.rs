@@ -1,0 +1,89 @@
+//! The end of a torrent's actor: its links are closed, pieces that are at the disk are waited for,
+//! everything is brought to the device, and trackers hear that we leave. What has to be given up
+//! is said. When to end is not known here.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::{interval, sleep_until};
+use tracing::warn;
+
+use crate::base::units::size;
+use crate::disk::Job;
+use crate::swarm::event::Input;
+use crate::swarm::link::{CloseReason, LinkCommand};
+
+use super::actor::Actor;
+
+/// How long the device has for what is left. Longer when somebody is patient, and it answers.
+const FLUSH_BUDGET: Duration = Duration::from_secs(6);
+/// How often it is shown how much is left.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+
+impl Actor {
+    /// Ends everything that runs.
+    pub(super) async fn end(&mut self) {
+        // One that is moved keeps its place in the queue.
+        if self.move_order.is_none() {
+            self.publisher.set_stopping();
+        }
+        self.publish();
+        self.swarm.note(Input::Pause(true), Instant::now());
+        self.tell_room();
+        self.carry_out();
+        for (link, handle) in std::mem::take(&mut self.links) {
+            // A link that is gone needs no word.
+            let _ = handle.commands.try_send(vec![LinkCommand::Close(CloseReason::Stopping)]);
+            self.places.down(link);
+        }
+        let goodbye = self.trackers.stop();
+        self.flush().await;
+        goodbye.await;
+        self.publish();
+    }
+
+    /// Waits for verdicts, which count though nothing new is begun, then for the device.
+    async fn flush(&mut self) {
+        let deadline = Instant::now() + FLUSH_BUDGET;
+        let mut show = interval(SHOW_EVERY);
+        let mut is_asked = false;
+        while !self.flushed {
+            if self.jobs_out == 0 && !is_asked {
+                is_asked = true;
+                self.submit(Job::Flush);
+            }
+            let offer_at = self.jobs.again_at();
+            tokio::select! {
+                event = self.disk_events.recv() => {
+                    // None when the workers have ended.
+                    let Some(event) = event else { break };
+                    self.on_disk_event(event);
+                    self.swarm.settle(Instant::now());
+                    self.carry_out();
+                }
+                () = sleep_until(offer_at.unwrap_or_else(Instant::now).into()),
+                    if offer_at.is_some() => self.jobs.offer(Instant::now()),
+                _ = show.tick() => {
+                    self.publish();
+                    let may_wait = *self.patient.borrow() && self.jobs.store.silence().is_none();
+                    if Instant::now() >= deadline && !may_wait {
+                        return self.give_up();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says what is not on the device.
+    fn give_up(&mut self) {
+        let bytes = self.jobs.store.backlog().bytes;
+        if bytes == 0 && self.jobs_out == 0 {
+            return;
+        }
+        let why = match self.jobs.store.silence() {
+            Some(silence) => silence.words(Instant::now()),
+            None => format!("{} of it are not on the device yet", size(bytes)),
+        };
+        warn!(why, "the torrent ends before everything is on its device");
+        self.publisher.set_flush_failure(why);
+    }
+}
