@@ -114,7 +114,8 @@ impl Live {
         })
     }
 
-    /// Ends the torrents. On a terminal a slow device is waited for, visibly, until that is given up.
+    /// Ends the torrents. On a terminal a slow device is waited for, visibly, until that is given
+    /// up.
     async fn stop(&mut self) {
         let is_watched = std::io::stderr().is_terminal() && self.voice.talk != Talk::Pipe;
         let engine = self.desk.engine.clone();

@@ -90,15 +90,7 @@ pub(super) async fn check(
             command = ends.commands.recv() => match command {
                 Some(Command::Stop(answer)) => {
                     progress.cancel();
-                    let ending = async {
-                        let _ = work.await;
-                        if let Some(keeping) = keeping {
-                            let _ = keeping.await;
-                        }
-                        let _ = plan.keep(store, &progress).await;
-                    };
-                    // A disk that hangs is left to itself.
-                    let _ = timeout(STOP_MAX, ending).await;
+                    end(work, keeping, || plan.keep(store, &progress)).await;
                     // The one who asked may have gone.
                     let _ = answer.send(());
                     return Checked::Stopped;
@@ -111,6 +103,24 @@ pub(super) async fn check(
             },
         }
     }
+}
+
+/// Waits until a check that was cancelled has ended, and has it kept how far it is. A disk that
+/// hangs is left to itself.
+
+async fn end(
+    work: JoinHandle<Bitfield>,
+    keeping: Option<JoinHandle<()>>,
+    keep: impl FnOnce() -> JoinHandle<()>,
+) {
+    let ending = async {
+        let _ = work.await;
+        if let Some(keeping) = keeping {
+            let _ = keeping.await;
+        }
+        let _ = keep().await;
+    };
+    let _ = timeout(STOP_MAX, ending).await;
 }
 
 /// Begins to look; a long look when it is this torrent's turn.

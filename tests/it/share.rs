@@ -251,11 +251,18 @@ fn copycat(port: u16) -> (String, mpsc::Receiver<String>) {
     // It asks first, for an asker of this port would hear itself.
     let asker = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     asker.set_broadcast(true).expect("ask everybody");
-    asker.set_read_timeout(Some(LIMIT)).expect("wait");
+    asker.set_read_timeout(Some(Duration::from_millis(200))).expect("wait");
     let question = [b"PIGEON?\x01".as_slice(), b"anything", &[0; 80]].concat();
-    asker.send_to(&question, ("127.255.255.255", port)).expect("ask");
     let mut answer = [0; 96];
-    let (len, _) = asker.recv_from(&mut answer).expect("an answer");
+    let deadline = Instant::now() + LIMIT;
+    let len = loop {
+        // It may not listen there yet.
+        asker.send_to(&question, ("127.255.255.255", port)).expect("ask");
+        match asker.recv_from(&mut answer) {
+            Ok((len, _)) => break len,
+            Err(error) => assert!(Instant::now() < deadline, "no answer: {error}"),
+        }
+    };
     socket.bind(&everywhere.into()).expect("share the port");
     let socket = UdpSocket::from(socket);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -101,7 +101,7 @@ impl Spec {
         self.read(offset, len as usize)
     }
 
-    /// Any part of the content. Files below `.pad` are zeros (BEP 47).
+    /// Any part of the content. Files below `.pad` are padding, zeros (BEP 47).
     fn read(&self, begin: u64, len: usize) -> Vec<u8> {
         let mut data = bytes(self.seed, begin, len);
         let mut file_begin = 0;
@@ -138,7 +138,9 @@ impl Spec {
         } else {
             info.extend(b"5:filesl");
             for (path, len) in &self.files {
-                info.extend(format!("d6:lengthi{len}e4:pathl").into_bytes());
+                // BEP 47: padding is what the attribute says.
+                let attribute = if path[0] == ".pad" { "4:attr1:p" } else { "" };
+                info.extend(format!("d{attribute}6:lengthi{len}e4:pathl").into_bytes());
                 path.iter().for_each(|element| string(&mut info, element.as_bytes()));
                 info.extend(b"ee");
             }

@@ -26,8 +26,8 @@ use crate::cli::print::{InfoJson, WAITING, info_screen, pace_words};
 use crate::cli::values;
 use crate::disk::create::{Created, Error, Progress, Skipped, create};
 use crate::disk::turn;
-use crate::metainfo::Kind;
 use crate::metainfo::create::{CreateOptions, Error as FormatError};
+use crate::metainfo::{Kind, clean_name};
 
 /// More entries than this are not named that were left out.
 const SKIPPED_SHOWN: usize = 10;
@@ -225,7 +225,9 @@ fn output(arguments: &CreateArgs) -> PathBuf {
     let path = &arguments.path;
     let real = || path.canonicalize().ok()?.file_name().map(OsString::from);
     let given = || path.file_name().map(OsString::from);
-    let name = arguments.name.clone().map(OsString::from).or_else(given).or_else(real);
+    // One that cannot be is refused when the torrent is made.
+    let chosen = arguments.name.as_deref().map(|name| OsString::from(clean_name(name.as_bytes())));
+    let name = chosen.or_else(given).or_else(real);
     // Without any name no torrent will be made.
     let mut name = name.unwrap_or_default();
     name.push(".torrent");
