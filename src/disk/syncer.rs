@@ -224,7 +224,8 @@ impl Thread {
         self.stop_waiting(torrent);
         let Some(strong) = torrent.upgrade() else { return };
         let brought = self.timed(&strong, |handles| strong.bring_to_device(handles));
-        if strong.is_closed.load(Ordering::Acquire) {
+        // The next one is seconds away.
+        if matches!(brought, Ok(Brought::All)) || strong.is_closed.load(Ordering::Acquire) {
             self.handles.close_store(strong.id);
         }
         strong.note_delay(brought.as_ref().ok());

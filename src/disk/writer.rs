@@ -90,6 +90,10 @@ impl Writer {
                             }
                             continue;
                         }
+                        default(self.handles.idle_after()) => {
+                            self.handles.close_all();
+                            continue;
+                        }
                     }
                 }
             };
