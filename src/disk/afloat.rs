@@ -36,6 +36,11 @@ impl Afloat {
         self.bytes.load(Ordering::Acquire)
     }
 
+    /// Bytes of all torrents on the lane that are not known to be on the device.
+    pub(super) fn bytes_of_lane(&self) -> u64 {
+        self.lane.get().map_or_else(|| self.bytes(), |lane| lane.load(Ordering::Acquire))
+    }
+
     /// So many more were written; how many came before them since a sync was asked for.
     pub(super) fn add(&self, bytes: u64) -> u64 {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
@@ -80,7 +85,7 @@ mod tests {
         one.rearm();
         assert_eq!((one.add(1), one.bytes(), lane.load(Ordering::Acquire)), (0, 16, 23));
         one.take(15);
-        assert_eq!((one.bytes(), lane.load(Ordering::Acquire)), (1, 8));
+        assert_eq!((one.bytes(), one.bytes_of_lane()), (1, 8));
         drop(two);
         assert_eq!(lane.load(Ordering::Acquire), 1);
     }

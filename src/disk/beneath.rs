@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
@@ -23,14 +24,36 @@ use super::only::Only;
 #[derive(Debug)]
 pub(super) struct Base {
     path: PathBuf,
-    fd: OnceLock<Arc<OwnedFd>>,
+    held: OnceLock<Arc<HeldDir>>,
+    /// How many refusals of its file system had come when this base last asked.
+    refusals_seen: AtomicU64,
     /// The file system that it would have been made on when it was first found missing.
     missing_on: OnceLock<u64>,
 }
 
+/// An open directory, shared by all that hold it.
+#[derive(Debug)]
+struct HeldDir {
+    fd: OwnedFd,
+    /// How often its file system, synced as a whole, had refused something. The system tells each
+    /// refusal once for each open directory, to whoever asks first.
+    refusals: Only<u64>,
+}
+
 /// The directories that are held, by mount and inode.
-static HELD: LazyLock<Only<HashMap<(Mount, u64), Weak<OwnedFd>>>> =
+static HELD: LazyLock<Only<HashMap<(Mount, u64), Weak<HeldDir>>>> =
     LazyLock::new(|| Only::new(HashMap::new()));
+
+/// What came of syncing a file system as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whole {
+    /// All that was written is on the device.
+    Taken,
+    /// The device refused something, of whomever.
+    Refused(Errno),
+    /// It refused something earlier, and another one was told.
+    Doubtful,
+}
 
 /// Between two places of one mount files can be renamed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -61,24 +84,26 @@ fn mount_id(_: &impl AsFd) -> Option<u64> {
 }
 
 /// The descriptor that others hold this directory by, if any do.
-fn shared(fd: OwnedFd) -> Arc<OwnedFd> {
+fn shared(fd: OwnedFd) -> Arc<HeldDir> {
     let key = || Ok::<_, io::Error>((mount(&fd)?, rustix::fs::fstat(&fd)?.st_ino));
-    let Ok(key) = key() else { return Arc::new(fd) };
+    let key = key();
+    let new = || Arc::new(HeldDir { fd, refusals: Only::new(0) });
+    let Ok(key) = key else { return new() };
     HELD.with(|held| match held.get(&key).and_then(Weak::upgrade) {
         Some(there) => there,
         None => {
-            let fd = Arc::new(fd);
-            held.insert(key, Arc::downgrade(&fd));
-            fd
+            let new = new();
+            held.insert(key, Arc::downgrade(&new));
+            new
         }
     })
 }
 
 impl Drop for Base {
     fn drop(&mut self) {
-        let Some(fd) = self.fd.take().filter(|fd| Arc::strong_count(fd) == 1) else { return };
-        let fd = Arc::downgrade(&fd);
-        HELD.with(|held| held.retain(|_, there| !there.ptr_eq(&fd)));
+        let ours = self.held.take().filter(|ours| Arc::strong_count(ours) == 1);
+        let Some(ours) = ours.as_ref().map(Arc::downgrade) else { return };
+        HELD.with(|held| held.retain(|_, there| !there.ptr_eq(&ours)));
     }
 }
 
@@ -157,7 +182,8 @@ impl Parent<'_> {
 
 impl Base {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, fd: OnceLock::new(), missing_on: OnceLock::new() }
+        let (held, refusals_seen) = (OnceLock::new(), AtomicU64::new(0));
+        Self { path, held, refusals_seen, missing_on: OnceLock::new() }
     }
 
     /// Its own path, for people.
@@ -172,7 +198,7 @@ impl Base {
 
     /// What became of the directory since it was opened.
     pub(super) fn whereabouts(&self) -> Whereabouts {
-        let Some(held) = self.fd.get() else { return Whereabouts::Here };
+        let Some(held) = self.held.get().map(|held| &held.fd) else { return Whereabouts::Here };
         let Ok(ours) = rustix::fs::fstat(held) else { return Whereabouts::Here };
         let is_away = match rustix::fs::stat(&self.path) {
             Ok(there) => (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino),
@@ -366,8 +392,8 @@ impl Base {
     }
 
     fn base(&self, make: bool) -> io::Result<&OwnedFd> {
-        if let Some(fd) = self.fd.get() {
-            return Ok(fd);
+        if let Some(held) = self.held.get() {
+            return Ok(&held.fd);
         }
         let fd = match open_anywhere(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -381,7 +407,34 @@ impl Base {
             other => other?,
         };
         // Two workers may come here at once; either descriptor will do.
-        Ok(self.fd.get_or_init(|| shared(fd)))
+        let held = self.held.get_or_init(|| {
+            let held = shared(fd);
+            // What was refused before anything of ours was written does not concern us.
+            self.refusals_seen.store(held.refusals.with(|count| *count), Ordering::Release);
+            held
+        });
+        Ok(&held.fd)
+    }
+
+    /// Syncs the file system that the directory is on. The directory has to be open since
+    /// before anything was written that this is to tell of.
+    pub(super) fn sync_file_system(&self) -> Whole {
+        self.sync_by(|fd| rustix::fs::syncfs(fd))
+    }
+
+    fn sync_by(&self, sync: impl FnOnce(&OwnedFd) -> rustix::io::Result<()>) -> Whole {
+        let Some(held) = self.held.get() else { return Whole::Doubtful };
+        // One at a time: nobody is to look at the count between a refusal and its note.
+        held.refusals.with(|count| {
+            let synced = sync(&held.fd);
+            *count += u64::from(synced.is_err());
+            let seen = self.refusals_seen.swap(*count, Ordering::AcqRel);
+            match synced {
+                Err(errno) => Whole::Refused(errno),
+                Ok(()) if seen != *count => Whole::Doubtful,
+                Ok(()) => Whole::Taken,
+            }
+        })
     }
 }
 
@@ -533,6 +586,26 @@ mod tests {
         assert_eq!(missing.file_system_at_path().unwrap(), here);
         assert_ne!(Base::new("/proc".into()).file_system_at_path().unwrap(), here);
         assert!(!dir.path().join("not").exists());
+    }
+
+    /// The system tells of a refusal once for each open directory.
+    #[test]
+    fn all_that_share_a_directory_hear_of_what_one_was_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let base = Base::new(dir.path().to_owned());
+            base.base(false).unwrap();
+            base
+        };
+        let (one, other) = (open(), open());
+        let (takes, refuses) = (|_: &OwnedFd| Ok(()), |_: &OwnedFd| Err(Errno::IO));
+        assert_eq!((one.sync_by(takes), other.sync_by(takes)), (Whole::Taken, Whole::Taken));
+        assert_eq!(one.sync_by(refuses), Whole::Refused(Errno::IO));
+        assert_eq!(other.sync_by(takes), Whole::Doubtful);
+        let later = open();
+        for base in [&one, &other, &later] {
+            assert_eq!(base.sync_by(takes), Whole::Taken);
+        }
     }
 
     #[test]

@@ -213,37 +213,43 @@ impl FileStore {
     }
 
     /// Looks for the file anew and stops using what is open of it. Another file than the one
-    /// that we had is not ours.
+    /// that we had is not ours. Where it cannot be looked at it is taken to be as it was.
     pub(super) fn forget(&self, file: FileIndex) {
         let entry = self.entry(file);
+        entry.epoch.fetch_add(1, Ordering::AcqRel);
         let known = entry.inode.load(Ordering::Relaxed);
         let is_known = |found: &Found| found.stamp.inode == known;
-        entry.epoch.fetch_add(1, Ordering::AcqRel);
+        let look = |path: &Path| {
+            let found = patiently(|| self.base.stat(path));
+            found.map(|found| found.filter(|found| found.is_file))
+        };
+        let Ok(whole) = look(&entry.path) else { return };
+        let mut has_own_part = entry.has_own_part.load(Ordering::Acquire);
+        let mut part = None;
+        if whole.is_none() {
+            let Ok(found) = look(&self.part_path(file)) else { return };
+            part = found;
+            if !has_own_part && part.as_ref().is_some_and(|part| !is_known(part)) {
+                has_own_part = true;
+                let Ok(found) = look(&self.parts.own(file.0, &entry.path)) else { return };
+                part = found;
+            }
+        }
         entry.watch.reset(None);
         entry.doubted.store(false, Ordering::Release);
         entry.allocated.store(false, Ordering::Release);
-        let look = |path: &Path| {
-            let found = patiently(|| self.base.stat(path)).ok().flatten();
-            found.filter(|found| found.is_file)
+        entry.has_own_part.store(has_own_part, Ordering::Release);
+        let is_guarded = match &whole {
+            Some(found) => !(is_known(found) && entry.is_ours() || self.overwrite),
+            None => false,
         };
-        if let Some(found) = look(&entry.path) {
-            let is_ours = is_known(&found) && entry.is_ours() || self.overwrite;
-            entry.ours.store(is_ours, Ordering::Release);
-            entry.guarded.store(!is_ours, Ordering::Release);
-            entry.set_place(Place::Final, Some(found));
-            return;
-        }
-        entry.guarded.store(false, Ordering::Release);
-        let mut part = look(&self.part_path(file));
-        let is_plain = !entry.has_own_part.load(Ordering::Acquire);
-        if is_plain && part.as_ref().is_some_and(|part| !is_known(part)) {
-            entry.has_own_part.store(true, Ordering::Release);
-            part = look(&self.part_path(file));
-        }
-        entry.ours.store(part.is_some(), Ordering::Release);
-        match part {
-            Some(found) => entry.set_place(Place::Part, Some(found)),
-            None => entry.set_place(Place::Nowhere, None),
+        entry.guarded.store(is_guarded, Ordering::Release);
+        let is_ours = if whole.is_some() { !is_guarded } else { part.is_some() };
+        entry.ours.store(is_ours, Ordering::Release);
+        match (whole, part) {
+            (Some(found), _) => entry.set_place(Place::Final, Some(found)),
+            (None, Some(found)) => entry.set_place(Place::Part, Some(found)),
+            (None, None) => entry.set_place(Place::Nowhere, None),
         }
     }
 }
@@ -253,5 +259,30 @@ impl Entry {
     fn is_due(&self) -> bool {
         let is_named = self.place() == Place::Final && !self.guarded.load(Ordering::Acquire);
         self.is_whole() && !is_named && !self.excused.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::tests::world;
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_is_taken_to_be_as_it_was() {
+        let world = world(16384, &[("t/a", 10)]);
+        let store = FileStore::new(1, world.config()).unwrap();
+        let (file, aside) = (FileIndex(0), world.path("aside"));
+        store.open(file, Access::Write).unwrap();
+        let entry = store.entry(file);
+        let known = || (entry.place(), entry.inode.load(Ordering::Acquire), entry.is_ours());
+        let (before, epoch) = (known(), entry.epoch.load(Ordering::Acquire));
+        std::fs::rename(world.path("t"), &aside).unwrap();
+        std::fs::write(world.path("t"), b"in the way").unwrap();
+        store.forget(file);
+        assert_eq!(known(), before);
+        assert_eq!((before.0, entry.epoch.load(Ordering::Acquire)), (Place::Part, epoch + 1));
+        std::fs::remove_file(world.path("t")).unwrap();
+        store.forget(file);
+        assert_eq!(known(), (Place::Nowhere, 0, false));
     }
 }

@@ -55,9 +55,7 @@ static WRITERS: AtomicU64 = AtomicU64::new(1);
 
 impl Drop for FileStore {
     fn drop(&mut self) {
-        if self.entries.iter().any(Entry::is_ours) {
-            in_use::release_all(self.writer);
-        }
+        in_use::release_all(self.writer);
     }
 }
 
@@ -366,6 +364,10 @@ impl Store for FileStore {
 
     fn look_around(&self) -> Option<Gone> {
         Gone::of(&self.base)
+    }
+
+    fn let_go(&self) {
+        in_use::release_all(self.writer);
     }
 
     fn gone_files(&self) -> Vec<FileNews> {

@@ -7,11 +7,15 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit};
 
 use super::beneath::Access;
 use super::pulse;
+
+/// A thread without work keeps its files open for so long.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// Which open file: store, file, how often the file was found replaced, and for what.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -87,6 +91,17 @@ impl Handles {
         self.open.retain(|key, _| key.store != store);
     }
 
+    /// Closes all files: a thread that has had nothing to do for [`IDLE`] needs none, and others
+    /// may wait for descriptors, or for a file system to be free.
+    pub(super) fn close_all(&mut self) {
+        self.open.clear();
+    }
+
+    /// After how long without work the files are to be closed.
+    pub(super) fn idle_after(&self) -> Duration {
+        if self.open.is_empty() { Duration::MAX } else { IDLE }
+    }
+
     /// A scan, since it is followed by an `open` that costs more than the scan of the few
     /// hundred slots there are at most.
     fn close_oldest(&mut self) {
@@ -159,6 +174,16 @@ mod tests {
         });
         assert!(opened.is_ok());
         assert_eq!(handles.open_count(), 1);
+    }
+
+    #[test]
+    fn files_are_closed_when_they_idle_and_nobody_waits_for_that_when_there_are_none() {
+        let mut handles = Handles::new(4);
+        assert_eq!(handles.idle_after(), Duration::MAX);
+        handles.file(key(1), || File::open("/dev/null")).unwrap();
+        assert_eq!(handles.idle_after(), IDLE);
+        handles.close_all();
+        assert_eq!((handles.open_count(), handles.idle_after()), (0, Duration::MAX));
     }
 
     #[test]

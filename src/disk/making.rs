@@ -20,6 +20,7 @@ use super::error::Error;
 use super::files::{Entry, FileStore, Place};
 use super::glance::Glance;
 use super::in_use;
+use super::pulse;
 use super::store::FileNews;
 
 /// What is compared at once.
@@ -221,6 +222,7 @@ fn has_bytes(file: &File, mut offset: u64, parts: &[&[u8]]) -> io::Result<bool> 
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             other => other?,
         }
+        pulse::beat();
         if there != part {
             return Ok(false);
         }

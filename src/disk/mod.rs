@@ -482,14 +482,27 @@ impl StoreHandle {
     ///
     /// # Errors
     /// `Exists` when a file that is not the torrent's stands where it must write, and
-    /// `overwrite` is off: nothing was changed then. `Io`.
+    /// `overwrite` is off: nothing was changed then. `Inconsistent` when its record is not at hand,
+    /// since nothing runs without one. `Io`.
     pub fn start(&self, have: &Bitfield) -> Result<Started, Error> {
         let torrent = &self.shared.torrent;
-        torrent.start_with(have);
         let Some(files) = &self.shared.files else {
+            torrent.start_with(have);
             return Ok(Started { have: have.clone(), news: Vec::new() });
         };
-        let adopted = files.store.adopt(&torrent.layout, have, &files.ours)?;
+        let loaded = files.loaded.try_recv().ok();
+        if loaded.is_none() && torrent.journal.get().is_none() {
+            return Err(Error::Inconsistent("the record is in other hands"));
+        }
+        torrent.start_with(have);
+        let adopted = match files.store.adopt(&torrent.layout, have, &files.ours) {
+            Ok(adopted) => adopted,
+            Err(error) => {
+                // Its place is free: it was just taken out.
+                loaded.into_iter().for_each(|it| drop(files.put_back.try_send(it)));
+                return Err(error);
+            }
+        };
         let news = adopted.news;
         let doubtful = news.iter().filter_map(|item| match item {
             FileNews::Trouble { file, recheck: true, .. } => Some(*file),
@@ -497,7 +510,7 @@ impl StoreHandle {
         });
         torrent.lose_files(&doubtful.chain(adopted.strangers).collect::<Vec<_>>());
         let have = torrent.verified.to_bitfield(&torrent.layout);
-        if let Ok(loaded) = files.loaded.try_recv() {
+        if let Some(loaded) = loaded {
             let standing = files.standing(&have, Bitfield::none(have.piece_count()));
             let _ = torrent.ground.set(standing.ground.clone());
             let (journal, begun) = loaded.start(files.subject.clone(), &standing);

@@ -1,7 +1,7 @@
 //! One torrent as the workers see it: its geometry and hashes, its store, its record, and
 //! whom to tell. No thread of its own.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
@@ -28,10 +28,13 @@ pub(super) enum Brought {
     All,
     /// Not everything was taken, for this reason; what it concerns is lost.
     Lost(String),
-    /// For this reason a file could not even be opened: nothing is marked, and all of it waits
+    /// For this reason this file could not even be opened: nothing is marked, and all of it waits
     /// for another sync.
-    Later(String),
+    Later(FileIndex, String),
 }
+
+/// Syncs that come to nothing before that is told: strangers may hold all descriptors a while.
+const DELAYS_MAX: u32 = 4;
 
 /// A torrent that is open on the workers.
 pub(super) struct OpenTorrent {
@@ -59,9 +62,19 @@ pub(super) struct OpenTorrent {
     is_changed: AtomicBool,
     /// The record is in trouble, and that was told.
     record_fails: AtomicBool,
+    /// How many syncs in a row came to nothing.
+    delays: AtomicU32,
     /// Nobody gives it jobs any more.
     pub is_closed: Arc<AtomicBool>,
     events: mpsc::Sender<DiskEvent>,
+}
+
+impl Drop for OpenTorrent {
+    /// Whoever gets the record next finds the files free, though somebody may still send from them:
+    /// the record is unlocked after this.
+    fn drop(&mut self) {
+        self.store.let_go();
+    }
 }
 
 impl OpenTorrent {
@@ -92,6 +105,7 @@ impl OpenTorrent {
             ground: OnceLock::new(),
             is_changed: AtomicBool::new(false),
             record_fails: AtomicBool::new(false),
+            delays: AtomicU32::new(0),
             is_closed: Arc::default(),
             events,
         })
@@ -220,7 +234,7 @@ impl OpenTorrent {
         for (file, why) in unsynced {
             match why {
                 Unsynced::Lost(error) => refused.push((file, error)),
-                Unsynced::Unknown(error) => brought = Brought::Later(error.to_string()),
+                Unsynced::Unknown(error) => brought = Brought::Later(file, error.to_string()),
             }
         }
         if let Some((_, error)) = refused.first() {
@@ -229,7 +243,7 @@ impl OpenTorrent {
                 brought = Brought::Lost(error.to_string());
             }
         }
-        if let Brought::Later(_) = brought {
+        if let Brought::Later(..) = brought {
             for piece in concerned {
                 self.unsynced.insert(piece);
             }
@@ -303,10 +317,23 @@ impl OpenTorrent {
         let stamps = plain(&self.store.stamps(false));
         let noted = self.journal.get().map_or(Ok(()), |journal| journal.stamped(&stamps));
         let brought = self.bring_to_device(handles)?;
-        if let Brought::Later(_) = brought {
+        if let Brought::Later(..) = brought {
             self.is_changed.store(true, Ordering::Release);
         }
         noted.map(|()| brought)
+    }
+
+    /// A sync has ended so. Tells, once, when nothing can be brought to the device for long: what
+    /// is written meanwhile is there only as long as the power is.
+    pub(super) fn note_delay(&self, brought: Option<&Brought>) {
+        let Some(Brought::Later(file, why)) = brought else {
+            self.delays.store(0, Ordering::Release);
+            return;
+        };
+        if self.delays.fetch_add(1, Ordering::AcqRel) + 1 == DELAYS_MAX {
+            let reason = format!("cannot bring it to the device: {why}");
+            self.tell(DiskEvent::FileTrouble { file: *file, reason, lost: Vec::new() });
+        }
     }
 
     /// Where the torrent stands, for a record that is written anew or said once more.

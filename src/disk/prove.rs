@@ -10,6 +10,7 @@ use super::handles::Handles;
 use super::job::DiskEvent;
 use super::open::OpenTorrent;
 use super::patience::patiently;
+use super::pulse;
 use super::store::{FileNews, FileStamp};
 
 /// A file that changes again while it is read is read so often at once, and later again.
@@ -58,6 +59,7 @@ impl OpenTorrent {
                 return false;
             }
             hasher.update(part);
+            pulse::beat();
         }
         <[u8; 20]>::from(hasher.finalize()) == *self.hash_of(piece)
     }

@@ -59,7 +59,8 @@ impl Reader {
                 recv(closed) -> store => match store {
                     Ok(store) => self.handles.close_store(store),
                     Err(_) => self.closed = never(),
-                }
+                },
+                default(self.handles.idle_after()) => self.handles.close_all(),
             }
         }
         if self.state.readers.fetch_sub(1, Ordering::AcqRel) == 1 {

@@ -38,6 +38,9 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// Nothing is written any more, though there may still be readers: others may have the files.
+    fn let_go(&self) {}
+
     /// After a failed write: files that are not there any more. They are made anew by the next
     /// one.
     fn gone_files(&self) -> Vec<FileNews> {

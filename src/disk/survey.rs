@@ -11,7 +11,7 @@ use crate::base::layout::{Layout, PieceIndex};
 
 use super::beneath::{Found, Stamp};
 use super::error::Error;
-use super::files::{FileStore, Place};
+use super::files::{Entry, FileStore, Place};
 use super::glance::Glance;
 
 /// How many of the torrent's files are on disk, pad files not counted.
@@ -127,6 +127,16 @@ impl FileStore {
             }
             other => other,
         }
+    }
+
+    /// How the files look that are there, whosever they are.
+    pub(super) fn looks(&self) -> Vec<(FileIndex, Stamp)> {
+        let mut glance = Glance::new(&self.base);
+        let stamp = |(file, entry): (FileIndex, &Entry)| {
+            let found = self.look(&mut glance, file, entry.place()).ok().flatten()?;
+            Some((file, found.stamp))
+        };
+        self.real().filter_map(stamp).collect()
     }
 
     /// Notes how long the files are now, before a check.

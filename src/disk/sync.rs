@@ -1,7 +1,7 @@
 //! Brings a torrent's files and their names to the device. When that is due, and what it means
 //! for pieces, is not known here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::base::ids::FileIndex;
 
-use super::beneath::{self, Access};
+use super::beneath::{self, Access, Whole};
 use super::error::Error;
 use super::files::FileStore;
 use super::handles::{Handles, is_out_of_descriptors};
@@ -29,6 +29,13 @@ const ONE_BY_ONE_MAX: usize = 64;
 /// serves them (FUSE).
 const SYNCED_AS_A_WHOLE: [u64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
 
+/// Files that were brought to the device together when it refused something; whether they are new
+/// under their names goes with them.
+struct Refused {
+    errno: Errno,
+    files: Vec<(FileIndex, bool)>,
+}
+
 impl FileStore {
     /// Syncs the files that were written since they were synced last, and the directories of
     /// those that are new there. Each is tried once: what could not be opened stays marked as
@@ -41,8 +48,9 @@ impl FileStore {
                 dirty.push((file, is_renamed));
             }
         }
+        let mut refused = None;
         if dirty.len() > ONE_BY_ONE_MAX {
-            dirty = self.bring_together(dirty);
+            (dirty, refused) = self.bring_together(dirty);
         }
         let mut unsynced = Vec::new();
         let mut directories = BTreeSet::new();
@@ -56,25 +64,60 @@ impl FileStore {
                 unsynced.push((file, kind(error)));
             }
         }
+        if let Some(refused) = refused {
+            self.explain(refused, &mut unsynced);
+        }
         unsynced
     }
 
+    /// The device refused something of files that were brought to it together: if none of them
+    /// admits it, any may be meant, and all are lost.
+    fn explain(&self, refused: Refused, unsynced: &mut Vec<(FileIndex, Unsynced)>) {
+        let together: HashSet<FileIndex> = refused.files.iter().map(|(file, _)| *file).collect();
+        let admits = |(file, why): &(FileIndex, Unsynced)| {
+            together.contains(file) && matches!(why, Unsynced::Lost(_))
+        };
+        if unsynced.iter().any(admits) {
+            return;
+        }
+        unsynced.retain(|(file, _)| !together.contains(file));
+        for (file, is_renamed) in refused.files {
+            let entry = self.entry(file);
+            entry.dirty.store(true, Ordering::Release);
+            entry.renamed.fetch_or(is_renamed, Ordering::AcqRel);
+            let path = self.base.full(&entry.path);
+            let error = Error::io("writing", path, io::Error::from(refused.errno));
+            unsynced.push((file, Unsynced::Lost(error)));
+        }
+    }
+
     /// Syncs the file system at once with these files and their names on it; returns those
-    /// that are left to be synced one by one. That is all of them when it failed: whose data
-    /// was refused is told by each file. The base was opened before anything was written, so
-    /// that it hears of every error.
-    fn bring_together(&self, files: Vec<(FileIndex, bool)>) -> Vec<(FileIndex, bool)> {
-        let Ok((base, _)) = self.base.parent(Path::new("base"), false) else { return files };
-        let Some(device) = synced_as_a_whole(&base) else { return files };
+    /// that are left to be synced one by one. That is all of them when it failed, or had failed
+    /// and another torrent was told: whose data was refused is told by each file. The base was
+    /// opened before anything was written, so that it hears of every error.
+    fn bring_together(
+        &self,
+        files: Vec<(FileIndex, bool)>,
+    ) -> (Vec<(FileIndex, bool)>, Option<Refused>) {
+        let Ok((base, _)) = self.base.parent(Path::new("base"), false) else {
+            return (files, None);
+        };
+        let Some(device) = synced_as_a_whole(&base) else { return (files, None) };
         let is_there = |&(file, _): &(FileIndex, bool)| {
             pulse::beat();
             self.is_on(file, device)
         };
         let (together, alone): (Vec<_>, Vec<_>) = files.into_iter().partition(is_there);
-        if together.len() > ONE_BY_ONE_MAX && rustix::fs::syncfs(&base).is_ok() {
-            return alone;
+        let whole = match together.len() > ONE_BY_ONE_MAX {
+            true => self.base.sync_file_system(),
+            false => Whole::Doubtful,
+        };
+        let all = [together.as_slice(), alone.as_slice()].concat();
+        match whole {
+            Whole::Taken => (alone, None),
+            Whole::Doubtful => (all, None),
+            Whole::Refused(errno) => (all, Some(Refused { errno, files: together })),
         }
-        [together, alone].concat()
     }
 
     /// Is the file there, the one that we know, and on this device?
@@ -228,6 +271,24 @@ mod tests {
         if synced_as_a_whole(&base).is_some() {
             assert_eq!(handles.open_count(), 1, "only the one that is not ours was opened");
         }
+    }
+
+    #[test]
+    fn a_refusal_that_no_file_admits_takes_all_that_went_together() {
+        let world = world(16384, &[("a", 10), ("b", 10), ("c", 10)]);
+        let store = FileStore::new(1, world.config()).unwrap();
+        let files = [0, 1].map(|file| (FileIndex(file), true)).to_vec();
+        let refused = || Refused { errno: Errno::IO, files: files.clone() };
+        let unknown = |file| (FileIndex(file), Unsynced::Unknown(failed(Errno::MFILE)));
+        let lost = |file| (FileIndex(file), Unsynced::Lost(failed(Errno::IO)));
+        let mut admitted = vec![unknown(0), lost(1)];
+        store.explain(refused(), &mut admitted);
+        assert!(admitted.len() == 2 && store.dirty_count() == 0, "{admitted:?}");
+        let mut other = vec![unknown(0), lost(2)];
+        store.explain(refused(), &mut other);
+        let lost = other.iter().filter(|(_, why)| matches!(why, Unsynced::Lost(_)));
+        let lost: Vec<u32> = lost.map(|(file, _)| file.0).collect();
+        assert_eq!((lost, other.len(), store.dirty_count()), (vec![2, 0, 1], 3, 2));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! enough of it; never for each piece.
 
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ enum Order {
 pub(super) struct Syncer {
     orders: Sender<Order>,
     policy: SyncPolicy,
+    /// How often all that waited was synced since somebody asked for room.
+    passes: Arc<AtomicU64>,
 }
 
 impl Syncer {
@@ -83,7 +85,8 @@ impl Syncer {
         // One place: whoever waits looks for itself how much room there is.
         let (room, waiting_for_room) = bounded(1);
         let (handles, waiting) = (Handles::new(HANDLES_MAX), Vec::new());
-        let thread = Thread { policy, counters, handles, waiting, room };
+        let passes = Arc::new(AtomicU64::new(0));
+        let thread = Thread { policy, counters, handles, waiting, room, passes: passes.clone() };
         let run = move || {
             pulse.adopt();
             thread.run(&taken);
@@ -91,7 +94,7 @@ impl Syncer {
         // Nobody joins it: a device that hangs must not hold up the end, and what is on its
         // way to it goes on without us.
         std::thread::Builder::new().name("disk-sync".into()).spawn(run)?;
-        Ok((Self { orders, policy }, waiting_for_room))
+        Ok((Self { orders, policy, passes }, waiting_for_room))
     }
 
     /// `bytes` of the torrent were written and noted in its record.
@@ -119,6 +122,11 @@ impl Syncer {
         let _ = self.orders.try_send(Order::Press);
     }
 
+    /// How often it has come to the end of what somebody pressed for.
+    pub(super) fn passes(&self) -> u64 {
+        self.passes.load(Ordering::Acquire)
+    }
+
     /// Something is to be said in the record soon, though no piece is new.
     pub(super) fn on_behind(&self, torrent: &Arc<OpenTorrent>) {
         self.send(torrent, Order::Begun);
@@ -143,6 +151,7 @@ struct Thread {
     handles: Handles,
     waiting: Vec<Waiting>,
     room: Sender<()>,
+    passes: Arc<AtomicU64>,
 }
 
 /// What is to be done at some time.
@@ -206,6 +215,7 @@ impl Thread {
                 }
             }
         }
+        self.passes.fetch_add(1, Ordering::AcqRel);
         let _ = self.room.try_send(());
     }
 
@@ -214,9 +224,11 @@ impl Thread {
         self.stop_waiting(torrent);
         let Some(strong) = torrent.upgrade() else { return };
         let brought = self.timed(&strong, |handles| strong.bring_to_device(handles));
-        if strong.is_closed.load(Ordering::Acquire) {
+        // The next one is seconds away.
+        if matches!(brought, Ok(Brought::All)) || strong.is_closed.load(Ordering::Acquire) {
             self.handles.close_store(strong.id);
         }
+        strong.note_delay(brought.as_ref().ok());
         let is_done = matches!(brought, Ok(Brought::All)) && !strong.is_behind();
         if let Err(error) = brought {
             strong.on_record(Err(error));
@@ -231,11 +243,11 @@ impl Thread {
         self.stop_waiting(&Arc::downgrade(&torrent));
         let brought = self.timed(&torrent, |handles| torrent.flush(handles));
         let failed = match brought {
-            Ok(Brought::Later(_)) if Instant::now() < until => {
+            Ok(Brought::Later(..)) if Instant::now() < until => {
                 return self.wait(pause, Due::Flush { torrent, until, pause });
             }
             Ok(Brought::All) => None,
-            Ok(Brought::Lost(why) | Brought::Later(why)) => Some(why),
+            Ok(Brought::Lost(why) | Brought::Later(_, why)) => Some(why),
             Err(error) => Some(error.to_string()),
         };
         self.handles.close_store(torrent.id);
@@ -244,7 +256,8 @@ impl Thread {
 
     fn timed<T>(&mut self, torrent: &OpenTorrent, work: impl FnOnce(&mut Handles) -> T) -> T {
         add(&self.counters.syncs, 1);
-        let bytes = torrent.afloat.bytes();
+        // A file system that is synced as a whole waits for what others wrote as well.
+        let bytes = torrent.afloat.bytes_of_lane();
         let patience = PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_S);
         let call = pulse::busy(patience);
         let done = timed(&self.counters.sync_ns, || work(&mut self.handles));

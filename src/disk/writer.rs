@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
 
@@ -36,6 +36,10 @@ const PARTS_MAX: usize = 256;
 /// How long it waits before it asks again for some of what was written to be brought to the
 /// device.
 const PRESS_AGAIN: Duration = Duration::from_secs(1);
+
+/// So often all that waits is brought to the device to no avail before writing goes on: what
+/// cannot be brought now, for lack of rights or memory, must not stop all torrents of the device.
+const VAIN_PASSES_MAX: u32 = 3;
 
 /// What the writer is handed.
 pub(super) enum Write {
@@ -86,6 +90,10 @@ impl Writer {
                             }
                             continue;
                         }
+                        default(self.handles.idle_after()) => {
+                            self.handles.close_all();
+                            continue;
+                        }
                     }
                 }
             };
@@ -132,10 +140,20 @@ impl Writer {
     /// Waits while too much was written that is not on the device: what a power loss may take
     /// has a bound, however slow the device is.
     fn wait_for_room(&self) {
-        let is_full = || self.state.afloat.load(Ordering::Acquire) > self.state.afloat_max;
-        while is_full() {
+        let afloat = || self.state.afloat.load(Ordering::Acquire);
+        let is_full = || afloat() > self.state.afloat_max;
+        let (mut bytes, mut passes, mut vain) = (afloat(), self.syncer.passes(), 0);
+        while is_full() && vain < VAIN_PASSES_MAX {
             self.syncer.press();
-            while is_full() && self.room.recv_timeout(PRESS_AGAIN).is_ok() {}
+            let again = Instant::now() + PRESS_AGAIN;
+            while is_full() && self.room.recv_deadline(again).is_ok() {}
+            let (bytes_now, passes_now) = (afloat(), self.syncer.passes());
+            if bytes_now < bytes {
+                vain = 0;
+            } else if passes_now > passes {
+                vain += 1;
+            }
+            (bytes, passes) = (bytes_now, passes_now);
         }
     }
 

@@ -11,7 +11,6 @@ use super::super::StoreConfig;
 use super::super::beneath::Stamp;
 use super::super::looked::Looked;
 use super::super::record::{Ground, RecordState};
-use super::super::store::Store as _;
 use super::{Created, Error, walk};
 
 impl Created {
@@ -26,8 +25,8 @@ impl Created {
         let real = self.torrent.files.iter().enumerate().filter(|(_, file)| !file.is_pad);
         let real = real.map(|(number, _)| number as u32);
         let read: Vec<(u32, Stamp)> = real.zip(self.stamps.iter().copied()).collect();
-        let found = looked.store.stamps(false).into_iter();
-        let found: Vec<_> = found.map(|(file, stamp)| (file.0, stamp.0)).collect();
+        let found = looked.store.looks().into_iter();
+        let found: Vec<_> = found.map(|(file, stamp)| (file.0, stamp)).collect();
         // One that knows of pieces, or of another place, may know more.
         let is_news = looked.loaded.state == RecordState::New;
         if found != read || looked.survey.part_count > 0 || !is_news {
@@ -39,6 +38,7 @@ impl Created {
         // What was read may be in the system's memory alone.
         standing.durable = Bitfield::none(pieces);
         standing.doubted = Bitfield::none(pieces);
+        // These say as well that the files are ours.
         standing.stamps = read;
         standing.ground = Ground::below(&looked.subject.home.dir);
         looked.loaded.rewrite(&looked.subject, &standing)?;

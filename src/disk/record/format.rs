@@ -150,8 +150,9 @@ pub(in crate::disk) fn begin(subject: &Subject, standing: &Standing, now_ns: i64
 
 /// Entries: what is known of files.
 fn of_files(subject: &Subject, standing: &Standing) -> Vec<u8> {
-    // A stamp says as well that the file is ours.
-    let stamped_files: HashSet<u32> = standing.stamps.iter().map(|(file, _)| *file).collect();
+    // A stamp of a file says as well that it is ours.
+    let says_so = standing.stamps.iter().filter(|(_, stamp)| *stamp != Stamp::OF_NO_FILE);
+    let stamped_files: HashSet<u32> = says_so.map(|(file, _)| *file).collect();
     let others = standing.ours.iter().filter(|(file, _)| !stamped_files.contains(file));
     let others: Vec<(u32, u64)> = others.copied().collect();
     let mut entries = stamped(subject.info_hash, &standing.stamps);

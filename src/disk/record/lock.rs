@@ -3,6 +3,7 @@
 //! Such locks are the process's own: within it, a table says who has what. The system drops them
 //! when the process closes any descriptor of the file, so there is never a second one.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -29,6 +30,8 @@ static HELD: LazyLock<Only<HashMap<(u64, u64), Held>>> =
 #[derive(Debug)]
 struct Held {
     file: File,
+    /// Further descriptors of it, if any were opened by chance: they are closed with it.
+    spare: Vec<File>,
     bytes: HashSet<i64>,
 }
 
@@ -83,19 +86,29 @@ impl Drop for RecordLock {
     }
 }
 
-/// The lock file's place in the table, opened if this process has no record of the directory.
+/// The lock file's place in the table, opened if this process has no record of the directory. One
+/// that cannot be looked at may be open already, and is not opened again.
 fn find(held: &mut HashMap<(u64, u64), Held>, path: &Path) -> io::Result<(u64, u64)> {
-    if let Ok(there) = std::fs::metadata(path)
-        && held.contains_key(&(there.dev(), there.ino()))
-    {
-        return Ok((there.dev(), there.ino()));
+    match std::fs::metadata(path) {
+        Ok(there) if held.contains_key(&(there.dev(), there.ino())) => {
+            return Ok((there.dev(), there.ino()));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     // It stays: removing it, two might lock files of one name.
     let options = || OpenOptions::new().read(true).append(true).create(true).open(path);
     let file = options()?;
     let found = file.metadata()?;
     let key = (found.dev(), found.ino());
-    held.insert(key, Held { file, bytes: HashSet::new() });
+    match held.entry(key) {
+        Entry::Vacant(place) => {
+            place.insert(Held { file, spare: Vec::new(), bytes: HashSet::new() });
+        }
+        // It was put there since it was looked for. Closing either drops what is locked.
+        Entry::Occupied(there) => there.into_mut().spare.push(file),
+    }
     Ok(key)
 }
 

@@ -171,9 +171,6 @@ impl Relocating {
     }
 }
 
-/// How no file looks.
-const NEVER: Stamp = Stamp { inode: 0, modified_ns: i64::MIN };
-
 /// Has the record name the new home, with files that look as they do now. Returns the record,
 /// locked.
 fn commit(
@@ -194,8 +191,12 @@ fn commit(
         let found = found.map_err(|error| Error::io("looking at", base.full(&path), error))?;
         // What others changed is not ours because it was moved.
         let is_ours = looked.ours.contains(&FileIndex(file));
-        let stamp = found.map(|found| if is_ours { found.stamp } else { NEVER });
+        let stamp = found.map(|found| if is_ours { found.stamp } else { Stamp::OF_NO_FILE });
         standing.stamps.extend(stamp.map(|stamp| (file, stamp)));
+        // But one that we made is ours, whatever is in it.
+        let is_made_here = looked.store.entry(FileIndex(file)).is_ours();
+        let made_here = found.filter(|_| is_made_here);
+        standing.ours.extend(made_here.map(|found| (file, found.stamp.inode)));
     }
     standing.ground = Ground::below(&intent.home.dir);
     let subject = Subject { home: intent.home.clone(), ..looked.subject };
@@ -239,8 +240,10 @@ impl Plan {
         let (mut moves, mut staying) = (Vec::new(), Vec::new());
         for (file, entry) in looked.store.real() {
             let place = entry.place();
-            let is_there = place != Place::Nowhere;
             let has_own_part = entry.has_own_part.load(Ordering::Acquire);
+            // An unfinished file of the plain name is whoever's made it.
+            let is_foreign = place == Place::Part && !has_own_part && !looked.ours.contains(&file);
+            let is_there = place != Place::Nowhere && !is_foreign;
             after.entry(file).has_own_part.store(has_own_part, Ordering::Release);
             after.entry(file).set_place(place, None);
             let names = [

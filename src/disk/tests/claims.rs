@@ -129,6 +129,21 @@ fn a_file_of_which_nothing_was_verified_is_ours_by_the_record() {
 }
 
 #[test]
+fn a_torrent_that_is_opened_again_keeps_its_files_though_somebody_still_sends_from_them() {
+    let world = world(BLOCK_LEN as u32, &TWO);
+    let (mut running, _) = world.resume();
+    running.fetch(&world, [0, 4]);
+    let source = running.handle.source().unwrap();
+    drop(running);
+    let (mut running, have) = world.resume();
+    assert_eq!(numbers(&have), [0, 4]);
+    running.fetch(&world, (0..7).filter(|piece| !have.has(world.piece(*piece))));
+    assert!(running.finish(), "{:?}", trouble(&running));
+    assert_eq!(names_in(&world, "m"), ["a", "b"]);
+    drop(source);
+}
+
+#[test]
 fn a_file_beside_a_folder_of_its_unfinished_name_is_completed() {
     let world = world(BLOCK_LEN as u32, &[("d/a", 20_000), ("d/a.part/b", 20_000)]);
     let (mut running, _) = world.resume();

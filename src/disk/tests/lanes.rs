@@ -215,6 +215,30 @@ fn writing_waits_for_a_device_that_is_slower() {
     assert!(log.starts_with("wwwwws"), "{log}");
 }
 
+/// A file may not be opened any more for lack of rights, and will not be for days.
+#[test]
+fn writing_goes_on_though_nothing_can_be_brought_to_the_device_and_that_is_told() {
+    let world = world(BLOCK_LEN as u32, &[("a", 6 * PIECE)]);
+    let sync = SyncPolicy { after: Duration::from_secs(3600), bytes: PIECE };
+    let (pool, check_bytes) = (world.pool.clone(), 1 << 20);
+    let disk = Disk::start(DiskConfig { workers: Some(2), pool, check_bytes, sync }).unwrap();
+    let store = Arc::new(Hanging::new(&world));
+    store.without_descriptors.store(usize::MAX, Ordering::SeqCst);
+    let mut running = open_on(&disk, &world, store.clone());
+    running.fetch(&world, 0..6);
+    assert_eq!(running.handle.backlog().bytes, 6 * PIECE);
+    let told = running.others.iter().filter_map(|event| match event {
+        DiskEvent::FileTrouble { reason, lost, .. } => Some((reason.as_str(), lost.len())),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    let [(reason, 0)] = told[..] else { panic!("{told:?}") };
+    assert!(reason.starts_with("cannot bring it to the device: "), "{reason}");
+    store.without_descriptors.store(0, Ordering::SeqCst);
+    assert_eq!(running.flush(), None);
+    assert_eq!(running.handle.backlog(), Backlog::default());
+}
+
 #[test]
 fn a_flush_that_finds_no_descriptors_is_tried_again() {
     let world = world(BLOCK_LEN as u32, &[("a", PIECE)]);

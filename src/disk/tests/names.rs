@@ -185,6 +185,7 @@ fn files_touched_by_others_are_found_before_the_end_and_can_be_fetched_again() {
             lost.extend(pieces.into_iter().map(PieceIndex::number));
         }
     }
+    lost.sort();
     assert_eq!(lost, [0, 1, 2, 3, 4]);
     running.fetch(&world, 0..5);
     assert!(running.finish());

@@ -300,3 +300,15 @@ fn what_the_device_dropped_of_the_record_is_said_again_before_it_is_marked() {
     let found = replay(&file.bytes.lock().unwrap().0, &subject, &extents).unwrap();
     assert_eq!((numbers(&found.verified), numbers(&found.durable)), (vec![0, 1], vec![0, 1]));
 }
+
+#[test]
+fn nothing_starts_while_its_record_is_in_other_hands() {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000)]);
+    let running = world.open(world.config()).unwrap();
+    let files = running.handle.shared.files.as_ref().unwrap();
+    let loaded = files.loaded.try_recv().unwrap();
+    let none = running.handle.trusted();
+    assert!(matches!(running.handle.start(&none), Err(Error::Inconsistent(_))));
+    files.put_back.try_send(loaded).unwrap();
+    assert!(running.handle.start(&none).is_ok());
+}

@@ -84,6 +84,41 @@ fn complete(world: &World, dir: &Path, paths: [&str; 4]) {
 const PATHS: [&str; 4] = ["t/a", "t/sub/deep/b", "t/none", "t/not/begun"];
 
 #[test]
+fn an_unfinished_file_of_others_stays_where_it_is() {
+    let world = world(BLOCK_LEN as u32, &[("t/a", 40_000), ("t/b", 40_000)]);
+    world.write_file("t/a.part", b"theirs");
+    let (mut running, _) = world.resume();
+    running.fetch(&world, [3]);
+    assert_eq!(running.flush(), None);
+    drop(running);
+    let there = world.root.path().join("there");
+    relocate(&world, &Relocation::Dir(there.clone())).unwrap();
+    assert_eq!(fs::read(world.path("t/a.part")).unwrap(), b"theirs");
+    assert_eq!(names(&there), ["t/b.part"]);
+    assert_eq!(trusted(&world).0, [3]);
+}
+
+#[test]
+fn a_damaged_file_of_ours_is_still_ours_where_it_was_moved() {
+    let world = world(BLOCK_LEN as u32, &[("t/a", 40_000)]);
+    let (mut running, _) = world.resume();
+    running.fetch(&world, 0..3);
+    assert!(running.finish());
+    drop(running);
+    let file = fs::File::options().write(true).open(world.path("t/a")).unwrap();
+    let wrong = [world.content[20_000] ^ 1];
+    std::os::unix::fs::FileExt::write_all_at(&file, &wrong, 20_000).unwrap();
+    file.set_modified(std::time::SystemTime::now() + Duration::from_secs(100)).unwrap();
+    let there = world.root.path().join("there");
+    relocate(&world, &Relocation::Dir(there.clone())).unwrap();
+    let (mut running, report) = world.recheck(world.config()).unwrap();
+    assert_eq!(numbers(&report.have), [0, 2]);
+    running.fetch(&world, [1]);
+    assert!(running.finish());
+    assert_eq!(fs::read(there.join("t/a")).unwrap(), world.content);
+}
+
+#[test]
 fn files_move_within_a_file_system_and_are_found_from_where_they_came() {
     let (world, have) = half();
     fs::write(world.path("t/sub/foreign"), b"mine").unwrap();
