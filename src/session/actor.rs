@@ -307,12 +307,11 @@ impl Actor {
             return Ok(());
         }
         let dir = std::path::absolute(&options.dir).unwrap_or_else(|_| options.dir.clone());
-        let members = &self.members;
-        let home = |number| {
-            let member = members.iter().find(|member| member.number == number)?;
-            member.handle.look(|status| status.home.clone())
-        };
-        let claimed = self.claims.claim(self.next_number, torrent, &dir, home);
+        let homes = self.members.iter().filter_map(|member| {
+            let home = member.handle.look(|status| status.home.clone());
+            Some((member.number, home?))
+        });
+        let claimed = self.claims.claim(self.next_number, torrent, &dir, homes);
         claimed.map_err(|Taken { path, owner }| Error::Taken { path: dir.join(path), owner })
     }
 
