@@ -4,6 +4,7 @@
 //! nothing that others say changes that. Not here: HTTP, and the table.
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -25,6 +26,10 @@ const PATIENCE: Duration = Duration::from_millis(1000);
 const MEET_LIMIT: Duration = Duration::from_secs(2);
 /// Trackers that are asked at once: addresses of those that answer may be forged.
 const MEET_AT_ONCE: usize = 64;
+
+/// What is said of one that [`is_replacement`].
+pub const REPLACED: &str =
+    "none of the trackers that you used before answers; this one is not known";
 
 /// Runs a question to the network to its end.
 ///
@@ -60,6 +65,11 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Whether there is reason to trust it.
+    pub fn is_trusted(self) -> bool {
+        matches!(self, Self::Known(_) | Self::Proven(_))
+    }
+
     /// Which one it has shown itself to be.
     pub fn key(self) -> Option<TrackerKey> {
         match self {
@@ -83,14 +93,20 @@ pub enum Choice {
 }
 
 /// Looks for trackers of the local network, and has each say which one it is, and whether it
-/// knows `token`.
+/// knows `token`. Those trusted before are asked where they were last, whoever else answers.
 pub async fn look(find_port: u16, token: Option<&str>, trusted: &Trusted) -> Choice {
+    let mut meeting = JoinSet::new();
+    let remembered = trusted.at_hand();
+    for tracker in &remembered {
+        meeting.spawn(meet(tracker.clone(), token, trusted));
+    }
     let mut found = find_at(find_port, PATIENCE).await;
     // Who says that it is a known one is asked before those who are too many.
     found.sort_by_key(|tracker| !trusted.may_have(tracker.instance));
     let end = Instant::now() + MEET_LIMIT * 3;
-    let mut waiting = found.into_iter().map(|tracker| meet(tracker, token, trusted));
-    let mut meeting = JoinSet::new();
+    let is_new = |tracker: &&FoundTracker| !remembered.iter().any(|it| it.url == tracker.url);
+    let new = found.iter().filter(is_new);
+    let mut waiting = new.map(|tracker| meet(tracker.clone(), token, trusted));
     let mut met = Vec::new();
     loop {
         while meeting.len() < MEET_AT_ONCE
@@ -105,7 +121,20 @@ pub async fn look(find_port: u16, token: Option<&str>, trusted: &Trusted) -> Cho
             Ok(None) | Err(_) => break,
         }
     }
-    decide(met, token.is_some())
+    decide(here(met, &found), token.is_some())
+}
+
+/// Those that answered, under the names that they gave, and of those only remembered the ones
+/// that are still who they were.
+fn here(mut met: Vec<Candidate>, found: &[FoundTracker]) -> Vec<Candidate> {
+    met.retain_mut(|it| match found.iter().find(|found| found.url == it.tracker.url) {
+        Some(found) => {
+            it.tracker = found.clone();
+            true
+        }
+        None => it.standing.is_trusted(),
+    });
+    met
 }
 
 fn meet(
@@ -168,7 +197,8 @@ fn decide(mut met: Vec<Candidate>, has_token: bool) -> Choice {
 ///
 /// # Errors
 /// When what was given is no address; when none is found (code 4), none of those found knows the
-/// token (code 3), or several are as good (code 2); they are told then.
+/// token (code 3), or several are as good (code 2); they are told then. Without a terminal also
+/// when the only one is not known and others were trusted before (code 2).
 pub async fn choose(
     given: &[String],
     find_port: u16,
@@ -189,6 +219,13 @@ pub async fn choose(
              driver tracker --listen 6969",
         )),
         Choice::One(only) => {
+            if is_replacement(&only, &trusted) {
+                let words = format!("{REPLACED}: {}", title(&only.tracker));
+                if !std::io::stderr().is_terminal() {
+                    return Err(Failure::usage(words + "; name it with --tracker URL"));
+                }
+                out::talk(&words);
+            }
             if !is_quiet {
                 out::talk(&format!("Using the tracker {}", title(&only.tracker)));
             }
@@ -211,6 +248,11 @@ pub async fn choose(
     }
 }
 
+/// Whether one that nobody knows stands where those were that the user trusted.
+pub fn is_replacement(only: &Candidate, trusted: &Trusted) -> bool {
+    !trusted.is_empty() && !only.standing.is_trusted()
+}
+
 /// The tracker whose catalogue is meant: those of UDP keep none, and are there for announces.
 pub fn first_of(given: &[String]) -> Option<&String> {
     let is_other = |url: &&String| url.to_ascii_lowercase().starts_with("udp://");
@@ -219,7 +261,10 @@ pub fn first_of(given: &[String]) -> Option<&String> {
 
 /// `http://10.0.0.2:6969 (lab)`.
 pub fn title(tracker: &FoundTracker) -> String {
-    format!("{} ({})", escape(&tracker.url), escape(&tracker.name))
+    match tracker.name.as_str() {
+        "" => escape(&tracker.url),
+        name => format!("{} ({})", escape(&tracker.url), escape(name)),
+    }
 }
 
 /// What is listed under `name`.
@@ -313,6 +358,40 @@ mod tests {
         assert_eq!(chosen(&[(real, Standing::Silent), (copy, Standing::Nobody)], false), copy);
         assert_eq!(chosen(&[(real, Standing::Silent)], false), real, "to be told what is wrong");
         assert_eq!(chosen(&[], true), "nobody");
+    }
+
+    #[test]
+    fn one_that_is_remembered_needs_no_answer_and_has_to_be_itself() {
+        let (real, copy) = ("http://10.0.0.2:6969", "http://10.0.0.9:6969");
+        let nameless = |url: &str, standing| {
+            let tracker = FoundTracker { name: String::new(), ..candidate(url, standing).tracker };
+            Candidate { tracker, standing }
+        };
+        let found = [candidate(copy, Standing::Nobody).tracker];
+        let met = |standing| vec![nameless(real, standing), nameless(copy, Standing::Nobody)];
+        let urls = |met| -> Vec<String> {
+            here(met, &found).iter().map(|it| title(&it.tracker)).collect()
+        };
+        assert_eq!(urls(met(Standing::Known(KEY))), [real, "http://10.0.0.9:6969 (lab)"]);
+        for other in [Standing::Silent, Standing::Nobody, Standing::Stranger(OTHER)] {
+            assert_eq!(urls(met(other)), ["http://10.0.0.9:6969 (lab)"]);
+        }
+    }
+
+    #[test]
+    fn one_stranger_does_not_replace_those_that_were_trusted_unsaid() {
+        let url = "http://10.0.0.9:6969";
+        let trusted = Trusted::of(KEY, url);
+        for (standing, expected) in [
+            (Standing::Silent, true),
+            (Standing::Nobody, true),
+            (Standing::Stranger(OTHER), true),
+            (Standing::Known(KEY), false),
+            (Standing::Proven(OTHER), false),
+        ] {
+            assert_eq!(is_replacement(&candidate(url, standing), &trusted), expected);
+            assert!(!is_replacement(&candidate(url, standing), &Trusted::default()));
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddrV4;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::tracker::find::{FoundTracker, is_at_hand};
 use crate::tracker::proof::TrackerKey;
 
 use super::config::state_dir;
@@ -16,6 +18,8 @@ use super::out;
 const FILE: &str = "trackers";
 /// More than anybody uses; the longest unused is forgotten.
 const TRACKERS_MAX: usize = 64;
+/// Most that are asked before others: those that are gone cost time.
+const AT_HAND_MAX: usize = 16;
 /// Longest file that is read.
 const LEN_MAX: u64 = 64 << 10;
 /// Longest URL that is kept.
@@ -45,6 +49,27 @@ impl Trusted {
     /// Whether one of them says so of itself; anybody can.
     pub fn may_have(&self, instance: [u8; 8]) -> bool {
         self.trackers.iter().any(|(known, _)| known.instance() == instance)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(key: TrackerKey, url: &str) -> Self {
+        Self { trackers: vec![(key, url.to_owned())] }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.trackers.is_empty()
+    }
+
+    /// Those whose address is on the local network, the latest first.
+    pub fn at_hand(&self) -> Vec<FoundTracker> {
+        let found = |(key, url): &(TrackerKey, String)| {
+            let address: SocketAddrV4 = url.strip_prefix("http://")?.parse().ok()?;
+            let (url, name) = (url.clone(), String::new());
+            let tracker = FoundTracker { url, name, instance: key.instance() };
+            is_at_hand(*address.ip()).then_some(tracker)
+        };
+        self.trackers.iter().filter_map(found).take(AT_HAND_MAX).collect()
     }
 
     /// Remembers one, as reached at `url`. Where that cannot be written, it is said, and all
@@ -117,6 +142,17 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(trusted.has(&TrackerKey([2; 32])) && !trusted.has(&TrackerKey([3; 32])));
         assert!(trusted.may_have([1; 8]) && !trusted.may_have([3; 8]));
+    }
+
+    #[test]
+    fn only_those_of_this_network_are_asked_unasked() {
+        let urls =
+            ["http://127.0.0.1:1", "http://192.0.2.7:1", "https://127.0.0.1:2", "http://a:1"];
+        let known = |url: &str| (TrackerKey([1; 32]), url.to_owned());
+        let trusted = Trusted { trackers: urls.into_iter().map(known).collect() };
+        let asked = trusted.at_hand();
+        assert_eq!(asked.iter().map(|it| it.url.as_str()).collect::<Vec<_>>(), urls[..1]);
+        assert_eq!(asked[0].instance, [1; 8]);
     }
 
     #[test]

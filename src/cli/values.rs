@@ -152,6 +152,11 @@ impl Ranges {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&number))
     }
 
+    /// Are they all files, of any torrent?
+    pub fn is_all(&self) -> bool {
+        self.0.contains(&(1, u32::MAX))
+    }
+
     /// The first number that is beyond `count` files.
     pub fn beyond(&self, count: u32) -> Option<u32> {
         let named =

@@ -2,7 +2,8 @@
 //! more. When all are taken somebody has to go: of those who wait for nothing, and of all when
 //! nobody does, one of the host that has the most connections, and of these the one that has
 //! been idle for longest. So any number of idle or slow clients leaves room for those who ask.
-//! Not here: what is served.
+//! Where that would be the newcomer's own host and nobody is idle, its running transfers stay and
+//! the newcomer goes. Not here: what is served.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -77,6 +78,16 @@ struct Place {
     presence: Presence,
 }
 
+/// What there is for a newcomer.
+enum Room {
+    /// A free place.
+    Free,
+    /// The place of another one, who had to go.
+    Made,
+    /// Nothing that would not cost its own host a transfer.
+    None,
+}
+
 /// What a connection tells about itself: whether it waits for an answer of ours.
 #[derive(Clone, Debug)]
 pub struct Presence {
@@ -108,7 +119,8 @@ impl Presence {
         self.told.idle_since_ms.store(since_ms, Ordering::Relaxed);
     }
 
-    fn is_busy(&self) -> bool {
+    /// Whether something is owed to it.
+    pub fn is_busy(&self) -> bool {
         self.told.busy.load(Ordering::Relaxed) > 0
     }
 
@@ -131,16 +143,22 @@ impl Guests {
         Self { most, opened_at: Instant::now(), tasks, places }
     }
 
-    /// Starts `serve` for a connection from `remote`; true when another one had to go for it.
+    /// Starts `serve` for a connection from `remote`; true when another one had to go for it, or
+    /// it itself, unserved.
     pub fn admit<F>(&mut self, remote: SocketAddr, serve: impl FnOnce(Presence) -> F) -> bool
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let has_cost = self.make_room();
+        let host = host_key(remote.ip());
+        let has_cost = match self.make_room(host) {
+            Room::Free => false,
+            Room::Made => true,
+            Room::None => return true,
+        };
         let presence = Presence { opened_at: self.opened_at, told: Arc::default() };
         presence.note_time();
         let task = self.tasks.spawn(serve(presence.clone()));
-        self.places.push(Place { task, host: host_key(remote.ip()), presence });
+        self.places.push(Place { task, host, presence });
         has_cost
     }
 
@@ -162,13 +180,13 @@ impl Guests {
         self.tasks.shutdown().await;
     }
 
-    fn make_room(&mut self) -> bool {
+    fn make_room(&mut self, newcomer: Host) -> Room {
         if self.places.len() < self.most {
-            return false;
+            return Room::Free;
         }
         self.places.retain(|place| !place.task.is_finished());
         if self.places.len() < self.most {
-            return false;
+            return Room::Free;
         }
         let mut counts: HashMap<Host, usize> = HashMap::new();
         for place in &self.places {
@@ -179,11 +197,15 @@ impl Guests {
             let presence = &place.presence;
             (presence.is_busy(), std::cmp::Reverse(count), presence.idle_since_ms())
         };
-        let position = (0..self.places.len()).min_by_key(|at| worth(&self.places[*at]));
-        if let Some(position) = position {
-            self.places.swap_remove(position).task.abort();
+        let victim = (0..self.places.len()).min_by_key(|at| worth(&self.places[*at]));
+        if let Some(victim) = victim {
+            let place = &self.places[victim];
+            if place.host == newcomer && place.presence.is_busy() {
+                return Room::None;
+            }
+            self.places.swap_remove(victim).task.abort();
         }
-        true
+        Room::Made
     }
 }
 
@@ -249,6 +271,19 @@ mod tests {
         let _busy: Vec<Busy> = house.told.iter().map(Presence::busy).collect();
         house.admit(3).await;
         assert_eq!(house.there(), [0, 3, 4, 5]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_waits_for_many_answers_loses_none_to_its_own_newcomer() {
+        let mut house = House::new(3);
+        for host in [1, 2, 2] {
+            house.admit(host).await;
+        }
+        let _busy: Vec<Busy> = house.told.iter().map(Presence::busy).collect();
+        assert!(house.admit(2).await);
+        assert_eq!((house.there(), house.told.len()), (vec![0, 1, 2], 3));
+        house.admit(3).await;
+        assert_eq!(house.there(), [0, 2, 3]);
     }
 
     #[tokio::test]

@@ -65,6 +65,8 @@ struct Member {
     handle: TorrentHandle,
     places: Account,
     seeding: Seeding,
+    /// Nothing is downloaded for it.
+    is_seed_only: bool,
     /// Blocks of a piece.
     piece_blocks: usize,
     /// Blocks that its open pieces may hold; the torrent reads the other end.
@@ -90,6 +92,8 @@ impl Member {
     fn to_keep(&self) -> Kept {
         self.handle.look(|status| {
             let wanted = Some(&status.wanted_files).filter(|files| files.contains(&false));
+            // What a run that only sends does with all files says nothing about downloads.
+            let wanted = if self.is_seed_only { self.kept.wanted.as_ref() } else { wanted };
             Kept { uploaded: status.uploaded_in_all(), wanted: wanted.cloned() }
         })
     }
@@ -116,6 +120,7 @@ struct Arriving {
     info_hash: Option<InfoHash>,
     name: String,
     limits: SeedLimits,
+    is_seed_only: bool,
     piece_blocks: usize,
     places: Account,
     share: watch::Sender<usize>,
@@ -147,8 +152,8 @@ async fn open(
         }
         None => Kept::default(),
     };
-    let chosen = kept.wanted.as_deref().filter(|files| files.len() == torrent.files.len());
-    options.wanted_files = options.wanted_files.or(chosen.map(<[bool]>::to_vec));
+    let chosen = kept.choice_for(&options, torrent.files.len());
+    options.wanted_files = options.wanted_files.or(chosen);
     let entry = Entry { is_queued, uploaded_before_bytes: kept.uploaded, share };
     Opened { started: lifecycle::start(resources, torrent, options, entry).await, kept }
 }
@@ -275,6 +280,7 @@ impl Actor {
         let is_queued = !queue::has_place(self.claims().chain(held), self.max_active);
         let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
         let (name, limits) = (torrent.name.clone(), options.seeding);
+        let is_seed_only = options.seed_only;
         let places = self.resources.places.sibling();
         let resources = Resources { places: places.clone(), ..self.resources.clone() };
         let task = self.opening.spawn(open(resources, torrent, options, is_queued, its_share));
@@ -284,6 +290,7 @@ impl Actor {
             info_hash,
             name,
             limits,
+            is_seed_only,
             piece_blocks: piece_len.div_ceil(BLOCK_LEN),
             places,
             share,
@@ -300,12 +307,11 @@ impl Actor {
             return Ok(());
         }
         let dir = std::path::absolute(&options.dir).unwrap_or_else(|_| options.dir.clone());
-        let members = &self.members;
-        let home = |number| {
-            let member = members.iter().find(|member| member.number == number)?;
-            member.handle.look(|status| status.home.clone())
-        };
-        let claimed = self.claims.claim(self.next_number, torrent, &dir, home);
+        let homes = self.members.iter().filter_map(|member| {
+            let home = member.handle.look(|status| status.home.clone());
+            Some((member.number, home?))
+        });
+        let claimed = self.claims.claim(self.next_number, torrent, &dir, homes);
         claimed.map_err(|Taken { path, owner }| Error::Taken { path: dir.join(path), owner })
     }
 
@@ -347,6 +353,7 @@ impl Actor {
             name: arriving.name,
             handle: handle.clone(),
             seeding: Seeding { limits, complete_since: None, is_over: false },
+            is_seed_only: arriving.is_seed_only,
             piece_blocks: arriving.piece_blocks,
             places: arriving.places,
             share: arriving.share,

@@ -15,14 +15,13 @@ use crate::metainfo::Torrent;
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     owners: HashMap<u64, Owner>,
-    /// Who has a file or folder of this name at the top of a directory, under any name of it.
-    tops: HashMap<(PathBuf, OsString), Vec<u64>>,
 }
 
 #[derive(Debug)]
 struct Owner {
     torrent: Arc<Torrent>,
-    dir: PathBuf,
+    /// Names at the top of its directory, while none of its files is renamed.
+    tops: HashSet<OsString>,
 }
 
 /// A path belongs to another torrent.
@@ -43,9 +42,10 @@ struct Paths {
 }
 
 impl Claims {
-    /// Claims the paths of a torrent below `dir`, an absolute path, for `number`. Where the files
-    /// of another torrent are by now is asked of `home`; none while that is not known. One with
-    /// the same files and the same bytes in them may share them.
+    /// Claims the paths of a torrent below `dir`, an absolute path, for `number`. `homes` are
+    /// those of the others that are known by now; where the files of another one are is not known
+    /// before they are opened, and then the disk decides. One with the same files and the same
+    /// bytes in them may share them.
     ///
     /// # Errors
     /// Nothing is claimed then.
@@ -54,50 +54,30 @@ impl Claims {
         number: u64,
         torrent: &Arc<Torrent>,
         dir: &Path,
-        home: impl Fn(u64) -> Option<Arc<Home>>,
+        homes: impl Iterator<Item = (u64, Arc<Home>)>,
     ) -> Result<(), Taken> {
-        let at_home = Home::at(dir.to_owned());
         let tops = tops(torrent);
-        let others: HashSet<u64> = tops
-            .iter()
-            .filter_map(|top| self.tops.get(&(dir.to_owned(), top.clone())))
-            .flatten()
-            .copied()
-            .collect();
-        if !others.is_empty() {
-            let ours = Paths::of(torrent, &at_home);
-            for other in others {
-                let Some(owner) = self.owners.get(&other) else { continue };
-                let there = home(other).filter(|home| !home.dir.as_os_str().is_empty());
-                let there = there.map_or_else(|| Home::at(owner.dir.clone()), |it| (*it).clone());
-                let is_elsewhere = std::path::absolute(&there.dir).is_ok_and(|it| it != dir);
-                if is_elsewhere || is_equal(torrent, &owner.torrent) {
-                    continue;
-                }
-                if let Some(path) = ours.meets(&Paths::of(&owner.torrent, &there)) {
-                    return Err(Taken { path, owner: owner.torrent.name.clone() });
-                }
+        let mut ours = None;
+        for (other, home) in homes {
+            let Some(owner) = self.owners.get(&other) else { continue };
+            let is_renamed = home.folder.is_some() || !home.names.is_empty();
+            let is_apart = !is_renamed && owner.tops.is_disjoint(&tops);
+            let is_here = || std::path::absolute(&home.dir).is_ok_and(|it| it == dir);
+            if is_apart || !is_here() || is_equal(torrent, &owner.torrent) {
+                continue;
+            }
+            let ours = ours.get_or_insert_with(|| Paths::of(torrent, &Home::at(dir.to_owned())));
+            if let Some(path) = ours.meets(&Paths::of(&owner.torrent, &home)) {
+                return Err(Taken { path, owner: owner.torrent.name.clone() });
             }
         }
-        for top in tops {
-            self.tops.entry((dir.to_owned(), top)).or_default().push(number);
-        }
-        self.owners.insert(number, Owner { torrent: torrent.clone(), dir: dir.to_owned() });
+        self.owners.insert(number, Owner { torrent: torrent.clone(), tops });
         Ok(())
     }
 
     /// The torrent has left.
     pub(super) fn release(&mut self, number: u64) {
-        let Some(owner) = self.owners.remove(&number) else { return };
-        for top in tops(&owner.torrent) {
-            let key = (owner.dir.clone(), top);
-            if let Some(owners) = self.tops.get_mut(&key) {
-                owners.retain(|other| *other != number);
-                if owners.is_empty() {
-                    self.tops.remove(&key);
-                }
-            }
-        }
+        self.owners.remove(&number);
     }
 }
 
@@ -107,7 +87,13 @@ impl Paths {
         let files = (0u32..).zip(torrent.files.iter()).filter(|(_, file)| !file.is_pad);
         for (number, file) in files {
             let path = home.path_of(number, file.path);
-            paths.folders.extend(path.ancestors().skip(1).map(Path::to_owned));
+            for folder in path.ancestors().skip(1) {
+                if paths.folders.contains(folder) {
+                    // Those above it are there as well.
+                    break;
+                }
+                paths.folders.insert(folder.to_owned());
+            }
             paths.parts.insert(part_of(&path));
             paths.files.insert(path);
         }
@@ -184,8 +170,10 @@ mod tests {
         Arc::new(Torrent::from_info(&info).unwrap())
     }
 
-    fn nowhere(_: u64) -> Option<Arc<Home>> {
-        None
+    /// These torrents are where they were told to be.
+    fn at(dir: &Path, numbers: &[u64]) -> impl Iterator<Item = (u64, Arc<Home>)> {
+        let home = Arc::new(Home::at(dir.to_owned()));
+        numbers.iter().map(move |number| (*number, home.clone()))
     }
 
     #[test]
@@ -205,35 +193,44 @@ mod tests {
             (torrent("x", &[], 1), torrent("X", &[], 2), None),
         ] {
             let mut claims = Claims::default();
-            claims.claim(0, &one, dir, nowhere).unwrap();
-            let second = claims.claim(1, &other, dir, nowhere);
+            claims.claim(0, &one, dir, at(dir, &[])).unwrap();
+            let second = claims.claim(1, &other, dir, at(dir, &[0]));
             let taken = met.map(|path| Taken { path: path.into(), owner: one.name.clone() });
             assert_eq!(second.err(), taken, "{} {}", one.name, other.name);
-            assert_eq!(claims.claim(2, &other, Path::new("/e"), nowhere), Ok(()));
+            let elsewhere = claims.claim(2, &other, Path::new("/e"), at(dir, &[0, 1]));
+            assert_eq!(elsewhere, Ok(()));
             claims.release(0);
             claims.release(1);
-            assert_eq!(claims.claim(3, &other, dir, nowhere), Ok(()), "it is free again");
+            let again = claims.claim(3, &other, dir, at(dir, &[0, 1]));
+            assert_eq!(again, Ok(()), "it is free again");
         }
     }
 
     #[test]
-    fn equal_files_are_shared_and_renamed_ones_are_free() {
+    fn equal_files_are_shared_and_what_is_not_opened_yet_refuses_nobody() {
         let dir = Path::new("/d");
         let mut claims = Claims::default();
-        claims.claim(0, &torrent("x", &[], 1), dir, nowhere).unwrap();
-        assert_eq!(claims.claim(1, &torrent("x", &[], 1), dir, nowhere), Ok(()));
-        claims.release(1);
-        let renamed = |_| {
+        claims.claim(0, &torrent("x", &[], 1), dir, at(dir, &[])).unwrap();
+        assert_eq!(claims.claim(1, &torrent("x", &[], 1), dir, at(dir, &[0])), Ok(()));
+        assert_eq!(claims.claim(2, &torrent("x", &[], 2), dir, at(dir, &[])), Ok(()));
+        [0, 1, 2].iter().for_each(|number| claims.release(*number));
+        assert!(claims.owners.is_empty());
+    }
+
+    #[test]
+    fn files_are_claimed_where_they_are_now() {
+        let (dir, other) = (Path::new("/d"), Path::new("/e"));
+        let mut claims = Claims::default();
+        claims.claim(0, &torrent("x", &[], 1), dir, at(dir, &[])).unwrap();
+        let renamed = || {
             let names = [(0, PathBuf::from("y"))].into();
-            Some(Arc::new(Home { names, ..Home::at("/d".into()) }))
+            [(0, Arc::new(Home { names, ..Home::at("/d".into()) }))].into_iter()
         };
-        assert_eq!(claims.claim(2, &torrent("x", &[], 2), dir, renamed), Ok(()));
-        claims.release(2);
-        let moved = |_| Some(Arc::new(Home::at("/e".into())));
-        assert_eq!(claims.claim(3, &torrent("x", &[], 2), dir, moved), Ok(()));
-        assert_eq!(claims.tops.len(), 2);
-        claims.release(3);
-        claims.release(0);
-        assert!(claims.tops.is_empty() && claims.owners.is_empty());
+        let taken = |path: &str| Err(Taken { path: path.into(), owner: "x".to_owned() });
+        assert_eq!(claims.claim(1, &torrent("y", &[], 2), dir, renamed()), taken("y"));
+        assert_eq!(claims.claim(1, &torrent("x", &[], 2), dir, renamed()), Ok(()));
+        claims.release(1);
+        assert_eq!(claims.claim(2, &torrent("x", &[], 2), other, at(other, &[0])), taken("x"));
+        assert_eq!(claims.claim(2, &torrent("x", &[], 2), dir, at(other, &[0])), Ok(()));
     }
 }

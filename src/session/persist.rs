@@ -13,6 +13,7 @@ use serde_bytes::ByteBuf;
 
 use crate::base::ids::InfoHash;
 use crate::bencode;
+use crate::torrent::options::{CheckMode, TorrentOptions};
 
 /// A bit for each file that a torrent may have, and some words; a longer one is not ours.
 const FILE_LEN_MAX: u64 = 4 << 20;
@@ -38,6 +39,16 @@ struct Stats {
     /// A bit a file, the first one the highest of the first byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     wanted: Option<ByteBuf>,
+}
+
+impl Kept {
+    /// The choice of earlier runs, where one of these options may be ruled by it: whoever only
+    /// sends means everything, and so does who ignores what is on record.
+    pub fn choice_for(&self, options: &TorrentOptions, files: usize) -> Option<Vec<bool>> {
+        let is_ruled = !options.seed_only && options.check != CheckMode::NoResume;
+        let chosen = self.wanted.as_deref().filter(|wanted| is_ruled && wanted.len() == files);
+        chosen.map(<[bool]>::to_vec)
+    }
 }
 
 /// What was kept of a torrent in earlier runs; nothing when nothing is known.

@@ -38,6 +38,18 @@ fn options(dir: &Path) -> TorrentOptions {
     }
 }
 
+#[test]
+fn a_kept_choice_is_for_downloads_that_go_on() {
+    let kept = persist::Kept { uploaded: 0, wanted: Some([true, false].into()) };
+    let options = options(Path::new("/d"));
+    assert_eq!(kept.choice_for(&options, 2), Some(vec![true, false]));
+    assert_eq!(kept.choice_for(&options, 3), None, "of another torrent");
+    let seed = TorrentOptions { seed_only: true, ..options.clone() };
+    assert_eq!(kept.choice_for(&seed, 2), None);
+    let anew = TorrentOptions { check: CheckMode::NoResume, ..options };
+    assert_eq!(kept.choice_for(&anew, 2), None);
+}
+
 async fn session(dir: &Path, max_active: usize) -> Session {
     let config = SessionConfig {
         port: Some(0),

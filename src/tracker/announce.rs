@@ -226,6 +226,17 @@ impl Error {
         }
     }
 
+    /// How much this tells of a tracker, when its other family failed otherwise: that a host has
+    /// one family only is no trouble, and what it said itself matters most.
+    pub(super) fn weight(&self) -> u8 {
+        match self {
+            Self::NoAddress(_) => 0,
+            _ if !self.has_reached() => 1,
+            Self::Refused { .. } | Self::Status { .. } => 3,
+            _ => 2,
+        }
+    }
+
     /// Whether the tracker can have heard anything of the announce.
     pub fn has_reached(&self) -> bool {
         !matches!(

@@ -165,12 +165,15 @@ struct Found {
 impl Found {
     /// Keeps an answer, unless its address has answered already, or its sender often enough.
     fn keep(&mut self, sender: IpAddr, tracker: FoundTracker) {
-        let count = self.by_host.entry(host_key(sender)).or_default();
-        let is_known = self.trackers.iter().any(|known| known.url == tracker.url);
-        if is_known || *count >= TRACKERS_HOST_MAX || self.trackers.len() >= TRACKERS_MAX {
+        let host = host_key(sender);
+        let count = self.by_host.get(&host).copied().unwrap_or_default();
+        if count >= TRACKERS_HOST_MAX || self.trackers.len() >= TRACKERS_MAX {
             return;
         }
-        *count += 1;
+        if self.trackers.iter().any(|known| known.url == tracker.url) {
+            return;
+        }
+        self.by_host.insert(host, count + 1);
         self.trackers.push(tracker);
     }
 }
@@ -235,6 +238,10 @@ pub struct LocalNetwork {
 }
 
 impl LocalNetwork {
+    fn has(self, address: Ipv4Addr) -> bool {
+        address.to_bits() & self.mask.to_bits() == self.first.to_bits()
+    }
+
     fn broadcast(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.first.to_bits() | !self.mask.to_bits())
     }
@@ -244,6 +251,11 @@ impl LocalNetwork {
 /// into one of them only, and into none without a default route. At most 16.
 pub fn local_networks() -> Vec<LocalNetwork> {
     parse_routes(&std::fs::read_to_string("/proc/net/route").unwrap_or_default())
+}
+
+/// Whether an address is of this machine or of a network that it is in.
+pub fn is_at_hand(address: Ipv4Addr) -> bool {
+    address.is_loopback() || local_networks().iter().any(|network| network.has(address))
 }
 
 /// Interface, destination, gateway, flags, three numbers and the mask; addresses are hex digits
@@ -434,6 +446,16 @@ mod tests {
             found.keep(ip.into(), tracker(ip, 1));
         }
         assert_eq!(found.trackers.len(), TRACKERS_MAX);
+        assert!(found.by_host.len() <= TRACKERS_MAX, "forged addresses cost no more than that");
+    }
+
+    #[test]
+    fn a_network_has_the_addresses_below_its_mask() {
+        let mask = Ipv4Addr::new(255, 255, 255, 0);
+        let network = LocalNetwork { first: Ipv4Addr::new(10, 0, 7, 0), mask };
+        assert!(network.has(Ipv4Addr::new(10, 0, 7, 200)));
+        assert!(!network.has(Ipv4Addr::new(10, 0, 8, 200)));
+        assert!(is_at_hand(Ipv4Addr::LOCALHOST) && !is_at_hand(ELSEWHERE));
     }
 
     #[tokio::test]

@@ -504,10 +504,9 @@ impl Tiers {
         if !tracker.is_asked {
             return;
         }
-        // That a host has one family only is no trouble.
-        let is_better = |known: &mut Error| matches!(known, Error::NoAddress(_));
-        tracker.cause.take_if(is_better);
-        let error = tracker.cause.take().unwrap_or(error);
+        // What the tracker itself said outweighs that its other family is out of reach.
+        let known = tracker.cause.take().filter(|known| known.weight() >= error.weight());
+        let error = known.unwrap_or(error);
         if tracker.ears.iter().any(|ear| ear.flight.is_some()) {
             tracker.cause = Some(error);
             return;

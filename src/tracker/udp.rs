@@ -361,12 +361,12 @@ fn push_announce(out: &mut Vec<u8>, announce: &Announce) {
     let figures = [announce.downloaded, announce.left, announce.uploaded];
     figures.iter().for_each(|figure| out.extend(figure.to_be_bytes()));
     let event: u32 = match announce.event {
-        None => 0,
+        // BEP 15 has no number for a partial seed, and trackers that know only its own ones give
+        // no answer to libtorrent's 4.
+        None | Some(Event::Paused) => 0,
         Some(Event::Completed) => 1,
         Some(Event::Started) => 2,
         Some(Event::Stopped) => 3,
-        // BEP 15 has no number for it; this is libtorrent's.
-        Some(Event::Paused) => 4,
     };
     out.extend(event.to_be_bytes());
     out.extend([0; 4]);

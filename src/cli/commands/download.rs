@@ -71,9 +71,9 @@ pub fn start_found(
             "--dir is given once for all torrents or once for each, not {dirs} times for {torrents}"
         )));
     }
-    let is_choosy = options.select.is_some() || options.exclude.is_some();
-    if is_choosy && (is_several || is_seed_only) {
-        return Err(Failure::usage("--select and --exclude are for the download of one torrent"));
+    if is_choosy(options) && (is_several || is_seed_only) {
+        let why = "--select and --exclude are for the download of one torrent (but --select all)";
+        return Err(Failure::usage(why));
     }
     if let Some(dir) = &options.chunk_config {
         // It is read again when the download runs; what is wrong with it is said now.
@@ -223,6 +223,11 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
     })
 }
 
+/// Is a part of the files chosen? To end an earlier choice, all are named, of any torrent.
+fn is_choosy(options: &Options) -> bool {
+    options.exclude.is_some() || options.select.as_ref().is_some_and(|select| !select.is_all())
+}
+
 fn chosen_files(torrent: &Torrent, options: &Options) -> Result<Option<Vec<bool>>, Failure> {
     if options.select.is_none() && options.exclude.is_none() {
         return Ok(None);
@@ -279,6 +284,19 @@ mod tests {
             "--proxy is not supported yet: connections would show your own address"
         );
         assert_eq!(refuse_unsafe(&options("--encryption off --no-dht")), Ok(()));
+    }
+
+    #[test]
+    fn all_files_are_no_choice_among_them() {
+        for (line, expected) in [
+            ("--select all", false),
+            ("--select 1-", false),
+            ("--select 2", true),
+            ("--select all --exclude 1", true),
+            ("-p 0", false),
+        ] {
+            assert_eq!(is_choosy(&options(line)), expected, "{line}");
+        }
     }
 
     #[test]

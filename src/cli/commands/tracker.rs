@@ -29,6 +29,9 @@ use super::chunk::until_told;
 
 /// Longest token file that makes sense.
 const TOKEN_LEN_MAX: u64 = 4096;
+/// Characters of a token below which it can be guessed: whoever has heard one proof can try
+/// tokens without asking.
+const TOKEN_LEN_SAFE: usize = 16;
 /// What an announce may be late.
 const GRACE: Duration = Duration::from_secs(60);
 /// Longest list of info-hashes: a million of them.
@@ -51,6 +54,10 @@ pub fn run(arguments: &TrackerArgs, common: &Common) -> Outcome {
             }
             given => given,
         };
+        let is_short = token.as_ref().is_some_and(|token| token.len() < TOKEN_LEN_SAFE);
+        if is_public && is_short && !arguments.no_catalogue {
+            out::talk("short tokens can be guessed by whoever reaches this tracker");
+        }
         let library = library(arguments, token.clone())?;
         let config = ServerConfig {
             // Twice missed, and a little more, means gone.

@@ -15,7 +15,9 @@ use crate::torrent::status::{State, Status};
 use crate::tracker::catalogue_client::CatalogueClient;
 
 use super::args::{Common, Options};
-use super::catalogue::{Choice, Standing, failure, first_of, look, title};
+use super::catalogue::{
+    Choice, REPLACED, Standing, failure, first_of, is_replacement, look, title,
+};
 use super::commands::download::{refuse_unsafe, session_config, torrent_options};
 use super::engine::Engine;
 use super::escape::escape;
@@ -245,6 +247,10 @@ impl Menu {
         let choice = look(self.options.find_port, self.token.as_deref(), &trusted).await;
         let client = |url: &str| CatalogueClient::found(url).map_err(|error| failure(&error));
         let several = match choice {
+            Choice::One(only) if is_replacement(&only, &trusted) => {
+                out::answer(&format!("{REPLACED}:\n"));
+                vec![only]
+            }
             Choice::One(only) => {
                 out::answer(&format!("Using the tracker {}\n", title(&only.tracker)));
                 if let Standing::Proven(key) = only.standing {

@@ -3,16 +3,18 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,7 +24,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::base::addr::canonical;
-use crate::net::guests::{Guests, Presence, accept};
+use crate::net::guests::{Busy, Guests, Presence, accept};
 
 use super::counters::{Counters, bump};
 use super::introduction::AskedAt;
@@ -97,15 +99,14 @@ async fn attend(
         request.extensions_mut().insert(AskedAt(asked_at));
         let is_last = requests.fetch_add(1, Ordering::Relaxed) + 1 >= REQUESTS_MAX;
         let answer = service.call(request.map(Body::new));
+        let presence = presence.clone();
         let busy = presence.busy();
         async move {
-            let answer = answer.await;
-            drop(busy);
-            answer.map(|mut answer| {
+            answer.await.map(|mut answer| {
                 if is_last {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                answer
+                answer.map(|body| Attended { body, presence, _busy: busy })
             })
         }
     });
@@ -119,5 +120,73 @@ async fn attend(
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%remote, %error, "a connection broke"),
         Err(_) => debug!(%remote, "a connection took too long"),
+    }
+}
+
+/// The body of an answer. Its connection is busy until all of it has been handed to the
+/// system, and not only made.
+struct Attended {
+    body: Body,
+    presence: Presence,
+    _busy: Busy,
+}
+
+/// A part of an answer that is on its way.
+struct Sending {
+    part: Bytes,
+    _busy: Busy,
+}
+
+impl AsRef<[u8]> for Sending {
+    fn as_ref(&self) -> &[u8] {
+        &self.part
+    }
+}
+
+impl HttpBody for Attended {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let busy = self.presence.busy();
+        let send = |part| Bytes::from_owner(Sending { part, _busy: busy });
+        frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(send))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_is_on_its_way_is_no_idleness() {
+        let mut guests = Guests::new(1);
+        let mut told = None;
+        guests.admit(([10, 0, 0, 1], 1).into(), |presence| {
+            told = Some(presence);
+            std::future::pending()
+        });
+        let presence = told.unwrap();
+        let (there, busy) = (presence.clone(), presence.busy());
+        let mut body = Attended { body: Body::from("answer"), presence, _busy: busy };
+        assert_eq!(body.size_hint().exact(), Some(6));
+        let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        let part = frame.unwrap().unwrap().into_data().unwrap();
+        drop(body);
+        assert!(there.is_busy() && part == "answer");
+        drop(part);
+        assert!(!there.is_busy());
     }
 }

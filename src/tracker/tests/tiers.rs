@@ -546,6 +546,26 @@ fn a_family_that_fails_is_no_failure_and_hears_no_goodbye() {
     assert_eq!(world.outputs(), ["one stopped"]);
 }
 
+#[test]
+fn a_dead_family_hides_no_refusal_of_the_other_one() {
+    let refusal = || Error::Refused {
+        reason: "busy".to_owned(),
+        retry_in: Some(RetryIn::After(seconds(300))),
+    };
+    let dead = || Error::Unreachable("no route".to_owned());
+    for (six, four) in [(dead(), refusal()), (refusal(), dead()), (broken(), refusal())] {
+        let mut world = World::new(&[&["one"]]);
+        world.has_six = true;
+        world.handle(STARTED);
+        world.outputs();
+        world.refused("one6", six);
+        world.refused("one", four);
+        let last_error = world.tiers.status()[0].last_error.clone();
+        assert_eq!(last_error.as_deref(), Some("tracker refused: busy"));
+        assert_eq!(world.until(299), [], "it said when to come back");
+    }
+}
+
 // BEP 21: "it MUST send an event=paused parameter in every announce while it is a partial seed".
 #[test]
 fn a_partial_seed_says_paused_and_never_completed() {
@@ -569,6 +589,15 @@ fn a_partial_seed_says_paused_and_never_completed() {
     world.replied("one", reply(1800));
     world.handle(Input::Stopped);
     assert_eq!(world.outputs(), ["one stopped"]);
+}
+
+#[test]
+fn a_partial_seed_announces_over_udp_as_anybody() {
+    let mut world = World::new(&[&["udp://one"]]);
+    world.handle(Input::Started { standing: Standing::PartialSeed, was_complete: false });
+    assert_eq!(world.outputs(), ["udp://one started"]);
+    world.replied("udp://one", reply(1800));
+    assert_eq!(world.until(1800), [at(1800, "udp://one -")]);
 }
 
 /// BEP 3: "one using `completed` is sent when the download is complete".

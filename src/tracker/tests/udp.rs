@@ -109,9 +109,9 @@ fn events_have_the_numbers_of_the_bep() {
         assert_eq!(encoded(&expected), bytes);
         assert_eq!(Request::decode(&bytes), Some(expected));
     }
-    // A partial seed says 4, as libtorrent has it; that and all others count as none.
+    // There is none for a partial seed: libtorrent's 4 and all others count as none.
     let paused = encoded(&wrapped(Announce { event: Some(Event::Paused), ..announce() }));
-    assert_eq!(paused[80..84], [0, 0, 0, 4]);
+    assert_eq!(paused[80..84], [0; 4]);
     for number in [4, 5, u32::MAX] {
         let mut bytes = announce_bytes();
         bytes[80..84].copy_from_slice(&number.to_be_bytes());

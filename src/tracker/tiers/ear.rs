@@ -2,7 +2,7 @@
 //! from an announce over its family and forgets it by a `stopped` over the same (BEP 7), so what
 //! is on its way, who knows us and who is owed a goodbye is noted for each.
 
-use super::{Call, Event, Family, Output, Standing, Tiers, TrackerIndex};
+use super::{Call, Event, Family, Output, Standing, Tiers, TrackerIndex, is_udp};
 
 /// One address family of one tracker.
 #[derive(Clone, Copy, Default, Debug)]
@@ -63,8 +63,10 @@ impl Tiers {
 
     /// What the next announce over this family says beside its figures.
     pub(super) fn event_for(&mut self, index: usize, family: Family) -> Option<Event> {
-        // BEP 21: "in every announce while it is a partial seed".
-        if self.standing == Standing::PartialSeed {
+        // BEP 21: "in every announce while it is a partial seed". Over UDP there is no number for
+        // it (BEP 15), and trackers are silent to those that they do not know.
+        let has_word = !is_udp(&self.trackers[index].url);
+        if self.standing == Standing::PartialSeed && has_word {
             return Some(Event::Paused);
         }
         match self.ear(index, family).is_started {
