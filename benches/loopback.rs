@@ -189,6 +189,7 @@ async fn fetch(
         use_trackers: false,
         check: CheckMode::Resume,
         overwrite: false,
+        waits_for_disk: false,
         allocate: Allocate::Sparse,
         sequential: false,
         found: Vec::new(),

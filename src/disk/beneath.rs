@@ -41,8 +41,9 @@ struct HeldDir {
 }
 
 /// The directories that are held, by mount and inode.
-static HELD: LazyLock<Only<HashMap<(Mount, u64), Weak<HeldDir>>>> =
-    LazyLock::new(|| Only::new(HashMap::new()));
+static HELD: LazyLock<Only<HeldDirs>> = LazyLock::new(|| Only::new(HashMap::new()));
+
+type HeldDirs = HashMap<(Mount, u64), Weak<HeldDir>>;
 
 /// What came of syncing a file system as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

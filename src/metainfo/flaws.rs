@@ -9,7 +9,7 @@ use crate::base::layout::{Layout, PieceIndex};
 use super::{Kind, Torrent};
 
 /// Zeros that are hashed at a time.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Why a torrent may never be complete, in words for people.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -107,7 +107,6 @@ pub(super) async fn check(
 
 /// Waits until a check that was cancelled has ended, and has it kept how far it is. A disk that
 /// hangs is left to itself.
-
 async fn end(
     work: JoinHandle<Bitfield>,
     keeping: Option<JoinHandle<()>>,

@@ -314,7 +314,7 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
     match (rested.move_order, rested.gone) {
         (None, None) => {
             ends.known.keep_best();
-            return Next::Wait(State::Finished);
+            Next::Wait(State::Finished)
         }
         // It goes on as it was.
         (Some(order), _) => {

@@ -145,7 +145,7 @@ mod tests {
             progress_json(&status).to_string(),
             concat!(
                 r#"{"done":109,"down_rate":3565158,"downloaded":0,"event":"progress","#,
-                r#""peers":3,"pieces_verified":0,"seconds":0.0,"up_rate":0,"#,
+                r#""peers":3,"pieces_verified":0,"seconds":0.0,"unsynced":0,"up_rate":0,"#,
                 r#""uploaded":0,"wanted":1000}"#
             )
         );

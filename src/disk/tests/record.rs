@@ -275,7 +275,7 @@ impl RecordFile for Refused {
 fn what_the_device_dropped_of_the_record_is_said_again_before_it_is_marked() {
     let world = world(BLOCK_LEN as u32, &[("a", 40_000)]);
     let subject = Subject::of(InfoHash([7; 20]), world.layout, world.root.path());
-    let extents = Extents::new([(40_000, false)].into_iter());
+    let extents = Extents::new([(40_000, false)]);
     let none = Bitfield::none(3);
     let mut standing = Standing {
         verified: none.clone(),

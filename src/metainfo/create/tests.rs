@@ -195,7 +195,8 @@ fn names_that_differ_only_in_case_are_two_files() {
             .map(|file| file.path.to_str().unwrap().strip_prefix("d/").unwrap())
             .collect();
         let mut wanted = paths.to_vec();
-        (read.sort_unstable(), wanted.sort_unstable());
+        read.sort_unstable();
+        wanted.sort_unstable();
         assert_eq!(read, wanted, "{kind:?}");
     }
 }
