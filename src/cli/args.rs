@@ -38,7 +38,7 @@ With --json a download prints one JSON object a line, each with an \"event\":
   checked       pieces
   first_peer    address
   progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
-                pieces_verified (every second)
+                pieces_verified, unsynced (not yet on the device; every second)
   hash_failed   piece, blamed (address or null)
   reassigned    piece, address and name (who failed to bring it), message
   banned        address

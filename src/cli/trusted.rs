@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn only_those_of_this_network_are_asked_unasked() {
         let urls =
-            ["http://127.0.0.1:1", "http://192.0.2.7:1", "https://127.0.0.1:2", "http://a:1"];
+            ["http://127.0.0.1:1", "http://240.0.0.1:1", "https://127.0.0.1:2", "http://a:1"];
         let known = |url: &str| (TrackerKey([1; 32]), url.to_owned());
         let trusted = Trusted { trackers: urls.into_iter().map(known).collect() };
         let asked = trusted.at_hand();

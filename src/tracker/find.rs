@@ -455,7 +455,7 @@ mod tests {
         let network = LocalNetwork { first: Ipv4Addr::new(10, 0, 7, 0), mask };
         assert!(network.has(Ipv4Addr::new(10, 0, 7, 200)));
         assert!(!network.has(Ipv4Addr::new(10, 0, 8, 200)));
-        assert!(is_at_hand(Ipv4Addr::LOCALHOST) && !is_at_hand(ELSEWHERE));
+        assert!(is_at_hand(Ipv4Addr::LOCALHOST) && !is_at_hand(Ipv4Addr::new(240, 0, 0, 1)));
     }
 
     #[tokio::test]

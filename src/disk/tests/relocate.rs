@@ -267,14 +267,17 @@ fn what_others_changed_is_as_protected_after_a_move_as_before() {
 }
 
 #[test]
-fn files_without_a_record_are_moved_and_looked_at_later() {
+fn files_without_a_record_are_moved_and_looked_at_later_and_unfinished_ones_stay() {
     let (world, have) = half();
     fs::remove_file(world.resume_path()).unwrap();
     let there = world.root.path().join("there");
     relocate(&world, &Relocation::Dir(there.clone())).unwrap();
     let (running, report) = world.recheck(world.config()).unwrap();
     assert!(matches!(running.handle.record_state(), RecordState::Unusable(_)));
-    assert_eq!(numbers(&report.have), have);
+    // What is in unfinished files may be anybody's.
+    let whole: Vec<u32> = have.into_iter().filter(|piece| *piece < 2).collect();
+    assert_eq!(numbers(&report.have), whole);
+    assert!(!below(&world.path("")).is_empty(), "they are where they were");
     drop(running);
     complete(&world, &there, PATHS);
 }
