@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{interval, sleep_until};
 use tracing::warn;
 
-use crate::base::units::size;
+use crate::base::units::{duration, size};
 use crate::disk::Job;
 use crate::swarm::event::Input;
 use crate::swarm::link::{CloseReason, LinkCommand};
@@ -80,7 +80,10 @@ impl Actor {
             return;
         }
         let why = match self.jobs.store.silence() {
-            Some(silence) => silence.words(Instant::now()),
+            Some(silence) => {
+                let silent = duration(silence.since.elapsed());
+                format!("{} has not answered for {silent}", silence.dir.display())
+            }
             None => format!("{} of it are not on the device yet", size(bytes)),
         };
         warn!(why, "the torrent ends before everything is on its device");
