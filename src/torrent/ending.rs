@@ -84,6 +84,7 @@ impl Actor {
                 let silent = duration(silence.since.elapsed());
                 format!("{} has not answered for {silent}", silence.dir.display())
             }
+            None if bytes == 0 => "its last pieces are not written yet".to_owned(),
             None => format!("{} of it are not on the device yet", size(bytes)),
         };
         warn!(why, "the torrent ends before everything is on its device");
