@@ -47,7 +47,7 @@ fn half(rng: &mut StdRng) -> Bitfield {
 fn pick(crowd: &mut Crowd, count: usize, order: Order) {
     for turn in 0..count {
         let pieces = &crowd.peers[turn % PEERS];
-        if let Some(piece) = crowd.picker.pick(pieces, order, |_| (0, 0), &mut crowd.rng) {
+        if let Some(piece) = crowd.picker.pick(pieces, order, Some(|_| (0, 0)), &mut crowd.rng) {
             crowd.picker.remove(black_box(piece));
         }
     }

@@ -26,6 +26,7 @@ use pigeon::tracker::announce::{AnnounceRequest, Family};
 use pigeon::tracker::catalogue::{check_name, read_index};
 use pigeon::tracker::exchange::{Ask, CallId, Exchanges, Output, RETRY};
 use pigeon::tracker::http::{self, announce_url, parse_reply, parse_scrape, scrape_url};
+use pigeon::tracker::proof::{Introduction, SignedChange};
 use pigeon::tracker::udp::{self, Announce, Reply, Request};
 use pigeon::wire::{
     Decoder, ExtendedHandshake, HANDSHAKE_LEN, HELLO_LEN, Handshake, Message, Need, read_hello,
@@ -53,7 +54,7 @@ macro_rules! targets {
 targets! {
     bencode_values torrent handshake peer_messages extended_handshake compact_addresses bitfield
     tracker_reply tracker_url udp_reply udp_request udp_exchange catalogue_index chunk_message
-    chunk_ini resume_record
+    chunk_ini resume_record introduction signed_change
 }
 
 /// Samples that nothing reads any more would look like tests.
@@ -393,4 +394,17 @@ fn with_right_checks(bytes: &[u8], info_hash: InfoHash) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// What a tracker says about itself: a stranger has shown nothing by bytes alone.
+fn introduction(bytes: &[u8]) {
+    let Ok(said) = serde_json::from_slice::<Introduction>(bytes) else { return };
+    assert!(said.check(&[7; 16]).is_none(), "nobody signed this");
+}
+
+fn signed_change(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(change) = SignedChange::from_header(text) {
+        assert_eq!(SignedChange::from_header(&change.to_header()), Some(change));
+    }
 }

@@ -9,6 +9,7 @@ pub mod hashes;
 pub mod ids;
 pub mod layout;
 pub mod meter;
+pub mod pages;
 pub mod pool;
 pub mod priority;
 pub mod ration;

@@ -24,7 +24,12 @@ pub const MESSAGE_BYTES: usize = 2 << 20;
 /// thread may go beyond it by one read.
 pub const CARRY_BYTES: usize = 128 << 10;
 
-type Buffer = Box<[u8; BLOCK_LEN]>;
+type Buffer = Box<Aligned>;
+
+/// What one copies into and the system copies from: it begins at a line of the processor's cache.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Aligned([u8; BLOCK_LEN]);
 
 /// A shared, bounded store of block buffers. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -348,7 +353,7 @@ impl Drop for Carried {
 }
 
 fn new_buffer() -> Buffer {
-    Box::new([0; BLOCK_LEN])
+    Box::new(Aligned([0; BLOCK_LEN]))
 }
 
 impl Block {
@@ -366,7 +371,7 @@ impl Block {
         assert!(end <= BLOCK_LEN, "a block holds at most 16 KiB");
         let begin = self.len;
         if let Some(buffer) = &mut self.buffer {
-            buffer[begin..end].copy_from_slice(bytes);
+            buffer.0[begin..end].copy_from_slice(bytes);
         }
         self.len = end;
     }
@@ -374,7 +379,7 @@ impl Block {
     /// Sets those of its bytes to zero that are in `range`.
     pub fn blank(&mut self, range: Range<usize>) {
         let range = range.start.min(self.len)..range.end.min(self.len);
-        if let Some(bytes) = self.buffer.as_mut().and_then(|buffer| buffer.get_mut(range)) {
+        if let Some(bytes) = self.buffer.as_mut().and_then(|buffer| buffer.0.get_mut(range)) {
             bytes.fill(0);
         }
     }
@@ -385,7 +390,8 @@ impl Block {
     }
 
     fn buffer(&self) -> &[u8; BLOCK_LEN] {
-        self.buffer.as_ref().expect("a block has its buffer until it is dropped")
+        let buffer = self.buffer.as_ref();
+        &buffer.expect("a block has its buffer until it is dropped").0
     }
 }
 

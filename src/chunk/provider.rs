@@ -15,6 +15,8 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{debug, warn};
 
+use crate::base::pages::Pages;
+
 use super::server::{self, Request, Role, send, when_writable};
 use super::store::ChunkStore;
 use super::wire::{CHUNK_HEAD_LEN, CHUNK_LEN_MAX, ChunkHash, ChunkHead, ErrorCode};
@@ -125,7 +127,7 @@ async fn send_content(stream: &TcpStream, file: &File, len: u64) -> io::Result<(
 
 /// As [`send_content`] from byte `at` on, through memory of our own.
 async fn copy_content(stream: &TcpStream, file: &File, mut at: u64, len: u64) -> io::Result<()> {
-    let mut buffer = vec![0; COPY_LEN];
+    let mut buffer = Pages::zeroed(COPY_LEN);
     while at < len {
         let wanted = (len - at).min(COPY_LEN as u64) as usize;
         let read = file.read_at(&mut buffer[..wanted], at)?;

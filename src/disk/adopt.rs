@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
+use crate::base::pages::Pages;
 
 use super::beneath::{Access, Found};
 use super::error::Error;
@@ -201,7 +202,7 @@ impl FileStore {
         let Ok(opened) = patiently(|| self.open(file, Access::Read)) else { return false };
         let pieces = self.pieces_of_file(layout, file).filter(|piece| have.has(*piece));
         let slices = pieces.flat_map(|piece| self.slices_of(layout, piece));
-        let mut buffer = vec![0; READ_LEN];
+        let mut buffer = Pages::zeroed(READ_LEN);
         let mut left = EVIDENCE_LEN_MAX;
         for slice in slices.filter(|slice| slice.file == file) {
             for at in (0..slice.len).step_by(READ_LEN) {

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use crate::base::bitfield::Bitfield;
 use crate::base::digest::{Sha1InStep, sha1_many};
 use crate::base::layout::{Layout, PieceIndex};
+use crate::base::pages::Pages;
 
 use super::StoreConfig;
 use super::bits::PieceBits;
@@ -165,7 +166,7 @@ pub(super) fn check(
         progress,
         found,
         handles: Handles::new(HANDLES_MAX),
-        buffer: Vec::new(),
+        buffer: Pages::default(),
         unreadable: Unreadable::new(),
     };
     let work = |worker: &mut Worker<'_>, portion: Portion| -> Result<(), Infallible> {
@@ -246,7 +247,7 @@ struct Worker<'a> {
     progress: &'a CheckProgress,
     found: &'a FoundSoFar,
     handles: Handles,
-    buffer: Vec<u8>,
+    buffer: Pages,
     unreadable: Unreadable,
 }
 
@@ -258,7 +259,7 @@ impl Worker<'_> {
     fn side_by_side(&mut self, pieces: &[PieceIndex], next: &[PieceIndex]) {
         let mut buffer = std::mem::take(&mut self.buffer);
         let len = pieces.iter().map(|piece| self.torrent.layout.len_of(*piece) as usize).sum();
-        let mut rest = scan::room(&mut buffer, len);
+        let mut rest = buffer.room(len);
         let mut read = Vec::with_capacity(pieces.len());
         let at_once = (scan::READ_LEN / self.torrent.layout.piece_len() as usize).max(1);
         let rows = pieces.chunk_by(|piece, next| piece.number() + 1 == next.number());
@@ -347,7 +348,7 @@ impl Worker<'_> {
                     self.read_ahead(offset + begin, (len - begin).min(AHEAD_LEN));
                 }
             }
-            let room = scan::room(&mut buffer, step as usize * row.len());
+            let room = buffer.room(step as usize * row.len());
             let slices = room.chunks_mut(step as usize);
             for ((piece, slice), is_read) in row.iter().zip(slices).zip(&mut is_read) {
                 let offset = self.torrent.layout.piece_offset(*piece) + at;

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use crate::base::extents::FileSlice;
 use crate::base::ids::FileIndex;
+use crate::base::pages::Pages;
 
 use super::Allocate;
 use super::beneath::{self, Access};
@@ -215,15 +216,15 @@ pub(super) fn is_taken<T>(made: &io::Result<T>) -> bool {
 
 /// Has the file these bytes from `offset`? One that ends before has not.
 fn has_bytes(file: &File, mut offset: u64, parts: &[&[u8]]) -> io::Result<bool> {
-    let mut there = Vec::new();
+    let mut room = Pages::default();
     for part in parts.iter().flat_map(|part| part.chunks(COMPARE_LEN)) {
-        there.resize(part.len(), 0);
-        match file.read_exact_at(&mut there, offset) {
+        let there = room.room(part.len());
+        match file.read_exact_at(there, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             other => other?,
         }
         pulse::beat();
-        if there != part {
+        if *there != *part {
             return Ok(false);
         }
         offset += part.len() as u64;
@@ -233,7 +234,7 @@ fn has_bytes(file: &File, mut offset: u64, parts: &[&[u8]]) -> io::Result<bool> 
 
 /// Have two files the same bytes, `len` of them?
 pub(super) fn are_equal(one: &File, other: &File, len: u64) -> io::Result<bool> {
-    let mut bytes = vec![0; COMPARE_LEN];
+    let mut bytes = Pages::zeroed(COMPARE_LEN);
     for offset in (0..len).step_by(COMPARE_LEN) {
         let step = &mut bytes[..(len - offset).min(COMPARE_LEN as u64) as usize];
         one.read_exact_at(step, offset)?;

@@ -414,6 +414,9 @@ impl OpenTorrent {
     /// These pieces are not to be relied on any more; those that were until now.
     pub(super) fn lose(&self, pieces: impl Iterator<Item = PieceIndex>) -> Vec<PieceIndex> {
         let lost: Vec<PieceIndex> = pieces.filter(|piece| self.verified.remove(*piece)).collect();
+        if lost.is_empty() {
+            return lost;
+        }
         for piece in &lost {
             let (offset, len) = self.range_of(*piece);
             self.store.unverified(offset, len);

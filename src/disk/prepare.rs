@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sha1::{Digest, Sha1};
 
 use crate::base::layout::PieceIndex;
+use crate::base::pages::Pages;
 use crate::swarm::event::Preparation;
 
 use super::error::Error;
@@ -60,7 +61,7 @@ impl Reader {
             return Ok(true);
         }
         let mut hasher = Sha1::new();
-        let mut buffer = vec![0; READ_LEN.min(len as usize)];
+        let mut buffer = Pages::zeroed(READ_LEN.min(len as usize));
         let mut at = offset;
         while at < offset + len {
             let step = (offset + len - at).min(READ_LEN as u64);

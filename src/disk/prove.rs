@@ -5,6 +5,7 @@ use sha1::{Digest, Sha1};
 
 use crate::base::ids::FileIndex;
 use crate::base::layout::PieceIndex;
+use crate::base::pages::Pages;
 
 use super::handles::Handles;
 use super::job::DiskEvent;
@@ -51,7 +52,7 @@ impl OpenTorrent {
     fn is_right(&self, handles: &mut Handles, piece: PieceIndex) -> bool {
         let (offset, len) = self.range_of(piece);
         let mut hasher = Sha1::new();
-        let mut buffer = vec![0; READ_LEN.min(len as usize)];
+        let mut buffer = Pages::zeroed(READ_LEN.min(len as usize));
         for at in (offset..offset + len).step_by(READ_LEN) {
             let step = (offset + len - at).min(READ_LEN as u64);
             let part = &mut buffer[..step as usize];

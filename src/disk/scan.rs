@@ -111,15 +111,6 @@ impl Shares {
     }
 }
 
-/// The first `len` bytes of a buffer that is used again and again: it grows when it must, so
-/// that its pages are made once, and holds whatever it held before.
-pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buffer.len() < len {
-        buffer.resize(len, 0);
-    }
-    &mut buffer[..len]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Pieces of which a part is on disk already: their bytes in order, without ever having all of
 //! them in memory. What they are good for is not known here.
 
+use crate::base::pages::Pages;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::Held;
 
@@ -23,7 +24,7 @@ impl Piece {
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), Error> {
         let layout = &self.torrent.layout;
-        let mut buffer = Vec::new();
+        let mut buffer = Pages::default();
         let mut blocks = layout.blocks(self.piece).zip(&self.blocks).peekable();
         while let Some((at, held)) = blocks.next() {
             let len = at.len_bytes() as usize;
@@ -37,13 +38,11 @@ impl Piece {
                     {
                         run += next.len_bytes() as usize;
                     }
-                    buffer.resize(run, 0);
+                    let part = buffer.room(run);
                     let offset = layout.block_offset(at);
-                    timed(&counters.read_ns, || {
-                        self.torrent.store.read(handles, offset, &mut buffer)
-                    })?;
+                    timed(&counters.read_ns, || self.torrent.store.read(handles, offset, part))?;
                     add(&counters.bytes_read, run as u64);
-                    buffer.chunks(BLOCK_LEN).for_each(&mut each);
+                    part.chunks(BLOCK_LEN).for_each(&mut each);
                 }
             }
         }

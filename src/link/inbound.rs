@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
+use crate::base::pages::Pages;
 use crate::base::pool::{Block, BlockPool, Carried, Room, Seat};
 use crate::base::units::BLOCK_LEN;
 use crate::net::limiter::Limiter;
@@ -38,7 +39,7 @@ const COLLECT_MAX: Duration = Duration::from_secs(60);
 
 thread_local! {
     /// What a thread reads into; no link keeps anything in it.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
+    static SCRATCH: RefCell<Pages> = RefCell::new(Pages::zeroed(READ_LEN));
 }
 
 /// The reading half of one link.

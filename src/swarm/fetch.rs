@@ -202,7 +202,7 @@ impl Swarm {
         }
         let shares = &self.shares;
         let peer = self.peers.get_mut(&link)?;
-        let rank = |piece| shares.rank(piece);
+        let rank = shares.has_rivals().then_some(|piece| shares.rank(piece));
         let picked = self.picker.pick(&peer.pieces, order, rank, &mut self.rng);
         let piece_len = f64::from(self.config.layout.piece_len());
         let each = Duration::from_secs_f64(piece_len / peer.meter.rate(now).max(1) as f64);

@@ -193,7 +193,7 @@ impl Swarm {
             verified: haves::VerifiedLog::new(now),
             fresh: Vec::new(),
             upload_only: missing == 0 && !config.have.is_full(),
-            shares: shares::Shares::new(config.peer_id, std::iter::empty()),
+            shares: shares::Shares::new(config.peer_id, picker::run_len(&config.layout)),
             shares_made: now,
             uploads: upload::Uploads::new(config.proven.clone(), config.layout.piece_len(), now),
             paused: false,

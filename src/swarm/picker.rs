@@ -5,6 +5,10 @@
 //! All candidates stand in one array sorted by availability, so that one more or one fewer
 //! peer of a piece is a swap at the border of its bucket. Whole bitfields only mark the
 //! array stale; it is sorted again, by counting, at the next pick.
+//!
+//! Of equally rare pieces that are short, neighbours are taken in runs: a disk writes (and later
+//! reads) a MiB at once far cheaper than sixty-four places of it, and file systems keep a note of
+//! each place.
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -17,6 +21,17 @@ const ABSENT: u32 = u32::MAX;
 /// Equally rare pieces of which the best ranked one is taken: with thirty rivals, one of so many
 /// is ours in 98 of 100 picks.
 const RANKED: usize = 128;
+/// Bytes of a run of neighbours.
+const RUN_LEN: u32 = 1 << 20;
+/// A torrent has at least so many runs: those who begin with it are not to have all the same, and
+/// shares of the work that are whole runs are to be even (`super::shares`).
+const RUNS_MIN: u32 = 1024;
+
+/// How many pieces of this torrent make a run of neighbours.
+pub fn run_len(layout: &Layout) -> u32 {
+    let long_enough = RUN_LEN / layout.piece_len().clamp(1, RUN_LEN);
+    long_enough.min(layout.piece_count() / RUNS_MIN).max(1)
+}
 
 /// The pieces that a peer has, as far as the picker must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,6 +103,10 @@ pub struct Picker {
     generation: u64,
     /// No piece before this one may be begun.
     lowest: u32,
+    /// Pieces of a run.
+    run_len: u32,
+    /// What was picked last by rarity, and the availability that it had.
+    last: Option<(u32, u16)>,
 }
 
 impl Picker {
@@ -108,6 +127,8 @@ impl Picker {
             stale: true,
             generation: 0,
             lowest: 0,
+            run_len: run_len(&layout),
+            last: None,
         }
     }
 
@@ -234,13 +255,14 @@ impl Picker {
     }
 
     /// The next piece to begin from a peer with these pieces; none when it has nothing that
-    /// may be begun. Of equally rare ones it is that with the lowest `rank` of a few chosen at
-    /// random. The caller removes the piece when it begins it.
+    /// may be begun. Of equally rare ones it is the neighbour of what was picked last, or the
+    /// first of a run: that with the lowest `rank` of a few chosen at random, or any. The caller
+    /// removes the piece when it begins it.
     pub fn pick(
         &mut self,
         pieces: &PeerPieces,
         order: Order,
-        rank: impl Fn(PieceIndex) -> Rank,
+        rank: Option<impl Fn(PieceIndex) -> Rank>,
         rng: &mut StdRng,
     ) -> Option<PieceIndex> {
         if self.sorted.is_empty() {
@@ -259,31 +281,62 @@ impl Picker {
                     PeerPieces::Some(set) if (set.ones() as usize) < self.sorted.len() / 16 => {
                         self.rarest_of(set)?
                     }
-                    _ => self.best_ranked(pieces, rank, rng)?,
+                    _ => self.equally_rare(pieces, rank, rng)?,
                 }
             }
         };
         self.layout.piece(number)
     }
 
-    fn best_ranked(
-        &self,
+    /// One of the rarest, of which a run goes on or begins.
+    fn equally_rare(
+        &mut self,
         pieces: &PeerPieces,
-        rank: impl Fn(PieceIndex) -> Rank,
+        rank: Option<impl Fn(PieceIndex) -> Rank>,
         rng: &mut StdRng,
     ) -> Option<u32> {
         let first = self.scan(pieces, self.first_of(pieces))?;
+        let rarity = self.availability[first as usize];
+        let fits = |number: u32| {
+            self.position.get(number as usize).is_some_and(|at| *at != ABSENT)
+                && self.availability[number as usize] == rarity
+                && self.peer_has(pieces, number)
+        };
+        // After a piece that another leecher has, the next one may still be only the seed's, and
+        // that leecher's to fetch.
+        let last = self.last.filter(|(_, last_rarity)| *last_rarity == rarity);
+        let next = last.map(|(last, _)| last + 1);
+        let goes_on = next.filter(|next| next % self.run_len != 0 && fits(*next));
+        let number = goes_on.unwrap_or_else(|| {
+            let chosen = self.best_ranked(pieces, first, rank, rng);
+            (chosen - chosen % self.run_len..chosen).find(|it| fits(*it)).unwrap_or(chosen)
+        });
+        self.last = Some((number, rarity));
+        Some(number)
+    }
+
+    /// Of those that are as rare as the `first` one.
+    fn best_ranked(
+        &self,
+        pieces: &PeerPieces,
+        first: u32,
+        rank: Option<impl Fn(PieceIndex) -> Rank>,
+        rng: &mut StdRng,
+    ) -> u32 {
         let begin = self.position[first as usize];
         let bucket = usize::from(self.availability[first as usize]);
         let end = self.ends.get(bucket).copied().unwrap_or(begin + 1);
         let from = rng.random_range(begin..end.max(begin + 1));
         let round = (from..end).chain(begin..from);
-        let pieces_here = round
+        let mut pieces_here = round
             .map(|at| self.sorted[at as usize])
             .filter(|number| self.peer_has(pieces, *number))
             .filter_map(|number| self.layout.piece(number));
-        let best = pieces_here.take(RANKED).min_by_key(|piece| rank(*piece));
-        Some(best.map_or(first, PieceIndex::number))
+        let best = match rank {
+            Some(rank) => pieces_here.take(RANKED).min_by_key(|piece| rank(*piece)),
+            None => pieces_here.next(),
+        };
+        best.map_or(first, PieceIndex::number)
     }
 
     /// Where in the order the pieces begin that such a peer may have: those that nobody has but
@@ -366,6 +419,8 @@ mod tests {
     use proptest::prelude::*;
     use rand::SeedableRng;
 
+    const NOBODY: Option<fn(PieceIndex) -> Rank> = None;
+
     fn layout(count: u32) -> Layout {
         Layout::new(u64::from(count) * 16384, 16384).unwrap()
     }
@@ -389,7 +444,7 @@ mod tests {
         picker.peer_came(&set(4, &[0]));
         let order = Order::RarestFirst;
         let mut pick = |picker: &mut Picker, pieces: &PeerPieces| {
-            picker.pick(pieces, order, |_| (0, 0), &mut rng).map(PieceIndex::number)
+            picker.pick(pieces, order, NOBODY, &mut rng).map(PieceIndex::number)
         };
         assert_eq!(pick(&mut picker, &PeerPieces::All), Some(3));
         assert_eq!(pick(&mut picker, &set(4, &[0, 1, 2])), Some(2));
@@ -405,16 +460,56 @@ mod tests {
         for seed in 0..64 {
             let mut rng = StdRng::seed_from_u64(seed);
             let mut picker = Picker::new(layout(8), &Bitfield::all(8));
-            firsts.insert(picker.pick(&PeerPieces::All, Order::RarestFirst, |_| (0, 0), &mut rng));
+            firsts.insert(picker.pick(&PeerPieces::All, Order::RarestFirst, NOBODY, &mut rng));
         }
         assert!(firsts.len() > 4, "{firsts:?}");
+    }
+
+    #[test]
+    fn short_pieces_come_in_runs_that_begin_anywhere_and_are_never_commoner() {
+        const COUNT: u32 = RUNS_MIN * 8;
+        let mut begun = std::collections::BTreeSet::new();
+        for seed in 0..64 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let mut picker = Picker::new(layout(COUNT), &Bitfield::all(COUNT));
+            picker.peer_came(&PeerPieces::All);
+            let mut pick = |picker: &mut Picker| {
+                let order = Order::RarestFirst;
+                let piece = picker.pick(&PeerPieces::All, order, NOBODY, &mut rng).unwrap();
+                picker.remove(piece);
+                piece.number()
+            };
+            let run: Vec<u32> = (0..8).map(|_| pick(&mut picker)).collect();
+            assert!(run[0].is_multiple_of(8), "from the beginning of a run: {run:?}");
+            assert!(run.windows(2).all(|two| two[0] + 1 == two[1]), "{run:?}");
+            begun.insert(run[0]);
+            let next = pick(&mut picker);
+            assert!(next.is_multiple_of(8) && next != run[0], "another run");
+            // One that is rarer comes before the rest of the run, which is left as it is then.
+            let rare = (next + 100) % COUNT;
+            let others: Vec<u32> = (0..COUNT).filter(|number| *number != rare).collect();
+            picker.peer_came(&set(COUNT, &others));
+            assert_eq!(pick(&mut picker), rare);
+        }
+        assert!(begun.len() > 20, "{begun:?}");
+    }
+
+    #[test]
+    fn a_run_is_a_mebibyte_and_a_torrent_has_many() {
+        let run =
+            |pieces: u64, len: u32| run_len(&Layout::new(pieces * u64::from(len), len).unwrap());
+        assert_eq!(
+            (run(100_000, 16 << 10), run(100_000, 256 << 10), run(9000, 1 << 20)),
+            (64, 4, 1)
+        );
+        assert_eq!((run(9000, 16 << 20), run(8, 16 << 10), run(10_240, 16 << 10)), (1, 1, 10));
     }
 
     #[test]
     fn sequential_takes_the_first_that_the_peer_has() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut picker = Picker::new(layout(6), &Bitfield::all(6));
-        let pick = picker.pick(&set(6, &[5, 2, 3]), Order::Sequential, |_| (0, 0), &mut rng);
+        let pick = picker.pick(&set(6, &[5, 2, 3]), Order::Sequential, NOBODY, &mut rng);
         assert_eq!(pick.map(PieceIndex::number), Some(2));
     }
 
@@ -424,7 +519,7 @@ mod tests {
         let mut picker = Picker::new(layout(64), &Bitfield::all(64));
         let old = set(64, &[0, 1, 2]);
         picker.peer_came(&old);
-        picker.pick(&PeerPieces::All, Order::RarestFirst, |_| (0, 0), &mut rng);
+        picker.pick(&PeerPieces::All, Order::RarestFirst, NOBODY, &mut rng);
         let new = set(64, &[0, 1, 2, 3, 4]);
         picker.peer_changed(&old, &new);
         assert!(!picker.stale);
@@ -468,6 +563,7 @@ mod tests {
             let mut rng = StdRng::seed_from_u64(seed);
             let at = |number: u32| layout(COUNT).piece(number).unwrap();
             let mut picker = Picker::new(layout(COUNT), &Bitfield::all(COUNT));
+            picker.run_len = 4;
             let mut pickable: Vec<bool> = vec![true; COUNT as usize];
             let mut peers: Vec<Bitfield> = Vec::new();
             for step in steps {
@@ -521,12 +617,12 @@ mod tests {
                             .filter(|n| pickable[*n as usize] && pieces.has(at(*n)))
                             .map(rarity)
                             .min();
-                        let picked = picker.pick(&pieces, Order::RarestFirst, |_| (0, 0), &mut rng);
+                        let picked = picker.pick(&pieces, Order::RarestFirst, NOBODY, &mut rng);
                         prop_assert_eq!(picked.map(|piece| rarity(piece.number())), best);
                         if let Some(piece) = picked {
                             prop_assert!(pickable[piece.index()] && pieces.has(piece));
                         }
-                        let any = picker.pick(&pieces, Order::Random, |_| (0, 0), &mut rng);
+                        let any = picker.pick(&pieces, Order::Random, NOBODY, &mut rng);
                         prop_assert_eq!(any.is_some(), best.is_some());
                     }
                 }

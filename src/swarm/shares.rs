@@ -39,19 +39,20 @@ struct Last {
 pub struct Shares {
     ours: u64,
     rivals: Vec<u64>,
+    /// Pieces that belong together: a run of neighbours is one's own as a whole.
+    run_len: u32,
     last: Option<Last>,
 }
 
 impl Shares {
-    /// Among ourselves and those of `peers` that lack something and want data.
-    pub fn new<'a>(ours: PeerId, peers: impl Iterator<Item = &'a Peer>) -> Self {
-        Self::among(key(ours), peers)
+    /// Ourselves alone, of a torrent with runs of so many pieces.
+    pub fn new(ours: PeerId, run_len: u32) -> Self {
+        Self { ours: key(ours), rivals: Vec::new(), run_len, last: None }
     }
 
-    fn among<'a>(ours: u64, peers: impl Iterator<Item = &'a Peer>) -> Self {
-        let fetches = |peer: &&Peer| peer.has_told && !peer.is_seed() && !peer.upload_only;
-        let rivals = peers.filter(fetches).take(RIVALS_MAX).map(|peer| peer.share_key).collect();
-        Self { ours, rivals, last: None }
+    /// Is there anybody to share the work with?
+    pub fn has_rivals(&self) -> bool {
+        !self.rivals.is_empty()
     }
 
     /// Whether a piece that only seeds have is to be left to those who come before us, when there
@@ -86,16 +87,19 @@ impl Shares {
         is_due
     }
 
-    /// The same among those who fetch now.
+    /// From now on among ourselves and those of `peers` that lack something and want data.
     pub fn renew<'a>(&mut self, peers: impl Iterator<Item = &'a Peer>) {
-        *self = Self { last: self.last, ..Self::among(self.ours, peers) };
+        let fetches = |peer: &&Peer| peer.has_told && !peer.is_seed() && !peer.upload_only;
+        let rivals = peers.filter(fetches).take(RIVALS_MAX);
+        self.rivals = rivals.map(|peer| peer.share_key).collect();
     }
 
     /// How many others come before us for this piece, 0 when it is ours to fetch; and when it
     /// should have its turn. Whoever it belongs to begins at one end of what is theirs, and
     /// those who help, having nothing of their own left, at the other.
     pub fn rank(&self, piece: PieceIndex) -> Rank {
-        let score = |key: u64| mix(key ^ u64::from(piece.number()));
+        let run = piece.number() / self.run_len;
+        let score = |key: u64| mix(key ^ u64::from(run));
         let ours = score(self.ours);
         let before = self.rivals.iter().map(|rival| score(*rival)).filter(|rival| *rival > ours);
         let (count, highest) =
@@ -127,7 +131,7 @@ mod tests {
     fn shares(own: u8, all: u8) -> Shares {
         let id = |number: u8| key(PeerId([number; 20]));
         let rivals = (0..all).filter(|other| *other != own).map(id).collect();
-        Shares { ours: id(own), rivals, last: None }
+        Shares { ours: id(own), rivals, run_len: 1, last: None }
     }
 
     #[test]
@@ -175,6 +179,15 @@ mod tests {
         now += each * 4;
         assert!(shares.step(now));
         assert_eq!(shares.next_step(), None, "everything is anybody's");
+    }
+
+    #[test]
+    fn neighbours_belong_to_one() {
+        let layout = Layout::new(1000, 1).unwrap();
+        let shares = Shares { run_len: 10, ..shares(0, 4) };
+        let ranks: Vec<Rank> = layout.pieces().map(|piece| shares.rank(piece)).collect();
+        assert!(ranks.chunks(10).all(|run| run.iter().all(|rank| *rank == run[0])));
+        assert!(ranks.chunks(10).any(|run| run[0].0 != ranks[0].0));
     }
 
     #[test]

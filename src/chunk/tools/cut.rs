@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::{CHUNK_LEN_MAX, ChunkHash, ChunkStore, Error, FileDescription, Places, fill, io_error};
 use crate::base::digest::sha1_many;
+use crate::base::pages::Pages;
 use crate::chunk::config;
 use crate::chunk::cut::{PROVIDERS, holders};
 
@@ -56,7 +57,7 @@ pub fn cut(file: &Path, places: &Places<'_>, chunk_len: u64) -> Result<Cut, Erro
     let mut chunks = Vec::with_capacity(count);
     let mut written = HashSet::new();
     let step = step as usize;
-    let mut buffer = vec![0; step * (BATCH_LEN / step).clamp(1, BATCH_CHUNKS)];
+    let mut buffer = Pages::zeroed(step * (BATCH_LEN / step).clamp(1, BATCH_CHUNKS));
     while chunks.len() < count {
         let there = fill(&mut source, &mut buffer).map_err(unreadable)?;
         let contents = buffer[..there].chunks(step);

@@ -10,6 +10,7 @@ use super::{
     io_error,
 };
 use crate::base::digest::sha1;
+use crate::base::pages::Pages;
 use crate::chunk::config;
 use crate::chunk::replace::NewFile;
 use crate::metainfo::clean_name;
@@ -142,7 +143,7 @@ fn everybody(chunks: &Path) -> Vec<ChunkStore> {
 /// Whether two files have the same bytes.
 fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     let (mut one, mut other) = (File::open(one)?, File::open(other)?);
-    let (mut first, mut second) = (vec![0; COMPARED_LEN], vec![0; COMPARED_LEN]);
+    let (mut first, mut second) = (Pages::zeroed(COMPARED_LEN), Pages::zeroed(COMPARED_LEN));
     loop {
         let there = fill(&mut one, &mut first)?;
         if fill(&mut other, &mut second)? != there || first[..there] != second[..there] {

@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fs::{Advice, fadvise};
 
 use crate::base::digest::{Sha1Hash, Sha1InStep, Sha256Hash, sha1_many, sha256_many};
+use crate::base::pages::Pages;
 use crate::base::units::BLOCK_LEN;
 use crate::metainfo::create::Plan;
 
 use super::super::beneath::{Access, Base, Found, found_open};
-use super::super::scan::{self, AHEAD_LEN, Portion, READ_LEN, STEP_LEN, Scan};
+use super::super::scan::{AHEAD_LEN, Portion, READ_LEN, STEP_LEN, Scan};
 use super::walk::FoundFile;
 use super::{DiskError, Error, Progress};
 
@@ -55,7 +56,7 @@ impl Reading<'_> {
             reading: self,
             done_bytes: &done_bytes,
             total_bytes: self.plan.data_len(),
-            buffer: Vec::new(),
+            buffer: Pages::default(),
             open: None,
             runs: Vec::new(),
         };
@@ -107,7 +108,7 @@ struct Worker<'a> {
     /// Of all threads.
     done_bytes: &'a AtomicU64,
     total_bytes: u64,
-    buffer: Vec<u8>,
+    buffer: Pages,
     /// The file read last, by its number.
     open: Option<(usize, File)>,
     runs: Vec<Run>,
@@ -122,7 +123,7 @@ impl Worker<'_> {
             |run: &Range<u32>| plan.piece_range(run.start).start..plan.piece_range(run.end - 1).end;
         let Range { start: begin, end } = span(&pieces);
         let mut whole = std::mem::take(&mut self.buffer);
-        let buffer = scan::room(&mut whole, (end - begin) as usize);
+        let buffer = whole.room((end - begin) as usize);
         let read = self.read(begin..end, buffer);
         if !portion.next.is_empty() {
             self.read_ahead(span(&portion.next));
@@ -184,7 +185,7 @@ impl Worker<'_> {
                 let ahead = (at + AHEAD_LEN).min(len)..(at + 2 * AHEAD_LEN).min(len);
                 begins.iter().for_each(|it| self.read_ahead(it + ahead.start..it + ahead.end));
             }
-            let room = scan::room(&mut whole, step as usize * begins.len());
+            let room = whole.room(step as usize * begins.len());
             for (slice, begin) in room.chunks_mut(step as usize).zip(&begins) {
                 self.read(begin + at..begin + at + step, slice)?;
             }

@@ -54,6 +54,13 @@ pub struct Subject {
     pub others: Vec<Home>,
 }
 
+impl Subject {
+    /// The other homes that are written: in one directory they are in one place only.
+    pub(super) fn others_elsewhere(&self) -> impl Iterator<Item = &Home> {
+        self.others.iter().filter(|home| home.dir != self.home.dir)
+    }
+}
+
 /// Where a torrent stands when its record is written anew.
 #[derive(Clone, Debug)]
 pub(in crate::disk) struct Standing {
@@ -126,10 +133,8 @@ struct Head<'a> {
 
 /// A record from its beginning.
 pub(in crate::disk) fn begin(subject: &Subject, standing: &Standing, now_ns: i64) -> Vec<u8> {
-    // In one directory they are in one place only.
-    let others = subject.others.iter().filter(|home| home.dir != subject.home.dir);
     let mut bytes = bencode::encode(&Head {
-        homes: others.map(Home::written).collect(),
+        homes: subject.others_elsewhere().map(Home::written).collect(),
         home: subject.home.written(),
         doubted: Bytes::new(standing.doubted.as_bytes()),
         durable: Bytes::new(standing.durable.as_bytes()),

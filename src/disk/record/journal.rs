@@ -97,7 +97,7 @@ pub(in crate::disk) struct Journal {
     is_foreign: bool,
     /// Something could not be added, or may be lost: it is to be written anew.
     is_behind: AtomicBool,
-    /// It was written anew once: what stood there before is not added to.
+    /// What stands there now may be added to.
     is_begun: AtomicBool,
     /// As long as this it is written anew.
     rewritten_at: AtomicU64,
@@ -142,11 +142,16 @@ impl Journal {
             self.fall_behind();
             self.failed(error)
         })?;
+        self.go_on(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Adds to the record that stands there with `len` bytes.
+    pub(super) fn go_on(&self, len: u64) {
         let pieces = u64::from(self.subject.layout.piece_count());
         let grown = (pieces * GROWN_PER_PIECE).clamp(GROWN_MIN, GROWN_MAX);
-        self.rewritten_at.store(bytes.len() as u64 + grown, Ordering::Release);
+        self.rewritten_at.store(len + grown, Ordering::Release);
         self.is_begun.store(true, Ordering::Release);
-        Ok(())
     }
 
     /// Notes pieces that were hashed and written, and files that were made for them, with their

@@ -1,6 +1,7 @@
 //! A record that is locked and was read, until the torrent starts: whether it is to be
 //! believed, and keeping how far a check is. It looks at no data file.
 
+use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +11,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::InfoHash;
 
+use super::super::beneath::Stamp;
 use super::super::error::Error;
 use super::super::survey::Described;
 use super::era::{Ground, boot_of, booted_ns, now_ns};
@@ -48,6 +50,10 @@ pub(in crate::disk) struct Loaded {
     lock: RecordLock,
     pub state: RecordState,
     replayed: Option<Replayed>,
+    /// Where it says that the files are: the present home first.
+    homes: Vec<Home>,
+    /// Bytes of it.
+    len: u64,
     /// Written in this era: what it notes is still in the system's memory.
     is_of_this_era: bool,
     is_of_this_boot: bool,
@@ -123,13 +129,25 @@ impl Locked {
             Err(Unfit::Because(why)) => (RecordState::Unusable(why), None),
             Err(Unfit::Newer) => (RecordState::Newer, None),
         };
+        let homes =
+            if replayed.is_some() { format::homes(&bytes, subject.info_hash) } else { vec![] };
         let era = replayed.as_ref().map_or(&[][..], |replayed| &replayed.era);
         let is_of_this_era = !era.is_empty() && era == ground.era;
         let is_of_this_boot = !era.is_empty() && boot_of(era) == boot_of(&ground.era);
         let written_ns = metadata.map_or(0, |metadata| {
             metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
         });
-        Loaded { path, lock, state, replayed, is_of_this_era, is_of_this_boot, written_ns }
+        Loaded {
+            path,
+            lock,
+            state,
+            replayed,
+            homes,
+            len: bytes.len() as u64,
+            is_of_this_era,
+            is_of_this_boot,
+            written_ns,
+        }
     }
 }
 
@@ -207,17 +225,41 @@ impl Loaded {
 
     /// Puts a new record in place of the old one and goes on with it. When that fails, the
     /// journal tries again later; the old record is whole until then. A newer program's record
-    /// stays as it is, and nothing is recorded.
+    /// stays as it is, and nothing is recorded. So does one of a whole torrent of which nothing
+    /// else is to be said: thousands that are seeded ask nothing of the device when they start.
     pub(in crate::disk) fn start(
         self,
         subject: Subject,
         standing: &Standing,
     ) -> (Journal, Result<(), Error>) {
         let is_newer = self.state == RecordState::Newer;
+        let says_all = self.says_all(&subject, standing);
         let file = Box::new(Appender::new(self.path.clone()));
         let journal = Journal::new(file, self.path, Some(self.lock), subject, is_newer);
-        let begun = journal.begin(standing);
+        let begun = match says_all {
+            true => Ok(journal.go_on(self.len)),
+            false => journal.begin(standing),
+        };
         (journal, begun)
+    }
+
+    /// Would a new record say nothing that this one does not say? Only of whole torrents: the
+    /// times in a record tell what was written by us, and into those nothing is written.
+    fn says_all(&self, subject: &Subject, standing: &Standing) -> bool {
+        let Some(replayed) = &self.replayed else { return false };
+        let stamps: HashMap<u32, Stamp> = standing.stamps.iter().copied().collect();
+        let is_noted = |&(file, inode): &(u32, u64)| replayed.ours.get(&file) == Some(&inode);
+        let homes = [&subject.home].into_iter().chain(subject.others_elsewhere());
+        self.is_of_this_era
+            && standing.durable.is_full()
+            && replayed.durable == standing.durable
+            && replayed.verified == standing.verified
+            && replayed.doubted == standing.doubted
+            && replayed.file_system == standing.ground.file_system
+            && replayed.era == standing.ground.era
+            && replayed.stamps == stamps
+            && standing.ours.iter().all(is_noted)
+            && self.homes.iter().eq(homes)
     }
 }
 

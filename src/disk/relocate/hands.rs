@@ -12,6 +12,7 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use crate::base::ids::InfoHash;
+use crate::base::pages::Pages;
 use crate::disk::beneath::{Access, Base, Found};
 use crate::disk::error::Error;
 use crate::disk::record::Home;
@@ -117,7 +118,7 @@ fn copy_file(
     let source = from.open(from_path, Access::Read).map_err(reading)?;
     let found = source.metadata().map_err(reading)?;
     let target = to.open(to_path, Access::Write).map_err(writing)?;
-    let mut buffer = vec![0; COPY_LEN];
+    let mut buffer = Pages::zeroed(COPY_LEN);
     let (mut at, mut unsynced) = (0, 0);
     while let Some(data) = next_data(&source, at, found.len()).map_err(reading)? {
         at = data.start;

@@ -93,6 +93,11 @@ impl World {
         self.root.path().join("state/x.resume")
     }
 
+    /// The bytes of the record.
+    pub fn record(&self) -> Vec<u8> {
+        std::fs::read(self.resume_path()).unwrap()
+    }
+
     pub fn piece(&self, number: u32) -> PieceIndex {
         self.layout.piece(number).unwrap()
     }

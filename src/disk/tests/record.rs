@@ -3,6 +3,7 @@
 use super::*;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
@@ -311,4 +312,29 @@ fn nothing_starts_while_its_record_is_in_other_hands() {
     assert!(matches!(running.handle.start(&none), Err(Error::Inconsistent(_))));
     files.put_back.try_send(loaded).unwrap();
     assert!(running.handle.start(&none).is_ok());
+}
+
+#[test]
+fn a_record_of_a_whole_torrent_that_says_all_stays_as_it_is() {
+    let world = half();
+    let written = || (std::fs::metadata(world.resume_path()).unwrap().ino(), world.record());
+    let first = written();
+    let (mut running, _) = world.resume();
+    assert_ne!(written(), first, "pieces are missing: it is written anew");
+    running.fetch(&world, [3, 4, 6]);
+    assert_eq!(running.flush(), None);
+    drop(running);
+    let whole = written();
+    let (mut running, have) = world.resume();
+    assert!(have.is_full());
+    assert_eq!(running.flush(), None);
+    drop(running);
+    assert_eq!(written(), whole, "neither at the start nor at the end");
+    // What is noted from then on counts, though nothing was written anew.
+    let (running, _) = world.resume();
+    let mut lost = Bitfield::none(7);
+    lost.insert(world.piece(5));
+    running.handle.lose(&lost);
+    drop(running);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 3, 4, 6]);
 }
