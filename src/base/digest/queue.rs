@@ -20,6 +20,7 @@ impl<'a, const WORDS: usize, I: ExactSizeIterator<Item = Job<'a, WORDS>>> Queue<
     }
 
     /// Takes jobs back; they are the next.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn put_back(&mut self, jobs: Vec<Job<'a, WORDS>>) {
         self.begun.extend(jobs);
     }

@@ -148,8 +148,8 @@ fn an_engine_hands_back_what_it_is_not_for() {
 }
 
 #[test]
-fn a_plan_is_asked_again_when_fewer_are_left() {
-    // Each message ends alone, so that every number is asked for, from any engine to any.
+fn any_engine_goes_on_where_any_other_stopped() {
+    // Each message ends alone, so that every number is asked for.
     let data: Vec<_> = (0..24).map(|seed| bytes_of(seed * 640 + 5, seed)).collect();
     let messages: Vec<Vec<&[u8]>> = data.iter().map(|message| vec![&message[..]]).collect();
     let engines = Engine::available();
