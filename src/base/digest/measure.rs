@@ -34,7 +34,9 @@ pub(super) fn plan<const WORDS: usize>(
 }
 
 /// The least time that each engine took. They are timed in turn, so that a processor that is
-/// still getting faster, or that AVX-512 slows down, does so for all of them.
+/// still getting faster, or that AVX-512 slows down, does so for all of them. The messages lie in
+/// caches: from memory all engines are slower, the narrow ones most, but by how much depends on
+/// what else uses it, and such costs differ from one measurement to the next.
 fn costs<const WORDS: usize>(algorithm: &Algorithm<WORDS>, engines: &[Engine]) -> Vec<Cost> {
     let widest = engines.iter().map(|engine| engine.lanes()).max().unwrap_or(0);
     let bytes = vec![0x5a; widest * Cost::BYTES];
