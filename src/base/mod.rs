@@ -1,5 +1,5 @@
 //! Ground floor: the words everybody uses. Only std and small crates; no sockets, files,
-//! clocks or threads.
+//! clocks or threads, but for the clock by which `digest` chooses its engines.
 
 pub mod addr;
 pub mod bitfield;

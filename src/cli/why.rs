@@ -1,7 +1,7 @@
 //! The answer to `why`: what a download waited for, in plain words, and what can be done
 //! about it. The numbers come from the swarm's accounting; this file only words them.
 
-use crate::base::digest::Engine;
+use crate::base::digest::sha1_plan;
 use crate::base::units::rate;
 use crate::disk::DiskRates;
 use crate::swarm::waits::Cause;
@@ -176,7 +176,7 @@ fn hands(disk: &DiskRates) -> Vec<String> {
             "Hashing: {} on each of {} ({}), {:.1} pieces at once, {:.0} % of the time",
             rate(disk.hash_rate),
             counted(disk.workers, "worker"),
-            widest_engine(),
+            engine_for_many(),
             disk.pieces_at_once,
             disk.hash_share * 100.0,
         ));
@@ -185,8 +185,8 @@ fn hands(disk: &DiskRates) -> Vec<String> {
 }
 
 /// What hashes when many pieces wait.
-fn widest_engine() -> &'static str {
-    Engine::available().first().map_or("portable", |engine| engine.name())
+fn engine_for_many() -> &'static str {
+    sha1_plan().engine(usize::MAX).name()
 }
 
 /// The cause as one or two words, for the list over the whole life.
@@ -299,7 +299,7 @@ Hashing: 1.1 GiB/s on each of 2 workers (ENGINE), 8.3 pieces at once, 4 % of the
 What to do: wait, or announce for more peers: they take turns, and serve those first \
 who upload to them
 ";
-        assert_eq!(why_screen(&report(&minute)), expected.replace("ENGINE", widest_engine()));
+        assert_eq!(why_screen(&report(&minute)), expected.replace("ENGINE", engine_for_many()));
     }
 
     #[test]

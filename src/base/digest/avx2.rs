@@ -1,5 +1,7 @@
 //! SHA-1 and SHA-256 of eight messages side by side in AVX2 registers. Not for use without
-//! the feature.
+//! the feature. Not sixteen in two groups by turns: their words find no room in the registers,
+//! and they go at less than half the rate (SHA-1 1.5 instead of 3.6 GB/s, SHA-256 1.0 instead of
+//! 1.6, on a Sapphire Rapids Xeon).
 
 use std::arch::x86_64::*;
 

@@ -2,6 +2,7 @@
 //! not a thread pool: one core, many messages.
 
 use super::message::{Block, Job};
+use super::queue::Queue;
 
 /// The state words of an algorithm, each of all lanes.
 pub(super) type State<const LANES: usize, const WORDS: usize> = [[u32; LANES]; WORDS];
@@ -9,21 +10,20 @@ pub(super) type State<const LANES: usize, const WORDS: usize> = [[u32; LANES]; W
 /// Equally many blocks for each lane.
 pub(super) type Runs<'a, const LANES: usize> = [&'a [Block]; LANES];
 
-/// Hashes jobs side by side until fewer than `worth` are left, which it hands back with the
-/// state they have reached. A lane whose message ends takes the next job at once.
+/// Hashes jobs side by side while this engine `is_for` so many as are left; then the queue gets
+/// them back with the state they have reached. A lane whose message ends takes the next job at
+/// once.
 pub(super) fn run<'a, const LANES: usize, const WORDS: usize>(
-    mut jobs: impl Iterator<Item = Job<'a, WORDS>>,
+    queue: &mut Queue<'a, WORDS, impl ExactSizeIterator<Item = Job<'a, WORDS>>>,
     hashes: &mut [[u32; WORDS]],
-    worth: usize,
+    is_for: impl Fn(usize) -> bool,
     compress: impl Fn(&mut State<LANES, WORDS>, &Runs<LANES>),
-) -> Vec<Job<'a, WORDS>> {
+) {
     let mut lanes: Vec<Job<'a, WORDS>> = Vec::with_capacity(LANES);
     loop {
-        lanes.extend(jobs.by_ref().take(LANES - lanes.len()));
-        if lanes.is_empty() || lanes.len() < worth {
-            // More than lanes when no number of messages is worth it.
-            lanes.extend(jobs);
-            return lanes;
+        lanes.extend(queue.by_ref().take(LANES - lanes.len()));
+        if lanes.is_empty() || !is_for(lanes.len() + queue.len()) {
+            return queue.put_back(lanes);
         }
         step(&mut lanes, &compress);
         lanes.retain(|job| {

@@ -51,7 +51,7 @@ impl Sha1InStep {
         let jobs = messages.map(|(index, (part, state))| {
             Job::behind(index, *state, std::slice::from_ref(part), self.len, more)
         });
-        states(&SHA1, &SHA1.plan(), jobs)
+        states(&SHA1, SHA1.plan(), jobs)
     }
 }
 

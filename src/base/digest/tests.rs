@@ -34,18 +34,18 @@ fn bytes_of(len: usize, seed: usize) -> Vec<u8> {
 }
 
 /// Both algorithms against the crates: by a plan, on every engine, as chosen for this machine.
-fn assert_like_the_crates(messages: &[Vec<&[u8]>], plan: &[(Engine, usize)]) {
+fn assert_like_the_crates(messages: &[Vec<&[u8]>], plan: &Plan) {
     let whole: Vec<Vec<u8>> = messages.iter().map(|parts| parts.concat()).collect();
     let whole: Vec<&[u8]> = whole.iter().map(Vec::as_slice).collect();
     let sha1_hashes: Vec<Sha1Hash> = whole.iter().map(|all| Sha1::digest(all).into()).collect();
     let sha256_hashes: Vec<Sha256Hash> =
         whole.iter().map(|all| Sha256::digest(all).into()).collect();
     let parts = || messages.iter().map(Vec::as_slice);
-    assert_eq!(many(&SHA1, plan, parts()), sha1_hashes, "{plan:?}");
-    assert_eq!(many(&SHA256, plan, parts()), sha256_hashes, "{plan:?}");
+    assert_eq!(many(&SHA1, plan, parts()), sha1_hashes, "{plan}");
+    assert_eq!(many(&SHA256, plan, parts()), sha256_hashes, "{plan}");
     for engine in Engine::available() {
-        let forced = [(engine, 1)];
-        assert_eq!(many(&SHA256, &forced, parts()), sha256_hashes, "{engine:?}");
+        let only = Plan::only(engine);
+        assert_eq!(many(&SHA256, &only, parts()), sha256_hashes, "{engine:?}");
         assert_eq!(sha1_many_with(engine, messages), sha1_hashes, "{engine:?}");
         assert_eq!(sha256_many_with(engine, &whole), sha256_hashes, "{engine:?}");
     }
@@ -99,46 +99,64 @@ fn every_length_around_blocks_and_padding() {
     let data: Vec<_> = (0..=200).map(|len| bytes_of(len, len)).collect();
     // Mixed in one call, and each length in lanes of its own.
     let mixed: Vec<Vec<&[u8]>> = data.iter().map(|message| vec![&message[..]]).collect();
-    assert_like_the_crates(&mixed, &[]);
+    assert_like_the_crates(&mixed, &Plan::only(Engine::Single));
     for len in (0..=130).chain([1023, 1024, 1025, 16383, 16384, 16385]) {
         let data: Vec<_> = (0..17).map(|seed| bytes_of(len, seed)).collect();
         let equal: Vec<Vec<&[u8]>> = data.iter().map(|message| vec![&message[..]]).collect();
-        assert_like_the_crates(&equal, &[]);
+        assert_like_the_crates(&equal, &Plan::only(Engine::Single));
     }
 }
 
 #[test]
 fn no_messages_and_messages_without_parts() {
-    assert_like_the_crates(&[], &[]);
-    assert_like_the_crates(&vec![vec![]; 20], &[]);
-    assert_like_the_crates(&vec![vec![&[][..]; 3]; 20], &[]);
+    assert_like_the_crates(&[], &Plan::only(Engine::Single));
+    assert_like_the_crates(&vec![vec![]; 20], &Plan::only(Engine::Single));
+    assert_like_the_crates(&vec![vec![&[][..]; 3]; 20], &Plan::only(Engine::Single));
 }
 
 #[test]
-fn an_engine_hands_back_what_is_not_worth_a_step() {
+fn every_number_of_messages_of_odd_lengths() {
+    for count in 0..=40 {
+        let data: Vec<_> = (0..count).map(|seed| bytes_of(seed * 97 % 701, seed)).collect();
+        let messages: Vec<Vec<&[u8]>> = data.iter().map(|all| all.chunks(61).collect()).collect();
+        assert_like_the_crates(&messages, &Plan::only(Engine::Single));
+    }
+}
+
+#[test]
+fn an_engine_hands_back_what_it_is_not_for() {
     let data: Vec<_> = (0..5).map(|seed| bytes_of(300, seed)).collect();
     let parts: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
-    let jobs = |count: usize| {
+    let queue = |count: usize| {
         let parts = parts[..count].iter().map(slice::from_ref);
-        parts.enumerate().map(|(index, parts)| Job::new(index, SHA256.start, parts))
+        let jobs = parts.enumerate();
+        Queue::new(jobs.map(|(index, parts)| Job::new(index, SHA256.start, parts)))
     };
-    for engine in Engine::available().into_iter().filter(|engine| *engine != Engine::Single) {
+    let expected: Vec<Sha256Hash> = data.iter().map(|all| Sha256::digest(all).into()).collect();
+    for engine in Engine::available() {
         let mut hashes = [[0; 8]; 5];
-        assert_eq!(engine.run(&SHA256, 5, jobs(4), &mut hashes).len(), 4, "{engine:?}");
+        let mut too_few = queue(4);
+        engine.run(&SHA256, &mut too_few, &mut hashes, |left| left >= 5);
+        assert_eq!(too_few.len(), 4, "{engine:?}");
         assert_eq!(hashes, [[0; 8]; 5], "{engine:?}");
-        assert_eq!(engine.run(&SHA256, 5, jobs(5), &mut hashes).len(), 0, "{engine:?}");
-        let expected: Vec<Sha256Hash> = data.iter().map(|all| Sha256::digest(all).into()).collect();
+        let mut enough = queue(5);
+        engine.run(&SHA256, &mut enough, &mut hashes, |left| left >= 4);
+        assert!(enough.len() < 5, "{engine:?}");
+        Engine::Single.run(&SHA256, &mut enough, &mut hashes, |_| true);
         assert_eq!(hashes.map(bytes::<8, 32>).to_vec(), expected, "{engine:?}");
     }
 }
 
 #[test]
-fn every_engine_of_this_machine_is_listed_and_named() {
+fn any_engine_goes_on_where_any_other_stopped() {
+    // Each message ends alone, so that every number is asked for.
+    let data: Vec<_> = (0..24).map(|seed| bytes_of(seed * 640 + 5, seed)).collect();
+    let messages: Vec<Vec<&[u8]>> = data.iter().map(|message| vec![&message[..]]).collect();
     let engines = Engine::available();
-    assert_eq!(engines.last(), Some(&Engine::Single));
-    let mut names: Vec<_> = engines.iter().map(|engine| engine.name()).collect();
-    names.dedup();
-    assert_eq!(names.len(), engines.len());
+    for turn in 0..engines.len() {
+        let choices = std::array::from_fn(|at| engines[(at + turn) % engines.len()]);
+        assert_like_the_crates(&messages, &Plan::by(choices));
+    }
 }
 
 fn length() -> impl Strategy<Value = usize> {
@@ -151,10 +169,10 @@ fn shapes() -> impl Strategy<Value = Vec<(usize, Vec<usize>)>> {
     prop::collection::vec((length(), prop::collection::vec(0..3000usize, 0..6)), 0..40)
 }
 
-/// Engines in any order, each from any number of messages on, or never.
-fn plan() -> impl Strategy<Value = Vec<(Engine, usize)>> {
-    let worth = prop_oneof![4 => 1..20usize, 1 => Just(usize::MAX)];
-    prop::collection::vec((prop::sample::select(Engine::available()), worth), 0..4)
+/// Any engine for any number of messages.
+fn plan() -> impl Strategy<Value = Plan> {
+    let engine = || prop::sample::select(Engine::available());
+    prop::array::uniform16(engine()).prop_map(Plan::by)
 }
 
 fn split<'a>(mut message: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
@@ -188,6 +206,6 @@ proptest! {
         last.truncate(cut % (len + 1));
         let messages: Vec<Vec<&[u8]>> =
             data.iter().map(|message| message.chunks(1024).collect()).collect();
-        assert_like_the_crates(&messages, &[]);
+        assert_like_the_crates(&messages, &Plan::only(Engine::Single));
     }
 }

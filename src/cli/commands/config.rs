@@ -1,5 +1,7 @@
-//! `driver config`: every setting, its value, and where that came from.
+//! `driver config`: every setting, its value, and where that came from; and what the machine
+//! brings along: its memory, and how it hashes.
 
+use crate::base::digest::{FORCED_BY, forced, sha1_plan, sha256_plan};
 use crate::cli::config::Settings;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::memory::told;
@@ -16,6 +18,12 @@ pub fn run(settings: &Settings) -> Outcome {
         table.push('\n');
     }
     table += &format!("\n{}\n", told(&settings.cli.common)?);
+    let asked_for = match forced() {
+        Ok(Some(engine)) => format!(" ({FORCED_BY}={})", engine.key()),
+        Ok(None) | Err(_) => String::new(),
+    };
+    table += &format!("sha-1   {}{asked_for}\n", sha1_plan());
+    table += &format!("sha-256 {}{asked_for}\n", sha256_plan());
     out::deliver(&table)?;
     Ok(Exit::Done)
 }

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
+use crate::base::digest;
+
 use super::args::{Cli, Command, common_last, not_yet};
 use super::config::{Refusal, Settings};
 use super::escape::escape;
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(mut settings: Settings) -> Outcome {
+    digest::forced().map_err(|error| Failure::usage(error.to_string()))?;
     let common = settings.cli.common.clone();
     match settings.cli.command.take() {
         None => {

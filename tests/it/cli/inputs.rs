@@ -162,6 +162,29 @@ fn a_flag_beats_the_environment_where_they_contradict_each_other() {
 }
 
 #[test]
+fn the_engine_that_hashes_is_told_and_can_be_forced() {
+    let home = home();
+    let config = |engine: Option<&str>| {
+        let mut command = driver(home.path());
+        command.current_dir(home.path()).arg("config").env_remove("PIGEON_DIGEST");
+        command.envs(engine.map(|engine| ("PIGEON_DIGEST", engine)));
+        finish(&mut command)
+    };
+    let lines = |engine: Option<&str>| {
+        let ran = config(engine);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let lines = ran.stdout.lines().filter(|line| line.starts_with("sha-"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let forced = " one by one (not measured) (PIGEON_DIGEST=single)";
+    let of_both = |told: &str| [format!("sha-1  {told}"), format!("sha-256{told}")];
+    assert_eq!(lines(Some("single")), of_both(forced));
+    assert_eq!(lines(None).len(), 2);
+    assert!(lines(None).iter().all(|line| !line.contains("PIGEON_DIGEST")));
+    config(Some("abacus")).assert_refused(2, "PIGEON_DIGEST: there is no engine \"abacus\"");
+}
+
+#[test]
 fn verify_looks_where_the_settings_say() {
     let home = home();
     let payload = Payload::new(1, "x", 16 << 10, &[("a", 1000)]);
