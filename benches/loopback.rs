@@ -16,10 +16,7 @@ use pigeon::chunk::store::ChunkStore;
 use pigeon::chunk::wire::ChunkHash;
 use pigeon::link::Provider;
 use pigeon::metainfo::Torrent;
-use pigeon::session::{
-    Allocate, CheckMode, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
-};
-use pigeon::torrent::status::State;
+use pigeon::session::{Session, SessionConfig, TorrentOptions};
 use pigeon::wire::{Extensions, Handshake, Message};
 use sha1::{Digest, Sha1};
 
@@ -170,37 +167,12 @@ async fn fetch(
     providers: Vec<Provider>,
     home: &Path,
 ) {
-    let config = SessionConfig {
-        port: Some(0),
-        listen: true,
-        bind: None,
-        state_dir: home.join("state"),
-        memory: Memory::default(),
-        download_limit: None,
-        max_active: SessionConfig::MAX_ACTIVE,
-        upload_limit: None,
-    };
+    let config = SessionConfig::default().port(0).state_dir(home.join("state"));
     let session = Session::start(config).await.expect("a session");
-    let options = TorrentOptions {
-        dir: home.join("downloads"),
-        wanted_files: None,
-        peers: seeder.into_iter().collect(),
-        extra_trackers: Vec::new(),
-        use_trackers: false,
-        check: CheckMode::Resume,
-        overwrite: false,
-        waits_for_disk: false,
-        allocate: Allocate::Sparse,
-        sequential: false,
-        found: Vec::new(),
-        max_peers: 10,
-        seeding: SeedLimits::default(),
-        seed_only: false,
-    };
+    let options = TorrentOptions::default().dir(home.join("downloads"));
+    let options = options.peers(seeder.into_iter().collect()).use_trackers(false);
     let handle = session.add(torrent, options).await.expect("a torrent");
     handle.add_providers(providers, Vec::new()).await;
-    let mut status = handle.watch();
-    let complete = status.wait_for(|status| status.state == State::Complete).await;
-    complete.expect("the torrent lives");
+    handle.wait_until_complete().await.expect("it completes");
     handle.stop().await;
 }

@@ -1,11 +1,39 @@
 //! Pigeon: a BitTorrent client, one brain with many hands.
 //!
+//! A [`session::Session`] holds what torrents share; a torrent that it was given runs by itself,
+//! and its handle tells how it stands.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use pigeon::metainfo::Torrent;
+//! use pigeon::session::{Session, SessionConfig, TorrentOptions};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let torrent = Torrent::parse(&std::fs::read("debian.iso.torrent")?)?;
+//!     let session = Session::start(SessionConfig::default().state_dir("state")).await?;
+//!     let options = TorrentOptions::default().dir("downloads");
+//!     let handle = session.add(Arc::new(torrent), options).await?;
+//!     handle.wait_until_complete().await?;
+//!     println!("{} bytes are verified", handle.status().done_bytes);
+//!     session.stop().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `examples/` holds more: `download` and `seed` with their progress, `watch` for the news of a
+//! download, `create` for a new torrent. Who needs the library alone leaves out the command and
+//! the tracker (`default-features = false`); `tracker-server` is the tracker by itself.
+//!
+//! # The house
+//!
 //! The map of the house, from the ground up. A room imports only from lower floors;
 //! `tests/tidy.rs` holds the table and decides. `ARCHITECTURE.md` explains why.
 //!
 //! | floor | rooms |
 //! |---|---|
-//! | 7 roof | `main`, [`cli`] |
+//! | 7 roof | `main`, `cli` |
 //! | 5 keepers | [`session`], [`torrent`] |
 //! | 4 carriers | [`link`], `tracker::{task, server}`, the network roles of [`chunk`] |
 //! | 3 workshop | [`disk`], [`net`], `chunk::{config, replace, store, tools}` |
@@ -17,6 +45,7 @@
 pub mod base;
 pub mod bencode;
 pub mod chunk;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod disk;
 pub mod link;

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use super::memory::Memory;
 
-/// What torrents of a session share.
+/// What torrents of a session share. Begin with the default, and say what is to be otherwise:
+/// `SessionConfig::default().state_dir("state").port(6881)`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SessionConfig {
     /// Port to listen on; none tries 6881 to 6889 and then any; 0 is any.
     pub port: Option<u16>,
@@ -14,7 +16,7 @@ pub struct SessionConfig {
     pub listen: bool,
     /// Address to listen on and dial from; both families when none.
     pub bind: Option<IpAddr>,
-    /// Where resume data lies, made when missing.
+    /// Where resume data lies, made when missing; `.pigeon` where nothing else is said.
     pub state_dir: PathBuf,
     /// How much memory each part may hold.
     pub memory: Memory,
@@ -30,4 +32,60 @@ impl SessionConfig {
     /// Torrents downloading at once when nothing else is asked for, as Transmission and aria2
     /// have it: enough to fill a line, few enough that the first ones are soon complete.
     pub const MAX_ACTIVE: usize = 5;
+
+    /// Where resume data lies.
+    pub fn state_dir(self, state_dir: impl Into<PathBuf>) -> Self {
+        Self { state_dir: state_dir.into(), ..self }
+    }
+
+    /// Port to listen on; 0 is any.
+    pub fn port(self, port: u16) -> Self {
+        Self { port: Some(port), ..self }
+    }
+
+    /// Whether to take connections at all.
+    pub fn listen(self, listen: bool) -> Self {
+        Self { listen, ..self }
+    }
+
+    /// Address to listen on and dial from.
+    pub fn bind(self, address: IpAddr) -> Self {
+        Self { bind: Some(address), ..self }
+    }
+
+    /// How much memory each part may hold.
+    pub fn memory(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// Download limit of all torrents together, in bytes per second.
+    pub fn download_limit(self, limit: u64) -> Self {
+        Self { download_limit: Some(limit), ..self }
+    }
+
+    /// Upload limit of all torrents together, in bytes per second.
+    pub fn upload_limit(self, limit: u64) -> Self {
+        Self { upload_limit: Some(limit), ..self }
+    }
+
+    /// Torrents that check and download at once.
+    pub fn max_active(self, count: usize) -> Self {
+        Self { max_active: count, ..self }
+    }
+}
+
+impl Default for SessionConfig {
+    /// Listens where others look first, without limits.
+    fn default() -> Self {
+        Self {
+            port: None,
+            listen: true,
+            bind: None,
+            state_dir: ".pigeon".into(),
+            memory: Memory::default(),
+            download_limit: None,
+            upload_limit: None,
+            max_active: Self::MAX_ACTIVE,
+        }
+    }
 }

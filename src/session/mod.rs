@@ -130,6 +130,18 @@ impl Session {
         self.ask(Command::List).await.unwrap_or_default()
     }
 
+    /// Waits until all torrents that it has now are complete.
+    ///
+    /// # Errors
+    /// The info-hash and the trouble of the first one that cannot go on, in words for people.
+    pub async fn wait_until_complete(&self) -> Result<(), String> {
+        for (info_hash, handle) in self.list().await {
+            let complete = handle.wait_until_complete().await;
+            complete.map_err(|why| format!("{info_hash}: {why}"))?;
+        }
+        Ok(())
+    }
+
     /// Ends all torrents side by side; returns when everything is written and recorded and the
     /// trackers were told, or their three seconds are over. The session takes no more.
     pub async fn stop(&self) {

@@ -61,6 +61,22 @@ impl TorrentHandle {
         self.status.clone()
     }
 
+    /// Waits until everything wanted is verified and written, however long that takes.
+    ///
+    /// # Errors
+    /// Why it cannot go on, in words for people.
+    pub async fn wait_until_complete(&self) -> Result<(), String> {
+        let is_over = |status: &Status| {
+            matches!(status.state, State::Complete | State::Finished | State::Failed(_))
+        };
+        let mut status = self.watch();
+        match status.wait_for(is_over).await.map(|status| status.state.clone()) {
+            Ok(State::Failed(why)) => Err(why),
+            Ok(_) => Ok(()),
+            Err(_) => Err("the torrent has ended".to_owned()),
+        }
+    }
+
     /// News from now on. A slow reader loses the oldest.
     pub fn news(&self) -> broadcast::Receiver<News> {
         self.news.subscribe()

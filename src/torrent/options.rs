@@ -47,10 +47,12 @@ pub struct SeedLimits {
     pub time: Option<Duration>,
 }
 
-/// How to run one torrent.
+/// How to run one torrent. Begin with the default, and say what is to be otherwise:
+/// `TorrentOptions::default().dir("downloads").sequential(true)`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TorrentOptions {
-    /// Directory that the torrent's files go under.
+    /// Directory that the torrent's files go under; `downloads` where nothing else is said.
     pub dir: PathBuf,
     /// Which files are wanted, by their position in the torrent; all when none.
     pub wanted_files: Option<Vec<bool>>,
@@ -78,4 +80,102 @@ pub struct TorrentOptions {
     pub seeding: SeedLimits,
     /// Never download: fail when something wanted is missing.
     pub seed_only: bool,
+}
+
+impl Default for TorrentOptions {
+    /// Everything is fetched into `downloads` with the help of its trackers, and seeded without
+    /// end.
+    fn default() -> Self {
+        Self {
+            dir: "downloads".into(),
+            wanted_files: None,
+            peers: Vec::new(),
+            extra_trackers: Vec::new(),
+            use_trackers: true,
+            check: CheckMode::default(),
+            overwrite: false,
+            waits_for_disk: false,
+            allocate: Allocate::default(),
+            sequential: false,
+            found: Vec::new(),
+            max_peers: Self::MAX_PEERS,
+            seeding: SeedLimits::default(),
+            seed_only: false,
+        }
+    }
+}
+
+impl TorrentOptions {
+    /// Most connected peers when nothing else is asked for.
+    pub const MAX_PEERS: usize = 80;
+
+    /// Directory that the torrent's files go under.
+    pub fn dir(self, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), ..self }
+    }
+
+    /// Which files are wanted, by their position in the torrent.
+    pub fn wanted_files(self, wanted: Vec<bool>) -> Self {
+        Self { wanted_files: Some(wanted), ..self }
+    }
+
+    /// Peers to dial beside those that trackers name.
+    pub fn peers(self, peers: Vec<SocketAddr>) -> Self {
+        Self { peers, ..self }
+    }
+
+    /// Trackers beside the torrent's, asked before those.
+    pub fn extra_trackers(self, urls: Vec<String>) -> Self {
+        Self { extra_trackers: urls, ..self }
+    }
+
+    /// Whether to ask trackers at all.
+    pub fn use_trackers(self, use_trackers: bool) -> Self {
+        Self { use_trackers, ..self }
+    }
+
+    /// What to do about data that is on disk already.
+    pub fn check(self, check: CheckMode) -> Self {
+        Self { check, ..self }
+    }
+
+    /// Whether existing files that differ are used.
+    pub fn overwrite(self, overwrite: bool) -> Self {
+        Self { overwrite, ..self }
+    }
+
+    /// Whether a disk that is not there at the start is waited for.
+    pub fn waits_for_disk(self, waits: bool) -> Self {
+        Self { waits_for_disk: waits, ..self }
+    }
+
+    /// How files get their space.
+    pub fn allocate(self, allocate: Allocate) -> Self {
+        Self { allocate, ..self }
+    }
+
+    /// Whether pieces come in order instead of rarest first.
+    pub fn sequential(self, sequential: bool) -> Self {
+        Self { sequential, ..self }
+    }
+
+    /// Pieces that are at hand already.
+    pub fn found(self, found: Vec<Found>) -> Self {
+        Self { found, ..self }
+    }
+
+    /// Most connected peers.
+    pub fn max_peers(self, count: usize) -> Self {
+        Self { max_peers: count, ..self }
+    }
+
+    /// How long to seed.
+    pub fn seeding(self, seeding: SeedLimits) -> Self {
+        Self { seeding, ..self }
+    }
+
+    /// Whether to fail, rather than to download, when something wanted is missing.
+    pub fn seed_only(self, seed_only: bool) -> Self {
+        Self { seed_only, ..self }
+    }
 }

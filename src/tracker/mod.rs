@@ -14,7 +14,7 @@
 //! | [`connection_id`] | 2 | proofs that an address is not forged (BEP 15) |
 //! | [`door`] | 2 | who may change the catalogue |
 //! | [`task`] | 4 | one torrent's announces and scrapes over the network |
-//! | [`server`] | 4 | the embedded tracker |
+//! | `server` | 4 | the embedded tracker |
 //! | [`catalogue_client`] | 4 | a tracker's catalogue from the other side |
 //! | [`find`] | 4 | trackers of the local network, found and being found |
 
@@ -27,11 +27,12 @@ pub mod exchange;
 pub mod find;
 pub mod http;
 pub mod proof;
+#[cfg(feature = "tracker-server")]
 pub mod server;
 pub mod table;
 pub mod task;
 pub mod tiers;
 pub mod udp;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tracker-server"))]
 mod tests;
