@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 
 use divan::Bencher;
-use divan::counter::BytesCounter;
+use divan::counter::BytesCount;
 use pigeon::base::pages::{PAGE_LEN, Pages};
 
 const BEHIND: [usize; 3] = [0, 16, 64];
@@ -34,7 +34,7 @@ fn file() -> File {
 fn pread<const LEN: usize>(bencher: Bencher, behind: usize) {
     let (file, mut pages) = (file(), Pages::zeroed(LEN + PAGE_LEN));
     let steps = || (0..FILE_LEN).step_by(LEN);
-    bencher.counter(BytesCounter::new(FILE_LEN)).bench_local(|| {
+    bencher.counter(BytesCount::new(FILE_LEN)).bench_local(|| {
         for at in steps() {
             file.read_exact_at(&mut pages[behind..behind + LEN], at as u64).expect("the bytes");
         }
@@ -46,7 +46,7 @@ fn pread<const LEN: usize>(bencher: Bencher, behind: usize) {
 fn pwrite<const LEN: usize>(bencher: Bencher, behind: usize) {
     let (file, pages) = (file(), Pages::zeroed(LEN + PAGE_LEN));
     let steps = || (0..FILE_LEN).step_by(LEN);
-    bencher.counter(BytesCounter::new(FILE_LEN)).bench_local(|| {
+    bencher.counter(BytesCount::new(FILE_LEN)).bench_local(|| {
         for at in steps() {
             file.write_all_at(&pages[behind..behind + LEN], at as u64).expect("room for it");
         }
@@ -66,7 +66,7 @@ fn recv(bencher: Bencher, behind: usize) {
     });
     let (mut stream, _) = listener.accept().expect("a connection");
     let mut pages = Pages::zeroed(LEN + PAGE_LEN);
-    bencher.counter(BytesCounter::new(FILE_LEN)).bench_local(|| {
+    bencher.counter(BytesCount::new(FILE_LEN)).bench_local(|| {
         let mut left = FILE_LEN;
         while left > 0 {
             let part = &mut pages[behind..behind + LEN.min(left)];

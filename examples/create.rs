@@ -22,6 +22,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("left out: {skipped:?}");
     }
     std::fs::write(&output, &created.bytes)?;
-    println!("{output}: {} pieces", created.torrent.layout.piece_count());
+    println!("{output}: {} bytes of {}", created.torrent.total_size(), created.torrent.name);
     Ok(())
 }

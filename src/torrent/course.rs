@@ -197,7 +197,7 @@ impl Listing {
     }
 
     /// The providers of chunks that are pieces of `torrent`, by their hashes; a chunk that is
-    /// none is left out. At most [`PROVIDERS_MAX`].
+    /// none is left out. At most `PROVIDERS_MAX`.
     pub fn providers(&self, torrent: &Torrent) -> Vec<Provider> {
         let Some(layout) = torrent.layout else { return Vec::new() };
         let hashes: Arc<[ChunkHash]> =

@@ -4,8 +4,8 @@
 //!
 //! The protocol is our own. `GET /introduction?nonce=HEX` (16 bytes that the asker chose) is
 //! answered by an [`Introduction`]; a change carries `Authorization: Pigeon nonce=HEX,body=HEX,
-//! mac=HEX`. What is signed stands at [`Identity::sign`], [`TokenKey::proof`] and
-//! [`TokenKey::change`]. Sources: RFC 2104 (HMAC), RFC 8018 (PBKDF2), RFC 8032 (Ed25519).
+//! mac=HEX`. What is signed stands at `Identity::sign`, `TokenKey::proof` and
+//! `TokenKey::change`. Sources: RFC 2104 (HMAC), RFC 8018 (PBKDF2), RFC 8032 (Ed25519).
 
 use std::fmt;
 use std::net::SocketAddr;

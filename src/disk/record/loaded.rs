@@ -236,9 +236,11 @@ impl Loaded {
         let says_all = self.says_all(&subject, standing);
         let file = Box::new(Appender::new(self.path.clone()));
         let journal = Journal::new(file, self.path, Some(self.lock), subject, is_newer);
-        let begun = match says_all {
-            true => Ok(journal.go_on(self.len)),
-            false => journal.begin(standing),
+        let begun = if says_all {
+            journal.go_on(self.len);
+            Ok(())
+        } else {
+            journal.begin(standing)
         };
         (journal, begun)
     }

@@ -13,7 +13,7 @@
 //!
 //! Two promises. After a crash of the process every piece that was noted counts: the system
 //! still has its bytes. After a power loss only those count that a mark covers, and a mark is
-//! written when their bytes have reached the device ([`super::syncer`]). The others are looked
+//! written when their bytes have reached the device (`disk::syncer`). The others are looked
 //! at again.
 
 mod era;

@@ -1,6 +1,6 @@
 //! The embedded tracker: announces and scrapes over HTTP and UDP, a catalogue of torrents by
-//! name, numbers and a page. One task owns the peers ([`keeper`]), one thread the catalogue
-//! ([`library`]); all others ask them over bounded queues. It is made for a lab or an office,
+//! name, numbers and a page. One task owns the peers (`keeper`), one thread the catalogue
+//! (`library`); all others ask them over bounded queues. It is made for a lab or an office,
 //! keeps no accounts, and forgets its peers at the end.
 //! Source: BEPs 3, 7, 15, 23, 24, 31, 48.
 
