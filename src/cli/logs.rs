@@ -5,7 +5,11 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::Common;
 use super::escape::escape;
@@ -19,15 +23,14 @@ use super::exit::{Failure, from_io};
 pub fn start(common: &Common, fallback: Option<&Path>) -> Result<(), Failure> {
     let to_file = common.log.is_some() || fallback.is_some();
     let level = match (common.quiet, common.verbose) {
-        (true, _) => "error",
-        (_, 0) if to_file => "info",
-        (_, 0) => "error",
-        (_, 1) => "info",
-        (_, 2) => "debug",
-        _ => "trace",
+        (true, _) => LevelFilter::ERROR,
+        (_, 0) if to_file => LevelFilter::INFO,
+        (_, 0) => LevelFilter::ERROR,
+        (_, 1) => LevelFilter::INFO,
+        (_, 2) => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
     };
-    let filter = EnvFilter::new(format!("warn,pigeon={level}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("pigeon", level);
     let open = |path: &Path| OpenOptions::new().create(true).append(true).open(path);
     let file = match (&common.log, fallback) {
         (Some(path), _) => Some(open(path).map_err(|error| {
@@ -37,11 +40,13 @@ pub fn start(common: &Common, fallback: Option<&Path>) -> Result<(), Failure> {
         (None, Some(path)) => open(path).ok(),
         (None, None) => None,
     };
-    // A second set-up, as in tests, changes nothing.
-    let _ = match file {
-        Some(file) => builder.with_writer(Arc::new(file)).try_init(),
-        None if fallback.is_some() => builder.with_writer(std::io::sink).try_init(),
-        None => builder.with_writer(std::io::stderr).try_init(),
+    let writer = match file {
+        Some(file) => BoxMakeWriter::new(Arc::new(file)),
+        None if fallback.is_some() => BoxMakeWriter::new(std::io::sink),
+        None => BoxMakeWriter::new(std::io::stderr),
     };
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
+    // A second set-up, as in tests, changes nothing.
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Ok(())
 }
