@@ -418,6 +418,13 @@ mod tests {
     }
 
     #[test]
+    fn blocks_begin_at_a_line_of_the_cache() {
+        let mut blocks = Vec::new();
+        BlockPool::new(64 * BLOCK_LEN).take(64, &mut blocks);
+        assert!(blocks.iter().all(|block| block.buffer().as_ptr() as usize % 64 == 0));
+    }
+
+    #[test]
     fn budget_holds_and_blocks_come_back() {
         let pool = BlockPool::new(3 * BLOCK_LEN + 5);
         let mut blocks = Vec::new();
