@@ -4,10 +4,12 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use crate::base::units::size;
+use crate::bencode;
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
-use crate::cli::print::{grouped, nearest};
-use crate::metainfo::{TORRENT_LEN_MAX, Torrent};
+use crate::cli::print::nearest;
+use crate::metainfo::{Error, TORRENT_LEN_MAX, Torrent};
 
 /// Whether we can download it.
 ///
@@ -51,16 +53,39 @@ pub fn torrent(path: &Path) -> Result<Torrent, Failure> {
     let bytes = read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::FileTooLarge => Failure::bad_input(format!("{shown}: {error}")),
         std::io::ErrorKind::NotFound => {
-            let hint = similar(path).map(|near| format!(" - did you mean {}?", escape(&near)));
-            Failure::bad_input(format!("{shown}: no such file{}", hint.unwrap_or_default()))
+            Failure::bad_input(format!("{shown}: no such file{}", hint(similar(path))))
         }
         std::io::ErrorKind::IsADirectory => {
             Failure::bad_input(format!("{shown} is a directory, not a .torrent file"))
         }
         _ => Failure::bad_input(format!("cannot read {shown}: {error}")),
     })?;
-    Torrent::parse(&bytes)
-        .map_err(|error| Failure::bad_input(format!("{shown}: {}", escape(&error.to_string()))))
+    Torrent::parse(&bytes).map_err(|error| {
+        Failure::bad_input(format!("{shown}: {}", escape(&parse_words(&error, &bytes))))
+    })
+}
+
+/// What is wrong with the bytes, and what to do about it.
+fn parse_words(error: &Error, bytes: &[u8]) -> String {
+    use bencode::Error::{Length, Truncated, Unexpected};
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii_start();
+    match error {
+        _ if bytes.is_empty() => "not a torrent: it is empty; download it again".to_owned(),
+        Error::Bencode(_) if text.starts_with(b"<") => {
+            "not a torrent: it is a web page; download the .torrent file that it links to"
+                .to_owned()
+        }
+        Error::Bencode(Truncated { .. } | Length { .. }) if bytes.starts_with(b"d") => {
+            format!(
+                "not a whole torrent: cut off after {}; download it again",
+                size(bytes.len() as u64)
+            )
+        }
+        Error::Bencode(Unexpected { offset: 0, .. }) => {
+            "not a torrent: it does not begin as one".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Nothing of what is too large; of what does not tell its size one byte more than is allowed,
@@ -69,7 +94,9 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = std::fs::File::open(path)?;
     let len = file.metadata()?.len();
     if len > TORRENT_LEN_MAX as u64 {
-        let told = format!("{} bytes are more than the limit of {TORRENT_LEN_MAX}", grouped(len));
+        let (len, most) = (size(len), size(TORRENT_LEN_MAX as u64));
+        let told =
+            format!("{len} are too many for a .torrent file (at most {most}): is it the data?");
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, told));
     }
     // In one step: a large file would be copied again and again as the room for it grows.
@@ -78,17 +105,39 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file of a similar name in the same directory.
+/// ` - did you mean x?`, or nothing.
+pub fn hint(near: Option<String>) -> String {
+    near.map(|near| format!(" - did you mean {}?", escape(&near))).unwrap_or_default()
+}
+
+/// A .torrent file of a similar name in the same directory.
 fn similar(path: &Path) -> Option<String> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    const ENDING: &str = ".torrent";
     let wanted = path.file_name()?.to_string_lossy();
-    let entries = std::fs::read_dir(dir.unwrap_or(Path::new("."))).ok()?;
-    let names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".torrent"))
+    let wanted = wanted.strip_suffix(ENDING).unwrap_or(&wanted);
+    let names: Vec<String> = neighbours(path)?
+        .iter()
+        .filter_map(|name| name.strip_suffix(ENDING).map(str::to_owned))
         .collect();
-    let near = nearest(&wanted, names.iter().map(String::as_str))?;
-    Some(dir.map_or(near.to_owned(), |dir| dir.join(near).display().to_string()))
+    let near = nearest(wanted, names.iter().map(String::as_str))?;
+    Some(beside(path, &format!("{near}{ENDING}")))
+}
+
+/// Anything of a similar name in the same directory.
+pub fn similar_entry(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_string_lossy();
+    let names = neighbours(path)?;
+    Some(beside(path, nearest(&wanted, names.iter().map(String::as_str))?))
+}
+
+fn neighbours(path: &Path) -> Option<Vec<String>> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let entries = std::fs::read_dir(dir.unwrap_or(Path::new("."))).ok()?;
+    Some(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+}
+
+fn beside(path: &Path, name: &str) -> String {
+    path.with_file_name(name).display().to_string()
 }
 
 #[cfg(test)]
@@ -116,13 +165,41 @@ mod tests {
     }
 
     #[test]
+    fn hints_are_about_names_and_not_about_their_ending() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["many.torrent", "page.torrent", "debian-13.torrent", "my album"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        assert_eq!(similar(&dir.path().join("nope.torrent")), None);
+        let near = similar(&dir.path().join("debian")).unwrap();
+        assert!(near.ends_with("/debian-13.torrent"), "{near}");
+        assert!(similar_entry(&dir.path().join("my")).unwrap().ends_with("/my album"));
+        assert_eq!(similar_entry(&dir.path().join("none/my")), None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_torrent_is_told_to_people() {
+        let said = |bytes: &[u8]| parse_words(&Torrent::parse(bytes).unwrap_err(), bytes);
+        for (bytes, words) in [
+            (b"" as &[u8], "it is empty"),
+            (b"\xef\xbb\xbf \n<!DOCTYPE html>", "it is a web page"),
+            (b"d4:infod4:name40:cut", "cut off after 20 B; download it again"),
+            (b"d4:info", "cut off after 7 B"),
+            (b"\x00\x00\x00 ftypisom", "it does not begin as one"),
+            (b"d4:infoi7ee", "bad torrent"),
+        ] {
+            assert!(said(bytes).contains(words), "{}", said(bytes));
+        }
+    }
+
+    #[test]
     fn what_is_too_large_is_refused_unread_with_its_size() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("huge.torrent");
         std::fs::File::create(&path).unwrap().set_len(3 << 30).unwrap();
         let refused = torrent(&path).unwrap_err();
         assert_eq!(refused.exit, Exit::BadInput);
-        let told = "3,221,225,472 bytes are more than the limit of 268435456";
+        let told = "3.0 GiB are too many for a .torrent file (at most 256.0 MiB): is it the data?";
         assert_eq!(refused.message, format!("{}: {told}", path.display()));
     }
 
