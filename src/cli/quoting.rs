@@ -6,7 +6,26 @@ use std::path::PathBuf;
 /// where it has none, or an apostrophe is only that.
 pub fn quoted_words(line: &str) -> Option<Vec<String>> {
     let is_quoted = line.contains(['\'', '"', '\\']);
-    is_quoted.then(|| shell_words::split(line).ok()).flatten()
+    is_quoted.then(|| shell_words::split(&without_comments(line)).ok()).flatten()
+}
+
+/// The line with a backslash before every `#` that would begin a comment, which nobody types here.
+fn without_comments(line: &str) -> String {
+    let (mut plain, mut quote, mut is_escaped) = (String::with_capacity(line.len()), None, false);
+    for letter in line.chars() {
+        if letter == '#' && quote.is_none() && !is_escaped {
+            plain.push('\\');
+        }
+        plain.push(letter);
+        match (letter, quote) {
+            _ if is_escaped => {}
+            ('\'' | '"', None) => quote = Some(letter),
+            (_, Some(open)) if open == letter => quote = None,
+            _ => {}
+        }
+        is_escaped = letter == '\\' && !is_escaped && quote != Some('\'');
+    }
+    plain
 }
 
 /// A path as people type it or drop it on a terminal: in quotes, with backslashes, or from `~`.
@@ -45,6 +64,8 @@ mod tests {
     fn only_quotes_make_words() {
         assert_eq!(quoted_words("add my file"), None);
         assert_eq!(quoted_words("use it's"), None);
+        let words = quoted_words(r##"a '#b' "#c" #d \#e '\' #f"##);
+        assert_eq!(words.unwrap(), ["a", "#b", "#c", "#d", "#e", "\\", "#f"]);
         assert_eq!(
             quoted_words("add 'my file' #1"),
             Some(vec!["add".into(), "my file".into(), "#1".into()])

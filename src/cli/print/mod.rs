@@ -67,46 +67,68 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 /// A text in which URLs show no passkeys.
 pub fn hide_keys(text: &str) -> String {
     let hide = |word: &str| {
-        let Some(begin) = word.find("://").map(|at| {
-            word[..at].rfind(|letter: char| !letter.is_ascii_alphanumeric()).map_or(0, |at| at + 1)
-        }) else {
-            return word.to_owned();
-        };
+        let Some(at) = word.find("://") else { return word.to_owned() };
+        let begin = word[..at].trim_end_matches(|it: char| it.is_ascii_alphanumeric()).len();
         let end = word.trim_end_matches([':', ',', ';', ')', '.']).len().max(begin);
         format!("{}{}{}", &word[..begin], without_passkey(&word[begin..end]), &word[end..])
     };
     text.split(' ').map(hide).collect::<Vec<_>>().join(" ")
 }
 
-/// Breaks a line at spaces where it would be longer than `columns`; what follows begins with
-/// `indent` spaces. A word that is longer stays whole. The text must be escaped before.
+/// Breaks a line at spaces where it would be longer than `columns`, at wide gaps first; what
+/// follows begins with `indent` spaces. A word that is longer stays whole. The text must be
+/// escaped before.
 pub fn wrap(text: &str, columns: usize, indent: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }
     let body = text.trim_start_matches(' ');
-    let mut lines = " ".repeat(text.len() - body.len());
-    let mut used = lines.len();
-    let (mut gap, mut is_first) = (0, true);
-    for word in body.split(' ') {
-        if word.is_empty() {
-            gap += 1;
+    let begin = text.len() - body.len();
+    let mut lines = Lines { text: " ".repeat(begin), used: begin, columns, indent };
+    // Words without a gap in their midst stay together where there is room for them.
+    for (number, part) in body.split(GAP).enumerate() {
+        let words = part.trim_start_matches(' ');
+        let gap = if number == 0 { 0 } else { GAP.len() + part.len() - words.len() };
+        if lines.has_room(gap, words) || indent + words.width() <= columns {
+            lines.add(gap, words);
             continue;
         }
-        let width = word.width();
-        if !is_first && used + gap + width > columns {
-            lines += "\n";
-            lines.extend(std::iter::repeat_n(' ', indent));
-            used = indent;
-        } else {
-            lines.extend(std::iter::repeat_n(' ', gap));
-            used += gap;
+        for (number, word) in words.split(' ').enumerate() {
+            lines.add(if number == 0 { gap } else { 1 }, word);
         }
-        lines += word;
-        used += width;
-        (gap, is_first) = (1, false);
     }
-    lines
+    lines.text
+}
+
+/// What stands between parts of a line that belong together.
+const GAP: &str = "   ";
+
+/// Lines that are filled one after the other.
+struct Lines {
+    text: String,
+    /// Columns of the last one.
+    used: usize,
+    columns: usize,
+    indent: usize,
+}
+
+impl Lines {
+    fn has_room(&self, gap: usize, word: &str) -> bool {
+        self.used + gap + word.width() <= self.columns
+    }
+
+    fn add(&mut self, gap: usize, word: &str) {
+        // A new line that gives no more room is not begun.
+        if self.has_room(gap, word) || self.used + gap <= self.indent || self.used == 0 {
+            self.text.extend(std::iter::repeat_n(' ', gap));
+            self.used += gap + word.width();
+        } else {
+            self.text.push('\n');
+            self.text.extend(std::iter::repeat_n(' ', self.indent));
+            self.used = self.indent + word.width();
+        }
+        self.text += word;
+    }
 }
 
 /// `1 file`, `3 files`.
@@ -186,6 +208,10 @@ mod tests {
         assert_eq!(wrap(text, 40, 11), text);
         assert_eq!(wrap(text, 30, 11), "Speed      down 2.8 MiB/s\n           up 0 B/s");
         assert_eq!(wrap("  a longword b", 6, 2), "  a\n  longword\n  b");
+        assert_eq!(
+            wrap("Peers      32 connected (21 seeds)", 25, 11),
+            "Peers      32 connected\n           (21 seeds)"
+        );
         assert_eq!(wrap("日本 語", 5, 0), "日本\n語");
     }
 }

@@ -337,11 +337,7 @@ Running    49s   wasted 16.0 KiB
             assert!(words.join(" ").contains("61.2 % 479.2 of 783.0 MiB"), "{screen}");
             assert!(words.join(" ").contains("next announce in 24m 11s"), "{screen}");
         }
-        assert!(
-            screen(60).contains("\nProgress   [#############--------]  61.2 %"),
-            "{}",
-            screen(60)
-        );
+        assert!(screen(60).contains("\nProgress   [###########-------]  61.2 %"), "{}", screen(60));
         assert!(
             screen(40).contains("\nProgress   61.2 %   479.2 of 783.0 MiB\n"),
             "{}",

@@ -59,14 +59,19 @@ fn is_torrent(path: &str) -> bool {
     path.to_ascii_lowercase().trim_end_matches(['\'', '"']).ends_with(".torrent")
 }
 
-/// Paths as they are typed, in quotes or with backslashes: directories, and torrents unless only
-/// directories are meant. Any file where there are no torrents.
-fn files(typed: &str, only_dirs: bool) -> (usize, Vec<Pair>) {
+/// Paths as they are typed, in quotes or with backslashes.
+pub fn complete_path(typed: &str) -> (usize, Vec<Pair>) {
     let Ok((begin, mut found)) = FilenameCompleter::new().complete_path(typed, typed.len()) else {
         return (typed.len(), Vec::new());
     };
     // Names of strangers are shown, too.
     found.iter_mut().for_each(|it| it.display = escape(&it.display));
+    (begin, found)
+}
+
+/// Directories, and torrents unless only directories are meant. Any file where there are none.
+fn files(typed: &str, only_dirs: bool) -> (usize, Vec<Pair>) {
+    let (begin, mut found) = complete_path(typed);
     let is_dir = |it: &Pair| it.replacement.ends_with('/');
     let is_wanted = |it: &Pair| is_dir(it) || (!only_dirs && is_torrent(&it.replacement));
     if only_dirs || found.iter().any(is_wanted) {

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::cli::stop::Stopper;
 use crate::torrent::status::{State, Status};
 
-use super::complete::complete;
+use super::complete::{complete, complete_path};
 
 /// A line, and whom to tell when it is answered: true to read on.
 pub struct Line {
@@ -142,6 +142,51 @@ fn read_one(
     }
 }
 
+/// Answers to questions that are asked one after the other on a terminal, with Tab for paths.
+pub struct Questions {
+    /// The next question, as it stands before the cursor.
+    pub ask: mpsc::Sender<String>,
+    /// The answers.
+    pub lines: mpsc::Receiver<Line>,
+    /// Prints above a question.
+    pub printer: Printer,
+}
+
+/// Reads answers with a line editor; Ctrl-C asks `stopper` to end.
+///
+/// # Errors
+/// When the terminal cannot be used.
+pub fn read_questions(stopper: Stopper) -> rustyline::Result<Questions> {
+    let settings =
+        Config::builder().bracketed_paste(false).completion_type(CompletionType::List).build();
+    let mut editor: Editor<Paths, FileHistory> = Editor::with_config(settings)?;
+    editor.set_helper(Some(Paths));
+    let mut external = editor.create_external_printer()?;
+    let printer = Box::new(move |text: &str| {
+        // The terminal is gone: what runs is not.
+        let _ = external.print(text.to_owned());
+    });
+    // One question at a time, and one answer.
+    let (ask, mut questions) = mpsc::channel::<String>(1);
+    let (answers, lines) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        while let Some(question) = questions.blocking_recv() {
+            let is_taken = match editor.readline(&question) {
+                Ok(line) => hand_over(&answers, line),
+                Err(ReadlineError::Interrupted) => {
+                    stopper.ask(130);
+                    false
+                }
+                Err(_) => false,
+            };
+            if !is_taken {
+                return;
+            }
+        }
+    });
+    Ok(Questions { ask, lines, printer })
+}
+
 /// Passes a line on and waits for its answer; false at the end.
 fn hand_over(lines: &mpsc::Sender<Line>, text: String) -> bool {
     let (done, answered) = oneshot::channel();
@@ -183,3 +228,27 @@ impl Hinter for Typist {
 impl Highlighter for Typist {}
 impl Validator for Typist {}
 impl Helper for Typist {}
+
+/// Completes paths, whatever is asked.
+struct Paths;
+
+impl Completer for Paths {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        Ok(complete_path(line.get(..position).unwrap_or(line)))
+    }
+}
+
+impl Hinter for Paths {
+    type Hint = String;
+}
+
+impl Highlighter for Paths {}
+impl Validator for Paths {}
+impl Helper for Paths {}
