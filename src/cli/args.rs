@@ -335,19 +335,24 @@ pub struct Options {
     #[arg(long, env = "DRIVER_NO_TRACKERS", value_parser = BoolishValueParser::new())]
     pub no_trackers: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_dht: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_pex: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_LSD", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_LSD", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_lsd: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_UTP", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_UTP", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_utp: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_portmap: bool,
     /// Upload after completion: for ever, or up to this ratio
     #[arg(long, value_name = "RATIO", num_args = 0..=1, require_equals = true,

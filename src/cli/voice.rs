@@ -38,12 +38,14 @@ impl Voice {
         }
     }
 
-    /// A result: on stdout.
+    /// A result: on stdout, in lines that break at spaces on a terminal.
     pub fn result(&mut self, text: &str) {
+        let columns = out::line_columns();
+        let text: String = text.lines().map(|line| wrap(line, columns, 2) + "\n").collect();
         match &mut self.printer {
             _ if self.quiet || self.json => {}
-            Some(print) => print(text),
-            None => out::answer(text),
+            Some(print) => print(&text),
+            None => out::answer(&text),
         }
     }
 

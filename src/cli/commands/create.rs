@@ -98,6 +98,9 @@ pub struct CreateArgs {
 pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     let options = options(&arguments, std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
     let output = output(&arguments);
+    if !arguments.path.exists() && !arguments.path.is_symlink() {
+        return Err(failure(&Error::Missing { path: arguments.path }));
+    }
     // Better said before everything is hashed.
     assert_free(&output, &arguments)?;
     let memory_bytes = memory_for(common)?.alone_bytes();

@@ -30,18 +30,20 @@ pub fn check_downloadable(torrent: &Torrent) -> Result<(), Failure> {
 /// # Errors
 /// For magnet links, URLs and info hashes, and as [`torrent`].
 pub fn named(name: &str) -> Result<Torrent, Failure> {
+    torrent(Path::new(name))
+}
+
+/// What else a name may mean that is no file.
+fn other_kind(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase();
     let is_hash = matches!(name.len(), 40 | 64) && name.bytes().all(|b| b.is_ascii_hexdigit());
-    let what = if lower.starts_with("magnet:") {
-        "magnet links"
+    if lower.starts_with("magnet:") {
+        Some("magnet links")
     } else if lower.starts_with("http://") || lower.starts_with("https://") {
-        "URLs"
-    } else if is_hash && !Path::new(name).exists() {
-        "info hashes"
+        Some("URLs")
     } else {
-        return torrent(Path::new(name));
-    };
-    Err(Failure::bad_input(format!("{what} are not supported yet: give a .torrent file")))
+        is_hash.then_some("info hashes")
+    }
 }
 
 /// Reads a `.torrent` file.
@@ -52,9 +54,10 @@ pub fn torrent(path: &Path) -> Result<Torrent, Failure> {
     let shown = escape(&path.display().to_string());
     let bytes = read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::FileTooLarge => Failure::bad_input(format!("{shown}: {error}")),
-        std::io::ErrorKind::NotFound => {
-            Failure::bad_input(format!("{shown}: no such file{}", hint(similar(path))))
-        }
+        std::io::ErrorKind::NotFound => Failure::bad_input(match other_kind(&shown) {
+            Some(what) => format!("{what} are not supported yet: give a .torrent file"),
+            None => format!("{shown}: no such file{}", hint(similar(path))),
+        }),
         std::io::ErrorKind::IsADirectory => {
             Failure::bad_input(format!("{shown} is a directory, not a .torrent file"))
         }
@@ -211,6 +214,7 @@ mod tests {
             ("6f84758b0ddd8dc05840bf932a77935d8b5b8b93", "info hashes"),
         ] {
             let refused = named(name).unwrap_err();
+            assert_eq!(refused, torrent(Path::new(name)).unwrap_err(), "info says the same");
             assert_eq!(refused.exit, Exit::BadInput);
             assert_eq!(
                 refused.message,

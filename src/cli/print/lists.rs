@@ -205,7 +205,7 @@ mod tests {
         };
         let screen = trackers_screen(&[long], Instant::now(), 40);
         assert!(
-            screen.contains("\n      bttracker.example.org: no such\n      name\n"),
+            screen.contains("\n      host bttracker.example.org: no\n      such name\n"),
             "{screen}"
         );
         assert_eq!(trackers_screen(&[], Instant::now(), 80), "no trackers\n");
