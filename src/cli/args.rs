@@ -231,7 +231,7 @@ pub enum Command {
     },
     /// Explain a command and its options
     Help {
-        /// Which one: info, chunk get [default: all in short]
+        /// Which one: info, chunk get [default: driver itself]
         #[arg(value_name = "COMMAND")]
         about: Vec<String>,
     },

@@ -225,7 +225,11 @@ pub fn own_name(torrent: &Torrent, home: &Home, position: usize) -> PathBuf {
         Some(file) if file.path.components().count() == 1 => {
             path_in(Some(home), position, file.path)
         }
-        Some(file) => home.in_folder(&file.path.components().take(1).collect::<PathBuf>()),
+        Some(file) => {
+            let folder = home.in_folder(&file.path.components().take(1).collect::<PathBuf>());
+            // Without a separator at its end.
+            folder.components().collect()
+        }
         None => name.to_owned(),
     }
 }

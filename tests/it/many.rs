@@ -268,6 +268,24 @@ fn commands_speak_of_the_used_torrent() {
 }
 
 #[test]
+fn a_limit_of_all_is_called_so_and_lifted_by_what_why_says() {
+    let place = Place::new(&[None, None]);
+    let mut running = place.start(&["-D", "200K", "a.torrent", "b.torrent"]);
+    assert!(place.seeders[0].wait_served(300_000, LIMIT), "nothing was asked for");
+    for (typed, answer) in [
+        ("status", "Limit      down 195.3 KiB/s (all together)"),
+        ("why", "What to do: limit all down off lifts it"),
+        ("limit down off", "1 alpha: down no limit"),
+        ("status", "Limit      down 195.3 KiB/s (all together)"),
+        ("limit all down off", "all together: down no limit"),
+        ("", "1 alpha: Complete"),
+    ] {
+        running.type_line(typed);
+        running.line(answer);
+    }
+}
+
+#[test]
 fn a_torrent_is_added_to_a_run_of_one() {
     let place = Place::new(&[SLOW, None]);
     let mut running = place.start(&["a.torrent"]);

@@ -111,9 +111,10 @@ fn what_makes_no_sense_is_refused_and_writes_nothing() {
     let home = home();
     fs::write(home.path().join("taken.torrent"), "precious").expect("write a file");
     fs::create_dir(home.path().join("nothing")).expect("make a folder");
-    let table: [(&[&str], i32, &str); 12] = [
+    let table: [(&[&str], i32, &str); 13] = [
         (&["missing"], 3, "missing: no such file or directory\n"),
         (&["dat"], 3, "no such file or directory - did you mean data?"),
+        (&["missing", "-o", "taken.torrent"], 3, "missing: no such file or directory"),
         (&["data", "-p", "1MB"], 2, "try 1MiB"),
         (&["nothing"], 3, "holds no bytes"),
         (&["/dev/null"], 3, "neither a file nor a directory"),

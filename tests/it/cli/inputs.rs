@@ -29,7 +29,7 @@ fn bad_input_is_one_line_and_code_3() {
     std::fs::File::create(home.path().join("film.torrent"))
         .and_then(|film| film.set_len(3 << 30))
         .expect("a file with holes");
-    let table: [(&[&str], &str); 13] = [
+    let table: [(&[&str], &str); 14] = [
         (&["garbage.torrent"], "garbage.torrent: not a torrent"),
         (&["info", "garbage.torrent"], "not a torrent"),
         (&["verify", "empty.torrent"], "not a torrent"),
@@ -41,6 +41,7 @@ fn bad_input_is_one_line_and_code_3() {
         (&["info", "nowhere/x.torrent"], "no such file"),
         (&["info", "."], "is a directory"),
         (&["magnet:?xt=urn:btih:0123456789012345678901234567890123456789"], "not supported yet"),
+        (&["info", "magnet:?xt=urn:btih:01"], "magnet links are not supported yet"),
         (&["http://127.0.0.1:1/x.torrent"], "not supported yet"),
         (&["--config", "bad.toml", "config"], "unknown setting"),
     ];
@@ -243,6 +244,8 @@ fn help_explains_a_command() {
     assert_eq!(said(&["help", "info"]), said(&["info", "--help"]));
     assert_eq!(said(&["help", "chunk", "get"]), said(&["chunk", "get", "--help"]));
     assert!(said(&["help"]).contains("~/.config/driver/config.toml"));
+    let with_color = |color: &str| said(&["--color", color, "--help"]).contains("\x1b[");
+    assert!(with_color("always") && !with_color("never") && !with_color("auto"));
     let page = said(&["man", "info"]);
     assert!(page.contains(".TH driver-info 1") && page.contains(".SH FILES"), "{page}");
     assert_eq!(said(&["man", "--dir", "pages"]).trim_end().rsplit(' ').next(), Some("pages"));

@@ -141,6 +141,16 @@ fn a_narrow_terminal_loses_no_number() {
 }
 
 #[test]
+fn errors_break_at_spaces() {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let Some(mut terminal) = Terminal::start(home.path(), 40, "nowhere-to-be-found.torrent") else {
+        return;
+    };
+    terminal.wait_for("driver: nowhere-to-be-found.torrent: no\r\nsuch file\r\n");
+    assert_eq!(terminal.wait(), Some(3));
+}
+
+#[test]
 fn the_menu_completes_paths() {
     let place = Place::new(None);
     fs::write(place.home.path().join("slides of monday.pdf"), "x").expect("write a file");
