@@ -271,6 +271,7 @@ fn commands_speak_of_the_used_torrent() {
 fn a_limit_of_all_is_called_so_and_lifted_by_what_why_says() {
     let place = Place::new(&[None, None]);
     let mut running = place.start(&["-D", "200K", "a.torrent", "b.torrent"]);
+    assert!(place.seeders[0].wait_served(100_000, LIMIT), "nothing was asked for");
     // What the limit lets through at once is no wait.
     let begun = Instant::now();
     loop {
