@@ -1,13 +1,12 @@
 //! The command line as clap reads it: every option with its alias, environment variable and
 //! default. What options mean together is checked in [`super::config`] and the commands.
 
-use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::commands::chunk::ChunkCommand;
 use super::commands::create::CreateArgs;
@@ -51,8 +50,13 @@ With --json a download prints one JSON object a line, each with an \"event\":
   finished      uploaded, ratio (seeded as long as was asked for)
   failed        message (also when it cannot begin)
   stopped       complete (true or false), downloaded, seconds
-With several torrents each has the info_hash of its torrent.
+  answer        command, text (of a command that came through a pipe)
+Each has the info_hash of its torrent, but for answers and torrents that could not be read.
 Numbers are bytes, bytes a second and seconds.
+
+Files, where XDG_CONFIG_HOME and XDG_STATE_HOME are not set (driver config prints them):
+  ~/.config/driver/config.toml      settings: long options as keys, DRIVER_* and flags go first
+  ~/.local/state/driver/            what is verified of each torrent, driver.log, history
 
 Exit codes: 0 complete, 1 unexpected, 2 usage, 3 bad input, 4 network, 5 disk,
 6 data does not match its hashes, 7 stopped before complete (progress is saved), 8 in use,
@@ -107,7 +111,8 @@ pub enum Command {
         options: Box<Options>,
     },
     /// Share a file or directory by name: register it with a tracker, then upload it
-    #[command(mut_arg("port", |arg| arg.short(None)), after_long_help = SHARE_NOTES)]
+    #[command(mut_arg("port", |arg| arg.short(None)), mut_arg("dir", |arg| arg.hide(true)),
+              after_long_help = SHARE_NOTES)]
     Share(Box<ShareArgs>),
     /// Take a name out of a tracker's catalogue
     Unshare {
@@ -158,6 +163,7 @@ pub enum Command {
     /// Make a .torrent of a file or directory
     Create(Box<CreateArgs>),
     /// Check data on disk, then upload it until told to stop
+    #[command(mut_arg("dir", |arg| arg.help("Where the data lies; nothing is written there")))]
     Seed {
         /// The .torrent files; a directory behind them is where their data lies, as --dir
         #[arg(value_name = "FILE", required = true, num_args = 1..,
@@ -202,7 +208,7 @@ pub enum Command {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Print the effective settings and where each comes from
+    /// Print the effective settings, where each comes from, and which files are used
     Config {
         /// As if these were given.
         #[command(flatten)]
@@ -213,8 +219,22 @@ pub enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page, or write all of them
+    #[command(after_long_help = MAN_NOTES)]
+    Man {
+        /// Of which command: info, chunk get [default: of driver itself]
+        #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+        about: Vec<String>,
+        /// Write the pages of all commands into this directory
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+    /// Explain a command and its options
+    Help {
+        /// Which one: info, chunk get [default: driver itself]
+        #[arg(value_name = "COMMAND")]
+        about: Vec<String>,
+    },
 }
 
 /// Options that every command takes.
@@ -230,7 +250,7 @@ pub struct Common {
     /// Write log lines to this file
     #[arg(long, value_name = "FILE", global = true, env = "DRIVER_LOG")]
     pub log: Option<PathBuf>,
-    /// Colours and a prompt that shows the state
+    /// Colours in help and in what is wrong with the command line
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
     pub color: When,
     /// Most memory for data: 48MiB, at least 8MiB [default: an eighth of what there is, 16 to
@@ -259,7 +279,14 @@ pub struct Options {
           aliases = ["output", "output-folder", "download-dir"], value_hint = ValueHint::DirPath)]
     pub dir: Vec<PathBuf>,
     /// Port to listen on; 0 is any [default: 6881 to 6889, else any]
-    #[arg(short, long, value_name = "PORT", alias = "listen-port", env = "DRIVER_PORT")]
+    #[arg(
+        short,
+        long,
+        value_name = "PORT",
+        alias = "listen-port",
+        env = "DRIVER_PORT",
+        allow_negative_numbers = true
+    )]
     pub port: Option<u16>,
     /// Listen on and dial from this address [default: all, both families]
     #[arg(long, value_name = "ADDR", env = "DRIVER_BIND")]
@@ -267,11 +294,12 @@ pub struct Options {
     /// Most bytes a second to download: 500K, 2MiB; 0 is no limit
     #[arg(short = 'D', long, value_name = "RATE", default_value = "0",
           env = "DRIVER_DOWNLOAD_LIMIT", value_parser = values::rate,
-          aliases = ["max-download-limit", "limit-rate"])]
+          allow_negative_numbers = true, aliases = ["max-download-limit", "limit-rate"])]
     pub download_limit: Rate,
     /// Most bytes a second to upload: 500K, 2MiB; 0 is no limit
     #[arg(short = 'U', long, value_name = "RATE", default_value = "0",
-          env = "DRIVER_UPLOAD_LIMIT", value_parser = values::rate, alias = "max-upload-limit")]
+          env = "DRIVER_UPLOAD_LIMIT", value_parser = values::rate,
+          allow_negative_numbers = true, alias = "max-upload-limit")]
     pub upload_limit: Rate,
     /// Torrents that download at once; the others wait in the queue
     #[arg(long, value_name = "N", default_value_t = 5, env = "DRIVER_MAX_ACTIVE",
@@ -288,8 +316,9 @@ pub struct Options {
     /// Download all but these files
     #[arg(long, value_name = "RANGES", env = "DRIVER_EXCLUDE", value_parser = values::ranges)]
     pub exclude: Option<Ranges>,
-    /// Connect to this peer
-    #[arg(long, value_name = "ADDR", env = "DRIVER_PEER", value_delimiter = ',')]
+    /// Connect to this peer: ADDRESS:PORT
+    #[arg(long, value_name = "ADDR", env = "DRIVER_PEER", value_delimiter = ',',
+          value_parser = values::peer)]
     pub peer: Vec<SocketAddr>,
     /// Ask this tracker too
     #[arg(short = 'a', long, value_name = "URL", env = "DRIVER_TRACKER",
@@ -306,26 +335,32 @@ pub struct Options {
     #[arg(long, env = "DRIVER_NO_TRACKERS", value_parser = BoolishValueParser::new())]
     pub no_trackers: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_dht: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_pex: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_LSD", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_LSD", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_lsd: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_UTP", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_UTP", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_utp: bool,
     /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
     pub no_portmap: bool,
     /// Upload after completion: for ever, or up to this ratio
     #[arg(long, value_name = "RATIO", num_args = 0..=1, require_equals = true,
           default_missing_value = "inf", env = "DRIVER_SEED", value_parser = values::ratio)]
     pub seed: Option<f64>,
     /// Upload this long after completion: 30m, 2h
-    #[arg(long, value_name = "DUR", env = "DRIVER_SEED_TIME", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", env = "DRIVER_SEED_TIME", value_parser = values::duration,
+          allow_negative_numbers = true)]
     pub seed_time: Option<Duration>,
     /// Exit when complete, even on a terminal
     #[arg(short, long, env = "DRIVER_EXIT_ON_FINISH", value_parser = BoolishValueParser::new())]
@@ -358,7 +393,8 @@ pub struct Options {
     #[arg(long, value_name = "URL", env = "DRIVER_PROXY")]
     pub proxy: Option<String>,
     /// Give up when no byte arrived for so long: 30s, 5m
-    #[arg(long, value_name = "DUR", env = "DRIVER_TIMEOUT", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", env = "DRIVER_TIMEOUT", value_parser = values::duration,
+          allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
     /// Take commands [default: when stdin is a terminal and stdout too, or stdin a pipe]
     #[arg(long, env = "DRIVER_REPL", value_parser = BoolishValueParser::new())]
@@ -383,7 +419,13 @@ What exists as a file, ends in .torrent, or has a / is a torrent file; magnet li
 info hashes are what they look like. Anything else is a name in the catalogue of the tracker
 given with --tracker, or of the one that is found on the local network.";
 
+const MAN_NOTES: &str = "\
+driver man | man -l -            read the page
+driver man info | man -l -       that of a command
+driver man --dir ~/.local/share/man/man1    install all: man driver-info";
+
 const VERIFY_NOTES: &str = "\
+Names the files that are wrong, and how many are right; -v names all, -q only the wrong ones.
 Changes nothing and leaves no trace, so one that was stopped begins anew. Bytes are numbered in
 their file, from 0; a piece is right or wrong as a whole, with its bytes in all files that it
 spans. With --json ranges are pairs: the first byte, and the one behind the last.";
@@ -534,43 +576,10 @@ pub struct TrackerArgs {
     pub config: ConfigChoice,
 }
 
-/// Puts options that every command takes behind the command, where clap looks for them:
-/// before it they would make a torrent of the command's name.
-pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let is_common = |word: &str| match word {
-        "--quiet" | "--verbose" => Some(1),
-        "--log" | "--color" | "--memory" => Some(2),
-        _ if ["--log=", "--color=", "--memory="].iter().any(|it| word.starts_with(it)) => Some(1),
-        _ => {
-            let flags = word.strip_prefix('-').filter(|flags| !flags.is_empty())?;
-            flags.chars().all(|flag| matches!(flag, 'q' | 'v')).then_some(1)
-        }
-    };
-    let mut at = 1;
-    while let Some(taken) = arguments.get(at).and_then(|word| is_common(word.to_str()?)) {
-        at += taken;
-    }
-    let command = Cli::command();
-    let is_command = arguments
-        .get(at)
-        .is_some_and(|word| word.to_str().is_some_and(|it| command.find_subcommand(it).is_some()));
-    if is_command {
-        arguments[1..=at].rotate_right(1);
-    }
-    arguments
-}
-
-/// Words of commands that are to come: not mistaken for names of files.
-const LATER: [&str; 2] = ["daemon", "remote"];
-
-/// What to say when the first argument is a command that does not exist yet.
-pub fn not_yet(first: Option<&str>) -> Option<String> {
-    let word = LATER.into_iter().find(|word| first == Some(*word))?;
-    Some(format!("{word} is not available yet (for a file of that name: ./{word})"))
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -629,27 +638,5 @@ mod tests {
         }
         let suggestion = parse("driver --sequental t").unwrap_err().to_string();
         assert!(suggestion.contains("'--sequential'"), "{suggestion}");
-    }
-
-    #[test]
-    fn options_for_all_may_stand_before_the_command() {
-        let moved = |line: &str| {
-            let words = common_last(line.split(' ').map(OsString::from).collect());
-            words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(moved("driver -vq --log f info x"), "driver info -vq --log f x");
-        assert_eq!(moved("driver --color=never chunk get"), "driver chunk --color=never get");
-        for same in
-            ["driver -v x.torrent", "driver -d info x", "driver", "driver -v", "driver - info"]
-        {
-            assert_eq!(moved(same), same);
-        }
-    }
-
-    #[test]
-    fn commands_to_come_are_no_files() {
-        let said = not_yet(Some("daemon")).unwrap();
-        assert_eq!(said, "daemon is not available yet (for a file of that name: ./daemon)");
-        assert_eq!(not_yet(Some("info")), None);
     }
 }

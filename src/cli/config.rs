@@ -6,12 +6,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStr, Resettable};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use etcetera::BaseStrategy as _;
 
 use super::args::Cli;
+use super::argv::color_of;
 use super::escape::escape;
 use super::exit::Failure;
 
@@ -56,7 +57,8 @@ impl Settings {
     /// missing, unreadable or wrong.
     pub fn read(mut arguments: Vec<OsString>) -> Result<Self, Refusal> {
         let off = take_off(&mut arguments);
-        let plain = Self::of(&arguments, off).map_err(Refusal::Clap)?;
+        let plain = Self::of(&arguments, off);
+        let plain = plain.map_err(|error| Refusal::Clap(blame_environment(error, &arguments)))?;
         let weaker = plain.contrary_to_flags();
         let plain = match weaker.is_empty() {
             true => plain,
@@ -74,7 +76,8 @@ impl Settings {
 
     /// Reads arguments and environment, but nothing of the environment for what is `overruled`.
     fn of(arguments: &[OsString], overruled: Vec<String>) -> Result<Self, clap::Error> {
-        let matches = deaf_to(&overruled).try_get_matches_from(arguments)?;
+        let command = deaf_to(&overruled).color(color_of(arguments));
+        let matches = command.try_get_matches_from(arguments)?;
         let cli = Cli::from_arg_matches(&matches)?;
         Ok(Self { cli, matches, overruled, from_file: Vec::new(), file: None })
     }
@@ -111,7 +114,7 @@ impl Settings {
         }
         let asked_for = matches.get_one::<PathBuf>("config").cloned();
         let must_be_there = asked_for.is_some();
-        let Some(path) = asked_for.or_else(default_file) else { return Ok(None) };
+        let Some(path) = asked_for.or_else(config_path) else { return Ok(None) };
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some((path, text))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_be_there => {
@@ -136,7 +139,12 @@ impl Settings {
         let (mut inserted, mut from_file) = (Vec::new(), Vec::new());
         for (key, value) in &table {
             let action = action_of(key).map_err(|why| refuse(&why))?;
-            let words = as_arguments(key, value, &action).map_err(|why| refuse(&why))?;
+            let words = match value {
+                // What needs no value on the command line needs none here.
+                toml::Value::Boolean(true) if key == "seed" => vec!["--seed".into()],
+                toml::Value::Boolean(false) if key == "seed" => Vec::new(),
+                _ => as_arguments(key, value, &action).map_err(|why| refuse(&why))?,
+            };
             if !words.is_empty() && self.is_known(key) && !self.decided(key) {
                 from_file.push(key.clone());
                 inserted.extend(words);
@@ -207,14 +215,25 @@ impl Settings {
             || contrary.is_some_and(|contrary| self.source(contrary).is_some())
     }
 
-    /// One line for every setting: its value, and where it came from.
-    pub fn lines(&self) -> Vec<String> {
-        let command = Cli::command();
-        let settings = command.get_arguments().filter(|arg| is_setting(arg.get_id().as_str()));
-        settings.map(|arg| self.line(arg)).collect()
+    /// The config file that was read.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
-    fn line(&self, arg: &clap::Arg) -> String {
+    /// One line for every setting: its value, and where it came from.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |it: &Setting| format!("{:<16}  {:<20}  {}", it.key, it.value, it.origin);
+        self.settings().iter().map(line).collect()
+    }
+
+    /// Every setting.
+    pub fn settings(&self) -> Vec<Setting> {
+        let command = Cli::command();
+        let settings = command.get_arguments().filter(|arg| is_setting(arg.get_id().as_str()));
+        settings.map(|arg| self.setting(arg)).collect()
+    }
+
+    fn setting(&self, arg: &clap::Arg) -> Setting {
         let id = arg.get_id().as_str();
         let key = arg.get_long().unwrap_or(id);
         let raw = self.of_command().get_raw(id);
@@ -241,8 +260,18 @@ impl Settings {
             }
             _ => "default".to_owned(),
         };
-        format!("{key:<16}  {value:<20}  {origin}")
+        Setting { key: key.to_owned(), value, origin }
     }
+}
+
+/// One setting, escaped.
+pub struct Setting {
+    /// Its name, as in the config file.
+    pub key: String,
+    /// What it is.
+    pub value: String,
+    /// Where that came from.
+    pub origin: String,
 }
 
 /// Settings are all options but those that choose the file or ask for help.
@@ -262,6 +291,29 @@ fn deaf_to(overruled: &[String]) -> clap::Command {
         })
     };
     deafen(Cli::command()).mut_subcommands(deafen)
+}
+
+/// A refusal of a value, which names the environment variable that it came from.
+fn blame_environment(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
+        return error;
+    }
+    let Some(ContextValue::String(blamed)) = error.get(ContextKind::InvalidArg).cloned() else {
+        return error;
+    };
+    let long = blamed.split_whitespace().next().and_then(|word| word.strip_prefix("--"));
+    let id = long.map(|long| long.split(['=', '[']).next().unwrap_or(long).replace('-', "_"));
+    let Some(id) = id.filter(|id| !id.is_empty()) else { return error };
+    let deaf = deaf_to(std::slice::from_ref(&id)).try_get_matches_from(arguments);
+    let is_same = |other: &clap::Error| {
+        other.get(ContextKind::InvalidArg) == error.get(ContextKind::InvalidArg)
+    };
+    // Not refused without the environment: then that is to blame.
+    if !deaf.err().is_some_and(|other| is_same(&other)) {
+        let name = format!("DRIVER_{} (environment)", id.to_uppercase());
+        error.insert(ContextKind::InvalidArg, ContextValue::String(name));
+    }
+    error
 }
 
 /// Takes out the switches that are turned off, as `--check=false`, and names them; what is turned
@@ -341,8 +393,8 @@ fn bad(path: &Path, why: &str) -> Failure {
     Failure::bad_input(format!("config file {path}: {}", escape(why)))
 }
 
-/// `$XDG_CONFIG_HOME/driver/config.toml`.
-fn default_file() -> Option<PathBuf> {
+/// `$XDG_CONFIG_HOME/driver/config.toml`; none without a home directory.
+pub fn config_path() -> Option<PathBuf> {
     Some(etcetera::base_strategy::Xdg::new().ok()?.config_dir().join("driver/config.toml"))
 }
 
@@ -493,6 +545,11 @@ mod tests {
             said("prot = 1"),
             "config file FILE: unknown setting \"prot\" - did you mean \"port\"?"
         );
+        assert_eq!(
+            read("driver t", "seed = true").ok().unwrap().cli.options.seed,
+            Some(f64::INFINITY)
+        );
+        assert_eq!(read("driver t", "seed = false").ok().unwrap().cli.options.seed, None);
         assert_eq!(said("sequential = 3"), "config file FILE: sequential is true or false");
         assert!(said("port = 99999").starts_with("config file FILE: invalid value '99999'"));
         assert!(said("port = ").starts_with("config file FILE: TOML parse error at line 1"));

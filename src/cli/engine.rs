@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tokio::sync::watch;
+
 use crate::base::ids::InfoHash;
 use crate::disk::create::create;
 use crate::disk::{
@@ -19,11 +21,14 @@ use crate::torrent::handle::TorrentHandle;
 use super::config::existing_state_dir;
 use super::escape::escape;
 use super::exit::{Exit, Failure};
+use super::print::Limits;
 
 /// The session that runs the downloads; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
     session: Session,
+    /// The limits of all torrents together, as they were set last.
+    limits: watch::Sender<Limits>,
 }
 
 impl Engine {
@@ -32,7 +37,9 @@ impl Engine {
     /// # Errors
     /// When the port is taken or the state directory cannot be used.
     pub async fn start(config: SessionConfig) -> Result<Self, Failure> {
-        Ok(Self { session: Session::start(config).await.map_err(failure)? })
+        let limits = Limits { down: config.download_limit, up: config.upload_limit };
+        let session = Session::start(config).await.map_err(failure)?;
+        Ok(Self { session, limits: watch::Sender::new(limits) })
     }
 
     /// Starts a torrent.
@@ -65,11 +72,18 @@ impl Engine {
     /// Sets or lifts the download limit of all torrents together, bytes per second.
     pub fn limit_down(&self, limit: Option<u64>) {
         self.session.limit_down(limit);
+        self.limits.send_modify(|limits| limits.down = limit);
     }
 
     /// Sets or lifts the upload limit of all torrents together, bytes per second.
     pub fn limit_up(&self, limit: Option<u64>) {
         self.session.limit_up(limit);
+        self.limits.send_modify(|limits| limits.up = limit);
+    }
+
+    /// The limits of all torrents together.
+    pub fn limits(&self) -> Limits {
+        *self.limits.borrow()
     }
 
     /// The port we listen on.

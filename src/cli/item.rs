@@ -16,7 +16,8 @@ use crate::torrent::status::{State, Status};
 
 use super::escape::{escape, shorten};
 use super::exit::{Exit, Failure};
-use super::print::{Row, files_lacking, files_of, path_in};
+use super::place::elsewhere_words;
+use super::print::{Limits, Row, files_lacking, files_of, path_in};
 
 /// Columns of a name before a line about its torrent.
 const NAME_COLUMNS: usize = 18;
@@ -55,6 +56,10 @@ pub struct Item {
     pub dir: PathBuf,
     /// Wanted files by position.
     pub wanted: Vec<bool>,
+    /// The limits that were set for it alone.
+    pub limits: Limits,
+    /// The tracker that is asked first, if any is.
+    pub first_tracker: Option<String>,
     /// Nothing is to be downloaded for it.
     pub is_seed_only: bool,
     /// When it was complete.
@@ -88,7 +93,20 @@ impl Item {
 
     /// `2 name`.
     pub fn title(&self) -> String {
-        format!("{} {}", self.number, shorten(&self.torrent.name, NAME_COLUMNS))
+        format!("{} {}", self.number, shorten(&self.name(), NAME_COLUMNS))
+    }
+
+    /// The same, whole.
+    pub fn whole_title(&self) -> String {
+        format!("{} {}", self.number, escape(&self.name()))
+    }
+
+    /// What it is called where its files are.
+    pub fn name(&self) -> String {
+        let home = self.handle.look(|status| status.home.clone());
+        let Some(home) = home else { return self.torrent.name.clone() };
+        let position = files_of(&self.torrent).first().copied().unwrap_or(0);
+        own_name(&self.torrent, &home, position).to_string_lossy().into_owned()
     }
 
     /// Its info-hash in hex, as JSON lines carry it.
@@ -163,8 +181,8 @@ impl Item {
     }
 
     /// Its line of `list`.
-    pub fn row(&self) -> Row<'_> {
-        Row { number: self.number, name: &self.torrent.name, status: self.handle.status() }
+    pub fn row(&self) -> Row {
+        Row { number: self.number, name: self.name(), status: self.handle.status() }
     }
 
     /// What came of it as an exit code: not complete is [`Exit::Incomplete`].
@@ -184,12 +202,17 @@ impl Item {
             return Some(Failure::new(Exit::Disk, escape(why)));
         }
         let words = format!(
-            "{} cannot be seeded from {}: {}{}; driver {} downloads what is missing",
+            "{} cannot be seeded from {}: {}{}; {}",
             escape(&self.torrent.name),
             escape(&self.dir.display().to_string()),
             escape(why),
             files_lacking(&self.torrent, &status.have),
-            escape(&self.named),
+            match elsewhere_words(&self.torrent, &self.dir) {
+                words if words.is_empty() => {
+                    format!("driver {} downloads what is missing", escape(&self.named))
+                }
+                words => words,
+            },
         );
         Some(Failure::new(Exit::Mismatch, words))
     }
@@ -202,7 +225,11 @@ pub fn own_name(torrent: &Torrent, home: &Home, position: usize) -> PathBuf {
         Some(file) if file.path.components().count() == 1 => {
             path_in(Some(home), position, file.path)
         }
-        Some(file) => home.in_folder(&file.path.components().take(1).collect::<PathBuf>()),
+        Some(file) => {
+            let folder = home.in_folder(&file.path.components().take(1).collect::<PathBuf>());
+            // Without a separator at its end.
+            folder.components().collect()
+        }
         None => name.to_owned(),
     }
 }

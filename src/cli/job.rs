@@ -13,10 +13,11 @@ use crate::session::{SessionConfig, TorrentOptions};
 use crate::torrent::course::{self, ListingSource};
 use crate::torrent::status::State;
 
-use super::args::{Common, When};
+use super::args::Common;
 use super::engine::Engine;
 use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome, from_io};
+use super::item::Item;
 use super::live::{End, Ending, Live};
 use super::memory::memory_for;
 use super::print::{facts_line, saving_line};
@@ -68,7 +69,8 @@ impl Job {
         if desk.items.is_empty() {
             return Ok(End::Short(self.refused));
         }
-        voice.result(&saving_line(&self.template.dir, desk.engine.port()));
+        let is_serving = desk.items.iter().all(|item| item.is_seed_only);
+        voice.result(&saving_line(&self.template.dir, desk.engine.port(), is_serving));
         let lines = match self.talk {
             Talk::Pipe => Some(read_pipe()),
             Talk::Prompt => {
@@ -77,9 +79,8 @@ impl Job {
                 );
                 wait_for_short_checks(&desk).await;
                 let prompt = read_prompt(PromptConfig {
-                    plain: common.color == When::Never,
                     history: state_dir.join("history"),
-                    torrents: desk.handles(),
+                    titles: desk.titles(),
                     stopper: stopper.clone(),
                 });
                 let (lines, printer) =
@@ -106,8 +107,9 @@ impl Job {
     /// Takes the torrents in and says what they are. Of several, those that cannot run are told
     /// and left out.
     async fn take_in(&mut self, desk: &mut Desk, voice: &mut Voice) -> Result<(), Failure> {
-        let (columns, port) = (out::columns(), desk.engine.port());
+        let (columns, port) = (out::line_columns(), desk.engine.port());
         for chosen in std::mem::take(&mut self.torrents) {
+            let options = chosen.options.clone();
             let item = match desk.add(chosen).await {
                 Ok(item) => item,
                 Err(Refused::Twice(words)) => {
@@ -138,10 +140,14 @@ impl Job {
                 "dir": item.dir.to_string_lossy(),
             }));
             let number = if self.is_several { format!("{} ", item.number) } else { "".into() };
-            let facts = facts_line(&item.torrent, columns - number.len());
+            let facts = facts_line(&item.torrent, columns.saturating_sub(number.len()));
             voice.result(&(number + &facts));
             if item.dir != self.template.dir {
-                voice.result(&saving_line(&item.dir, 0));
+                voice.result(&saving_line(&item.dir, 0, item.is_seed_only));
+            }
+            let has_others = self.ending.providers.is_some() || self.chunks_from.is_some();
+            if let Some(line) = loneliness(item, &options).filter(|_| !has_others) {
+                voice.unasked(line);
             }
             voice.result(&item.choice_line());
             for flaw in item.torrent.flaws() {
@@ -150,6 +156,20 @@ impl Job {
         }
         Ok(())
     }
+}
+
+/// What is said at the start of a torrent that nobody leads to.
+fn loneliness(item: &Item, options: &TorrentOptions) -> Option<&'static str> {
+    let is_asked = options.use_trackers && item.torrent.trackers.iter().any(|it| !it.is_empty());
+    if is_asked || !options.extra_trackers.is_empty() || !options.peers.is_empty() {
+        return None;
+    }
+    Some(match item.is_seed_only {
+        true => "no tracker is named: only peers that are told of us will come (-a URL names one)",
+        false => {
+            "no tracker and no peer is named: nobody to ask (-a URL, --peer ADDR, add-peer ADDR)"
+        }
+    })
 }
 
 /// A torrent that could not begin, for programs.
@@ -203,7 +223,7 @@ pub fn in_runtime(
 fn prepare_state(state_dir: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(state_dir).map_err(|error| {
         let shown = escape(&state_dir.display().to_string());
-        let failure = from_io(&format!("cannot make the state directory {shown}"), &error);
-        Failure { exit: Exit::Disk, ..failure }
+        let why = from_io(&format!("cannot make the state directory {shown}"), &error).message;
+        Failure::new(Exit::Disk, format!("{why}: set XDG_STATE_HOME to a directory for it"))
     })
 }

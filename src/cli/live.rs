@@ -20,7 +20,8 @@ use super::exit::{Exit, Failure};
 use super::item::{Item, Told, What};
 use super::out;
 use super::print::{
-    news_json, news_line, out_of_reach, progress_json, progress_line, sum_line, tracker_words,
+    checking_words, glance_of, news_json, news_line, out_of_reach, progress_json, progress_line,
+    sum_line, tracker_words,
 };
 use super::repl::Talk;
 use super::repl::desk::Desk;
@@ -32,6 +33,12 @@ use super::voice::Voice;
 
 /// An end that takes longer than this says what it waits for.
 const TELL_WRITING: Duration = Duration::from_secs(1);
+
+/// Home, and clear what is below it.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// A check that takes longer than this is told, and again as often.
+const TELL_CHECK: Duration = Duration::from_secs(5);
 
 /// What ends a run, and when.
 #[derive(Clone, Debug)]
@@ -97,7 +104,8 @@ impl Live {
         let statuses: Vec<Status> =
             self.desk.items.iter().map(|item| item.handle.status()).collect();
         if self.stopper.is_asked() && self.worst() != Exit::Done {
-            self.voice.urgent("Stopping... press Ctrl-C again to quit now");
+            let hurry = self.stopper.hurry_words();
+            self.voice.urgent(&format!("Stopping... {hurry}"));
         }
         self.stop().await;
         self.stopper.restore_terminal();
@@ -195,12 +203,22 @@ impl Live {
                 // The reader waits for the answer, and gets none: it ends.
                 return true;
             }
-            Ok(Order::Watch(_)) if self.voice.talk != Talk::Prompt => {
-                out::answer("watch needs a terminal\n");
+            Ok(Order::Watch(_) | Order::Clear) if self.voice.talk != Talk::Prompt => {
+                self.voice.answer(&line.text, "that needs a terminal\n");
             }
             Ok(Order::Watch(shown)) => watch(&mut self.desk, shown, &self.stopper).await,
-            Ok(order) => out::answer(&self.desk.answer(order).await),
-            Err(why) => out::answer(&format!("{why}\n")),
+            Ok(Order::Clear) => out::answer(CLEAR),
+            // The prompt shows no state: Enter does.
+            Ok(Order::Nothing) if self.voice.talk == Talk::Prompt => {
+                let items = self.desk.items.iter();
+                let statuses: Vec<Status> = items.map(|item| item.handle.status()).collect();
+                self.voice.answer("", &(glance_of(&statuses) + "\n"));
+            }
+            Ok(order) => {
+                let answer = self.desk.answer(order).await;
+                self.voice.answer(&line.text, &answer);
+            }
+            Err(why) => self.voice.answer(&line.text, &format!("{why}\n")),
         }
         // A reader that is gone needs no answer.
         let _ = line.done.send(true);
@@ -267,8 +285,20 @@ impl Live {
             progress.told = now;
             self.tell(number, &progress_line(status));
         }
+        if matches!(status.state, State::Checking) && before == State::Checking {
+            self.tell_check(number, status, now);
+        }
         self.on_home(number, status);
         self.on_state(number, &before, status);
+    }
+
+    /// A long check is told now and then.
+    fn tell_check(&mut self, number: usize, status: &Status, now: Instant) {
+        let Some(item) = self.desk.item_mut(number) else { return };
+        if now - item.progress.told >= TELL_CHECK {
+            item.progress.told = now;
+            self.tell(number, &checking_words(status));
+        }
     }
 
     /// Tells once where files are that are not where they were said to be.
@@ -330,7 +360,7 @@ impl Live {
         for item in &self.desk.items {
             let status = item.handle.status();
             if matches!(status.state, State::Downloading | State::DiskTrouble(_)) {
-                self.voice.event(&about(item, self.desk.is_several, progress_json(&status)));
+                self.voice.event(&about(item, progress_json(&status)));
             }
             statuses.push(status);
         }
@@ -433,7 +463,7 @@ impl Live {
     fn event(&mut self, number: usize, object: Value) {
         let item = self.desk.items.iter().find(|item| item.number == number);
         if let Some(item) = item {
-            self.voice.event(&about(item, self.desk.is_several, object));
+            self.voice.event(&about(item, object));
         }
     }
 
@@ -470,7 +500,7 @@ impl Live {
                 "downloaded": status.downloaded_bytes,
                 "seconds": status.running.as_secs_f64(),
             });
-            self.voice.event(&about(item, self.desk.is_several, object));
+            self.voice.event(&about(item, object));
         }
         let is_complete = self.desk.items.iter().all(|item| item.completed.is_some());
         if is_complete && self.voice.talk != Talk::Prompt && !self.desk.is_several {
@@ -486,11 +516,9 @@ impl Live {
     }
 }
 
-/// The object with the torrent that it is about, where there are others.
-fn about(item: &Item, is_several: bool, mut object: Value) -> Value {
-    if is_several {
-        object["info_hash"] = item.info_hash().into();
-    }
+/// The object with the torrent that it is about.
+fn about(item: &Item, mut object: Value) -> Value {
+    object["info_hash"] = item.info_hash().into();
     object
 }
 

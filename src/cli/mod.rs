@@ -2,6 +2,7 @@
 //! and prints; no file of it decides anything about a download.
 
 mod args;
+mod argv;
 mod attend;
 mod catalogue;
 mod commands;
@@ -17,7 +18,9 @@ mod logs;
 mod memory;
 mod menu;
 mod out;
+mod place;
 mod print;
+mod quoting;
 mod repl;
 mod selection;
 mod stop;

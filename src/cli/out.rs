@@ -1,12 +1,18 @@
 //! The two streams: results on stdout, talk on stderr. A reader of stdout who went away ends
 //! the output, not the download.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
 use super::escape::write_json;
 use super::exit::{Failure, from_io};
+use super::print::wrap;
+
+/// Something that was written beside other work is lost, and its reader has not gone away.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
 
 /// Writes what a command was asked for, and nothing else, to stdout. A reader who went away has
 /// read enough.
@@ -41,11 +47,20 @@ pub fn deliver_by(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Resul
     }
 }
 
-/// Writes to stdout and flushes, beside other work. That it fails is nobody's error.
+/// Writes to stdout and flushes, beside other work, which goes on when that fails; the exit code
+/// tells.
 pub fn answer(text: &str) {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     // The download goes on when nobody reads its answers any more.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    if written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+        IS_LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether some answer could not be written, as to a full disk.
+pub fn is_lost() -> bool {
+    IS_LOST.load(Ordering::Relaxed)
 }
 
 /// Writes a line to stderr.
@@ -54,8 +69,26 @@ pub fn talk(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// Columns of the terminal on stdout; 80 when it is none.
+/// As [`talk`], broken at spaces where stderr is a terminal.
+pub fn talk_wrapped(line: &str) {
+    let stderr = io::stderr();
+    match stderr.is_terminal() {
+        true => talk(&wrap(line, columns_of(&stderr), 0)),
+        false => talk(line),
+    }
+}
+
+/// Columns of the terminal on stdout, for tables; 80 when it is none.
 pub fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    columns_of(io::stdout())
+}
+
+/// Columns for lines that need not end: as many as they want, where no terminal breaks them.
+pub fn line_columns() -> usize {
+    if io::stdout().is_terminal() { columns() } else { usize::MAX }
+}
+
+fn columns_of(stream: impl AsFd) -> usize {
+    let size = rustix::termios::tcgetwinsize(stream);
     size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns >= 20).unwrap_or(80)
 }

@@ -3,7 +3,7 @@
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +22,8 @@ struct Shared {
     pending: AtomicBool,
     /// The next request is heard once more: what is waited for is to be given up.
     is_waiting: AtomicBool,
+    /// The code of the next request that is not heard: by what the first one came.
+    hard_code: AtomicI32,
     /// The terminal's settings before anything changed them.
     terminal: Option<Termios>,
 }
@@ -34,6 +36,7 @@ impl Stopper {
         let shared = Arc::new(Shared {
             pending: AtomicBool::new(false),
             is_waiting: AtomicBool::new(false),
+            hard_code: AtomicI32::new(130),
             terminal,
         });
         Self { asked: watch::Sender::new(false), gave_up: watch::Sender::new(false), shared }
@@ -49,7 +52,16 @@ impl Stopper {
             self.restore_terminal();
             std::process::exit(hard_code);
         }
+        self.shared.hard_code.store(hard_code, Ordering::SeqCst);
         self.asked.send_replace(true);
+    }
+
+    /// What ends it at once, by how the end was asked for.
+    pub fn hurry_words(&self) -> &'static str {
+        match self.shared.hard_code.load(Ordering::SeqCst) {
+            130 => "press Ctrl-C again to quit now",
+            _ => "the same signal again ends it now",
+        }
     }
 
     /// Was the end asked for?

@@ -110,6 +110,18 @@ pub fn address_v4(text: &str) -> Result<SocketAddrV4, String> {
     found.next().ok_or_else(|| "has no IPv4 address, and the protocol no other".to_owned())
 }
 
+/// Reads a peer's address: `192.0.2.1:6881`, `[2001:db8::1]:6881`.
+///
+/// # Errors
+/// In words for people.
+pub fn peer(text: &str) -> Result<SocketAddr, String> {
+    let parsed = text.trim().parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
+    parsed.ok_or_else(|| {
+        "not an address with a port; write 192.0.2.1:6881 or [2001:db8::1]:6881, no names"
+            .to_owned()
+    })
+}
+
 /// File numbers as `info --files` lists them, from 1: ranges, both ends included.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ranges(Vec<(u32, u32)>);
@@ -214,6 +226,14 @@ mod tests {
         assert_eq!(listen("[::1]:0"), Ok(six));
         for bad in ["", "localhost:1", "1.2.3.4", "70000", "::1"] {
             assert!(listen(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn peers_have_an_address_and_a_port() {
+        assert_eq!(peer("[::1]:5"), Ok("[::1]:5".parse().unwrap()));
+        for bad in ["localhost", "localhost:5", "127.0.0.1", "::1", "127.0.0.1:0", ""] {
+            assert!(peer(bad).is_err_and(|why| why.contains("192.0.2.1:6881")), "{bad:?}");
         }
     }
 

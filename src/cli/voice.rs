@@ -1,9 +1,10 @@
 //! Who says what where while a torrent runs: above the prompt, on stderr, or as JSON lines.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::escape::json;
+use super::escape::json as line_of;
 use super::out;
+use super::print::wrap;
 use super::repl::Talk;
 use super::repl::reader::Printer;
 
@@ -24,32 +25,43 @@ impl Voice {
     pub fn unasked(&mut self, line: &str) {
         match &mut self.printer {
             _ if self.quiet || self.json => {}
-            Some(print) => print(&format!("{line}\n")),
-            None => out::talk(line),
+            Some(print) => print(&(wrap(line, out::columns(), 0) + "\n")),
+            None => out::talk_wrapped(line),
         }
     }
 
     /// Something that always matters, and is no result: how to end faster, trouble.
     pub fn urgent(&mut self, line: &str) {
         match &mut self.printer {
-            Some(print) => print(&format!("{line}\n")),
-            None => out::talk(line),
+            Some(print) => print(&(wrap(line, out::columns(), 0) + "\n")),
+            None => out::talk_wrapped(line),
         }
     }
 
-    /// A result: on stdout.
+    /// A result: on stdout, in lines that break at spaces on a terminal.
     pub fn result(&mut self, text: &str) {
+        let columns = out::line_columns();
+        let text: String = text.lines().map(|line| wrap(line, columns, 2) + "\n").collect();
         match &mut self.printer {
             _ if self.quiet || self.json => {}
-            Some(print) => print(text),
-            None => out::answer(text),
+            Some(print) => print(&text),
+            None => out::answer(&text),
+        }
+    }
+
+    /// What a command comes to: on stdout, as it is or as an event.
+    pub fn answer(&mut self, command: &str, text: &str) {
+        match self.json {
+            true if text.is_empty() => {}
+            true => self.event(&json!({ "event": "answer", "command": command, "text": text })),
+            false => out::answer(text),
         }
     }
 
     /// One JSON object, when they are wanted.
     pub fn event(&mut self, object: &Value) {
         if self.json {
-            out::answer(&(json(object) + "\n"));
+            out::answer(&(line_of(object) + "\n"));
         }
     }
 }

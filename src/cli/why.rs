@@ -5,16 +5,38 @@ use crate::base::digest::sha1_plan;
 use crate::base::units::rate;
 use crate::disk::DiskRates;
 use crate::swarm::waits::Cause;
-use crate::torrent::status::WhyReport;
+use crate::torrent::status::{State, WhyReport};
 
 use super::escape::escape;
-use super::print::counted;
+use super::print::{counted, hide_keys, wrap};
 
 /// Causes with a smaller share are not worth a line.
 const SHARE_MIN: f64 = 0.05;
 
+/// What the answer needs beside the torrent's own report.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// How the torrent stands.
+    pub state: State,
+    /// The download limit of all torrents together, where there are several.
+    pub limit_of_all: Option<u64>,
+}
+
+impl Around {
+    /// Is the limit in force that of all torrents together?
+    fn is_limit_of_all(&self, report: &WhyReport) -> bool {
+        self.limit_of_all.is_some() && self.limit_of_all == report.limit_down
+    }
+}
+
+/// The answer to `why`, in lines of at most `columns`.
+pub fn why_screen(report: &WhyReport, around: &Around, columns: usize) -> String {
+    let text = why_text(report, around);
+    text.lines().map(|line| wrap(line, columns, 2) + "\n").collect()
+}
+
 /// The lines of `why`: the last minute, the whole life, and what to do.
-pub fn why_screen(report: &WhyReport) -> String {
+fn why_text(report: &WhyReport, around: &Around) -> String {
     let mut lines = Vec::new();
     if let Some(trouble) = &report.disk_trouble {
         lines.push(format!("Paused by the disk, and tried again by itself: {}", escape(trouble)));
@@ -23,13 +45,14 @@ pub fn why_screen(report: &WhyReport) -> String {
     let now = report.waits.now;
     // What ended a moment ago is no answer to "why now".
     if let Some(now) = now.filter(|now| minute.first().is_some_and(|(top, _)| top != now)) {
-        lines.push(format!("Now: {}", name(now, report)));
+        let name = if now == Cause::Nothing { nothing(around) } else { name(now, report) };
+        lines.push(format!("Now: {name}"));
     }
     for (cause, share) in &minute {
         lines.push(format!(
             "{:.0} % of the last minute: {}",
             share * 100.0,
-            explain(*cause, report)
+            explain(*cause, report, around)
         ));
     }
     if lines.is_empty() {
@@ -44,7 +67,7 @@ pub fn why_screen(report: &WhyReport) -> String {
     }
     lines.extend(hands(&report.disk));
     if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
-        lines.extend(advice(cause, report).map(|advice| format!("What to do: {advice}")));
+        lines.extend(advice(cause, report, around).map(|advice| format!("What to do: {advice}")));
     }
     lines.join("\n") + "\n"
 }
@@ -56,12 +79,13 @@ fn worth_telling(shares: &[(Cause, f64)]) -> Vec<(Cause, f64)> {
 }
 
 /// The cause with the facts of the moment.
-fn explain(cause: Cause, report: &WhyReport) -> String {
+fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
     match cause {
-        Cause::Nothing => "nothing to wait for: complete or paused".to_owned(),
+        Cause::Nothing => format!("nothing to wait for: {}", nothing(around)),
         Cause::Tracker => match &report.tracker {
             Some(tracker) => {
-                format!("no peer known, waiting for the tracker ({})", escape(tracker))
+                let tracker = escape(&hide_keys(tracker));
+                format!("no peer known, waiting for the tracker ({tracker})")
             }
             None => "no peer known, and there is no tracker to ask".to_owned(),
         },
@@ -92,6 +116,9 @@ fn explain(cause: Cause, report: &WhyReport) -> String {
             ),
         ),
         Cause::Limit => match report.limit_down {
+            Some(limit) if around.is_limit_of_all(report) => {
+                format!("your limit of {} for all torrents together held it back", rate(limit))
+            }
             Some(limit) => format!("your limit of {} held it back", rate(limit)),
             None => "your limit, lifted since, held it back".to_owned(),
         },
@@ -189,6 +216,15 @@ fn engine_for_many() -> &'static str {
     sha1_plan().engine(usize::MAX).name()
 }
 
+/// Why there is nothing to wait for.
+fn nothing(around: &Around) -> &'static str {
+    match around.state {
+        State::Paused => "paused",
+        State::Complete | State::Finished => "complete",
+        _ => "complete or paused",
+    }
+}
+
 /// The cause as one or two words, for the list over the whole life.
 fn name(cause: Cause, report: &WhyReport) -> &'static str {
     match cause {
@@ -207,7 +243,7 @@ fn name(cause: Cause, report: &WhyReport) -> &'static str {
 }
 
 /// What a user can do about the largest cause; none when there is nothing to improve.
-fn advice(cause: Cause, report: &WhyReport) -> Option<&'static str> {
+fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static str> {
     match cause {
         Cause::Nothing => None,
         Cause::Tracker if report.tracker.is_some() => {
@@ -234,7 +270,10 @@ fn advice(cause: Cause, report: &WhyReport) -> Option<&'static str> {
         Cause::Disk if report.disk_trouble.is_some() => None,
         Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
         Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
-        Cause::Limit => report.limit_down.map(|_| "limit down off lifts it"),
+        Cause::Limit => report.limit_down.map(|_| match around.is_limit_of_all(report) {
+            true => "limit all down off lifts it",
+            false => "limit down off lifts it",
+        }),
     }
 }
 
@@ -242,6 +281,10 @@ fn advice(cause: Cause, report: &WhyReport) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::swarm::waits::WaitReport;
+
+    fn around() -> Around {
+        Around { state: State::Downloading, limit_of_all: None }
+    }
 
     fn report(minute: &[(Cause, f64)]) -> WhyReport {
         WhyReport {
@@ -280,7 +323,7 @@ mod tests {
     fn a_disk_that_fails_comes_first() {
         let mut report = report(&[(Cause::Disk, 1.0)]);
         report.disk_trouble = Some("no space left".to_owned());
-        let screen = why_screen(&report);
+        let screen = why_text(&report, &around());
         let first = "Paused by the disk, and tried again by itself: no space left\n\
                      100 % of the last minute: the disk took nothing\n";
         assert!(screen.starts_with(first), "{screen}");
@@ -299,15 +342,18 @@ Hashing: 1.1 GiB/s on each of 2 workers (ENGINE), 8.3 pieces at once, 4 % of the
 What to do: wait, or announce for more peers: they take turns, and serve those first \
 who upload to them
 ";
-        assert_eq!(why_screen(&report(&minute)), expected.replace("ENGINE", engine_for_many()));
+        assert_eq!(
+            why_text(&report(&minute), &around()),
+            expected.replace("ENGINE", engine_for_many())
+        );
     }
 
     #[test]
     fn what_holds_now_comes_before_what_held_longest() {
         let mut paused = report(&[(Cause::Limit, 0.9), (Cause::Nothing, 0.1)]);
         paused.waits.now = Some(Cause::Nothing);
-        let said = why_screen(&paused);
-        assert!(said.starts_with("Now: complete or paused\n90 % of the last minute: "), "{said}");
+        let said = why_text(&paused, &Around { state: State::Paused, ..around() });
+        assert!(said.starts_with("Now: paused\n90 % of the last minute: "), "{said}");
         assert!(!said.contains("What to do"), "{said}");
     }
 
@@ -318,7 +364,7 @@ who upload to them
         alone.disk = DiskRates::default();
         alone.waits.life = alone.waits.minute.clone();
         assert_eq!(
-            why_screen(&alone),
+            why_text(&alone, &around()),
             "100 % of the last minute: no peer known, and there is no tracker to ask\n\
              Over its life: 100 % no peer known\n\
              What to do: name a tracker with -a URL at the start, or use add-peer ADDR\n"
@@ -326,15 +372,26 @@ who upload to them
     }
 
     #[test]
+    fn lines_break_at_spaces_and_passkeys_are_hidden() {
+        let mut waiting = report(&[(Cause::Tracker, 1.0)]);
+        waiting.tracker = Some("http://t:1/k3y/announce: announcing".to_owned());
+        let screen = why_screen(&waiting, &around(), 40);
+        assert!(screen.lines().all(|line| line.chars().count() <= 40), "{screen}");
+        let words: Vec<&str> = screen.split_whitespace().collect();
+        assert!(words.join(" ").contains("(http://t:1/...: announcing)"), "{screen}");
+    }
+
+    #[test]
     fn an_empty_report_is_no_crash() {
-        let said = why_screen(&WhyReport::default());
+        let said = why_text(&WhyReport::default(), &around());
         assert_eq!(said, "nothing to tell yet: ask again in a second\n");
     }
 
     #[test]
     fn every_cause_has_its_words() {
         let busy = report(&[]);
-        let said: Vec<String> = Cause::ALL.iter().map(|cause| explain(*cause, &busy)).collect();
+        let said: Vec<String> =
+            Cause::ALL.iter().map(|cause| explain(*cause, &busy, &around())).collect();
         assert_eq!(
             said,
             [
@@ -366,18 +423,18 @@ who upload to them
         facts.tracker = None;
         facts.connected = 0;
         let mut said = [Cause::Unchoke, Cause::Transfer, Cause::Pieces, Cause::Limit]
-            .map(|cause| explain(cause, &facts))
+            .map(|cause| explain(cause, &facts, &around()))
             .to_vec();
-        said.extend([Cause::Tracker, Cause::Peers].map(|cause| explain(cause, &facts)));
+        said.extend([Cause::Tracker, Cause::Peers].map(|cause| explain(cause, &facts, &around())));
         facts.dialling = 0;
         facts.candidates = 0;
-        said.push(explain(Cause::Peers, &facts));
+        said.push(explain(Cause::Peers, &facts, &around()));
         facts.choking = 1;
         facts.interesting = 1;
-        said.push(explain(Cause::Unchoke, &facts));
+        said.push(explain(Cause::Unchoke, &facts, &around()));
         facts.choking = 0;
         facts.interesting = 0;
-        said.push(explain(Cause::Unchoke, &facts));
+        said.push(explain(Cause::Unchoke, &facts, &around()));
         assert_eq!(
             said,
             [
@@ -412,13 +469,17 @@ who upload to them
     #[test]
     fn advice_fits_the_cause() {
         let facts = report(&[]);
-        assert_eq!(advice(Cause::Nothing, &facts), None);
+        assert_eq!(advice(Cause::Nothing, &facts, &around()), None);
         // A limit that was lifted needs no lifting.
-        assert_eq!(advice(Cause::Limit, &facts), None);
+        assert_eq!(advice(Cause::Limit, &facts, &around()), None);
         let facts = WhyReport { limit_down: Some(2 << 20), ..facts };
-        assert_eq!(advice(Cause::Limit, &facts), Some("limit down off lifts it"));
+        assert_eq!(advice(Cause::Limit, &facts, &around()), Some("limit down off lifts it"));
+        let all = Around { limit_of_all: Some(2 << 20), ..around() };
+        assert_eq!(advice(Cause::Limit, &facts, &all), Some("limit all down off lifts it"));
+        let own = Around { limit_of_all: Some(9 << 20), ..around() };
+        assert_eq!(advice(Cause::Limit, &facts, &own), Some("limit down off lifts it"));
         for cause in Cause::ALL.into_iter().filter(|cause| *cause != Cause::Nothing) {
-            assert!(advice(cause, &facts).is_some(), "{cause:?}");
+            assert!(advice(cause, &facts, &around()).is_some(), "{cause:?}");
         }
     }
 }

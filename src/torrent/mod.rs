@@ -23,6 +23,7 @@ pub mod status;
 mod trackers;
 
 pub use publish::wanted_pieces;
+pub use trackers::without_passkey;
 
 /// Why a torrent cannot run.
 #[derive(Debug, thiserror::Error)]

@@ -89,7 +89,7 @@ impl Trackers {
 
 /// An announce URL as far as it may be logged: paths and queries of private trackers hold
 /// passkeys, so only a plain `/announce` is shown.
-pub(super) fn without_passkey(url: &str) -> String {
+pub fn without_passkey(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(host_end);

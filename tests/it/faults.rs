@@ -10,6 +10,7 @@ mod hung;
 mod mounts;
 mod touched;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ impl Place {
 
     /// Starts all of them; they are in `out`.
     fn start_told(&self) -> Told {
-        Told { running: Running::start(self.command_into("out").arg("-e")), all: Vec::new() }
+        Told::of(Running::start(self.command_into("out").arg("-e")))
     }
 
     fn hash(&self, number: usize) -> String {
@@ -56,9 +57,15 @@ impl Place {
 struct Told {
     running: Running,
     all: Vec<Value>,
+    /// Lines of answers that were not asked for yet.
+    answered: VecDeque<String>,
 }
 
 impl Told {
+    fn of(running: Running) -> Self {
+        Self { running, all: Vec::new(), answered: VecDeque::new() }
+    }
+
     /// Waits for an event of this name, of this torrent if there are several.
     #[track_caller]
     fn event(&mut self, name: &str, info_hash: Option<&str>) -> Value {
@@ -90,14 +97,20 @@ impl Told {
         let deadline = Instant::now() + LIMIT;
         let mut seen = Vec::new();
         loop {
-            let line = self.running.line("");
-            if line.starts_with(answer) {
-                return;
+            while let Some(line) = self.answered.pop_front() {
+                if line.starts_with(answer) {
+                    return;
+                }
+                seen.push(line);
             }
             assert!(Instant::now() < deadline, "no {answer:?} in {seen:#?}");
-            match serde_json::from_str(&line) {
-                Ok(event) => self.all.push(event),
-                Err(_) => seen.push(line),
+            let line = self.running.line("{");
+            let event: Value = serde_json::from_str(&line).expect("a JSON line");
+            match event["text"].as_str() {
+                Some(text) if event["event"] == "answer" => {
+                    self.answered.extend(text.lines().map(str::to_owned));
+                }
+                _ => self.all.push(event),
             }
         }
     }

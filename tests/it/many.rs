@@ -228,8 +228,9 @@ fn commands_speak_of_the_used_torrent() {
         ("list", "*  3 gamma"),
         ("use a", "that could be 1 alpha or 2 beta or another"),
         ("use delta", "no torrent is called \"delta\": list shows all"),
-        ("limit down 2M", "3 gamma: at most 1.9 MiB/s"),
-        ("limit all down 3M", "all together: at most 2.9 MiB/s"),
+        ("limit down 2M", "3 gamma: down at most 1.9 MiB/s"),
+        ("limit all down 3M", "all together: down at most 2.9 MiB/s"),
+        ("limit", "all together: down at most 2.9 MiB/s, up no limit"),
         ("status all", "1 alpha"),
         ("", "2 beta"),
         ("", "3 gamma"),
@@ -264,6 +265,33 @@ fn commands_speak_of_the_used_torrent() {
     let parts = ["alpha/first.bin.part", "alpha/b/second.part"];
     let is_kept = parts.iter().any(|part| place.out().join(part).exists());
     assert!(is_kept, "the data of a removed torrent");
+}
+
+#[test]
+fn a_limit_of_all_is_called_so_and_lifted_by_what_why_says() {
+    let place = Place::new(&[None, None]);
+    let mut running = place.start(&["-D", "200K", "a.torrent", "b.torrent"]);
+    assert!(place.seeders[0].wait_served(100_000, LIMIT), "nothing was asked for");
+    // What the limit lets through at once is no wait.
+    let begun = Instant::now();
+    loop {
+        running.type_line("why");
+        if running.line("What to do: ") == "What to do: limit all down off lifts it" {
+            break;
+        }
+        assert!(begun.elapsed() < LIMIT, "the limit holds nothing back");
+        assert!(place.seeders[0].wait_served(place.seeders[0].served_bytes() + 50_000, LIMIT));
+    }
+    for (typed, answer) in [
+        ("status", "Limit      down 195.3 KiB/s (all together)"),
+        ("limit down off", "1 alpha: down no limit"),
+        ("status", "Limit      down 195.3 KiB/s (all together)"),
+        ("limit all down off", "all together: down no limit"),
+        ("", "1 alpha: Complete"),
+    ] {
+        running.type_line(typed);
+        running.line(answer);
+    }
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn a_download_is_moved_and_renamed_while_it_runs_and_is_found_again() {
         ("files", "   NO   DONE"),
         ("", "    1 "),
         ("info", "Saved in    there/deep/film"),
+        ("list", "*  1 film "),
         ("move there/deep", "that is what it is already"),
     ] {
         running.type_line(typed);

@@ -382,6 +382,21 @@ fn the_menu_shares_lists_and_downloads() {
 }
 
 #[test]
+fn the_menu_says_when_nobody_is_there() {
+    let place = Place::new();
+    let (_tracker, address) = place.tracker(&["--listen", "127.0.0.1:0"]);
+    put(&address, "album", &place.payload.torrent(None));
+    let arguments = ["menu", "--port", "0", "-a", &address];
+    let mut bob = Running::start(&mut place.driver("bob", &arguments));
+    bob.type_line("2");
+    bob.type_line("album");
+    bob.line("Number, name or .torrent file (empty: back): Downloading ");
+    bob.line("Nobody who has all of it is there now");
+    bob.type_line("5");
+    assert_eq!(bob.wait().code, Some(7));
+}
+
+#[test]
 fn without_a_terminal_and_without_words_there_is_help() {
     let place = Place::new();
     let ran = finish(&mut place.driver("a", &[]));

@@ -14,6 +14,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use crate::base::meter::Pace;
+use crate::base::units::size;
 use crate::cli::args::{Common, ConfigChoice};
 use crate::cli::attend::{Words, attend};
 use crate::cli::config::{existing_state_dir, state_dir};
@@ -29,8 +30,15 @@ use crate::disk::turn;
 use crate::metainfo::create::{CreateOptions, Error as FormatError};
 use crate::metainfo::{Kind, clean_name};
 
+use super::load::{hint, similar_entry};
+
 /// More entries than this are not named that were left out.
 const SKIPPED_SHOWN: usize = 10;
+
+const NO_TRACKER: &str = "It names no tracker, so nobody finds others by it: -a URL names one.\n";
+
+const V2_ONLY: &str = "driver: a torrent of version 2 only is for other programs: driver cannot \
+                       download, seed or verify it yet (--hybrid works with both)";
 
 /// Options of `create`.
 #[derive(Args, Clone, Debug)]
@@ -90,6 +98,9 @@ pub struct CreateArgs {
 pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     let options = options(&arguments, std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
     let output = output(&arguments);
+    if !arguments.path.exists() && !arguments.path.is_symlink() {
+        return Err(failure(&Error::Missing { path: arguments.path }));
+    }
     // Better said before everything is hashed.
     assert_free(&output, &arguments)?;
     let memory_bytes = memory_for(common)?.alone_bytes();
@@ -97,12 +108,16 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     let written = write(&output, &created.bytes, arguments.force);
     written.map_err(|error| unwritable(&output, &error.to_string()))?;
     note(&created, &arguments.path);
+    if arguments.v2 && !common.quiet {
+        out::talk_wrapped(V2_ONLY);
+    }
     let torrent = created.torrent;
     match arguments.json {
         true => out::deliver_json(&InfoJson::in_file(&torrent, &output))?,
         false => {
-            let screen = info_screen(&torrent, out::columns());
-            out::deliver(&format!("{screen}File        {}\n", shown(&output)))?;
+            let screen = info_screen(&torrent, out::line_columns());
+            let alone = if torrent.trackers.is_empty() { NO_TRACKER } else { "" };
+            out::deliver(&format!("{screen}File        {}\n{alone}", shown(&output)))?;
         }
     }
     Ok(Exit::Done)
@@ -319,7 +334,27 @@ fn failure(error: &Error) -> Failure {
         Error::Disk(_) | Error::Changed { .. } => Exit::Disk,
         Error::Aborted => Exit::Incomplete,
     };
-    Failure::new(exit, escape(&error.to_string()))
+    let words = match error {
+        Error::Missing { path } => error.to_string() + &hint(similar_entry(path)),
+        Error::Format(FormatError::PieceLength(asked)) => match near_length(*asked) {
+            Some(near) => {
+                format!("{asked} is not a power of two from 16 KiB to 128 MiB: try {near}")
+            }
+            None => error.to_string(),
+        },
+        _ => error.to_string(),
+    };
+    Failure::new(exit, escape(&words))
+}
+
+/// The nearest piece length that programs take, as `-p` takes it.
+fn near_length(asked: u64) -> Option<String> {
+    const LEAST: u64 = 16 << 10;
+    const MOST: u64 = 128 << 20;
+    let above = asked.clamp(LEAST, MOST).checked_next_power_of_two()?;
+    let below = (above / 2).max(LEAST);
+    let near = if above - asked.min(above) <= asked.saturating_sub(below) { above } else { below };
+    Some(size(near).replace(".0 ", ""))
 }
 
 fn shown(path: &Path) -> String {
@@ -337,5 +372,12 @@ mod tests {
         assert_eq!(lines.len(), 11);
         assert_eq!(lines[0], "left out d/0\\x07: it is a pipe");
         assert_eq!(lines[10], "left out 2 more that are no files");
+    }
+
+    #[test]
+    fn the_nearest_piece_length_is_suggested() {
+        let near = |asked| near_length(asked).unwrap();
+        assert_eq!([near(1_000_000), near(300_000), near(5)], ["1MiB", "256KiB", "16KiB"]);
+        assert_eq!([near(200 << 20), near(u64::MAX)], ["128MiB", "128MiB"]);
     }
 }

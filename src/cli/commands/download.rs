@@ -10,6 +10,7 @@ use crate::cli::job::{Job, failed, in_runtime};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
+use crate::cli::place::followed;
 use crate::cli::print::{counted, info_screen};
 use crate::cli::repl::Talk;
 use crate::cli::repl::desk::Chosen;
@@ -80,9 +81,11 @@ pub fn start_found(
         let listing = Listing::of_config(dir);
         listing.map_err(|error| Failure::bad_input(escape(&error.to_string())))?;
     }
-    let talk = match options.json && !options.repl {
-        true => Talk::Progress,
-        false => Talk::choose(options.repl, options.no_repl),
+    let talk = match Talk::choose(options.repl, options.no_repl) {
+        // Events and a prompt do not go together; commands of a pipe do.
+        Talk::Prompt | Talk::Watched if options.json && options.repl => Talk::Pipe,
+        Talk::Prompt | Talk::Watched if options.json => Talk::Progress,
+        talk => talk,
     };
     let exit_when_complete = !is_seed_only && exits_when_complete(options, talk);
     let template = TorrentOptions {
@@ -151,13 +154,17 @@ fn choose_one(
     template: &TorrentOptions,
 ) -> Result<Chosen, Failure> {
     if torrent.layout.is_none() {
-        out::answer(&info_screen(&torrent, out::columns()));
+        out::answer(&info_screen(&torrent, out::line_columns()));
     }
     load::check_downloadable(&torrent)?;
     refuse_strangers(&torrent, options)?;
     let wanted_files = chosen_files(&torrent, options)?;
     let extra_trackers = trackers.unwrap_or_else(|| template.extra_trackers.clone());
-    let options = TorrentOptions { wanted_files, extra_trackers, ..template.clone() };
+    let dir = match template.seed_only {
+        true => followed(&torrent, &template.dir)?,
+        false => template.dir.clone(),
+    };
+    let options = TorrentOptions { dir, wanted_files, extra_trackers, ..template.clone() };
     Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options })
 }
 

@@ -17,7 +17,7 @@ pub fn run(file: &Path, files: bool, json: bool, raw: bool) -> Outcome {
     } else if json {
         out::deliver_json(&InfoJson::of(&torrent))?;
     } else {
-        out::deliver(&info_screen(&torrent, out::columns()))?;
+        out::deliver(&info_screen(&torrent, out::line_columns()))?;
         if files {
             // Whole paths: this list is often read by other programs.
             out::deliver(&files_screen(&torrent, None, None, usize::MAX))?;

@@ -4,10 +4,12 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use crate::base::units::size;
+use crate::bencode;
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
-use crate::cli::print::{grouped, nearest};
-use crate::metainfo::{TORRENT_LEN_MAX, Torrent};
+use crate::cli::print::nearest;
+use crate::metainfo::{Error, TORRENT_LEN_MAX, Torrent};
 
 /// Whether we can download it.
 ///
@@ -28,18 +30,20 @@ pub fn check_downloadable(torrent: &Torrent) -> Result<(), Failure> {
 /// # Errors
 /// For magnet links, URLs and info hashes, and as [`torrent`].
 pub fn named(name: &str) -> Result<Torrent, Failure> {
+    torrent(Path::new(name))
+}
+
+/// What else a name may mean that is no file.
+fn other_kind(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase();
     let is_hash = matches!(name.len(), 40 | 64) && name.bytes().all(|b| b.is_ascii_hexdigit());
-    let what = if lower.starts_with("magnet:") {
-        "magnet links"
+    if lower.starts_with("magnet:") {
+        Some("magnet links")
     } else if lower.starts_with("http://") || lower.starts_with("https://") {
-        "URLs"
-    } else if is_hash && !Path::new(name).exists() {
-        "info hashes"
+        Some("URLs")
     } else {
-        return torrent(Path::new(name));
-    };
-    Err(Failure::bad_input(format!("{what} are not supported yet: give a .torrent file")))
+        is_hash.then_some("info hashes")
+    }
 }
 
 /// Reads a `.torrent` file.
@@ -50,17 +54,41 @@ pub fn torrent(path: &Path) -> Result<Torrent, Failure> {
     let shown = escape(&path.display().to_string());
     let bytes = read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::FileTooLarge => Failure::bad_input(format!("{shown}: {error}")),
-        std::io::ErrorKind::NotFound => {
-            let hint = similar(path).map(|near| format!(" - did you mean {}?", escape(&near)));
-            Failure::bad_input(format!("{shown}: no such file{}", hint.unwrap_or_default()))
-        }
+        std::io::ErrorKind::NotFound => Failure::bad_input(match other_kind(&shown) {
+            Some(what) => format!("{what} are not supported yet: give a .torrent file"),
+            None => format!("{shown}: no such file{}", hint(similar(path))),
+        }),
         std::io::ErrorKind::IsADirectory => {
             Failure::bad_input(format!("{shown} is a directory, not a .torrent file"))
         }
         _ => Failure::bad_input(format!("cannot read {shown}: {error}")),
     })?;
-    Torrent::parse(&bytes)
-        .map_err(|error| Failure::bad_input(format!("{shown}: {}", escape(&error.to_string()))))
+    Torrent::parse(&bytes).map_err(|error| {
+        Failure::bad_input(format!("{shown}: {}", escape(&parse_words(&error, &bytes))))
+    })
+}
+
+/// What is wrong with the bytes, and what to do about it.
+fn parse_words(error: &Error, bytes: &[u8]) -> String {
+    use bencode::Error::{Length, Truncated, Unexpected};
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii_start();
+    match error {
+        _ if bytes.is_empty() => "not a torrent: it is empty; download it again".to_owned(),
+        Error::Bencode(_) if text.starts_with(b"<") => {
+            "not a torrent: it is a web page; download the .torrent file that it links to"
+                .to_owned()
+        }
+        Error::Bencode(Truncated { .. } | Length { .. }) if bytes.starts_with(b"d") => {
+            format!(
+                "not a whole torrent: cut off after {}; download it again",
+                size(bytes.len() as u64)
+            )
+        }
+        Error::Bencode(Unexpected { offset: 0, .. }) => {
+            "not a torrent: it does not begin as one".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Nothing of what is too large; of what does not tell its size one byte more than is allowed,
@@ -69,7 +97,9 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = std::fs::File::open(path)?;
     let len = file.metadata()?.len();
     if len > TORRENT_LEN_MAX as u64 {
-        let told = format!("{} bytes are more than the limit of {TORRENT_LEN_MAX}", grouped(len));
+        let (len, most) = (size(len), size(TORRENT_LEN_MAX as u64));
+        let told =
+            format!("{len} are too many for a .torrent file (at most {most}): is it the data?");
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, told));
     }
     // In one step: a large file would be copied again and again as the room for it grows.
@@ -78,17 +108,39 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file of a similar name in the same directory.
+/// ` - did you mean x?`, or nothing.
+pub fn hint(near: Option<String>) -> String {
+    near.map(|near| format!(" - did you mean {}?", escape(&near))).unwrap_or_default()
+}
+
+/// A .torrent file of a similar name in the same directory.
 fn similar(path: &Path) -> Option<String> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    const ENDING: &str = ".torrent";
     let wanted = path.file_name()?.to_string_lossy();
-    let entries = std::fs::read_dir(dir.unwrap_or(Path::new("."))).ok()?;
-    let names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".torrent"))
+    let wanted = wanted.strip_suffix(ENDING).unwrap_or(&wanted);
+    let names: Vec<String> = neighbours(path)?
+        .iter()
+        .filter_map(|name| name.strip_suffix(ENDING).map(str::to_owned))
         .collect();
-    let near = nearest(&wanted, names.iter().map(String::as_str))?;
-    Some(dir.map_or(near.to_owned(), |dir| dir.join(near).display().to_string()))
+    let near = nearest(wanted, names.iter().map(String::as_str))?;
+    Some(beside(path, &format!("{near}{ENDING}")))
+}
+
+/// Anything of a similar name in the same directory.
+pub fn similar_entry(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_string_lossy();
+    let names = neighbours(path)?;
+    Some(beside(path, nearest(&wanted, names.iter().map(String::as_str))?))
+}
+
+fn neighbours(path: &Path) -> Option<Vec<String>> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let entries = std::fs::read_dir(dir.unwrap_or(Path::new("."))).ok()?;
+    Some(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+}
+
+fn beside(path: &Path, name: &str) -> String {
+    path.with_file_name(name).display().to_string()
 }
 
 #[cfg(test)]
@@ -116,13 +168,41 @@ mod tests {
     }
 
     #[test]
+    fn hints_are_about_names_and_not_about_their_ending() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["many.torrent", "page.torrent", "debian-13.torrent", "my album"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        assert_eq!(similar(&dir.path().join("nope.torrent")), None);
+        let near = similar(&dir.path().join("debian")).unwrap();
+        assert!(near.ends_with("/debian-13.torrent"), "{near}");
+        assert!(similar_entry(&dir.path().join("my")).unwrap().ends_with("/my album"));
+        assert_eq!(similar_entry(&dir.path().join("none/my")), None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_torrent_is_told_to_people() {
+        let said = |bytes: &[u8]| parse_words(&Torrent::parse(bytes).unwrap_err(), bytes);
+        for (bytes, words) in [
+            (b"" as &[u8], "it is empty"),
+            (b"\xef\xbb\xbf \n<!DOCTYPE html>", "it is a web page"),
+            (b"d4:infod4:name40:cut", "cut off after 20 B; download it again"),
+            (b"d4:info", "cut off after 7 B"),
+            (b"\x00\x00\x00 ftypisom", "it does not begin as one"),
+            (b"d4:infoi7ee", "bad torrent"),
+        ] {
+            assert!(said(bytes).contains(words), "{}", said(bytes));
+        }
+    }
+
+    #[test]
     fn what_is_too_large_is_refused_unread_with_its_size() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("huge.torrent");
         std::fs::File::create(&path).unwrap().set_len(3 << 30).unwrap();
         let refused = torrent(&path).unwrap_err();
         assert_eq!(refused.exit, Exit::BadInput);
-        let told = "3,221,225,472 bytes are more than the limit of 268435456";
+        let told = "3.0 GiB are too many for a .torrent file (at most 256.0 MiB): is it the data?";
         assert_eq!(refused.message, format!("{}: {told}", path.display()));
     }
 
@@ -134,6 +214,7 @@ mod tests {
             ("6f84758b0ddd8dc05840bf932a77935d8b5b8b93", "info hashes"),
         ] {
             let refused = named(name).unwrap_err();
+            assert_eq!(refused, torrent(Path::new(name)).unwrap_err(), "info says the same");
             assert_eq!(refused.exit, Exit::BadInput);
             assert_eq!(
                 refused.message,

@@ -9,6 +9,7 @@ pub mod get;
 mod info;
 mod list;
 pub mod load;
+mod man;
 mod seed;
 pub mod share;
 mod tracker;
@@ -21,10 +22,11 @@ use clap::CommandFactory as _;
 
 use crate::base::digest;
 
-use super::args::{Cli, Command, common_last, not_yet};
+use super::args::{Cli, Command};
+use super::argv::{color_of, common_last, not_yet, print_help, refuse_mistyped};
 use super::config::{Refusal, Settings};
 use super::escape::escape;
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{Exit, Failure, Outcome, from_io};
 use super::out;
 use super::stop::outlive_large_files;
 
@@ -43,8 +45,12 @@ pub fn main() -> ExitCode {
         Err(Refusal::Failure(failure)) => report(Err(failure)),
         Err(Refusal::Clap(error)) => {
             // clap chooses the stream: help goes to stdout, errors to stderr.
-            let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+            match error.print() {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                    report(Err(from_io("the help cannot be written", &error)))
+                }
+                _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+            }
         }
     }
 }
@@ -55,6 +61,7 @@ fn run(mut settings: Settings) -> Outcome {
     match settings.cli.command.take() {
         None => {
             let cli = settings.cli;
+            refuse_mistyped(&cli.torrents)?;
             download::run(&cli.torrents, &cli.options, &common)
         }
         Some(Command::Download { torrents, options }) => {
@@ -82,28 +89,30 @@ fn run(mut settings: Settings) -> Outcome {
             out::deliver(&format!("{}\n", escape(&load::torrent(&file)?.magnet())))?;
             Ok(Exit::Done)
         }
-        Some(Command::Config { .. }) => config::run(&settings),
+        Some(Command::Config { options }) => config::run(&settings, options.json),
+        Some(Command::Help { about }) => {
+            let color = color_of(&std::env::args_os().collect::<Vec<_>>());
+            print_help(&about, color).map(|()| Exit::Done)
+        }
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "driver", &mut script);
             out::deliver(&String::from_utf8_lossy(&script))?;
             Ok(Exit::Done)
         }
-        Some(Command::Man) => {
-            let mut page = Vec::new();
-            let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
-            rendered.map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
-            out::deliver(&String::from_utf8_lossy(&page))?;
-            Ok(Exit::Done)
-        }
+        Some(Command::Man { about, dir }) => man::run(&about, dir.as_deref()),
     }
 }
 
 fn report(outcome: Outcome) -> ExitCode {
     match outcome {
+        Ok(exit) if out::is_lost() => {
+            out::talk("driver: some of the output could not be written");
+            exit.worst(Exit::Disk).into()
+        }
         Ok(exit) => exit.into(),
         Err(failure) => {
-            out::talk(&format!("driver: {failure}"));
+            out::talk_wrapped(&format!("driver: {failure}"));
             failure.exit.into()
         }
     }

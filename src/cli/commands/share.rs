@@ -91,7 +91,8 @@ pub fn real(path: &Path) -> Result<PathBuf, Failure> {
     let shown = escape(&path.display().to_string());
     let real = path.canonicalize().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            Failure::bad_input(format!("{shown}: no such file or directory"))
+            let near = load::hint(load::similar_entry(path));
+            Failure::bad_input(format!("{shown}: no such file or directory{near}"))
         }
         _ => from_io(&format!("cannot read {shown}"), &error),
     })?;
@@ -208,7 +209,7 @@ pub fn take_back(
         client.remove(name, token).await.map_err(|error| failure(&error))
     })?;
     let shown = escape(name);
-    out::answer(&format!("{shown} is listed no more; who has it keeps it, and may go on\n"));
+    out::deliver(&format!("{shown} is listed no more; who has it keeps it, and may go on\n"))?;
     Ok(Exit::Done)
 }
 

@@ -17,6 +17,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
+use crate::cli::place::{elsewhere_words, followed};
 use crate::cli::print::{WAITING, counted, grouped, pace_words};
 use crate::disk::{CheckProgress, CheckReport, FileCheck, FileReport};
 use crate::metainfo::Torrent;
@@ -32,9 +33,10 @@ const RANGES_SHOWN: usize = 10;
 pub fn run(file: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     let memory_bytes = memory_for(common)?.alone_bytes();
     let torrent = Arc::new(super::load::torrent(file)?);
+    let real = followed(&torrent, dir)?;
     let progress = Arc::new(CheckProgress::default());
     let work = {
-        let (torrent, progress, dir) = (torrent.clone(), progress.clone(), dir.to_owned());
+        let (torrent, progress, dir) = (torrent.clone(), progress.clone(), real);
         move || {
             let mut report = engine::check(&torrent, &dir, &progress, memory_bytes)?;
             let by_v2 = engine::right_by_v2(&torrent, &dir, &mut report, memory_bytes);
@@ -65,7 +67,13 @@ pub fn run(file: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     if json {
         out::deliver_json(&looked.as_json())?;
     } else {
-        out::deliver(&looked.screen())?;
+        out::deliver(&looked.screen(Telling::of(common)))?;
+        let is_nothing_there =
+            looked.files.iter().all(|(_, _, report)| report.check == FileCheck::Missing);
+        let hint = elsewhere_words(&torrent, dir);
+        if is_nothing_there && !hint.is_empty() {
+            out::talk_wrapped(&format!("driver: {hint}"));
+        }
     }
     Ok(match looked.is_complete() {
         true => Exit::Done,
@@ -80,6 +88,27 @@ fn stopped_words(progress: &CheckProgress) -> String {
     match total {
         0 => "stopped before anything was looked at".to_owned(),
         _ => format!("stopped: {} of {} looked at", size(done), size(total)),
+    }
+}
+
+/// How much of it is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Telling {
+    /// Wrong files.
+    Wrong,
+    /// Those, and how many are right.
+    Short,
+    /// All files.
+    All,
+}
+
+impl Telling {
+    fn of(common: &Common) -> Self {
+        match (common.quiet, common.verbose) {
+            (true, _) => Self::Wrong,
+            (false, 0) => Self::Short,
+            (false, _) => Self::All,
+        }
     }
 }
 
@@ -125,9 +154,10 @@ impl<'a> Looked<'a> {
         })
     }
 
-    fn screen(&self) -> String {
+    fn screen(&self, telling: Telling) -> String {
         let mut screen = String::new();
-        for (path, length, report) in &self.files {
+        let is_told = |report: &FileReport| telling == Telling::All || !is_good(report);
+        for (path, length, report) in self.files.iter().filter(|(_, _, report)| is_told(report)) {
             let words = problem(*length, report).unwrap_or_else(|| "ok".to_owned());
             screen += &format!("{words:<32}  {}\n", escape(&path.to_string_lossy()));
             screen += &ranges("wrong", &report.wrong);
@@ -135,6 +165,9 @@ impl<'a> Looked<'a> {
             if !matches!(report.check, FileCheck::Missing) && report.unreadable.is_none() {
                 screen += &ranges("not checked", &report.unread);
             }
+        }
+        if telling == Telling::Wrong {
+            return screen;
         }
         let good = self.files.iter().filter(|(_, _, report)| is_good(report)).count();
         screen += &format!("{good} of {} ok", counted(self.files.len() as u64, "file"));
@@ -305,7 +338,11 @@ too long: 4.0 KiB, not 2.0 KiB    f
 unreadable: denied\\x07            h
 1 of 7 files ok   4.0 KiB read in 2s, 2.0 KiB/s
 ";
-        assert_eq!(looked.screen(), expected);
+        assert_eq!(looked.screen(Telling::All), expected);
+        let wrong_ones = expected.replace("ok                                a/b\n", "");
+        assert_eq!(looked.screen(Telling::Short), wrong_ones);
+        let end = wrong_ones.find("1 of 7").unwrap();
+        assert_eq!(looked.screen(Telling::Wrong), wrong_ones[..end]);
         let object = looked.as_json();
         let states: Vec<_> = object["files"].as_array().unwrap().iter().collect();
         let states: Vec<_> = states.iter().map(|file| file["state"].as_str().unwrap()).collect();
@@ -331,7 +368,7 @@ unreadable: denied\\x07            h
         let all: Vec<Range<u64>> = (0..12).map(|at| at * 100..at * 100 + 50).collect();
         let wrong = FileReport { wrong_pieces: 12, wrong: all, ..report(FileCheck::Wrong(12)) };
         let looked = looked(&[("a", &wrong)], &whole);
-        let screen = looked.screen();
+        let screen = looked.screen(Telling::Short);
         assert_eq!(screen.matches("  wrong: bytes").count(), 10);
         assert!(screen.contains("\n  wrong: and 2 more ranges, 600 B in all\n"), "{screen}");
         let object = looked.as_json();

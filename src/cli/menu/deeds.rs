@@ -1,6 +1,5 @@
 //! What the menu offers: to share, to download, to list. Each asks for what it needs.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::units::size;
@@ -13,6 +12,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
 use crate::cli::out;
 use crate::cli::print::shared_screen;
+use crate::cli::quoting::path_of;
 use crate::cli::repl::desk::{Chosen, Refused};
 use crate::cli::trusted::Trusted;
 use crate::session::TorrentOptions;
@@ -92,14 +92,14 @@ impl Menu {
         let number = typed.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
         let numbered = number.and_then(|number| listing.torrents.get(number));
         let named = numbered.map_or(typed.clone(), |listed| listed.name.clone());
-        let is_file = numbered.is_none() && listing.find(&named).is_none() && is_torrent(&named);
+        let path = path_of(&typed);
+        let is_free = numbered.is_none() && listing.find(&named).is_none();
+        let is_file = is_free && is_torrent(&path.to_string_lossy());
         let Found { torrent, trackers } = match is_file {
-            true => {
-                let path = path_of(&typed);
-                Found { torrent: load::named(&path.to_string_lossy())?, trackers: None }
-            }
+            true => Found { torrent: load::named(&path.to_string_lossy())?, trackers: None },
             false => fetch(&client, &listing, &named).await?,
         };
+        let is_alone = listing.find(&named).is_some_and(|listed| !is_file && listed.seeds == 0);
         load::check_downloadable(&torrent)?;
         let options = self.template(trackers.unwrap_or_default());
         let place = escape(&options.dir.join(&torrent.name).display().to_string());
@@ -107,6 +107,9 @@ impl Menu {
         let chosen = Chosen { named, torrent: Arc::new(torrent), options };
         self.take_in(chosen).await?;
         out::answer(&begun);
+        if is_alone {
+            out::answer("Nobody who has all of it is there now; it goes on when somebody comes.\n");
+        }
         Ok(())
     }
 
@@ -128,30 +131,5 @@ impl Menu {
             Err(Refused::Twice(words)) => Err(Failure::bad_input(words).into()),
             Err(Refused::Failed(failure)) => Err(failure.into()),
         }
-    }
-}
-
-/// A path as people type it or drop it on a terminal: in quotes, or from `~`.
-fn path_of(typed: &str) -> PathBuf {
-    let quoted = |quote: char| typed.strip_prefix(quote)?.strip_suffix(quote);
-    let bare = quoted('\'').or_else(|| quoted('"')).unwrap_or(typed);
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    match (bare.strip_prefix("~/"), home) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(bare),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_taken_as_people_give_them() {
-        assert_eq!(path_of("'/a b/c'"), PathBuf::from("/a b/c"));
-        assert_eq!(path_of("\"x\""), PathBuf::from("x"));
-        assert_eq!(path_of("it's"), PathBuf::from("it's"));
-        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
-        assert_eq!(path_of("~/x"), home.join("x"));
     }
 }

@@ -5,7 +5,6 @@
 
 mod deeds;
 
-use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -29,7 +28,7 @@ use super::out;
 use super::print::list_screen;
 use super::repl::Talk;
 use super::repl::desk::Desk;
-use super::repl::reader::{Line, read_pipe};
+use super::repl::reader::{Line, Printer, read_pipe, read_questions};
 use super::stop::Stopper;
 use super::trusted::Trusted;
 
@@ -54,11 +53,18 @@ pub fn run(options: Options, common: &Common) -> Outcome {
     in_runtime(common, Talk::Prompt, &state_dir, async |stopper| {
         let engine = Engine::start(session).await?;
         let (desk, told) = Desk::new(engine, torrent_options(&options), true);
-        let lines = read_pipe();
+        let questions = match Talk::choose(false, false) {
+            Talk::Prompt => Some(read_questions(stopper.clone()).map_err(anyhow::Error::from)?),
+            _ => None,
+        };
+        let (questions, lines, printer) = match questions {
+            Some(it) => (Some(it.ask), it.lines, Some(it.printer)),
+            None => (None, read_pipe(), None),
+        };
         let token = std::env::var("DRIVER_TOKEN").ok().filter(|token| !token.is_empty());
-        let is_terminal = std::io::stdout().is_terminal();
         let client = None;
-        let menu = Menu { desk, told, lines, stopper, options, memory, client, token, is_terminal };
+        let menu =
+            Menu { desk, told, questions, lines, printer, stopper, options, memory, client, token };
         menu.run().await
     })
 }
@@ -67,7 +73,11 @@ pub fn run(options: Options, common: &Common) -> Outcome {
 struct Menu {
     desk: Desk,
     told: mpsc::Receiver<Told>,
+    /// Asks with a line editor, on a terminal that has one.
+    questions: Option<mpsc::Sender<String>>,
     lines: mpsc::Receiver<Line>,
+    /// Prints above a question, there.
+    printer: Option<Printer>,
     stopper: Stopper,
     options: Options,
     memory: Memory,
@@ -75,8 +85,6 @@ struct Menu {
     client: Option<CatalogueClient>,
     /// What was typed or given as the tracker's token.
     token: Option<String>,
-    /// Somebody sees what is printed as it is.
-    is_terminal: bool,
 }
 
 /// What a question comes to, when it is not answered: the menu is left.
@@ -108,6 +116,8 @@ impl Menu {
     async fn run(mut self) -> Result<End, Failure> {
         out::answer("Pigeon shares files with people near you. Type a number and Enter.\n");
         while self.step().await.is_ok() {}
+        // A question that was cut off leaves the terminal in raw mode.
+        self.stopper.restore_terminal();
         while let Ok(told) = self.told.try_recv() {
             self.on_told(told).iter().for_each(|line| out::answer(&format!("{line}\n")));
         }
@@ -170,7 +180,10 @@ impl Menu {
 
     /// Asks; meanwhile what happens to the torrents is told.
     async fn ask(&mut self, question: &str) -> Result<String, Left> {
-        out::answer(question);
+        match &self.questions {
+            Some(questions) => questions.send(question.to_owned()).await.map_err(|_| Left)?,
+            None => out::answer(question),
+        }
         loop {
             tokio::select! {
                 biased;
@@ -185,10 +198,10 @@ impl Menu {
                     return Ok(text.trim().to_owned());
                 }
                 Some(told) = self.told.recv() => {
-                    if let Some(line) = self.on_told(told) {
-                        // Over the question on a terminal, below it elsewhere.
-                        let begin = if self.is_terminal { "\r\x1b[K" } else { "\n" };
-                        out::answer(&format!("{begin}{line}\n{question}"));
+                    match (self.on_told(told), &mut self.printer) {
+                        (Some(line), Some(print)) => print(&format!("{line}\n")),
+                        (Some(line), None) => out::answer(&format!("\n{line}\n{question}")),
+                        (None, _) => {}
                     }
                 }
             }

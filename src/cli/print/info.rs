@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::base::units::size;
 use crate::cli::escape::{escape, shorten};
 use crate::metainfo::Torrent;
+use crate::torrent::without_passkey;
 
 use super::{counted, grouped};
 
@@ -22,6 +23,9 @@ pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
         screen += &format!("{name:<12}{value}\n");
     };
     let narrow = |value: &str| shorten(value, columns.saturating_sub(12));
+    let urls: Vec<&String> = torrent.trackers.iter().flatten().collect();
+    let shown: Vec<String> = urls.iter().map(|url| without_passkey(url)).collect();
+    let is_hidden = urls.iter().zip(&shown).any(|(url, shown)| *url != shown);
     row("Name", &narrow(&torrent.name));
     if let Some(hash) = torrent.info_hash_v1 {
         row("Info hash", &hash.to_string());
@@ -32,9 +36,8 @@ pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
     row(
         "Size",
         &format!(
-            "{} ({} bytes) in {}",
-            size(torrent.total_size()),
-            grouped(torrent.total_size()),
+            "{} in {}",
+            size_words(torrent.total_size()),
             counted(file_count(torrent), "file")
         ),
     );
@@ -52,9 +55,12 @@ pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
         row("Comment", &narrow(comment));
     }
     row("Private", if torrent.private { "yes" } else { "no" });
-    row("Trackers", &narrow(&sources(torrent.trackers.iter().flatten())));
-    row("Web seeds", &narrow(&sources(torrent.web_seeds.iter())));
-    row("Magnet", &escape(&torrent.magnet()));
+    row("Trackers", &sources(&shown));
+    row("Web seeds", &sources(&torrent.web_seeds));
+    row("Magnet", &escape(&magnet(torrent, is_hidden)));
+    if is_hidden {
+        row("", "(passkeys are hidden here: driver magnet and --json show them)");
+    }
     screen
 }
 
@@ -71,12 +77,13 @@ pub fn facts_line(torrent: &Torrent, columns: usize) -> String {
     format!("{name}{}\n", facts.replacen(" of ", " pieces of ", 1))
 }
 
-/// Where it goes, and where peers reach us; port 0 means nowhere.
-pub fn saving_line(dir: &Path, port: u16) -> String {
+/// Where it goes, or lies, and where peers reach us; port 0 means nowhere.
+pub fn saving_line(dir: &Path, port: u16, is_serving: bool) -> String {
     let dir = escape(&dir.display().to_string());
     let slash = if dir.ends_with('/') { "" } else { "/" };
     let port = if port == 0 { String::new() } else { format!("   port {port}") };
-    format!("Saving to {dir}{slash}{port}\n")
+    let does = if is_serving { "Serving from" } else { "Saving to" };
+    format!("{does} {dir}{slash}{port}\n")
 }
 
 /// One JSON object with all that is known; bytes, seconds and RFC 3339 dates. It is made while it
@@ -172,11 +179,27 @@ fn created(torrent: &Torrent) -> Option<String> {
     }
 }
 
-/// How many there are and the first: `3  http://…`.
-fn sources<'a>(urls: impl Iterator<Item = &'a String> + Clone) -> String {
-    match urls.clone().next() {
-        None => "none".to_owned(),
-        Some(first) => format!("{}  {first}", urls.count()),
+/// How many there are, and each on a line of its own: `3  http://…`.
+fn sources(urls: &[String]) -> String {
+    let each: Vec<String> = urls.iter().map(|url| escape(url)).collect();
+    match each.is_empty() {
+        true => "none".to_owned(),
+        false => format!("{:<3}{}", urls.len(), each.join("\n               ")),
+    }
+}
+
+/// The magnet link; without trackers where their passkeys are not to be seen.
+fn magnet(torrent: &Torrent, is_hidden: bool) -> String {
+    let link = torrent.magnet();
+    let parts = link.split('&').filter(|part| !is_hidden || !part.starts_with("tr="));
+    parts.collect::<Vec<_>>().join("&")
+}
+
+/// `293.0 KiB (300,000 bytes)`, or `12 bytes`.
+fn size_words(bytes: u64) -> String {
+    match bytes {
+        0..1024 => counted(bytes, "byte"),
+        _ => format!("{} ({} bytes)", size(bytes), grouped(bytes)),
     }
 }
 
@@ -238,12 +261,26 @@ Magnet      magnet:?xt=urn:btih:{hash}&dn=a.iso&tr=http%3A%2F%2Ftracker.example.
     }
 
     #[test]
+    fn all_trackers_are_told_and_no_passkeys() {
+        let mut torrent = torrent();
+        torrent.trackers.push(vec!["udp://b.example:1/k3y/announce".to_owned()]);
+        let screen = info_screen(&torrent, 30);
+        let trackers = "\nTrackers    2  http://tracker.example.org/announce\n               \
+                        udp://b.example:1/...\n";
+        assert!(screen.contains(trackers), "{screen}");
+        assert!(!screen.contains("k3y") && !screen.contains("tr="), "{screen}");
+        assert!(screen.contains("driver magnet"), "{screen}");
+        assert!(torrent.magnet().contains("k3y"));
+        assert_eq!((size_words(1), size_words(2)), ("1 byte".to_owned(), "2 bytes".to_owned()));
+    }
+
+    #[test]
     fn the_start_of_a_download() {
         let facts = "a.iso   293.0 KiB   2 pieces of 256 KiB   1 file\n";
         assert_eq!(facts_line(&torrent(), 80), facts);
-        let saving = saving_line(Path::new("downloads"), 6881);
+        let saving = saving_line(Path::new("downloads"), 6881, false);
         assert_eq!(saving, "Saving to downloads/   port 6881\n");
-        assert_eq!(saving_line(Path::new("d/"), 0), "Saving to d/\n");
+        assert_eq!(saving_line(Path::new("d/"), 0, true), "Serving from d/\n");
     }
 
     #[test]

@@ -112,12 +112,13 @@ pub fn trackers_screen(trackers: &[TrackerStatus], now: Instant, columns: usize)
     }
     let mut screen = "TIER  TRACKER\n".to_owned();
     for tracker in trackers {
-        let url = shorten(&tracker.url, columns.saturating_sub(6));
+        let url = escape(&super::hide_keys(&tracker.url));
         let words = super::tracker_words(std::slice::from_ref(tracker), now);
         screen += &format!("{:>4}  {url}\n", tracker.tier + 1);
-        screen += &(shorten(&format!("      {words}"), columns) + "\n");
+        screen += &(super::wrap(&format!("      {words}"), columns, 6) + "\n");
         if let Some(warning) = &tracker.warning {
-            screen += &(shorten(&format!("      warning: {warning}"), columns) + "\n");
+            let warning = format!("      warning: {}", escape(warning));
+            screen += &(super::wrap(&warning, columns, 6) + "\n");
         }
     }
     screen
@@ -195,7 +196,18 @@ mod tests {
       failed: gone\\r\\nfishing
       warning: soon
 ";
-        assert_eq!(trackers_screen(&[tracker], Instant::now(), 80), expected);
+        assert_eq!(trackers_screen(std::slice::from_ref(&tracker), Instant::now(), 80), expected);
+        let long = TrackerStatus {
+            last_error: Some(
+                "cannot resolve tracker host bttracker.example.org: no such name".into(),
+            ),
+            ..tracker.clone()
+        };
+        let screen = trackers_screen(&[long], Instant::now(), 40);
+        assert!(
+            screen.contains("\n      host bttracker.example.org: no\n      such name\n"),
+            "{screen}"
+        );
         assert_eq!(trackers_screen(&[], Instant::now(), 80), "no trackers\n");
     }
 }

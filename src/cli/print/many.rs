@@ -1,22 +1,26 @@
-//! What is shown of several torrents at once: the table of `list`, the prompt and the progress
-//! line that add them up.
+//! What is shown of several torrents at once: the table of `list`, and the progress line that adds
+//! them up.
+
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::base::units::{duration, rate, size};
-use crate::cli::escape::{fit, shorten};
+use crate::cli::escape::{escape, fit, shorten};
 use crate::torrent::status::{State, Status};
 
-use super::status::prompt;
+use super::{glance, wrap};
 
-/// Columns of a name below which other columns are left out.
+/// Columns of a name below which other columns are left out: what the longest name takes, within
+/// these.
 const NAME_MIN: usize = 12;
+const NAME_WANTED: usize = 27;
 
 /// One torrent in the table.
 #[derive(Clone, Debug)]
-pub struct Row<'a> {
+pub struct Row {
     /// Its number in this run.
     pub number: usize,
     /// What it is called.
-    pub name: &'a str,
+    pub name: String,
     /// How it stands.
     pub status: Status,
 }
@@ -34,34 +38,38 @@ const COLUMNS: [(&str, usize); 8] = [
 ];
 
 /// The table of `list`, in lines of at most `columns`; the torrent of number `used` is marked.
-pub fn list_screen<'a>(
-    rows: impl Iterator<Item = Row<'a>>,
-    used: Option<usize>,
-    columns: usize,
-) -> String {
+pub fn list_screen(rows: impl Iterator<Item = Row>, used: Option<usize>, columns: usize) -> String {
     let heads = COLUMNS.map(|(head, _)| head.to_owned());
-    let rows: Vec<Row<'_>> = rows.collect();
+    let rows: Vec<Row> = rows.collect();
     if rows.is_empty() {
         return "no torrents: add FILE takes one in\n".to_owned();
     }
-    let mut screen = line("  NO", "NAME", &heads, columns);
+    let longest = rows.iter().map(|row| escape(&row.name).width()).max().unwrap_or_default();
+    let wanted = longest.clamp(NAME_MIN, NAME_WANTED);
+    let mut screen = line("  NO", "NAME", &heads, wanted, columns);
     for row in &rows {
         let mark = if used == Some(row.number) { '*' } else { ' ' };
         let number = format!("{mark}{:>3}", row.number);
-        screen += &line(&number, row.name, &cells(&row.status), columns);
+        screen += &line(&number, &row.name, &cells(&row.status), wanted, columns);
     }
     if rows.len() > 1 {
-        screen += "* is the one that commands speak of: use N or NAME changes it\n";
+        let note = "* is the one that commands speak of: use N or NAME changes it";
+        screen += &(wrap(note, columns, 2) + "\n");
     }
     screen
 }
 
-/// One line: columns are left out from the right until the name has room.
-fn line(number: &str, name: &str, cells: &[String; 8], columns: usize) -> String {
+/// Columns that go only where a name would have no room at all.
+const KEPT: usize = 5;
+
+/// One line: columns are left out from the right until the name has the room that is wanted; the
+/// first ones only where it would have none.
+fn line(number: &str, name: &str, cells: &[String; 8], wanted: usize, columns: usize) -> String {
     let room = columns.saturating_sub(number.len() + 1);
     let mut shown = COLUMNS.len();
     let width = |shown: usize| COLUMNS[..shown].iter().map(|(_, width)| width + 1).sum::<usize>();
-    while shown > 0 && width(shown) + NAME_MIN > room {
+    let least = |shown: usize| if shown > KEPT { wanted } else { NAME_MIN };
+    while shown > 0 && width(shown) + least(shown) > room {
         shown -= 1;
     }
     let mut line = format!("{number} {}", fit(name, room.saturating_sub(width(shown))));
@@ -81,7 +89,7 @@ fn cells(status: &Status) -> [String; 8] {
     [
         tight(status.wanted_bytes),
         format!("{:.0}%", (status.progress() * 100.0).floor()),
-        state_word(&status.state).to_owned(),
+        state_word(status).to_owned(),
         rate(status.down_rate),
         rate(status.up_rate),
         status.peers_connected.to_string(),
@@ -96,12 +104,13 @@ fn tight(bytes: u64) -> String {
 }
 
 /// The state in at most eight letters.
-fn state_word(state: &State) -> &'static str {
-    match state {
+fn state_word(status: &Status) -> &'static str {
+    match &status.state {
         State::Checking => "checking",
         State::Moving => "moving",
         State::Queued => "queued",
-        State::Downloading => "loading",
+        State::Downloading if status.peers_connected == 0 => "no peers",
+        State::Downloading => "download",
         State::Complete => "seeding",
         State::Finished => "finished",
         State::Paused => "paused",
@@ -111,20 +120,15 @@ fn state_word(state: &State) -> &'static str {
     }
 }
 
-/// The prompt for these torrents: of one as always, of several
-/// `[2 of 3 done dn 11.4 MiB/s 32p] driver> `.
-pub fn prompt_of(statuses: &[Status]) -> String {
+/// How these torrents stand, in one line.
+pub fn glance_of(statuses: &[Status]) -> String {
     match statuses {
-        [] => "[no torrents] driver> ".to_owned(),
-        [only] => prompt(only),
+        [] => "no torrents: add FILE takes one in".to_owned(),
+        [only] => glance(only),
         several => {
-            let sum = Sum::of(several);
-            let speed = match (sum.done == sum.count, sum.down_rate, sum.up_rate) {
-                (true, _, up) => format!("up {}", rate(up)),
-                (false, down, 0) => format!("dn {}", rate(down)),
-                (false, down, up) => format!("dn {} up {}", rate(down), rate(up)),
-            };
-            format!("[{} of {} done {speed} {}p] driver> ", sum.done, sum.count, sum.peers)
+            let up = Sum::of(several).up_rate;
+            let up = if up > 0 { format!("   up {}", rate(up)) } else { String::new() };
+            sum_line(several) + &up
         }
     }
 }
@@ -215,22 +219,22 @@ mod tests {
         }
     }
 
-    fn rows() -> Vec<Row<'static>> {
+    fn rows() -> Vec<Row> {
         let queued = Status { state: State::Queued, wanted_bytes: 1 << 30, ..Status::default() };
         vec![
-            Row { number: 1, name: "debian-13.1.0-amd64.iso", status: loading() },
-            Row { number: 2, name: "evil\x1b[2Jname", status: seeding() },
-            Row { number: 13, name: "later", status: queued },
+            Row { number: 1, name: "debian-13.1.0-amd64.iso".to_owned(), status: loading() },
+            Row { number: 2, name: "evil\x1b[2Jname".to_owned(), status: seeding() },
+            Row { number: 13, name: "later".to_owned(), status: queued },
         ]
     }
 
     #[test]
     fn a_table_of_eighty_columns() {
         let expected =
-            "  NO NAME               SIZE DONE STATE       DOWN/s      UP/s   P RATIO     ETA
-   1 debian-13.1.…  783.0MiB  61% loading    11.4MiB         -  32  0.03     26s
-*  2 evil\\x1b[2Jn…    1.0MiB 100% seeding          -  320.0KiB   3  1.50       -
-  13 later            1.0GiB   0% queued           -         -   0  0.00       -
+            "  NO NAME                             SIZE DONE STATE       DOWN/s      UP/s   P
+   1 debian-13.1.0-amd64.iso      783.0MiB  61% download   11.4MiB         -  32
+*  2 evil\\x1b[2Jname                1.0MiB 100% seeding          -  320.0KiB   3
+  13 later                          1.0GiB   0% queued           -         -   0
 * is the one that commands speak of: use N or NAME changes it
 ";
         let screen = list_screen(rows().into_iter(), Some(2), 80);
@@ -243,20 +247,24 @@ mod tests {
             let screen = list_screen(rows().into_iter(), None, columns);
             let table: Vec<&str> = screen.lines().take(4).collect();
             assert!(table.iter().all(|line| line.chars().count() <= columns), "{screen}");
-            assert_eq!(screen.contains("ETA"), columns >= 80, "{screen}");
+            assert_eq!(screen.contains("ETA"), columns > 80, "{screen}");
             assert!(screen.contains("NAME"), "{screen}");
         }
+        let short = Row { name: "a.iso".to_owned(), ..rows().swap_remove(0) };
+        assert!(list_screen([short].into_iter(), None, 80).contains("ETA"), "no need to cut");
+        let alone = Status { peers_connected: 0, ..loading() };
+        assert_eq!(state_word(&alone), "no peers");
         assert_eq!(list_screen([].into_iter(), None, 80), "no torrents: add FILE takes one in\n");
     }
 
     #[test]
     fn several_torrents_add_up() {
         let (one, two) = (loading(), seeding());
-        let both = [one.clone(), two.clone()];
-        assert_eq!(prompt_of(&both), "[1 of 2 done dn 11.4 MiB/s up 320.0 KiB/s 35p] driver> ");
-        assert_eq!(prompt_of(&[two.clone(), two]), "[2 of 2 done up 640.0 KiB/s 6p] driver> ");
-        assert_eq!(prompt_of(std::slice::from_ref(&one)), "[61% dn 11.4 MiB/s 32p] driver> ");
-        assert_eq!(prompt_of(&[]), "[no torrents] driver> ");
+        let both = [one.clone(), two];
+        let glanced = "1 of 2 done   61 %   35 peers   11.4 MiB/s   up 320.0 KiB/s";
+        assert_eq!(glance_of(&both), glanced);
+        assert_eq!(glance_of(std::slice::from_ref(&one)), "61 %   32 peers   11.4 MiB/s");
+        assert!(glance_of(&[]).starts_with("no torrents"));
         assert_eq!(sum_line(&both), "1 of 2 done   61 %   35 peers   11.4 MiB/s");
         let waiting = Status { state: State::Queued, ..one };
         assert!(sum_line(&[waiting]).starts_with("0 of 1 done   1 queued   61 %"));

@@ -12,15 +12,21 @@ mod status;
 
 pub use info::{InfoJson, facts_line, info_screen, saving_line};
 pub use lists::{files_lacking, files_of, files_screen, path_in, trackers_screen};
-pub use many::{Row, list_screen, prompt_of, sum_line};
+pub use many::{Row, glance_of, list_screen, sum_line};
 pub use news::{news_json, news_line, progress_json, progress_line};
 pub use peers::peers_screen;
 pub use reach::out_of_reach;
 pub use shared::{shared_json, shared_screen};
-pub use status::{status_screen, tracker_words};
+pub use status::{Around, Limits, checking_words, glance, status_screen, tracker_words};
+
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::base::meter::time_left;
 use crate::base::units;
+use crate::torrent::without_passkey;
+
+/// More slips than these make another word, however long it is.
+const SLIPS_MAX: usize = 3;
 
 /// Why a check does not begin.
 pub const WAITING: &str = "waiting: another check reads this disk";
@@ -40,11 +46,89 @@ pub fn pace_words(what: &str, (done, total): (u64, u64), rate_bytes_per_s: u64) 
     words
 }
 
-/// The known word most like `word`, when one is like it at all.
+/// The known word most like `word`: one that begins so, or differs by a slip in every three
+/// letters at most, capitals or not.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|known| (strsim::jaro_winkler(word, known), known));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(score, _)| *score > 0.75).map(|(_, known)| known)
+    let word = word.to_lowercase();
+    let letters = word.chars().count();
+    let scored = known.into_iter().filter_map(|known| {
+        let other = known.to_lowercase();
+        let slips = match letters >= 2 && other.starts_with(&word) {
+            true => 0,
+            false => strsim::damerau_levenshtein(&word, &other),
+        };
+        let likeness = strsim::jaro_winkler(&word, &other);
+        (slips <= (letters / 3).min(SLIPS_MAX)).then_some((slips, likeness, known))
+    });
+    let best = scored.min_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    best.map(|(_, _, known)| known)
+}
+
+/// A text in which URLs show no passkeys.
+pub fn hide_keys(text: &str) -> String {
+    let hide = |word: &str| {
+        let Some(at) = word.find("://") else { return word.to_owned() };
+        let begin = word[..at].trim_end_matches(|it: char| it.is_ascii_alphanumeric()).len();
+        let end = word.trim_end_matches([':', ',', ';', ')', '.']).len().max(begin);
+        format!("{}{}{}", &word[..begin], without_passkey(&word[begin..end]), &word[end..])
+    };
+    text.split(' ').map(hide).collect::<Vec<_>>().join(" ")
+}
+
+/// Breaks a line at spaces where it would be longer than `columns`, at wide gaps first; what
+/// follows begins with `indent` spaces. A word that is longer stays whole. The text must be
+/// escaped before.
+pub fn wrap(text: &str, columns: usize, indent: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let body = text.trim_start_matches(' ');
+    let begin = text.len() - body.len();
+    let mut lines = Lines { text: " ".repeat(begin), used: begin, columns, indent };
+    // Words without a gap in their midst stay together where there is room for them.
+    for (number, part) in body.split(GAP).enumerate() {
+        let words = part.trim_start_matches(' ');
+        let gap = if number == 0 { 0 } else { GAP.len() + part.len() - words.len() };
+        if lines.has_room(gap, words) || indent + words.width() <= columns {
+            lines.add(gap, words);
+            continue;
+        }
+        for (number, word) in words.split(' ').enumerate() {
+            lines.add(if number == 0 { gap } else { 1 }, word);
+        }
+    }
+    lines.text
+}
+
+/// What stands between parts of a line that belong together.
+const GAP: &str = "   ";
+
+/// Lines that are filled one after the other.
+struct Lines {
+    text: String,
+    /// Columns of the last one.
+    used: usize,
+    columns: usize,
+    indent: usize,
+}
+
+impl Lines {
+    fn has_room(&self, gap: usize, word: &str) -> bool {
+        self.used + gap + word.width() <= self.columns
+    }
+
+    fn add(&mut self, gap: usize, word: &str) {
+        // A new line that gives no more room is not begun.
+        if self.has_room(gap, word) || self.used + gap <= self.indent || self.used == 0 {
+            self.text.extend(std::iter::repeat_n(' ', gap));
+            self.used += gap + word.width();
+        } else {
+            self.text.push('\n');
+            self.text.extend(std::iter::repeat_n(' ', self.indent));
+            self.used = self.indent + word.width();
+        }
+        self.text += word;
+    }
 }
 
 /// `1 file`, `3 files`.
@@ -105,5 +189,29 @@ mod tests {
     fn the_nearest_word_is_near() {
         assert_eq!(nearest("peeers", ["peers", "pause", "info"]), Some("peers"));
         assert_eq!(nearest("xyz", ["peers", "pause", "info"]), None);
+        assert_eq!(nearest("nope", ["many", "page", "hang"]), None);
+        assert_eq!(nearest("my", ["My album", "mine"]), Some("My album"));
+        assert_eq!(nearest("debain-13", ["debian-12", "debian-13"]), Some("debian-13"));
+        assert_eq!(nearest("", ["peers"]), None);
+    }
+
+    #[test]
+    fn passkeys_in_texts_are_hidden() {
+        let text = "http://t:1/k3y/announce: failed (http://t/a?k=k3y), http://t/announce";
+        assert_eq!(hide_keys(text), "http://t:1/...: failed (http://t/...), http://t/announce");
+        assert_eq!(hide_keys("no  url é:// x"), "no  url é:// x");
+    }
+
+    #[test]
+    fn long_lines_break_at_spaces() {
+        let text = "Speed      down 2.8 MiB/s   up 0 B/s";
+        assert_eq!(wrap(text, 40, 11), text);
+        assert_eq!(wrap(text, 30, 11), "Speed      down 2.8 MiB/s\n           up 0 B/s");
+        assert_eq!(wrap("  a longword b", 6, 2), "  a\n  longword\n  b");
+        assert_eq!(
+            wrap("Peers      32 connected (21 seeds)", 25, 11),
+            "Peers      32 connected\n           (21 seeds)"
+        );
+        assert_eq!(wrap("日本 語", 5, 0), "日本\n語");
     }
 }

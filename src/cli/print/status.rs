@@ -1,33 +1,49 @@
-//! The `status` screen and the prompt that carries its essence.
+//! The `status` screen, and its essence in one line.
 
 use std::time::{Duration, Instant};
 
 use crate::base::units::{duration, rate, size};
-use crate::cli::escape::{escape, shorten};
+use crate::cli::escape::escape;
 use crate::torrent::status::{State, Status};
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
-use super::{WAITING, counted, per_cent, size_of_size};
+use super::{WAITING, counted, hide_keys, per_cent, size_of_size, wrap};
 
 /// Less than this is on its way all the time.
 const UNSYNCED_SHOWN: u64 = 64 << 20;
 
 const BAR_COLUMNS: usize = 24;
+/// A bar of fewer columns shows nothing.
+const BAR_MIN: usize = 6;
+/// Columns of the names of rows.
+const NAME_COLUMNS: usize = 11;
+/// On a narrower terminal values stand below their names.
+const NARROW: usize = 36;
+
+/// Limits of a torrent, or of all together; bytes a second.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// What it downloads.
+    pub down: Option<u64>,
+    /// What it uploads.
+    pub up: Option<u64>,
+}
+
+/// What `status` tells that the torrent itself does not know.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Around<'a> {
+    /// Limits of all torrents together, where there are several.
+    pub limits_of_all: Option<Limits>,
+    /// The tracker that is to be asked when its turn comes.
+    pub first_tracker: Option<&'a str>,
+}
 
 /// The screen of `status`, in lines of at most `columns`.
-pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
+pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns: usize) -> String {
     let average = average_rate(status.downloaded_bytes, status.transferring);
     let mut rows = vec![
         ("State", state_words(status)),
-        (
-            "Progress",
-            format!(
-                "[{}]  {}   {}",
-                bar(status.progress()),
-                per_cent(status.progress()),
-                size_of_size(status.done_bytes, status.wanted_bytes)
-            ),
-        ),
+        ("Progress", progress_words(status, columns)),
         (
             "Pieces",
             format!(
@@ -48,12 +64,7 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
             ),
         ),
     ];
-    let limit = |name, limit: Option<u64>| limit.map(|limit| format!("{name} {}", rate(limit)));
-    let limits = [limit("down", status.limit_down), limit("up", status.limit_up)];
-    let limits: Vec<_> = limits.into_iter().flatten().collect();
-    if !limits.is_empty() {
-        rows.push(("Limit", limits.join("   ")));
-    }
+    rows.extend(limit_row(status, around.limits_of_all));
     if status.state == State::Downloading {
         rows.push(("Remaining", status.remaining().map_or("unknown".into(), duration)));
     }
@@ -70,7 +81,7 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
             ),
         ),
         ("Uploaded", uploaded_words(status)),
-        ("Tracker", tracker_words(&status.trackers, now)),
+        ("Tracker", tracker_row(status, around.first_tracker, now)),
     ]);
     rows.extend(moving(status));
     rows.extend(unsynced(status));
@@ -79,9 +90,49 @@ pub fn status_screen(status: &Status, now: Instant, columns: usize) -> String {
         "Running",
         format!("{}   wasted {}", duration(status.running), size(status.wasted_bytes)),
     ));
-    rows.iter()
-        .map(|(name, value)| shorten(&format!("{name:<11}{value}"), columns) + "\n")
-        .collect()
+    let row = |(name, value): &(&str, String)| match columns < NARROW {
+        true => format!("{name}\n{}\n", wrap(&format!("  {value}"), columns, 2)),
+        false => wrap(&format!("{name:<NAME_COLUMNS$}{value}"), columns, NAME_COLUMNS) + "\n",
+    };
+    rows.iter().map(row).collect()
+}
+
+/// `[####----]  61.2 %   479.2 of 783.0 MiB`: where there is little room the bar gives way.
+fn progress_words(status: &Status, columns: usize) -> String {
+    let share = status.progress();
+    let words =
+        format!("{}   {}", per_cent(share), size_of_size(status.done_bytes, status.wanted_bytes));
+    // The brackets, and two spaces behind them.
+    let room = columns.saturating_sub(NAME_COLUMNS + words.len() + 4).min(BAR_COLUMNS);
+    match room < BAR_MIN {
+        true => words,
+        false => format!("[{}]  {words}", bar(share, room)),
+    }
+}
+
+/// The limits in force, and whose they are where there are several torrents.
+fn limit_row(status: &Status, of_all: Option<Limits>) -> Option<(&'static str, String)> {
+    let words = |name, limit: Option<u64>, of_all: Option<u64>| {
+        let limit = limit?;
+        let whose = if of_all == Some(limit) { " (all together)" } else { "" };
+        Some(format!("{name} {}{whose}", rate(limit)))
+    };
+    let of_all = of_all.unwrap_or_default();
+    let down = words("down", status.limit_down, of_all.down);
+    let limits: Vec<_> = down.into_iter().chain(words("up", status.limit_up, of_all.up)).collect();
+    (!limits.is_empty()).then(|| ("Limit", limits.join("   ")))
+}
+
+/// How the tracker stands, or which one is to be asked.
+fn tracker_row(status: &Status, first: Option<&str>, now: Instant) -> String {
+    match (first, &status.state) {
+        (Some(first), State::Queued | State::Paused | State::Checking | State::Moving)
+            if status.trackers.is_empty() =>
+        {
+            format!("{}: not asked yet", escape(&hide_keys(first)))
+        }
+        _ => tracker_words(&status.trackers, now),
+    }
 }
 
 /// How far a move is; none while nothing is copied.
@@ -110,26 +161,21 @@ fn troubles(status: &Status) -> impl Iterator<Item = (&'static str, String)> {
     disk.into_iter().chain(record)
 }
 
-/// `[61% dn 11.4 MiB/s 32p] driver> `.
-pub fn prompt(status: &Status) -> String {
+/// The state in one line: `61 %   32 peers   11.4 MiB/s`.
+pub fn glance(status: &Status) -> String {
     let per_cent = (status.progress() * 100.0).floor();
-    let peers = status.peers_connected;
+    let peers = counted(status.peers_connected.into(), "peer");
     match status.state {
-        State::Checking => format!("[checking {:.0}%] driver> ", checked_share(status) * 100.0),
-        State::Moving => format!("[moving {:.0}%] driver> ", (moved_share(status) * 100.0).floor()),
-        State::Queued => format!("[{per_cent:.0}% queued] driver> "),
-        State::Complete if status.up_rate > 0 => {
-            format!("[100% seeding up {} {peers}p] driver> ", rate(status.up_rate))
-        }
-        State::Complete => format!("[100% seeding {peers}p] driver> "),
-        State::Finished => "[100% finished] driver> ".to_owned(),
-        State::Paused => format!("[{per_cent:.0}% paused] driver> "),
-        State::Stopping => format!("[{per_cent:.0}% stopping] driver> "),
-        State::DiskTrouble(_) => format!("[{per_cent:.0}% disk trouble {peers}p] driver> "),
-        State::Failed(_) => format!("[{per_cent:.0}% failed] driver> "),
-        State::Downloading => {
-            format!("[{per_cent:.0}% dn {} {peers}p] driver> ", rate(status.down_rate))
-        }
+        State::Checking => checking_words(status),
+        State::Moving => format!("moving   {:.0} %", (moved_share(status) * 100.0).floor()),
+        State::Queued => format!("{per_cent:.0} %   queued"),
+        State::Complete => format!("seeding   {peers}   up {}", rate(status.up_rate)),
+        State::Finished => "finished".to_owned(),
+        State::Paused => format!("{per_cent:.0} %   paused"),
+        State::Stopping => format!("{per_cent:.0} %   stopping"),
+        State::DiskTrouble(_) => format!("{per_cent:.0} %   disk trouble   {peers}"),
+        State::Failed(_) => format!("{per_cent:.0} %   failed"),
+        State::Downloading => super::progress_line(status),
     }
 }
 
@@ -142,7 +188,7 @@ pub fn tracker_words(trackers: &[TrackerStatus], now: Instant) -> String {
         _ => tracker.state.to_string(),
     };
     if let Some(error) = tracker.last_error.as_ref().filter(|_| works.is_none()) {
-        words += &format!(": {}", escape(error));
+        words += &format!(": {}", escape(&hide_keys(error)));
     }
     let counts = [
         (tracker.seeds, "seed", "seeds"),
@@ -180,7 +226,7 @@ fn state_words(status: &Status) -> String {
 }
 
 /// `checking what is on disk, 41.0 %, 3.1 GiB/s, 12s left`.
-fn checking_words(status: &Status) -> String {
+pub fn checking_words(status: &Status) -> String {
     if status.check_waits {
         return format!("checking: {WAITING}");
     }
@@ -218,12 +264,12 @@ fn average_rate(bytes: u64, time: Duration) -> u64 {
     if time.is_zero() { 0 } else { (bytes as f64 / time.as_secs_f64()) as u64 }
 }
 
-/// A bar that is full only when all is done.
-fn bar(share: f64) -> String {
-    let rounded = (share * BAR_COLUMNS as f64).round() as usize;
-    let most = if share < 1.0 { BAR_COLUMNS - 1 } else { BAR_COLUMNS };
+/// A bar of so many columns that is full only when all is done.
+fn bar(share: f64, columns: usize) -> String {
+    let rounded = (share * columns as f64).round() as usize;
+    let most = if share < 1.0 { columns - 1 } else { columns };
     let full = rounded.min(most);
-    "#".repeat(full) + &"-".repeat(BAR_COLUMNS - full)
+    "#".repeat(full) + &"-".repeat(columns - full)
 }
 
 #[cfg(test)]
@@ -280,8 +326,49 @@ Uploaded   12.3 MiB   ratio 0.03
 Tracker    ok, 44 seeds 12 leeches 9 downloads, next announce in 24m 11s
 Running    49s   wasted 16.0 KiB
 ";
-        assert_eq!(status_screen(&sample(now), now, 80), expected);
-        assert!(status_screen(&sample(now), now, 40).lines().all(|l| l.chars().count() <= 40));
+        let screen = |columns| status_screen(&sample(now), Around::default(), now, columns);
+        assert_eq!(screen(80), expected);
+        assert_eq!(screen(usize::MAX), expected);
+        for columns in [60, 40, 36, 20] {
+            let screen = screen(columns);
+            assert!(screen.lines().all(|line| line.chars().count() <= columns), "{screen}");
+            // The bar gives way, and no number does.
+            let words: Vec<&str> = screen.split_whitespace().collect();
+            assert!(words.join(" ").contains("61.2 % 479.2 of 783.0 MiB"), "{screen}");
+            assert!(words.join(" ").contains("next announce in 24m 11s"), "{screen}");
+        }
+        assert!(screen(60).contains("\nProgress   [###########-------]  61.2 %"), "{}", screen(60));
+        assert!(
+            screen(40).contains("\nProgress   61.2 %   479.2 of 783.0 MiB\n"),
+            "{}",
+            screen(40)
+        );
+        assert!(
+            screen(20).starts_with("State\n  downloading\nProgress\n  61.2 %"),
+            "{}",
+            screen(20)
+        );
+    }
+
+    #[test]
+    fn a_limit_says_whose_it_is() {
+        let mut status = sample(Instant::now());
+        (status.limit_down, status.limit_up) = (Some(1 << 20), Some(2 << 20));
+        let all = Limits { down: Some(1 << 20), up: Some(9 << 20) };
+        let words = |all| limit_row(&status, all).unwrap().1;
+        assert_eq!(words(Some(all)), "down 1.0 MiB/s (all together)   up 2.0 MiB/s");
+        assert_eq!(words(None), "down 1.0 MiB/s   up 2.0 MiB/s");
+        assert_eq!(limit_row(&sample(Instant::now()), Some(all)), None);
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_names_its_tracker() {
+        let now = Instant::now();
+        let queued = Status { state: State::Queued, ..Status::default() };
+        let words = tracker_row(&queued, Some("http://t/k3y/announce"), now);
+        assert_eq!(words, "http://t/...: not asked yet");
+        assert_eq!(tracker_row(&queued, None, now), "none");
+        assert!(tracker_row(&sample(now), Some("x"), now).starts_with("ok, 44 seeds"));
     }
 
     #[test]
@@ -296,18 +383,16 @@ Running    49s   wasted 16.0 KiB
     }
 
     #[test]
-    fn the_prompt_carries_the_state() {
-        let now = Instant::now();
-        let mut status = sample(now);
-        assert_eq!(prompt(&status), "[61% dn 11.4 MiB/s 32p] driver> ");
+    fn a_glance_carries_the_state() {
+        let mut status = sample(Instant::now());
+        assert_eq!(glance(&status), "61 %   32 peers   11.4 MiB/s");
         status.state = State::Paused;
-        assert_eq!(prompt(&status), "[61% paused] driver> ");
+        assert_eq!(glance(&status), "61 %   paused");
         status.state = State::Complete;
-        status.done_bytes = status.wanted_bytes;
-        assert_eq!(prompt(&status), "[100% seeding up 320.0 KiB/s 32p] driver> ");
+        assert_eq!(glance(&status), "seeding   32 peers   up 320.0 KiB/s");
         status.state = State::Checking;
         status.checked_bytes = (1, 4);
-        assert_eq!(prompt(&status), "[checking 25%] driver> ");
+        assert_eq!(glance(&status), "checking what is on disk, 25.0 %");
     }
 
     #[test]
@@ -329,17 +414,18 @@ Running    49s   wasted 16.0 KiB
         let now = Instant::now();
         let mut status = sample(now);
         status.state = State::Moving;
-        assert!(!status_screen(&status, now, 80).contains("\nMoving"), "nothing is copied");
+        let shown = |status: &Status| status_screen(status, Around::default(), now, 80);
+        assert!(!shown(&status).contains("\nMoving"), "nothing is copied");
         (status.moved_bytes, status.move_rate) = ((430 << 20, 1 << 30), 120 << 20);
-        let screen = status_screen(&status, now, 80);
+        let screen = shown(&status);
         let row = "\nMoving     41.9 %   430.0 MiB of 1.0 GiB   120.0 MiB/s\n";
         assert!(screen.contains(row), "{screen}");
-        assert_eq!(prompt(&status), "[moving 41%] driver> ");
+        assert_eq!(glance(&status), "moving   41 %");
     }
 
     #[test]
     fn the_bar_is_full_only_at_the_end() {
-        assert_eq!(bar(0.999), format!("{}-", "#".repeat(23)));
-        assert_eq!(bar(1.0), "#".repeat(24));
+        assert_eq!(bar(0.999, 24), format!("{}-", "#".repeat(23)));
+        assert_eq!(bar(1.0, 24), "#".repeat(24));
     }
 }

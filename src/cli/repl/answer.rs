@@ -12,12 +12,12 @@ use crate::cli::escape::escape;
 use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
-    counted, files_of, files_screen, info_screen, list_screen, path_in, peers_screen,
-    status_screen, trackers_screen,
+    Around, Limits, counted, files_of, files_screen, info_screen, list_screen, path_in,
+    peers_screen, status_screen, trackers_screen, wrap,
 };
 use crate::cli::selection::wanted_files;
 use crate::cli::values::{Ranges, Rate};
-use crate::cli::why::why_screen;
+use crate::cli::why::{self, why_screen};
 use crate::disk::Relocation;
 use crate::torrent::moving::Moving;
 use crate::torrent::status::State;
@@ -36,8 +36,8 @@ impl Desk {
     pub async fn answer(&mut self, order: &Order) -> String {
         let columns = out::columns();
         match order {
-            Order::Nothing | Order::Quit | Order::Watch(_) => String::new(),
-            Order::Help(about) => words::help(*about),
+            Order::Nothing | Order::Quit | Order::Watch(_) | Order::Clear => String::new(),
+            Order::Help(about) => words::help(*about, out::line_columns()),
             Order::Log(count) => self.remembered(*count),
             Order::List => {
                 let used = self.used().map(|item| item.number);
@@ -46,28 +46,32 @@ impl Desk {
             Order::Add { name, dir } => self.answer_add(name, dir.as_deref()).await,
             Order::Use(meant) => self.answer_use(meant),
             Order::Remove(meant) => self.answer_remove(meant).await,
+            Order::Limits => self.limits_screen(),
             Order::Limit { all: true, down, limit } => self.limit_all(*down, *limit),
             Order::Limit { all: false, down, limit } if !self.is_several => {
                 self.limit_all(*down, *limit)
             }
             _ if self.items.is_empty() => NO_TORRENT.to_owned(),
-            Order::Status { all: true } => self.status_of_all(columns),
+            Order::Status { all: true } => self.status_of_all(),
             Order::Pause { all: true } => self.pause_all().await,
             Order::Resume { all: true } => self.resume_all().await,
             Order::Select(ranges) => self.select(ranges.as_ref()).await,
-            _ => match self.used() {
-                Some(item) => item.answer(order, self.is_several, columns).await,
-                None => NO_TORRENT.to_owned(),
-            },
+            _ => {
+                let (is_several, of_all) = (self.is_several, self.limits_of_all());
+                match self.used_mut() {
+                    Some(item) => item.answer(order, is_several, of_all).await,
+                    None => NO_TORRENT.to_owned(),
+                }
+            }
         }
     }
 
     async fn answer_add(&mut self, name: &str, dir: Option<&Path>) -> String {
         match self.add_named(name, dir).await {
             Ok(item) if item.handle.state() == State::Queued => {
-                format!("{}: queued\n", item.title())
+                format!("{}: queued\n", item.whole_title())
             }
-            Ok(item) => format!("{}: added\n", item.title()),
+            Ok(item) => format!("{}: added\n", item.whole_title()),
             Err(Refused::Twice(words)) => format!("{words}\n"),
             Err(Refused::Failed(failure)) => format!("{failure}\n"),
         }
@@ -77,7 +81,7 @@ impl Desk {
         match self.find(meant) {
             Ok(number) => {
                 self.set_used(number);
-                self.used().map_or(String::new(), |item| format!("using {}\n", item.title()))
+                self.used().map_or(String::new(), |item| format!("using {}\n", item.whole_title()))
             }
             Err(why) => format!("{why}\n"),
         }
@@ -93,11 +97,12 @@ impl Desk {
         format!("removed {title}; its data stays in {path}\n")
     }
 
-    fn status_of_all(&self, columns: usize) -> String {
-        let now = Instant::now();
-        let screens = self.items.iter().map(|item| {
-            format!("{}\n{}", item.title(), status_screen(&item.handle.status(), now, columns))
-        });
+    fn status_of_all(&self) -> String {
+        let (now, of_all) = (Instant::now(), self.limits_of_all());
+        let screens = self
+            .items
+            .iter()
+            .map(|item| format!("{}\n{}", item.whole_title(), item.status_screen(of_all, now)));
         screens.collect::<Vec<_>>().join("\n")
     }
 
@@ -121,13 +126,31 @@ impl Desk {
         "all that were paused go on\n".to_owned()
     }
 
-    fn limit_all(&self, down: bool, Rate(limit): Rate) -> String {
+    fn limit_all(&mut self, down: bool, Rate(limit): Rate) -> String {
         match down {
             true => self.engine.limit_down(limit),
             false => self.engine.limit_up(limit),
         }
-        let words = limit_words(limit);
-        if self.is_several { format!("all together: {words}") } else { words }
+        let words = limit_words(down, limit);
+        if self.is_several { format!("all together: {words}\n") } else { words + "\n" }
+    }
+
+    /// The limits of all together, where there are several to share them.
+    fn limits_of_all(&self) -> Option<Limits> {
+        self.is_several.then(|| self.engine.limits())
+    }
+
+    /// The limits of all together and of each.
+    fn limits_screen(&self) -> String {
+        let words = |Limits { down, up }| {
+            format!("{}, {}\n", limit_words(true, down), limit_words(false, up))
+        };
+        let all = words(self.engine.limits());
+        if !self.is_several {
+            return all;
+        }
+        let each = self.items.iter().map(|item| item.prefix() + &words(item.limits));
+        format!("all together: {all}{}", each.collect::<String>())
     }
 
     async fn select(&mut self, ranges: Option<&Ranges>) -> String {
@@ -162,8 +185,8 @@ impl Item {
     }
 
     /// The answer to an order that is about this torrent alone.
-    async fn answer(&self, order: &Order, is_several: bool, columns: usize) -> String {
-        let now = Instant::now();
+    async fn answer(&mut self, order: &Order, is_several: bool, of_all: Option<Limits>) -> String {
+        let (now, columns) = (Instant::now(), out::line_columns());
         let name = if is_several { self.prefix() } else { String::new() };
         match order {
             Order::Info { files } => {
@@ -175,8 +198,10 @@ impl Item {
                 let place = escape(&self.place().display().to_string());
                 format!("{}Saved in    {place}\n{files}", info_screen(&self.torrent, columns))
             }
-            Order::Peers { all } => peers_screen(&self.handle.peers(*all).await, *all, columns),
-            Order::Status { .. } => status_screen(&self.handle.status(), now, columns),
+            Order::Peers { all } => {
+                peers_screen(&self.handle.peers(*all).await, *all, out::columns())
+            }
+            Order::Status { .. } => self.status_screen(of_all, now),
             Order::Files => {
                 let status = self.handle.status();
                 let live = Some((status.have.as_slice(), self.wanted.as_slice()));
@@ -193,10 +218,16 @@ impl Item {
             }
             Order::Limit { down, limit: Rate(limit), .. } => {
                 match down {
-                    true => self.handle.limit_down(*limit).await,
-                    false => self.handle.limit_up(*limit).await,
+                    true => {
+                        self.handle.limit_down(*limit).await;
+                        self.limits.down = *limit;
+                    }
+                    false => {
+                        self.handle.limit_up(*limit).await;
+                        self.limits.up = *limit;
+                    }
                 }
-                name + &limit_words(*limit)
+                name + &limit_words(*down, *limit) + "\n"
             }
             Order::Pause { .. } => {
                 self.pause().await;
@@ -216,25 +247,41 @@ impl Item {
                 self.handle.add_peer(*address).await;
                 format!("{name}trying {address}\n")
             }
-            Order::Why => match (self.handle.why().await, self.handle.state()) {
-                (Some(report), _) => why_screen(&report),
-                (None, State::Queued) => {
-                    "waiting for its turn: others are downloading (resume starts it at once)\n"
-                        .to_owned()
-                }
-                (None, State::Finished) => {
-                    "complete, and seeded as long as was asked for (resume seeds on)\n".to_owned()
-                }
-                (None, State::Moving) => "its files are on their way to another place\n".to_owned(),
-                (None, State::Checking) => "looking at what is on disk\n".to_owned(),
-                (None, _) => "nothing runs\n".to_owned(),
-            },
+            Order::Why => self.why(of_all.and_then(|of_all| of_all.down), columns).await,
             _ => String::new(),
         }
     }
 }
 
 impl Item {
+    /// Its screen of `status`.
+    fn status_screen(&self, limits_of_all: Option<Limits>, now: Instant) -> String {
+        let around = Around { limits_of_all, first_tracker: self.first_tracker.as_deref() };
+        status_screen(&self.handle.status(), around, now, out::line_columns())
+    }
+
+    /// What it waits for.
+    async fn why(&self, limit_of_all: Option<u64>, columns: usize) -> String {
+        let report = self.handle.why().await;
+        let state = self.handle.state();
+        let words = match (report, &state) {
+            (Some(report), _) => {
+                return why_screen(&report, &why::Around { state, limit_of_all }, columns);
+            }
+            (None, State::Queued) => {
+                "waiting for its turn: others are downloading (resume starts it at once)"
+            }
+            (None, State::Finished) => {
+                "complete, and seeded as long as was asked for (resume seeds on)"
+            }
+            (None, State::Paused) => "paused (resume goes on)",
+            (None, State::Moving) => "its files are on their way to another place",
+            (None, State::Checking) => "looking at what is on disk",
+            (None, _) => "nothing runs",
+        };
+        wrap(words, columns, 2) + "\n"
+    }
+
     /// Moves or renames files, and says what came of it.
     async fn relocate(&self, order: &Order) -> String {
         let what = match self.relocation(order) {
@@ -295,6 +342,9 @@ impl Item {
     }
 }
 
-fn limit_words(limit: Option<u64>) -> String {
-    limit.map_or("no limit\n".into(), |limit| format!("at most {}\n", rate(limit)))
+/// `down at most 1.9 MiB/s`, `up no limit`.
+fn limit_words(down: bool, limit: Option<u64>) -> String {
+    let way = if down { "down" } else { "up" };
+    let limit = limit.map_or("no limit".to_owned(), |limit| format!("at most {}", rate(limit)));
+    format!("{way} {limit}")
 }

@@ -13,9 +13,9 @@ use crate::cli::engine::Engine;
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
 use crate::cli::item::{Item, Progress, Told};
+use crate::cli::print::Limits;
 use crate::metainfo::Torrent;
 use crate::session::TorrentOptions;
-use crate::torrent::handle::TorrentHandle;
 
 /// News kept for `log`.
 const NEWS_KEPT: usize = 500;
@@ -58,7 +58,7 @@ pub struct Desk {
     news: VecDeque<String>,
     told: mpsc::Sender<Told>,
     /// For the prompt.
-    handles: watch::Sender<Vec<TorrentHandle>>,
+    titles: watch::Sender<Vec<(usize, String)>>,
 }
 
 impl Desk {
@@ -78,14 +78,14 @@ impl Desk {
             last_number: 0,
             news: VecDeque::new(),
             told,
-            handles: watch::Sender::new(Vec::new()),
+            titles: watch::Sender::new(Vec::new()),
         };
         (desk, heard)
     }
 
-    /// The torrents as the prompt shows them.
-    pub fn handles(&self) -> watch::Receiver<Vec<TorrentHandle>> {
-        self.handles.subscribe()
+    /// Numbers and names of the torrents, for whoever completes them.
+    pub fn titles(&self) -> watch::Receiver<Vec<(usize, String)>> {
+        self.titles.subscribe()
     }
 
     /// Takes a torrent in.
@@ -100,6 +100,8 @@ impl Desk {
             return Err(Refused::Twice(words));
         }
         let (dir, is_seed_only) = (options.dir.clone(), options.seed_only);
+        let trackers = torrent.trackers.iter().flatten().chain(&options.extra_trackers);
+        let first_tracker = trackers.take(usize::from(options.use_trackers)).next().cloned();
         let added = self.engine.add(torrent.clone(), options).await;
         let handle = added.map_err(Refused::Failed)?;
         // What was chosen in an earlier run holds when nothing is chosen now.
@@ -113,6 +115,8 @@ impl Desk {
             handle,
             dir,
             wanted,
+            limits: Limits::default(),
+            first_tracker,
             is_seed_only,
             completed: None,
             failed: None,
@@ -124,7 +128,7 @@ impl Desk {
         }
         let position = self.items.len();
         self.items.push(item);
-        self.show_handles();
+        self.show_titles();
         Ok(&self.items[position])
     }
 
@@ -153,7 +157,7 @@ impl Desk {
         {
             self.used = next.number;
         }
-        self.show_handles();
+        self.show_titles();
         let place = item.place();
         if let Some(info_hash) = item.torrent.info_hash_v1 {
             self.engine.remove(info_hash).await;
@@ -161,9 +165,9 @@ impl Desk {
         Some((item.title(), place))
     }
 
-    fn show_handles(&self) {
-        let handles = self.items.iter().map(|item| item.handle.clone());
-        self.handles.send_replace(handles.collect());
+    fn show_titles(&self) {
+        let titles = self.items.iter().map(|item| (item.number, item.name()));
+        self.titles.send_replace(titles.collect());
     }
 
     /// The torrent that commands speak of; none when there is none at all.
@@ -197,7 +201,9 @@ impl Desk {
             return Ok(item.number);
         }
         let part = meant.to_lowercase();
-        let fits = |item: &&Item| item.torrent.name.to_lowercase().contains(&part);
+        let fits = |item: &&Item| {
+            [&item.name(), &item.torrent.name].iter().any(|it| it.to_lowercase().contains(&part))
+        };
         let fitting: Vec<&Item> = self.items.iter().filter(fits).collect();
         match fitting.as_slice() {
             [only] => Ok(only.number),

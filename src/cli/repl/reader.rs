@@ -1,27 +1,25 @@
 //! Where command lines come from: a prompt on a terminal, or lines of a pipe. One thread
 //! reads, and waits for the answer before it reads on, so that no answer ever lands on the
-//! next prompt.
+//! next prompt. The prompt shows no state: it stands for minutes, and would tell old news.
 
 use std::io::BufRead as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustyline::completion::Completer;
+use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
-use rustyline::{Config, Context, Editor, ExternalPrinter as _, Helper};
+use rustyline::{CompletionType, Config, Context, Editor, ExternalPrinter as _, Helper};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::cli::print::prompt_of;
 use crate::cli::stop::Stopper;
-use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::{State, Status};
 
-use super::words::WORDS;
+use super::complete::{complete, complete_path};
 
 /// A line, and whom to tell when it is answered: true to read on.
 pub struct Line {
@@ -74,14 +72,14 @@ pub fn read_script(
     read
 }
 
+const PROMPT: &str = "driver> ";
+
 /// What the prompt needs.
 pub struct PromptConfig {
-    /// Only `driver> `, without the state.
-    pub plain: bool,
     /// Where typed lines are kept.
     pub history: PathBuf,
-    /// The torrents whose state it shows.
-    pub torrents: watch::Receiver<Vec<TorrentHandle>>,
+    /// Numbers and names of the torrents, to complete them.
+    pub titles: watch::Receiver<Vec<(usize, String)>>,
     /// Told of Ctrl-C and Ctrl-D.
     pub stopper: Stopper,
 }
@@ -94,11 +92,14 @@ pub fn read_prompt(config: PromptConfig) -> rustyline::Result<(mpsc::Receiver<Li
     let settings = Config::builder()
         .auto_add_history(true)
         .bracketed_paste(false)
+        // All there are at once, not one after the other.
+        .completion_type(CompletionType::List)
         .max_history_size(1000)?
         .build();
-    let mut editor: Editor<Words, FileHistory> = Editor::with_config(settings)?;
+    let mut editor: Editor<Typist, FileHistory> = Editor::with_config(settings)?;
     let typed = Arc::new(AtomicBool::new(false));
-    editor.set_helper(Some(Words { typed: typed.clone() }));
+    let titles = config.titles.clone();
+    editor.set_helper(Some(Typist { typed: typed.clone(), titles }));
     // The first run has none.
     let _ = editor.load_history(&config.history);
     let mut external = editor.create_external_printer()?;
@@ -114,21 +115,13 @@ pub fn read_prompt(config: PromptConfig) -> rustyline::Result<(mpsc::Receiver<Li
 
 /// One prompt; true to show the next.
 fn read_one(
-    editor: &mut Editor<Words, FileHistory>,
+    editor: &mut Editor<Typist, FileHistory>,
     config: &PromptConfig,
     typed: &AtomicBool,
     lines: &mpsc::Sender<Line>,
 ) -> bool {
-    let text = match config.plain {
-        true => "driver> ".to_owned(),
-        false => {
-            let torrents = config.torrents.borrow().clone();
-            let statuses: Vec<Status> = torrents.iter().map(TorrentHandle::status).collect();
-            prompt_of(&statuses)
-        }
-    };
     typed.store(false, Ordering::SeqCst);
-    match editor.readline(&text) {
+    match editor.readline(PROMPT) {
         Ok(line) => {
             // A history that cannot be kept is no reason to disturb anybody.
             let _ = editor.append_history(&config.history);
@@ -149,6 +142,51 @@ fn read_one(
     }
 }
 
+/// Answers to questions that are asked one after the other on a terminal, with Tab for paths.
+pub struct Questions {
+    /// The next question, as it stands before the cursor.
+    pub ask: mpsc::Sender<String>,
+    /// The answers.
+    pub lines: mpsc::Receiver<Line>,
+    /// Prints above a question.
+    pub printer: Printer,
+}
+
+/// Reads answers with a line editor; Ctrl-C asks `stopper` to end.
+///
+/// # Errors
+/// When the terminal cannot be used.
+pub fn read_questions(stopper: Stopper) -> rustyline::Result<Questions> {
+    let settings =
+        Config::builder().bracketed_paste(false).completion_type(CompletionType::List).build();
+    let mut editor: Editor<Paths, FileHistory> = Editor::with_config(settings)?;
+    editor.set_helper(Some(Paths));
+    let mut external = editor.create_external_printer()?;
+    let printer = Box::new(move |text: &str| {
+        // The terminal is gone: what runs is not.
+        let _ = external.print(text.to_owned());
+    });
+    // One question at a time, and one answer.
+    let (ask, mut questions) = mpsc::channel::<String>(1);
+    let (answers, lines) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        while let Some(question) = questions.blocking_recv() {
+            let is_taken = match editor.readline(&question) {
+                Ok(line) => hand_over(&answers, line),
+                Err(ReadlineError::Interrupted) => {
+                    stopper.ask(130);
+                    false
+                }
+                Err(_) => false,
+            };
+            if !is_taken {
+                return;
+            }
+        }
+    });
+    Ok(Questions { ask, lines, printer })
+}
+
 /// Passes a line on and waits for its answer; false at the end.
 fn hand_over(lines: &mpsc::Sender<Line>, text: String) -> bool {
     let (done, answered) = oneshot::channel();
@@ -158,36 +196,26 @@ fn hand_over(lines: &mpsc::Sender<Line>, text: String) -> bool {
     answered.blocking_recv().unwrap_or(false)
 }
 
-/// Completes command names, and knows whether anything is typed.
-struct Words {
+/// Completes what is typed, and knows whether anything is.
+struct Typist {
     typed: Arc<AtomicBool>,
+    titles: watch::Receiver<Vec<(usize, String)>>,
 }
 
-impl Completer for Words {
-    type Candidate = String;
+impl Completer for Typist {
+    type Candidate = Pair;
 
     fn complete(
         &self,
         line: &str,
         position: usize,
         _: &Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
-        Ok((0, candidates(line.get(..position).unwrap_or(line))))
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        Ok(complete(line.get(..position).unwrap_or(line), &self.titles.borrow()))
     }
 }
 
-/// Commands that begin as typed; also behind `help` and `watch`.
-fn candidates(typed: &str) -> Vec<String> {
-    let (before, last) = match typed.split_once(' ') {
-        Some((before @ ("help" | "watch"), last)) => (format!("{before} "), last),
-        Some(_) => return Vec::new(),
-        None => (String::new(), typed),
-    };
-    let fits = WORDS.iter().filter(|word| word.name.starts_with(last));
-    fits.map(|word| format!("{before}{} ", word.name)).collect()
-}
-
-impl Hinter for Words {
+impl Hinter for Typist {
     type Hint = String;
 
     /// Called at every change of the line, which is how Ctrl-C learns whether there is text.
@@ -197,19 +225,30 @@ impl Hinter for Words {
     }
 }
 
-impl Highlighter for Words {}
-impl Validator for Words {}
-impl Helper for Words {}
+impl Highlighter for Typist {}
+impl Validator for Typist {}
+impl Helper for Typist {}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Completes paths, whatever is asked.
+struct Paths;
 
-    #[test]
-    fn tab_completes_commands() {
-        assert_eq!(candidates("pe"), ["peers "]);
-        assert_eq!(candidates("help wa"), ["help watch "]);
-        assert_eq!(candidates("peers -"), Vec::<String>::new());
-        assert_eq!(candidates("").len(), WORDS.len());
+impl Completer for Paths {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        Ok(complete_path(line.get(..position).unwrap_or(line)))
     }
 }
+
+impl Hinter for Paths {
+    type Hint = String;
+}
+
+impl Highlighter for Paths {}
+impl Validator for Paths {}
+impl Helper for Paths {}

@@ -2,7 +2,9 @@
 
 use std::io::Read as _;
 
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 
 use crate::cli::out;
 use crate::cli::stop::Stopper;
@@ -30,18 +32,39 @@ pub async fn watch(desk: &mut Desk, order: &Order, stopper: &Stopper) {
     stopper.restore_terminal();
 }
 
-/// Keys at once and unseen; a read waits a second at most. Signals go on to work.
+/// Keys of stdin at once.
 fn wait_for_keys() -> rustix::io::Result<()> {
     let stdin = std::io::stdin();
     let mut terminal = tcgetattr(&stdin)?;
-    terminal.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+    set_for_keys(&mut terminal);
+    tcsetattr(&stdin, OptionalActions::Now, &terminal)
+}
+
+/// Keys at once and unseen, Ctrl-C among them: it ends what is watched, as any key does, and not
+/// the program. A read waits a second at most.
+fn set_for_keys(terminal: &mut Termios) {
+    terminal.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
     terminal.special_codes[SpecialCodeIndex::VMIN] = 0;
     // In tenths of a second.
     terminal.special_codes[SpecialCodeIndex::VTIME] = 10;
-    tcsetattr(&stdin, OptionalActions::Now, &terminal)
 }
 
 /// True when a key was pressed or the terminal is gone.
 fn key_within_a_second() -> bool {
     !matches!(std::io::stdin().lock().read(&mut [0; 64]), Ok(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ctrl_c_is_a_key_like_any_other() {
+        let terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/ptmx");
+        let terminal = terminal.expect("a terminal of our own");
+        let mut settings = tcgetattr(&terminal).unwrap();
+        assert!(settings.local_modes.contains(LocalModes::ISIG));
+        set_for_keys(&mut settings);
+        assert!(!settings.local_modes.intersects(LocalModes::ISIG | LocalModes::ICANON));
+    }
 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::cli::escape::escape;
-use crate::cli::print::nearest;
+use crate::cli::print::{nearest, wrap};
+use crate::cli::quoting::{from_home, quoted_words};
 use crate::cli::values::{self, Ranges, Rate};
 
 /// What a line asks for.
@@ -29,6 +30,8 @@ pub enum Order {
     Trackers,
     /// Announce now.
     Announce,
+    /// Show the limits.
+    Limits,
     /// Set or lift a limit: for all torrents together, for download or upload.
     Limit { all: bool, down: bool, limit: Rate },
     /// Stop transferring; every torrent.
@@ -57,6 +60,8 @@ pub enum Order {
     Why,
     /// The commands, or one of them.
     Help(Option<&'static Word>),
+    /// Wipe the screen.
+    Clear,
     /// Leave.
     Quit,
 }
@@ -77,7 +82,7 @@ const fn word(name: &'static str, takes: &'static str, does: &'static str) -> Wo
 }
 
 /// All commands, in the order of `help`.
-pub const WORDS: [Word; 22] = [
+pub const WORDS: [Word; 23] = [
     word("status", "[all]", "progress, speed and peers at a glance"),
     word("why", "", "what the download waits for, and what to do about it"),
     word("peers", "[-a]", "connected peers; -a all known ones, with their errors"),
@@ -86,7 +91,11 @@ pub const WORDS: [Word; 22] = [
     word("select", "RANGES|all", "download only these files: select 1-3,5"),
     word("trackers", "", "trackers and what they said last"),
     word("announce", "", "ask the trackers for peers now"),
-    word("limit", "[all] down|up RATE", "limit the transfer: limit down 2M, limit up off"),
+    word(
+        "limit",
+        "[[all] down|up RATE]",
+        "limit the transfer: limit down 2M, limit up off; or show",
+    ),
     word("pause", "[all]", "stop transferring, keep everything"),
     word("resume", "[all]", "go on; a queued torrent starts at once"),
     word("list", "", "all torrents, their numbers and how they stand"),
@@ -95,9 +104,10 @@ pub const WORDS: [Word; 22] = [
     word("remove", "N|NAME", "take a torrent out; its data stays"),
     word("move", "DIR", "move its files to another directory, while it runs"),
     word("rename", "[N] NAME", "rename the torrent, or its file N: rename 2 film.mkv"),
-    word("add-peer", "ADDR", "connect to a peer: add-peer 192.0.2.1:6881"),
+    word("add-peer", "ADDR:PORT", "connect to a peer: add-peer 192.0.2.1:6881"),
     word("watch", "[COMMAND]", "repaint status, or another, until a key is pressed"),
     word("log", "[N]", "the last N pieces of news"),
+    word("clear", "", "wipe the screen (also: Ctrl-L)"),
     word("help", "[COMMAND]", "this list"),
     word("quit", "", "stop; progress is kept (also: exit, q, Ctrl-D)"),
 ];
@@ -105,19 +115,56 @@ pub const WORDS: [Word; 22] = [
 /// Short forms that are no prefix, or a prefix of several commands.
 const SHORT: [(&str, &str); 4] = [("p", "peers"), ("q", "quit"), ("exit", "quit"), ("?", "help")];
 
+/// On a narrower terminal what a command does stands below it.
+const NARROW: usize = 60;
+
 const WATCHED: &str = "watch shows status, list, why, peers, files, trackers or log";
 
-/// Reads a line.
+/// Reads a line. Where it has quotes or backslashes it is read as a shell would.
 ///
 /// # Errors
 /// In words for people, when it is no command or its arguments make no sense.
 pub fn read(line: &str) -> Result<Order, String> {
-    let mut words = line.split_whitespace();
-    let Some(typed) = words.next() else { return Ok(Order::Nothing) };
+    let quoted = quoted_words(line).filter(|words| !words.is_empty());
+    let words: Vec<&str> = match &quoted {
+        Some(words) => words.iter().map(String::as_str).collect(),
+        None => line.split_whitespace().collect(),
+    };
+    let Some((typed, arguments)) = words.split_first() else { return Ok(Order::Nothing) };
     let word = find(typed)?;
-    let arguments: Vec<&str> = words.collect();
+    // Names have spaces, which count where nothing is quoted.
+    let rest = match &quoted {
+        Some(words) => words[1..].join(" "),
+        None => rest_of(line, typed),
+    };
     let usage = || format!("usage: {} {}", word.name, word.takes).trim_end().to_owned();
-    Ok(match (word.name, arguments.as_slice()) {
+    match (word.name, arguments) {
+        ("use", [_, ..]) => Ok(Order::Use(rest)),
+        ("remove", [_, ..]) => Ok(Order::Remove(rest)),
+        ("move", [_, ..]) => Ok(Order::Move(from_home(&rest))),
+        ("rename", [number, _, ..]) if number.parse::<u32>().is_ok() => {
+            let name = rest_of(&rest, number);
+            Ok(Order::RenameFile { number: number.parse().map_err(|_| usage())?, name })
+        }
+        ("rename", [_, ..]) => Ok(Order::Rename(rest)),
+        ("add", [_, ..]) => {
+            let (name, dir) = match &quoted {
+                Some(_) => (arguments[0].to_owned(), arguments[1..].join(" ")),
+                None => file_and_dir(&rest),
+            };
+            let name = from_home(&name).to_string_lossy().into_owned();
+            let dir = Some(dir).filter(|dir| !dir.is_empty()).map(|dir| from_home(&dir));
+            if name.is_empty() { Err(usage()) } else { Ok(Order::Add { name, dir }) }
+        }
+        ("limit", _) => read_limit(arguments).unwrap_or_else(|| Err(usage())),
+        ("watch", _) => read_watched(arguments),
+        _ => read_plain(word, arguments).unwrap_or_else(|| Err(usage())),
+    }
+}
+
+/// The order of a command whose arguments are plain words; none when they do not fit.
+fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> {
+    Some(Ok(match (word.name, arguments) {
         ("status", []) => Order::Status { all: false },
         ("status", ["all"]) => Order::Status { all: true },
         ("why", []) => Order::Why,
@@ -127,83 +174,71 @@ pub fn read(line: &str) -> Result<Order, String> {
         ("info", ["-f" | "--files"]) => Order::Info { files: true },
         ("files", []) => Order::Files,
         ("select", ["all"]) => Order::Select(None),
-        ("select", [_, ..]) => Order::Select(Some(values::ranges(&arguments.concat())?)),
+        ("select", [_, ..]) => {
+            return Some(values::ranges(&arguments.concat()).map(|it| Order::Select(Some(it))));
+        }
         ("trackers", []) => Order::Trackers,
         ("announce", []) => Order::Announce,
-        ("limit", ["all", way @ ("down" | "up"), limit]) => {
-            Order::Limit { all: true, down: *way == "down", limit: values::rate(limit)? }
-        }
-        ("limit", [way @ ("down" | "up"), limit]) => {
-            Order::Limit { all: false, down: *way == "down", limit: values::rate(limit)? }
-        }
         ("pause", []) => Order::Pause { all: false },
         ("pause", ["all"]) => Order::Pause { all: true },
         ("resume", []) => Order::Resume { all: false },
         ("resume", ["all"]) => Order::Resume { all: true },
         ("list", []) => Order::List,
-        ("use", [_, ..]) => Order::Use(rest_of(line, typed)),
-        ("move", [_, ..]) => Order::Move(rest_of(line, typed).into()),
-        ("rename", [number, _, ..]) if number.parse::<u32>().is_ok() => {
-            let name = rest_of(&rest_of(line, typed), number);
-            Order::RenameFile { number: number.parse().map_err(|_| usage())?, name }
-        }
-        ("rename", [_, ..]) => Order::Rename(rest_of(line, typed)),
-        ("add", [_, ..]) => {
-            let (name, dir) = file_and_dir(&rest_of(line, typed)).ok_or_else(usage)?;
-            Order::Add { name, dir: dir.map(PathBuf::from) }
-        }
-        ("remove", [_, ..]) => Order::Remove(rest_of(line, typed)),
-        ("add-peer", [address]) => Order::AddPeer(address.parse().map_err(|_| usage())?),
-        ("watch", []) => Order::Watch(Box::new(Order::Status { all: false })),
-        // However often it is said, it is read once.
-        ("watch", [first, ..]) if find(first).is_ok_and(|word| word.name == "watch") => {
-            return Err(WATCHED.to_owned());
-        }
-        ("watch", [_, ..]) => match read(&arguments.join(" "))? {
-            shown @ (Order::Status { .. }
-            | Order::List
-            | Order::Why
-            | Order::Peers { .. }
-            | Order::Files
-            | Order::Trackers
-            | Order::Log(_)) => Order::Watch(Box::new(shown)),
-            _ => return Err(WATCHED.to_owned()),
-        },
+        ("add-peer", [address]) => return Some(values::peer(address).map(Order::AddPeer)),
         ("log", []) => Order::Log(20),
-        ("log", [count]) => Order::Log(count.parse().map_err(|_| usage())?),
+        ("log", [count]) => Order::Log(count.parse().ok()?),
+        ("clear", []) => Order::Clear,
         ("help", []) => Order::Help(None),
-        ("help", [about]) => Order::Help(Some(find(about)?)),
+        ("help", [about]) => return Some(find(about).map(|about| Order::Help(Some(about)))),
         ("quit", []) => Order::Quit,
-        _ => return Err(usage()),
-    })
+        _ => return None,
+    }))
 }
 
-/// A torrent, and the directory behind it. Names have spaces: what ends in `.torrent` is a name
-/// as a whole, and one that ends in something else may stand in quotes. None when nothing is left
-/// of either.
-fn file_and_dir(text: &str) -> Option<(String, Option<String>)> {
-    const ENDING: &str = ".torrent";
-    let (name, dir) = match unquoted(text) {
-        Some(split) => split,
-        None => {
-            let small = text.to_ascii_lowercase();
-            let ends = small.match_indices(ENDING).map(|(begin, _)| begin + ENDING.len());
-            let is_end = |end: &usize| small.get(*end..).is_some_and(|it| it.starts_with(' '));
-            // Two of them are one odd name rather than a directory that is called so.
-            let end = ends.clone().find(is_end).filter(|_| !small.ends_with(ENDING));
-            text.split_at_checked(end.unwrap_or(text.len())).unwrap_or((text, ""))
-        }
+fn read_limit(arguments: &[&str]) -> Option<Result<Order, String>> {
+    let (all, way, limit) = match arguments {
+        [] | ["all"] => return Some(Ok(Order::Limits)),
+        ["all", way, limit] => (true, *way, limit),
+        [way, limit] => (false, *way, limit),
+        _ => return None,
     };
-    let dir = dir.trim();
-    let dir = unquoted(dir).map_or(dir, |(inside, _)| inside);
-    (!name.is_empty()).then(|| (name.to_owned(), (!dir.is_empty()).then(|| dir.to_owned())))
+    let is_way = matches!(way, "down" | "up");
+    let order = |limit| Order::Limit { all, down: way == "down", limit };
+    is_way.then(|| values::rate(limit).map(order))
 }
 
-/// What stands in quotes at the beginning, and what follows it.
-fn unquoted(text: &str) -> Option<(&str, &str)> {
-    let quote = text.chars().next().filter(|letter| matches!(letter, '"' | '\''))?;
-    let (inside, after) = text.get(1..)?.split_once(quote)?;
-    (after.is_empty() || after.starts_with(char::is_whitespace)).then_some((inside, after))
+fn read_watched(arguments: &[&str]) -> Result<Order, String> {
+    let Some(first) = arguments.first() else {
+        return Ok(Order::Watch(Box::new(Order::Status { all: false })));
+    };
+    let refused = || Err(WATCHED.to_owned());
+    // However often it is said, it is read once.
+    if !find(first).is_ok_and(|word| word.name != "watch") {
+        return refused();
+    }
+    match read(&arguments.join(" "))? {
+        shown @ (Order::Status { .. }
+        | Order::List
+        | Order::Why
+        | Order::Peers { .. }
+        | Order::Files
+        | Order::Trackers
+        | Order::Log(_)) => Ok(Order::Watch(Box::new(shown))),
+        _ => refused(),
+    }
+}
+
+/// A torrent and the directory behind it, without quotes. Names have spaces: what ends in
+/// `.torrent` is a name as a whole.
+fn file_and_dir(text: &str) -> (String, String) {
+    const ENDING: &str = ".torrent";
+    let small = text.to_ascii_lowercase();
+    let ends = small.match_indices(ENDING).map(|(begin, _)| begin + ENDING.len());
+    let is_end = |end: &usize| small.get(*end..).is_some_and(|it| it.starts_with(' '));
+    // Two of them are one odd name rather than a directory that is called so.
+    let end = ends.clone().find(is_end).filter(|_| !small.ends_with(ENDING));
+    let (name, dir) = text.split_at_checked(end.unwrap_or(text.len())).unwrap_or((text, ""));
+    (name.to_owned(), dir.trim().to_owned())
 }
 
 /// What follows the first word, with its spaces: names have them.
@@ -212,7 +247,10 @@ fn rest_of(line: &str, first: &str) -> String {
 }
 
 /// The command of this name, short form or unique prefix.
-fn find(typed: &str) -> Result<&'static Word, String> {
+///
+/// # Errors
+/// In words for people.
+pub fn find(typed: &str) -> Result<&'static Word, String> {
     let short = SHORT.iter().find(|(short, _)| *short == typed).map(|(_, name)| *name);
     let typed = short.unwrap_or(typed);
     if let Some(word) = WORDS.iter().find(|word| word.name == typed) {
@@ -233,17 +271,23 @@ fn find(typed: &str) -> Result<&'static Word, String> {
     }
 }
 
-/// The text of `help`.
-pub fn help(about: Option<&Word>) -> String {
+/// The text of `help`, in lines of at most `columns`.
+pub fn help(about: Option<&Word>, columns: usize) -> String {
     let line = |word: &Word| {
         let usage = format!("{} {}", word.name, word.takes);
-        format!("{usage:<24}  {}\n", word.does)
+        let line = match columns < NARROW {
+            true => format!("{}\n  {}", usage.trim_end(), wrap(word.does, columns - 2, 2)),
+            false => wrap(&format!("{usage:<26}  {}", word.does), columns, 28),
+        };
+        line + "\n"
     };
     match about {
         Some(word) => line(word),
         None => {
             let all: String = WORDS.iter().map(line).collect();
-            all + "Commands may be shortened as long as they are unique: st, wh, p, q.\n"
+            let notes = "Commands may be shortened as long as they are unique: st, wh, p, q. \
+                         Quotes are as in a shell; Tab completes.";
+            all + &wrap(notes, columns, 0) + "\n"
         }
     }
 }
@@ -283,7 +327,16 @@ mod tests {
             ("add a.torrent b.torrent", add("a.torrent b.torrent", None)),
             ("add old.torrents/x", add("old.torrents/x", None)),
             ("add \"my file\" 'my dir'", add("my file", Some("my dir"))),
-            ("add 'a'b", add("'a'b", None)),
+            ("add 'a'b", add("ab", None)),
+            ("add my\\ file.torrent", add("my file.torrent", None)),
+            ("add it's.torrent", add("it's.torrent", None)),
+            ("add 'my file.torrent' /a b", add("my file.torrent", Some("/a b"))),
+            ("use \"big  film\"", Order::Use("big  film".into())),
+            ("move '/a  b'", Order::Move("/a  b".into())),
+            ("rename 2 'new  name'", rename_file(2, "new  name")),
+            ("limit", Order::Limits),
+            ("limit all", Order::Limits),
+            ("clear", Order::Clear),
             ("rem 1", Order::Remove("1".into())),
             ("move  /a b/c ", Order::Move("/a b/c".into())),
             ("ren 2  big  film.mkv", rename_file(2, "big  film.mkv")),
@@ -307,11 +360,16 @@ mod tests {
             ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
             ("\x1b[2J", "unknown command \"\\x1b[2J\" (help lists all)"),
             ("s", "\"s\" could be status or select"),
-            ("limit", "usage: limit [all] down|up RATE"),
+            ("limit sideways 2M", "usage: limit [[all] down|up RATE]"),
             ("use", "usage: use N|NAME"),
             ("add ''", "usage: add FILE [DIR]"),
             ("l", "\"l\" could be limit or list or log"),
-            ("add-peer here", "usage: add-peer ADDR"),
+            ("add-peer", "usage: add-peer ADDR:PORT"),
+            (
+                "add-peer 127.0.0.1",
+                "not an address with a port; write 192.0.2.1:6881 or [2001:db8::1]:6881, no names",
+            ),
+            ("wat foo", WATCHED),
             ("pause now", "usage: pause [all]"),
             ("limit down x", "not a rate; write 500K, 2MiB, or 0 for none"),
             ("watch quit", "watch shows status, list, why, peers, files, trackers or log"),
@@ -323,13 +381,17 @@ mod tests {
 
     #[test]
     fn help_names_every_command_once() {
-        let all = help(None);
+        let all = help(None, usize::MAX);
         assert_eq!(all.lines().count(), WORDS.len() + 1);
-        assert!(all.lines().all(|line| line.chars().count() <= 80), "{all}");
         assert_eq!(
-            help(Some(&WORDS[0])),
-            "status [all]              progress, speed and peers at a glance\n"
+            help(Some(&WORDS[0]), 80),
+            "status [all]                progress, speed and peers at a glance\n"
         );
+        for columns in [80, 60, 40, 20] {
+            let all = help(None, columns);
+            assert!(all.lines().all(|line| line.chars().count() <= columns.max(28)), "{all}");
+            assert!(WORDS.iter().all(|word| all.lines().any(|line| line.starts_with(word.name))));
+        }
     }
 
     #[test]

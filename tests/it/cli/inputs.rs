@@ -25,15 +25,23 @@ fn bad_input_is_one_line_and_code_3() {
     write(home.path(), "bad.toml", b"bogus = 1\n");
     let whole = Payload::new(1, "x", 16 << 10, &[("a", 1000)]).torrent(None);
     write(home.path(), "cut.torrent", &whole[..whole.len() - 9]);
-    let table: [(&[&str], &str); 10] = [
+    write(home.path(), "page.torrent", b"<!DOCTYPE html>\n<html>");
+    std::fs::File::create(home.path().join("film.torrent"))
+        .and_then(|film| film.set_len(3 << 30))
+        .expect("a file with holes");
+    let table: [(&[&str], &str); 14] = [
         (&["garbage.torrent"], "garbage.torrent: not a torrent"),
         (&["info", "garbage.torrent"], "not a torrent"),
         (&["verify", "empty.torrent"], "not a torrent"),
-        (&["magnet", "cut.torrent"], "not a torrent"),
+        (&["magnet", "cut.torrent"], "cut off after"),
+        (&["page.torrent"], "it is a web page"),
+        (&["film.torrent"], "is it the data?"),
+        (&["nope.torrent"], "nope.torrent: no such file\n"),
         (&["garbag.torrent"], "no such file - did you mean garbage.torrent?"),
         (&["info", "nowhere/x.torrent"], "no such file"),
         (&["info", "."], "is a directory"),
         (&["magnet:?xt=urn:btih:0123456789012345678901234567890123456789"], "not supported yet"),
+        (&["info", "magnet:?xt=urn:btih:01"], "magnet links are not supported yet"),
         (&["http://127.0.0.1:1/x.torrent"], "not supported yet"),
         (&["--config", "bad.toml", "config"], "unknown setting"),
     ];
@@ -61,7 +69,20 @@ fn usage_errors_are_code_2() {
         assert_eq!(ran.stdout, "");
     }
     for (arguments, words) in [
-        (&["daemon", "x"] as &[&str], "not available yet"),
+        (&["--peer", "localhost", "x.torrent"] as &[&str], "no names"),
+        (&["-D", "-1", "x.torrent"], "not a rate; write 500K"),
+        (&["-p", "-1", "x.torrent"], "invalid value '-1' for '--port"),
+    ] {
+        let ran = run(home.path(), arguments);
+        assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    for (arguments, words) in [
+        (&["inof", "x.torrent"] as &[&str], "did you mean the command info?"),
+        (&["x.torrent", "verify"], "a command stands first: driver verify"),
+        (&["help", "verfy"], "there is no command verfy - did you mean verify?"),
+        (&["man", "chunk", "gett"], "there is no command gett - did you mean get?"),
+        (&["daemon", "x"], "not available yet"),
         (&["--encryption", "require", "x.torrent"], "not supported yet"),
         (&["--proxy", "socks5://127.0.0.1:1", "x.torrent"], "not supported yet"),
         (&["--select", "3", "x.torrent"], "there is no file 3: the torrent has 2 files"),
@@ -185,6 +206,103 @@ fn the_engine_that_hashes_is_told_and_can_be_forced() {
 }
 
 #[test]
+fn a_value_of_the_environment_is_blamed_by_its_name() {
+    let home = home();
+    let refused = |arguments: &[&str], name: &str| {
+        let mut command = driver(home.path());
+        command.current_dir(home.path()).args(arguments).env(name, "abc");
+        let ran = finish(&mut command);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        ran.stderr
+    };
+    let said = refused(&["x.torrent"], "DRIVER_PORT");
+    assert!(said.contains("'abc' for 'DRIVER_PORT (environment)'"), "{said}");
+    let said = refused(&["seed", "x.torrent"], "DRIVER_UPLOAD_LIMIT");
+    assert!(said.contains("for 'DRIVER_UPLOAD_LIMIT (environment)'"), "{said}");
+    let said = refused(&["-p", "x", "x.torrent"], "DRIVER_DIR");
+    assert!(said.contains("'x' for '--port <PORT>'"), "{said}");
+}
+
+#[test]
+fn the_files_that_are_used_are_told() {
+    let home = home();
+    let ran = run(home.path(), &["config"]);
+    let state = home.path().join("state/driver").display().to_string();
+    let file = home.path().join("config/driver/config.toml").display().to_string();
+    let told = ran.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let told: Vec<String> = told.collect();
+    for line in [
+        format!("config file {file} (not there, or not read)"),
+        format!("state {state}"),
+        format!("log {state}/driver.log"),
+    ] {
+        assert!(told.contains(&line), "{line} in {}", ran.stdout);
+    }
+    std::fs::create_dir_all(home.path().join("config/driver")).expect("make a folder");
+    write(home.path(), "config/driver/config.toml", b"seed = true\nport = 7000\n");
+    let ran = run(home.path(), &["config", "--json"]);
+    let object: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+    assert_eq!(object["config_file"], file);
+    assert_eq!(object["config_file_is_read"], true);
+    assert_eq!(object["state_dir"], state);
+    assert_eq!(object["settings"]["port"]["value"], "7000");
+    assert_eq!(object["settings"]["port"]["from"], file);
+    let blocked = home.path().join("file");
+    write(home.path(), "file", b"in the way");
+    let mut command = driver(home.path());
+    command.current_dir(home.path()).args(["x.torrent"]).env("XDG_STATE_HOME", &blocked);
+    write(home.path(), "x.torrent", &Payload::new(1, "x", 16 << 10, &[("a", 9)]).torrent(None));
+    finish(&mut command).assert_refused(5, "set XDG_STATE_HOME to a directory for it");
+}
+
+#[test]
+fn help_explains_a_command() {
+    let home = home();
+    let said = |arguments: &[&str]| {
+        let ran = run(home.path(), arguments);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        ran.stdout
+    };
+    assert_eq!(said(&["help"]), said(&["--help"]));
+    assert_eq!(said(&["help", "info"]), said(&["info", "--help"]));
+    assert_eq!(said(&["help", "chunk", "get"]), said(&["chunk", "get", "--help"]));
+    assert!(said(&["help"]).contains("~/.config/driver/config.toml"));
+    let with_color = |color: &str| said(&["--color", color, "--help"]).contains("\x1b[");
+    assert!(with_color("always") && !with_color("never") && !with_color("auto"));
+    let page = said(&["man", "info"]);
+    assert!(page.contains(".TH driver-info 1") && page.contains(".SH FILES"), "{page}");
+    assert_eq!(said(&["man", "--dir", "pages"]).trim_end().rsplit(' ').next(), Some("pages"));
+    assert!(home.path().join("pages/driver-chunk-get.1").is_file());
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("open it");
+    let lost = driver(home.path()).arg("--help").stdout(full).output().expect("run it");
+    assert_eq!(lost.status.code(), Some(5), "{}", String::from_utf8_lossy(&lost.stderr));
+}
+
+#[test]
+fn all_trackers_are_told_whole_and_without_passkeys() {
+    let home = home();
+    let tail = "x".repeat(90);
+    let url = format!("http://{tail}.example/announce");
+    let whole = Payload::new(1, "x", 16 << 10, &[("a", 9)]).torrent(Some(&url));
+    write(home.path(), "x.torrent", &whole);
+    write(home.path(), "data", b"123");
+    let shown = run(home.path(), &["info", "x.torrent"]).stdout;
+    assert!(shown.contains(&format!("Trackers    1  {url}\n")), "{shown}");
+    assert!(shown.contains("&tr=http"), "{shown}");
+    let key = "http://t.example/k3y/announce";
+    let made = run(home.path(), &["create", "data", "-a", &url, "-a", key]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    for shown in [made.stdout, run(home.path(), &["info", "data.torrent"]).stdout] {
+        let both = format!("Trackers    2  {url}\n               http://t.example/...\n");
+        assert!(shown.contains(&both) && !shown.contains("k3y"), "{shown}");
+    }
+    for arguments in [["magnet", "data.torrent"].as_slice(), &["info", "--json", "data.torrent"]] {
+        let shown = run(home.path(), arguments).stdout;
+        assert!(shown.contains("k3y"), "{shown}");
+    }
+}
+
+#[test]
 fn verify_looks_where_the_settings_say() {
     let home = home();
     let payload = Payload::new(1, "x", 16 << 10, &[("a", 1000)]);
@@ -230,9 +348,20 @@ fn verify_tells_good_from_bad() {
     place.payload.write_to(&place.out());
     let good = run(place.home.path(), &["verify", "s.torrent", "out"]);
     assert_eq!(good.code, Some(0), "{}{}", good.stdout, good.stderr);
+    assert!(good.stdout.starts_with("2 of 2 files ok"), "{}", good.stdout);
+    let said = |flag: &str| run(place.home.path(), &["verify", flag, "s.torrent", "out"]).stdout;
+    assert_eq!(said("-q"), "");
+    assert!(said("-v").starts_with("ok ") && said("-v").contains("  sample/b/second\n"));
     write(&place.out(), "sample/b/second", &[7; 999_000]);
     let bad = run(place.home.path(), &["verify", "s.torrent", "out"]);
     assert_eq!(bad.code, Some(6), "{}{}", bad.stdout, bad.stderr);
+    assert!(!said("-q").contains("files ok") && said("-q").contains("sample/b/second"));
+    for (dir, place_of_it) in [("out/sample", "in out: give"), (".", "in out: give")] {
+        let off = run(place.home.path(), &["verify", "s.torrent", dir]);
+        assert_eq!(off.code, Some(6));
+        let hint = format!("driver: sample is not in {dir}, but {place_of_it} that directory\n");
+        assert_eq!(off.stderr, hint);
+    }
     let json = run(place.home.path(), &["verify", "--json", "s.torrent", "out"]);
     assert_eq!(json.code, Some(6));
     assert!(serde_json::from_str::<Value>(&json.stdout).is_ok(), "{}", json.stdout);

@@ -27,16 +27,17 @@ fn commands_of_a_pipe_are_answered_without_a_prompt() {
         ("", ""),
         ("info -f", "    2   975.6 KiB  sample/b/second"),
         ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
-        ("limit", "usage: limit [all] down|up RATE"),
-        ("limit down 2M", "at most 1.9 MiB/s"),
+        ("limit", "down no limit, up no limit"),
+        ("limit 2M", "usage: limit [[all] down|up RATE]"),
+        ("limit down 2M", "down at most 1.9 MiB/s"),
         ("trackers", ""),
         ("add-peer 127.0.0.1:1", "trying 127.0.0.1:1"),
         ("select 3", "there is no file 3: the torrent has 2 files"),
         ("select 2", "1 file selected"),
         ("files", "    1   skip "),
-        ("watch", "watch needs a terminal"),
+        ("watch", "that needs a terminal"),
         ("pause", "paused; resume goes on"),
-        ("why", "Now: complete or paused"),
+        ("why", "Now: paused"),
         ("help quit", "quit "),
     ] {
         running.type_line(typed);
@@ -76,7 +77,8 @@ fn signals_stop_and_keep_the_progress() {
         running.signal(signal);
         let ran = running.wait();
         assert_eq!(ran.code, Some(7), "{signal}: {}", ran.stderr);
-        assert!(ran.stderr.contains("Stopping... press Ctrl-C again to quit now"));
+        let hurry = if hard == 130 { "press Ctrl-C again" } else { "the same signal again" };
+        assert!(ran.stderr.contains(&format!("Stopping... {hurry}")), "{}", ran.stderr);
 
         let mut running = Running::start(&mut place.command(&[]));
         running.line("Saving to out/");
@@ -169,6 +171,48 @@ fn json_is_one_event_a_line() {
     assert!(names.contains(&"completed") && names.contains(&"first_peer"), "{names:?}");
     assert_eq!(events[0]["total_size"].as_u64(), Some(place.payload.len()));
     assert_eq!(events[names.len() - 1]["complete"].as_bool(), Some(true));
+    assert!(
+        events.iter().all(|event| event["info_hash"].as_str().is_some_and(|it| it.len() == 40))
+    );
+}
+
+#[test]
+fn commands_of_a_pipe_are_answered_among_the_events_of_json() {
+    let place = Place::new(SLOW);
+    let mut running = Running::start(&mut place.command(&["--json"]));
+    assert!(place.seeder.wait_served(100_000, LIMIT), "nothing was asked for");
+    running.type_line("limit up 1M");
+    let answer = running.line("{\"command\":\"limit up 1M\",\"event\":\"answer\"");
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer["text"], "up at most 976.6 KiB/s\n");
+    running.type_line("quit");
+    let ran = running.wait();
+    assert_eq!(ran.code, Some(7), "{}", ran.stderr);
+    assert!(ran.stdout.contains("\"event\":\"stopped\""), "{}", ran.stdout);
+}
+
+#[test]
+fn output_that_is_lost_is_told_by_the_exit_code() {
+    let place = Place::new(None);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("open it");
+    let mut command = place.command(&["--json"]);
+    let ran = command.stdin(std::process::Stdio::null()).stdout(full).output().expect("run it");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(5), "{said}");
+    assert!(said.contains("some of the output could not be written"), "{said}");
+    // The download itself is as good as any.
+    place.payload.assert_same(&place.out());
+}
+
+#[test]
+fn whoever_asks_nobody_is_told_at_the_start() {
+    let place = Place::new(None);
+    let lonely = ["s.torrent", "--port", "0", "--timeout", "1s"];
+    let ran = run(place.home.path(), &lonely);
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("no tracker and no peer is named: "), "{}", ran.stderr);
+    let known = finish(&mut place.command(&[]));
+    assert!(!known.stderr.contains("no tracker and no peer"), "{}", known.stderr);
 }
 
 #[test]

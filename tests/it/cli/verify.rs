@@ -2,7 +2,7 @@
 //! are told to, and that they take turns.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,7 @@ fn what_cannot_be_read_is_named_with_the_reason_and_the_rest_is_checked() {
     let b = home.path().join("out/data/b");
     fs::remove_file(&b).expect("remove a file");
     fs::create_dir(&b).expect("make a folder");
-    let ran = run(home.path(), &["verify", "x.torrent", "out"]);
+    let ran = run(home.path(), &["verify", "-v", "x.torrent", "out"]);
     assert_eq!(ran.code, Some(5), "{}{}", ran.stdout, ran.stderr);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert!(lines[0].starts_with("ok ") && lines[0].ends_with(" data/a"), "{}", ran.stdout);
@@ -175,4 +175,23 @@ fn without_a_state_directory_none_is_made() {
     let ran = run(home.path(), &["verify", "x.torrent", "out"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
     assert!(!home.path().join("state").exists());
+}
+
+#[test]
+fn a_link_of_the_torrents_name_is_followed_and_none_inside() {
+    let home = home();
+    let (out, disk) = (home.path().join("out"), home.path().join("disk"));
+    fs::rename(&out, &disk).expect("move the data");
+    fs::create_dir(&out).expect("make a folder");
+    symlink(disk.join("data"), out.join("data")).expect("make a link");
+    let seed = ["seed", "x.torrent", "out", "-p", "0", "--no-repl", "--seed-time", "0"];
+    assert_eq!(run(home.path(), &["verify", "x.torrent", "out"]).code, Some(0));
+    let seeded = run(home.path(), &seed);
+    assert_eq!(seeded.code, Some(0), "{}{}", seeded.stdout, seeded.stderr);
+    assert!(seeded.stdout.contains("Serving from "), "{}", seeded.stdout);
+    // Inside the tree a link is no file, wherever it leads.
+    fs::rename(disk.join("data/a"), home.path().join("a")).expect("move a file");
+    symlink(home.path().join("a"), disk.join("data/a")).expect("make a link");
+    assert_eq!(run(home.path(), &["verify", "x.torrent", "out"]).code, Some(5));
+    assert_ne!(run(home.path(), &seed).code, Some(0));
 }

@@ -34,7 +34,7 @@ fn three_hundred_files_with_sixty_four_descriptors() {
     assert!(strangers.iter().all(Result::is_ok));
     assert!(seeder.wait_served(2_000_000, LIMIT), "it came to a stop");
     strangers.clear();
-    let mut told = Told { running, all: Vec::new() };
+    let mut told = Told::of(running);
     told.event("completed", None);
     let ran = told.running.wait();
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);

@@ -20,7 +20,7 @@ fn an_unmounted_disk_is_let_go_and_waited_for() {
         let Some(image) = Image::new(&place.home.path().join("image")) else { return };
         let disk = image.mount(&place.out());
         let running = Running::start(place.command_into(dir).arg("-e"));
-        let mut told = Told { running, all: Vec::new() };
+        let mut told = Told::of(running);
         assert!(place.seeders[0].wait_served(1_200_000, LIMIT), "nothing was asked for");
         let since = Instant::now();
         disk.detach();
@@ -90,7 +90,7 @@ fn several_wait_for_a_disk_that_is_mounted_after_the_start() {
     disk.detach();
     // One that ends by itself is refused instead.
     let running = Running::start(place.command_into("out").args(["--seed-time", "1h"]));
-    let mut told = Told { running, all: Vec::new() };
+    let mut told = Told::of(running);
     for number in [0, 1] {
         let why = told.trouble(Instant::now(), Some(&place.hash(number)));
         assert!(why.starts_with("out is not the file system"), "{why}");

@@ -1,0 +1,155 @@
+//! Arguments as they were typed, before clap reads them or where it cannot know better: options
+//! that stand before the command, commands that are to come, and slips of the fingers. What they
+//! mean is in [`super::args`].
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{ColorChoice, CommandFactory as _};
+
+use super::args::Cli;
+use super::escape::escape;
+use super::exit::Failure;
+use super::print::nearest;
+
+/// Puts options that every command takes behind the command, where clap looks for them:
+/// before it they would make a torrent of the command's name.
+pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_common = |word: &str| match word {
+        "--quiet" | "--verbose" => Some(1),
+        "--log" | "--color" | "--memory" => Some(2),
+        _ if ["--log=", "--color=", "--memory="].iter().any(|it| word.starts_with(it)) => Some(1),
+        _ => {
+            let flags = word.strip_prefix('-').filter(|flags| !flags.is_empty())?;
+            flags.chars().all(|flag| matches!(flag, 'q' | 'v')).then_some(1)
+        }
+    };
+    let mut at = 1;
+    while let Some(taken) = arguments.get(at).and_then(|word| is_common(word.to_str()?)) {
+        at += taken;
+    }
+    let command = Cli::command();
+    let is_command = arguments
+        .get(at)
+        .is_some_and(|word| word.to_str().is_some_and(|it| command.find_subcommand(it).is_some()));
+    if is_command {
+        arguments[1..=at].rotate_right(1);
+    }
+    arguments
+}
+
+/// Words of commands that are to come: not mistaken for names of files.
+const LATER: [&str; 2] = ["daemon", "remote"];
+
+/// What to say when the first argument is a command that does not exist yet.
+pub fn not_yet(first: Option<&str>) -> Option<String> {
+    let word = LATER.into_iter().find(|word| first == Some(*word))?;
+    Some(format!("{word} is not available yet (for a file of that name: ./{word})"))
+}
+
+/// Refuses what is no file, but a command or nearly one: a slip is to start nothing.
+///
+/// # Errors
+/// A usage error with the command that was meant.
+pub fn refuse_mistyped(words: &[String]) -> Result<(), Failure> {
+    let command = Cli::command();
+    let names = || command.get_subcommands().map(clap::Command::get_name);
+    let is_word = |word: &str| word.bytes().all(|it| it.is_ascii_alphabetic() || it == b'-');
+    for word in words.iter().filter(|word| is_word(word) && !Path::new(word).exists()) {
+        let Some(near) = nearest(word, names()) else { continue };
+        return Err(Failure::usage(match near == word {
+            true => format!("{word}: no such file; a command stands first: driver {near} ..."),
+            false => format!("{word}: no such file - did you mean the command {near}?"),
+        }));
+    }
+    Ok(())
+}
+
+/// The help of a command, by its words: `chunk get`. All of it when there are none.
+///
+/// # Errors
+/// A usage error when there is no such command, or the help cannot be printed.
+pub fn print_help(words: &[String], color: ColorChoice) -> Result<(), Failure> {
+    let mut command = Cli::command().color(color);
+    command.build();
+    let mut about = &mut command;
+    for word in words {
+        let names = about.get_subcommands().map(clap::Command::get_name);
+        let near = nearest(word, names).map(|near| format!(" - did you mean {near}?"));
+        let shown = escape(word);
+        let unknown = format!("there is no command {shown}{}", near.unwrap_or_default());
+        about = about.find_subcommand_mut(word).ok_or_else(|| Failure::usage(unknown))?;
+    }
+    about
+        .print_long_help()
+        .map_err(|error| super::exit::from_io("the help cannot be written", &error))
+}
+
+/// What `--color` says, for what is printed before all options are read.
+pub fn color_of(arguments: &[OsString]) -> ColorChoice {
+    let mut words = arguments.iter().map(|word| word.to_string_lossy().into_owned());
+    let mut said = std::env::var("DRIVER_COLOR").ok();
+    while let Some(word) = words.next().filter(|word| word != "--") {
+        match word.strip_prefix("--color") {
+            Some("") => said = words.next(),
+            Some(rest) if rest.starts_with('=') => said = Some(rest[1..].to_owned()),
+            _ => {}
+        }
+    }
+    match said.as_deref() {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_for_all_may_stand_before_the_command() {
+        let moved = |line: &str| {
+            let words = common_last(line.split(' ').map(OsString::from).collect());
+            words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(moved("driver -vq --log f info x"), "driver info -vq --log f x");
+        assert_eq!(moved("driver --color=never chunk get"), "driver chunk --color=never get");
+        for same in
+            ["driver -v x.torrent", "driver -d info x", "driver", "driver -v", "driver - info"]
+        {
+            assert_eq!(moved(same), same);
+        }
+    }
+
+    #[test]
+    fn commands_to_come_are_no_files() {
+        let said = not_yet(Some("daemon")).unwrap();
+        assert_eq!(said, "daemon is not available yet (for a file of that name: ./daemon)");
+        assert_eq!(not_yet(Some("info")), None);
+    }
+
+    #[test]
+    fn slips_are_no_torrents() {
+        let said = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            refuse_mistyped(&words).err().map(|failure| failure.message)
+        };
+        let inof = "inof: no such file - did you mean the command info?";
+        assert_eq!(said("inof big.torrent").as_deref(), Some(inof));
+        let later = "info: no such file; a command stands first: driver info ...";
+        assert_eq!(said("big.torrent info").as_deref(), Some(later));
+        // A file, a name like none, and what looks like a file.
+        for fine in ["src", "debian", "list.torrent", "./inof", "holiday"] {
+            assert_eq!(said(fine), None);
+        }
+    }
+
+    #[test]
+    fn colour_is_known_before_options_are_read() {
+        let of = |line: &str| color_of(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(of("driver --color never x"), ColorChoice::Never);
+        assert_eq!(of("driver info --color=always x"), ColorChoice::Always);
+        assert_eq!(of("driver -- --color never"), ColorChoice::Auto);
+    }
+}
