@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::base::units::{duration, rate, size};
+use crate::base::units::{duration, elapsed, rate, size};
 use crate::link::Provider;
 use crate::swarm::event::Event;
 use crate::torrent::handle::News;
@@ -94,8 +94,8 @@ impl Live {
     /// When the time without data is over, or the only torrent failed or ended by itself.
     pub async fn run(&mut self) -> Result<End, Failure> {
         let outcome = self.follow().await;
-        let statuses: Vec<Status> =
-            self.desk.items.iter().map(|item| item.handle.status()).collect();
+        let running: Vec<Duration> =
+            self.desk.items.iter().map(|item| item.handle.status().running).collect();
         if self.stopper.is_asked() && self.worst() != Exit::Done {
             self.voice.urgent("Stopping... press Ctrl-C again to quit now");
         }
@@ -106,6 +106,10 @@ impl Live {
             out::answer("\r\x1b[K");
         }
         self.voice.printer = None;
+        // What was at the disk or on its way counts, and how long the end took does not.
+        let last = self.desk.items.iter().map(|item| item.handle.status());
+        let last = last.zip(running).map(|(status, running)| Status { running, ..status });
+        let statuses: Vec<Status> = last.collect();
         self.say_goodbye(&statuses);
         self.mourn();
         outcome.map(|()| match self.worst() {
@@ -521,9 +525,11 @@ fn gave_up(status: &Status, timeout: Duration) -> String {
     )
 }
 
-fn average(status: &Status) -> String {
-    let seconds = status.transferring.as_secs_f64();
-    rate(if seconds > 0.0 { (status.downloaded_bytes as f64 / seconds) as u64 } else { 0 })
+/// `in 1m 21s (9.7 MiB/s)`: how long these bytes took, and how fast they came in that time.
+fn pace(bytes: u64, time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let average = if seconds > 0.0 { (bytes as f64 / seconds) as u64 } else { 0 };
+    format!("in {} ({})", elapsed(time), rate(average))
 }
 
 fn complete_line(status: &Status) -> String {
@@ -531,21 +537,24 @@ fn complete_line(status: &Status) -> String {
     if status.downloaded_bytes == 0 {
         return format!("Complete: {wanted}, all of it found on disk and verified.\n");
     }
-    format!(
-        "Complete: {wanted} in {} ({}), every piece verified.\n",
-        duration(status.running),
-        average(status)
-    )
+    let (came, pace) =
+        (status.downloaded_bytes, pace(status.downloaded_bytes, status.transferring));
+    let fetched = match came < status.wanted_bytes {
+        true => format!(", {} of it downloaded {pace}", size(came)),
+        false => format!(" {pace}"),
+    };
+    format!("Complete: {wanted}{fetched}, every piece verified.\n")
 }
 
 fn goodbye_line(status: &Status) -> String {
-    format!(
-        "Saved. Downloaded {} in {} ({}), uploaded {}.\n",
-        size(status.downloaded_bytes),
-        duration(status.running),
-        average(status),
-        size(status.uploaded_bytes)
-    )
+    // What the next start finds: of pieces that were begun nothing is kept.
+    let saved = status.verified_bytes;
+    let pace = match saved {
+        0 => String::new(),
+        _ => format!(" {}", pace(saved, status.transferring)),
+    };
+    let sent = size(status.uploaded_bytes);
+    format!("Saved. Downloaded {}{pace}, uploaded {sent}.\n", size(saved))
 }
 
 /// The last words about several torrents.
@@ -554,7 +563,7 @@ pub fn goodbye_to(statuses: &[Status], complete: usize) -> String {
     format!(
         "Saved. {complete} of {} complete. Downloaded {}, uploaded {}.\n",
         super::print::counted(statuses.len() as u64, "torrent"),
-        sum(|status| status.downloaded_bytes),
+        sum(|status| status.verified_bytes),
         sum(|status| status.uploaded_bytes)
     )
 }
@@ -567,8 +576,9 @@ mod tests {
         Status {
             wanted_bytes: 821_035_008,
             downloaded_bytes: 821_035_008,
+            verified_bytes: 821_035_008,
             uploaded_bytes: 23_173_530,
-            running: Duration::from_secs(81),
+            running: Duration::from_secs(200),
             transferring: Duration::from_secs(81),
             peers_known: 3,
             ..Status::default()
@@ -590,6 +600,21 @@ mod tests {
             complete_line(&found),
             "Complete: 783.0 MiB, all of it found on disk and verified.\n"
         );
+        let half = Status { downloaded_bytes: 1 << 20, ..status() };
+        let short = Status { transferring: Duration::from_millis(310), ..half };
+        assert_eq!(
+            complete_line(&short),
+            "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 0.3s (3.2 MiB/s), every piece \
+             verified.\n"
+        );
+    }
+
+    #[test]
+    fn the_last_words_speak_of_what_is_kept() {
+        let short = Status { verified_bytes: 1 << 20, ..status() };
+        assert!(goodbye_line(&short).starts_with("Saved. Downloaded 1.0 MiB in 1m 21s ("));
+        let none = Status { verified_bytes: 0, uploaded_bytes: 0, ..status() };
+        assert_eq!(goodbye_line(&none), "Saved. Downloaded 0 B, uploaded 0 B.\n");
     }
 
     #[test]

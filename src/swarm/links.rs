@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::addr::{Host, Locality, host_key};
 use crate::base::ids::{LinkId, PeerId};
+use crate::base::meter::RateMeter;
 
 use super::candidates::{Candidates, Choice};
 use super::event::{DownReason, Event, Output, Room, Source};
@@ -452,6 +453,9 @@ impl Swarm {
 
     pub(super) fn on_pause(&mut self, pause: bool, now: Instant) {
         self.paused = pause;
+        // Nobody is to see an old rate when it goes on.
+        self.uploads.meter = RateMeter::new(now);
+        self.totals.rest(now);
         if !pause {
             return;
         }

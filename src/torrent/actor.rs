@@ -68,6 +68,8 @@ pub(super) struct Actor {
     pub disk_events: mpsc::Receiver<DiskEvent>,
     pub disk_stats: DiskStats,
     pub disk_meter: DiskMeter,
+    /// Payload received and sent, as it was published last.
+    pub published_bytes: (u64, u64),
     /// How often links had come to wait for blocks at the last two publish ticks.
     pub waits: [u64; 2],
     /// Pieces at the disk workers.
@@ -200,7 +202,7 @@ impl Actor {
     }
 
     /// Notes what a link says; conclusions are drawn once a batch.
-    fn on_report(&mut self, report: LinkReport) {
+    pub(super) fn on_report(&mut self, report: LinkReport) {
         let (link, now) = (report.link, Instant::now());
         match report.news {
             LinkNews::Up { peer_id, caps, .. } => {
@@ -610,7 +612,9 @@ impl Actor {
 
     /// Whoever connects wakes us, and then this is looked at again.
     fn publish_pause(&self) -> Duration {
-        let is_still = self.links.is_empty() && self.jobs_out == 0;
+        // Who came, took all and left between two snapshots is to be seen in the next one.
+        let is_told = self.swarm.moved_bytes() == self.published_bytes;
+        let is_still = is_told && self.links.is_empty() && self.jobs_out == 0;
         match is_still && self.status.is_still() {
             true => PUBLISH_IDLE,
             false => PUBLISH_EVERY,
@@ -622,6 +626,7 @@ impl Actor {
         let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
         let mut status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
         status.unsynced_bytes = self.jobs.store.backlog().bytes;
+        self.published_bytes = self.swarm.moved_bytes();
         let is_paused = self.publisher.is_paused();
         self.trackers.publish(&status, self.swarm.working_peers(), is_paused);
         self.status.post(status);

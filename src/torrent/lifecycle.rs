@@ -591,6 +591,7 @@ fn actor(
         disk_events,
         disk_stats: DiskStats::default(),
         disk_meter: DiskMeter::default(),
+        published_bytes: (0, 0),
         waits: [parts.resources.pool.waits_count(); 2],
         jobs_out: 0,
         flushed: false,

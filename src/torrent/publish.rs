@@ -238,6 +238,8 @@ impl Publisher {
             hash_failures: numbers.hash_failures,
             down_rate: numbers.down_rate,
             up_rate: numbers.up_rate,
+            down_meter: swarm.down_meter().cloned(),
+            up_meter: swarm.up_meter().cloned(),
             downloaded_bytes: self.so_far.downloaded_bytes + numbers.downloaded_bytes,
             verified_bytes: self.so_far.verified_bytes,
             uploaded_bytes: self.so_far.uploaded_bytes + numbers.uploaded_bytes,
