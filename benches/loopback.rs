@@ -190,6 +190,7 @@ async fn fetch(
         check: CheckMode::Resume,
         overwrite: false,
         waits_for_disk: false,
+        checks_room: false,
         allocate: Allocate::Sparse,
         sequential: false,
         found: Vec::new(),

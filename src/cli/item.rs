@@ -1,6 +1,7 @@
 //! One torrent of this run as its user meets it: its number, what was asked of it, and how far
 //! it is. It tells the run what happens to it; it decides nothing.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -88,7 +89,17 @@ impl Item {
 
     /// `2 name`.
     pub fn title(&self) -> String {
-        format!("{} {}", self.number, shorten(&self.torrent.name, NAME_COLUMNS))
+        format!("{} {}", self.number, shorten(&self.name(), NAME_COLUMNS))
+    }
+
+    /// What it is called now: its user may have renamed it.
+    pub fn name(&self) -> Cow<'_, str> {
+        let is_renamed = |home: &Arc<Home>| home.folder.is_some() || !home.names.is_empty();
+        let Some(home) = self.handle.status().home.filter(is_renamed) else {
+            return Cow::Borrowed(&self.torrent.name);
+        };
+        let position = files_of(&self.torrent).first().copied().unwrap_or(0);
+        Cow::Owned(own_name(&self.torrent, &home, position).to_string_lossy().into_owned())
     }
 
     /// Its info-hash in hex, as JSON lines carry it.
@@ -164,7 +175,7 @@ impl Item {
 
     /// Its line of `list`.
     pub fn row(&self) -> Row<'_> {
-        Row { number: self.number, name: &self.torrent.name, status: self.handle.status() }
+        Row { number: self.number, name: self.name(), status: self.handle.status() }
     }
 
     /// What came of it as an exit code: not complete is [`Exit::Incomplete`].

@@ -372,10 +372,17 @@ impl Live {
         let came = waiting.map(|item| item.progress.bytes_came).max();
         match (self.ending.timeout, came) {
             (Some(timeout), Some(came)) if came.elapsed() >= timeout => {
-                Err(Failure::new(Exit::Network, self.gave_up(timeout)))
+                let exit = if self.waits_for_disks() { Exit::Disk } else { Exit::Network };
+                Err(Failure::new(exit, self.gave_up(timeout)))
             }
             _ => Ok(false),
         }
+    }
+
+    /// Is it their disks that keep all from going on?
+    fn waits_for_disks(&self) -> bool {
+        let mut waiting = self.desk.items.iter().filter(|item| item.exit() == Exit::Incomplete);
+        waiting.all(|item| matches!(item.handle.state(), State::DiskTrouble(_)))
     }
 
     /// Why nothing came, and what to do.
@@ -508,17 +515,16 @@ async fn next_line(lines: &mut Option<mpsc::Receiver<Line>>) -> Option<Line> {
 
 /// Why nothing came, and what to do.
 fn gave_up(status: &Status, timeout: Duration) -> String {
+    if let State::DiskTrouble(why) = &status.state {
+        return format!("nothing could be written for {}: {}", duration(timeout), escape(why));
+    }
     let tracker = match status.trackers.as_slice() {
         [] => "there is no tracker".to_owned(),
         trackers => format!("tracker: {}", tracker_words(trackers, Instant::now())),
     };
-    let trouble = match &status.disk_trouble {
-        Some(trouble) => format!("; disk: {}", escape(trouble)),
-        None => String::new(),
-    };
     format!(
-        "no data for {}: {} connected of {} known, {tracker}{trouble}; try --peer ADDR or \
-         another --tracker URL",
+        "no data for {}: {} connected of {} known, {tracker}; try --peer ADDR or another \
+         --tracker URL",
         duration(timeout),
         super::print::counted(status.peers_connected.into(), "peer"),
         status.peers_known,
@@ -631,6 +637,11 @@ mod tests {
             gave_up(&status(), Duration::from_secs(60)),
             "no data for 1m 0s: 0 peers connected of 3 known, there is no tracker; \
              try --peer ADDR or another --tracker URL"
+        );
+        let state = State::DiskTrouble("no space left on device: free some space".to_owned());
+        assert_eq!(
+            gave_up(&Status { state, ..status() }, Duration::from_secs(3)),
+            "nothing could be written for 3s: no space left on device: free some space"
         );
     }
 }

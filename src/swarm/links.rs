@@ -69,6 +69,8 @@ impl Default for Crowding {
 pub struct Acquaintances {
     candidates: Candidates,
     debts: BTreeMap<Host, u64>,
+    /// Somebody was met, and that was told.
+    met_anybody: bool,
 }
 
 impl Acquaintances {
@@ -102,13 +104,15 @@ impl Swarm {
             self.candidates.released(peer.home());
         }
         self.candidates.release_all();
-        Acquaintances { candidates: self.candidates, debts: self.uploads.debts }
+        let Self { candidates, uploads, met_anybody, .. } = self;
+        Acquaintances { candidates, debts: uploads.debts, met_anybody }
     }
 
     /// Knows again whom another brain of this torrent knew. Called before anything else.
     pub fn remember(&mut self, known: Acquaintances) {
         self.candidates = known.candidates;
         self.uploads.debts = known.debts;
+        self.met_anybody = known.met_anybody;
     }
 
     /// May a connection from `address` come in? The id for its link if so; the caller then

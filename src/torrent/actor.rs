@@ -17,6 +17,7 @@ use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
+use crate::metainfo::Torrent;
 use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
 use crate::swarm::link::LinkCommand;
 use crate::swarm::{Refusal, Swarm};
@@ -84,6 +85,9 @@ pub(super) struct Actor {
     pub gone: Option<Gone>,
     /// Its files are to be moved: the torrent lets go of everything.
     pub move_order: Option<MoveOrder>,
+    /// Orders to move that were found possible.
+    pub moves: (mpsc::Sender<MoveOrder>, mpsc::Receiver<MoveOrder>),
+    pub torrent: Arc<Torrent>,
     /// Whether its end may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
     pub commands: mpsc::Receiver<Command>,
@@ -150,6 +154,7 @@ impl Actor {
                 }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
+                Some(order) = self.moves.1.recv() => self.move_order = Some(order),
                 () = self.places.changed() => self.tell_room(),
                 command = self.commands.recv() => match command {
                     Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
@@ -426,7 +431,7 @@ impl Actor {
                 self.link_config.up_limiter.set_rate(limit);
                 self.publish();
             }
-            Command::Move(order) => self.move_order = Some(order),
+            Command::Move(order) => self.consider_move(order),
             Command::SelectFiles(files) => self.select(files),
             Command::Stop(_) | Command::Finish | Command::Start => {}
         }

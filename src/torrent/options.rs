@@ -66,6 +66,9 @@ pub struct TorrentOptions {
     pub overwrite: bool,
     /// A disk that is not there at the start is waited for; otherwise the torrent is not taken.
     pub waits_for_disk: bool,
+    /// Fail before the first dial when nothing may be written, or there is no room for what is
+    /// missing; otherwise it shows when the first piece is written, and is waited for.
+    pub checks_room: bool,
     /// File allocation.
     pub allocate: Allocate,
     /// Pieces in order instead of rarest first.

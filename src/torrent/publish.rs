@@ -197,6 +197,10 @@ impl Publisher {
         self.paused
     }
 
+    pub fn home(&self) -> Option<Arc<Home>> {
+        self.home.clone()
+    }
+
     pub fn set_stopping(&mut self) {
         self.stopping = true;
     }
@@ -329,6 +333,12 @@ fn connected(link: LinkSnapshot) -> PeerStatus {
         snubbed: link.snubbed,
         ..PeerStatus::unconnected(link.address)
     }
+}
+
+/// Bytes of these pieces that are not padding.
+pub(super) fn payload_of(extents: &Extents, layout: &Layout, pieces: &Bitfield) -> u64 {
+    let pieces = pieces.iter_ones().filter_map(|number| layout.piece(number));
+    pieces.map(|piece| payload(extents, layout, piece)).sum()
 }
 
 /// Bytes of a piece that are not padding.

@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::sleep_until;
+use tracing::Instrument as _;
 
 use crate::base::addr::{Locality, Source, is_usable_peer};
 use crate::base::ids::{InfoHash, PeerId};
@@ -155,7 +156,7 @@ pub fn spawn(
     commands: mpsc::Receiver<TrackerCommand>,
     events: mpsc::Sender<TrackerEvent>,
 ) -> JoinHandle<()> {
-    tokio::spawn(Driver::new(config, stats).run(commands, events))
+    tokio::spawn(Driver::new(config, stats).run(commands, events).in_current_span())
 }
 
 struct Driver {

@@ -1,6 +1,7 @@
 //! What is shown of several torrents at once: the table of `list`, the prompt and the progress
 //! line that add them up.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use crate::base::units::{duration, rate, size};
@@ -18,7 +19,7 @@ pub struct Row<'a> {
     /// Its number in this run.
     pub number: usize,
     /// What it is called.
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// How it stands.
     pub status: Status,
 }
@@ -50,7 +51,7 @@ pub fn list_screen<'a>(
     for row in &rows {
         let mark = if used == Some(row.number) { '*' } else { ' ' };
         let number = format!("{mark}{:>3}", row.number);
-        screen += &line(&number, row.name, &cells(&row.status), columns);
+        screen += &line(&number, &row.name, &cells(&row.status), columns);
     }
     if rows.len() > 1 {
         screen += "* is the one that commands speak of: use N or NAME changes it\n";
@@ -221,9 +222,9 @@ mod tests {
     fn rows() -> Vec<Row<'static>> {
         let queued = Status { state: State::Queued, wanted_bytes: 1 << 30, ..Status::default() };
         vec![
-            Row { number: 1, name: "debian-13.1.0-amd64.iso", status: loading() },
-            Row { number: 2, name: "evil\x1b[2Jname", status: seeding() },
-            Row { number: 13, name: "later", status: queued },
+            Row { number: 1, name: "debian-13.1.0-amd64.iso".into(), status: loading() },
+            Row { number: 2, name: "evil\x1b[2Jname".into(), status: seeding() },
+            Row { number: 13, name: "later".into(), status: queued },
         ]
     }
 

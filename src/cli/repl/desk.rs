@@ -197,7 +197,7 @@ impl Desk {
             return Ok(item.number);
         }
         let part = meant.to_lowercase();
-        let fits = |item: &&Item| item.torrent.name.to_lowercase().contains(&part);
+        let fits = |item: &&Item| item.name().to_lowercase().contains(&part);
         let fitting: Vec<&Item> = self.items.iter().filter(fits).collect();
         match fitting.as_slice() {
             [only] => Ok(only.number),
