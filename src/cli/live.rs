@@ -110,7 +110,7 @@ impl Live {
         let last = self.desk.items.iter().map(|item| item.handle.status());
         let last = last.zip(running).map(|(status, running)| Status { running, ..status });
         let statuses: Vec<Status> = last.collect();
-        self.say_goodbye(&statuses);
+        self.say_goodbye(&statuses, outcome.is_err());
         self.mourn();
         outcome.map(|()| match self.worst() {
             Exit::Done => End::Complete,
@@ -473,7 +473,7 @@ impl Live {
         self.say(number, &line);
     }
 
-    fn say_goodbye(&mut self, statuses: &[Status]) {
+    fn say_goodbye(&mut self, statuses: &[Status], is_failed: bool) {
         for (item, status) in self.desk.items.iter().zip(statuses) {
             let object = json!({
                 "event": "stopped",
@@ -482,6 +482,11 @@ impl Live {
                 "seconds": status.running.as_secs_f64(),
             });
             self.voice.event(&about(item, self.desk.is_several, object));
+        }
+        let has_moved = statuses.iter().any(|it| it.verified_bytes + it.uploaded_bytes > 0);
+        if is_failed && !has_moved {
+            // The error says it all.
+            return;
         }
         let is_complete = self.desk.items.iter().all(|item| item.completed.is_some());
         if is_complete && self.voice.talk != Talk::Prompt && !self.desk.is_several {
@@ -533,9 +538,10 @@ fn gave_up(status: &Status, timeout: Duration) -> String {
 
 /// `in 1m 21s (9.7 MiB/s)`: how long these bytes took, and how fast they came in that time.
 fn pace(bytes: u64, time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    let average = if seconds > 0.0 { (bytes as f64 / seconds) as u64 } else { 0 };
-    format!("in {} ({})", elapsed(time), rate(average))
+    // As it is shown.
+    let time = time.max(Duration::from_millis(100));
+    let average = bytes as f64 / time.as_secs_f64();
+    format!("in {} ({})", elapsed(time), rate(average as u64))
 }
 
 fn complete_line(status: &Status) -> String {

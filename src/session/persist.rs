@@ -1,7 +1,7 @@
 //! What of a torrent outlives a run beside its data: how much it sent in its life, so that a
 //! ratio is about the torrent and not about one run, and which of its files its user wants.
-//! `<info-hash>.stats` beside its record in the state directory, a bencoded dictionary, written under another name
-//! and renamed; a lost or broken file costs the count and the choice, never the download.
+//! `<info-hash>.stats` beside its record, a bencoded dictionary, written under another name and
+//! renamed; a lost or broken file costs the count and the choice, never the download.
 
 use std::fs;
 use std::io;
