@@ -456,10 +456,11 @@ impl Swarm {
     }
 
     pub(super) fn on_pause(&mut self, pause: bool, now: Instant) {
-        self.paused = pause;
-        // Nobody is to see an old rate when it goes on.
-        self.uploads.meter = RateMeter::new(now);
-        self.totals.rest(now);
+        if std::mem::replace(&mut self.paused, pause) != pause {
+            // Nobody is to see an old rate when it goes on.
+            self.uploads.meter = RateMeter::new(now);
+            self.totals.rest(now);
+        }
         if !pause {
             return;
         }

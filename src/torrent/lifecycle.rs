@@ -588,26 +588,8 @@ fn actor(
     let wanted = wanted_of(parts);
     let mut publisher = publisher(parts, &store);
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &parts.wanted_files, &have);
-    let config = SwarmConfig {
-        layout: parts.layout,
-        extents: parts.extents.clone(),
-        info_hash: parts.info_hash,
-        have,
-        proven,
-        wanted,
-        share_blocks: *ends.share.borrow_and_update(),
-        max_peers: parts.options.max_peers,
-        is_private: parts.torrent.private,
-        sequential: parts.options.sequential,
-        listen_port: parts.resources.port,
-        peer_id: parts.resources.peer_id,
-        seed: rand::random(),
-    };
-    let now = Instant::now();
-    let mut swarm = Swarm::new(config, now);
-    swarm.remember(ends.known);
-    let addresses = parts.options.peers.clone();
-    swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
+    let share_blocks = *ends.share.borrow_and_update();
+    let swarm = swarm(parts, ends.known, share_blocks, [have, proven, wanted]);
     let left = publisher.left();
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
     let trackers = Trackers::start(tracker_config(parts, was_complete), first_stats(left));
@@ -630,7 +612,7 @@ fn actor(
         jobs_out: 0,
         flushed: false,
         finish_again: None,
-        look_at: now,
+        look_at: Instant::now(),
         is_looking: false,
         gone: None,
         move_order: None,
@@ -647,6 +629,35 @@ fn actor(
         wanted_files: parts.wanted_files.clone(),
         outbox: Default::default(),
     }
+}
+
+fn swarm(
+    parts: &Parts,
+    known: Acquaintances,
+    share_blocks: usize,
+    [have, proven, wanted]: [Bitfield; 3],
+) -> Swarm {
+    let config = SwarmConfig {
+        layout: parts.layout,
+        extents: parts.extents.clone(),
+        info_hash: parts.info_hash,
+        have,
+        proven,
+        wanted,
+        share_blocks,
+        max_peers: parts.options.max_peers,
+        is_private: parts.torrent.private,
+        sequential: parts.options.sequential,
+        listen_port: parts.resources.port,
+        peer_id: parts.resources.peer_id,
+        seed: rand::random(),
+    };
+    let now = Instant::now();
+    let mut swarm = Swarm::new(config, now);
+    swarm.remember(known);
+    let addresses = parts.options.peers.clone();
+    swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
+    swarm
 }
 
 fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {

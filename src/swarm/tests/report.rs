@@ -26,8 +26,7 @@ fn nothing_moves_in_what_is_paused_alone_troubled_or_complete() {
         |bench| drop(bench.down(1)),
         |bench| drop(bench.handle(Input::DiskFailed("no space".into()))),
         |bench| {
-            let all = Bitfield::none(2);
-            bench.handle(Input::Wanted(all));
+            bench.handle(Input::Wanted(Bitfield::none(2)));
         },
         |bench| drop(bench.wait(8.0)),
     ];
