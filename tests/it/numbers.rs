@@ -92,7 +92,7 @@ fn one_machine_seeds_and_downloads_the_same_torrent() {
     let place = Place::new(None);
     let (mut seeder, port) = seed(&place, &[]);
     let mut first = leech(&place, "other", &port);
-    let mut first = Running::start(first.arg("--seed"));
+    let mut first = Running::start(first.arg("--seed=50"));
     first.line("Complete: ");
     place.payload.assert_same(&place.home.path().join("other"));
     for dir in ["other", "full"] {
