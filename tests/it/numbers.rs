@@ -22,8 +22,11 @@ fn seed(place: &Place, more: &[&str]) -> (Running, String) {
     let mut command = driver(place.home.path());
     command.current_dir(place.home.path()).args(["seed", "s.torrent", "full", "--no-trackers"]);
     let mut running = Running::start(command.args(["--port", "0", "--repl"]).args(more));
-    let line = running.line("Saving to ");
-    let port = line.rsplit_once("port ").expect("a port").1.trim().to_owned();
+    let port = loop {
+        if let Some((_, port)) = running.line("").rsplit_once("/   port ") {
+            break port.trim().to_owned();
+        }
+    };
     running.line("Complete: ");
     (running, port)
 }
