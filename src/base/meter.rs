@@ -8,34 +8,58 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// A meter younger than this speaks as if it were so old, since the first burst of bytes
 /// says nothing about a second.
 const YOUTH: Duration = Duration::from_secs(1);
+/// Silence that is shown as such: people see within two seconds that nothing moves any more.
+const SILENCE: Duration = Duration::from_millis(1500);
+/// But bytes that come in lumps are silent between them, about as long as they take on average.
+const LUMPS: u64 = 2;
 
 /// An exponentially weighted mean of a rate.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct RateMeter {
     began: Instant,
     updated: Instant,
     /// Bytes per second at `updated`, as if there had been silence before `began`.
     weighted: f64,
+    /// The most bytes that came at once, lately.
+    lump: u64,
 }
 
 impl RateMeter {
     /// A meter that has seen nothing yet.
     pub fn new(now: Instant) -> Self {
-        Self { began: now, updated: now, weighted: 0.0 }
+        Self { began: now, updated: now, weighted: 0.0, lump: 0 }
     }
 
     /// Counts bytes that came by now.
     pub fn add(&mut self, bytes: u64, now: Instant) {
         self.weighted = self.decayed(now) + bytes as f64 / MEMORY.as_secs_f64();
         self.updated = self.updated.max(now);
+        self.lump = bytes.max(self.lump / 2);
     }
 
-    /// Bytes per second.
+    /// Bytes per second, fading slowly when nothing comes any more: to compare and to decide by.
     pub fn rate(&self, now: Instant) -> u64 {
-        let age = now.saturating_duration_since(self.began).max(YOUTH);
-        // The silence before the beginning was not real.
-        let seen = 1.0 - weight(age);
-        (self.decayed(now) / seen).round() as u64
+        corrected(self.decayed(now), self.began, now)
+    }
+
+    /// Bytes per second, and zero as soon as nothing comes any more: to be shown.
+    pub fn shown(&self, now: Instant) -> u64 {
+        if self.is_silent(now) { 0 } else { self.rate(now) }
+    }
+
+    /// Bytes per second of several together, to be shown. What a young one took from the others
+    /// is still in their rates, so it is not taken for as fast as it shows itself alone: of meters
+    /// that share a limit the sum never exceeds it.
+    pub fn together<'a>(meters: impl Iterator<Item = &'a Self> + Clone, now: Instant) -> u64 {
+        let Some(began) = meters.clone().map(|meter| meter.began).min() else { return 0 };
+        let moving = meters.filter(|meter| !meter.is_silent(now));
+        corrected(moving.map(|meter| meter.decayed(now)).sum(), began, now)
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        let silence = now.saturating_duration_since(self.updated);
+        let expected = self.rate(self.updated) as f64 * silence.as_secs_f64();
+        silence >= SILENCE && expected >= (LUMPS * self.lump) as f64
     }
 
     fn decayed(&self, now: Instant) -> f64 {
@@ -68,6 +92,12 @@ impl Pace {
 /// How long `left_bytes` take at a rate; none when it stands still.
 pub fn time_left(left_bytes: u64, rate_bytes_per_s: u64) -> Option<Duration> {
     left_bytes.checked_div(rate_bytes_per_s).map(Duration::from_secs)
+}
+
+/// The silence before the beginning was not real.
+fn corrected(weighted: f64, began: Instant, now: Instant) -> u64 {
+    let age = now.saturating_duration_since(began).max(YOUTH);
+    (weighted / (1.0 - weight(age))).round() as u64
 }
 
 fn weight(age: Duration) -> f64 {
@@ -118,6 +148,41 @@ mod tests {
         let (meter, now) = steady(20);
         assert!(meter.rate(now + Duration::from_secs(5)) < 400_000);
         assert_eq!(meter.rate(now + Duration::from_secs(120)), 0);
+    }
+
+    #[test]
+    fn what_stops_is_shown_as_still_within_two_seconds_and_stays_so() {
+        let (meter, now) = steady(20);
+        assert!(meter.shown(now + Duration::from_secs(1)) > 500_000);
+        for seconds in [2, 5, 20, 60, 600] {
+            assert_eq!(meter.shown(now + Duration::from_secs(seconds)), 0, "after {seconds} s");
+        }
+        // One block each three seconds is slow, and no silence.
+        let (mut meter, mut now) = (RateMeter::new(now), now);
+        for blocks in 1..20 {
+            meter.add(16_384, now);
+            for _ in 0..29 {
+                now += Duration::from_millis(100);
+                assert!(blocks < 3 || meter.shown(now) > 2_000, "{blocks} blocks");
+            }
+        }
+        assert_eq!(meter.shown(now + Duration::from_secs(12)), 0);
+    }
+
+    #[test]
+    fn the_sum_of_what_shares_a_limit_does_not_exceed_it() {
+        let (mut one, mut now) = steady(20);
+        let mut other = RateMeter::new(now);
+        for _ in 0..200 {
+            now += Duration::from_millis(50);
+            one.add(25_000, now);
+            other.add(25_000, now);
+            let both = RateMeter::together([&one, &other].into_iter(), now);
+            assert!((950_000..1_050_000).contains(&both), "{both}");
+        }
+        assert_eq!(RateMeter::together([].into_iter(), now), 0);
+        let alone = RateMeter::together([&one].into_iter(), now);
+        assert_eq!(alone, one.shown(now));
     }
 
     #[test]

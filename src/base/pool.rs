@@ -421,7 +421,7 @@ mod tests {
     fn blocks_begin_at_a_line_of_the_cache() {
         let mut blocks = Vec::new();
         BlockPool::new(64 * BLOCK_LEN).take(64, &mut blocks);
-        assert!(blocks.iter().all(|block| block.buffer().as_ptr() as usize % 64 == 0));
+        assert!(blocks.iter().all(|block| (block.buffer().as_ptr() as usize).is_multiple_of(64)));
     }
 
     #[test]

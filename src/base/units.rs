@@ -41,6 +41,15 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// How long something took: as [`duration`], but of a short time tenths of seconds, and never
+/// none.
+pub fn elapsed(time: Duration) -> String {
+    match time.as_millis() {
+        0..10_000 => format!("{:.1}s", time.as_secs_f64().max(0.1)),
+        _ => duration(time),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +66,8 @@ mod tests {
     #[test]
     fn durations_show_two_units() {
         assert_eq!(duration(Duration::from_secs(27)), "27s");
+        let short = [3, 340, 1_000, 9_949, 10_400].map(|ms| elapsed(Duration::from_millis(ms)));
+        assert_eq!(short, ["0.1s", "0.3s", "1.0s", "9.9s", "10s"]);
         assert_eq!(duration(Duration::from_secs(291)), "4m 51s");
         assert_eq!(duration(Duration::from_secs(97_200)), "1d 3h");
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::base::units::{duration, rate, size};
+use crate::base::units::{duration, elapsed, rate, size};
 use crate::link::Provider;
 use crate::swarm::event::Event;
 use crate::torrent::handle::News;
@@ -101,8 +101,8 @@ impl Live {
     /// When the time without data is over, or the only torrent failed or ended by itself.
     pub async fn run(&mut self) -> Result<End, Failure> {
         let outcome = self.follow().await;
-        let statuses: Vec<Status> =
-            self.desk.items.iter().map(|item| item.handle.status()).collect();
+        let running: Vec<Duration> =
+            self.desk.items.iter().map(|item| item.handle.status().running).collect();
         if self.stopper.is_asked() && self.worst() != Exit::Done {
             let hurry = self.stopper.hurry_words();
             self.voice.urgent(&format!("Stopping... {hurry}"));
@@ -114,7 +114,11 @@ impl Live {
             out::answer("\r\x1b[K");
         }
         self.voice.printer = None;
-        self.say_goodbye(&statuses);
+        // What was at the disk or on its way counts, and how long the end took does not.
+        let last = self.desk.items.iter().map(|item| item.handle.status());
+        let last = last.zip(running).map(|(status, running)| Status { running, ..status });
+        let statuses: Vec<Status> = last.collect();
+        self.say_goodbye(&statuses, outcome.is_err());
         self.mourn();
         outcome.map(|()| match self.worst() {
             Exit::Done => End::Complete,
@@ -398,10 +402,17 @@ impl Live {
         let came = waiting.map(|item| item.progress.bytes_came).max();
         match (self.ending.timeout, came) {
             (Some(timeout), Some(came)) if came.elapsed() >= timeout => {
-                Err(Failure::new(Exit::Network, self.gave_up(timeout)))
+                let exit = if self.waits_for_disks() { Exit::Disk } else { Exit::Network };
+                Err(Failure::new(exit, self.gave_up(timeout)))
             }
             _ => Ok(false),
         }
+    }
+
+    /// Is it their disks that keep all from going on?
+    fn waits_for_disks(&self) -> bool {
+        let mut waiting = self.desk.items.iter().filter(|item| item.exit() == Exit::Incomplete);
+        waiting.all(|item| matches!(item.handle.state(), State::DiskTrouble(_)))
     }
 
     /// Why nothing came, and what to do.
@@ -492,7 +503,7 @@ impl Live {
         self.say(number, &line);
     }
 
-    fn say_goodbye(&mut self, statuses: &[Status]) {
+    fn say_goodbye(&mut self, statuses: &[Status], is_failed: bool) {
         for (item, status) in self.desk.items.iter().zip(statuses) {
             let object = json!({
                 "event": "stopped",
@@ -501,6 +512,11 @@ impl Live {
                 "seconds": status.running.as_secs_f64(),
             });
             self.voice.event(&about(item, object));
+        }
+        let has_moved = statuses.iter().any(|it| it.verified_bytes + it.uploaded_bytes > 0);
+        if is_failed && !has_moved {
+            // The error says it all.
+            return;
         }
         let is_complete = self.desk.items.iter().all(|item| item.completed.is_some());
         if is_complete && self.voice.talk != Talk::Prompt && !self.desk.is_several {
@@ -532,26 +548,28 @@ async fn next_line(lines: &mut Option<mpsc::Receiver<Line>>) -> Option<Line> {
 
 /// Why nothing came, and what to do.
 fn gave_up(status: &Status, timeout: Duration) -> String {
+    if let State::DiskTrouble(why) = &status.state {
+        return format!("nothing could be written for {}: {}", duration(timeout), escape(why));
+    }
     let tracker = match status.trackers.as_slice() {
         [] => "there is no tracker".to_owned(),
         trackers => format!("tracker: {}", tracker_words(trackers, Instant::now())),
     };
-    let trouble = match &status.disk_trouble {
-        Some(trouble) => format!("; disk: {}", escape(trouble)),
-        None => String::new(),
-    };
     format!(
-        "no data for {}: {} connected of {} known, {tracker}{trouble}; try --peer ADDR or \
-         another --tracker URL",
+        "no data for {}: {} connected of {} known, {tracker}; try --peer ADDR or another \
+         --tracker URL",
         duration(timeout),
         super::print::counted(status.peers_connected.into(), "peer"),
         status.peers_known,
     )
 }
 
-fn average(status: &Status) -> String {
-    let seconds = status.transferring.as_secs_f64();
-    rate(if seconds > 0.0 { (status.downloaded_bytes as f64 / seconds) as u64 } else { 0 })
+/// `in 1m 21s (9.7 MiB/s)`: how long these bytes took, and how fast they came in that time.
+fn pace(bytes: u64, time: Duration) -> String {
+    // As it is shown.
+    let time = time.max(Duration::from_millis(100));
+    let average = bytes as f64 / time.as_secs_f64();
+    format!("in {} ({})", elapsed(time), rate(average as u64))
 }
 
 fn complete_line(status: &Status) -> String {
@@ -559,21 +577,24 @@ fn complete_line(status: &Status) -> String {
     if status.downloaded_bytes == 0 {
         return format!("Complete: {wanted}, all of it found on disk and verified.\n");
     }
-    format!(
-        "Complete: {wanted} in {} ({}), every piece verified.\n",
-        duration(status.running),
-        average(status)
-    )
+    let (came, pace) =
+        (status.downloaded_bytes, pace(status.downloaded_bytes, status.transferring));
+    let fetched = match came < status.wanted_bytes {
+        true => format!(", {} of it downloaded {pace}", size(came)),
+        false => format!(" {pace}"),
+    };
+    format!("Complete: {wanted}{fetched}, every piece verified.\n")
 }
 
 fn goodbye_line(status: &Status) -> String {
-    format!(
-        "Saved. Downloaded {} in {} ({}), uploaded {}.\n",
-        size(status.downloaded_bytes),
-        duration(status.running),
-        average(status),
-        size(status.uploaded_bytes)
-    )
+    // What the next start finds: of pieces that were begun nothing is kept.
+    let saved = status.verified_bytes;
+    let pace = match saved {
+        0 => String::new(),
+        _ => format!(" {}", pace(saved, status.transferring)),
+    };
+    let sent = size(status.uploaded_bytes);
+    format!("Saved. Downloaded {}{pace}, uploaded {sent}.\n", size(saved))
 }
 
 /// The last words about several torrents.
@@ -582,7 +603,7 @@ pub fn goodbye_to(statuses: &[Status], complete: usize) -> String {
     format!(
         "Saved. {complete} of {} complete. Downloaded {}, uploaded {}.\n",
         super::print::counted(statuses.len() as u64, "torrent"),
-        sum(|status| status.downloaded_bytes),
+        sum(|status| status.verified_bytes),
         sum(|status| status.uploaded_bytes)
     )
 }
@@ -595,8 +616,9 @@ mod tests {
         Status {
             wanted_bytes: 821_035_008,
             downloaded_bytes: 821_035_008,
+            verified_bytes: 821_035_008,
             uploaded_bytes: 23_173_530,
-            running: Duration::from_secs(81),
+            running: Duration::from_secs(200),
             transferring: Duration::from_secs(81),
             peers_known: 3,
             ..Status::default()
@@ -618,6 +640,21 @@ mod tests {
             complete_line(&found),
             "Complete: 783.0 MiB, all of it found on disk and verified.\n"
         );
+        let half = Status { downloaded_bytes: 1 << 20, ..status() };
+        let short = Status { transferring: Duration::from_millis(310), ..half };
+        assert_eq!(
+            complete_line(&short),
+            "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 0.3s (3.2 MiB/s), every piece \
+             verified.\n"
+        );
+    }
+
+    #[test]
+    fn the_last_words_speak_of_what_is_kept() {
+        let short = Status { verified_bytes: 1 << 20, ..status() };
+        assert!(goodbye_line(&short).starts_with("Saved. Downloaded 1.0 MiB in 1m 21s ("));
+        let none = Status { verified_bytes: 0, uploaded_bytes: 0, ..status() };
+        assert_eq!(goodbye_line(&none), "Saved. Downloaded 0 B, uploaded 0 B.\n");
     }
 
     #[test]
@@ -634,6 +671,11 @@ mod tests {
             gave_up(&status(), Duration::from_secs(60)),
             "no data for 1m 0s: 0 peers connected of 3 known, there is no tracker; \
              try --peer ADDR or another --tracker URL"
+        );
+        let state = State::DiskTrouble("no space left on device: free some space".to_owned());
+        assert_eq!(
+            gave_up(&Status { state, ..status() }, Duration::from_secs(3)),
+            "nothing could be written for 3s: no space left on device: free some space"
         );
     }
 }

@@ -146,14 +146,17 @@ impl FileStore {
         is_ours: bool,
     ) -> Result<Fate, Error> {
         let entry = self.entry(file);
-        let is_long_enough = entry.present_len.load(Ordering::Relaxed) == entry.len;
+        let present_len = entry.present_len.load(Ordering::Relaxed);
+        let is_long_enough = present_len == entry.len;
         if right.missing[file.0 as usize] == 0 && is_long_enough {
             entry.ours.store(true, Ordering::Release);
             return Ok(Fate::Stays);
         }
         let is_needed = self.is_needed(layout, file);
-        // One that we finished is damaged when some of it is as it was, and somebody's otherwise.
-        let is_damaged = entry.is_ours() && is_long_enough && right.any[file.0 as usize];
+        // One that we finished is damaged when some of it is as it was, or it was cut, and
+        // somebody's otherwise: what they put behind its end would be lost.
+        let is_no_longer = present_len <= entry.len;
+        let is_damaged = entry.is_ours() && is_no_longer && right.any[file.0 as usize];
         if is_ours || is_damaged || self.overwrite {
             entry.ours.store(true, Ordering::Release);
             return Ok(if is_needed { Fate::Reopened } else { Fate::Stays });

@@ -20,9 +20,10 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// Another process downloads this torrent with the same state directory.
+    /// Another process has this torrent in the same place, or the record of it.
     #[error(
-        "this torrent is already in use{}: stop that one first ({})",
+        "this torrent is already in use here{}: stop that one first, or choose another directory \
+         ({})",
         Holder(.holder), .path.display()
     )]
     InUse {
@@ -88,6 +89,19 @@ pub enum Error {
         /// Bytes that are free, for people.
         free: String,
     },
+    /// There is not enough space for what is to be fetched.
+    #[error(
+        "not enough space in {}: {wanted} wanted, {free} free: free some, or choose another \
+         directory", .dir.display()
+    )]
+    NoSpace {
+        /// Where it is to go.
+        dir: PathBuf,
+        /// Bytes that are missing, for people.
+        wanted: String,
+        /// Bytes that are free, for people.
+        free: String,
+    },
     /// The torrent's files cannot be moved or renamed like that; in words for people.
     #[error("{0}")]
     Unmovable(String),
@@ -143,7 +157,7 @@ impl Error {
             Errno::NOMEM,
         ];
         match self {
-            Self::NotMounted { .. } | Self::HalfMoved { .. } => true,
+            Self::NotMounted { .. } | Self::HalfMoved { .. } | Self::NoSpace { .. } => true,
             Self::Io { source, .. } => {
                 Errno::from_io_error(source).is_some_and(|errno| PASS.contains(&errno))
             }
@@ -173,7 +187,8 @@ impl Error {
             | Self::Disturbed { path, .. } => Some(path),
             Self::NotMounted { dir, .. }
             | Self::HalfMoved { dir, .. }
-            | Self::NoRoom { dir, .. } => Some(dir),
+            | Self::NoRoom { dir, .. }
+            | Self::NoSpace { dir, .. } => Some(dir),
             Self::BadNote { note } => Some(note),
             Self::Inconsistent(_) | Self::Unmovable(_) => None,
         }
@@ -249,6 +264,6 @@ mod tests {
             path: "state/x.resume".into(),
             holder: Some("driver (process 7)".to_owned()),
         };
-        assert!(error.to_string().contains("in use by driver (process 7):"), "{error}");
+        assert!(error.to_string().contains("in use here by driver (process 7):"), "{error}");
     }
 }

@@ -46,7 +46,7 @@ impl Looked {
     /// `InUse`, `NotMounted`, `NotAFile`, `UnsafePath`, `Inconsistent`, `Io`.
     pub(super) fn at(id: u64, mut config: StoreConfig) -> Result<Self, Error> {
         let asked = lasting(&config.dir);
-        let locked = patiently(|| Locked::open(&config.resume_path))?;
+        let mut locked = patiently(|| Locked::open(&config.resume_path))?;
         let known = locked.homes(config.info_hash);
         let (resume_path, info_hash) = (config.resume_path.clone(), config.info_hash);
         patiently(|| relocate::recover(&resume_path, info_hash, known.first()))?;
@@ -54,6 +54,7 @@ impl Looked {
         if home.dir != asked {
             config.dir.clone_from(&home.dir);
         }
+        patiently(|| locked.take_place(info_hash, &home.dir))?;
         config.keep_apart();
         config.live_at(&home);
         let (layout, dir) = (config.layout, config.dir.clone());

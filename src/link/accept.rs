@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::swarm::event::DownReason;
@@ -56,7 +57,9 @@ pub fn accept(
         let config = config.clone();
         async move { answer(stream, hello, address, &config).await }
     };
-    tokio::spawn(task::run(Context { config, link, address, reports, commands }, opening));
+    tokio::spawn(
+        task::run(Context { config, link, address, reports, commands }, opening).in_current_span(),
+    );
     handle
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::{LinkId, PeerId};
@@ -95,7 +96,9 @@ fn converse(
         let (read, write) = connecting.await?.split();
         Ok(Opened { read, write, dialect: Course::new(layout, provider) })
     };
-    tokio::spawn(task::run(Context { config, link, address, reports, commands }, opening));
+    tokio::spawn(
+        task::run(Context { config, link, address, reports, commands }, opening).in_current_span(),
+    );
     handle
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use crate::base::ids::LinkId;
 use crate::net::tcp;
@@ -32,6 +33,8 @@ pub fn dial(
             bt::shake_hands(read, write, &config, address).await
         }
     };
-    tokio::spawn(task::run(Context { config, link, address, reports, commands }, opening));
+    tokio::spawn(
+        task::run(Context { config, link, address, reports, commands }, opening).in_current_span(),
+    );
     handle
 }

@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
@@ -33,8 +34,10 @@ const QUEUE_MAX: usize = 1024 * 1024;
 const KEPT: usize = 40 * 1024;
 /// Bytes of blocks that are sent before other things get their turn.
 const TURN_LEN: usize = 16 * BLOCK_LEN;
-/// Bytes of blocks sent that are worth a report while more wait.
+/// Bytes of blocks sent that are worth a report while more wait, and how long fewer may go untold
+/// while any move.
 const TELL_LEN: u32 = 8 * BLOCK_LEN as u32;
+const TELL_AFTER: Duration = Duration::from_millis(250);
 /// What a `piece` message has before its data (BEP 3).
 pub(super) const HEAD_LEN: usize = 13;
 
@@ -74,6 +77,8 @@ pub(super) struct Outbox {
     unpaid: usize,
     /// Bytes of blocks sent that nobody was told of.
     untold: u32,
+    /// When somebody was, last.
+    told_at: Instant,
 }
 
 /// A block that is begun: nothing may come between its parts.
@@ -98,6 +103,7 @@ impl Outbox {
             held_back: None,
             unpaid: 0,
             untold: 0,
+            told_at: Instant::now(),
         }
     }
 
@@ -125,8 +131,12 @@ impl Outbox {
 
     /// Bytes of blocks that have left since this was last asked, if they are worth telling.
     pub(super) fn take_sent(&mut self) -> Option<u32> {
-        let is_worth_it = self.untold >= TELL_LEN || (self.untold > 0 && self.has_no_blocks());
-        is_worth_it.then(|| std::mem::take(&mut self.untold))
+        let is_last = || self.has_no_blocks() || self.told_at.elapsed() >= TELL_AFTER;
+        let is_worth_it = self.untold >= TELL_LEN || (self.untold > 0 && is_last());
+        is_worth_it.then(|| {
+            self.told_at = Instant::now();
+            std::mem::take(&mut self.untold)
+        })
     }
 
     /// The rest of them, at the end of the link.

@@ -72,52 +72,76 @@ async fn live<D: Dialect>(
     opened: Opened<D>,
     early: Vec<LinkCommand>,
 ) -> DownReason {
-    let Context { config, link, address, reports, commands } = context;
     let Opened { read, write, mut dialect } = opened;
-    let (mut inbound, mut outbox) = (Inbound::new(read, config), Outbox::new(write, config));
-    let ours = || DownReason::Closed(CloseReason::Stopping);
     let (peer_id, caps) = (dialect.peer_id(), dialect.caps());
-    let up = LinkNews::Up { peer_id, caps, address: *address };
-    if reports.send(LinkReport { link: *link, news: up, held: Vec::new() }).await.is_err() {
-        return ours();
+    let (link, reports) = (context.link, context.reports.clone());
+    let up = LinkNews::Up { peer_id, caps, address: context.address };
+    if reports.send(LinkReport { link, news: up, held: Vec::new() }).await.is_err() {
+        return stopping();
     }
     let mut events = Vec::new();
     dialect.greet(&mut events);
-    if let Err(reason) = outbox.order(&mut dialect, early) {
-        return reason;
+    let inbound = Inbound::new(read, &context.config);
+    let mut outbox = Outbox::new(write, &context.config);
+    let reason = match outbox.order(&mut dialect, early) {
+        Ok(()) => pass_on(context, dialect, inbound, &mut outbox, &mut events).await,
+        Err(reason) => reason,
+    };
+    // Whoever ended it: what the remote took until then counts.
+    let untold = outbox.take_untold().map(LinkEvent::Sent);
+    let sent = |event: &LinkEvent| matches!(event, LinkEvent::Sent(_));
+    let last: Vec<LinkEvent> = events.into_iter().filter(sent).chain(untold).collect();
+    if !last.is_empty() {
+        let report = LinkReport { link, news: LinkNews::Events(last), held: Vec::new() };
+        // A torrent that is gone counts no more.
+        let _ = reports.send(report).await;
     }
+    reason
+}
+
+fn stopping() -> DownReason {
+    DownReason::Closed(CloseReason::Stopping)
+}
+
+/// Passes on what comes from either side, until the link ends; tells why. What was not reported
+/// by then stays in `events`.
+async fn pass_on<D: Dialect>(
+    context: &mut Context,
+    mut dialect: D,
+    mut inbound: Inbound,
+    outbox: &mut Outbox,
+    events: &mut Vec<LinkEvent>,
+) -> DownReason {
+    let Context { config, link, reports, commands, .. } = context;
     let mut clock = Clock::new(config.timeouts);
-    let mut timer = pin!(sleep_until(clock.next(&dialect, &outbox)));
+    let mut timer = pin!(sleep_until(clock.next(&dialect, outbox)));
     let mut end = None;
     loop {
         tokio::select! {
             batch = commands.recv() => {
-                let Some(batch) = batch else { return ours() };
-                clock.before_order(&dialect, &outbox);
+                let Some(batch) = batch else { return stopping() };
+                clock.before_order(&dialect, outbox);
                 if let Err(reason) = outbox.order(&mut dialect, batch) {
                     return reason;
                 }
-                clock.bring_forward(timer.as_mut(), &dialect, &outbox);
+                clock.bring_forward(timer.as_mut(), &dialect, outbox);
             }
             sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
                 Ok(()) => clock.on_sent(),
-                Err(reason) => {
-                    end = Some(reason);
-                    events.extend(outbox.take_untold().map(LinkEvent::Sent));
-                }
+                Err(reason) => end = Some(reason),
             },
             permit = reports.reserve(), if !events.is_empty() => {
-                let Ok(permit) = permit else { return ours() };
-                let news = LinkNews::Events(std::mem::take(&mut events));
+                let Ok(permit) = permit else { return stopping() };
+                let news = LinkNews::Events(std::mem::take(events));
                 let held = inbound.take_held(&dialect);
                 permit.send(LinkReport { link: *link, news, held });
                 // A peer that always has data must not keep others from this thread.
                 tokio::task::yield_now().await;
             }
-            received = inbound.receive(&mut dialect, &mut events),
+            received = inbound.receive(&mut dialect, events),
                 if end.is_none() && events.is_empty() => match received {
                     Ok(_) => {
-                        clock.on_heard(&outbox);
+                        clock.on_heard(outbox);
                         outbox.speak(&mut dialect);
                     }
                     Err(reason) => end = Some(reason),
@@ -125,10 +149,10 @@ async fn live<D: Dialect>(
             () = &mut timer => {
                 let we_do_not_read = !events.is_empty() || inbound.waits_for_us();
                 clock.excuse(we_do_not_read, outbox.held_until());
-                if let Some(reason) = clock.on_timer(&dialect, &mut outbox) {
+                if let Some(reason) = clock.on_timer(&dialect, outbox) {
                     return reason;
                 }
-                timer.as_mut().reset(clock.next(&dialect, &outbox));
+                timer.as_mut().reset(clock.next(&dialect, outbox));
             }
         }
         events.extend(outbox.take_sent().map(LinkEvent::Sent));

@@ -4,7 +4,7 @@
 //! while no torrent changes its state. It moves no byte of data and draws no conclusions about
 //! a transfer.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::base::ids::InfoHash;
 use crate::base::units::BLOCK_LEN;
+use crate::disk::record_of;
 use crate::metainfo::Torrent;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::incoming::Incoming;
@@ -71,6 +72,8 @@ struct Member {
     piece_blocks: usize,
     /// Blocks that its open pieces may hold; the torrent reads the other end.
     share: watch::Sender<usize>,
+    /// Its record of verified pieces.
+    record: PathBuf,
     /// What the state directory says of it.
     kept: Kept,
     /// The choice of files that was looked at last.
@@ -133,6 +136,8 @@ struct Arriving {
 /// What came of opening a torrent's files.
 struct Opened {
     started: Result<(TorrentHandle, InfoHash, mpsc::Sender<Incoming>), crate::torrent::Error>,
+    /// Its record of verified pieces.
+    record: PathBuf,
     /// What the state directory says of it.
     kept: Kept,
 }
@@ -144,18 +149,23 @@ async fn open(
     is_queued: bool,
     share: watch::Receiver<usize>,
 ) -> Opened {
-    let kept = match torrent.info_hash_v1 {
+    let (record, kept) = match torrent.info_hash_v1 {
         Some(hash) => {
-            let state_dir = resources.state_dir.clone();
-            let read = spawn_blocking(move || persist::kept(&state_dir, hash));
+            let (state_dir, dir) = (resources.state_dir.clone(), options.dir.clone());
+            let read = spawn_blocking(move || {
+                let record = record_of(&state_dir, hash, &dir);
+                let kept = persist::kept(&record);
+                (record, kept)
+            });
             read.await.unwrap_or_default()
         }
-        None => Kept::default(),
+        None => Default::default(),
     };
     let chosen = kept.choice_for(&options, torrent.files.len());
     options.wanted_files = options.wanted_files.or(chosen);
-    let entry = Entry { is_queued, uploaded_before_bytes: kept.uploaded, share };
-    Opened { started: lifecycle::start(resources, torrent, options, entry).await, kept }
+    let uploaded_before_bytes = kept.uploaded;
+    let entry = Entry { is_queued, uploaded_before_bytes, record: record.clone(), share };
+    Opened { started: lifecycle::start(resources, torrent, options, entry).await, record, kept }
 }
 
 /// How far a torrent's seeding is.
@@ -183,7 +193,7 @@ pub(super) struct Actor {
     leaving: JoinSet<(InfoHash, oneshot::Sender<bool>)>,
     is_ending: bool,
     /// What was sent is being kept, and the disk hangs.
-    keeping: Option<JoinHandle<Vec<(InfoHash, Kept)>>>,
+    keeping: Option<JoinHandle<Vec<News>>>,
 }
 
 impl Actor {
@@ -332,7 +342,7 @@ impl Actor {
         };
         let Some(position) = self.arriving.iter().position(|it| it.task == task) else { return };
         let arriving = self.arriving.remove(position);
-        let Some(Opened { started, kept }) = opened else {
+        let Some(Opened { started, record, kept }) = opened else {
             self.claims.release(arriving.number);
             return;
         };
@@ -357,6 +367,7 @@ impl Actor {
             piece_blocks: arriving.piece_blocks,
             places: arriving.places,
             share: arriving.share,
+            record,
             kept,
             seen_choice: Arc::new([]),
             is_leaving: false,
@@ -515,17 +526,20 @@ impl Actor {
             Some(work) => self.on_kept(work.await.unwrap_or_default()),
             None => {}
         }
-        let mut news: Vec<(InfoHash, Kept)> = Vec::new();
+        let mut news: Vec<News> = Vec::new();
         for member in &mut self.members {
             member.seen_choice = member.handle.look(|status| status.wanted_files.clone());
             let kept = member.to_keep();
             if kept.uploaded > member.kept.uploaded || kept.wanted != member.kept.wanted {
-                news.push((member.info_hash, kept));
+                news.push(News {
+                    info_hash: member.info_hash,
+                    record: member.record.clone(),
+                    kept,
+                });
             }
         }
         if !news.is_empty() {
-            let state_dir = self.resources.state_dir.clone();
-            let mut work = spawn_blocking(move || write(&state_dir, news));
+            let mut work = spawn_blocking(move || write(news));
             // A disk that hangs must not hold up everybody; a panic is told by the runtime.
             match timeout(KEEP_MAX, &mut work).await {
                 Ok(kept) => self.on_kept(kept.unwrap_or_default()),
@@ -535,8 +549,8 @@ impl Actor {
     }
 
     /// What could not be kept is tried again the next time.
-    fn on_kept(&mut self, all: Vec<(InfoHash, Kept)>) {
-        for (info_hash, kept) in all {
+    fn on_kept(&mut self, all: Vec<News>) {
+        for News { info_hash, kept, .. } in all {
             let of = |member: &&mut Member| member.info_hash == info_hash;
             if let Some(member) = self.members.iter_mut().find(of) {
                 member.kept = kept;
@@ -545,10 +559,17 @@ impl Actor {
     }
 }
 
+/// What is to be kept of a torrent from now on.
+struct News {
+    info_hash: InfoHash,
+    record: PathBuf,
+    kept: Kept,
+}
+
 /// Returns what was written.
-fn write(state_dir: &Path, mut news: Vec<(InfoHash, Kept)>) -> Vec<(InfoHash, Kept)> {
-    news.retain(|(info_hash, kept)| {
-        let written = persist::keep(state_dir, *info_hash, kept);
+fn write(mut news: Vec<News>) -> Vec<News> {
+    news.retain(|News { info_hash, record, kept }| {
+        let written = persist::keep(record, kept);
         if let Err(error) = &written {
             tracing::warn!(%info_hash, %error, "cannot keep what was sent and which files are wanted");
         }

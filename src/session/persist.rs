@@ -1,7 +1,7 @@
 //! What of a torrent outlives a run beside its data: how much it sent in its life, so that a
 //! ratio is about the torrent and not about one run, and which of its files its user wants.
-//! `<info-hash>.stats` in the state directory, a bencoded dictionary, written under another name
-//! and renamed; a lost or broken file costs the count and the choice, never the download.
+//! `<info-hash>.stats` beside its record, a bencoded dictionary, written under another name and
+//! renamed; a lost or broken file costs the count and the choice, never the download.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::base::ids::InfoHash;
 use crate::bencode;
 use crate::torrent::options::{CheckMode, TorrentOptions};
 
@@ -51,9 +50,9 @@ impl Kept {
     }
 }
 
-/// What was kept of a torrent in earlier runs; nothing when nothing is known.
-pub(super) fn kept(state_dir: &Path, info_hash: InfoHash) -> Kept {
-    let path = path(state_dir, info_hash);
+/// What was kept of the torrent with this record in earlier runs; nothing when nothing is known.
+pub(super) fn kept(record: &Path) -> Kept {
+    let path = path(record);
     match read(&path) {
         Ok(kept) => kept,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Kept::default(),
@@ -110,23 +109,26 @@ fn encode(kept: &Kept) -> Vec<u8> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(super) fn keep(state_dir: &Path, info_hash: InfoHash, kept: &Kept) -> io::Result<()> {
-    let path = path(state_dir, info_hash);
+pub(super) fn keep(record: &Path, kept: &Kept) -> io::Result<()> {
+    let path = path(record);
     // The torrent's record is locked by this process: nobody else writes here.
     let new = path.with_extension("stats.new");
     fs::write(&new, encode(kept))?;
     fs::rename(&new, &path)
 }
 
-fn path(state_dir: &Path, info_hash: InfoHash) -> PathBuf {
-    state_dir.join(format!("{info_hash}.stats"))
+/// Beside the record: what is in another place has its own.
+fn path(record: &Path) -> PathBuf {
+    record.with_extension("stats")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HASH: InfoHash = InfoHash([7; 20]);
+    fn record(dir: &Path) -> PathBuf {
+        dir.join("0707.resume")
+    }
 
     fn some(uploaded: u64, wanted: Option<&[bool]>) -> Kept {
         Kept { uploaded, wanted: wanted.map(Arc::from) }
@@ -135,15 +137,17 @@ mod tests {
     #[test]
     fn what_was_kept_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(kept(dir.path(), HASH), Kept::default());
+        let record = record(dir.path());
+        assert_eq!(kept(&record), Kept::default());
         let mut choice = [false; 11];
         (choice[0], choice[8], choice[10]) = (true, true, true);
         for what in [some(123, None), some(1 << 40, Some(&choice)), some(5, None)] {
-            keep(dir.path(), HASH, &what).unwrap();
-            assert_eq!(kept(dir.path(), HASH), what);
+            keep(&record, &what).unwrap();
+            assert_eq!(kept(&record), what);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert_eq!(kept(dir.path(), InfoHash([8; 20])), Kept::default());
+        assert!(dir.path().join("0707.stats").exists());
+        assert_eq!(kept(&dir.path().join("0707-8.resume")), Kept::default(), "in another place");
         let bytes = b"d5:filesi11e8:uploadedi1e7:versioni2e6:wanted2:\x80\xa0e";
         assert_eq!(encode(&some(1, Some(&choice))), bytes);
     }
@@ -151,7 +155,8 @@ mod tests {
     #[test]
     fn what_is_broken_or_newer_counts_as_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let file = path(dir.path(), HASH);
+        let record = record(dir.path());
+        let file = path(&record);
         let too_long = vec![b'x'; 5 << 20];
         let bad: [&[u8]; 6] = [
             b"",
@@ -163,10 +168,10 @@ mod tests {
         ];
         for bytes in bad {
             fs::write(&file, bytes).unwrap();
-            assert_eq!(kept(dir.path(), HASH), Kept::default(), "{:?}", bytes.get(..60));
+            assert_eq!(kept(&record), Kept::default(), "{:?}", bytes.get(..60));
         }
         fs::write(&file, b"d8:uploadedi5e7:versioni1ee").unwrap();
-        assert_eq!(kept(dir.path(), HASH), some(5, None));
+        assert_eq!(kept(&record), some(5, None));
     }
 
     #[test]

@@ -29,6 +29,7 @@ fn options(dir: &Path) -> TorrentOptions {
         check: CheckMode::Resume,
         overwrite: false,
         waits_for_disk: false,
+        checks_room: false,
         allocate: Allocate::Sparse,
         sequential: false,
         found: Vec::new(),

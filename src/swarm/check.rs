@@ -214,6 +214,7 @@ impl Swarm {
 
     fn complete(&mut self, now: Instant) {
         self.next_cause = now;
+        self.totals.rest(now);
         self.tell_verified_now();
         let links: Vec<_> = self.peers.keys().copied().collect();
         links.into_iter().for_each(|link| self.judge_interest(link, now));

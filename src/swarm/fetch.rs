@@ -64,6 +64,7 @@ impl Swarm {
             && !blocks.is_empty()
         {
             peer.requests.sent(&blocks, peer.meter.rate(now), now);
+            self.totals.asked(now);
             self.watch(link);
             self.send(link, LinkCommand::Request(blocks));
         }

@@ -117,6 +117,7 @@ impl Swarm {
             };
         }
         if self.is_complete() && !was_complete {
+            self.totals.rest(now);
             self.tell(Event::Completed);
         }
         if was_complete && !self.is_complete() {

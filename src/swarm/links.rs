@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::addr::{Host, Locality, host_key};
 use crate::base::ids::{LinkId, PeerId};
+use crate::base::meter::RateMeter;
 
 use super::candidates::{Candidates, Choice};
 use super::event::{DownReason, Event, Output, Room, Source};
@@ -68,6 +69,8 @@ impl Default for Crowding {
 pub struct Acquaintances {
     candidates: Candidates,
     debts: BTreeMap<Host, u64>,
+    /// Somebody was met, and that was told.
+    met_anybody: bool,
 }
 
 impl Acquaintances {
@@ -101,13 +104,15 @@ impl Swarm {
             self.candidates.released(peer.home());
         }
         self.candidates.release_all();
-        Acquaintances { candidates: self.candidates, debts: self.uploads.debts }
+        let Self { candidates, uploads, met_anybody, .. } = self;
+        Acquaintances { candidates, debts: uploads.debts, met_anybody }
     }
 
     /// Knows again whom another brain of this torrent knew. Called before anything else.
     pub fn remember(&mut self, known: Acquaintances) {
         self.candidates = known.candidates;
         self.uploads.debts = known.debts;
+        self.met_anybody = known.met_anybody;
     }
 
     /// May a connection from `address` come in? The id for its link if so; the caller then
@@ -451,7 +456,11 @@ impl Swarm {
     }
 
     pub(super) fn on_pause(&mut self, pause: bool, now: Instant) {
-        self.paused = pause;
+        if std::mem::replace(&mut self.paused, pause) != pause {
+            // Nobody is to see an old rate when it goes on.
+            self.uploads.meter = RateMeter::new(now);
+            self.totals.rest(now);
+        }
         if !pause {
             return;
         }

@@ -318,9 +318,6 @@ impl Swarm {
 
     fn on_link_events(&mut self, link: LinkId, events: Vec<LinkEvent>, now: Instant) {
         for event in events {
-            if !self.peers.contains_key(&link) {
-                return;
-            }
             self.on_link_event(link, event, now);
         }
         self.fill(link, now);
@@ -328,6 +325,10 @@ impl Swarm {
     }
 
     fn on_link_event(&mut self, link: LinkId, event: LinkEvent, now: Instant) {
+        // What a link took counts, also when it was closed meanwhile.
+        if let LinkEvent::Sent(bytes) = event {
+            return self.on_sent(link, bytes, now);
+        }
         let Some(peer) = self.peers.get_mut(&link) else { return };
         match event {
             LinkEvent::Blocks(blocks) => self.on_blocks(link, blocks, now),
@@ -357,8 +358,7 @@ impl Swarm {
             LinkEvent::Refused { block, lasting } => self.on_refused(link, block, lasting, now),
             LinkEvent::Requested(ask) => self.on_requested(link, ask, now),
             LinkEvent::Cancelled(ask) => self.on_cancelled(link, ask),
-            LinkEvent::Sent(bytes) => self.on_sent(link, bytes, now),
-            LinkEvent::Suggested(_) => {}
+            LinkEvent::Sent(_) | LinkEvent::Suggested(_) => {}
             LinkEvent::AllowedFast(piece) => peer.allow_fast(piece),
             LinkEvent::Described(description) => {
                 if let Some(client) = description.client {

@@ -23,8 +23,10 @@ pub struct Totals {
     /// Pieces that failed their hash.
     pub hash_failures: u32,
     meter: RateMeter,
-    /// First and last time that payload came.
-    transfer: Option<(Instant, Instant)>,
+    /// Since when payload is asked for, and when it last came, while something is fetched.
+    transfer: Option<(Instant, Option<Instant>)>,
+    /// How long that took before.
+    transferred: Duration,
 }
 
 impl Totals {
@@ -36,14 +38,37 @@ impl Totals {
             hash_failures: 0,
             meter: RateMeter::new(now),
             transfer: None,
+            transferred: Duration::ZERO,
         }
+    }
+
+    /// Payload is asked for.
+    pub(super) fn asked(&mut self, now: Instant) {
+        self.transfer.get_or_insert((now, None));
     }
 
     pub(super) fn received(&mut self, bytes: u64, now: Instant) {
         self.downloaded_bytes += bytes;
         self.meter.add(bytes, now);
-        let began = self.transfer.map_or(now, |(began, _)| began);
-        self.transfer = Some((began, now));
+        if let Some((_, last)) = &mut self.transfer {
+            *last = Some(now);
+        }
+    }
+
+    /// Nothing is fetched any more, for now. Nobody is to see an old rate when it goes on.
+    pub(super) fn rest(&mut self, now: Instant) {
+        self.meter = RateMeter::new(now);
+        let transfer = self.transfer.take();
+        let came = transfer.and_then(|(began, last)| Some(last?.saturating_duration_since(began)));
+        self.transferred += came.unwrap_or_default();
+    }
+
+    fn transferred_for(&self, now: Instant) -> Duration {
+        let current = match self.transfer {
+            Some((began, Some(_))) => now.saturating_duration_since(began),
+            _ => Duration::ZERO,
+        };
+        self.transferred + current
     }
 }
 
@@ -73,11 +98,11 @@ pub struct Snapshot {
     pub pieces_in_progress: u32,
     /// Pieces that failed their hash so far.
     pub hash_failures: u32,
-    /// Payload received a second.
+    /// Payload received a second; none while nothing is fetched.
     pub down_rate: u64,
     /// Payload received.
     pub downloaded_bytes: u64,
-    /// Payload sent a second.
+    /// Payload sent a second; none while nobody is there.
     pub up_rate: u64,
     /// Payload sent.
     pub uploaded_bytes: u64,
@@ -161,16 +186,16 @@ impl Swarm {
             pieces_verified: self.have.ones(),
             pieces_in_progress: (self.assembly.open_count() + self.checking.count()) as u32,
             hash_failures: self.totals.hash_failures,
-            down_rate: self.totals.meter.rate(now),
+            down_rate: self.down_meter().map_or(0, |meter| meter.shown(now)),
             downloaded_bytes: self.totals.downloaded_bytes,
-            up_rate: self.uploads.meter.rate(now),
+            up_rate: self.up_meter().map_or(0, |meter| meter.shown(now)),
             uploaded_bytes: self.uploads.uploaded_bytes,
-            receiving: count(&|peer| peer.upload.meter.rate(now) > 0 && peer.upload.unchoked),
+            receiving: count(&|peer| peer.upload.meter.shown(now) > 0 && peer.upload.unchoked),
             wasted_bytes: self.totals.wasted_bytes,
             corrupt_bytes: self.totals.corrupt_bytes,
             connected: self.peers.len() as u32,
             seeds: count(&Peer::is_seed),
-            sending: count(&|peer| peer.meter.rate(now) > 0 && !peer.choking),
+            sending: count(&|peer| peer.meter.shown(now) > 0 && !peer.choking),
             interesting: count(&|peer| peer.interesting > 0),
             choking: count(&|peer| peer.interesting > 0 && peer.choking),
             snubbed: count(&|peer| peer.interesting > 0 && peer.requests.is_snubbed()),
@@ -181,6 +206,22 @@ impl Swarm {
             pieces_at_disk: self.checking.count() as u32,
             disk_trouble: self.checking.trouble().map(str::to_owned),
         }
+    }
+
+    /// Payload received; none while nothing is fetched, or nobody is there.
+    pub fn down_meter(&self) -> Option<&RateMeter> {
+        let is_at_rest = self.paused || self.is_complete() || self.checking.in_trouble();
+        (!is_at_rest && !self.peers.is_empty()).then_some(&self.totals.meter)
+    }
+
+    /// Payload sent; none while nobody is there.
+    pub fn up_meter(&self) -> Option<&RateMeter> {
+        (!self.paused && !self.peers.is_empty()).then_some(&self.uploads.meter)
+    }
+
+    /// Payload received and sent so far, in bytes.
+    pub fn moved_bytes(&self) -> (u64, u64) {
+        (self.totals.downloaded_bytes, self.uploads.uploaded_bytes)
     }
 
     /// Peers that have what we lack and do not let requests time out; any peer while nothing
@@ -202,9 +243,9 @@ impl Swarm {
                 name => name.to_owned(),
             },
             have: f64::from(peer.pieces.count(piece_count)) / f64::from(piece_count.max(1)),
-            down_rate: peer.meter.rate(now),
+            down_rate: peer.meter.shown(now),
             downloaded_bytes: peer.downloaded_bytes,
-            up_rate: peer.upload.meter.rate(now),
+            up_rate: peer.upload.meter.shown(now),
             uploaded_bytes: peer.upload.uploaded_bytes,
             choked_by_us: !peer.upload.unchoked,
             requests: (peer.requests.outstanding() as u32, peer.requests.pipeline.target()),
@@ -225,13 +266,10 @@ impl Swarm {
         idle.map(|(address, why)| (address, why.map(str::to_owned))).collect()
     }
 
-    /// Time from the first payload to the last so far, for averages.
+    /// How long payload was fetched, from the first request on and without pauses, for averages;
+    /// nothing before any came.
     pub fn transferred_for(&self, now: Instant) -> Duration {
-        let last = |(began, last): (Instant, Instant)| {
-            let end = if self.is_complete() { last } else { now };
-            end.saturating_duration_since(began)
-        };
-        self.totals.transfer.map_or(Duration::ZERO, last)
+        self.totals.transferred_for(now)
     }
 
     /// What the download waits for, over the last minute and its life.

@@ -17,6 +17,7 @@ use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
+use crate::metainfo::Torrent;
 use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
 use crate::swarm::link::LinkCommand;
 use crate::swarm::{Refusal, Swarm};
@@ -68,6 +69,8 @@ pub(super) struct Actor {
     pub disk_events: mpsc::Receiver<DiskEvent>,
     pub disk_stats: DiskStats,
     pub disk_meter: DiskMeter,
+    /// Payload received and sent, as it was published last.
+    pub published_bytes: (u64, u64),
     /// How often links had come to wait for blocks at the last two publish ticks.
     pub waits: [u64; 2],
     /// Pieces at the disk workers.
@@ -82,6 +85,9 @@ pub(super) struct Actor {
     pub gone: Option<Gone>,
     /// Its files are to be moved: the torrent lets go of everything.
     pub move_order: Option<MoveOrder>,
+    /// Orders to move that were found possible.
+    pub moves: (mpsc::Sender<MoveOrder>, mpsc::Receiver<MoveOrder>),
+    pub torrent: Arc<Torrent>,
     /// Whether its end may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
     pub commands: mpsc::Receiver<Command>,
@@ -148,6 +154,7 @@ impl Actor {
                 }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
+                Some(order) = self.moves.1.recv() => self.move_order = Some(order),
                 () = self.places.changed() => self.tell_room(),
                 command = self.commands.recv() => match command {
                     Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
@@ -200,7 +207,7 @@ impl Actor {
     }
 
     /// Notes what a link says; conclusions are drawn once a batch.
-    fn on_report(&mut self, report: LinkReport) {
+    pub(super) fn on_report(&mut self, report: LinkReport) {
         let (link, now) = (report.link, Instant::now());
         match report.news {
             LinkNews::Up { peer_id, caps, .. } => {
@@ -424,7 +431,7 @@ impl Actor {
                 self.link_config.up_limiter.set_rate(limit);
                 self.publish();
             }
-            Command::Move(order) => self.move_order = Some(order),
+            Command::Move(order) => self.consider_move(order),
             Command::SelectFiles(files) => self.select(files),
             Command::Stop(_) | Command::Finish | Command::Start => {}
         }
@@ -610,7 +617,9 @@ impl Actor {
 
     /// Whoever connects wakes us, and then this is looked at again.
     fn publish_pause(&self) -> Duration {
-        let is_still = self.links.is_empty() && self.jobs_out == 0;
+        // Who came, took all and left between two snapshots is to be seen in the next one.
+        let is_told = self.swarm.moved_bytes() == self.published_bytes;
+        let is_still = is_told && self.links.is_empty() && self.jobs_out == 0;
         match is_still && self.status.is_still() {
             true => PUBLISH_IDLE,
             false => PUBLISH_EVERY,
@@ -622,6 +631,7 @@ impl Actor {
         let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
         let mut status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
         status.unsynced_bytes = self.jobs.store.backlog().bytes;
+        self.published_bytes = self.swarm.moved_bytes();
         let is_paused = self.publisher.is_paused();
         self.trackers.publish(&status, self.swarm.working_peers(), is_paused);
         self.status.post(status);

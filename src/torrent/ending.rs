@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::{interval, sleep_until};
+use tokio::sync::mpsc;
+use tokio::time::{interval, sleep_until, timeout};
 use tracing::warn;
 
 use crate::base::units::{duration, size};
@@ -14,6 +15,9 @@ use crate::swarm::link::{CloseReason, LinkCommand};
 
 use super::actor::Actor;
 
+/// How long links have to say what they sent last. They wait for nothing then, so that it takes
+/// no time.
+const LAST_WORDS_BUDGET: Duration = Duration::from_millis(500);
 /// How long the device has for what is left. Longer when somebody is patient, and it answers.
 const FLUSH_BUDGET: Duration = Duration::from_secs(6);
 /// How often it is shown how much is left.
@@ -35,10 +39,28 @@ impl Actor {
             let _ = handle.commands.try_send(vec![LinkCommand::Close(CloseReason::Stopping)]);
             self.places.down(link);
         }
+        self.hear_last_words().await;
+        // Trackers are told of it all.
+        self.publish();
         let goodbye = self.trackers.stop();
         self.flush().await;
         goodbye.await;
         self.publish();
+    }
+
+    /// Waits until all links have ended: what was sent over them counts, here and in ratios.
+    async fn hear_last_words(&mut self) {
+        // Nobody but the links themselves keeps the way open on which they report.
+        self.reports.0 = mpsc::channel(1).0;
+        let words = async {
+            while let Some(report) = self.reports.1.recv().await {
+                self.on_report(report);
+            }
+        };
+        // One that hangs is not waited for.
+        let _ = timeout(LAST_WORDS_BUDGET, words).await;
+        self.swarm.settle(Instant::now());
+        self.carry_out();
     }
 
     /// Waits for verdicts, which count though nothing new is begun, then for the device.

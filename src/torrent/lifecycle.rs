@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::timeout;
+use tracing::{Instrument as _, error_span};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
@@ -43,7 +44,7 @@ use super::moving::{self, MoveOrder, Relocated};
 use super::options::{CheckMode, TorrentOptions};
 use super::parked::{self, Waiting, Woken};
 use super::places::{Account, Places};
-use super::publish::{Publisher, SoFar, wanted_pieces};
+use super::publish::{Publisher, SoFar, payload_of, wanted_pieces};
 use super::status::{State, Status};
 use super::trackers::{Trackers, first_stats};
 
@@ -97,6 +98,8 @@ pub struct Entry {
     pub is_queued: bool,
     /// Payload sent in earlier runs.
     pub uploaded_before_bytes: u64,
+    /// Its record of verified pieces, by [`record_of`](crate::disk::record_of).
+    pub record: PathBuf,
     /// Blocks of the pool that its open pieces may hold; changes as torrents come and go.
     pub share: watch::Receiver<usize>,
 }
@@ -122,6 +125,7 @@ pub(super) struct Parts {
     /// One entry a file.
     pub wanted_files: Vec<bool>,
     pub uploaded_before_bytes: u64,
+    pub record: PathBuf,
     pub so_far: SoFar,
     /// The torrent's own limits, below the session's.
     pub limiter: Arc<Limiter>,
@@ -166,7 +170,7 @@ pub async fn start(
     };
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
-    let Entry { is_queued, uploaded_before_bytes, share } = entry;
+    let Entry { is_queued, uploaded_before_bytes, record, share } = entry;
     let limiter = Arc::new(Limiter::under(resources.limiter.clone(), None));
     let up_limiter = Arc::new(Limiter::under(resources.up_limiter.clone(), None));
     let parts = Parts {
@@ -178,6 +182,7 @@ pub async fn start(
         extents,
         wanted_files,
         uploaded_before_bytes,
+        record,
         so_far: SoFar::nothing(),
         limiter,
         up_limiter,
@@ -200,8 +205,15 @@ pub async fn start(
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
     let known = Acquaintances::default();
     let ends = Ends { commands: orders, incoming: arrivals, status, news, known, share };
-    tokio::spawn(live(parts, first, ends));
+    // At every level, so that each line of the log names its torrent.
+    let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
+    tokio::spawn(live(parts, first, ends).instrument(span));
     Ok((handle, info_hash, incoming))
+}
+
+/// As much of a hash as tells torrents apart for people.
+fn short(info_hash: InfoHash) -> String {
+    info_hash.to_string().chars().take(8).collect()
 }
 
 /// What is known before anything was looked at.
@@ -230,25 +242,30 @@ async fn open(parts: &Parts) -> Result<Opened, Error> {
 }
 
 fn store_config(parts: &Parts) -> StoreConfig {
-    let Parts { torrent, options, resources, info_hash, layout, wanted_files, .. } = parts;
-    let files = torrent.files.iter().map(|file| StoreFile {
-        path: file.path.to_owned(),
-        len: file.length,
-        is_pad: file.is_pad,
-    });
+    let Parts { torrent, options, info_hash, layout, wanted_files, record, .. } = parts;
     let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.content()));
     StoreConfig {
         layout: *layout,
         piece_hashes: torrent.shared_piece_hashes(),
-        files: files.collect(),
+        files: store_files(torrent),
         symlinks: links.collect(),
         dir: options.dir.clone(),
         wanted: wanted_files.clone(),
         allocate: options.allocate,
         overwrite: options.overwrite,
-        resume_path: resources.state_dir.join(format!("{info_hash}.resume")),
+        resume_path: record.clone(),
         info_hash: *info_hash,
     }
+}
+
+/// The torrent's files as the disk is told of them.
+pub(super) fn store_files(torrent: &Torrent) -> Vec<StoreFile> {
+    let files = torrent.files.iter().map(|file| StoreFile {
+        path: file.path.to_owned(),
+        len: file.length,
+        is_pad: file.is_pad,
+    });
+    files.collect()
 }
 
 /// What a torrent does next.
@@ -483,6 +500,10 @@ async fn run(
             return Some((ends, Ran::Failed { why, may_pass, orders: early }));
         }
     };
+    if let Err(error) = meanwhile(&mut ends, &mut early, room(parts, &store, &have)).await? {
+        let (why, may_pass) = (error.to_string(), false);
+        return Some((ends, Ran::Failed { why, may_pass, orders: early }));
+    }
     if !is_moved {
         // Nobody may be listening.
         let _ = ends.news.send(News::Checked { pieces: have.ones() });
@@ -512,6 +533,19 @@ fn lack(parts: &Parts, ends: &Ends, have: &Bitfield) -> Option<String> {
         status.pieces_verified = have.ones();
     });
     Some(format!("{count} of {} pieces are missing or wrong", parts.layout.piece_count()))
+}
+
+/// Is there room for what is missing, where that is asked?
+async fn room(parts: &Parts, store: &StoreHandle, have: &Bitfield) -> Result<(), disk::Error> {
+    let (extents, layout) = (&parts.extents, &parts.layout);
+    let missing = payload_of(extents, layout, &wanted_of(parts).minus(have));
+    let present = payload_of(extents, layout, have);
+    let options = &parts.options;
+    if !options.checks_room || options.waits_for_disk || options.seed_only || missing == 0 {
+        return Ok(());
+    }
+    let store = store.clone();
+    blocking(move || store.check_room(missing, present)).await
 }
 
 fn wanted_of(parts: &Parts) -> Bitfield {
@@ -554,26 +588,8 @@ fn actor(
     let wanted = wanted_of(parts);
     let mut publisher = publisher(parts, &store);
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &parts.wanted_files, &have);
-    let config = SwarmConfig {
-        layout: parts.layout,
-        extents: parts.extents.clone(),
-        info_hash: parts.info_hash,
-        have,
-        proven,
-        wanted,
-        share_blocks: *ends.share.borrow_and_update(),
-        max_peers: parts.options.max_peers,
-        is_private: parts.torrent.private,
-        sequential: parts.options.sequential,
-        listen_port: parts.resources.port,
-        peer_id: parts.resources.peer_id,
-        seed: rand::random(),
-    };
-    let now = Instant::now();
-    let mut swarm = Swarm::new(config, now);
-    swarm.remember(ends.known);
-    let addresses = parts.options.peers.clone();
-    swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
+    let share_blocks = *ends.share.borrow_and_update();
+    let swarm = swarm(parts, ends.known, share_blocks, [have, proven, wanted]);
     let left = publisher.left();
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
     let trackers = Trackers::start(tracker_config(parts, was_complete), first_stats(left));
@@ -591,14 +607,17 @@ fn actor(
         disk_events,
         disk_stats: DiskStats::default(),
         disk_meter: DiskMeter::default(),
+        published_bytes: (0, 0),
         waits: [parts.resources.pool.waits_count(); 2],
         jobs_out: 0,
         flushed: false,
         finish_again: None,
-        look_at: now,
+        look_at: Instant::now(),
         is_looking: false,
         gone: None,
         move_order: None,
+        moves: mpsc::channel(1),
+        torrent: parts.torrent.clone(),
         patient: parts.resources.patient.clone(),
         commands: ends.commands,
         incoming: ends.incoming,
@@ -610,6 +629,35 @@ fn actor(
         wanted_files: parts.wanted_files.clone(),
         outbox: Default::default(),
     }
+}
+
+fn swarm(
+    parts: &Parts,
+    known: Acquaintances,
+    share_blocks: usize,
+    [have, proven, wanted]: [Bitfield; 3],
+) -> Swarm {
+    let config = SwarmConfig {
+        layout: parts.layout,
+        extents: parts.extents.clone(),
+        info_hash: parts.info_hash,
+        have,
+        proven,
+        wanted,
+        share_blocks,
+        max_peers: parts.options.max_peers,
+        is_private: parts.torrent.private,
+        sequential: parts.options.sequential,
+        listen_port: parts.resources.port,
+        peer_id: parts.resources.peer_id,
+        seed: rand::random(),
+    };
+    let now = Instant::now();
+    let mut swarm = Swarm::new(config, now);
+    swarm.remember(known);
+    let addresses = parts.options.peers.clone();
+    swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
+    swarm
 }
 
 fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {

@@ -10,13 +10,14 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, interval, timeout};
 
 use crate::disk::{
-    DiskEvent, Error, Home, MoveProgress, Relocation, StoreConfig, lasting, plan_move,
+    DiskEvent, Error, Home, MoveProgress, Relocation, StoreConfig, lasting, plan_move, refuse_move,
 };
 
+use super::actor::Actor;
 use super::command::Command;
 use super::handle::News;
-use super::lifecycle::Ends;
-use super::meanwhile::{STOP_MAX, meanwhile};
+use super::lifecycle::{Ends, store_files};
+use super::meanwhile::{STOP_MAX, blocking, meanwhile};
 use super::parked;
 use super::status::State;
 
@@ -41,6 +42,27 @@ pub struct Moving {
     pub home: Home,
     /// Bytes that are being copied; 0 when all is done.
     pub copy_bytes: u64,
+}
+
+impl Actor {
+    /// Has an order looked at aside, and only then lets go of links and files: one that comes to
+    /// nothing costs nothing.
+    pub(super) fn consider_move(&self, order: MoveOrder) {
+        let (moves, torrent, home) =
+            (self.moves.0.clone(), self.torrent.clone(), self.publisher.home());
+        tokio::spawn(async move {
+            let what = order.what.clone();
+            let refused = blocking(move || match home {
+                Some(home) => refuse_move(&store_files(&torrent), &home, &what),
+                None => Ok(()),
+            });
+            match refused.await {
+                // An ended torrent moves no more.
+                Ok(()) => drop(moves.send(order).await),
+                Err(error) => drop(order.answer.send(Err(error.to_string()))),
+            }
+        });
+    }
 }
 
 /// What came of an order.

@@ -68,6 +68,9 @@ pub struct TorrentOptions {
     pub overwrite: bool,
     /// A disk that is not there at the start is waited for; otherwise the torrent is not taken.
     pub waits_for_disk: bool,
+    /// Fail before the first dial when nothing may be written, or there is no room for what is
+    /// missing; otherwise it shows when the first piece is written, and is waited for.
+    pub checks_room: bool,
     /// File allocation.
     pub allocate: Allocate,
     /// Pieces in order instead of rarest first.
@@ -95,6 +98,7 @@ impl Default for TorrentOptions {
             check: CheckMode::default(),
             overwrite: false,
             waits_for_disk: false,
+            checks_room: true,
             allocate: Allocate::default(),
             sequential: false,
             found: Vec::new(),
@@ -147,6 +151,11 @@ impl TorrentOptions {
     /// Whether a disk that is not there at the start is waited for.
     pub fn waits_for_disk(self, waits: bool) -> Self {
         Self { waits_for_disk: waits, ..self }
+    }
+
+    /// Whether to fail at once when nothing may be written, or there is no room.
+    pub fn checks_room(self, checks: bool) -> Self {
+        Self { checks_room: checks, ..self }
     }
 
     /// How files get their space.

@@ -197,6 +197,10 @@ impl Publisher {
         self.paused
     }
 
+    pub fn home(&self) -> Option<Arc<Home>> {
+        self.home.clone()
+    }
+
     pub fn set_stopping(&mut self) {
         self.stopping = true;
     }
@@ -238,6 +242,8 @@ impl Publisher {
             hash_failures: numbers.hash_failures,
             down_rate: numbers.down_rate,
             up_rate: numbers.up_rate,
+            down_meter: swarm.down_meter().cloned(),
+            up_meter: swarm.up_meter().cloned(),
             downloaded_bytes: self.so_far.downloaded_bytes + numbers.downloaded_bytes,
             verified_bytes: self.so_far.verified_bytes,
             uploaded_bytes: self.so_far.uploaded_bytes + numbers.uploaded_bytes,
@@ -327,6 +333,12 @@ fn connected(link: LinkSnapshot) -> PeerStatus {
         snubbed: link.snubbed,
         ..PeerStatus::unconnected(link.address)
     }
+}
+
+/// Bytes of these pieces that are not padding.
+pub(super) fn payload_of(extents: &Extents, layout: &Layout, pieces: &Bitfield) -> u64 {
+    let pieces = pieces.iter_ones().filter_map(|number| layout.piece(number));
+    pieces.map(|piece| payload(extents, layout, piece)).sum()
 }
 
 /// Bytes of a piece that are not padding.

@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::base::meter::time_left;
+use crate::base::meter::{RateMeter, time_left};
 use crate::disk::{DiskRates, Home};
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::TrackerStatus;
@@ -76,6 +76,10 @@ pub struct Status {
     pub down_rate: u64,
     /// Payload sent a second, recently.
     pub up_rate: u64,
+    /// What the rates come from, to add up those of several torrents; none where nothing moves.
+    pub down_meter: Option<RateMeter>,
+    /// Likewise.
+    pub up_meter: Option<RateMeter>,
     /// Payload received in this run.
     pub downloaded_bytes: u64,
     /// What of that was of pieces that were right.
@@ -92,7 +96,7 @@ pub struct Status {
     pub was_whole: bool,
     /// Time since the start of this run.
     pub running: Duration,
-    /// Time spent transferring, for averages.
+    /// Time spent fetching, from the first request on and without pauses, for averages.
     pub transferring: Duration,
     /// Links that are up.
     pub peers_connected: u32,
@@ -163,6 +167,18 @@ impl Status {
         let rest = self.wanted_bytes.saturating_sub(self.done_bytes);
         rest.checked_div(self.down_rate).map(Duration::from_secs)
     }
+}
+
+/// What several torrents receive and send a second together. Not the sum of their rates: one that
+/// has just begun shows its own at once, while those that it took from fade.
+pub fn rates_together(statuses: &[Status], now: Instant) -> (u64, u64) {
+    let sum = |meter: fn(&Status) -> Option<&RateMeter>, rate: fn(&Status) -> u64| {
+        let moving = statuses.iter().filter_map(meter);
+        let others = statuses.iter().filter(|status| meter(status).is_none());
+        RateMeter::together(moving, now) + others.map(rate).sum::<u64>()
+    };
+    let down = sum(|status| status.down_meter.as_ref(), |status| status.down_rate);
+    (down, sum(|status| status.up_meter.as_ref(), |status| status.up_rate))
 }
 
 /// One peer.

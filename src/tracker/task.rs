@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::sleep_until;
+use tracing::Instrument as _;
 
 use crate::base::addr::{Locality, Source, is_usable_peer};
 use crate::base::ids::{InfoHash, PeerId};
@@ -155,7 +156,7 @@ pub fn spawn(
     commands: mpsc::Receiver<TrackerCommand>,
     events: mpsc::Sender<TrackerEvent>,
 ) -> JoinHandle<()> {
-    tokio::spawn(Driver::new(config, stats).run(commands, events))
+    tokio::spawn(Driver::new(config, stats).run(commands, events).in_current_span())
 }
 
 struct Driver {
@@ -172,6 +173,10 @@ struct Driver {
     last_peers: (usize, usize),
     /// How much is here, as the machine knows it.
     standing: Standing,
+    /// What was missing when trackers were last told, or were to be; and a quarter of all that was
+    /// missing at the start.
+    left_told: u64,
+    quarter: u64,
     /// Whether the torrent is paused, as the machine knows it.
     is_paused: bool,
     /// Announces on their way.
@@ -189,6 +194,7 @@ struct Driver {
 impl Driver {
     fn new(mut config: TrackerConfig, stats: watch::Receiver<TransferStats>) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS_LEN);
+        let TransferStats { left, .. } = *stats.borrow();
         let standing = stats.borrow().standing();
         let tiers = std::mem::take(&mut config.tiers);
         let network = config.network.clone();
@@ -196,6 +202,8 @@ impl Driver {
         let carriers = Carriers { http: config.client.clone(), udp, network };
         Self {
             standing,
+            left_told: left,
+            quarter: left / 4,
             is_paused: false,
             carriers,
             tiers: Tiers::new(tiers, config.timing.clone(), StdRng::seed_from_u64(config.rng_seed)),
@@ -330,10 +338,16 @@ impl Driver {
             self.standing = standing;
             self.handle(Input::Stands(standing));
         }
+        let has_grown = stats.left.saturating_add(self.quarter) <= self.left_told;
+        if has_grown && standing == Standing::Leech {
+            self.left_told = stats.left;
+            self.handle(Input::Grown);
+        }
     }
 
     fn announce(&mut self, call: Call, event: Option<Event>, host: Host) {
         let (tracker, stats) = (call.tracker, *self.stats.borrow());
+        self.left_told = stats.left;
         let request = AnnounceRequest {
             info_hash: self.config.info_hash,
             peer_id: self.config.peer_id,

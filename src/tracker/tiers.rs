@@ -70,6 +70,8 @@ pub enum Input {
     },
     /// The last piece of the torrent has been verified.
     Completed,
+    /// So much more is here than trackers were told that others may want to know.
+    Grown,
     /// How much is here: more may be wanted, and pieces may be lost, at any time.
     Stands(Standing),
     /// The torrent leaves the swarm.
@@ -171,6 +173,8 @@ pub struct Tiers {
     was_complete: bool,
     /// The download completed and no tracker has been told yet.
     owes_completed: bool,
+    /// Much more is here than was told last.
+    has_grown: bool,
     /// When the last `announces_max` announces left that may have reached their trackers, and
     /// which those are.
     recent: VecDeque<(Instant, usize)>,
@@ -285,6 +289,7 @@ impl Tiers {
             standing: Standing::Leech,
             was_complete: false,
             owes_completed: false,
+            has_grown: false,
             recent: VecDeque::new(),
             calls: 0,
             outputs: VecDeque::new(),
@@ -313,6 +318,7 @@ impl Tiers {
                 }
                 self.standing = standing;
             }
+            Input::Grown => self.has_grown = true,
             Input::ScrapeWanted => self.on_scrape_wanted(now),
             Input::Scraped { tracker, counts } => self.on_scraped(tracker.0, counts),
             Input::Stopped => self.on_stopped(now),
@@ -623,6 +629,7 @@ impl Tiers {
         tracker.is_asked = true;
         tracker.cause = None;
         tracker.last_asked = Some(now);
+        self.has_grown = false;
         if let Some(round) = &mut self.round {
             round.asked[index] = true;
             round.step = Step::Asking { tracker: index, since: now, is_hedged: false };

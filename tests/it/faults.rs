@@ -7,7 +7,7 @@ mod few_fds;
 mod full;
 mod gone;
 mod hung;
-mod mounts;
+pub mod mounts;
 mod touched;
 
 use std::collections::VecDeque;

@@ -27,6 +27,7 @@ mod limits;
 mod many;
 mod memory;
 mod names;
+mod numbers;
 mod partial;
 mod relocate;
 mod seeding;

@@ -26,6 +26,7 @@ use crate::cli::out;
 use crate::cli::print::{InfoJson, WAITING, info_screen, pace_words};
 use crate::cli::values;
 use crate::disk::create::{Created, Error, Progress, Skipped, create};
+use crate::disk::record_of;
 use crate::disk::turn;
 use crate::metainfo::create::{CreateOptions, Error as FormatError};
 use crate::metainfo::{Kind, clean_name};
@@ -160,7 +161,7 @@ pub fn note(created: &Created, path: &Path) {
         let real = path.canonicalize().ok()?;
         let state = state_dir().ok()?;
         std::fs::create_dir_all(&state).ok()?;
-        let record = state.join(format!("{}.resume", created.torrent.info_hash_v1?));
+        let record = record_of(&state, created.torrent.info_hash_v1?, real.parent()?);
         created.note(store_config(&created.torrent, real.parent()?, record)?).ok()
     };
     let is_noted = noted().unwrap_or(false);

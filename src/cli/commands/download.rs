@@ -259,6 +259,8 @@ pub fn torrent_options(options: &Options) -> TorrentOptions {
         },
         overwrite: options.overwrite,
         waits_for_disk: false,
+        // Who speaks to the program waits for what it says.
+        checks_room: !options.repl,
         allocate: match options.allocate {
             args::Allocate::None => Allocate::None,
             args::Allocate::Sparse => Allocate::Sparse,

@@ -17,6 +17,7 @@ use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::trusted::Trusted;
 use crate::disk::create::is_unchanged;
+use crate::disk::record_of;
 use crate::metainfo::create::{CreateOptions, wrap};
 use crate::metainfo::{Torrent, clean_name};
 use crate::tracker::catalogue::check_name;
@@ -152,7 +153,7 @@ fn made_before(path: &Path, piece_length: Option<u64>) -> Option<Torrent> {
         return None;
     }
     let torrent = load::torrent(&state.join(format!("{hash}.torrent"))).ok()?;
-    let record = state.join(format!("{hash}.resume"));
+    let record = record_of(&state, torrent.info_hash_v1?, &folder_of(path));
     let config = store_config(&torrent, &folder_of(path), record)?;
     let is_it = torrent.info_hash_v1.is_some_and(|it| it.to_string() == hash);
     let is_same = is_it && torrent.name == own_name(path);

@@ -34,6 +34,8 @@ const TOKEN_LEN_MAX: u64 = 4096;
 const TOKEN_LEN_SAFE: usize = 16;
 /// What an announce may be late.
 const GRACE: Duration = Duration::from_secs(60);
+/// How soon a client may tell again how much it has, for those who look at who holds what.
+const PROGRESS_S: u32 = 60;
 /// Longest list of info-hashes: a million of them.
 const ALLOW_LEN_MAX: u64 = 64 << 20;
 
@@ -59,13 +61,15 @@ pub fn run(arguments: &TrackerArgs, common: &Common) -> Outcome {
             out::talk("short tokens can be guessed by whoever reaches this tracker");
         }
         let library = library(arguments, token.clone())?;
+        let interval_s = u32::try_from(arguments.interval.as_secs()).unwrap_or(u32::MAX).max(1);
         let config = ServerConfig {
             // Twice missed, and a little more, means gone.
             limits: TableLimits {
                 peer_life: arguments.interval.saturating_mul(2).saturating_add(GRACE),
                 ..TableLimits::default()
             },
-            interval_s: u32::try_from(arguments.interval.as_secs()).unwrap_or(u32::MAX).max(1),
+            interval_s,
+            min_interval_s: Some(interval_s.min(PROGRESS_S)),
             allowed: allowed.map(|allowed| watch_allowed(allowed, arguments.allow.clone())),
             allow_catalogue: arguments.allow_catalogue,
             ..ServerConfig::default()

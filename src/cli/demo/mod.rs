@@ -140,6 +140,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
         check: CheckMode::Resume,
         overwrite: false,
         waits_for_disk: false,
+        checks_room: true,
         allocate: Allocate::Sparse,
         sequential: false,
         found: Vec::new(),

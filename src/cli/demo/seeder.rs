@@ -119,6 +119,7 @@ fn options(dir: PathBuf, files: usize) -> TorrentOptions {
         check: CheckMode::Force,
         overwrite: true,
         waits_for_disk: false,
+        checks_room: false,
         allocate: Allocate::None,
         sequential: false,
         found: Vec::new(),

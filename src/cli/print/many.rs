@@ -1,11 +1,13 @@
 //! What is shown of several torrents at once: the table of `list`, and the progress line that adds
 //! them up.
 
+use std::time::Instant;
+
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::base::units::{duration, rate, size};
 use crate::cli::escape::{escape, fit, shorten};
-use crate::torrent::status::{State, Status};
+use crate::torrent::status::{State, Status, rates_together};
 
 use super::{glance, wrap};
 
@@ -171,14 +173,15 @@ impl Sum {
         };
         let count_of = |is: fn(&Status) -> bool| statuses.iter().filter(|it| is(it)).count();
         let sum = |number: fn(&Status) -> u64| statuses.iter().map(number).sum();
+        let (down_rate, up_rate) = rates_together(statuses, Instant::now());
         Self {
             count: statuses.len(),
             done: count_of(is_done),
             queued: count_of(|status| status.state == State::Queued),
             wanted_bytes: sum(|status| status.wanted_bytes),
             done_bytes: sum(|status| status.done_bytes),
-            down_rate: sum(|status| status.down_rate),
-            up_rate: sum(|status| status.up_rate),
+            down_rate,
+            up_rate,
             peers: sum(|status| status.peers_connected.into()),
         }
     }

@@ -18,10 +18,10 @@ use super::era::{Ground, boot_of, booted_ns, now_ns};
 use super::format::{self, Replayed, Standing, Subject, Unfit};
 use super::home::Home;
 use super::journal::{Appender, Journal};
-use super::lock::RecordLock;
+use super::lock::{RecordLock, place_of};
 
 /// Longest record that is read: two million pieces with an entry each, and as much again.
-const FILE_LEN_MAX: u64 = 160 << 20;
+pub(super) const FILE_LEN_MAX: u64 = 160 << 20;
 /// Within one era, a file that was changed no later than this after the last entry was changed
 /// by us: the clock of the file system is coarser than ours, and a write may be cut off from
 /// its entry.
@@ -106,6 +106,18 @@ impl Locked {
         let us = rustix::process::geteuid().as_raw();
         let is_ours = metadata.as_ref().is_none_or(|metadata| metadata.uid() == us);
         Ok(Self { path: path.to_owned(), lock, metadata, is_ours, bytes })
+    }
+
+    /// Takes the directory of the torrent's files, too: another record may know of it as well.
+    ///
+    /// # Errors
+    /// `InUse` when another process has it; `Io`.
+    pub(in crate::disk) fn take_place(
+        &mut self,
+        info_hash: InfoHash,
+        dir: &Path,
+    ) -> Result<(), Error> {
+        self.lock.take_place(&self.path, place_of(info_hash, dir))
     }
 
     /// Where it says that the torrent's files are: the present home first.

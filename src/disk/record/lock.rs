@@ -1,5 +1,6 @@
-//! Which process has which record. All records of a state directory are bytes of one file,
-//! `locks`, and a process locks those that it has through one descriptor, however many they are.
+//! Which process has which record, and which place: a torrent in a directory. All of a state
+//! directory are bytes of one file, `locks`, and a process locks those that it has through one
+//! descriptor, however many they are.
 //! Such locks are the process's own: within it, a table says who has what. The system drops them
 //! when the process closes any descriptor of the file, so there is never a second one.
 
@@ -7,6 +8,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -16,6 +18,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use crate::base::digest::sha1;
+use crate::base::ids::InfoHash;
 
 use super::super::error::Error;
 use super::super::only::Only;
@@ -35,11 +38,13 @@ struct Held {
     bytes: HashSet<i64>,
 }
 
-/// The right to use a record, until it is dropped. The end of the process gives it back as well.
+/// The right to use a record, and the place of its files, until it is dropped. The end of the
+/// process gives it back as well.
 #[derive(Debug)]
 pub(in crate::disk) struct RecordLock {
     file: (u64, u64),
     byte: i64,
+    place: Option<i64>,
 }
 
 impl RecordLock {
@@ -55,31 +60,74 @@ impl RecordLock {
         HELD.with(|held| {
             let file = find(held, &locks).map_err(fail)?;
             let Some(ours) = held.get_mut(&file) else { return Err(fail(Errno::ENOENT.into())) };
-            let holder = match ours.bytes.contains(&byte) {
-                true => Some(i32::try_from(std::process::id()).unwrap_or(0)),
-                false => lock(&ours.file, byte, libc::F_WRLCK).map_err(fail)?,
-            };
-            match holder {
-                None => {
-                    ours.bytes.insert(byte);
-                    Ok(Self { file, byte })
-                }
-                Some(pid) => {
-                    forget_if_idle(held, file);
-                    Err(Error::InUse { path: path.to_owned(), holder: name_of(pid) })
-                }
+            let taken = take_byte(ours, byte, path);
+            if taken.is_err() {
+                forget_if_idle(held, file);
             }
+            taken.map(|()| Self { file, byte, place: None })
         })
     }
+
+    /// Takes this place in addition, for the record at `path`.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(super) fn take_place(&mut self, path: &Path, place: i64) -> Result<(), Error> {
+        HELD.with(|held| {
+            let ours = held.get_mut(&self.file);
+            let ours = ours.ok_or(Error::Inconsistent("a lock without its file"))?;
+            take_byte(ours, place, path)
+        })?;
+        self.place = Some(place);
+        Ok(())
+    }
+}
+
+/// Locks a byte, unless somebody has it; that may be ourselves.
+fn take_byte(ours: &mut Held, byte: i64, path: &Path) -> Result<(), Error> {
+    let fail = |error: io::Error| Error::io("opening", path, error);
+    let holder = match ours.bytes.contains(&byte) {
+        true => Some(i32::try_from(std::process::id()).unwrap_or(0)),
+        false => lock(&ours.file, byte, libc::F_WRLCK).map_err(fail)?,
+    };
+    match holder {
+        Some(pid) => Err(Error::InUse { path: path.to_owned(), holder: name_of(pid) }),
+        None => {
+            ours.bytes.insert(byte);
+            Ok(())
+        }
+    }
+}
+
+/// Has another process the record at this path, or this place of those in its directory? Not known
+/// is no.
+pub(super) fn is_with_others(path: &Path, place: Option<i64>) -> bool {
+    let byte = place.unwrap_or_else(|| byte_of(path));
+    let locks = path.with_file_name(NAME);
+    HELD.with(|held| {
+        let Ok(file) = find(held, &locks) else { return false };
+        let is_so = held.get(&file).is_some_and(|ours| {
+            !ours.bytes.contains(&byte) && holder_of(&ours.file, byte).is_some()
+        });
+        forget_if_idle(held, file);
+        is_so
+    })
+}
+
+/// The byte of a torrent in this directory.
+pub(super) fn place_of(info_hash: InfoHash, dir: &Path) -> i64 {
+    number_of(&[b"place", &info_hash.0, dir.as_os_str().as_bytes()])
 }
 
 impl Drop for RecordLock {
     fn drop(&mut self) {
         HELD.with(|held| {
             if let Some(ours) = held.get_mut(&self.file) {
-                ours.bytes.remove(&self.byte);
-                // The end of the process does it, if it fails.
-                let _ = lock(&ours.file, self.byte, libc::F_UNLCK);
+                for byte in self.place.into_iter().chain([self.byte]) {
+                    ours.bytes.remove(&byte);
+                    // The end of the process does it, if it fails.
+                    let _ = lock(&ours.file, byte, libc::F_UNLCK);
+                }
             }
             forget_if_idle(held, self.file);
         });
@@ -120,28 +168,39 @@ fn forget_if_idle(held: &mut HashMap<(u64, u64), Held>, file: (u64, u64)) {
 
 /// Locks or unlocks a byte; who has it instead.
 fn lock(file: &File, byte: i64, kind: i32) -> io::Result<Option<i32>> {
-    let whole = |kind: i32| libc::flock {
+    match fcntl(file, FcntlArg::F_SETLK(&one(byte, kind))) {
+        Ok(_) => Ok(None),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(Some(holder_of(file, byte).unwrap_or(0))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Which other process has a byte.
+fn holder_of(file: &File, byte: i64) -> Option<i32> {
+    let mut other = one(byte, libc::F_WRLCK);
+    let asked = fcntl(file, FcntlArg::F_GETLK(&mut other));
+    let is_held = asked.is_ok() && i32::from(other.l_type) != libc::F_UNLCK;
+    is_held.then_some(other.l_pid)
+}
+
+fn one(byte: i64, kind: i32) -> libc::flock {
+    libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: byte,
         l_len: 1,
         l_pid: 0,
-    };
-    match fcntl(file, FcntlArg::F_SETLK(&whole(kind))) {
-        Ok(_) => Ok(None),
-        Err(Errno::EAGAIN | Errno::EACCES) => {
-            let mut other = whole(kind);
-            let asked = fcntl(file, FcntlArg::F_GETLK(&mut other));
-            Ok(Some(if asked.is_ok() { other.l_pid } else { 0 }))
-        }
-        Err(error) => Err(error.into()),
     }
 }
 
-/// The byte of a record, by its name: torrents are too few for two to meet in 62 bits.
+/// The byte of a record, by its name.
 fn byte_of(path: &Path) -> i64 {
-    let name = path.file_name().unwrap_or_default();
-    let digest = sha1(&[name.as_encoded_bytes()]);
+    number_of(&[path.file_name().unwrap_or_default().as_encoded_bytes()])
+}
+
+/// Torrents and places are too few for two to meet in 62 bits.
+fn number_of(what: &[&[u8]]) -> i64 {
+    let digest = sha1(what);
     let first = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
     (first >> 2).cast_signed()
 }

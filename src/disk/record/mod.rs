@@ -1,4 +1,5 @@
-//! The record of verified pieces: `<info-hash>.resume` in the state directory. A bencoded head,
+//! The record of verified pieces: `<info-hash>.resume` in the state directory, or one of its own
+//! for a place that a second program uses. A bencoded head,
 //! its SHA-1, and then records of a fixed size, appended as pieces land, each with its own
 //! check, so that a torn tail is noticed.
 //!
@@ -7,7 +8,8 @@
 //! | `format` | bytes: writing and replaying them; no file |
 //! | `loaded` | a locked record that was read, until the torrent starts |
 //! | `journal` | the record while the torrent runs |
-//! | `lock` | which process has which record |
+//! | `lock` | which process has which record, and which place |
+//! | `place` | which record the files below a directory have |
 //! | `home` | where the files are and what they are called, when their user changed that |
 //! | `era` | how long the system's memory keeps what was written |
 //!
@@ -22,10 +24,12 @@ mod home;
 mod journal;
 mod loaded;
 mod lock;
+mod place;
 
 pub use self::format::{Replayed, Subject, Unfit, home, replay};
 pub use self::home::{Home, lasting};
 pub use self::loaded::RecordState;
+pub use self::place::record_of;
 
 pub(super) use self::era::Ground;
 pub(super) use self::format::Standing;

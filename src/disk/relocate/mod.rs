@@ -100,15 +100,7 @@ pub fn plan_move(mut config: StoreConfig, what: &Relocation) -> Result<Relocatin
     }
     config.dir.clone_from(&looked.subject.home.dir);
     config.keep_apart();
-    let before = &looked.subject.home;
-    let home = match what {
-        Relocation::Dir(dir) => before.moved_to(lasting(dir)),
-        Relocation::File(file, typed) => names::rename_file(before, &config.files, file.0, typed)?,
-        Relocation::Torrent(typed) => names::rename_torrent(before, &config.files, typed)?,
-    };
-    if home.is_same_place(before) {
-        return Err(Error::Unmovable("that is what it is already".to_owned()));
-    }
+    let home = home_after(&looked.subject.home, &config.files, what)?;
     check_names(&home, &config)?;
     let resume_path = config.resume_path.clone();
     let mut planned = Plan::of(&looked, &home, config)?;
@@ -120,6 +112,45 @@ pub fn plan_move(mut config: StoreConfig, what: &Relocation) -> Result<Relocatin
     let info_hash = looked.subject.info_hash;
     let intent = Intent { info_hash, from, home, moves, dirs, is_reserved, links };
     Ok(Relocating { looked, intent, resume_path, staying, copy_bytes })
+}
+
+/// Where the files will be.
+fn home_after(before: &Home, files: &[StoreFile], what: &Relocation) -> Result<Home, Error> {
+    let home = match what {
+        Relocation::Dir(dir) => before.moved_to(lasting(dir)),
+        Relocation::File(file, typed) => names::rename_file(before, files, file.0, typed)?,
+        Relocation::Torrent(typed) => names::rename_torrent(before, files, typed)?,
+    };
+    match home.is_same_place(before) {
+        true => Err(Error::Unmovable("that is what it is already".to_owned())),
+        false => Ok(home),
+    }
+}
+
+/// Refuses what [`plan_move`] would, as far as that can be told while the torrent runs in `home`:
+/// then it need not let go of anything for an order that comes to nothing. `files` are called as
+/// in the torrent. Waits for the disk; changes nothing.
+///
+/// # Errors
+/// `Unmovable`, `Occupied`; `Io`.
+pub fn refuse_move(files: &[StoreFile], home: &Home, what: &Relocation) -> Result<(), Error> {
+    let before = Home { dir: lasting(&home.dir), ..home.clone() };
+    let after = home_after(&before, files, what)?;
+    if folds_names(&before.dir) || folds_names(&after.dir) {
+        // There files may have other names than in the torrent.
+        return Ok(());
+    }
+    let real = || (0u32..).zip(files).filter(|(_, file)| !file.is_pad);
+    let paths: Vec<PathBuf> =
+        real().map(|(number, file)| after.path_of(number, &file.path)).collect();
+    names::check_clashes(paths.iter().map(PathBuf::as_path), false)?;
+    let base = Base::new(after.dir.clone());
+    for ((number, file), path) in real().zip(&paths) {
+        if before.dir != after.dir || before.path_of(number, &file.path) != *path {
+            is_free(&base, path)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_names(home: &Home, config: &StoreConfig) -> Result<(), Error> {

@@ -289,6 +289,21 @@ fn a_damaged_file_of_ours_is_repaired_and_one_that_took_its_place_is_not() {
     assert!(running.finish());
     assert_eq!(fs::read(world.path("m/a")).unwrap(), world.bytes_of(0));
     drop(running);
+    // Cut, it is ours still; with something behind its end, it holds what we did not write.
+    let file = fs::File::options().write(true).open(world.path("m/a")).unwrap();
+    file.set_len(20_000).unwrap();
+    let (mut running, report) = world.recheck(world.config()).unwrap();
+    let have = numbers(&report.have);
+    assert!(have.starts_with(&[0]) && !have.contains(&1), "{have:?}");
+    running.fetch(&world, (1..7).filter(|piece| !have.contains(piece)));
+    assert!(running.finish());
+    assert_eq!(fs::read(world.path("m/a")).unwrap(), world.bytes_of(0));
+    drop(running);
+    let longer = [world.bytes_of(0), b"a note"].concat();
+    file.write_all_at(b"a note", 40_000).unwrap();
+    let refused = world.recheck(world.config()).map(|_| ()).unwrap_err();
+    assert!(matches!(&refused, Error::Exists { path } if path.ends_with("m/a")), "{refused}");
+    assert_eq!(fs::read(world.path("m/a")).unwrap(), longer);
     // A new file in its place is somebody's work.
     fs::write(world.path("m/new"), b"an edited copy").unwrap();
     fs::rename(world.path("m/new"), world.path("m/a")).unwrap();

@@ -136,3 +136,39 @@ async fn no_file_is_opened_on_the_thread_of_a_link() {
     assert_eq!(ready.prepare(&slice).await.unwrap(), 10_000);
     assert!(!ready.is_fetching() && ready.file().is_some());
 }
+
+/// Whoever ends the link, and in the middle of a block.
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_is_told_at_the_end_of_a_link() {
+    for is_ours in [true, false] {
+        let on_disk = OnDisk::new(None);
+        let (mut bench, _) = Bench::up(on_disk.config.clone(), HELLO_PLAIN).await;
+        let asks = (0..20).map(|at| on_disk.ask(at / 2, at % 2 * 16_384)).collect();
+        bench.order(vec![LinkCommand::SendBlocks(asks)]).await;
+        // The pipe holds 64 KiB.
+        bench.expect(&sent(0, 0)).await;
+        sleep(Duration::from_millis(1)).await;
+        match is_ours {
+            true => bench.order(vec![LinkCommand::Close(CloseReason::Stopping)]).await,
+            false => drop(std::mem::replace(&mut bench.peer, tokio::io::duplex(1).0)),
+        }
+        let mut told = 0;
+        loop {
+            match bench.news().await {
+                LinkNews::Down(_) => break,
+                LinkNews::Events(events) => {
+                    told += events
+                        .iter()
+                        .map(|event| match event {
+                            LinkEvent::Sent(bytes) => *bytes,
+                            _ => 0,
+                        })
+                        .sum::<u32>();
+                }
+                up => panic!("{up:?}"),
+            }
+        }
+        let heads = 5 * 13;
+        assert!((16_384 + 65_536 - heads..=16_384 + 65_536).contains(&told), "{told}");
+    }
+}

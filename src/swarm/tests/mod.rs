@@ -9,6 +9,7 @@ mod disk;
 mod endgame;
 mod fetching;
 mod private;
+mod report;
 mod talk;
 mod twins;
 mod upload;

@@ -401,6 +401,28 @@ fn completed_is_sent_once_and_at_once() {
     assert_eq!(world.until(2000), [at(1900, "one -")]);
 }
 
+// BEP 3 as the wiki has it: "min interval: (optional) Minimum announce interval. If present
+// clients must not reannounce more frequently than this."
+#[test]
+fn progress_is_told_early_where_the_tracker_names_how_early_it_may_be() {
+    let mut world = World::started(&[&["one"]]);
+    world.outputs();
+    world.peers(1, 1);
+    let minimum = AnnounceReply { min_interval: Some(seconds(120)), ..reply(1800) };
+    world.replied("one", minimum.clone());
+    world.until(50);
+    world.handle(Input::Grown);
+    assert_eq!(world.outputs(), [""; 0]);
+    assert_eq!(world.until(130), [at(120, "one -")]);
+    world.replied("one", minimum);
+    assert!(world.until(1000).is_empty(), "once");
+    world.handle(Input::Grown);
+    assert_eq!(world.outputs(), ["one -"]);
+    world.replied("one", reply(1800));
+    world.handle(Input::Grown);
+    assert!(world.until(2000).is_empty(), "this one names none");
+}
+
 #[test]
 fn completed_waits_for_a_tracker_that_knows_us() {
     let mut world = World::started(&[&["one"], &["two"]]);

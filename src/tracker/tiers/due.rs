@@ -56,7 +56,11 @@ impl Tiers {
             Condition::Fresh => self.entered_at?,
             Condition::Working { since, .. } if is_owed => since,
             Condition::Working { since, interval, min_interval } => {
-                since + self.effective_interval(interval, min_interval)
+                let regular = self.effective_interval(interval, min_interval);
+                // Only one that names its minimum is told sooner than it asked for.
+                let early = min_interval.filter(|_| self.has_grown);
+                let early = early.map(|min| min.max(self.timing.interval_floor_alone));
+                since + early.map_or(regular, |early| early.min(regular))
             }
             Condition::Failing { retry_at } => retry_at,
         };

@@ -273,6 +273,7 @@ impl Plan {
             check: if arguments.check { CheckMode::Force } else { CheckMode::Resume },
             overwrite: arguments.overwrite,
             waits_for_disk: false,
+            checks_room: true,
             allocate: Allocate::Sparse,
             sequential: false,
             found: self.found,

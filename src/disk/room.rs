@@ -1,0 +1,56 @@
+//! Can what is missing be written where a torrent's files go? Asked before anything is fetched, so
+//! that nobody waits for what cannot end well. An answer of this moment: it reserves nothing.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::fs::Access;
+
+use crate::base::units::size;
+
+use super::StoreHandle;
+use super::error::Error;
+use super::files::{FileStore, Place};
+
+impl StoreHandle {
+    /// Is there room for `missing` bytes beside the `present` ones of the torrent, and may we write
+    /// there? Waits for the disk.
+    ///
+    /// # Errors
+    /// `NoSpace`; `Io` when nothing may be written.
+    pub fn check_room(&self, missing: u64, present: u64) -> Result<(), Error> {
+        let Some(files) = &self.shared.files else { return Ok(()) };
+        let dir = &files.home.dir;
+        let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        let Some(there) = absolute.ancestors().find(|above| above.exists()) else { return Ok(()) };
+        let may_write = rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK);
+        may_write.map_err(|error| Error::io("writing", dir, error))?;
+        // What files take beyond their right bytes is overwritten, not taken anew.
+        let spare = allocated(&files.store).saturating_sub(present);
+        let wanted = missing.saturating_sub(spare);
+        match free(there).filter(|free| *free < wanted) {
+            None => Ok(()),
+            Some(free) => {
+                let (wanted, free) = (size(wanted), size(free));
+                Err(Error::NoSpace { dir: dir.clone(), wanted, free })
+            }
+        }
+    }
+}
+
+/// Bytes that we may still write there; none where the system does not tell.
+fn free(dir: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(dir).ok().filter(|found| found.f_blocks > 0)?;
+    let blocks = match rustix::process::geteuid().is_root() {
+        true => found.f_bfree,
+        false => found.f_bavail,
+    };
+    Some(blocks.saturating_mul(found.f_frsize))
+}
+
+fn allocated(store: &FileStore) -> u64 {
+    let there = store.real().filter(|(_, entry)| entry.place() != Place::Nowhere);
+    let found = there
+        .filter_map(|(file, _)| store.base.full(&store.path_now(file)).symlink_metadata().ok());
+    found.map(|found| found.blocks().saturating_mul(512)).sum()
+}
