@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let handle = session.add(torrent, TorrentOptions::default().peers(peers)).await?;
     let (mut news, mut status) = (handle.news(), handle.watch());
     let mut state = State::default();
-    while state != State::Complete {
+    while !matches!(state, State::Complete | State::Finished | State::Failed(_)) {
         tokio::select! {
             Ok(item) = news.recv() => println!("{item:?}"),
             changed = status.changed() => changed?,

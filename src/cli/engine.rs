@@ -98,7 +98,11 @@ pub fn failure(error: session::Error) -> Failure {
     let exit = match &error {
         session::Error::Listen(net::Error::PortTaken { .. }) => Exit::InUse,
         session::Error::Listen(_) => Exit::Network,
-        session::Error::HttpClient(_) | session::Error::Ended => Exit::Unexpected,
+        session::Error::HttpClient(_)
+        | session::Error::Ended
+        | session::Error::Torrent(torrent::Error::Failed(_) | torrent::Error::Ended) => {
+            Exit::Unexpected
+        }
         session::Error::Duplicate { .. } | session::Error::Taken { .. } => Exit::InUse,
         session::Error::Torrent(torrent::Error::V2Only) => Exit::BadInput,
         session::Error::Disk(disk::Error::InUse { .. })

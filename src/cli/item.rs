@@ -125,11 +125,16 @@ impl Item {
                 let what = What::News(News::Swarm(Event::DiskTrouble(why)));
                 let _ = told.send(Told { number, what }).await;
             }
+            let is_check = |news: &News| matches!(news, News::Checked { .. });
+            let mut is_checked = false;
             loop {
                 let what = tokio::select! {
                     biased;
                     news = news.recv() => match news {
-                        Ok(news) => What::News(news),
+                        Ok(news) => {
+                            is_checked |= is_check(&news);
+                            What::News(news)
+                        }
                         Err(RecvError::Lagged(missed)) => {
                             tracing::debug!("{missed} news missed");
                             continue;
@@ -141,7 +146,14 @@ impl Item {
                             let seen = status.borrow_and_update().clone();
                             // What was said before a state is told before it.
                             while let Ok(news) = news.try_recv() {
+                                is_checked |= is_check(&news);
                                 let _ = told.send(Told { number, what: What::News(news) }).await;
+                            }
+                            // Or before anybody could listen.
+                            if let Some(pieces) = seen.found_pieces.filter(|_| !is_checked) {
+                                is_checked = true;
+                                let what = What::News(News::Checked { pieces });
+                                let _ = told.send(Told { number, what }).await;
                             }
                             What::Status(Box::new(seen))
                         }

@@ -534,7 +534,7 @@ impl StoreHandle {
     /// `Io`; what was kept before still holds.
     pub fn keep_check(&self, looked_at: &Bitfield, right: &Bitfield) -> Result<(), Error> {
         let Some(files) = &self.shared.files else { return Ok(()) };
-        let Ok(loaded) = files.loaded.try_recv() else { return Ok(()) };
+        let Ok(mut loaded) = files.loaded.try_recv() else { return Ok(()) };
         let unseen = Bitfield::all(right.piece_count()).minus(looked_at).minus(right);
         let kept = loaded.rewrite(&files.subject, &files.standing(right, unseen));
         // Its place is free: it was just taken out.

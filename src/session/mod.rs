@@ -19,6 +19,7 @@ mod tests;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::base::ids::{InfoHash, PeerId};
 use crate::base::pool::BlockPool;
@@ -133,11 +134,14 @@ impl Session {
     /// Waits until all torrents that it has now are complete.
     ///
     /// # Errors
-    /// The info-hash and the trouble of the first one that cannot go on, in words for people.
-    pub async fn wait_until_complete(&self) -> Result<(), String> {
-        for (info_hash, handle) in self.list().await {
-            let complete = handle.wait_until_complete().await;
-            complete.map_err(|why| format!("{info_hash}: {why}"))?;
+    /// The first one that cannot go on, by time; `Ended`.
+    pub async fn wait_until_complete(&self) -> Result<(), Error> {
+        let mut waiting = JoinSet::new();
+        for (_, handle) in self.ask(Command::List).await.ok_or(Error::Ended)? {
+            waiting.spawn(async move { handle.wait_until_complete().await });
+        }
+        while let Some(complete) = waiting.join_next().await {
+            complete.map_err(|_| Error::Ended)??;
         }
         Ok(())
     }

@@ -201,23 +201,26 @@ impl Swarm {
             self.shares.renew(self.peers.values());
             self.shares_made = now;
         }
-        let shares = &self.shares;
-        let peer = self.peers.get_mut(&link)?;
-        let rank = shares.has_rivals().then_some(|piece| shares.rank(piece));
-        let picked = self.picker.pick(&peer.pieces, order, rank, &mut self.rng);
         let piece_len = f64::from(self.config.layout.piece_len());
-        let each = Duration::from_secs_f64(piece_len / peer.meter.rate(now).max(1) as f64);
-        if order == Order::RarestFirst
-            && let Some(piece) = picked
-            && let Some(left) = self.picker.left_at_seeds(piece)
-            && self.shares.leaves(piece, left, each, now)
-        {
-            return None;
+        // The run at hand may have become another's: what is ours is found without it.
+        for _ in 0..2 {
+            let peer = self.peers.get_mut(&link)?;
+            let shares = &self.shares;
+            let rank = shares.has_rivals().then_some(|piece| shares.rank(piece));
+            let Some(piece) = self.picker.pick(&peer.pieces, order, rank, &mut self.rng) else {
+                peer.nothing_in = Some(generation);
+                return None;
+            };
+            let each = Duration::from_secs_f64(piece_len / peer.meter.rate(now).max(1) as f64);
+            let left = self.picker.left_at_seeds(piece).filter(|_| order == Order::RarestFirst);
+            if left.is_none_or(|left| !self.shares.leaves(piece, left, each, now)) {
+                return Some(piece);
+            }
+            if !self.picker.leave_run() {
+                break;
+            }
         }
-        if picked.is_none() {
-            peer.nothing_in = Some(generation);
-        }
-        picked
+        None
     }
 
     pub(super) fn begin(&mut self, piece: PieceIndex, now: Instant) {

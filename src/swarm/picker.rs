@@ -23,8 +23,8 @@ const ABSENT: u32 = u32::MAX;
 const RANKED: usize = 128;
 /// Bytes of a run of neighbours.
 const RUN_LEN: u32 = 1 << 20;
-/// A torrent has at least so many runs: those who begin with it are not to have all the same, and
-/// shares of the work that are whole runs are to be even (`super::shares`).
+/// A torrent has at least so many runs, or each piece is one: those who begin with it are not to
+/// have all the same, and shares of the work that are whole runs are to be even (`super::shares`).
 const RUNS_MIN: u32 = 1024;
 
 /// How many pieces of this torrent make a run of neighbours.
@@ -288,6 +288,11 @@ impl Picker {
         self.layout.piece(number)
     }
 
+    /// What was picked last is left to others; was it part of a run? Another pick finds another.
+    pub fn leave_run(&mut self) -> bool {
+        self.run_len > 1 && self.last.take().is_some()
+    }
+
     /// One of the rarest, of which a run goes on or begins.
     fn equally_rare(
         &mut self,
@@ -308,8 +313,14 @@ impl Picker {
         let next = last.map(|(last, _)| last + 1);
         let goes_on = next.filter(|next| next % self.run_len != 0 && fits(*next));
         let number = goes_on.unwrap_or_else(|| {
-            let chosen = self.best_ranked(pieces, first, rank, rng);
-            (chosen - chosen % self.run_len..chosen).find(|it| fits(*it)).unwrap_or(chosen)
+            let chosen = self.best_ranked(pieces, first, rank.as_ref(), rng);
+            let ranked = self.layout.piece(chosen).zip(rank);
+            match ranked.is_none_or(|(piece, rank)| rank(piece).0 == 0) {
+                true => (chosen - chosen % self.run_len..chosen).find(|it| fits(*it)),
+                // Whose run it is begins with its first piece.
+                false => None,
+            }
+            .unwrap_or(chosen)
         });
         self.last = Some((number, rarity));
         Some(number)
@@ -320,7 +331,7 @@ impl Picker {
         &self,
         pieces: &PeerPieces,
         first: u32,
-        rank: Option<impl Fn(PieceIndex) -> Rank>,
+        rank: Option<&impl Fn(PieceIndex) -> Rank>,
         rng: &mut StdRng,
     ) -> u32 {
         let begin = self.position[first as usize];

@@ -1,5 +1,5 @@
 //! Who of several leechers should fetch a piece first. All that are connected to each other
-//! come to the same answer without a word: the one whose peer id, mixed with the piece, gives
+//! come to the same answer without a word: the one whose peer id, mixed with its run, gives
 //! the highest number (rendezvous hashing). So they do not all ask one slow seed for the same
 //! pieces, of which it would send each several times before anybody could tell. To those who
 //! do not play by it, it looks like any choice at random among the rarest.

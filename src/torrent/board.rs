@@ -34,9 +34,12 @@ impl Board {
         matches!(status.state, State::Complete | State::Paused) && moves == 0
     }
 
-    /// Posts a new snapshot.
+    /// Posts a new snapshot; what was found on disk stays known.
     pub fn post(&self, status: Status) {
-        self.change(|shown| *shown = status);
+        self.change(|shown| {
+            let found_pieces = status.found_pieces.or(shown.found_pieces);
+            *shown = Status { found_pieces, ..status };
+        });
     }
 
     /// Changes some of what is posted.

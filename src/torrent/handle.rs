@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::disk::Relocation;
 use crate::link::Provider;
 
+use super::Error;
 use super::command::Command;
 use super::moving::{MoveOrder, Moving};
 use super::status::{PeerStatus, State, Status, WhyReport};
@@ -61,19 +62,20 @@ impl TorrentHandle {
         self.status.clone()
     }
 
-    /// Waits until everything wanted is verified and written, however long that takes.
+    /// Waits until everything wanted is verified and written, however long that takes: also while
+    /// it is paused, queued, or in trouble with its disk.
     ///
     /// # Errors
-    /// Why it cannot go on, in words for people.
-    pub async fn wait_until_complete(&self) -> Result<(), String> {
+    /// `Failed` when it cannot go on, `Ended`.
+    pub async fn wait_until_complete(&self) -> Result<(), Error> {
         let is_over = |status: &Status| {
             matches!(status.state, State::Complete | State::Finished | State::Failed(_))
         };
         let mut status = self.watch();
         match status.wait_for(is_over).await.map(|status| status.state.clone()) {
-            Ok(State::Failed(why)) => Err(why),
+            Ok(State::Failed(why)) => Err(Error::Failed(why)),
             Ok(_) => Ok(()),
-            Err(_) => Err("the torrent has ended".to_owned()),
+            Err(_) => Err(Error::Ended),
         }
     }
 

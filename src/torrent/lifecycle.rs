@@ -505,8 +505,9 @@ async fn run(
         return Some((ends, Ran::Failed { why, may_pass, orders: early }));
     }
     if !is_moved {
-        // Nobody may be listening.
+        // Nobody may be listening: it is posted, too, but after it.
         let _ = ends.news.send(News::Checked { pieces: have.ones() });
+        ends.status.change(|status| status.found_pieces = Some(have.ones()));
     }
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;

@@ -31,6 +31,12 @@ pub enum Error {
     /// A v2-only torrent (BEP 52).
     #[error("downloading v2-only torrents is not supported yet; ask for a v1 or hybrid one")]
     V2Only,
+    /// It cannot go on.
+    #[error("{0}")]
+    Failed(String),
+    /// It has ended: it was removed, or its session stopped.
+    #[error("the torrent has ended")]
+    Ended,
     /// The torrent's files cannot be opened.
     #[error(transparent)]
     Disk(#[from] crate::disk::Error),

@@ -223,6 +223,7 @@ impl Publisher {
         };
         let running = now.saturating_duration_since(self.so_far.began);
         Status {
+            found_pieces: None,
             // The actor asks its disk.
             unsynced_bytes: 0,
             state,

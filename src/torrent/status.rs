@@ -48,6 +48,8 @@ pub struct Status {
     /// What is verified and written, but not yet known to be on the device: a power loss may take
     /// it.
     pub unsynced_bytes: u64,
+    /// Pieces that were found right when it looked at what is on disk; none before.
+    pub found_pieces: Option<u32>,
     /// Bytes of the whole torrent that are missing, wanted or not, pad files left out.
     pub missing_bytes: u64,
     /// Which files are wanted, by their position in the torrent.

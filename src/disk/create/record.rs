@@ -21,7 +21,7 @@ impl Created {
     /// # Errors
     /// `Disk`: the record is in use, or cannot be written.
     pub fn note(&self, config: StoreConfig) -> Result<bool, Error> {
-        let looked = Looked::at(0, config)?;
+        let mut looked = Looked::at(0, config)?;
         let real = self.torrent.files.iter().enumerate().filter(|(_, file)| !file.is_pad);
         let real = real.map(|(number, _)| number as u32);
         let read: Vec<(u32, Stamp)> = real.zip(self.stamps.iter().copied()).collect();

@@ -99,6 +99,8 @@ pub struct Replayed {
     pub(in crate::disk) stamps: HashMap<u32, Stamp>,
     /// The inodes of files that are ours, by number, as they were last noted.
     pub(in crate::disk) ours: HashMap<u32, u64>,
+    /// All its bytes were understood: it has no torn entry, and nothing behind the last one.
+    pub(in crate::disk) is_whole: bool,
 }
 
 /// Why a record cannot be used.
@@ -264,6 +266,7 @@ impl Replay<'_> {
                 ENTRY_LEN
             } else {
                 skipped += 1;
+                self.replayed.is_whole = false;
                 1
             };
             if skipped >= TORN_LEN_MAX {
@@ -272,6 +275,7 @@ impl Replay<'_> {
             bytes = &bytes[step..];
             at += step as u64;
         }
+        self.replayed.is_whole &= bytes.is_empty();
     }
 
     fn apply(&mut self, at: u64, kind: u8, number: u32, a: u64, b: i64) {
@@ -371,6 +375,7 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
         marked_ns: integer(b"time").unwrap_or(0),
         stamps: HashMap::new(),
         ours: HashMap::new(),
+        is_whole: true,
     };
     Ok((replayed, entries))
 }

@@ -30,6 +30,9 @@ const GRACE_NS: i64 = 2_000_000_000;
 /// and the time that a sync takes.
 const WINDOW_NS: i64 = 60_000_000_000;
 
+/// A record with so much more than a new one would have is written anew when its torrent starts.
+const GROWN_MAX: u64 = 64 << 10;
+
 /// What is told of a torrent's record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RecordState {
@@ -54,6 +57,8 @@ pub(in crate::disk) struct Loaded {
     homes: Vec<Home>,
     /// Bytes of it.
     len: u64,
+    /// Another one was put in its place since it was read.
+    is_replaced: bool,
     /// Written in this era: what it notes is still in the system's memory.
     is_of_this_era: bool,
     is_of_this_boot: bool,
@@ -156,6 +161,7 @@ impl Locked {
             replayed,
             homes,
             len: bytes.len() as u64,
+            is_replaced: false,
             is_of_this_era,
             is_of_this_boot,
             written_ns,
@@ -224,11 +230,12 @@ impl Loaded {
     /// # Errors
     /// `Io`; the old record is still whole then.
     pub(in crate::disk) fn rewrite(
-        &self,
+        &mut self,
         subject: &Subject,
         standing: &Standing,
     ) -> Result<(), Error> {
         if self.state != RecordState::Newer {
+            self.is_replaced = true;
             let bytes = format::begin(subject, standing, now_ns());
             replace(&self.path, &bytes).map_err(|error| Error::io("writing", &self.path, error))?;
         }
@@ -236,9 +243,9 @@ impl Loaded {
     }
 
     /// Puts a new record in place of the old one and goes on with it. When that fails, the
-    /// journal tries again later; the old record is whole until then. A newer program's record
-    /// stays as it is, and nothing is recorded. So does one of a whole torrent of which nothing
-    /// else is to be said: thousands that are seeded ask nothing of the device when they start.
+    /// journal tries again later; the old record is whole until then. One of a whole torrent that
+    /// says all that a new one would is gone on with: thousands that are seeded ask nothing of the
+    /// device when they start. A newer program's record stays, and nothing is recorded.
     pub(in crate::disk) fn start(
         self,
         subject: Subject,
@@ -264,7 +271,10 @@ impl Loaded {
         let stamps: HashMap<u32, Stamp> = standing.stamps.iter().copied().collect();
         let is_noted = |&(file, inode): &(u32, u64)| replayed.ours.get(&file) == Some(&inode);
         let homes = [&subject.home].into_iter().chain(subject.others_elsewhere());
+        let new_len = || format::begin(subject, standing, now_ns()).len() as u64;
         self.is_of_this_era
+            && !self.is_replaced
+            && replayed.is_whole
             && standing.durable.is_full()
             && replayed.durable == standing.durable
             && replayed.verified == standing.verified
@@ -274,6 +284,7 @@ impl Loaded {
             && replayed.stamps == stamps
             && standing.ours.iter().all(is_noted)
             && self.homes.iter().eq(homes)
+            && self.len <= new_len() + GROWN_MAX
     }
 }
 

@@ -231,7 +231,7 @@ fn commit(
     }
     standing.ground = Ground::below(&intent.home.dir);
     let subject = Subject { home: intent.home.clone(), ..looked.subject };
-    let loaded = looked.loaded;
+    let mut loaded = looked.loaded;
     on_step("the record names the new home");
     loaded.rewrite(&subject, &standing)?;
     Ok(loaded)

@@ -338,3 +338,23 @@ fn a_record_of_a_whole_torrent_that_says_all_stays_as_it_is() {
     drop(running);
     assert_eq!(trusted(&world).1, [0, 1, 2, 3, 4, 6]);
 }
+
+#[test]
+fn a_record_that_a_check_replaced_or_a_kill_tore_is_written_anew() {
+    let world = half();
+    let (mut running, _) = world.resume();
+    running.fetch(&world, [3, 4, 6]);
+    assert_eq!(running.flush(), None);
+    drop(running);
+    let running = world.open(world.config()).unwrap();
+    let mut right = Bitfield::none(7);
+    right.insert(world.piece(0));
+    running.handle.keep_check(&right, &right).unwrap();
+    running.handle.start(&Bitfield::all(7)).unwrap();
+    drop(running);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 3, 4, 5, 6], "and not what was kept of the check");
+    append(world.resume_path(), &[0; 10]);
+    let torn = world.record().len();
+    drop(world.resume());
+    assert!(world.record().len() < torn);
+}
