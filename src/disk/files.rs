@@ -451,7 +451,11 @@ impl Store for FileStore {
 
     fn want(&self, wanted: &[bool]) -> Vec<FileNews> {
         for (entry, wanted) in self.entries.iter().zip(wanted) {
-            entry.wanted.store(*wanted, Ordering::Relaxed);
+            let was_wanted = entry.wanted.swap(*wanted, Ordering::Relaxed);
+            if *wanted && !was_wanted && !entry.allocated.load(Ordering::Acquire) {
+                // It gets its space when it is opened the next time.
+                entry.epoch.fetch_add(1, Ordering::AcqRel);
+            }
         }
         let mut glance = Glance::new(&self.base);
         self.real().filter_map(|(file, _)| self.conclude(&mut glance, file)).collect()

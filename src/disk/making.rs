@@ -77,7 +77,7 @@ impl FileStore {
         Ok(made)
     }
 
-    /// Notes which file it is, and gives it its length and space the first time.
+    /// Notes which file it is, and gives it its length and space the first time that it is wanted.
     fn on_open(&self, entry: &Entry, opened: &File) -> io::Result<()> {
         let found = beneath::found_open(opened)?;
         // Another inode than before means that somebody replaced the file: the first one stays
@@ -88,9 +88,17 @@ impl FileStore {
         if entry.allocated.load(Ordering::Acquire) {
             return Ok(());
         }
+        // It may have been made just now.
+        entry.renamed.store(true, Ordering::Release);
         // Two workers may both do this: neither changes what the other wrote.
-        let is_sparse = self.allocate == Allocate::Sparse;
-        if found.len > entry.len || (found.len < entry.len && is_sparse) {
+        if found.len > entry.len {
+            opened.set_len(entry.len)?;
+        }
+        // One that is not wanted holds a few bytes of pieces that it shares, and no more.
+        if !entry.wanted_now() {
+            return Ok(());
+        }
+        if found.len < entry.len && self.allocate == Allocate::Sparse {
             opened.set_len(entry.len)?;
         }
         if self.allocate == Allocate::Full && entry.len > 0 {
@@ -102,8 +110,6 @@ impl FileStore {
             }
         }
         entry.allocated.store(true, Ordering::Release);
-        // It may have been made just now.
-        entry.renamed.store(true, Ordering::Release);
         Ok(())
     }
 
