@@ -59,8 +59,9 @@ impl FileStore {
     fn make(&self, glance: &mut Glance<'_>, file: FileIndex) -> io::Result<File> {
         let entry = self.entry(file);
         let has_part = entry.len > 0;
+        let has_two_names = has_part && !entry.in_edges();
         let mut made = glance.create(&self.path_now(file));
-        if has_part && is_taken(&made) && !entry.has_own_part.swap(true, Ordering::AcqRel) {
+        if has_two_names && is_taken(&made) && !entry.has_own_part.swap(true, Ordering::AcqRel) {
             made = glance.create(&self.path_now(file));
         }
         if has_part && is_taken(&made) {
@@ -77,7 +78,7 @@ impl FileStore {
         Ok(made)
     }
 
-    /// Notes which file it is, and gives it its length and space the first time.
+    /// Notes which file it is, and gives it its length and space the first time that it is wanted.
     fn on_open(&self, entry: &Entry, opened: &File) -> io::Result<()> {
         let found = beneath::found_open(opened)?;
         // Another inode than before means that somebody replaced the file: the first one stays
@@ -88,9 +89,17 @@ impl FileStore {
         if entry.allocated.load(Ordering::Acquire) {
             return Ok(());
         }
+        // It may have been made just now.
+        entry.renamed.store(true, Ordering::Release);
         // Two workers may both do this: neither changes what the other wrote.
-        let is_sparse = self.allocate == Allocate::Sparse;
-        if found.len > entry.len || (found.len < entry.len && is_sparse) {
+        if found.len > entry.len_max() {
+            opened.set_len(entry.len_max())?;
+        }
+        // One that is not wanted holds a few bytes of pieces that it shares, and no more.
+        if entry.form().is_edges() || !entry.wanted_now() {
+            return Ok(());
+        }
+        if found.len < entry.len && self.allocate == Allocate::Sparse {
             opened.set_len(entry.len)?;
         }
         if self.allocate == Allocate::Full && entry.len > 0 {
@@ -102,8 +111,6 @@ impl FileStore {
             }
         }
         entry.allocated.store(true, Ordering::Release);
-        // It may have been made just now.
-        entry.renamed.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -140,6 +147,7 @@ impl FileStore {
             entry.put(Place::Nowhere);
             return Ok(());
         }
+        entry.in_edges.store(false, Ordering::Release);
         let rename = || self.base.hand_over(&entry.path, &self.base, &self.part_path(file));
         let mut renamed = rename();
         if is_taken(&renamed) && !entry.has_own_part.swap(true, Ordering::AcqRel) {

@@ -3,6 +3,7 @@
 
 mod check;
 mod claims;
+mod edges;
 mod eras;
 mod faults;
 mod lanes;
