@@ -11,7 +11,7 @@ use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pages::Pages;
 
-use super::beneath::{Access, Found};
+use super::beneath::Found;
 use super::error::Error;
 use super::files::{Entry, FileStore, Place};
 use super::glance::Glance;
@@ -88,7 +88,8 @@ impl FileStore {
             }
         }
         for (file, entry) in self.real() {
-            let is_long = entry.present_len.load(Ordering::Relaxed) > entry.len;
+            self.clear_up_edges(file);
+            let is_long = entry.present_len.load(Ordering::Relaxed) > entry.len_max();
             if is_long && entry.place() == Place::Part && self.is_needed(layout, file) {
                 patiently(|| self.trim(file))?;
             }
@@ -183,9 +184,9 @@ impl FileStore {
     ) -> bool {
         let entry = self.entry(file);
         let is_same = there.stamp.inode == entry.inode.load(Ordering::Acquire);
-        let has_own_part = entry.has_own_part.load(Ordering::Acquire);
+        let has_own_name = entry.has_own_name();
         let takes =
-            is_same && (is_ours || has_own_part || is_right()) && in_use::claim(self.writer, there);
+            is_same && (is_ours || has_own_name || is_right()) && in_use::claim(self.writer, there);
         entry.ours.store(takes, Ordering::Release);
         takes
     }
@@ -199,15 +200,16 @@ impl FileStore {
     /// Does the unfinished file hold anything in its right pieces? Those of nothing but zeros are
     /// right in every file with holes.
     fn has_evidence(&self, layout: &Layout, have: &Bitfield, file: FileIndex) -> bool {
-        let Ok(opened) = patiently(|| self.open(file, Access::Read)) else { return false };
+        let Ok((opened, form)) = patiently(|| self.open_to_read(file)) else { return false };
         let pieces = self.pieces_of_file(layout, file).filter(|piece| have.has(*piece));
         let slices = pieces.flat_map(|piece| self.slices_of(layout, piece));
         let mut buffer = Pages::zeroed(READ_LEN);
         let mut left = EVIDENCE_LEN_MAX;
         for slice in slices.filter(|slice| slice.file == file) {
+            let Some(place) = form.at(&slice) else { return false };
             for at in (0..slice.len).step_by(READ_LEN) {
                 let part = &mut buffer[..(slice.len - at).min(READ_LEN as u64) as usize];
-                if left == 0 || opened.read_exact_at(part, slice.offset_in_file + at).is_err() {
+                if left == 0 || opened.read_exact_at(part, place + at).is_err() {
                     return false;
                 }
                 if part.iter().any(|byte| *byte != 0) {

@@ -229,7 +229,8 @@ impl FileStore {
         if whole.is_none() {
             let Ok(found) = look(&self.part_path(file)) else { return };
             part = found;
-            if !has_own_part && part.as_ref().is_some_and(|part| !is_known(part)) {
+            let is_another = part.as_ref().is_some_and(|part| !is_known(part));
+            if !entry.in_edges() && !has_own_part && is_another {
                 has_own_part = true;
                 let Ok(found) = look(&self.parts.own(file.0, &entry.path)) else { return };
                 part = found;

@@ -1,7 +1,7 @@
 //! The torrent's files. A file is `NAME.part` until all its pieces are verified, then `NAME`.
-//! Bytes of files that are not wanted, but share a piece with one that is, go to the unwanted
-//! file's `NAME.part`, which stays sparse. Decides nothing about pieces. What files are made and
-//! taken over is in `making`, when they get their names in `conclude`.
+//! Bytes of files that are not wanted, but share a piece with one that is, go to a file that holds
+//! such edges only (`edges`), until more of it comes (`unfold`). Decides nothing about pieces. What
+//! files are made and taken over is in `making`, when they get their names in `conclude`.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -18,6 +18,7 @@ use crate::base::extents::{Extents, FileSlice};
 use crate::base::ids::FileIndex;
 
 use super::beneath::{self, Access, Base, Found, Stamp};
+use super::edges::{Edges, Form};
 use super::error::Error;
 use super::footing::Gone;
 use super::glance::Glance;
@@ -43,7 +44,7 @@ pub(super) struct FileStore {
     pub(super) allocate: Allocate,
     pub(super) overwrite: bool,
     /// Others were found to write to a file, and nobody has asked for that yet.
-    has_doubts: AtomicBool,
+    pub(super) has_doubts: AtomicBool,
     /// A file was made, and nobody has asked for that yet.
     pub(super) has_made: AtomicBool,
     /// Tells this store's unfinished files from those of others in this process.
@@ -66,6 +67,12 @@ pub(super) struct Entry {
     pub len: u64,
     pub is_pad: bool,
     pub wanted: AtomicBool,
+    /// What is kept of it while it is not wanted, if that is not all or nothing.
+    pub edges: Option<Edges>,
+    /// Unfinished, it is a file that holds these only.
+    pub(super) in_edges: AtomicBool,
+    /// There was such a file when it was looked for.
+    pub(super) saw_edges: AtomicBool,
     /// Bytes not verified yet. Who brings it to zero gives the final name.
     pub remaining: AtomicU64,
     /// Under which name it is: a [`Place`].
@@ -121,6 +128,26 @@ impl Entry {
         }
     }
 
+    /// Which of its bytes what is on disk holds, or would hold.
+    pub(super) fn form(&self) -> Form {
+        match self.edges {
+            Some(edges) if self.in_edges() && self.place() != Place::Final => Form::Edges(edges),
+            _ => Form::Plain,
+        }
+    }
+
+    pub(super) fn in_edges(&self) -> bool {
+        self.in_edges.load(Ordering::Acquire)
+    }
+
+    /// How long the file on disk may be.
+    pub(super) fn len_max(&self) -> u64 {
+        match self.form() {
+            Form::Plain => self.len,
+            Form::Edges(edges) => edges.len(),
+        }
+    }
+
     pub(super) fn is_ours(&self) -> bool {
         self.ours.load(Ordering::Acquire)
     }
@@ -141,6 +168,7 @@ impl Entry {
             _ if self.is_pad => FileCheck::Whole,
             _ if len == 0 && self.len > 0 => FileCheck::Missing,
             Place::Nowhere => FileCheck::Missing,
+            _ if self.form().is_edges() => FileCheck::Wrong(wrong_pieces),
             Place::Part | Place::Final => verdict::judge_file(self.len, len, wrong_pieces),
         }
     }
@@ -200,10 +228,14 @@ impl FileStore {
         if let Some(path) = real.chain(linked).find(|path| !beneath::is_plain(path)) {
             return Err(Error::UnsafePath { path: path.clone() });
         }
-        let entries = config.files.into_iter().zip(config.wanted).map(|(file, wanted)| Entry {
+        let choices = (0u32..).map(FileIndex).zip(config.wanted);
+        let entries = config.files.into_iter().zip(choices).map(|(file, (number, wanted))| Entry {
             path: file.path,
             len: file.len,
             is_pad: file.is_pad,
+            edges: Edges::of(&config.layout, &extents.file_range(number)),
+            in_edges: AtomicBool::new(false),
+            saw_edges: AtomicBool::new(false),
             wanted: AtomicBool::new(wanted),
             remaining: AtomicU64::new(file.len),
             place: AtomicU8::new(Place::Nowhere as u8),
@@ -253,6 +285,14 @@ impl FileStore {
 
     /// The name while it is unfinished, relative to the directory.
     pub(super) fn part_path(&self, file: FileIndex) -> PathBuf {
+        match self.entry(file).in_edges() {
+            true => self.parts.edges(file.0, &self.entry(file).path),
+            false => self.plain_part_path(file),
+        }
+    }
+
+    /// The same, of a file that has each byte at its place.
+    pub(super) fn plain_part_path(&self, file: FileIndex) -> PathBuf {
         let entry = self.entry(file);
         match entry.has_own_part.load(Ordering::Acquire) {
             true => self.parts.own(file.0, &entry.path),
@@ -262,11 +302,18 @@ impl FileStore {
 
     /// Where the file is, or would be made, relative to the directory.
     pub(super) fn path_now(&self, file: FileIndex) -> PathBuf {
-        match self.entry(file).place() {
-            Place::Final => self.entry(file).path.clone(),
+        self.path_of(file, self.entry(file).form())
+    }
+
+    /// The same, in this form.
+    fn path_of(&self, file: FileIndex, form: Form) -> PathBuf {
+        let entry = self.entry(file);
+        match entry.place() {
+            _ if form.is_edges() => self.parts.edges(file.0, &entry.path),
+            Place::Final => entry.path.clone(),
             // Files without bytes are never unfinished.
-            _ if self.entry(file).len == 0 => self.entry(file).path.clone(),
-            _ => self.part_path(file),
+            _ if entry.len == 0 => entry.path.clone(),
+            _ => self.plain_part_path(file),
         }
     }
 
@@ -279,26 +326,50 @@ impl FileStore {
         &self,
         handles: &mut Handles,
         file: FileIndex,
-        access: Access,
-        work: impl FnOnce(&File) -> io::Result<T>,
+        work: impl FnOnce(&File, Form) -> io::Result<T>,
     ) -> Result<T, Error> {
-        let opened = handles.file(self.key(file, access), || self.open(file, access));
-        opened.and_then(work).map_err(|error| {
-            let operation = if access == Access::Read { "reading" } else { "writing" };
-            Error::io(operation, self.base.full(&self.entry(file).path), error)
+        let entry = self.entry(file);
+        let mut form = entry.form();
+        let open = |form| move || self.base.open(&self.path_of(file, form), Access::Read);
+        // Its edges may just have gone to their places.
+        if form.is_edges() && handles.file(self.key(file, form, Access::Read), open(form)).is_err()
+        {
+            form = entry.form();
+        }
+        let opened = handles.file(self.key(file, form, Access::Read), open(form));
+        let done = opened.and_then(|opened| work(opened, form));
+        done.map_err(|error| Error::io("reading", self.base.full(&entry.path), error))
+    }
+
+    /// Works on a part of a file: with the file, and where in it the part stands.
+    fn with_slice<T>(
+        &self,
+        handles: &mut Handles,
+        slice: &FileSlice,
+        work: impl FnOnce(&File, u64) -> io::Result<T>,
+    ) -> Result<T, Error> {
+        self.with_file(handles, slice.file, |file, form| {
+            // What is not kept is missing, as it is in a file that is too short.
+            work(file, form.at(slice).ok_or(io::ErrorKind::UnexpectedEof)?)
         })
     }
 
-    fn key(&self, file: FileIndex, access: Access) -> Key {
+    fn key(&self, file: FileIndex, form: Form, access: Access) -> Key {
         let epoch = self.entry(file).epoch.load(Ordering::Acquire);
-        Key { store: self.id, file: file.0, epoch, access }
+        Key { store: self.id, file: file.0, epoch, is_edges: form.is_edges(), access }
     }
 
     pub(super) fn open(&self, file: FileIndex, access: Access) -> io::Result<File> {
         match access {
-            Access::Read => self.base.open(&self.path_now(file), access),
+            Access::Read => self.open_to_read(file).map(|(opened, _)| opened),
             Access::Write => self.open_to_write(&mut Glance::new(&self.base), file),
         }
+    }
+
+    /// Opens a file as it is now, and tells which form that is.
+    pub(super) fn open_to_read(&self, file: FileIndex) -> io::Result<(File, Form)> {
+        let form = self.entry(file).form();
+        Ok((self.base.open(&self.path_of(file, form), Access::Read)?, form))
     }
 
     /// Is the open file the one that we know, where one is known?
@@ -325,10 +396,11 @@ impl Store for FileStore {
                 entry.dirty.store(true, Ordering::Release);
                 continue;
             }
-            let open = || self.open_to_write(&mut glance.borrow_mut(), slice.file);
-            let opened = handles.file(self.key(slice.file, Access::Write), open);
-            let written = opened
-                .and_then(|file| entry.write(file, slice.offset_in_file, &taken, &self.has_doubts));
+            let written = self.make_room(&slice).and_then(|(form, at)| {
+                let open = || self.open_to_write(&mut glance.borrow_mut(), slice.file);
+                let file = handles.file(self.key(slice.file, form, Access::Write), open)?;
+                entry.write(file, at, &taken, &self.has_doubts)
+            });
             written.map_err(|error| Error::io("writing", self.base.full(&entry.path), error))?;
             // After the write: a sync that began before it does not cover it.
             entry.dirty.store(true, Ordering::Release);
@@ -345,18 +417,15 @@ impl Store for FileStore {
                 mine.fill(0);
                 continue;
             }
-            self.with_file(handles, slice.file, Access::Read, |file| {
-                file.read_exact_at(mine, slice.offset_in_file)
-            })?;
+            self.with_slice(handles, &slice, |file, at| file.read_exact_at(mine, at))?;
         }
         Ok(())
     }
 
     fn read_ahead(&self, handles: &mut Handles, offset: u64, len: u64) -> Result<(), Error> {
         for slice in self.real_slices(offset, len) {
-            self.with_file(handles, slice.file, Access::Read, |file| {
-                let len = NonZeroU64::new(slice.len);
-                Ok(fadvise(file, slice.offset_in_file, len, Advice::WillNeed)?)
+            self.with_slice(handles, &slice, |file, at| {
+                Ok(fadvise(file, at, NonZeroU64::new(slice.len), Advice::WillNeed)?)
             })?;
         }
         Ok(())
@@ -376,8 +445,9 @@ impl Store for FileStore {
 
     fn is_present(&self, offset: u64, len: u64) -> bool {
         self.real_slices(offset, len).all(|slice| {
-            let present = self.entry(slice.file).present_len.load(Ordering::Relaxed);
-            slice.offset_in_file + slice.len <= present
+            let entry = self.entry(slice.file);
+            let present = entry.present_len.load(Ordering::Relaxed);
+            entry.form().at(&slice).is_some_and(|at| at + slice.len <= present)
         })
     }
 

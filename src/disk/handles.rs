@@ -17,12 +17,14 @@ use super::pulse;
 /// A thread without work keeps its files open for so long.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Which open file: store, file, how often the file was found replaced, and for what.
+/// Which open file: store, file, how often the file was found replaced, whether it is the one of
+/// its edges, and for what.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Key {
     pub store: u64,
     pub file: u32,
     pub epoch: u32,
+    pub is_edges: bool,
     pub access: Access,
 }
 
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
 
     fn key(file: u32) -> Key {
-        Key { store: 1, file, epoch: 0, access: Access::Read }
+        Key { store: 1, file, epoch: 0, is_edges: false, access: Access::Read }
     }
 
     #[test]

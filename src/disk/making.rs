@@ -59,8 +59,9 @@ impl FileStore {
     fn make(&self, glance: &mut Glance<'_>, file: FileIndex) -> io::Result<File> {
         let entry = self.entry(file);
         let has_part = entry.len > 0;
+        let has_two_names = has_part && !entry.in_edges();
         let mut made = glance.create(&self.path_now(file));
-        if has_part && is_taken(&made) && !entry.has_own_part.swap(true, Ordering::AcqRel) {
+        if has_two_names && is_taken(&made) && !entry.has_own_part.swap(true, Ordering::AcqRel) {
             made = glance.create(&self.path_now(file));
         }
         if has_part && is_taken(&made) {
@@ -91,11 +92,11 @@ impl FileStore {
         // It may have been made just now.
         entry.renamed.store(true, Ordering::Release);
         // Two workers may both do this: neither changes what the other wrote.
-        if found.len > entry.len {
-            opened.set_len(entry.len)?;
+        if found.len > entry.len_max() {
+            opened.set_len(entry.len_max())?;
         }
         // One that is not wanted holds a few bytes of pieces that it shares, and no more.
-        if !entry.wanted_now() {
+        if entry.form().is_edges() || !entry.wanted_now() {
             return Ok(());
         }
         if found.len < entry.len && self.allocate == Allocate::Sparse {
@@ -146,6 +147,7 @@ impl FileStore {
             entry.put(Place::Nowhere);
             return Ok(());
         }
+        entry.in_edges.store(false, Ordering::Release);
         let rename = || self.base.hand_over(&entry.path, &self.base, &self.part_path(file));
         let mut renamed = rename();
         if is_taken(&renamed) && !entry.has_own_part.swap(true, Ordering::AcqRel) {

@@ -15,6 +15,7 @@ mod check;
 mod conclude;
 pub mod create;
 mod device;
+mod edges;
 mod error;
 mod files;
 mod folding;
@@ -53,6 +54,7 @@ mod syncer;
 #[cfg(test)]
 mod tests;
 pub mod turn;
+mod unfold;
 mod verdict;
 mod watch;
 mod watchdog;

@@ -1,5 +1,6 @@
 //! What unfinished files are called: `NAME.part`, unless that is another file or folder of the
-//! torrent, too long, or somebody else's on disk. Looks at no disk.
+//! torrent, too long, or somebody else's on disk. Edges of files are kept under names that nobody
+//! else gives. Looks at no disk.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -56,9 +57,23 @@ impl PartNames {
 
     /// A name that only this torrent gives.
     pub(super) fn own(&self, file: u32, path: &Path) -> PathBuf {
-        let whole = with_suffix(path, &format!(".{}.part", self.tag));
+        self.tagged(file, path, "part")
+    }
+
+    /// What the file is called that holds its edges only.
+    pub(super) fn edges(&self, file: u32, path: &Path) -> PathBuf {
+        self.tagged(file, path, "edges")
+    }
+
+    /// What a file is called while its edges are brought to their places.
+    pub(super) fn unfolding(&self, file: u32, path: &Path) -> PathBuf {
+        self.tagged(file, path, "unfolding")
+    }
+
+    fn tagged(&self, file: u32, path: &Path, kind: &str) -> PathBuf {
+        let whole = with_suffix(path, &format!(".{}.{kind}", self.tag));
         match whole.file_name().is_some_and(|name| name.len() > NAME_LEN_MAX) {
-            true => with_suffix(&shortened(path), &format!(".{}-{file}.part", self.tag)),
+            true => with_suffix(&shortened(path), &format!(".{}-{file}.{kind}", self.tag)),
             false => whole,
         }
     }
@@ -99,10 +114,13 @@ mod tests {
         assert_eq!(plain[1], Path::new("t/a.part/b.part"));
         assert_eq!(plain[2], Path::new("t/c.2-0.part"));
         assert_eq!(plain[4], Path::new("t/l.4-0.part"));
-        let own: Vec<PathBuf> = files.map(|(n, path)| names.own(n, path)).collect();
+        let own: Vec<PathBuf> = files.clone().map(|(n, path)| names.own(n, path)).collect();
+        let edges: Vec<PathBuf> =
+            files.flat_map(|(n, path)| [names.edges(n, path), names.unfolding(n, path)]).collect();
         assert_eq!(own[0], Path::new("t/a.abababababababab.part"));
-        let all: HashSet<&PathBuf> = plain.iter().chain(&own).collect();
-        assert_eq!(all.len(), 12);
+        assert_eq!(edges[0], Path::new("t/a.abababababababab.edges"));
+        let all: HashSet<&PathBuf> = plain.iter().chain(&own).chain(&edges).collect();
+        assert_eq!(all.len(), 24);
         assert!(all.iter().all(|path| path.file_name().unwrap().len() <= NAME_LEN_MAX));
     }
 }

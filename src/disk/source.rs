@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::base::extents::FileSlice;
 use crate::base::ids::FileIndex;
 
-use super::beneath::Access;
+use super::edges::Form;
 use super::files::FileStore;
 
 /// The files of one torrent, to be read from. Cheap to clone.
@@ -29,6 +29,14 @@ pub struct SourceFile {
     pub file: File,
     index: FileIndex,
     epoch: u32,
+    form: Form,
+}
+
+impl SourceFile {
+    /// Where in the open file this part of the torrent's file stands, if it does.
+    pub fn place_of(&self, slice: &FileSlice) -> Option<u64> {
+        self.form.at(slice)
+    }
 }
 
 impl Source {
@@ -50,16 +58,15 @@ impl Source {
     /// The system's refusal, also when the file is gone.
     pub fn open(&self, index: FileIndex) -> io::Result<SourceFile> {
         let epoch = self.store.entry(index).epoch.load(Ordering::Acquire);
-        let open = || self.store.open(index, Access::Read);
-        let file = match open() {
-            // It may just have got its final name.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => open()?,
-            other => other?,
+        let open = || {
+            let (file, form) = self.store.open_to_read(index)?;
+            match self.store.is_ours(index, &file)? {
+                true => Ok(SourceFile { file, index, epoch, form }),
+                false => Err(io::Error::other("the file was replaced by somebody else")),
+            }
         };
-        if !self.store.is_ours(index, &file)? {
-            return Err(io::Error::other("the file was replaced by somebody else"));
-        }
-        Ok(SourceFile { file, index, epoch })
+        // It may just have got another name, or another form.
+        open().or_else(|_| open())
     }
 
     /// Is `opened` this file, and still the one that the torrent uses?

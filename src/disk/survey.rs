@@ -10,6 +10,7 @@ use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 
 use super::beneath::{Found, Stamp};
+use super::edges::Form;
 use super::error::Error;
 use super::files::{Entry, FileStore, Place};
 use super::glance::Glance;
@@ -110,8 +111,31 @@ impl FileStore {
         Ok((whole, part))
     }
 
-    /// The unfinished file, first by the name that only we give.
+    /// The unfinished file; the one of its edges only if there is no other.
     fn find_part(&self, glance: &mut Glance<'_>, file: FileIndex) -> Result<Option<Found>, Error> {
+        let entry = self.entry(file);
+        entry.in_edges.store(false, Ordering::Release);
+        let plain = self.find_plain_part(glance, file)?;
+        if entry.edges.is_none() {
+            return Ok(plain);
+        }
+        entry.in_edges.store(true, Ordering::Release);
+        let edges = match self.look(glance, file, Place::Part) {
+            // What stands there is somebody else's.
+            Err(Error::NotAFile { .. }) => None,
+            other => other?,
+        };
+        entry.in_edges.store(plain.is_none() && edges.is_some(), Ordering::Release);
+        entry.saw_edges.store(edges.is_some(), Ordering::Release);
+        Ok(plain.or(edges))
+    }
+
+    /// The one with each byte at its place, first by the name that only we give.
+    fn find_plain_part(
+        &self,
+        glance: &mut Glance<'_>,
+        file: FileIndex,
+    ) -> Result<Option<Found>, Error> {
         let has_own_part = &self.entry(file).has_own_part;
         has_own_part.store(true, Ordering::Release);
         let own = self.look(glance, file, Place::Part)?;
@@ -170,7 +194,12 @@ impl FileStore {
             let index = file.0 as usize;
             if needed[index] > 0 {
                 self.choose_place(file, verified[index] == entry.len, seen);
-                doubted[index] = !self.fits(file, needed[index], described, seen);
+                let needed = match entry.form() {
+                    Form::Plain => Some(needed[index]),
+                    Form::Edges(_) => self.needed_of_edges(layout, have, file),
+                };
+                doubted[index] =
+                    !needed.is_some_and(|needed| self.fits(file, needed, described, seen));
             }
         }
         let mut trusted = have.clone();
@@ -180,6 +209,16 @@ impl FileStore {
             }
         }
         trusted
+    }
+
+    /// How long the file of the edges must be to hold what it has of the pieces of `have`; none
+    /// when it cannot.
+    fn needed_of_edges(&self, layout: &Layout, have: &Bitfield, file: FileIndex) -> Option<u64> {
+        let form = self.entry(file).form();
+        let pieces = self.pieces_of_file(layout, file).filter(|piece| have.has(*piece));
+        let slices = pieces.flat_map(|piece| self.slices_of(layout, piece));
+        let mut mine = slices.filter(|slice| slice.file == file);
+        mine.try_fold(0, |needed, slice| Some(needed.max(form.at(&slice)? + slice.len)))
     }
 
     /// Which files are ours, whatever is in them: unfinished ones that the record calls so, and

@@ -142,7 +142,7 @@ impl FileStore {
         directories: &mut BTreeSet<PathBuf>,
     ) -> Result<(), Error> {
         // For reading: what is only seeded may be on a medium that cannot be written.
-        let synced = self.with_file(handles, file, Access::Read, beneath::sync_data);
+        let synced = self.with_file(handles, file, |opened, _| beneath::sync_data(opened));
         match synced {
             Err(error) if is_missing(&error) => self.bring_renamed(file)?,
             other => other?,

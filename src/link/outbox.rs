@@ -252,8 +252,8 @@ impl Outbox {
         } else {
             let len = self.ready.prepare(slice).await.map_err(|error| ours(&error))?;
             let len = usize::try_from(len).unwrap_or(usize::MAX).min(TURN_LEN);
-            let Some(file) = self.ready.file() else { return Ok(0) };
-            let sent = self.side.send_file(file, slice.offset_in_file, len).await;
+            let Some((file, at)) = self.ready.file(slice) else { return Ok(0) };
+            let sent = self.side.send_file(file, at, len).await;
             sent.map_err(|error| if ready::is_ours(&error) { ours(&error) } else { lost(&error) })?
         };
         if sent == 0 {

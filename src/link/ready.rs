@@ -79,20 +79,21 @@ impl Ready {
         self.fetching.is_some()
     }
 
-    /// The file, once it is prepared.
-    pub(super) fn file(&self) -> Option<&File> {
-        self.open.as_ref().map(|open| &open.file.file)
+    /// The file, once this part is prepared, and where in it the part stands.
+    pub(super) fn file(&self, slice: &FileSlice) -> Option<(&File, u64)> {
+        let opened = &self.open.as_ref()?.file;
+        Some((&opened.file, opened.place_of(slice)?))
     }
 
     /// How many bytes of the part's front are open and in the page cache, if any.
     fn at_hand(&mut self, slice: &FileSlice) -> Option<u64> {
         let source = self.source.as_ref()?;
         let open = self.open.as_mut().filter(|it| source.is_current(&it.file, slice.file))?;
-        let begin = slice.offset_in_file;
+        let begin = open.file.place_of(slice)?;
         let now = Instant::now();
         let is_known = (open.begin..open.end).contains(&begin) && now < open.since + BELIEVED;
         if !is_known {
-            let end = warm_end(&open.file.file, slice)?;
+            let end = warm_end(&open.file.file, begin, begin + slice.len)?;
             (open.begin, open.end, open.since) = (begin, end, now);
         }
         Some(slice.len.min(open.end - begin))
@@ -108,11 +109,10 @@ impl Drop for Ready {
     }
 }
 
-/// Up to where the bytes of this part are in the page cache, from its front. Every page is asked
-/// for: one that is not there would keep the thread of many links. A byte of each is cheaper
+/// Up to where the bytes from `begin` to `end` are in the page cache, from the front. Every page is
+/// asked for: one that is not there would keep the thread of many links. A byte of each is cheaper
 /// than a copy of all.
-fn warm_end(file: &File, slice: &FileSlice) -> Option<u64> {
-    let (begin, end) = (slice.offset_in_file, slice.offset_in_file + slice.len);
+fn warm_end(file: &File, begin: u64, end: u64) -> Option<u64> {
     let mut at = begin;
     while at < end {
         let mut byte = [0];
@@ -155,7 +155,8 @@ fn fetch(source: &Source, open: Option<SourceFile>, slice: &FileSlice) -> io::Re
         Some(file) => file,
         None => source.open(slice.file)?,
     };
-    let begin = slice.offset_in_file;
+    // What is verified has a place.
+    let begin = file.place_of(slice).ok_or(io::ErrorKind::UnexpectedEof)?;
     let end = begin + AHEAD.max(slice.len);
     // Only to be faster: the reads below do the same, page by page.
     let _ = fadvise(&file.file, begin, std::num::NonZeroU64::new(end - begin), Advice::WillNeed);
@@ -180,10 +181,9 @@ fn no_source() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::FileIndex;
 
-    fn part(offset_in_file: u64, len: u64) -> FileSlice {
-        FileSlice { file: FileIndex(0), offset_in_file, len, is_pad: false }
+    fn warm(file: &File, begin: u64, len: u64) -> Option<u64> {
+        warm_end(file, begin, begin + len)
     }
 
     #[test]
@@ -194,10 +194,10 @@ mod tests {
         if preadv2(&file, &mut [IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT).is_err() {
             return;
         }
-        assert_eq!(warm_end(&file, &part(5, 16_384)), Some(16_389));
-        assert_eq!(warm_end(&file, &part(500_000, 16_384)), Some(516_384));
+        assert_eq!(warm(&file, 5, 16_384), Some(16_389));
+        assert_eq!(warm(&file, 500_000, 16_384), Some(516_384));
         // Behind the end there is nothing to wait for.
-        assert_eq!(warm_end(&file, &part(599_000, 16_384)), Some(615_384));
+        assert_eq!(warm(&file, 599_000, 16_384), Some(615_384));
         // A hole is in no cache, unless the file is in memory as a whole.
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&[1; 4096], 0).unwrap();
@@ -205,7 +205,7 @@ mod tests {
         if preadv2(&file, &mut [IoSliceMut::new(&mut [0])], 8192, ReadWriteFlags::NOWAIT).is_ok() {
             return;
         }
-        assert_eq!(warm_end(&file, &part(100, 16_284)), Some(4096));
-        assert_eq!(warm_end(&file, &part(8000, 8_384)), None);
+        assert_eq!(warm(&file, 100, 16_284), Some(4096));
+        assert_eq!(warm(&file, 8000, 8_384), None);
     }
 }

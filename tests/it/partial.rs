@@ -131,6 +131,35 @@ async fn completed_is_told_once_when_all_is_here_and_not_for_a_choice() {
     }
 }
 
+// The chosen file shares a piece with each of its neighbours: the last 18928 bytes of the first
+// file, and the first 8752 of the third.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_of_files_that_were_not_chosen_is_small_and_used_when_they_are() {
+    let place = Place::new(0..8).await;
+    let run = |more: &[&str]| {
+        let ran = block_in_place(|| finish(&mut place.command(more)));
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    };
+    let lens = || {
+        let dir = std::fs::read_dir(place.home.path().join("out/chosen")).expect("a directory");
+        let len = |entry: std::fs::DirEntry| entry.metadata().expect("look at a file").len();
+        let mut lens: Vec<u64> = dir.map(|entry| len(entry.expect("a file"))).collect();
+        lens.sort_unstable();
+        lens
+    };
+    let asked = || place.peer.requests();
+    run(&["-e", "--select", "2"]);
+    assert_eq!(lens(), [8752, 18_928, 300_000]);
+    let before = asked();
+    run(&["-e", "--check"]);
+    assert_eq!((lens(), asked()), (vec![8752, 18_928, 300_000], before));
+    run(&["-e", "--select", "all"]);
+    assert_eq!(lens(), [20_000, 150_000, 300_000]);
+    (0..3).for_each(|index| place.assert_has(index));
+    // Two pieces of the first file and the end of the third, 16 KiB at a time.
+    assert_eq!(asked() - before, 2 * 4 + 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_torrent_may_have_a_directory_of_its_own() {
     let place = Place::new(0..8).await;

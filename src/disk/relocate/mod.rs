@@ -240,11 +240,11 @@ impl Plan {
         let (mut moves, mut staying) = (Vec::new(), Vec::new());
         for (file, entry) in looked.store.real() {
             let place = entry.place();
-            let has_own_part = entry.has_own_part.load(Ordering::Acquire);
             // An unfinished file of the plain name is whoever's made it.
-            let is_foreign = place == Place::Part && !has_own_part && !looked.ours.contains(&file);
+            let is_foreign =
+                place == Place::Part && !entry.has_own_name() && !looked.ours.contains(&file);
             let is_there = place != Place::Nowhere && !is_foreign;
-            after.entry(file).has_own_part.store(has_own_part, Ordering::Release);
+            after.entry(file).be_called_like(entry);
             after.entry(file).set_place(place, None);
             let names = [
                 (entry.path.clone(), after.entry(file).path.clone()),

@@ -132,7 +132,7 @@ async fn no_file_is_opened_on_the_thread_of_a_link() {
         assert!(first.await.is_pending());
         // Dropped here: what was begun goes on.
     }
-    assert!(ready.is_fetching() && ready.file().is_none());
+    assert!(ready.is_fetching() && ready.file(&slice).is_none());
     assert_eq!(ready.prepare(&slice).await.unwrap(), 10_000);
-    assert!(!ready.is_fetching() && ready.file().is_some());
+    assert!(!ready.is_fetching() && ready.file(&slice).is_some());
 }
