@@ -20,6 +20,11 @@ pub(super) fn claim(store: u64, found: &Found) -> bool {
     IN_USE.with(|in_use| *in_use.entry(key(found)).or_insert(store) == store)
 }
 
+/// The store has just made this file. What was said of its inode was of one that is deleted.
+pub(super) fn take(store: u64, made: &Found) {
+    IN_USE.with(|in_use| in_use.insert(key(made), store));
+}
+
 /// Nobody writes to the file any more, as an unfinished one.
 pub(super) fn release(found: &Found) {
     IN_USE.with(|in_use| in_use.remove(&key(found)));

@@ -70,7 +70,7 @@ impl FileStore {
         }
         let made = made?;
         if has_part {
-            in_use::claim(self.writer, &beneath::found_open(&made)?);
+            in_use::take(self.writer, &beneath::found_open(&made)?);
         }
         entry.ours.store(true, Ordering::Release);
         entry.made.store(true, Ordering::Release);

@@ -147,10 +147,7 @@ async fn what_is_kept_of_files_that_were_not_chosen_is_small_and_used_when_they_
         lens.sort_unstable();
         lens
     };
-    let asked = || {
-        let messages = place.peer.log.messages.lock().expect("a log");
-        messages.iter().filter(|(id, _)| *id == 6).count()
-    };
+    let asked = || place.peer.requests();
     run(&["-e", "--select", "2"]);
     assert_eq!(lens(), [8752, 18_928, 300_000]);
     let before = asked();
