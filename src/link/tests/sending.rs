@@ -135,7 +135,6 @@ async fn no_file_is_opened_on_the_thread_of_a_link() {
     assert!(ready.is_fetching() && ready.file(&slice).is_none());
     assert_eq!(ready.prepare(&slice).await.unwrap(), 10_000);
     assert!(!ready.is_fetching() && ready.file(&slice).is_some());
-<<<<<<< HEAD
 }
 
 /// Whoever ends the link, and in the middle of a block.
@@ -172,6 +171,4 @@ async fn what_was_sent_is_told_at_the_end_of_a_link() {
         let heads = 5 * 13;
         assert!((16_384 + 65_536 - heads..=16_384 + 65_536).contains(&told), "{told}");
     }
-=======
->>>>>>> edges2
 }
