@@ -134,7 +134,10 @@ fn create(
     let mut made = Process::start("create", command, home);
     let status = made.wait(super::READY);
     assert!(status.success(), "{status}: {}", made.last_words());
-    let made: Value = serde_json::from_str(&made.output()).expect("one JSON object");
+    // A warning may stand beside it: version 2 is for other programs.
+    let said = made.output();
+    let line = said.lines().find(|line| line.starts_with('{')).expect("a JSON object");
+    let made: Value = serde_json::from_str(line).expect("one JSON object");
     let hash = |key: &str| made[key].as_str().unwrap_or("-").to_owned();
     format!("{} {}", hash("info_hash_v1"), hash("info_hash_v2"))
 }
