@@ -150,7 +150,7 @@ impl FileStore {
         }
         self.base.remove(&part).map_err(fail)?;
         entry.epoch.fetch_add(1, Ordering::AcqRel);
-        entry.watch.reset(None);
+        entry.expect_unchanged(Some(found));
         entry.set_place(Place::Final, Some(found));
         entry.dirty.store(true, Ordering::Release);
         entry.renamed.store(true, Ordering::Release);
@@ -185,7 +185,7 @@ impl FileStore {
             Err(error) => return Err(Error::io("looking at", full, error)),
             Ok(None) => "deleted",
             Ok(Some(found)) if !found.is_file || found.stamp.inode != inode => "replaced",
-            Ok(Some(found)) if found.len != entry.len => "cut or extended",
+            Ok(Some(found)) if entry.is_whole() && found.len != entry.len => "cut or extended",
             Ok(Some(found)) => return Ok(found),
         };
         Err(Error::Disturbed { path: full, what })
@@ -196,8 +196,13 @@ impl FileStore {
         FileNews::Doubted { file, seen, error: Error::Disturbed { path, what: "written to" } }
     }
 
-    /// What is wrong with a file that has its final name.
-    pub(super) fn look_over(&self, glance: &mut Glance<'_>, file: FileIndex) -> Option<FileNews> {
+    /// Is a file not as it was when its pieces were checked? One that is another now, or has
+    /// another length, is looked for anew; what of it is right has to be seen.
+    pub(super) fn look_over_file(
+        &self,
+        glance: &mut Glance<'_>,
+        file: FileIndex,
+    ) -> Option<FileNews> {
         pulse::beat();
         match self.undisturbed(glance, file) {
             Ok(found) => {
@@ -206,7 +211,16 @@ impl FileStore {
             }
             Err(error @ Error::Disturbed { .. }) => {
                 self.forget(file);
-                Some(FileNews::Trouble { file, error, recheck: true })
+                let entry = self.entry(file);
+                let found = self.look(glance, file, entry.place());
+                Some(match found {
+                    // What is there now may be the same, put back by its user.
+                    Ok(Some(found)) if found.len == entry.len => {
+                        entry.doubted.store(true, Ordering::Release);
+                        FileNews::Doubted { file, seen: FileStamp(found.stamp), error }
+                    }
+                    _ => FileNews::Trouble { file, error, recheck: true },
+                })
             }
             Err(error) => Some(FileNews::Trouble { file, error, recheck: false }),
         }
@@ -236,7 +250,7 @@ impl FileStore {
                 part = found;
             }
         }
-        entry.watch.reset(None);
+        entry.expect_unchanged(None);
         entry.doubted.store(false, Ordering::Release);
         entry.allocated.store(false, Ordering::Release);
         entry.has_own_part.store(has_own_part, Ordering::Release);

@@ -198,6 +198,12 @@ impl Entry {
         self.doubted.load(Ordering::Acquire) || self.watch.differs(seen.0.modified_ns)
     }
 
+    /// What is read of it from now on was so when it was looked at, if its time of change is still
+    /// the same then. With none, or while we write to it, nothing is known.
+    pub(super) fn expect_unchanged(&self, found: Option<Found>) {
+        self.watch.reset(found.map(|found| found.stamp.modified_ns));
+    }
+
     /// It is under this name now.
     pub(super) fn put(&self, place: Place) {
         self.place.store(place as u8, Ordering::Release);
@@ -443,6 +449,13 @@ impl Store for FileStore {
         FileStore::gone_files(self)
     }
 
+    fn look_over(&self, offset: u64, len: u64) -> Vec<FileNews> {
+        let mut glance = Glance::new(&self.base);
+        let there = self.real_slices(offset, len);
+        let there = there.filter(|slice| self.entry(slice.file).place() != Place::Nowhere);
+        there.filter_map(|slice| self.look_over_file(&mut glance, slice.file)).collect()
+    }
+
     fn is_present(&self, offset: u64, len: u64) -> bool {
         self.real_slices(offset, len).all(|slice| {
             let entry = self.entry(slice.file);
@@ -536,7 +549,9 @@ impl Store for FileStore {
         entry.doubted.store(false, Ordering::Release);
         entry.watch.reset(Some(seen.0.modified_ns));
         match entry.place() {
-            Place::Final if entry.is_whole() => self.look_over(&mut Glance::new(&self.base), file),
+            Place::Final if entry.is_whole() => {
+                self.look_over_file(&mut Glance::new(&self.base), file)
+            }
             _ => self.conclude(&mut Glance::new(&self.base), file),
         }
     }
@@ -551,7 +566,7 @@ impl Store for FileStore {
             } else if entry.place() != Place::Final {
                 news.extend(self.conclude(&mut glance, file));
             } else {
-                news.extend(self.look_over(&mut glance, file));
+                news.extend(self.look_over_file(&mut glance, file));
             }
         }
         for (at, content) in &self.links {

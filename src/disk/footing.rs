@@ -4,8 +4,9 @@
 
 use std::path::Path;
 
-use super::StoreConfig;
 use super::beneath::{Base, Whereabouts};
+use super::part_names::PartNames;
+use super::{StoreConfig, StoreFile};
 
 /// Which directory it is, over mounts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,14 +71,18 @@ impl Gone {
     }
 }
 
-/// Is there any file of the torrent?
+/// Is there any file of the torrent, under any name that we give?
 fn has_any(base: &Base, config: &StoreConfig) -> bool {
     let is_there = |path: &Path| matches!(base.stat(path), Ok(Some(found)) if found.is_file);
-    let files = config.files.iter().filter(|file| !file.is_pad && file.len > 0);
-    files.into_iter().any(|file| {
-        let mut part = file.path.clone().into_os_string();
-        part.push(".part");
-        is_there(&file.path) || is_there(Path::new(&part))
+    let files = (0u32..).zip(&config.files).filter(|(_, file)| !file.is_pad);
+    let paths = files.clone().map(|(number, file)| (number, file.path.as_path()));
+    let links = config.symlinks.iter().map(|(at, _)| at.as_path());
+    let names = PartNames::new(paths, links, config.info_hash);
+    files.filter(|(_, file)| file.len > 0).any(|(number, StoreFile { path, .. })| {
+        is_there(path)
+            || is_there(&names.plain(number, path))
+            || is_there(&names.own(number, path))
+            || is_there(&names.edges(number, path))
     })
 }
 
@@ -109,5 +114,20 @@ mod tests {
         std::fs::remove_dir_all(world.path("")).unwrap();
         let deleted = Gone::of(&base).unwrap();
         assert!(deleted.why.contains("was deleted") && deleted.is_over(&world.config()));
+    }
+
+    #[test]
+    fn what_is_kept_under_any_of_our_names_tells_that_the_disk_is_back() {
+        let world = world(16384, &[("t/a", 100_000), ("t/empty", 0)]);
+        let (base, config) = (Base::new(world.path("")), world.config());
+        world.write_file("t/empty", b"");
+        assert!(!has_any(&base, &config), "anybody has empty files");
+        for name in ["a", "a.part", "a.0707070707070707.part", "a.0707070707070707.edges"] {
+            world.write_file(&format!("t/{name}"), b"x");
+            assert!(has_any(&base, &config), "{name}");
+            std::fs::remove_file(world.path("t").join(name)).unwrap();
+        }
+        world.write_file("t/a.0606060606060606.part", b"x");
+        assert!(!has_any(&base, &config), "another torrent's");
     }
 }

@@ -91,15 +91,22 @@ impl FileStore {
         }
         // It may have been made just now.
         entry.renamed.store(true, Ordering::Release);
+        let given = self.give_space(entry, opened, found.len);
+        // That may have changed its time, and nobody else's hand is to be seen in it.
+        entry.expect_unchanged(None);
+        given
+    }
+
+    fn give_space(&self, entry: &Entry, opened: &File, len: u64) -> io::Result<()> {
         // Two workers may both do this: neither changes what the other wrote.
-        if found.len > entry.len_max() {
+        if len > entry.len_max() {
             opened.set_len(entry.len_max())?;
         }
         // One that is not wanted holds a few bytes of pieces that it shares, and no more.
         if entry.form().is_edges() || !entry.wanted_now() {
             return Ok(());
         }
-        if found.len < entry.len && self.allocate == Allocate::Sparse {
+        if len < entry.len && self.allocate == Allocate::Sparse {
             opened.set_len(entry.len)?;
         }
         if self.allocate == Allocate::Full && entry.len > 0 {

@@ -15,6 +15,7 @@ use super::error::Error;
 use super::open::OpenTorrent;
 use super::reader::Reader;
 use super::stats::{add, timed};
+use super::store::FileNews;
 
 /// What is read at once: large reads cost the fewest system calls, and 256 KiB stay in cache.
 pub const READ_LEN: usize = 256 << 10;
@@ -23,8 +24,9 @@ pub const READ_LEN: usize = 256 << 10;
 const TOUCH_EVERY: usize = 64 << 10;
 
 impl Reader {
-    /// Makes a verified piece ready to be sent; with `prove`, only if its hash is right. A piece
-    /// that is not right any more counts as missing, in the record too.
+    /// Makes a verified piece ready to be sent; with `prove`, or where somebody wrote to its
+    /// files, only if its hash is right. A piece that is not right any more counts as missing, in
+    /// the record too; where its file tells why, so do all others that are wrong in it.
     pub(super) fn prepare(
         &mut self,
         torrent: &Arc<OpenTorrent>,
@@ -34,12 +36,24 @@ impl Reader {
         if !torrent.verified.has(piece) {
             return Preparation::Unreadable("it was lost in the meantime".to_owned());
         }
-        let why = match self.look(torrent, piece, prove) {
+        let (offset, len) = torrent.range_of(piece);
+        let (written, moved): (Vec<_>, Vec<_>) = torrent
+            .store
+            .look_over(offset, len)
+            .into_iter()
+            .partition(|news| matches!(news, FileNews::Doubted { .. }));
+        torrent.on_news(moved);
+        if !torrent.verified.has(piece) {
+            return Preparation::Unreadable("its file is gone or another one".to_owned());
+        }
+        let why = match self.look(torrent, piece, prove || !written.is_empty()) {
             Ok(true) => return Preparation::Ready,
             Ok(false) => format!("piece {} on disk no longer matches its hash", piece.number()),
             Err(error) if is_gone(&error) => error.to_string(),
             Err(error) => return Preparation::Unreadable(error.to_string()),
         };
+        // A file that somebody wrote to has more than one wrong piece: one event for all.
+        torrent.on_news(written);
         match torrent.lose(std::iter::once(piece)).as_slice() {
             // Somebody else noticed in the meantime, and says so.
             [] => Preparation::Unreadable(why),

@@ -47,6 +47,13 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
+    /// Looks at the files of these bytes: the news are about those that are not as they were when
+    /// their pieces were checked.
+    fn look_over(&self, offset: u64, len: u64) -> Vec<FileNews> {
+        let _ = (offset, len);
+        Vec::new()
+    }
+
     /// Is there a file long enough for each of these bytes, by the last look at them? Says
     /// nothing of the content.
     fn is_present(&self, offset: u64, len: u64) -> bool;

@@ -108,6 +108,7 @@ impl FileStore {
             (None, Some(found)) => entry.set_place(Place::Part, Some(found)),
             (None, None) => entry.set_place(Place::Nowhere, None),
         }
+        entry.expect_unchanged(whole);
         Ok((whole, part))
     }
 
@@ -170,6 +171,7 @@ impl FileStore {
             // What cannot be looked at now is not missing.
             if let Ok(found) = self.look(&mut glance, file, entry.place()) {
                 entry.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
+                entry.expect_unchanged(found.filter(|_| entry.place() == Place::Final));
             }
         }
     }
@@ -320,6 +322,7 @@ impl FileStore {
             && let Some(found) = seen.at(file, place)
         {
             self.entry(file).set_place(place, Some(found));
+            self.entry(file).expect_unchanged((place == Place::Final).then_some(found));
         }
     }
 

@@ -103,7 +103,7 @@ impl FileStore {
         if is_doubtful && !entry.doubted.swap(true, Ordering::AcqRel) {
             self.has_doubts.store(true, Ordering::Release);
         }
-        entry.watch.reset(None);
+        entry.expect_unchanged(None);
         entry.inode.store(now.stamp.inode, Ordering::Release);
         entry.in_edges.store(false, Ordering::Release);
         // Last: what is opened for this epoch is the new file.

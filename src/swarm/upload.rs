@@ -32,7 +32,8 @@ const AT_LINK: f64 = 0.5;
 /// does not read has at most 1 MiB queued (limits table).
 const AT_LINK_MIN: u64 = 4 * BLOCK_LEN as u64;
 const AT_LINK_MAX: u64 = 1024 * 1024;
-/// A piece that was made ready stays in the page cache for at least so long after its last use.
+/// A piece that was made ready stays in the page cache for at least so long; then it is looked at
+/// again, however much it is in use: somebody may have changed its file.
 const WARM_FOR: Duration = Duration::from_secs(60);
 /// Bytes of pieces that count as warm at most, for the system may need its memory; and how many
 /// such pieces there may be.
@@ -63,8 +64,8 @@ pub(super) struct Uploads {
     limit: Option<u64>,
     /// Pieces whose hash was right since the start.
     proven: Bitfield,
-    /// Pieces that lie in memory, and when they were last of use.
-    warm: BTreeMap<PieceIndex, Instant>,
+    /// Pieces that lie in memory.
+    warm: BTreeMap<PieceIndex, Warm>,
     /// How many may.
     warm_max: usize,
     preparing: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
@@ -75,6 +76,15 @@ pub(super) struct Uploads {
     lost: BTreeSet<PieceIndex>,
     pub uploaded_bytes: u64,
     pub meter: RateMeter,
+}
+
+/// A piece that may be sent without a look at the disk.
+#[derive(Clone, Copy, Debug)]
+struct Warm {
+    /// When it was made ready.
+    since: Instant,
+    /// When it was last of use.
+    used: Instant,
 }
 
 /// One link's side of it.
@@ -157,18 +167,15 @@ impl Uploads {
     }
 
     fn is_warm(&mut self, piece: PieceIndex, now: Instant) -> bool {
-        let Some(used) = self.warm.get_mut(&piece) else { return false };
-        let is_warm = now.saturating_duration_since(*used) < WARM_FOR;
-        if is_warm {
-            *used = now;
-        }
-        is_warm
+        let Some(warm) = self.warm.get_mut(&piece) else { return false };
+        warm.used = now;
+        now.saturating_duration_since(warm.since) < WARM_FOR
     }
 
     fn warm_up(&mut self, piece: PieceIndex, now: Instant) {
-        self.warm.insert(piece, now);
+        self.warm.insert(piece, Warm { since: now, used: now });
         if self.warm.len() > self.warm_max {
-            let coldest = self.warm.iter().min_by_key(|(_, used)| **used);
+            let coldest = self.warm.iter().min_by_key(|(_, warm)| warm.used);
             if let Some(piece) = coldest.map(|(piece, _)| *piece) {
                 self.warm.remove(&piece);
             }

@@ -12,6 +12,7 @@ mod pieces;
 mod power;
 mod record;
 mod relocate;
+mod touched;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -86,6 +86,21 @@ fn a_piece_that_was_not_used_for_a_minute_is_read_again_first() {
     assert_eq!(bench.prepared(0, Preparation::Ready), ["peer 1: send 0+16384:16384"]);
 }
 
+/// Somebody may have changed its file meanwhile.
+#[test]
+fn a_piece_that_is_always_in_use_is_looked_at_again_after_a_minute() {
+    let mut bench = having(1, &[0]);
+    bench.taker(1);
+    bench.warm(1, 0);
+    for _ in 0..5 {
+        bench.wait(11.0);
+        assert_eq!(bench.asks(1, "0.1"), ["peer 1: send 0+16384:16384"]);
+        bench.event(1, LinkEvent::Sent(16384));
+    }
+    bench.wait(6.0);
+    assert_eq!(bench.asks(1, "0.1"), ["warm 0"]);
+}
+
 #[test]
 fn a_link_holds_little_and_what_left_gives_room() {
     let mut bench = Bench::with(1, 16, |config| config.have = set(1, &[0]));

@@ -1,0 +1,111 @@
+//! Files of a torrent that only sends, which others write to, replace, cut or delete: nothing
+//! wrong is sent, and one event tells of each cause.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+use std::time::SystemTime;
+
+use super::*;
+use crate::swarm::event::Preparation;
+
+const TWO: [(&str, u64); 2] = [("m/a", 80 * 16_384), ("m/b", 10 * 16_384)];
+/// Pieces of the first file.
+const OF_A: u32 = 80;
+
+/// A seed that checked all in this run, so that it has no cause to prove a piece again.
+fn seed() -> (World, Running) {
+    let world = world(BLOCK_LEN as u32, &TWO);
+    for (number, (name, _)) in TWO.iter().enumerate() {
+        world.write_file(name, world.bytes_of(number));
+    }
+    let (running, report) = world.recheck(world.config()).unwrap();
+    assert_eq!(report.have.ones(), 90);
+    (world, running)
+}
+
+impl Running {
+    fn prepare(&mut self, world: &World, number: u32) -> Preparation {
+        let piece = world.piece(number);
+        self.handle.submit(Job::Prepare { piece, prove: false }).unwrap();
+        self.wait(|event| match event {
+            DiskEvent::Prepared { piece: answered, outcome } if answered == piece => Ok(outcome),
+            other => Err(other),
+        })
+    }
+
+    /// What was told of files: why, and how many pieces were lost.
+    fn troubles(&mut self) -> Vec<(String, usize)> {
+        while let Ok(event) = self.events.try_recv() {
+            self.others.push(event);
+        }
+        let troubles = self.others.drain(..).filter_map(|event| match event {
+            DiskEvent::FileTrouble { reason, lost, .. } => Some((reason, lost.len())),
+            _ => None,
+        });
+        troubles.collect()
+    }
+}
+
+fn is_unreadable(outcome: &Preparation) -> bool {
+    matches!(outcome, Preparation::Unreadable(_))
+}
+
+#[test]
+fn a_deleted_file_is_one_event_however_many_pieces_are_asked_for() {
+    let (world, mut seed) = seed();
+    assert!(matches!(seed.prepare(&world, 3), Preparation::Ready));
+    fs::remove_file(world.path("m/a")).unwrap();
+    for number in 0..OF_A {
+        let outcome = seed.prepare(&world, number);
+        assert!(is_unreadable(&outcome), "{number}: {outcome:?}");
+    }
+    assert!(matches!(seed.prepare(&world, 85), Preparation::Ready), "the other file is there");
+    let told = seed.troubles();
+    assert!(matches!(&told[..], [(why, 80)] if why.contains("m/a was deleted")), "{told:?}");
+}
+
+#[test]
+fn what_was_written_over_since_the_check_is_never_sent() {
+    let (world, mut seed) = seed();
+    assert!(matches!(seed.prepare(&world, 10), Preparation::Ready));
+    let file = File::options().write(true).open(world.path("m/a")).unwrap();
+    // The same length, another time.
+    file.write_all_at(&[1; 30 * BLOCK_LEN as usize], 20 * BLOCK_LEN as u64).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
+    assert!(matches!(seed.prepare(&world, 10), Preparation::Ready), "this one is right");
+    assert!(seed.troubles().is_empty(), "nobody asked for what is wrong");
+    for number in [20, 49, 30] {
+        let outcome = seed.prepare(&world, number);
+        assert!(is_unreadable(&outcome), "{number}: {outcome:?}");
+    }
+    assert!(matches!(seed.prepare(&world, 50), Preparation::Ready));
+    let told = seed.troubles();
+    assert!(matches!(&told[..], [(why, 30)] if why.contains("m/a was written to")), "{told:?}");
+}
+
+#[test]
+fn a_file_that_its_user_put_back_is_as_good() {
+    let (world, mut seed) = seed();
+    fs::copy(world.path("m/a"), world.path("copy")).unwrap();
+    fs::rename(world.path("copy"), world.path("m/a")).unwrap();
+    for number in [0, 40, 79] {
+        assert!(matches!(seed.prepare(&world, number), Preparation::Ready));
+    }
+    let mut other = world.bytes_of(0).to_vec();
+    other[5 * BLOCK_LEN as usize] ^= 1;
+    world.write_file("other", &other);
+    fs::rename(world.path("other"), world.path("m/a")).unwrap();
+    assert!(matches!(seed.prepare(&world, 6), Preparation::Ready));
+    assert!(is_unreadable(&seed.prepare(&world, 5)));
+    let told = seed.troubles();
+    assert!(matches!(&told[..], [(_, 1)]), "{told:?}");
+}
+
+#[test]
+fn a_file_that_was_cut_is_one_event() {
+    let (world, mut seed) = seed();
+    File::options().write(true).open(world.path("m/a")).unwrap().set_len(50 * 16_384).unwrap();
+    assert!(is_unreadable(&seed.prepare(&world, 60)));
+    assert!(is_unreadable(&seed.prepare(&world, 70)));
+    assert_eq!(seed.troubles().len(), 1);
+}
