@@ -409,6 +409,10 @@ impl Swarm {
             }
             return self.candidates.ended(arriving.address, reason.to_string(), now);
         }
+        if reason == DownReason::Closed(CloseReason::OurFiles) {
+            // Whatever was ready is looked at again: its file may be gone as well.
+            self.uploads.cool_down();
+        }
         self.tell_owed_reassigned(link, &reason.to_string());
         self.note_ended(link);
         if let Some(peer) = self.remove_peer(link) {

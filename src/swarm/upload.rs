@@ -166,6 +166,11 @@ impl Uploads {
         self.lost.insert(piece);
     }
 
+    /// No piece counts as ready any more.
+    pub(super) fn cool_down(&mut self) {
+        self.warm.clear();
+    }
+
     fn is_warm(&mut self, piece: PieceIndex, now: Instant) -> bool {
         let Some(warm) = self.warm.get_mut(&piece) else { return false };
         warm.used = now;

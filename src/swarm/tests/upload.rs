@@ -1,6 +1,7 @@
 //! What others get from us: requests served and refused, places given and taken.
 
-use super::super::event::Preparation;
+use super::super::event::{DownReason, Preparation};
+use super::super::link::CloseReason;
 use super::*;
 
 /// A brain that has these pieces of four blocks, none of them hashed since the start.
@@ -99,6 +100,18 @@ fn a_piece_that_is_always_in_use_is_looked_at_again_after_a_minute() {
     }
     bench.wait(6.0);
     assert_eq!(bench.asks(1, "0.1"), ["warm 0"]);
+}
+
+#[test]
+fn a_link_that_could_not_read_our_files_has_all_of_them_looked_at() {
+    let mut bench = having(2, &[0, 1]);
+    bench.taker(1);
+    bench.taker(2);
+    bench.warm(1, 0);
+    bench.warm(2, 1);
+    let reason = DownReason::Closed(CloseReason::OurFiles);
+    bench.handle(Input::LinkDown { link: bench.links[&1], reason });
+    assert_eq!(bench.asks(2, "1.0"), ["warm 1"]);
 }
 
 #[test]
