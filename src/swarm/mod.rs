@@ -1,63 +1,43 @@
 //! The brain of one torrent: facts and `now` go in, effects come out. There is no socket,
 //! file, clock, thread or global chance in here; one actor owns it and carries out what it
-//! says. This file only routes: which links there are is in `links`, what peers have in
-//! `interest`, what to ask of whom in `fetch`, what is different with whole pieces in `whole`,
-//! what verified pieces and liars mean in `check`, what others get in `upload`, what people may
-//! know in `report`.
+//! says. It has two halves: `crowd` knows who there is, `transfer` what is traded. This file only
+//! routes, facts to the halves and what one says to the other; `report` tells what people may
+//! know.
 //!
 //! Use: [`Swarm::note`] each fact of a batch, [`Swarm::settle`] once, then [`Swarm::poll_output`]
 //! until there is none, then wait until the next fact or [`Swarm::next_timeout`]. For one fact
 //! alone, [`Swarm::handle`] does both.
 
-pub mod allowed_fast;
-pub mod assembly;
-pub mod candidates;
-mod check;
-pub mod choker;
-mod endgame;
+mod crowd;
+mod effects;
 pub mod event;
-mod fetch;
-mod free;
-mod haves;
-mod interest;
-mod invariants;
 pub mod link;
-mod links;
-pub mod peer;
-pub mod picker;
-pub mod pipeline;
 pub mod report;
-pub mod requests;
-pub mod shares;
-pub mod suspects;
 #[cfg(test)]
 mod tests;
-mod timers;
-pub mod upload;
+mod transfer;
 pub mod waits;
-mod whole;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::{InfoHash, LinkId, PeerId};
-use crate::base::layout::{Layout, PieceIndex};
+use crate::base::layout::Layout;
 
-pub use links::{Acquaintances, Refusal};
+pub use crowd::{Acquaintances, Refusal, candidates, choker};
+pub use transfer::{
+    allowed_fast, assembly, picker, pipeline, requests, shares, suspects, trade, upload,
+};
 
-use assembly::Assembly;
-use candidates::Candidates;
-use event::{Event, Input, Output};
-use link::{CloseReason, LinkCommand, LinkEvent};
-use peer::Peer;
-use picker::Picker;
-use suspects::Suspects;
+use crowd::{Crowd, NewPeer};
+use effects::{Effect, Effects, Notice};
+use event::{DownReason, Event, Input, Output};
+use link::{CloseReason, LinkCaps, LinkCommand, LinkEvent};
+use trade::Trade;
+use transfer::{Parting, Transfer};
 use waits::{Cause, Waits};
 
 /// How often idle work is done: dropping useless links, asking for peers.
@@ -102,59 +82,15 @@ pub struct SwarmConfig {
     pub seed: u64,
 }
 
-/// A link that is not up yet.
-#[derive(Clone, Copy, Debug)]
-struct Arriving {
-    address: SocketAddr,
-    incoming: bool,
-}
-
 /// The brain.
 #[derive(Debug)]
 pub struct Swarm {
-    config: SwarmConfig,
-    have: Bitfield,
-    wanted: Bitfield,
-    /// Pieces that are wanted and not verified.
-    missing: u32,
-    picker: Picker,
-    assembly: Assembly,
-    checking: check::Checking,
-    suspects: Suspects,
-    /// Suspect pieces that one link alone is asked for, and since when.
-    solo_since: BTreeMap<PieceIndex, Instant>,
-    candidates: Candidates,
-    /// Addresses that bring whole pieces.
-    stores: BTreeMap<SocketAddr, whole::Store>,
-    arriving: BTreeMap<LinkId, Arriving>,
-    peers: BTreeMap<LinkId, Peer>,
-    /// Links that would take more requests than there were blocks for.
-    hungry: BTreeSet<LinkId>,
-    /// Those of them that wait for room to begin a piece, and which of them had its turn last.
-    cramped: BTreeSet<LinkId>,
-    fed_last: LinkId,
-    /// Links that need not bring a block any more, and may be asked for another.
-    relieved: BTreeSet<LinkId>,
-    /// Blocks or pieces may have become free for hungry links.
-    food: bool,
-    timers: timers::Timers,
-    late: endgame::Late,
-    verified: haves::VerifiedLog,
-    /// Verified pieces that are not yet reckoned with in what peers have of interest.
-    fresh: Vec<PieceIndex>,
-    /// Links are told that we are a partial seed.
-    upload_only: bool,
-    shares: shares::Shares,
-    shares_made: Instant,
-    uploads: upload::Uploads,
-    paused: bool,
-    crowding: links::Crowding,
+    crowd: Crowd,
+    transfer: Transfer,
+    /// What followed from the last facts, until it is carried to where it belongs.
+    out: Effects,
     outputs: VecDeque<Output>,
-    rng: StdRng,
-    next_link: u64,
     next_housekeeping: Instant,
-    met_anybody: bool,
-    totals: report::Totals,
     waits: Waits,
     /// When the cause of waiting is to be looked at again.
     next_cause: Instant,
@@ -164,53 +100,19 @@ pub struct Swarm {
 impl Swarm {
     /// A brain that knows no peer yet. All chance in it comes from the seed in `config`.
     pub fn new(config: SwarmConfig, now: Instant) -> Self {
-        let all = Bitfield::all(config.layout.piece_count());
-        let mut pickable = config.wanted.clone();
-        config.layout.pieces().filter(|piece| config.have.has(*piece)).for_each(|piece| {
-            pickable.remove(piece);
-        });
-        let missing = all.count_missing(&config.have, &config.wanted);
-        let swarm = Self {
-            have: config.have.clone(),
-            wanted: config.wanted.clone(),
-            missing,
-            picker: Picker::new(config.layout, &pickable),
-            assembly: Assembly::new(config.layout, config.share_blocks),
-            checking: check::Checking::default(),
-            suspects: Suspects::default(),
-            solo_since: BTreeMap::new(),
-            candidates: Candidates::default(),
-            stores: BTreeMap::new(),
-            arriving: BTreeMap::new(),
-            peers: BTreeMap::new(),
-            hungry: BTreeSet::new(),
-            cramped: BTreeSet::new(),
-            fed_last: LinkId(0),
-            relieved: BTreeSet::new(),
-            food: false,
-            timers: timers::Timers::default(),
-            late: endgame::Late::new(now),
-            verified: haves::VerifiedLog::new(now),
-            fresh: Vec::new(),
-            upload_only: missing == 0 && !config.have.is_full(),
-            shares: shares::Shares::new(config.peer_id, picker::run_len(&config.layout)),
-            shares_made: now,
-            uploads: upload::Uploads::new(config.proven.clone(), config.layout.piece_len(), now),
-            paused: false,
-            crowding: links::Crowding::default(),
+        let crowd = Crowd::new(&config, now);
+        let transfer = Transfer::new(config, now);
+        let cause = if transfer.is_complete() { Cause::Nothing } else { Cause::Tracker };
+        Self {
+            crowd,
+            transfer,
+            out: Effects::default(),
             outputs: VecDeque::new(),
-            rng: StdRng::seed_from_u64(config.seed),
-            next_link: 0,
             next_housekeeping: now,
-            met_anybody: false,
-            totals: report::Totals::new(now),
-            waits: Waits::new(if missing == 0 { Cause::Nothing } else { Cause::Tracker }, now),
+            waits: Waits::new(cause, now),
             next_cause: now,
             load: report::Load::default(),
-            config,
-        };
-        debug_assert!(swarm.picker.pickable_count() == swarm.missing, "all missing are pickable");
-        swarm
+        }
     }
 
     /// Takes in one fact and draws the conclusions: [`note`](Self::note), then
@@ -224,7 +126,8 @@ impl Swarm {
     /// [`settle`](Self::settle), once after the last.
     pub fn note(&mut self, input: Input, now: Instant) {
         if !matches!(input, Input::PieceChecked { .. }) {
-            self.reckon_verified(now);
+            self.transfer.reckon_verified(now, &mut self.out);
+            self.carry(now);
         }
         if !matches!(input, Input::PieceChecked { .. } | Input::LinkEvents { .. }) {
             self.next_cause = now;
@@ -232,43 +135,86 @@ impl Swarm {
         match input {
             Input::LinkUp { link, peer_id, caps } => self.on_link_up(link, peer_id, caps, now),
             Input::LinkEvents { link, events } => self.on_link_events(link, events, now),
-            Input::LinkDown { link, reason } => self.on_link_down(link, reason, now),
-            Input::PieceChecked { piece, verdict } => self.on_piece_checked(piece, verdict, now),
-            Input::Spilled { piece, failed } => self.on_spilled(piece, failed, now),
-            Input::Candidates { source, addresses } => self.on_candidates(source, addresses),
-            Input::OurAddress(ours) => self.candidates.set_ours(ours, &mut self.rng),
-            Input::TrackerChanged => self.on_tracker_changed(),
-            Input::Room(room) => self.on_room(room, now),
-            Input::Prepared { piece, outcome } => self.on_prepared(piece, outcome, now),
-            Input::Share(blocks) => self.on_share(blocks),
+            Input::LinkDown { link, reason } => self.on_link_down(link, &reason, now),
+            Input::Candidates { source, addresses } => {
+                self.crowd.on_candidates(source, addresses);
+            }
+            Input::OurAddress(ours) => self.crowd.set_ours(ours),
+            Input::TrackerChanged => self.on_tracker_changed(now),
+            Input::Room(room) => {
+                let usage = |link| self.transfer.usage(link, now);
+                self.crowd.on_room(room, usage, now, &mut self.out);
+            }
+            Input::UploadLimit(limit) => {
+                if self.crowd.set_upload_limit(limit) {
+                    self.out.stir();
+                }
+            }
             Input::Starved(starved) => self.load.starved = starved,
-            Input::UploadLimit(limit) => self.on_upload_limit(limit),
-            Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, now),
-            Input::DiskFailed(why) => self.disk_failed(why, now),
-            Input::DiskSilent(why) => self.disk_silent(why),
-            Input::DiskAnswers => self.disk_answers(now),
-            Input::Wanted(wanted) => self.on_wanted(wanted, now),
-            Input::Pause(pause) => self.on_pause(pause, now),
             Input::DiskLoad { hashing, writing } => self.load.note(hashing, writing),
             Input::Limited(limited) => self.load.limited = limited,
+            Input::Pause(pause) => self.on_pause(pause, now),
             Input::Tick => self.on_tick(now),
+            Input::PieceChecked { .. }
+            | Input::Spilled { .. }
+            | Input::Prepared { .. }
+            | Input::Share(_)
+            | Input::PiecesLost(_)
+            | Input::DiskFailed(_)
+            | Input::DiskSilent(_)
+            | Input::DiskAnswers
+            | Input::Wanted(_) => self.transfer.on_input(input, now, &mut self.out),
         }
+        self.carry(now);
     }
 
     /// Draws the conclusions from all facts noted since the last time: who is served, who is
     /// asked for what, who is dialled. Effects wait in [`poll_output`](Self::poll_output).
     pub fn settle(&mut self, now: Instant) {
-        self.reckon_verified(now);
-        self.tell_upload_only();
-        self.rechoke(now);
-        self.feed_hungry(now);
-        self.move_late(now);
-        self.tell_verified(now);
-        self.dial_more(now);
+        self.transfer.reckon_verified(now, &mut self.out);
+        self.carry(now);
+        self.transfer.tell_upload_only(&mut self.out);
+        self.give_slots(now);
+        self.transfer.settle(now, &mut self.out);
+        self.crowd.dial_more(self.transfer.need(), now, &mut self.out);
+        self.carry(now);
         if now >= self.next_cause {
             self.next_cause = now + CAUSE_LOOK;
             let cause = self.cause(now);
             self.waits.switch(cause, now);
+        }
+    }
+
+    /// Carries what has followed to where it belongs: effects to whoever polls for them, notices
+    /// to the other half. What follows from a notice comes before what was said after it.
+    fn carry(&mut self, now: Instant) {
+        for effect in self.out.take() {
+            match effect {
+                Effect::Output(output) => self.outputs.push_back(output),
+                Effect::Notice(notice) => {
+                    self.on_notice(notice, now);
+                    self.carry(now);
+                }
+            }
+        }
+        if self.out.take_cause_changed() {
+            self.next_cause = now;
+        }
+    }
+
+    fn on_notice(&mut self, notice: Notice, now: Instant) {
+        match notice {
+            Notice::Close(link, reason) => self.close(link, reason, now),
+            Notice::Strike(link) => self.on_strike(link),
+            Notice::Liar { address, alone } => self.on_liar(address, alone),
+            Notice::Worked(address) => self.crowd.worked(address),
+            Notice::Forgiven(address) => self.crowd.forgive(address),
+            Notice::Missing => self.crowd.wake_all(),
+            Notice::Reassigned { link, piece, why } => {
+                let Some(peer) = self.crowd.peer(link) else { return };
+                let (peer, client) = (peer.address, peer.client.clone());
+                self.out.tell(Event::Reassigned { piece, peer, client, why });
+            }
         }
     }
 
@@ -280,144 +226,191 @@ impl Swarm {
     /// When `Input::Tick` is due, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Instant> {
         let housekeeping = (!self.is_idle()).then_some(self.next_housekeeping);
-        let links = self.timers.next().into_iter().chain(self.next_look());
-        let links = links.chain(self.shares.next_step());
-        let links = links.chain(self.verified.next().filter(|_| !self.peers.is_empty()));
-        let ours = self.next_rechoke().into_iter().chain(self.next_dial()).chain(housekeeping);
-        links.chain(ours).chain(self.checking.retry_at()).min()
-    }
-
-    fn on_share(&mut self, blocks: usize) {
-        self.config.share_blocks = blocks;
-        self.assembly.set_share(blocks);
-        self.food = true;
-        self.spill_if_needed();
+        let times = self.transfer.next_timeout().into_iter().chain(self.crowd.next_round());
+        times.chain(self.crowd.next_dial(self.transfer.need())).chain(housekeeping).min()
     }
 
     /// Is everything wanted verified and written?
     pub fn is_complete(&self) -> bool {
-        self.missing == 0
+        self.transfer.is_complete()
     }
 
     /// Verified pieces.
     pub fn have(&self) -> &Bitfield {
-        &self.have
+        self.transfer.have()
     }
 
     fn is_idle(&self) -> bool {
-        self.peers.is_empty() && (self.paused || self.is_complete())
+        self.crowd.peers().is_empty() && (self.crowd.is_paused() || self.is_complete())
     }
 
-    fn send(&mut self, link: LinkId, command: LinkCommand) {
-        self.outputs.push_back(Output::Send { link, command });
+    /// May a connection from `address` come in? The id for its link if so; the caller then
+    /// answers with `LinkUp` or `LinkDown`.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn admit(&mut self, address: SocketAddr, now: Instant) -> Result<LinkId, Refusal> {
+        let usage = |link| self.transfer.usage(link, now);
+        let admitted = self.crowd.admit(address, usage, now, &mut self.out);
+        self.carry(now);
+        admitted
     }
 
-    fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+    /// How many links more would be made at once if others left places. A complete torrent wants
+    /// those that the user named.
+    pub fn wanted_links(&mut self, now: Instant) -> usize {
+        self.crowd.wanted_links(self.transfer.need(), now)
+    }
+
+    /// What is to be remembered of peers, for [`remember`](Self::remember) of another brain of
+    /// this torrent.
+    pub fn acquaintances(self) -> Acquaintances {
+        self.crowd.acquaintances()
+    }
+
+    /// Knows again whom another brain of this torrent knew. Called before anything else.
+    pub fn remember(&mut self, known: Acquaintances) {
+        self.crowd.remember(known);
+    }
+
+    fn on_link_up(&mut self, link: LinkId, peer_id: PeerId, caps: LinkCaps, now: Instant) {
+        let met = self.crowd.on_link_up(link, peer_id, now, &mut self.out);
+        // One to the same peer may have made way for it.
+        self.carry(now);
+        if let Some(NewPeer { address, debt }) = met {
+            let trade = Trade::new(address, peer_id, caps, self.have().piece_count(), debt, now);
+            self.transfer.open(link, trade, &mut self.out);
+        }
     }
 
     fn on_link_events(&mut self, link: LinkId, events: Vec<LinkEvent>, now: Instant) {
         for event in events {
-            self.on_link_event(link, event, now);
+            match event {
+                LinkEvent::Described(description) => {
+                    if let Some(client) = description.client {
+                        self.crowd.set_client(link, client);
+                    }
+                    let (port, ours) = (description.listen_port, description.our_address);
+                    self.crowd.on_addresses_told(link, port, ours);
+                    let (most, upload_only) = (description.pipeline_max, description.upload_only);
+                    self.transfer.on_described(link, most, upload_only);
+                }
+                event => self.transfer.on_link_event(link, event, now, &mut self.out),
+            }
+            self.carry(now);
         }
-        self.fill(link, now);
-        self.serve(link, now);
+        self.transfer.on_events_taken(link, now, &mut self.out);
     }
 
-    fn on_link_event(&mut self, link: LinkId, event: LinkEvent, now: Instant) {
-        // What a link took counts, also when it was closed meanwhile.
-        if let LinkEvent::Sent(bytes) = event {
-            return self.on_sent(link, bytes, now);
+    fn on_link_down(&mut self, link: LinkId, reason: &DownReason, now: Instant) {
+        if self.crowd.is_arriving(link) {
+            return self.crowd.on_arrival_failed(link, reason, now);
         }
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        match event {
-            LinkEvent::Blocks(blocks) => self.on_blocks(link, blocks, now),
-            LinkEvent::Availability(pieces) => {
-                self.on_availability(link, pieces, now);
-                self.next_cause = now;
-            }
-            LinkEvent::Haves(pieces) => {
-                if peer.interesting == 0 {
-                    self.next_cause = now;
-                }
-                self.on_haves(link, pieces, now);
-            }
-            LinkEvent::Choked => self.on_choked(link, now),
-            LinkEvent::Unchoked => {
-                peer.choking = false;
-                self.next_cause = now;
-            }
-            LinkEvent::Interested => {
-                peer.interested = true;
-                self.uploads.stirred = true;
-            }
-            LinkEvent::NotInterested => {
-                peer.interested = false;
-                self.uploads.stirred = true;
-            }
-            LinkEvent::Refused { block, lasting } => self.on_refused(link, block, lasting, now),
-            LinkEvent::Requested(ask) => self.on_requested(link, ask, now),
-            LinkEvent::Cancelled(ask) => self.on_cancelled(link, ask),
-            LinkEvent::Sent(_) | LinkEvent::Suggested(_) => {}
-            LinkEvent::AllowedFast(piece) => peer.allow_fast(piece),
-            LinkEvent::Described(description) => {
-                if let Some(client) = description.client {
-                    peer.client = client;
-                }
-                if let Some(most) = description.pipeline_max {
-                    peer.requests.pipeline.limit(most);
-                }
-                peer.upload_only = description.upload_only.unwrap_or(peer.upload_only);
-                self.on_addresses_told(link, description.listen_port, description.our_address);
-            }
-            LinkEvent::Stray(bytes) => {
-                self.totals.wasted_bytes += u64::from(bytes);
-                self.strike(link, now);
-            }
+        if *reason == DownReason::Closed(CloseReason::OurFiles) {
+            self.transfer.cool_down();
+        }
+        self.transfer.tell_owed_reassigned(link, &reason.to_string(), &mut self.out);
+        self.transfer.note_ended(link, &mut self.out);
+        self.carry(now);
+        if let Some((peer, parting)) = self.remove(link) {
+            self.crowd.on_ended(&peer, parting.has_delivered, reason, now);
         }
     }
 
-    /// Something came that nobody asked for.
-    pub(super) fn strike(&mut self, link: LinkId, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        peer.strikes += 1;
-        if peer.strikes > STRIKES_MAX {
+    /// Ends a link by our own will.
+    fn close(&mut self, link: LinkId, reason: CloseReason, now: Instant) {
+        self.transfer.tell_owed_reassigned(link, &reason.to_string(), &mut self.out);
+        self.carry(now);
+        let Some((peer, _)) = self.remove(link) else { return };
+        self.out.send(link, LinkCommand::Close(reason));
+        self.crowd.on_closed(&peer, reason, now);
+    }
+
+    fn remove(&mut self, link: LinkId) -> Option<(crowd::Peer, Parting)> {
+        let peer = self.crowd.remove(link)?;
+        let parting = self.transfer.part(link, &mut self.out);
+        self.crowd.note_debt(&peer, parting.owes);
+        Some((peer, parting))
+    }
+
+    /// Ends all links for a reason that is no fault of theirs.
+    fn close_all(&mut self, reason: CloseReason, now: Instant) {
+        let links: Vec<_> = self.crowd.peers().keys().copied().collect();
+        for link in links {
+            let Some((peer, _)) = self.remove(link) else { continue };
+            self.out.send(link, LinkCommand::Close(reason));
+            self.crowd.on_closed(&peer, reason, now);
+        }
+    }
+
+    fn on_strike(&mut self, link: LinkId) {
+        if self.crowd.strike(link).is_some_and(|strikes| strikes > STRIKES_MAX) {
             let reason = CloseReason::Misbehaved("it kept sending what nobody asked for");
-            self.close(link, reason, now);
+            self.out.close(link, reason);
         }
     }
 
-    fn on_choked(&mut self, link: LinkId, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&link).filter(|peer| !peer.choking) else { return };
-        peer.choking = true;
-        peer.requests.choked(now);
-        self.next_cause = now;
-        // BEP 6: with the fast extension a choke no longer voids requests.
-        if !peer.caps.fast {
-            for block in peer.requests.voided() {
-                self.release(link, block);
-            }
+    fn on_liar(&mut self, address: SocketAddr, alone: bool) {
+        let Some(links) = self.crowd.ban(address, alone) else { return };
+        self.transfer.distrust(address);
+        self.out.tell(Event::Banned(address));
+        links.into_iter().for_each(|link| self.out.close(link, CloseReason::CorruptData));
+    }
+
+    /// BEP 27: whoever goes to another tracker leaves all peers behind, so as not to be a
+    /// bridge between two swarms that should not know of each other.
+    fn on_tracker_changed(&mut self, now: Instant) {
+        self.close_all(CloseReason::TrackerChanged, now);
+        self.crowd.forget_all(CloseReason::TrackerChanged, &mut self.out);
+    }
+
+    fn on_pause(&mut self, pause: bool, now: Instant) {
+        if self.crowd.set_paused(pause) {
+            self.transfer.rest(now);
         }
-        self.free_owned(link);
+        if pause {
+            self.close_all(CloseReason::Stopping, now);
+            self.next_housekeeping = now;
+        }
+    }
+
+    /// Gives upload slots, if it is time or something has changed.
+    fn give_slots(&mut self, now: Instant) {
+        let is_over = self.crowd.is_round_over(now);
+        let is_stirred = self.out.take_stirred();
+        if self.crowd.is_paused() || !(is_over || is_stirred) {
+            return;
+        }
+        let round = self.transfer.round(self.crowd.upload_limit(), now);
+        let standings = self.transfer.standings(now);
+        let slots = self.crowd.give_slots(&standings, round, is_over, now);
+        slots.choke.into_iter().for_each(|link| self.transfer.choke(link, now, &mut self.out));
+        slots.unchoke.into_iter().for_each(|link| self.transfer.unchoke(link, now, &mut self.out));
+        self.crowd.set_slots_wanted(self.transfer.wants_slots());
     }
 
     fn on_tick(&mut self, now: Instant) {
-        self.retry_disk(now);
         let ours = self.is_silence_ours();
-        while let Some(link) = self.timers.pop(now) {
-            self.check_link(link, ours, now);
-        }
-        self.food |= self.shares.step(now);
+        self.transfer.on_tick(ours, now, &mut self.out);
+        self.carry(now);
         if now >= self.next_housekeeping {
             self.next_housekeeping = now + HOUSEKEEPING;
-            match ours {
-                true => self.peers.values_mut().for_each(|peer| peer.requests.excuse(now)),
-                false => self.check_overdue(now),
-            }
-            self.forget_given_back(now);
-            self.relieve_memory();
-            self.share_slow_suspects(now);
-            self.drop_useless(now);
+            self.transfer.tidy_up(ours, now, &mut self.out);
+            self.carry(now);
+            let usage = |link| self.transfer.usage(link, now);
+            self.crowd.turn_over(self.transfer.need(), usage, now, &mut self.out);
         }
+    }
+
+    /// Asserts that the brain's parts agree with each other. To be called after
+    /// [`settle`](Self::settle), by tests: each call looks at every piece of every peer.
+    ///
+    /// # Panics
+    /// When an invariant does not hold, with the invariant in words.
+    pub fn check_invariants(&self) {
+        self.crowd.check_invariants();
+        self.transfer.check_invariants();
+        let is_same = self.crowd.peers().keys().eq(self.transfer.links());
+        assert!(is_same, "there is a trade with each peer, and with nobody else");
     }
 }

@@ -8,69 +8,8 @@ use crate::base::ids::LinkId;
 use crate::base::meter::RateMeter;
 
 use super::Swarm;
-use super::peer::Peer;
+use super::trade::Trade;
 use super::waits::{Cause, WaitReport};
-
-/// Counters of a run.
-#[derive(Debug)]
-pub struct Totals {
-    /// Payload received.
-    pub downloaded_bytes: u64,
-    /// Payload received in vain.
-    pub wasted_bytes: u64,
-    /// What of that was of pieces that failed their hash.
-    pub corrupt_bytes: u64,
-    /// Pieces that failed their hash.
-    pub hash_failures: u32,
-    meter: RateMeter,
-    /// Since when payload is asked for, and when it last came, while something is fetched.
-    transfer: Option<(Instant, Option<Instant>)>,
-    /// How long that took before.
-    transferred: Duration,
-}
-
-impl Totals {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            downloaded_bytes: 0,
-            wasted_bytes: 0,
-            corrupt_bytes: 0,
-            hash_failures: 0,
-            meter: RateMeter::new(now),
-            transfer: None,
-            transferred: Duration::ZERO,
-        }
-    }
-
-    /// Payload is asked for.
-    pub(super) fn asked(&mut self, now: Instant) {
-        self.transfer.get_or_insert((now, None));
-    }
-
-    pub(super) fn received(&mut self, bytes: u64, now: Instant) {
-        self.downloaded_bytes += bytes;
-        self.meter.add(bytes, now);
-        if let Some((_, last)) = &mut self.transfer {
-            *last = Some(now);
-        }
-    }
-
-    /// Nothing is fetched any more, for now. Nobody is to see an old rate when it goes on.
-    pub(super) fn rest(&mut self, now: Instant) {
-        self.meter = RateMeter::new(now);
-        let transfer = self.transfer.take();
-        let came = transfer.and_then(|(began, last)| Some(last?.saturating_duration_since(began)));
-        self.transferred += came.unwrap_or_default();
-    }
-
-    fn transferred_for(&self, now: Instant) -> Duration {
-        let current = match self.transfer {
-            Some((began, Some(_))) => now.saturating_duration_since(began),
-            _ => Duration::ZERO,
-        };
-        self.transferred + current
-    }
-}
 
 /// How busy the hands are, as they report it.
 #[derive(Debug, Default)]
@@ -178,98 +117,79 @@ pub struct LinkSnapshot {
 impl Swarm {
     /// All numbers as of `now`.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let count = |test: &dyn Fn(&Peer) -> bool| {
-            self.peers.values().filter(|peer| test(peer)).count() as u32
-        };
-        let dialling = self.arriving.values().filter(|arriving| !arriving.incoming).count();
+        let candidates = self.crowd.candidates();
         Snapshot {
-            pieces_verified: self.have.ones(),
-            pieces_in_progress: (self.assembly.open_count() + self.checking.count()) as u32,
-            hash_failures: self.totals.hash_failures,
-            down_rate: self.down_meter().map_or(0, |meter| meter.shown(now)),
-            downloaded_bytes: self.totals.downloaded_bytes,
-            up_rate: self.up_meter().map_or(0, |meter| meter.shown(now)),
-            uploaded_bytes: self.uploads.uploaded_bytes,
-            receiving: count(&|peer| peer.upload.meter.shown(now) > 0 && peer.upload.unchoked),
-            wasted_bytes: self.totals.wasted_bytes,
-            corrupt_bytes: self.totals.corrupt_bytes,
-            connected: self.peers.len() as u32,
-            seeds: count(&Peer::is_seed),
-            sending: count(&|peer| peer.meter.shown(now) > 0 && !peer.choking),
-            interesting: count(&|peer| peer.interesting > 0),
-            choking: count(&|peer| peer.interesting > 0 && peer.choking),
-            snubbed: count(&|peer| peer.interesting > 0 && peer.requests.is_snubbed()),
-            dialling: dialling as u32,
-            known: self.candidates.known_count() as u32,
-            candidates: self.candidates.idle_count() as u32,
-            held_blocks: self.assembly.held_blocks() as u32,
-            pieces_at_disk: self.checking.count() as u32,
-            disk_trouble: self.checking.trouble().map(str::to_owned),
+            dialling: self.crowd.dials() as u32,
+            known: candidates.known_count() as u32,
+            candidates: candidates.idle_count() as u32,
+            ..self.transfer.snapshot(now)
         }
     }
 
     /// Payload received; none while nothing is fetched, or nobody is there.
     pub fn down_meter(&self) -> Option<&RateMeter> {
-        let is_at_rest = self.paused || self.is_complete() || self.checking.in_trouble();
-        (!is_at_rest && !self.peers.is_empty()).then_some(&self.totals.meter)
+        self.transfer.down_meter()
     }
 
     /// Payload sent; none while nobody is there.
     pub fn up_meter(&self) -> Option<&RateMeter> {
-        (!self.paused && !self.peers.is_empty()).then_some(&self.uploads.meter)
+        self.transfer.up_meter()
     }
 
     /// Payload received and sent so far, in bytes.
     pub fn moved_bytes(&self) -> (u64, u64) {
-        (self.totals.downloaded_bytes, self.uploads.uploaded_bytes)
+        self.transfer.moved_bytes()
     }
 
     /// Peers that have what we lack and do not let requests time out; any peer while nothing
     /// is wanted.
     pub fn working_peers(&self) -> usize {
-        let nothing = self.paused || self.is_complete();
-        let works = |peer: &&Peer| peer.interesting > 0 && !peer.requests.is_snubbed();
-        self.peers.values().filter(|peer| nothing || works(peer)).count()
+        let is_any = self.is_complete();
+        let works = |trade: &Trade| trade.interesting > 0 && !trade.requests.is_snubbed();
+        self.transfer.trades().filter(|(_, trade)| is_any || works(trade)).count()
     }
 
     /// All live links.
     pub fn links(&self, now: Instant) -> Vec<LinkSnapshot> {
-        let piece_count = self.config.layout.piece_count();
-        let snapshot = |(link, peer): (&LinkId, &Peer)| LinkSnapshot {
-            link: *link,
-            address: peer.address,
-            client: match peer.client.as_str() {
-                "" => String::from_utf8_lossy(&peer.peer_id.0[..8]).into_owned(),
-                name => name.to_owned(),
-            },
-            have: f64::from(peer.pieces.count(piece_count)) / f64::from(piece_count.max(1)),
-            down_rate: peer.meter.shown(now),
-            downloaded_bytes: peer.downloaded_bytes,
-            up_rate: peer.upload.meter.shown(now),
-            uploaded_bytes: peer.upload.uploaded_bytes,
-            choked_by_us: !peer.upload.unchoked,
-            requests: (peer.requests.outstanding() as u32, peer.requests.pipeline.target()),
-            latency: peer.requests.pipeline.latency(),
-            incoming: peer.incoming,
-            choking: peer.choking,
-            interesting: peer.interesting > 0,
-            interested: peer.interested,
-            snubbed: peer.requests.is_snubbed(),
+        let piece_count = self.have().piece_count();
+        let snapshot = |(link, trade): (LinkId, &Trade)| {
+            let peer = self.crowd.peer(link)?;
+            Some(LinkSnapshot {
+                link,
+                address: peer.address,
+                client: match peer.client.as_str() {
+                    "" => String::from_utf8_lossy(&peer.peer_id.0[..8]).into_owned(),
+                    name => name.to_owned(),
+                },
+                have: f64::from(trade.pieces.count(piece_count)) / f64::from(piece_count.max(1)),
+                down_rate: trade.meter.shown(now),
+                downloaded_bytes: trade.downloaded_bytes,
+                up_rate: trade.upload.meter.shown(now),
+                uploaded_bytes: trade.upload.uploaded_bytes,
+                choked_by_us: !trade.upload.unchoked,
+                requests: (trade.requests.outstanding() as u32, trade.requests.pipeline.target()),
+                latency: trade.requests.pipeline.latency(),
+                incoming: peer.incoming,
+                choking: trade.choking,
+                interesting: trade.interesting > 0,
+                interested: trade.interested,
+                snubbed: trade.requests.is_snubbed(),
+            })
         };
-        self.peers.iter().map(snapshot).collect()
+        self.transfer.trades().filter_map(snapshot).collect()
     }
 
     /// Addresses that are known and not connected, with the reason why their last link
     /// ended.
     pub fn known(&self) -> Vec<(SocketAddr, Option<String>)> {
-        let idle = self.candidates.idle();
+        let idle = self.crowd.candidates().idle();
         idle.map(|(address, why)| (address, why.map(str::to_owned))).collect()
     }
 
     /// How long payload was fetched, from the first request on and without pauses, for averages;
     /// nothing before any came.
     pub fn transferred_for(&self, now: Instant) -> Duration {
-        self.totals.transferred_for(now)
+        self.transfer.transferred_for(now)
     }
 
     /// What the download waits for, over the last minute and its life.
@@ -279,46 +199,57 @@ impl Swarm {
 
     /// Pieces that we lack and no connected peer has. Costs a pass over all pieces.
     pub fn nobody_has(&self) -> u32 {
-        self.pieces_nobody_has()
+        self.transfer.pieces_nobody_has()
+    }
+
+    /// Is every missing piece begun, or does memory allow no further one?
+    pub fn is_endgame(&self) -> bool {
+        self.transfer.is_endgame()
+    }
+
+    /// Is something missing that nobody who is known can be expected to bring? More addresses
+    /// may change that; time alone will not.
+    pub fn is_out_of_reach(&self) -> bool {
+        self.transfer.is_out_of_reach()
+            && !self.crowd.is_paused()
+            && self.crowd.arriving_count() == 0
+            && self.crowd.candidates().are_hopeless()
     }
 
     pub(super) fn cause(&self, now: Instant) -> Cause {
-        if self.is_complete() || self.paused {
+        if self.is_complete() || self.crowd.is_paused() {
             return Cause::Nothing;
         }
-        if self.checking.in_trouble() {
+        if self.transfer.is_disk_in_trouble() {
             return Cause::Disk;
         }
-        if self.peers.is_empty() {
-            let anybody = self.candidates.known_count() + self.arriving.len() > 0;
-            return if anybody { Cause::Peers } else { Cause::Tracker };
+        if self.crowd.peers().is_empty() {
+            let count = self.crowd.candidates().known_count() + self.crowd.arriving_count();
+            return if count > 0 { Cause::Peers } else { Cause::Tracker };
         }
         let (mut interesting, mut open, mut below) = (false, false, false);
-        for peer in self.peers.values().filter(|peer| peer.interesting > 0) {
+        for (_, trade) in self.transfer.trades().filter(|(_, trade)| trade.interesting > 0) {
             interesting = true;
-            if peer.takes_requests(now) {
+            if trade.takes_requests(now) {
                 open = true;
                 // Fewer requests out than this link would take.
-                below |= Self::room(peer) > 0;
+                below |= trade.room() > 0;
             }
         }
         match (interesting, open) {
-            (false, _) if self.pieces_left_to_fetch() => Cause::Pieces,
+            (false, _) if self.transfer.is_anything_left_to_fetch() => Cause::Pieces,
             (true, false) => Cause::Unchoke,
             _ if self.load.starved && self.load.hashing > self.load.writing => Cause::Hash,
             _ if self.load.starved => Cause::Disk,
             _ if self.load.limited => Cause::Limit,
-            _ if below && self.picker.pickable_count() > 0 => Cause::Pipeline,
+            _ if below && self.transfer.pickable_count() > 0 => Cause::Pipeline,
             _ => Cause::Transfer,
         }
     }
 
     /// Do we keep links from reading, so that their silence says nothing of the remotes?
     pub(super) fn is_silence_ours(&self) -> bool {
-        self.load.starved || self.load.limited || self.checking.in_trouble() || self.paused
-    }
-
-    fn pieces_left_to_fetch(&self) -> bool {
-        self.missing as usize > self.checking.count()
+        let is_held = self.load.starved || self.load.limited;
+        is_held || self.transfer.is_disk_in_trouble() || self.crowd.is_paused()
     }
 }

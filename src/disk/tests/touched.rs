@@ -70,7 +70,7 @@ fn what_was_written_over_since_the_check_is_never_sent() {
     assert!(matches!(seed.prepare(&world, 10), Preparation::Ready));
     let file = File::options().write(true).open(world.path("m/a")).unwrap();
     // The same length, another time.
-    file.write_all_at(&[1; 30 * BLOCK_LEN as usize], 20 * BLOCK_LEN as u64).unwrap();
+    file.write_all_at(&[1; 30 * BLOCK_LEN], 20 * BLOCK_LEN as u64).unwrap();
     file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
     assert!(matches!(seed.prepare(&world, 10), Preparation::Ready), "this one is right");
     assert!(seed.troubles().is_empty(), "nobody asked for what is wrong");
@@ -92,7 +92,7 @@ fn a_file_that_its_user_put_back_is_as_good() {
         assert!(matches!(seed.prepare(&world, number), Preparation::Ready));
     }
     let mut other = world.bytes_of(0).to_vec();
-    other[5 * BLOCK_LEN as usize] ^= 1;
+    other[5 * BLOCK_LEN] ^= 1;
     world.write_file("other", &other);
     fs::rename(world.path("other"), world.path("m/a")).unwrap();
     assert!(matches!(seed.prepare(&world, 6), Preparation::Ready));

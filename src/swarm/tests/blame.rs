@@ -1,7 +1,8 @@
 //! Wrong pieces: who is banned, who never is.
 
-use super::*;
 use crate::swarm::link::Description;
+
+use super::*;
 
 #[test]
 fn the_only_sender_of_a_wrong_piece_is_banned_at_once() {

@@ -1,7 +1,8 @@
 //! What a download waits for, in each situation.
 
-use super::*;
 use crate::swarm::waits::Cause;
+
+use super::*;
 
 fn cause(bench: &Bench) -> Cause {
     bench.swarm.waits(bench.now).now.unwrap()

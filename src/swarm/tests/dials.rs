@@ -255,7 +255,7 @@ fn in_a_private_torrent_who_dialled_us_is_not_dialled() {
 fn our_address_is_what_two_hosts_say_that_it_is() {
     let mut bench = Bench::with(4, 4, |config| config.max_peers = 4);
     let ours = SocketAddr::from(([203, 0, 113, 9], 6881));
-    let priority = |bench: &Bench| bench.swarm.candidates.priority(address(9));
+    let priority = |bench: &Bench| bench.swarm.crowd.candidates().priority(address(9));
     for host in [1, 2] {
         came_in(&mut bench, host);
     }
@@ -276,7 +276,7 @@ fn another_brain_of_the_same_torrent_knows_whom_the_first_knew() {
     let mut bench = Bench::with(4, 4, |config| config.is_private = true);
     bench.learn(Source::Tracker, 1..3);
     bench.dialled(0, 1);
-    bench.swarm.candidates.ban(address(7));
+    bench.swarm.crowd.ban(address(7), false);
     let mut next = Bench::with(4, 4, |config| config.is_private = true);
     std::mem::swap(&mut bench.swarm, &mut next.swarm);
     bench.swarm.remember(next.swarm.acquaintances());
@@ -340,7 +340,7 @@ fn dead_addresses_want_no_places_that_they_may_not_use() {
 fn who_is_not_let_in_is_told_apart() {
     let mut bench = Bench::with(4, 4, |config| config.max_peers = 6);
     let admit = |bench: &mut Bench, host| {
-        let port = 1000 + bench.swarm.arriving.len() as u16;
+        let port = 1000 + bench.swarm.crowd.arriving_count() as u16;
         bench.swarm.admit(SocketAddr::new(address(host).ip(), port), bench.now)
     };
     for _ in 0..5 {
@@ -363,7 +363,7 @@ fn who_had_to_make_place_rests_and_has_not_failed() {
     bench.dialled(0, 1);
     bench.handle(Input::Room(Room { most: 0, ..Room::UNBOUNDED }));
     bench.handle(Input::Room(Room::UNBOUNDED));
-    assert!(!bench.swarm.candidates.is_retry(address(1)));
+    assert!(!bench.swarm.crowd.candidates().is_retry(address(1)));
     let early = bench.wait(59.0);
     assert!(early.is_empty(), "{early:?}");
     assert_eq!(bench.wait(2.0), ["dial 1 as 1"]);

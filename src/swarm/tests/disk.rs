@@ -75,7 +75,10 @@ fn a_silent_disk_is_told_of_once_and_waited_for() {
     };
     assert_eq!(silent(&mut bench, 5), ["disk trouble, out has not answered for 5 s"]);
     assert!(silent(&mut bench, 6).is_empty());
-    assert_eq!(bench.swarm.checking.trouble(), Some("out has not answered for 6 s"));
+    assert_eq!(
+        bench.swarm.snapshot(bench.now).disk_trouble.as_deref(),
+        Some("out has not answered for 6 s")
+    );
     assert!(bench.deliver(1, "1.0 1.1 1.2 1.3 2.0").is_empty());
     assert!(bench.wait(600.0).is_empty(), "it was tried");
     assert!(bench.good(0).contains(&"verified 0".to_owned()), "an answer that was on its way");
@@ -95,7 +98,7 @@ fn a_silent_disk_that_fails_rests_as_any_other() {
     bench.handle(Input::DiskFailed("input/output error".into()));
     bench.wait(4.0);
     assert!(bench.handle(Input::DiskAnswers).is_empty(), "it goes on failing");
-    assert_eq!(bench.swarm.checking.trouble(), Some("input/output error"));
+    assert_eq!(bench.swarm.snapshot(bench.now).disk_trouble.as_deref(), Some("input/output error"));
 }
 
 /// Other torrents live of the same memory, and may have another disk.

@@ -1,8 +1,9 @@
 //! What is asked of whom: unchoke, order of pieces, choke, refusals, snubs, allowed fast.
 
-use super::*;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::Description;
+
+use super::*;
 
 const TEN: &str = "peer 1: request 0.0 0.1 0.2 0.3 1.0 1.1 1.2 1.3 2.0 2.1";
 

@@ -416,15 +416,19 @@ fn a_ban_of_a_provider_is_for_its_port_alone() {
     let mut bench = Bench::new(6);
     let other = SocketAddr::new(address(1).ip(), 9999);
     let addresses = vec![address(1), other];
-    bench.handle(Input::Candidates { source: Source::Listing, addresses });
-    let is_first = |link: u64| bench.swarm.arriving[&LinkId(link)].address == address(1);
-    let link = if is_first(0) { 0 } else { 1 };
+    bench.swarm.handle(Input::Candidates { source: Source::Listing, addresses }, bench.now);
+    let outputs: Vec<Output> = std::iter::from_fn(|| bench.swarm.poll_output()).collect();
+    let dialled = outputs.iter().find_map(|output| match output {
+        Output::Dial { link, address: to } if *to == address(1) => Some(link.0),
+        _ => None,
+    });
+    let link = dialled.unwrap();
     bench.store_dialled(link, 1, Availability::All);
     for piece in 0..3 {
         bench.bring_wrong(1, piece);
     }
-    assert!(bench.swarm.candidates.is_banned(address(1)));
-    assert!(!bench.swarm.candidates.is_banned(other));
+    assert!(bench.swarm.crowd.candidates().is_banned(address(1)));
+    assert!(!bench.swarm.crowd.candidates().is_banned(other));
 }
 
 /// Between "connected" and the list of its pieces nobody knows what it may bring.

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::base::layout::PieceIndex;
-
-use super::event::BlockHashes;
+use crate::swarm::event::BlockHashes;
 
 /// Failed attempts that are kept for one piece.
 const ATTEMPTS_MAX: usize = 4;

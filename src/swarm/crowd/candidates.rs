@@ -10,8 +10,7 @@ use rand::rngs::StdRng;
 
 use crate::base::addr::{Host, Locality, host_key};
 use crate::base::priority::priority;
-
-use super::event::Source;
+use crate::swarm::event::Source;
 
 /// Addresses known per torrent (limits table).
 pub const KNOWN_MAX: usize = 3000;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::base::ids::PeerId;
 use crate::base::layout::PieceIndex;
 
-use super::peer::Peer;
 use super::picker::Rank;
+use super::trade::Trade;
 
 /// Rivals that are reckoned with. Each is asked for its number for every piece looked at, and with
 /// more of them only the first few pieces of each are any different.
@@ -88,10 +88,10 @@ impl Shares {
     }
 
     /// From now on among ourselves and those of `peers` that lack something and want data.
-    pub fn renew<'a>(&mut self, peers: impl Iterator<Item = &'a Peer>) {
-        let fetches = |peer: &&Peer| peer.has_told && !peer.is_seed() && !peer.upload_only;
+    pub fn renew<'a>(&mut self, peers: impl Iterator<Item = &'a Trade>) {
+        let fetches = |trade: &&Trade| trade.has_told && !trade.is_seed() && !trade.upload_only;
         let rivals = peers.filter(fetches).take(RIVALS_MAX);
-        self.rivals = rivals.map(|peer| peer.share_key).collect();
+        self.rivals = rivals.map(|trade| trade.share_key).collect();
     }
 
     /// How many others come before us for this piece, 0 when it is ours to fetch; and when it

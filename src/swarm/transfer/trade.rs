@@ -1,15 +1,14 @@
-//! One live link as the brain sees it: who it is, what it has, who chokes whom, what it
-//! owes us. Facts only; decisions are in `fetch` and `check`.
+//! What goes over one link, both ways, and what its remote has. Who that is, is in `crowd`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::PeerId;
 use crate::base::layout::PieceIndex;
 use crate::base::meter::RateMeter;
+use crate::swarm::link::{LinkCaps, Unit};
 
-use super::link::LinkCaps;
 use super::picker::PeerPieces;
 use super::requests::Requests;
 use super::shares::key;
@@ -18,19 +17,11 @@ use super::upload::Upload;
 /// Pieces that a remote may let us request while choked; more are ignored.
 const ALLOWED_FAST_MAX: usize = 64;
 
-/// A live link.
+/// The trade with the remote of a live link.
 #[derive(Debug)]
-pub struct Peer {
+pub struct Trade {
     /// Where it is.
     pub address: SocketAddr,
-    /// Where it listens, if it told us; it may be dialled there.
-    pub listens_at: Option<SocketAddr>,
-    /// Our address as it sees it, by its first word.
-    pub sees_us_at: Option<IpAddr>,
-    /// What it calls itself.
-    pub peer_id: PeerId,
-    /// It connected to us.
-    pub incoming: bool,
     /// What the link can do.
     pub caps: LinkCaps,
     /// What it has.
@@ -57,8 +48,6 @@ pub struct Peer {
     pub meter: RateMeter,
     /// Payload from it, in bytes.
     pub downloaded_bytes: u64,
-    /// Blocks and refusals that nobody asked for.
-    pub strikes: u32,
     /// What it asked of us and gets.
     pub upload: Upload,
     /// It refused requests: not asked again before this time.
@@ -71,21 +60,14 @@ pub struct Peer {
     pub told: usize,
     /// What it is by in the division of rare pieces.
     pub share_key: u64,
-    /// Its name for itself.
-    pub client: String,
     /// Since when it is up.
     pub since: Instant,
 }
 
-impl Peer {
+impl Trade {
     /// Does no payload go over it, either way?
     pub fn is_idle(&self, now: Instant) -> bool {
         self.meter.rate(now) == 0 && self.upload.meter.rate(now) == 0
-    }
-
-    /// The address that it may be dialled at, as far as we know.
-    pub fn home(&self) -> SocketAddr {
-        self.listens_at.unwrap_or(self.address)
     }
 
     /// Is there anything to be had, one way or the other? Whoever waits for its turn counts.
@@ -93,21 +75,23 @@ impl Peer {
         self.interesting > 0 || self.interested
     }
 
-    /// A link that has just come up, of a torrent with `piece_count` pieces.
+    /// Payload in all, both ways.
+    pub fn moved_bytes(&self) -> u64 {
+        self.downloaded_bytes + self.upload.uploaded_bytes
+    }
+
+    /// Over a link that has just come up, of a torrent with `piece_count` pieces, to a host that
+    /// owes `debt` bytes from earlier ones.
     pub fn new(
         address: SocketAddr,
         peer_id: PeerId,
-        incoming: bool,
         caps: LinkCaps,
         piece_count: u32,
+        debt: u64,
         now: Instant,
     ) -> Self {
         Self {
             address,
-            listens_at: None,
-            sees_us_at: None,
-            peer_id,
-            incoming,
             pieces: PeerPieces::Some(Bitfield::none(piece_count)),
             has_told: false,
             sets_told: 0,
@@ -121,14 +105,12 @@ impl Peer {
             allowed_fast: Vec::new(),
             meter: RateMeter::new(now),
             downloaded_bytes: 0,
-            strikes: 0,
-            upload: Upload::new(now),
+            upload: Upload::new(debt, now),
             rests_until: None,
             refusals: 0,
             nothing_in: None,
             told: 0,
             share_key: key(peer_id),
-            client: String::new(),
             since: now,
             caps,
         }
@@ -152,6 +134,16 @@ impl Peer {
         self.interesting > 0
             && (!self.choking || !self.allowed_fast.is_empty())
             && self.rests_until.is_none_or(|until| until <= now)
+    }
+
+    /// How many more requests the link takes now, in its own unit.
+    pub fn room(&self) -> usize {
+        match self.caps.unit {
+            Unit::Block => self.requests.room(),
+            // What it was asked for last it still owes, and it answers in order.
+            Unit::Piece if self.requests.is_snubbed() => 0,
+            Unit::Piece => (self.caps.pipeline_max as usize).saturating_sub(self.requests.pieces()),
+        }
     }
 
     /// It lets us ask for this piece while choked.

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
+use crate::swarm::effects::{Effects, Notice};
+use crate::swarm::event::Output;
+use crate::swarm::link::{CloseReason, LinkCommand, Unit};
 
-use super::Swarm;
+use super::Transfer;
 use super::assembly::{Received, Sharing};
 use super::endgame::delivers;
-use super::event::Output;
-use super::link::{CloseReason, LinkCommand, Unit};
-use super::peer::Peer;
 use super::picker::{Order, PeerPieces};
 use super::requests::Arrival;
+use super::trade::Trade;
 
 /// Pieces that are chosen at random before the rarest come first.
 const RANDOM_FIRST: u32 = 4;
@@ -30,26 +31,26 @@ const SHARES_KEPT: Duration = Duration::from_millis(500);
 /// Refusals without a delivery in between, until the link is closed.
 const REFUSALS_MAX: u32 = 200;
 
-impl Swarm {
+impl Transfer {
     /// Sends as many requests on the link as it should have outstanding.
-    pub(super) fn fill(&mut self, link: LinkId, now: Instant) {
+    pub(super) fn fill(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
         self.hungry.remove(&link);
         self.cramped.remove(&link);
-        if self.paused || self.checking.in_trouble() {
+        if self.checking.in_trouble() {
             return;
         }
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        if peer.rests_until.is_some_and(|until| until <= now) {
-            peer.rests_until = None;
+        let Some(trade) = self.trades.get_mut(&link) else { return };
+        if trade.rests_until.is_some_and(|until| until <= now) {
+            trade.rests_until = None;
         }
-        let room = Self::room(peer);
-        if room == 0 || !peer.takes_requests(now) {
+        let room = trade.room();
+        if room == 0 || !trade.takes_requests(now) {
             return;
         }
         let mut blocks = Vec::with_capacity(room);
-        let taken = match peer.caps.unit {
-            Unit::Block => self.take_fresh(link, room, now, &mut blocks),
-            Unit::Piece => self.take_pieces(link, room, now, &mut blocks),
+        let taken = match trade.caps.unit {
+            Unit::Block => self.take_fresh(link, room, now, &mut blocks, out),
+            Unit::Piece => self.take_pieces(link, room, now, &mut blocks, out),
         };
         if taken < room {
             self.hungry.insert(link);
@@ -57,44 +58,44 @@ impl Swarm {
                 self.cramped.insert(link);
             }
             if blocks.is_empty() && self.is_endgame() {
-                self.take_late(link, room, now, &mut blocks);
+                self.take_late(link, room, now, &mut blocks, out);
             }
         }
-        if let Some(peer) = self.peers.get_mut(&link)
+        if let Some(trade) = self.trades.get_mut(&link)
             && !blocks.is_empty()
         {
-            peer.requests.sent(&blocks, peer.meter.rate(now), now);
+            trade.requests.sent(&blocks, trade.meter.rate(now), now);
             self.totals.asked(now);
             self.watch(link);
-            self.send(link, LinkCommand::Request(blocks));
+            out.send(link, LinkCommand::Request(blocks));
         }
     }
 
     /// Sees to it that the link is looked at when its silence or its rest is over.
     pub(super) fn watch(&mut self, link: LinkId) {
-        let Some(peer) = self.peers.get(&link) else { return };
-        let next = peer.requests.deadline().into_iter().chain(peer.rests_until).min();
+        let Some(trade) = self.trades.get(&link) else { return };
+        let next = trade.requests.deadline().into_iter().chain(trade.rests_until).min();
         if let Some(at) = next {
             self.timers.arm(link, at);
         }
     }
 
     /// Fills links that went without, if something has changed for them.
-    pub(super) fn feed_hungry(&mut self, now: Instant) {
+    pub(super) fn feed_hungry(&mut self, now: Instant, out: &mut Effects) {
         for link in std::mem::take(&mut self.relieved) {
-            self.fill(link, now);
+            self.fill(link, now, out);
         }
         if std::mem::take(&mut self.food) {
             let mut hungry: Vec<_> = self.hungry.iter().copied().collect();
             // What a link gives back that stalls must not go to that link again, nor to another
             // that stalls, while there are better ones.
             hungry.sort_by_cached_key(|link| {
-                let peer = self.peers.get(link);
-                peer.map(|peer| (peer.requests.is_snubbed(), !delivers(peer, now)))
+                let trade = self.trades.get(link);
+                trade.map(|trade| (trade.requests.is_snubbed(), !delivers(trade, now)))
             });
             for link in hungry {
                 if self.may_find_blocks(link) {
-                    self.fill(link, now);
+                    self.fill(link, now, out);
                 } else if !self.may_begin() {
                     self.cramped.insert(link);
                 }
@@ -108,7 +109,7 @@ impl Swarm {
             let next = self.cramped.range(after).next().or_else(|| self.cramped.first());
             let Some(link) = next.copied() else { break };
             self.fed_last = link;
-            self.fill(link, now);
+            self.fill(link, now, out);
         }
         // Whole pieces of padding may have left for the check meanwhile: that is room, and told by
         // their verdicts.
@@ -117,9 +118,9 @@ impl Swarm {
     /// Is there a block that nobody is asked for, or a piece to begin, that the link was not
     /// refused before?
     fn may_find_blocks(&self, link: LinkId) -> bool {
-        let Some(peer) = self.peers.get(&link) else { return false };
+        let Some(trade) = self.trades.get(&link) else { return false };
         self.assembly.has_free()
-            || self.may_begin() && peer.nothing_in != Some(self.picker.generation())
+            || self.may_begin() && trade.nothing_in != Some(self.picker.generation())
     }
 
     /// Fresh blocks: a link that is fast enough for whole pieces gets its own, as far as
@@ -130,9 +131,10 @@ impl Swarm {
         count: usize,
         now: Instant,
         blocks: &mut Vec<BlockRef>,
+        out: &mut Effects,
     ) -> usize {
-        let sharing = match self.peers.get(&link) {
-            Some(peer) if self.is_fast(peer, now) => Sharing::Own,
+        let sharing = match self.trades.get(&link) {
+            Some(trade) if self.is_fast(trade, now) => Sharing::Own,
             _ => Sharing::Any,
         };
         loop {
@@ -141,7 +143,7 @@ impl Swarm {
                 break;
             }
             let Some(piece) = self.next_piece(link, now) else { break };
-            self.begin(piece, now);
+            self.begin(piece, now, out);
         }
         if sharing == Sharing::Own && blocks.len() < count {
             self.take_free(link, count, Sharing::Any, now, blocks);
@@ -157,10 +159,10 @@ impl Swarm {
         now: Instant,
         blocks: &mut Vec<BlockRef>,
     ) {
-        let Some(peer) = self.peers.get(&link) else { return };
+        let Some(trade) = self.trades.get(&link) else { return };
         let left = count - blocks.len();
-        let delivering: Vec<&Peer> = match peer.requests.is_snubbed() {
-            true => self.peers.values().filter(|other| delivers(other, now)).collect(),
+        let delivering: Vec<&Trade> = match trade.requests.is_snubbed() {
+            true => self.trades.values().filter(|other| delivers(other, now)).collect(),
             false => Vec::new(),
         };
         if delivering.iter().any(|other| other.pieces == PeerPieces::All && !other.choking) {
@@ -170,48 +172,48 @@ impl Swarm {
         let is_better_off =
             |piece: PieceIndex| delivering.iter().any(|other| other.may_be_asked(piece));
         let may_ask = |piece: PieceIndex| {
-            let gave_back = peer.requests.gave_back(piece, now);
-            peer.may_be_asked(piece) && !gave_back && !is_better_off(piece)
+            let gave_back = trade.requests.gave_back(piece, now);
+            trade.may_be_asked(piece) && !gave_back && !is_better_off(piece)
         };
         self.assembly.take_free(link, left, sharing, may_ask, blocks);
     }
 
-    fn is_fast(&self, peer: &Peer, now: Instant) -> bool {
-        let in_time = peer.meter.rate(now) * WHOLE_PIECE_WITHIN.as_secs();
-        in_time >= u64::from(self.config.layout.piece_len())
+    fn is_fast(&self, trade: &Trade, now: Instant) -> bool {
+        let in_time = trade.meter.rate(now) * WHOLE_PIECE_WITHIN.as_secs();
+        in_time >= u64::from(self.layout.piece_len())
     }
 
     pub(super) fn next_piece(&mut self, link: LinkId, now: Instant) -> Option<PieceIndex> {
         let order = match self.have.ones() {
-            _ if self.config.sequential => Order::Sequential,
+            _ if self.sequential => Order::Sequential,
             0..RANDOM_FIRST => Order::Random,
             _ => Order::RarestFirst,
         };
         let generation = self.picker.generation();
-        let peer = self.peers.get_mut(&link)?;
-        if peer.choking {
-            let mut allowed = peer.allowed_fast.iter().copied();
+        let trade = self.trades.get_mut(&link)?;
+        if trade.choking {
+            let mut allowed = trade.allowed_fast.iter().copied();
             return allowed
-                .find(|piece| self.picker.is_pickable(*piece) && peer.pieces.has(*piece));
+                .find(|piece| self.picker.is_pickable(*piece) && trade.pieces.has(*piece));
         }
-        if peer.nothing_in == Some(generation) {
+        if trade.nothing_in == Some(generation) {
             return None;
         }
         if self.shares_made + SHARES_KEPT <= now {
-            self.shares.renew(self.peers.values());
+            self.shares.renew(self.trades.values());
             self.shares_made = now;
         }
-        let piece_len = f64::from(self.config.layout.piece_len());
+        let piece_len = f64::from(self.layout.piece_len());
         // The run at hand may have become another's: what is ours is found without it.
         for _ in 0..2 {
-            let peer = self.peers.get_mut(&link)?;
+            let trade = self.trades.get_mut(&link)?;
             let shares = &self.shares;
             let rank = shares.has_rivals().then_some(|piece| shares.rank(piece));
-            let Some(piece) = self.picker.pick(&peer.pieces, order, rank, &mut self.rng) else {
-                peer.nothing_in = Some(generation);
+            let Some(piece) = self.picker.pick(&trade.pieces, order, rank, &mut self.rng) else {
+                trade.nothing_in = Some(generation);
                 return None;
             };
-            let each = Duration::from_secs_f64(piece_len / peer.meter.rate(now).max(1) as f64);
+            let each = Duration::from_secs_f64(piece_len / trade.meter.rate(now).max(1) as f64);
             let left = self.picker.left_at_seeds(piece).filter(|_| order == Order::RarestFirst);
             if left.is_none_or(|left| !self.shares.leaves(piece, left, each, now)) {
                 return Some(piece);
@@ -223,19 +225,19 @@ impl Swarm {
         None
     }
 
-    pub(super) fn begin(&mut self, piece: PieceIndex, now: Instant) {
+    pub(super) fn begin(&mut self, piece: PieceIndex, now: Instant, out: &mut Effects) {
         self.picker.remove(piece);
         let is_suspect = self.suspects.is_suspect(piece);
         if is_suspect {
             self.solo_since.insert(piece, now);
         }
-        let (layout, extents) = (&self.config.layout, &self.config.extents);
+        let (layout, extents) = (&self.layout, &self.extents);
         let is_pad = |block: BlockRef| {
             let begin = layout.block_offset(block);
             extents.slices(begin, u64::from(block.len_bytes())).all(|slice| slice.is_pad)
         };
         if self.assembly.begin(piece, is_suspect, is_pad) {
-            self.start_check(piece);
+            self.start_check(piece, out);
         }
     }
 
@@ -251,19 +253,25 @@ impl Swarm {
         self.food = true;
     }
 
-    pub(super) fn on_blocks(&mut self, link: LinkId, blocks: Vec<(BlockRef, Block)>, now: Instant) {
+    pub(super) fn on_blocks(
+        &mut self,
+        link: LinkId,
+        blocks: Vec<(BlockRef, Block)>,
+        now: Instant,
+        out: &mut Effects,
+    ) {
         let mut bytes = 0;
         for (block, data) in blocks {
-            let Some(peer) = self.peers.get_mut(&link) else { return };
-            let arrival = peer.requests.arrived(block, now);
+            let Some(trade) = self.trades.get_mut(&link) else { return };
+            let arrival = trade.requests.arrived(block, now);
             if arrival == Arrival::Unasked {
                 self.totals.wasted_bytes += u64::from(block.len_bytes());
-                self.strike(link, now);
+                out.strike(link);
                 continue;
             }
-            peer.refusals = 0;
+            trade.refusals = 0;
             bytes += u64::from(block.len_bytes());
-            let address = peer.address;
+            let address = trade.address;
             if self.is_crammed() {
                 self.totals.wasted_bytes += u64::from(block.len_bytes());
                 if arrival == Arrival::Owed {
@@ -282,41 +290,41 @@ impl Swarm {
                 }
                 Received::Useful { last, asked } => {
                     if let Some(other) = asked.filter(|other| *other != link) {
-                        self.cancel(other, block);
+                        self.cancel(other, block, out);
                     }
                     if last {
-                        self.start_check(block.piece());
+                        self.start_check(block.piece(), out);
                     }
                 }
             }
         }
-        if let Some(peer) = self.peers.get_mut(&link) {
-            if peer.downloaded_bytes == 0 && bytes > 0 {
-                self.candidates.worked(peer.address);
+        if let Some(trade) = self.trades.get_mut(&link) {
+            if trade.downloaded_bytes == 0 && bytes > 0 {
+                out.notice(Notice::Worked(trade.address));
             }
-            peer.downloaded_bytes += bytes;
-            peer.meter.add(bytes, now);
+            trade.downloaded_bytes += bytes;
+            trade.meter.add(bytes, now);
         }
         self.totals.received(bytes, now);
-        self.spill_if_needed();
+        self.spill_if_needed(out);
     }
 
     /// The block is here, from another link than the one that is asked for it since.
-    fn cancel(&mut self, link: LinkId, block: BlockRef) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        if peer.requests.give_up(block) {
-            self.send(link, LinkCommand::Cancel(vec![block]));
+    fn cancel(&mut self, link: LinkId, block: BlockRef, out: &mut Effects) {
+        let Some(trade) = self.trades.get_mut(&link) else { return };
+        if trade.requests.give_up(block) {
+            out.send(link, LinkCommand::Cancel(vec![block]));
             // Not at once: what the report that brought this block holds besides is not known yet.
             self.relieved.insert(link);
         }
     }
 
-    pub(super) fn spill_if_needed(&mut self) {
+    pub(super) fn spill_if_needed(&mut self, out: &mut Effects) {
         if self.checking.in_trouble() {
             return;
         }
         while let Some((piece, blocks)) = self.assembly.spill() {
-            self.outputs.push_back(Output::SpillBlocks { piece, blocks });
+            out.push(Output::SpillBlocks { piece, blocks });
         }
     }
 
@@ -326,41 +334,42 @@ impl Swarm {
         block: BlockRef,
         lasting: bool,
         now: Instant,
+        out: &mut Effects,
     ) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        let arrival = peer.requests.refused(block);
-        let is_whole = peer.caps.unit == Unit::Piece;
+        let Some(trade) = self.trades.get_mut(&link) else { return };
+        let arrival = trade.requests.refused(block);
+        let is_whole = trade.caps.unit == Unit::Piece;
         if is_whole && arrival != Arrival::Unasked {
             // It may lack many, one after the other; that is no silence.
-            peer.requests.answered(now);
+            trade.requests.answered(now);
         }
         match arrival {
             Arrival::Owed => {}
             Arrival::Late if is_whole && lasting => {
-                return self.lost_piece(link, block.piece(), now);
+                return self.lost_piece(link, block.piece(), out);
             }
             Arrival::Late => return,
-            Arrival::Unasked => return self.strike(link, now),
+            Arrival::Unasked => return out.strike(link),
         }
         // BEP 6: one that chokes must refuse whatever is outstanding, however much that is.
         // What it lacks for good it is asked for once.
-        peer.refusals += u32::from(!peer.choking && !lasting);
-        if peer.refusals > REFUSALS_MAX {
+        trade.refusals += u32::from(!trade.choking && !lasting);
+        if trade.refusals > REFUSALS_MAX {
             self.release(link, block);
             let reason = CloseReason::Misbehaved("it refused every request");
-            return self.close(link, reason, now);
+            return out.close(link, reason);
         }
         // BEP 6: after a reject the piece need not be asked of it again while choked.
-        peer.allowed_fast.retain(|piece| *piece != block.piece());
+        trade.allowed_fast.retain(|piece| *piece != block.piece());
         if lasting {
-            if peer.pieces.has(block.piece()) {
-                self.tell_reassigned(link, &[block], "it does not have it");
+            if trade.pieces.has(block.piece()) {
+                self.tell_reassigned(link, &[block], "it does not have it", out);
             }
-            self.lost_piece(link, block.piece(), now);
-        } else if !peer.choking {
+            self.lost_piece(link, block.piece(), out);
+        } else if !trade.choking {
             // It would refuse the same block again at once.
-            let rest = Duration::from_millis(100 * u64::from(peer.refusals.min(50)));
-            peer.rests_until = Some(now + rest);
+            let rest = Duration::from_millis(100 * u64::from(trade.refusals.min(50)));
+            trade.rests_until = Some(now + rest);
             self.watch(link);
         }
         self.release(link, block);
@@ -368,19 +377,19 @@ impl Swarm {
 
     /// Judges what time has made of a link: a rest that is over, and silence, unless it is
     /// `our` doing.
-    pub(super) fn check_link(&mut self, link: LinkId, ours: bool, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        let was = peer.requests.is_snubbed();
-        let rested = peer.rests_until.take_if(|until| *until <= now).is_some();
+    pub(super) fn check_link(&mut self, link: LinkId, ours: bool, now: Instant, out: &mut Effects) {
+        let Some(trade) = self.trades.get_mut(&link) else { return };
+        let was = trade.requests.is_snubbed();
+        let rested = trade.rests_until.take_if(|until| *until <= now).is_some();
         if ours {
-            peer.requests.excuse(now);
+            trade.requests.excuse(now);
         }
-        let blocks = peer.requests.check_deadline(now);
-        let is_new_snub = peer.requests.is_snubbed() && !was;
+        let blocks = trade.requests.check_deadline(now);
+        let is_new_snub = trade.requests.is_snubbed() && !was;
         if is_new_snub {
-            self.tell_reassigned(link, &blocks, "it sent nothing for ten seconds");
+            self.tell_reassigned(link, &blocks, "it sent nothing for ten seconds", out);
             if let Some(first) = blocks.first() {
-                self.note_stuck(link, first.piece());
+                self.note_stuck(link, first.piece(), out);
             }
         }
         for block in blocks {
@@ -397,16 +406,16 @@ impl Swarm {
     }
 
     /// Gives back what remotes have forgotten, or have become too slow for, if others bring it.
-    pub(super) fn check_overdue(&mut self, now: Instant) {
+    pub(super) fn check_overdue(&mut self, now: Instant, out: &mut Effects) {
         let mut late: BTreeMap<LinkId, Vec<BlockRef>> = BTreeMap::new();
-        let brings = |other: &Peer, piece| {
+        let brings = |other: &Trade, piece| {
             delivers(other, now)
                 && other.may_be_asked(piece)
                 && !other.requests.gave_back(piece, now)
         };
-        for (link, peer) in &self.peers {
-            let blocks = peer.requests.overdue(now).filter(|block| {
-                let mut others = self.peers.iter().filter(|(other, _)| *other != link);
+        for (link, trade) in &self.trades {
+            let blocks = trade.requests.overdue(now).filter(|block| {
+                let mut others = self.trades.iter().filter(|(other, _)| *other != link);
                 others.any(|(_, other)| brings(other, block.piece()))
             });
             let blocks: Vec<_> = blocks.collect();
@@ -415,22 +424,22 @@ impl Swarm {
             }
         }
         for (link, blocks) in late {
-            let Some(peer) = self.peers.get_mut(&link) else { continue };
-            peer.requests.pipeline.slow_down(peer.meter.rate(now));
+            let Some(trade) = self.trades.get_mut(&link) else { continue };
+            trade.requests.pipeline.slow_down(trade.meter.rate(now));
             for block in &blocks {
-                peer.requests.give_back(*block, now);
+                trade.requests.give_back(*block, now);
             }
             blocks.iter().for_each(|block| self.release(link, *block));
             self.hungry.insert(link);
             // Should it remember after all, it need not send what others bring.
-            self.send(link, LinkCommand::Cancel(blocks));
+            out.send(link, LinkCommand::Cancel(blocks));
         }
     }
 
     /// Who gave blocks back long ago may be asked for them again.
     pub(super) fn forget_given_back(&mut self, now: Instant) {
-        for (link, peer) in &mut self.peers {
-            if peer.requests.forget_given_back(now) {
+        for (link, trade) in &mut self.trades {
+            if trade.requests.forget_given_back(now) {
                 self.hungry.insert(*link);
                 self.food = true;
             }
@@ -439,21 +448,21 @@ impl Swarm {
 
     /// Memory alone has kept links from beginning pieces for a while, since what is open comes too
     /// slowly or not at all: the fullest piece makes room, and those that nobody has do not count.
-    pub(super) fn relieve_memory(&mut self) {
+    pub(super) fn relieve_memory(&mut self, out: &mut Effects) {
         let picker = &self.picker;
         self.assembly.discount(|piece| picker.availability(piece) == 0);
         if self.cramped.is_empty() || self.may_begin() || self.checking.in_trouble() {
             return;
         }
         if let Some((piece, blocks)) = self.assembly.spill_fullest() {
-            self.outputs.push_back(Output::SpillBlocks { piece, blocks });
+            out.push(Output::SpillBlocks { piece, blocks });
         }
     }
 
     /// Does memory allow one more piece to be begun? What lies at the disk workers counts too: a
     /// slow disk must not come to hold the pool of all torrents.
     pub(super) fn may_begin(&self) -> bool {
-        self.assembly.may_open() && self.checking.blocks_at_disk() <= self.config.share_blocks
+        self.assembly.may_open() && self.checking.blocks_at_disk() <= self.share_blocks
     }
 
     /// Suspect pieces that one link alone takes too long for are open to all again.
@@ -476,7 +485,7 @@ impl Swarm {
     }
 
     /// Gives up an open piece that nobody wants any more.
-    pub(super) fn drop_piece(&mut self, piece: PieceIndex) {
+    pub(super) fn drop_piece(&mut self, piece: PieceIndex, out: &mut Effects) {
         if !self.assembly.is_open(piece) {
             return;
         }
@@ -484,12 +493,12 @@ impl Swarm {
         self.assembly.abandon(piece);
         let mut cancels: BTreeMap<LinkId, Vec<BlockRef>> = BTreeMap::new();
         for (link, block) in asked {
-            let Some(peer) = self.peers.get_mut(&link) else { continue };
-            peer.requests.give_up(block);
+            let Some(trade) = self.trades.get_mut(&link) else { continue };
+            trade.requests.give_up(block);
             cancels.entry(link).or_default().push(block);
         }
         for (link, owed) in cancels {
-            self.send(link, LinkCommand::Cancel(owed));
+            out.send(link, LinkCommand::Cancel(owed));
         }
     }
 }

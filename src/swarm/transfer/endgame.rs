@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use crate::base::ids::LinkId;
 use crate::base::layout::BlockRef;
 use crate::base::units::BLOCK_LEN;
+use crate::swarm::effects::Effects;
+use crate::swarm::link::{LinkCommand, Unit};
 
-use super::Swarm;
-use super::link::{LinkCommand, Unit};
-use super::peer::Peer;
+use super::Transfer;
+use super::trade::Trade;
 
 /// A link that still owes more than this has enough to do for a round trip.
 const OWED_MAX: usize = 4;
@@ -61,16 +62,16 @@ impl Late {
     }
 }
 
-impl Swarm {
+impl Transfer {
     /// Is every missing piece begun, or does memory allow no further one? Only then do blocks
     /// move.
-    pub fn is_endgame(&self) -> bool {
+    pub(in crate::swarm) fn is_endgame(&self) -> bool {
         self.picker.pickable_count() == 0 || !self.may_begin()
     }
 
     /// Looks for late blocks, and for links that have nothing to do and would bring them.
-    pub(super) fn move_late(&mut self, now: Instant) {
-        let is_over = self.hungry.is_empty() || self.is_complete() || self.paused;
+    pub(super) fn move_late(&mut self, now: Instant, out: &mut Effects) {
+        let is_over = self.hungry.is_empty() || self.is_complete();
         if is_over || now < self.late.stale || !self.is_endgame() {
             return;
         }
@@ -81,14 +82,14 @@ impl Swarm {
         }
         let mut bored: Vec<(bool, LinkId)> = Vec::new();
         for link in &self.hungry {
-            let Some(peer) = self.peers.get(link) else { continue };
-            if peer.requests.outstanding() <= OWED_MAX && !peer.requests.is_snubbed() {
-                bored.push((!delivers(peer, now), *link));
+            let Some(trade) = self.trades.get(link) else { continue };
+            if trade.requests.outstanding() <= OWED_MAX && !trade.requests.is_snubbed() {
+                bored.push((!delivers(trade, now), *link));
             }
         }
         bored.sort_unstable();
         for (_, link) in bored {
-            self.fill(link, now);
+            self.fill(link, now, out);
         }
     }
 
@@ -107,11 +108,11 @@ impl Swarm {
     fn list_late(&mut self, now: Instant) {
         let late = &mut self.late;
         late.blocks.clear();
-        for (link, peer) in &self.peers {
-            let pace = Pace::of(peer, now);
+        for (link, trade) in &self.trades {
+            let pace = Pace::of(trade, now);
             // One that was just asked gets as much trust as we would have.
-            let unknown = if is_silent(peer, now) { f64::INFINITY } else { UNKNOWN_S };
-            late.blocks.extend(peer.requests.from_last().map(|(before, block)| {
+            let unknown = if is_silent(trade, now) { f64::INFINITY } else { UNKNOWN_S };
+            late.blocks.extend(trade.requests.from_last().map(|(before, block)| {
                 let expected_s = pace.map_or(unknown, |pace| pace.expected_s(before));
                 Owed { expected_s, link: *link, block }
             }));
@@ -131,21 +132,22 @@ impl Swarm {
         room: usize,
         now: Instant,
         blocks: &mut Vec<BlockRef>,
+        out: &mut Effects,
     ) {
         if now >= self.late.stale {
             self.list_late(now);
         }
-        let Some(peer) = self.peers.get(&link) else { return };
-        if peer.requests.outstanding() > OWED_MAX || is_silent(peer, now) {
+        let Some(trade) = self.trades.get(&link) else { return };
+        if trade.requests.outstanding() > OWED_MAX || is_silent(trade, now) {
             return;
         }
-        let is_proven = delivers(peer, now);
-        let is_whole = peer.caps.unit == Unit::Piece;
+        let is_proven = delivers(trade, now);
+        let is_whole = trade.caps.unit == Unit::Piece;
         let before = match is_whole {
-            true => self.config.layout.piece_len() as usize / BLOCK_LEN,
-            false => peer.requests.outstanding(),
+            true => self.layout.piece_len() as usize / BLOCK_LEN,
+            false => trade.requests.outstanding(),
         };
-        let mine = Pace::of(peer, now).map_or(UNKNOWN_S, |pace| pace.expected_s(before));
+        let mine = Pace::of(trade, now).map_or(UNKNOWN_S, |pace| pace.expected_s(before));
         let worth = (2.0 * mine + GAIN_S).max(self.stuck_s());
         let passed = now.saturating_duration_since(self.late.made).as_secs_f64();
         let mut moves = Vec::new();
@@ -162,16 +164,16 @@ impl Swarm {
                 self.late.blocks.remove(at);
                 continue;
             }
-            let Some(peer) = self.peers.get(&link) else { break };
+            let Some(trade) = self.trades.get(&link) else { break };
             let piece = block.piece();
             // A link that delivers is not given up for one that never did, nor does a block go back
             // to a link that may still bring it, but from one that is silent.
             let is_stuck = expected_s.is_infinite();
             let is_better = is_stuck
                 || is_proven
-                || !self.peers.get(&owing).is_some_and(|it| delivers(it, now));
-            let may = owing != link && peer.may_be_asked(piece) && is_better;
-            if !may || !is_stuck && peer.requests.may_still_bring(block) {
+                || !self.trades.get(&owing).is_some_and(|it| delivers(it, now));
+            let may = owing != link && trade.may_be_asked(piece) && is_better;
+            if !may || !is_stuck && trade.requests.may_still_bring(block) {
                 continue;
             }
             self.late.blocks.remove(at);
@@ -183,7 +185,7 @@ impl Swarm {
             }
             moves.push((owing, block));
         }
-        self.move_blocks(moves, link, now, blocks);
+        self.move_blocks(moves, link, now, blocks, out);
     }
 
     /// Moves blocks from the links that are asked for them to another.
@@ -193,6 +195,7 @@ impl Swarm {
         to: LinkId,
         now: Instant,
         blocks: &mut Vec<BlockRef>,
+        out: &mut Effects,
     ) {
         let mut cancels: BTreeMap<LinkId, Vec<BlockRef>> = BTreeMap::new();
         for (from, block) in moves {
@@ -202,30 +205,30 @@ impl Swarm {
             }
         }
         for (from, moved) in cancels {
-            let Some(peer) = self.peers.get_mut(&from) else { continue };
-            let was_silent = is_silent(peer, now);
+            let Some(trade) = self.trades.get_mut(&from) else { continue };
+            let was_silent = is_silent(trade, now);
             for block in &moved {
-                peer.requests.give_up(*block);
+                trade.requests.give_up(*block);
             }
             if was_silent {
-                peer.requests.passed_over();
-                self.tell_reassigned(from, &moved, "it sent nothing for a while");
+                trade.requests.passed_over();
+                self.tell_reassigned(from, &moved, "it sent nothing for a while", out);
             }
             // It has room for something else now, if there is anything.
             self.hungry.insert(from);
-            self.send(from, LinkCommand::Cancel(moved));
+            out.send(from, LinkCommand::Cancel(moved));
         }
     }
 }
 
 /// Did it let requests wait too long to be counted on?
-pub(super) fn is_silent(peer: &Peer, now: Instant) -> bool {
-    peer.requests.is_snubbed() || peer.requests.silent_for(now) > SILENT
+pub(super) fn is_silent(trade: &Trade, now: Instant) -> bool {
+    trade.requests.is_snubbed() || trade.requests.silent_for(now) > SILENT
 }
 
 /// Has it delivered, and can it be expected to go on?
-pub(super) fn delivers(peer: &Peer, now: Instant) -> bool {
-    peer.downloaded_bytes > 0 && !is_silent(peer, now)
+pub(super) fn delivers(trade: &Trade, now: Instant) -> bool {
+    trade.downloaded_bytes > 0 && !is_silent(trade, now)
 }
 
 /// How fast a link brings what it is asked for.
@@ -237,12 +240,12 @@ struct Pace {
 
 impl Pace {
     /// None when the link cannot be counted on.
-    fn of(peer: &Peer, now: Instant) -> Option<Self> {
-        let rate = peer.meter.rate(now);
-        if is_silent(peer, now) || rate == 0 {
+    fn of(trade: &Trade, now: Instant) -> Option<Self> {
+        let rate = trade.meter.rate(now);
+        if is_silent(trade, now) || rate == 0 {
             return None;
         }
-        let latency_s = peer.requests.pipeline.latency().unwrap_or_default().as_secs_f64();
+        let latency_s = trade.requests.pipeline.latency().unwrap_or_default().as_secs_f64();
         Some(Self { latency_s, block_s: BLOCK_LEN as f64 / rate as f64 })
     }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::layout::PieceIndex;
+use crate::swarm::effects::Effects;
+use crate::swarm::link::LinkCommand;
 
-use super::Swarm;
-use super::link::LinkCommand;
+use super::Transfer;
 
 /// With so many links they are told this much less often: what a few want to know at once, a
 /// thousand may know four times a second, and nobody ever wakes more than 4,000 times a second.
@@ -53,53 +54,53 @@ impl VerifiedLog {
     }
 }
 
-impl Swarm {
+impl Transfer {
     /// Tells links of pieces that were verified since they were told last, if it is time.
-    pub(super) fn tell_verified(&mut self, now: Instant) {
+    pub(super) fn tell_verified(&mut self, now: Instant, out: &mut Effects) {
         if self.verified.next().is_none_or(|at| now < at) {
             return;
         }
         let to_seeds = self.verified.seeds.1 && now >= self.verified.seeds.0;
-        let pause = PAUSE_PER_LINK * u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
-        self.tell_log(to_seeds);
+        let pause = PAUSE_PER_LINK * u32::try_from(self.trades.len()).unwrap_or(u32::MAX);
+        self.tell_log(to_seeds, out);
         self.verified.leechers = (now + pause, false);
     }
 
     /// Everybody is told, seeds too: what follows may end their links.
-    pub(super) fn tell_verified_now(&mut self) {
-        self.tell_log(true);
+    pub(super) fn tell_verified_now(&mut self, out: &mut Effects) {
+        self.tell_log(true, out);
         self.verified.leechers.1 = false;
     }
 
-    fn tell_log(&mut self, to_seeds: bool) {
+    fn tell_log(&mut self, to_seeds: bool, out: &mut Effects) {
         let log = &self.verified.pieces;
         // Most links stand at the same place.
         let mut last: Option<(usize, Arc<[PieceIndex]>)> = None;
-        for (link, peer) in &mut self.peers {
-            let is_told = peer.told >= log.len() || !peer.caps.can_upload_to;
-            if is_told || peer.is_seed() && !to_seeds {
+        for (link, trade) in &mut self.trades {
+            let is_told = trade.told >= log.len() || !trade.caps.can_upload_to;
+            if is_told || trade.is_seed() && !to_seeds {
                 continue;
             }
             let news = match &last {
-                Some((from, news)) if *from == peer.told => news.clone(),
+                Some((from, news)) if *from == trade.told => news.clone(),
                 _ => {
-                    let news = log[peer.told..].iter().copied();
+                    let news = log[trade.told..].iter().copied();
                     // One may be lost again meanwhile.
                     let news: Arc<[PieceIndex]> = news.filter(|it| self.have.has(*it)).collect();
-                    last = Some((peer.told, news.clone()));
+                    last = Some((trade.told, news.clone()));
                     news
                 }
             };
-            peer.told = log.len();
+            trade.told = log.len();
             if !news.is_empty() {
                 let command = LinkCommand::Have(news);
-                self.outputs.push_back(super::Output::Send { link: *link, command });
+                out.send(*link, command);
             }
         }
         if to_seeds {
             self.verified.seeds.1 = false;
             self.verified.pieces.clear();
-            self.peers.values_mut().for_each(|peer| peer.told = 0);
+            self.trades.values_mut().for_each(|trade| trade.told = 0);
         }
     }
 }

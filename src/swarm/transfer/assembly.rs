@@ -13,8 +13,8 @@ use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
+use crate::swarm::event::Held;
 
-use super::event::Held;
 use super::free::{Begun, FreePieces};
 
 /// Pieces that may be open even when memory says no: with one alone, a single slow peer

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, PieceIndex};
+use crate::swarm::effects::{Effects, Notice};
+use crate::swarm::link::Unit;
 
-use super::Swarm;
+use super::Transfer;
 use super::assembly::Sharing;
-use super::event::Event;
-use super::link::Unit;
-use super::peer::Peer;
+use super::trade::Trade;
 
 /// Wrong pieces of one link until it is banned. Such a link is a store of pieces, which may
 /// rot one by one: what is sound in it is still worth having.
@@ -42,17 +42,7 @@ impl Store {
     }
 }
 
-impl Swarm {
-    /// How many more requests the link takes now, in its own unit.
-    pub(super) fn room(peer: &Peer) -> usize {
-        match peer.caps.unit {
-            Unit::Block => peer.requests.room(),
-            // What it was asked for last it still owes, and it answers in order.
-            Unit::Piece if peer.requests.is_snubbed() => 0,
-            Unit::Piece => (peer.caps.pipeline_max as usize).saturating_sub(peer.requests.pieces()),
-        }
-    }
-
+impl Transfer {
     /// Takes the missing blocks of up to `count` pieces for a link that brings whole ones.
     pub(super) fn take_pieces(
         &mut self,
@@ -60,19 +50,26 @@ impl Swarm {
         count: usize,
         now: Instant,
         blocks: &mut Vec<BlockRef>,
+        out: &mut Effects,
     ) -> usize {
-        (0..count).take_while(|_| self.take_piece(link, now, blocks)).count()
+        (0..count).take_while(|_| self.take_piece(link, now, blocks, out)).count()
     }
 
     /// A piece that nobody works on, begun or not; else one of which most is left to others.
-    fn take_piece(&mut self, link: LinkId, now: Instant, blocks: &mut Vec<BlockRef>) -> bool {
+    fn take_piece(
+        &mut self,
+        link: LinkId,
+        now: Instant,
+        blocks: &mut Vec<BlockRef>,
+        out: &mut Effects,
+    ) -> bool {
         if self.take_open_piece(link, Sharing::Own, blocks) {
             return true;
         }
         while self.may_begin()
             && let Some(piece) = self.next_piece(link, now)
         {
-            self.begin(piece, now);
+            self.begin(piece, now, out);
             if self.take_open_piece(link, Sharing::Own, blocks) {
                 return true;
             }
@@ -86,87 +83,94 @@ impl Swarm {
         sharing: Sharing,
         blocks: &mut Vec<BlockRef>,
     ) -> bool {
-        let Some(peer) = self.peers.get(&link) else { return false };
-        let may_ask = |piece| peer.may_be_asked(piece);
+        let Some(trade) = self.trades.get(&link) else { return false };
+        let may_ask = |piece| trade.may_be_asked(piece);
         let Some(piece) = self.assembly.find_free(link, sharing, may_ask) else { return false };
         self.assembly.take_free(link, usize::MAX, sharing, |other| other == piece, blocks);
         true
     }
 
     /// Tells that others are asked for what this link owes, if it brings whole pieces.
-    pub(super) fn tell_reassigned(&mut self, link: LinkId, blocks: &[BlockRef], why: &str) {
-        let Some(peer) = self.peers.get(&link).filter(|peer| peer.caps.unit == Unit::Piece) else {
+    pub(super) fn tell_reassigned(
+        &mut self,
+        link: LinkId,
+        blocks: &[BlockRef],
+        why: &str,
+        out: &mut Effects,
+    ) {
+        let Some(trade) = self.trades.get(&link) else { return };
+        if trade.caps.unit != Unit::Piece {
             return;
-        };
-        let (peer, client) = (peer.address, peer.client.clone());
+        }
         let mut pieces: Vec<_> = blocks.iter().map(|block| block.piece()).collect();
         pieces.sort_unstable();
         pieces.dedup();
         pieces.retain(|piece| self.wanted.has(*piece) && !self.have.has(*piece));
         for piece in pieces {
-            let (client, why) = (client.clone(), why.to_owned());
-            self.tell(Event::Reassigned { piece, peer, client, why });
+            out.notice(Notice::Reassigned { link, piece, why: why.to_owned() });
         }
     }
 
     /// As [`tell_reassigned`](Self::tell_reassigned), for all that the link owes.
-    pub(super) fn tell_owed_reassigned(&mut self, link: LinkId, why: &str) {
-        let Some(peer) = self.peers.get(&link) else { return };
-        let owed: Vec<_> = peer.requests.from_last().map(|(_, block)| block).collect();
-        self.tell_reassigned(link, &owed, why);
+    pub(in crate::swarm) fn tell_owed_reassigned(
+        &mut self,
+        link: LinkId,
+        why: &str,
+        out: &mut Effects,
+    ) {
+        let Some(trade) = self.trades.get(&link) else { return };
+        let owed: Vec<_> = trade.requests.from_last().map(|(_, block)| block).collect();
+        self.tell_reassigned(link, &owed, why, out);
     }
 
     /// The peer sent a wrong piece. A store of whole pieces gets another chance, and that piece
     /// is not asked of it again; false when it is none, or had its chances.
-    pub(super) fn spare(&mut self, liar: SocketAddr, piece: PieceIndex, now: Instant) -> bool {
+    pub(super) fn spare(&mut self, liar: SocketAddr, piece: PieceIndex, out: &mut Effects) -> bool {
         let Some(store) = self.stores.get_mut(&liar) else { return false };
         store.wrong.insert(piece);
         if store.wrong.len() >= WRONG_MAX {
             return false;
         }
-        let mut peers = self.peers.iter();
-        if let Some(link) = peers.find(|(_, peer)| peer.address == liar).map(|(link, _)| *link) {
-            self.lost_piece(link, piece, now);
+        let mut peers = self.trades.iter();
+        if let Some(link) = peers.find(|(_, trade)| trade.address == liar).map(|(link, _)| *link) {
+            self.lost_piece(link, piece, out);
         }
         true
     }
 
     /// Pieces that the peer failed to bring before, on this link or an earlier one.
     pub(super) fn useless_pieces_of(&self, link: LinkId) -> Vec<PieceIndex> {
-        let address = self.peers.get(&link).map(|peer| peer.address);
+        let address = self.trades.get(&link).map(|trade| trade.address);
         let store = address.and_then(|address| self.stores.get(&address));
         store.into_iter().flat_map(Store::useless).collect()
     }
 
     /// The link ends, or fell silent, with `piece` the next that it should have brought. When
     /// that piece is given up for it, its failures were those of the piece, not of the address.
-    pub(super) fn note_stuck(&mut self, link: LinkId, piece: PieceIndex) {
-        let Some(address) = self.peers.get(&link).map(|peer| peer.address) else { return };
+    pub(super) fn note_stuck(&mut self, link: LinkId, piece: PieceIndex, out: &mut Effects) {
+        let Some(address) = self.trades.get(&link).map(|trade| trade.address) else { return };
         let Some(store) = self.stores.get_mut(&address) else { return };
         let times = store.stuck.entry(piece).or_default();
         *times += 1;
         if *times == STUCK_MAX && store.stuck.len() <= FORGIVEN_MAX {
-            self.candidates.forgive(address);
+            out.notice(Notice::Forgiven(address));
         }
     }
 
     /// As [`note_stuck`](Self::note_stuck), when the link ends for a fault of the remote.
-    pub(super) fn note_ended(&mut self, link: LinkId) {
-        let first = |peer: &Peer| peer.requests.from_last().last().map(|(_, block)| block.piece());
-        if let Some(piece) = self.peers.get(&link).and_then(first) {
-            self.note_stuck(link, piece);
+    pub(in crate::swarm) fn note_ended(&mut self, link: LinkId, out: &mut Effects) {
+        let first =
+            |trade: &Trade| trade.requests.from_last().last().map(|(_, block)| block.piece());
+        if let Some(piece) = self.trades.get(&link).and_then(first) {
+            self.note_stuck(link, piece, out);
         }
     }
 
-    /// Is something missing that nobody who is known can be expected to bring? More addresses
-    /// may change that; time alone will not.
-    pub fn is_out_of_reach(&self) -> bool {
+    /// Is something missing that nobody who is connected can be expected to bring?
+    pub(in crate::swarm) fn is_out_of_reach(&self) -> bool {
         !self.is_complete()
-            && !self.paused
             && !self.checking.in_trouble()
             && self.checking.count() == 0
-            && self.arriving.is_empty()
-            && self.peers.values().all(|peer| peer.has_told && peer.interesting == 0)
-            && self.candidates.are_hopeless()
+            && self.trades.values().all(|trade| trade.has_told && trade.interesting == 0)
     }
 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
+use crate::swarm::effects::{Effects, Notice};
+use crate::swarm::event::{BlockHashes, Event, Held, Output, Verdict};
 
-use super::Swarm;
-use super::event::{BlockHashes, Event, Held, Output, Verdict};
-use super::link::CloseReason;
+use super::Transfer;
 use super::picker::PeerPieces;
 
 /// How long a failing disk is left alone before one piece is tried again; twice as long after
@@ -104,29 +104,35 @@ impl Checking {
     }
 }
 
-impl Swarm {
-    pub(super) fn start_check(&mut self, piece: PieceIndex) {
+impl Transfer {
+    pub(super) fn start_check(&mut self, piece: PieceIndex, out: &mut Effects) {
         let Some(whole) = self.assembly.take_whole(piece) else { return };
         if self.checking.in_trouble() {
             self.checking.parked.insert(piece, (whole.blocks, whole.senders));
             return self.shed();
         }
-        self.submit(piece, whole.blocks, whole.senders);
+        self.submit(piece, whole.blocks, whole.senders, out);
     }
 
-    fn submit(&mut self, piece: PieceIndex, mut blocks: Vec<Held>, senders: Senders) {
+    fn submit(
+        &mut self,
+        piece: PieceIndex,
+        mut blocks: Vec<Held>,
+        senders: Senders,
+        out: &mut Effects,
+    ) {
         self.blank_padding(piece, &mut blocks);
         let held = blocks.iter().filter(|held| matches!(held, Held::Data(_))).count();
         self.checking.at_disk.insert(piece, (senders, held));
         self.checking.blocks_at_disk += held;
         let want_block_hashes = self.suspects.is_suspect(piece);
-        self.outputs.push_back(Output::CheckPiece { piece, blocks, want_block_hashes });
+        out.push(Output::CheckPiece { piece, blocks, want_block_hashes });
     }
 
     /// Padding is zero (BEP 47), whatever was sent for it: no file keeps it, so a piece that is
     /// right with other bytes there would be wrong as soon as it is read back.
     fn blank_padding(&self, piece: PieceIndex, blocks: &mut [Held]) {
-        let (layout, extents) = (&self.config.layout, &self.config.extents);
+        let (layout, extents) = (&self.layout, &self.extents);
         let mut at = 0;
         for slice in extents.slices(layout.piece_offset(piece), layout.len_of(piece).into()) {
             let end = at + slice.len as usize;
@@ -141,44 +147,58 @@ impl Swarm {
         }
     }
 
-    pub(super) fn on_piece_checked(&mut self, piece: PieceIndex, verdict: Verdict, now: Instant) {
+    pub(super) fn on_piece_checked(
+        &mut self,
+        piece: PieceIndex,
+        verdict: Verdict,
+        now: Instant,
+        out: &mut Effects,
+    ) {
         let Some((senders, held)) = self.checking.at_disk.remove(&piece) else { return };
         self.checking.blocks_at_disk -= held;
         if !matches!(verdict, Verdict::Good(_)) || self.checking.trouble.is_some() {
-            self.next_cause = now;
+            out.look_at_cause();
         }
         match verdict {
-            Verdict::Good(hashes) => self.on_good(piece, hashes.as_ref(), now),
-            Verdict::Bad(hashes) => self.on_bad(piece, hashes, senders, now),
+            Verdict::Good(hashes) => self.on_good(piece, hashes.as_ref(), now, out),
+            Verdict::Bad(hashes) => self.on_bad(piece, hashes, senders, now, out),
             Verdict::WriteFailed(blocks, why) => {
                 self.checking.parked.insert(piece, (blocks, senders));
-                self.disk_failed(why, now);
+                self.disk_failed(why, now, out);
             }
             Verdict::ReadFailed(why) => {
                 self.fetch_again(piece);
-                self.disk_failed(why, now);
+                self.disk_failed(why, now, out);
             }
         }
     }
 
-    fn on_good(&mut self, piece: PieceIndex, hashes: Option<&BlockHashes>, now: Instant) {
-        self.disk_works(piece, now);
-        self.tell(Event::PieceVerified(piece));
+    fn on_good(
+        &mut self,
+        piece: PieceIndex,
+        hashes: Option<&BlockHashes>,
+        now: Instant,
+        out: &mut Effects,
+    ) {
+        self.disk_works(piece, now, out);
+        out.tell(Event::PieceVerified(piece));
         let liars = self.suspects.passed(piece, hashes);
         if !liars.is_empty() {
-            self.reckon_verified(now);
+            self.reckon_verified(now, out);
         }
         // Before the piece counts as here: who is spared has one interesting piece less.
         for liar in liars {
-            if !self.spare(liar, piece, now) {
-                self.ban(liar, now);
+            if !self.spare(liar, piece, out) {
+                self.blame(liar, out);
             }
         }
         let is_new = self.have.insert(piece);
         debug_assert!(is_new, "a piece is verified once");
         self.uploads.on_verified(piece, now);
         // The first piece: now there is something to give.
-        self.uploads.stirred |= self.have.ones() == 1;
+        if self.have.ones() == 1 {
+            out.stir();
+        }
         let wanted = self.wanted.has(piece);
         self.missing -= u32::from(wanted);
         self.verified.push(piece, now);
@@ -187,41 +207,48 @@ impl Swarm {
 
     /// Pieces that were verified are of no interest any more, whoever has them: one pass over
     /// the peers for all that were verified together.
-    pub(super) fn reckon_verified(&mut self, now: Instant) {
+    pub(in crate::swarm) fn reckon_verified(&mut self, now: Instant, out: &mut Effects) {
         let fresh = std::mem::take(&mut self.fresh);
         if fresh.is_empty() {
             return;
         }
         let mut sated = Vec::new();
-        for (link, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.interesting > 0) {
-            let had = match &peer.pieces {
+        for (link, trade) in self.trades.iter_mut().filter(|(_, trade)| trade.interesting > 0) {
+            let had = match &trade.pieces {
                 PeerPieces::All => fresh.len(),
                 PeerPieces::Some(set) => fresh.iter().filter(|piece| set.has(**piece)).count(),
             };
-            peer.interesting = peer.interesting.saturating_sub(had as u32);
-            if peer.interesting == 0 {
+            trade.interesting = trade.interesting.saturating_sub(had as u32);
+            if trade.interesting == 0 {
                 sated.push(*link);
             }
         }
         if self.missing == 0 {
-            return self.complete(now);
+            return self.complete(now, out);
         }
         for link in sated {
-            self.judge_interest(link, now);
-            self.next_cause = now;
+            self.judge_interest(link, out);
+            out.look_at_cause();
         }
     }
 
-    fn complete(&mut self, now: Instant) {
-        self.next_cause = now;
+    fn complete(&mut self, now: Instant, out: &mut Effects) {
+        out.look_at_cause();
         self.totals.rest(now);
-        self.tell_verified_now();
-        let links: Vec<_> = self.peers.keys().copied().collect();
-        links.into_iter().for_each(|link| self.judge_interest(link, now));
-        self.tell(Event::Completed);
+        self.tell_verified_now(out);
+        let links: Vec<_> = self.trades.keys().copied().collect();
+        links.into_iter().for_each(|link| self.judge_interest(link, out));
+        out.tell(Event::Completed);
     }
 
-    fn on_bad(&mut self, piece: PieceIndex, hashes: BlockHashes, senders: Senders, now: Instant) {
+    fn on_bad(
+        &mut self,
+        piece: PieceIndex,
+        hashes: BlockHashes,
+        senders: Senders,
+        now: Instant,
+        out: &mut Effects,
+    ) {
         if let Some(trouble) = &mut self.checking.trouble
             && trouble.phase == Phase::Trial(piece)
         {
@@ -229,20 +256,20 @@ impl Swarm {
             trouble.phase = Phase::Rest(now);
         }
         self.totals.hash_failures += 1;
-        let len = u64::from(self.config.layout.len_of(piece));
+        let len = u64::from(self.layout.len_of(piece));
         self.totals.wasted_bytes += len;
         self.totals.corrupt_bytes += len;
         let blamed = self.suspects.failed(piece, hashes, senders);
-        self.tell(Event::HashFailed { piece, blamed });
+        out.tell(Event::HashFailed { piece, blamed });
         self.fetch_again(piece);
         if let Some(liar) = blamed
-            && !self.spare(liar, piece, now)
+            && !self.spare(liar, piece, out)
         {
-            self.ban(liar, now);
+            self.blame(liar, out);
         }
     }
 
-    pub(super) fn on_pieces_lost(&mut self, pieces: Vec<PieceIndex>, now: Instant) {
+    pub(super) fn on_pieces_lost(&mut self, pieces: Vec<PieceIndex>, out: &mut Effects) {
         let was_complete = self.is_complete();
         for piece in pieces {
             self.uploads.on_lost(piece);
@@ -251,17 +278,17 @@ impl Swarm {
             }
             self.missing += 1;
             self.fetch_again(piece);
-            for peer in self.peers.values_mut().filter(|peer| peer.pieces.has(piece)) {
-                peer.interesting += 1;
+            for trade in self.trades.values_mut().filter(|trade| trade.pieces.has(piece)) {
+                trade.interesting += 1;
             }
         }
         if was_complete && !self.is_complete() {
-            self.candidates.wake_all();
+            out.notice(Notice::Missing);
         }
-        let links: Vec<_> = self.peers.keys().copied().collect();
-        links.iter().for_each(|link| self.judge_interest(*link, now));
+        let links: Vec<_> = self.trades.keys().copied().collect();
+        links.iter().for_each(|link| self.judge_interest(*link, out));
         // Some may have been closed.
-        self.hungry.extend(self.peers.keys().copied());
+        self.hungry.extend(self.trades.keys().copied());
     }
 
     fn fetch_again(&mut self, piece: PieceIndex) {
@@ -271,29 +298,9 @@ impl Swarm {
         self.food = true;
     }
 
-    fn ban(&mut self, address: SocketAddr, now: Instant) {
-        if self.candidates.is_banned(address) {
-            return;
-        }
-        if self.stores.contains_key(&address) {
-            // Several may serve from one host, and a listing named each of them.
-            self.candidates.shun(address);
-        } else {
-            self.candidates.ban(address);
-        }
-        self.assembly.distrust(address);
-        self.tell(Event::Banned(address));
-        let banned = |other: SocketAddr| self.candidates.is_banned(other);
-        let links: Vec<_> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| banned(peer.address))
-            .map(|(link, _)| *link)
-            .collect();
-        for link in links {
-            self.close(link, CloseReason::CorruptData, now);
-        }
-        self.food = true;
+    /// Several may serve whole pieces from one host, and a listing named each of them.
+    fn blame(&self, liar: SocketAddr, out: &mut Effects) {
+        out.notice(Notice::Liar { address: liar, alone: self.stores.contains_key(&liar) });
     }
 
     pub(super) fn on_spilled(
@@ -301,19 +308,20 @@ impl Swarm {
         piece: PieceIndex,
         failed: Option<(Vec<(BlockRef, Block)>, String)>,
         now: Instant,
+        out: &mut Effects,
     ) {
         let (blocks, why) = failed.unzip();
         self.assembly.spilled(piece, blocks.unwrap_or_default());
         match why {
-            Some(why) => self.disk_failed(why, now),
-            None => self.disk_works(piece, now),
+            Some(why) => self.disk_failed(why, now, out),
+            None => self.disk_works(piece, now, out),
         }
-        self.start_check(piece);
-        self.spill_if_needed();
+        self.start_check(piece, out);
+        self.spill_if_needed(out);
     }
 
     /// Told once, however many files it hits; what holds now is in the snapshot.
-    pub(super) fn disk_failed(&mut self, why: String, now: Instant) {
+    pub(super) fn disk_failed(&mut self, why: String, now: Instant, out: &mut Effects) {
         let checking = &mut self.checking;
         // There was no rest before, if it was only silent.
         let longer = (checking.rest * 2).clamp(REST_FIRST, REST_MAX);
@@ -329,24 +337,24 @@ impl Swarm {
                 checking.rest = if is_again { longer } else { REST_FIRST };
                 let phase = Phase::Rest(now + checking.rest);
                 checking.trouble = Some(Trouble { why: why.clone(), phase });
-                self.tell(Event::DiskTrouble(why));
+                out.tell(Event::DiskTrouble(why));
             }
         }
         self.shed();
     }
 
     /// Nothing more is asked for, and what there is waits.
-    pub(super) fn disk_silent(&mut self, why: String) {
+    pub(super) fn disk_silent(&mut self, why: String, out: &mut Effects) {
         let trouble = Trouble { why: why.clone(), phase: Phase::Silent };
         if self.checking.trouble.replace(trouble).is_none() {
-            self.tell(Event::DiskTrouble(why));
+            out.tell(Event::DiskTrouble(why));
         }
     }
 
     /// What waited goes on at once: that the device answers needs no trial.
-    pub(super) fn disk_answers(&mut self, now: Instant) {
+    pub(super) fn disk_answers(&mut self, now: Instant, out: &mut Effects) {
         if matches!(&self.checking.trouble, Some(Trouble { phase: Phase::Silent, .. })) {
-            self.disk_recovered(now);
+            self.disk_recovered(now, out);
         }
     }
 
@@ -356,7 +364,7 @@ impl Swarm {
         if matches!(&self.checking.trouble, Some(Trouble { phase: Phase::Silent, .. })) {
             return;
         }
-        let kept = self.config.share_blocks / KEPT_SHARE;
+        let kept = self.share_blocks / KEPT_SHARE;
         while self.checking.parked.len() > 1
             && self.checking.parked_blocks() > kept
             && let Some((piece, _)) = self.checking.parked.pop_last()
@@ -374,47 +382,47 @@ impl Swarm {
     /// Has a failing disk left us no room for another block?
     pub(super) fn is_crammed(&self) -> bool {
         let held = || self.assembly.held_blocks() + self.checking.parked_blocks();
-        self.checking.in_trouble() && held() >= self.config.share_blocks / KEPT_SHARE
+        self.checking.in_trouble() && held() >= self.share_blocks / KEPT_SHARE
     }
 
     /// The piece, or blocks of it, are written.
-    fn disk_works(&mut self, piece: PieceIndex, now: Instant) {
+    fn disk_works(&mut self, piece: PieceIndex, now: Instant, out: &mut Effects) {
         match &self.checking.trouble {
             Some(Trouble { phase: Phase::Open, .. }) => {}
             Some(Trouble { phase: Phase::Trial(tried), .. }) if *tried == piece => {}
             // While it rests, what was under way before says nothing of what comes.
             _ => return,
         }
-        self.disk_recovered(now);
+        self.disk_recovered(now, out);
     }
 
-    fn disk_recovered(&mut self, now: Instant) {
-        self.next_cause = now;
+    fn disk_recovered(&mut self, now: Instant, out: &mut Effects) {
+        out.look_at_cause();
         self.checking.trouble = None;
         self.checking.recovered_at = Some(now);
-        self.tell(Event::DiskRecovered);
+        out.tell(Event::DiskRecovered);
         for (piece, (blocks, senders)) in std::mem::take(&mut self.checking.parked) {
-            self.submit(piece, blocks, senders);
+            self.submit(piece, blocks, senders, out);
         }
-        self.spill_if_needed();
+        self.spill_if_needed(out);
         self.feed_all();
     }
 
     fn feed_all(&mut self) {
-        self.hungry.extend(self.peers.keys().copied());
+        self.hungry.extend(self.trades.keys().copied());
         self.food = true;
     }
 
     /// Tries a failing disk with one piece; its verdict tells whether the rest may follow.
-    pub(super) fn retry_disk(&mut self, now: Instant) {
+    pub(super) fn retry_disk(&mut self, now: Instant, out: &mut Effects) {
         if self.checking.retry_at().is_none_or(|at| now < at) {
             return;
         }
         let phase = if let Some((piece, (blocks, senders))) = self.checking.parked.pop_first() {
-            self.submit(piece, blocks, senders);
+            self.submit(piece, blocks, senders, out);
             Phase::Trial(piece)
         } else if let Some((piece, blocks)) = self.assembly.spill_fullest() {
-            self.outputs.push_back(Output::SpillBlocks { piece, blocks });
+            out.push(Output::SpillBlocks { piece, blocks });
             Phase::Trial(piece)
         } else if !self.checking.at_disk.is_empty() {
             Phase::Rest(now + self.checking.rest)
@@ -430,12 +438,12 @@ impl Swarm {
     }
 
     /// Pieces that we lack and no connected peer has.
-    pub(super) fn pieces_nobody_has(&self) -> u32 {
-        if self.peers.values().any(|peer| peer.pieces == PeerPieces::All) {
+    pub(in crate::swarm) fn pieces_nobody_has(&self) -> u32 {
+        if self.trades.values().any(|trade| trade.pieces == PeerPieces::All) {
             return 0;
         }
         let lacking = |piece: &PieceIndex| self.wanted.has(*piece) && !self.have.has(*piece);
-        let pieces = self.config.layout.pieces().filter(lacking);
+        let pieces = self.layout.pieces().filter(lacking);
         pieces.filter(|piece| self.picker.availability(*piece) == 0).count() as u32
     }
 }

@@ -3,32 +3,29 @@
 //! each step, so that a count that has gone wrong is seen where it went wrong, and not where it
 //! first does harm.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, PieceIndex};
 
-use super::Swarm;
+use super::Transfer;
 
-impl Swarm {
-    /// Asserts that the brain's parts agree with each other. To be called after
-    /// [`settle`](Self::settle), by tests: each call looks at every piece of every peer.
-    ///
-    /// # Panics
-    /// When an invariant does not hold, with the invariant in words.
-    pub fn check_invariants(&self) {
+impl Transfer {
+    /// Asserts that the counts agree with what they count.
+    pub(in crate::swarm) fn check_invariants(&self) {
         self.assembly.check_counts();
         self.check_places_of_pieces();
         self.check_memory();
         self.check_debts();
         self.check_what_peers_have();
-        self.check_links();
+        let stranger = self.hungry.iter().find(|link| !self.trades.contains_key(link));
+        assert_eq!(stranger, None, "only links that are up wait for requests");
     }
 
     /// A piece is in one place, and none that is wanted is in no place.
     fn check_places_of_pieces(&self) {
         let mut missing = 0;
-        for piece in self.config.layout.pieces() {
+        for piece in self.layout.pieces() {
             let places = [
                 ("pickable", self.picker.is_pickable(piece)),
                 ("open", self.assembly.is_open(piece)),
@@ -62,12 +59,13 @@ impl Swarm {
     /// What is asked of links is what links owe, and what they owe they may be asked for.
     fn check_debts(&self) {
         let mut owed: BTreeMap<BlockRef, LinkId> = BTreeMap::new();
-        for (link, peer) in &self.peers {
-            for (_, block) in peer.requests.from_last() {
+        for (link, trade) in &self.trades {
+            for (_, block) in trade.requests.from_last() {
                 let other = owed.insert(block, *link);
                 assert_eq!(other, None, "{block:?} is asked of one link, and not of {link:?} too");
-                let is_void =
-                    peer.choking && !peer.caps.fast && !peer.allowed_fast.contains(&block.piece());
+                let is_void = trade.choking
+                    && !trade.caps.fast
+                    && !trade.allowed_fast.contains(&block.piece());
                 assert!(!is_void, "{link:?} chokes us, so it does not owe {block:?}");
             }
         }
@@ -78,38 +76,21 @@ impl Swarm {
 
     /// Availability and interest are what the peers' own pieces come to.
     fn check_what_peers_have(&self) {
-        let mut have = vec![0; self.config.layout.piece_count() as usize];
-        for (link, peer) in &self.peers {
+        let mut have = vec![0; self.layout.piece_count() as usize];
+        for (link, trade) in &self.trades {
             let lacking = |piece: PieceIndex| self.wanted.has(piece) && !self.have.has(piece);
             let mut interesting = 0;
-            for piece in self.config.layout.pieces().filter(|piece| peer.pieces.has(*piece)) {
+            for piece in self.layout.pieces().filter(|piece| trade.pieces.has(*piece)) {
                 have[piece.index()] += 1;
                 interesting += u32::from(lacking(piece));
             }
-            assert_eq!(peer.interesting, interesting, "{link:?} has so many pieces that we want");
-            let told = !peer.caps.chokes || peer.told_interest == (interesting > 0);
+            assert_eq!(trade.interesting, interesting, "{link:?} has so many pieces that we want");
+            let told = !trade.caps.chokes || trade.told_interest == (interesting > 0);
             assert!(told, "{link:?} knows whether we are interested (BEP 3)");
         }
-        for piece in self.config.layout.pieces() {
+        for piece in self.layout.pieces() {
             let available = self.picker.availability(piece);
             assert_eq!(available, have[piece.index()], "so many peers have {piece:?}");
-        }
-    }
-
-    /// Who is connected, and how.
-    fn check_links(&self) {
-        let both = self.peers.keys().find(|link| self.arriving.contains_key(link));
-        assert_eq!(both, None, "no link is up and still arriving");
-        let stranger = self.hungry.iter().find(|link| !self.peers.contains_key(link));
-        assert_eq!(stranger, None, "only links that are up wait for requests");
-        assert!(!self.paused || self.peers.is_empty(), "a paused torrent has no links");
-        let links = self.peers.len() + self.arriving.len();
-        assert!(links <= self.config.max_peers, "{links} links in {}", self.config.max_peers);
-        let ids: HashSet<_> = self.peers.values().map(|peer| peer.peer_id).collect();
-        assert_eq!(ids.len(), self.peers.len(), "one link to each peer");
-        for (link, peer) in &self.peers {
-            let is_banned = self.candidates.is_banned(peer.address);
-            assert!(!is_banned, "{link:?} goes to {}, which is banned", peer.address);
         }
     }
 }

@@ -1,0 +1,290 @@
+//! Links that come up and end: which one of two to the same peer stays, what an end means for
+//! the address, and what is remembered of all of them. Which are dialled or let in is in `room`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::base::addr::{Locality, host_key};
+use crate::base::ids::{LinkId, PeerId};
+use crate::swarm::effects::Effects;
+use crate::swarm::event::{DownReason, Event, Source};
+use crate::swarm::link::{CloseReason, LinkCommand};
+
+use super::Crowd;
+use super::candidates::Candidates;
+use super::debts::Debts;
+use super::peer::{Arriving, Peer};
+use super::room::USELESS_AFTER;
+
+/// A second way to a connected peer is left alone for so long; it may be the only one that
+/// can be dialled when the first link ends.
+const DUPLICATE_REST: Duration = Duration::from_secs(300);
+/// One that had everything when we had it too is not dialled for so long. It wakes at once when
+/// something is missing again: more files are wanted, or pieces were lost.
+const SEED_REST: Duration = Duration::from_secs(30 * 60);
+/// One whose place went to another is left alone for so long, as it would be useless again.
+const REPLACED_REST: Duration = USELESS_AFTER;
+/// Candidates that are remembered of a torrent that may not run again for days.
+const KEPT_MAX: usize = 100;
+/// A link that lasted so long counts as one that worked, even without payload.
+const LASTED: Duration = Duration::from_secs(60);
+
+/// What a torrent knows of peers apart from its links. It outlives the brain when the files
+/// are moved, for instance.
+#[derive(Debug, Default)]
+pub struct Acquaintances {
+    candidates: Candidates,
+    debts: Debts,
+    /// Somebody was met, and that was told.
+    met_anybody: bool,
+}
+
+impl Acquaintances {
+    /// Leaves out what costs much and is of little use when the torrent runs again some day:
+    /// all but the best hundred candidates. Bans and debts stay.
+    pub fn keep_best(&mut self) {
+        self.candidates.keep_best(KEPT_MAX);
+    }
+}
+
+/// Why a connection may not come in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The torrent is paused.
+    Paused,
+    /// The address is banned.
+    Banned,
+    /// There are as many from its host as one may have.
+    Crowd,
+    /// The torrent has as many links as the user allows it.
+    Full,
+    /// Other torrents have the places.
+    NoPlace,
+}
+
+/// Somebody who has just been met.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::swarm) struct NewPeer {
+    pub address: SocketAddr,
+    /// What its host owes from earlier links, in bytes.
+    pub debt: u64,
+}
+
+impl Crowd {
+    /// What is to be remembered of peers, for [`remember`](Self::remember) of another brain of
+    /// this torrent.
+    pub(in crate::swarm) fn acquaintances(mut self) -> Acquaintances {
+        for peer in self.peers.values() {
+            self.candidates.released(peer.home());
+        }
+        self.candidates.release_all();
+        let Self { candidates, debts, met_anybody, .. } = self;
+        Acquaintances { candidates, debts, met_anybody }
+    }
+
+    /// Knows again whom another brain of this torrent knew. Called before anything else.
+    pub(in crate::swarm) fn remember(&mut self, known: Acquaintances) {
+        self.candidates = known.candidates;
+        self.debts = known.debts;
+        self.met_anybody = known.met_anybody;
+    }
+
+    /// What an extension handshake says of addresses: where the peer listens, and how it sees us.
+    pub(in crate::swarm) fn on_addresses_told(
+        &mut self,
+        link: LinkId,
+        port: Option<u16>,
+        ours: Option<IpAddr>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if let Some(port) = port.filter(|port| *port > 0 && peer.incoming)
+            && peer.listens_at.is_none()
+        {
+            let home = SocketAddr::new(peer.address.ip(), port);
+            // BEP 27: only what a tracker named is dialled.
+            let may_learn = !self.is_private;
+            let is_known = self.candidates.listens_at(peer.address, home, may_learn, &mut self.rng);
+            peer.listens_at = is_known.then_some(home);
+        }
+        let is_first = peer.sees_us_at.is_none();
+        if let Some(ours) = ours.filter(|ours| is_first && Locality::of(*ours) == Locality::Public)
+        {
+            peer.sees_us_at = Some(ours);
+            self.on_seen_at(link, ours);
+        }
+    }
+
+    /// A peer sees us at this address. It is believed when another host says the same: one liar
+    /// is not to bring all candidates into an order of its choice.
+    fn on_seen_at(&mut self, link: LinkId, ours: IpAddr) {
+        let Some(teller) = self.peers.get(&link).map(|peer| host_key(peer.address.ip())) else {
+            return;
+        };
+        let agrees =
+            |peer: &Peer| peer.sees_us_at == Some(ours) && host_key(peer.address.ip()) != teller;
+        if self.listen_port > 0 && self.peers.values().any(agrees) {
+            self.set_ours(SocketAddr::new(ours, self.listen_port));
+        }
+    }
+
+    /// Our own address, as others see it.
+    pub(in crate::swarm) fn set_ours(&mut self, ours: SocketAddr) {
+        self.candidates.set_ours(ours, &mut self.rng);
+    }
+
+    pub(in crate::swarm) fn on_candidates(&mut self, source: Source, addresses: Vec<SocketAddr>) {
+        if self.is_private && source != Source::Tracker {
+            return;
+        }
+        for address in addresses {
+            self.candidates.learn(address, source, &mut self.rng);
+        }
+    }
+
+    /// Everybody is forgotten, and links on their way up are over.
+    pub(in crate::swarm) fn forget_all(&mut self, reason: CloseReason, out: &mut Effects) {
+        for link in std::mem::take(&mut self.arriving).into_keys() {
+            out.send(link, LinkCommand::Close(reason));
+        }
+        self.candidates.forget_all();
+    }
+
+    /// A link is up. None when it is not to stay.
+    pub(in crate::swarm) fn on_link_up(
+        &mut self,
+        link: LinkId,
+        peer_id: PeerId,
+        now: Instant,
+        out: &mut Effects,
+    ) -> Option<NewPeer> {
+        let Some(arriving) = self.arriving.remove(&link) else {
+            out.send(link, LinkCommand::Close(CloseReason::Stopping));
+            return None;
+        };
+        if let Some(reason) = self.turn_away(arriving, peer_id, now, out) {
+            out.send(link, LinkCommand::Close(reason));
+            return None;
+        }
+        let address = arriving.address;
+        if !self.met_anybody {
+            self.met_anybody = true;
+            out.tell(Event::FirstPeer(address));
+        }
+        self.peers.insert(link, Peer::new(arriving, peer_id, now));
+        Some(NewPeer { address, debt: self.debts.take(address.ip()) })
+    }
+
+    /// Why a link that has come up is not to stay, if it is not. One to the same peer may have to
+    /// make way for it.
+    fn turn_away(
+        &mut self,
+        arriving: Arriving,
+        peer_id: PeerId,
+        now: Instant,
+        out: &mut Effects,
+    ) -> Option<CloseReason> {
+        let Arriving { address, incoming } = arriving;
+        if peer_id == self.peer_id {
+            match incoming {
+                // Where it came from is no address to remember.
+                true => self.candidates.forget(address),
+                false => self.candidates.shun(address),
+            }
+            return Some(CloseReason::OurselvesAgain);
+        }
+        if self.paused {
+            self.candidates.released(address);
+            return Some(CloseReason::Stopping);
+        }
+        if self.candidates.is_banned(address) {
+            self.candidates.forget(address);
+            return Some(CloseReason::CorruptData);
+        }
+        if let Some(other) = self.same_peer(peer_id) {
+            if !self.is_better(peer_id, incoming, other) {
+                self.candidates.rest(address, DUPLICATE_REST, now);
+                return Some(CloseReason::Duplicate);
+            }
+            out.close(other, CloseReason::Duplicate);
+        }
+        None
+    }
+
+    fn same_peer(&self, peer_id: PeerId) -> Option<LinkId> {
+        let mut peers = self.peers.iter();
+        peers.find(|(_, peer)| peer.peer_id == peer_id).map(|(link, _)| *link)
+    }
+
+    /// Of two links between the same two peers, both sides must keep the same one: the one
+    /// that the peer with the higher id dialled. Of two that one side dialled, the first.
+    fn is_better(&self, peer_id: PeerId, incoming: bool, other: LinkId) -> bool {
+        let other_incoming = self.peers.get(&other).is_some_and(|peer| peer.incoming);
+        let keep_incoming = peer_id.0 > self.peer_id.0;
+        incoming != other_incoming && incoming == keep_incoming
+    }
+
+    /// A link that was not up yet has failed.
+    pub(in crate::swarm) fn on_arrival_failed(
+        &mut self,
+        link: LinkId,
+        reason: &DownReason,
+        now: Instant,
+    ) {
+        let Some(arriving) = self.arriving.remove(&link) else { return };
+        if *reason == DownReason::NoRoom {
+            self.no_room();
+            return self.candidates.released(arriving.address);
+        }
+        self.candidates.ended(arriving.address, reason.to_string(), now);
+    }
+
+    /// A live link has ended for a reason of the network or the remote; `has_delivered` anything.
+    pub(in crate::swarm) fn on_ended(
+        &mut self,
+        peer: &Peer,
+        has_delivered: bool,
+        reason: &DownReason,
+        now: Instant,
+    ) {
+        let lasted = now.saturating_duration_since(peer.since) >= LASTED;
+        if lasted || has_delivered {
+            self.candidates.worked(peer.home());
+        }
+        match reason {
+            // Nothing that the address did.
+            DownReason::Closed(_) => self.candidates.rest(peer.home(), DUPLICATE_REST, now),
+            _ => self.candidates.ended(peer.home(), reason.to_string(), now),
+        }
+    }
+
+    /// A live link was ended by our own will.
+    pub(in crate::swarm) fn on_closed(&mut self, peer: &Peer, reason: CloseReason, now: Instant) {
+        let home = peer.home();
+        match reason {
+            CloseReason::BothComplete => self.candidates.rest(home, SEED_REST, now),
+            CloseReason::Duplicate => self.candidates.rest(home, DUPLICATE_REST, now),
+            CloseReason::Replaced => self.candidates.rest(home, REPLACED_REST, now),
+            CloseReason::Stopping => self.candidates.released(home),
+            // All are forgotten.
+            CloseReason::TrackerChanged => {}
+            // Of a local peer only the port that it came from is banned so far.
+            CloseReason::CorruptData if home != peer.address => self.candidates.ban(home),
+            _ => self.candidates.ended(home, reason.to_string(), now),
+        }
+    }
+
+    /// A live link is over.
+    pub(in crate::swarm) fn remove(&mut self, link: LinkId) -> Option<Peer> {
+        self.peers.remove(&link)
+    }
+
+    /// What a peer owes whose link is over, in bytes.
+    pub(in crate::swarm) fn note_debt(&mut self, peer: &Peer, owes: u64) {
+        self.debts.add(peer.address.ip(), owes);
+    }
+
+    /// Whether links may be at all; was that otherwise before?
+    pub(in crate::swarm) fn set_paused(&mut self, paused: bool) -> bool {
+        std::mem::replace(&mut self.paused, paused) != paused
+    }
+}

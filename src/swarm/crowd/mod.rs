@@ -1,0 +1,234 @@
+//! One half of the brain: who there is. Whom to dial and let in, which one of two links to the
+//! same peer stays, which are given up, who gets an upload slot, and whom never to speak to
+//! again. What the links are good for it is told by the other half, which knows the torrent; it
+//! works as well while nobody knows that yet.
+
+pub mod candidates;
+pub mod choker;
+mod debts;
+mod links;
+mod peer;
+mod room;
+mod unchoking;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::base::ids::{LinkId, PeerId};
+
+use super::SwarmConfig;
+use super::event::Room;
+
+pub use links::{Acquaintances, Refusal};
+
+pub(super) use links::NewPeer;
+pub(super) use peer::Peer;
+pub(super) use unchoking::Slots;
+
+use candidates::Candidates;
+use choker::{Round, Standing};
+use debts::Debts;
+use peer::Arriving;
+use unchoking::Unchoking;
+
+/// What the torrent needs of the crowd.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    /// Nothing is missing.
+    pub is_complete: bool,
+    /// There is something to give.
+    pub has_any: bool,
+}
+
+/// What a link is used for, as the other half knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usage {
+    /// Payload goes over it.
+    pub is_moving: bool,
+    /// It has what we lack, or wants what we have.
+    pub has_business: bool,
+    /// Payload in all, both ways.
+    pub moved_bytes: u64,
+}
+
+/// Who there is.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    /// Our own id, to know ourselves when we meet.
+    peer_id: PeerId,
+    /// See [`SwarmConfig::listen_port`].
+    listen_port: u16,
+    /// See [`SwarmConfig::is_private`].
+    is_private: bool,
+    /// Most links, dials included.
+    max_peers: usize,
+    candidates: Candidates,
+    arriving: BTreeMap<LinkId, Arriving>,
+    peers: BTreeMap<LinkId, Peer>,
+    debts: Debts,
+    unchoking: Unchoking,
+    /// As it was told last; what was taken since is off.
+    room: Room,
+    /// Not before that do idle links make place again.
+    next_turnover: Option<Instant>,
+    paused: bool,
+    met_anybody: bool,
+    next_link: u64,
+    rng: StdRng,
+}
+
+impl Crowd {
+    /// Nobody yet.
+    pub(super) fn new(config: &SwarmConfig, now: Instant) -> Self {
+        Self {
+            peer_id: config.peer_id,
+            listen_port: config.listen_port,
+            is_private: config.is_private,
+            max_peers: config.max_peers,
+            candidates: Candidates::default(),
+            arriving: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            debts: Debts::default(),
+            unchoking: Unchoking::new(now),
+            room: Room::UNBOUNDED,
+            next_turnover: None,
+            paused: false,
+            met_anybody: false,
+            next_link: 0,
+            rng: StdRng::seed_from_u64(config.seed),
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Everybody who is connected.
+    pub(super) fn peers(&self) -> &BTreeMap<LinkId, Peer> {
+        &self.peers
+    }
+
+    /// Links on their way up.
+    pub(super) fn arriving_count(&self) -> usize {
+        self.arriving.len()
+    }
+
+    /// Dials under way.
+    pub(super) fn dials(&self) -> usize {
+        self.arriving.values().filter(|arriving| !arriving.incoming).count()
+    }
+
+    /// Everybody who is known.
+    pub(super) fn candidates(&self) -> &Candidates {
+        &self.candidates
+    }
+
+    /// Is a link on its way up, whichever side began it?
+    pub(super) fn is_arriving(&self, link: LinkId) -> bool {
+        self.arriving.contains_key(&link)
+    }
+
+    /// The peer of a live link.
+    pub(super) fn peer(&self, link: LinkId) -> Option<&Peer> {
+        self.peers.get(&link)
+    }
+
+    /// Something came on this link that nobody asked for; how often that was.
+    pub(super) fn strike(&mut self, link: LinkId) -> Option<u32> {
+        let peer = self.peers.get_mut(&link)?;
+        peer.strikes += 1;
+        Some(peer.strikes)
+    }
+
+    /// What its client calls itself.
+    pub(super) fn set_client(&mut self, link: LinkId, client: String) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.client = client;
+        }
+    }
+
+    /// The link delivered.
+    pub(super) fn worked(&mut self, address: SocketAddr) {
+        self.candidates.worked(address);
+    }
+
+    /// What went wrong there before does not count.
+    pub(super) fn forgive(&mut self, address: SocketAddr) {
+        self.candidates.forgive(address);
+    }
+
+    /// Seeds that rest are of use again.
+    pub(super) fn wake_all(&mut self) {
+        self.candidates.wake_all();
+    }
+
+    /// Never speaks to a liar again; `alone` spares others at its host. The links that are over by
+    /// that, or none if it was banned before.
+    pub(super) fn ban(&mut self, address: SocketAddr, alone: bool) -> Option<Vec<LinkId>> {
+        if self.candidates.is_banned(address) {
+            return None;
+        }
+        match alone {
+            true => self.candidates.shun(address),
+            false => self.candidates.ban(address),
+        }
+        let banned = |peer: &Peer| self.candidates.is_banned(peer.address);
+        let links = self.peers.iter().filter(|(_, peer)| banned(peer)).map(|(link, _)| *link);
+        Some(links.collect())
+    }
+
+    /// Is this another upload limit than before?
+    pub(super) fn set_upload_limit(&mut self, limit: Option<u64>) -> bool {
+        self.unchoking.set_limit(limit)
+    }
+
+    pub(super) fn upload_limit(&self) -> Option<u64> {
+        self.unchoking.limit()
+    }
+
+    /// When upload slots are to be given anew, if anybody wants one.
+    pub(super) fn next_round(&self) -> Option<Instant> {
+        self.unchoking.next().filter(|_| !self.paused)
+    }
+
+    /// Is the round over?
+    pub(super) fn is_round_over(&mut self, now: Instant) -> bool {
+        self.unchoking.is_over(now)
+    }
+
+    /// Gives upload slots: all of them anew when the round is over, else only free ones.
+    pub(super) fn give_slots(
+        &mut self,
+        standings: &[Standing],
+        round: Round,
+        is_over: bool,
+        now: Instant,
+    ) -> Slots {
+        self.unchoking.give(standings, round, is_over, now, &mut self.rng)
+    }
+
+    /// Whether anybody is served, or wants to be.
+    pub(super) fn set_slots_wanted(&mut self, is_wanted: bool) {
+        self.unchoking.set_wanted(is_wanted);
+    }
+
+    /// Asserts what must hold of who is connected, and how.
+    pub(super) fn check_invariants(&self) {
+        let both = self.peers.keys().find(|link| self.arriving.contains_key(link));
+        assert_eq!(both, None, "no link is up and still arriving");
+        assert!(!self.paused || self.peers.is_empty(), "a paused torrent has no links");
+        let links = self.peers.len() + self.arriving.len();
+        assert!(links <= self.max_peers, "{links} links in {}", self.max_peers);
+        let ids: std::collections::HashSet<_> =
+            self.peers.values().map(|peer| peer.peer_id).collect();
+        assert_eq!(ids.len(), self.peers.len(), "one link to each peer");
+        for (link, peer) in &self.peers {
+            let is_banned = self.candidates.is_banned(peer.address);
+            assert!(!is_banned, "{link:?} goes to {}, which is banned", peer.address);
+        }
+    }
+}
