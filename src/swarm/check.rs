@@ -282,6 +282,7 @@ impl Swarm {
             self.candidates.ban(address);
         }
         self.assembly.distrust(address);
+        self.candidates.note_banned(address);
         self.tell(Event::Banned(address));
         let banned = |other: SocketAddr| self.candidates.is_banned(other);
         let links: Vec<_> = self

@@ -416,6 +416,7 @@ impl Swarm {
             if lasted || peer.downloaded_bytes > 0 {
                 self.candidates.worked(peer.home());
             }
+            self.candidates.left(peer.home(), reason.to_string(), now);
             match reason {
                 // Nothing that the address did.
                 DownReason::Closed(_) => self.candidates.rest(peer.home(), DUPLICATE_REST, now),
@@ -430,6 +431,7 @@ impl Swarm {
         let Some(peer) = self.remove_peer(link) else { return };
         self.send(link, LinkCommand::Close(reason));
         let home = peer.home();
+        self.candidates.left(home, reason.to_string(), now);
         match reason {
             CloseReason::BothComplete => self.candidates.rest(home, SEED_REST, now),
             CloseReason::Duplicate => self.candidates.rest(home, DUPLICATE_REST, now),
@@ -468,6 +470,7 @@ impl Swarm {
         for link in links {
             let Some(peer) = self.remove_peer(link) else { continue };
             self.send(link, LinkCommand::Close(CloseReason::Stopping));
+            self.candidates.left(peer.home(), CloseReason::Stopping.to_string(), now);
             self.candidates.released(peer.home());
         }
         self.next_housekeeping = now;
