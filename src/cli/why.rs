@@ -1,8 +1,10 @@
 //! The answer to `why`: what a download waited for, in plain words, and what can be done
 //! about it. The numbers come from the swarm's accounting; this file only words them.
 
+use std::time::Duration;
+
 use crate::base::digest::sha1_plan;
-use crate::base::units::rate;
+use crate::base::units::{duration, rate};
 use crate::disk::DiskRates;
 use crate::swarm::waits::Cause;
 use crate::torrent::status::{State, WhyReport};
@@ -10,6 +12,8 @@ use crate::torrent::status::{State, WhyReport};
 use super::escape::escape;
 use super::print::{counted, hide_keys, wrap};
 
+/// What the shares of the last minute are of.
+const MINUTE: Duration = Duration::from_secs(60);
 /// Causes with a smaller share are not worth a line.
 const SHARE_MIN: f64 = 0.05;
 
@@ -65,6 +69,7 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
     if !life.is_empty() {
         lines.push(format!("Over its life: {}", life.join(", ")));
     }
+    lines.extend(banned(report));
     lines.extend(hands(&report.disk));
     if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
         lines.extend(advice(cause, report, around).map(|advice| format!("What to do: {advice}")));
@@ -115,13 +120,21 @@ fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
                 report
             ),
         ),
-        Cause::Limit => match report.limit_down {
-            Some(limit) if around.is_limit_of_all(report) => {
-                format!("your limit of {} for all torrents together held it back", rate(limit))
-            }
-            Some(limit) => format!("your limit of {} held it back", rate(limit)),
-            None => "your limit, lifted since, held it back".to_owned(),
-        },
+        Cause::Limit => limit_words(report, around),
+    }
+}
+
+/// The limit that holds it back; one that is new is not credited with what others did before.
+fn limit_words(report: &WhyReport, around: &Around) -> String {
+    let whose = if around.is_limit_of_all(report) { " for all torrents together" } else { "" };
+    match (report.limit_down, report.limit_age.filter(|age| *age < MINUTE)) {
+        (Some(limit), None) => format!("your limit of {}{whose} held it back", rate(limit)),
+        (Some(limit), Some(age)) => format!(
+            "your limit{whose} held it back ({} since {})",
+            rate(limit),
+            duration(age.max(Duration::from_secs(1)))
+        ),
+        (None, _) => "your limit, lifted since, held it back".to_owned(),
     }
 }
 
@@ -129,17 +142,32 @@ fn no_peers(report: &WhyReport) -> String {
     match (report.connected, report.dialling, report.candidates) {
         (0, 0, 0) => "no peer connected, and no address left to try".to_owned(),
         (0, dialling, candidates) => format!(
-            "no peer connected; {} now, {} to try",
+            "no peer connected; {} now, {} to try{}",
             counted(dialling.into(), "dial"),
             match candidates {
                 1 => "1 address".to_owned(),
                 n => format!("{n} addresses"),
+            },
+            match &report.last_error {
+                Some((why, 1)) => format!(" (one failed: {})", escape(why)),
+                Some((why, count)) => format!(" ({count} failed: {})", escape(why)),
+                None => String::new(),
             }
         ),
         (connected, ..) => {
             format!("no peer was connected (now {connected})")
         }
     }
+}
+
+/// Who is not spoken to any more; none when nobody was banned.
+fn banned(report: &WhyReport) -> Option<String> {
+    let last = report.banned.last()?;
+    let count = report.banned.len();
+    Some(match count {
+        1 => format!("Banned: {last}, which sent corrupt data"),
+        _ => format!("Banned: {count} peers that sent corrupt data, the last {last} (peers -a)"),
+    })
 }
 
 fn chokers(report: &WhyReport) -> String {
@@ -251,7 +279,7 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
         }
         Cause::Tracker => Some("name a tracker with -a URL at the start, or use add-peer ADDR"),
         Cause::Peers if report.dialling > 0 => {
-            Some("wait; peers -a shows why addresses failed, and whether a firewall is in the way")
+            Some("wait, or add-peer ADDR adds one you know; peers -a shows each address")
         }
         Cause::Peers => Some("announce asks the trackers again; add-peer ADDR adds one you know"),
         Cause::Unchoke => Some(
@@ -302,6 +330,9 @@ mod tests {
             candidates: 12,
             down_rate: 11_953_766,
             limit_down: None,
+            limit_age: None,
+            last_error: None,
+            banned: Vec::new(),
             memory_blocks: (2500, 2560),
             pieces_at_disk: 9,
             disk_trouble: None,
@@ -346,6 +377,35 @@ who upload to them
             why_text(&report(&minute), &around()),
             expected.replace("ENGINE", engine_for_many())
         );
+    }
+
+    #[test]
+    fn a_new_limit_is_not_credited_with_the_time_before_it() {
+        let mut limited = report(&[(Cause::Limit, 1.0)]);
+        (limited.limit_down, limited.limit_age) = (Some(1024), Some(Duration::from_secs(3)));
+        let said = why_text(&limited, &around());
+        let first = "100 % of the last minute: your limit held it back (1.0 KiB/s since 3s)\n";
+        assert!(said.starts_with(first), "{said}");
+        limited.limit_age = Some(MINUTE);
+        let said = why_text(&limited, &around());
+        assert!(said.contains(": your limit of 1.0 KiB/s held it back\n"), "{said}");
+    }
+
+    #[test]
+    fn who_is_banned_and_what_addresses_failed_with_is_told() {
+        let mut alone = report(&[(Cause::Peers, 1.0)]);
+        alone.connected = 0;
+        alone.last_error = Some(("connection refused".to_owned(), 9));
+        alone.banned = vec!["192.0.2.7:5".parse().unwrap()];
+        let said = why_text(&alone, &around());
+        let first = "no peer connected; 3 dials now, 12 addresses to try \
+                     (9 failed: connection refused)\n";
+        assert!(said.contains(first), "{said}");
+        assert!(said.contains("\nBanned: 192.0.2.7:5, which sent corrupt data\n"), "{said}");
+        alone.banned.push("192.0.2.8:5".parse().unwrap());
+        let said = why_text(&alone, &around());
+        let banned = "Banned: 2 peers that sent corrupt data, the last 192.0.2.8:5 (peers -a)";
+        assert!(said.contains(banned), "{said}");
     }
 
     #[test]

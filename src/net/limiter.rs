@@ -38,6 +38,8 @@ pub struct Limiter {
     rate: AtomicU64,
     /// Nanoseconds after `epoch` at which everything spent so far is paid.
     paid_until: AtomicU64,
+    /// Nanoseconds after `epoch` at which the rate was changed last; 0 when it never was.
+    changed_at: AtomicU64,
     parent: Option<Arc<Limiter>>,
     /// Tells those who wait in the whole tree that a limit was changed.
     changed: Arc<Notify>,
@@ -60,6 +62,7 @@ impl Limiter {
             epoch: tokio::time::Instant::now().into_std(),
             rate: AtomicU64::new(rate.map_or(0, |rate| rate.max(1))),
             paid_until: AtomicU64::new(0),
+            changed_at: AtomicU64::new(0),
             parent,
             changed,
         }
@@ -69,7 +72,10 @@ impl Limiter {
     /// at once.
     pub fn set_rate(&self, rate_bytes_per_s: Option<u64>) {
         let rate = rate_bytes_per_s.map_or(0, |rate| rate.max(1));
-        self.rate.store(rate, Ordering::Relaxed);
+        let now = self.nanos(tokio::time::Instant::now().into_std());
+        if self.rate.swap(rate, Ordering::Relaxed) != rate {
+            self.changed_at.store(now.max(1), Ordering::Relaxed);
+        }
         self.paid_until.store(0, Ordering::Relaxed);
         self.changed.notify_waiters();
     }
@@ -82,6 +88,18 @@ impl Limiter {
     /// The limit of this level alone.
     pub fn own_rate(&self) -> Option<u64> {
         Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate != 0)
+    }
+
+    /// How long ago the limit in force was changed, or one that was lifted; none when it never was.
+    pub fn age(&self, now: Instant) -> Option<Duration> {
+        let in_force = self.rate();
+        let counts = |level: &&Self| level.own_rate().is_none() || level.own_rate() == in_force;
+        let ages = self.levels().filter(counts).filter_map(|level| {
+            let changed_at = level.changed_at.load(Ordering::Relaxed);
+            let since = level.nanos(now).saturating_sub(changed_at);
+            (changed_at > 0).then(|| Duration::from_nanos(since))
+        });
+        ages.min()
     }
 
     /// The most bytes to move at once under the limit.

@@ -114,6 +114,17 @@ pub struct LinkSnapshot {
     pub snubbed: bool,
 }
 
+/// An address without a link.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Known {
+    /// Where.
+    pub address: SocketAddr,
+    /// Why the last link or dial ended; none before.
+    pub last_error: Option<String>,
+    /// How long ago its last link ended; none when there was none.
+    pub left: Option<Duration>,
+}
+
 impl Swarm {
     /// All numbers as of `now`.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
@@ -179,11 +190,19 @@ impl Swarm {
         self.transfer.trades().filter_map(snapshot).collect()
     }
 
-    /// Addresses that are known and not connected, with the reason why their last link
-    /// ended.
-    pub fn known(&self) -> Vec<(SocketAddr, Option<String>)> {
-        let idle = self.crowd.candidates().idle();
-        idle.map(|(address, why)| (address, why.map(str::to_owned))).collect()
+    /// Addresses that are known and not connected.
+    pub fn known(&self, now: Instant) -> Vec<Known> {
+        let known = |(address, why, left_at): (_, Option<&str>, Option<Instant>)| Known {
+            address,
+            last_error: why.map(str::to_owned),
+            left: left_at.map(|at| now.saturating_duration_since(at)),
+        };
+        self.crowd.candidates().idle().map(known).collect()
+    }
+
+    /// The last addresses that were banned for corrupt data, the oldest first.
+    pub fn banned(&self) -> Vec<SocketAddr> {
+        self.crowd.candidates().told_banned().collect()
     }
 
     /// How long payload was fetched, from the first request on and without pauses, for averages;

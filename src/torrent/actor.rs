@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, LinkId};
 use crate::base::layout::{Layout, PieceIndex};
+use crate::base::units::BLOCK_LEN;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
 use crate::metainfo::Torrent;
@@ -399,7 +400,8 @@ impl Actor {
                 let _ = answer.send(self.publisher.peers(&self.swarm, all, now));
             }
             Command::Why(answer) => {
-                let limit = self.link_config.limiter.rate();
+                let limiter = &self.link_config.limiter;
+                let limit = (limiter.rate(), limiter.age(now));
                 let tracker = self.trackers.words();
                 let disk = self.disk_meter.report();
                 let _ = answer.send(self.publisher.why(&self.swarm, limit, tracker, disk, now));
@@ -604,9 +606,12 @@ impl Actor {
         let rate = self.swarm.snapshot(now).down_rate;
         self.disk_meter.note(stats, rate, now);
         let limiter = &self.link_config.limiter;
-        // A torrent alone at its limit, or one of several that share the session's.
-        let limited = limiter.rate().is_some_and(|limit| rate * 10 > limit * 9)
-            || rate > 0 && limiter.holds_back(now);
+        // A torrent alone at its limit, or one of several that share the session's. Under a limit
+        // of less than a block a second there is no rate to tell that from.
+        let limited = limiter.rate().is_some_and(|limit| {
+            let has_rate = rate > 0 || limit < BLOCK_LEN as u64;
+            rate * 10 > limit * 9 || has_rate && limiter.holds_back(now)
+        });
         self.swarm.handle(Input::Limited(limited), now);
         self.tell_room();
         let up_limit = self.link_config.up_limiter.rate();

@@ -1,6 +1,7 @@
 //! Makes snapshots for people out of the brain's numbers, and keeps the few that only
 //! people need: verified bytes of wanted files, how long a run lasts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pool::BlockPool;
 use crate::disk::{DiskRates, Home};
 use crate::swarm::Swarm;
-use crate::swarm::report::LinkSnapshot;
+use crate::swarm::report::{Known, LinkSnapshot};
 use crate::tracker::tiers::status::TrackerStatus;
 
 use super::status::{PeerStatus, State, Status, WhyReport};
@@ -274,14 +275,16 @@ impl Publisher {
     pub fn peers(&self, swarm: &Swarm, all: bool, now: Instant) -> Vec<PeerStatus> {
         let mut peers: Vec<_> = swarm.links(now).into_iter().map(connected).collect();
         if all {
-            let connected: std::collections::BTreeSet<_> =
-                peers.iter().map(|peer| peer.address).collect();
-            let known = swarm.known().into_iter();
-            let idle = known.filter(|(address, _)| !connected.contains(address));
-            peers.extend(idle.map(|(address, why)| PeerStatus {
-                last_error: why,
-                ..PeerStatus::unconnected(address)
+            let connected: BTreeSet<_> = peers.iter().map(|peer| peer.address).collect();
+            let known = swarm.known(now).into_iter();
+            let idle = known.filter(|known| !connected.contains(&known.address));
+            peers.extend(idle.map(|known| PeerStatus {
+                last_error: known.last_error,
+                left: known.left,
+                ..PeerStatus::unconnected(known.address)
             }));
+            let banned = swarm.banned().into_iter().map(PeerStatus::unconnected);
+            peers.extend(banned.map(|peer| PeerStatus { banned: true, ..peer }));
         }
         peers
     }
@@ -289,7 +292,7 @@ impl Publisher {
     pub fn why(
         &self,
         swarm: &Swarm,
-        limit_down: Option<u64>,
+        (limit_down, limit_age): (Option<u64>, Option<Duration>),
         tracker: Option<String>,
         disk: DiskRates,
         now: Instant,
@@ -306,6 +309,9 @@ impl Publisher {
             candidates: numbers.candidates,
             down_rate: numbers.down_rate,
             limit_down,
+            limit_age,
+            last_error: most_common_error(swarm.known(now)),
+            banned: swarm.banned(),
             memory_blocks: (self.pool.in_use_blocks() as u32, self.pool.budget_blocks() as u32),
             pieces_at_disk: numbers.pieces_at_disk,
             disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
@@ -313,6 +319,18 @@ impl Publisher {
             disk,
         }
     }
+}
+
+/// What most of these addresses failed with, and how many did.
+fn most_common_error(known: Vec<Known>) -> Option<(String, u32)> {
+    let mut counts = BTreeMap::new();
+    for Known { address, last_error, .. } in known {
+        let Some(why) = last_error else { continue };
+        // Those of dials name the address, and people want to know what they have in common.
+        let why = why.replacen(&format!(" to {address}"), "", 1);
+        *counts.entry(why).or_insert(0) += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count)
 }
 
 fn connected(link: LinkSnapshot) -> PeerStatus {

@@ -220,6 +220,10 @@ pub struct PeerStatus {
     pub snubbed: bool,
     /// Why the last connection ended, for known peers.
     pub last_error: Option<String>,
+    /// How long ago that was, if it ever stood.
+    pub left: Option<Duration>,
+    /// It sent corrupt data, and is not spoken to any more.
+    pub banned: bool,
 }
 
 impl PeerStatus {
@@ -243,6 +247,8 @@ impl PeerStatus {
             interested: false,
             snubbed: false,
             last_error: None,
+            left: None,
+            banned: false,
         }
     }
 }
@@ -270,6 +276,12 @@ pub struct WhyReport {
     pub down_rate: u64,
     /// The user's limit.
     pub limit_down: Option<u64>,
+    /// How long ago that was changed; none when it never was.
+    pub limit_age: Option<Duration>,
+    /// What most addresses that are not connected failed with, and how many did.
+    pub last_error: Option<(String, u32)>,
+    /// The last peers that were banned for corrupt data.
+    pub banned: Vec<SocketAddr>,
     /// Blocks in memory, those of other torrents and those at the disk too, and the most there
     /// may be.
     pub memory_blocks: (u32, u32),

@@ -117,6 +117,30 @@ fn one_machine_seeds_and_downloads_the_same_torrent() {
     }
 }
 
+/// A block every eight seconds: there is no rate to see that by.
+#[test]
+fn a_limit_of_less_than_a_block_a_second_is_named_by_why() {
+    let place = Place::new(None);
+    let mut running = Running::start(&mut place.command(&["-D", "2K"]));
+    running.line("first peer: ");
+    let since = Instant::now();
+    loop {
+        running.type_line("why");
+        let said = running.line("What to do: ");
+        if said == "What to do: limit down off lifts it" {
+            break;
+        }
+        assert!(since.elapsed() < LIMIT, "{said}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // A new limit is not said to have held back what the old one did.
+    running.type_line("limit down 3K");
+    running.line("down at most 2.9 KiB/s");
+    running.type_line("why");
+    let said = running.line("");
+    assert!(said.contains("your limit held it back (2.9 KiB/s since "), "{said}");
+}
+
 #[test]
 fn completed_is_told_once_by_a_program_that_ends_before_its_answer() {
     let place = Place::new(None);

@@ -1,6 +1,8 @@
 //! The `peers` screen: a table of links, or of everything known.
 
-use crate::base::units::rate;
+use std::net::SocketAddr;
+
+use crate::base::units::{duration, rate};
 use crate::cli::escape::{fit, shorten};
 use crate::torrent::status::PeerStatus;
 
@@ -15,8 +17,13 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
     let speed = |peer: &PeerStatus| std::cmp::Reverse((peer.down_rate, peer.up_rate));
     connected.sort_by_key(|peer| (speed(peer), peer.address));
     let known: Vec<&PeerStatus> = peers.iter().filter(|peer| !peer.connected).collect();
-    if connected.is_empty() && (known.is_empty() || !all) {
-        return "no peers connected (peers -a lists all known ones, why tells why)\n".to_owned();
+    match (connected.is_empty(), all) {
+        (true, false) => return "no peers connected (peers -a lists all known ones)\n".to_owned(),
+        (true, true) if known.is_empty() => {
+            let words = "no peers known (announce asks the trackers, add-peer ADDR adds one)\n";
+            return words.to_owned();
+        }
+        _ => {}
     }
     let shown = if all { connected.len() } else { connected.len().min(ROWS) };
     let head = ["ADDRESS", "CLIENT", "HAVE", "DOWN", "UP", "FLAGS"].map(String::from);
@@ -26,8 +33,7 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
     }
     if all {
         for peer in known {
-            let error = peer.last_error.as_deref().unwrap_or("not connected yet");
-            let line = format!("{:<24} {error}", peer.address.to_string());
+            let line = format!("{:<24} {}", peer.address.to_string(), absence(peer));
             screen += &(shorten(&line, columns) + "\n");
         }
     }
@@ -35,6 +41,26 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
         screen += &format!("({} more: peers -a)   ", connected.len() - shown);
     }
     screen + "D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed\n"
+}
+
+/// Why a known peer is not connected, and until when it was.
+fn absence(peer: &PeerStatus) -> String {
+    // The address stands before it already.
+    let why = peer.last_error.as_deref().map(|why| without_address(why, peer.address));
+    match peer.left {
+        _ if peer.banned => "banned: it sent corrupt data".to_owned(),
+        None => why.unwrap_or("not connected yet").to_owned(),
+        Some(ago) => {
+            format!("left {} ago: {}", duration(ago), why.unwrap_or("no reason is known"))
+        }
+    }
+}
+
+/// An error of a dial without the address that was dialled.
+pub fn without_address(why: &str, address: SocketAddr) -> &str {
+    let dialled = why.strip_prefix("cannot connect to ");
+    let rest = dialled.and_then(|rest| rest.strip_prefix(&address.to_string()));
+    rest.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(why)
 }
 
 fn cells(peer: &PeerStatus) -> [String; 6] {
@@ -106,6 +132,8 @@ mod tests {
             interested: false,
             snubbed: false,
             last_error: None,
+            left: None,
+            banned: false,
         }
     }
 
@@ -145,6 +173,26 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
     }
 
     #[test]
+    fn who_left_or_is_banned_is_told_and_nobody_is_sent_round_in_a_circle() {
+        let address = "192.0.2.1:1".parse().unwrap();
+        let mut left = PeerStatus::unconnected(address);
+        let said = |peer: &PeerStatus| {
+            let screen = peers_screen(std::slice::from_ref(peer), true, 80);
+            screen.lines().nth(1).unwrap()[25..].to_owned()
+        };
+        assert_eq!(said(&left), "not connected yet");
+        left.last_error = Some("cannot connect to 192.0.2.1:1: refused".to_owned());
+        assert_eq!(said(&left), "refused");
+        left.last_error = Some("the peer closed the connection".to_owned());
+        left.left = Some(std::time::Duration::from_secs(12));
+        assert_eq!(said(&left), "left 12s ago: the peer closed the connection");
+        left.banned = true;
+        assert_eq!(said(&left), "banned: it sent corrupt data");
+        let none = "no peers known (announce asks the trackers, add-peer ADDR adds one)\n";
+        assert_eq!(peers_screen(&[], true, 80), none);
+    }
+
+    #[test]
     fn narrow_terminals_lose_columns_and_never_wrap() {
         for columns in [80, 60, 45, 20] {
             let screen = peers_screen(&sample(), true, columns);
@@ -162,7 +210,7 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
         assert_eq!(peers_screen(&many, true, 80).lines().count(), 34);
         assert_eq!(
             peers_screen(&[], false, 80),
-            "no peers connected (peers -a lists all known ones, why tells why)\n"
+            "no peers connected (peers -a lists all known ones)\n"
         );
     }
 }

@@ -11,6 +11,7 @@ use crate::metainfo::Torrent;
 use crate::torrent::status::{PeerStatus, Status};
 
 use super::counted;
+use super::peers::without_address;
 
 /// One line: the first missing chunk with its hash, who was asked for it, and how many more
 /// are missing.
@@ -50,10 +51,11 @@ pub fn out_of_reach(
 fn fate(address: SocketAddr, peers: &[PeerStatus]) -> String {
     match peers.iter().find(|peer| peer.address == address) {
         Some(peer) if peer.connected => "has no right copy".to_owned(),
+        Some(peer) if peer.banned => "banned for wrong data".to_owned(),
         Some(peer) => {
             let why = peer.last_error.as_deref().unwrap_or("not reached");
             // The address stands before it already.
-            escape(why.strip_prefix(&format!("cannot connect to {address}: ")).unwrap_or(why))
+            escape(without_address(why, address))
         }
         None => "banned for wrong data".to_owned(),
     }

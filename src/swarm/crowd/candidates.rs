@@ -1,7 +1,7 @@
 //! Addresses of peers that are not connected: which one to dial next, how long to leave a
 //! failed one alone, and whom never to speak to again. It opens nothing itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ const FAILURES_MAX: u32 = 6;
 /// One that worked once is forgotten after this many, forty minutes after it was
 /// there last.
 const FAILURES_MAX_WORKED: u32 = 12;
+/// Banned addresses that people are told of.
+const BANNED_TOLD: usize = 100;
 /// After so many failures in a row nothing more is expected of an address.
 const FAILURES_HOPELESS: u32 = 3;
 
@@ -38,6 +40,8 @@ struct Candidate {
     /// Somebody said that it listens there; a connection that came in from there proves nothing.
     is_dialable: bool,
     last_error: Option<String>,
+    /// When its last link ended.
+    left_at: Option<Instant>,
     place: Place,
     /// Breaks ties among equals: by canonical priority (BEP 40), or at random as long as we
     /// do not know our own address.
@@ -88,6 +92,8 @@ pub struct Candidates {
     failed: BTreeSet<(bool, u32, SocketAddr)>,
     banned_hosts: BTreeSet<Host>,
     banned_addresses: BTreeSet<SocketAddr>,
+    /// The last ones that were banned, for people.
+    told_banned: VecDeque<SocketAddr>,
     /// Was anybody ever known?
     met_any: bool,
     /// Our own addresses as others see them, one for each family at most.
@@ -124,6 +130,7 @@ impl Candidates {
             worked: false,
             is_dialable: source != Source::Incoming,
             last_error: None,
+            left_at: None,
             place: Place::Busy,
             tie,
         };
@@ -275,6 +282,13 @@ impl Candidates {
         }
     }
 
+    /// Notes for people that a link to this address was up and ended, and why.
+    pub fn left(&mut self, address: SocketAddr, why: String, now: Instant) {
+        if let Some(known) = self.known.get_mut(&address) {
+            (known.last_error, known.left_at) = (Some(why), Some(now));
+        }
+    }
+
     /// The dial failed or the link ended: why, and when it may be tried again.
     pub fn ended(&mut self, address: SocketAddr, why: String, now: Instant) {
         let Some(known) = self.known.get_mut(&address) else { return };
@@ -376,10 +390,24 @@ impl Candidates {
         self.met_any && idle.all(|known| known.failures >= FAILURES_HOPELESS)
     }
 
-    /// Addresses that are not busy, with the reason why their last link ended.
-    pub fn idle(&self) -> impl Iterator<Item = (SocketAddr, Option<&str>)> {
+    /// Addresses that are not busy, with the reason why the last link or dial ended, and when the
+    /// last link did.
+    pub fn idle(&self) -> impl Iterator<Item = (SocketAddr, Option<&str>, Option<Instant>)> {
         let idle = self.known.iter().filter(|(_, known)| known.place != Place::Busy);
-        idle.map(|(address, known)| (*address, known.last_error.as_deref()))
+        idle.map(|(address, known)| (*address, known.last_error.as_deref(), known.left_at))
+    }
+
+    /// Notes for people that this address was banned.
+    pub fn note_banned(&mut self, address: SocketAddr) {
+        if self.told_banned.len() == BANNED_TOLD {
+            self.told_banned.pop_front();
+        }
+        self.told_banned.push_back(address);
+    }
+
+    /// Those that were banned last, the oldest first.
+    pub fn told_banned(&self) -> impl Iterator<Item = SocketAddr> {
+        self.told_banned.iter().copied()
     }
 
     /// Addresses that have rested until `now` are ready.

@@ -250,6 +250,7 @@ impl Crowd {
         if lasted || has_delivered {
             self.candidates.worked(peer.home());
         }
+        self.candidates.left(peer.home(), reason.to_string(), now);
         match reason {
             // Nothing that the address did.
             DownReason::Closed(_) => self.candidates.rest(peer.home(), DUPLICATE_REST, now),
@@ -260,6 +261,7 @@ impl Crowd {
     /// A live link was ended by our own will.
     pub(in crate::swarm) fn on_closed(&mut self, peer: &Peer, reason: CloseReason, now: Instant) {
         let home = peer.home();
+        self.candidates.left(home, reason.to_string(), now);
         match reason {
             CloseReason::BothComplete => self.candidates.rest(home, SEED_REST, now),
             CloseReason::Duplicate => self.candidates.rest(home, DUPLICATE_REST, now),

@@ -176,6 +176,7 @@ impl Crowd {
             true => self.candidates.shun(address),
             false => self.candidates.ban(address),
         }
+        self.candidates.note_banned(address);
         let banned = |peer: &Peer| self.candidates.is_banned(peer.address);
         let links = self.peers.iter().filter(|(_, peer)| banned(peer)).map(|(link, _)| *link);
         Some(links.collect())

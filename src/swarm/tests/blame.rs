@@ -11,6 +11,7 @@ fn the_only_sender_of_a_wrong_piece_is_banned_at_once() {
     bench.deliver(1, "0.0 0.1 0.2 0.3");
     let lines = bench.bad(0, &[1, 2, 3, 4]);
     assert_eq!(lines, ["wrong 0, blamed 1", "banned 1", "peer 1: close, it sent corrupt data"]);
+    assert_eq!(bench.swarm.banned(), [address(1)]);
     assert!(bench.swarm.admit(address(1), bench.now).is_err());
     assert!(bench.learn(Source::User, 1..2).is_empty());
 }

@@ -285,6 +285,20 @@ fn another_brain_of_the_same_torrent_knows_whom_the_first_knew() {
 }
 
 #[test]
+fn who_left_is_known_with_the_time_and_the_reason() {
+    let mut bench = Bench::new(4);
+    bench.learn(Source::User, 1..2);
+    bench.dialled(0, 1);
+    let never = bench.swarm.known(bench.now);
+    assert!(never.is_empty(), "connected ones are no such: {never:?}");
+    bench.down(1);
+    bench.wait(3.0);
+    let known = bench.swarm.known(bench.now);
+    assert_eq!(known[0].left, Some(Duration::from_secs(3)));
+    assert!(known[0].last_error.is_some());
+}
+
+#[test]
 fn an_address_that_has_rested_wants_a_place_though_others_have_all() {
     for have in [Bitfield::none(4), Bitfield::all(4)] {
         let mut bench = Bench::with(4, 4, |config| config.have = have);

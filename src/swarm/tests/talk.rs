@@ -127,7 +127,7 @@ fn we_do_not_talk_to_ourselves() {
     let mut bench = Bench::new(2);
     let lines = bench.up_as(1, peer_id(OURS), false);
     assert_eq!(lines, ["peer 1: close, it is ourselves"]);
-    assert!(bench.swarm.known().is_empty());
+    assert!(bench.swarm.known(bench.now).is_empty());
 }
 
 #[test]
