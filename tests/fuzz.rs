@@ -64,6 +64,7 @@ fn every_corpus_has_a_target() {
     let root = env!("CARGO_MANIFEST_DIR");
     let inside = [
         "config_file",
+        "fetched_body",
         "lan_datagrams",
         "move_note",
         "repl_line",

@@ -130,6 +130,41 @@ pub struct Loaded {
     pub hints: Hints,
 }
 
+impl Loaded {
+    /// The torrent that a link means, with all that the link says: its trackers, each a tier of
+    /// its own, and web seeds, where the torrent lacks them; peers, their names resolved, and
+    /// files to choose. What is left out goes to `told`.
+    pub async fn by_link(
+        mut torrent: Torrent,
+        bytes: Vec<u8>,
+        link: &Magnet,
+        told: &mut Vec<String>,
+    ) -> Self {
+        for url in &link.trackers {
+            if !torrent.trackers.iter().flatten().any(|known| known == url) {
+                torrent.trackers.push(vec![url.clone()]);
+            }
+        }
+        for url in &link.web_seeds {
+            if !torrent.web_seeds.contains(url) {
+                torrent.web_seeds.push(url.clone());
+            }
+        }
+        let mut hints = Hints { peers: Vec::new(), wanted: link.wanted.clone() };
+        match link.peers.len() as u64 {
+            // Only its trackers name peers (BEP 27).
+            count @ 1.. if torrent.private => {
+                let left_out = counted(count, "peer");
+                told.push(format!(
+                    "the torrent is private: {left_out} of the magnet link left out"
+                ));
+            }
+            _ => hints.peers = addresses(&link.peers).await,
+        }
+        Self { torrent, bytes, hints }
+    }
+}
+
 /// What a magnet link says of a download, beside the torrent itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Hints {
@@ -150,7 +185,8 @@ impl Hints {
         torrent: &Torrent,
     ) -> Result<TorrentOptions, Failure> {
         let mut options = options;
-        if options.wanted_files.is_none() {
+        // Who seeds has it all.
+        if options.wanted_files.is_none() && !options.seed_only {
             options.wanted_files =
                 linked_files(torrent, &self.wanted).map_err(Failure::bad_input)?;
         }
@@ -202,10 +238,9 @@ async fn fetched(url: &str, from: Source, bind: Option<IpAddr>) -> Result<Fetche
 async fn by_link(link: Box<Magnet>, bind: Option<IpAddr>, told: &mut Vec<String>) -> Input {
     for url in &link.torrent_urls {
         match by_url_of(&link, url, bind).await {
-            Ok((mut torrent, bytes)) => {
-                extend(&mut torrent, &link);
-                let hints = hints_of(&link, &torrent, told).await;
-                return Input::Torrent(Box::new(Loaded { torrent, bytes, hints }));
+            Ok((torrent, bytes)) => {
+                let loaded = Loaded::by_link(torrent, bytes, &link, told).await;
+                return Input::Torrent(Box::new(loaded));
             }
             Err(why) => told.push(why.message),
         }
@@ -235,32 +270,6 @@ async fn by_url_of(
             escape(&shown)
         ))),
     }
-}
-
-/// Adds the trackers, each a tier of its own, and the web seeds that the torrent lacks.
-fn extend(torrent: &mut Torrent, link: &Magnet) {
-    for url in &link.trackers {
-        if !torrent.trackers.iter().flatten().any(|known| known == url) {
-            torrent.trackers.push(vec![url.clone()]);
-        }
-    }
-    for url in &link.web_seeds {
-        if !torrent.web_seeds.contains(url) {
-            torrent.web_seeds.push(url.clone());
-        }
-    }
-}
-
-/// Peers and files that the link names. Of a private torrent only trackers name peers (BEP 27).
-async fn hints_of(link: &Magnet, torrent: &Torrent, told: &mut Vec<String>) -> Hints {
-    let wanted = link.wanted.clone();
-    let count = link.peers.len() as u64;
-    if torrent.private && count > 0 {
-        let left_out = counted(count, "peer");
-        told.push(format!("the torrent is private: {left_out} of the magnet link left out"));
-        return Hints { peers: Vec::new(), wanted };
-    }
-    Hints { peers: addresses(&link.peers).await, wanted }
 }
 
 /// The addresses of peers, all names resolved at once. Names that lead nowhere are left out.
@@ -337,6 +346,48 @@ mod tests {
         assert!(matches!(opened, Input::Link(link) if link.trackers.is_empty()));
         let refused = given(HASH).torrent(None, &mut told).await.unwrap_err();
         assert_eq!((refused.exit, refused.message.as_str()), (Exit::BadInput, NO_METADATA));
+    }
+
+    fn torrent(is_private: bool) -> Torrent {
+        let mut bytes = b"d8:announce8:http://a8:url-list8:http://w4:infod5:filesl\
+            d6:lengthi9e4:pathl1:aeed6:lengthi9e4:pathl1:beee\
+            4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaa"
+            .to_vec();
+        bytes.extend(if is_private { b"7:privatei1eee".as_slice() } else { b"ee" });
+        Torrent::parse(&bytes).unwrap()
+    }
+
+    async fn linked(is_private: bool) -> (Loaded, Vec<String>) {
+        let link = "magnet:?xt=urn:btih:{HASH}&tr=http://a&tr=http://b&tr=http://c&ws=http://w\
+            &ws=http://v&x.pe=192.0.2.1:6&so=1";
+        let link = Magnet::parse(&link.replace("{HASH}", HASH)).unwrap();
+        let mut told = Vec::new();
+        (Loaded::by_link(torrent(is_private), Vec::new(), &link, &mut told).await, told)
+    }
+
+    #[tokio::test]
+    async fn a_torrent_gets_all_that_its_link_says() {
+        let (loaded, told) = linked(false).await;
+        assert_eq!(loaded.torrent.trackers, [["http://a"], ["http://b"], ["http://c"]]);
+        assert_eq!(loaded.torrent.web_seeds, ["http://w", "http://v"]);
+        assert_eq!(told, [""; 0]);
+        let options = |options| loaded.hints.clone().add_to(options, &loaded.torrent).unwrap();
+        let default = TorrentOptions::default;
+        assert_eq!(options(default()).wanted_files, Some(vec![false, true]));
+        assert_eq!(options(default()).peers, ["192.0.2.1:6".parse().unwrap()]);
+        let chosen = options(default().wanted_files(vec![true, false])).wanted_files;
+        assert_eq!(chosen, Some(vec![true, false]), "by the user");
+        assert_eq!(options(default().seed_only(true)).wanted_files, None);
+        let hints = Hints { wanted: vec![2..=9], ..Hints::default() };
+        let refused = hints.add_to(default(), &loaded.torrent).unwrap_err();
+        assert_eq!(refused.exit, Exit::BadInput);
+    }
+
+    #[tokio::test]
+    async fn of_a_private_torrent_a_link_names_no_peers() {
+        let (loaded, told) = linked(true).await;
+        assert_eq!(loaded.hints.peers, []);
+        assert_eq!(told, ["the torrent is private: 1 peer of the magnet link left out"]);
     }
 
     #[tokio::test]

@@ -260,7 +260,7 @@ fn redirect_target(response: &Response, from: &Url) -> Result<Option<Target>, Er
     }
     let target = response.headers().get(LOCATION).ok_or(Error::Redirect)?;
     let target = std::str::from_utf8(target.as_bytes()).map_err(|_| Error::Redirect)?.trim();
-    if target.get(..7).is_some_and(|begin| begin.eq_ignore_ascii_case("magnet:")) {
+    if target.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case("magnet:?")) {
         return Ok(Some(Target::Link(Box::new(Magnet::parse(target)?))));
     }
     let target = from.join(target).map_err(|_| Error::Redirect)?;
@@ -289,10 +289,15 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Error> {
             break;
         }
     }
+    // Of no use to others meanwhile: to unpack it may take a while.
+    let judging = tokio::task::spawn_blocking(move || torrent_in(body)).await;
+    judging.map_err(|cause| Error::Packed(cause.to_string()))?
+}
+
+/// The torrent in a body, unpacked if it is packed.
+fn torrent_in(mut body: Vec<u8>) -> Result<Vec<u8>, Error> {
     if body.starts_with(&GZIP) {
-        // Of no use to others meanwhile: it may take a while.
-        let unpacked = tokio::task::spawn_blocking(move || unpack(&body)).await;
-        body = unpacked.map_err(|cause| Error::Packed(cause.to_string()))??;
+        body = unpack(&body)?;
     }
     match body.first() {
         None => Err(Error::Empty),

@@ -265,3 +265,15 @@ fn redirects_never_lead_inwards() {
     assert!(allowed(Source::User, Some(Locality::Loopback), "10.0.0.1", "/x"));
     assert!(!allowed(Source::User, None, "224.0.0.1", "/x"));
 }
+
+#[test]
+fn fuzz() {
+    crate::fuzz::run("fetched_body", |bytes| match torrent_in(bytes.to_vec()) {
+        Ok(torrent) => assert!(torrent.starts_with(b"d")),
+        Err(Error::Other(line)) => {
+            assert!(line.chars().count() <= QUOTED_LEN + 3 && !line.contains(char::is_control));
+        }
+        Err(Error::Empty | Error::Packed(_) | Error::TooLong) => {}
+        Err(error) => panic!("{error}"),
+    });
+}

@@ -36,7 +36,9 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     let memory_bytes = memory_for(common)?.alone_bytes();
     let mut told = Vec::new();
     let torrent = Arc::new(ask(Given::of(given)?.torrent(None, &mut told))?.torrent);
-    told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+    if !common.quiet {
+        told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+    }
     let real = followed(&torrent, dir)?;
     let progress = Arc::new(CheckProgress::default());
     let work = {
