@@ -35,7 +35,7 @@
 //! |---|---|
 //! | 7 roof | `main`, `cli` |
 //! | 5 keepers | [`session`], [`torrent`] |
-//! | 4 carriers | [`link`], `tracker::{task, server}`, the network roles of [`chunk`] |
+//! | 4 carriers | [`link`], [`web`], `tracker::{task, server}`, the network roles of [`chunk`] |
 //! | 3 workshop | [`disk`], [`net`], `chunk::{config, replace, store, tools}` |
 //! | 2 machines | [`swarm`], `tracker::{tiers, table}` |
 //! | 1 formats | [`metainfo`], [`wire`], `tracker::{announce, http}`, `chunk::{wire, ini, cut}` |
@@ -55,6 +55,7 @@ pub mod session;
 pub mod swarm;
 pub mod torrent;
 pub mod tracker;
+pub mod web;
 pub mod wire;
 
 #[cfg(test)]

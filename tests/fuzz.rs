@@ -21,7 +21,8 @@ use pigeon::bencode::{self, Value};
 use pigeon::chunk::ini::{FileDescription, Peers};
 use pigeon::chunk::wire::{self as chunk_wire, CHUNK_HEAD_LEN, ChunkHead, FileInfo};
 use pigeon::disk::{Home, record};
-use pigeon::metainfo::{Torrent, clean_name};
+use pigeon::metainfo::magnet::{KEPT_MAX, LINK_LEN_MAX, TORRENT_URLS_MAX};
+use pigeon::metainfo::{Magnet, Torrent, clean_name};
 use pigeon::tracker::announce::{AnnounceRequest, Family};
 use pigeon::tracker::catalogue::{check_name, read_index};
 use pigeon::tracker::exchange::{Ask, CallId, Exchanges, Output, RETRY};
@@ -54,7 +55,7 @@ macro_rules! targets {
 targets! {
     bencode_values torrent handshake peer_messages extended_handshake compact_addresses bitfield
     tracker_reply tracker_url udp_reply udp_request udp_exchange catalogue_index chunk_message
-    chunk_ini resume_record introduction signed_change
+    chunk_ini resume_record introduction signed_change magnet_link
 }
 
 /// Samples that nothing reads any more would look like tests.
@@ -63,6 +64,7 @@ fn every_corpus_has_a_target() {
     let root = env!("CARGO_MANIFEST_DIR");
     let inside = [
         "config_file",
+        "fetched_body",
         "lan_datagrams",
         "move_note",
         "repl_line",
@@ -118,9 +120,32 @@ fn torrent(bytes: &[u8]) {
         assert_eq!(torrent.piece_hashes().len(), layout.piece_count() as usize * 20);
         layout.pieces().for_each(|piece| assert!(layout.len_of(piece) > 0));
     }
-    assert!(torrent.magnet().starts_with("magnet:?"));
+    let magnet = Magnet::parse(&torrent.magnet()).expect("what is written can be read");
+    assert!(magnet.is_of(&torrent));
     let again = Torrent::from_info(torrent.raw_info()).expect("it was read before");
     assert_eq!(again.files, torrent.files);
+}
+
+fn magnet_link(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for magnet in [Magnet::parse(&text).ok(), Magnet::from_hash(&text)].into_iter().flatten() {
+        assert!(magnet.info_hash_v1.is_some() || magnet.info_hash_v2.is_some());
+        if let Some(name) = &magnet.name {
+            assert_eq!(*name, clean_name(name.as_bytes()), "cleaned once and for all");
+        }
+        for urls in [&magnet.trackers, &magnet.web_seeds, &magnet.torrent_urls] {
+            assert!(urls.len() <= KEPT_MAX);
+            assert!(urls.iter().all(|url| !url.contains(char::is_control)), "{urls:?}");
+        }
+        assert!(magnet.peers.len() <= KEPT_MAX && magnet.torrent_urls.len() <= TORRENT_URLS_MAX);
+        assert!(magnet.wanted.iter().all(|range| range.start() <= range.end()));
+        let is_apart = |pair: &[std::ops::RangeInclusive<u32>]| pair[0].end() < pair[1].start();
+        assert!(magnet.wanted.windows(2).all(is_apart), "{:?}", magnet.wanted);
+        let link = magnet.to_string();
+        if link.len() <= LINK_LEN_MAX {
+            assert_eq!(Magnet::parse(&link).as_ref(), Ok(&magnet), "{link}");
+        }
+    }
 }
 
 fn handshake(bytes: &[u8]) {

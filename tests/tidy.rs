@@ -50,6 +50,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("disk", 3),
     ("net", 3),
     ("link", 4),
+    ("web", 4),
     ("torrent", 5),
     ("session", 5),
     ("cli", 7),

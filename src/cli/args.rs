@@ -10,6 +10,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::commands::chunk::ChunkCommand;
 use super::commands::create::CreateArgs;
+use super::commands::info::InfoArgs;
+use super::commands::magnet::MagnetArgs;
 use super::values::{self, Listen, Ranges, Rate};
 use crate::tracker::find::FIND_PORT;
 
@@ -20,8 +22,10 @@ Examples:
   driver --select 1-3,5 album.torrent    only these files (numbers: driver info --files)
   driver -D 2MiB debian.iso.torrent      at most 2 MiB a second
   driver --seed=2 a.torrent b.torrent    two at once, each uploaded twice over
+  driver https://host/debian.torrent     fetch the torrent, then download
   driver seed album.torrent /srv         upload what is in /srv
-  driver info debian.iso.torrent         look into a torrent
+  driver info debian.iso.torrent         look into a torrent, or a magnet link
+  driver magnet --no-trackers a.torrent  its link
   driver create -a URL album             make album.torrent of the directory album
   driver share album                     share it by name, with the tracker of the network
   driver list                            what is shared by name
@@ -77,7 +81,7 @@ pub struct Cli {
     /// What to do instead of downloading.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// What to download.
+    /// What to download: .torrent files, or their URLs
     #[arg(value_name = "TORRENT", required = true, value_hint = ValueHint::FilePath)]
     pub torrents: Vec<String>,
     /// How to download.
@@ -93,7 +97,7 @@ pub struct Cli {
 pub enum Command {
     /// Download torrents; the same as naming them without a command
     Download {
-        /// The .torrent file.
+        /// The .torrent file, or its URL.
         #[arg(value_name = "TORRENT", required = true, value_hint = ValueHint::FilePath)]
         torrents: Vec<String>,
         /// How to download.
@@ -103,7 +107,7 @@ pub enum Command {
     /// Download by names of a tracker's catalogue, or as without a command
     #[command(after_long_help = GET_NOTES)]
     Get {
-        /// A name in the catalogue, or a .torrent file.
+        /// A name in the catalogue, or a .torrent file or its URL.
         #[arg(value_name = "NAME", required = true, value_hint = ValueHint::FilePath)]
         names: Vec<String>,
         /// How to download.
@@ -145,27 +149,14 @@ pub enum Command {
     },
     /// Try it out: a tracker, three seeders and a download, all on this machine
     Demo(DemoArgs),
-    /// Show what a .torrent contains
-    Info {
-        /// The .torrent file.
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-        /// List all files, with the numbers that --select takes
-        #[arg(short, long)]
-        files: bool,
-        /// Print one JSON object
-        #[arg(long, conflicts_with = "raw")]
-        json: bool,
-        /// Write the info dictionary as it is, byte for byte
-        #[arg(long)]
-        raw: bool,
-    },
+    /// Show what a .torrent contains, or what a magnet link says
+    Info(InfoArgs),
     /// Make a .torrent of a file or directory
     Create(Box<CreateArgs>),
     /// Check data on disk, then upload it until told to stop
     #[command(mut_arg("dir", |arg| arg.help("Where the data lies; nothing is written there")))]
     Seed {
-        /// The .torrent files; a directory behind them is where their data lies, as --dir
+        /// The .torrent files or URLs; a directory behind them is where their data lies, as --dir
         #[arg(value_name = "FILE", required = true, num_args = 1..,
               value_hint = ValueHint::AnyPath)]
         paths: Vec<String>,
@@ -176,7 +167,7 @@ pub enum Command {
     /// Check data on disk against a .torrent: which files and bytes are wrong
     #[command(after_long_help = VERIFY_NOTES)]
     Verify {
-        /// The .torrent file.
+        /// The .torrent file, or its URL.
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// Where the data lies [default: as --dir says]
@@ -202,12 +193,8 @@ pub enum Command {
     /// Run a tracker, with a catalogue of torrents by name
     #[command(after_long_help = TRACKER_NOTES)]
     Tracker(TrackerArgs),
-    /// Print the magnet link of a .torrent
-    Magnet {
-        /// The .torrent file.
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-    },
+    /// Print the magnet link of a torrent
+    Magnet(MagnetArgs),
     /// Print the effective settings, where each comes from, and which files are used
     Config {
         /// As if these were given.
@@ -316,6 +303,9 @@ pub struct Options {
     /// Download all but these files
     #[arg(long, value_name = "RANGES", env = "DRIVER_EXCLUDE", value_parser = values::ranges)]
     pub exclude: Option<Ranges>,
+    /// Keep the .torrent that was fetched as this file
+    #[arg(long, value_name = "FILE", env = "DRIVER_SAVE_TORRENT", value_hint = ValueHint::FilePath)]
+    pub save_torrent: Option<PathBuf>,
     /// Connect to this peer: ADDRESS:PORT
     #[arg(long, value_name = "ADDR", env = "DRIVER_PEER", value_delimiter = ',',
           value_parser = values::peer)]
@@ -415,7 +405,7 @@ pub struct Options {
 }
 
 const GET_NOTES: &str = "\
-What exists as a file, ends in .torrent, or has a / is a torrent file; magnet links, URLs and
+What exists as a file, ends in .torrent, or has a / is a torrent file; URLs, magnet links and
 info hashes are what they look like. Anything else is a name in the catalogue of the tracker
 given with --tracker, or of the one that is found on the local network.";
 
@@ -620,7 +610,7 @@ mod tests {
     fn commands_and_common_options_go_together() {
         let cli = parse("driver info --color never --json x.torrent").unwrap();
         assert_eq!(cli.common.color, When::Never);
-        assert!(matches!(cli.command, Some(Command::Info { json: true, files: false, .. })));
+        assert!(matches!(cli.command, Some(Command::Info(it)) if it.json && !it.files));
         let cli = parse("driver get --seed=2.5 a b").unwrap();
         let Some(Command::Get { names, options }) = cli.command else { panic!() };
         assert_eq!((names.len(), options.seed), (2, Some(2.5)));

@@ -37,7 +37,11 @@ pub const REPLACED: &str =
 /// As the question, or when there can be no runtime.
 pub fn ask<T>(question: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| from_io("cannot start the runtime", &error))?.block_on(question)
+    let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
+    let answer = runtime.block_on(question);
+    // A resolver that was given up may take long to notice.
+    runtime.shutdown_background();
+    answer
 }
 
 /// A tracker of the local network that answered.

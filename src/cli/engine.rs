@@ -1,6 +1,7 @@
 //! The few calls that the command line makes into the keepers and the workshop, in one
 //! place, with their errors turned into exit codes. It adds nothing to them.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,6 +28,8 @@ use super::print::Limits;
 #[derive(Clone, Debug)]
 pub struct Engine {
     session: Session,
+    /// The address that all speak from; any when none.
+    bind: Option<IpAddr>,
     /// The limits of all torrents together, as they were set last.
     limits: watch::Sender<Limits>,
 }
@@ -38,8 +41,9 @@ impl Engine {
     /// When the port is taken or the state directory cannot be used.
     pub async fn start(config: SessionConfig) -> Result<Self, Failure> {
         let limits = Limits { down: config.download_limit, up: config.upload_limit };
+        let bind = config.bind;
         let session = Session::start(config).await.map_err(failure)?;
-        Ok(Self { session, limits: watch::Sender::new(limits) })
+        Ok(Self { session, bind, limits: watch::Sender::new(limits) })
     }
 
     /// Starts a torrent.
@@ -84,6 +88,11 @@ impl Engine {
     /// The limits of all torrents together.
     pub fn limits(&self) -> Limits {
         *self.limits.borrow()
+    }
+
+    /// The address that all speak from; any when none.
+    pub fn bind(&self) -> Option<IpAddr> {
+        self.bind
     }
 
     /// The port we listen on.

@@ -218,6 +218,16 @@ impl Live {
                 let statuses: Vec<Status> = items.map(|item| item.handle.status()).collect();
                 self.voice.answer("", &(glance_of(&statuses) + "\n"));
             }
+            Ok(order @ Order::Add { .. }) => {
+                // A server may take its time; nobody who wants to leave waits for it.
+                let stopper = self.stopper.clone();
+                let answer = tokio::select! {
+                    biased;
+                    () = stopper.asked() => return true,
+                    answer = self.desk.answer(order) => answer,
+                };
+                self.voice.answer(&line.text, &answer);
+            }
             Ok(order) => {
                 let answer = self.desk.answer(order).await;
                 self.voice.answer(&line.text, &answer);

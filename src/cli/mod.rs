@@ -11,6 +11,7 @@ mod demo;
 mod engine;
 mod escape;
 mod exit;
+mod given;
 mod item;
 mod job;
 mod live;

@@ -1,4 +1,6 @@
-//! Which files are wanted: `--select`, `--exclude`, `select`.
+//! Which files are wanted: `--select`, `--exclude`, `select`, and what a magnet link chooses.
+
+use std::ops::RangeInclusive;
 
 use crate::metainfo::Torrent;
 
@@ -38,6 +40,72 @@ pub fn wanted_files(
     Ok(wanted)
 }
 
+/// The files that a magnet link chooses by their positions (BEP 53), as [`wanted_files`]; none
+/// when it chooses nothing. Positions behind the last file mean nothing.
+///
+/// # Errors
+/// In words for people, when nothing is left to download.
+pub fn linked_files(
+    torrent: &Torrent,
+    chosen: &[RangeInclusive<u32>],
+) -> Result<Option<Vec<bool>>, String> {
+    if chosen.is_empty() {
+        return Ok(None);
+    }
+    let mut wanted = vec![false; torrent.files.len()];
+    let positions = files_of(torrent);
+    for position in &positions {
+        let is_chosen = |range: &RangeInclusive<u32>| {
+            u32::try_from(*position).is_ok_and(|position| range.contains(&position))
+        };
+        wanted[*position] = chosen.iter().any(is_chosen);
+    }
+    if !wanted.contains(&true) {
+        let has = counted(positions.len() as u64, "file");
+        return Err(format!(
+            "the magnet link chooses no file that the torrent has ({has}): choose by --select"
+        ));
+    }
+    if positions.iter().all(|position| wanted[*position]) {
+        wanted.fill(true);
+    }
+    Ok(Some(wanted))
+}
+
+/// The positions that a magnet link has to name for these files; `shown` are the positions of the
+/// files that people count, none when there is no torrent to tell. All files are no choice.
+///
+/// # Errors
+/// In words for people, when the torrent has no such file.
+pub fn positions(
+    ranges: &Ranges,
+    shown: Option<&[usize]>,
+) -> Result<Vec<RangeInclusive<u32>>, String> {
+    if ranges.is_all() {
+        return Ok(Vec::new());
+    }
+    let Some(shown) = shown else {
+        return Ok(ranges.pairs().map(|(first, last)| first - 1..=last - 1).collect());
+    };
+    let count = u32::try_from(shown.len()).unwrap_or(u32::MAX);
+    if let Some(number) = ranges.beyond(count) {
+        let has = counted(count.into(), "file");
+        return Err(format!("there is no file {number}: the torrent has {has}"));
+    }
+    let mut chosen: Vec<RangeInclusive<u32>> = Vec::new();
+    for (number, position) in (1..).zip(shown) {
+        let position = u32::try_from(*position).unwrap_or(u32::MAX);
+        match chosen.last_mut() {
+            _ if !ranges.contains(number) => {}
+            Some(last) if last.end().saturating_add(1) == position => {
+                *last = *last.start()..=position;
+            }
+            _ => chosen.push(position..=position),
+        }
+    }
+    Ok(chosen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +135,28 @@ mod tests {
         assert_eq!(choose(Some("2"), None).unwrap(), [false, false, true, false]);
         assert_eq!(choose(Some("1-2"), Some("1")).unwrap(), [false, false, true, false]);
         assert_eq!(choose(None, Some("2-")).unwrap(), [true, false, false, false]);
+    }
+
+    #[test]
+    fn a_link_counts_pad_files() {
+        let linked = |ranges: &[RangeInclusive<u32>]| linked_files(&torrent(), ranges);
+        assert_eq!(linked(&[]), Ok(None));
+        assert_eq!(linked(&[2..=2]), Ok(Some(vec![false, false, true, false])));
+        assert_eq!(linked(&[0..=1, 3..=99]), Ok(Some(vec![true, false, false, true])));
+        assert_eq!(linked(&[0..=u32::MAX]), Ok(Some(vec![true; 4])), "everything is no choice");
+        let none = linked(&[1..=1, 4..=99]).unwrap_err();
+        assert!(none.contains("no file that the torrent has (3 files)"), "{none}");
+    }
+
+    #[test]
+    fn numbers_become_positions_of_a_link() {
+        let shown = files_of(&torrent());
+        let chosen = |text: &str| positions(&ranges(text).unwrap(), Some(&shown));
+        assert_eq!(chosen("2-3"), Ok(vec![2..=3]));
+        assert_eq!(chosen("1-2"), Ok(vec![0..=0, 2..=2]));
+        assert_eq!(chosen("all"), Ok(vec![]));
+        assert_eq!(chosen("4"), Err("there is no file 4: the torrent has 3 files".to_owned()));
+        assert_eq!(positions(&ranges("2-3,9").unwrap(), None), Ok(vec![1..=2, 8..=8]));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::metainfo::magnet::Peer;
 use crate::session::Memory;
 
 /// Reads a rate in bytes per second: `500K`, `2MiB`, `1.5M/s`; `0`, `off` and `none` lift it.
@@ -122,6 +123,17 @@ pub fn peer(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// Reads a peer as magnet links name it: as [`peer`], or `host.example:6881`.
+///
+/// # Errors
+/// In words for people.
+pub fn link_peer(text: &str) -> Result<Peer, String> {
+    let parsed = Peer::parse(text.trim());
+    parsed.ok_or_else(|| {
+        "not a peer; write 192.0.2.1:6881, [2001:db8::1]:6881 or host.example:6881".to_owned()
+    })
+}
+
 /// File numbers as `info --files` lists them, from 1: ranges, both ends included.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ranges(Vec<(u32, u32)>);
@@ -162,6 +174,11 @@ impl Ranges {
     /// Is file number `number` (from 1) among them?
     pub fn contains(&self, number: u32) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&number))
+    }
+
+    /// First and last number of each, from 1; the largest number stands for the last file.
+    pub fn pairs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.0.iter().copied()
     }
 
     /// Are they all files, of any torrent?

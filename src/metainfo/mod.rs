@@ -1,12 +1,13 @@
 //! Torrents as strangers wrote them, made into facts that can be trusted: names that stay in
-//! their directory, lengths that add up, hashes that fit (BEP 3, 12, 19, 27, 47, 52). Not
-//! here: reading files, and what is done with a torrent.
+//! their directory, lengths that add up, hashes that fit (BEP 3, 12, 19, 27, 47, 52), and the
+//! links that stand for them (BEP 9, 53). Not here: reading files, and what is done with a
+//! torrent.
 
 pub mod create;
 mod files;
 mod flaws;
 mod info;
-mod magnet;
+pub mod magnet;
 mod merkle;
 mod paths;
 mod sources;
@@ -22,6 +23,7 @@ use crate::bencode;
 pub use files::{File, Files, Symlink};
 pub use flaws::Flaw;
 pub use info::Kind;
+pub use magnet::Magnet;
 pub use paths::{clean as clean_name, fold as fold_name};
 pub use torrent::{TORRENT_LEN_MAX, Torrent};
 pub use twins::folded_names;

@@ -13,7 +13,7 @@ use crate::bencode::{self, Value};
 use super::files::{File, Files, Symlink};
 use super::flaws::{self, Flaw};
 use super::info::{self, Info, Kind};
-use super::{Error, magnet, refuse, sources, tree};
+use super::{Error, Magnet, refuse, sources, tree};
 
 /// The largest torrent that is read, in bytes: with thirteen million pieces of v1.
 pub const TORRENT_LEN_MAX: usize = 256 << 20;
@@ -171,9 +171,9 @@ impl Torrent {
         flaws::of(self)
     }
 
-    /// The magnet link (BEP 9): hashes, name, trackers and web seeds.
+    /// The magnet link (BEP 9): hashes, name, and of trackers and web seeds as many as fit.
     pub fn magnet(&self) -> String {
-        magnet::link(self)
+        Magnet::of(self).to_string()
     }
 
     fn of(info: Info, raw_info: &[u8]) -> Self {

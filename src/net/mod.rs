@@ -1,7 +1,8 @@
-//! Sockets without meaning: listening, connecting, and the shared rate limit. Nothing here
-//! knows what the bytes are for.
+//! Sockets without meaning: listening, connecting, HTTP clients, and the shared rate limit.
+//! Nothing here knows what the bytes are for.
 
 pub mod guests;
+pub mod http;
 pub mod limiter;
 pub mod slots;
 pub mod tcp;

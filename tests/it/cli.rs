@@ -3,6 +3,7 @@
 
 mod create;
 mod inputs;
+mod links;
 mod live;
 mod private;
 pub mod run;

@@ -297,8 +297,11 @@ fn assert_free(output: &Path, arguments: &CreateArgs) -> Result<(), Failure> {
     }
 }
 
-/// Writes the torrent whole or not at all.
-fn write(output: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
+/// Writes the torrent whole or not at all; over another file only with `replace`.
+///
+/// # Errors
+/// When it exists, or cannot be written.
+pub fn write(output: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
     let path = match replace {
         // Its name is not made of the output's, which may be as long as names can be.
         true => output.with_file_name(format!(".new-{}.torrent", std::process::id())),

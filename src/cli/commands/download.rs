@@ -1,11 +1,14 @@
 //! `driver TORRENT...`: checks what was asked for and makes of it the job that downloads it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::cli::args::{self, Common, Encryption, Options};
+use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
 use crate::cli::escape::{escape, json};
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::given::{Given, Hints, save};
 use crate::cli::job::{Job, failed, in_runtime};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
@@ -39,17 +42,33 @@ pub fn start(
     common: &Common,
     is_seed_only: bool,
 ) -> Outcome {
-    start_found(torrents, options, common, is_seed_only, &mut |name| {
-        Ok(Found { torrent: load::named(name)?, trackers: None })
-    })
+    start_found(torrents, options, common, is_seed_only, &mut |name| found(name, options, common))
+}
+
+/// The torrent that a word of the command line means, fetched where it is elsewhere.
+///
+/// # Errors
+/// As [`Given::torrent`].
+pub fn found(name: &str, options: &Options, common: &Common) -> Result<Found, Failure> {
+    let mut told = Vec::new();
+    let loaded = ask(Given::of(Path::new(name))?.torrent(options.bind, &mut told))?;
+    if !common.quiet {
+        told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+    }
+    let (torrent, hints) = (loaded.torrent, loaded.hints);
+    Ok(Found { torrent, bytes: Some(loaded.bytes), trackers: None, hints })
 }
 
 /// A torrent that a name led to.
 pub struct Found {
     /// The torrent.
     pub torrent: Torrent,
+    /// Its .torrent file, where there is one.
+    pub bytes: Option<Vec<u8>>,
     /// Trackers to ask beside its own, instead of those of the command line.
     pub trackers: Option<Vec<String>>,
+    /// What the link says that led to it.
+    pub hints: Hints,
 }
 
 /// Runs what `find` makes of the names.
@@ -75,6 +94,9 @@ pub fn start_found(
     if is_choosy(options) && (is_several || is_seed_only) {
         let why = "--select and --exclude are for the download of one torrent (but --select all)";
         return Err(Failure::usage(why));
+    }
+    if options.save_torrent.is_some() && is_several {
+        return Err(Failure::usage("--save-torrent is for one torrent"));
     }
     if let Some(dir) = &options.chunk_config {
         // It is read again when the download runs; what is wrong with it is said now.
@@ -149,10 +171,18 @@ fn choose(
 
 fn choose_one(
     name: &str,
-    Found { torrent, trackers }: Found,
+    Found { torrent, bytes, trackers, hints }: Found,
     options: &Options,
     template: &TorrentOptions,
 ) -> Result<Chosen, Failure> {
+    match (&options.save_torrent, &bytes) {
+        (Some(path), Some(bytes)) => save(bytes, path)?,
+        (Some(_), None) => {
+            let why = "--save-torrent is for URLs and files, not for names of a catalogue";
+            return Err(Failure::usage(why));
+        }
+        (None, _) => {}
+    }
     if torrent.layout.is_none() {
         out::answer(&info_screen(&torrent, out::line_columns()));
     }
@@ -165,6 +195,7 @@ fn choose_one(
         false => template.dir.clone(),
     };
     let options = TorrentOptions { dir, wanted_files, extra_trackers, ..template.clone() };
+    let options = hints.add_to(options, &torrent)?;
     Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options })
 }
 

@@ -7,10 +7,10 @@ use crate::cli::args::{Common, Options};
 use crate::cli::catalogue::{ask, choose, failure, find};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::given::Hints;
 use crate::tracker::catalogue_client::{CatalogueClient, Listing};
 
-use super::download::{Found, start_found};
-use super::load;
+use super::download::{Found, found, start_found};
 
 /// Downloads what is named.
 ///
@@ -20,7 +20,7 @@ pub fn run(names: &[String], options: &Options, common: &Common) -> Outcome {
     let mut catalogue = None;
     start_found(names, options, common, false, &mut |name| {
         if is_torrent(name) {
-            return Ok(Found { torrent: load::named(name)?, trackers: None });
+            return found(name, options, common);
         }
         let (client, listing) = match &mut catalogue {
             Some(opened) => opened,
@@ -70,7 +70,8 @@ pub async fn fetch(
 ) -> Result<Found, Failure> {
     let listed = find(listing, name, client.base())?;
     let torrent = client.fetch(listed).await.map_err(|error| failure(&error))?;
-    Ok(Found { torrent, trackers: Some(vec![client.announce()]) })
+    let trackers = Some(vec![client.announce()]);
+    Ok(Found { torrent, bytes: None, trackers, hints: Hints::default() })
 }
 
 #[cfg(test)]

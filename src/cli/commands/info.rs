@@ -1,27 +1,86 @@
-//! `driver info`: what is in a torrent, for people, for programs, or byte for byte.
+//! `driver info`: what is in a torrent, or what a magnet link says, for people, for programs, or
+//! byte for byte.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use crate::cli::exit::{Exit, Outcome};
+use clap::{Args, ValueHint};
+
+use crate::cli::catalogue::ask;
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::given::{Given, Input, Loaded, save};
 use crate::cli::out;
-use crate::cli::print::{InfoJson, files_screen, info_screen};
+use crate::cli::print::{InfoJson, LinkJson, files_screen, info_screen, link_screen};
+use crate::metainfo::Magnet;
 
-/// Prints what is in the torrent file.
+/// Options of `info`.
+#[derive(Args, Clone, Debug)]
+pub struct InfoArgs {
+    /// The .torrent file or its URL; or a magnet link or info hash, of which nobody is asked
+    #[arg(value_name = "TORRENT", value_hint = ValueHint::FilePath)]
+    pub torrent: PathBuf,
+    /// List all files, with the numbers that --select takes
+    #[arg(short, long)]
+    pub files: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "raw")]
+    pub json: bool,
+    /// Write the info dictionary as it is, byte for byte
+    #[arg(long)]
+    pub raw: bool,
+    /// Keep the .torrent that was fetched as this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub save_torrent: Option<PathBuf>,
+}
+
+/// Prints what is in the torrent, or what the link says.
 ///
 /// # Errors
-/// When it is no valid torrent.
-pub fn run(file: &Path, files: bool, json: bool, raw: bool) -> Outcome {
-    let torrent = super::load::torrent(file)?;
-    if raw {
-        out::deliver_by(|to| to.write_all(torrent.raw_info()))?;
-    } else if json {
-        out::deliver_json(&InfoJson::of(&torrent))?;
-    } else {
-        out::deliver(&info_screen(&torrent, out::line_columns()))?;
-        if files {
-            // Whole paths: this list is often read by other programs.
-            out::deliver(&files_screen(&torrent, None, None, usize::MAX))?;
-        }
+/// When it is no valid torrent or link, or a link is asked for what only its torrent has.
+pub fn run(arguments: &InfoArgs) -> Outcome {
+    let mut told = Vec::new();
+    let input = match Given::of(&arguments.torrent)? {
+        Given::Link(link) => Input::Link(link),
+        given => ask(given.open(None, &mut told))?,
+    };
+    told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+    match input {
+        Input::Torrent(loaded) => of_torrent(&loaded, arguments)?,
+        Input::Link(link) => of_link(&link, arguments)?,
     }
     Ok(Exit::Done)
+}
+
+fn of_torrent(loaded: &Loaded, arguments: &InfoArgs) -> Result<(), Failure> {
+    let torrent = &loaded.torrent;
+    if let Some(path) = &arguments.save_torrent {
+        save(&loaded.bytes, path)?;
+    }
+    if arguments.raw {
+        out::deliver_by(|to| to.write_all(torrent.raw_info()))
+    } else if arguments.json {
+        out::deliver_json(&InfoJson::of(torrent))
+    } else {
+        out::deliver(&info_screen(torrent, out::line_columns()))?;
+        match arguments.files {
+            // Whole paths: this list is often read by other programs.
+            true => out::deliver(&files_screen(torrent, None, None, usize::MAX)),
+            false => Ok(()),
+        }
+    }
+}
+
+fn of_link(link: &Magnet, arguments: &InfoArgs) -> Result<(), Failure> {
+    let beyond = [
+        ("--files", arguments.files),
+        ("--raw", arguments.raw),
+        ("--save-torrent", arguments.save_torrent.is_some()),
+    ];
+    if let Some((option, _)) = beyond.iter().find(|(_, is_given)| *is_given) {
+        let why = format!("{option} is for the torrent itself, which a magnet link does not hold");
+        return Err(Failure::usage(why));
+    }
+    match arguments.json {
+        true => out::deliver_json(&LinkJson(link)),
+        false => out::deliver(&link_screen(link, out::line_columns())),
+    }
 }

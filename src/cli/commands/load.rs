@@ -1,5 +1,5 @@
-//! Torrents by the names people give them: a file, or things that are recognised and not
-//! supported yet. A name that is wrong gets the nearest right one as a hint.
+//! Torrents in files: what is wrong with one is told in words for people, and a name that is
+//! wrong gets the nearest right one as a hint.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -25,46 +25,41 @@ pub fn check_downloadable(torrent: &Torrent) -> Result<(), Failure> {
     }
 }
 
-/// The torrent that `name` means on the command line.
-///
-/// # Errors
-/// For magnet links, URLs and info hashes, and as [`torrent`].
-pub fn named(name: &str) -> Result<Torrent, Failure> {
-    torrent(Path::new(name))
-}
-
-/// What else a name may mean that is no file.
-fn other_kind(name: &str) -> Option<&'static str> {
-    let lower = name.to_ascii_lowercase();
-    let is_hash = matches!(name.len(), 40 | 64) && name.bytes().all(|b| b.is_ascii_hexdigit());
-    if lower.starts_with("magnet:") {
-        Some("magnet links")
-    } else if lower.starts_with("http://") || lower.starts_with("https://") {
-        Some("URLs")
-    } else {
-        is_hash.then_some("info hashes")
-    }
-}
-
 /// Reads a `.torrent` file.
 ///
 /// # Errors
 /// When there is none, with a hint; when it cannot be read, or is no valid torrent.
 pub fn torrent(path: &Path) -> Result<Torrent, Failure> {
+    file(path).map(|(torrent, _)| torrent)
+}
+
+/// As [`torrent`], with the file's bytes.
+///
+/// # Errors
+/// As [`torrent`].
+pub fn file(path: &Path) -> Result<(Torrent, Vec<u8>), Failure> {
     let shown = escape(&path.display().to_string());
     let bytes = read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::FileTooLarge => Failure::bad_input(format!("{shown}: {error}")),
-        std::io::ErrorKind::NotFound => Failure::bad_input(match other_kind(&shown) {
-            Some(what) => format!("{what} are not supported yet: give a .torrent file"),
-            None => format!("{shown}: no such file{}", hint(similar(path))),
-        }),
+        std::io::ErrorKind::NotFound => {
+            Failure::bad_input(format!("{shown}: no such file{}", hint(similar(path))))
+        }
         std::io::ErrorKind::IsADirectory => {
             Failure::bad_input(format!("{shown} is a directory, not a .torrent file"))
         }
         _ => Failure::bad_input(format!("cannot read {shown}: {error}")),
     })?;
-    Torrent::parse(&bytes).map_err(|error| {
-        Failure::bad_input(format!("{shown}: {}", escape(&parse_words(&error, &bytes))))
+    Ok((parse(&path.display().to_string(), &bytes)?, bytes))
+}
+
+/// Reads the bytes of a `.torrent` file, whose name is told where something is wrong with them.
+///
+/// # Errors
+/// When they are no valid torrent.
+pub fn parse(name: &str, bytes: &[u8]) -> Result<Torrent, Failure> {
+    Torrent::parse(bytes).map_err(|error| {
+        let words = parse_words(&error, bytes);
+        Failure::bad_input(format!("{}: {}", escape(name), escape(&words)))
     })
 }
 
@@ -204,22 +199,5 @@ mod tests {
         assert_eq!(refused.exit, Exit::BadInput);
         let told = "3.0 GiB are too many for a .torrent file (at most 256.0 MiB): is it the data?";
         assert_eq!(refused.message, format!("{}: {told}", path.display()));
-    }
-
-    #[test]
-    fn other_ways_to_name_torrents_are_known_and_refused() {
-        for (name, what) in [
-            ("magnet:?xt=urn:btih:00", "magnet links"),
-            ("HTTPS://x/y.torrent", "URLs"),
-            ("6f84758b0ddd8dc05840bf932a77935d8b5b8b93", "info hashes"),
-        ] {
-            let refused = named(name).unwrap_err();
-            assert_eq!(refused, torrent(Path::new(name)).unwrap_err(), "info says the same");
-            assert_eq!(refused.exit, Exit::BadInput);
-            assert_eq!(
-                refused.message,
-                format!("{what} are not supported yet: give a .torrent file")
-            );
-        }
     }
 }

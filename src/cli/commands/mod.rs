@@ -6,9 +6,10 @@ mod config;
 pub mod create;
 pub mod download;
 pub mod get;
-mod info;
+pub mod info;
 mod list;
 pub mod load;
+pub mod magnet;
 mod man;
 mod seed;
 pub mod share;
@@ -25,7 +26,6 @@ use crate::base::digest;
 use super::args::{Cli, Command};
 use super::argv::{color_of, common_last, not_yet, print_help, refuse_mistyped};
 use super::config::{Refusal, Settings};
-use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::out;
 use super::stop::outlive_large_files;
@@ -80,15 +80,12 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
         Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
-        Some(Command::Info { file, files, json, raw }) => info::run(&file, files, json, raw),
+        Some(Command::Info(arguments)) => info::run(&arguments),
         Some(Command::Create(arguments)) => create::run(*arguments, &common),
         Some(Command::Verify { file, place, dir, json, .. }) => {
             verify::run(&file, &place.unwrap_or(dir), json, &common)
         }
-        Some(Command::Magnet { file }) => {
-            out::deliver(&format!("{}\n", escape(&load::torrent(&file)?.magnet())))?;
-            Ok(Exit::Done)
-        }
+        Some(Command::Magnet(arguments)) => magnet::run(&arguments),
         Some(Command::Config { options }) => config::run(&settings, options.json),
         Some(Command::Help { about }) => {
             let color = color_of(&std::env::args_os().collect::<Vec<_>>());

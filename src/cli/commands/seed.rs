@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::{Common, Options};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Failure, Outcome};
+use crate::cli::given::is_link;
 
 use super::download;
 
@@ -36,7 +37,8 @@ fn apart(paths: &[String]) -> (&[String], Option<PathBuf>) {
 }
 
 fn is_torrent(path: &Path) -> bool {
-    path.extension().is_some_and(|it| it.eq_ignore_ascii_case("torrent")) && !path.is_dir()
+    path.to_str().is_some_and(is_link) && !path.is_dir()
+        || path.extension().is_some_and(|it| it.eq_ignore_ascii_case("torrent")) && !path.is_dir()
         || path.is_file()
 }
 
@@ -59,5 +61,7 @@ mod tests {
         // Alone it is a torrent, however it is called.
         assert_eq!(apart("src"), (1, None));
         assert_eq!(apart("a Cargo.toml"), (2, None));
+        assert_eq!(apart("a.torrent http://x/y?z"), (2, None));
+        assert_eq!(apart("http://x/y?z src"), (1, Some("src".into())));
     }
 }

@@ -13,6 +13,7 @@ use crate::cli::config::{existing_state_dir, state_dir};
 use crate::cli::engine::store_config;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::given::Hints;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::trusted::Trusted;
@@ -71,7 +72,8 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
         if !common.quiet {
             out::talk(&shared_line(&name, client.base()));
         }
-        Ok(Found { torrent: made.torrent, trackers: Some(Vec::new()) })
+        let (bytes, trackers) = (Some(made.bytes), Some(Vec::new()));
+        Ok(Found { torrent: made.torrent, bytes, trackers, hints: Hints::default() })
     })
 }
 

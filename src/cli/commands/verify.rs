@@ -12,9 +12,11 @@ use crate::base::meter::Pace;
 use crate::base::units::{duration, rate, size};
 use crate::cli::args::Common;
 use crate::cli::attend::{Words, attend};
+use crate::cli::catalogue::ask;
 use crate::cli::engine;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::given::Given;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::place::{elsewhere_words, followed};
@@ -25,14 +27,18 @@ use crate::metainfo::Torrent;
 /// More ranges of a file than this are only counted on the screen.
 const RANGES_SHOWN: usize = 10;
 
-/// Checks the data of the torrent `file` under `dir`; 0 when all of it is right, 5 when some
+/// Checks the data of the torrent `given` under `dir`; 0 when all of it is right, 5 when some
 /// cannot be read, else 6.
 ///
 /// # Errors
 /// When the torrent is invalid, there is no such directory, or the user stopped it.
-pub fn run(file: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
+pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     let memory_bytes = memory_for(common)?.alone_bytes();
-    let torrent = Arc::new(super::load::torrent(file)?);
+    let mut told = Vec::new();
+    let torrent = Arc::new(ask(Given::of(given)?.torrent(None, &mut told))?.torrent);
+    if !common.quiet {
+        told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+    }
     let real = followed(&torrent, dir)?;
     let progress = Arc::new(CheckProgress::default());
     let work = {

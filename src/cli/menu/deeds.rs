@@ -1,5 +1,6 @@
 //! What the menu offers: to share, to download, to list. Each asks for what it needs.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::units::size;
@@ -10,6 +11,7 @@ use crate::cli::commands::load;
 use crate::cli::commands::share::{keep, make, own_name, real, shared_line};
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
+use crate::cli::given::Given;
 use crate::cli::out;
 use crate::cli::print::shared_screen;
 use crate::cli::quoting::path_of;
@@ -79,12 +81,12 @@ impl Menu {
         if token.is_empty() { Err(Undone::Dropped) } else { Ok(token) }
     }
 
-    /// Downloads something of the list, or a .torrent file.
+    /// Downloads something of the list, or what a .torrent file or URL is for.
     pub(super) async fn download(&mut self) -> Result<(), Undone> {
         let client = self.client().await?;
         let listing = client.list().await.map_err(|error| failure(&error))?;
         out::answer(&shared_screen(&listing, true, false, out::columns()));
-        let question = "Number, name or .torrent file (empty: back): ";
+        let question = "Number, name, .torrent file or URL (empty: back): ";
         let typed = self.ask(question).await?;
         if typed.is_empty() {
             return Err(Undone::Dropped);
@@ -95,13 +97,13 @@ impl Menu {
         let path = path_of(&typed);
         let is_free = numbered.is_none() && listing.find(&named).is_none();
         let is_file = is_free && is_torrent(&path.to_string_lossy());
-        let Found { torrent, trackers } = match is_file {
-            true => Found { torrent: load::named(&path.to_string_lossy())?, trackers: None },
+        let Found { torrent, trackers, hints, .. } = match is_file {
+            true => self.found(&path).await?,
             false => fetch(&client, &listing, &named).await?,
         };
         let is_alone = listing.find(&named).is_some_and(|listed| !is_file && listed.seeds == 0);
         load::check_downloadable(&torrent)?;
-        let options = self.template(trackers.unwrap_or_default());
+        let options = hints.add_to(self.template(trackers.unwrap_or_default()), &torrent)?;
         let place = escape(&options.dir.join(&torrent.name).display().to_string());
         let begun = format!("Downloading {} to {place}\n", size(torrent.total_size()));
         let chosen = Chosen { named, torrent: Arc::new(torrent), options };
@@ -111,6 +113,15 @@ impl Menu {
             out::answer("Nobody who has all of it is there now; it goes on when somebody comes.\n");
         }
         Ok(())
+    }
+
+    /// The torrent in a file, at a URL, or that a link leads to.
+    async fn found(&self, path: &Path) -> Result<Found, Undone> {
+        let mut told = Vec::new();
+        let loaded = Given::of(path)?.torrent(self.options.bind, &mut told).await?;
+        told.iter().for_each(|line| out::answer(&format!("{line}\n")));
+        let (torrent, hints) = (loaded.torrent, loaded.hints);
+        Ok(Found { torrent, bytes: Some(loaded.bytes), trackers: None, hints })
     }
 
     /// Shows what there is and who has it.

@@ -180,7 +180,7 @@ fn created(torrent: &Torrent) -> Option<String> {
 }
 
 /// How many there are, and each on a line of its own: `3  http://…`.
-fn sources(urls: &[String]) -> String {
+pub(super) fn sources(urls: &[String]) -> String {
     let each: Vec<String> = urls.iter().map(|url| escape(url)).collect();
     match each.is_empty() {
         true => "none".to_owned(),

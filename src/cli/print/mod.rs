@@ -2,6 +2,7 @@
 //! prints or asks; what strangers wrote is escaped here.
 
 mod info;
+mod link;
 mod lists;
 mod many;
 mod news;
@@ -11,6 +12,7 @@ mod shared;
 mod status;
 
 pub use info::{InfoJson, facts_line, info_screen, saving_line};
+pub use link::{LinkJson, link_screen};
 pub use lists::{files_lacking, files_of, files_screen, path_in, trackers_screen};
 pub use many::{Row, glance_of, list_screen, sum_line};
 pub use news::{news_json, news_line, progress_json, progress_line};

@@ -67,14 +67,17 @@ impl Desk {
     }
 
     async fn answer_add(&mut self, name: &str, dir: Option<&Path>) -> String {
-        match self.add_named(name, dir).await {
+        let mut told = Vec::new();
+        let came = match self.add_named(name, dir, &mut told).await {
             Ok(item) if item.handle.state() == State::Queued => {
-                format!("{}: queued\n", item.whole_title())
+                format!("{}: queued", item.whole_title())
             }
-            Ok(item) => format!("{}: added\n", item.whole_title()),
-            Err(Refused::Twice(words)) => format!("{words}\n"),
-            Err(Refused::Failed(failure)) => format!("{failure}\n"),
-        }
+            Ok(item) => format!("{}: added", item.whole_title()),
+            Err(Refused::Twice(words)) => words,
+            Err(Refused::Failed(failure)) => failure.to_string(),
+        };
+        told.push(came);
+        told.iter().map(|line| format!("{line}\n")).collect()
     }
 
     fn answer_use(&mut self, meant: &str) -> String {

@@ -12,6 +12,7 @@ use crate::cli::commands::load;
 use crate::cli::engine::Engine;
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
+use crate::cli::given::{Given, Loaded};
 use crate::cli::item::{Item, Progress, Told};
 use crate::cli::print::Limits;
 use crate::metainfo::Torrent;
@@ -133,18 +134,35 @@ impl Desk {
     }
 
     /// Takes in a torrent that the user names at the prompt; its files go to `dir`, or where
-    /// those of the others go.
+    /// those of the others go. What there is to say of its sources goes to `told`.
     ///
     /// # Errors
-    /// As [`Desk::add`], and when it cannot be read.
-    pub async fn add_named(&mut self, name: &str, dir: Option<&Path>) -> Result<&Item, Refused> {
-        let torrent = load::named(name).map_err(Refused::Failed)?;
-        load::check_downloadable(&torrent).map_err(Refused::Failed)?;
+    /// As [`Desk::add`], and when it cannot be read or fetched.
+    pub async fn add_named(
+        &mut self,
+        name: &str,
+        dir: Option<&Path>,
+        told: &mut Vec<String>,
+    ) -> Result<&Item, Refused> {
+        let chosen = self.choose(name, dir, told).await.map_err(Refused::Failed)?;
+        self.add(chosen).await
+    }
+
+    async fn choose(
+        &self,
+        name: &str,
+        dir: Option<&Path>,
+        told: &mut Vec<String>,
+    ) -> Result<Chosen, Failure> {
+        let given = Given::of(Path::new(name))?;
+        let Loaded { torrent, hints, .. } = given.torrent(self.engine.bind(), told).await?;
+        load::check_downloadable(&torrent)?;
         let mut options = self.template.clone();
         if let Some(dir) = dir {
             options.dir = dir.to_owned();
         }
-        self.add(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options }).await
+        let options = hints.add_to(options, &torrent)?;
+        Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options })
     }
 
     /// Ends a torrent and takes it out; its title and where its data stays. None when its end

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::cli::escape::escape;
+use crate::cli::given::is_link;
 use crate::cli::print::{nearest, wrap};
 use crate::cli::quoting::{from_home, quoted_words};
 use crate::cli::values::{self, Ranges, Rate};
@@ -100,7 +101,7 @@ pub const WORDS: [Word; 23] = [
     word("resume", "[all]", "go on; a queued torrent starts at once"),
     word("list", "", "all torrents, their numbers and how they stand"),
     word("use", "N|NAME", "let commands speak of this torrent: use 2, use debian"),
-    word("add", "FILE [DIR]", "download another torrent as well, to DIR"),
+    word("add", "TORRENT [DIR]", "download another as well, to DIR: a file, URL or link"),
     word("remove", "N|NAME", "take a torrent out; its data stays"),
     word("move", "DIR", "move its files to another directory, while it runs"),
     word("rename", "[N] NAME", "rename the torrent, or its file N: rename 2 film.mkv"),
@@ -150,6 +151,10 @@ pub fn read(line: &str) -> Result<Order, String> {
         ("add", [_, ..]) => {
             let (name, dir) = match &quoted {
                 Some(_) => (arguments[0].to_owned(), arguments[1..].join(" ")),
+                // Links have no spaces.
+                None if is_link(arguments[0]) => {
+                    (arguments[0].to_owned(), rest_of(&rest, arguments[0]))
+                }
                 None => file_and_dir(&rest),
             };
             let name = from_home(&name).to_string_lossy().into_owned();
@@ -326,6 +331,8 @@ mod tests {
             ("add /a b/c.TORRENT  /d e ", add("/a b/c.TORRENT", Some("/d e"))),
             ("add a.torrent b.torrent", add("a.torrent b.torrent", None)),
             ("add old.torrents/x", add("old.torrents/x", None)),
+            ("add http://x/y?a=1  /d e", add("http://x/y?a=1", Some("/d e"))),
+            ("add magnet:?xt=urn:x:y", add("magnet:?xt=urn:x:y", None)),
             ("add \"my file\" 'my dir'", add("my file", Some("my dir"))),
             ("add 'a'b", add("ab", None)),
             ("add my\\ file.torrent", add("my file.torrent", None)),
@@ -362,7 +369,7 @@ mod tests {
             ("s", "\"s\" could be status or select"),
             ("limit sideways 2M", "usage: limit [[all] down|up RATE]"),
             ("use", "usage: use N|NAME"),
-            ("add ''", "usage: add FILE [DIR]"),
+            ("add ''", "usage: add TORRENT [DIR]"),
             ("l", "\"l\" could be limit or list or log"),
             ("add-peer", "usage: add-peer ADDR:PORT"),
             (

@@ -1,8 +1,7 @@
 //! One announce or scrape over HTTP or HTTPS: resolve, judge the address, ask, follow
 //! redirects, read a bounded body. Which tracker and when is decided elsewhere.
 //!
-//! Plain HTTP connects to exactly the addresses that were judged. HTTPS resolves again while
-//! connecting, which is harmless: nothing is sent before the host has proved its name.
+//! Plain HTTP connects to exactly the addresses that were judged; HTTPS see [`net::http::get`].
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,13 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use flate2::read::MultiGzDecoder;
-use reqwest::header::{CONTENT_ENCODING, HOST, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Response, Url, redirect};
+use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Response, Url};
 use tokio::net::lookup_host;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::base::addr::{Locality, canonical};
+use crate::net;
+use crate::net::http::{ClientConfig, get, innermost};
 use crate::tracker::announce::{Error, Family, RetryIn};
 use crate::tracker::exchange::RETRY;
 use crate::tracker::http::{MAX_REPLY_LEN, MAX_WAIT, check_hop, check_host};
@@ -95,15 +96,11 @@ pub struct HttpClient {
     goodbyes: Arc<[Semaphore; QUARTERS]>,
 }
 
-/// Builds the [`HttpClient`]. Proxies of the environment are not used: peers could not be
-/// reached through them either.
+/// Builds the [`HttpClient`].
 ///
 /// # Errors
-/// When TLS cannot be set up at all. A machine without certificates of authorities gets a
-/// client that speaks plain HTTP only.
+/// As [`net::http::client`].
 pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error> {
-    // Somebody else in the process may have installed a provider already; any will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(HttpClient {
         v4: client_of(timing, Family::V4)?,
         v6: client_of(timing, Family::V6)?,
@@ -174,13 +171,7 @@ impl HttpClient {
         let mut last_error = Error::NoAddress(family);
         for address in addresses.iter().take(MAX_ADDRESSES) {
             check_hop(previous, address.ip(), url.path())?;
-            let request = if url.scheme() == "http" {
-                let mut pinned = url.clone();
-                pinned.set_ip_host(address.ip()).map_err(|()| Error::Url("has no host"))?;
-                client.get(pinned).header(HOST, authority(url))
-            } else {
-                client.get(url.clone())
-            };
+            let request = get(client, url, address.ip()).ok_or(Error::Url("has no host"))?;
             match request.send().await {
                 Ok(response) => return Ok(response),
                 Err(cause) => {
@@ -234,35 +225,18 @@ pub(super) async fn resolve_host(
 }
 
 fn client_of(timing: &NetworkTiming, family: Family) -> Result<Client, reqwest::Error> {
-    let builder = || {
-        Client::builder()
-            .user_agent(concat!("pigeon/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(timing.connect)
-            .read_timeout(timing.read)
-            .local_address(timing.bind.unwrap_or(match family {
-                Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            }))
-            // A tracker is asked every half hour: an idle connection is of no use.
-            .pool_max_idle_per_host(0)
+    let any = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
-    // Without certificates of authorities on the machine the first build fails (reqwest#2988);
-    // trackers over plain HTTP need none.
-    builder().build().or_else(|_| builder().tls_certs_only([]).build())
+    let local = Some(timing.bind.unwrap_or(any));
+    net::http::client(&ClientConfig { local, connect: timing.connect, read: timing.read })
 }
 
 fn parse_url(url: &str) -> Result<Url, Error> {
     let url = Url::parse(url).map_err(|_| Error::Url("cannot be read as a URL"))?;
     let is_http = matches!(url.scheme(), "http" | "https");
     if is_http { Ok(url) } else { Err(Error::Url("only http and https are supported")) }
-}
-
-/// The host and port of the URL, as the `Host` header wants them.
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, Error> {
@@ -343,17 +317,4 @@ fn retry_after(response: &Response) -> Option<RetryIn> {
 
 fn broken(cause: reqwest::Error) -> Error {
     Error::Network(innermost(&cause))
-}
-
-/// The innermost cause, which says what happened; the outer ones repeat the URL, and with it
-/// the passkey.
-fn innermost(cause: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = cause;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    if std::ptr::eq(innermost, std::ptr::from_ref(cause) as *const dyn std::error::Error) {
-        return "the exchange broke off".to_owned();
-    }
-    innermost.to_string()
 }

@@ -1,0 +1,334 @@
+//! A .torrent from the web: resolve, judge the address, ask, follow redirects, read a bounded
+//! body that begins as a torrent does. What is in it is judged by `metainfo`, whether it is the
+//! torrent that was wanted by whoever asks. Trackers are asked elsewhere.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
+use reqwest::header::LOCATION;
+use reqwest::{Client, Response, StatusCode, Url};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use crate::base::addr::{Locality, Source, canonical, canonical_ip};
+use crate::metainfo::Magnet;
+use crate::metainfo::magnet;
+use crate::net::http::{self, ClientConfig, innermost};
+
+/// The longest .torrent that is fetched, in bytes, on the wire and unpacked: one of three million
+/// pieces. A file may be longer, since nobody made us read it.
+pub const FETCHED_LEN_MAX: usize = 64 << 20;
+
+/// Redirects followed, as for trackers.
+const REDIRECTS_MAX: usize = 5;
+/// Addresses of one host tried, one after the other.
+const ADDRESSES_MAX: usize = 4;
+/// The longest URL: what servers commonly take.
+const URL_LEN_MAX: usize = 8192;
+/// As much is read of what is no torrent, to quote its first line.
+const LOOKED_AT_LEN: usize = 1024;
+/// Characters of that line that are quoted.
+const QUOTED_LEN: usize = 60;
+/// How a gzip stream begins (RFC 1952). Some servers send a packed file as it lies.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// How long a fetch may take, and where we speak from.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Our own address; any when none.
+    pub bind: Option<IpAddr>,
+    /// To resolve a host name.
+    pub lookup: Duration,
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// Between two reads.
+    pub read: Duration,
+    /// For everything, redirects included.
+    pub total: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bind: None,
+            lookup: Duration::from_secs(5),
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(10),
+            total: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What a URL led to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fetched {
+    /// Bytes that begin as a torrent does.
+    Torrent(Vec<u8>),
+    /// A redirect to a magnet link.
+    Link(Box<Magnet>),
+}
+
+/// Why nothing was fetched. Texts of servers inside are unescaped; no URL is, which may hold a
+/// passkey.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Error {
+    /// HTTP cannot be set up on this machine.
+    #[error("cannot set up HTTP: {0}")]
+    Setup(String),
+    /// The URL cannot be asked.
+    #[error("not a URL of a .torrent: {0}")]
+    Url(&'static str),
+    /// The URL, or a redirect, leads where it must not.
+    #[error("it leads to the {0} address {1}, which is not allowed")]
+    Forbidden(Locality, IpAddr),
+    /// A redirect with a missing or bad target.
+    #[error("it redirects to an unusable address")]
+    Redirect,
+    /// A redirect to a magnet link that is none.
+    #[error("it redirects to a {0}")]
+    Link(#[from] magnet::Error),
+    /// More redirects than are followed.
+    #[error("it redirects more than {REDIRECTS_MAX} times")]
+    TooManyRedirects,
+    /// The host name has no address.
+    #[error("cannot resolve the host {host}: {cause}")]
+    Lookup {
+        /// The host.
+        host: String,
+        /// What the resolver said.
+        cause: String,
+    },
+    /// The host is not reached, or the exchange broke off.
+    #[error("cannot be fetched: {0}")]
+    Network(String),
+    /// Not everything came in time.
+    #[error("not fetched within {} s", .0.as_secs_f32())]
+    Timeout(Duration),
+    /// An HTTP status that is no success.
+    #[error("the server says {0}")]
+    Status(StatusCode),
+    /// More bytes than [`FETCHED_LEN_MAX`].
+    #[error("more than {} MiB, which is too much for a .torrent", FETCHED_LEN_MAX >> 20)]
+    TooLong,
+    /// A packed body that cannot be unpacked.
+    #[error("cannot be unpacked: {0}")]
+    Packed(String),
+    /// A body without bytes.
+    #[error("not a torrent: the server sends nothing")]
+    Empty,
+    /// A body that does not begin as a torrent does.
+    #[error("not a torrent: the server sends {0:?}")]
+    Other(String),
+}
+
+impl Error {
+    /// Whether it may be otherwise later: the network's fault or that of a busy server.
+    pub fn is_of_network(&self) -> bool {
+        match self {
+            Self::Lookup { .. } | Self::Network(_) | Self::Timeout(_) => true,
+            Self::Status(status) => status.is_server_error(),
+            _ => false,
+        }
+    }
+}
+
+/// Fetches the .torrent at `url`. `from` says who named it: the user may name any address, a
+/// link of a stranger a local one only for a path that ends in `.torrent`. No redirect leads from
+/// outside into a network, or onto this machine.
+///
+/// # Errors
+/// When the address is not allowed or not reached, or what is there is no torrent.
+pub async fn fetch(url: &str, from: Source, limits: &Limits) -> Result<Fetched, Error> {
+    let fetched = timeout(limits.total, follow(url, from, limits)).await;
+    fetched.unwrap_or(Err(Error::Timeout(limits.total)))
+}
+
+async fn follow(url: &str, from: Source, limits: &Limits) -> Result<Fetched, Error> {
+    let mut url = parse_url(url)?;
+    let config = ClientConfig { local: limits.bind, connect: limits.connect, read: limits.read };
+    let client = http::client(&config).map_err(|cause| Error::Setup(innermost(&cause)))?;
+    let mut previous = None;
+    for _ in 0..=REDIRECTS_MAX {
+        let addresses = resolve(&url, limits.lookup).await?;
+        let (response, address) = ask(&client, &url, &addresses, from, previous).await?;
+        match redirect_target(&response, &url)? {
+            None => return read(response).await.map(Fetched::Torrent),
+            Some(Target::Link(link)) => return Ok(Fetched::Link(link)),
+            Some(Target::Url(target)) => {
+                previous = Some(Locality::of(address));
+                url = target;
+            }
+        }
+    }
+    Err(Error::TooManyRedirects)
+}
+
+fn parse_url(url: &str) -> Result<Url, Error> {
+    if url.len() > URL_LEN_MAX {
+        return Err(Error::Url("it is too long"));
+    }
+    let url = Url::parse(url).map_err(|_| Error::Url("it cannot be read as one"))?;
+    let is_http = matches!(url.scheme(), "http" | "https");
+    if is_http { Ok(url) } else { Err(Error::Url("only http and https are supported")) }
+}
+
+/// The addresses of the URL's host, canonical.
+async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
+    let host = url.host_str().ok_or(Error::Url("it has no host"))?;
+    let port = url.port_or_known_default().ok_or(Error::Url("it has no port"))?;
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(vec![canonical(SocketAddr::new(address, port))]);
+    }
+    let failed = |cause: String| Error::Lookup { host: host.to_owned(), cause };
+    match timeout(limit, lookup_host((host, port))).await {
+        Ok(Ok(addresses)) => Ok(addresses.map(canonical).collect()),
+        Ok(Err(cause)) => Err(failed(cause.to_string())),
+        Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs_f32()))),
+    }
+}
+
+/// May we connect to `target` for `path`, coming from a host that lies at `previous` (none for the
+/// first URL)? A redirect may stay where it comes from or lead outwards, never further inside.
+fn check_hop(
+    from: Source,
+    previous: Option<Locality>,
+    target: IpAddr,
+    path: &str,
+) -> Result<(), Error> {
+    let depth = |locality: Locality| match locality {
+        Locality::Public => Some(0),
+        Locality::Private => Some(1),
+        Locality::LinkLocal => Some(2),
+        Locality::Loopback => Some(3),
+        Locality::Unroutable => None,
+    };
+    let locality = Locality::of(target);
+    let is_inwards = previous.is_some_and(|previous| depth(previous) < depth(locality));
+    let is_believed = from == Source::User || path.to_ascii_lowercase().ends_with(".torrent");
+    let is_allowed = match locality {
+        Locality::Unroutable => false,
+        Locality::Public => true,
+        _ => !is_inwards && is_believed,
+    };
+    if is_allowed { Ok(()) } else { Err(Error::Forbidden(locality, canonical_ip(target))) }
+}
+
+/// The answer, and the address that gave it.
+async fn ask(
+    client: &Client,
+    url: &Url,
+    addresses: &[SocketAddr],
+    from: Source,
+    previous: Option<Locality>,
+) -> Result<(Response, IpAddr), Error> {
+    let mut last_error = Error::Network("the host has no address".to_owned());
+    for address in addresses.iter().take(ADDRESSES_MAX) {
+        check_hop(from, previous, address.ip(), url.path())?;
+        let request = http::get(client, url, address.ip());
+        match request.ok_or(Error::Url("it has no host"))?.send().await {
+            Ok(response) => {
+                let address = response.remote_addr().unwrap_or(*address).ip();
+                return Ok((response, address));
+            }
+            Err(cause) => {
+                let is_next = cause.is_connect() && url.scheme() == "http";
+                last_error = Error::Network(innermost(&cause));
+                if !is_next {
+                    break;
+                }
+            }
+        }
+    }
+    Err(last_error)
+}
+
+/// Where a redirect leads.
+enum Target {
+    Url(Url),
+    Link(Box<Magnet>),
+}
+
+fn redirect_target(response: &Response, from: &Url) -> Result<Option<Target>, Error> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let target = response.headers().get(LOCATION).ok_or(Error::Redirect)?;
+    let target = std::str::from_utf8(target.as_bytes()).map_err(|_| Error::Redirect)?.trim();
+    if target.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case("magnet:?")) {
+        return Ok(Some(Target::Link(Box::new(Magnet::parse(target)?))));
+    }
+    let target = from.join(target).map_err(|_| Error::Redirect)?;
+    let is_http = matches!(target.scheme(), "http" | "https");
+    if is_http { Ok(Some(Target::Url(target))) } else { Err(Error::Redirect) }
+}
+
+/// Reads the body as long as it may be a torrent. The client unpacks it as it comes, and the
+/// limit counts unpacked bytes.
+async fn read(mut response: Response) -> Result<Vec<u8>, Error> {
+    if !response.status().is_success() {
+        return Err(Error::Status(response.status()));
+    }
+    if response.content_length().is_some_and(|len| len > FETCHED_LEN_MAX as u64) {
+        return Err(Error::TooLong);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|cause| Error::Network(innermost(&cause)))?
+    {
+        if body.len().saturating_add(chunk.len()) > FETCHED_LEN_MAX {
+            return Err(Error::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+        if !begins_well(&body) && body.len() >= LOOKED_AT_LEN {
+            break;
+        }
+    }
+    // Of no use to others meanwhile: to unpack it may take a while.
+    let judging = tokio::task::spawn_blocking(move || torrent_in(body)).await;
+    judging.map_err(|cause| Error::Packed(cause.to_string()))?
+}
+
+/// The torrent in a body, unpacked if it is packed.
+fn torrent_in(mut body: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if body.starts_with(&GZIP) {
+        body = unpack(&body)?;
+    }
+    match body.first() {
+        None => Err(Error::Empty),
+        Some(b'd') => Ok(body),
+        Some(_) => Err(Error::Other(first_line(&body))),
+    }
+}
+
+/// Whether it may become a torrent, or a packed one.
+fn begins_well(body: &[u8]) -> bool {
+    body.starts_with(b"d") || body.starts_with(&GZIP) || GZIP.starts_with(body)
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    let unpacked =
+        MultiGzDecoder::new(packed).take(FETCHED_LEN_MAX as u64 + 1).read_to_end(&mut body);
+    unpacked.map_err(|cause| Error::Packed(cause.to_string()))?;
+    if body.len() > FETCHED_LEN_MAX { Err(Error::TooLong) } else { Ok(body) }
+}
+
+/// The first line that is not empty, without control characters, cut.
+fn first_line(body: &[u8]) -> String {
+    let looked_at = body.get(..LOOKED_AT_LEN).unwrap_or(body);
+    let text = String::from_utf8_lossy(looked_at);
+    let text = text.trim_start_matches('\u{feff}');
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let plain = line.chars().filter(|letter| !letter.is_control());
+    let mut quoted: String = plain.clone().take(QUOTED_LEN).collect();
+    if plain.count() > QUOTED_LEN {
+        quoted.push_str("...");
+    }
+    quoted
+}
