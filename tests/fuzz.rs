@@ -30,7 +30,8 @@ use pigeon::tracker::http::{self, announce_url, parse_reply, parse_scrape, scrap
 use pigeon::tracker::proof::{Introduction, SignedChange};
 use pigeon::tracker::udp::{self, Announce, Reply, Request};
 use pigeon::wire::{
-    Decoder, ExtendedHandshake, HANDSHAKE_LEN, HELLO_LEN, Handshake, Message, Need, read_hello,
+    Decoder, ExtendedHandshake, HANDSHAKE_LEN, HELLO_LEN, Handshake, LSD_HASHES_MAX, LSD_LEN_MAX,
+    LocalAnnounce, Message, MetadataMessage, Need, PEX_CONTACTS_MAX, Pex, read_hello,
 };
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -55,7 +56,8 @@ macro_rules! targets {
 targets! {
     bencode_values torrent handshake peer_messages extended_handshake compact_addresses bitfield
     tracker_reply tracker_url udp_reply udp_request udp_exchange catalogue_index chunk_message
-    chunk_ini resume_record introduction signed_change magnet_link
+    chunk_ini resume_record introduction signed_change magnet_link metadata_message pex_message
+    lsd_datagram
 }
 
 /// Samples that nothing reads any more would look like tests.
@@ -211,6 +213,35 @@ fn extended_handshake(bytes: &[u8]) {
         again.update(&handshake.encode()).expect("what was read can be written");
         assert_eq!(again, handshake);
     }
+}
+
+fn metadata_message(bytes: &[u8]) {
+    let Ok(Some(message)) = MetadataMessage::decode(bytes) else { return };
+    if let MetadataMessage::Data { bytes: data, .. } = message {
+        assert!(bytes.ends_with(data) && data.len() < bytes.len());
+    }
+    let mut written = Vec::new();
+    message.encode(&mut written);
+    assert_eq!(MetadataMessage::decode(&written).ok(), Some(Some(message)));
+}
+
+fn pex_message(bytes: &[u8]) {
+    let Ok(pex) = Pex::decode(bytes) else { return };
+    assert!(pex.added.len() <= PEX_CONTACTS_MAX && pex.dropped.len() <= PEX_CONTACTS_MAX);
+    let mut written = Vec::new();
+    pex.encode(&mut written);
+    assert_eq!(Pex::decode(&written).ok(), Some(pex));
+}
+
+fn lsd_datagram(bytes: &[u8]) {
+    let Some(announce) = LocalAnnounce::decode(bytes) else { return };
+    assert!(announce.port != 0 && (1..=LSD_HASHES_MAX).contains(&announce.hashes.len()));
+    let mut written = Vec::new();
+    let count = announce.encode(SocketAddr::from(([239, 192, 152, 143], 6771)), &mut written);
+    assert!(written.len() <= LSD_LEN_MAX && count > 0);
+    let again = LocalAnnounce::decode(&written).expect("what was read can be written");
+    assert_eq!(again.hashes, announce.hashes[..count]);
+    assert_eq!((again.port, again.cookie), (announce.port, announce.cookie));
 }
 
 fn compact_addresses(bytes: &[u8]) {

@@ -1,4 +1,4 @@
-//! The extension handshake (BEP 10, BEP 21): what a client tells of itself, and the ids of
+//! The extension handshake (BEP 9, BEP 10, BEP 21): what a client tells of itself, and the ids of
 //! its extension messages. Not here: those messages themselves.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde_bytes::Bytes;
 
 use crate::bencode::{self, MESSAGE, Value};
 
-use super::Error;
+use super::{Error, UT_METADATA, UT_PEX};
 
 /// Characters of `v` that are kept.
 const CLIENT_MAX: usize = 64;
@@ -22,10 +22,16 @@ const NAME_MAX: usize = 64;
 /// type or out of range are none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ExtendedHandshake {
-    /// `m`: name of each supported extension and the id its messages carry, never 0.
+    /// `m`: name of each supported extension and the id its messages carry. Never 0 in what was
+    /// read; to send 0 takes an extension back.
     pub extensions: BTreeMap<String, u8>,
     /// `v`: client name and version, at most 64 characters.
     pub client: Option<String>,
+    /// `e`: it prefers encrypted connections (BEP 11 passes that on).
+    pub prefers_encryption: Option<bool>,
+    /// `metadata_size`: bytes of the info dictionary, when it has that (BEP 9); never 0, and not
+    /// yet within any limit.
+    pub metadata_len: Option<u32>,
     /// `reqq`: requests it holds without dropping.
     pub request_queue: Option<u32>,
     /// `upload_only` (BEP 21).
@@ -39,7 +45,9 @@ pub struct ExtendedHandshake {
 /// As it stands in the payload; `None` is left out.
 #[derive(Serialize)]
 struct Payload<'a> {
+    e: Option<u8>,
     m: &'a BTreeMap<String, u8>,
+    metadata_size: Option<u32>,
     p: Option<u16>,
     reqq: Option<u32>,
     upload_only: Option<u8>,
@@ -55,13 +63,25 @@ impl ExtendedHandshake {
             IpAddr::V6(address) => address.octets().to_vec(),
         });
         bencode::encode(&Payload {
+            e: self.prefers_encryption.map(u8::from),
             m: &self.extensions,
+            metadata_size: self.metadata_len,
             p: self.listen_port,
             reqq: self.request_queue,
             upload_only: self.upload_only.map(u8::from),
             v: self.client.as_deref(),
             yourip: address.as_deref().map(Bytes::new),
         })
+    }
+
+    /// The id under which it takes messages of the metadata extension (BEP 9).
+    pub fn metadata_id(&self) -> Option<u8> {
+        self.extensions.get(UT_METADATA).copied()
+    }
+
+    /// The id under which it takes messages of peer exchange (BEP 11).
+    pub fn pex_id(&self) -> Option<u8> {
+        self.extensions.get(UT_PEX).copied()
     }
 
     /// Takes in the payload of one more handshake of the same peer: what it names replaces
@@ -76,10 +96,14 @@ impl ExtendedHandshake {
             match key {
                 b"m" => self.update_extensions(value),
                 b"v" => replace(&mut self.client, value.bytes().map(client_name)),
-                b"reqq" => replace(&mut self.request_queue, value.integer().and_then(queue_len)),
-                b"upload_only" => {
-                    replace(&mut self.upload_only, value.integer().map(|flag| flag != 0));
+                b"reqq" => replace(&mut self.request_queue, value.integer().and_then(clipped)),
+                // A peer that lacks the metadata itself says 0 or nothing.
+                b"metadata_size" => {
+                    let len = value.integer().and_then(clipped);
+                    replace(&mut self.metadata_len, len.filter(|len| *len != 0));
                 }
+                b"e" => replace(&mut self.prefers_encryption, flag(value)),
+                b"upload_only" => replace(&mut self.upload_only, flag(value)),
                 b"p" => {
                     let port = value.integer().and_then(|port| u16::try_from(port).ok());
                     replace(&mut self.listen_port, port.filter(|port| *port != 0));
@@ -114,7 +138,12 @@ fn client_name(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(CLIENT_MAX).collect()
 }
 
-fn queue_len(number: i64) -> Option<u32> {
+fn flag(value: Value<'_>) -> Option<bool> {
+    value.integer().map(|flag| flag != 0)
+}
+
+/// No more than 32 bits hold; nothing when it is negative.
+fn clipped(number: i64) -> Option<u32> {
     u64::try_from(number).ok().map(|number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
@@ -138,15 +167,34 @@ mod tests {
     #[test]
     fn ours_byte_by_byte() {
         let ours = ExtendedHandshake {
+            extensions: BTreeMap::from([(UT_METADATA.to_owned(), 2), (UT_PEX.to_owned(), 1)]),
             client: Some("Pigeon 0.1.0".to_owned()),
+            metadata_len: Some(31_235),
             request_queue: Some(500),
             listen_port: Some(6881),
             your_address: Some(IpAddr::from([127, 0, 0, 1])),
             ..Default::default()
         };
-        let bytes = b"d1:mde1:pi6881e4:reqqi500e1:v12:Pigeon 0.1.06:yourip4:\x7f\0\0\x01e";
+        let bytes =
+            b"d1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei31235e1:pi6881e4:reqqi500e\
+            1:v12:Pigeon 0.1.06:yourip4:\x7f\0\0\x01e";
         assert_eq!(ours.encode(), bytes);
         assert_eq!(read(bytes), ours);
+    }
+
+    #[test]
+    fn a_size_of_the_metadata_that_tells_nothing_is_none() {
+        for none in ["i0e", "i-5e", "i-9223372036854775808e", "4:abcd", "i99999999999999999999e"] {
+            let payload = format!("d13:metadata_size{none}e");
+            assert_eq!(read(payload.as_bytes()).metadata_len, None, "{none}");
+        }
+        assert_eq!(read(b"d13:metadata_sizei8589934592ee").metadata_len, Some(u32::MAX));
+        // A seeker that has found it says so.
+        let mut it = read(b"d1:md11:ut_metadatai3ee13:metadata_sizei0ee");
+        it.update(b"d13:metadata_sizei77ee").unwrap();
+        assert_eq!((it.metadata_len, it.metadata_id(), it.pex_id()), (Some(77), Some(3), None));
+        it.update(b"d1:md11:ut_metadatai0e6:ut_pexi9ee13:metadata_sizei0ee").unwrap();
+        assert_eq!((it.metadata_len, it.metadata_id(), it.pex_id()), (Some(77), None, Some(9)));
     }
 
     #[test]
@@ -156,8 +204,10 @@ mod tests {
               11:upload_onlyi1e1:v18:qBittorrent/4.6.3.6:yourip16:\0\0\0\0\0\0\0\0\0\0\xff\xff\
               \x7f\0\0\x01e",
         );
-        assert_eq!(it.extensions.get("ut_metadata"), Some(&3));
+        assert_eq!((it.metadata_id(), it.pex_id()), (Some(3), Some(1)));
         assert_eq!(it.extensions.len(), 2);
+        assert_eq!(it.metadata_len, Some(31_235));
+        assert_eq!(it.prefers_encryption, Some(true));
         assert_eq!(it.client.as_deref(), Some("qBittorrent/4.6.3."));
         assert_eq!(it.request_queue, Some(2000));
         assert_eq!(it.upload_only, Some(true));

@@ -1,15 +1,25 @@
-//! The BitTorrent peer protocol as bytes: BEPs 3, 5 (its one message), 6, 10 and 21. Pure:
-//! nothing here knows a socket, or what a message means for the torrent.
+//! The BitTorrent peer protocol as bytes: BEPs 3, 5 (its one message), 6, 9, 10, 11 and 21, and
+//! the datagrams of BEP 14. Pure: nothing here knows a socket, or what a message means for the
+//! torrent.
 
 mod decoder;
 mod extended;
 mod handshake;
+mod lsd;
 mod message;
+mod metadata;
+mod pex;
 
 pub use decoder::{BODY_MAX, COLLECT_OWN, Decoder, EXTENDED_MAX, Need};
 pub use extended::ExtendedHandshake;
 pub use handshake::{Extensions, HANDSHAKE_LEN, HELLO_LEN, Handshake, PEER_ID_LEN, read_hello};
+pub use lsd::{LSD_HASHES_MAX, LSD_LEN_MAX, LocalAnnounce};
 pub use message::{Message, Request};
+pub use metadata::{
+    METADATA_LEN_MAX, METADATA_PIECE_LEN, MetadataMessage, UT_METADATA, metadata_piece_count,
+    metadata_piece_len,
+};
+pub use pex::{PEX_CONTACTS_MAX, Pex, PexFlags, UT_PEX};
 
 /// Why bytes of a peer are refused. Always the peer's fault.
 #[derive(Debug, thiserror::Error)]
@@ -39,4 +49,20 @@ pub enum Error {
     /// An extension handshake that is not a dictionary.
     #[error("its extension handshake is not a dictionary")]
     NotADictionary,
+    /// A message of an extension that is not bencode within the limits.
+    #[error("its {name} message is not readable: {cause}")]
+    UnreadableMessage {
+        /// The extension.
+        name: &'static str,
+        /// Why.
+        cause: crate::bencode::Error,
+    },
+    /// A message of an extension that lacks what it must have.
+    #[error("its {name} message {what}")]
+    MalformedMessage {
+        /// The extension.
+        name: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
 }
