@@ -16,6 +16,7 @@ mod check;
 pub mod choker;
 mod endgame;
 pub mod event;
+pub mod exchange;
 mod fetch;
 mod free;
 mod haves;
