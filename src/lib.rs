@@ -37,7 +37,7 @@
 //! | 5 keepers | [`session`], [`torrent`] |
 //! | 4 carriers | [`link`], [`web`], `tracker::{task, server}`, the network roles of [`chunk`] |
 //! | 3 workshop | [`disk`], [`net`], `chunk::{config, replace, store, tools}` |
-//! | 2 machines | [`swarm`], `tracker::{tiers, table}` |
+//! | 2 machines | [`swarm`], [`seek`], `tracker::{tiers, table}` |
 //! | 1 formats | [`metainfo`], [`wire`], `tracker::{announce, http}`, `chunk::{wire, ini, cut}` |
 //! | 0 ground | [`base`], [`bencode`] |
 #![warn(missing_docs)]
@@ -51,6 +51,7 @@ pub mod disk;
 pub mod link;
 pub mod metainfo;
 pub mod net;
+pub mod seek;
 pub mod session;
 pub mod swarm;
 pub mod torrent;

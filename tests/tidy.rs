@@ -46,6 +46,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("chunk/tracker", 4),
     ("chunk/server", 4),
     ("chunk/tests", 4),
+    ("seek", MACHINES),
     ("swarm", MACHINES),
     ("disk", 3),
     ("net", 3),

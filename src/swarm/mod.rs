@@ -27,7 +27,7 @@ use crate::base::extents::Extents;
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
 
-pub use crowd::{Acquaintances, Refusal, candidates, choker};
+pub use crowd::{Acquaintances, Refusal, candidates, choker, exchange};
 pub use transfer::{
     allowed_fast, assembly, picker, pipeline, requests, shares, suspects, trade, upload,
 };

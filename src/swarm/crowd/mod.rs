@@ -6,6 +6,7 @@
 pub mod candidates;
 pub mod choker;
 mod debts;
+pub mod exchange;
 mod links;
 mod peer;
 mod room;
