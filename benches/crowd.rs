@@ -100,6 +100,8 @@ impl Crowd {
         let pieces = layout.piece_count();
         let now = Instant::now();
         let config = SwarmConfig {
+            exchanges_peers: false,
+            metadata: None,
             layout,
             extents: Extents::new([(TOTAL_LEN, false)]),
             info_hash: InfoHash([7; 20]),

@@ -11,7 +11,7 @@ use pigeon::base::ids::{InfoHash, LinkId, PeerId};
 use pigeon::base::layout::Layout;
 use pigeon::base::pool::{Block, BlockPool};
 use pigeon::base::units::BLOCK_LEN;
-use pigeon::link::{LinkConfig, LinkNews, LinkTimeouts, dial};
+use pigeon::link::{LinkConfig, LinkNews, LinkTimeouts, Subject, dial};
 use pigeon::net::limiter::Limiter;
 use pigeon::swarm::link::LinkEvent;
 use pigeon::wire::{Decoder, Extensions, Handshake, Message};
@@ -39,7 +39,7 @@ fn pieces(count: u32) -> Vec<u8> {
 
 /// Decodes as a link does: blocks from the pool before each portion, the rest back after it.
 fn decode(stream: &[u8], portion: usize, pool: &BlockPool) {
-    let mut decoder = Decoder::new(1_000);
+    let mut decoder = Decoder::new(Some(1_000));
     let mut blocks: Vec<Block> = Vec::new();
     let mut messages: Vec<Message> = Vec::new();
     for read in stream.chunks(portion) {
@@ -109,11 +109,13 @@ fn link_over_loopback(bencher: Bencher<'_, '_>) {
     let config = Arc::new(LinkConfig {
         info_hash: InfoHash([1; 20]),
         peer_id: PeerId([3; 20]),
-        layout: Layout::new(1 << 30, 16 * BLOCK_LEN as u32).expect("a small torrent"),
+        subject: Subject::with_layout(
+            Layout::new(1 << 30, 16 * BLOCK_LEN as u32).expect("a small torrent"),
+        ),
+        exchanges_peers: false,
         pool: BlockPool::new(2560 * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
-        source: None,
         listen_port: None,
         bind: None,
         timeouts: LinkTimeouts::default(),

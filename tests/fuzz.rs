@@ -176,7 +176,7 @@ type Messages = Vec<(Vec<u8>, Option<u32>)>;
 fn messages(bytes: &[u8], len: usize) -> (Messages, Option<String>) {
     let pool = BlockPool::new(8 * BLOCK_LEN);
     let (mut blocks, mut out) = (Vec::new(), Vec::new());
-    let mut decoder = Decoder::new(2);
+    let mut decoder = Decoder::new(Some(2));
     let mut said = Vec::new();
     for mut part in bytes.chunks(len) {
         while !part.is_empty() {

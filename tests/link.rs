@@ -34,11 +34,11 @@ fn config(spec: &Spec) -> Arc<LinkConfig> {
     Arc::new(LinkConfig {
         info_hash: InfoHash(spec.info_hash()),
         peer_id: PeerId(*b"-PN0100-000000000000"),
-        layout: Layout::new(spec.total_len(), spec.piece_len).unwrap(),
+        subject: Subject::with_layout(Layout::new(spec.total_len(), spec.piece_len).unwrap()),
+        exchanges_peers: false,
         pool: BlockPool::new(1 << 20),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
-        source: None,
         listen_port: None,
         bind: None,
         timeouts: LinkTimeouts { handshake: Duration::from_millis(300), ..LinkTimeouts::default() },
@@ -60,7 +60,7 @@ async fn fetch_all(
     let LinkNews::Up { .. } = next(reports).await else { panic!("not up") };
     let first = vec![LinkCommand::Availability(Availability::None), LinkCommand::Interested];
     handle.commands.send(first).await.unwrap();
-    let layout = config.layout;
+    let layout = config.subject.known().unwrap().layout;
     let mut left: usize = layout.pieces().map(|piece| layout.block_count(piece) as usize).sum();
     let mut has_all = false;
     while left > 0 {

@@ -2,6 +2,7 @@
 //! messages mean is in `translate`, their bytes in `wire`.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,17 @@ use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{Ask, Availability, LinkCaps, LinkCommand, LinkEvent};
+use crate::swarm::link::{Ask, Availability, LinkCaps, LinkCommand, LinkEvent, MetadataCommand};
 use crate::wire::{
-    Decoder, ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake, Message, Need, Request,
+    Decoder, ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake, Message, MetadataMessage,
+    Need, Pex, Request, UT_METADATA, UT_PEX,
 };
 
 use super::dialect::{Dialect, Opened};
 use super::outbox::{HEAD_LEN, Out, Parcel};
 use super::stream::{ReadSide, WriteSide};
-use super::translate::Translator;
-use super::{Error, LinkConfig, LinkTimeouts};
+use super::translate::{METADATA_ID, PEX_ID, Translator};
+use super::{Error, Known, LinkConfig, LinkTimeouts, Subject};
 
 /// What we call ourselves in extension handshakes.
 const CLIENT: &str = "Pigeon 0.1.0";
@@ -74,7 +76,9 @@ pub(super) async fn shake_hands(
 
 /// The protocol after the handshakes.
 pub(super) struct BitTorrent {
-    layout: Layout,
+    subject: Subject,
+    /// None until an order tells that the torrent is known.
+    layout: Option<Layout>,
     peer_id: PeerId,
     fast: bool,
     extended: bool,
@@ -82,6 +86,10 @@ pub(super) struct BitTorrent {
     translator: Translator,
     /// Our extension handshake, until it is sent.
     introduction: Option<ExtendedHandshake>,
+    /// Our pieces were told, if only that there are none.
+    is_introduced: bool,
+    /// The torrent has come to be known since the remote was told last.
+    is_news: bool,
 }
 
 impl BitTorrent {
@@ -94,23 +102,59 @@ impl BitTorrent {
         listen_port: Option<u16>,
     ) -> Self {
         let agreed = Extensions::OURS.common(remote.extensions);
+        let known = config.subject.known();
+        let layout = known.map(|known| known.layout);
         let introduction = ExtendedHandshake {
+            extensions: extensions(config.exchanges_peers),
+            metadata_len: known.and_then(metadata_len),
             client: Some(CLIENT.to_owned()),
             request_queue: Some(REQUEST_QUEUE),
             listen_port,
             your_address: Some(address.ip().to_canonical()),
             ..ExtendedHandshake::default()
         };
-        let bitfield_len = (config.layout.piece_count() as usize).div_ceil(8);
+        let bitfield_len = layout.map(|layout| (layout.piece_count() as usize).div_ceil(8));
         Self {
-            layout: config.layout,
+            subject: config.subject.clone(),
+            layout,
             peer_id: remote.peer_id,
             fast: agreed.fast,
             extended: agreed.extended,
             decoder: Decoder::new(bitfield_len),
-            translator: Translator::new(config.layout, agreed, remote.peer_id),
+            translator: Translator::new(layout, agreed, remote.peer_id),
             introduction: agreed.extended.then_some(introduction),
+            is_introduced: false,
+            is_news: false,
         }
+    }
+
+    /// Our pieces. If the torrent was not known before, those that it has are news.
+    fn tell_pieces(&mut self, ours: Availability, out: &mut Vec<u8>) {
+        if let Some(known) = self.subject.known().filter(|_| self.layout.is_none()) {
+            self.layout = Some(known.layout);
+            self.is_news = true;
+        }
+        if !self.is_introduced {
+            self.is_introduced = true;
+            return self.introduce(ours, out);
+        }
+        let layout = self.layout;
+        let has = |piece: &PieceIndex| match &ours {
+            Availability::All => true,
+            Availability::None => false,
+            Availability::Some(bits) => bits.has(*piece),
+        };
+        let pieces = layout.iter().flat_map(Layout::pieces).filter(has);
+        pieces.for_each(|piece| Message::Have(piece.number()).encode(out));
+        if self.is_news && self.extended {
+            let metadata_len = self.subject.known().and_then(metadata_len);
+            self.say(ExtendedHandshake { metadata_len, ..Default::default() }, out);
+        }
+    }
+
+    /// BEP 10: "subsequent handshakes … are additive", so that one word more is a handshake.
+    fn say(&self, word: ExtendedHandshake, out: &mut Vec<u8>) {
+        Message::Extended { id: 0, payload: word.encode() }.encode(out);
     }
 
     /// Our pieces, which must be the first message after the handshake (BEP 6); our
@@ -120,8 +164,8 @@ impl BitTorrent {
             Availability::All if self.fast => Message::HaveAll.encode(out),
             Availability::None if self.fast => Message::HaveNone.encode(out),
             Availability::All => {
-                let all = Bitfield::all(self.layout.piece_count());
-                Message::Bitfield(all.as_bytes().to_vec()).encode(out);
+                let count = self.layout.map_or(0, |layout| layout.piece_count());
+                Message::Bitfield(Bitfield::all(count).as_bytes().to_vec()).encode(out);
             }
             // "The bitfield … may be omitted if the client has no pieces" (BEP 3).
             Availability::None => {}
@@ -132,15 +176,61 @@ impl BitTorrent {
         }
     }
 
-    /// BEP 10: "subsequent handshakes … are additive", so that one word more is a handshake.
     fn tell_upload_only(&mut self, upload_only: bool, out: &mut Vec<u8>) {
         if let Some(introduction) = &mut self.introduction {
             introduction.upload_only = Some(upload_only);
         } else if self.extended {
-            let word = ExtendedHandshake { upload_only: Some(upload_only), ..Default::default() };
-            Message::Extended { id: 0, payload: word.encode() }.encode(out);
+            self.say(
+                ExtendedHandshake { upload_only: Some(upload_only), ..Default::default() },
+                out,
+            );
         }
     }
+
+    /// BEP 9.
+    fn order_metadata(&mut self, command: MetadataCommand, out: &mut Out) {
+        let Some(id) = self.translator.metadata_id() else { return };
+        let mut say = |message: MetadataMessage<'_>| {
+            let mut payload = Vec::new();
+            message.encode(&mut payload);
+            Message::Extended { id, payload }.encode(&mut out.bytes);
+        };
+        match command {
+            MetadataCommand::Ask(pieces) => {
+                pieces.into_iter().for_each(|piece| say(MetadataMessage::Request { piece }));
+            }
+            MetadataCommand::Refuse(piece) => say(MetadataMessage::Reject { piece }),
+            MetadataCommand::Give { piece, range } => {
+                let metadata = self.subject.known().and_then(|known| known.metadata.as_ref());
+                let Some(metadata) = metadata else { return };
+                let Some(bytes) = metadata.get(range) else { return };
+                let total_len = u32::try_from(metadata.len()).unwrap_or(u32::MAX);
+                say(MetadataMessage::Data { piece, total_len, bytes });
+                out.metadata_bytes += bytes.len();
+            }
+        }
+    }
+
+    /// BEP 11.
+    fn tell_peers(&self, peers: &Pex, out: &mut Vec<u8>) {
+        if let Some(id) = self.translator.pex_id() {
+            let mut payload = Vec::new();
+            peers.encode(&mut payload);
+            Message::Extended { id, payload }.encode(out);
+        }
+    }
+}
+
+/// The extension messages that we take, by our own numbers.
+fn extensions(exchanges_peers: bool) -> BTreeMap<String, u8> {
+    let metadata = (UT_METADATA.to_owned(), METADATA_ID);
+    let peers = exchanges_peers.then(|| (UT_PEX.to_owned(), PEX_ID));
+    std::iter::once(metadata).chain(peers).collect()
+}
+
+/// What the extension handshake says of the metadata.
+fn metadata_len(known: &Known) -> Option<u32> {
+    u32::try_from(known.metadata.as_ref()?.len()).ok()
 }
 
 impl Dialect for BitTorrent {
@@ -156,7 +246,7 @@ impl Dialect for BitTorrent {
 
     fn room(&self, blocks: usize) -> usize {
         // The last block of each piece may be short: so long they are on average.
-        let piece_len = self.layout.piece_len() as usize;
+        let piece_len = self.layout.map_or(BLOCK_LEN, |layout| layout.piece_len() as usize);
         let block_len = piece_len / piece_len.div_ceil(BLOCK_LEN);
         self.decoder.body_left() + blocks * (block_len + HEAD_LEN)
     }
@@ -199,9 +289,23 @@ impl Dialect for BitTorrent {
 
     fn end_read(&mut self, _: &mut Vec<LinkEvent>) {}
 
-    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Out) -> Result<(), DownReason> {
-        let Out { bytes: out, parcels } = out;
+    fn catch_up(&mut self, events: &mut Vec<LinkEvent>) -> Result<(), String> {
+        match self.layout.filter(|_| std::mem::take(&mut self.is_news)) {
+            Some(layout) => self.translator.know(layout, events),
+            None => Ok(()),
+        }
+    }
+
+    fn order(&mut self, batch: Vec<LinkCommand>, queued: &mut Out) -> Result<(), DownReason> {
         for command in batch {
+            let command = match command {
+                LinkCommand::Metadata(command) => {
+                    self.order_metadata(command, queued);
+                    continue;
+                }
+                command => command,
+            };
+            let Out { bytes: out, parcels, .. } = &mut *queued;
             match command {
                 LinkCommand::Request(blocks) => {
                     blocks.into_iter().for_each(|it| Message::Request(request(it)).encode(out));
@@ -210,7 +314,7 @@ impl Dialect for BitTorrent {
                     blocks.into_iter().for_each(|it| Message::Cancel(request(it)).encode(out));
                 }
                 LinkCommand::UploadOnly(upload_only) => self.tell_upload_only(upload_only, out),
-                LinkCommand::Availability(availability) => self.introduce(availability, out),
+                LinkCommand::Availability(availability) => self.tell_pieces(availability, out),
                 LinkCommand::Have(pieces) => {
                     pieces.iter().for_each(|it| Message::Have(it.number()).encode(out));
                 }
@@ -235,7 +339,15 @@ impl Dialect for BitTorrent {
                     let pieces = pieces.into_iter().map(PieceIndex::number);
                     pieces.for_each(|it| Message::AllowedFast(it).encode(out));
                 }
-                LinkCommand::AllowFast(_) => {}
+                LinkCommand::AllowFast(_) | LinkCommand::Metadata(_) => {}
+                LinkCommand::TellPeers(peers) => self.tell_peers(&peers, out),
+                LinkCommand::StopExchange => {
+                    let extensions = BTreeMap::from([(UT_PEX.to_owned(), 0)]);
+                    self.translator.stop_exchange();
+                    if self.extended {
+                        self.say(ExtendedHandshake { extensions, ..Default::default() }, out);
+                    }
+                }
                 // BEP 3 has no word for it.
                 LinkCommand::Refuse(_) => {}
                 LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),

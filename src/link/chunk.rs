@@ -91,8 +91,10 @@ fn converse(
 ) -> LinkHandle {
     let (handle, commands) = LinkHandle::new();
     let address = provider.address;
-    let layout = config.layout;
+    let known = config.subject.known().map(|known| known.layout);
     let opening = async move {
+        // A listing is a torrent that is known.
+        let layout = known.ok_or_else(|| DownReason::DialFailed("nothing is known yet".into()))?;
         let (read, write) = connecting.await?.split();
         Ok(Opened { read, write, dialect: Course::new(layout, provider) })
     };
@@ -414,6 +416,9 @@ impl Dialect for Course {
                 LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
                 // The protocol has no words for what we have and want, and nobody asks us.
                 LinkCommand::UploadOnly(_)
+                | LinkCommand::Metadata(_)
+                | LinkCommand::TellPeers(_)
+                | LinkCommand::StopExchange
                 | LinkCommand::Availability(_)
                 | LinkCommand::Have(_)
                 | LinkCommand::Choke
@@ -426,6 +431,10 @@ impl Dialect for Course {
             }
         }
         self.speak(&mut out.bytes);
+        Ok(())
+    }
+
+    fn catch_up(&mut self, _: &mut Vec<LinkEvent>) -> Result<(), String> {
         Ok(())
     }
 

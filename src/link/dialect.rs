@@ -63,6 +63,12 @@ pub(super) trait Dialect: Send + 'static {
     /// `Closed` by order.
     fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Out) -> Result<(), DownReason>;
 
+    /// Facts that could not be told before the torrent was known, once an order has made that so.
+    ///
+    /// # Errors
+    /// What the remote did that ends the link.
+    fn catch_up(&mut self, events: &mut Vec<LinkEvent>) -> Result<(), String>;
+
     /// Messages that may be sent since something was read.
     fn speak(&mut self, out: &mut Vec<u8>);
 

@@ -10,6 +10,7 @@ mod bt;
 mod chunk;
 mod dial;
 mod dialect;
+mod early;
 mod inbound;
 mod outbox;
 mod ready;
@@ -25,7 +26,7 @@ pub use stream::Stream;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -45,22 +46,60 @@ pub struct LinkConfig {
     pub info_hash: InfoHash,
     /// What we call ourselves.
     pub peer_id: PeerId,
-    /// The torrent's geometry, against which everything a peer says is checked.
-    pub layout: Layout,
+    /// What the torrent is, as far as that is known.
+    pub subject: Subject,
+    /// Peers are exchanged (BEP 11).
+    pub exchanges_peers: bool,
     /// Where data is received into.
     pub pool: BlockPool,
     /// The limit on received bytes.
     pub limiter: Arc<Limiter>,
     /// The limit on sent bytes.
     pub up_limiter: Arc<Limiter>,
-    /// What blocks are sent from; none where nothing is ever sent.
-    pub source: Option<Source>,
     /// The port we listen on, told to peers that we dial.
     pub listen_port: Option<u16>,
     /// The local address to dial from.
     pub bind: Option<IpAddr>,
     /// Patience.
     pub timeouts: LinkTimeouts,
+}
+
+/// What the torrent of a link is. Links may be up before anybody knows (BEP 9).
+#[derive(Clone, Debug, Default)]
+pub struct Subject(Arc<OnceLock<Known>>);
+
+/// A torrent that is known.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The torrent's geometry, against which everything a peer says is checked.
+    pub layout: Layout,
+    /// What blocks are sent from; none where nothing is ever sent.
+    pub source: Option<Source>,
+    /// The info dictionary as it is hashed, for peers that seek it; none where it is not given.
+    pub metadata: Option<Arc<[u8]>>,
+}
+
+impl Subject {
+    /// A torrent that is known already.
+    pub fn of(known: Known) -> Self {
+        Self(Arc::new(OnceLock::from(known)))
+    }
+
+    /// The same, of which nothing is ever sent.
+    pub fn with_layout(layout: Layout) -> Self {
+        Self::of(Known { layout, source: None, metadata: None })
+    }
+
+    /// Tells all links what the torrent is; the first word counts.
+    pub fn know(&self, known: Known) {
+        // Whoever was first knew the same.
+        let _ = self.0.set(known);
+    }
+
+    /// What it is, once that is known.
+    pub fn known(&self) -> Option<&Known> {
+        self.0.get()
+    }
 }
 
 /// How long a link waits for what.

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::base::extents::FileSlice;
-use crate::base::layout::Layout;
 use crate::base::units::BLOCK_LEN;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
@@ -25,7 +24,7 @@ use crate::swarm::link::{Ask, CloseReason, LinkCommand};
 use super::dialect::Dialect;
 use super::ready::{self, Ready};
 use super::stream::WriteSide;
-use super::{LinkConfig, lost};
+use super::{LinkConfig, Subject, lost};
 
 /// Bytes of messages that may wait for a peer that does not read. Blocks are bounded by who
 /// orders them.
@@ -51,6 +50,8 @@ pub(super) struct Out {
     pub bytes: Vec<u8>,
     /// Blocks to send, in order.
     pub parcels: VecDeque<Parcel>,
+    /// Bytes of metadata among the messages.
+    pub metadata_bytes: usize,
 }
 
 /// A block to send: what stands before it, and which one it is.
@@ -62,7 +63,7 @@ pub(super) struct Parcel {
 /// The writing half of one link.
 pub(super) struct Outbox {
     side: WriteSide,
-    layout: Layout,
+    subject: Subject,
     ready: Ready,
     limiter: Arc<Limiter>,
     out: Out,
@@ -73,6 +74,8 @@ pub(super) struct Outbox {
     debt: Option<(Instant, u64)>,
     /// Until when it was the limit that kept a block back, last.
     held_back: Option<Instant>,
+    /// Bytes of metadata among the messages that wait, and of those that have left untold.
+    metadata: (usize, usize),
     /// Bytes sent in this turn that are not yet paid under the rate limit.
     unpaid: usize,
     /// Bytes of blocks sent that nobody was told of.
@@ -93,14 +96,15 @@ impl Outbox {
     pub(super) fn new(side: WriteSide, config: &LinkConfig) -> Self {
         Self {
             side,
-            layout: config.layout,
-            ready: Ready::new(config.source.clone()),
+            subject: config.subject.clone(),
+            ready: Ready::default(),
             limiter: config.up_limiter.clone(),
             out: Out::default(),
             written: 0,
             sending: None,
             debt: None,
             held_back: None,
+            metadata: (0, 0),
             unpaid: 0,
             untold: 0,
             told_at: Instant::now(),
@@ -139,7 +143,12 @@ impl Outbox {
         })
     }
 
-    /// The rest of them, at the end of the link.
+    /// Bytes of metadata that have left since this was last asked.
+    pub(super) fn take_metadata_sent(&mut self) -> Option<usize> {
+        Some(std::mem::take(&mut self.metadata.1)).filter(|sent| *sent > 0)
+    }
+
+    /// The rest of the blocks' bytes, at the end of the link.
     pub(super) fn take_untold(&mut self) -> Option<u32> {
         Some(std::mem::take(&mut self.untold)).filter(|untold| *untold > 0)
     }
@@ -154,6 +163,7 @@ impl Outbox {
         batch: Vec<LinkCommand>,
     ) -> Result<(), DownReason> {
         dialect.order(batch, &mut self.out)?;
+        self.metadata.0 += std::mem::take(&mut self.out.metadata_bytes);
         if self.out.bytes.len() - self.written > QUEUE_MAX {
             return Err(DownReason::Violated("it does not read what we send".to_owned()));
         }
@@ -206,7 +216,7 @@ impl Outbox {
     }
 
     async fn send_messages(&mut self) -> io::Result<()> {
-        let Self { side, out, written, unpaid, .. } = self;
+        let Self { side, out, written, unpaid, metadata, .. } = self;
         let rest = out.bytes.get(*written..).unwrap_or_default();
         let sent = poll_fn(|cx| Pin::new(&mut *side).poll_write(cx, rest)).await?;
         if sent == 0 {
@@ -218,6 +228,7 @@ impl Outbox {
             out.bytes.clear();
             out.bytes.shrink_to(KEPT);
             *written = 0;
+            metadata.1 += std::mem::take(&mut metadata.0);
         }
         Ok(())
     }
@@ -286,7 +297,10 @@ impl Outbox {
     /// then messages overtake it, and a choke drops it.
     async fn begin_block(&mut self) -> io::Result<()> {
         let Some(Parcel { head, ask }) = self.out.parcels.front() else { return Ok(()) };
-        let offset = self.layout.piece_offset(ask.piece) + u64::from(ask.begin);
+        // Nothing is asked for before it is known.
+        let Some(known) = self.subject.known() else { return Ok(()) };
+        self.ready.send_from(known.source.as_ref());
+        let offset = known.layout.piece_offset(ask.piece) + u64::from(ask.begin);
         let slices: VecDeque<_> = self.ready.slices(offset, u64::from(ask.len))?.collect();
         let sending = Sending { head: *head, head_sent: 0, slices };
         if let Some(first) = sending.slices.front().filter(|first| !first.is_pad) {

@@ -26,7 +26,7 @@ const BELIEVED: Duration = Duration::from_secs(1);
 const PAGE: usize = 4096;
 
 /// The file that was sent from last, and the thread that fetches from it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ready {
     source: Option<Source>,
     open: Option<Opened>,
@@ -43,8 +43,11 @@ struct Opened {
 }
 
 impl Ready {
-    pub(super) fn new(source: Option<Source>) -> Self {
-        Self { source, open: None, fetching: None }
+    /// From now on it sends from here.
+    pub(super) fn send_from(&mut self, source: Option<&Source>) {
+        if self.source.is_none() {
+            self.source = source.cloned();
+        }
     }
 
     /// The parts of files that these bytes of the torrent are.

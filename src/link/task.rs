@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::base::ids::LinkId;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent};
+use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent, MetadataEvent};
 
 use super::dialect::{Dialect, Opened};
 use super::inbound::Inbound;
@@ -83,7 +83,9 @@ async fn live<D: Dialect>(
     dialect.greet(&mut events);
     let inbound = Inbound::new(read, &context.config);
     let mut outbox = Outbox::new(write, &context.config);
-    let reason = match outbox.order(&mut dialect, early) {
+    let begun = outbox.order(&mut dialect, early);
+    let begun = begun.and_then(|()| dialect.catch_up(&mut events).map_err(DownReason::Violated));
+    let reason = match begun {
         Ok(()) => pass_on(context, dialect, inbound, &mut outbox, &mut events).await,
         Err(reason) => reason,
     };
@@ -124,6 +126,10 @@ async fn pass_on<D: Dialect>(
                 if let Err(reason) = outbox.order(&mut dialect, batch) {
                     return reason;
                 }
+                // What the remote said before its torrent was known.
+                if let Err(why) = dialect.catch_up(events) {
+                    return DownReason::Violated(why);
+                }
                 clock.bring_forward(timer.as_mut(), &dialect, outbox);
             }
             sent = outbox.send(), if !outbox.is_empty() && end.is_none() => match sent {
@@ -156,6 +162,8 @@ async fn pass_on<D: Dialect>(
             }
         }
         events.extend(outbox.take_sent().map(LinkEvent::Sent));
+        let metadata = outbox.take_metadata_sent().map(MetadataEvent::Sent);
+        events.extend(metadata.map(LinkEvent::Metadata));
         if let Some(reason) = end.take_if(|_| events.is_empty()) {
             return reason;
         }

@@ -28,17 +28,23 @@ const OURS: &[u8; 68] = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04\
     aaaaaaaaaaaaaaaaaaaa-PN0100-000000000000";
 /// Our extension handshake to a peer that dialled us from 127.0.0.1.
 const INTRODUCTION: &[u8] =
-    b"\0\0\0\x34\x14\0d1:mde4:reqqi500e1:v12:Pigeon 0.1.06:yourip4:\x7f\0\0\x01e";
+    b"\0\0\0\x46\x14\0d1:md11:ut_metadatai2ee4:reqqi500e1:v12:Pigeon 0.1.06:yourip4:\x7f\0\0\x01e";
+
+impl LinkConfig {
+    fn layout(&self) -> Layout {
+        self.subject.known().unwrap().layout
+    }
+}
 
 fn config(pool_blocks: usize) -> LinkConfig {
     LinkConfig {
         info_hash: HASH,
         peer_id: PeerId(*b"-PN0100-000000000000"),
-        layout: Layout::new(u64::from(PIECES) * 32_768, 32_768).unwrap(),
+        subject: Subject::with_layout(Layout::new(u64::from(PIECES) * 32_768, 32_768).unwrap()),
+        exchanges_peers: false,
         pool: BlockPool::new(pool_blocks * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
-        source: None,
         listen_port: Some(6881),
         bind: None,
         timeouts: LinkTimeouts::default(),
@@ -112,7 +118,7 @@ impl Bench {
     }
 
     fn piece(&self, number: u32) -> crate::base::layout::PieceIndex {
-        self.config.layout.piece(number).unwrap()
+        self.config.layout().piece(number).unwrap()
     }
 }
 
@@ -189,7 +195,7 @@ async fn peers_without_extensions_get_plain_messages() {
 #[tokio::test(start_paused = true)]
 async fn every_order_byte_by_byte() {
     let (mut bench, _) = Bench::up(config(32), HELLO_ALL).await;
-    let layout = bench.config.layout;
+    let layout = bench.config.layout();
     let blocks: Vec<_> = layout.blocks(bench.piece(3)).collect();
     let ask = Ask { piece: bench.piece(2), begin: 1, len: 5 };
     bench
@@ -326,7 +332,11 @@ async fn a_block_that_drips_is_given_up_when_others_wait_for_one() {
 fn many_pieces(message_bytes: usize) -> LinkConfig {
     let config = config(32);
     let pool = config.pool.with_message_bytes(message_bytes);
-    LinkConfig { layout: Layout::new(160_000 * 16_384, 16_384).unwrap(), pool, ..config }
+    LinkConfig {
+        subject: Subject::with_layout(Layout::new(160_000 * 16_384, 16_384).unwrap()),
+        pool,
+        ..config
+    }
 }
 
 /// A set of 160,000 pieces.
@@ -395,7 +405,9 @@ async fn short_blocks_among_long_ones_arrive_through_a_pool_of_one() {
     let layout = Layout::new(10 * 16_484, 16_484).unwrap();
     let base = config(1);
     let pool = base.pool.clone().with_message_bytes(1_000);
-    let (mut bench, _) = Bench::up(LinkConfig { layout, pool, ..base }, HELLO_ALL).await;
+    let (mut bench, _) =
+        Bench::up(LinkConfig { subject: Subject::with_layout(layout), pool, ..base }, HELLO_ALL)
+            .await;
     let mut bytes = Vec::new();
     for piece in 0..3 {
         bytes.extend_from_slice(&[0, 0, 0, 109, 7, 0, 0, 0, piece, 0, 0, 0x40, 0]);
@@ -453,7 +465,9 @@ async fn messages_that_nobody_finishes_are_bounded_together() {
 #[tokio::test(start_paused = true)]
 async fn small_data_in_a_small_pool_arrives_whole() {
     let layout = Layout::new(100, 1).unwrap();
-    let (mut bench, _) = Bench::up(LinkConfig { layout, ..config(3) }, HELLO_ALL).await;
+    let (mut bench, _) =
+        Bench::up(LinkConfig { subject: Subject::with_layout(layout), ..config(3) }, HELLO_ALL)
+            .await;
     for piece in 0..100 {
         bench.peer.write_all(&[0, 0, 0, 10, 7, 0, 0, 0, piece, 0, 0, 0, 0, piece]).await.unwrap();
     }

@@ -9,8 +9,12 @@ use crate::base::bitfield::Bitfield;
 use crate::base::ids::PeerId;
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
-use crate::swarm::link::{ASK_LEN_MAX, Ask, Availability, Description, LinkCaps, LinkEvent, Unit};
-use crate::wire::{ExtendedHandshake, Extensions, Message, Request};
+use crate::swarm::link::{
+    ASK_LEN_MAX, Ask, Availability, Description, LinkCaps, LinkEvent, MetadataEvent, Unit,
+};
+use crate::wire::{ExtendedHandshake, Extensions, Message, MetadataMessage, Pex, Request};
+
+use super::early::Early;
 
 /// Requests to keep at a peer that does not say `reqq`: the least that grown clients assume.
 const PIPELINE_UNKNOWN: u32 = 250;
@@ -24,6 +28,10 @@ const SETS_MAX: u32 = 8;
 /// Pieces that a peer may allow or suggest in its life; BEP 6 speaks of ten or so.
 const HINTS_MAX: u32 = 1_000;
 
+/// Our numbers for extension messages (BEP 10).
+pub(super) const PEX_ID: u8 = 1;
+pub(super) const METADATA_ID: u8 = 2;
+
 /// What a peer may spend in one window without sending data or news of pieces.
 const BUDGET: u32 = 20_000;
 const WINDOW: Duration = Duration::from_secs(10);
@@ -32,13 +40,18 @@ const COST: u32 = 1;
 const COST_KEEP_ALIVE: u32 = 10;
 /// Everything for which the brain walks all pieces, or we parse bencode.
 const COST_HEAVY: u32 = 100;
+/// Metadata of 32 MiB has 2,048 pieces.
+const COST_METADATA: u32 = 5;
 /// Nonsense that is tolerated fifty times.
 const COST_NONSENSE: u32 = 400;
 
 /// Translates the messages of one link.
 #[derive(Debug)]
 pub(super) struct Translator {
-    layout: Layout,
+    /// None while nobody knows the torrent: what the remote says of it is kept.
+    layout: Option<Layout>,
+    early: Early,
+    exchanges_peers: bool,
     agreed: Extensions,
     pipeline_limit: u32,
     remote: Availability,
@@ -56,10 +69,12 @@ pub(super) struct Translator {
 
 impl Translator {
     /// For a link on which both sides have `agreed`, to a peer that calls itself `peer_id`.
-    pub(super) fn new(layout: Layout, agreed: Extensions, peer_id: PeerId) -> Self {
+    pub(super) fn new(layout: Option<Layout>, agreed: Extensions, peer_id: PeerId) -> Self {
         let is_bitcomet = peer_id.0.starts_with(b"-BC");
         Self {
             layout,
+            early: Early::default(),
+            exchanges_peers: true,
             agreed,
             pipeline_limit: if is_bitcomet { PIPELINE_BITCOMET } else { PIPELINE_MAX },
             remote: Availability::None,
@@ -106,14 +121,53 @@ impl Translator {
         message: Message,
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), String> {
+        match (message, self.layout) {
+            (Message::Extended { id, payload }, _) => self.on_extended(id, &payload, events),
+            (message, Some(layout)) => self.on_known(layout, message, events),
+            (message, None) => {
+                self.spend(COST)?;
+                self.early.note(message);
+                Ok(())
+            }
+        }
+    }
+
+    /// The torrent is known: tells what the remote said of it until now.
+    ///
+    /// # Errors
+    /// What of that ends the link.
+    pub(super) fn know(
+        &mut self,
+        layout: Layout,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), String> {
+        self.layout = Some(layout);
+        self.spent = 0;
+        self.haves_at = None;
+        for message in std::mem::take(&mut self.early).into_messages() {
+            self.on_known(layout, message, events)?;
+        }
+        // The brain that knows the torrent has not heard it.
+        if self.told != ExtendedHandshake::default() {
+            events.push(LinkEvent::Described(self.description()));
+        }
+        Ok(())
+    }
+
+    fn on_known(
+        &mut self,
+        layout: Layout,
+        message: Message,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), String> {
         match message {
             Message::Piece { piece, begin, data } => {
-                return self.on_data(piece, begin, data, events);
+                return self.on_data(layout, piece, begin, data, events);
             }
-            Message::Have(piece) => return self.on_have(piece, events),
+            Message::Have(piece) => return self.on_have(layout, piece, events),
             Message::Bitfield(bytes) => {
                 self.spend(COST_HEAVY)?;
-                let bits = Bitfield::from_wire(&bytes, self.layout.piece_count())
+                let bits = Bitfield::from_wire(&bytes, layout.piece_count())
                     .ok_or_else(|| format!("it sent a bitfield of {} bytes", bytes.len()))?;
                 self.replace(summary(bits), events)?;
             }
@@ -132,7 +186,7 @@ impl Translator {
             Message::Interested => self.tell(LinkEvent::Interested, events)?,
             Message::NotInterested => self.tell(LinkEvent::NotInterested, events)?,
             Message::Request(request) => {
-                let ask = self.ask(request)?;
+                let ask = ask(layout, request)?;
                 let is_too_long = ask.len > ASK_LEN_MAX;
                 if is_too_long {
                     self.spend(COST_NONSENSE)?;
@@ -143,13 +197,13 @@ impl Translator {
                 }
             }
             Message::Cancel(request) => {
-                let ask = self.ask(request)?;
+                let ask = ask(layout, request)?;
                 self.tell(LinkEvent::Cancelled(ask), events)?;
             }
-            Message::Reject(request) => self.on_reject(request, events)?,
+            Message::Reject(request) => self.on_reject(layout, request, events)?,
             Message::Suggest(piece) => {
                 self.spend_fast(COST, "suggest")?;
-                let piece = self.piece(piece)?;
+                let piece = piece_of(layout, piece)?;
                 self.suggested += 1;
                 if self.suggested <= HINTS_MAX {
                     events.push(LinkEvent::Suggested(piece));
@@ -157,26 +211,27 @@ impl Translator {
             }
             Message::AllowedFast(piece) => {
                 self.spend_fast(COST, "allowed-fast")?;
-                let piece = self.piece(piece)?;
+                let piece = piece_of(layout, piece)?;
                 self.allowed += 1;
                 if self.allowed <= HINTS_MAX {
                     events.push(LinkEvent::AllowedFast(piece));
                 }
             }
-            Message::Extended { id, payload } => self.on_extended(id, &payload, events)?,
+            Message::Extended { .. } => {}
         }
         Ok(())
     }
 
     fn on_data(
         &mut self,
+        layout: Layout,
         piece: u32,
         begin: u32,
         data: Block,
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), String> {
         let len = u32::try_from(data.len_bytes()).unwrap_or(u32::MAX);
-        match (self.layout.block_at(piece, begin, len), events.last_mut()) {
+        match (layout.block_at(piece, begin, len), events.last_mut()) {
             (Some(block), Some(LinkEvent::Blocks(batch))) => batch.push((block, data)),
             (Some(block), _) => {
                 // One read brings sixteen; most of them in one batch.
@@ -196,13 +251,18 @@ impl Translator {
         Ok(())
     }
 
-    fn on_have(&mut self, number: u32, events: &mut Vec<LinkEvent>) -> Result<(), String> {
-        let piece = self.piece(number)?;
+    fn on_have(
+        &mut self,
+        layout: Layout,
+        number: u32,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), String> {
+        let piece = piece_of(layout, number)?;
         if self.remote_has(piece) {
             return self.spend(COST);
         }
         if let Availability::None = self.remote {
-            self.remote = Availability::Some(Bitfield::none(self.layout.piece_count()));
+            self.remote = Availability::Some(Bitfield::none(layout.piece_count()));
         }
         if let Availability::Some(bits) = &mut self.remote {
             bits.insert(piece);
@@ -216,15 +276,20 @@ impl Translator {
         }
         // Each piece once is news, however fast it comes.
         self.haves_told = self.haves_told.saturating_add(1);
-        if self.haves_told > self.layout.piece_count() {
+        if self.haves_told > layout.piece_count() {
             return self.spend(COST);
         }
         Ok(())
     }
 
-    fn on_reject(&mut self, request: Request, events: &mut Vec<LinkEvent>) -> Result<(), String> {
+    fn on_reject(
+        &mut self,
+        layout: Layout,
+        request: Request,
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), String> {
         let Request { piece, begin, len } = request;
-        let Some(block) = self.layout.block_at(piece, begin, len) else {
+        let Some(block) = layout.block_at(piece, begin, len) else {
             return self.spend_fast(COST_NONSENSE, "reject");
         };
         self.spend_fast(COST, "reject")?;
@@ -235,17 +300,28 @@ impl Translator {
         Ok(())
     }
 
-    /// BEP 10: id 0 is the handshake. We name no other id to the peer, so that it can use
-    /// none; what it sends all the same is dropped.
+    /// BEP 10: id 0 is the handshake, others are what we named; whatever else comes is dropped.
     fn on_extended(
         &mut self,
         id: u8,
         payload: &[u8],
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), String> {
-        if id != 0 || !self.agreed.extended {
-            return self.spend(COST_HEAVY);
+        match id {
+            _ if !self.agreed.extended => self.spend(COST_HEAVY),
+            0 => self.on_handshake(payload, events),
+            METADATA_ID => self.on_metadata(payload, events),
+            PEX_ID if self.exchanges_peers => {
+                self.spend(COST_HEAVY)?;
+                let peers = Pex::decode(payload).map_err(|error| error.to_string())?;
+                events.push(LinkEvent::Peers(peers));
+                Ok(())
+            }
+            _ => self.spend(COST_HEAVY),
         }
+    }
+
+    fn on_handshake(&mut self, payload: &[u8], events: &mut Vec<LinkEvent>) -> Result<(), String> {
         match self.told.update(payload) {
             Ok(()) => {
                 self.spend(COST_HEAVY)?;
@@ -257,6 +333,45 @@ impl Translator {
         }
     }
 
+    fn on_metadata(&mut self, payload: &[u8], events: &mut Vec<LinkEvent>) -> Result<(), String> {
+        let message = match MetadataMessage::decode(payload) {
+            Ok(message) => message,
+            // The whole in one message, for instance.
+            Err(error) => return Err(error.to_string()),
+        };
+        let event = match message {
+            Some(MetadataMessage::Request { piece }) => {
+                self.spend(COST_METADATA)?;
+                MetadataEvent::Asked(piece)
+            }
+            Some(MetadataMessage::Data { piece, bytes, .. }) => {
+                MetadataEvent::Piece { piece, bytes: bytes.into() }
+            }
+            Some(MetadataMessage::Reject { piece }) => {
+                self.spend(COST)?;
+                MetadataEvent::Refused(piece)
+            }
+            None => return self.spend(COST_HEAVY),
+        };
+        events.push(LinkEvent::Metadata(event));
+        Ok(())
+    }
+
+    /// The remote's number for metadata messages, while it takes them.
+    pub(super) fn metadata_id(&self) -> Option<u8> {
+        self.told.metadata_id()
+    }
+
+    /// The remote's number for exchanges of peers, while it takes them and we do.
+    pub(super) fn pex_id(&self) -> Option<u8> {
+        self.told.pex_id().filter(|_| self.exchanges_peers)
+    }
+
+    /// Peers are exchanged no more.
+    pub(super) fn stop_exchange(&mut self) {
+        self.exchanges_peers = false;
+    }
+
     fn description(&self) -> Description {
         let told = &self.told;
         Description {
@@ -265,6 +380,10 @@ impl Translator {
             upload_only: told.upload_only,
             listen_port: told.listen_port,
             our_address: told.your_address.map(|address: IpAddr| address.to_canonical()),
+            prefers_encryption: told.prefers_encryption == Some(true),
+            takes_peers: told.pex_id().is_some(),
+            takes_metadata: told.metadata_id().is_some(),
+            metadata_len: told.metadata_len,
         }
     }
 
@@ -298,21 +417,6 @@ impl Translator {
         }
     }
 
-    fn piece(&self, number: u32) -> Result<PieceIndex, String> {
-        let piece = self.layout.piece(number);
-        piece.ok_or_else(|| format!("it named piece {number}, which does not exist"))
-    }
-
-    fn ask(&self, request: Request) -> Result<Ask, String> {
-        let Request { piece, begin, len } = request;
-        let piece = self.piece(piece)?;
-        let end = begin.checked_add(len).filter(|end| *end <= self.layout.len_of(piece));
-        if len == 0 || end.is_none() {
-            return Err(format!("it asked for {len} bytes at {begin}, not inside the piece"));
-        }
-        Ok(Ask { piece, begin, len })
-    }
-
     fn spend_fast(&mut self, cost: u32, name: &str) -> Result<(), String> {
         if !self.agreed.fast {
             return Err(format!("it sent {name} without the fast extension"));
@@ -343,6 +447,21 @@ fn summary(bits: Bitfield) -> Availability {
     }
 }
 
+fn piece_of(layout: Layout, number: u32) -> Result<PieceIndex, String> {
+    let piece = layout.piece(number);
+    piece.ok_or_else(|| format!("it named piece {number}, which does not exist"))
+}
+
+fn ask(layout: Layout, request: Request) -> Result<Ask, String> {
+    let Request { piece, begin, len } = request;
+    let piece = piece_of(layout, piece)?;
+    let end = begin.checked_add(len).filter(|end| *end <= layout.len_of(piece));
+    if len == 0 || end.is_none() {
+        return Err(format!("it asked for {len} bytes at {begin}, not inside the piece"));
+    }
+    Ok(Ask { piece, begin, len })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,7 +478,7 @@ mod tests {
     }
 
     fn translator(agreed: Extensions) -> Translator {
-        Translator::new(layout(), agreed, ID)
+        Translator::new(Some(layout()), agreed, ID)
     }
 
     /// What one read with these messages tells.
@@ -473,7 +592,7 @@ mod tests {
     fn requests_over_128_kib_are_passed_over_where_there_is_no_word_to_refuse_them() {
         let layout = Layout::new(1 << 20, 1 << 20).unwrap();
         let told = |agreed| {
-            let mut it = Translator::new(layout, agreed, ID);
+            let mut it = Translator::new(Some(layout), agreed, ID);
             let messages = vec![
                 Message::Request(request(0, 0, 128 * 1024)),
                 Message::Request(request(0, 0, 128 * 1024 + 1)),
@@ -481,7 +600,7 @@ mod tests {
             read(&mut it, messages).unwrap().len()
         };
         assert_eq!((told(PLAIN), told(ALL)), (1, 2));
-        let mut it = Translator::new(layout, ALL, ID);
+        let mut it = Translator::new(Some(layout), ALL, ID);
         let flood = (0..51).map(|_| Message::Request(request(0, 0, 128 * 1024 + 1)));
         assert!(read(&mut it, flood.collect()).is_err(), "fifty are tolerated");
     }
@@ -569,7 +688,7 @@ mod tests {
     #[test]
     fn haves_of_one_read_are_one_event_behind_the_set_that_they_add_to() {
         let layout = Layout::new(1_000 * 16_384, 16_384).unwrap();
-        let mut it = Translator::new(layout, PLAIN, ID);
+        let mut it = Translator::new(Some(layout), PLAIN, ID);
         let events = read(&mut it, (0..700).map(Message::Have).collect()).unwrap();
         assert!(matches!(&events[..], [LinkEvent::Haves(pieces)] if pieces.len() == 700));
         let messages = [Message::Have(5), Message::Have(800), Message::Choke, Message::Have(801)];
@@ -599,7 +718,7 @@ mod tests {
         assert!(flood(20_002, || Message::Have(1)).is_err());
         assert!(flood(51, || Message::Reject(request(0, 1, 1))).is_err());
         let layout = Layout::new(50_000, 1).unwrap();
-        let mut it = Translator::new(layout, ALL, ID);
+        let mut it = Translator::new(Some(layout), ALL, ID);
         assert!(read(&mut it, (0..50_000).map(Message::Have).collect()).is_ok());
         // Each piece is news once; said to be gone and told anew it is not.
         let again = || [Message::HaveNone].into_iter().chain((0..20_000).map(Message::Have));
@@ -657,7 +776,7 @@ mod tests {
     #[test]
     fn bitcomet_gets_a_short_pipeline() {
         let id = PeerId(*b"-BC0159-aaaaaaaaaaaa");
-        let mut it = Translator::new(layout(), ALL, id);
+        let mut it = Translator::new(Some(layout()), ALL, id);
         assert_eq!(it.caps().pipeline_max, 50);
         assert_eq!(translator(ALL).caps().pipeline_max, 250);
         let payload = b"d4:reqqi500ee".to_vec();

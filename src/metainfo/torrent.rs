@@ -120,6 +120,11 @@ impl Torrent {
         &self.raw_info
     }
 
+    /// The same, shared.
+    pub fn shared_info(&self) -> Arc<[u8]> {
+        self.raw_info.clone()
+    }
+
     /// Bytes of all files, pad files not counted.
     pub fn total_size(&self) -> u64 {
         self.files.data_len()

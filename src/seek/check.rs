@@ -26,6 +26,13 @@ impl Target {
         (v1.is_some() || v2.is_some()).then_some(Self { v1, v2 })
     }
 
+    /// The hash that handshakes and trackers name the torrent by: that of version 1 if it is known,
+    /// else the first 20 bytes of the other (BEP 52).
+    pub fn handshake_hash(&self) -> InfoHash {
+        let cut = |hash: InfoHashV2| InfoHash(std::array::from_fn(|at| hash.0[at]));
+        self.v1.or(self.v2.map(cut)).unwrap_or(InfoHash([0; 20]))
+    }
+
     /// Hashes `pieces`, which are the whole in order. All hashes that are known must match.
     pub fn check(&self, pieces: &[Box<[u8]>]) -> Checked {
         let parts: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();

@@ -23,7 +23,7 @@ use crate::base::digest::Sha1Hash;
 use crate::wire::{METADATA_LEN_MAX, metadata_piece_count, metadata_piece_len};
 
 pub use check::{Checked, Target};
-pub use serve::Serve;
+pub use serve::{Serve, Served};
 
 use attempt::Attempt;
 use peer::Peer;
@@ -327,7 +327,7 @@ impl<P: Copy + Ord + Debug> Seek<P> {
     /// The metadata is known, and with it who sent something else for it.
     fn finish(&mut self, len: u32, digests: &[Sha1Hash]) {
         let wrong = self.lengths.get_mut(&len).and_then(|length| length.wrong.take());
-        for Wrong { senders, digests: theirs } in wrong {
+        if let Some(Wrong { senders, digests: theirs }) = wrong {
             let pieces = senders.into_iter().zip(theirs.iter().zip(digests));
             let mut liars: Vec<P> =
                 pieces.filter(|(_, (theirs, right))| theirs != right).map(|it| it.0).collect();

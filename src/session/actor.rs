@@ -21,6 +21,7 @@ use crate::torrent::incoming::Incoming;
 use crate::torrent::lifecycle::{self, Entry, Resources};
 use crate::torrent::options::{SeedLimits, TorrentOptions};
 use crate::torrent::places::{Account, LINKS_MAX};
+use crate::torrent::seeking::{self, Contacts, SeekRequest, Seeking};
 use crate::torrent::status::State;
 
 use super::claims::{Claims, Taken};
@@ -48,7 +49,14 @@ type AddAnswer = oneshot::Sender<Result<TorrentHandle, Error>>;
 #[derive(Debug)]
 pub(super) enum Command {
     /// Take a torrent in.
-    Add { torrent: Arc<Torrent>, options: TorrentOptions, answer: AddAnswer },
+    Add {
+        torrent: Arc<Torrent>,
+        options: TorrentOptions,
+        contacts: Option<Contacts>,
+        answer: AddAnswer,
+    },
+    /// Search for the metadata of a torrent.
+    Seek { request: SeekRequest, answer: oneshot::Sender<Result<Seeking, Error>> },
     /// End a torrent; answered when it has ended, with whether there was one.
     Remove { info_hash: InfoHash, answer: oneshot::Sender<bool> },
     /// Which torrents are there?
@@ -148,6 +156,7 @@ async fn open(
     mut options: TorrentOptions,
     is_queued: bool,
     share: watch::Receiver<usize>,
+    contacts: Option<Contacts>,
 ) -> Opened {
     let (record, kept) = match torrent.info_hash_v1 {
         Some(hash) => {
@@ -165,7 +174,8 @@ async fn open(
     options.wanted_files = options.wanted_files.or(chosen);
     let uploaded_before_bytes = kept.uploaded;
     let entry = Entry { is_queued, uploaded_before_bytes, record: record.clone(), share };
-    Opened { started: lifecycle::start(resources, torrent, options, entry).await, record, kept }
+    let started = lifecycle::start(resources, torrent, options, entry, contacts).await;
+    Opened { started, record, kept }
 }
 
 /// How far a torrent's seeding is.
@@ -255,9 +265,10 @@ impl Actor {
 
     async fn on_command(&mut self, command: Command) {
         match command {
-            Command::Add { torrent, options, answer } => {
-                self.add(torrent, options, answer);
+            Command::Add { torrent, options, contacts, answer } => {
+                self.add(torrent, options, contacts, answer);
             }
+            Command::Seek { request, answer } => self.seek(request, answer).await,
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer),
             Command::List(answer) => {
                 let staying = self.members.iter().filter(|member| !member.is_leaving);
@@ -269,7 +280,13 @@ impl Actor {
     }
 
     /// Has the torrent's files opened, aside: one disk that hangs holds up nobody else.
-    fn add(&mut self, torrent: Arc<Torrent>, options: TorrentOptions, answer: AddAnswer) {
+    fn add(
+        &mut self,
+        torrent: Arc<Torrent>,
+        options: TorrentOptions,
+        contacts: Option<Contacts>,
+        answer: AddAnswer,
+    ) {
         if self.is_ending {
             let _ = answer.send(Err(Error::Ended));
             return;
@@ -291,9 +308,13 @@ impl Actor {
         let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
         let (name, limits) = (torrent.name.clone(), options.seeding);
         let is_seed_only = options.seed_only;
-        let places = self.resources.places.sibling();
+        let places = match &contacts {
+            Some(contacts) => contacts.account(),
+            None => self.resources.places.sibling(),
+        };
         let resources = Resources { places: places.clone(), ..self.resources.clone() };
-        let task = self.opening.spawn(open(resources, torrent, options, is_queued, its_share));
+        let opening = open(resources, torrent, options, is_queued, its_share, contacts);
+        let task = self.opening.spawn(opening);
         self.arriving.push(Arriving {
             task: task.id(),
             number: self.next_number,
@@ -309,6 +330,30 @@ impl Actor {
             removal: None,
         });
         self.next_number += 1;
+    }
+
+    /// Searches for the metadata of a torrent, beside those that are there.
+    async fn seek(
+        &mut self,
+        request: SeekRequest,
+        answer: oneshot::Sender<Result<Seeking, Error>>,
+    ) {
+        if self.is_ending {
+            let _ = answer.send(Err(Error::Ended));
+            return;
+        }
+        if let Some(name) = self.name_of(Some(request.target.handshake_hash())) {
+            let name = name.to_owned();
+            let _ = answer.send(Err(Error::Duplicate { name }));
+            return;
+        }
+        let resources =
+            Resources { places: self.resources.places.sibling(), ..self.resources.clone() };
+        let (seeking, info_hash, incoming) = seeking::start(resources, request);
+        // The listener lives as long as the session.
+        let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        // Whoever asked may have gone; the search ends with its handle.
+        let _ = answer.send(Ok(seeking));
     }
 
     /// Claims the paths of the torrent that comes next, unless it only sends what is there.

@@ -30,6 +30,7 @@ use crate::net::tcp;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::Resources;
 use crate::torrent::places::{Account, Shared};
+use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 use crate::tracker::task::{NetworkTiming, http_client};
 
 pub use crate::torrent::options::{Allocate, CheckMode, SeedLimits, TorrentOptions};
@@ -116,8 +117,32 @@ impl Session {
         torrent: Arc<Torrent>,
         options: TorrentOptions,
     ) -> Result<TorrentHandle, Error> {
-        let added = self.ask(|answer| Command::Add { torrent, options, answer }).await;
+        self.add_among(torrent, options, None).await
+    }
+
+    /// As [`add`](Self::add), for a torrent whose metadata was sought: it goes on with those whom
+    /// the search has met.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub async fn add_among(
+        &self,
+        torrent: Arc<Torrent>,
+        options: TorrentOptions,
+        contacts: Option<Contacts>,
+    ) -> Result<TorrentHandle, Error> {
+        let added = self.ask(|answer| Command::Add { torrent, options, contacts, answer }).await;
         added.unwrap_or(Err(Error::Ended))
+    }
+
+    /// Searches for the metadata of a torrent of which only a hash is known (BEP 9). The search
+    /// ends when it is found, or with its handle.
+    ///
+    /// # Errors
+    /// `Duplicate` when the torrent is there; `Ended`.
+    pub async fn seek(&self, request: SeekRequest) -> Result<Seeking, Error> {
+        let begun = self.ask(|answer| Command::Seek { request, answer }).await;
+        begun.unwrap_or(Err(Error::Ended))
     }
 
     /// Ends a torrent and takes it out; its data stays. False when there is none of this hash.

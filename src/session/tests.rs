@@ -34,6 +34,7 @@ fn options(dir: &Path) -> TorrentOptions {
         sequential: false,
         found: Vec::new(),
         max_peers: 10,
+        exchange_peers: true,
         seeding: SeedLimits::default(),
         seed_only: false,
     }

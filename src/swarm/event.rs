@@ -137,8 +137,12 @@ pub enum Source {
     Listing,
     /// It connected to us.
     Incoming,
+    /// It announced itself in the local network (BEP 14).
+    Lan,
     /// A tracker's list.
     Tracker,
+    /// A peer told us of it (BEP 11).
+    Pex,
 }
 
 /// Why a link is gone.

@@ -3,11 +3,13 @@
 //! provider all speak it. No bytes of any wire format appear here.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
+use crate::wire::Pex;
 
 /// The unit in which a link is asked for data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +78,48 @@ pub struct Description {
     pub listen_port: Option<u16>,
     /// `yourip`: how it sees our address.
     pub our_address: Option<IpAddr>,
+    /// `e`: it prefers encrypted connections.
+    pub prefers_encryption: bool,
+    /// It exchanges peers (BEP 11).
+    pub takes_peers: bool,
+    /// It takes part in the metadata extension (BEP 9).
+    pub takes_metadata: bool,
+    /// `metadata_size`: bytes of the metadata, which it has.
+    pub metadata_len: Option<u32>,
+}
+
+/// What a remote says of metadata (BEP 9). Numbers of pieces are as it sent them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetadataEvent {
+    /// It asks for a piece.
+    Asked(u32),
+    /// It sends one.
+    Piece {
+        /// Its number.
+        piece: u32,
+        /// Its bytes.
+        bytes: Box<[u8]>,
+    },
+    /// It will not send one that it was asked for.
+    Refused(u32),
+    /// So many bytes of pieces that we were ordered to send have left.
+    Sent(usize),
+}
+
+/// An order about metadata (BEP 9).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetadataCommand {
+    /// Ask for these pieces.
+    Ask(Vec<u32>),
+    /// Send a piece: these bytes of the metadata.
+    Give {
+        /// Its number.
+        piece: u32,
+        /// Where it lies.
+        range: Range<usize>,
+    },
+    /// Say that a piece will not come.
+    Refuse(u32),
 }
 
 /// A fact that a link reports.
@@ -116,6 +160,10 @@ pub enum LinkEvent {
     Sent(u32),
     /// Data arrived that nobody can have asked for (odd offset or length); bytes of it.
     Stray(u32),
+    /// Something about metadata.
+    Metadata(MetadataEvent),
+    /// The remote tells of peers that it has, or has no more (BEP 11).
+    Peers(Pex),
 }
 
 /// An order to a link.
@@ -129,7 +177,9 @@ pub enum LinkCommand {
     /// (BEP 21). It may stand before `Availability`, to be said with the introduction, and comes
     /// again when it changes; who never hears it talks to none.
     UploadOnly(bool),
-    /// Tell which pieces we have; always the first command of a link but for `UploadOnly`.
+    /// Tell which pieces we have; always the first command of a link but for `UploadOnly`. Given
+    /// to a link that was up before the torrent was known, it tells that this is so now: what the
+    /// remote said until then comes as events.
     Availability(Availability),
     /// Tell that we have more pieces.
     Have(Arc<[PieceIndex]>),
@@ -148,6 +198,12 @@ pub enum LinkCommand {
     AllowFast(Vec<PieceIndex>),
     /// Say no to what the remote asked for, if the protocol has a word for it.
     Refuse(Ask),
+    /// Something about metadata.
+    Metadata(MetadataCommand),
+    /// Tell of peers that we have, or have no more (BEP 11).
+    TellPeers(Pex),
+    /// Tell that we exchange no peers: the torrent turned out to be private.
+    StopExchange,
     /// End the link. Nothing follows.
     Close(CloseReason),
 }
@@ -171,6 +227,8 @@ pub enum CloseReason {
     Replaced,
     /// The torrent is private and has another tracker now.
     TrackerChanged,
+    /// The torrent turned out to be private, and no tracker named the peer.
+    Private,
     /// The torrent stops or is paused.
     Stopping,
     /// Our files cannot be read as they should.
@@ -187,6 +245,7 @@ impl std::fmt::Display for CloseReason {
             Self::Misbehaved(what) | Self::TimedOut(what) => what,
             Self::Replaced => "its place went to another peer",
             Self::TrackerChanged => "the private torrent has another tracker now",
+            Self::Private => "the torrent is private, and no tracker named it",
             Self::Stopping => "we stopped",
             Self::OurFiles => "we cannot read our files",
         })

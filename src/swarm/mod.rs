@@ -13,6 +13,7 @@ mod effects;
 pub mod event;
 pub mod link;
 pub mod report;
+mod seeker;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -20,22 +21,25 @@ pub mod waits;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
+use crate::seek::{Serve, Served};
 
 pub use crowd::{Acquaintances, Refusal, candidates, choker, exchange};
+pub use seeker::{Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
 pub use transfer::{
     allowed_fast, assembly, picker, pipeline, requests, shares, suspects, trade, upload,
 };
 
-use crowd::{Crowd, NewPeer};
+use crowd::{Crowd, CrowdConfig, NewPeer};
 use effects::{Effect, Effects, Notice};
 use event::{DownReason, Event, Input, Output};
-use link::{CloseReason, LinkCaps, LinkCommand, LinkEvent};
+use link::{CloseReason, LinkCaps, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent};
 use trade::Trade;
 use transfer::{Parting, Transfer};
 use waits::{Cause, Waits};
@@ -78,8 +82,25 @@ pub struct SwarmConfig {
     pub listen_port: u16,
     /// Our own id, to know ourselves when we meet.
     pub peer_id: PeerId,
+    /// Peers tell each other of others (BEP 11), unless the torrent is private.
+    pub exchanges_peers: bool,
+    /// The info dictionary as it is hashed, for peers that seek it; none where it is not given.
+    pub metadata: Option<Arc<[u8]>>,
     /// Seed of all chance in here.
     pub seed: u64,
+}
+
+impl SwarmConfig {
+    fn crowd(&self) -> CrowdConfig {
+        CrowdConfig {
+            peer_id: self.peer_id,
+            listen_port: self.listen_port,
+            is_private: self.is_private,
+            exchanges_peers: self.exchanges_peers,
+            max_peers: self.max_peers,
+            seed: self.seed,
+        }
+    }
 }
 
 /// The brain.
@@ -87,6 +108,8 @@ pub struct SwarmConfig {
 pub struct Swarm {
     crowd: Crowd,
     transfer: Transfer,
+    /// Metadata for peers that seek it.
+    metadata: Serve<LinkId>,
     /// What followed from the last facts, until it is carried to where it belongs.
     out: Effects,
     outputs: VecDeque<Output>,
@@ -100,12 +123,33 @@ pub struct Swarm {
 impl Swarm {
     /// A brain that knows no peer yet. All chance in it comes from the seed in `config`.
     pub fn new(config: SwarmConfig, now: Instant) -> Self {
-        let crowd = Crowd::new(&config, now);
+        let crowd = Crowd::new(config.crowd(), now);
+        Self::among(crowd, config, now)
+    }
+
+    /// A brain among those whom a seeker has met: their links are told what we have, and tell what
+    /// they kept.
+    pub fn with_company(config: SwarmConfig, company: Company, now: Instant) -> Self {
+        let Company { crowd, links } = company;
+        let mut swarm = Self::among(crowd, config, now);
+        let count = swarm.have().piece_count();
+        for (link, peer_id, caps) in links {
+            let Some(peer) = swarm.crowd.peer(link) else { continue };
+            let trade = Trade::new(peer.address, peer_id, caps, count, 0, now);
+            swarm.transfer.open(link, trade, &mut swarm.out);
+        }
+        swarm.carry(now);
+        swarm
+    }
+
+    fn among(crowd: Crowd, config: SwarmConfig, now: Instant) -> Self {
+        let metadata = Serve::new(config.metadata.clone());
         let transfer = Transfer::new(config, now);
         let cause = if transfer.is_complete() { Cause::Nothing } else { Cause::Tracker };
         Self {
             crowd,
             transfer,
+            metadata,
             out: Effects::default(),
             outputs: VecDeque::new(),
             next_housekeeping: now,
@@ -177,6 +221,7 @@ impl Swarm {
         self.give_slots(now);
         self.transfer.settle(now, &mut self.out);
         self.crowd.dial_more(self.transfer.need(), now, &mut self.out);
+        self.crowd.exchange_peers(now, &mut self.out);
         self.carry(now);
         if now >= self.next_cause {
             self.next_cause = now + CAUSE_LOOK;
@@ -227,7 +272,8 @@ impl Swarm {
     pub fn next_timeout(&self) -> Option<Instant> {
         let housekeeping = (!self.is_idle()).then_some(self.next_housekeeping);
         let times = self.transfer.next_timeout().into_iter().chain(self.crowd.next_round());
-        times.chain(self.crowd.next_dial(self.transfer.need())).chain(housekeeping).min()
+        let times = times.chain(self.crowd.next_dial(self.transfer.need()));
+        times.chain(self.crowd.next_exchange()).chain(housekeeping).min()
     }
 
     /// Is everything wanted verified and written?
@@ -287,19 +333,45 @@ impl Swarm {
         for event in events {
             match event {
                 LinkEvent::Described(description) => {
-                    if let Some(client) = description.client {
-                        self.crowd.set_client(link, client);
-                    }
-                    let (port, ours) = (description.listen_port, description.our_address);
-                    self.crowd.on_addresses_told(link, port, ours);
+                    let is_seed = self.transfer.is_seed(link);
+                    self.crowd.on_described(link, &description, is_seed, now);
                     let (most, upload_only) = (description.pipeline_max, description.upload_only);
                     self.transfer.on_described(link, most, upload_only);
                 }
+                LinkEvent::Peers(peers) => {
+                    self.crowd.on_peers_told(link, peers, now, &mut self.out);
+                }
+                LinkEvent::Metadata(event) => self.on_metadata(link, event),
                 event => self.transfer.on_link_event(link, event, now, &mut self.out),
             }
             self.carry(now);
         }
         self.transfer.on_events_taken(link, now, &mut self.out);
+    }
+
+    /// A peer that seeks the metadata is given it, piece by piece.
+    fn on_metadata(&mut self, link: LinkId, event: MetadataEvent) {
+        match event {
+            MetadataEvent::Asked(piece) if self.crowd.peer(link).is_some() => {
+                self.metadata.requested(link, piece);
+            }
+            MetadataEvent::Sent(bytes) => self.metadata.sent(link, bytes),
+            // We need none; what we asked for before we had it may still come.
+            MetadataEvent::Asked(_) | MetadataEvent::Piece { .. } | MetadataEvent::Refused(_) => {}
+        }
+        self.give_metadata();
+    }
+
+    fn give_metadata(&mut self) {
+        while let Some(served) = self.metadata.poll_output() {
+            let (link, command) = match served {
+                Served::Data { peer, piece, range } => {
+                    (peer, MetadataCommand::Give { piece, range })
+                }
+                Served::Reject { peer, piece } => (peer, MetadataCommand::Refuse(piece)),
+            };
+            self.out.send(link, LinkCommand::Metadata(command));
+        }
     }
 
     fn on_link_down(&mut self, link: LinkId, reason: &DownReason, now: Instant) {
@@ -312,7 +384,7 @@ impl Swarm {
         self.transfer.tell_owed_reassigned(link, &reason.to_string(), &mut self.out);
         self.transfer.note_ended(link, &mut self.out);
         self.carry(now);
-        if let Some((peer, parting)) = self.remove(link) {
+        if let Some((peer, parting)) = self.remove(link, None, now) {
             self.crowd.on_ended(&peer, parting.has_delivered, reason, now);
         }
     }
@@ -321,13 +393,20 @@ impl Swarm {
     fn close(&mut self, link: LinkId, reason: CloseReason, now: Instant) {
         self.transfer.tell_owed_reassigned(link, &reason.to_string(), &mut self.out);
         self.carry(now);
-        let Some((peer, _)) = self.remove(link) else { return };
+        let Some((peer, _)) = self.remove(link, Some(reason), now) else { return };
         self.out.send(link, LinkCommand::Close(reason));
         self.crowd.on_closed(&peer, reason, now);
     }
 
-    fn remove(&mut self, link: LinkId) -> Option<(crowd::Peer, Parting)> {
-        let peer = self.crowd.remove(link)?;
+    fn remove(
+        &mut self,
+        link: LinkId,
+        reason: Option<CloseReason>,
+        now: Instant,
+    ) -> Option<(crowd::Peer, Parting)> {
+        let peer = self.crowd.remove(link, reason, now)?;
+        self.metadata.gone(link);
+        self.give_metadata();
         let parting = self.transfer.part(link, &mut self.out);
         self.crowd.note_debt(&peer, parting.owes);
         Some((peer, parting))
@@ -337,7 +416,7 @@ impl Swarm {
     fn close_all(&mut self, reason: CloseReason, now: Instant) {
         let links: Vec<_> = self.crowd.peers().keys().copied().collect();
         for link in links {
-            let Some((peer, _)) = self.remove(link) else { continue };
+            let Some((peer, _)) = self.remove(link, Some(reason), now) else { continue };
             self.out.send(link, LinkCommand::Close(reason));
             self.crowd.on_closed(&peer, reason, now);
         }

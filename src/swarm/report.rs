@@ -168,10 +168,7 @@ impl Swarm {
             Some(LinkSnapshot {
                 link,
                 address: peer.address,
-                client: match peer.client.as_str() {
-                    "" => String::from_utf8_lossy(&peer.peer_id.0[..8]).into_owned(),
-                    name => name.to_owned(),
-                },
+                client: peer.client_shown(),
                 have: f64::from(trade.pieces.count(piece_count)) / f64::from(piece_count.max(1)),
                 down_rate: trade.meter.shown(now),
                 downloaded_bytes: trade.downloaded_bytes,
@@ -192,12 +189,7 @@ impl Swarm {
 
     /// Addresses that are known and not connected.
     pub fn known(&self, now: Instant) -> Vec<Known> {
-        let known = |(address, why, left_at): (_, Option<&str>, Option<Instant>)| Known {
-            address,
-            last_error: why.map(str::to_owned),
-            left: left_at.map(|at| now.saturating_duration_since(at)),
-        };
-        self.crowd.candidates().idle().map(known).collect()
+        self.crowd.known(now)
     }
 
     /// The last addresses that were banned for corrupt data, the oldest first.

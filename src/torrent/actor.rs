@@ -202,7 +202,7 @@ impl Actor {
         }
         let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
         let known = self.swarm.acquaintances();
-        let ends = Ends { commands, incoming, status, news, known, share };
+        let ends = Ends { commands, incoming, status, news, known, contacts: None, share };
         let Self { gone, move_order, disk_events: closing, .. } = self;
         (ends, Rested { wanted_files, gone, move_order, orders, closing })
     }

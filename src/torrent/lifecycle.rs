@@ -18,10 +18,10 @@ use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::disk::{
-    self, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, Source as Files, StoreConfig,
-    StoreFile, StoreHandle,
+    self, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, StoreConfig, StoreFile,
+    StoreHandle,
 };
-use crate::link::{LinkConfig, LinkTimeouts};
+use crate::link::{Known, LinkConfig, LinkTimeouts, Subject};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::{Event, Input, Source};
@@ -45,6 +45,7 @@ use super::options::{CheckMode, TorrentOptions};
 use super::parked::{self, Waiting, Woken};
 use super::places::{Account, Places};
 use super::publish::{Publisher, SoFar, payload_of, wanted_pieces};
+use super::seeking::Contacts;
 use super::status::{State, Status};
 use super::trackers::{Trackers, first_stats};
 
@@ -58,7 +59,7 @@ const INCOMING_LEN: usize = 64;
 /// A disk that has not answered for so long is in trouble.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 /// Peers that a tracker is asked for.
-const NUMWANT: u32 = 100;
+pub(super) const NUMWANT: u32 = 100;
 
 /// What a torrent gets from its session.
 #[derive(Clone)]
@@ -140,6 +141,8 @@ pub(super) struct Ends {
     pub news: broadcast::Sender<News>,
     /// Whom its last actor knew.
     pub known: Acquaintances,
+    /// Whom the search for its metadata met.
+    pub contacts: Option<Contacts>,
     pub share: watch::Receiver<usize>,
 }
 
@@ -162,6 +165,7 @@ pub async fn start(
     torrent: Arc<Torrent>,
     options: TorrentOptions,
     entry: Entry,
+    contacts: Option<Contacts>,
 ) -> Result<(TorrentHandle, InfoHash, mpsc::Sender<Incoming>), Error> {
     let (Some(info_hash), Some(layout), Some(extents)) =
         (torrent.info_hash_v1, torrent.layout, torrent.extents())
@@ -171,8 +175,15 @@ pub async fn start(
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
     let Entry { is_queued, uploaded_before_bytes, record, share } = entry;
-    let limiter = Arc::new(Limiter::under(resources.limiter.clone(), None));
-    let up_limiter = Arc::new(Limiter::under(resources.up_limiter.clone(), None));
+    // One that waits for its turn holds no links.
+    let contacts = contacts.filter(|_| !is_queued);
+    let (limiter, up_limiter) = match &contacts {
+        Some(contacts) => (contacts.limiter.clone(), contacts.up_limiter.clone()),
+        None => {
+            let under = |limiter: &Arc<Limiter>| Arc::new(Limiter::under(limiter.clone(), None));
+            (under(&resources.limiter), under(&resources.up_limiter))
+        }
+    };
     let parts = Parts {
         torrent,
         options,
@@ -204,7 +215,7 @@ pub async fn start(
     let (news, _) = broadcast::channel(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
     let known = Acquaintances::default();
-    let ends = Ends { commands: orders, incoming: arrivals, status, news, known, share };
+    let ends = Ends { commands: orders, incoming: arrivals, status, news, known, contacts, share };
     // At every level, so that each line of the log names its torrent.
     let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
     tokio::spawn(live(parts, first, ends).instrument(span));
@@ -590,20 +601,40 @@ fn actor(
     let mut publisher = publisher(parts, &store);
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &parts.wanted_files, &have);
     let share_blocks = *ends.share.borrow_and_update();
-    let swarm = swarm(parts, ends.known, share_blocks, [have, proven, wanted]);
     let left = publisher.left();
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
-    let trackers = Trackers::start(tracker_config(parts, was_complete), first_stats(left));
+    let met = ends.contacts.take();
+    let known = Known {
+        layout: parts.layout,
+        source: store.source(),
+        metadata: Some(parts.torrent.shared_info()),
+    };
+    let config = swarm_config(parts, share_blocks, [have, proven, wanted]);
+    let (swarm, links, places, subject, reports, trackers) = match met {
+        Some(met) => {
+            met.subject.know(known);
+            let swarm = Swarm::with_company(config, met.company, Instant::now());
+            (swarm, met.links, met.places, met.subject, met.reports, met.trackers)
+        }
+        None => {
+            let swarm = swarm(parts, config, ends.known);
+            let places = Places::new(parts.resources.places.clone());
+            let reports = mpsc::channel(REPORTS_LEN);
+            (swarm, Default::default(), places, Subject::of(known), reports, None)
+        }
+    };
+    let trackers = trackers
+        .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
     Actor {
         swarm,
         layout: parts.layout,
         extents: parts.extents.clone(),
-        links: Default::default(),
-        places: Places::new(parts.resources.places.clone()),
-        link_config: Arc::new(link_config(parts, store.source())),
+        links,
+        places,
+        link_config: Arc::new(link_config(parts, subject)),
         providers: Default::default(),
         open: Default::default(),
-        reports: mpsc::channel(REPORTS_LEN),
+        reports,
         jobs: Jobs::new(store),
         disk_events,
         disk_stats: DiskStats::default(),
@@ -632,13 +663,12 @@ fn actor(
     }
 }
 
-fn swarm(
+fn swarm_config(
     parts: &Parts,
-    known: Acquaintances,
     share_blocks: usize,
     [have, proven, wanted]: [Bitfield; 3],
-) -> Swarm {
-    let config = SwarmConfig {
+) -> SwarmConfig {
+    SwarmConfig {
         layout: parts.layout,
         extents: parts.extents.clone(),
         info_hash: parts.info_hash,
@@ -651,14 +681,24 @@ fn swarm(
         sequential: parts.options.sequential,
         listen_port: parts.resources.port,
         peer_id: parts.resources.peer_id,
+        exchanges_peers: exchanges_peers(parts),
+        metadata: Some(parts.torrent.shared_info()),
         seed: rand::random(),
-    };
+    }
+}
+
+fn swarm(parts: &Parts, config: SwarmConfig, known: Acquaintances) -> Swarm {
     let now = Instant::now();
     let mut swarm = Swarm::new(config, now);
     swarm.remember(known);
     let addresses = parts.options.peers.clone();
     swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
     swarm
+}
+
+/// BEP 27: of a private torrent peers tell nobody.
+fn exchanges_peers(parts: &Parts) -> bool {
+    parts.options.exchange_peers && !parts.torrent.private
 }
 
 fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {
@@ -672,16 +712,16 @@ fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {
     )
 }
 
-fn link_config(parts: &Parts, source: Option<Files>) -> LinkConfig {
+fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
     let resources = &parts.resources;
     LinkConfig {
         info_hash: parts.info_hash,
         peer_id: resources.peer_id,
-        layout: parts.layout,
+        subject,
+        exchanges_peers: exchanges_peers(parts),
         pool: resources.pool.clone(),
         limiter: parts.limiter.clone(),
         up_limiter: parts.up_limiter.clone(),
-        source,
         listen_port: Some(resources.port),
         bind: resources.bind,
         timeouts: LinkTimeouts::default(),

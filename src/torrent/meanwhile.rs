@@ -67,7 +67,8 @@ mod tests {
         let (news, _) = broadcast::channel(1);
         let (incoming, share) = (mpsc::channel(1).1, watch::channel(0).1);
         let known = Default::default();
-        let mut ends = Ends { commands: orders, incoming, status: board, news, known, share };
+        let mut ends =
+            Ends { commands: orders, incoming, status: board, news, known, contacts: None, share };
         let mut early = Vec::new();
         assert_eq!(meanwhile(&mut ends, &mut early, async { 7 }).await, Some(7));
 

@@ -18,6 +18,7 @@ pub mod options;
 mod parked;
 pub mod places;
 mod publish;
+pub mod seeking;
 mod silent;
 pub mod status;
 mod trackers;

@@ -79,6 +79,8 @@ pub struct TorrentOptions {
     pub found: Vec<Found>,
     /// Most connected peers.
     pub max_peers: usize,
+    /// Peers tell each other of others (BEP 11), unless the torrent is private.
+    pub exchange_peers: bool,
     /// How long to seed.
     pub seeding: SeedLimits,
     /// Never download: fail when something wanted is missing.
@@ -103,6 +105,7 @@ impl Default for TorrentOptions {
             sequential: false,
             found: Vec::new(),
             max_peers: Self::MAX_PEERS,
+            exchange_peers: true,
             seeding: SeedLimits::default(),
             seed_only: false,
         }

@@ -126,7 +126,8 @@ mod tests {
         let (news, _) = broadcast::channel(1);
         let (_, share) = watch::channel(0);
         let known = Default::default();
-        let mut ends = Ends { commands: orders, incoming, status: board, news, known, share };
+        let mut ends =
+            Ends { commands: orders, incoming, status: board, news, known, contacts: None, share };
         let task = tokio::spawn(async move {
             let (mut wanted, mut early) = (vec![true, true], Vec::new());
             let mut waiting = Waiting { state, is_paused: false };

@@ -107,6 +107,11 @@ impl Places {
         Self { account, links: BTreeMap::new(), dials: BTreeMap::new() }
     }
 
+    /// Where they are counted.
+    pub fn account(&self) -> Account {
+        self.account.clone()
+    }
+
     /// Takes places for a dial; false when there are none.
     pub fn dial(&mut self, link: LinkId) -> bool {
         if self.free_dials() == 0 {
@@ -215,6 +220,8 @@ mod tests {
     fn swarm(have: Bitfield, now: Instant) -> Swarm {
         let pieces = have.piece_count();
         let config = SwarmConfig {
+            exchanges_peers: false,
+            metadata: None,
             layout: Layout::new(u64::from(pieces), 1).unwrap(),
             extents: Extents::new([(u64::from(pieces), false)]),
             info_hash: InfoHash([7; 20]),

@@ -20,6 +20,7 @@ const EVENTS_LEN: usize = 64;
 const STOP_BUDGET: Duration = Duration::from_millis(3500);
 
 /// The tracker task of one torrent.
+#[derive(Debug)]
 pub(super) struct Trackers {
     commands: mpsc::Sender<TrackerCommand>,
     pub events: mpsc::Receiver<TrackerEvent>,

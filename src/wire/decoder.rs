@@ -10,6 +10,8 @@ use super::{Error, Message, Request};
 
 /// The longest message body with its id, unless the bitfield alone is longer.
 pub const BODY_MAX: u32 = 256 * 1024;
+/// The longest bitfield while the metadata is sought: of two million pieces.
+pub const BITFIELD_UNKNOWN_MAX: usize = 256 * 1024;
 /// The longest extended message with its own id: a piece of metadata (16 KiB, BEP 9) and its
 /// dictionary, twice. Handshakes (BEP 10) have some hundred bytes.
 pub const EXTENDED_MAX: usize = 32 * 1024;
@@ -29,7 +31,8 @@ const PIECE_HEAD_LEN: usize = 13;
 /// The decoder of one link.
 #[derive(Debug)]
 pub struct Decoder {
-    bitfield_len: usize,
+    /// None while nobody knows: any length within the limit.
+    bitfield_len: Option<usize>,
     body_max: u32,
     /// The message's first bytes; `filled` of `need` are there.
     head: [u8; HEAD_MAX],
@@ -65,9 +68,10 @@ enum Body {
 }
 
 impl Decoder {
-    /// For a torrent whose bitfields have `bitfield_len` bytes.
-    pub fn new(bitfield_len: usize) -> Self {
-        let bitfield = u32::try_from(bitfield_len).unwrap_or(BODY_MAX).saturating_add(1);
+    /// For a torrent whose bitfields have `bitfield_len` bytes; none while that is not known.
+    pub fn new(bitfield_len: Option<usize>) -> Self {
+        let bitfield = bitfield_len.unwrap_or(BITFIELD_UNKNOWN_MAX);
+        let bitfield = u32::try_from(bitfield).unwrap_or(BODY_MAX).saturating_add(1);
         Self {
             bitfield_len,
             body_max: bitfield.max(BODY_MAX),
@@ -201,7 +205,7 @@ impl Decoder {
             9 => (len == 2, 2),
             4 | 13 | 17 => (len == 4, 4),
             6 | 8 | 16 => (len == 12, 12),
-            5 => (len == self.bitfield_len, 0),
+            5 => (self.bitfield_len.map_or(len <= BITFIELD_UNKNOWN_MAX, |it| len == it), 0),
             7 => ((9..=8 + BLOCK_LEN).contains(&len), 8),
             20 => ((1..=EXTENDED_MAX).contains(&len), 1),
             _ => {
@@ -324,7 +328,7 @@ mod tests {
     /// equality.
     fn decode(bytes: &[u8], cuts: &[usize]) -> Result<Vec<String>, Error> {
         let pool = pool();
-        let mut decoder = Decoder::new(2);
+        let mut decoder = Decoder::new(Some(2));
         let mut out = Vec::new();
         let mut begin = 0;
         for end in cuts.iter().copied().chain([bytes.len()]) {
@@ -391,7 +395,7 @@ mod tests {
         assert!(refused(&[0xFF; 4]).contains("4294967295"));
         assert!(decode(&[0, 4, 0, 0], &[]).unwrap().is_empty());
         // A bitfield longer than that is possible only where the torrent needs it.
-        let mut decoder = Decoder::new(BODY_MAX as usize);
+        let mut decoder = Decoder::new(Some(BODY_MAX as usize));
         let used = decoder.feed(&[0, 4, 0, 1, 5], &mut Vec::new(), &mut Vec::new());
         assert_eq!(used.unwrap(), 5);
     }
@@ -409,7 +413,7 @@ mod tests {
     #[test]
     fn what_is_long_is_collected_only_with_leave_and_no_faster_than_it_comes() {
         let mut out = Vec::new();
-        let mut decoder = Decoder::new(100_000);
+        let mut decoder = Decoder::new(Some(100_000));
         let head = b"\0\x01\x86\xA1\x05";
         assert_eq!(decoder.feed(head, &mut Vec::new(), &mut out).unwrap(), 5);
         assert_eq!(decoder.feed(&[7], &mut Vec::new(), &mut out).unwrap(), 0);
@@ -429,7 +433,7 @@ mod tests {
         let used = decoder.feed(b"\0\0\x04\x03\x14\x01xx", &mut Vec::new(), &mut out).unwrap();
         assert_eq!((used, decoder.need()), (6, Need::Room(1_025)));
         // What is short needs none.
-        let mut decoder = Decoder::new(1);
+        let mut decoder = Decoder::new(Some(1));
         decoder.feed(b"\0\0\x04\x02\x14\x01xx", &mut Vec::new(), &mut out).unwrap();
         assert_eq!((decoder.need(), decoder.body_left()), (Need::Nothing, 1_022));
     }
@@ -472,7 +476,7 @@ mod tests {
     #[test]
     fn it_stops_at_data_without_a_block_and_goes_on_with_one() {
         let pool = pool();
-        let mut decoder = Decoder::new(1);
+        let mut decoder = Decoder::new(Some(1));
         let mut out = Vec::new();
         let stream = b"\0\0\0\x01\0\0\0\0\x0a\x07\0\0\0\x01\0\0\0\0q\0\0\0\x01\x01";
         let used = decoder.feed(stream, &mut Vec::new(), &mut out).unwrap();
@@ -491,7 +495,7 @@ mod tests {
     #[test]
     fn messages_before_an_error_are_not_lost() {
         let mut out = Vec::new();
-        let mut decoder = Decoder::new(1);
+        let mut decoder = Decoder::new(Some(1));
         assert!(decoder.feed(b"\0\0\0\x01\x01\0\0\0\x02\0", &mut Vec::new(), &mut out).is_err());
         assert_eq!(show(&out[0]), "Unchoke");
     }

@@ -281,6 +281,8 @@ impl World {
         let layout = self.setup.layout;
         let member = &self.nodes[number].member;
         let config = SwarmConfig {
+            exchanges_peers: false,
+            metadata: None,
             layout,
             extents: Extents::new([(layout.total_len(), false)]),
             info_hash: InfoHash([7; 20]),

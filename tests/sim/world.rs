@@ -131,6 +131,8 @@ impl World {
     pub fn beside(setup: Setup, pool: BlockPool, began: Instant, trace: bool) -> Self {
         let count = setup.layout.piece_count();
         let config = SwarmConfig {
+            exchanges_peers: false,
+            metadata: None,
             layout: setup.layout,
             extents: setup.extents.clone(),
             info_hash: InfoHash([7; 20]),

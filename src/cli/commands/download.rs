@@ -300,6 +300,7 @@ pub fn torrent_options(options: &Options) -> TorrentOptions {
         sequential: options.sequential,
         found: Vec::new(),
         max_peers: options.max_peers.into(),
+        exchange_peers: !options.no_pex,
         seeding: seed_limits(options),
         seed_only: false,
     }

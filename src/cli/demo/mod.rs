@@ -145,6 +145,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
         sequential: false,
         found: Vec::new(),
         max_peers: 80,
+        exchange_peers: true,
         seeding: SeedLimits::default(),
         seed_only: false,
     };

@@ -124,6 +124,7 @@ fn options(dir: PathBuf, files: usize) -> TorrentOptions {
         sequential: false,
         found: Vec::new(),
         max_peers: 50,
+        exchange_peers: true,
         seeding: SeedLimits::default(),
         seed_only: false,
     }

@@ -9,7 +9,7 @@ use super::super::outbox::Out;
 use super::*;
 use crate::base::ids::InfoHash;
 use crate::base::pool::BlockPool;
-use crate::link::LinkNews;
+use crate::link::{LinkNews, Subject};
 use crate::net::limiter::Limiter;
 use crate::swarm::link::CloseReason;
 
@@ -27,11 +27,11 @@ fn config(layout: Layout, pool_blocks: usize) -> LinkConfig {
     LinkConfig {
         info_hash: InfoHash([1; 20]),
         peer_id: PeerId([2; 20]),
-        layout,
+        subject: Subject::with_layout(layout),
+        exchanges_peers: false,
         pool: BlockPool::new(pool_blocks * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
-        source: None,
         listen_port: None,
         bind: None,
         timeouts: LinkTimeouts::default(),

@@ -75,7 +75,14 @@ impl Choice {
     pub const ANY: Self = Self { retries: usize::MAX, strangers: true };
 
     fn sources(self) -> impl Iterator<Item = Source> {
-        let all = [Source::User, Source::Listing, Source::Incoming, Source::Tracker];
+        let all = [
+            Source::User,
+            Source::Listing,
+            Source::Incoming,
+            Source::Lan,
+            Source::Tracker,
+            Source::Pex,
+        ];
         let count = if self.strangers { all.len() } else { 1 };
         all.into_iter().take(count)
     }
@@ -421,6 +428,23 @@ impl Candidates {
                 self.place(address, source, failures, tie, Place::Ready);
             }
         }
+    }
+
+    /// Who told us of the address, if it is known.
+    pub fn source(&self, address: SocketAddr) -> Option<Source> {
+        self.known.get(&address).map(|known| known.source)
+    }
+
+    /// Our own addresses, as far as others told us.
+    pub fn ours(&self) -> &[SocketAddr] {
+        &self.ours
+    }
+
+    /// Forgets those that such sources named.
+    pub fn forget_from(&mut self, is_left: impl Fn(Source) -> bool) {
+        let left = self.known.iter().filter(|(_, known)| is_left(known.source));
+        let left: Vec<SocketAddr> = left.map(|(address, _)| *address).collect();
+        left.into_iter().for_each(|address| self.forget(address));
     }
 
     /// Forgets all but the best `most` addresses; bans stay.

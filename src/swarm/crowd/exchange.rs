@@ -335,7 +335,9 @@ impl Exchange {
             told.cursor = cursor;
             told.recent_cursor = recent_cursor;
             told.knows.extend(added);
-            dropped.iter().for_each(|id| drop(told.knows.remove(id)));
+            dropped.iter().for_each(|id| {
+                told.knows.remove(id);
+            });
         }
         dropped.into_iter().for_each(|id| self.unnote(id));
         pex

@@ -90,7 +90,7 @@ impl Crowd {
     }
 
     /// What an extension handshake says of addresses: where the peer listens, and how it sees us.
-    pub(in crate::swarm) fn on_addresses_told(
+    pub(super) fn on_addresses_told(
         &mut self,
         link: LinkId,
         port: Option<u16>,
@@ -102,7 +102,7 @@ impl Crowd {
         {
             let home = SocketAddr::new(peer.address.ip(), port);
             // BEP 27: only what a tracker named is dialled.
-            let may_learn = !self.is_private;
+            let may_learn = !self.config.is_private;
             let is_known = self.candidates.listens_at(peer.address, home, may_learn, &mut self.rng);
             peer.listens_at = is_known.then_some(home);
         }
@@ -122,8 +122,8 @@ impl Crowd {
         };
         let agrees =
             |peer: &Peer| peer.sees_us_at == Some(ours) && host_key(peer.address.ip()) != teller;
-        if self.listen_port > 0 && self.peers.values().any(agrees) {
-            self.set_ours(SocketAddr::new(ours, self.listen_port));
+        if self.config.listen_port > 0 && self.peers.values().any(agrees) {
+            self.set_ours(SocketAddr::new(ours, self.config.listen_port));
         }
     }
 
@@ -133,7 +133,7 @@ impl Crowd {
     }
 
     pub(in crate::swarm) fn on_candidates(&mut self, source: Source, addresses: Vec<SocketAddr>) {
-        if self.is_private && source != Source::Tracker {
+        if self.config.is_private && source != Source::Tracker {
             return;
         }
         for address in addresses {
@@ -170,6 +170,7 @@ impl Crowd {
             self.met_anybody = true;
             out.tell(Event::FirstPeer(address));
         }
+        self.exchange.joined(link, address, now);
         self.peers.insert(link, Peer::new(arriving, peer_id, now));
         Some(NewPeer { address, debt: self.debts.take(address.ip()) })
     }
@@ -184,7 +185,7 @@ impl Crowd {
         out: &mut Effects,
     ) -> Option<CloseReason> {
         let Arriving { address, incoming } = arriving;
-        if peer_id == self.peer_id {
+        if peer_id == self.config.peer_id {
             match incoming {
                 // Where it came from is no address to remember.
                 true => self.candidates.forget(address),
@@ -219,7 +220,7 @@ impl Crowd {
     /// that the peer with the higher id dialled. Of two that one side dialled, the first.
     fn is_better(&self, peer_id: PeerId, incoming: bool, other: LinkId) -> bool {
         let other_incoming = self.peers.get(&other).is_some_and(|peer| peer.incoming);
-        let keep_incoming = peer_id.0 > self.peer_id.0;
+        let keep_incoming = peer_id.0 > self.config.peer_id.0;
         incoming != other_incoming && incoming == keep_incoming
     }
 
@@ -267,16 +268,24 @@ impl Crowd {
             CloseReason::Duplicate => self.candidates.rest(home, DUPLICATE_REST, now),
             CloseReason::Replaced => self.candidates.rest(home, REPLACED_REST, now),
             CloseReason::Stopping => self.candidates.released(home),
-            // All are forgotten.
-            CloseReason::TrackerChanged => {}
+            // They are forgotten.
+            CloseReason::TrackerChanged | CloseReason::Private => {}
             // Of a local peer only the port that it came from is banned so far.
             CloseReason::CorruptData if home != peer.address => self.candidates.ban(home),
             _ => self.candidates.ended(home, reason.to_string(), now),
         }
     }
 
-    /// A live link is over.
-    pub(in crate::swarm) fn remove(&mut self, link: LinkId) -> Option<Peer> {
+    /// A live link is over; by our own will and for this reason, if there is one.
+    pub(in crate::swarm) fn remove(
+        &mut self,
+        link: LinkId,
+        reason: Option<CloseReason>,
+        now: Instant,
+    ) -> Option<Peer> {
+        use CloseReason::{BothComplete, Duplicate, Replaced};
+        let is_sound = matches!(reason, Some(BothComplete | Duplicate | Replaced));
+        self.exchange.left(link, is_sound, now);
         self.peers.remove(&link)
     }
 

@@ -20,9 +20,12 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::base::ids::{LinkId, PeerId};
+use crate::wire::{Pex, PexFlags};
 
-use super::SwarmConfig;
-use super::event::Room;
+use super::effects::Effects;
+use super::event::{Room, Source};
+use super::link::{CloseReason, Description, LinkCommand};
+use super::report::Known;
 
 pub use links::{Acquaintances, Refusal};
 
@@ -33,8 +36,26 @@ pub(super) use unchoking::Slots;
 use candidates::Candidates;
 use choker::{Round, Standing};
 use debts::Debts;
+use exchange::{Exchange, Taken};
 use peer::Arriving;
 use unchoking::Unchoking;
+
+/// How a crowd behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CrowdConfig {
+    /// Our own id, to know ourselves when we meet.
+    pub peer_id: PeerId,
+    /// The port that peers can reach us at; 0 when there is none.
+    pub listen_port: u16,
+    /// BEP 27: only those that trackers name are dialled.
+    pub is_private: bool,
+    /// Peers tell each other of others (BEP 11).
+    pub exchanges_peers: bool,
+    /// Most links, dials included.
+    pub max_peers: usize,
+    /// Seed of all chance.
+    pub seed: u64,
+}
 
 /// What the torrent needs of the crowd.
 #[derive(Clone, Copy, Debug)]
@@ -59,15 +80,9 @@ pub(super) struct Usage {
 /// Who there is.
 #[derive(Debug)]
 pub(super) struct Crowd {
-    /// Our own id, to know ourselves when we meet.
-    peer_id: PeerId,
-    /// See [`SwarmConfig::listen_port`].
-    listen_port: u16,
-    /// See [`SwarmConfig::is_private`].
-    is_private: bool,
-    /// Most links, dials included.
-    max_peers: usize,
+    config: CrowdConfig,
     candidates: Candidates,
+    exchange: Exchange,
     arriving: BTreeMap<LinkId, Arriving>,
     peers: BTreeMap<LinkId, Peer>,
     debts: Debts,
@@ -84,12 +99,13 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// Nobody yet.
-    pub(super) fn new(config: &SwarmConfig, now: Instant) -> Self {
+    pub(super) fn new(config: CrowdConfig, now: Instant) -> Self {
+        let mut exchange = Exchange::default();
+        if config.is_private || !config.exchanges_peers {
+            exchange.stop();
+        }
         Self {
-            peer_id: config.peer_id,
-            listen_port: config.listen_port,
-            is_private: config.is_private,
-            max_peers: config.max_peers,
+            exchange,
             candidates: Candidates::default(),
             arriving: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -101,6 +117,7 @@ impl Crowd {
             met_anybody: false,
             next_link: 0,
             rng: StdRng::seed_from_u64(config.seed),
+            config,
         }
     }
 
@@ -128,6 +145,16 @@ impl Crowd {
         &self.candidates
     }
 
+    /// Addresses that are known and not connected.
+    pub(super) fn known(&self, now: Instant) -> Vec<Known> {
+        let known = |(address, why, left_at): (_, Option<&str>, Option<Instant>)| Known {
+            address,
+            last_error: why.map(str::to_owned),
+            left: left_at.map(|at| now.saturating_duration_since(at)),
+        };
+        self.candidates.idle().map(known).collect()
+    }
+
     /// Is a link on its way up, whichever side began it?
     pub(super) fn is_arriving(&self, link: LinkId) -> bool {
         self.arriving.contains_key(&link)
@@ -145,11 +172,72 @@ impl Crowd {
         Some(peer.strikes)
     }
 
-    /// What its client calls itself.
-    pub(super) fn set_client(&mut self, link: LinkId, client: String) {
-        if let Some(peer) = self.peers.get_mut(&link) {
-            peer.client = client;
+    /// What a peer told of itself; `is_seed` by what it has.
+    pub(super) fn on_described(
+        &mut self,
+        link: LinkId,
+        description: &Description,
+        is_seed: bool,
+        now: Instant,
+    ) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if let Some(client) = &description.client {
+            peer.client.clone_from(client);
         }
+        self.on_addresses_told(link, description.listen_port, description.our_address);
+        let Some(peer) = self.peers.get(&link) else { return };
+        let home = if peer.incoming { peer.listens_at } else { Some(peer.address) };
+        let flag = |is_so, flag| if is_so { flag } else { PexFlags::default() };
+        let flags = flag(description.prefers_encryption, PexFlags::ENCRYPTION)
+            .with(flag(is_seed || description.upload_only == Some(true), PexFlags::SEED))
+            .with(flag(!peer.incoming, PexFlags::REACHABLE));
+        let takes = description.takes_peers;
+        self.exchange.described(link, home, flags, takes, now, &mut self.rng);
+    }
+
+    /// A peer tells of others.
+    pub(super) fn on_peers_told(
+        &mut self,
+        link: LinkId,
+        peers: Pex,
+        now: Instant,
+        out: &mut Effects,
+    ) {
+        match self.exchange.take(link, peers, self.candidates.ours(), now) {
+            Taken::Contacts { added, .. } => {
+                let added = added.into_iter().map(|(address, _)| address).collect();
+                self.on_candidates(Source::Pex, added);
+            }
+            Taken::Ignored => {}
+            Taken::Close(why) => out.close(link, CloseReason::Misbehaved(why)),
+        }
+    }
+
+    /// Tells peers of others, as far as that is due.
+    pub(super) fn exchange_peers(&mut self, now: Instant, out: &mut Effects) {
+        while let Some((link, peers)) = self.exchange.poll(now) {
+            out.send(link, LinkCommand::TellPeers(peers));
+        }
+    }
+
+    /// When peers are to be told of others.
+    pub(super) fn next_exchange(&self) -> Option<Instant> {
+        self.exchange.next_timeout()
+    }
+
+    /// The torrent turned out to be private (BEP 27): whom anybody else than a tracker or the
+    /// user named is left, and nobody is told of others any more.
+    pub(super) fn become_private(&mut self, out: &mut Effects) {
+        self.config.is_private = true;
+        self.exchange.stop();
+        let is_left = |source: Option<Source>| matches!(source, Some(Source::Pex | Source::Lan));
+        for (link, peer) in &self.peers {
+            match is_left(self.candidates.source(peer.home())) {
+                true => out.close(*link, CloseReason::Private),
+                false => out.send(*link, LinkCommand::StopExchange),
+            }
+        }
+        self.candidates.forget_from(|source| is_left(Some(source)));
     }
 
     /// The link delivered.
@@ -224,7 +312,7 @@ impl Crowd {
         assert_eq!(both, None, "no link is up and still arriving");
         assert!(!self.paused || self.peers.is_empty(), "a paused torrent has no links");
         let links = self.peers.len() + self.arriving.len();
-        assert!(links <= self.max_peers, "{links} links in {}", self.max_peers);
+        assert!(links <= self.config.max_peers, "{links} links in {}", self.config.max_peers);
         let ids: std::collections::HashSet<_> =
             self.peers.values().map(|peer| peer.peer_id).collect();
         assert_eq!(ids.len(), self.peers.len(), "one link to each peer");

@@ -48,6 +48,14 @@ impl Peer {
         }
     }
 
+    /// What it calls itself, or its peer id as text.
+    pub(in crate::swarm) fn client_shown(&self) -> String {
+        match self.client.as_str() {
+            "" => String::from_utf8_lossy(&self.peer_id.0[..8]).into_owned(),
+            name => name.to_owned(),
+        }
+    }
+
     /// The address that it may be dialled at, as far as we know.
     pub(super) fn home(&self) -> SocketAddr {
         self.listens_at.unwrap_or(self.address)

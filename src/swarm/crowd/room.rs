@@ -125,7 +125,7 @@ impl Crowd {
 
     /// Links that the user's own limit still allows.
     fn own_places(&self) -> usize {
-        self.max_peers.saturating_sub(self.taken())
+        self.config.max_peers.saturating_sub(self.taken())
     }
 
     /// Links, dials included, that may still be added.
@@ -224,7 +224,7 @@ impl Crowd {
         now: Instant,
         out: &mut Effects,
     ) {
-        let most = self.max_peers.min(self.room.most);
+        let most = self.config.max_peers.min(self.room.most);
         let is_due = self.next_turnover.is_none_or(|at| at <= now);
         let choice = self.choice(need);
         if !is_due || self.peers.len() < most || !self.candidates.has_ready(choice, now) {

@@ -76,6 +76,8 @@ impl Bench {
         let total_len = u64::from(pieces) * u64::from(piece_len);
         let layout = Layout::new(total_len, piece_len).unwrap();
         let mut config = SwarmConfig {
+            exchanges_peers: false,
+            metadata: None,
             layout,
             extents: Extents::new([(total_len, false)]),
             info_hash: InfoHash([7; 20]),
@@ -316,6 +318,9 @@ fn order(command: &LinkCommand) -> String {
         LinkCommand::Interested => "interested".into(),
         LinkCommand::NotInterested => "not interested".into(),
         LinkCommand::Refuse(ask) => format!("refuse {}", ask.piece.number()),
+        LinkCommand::Metadata(command) => format!("metadata {command:?}"),
+        LinkCommand::TellPeers(peers) => format!("peers {peers:?}"),
+        LinkCommand::StopExchange => "stop exchange".into(),
         LinkCommand::Close(reason) => format!("close, {reason}"),
     }
 }

@@ -237,7 +237,9 @@ impl Transfer {
             }
             LinkEvent::Requested(ask) => self.on_requested(link, ask, now, out),
             LinkEvent::Cancelled(ask) => self.on_cancelled(link, ask, out),
-            LinkEvent::Sent(_) | LinkEvent::Suggested(_) | LinkEvent::Described(_) => {}
+            LinkEvent::Sent(_) | LinkEvent::Suggested(_) => {}
+            // Not of the trade.
+            LinkEvent::Described(_) | LinkEvent::Metadata(_) | LinkEvent::Peers(_) => {}
             LinkEvent::AllowedFast(piece) => trade.allow_fast(piece),
             LinkEvent::Stray(bytes) => {
                 self.totals.wasted_bytes += u64::from(bytes);

@@ -126,6 +126,11 @@ impl Transfer {
         self.trades.iter().map(|(link, trade)| (*link, trade))
     }
 
+    /// Does the remote have everything?
+    pub(in crate::swarm) fn is_seed(&self, link: LinkId) -> bool {
+        self.trades.get(&link).is_some_and(Trade::is_seed)
+    }
+
     /// The links that there are trades on.
     pub(in crate::swarm) fn links(&self) -> impl Iterator<Item = &LinkId> {
         self.trades.keys()

@@ -106,6 +106,11 @@ pub(super) fn spoken(layout: &Layout, command: LinkCommand, fast: bool) -> Vec<L
         LinkCommand::NotInterested => vec![LinkEvent::NotInterested],
         LinkCommand::AllowFast(pieces) => pieces.into_iter().map(LinkEvent::AllowedFast).collect(),
         LinkCommand::Refuse(ask) if fast => refused(layout, &ask).into_iter().collect(),
-        LinkCommand::Refuse(_) | LinkCommand::SendBlocks(_) | LinkCommand::Close(_) => Vec::new(),
+        LinkCommand::TellPeers(peers) => vec![LinkEvent::Peers(peers)],
+        LinkCommand::Refuse(_)
+        | LinkCommand::SendBlocks(_)
+        | LinkCommand::Metadata(_)
+        | LinkCommand::StopExchange
+        | LinkCommand::Close(_) => Vec::new(),
     }
 }

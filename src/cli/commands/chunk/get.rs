@@ -278,6 +278,7 @@ impl Plan {
             sequential: false,
             found: self.found,
             max_peers: PROVIDERS_MAX,
+            exchange_peers: true,
             seeding: SeedLimits::default(),
             seed_only: false,
         };

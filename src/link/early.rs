@@ -1,0 +1,96 @@
+//! What a remote says of its pieces and wishes before anybody knows the torrent (BEP 9): kept as
+//! little as can be, and told when the torrent is known. Whether it makes sense shows then.
+
+use crate::wire::Message;
+
+/// Pieces that are kept of what a remote has, one by one: two million. More have no bitfield
+/// either that is taken before the torrent is known.
+const HAVES_MAX: u32 = 2_097_152;
+/// Pieces that it allows us to ask for while it chokes us; BEP 6 speaks of ten or so.
+const ALLOWED_MAX: usize = 64;
+
+/// What one remote said.
+#[derive(Debug, Default)]
+pub(super) struct Early {
+    /// Its set of pieces: `Bitfield`, `HaveAll` or `HaveNone`.
+    set: Option<Message>,
+    /// Pieces that it told behind that, one bit each.
+    haves: Vec<u64>,
+    allowed: Vec<u32>,
+    is_unchoked: bool,
+    is_interested: bool,
+}
+
+impl Early {
+    /// Keeps what the message says, if that holds for later.
+    pub(super) fn note(&mut self, message: Message) {
+        match message {
+            Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => {
+                self.set = Some(message);
+                self.haves = Vec::new();
+            }
+            Message::Have(piece) if piece < HAVES_MAX => {
+                let word = (piece / 64) as usize;
+                if self.haves.len() <= word {
+                    self.haves.resize(word + 1, 0);
+                }
+                self.haves[word] |= 1 << (piece % 64);
+            }
+            Message::AllowedFast(piece) if self.allowed.len() < ALLOWED_MAX => {
+                self.allowed.push(piece);
+            }
+            Message::Choke => self.is_unchoked = false,
+            Message::Unchoke => self.is_unchoked = true,
+            Message::Interested => self.is_interested = true,
+            Message::NotInterested => self.is_interested = false,
+            // Nobody asks who has nothing, and nothing was asked for.
+            _ => {}
+        }
+    }
+
+    /// What it comes to, in an order that any remote may use.
+    pub(super) fn into_messages(self) -> impl Iterator<Item = Message> {
+        let words = (0u32..).zip(self.haves);
+        let bits = words.flat_map(|(at, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit)
+        });
+        let allowed = self.allowed.into_iter().map(Message::AllowedFast);
+        let unchoke = self.is_unchoked.then_some(Message::Unchoke);
+        let interested = self.is_interested.then_some(Message::Interested);
+        let states = unchoke.into_iter().chain(interested);
+        self.set.into_iter().chain(bits.map(Message::Have)).chain(allowed).chain(states)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(messages: Vec<Message>) -> Vec<String> {
+        let mut early = Early::default();
+        messages.into_iter().for_each(|message| early.note(message));
+        early.into_messages().map(|message| format!("{message:?}")).collect()
+    }
+
+    #[test]
+    fn what_holds_in_the_end_is_told_and_no_more() {
+        use Message::*;
+        let said = vec![
+            Have(3),
+            Bitfield(vec![0x80]),
+            Unchoke,
+            Interested,
+            Have(70),
+            Have(2_097_152),
+            Have(1),
+            AllowedFast(9),
+            NotInterested,
+            KeepAlive,
+        ];
+        let expected = ["Bitfield([128])", "Have(1)", "Have(70)", "AllowedFast(9)", "Unchoke"];
+        assert_eq!(told(said), expected);
+        assert_eq!(told(vec![Unchoke, Choke, HaveAll, HaveNone]), ["HaveNone"]);
+        let flood = (0..100_000).map(AllowedFast).collect();
+        assert_eq!(told(flood).len(), ALLOWED_MAX);
+    }
+}

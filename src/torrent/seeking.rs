@@ -1,0 +1,511 @@
+//! A torrent of which only a hash is known: everybody who may have its metadata is asked at once
+//! (BEP 9). The task turns the world into facts for its brain, `swarm::Seeker`, and ends with the
+//! torrent and all whom it met, links and all, so that the download goes on with them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep_until;
+use tracing::{Instrument as _, debug, error_span, info};
+
+use crate::base::ids::{InfoHash, LinkId};
+use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Subject};
+use crate::metainfo::Torrent;
+use crate::net::limiter::Limiter;
+use crate::seek::{CheckId, Checked, Progress, Target};
+use crate::swarm::event::{DownReason, Event, Input, Output, Source};
+use crate::swarm::link::LinkCommand;
+use crate::swarm::report::Known as KnownAddress;
+use crate::swarm::{Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
+use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig, TrackerEvent, TransferStats};
+use crate::tracker::tiers::Timing;
+
+use super::incoming::Incoming;
+use super::lifecycle::{NUMWANT, Resources};
+use super::places::{Account, Places};
+use super::trackers::Trackers;
+
+/// Metadata that nobody has proven yet, in bytes.
+const MEMORY: usize = 64 << 20;
+/// What trackers are told to be missing while nobody knows: something.
+const LEFT_UNKNOWN: u64 = 16 * 1024;
+/// Orders that wait for the task; whoever gives more waits too.
+const ORDERS_LEN: usize = 16;
+/// Reads that wait for the brain.
+const REPORTS_LEN: usize = 256;
+/// How often its progress is renewed while anything moves.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// Connections that wait to be admitted; more are closed.
+const INCOMING_LEN: usize = 64;
+
+/// What is sought, and with whose help.
+#[derive(Clone, Debug)]
+pub struct SeekRequest {
+    /// The hashes that the metadata must have.
+    pub target: Target,
+    /// Peers that are named.
+    pub peers: Vec<SocketAddr>,
+    /// Trackers by tier; none where no tracker is to be asked.
+    pub trackers: Vec<Vec<String>>,
+    /// Most connected peers.
+    pub max_peers: usize,
+    /// Peers tell each other of others (BEP 11).
+    pub exchange_peers: bool,
+}
+
+/// How far a search is.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct SeekStatus {
+    /// Pieces, and who has them.
+    pub progress: Progress,
+    /// Peers that are connected.
+    pub connected: usize,
+    /// Dials under way.
+    pub dialling: usize,
+    /// Addresses that wait for one.
+    pub candidates: usize,
+    /// How the first tracker stands, in words.
+    pub tracker: Option<String>,
+}
+
+/// What a search has found.
+#[derive(Debug)]
+pub struct Sought {
+    /// The torrent: its info dictionary alone, without trackers.
+    pub torrent: Torrent,
+    /// Everybody whom the search has met.
+    pub contacts: Contacts,
+}
+
+/// Why a search ended without a torrent.
+#[derive(Debug, thiserror::Error)]
+pub enum SeekError {
+    /// The metadata has the right hash and describes no torrent.
+    #[error("the metadata that the hash names is no valid torrent: {0}")]
+    Invalid(#[from] crate::metainfo::Error),
+    /// It was stopped, or its session was.
+    #[error("the search has ended")]
+    Ended,
+}
+
+/// Those whom a search has met, with their links, for the torrent that was found.
+#[derive(Debug)]
+pub struct Contacts {
+    pub(super) company: Company,
+    pub(super) links: BTreeMap<LinkId, LinkHandle>,
+    pub(super) places: Places,
+    pub(super) subject: Subject,
+    pub(super) limiter: Arc<Limiter>,
+    pub(super) up_limiter: Arc<Limiter>,
+    pub(super) reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
+    /// Goes on; none when those of the torrent are asked otherwise.
+    pub(super) trackers: Option<Trackers>,
+}
+
+impl Contacts {
+    /// The places that its links hold.
+    pub fn account(&self) -> Account {
+        self.places.account()
+    }
+}
+
+#[derive(Debug)]
+enum Order {
+    AddPeer(SocketAddr),
+    Peers(oneshot::Sender<(Vec<SeekerLink>, Vec<KnownAddress>)>),
+    Stop,
+}
+
+/// A search that is running; it ends with its handle.
+#[derive(Debug)]
+pub struct Seeking {
+    orders: mpsc::Sender<Order>,
+    status: watch::Receiver<SeekStatus>,
+    found: oneshot::Receiver<Result<Sought, SeekError>>,
+}
+
+impl Seeking {
+    /// How far it is; changes are told.
+    pub fn status(&self) -> watch::Receiver<SeekStatus> {
+        self.status.clone()
+    }
+
+    /// Orders and questions, apart from the handle that is waited on.
+    pub fn desk(&self) -> SeekDesk {
+        SeekDesk(self.orders.clone())
+    }
+
+    /// Waits until it is found.
+    ///
+    /// # Errors
+    /// See [`SeekError`].
+    pub async fn found(self) -> Result<Sought, SeekError> {
+        self.found.await.unwrap_or(Err(SeekError::Ended))
+    }
+}
+
+/// Where a search takes orders.
+#[derive(Clone, Debug)]
+pub struct SeekDesk(mpsc::Sender<Order>);
+
+impl SeekDesk {
+    /// Asks another peer.
+    pub async fn add_peer(&self, address: SocketAddr) {
+        let _ = self.0.send(Order::AddPeer(address)).await;
+    }
+
+    /// Who is connected, and who is known.
+    pub async fn peers(&self) -> (Vec<SeekerLink>, Vec<KnownAddress>) {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0.send(Order::Peers(answer)).await;
+        answered.await.unwrap_or_default()
+    }
+
+    /// Ends the search.
+    pub async fn stop(&self) {
+        let _ = self.0.send(Order::Stop).await;
+    }
+}
+
+/// Begins to search. Returns the hash that peers name it by, and where their connections go.
+pub fn start(
+    resources: Resources,
+    request: SeekRequest,
+) -> (Seeking, InfoHash, mpsc::Sender<Incoming>) {
+    let info_hash = request.target.handshake_hash();
+    let (orders, taken) = mpsc::channel(ORDERS_LEN);
+    let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
+    let (told, status) = watch::channel(SeekStatus::default());
+    let (answer, found) = oneshot::channel();
+    let task = Task::new(resources, request, taken, arrivals, told);
+    let span = error_span!("seek", hash = %info_hash);
+    tokio::spawn(
+        async move {
+            // Whoever waited may have gone.
+            let _ = answer.send(task.run().await);
+        }
+        .instrument(span),
+    );
+    (Seeking { orders, status, found }, info_hash, incoming)
+}
+
+/// A copy that was hashed.
+struct Hashed {
+    check: CheckId,
+    pieces: Vec<Box<[u8]>>,
+    verdict: Checked,
+}
+
+struct Task {
+    seeker: Seeker,
+    target: Target,
+    links: BTreeMap<LinkId, LinkHandle>,
+    link_config: Arc<LinkConfig>,
+    places: Places,
+    reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
+    trackers: Trackers,
+    /// Only one copy is hashed at a time: memory is bounded, and the right one ends it.
+    hashing: (mpsc::Sender<Hashed>, mpsc::Receiver<Hashed>),
+    /// The copy that was hashed last.
+    last: Vec<Box<[u8]>>,
+    is_found: bool,
+    orders: mpsc::Receiver<Order>,
+    incoming: mpsc::Receiver<Incoming>,
+    told: watch::Sender<SeekStatus>,
+    outbox: BTreeMap<LinkId, Vec<LinkCommand>>,
+}
+
+impl Task {
+    fn new(
+        resources: Resources,
+        request: SeekRequest,
+        orders: mpsc::Receiver<Order>,
+        incoming: mpsc::Receiver<Incoming>,
+        told: watch::Sender<SeekStatus>,
+    ) -> Self {
+        let now = Instant::now();
+        let config = SeekerConfig {
+            peer_id: resources.peer_id,
+            listen_port: resources.port,
+            max_peers: request.max_peers,
+            exchanges_peers: request.exchange_peers,
+            memory: MEMORY,
+            seed: rand::random(),
+        };
+        let mut seeker = Seeker::new(config, now);
+        let places = Places::new(resources.places.clone());
+        seeker.note(Input::Room(places.room()), now);
+        let addresses = request.peers.clone();
+        seeker.note(Input::Candidates { source: Source::User, addresses }, now);
+        seeker.settle(now);
+        let stats = TransferStats { left: LEFT_UNKNOWN, ..TransferStats::default() };
+        let link_config = LinkConfig {
+            info_hash: request.target.handshake_hash(),
+            peer_id: resources.peer_id,
+            subject: Subject::default(),
+            exchanges_peers: request.exchange_peers,
+            pool: resources.pool.clone(),
+            limiter: Arc::new(Limiter::under(resources.limiter.clone(), None)),
+            up_limiter: Arc::new(Limiter::under(resources.up_limiter.clone(), None)),
+            listen_port: Some(resources.port),
+            bind: resources.bind,
+            timeouts: LinkTimeouts::default(),
+        };
+        Self {
+            seeker,
+            target: request.target,
+            links: BTreeMap::new(),
+            link_config: Arc::new(link_config),
+            places,
+            reports: mpsc::channel(REPORTS_LEN),
+            trackers: Trackers::start(tracker_config(&resources, &request), stats),
+            hashing: mpsc::channel(1),
+            last: Vec::new(),
+            is_found: false,
+            orders,
+            incoming,
+            told,
+            outbox: BTreeMap::new(),
+        }
+    }
+
+    async fn run(mut self) -> Result<Sought, SeekError> {
+        let mut tell_at = Instant::now();
+        while !self.is_found {
+            self.carry_out();
+            if Instant::now() >= tell_at {
+                self.tell();
+                tell_at = Instant::now() + TELL_EVERY;
+            }
+            let timeout = self.seeker.next_timeout();
+            tokio::select! {
+                Some(report) = self.reports.1.recv() => self.on_report(report),
+                Some(hashed) = self.hashing.1.recv() => {
+                    self.last = hashed.pieces;
+                    self.seeker.checked(hashed.check, hashed.verdict, Instant::now());
+                }
+                Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
+                Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
+                () = self.places.changed() => self.tell_room(),
+                order = self.orders.recv() => match order {
+                    Some(Order::AddPeer(address)) => {
+                        let addresses = vec![address];
+                        self.learn(Source::User, addresses);
+                    }
+                    Some(Order::Peers(answer)) => {
+                        let known = self.seeker.known(Instant::now());
+                        let _ = answer.send((self.seeker.links(), known));
+                    }
+                    // Nobody waits for it any more.
+                    Some(Order::Stop) | None => {
+                        self.trackers.stop().await;
+                        return Err(SeekError::Ended);
+                    }
+                },
+                () = sleep_until(timeout.unwrap_or_else(Instant::now).into()),
+                    if timeout.is_some() => {
+                        let now = Instant::now();
+                        self.seeker.note(Input::Room(self.places.room()), now);
+                        self.seeker.note(Input::Tick, now);
+                    }
+                () = sleep_until(tell_at.into()) => {}
+            }
+            self.seeker.settle(Instant::now());
+        }
+        self.end()
+    }
+
+    /// It is found: the torrent, and everybody who is met.
+    fn end(mut self) -> Result<Sought, SeekError> {
+        let info: Vec<u8> = std::mem::take(&mut self.last).concat();
+        let torrent = Torrent::from_info(&info)?;
+        info!(name = ?torrent.name, bytes = info.len(), "metadata found");
+        let (company, outputs) = self.seeker.into_company(torrent.private, Instant::now());
+        let (mut links, mut places) = (self.links, self.places);
+        for output in outputs {
+            let Output::Send { link, command } = output else { continue };
+            let is_end = matches!(command, LinkCommand::Close(_));
+            if let Some(handle) = links.get(&link) {
+                // One that takes nothing is found to be dead soon.
+                let _ = handle.commands.try_send(vec![command]);
+            }
+            if is_end {
+                links.remove(&link);
+                places.down(link);
+            }
+        }
+        let contacts = Contacts {
+            company,
+            links,
+            places,
+            subject: self.link_config.subject.clone(),
+            limiter: self.link_config.limiter.clone(),
+            up_limiter: self.link_config.up_limiter.clone(),
+            reports: self.reports,
+            // Those of a private torrent are asked by other rules.
+            trackers: (!torrent.private).then_some(self.trackers),
+        };
+        Ok(Sought { torrent, contacts })
+    }
+
+    fn tell(&self) {
+        let (dialling, candidates) = self.seeker.reach();
+        let status = SeekStatus {
+            progress: self.seeker.progress(),
+            connected: self.links.len().saturating_sub(dialling),
+            dialling,
+            candidates,
+            tracker: self.trackers.words(),
+        };
+        self.told.send_if_modified(|told| {
+            let is_new = *told != status;
+            *told = status;
+            is_new
+        });
+    }
+
+    fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {
+        self.seeker.note(Input::Candidates { source, addresses }, Instant::now());
+        self.tell_room();
+    }
+
+    fn tell_room(&mut self) {
+        let now = Instant::now();
+        self.seeker.note(Input::Room(self.places.room()), now);
+        self.places.want(self.seeker.wanted_links(now));
+    }
+
+    fn on_report(&mut self, report: LinkReport) {
+        let (link, now) = (report.link, Instant::now());
+        match report.news {
+            LinkNews::Up { peer_id, caps, .. } => {
+                self.places.up(link);
+                self.seeker.note(Input::LinkUp { link, peer_id, caps }, now);
+            }
+            LinkNews::Events(events) => self.seeker.note(Input::LinkEvents { link, events }, now),
+            LinkNews::Down(reason) => {
+                debug!(link = link.0, %reason, "link down");
+                self.links.remove(&link);
+                self.places.down(link);
+                self.seeker.note(Input::LinkDown { link, reason }, now);
+            }
+        }
+    }
+
+    fn on_tracker_event(&mut self, event: TrackerEvent) {
+        match event {
+            TrackerEvent::Peers { addresses } => self.learn(Source::Tracker, addresses),
+            TrackerEvent::ExternalIp(ip) => {
+                let ours = SocketAddr::new(ip, self.link_config.listen_port.unwrap_or_default());
+                self.seeker.note(Input::OurAddress(ours), Instant::now());
+            }
+            TrackerEvent::Status(status) => self.trackers.status = status,
+            // Shown in its status.
+            TrackerEvent::Warning { .. } | TrackerEvent::Failure { .. } => {}
+            // Nobody knows that it is private.
+            TrackerEvent::PrivateAnswered(_) => {}
+        }
+    }
+
+    fn on_incoming(&mut self, incoming: Incoming) {
+        let now = Instant::now();
+        self.seeker.note(Input::Room(self.places.room()), now);
+        let Ok(link) = self.seeker.admit(incoming.address, now) else { return };
+        // Whoever makes place for it goes first.
+        self.carry_out();
+        if !self.places.take(link) {
+            let reason = DownReason::NoRoom;
+            return self.seeker.note(Input::LinkDown { link, reason }, now);
+        }
+        let Incoming { address, stream, hello } = incoming;
+        let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
+        self.links.insert(link, link::accept(config, link, address, stream, hello, reports));
+    }
+
+    fn carry_out(&mut self) {
+        loop {
+            while let Some(output) = self.seeker.poll_output() {
+                match output {
+                    SeekerOutput::Do(output) => self.on_output(output),
+                    SeekerOutput::Check { check, pieces } => self.hash(check, pieces),
+                    SeekerOutput::Found => self.is_found = true,
+                }
+            }
+            if self.outbox.is_empty() {
+                return;
+            }
+            for (link, commands) in std::mem::take(&mut self.outbox) {
+                self.post(link, commands);
+            }
+        }
+    }
+
+    fn on_output(&mut self, output: Output) {
+        match output {
+            Output::Dial { link, .. } if !self.places.dial(link) => {
+                let reason = DownReason::NoRoom;
+                self.seeker.note(Input::LinkDown { link, reason }, Instant::now());
+            }
+            Output::Dial { link, address } => {
+                let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
+                self.links.insert(link, link::dial(config, link, address, reports));
+            }
+            Output::Send { link, command } => self.outbox.entry(link).or_default().push(command),
+            Output::Event(Event::FirstPeer(address)) => info!(%address, "first peer"),
+            Output::Event(event) => info!(?event, "while seeking"),
+            Output::CheckPiece { .. }
+            | Output::PreparePiece { .. }
+            | Output::SpillBlocks { .. } => debug_assert!(false, "nothing is traded yet"),
+        }
+    }
+
+    /// Hands a batch to a link. One that leaves so many batches lying is not reading.
+    fn post(&mut self, link: LinkId, commands: Vec<LinkCommand>) {
+        let Some(handle) = self.links.get(&link) else { return };
+        let closing = matches!(commands.last(), Some(LinkCommand::Close(_)));
+        let full =
+            matches!(handle.commands.try_send(commands), Err(mpsc::error::TrySendError::Full(_)));
+        if closing || full {
+            // Dropping the handle ends the link once it has read what was sent.
+            self.links.remove(&link);
+            self.places.down(link);
+        }
+        if full {
+            let reason = DownReason::TimedOut("it did not read what we sent");
+            self.seeker.note(Input::LinkDown { link, reason }, Instant::now());
+        }
+    }
+
+    fn hash(&self, check: CheckId, pieces: Vec<Box<[u8]>>) {
+        let (target, hashed) = (self.target, self.hashing.0.clone());
+        spawn_blocking(move || {
+            let verdict = target.check(&pieces);
+            // The search may have ended meanwhile.
+            let _ = hashed.blocking_send(Hashed { check, pieces, verdict });
+        });
+    }
+}
+
+/// What to announce with; none when there is nobody to ask.
+fn tracker_config(resources: &Resources, request: &SeekRequest) -> Option<TrackerConfig> {
+    let tiers = request.trackers.clone();
+    (!tiers.is_empty()).then(|| TrackerConfig {
+        tiers,
+        info_hash: request.target.handshake_hash(),
+        peer_id: resources.peer_id,
+        port: resources.port,
+        key: rand::random(),
+        numwant: NUMWANT,
+        is_private: false,
+        was_complete: false,
+        client: resources.http.clone(),
+        timing: Timing::default(),
+        network: resources.tracker_network.clone(),
+        quiet: QUIET_DEFAULT,
+        rng_seed: rand::random(),
+    })
+}
