@@ -13,7 +13,8 @@ use pigeon::base::ids::{InfoHash, LinkId, PeerId};
 use pigeon::base::layout::Layout;
 use pigeon::base::pool::BlockPool;
 use pigeon::link::{
-    LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Stream, accept, dial, read_hello,
+    LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Stream, Subject, accept, dial,
+    read_hello,
 };
 use pigeon::net::limiter::Limiter;
 use pigeon::net::tcp;

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use crate::base::ids::InfoHash;
 use crate::disk::create::create;
 use crate::disk::{
-    self, Allocate, CheckProgress, CheckReport, FileCheck, FileReport, StoreConfig, StoreFile,
-    check_files,
+    self, Allocate, CheckProgress, CheckReport, FileCheck, FileReport, Home, StoreConfig,
+    StoreFile, check_files,
 };
 use crate::metainfo::create::CreateOptions;
 use crate::metainfo::{Kind, Torrent};
@@ -122,21 +122,25 @@ pub fn failure(error: session::Error) -> Failure {
     Failure::new(exit, escape(&error.to_string()))
 }
 
-/// Checks all data of a torrent under `dir`, without changing anything there; waits for the
+/// Checks all data of a torrent in its home, without changing anything there; waits for the
 /// disk, and for others that read it where there is a state directory.
 ///
 /// # Errors
 /// When the torrent has no v1 layout, or there is no such directory.
 pub fn check(
     torrent: &Torrent,
-    dir: &Path,
+    home: &Home,
     progress: &CheckProgress,
     memory_bytes: usize,
 ) -> Result<CheckReport, Failure> {
     // No record is looked for.
-    let Some(config) = store_config(torrent, dir, PathBuf::new()) else {
+    let dir = home.dir.as_path();
+    let Some(mut config) = store_config(torrent, dir, PathBuf::new()) else {
         return Err(Failure::bad_input("torrents of version 2 only cannot be verified yet"));
     };
+    for (number, file) in (0..).zip(&mut config.files) {
+        file.path = home.path_of(number, &file.path);
+    }
     if !dir.is_dir() {
         let shown = escape(&dir.display().to_string());
         return Err(Failure::bad_input(format!("{shown}: no such directory")));
@@ -149,7 +153,7 @@ pub fn check(
 /// torrent's v1 hashes are wrong, and the report is made to call them right. Reads them whole.
 pub fn right_by_v2(
     torrent: &Torrent,
-    dir: &Path,
+    home: &Home,
     report: &mut CheckReport,
     memory_bytes: usize,
 ) -> Vec<PathBuf> {
@@ -166,17 +170,18 @@ pub fn right_by_v2(
     };
     let root_on_disk = |path: &Path| {
         let never = AtomicBool::new(false);
-        let created = create(&dir.join(path), &options, memory_bytes, &|_| {}, &never).ok()?;
+        let created = create(&home.dir.join(path), &options, memory_bytes, &|_| {}, &never).ok()?;
         created.torrent.file_roots().first().copied().flatten()
     };
     let files = torrent.files.iter().zip(torrent.file_roots()).zip(&mut report.files);
     let mut right = Vec::new();
-    for ((file, root), report) in files {
-        if is_wrong(report) && root.is_some() && root_on_disk(file.path) == root {
+    for (number, ((file, root), report)) in (0..).zip(files) {
+        let path = home.path_of(number, file.path);
+        if is_wrong(report) && root.is_some() && root_on_disk(&path) == root {
             report.check = FileCheck::Whole;
             report.wrong_pieces = 0;
             report.wrong.clear();
-            right.push(file.path.to_owned());
+            right.push(path);
         }
     }
     right
@@ -231,8 +236,9 @@ mod tests {
         bytes.extend(b"ee");
         let torrent = Torrent::parse(&bytes).unwrap();
         let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().to_owned());
         let checks = |torrent: &Torrent| -> Vec<FileCheck> {
-            let report = check(torrent, dir.path(), &CheckProgress::default(), 24 << 20).unwrap();
+            let report = check(torrent, &home, &CheckProgress::default(), 24 << 20).unwrap();
             report.files.into_iter().map(|file| file.check).collect()
         };
         assert_eq!(checks(&torrent), [FileCheck::Missing, FileCheck::Missing]);
@@ -263,10 +269,11 @@ mod tests {
         let at = bytes.windows(20).position(|hash| hash == good.as_slice()).unwrap();
         bytes[at..at + 20].copy_from_slice(&Sha1::digest(&padded));
         let torrent = Torrent::parse(&bytes).unwrap();
+        let home = Home::at(dir.path().to_owned());
         let looked = || {
             let progress = CheckProgress::default();
-            let mut report = check(&torrent, dir.path(), &progress, 24 << 20).unwrap();
-            let right = right_by_v2(&torrent, dir.path(), &mut report, 24 << 20);
+            let mut report = check(&torrent, &home, &progress, 24 << 20).unwrap();
+            let right = right_by_v2(&torrent, &home, &mut report, 24 << 20);
             (right, report.files[0].check)
         };
         assert_eq!(looked(), (vec![PathBuf::from("x")], FileCheck::Whole));

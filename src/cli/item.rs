@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -21,6 +21,9 @@ use super::print::{Limits, Row, files_lacking, files_of, path_in};
 
 /// Columns of a name before a line about its torrent.
 const NAME_COLUMNS: usize = 18;
+
+/// The same trouble is not told again before.
+const TROUBLE_AGAIN: Duration = Duration::from_secs(60);
 
 /// Something happened to the torrent of this number.
 #[derive(Debug)]
@@ -83,6 +86,12 @@ pub struct Progress {
     pub bytes_came: Instant,
     /// The state seen last.
     pub state: State,
+    /// The directory that a command was told its files were moved to.
+    pub moved_to: Option<PathBuf>,
+    /// The disk's trouble that was told last, and when.
+    pub trouble: Option<(String, Instant)>,
+    /// That was told, and not that it has passed.
+    pub is_in_trouble: bool,
 }
 
 impl Item {
@@ -247,8 +256,56 @@ pub fn own_name(torrent: &Torrent, home: &Home, position: usize) -> PathBuf {
 }
 
 impl Progress {
+    /// Is this news of the disk worth a line? What comes again and again is told once in a while,
+    /// and of what was not told nobody needs to know that it has passed.
+    pub fn is_worth_telling(&mut self, event: &Event, now: Instant) -> bool {
+        match event {
+            Event::DiskTrouble(why) => {
+                let before = self.trouble.as_ref();
+                let is_old =
+                    before.is_some_and(|(told, at)| told == why && now - *at < TROUBLE_AGAIN);
+                if !is_old {
+                    self.trouble = Some((why.clone(), now));
+                    self.is_in_trouble = true;
+                }
+                !is_old
+            }
+            Event::DiskRecovered => std::mem::take(&mut self.is_in_trouble),
+            _ => true,
+        }
+    }
+
     /// Nothing told yet.
     pub fn new(now: Instant) -> Self {
-        Self { tenth: 0, told: now, bytes: 0, bytes_came: now, state: State::Checking }
+        Self {
+            tenth: 0,
+            told: now,
+            bytes: 0,
+            bytes_came: now,
+            state: State::Checking,
+            moved_to: None,
+            trouble: None,
+            is_in_trouble: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_trouble_is_told_once_a_minute_and_its_end_only_when_it_was() {
+        let start = Instant::now();
+        let mut progress = Progress::new(start);
+        let at = |s| start + Duration::from_secs(s);
+        let trouble = |why: &str| Event::DiskTrouble(why.to_owned());
+        let mut is_told = |event: &Event, s| progress.is_worth_telling(event, at(s));
+        assert!(!is_told(&Event::DiskRecovered, 0));
+        assert!(is_told(&trouble("gone"), 1) && is_told(&Event::DiskRecovered, 2));
+        assert!(!is_told(&trouble("gone"), 3) && !is_told(&Event::DiskRecovered, 4));
+        assert!(is_told(&trouble("full"), 5) && is_told(&trouble("gone"), 6));
+        assert!(!is_told(&trouble("gone"), 65) && is_told(&trouble("gone"), 66));
+        assert!(is_told(&Event::DiskRecovered, 67) && !is_told(&Event::DiskRecovered, 68));
     }
 }

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -52,7 +53,12 @@ pub struct Job {
     pub chunks_from: Option<ListingSource>,
     /// Commands that run by themselves at a progress, where nobody types.
     pub script: Vec<(f64, &'static str)>,
+    /// Whom to tell of the torrents once they run.
+    pub telling: Option<Telling>,
 }
+
+/// What tells others of the torrents, and what is said then.
+pub type Telling = Pin<Box<dyn Future<Output = Result<String, Failure>>>>;
 
 impl Job {
     /// The run from start to end, within a runtime.
@@ -68,6 +74,17 @@ impl Job {
         self.take_in(&mut desk, &mut voice).await?;
         if desk.items.is_empty() {
             return Ok(End::Short(self.refused));
+        }
+        if let Some(telling) = self.telling.take() {
+            match telling.await {
+                Ok(told) if common.quiet => drop(told),
+                Ok(told) => out::talk(&told),
+                Err(failure) => {
+                    desk.engine.stop().await;
+                    voice.event(&failed(&failure));
+                    return Err(failure);
+                }
+            }
         }
         let is_serving = desk.items.iter().all(|item| item.is_seed_only);
         voice.result(&saving_line(&self.template.dir, desk.engine.port(), is_serving));

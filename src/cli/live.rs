@@ -272,6 +272,11 @@ impl Live {
         if is_trouble {
             tracing::warn!("{line}");
         }
+        if let (News::Swarm(event), Some(item)) = (told, self.desk.item_mut(number))
+            && !item.progress.is_worth_telling(event, Instant::now())
+        {
+            return;
+        }
         self.say(number, &line);
     }
 
@@ -322,7 +327,12 @@ impl Live {
             return;
         };
         item.dir.clone_from(&home.dir);
+        let is_answered = item.progress.moved_to.take().as_ref() == Some(&home.dir);
         self.event(number, json!({ "event": "moved", "dir": home.dir.to_string_lossy() }));
+        // Who gave the order has had the answer.
+        if is_answered {
+            return;
+        }
         let dir = escape(&home.dir.display().to_string());
         self.say(number, &format!("its files were moved to {dir}"));
     }
@@ -584,11 +594,12 @@ fn pace(bytes: u64, time: Duration) -> String {
 
 fn complete_line(status: &Status) -> String {
     let wanted = size(status.wanted_bytes);
-    if status.downloaded_bytes == 0 {
+    // What came twice or was wrong is no part of it.
+    let came = status.verified_bytes;
+    if came == 0 {
         return format!("Complete: {wanted}, all of it found on disk and verified.\n");
     }
-    let (came, pace) =
-        (status.downloaded_bytes, pace(status.downloaded_bytes, status.transferring));
+    let pace = pace(came, status.transferring);
     let fetched = match came < status.wanted_bytes {
         true => format!(", {} of it downloaded {pace}", size(came)),
         false => format!(" {pace}"),
@@ -645,12 +656,12 @@ mod tests {
             complete_line(&status()),
             "Complete: 783.0 MiB in 1m 21s (9.7 MiB/s), every piece verified.\n"
         );
-        let found = Status { downloaded_bytes: 0, ..status() };
+        let found = Status { verified_bytes: 0, ..status() };
         assert_eq!(
             complete_line(&found),
             "Complete: 783.0 MiB, all of it found on disk and verified.\n"
         );
-        let half = Status { downloaded_bytes: 1 << 20, ..status() };
+        let half = Status { verified_bytes: 1 << 20, downloaded_bytes: 2 << 20, ..status() };
         let short = Status { transferring: Duration::from_millis(310), ..half };
         assert_eq!(
             complete_line(&short),

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::disk::Home;
 use crate::metainfo::Torrent;
 
 use super::escape::escape;
@@ -34,6 +35,27 @@ pub fn followed(torrent: &Torrent, dir: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
+/// The same for who only looks, and to whom the name behind the link does not matter.
+///
+/// # Errors
+/// When the link leads nowhere.
+pub fn followed_home(torrent: &Torrent, dir: &Path) -> Result<Home, Failure> {
+    let path = dir.join(&torrent.name);
+    let behind = path.canonicalize().ok().filter(|_| path.is_symlink());
+    let parts = behind.as_deref().and_then(|real| Some((real.parent()?, real.file_name()?)));
+    let Some((parent, name)) = parts.filter(|(_, name)| **name != *torrent.name) else {
+        return Ok(Home::at(followed(torrent, dir)?));
+    };
+    let mut home = Home::at(parent.to_owned());
+    let files = (0..).zip(torrent.files.iter());
+    let mut alone = files.filter(|(_, file)| file.path.components().count() == 1 && !file.is_pad);
+    match alone.next() {
+        Some((number, _)) => drop(home.names.insert(number, name.into())),
+        None => home.folder = Some(name.to_string_lossy().into_owned()),
+    }
+    Ok(home)
+}
+
 /// Another directory that has the torrent's file or folder, when `dir` has not: the one above, or
 /// one in it.
 pub fn elsewhere(torrent: &Torrent, dir: &Path) -> Option<PathBuf> {
@@ -46,6 +68,9 @@ pub fn elsewhere(torrent: &Torrent, dir: &Path) -> Option<PathBuf> {
         Some(parent) => parent.to_owned(),
         None => dir.join(".."),
     };
+    if has_it(Path::new(".")) {
+        return Some(".".into());
+    }
     let is_inside = dir.file_name().is_some_and(|name| *name == *torrent.name);
     if is_inside && has_it(&above) {
         return Some(above);
@@ -62,6 +87,9 @@ pub fn elsewhere(torrent: &Torrent, dir: &Path) -> Option<PathBuf> {
 pub fn elsewhere_words(torrent: &Torrent, dir: &Path) -> String {
     let Some(place) = elsewhere(torrent, dir) else { return String::new() };
     let (name, dir) = (escape(&torrent.name), escape(&dir.display().to_string()));
+    if place == Path::new(".") {
+        return format!("{name} is not in {dir}, but here: give . as the directory");
+    }
     let place = escape(&place.display().to_string());
     format!("{name} is not in {dir}, but in {place}: give that directory")
 }
@@ -111,5 +139,8 @@ mod tests {
         link("other");
         let refused = followed(&torrent(), &dir).unwrap_err();
         assert!(refused.message.contains("/other, which is not called as"), "{refused}");
+        let home = followed_home(&torrent(), &dir).unwrap();
+        assert_eq!(home.dir, disk.canonicalize().unwrap());
+        assert_eq!(home.path_of(0, Path::new("album")), Path::new("other"));
     }
 }

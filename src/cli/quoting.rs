@@ -9,6 +9,24 @@ pub fn quoted_words(line: &str) -> Option<Vec<String>> {
     is_quoted.then(|| shell_words::split(&without_comments(line)).ok()).flatten()
 }
 
+/// The quote that begins a word of the line and is never closed; an apostrophe within a word is
+/// only that.
+pub fn open_quote(line: &str) -> Option<char> {
+    let (mut open, mut is_escaped, mut before) = (None, false, ' ');
+    for letter in line.chars() {
+        match (letter, open) {
+            _ if is_escaped => {}
+            ('\'' | '"', None) => open = Some((letter, before.is_whitespace())),
+            (_, Some((quote, _))) if quote == letter => open = None,
+            _ => {}
+        }
+        let is_literal = open.is_some_and(|(quote, _)| quote == '\'');
+        is_escaped = letter == '\\' && !is_escaped && !is_literal;
+        before = letter;
+    }
+    open.filter(|(_, begins_word)| *begins_word).map(|(quote, _)| quote)
+}
+
 /// The line with a backslash before every `#` that would begin a comment, which nobody types here.
 fn without_comments(line: &str) -> String {
     let (mut plain, mut quote, mut is_escaped) = (String::with_capacity(line.len()), None, false);
@@ -58,6 +76,16 @@ mod tests {
         assert_eq!(path_of("a b"), PathBuf::from("a b"));
         let home = PathBuf::from(std::env::var_os("HOME").unwrap());
         assert_eq!(path_of("~/x"), home.join("x"));
+    }
+
+    #[test]
+    fn a_quote_that_begins_a_word_has_to_end() {
+        for line in ["add 'my file", "add \"my file", "move '", "use \"it's", "a 'b' 'c"] {
+            assert!(open_quote(line).is_some(), "{line}");
+        }
+        for line in ["add it's.torrent", "add 'my file'", "use \"it's\"", "a \\'b", "a '\\'"] {
+            assert_eq!(open_quote(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -102,6 +102,15 @@ pub enum Error {
         /// Bytes that are free, for people.
         free: String,
     },
+    /// The directory is on a file system that keeps no files of ours.
+    #[error(
+        "{} is on a file system of the kernel, which keeps no files: choose another directory",
+        .dir.display()
+    )]
+    NoFiles {
+        /// Where it is to go.
+        dir: PathBuf,
+    },
     /// The torrent's files cannot be moved or renamed like that; in words for people.
     #[error("{0}")]
     Unmovable(String),
@@ -188,6 +197,7 @@ impl Error {
             Self::NotMounted { dir, .. }
             | Self::HalfMoved { dir, .. }
             | Self::NoRoom { dir, .. }
+            | Self::NoFiles { dir }
             | Self::NoSpace { dir, .. } => Some(dir),
             Self::BadNote { note } => Some(note),
             Self::Inconsistent(_) | Self::Unmovable(_) => None,

@@ -88,7 +88,7 @@ pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
 pub use self::prepare::READ_LEN;
 pub use self::rates::{DiskMeter, DiskRates};
-pub use self::record::{Home, RecordState, lasting, record_of};
+pub use self::record::{Home, RecordState, home_of, lasting, record_of};
 pub use self::relocate::{MoveProgress, Relocating, Relocation, plan_move, refuse_move};
 pub use self::scan::SCAN_BYTES_MAX;
 pub use self::source::{Source, SourceFile};

@@ -2,6 +2,7 @@
 //! It holds no state and never waits for the torrent but for an answer.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -41,9 +42,9 @@ pub struct TorrentHandle {
 }
 
 impl TorrentHandle {
-    /// The latest snapshot, renewed at least every half second.
+    /// The latest snapshot, renewed at least every half second; the time and the rates are of now.
     pub fn status(&self) -> Status {
-        self.status.borrow().clone()
+        self.status.borrow().clone().as_of(Instant::now())
     }
 
     /// The state alone, without a copy of everything else.

@@ -544,7 +544,12 @@ fn lack(parts: &Parts, ends: &Ends, have: &Bitfield) -> Option<String> {
         status.have = have.as_bytes().to_vec();
         status.pieces_verified = have.ones();
     });
-    Some(format!("{count} of {} pieces are missing or wrong", parts.layout.piece_count()))
+    let all = parts.layout.piece_count();
+    Some(match (count, all) {
+        (_, 1) => "its only piece is missing or wrong".to_owned(),
+        (1, _) => format!("1 of {all} pieces is missing or wrong"),
+        _ => format!("{count} of {all} pieces are missing or wrong"),
+    })
 }
 
 /// Is there room for what is missing, where that is asked?

@@ -84,6 +84,7 @@ pub(super) struct Publisher {
     wanted_bytes: u64,
     done_bytes: u64,
     missing_bytes: u64,
+    done_pieces: u32,
     piece_count: u32,
     pool: BlockPool,
     listen_port: u16,
@@ -113,6 +114,7 @@ impl Publisher {
             wanted_bytes: 0,
             done_bytes: 0,
             missing_bytes: 0,
+            done_pieces: 0,
             piece_count,
             pool,
             listen_port,
@@ -132,11 +134,13 @@ impl Publisher {
         self.wanted_files = wanted_files.into();
         self.complete = false;
         (self.wanted_bytes, self.done_bytes, self.missing_bytes) = (0, 0, 0);
+        self.done_pieces = 0;
         for piece in layout.pieces() {
             let bytes = payload(extents, layout, piece);
             let (is_wanted, is_here) = (wanted.has(piece), have.has(piece));
             self.wanted_bytes += if is_wanted { bytes } else { 0 };
             self.done_bytes += if is_wanted && is_here { bytes } else { 0 };
+            self.done_pieces += u32::from(is_wanted && is_here);
             self.missing_bytes += if is_here { 0 } else { bytes };
         }
         self.note_whole();
@@ -151,6 +155,7 @@ impl Publisher {
         let bytes = payload(extents, layout, piece);
         if self.wanted.has(piece) {
             self.done_bytes += bytes;
+            self.done_pieces += 1;
         }
         self.missing_bytes = self.missing_bytes.saturating_sub(bytes);
         self.so_far.verified_bytes += bytes;
@@ -161,6 +166,7 @@ impl Publisher {
         if self.wanted.has(piece) {
             self.complete = false;
             self.done_bytes = self.done_bytes.saturating_sub(bytes);
+            self.done_pieces = self.done_pieces.saturating_sub(1);
         }
         self.missing_bytes += bytes;
     }
@@ -240,6 +246,7 @@ impl Publisher {
             check_waits: false,
             piece_count: self.piece_count,
             pieces_verified: numbers.pieces_verified,
+            pieces_wanted: (self.done_pieces, self.wanted.ones()),
             pieces_in_progress: numbers.pieces_in_progress,
             hash_failures: numbers.hash_failures,
             down_rate: numbers.down_rate,
@@ -254,6 +261,7 @@ impl Publisher {
             corrupt_bytes: self.so_far.corrupt_bytes + numbers.corrupt_bytes,
             was_whole: self.so_far.was_whole,
             running,
+            posted_at: Some(now),
             transferring: self.so_far.transferring + swarm.transferred_for(now),
             peers_connected: numbers.connected,
             seeds_connected: numbers.seeds,

@@ -70,6 +70,9 @@ pub struct Status {
     pub piece_count: u32,
     /// Verified pieces.
     pub pieces_verified: u32,
+    /// Of the pieces that hold bytes of wanted files, those that are verified, and all; both 0
+    /// before it was opened.
+    pub pieces_wanted: (u32, u32),
     /// Pieces with some blocks here or on their way.
     pub pieces_in_progress: u32,
     /// How often a piece failed its hash.
@@ -98,6 +101,8 @@ pub struct Status {
     pub was_whole: bool,
     /// Time since the start of this run.
     pub running: Duration,
+    /// When this was so; none while nothing of it runs.
+    pub posted_at: Option<Instant>,
     /// Time spent fetching, from the first request on and without pauses, for averages.
     pub transferring: Duration,
     /// Links that are up.
@@ -149,13 +154,28 @@ impl Status {
         self.uploaded_before_bytes.saturating_add(self.uploaded_bytes)
     }
 
-    /// What was sent in the torrent's life for each byte of it that is here; 0 when nothing is.
-    /// Not by what was received: data that came by other ways is seeded all the same.
+    /// What was sent in the torrent's life for each byte of the wanted files; 0 when nothing is
+    /// wanted. Not by what was received: data that came by other ways is seeded all the same. Nor
+    /// by what is here, which grows meanwhile (Transmission: `uploadedEver / sizeWhenDone`).
     pub fn ratio(&self) -> f64 {
-        match self.done_bytes {
+        match self.wanted_bytes {
             0 => 0.0,
-            done => self.uploaded_in_all() as f64 / done as f64,
+            wanted => self.uploaded_in_all() as f64 / wanted as f64,
         }
+    }
+
+    /// This snapshot as it is at `now`: how long the run lasts, and rates, which fade.
+    pub fn as_of(mut self, now: Instant) -> Self {
+        let Some(posted_at) = self.posted_at else { return self };
+        self.running += now.saturating_duration_since(posted_at);
+        self.posted_at = Some(now);
+        if let Some(meter) = &self.down_meter {
+            self.down_rate = meter.shown(now);
+        }
+        if let Some(meter) = &self.up_meter {
+            self.up_rate = meter.shown(now);
+        }
+        self
     }
 
     /// How long the rest of the check takes at its present rate.

@@ -439,6 +439,7 @@ impl Tiers {
             seeds: tracker.seeds,
             leeches: tracker.leeches,
             downloaded: tracker.downloaded,
+            counted_at: tracker.counted_at,
             peers: tracker.peers,
             next_announce_at: self.due_at(index).filter(|_| has_schedule),
             last_error: tracker.last_error.clone(),

@@ -122,12 +122,11 @@ fn one_machine_seeds_and_downloads_the_same_torrent() {
 fn a_limit_of_less_than_a_block_a_second_is_named_by_why() {
     let place = Place::new(None);
     let mut running = Running::start(&mut place.command(&["-D", "2K"]));
-    running.line("first peer: ");
+    running.line("Saving to ");
     let since = Instant::now();
     loop {
-        running.type_line("why");
-        let said = running.line("What to do: ");
-        if said == "What to do: limit down off lifts it" {
+        let said = why(&mut running);
+        if said.contains("What to do: limit down off lifts it") {
             break;
         }
         assert!(since.elapsed() < LIMIT, "{said}");
@@ -136,9 +135,21 @@ fn a_limit_of_less_than_a_block_a_second_is_named_by_why() {
     // A new limit is not said to have held back what the old one did.
     running.type_line("limit down 3K");
     running.line("down at most 2.9 KiB/s");
-    running.type_line("why");
-    let said = running.line("");
+    let said = why(&mut running);
     assert!(said.contains("your limit held it back (2.9 KiB/s since "), "{said}");
+}
+
+/// All that `why` answers.
+fn why(running: &mut Running) -> String {
+    running.type_line("why");
+    running.type_line("log 0");
+    let mut said = String::new();
+    loop {
+        match running.line("") {
+            end if end == "no news yet" => return said,
+            line => said += &(line + "\n"),
+        }
+    }
 }
 
 #[test]
@@ -182,6 +193,63 @@ fn what_cannot_be_written_is_said_before_anybody_is_dialled() {
     assert_eq!(ran.code, Some(5), "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stderr.contains("read-only file system writing out"), "{}", ran.stderr);
     assert_eq!(place.seeder.served_bytes(), served, "somebody was asked");
+}
+
+#[test]
+fn what_is_of_the_kernel_is_no_place_for_files() {
+    let place = Place::new(None);
+    for dir in ["/proc", "/sys/new"] {
+        let ran = finish(&mut place.command_at(dir, "0"));
+        assert_eq!(ran.code, Some(5), "{}{}", ran.stdout, ran.stderr);
+        let words = "file system of the kernel, which keeps no files: choose another directory";
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+}
+
+/// Of three pieces and a part, one file takes two: that is the whole then.
+#[test]
+fn pieces_count_to_what_was_selected_and_the_ratio_keeps_its_base() {
+    let place = Place::new(None);
+    let mut running = Running::start(&mut place.command(&["--select", "2", "--seed"]));
+    running.line("Complete: 975.6 KiB");
+    running.type_line("status");
+    let pieces = running.line("Pieces ");
+    assert!(pieces.contains("16 of 16 wanted verified (46 in all)"), "{pieces}");
+    running.type_line("quit");
+    assert_eq!(running.wait().code, Some(0));
+}
+
+#[test]
+fn seed_says_when_the_data_is_right_here() {
+    let place = Place::new(None);
+    place.payload.write_to(place.home.path());
+    let mut command = driver(place.home.path());
+    let ran = finish(command.current_dir(place.home.path()).args(["seed", "s.torrent"]));
+    ran.assert_refused(3, "sample is not in downloads, but here: give . as the directory");
+}
+
+#[test]
+fn a_move_is_told_once_and_needs_a_directory() {
+    let place = Place::new(Some(300_000));
+    std::fs::write(place.home.path().join("file"), "x").expect("a file");
+    let mut running = Running::start(&mut place.command(&[]));
+    running.line("Saving to ");
+    assert!(place.seeder.wait_served(200_000, LIMIT), "nothing was asked for");
+    for (typed, answer) in [
+        ("move file", "is no directory: name one, or a new one"),
+        ("move file/deep", "is no directory: name one, or a new one"),
+        ("rename .", "that names a directory: rename takes a new name, move a directory"),
+        ("move 'there", "the quote ' is never closed: close it, or leave it out"),
+        ("move there", "moved to there"),
+    ] {
+        running.type_line(typed);
+        let line = running.line("");
+        assert!(line.ends_with(answer), "{typed}: {line}");
+    }
+    running.end_input();
+    let ran = running.wait();
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(!(ran.stdout + &ran.stderr).contains("its files were moved"), "told twice");
 }
 
 #[test]

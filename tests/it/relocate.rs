@@ -57,6 +57,44 @@ fn a_download_is_moved_and_renamed_while_it_runs_and_is_found_again() {
     assert!(twice < 1_500_000, "{twice} bytes were fetched twice");
 }
 
+/// Also when another program has the torrent's first record meanwhile.
+#[test]
+fn what_was_renamed_and_moved_is_found_by_its_new_directory_alone() {
+    let place = Place::new(None);
+    let full = place.home.path().join("full");
+    fs::create_dir_all(&full).expect("a folder");
+    place.payload.write_to(&full);
+    let mut seed = driver(place.home.path());
+    seed.current_dir(place.home.path()).args(["seed", "s.torrent", "full", "--no-trackers"]);
+    let mut seeder = Running::start(seed.args(["--port", "0"]));
+    seeder.line("Complete: ");
+    let mut running = Running::start(&mut place.command(&["--seed"]));
+    running.line("Complete: ");
+    for (typed, answer) in [
+        ("rename film", "renamed to film"),
+        ("rename 2 other", "renamed to film/b/other"),
+        ("move v2", "moved to v2"),
+    ] {
+        running.type_line(typed);
+        running.line(answer);
+    }
+    running.type_line("quit");
+    assert_eq!(running.wait().code, Some(0));
+    for dir in ["v2", "out"] {
+        let verify = ["verify", "s.torrent", dir, "-v"];
+        let ran = finish(driver(place.home.path()).current_dir(place.home.path()).args(verify));
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("  film/b/other\n"), "{}", ran.stdout);
+        assert_eq!(ran.stderr.contains("looking in "), dir == "out", "{}", ran.stderr);
+    }
+    let ran = finish(&mut place.command_at("v2", "0"));
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("all of it found on disk and verified"), "{}", ran.stdout);
+    assert!(place.home.path().join("v2/film/b/other").is_file());
+    seeder.signal("TERM");
+    assert_eq!(seeder.wait().code, Some(0));
+}
+
 #[test]
 fn a_torrent_that_is_paused_or_queued_moves_as_well() {
     let place = Place::new(Some(600_000));

@@ -206,6 +206,19 @@ fn refusals_say_what_to_do() {
 }
 
 #[test]
+fn what_cannot_be_served_leaves_no_name_behind() {
+    let place = Place::new();
+    let (_tracker, address) = place.tracker(&["--listen", "127.0.0.1:0"]);
+    let url = format!("http://{address}");
+    let taken = TcpListener::bind(("0.0.0.0", 0)).expect("a port");
+    let port = taken.local_addr().expect("a listener's address").port().to_string();
+    let arguments = ["share", "../data/album", "--tracker", &url, "--port", &port];
+    let ran = finish(&mut place.driver("a", &arguments));
+    assert_eq!(ran.code, Some(8), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(place.listed(&url)["torrents"], json!([]));
+}
+
+#[test]
 fn a_tracker_of_the_network_is_found() {
     let place = Place::new();
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a free port");
@@ -343,14 +356,14 @@ fn the_menu_shares_lists_and_downloads() {
         Running::start(&mut place.driver(who, &arguments))
     };
     let mut alice = menu("alice");
-    alice.line("  5  quit");
+    alice.line("  6  quit");
     for line in ["4", "nonsense", "1", "../nothing", "1", "'../data/album'", "", "wrong", "s3cret"]
     {
         alice.type_line(line);
     }
     for start in [
         "> Nothing runs",
-        "> Type a number from 1 to 5",
+        "> Type a number from 1 to 6",
         "> File or folder (empty: back): That did not work: ../nothing: no such file",
         "> File or folder (empty: back): Name for others (empty: album): a token is needed",
         "The tracker's token (empty: back): that is not the tracker's token",
@@ -367,14 +380,16 @@ fn the_menu_shares_lists_and_downloads() {
     bob.line("album  ");
     bob.line("      127.0.0.1:");
     bob.line("   1 album ");
-    bob.line("Number, name or .torrent file (empty: back): That did not work: nobody shares \"7\"");
+    bob.line(
+        "Number, name or .torrent file (empty: back): That did not work: there is no number 7",
+    );
     bob.line("Number, name or .torrent file (empty: back): Downloading 2.9 MiB to downloads/album");
     place.wait_seeds(&address, 2);
     place.payload.assert_same(&place.home("bob").join("downloads"));
     for running in [&mut bob, &mut alice] {
         running.type_line("4");
         running.line("   1 album ");
-        running.type_line("5");
+        running.type_line("6");
         let ran = running.wait();
         assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
         assert!(ran.stdout.contains("Saved. 1 of 1 torrent complete. "), "{}", ran.stdout);
@@ -392,8 +407,15 @@ fn the_menu_says_when_nobody_is_there() {
     bob.type_line("album");
     bob.line("Number, name or .torrent file (empty: back): Downloading ");
     bob.line("Nobody who has all of it is there now");
+    bob.type_line("4");
+    bob.line("1 album:");
     bob.type_line("5");
-    assert_eq!(bob.wait().code, Some(7));
+    bob.type_line("1");
+    bob.line(
+        "Number of the one to stop (empty: back): 1 album is stopped; what is there stays in ",
+    );
+    bob.type_line("6");
+    assert_eq!(bob.wait().code, Some(0));
 }
 
 #[test]

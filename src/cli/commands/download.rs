@@ -9,7 +9,7 @@ use crate::cli::config::state_dir;
 use crate::cli::escape::{escape, json};
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::{Given, Hints, save};
-use crate::cli::job::{Job, failed, in_runtime};
+use crate::cli::job::{Job, Telling, failed, in_runtime};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
@@ -82,6 +82,22 @@ pub fn start_found(
     is_seed_only: bool,
     find: &mut dyn FnMut(&str) -> Result<Found, Failure>,
 ) -> Outcome {
+    start_and_tell(torrents, options, common, is_seed_only, find, &mut || None)
+}
+
+/// The same, and then what `tell` gives: it is awaited when everything that may fail at the start
+/// has not.
+///
+/// # Errors
+/// As [`run`], as `find`, and as what `tell` gives.
+pub fn start_and_tell(
+    torrents: &[String],
+    options: &Options,
+    common: &Common,
+    is_seed_only: bool,
+    find: &mut dyn FnMut(&str) -> Result<Found, Failure>,
+    tell: &mut dyn FnMut() -> Option<Telling>,
+) -> Outcome {
     refuse_unsafe(options)?;
     let is_several = torrents.len() > 1;
     let dirs = options.dir.len();
@@ -133,6 +149,7 @@ pub fn start_found(
         talk,
         json: options.json,
         script: Vec::new(),
+        telling: tell(),
     };
     let state_dir = job.session.state_dir.clone();
     in_runtime(common, talk, &state_dir, async |stopper| job.run(common, stopper).await)

@@ -1,7 +1,9 @@
 //! `driver man`: the manual pages of all commands. What the options say of themselves is in the
 //! definition of the command line; files and environment are told here.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use clap::CommandFactory as _;
 use clap_mangen::Man;
@@ -56,7 +58,13 @@ pub fn run(about: &[String], dir: Option<&Path>) -> Outcome {
                 format!("there is no command {}{}", escape(word), near.unwrap_or_default());
             found = found.find_subcommand(word).ok_or_else(|| Failure::usage(unknown))?;
         }
-        out::deliver(&page(found.clone())?)?;
+        let page = page(found.clone())?;
+        if !std::io::stdout().is_terminal() {
+            out::deliver(&page)?;
+        } else if !show(&page) {
+            out::deliver(&page)?;
+            out::talk("driver: there is no man to show this page; --help says the same in short");
+        }
         return Ok(Exit::Done);
     };
     let shown = escape(&dir.display().to_string());
@@ -71,6 +79,16 @@ pub fn run(about: &[String], dir: Option<&Path>) -> Outcome {
     }
     out::deliver(&format!("{} written into {shown}\n", counted(written, "page")))?;
     Ok(Exit::Done)
+}
+
+/// Shows a page as `man` does; false when that is not there.
+fn show(page: &str) -> bool {
+    let mut man = Command::new("man");
+    let Ok(mut man) = man.args(["-l", "-"]).stdin(Stdio::piped()).spawn() else { return false };
+    // Whoever leaves the page early has read enough.
+    let written = man.stdin.take().map(|mut stdin| stdin.write_all(page.as_bytes()));
+    tracing::debug!(?written, "page handed to man");
+    man.wait().is_ok_and(|status| status.success())
 }
 
 fn page(command: clap::Command) -> Result<String, Failure> {

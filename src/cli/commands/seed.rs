@@ -7,8 +7,9 @@ use crate::cli::args::{Common, Options};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::given::is_link;
+use crate::cli::place::elsewhere_words;
 
-use super::download;
+use super::{download, load};
 
 /// Seeds the torrents named in `paths`, whose last one may be the directory of their data.
 ///
@@ -21,7 +22,11 @@ pub fn run(paths: &[String], mut options: Options, common: &Common) -> Outcome {
     }
     if let Some(missing) = options.dir.iter().find(|dir| !dir.is_dir()) {
         let shown = escape(&missing.display().to_string());
-        return Err(Failure::bad_input(format!("{shown}: no such directory")));
+        let first = torrents.first().and_then(|it| load::torrent(Path::new(it)).ok());
+        return Err(Failure::bad_input(match first.map(|it| elsewhere_words(&it, missing)) {
+            Some(words) if !words.is_empty() => words,
+            _ => format!("{shown}: no such directory"),
+        }));
     }
     download::start(torrents, &options, common, true)
 }

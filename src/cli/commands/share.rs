@@ -1,6 +1,7 @@
 //! `driver share PATH`: makes a torrent, registers it under a name and uploads the data from
 //! where it lies; `driver unshare NAME` takes the name back.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -14,6 +15,7 @@ use crate::cli::engine::store_config;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::given::Hints;
+use crate::cli::job::Telling;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::trusted::Trusted;
@@ -23,7 +25,7 @@ use crate::metainfo::create::{CreateOptions, wrap};
 use crate::metainfo::{Torrent, clean_name};
 use crate::tracker::catalogue::check_name;
 
-use super::download::{Found, start_found};
+use super::download::{Found, start_and_tell};
 use super::{create, load};
 
 /// The folder of the state directory in which is noted what was made of which path.
@@ -53,7 +55,8 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
     let mut options = options.clone();
     options.dir = vec![folder_of(&path)];
     let named = path.display().to_string();
-    start_found(&[named], &options, common, true, &mut |_| {
+    let telling = RefCell::new(None);
+    let mut find = |_: &str| {
         let token = token.as_deref();
         let name = name.clone().unwrap_or_else(|| own_name(&path));
         check_name(&name).map_err(|error| Failure::bad_input(error.to_string()))?;
@@ -66,15 +69,21 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
             Ok(client)
         })?;
         let made = make(&path, client.announce(), *piece_length, memory_bytes, common.quiet)?;
-        let registering = client.register(&name, made.bytes.clone(), made.info_hash, token);
-        ask(async { registering.await.map_err(|error| failure(&error)) })?;
         keep(&made)?;
-        if !common.quiet {
-            out::talk(&shared_line(&name, client.base()));
-        }
-        let (bytes, trackers) = (Some(made.bytes), Some(Vec::new()));
-        Ok(Found { torrent: made.torrent, bytes, trackers, hints: Hints::default() })
-    })
+        let (bytes, info_hash) = (made.bytes.clone(), made.info_hash);
+        let token = token.map(str::to_owned);
+        // A name that nobody serves would only lead astray: first it has to run.
+        let register: Telling = Box::pin(async move {
+            let registered = client.register(&name, bytes, info_hash, token.as_deref()).await;
+            registered.map_err(|error| failure(&error))?;
+            Ok(shared_line(&name, client.base()))
+        });
+        telling.replace(Some(register));
+        let (kept, trackers) = (Some(made.bytes), Some(Vec::new()));
+        Ok(Found { torrent: made.torrent, bytes: kept, trackers, hints: Hints::default() })
+    };
+    let mut tell = || telling.take();
+    start_and_tell(&[named], &options, common, true, &mut find, &mut tell)
 }
 
 /// What others type to get it.

@@ -2,7 +2,7 @@
 //! is right, and of a wrong one which bytes are not. It changes nothing.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,16 @@ use crate::base::units::{duration, rate, size};
 use crate::cli::args::Common;
 use crate::cli::attend::{Words, attend};
 use crate::cli::catalogue::ask;
+use crate::cli::config::existing_state_dir;
 use crate::cli::engine;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::Given;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
-use crate::cli::place::{elsewhere_words, followed};
+use crate::cli::place::{elsewhere_words, followed_home};
 use crate::cli::print::{WAITING, counted, grouped, pace_words};
-use crate::disk::{CheckProgress, CheckReport, FileCheck, FileReport};
+use crate::disk::{CheckProgress, CheckReport, FileCheck, FileReport, Home, home_of, lasting};
 use crate::metainfo::Torrent;
 
 /// More ranges of a file than this are only counted on the screen.
@@ -39,13 +40,13 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     if !common.quiet {
         told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
     }
-    let real = followed(&torrent, dir)?;
+    let home = home_for(&torrent, dir, common.quiet)?;
     let progress = Arc::new(CheckProgress::default());
     let work = {
-        let (torrent, progress, dir) = (torrent.clone(), progress.clone(), real);
+        let (torrent, progress, home) = (torrent.clone(), progress.clone(), home.clone());
         move || {
-            let mut report = engine::check(&torrent, &dir, &progress, memory_bytes)?;
-            let by_v2 = engine::right_by_v2(&torrent, &dir, &mut report, memory_bytes);
+            let mut report = engine::check(&torrent, &home, &progress, memory_bytes)?;
+            let by_v2 = engine::right_by_v2(&torrent, &home, &mut report, memory_bytes);
             Ok::<_, Failure>((report, by_v2))
         }
     };
@@ -69,7 +70,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
              a download by these cannot be complete"
         ));
     }
-    let looked = Looked::new(&torrent, &report, progress.bytes().0, begun.elapsed());
+    let looked = Looked::new(&torrent, &home, &report, progress.bytes().0, begun.elapsed());
     if json {
         out::deliver_json(&looked.as_json())?;
     } else {
@@ -85,6 +86,30 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
         true => Exit::Done,
         false if report.unreadable.is_some() => Exit::Disk,
         false => Exit::Mismatch,
+    })
+}
+
+/// Where to look for somebody who names this directory: there, or where a run moved or renamed the
+/// files to, if nothing of the torrent's name is there.
+fn home_for(torrent: &Torrent, dir: &Path, is_quiet: bool) -> Result<Home, Failure> {
+    let real = followed_home(torrent, dir)?;
+    let is_there = dir.join(&torrent.name).symlink_metadata().is_ok();
+    let state = existing_state_dir().filter(|_| !is_there);
+    let known =
+        state.zip(torrent.info_hash_v1).and_then(|(state, hash)| home_of(&state, hash, dir));
+    Ok(match known {
+        // As it was named.
+        Some(home) if home.dir == lasting(dir) => Home { dir: dir.to_owned(), ..home },
+        Some(home) => {
+            if !is_quiet {
+                let place = escape(&home.dir.display().to_string());
+                out::talk_wrapped(&format!(
+                    "driver: looking in {place}: its files were moved there"
+                ));
+            }
+            home
+        }
+        None => real,
     })
 }
 
@@ -121,17 +146,25 @@ impl Telling {
 /// What came of it.
 struct Looked<'a> {
     /// The files that are on disk, pad files left out.
-    files: Vec<(&'a Path, u64, &'a FileReport)>,
+    files: Vec<(PathBuf, u64, &'a FileReport)>,
     report: &'a CheckReport,
     read_bytes: u64,
     time: Duration,
 }
 
 impl<'a> Looked<'a> {
-    fn new(torrent: &'a Torrent, report: &'a CheckReport, read_bytes: u64, time: Duration) -> Self {
-        let files = torrent.files.iter().zip(&report.files).filter(|(file, _)| !file.is_pad);
-        let files = files.map(|(file, report)| (file.path, file.length, report)).collect();
-        Self { files, report, read_bytes, time }
+    fn new(
+        torrent: &Torrent,
+        home: &Home,
+        report: &'a CheckReport,
+        read_bytes: u64,
+        time: Duration,
+    ) -> Self {
+        let files = (0..).zip(torrent.files.iter()).zip(&report.files);
+        let files = files
+            .filter(|((_, file), _)| !file.is_pad)
+            .map(|((number, file), report)| (home.path_of(number, file.path), file.length, report));
+        Self { files: files.collect(), report, read_bytes, time }
     }
 
     fn is_complete(&self) -> bool {
@@ -143,7 +176,7 @@ impl<'a> Looked<'a> {
     }
 
     fn as_json(&self) -> Value {
-        let files: Vec<_> = self.files.iter().map(|file| file_json(*file)).collect();
+        let files: Vec<_> = self.files.iter().map(file_json).collect();
         let CheckReport { have, looked_at, .. } = self.report;
         json!({
             "complete": self.is_complete(),
@@ -189,7 +222,8 @@ fn is_good(report: &FileReport) -> bool {
     report.check == FileCheck::Whole
 }
 
-fn file_json((path, length, report): (&Path, u64, &FileReport)) -> Value {
+fn file_json((path, length, report): &(PathBuf, u64, &FileReport)) -> Value {
+    let length = *length;
     let (state, present) = match report.check {
         FileCheck::Whole => ("ok", Some(length)),
         _ if report.unreadable.is_some() => ("unreadable", None),
@@ -288,7 +322,8 @@ mod tests {
     }
 
     fn looked<'a>(files: &[(&'a str, &'a FileReport)], whole: &'a CheckReport) -> Looked<'a> {
-        let files = files.iter().map(|(path, report)| (Path::new(*path), 2048, *report)).collect();
+        let files =
+            files.iter().map(|(path, report)| (PathBuf::from(*path), 2048, *report)).collect();
         Looked { files, report: whole, read_bytes: 4096, time: Duration::from_secs(2) }
     }
 

@@ -171,6 +171,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
         json: false,
         open: Vec::new(),
         chunks_from: None,
+        telling: None,
         script: if is_interactive { Vec::new() } else { SCRIPT.to_vec() },
     }
 }

@@ -42,15 +42,20 @@ impl Menu {
         let making = move || make(&path, announce, None, memory_bytes, false);
         let making = tokio::task::spawn_blocking(making);
         let made = making.await.map_err(|error| Failure::from(anyhow::Error::from(error)))??;
-        let registered =
-            client.register(&name, made.bytes.clone(), made.info_hash, self.token.as_deref()).await;
-        registered.map_err(|error| failure(&error))?;
         keep(&made)?;
-        out::answer(&(shared_line(&name, client.base()) + "\n"));
         let template = self.template(Vec::new());
         let options = TorrentOptions { dir: made.dir.clone(), seed_only: true, ..template };
         let torrent = Arc::new(made.torrent);
-        self.take_in(Chosen { named: name, torrent, options }).await
+        // A name that nobody serves would only lead astray: first it has to run.
+        let number = self.take_in(Chosen { named: name.clone(), torrent, options }).await?;
+        let registered =
+            client.register(&name, made.bytes, made.info_hash, self.token.as_deref()).await;
+        if let Err(error) = registered {
+            self.desk.remove(number).await;
+            return Err(failure(&error).into());
+        }
+        out::answer(&(shared_line(&name, client.base()) + "\n"));
+        Ok(())
     }
 
     /// Asks for the tracker's token when one is needed, as often as it is wrong.
@@ -97,6 +102,9 @@ impl Menu {
         let path = path_of(&typed);
         let is_free = numbered.is_none() && listing.find(&named).is_none();
         let is_file = is_free && is_torrent(&path.to_string_lossy());
+        if is_free && !is_file && typed.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(no_number(&typed, listing.torrents.len()).into());
+        }
         let Found { torrent, trackers, hints, .. } = match is_file {
             true => self.found(&path).await?,
             false => fetch(&client, &listing, &named).await?,
@@ -136,11 +144,22 @@ impl Menu {
         TorrentOptions { extra_trackers, ..super::torrent_options(&self.options) }
     }
 
-    async fn take_in(&mut self, chosen: Chosen) -> Result<(), Undone> {
+    /// Takes a torrent in; its number.
+    async fn take_in(&mut self, chosen: Chosen) -> Result<usize, Undone> {
         match self.desk.add(chosen).await {
-            Ok(_) => Ok(()),
+            Ok(item) => Ok(item.number),
             Err(Refused::Twice(words)) => Err(Failure::bad_input(words).into()),
             Err(Refused::Failed(failure)) => Err(failure.into()),
         }
     }
+}
+
+/// What is said of a number that is not in a list of so many.
+pub(super) fn no_number(typed: &str, count: usize) -> Failure {
+    let typed = escape(typed);
+    Failure::bad_input(match count {
+        0 => format!("there is no number {typed}: the list is empty"),
+        1 => format!("there is no number {typed}: the list has only 1"),
+        _ => format!("there is no number {typed}: type one from 1 to {count}"),
+    })
 }

@@ -25,7 +25,7 @@ use super::item::{Told, What};
 use super::job::in_runtime;
 use super::live::{End, goodbye_to};
 use super::out;
-use super::print::list_screen;
+use super::print::{list_screen, wrap};
 use super::repl::Talk;
 use super::repl::desk::Desk;
 use super::repl::reader::{Line, Printer, read_pipe, read_questions};
@@ -36,8 +36,9 @@ const CHOICES: &str = "
   1  share a file or folder
   2  download something
   3  list what there is
-  4  status of what runs
-  5  quit
+  4  status of what runs, and what it waits for
+  5  stop one that runs
+  6  quit
 ";
 
 /// Shows the menu until it is left.
@@ -145,13 +146,14 @@ impl Menu {
             "2" => self.download().await,
             "3" => self.list().await,
             "4" => {
-                self.show_status();
+                self.show_status().await;
                 Ok(())
             }
-            "5" | "q" | "quit" | "exit" => return Err(Left),
+            "5" => self.stop_one().await,
+            "6" | "q" | "quit" | "exit" => return Err(Left),
             "" => Ok(()),
             _ => {
-                out::answer("Type a number from 1 to 5, then Enter.\n");
+                out::answer("Type a number from 1 to 6, then Enter.\n");
                 Ok(())
             }
         };
@@ -165,17 +167,49 @@ impl Menu {
         }
     }
 
-    fn show_status(&self) {
+    async fn show_status(&self) {
         match self.desk.items.is_empty() {
             true => out::answer("Nothing runs: share or download something first.\n"),
             false => {
-                let rows = self.desk.items.iter().map(|item| item.row());
-                // The last line of several speaks of commands, and there are none here.
-                let screen = list_screen(rows, None, out::columns());
-                let lines = screen.lines().take(self.desk.items.len() + 1);
-                out::answer(&(lines.collect::<Vec<_>>().join("\n") + "\n"));
+                self.show_rows();
+                for item in &self.desk.items {
+                    if item.handle.state() == State::Downloading {
+                        let why = item.why(None, usize::MAX).await;
+                        // Advice speaks of commands, and there are none here.
+                        let lines = why.lines().filter(|it| !it.starts_with("What to do: "));
+                        let lines = lines.map(|line| wrap(line, out::columns(), 2) + "\n");
+                        out::answer(&format!("{}:\n{}", item.title(), lines.collect::<String>()));
+                    }
+                }
             }
         }
+    }
+
+    fn show_rows(&self) {
+        let rows = self.desk.items.iter().map(|item| item.row());
+        // The last line of several speaks of commands, and there are none here.
+        let screen = list_screen(rows, None, out::columns());
+        let lines = screen.lines().take(self.desk.items.len() + 1);
+        out::answer(&(lines.collect::<Vec<_>>().join("\n") + "\n"));
+    }
+
+    /// Ends one of those that run; what is there stays.
+    async fn stop_one(&mut self) -> Result<(), Undone> {
+        if self.desk.items.is_empty() {
+            out::answer("Nothing runs.\n");
+            return Ok(());
+        }
+        self.show_rows();
+        let typed = self.ask("Number of the one to stop (empty: back): ").await?;
+        if typed.is_empty() {
+            return Err(Undone::Dropped);
+        }
+        let number = self.desk.find(&typed).map_err(Failure::bad_input)?;
+        if let Some((title, path)) = self.desk.remove(number).await {
+            let path = escape(&path.display().to_string());
+            out::answer(&format!("{title} is stopped; what is there stays in {path}\n"));
+        }
+        Ok(())
     }
 
     /// Asks; meanwhile what happens to the torrents is told.
@@ -292,8 +326,12 @@ impl Menu {
             out::answer(&format!("{:>4}  {}\n", position + 1, title(&it.tracker)));
         }
         let typed = self.ask("Which tracker (empty: back): ").await?;
+        if typed.is_empty() {
+            return Err(Undone::Dropped);
+        }
         let number = typed.parse::<usize>().ok().and_then(|it| it.checked_sub(1));
-        let chosen = number.and_then(|number| several.get(number)).ok_or(Undone::Dropped)?;
+        let chosen = number.and_then(|number| several.get(number));
+        let chosen = chosen.ok_or_else(|| deeds::no_number(&typed, several.len()))?;
         // What the user chose once is meant the next time as well.
         if let Some(key) = chosen.standing.key() {
             trusted.remember(key, &chosen.tracker.url);

@@ -74,7 +74,8 @@ pub fn facts_line(torrent: &Torrent, columns: usize) -> String {
         counted(file_count(torrent), "file")
     );
     let name = shorten(&torrent.name, columns.saturating_sub(facts.len()).max(12));
-    format!("{name}{}\n", facts.replacen(" of ", " pieces of ", 1))
+    let noun = if torrent.num_pieces == 1 { " piece of " } else { " pieces of " };
+    format!("{name}{}\n", facts.replacen(" of ", noun, 1))
 }
 
 /// Where it goes, or lies, and where peers reach us; port 0 means nowhere.

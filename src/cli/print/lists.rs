@@ -186,6 +186,7 @@ mod tests {
             seeds: None,
             leeches: None,
             downloaded: None,
+            counted_at: None,
             peers: None,
             next_announce_at: None,
             last_error: Some("gone\r\nfishing".into()),

@@ -27,7 +27,7 @@ pub struct Row {
     pub status: Status,
 }
 
-/// Heads of the columns behind the name, with their widths, the most important first.
+/// Heads of the columns behind the name, with their widths.
 const COLUMNS: [(&str, usize); 8] = [
     ("SIZE", 9),
     ("DONE", 4),
@@ -63,19 +63,33 @@ pub fn list_screen(rows: impl Iterator<Item = Row>, used: Option<usize>, columns
 
 /// Columns that go only where a name would have no room at all.
 const KEPT: usize = 5;
+/// Those that matter most, and go only where a name would have less than these columns.
+const CORE: usize = 3;
+const NAME_LEAST: usize = 8;
+/// The columns by what they matter, the most first: how far, how it stands, how fast.
+const BY_WEIGHT: [usize; 8] = [1, 2, 3, 0, 4, 5, 6, 7];
 
-/// One line: columns are left out from the right until the name has the room that is wanted; the
-/// first ones only where it would have none.
+/// One line: what matters least is left out until the name has the room that is wanted; what
+/// matters most only where it would have none.
 fn line(number: &str, name: &str, cells: &[String; 8], wanted: usize, columns: usize) -> String {
     let room = columns.saturating_sub(number.len() + 1);
     let mut shown = COLUMNS.len();
-    let width = |shown: usize| COLUMNS[..shown].iter().map(|(_, width)| width + 1).sum::<usize>();
-    let least = |shown: usize| if shown > KEPT { wanted } else { NAME_MIN };
+    let width = |shown: usize| {
+        BY_WEIGHT[..shown].iter().map(|position| COLUMNS[*position].1 + 1).sum::<usize>()
+    };
+    let least = |shown: usize| match shown {
+        0..=CORE => NAME_LEAST,
+        0..=KEPT => NAME_MIN,
+        _ => wanted,
+    };
     while shown > 0 && width(shown) + least(shown) > room {
         shown -= 1;
     }
     let mut line = format!("{number} {}", fit(name, room.saturating_sub(width(shown))));
-    for (position, ((_, width), cell)) in COLUMNS.iter().zip(cells).take(shown).enumerate() {
+    for (position, ((_, width), cell)) in COLUMNS.iter().zip(cells).enumerate() {
+        if !BY_WEIGHT[..shown].contains(&position) {
+            continue;
+        }
         // Words are read from the left, numbers from the right.
         line += &match position {
             2 => format!(" {cell:<width$}"),
@@ -253,6 +267,9 @@ mod tests {
             assert_eq!(screen.contains("ETA"), columns > 80, "{screen}");
             assert!(screen.contains("NAME"), "{screen}");
         }
+        let narrow = list_screen(rows().into_iter(), None, 40);
+        let expected = "   1 debian-13…  61% download   11.4MiB\n";
+        assert!(narrow.contains(expected), "{narrow}");
         let short = Row { name: "a.iso".to_owned(), ..rows().swap_remove(0) };
         assert!(list_screen([short].into_iter(), None, 80).contains("ETA"), "no need to cut");
         let alone = Status { peers_connected: 0, ..loading() };

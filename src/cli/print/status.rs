@@ -12,6 +12,9 @@ use super::{WAITING, counted, hide_keys, per_cent, size_of_size, wrap};
 /// Less than this is on its way all the time.
 const UNSYNCED_SHOWN: u64 = 64 << 20;
 
+/// Numbers of a tracker that are older say so.
+const COUNTS_OLD: Duration = Duration::from_secs(60);
+
 const BAR_COLUMNS: usize = 24;
 /// A bar of fewer columns shows nothing.
 const BAR_MIN: usize = 6;
@@ -47,9 +50,8 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
         (
             "Pieces",
             format!(
-                "{} of {} verified, {} in progress, {} failed",
-                status.pieces_verified,
-                status.piece_count,
+                "{}, {} in progress, {} failed",
+                pieces_words(status),
                 status.pieces_in_progress,
                 status.hash_failures
             ),
@@ -95,6 +97,16 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
         false => wrap(&format!("{name:<NAME_COLUMNS$}{value}"), columns, NAME_COLUMNS) + "\n",
     };
     rows.iter().map(row).collect()
+}
+
+/// `1917 of 3132 verified`; where not all are wanted, of those that are.
+fn pieces_words(status: &Status) -> String {
+    match status.pieces_wanted {
+        (done, wanted) if wanted > 0 && wanted < status.piece_count => {
+            format!("{done} of {wanted} wanted verified ({} in all)", status.piece_count)
+        }
+        _ => format!("{} of {} verified", status.pieces_verified, status.piece_count),
+    }
 }
 
 /// `[####----]  61.2 %   479.2 of 783.0 MiB`: where there is little room the bar gives way.
@@ -203,6 +215,10 @@ pub fn tracker_words(trackers: &[TrackerStatus], now: Instant) -> String {
         .collect();
     if !counts.is_empty() {
         words += &format!(", {}", counts.join(" "));
+        let age = tracker.counted_at.map(|at| now.saturating_duration_since(at));
+        if let Some(age) = age.filter(|age| *age >= COUNTS_OLD) {
+            words += &format!(" ({} ago)", duration(age));
+        }
     }
     if let Some(next) = tracker.next_announce_at {
         words += &format!(", next announce in {}", duration(next.saturating_duration_since(now)));
@@ -303,6 +319,7 @@ mod tests {
                 seeds: Some(44),
                 leeches: Some(12),
                 downloaded: Some(9),
+                counted_at: Some(now),
                 peers: Some(50),
                 next_announce_at: Some(now + Duration::from_secs(1451)),
                 last_error: None,
@@ -322,13 +339,15 @@ Pieces     1917 of 3132 verified, 14 in progress, 0 failed
 Speed      down 11.4 MiB/s   up 320.0 KiB/s   average down 9.7 MiB/s
 Remaining  26s
 Peers      32 connected (21 seeds), 18 sending to us, 4 receiving, 112 known
-Uploaded   12.3 MiB   ratio 0.03
+Uploaded   12.3 MiB   ratio 0.02
 Tracker    ok, 44 seeds 12 leeches 9 downloads, next announce in 24m 11s
 Running    49s   wasted 16.0 KiB
 ";
         let screen = |columns| status_screen(&sample(now), Around::default(), now, columns);
         assert_eq!(screen(80), expected);
         assert_eq!(screen(usize::MAX), expected);
+        let later = tracker_words(&sample(now).trackers, now + Duration::from_secs(125));
+        assert!(later.starts_with("ok, 44 seeds 12 leeches 9 downloads (2m 5s ago), "), "{later}");
         for columns in [60, 40, 36, 20] {
             let screen = screen(columns);
             assert!(screen.lines().all(|line| line.chars().count() <= columns), "{screen}");
@@ -348,6 +367,15 @@ Running    49s   wasted 16.0 KiB
             "{}",
             screen(20)
         );
+    }
+
+    #[test]
+    fn pieces_count_to_what_is_wanted() {
+        let mut status = sample(Instant::now());
+        status.pieces_wanted = (1917, 3132);
+        assert_eq!(pieces_words(&status), "1917 of 3132 verified");
+        status.pieces_wanted = (600, 611);
+        assert_eq!(pieces_words(&status), "600 of 611 wanted verified (3132 in all)");
     }
 
     #[test]

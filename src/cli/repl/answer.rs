@@ -264,7 +264,7 @@ impl Item {
     }
 
     /// What it waits for.
-    async fn why(&self, limit_of_all: Option<u64>, columns: usize) -> String {
+    pub async fn why(&self, limit_of_all: Option<u64>, columns: usize) -> String {
         let report = self.handle.why().await;
         let state = self.handle.state();
         let words = match (report, &state) {
@@ -286,7 +286,7 @@ impl Item {
     }
 
     /// Moves or renames files, and says what came of it.
-    async fn relocate(&self, order: &Order) -> String {
+    async fn relocate(&mut self, order: &Order) -> String {
         let what = match self.relocation(order) {
             Ok(what) => what,
             Err(why) => return why,
@@ -297,6 +297,7 @@ impl Item {
             Ok(Some(Err(why))) => format!("{}\n", escape(&why)),
             Ok(Some(Ok(moving))) => {
                 if moving.copy_bytes == 0 {
+                    self.progress.moved_to = Some(moving.home.dir.clone());
                     self.seen(|state| !matches!(state, State::Moving | State::Checking)).await;
                 }
                 self.relocated(&what, &moving)

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::cli::escape::escape;
 use crate::cli::given::is_link;
 use crate::cli::print::{nearest, wrap};
-use crate::cli::quoting::{from_home, quoted_words};
+use crate::cli::quoting::{from_home, open_quote, quoted_words};
 use crate::cli::values::{self, Ranges, Rate};
 
 /// What a line asks for.
@@ -94,7 +94,7 @@ pub const WORDS: [Word; 23] = [
     word("announce", "", "ask the trackers for peers now"),
     word(
         "limit",
-        "[[all] down|up RATE]",
+        "[[all] down|up RATE|off]",
         "limit the transfer: limit down 2M, limit up off; or show",
     ),
     word("pause", "[all]", "stop transferring, keep everything"),
@@ -126,6 +126,9 @@ const WATCHED: &str = "watch shows status, list, why, peers, files, trackers or 
 /// # Errors
 /// In words for people, when it is no command or its arguments make no sense.
 pub fn read(line: &str) -> Result<Order, String> {
+    if let Some(quote) = open_quote(line) {
+        return Err(format!("the quote {quote} is never closed: close it, or leave it out"));
+    }
     let quoted = quoted_words(line).filter(|words| !words.is_empty());
     let words: Vec<&str> = match &quoted {
         Some(words) => words.iter().map(String::as_str).collect(),
@@ -367,7 +370,8 @@ mod tests {
             ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
             ("\x1b[2J", "unknown command \"\\x1b[2J\" (help lists all)"),
             ("s", "\"s\" could be status or select"),
-            ("limit sideways 2M", "usage: limit [[all] down|up RATE]"),
+            ("limit sideways 2M", "usage: limit [[all] down|up RATE|off]"),
+            ("add 'my file", "the quote ' is never closed: close it, or leave it out"),
             ("use", "usage: use N|NAME"),
             ("add ''", "usage: add TORRENT [DIR]"),
             ("l", "\"l\" could be limit or list or log"),

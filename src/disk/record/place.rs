@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::base::ids::InfoHash;
 
 use super::format;
-use super::home::lasting;
+use super::home::{Home, lasting};
 use super::loaded::FILE_LEN_MAX;
 use super::lock::{is_with_others, place_of};
 
@@ -23,19 +23,51 @@ pub fn record_of(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> PathBuf {
     let place = place_of(info_hash, &dir);
     let first = state_dir.join(format!("{info_hash}.resume"));
     let own = state_dir.join(format!("{info_hash}-{place:016x}.resume"));
-    let is_elsewhere = || {
-        is_with_others(&first, None)
-            // It may have just begun there, and its record not say so yet.
-            && !is_with_others(&first, Some(place))
-            && !home_is_meant(&first, info_hash, &dir)
+    if own.exists() || home_is_meant(&first, info_hash, &dir) {
+        return if own.exists() { own } else { first };
+    }
+    // Files of another place may have been moved here.
+    if let Some(moved) = moved_to(state_dir, info_hash, &dir) {
+        return moved;
+    }
+    let is_elsewhere = is_with_others(&first, None)
+        // It may have just begun there, and its record not say so yet.
+        && !is_with_others(&first, Some(place));
+    if is_elsewhere { own } else { first }
+}
+
+/// Where a torrent's files are for somebody who names this directory, if its record knows of any.
+/// Waits for the disk; changes nothing.
+pub fn home_of(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> Option<Home> {
+    let bytes = bytes_of(&record_of(state_dir, info_hash, dir))?;
+    let dir = lasting(dir);
+    format::homes(&bytes, info_hash).into_iter().find(|home| home.is_meant_by(&dir))
+}
+
+/// The record of another place whose files are in `dir` by now.
+fn moved_to(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> Option<PathBuf> {
+    let start = format!("{info_hash}-");
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&start) && name.ends_with(".resume")
     };
-    if own.exists() || is_elsewhere() { own } else { first }
+    let is_here = |path: &PathBuf| home(path, info_hash).is_some_and(|home| home.dir == dir);
+    let entries = fs::read_dir(state_dir).ok()?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(is_one).find(is_here)
 }
 
 /// Does somebody who names this directory mean the files of that record?
 fn home_is_meant(record: &Path, info_hash: InfoHash, dir: &Path) -> bool {
+    home(record, info_hash).is_some_and(|home| home.is_meant_by(dir))
+}
+
+/// Where a record says that the files are.
+fn home(record: &Path, info_hash: InfoHash) -> Option<Home> {
+    format::home(&bytes_of(record)?, info_hash)
+}
+
+fn bytes_of(record: &Path) -> Option<Vec<u8>> {
     let is_short = fs::metadata(record).is_ok_and(|it| it.len() <= FILE_LEN_MAX);
-    let bytes = is_short.then(|| fs::read(record).ok()).flatten();
-    let home = bytes.and_then(|bytes| format::home(&bytes, info_hash));
-    home.is_some_and(|home| home.is_meant_by(dir))
+    is_short.then(|| fs::read(record).ok()).flatten()
 }

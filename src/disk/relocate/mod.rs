@@ -117,13 +117,24 @@ pub fn plan_move(mut config: StoreConfig, what: &Relocation) -> Result<Relocatin
 /// Where the files will be.
 fn home_after(before: &Home, files: &[StoreFile], what: &Relocation) -> Result<Home, Error> {
     let home = match what {
-        Relocation::Dir(dir) => before.moved_to(lasting(dir)),
+        Relocation::Dir(dir) => before.moved_to(directory(lasting(dir))?),
         Relocation::File(file, typed) => names::rename_file(before, files, file.0, typed)?,
         Relocation::Torrent(typed) => names::rename_torrent(before, files, typed)?,
     };
     match home.is_same_place(before) {
         true => Err(Error::Unmovable("that is what it is already".to_owned())),
         false => Ok(home),
+    }
+}
+
+/// The same, unless something else than a directory stands there or on the way.
+fn directory(dir: PathBuf) -> Result<PathBuf, Error> {
+    match dir.ancestors().find(|above| above.exists()).filter(|above| !above.is_dir()) {
+        Some(file) => {
+            let why = format!("{} is no directory: name one, or a new one", file.display());
+            Err(Error::Unmovable(why))
+        }
+        None => Ok(dir),
     }
 }
 

@@ -110,7 +110,8 @@ fn elements(typed: &str) -> Result<Vec<String>, Error> {
         }
     }
     match elements.is_empty() {
-        true => Err(refuse("the name is empty")),
+        true if typed.trim().is_empty() => Err(refuse("the name is empty")),
+        true => Err(refuse("that names a directory: rename takes a new name, move a directory")),
         false => Ok(elements),
     }
 }

@@ -19,6 +19,8 @@ pub struct TrackerStatus {
     pub leeches: Option<u64>,
     /// Times the torrent has been downloaded completely, as last told in a scrape.
     pub downloaded: Option<u64>,
+    /// When those numbers were asked for or told.
+    pub counted_at: Option<Instant>,
     /// Peers in the last reply.
     pub peers: Option<usize>,
     /// When its turn comes by itself.

@@ -4,7 +4,7 @@ use crate::base::units::size;
 use crate::chunk::config::{self, FILE, PEERS};
 use crate::chunk::tools::{self, Cut};
 use crate::cli::escape::escape;
-use crate::cli::exit::{Exit, Outcome};
+use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::out;
 use crate::cli::print::counted;
 
@@ -17,6 +17,12 @@ use super::failure::failure;
 /// When the file cannot be read or cut so, or the results cannot be written.
 pub fn run(arguments: &CutArgs) -> Outcome {
     let places = arguments.places.borrowed();
+    let there = places.config.join(FILE);
+    if !arguments.overwrite && there.exists() {
+        let there = escape(&there.display().to_string());
+        let words = format!("{there} is there already: use --overwrite, or another --config");
+        return Err(Failure::new(Exit::Disk, words));
+    }
     let cut = tools::cut(&arguments.file, &places, arguments.chunk_size).map_err(failure)?;
     let path = |name| escape(&places.config.join(name).display().to_string());
     out::answer(&format!("{}; {} written\n", line(&cut, arguments.chunk_size), path(FILE)));

@@ -308,6 +308,7 @@ impl Plan {
             json: arguments.json,
             open: self.open,
             chunks_from: None,
+            telling: None,
             script: Vec::new(),
         }
     }

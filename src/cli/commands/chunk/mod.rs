@@ -155,6 +155,9 @@ pub struct CutArgs {
     /// Bytes of a chunk; the last one is shorter
     #[arg(long, value_name = "SIZE", default_value = "512KiB", value_parser = values::size)]
     pub chunk_size: u64,
+    /// Replace a file.ini that is there already
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 /// Options of `chunk provide`.
