@@ -28,7 +28,7 @@ const OURS: &[u8; 68] = b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04\
     aaaaaaaaaaaaaaaaaaaa-PN0100-000000000000";
 /// Our extension handshake to a peer that dialled us from 127.0.0.1.
 const INTRODUCTION: &[u8] =
-    b"\0\0\0\x46\x14\0d1:md11:ut_metadatai2ee4:reqqi500e1:v12:Pigeon 0.1.06:yourip4:\x7f\0\0\x01e";
+    b"\0\0\0\x45\x14\0d1:md11:ut_metadatai2ee4:reqqi500e1:v12:Pigeon 0.1.06:yourip4:\x7f\0\0\x01e";
 
 impl LinkConfig {
     fn layout(&self) -> Layout {
@@ -163,7 +163,8 @@ async fn a_partial_seed_says_so_with_its_introduction_and_takes_it_back() {
     bench.expect(b"\0\0\0\x01\x0f").await;
     bench
         .expect(
-            b"\0\0\0\x45\x14\0d1:mde4:reqqi500e11:upload_onlyi1e1:v12:Pigeon 0.1.06:yourip4:\
+            b"\0\0\0\x56\x14\0d1:md11:ut_metadatai2ee4:reqqi500e11:upload_onlyi1e\
+            1:v12:Pigeon 0.1.06:yourip4:\
             \x7f\0\0\x01e",
         )
         .await;
