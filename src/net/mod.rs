@@ -1,8 +1,9 @@
 //! Sockets without meaning: listening, connecting, and the shared rate limit. Nothing here
-//! knows what the bytes are for.
+//! knows what the bytes are for, but for `lsd`, whose datagrams mean the same to everybody.
 
 pub mod guests;
 pub mod limiter;
+pub mod lsd;
 pub mod slots;
 pub mod tcp;
 

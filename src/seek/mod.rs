@@ -187,7 +187,9 @@ impl<P: Copy + Ord + Debug> Seek<P> {
             Input::Claimed { peer, len } => self.on_claimed(peer, len, now),
             Input::Data { peer, piece, bytes } => return self.on_data(peer, piece, bytes, now),
             Input::Rejected { peer, piece } => self.on_rejected(peer, piece, now),
-            Input::Gone { peer } => drop(self.peers.remove(&peer)),
+            Input::Gone { peer } => {
+                self.peers.remove(&peer);
+            }
             Input::Checked { check, verdict } => self.on_checked(check, verdict, now),
             Input::Allowance(bytes) => self.allowance = bytes,
             Input::Tick => self.peers.values_mut().for_each(|peer| peer.tick(now)),
@@ -327,7 +329,7 @@ impl<P: Copy + Ord + Debug> Seek<P> {
     /// The metadata is known, and with it who sent something else for it.
     fn finish(&mut self, len: u32, digests: &[Sha1Hash]) {
         let wrong = self.lengths.get_mut(&len).and_then(|length| length.wrong.take());
-        for Wrong { senders, digests: theirs } in wrong {
+        if let Some(Wrong { senders, digests: theirs }) = wrong {
             let pieces = senders.into_iter().zip(theirs.iter().zip(digests));
             let mut liars: Vec<P> =
                 pieces.filter(|(_, (theirs, right))| theirs != right).map(|it| it.0).collect();
