@@ -23,6 +23,7 @@ use pigeon::chunk::wire::{self as chunk_wire, CHUNK_HEAD_LEN, ChunkHead, FileInf
 use pigeon::disk::{Home, record};
 use pigeon::metainfo::magnet::{KEPT_MAX, LINK_LEN_MAX, TORRENT_URLS_MAX};
 use pigeon::metainfo::{Magnet, Torrent, clean_name};
+use pigeon::seek::{CheckId, Input as SeekInput, Output as SeekOutput, Seek, Target};
 use pigeon::tracker::announce::{AnnounceRequest, Family};
 use pigeon::tracker::catalogue::{check_name, read_index};
 use pigeon::tracker::exchange::{Ask, CallId, Exchanges, Output, RETRY};
@@ -57,7 +58,7 @@ targets! {
     bencode_values torrent handshake peer_messages extended_handshake compact_addresses bitfield
     tracker_reply tracker_url udp_reply udp_request udp_exchange catalogue_index chunk_message
     chunk_ini resume_record introduction signed_change magnet_link metadata_message pex_message
-    lsd_datagram
+    lsd_datagram seek_facts
 }
 
 /// Samples that nothing reads any more would look like tests.
@@ -223,6 +224,59 @@ fn metadata_message(bytes: &[u8]) {
     let mut written = Vec::new();
     message.encode(&mut written);
     assert_eq!(MetadataMessage::decode(&written).ok(), Some(Some(message)));
+}
+
+/// Any facts in any order, four bytes each: whatever peers do, the seeker asks for what exists,
+/// comes to rest, and takes nothing for right that is not.
+fn seek_facts(bytes: &[u8]) {
+    let target = Target::new(Some(InfoHash(sha1(&[&[7; 40_000]]))), None).expect("a hash");
+    let mut seek: Seek<u8> = Seek::new(200_000);
+    let mut now = Instant::now();
+    let mut checks: Vec<(CheckId, Vec<Box<[u8]>>)> = Vec::new();
+    let mut claims = [0; 8];
+    for fact in bytes.chunks_exact(4) {
+        let (peer, piece) = (fact[1] % 8, u32::from(fact[2]) % 5);
+        let len = [0, 40_000, 40_000, 16_384, 50_000, 200_000][usize::from(fact[2]) % 6];
+        let input = match fact[0] % 8 {
+            0 => SeekInput::Claimed { peer, len: Some(len) },
+            1 => SeekInput::Rejected { peer, piece },
+            2 => SeekInput::Gone { peer },
+            3 => SeekInput::Claimed { peer, len: None },
+            4 if !checks.is_empty() => {
+                let (check, pieces) = checks.remove(usize::from(fact[1]) % checks.len());
+                SeekInput::Checked { check, verdict: target.check(&pieces) }
+            }
+            4 => SeekInput::Allowance(usize::from(fact[1]) << 12),
+            5 => {
+                now += Duration::from_millis(u64::from(fact[1]) << 6);
+                SeekInput::Tick
+            }
+            _ => {
+                let rest = 40_000 - piece.min(2) * 16_384;
+                let bytes = vec![7 + fact[3] % 2; rest.min(16_384) as usize].into();
+                SeekInput::Data { peer, piece, bytes }
+            }
+        };
+        if let SeekInput::Claimed { peer, len } = &input {
+            claims[usize::from(*peer)] = len.unwrap_or(0).max(claims[usize::from(*peer)]);
+        }
+        seek.handle(input, now);
+        while let Some(output) = seek.poll_output() {
+            match output {
+                SeekOutput::Ask { peer, pieces } => {
+                    let most = claims[usize::from(peer)].div_ceil(16_384);
+                    assert!(pieces.iter().all(|piece| *piece < most), "{pieces:?} of {most}");
+                }
+                SeekOutput::Check { check, pieces } => checks.push((check, pieces)),
+                SeekOutput::Done => assert_eq!(seek.next_timeout(), None),
+                SeekOutput::Ban { .. } | SeekOutput::Close { .. } => {}
+            }
+        }
+        if let Some(due) = seek.next_timeout().filter(|due| *due <= now) {
+            seek.handle(SeekInput::Tick, now);
+            assert!(seek.next_timeout().is_none_or(|next| next > due.max(now)), "no rest");
+        }
+    }
 }
 
 fn pex_message(bytes: &[u8]) {

@@ -1,9 +1,11 @@
 //! Sockets without meaning: listening, connecting, HTTP clients, and the shared rate limit.
-//! Nothing here knows what the bytes are for.
+//! Nothing here knows what the bytes are for, but for `lsd`, whose datagrams mean the same to
+//! everybody.
 
 pub mod guests;
 pub mod http;
 pub mod limiter;
+pub mod lsd;
 pub mod slots;
 pub mod tcp;
 

@@ -91,7 +91,7 @@ impl<P: Copy + Ord + Debug> Seek<P> {
                     !seek.has_able(len) || until.is_some_and(|until| until <= now)
                 };
                 if !self.shut_one(is_over) {
-                    break 'waiting;
+                    continue 'waiting;
                 }
             }
             if let Some(length) = self.lengths.get_mut(&len) {

@@ -187,7 +187,9 @@ impl<P: Copy + Ord + Debug> Seek<P> {
             Input::Claimed { peer, len } => self.on_claimed(peer, len, now),
             Input::Data { peer, piece, bytes } => return self.on_data(peer, piece, bytes, now),
             Input::Rejected { peer, piece } => self.on_rejected(peer, piece, now),
-            Input::Gone { peer } => drop(self.peers.remove(&peer)),
+            Input::Gone { peer } => {
+                self.peers.remove(&peer);
+            }
             Input::Checked { check, verdict } => self.on_checked(check, verdict, now),
             Input::Allowance(bytes) => self.allowance = bytes,
             Input::Tick => self.peers.values_mut().for_each(|peer| peer.tick(now)),

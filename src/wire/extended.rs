@@ -224,6 +224,14 @@ mod tests {
         assert_eq!(read(b"de"), ExtendedHandshake::default());
     }
 
+    /// As is said of peer exchange once a torrent turns out to be private.
+    #[test]
+    fn an_extension_can_be_taken_back() {
+        let mut ours = ExtendedHandshake::default();
+        ours.extensions.insert(UT_PEX.to_owned(), 0);
+        assert_eq!(ours.encode(), b"d1:md6:ut_pexi0eee");
+    }
+
     #[test]
     fn a_second_handshake_adds_replaces_and_disables() {
         let mut it = read(b"d1:md6:ut_pexi1e1:xi2ee1:v1:Ae");

@@ -216,7 +216,7 @@ fn a_wrong_copy_of_several_is_fetched_again_from_each() {
     it.data(2, &[1, 3]);
     let asks = it.data(3, &[2]);
     let all = |peer| format!("ask {peer} [0, 1, 2, 3]");
-    assert_eq!(asks, ["check".to_owned(), all(1), all(2), all(3)]);
+    assert_eq!(asks, ["check".to_owned(), all(2), all(3), all(1)], "the quickest first");
     assert_eq!(it.data(2, &[0, 1, 2]), [""; 0]);
     assert_eq!(it.data(3, &[0, 1, 2]), [""; 0], "a copy of its own");
     assert_eq!(it.data(3, &[3]), ["check", "ban 1", "done"]);
@@ -340,4 +340,33 @@ fn what_came_from_one_that_is_gone_stays() {
     it.tell(Input::Gone { peer: 1 });
     assert_eq!(it.claim(2, LEN), ["ask 2 [2, 3]"]);
     assert_eq!(it.data(2, &[2, 3]), ["check", "done"]);
+}
+
+/// As few senders as possible: whoever sent something goes on with it.
+#[test]
+fn of_several_that_come_back_the_one_that_sent_something_leads() {
+    let mut it = Stage::new(LEN);
+    it.claim(1, LEN);
+    it.claim(2, LEN);
+    it.data(1, &[0]);
+    it.wait(1_000);
+    assert_eq!(it.said(), ["ask 2 [3, 2, 1]"]);
+    // Nobody looks while both fall silent and have rested.
+    it.wait(6_000);
+    it.now += Duration::from_secs(30);
+    assert_eq!(it.tell(Input::Tick)[0], "ask 1 [1, 2, 3]");
+}
+
+/// Nobody keeps a place by being asked: the one that brings least makes room for others.
+#[test]
+fn the_slowest_of_three_gives_its_place_to_one_that_waits() {
+    let mut it = Stage::new(LEN);
+    (1..=4).for_each(|peer| drop(it.claim(peer, LEN)));
+    it.wait(1_000);
+    assert_eq!(it.said(), ["ask 2 [3, 2, 1, 0]", "ask 3 [3, 2, 1, 0]"]);
+    it.data(1, &[0]);
+    it.data(2, &[3]);
+    it.wait(1_000);
+    assert_eq!(it.said(), ["ask 4 [2, 1]"]);
+    assert_eq!(it.data(4, &[2, 1]), ["check", "done"]);
 }

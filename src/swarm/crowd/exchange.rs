@@ -335,9 +335,7 @@ impl Exchange {
             told.cursor = cursor;
             told.recent_cursor = recent_cursor;
             told.knows.extend(added);
-            dropped.iter().for_each(|id| {
-                told.knows.remove(id);
-            });
+            told.knows.retain(|id| dropped.binary_search(id).is_err());
         }
         dropped.into_iter().for_each(|id| self.unnote(id));
         pex
