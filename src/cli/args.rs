@@ -328,13 +328,11 @@ pub struct Options {
     #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new(),
           hide_short_help = true)]
     pub no_dht: bool,
-    /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new(),
-          hide_short_help = true)]
+    /// Exchange no peers with peers (of private torrents it is never done)
+    #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new())]
     pub no_pex: bool,
-    /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_LSD", value_parser = BoolishValueParser::new(),
-          hide_short_help = true)]
+    /// Look for no peers in the local network, and tell it nothing (--bind does that, too)
+    #[arg(long, env = "DRIVER_NO_LSD", value_parser = BoolishValueParser::new())]
     pub no_lsd: bool,
     /// Not there yet, so always in force
     #[arg(long, env = "DRIVER_NO_UTP", value_parser = BoolishValueParser::new(),

@@ -16,6 +16,7 @@ use crate::base::ids::InfoHash;
 use crate::base::units::BLOCK_LEN;
 use crate::disk::record_of;
 use crate::metainfo::Torrent;
+use crate::net::lsd::LocalPeer;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::incoming::Incoming;
 use crate::torrent::lifecycle::{self, Entry, Resources};
@@ -27,6 +28,7 @@ use crate::torrent::status::State;
 use super::claims::{Claims, Taken};
 use super::error::Error;
 use super::listener::Registration;
+use super::local::Local;
 use super::persist::Kept;
 use super::places::{Standing, divide};
 use super::queue::{self, Claim};
@@ -132,6 +134,7 @@ struct Arriving {
     name: String,
     limits: SeedLimits,
     is_seed_only: bool,
+    is_private: bool,
     piece_blocks: usize,
     places: Account,
     share: watch::Sender<usize>,
@@ -191,6 +194,7 @@ pub(super) struct Actor {
     resources: Resources,
     registrations: mpsc::Sender<Registration>,
     max_active: usize,
+    local: Local,
     /// In the order of the queue.
     members: Vec<Member>,
     /// Torrents whose files are being opened, and who does that.
@@ -211,11 +215,13 @@ impl Actor {
         resources: Resources,
         registrations: mpsc::Sender<Registration>,
         max_active: usize,
+        local: Local,
     ) -> Self {
         Self {
             resources,
             registrations,
             max_active,
+            local,
             members: Vec::new(),
             arriving: Vec::new(),
             opening: JoinSet::new(),
@@ -249,6 +255,7 @@ impl Actor {
                 Some(opened) = self.opening.join_next_with_id(), if !self.opening.is_empty() => {
                     self.on_opened(opened).await;
                 }
+                peer = self.local.next() => self.on_local_peer(peer),
                 () = bell.notified() => {}
                 () = sleep(SEEDING_LOOK), if has_limits => {}
                 _ = keep.tick() => self.keep().await,
@@ -307,7 +314,7 @@ impl Actor {
         let is_queued = !queue::has_place(self.claims().chain(held), self.max_active);
         let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
         let (name, limits) = (torrent.name.clone(), options.seeding);
-        let is_seed_only = options.seed_only;
+        let (is_seed_only, is_private) = (options.seed_only, torrent.private);
         let places = match &contacts {
             Some(contacts) => contacts.account(),
             None => self.resources.places.sibling(),
@@ -322,6 +329,7 @@ impl Actor {
             name,
             limits,
             is_seed_only,
+            is_private,
             piece_blocks: piece_len.div_ceil(BLOCK_LEN),
             places,
             share,
@@ -350,6 +358,7 @@ impl Actor {
         let resources =
             Resources { places: self.resources.places.sibling(), ..self.resources.clone() };
         let (seeking, info_hash, incoming) = seeking::start(resources, request);
+        self.local.seek(info_hash, seeking.desk());
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         // Whoever asked may have gone; the search ends with its handle.
@@ -368,6 +377,13 @@ impl Actor {
         });
         let claimed = self.claims.claim(self.next_number, torrent, &dir, homes);
         claimed.map_err(|Taken { path, owner }| Error::Taken { path: dir.join(path), owner })
+    }
+
+    /// Somebody in the local network has a torrent.
+    fn on_local_peer(&mut self, LocalPeer { info_hash, address }: LocalPeer) {
+        let members = self.members.iter().filter(|member| member.info_hash == info_hash);
+        members.for_each(|member| member.handle.local_peer(address));
+        self.local.tell_seeks(info_hash, address);
     }
 
     /// The name of the torrent with this hash, if it is there or on its way in.
@@ -402,6 +418,11 @@ impl Actor {
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         let limits = arriving.limits;
+        // A private torrent may have been sought before anybody knew that (BEP 27).
+        match arriving.is_private {
+            true => self.local.forget(info_hash),
+            false => self.local.announce(info_hash),
+        }
         let member = Member {
             number: arriving.number,
             info_hash,
@@ -451,6 +472,7 @@ impl Actor {
     /// A torrent has ended: what it sent is known now, and its hash is free again.
     async fn on_left(&mut self, info_hash: InfoHash) {
         self.keep().await;
+        self.local.forget(info_hash);
         let leaving = self.members.extract_if(.., |member| member.info_hash == info_hash);
         leaving.for_each(|member| self.claims.release(member.number));
     }

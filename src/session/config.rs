@@ -26,6 +26,9 @@ pub struct SessionConfig {
     pub upload_limit: Option<u64>,
     /// Torrents that check and download at once; further ones wait in the queue.
     pub max_active: usize,
+    /// Look for peers in the local network, and tell it of our torrents (BEP 14), private ones
+    /// apart.
+    pub local_discovery: bool,
 }
 
 impl SessionConfig {
@@ -51,6 +54,11 @@ impl SessionConfig {
     /// Address to listen on and dial from.
     pub fn bind(self, address: IpAddr) -> Self {
         Self { bind: Some(address), ..self }
+    }
+
+    /// Whether to look for peers in the local network.
+    pub fn local_discovery(self, local_discovery: bool) -> Self {
+        Self { local_discovery, ..self }
     }
 
     /// How much memory each part may hold.
@@ -86,6 +94,7 @@ impl Default for SessionConfig {
             download_limit: None,
             upload_limit: None,
             max_active: Self::MAX_ACTIVE,
+            local_discovery: false,
         }
     }
 }

@@ -7,6 +7,7 @@ mod claims;
 mod config;
 pub mod error;
 mod listener;
+mod local;
 mod memory;
 mod persist;
 mod places;
@@ -39,6 +40,7 @@ pub use error::Error;
 pub use memory::Memory;
 
 use actor::{Actor, Command};
+use local::Local;
 
 /// Torrents that register while the listener is busy.
 const REGISTRATIONS_LEN: usize = 16;
@@ -101,7 +103,8 @@ impl Session {
             bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
-        let actor = Actor::new(resources, registrations, config.max_active);
+        let local = Local::start(config.local_discovery, port);
+        let actor = Actor::new(resources, registrations, config.max_active, local);
         tokio::spawn(actor.run(orders));
         Ok(Self { commands, port, limiter, up_limiter, patient })
     }

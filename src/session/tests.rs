@@ -1,6 +1,7 @@
 //! A session from outside: what it lets in, in what order torrents run, and what those cost
 //! that wait. Without peers, trackers and data: transfers are tested with the whole program.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::*;
+use crate::base::digest::sha1;
 use crate::disk::Relocation;
-use crate::torrent::status::State;
+use crate::seek::{Progress, Target};
+use crate::torrent::seeking::{SeekError, Sought};
+use crate::torrent::status::{PeerStatus, State};
 
 /// A torrent of one byte that is nowhere to be had.
 fn torrent(number: usize) -> Arc<Torrent> {
@@ -62,6 +66,7 @@ async fn session(dir: &Path, max_active: usize) -> Session {
         download_limit: None,
         upload_limit: None,
         max_active,
+        local_discovery: false,
     };
     Session::start(config).await.unwrap()
 }
@@ -198,4 +203,77 @@ async fn a_thousand_that_wait_cost_a_task_each_and_no_open_file() {
     let kept = std::fs::read_dir(home.path().join("state")).unwrap();
     let records = kept.filter(|it| it.as_ref().unwrap().path().extension().is_some());
     assert_eq!(records.count(), 1);
+}
+
+/// A torrent of 64 pieces, and its bytes.
+fn payload(is_private: bool) -> (Arc<Torrent>, Vec<u8>) {
+    let bytes: Vec<u8> =
+        (0..64 * 16_384u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let hashes = bytes.chunks(16_384).flat_map(|piece| sha1(&[piece]));
+    let private = if is_private { "7:privatei1e" } else { "" };
+    let head = format!("d6:lengthi{}e4:name1:m12:piece lengthi16384e6:pieces1280:", bytes.len());
+    let info = [head.as_bytes(), &hashes.collect::<Vec<u8>>(), private.as_bytes(), b"e"].concat();
+    (Arc::new(Torrent::from_info(&info).unwrap()), bytes)
+}
+
+fn request(torrent: &Torrent, peers: Vec<SocketAddr>) -> SeekRequest {
+    SeekRequest {
+        target: Target::new(torrent.info_hash_v1, None).unwrap(),
+        peers,
+        trackers: Vec::new(),
+        max_peers: 10,
+        exchange_peers: true,
+    }
+}
+
+/// From nothing but a hash and an address: the metadata first, and the data over the same link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_finds_the_torrent_and_the_download_goes_on_over_its_links() {
+    for is_private in [false, true] {
+        let (torrent, bytes) = payload(is_private);
+        let (seeds, leeches) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(seeds.path().join("data")).unwrap();
+        std::fs::write(seeds.path().join("data/m"), &bytes).unwrap();
+        let seed = session(seeds.path(), 5).await;
+        let serving = seed.add(torrent.clone(), options(seeds.path())).await.unwrap();
+        until(&serving, State::Complete).await;
+
+        let leech = session(leeches.path(), 5).await;
+        let address = SocketAddr::from(([127, 0, 0, 1], seed.port()));
+        let seeking = leech.seek(request(&torrent, vec![address])).await.unwrap();
+        let sought = tokio::time::timeout(Duration::from_secs(20), seeking.found());
+        let Sought { torrent: found, contacts } = sought.await.expect("in time").unwrap();
+        assert_eq!(found.raw_info(), torrent.raw_info());
+        let before = serving.peers(true).await;
+        assert_eq!(before.len(), 1, "{before:?}");
+
+        let taken = options(leeches.path());
+        let downloading = leech.add_among(Arc::new(found), taken, Some(contacts)).await.unwrap();
+        until(&downloading, State::Complete).await;
+        assert_eq!(std::fs::read(leeches.path().join("data/m")).unwrap(), bytes);
+        let after = serving.peers(true).await;
+        let addresses =
+            |peers: &[PeerStatus]| peers.iter().map(|it| it.address).collect::<Vec<_>>();
+        // Had it come again, it would have come from another port.
+        assert_eq!(addresses(&before), addresses(&after));
+        leech.stop().await;
+        seed.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_search_for_what_nobody_has_waits_and_ends_when_it_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 5).await;
+    let (torrent, _) = payload(false);
+    let seeking = session.seek(request(&torrent, Vec::new())).await.unwrap();
+    let desk = seeking.desk();
+    assert_eq!(seeking.status().borrow().progress, Progress::default());
+    desk.stop().await;
+    assert!(matches!(seeking.found().await, Err(SeekError::Ended)));
+    // What is there need not be sought.
+    session.add(torrent.clone(), options(home.path())).await.unwrap();
+    let refused = session.seek(request(&torrent, Vec::new())).await.unwrap_err();
+    assert!(matches!(&refused, Error::Duplicate { name } if name == "m"), "{refused}");
+    session.stop().await;
 }

@@ -419,6 +419,11 @@ impl Actor {
                 self.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
                 self.tell_room();
             }
+            Command::LocalPeer(address) => {
+                let addresses = vec![address];
+                self.swarm.handle(Input::Candidates { source: Source::Lan, addresses }, now);
+                self.tell_room();
+            }
             Command::AddProviders { providers, open } => {
                 self.open.extend(open);
                 self.add_providers(providers, now);

@@ -29,6 +29,8 @@ pub enum Command {
     Scrape,
     /// Try this peer.
     AddPeer(SocketAddr),
+    /// A peer announced itself in the local network (BEP 14).
+    LocalPeer(SocketAddr),
     /// Ask these course providers for the chunks that a listing says they have.
     AddProviders {
         /// Their pieces are those of this torrent.

@@ -143,6 +143,12 @@ impl TorrentHandle {
         let _ = self.commands.try_send(Command::Start);
     }
 
+    /// A peer announced itself in the local network (BEP 14). Never waits.
+    pub(crate) fn local_peer(&self, address: SocketAddr) {
+        // It does so again in five minutes.
+        let _ = self.commands.try_send(Command::LocalPeer(address));
+    }
+
     /// Ends seeding, because it was enough; `resume` goes on with it. Never waits.
     pub(crate) fn finish(&self) {
         // The session looks again within a second.

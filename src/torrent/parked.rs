@@ -86,6 +86,7 @@ pub(super) fn keep(early: &mut Vec<Command>, order: Command) {
             | Command::Why(_)
             | Command::Announce(_)
             | Command::Scrape
+            | Command::LocalPeer(_)
             | Command::Start
             | Command::Finish
     );

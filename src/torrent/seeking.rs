@@ -116,6 +116,7 @@ impl Contacts {
 #[derive(Debug)]
 enum Order {
     AddPeer(SocketAddr),
+    LocalPeer(SocketAddr),
     Peers(oneshot::Sender<(Vec<SeekerLink>, Vec<KnownAddress>)>),
     Stop,
 }
@@ -156,6 +157,13 @@ impl SeekDesk {
     /// Asks another peer.
     pub async fn add_peer(&self, address: SocketAddr) {
         let _ = self.0.send(Order::AddPeer(address)).await;
+    }
+
+    /// A peer announced itself in the local network (BEP 14). False when the search is over.
+    pub fn local_peer(&self, address: SocketAddr) -> bool {
+        // Whoever announces itself does it again.
+        let _ = self.0.try_send(Order::LocalPeer(address));
+        !self.0.is_closed()
     }
 
     /// Who is connected, and who is known.
@@ -292,10 +300,8 @@ impl Task {
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 () = self.places.changed() => self.tell_room(),
                 order = self.orders.recv() => match order {
-                    Some(Order::AddPeer(address)) => {
-                        let addresses = vec![address];
-                        self.learn(Source::User, addresses);
-                    }
+                    Some(Order::AddPeer(address)) => self.learn(Source::User, vec![address]),
+                    Some(Order::LocalPeer(address)) => self.learn(Source::Lan, vec![address]),
                     Some(Order::Peers(answer)) => {
                         let known = self.seeker.known(Instant::now());
                         let _ = answer.send((self.seeker.links(), known));

@@ -275,6 +275,8 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         download_limit: options.download_limit.0,
         max_active: options.max_active.into(),
         upload_limit: options.upload_limit.0,
+        // Whoever binds an address does not want to be seen elsewhere.
+        local_discovery: !options.no_lsd && options.bind.is_none(),
     })
 }
 

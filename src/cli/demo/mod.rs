@@ -164,6 +164,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
             memory,
             download_limit: None,
             max_active: SessionConfig::MAX_ACTIVE,
+            local_discovery: false,
             upload_limit: None,
         },
         ending: Ending { exit_when_complete: !is_interactive, timeout: None, providers: None },

@@ -85,6 +85,7 @@ impl Seeder {
             download_limit: None,
             upload_limit: self.rate,
             max_active: 1,
+            local_discovery: false,
         }
     }
 

@@ -36,8 +36,10 @@ const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0xefc0, 0x988f);
 const HOPS: u32 = 4;
 /// How often it is looked whether this machine is in other networks than before.
 const LOOK: Duration = Duration::from_secs(60);
-/// Orders and news that wait: a session adds its torrents at once.
+/// News that wait.
 const QUEUE: usize = 256;
+/// Orders that wait: a session adds its torrents at once. Room is taken as they come.
+const ORDERS: usize = 65_536;
 /// Datagrams read and not yet looked at; more are a flood.
 const DATAGRAMS: usize = 64;
 /// Longer datagrams are cut; none that is honest is so long.
@@ -79,7 +81,7 @@ impl Lsd {
     /// Starts a task. Must run inside the runtime. That there is no network now is no error: it
     /// is looked for again.
     pub fn start(config: LsdConfig) -> Self {
-        let (commands, orders) = mpsc::channel(QUEUE);
+        let (commands, orders) = mpsc::channel(ORDERS);
         let (news, peers) = mpsc::channel(QUEUE);
         tokio::spawn(run(config, orders, news));
         Self { commands, peers }

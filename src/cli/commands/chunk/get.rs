@@ -297,6 +297,7 @@ impl Plan {
                 memory,
                 download_limit: arguments.download_limit.0,
                 max_active: SessionConfig::MAX_ACTIVE,
+                local_discovery: false,
                 upload_limit: None,
             },
             ending: Ending {
