@@ -103,6 +103,8 @@ impl Live {
         let outcome = self.follow().await;
         let running: Vec<Duration> =
             self.desk.items.iter().map(|item| item.handle.status().running).collect();
+        let is_paused = |item: &Item| item.handle.state() == State::Paused;
+        let was_paused = self.desk.items.iter().any(is_paused);
         if self.stopper.is_asked() && self.worst() != Exit::Done {
             let hurry = self.stopper.hurry_words();
             self.voice.urgent(&format!("Stopping... {hurry}"));
@@ -119,6 +121,9 @@ impl Live {
         let last = last.zip(running).map(|(status, running)| Status { running, ..status });
         let statuses: Vec<Status> = last.collect();
         self.say_goodbye(&statuses, outcome.is_err());
+        if was_paused {
+            self.voice.result("A pause ends with the run: the next start goes on.\n");
+        }
         self.mourn();
         outcome.map(|()| match self.worst() {
             Exit::Done => End::Complete,

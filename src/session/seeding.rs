@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     fn sent(uploaded_before_bytes: u64, uploaded_bytes: u64) -> Status {
-        Status { done_bytes: 1000, uploaded_before_bytes, uploaded_bytes, ..Status::default() }
+        Status { wanted_bytes: 1000, uploaded_before_bytes, uploaded_bytes, ..Status::default() }
     }
 
     #[test]

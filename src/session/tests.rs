@@ -247,15 +247,20 @@ async fn a_search_finds_the_torrent_and_the_download_goes_on_over_its_links() {
         let before = serving.peers(true).await;
         assert_eq!(before.len(), 1, "{before:?}");
 
+        // Slow enough to be met in the middle.
+        seed.limit_up(Some(300_000));
         let taken = options(leeches.path());
         let downloading = leech.add_among(Arc::new(found), taken, Some(contacts)).await.unwrap();
-        until(&downloading, State::Complete).await;
-        assert_eq!(std::fs::read(leeches.path().join("data/m")).unwrap(), bytes);
+        let mut status = downloading.watch();
+        status.wait_for(|status| status.pieces_verified > 0).await.unwrap();
         let after = serving.peers(true).await;
         let addresses =
             |peers: &[PeerStatus]| peers.iter().map(|it| it.address).collect::<Vec<_>>();
         // Had it come again, it would have come from another port.
         assert_eq!(addresses(&before), addresses(&after));
+        seed.limit_up(None);
+        until(&downloading, State::Complete).await;
+        assert_eq!(std::fs::read(leeches.path().join("data/m")).unwrap(), bytes);
         leech.stop().await;
         seed.stop().await;
     }

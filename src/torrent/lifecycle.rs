@@ -46,7 +46,7 @@ use super::parked::{self, Waiting, Woken};
 use super::places::{Account, Places};
 use super::publish::{Publisher, SoFar, payload_of, wanted_pieces};
 use super::seeking::Contacts;
-use super::status::{State, Status};
+use super::status::{State, Status, missing_words};
 use super::trackers::{Trackers, first_stats};
 
 /// Orders that wait for the actor; whoever gives more waits too.
@@ -544,12 +544,7 @@ fn lack(parts: &Parts, ends: &Ends, have: &Bitfield) -> Option<String> {
         status.have = have.as_bytes().to_vec();
         status.pieces_verified = have.ones();
     });
-    let all = parts.layout.piece_count();
-    Some(match (count, all) {
-        (_, 1) => "its only piece is missing or wrong".to_owned(),
-        (1, _) => format!("1 of {all} pieces is missing or wrong"),
-        _ => format!("{count} of {all} pieces are missing or wrong"),
-    })
+    Some(missing_words(count, parts.layout.piece_count()))
 }
 
 /// Is there room for what is missing, where that is asked?

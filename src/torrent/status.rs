@@ -191,6 +191,15 @@ impl Status {
     }
 }
 
+/// What a torrent lacks that is to be whole.
+pub(super) fn missing_words(count: usize, all: u32) -> String {
+    match (count, all) {
+        (_, 1) => "its only piece is missing or wrong".to_owned(),
+        (1, _) => format!("1 of {all} pieces is missing or wrong"),
+        _ => format!("{count} of {all} pieces are missing or wrong"),
+    }
+}
+
 /// What several torrents receive and send a second together. Not the sum of their rates: one that
 /// has just begun shows its own at once, while those that it took from fade.
 pub fn rates_together(statuses: &[Status], now: Instant) -> (u64, u64) {

@@ -126,7 +126,8 @@ fn a_limit_of_less_than_a_block_a_second_is_named_by_why() {
     let since = Instant::now();
     loop {
         let said = why(&mut running);
-        if said.contains("What to do: limit down off lifts it") {
+        if said.contains("your limit of 2.0 KiB/s held it back") {
+            assert!(said.contains("What to do: limit down off lifts it"), "{said}");
             break;
         }
         assert!(since.elapsed() < LIMIT, "{said}");
@@ -211,7 +212,7 @@ fn what_is_of_the_kernel_is_no_place_for_files() {
 fn pieces_count_to_what_was_selected_and_the_ratio_keeps_its_base() {
     let place = Place::new(None);
     let mut running = Running::start(&mut place.command(&["--select", "2", "--seed"]));
-    running.line("Complete: 975.6 KiB");
+    running.line("Complete: ");
     running.type_line("status");
     let pieces = running.line("Pieces ");
     assert!(pieces.contains("16 of 16 wanted verified (46 in all)"), "{pieces}");

@@ -173,7 +173,7 @@ impl Menu {
             false => {
                 self.show_rows();
                 for item in &self.desk.items {
-                    if item.handle.state() == State::Downloading {
+                    if !matches!(item.handle.state(), State::Complete | State::Finished) {
                         let why = item.why(None, usize::MAX).await;
                         // Advice speaks of commands, and there are none here.
                         let lines = why.lines().filter(|it| !it.starts_with("What to do: "));

@@ -78,8 +78,8 @@ fn line(number: &str, name: &str, cells: &[String; 8], wanted: usize, columns: u
         BY_WEIGHT[..shown].iter().map(|position| COLUMNS[*position].1 + 1).sum::<usize>()
     };
     let least = |shown: usize| match shown {
-        0..=CORE => NAME_LEAST,
-        0..=KEPT => NAME_MIN,
+        _ if shown <= CORE => NAME_LEAST,
+        _ if shown <= KEPT => NAME_MIN,
         _ => wanted,
     };
     while shown > 0 && width(shown) + least(shown) > room {
@@ -268,7 +268,7 @@ mod tests {
             assert!(screen.contains("NAME"), "{screen}");
         }
         let narrow = list_screen(rows().into_iter(), None, 40);
-        let expected = "   1 debian-13…  61% download   11.4MiB\n";
+        let expected = "   1 debian-13.…  61% download   11.4MiB\n";
         assert!(narrow.contains(expected), "{narrow}");
         let short = Row { name: "a.iso".to_owned(), ..rows().swap_remove(0) };
         assert!(list_screen([short].into_iter(), None, 80).contains("ETA"), "no need to cut");

@@ -94,8 +94,8 @@ pub const WORDS: [Word; 23] = [
     word("announce", "", "ask the trackers for peers now"),
     word(
         "limit",
-        "[[all] down|up RATE|off]",
-        "limit the transfer: limit down 2M, limit up off; or show",
+        "[all] down|up RATE|off",
+        "limit the transfer: limit down 2M; alone it shows the limits",
     ),
     word("pause", "[all]", "stop transferring, keep everything"),
     word("resume", "[all]", "go on; a queued torrent starts at once"),
@@ -285,7 +285,7 @@ pub fn help(about: Option<&Word>, columns: usize) -> String {
         let usage = format!("{} {}", word.name, word.takes);
         let line = match columns < NARROW {
             true => format!("{}\n  {}", usage.trim_end(), wrap(word.does, columns - 2, 2)),
-            false => wrap(&format!("{usage:<26}  {}", word.does), columns, 28),
+            false => wrap(&format!("{usage:<28}  {}", word.does), columns, 30),
         };
         line + "\n"
     };
@@ -370,7 +370,7 @@ mod tests {
             ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
             ("\x1b[2J", "unknown command \"\\x1b[2J\" (help lists all)"),
             ("s", "\"s\" could be status or select"),
-            ("limit sideways 2M", "usage: limit [[all] down|up RATE|off]"),
+            ("limit sideways 2M", "usage: limit [all] down|up RATE|off"),
             ("add 'my file", "the quote ' is never closed: close it, or leave it out"),
             ("use", "usage: use N|NAME"),
             ("add ''", "usage: add TORRENT [DIR]"),
@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(all.lines().count(), WORDS.len() + 1);
         assert_eq!(
             help(Some(&WORDS[0]), 80),
-            "status [all]                progress, speed and peers at a glance\n"
+            "status [all]                  progress, speed and peers at a glance\n"
         );
         for columns in [80, 60, 40, 20] {
             let all = help(None, columns);

@@ -26,8 +26,8 @@ pub fn record_of(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> PathBuf {
     if own.exists() || home_is_meant(&first, info_hash, &dir) {
         return if own.exists() { own } else { first };
     }
-    // Files of another place may have been moved here.
-    if let Some(moved) = moved_to(state_dir, info_hash, &dir) {
+    // Files of another place may have been moved here. Without a first record there is no other.
+    if let Some(moved) = first.exists().then(|| moved_to(state_dir, info_hash, &dir)).flatten() {
         return moved;
     }
     let is_elsewhere = is_with_others(&first, None)

@@ -28,7 +28,7 @@ fn commands_of_a_pipe_are_answered_without_a_prompt() {
         ("info -f", "    2   975.6 KiB  sample/b/second"),
         ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
         ("limit", "down no limit, up no limit"),
-        ("limit 2M", "usage: limit [[all] down|up RATE|off]"),
+        ("limit 2M", "usage: limit [all] down|up RATE|off"),
         ("limit down 2M", "down at most 1.9 MiB/s"),
         ("trackers", ""),
         ("add-peer 127.0.0.1:1", "trying 127.0.0.1:1"),
@@ -48,6 +48,8 @@ fn commands_of_a_pipe_are_answered_without_a_prompt() {
     let ran = running.wait();
     assert_eq!(ran.code, Some(7), "{}", ran.stderr);
     assert!(ran.stdout.starts_with("Saved. Downloaded "), "{}", ran.stdout);
+    let paused = "\nA pause ends with the run: the next start goes on.\n";
+    assert!(ran.stdout.ends_with(paused), "{}", ran.stdout);
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn the_menu_completes_paths() {
     else {
         return;
     };
-    terminal.wait_for("5  quit");
+    terminal.wait_for("6  quit");
     terminal.wait_for("> ");
     terminal.press("1\r");
     terminal.wait_for("File or folder (empty: back): ");
@@ -168,6 +168,6 @@ fn the_menu_completes_paths() {
     terminal.wait_for("That did not work: ");
     terminal.wait_for("127.0.0.1:1");
     terminal.wait_for("> ");
-    terminal.press("5\r");
+    terminal.press("6\r");
     assert_eq!(terminal.wait(), Some(0));
 }
