@@ -300,8 +300,8 @@ fn nobody_who_leaves_waits_for_a_server() {
     let asked = Instant::now();
     running.signal("TERM");
     assert_eq!(running.wait().code, Some(7));
-    // The server has half a minute.
-    assert!(asked.elapsed() < limit / 2, "{:?}", asked.elapsed());
+    // A server that says nothing is waited for twice as long.
+    assert!(asked.elapsed() < limit / 6, "{:?}", asked.elapsed());
 }
 
 #[test]
