@@ -324,14 +324,6 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_that_name_is_meant() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join(HASH);
-        assert_eq!(Given::of(&path).unwrap(), Given::File(path.clone()), "a path is no hash");
-        assert_eq!(given("src"), Given::File("src".into()));
-    }
-
-    #[test]
     fn bad_links_are_told_in_one_safe_line() {
         let refused = Given::of(Path::new("magnet:?xt=urn:btih:\u{202e}1")).unwrap_err();
         assert_eq!(refused.exit, Exit::BadInput);

@@ -61,29 +61,22 @@ impl Magnet {
     fn take(&mut self, key: &str, value: &str) -> Result<(), Error> {
         let bytes = urlencoding::decode_binary(value.as_bytes());
         match key {
-            "xt" => self.take_topic(&String::from_utf8_lossy(&bytes)),
-            "so" => {
-                self.wanted.extend(ranges(&String::from_utf8_lossy(&bytes))?);
-                Ok(())
+            "xt" => self.take_topic(&String::from_utf8_lossy(&bytes))?,
+            "so" => self.wanted.extend(ranges(&String::from_utf8_lossy(&bytes))?),
+            "dn" => self.take_name(value),
+            "tr" => keep(&mut self.trackers, sources::clean(&bytes), KEPT_MAX),
+            "ws" => keep(&mut self.web_seeds, sources::clean(&bytes), KEPT_MAX),
+            "x.pe" => {
+                let text = std::str::from_utf8(&bytes).ok();
+                keep(&mut self.peers, text.and_then(|it| Peer::parse(it.trim())), KEPT_MAX);
             }
-            _ => {
-                match key {
-                    "dn" => self.take_name(value),
-                    "tr" => keep(&mut self.trackers, sources::clean(&bytes), KEPT_MAX),
-                    "ws" => keep(&mut self.web_seeds, sources::clean(&bytes), KEPT_MAX),
-                    "x.pe" => {
-                        let text = std::str::from_utf8(&bytes).ok();
-                        keep(&mut self.peers, text.and_then(|it| Peer::parse(it.trim())), KEPT_MAX);
-                    }
-                    "xs" | "as" => {
-                        let url = sources::clean(&bytes).filter(|url| is_http(url));
-                        keep(&mut self.torrent_urls, url, TORRENT_URLS_MAX);
-                    }
-                    _ => {}
-                }
-                Ok(())
+            "xs" | "as" => {
+                let url = sources::clean(&bytes).filter(|url| is_http(url));
+                keep(&mut self.torrent_urls, url, TORRENT_URLS_MAX);
             }
+            _ => {}
         }
+        Ok(())
     }
 
     /// `urn:btih:…` or `urn:btmh:1220…`; topics of other networks are skipped.

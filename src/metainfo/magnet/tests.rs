@@ -213,11 +213,13 @@ fn errors_are_one_clear_line() {
     }
 }
 
+const HYBRID: &[u8] = include_bytes!("../../../tests/data/multi-hybrid.torrent");
+const V2_ONLY: &[u8] = include_bytes!("../../../tests/data/multi-v2.torrent");
+
 #[test]
 fn the_link_of_a_torrent_reads_as_that_torrent() {
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/");
-    for name in ["multi-hybrid.torrent", "multi-v2.torrent"] {
-        let mut torrent = Torrent::parse(&std::fs::read(format!("{data}{name}")).unwrap()).unwrap();
+    for bytes in [HYBRID, V2_ONLY] {
+        let mut torrent = Torrent::parse(bytes).unwrap();
         torrent.trackers = vec![vec!["http://t/a?k=1&l=2".to_owned(), "udp://u:1".to_owned()]];
         torrent.web_seeds = vec!["http://w/".to_owned()];
         let magnet = read(&torrent.magnet());
@@ -230,8 +232,7 @@ fn the_link_of_a_torrent_reads_as_that_torrent() {
 
 #[test]
 fn the_link_of_a_torrent_is_never_too_long_to_be_read() {
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/multi-v2.torrent");
-    let mut torrent = Torrent::parse(&std::fs::read(data).unwrap()).unwrap();
+    let mut torrent = Torrent::parse(V2_ONLY).unwrap();
     let url = |n: usize| format!("http://t/{n}/{}", "/".repeat(2000));
     torrent.trackers = (0..1000).map(|n| vec![url(n)]).collect();
     torrent.web_seeds = (0..1000).map(url).collect();

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -105,6 +106,10 @@ fn looking_at_a_url_is_looking_at_its_file() {
         };
         assert_eq!(of(&url), of("x.torrent"), "{arguments:?}");
     }
+    // A file is meant where there is one, whatever it is called.
+    std::fs::write(home.path().join(HASH), &torrent).expect("write a torrent");
+    let [by_hash, by_name] = [HASH, "x.torrent"].map(|name| run(home.path(), &["info", name]));
+    assert_eq!(by_hash.stdout, by_name.stdout);
     let kept = run(home.path(), &["info", &url, "--save-torrent", "kept.torrent"]);
     assert_eq!(kept.code, Some(0), "{}", kept.stderr);
     assert_eq!(std::fs::read(home.path().join("kept.torrent")).expect("kept"), torrent);
@@ -292,8 +297,11 @@ fn nobody_who_leaves_waits_for_a_server() {
     running.type_line(&format!("add {}", server.url_of("/x.torrent")));
     let limit = super::run::LIMIT;
     assert!(server.next_request(limit).is_some(), "it asks");
+    let asked = Instant::now();
     running.signal("TERM");
     assert_eq!(running.wait().code, Some(7));
+    // A server that says nothing is waited for twice as long.
+    assert!(asked.elapsed() < limit / 6, "{:?}", asked.elapsed());
 }
 
 #[test]
