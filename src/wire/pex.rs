@@ -199,6 +199,14 @@ mod tests {
     }
 
     #[test]
+    fn what_there_is_nothing_of_is_left_out() {
+        let pex = Pex { added: vec![], dropped: vec![address("9.9.9.9:1")] };
+        let mut written = Vec::new();
+        pex.encode(&mut written);
+        assert_eq!(written, b"d7:dropped6:\x09\x09\x09\x09\0\x01e");
+    }
+
+    #[test]
     fn flags_that_are_missing_or_of_another_number_are_none() {
         // Transmission: `added` alone, or an empty dictionary.
         assert!(Pex::decode(b"de").unwrap().is_empty());

@@ -239,6 +239,16 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_never_puts_off_what_is_due() {
+        let mut it = Stage::new();
+        it.pacing.add(hash(1), it.now);
+        it.wait(299);
+        it.now += Duration::from_millis(500);
+        it.hears("192.168.1.5:6771", &[hash(1)], b"other");
+        assert_eq!(it.wait(10), [(300_000, 1)]);
+    }
+
+    #[test]
     fn our_own_datagrams_tell_nothing() {
         let mut it = Stage::new();
         it.pacing.add(hash(1), it.now);

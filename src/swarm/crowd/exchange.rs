@@ -554,9 +554,10 @@ mod tests {
         it.join(3, true);
         it.exchange.stop();
         it.join(4, true);
+        it.join(5, true);
         assert_eq!(it.wait(100), []);
         let pex = Pex { added: vec![(place(9), PexFlags::SEED)], dropped: vec![] };
-        assert_eq!(it.exchange.take(LinkId(1), pex, &[], it.now), Taken::Ignored);
+        assert_eq!(it.exchange.take(LinkId(4), pex, &[], it.now), Taken::Ignored);
     }
 
     fn takes(it: &mut Stage, link: u64, addresses: &[&str]) -> Taken {
