@@ -146,7 +146,7 @@ async fn dials_that_fail_say_why() {
     let peer = MockPeer::listen(spec.clone(), slow).await;
     let _handle = dial(config.clone(), LINK, peer.address, sender.clone());
     let LinkNews::Down(reason) = next(&mut reports).await else { panic!() };
-    assert_eq!(reason, DownReason::TimedOut("it sent no handshake in time"));
+    assert_eq!(reason, DownReason::HandshakeFailed("it sent no handshake in time".to_owned()));
 }
 
 #[tokio::test]

@@ -195,11 +195,11 @@ pub enum Error {
 
 impl From<Error> for DownReason {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Wire(error) => Self::Violated(error.to_string()),
-            Error::Silent => Self::TimedOut("it sent no handshake in time"),
-            Error::Lost(error) => lost(&error),
-        }
+        Self::HandshakeFailed(match error {
+            Error::Wire(error) => error.to_string(),
+            Error::Silent => "it sent no handshake in time".to_owned(),
+            Error::Lost(error) => lost(&error).to_string(),
+        })
     }
 }
 

@@ -612,7 +612,10 @@ async fn the_peer_id_must_follow_and_closing_does_not_wait_for_it() {
     let mut bench = Bench::begin(config(32), &HELLO_ALL[..60], 1000).await;
     bench.expect(OURS).await;
     let begin = Instant::now();
-    assert_eq!(bench.down().await, DownReason::TimedOut("it sent no handshake in time"));
+    assert_eq!(
+        bench.down().await,
+        DownReason::HandshakeFailed("it sent no handshake in time".to_owned())
+    );
     assert_eq!(begin.elapsed().as_secs(), 10);
     let mut bench = Bench::begin(config(32), &HELLO_ALL[..60], 1000).await;
     bench.order(vec![LinkCommand::Close(CloseReason::Replaced)]).await;

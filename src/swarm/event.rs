@@ -150,6 +150,9 @@ pub enum Source {
 pub enum DownReason {
     /// The connection could not be made.
     DialFailed(String),
+    /// The connection was made and ended before the handshakes were exchanged: the remote may want
+    /// another way to begin.
+    HandshakeFailed(String),
     /// The remote closed it, or the network broke.
     Lost(String),
     /// The remote broke the protocol: what it did.
@@ -165,7 +168,10 @@ pub enum DownReason {
 impl std::fmt::Display for DownReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::DialFailed(why) | Self::Lost(why) | Self::Violated(why) => f.write_str(why),
+            Self::DialFailed(why)
+            | Self::HandshakeFailed(why)
+            | Self::Lost(why)
+            | Self::Violated(why) => f.write_str(why),
             Self::TimedOut(why) => f.write_str(why),
             Self::NoRoom => f.write_str("there are too many connections already"),
             Self::Closed(why) => why.fmt(f),
