@@ -62,7 +62,8 @@ const FLOORS: &[(&str, u8)] = &[
 const SPLIT_ROOMS: &[&str] = &["tracker", "chunk"];
 
 /// Neighbours on one floor, with the one allowed direction: the first imports the second.
-const NEIGHBOURS: &[(&str, &str)] = &[("main", "cli"), ("session", "torrent"), ("bencode", "base")];
+const NEIGHBOURS: &[(&str, &str)] =
+    &[("main", "cli"), ("session", "torrent"), ("swarm", "seek"), ("bencode", "base")];
 
 /// What hands may touch and heads may not: floors 0 to 2 name none of these.
 const UNCLEAN: &[&str] = &[

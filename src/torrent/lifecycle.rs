@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::timeout;
@@ -17,37 +17,31 @@ use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
-use crate::disk::{
-    self, Disk, DiskEvent, DiskMeter, DiskStats, FileNews, Gone, StoreConfig, StoreFile,
-    StoreHandle,
-};
-use crate::link::{Known, LinkConfig, LinkTimeouts, Subject};
+use crate::disk::{self, Disk, DiskEvent, FileNews, Gone, StoreConfig, StoreFile, StoreHandle};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
-use crate::swarm::event::{Event, Input, Source};
-use crate::swarm::{Acquaintances, Swarm, SwarmConfig};
-use crate::tracker::task::{HttpClient, NetworkTiming, QUIET_DEFAULT, TrackerConfig};
-use crate::tracker::tiers::Timing;
+use crate::swarm::Acquaintances;
+use crate::swarm::event::Event;
+use crate::tracker::task::{HttpClient, NetworkTiming};
 
 use super::Error;
-use super::actor::{Actor, DISK_EVENTS_LEN, REPORTS_LEN, Rested};
+use super::actor::{DISK_EVENTS_LEN, Rested};
 use super::away::Away;
+use super::birth;
 use super::board::Board;
 use super::checking::{Checked, check};
 use super::command::Command;
 use super::found;
 use super::handle::{News, TorrentHandle};
 use super::incoming::Incoming;
-use super::jobs::Jobs;
 use super::meanwhile::{blocking, meanwhile};
 use super::moving::{self, MoveOrder, Relocated};
 use super::options::{CheckMode, TorrentOptions};
 use super::parked::{self, Waiting, Woken};
-use super::places::{Account, Places};
-use super::publish::{Publisher, SoFar, payload_of, wanted_pieces};
+use super::places::Account;
+use super::publish::{SoFar, payload_of, wanted_pieces};
 use super::seeking::Contacts;
 use super::status::{State, Status, missing_words};
-use super::trackers::{Trackers, first_stats};
 
 /// Orders that wait for the actor; whoever gives more waits too.
 const COMMANDS_LEN: usize = 32;
@@ -528,7 +522,8 @@ async fn run(
     for piece in trusted.iter_ones().filter_map(|number| parts.layout.piece(number)) {
         proven.remove(piece);
     }
-    let (ends, rested) = actor(parts, store, disk_events, ends, have, proven).run(early).await?;
+    let (ends, rested) =
+        birth::actor(parts, store, disk_events, ends, have, proven).run(early).await?;
     Some((ends, Ran::Rested(rested)))
 }
 
@@ -560,7 +555,7 @@ async fn room(parts: &Parts, store: &StoreHandle, have: &Bitfield) -> Result<(),
     blocking(move || store.check_room(missing, present)).await
 }
 
-fn wanted_of(parts: &Parts) -> Bitfield {
+pub(super) fn wanted_of(parts: &Parts) -> Bitfield {
     let is_wanted =
         |file: FileIndex| parts.wanted_files.get(file.0 as usize).copied().unwrap_or(true);
     wanted_pieces(&parts.extents, &parts.layout, is_wanted)
@@ -587,169 +582,4 @@ async fn fail(ends: &mut Ends, why: String, early: &mut Vec<Command>) -> Option<
             order => parked::keep(early, order),
         }
     }
-}
-
-fn actor(
-    parts: &Parts,
-    store: StoreHandle,
-    disk_events: mpsc::Receiver<DiskEvent>,
-    mut ends: Ends,
-    have: Bitfield,
-    proven: Bitfield,
-) -> Actor {
-    let wanted = wanted_of(parts);
-    let mut publisher = publisher(parts, &store);
-    publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &parts.wanted_files, &have);
-    let share_blocks = *ends.share.borrow_and_update();
-    let left = publisher.left();
-    let was_complete = left.0 == 0 || parts.so_far.was_whole();
-    let met = ends.contacts.take();
-    let known = Known {
-        layout: parts.layout,
-        source: store.source(),
-        metadata: Some(parts.torrent.shared_info()),
-    };
-    let config = swarm_config(parts, share_blocks, [have, proven, wanted]);
-    let (swarm, links, places, subject, reports, trackers) = match met {
-        Some(met) => {
-            met.subject.know(known);
-            let swarm = Swarm::with_company(config, met.company, Instant::now());
-            (swarm, met.links, met.places, met.subject, met.reports, met.trackers)
-        }
-        None => {
-            let swarm = swarm(parts, config, ends.known);
-            let places = Places::new(parts.resources.places.clone());
-            let reports = mpsc::channel(REPORTS_LEN);
-            (swarm, Default::default(), places, Subject::of(known), reports, None)
-        }
-    };
-    let trackers = trackers
-        .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
-    Actor {
-        swarm,
-        layout: parts.layout,
-        extents: parts.extents.clone(),
-        links,
-        places,
-        link_config: Arc::new(link_config(parts, subject)),
-        providers: Default::default(),
-        open: Default::default(),
-        reports,
-        jobs: Jobs::new(store),
-        disk_events,
-        disk_stats: DiskStats::default(),
-        disk_meter: DiskMeter::default(),
-        published_bytes: (0, 0),
-        waits: [parts.resources.pool.waits_count(); 2],
-        jobs_out: 0,
-        flushed: false,
-        finish_again: None,
-        look_at: Instant::now(),
-        is_looking: false,
-        gone: None,
-        move_order: None,
-        moves: mpsc::channel(1),
-        torrent: parts.torrent.clone(),
-        patient: parts.resources.patient.clone(),
-        commands: ends.commands,
-        incoming: ends.incoming,
-        trackers,
-        publisher,
-        news: ends.news,
-        share: ends.share,
-        status: ends.status,
-        wanted_files: parts.wanted_files.clone(),
-        outbox: Default::default(),
-    }
-}
-
-fn swarm_config(
-    parts: &Parts,
-    share_blocks: usize,
-    [have, proven, wanted]: [Bitfield; 3],
-) -> SwarmConfig {
-    SwarmConfig {
-        layout: parts.layout,
-        extents: parts.extents.clone(),
-        info_hash: parts.info_hash,
-        have,
-        proven,
-        wanted,
-        share_blocks,
-        max_peers: parts.options.max_peers,
-        is_private: parts.torrent.private,
-        sequential: parts.options.sequential,
-        listen_port: parts.resources.port,
-        peer_id: parts.resources.peer_id,
-        exchanges_peers: exchanges_peers(parts),
-        metadata: Some(parts.torrent.shared_info()),
-        seed: rand::random(),
-    }
-}
-
-fn swarm(parts: &Parts, config: SwarmConfig, known: Acquaintances) -> Swarm {
-    let now = Instant::now();
-    let mut swarm = Swarm::new(config, now);
-    swarm.remember(known);
-    let addresses = parts.options.peers.clone();
-    swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
-    swarm
-}
-
-/// BEP 27: of a private torrent peers tell nobody.
-fn exchanges_peers(parts: &Parts) -> bool {
-    parts.options.exchange_peers && !parts.torrent.private
-}
-
-fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {
-    Publisher::new(
-        parts.layout.piece_count(),
-        parts.resources.pool.clone(),
-        parts.resources.port,
-        parts.uploaded_before_bytes,
-        parts.so_far.clone(),
-        store.home(),
-    )
-}
-
-fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
-    let resources = &parts.resources;
-    LinkConfig {
-        info_hash: parts.info_hash,
-        peer_id: resources.peer_id,
-        subject,
-        exchanges_peers: exchanges_peers(parts),
-        pool: resources.pool.clone(),
-        limiter: parts.limiter.clone(),
-        up_limiter: parts.up_limiter.clone(),
-        listen_port: Some(resources.port),
-        bind: resources.bind,
-        timeouts: LinkTimeouts::default(),
-    }
-}
-
-/// What to announce with; none when there is nobody to ask.
-fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
-    let options = &parts.options;
-    if !options.use_trackers {
-        return None;
-    }
-    let mut tiers: Vec<Vec<String>> =
-        options.extra_trackers.iter().map(|url| vec![url.clone()]).collect();
-    tiers.extend(parts.torrent.trackers.iter().cloned());
-    (!tiers.is_empty()).then(|| TrackerConfig {
-        tiers,
-        info_hash: parts.info_hash,
-        peer_id: parts.resources.peer_id,
-        port: parts.resources.port,
-        key: rand::random(),
-        numwant: NUMWANT,
-        is_private: parts.torrent.private,
-        was_complete,
-        client: parts.resources.http.clone(),
-        timing: Timing::default(),
-        network: parts.resources.tracker_network.clone(),
-        quiet: QUIET_DEFAULT,
-        rng_seed: rand::random(),
-    })
 }

@@ -2,6 +2,7 @@
 
 mod actor;
 mod away;
+mod birth;
 mod board;
 mod checking;
 pub mod command;

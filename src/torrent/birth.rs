@@ -1,0 +1,221 @@
+//! What an actor is made of: its brain, links, trackers and publisher, from the parts of its
+//! torrent and from what an earlier actor, or the search for its metadata, has left.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::ids::LinkId;
+use crate::disk::{DiskEvent, DiskMeter, DiskStats, StoreHandle};
+use crate::link::{Known, LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Subject};
+use crate::swarm::event::{Input, Source};
+use crate::swarm::{Acquaintances, Swarm, SwarmConfig};
+use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig};
+use crate::tracker::tiers::Timing;
+
+use super::actor::{Actor, REPORTS_LEN};
+use super::jobs::Jobs;
+use super::lifecycle::{Ends, NUMWANT, Parts, wanted_of};
+use super::places::Places;
+use super::publish::Publisher;
+use super::seeking::Contacts;
+use super::trackers::{Trackers, first_stats};
+
+/// The brain, and whom it knows.
+struct Company {
+    swarm: Swarm,
+    links: BTreeMap<LinkId, LinkHandle>,
+    places: Places,
+    subject: Subject,
+    reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
+    /// Those that were asked already.
+    trackers: Option<Trackers>,
+}
+
+/// The actor of a torrent whose files are open; `proven` are the pieces that were hashed since the
+/// start.
+pub(super) fn actor(
+    parts: &Parts,
+    store: StoreHandle,
+    disk_events: mpsc::Receiver<DiskEvent>,
+    mut ends: Ends,
+    have: Bitfield,
+    proven: Bitfield,
+) -> Actor {
+    let wanted = wanted_of(parts);
+    let mut publisher = publisher(parts, &store);
+    publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &parts.wanted_files, &have);
+    let share_blocks = *ends.share.borrow_and_update();
+    let left = publisher.left();
+    let was_complete = left.0 == 0 || parts.so_far.was_whole();
+    let config = swarm_config(parts, share_blocks, [have, proven, wanted]);
+    let company = company(parts, config, &store, ends.known, ends.contacts);
+    // A search has told its trackers that something is missing: that is not to become complete.
+    let trackers = company.trackers.filter(|_| !was_complete);
+    let trackers = trackers
+        .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
+    Actor {
+        swarm: company.swarm,
+        layout: parts.layout,
+        extents: parts.extents.clone(),
+        links: company.links,
+        places: company.places,
+        link_config: Arc::new(link_config(parts, company.subject)),
+        providers: Default::default(),
+        open: Default::default(),
+        reports: company.reports,
+        jobs: Jobs::new(store),
+        disk_events,
+        disk_stats: DiskStats::default(),
+        disk_meter: DiskMeter::default(),
+        published_bytes: (0, 0),
+        waits: [parts.resources.pool.waits_count(); 2],
+        jobs_out: 0,
+        flushed: false,
+        finish_again: None,
+        look_at: Instant::now(),
+        is_looking: false,
+        gone: None,
+        move_order: None,
+        moves: mpsc::channel(1),
+        torrent: parts.torrent.clone(),
+        patient: parts.resources.patient.clone(),
+        commands: ends.commands,
+        incoming: ends.incoming,
+        trackers,
+        publisher,
+        news: ends.news,
+        share: ends.share,
+        status: ends.status,
+        wanted_files: parts.wanted_files.clone(),
+        outbox: Default::default(),
+    }
+}
+
+fn company(
+    parts: &Parts,
+    config: SwarmConfig,
+    store: &StoreHandle,
+    known: Acquaintances,
+    contacts: Option<Contacts>,
+) -> Company {
+    let now = Instant::now();
+    let torrent = Known {
+        layout: parts.layout,
+        source: store.source(),
+        metadata: Some(parts.torrent.shared_info()),
+    };
+    let mut company = match contacts {
+        Some(met) => {
+            met.subject.know(torrent);
+            Company {
+                swarm: Swarm::with_company(config, met.company, now),
+                links: met.links,
+                places: met.places,
+                subject: met.subject,
+                reports: met.reports,
+                trackers: met.trackers,
+            }
+        }
+        None => {
+            let mut swarm = Swarm::new(config, now);
+            swarm.remember(known);
+            Company {
+                swarm,
+                links: BTreeMap::new(),
+                places: Places::new(parts.resources.places.clone()),
+                subject: Subject::of(torrent),
+                reports: mpsc::channel(REPORTS_LEN),
+                trackers: None,
+            }
+        }
+    };
+    let addresses = parts.options.peers.clone();
+    company.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
+    company
+}
+
+fn swarm_config(
+    parts: &Parts,
+    share_blocks: usize,
+    [have, proven, wanted]: [Bitfield; 3],
+) -> SwarmConfig {
+    SwarmConfig {
+        layout: parts.layout,
+        extents: parts.extents.clone(),
+        info_hash: parts.info_hash,
+        have,
+        proven,
+        wanted,
+        share_blocks,
+        max_peers: parts.options.max_peers,
+        is_private: parts.torrent.private,
+        sequential: parts.options.sequential,
+        listen_port: parts.resources.port,
+        peer_id: parts.resources.peer_id,
+        exchanges_peers: exchanges_peers(parts),
+        metadata: Some(parts.torrent.shared_info()),
+        seed: rand::random(),
+    }
+}
+
+/// BEP 27: of a private torrent peers tell nobody.
+fn exchanges_peers(parts: &Parts) -> bool {
+    parts.options.exchange_peers && !parts.torrent.private
+}
+
+fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {
+    Publisher::new(
+        parts.layout.piece_count(),
+        parts.resources.pool.clone(),
+        parts.resources.port,
+        parts.uploaded_before_bytes,
+        parts.so_far.clone(),
+        store.home(),
+    )
+}
+
+fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
+    let resources = &parts.resources;
+    LinkConfig {
+        info_hash: parts.info_hash,
+        peer_id: resources.peer_id,
+        subject,
+        exchanges_peers: exchanges_peers(parts),
+        pool: resources.pool.clone(),
+        limiter: parts.limiter.clone(),
+        up_limiter: parts.up_limiter.clone(),
+        listen_port: Some(resources.port),
+        bind: resources.bind,
+        timeouts: LinkTimeouts::default(),
+    }
+}
+
+/// What to announce with; none when there is nobody to ask.
+fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
+    let options = &parts.options;
+    if !options.use_trackers {
+        return None;
+    }
+    let mut tiers: Vec<Vec<String>> =
+        options.extra_trackers.iter().map(|url| vec![url.clone()]).collect();
+    tiers.extend(parts.torrent.trackers.iter().cloned());
+    (!tiers.is_empty()).then(|| TrackerConfig {
+        tiers,
+        info_hash: parts.info_hash,
+        peer_id: parts.resources.peer_id,
+        port: parts.resources.port,
+        key: rand::random(),
+        numwant: NUMWANT,
+        is_private: parts.torrent.private,
+        was_complete,
+        client: parts.resources.http.clone(),
+        timing: Timing::default(),
+        network: parts.resources.tracker_network.clone(),
+        quiet: QUIET_DEFAULT,
+        rng_seed: rand::random(),
+    })
+}
