@@ -54,7 +54,7 @@ pub(super) enum Command {
     Add {
         torrent: Arc<Torrent>,
         options: TorrentOptions,
-        contacts: Option<Contacts>,
+        contacts: Option<Box<Contacts>>,
         answer: AddAnswer,
     },
     /// Search for the metadata of a torrent.
@@ -273,7 +273,7 @@ impl Actor {
     async fn on_command(&mut self, command: Command) {
         match command {
             Command::Add { torrent, options, contacts, answer } => {
-                self.add(torrent, options, contacts, answer);
+                self.add(torrent, options, contacts.map(|contacts| *contacts), answer);
             }
             Command::Seek { request, answer } => self.seek(request, answer).await,
             Command::Remove { info_hash, answer } => self.remove(info_hash, answer),

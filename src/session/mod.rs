@@ -134,6 +134,7 @@ impl Session {
         options: TorrentOptions,
         contacts: Option<Contacts>,
     ) -> Result<TorrentHandle, Error> {
+        let contacts = contacts.map(Box::new);
         let added = self.ask(|answer| Command::Add { torrent, options, contacts, answer }).await;
         added.unwrap_or(Err(Error::Ended))
     }

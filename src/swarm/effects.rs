@@ -38,9 +38,11 @@ pub(super) enum Notice {
     Missing,
 }
 
-/// What has followed so far.
+/// What has followed so far. What the hands are to do waits in `ready`, but for what must come
+/// behind a notice: that waits with it in `queue`, until it is carried to where it belongs.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
+    ready: VecDeque<Output>,
     queue: VecDeque<Effect>,
     is_stirred: bool,
     cause_changed: bool,
@@ -48,7 +50,15 @@ pub(super) struct Effects {
 
 impl Effects {
     pub(super) fn push(&mut self, output: Output) {
-        self.queue.push_back(Effect::Output(output));
+        match self.queue.is_empty() {
+            true => self.ready.push_back(output),
+            false => self.queue.push_back(Effect::Output(output)),
+        }
+    }
+
+    /// The next effect for the hands.
+    pub(super) fn poll(&mut self) -> Option<Output> {
+        self.ready.pop_front()
     }
 
     pub(super) fn send(&mut self, link: LinkId, command: LinkCommand) {
@@ -89,7 +99,7 @@ impl Effects {
         std::mem::take(&mut self.cause_changed)
     }
 
-    /// All that has followed since this was asked last.
+    /// What is to be carried, in order. What follows from it stands before what is left of it.
     pub(super) fn take(&mut self) -> VecDeque<Effect> {
         std::mem::take(&mut self.queue)
     }

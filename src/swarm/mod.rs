@@ -19,7 +19,6 @@ mod tests;
 mod transfer;
 pub mod waits;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -110,9 +109,8 @@ pub struct Swarm {
     transfer: Transfer,
     /// Metadata for peers that seek it.
     metadata: Serve<LinkId>,
-    /// What followed from the last facts, until it is carried to where it belongs.
+    /// What followed from the last facts.
     out: Effects,
-    outputs: VecDeque<Output>,
     next_housekeeping: Instant,
     waits: Waits,
     /// When the cause of waiting is to be looked at again.
@@ -151,7 +149,6 @@ impl Swarm {
             transfer,
             metadata,
             out: Effects::default(),
-            outputs: VecDeque::new(),
             next_housekeeping: now,
             waits: Waits::new(cause, now),
             next_cause: now,
@@ -235,7 +232,7 @@ impl Swarm {
     fn carry(&mut self, now: Instant) {
         for effect in self.out.take() {
             match effect {
-                Effect::Output(output) => self.outputs.push_back(output),
+                Effect::Output(output) => self.out.push(output),
                 Effect::Notice(notice) => {
                     self.on_notice(notice, now);
                     self.carry(now);
@@ -265,7 +262,7 @@ impl Swarm {
 
     /// The next effect, in the order in which they must happen.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.out.poll()
     }
 
     /// When `Input::Tick` is due, if nothing else happens before.

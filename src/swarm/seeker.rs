@@ -167,7 +167,7 @@ impl Seeker {
 
     /// The next effect, in the order in which they must happen.
     pub fn poll_output(&mut self) -> Option<SeekerOutput> {
-        self.outputs.pop_front()
+        self.out.poll().map(SeekerOutput::Do).or_else(|| self.outputs.pop_front())
     }
 
     /// When `Input::Tick` is due, if nothing else happens before.
@@ -218,11 +218,8 @@ impl Seeker {
         }
         let links = self.met.into_iter().map(|(link, met)| (link, met.peer_id, met.caps));
         let company = Company { links: links.collect(), crowd: self.crowd };
-        let outputs = self.outputs.into_iter().filter_map(|output| match output {
-            SeekerOutput::Do(output) => Some(output),
-            SeekerOutput::Check { .. } | SeekerOutput::Found => None,
-        });
-        (company, outputs.collect())
+        let mut out = self.out;
+        (company, std::iter::from_fn(|| out.poll()).collect())
     }
 
     fn on_link_up(&mut self, link: LinkId, peer_id: PeerId, caps: LinkCaps, now: Instant) {
@@ -311,7 +308,7 @@ impl Seeker {
         self.take_sought(now);
         for effect in self.out.take() {
             match effect {
-                Effect::Output(output) => self.outputs.push_back(SeekerOutput::Do(output)),
+                Effect::Output(output) => self.out.push(output),
                 Effect::Notice(notice) => {
                     self.on_notice(notice, now);
                     self.carry(now);
