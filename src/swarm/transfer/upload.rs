@@ -55,6 +55,9 @@ pub(super) struct Uploads {
     proven: Bitfield,
     /// Pieces that lie in memory.
     warm: BTreeMap<PieceIndex, Warm>,
+    /// They, in the order of their last use as it was when they were put here: who was used since
+    /// then gets another place instead of being the first to go.
+    cooling: VecDeque<(PieceIndex, Instant)>,
     /// How many may.
     warm_max: usize,
     preparing: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
@@ -127,6 +130,7 @@ impl Uploads {
             warm_max: warm_max as usize,
             proven,
             warm: BTreeMap::new(),
+            cooling: VecDeque::new(),
             preparing: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             lost: BTreeSet::new(),
@@ -164,11 +168,17 @@ impl Uploads {
     }
 
     fn warm_up(&mut self, piece: PieceIndex, now: Instant) {
-        self.warm.insert(piece, Warm { since: now, used: now });
-        if self.warm.len() > self.warm_max {
-            let coldest = self.warm.iter().min_by_key(|(_, warm)| warm.used);
-            if let Some(piece) = coldest.map(|(piece, _)| *piece) {
-                self.warm.remove(&piece);
+        if self.warm.insert(piece, Warm { since: now, used: now }).is_none() {
+            self.cooling.push_back((piece, now));
+        }
+        while self.warm.len() > self.warm_max
+            && let Some((piece, since)) = self.cooling.pop_front()
+        {
+            match self.warm.get(&piece) {
+                Some(warm) if warm.used > since => self.cooling.push_back((piece, warm.used)),
+                Some(_) => drop(self.warm.remove(&piece)),
+                // It was lost.
+                None => {}
             }
         }
     }
@@ -379,6 +389,7 @@ impl Transfer {
     /// Whatever was ready is looked at again: its file may be gone.
     pub(in crate::swarm) fn cool_down(&mut self) {
         self.uploads.warm.clear();
+        self.uploads.cooling.clear();
     }
 }
 
