@@ -22,9 +22,10 @@
 //! }
 //! ```
 //!
-//! `examples/` holds more: `download` and `seed` with their progress, `watch` for the news of a
-//! download, `create` for a new torrent. Who needs the library alone leaves out the command and
-//! the tracker (`default-features = false`); `tracker-server` is the tracker by itself.
+//! `examples/` holds more: `download` and `seed` with their progress, `magnet` for links, `watch`
+//! for the news of a download, `create` for a new torrent. Who needs the library alone leaves out
+//! the command and the tracker (`default-features = false`); `tracker-server` is the tracker by
+//! itself.
 //!
 //! # The house
 //!

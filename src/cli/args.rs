@@ -23,6 +23,7 @@ Examples:
   driver -D 2MiB debian.iso.torrent      at most 2 MiB a second
   driver --seed=2 a.torrent b.torrent    two at once, each uploaded twice over
   driver https://host/debian.torrent     fetch the torrent, then download
+  driver 'magnet:?xt=urn:btih:...'       get the torrent from its peers, then download
   driver seed album.torrent /srv         upload what is in /srv
   driver info debian.iso.torrent         look into a torrent, or a magnet link
   driver magnet --no-trackers a.torrent  its link
@@ -37,6 +38,10 @@ A switch that the config file turns on is turned off by --SWITCH=false.
 Sizes and rates: K, M, G are powers of 1000 and KiB, MiB, GiB of 1024; 0 means no limit.
 
 With --json a download prints one JSON object a line, each with an \"event\":
+  searching     name (of the link, or null), info_hash
+  metadata      info_hash, seconds, pieces (0 while nobody told), have, holders, peers,
+                dialling, candidates (every second)
+  metadata_found  name, info_hash, info_hash_v2, size, kept (from an earlier run)
   started       name, info_hash, total_size, port, dir
   checked       pieces
   first_peer    address
@@ -81,7 +86,7 @@ pub struct Cli {
     /// What to do instead of downloading.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// What to download: .torrent files, or their URLs
+    /// What to download: .torrent files, their URLs, magnet links, info hashes
     #[arg(value_name = "TORRENT", required = true, value_hint = ValueHint::FilePath)]
     pub torrents: Vec<String>,
     /// How to download.
@@ -303,7 +308,7 @@ pub struct Options {
     /// Download all but these files
     #[arg(long, value_name = "RANGES", env = "DRIVER_EXCLUDE", value_parser = values::ranges)]
     pub exclude: Option<Ranges>,
-    /// Keep the .torrent that was fetched as this file
+    /// Keep the .torrent that was fetched, or whose metadata peers sent, as this file
     #[arg(long, value_name = "FILE", env = "DRIVER_SAVE_TORRENT", value_hint = ValueHint::FilePath)]
     pub save_torrent: Option<PathBuf>,
     /// Connect to this peer: ADDRESS:PORT

@@ -18,6 +18,7 @@ use crate::metainfo::create::CreateOptions;
 use crate::metainfo::{Kind, Torrent};
 use crate::session::{self, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
+use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 
 use super::config::existing_state_dir;
 use super::escape::escape;
@@ -46,7 +47,7 @@ impl Engine {
         Ok(Self { session, bind, limits: watch::Sender::new(limits) })
     }
 
-    /// Starts a torrent.
+    /// Starts a torrent; with those whom the search for its metadata has met, if there was one.
     ///
     /// # Errors
     /// When another process owns it, or its files cannot be used.
@@ -54,8 +55,17 @@ impl Engine {
         &self,
         torrent: Arc<Torrent>,
         options: TorrentOptions,
+        contacts: Option<Contacts>,
     ) -> Result<TorrentHandle, Failure> {
-        self.session.add(torrent, options).await.map_err(failure)
+        self.session.add_among(torrent, options, contacts).await.map_err(failure)
+    }
+
+    /// Searches for the metadata of a torrent.
+    ///
+    /// # Errors
+    /// When the torrent is there.
+    pub async fn seek(&self, request: SeekRequest) -> Result<Seeking, Failure> {
+        self.session.seek(request).await.map_err(failure)
     }
 
     /// Ends a torrent and takes it out; its data stays.

@@ -26,10 +26,10 @@ use super::print::counted;
 use super::selection::linked_files;
 
 /// How long the names of a link's peers may take to be resolved.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
+pub const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 
-const NO_METADATA: &str =
-    "magnet links and info hashes are not supported yet: give a .torrent file, or its URL";
+const NO_METADATA: &str = "only its peers have the metadata of that link: \
+    driver info --fetch LINK --save-torrent FILE gets the .torrent from them";
 
 /// What a word means.
 #[derive(Clone, PartialEq, Eq, Debug)]

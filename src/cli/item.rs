@@ -18,9 +18,10 @@ use super::escape::{escape, shorten};
 use super::exit::{Exit, Failure};
 use super::place::elsewhere_words;
 use super::print::{Limits, Row, files_lacking, files_of, path_in};
+use super::search::Found;
 
 /// Columns of a name before a line about its torrent.
-const NAME_COLUMNS: usize = 18;
+pub const NAME_COLUMNS: usize = 18;
 
 /// The same trouble is not told again before.
 const TROUBLE_AGAIN: Duration = Duration::from_secs(60);
@@ -43,6 +44,8 @@ pub enum What {
     Status(Box<Status>),
     /// It ended, and nobody had asked for that.
     Ended,
+    /// The search for its metadata has ended.
+    Sought(Box<Result<Found, Failure>>),
 }
 
 /// A torrent of this run.
@@ -203,7 +206,7 @@ impl Item {
 
     /// Its line of `list`.
     pub fn row(&self) -> Row {
-        Row { number: self.number, name: self.name(), status: self.handle.status() }
+        Row { number: self.number, name: self.name(), status: self.handle.status(), sought: None }
     }
 
     /// What came of it as an exit code: not complete is [`Exit::Incomplete`].

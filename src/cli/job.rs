@@ -18,13 +18,14 @@ use super::args::Common;
 use super::engine::Engine;
 use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome, from_io};
-use super::item::Item;
+use super::greeting::{Around, greet};
 use super::live::{End, Ending, Live};
 use super::memory::memory_for;
-use super::print::{facts_line, saving_line};
+use super::print::saving_line;
 use super::repl::Talk;
-use super::repl::desk::{Chosen, Desk, Refused};
+use super::repl::desk::{Desk, Refused, Wanted};
 use super::repl::reader::{PromptConfig, read_pipe, read_prompt, read_script};
+use super::search::Wish;
 use super::stop::Stopper;
 use super::voice::Voice;
 use super::{logs, out};
@@ -32,7 +33,7 @@ use super::{logs, out};
 /// Everything that a run needs to start.
 pub struct Job {
     /// What to download or seed, at least one.
-    pub torrents: Vec<Chosen>,
+    pub torrents: Vec<Wanted>,
     /// How torrents run that are added later.
     pub template: TorrentOptions,
     /// What came of torrents that were named too and cannot be used; that was told.
@@ -72,7 +73,7 @@ impl Job {
             Voice { talk: self.talk, quiet: common.quiet, json: self.json, printer: None };
         let (mut desk, told) = Desk::new(engine, self.template.clone(), self.is_several);
         self.take_in(&mut desk, &mut voice).await?;
-        if desk.items.is_empty() {
+        if desk.items.is_empty() && desk.searches.is_empty() {
             return Ok(End::Short(self.refused));
         }
         if let Some(telling) = self.telling.take() {
@@ -86,7 +87,8 @@ impl Job {
                 }
             }
         }
-        let is_serving = desk.items.iter().all(|item| item.is_seed_only);
+        let is_serving = desk.items.iter().all(|item| item.is_seed_only)
+            && desk.searches.iter().all(|search| search.wish.options.seed_only);
         voice.result(&saving_line(&self.template.dir, desk.engine.port(), is_serving));
         let lines = match self.talk {
             Talk::Pipe => Some(read_pipe()),
@@ -124,13 +126,22 @@ impl Job {
     /// Takes the torrents in and says what they are. Of several, those that cannot run are told
     /// and left out.
     async fn take_in(&mut self, desk: &mut Desk, voice: &mut Voice) -> Result<(), Failure> {
-        let (columns, port) = (out::line_columns(), desk.engine.port());
-        for chosen in std::mem::take(&mut self.torrents) {
-            let options = chosen.options.clone();
-            let item = match desk.add(chosen).await {
-                Ok(item) => item,
-                Err(Refused::Twice(words)) => {
-                    out::talk(&format!("driver: {words}: ignored"));
+        let (port, is_several) = (desk.engine.port(), self.is_several);
+        let has_others = self.ending.providers.is_some() || self.chunks_from.is_some();
+        for wanted in std::mem::take(&mut self.torrents) {
+            let came = match wanted {
+                Wanted::Torrent(chosen) => {
+                    let options = chosen.options.clone();
+                    desk.add(*chosen).await.map(|item| Some((item, options)))
+                }
+                Wanted::Link(wish) => seek(desk, voice, *wish).await.map(|()| None),
+            };
+            let (item, options) = match came {
+                Ok(Some(came)) => came,
+                Ok(None) => continue,
+                Err(Refused::Twice(words, given)) => {
+                    let given = if given.is_empty() { ": ignored" } else { &given };
+                    out::talk(&format!("driver: {words}{given}"));
                     continue;
                 }
                 Err(Refused::Failed(failure)) if self.is_several => {
@@ -148,45 +159,28 @@ impl Job {
                 let open = std::mem::take(&mut self.open);
                 item.handle.add_providers(providers.to_vec(), open).await;
             }
-            voice.event(&json!({
-                "event": "started",
-                "name": item.torrent.name,
-                "info_hash": item.info_hash(),
-                "total_size": item.torrent.total_size(),
-                "port": port,
-                "dir": item.dir.to_string_lossy(),
-            }));
-            let number = if self.is_several { format!("{} ", item.number) } else { "".into() };
-            let facts = facts_line(&item.torrent, columns.saturating_sub(number.len()));
-            voice.result(&(number + &facts));
-            if item.dir != self.template.dir {
-                voice.result(&saving_line(&item.dir, 0, item.is_seed_only));
-            }
-            let has_others = self.ending.providers.is_some() || self.chunks_from.is_some();
-            if let Some(line) = loneliness(item, &options).filter(|_| !has_others) {
-                voice.unasked(line);
-            }
-            voice.result(&item.choice_line());
-            for flaw in item.torrent.flaws() {
-                voice.urgent(&format!("driver: {}", escape(&flaw.to_string())));
-            }
+            let around = Around { template: &self.template, is_several, has_others, port };
+            greet(voice, item, &options, around);
         }
         Ok(())
     }
 }
 
-/// What is said at the start of a torrent that nobody leads to.
-fn loneliness(item: &Item, options: &TorrentOptions) -> Option<&'static str> {
-    let is_asked = options.use_trackers && item.torrent.trackers.iter().any(|it| !it.is_empty());
-    if is_asked || !options.extra_trackers.is_empty() || !options.peers.is_empty() {
-        return None;
+/// Begins to look for what a link means, and says so.
+async fn seek(desk: &mut Desk, voice: &mut Voice, wish: Wish) -> Result<(), Refused> {
+    let lonely = wish.loneliness();
+    let search = desk.seek(wish).await?;
+    voice.event(&json!({
+        "event": "searching",
+        "name": search.wish.link.name,
+        "info_hash": search.wish.info_hash(),
+    }));
+    let title = search.title();
+    voice.result(&format!("{title}: looking for its metadata\n"));
+    if let Some(line) = lonely {
+        voice.unasked(line);
     }
-    Some(match item.is_seed_only {
-        true => "no tracker is named: only peers that are told of us will come (-a URL names one)",
-        false => {
-            "no tracker and no peer is named: nobody to ask (-a URL, --peer ADDR, add-peer ADDR)"
-        }
-    })
+    Ok(())
 }
 
 /// A torrent that could not begin, for programs.

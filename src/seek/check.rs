@@ -33,6 +33,12 @@ impl Target {
         self.v1.or(self.v2.map(cut)).unwrap_or(InfoHash([0; 20]))
     }
 
+    /// Every hash that is known, in hexadecimal digits.
+    pub fn names(&self) -> Vec<String> {
+        let v1 = self.v1.map(|hash| hash.to_string());
+        v1.into_iter().chain(self.v2.map(|hash| hash.to_string())).collect()
+    }
+
     /// Hashes `pieces`, which are the whole in order. All hashes that are known must match.
     pub fn check(&self, pieces: &[Box<[u8]>]) -> Checked {
         let parts: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();

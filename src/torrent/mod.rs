@@ -14,6 +14,7 @@ pub mod incoming;
 mod jobs;
 pub mod lifecycle;
 mod meanwhile;
+mod metadata;
 pub mod moving;
 pub mod options;
 mod parked;

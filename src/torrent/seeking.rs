@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep_until;
-use tracing::{Instrument as _, debug, error_span, info};
+use tokio::time::{sleep_until, timeout};
+use tracing::{Instrument as _, debug, error_span, info, warn};
 
 use crate::base::ids::{InfoHash, LinkId};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Subject};
-use crate::metainfo::Torrent;
+use crate::metainfo::{Magnet, Torrent};
 use crate::net::limiter::Limiter;
 use crate::seek::{CheckId, Checked, Progress, Target};
 use crate::swarm::event::{DownReason, Event, Input, Output, Source};
@@ -26,6 +26,8 @@ use crate::tracker::tiers::Timing;
 
 use super::incoming::Incoming;
 use super::lifecycle::{NUMWANT, Resources};
+use super::metadata;
+use super::options::TorrentOptions;
 use super::places::{Account, Places};
 use super::trackers::Trackers;
 
@@ -41,6 +43,9 @@ const REPORTS_LEN: usize = 256;
 const TELL_EVERY: Duration = Duration::from_millis(200);
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
+/// How long a download waits until its metadata is kept, and a search until it is looked for: a
+/// disk that hangs holds up neither.
+const KEEP_MAX: Duration = Duration::from_secs(2);
 
 /// What is sought, and with whose help.
 #[derive(Clone, Debug)]
@@ -57,6 +62,20 @@ pub struct SeekRequest {
     pub exchange_peers: bool,
 }
 
+impl SeekRequest {
+    /// With the help of those whom a link names: its trackers, each a tier of its own, and its
+    /// peers but those that are known by name only.
+    pub fn of(target: Target, link: &Magnet) -> Self {
+        Self {
+            target,
+            peers: link.addresses().collect(),
+            trackers: link.trackers.iter().map(|url| vec![url.clone()]).collect(),
+            max_peers: TorrentOptions::MAX_PEERS,
+            exchange_peers: true,
+        }
+    }
+}
+
 /// How far a search is.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct SeekStatus {
@@ -70,6 +89,8 @@ pub struct SeekStatus {
     pub candidates: usize,
     /// How the first tracker stands, in words.
     pub tracker: Option<String>,
+    /// Nothing was kept, so peers are asked.
+    pub is_asking: bool,
 }
 
 /// What a search has found.
@@ -77,8 +98,8 @@ pub struct SeekStatus {
 pub struct Sought {
     /// The torrent: its info dictionary alone, without trackers.
     pub torrent: Torrent,
-    /// Everybody whom the search has met.
-    pub contacts: Contacts,
+    /// Everybody whom the search has met; none when nobody was asked.
+    pub contacts: Option<Contacts>,
 }
 
 /// Why a search ended without a torrent.
@@ -173,13 +194,18 @@ impl SeekDesk {
         answered.await.unwrap_or_default()
     }
 
+    /// Waits until it has ended, one way or another, and its trackers are told.
+    pub async fn ended(&self) {
+        self.0.closed().await;
+    }
+
     /// Ends the search.
     pub async fn stop(&self) {
         let _ = self.0.send(Order::Stop).await;
     }
 }
 
-/// Begins to search. Returns the hash that peers name it by, and where their connections go.
+/// Begins to search, unless the metadata was kept. Returns the hash that peers name it by, and where their connections go.
 pub fn start(
     resources: Resources,
     request: SeekRequest,
@@ -189,16 +215,40 @@ pub fn start(
     let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
     let (told, status) = watch::channel(SeekStatus::default());
     let (answer, found) = oneshot::channel();
-    let task = Task::new(resources, request, taken, arrivals, told);
     let span = error_span!("seek", hash = %info_hash);
     tokio::spawn(
         async move {
             // Whoever waited may have gone.
-            let _ = answer.send(task.run().await);
+            let _ = answer.send(run(resources, request, taken, arrivals, told).await);
         }
         .instrument(span),
     );
     (Seeking { orders, status, found }, info_hash, incoming)
+}
+
+/// From what was kept, or from peers, and then it is kept.
+async fn run(
+    resources: Resources,
+    request: SeekRequest,
+    orders: mpsc::Receiver<Order>,
+    incoming: mpsc::Receiver<Incoming>,
+    told: watch::Sender<SeekStatus>,
+) -> Result<Sought, SeekError> {
+    let (state_dir, target) = (resources.state_dir.clone(), request.target);
+    let looked = spawn_blocking(move || metadata::kept(&state_dir, &target));
+    if let Ok(Ok(Some(torrent))) = timeout(KEEP_MAX, looked).await {
+        return Ok(Sought { torrent, contacts: None });
+    }
+    let state_dir = resources.state_dir.clone();
+    let sought = Task::new(resources, request, orders, incoming, told).run().await?;
+    let torrent = sought.torrent.clone();
+    let keeping = spawn_blocking(move || metadata::keep(&state_dir, &torrent));
+    match timeout(KEEP_MAX, keeping).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => warn!(%error, "cannot keep the metadata"),
+        Ok(Err(_)) | Err(_) => warn!("cannot keep the metadata: the disk does not answer"),
+    }
+    Ok(sought)
 }
 
 /// A copy that was hashed.
@@ -355,7 +405,7 @@ impl Task {
             // Those of a private torrent are asked by other rules.
             trackers: (!torrent.private).then_some(self.trackers),
         };
-        Ok(Sought { torrent, contacts })
+        Ok(Sought { torrent, contacts: Some(contacts) })
     }
 
     fn tell(&self) {
@@ -366,6 +416,7 @@ impl Task {
             dialling,
             candidates,
             tracker: self.trackers.words(),
+            is_asking: true,
         };
         self.told.send_if_modified(|told| {
             let is_new = *told != status;

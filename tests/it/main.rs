@@ -24,6 +24,7 @@ mod hostile;
 mod interop;
 mod kill;
 mod limits;
+mod magnet;
 mod many;
 mod memory;
 mod names;

@@ -116,6 +116,26 @@ pub enum Answer {
     After(Duration, Box<Answer>),
 }
 
+/// How a peer takes part in the metadata extension (BEP 9).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Metadata {
+    /// Not at all.
+    Absent,
+    /// It says how long the metadata is, and sends it.
+    Honest,
+    /// The same, with a wrong bit in each piece.
+    Wrong,
+    /// It says how long the metadata is, and refuses it.
+    Refused,
+    /// As another length, of which it sends zeros.
+    OfLength(u32),
+}
+
+/// The id of our metadata messages.
+const METADATA_ID: u8 = 7;
+/// Bytes of a piece of metadata.
+const METADATA_PIECE: usize = 16_384;
+
 /// Decides how a request is answered.
 pub type Decide = Arc<dyn Fn(Asked) -> Answer + Send + Sync>;
 
@@ -140,6 +160,10 @@ pub struct Behaviour {
     pub handshake_delay: Duration,
     /// How it answers requests.
     pub answer: Decide,
+    /// Whether it has the metadata for others.
+    pub metadata: Metadata,
+    /// The metadata; that of the spec when none.
+    pub info: Option<Vec<u8>>,
 }
 
 impl Default for Behaviour {
@@ -155,6 +179,8 @@ impl Default for Behaviour {
             unchokes: true,
             handshake_delay: Duration::ZERO,
             answer: Arc::new(|_| Answer::Honest),
+            metadata: Metadata::Absent,
+            info: None,
         }
     }
 }
@@ -179,6 +205,8 @@ pub struct Log {
     pub messages: Mutex<Vec<(u8, Vec<u8>)>>,
     /// Every request, in order.
     pub asked: Mutex<Vec<Asked>>,
+    /// Pieces of metadata that were asked for.
+    pub metadata_asked: AtomicU64,
 }
 
 /// A peer that runs until it is dropped.
@@ -274,6 +302,7 @@ impl Server {
         tokio::time::sleep(self.behaviour.handshake_delay).await;
         let opening = [
             &ours[..],
+            &self.metadata_handshake(),
             &self.behaviour.before_pieces,
             &self.pieces(),
             &self.behaviour.after_pieces,
@@ -282,9 +311,16 @@ impl Server {
         if is_dialler {
             self.script.read(68).await?;
         }
-        let mut is_unchoked = false;
+        let (mut is_unchoked, mut their_id) = (false, 0);
         loop {
             let Some((id, body)) = self.script.message().await? else { continue };
+            if id == 20 && self.behaviour.metadata != Metadata::Absent {
+                match body.split_first() {
+                    Some((0, said)) => their_id = number_behind(said, b"11:ut_metadatai") as u8,
+                    Some((&METADATA_ID, said)) => self.answer_metadata(their_id, said).await?,
+                    _ => {}
+                }
+            }
             if id == 6 {
                 let asked = self.on_request(&body);
                 let answer = (self.behaviour.answer)(asked);
@@ -345,6 +381,42 @@ impl Server {
         Ok(true)
     }
 
+    fn info(&self) -> Vec<u8> {
+        self.behaviour.info.clone().unwrap_or_else(|| self.spec.info())
+    }
+
+    fn metadata_handshake(&self) -> Vec<u8> {
+        let len = match self.behaviour.metadata {
+            Metadata::Absent => return Vec::new(),
+            Metadata::OfLength(len) => len as usize,
+            _ => self.info().len(),
+        };
+        let said = format!("d1:md11:ut_metadatai{METADATA_ID}ee13:metadata_sizei{len}ee");
+        message(20, &[&[0], said.as_bytes()].concat())
+    }
+
+    async fn answer_metadata(&mut self, their_id: u8, said: &[u8]) -> io::Result<()> {
+        let kind = number_behind(said, b"8:msg_typei");
+        let piece = number_behind(said, b"5:piecei");
+        assert_eq!(kind, 0, "a request of a client without metadata");
+        self.log.metadata_asked.fetch_add(1, Ordering::Relaxed);
+        let mut info = self.info();
+        match self.behaviour.metadata {
+            Metadata::Wrong => info.chunks_mut(METADATA_PIECE).for_each(|piece| piece[9] ^= 1),
+            Metadata::OfLength(len) => info = vec![0; len as usize],
+            Metadata::Refused => {
+                let refusal = format!("d8:msg_typei2e5:piecei{piece}ee");
+                let body = [&[their_id], refusal.as_bytes()].concat();
+                return self.script.send(&message(20, &body)).await;
+            }
+            Metadata::Honest | Metadata::Absent => {}
+        }
+        let data = info.chunks(METADATA_PIECE).nth(piece as usize).unwrap_or_default();
+        let head = format!("d8:msg_typei1e5:piecei{piece}e10:total_sizei{}ee", info.len());
+        let body = [&[their_id], head.as_bytes(), data].concat();
+        self.script.send(&message(20, &body)).await
+    }
+
     fn pieces(&self) -> Vec<u8> {
         let count = self.spec.piece_count();
         let is_fast = self.behaviour.bits[7] & 0x04 != 0;
@@ -360,4 +432,12 @@ impl Server {
 
 fn set(bits: &mut [u8], piece: u32) {
     bits[piece as usize / 8] |= 0x80 >> (piece % 8);
+}
+
+/// The number that stands behind these bytes, up to its `e`; 0 where they are not.
+fn number_behind(said: &[u8], before: &[u8]) -> u64 {
+    let at = said.windows(before.len()).position(|window| window == before);
+    let digits = at.map_or(&[][..], |at| &said[at + before.len()..]);
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }

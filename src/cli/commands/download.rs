@@ -8,7 +8,7 @@ use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
 use crate::cli::escape::{escape, json};
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::given::{Given, Hints, save};
+use crate::cli::given::{Given, Hints, Input, Loaded, save};
 use crate::cli::job::{Job, Telling, failed, in_runtime};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
@@ -16,9 +16,10 @@ use crate::cli::out;
 use crate::cli::place::followed;
 use crate::cli::print::{counted, info_screen};
 use crate::cli::repl::Talk;
-use crate::cli::repl::desk::Chosen;
+use crate::cli::repl::desk::{Chosen, Wanted};
+use crate::cli::search::Wish;
 use crate::cli::selection::wanted_files;
-use crate::metainfo::Torrent;
+use crate::metainfo::{Magnet, Torrent};
 use crate::session::{Allocate, CheckMode, SeedLimits, SessionConfig, TorrentOptions};
 use crate::torrent::course::{Listing, ListingSource};
 
@@ -48,19 +49,43 @@ pub fn start(
 /// The torrent that a word of the command line means, fetched where it is elsewhere.
 ///
 /// # Errors
-/// As [`Given::torrent`].
+/// As [`Given::open`].
 pub fn found(name: &str, options: &Options, common: &Common) -> Result<Found, Failure> {
     let mut told = Vec::new();
-    let loaded = ask(Given::of(Path::new(name))?.torrent(options.bind, &mut told))?;
+    let input = match Given::of(Path::new(name))? {
+        // Nobody is asked yet.
+        Given::Link(link) if link.torrent_urls.is_empty() => Input::Link(link),
+        given => ask(given.open(options.bind, &mut told))?,
+    };
     if !common.quiet {
         told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
     }
-    let (torrent, hints) = (loaded.torrent, loaded.hints);
-    Ok(Found { torrent, bytes: Some(loaded.bytes), trackers: None, hints })
+    Ok(match input {
+        Input::Torrent(loaded) => {
+            let Loaded { torrent, bytes, hints } = *loaded;
+            Found::torrent(FoundTorrent { torrent, bytes: Some(bytes), trackers: None, hints })
+        }
+        Input::Link(link) => Found::Link(link),
+    })
+}
+
+/// What a name led to.
+pub enum Found {
+    /// A torrent.
+    Torrent(Box<FoundTorrent>),
+    /// A link whose torrent only its peers have.
+    Link(Box<Magnet>),
+}
+
+impl Found {
+    /// A torrent.
+    pub fn torrent(torrent: FoundTorrent) -> Self {
+        Self::Torrent(Box::new(torrent))
+    }
 }
 
 /// A torrent that a name led to.
-pub struct Found {
+pub struct FoundTorrent {
     /// The torrent.
     pub torrent: Torrent,
     /// Its .torrent file, where there is one.
@@ -162,14 +187,14 @@ fn choose(
     options: &Options,
     template: &TorrentOptions,
     find: &mut dyn FnMut(&str) -> Result<Found, Failure>,
-) -> Result<(Vec<Chosen>, Exit), Failure> {
+) -> Result<(Vec<Wanted>, Exit), Failure> {
     let mut chosen = Vec::new();
     let mut refused = Exit::Done;
     for (number, name) in names.iter().enumerate() {
         // The only directory, or the one of this torrent.
         let dir = options.dir.get(number).unwrap_or(&template.dir).clone();
         let template = TorrentOptions { dir, ..template.clone() };
-        match find(name).and_then(|found| choose_one(name, found, options, &template)) {
+        match find(name).and_then(|found| choose_any(name, found, options, template)) {
             Ok(one) => chosen.push(one),
             Err(failure) => {
                 if options.json {
@@ -186,9 +211,33 @@ fn choose(
     Ok((chosen, refused))
 }
 
+fn choose_any(
+    name: &str,
+    found: Found,
+    options: &Options,
+    template: TorrentOptions,
+) -> Result<Wanted, Failure> {
+    match found {
+        Found::Torrent(found) => {
+            let chosen = choose_one(name, *found, options, &template)?;
+            Ok(Wanted::Torrent(Box::new(chosen)))
+        }
+        Found::Link(_) if options.chunk_tracker.is_some() || options.chunk_config.is_some() => {
+            let why = "--chunk-tracker and --chunk-config are for torrents whose metadata is here";
+            Err(Failure::usage(why))
+        }
+        Found::Link(link) => Ok(Wanted::Link(Box::new(Wish {
+            select: options.select.clone(),
+            exclude: options.exclude.clone(),
+            save_torrent: options.save_torrent.clone(),
+            ..Wish::new(name.to_owned(), *link, template)
+        }))),
+    }
+}
+
 fn choose_one(
     name: &str,
-    Found { torrent, bytes, trackers, hints }: Found,
+    FoundTorrent { torrent, bytes, trackers, hints }: FoundTorrent,
     options: &Options,
     template: &TorrentOptions,
 ) -> Result<Chosen, Failure> {

@@ -10,7 +10,7 @@ use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::Hints;
 use crate::tracker::catalogue_client::{CatalogueClient, Listing};
 
-use super::download::{Found, found, start_found};
+use super::download::{Found, FoundTorrent, found, start_found};
 
 /// Downloads what is named.
 ///
@@ -26,7 +26,7 @@ pub fn run(names: &[String], options: &Options, common: &Common) -> Outcome {
             Some(opened) => opened,
             none => none.insert(ask(open(name, options, common))?),
         };
-        ask(fetch(client, listing, name))
+        ask(fetch(client, listing, name)).map(Found::torrent)
     })
 }
 
@@ -67,11 +67,11 @@ pub async fn fetch(
     client: &CatalogueClient,
     listing: &Listing,
     name: &str,
-) -> Result<Found, Failure> {
+) -> Result<FoundTorrent, Failure> {
     let listed = find(listing, name, client.base())?;
     let torrent = client.fetch(listed).await.map_err(|error| failure(&error))?;
     let trackers = Some(vec![client.announce()]);
-    Ok(Found { torrent, bytes: None, trackers, hints: Hints::default() })
+    Ok(FoundTorrent { torrent, bytes: None, trackers, hints: Hints::default() })
 }
 
 #[cfg(test)]

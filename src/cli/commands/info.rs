@@ -1,21 +1,28 @@
 //! `driver info`: what is in a torrent, or what a magnet link says, for people, for programs, or
 //! byte for byte.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use crate::cli::args::Common;
 use crate::cli::catalogue::ask;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::{Given, Input, Loaded, save};
 use crate::cli::out;
 use crate::cli::print::{InfoJson, LinkJson, files_screen, info_screen, link_screen};
+use crate::cli::values;
 use crate::metainfo::Magnet;
+
+use super::fetch::fetched;
 
 /// Options of `info`.
 #[derive(Args, Clone, Debug)]
 pub struct InfoArgs {
     /// The .torrent file or its URL; or a magnet link or info hash, of which nobody is asked
+    /// without --fetch
     #[arg(value_name = "TORRENT", value_hint = ValueHint::FilePath)]
     pub torrent: PathBuf,
     /// List all files, with the numbers that --select takes
@@ -27,6 +34,19 @@ pub struct InfoArgs {
     /// Write the info dictionary as it is, byte for byte
     #[arg(long)]
     pub raw: bool,
+    /// Get the torrent of a magnet link or info hash from its peers
+    #[arg(long)]
+    pub fetch: bool,
+    /// With --fetch: give up when nothing came for so long: 30s, 5m
+    #[arg(long, value_name = "DUR", value_parser = values::duration, requires = "fetch")]
+    pub timeout: Option<Duration>,
+    /// With --fetch: ask this peer too
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', value_parser = values::peer,
+          requires = "fetch")]
+    pub peer: Vec<SocketAddr>,
+    /// With --fetch: ask this tracker too
+    #[arg(short = 'a', long, value_name = "URL", value_delimiter = ',', requires = "fetch")]
+    pub tracker: Vec<String>,
     /// Keep the .torrent that was fetched as this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub save_torrent: Option<PathBuf>,
@@ -35,16 +55,20 @@ pub struct InfoArgs {
 /// Prints what is in the torrent, or what the link says.
 ///
 /// # Errors
-/// When it is no valid torrent or link, or a link is asked for what only its torrent has.
-pub fn run(arguments: &InfoArgs) -> Outcome {
+/// When it is no valid torrent or link, a link is asked for what only its torrent has, or nobody
+/// has that.
+pub fn run(arguments: &InfoArgs, common: &Common) -> Outcome {
     let mut told = Vec::new();
     let input = match Given::of(&arguments.torrent)? {
-        Given::Link(link) => Input::Link(link),
+        Given::Link(link) if !arguments.fetch => Input::Link(link),
         given => ask(given.open(None, &mut told))?,
     };
     told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
     match input {
         Input::Torrent(loaded) => of_torrent(&loaded, arguments)?,
+        Input::Link(link) if arguments.fetch => {
+            of_torrent(&fetched(*link, arguments, common)?, arguments)?;
+        }
         Input::Link(link) => of_link(&link, arguments)?,
     }
     Ok(Exit::Done)
@@ -76,7 +100,9 @@ fn of_link(link: &Magnet, arguments: &InfoArgs) -> Result<(), Failure> {
         ("--save-torrent", arguments.save_torrent.is_some()),
     ];
     if let Some((option, _)) = beyond.iter().find(|(_, is_given)| *is_given) {
-        let why = format!("{option} is for the torrent itself, which a magnet link does not hold");
+        let why = format!(
+            "{option} is for the torrent itself, which a magnet link does not hold: --fetch gets it"
+        );
         return Err(Failure::usage(why));
     }
     match arguments.json {

@@ -20,7 +20,8 @@ const FILES: &str = r".SH FILES
 Settings in TOML: long options as keys. \fBdriver config\fR prints what is in force.
 .TP
 \fI~/.local/state/driver/\fR
-What is verified of each torrent and its statistics, torrents that were shared,
+What is verified of each torrent and its statistics, torrents that were shared, metadata that
+peers sent (\fIHASH.info\fR),
 \fIdriver.log\fR, \fIhistory\fR of the prompt, \fItrackers\fR that are trusted.
 .TP
 \fINAME.part\fR

@@ -5,6 +5,7 @@ pub mod chunk;
 mod config;
 pub mod create;
 pub mod download;
+mod fetch;
 pub mod get;
 pub mod info;
 mod list;
@@ -80,7 +81,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
         Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
-        Some(Command::Info(arguments)) => info::run(&arguments),
+        Some(Command::Info(arguments)) => info::run(&arguments, &common),
         Some(Command::Create(arguments)) => create::run(*arguments, &common),
         Some(Command::Verify { file, place, dir, json, .. }) => {
             verify::run(&file, &place.unwrap_or(dir), json, &common)

@@ -25,7 +25,7 @@ use crate::metainfo::create::{CreateOptions, wrap};
 use crate::metainfo::{Torrent, clean_name};
 use crate::tracker::catalogue::check_name;
 
-use super::download::{Found, start_and_tell};
+use super::download::{Found, FoundTorrent, start_and_tell};
 use super::{create, load};
 
 /// The folder of the state directory in which is noted what was made of which path.
@@ -80,7 +80,9 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
         });
         telling.replace(Some(register));
         let (kept, trackers) = (Some(made.bytes), Some(Vec::new()));
-        Ok(Found { torrent: made.torrent, bytes: kept, trackers, hints: Hints::default() })
+        let torrent = made.torrent;
+        let hints = Hints::default();
+        Ok(Found::torrent(FoundTorrent { torrent, bytes: kept, trackers, hints }))
     };
     let mut tell = || telling.take();
     start_and_tell(&[named], &options, common, true, &mut find, &mut tell)

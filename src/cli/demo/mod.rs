@@ -23,7 +23,7 @@ use super::job::Job;
 use super::live::{End, Ending};
 use super::memory::memory_for;
 use super::repl::Talk;
-use super::repl::desk::Chosen;
+use super::repl::desk::{Chosen, Wanted};
 use super::stop::Stopper;
 use super::{logs, out};
 
@@ -152,7 +152,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
     let named = TORRENT_FILE.to_owned();
     let chosen = Chosen { named, torrent, options: options.clone() };
     Job {
-        torrents: vec![chosen],
+        torrents: vec![Wanted::Torrent(Box::new(chosen))],
         template: options,
         refused: Exit::Done,
         is_several: false,

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use crate::base::units::size;
 use crate::cli::catalogue::failure;
-use crate::cli::commands::download::Found;
+use crate::cli::commands::download::{Found, FoundTorrent};
 use crate::cli::commands::get::{fetch, is_torrent};
 use crate::cli::commands::load;
 use crate::cli::commands::share::{keep, make, own_name, real, shared_line};
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
-use crate::cli::given::Given;
+use crate::cli::given::{Given, Input, Loaded};
 use crate::cli::out;
 use crate::cli::print::shared_screen;
 use crate::cli::quoting::path_of;
 use crate::cli::repl::desk::{Chosen, Refused};
+use crate::cli::search::Wish;
 use crate::cli::trusted::Trusted;
+use crate::metainfo::Magnet;
 use crate::session::TorrentOptions;
 use crate::tracker::catalogue_client::{CatalogueClient, Error};
 
@@ -91,7 +93,7 @@ impl Menu {
         let client = self.client().await?;
         let listing = client.list().await.map_err(|error| failure(&error))?;
         out::answer(&shared_screen(&listing, true, false, out::columns()));
-        let question = "Number, name, .torrent file or URL (empty: back): ";
+        let question = "Number, name, .torrent file, URL or magnet link (empty: back): ";
         let typed = self.ask(question).await?;
         if typed.is_empty() {
             return Err(Undone::Dropped);
@@ -105,8 +107,11 @@ impl Menu {
         if is_free && !is_file && typed.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(no_number(&typed, listing.torrents.len()).into());
         }
-        let Found { torrent, trackers, hints, .. } = match is_file {
-            true => self.found(&path).await?,
+        let FoundTorrent { torrent, trackers, hints, .. } = match is_file {
+            true => match self.found(&path).await? {
+                Found::Torrent(found) => *found,
+                Found::Link(link) => return self.seek(named, *link).await,
+            },
             false => fetch(&client, &listing, &named).await?,
         };
         let is_alone = listing.find(&named).is_some_and(|listed| !is_file && listed.seeds == 0);
@@ -126,10 +131,33 @@ impl Menu {
     /// The torrent in a file, at a URL, or that a link leads to.
     async fn found(&self, path: &Path) -> Result<Found, Undone> {
         let mut told = Vec::new();
-        let loaded = Given::of(path)?.torrent(self.options.bind, &mut told).await?;
+        let input = Given::of(path)?.open(self.options.bind, &mut told).await?;
         told.iter().for_each(|line| out::answer(&format!("{line}\n")));
-        let (torrent, hints) = (loaded.torrent, loaded.hints);
-        Ok(Found { torrent, bytes: Some(loaded.bytes), trackers: None, hints })
+        Ok(match input {
+            Input::Torrent(loaded) => {
+                let Loaded { torrent, bytes, hints } = *loaded;
+                Found::torrent(FoundTorrent { torrent, bytes: Some(bytes), trackers: None, hints })
+            }
+            Input::Link(link) => Found::Link(link),
+        })
+    }
+
+    /// Looks for what a link means.
+    async fn seek(&mut self, named: String, link: Magnet) -> Result<(), Undone> {
+        let wish = Wish::new(named, link, self.template(Vec::new()));
+        let lonely = wish.loneliness().is_some();
+        match self.desk.seek(wish).await {
+            Ok(_) if lonely => out::answer(
+                "The link names no tracker and no peer: nobody is asked, others may come by \
+                 themselves.\n",
+            ),
+            Ok(_) => out::answer("Looking for it at its peers; it begins when it is found.\n"),
+            Err(Refused::Twice(words, given)) => {
+                return Err(Failure::bad_input(words + &given).into());
+            }
+            Err(Refused::Failed(failure)) => return Err(failure.into()),
+        }
+        Ok(())
     }
 
     /// Shows what there is and who has it.
@@ -148,7 +176,7 @@ impl Menu {
     async fn take_in(&mut self, chosen: Chosen) -> Result<usize, Undone> {
         match self.desk.add(chosen).await {
             Ok(item) => Ok(item.number),
-            Err(Refused::Twice(words)) => Err(Failure::bad_input(words).into()),
+            Err(Refused::Twice(words, given)) => Err(Failure::bad_input(words + &given).into()),
             Err(Refused::Failed(failure)) => Err(failure.into()),
         }
     }

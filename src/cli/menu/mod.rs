@@ -23,12 +23,13 @@ use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome};
 use super::item::{Told, What};
 use super::job::in_runtime;
-use super::live::{End, goodbye_to};
+use super::live::{End, goodbye_to, stop_all};
 use super::out;
 use super::print::{list_screen, wrap};
 use super::repl::Talk;
-use super::repl::desk::Desk;
+use super::repl::desk::{Desk, Refused};
 use super::repl::reader::{Line, Printer, read_pipe, read_questions};
+use super::search::Found;
 use super::stop::Stopper;
 use super::trusted::Trusted;
 
@@ -120,17 +121,21 @@ impl Menu {
         // A question that was cut off leaves the terminal in raw mode.
         self.stopper.restore_terminal();
         while let Ok(told) = self.told.try_recv() {
-            self.on_told(told).iter().for_each(|line| out::answer(&format!("{line}\n")));
+            let line = self.on_told(told).await;
+            line.iter().for_each(|line| out::answer(&format!("{line}\n")));
         }
         let statuses: Vec<Status> =
             self.desk.items.iter().map(|item| item.handle.status()).collect();
         let items = &self.desk.items;
         let done = items.iter().filter(|item| item.exit() == Exit::Done).count();
         let worst = items.iter().fold(Exit::Done, |worst, item| worst.worst(item.exit()));
-        self.desk.engine.stop().await;
+        let searches = self.desk.take_searches();
+        let is_sought = !searches.is_empty();
+        tokio::join!(self.desk.engine.stop(), stop_all(searches));
         if !statuses.is_empty() {
             out::answer(&goodbye_to(&statuses, done));
         }
+        let worst = if is_sought { worst.worst(Exit::Incomplete) } else { worst };
         Ok(match worst {
             Exit::Done => End::Complete,
             exit => End::Short(exit),
@@ -168,10 +173,14 @@ impl Menu {
     }
 
     async fn show_status(&self) {
-        match self.desk.items.is_empty() {
+        match self.desk.items.is_empty() && self.desk.searches.is_empty() {
             true => out::answer("Nothing runs: share or download something first.\n"),
             false => {
                 self.show_rows();
+                for search in &self.desk.searches {
+                    let line = format!("{}{}", search.prefix(), search.words());
+                    out::answer(&(wrap(&line, out::columns(), 2) + "\n"));
+                }
                 for item in &self.desk.items {
                     if !matches!(item.handle.state(), State::Complete | State::Finished) {
                         let why = item.why(None, usize::MAX).await;
@@ -186,16 +195,17 @@ impl Menu {
     }
 
     fn show_rows(&self) {
-        let rows = self.desk.items.iter().map(|item| item.row());
+        let (rows, _) = self.desk.rows();
+        let count = rows.len();
         // The last line of several speaks of commands, and there are none here.
-        let screen = list_screen(rows, None, out::columns());
-        let lines = screen.lines().take(self.desk.items.len() + 1);
+        let screen = list_screen(rows.into_iter(), None, out::columns());
+        let lines = screen.lines().take(count + 1);
         out::answer(&(lines.collect::<Vec<_>>().join("\n") + "\n"));
     }
 
     /// Ends one of those that run; what is there stays.
     async fn stop_one(&mut self) -> Result<(), Undone> {
-        if self.desk.items.is_empty() {
+        if self.desk.items.is_empty() && self.desk.searches.is_empty() {
             out::answer("Nothing runs.\n");
             return Ok(());
         }
@@ -205,6 +215,9 @@ impl Menu {
             return Err(Undone::Dropped);
         }
         let number = self.desk.find(&typed).map_err(Failure::bad_input)?;
+        if let Some(title) = self.desk.remove_search(number).await {
+            out::answer(&format!("{title} is not looked for any more\n"));
+        }
         if let Some((title, path)) = self.desk.remove(number).await {
             let path = escape(&path.display().to_string());
             out::answer(&format!("{title} is stopped; what is there stays in {path}\n"));
@@ -232,7 +245,7 @@ impl Menu {
                     return Ok(text.trim().to_owned());
                 }
                 Some(told) = self.told.recv() => {
-                    match (self.on_told(told), &mut self.printer) {
+                    match (self.on_told(told).await, &mut self.printer) {
                         (Some(line), Some(print)) => print(&format!("{line}\n")),
                         (Some(line), None) => out::answer(&format!("\n{line}\n{question}")),
                         (None, _) => {}
@@ -243,7 +256,11 @@ impl Menu {
     }
 
     /// What is worth telling of what happened.
-    fn on_told(&mut self, Told { number, what }: Told) -> Option<String> {
+    async fn on_told(&mut self, Told { number, what }: Told) -> Option<String> {
+        let what = match what {
+            What::Sought(found) => return self.on_sought(number, *found).await,
+            what => what,
+        };
         let item = self.desk.item_mut(number)?;
         match what {
             What::News(_) => None,
@@ -270,8 +287,25 @@ impl Menu {
                 item.failed = Some(Exit::Unexpected);
                 Some(format!("{} ended by itself: see the log", item.title()))
             }
-            What::Ended => None,
+            What::Ended | What::Sought(_) => None,
         }
+    }
+
+    /// What is said of a search that has ended.
+    async fn on_sought(&mut self, number: usize, found: Result<Found, Failure>) -> Option<String> {
+        let search = self.desk.searches.iter().find(|search| search.number == number)?;
+        let title = search.title();
+        let mut told = Vec::new();
+        match self.desk.take_found(number, found, &mut told).await {
+            Ok(taken) => {
+                taken?;
+                let place = escape(&self.desk.item_mut(number)?.place().display().to_string());
+                told.push(format!("{title} is found: downloading it to {place}"));
+            }
+            Err(Refused::Twice(words, given)) => told.push(words + &given),
+            Err(Refused::Failed(failure)) => told.push(format!("{title} failed: {failure}")),
+        }
+        Some(told.join("\n"))
     }
 
     /// The tracker: the one given, found or typed before; then the one that answers on this

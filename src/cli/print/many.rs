@@ -25,6 +25,8 @@ pub struct Row {
     pub name: String,
     /// How it stands.
     pub status: Status,
+    /// Its metadata is sought still: pieces that are here, all, and connected peers.
+    pub sought: Option<(u32, u32, usize)>,
 }
 
 /// Heads of the columns behind the name, with their widths.
@@ -52,7 +54,7 @@ pub fn list_screen(rows: impl Iterator<Item = Row>, used: Option<usize>, columns
     for row in &rows {
         let mark = if used == Some(row.number) { '*' } else { ' ' };
         let number = format!("{mark}{:>3}", row.number);
-        screen += &line(&number, &row.name, &cells(&row.status), wanted, columns);
+        screen += &line(&number, &row.name, &cells_of(row), wanted, columns);
     }
     if rows.len() > 1 {
         let note = "* is the one that commands speak of: use N or NAME changes it";
@@ -97,6 +99,18 @@ fn line(number: &str, name: &str, cells: &[String; 8], wanted: usize, columns: u
         };
     }
     shorten(line.trim_end(), columns) + "\n"
+}
+
+fn cells_of(row: &Row) -> [String; 8] {
+    let Some((have, pieces, peers)) = row.sought else { return cells(&row.status) };
+    let none = || "-".to_owned();
+    let done = match pieces {
+        0 => none(),
+        // Of the metadata: of the torrent nothing is here.
+        _ => format!("{have}/{pieces}"),
+    };
+    let state = "metadata".to_owned();
+    [none(), done, state, none(), none(), peers.to_string(), none(), none()]
 }
 
 fn cells(status: &Status) -> [String; 8] {
@@ -239,9 +253,14 @@ mod tests {
     fn rows() -> Vec<Row> {
         let queued = Status { state: State::Queued, wanted_bytes: 1 << 30, ..Status::default() };
         vec![
-            Row { number: 1, name: "debian-13.1.0-amd64.iso".to_owned(), status: loading() },
-            Row { number: 2, name: "evil\x1b[2Jname".to_owned(), status: seeding() },
-            Row { number: 13, name: "later".to_owned(), status: queued },
+            Row {
+                number: 1,
+                name: "debian-13.1.0-amd64.iso".to_owned(),
+                status: loading(),
+                sought: None,
+            },
+            Row { number: 2, name: "evil\x1b[2Jname".to_owned(), status: seeding(), sought: None },
+            Row { number: 13, name: "later".to_owned(), status: queued, sought: None },
         ]
     }
 
@@ -256,6 +275,21 @@ mod tests {
 ";
         let screen = list_screen(rows().into_iter(), Some(2), 80);
         assert_eq!(screen, expected, "{screen}");
+    }
+
+    #[test]
+    fn a_torrent_without_metadata_has_a_line() {
+        let sought = |have, pieces| Row {
+            number: 3,
+            name: "wanted".to_owned(),
+            status: Status::default(),
+            sought: Some((have, pieces, 2)),
+        };
+        let screen = list_screen([sought(0, 0), sought(2, 13)].into_iter(), None, 80);
+        let lines: Vec<Vec<&str>> =
+            screen.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["3", "wanted", "-", "-", "metadata", "-", "-", "2", "-", "-"]);
+        assert_eq!(lines[2][3], "2/13");
     }
 
     #[test]

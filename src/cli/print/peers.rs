@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 
 use crate::base::units::{duration, rate};
 use crate::cli::escape::{fit, shorten};
+use crate::swarm::SeekerLink;
+use crate::swarm::report::Known;
 use crate::torrent::status::PeerStatus;
 
 /// Rows shown without `-a`.
 const ROWS: usize = 20;
 /// Columns of the full table.
 const FULL: usize = 80;
+
+const NOBODY: &str = "no peers connected (peers -a lists all known ones)";
 
 /// The screen of `peers`: connected peers, the fastest first; with `all` every known one.
 pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
@@ -18,7 +22,7 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
     connected.sort_by_key(|peer| (speed(peer), peer.address));
     let known: Vec<&PeerStatus> = peers.iter().filter(|peer| !peer.connected).collect();
     match (connected.is_empty(), all) {
-        (true, false) => return "no peers connected (peers -a lists all known ones)\n".to_owned(),
+        (true, false) => return NOBODY.to_owned() + "\n",
         (true, true) if known.is_empty() => {
             let words = "no peers known (announce asks the trackers, add-peer ADDR adds one)\n";
             return words.to_owned();
@@ -41,6 +45,40 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
         screen += &format!("({} more: peers -a)   ", connected.len() - shown);
     }
     screen + "D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed\n"
+}
+
+/// The screen of `peers` while the metadata is sought: who is connected, and who has it; with `all`
+/// every known one.
+pub fn seekers_screen(links: &[SeekerLink], known: &[Known], all: bool, columns: usize) -> String {
+    let known: &[Known] = if all { known } else { &[] };
+    if links.is_empty() && known.is_empty() {
+        let words = if all { "no peers known (add-peer ADDR adds one)" } else { NOBODY };
+        return words.to_owned() + "\n";
+    }
+    let row = |address: &str, client: &str, has: &str| {
+        let line = format!("{} {} {has}", fit(address, 24), fit(client, 17));
+        shorten(line.trim_end(), columns) + "\n"
+    };
+    let mut screen = row("ADDRESS", "CLIENT", "METADATA");
+    for link in links {
+        let has = match (link.is_holder, link.incoming) {
+            (true, false) => "has it",
+            (true, true) => "has it, connected to us",
+            (false, false) => "lacks it",
+            (false, true) => "lacks it, connected to us",
+        };
+        screen += &row(&link.address.to_string(), &link.client, has);
+    }
+    for Known { address, last_error, left } in known {
+        let peer = PeerStatus {
+            last_error: last_error.clone(),
+            left: *left,
+            ..PeerStatus::unconnected(*address)
+        };
+        let line = format!("{:<24} {}", address.to_string(), absence(&peer));
+        screen += &(shorten(&line, columns) + "\n");
+    }
+    screen
 }
 
 /// Why a known peer is not connected, and until when it was.
@@ -151,6 +189,31 @@ mod tests {
         let mut fast = peer("203.0.113.7:51413", "evil\u{202e}client", 2_202_010);
         (fast.interested, fast.choked_by_us) = (true, true);
         vec![choked, gone, fast, peer("[2001:db8::7]:6881", "libtorrent 2.0.11", 1_048_000)]
+    }
+
+    #[test]
+    fn who_has_the_metadata_is_shown() {
+        let link = |address: &str, is_holder, incoming| SeekerLink {
+            address: address.parse().unwrap(),
+            client: "a\x1bb".to_owned(),
+            incoming,
+            is_holder,
+        };
+        let links = [link("192.0.2.1:5", true, false), link("[::1]:6", false, true)];
+        let known = Known {
+            address: "192.0.2.9:7".parse().unwrap(),
+            last_error: Some("connection refused".to_owned()),
+            left: None,
+        };
+        let expected = "\
+ADDRESS                  CLIENT            METADATA
+192.0.2.1:5              a\\x1bb            has it
+[::1]:6                  a\\x1bb            lacks it, connected to us
+192.0.2.9:7              connection refused
+";
+        assert_eq!(seekers_screen(&links, std::slice::from_ref(&known), true, 80), expected);
+        assert!(!seekers_screen(&links, &[known], false, 80).contains("refused"));
+        assert!(seekers_screen(&[], &[], false, 80).contains("peers -a"));
     }
 
     #[test]

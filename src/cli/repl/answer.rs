@@ -15,6 +15,7 @@ use crate::cli::print::{
     Around, Limits, counted, files_of, files_screen, info_screen, list_screen, path_in,
     peers_screen, status_screen, trackers_screen, wrap,
 };
+use crate::cli::search::Search;
 use crate::cli::selection::wanted_files;
 use crate::cli::values::{Ranges, Rate};
 use crate::cli::why::{self, why_screen};
@@ -22,7 +23,7 @@ use crate::disk::Relocation;
 use crate::torrent::moving::Moving;
 use crate::torrent::status::State;
 
-use super::desk::{Desk, Refused};
+use super::desk::{Desk, Refused, Wanted};
 use super::words::{self, Order};
 
 /// How long an answer waits for its order to show.
@@ -40,8 +41,8 @@ impl Desk {
             Order::Help(about) => words::help(*about, out::line_columns()),
             Order::Log(count) => self.remembered(*count),
             Order::List => {
-                let used = self.used().map(|item| item.number);
-                list_screen(self.items.iter().map(Item::row), used, columns)
+                let (rows, used) = self.rows();
+                list_screen(rows.into_iter(), used, columns)
             }
             Order::Add { name, dir } => self.answer_add(name, dir.as_deref()).await,
             Order::Use(meant) => self.answer_use(meant),
@@ -51,12 +52,18 @@ impl Desk {
             Order::Limit { all: false, down, limit } if !self.is_several => {
                 self.limit_all(*down, *limit)
             }
-            _ if self.items.is_empty() => NO_TORRENT.to_owned(),
+            Order::Status { all: true } if !self.searches.is_empty() => self.status_of_all(),
+            _ if self.items.is_empty() && self.searches.is_empty() => NO_TORRENT.to_owned(),
             Order::Status { all: true } => self.status_of_all(),
             Order::Pause { all: true } => self.pause_all().await,
             Order::Resume { all: true } => self.resume_all().await,
-            Order::Select(ranges) => self.select(ranges.as_ref()).await,
             _ => {
+                if let Some(answer) = self.answer_search(order).await {
+                    return answer;
+                }
+                if let Order::Select(ranges) = order {
+                    return self.select(ranges.as_ref()).await;
+                }
                 let (is_several, of_all) = (self.is_several, self.limits_of_all());
                 match self.used_mut() {
                     Some(item) => item.answer(order, is_several, of_all).await,
@@ -68,14 +75,24 @@ impl Desk {
 
     async fn answer_add(&mut self, name: &str, dir: Option<&Path>) -> String {
         let mut told = Vec::new();
-        let came = match self.add_named(name, dir, &mut told).await {
-            Ok(item) if item.handle.state() == State::Queued => {
-                format!("{}: queued", item.whole_title())
+        let came = match self.choose(name, dir, &mut told).await {
+            Ok(Wanted::Torrent(chosen)) => self.add(*chosen).await.map(|item| {
+                let did = if item.handle.state() == State::Queued { "queued" } else { "added" };
+                format!("{}: {did}", item.whole_title())
+            }),
+            Ok(Wanted::Link(wish)) => {
+                let lonely = wish.loneliness();
+                self.seek(*wish).await.map(|search| {
+                    let words = lonely.unwrap_or("looking for its metadata");
+                    format!("{}{words}", search.prefix())
+                })
             }
-            Ok(item) => format!("{}: added", item.whole_title()),
-            Err(Refused::Twice(words)) => words,
-            Err(Refused::Failed(failure)) => failure.to_string(),
+            Err(failure) => Err(Refused::Failed(failure)),
         };
+        let came = came.unwrap_or_else(|refused| match refused {
+            Refused::Twice(words, given) => words + &given,
+            Refused::Failed(failure) => failure.to_string(),
+        });
         told.push(came);
         told.iter().map(|line| format!("{line}\n")).collect()
     }
@@ -84,7 +101,9 @@ impl Desk {
         match self.find(meant) {
             Ok(number) => {
                 self.set_used(number);
-                self.used().map_or(String::new(), |item| format!("using {}\n", item.whole_title()))
+                let search = self.used_search().map(Search::title);
+                let used = search.or_else(|| self.used().map(Item::whole_title));
+                used.map_or(String::new(), |title| format!("using {title}\n"))
             }
             Err(why) => format!("{why}\n"),
         }
@@ -95,6 +114,9 @@ impl Desk {
             Ok(number) => number,
             Err(why) => return format!("{why}\n"),
         };
+        if let Some(title) = self.remove_search(number).await {
+            return format!("removed {title}; its metadata is not looked for any more\n");
+        }
         let Some((title, path)) = self.remove(number).await else { return String::new() };
         let path = escape(&path.display().to_string());
         format!("removed {title}; its data stays in {path}\n")
@@ -102,11 +124,12 @@ impl Desk {
 
     fn status_of_all(&self) -> String {
         let (now, of_all) = (Instant::now(), self.limits_of_all());
-        let screens = self
-            .items
-            .iter()
-            .map(|item| format!("{}\n{}", item.whole_title(), item.status_screen(of_all, now)));
-        screens.collect::<Vec<_>>().join("\n")
+        let screen =
+            |item: &Item| format!("{}\n{}", item.whole_title(), item.status_screen(of_all, now));
+        let items = self.items.iter().map(|item| (item.number, screen(item)));
+        let mut screens: Vec<_> = items.chain(self.searches_screens()).collect();
+        screens.sort_by_key(|(number, _)| *number);
+        screens.into_iter().map(|(_, screen)| screen).collect::<Vec<_>>().join("\n")
     }
 
     async fn pause_all(&self) -> String {

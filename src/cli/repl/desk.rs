@@ -2,6 +2,7 @@
 //! finds them by what people call them; answers to commands are in [`super::answer`].
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -12,11 +13,13 @@ use crate::cli::commands::load;
 use crate::cli::engine::Engine;
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
-use crate::cli::given::{Given, Loaded};
+use crate::cli::given::{Given, Input, Loaded};
 use crate::cli::item::{Item, Progress, Told};
-use crate::cli::print::Limits;
+use crate::cli::print::{Limits, Row, counted};
+use crate::cli::search::{Search, Wish};
 use crate::metainfo::Torrent;
 use crate::session::TorrentOptions;
+use crate::torrent::seeking::Contacts;
 
 /// News kept for `log`.
 const NEWS_KEPT: usize = 500;
@@ -34,11 +37,20 @@ pub struct Chosen {
     pub options: TorrentOptions,
 }
 
+/// What is to be taken in.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// A torrent.
+    Torrent(Box<Chosen>),
+    /// What a link means.
+    Link(Box<Wish>),
+}
+
 /// Why a torrent was not taken in.
 #[derive(Debug)]
 pub enum Refused {
-    /// It is there: in words.
-    Twice(String),
+    /// It is there: in words, and what the other one got from it, if anything.
+    Twice(String, String),
     /// It cannot run.
     Failed(Failure),
 }
@@ -49,15 +61,17 @@ pub struct Desk {
     pub engine: Engine,
     /// In the order they came.
     pub items: Vec<Item>,
+    /// Torrents of which only a link is known, in the order they came.
+    pub searches: Vec<Search>,
     /// Whether lines need to say which torrent they are about.
     pub is_several: bool,
     /// How torrents run that are added by a command.
-    template: TorrentOptions,
+    pub template: TorrentOptions,
     /// Number of the torrent that commands speak of.
-    used: usize,
-    last_number: usize,
+    pub(super) used: usize,
+    pub(super) last_number: usize,
     news: VecDeque<String>,
-    told: mpsc::Sender<Told>,
+    pub(super) told: mpsc::Sender<Told>,
     /// For the prompt.
     titles: watch::Sender<Vec<(usize, String)>>,
 }
@@ -73,6 +87,7 @@ impl Desk {
         let desk = Self {
             engine,
             items: Vec::new(),
+            searches: Vec::new(),
             is_several,
             template,
             used: 1,
@@ -89,28 +104,51 @@ impl Desk {
         self.titles.subscribe()
     }
 
+    /// The lines of `list`, and whose commands speak of.
+    pub fn rows(&self) -> (Vec<Row>, Option<usize>) {
+        let used = self.used_search().map(|search| search.number);
+        let used = used.or_else(|| self.used().map(|item| item.number));
+        let searches = self.searches.iter().map(Search::row);
+        let mut rows: Vec<Row> = self.items.iter().map(Item::row).chain(searches).collect();
+        rows.sort_by_key(|row| row.number);
+        (rows, used)
+    }
+
     /// Takes a torrent in.
     ///
     /// # Errors
     /// `Twice` when it is there; `Failed` as [`Engine::add`].
     pub async fn add(&mut self, chosen: Chosen) -> Result<&Item, Refused> {
-        let Chosen { named, torrent, options } = chosen;
+        self.add_among(chosen, None, None).await
+    }
+
+    /// The same, under a number that it has already, and with those whom a search has met.
+    pub(super) async fn add_among(
+        &mut self,
+        chosen: Chosen,
+        number: Option<usize>,
+        contacts: Option<Contacts>,
+    ) -> Result<&Item, Refused> {
+        let Chosen { named, torrent, mut options } = chosen;
         let same = |item: &&Item| item.torrent.info_hash_v1 == torrent.info_hash_v1;
         if let Some(there) = self.items.iter().find(same) {
             let words = format!("{} is the same torrent as {}", escape(&named), there.title());
-            return Err(Refused::Twice(words));
+            let given = self.introduce(&options.peers, there).await;
+            return Err(Refused::Twice(words, given));
         }
+        // Whoever is sought by a link meanwhile need not be sought any more.
+        let sought = self.end_search_of(&torrent, &mut options).await;
+        let number = number.or(sought);
         let (dir, is_seed_only) = (options.dir.clone(), options.seed_only);
         let trackers = torrent.trackers.iter().flatten().chain(&options.extra_trackers);
         let first_tracker = trackers.take(usize::from(options.use_trackers)).next().cloned();
-        let added = self.engine.add(torrent.clone(), options).await;
+        let added = self.engine.add(torrent.clone(), options, contacts).await;
         let handle = added.map_err(Refused::Failed)?;
         // What was chosen in an earlier run holds when nothing is chosen now.
         let wanted = handle.look(|status| status.wanted_files.to_vec());
-        self.last_number += 1;
-        self.is_several |= self.last_number > 1;
+        let number = number.unwrap_or_else(|| self.next_number());
         let item = Item {
-            number: self.last_number,
+            number,
             named,
             torrent,
             handle,
@@ -124,45 +162,63 @@ impl Desk {
             progress: Progress::new(Instant::now()),
         };
         item.follow(self.told.clone());
-        if self.items.is_empty() {
+        if self.items.is_empty() && self.searches.is_empty() {
             self.used = item.number;
         }
-        let position = self.items.len();
-        self.items.push(item);
+        let position = self.items.partition_point(|other| other.number < number);
+        self.items.insert(position, item);
         self.show_titles();
         Ok(&self.items[position])
     }
 
-    /// Takes in a torrent that the user names at the prompt; its files go to `dir`, or where
-    /// those of the others go. What there is to say of its sources goes to `told`.
-    ///
-    /// # Errors
-    /// As [`Desk::add`], and when it cannot be read or fetched.
-    pub async fn add_named(
-        &mut self,
-        name: &str,
-        dir: Option<&Path>,
-        told: &mut Vec<String>,
-    ) -> Result<&Item, Refused> {
-        let chosen = self.choose(name, dir, told).await.map_err(Refused::Failed)?;
-        self.add(chosen).await
+    /// The next torrent's number.
+    pub(super) fn next_number(&mut self) -> usize {
+        self.last_number += 1;
+        self.is_several |= self.last_number > 1;
+        self.last_number
     }
 
-    async fn choose(
+    /// What the user names at the prompt; its files go to `dir`, or where those of the others go.
+    /// What there is to say of its sources goes to `told`.
+    ///
+    /// # Errors
+    /// When it cannot be read or fetched.
+    pub async fn choose(
         &self,
         name: &str,
         dir: Option<&Path>,
         told: &mut Vec<String>,
-    ) -> Result<Chosen, Failure> {
+    ) -> Result<Wanted, Failure> {
         let given = Given::of(Path::new(name))?;
-        let Loaded { torrent, hints, .. } = given.torrent(self.engine.bind(), told).await?;
-        load::check_downloadable(&torrent)?;
         let mut options = self.template.clone();
         if let Some(dir) = dir {
             options.dir = dir.to_owned();
         }
+        let Loaded { torrent, hints, .. } = match given.open(self.engine.bind(), told).await? {
+            Input::Torrent(loaded) => *loaded,
+            Input::Link(link) => {
+                let wish = Wish::new(name.to_owned(), *link, options);
+                return Ok(Wanted::Link(Box::new(wish)));
+            }
+        };
+        load::check_downloadable(&torrent)?;
         let options = hints.add_to(options, &torrent)?;
-        Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options })
+        let chosen = Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options };
+        Ok(Wanted::Torrent(Box::new(chosen)))
+    }
+
+    /// Has a torrent that is there try these peers too; says so, unless it was told of all of
+    /// them at its start.
+    pub(super) async fn introduce(&self, peers: &[SocketAddr], there: &Item) -> String {
+        let named: Vec<&SocketAddr> =
+            peers.iter().filter(|peer| !self.template.peers.contains(peer)).collect();
+        if named.is_empty() || there.torrent.private {
+            return String::new();
+        }
+        for peer in &named {
+            there.handle.add_peer(**peer).await;
+        }
+        format!("; {} tried there too", counted_are(named.len()))
     }
 
     /// Ends a torrent and takes it out; its title and where its data stays. None when its end
@@ -170,11 +226,7 @@ impl Desk {
     pub async fn remove(&mut self, number: usize) -> Option<(String, PathBuf)> {
         let position = self.items.iter().position(|item| item.number == number)?;
         let item = self.items.remove(position);
-        if self.used == number
-            && let Some(next) = self.items.get(position).or(self.items.last())
-        {
-            self.used = next.number;
-        }
+        self.pass_on(number);
         self.show_titles();
         let place = item.place();
         if let Some(info_hash) = item.torrent.info_hash_v1 {
@@ -183,13 +235,20 @@ impl Desk {
         Some((item.title(), place))
     }
 
-    fn show_titles(&self) {
-        let titles = self.items.iter().map(|item| (item.number, item.name()));
-        self.titles.send_replace(titles.collect());
+    pub(super) fn show_titles(&self) {
+        let items = self.items.iter().map(|item| (item.number, item.name()));
+        let searches = self.searches.iter().map(|search| (search.number, search.wish.name()));
+        let mut titles: Vec<_> = items.chain(searches).collect();
+        titles.sort_unstable();
+        self.titles.send_replace(titles);
     }
 
-    /// The torrent that commands speak of; none when there is none at all.
+    /// The torrent that commands speak of; none when there is none at all, or its metadata is
+    /// sought.
     pub fn used(&self) -> Option<&Item> {
+        if self.used_search().is_some() {
+            return None;
+        }
         self.items.iter().find(|item| item.number == self.used).or(self.items.first())
     }
 
@@ -214,21 +273,27 @@ impl Desk {
     /// # Errors
     /// In words for people, when it is none or several.
     pub fn find(&self, meant: &str) -> Result<usize, String> {
-        let numbered = self.items.iter().find(|item| item.number.to_string() == meant);
-        if let Some(item) = numbered {
-            return Ok(item.number);
+        let items = self
+            .items
+            .iter()
+            .map(|item| (item.number, item.title(), vec![item.name(), item.torrent.name.clone()]));
+        let searches = self.searches.iter().map(|search| {
+            (search.number, search.title(), vec![search.wish.name(), search.wish.info_hash()])
+        });
+        let all: Vec<_> = items.chain(searches).collect();
+        if let Some((number, ..)) = all.iter().find(|(number, ..)| number.to_string() == meant) {
+            return Ok(*number);
         }
         let part = meant.to_lowercase();
-        let fits = |item: &&Item| {
-            [&item.name(), &item.torrent.name].iter().any(|it| it.to_lowercase().contains(&part))
-        };
-        let fitting: Vec<&Item> = self.items.iter().filter(fits).collect();
+        let is_part = |name: &String| name.to_lowercase().contains(&part);
+        let fitting: Vec<_> =
+            all.iter().filter(|(_, _, names)| names.iter().any(is_part)).collect();
         match fitting.as_slice() {
-            [only] => Ok(only.number),
+            [(number, ..)] => Ok(*number),
             [] => Err(format!("no torrent is called {:?}: list shows all", escape(meant))),
-            [first, second, ..] => {
+            [(_, first, _), (_, second, _), ..] => {
                 let more = if fitting.len() > 2 { " or another" } else { "" };
-                Err(format!("that could be {} or {}{more}", first.title(), second.title()))
+                Err(format!("that could be {first} or {second}{more}"))
             }
         }
     }
@@ -250,4 +315,9 @@ impl Desk {
         let skipped = self.news.len().saturating_sub(count);
         self.news.iter().skip(skipped).map(String::as_str).collect()
     }
+}
+
+/// `1 peer is`, `3 peers are`.
+fn counted_are(count: usize) -> String {
+    format!("{} {}", counted(count as u64, "peer"), if count == 1 { "is" } else { "are" })
 }

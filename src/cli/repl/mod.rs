@@ -4,6 +4,7 @@ mod answer;
 mod complete;
 pub mod desk;
 pub mod reader;
+mod searches;
 pub mod watch;
 pub mod words;
 

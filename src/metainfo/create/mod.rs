@@ -122,6 +122,18 @@ pub fn wrap(raw_info: &[u8], options: &CreateOptions) -> Result<Vec<u8>, Error> 
     Ok(write::around(raw_info, options, |_| {}))
 }
 
+/// A torrent of an info dictionary that peers sent, with the trackers and web seeds of the link
+/// that named it, whatever programs they are for.
+pub fn wrap_found(raw_info: &[u8], trackers: &[Vec<String>], web_seeds: &[String]) -> Vec<u8> {
+    let options = CreateOptions {
+        trackers: trackers.to_vec(),
+        web_seeds: web_seeds.to_vec(),
+        created_by: None,
+        ..CreateOptions::default()
+    };
+    write::around(raw_info, &options, |_| {})
+}
+
 /// Trackers and web seeds begin with a scheme that some program understands.
 fn check_urls(options: &CreateOptions) -> Result<(), Error> {
     let trackers = options.trackers.iter().flatten();

@@ -136,6 +136,14 @@ impl Magnet {
         is_v1 && is_v2
     }
 
+    /// The peers that it names by their address.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.peers.iter().filter_map(|peer| match peer {
+            Peer::Address(address) => Some(*address),
+            Peer::Host { .. } => None,
+        })
+    }
+
     /// The choice of files as it is written: `0,2,4-6`; empty when there is none.
     pub fn choice(&self) -> String {
         let ranges = self.wanted.iter().map(|range| match (range.start(), range.end()) {

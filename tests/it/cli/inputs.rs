@@ -40,7 +40,7 @@ fn bad_input_is_one_line_and_code_3() {
         (&["garbag.torrent"], "no such file - did you mean garbage.torrent?"),
         (&["info", "nowhere/x.torrent"], "no such file"),
         (&["info", "."], "is a directory"),
-        (&["magnet:?xt=urn:btih:0123456789012345678901234567890123456789"], "not supported yet"),
+        (&["verify", "0123456789012345678901234567890123456789", "."], "info --fetch LINK"),
         (&["--config", "bad.toml", "config"], "unknown setting"),
     ];
     for (arguments, words) in table {

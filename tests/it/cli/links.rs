@@ -60,7 +60,6 @@ fn a_torrent_is_downloaded_from_its_url_and_kept() {
 fn what_a_url_leads_to_instead_of_a_torrent_is_told() {
     let home = home();
     let long = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nd".to_vec();
-    let link = format!("magnet:?xt=urn:btih:{HASH}");
     let table = [
         (Script::response("404 Not Found", "", b"no"), 3, "the server says 404 Not Found"),
         (Script::response("502 Bad Gateway", "", b"no"), 4, "the server says 502 Bad Gateway"),
@@ -74,7 +73,6 @@ fn what_a_url_leads_to_instead_of_a_torrent_is_told() {
         (Script::redirect("ftp://127.0.0.1/"), 3, "redirects to an unusable address"),
         (Script::redirect("http://0.0.0.0/x.torrent"), 3, "the unroutable address 0.0.0.0"),
         (Script::redirect("magnet:?dn=x"), 3, "redirects to a magnet link without an info hash"),
-        (Script::redirect(&link), 3, "magnet links and info hashes are not supported yet"),
         (Script::Close, 4, "cannot be fetched"),
     ];
     for (script, code, words) in table {
@@ -87,6 +85,16 @@ fn what_a_url_leads_to_instead_of_a_torrent_is_told() {
     let gone = run(home.path(), &["info", "http://127.0.0.1:1/x.torrent"]);
     gone.assert_refused(4, "http://127.0.0.1:1/...: cannot be fetched");
     run(home.path(), &["verify", "http://", "."]).assert_refused(3, "not a URL of a .torrent");
+}
+
+#[test]
+fn a_url_may_lead_to_a_link() {
+    let home = home();
+    let server = MockTracker::start(vec![Script::redirect(&format!("magnet:?xt=urn:btih:{HASH}"))]);
+    let url = server.url_of("/x.torrent");
+    let ran = finish(&mut download(home.path(), &[&url, "--timeout", "1s"]));
+    assert_eq!(ran.code, Some(4), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("nobody to ask for its metadata"), "{}", ran.stderr);
 }
 
 #[test]
@@ -146,10 +154,6 @@ fn info_tells_what_a_link_says_and_asks_nobody() {
     assert_eq!(bare.code, Some(0), "{}", bare.stderr);
     assert!(bare.stdout.ends_with(&format!("Magnet      magnet:?xt=urn:btih:{HASH}\n")));
     run(home.path(), &["info", "--raw", HASH]).assert_refused(2, "--raw is for the torrent itself");
-    // Nobody can be asked for the rest of it yet.
-    for name in [HASH, &format!("magnet:?xt=urn:btih:{HASH}")] {
-        run(home.path(), &[name]).assert_refused(3, "not supported yet");
-    }
 }
 
 #[test]
@@ -222,14 +226,15 @@ fn a_link_whose_urls_are_no_good_says_why() {
         server.url_of("/2.torrent"),
         server.url_of("/reboot"),
     );
-    let refused = run(home.path(), &[&link]);
+    let refused = run(home.path(), &[&link, "--timeout", "1s", "--port", "0"]);
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
     for words in [
         "another torrent than the magnet link means",
         "it leads to a magnet link again",
         "the loopback address 127.0.0.1, which is not allowed",
-        "not supported yet",
+        "nobody to ask for its metadata",
     ] {
-        refused.assert_refused(3, words);
+        assert!(refused.stderr.contains(words), "{words:?} in {}", refused.stderr);
     }
     assert_eq!(
         server.requests().len(),
@@ -271,7 +276,7 @@ fn links_and_urls_are_added_at_the_prompt() {
     running.type_line("add magnet:?xt=urn:btih:01");
     running.line("magnet link with a bad info hash");
     running.type_line(&format!("add {HASH}"));
-    running.line("magnet links and info hashes are not supported yet");
+    running.line("2 01234567: the link names no tracker and no peer");
     let link = format!(
         "magnet:?xt=urn:btih:{}&xs={}&x.pe={}",
         hex(other.info_hash()),
@@ -279,8 +284,8 @@ fn links_and_urls_are_added_at_the_prompt() {
         seeder.address()
     );
     running.type_line(&format!("add {link} elsewhere"));
-    running.line("2 other: added");
-    running.line("2 other: Complete");
+    running.line("3 other: added");
+    running.line("3 other: Complete");
     other.assert_same(&place.home.path().join("elsewhere"));
     running.type_line(&format!("add {}", server.url_of("/o?get=1")));
     running.line("http://127.0.0.1:");

@@ -26,7 +26,7 @@ use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::print::counted;
 use crate::cli::repl::Talk;
-use crate::cli::repl::desk::Chosen;
+use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
@@ -285,7 +285,11 @@ impl Plan {
         let template = TorrentOptions { found: Vec::new(), ..options.clone() };
         let named = self.torrent.name.clone();
         Job {
-            torrents: vec![Chosen { named, torrent: self.torrent, options }],
+            torrents: vec![Wanted::Torrent(Box::new(Chosen {
+                named,
+                torrent: self.torrent,
+                options,
+            }))],
             template,
             refused: Exit::Done,
             is_several: false,

@@ -2,6 +2,8 @@
 //! notices completion, and ends when asked to or when there is nothing left to do. It moves no
 //! byte of data itself.
 
+mod searches;
+
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,26 +12,29 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::base::units::{duration, elapsed, rate, size};
+use crate::cli::escape::escape;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::item::{Item, Told, What};
+use crate::cli::out;
+use crate::cli::print::{
+    checking_words, news_json, news_line, out_of_reach, progress_json, progress_line, sum_line,
+    tracker_words,
+};
+use crate::cli::repl::Talk;
+use crate::cli::repl::desk::Desk;
+use crate::cli::repl::reader::Line;
+use crate::cli::repl::watch::watch;
+use crate::cli::repl::words::{self, Order};
+use crate::cli::search::Search;
+use crate::cli::stop::Stopper;
+use crate::cli::voice::Voice;
 use crate::link::Provider;
 use crate::swarm::event::Event;
 use crate::torrent::handle::News;
 use crate::torrent::status::{State, Status};
 
-use super::escape::escape;
-use super::exit::{Exit, Failure};
-use super::item::{Item, Told, What};
-use super::out;
-use super::print::{
-    checking_words, glance_of, news_json, news_line, out_of_reach, progress_json, progress_line,
-    sum_line, tracker_words,
-};
-use super::repl::Talk;
-use super::repl::desk::Desk;
-use super::repl::reader::Line;
-use super::repl::watch::watch;
-use super::repl::words::{self, Order};
-use super::stop::Stopper;
-use super::voice::Voice;
+use searches::goodbye_to_searches;
+pub use searches::stop_all;
 
 /// An end that takes longer than this says what it waits for.
 const TELL_WRITING: Duration = Duration::from_secs(1);
@@ -109,6 +114,7 @@ impl Live {
             let hurry = self.stopper.hurry_words();
             self.voice.urgent(&format!("Stopping... {hurry}"));
         }
+        let sought = self.sought_events();
         self.stop().await;
         self.stopper.restore_terminal();
         // The prompt may have been cut off: what follows goes to the plain streams, over it.
@@ -120,9 +126,13 @@ impl Live {
         let last = self.desk.items.iter().map(|item| item.handle.status());
         let last = last.zip(running).map(|(status, running)| Status { running, ..status });
         let statuses: Vec<Status> = last.collect();
-        self.say_goodbye(&statuses, outcome.is_err());
+        sought.iter().for_each(|event| self.voice.event(event));
+        self.say_goodbye(&statuses, sought.len(), outcome.is_err());
         if was_paused {
-            self.voice.result("A pause ends with the run: the next start goes on.\n");
+            self.voice.result(
+                "A pause ends with the run: the next start goes on.
+",
+            );
         }
         self.mourn();
         outcome.map(|()| match self.worst() {
@@ -137,7 +147,9 @@ impl Live {
         let is_watched = std::io::stderr().is_terminal() && self.voice.talk != Talk::Pipe;
         let engine = self.desk.engine.clone();
         engine.be_patient(is_watched);
-        let mut stopping = std::pin::pin!(engine.stop());
+        let searches = self.desk.take_searches();
+        let ends = async { tokio::join!(engine.stop(), stop_all(searches)) };
+        let mut stopping = std::pin::pin!(ends);
         let mut look = tokio::time::interval_at(
             (Instant::now() + TELL_WRITING).into(),
             Duration::from_secs(1),
@@ -145,7 +157,7 @@ impl Live {
         let mut told = 0;
         loop {
             tokio::select! {
-                () = &mut stopping => return,
+                _ = &mut stopping => return,
                 () = self.stopper.given_up() => break,
                 _ = look.tick(), if is_watched => {
                     let items = self.desk.items.iter();
@@ -194,7 +206,7 @@ impl Live {
                     // The end of a pipe is not the end of the download.
                     None => self.lines = None,
                 },
-                Some(told) = self.told.recv() => self.on_told(told)?,
+                Some(told) = self.told.recv() => self.on_told(told).await?,
                 _ = second.tick() => self.on_second(),
             }
             if self.is_over()? {
@@ -221,7 +233,8 @@ impl Live {
             Ok(Order::Nothing) if self.voice.talk == Talk::Prompt => {
                 let items = self.desk.items.iter();
                 let statuses: Vec<Status> = items.map(|item| item.handle.status()).collect();
-                self.voice.answer("", &(glance_of(&statuses) + "\n"));
+                let glance = self.glance(&statuses);
+                self.voice.answer("", &glance);
             }
             Ok(order @ Order::Add { .. }) => {
                 // A server may take its time; nobody who wants to leave waits for it.
@@ -244,7 +257,10 @@ impl Live {
         false
     }
 
-    fn on_told(&mut self, Told { number, what }: Told) -> Result<(), Failure> {
+    async fn on_told(&mut self, Told { number, what }: Told) -> Result<(), Failure> {
+        if let What::Sought(found) = what {
+            return self.on_sought(number, *found).await;
+        }
         // One that was removed has nothing more to say.
         if self.desk.item_mut(number).is_none() {
             return Ok(());
@@ -261,6 +277,7 @@ impl Live {
                 let words = "the download ended by itself: see the log";
                 return self.on_failure(number, Failure::new(Exit::Unexpected, words));
             }
+            What::Sought(_) => {}
         }
         Ok(())
     }
@@ -385,6 +402,7 @@ impl Live {
     }
 
     fn on_second(&mut self) {
+        self.tell_searches();
         let mut statuses = Vec::new();
         for item in &self.desk.items {
             let status = item.handle.status();
@@ -412,7 +430,7 @@ impl Live {
     /// Is there nothing left to do?
     fn is_over(&self) -> Result<bool, Failure> {
         let items = &self.desk.items;
-        if items.is_empty() {
+        if items.is_empty() && self.desk.searches.is_empty() {
             // All were taken out; at a prompt others may come.
             return Ok(self.ending.exit_when_complete && self.voice.talk != Talk::Prompt);
         }
@@ -420,13 +438,14 @@ impl Live {
             let is_complete = item.completed.is_some() && self.ending.exit_when_complete;
             is_complete || item.failed.is_some() || item.progress.state == State::Finished
         };
-        if items.iter().all(is_settled) {
+        if self.desk.searches.is_empty() && items.iter().all(is_settled) {
             return Ok(true);
         }
         let waiting = items.iter().filter(|item| item.exit() == Exit::Incomplete);
-        let came = waiting.map(|item| item.progress.bytes_came).max();
-        match (self.ending.timeout, came) {
-            (Some(timeout), Some(came)) if came.elapsed() >= timeout => {
+        let idle = waiting.map(|item| item.progress.bytes_came.elapsed());
+        let idle = idle.chain(self.desk.searches.iter().map(Search::idle)).min();
+        match (self.ending.timeout, idle) {
+            (Some(timeout), Some(idle)) if idle >= timeout => {
                 let exit = if self.waits_for_disks() { Exit::Disk } else { Exit::Network };
                 Err(Failure::new(exit, self.gave_up(timeout)))
             }
@@ -437,7 +456,8 @@ impl Live {
     /// Is it their disks that keep all from going on?
     fn waits_for_disks(&self) -> bool {
         let mut waiting = self.desk.items.iter().filter(|item| item.exit() == Exit::Incomplete);
-        waiting.all(|item| matches!(item.handle.state(), State::DiskTrouble(_)))
+        self.desk.searches.is_empty()
+            && waiting.all(|item| matches!(item.handle.state(), State::DiskTrouble(_)))
     }
 
     /// Why nothing came, and what to do.
@@ -445,6 +465,7 @@ impl Live {
         let mut statuses = self.desk.items.iter().map(|item| item.handle.status());
         match (statuses.next(), self.desk.is_several) {
             (Some(only), false) => gave_up(&only, timeout),
+            (None, _) => self.gave_up_searching(timeout),
             (first, _) => {
                 let all: Vec<Status> = first.into_iter().chain(statuses).collect();
                 format!(
@@ -474,13 +495,18 @@ impl Live {
     /// The worst that came of any torrent so far.
     fn worst(&self) -> Exit {
         let exits = self.desk.items.iter().map(Item::exit);
-        exits.fold(self.refused, Exit::worst)
+        let sought = self.desk.searches.iter().map(|_| Exit::Incomplete);
+        exits.chain(sought).fold(self.refused, Exit::worst)
     }
 
     /// The name of a torrent before a line, where there are others.
     fn prefix(&self, number: usize) -> String {
+        if !self.desk.is_several {
+            return String::new();
+        }
         let item = self.desk.items.iter().find(|item| item.number == number);
-        item.filter(|_| self.desk.is_several).map(Item::prefix).unwrap_or_default()
+        let search = self.desk.searches.iter().find(|search| search.number == number);
+        item.map(Item::prefix).or(search.map(Search::prefix)).unwrap_or_default()
     }
 
     /// A line about a torrent, not worth remembering.
@@ -515,7 +541,8 @@ impl Live {
         let line = self.prefix(number) + &complete_line(status);
         self.desk.remember(line.trim_end());
         self.voice.result(&line);
-        let is_all = self.desk.items.iter().all(|item| item.completed.is_some());
+        let is_all = self.desk.searches.is_empty()
+            && self.desk.items.iter().all(|item| item.completed.is_some());
         if is_all && !self.ending.exit_when_complete && self.voice.talk == Talk::Prompt {
             self.voice.result("Now seeding; quit to leave.\n");
         }
@@ -528,7 +555,7 @@ impl Live {
         self.say(number, &line);
     }
 
-    fn say_goodbye(&mut self, statuses: &[Status], is_failed: bool) {
+    fn say_goodbye(&mut self, statuses: &[Status], sought: usize, is_failed: bool) {
         for (item, status) in self.desk.items.iter().zip(statuses) {
             let object = json!({
                 "event": "stopped",
@@ -543,11 +570,13 @@ impl Live {
             // The error says it all.
             return;
         }
-        let is_complete = self.desk.items.iter().all(|item| item.completed.is_some());
+        let is_complete =
+            sought == 0 && self.desk.items.iter().all(|item| item.completed.is_some());
         if is_complete && self.voice.talk != Talk::Prompt && !self.desk.is_several {
             return;
         }
         match statuses {
+            [] if sought > 0 => self.voice.result(&goodbye_to_searches(sought)),
             [only] if !self.desk.is_several => self.voice.result(&goodbye_line(only)),
             several => {
                 let complete = self.desk.items.iter().filter(|item| item.completed.is_some());
@@ -584,7 +613,7 @@ fn gave_up(status: &Status, timeout: Duration) -> String {
         "no data for {}: {} connected of {} known, {tracker}; try --peer ADDR or another \
          --tracker URL",
         duration(timeout),
-        super::print::counted(status.peers_connected.into(), "peer"),
+        crate::cli::print::counted(status.peers_connected.into(), "peer"),
         status.peers_known,
     )
 }
@@ -628,7 +657,7 @@ pub fn goodbye_to(statuses: &[Status], complete: usize) -> String {
     let sum = |bytes: fn(&Status) -> u64| size(statuses.iter().map(bytes).sum());
     format!(
         "Saved. {complete} of {} complete. Downloaded {}, uploaded {}.\n",
-        super::print::counted(statuses.len() as u64, "torrent"),
+        crate::cli::print::counted(statuses.len() as u64, "torrent"),
         sum(|status| status.verified_bytes),
         sum(|status| status.uploaded_bytes)
     )
