@@ -250,7 +250,7 @@ async fn a_search_finds_the_torrent_and_the_download_goes_on_over_its_links() {
         // Slow enough to be met in the middle.
         seed.limit_up(Some(300_000));
         let taken = options(leeches.path());
-        let downloading = leech.add_among(Arc::new(found), taken, Some(contacts)).await.unwrap();
+        let downloading = leech.add_among(Arc::new(found), taken, contacts).await.unwrap();
         let mut status = downloading.watch();
         status.wait_for(|status| status.pieces_verified > 0).await.unwrap();
         let after = serving.peers(true).await;
