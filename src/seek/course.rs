@@ -237,7 +237,7 @@ impl<P: Copy + Ord + Debug> Seek<P> {
         let copy = length.and_then(|length| length.copies.iter().find(|it| it.is_member(id)));
         let Some(copy) = copy.filter(|copy| copy.check.is_none()) else { return };
         let Some(peer) = self.peers.get(&id).filter(|peer| peer.is_able()) else { return };
-        let room = peer.room();
+        let room = peer.room(now);
         if room == 0 {
             return;
         }

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 /// Pieces asked of a peer at a time: Transmission queues as many.
 pub(super) const ASKS_MAX: usize = 64;
-/// Fewer outstanding than these: it is asked for more, several at once.
-pub(super) const ASKS_LOW: usize = 48;
+/// Asks that go to a peer at once, and how soon more of them follow while the first are not
+/// answered yet. libtorrent answers what fills 160 KiB of its buffer, ten pieces; what it finds
+/// behind those in the same read waits for its next tick, up to a second.
+pub(super) const BURST_MAX: usize = 10;
+const BURST_EVERY: Duration = Duration::from_millis(5);
 /// One that says nothing for so long while it is asked is left alone. Xunlei never answers.
 const SILENCE: Duration = Duration::from_secs(5);
 /// For how long, when that happens first; twice as long each time.
@@ -27,6 +30,9 @@ pub(super) struct Peer {
     claim: Option<u32>,
     claims: u32,
     asks: BTreeMap<u32, Instant>,
+    /// How many may go out in this burst beyond what is answered, and when the next one may.
+    burst: usize,
+    next_burst: Instant,
     /// What was asked and is not waited for any more.
     late: VecDeque<u32>,
     heard: Instant,
@@ -46,6 +52,8 @@ impl Peer {
             claim: None,
             claims: 0,
             asks: BTreeMap::new(),
+            burst: BURST_MAX,
+            next_burst: now,
             late: VecDeque::new(),
             heard: now,
             rests_until: None,
@@ -83,11 +91,20 @@ impl Peer {
     }
 
     /// How many pieces more it may be asked for now.
-    pub(super) fn room(&self) -> usize {
-        if self.asks.len() > ASKS_LOW { 0 } else { ASKS_MAX - self.asks.len() }
+    pub(super) fn room(&self, now: Instant) -> usize {
+        let asked = self.asks.len();
+        let burst = if now >= self.next_burst { BURST_MAX } else { self.burst };
+        // So few are never too many at once.
+        let few = BURST_MAX.saturating_sub(asked);
+        few.max(burst.min(ASKS_MAX.saturating_sub(asked)))
     }
 
     pub(super) fn ask(&mut self, pieces: &[u32], now: Instant) {
+        if now >= self.next_burst {
+            self.burst = BURST_MAX;
+            self.next_burst = now + BURST_EVERY;
+        }
+        self.burst = self.burst.saturating_sub(pieces.len());
         self.asks.extend(pieces.iter().map(|piece| (*piece, now)));
     }
 
@@ -131,6 +148,9 @@ impl Peer {
 
     /// Time has passed.
     pub(super) fn tick(&mut self, now: Instant) {
+        if now >= self.next_burst {
+            self.burst = BURST_MAX;
+        }
         if self.silent_at().is_some_and(|at| at <= now) {
             self.excuse();
             let rest = SILENCE_REST.saturating_mul(1 << self.silences.min(4));
@@ -142,7 +162,9 @@ impl Peer {
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let rests_until = self.rests_until.filter(|_| self.claim().is_some());
-        self.silent_at().into_iter().chain(rests_until).min()
+        let is_held = self.burst < BURST_MAX && (1..ASKS_MAX).contains(&self.asks.len());
+        let next_burst = is_held.then_some(self.next_burst);
+        self.silent_at().into_iter().chain(rests_until).chain(next_burst).min()
     }
 
     fn silent_at(&self) -> Option<Instant> {

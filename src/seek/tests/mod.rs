@@ -102,15 +102,41 @@ fn all_pieces_are_asked_at_once_and_the_copy_is_checked() {
     assert_eq!(it.claim(3, LEN), [""; 0], "nothing follows");
 }
 
+/// libtorrent answers ten pieces of what it finds in one read, and the rest a second later.
 #[test]
-fn sixty_four_are_outstanding_and_more_follow_as_answers_come() {
+fn asks_go_in_bursts_until_sixty_four_are_outstanding() {
+    let len = 100 * 16_384;
+    let asks = |pieces: std::ops::Range<u32>| format!("ask 1 {:?}", pieces.collect::<Vec<_>>());
+    let mut it = Stage::new(len);
+    assert_eq!(it.claim(1, len), [asks(0..10)]);
+    for burst in 1..6 {
+        it.wait(4);
+        assert_eq!(it.said(), [""; 0]);
+        it.wait(1);
+        assert_eq!(it.said(), [asks(10 * burst..10 * burst + 10)]);
+    }
+    it.wait(5);
+    assert_eq!(it.said(), [asks(60..64)]);
+    it.wait(1_000);
+    assert_eq!(it.said(), [""; 0], "so many are outstanding");
+    let answered: Vec<u32> = (0..20).collect();
+    let more = it.data(1, &answered);
+    assert_eq!(more.len(), 10, "however much came at once: {more:?}");
+    it.wait(5);
+    assert_eq!(it.said(), [asks(74..84)]);
+}
+
+#[test]
+fn who_answers_at_once_is_asked_at_once() {
     let len = 100 * 16_384;
     let mut it = Stage::new(len);
-    assert_eq!(it.claim(1, len), [format!("ask 1 {:?}", (0..64).collect::<Vec<_>>())]);
-    assert_eq!(it.data(1, &(0..15).collect::<Vec<_>>()), [""; 0]);
-    assert_eq!(it.data(1, &[15]), [format!("ask 1 {:?}", (64..80).collect::<Vec<_>>())]);
-    it.data(1, &(16..96).collect::<Vec<_>>());
-    assert_eq!(it.data(1, &[96, 97, 98, 99]), ["check", "done"]);
+    it.claim(1, len);
+    // No time passes.
+    for piece in 0..90 {
+        let (piece, next) = (piece, piece + 10);
+        assert_eq!(it.data(1, &[piece]), [format!("ask 1 [{next}]")]);
+    }
+    assert_eq!(it.data(1, &(90..100).collect::<Vec<_>>()), ["check", "done"]);
 }
 
 #[test]
@@ -275,9 +301,10 @@ fn a_length_has_a_turn_while_others_wait() {
     assert_eq!(it.claim(10, LEN), [""; 0]);
     for piece in 0..3 {
         it.wait(4_900);
+        it.said();
         for peer in 0..4 {
             let bytes = vec![0; 16_384].into();
-            assert_eq!(it.tell(Input::Data { peer, piece, bytes }), [""; 0]);
+            it.tell(Input::Data { peer, piece, bytes });
         }
     }
     it.wait(300);
