@@ -11,9 +11,15 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::base::digest::sha1;
 use crate::disk::Relocation;
+<<<<<<< HEAD
 use crate::seek::{Progress, Target};
 use crate::torrent::seeking::{SeekError, Sought};
 use crate::torrent::status::{PeerStatus, State};
+=======
+use crate::metainfo::Magnet;
+use crate::seek::Target;
+use crate::torrent::status::State;
+>>>>>>> maglive
 
 /// A torrent of one byte that is nowhere to be had.
 fn torrent(number: usize) -> Arc<Torrent> {
@@ -149,6 +155,28 @@ async fn a_torrent_is_there_once_and_its_hash_is_free_when_it_has_left() {
     session.stop().await;
     let refused = session.add(torrent(2), options(home.path())).await.unwrap_err();
     assert!(matches!(refused, Error::Ended), "{refused}");
+}
+
+#[tokio::test]
+async fn metadata_that_was_kept_is_found_without_asking_anybody() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 5).await;
+    let wanted = torrent(1);
+    let hash = wanted.info_hash_v1.unwrap();
+    let kept = home.path().join("state").join(format!("{hash}.info"));
+    std::fs::write(kept, wanted.raw_info()).unwrap();
+    let link = Magnet::of(&wanted);
+    let request = SeekRequest::of(Target::new(Some(hash), None).unwrap(), &link);
+    let seeking = session.seek(request.clone()).await.unwrap();
+    let status = seeking.status();
+    let sought = seeking.found().await.unwrap();
+    assert!(sought.contacts.is_none() && !status.borrow().is_asking);
+    let found = Arc::new(sought.torrent);
+    assert_eq!(found.raw_info(), wanted.raw_info());
+    session.add_among(found, options(home.path()), None).await.unwrap();
+    let refused = session.seek(request).await.unwrap_err();
+    assert!(matches!(&refused, Error::Duplicate { name } if name == "0001"), "{refused}");
+    session.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

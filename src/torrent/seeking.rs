@@ -333,8 +333,11 @@ impl Task {
 
     async fn run(mut self) -> Result<Sought, SeekError> {
         let mut tell_at = Instant::now();
-        while !self.is_found {
+        loop {
             self.carry_out();
+            if self.is_found {
+                return self.end();
+            }
             if Instant::now() >= tell_at {
                 self.tell();
                 tell_at = Instant::now() + TELL_EVERY;
@@ -372,7 +375,6 @@ impl Task {
             }
             self.seeker.settle(Instant::now());
         }
-        self.end()
     }
 
     /// It is found: the torrent, and everybody who is met.

@@ -108,6 +108,29 @@ async fn a_magnet_link_is_downloaded_from_the_peer_that_it_names() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_own_seed_gives_metadata_and_data() {
+    let (wanted, theirs) = (Wanted::new(), tempfile::tempdir().expect("a folder"));
+    let data = theirs.path().join("data/album");
+    std::fs::create_dir_all(&data).expect("make a folder");
+    for (index, (path, _)) in wanted.spec.files.iter().enumerate() {
+        std::fs::write(data.join(&path[0]), wanted.spec.file(index)).expect("write data");
+    }
+    std::fs::write(theirs.path().join("a.torrent"), wanted.spec.torrent()).expect("a torrent");
+    block_in_place(|| {
+        let mut seed = driver(theirs.path());
+        seed.current_dir(theirs.path()).args(["seed", "a.torrent", "data", "--no-trackers"]);
+        let mut seed = Running::start(seed.args(["--port", "0", "--json"]));
+        let started: Value = serde_json::from_str(&seed.line("{")).expect("a JSON line");
+        assert_eq!(started["event"], "started");
+        let ran = wanted.run(&[&wanted.link(&format!("&x.pe=127.0.0.1:{}", started["port"]))]);
+        assert_code(&ran, 0);
+        seed.type_line("quit");
+        assert_code(&seed.wait(), 0);
+    });
+    wanted.assert_whole();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bare_hash_is_downloaded_with_a_tracker_and_told_as_json() {
     let wanted = Wanted::new();
     let peer = wanted.peer(Metadata::Honest).await;

@@ -431,8 +431,10 @@ impl Live {
     fn is_over(&self) -> Result<bool, Failure> {
         let items = &self.desk.items;
         if items.is_empty() && self.desk.searches.is_empty() {
-            // All were taken out; at a prompt others may come.
-            return Ok(self.ending.exit_when_complete && self.voice.talk != Talk::Prompt);
+            // All were taken out, or nothing was found; at a prompt others may come.
+            let is_in_vain = self.lines.is_none() && self.refused != Exit::Done;
+            let is_enough = self.ending.exit_when_complete || is_in_vain;
+            return Ok(is_enough && self.voice.talk != Talk::Prompt);
         }
         let is_settled = |item: &Item| {
             let is_complete = item.completed.is_some() && self.ending.exit_when_complete;
