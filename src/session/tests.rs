@@ -11,15 +11,12 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::base::digest::sha1;
 use crate::disk::Relocation;
-<<<<<<< HEAD
-use crate::seek::{Progress, Target};
-use crate::torrent::seeking::{SeekError, Sought};
-use crate::torrent::status::{PeerStatus, State};
-=======
 use crate::metainfo::Magnet;
 use crate::seek::Target;
+use crate::seek::{Progress, Target};
+use crate::torrent::seeking::{SeekError, Sought};
 use crate::torrent::status::State;
->>>>>>> maglive
+use crate::torrent::status::{PeerStatus, State};
 
 /// A torrent of one byte that is nowhere to be had.
 fn torrent(number: usize) -> Arc<Torrent> {
