@@ -12,10 +12,8 @@ use super::*;
 use crate::base::digest::sha1;
 use crate::disk::Relocation;
 use crate::metainfo::Magnet;
-use crate::seek::Target;
 use crate::seek::{Progress, Target};
 use crate::torrent::seeking::{SeekError, Sought};
-use crate::torrent::status::State;
 use crate::torrent::status::{PeerStatus, State};
 
 /// A torrent of one byte that is nowhere to be had.
