@@ -283,8 +283,11 @@ impl Task {
 
     async fn run(mut self) -> Result<Sought, SeekError> {
         let mut tell_at = Instant::now();
-        while !self.is_found {
+        loop {
             self.carry_out();
+            if self.is_found {
+                break;
+            }
             if Instant::now() >= tell_at {
                 self.tell();
                 tell_at = Instant::now() + TELL_EVERY;
