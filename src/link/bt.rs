@@ -113,6 +113,10 @@ impl BitTorrent {
             your_address: Some(address.ip().to_canonical()),
             ..ExtendedHandshake::default()
         };
+        let mut translator = Translator::new(layout, agreed, remote.peer_id);
+        if !config.exchanges_peers {
+            translator.stop_exchange();
+        }
         let bitfield_len = layout.map(|layout| (layout.piece_count() as usize).div_ceil(8));
         Self {
             subject: config.subject.clone(),
@@ -121,7 +125,7 @@ impl BitTorrent {
             fast: agreed.fast,
             extended: agreed.extended,
             decoder: Decoder::new(bitfield_len),
-            translator: Translator::new(layout, agreed, remote.peer_id),
+            translator,
             introduction: agreed.extended.then_some(introduction),
             is_introduced: false,
             is_news: false,
@@ -133,6 +137,9 @@ impl BitTorrent {
         if let Some(known) = self.subject.known().filter(|_| self.layout.is_none()) {
             self.layout = Some(known.layout);
             self.is_news = true;
+            if let Some(introduction) = &mut self.introduction {
+                introduction.metadata_len = metadata_len(known);
+            }
         }
         if !self.is_introduced {
             self.is_introduced = true;
@@ -208,6 +215,17 @@ impl BitTorrent {
                 say(MetadataMessage::Data { piece, total_len, bytes });
                 out.metadata_bytes += bytes.len();
             }
+        }
+    }
+
+    /// Takes back that we exchange peers, or does not say so in the first place.
+    fn stop_exchange(&mut self, out: &mut Vec<u8>) {
+        self.translator.stop_exchange();
+        if let Some(introduction) = &mut self.introduction {
+            introduction.extensions.remove(UT_PEX);
+        } else if self.extended {
+            let extensions = BTreeMap::from([(UT_PEX.to_owned(), 0)]);
+            self.say(ExtendedHandshake { extensions, ..Default::default() }, out);
         }
     }
 
@@ -341,13 +359,7 @@ impl Dialect for BitTorrent {
                 }
                 LinkCommand::AllowFast(_) | LinkCommand::Metadata(_) => {}
                 LinkCommand::TellPeers(peers) => self.tell_peers(&peers, out),
-                LinkCommand::StopExchange => {
-                    let extensions = BTreeMap::from([(UT_PEX.to_owned(), 0)]);
-                    self.translator.stop_exchange();
-                    if self.extended {
-                        self.say(ExtendedHandshake { extensions, ..Default::default() }, out);
-                    }
-                }
+                LinkCommand::StopExchange => self.stop_exchange(out),
                 // BEP 3 has no word for it.
                 LinkCommand::Refuse(_) => {}
                 LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),

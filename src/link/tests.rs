@@ -15,6 +15,7 @@ use crate::base::pool::CARRY_BYTES;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::link::{Ask, Availability, CloseReason};
 
+mod early;
 mod sending;
 
 const HASH: InfoHash = InfoHash(*b"aaaaaaaaaaaaaaaaaaaa");

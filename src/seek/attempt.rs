@@ -58,7 +58,6 @@ impl<P: Copy + Ord> Attempt<P> {
     }
 
     /// Bytes of its pieces that are here.
-    #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         self.pieces.iter().flatten().map(|piece| piece.len()).sum()
     }

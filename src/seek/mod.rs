@@ -232,6 +232,24 @@ impl<P: Copy + Ord + Debug> Seek<P> {
         }
     }
 
+    /// Asserts that memory and requests are within their limits, and that nobody is asked who is
+    /// not there or has not claimed to have the metadata. To be called by tests.
+    ///
+    /// # Panics
+    /// When an invariant does not hold, with the invariant in words.
+    pub fn check_invariants(&self, is_there: impl Fn(P) -> bool) {
+        let stranger = self.peers.keys().find(|peer| !is_there(**peer));
+        assert_eq!(stranger, None, "only peers that are there are asked");
+        let wrong = self.peers.iter().find(|(_, peer)| !peer.is_asked_rightly());
+        assert!(wrong.is_none(), "asked for what it does not claim, or too much: {wrong:?}");
+        let copies = self.lengths.values().flat_map(|length| &length.copies);
+        let (held, reserved) = (copies.map(Attempt::held_bytes).sum::<usize>(), self.reserved());
+        let allowance = self.allowance;
+        assert!(held <= reserved && reserved <= allowance, "{held} of {reserved} in {allowance}");
+        let open = self.lengths.values().filter(|length| length.is_open()).count();
+        assert!(open <= OPEN_MAX, "{open} lengths at a time");
+    }
+
     /// Bytes that may be held for what is being fetched: never more than the allowance.
     fn reserved(&self) -> usize {
         let open = self.lengths.iter().filter(|(_, length)| length.is_open());

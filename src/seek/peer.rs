@@ -90,6 +90,11 @@ impl Peer {
         (self.turns, self.silences, self.round_trip)
     }
 
+    /// Is it asked for no more than it may be, and for nothing that it does not claim to have?
+    pub(super) fn is_asked_rightly(&self) -> bool {
+        self.asks.len() <= ASKS_MAX && (self.asks.is_empty() || self.claim().is_some())
+    }
+
     /// How many pieces more it may be asked for now.
     pub(super) fn room(&self, now: Instant) -> usize {
         let asked = self.asks.len();

@@ -20,6 +20,8 @@ use super::{Refusal, STRIKES_MAX};
 
 /// How often idle links make place for others.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// Holders whose link has ended that are remembered, since what they sent may turn out to be wrong.
+const GONE_MAX: usize = 64;
 /// Nothing is here, and something is missing.
 const NEED: Need = Need { is_complete: false, has_any: false };
 
@@ -91,6 +93,8 @@ pub struct Seeker {
     crowd: Crowd,
     seek: Seek<LinkId>,
     met: BTreeMap<LinkId, Met>,
+    /// Holders whose link has ended last.
+    gone: VecDeque<(LinkId, SocketAddr)>,
     out: Effects,
     outputs: VecDeque<SeekerOutput>,
     next_housekeeping: Instant,
@@ -111,6 +115,7 @@ impl Seeker {
             crowd: Crowd::new(crowd, now),
             seek: Seek::new(config.memory),
             met: BTreeMap::new(),
+            gone: VecDeque::new(),
             out: Effects::default(),
             outputs: VecDeque::new(),
             next_housekeeping: now,
@@ -222,6 +227,18 @@ impl Seeker {
         (company, std::iter::from_fn(|| out.poll()).collect())
     }
 
+    /// Asserts that the brain's parts agree with each other. To be called after
+    /// [`settle`](Self::settle), by tests.
+    ///
+    /// # Panics
+    /// When an invariant does not hold, with the invariant in words.
+    pub fn check_invariants(&self) {
+        self.crowd.check_invariants();
+        let is_same = self.crowd.peers().keys().eq(self.met.keys());
+        assert!(is_same, "who is in the crowd was met, and nobody else");
+        self.seek.check_invariants(|link| self.met.contains_key(&link));
+    }
+
     fn on_link_up(&mut self, link: LinkId, peer_id: PeerId, caps: LinkCaps, now: Instant) {
         let met = self.crowd.on_link_up(link, peer_id, now, &mut self.out);
         // One to the same peer may have made way for it.
@@ -282,7 +299,11 @@ impl Seeker {
     }
 
     fn forget(&mut self, link: LinkId, now: Instant) {
-        self.met.remove(&link);
+        let was_holder = self.met.remove(&link).is_some_and(|met| met.is_holder);
+        if let Some(peer) = self.crowd.peer(link).filter(|_| was_holder) {
+            self.gone.truncate(GONE_MAX - 1);
+            self.gone.push_front((link, peer.address));
+        }
         self.seek.handle(seek::Input::Gone { peer: link }, now);
     }
 
@@ -350,7 +371,10 @@ impl Seeker {
                     self.outputs.push_back(SeekerOutput::Check { check, pieces });
                 }
                 seek::Output::Ban { peer } => {
-                    let address = self.crowd.peer(peer).map(|peer| peer.address);
+                    // Whoever lies may not wait until that is found out.
+                    let gone = self.gone.iter().find(|(link, _)| *link == peer);
+                    let here = self.crowd.peer(peer).map(|peer| peer.address);
+                    let address = here.or(gone.map(|(_, address)| *address));
                     if let Some(address) = address {
                         self.out.notice(Notice::Liar { address, alone: false });
                     }

@@ -10,6 +10,7 @@ mod ledger;
 mod link;
 mod scenarios;
 mod seeds;
+mod seekers;
 mod short;
 mod swarms;
 mod swarms_ledger;

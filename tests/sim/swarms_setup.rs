@@ -1,6 +1,7 @@
 //! What a world of many brains is made of: its torrent, its members, and a mixed one of thirty
 //! made from one seed. At least its first member is complete and stays.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pigeon::base::bitfield::Bitfield;
@@ -16,6 +17,40 @@ pub enum Rider {
     Chokes,
     /// It unchokes, and refuses whatever it is asked for.
     Refuses,
+}
+
+/// What harm one does to those who seek the metadata.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lie {
+    /// It claims another length, and sends as much.
+    Size,
+    /// All it sends is wrong.
+    Bytes,
+    /// The last piece is wrong.
+    OneWrong,
+    /// It refuses whatever it is asked for.
+    Rejects,
+    /// It never answers.
+    Silent,
+    /// It names another length again and again.
+    Sizes,
+    /// It sends what nobody asked for, without end.
+    Floods,
+    /// It sends a wrong piece and is gone before that is found out.
+    HitAndRun,
+}
+
+impl Lie {
+    pub const ALL: [Self; 8] = [
+        Self::Size,
+        Self::Bytes,
+        Self::OneWrong,
+        Self::Rejects,
+        Self::Silent,
+        Self::Sizes,
+        Self::Floods,
+        Self::HitAndRun,
+    ];
 }
 
 /// One brain and the line to it.
@@ -36,6 +71,16 @@ pub struct Member {
     /// Leaves so long after it is complete.
     pub leaves_complete: Option<Duration>,
     pub rider: Option<Rider>,
+    /// It knows nothing but the hash when it joins.
+    pub seeks: bool,
+    /// It has no brain, and lies.
+    pub lie: Option<Lie>,
+    /// Whom its user names.
+    pub knows: Vec<usize>,
+    /// Trackers name it.
+    pub is_listed: bool,
+    /// Nobody who has anything can be reached.
+    pub is_lost: bool,
     /// For each job of its disk.
     pub disk: Duration,
     /// Of a hundred pieces made ready, those that cannot be read; half of them for good.
@@ -57,6 +102,11 @@ impl Member {
             leaves: None,
             leaves_complete: None,
             rider: None,
+            seeks: false,
+            lie: None,
+            knows: Vec::new(),
+            is_listed: true,
+            is_lost: false,
             disk: Duration::from_millis(2),
             rots: 0,
         }
@@ -76,6 +126,18 @@ pub struct Setup {
     pub members: Vec<Member>,
     /// Only the first member is known to the others.
     pub star: bool,
+    /// There is one tracker, that all ask.
+    pub has_tracker: bool,
+    /// The info dictionary, or what stands for it.
+    pub metadata: Arc<[u8]>,
+    /// Links speak the extension protocol.
+    pub describes: bool,
+    pub exchanges_peers: bool,
+    pub is_private: bool,
+    /// Of a hundred links, those that are lost within twenty seconds.
+    pub breaks: u32,
+    /// The invariants of a brain are looked at after one fact of so many.
+    pub audit_every: u64,
 }
 
 impl Setup {
@@ -84,7 +146,19 @@ impl Setup {
         let piece_len = piece_blocks * BLOCK_LEN as u32;
         let total_len = u64::from(pieces) * u64::from(piece_len);
         let layout = Layout::new(total_len, piece_len).expect("a possible layout");
-        Self { seed, layout, members: Vec::new(), star: false }
+        Self {
+            seed,
+            layout,
+            members: Vec::new(),
+            star: false,
+            has_tracker: true,
+            metadata: Arc::from([]),
+            describes: false,
+            exchanges_peers: false,
+            is_private: false,
+            breaks: 0,
+            audit_every: 64,
+        }
     }
 }
 

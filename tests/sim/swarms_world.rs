@@ -2,9 +2,12 @@
 //! and down, disks that take time, a tracker. Blocks carry no bytes and are always right. Each
 //! step is checked against the ledger. All chance comes from one seed.
 
+mod brain;
+mod coming;
 mod line;
+mod seeking;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -14,15 +17,18 @@ use pigeon::base::ids::{InfoHash, LinkId, PeerId};
 use pigeon::base::layout::{BlockRef, Layout};
 use pigeon::base::pool::{Block, BlockPool};
 use pigeon::base::units::BLOCK_LEN;
+use pigeon::seek::{CheckId, Checked};
 use pigeon::swarm::choker::slots;
 use pigeon::swarm::event::{DownReason, Input, Output, Preparation, Source, Verdict};
 use pigeon::swarm::link::{Ask, Availability, Description, LinkCaps, LinkCommand, LinkEvent, Unit};
-use pigeon::swarm::{Swarm, SwarmConfig};
+use pigeon::swarm::{Seeker, Swarm, SwarmConfig};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use brain::{Brain, Liar};
 use line::spoken;
+use seeking::Early;
 
 use super::short::short;
 use super::swarms_ledger::Giving;
@@ -34,15 +40,13 @@ const BACKLOG: Duration = Duration::from_millis(300);
 /// Bytes sent that a link tells at once while more wait, as the real one does.
 const TELL_LEN: u32 = 8 * BLOCK_LEN as u32;
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(30);
-/// The invariants of a brain are looked at after one fact of so many.
-const AUDIT_EVERY: u64 = 64;
 /// Addresses in an answer of the tracker.
 const TOLD: usize = 50;
 
 /// One brain and its line.
 struct Node {
     member: Member,
-    swarm: Option<Swarm>,
+    brain: Option<Brain>,
     /// Which wire and which end of it a link is.
     links: BTreeMap<LinkId, (usize, usize)>,
     tick_at: Option<Duration>,
@@ -54,6 +58,13 @@ struct Node {
     /// Ends of wires with blocks to send, the next one first.
     turns: VecDeque<(usize, usize)>,
     complete_at: Option<Duration>,
+    found_at: Option<Duration>,
+    /// When the pieces of metadata that were ordered have left.
+    words_free: Duration,
+    /// Addresses that the user or the tracker named.
+    named: BTreeSet<SocketAddr>,
+    /// Dials on which no peers are to be exchanged.
+    stopped: BTreeSet<LinkId>,
 }
 
 /// A link between two brains; each end is one direction of it.
@@ -77,6 +88,12 @@ struct End {
     untold: u32,
     /// Nothing may arrive before what was said before.
     last_arrival: Duration,
+    /// What this end has told of itself, and what the other one has told it.
+    told: Description,
+    heard: Option<Description>,
+    is_introduced: bool,
+    /// What the other one says until this one knows the torrent.
+    early: Option<Early>,
 }
 
 enum Happening {
@@ -100,6 +117,13 @@ enum Happening {
     Pretend(usize, usize, u32),
     /// The end learns that the link is down.
     Down(usize, usize),
+    /// The link is lost to both ends.
+    Break(usize),
+    Hashed(usize, CheckId, Checked),
+    /// A piece of metadata has left.
+    Gave(usize, usize, u32, Box<[u8]>),
+    Lie(usize, usize),
+    LiarDials(usize),
 }
 
 /// Bytes that one member got from another while the giver had everything, and while not.
@@ -117,6 +141,8 @@ pub struct World {
     pub unchokes: Vec<(Duration, usize, usize)>,
     /// A number that stands for all that was said, if it is asked for.
     pub trace: Option<u64>,
+    /// What has happened that is worth a test, and how often.
+    pub reached: BTreeMap<&'static str, u32>,
     setup: Setup,
     nodes: Vec<Node>,
     wires: Vec<Wire>,
@@ -125,6 +151,8 @@ pub struct World {
     next_number: u64,
     pool: BlockPool,
     rng: StdRng,
+    /// What links kept for brains that know the torrent now.
+    kept: Vec<(usize, LinkId, Vec<LinkEvent>)>,
     facts: u64,
     verbose: bool,
 }
@@ -133,7 +161,7 @@ impl World {
     pub fn new(setup: Setup, verbose: bool) -> Self {
         let node = |member: &Member| Node {
             member: member.clone(),
-            swarm: None,
+            brain: None,
             links: BTreeMap::new(),
             tick_at: None,
             disk_free: Duration::ZERO,
@@ -142,12 +170,17 @@ impl World {
             holds_back: false,
             turns: VecDeque::new(),
             complete_at: None,
+            found_at: None,
+            words_free: Duration::ZERO,
+            named: BTreeSet::new(),
+            stopped: BTreeSet::new(),
         };
         let mut world = Self {
             now: Duration::ZERO,
             given: BTreeMap::new(),
             unchokes: Vec::new(),
             trace: None,
+            reached: BTreeMap::new(),
             nodes: setup.members.iter().map(node).collect(),
             wires: Vec::new(),
             began: Instant::now(),
@@ -155,6 +188,7 @@ impl World {
             next_number: 0,
             pool: BlockPool::new(1 << 40),
             rng: StdRng::seed_from_u64(setup.seed),
+            kept: Vec::new(),
             facts: 0,
             verbose,
             setup,
@@ -172,7 +206,7 @@ impl World {
     /// Runs until everybody who stays is complete, at most until `limit`: when the last one was.
     pub fn run(&mut self, limit: Duration) -> Option<Duration> {
         while self.now <= limit {
-            let mut left = self.nodes.iter().filter(|node| !node.leaves_early());
+            let mut left = self.nodes.iter().filter(|node| node.is_expected());
             if left.all(|node| node.complete_at.is_some()) {
                 return self.nodes.iter().filter_map(|node| node.complete_at).max();
             }
@@ -206,10 +240,11 @@ impl World {
     pub fn laggards(&self) -> String {
         let now = self.began + self.now;
         let late = self.nodes.iter().enumerate().filter(|(_, node)| {
-            node.complete_at.is_none() && !node.leaves_early() && node.swarm.is_some()
+            node.complete_at.is_none() && node.is_expected() && node.brain.is_some()
         });
         late.map(|(number, node)| {
-            let swarm = node.swarm.as_ref().map(|swarm| (swarm.snapshot(now), swarm.links(now)));
+            let swarm = node.brain.as_ref().and_then(Brain::swarm);
+            let swarm = swarm.map(|swarm| (swarm.snapshot(now), swarm.links(now)));
             format!("{number}: {:?}\n{swarm:?}\n", node.member)
         })
         .collect()
@@ -219,8 +254,8 @@ impl World {
     pub fn assert_no_links_between_seeds(&self) {
         let old = |wire: &&Wire| wire.since + Duration::from_secs(5) < self.now;
         for wire in self.wires.iter().filter(old).filter(|wire| wire.ends[0].is_open) {
-            let complete =
-                |end: &End| self.nodes[end.node].swarm.as_ref().is_some_and(Swarm::is_complete);
+            let swarm = |end: &End| self.nodes[end.node].brain.as_ref().and_then(Brain::swarm);
+            let complete = |end: &End| swarm(end).is_some_and(Swarm::is_complete);
             assert!(
                 !wire.ends.iter().all(complete),
                 "a link between {} and {}, both complete",
@@ -254,7 +289,7 @@ impl World {
             Happening::Tick(number) => {
                 let node = &mut self.nodes[number];
                 node.tick_at = None;
-                let due = node.swarm.as_ref().and_then(Swarm::next_timeout);
+                let due = node.brain.as_ref().and_then(Brain::next_timeout);
                 if due.is_some_and(|due| due <= self.began + self.now) {
                     self.handle(number, Input::Tick);
                 } else {
@@ -274,98 +309,11 @@ impl World {
                 self.hear(wire, end, vec![LinkEvent::Sent(bytes)]);
             }
             Happening::Down(wire, end) => self.down(wire, end),
-        }
-    }
-
-    fn join(&mut self, number: usize) {
-        let layout = self.setup.layout;
-        let member = &self.nodes[number].member;
-        let config = SwarmConfig {
-            exchanges_peers: false,
-            metadata: None,
-            layout,
-            extents: Extents::new([(layout.total_len(), false)]),
-            info_hash: InfoHash([7; 20]),
-            have: member.has.clone(),
-            proven: Bitfield::none(layout.piece_count()),
-            wanted: Bitfield::all(layout.piece_count()),
-            share_blocks: 2048,
-            max_peers: member.max_peers,
-            sequential: false,
-            listen_port: 6881,
-            is_private: false,
-            peer_id: PeerId([number as u8; 20]),
-            seed: self.setup.seed * 1000 + number as u64,
-        };
-        let limit = member.knows_limit.then_some(member.up);
-        let swarm = Swarm::new(config, self.began + self.now);
-        let is_complete = swarm.is_complete();
-        let node = &mut self.nodes[number];
-        node.complete_at = is_complete.then_some(self.now);
-        node.swarm = Some(swarm);
-        self.handle(number, Input::UploadLimit(limit));
-        self.announce(number);
-    }
-
-    fn leave(&mut self, number: usize) {
-        let node = &mut self.nodes[number];
-        node.swarm = None;
-        for (wire, end) in std::mem::take(&mut node.links).into_values() {
-            self.cut(wire, end);
-        }
-    }
-
-    /// As a tracker that is asked every half minute.
-    fn announce(&mut self, number: usize) {
-        if self.nodes[number].swarm.is_none() {
-            return;
-        }
-        self.after(ANNOUNCE_EVERY, Happening::Announce(number));
-        let honest = self.nodes[number].member.rider.is_none();
-        for (wire, end) in self.nodes[number].links.values().filter(|_| honest) {
-            self.wires[*wire].ends[*end].giving.check_waiting(self.now);
-        }
-        let there = |other: &usize| *other != number && self.nodes[*other].swarm.is_some();
-        let known = if self.setup.star { 1 } else { self.nodes.len() };
-        let mut others: Vec<usize> = (0..known).filter(there).collect();
-        others.shuffle(&mut self.rng);
-        let addresses = others.into_iter().take(TOLD).map(address).collect();
-        self.handle(number, Input::Candidates { source: Source::Tracker, addresses });
-    }
-
-    fn latency(&self, a: usize, b: usize) -> Duration {
-        self.nodes[a].member.latency + self.nodes[b].member.latency
-    }
-
-    fn dialled(&mut self, number: usize, link: LinkId, to: usize) {
-        if self.nodes[number].swarm.is_none() {
-            return;
-        }
-        let port = 20_000 + (link.0 % 40_000) as u16;
-        let from = SocketAddr::new(address(number).ip(), port);
-        let now = self.began + self.now;
-        let admitted = self.nodes[to].swarm.as_mut().and_then(|swarm| swarm.admit(from, now).ok());
-        let Some(other) = admitted else {
-            let reason = DownReason::DialFailed("refused".into());
-            return self.handle(number, Input::LinkDown { link, reason });
-        };
-        let fast = self.nodes[number].member.fast && self.nodes[to].member.fast;
-        let wire = self.wires.len();
-        let ends = [End::new(number, link), End::new(to, other)];
-        self.wires.push(Wire { fast, since: self.now, ends });
-        for (end, (node, link, peer)) in
-            [(number, link, to), (to, other, number)].into_iter().enumerate()
-        {
-            self.nodes[node].links.insert(link, (wire, end));
-            let caps = LinkCaps {
-                unit: Unit::Block,
-                chokes: true,
-                pipeline_max: 500,
-                can_upload_to: true,
-                fast,
-                extended: true,
-            };
-            self.handle(node, Input::LinkUp { link, peer_id: PeerId([peer as u8; 20]), caps });
+            Happening::Break(wire) => self.break_wire(wire),
+            Happening::Hashed(number, check, verdict) => self.hashed(number, check, verdict),
+            Happening::Gave(wire, end, piece, bytes) => self.gave(wire, end, piece, bytes),
+            Happening::Lie(wire, end) => self.lie_again(wire, end),
+            Happening::LiarDials(number) => self.liar_dials(number),
         }
     }
 
@@ -378,9 +326,13 @@ impl World {
     /// Facts reach this end of the wire.
     fn hear(&mut self, wire: usize, end: usize, events: Vec<LinkEvent>) {
         let End { node, link, is_open, .. } = self.wires[wire].ends[end];
-        if !is_open || self.nodes[node].swarm.is_none() {
+        if !is_open || self.nodes[node].brain.is_none() {
             return;
         }
+        if let Some(lie) = self.nodes[node].brain.as_ref().and_then(Brain::lie) {
+            return self.lie_to(wire, end, lie, &events);
+        }
+        let events = self.heard(wire, end, events);
         let giving = &mut self.wires[wire].ends[end].giving;
         let mut wakes = false;
         for event in &events {
@@ -416,20 +368,24 @@ impl World {
 
     fn handle(&mut self, number: usize, input: Input) {
         let now = self.began + self.now;
-        let Some(swarm) = self.nodes[number].swarm.as_mut() else { return };
+        let Some(brain) = self.nodes[number].brain.as_mut() else { return };
         if self.verbose {
             eprintln!("{:>9.3} {number}: {}", self.now.as_secs_f64(), short(&input));
         }
-        swarm.handle(input, now);
-        let mut outputs = Vec::new();
-        while let Some(output) = swarm.poll_output() {
-            outputs.push(output);
-        }
+        brain.handle(input, now);
+        self.settled(number);
+    }
+
+    /// Carries out what follows.
+    fn settled(&mut self, number: usize) {
+        let (outputs, is_found) = self.poll(number);
         self.facts += 1;
-        if self.facts.is_multiple_of(AUDIT_EVERY) {
-            swarm.check_invariants();
+        let Some(brain) = self.nodes[number].brain.as_ref() else { return };
+        if self.facts.is_multiple_of(self.setup.audit_every) {
+            brain.check_invariants();
         }
-        if swarm.is_complete() && self.nodes[number].complete_at.is_none() {
+        let is_complete = brain.swarm().is_some_and(Swarm::is_complete);
+        if is_complete && self.nodes[number].complete_at.is_none() {
             self.nodes[number].complete_at = Some(self.now);
             if let Some(stay) = self.nodes[number].member.leaves_complete {
                 self.after(stay, Happening::Leave(number));
@@ -439,6 +395,7 @@ impl World {
         let mut is_rechoked = false;
         for output in outputs {
             self.note(number, &output);
+            self.check_blame(number, &output);
             if let Output::Send { link, command } = output {
                 is_rechoked |= matches!(command, LinkCommand::Unchoke);
                 self.order(number, link, command, &mut words);
@@ -454,6 +411,21 @@ impl World {
         }
         self.pump(number);
         self.wind(number);
+        if is_found {
+            self.hand_over(number);
+        }
+        for (number, link, events) in std::mem::take(&mut self.kept) {
+            self.tell_kept(number, link, events);
+        }
+    }
+
+    fn tell_kept(&mut self, number: usize, link: LinkId, events: Vec<LinkEvent>) {
+        if let Some((wire, end)) = self.nodes[number].links.get(&link).copied() {
+            let is_interested = events.iter().any(|it| matches!(it, LinkEvent::Interested));
+            self.wires[wire].ends[end].giving.interested |= is_interested;
+            self.handle(number, Input::LinkEvents { link, events });
+            self.check_slots(number);
+        }
     }
 
     fn note(&mut self, number: usize, output: &Output) {
@@ -475,7 +447,7 @@ impl World {
     /// Sees to it that the brain gets its tick.
     fn wind(&mut self, number: usize) {
         let node = &mut self.nodes[number];
-        let Some(due) = node.swarm.as_ref().and_then(Swarm::next_timeout) else { return };
+        let Some(due) = node.brain.as_ref().and_then(Brain::next_timeout) else { return };
         let due = due.saturating_duration_since(self.began).max(self.now);
         if node.tick_at.is_none_or(|at| due < at) {
             node.tick_at = Some(due);
@@ -487,6 +459,11 @@ impl World {
         match output {
             Output::Dial { link, address } => {
                 let to = node_at(address);
+                if self.is_private(number) {
+                    let is_named = self.nodes[number].named.contains(&address);
+                    assert!(is_named, "{number} dials {to}, whom only peers named");
+                    self.nodes[number].stopped.insert(link);
+                }
                 let delay = self.latency(number, to) * 2;
                 self.after(delay, Happening::Dialled { node: number, link, to });
             }
@@ -496,7 +473,7 @@ impl World {
                 self.give_to_disk(number, Input::PieceChecked { piece, verdict });
             }
             Output::PreparePiece { piece, prove } => {
-                let swarm = self.nodes[number].swarm.as_ref();
+                let swarm = self.nodes[number].brain.as_ref().and_then(Brain::swarm);
                 assert!(swarm.is_some_and(|swarm| swarm.have().has(piece)), "{piece:?} lacks");
                 let rots = prove && self.rng.random_range(0..100) < self.nodes[number].member.rots;
                 let outcome = match rots {
@@ -529,7 +506,18 @@ impl World {
         command: LinkCommand,
         words: &mut BTreeMap<(usize, usize), Vec<LinkEvent>>,
     ) {
-        let Some((wire, end)) = self.nodes[number].links.get(&link).copied() else { return };
+        let Some((wire, end)) = self.nodes[number].links.get(&link).copied() else {
+            if matches!(command, LinkCommand::StopExchange) {
+                self.nodes[number].stopped.insert(link);
+                self.reach("stopped early");
+            }
+            return;
+        };
+        if self.setup.describes
+            && let Some(events) = self.order_extended(number, (wire, end), &command)
+        {
+            return words.entry((wire, end)).or_default().extend(events);
+        }
         let Wire { fast, ends, .. } = &mut self.wires[wire];
         let taker = ends[1 - end].node;
         let End { giving, parcels, .. } = &mut ends[end];
@@ -549,7 +537,7 @@ impl World {
                 return self.after(Duration::from_millis(1), Happening::Pretend(wire, end, bytes));
             }
             LinkCommand::SendBlocks(asks) => {
-                let swarm = self.nodes[number].swarm.as_ref();
+                let swarm = self.nodes[number].brain.as_ref().and_then(Brain::swarm);
                 for ask in asks {
                     let has = swarm.is_some_and(|swarm| swarm.have().has(ask.piece));
                     assert!(has, "{number} sends {ask:?} and lacks it");
@@ -636,9 +624,9 @@ impl World {
 }
 
 impl Node {
-    /// It may leave before it has everything.
-    fn leaves_early(&self) -> bool {
-        self.member.leaves.is_some()
+    /// It stays until it has everything, and can have it.
+    fn is_expected(&self) -> bool {
+        self.member.leaves.is_none() && self.member.lie.is_none() && !self.member.is_lost
     }
 }
 
@@ -655,6 +643,10 @@ impl End {
             held_words: Vec::new(),
             untold: 0,
             last_arrival: Duration::ZERO,
+            told: Description::default(),
+            heard: None,
+            is_introduced: false,
+            early: None,
         }
     }
 }

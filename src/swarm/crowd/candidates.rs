@@ -37,6 +37,8 @@ struct Candidate {
     source: Source,
     failures: u32,
     worked: bool,
+    /// The user, a listing or a tracker named it: not only peers or the local network.
+    is_named: bool,
     /// Somebody said that it listens there; a connection that came in from there proves nothing.
     is_dialable: bool,
     last_error: Option<String>,
@@ -114,7 +116,9 @@ impl Candidates {
         if self.is_banned(address) {
             return;
         }
+        let names = matches!(source, Source::User | Source::Listing | Source::Tracker);
         if let Some(known) = self.known.get_mut(&address) {
+            known.is_named |= names;
             known.is_dialable |= source != Source::Incoming;
             if source == Source::User {
                 let (is_busy, tie) = (known.place == Place::Busy, known.tie);
@@ -135,6 +139,7 @@ impl Candidates {
             source,
             failures: 0,
             worked: false,
+            is_named: names,
             is_dialable: source != Source::Incoming,
             last_error: None,
             left_at: None,
@@ -430,9 +435,15 @@ impl Candidates {
         }
     }
 
-    /// Who told us of the address, if it is known.
-    pub fn source(&self, address: SocketAddr) -> Option<Source> {
-        self.known.get(&address).map(|known| known.source)
+    /// Did the user, a listing or a tracker name the address?
+    pub fn is_named(&self, address: SocketAddr) -> bool {
+        self.known.get(&address).is_some_and(|known| known.is_named)
+    }
+
+    /// Did nobody else than peers or the local network name the address?
+    pub fn is_hearsay(&self, address: SocketAddr) -> bool {
+        let known = self.known.get(&address).filter(|known| !known.is_named);
+        known.is_some_and(|known| matches!(known.source, Source::Pex | Source::Lan))
     }
 
     /// Our own addresses, as far as others told us.
@@ -440,10 +451,17 @@ impl Candidates {
         &self.ours
     }
 
-    /// Forgets those that such sources named.
-    pub fn forget_from(&mut self, is_left: impl Fn(Source) -> bool) {
-        let left = self.known.iter().filter(|(_, known)| is_left(known.source));
-        let left: Vec<SocketAddr> = left.map(|(address, _)| *address).collect();
+    /// Forgets all that neither the user nor a listing or tracker named. Those that came in by
+    /// themselves are not dialled back.
+    pub fn forget_unnamed(&mut self) {
+        let unnamed = self.known.iter_mut().filter(|(_, known)| !known.is_named);
+        let mut left = Vec::new();
+        for (address, known) in unnamed {
+            match known.source == Source::Incoming && known.place == Place::Busy {
+                true => known.is_dialable = false,
+                false => left.push(*address),
+            }
+        }
         left.into_iter().for_each(|address| self.forget(address));
     }
 

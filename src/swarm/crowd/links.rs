@@ -268,8 +268,9 @@ impl Crowd {
             CloseReason::Duplicate => self.candidates.rest(home, DUPLICATE_REST, now),
             CloseReason::Replaced => self.candidates.rest(home, REPLACED_REST, now),
             CloseReason::Stopping => self.candidates.released(home),
+            CloseReason::Private => self.candidates.forget(home),
             // They are forgotten.
-            CloseReason::TrackerChanged | CloseReason::Private => {}
+            CloseReason::TrackerChanged => {}
             // Of a local peer only the port that it came from is banned so far.
             CloseReason::CorruptData if home != peer.address => self.candidates.ban(home),
             _ => self.candidates.ended(home, reason.to_string(), now),

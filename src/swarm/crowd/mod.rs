@@ -225,19 +225,31 @@ impl Crowd {
         self.exchange.next_timeout()
     }
 
-    /// The torrent turned out to be private (BEP 27): whom anybody else than a tracker or the
-    /// user named is left, and nobody is told of others any more.
+    /// The torrent turned out to be private (BEP 27): whom only peers or the local network named is
+    /// left, those who came in are not dialled back, and nobody is told of others any more.
     pub(super) fn become_private(&mut self, out: &mut Effects) {
         self.config.is_private = true;
         self.exchange.stop();
-        let is_left = |source: Option<Source>| matches!(source, Some(Source::Pex | Source::Lan));
         for (link, peer) in &self.peers {
-            match is_left(self.candidates.source(peer.home())) {
+            let is_left = match peer.incoming {
+                true => self.candidates.is_hearsay(peer.home()),
+                false => !self.candidates.is_named(peer.address),
+            };
+            match is_left {
                 true => out.close(*link, CloseReason::Private),
                 false => out.send(*link, LinkCommand::StopExchange),
             }
         }
-        self.candidates.forget_from(|source| is_left(Some(source)));
+        let is_left = |it: &Arriving| !it.incoming && !self.candidates.is_named(it.address);
+        for (link, arriving) in &self.arriving {
+            match is_left(arriving) {
+                true => out.send(*link, LinkCommand::Close(CloseReason::Private)),
+                false => out.send(*link, LinkCommand::StopExchange),
+            }
+        }
+        let left: Vec<_> = self.arriving.extract_if(.., |_, it| is_left(it)).collect();
+        left.into_iter().for_each(|(_, it)| self.candidates.forget(it.address));
+        self.candidates.forget_unnamed();
     }
 
     /// The link delivered.

@@ -10,6 +10,7 @@ mod endgame;
 mod fetching;
 mod private;
 mod report;
+mod seeker;
 mod talk;
 mod twins;
 mod upload;
@@ -65,6 +66,30 @@ fn lost() -> DownReason {
     DownReason::Lost("reset".into())
 }
 
+/// Of a torrent of which nothing is here, with pieces of so many blocks.
+fn config(pieces: u32, blocks: u32) -> SwarmConfig {
+    let piece_len = blocks * BLOCK_LEN as u32;
+    let total_len = u64::from(pieces) * u64::from(piece_len);
+    let layout = Layout::new(total_len, piece_len).unwrap();
+    SwarmConfig {
+        exchanges_peers: false,
+        metadata: None,
+        layout,
+        extents: Extents::new([(total_len, false)]),
+        info_hash: InfoHash([7; 20]),
+        have: Bitfield::none(pieces),
+        proven: Bitfield::none(pieces),
+        wanted: Bitfield::all(pieces),
+        share_blocks: 2048,
+        max_peers: 50,
+        listen_port: 6881,
+        is_private: false,
+        sequential: true,
+        peer_id: peer_id(OURS),
+        seed: 1,
+    }
+}
+
 impl Bench {
     /// Pieces of four blocks each, taken in order unless a test says otherwise.
     fn new(pieces: u32) -> Self {
@@ -72,28 +97,9 @@ impl Bench {
     }
 
     fn with(pieces: u32, blocks: u32, change: impl FnOnce(&mut SwarmConfig)) -> Self {
-        let piece_len = blocks * BLOCK_LEN as u32;
-        let total_len = u64::from(pieces) * u64::from(piece_len);
-        let layout = Layout::new(total_len, piece_len).unwrap();
-        let mut config = SwarmConfig {
-            exchanges_peers: false,
-            metadata: None,
-            layout,
-            extents: Extents::new([(total_len, false)]),
-            info_hash: InfoHash([7; 20]),
-            have: Bitfield::none(pieces),
-            proven: Bitfield::none(pieces),
-            wanted: Bitfield::all(pieces),
-            share_blocks: 2048,
-            max_peers: 50,
-            listen_port: 6881,
-            is_private: false,
-            sequential: true,
-            peer_id: peer_id(OURS),
-            seed: 1,
-        };
+        let mut config = config(pieces, blocks);
         change(&mut config);
-        let now = Instant::now();
+        let (now, layout) = (Instant::now(), config.layout);
         Self {
             swarm: Swarm::new(config, now),
             layout,
