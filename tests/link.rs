@@ -19,11 +19,13 @@ use pigeon::link::{
 use pigeon::net::limiter::Limiter;
 use pigeon::net::tcp;
 use pigeon::swarm::event::DownReason;
-use pigeon::swarm::link::{Availability, CloseReason, LinkCommand, LinkEvent};
+use pigeon::swarm::link::{
+    Availability, CloseReason, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent,
+};
 use tokio::sync::mpsc;
 
 use content::Spec;
-use mock_peer::{Answer, BITS_NONE, Behaviour, MockPeer, Script};
+use mock_peer::{Answer, BITS_NONE, Behaviour, Metadata, MockPeer, Script};
 
 const LINK: LinkId = LinkId(7);
 
@@ -122,6 +124,58 @@ async fn everything_is_fetched_from_a_peer_that_dials() {
     let (sender, mut reports) = mpsc::channel(4);
     let handle = accept(config.clone(), LINK, address, stream, hello, sender);
     fetch_all(&spec, &config, &handle, &mut reports).await;
+}
+
+/// The torrent comes to be known over the very link that then brings it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_peer_makes_of_a_request_for_metadata_is_told_and_the_link_goes_on() {
+    let spec = spec();
+    let info = spec.info();
+    let mut wrong = info.clone();
+    wrong[9] ^= 1;
+    let piece = |bytes: &[u8]| MetadataEvent::Piece { piece: 0, bytes: bytes.into() };
+    for (metadata, answer) in [
+        (Metadata::Honest, piece(&info)),
+        (Metadata::Wrong, piece(&wrong)),
+        (Metadata::Refused, MetadataEvent::Refused(0)),
+        (Metadata::OfLength(77), piece(&[0; 77])),
+    ] {
+        let behaviour = Behaviour { metadata, ..Behaviour::default() };
+        let peer = MockPeer::listen(spec.clone(), behaviour).await;
+        let known = config(&spec);
+        let config = Arc::new(LinkConfig { subject: Subject::default(), ..(*known).clone() });
+        let (sender, mut reports) = mpsc::channel(16);
+        let handle = dial(config.clone(), LINK, peer.address, sender);
+        let LinkNews::Up { .. } = next(&mut reports).await else { panic!("not up") };
+        let none = || vec![LinkCommand::Availability(Availability::None)];
+        handle.commands.send(none()).await.unwrap();
+        let mut told = Vec::new();
+        let mut is_asked = false;
+        while !told.iter().any(|event| matches!(event, LinkEvent::Metadata(_))) {
+            let LinkNews::Events(events) = next(&mut reports).await else { panic!("link lost") };
+            told.extend(events);
+            let takes = |event: &LinkEvent| matches!(event, LinkEvent::Described(it) if it.metadata_len.is_some());
+            if !is_asked && told.iter().any(takes) {
+                is_asked = true;
+                let ask = LinkCommand::Metadata(MetadataCommand::Ask(vec![0]));
+                handle.commands.send(vec![ask]).await.unwrap();
+            }
+        }
+        let is_of_pieces = |event: &LinkEvent| matches!(event, LinkEvent::Availability(_));
+        assert!(!told.iter().any(is_of_pieces), "nobody knows what those would be: {told:?}");
+        let Some(LinkEvent::Metadata(event)) = told.pop() else { panic!("{told:?}") };
+        assert_eq!(event, answer);
+
+        config.subject.know(known.subject.known().unwrap().clone());
+        handle.commands.send(none()).await.unwrap();
+        let mut has_all = false;
+        while !has_all {
+            let LinkNews::Events(events) = next(&mut reports).await else { panic!("link lost") };
+            has_all = events
+                .iter()
+                .any(|event| matches!(event, LinkEvent::Availability(Availability::All)));
+        }
+    }
 }
 
 #[tokio::test]
