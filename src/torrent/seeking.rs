@@ -292,7 +292,9 @@ impl Task {
         let addresses = request.peers.clone();
         seeker.note(Input::Candidates { source: Source::User, addresses }, now);
         seeker.settle(now);
-        let stats = TransferStats { left: LEFT_UNKNOWN, ..TransferStats::default() };
+        // With nothing wanted it would be announced as a partial seed (BEP 21).
+        let (left, wanted_left) = (LEFT_UNKNOWN, LEFT_UNKNOWN);
+        let stats = TransferStats { left, wanted_left, ..TransferStats::default() };
         let link_config = LinkConfig {
             info_hash: request.target.handshake_hash(),
             peer_id: resources.peer_id,
