@@ -197,7 +197,8 @@ impl SeekDesk {
     }
 }
 
-/// Begins to search, unless the metadata was kept. Returns the hash that peers name it by, and where their connections go.
+/// Begins to search, unless the metadata was kept. Returns the hash that peers name it by, and
+/// where their connections go.
 pub fn start(
     resources: Resources,
     request: SeekRequest,

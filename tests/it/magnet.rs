@@ -122,6 +122,7 @@ async fn our_own_seed_gives_metadata_and_data() {
         let mut seed = Running::start(seed.args(["--port", "0", "--json"]));
         let started: Value = serde_json::from_str(&seed.line("{")).expect("a JSON line");
         assert_eq!(started["event"], "started");
+        while !seed.line("{").contains("\"completed\"") {}
         let ran = wanted.run(&[&wanted.link(&format!("&x.pe=127.0.0.1:{}", started["port"]))]);
         assert_code(&ran, 0);
         seed.type_line("quit");
