@@ -177,7 +177,9 @@ async fn seek(desk: &mut Desk, voice: &mut Voice, wish: Wish) -> Result<(), Refu
     }));
     let title = search.title();
     voice.result(&format!("{title}: looking for its metadata\n"));
-    if let Some(line) = lonely {
+    if let Some(line) = lonely
+        && search.is_asking().await
+    {
         voice.unasked(line);
     }
     Ok(())

@@ -36,6 +36,8 @@ use super::values::Ranges;
 const TELL_NEWS: Duration = Duration::from_secs(5);
 /// How long the end of a search is waited for: trackers are told within less.
 const END_MAX: Duration = Duration::from_secs(4);
+/// What was kept is found within that, as a rule.
+const MOMENT: Duration = Duration::from_millis(400);
 /// Digits of a hash that people need to tell torrents apart.
 const HASH_SHOWN: usize = 8;
 
@@ -234,6 +236,14 @@ impl Search {
     /// How far it is.
     pub fn status(&self) -> SeekStatus {
         self.status.borrow().clone()
+    }
+
+    /// Whether peers are needed, as far as a moment shows: not when the metadata was kept.
+    pub async fn is_asking(&self) -> bool {
+        let mut status = self.status.clone();
+        // Without anybody who tells, it has ended.
+        let asked = timeout(MOMENT, status.wait_for(|status| status.is_asking)).await;
+        !matches!(asked, Ok(Err(_)))
     }
 
     /// Asks another peer.

@@ -205,7 +205,8 @@ impl SeekDesk {
     }
 }
 
-/// Begins to search, unless the metadata was kept. Returns the hash that peers name it by, and where their connections go.
+/// Begins to search, unless the metadata was kept. Returns the hash that peers name it by, and
+/// where their connections go.
 pub fn start(
     resources: Resources,
     request: SeekRequest,
@@ -300,7 +301,9 @@ impl Task {
         let addresses = request.peers.clone();
         seeker.note(Input::Candidates { source: Source::User, addresses }, now);
         seeker.settle(now);
-        let stats = TransferStats { left: LEFT_UNKNOWN, ..TransferStats::default() };
+        // With nothing wanted it would be announced as a partial seed (BEP 21).
+        let (left, wanted_left) = (LEFT_UNKNOWN, LEFT_UNKNOWN);
+        let stats = TransferStats { left, wanted_left, ..TransferStats::default() };
         let link_config = LinkConfig {
             info_hash: request.target.handshake_hash(),
             peer_id: resources.peer_id,

@@ -31,6 +31,7 @@ impl Live {
             return Ok(());
         }
         let prefix = self.prefix(number);
+        let has_met = found.as_ref().is_ok_and(|found| found.contacts.is_some());
         if let Ok(found) = &found {
             let torrent = &found.loaded.torrent;
             let (hash, name) = (torrent.info_hash_v1, &torrent.name);
@@ -68,7 +69,7 @@ impl Live {
                 let around = Around {
                     template: &desk.template,
                     is_several: desk.is_several,
-                    has_others: false,
+                    has_others: has_met,
                     port: desk.engine.port(),
                 };
                 if let Some(item) = desk.items.iter().find(|item| item.number == number) {

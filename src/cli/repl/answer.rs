@@ -82,10 +82,16 @@ impl Desk {
             }),
             Ok(Wanted::Link(wish)) => {
                 let lonely = wish.loneliness();
-                self.seek(*wish).await.map(|search| {
-                    let words = lonely.unwrap_or("looking for its metadata");
-                    format!("{}{words}", search.prefix())
-                })
+                match self.seek(*wish).await {
+                    Ok(search) => {
+                        let words = match lonely {
+                            Some(words) if search.is_asking().await => words,
+                            _ => "looking for its metadata",
+                        };
+                        Ok(search.prefix() + words)
+                    }
+                    Err(refused) => Err(refused),
+                }
             }
             Err(failure) => Err(Refused::Failed(failure)),
         };

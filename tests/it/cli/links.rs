@@ -276,7 +276,7 @@ fn links_and_urls_are_added_at_the_prompt() {
     running.type_line("add magnet:?xt=urn:btih:01");
     running.line("magnet link with a bad info hash");
     running.type_line(&format!("add {HASH}"));
-    running.line("2 01234567: the link names no tracker and no peer");
+    running.line("2 01234567: looking for its metadata");
     let link = format!(
         "magnet:?xt=urn:btih:{}&xs={}&x.pe={}",
         hex(other.info_hash()),
