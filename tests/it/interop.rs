@@ -7,7 +7,10 @@
 
 mod clients;
 mod create;
+mod magnet;
+mod met;
 pub mod namespace;
+mod peers;
 mod power;
 mod upload;
 
@@ -139,15 +142,19 @@ fn payload() -> &'static (Payload, PathBuf) {
             ("two/deeper/second.bin", 77_777_777),
             ("third.bin", 122_222_219),
         ];
-        let payload = Payload::new(2026, "interop-payload", 512 << 10, &files);
-        let dir = target().join("interop-payload");
-        let marker = dir.join("complete");
-        if !marker.exists() {
-            payload.write_to(&dir);
-            fs::write(marker, b"").expect("mark the payload as complete");
-        }
-        (payload, dir)
+        written(Payload::new(2026, "interop-payload", 512 << 10, &files), "interop-payload")
     })
+}
+
+/// The payload with the folder that it lies in, written if it is not there.
+fn written(payload: Payload, name: &str) -> (Payload, PathBuf) {
+    let dir = target().join(name);
+    let marker = dir.join("complete");
+    if !marker.exists() {
+        payload.write_to(&dir);
+        fs::write(marker, b"").expect("mark the payload as complete");
+    }
+    (payload, dir)
 }
 
 /// cargo's folder for what tests write.

@@ -1,5 +1,6 @@
 //! The command lines of other people's programs, and driver's. Each seeder has its own address
-//! and tells the tracker; nobody is found by DHT, local discovery or peer exchange.
+//! and tells the tracker; nobody is found by DHT, and by local discovery or peer exchange only
+//! where a test asks for that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,17 @@ pub enum Seeder {
     Libtorrent,
     Transmission,
     Aria2,
+}
+
+/// How a program meets others besides trackers and links, and how fast it is.
+#[derive(Clone, Copy, Default)]
+pub struct Ways {
+    /// Peer exchange (BEP 11).
+    pub exchange: bool,
+    /// Local service discovery (BEP 14).
+    pub local: bool,
+    /// It downloads 16 KiB a second: it stays a leecher.
+    pub slow: bool,
 }
 
 /// What a program is started for; its files lie in `data` of its folder.
@@ -77,6 +89,13 @@ pub fn assert_installed() {
     if !import.status().is_ok_and(|status| status.success()) {
         missing.push(format!("libtorrent for {} (PIGEON_PYTHON)", python().display()));
     }
+    let mut import = Command::new("node");
+    import.args(["-e", "process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)"]);
+    if !import.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
+        || !webtorrent().join("node_modules/webtorrent/index.js").exists()
+    {
+        missing.push(format!("node, and webtorrent in {}", webtorrent().display()));
+    }
     assert!(missing.is_empty(), "interop was asked for, but not installed: {missing:?}");
 }
 
@@ -102,6 +121,13 @@ pub fn own_tracker(namespace: &Namespace, dir: &Path) -> Command {
     with_home(command, dir)
 }
 
+/// Ends as soon as the tracker knows somebody who downloads.
+pub fn wait_for_leecher(namespace: &Namespace, info_hash: &[u8; 20]) -> Command {
+    let mut command = wait_for_seeds(namespace, info_hash, 1);
+    command.arg("incomplete");
+    command
+}
+
 /// Ends as soon as the tracker knows so many seeds.
 pub fn wait_for_seeds(namespace: &Namespace, info_hash: &[u8; 20], count: usize) -> Command {
     let mut command = namespace.command(python());
@@ -116,19 +142,26 @@ pub fn command(role: Role, namespace: &Namespace, torrent: &Path, dir: &Path) ->
     let command = match role {
         Role::Seeder(Seeder::Libtorrent) => {
             let mut command = namespace.command(python());
-            command.arg(script("seed_libtorrent.py")).arg(torrent).arg(data);
+            command.arg(script("peer_libtorrent.py")).arg(torrent).arg(data);
             command.args(["10.77.0.3", "7003"]);
             command
         }
-        Role::Seeder(Seeder::Transmission) => transmission(namespace, torrent, dir),
+        Role::Seeder(Seeder::Transmission) => {
+            // What it starts with. Peers get no metadata of this one: it would take that out of
+            // a file that it had written itself.
+            let torrents = dir.join("torrents");
+            fs::create_dir_all(&torrents).expect("make a folder for torrents");
+            fs::copy(torrent, torrents.join("payload.torrent")).expect("copy the torrent");
+            transmission(namespace, ("10.77.0.4", "7004"), dir, Ways::default())
+        }
         Role::Seeder(Seeder::Aria2) => {
-            let mut command = aria2(namespace, "10.77.0.5", "7005");
+            let mut command = aria2(namespace, ("10.77.0.5", "7005"), Ways::default());
             command.args(["--check-integrity=true", "--seed-ratio=0.0", "-d"]).arg(data);
             command.arg(torrent);
             command
         }
         Role::Reference => {
-            let mut command = aria2(namespace, "10.77.0.2", "7002");
+            let mut command = aria2(namespace, ("10.77.0.2", "7002"), Ways::default());
             command.args(["--seed-time=0", "-d"]).arg(data).arg(torrent);
             command
         }
@@ -149,37 +182,49 @@ pub fn command(role: Role, namespace: &Namespace, torrent: &Path, dir: &Path) ->
     with_home(command, dir)
 }
 
-fn aria2(namespace: &Namespace, ip: &str, port: &str) -> Command {
+/// aria2 at this address and port, ready for a torrent or a link.
+pub fn aria2(namespace: &Namespace, (ip, port): (&str, &str), ways: Ways) -> Command {
     let mut command = namespace.command("aria2c");
     command.args(["--no-conf", "--summary-interval=5", "--show-console-readout=false"]);
-    command.args(["--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false"]);
-    command.args(["--enable-peer-exchange=false", "--file-allocation=none"]);
+    command.args(["--enable-dht=false", "--enable-dht6=false", "--file-allocation=none"]);
+    command.arg(format!("--bt-enable-lpd={}", ways.local));
+    command.arg(format!("--enable-peer-exchange={}", ways.exchange));
     command.args([format!("--interface={ip}"), format!("--listen-port={port}")]);
+    if ways.slow {
+        command.arg("--max-download-limit=16K");
+    }
     command
 }
 
-/// transmission-daemon takes everything from its folder: settings, and torrents to start with.
-fn transmission(namespace: &Namespace, torrent: &Path, dir: &Path) -> Command {
-    let torrents = dir.join("torrents");
-    fs::create_dir_all(&torrents).expect("make a folder for torrents");
-    fs::copy(torrent, torrents.join("payload.torrent")).expect("copy the torrent");
-    let data = dir.join("data");
+/// transmission-daemon with its settings, which it takes from its folder.
+pub fn transmission(
+    namespace: &Namespace,
+    (ip, port): (&str, &str),
+    dir: &Path,
+    ways: Ways,
+) -> Command {
+    let port: u16 = port.parse().expect("a port");
     let settings = serde_json::json!({
-        "bind-address-ipv4": "10.77.0.4",
-        "peer-port": 7004,
-        "download-dir": data,
+        "bind-address-ipv4": ip,
+        "peer-port": port,
+        "download-dir": dir.join("data"),
         "incomplete-dir-enabled": false,
         "rename-partial-files": false,
         "start-added-torrents": true,
-        "rpc-enabled": false,
+        "rpc-enabled": true,
+        "rpc-bind-address": "127.0.0.1",
+        "rpc-port": 9091,
+        "rpc-authentication-required": false,
         "dht-enabled": false,
-        "lpd-enabled": false,
-        "pex-enabled": false,
+        "lpd-enabled": ways.local,
+        "pex-enabled": ways.exchange,
         "utp-enabled": false,
         "port-forwarding-enabled": false,
         "ratio-limit-enabled": false,
         "idle-seeding-limit-enabled": false,
-        "message-level": 2,
+        "speed-limit-down": 16,
+        "speed-limit-down-enabled": ways.slow,
+        "message-level": 3,
     });
     fs::write(dir.join("settings.json"), settings.to_string()).expect("write settings");
     let mut command = namespace.command("transmission-daemon");
@@ -187,15 +232,21 @@ fn transmission(namespace: &Namespace, torrent: &Path, dir: &Path) -> Command {
     command
 }
 
+/// The folder that npm installed webtorrent in: `PIGEON_WEBTORRENT`, or the one of `.ci/run`.
+pub fn webtorrent() -> PathBuf {
+    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/webtorrent");
+    std::env::var_os("PIGEON_WEBTORRENT").map_or_else(ours, PathBuf::from)
+}
+
 /// The Python that has libtorrent: `PIGEON_PYTHON`, or the one of the system.
 pub fn python() -> PathBuf {
     std::env::var_os("PIGEON_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
 }
 
-fn script(name: &str) -> PathBuf {
+pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(name)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,6 +6,9 @@ use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// The addresses of a pair that is joined by a cable.
+pub const LAN: [&str; 2] = ["10.78.0.1", "10.78.0.2"];
+
 /// Made on creation; removed on drop, also by a panic.
 pub struct Namespace {
     name: String,
@@ -30,6 +33,22 @@ impl Namespace {
         let namespace = Self { name };
         run(&["-n", namespace.name.as_str(), "link", "set", "lo", "up"]);
         namespace
+    }
+
+    /// Two that are joined by a cable, and may speak to each other alone: multicast, too, as on
+    /// a local network. Their addresses are `LAN`.
+    pub fn pair() -> [Self; 2] {
+        let both = [Self::empty(), Self::empty()];
+        let [one, other] = both.each_ref().map(Self::name);
+        let cable = ["link", "add", "lan", "netns", one, "type", "veth"];
+        run(&[cable.as_slice(), &["peer", "name", "lan", "netns", other]].concat());
+        for (name, address) in [one, other].into_iter().zip(LAN) {
+            run(&["-n", name, "addr", "add", &format!("{address}/24"), "dev", "lan"]);
+            run(&["-n", name, "link", "set", "lan", "up"]);
+            // Some leave it to the system through which interface multicast goes.
+            run(&["-n", name, "route", "add", "default", "dev", "lan"]);
+        }
+        both
     }
 
     /// What `ip` calls it.
