@@ -28,6 +28,9 @@ use super::{Error, Known, LinkConfig, LinkTimeouts, Subject};
 
 /// What we call ourselves in extension handshakes.
 const CLIENT: &str = "Pigeon 0.1.0";
+/// Pieces that are told one by one to a remote that was told before that there are none: 450 KB,
+/// which fits into what may wait for it. It does not hear of more.
+const HAVES_MAX: usize = 50_000;
 /// `reqq`: requests of one peer that we hold.
 const REQUEST_QUEUE: u32 = 500;
 
@@ -151,7 +154,7 @@ impl BitTorrent {
             Availability::None => false,
             Availability::Some(bits) => bits.has(*piece),
         };
-        let pieces = layout.iter().flat_map(Layout::pieces).filter(has);
+        let pieces = layout.iter().flat_map(Layout::pieces).filter(has).take(HAVES_MAX);
         pieces.for_each(|piece| Message::Have(piece.number()).encode(out));
         if self.is_news && self.extended {
             let metadata_len = self.subject.known().and_then(metadata_len);

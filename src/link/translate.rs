@@ -345,6 +345,7 @@ impl Translator {
                 MetadataEvent::Asked(piece)
             }
             Some(MetadataMessage::Data { piece, bytes, .. }) => {
+                self.spend(COST_METADATA)?;
                 MetadataEvent::Piece { piece, bytes: bytes.into() }
             }
             Some(MetadataMessage::Reject { piece }) => {
