@@ -115,6 +115,10 @@ impl Live {
             self.voice.urgent(&format!("Stopping... {hurry}"));
         }
         let sought = self.sought_events();
+        if !sought.is_empty() {
+            // They are ended, too, and nothing came of them.
+            self.refused = self.refused.worst(Exit::Incomplete);
+        }
         self.stop().await;
         self.stopper.restore_terminal();
         // The prompt may have been cut off: what follows goes to the plain streams, over it.
