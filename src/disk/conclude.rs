@@ -210,13 +210,13 @@ impl FileStore {
                 self.entry(file).is_doubtful(seen).then(|| self.doubted(file, seen))
             }
             Err(error @ Error::Disturbed { .. }) => {
-                self.forget(file);
+                // In doubt before it is known by its new inode: others may look at it meanwhile.
+                self.forget_with(file, true);
                 let entry = self.entry(file);
                 let found = self.look(glance, file, entry.place());
                 Some(match found {
                     // What is there now may be the same, put back by its user.
                     Ok(Some(found)) if found.len == entry.len => {
-                        entry.doubted.store(true, Ordering::Release);
                         FileNews::Doubted { file, seen: FileStamp(found.stamp), error }
                     }
                     _ => FileNews::Trouble { file, error, recheck: true },
@@ -229,6 +229,10 @@ impl FileStore {
     /// Looks for the file anew and stops using what is open of it. Another file than the one
     /// that we had is not ours. Where it cannot be looked at it is taken to be as it was.
     pub(super) fn forget(&self, file: FileIndex) {
+        self.forget_with(file, false);
+    }
+
+    fn forget_with(&self, file: FileIndex, is_doubted: bool) {
         let entry = self.entry(file);
         entry.epoch.fetch_add(1, Ordering::AcqRel);
         let known = entry.inode.load(Ordering::Relaxed);
@@ -251,7 +255,7 @@ impl FileStore {
             }
         }
         entry.expect_unchanged(None);
-        entry.doubted.store(false, Ordering::Release);
+        entry.doubted.store(is_doubted, Ordering::Release);
         entry.allocated.store(false, Ordering::Release);
         entry.has_own_part.store(has_own_part, Ordering::Release);
         let is_guarded = match &whole {

@@ -92,8 +92,11 @@ impl FileStore {
         // It may have been made just now.
         entry.renamed.store(true, Ordering::Release);
         let given = self.give_space(entry, opened, found.len);
-        // That may have changed its time, and nobody else's hand is to be seen in it.
-        entry.expect_unchanged(None);
+        let now = beneath::found_open(opened)?;
+        if now.stamp.modified_ns != found.stamp.modified_ns {
+            // That was us, and nobody else's hand is to be seen in it.
+            entry.expect_unchanged(None);
+        }
         given
     }
 

@@ -1,6 +1,8 @@
 //! What a remote says of its pieces and wishes before anybody knows the torrent (BEP 9): kept as
 //! little as can be, and told when the torrent is known. Whether it makes sense shows then.
 
+use std::collections::BTreeMap;
+
 use crate::wire::Message;
 
 /// Pieces that are kept of what a remote has, one by one: two million. More have no bitfield
@@ -14,8 +16,8 @@ const ALLOWED_MAX: usize = 64;
 pub(super) struct Early {
     /// Its set of pieces: `Bitfield`, `HaveAll` or `HaveNone`.
     set: Option<Message>,
-    /// Pieces that it told behind that, one bit each.
-    haves: Vec<u64>,
+    /// Pieces that it told behind that, one bit each, 64 in a word: one far out costs a word.
+    haves: BTreeMap<u32, u64>,
     allowed: Vec<u32>,
     is_unchoked: bool,
     is_interested: bool,
@@ -27,14 +29,10 @@ impl Early {
         match message {
             Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => {
                 self.set = Some(message);
-                self.haves = Vec::new();
+                self.haves.clear();
             }
             Message::Have(piece) if piece < HAVES_MAX => {
-                let word = (piece / 64) as usize;
-                if self.haves.len() <= word {
-                    self.haves.resize(word + 1, 0);
-                }
-                self.haves[word] |= 1 << (piece % 64);
+                *self.haves.entry(piece / 64).or_default() |= 1 << (piece % 64);
             }
             Message::AllowedFast(piece) if self.allowed.len() < ALLOWED_MAX => {
                 self.allowed.push(piece);
@@ -50,8 +48,7 @@ impl Early {
 
     /// What it comes to, in an order that any remote may use.
     pub(super) fn into_messages(self) -> impl Iterator<Item = Message> {
-        let words = (0u32..).zip(self.haves);
-        let bits = words.flat_map(|(at, word)| {
+        let bits = self.haves.into_iter().flat_map(|(at, word)| {
             (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit)
         });
         let allowed = self.allowed.into_iter().map(Message::AllowedFast);

@@ -340,6 +340,10 @@ impl Translator {
             Err(error) => return Err(error.to_string()),
         };
         let event = match message {
+            // Who takes no answers need not ask.
+            Some(MetadataMessage::Request { .. }) if self.metadata_id().is_none() => {
+                return self.spend(COST_HEAVY);
+            }
             Some(MetadataMessage::Request { piece }) => {
                 self.spend(COST_METADATA)?;
                 MetadataEvent::Asked(piece)

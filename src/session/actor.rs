@@ -44,6 +44,9 @@ const KEEP_MAX: Duration = Duration::from_secs(2);
 /// How long an ending session waits for files that are being opened.
 const ARRIVE_MAX: Duration = Duration::from_secs(3);
 
+/// Connections of a search for metadata: beside it torrents are to have theirs.
+const SEEK_LINKS_MAX: usize = 40;
+
 /// Where it is told what came of an addition.
 type AddAnswer = oneshot::Sender<Result<TorrentHandle, Error>>;
 
@@ -260,6 +263,7 @@ impl Actor {
                 () = sleep(SEEDING_LOOK), if has_limits => {}
                 _ = keep.tick() => self.keep().await,
             }
+            self.local.look_at_seeks();
             if self.has_new_choice() {
                 self.keep().await;
             }
@@ -298,6 +302,8 @@ impl Actor {
             let _ = answer.send(Err(Error::Ended));
             return;
         }
+        // A search that found it is over, before it is announced as a torrent.
+        self.local.look_at_seeks();
         let info_hash = torrent.info_hash_v1;
         if let Some(name) = self.name_of(info_hash) {
             let name = name.to_owned();
@@ -355,10 +361,11 @@ impl Actor {
             let _ = answer.send(Err(Error::Duplicate { name }));
             return;
         }
-        let resources =
-            Resources { places: self.resources.places.sibling(), ..self.resources.clone() };
+        let places = self.resources.places.sibling();
+        places.allow(SEEK_LINKS_MAX);
+        let resources = Resources { places, ..self.resources.clone() };
         let (seeking, info_hash, incoming) = seeking::start(resources, request);
-        self.local.seek(info_hash, seeking.desk());
+        self.local.seek(info_hash, seeking.watched());
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         // Whoever asked may have gone; the search ends with its handle.
@@ -418,10 +425,8 @@ impl Actor {
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         let limits = arriving.limits;
-        // A private torrent may have been sought before anybody knew that (BEP 27).
-        match arriving.is_private {
-            true => self.local.forget(info_hash),
-            false => self.local.announce(info_hash),
+        if !arriving.is_private {
+            self.local.announce(info_hash);
         }
         let member = Member {
             number: arriving.number,

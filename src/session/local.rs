@@ -8,14 +8,23 @@ use rand::rngs::StdRng;
 
 use crate::base::ids::InfoHash;
 use crate::net::lsd::{LSD_PORT, LocalPeer, Lsd, LsdCommand, LsdConfig, interfaces};
-use crate::torrent::seeking::SeekDesk;
+use crate::torrent::seeking::SeekWatch;
 
 /// Local discovery of a session, which may be off.
 #[derive(Debug)]
 pub(super) struct Local {
     lsd: Option<Lsd>,
-    /// Searches for metadata; they end without a word.
-    seeks: Vec<(InfoHash, SeekDesk)>,
+    seeks: Vec<Sought>,
+}
+
+/// A search for metadata.
+#[derive(Debug)]
+struct Sought {
+    info_hash: InfoHash,
+    watched: SeekWatch,
+    /// The network was told of it. That is not before others are asked at all: of a torrent whose
+    /// metadata was kept it is known whether it is private.
+    is_announced: bool,
 }
 
 impl Local {
@@ -47,21 +56,37 @@ impl Local {
         self.tell(LsdCommand::Add(info_hash));
     }
 
-    /// Tells it of a search, and the search of whom it hears.
-    pub(super) fn seek(&mut self, info_hash: InfoHash, desk: SeekDesk) {
-        self.announce(info_hash);
-        self.seeks.push((info_hash, desk));
+    /// A search has begun.
+    pub(super) fn seek(&mut self, info_hash: InfoHash, watched: SeekWatch) {
+        self.seeks.push(Sought { info_hash, watched, is_announced: false });
     }
 
-    /// A torrent is gone, or turned out to be private.
-    pub(super) fn forget(&mut self, info_hash: InfoHash) {
+    /// Tells the network of searches that ask others by now, and takes back those that are over.
+    pub(super) fn look_at_seeks(&mut self) {
+        for mut sought in std::mem::take(&mut self.seeks) {
+            match sought.watched.is_asking() {
+                Some(is_asking) => {
+                    if is_asking && !sought.is_announced {
+                        sought.is_announced = true;
+                        self.announce(sought.info_hash);
+                    }
+                    self.seeks.push(sought);
+                }
+                None if sought.is_announced => self.forget(sought.info_hash),
+                None => {}
+            }
+        }
+    }
+
+    /// A torrent is gone.
+    pub(super) fn forget(&self, info_hash: InfoHash) {
         self.tell(LsdCommand::Remove(info_hash));
-        self.seeks.retain(|(sought, _)| *sought != info_hash);
     }
 
-    /// Searches that a peer is for are told of it; those that are over are forgotten.
-    pub(super) fn tell_seeks(&mut self, info_hash: InfoHash, address: SocketAddr) {
-        self.seeks.retain(|(sought, desk)| *sought != info_hash || desk.local_peer(address));
+    /// Searches that a peer is for are told of it.
+    pub(super) fn tell_seeks(&self, info_hash: InfoHash, address: SocketAddr) {
+        let seeks = self.seeks.iter().filter(|sought| sought.info_hash == info_hash);
+        seeks.for_each(|sought| sought.watched.local_peer(address));
     }
 
     fn tell(&self, command: LsdCommand) {

@@ -137,10 +137,10 @@ pub enum Source {
     Listing,
     /// It connected to us.
     Incoming,
-    /// It announced itself in the local network (BEP 14).
-    Lan,
     /// A tracker's list.
     Tracker,
+    /// It announced itself in the local network (BEP 14).
+    Lan,
     /// A peer told us of it (BEP 11).
     Pex,
 }

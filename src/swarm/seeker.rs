@@ -16,7 +16,7 @@ use super::link::{
     Availability, CloseReason, LinkCaps, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent,
 };
 use super::report::Known;
-use super::{Refusal, STRIKES_MAX};
+use super::{Acquaintances, Refusal, STRIKES_MAX};
 
 /// How often idle links make place for others.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -85,6 +85,13 @@ pub struct SeekerLink {
 pub struct Company {
     pub(super) crowd: Crowd,
     pub(super) links: Vec<(LinkId, PeerId, LinkCaps)>,
+}
+
+impl Company {
+    /// What is to be remembered of them when their links are let go.
+    pub fn acquaintances(self) -> Acquaintances {
+        self.crowd.acquaintances()
+    }
 }
 
 /// The brain.

@@ -140,6 +140,16 @@ pub(super) struct Ends {
     pub share: watch::Receiver<usize>,
 }
 
+impl Ends {
+    /// The torrent does not go on now: whom the search for its metadata met is left, but
+    /// remembered.
+    fn let_go(&mut self) {
+        if let Some(contacts) = self.contacts.take() {
+            self.known = contacts.acquaintances();
+        }
+    }
+}
+
 /// A torrent's files, open on the disk workers.
 struct Opened {
     store: StoreHandle,
@@ -356,6 +366,7 @@ async fn wait(
     state: State,
     early: &mut Vec<Command>,
 ) -> Option<Next> {
+    ends.let_go();
     let mut waiting = Waiting { state, is_paused: false };
     loop {
         match parked::wait(ends, &mut waiting, &mut parts.wanted_files, early).await {
@@ -435,6 +446,7 @@ async fn open_again(
     why: String,
     early: &mut Vec<Command>,
 ) -> Option<Next> {
+    ends.let_go();
     let mut wanted = parts.wanted_files.clone();
     let mut away = Away::new(ends, why, &mut wanted, early);
     loop {
@@ -564,6 +576,7 @@ pub(super) fn wanted_of(parts: &Parts) -> Bitfield {
 /// Waits with an error until everybody has seen it, and it is to be tried again. None when the
 /// torrent is to end.
 async fn fail(ends: &mut Ends, why: String, early: &mut Vec<Command>) -> Option<Next> {
+    ends.let_go();
     ends.status.change(|status| status.state = State::Failed(why));
     loop {
         let command = tokio::select! {

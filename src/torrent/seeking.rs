@@ -20,7 +20,7 @@ use crate::seek::{CheckId, Checked, Progress, Target};
 use crate::swarm::event::{DownReason, Event, Input, Output, Source};
 use crate::swarm::link::LinkCommand;
 use crate::swarm::report::Known as KnownAddress;
-use crate::swarm::{Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
+use crate::swarm::{Acquaintances, Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
 use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig, TrackerEvent, TransferStats};
 use crate::tracker::tiers::Timing;
 
@@ -128,6 +128,18 @@ pub struct Contacts {
 }
 
 impl Contacts {
+    /// Lets go of the links, and keeps what is known of those whom they went to.
+    pub(super) fn acquaintances(self) -> Acquaintances {
+        self.company.acquaintances()
+    }
+
+    /// Leaves everybody, and tells the trackers so.
+    pub async fn leave(self) {
+        if let Some(trackers) = &self.trackers {
+            trackers.stop().await;
+        }
+    }
+
     /// The places that its links hold.
     pub fn account(&self) -> Account {
         self.places.account()
@@ -161,12 +173,40 @@ impl Seeking {
         SeekDesk(self.orders.clone())
     }
 
+    /// What its session keeps of it.
+    pub(crate) fn watched(&self) -> SeekWatch {
+        SeekWatch { orders: self.orders.downgrade(), status: self.status.clone() }
+    }
+
     /// Waits until it is found.
     ///
     /// # Errors
     /// See [`SeekError`].
     pub async fn found(self) -> Result<Sought, SeekError> {
         self.found.await.unwrap_or(Err(SeekError::Ended))
+    }
+}
+
+/// A search as its session knows it, which does not keep it alive.
+#[derive(Debug)]
+pub struct SeekWatch {
+    orders: mpsc::WeakSender<Order>,
+    status: watch::Receiver<SeekStatus>,
+}
+
+impl SeekWatch {
+    /// Does it ask others by now, or is it over?
+    pub fn is_asking(&self) -> Option<bool> {
+        let orders = self.orders.upgrade().filter(|orders| !orders.is_closed());
+        orders.map(|_| self.status.borrow().is_asking)
+    }
+
+    /// A peer announced itself in the local network (BEP 14).
+    pub fn local_peer(&self, address: SocketAddr) {
+        if let Some(orders) = self.orders.upgrade() {
+            // Whoever announces itself does it again.
+            let _ = orders.try_send(Order::LocalPeer(address));
+        }
     }
 }
 
@@ -178,13 +218,6 @@ impl SeekDesk {
     /// Asks another peer.
     pub async fn add_peer(&self, address: SocketAddr) {
         let _ = self.0.send(Order::AddPeer(address)).await;
-    }
-
-    /// A peer announced itself in the local network (BEP 14). False when the search is over.
-    pub fn local_peer(&self, address: SocketAddr) -> bool {
-        // Whoever announces itself does it again.
-        let _ = self.0.try_send(Order::LocalPeer(address));
-        !self.0.is_closed()
     }
 
     /// Who is connected, and who is known.
@@ -217,10 +250,12 @@ pub fn start(
     let (told, status) = watch::channel(SeekStatus::default());
     let (answer, found) = oneshot::channel();
     let span = error_span!("seek", hash = %info_hash);
+    let bell = resources.bell.clone();
     tokio::spawn(
         async move {
             // Whoever waited may have gone.
             let _ = answer.send(run(resources, request, taken, arrivals, told).await);
+            bell.notify_one();
         }
         .instrument(span),
     );
@@ -240,7 +275,9 @@ async fn run(
     if let Ok(Ok(Some(torrent))) = timeout(KEEP_MAX, looked).await {
         return Ok(Sought { torrent, contacts: None });
     }
-    let state_dir = resources.state_dir.clone();
+    let (state_dir, bell) = (resources.state_dir.clone(), resources.bell.clone());
+    told.send_modify(|status| status.is_asking = true);
+    bell.notify_one();
     let sought = Task::new(resources, request, orders, incoming, told).run().await?;
     let torrent = sought.torrent.clone();
     let keeping = spawn_blocking(move || metadata::keep(&state_dir, &torrent));
@@ -267,9 +304,9 @@ struct Task {
     places: Places,
     reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
     trackers: Trackers,
-    /// Only one copy is hashed at a time: memory is bounded, and the right one ends it.
+    /// Copies that were hashed.
     hashing: (mpsc::Sender<Hashed>, mpsc::Receiver<Hashed>),
-    /// The copy that was hashed last.
+    /// The copy that was hashed last, if it was right.
     last: Vec<Box<[u8]>>,
     is_found: bool,
     orders: mpsc::Receiver<Order>,
@@ -349,7 +386,7 @@ impl Task {
             tokio::select! {
                 Some(report) = self.reports.1.recv() => self.on_report(report),
                 Some(hashed) = self.hashing.1.recv() => {
-                    self.last = hashed.pieces;
+                    self.last = if hashed.verdict.is_right { hashed.pieces } else { Vec::new() };
                     self.seeker.checked(hashed.check, hashed.verdict, Instant::now());
                 }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
@@ -399,6 +436,7 @@ impl Task {
                 places.down(link);
             }
         }
+        let is_same_hash = torrent.info_hash_v1 == Some(self.link_config.info_hash);
         let contacts = Contacts {
             company,
             links,
@@ -407,8 +445,9 @@ impl Task {
             limiter: self.link_config.limiter.clone(),
             up_limiter: self.link_config.up_limiter.clone(),
             reports: self.reports,
-            // Those of a private torrent are asked by other rules.
-            trackers: (!torrent.private).then_some(self.trackers),
+            // Those of a private torrent are asked by other rules, and a hybrid that was sought by
+            // its second hash is another torrent for them.
+            trackers: (!torrent.private && is_same_hash).then_some(self.trackers),
         };
         Ok(Sought { torrent, contacts: Some(contacts) })
     }

@@ -103,5 +103,8 @@ async fn search(
     search.stop().await;
     let found = came?;
     found.told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
+    if let Some(contacts) = found.contacts {
+        contacts.leave().await;
+    }
     Ok(found.loaded)
 }

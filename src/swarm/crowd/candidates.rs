@@ -81,8 +81,8 @@ impl Choice {
             Source::User,
             Source::Listing,
             Source::Incoming,
-            Source::Lan,
             Source::Tracker,
+            Source::Lan,
             Source::Pex,
         ];
         let count = if self.strangers { all.len() } else { 1 };
