@@ -154,7 +154,10 @@ async fn what_a_peer_makes_of_a_request_for_metadata_is_told_and_the_link_goes_o
         while !told.iter().any(|event| matches!(event, LinkEvent::Metadata(_))) {
             let LinkNews::Events(events) = next(&mut reports).await else { panic!("link lost") };
             told.extend(events);
-            let takes = |event: &LinkEvent| matches!(event, LinkEvent::Described(it) if it.metadata_len.is_some());
+            let takes = |event: &LinkEvent| match event {
+                LinkEvent::Described(described) => described.metadata_len.is_some(),
+                _ => false,
+            };
             if !is_asked && told.iter().any(takes) {
                 is_asked = true;
                 let ask = LinkCommand::Metadata(MetadataCommand::Ask(vec![0]));

@@ -507,11 +507,7 @@ impl World {
         words: &mut BTreeMap<(usize, usize), Vec<LinkEvent>>,
     ) {
         let Some((wire, end)) = self.nodes[number].links.get(&link).copied() else {
-            if matches!(command, LinkCommand::StopExchange) {
-                self.nodes[number].stopped.insert(link);
-                self.reach("stopped early");
-            }
-            return;
+            return self.order_early(number, link, &command);
         };
         if self.setup.describes
             && let Some(events) = self.order_extended(number, (wire, end), &command)
@@ -571,6 +567,14 @@ impl World {
             _ => {}
         }
         words_of(words, spoken(layout, command, *fast));
+    }
+
+    /// The link is not up yet.
+    fn order_early(&mut self, number: usize, link: LinkId, command: &LinkCommand) {
+        if matches!(command, LinkCommand::StopExchange) {
+            self.nodes[number].stopped.insert(link);
+            self.reach("stopped early");
+        }
     }
 
     /// This end is gone; the other one learns of it.
