@@ -8,6 +8,7 @@ use crate::base::ids::LinkId;
 use crate::base::meter::RateMeter;
 
 use super::Swarm;
+use super::event::Source;
 use super::trade::Trade;
 use super::waits::{Cause, WaitReport};
 
@@ -102,6 +103,8 @@ pub struct LinkSnapshot {
     pub requests: (u32, u32),
     /// Shortest time from request to block.
     pub latency: Option<Duration>,
+    /// Who named it, if that is known still.
+    pub source: Option<Source>,
     /// It connected to us.
     pub incoming: bool,
     /// It chokes us.
@@ -177,6 +180,7 @@ impl Swarm {
                 choked_by_us: !trade.upload.unchoked,
                 requests: (trade.requests.outstanding() as u32, trade.requests.pipeline.target()),
                 latency: trade.requests.pipeline.latency(),
+                source: self.crowd.source_of(peer),
                 incoming: peer.incoming,
                 choking: trade.choking,
                 interesting: trade.interesting > 0,

@@ -358,6 +358,7 @@ fn connected(link: LinkSnapshot) -> PeerStatus {
         interesting: link.interesting,
         interested: link.interested,
         snubbed: link.snubbed,
+        source: link.source,
         ..PeerStatus::unconnected(link.address)
     }
 }

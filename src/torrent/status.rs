@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::meter::{RateMeter, time_left};
 use crate::disk::{DiskRates, Home};
+use crate::swarm::event::Source;
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::TrackerStatus;
 
@@ -247,6 +248,8 @@ pub struct PeerStatus {
     pub interested: bool,
     /// It let requests time out.
     pub snubbed: bool,
+    /// Who named it, if that is known still.
+    pub source: Option<Source>,
     /// Why the last connection ended, for known peers.
     pub last_error: Option<String>,
     /// How long ago that was, if it ever stood.
@@ -275,6 +278,7 @@ impl PeerStatus {
             interesting: false,
             interested: false,
             snubbed: false,
+            source: None,
             last_error: None,
             left: None,
             banned: false,

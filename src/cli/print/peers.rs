@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::base::units::{duration, rate};
 use crate::cli::escape::{fit, shorten};
 use crate::swarm::SeekerLink;
+use crate::swarm::event::Source;
 use crate::swarm::report::Known;
 use crate::torrent::status::PeerStatus;
 
@@ -44,7 +45,12 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
     if shown < connected.len() {
         screen += &format!("({} more: peers -a)   ", connected.len() - shown);
     }
-    screen + "D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed\n"
+    screen += "D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed\n";
+    let is_found = |peer: &&PeerStatus| matches!(peer.source, Some(Source::Pex | Source::Lan));
+    if connected[..shown].iter().any(is_found) {
+        screen += "X named by another peer  L in the local network\n";
+    }
+    screen
 }
 
 /// The screen of `peers` while the metadata is sought: who is connected, and who has it; with `all`
@@ -113,7 +119,13 @@ fn cells(peer: &PeerStatus) -> [String; 6] {
         (true, true) => flags.push('u'),
         (false, _) => {}
     }
-    for (holds, flag) in [(peer.incoming, 'I'), (peer.snubbed, 'S')] {
+    let is_by = |source| peer.source == Some(source);
+    for (holds, flag) in [
+        (peer.incoming, 'I'),
+        (peer.snubbed, 'S'),
+        (is_by(Source::Pex), 'X'),
+        (is_by(Source::Lan), 'L'),
+    ] {
         if holds {
             flags.push(flag);
         }
@@ -169,6 +181,7 @@ mod tests {
             interesting: true,
             interested: false,
             snubbed: false,
+            source: None,
             last_error: None,
             left: None,
             banned: false,
@@ -188,6 +201,7 @@ mod tests {
         gone.last_error = Some("connection \x1b[1mrefused".into());
         let mut fast = peer("203.0.113.7:51413", "evil\u{202e}client", 2_202_010);
         (fast.interested, fast.choked_by_us) = (true, true);
+        fast.source = Some(Source::Tracker);
         vec![choked, gone, fast, peer("[2001:db8::7]:6881", "libtorrent 2.0.11", 1_048_000)]
     }
 
@@ -226,6 +240,15 @@ ADDRESS                  CLIENT            HAVE         DOWN           UP  FLAGS
 D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
 ";
         assert_eq!(peers_screen(&sample(), false, 80), expected);
+    }
+
+    #[test]
+    fn who_was_named_by_others_is_marked() {
+        let mut peers = sample();
+        (peers[0].source, peers[2].source) = (Some(Source::Pex), Some(Source::Lan));
+        let screen = peers_screen(&peers, false, 80);
+        assert!(screen.contains("  dUISX\n") && screen.contains("  DuL\n"), "{screen}");
+        assert!(screen.ends_with("X named by another peer  L in the local network\n"), "{screen}");
     }
 
     #[test]

@@ -465,6 +465,11 @@ impl Candidates {
         left.into_iter().for_each(|address| self.forget(address));
     }
 
+    /// Who told us of the address, if it is known.
+    pub fn source(&self, address: SocketAddr) -> Option<Source> {
+        self.known.get(&address).map(|known| known.source)
+    }
+
     /// Forgets all but the best `most` addresses; bans stay.
     pub fn keep_best(&mut self, most: usize) {
         let rank =

@@ -165,6 +165,11 @@ impl Crowd {
         self.peers.get(&link)
     }
 
+    /// Who named a peer, if that is known still.
+    pub(super) fn source_of(&self, peer: &Peer) -> Option<Source> {
+        self.candidates.source(peer.home())
+    }
+
     /// Something came on this link that nobody asked for; how often that was.
     pub(super) fn strike(&mut self, link: LinkId) -> Option<u32> {
         let peer = self.peers.get_mut(&link)?;

@@ -232,6 +232,11 @@ pub fn transmission(
     command
 }
 
+/// Is there no webtorrent on this machine?
+pub fn lacks_webtorrent() -> bool {
+    std::env::var_os("PIGEON_WEBTORRENT").is_some_and(|folder| folder == "none")
+}
+
 /// The folder that npm installed webtorrent in: `PIGEON_WEBTORRENT`, or the one of `.ci/run`.
 pub fn webtorrent() -> PathBuf {
     let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/webtorrent");

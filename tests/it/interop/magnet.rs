@@ -50,6 +50,9 @@ fn webtorrent_opens_a_magnet_at_driver() {
 }
 
 fn open_at(client: Client) {
+    if client.is_left_out() {
+        return;
+    }
     if !asked_for(&format!("a magnet at {}", client.name())) {
         return;
     }
@@ -64,6 +67,9 @@ fn open_at(client: Client) {
 
 /// The client opens a link with each of these parameters.
 fn opened_by(client: Client, links: &[&str]) {
+    if client.is_left_out() {
+        return;
+    }
     if !asked_for(&format!("a magnet opened by {}", client.name())) {
         return;
     }

@@ -53,6 +53,7 @@ fn side_by_side(name: &str, clients: &[Client], work: fn(Client)) {
         return;
     }
     std::thread::scope(|scope| {
+        let clients = clients.iter().filter(|client| !client.is_left_out());
         let start = |client: &Client| {
             (
                 client.name(),
@@ -62,7 +63,7 @@ fn side_by_side(name: &str, clients: &[Client], work: fn(Client)) {
                 }),
             )
         };
-        let threads: Vec<_> = clients.iter().map(start).collect();
+        let threads: Vec<_> = clients.map(start).collect();
         let ended = threads.into_iter().map(|(name, thread)| (name, thread.join().is_ok()));
         let ended: Vec<_> = ended.collect();
         assert!(ended.iter().all(|(_, is_ok)| *is_ok), "{name}: {ended:?}");
@@ -105,6 +106,9 @@ fn tell(client: Client) {
 
 /// A bare hash, no tracker and no name: once driver opens it, once the client.
 fn meet(client: Client) {
+    if client.is_left_out() {
+        return;
+    }
     if !asked_for(&format!("{} in the local network", client.name())) {
         return;
     }

@@ -32,6 +32,11 @@ pub enum Client {
 }
 
 impl Client {
+    /// Is it to be left out on this machine?
+    pub fn is_left_out(self) -> bool {
+        self == Client::Webtorrent && clients::lacks_webtorrent()
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Client::Driver => "driver",
