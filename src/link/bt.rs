@@ -121,6 +121,10 @@ impl BitTorrent {
             translator.stop_exchange();
         }
         let bitfield_len = layout.map(|layout| (layout.piece_count() as usize).div_ceil(8));
+        let mut translator = Translator::new(layout, agreed, remote.peer_id);
+        if !config.exchanges_peers {
+            translator.stop_exchange();
+        }
         Self {
             subject: config.subject.clone(),
             layout,
@@ -162,8 +166,13 @@ impl BitTorrent {
         }
     }
 
-    /// BEP 10: "subsequent handshakes … are additive", so that one word more is a handshake.
-    fn say(&self, word: ExtendedHandshake, out: &mut Vec<u8>) {
+    /// BEP 10: "subsequent handshakes … are additive", so that one word more is a handshake. Our
+    /// extensions stand in it all the same: Transmission 3.00 takes those that are left out for
+    /// taken back.
+    fn say(&self, mut word: ExtendedHandshake, out: &mut Vec<u8>) {
+        for (name, id) in extensions(self.translator.exchanges_peers()) {
+            word.extensions.entry(name).or_insert(id);
+        }
         Message::Extended { id: 0, payload: word.encode() }.encode(out);
     }
 

@@ -170,7 +170,7 @@ async fn a_partial_seed_says_so_with_its_introduction_and_takes_it_back() {
         )
         .await;
     bench.order(vec![LinkCommand::UploadOnly(false)]).await;
-    bench.expect(b"\0\0\0\x1a\x14\0d1:mde11:upload_onlyi0ee").await;
+    bench.expect(b"\0\0\0\x2b\x14\0d1:md11:ut_metadatai2ee11:upload_onlyi0ee").await;
     // Without the extension protocol there is no word for it.
     let (mut bench, _) = Bench::up(config(32), HELLO_PLAIN).await;
     bench.order(vec![LinkCommand::UploadOnly(true), LinkCommand::Interested]).await;

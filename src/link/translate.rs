@@ -372,6 +372,11 @@ impl Translator {
         self.told.pex_id().filter(|_| self.exchanges_peers)
     }
 
+    /// Messages of peer exchange are taken.
+    pub(super) fn exchanges_peers(&self) -> bool {
+        self.exchanges_peers
+    }
+
     /// Peers are exchanged no more.
     pub(super) fn stop_exchange(&mut self) {
         self.exchanges_peers = false;
