@@ -116,10 +116,6 @@ impl BitTorrent {
             your_address: Some(address.ip().to_canonical()),
             ..ExtendedHandshake::default()
         };
-        let mut translator = Translator::new(layout, agreed, remote.peer_id);
-        if !config.exchanges_peers {
-            translator.stop_exchange();
-        }
         let bitfield_len = layout.map(|layout| (layout.piece_count() as usize).div_ceil(8));
         let mut translator = Translator::new(layout, agreed, remote.peer_id);
         if !config.exchanges_peers {
