@@ -81,7 +81,7 @@ async fn what_a_remote_says_before_its_torrent_is_known_is_told_with_our_pieces(
     bench.order(vec![LinkCommand::Availability(Availability::Some(ours))]).await;
     // Our pieces are news, and so is it that we have the metadata.
     bench.expect(b"\0\0\0\x05\x04\0\0\0\x04").await;
-    bench.expect(&extended(0, b"d1:mde13:metadata_sizei10ee")).await;
+    bench.expect(&extended(0, b"d1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei10ee")).await;
     let told = bench.told(4).await;
     assert!(told[0].starts_with("Availability(Some"), "{told:?}");
     assert!(told[1].starts_with("Haves([") && told[1].contains('3'), "{told:?}");
@@ -200,7 +200,7 @@ async fn peers_are_exchanged_both_ways_until_that_is_stopped() {
     bench.say(&extended(7, THREE)).await;
     bench.is_quiet().await;
     bench.order(vec![LinkCommand::StopExchange]).await;
-    bench.expect(&extended(0, b"d1:md6:ut_pexi0eee")).await;
+    bench.expect(&extended(0, b"d1:md11:ut_metadatai2e6:ut_pexi0eee")).await;
     bench.say(&extended(1, THREE)).await;
     bench.say(&extended(1, b"nonsense")).await;
     bench.order(vec![LinkCommand::TellPeers(three())]).await;
