@@ -381,10 +381,12 @@ fn the_menu_shares_lists_and_downloads() {
     bob.line("      127.0.0.1:");
     bob.line("   1 album ");
     bob.line(
-        "Number, name, .torrent file, URL or magnet link (empty: back): That did not work: there is no number 7",
+        "Number, name, .torrent file, URL or magnet link (empty: back): That did not work: there is \
+         no number 7",
     );
     bob.line(
-        "Number, name, .torrent file, URL or magnet link (empty: back): Downloading 2.9 MiB to downloads/album",
+        "Number, name, .torrent file, URL or magnet link (empty: back): Downloading 2.9 MiB to \
+         downloads/album",
     );
     place.wait_seeds(&address, 2);
     place.payload.assert_same(&place.home("bob").join("downloads"));

@@ -284,6 +284,10 @@ impl Desk {
         if let Some((number, ..)) = all.iter().find(|(number, ..)| number.to_string() == meant) {
             return Ok(*number);
         }
+        if (1..=4).contains(&meant.len()) && meant.bytes().all(|byte| byte.is_ascii_digit()) {
+            // It was one that is gone; the digits in another's name do not mean that.
+            return Err(format!("no torrent has number {meant}; list shows them"));
+        }
         let part = meant.to_lowercase();
         let is_part = |name: &String| name.to_lowercase().contains(&part);
         let fitting: Vec<_> =
