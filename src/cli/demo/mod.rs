@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::base::units::size;
 use crate::metainfo::Torrent;
 use crate::session::{Allocate, CheckMode, Memory, SeedLimits, SessionConfig, TorrentOptions};
 use crate::tracker::server::{ServerConfig, serve};
@@ -32,6 +33,8 @@ use seeder::Seeder;
 
 /// Where everything goes, below the working directory.
 const DIR: &str = "driver-demo";
+/// The largest sample: it is made in memory, and sent by several.
+const SIZE_MAX: u64 = 1 << 30;
 /// Marks the directory as ours.
 const TORRENT_FILE: &str = "sample.torrent";
 /// Where the seeders have their parts of the sample, below that.
@@ -49,6 +52,12 @@ const SCRIPT: [(f64, &str); 3] = [(0.0, "info"), (0.3, "peers"), (0.5, "status")
 pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     let stopper = Stopper::new();
     let is_interactive = Talk::choose(false, false) == Talk::Prompt;
+    if arguments.size > SIZE_MAX {
+        let most = size(SIZE_MAX);
+        return Err(Failure::usage(format!(
+            "the sample is made in memory: --size is at most {most}"
+        )));
+    }
     let dir = PathBuf::from(DIR);
     make_room(&dir)?;
     let state_dir = dir.join(".state");
