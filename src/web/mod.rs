@@ -150,7 +150,14 @@ pub async fn fetch(url: &str, from: Source, limits: &Limits) -> Result<Fetched, 
 
 async fn follow(url: &str, from: Source, limits: &Limits) -> Result<Fetched, Error> {
     let mut url = parse_url(url)?;
-    let config = ClientConfig { local: limits.bind, connect: limits.connect, read: limits.read };
+    let config = ClientConfig {
+        local: limits.bind,
+        connect: limits.connect,
+        read: limits.read,
+        // The whole way through all redirects is limited, not each request.
+        total: None,
+        keeps_idle: false,
+    };
     let client = http::client(&config).map_err(|cause| Error::Setup(innermost(&cause)))?;
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
