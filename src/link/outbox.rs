@@ -162,7 +162,20 @@ impl Outbox {
         dialect: &mut impl Dialect,
         batch: Vec<LinkCommand>,
     ) -> Result<(), DownReason> {
-        dialect.order(batch, &mut self.out)?;
+        for command in batch {
+            debug_assert!(dialect.caps().allow(&command), "no order for this link: {command:?}");
+            match command {
+                LinkCommand::Request(blocks) => dialect.request(blocks, &mut self.out.bytes),
+                LinkCommand::Cancel(blocks) => dialect.cancel(blocks, &mut self.out.bytes),
+                LinkCommand::Peer(command) => {
+                    if let Some(peer) = dialect.peer() {
+                        peer.order(command, &mut self.out);
+                    }
+                }
+                LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
+            }
+        }
+        dialect.speak(&mut self.out.bytes);
         self.metadata.0 += std::mem::take(&mut self.out.metadata_bytes);
         if self.out.bytes.len() - self.written > QUEUE_MAX {
             return Err(DownReason::Violated("it does not read what we send".to_owned()));

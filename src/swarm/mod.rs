@@ -262,7 +262,11 @@ impl Swarm {
 
     /// The next effect, in the order in which they must happen.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.poll()
+        let output = self.out.poll()?;
+        if let Output::Send { link, command } = &output {
+            debug_assert!(self.transfer.allows(*link, command), "{link:?} cannot {command:?}");
+        }
+        Some(output)
     }
 
     /// When `Input::Tick` is due, if nothing else happens before.
@@ -367,7 +371,7 @@ impl Swarm {
                 }
                 Served::Reject { peer, piece } => (peer, MetadataCommand::Refuse(piece)),
             };
-            self.out.send(link, LinkCommand::Metadata(command));
+            self.out.send(link, command);
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pigeon::base::bitfield::Bitfield;
 use pigeon::base::ids::{LinkId, PeerId};
 use pigeon::base::layout::{BlockRef, Layout, PieceIndex};
-use pigeon::swarm::link::{Availability, LinkCaps, LinkCommand, Unit};
+use pigeon::swarm::link::{Availability, LinkCaps, LinkCommand, PeerCommand, Unit};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -193,7 +193,9 @@ impl Remote {
                     }
                 }
             }
-            LinkCommand::Interested if self.choking && self.character.chokes_every.is_none() => {
+            LinkCommand::Peer(PeerCommand::Interested)
+                if self.choking && self.character.chokes_every.is_none() =>
+            {
                 words.push(self.unchoke());
             }
             _ => {}

@@ -24,7 +24,7 @@ use crate::wire::{Pex, PexFlags};
 
 use super::effects::Effects;
 use super::event::{Room, Source};
-use super::link::{CloseReason, Description, LinkCommand};
+use super::link::{CloseReason, Description, ExtendedCommand, LinkCommand, PeerCommand};
 use super::report::Known;
 
 pub use links::{Acquaintances, Refusal};
@@ -221,7 +221,7 @@ impl Crowd {
     /// Tells peers of others, as far as that is due.
     pub(super) fn exchange_peers(&mut self, now: Instant, out: &mut Effects) {
         while let Some((link, peers)) = self.exchange.poll(now) {
-            out.send(link, LinkCommand::TellPeers(peers));
+            out.send(link, ExtendedCommand::TellPeers(peers));
         }
     }
 
@@ -242,14 +242,14 @@ impl Crowd {
             };
             match is_left {
                 true => out.close(*link, CloseReason::Private),
-                false => out.send(*link, LinkCommand::StopExchange),
+                false => out.send(*link, PeerCommand::StopExchange),
             }
         }
         let is_left = |it: &Arriving| !it.incoming && !self.candidates.is_named(it.address);
         for (link, arriving) in &self.arriving {
             match is_left(arriving) {
                 true => out.send(*link, LinkCommand::Close(CloseReason::Private)),
-                false => out.send(*link, LinkCommand::StopExchange),
+                false => out.send(*link, PeerCommand::StopExchange),
             }
         }
         let left: Vec<_> = self.arriving.extract_if(.., |_, it| is_left(it)).collect();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::layout::PieceIndex;
 use crate::swarm::effects::Effects;
-use crate::swarm::link::LinkCommand;
+use crate::swarm::link::PeerCommand;
 
 use super::Transfer;
 
@@ -93,7 +93,7 @@ impl Transfer {
             };
             trade.told = log.len();
             if !news.is_empty() {
-                let command = LinkCommand::Have(news);
+                let command = PeerCommand::Have(news);
                 out.send(*link, command);
             }
         }

@@ -8,7 +8,7 @@ use crate::base::ids::LinkId;
 use crate::base::layout::PieceIndex;
 use crate::swarm::effects::{Effects, Notice};
 use crate::swarm::event::Event;
-use crate::swarm::link::{Availability, CloseReason, LinkCommand};
+use crate::swarm::link::{Availability, CloseReason, ExtendedCommand, PeerCommand};
 
 use super::Transfer;
 use super::picker::PeerPieces;
@@ -84,7 +84,7 @@ impl Transfer {
         let wants = trade.interesting > 0;
         if wants != trade.told_interest && trade.caps.chokes {
             trade.told_interest = wants;
-            let word = if wants { LinkCommand::Interested } else { LinkCommand::NotInterested };
+            let word = if wants { PeerCommand::Interested } else { PeerCommand::NotInterested };
             out.send(link, word);
         }
     }
@@ -99,7 +99,7 @@ impl Transfer {
             |(_, trade): &(&LinkId, &Trade)| trade.caps.extended && trade.caps.can_upload_to;
         let links: Vec<_> = self.trades.iter().filter(hears).map(|(link, _)| *link).collect();
         links.into_iter().for_each(|link| {
-            out.send(link, LinkCommand::UploadOnly(is_partial_seed));
+            out.send(link, ExtendedCommand::UploadOnly(is_partial_seed));
         });
     }
 

@@ -40,7 +40,7 @@ use super::SwarmConfig;
 use super::crowd::{Need, Usage};
 use super::effects::Effects;
 use super::event::Input;
-use super::link::{Availability, CloseReason, LinkCommand, LinkEvent, Unit};
+use super::link::{Availability, CloseReason, ExtendedCommand, LinkEvent, PeerCommand, Unit};
 
 pub(super) use report::Totals;
 
@@ -169,9 +169,9 @@ impl Transfer {
         };
         if trade.caps.can_upload_to {
             if trade.caps.extended && self.upload_only {
-                out.send(link, LinkCommand::UploadOnly(true));
+                out.send(link, ExtendedCommand::UploadOnly(true));
             }
-            out.send(link, LinkCommand::Availability(ours));
+            out.send(link, PeerCommand::Availability(ours));
         }
         self.trades.insert(link, trade);
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::LinkId;
 use crate::base::meter::RateMeter;
+use crate::swarm::link::LinkCommand;
 use crate::swarm::report::Snapshot;
 
 use super::Transfer;
@@ -119,6 +120,11 @@ impl Transfer {
     /// How long payload was fetched; see [`Swarm::transferred_for`](crate::swarm::Swarm).
     pub(in crate::swarm) fn transferred_for(&self, now: Instant) -> Duration {
         self.totals.transferred_for(now)
+    }
+
+    /// May the link be given the order? Yes, when it is not up.
+    pub(in crate::swarm) fn allows(&self, link: LinkId, command: &LinkCommand) -> bool {
+        self.trades.get(&link).is_none_or(|trade| trade.caps.allow(command))
     }
 
     /// All trades, by link.

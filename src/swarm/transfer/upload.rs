@@ -13,7 +13,7 @@ use crate::base::units::BLOCK_LEN;
 use crate::swarm::crowd::choker::{Round, Standing, slots};
 use crate::swarm::effects::Effects;
 use crate::swarm::event::{Event, Output, Preparation};
-use crate::swarm::link::{ASK_LEN_MAX, Ask, CloseReason, LinkCommand};
+use crate::swarm::link::{ASK_LEN_MAX, Ask, CloseReason, PeerCommand};
 
 use super::Transfer;
 use super::allowed_fast::{SET_LEN, allowed_fast_set};
@@ -206,7 +206,7 @@ impl Transfer {
         let fits = upload.asks.len() < ASKS_MAX && ask.len <= ASK_LEN_MAX;
         let takes = may && has && fits;
         if !takes {
-            out.send(link, LinkCommand::Refuse(ask));
+            out.send(link, PeerCommand::Refuse(ask));
             if may && !has && !self.uploads.lost.contains(&ask.piece) {
                 out.strike(link);
             }
@@ -222,7 +222,7 @@ impl Transfer {
         let asks = &mut trade.upload.asks;
         if let Some(at) = asks.iter().position(|other| *other == ask) {
             asks.remove(at);
-            out.send(link, LinkCommand::Refuse(ask));
+            out.send(link, PeerCommand::Refuse(ask));
         }
     }
 
@@ -258,9 +258,9 @@ impl Transfer {
             }
             trade.upload.asks.pop_front();
         }
-        refused.into_iter().for_each(|ask| out.send(link, LinkCommand::Refuse(ask)));
+        refused.into_iter().for_each(|ask| out.send(link, PeerCommand::Refuse(ask)));
         if !batch.is_empty() {
-            out.send(link, LinkCommand::SendBlocks(batch));
+            out.send(link, PeerCommand::SendBlocks(batch));
         }
         if let Some(piece) = cold {
             self.make_ready(link, piece, now, out);
@@ -331,7 +331,7 @@ impl Transfer {
             return;
         }
         trade.upload.offered = set.iter().map(|piece| (*piece, layout.len_of(*piece))).collect();
-        out.send(link, LinkCommand::AllowFast(set));
+        out.send(link, PeerCommand::AllowFast(set));
     }
 
     /// Those who may be served, as the choker sees them.
@@ -371,7 +371,7 @@ impl Transfer {
         let Some(trade) = self.trades.get_mut(&link) else { return };
         (trade.upload.unchoked, trade.upload.since) = (true, now);
         trade.upload.asks_while_choked = 0;
-        out.send(link, LinkCommand::Unchoke);
+        out.send(link, PeerCommand::Unchoke);
     }
 
     /// Requests that wait are void (BEP 3), or refused one by one (BEP 6).
@@ -382,8 +382,8 @@ impl Transfer {
         let asks = std::mem::take(&mut trade.upload.asks);
         // The link drops what it has not begun.
         trade.upload.at_link = 0;
-        out.send(link, LinkCommand::Choke);
-        asks.into_iter().for_each(|ask| out.send(link, LinkCommand::Refuse(ask)));
+        out.send(link, PeerCommand::Choke);
+        asks.into_iter().for_each(|ask| out.send(link, PeerCommand::Refuse(ask)));
     }
 
     /// Whatever was ready is looked at again: its file may be gone.

@@ -2,6 +2,8 @@
 //! it read last, blocks in lists; its reports wait with those of others in a mailbox, of which
 //! the brain takes what is there and settles once, as the real ones do when there is much to do.
 
+use pigeon::swarm::link::PeerCommand;
+
 use super::*;
 
 /// Blocks in one report: what one read of 256 KiB brings.
@@ -249,11 +251,11 @@ impl World {
                     self.ledger.settle(link, *block);
                 }
             }
-            LinkCommand::Have(pieces) => {
+            LinkCommand::Peer(PeerCommand::Have(pieces)) => {
                 let mut numbers = pieces.iter().map(|piece| piece.number());
                 assert!(numbers.all(|piece| self.disk.good.contains(&piece)), "told unverified");
             }
-            LinkCommand::Availability(Availability::Some(set)) => {
+            LinkCommand::Peer(PeerCommand::Availability(Availability::Some(set))) => {
                 assert!(set.iter_ones().all(|piece| self.disk.good.contains(&piece)));
             }
             LinkCommand::Close(reason) => {
