@@ -13,6 +13,7 @@ mod free;
 mod haves;
 mod interest;
 mod invariants;
+mod open_piece;
 pub mod picker;
 pub mod pipeline;
 mod report;
