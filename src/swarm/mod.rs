@@ -133,7 +133,7 @@ impl Swarm {
         let count = swarm.have().piece_count();
         for (link, peer_id, caps) in links {
             let Some(peer) = swarm.crowd.peer(link) else { continue };
-            let trade = Trade::new(peer.address, peer_id, caps, count, 0, now);
+            let trade = Trade::new(peer.address(), peer_id, caps, count, 0, now);
             swarm.transfer.open(link, trade, &mut swarm.out);
         }
         swarm.carry(now);
@@ -254,7 +254,7 @@ impl Swarm {
             Notice::Missing => self.crowd.wake_all(),
             Notice::Reassigned { link, piece, why } => {
                 let Some(peer) = self.crowd.peer(link) else { return };
-                let (peer, client) = (peer.address, peer.client.clone());
+                let (peer, client) = (peer.address(), peer.client().to_owned());
                 self.out.tell(Event::Reassigned { piece, peer, client, why });
             }
         }

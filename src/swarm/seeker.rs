@@ -215,9 +215,9 @@ impl Seeker {
     /// All live links.
     pub fn links(&self) -> Vec<SeekerLink> {
         let links = self.crowd.peers().iter().map(|(link, peer)| SeekerLink {
-            address: peer.address,
+            address: peer.address(),
             client: peer.client_shown(),
-            incoming: peer.incoming,
+            incoming: peer.is_incoming(),
             is_holder: self.met.get(link).is_some_and(|met| met.is_holder),
         });
         links.collect()
@@ -315,7 +315,7 @@ impl Seeker {
         let was_holder = self.met.remove(&link).is_some_and(|met| met.is_holder);
         if let Some(peer) = self.crowd.peer(link).filter(|_| was_holder) {
             self.gone.truncate(GONE_MAX - 1);
-            self.gone.push_front((link, peer.address));
+            self.gone.push_front((link, peer.address()));
         }
         self.seek.handle(seek::Input::Gone { peer: link }, now);
     }
@@ -385,7 +385,7 @@ impl Seeker {
                 seek::Output::Ban { peer } => {
                     // Whoever lies may not wait until that is found out.
                     let gone = self.gone.iter().find(|(link, _)| *link == peer);
-                    let here = self.crowd.peer(peer).map(|peer| peer.address);
+                    let here = self.crowd.peer(peer).map(|peer| peer.address());
                     let address = here.or(gone.map(|(_, address)| *address));
                     if let Some(address) = address {
                         self.out.notice(Notice::Liar { address, alone: false });

@@ -89,9 +89,10 @@ impl Shares {
 
     /// From now on among ourselves and those of `peers` that lack something and want data.
     pub fn renew<'a>(&mut self, peers: impl Iterator<Item = &'a Trade>) {
-        let fetches = |trade: &&Trade| trade.has_told && !trade.is_seed() && !trade.upload_only;
+        let fetches =
+            |trade: &&Trade| trade.has_told() && !trade.is_seed() && !trade.is_upload_only();
         let rivals = peers.filter(fetches).take(RIVALS_MAX);
-        self.rivals = rivals.map(|trade| trade.share_key).collect();
+        self.rivals = rivals.map(Trade::share_key).collect();
     }
 
     /// How many others come before us for this piece, 0 when it is ours to fetch; and when it

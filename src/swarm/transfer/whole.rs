@@ -9,7 +9,6 @@ use std::time::Instant;
 use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::swarm::effects::{Effects, Notice};
-use crate::swarm::link::Unit;
 
 use super::Transfer;
 use super::assembly::Sharing;
@@ -43,6 +42,11 @@ impl Store {
 }
 
 impl Transfer {
+    /// A link brings whole pieces from there.
+    pub(super) fn know_store(&mut self, address: SocketAddr) {
+        self.stores.entry(address).or_default();
+    }
+
     /// Takes the missing blocks of up to `count` pieces for a link that brings whole ones.
     pub(super) fn take_pieces(
         &mut self,
@@ -99,13 +103,13 @@ impl Transfer {
         out: &mut Effects,
     ) {
         let Some(trade) = self.trades.get(&link) else { return };
-        if trade.caps.unit != Unit::Piece {
+        if !trade.is_whole() {
             return;
         }
         let mut pieces: Vec<_> = blocks.iter().map(|block| block.piece()).collect();
         pieces.sort_unstable();
         pieces.dedup();
-        pieces.retain(|piece| self.wanted.has(*piece) && !self.have.has(*piece));
+        pieces.retain(|piece| self.goal.lacks(*piece));
         for piece in pieces {
             out.notice(Notice::Reassigned { link, piece, why: why.to_owned() });
         }
@@ -119,7 +123,7 @@ impl Transfer {
         out: &mut Effects,
     ) {
         let Some(trade) = self.trades.get(&link) else { return };
-        let owed: Vec<_> = trade.requests.from_last().map(|(_, block)| block).collect();
+        let owed: Vec<_> = trade.requests().from_last().map(|(_, block)| block).collect();
         self.tell_reassigned(link, &owed, why, out);
     }
 
@@ -132,7 +136,8 @@ impl Transfer {
             return false;
         }
         let mut peers = self.trades.iter();
-        if let Some(link) = peers.find(|(_, trade)| trade.address == liar).map(|(link, _)| *link) {
+        if let Some(link) = peers.find(|(_, trade)| trade.address() == liar).map(|(link, _)| *link)
+        {
             self.lost_piece(link, piece, out);
         }
         true
@@ -140,7 +145,7 @@ impl Transfer {
 
     /// Pieces that the peer failed to bring before, on this link or an earlier one.
     pub(super) fn useless_pieces_of(&self, link: LinkId) -> Vec<PieceIndex> {
-        let address = self.trades.get(&link).map(|trade| trade.address);
+        let address = self.trades.get(&link).map(Trade::address);
         let store = address.and_then(|address| self.stores.get(&address));
         store.into_iter().flat_map(Store::useless).collect()
     }
@@ -148,7 +153,7 @@ impl Transfer {
     /// The link ends, or fell silent, with `piece` the next that it should have brought. When
     /// that piece is given up for it, its failures were those of the piece, not of the address.
     pub(super) fn note_stuck(&mut self, link: LinkId, piece: PieceIndex, out: &mut Effects) {
-        let Some(address) = self.trades.get(&link).map(|trade| trade.address) else { return };
+        let Some(address) = self.trades.get(&link).map(Trade::address) else { return };
         let Some(store) = self.stores.get_mut(&address) else { return };
         let times = store.stuck.entry(piece).or_default();
         *times += 1;
@@ -160,7 +165,7 @@ impl Transfer {
     /// As [`note_stuck`](Self::note_stuck), when the link ends for a fault of the remote.
     pub(in crate::swarm) fn note_ended(&mut self, link: LinkId, out: &mut Effects) {
         let first =
-            |trade: &Trade| trade.requests.from_last().last().map(|(_, block)| block.piece());
+            |trade: &Trade| trade.requests().from_last().last().map(|(_, block)| block.piece());
         if let Some(piece) = self.trades.get(&link).and_then(first) {
             self.note_stuck(link, piece, out);
         }
@@ -171,6 +176,6 @@ impl Transfer {
         !self.is_complete()
             && !self.checking.in_trouble()
             && self.checking.count() == 0
-            && self.trades.values().all(|trade| trade.has_told && trade.interesting == 0)
+            && self.trades.values().all(|trade| trade.has_told() && !trade.is_interesting())
     }
 }
