@@ -44,7 +44,7 @@ impl Cause {
         Self::Nothing,
     ];
 
-    fn slot(self) -> usize {
+    fn index(self) -> usize {
         self as usize
     }
 }
@@ -113,7 +113,7 @@ impl Waits {
         let kept_from = now.checked_sub(SECOND * SECONDS_KEPT as u32 * 2);
         if let Some(kept_from) = kept_from.filter(|from| *from > self.since) {
             // A long silence: what lies before the last minute matters to the life only.
-            self.life[self.cause.slot()] += kept_from - self.since;
+            self.life[self.cause.index()] += kept_from - self.since;
             self.since = kept_from;
             self.second_began = kept_from;
             self.seconds = VecDeque::from([Shares::default()]);
@@ -132,9 +132,9 @@ impl Waits {
 
     fn credit(&mut self, until: Instant) {
         let span = until.saturating_duration_since(self.since);
-        self.life[self.cause.slot()] += span;
+        self.life[self.cause.index()] += span;
         if let Some(second) = self.seconds.back_mut() {
-            second[self.cause.slot()] += span;
+            second[self.cause.index()] += span;
         }
         self.since = self.since.max(until);
     }
@@ -144,7 +144,7 @@ fn shares(times: &Shares) -> Vec<(Cause, f64)> {
     let total: f64 = times.iter().map(Duration::as_secs_f64).sum();
     let mut shares: Vec<_> = Cause::ALL
         .into_iter()
-        .map(|cause| (cause, times[cause.slot()].as_secs_f64() / total.max(1e-9)))
+        .map(|cause| (cause, times[cause.index()].as_secs_f64() / total.max(1e-9)))
         .filter(|(_, share)| *share > 0.0)
         .collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
