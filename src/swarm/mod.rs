@@ -32,7 +32,7 @@ use crate::seek::{Serve, Served};
 pub use crowd::{Acquaintances, Refusal, candidates, choker, exchange};
 pub use seeker::{Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
 pub use transfer::{
-    allowed_fast, assembly, picker, pipeline, requests, shares, suspects, trade, upload,
+    allowed_fast, assembly, picker, pipeline, rendezvous, requests, suspects, trade, upload,
 };
 
 use crowd::{Crowd, CrowdConfig, NewPeer};

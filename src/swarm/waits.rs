@@ -50,16 +50,16 @@ impl Cause {
 }
 
 const SECONDS_KEPT: usize = 60;
-type Shares = [Duration; Cause::ALL.len()];
+type TimeByCause = [Duration; Cause::ALL.len()];
 
 /// Time by cause, kept for the last minute and for life.
 #[derive(Clone, Debug)]
 pub struct Waits {
     since: Instant,
     cause: Cause,
-    life: Shares,
+    life: TimeByCause,
     /// One entry a second, oldest first; the last is being filled.
-    seconds: VecDeque<Shares>,
+    seconds: VecDeque<TimeByCause>,
     second_began: Instant,
 }
 
@@ -80,8 +80,8 @@ impl Waits {
         Self {
             since: now,
             cause,
-            life: Shares::default(),
-            seconds: VecDeque::from([Shares::default()]),
+            life: TimeByCause::default(),
+            seconds: VecDeque::from([TimeByCause::default()]),
             second_began: now,
         }
     }
@@ -101,7 +101,7 @@ impl Waits {
     pub fn report(&self, now: Instant) -> WaitReport {
         let mut settled = self.clone();
         settled.settle(now);
-        let minute = settled.seconds.iter().fold(Shares::default(), |mut sum, second| {
+        let minute = settled.seconds.iter().fold(TimeByCause::default(), |mut sum, second| {
             sum.iter_mut().zip(second).for_each(|(sum, part)| *sum += *part);
             sum
         });
@@ -116,13 +116,13 @@ impl Waits {
             self.life[self.cause.index()] += kept_from - self.since;
             self.since = kept_from;
             self.second_began = kept_from;
-            self.seconds = VecDeque::from([Shares::default()]);
+            self.seconds = VecDeque::from([TimeByCause::default()]);
         }
         while self.second_began + SECOND <= now {
             let end = self.second_began + SECOND;
             self.credit(end);
             self.second_began = end;
-            self.seconds.push_back(Shares::default());
+            self.seconds.push_back(TimeByCause::default());
             if self.seconds.len() > SECONDS_KEPT {
                 self.seconds.pop_front();
             }
@@ -140,7 +140,7 @@ impl Waits {
     }
 }
 
-fn shares(times: &Shares) -> Vec<(Cause, f64)> {
+fn shares(times: &TimeByCause) -> Vec<(Cause, f64)> {
     let total: f64 = times.iter().map(Duration::as_secs_f64).sum();
     let mut shares: Vec<_> = Cause::ALL
         .into_iter()

@@ -26,7 +26,7 @@ const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(10);
 /// each further one, so that in the end one sender answers for all of it.
 const SOLO_MAX: Duration = Duration::from_secs(20);
 /// Who else fetches is looked at this often.
-const SHARES_KEPT: Duration = Duration::from_millis(500);
+const RIVALS_KEPT: Duration = Duration::from_millis(500);
 /// Refusals without a delivery in between, until the link is closed.
 const REFUSALS_MAX: u32 = 200;
 
@@ -190,23 +190,23 @@ impl Transfer {
         if trade.has_nothing_in(generation) {
             return None;
         }
-        if self.shares_made + SHARES_KEPT <= now {
-            self.shares.renew(self.trades.values());
-            self.shares_made = now;
+        if self.rivals_seen + RIVALS_KEPT <= now {
+            self.rendezvous.renew(self.trades.values());
+            self.rivals_seen = now;
         }
         let piece_len = f64::from(self.layout.piece_len());
         // The run at hand may have become another's: what is ours is found without it.
         for _ in 0..2 {
             let trade = self.trades.get_mut(&link)?;
-            let shares = &self.shares;
-            let rank = shares.has_rivals().then_some(|piece| shares.rank(piece));
+            let rendezvous = &self.rendezvous;
+            let rank = rendezvous.has_rivals().then_some(|piece| rendezvous.rank(piece));
             let Some(piece) = self.picker.pick(trade.pieces(), order, rank, &mut self.rng) else {
                 trade.found_nothing(generation);
                 return None;
             };
             let each = Duration::from_secs_f64(piece_len / trade.rate(now).max(1) as f64);
             let left = self.picker.left_at_seeds(piece).filter(|_| order == Order::RarestFirst);
-            if left.is_none_or(|left| !self.shares.leaves(piece, left, each, now)) {
+            if left.is_none_or(|left| !self.rendezvous.leaves(piece, left, each, now)) {
                 return Some(piece);
             }
             if !self.picker.leave_run() {

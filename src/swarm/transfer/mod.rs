@@ -18,9 +18,9 @@ mod invariants;
 mod open_piece;
 pub mod picker;
 pub mod pipeline;
+pub mod rendezvous;
 mod report;
 pub mod requests;
-pub mod shares;
 pub mod suspects;
 mod timers;
 pub mod trade;
@@ -84,8 +84,8 @@ pub(super) struct Transfer {
     fresh: Vec<PieceIndex>,
     /// Links are told that we are a partial seed.
     upload_only: bool,
-    shares: shares::Shares,
-    shares_made: Instant,
+    rendezvous: rendezvous::Rendezvous,
+    rivals_seen: Instant,
     uploads: upload::Uploads,
     totals: Totals,
     rng: StdRng,
@@ -122,8 +122,11 @@ impl Transfer {
             verified: haves::VerifiedLog::new(now),
             fresh: Vec::new(),
             upload_only: goal.is_partial_seed(),
-            shares: shares::Shares::new(config.peer_id, picker::run_len(&config.layout)),
-            shares_made: now,
+            rendezvous: rendezvous::Rendezvous::new(
+                config.peer_id,
+                picker::run_len(&config.layout),
+            ),
+            rivals_seen: now,
             uploads: upload::Uploads::new(config.proven, config.layout.piece_len(), now),
             totals: Totals::new(now),
             // Another stream of chance than the crowd's.
@@ -301,7 +304,7 @@ impl Transfer {
     /// When time alone will change something.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let links = self.timers.next().into_iter().chain(self.next_look());
-        let links = links.chain(self.shares.next_step());
+        let links = links.chain(self.rendezvous.next_step());
         let links = links.chain(self.verified.next().filter(|_| !self.trades.is_empty()));
         links.chain(self.checking.retry_at()).min()
     }
@@ -312,7 +315,7 @@ impl Transfer {
         while let Some(link) = self.timers.pop(now) {
             self.check_link(link, ours, now, out);
         }
-        if self.shares.step(now) {
+        if self.rendezvous.step(now) {
             self.hungry.food_came();
         }
     }

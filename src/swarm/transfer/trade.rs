@@ -10,8 +10,8 @@ use crate::base::meter::RateMeter;
 use crate::swarm::link::{LinkCaps, Unit};
 
 use super::picker::PeerPieces;
+use super::rendezvous::key;
 use super::requests::{Arrival, Requests};
-use super::shares::key;
 use super::upload::Upload;
 
 /// Pieces that a remote may let us request while choked; more are ignored.
@@ -61,7 +61,7 @@ pub struct Trade {
     /// How far in the log of verified pieces it has been told.
     told: usize,
     /// What it is by in the division of rare pieces.
-    share_key: u64,
+    rendezvous_key: u64,
     since: Instant,
 }
 
@@ -96,7 +96,7 @@ impl Trade {
             refusals: 0,
             nothing_in: None,
             told: 0,
-            share_key: key(peer_id),
+            rendezvous_key: key(peer_id),
             since: now,
             caps,
         }
@@ -128,8 +128,8 @@ impl Trade {
     }
 
     /// What it is by in the division of rare pieces.
-    pub fn share_key(&self) -> u64 {
-        self.share_key
+    pub fn rendezvous_key(&self) -> u64 {
+        self.rendezvous_key
     }
 
     /// What it owes us.
