@@ -285,7 +285,7 @@ impl Transfer {
 
     /// Several may serve whole pieces from one host, and a listing named each of them.
     fn blame(&self, liar: SocketAddr, out: &mut Effects) {
-        out.notice(Notice::Liar { address: liar, alone: self.stores.contains_key(&liar) });
+        out.notice(Notice::Liar { address: liar, alone: self.providers.contains_key(&liar) });
     }
 
     pub(super) fn on_spilled(

@@ -74,7 +74,7 @@ pub(super) struct Transfer {
     /// Suspect pieces that one link alone is asked for, and since when.
     solo_since: BTreeMap<PieceIndex, Instant>,
     /// Addresses that bring whole pieces.
-    stores: BTreeMap<SocketAddr, whole::Store>,
+    providers: BTreeMap<SocketAddr, whole::Provider>,
     trades: BTreeMap<LinkId, Trade>,
     hungry: Hungry,
     timers: timers::Timers,
@@ -114,7 +114,7 @@ impl Transfer {
             checking: check::Checking::default(),
             suspects: Suspects::default(),
             solo_since: BTreeMap::new(),
-            stores: BTreeMap::new(),
+            providers: BTreeMap::new(),
             trades: BTreeMap::new(),
             hungry: Hungry::new(),
             timers: timers::Timers::default(),
@@ -146,7 +146,7 @@ impl Transfer {
     /// A link has come up; it is told what we have.
     pub(super) fn open(&mut self, link: LinkId, mut trade: Trade, out: &mut Effects) {
         if trade.is_whole() {
-            self.know_store(trade.address());
+            self.know_provider(trade.address());
         }
         trade.set_told(self.verified.end());
         let have = self.goal.have();

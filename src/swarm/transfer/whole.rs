@@ -14,26 +14,26 @@ use super::Transfer;
 use super::assembly::Sharing;
 use super::trade::Trade;
 
-/// Wrong pieces of one link until it is banned. Such a link is a store of pieces, which may
+/// Wrong pieces of one link until it is banned. Such a link is a provider of pieces, which may
 /// rot one by one: what is sound in it is still worth having.
 const WRONG_MAX: usize = 3;
 /// How often a link may end, or fall silent, at the same piece until that piece is not asked
 /// of it any more: one bad file must not keep the others from us.
 const STUCK_MAX: u32 = 2;
-/// Pieces at which a store may get stuck and still count as one that works.
+/// Pieces at which a provider may get stuck and still count as one that works.
 const FORGIVEN_MAX: usize = 16;
 
 /// What is remembered of an address that brings whole pieces. A link may end and come again;
 /// what it brought stays wrong. Bounded by what listings name.
 #[derive(Debug, Default)]
-pub(super) struct Store {
+pub(super) struct Provider {
     /// Pieces that were wrong.
     wrong: BTreeSet<PieceIndex>,
     /// How often it got stuck at a piece.
     stuck: BTreeMap<PieceIndex, u32>,
 }
 
-impl Store {
+impl Provider {
     /// Pieces that are not asked of it.
     fn useless(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         let stuck = self.stuck.iter().filter(|(_, times)| **times >= STUCK_MAX);
@@ -43,8 +43,8 @@ impl Store {
 
 impl Transfer {
     /// A link brings whole pieces from there.
-    pub(super) fn know_store(&mut self, address: SocketAddr) {
-        self.stores.entry(address).or_default();
+    pub(super) fn know_provider(&mut self, address: SocketAddr) {
+        self.providers.entry(address).or_default();
     }
 
     /// Takes the missing blocks of up to `count` pieces for a link that brings whole ones.
@@ -127,12 +127,12 @@ impl Transfer {
         self.tell_reassigned(link, &owed, why, out);
     }
 
-    /// The peer sent a wrong piece. A store of whole pieces gets another chance, and that piece
+    /// The peer sent a wrong piece. A provider of whole pieces gets another chance, and that piece
     /// is not asked of it again; false when it is none, or had its chances.
     pub(super) fn spare(&mut self, liar: SocketAddr, piece: PieceIndex, out: &mut Effects) -> bool {
-        let Some(store) = self.stores.get_mut(&liar) else { return false };
-        store.wrong.insert(piece);
-        if store.wrong.len() >= WRONG_MAX {
+        let Some(provider) = self.providers.get_mut(&liar) else { return false };
+        provider.wrong.insert(piece);
+        if provider.wrong.len() >= WRONG_MAX {
             return false;
         }
         let mut peers = self.trades.iter();
@@ -146,18 +146,18 @@ impl Transfer {
     /// Pieces that the peer failed to bring before, on this link or an earlier one.
     pub(super) fn useless_pieces_of(&self, link: LinkId) -> Vec<PieceIndex> {
         let address = self.trades.get(&link).map(Trade::address);
-        let store = address.and_then(|address| self.stores.get(&address));
-        store.into_iter().flat_map(Store::useless).collect()
+        let provider = address.and_then(|address| self.providers.get(&address));
+        provider.into_iter().flat_map(Provider::useless).collect()
     }
 
     /// The link ends, or fell silent, with `piece` the next that it should have brought. When
     /// that piece is given up for it, its failures were those of the piece, not of the address.
     pub(super) fn note_stuck(&mut self, link: LinkId, piece: PieceIndex, out: &mut Effects) {
         let Some(address) = self.trades.get(&link).map(Trade::address) else { return };
-        let Some(store) = self.stores.get_mut(&address) else { return };
-        let times = store.stuck.entry(piece).or_default();
+        let Some(provider) = self.providers.get_mut(&address) else { return };
+        let times = provider.stuck.entry(piece).or_default();
         *times += 1;
-        if *times == STUCK_MAX && store.stuck.len() <= FORGIVEN_MAX {
+        if *times == STUCK_MAX && provider.stuck.len() <= FORGIVEN_MAX {
             out.notice(Notice::Forgiven(address));
         }
     }

@@ -220,7 +220,7 @@ impl World {
             }
             Event::HashFailed { piece, blamed: Some(address) } => {
                 let mut remotes = self.remotes.iter();
-                if remotes.any(|it| it.address == address && it.character.is_store) {
+                if remotes.any(|it| it.address == address && it.character.is_provider) {
                     self.ledger.rotten(address, piece);
                 }
             }
@@ -234,7 +234,7 @@ impl World {
 
     fn send(&mut self, link: LinkId, command: LinkCommand) {
         let Some(number) = self.links.get(&link).copied() else { return };
-        if self.remotes[number].character.is_store {
+        if self.remotes[number].character.is_provider {
             use LinkCommand::{Cancel, Close, Request};
             let has_words = matches!(command, Request(_) | Cancel(_) | Close(_));
             assert!(has_words, "{command:?} to one that brings whole pieces");
