@@ -312,7 +312,7 @@ impl Outbox {
         let Some(Parcel { head, ask }) = self.out.parcels.front() else { return Ok(()) };
         // Nothing is asked for before it is known.
         let Some(known) = self.subject.known() else { return Ok(()) };
-        self.ready.send_from(known.source.as_ref());
+        self.ready.send_from(known.outlet.as_ref());
         let offset = known.layout.piece_offset(ask.piece) + u64::from(ask.begin);
         let slices: VecDeque<_> = self.ready.slices(offset, u64::from(ask.len))?.collect();
         let sending = Sending { head: *head, head_sent: 0, slices };

@@ -15,7 +15,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use crate::base::addr::{Locality, Source, canonical, canonical_ip};
+use crate::base::addr::{Locality, Teller, canonical, canonical_ip};
 use crate::metainfo::Magnet;
 use crate::metainfo::magnet;
 use crate::net::http::{self, ClientConfig, innermost};
@@ -143,12 +143,12 @@ impl Error {
 ///
 /// # Errors
 /// When the address is not allowed or not reached, or what is there is no torrent.
-pub async fn fetch(url: &str, from: Source, limits: &Limits) -> Result<Fetched, Error> {
+pub async fn fetch(url: &str, from: Teller, limits: &Limits) -> Result<Fetched, Error> {
     let fetched = timeout(limits.total, follow(url, from, limits)).await;
     fetched.unwrap_or(Err(Error::Timeout(limits.total)))
 }
 
-async fn follow(url: &str, from: Source, limits: &Limits) -> Result<Fetched, Error> {
+async fn follow(url: &str, from: Teller, limits: &Limits) -> Result<Fetched, Error> {
     let mut url = parse_url(url)?;
     let config = ClientConfig {
         local: limits.bind,
@@ -203,7 +203,7 @@ async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
 /// May we connect to `target` for `path`, coming from a host that lies at `previous` (none for the
 /// first URL)? A redirect may stay where it comes from or lead outwards, never further inside.
 fn check_hop(
-    from: Source,
+    from: Teller,
     previous: Option<Locality>,
     target: IpAddr,
     path: &str,
@@ -217,7 +217,7 @@ fn check_hop(
     };
     let locality = Locality::of(target);
     let is_inwards = previous.is_some_and(|previous| depth(previous) < depth(locality));
-    let is_believed = from == Source::User || path.to_ascii_lowercase().ends_with(".torrent");
+    let is_believed = from == Teller::User || path.to_ascii_lowercase().ends_with(".torrent");
     let is_allowed = match locality {
         Locality::Unroutable => false,
         Locality::Public => true,
@@ -231,7 +231,7 @@ async fn ask(
     client: &Client,
     url: &Url,
     addresses: &[SocketAddr],
-    from: Source,
+    from: Teller,
     previous: Option<Locality>,
 ) -> Result<(Response, IpAddr), Error> {
     let mut last_error = Error::Network("the host has no address".to_owned());

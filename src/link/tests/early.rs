@@ -19,7 +19,7 @@ fn unknown() -> LinkConfig {
 /// What the torrent turns out to be, with metadata of so many bytes.
 fn known(metadata_len: usize) -> Known {
     let metadata = (0..metadata_len).map(|at| b'a' + at as u8).collect();
-    Known { layout: config(1).layout(), source: None, metadata: Some(metadata) }
+    Known { layout: config(1).layout(), outlet: None, metadata: Some(metadata) }
 }
 
 /// A message of the extension protocol.

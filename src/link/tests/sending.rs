@@ -40,7 +40,7 @@ impl OnDisk {
         let store = disk.open(store, mpsc::channel(100).0).unwrap();
         store.start(&Bitfield::all(PIECES)).unwrap();
         let up_limiter = Arc::new(Limiter::new(up_limit));
-        let known = Known { layout: config.layout(), source: store.source(), metadata: None };
+        let known = Known { layout: config.layout(), outlet: store.outlet(), metadata: None };
         let config = LinkConfig { subject: Subject::of(known), up_limiter, ..config };
         Self { home, _disk: disk, config }
     }
@@ -124,10 +124,10 @@ async fn a_file_that_was_cut_ends_the_link_as_our_own_doing() {
 #[tokio::test]
 async fn no_file_is_opened_on_the_thread_of_a_link() {
     let on_disk = OnDisk::new(None);
-    let source = on_disk.config.subject.known().unwrap().source.clone();
-    let slice = source.as_ref().unwrap().slices(40_000, 10_000).next().unwrap();
+    let outlet = on_disk.config.subject.known().unwrap().outlet.clone();
+    let slice = outlet.as_ref().unwrap().slices(40_000, 10_000).next().unwrap();
     let mut ready = ready::Ready::default();
-    ready.send_from(source.as_ref());
+    ready.send_from(outlet.as_ref());
     {
         let mut preparing = std::pin::pin!(ready.prepare(&slice));
         let first = std::future::poll_fn(|cx| std::task::Poll::Ready(preparing.as_mut().poll(cx)));
