@@ -38,7 +38,7 @@ impl Transfer {
             return;
         }
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        trade.has_rested(now);
+        trade.end_rest(now);
         let room = trade.room();
         if room == 0 || !trade.takes_requests(now) {
             return;
@@ -361,7 +361,7 @@ impl Transfer {
     /// `our` doing.
     pub(super) fn check_link(&mut self, link: LinkId, ours: bool, now: Instant, out: &mut Effects) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        let rested = trade.has_rested(now);
+        let rested = trade.end_rest(now);
         let requests = trade.requests_mut();
         let was = requests.is_snubbed();
         if ours {

@@ -24,7 +24,7 @@ impl Transfer {
         let count = self.layout.piece_count();
         let useless = self.useless_pieces_of(link);
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        if !trade.may_tell_set() {
+        if !trade.tells_set() {
             let reason = CloseReason::Misbehaved("it told all its pieces again and again");
             return out.close(link, reason);
         }

@@ -222,7 +222,7 @@ impl Trade {
     }
 
     /// It tells its whole set; false when it did so too often.
-    pub fn may_tell_set(&mut self) -> bool {
+    pub fn tells_set(&mut self) -> bool {
         self.sets_told += 1;
         self.sets_told <= SETS_TOLD_MAX
     }
@@ -429,8 +429,8 @@ impl Trade {
         self.rests_until = Some(now + rest);
     }
 
-    /// Is its rest over, if it had one?
-    pub fn has_rested(&mut self, now: Instant) -> bool {
+    /// Ends its rest, if it had one that is over.
+    pub fn end_rest(&mut self, now: Instant) -> bool {
         self.rests_until.take_if(|until| *until <= now).is_some()
     }
 
