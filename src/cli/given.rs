@@ -11,7 +11,7 @@ use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::base::addr::{Locality, Source, canonical, is_usable_peer};
+use crate::base::addr::{Locality, Teller, canonical, is_usable_peer};
 use crate::metainfo::magnet::{KEPT_MAX, Peer};
 use crate::metainfo::{Magnet, Torrent};
 use crate::session::TorrentOptions;
@@ -77,7 +77,7 @@ impl Given {
                 let (torrent, bytes) = load::file(&path)?;
                 Ok(Input::Torrent(Box::new(Loaded { torrent, bytes, hints: Hints::default() })))
             }
-            Self::Url(url) => match fetched(&url, Source::User, bind).await? {
+            Self::Url(url) => match fetched(&url, Teller::User, bind).await? {
                 Fetched::Torrent(bytes) => {
                     let torrent = load::parse(&without_passkey(&url), &bytes)?;
                     let hints = Hints::default();
@@ -226,7 +226,7 @@ pub fn save(bytes: &[u8], path: &Path) -> Result<(), Failure> {
     }
 }
 
-async fn fetched(url: &str, from: Source, bind: Option<IpAddr>) -> Result<Fetched, Failure> {
+async fn fetched(url: &str, from: Teller, bind: Option<IpAddr>) -> Result<Fetched, Failure> {
     let fetched = fetch(url, from, &Limits { bind, ..Limits::default() }).await;
     fetched.map_err(|error| {
         let exit = if error.is_of_network() { Exit::Network } else { Exit::BadInput };
@@ -255,7 +255,7 @@ async fn by_url_of(
 ) -> Result<(Torrent, Vec<u8>), Failure> {
     let shown = without_passkey(url);
     // Strangers may name any address.
-    let bytes = match fetched(url, Source::Remote(Locality::Public), bind).await? {
+    let bytes = match fetched(url, Teller::Remote(Locality::Public), bind).await? {
         Fetched::Torrent(bytes) => bytes,
         Fetched::Link(_) => {
             let why = format!("{}: it leads to a magnet link again", escape(&shown));
@@ -285,7 +285,7 @@ async fn addresses(peers: &[Peer]) -> Vec<SocketAddr> {
                     let looked_up = timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), port))).await;
                     let addresses = looked_up.ok()?.ok()?;
                     let mut usable = addresses.map(canonical);
-                    usable.find(|address| is_usable_peer(*address, Source::User))
+                    usable.find(|address| is_usable_peer(*address, Teller::User))
                 });
             }
         }

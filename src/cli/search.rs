@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::base::addr::{Source, canonical, is_usable_peer};
+use crate::base::addr::{Teller, canonical, is_usable_peer};
 use crate::metainfo::create::wrap_found;
 use crate::metainfo::magnet::Peer;
 use crate::metainfo::{Magnet, Torrent};
@@ -350,7 +350,7 @@ fn look_up(link: &Magnet, desk: SeekDesk) -> Vec<JoinHandle<()>> {
             let addresses = timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), port))).await;
             let Ok(Ok(addresses)) = addresses else { return };
             let mut usable = addresses.map(canonical);
-            if let Some(address) = usable.find(|it| is_usable_peer(*it, Source::User)) {
+            if let Some(address) = usable.find(|it| is_usable_peer(*it, Teller::User)) {
                 desk.add_peer(address).await;
             }
         })

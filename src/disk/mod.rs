@@ -31,6 +31,7 @@ mod making;
 mod memory;
 mod only;
 mod open;
+mod outlet;
 mod part_names;
 mod patience;
 mod piece;
@@ -45,7 +46,6 @@ mod relocate;
 mod room;
 mod scan;
 mod scatter;
-mod source;
 mod spilled;
 mod stats;
 mod store;
@@ -86,12 +86,12 @@ pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
+pub use self::outlet::{Outlet, OutletFile};
 pub use self::prepare::READ_LEN;
 pub use self::rates::{DiskMeter, DiskRates};
 pub use self::record::{Home, RecordState, home_of, lasting, record_of};
 pub use self::relocate::{MoveProgress, Relocating, Relocation, plan_move, refuse_move};
 pub use self::scan::SCAN_BYTES_MAX;
-pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store, Unsynced};
 pub use self::survey::Survey;
@@ -553,10 +553,10 @@ impl StoreHandle {
     }
 
     /// The files to send from; none for a torrent in memory.
-    pub fn source(&self) -> Option<Source> {
+    pub fn outlet(&self) -> Option<Outlet> {
         let files = self.shared.files.as_ref()?;
         let senders = self.shared.lane.senders.clone();
-        Some(Source { store: files.store.clone(), senders })
+        Some(Outlet { store: files.store.clone(), senders })
     }
 
     /// What the workers did until now, for all torrents.

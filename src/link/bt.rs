@@ -14,13 +14,15 @@ use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{Ask, Availability, LinkCaps, LinkCommand, LinkEvent, MetadataCommand};
+use crate::swarm::link::{
+    Ask, Availability, ExtendedCommand, LinkCaps, LinkEvent, MetadataCommand, PeerCommand,
+};
 use crate::wire::{
     Decoder, ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake, Message, MetadataMessage,
     Need, Pex, Request, UT_METADATA, UT_PEX,
 };
 
-use super::dialect::{Dialect, Opened};
+use super::dialect::{Dialect, Opened, PeerDialect};
 use super::outbox::{HEAD_LEN, Out, Parcel};
 use super::stream::{ReadSide, WriteSide};
 use super::translate::{METADATA_ID, PEX_ID, Translator};
@@ -194,15 +196,21 @@ impl BitTorrent {
     fn tell_upload_only(&mut self, upload_only: bool, out: &mut Vec<u8>) {
         if let Some(introduction) = &mut self.introduction {
             introduction.upload_only = Some(upload_only);
-        } else if self.extended {
-            self.say(
-                ExtendedHandshake { upload_only: Some(upload_only), ..Default::default() },
-                out,
-            );
+        } else {
+            let upload_only = Some(upload_only);
+            self.say(ExtendedHandshake { upload_only, ..Default::default() }, out);
         }
     }
 
-    /// BEP 9.
+    fn order_extended(&mut self, command: ExtendedCommand, out: &mut Out) {
+        match command {
+            ExtendedCommand::UploadOnly(is_so) => self.tell_upload_only(is_so, &mut out.bytes),
+            ExtendedCommand::Metadata(command) => self.order_metadata(command, out),
+            ExtendedCommand::TellPeers(peers) => self.tell_peers(&peers, &mut out.bytes),
+        }
+    }
+
+    /// BEP 9. Nothing to a remote that takes none of it, or not any more.
     fn order_metadata(&mut self, command: MetadataCommand, out: &mut Out) {
         let Some(id) = self.translator.metadata_id() else { return };
         let mut say = |message: MetadataMessage<'_>| {
@@ -237,7 +245,7 @@ impl BitTorrent {
         }
     }
 
-    /// BEP 11.
+    /// BEP 11. Nothing to a remote that takes none, or not any more.
     fn tell_peers(&self, peers: &Pex, out: &mut Vec<u8>) {
         if let Some(id) = self.translator.pex_id() {
             let mut payload = Vec::new();
@@ -322,58 +330,16 @@ impl Dialect for BitTorrent {
         }
     }
 
-    fn order(&mut self, batch: Vec<LinkCommand>, queued: &mut Out) -> Result<(), DownReason> {
-        for command in batch {
-            let command = match command {
-                LinkCommand::Metadata(command) => {
-                    self.order_metadata(command, queued);
-                    continue;
-                }
-                command => command,
-            };
-            let Out { bytes: out, parcels, .. } = &mut *queued;
-            match command {
-                LinkCommand::Request(blocks) => {
-                    blocks.into_iter().for_each(|it| Message::Request(request(it)).encode(out));
-                }
-                LinkCommand::Cancel(blocks) => {
-                    blocks.into_iter().for_each(|it| Message::Cancel(request(it)).encode(out));
-                }
-                LinkCommand::UploadOnly(upload_only) => self.tell_upload_only(upload_only, out),
-                LinkCommand::Availability(availability) => self.tell_pieces(availability, out),
-                LinkCommand::Have(pieces) => {
-                    pieces.iter().for_each(|it| Message::Have(it.number()).encode(out));
-                }
-                LinkCommand::Choke => {
-                    Message::Choke.encode(out);
-                    // BEP 3: what was asked for is void; BEP 6: unless it is refused.
-                    for Parcel { ask, .. } in parcels.drain(..).filter(|_| self.fast) {
-                        reject(ask).encode(out);
-                    }
-                }
-                LinkCommand::Unchoke => Message::Unchoke.encode(out),
-                LinkCommand::Interested => Message::Interested.encode(out),
-                LinkCommand::NotInterested => Message::NotInterested.encode(out),
-                LinkCommand::Refuse(ask) if self.fast => {
-                    reject(ask).encode(out);
-                }
-                LinkCommand::SendBlocks(asks) => {
-                    self.translator.on_answered(asks.len());
-                    parcels.extend(asks.into_iter().map(parcel));
-                }
-                LinkCommand::AllowFast(pieces) if self.fast => {
-                    let pieces = pieces.into_iter().map(PieceIndex::number);
-                    pieces.for_each(|it| Message::AllowedFast(it).encode(out));
-                }
-                LinkCommand::AllowFast(_) | LinkCommand::Metadata(_) => {}
-                LinkCommand::TellPeers(peers) => self.tell_peers(&peers, out),
-                LinkCommand::StopExchange => self.stop_exchange(out),
-                // BEP 3 has no word for it.
-                LinkCommand::Refuse(_) => {}
-                LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
-            }
-        }
-        Ok(())
+    fn request(&mut self, blocks: Vec<BlockRef>, out: &mut Vec<u8>) {
+        blocks.into_iter().for_each(|it| Message::Request(request(it)).encode(out));
+    }
+
+    fn cancel(&mut self, blocks: Vec<BlockRef>, out: &mut Vec<u8>) {
+        blocks.into_iter().for_each(|it| Message::Cancel(request(it)).encode(out));
+    }
+
+    fn peer(&mut self) -> Option<&mut dyn PeerDialect> {
+        Some(self)
     }
 
     fn speak(&mut self, _: &mut Vec<u8>) {}
@@ -384,6 +350,41 @@ impl Dialect for BitTorrent {
 
     fn patience(&self, timeouts: &LinkTimeouts) -> Option<Duration> {
         Some(timeouts.idle)
+    }
+}
+
+impl PeerDialect for BitTorrent {
+    fn order(&mut self, command: PeerCommand, queued: &mut Out) {
+        let Out { bytes: out, parcels, .. } = &mut *queued;
+        match command {
+            PeerCommand::Availability(availability) => self.tell_pieces(availability, out),
+            PeerCommand::Have(pieces) => {
+                pieces.iter().for_each(|it| Message::Have(it.number()).encode(out));
+            }
+            PeerCommand::Interested => Message::Interested.encode(out),
+            PeerCommand::NotInterested => Message::NotInterested.encode(out),
+            PeerCommand::Choke => {
+                Message::Choke.encode(out);
+                // BEP 3: what was asked for is void; BEP 6: unless it is refused.
+                for Parcel { ask, .. } in parcels.drain(..).filter(|_| self.fast) {
+                    reject(ask).encode(out);
+                }
+            }
+            PeerCommand::Unchoke => Message::Unchoke.encode(out),
+            PeerCommand::SendBlocks(asks) => {
+                self.translator.on_answered(asks.len());
+                parcels.extend(asks.into_iter().map(parcel));
+            }
+            PeerCommand::Refuse(ask) if self.fast => reject(ask).encode(out),
+            // BEP 3 has no word for it.
+            PeerCommand::Refuse(_) => {}
+            PeerCommand::AllowFast(pieces) => {
+                let pieces = pieces.into_iter().map(PieceIndex::number);
+                pieces.for_each(|it| Message::AllowedFast(it).encode(out));
+            }
+            PeerCommand::StopExchange => self.stop_exchange(out),
+            PeerCommand::Extended(command) => self.order_extended(command, queued),
+        }
     }
 }
 

@@ -34,7 +34,7 @@ use tokio::sync::mpsc;
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::{BlockPool, Room};
-use crate::disk::Source;
+use crate::disk::Outlet;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
@@ -74,7 +74,7 @@ pub struct Known {
     /// The torrent's geometry, against which everything a peer says is checked.
     pub layout: Layout,
     /// What blocks are sent from; none where nothing is ever sent.
-    pub source: Option<Source>,
+    pub outlet: Option<Outlet>,
     /// The info dictionary as it is hashed, for peers that seek it; none where it is not given.
     pub metadata: Option<Arc<[u8]>>,
 }
@@ -87,7 +87,7 @@ impl Subject {
 
     /// The same, of which nothing is ever sent.
     pub fn with_layout(layout: Layout) -> Self {
-        Self::of(Known { layout, source: None, metadata: None })
+        Self::of(Known { layout, outlet: None, metadata: None })
     }
 
     /// Tells all links what the torrent is; the first word counts.

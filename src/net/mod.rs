@@ -6,7 +6,7 @@ pub mod guests;
 pub mod http;
 pub mod limiter;
 pub mod lsd;
-pub mod slots;
+pub mod permits;
 pub mod tcp;
 
 use std::io;

@@ -105,7 +105,7 @@ fn company(
     let now = Instant::now();
     let torrent = Known {
         layout: parts.layout,
-        source: store.source(),
+        outlet: store.outlet(),
         metadata: Some(parts.torrent.shared_info()),
     };
     let mut company = match contacts {

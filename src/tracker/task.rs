@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::sleep_until;
 use tracing::Instrument as _;
 
-use crate::base::addr::{Locality, Source, is_usable_peer};
+use crate::base::addr::{Locality, Teller, is_usable_peer};
 use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, Family};
 use crate::tracker::tiers::status::TrackerStatus;
@@ -467,7 +467,7 @@ impl Driver {
     }
 
     fn tell_peers(&mut self, mut addresses: Vec<SocketAddr>, from: Locality) {
-        addresses.retain(|address| is_usable_peer(*address, Source::Remote(from)));
+        addresses.retain(|address| is_usable_peer(*address, Teller::Remote(from)));
         if !addresses.is_empty() {
             self.tell(TrackerEvent::Peers { addresses });
         }

@@ -362,7 +362,7 @@ fn may_tell(address: SocketAddr, to: SocketAddr) -> bool {
 /// by itself only.
 fn is_believed(address: SocketAddr, from: SocketAddr, hosts: &mut BTreeSet<Host>) -> bool {
     let (locality, theirs) = (Locality::of(address.ip()), Locality::of(from.ip()));
-    let is_usable = is_usable_peer(address, addr::Source::Remote(theirs)) && address.port() > 1;
+    let is_usable = is_usable_peer(address, addr::Teller::Remote(theirs)) && address.port() > 1;
     let is_near = locality != Locality::Loopback || theirs == Locality::Loopback;
     is_usable && is_near && (locality.is_local() || hosts.insert(host_key(address.ip())))
 }
