@@ -58,6 +58,17 @@ pub fn answer(text: &str) {
     }
 }
 
+/// As [`answer`], broken at spaces where stdout is a terminal.
+pub fn answer_wrapped(text: &str) {
+    answer(&wrapped(text));
+}
+
+/// The lines of a text, broken at spaces where stdout is a terminal.
+pub fn wrapped(text: &str) -> String {
+    let columns = line_columns();
+    text.lines().map(|line| wrap(line, columns, 2) + "\n").collect()
+}
+
 /// Whether some answer could not be written, as to a full disk.
 pub fn is_lost() -> bool {
     IS_LOST.load(Ordering::Relaxed)

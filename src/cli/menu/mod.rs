@@ -28,7 +28,8 @@ use super::out;
 use super::print::{list_screen, wrap};
 use super::repl::Talk;
 use super::repl::desk::{Desk, Refused};
-use super::repl::reader::{Line, Printer, read_pipe, read_questions};
+use super::repl::printer::Printer;
+use super::repl::reader::{Line, read_pipe, read_questions};
 use super::search::Found;
 use super::stop::Stopper;
 use super::trusted::Trusted;
@@ -246,7 +247,7 @@ impl Menu {
                 }
                 Some(told) = self.told.recv() => {
                     match (self.on_told(told).await, &mut self.printer) {
-                        (Some(line), Some(print)) => print(&format!("{line}\n")),
+                        (Some(line), Some(printer)) => printer.print(&format!("{line}\n")),
                         (Some(line), None) => out::answer(&format!("\n{line}\n{question}")),
                         (None, _) => {}
                     }
