@@ -45,7 +45,8 @@ pub struct InfoArgs {
           requires = "fetch")]
     pub peer: Vec<SocketAddr>,
     /// With --fetch: ask this tracker too
-    #[arg(short = 'a', long, value_name = "URL", value_delimiter = ',', requires = "fetch")]
+    #[arg(short = 'a', long, value_name = "URL", value_delimiter = ',', requires = "fetch",
+          value_parser = values::tracker)]
     pub tracker: Vec<String>,
     /// Keep the .torrent that was fetched as this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -42,10 +42,15 @@ pub fn file(path: &Path) -> Result<(Torrent, Vec<u8>), Failure> {
     let bytes = read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::FileTooLarge => Failure::bad_input(format!("{shown}: {error}")),
         std::io::ErrorKind::NotFound => {
-            Failure::bad_input(format!("{shown}: no such file{}", hint(similar(path))))
+            let what = match shown.contains("://") {
+                true => "neither a file nor an http(s) URL",
+                false => "no such file",
+            };
+            Failure::bad_input(format!("{shown}: {what}{}", hint(similar(path))))
         }
         std::io::ErrorKind::IsADirectory => {
-            Failure::bad_input(format!("{shown} is a directory, not a .torrent file"))
+            let create = format!("driver create {shown} makes one of it");
+            Failure::bad_input(format!("{shown} is a directory, not a .torrent file: {create}"))
         }
         _ => Failure::bad_input(format!("cannot read {shown}: {error}")),
     })?;
@@ -159,7 +164,10 @@ mod tests {
         let refused = torrent(&dir.path().join("zzz")).unwrap_err();
         assert_eq!(refused.message, format!("{shown}/zzz: no such file"));
         let refused = torrent(dir.path()).unwrap_err();
-        assert_eq!(refused.message, format!("{shown} is a directory, not a .torrent file"));
+        let words = format!("{shown} is a directory, not a .torrent file: driver create ");
+        assert!(refused.message.starts_with(&words), "{refused}");
+        let refused = torrent(Path::new("ftp://x/y.torrent")).unwrap_err();
+        assert_eq!(refused.message, "ftp://x/y.torrent: neither a file nor an http(s) URL");
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     } else {
         leave(&dir, arguments.keep, is_interactive);
         if is_interactive {
-            out::answer("Next: driver some.torrent      driver --help\n");
+            out::answer_wrapped("Next: driver some.torrent      driver --help\n");
         }
     }
     if !is_interactive && matches!(outcome, Ok(Exit::Done)) {
@@ -124,12 +124,13 @@ async fn play(
     }
     let ports = seeders.iter().map(|(name, seeding)| format!("{name} :{}", seeding.port()));
     let ports: Vec<String> = ports.collect();
-    out::answer(&format!(
-        "Demo swarm on 127.0.0.1: tracker :{}\nSeeders {}\nInfo hash {}\n\
+    let hash = torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default();
+    out::answer_wrapped(&format!(
+        "Demo swarm on 127.0.0.1: tracker :{}\nSeeders {}\nInfo hash {hash}\n\
          Try: status, why, peers, info, watch, help. quit stops.\n",
         tracker.port(),
-        ports.join(" "),
-        torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default(),
+        // Each with its port where the line breaks.
+        ports.join("   "),
     ));
     let end = job(torrent, dir, memory, is_interactive).run(common, stopper).await?;
     match end {
@@ -235,6 +236,10 @@ pub fn make_room(dir: &Path) -> Result<(), Failure> {
 
 /// Removes the directory, unless it is to be kept.
 pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
+    // It could not even be made.
+    if !dir.exists() {
+        return;
+    }
     if !keep && is_interactive {
         out::answer(&format!("Remove ./{}? [Y/n] ", dir.display()));
         let mut answer = String::new();
