@@ -80,7 +80,7 @@ impl Job {
         if let Some(telling) = self.telling.take() {
             match telling.await {
                 Ok(told) if common.quiet => drop(told),
-                Ok(told) => out::talk(&told),
+                Ok(told) => out::talk_wrapped(&told),
                 Err(failure) => {
                     desk.engine.stop().await;
                     voice.event(&failed(&failure));
@@ -149,12 +149,12 @@ impl Job {
                 Ok(None) => continue,
                 Err(Refused::Twice(words, given)) => {
                     let given = if given.is_empty() { ": ignored" } else { &given };
-                    out::talk(&format!("driver: {words}{given}"));
+                    out::talk_wrapped(&format!("driver: {words}{given}"));
                     continue;
                 }
                 Err(Refused::Failed(failure)) if self.is_several => {
                     voice.event(&failed(&failure));
-                    out::talk(&format!("driver: {failure}"));
+                    out::talk_wrapped(&format!("driver: {failure}"));
                     self.refused = self.refused.worst(failure.exit);
                     continue;
                 }

@@ -167,7 +167,7 @@ pub fn make(
     let made = attend(work, words, stop, is_quiet)?;
     let created = made.unwrap_or(Err(Error::Aborted)).map_err(|error| failure(&error))?;
     if !is_quiet {
-        skipped_lines(&created.skipped).iter().for_each(|line| out::talk(line));
+        skipped_lines(&created.skipped).iter().for_each(|line| out::talk_wrapped(line));
     }
     Ok(created)
 }

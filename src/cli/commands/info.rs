@@ -64,7 +64,7 @@ pub fn run(arguments: &InfoArgs, common: &Common) -> Outcome {
         Given::Link(link) if !arguments.fetch => Input::Link(link),
         given => ask(given.open(None, &mut told))?,
     };
-    told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+    told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
     match input {
         Input::Torrent(loaded) => of_torrent(&loaded, arguments)?,
         Input::Link(link) if arguments.fetch => {

@@ -38,7 +38,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     let mut told = Vec::new();
     let torrent = Arc::new(ask(Given::of(given)?.torrent(None, &mut told))?.torrent);
     if !common.quiet {
-        told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+        told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
     }
     let home = home_for(&torrent, dir, common.quiet)?;
     let progress = Arc::new(CheckProgress::default());
@@ -65,7 +65,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     };
     for path in &by_v2 {
         let path = escape(&path.to_string_lossy());
-        out::talk(&format!(
+        out::talk_wrapped(&format!(
             "driver: {path} is right by version 2, but not by version 1, whose hashes are wrong: \
              a download by these cannot be complete"
         ));
@@ -74,7 +74,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     if json {
         out::deliver_json(&looked.as_json())?;
     } else {
-        out::deliver(&looked.screen(Telling::of(common)))?;
+        out::deliver(&out::wrapped(&looked.screen(Telling::of(common))))?;
         let is_nothing_there =
             looked.files.iter().all(|(_, _, report)| report.check == FileCheck::Missing);
         let hint = elsewhere_words(&torrent, dir);

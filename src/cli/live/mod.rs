@@ -4,6 +4,7 @@
 
 mod searches;
 
+use std::cmp::Ordering;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -589,6 +590,8 @@ impl Live {
         }
         match statuses {
             [] if sought > 0 => self.voice.result(&goodbye_to_searches(sought)),
+            // All were taken out, which was said.
+            [] => {}
             [only] if !self.desk.is_several => {
                 let before = self.desk.items.first().map_or(0, |item| item.fetched_before);
                 self.voice.result(&goodbye_line(only, before));
@@ -644,14 +647,16 @@ fn pace(bytes: u64, time: Duration) -> String {
 fn complete_line(status: &Status, before: u64) -> String {
     let wanted = size(status.wanted_bytes);
     // What came twice or was wrong is no part of it.
-    let came = (status.verified_bytes + before).min(status.wanted_bytes);
+    let came = status.verified_bytes + before;
     if came == 0 {
         return format!("Complete: {wanted}, all of it found on disk and verified.\n");
     }
     let pace = pace_of(status);
-    let fetched = match came < status.wanted_bytes {
-        true => format!(", {} of it downloaded{pace}", size(came)),
-        false => pace,
+    let fetched = match came.cmp(&status.wanted_bytes) {
+        Ordering::Less => format!(", {} of it downloaded{pace}", size(came)),
+        Ordering::Equal => pace,
+        // Of files that are not wanted any more came some, too: the time is not that of the others.
+        Ordering::Greater => String::new(),
     };
     format!("Complete: {wanted}{fetched}, every piece verified.\n")
 }
@@ -731,6 +736,8 @@ mod tests {
             complete_line(&moment, 0),
             "Complete: 783.0 MiB in less than 0.1s, every piece verified.\n"
         );
+        let fewer = Status { wanted_bytes: 1 << 20, ..status() };
+        assert_eq!(complete_line(&fewer, 0), "Complete: 1.0 MiB, every piece verified.\n");
         let half = Status { verified_bytes: 1 << 20, downloaded_bytes: 2 << 20, ..status() };
         let short = Status { transferring: Duration::from_millis(310), ..half };
         assert_eq!(
