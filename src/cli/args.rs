@@ -42,7 +42,7 @@ With --json a download prints one JSON object a line, each with an \"event\":
   metadata      info_hash, seconds, pieces (0 while nobody told), have, holders, peers,
                 dialling, candidates (every second)
   metadata_found  name, info_hash, info_hash_v2, size, kept (from an earlier run)
-  started       name, info_hash, total_size, port, dir
+  started       name, info_hash, total_size, files, files_chosen, port, dir
   checked       pieces
   first_peer    address
   progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
@@ -317,7 +317,7 @@ pub struct Options {
     pub peer: Vec<SocketAddr>,
     /// Ask this tracker too
     #[arg(short = 'a', long, value_name = "URL", env = "DRIVER_TRACKER",
-          value_delimiter = ' ', value_hint = ValueHint::Url)]
+          value_delimiter = ' ', value_hint = ValueHint::Url, value_parser = values::tracker)]
     pub tracker: Vec<String>,
     /// Also ask the providers of a course's chunk tracker
     #[arg(long, value_name = "ADDR", env = "DRIVER_CHUNK_TRACKER",
@@ -508,7 +508,7 @@ pub struct DemoArgs {
     /// Seeders send as fast as they can
     #[arg(long)]
     pub fast: bool,
-    /// Bytes of data.bin
+    /// Bytes of data.bin, at most 1GiB
     #[arg(long, value_name = "SIZE", default_value = "48MiB", value_parser = values::size)]
     pub size: u64,
     /// How many seeders

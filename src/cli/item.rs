@@ -1,6 +1,7 @@
 //! One torrent of this run as its user meets it: its number, what was asked of it, and how far
 //! it is. It tells the run what happens to it; it decides nothing.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,9 @@ use super::search::Found;
 
 /// Columns of a name before a line about its torrent.
 pub const NAME_COLUMNS: usize = 18;
+
+/// Files that are looked at to say why a torrent cannot be seeded.
+const LOOKED_AT_MAX: usize = 10_000;
 
 /// The same trouble is not told again before.
 const TROUBLE_AGAIN: Duration = Duration::from_secs(60);
@@ -68,6 +72,8 @@ pub struct Item {
     pub first_tracker: Option<String>,
     /// Nothing is to be downloaded for it.
     pub is_seed_only: bool,
+    /// Bytes that were fetched before it began, to learn its sizes.
+    pub fetched_before: u64,
     /// When it was complete.
     pub completed: Option<Instant>,
     /// What it failed with.
@@ -225,10 +231,17 @@ impl Item {
         if !self.is_seed_only || status.have.is_empty() {
             return Some(Failure::new(Exit::Disk, escape(why)));
         }
+        let name = escape(&self.torrent.name);
+        let dir = escape(&self.dir.display().to_string());
+        if let Some(path) = self.unreadable() {
+            let path = escape(&path.display().to_string());
+            return Some(Failure::new(
+                Exit::Disk,
+                format!("{name} cannot be seeded from {dir}: {path} cannot be read: permit it"),
+            ));
+        }
         let words = format!(
-            "{} cannot be seeded from {}: {}{}; {}",
-            escape(&self.torrent.name),
-            escape(&self.dir.display().to_string()),
+            "{name} cannot be seeded from {dir}: {}{}; {}",
             escape(why),
             files_lacking(&self.torrent, &status.have),
             match elsewhere_words(&self.torrent, &self.dir) {
@@ -239,6 +252,16 @@ impl Item {
             },
         );
         Some(Failure::new(Exit::Mismatch, words))
+    }
+
+    /// A file of it that is there and that we may not read.
+    fn unreadable(&self) -> Option<PathBuf> {
+        let home = self.handle.status().home.unwrap_or_else(|| Home::at(self.dir.clone()).into());
+        let files = (0..).zip(self.torrent.files.iter()).take(LOOKED_AT_MAX);
+        let files = files.filter(|(_, file)| !file.is_pad);
+        let mut paths = files.map(|(number, file)| home.dir.join(home.path_of(number, file.path)));
+        let is_denied = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
+        paths.find(|path| std::fs::File::open(path).is_err_and(is_denied))
     }
 }
 

@@ -19,6 +19,7 @@ use super::engine::Engine;
 use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::greeting::{Around, greet};
+use super::item::Item;
 use super::live::{End, Ending, Live};
 use super::memory::memory_for;
 use super::print::saving_line;
@@ -79,7 +80,7 @@ impl Job {
         if let Some(telling) = self.telling.take() {
             match telling.await {
                 Ok(told) if common.quiet => drop(told),
-                Ok(told) => out::talk(&told),
+                Ok(told) => out::talk_wrapped(&told),
                 Err(failure) => {
                     desk.engine.stop().await;
                     voice.event(&failed(&failure));
@@ -89,14 +90,21 @@ impl Job {
         }
         let is_serving = desk.items.iter().all(|item| item.is_seed_only)
             && desk.searches.iter().all(|search| search.wish.options.seed_only);
-        voice.result(&saving_line(&self.template.dir, desk.engine.port(), is_serving));
+        wait_for_short_checks(&desk).await;
+        // What cannot go there says so, and nothing else.
+        let has_failed = |item: &Item| matches!(item.handle.state(), State::Failed(_));
+        let is_begun = !desk.searches.is_empty() || !desk.items.iter().all(has_failed);
+        if is_begun {
+            voice.result(&saving_line(&self.template.dir, desk.engine.port(), is_serving));
+        }
         let lines = match self.talk {
             Talk::Pipe => Some(read_pipe()),
             Talk::Prompt => {
-                voice.result(
-                    "Type help for commands. quit or Ctrl-D stops and keeps your progress.\n",
-                );
-                wait_for_short_checks(&desk).await;
+                if is_begun {
+                    voice.result(
+                        "Type help for commands. quit or Ctrl-D stops and keeps your progress.\n",
+                    );
+                }
                 let prompt = read_prompt(PromptConfig {
                     history: state_dir.join("history"),
                     titles: desk.titles(),
@@ -141,12 +149,12 @@ impl Job {
                 Ok(None) => continue,
                 Err(Refused::Twice(words, given)) => {
                     let given = if given.is_empty() { ": ignored" } else { &given };
-                    out::talk(&format!("driver: {words}{given}"));
+                    out::talk_wrapped(&format!("driver: {words}{given}"));
                     continue;
                 }
                 Err(Refused::Failed(failure)) if self.is_several => {
                     voice.event(&failed(&failure));
-                    out::talk(&format!("driver: {failure}"));
+                    out::talk_wrapped(&format!("driver: {failure}"));
                     self.refused = self.refused.worst(failure.exit);
                     continue;
                 }
@@ -190,7 +198,8 @@ pub fn failed(failure: &Failure) -> Value {
     json!({ "event": "failed", "message": failure.message })
 }
 
-/// A short check ends before the first prompt is drawn; a long one shows in it.
+/// A short check ends before it is said where files go, and before the first prompt is drawn; a
+/// long one shows in it.
 async fn wait_for_short_checks(desk: &Desk) {
     let checks = async {
         for item in &desk.items {

@@ -58,7 +58,7 @@ pub fn found(name: &str, options: &Options, common: &Common) -> Result<Found, Fa
         given => ask(given.open(options.bind, &mut told))?,
     };
     if !common.quiet {
-        told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+        told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
     }
     Ok(match input {
         Input::Torrent(loaded) => {
@@ -203,7 +203,7 @@ fn choose(
                 if names.len() == 1 {
                     return Err(failure);
                 }
-                out::talk(&format!("driver: {failure}"));
+                out::talk_wrapped(&format!("driver: {failure}"));
                 refused = refused.worst(failure.exit);
             }
         }

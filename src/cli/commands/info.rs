@@ -45,7 +45,8 @@ pub struct InfoArgs {
           requires = "fetch")]
     pub peer: Vec<SocketAddr>,
     /// With --fetch: ask this tracker too
-    #[arg(short = 'a', long, value_name = "URL", value_delimiter = ',', requires = "fetch")]
+    #[arg(short = 'a', long, value_name = "URL", value_delimiter = ',', requires = "fetch",
+          value_parser = values::tracker)]
     pub tracker: Vec<String>,
     /// Keep the .torrent that was fetched as this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -63,7 +64,7 @@ pub fn run(arguments: &InfoArgs, common: &Common) -> Outcome {
         Given::Link(link) if !arguments.fetch => Input::Link(link),
         given => ask(given.open(None, &mut told))?,
     };
-    told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+    told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
     match input {
         Input::Torrent(loaded) => of_torrent(&loaded, arguments)?,
         Input::Link(link) if arguments.fetch => {

@@ -44,7 +44,7 @@ pub fn run(arguments: &MagnetArgs) -> Outcome {
         Given::Link(link) => Input::Link(link),
         given => ask(given.open(None, &mut told))?,
     };
-    told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+    told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
     let (mut link, shown_files) = match input {
         Input::Torrent(loaded) => (Magnet::of(&loaded.torrent), Some(files_of(&loaded.torrent))),
         Input::Link(link) => (*link, None),

@@ -25,7 +25,7 @@ use clap::CommandFactory as _;
 use crate::base::digest;
 
 use super::args::{Cli, Command};
-use super::argv::{color_of, common_last, not_yet, print_help, refuse_mistyped};
+use super::argv::{color_of, common_last, not_yet, print_help, ratio_apart, refuse_mistyped};
 use super::config::{Refusal, Settings};
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::out;
@@ -39,6 +39,9 @@ pub fn main() -> ExitCode {
         arguments.push("menu".into());
     }
     if let Some(why) = not_yet(arguments.get(1).and_then(|word| word.to_str())) {
+        return report(Err(Failure::usage(why)));
+    }
+    if let Some(why) = ratio_apart(&arguments) {
         return report(Err(Failure::usage(why)));
     }
     match Settings::read(arguments) {

@@ -223,7 +223,9 @@ pub fn take_back(
         client.remove(name, token).await.map_err(|error| failure(&error))
     })?;
     let shown = escape(name);
-    out::deliver(&format!("{shown} is listed no more; who has it keeps it, and may go on\n"))?;
+    out::deliver(&out::wrapped(&format!(
+        "{shown} is listed no more; who has it keeps it, and may go on\n"
+    )))?;
     Ok(Exit::Done)
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::base::meter::Pace;
-use crate::base::units::{duration, rate, size};
+use crate::base::units::{average, elapsed, rate, size};
 use crate::cli::args::Common;
 use crate::cli::attend::{Words, attend};
 use crate::cli::catalogue::ask;
@@ -38,7 +38,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     let mut told = Vec::new();
     let torrent = Arc::new(ask(Given::of(given)?.torrent(None, &mut told))?.torrent);
     if !common.quiet {
-        told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+        told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
     }
     let home = home_for(&torrent, dir, common.quiet)?;
     let progress = Arc::new(CheckProgress::default());
@@ -65,7 +65,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     };
     for path in &by_v2 {
         let path = escape(&path.to_string_lossy());
-        out::talk(&format!(
+        out::talk_wrapped(&format!(
             "driver: {path} is right by version 2, but not by version 1, whose hashes are wrong: \
              a download by these cannot be complete"
         ));
@@ -74,7 +74,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     if json {
         out::deliver_json(&looked.as_json())?;
     } else {
-        out::deliver(&looked.screen(Telling::of(common)))?;
+        out::deliver(&out::wrapped(&looked.screen(Telling::of(common))))?;
         let is_nothing_there =
             looked.files.iter().all(|(_, _, report)| report.check == FileCheck::Missing);
         let hint = elsewhere_words(&torrent, dir);
@@ -211,8 +211,9 @@ impl<'a> Looked<'a> {
         let good = self.files.iter().filter(|(_, _, report)| is_good(report)).count();
         screen += &format!("{good} of {} ok", counted(self.files.len() as u64, "file"));
         if self.read_bytes > 0 {
-            let (read, time) = (size(self.read_bytes), duration(self.time));
-            screen += &format!("   {read} read in {time}, {}", rate(self.rate()));
+            screen += &format!("   {} read in {}", size(self.read_bytes), elapsed(self.time));
+            let average = average(self.read_bytes, self.time);
+            screen += &average.map(|it| format!(", {}", rate(it))).unwrap_or_default();
         }
         screen + "\n"
     }
@@ -377,7 +378,7 @@ too long: 4.0 KiB, not 2.0 KiB    f
 1 piece not checked               g
   not checked: bytes 0-8 (9 B)
 unreadable: denied\\x07            h
-1 of 7 files ok   4.0 KiB read in 2s, 2.0 KiB/s
+1 of 7 files ok   4.0 KiB read in 2.0s, 2.0 KiB/s
 ";
         assert_eq!(looked.screen(Telling::All), expected);
         let wrong_ones = expected.replace("ok                                a/b\n", "");

@@ -84,7 +84,7 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     } else {
         leave(&dir, arguments.keep, is_interactive);
         if is_interactive {
-            out::answer("Next: driver some.torrent      driver --help\n");
+            out::answer_wrapped("Next: driver some.torrent      driver --help\n");
         }
     }
     if !is_interactive && matches!(outcome, Ok(Exit::Done)) {
@@ -117,23 +117,26 @@ async fn play(
     let rate = (!arguments.fast).then_some(SEEDER_RATE);
     let mut seeders = Vec::new();
     for number in 0..usize::from(arguments.peers) {
-        let seeder = seeder_of(number, &sample, rate);
+        let seeder = seeder_of(number, arguments.peers, &sample, rate);
         let name = seeder.name.clone();
         let seeding = seeder.start(&sample, torrent.clone(), &dir.join(SEEDERS_DIR)).await?;
         seeders.push((name, seeding));
     }
     let ports = seeders.iter().map(|(name, seeding)| format!("{name} :{}", seeding.port()));
     let ports: Vec<String> = ports.collect();
-    out::answer(&format!(
-        "Demo swarm on 127.0.0.1: tracker :{}\nSeeders {}\nInfo hash {}\n\
+    let hash = torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default();
+    out::answer_wrapped(&format!(
+        "Demo swarm on 127.0.0.1: tracker :{}\nSeeders {}\nInfo hash {hash}\n\
          Try: status, why, peers, info, watch, help. quit stops.\n",
         tracker.port(),
-        ports.join(" "),
-        torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default(),
+        // Each with its port where the line breaks.
+        ports.join("   "),
     ));
     let end = job(torrent, dir, memory, is_interactive).run(common, stopper).await?;
     match end {
         End::Short(exit) => Ok(exit),
+        // Whoever has the prompt may have moved, renamed or removed it.
+        End::Complete if is_interactive => Ok(Exit::Done),
         End::Complete => compare(&sample, dir),
     }
 }
@@ -186,14 +189,14 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
     }
 }
 
-/// Who a seeder is, how fast, and which pieces it has: alice the first two thirds, bob the
-/// last two thirds, everybody else everything but at a third of the speed.
-fn seeder_of(number: usize, sample: &Sample, rate: Option<u64>) -> Seeder {
+/// Who a seeder is of so many, how fast, and which pieces it has: alice the first two thirds, or
+/// all when alone, bob the last two thirds, everybody else everything but at a third of the speed.
+fn seeder_of(number: usize, of: u8, sample: &Sample, rate: Option<u64>) -> Seeder {
     let count = sample.piece_count();
     let name = NAMES.get(number).map_or_else(|| format!("peer{number}"), |name| (*name).to_owned());
     let third = count.div_ceil(3);
     let part = (0..count).map(|piece| match number {
-        0 => piece < 2 * third,
+        0 => of == 1 || piece < 2 * third,
         1 => piece >= third,
         _ => true,
     });
@@ -235,6 +238,10 @@ pub fn make_room(dir: &Path) -> Result<(), Failure> {
 
 /// Removes the directory, unless it is to be kept.
 pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
+    // It could not even be made.
+    if !dir.exists() {
+        return;
+    }
     if !keep && is_interactive {
         out::answer(&format!("Remove ./{}? [Y/n] ", dir.display()));
         let mut answer = String::new();
@@ -256,15 +263,16 @@ mod tests {
     #[test]
     fn two_seeders_overlap_and_the_third_has_all() {
         let sample = Sample::new(2 << 20);
-        let alice = seeder_of(0, &sample, Some(300));
+        let alice = seeder_of(0, 3, &sample, Some(300));
         assert_eq!((alice.name.as_str(), alice.rate), ("alice", Some(300)));
-        let bob = seeder_of(1, &sample, None).part;
+        let bob = seeder_of(1, 3, &sample, None).part;
         let alice = alice.part;
         assert!(alice[0] && !bob[0] && !alice[alice.len() - 1] && bob[bob.len() - 1]);
         assert!(alice.iter().zip(&bob).all(|(alice, bob)| *alice || *bob));
-        let carol = seeder_of(2, &sample, Some(300));
+        let carol = seeder_of(2, 3, &sample, Some(300));
         assert_eq!((carol.name.as_str(), carol.rate), ("carol", Some(100)));
         assert!(carol.part.iter().all(|has| *has));
+        assert!(seeder_of(0, 1, &sample, None).part.iter().all(|has| *has), "alone");
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Menu {
         let name = self.ask(&format!("Name for others (empty: {}): ", escape(&own))).await?;
         let name = if name.is_empty() { own } else { name };
         self.knock(&client, &name).await?;
-        out::answer("Reading it...\n");
+        out::answer_wrapped("Reading it...\n");
         let announce = client.announce();
         // Others are uploaded meanwhile.
         let memory_bytes = self.memory.check_bytes;
@@ -56,7 +56,7 @@ impl Menu {
             self.desk.remove(number).await;
             return Err(failure(&error).into());
         }
-        out::answer(&(shared_line(&name, client.base()) + "\n"));
+        out::answer_wrapped(&(shared_line(&name, client.base()) + "\n"));
         Ok(())
     }
 
@@ -65,11 +65,11 @@ impl Menu {
         loop {
             match client.knock(name, self.token.as_deref()).await {
                 Err(Error::Refused { status: 401, why, .. }) => {
-                    out::answer(&format!("{}\n", escape(&why)));
+                    out::answer_wrapped(&format!("{}\n", escape(&why)));
                     self.token = Some(self.ask_token().await?);
                 }
                 Err(Error::Unproven { .. }) => {
-                    out::answer("that is not the tracker's token\n");
+                    out::answer_wrapped("that is not the tracker's token\n");
                     self.token = Some(self.ask_token().await?);
                 }
                 Ok(key) => {
@@ -121,9 +121,11 @@ impl Menu {
         let begun = format!("Downloading {} to {place}\n", size(torrent.total_size()));
         let chosen = Chosen { named, torrent: Arc::new(torrent), options };
         self.take_in(chosen).await?;
-        out::answer(&begun);
+        out::answer_wrapped(&begun);
         if is_alone {
-            out::answer("Nobody who has all of it is there now; it goes on when somebody comes.\n");
+            out::answer_wrapped(
+                "Nobody who has all of it is there now; it goes on when somebody comes.\n",
+            );
         }
         Ok(())
     }
@@ -132,7 +134,7 @@ impl Menu {
     async fn found(&self, path: &Path) -> Result<Found, Undone> {
         let mut told = Vec::new();
         let input = Given::of(path)?.open(self.options.bind, &mut told).await?;
-        told.iter().for_each(|line| out::answer(&format!("{line}\n")));
+        told.iter().for_each(|line| out::answer_wrapped(&format!("{line}\n")));
         Ok(match input {
             Input::Torrent(loaded) => {
                 let Loaded { torrent, bytes, hints } = *loaded;
@@ -147,11 +149,13 @@ impl Menu {
         let wish = Wish::new(named, link, self.template(Vec::new()));
         let lonely = wish.loneliness().is_some();
         match self.desk.seek(wish).await {
-            Ok(_) if lonely => out::answer(
+            Ok(_) if lonely => out::answer_wrapped(
                 "The link names no tracker and no peer: nobody is asked, others may come by \
                  themselves.\n",
             ),
-            Ok(_) => out::answer("Looking for it at its peers; it begins when it is found.\n"),
+            Ok(_) => {
+                out::answer_wrapped("Looking for it at its peers; it begins when it is found.\n")
+            }
             Err(Refused::Twice(words, given)) => {
                 return Err(Failure::bad_input(words + &given).into());
             }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::units::{duration, rate, size};
+use crate::base::units::{average, duration, rate, size};
 use crate::cli::escape::escape;
 use crate::torrent::status::{State, Status};
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
@@ -43,7 +43,8 @@ pub struct Around<'a> {
 
 /// The screen of `status`, in lines of at most `columns`.
 pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns: usize) -> String {
-    let average = average_rate(status.downloaded_bytes, status.transferring);
+    let average = average(status.downloaded_bytes, status.transferring);
+    let average = average.map(|average| format!("   average down {}", rate(average)));
     let mut rows = vec![
         ("State", state_words(status)),
         ("Progress", progress_words(status, columns)),
@@ -59,10 +60,10 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
         (
             "Speed",
             format!(
-                "down {}   up {}   average down {}",
+                "down {}   up {}{}",
                 rate(status.down_rate),
                 rate(status.up_rate),
-                rate(average)
+                average.unwrap_or_default()
             ),
         ),
     ];
@@ -273,11 +274,6 @@ fn moved_share(status: &Status) -> f64 {
 fn checked_share(status: &Status) -> f64 {
     let (done, all) = status.checked_bytes;
     done as f64 / all.max(1) as f64
-}
-
-/// Bytes a second over a time; none yet counts as 0.
-fn average_rate(bytes: u64, time: Duration) -> u64 {
-    if time.is_zero() { 0 } else { (bytes as f64 / time.as_secs_f64()) as u64 }
 }
 
 /// A bar of so many columns that is full only when all is done.

@@ -140,6 +140,7 @@ impl Desk {
         let sought = self.end_search_of(&torrent, &mut options).await;
         let number = number.or(sought);
         let (dir, is_seed_only) = (options.dir.clone(), options.seed_only);
+        let fetched_before = options.found.iter().map(|found| found.fetched_bytes()).sum();
         let trackers = torrent.trackers.iter().flatten().chain(&options.extra_trackers);
         let first_tracker = trackers.take(usize::from(options.use_trackers)).next().cloned();
         let added = self.engine.add(torrent.clone(), options, contacts).await;
@@ -157,6 +158,7 @@ impl Desk {
             limits: Limits::default(),
             first_tracker,
             is_seed_only,
+            fetched_before,
             completed: None,
             failed: None,
             progress: Progress::new(Instant::now()),

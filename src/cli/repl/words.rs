@@ -150,6 +150,10 @@ pub fn read(line: &str) -> Result<Order, String> {
             let name = rest_of(&rest, number);
             Ok(Order::RenameFile { number: number.parse().map_err(|_| usage())?, name })
         }
+        ("rename", [number]) if quoted.is_none() && number.parse::<u32>().is_ok() => Err(format!(
+            "usage: rename [N] NAME, as rename {number} film.mkv for file {number}; for the \
+             torrent: rename \"{number}\""
+        )),
         ("rename", [_, ..]) => Ok(Order::Rename(rest)),
         ("add", [_, ..]) => {
             let (name, dir) = match &quoted {
@@ -351,7 +355,7 @@ mod tests {
             ("move  /a b/c ", Order::Move("/a b/c".into())),
             ("ren 2  big  film.mkv", rename_file(2, "big  film.mkv")),
             ("rename new name", Order::Rename("new name".into())),
-            ("rename 7", Order::Rename("7".into())),
+            ("rename \"7\"", Order::Rename("7".into())),
             ("watch list", Order::Watch(Box::new(Order::List))),
             ("select all", Order::Select(None)),
             ("select 1-3, 5", Order::Select(Some(values::ranges("1-3,5").unwrap()))),
@@ -370,6 +374,11 @@ mod tests {
             ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
             ("\x1b[2J", "unknown command \"\\x1b[2J\" (help lists all)"),
             ("s", "\"s\" could be status or select"),
+            (
+                "rename 2",
+                "usage: rename [N] NAME, as rename 2 film.mkv for file 2; for the torrent: rename \
+                 \"2\"",
+            ),
             ("limit sideways 2M", "usage: limit [all] down|up RATE|off"),
             ("add 'my file", "the quote ' is never closed: close it, or leave it out"),
             ("use", "usage: use N|NAME"),
