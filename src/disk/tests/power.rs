@@ -226,7 +226,7 @@ impl Machine {
             if rng.random() {
                 let count = rng.random_range(1..5).min(missing.len() - first);
                 let pieces: Vec<_> = missing.drain(first..first + count).collect();
-                running.bring_together(&self.world, &pieces);
+                running.check_together(&self.world, &pieces);
             } else {
                 running.bring(&self.world, missing.swap_remove(first), rng);
             }
@@ -279,21 +279,6 @@ impl Running {
             _ => {}
         }
         self.check(piece, blocks);
-    }
-
-    /// Brings right pieces at once, so that some are written and noted together.
-    fn bring_together(&mut self, world: &World, pieces: &[PieceIndex]) {
-        let jobs = pieces.iter().map(|piece| (*piece, world.blocks(*piece)));
-        for (piece, blocks) in jobs.collect::<Vec<_>>() {
-            let job = Job::Check { piece, blocks, want_block_hashes: false };
-            self.handle.submit(job).unwrap();
-        }
-        for _ in pieces {
-            self.wait(|event| match event {
-                DiskEvent::Checked { .. } => Ok(()),
-                other => Err(other),
-            });
-        }
     }
 }
 

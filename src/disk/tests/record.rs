@@ -391,17 +391,9 @@ fn short_pieces_that_come_together_take_few_bytes_of_the_record() {
     let world = world(BLOCK_LEN as u32, &[("a", count * BLOCK_LEN as u64)]);
     let (mut running, _) = world.resume();
     let begun = world.record().len() as u64;
-    let pieces = world.layout.pieces().map(|piece| (piece, world.blocks(piece)));
-    for (piece, blocks) in pieces.collect::<Vec<_>>() {
-        let job = Job::Check { piece, blocks, want_block_hashes: false };
-        running.handle.submit(job).unwrap();
-    }
-    for _ in 0..count {
-        running.wait(|event| match event {
-            DiskEvent::Checked { verdict: Verdict::Good(_), .. } => Ok(()),
-            other => Err(other),
-        });
-    }
+    let pieces: Vec<PieceIndex> = world.layout.pieces().collect();
+    let verdicts = running.check_together(&world, &pieces);
+    assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Good(None))));
     let bytes = world.record().len() as u64 - begun;
     println!("{bytes} bytes for {count} pieces");
     assert!(bytes <= count * BYTES_PER_PIECE_MAX, "{bytes} bytes for {count} pieces");

@@ -133,7 +133,8 @@ fn an_entry_torn_at_any_byte_costs_its_pieces_and_no_others() {
 fn an_entry_with_any_bit_flipped_costs_its_pieces_and_no_others() {
     let world = World::new();
     let entries = world.verified((0..300).step_by(2));
-    let without_second: Vec<u32> = (0..129).chain(260..300).step_by(2).collect();
+    let even = (0..300).step_by(2);
+    let without_second: Vec<u32> = even.filter(|piece| !(130..260).contains(piece)).collect();
     for bit in 0..8 * ENTRY_LEN {
         let mut damaged = entries.clone();
         damaged[ENTRY_LEN + bit / 8] ^= 1 << (bit % 8);
