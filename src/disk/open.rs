@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::hashes::PieceHashes;
@@ -123,7 +124,7 @@ impl OpenTorrent {
 
     /// Waits while the torrent's task is behind. A torrent that is gone needs no answers.
     pub(super) fn tell(&self, event: DiskEvent) {
-        let _ = pulse::aside(|| self.events.blocking_send(event));
+        send(&self.events, event);
     }
 
     /// Where it is told of things, as long as somebody has it.
@@ -136,11 +137,12 @@ impl OpenTorrent {
     pub(super) fn answer(self: Arc<Self>, event: DiskEvent) {
         let events = self.events.clone();
         drop(self);
-        let _ = pulse::aside(|| events.blocking_send(event));
+        send(&events, event);
     }
 
     /// Notes that these pieces are right and written: in memory, in the record, and for the
-    /// files they complete. Returns how many bytes are new.
+    /// files they complete; neighbours together when they come in the order of their numbers.
+    /// Returns how many bytes are new.
     pub(super) fn on_written(&self, pieces: &[PieceIndex]) -> u64 {
         // Before they count, so that a sync that fails knows whom it concerns, and a record that is
         // written anew does not say that they are on the device.
@@ -156,13 +158,15 @@ impl OpenTorrent {
         let made = numbered(self.store.made());
         self.record(|journal| journal.verified(&numbers, &made));
         let mut news = Vec::new();
-        for piece in &fresh {
+        let mut bytes = 0;
+        for neighbours in fresh.chunk_by(|a, b| a.number() + 1 == b.number()) {
             pulse::beat();
-            let (offset, len) = self.range_of(*piece);
-            news.extend(self.store.verified(offset, len));
+            let len = neighbours.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
+            news.extend(self.store.verified(self.layout.piece_offset(neighbours[0]), len));
+            bytes += len;
         }
         self.on_news(news);
-        fresh.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum()
+        bytes
     }
 
     /// Passes on what became of files; true when none is in trouble. Trouble is told once, however
@@ -424,6 +428,13 @@ impl OpenTorrent {
         let numbers: Vec<u32> = lost.iter().map(|piece| piece.number()).collect();
         self.record(|journal| journal.lost(&numbers));
         lost
+    }
+}
+
+/// Waits for a place only when there is none. A task that is gone needs no events.
+fn send(events: &mpsc::Sender<DiskEvent>, event: DiskEvent) {
+    if let Err(TrySendError::Full(event)) = events.try_send(event) {
+        let _ = pulse::aside(|| events.blocking_send(event));
     }
 }
 

@@ -77,14 +77,13 @@ impl Piece {
     }
 
     /// The bytes in memory that have a place on disk, with their offsets in the torrent.
-    pub(super) fn to_write(&self) -> Vec<(u64, &[u8])> {
+    pub(super) fn to_write(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let layout = &self.torrent.layout;
         let blocks = layout.blocks(self.piece).zip(&self.blocks);
-        let data = blocks.filter_map(|(at, held)| match held {
+        blocks.filter_map(|(at, held)| match held {
             Held::Data(block) => Some((layout.block_offset(at), block.bytes())),
             Held::Pad | Held::OnDisk => None,
-        });
-        data.collect()
+        })
     }
 
     pub(super) fn judge(&mut self, hash: &Sha1Hash) {
