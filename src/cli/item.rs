@@ -48,6 +48,8 @@ pub enum What {
     Status(Box<Status>),
     /// It ended, and nobody had asked for that.
     Ended,
+    /// Something about the search for its metadata, in words.
+    Said(String),
     /// The search for its metadata has ended.
     Sought(Box<Result<Found, Failure>>),
 }

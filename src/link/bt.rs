@@ -120,6 +120,7 @@ impl BitTorrent {
         };
         let bitfield_len = layout.map(|layout| (layout.piece_count() as usize).div_ceil(8));
         let mut translator = Translator::new(layout, agreed, remote.peer_id);
+        translator.keep_in(&config.pool);
         if !config.exchanges_peers {
             translator.stop_exchange();
         }

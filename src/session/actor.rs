@@ -32,6 +32,7 @@ use super::local::Local;
 use super::persist::Kept;
 use super::places::{Standing, divide};
 use super::queue::{self, Claim};
+use super::searches::Searches;
 use super::shares::{self, Demand};
 use super::{persist, seeding};
 
@@ -198,6 +199,7 @@ pub(super) struct Actor {
     registrations: mpsc::Sender<Registration>,
     max_active: usize,
     local: Local,
+    searches: Searches,
     /// In the order of the queue.
     members: Vec<Member>,
     /// Torrents whose files are being opened, and who does that.
@@ -208,6 +210,8 @@ pub(super) struct Actor {
     claims: Claims,
     /// Torrents that are ending, each with whoever waits for that.
     leaving: JoinSet<(InfoHash, oneshot::Sender<bool>)>,
+    /// Searches whose torrent was refused tell their trackers that they are over.
+    goodbyes: JoinSet<()>,
     is_ending: bool,
     /// What was sent is being kept, and the disk hangs.
     keeping: Option<JoinHandle<Vec<News>>>,
@@ -225,12 +229,14 @@ impl Actor {
             registrations,
             max_active,
             local,
+            searches: Searches::default(),
             members: Vec::new(),
             arriving: Vec::new(),
             opening: JoinSet::new(),
             next_number: 0,
             claims: Claims::default(),
             leaving: JoinSet::new(),
+            goodbyes: JoinSet::new(),
             is_ending: false,
             keeping: None,
         }
@@ -255,6 +261,7 @@ impl Actor {
                         let _ = answer.send(true);
                     }
                 }
+                Some(_) = self.goodbyes.join_next() => {}
                 Some(opened) = self.opening.join_next_with_id(), if !self.opening.is_empty() => {
                     self.on_opened(opened).await;
                 }
@@ -264,6 +271,7 @@ impl Actor {
                 _ = keep.tick() => self.keep().await,
             }
             self.local.look_at_seeks();
+            self.searches.share_out();
             if self.has_new_choice() {
                 self.keep().await;
             }
@@ -298,22 +306,16 @@ impl Actor {
         contacts: Option<Contacts>,
         answer: AddAnswer,
     ) {
-        if self.is_ending {
-            let _ = answer.send(Err(Error::Ended));
-            return;
-        }
         // A search that found it is over, before it is announced as a torrent.
         self.local.look_at_seeks();
+        if let Err(refused) = self.accept(&torrent, &options) {
+            let _ = answer.send(Err(refused));
+            if let Some(contacts) = contacts {
+                self.goodbyes.spawn(contacts.leave());
+            }
+            return;
+        }
         let info_hash = torrent.info_hash_v1;
-        if let Some(name) = self.name_of(info_hash) {
-            let name = name.to_owned();
-            let _ = answer.send(Err(Error::Duplicate { name }));
-            return;
-        }
-        if let Err(taken) = self.claim(&torrent, &options) {
-            let _ = answer.send(Err(taken));
-            return;
-        }
         // None until it is known that it downloads.
         let (share, its_share) = watch::channel(0);
         let held = self.arriving.iter().filter(|it| !it.is_queued).map(|_| Claim::Holds);
@@ -364,12 +366,24 @@ impl Actor {
         let places = self.resources.places.sibling();
         places.allow(SEEK_LINKS_MAX);
         let resources = Resources { places, ..self.resources.clone() };
-        let (seeking, info_hash, incoming) = seeking::start(resources, request);
+        let allowance = self.searches.begin();
+        let (seeking, info_hash, incoming) = seeking::start(resources, request, allowance);
         self.local.seek(info_hash, seeking.watched());
         // The listener lives as long as the session.
         let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         // Whoever asked may have gone; the search ends with its handle.
         let _ = answer.send(Ok(seeking));
+    }
+
+    /// Whether a torrent may come in; it claims its paths then.
+    fn accept(&mut self, torrent: &Arc<Torrent>, options: &TorrentOptions) -> Result<(), Error> {
+        if self.is_ending {
+            return Err(Error::Ended);
+        }
+        if let Some(name) = self.name_of(torrent.info_hash_v1) {
+            return Err(Error::Duplicate { name: name.to_owned() });
+        }
+        self.claim(torrent, options)
     }
 
     /// Claims the paths of the torrent that comes next, unless it only sends what is there.
@@ -500,6 +514,7 @@ impl Actor {
         let _ = timeout(ARRIVE_MAX, arrived).await;
         while ends.join_next().await.is_some() {}
         while self.leaving.join_next().await.is_some() {}
+        while self.goodbyes.join_next().await.is_some() {}
         self.keep().await;
         // The one who asked may have gone.
         let _ = answer.send(());

@@ -12,6 +12,7 @@ mod memory;
 mod persist;
 mod places;
 mod queue;
+mod searches;
 mod seeding;
 mod shares;
 #[cfg(test)]
@@ -64,6 +65,15 @@ impl Session {
     /// The port is taken or not allowed, the state directory cannot be made, or the system
     /// gives no threads.
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
+        let is_on = config.local_discovery;
+        Self::start_among(config, |port| Local::start(is_on, port)).await
+    }
+
+    /// The same, with what `local` makes of our port for the peers around.
+    async fn start_among(
+        config: SessionConfig,
+        local: impl FnOnce(u16) -> Local,
+    ) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.state_dir)
             .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
         let listening = match config.listen {
@@ -103,8 +113,7 @@ impl Session {
             bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
-        let local = Local::start(config.local_discovery, port);
-        let actor = Actor::new(resources, registrations, config.max_active, local);
+        let actor = Actor::new(resources, registrations, config.max_active, local(port));
         tokio::spawn(actor.run(orders));
         Ok(Self { commands, port, limiter, up_limiter, patient })
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::base::ids::{LinkId, PeerId};
-use crate::seek::{self, CheckId, Checked, Progress, Seek};
+use crate::seek::{self, Appetite, CheckId, Checked, Progress, Seek};
 
 use super::crowd::{Crowd, CrowdConfig, Need, NewPeer, Usage};
 use super::effects::{Effect, Effects, Notice};
@@ -168,6 +168,17 @@ impl Seeker {
     pub fn checked(&mut self, check: CheckId, verdict: Checked, now: Instant) {
         self.seek.handle(seek::Input::Checked { check, verdict }, now);
         self.carry(now);
+    }
+
+    /// So many bytes of metadata that nobody has proven may be held from now on.
+    pub fn allow(&mut self, bytes: usize, now: Instant) {
+        self.seek.handle(seek::Input::Allowance(bytes), now);
+        self.carry(now);
+    }
+
+    /// How many would be held.
+    pub fn appetite(&self) -> Appetite {
+        self.seek.appetite()
     }
 
     /// Draws the conclusions from all facts noted since the last time. Effects wait in

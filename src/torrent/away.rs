@@ -118,8 +118,7 @@ impl<'a> Away<'a> {
             };
             match command? {
                 Command::Stop(answer) => {
-                    // The one who asked may have gone.
-                    let _ = answer.send(());
+                    self.ends.end(answer).await;
                     return None;
                 }
                 Command::Why(answer) => {

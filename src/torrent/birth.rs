@@ -1,24 +1,23 @@
 //! What an actor is made of: its brain, links, trackers and publisher, from the parts of its
 //! torrent and from what an earlier actor, or the search for its metadata, has left.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::LinkId;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, StoreHandle};
-use crate::link::{Known, LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Subject};
+use crate::link::{Known, LinkConfig, LinkTimeouts, Subject};
 use crate::swarm::event::{Input, Source};
 use crate::swarm::{Acquaintances, Swarm, SwarmConfig};
 use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig};
 use crate::tracker::tiers::Timing;
 
-use super::actor::{Actor, REPORTS_LEN};
+use super::actor::Actor;
 use super::jobs::Jobs;
 use super::lifecycle::{Ends, NUMWANT, Parts, wanted_of};
+use super::links::Links;
 use super::places::Places;
 use super::publish::Publisher;
 use super::seeking::Contacts;
@@ -27,10 +26,7 @@ use super::trackers::{Trackers, first_stats};
 /// The brain, and whom it knows.
 struct Company {
     swarm: Swarm,
-    links: BTreeMap<LinkId, LinkHandle>,
-    places: Places,
-    subject: Subject,
-    reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
+    links: Links,
     /// Those that were asked already.
     trackers: Option<Trackers>,
 }
@@ -62,11 +58,8 @@ pub(super) fn actor(
         layout: parts.layout,
         extents: parts.extents.clone(),
         links: company.links,
-        places: company.places,
-        link_config: Arc::new(link_config(parts, company.subject)),
         providers: Default::default(),
         open: Default::default(),
-        reports: company.reports,
         jobs: Jobs::new(store),
         disk_events,
         disk_stats: DiskStats::default(),
@@ -91,7 +84,6 @@ pub(super) fn actor(
         share: ends.share,
         status: ends.status,
         wanted_files: parts.wanted_files.clone(),
-        outbox: Default::default(),
     }
 }
 
@@ -110,27 +102,19 @@ fn company(
     };
     let mut company = match contacts {
         Some(met) => {
-            met.subject.know(torrent);
-            Company {
-                swarm: Swarm::with_company(config, met.company, now),
-                links: met.links,
-                places: met.places,
-                subject: met.subject,
-                reports: met.reports,
-                trackers: met.trackers,
-            }
+            let subject = met.links.config.subject.clone();
+            subject.know(torrent);
+            let mut links = met.links;
+            links.config = Arc::new(link_config(parts, subject));
+            let swarm = Swarm::with_company(config, met.company, now);
+            Company { swarm, links, trackers: met.trackers }
         }
         None => {
             let mut swarm = Swarm::new(config, now);
             swarm.remember(known);
-            Company {
-                swarm,
-                links: BTreeMap::new(),
-                places: Places::new(parts.resources.places.clone()),
-                subject: Subject::of(torrent),
-                reports: mpsc::channel(REPORTS_LEN),
-                trackers: None,
-            }
+            let places = Places::new(parts.resources.places.clone());
+            let links = Links::new(link_config(parts, Subject::of(torrent)), places);
+            Company { swarm, links, trackers: None }
         }
     };
     let addresses = parts.options.peers.clone();

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{Instrument as _, error_span};
 
@@ -42,6 +42,7 @@ use super::places::Account;
 use super::publish::{SoFar, payload_of, wanted_pieces};
 use super::seeking::Contacts;
 use super::status::{State, Status, missing_words};
+use super::trackers::{Goodbye, Trackers};
 
 /// Orders that wait for the actor; whoever gives more waits too.
 const COMMANDS_LEN: usize = 32;
@@ -137,16 +138,44 @@ pub(super) struct Ends {
     pub known: Acquaintances,
     /// Whom the search for its metadata met.
     pub contacts: Option<Contacts>,
+    /// The search's trackers hear that it is over.
+    pub goodbye: Option<Goodbye>,
     pub share: watch::Receiver<usize>,
 }
 
 impl Ends {
     /// The torrent does not go on now: whom the search for its metadata met is left, but
-    /// remembered.
+    /// remembered, and its trackers hear that.
     fn let_go(&mut self) {
-        if let Some(contacts) = self.contacts.take() {
-            self.known = contacts.acquaintances();
+        let Some(contacts) = self.contacts.take() else { return };
+        let Contacts { company, links, trackers, goodbye } = contacts;
+        drop(links);
+        self.known = company.acquaintances();
+        let later = goodbye.or(trackers.map(Trackers::leave));
+        self.goodbye = self.goodbye.take().or(later);
+    }
+
+    /// Waits until the search's trackers have heard that it is over, if it is.
+    async fn say_goodbye(&mut self) {
+        if let Some(goodbye) = self.goodbye.take() {
+            goodbye.said().await;
         }
+    }
+
+    /// The torrent ends before it ran: whoever wants that is told when its trackers are.
+    pub async fn end(&mut self, answer: oneshot::Sender<()>) {
+        self.let_go();
+        self.say_goodbye().await;
+        // The one who asked may have gone.
+        let _ = answer.send(());
+    }
+
+    /// The same, when `work` has come to its end, too.
+    pub async fn end_after(&mut self, work: impl Future, answer: oneshot::Sender<()>) {
+        self.let_go();
+        tokio::join!(work, self.say_goodbye());
+        // The one who asked may have gone.
+        let _ = answer.send(());
     }
 }
 
@@ -174,15 +203,16 @@ pub async fn start(
     let (Some(info_hash), Some(layout), Some(extents)) =
         (torrent.info_hash_v1, torrent.layout, torrent.extents())
     else {
+        if let Some(contacts) = contacts {
+            contacts.leave().await;
+        }
         return Err(Error::V2Only);
     };
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
     let Entry { is_queued, uploaded_before_bytes, record, share } = entry;
-    // One that waits for its turn holds no links.
-    let contacts = contacts.filter(|_| !is_queued);
-    let (limiter, up_limiter) = match &contacts {
-        Some(contacts) => (contacts.limiter.clone(), contacts.up_limiter.clone()),
+    let (limiter, up_limiter) = match contacts.as_ref().map(|contacts| &contacts.links.config) {
+        Some(config) => (config.limiter.clone(), config.up_limiter.clone()),
         None => {
             let under = |limiter: &Arc<Limiter>| Arc::new(Limiter::under(limiter.clone(), None));
             (under(&resources.limiter), under(&resources.up_limiter))
@@ -209,7 +239,12 @@ pub async fn start(
             Err(Error::Disk(error)) if parts.options.waits_for_disk && error.may_pass() => {
                 Next::Away { gone: None, why: error.to_string() }
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                if let Some(contacts) = contacts {
+                    contacts.leave().await;
+                }
+                return Err(error);
+            }
         },
     };
 
@@ -219,7 +254,18 @@ pub async fn start(
     let (news, _) = broadcast::channel(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
     let known = Acquaintances::default();
-    let ends = Ends { commands: orders, incoming: arrivals, status, news, known, contacts, share };
+    let mut contacts = contacts;
+    let goodbye = contacts.as_mut().and_then(|contacts| contacts.goodbye.take());
+    let ends = Ends {
+        commands: orders,
+        incoming: arrivals,
+        status,
+        news,
+        known,
+        contacts,
+        goodbye,
+        share,
+    };
     // At every level, so that each line of the log names its torrent.
     let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
     tokio::spawn(live(parts, first, ends).instrument(span));
@@ -344,10 +390,7 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
     parts.wanted_files = rested.wanted_files;
     parts.so_far.take(&ends.status.reader().borrow());
     match (rested.move_order, rested.gone) {
-        (None, None) => {
-            ends.known.keep_best();
-            Next::Wait(State::Finished)
-        }
+        (None, None) => Next::Wait(State::Finished),
         // It goes on as it was.
         (Some(order), _) => {
             *early = rested.orders;
@@ -366,7 +409,9 @@ async fn wait(
     state: State,
     early: &mut Vec<Command>,
 ) -> Option<Next> {
+    // One that waits for its turn holds no links.
     ends.let_go();
+    ends.known.keep_best();
     let mut waiting = Waiting { state, is_paused: false };
     loop {
         match parked::wait(ends, &mut waiting, &mut parts.wanted_files, early).await {
@@ -530,6 +575,7 @@ async fn run(
     let sources = &parts.options.found;
     let taking = found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have);
     meanwhile(&mut ends, &mut early, taking).await?;
+    greet(parts, &mut ends, &mut early, &have).await?;
     let mut proven = have.clone();
     for piece in trusted.iter_ones().filter_map(|number| parts.layout.piece(number)) {
         proven.remove(piece);
@@ -537,6 +583,23 @@ async fn run(
     let (ends, rested) =
         birth::actor(parts, store, disk_events, ends, have, proven).run(early).await?;
     Some((ends, Ran::Rested(rested)))
+}
+
+/// Trackers that the search has told of something that is missing hear that it is over, where
+/// nothing is missing now: that is not to become complete. Only then may they be asked again. None
+/// when the torrent is to end.
+async fn greet(
+    parts: &Parts,
+    ends: &mut Ends,
+    early: &mut Vec<Command>,
+    have: &Bitfield,
+) -> Option<()> {
+    let was_complete = have.is_full() || parts.so_far.was_whole();
+    if let Some(contacts) = ends.contacts.as_mut().filter(|_| was_complete) {
+        ends.goodbye = ends.goodbye.take().or(contacts.trackers.take().map(Trackers::leave));
+    }
+    let Some(goodbye) = ends.goodbye.take() else { return Some(()) };
+    meanwhile(ends, early, goodbye.said()).await
 }
 
 /// Why there is nothing to seed; none when everything wanted is there. What is there is posted.
@@ -586,8 +649,7 @@ async fn fail(ends: &mut Ends, why: String, early: &mut Vec<Command>) -> Option<
         };
         match command? {
             Command::Stop(answer) => {
-                // The one who asked may have gone.
-                let _ = answer.send(());
+                ends.end(answer).await;
                 return None;
             }
             Command::Resume => return Some(Next::Open { is_moved: false }),

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::tracker::task::{TrackerCommand, TrackerConfig, TrackerEvent, TransferStats, spawn};
@@ -77,6 +78,11 @@ impl Trackers {
         super::actor::tracker_words(&self.status)
     }
 
+    /// Says goodbye to all trackers, aside.
+    pub fn leave(self) -> Goodbye {
+        Goodbye(tokio::spawn(async move { self.stop().await }))
+    }
+
     /// Says goodbye to all trackers; the future ends when that is done or takes too long.
     pub fn stop(&self) -> impl Future<Output = ()> + use<> {
         let (answer, done) = oneshot::channel();
@@ -85,6 +91,18 @@ impl Trackers {
             // Late or lost, the torrent ends all the same.
             let _ = timeout(STOP_BUDGET, done).await;
         }
+    }
+}
+
+/// Trackers are told that we leave, whatever becomes of who waits for that.
+#[derive(Debug)]
+pub(super) struct Goodbye(JoinHandle<()>);
+
+impl Goodbye {
+    /// Waits until they were told, or their time is over.
+    pub async fn said(self) {
+        // A panic is told by the runtime.
+        let _ = self.0.await;
     }
 }
 

@@ -43,23 +43,19 @@ pub fn start(
     common: &Common,
     is_seed_only: bool,
 ) -> Outcome {
-    start_found(torrents, options, common, is_seed_only, &mut |name| found(name, options, common))
+    start_found(torrents, options, common, is_seed_only, &mut |name| found(name, options))
 }
 
-/// The torrent that a word of the command line means, fetched where it is elsewhere.
+/// What a word of the command line means: the torrent, fetched where it is elsewhere, or a link.
 ///
 /// # Errors
 /// As [`Given::open`].
-pub fn found(name: &str, options: &Options, common: &Common) -> Result<Found, Failure> {
-    let mut told = Vec::new();
+pub fn found(name: &str, options: &Options) -> Result<Found, Failure> {
     let input = match Given::of(Path::new(name))? {
         // Nobody is asked yet.
-        Given::Link(link) if link.torrent_urls.is_empty() => Input::Link(link),
-        given => ask(given.open(options.bind, &mut told))?,
+        Given::Link(link) => Input::Link(link),
+        given => ask(given.open(options.bind))?,
     };
-    if !common.quiet {
-        told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
-    }
     Ok(match input {
         Input::Torrent(loaded) => {
             let Loaded { torrent, bytes, hints } = *loaded;

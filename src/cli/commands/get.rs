@@ -20,7 +20,7 @@ pub fn run(names: &[String], options: &Options, common: &Common) -> Outcome {
     let mut catalogue = None;
     start_found(names, options, common, false, &mut |name| {
         if is_torrent(name) {
-            return found(name, options, common);
+            return found(name, options);
         }
         let (client, listing) = match &mut catalogue {
             Some(opened) => opened,

@@ -263,9 +263,14 @@ impl Live {
     }
 
     async fn on_told(&mut self, Told { number, what }: Told) -> Result<(), Failure> {
-        if let What::Sought(found) = what {
-            return self.on_sought(number, *found).await;
-        }
+        let what = match what {
+            What::Sought(found) => return self.on_sought(number, *found).await,
+            What::Said(line) => {
+                self.on_said(number, &line);
+                return Ok(());
+            }
+            what => what,
+        };
         // One that was removed has nothing more to say.
         if self.desk.item_mut(number).is_none() {
             return Ok(());
@@ -282,7 +287,7 @@ impl Live {
                 let words = "the download ended by itself: see the log";
                 return self.on_failure(number, Failure::new(Exit::Unexpected, words));
             }
-            What::Sought(_) => {}
+            What::Said(_) | What::Sought(_) => {}
         }
         Ok(())
     }

@@ -132,9 +132,7 @@ impl Menu {
 
     /// The torrent in a file, at a URL, or that a link leads to.
     async fn found(&self, path: &Path) -> Result<Found, Undone> {
-        let mut told = Vec::new();
-        let input = Given::of(path)?.open(self.options.bind, &mut told).await?;
-        told.iter().for_each(|line| out::answer_wrapped(&format!("{line}\n")));
+        let input = Given::of(path)?.open(self.options.bind).await?;
         Ok(match input {
             Input::Torrent(loaded) => {
                 let Loaded { torrent, bytes, hints } = *loaded;

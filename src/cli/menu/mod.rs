@@ -260,6 +260,10 @@ impl Menu {
     async fn on_told(&mut self, Told { number, what }: Told) -> Option<String> {
         let what = match what {
             What::Sought(found) => return self.on_sought(number, *found).await,
+            What::Said(line) => {
+                let search = self.desk.searches.iter().find(|search| search.number == number);
+                return search.map(|search| search.prefix() + &line);
+            }
             what => what,
         };
         let item = self.desk.item_mut(number)?;
@@ -288,7 +292,7 @@ impl Menu {
                 item.failed = Some(Exit::Unexpected);
                 Some(format!("{} ended by itself: see the log", item.title()))
             }
-            What::Ended | What::Sought(_) => None,
+            What::Ended | What::Said(_) | What::Sought(_) => None,
         }
     }
 

@@ -74,8 +74,7 @@ impl Desk {
     }
 
     async fn answer_add(&mut self, name: &str, dir: Option<&Path>) -> String {
-        let mut told = Vec::new();
-        let came = match self.choose(name, dir, &mut told).await {
+        let came = match self.choose(name, dir).await {
             Ok(Wanted::Torrent(chosen)) => self.add(*chosen).await.map(|item| {
                 let did = if item.handle.state() == State::Queued { "queued" } else { "added" };
                 format!("{}: {did}", item.whole_title())
@@ -99,8 +98,7 @@ impl Desk {
             Refused::Twice(words, given) => words + &given,
             Refused::Failed(failure) => failure.to_string(),
         });
-        told.push(came);
-        told.iter().map(|line| format!("{line}\n")).collect()
+        came + "\n"
     }
 
     fn answer_use(&mut self, meant: &str) -> String {

@@ -181,22 +181,16 @@ impl Desk {
     }
 
     /// What the user names at the prompt; its files go to `dir`, or where those of the others go.
-    /// What there is to say of its sources goes to `told`.
     ///
     /// # Errors
     /// When it cannot be read or fetched.
-    pub async fn choose(
-        &self,
-        name: &str,
-        dir: Option<&Path>,
-        told: &mut Vec<String>,
-    ) -> Result<Wanted, Failure> {
+    pub async fn choose(&self, name: &str, dir: Option<&Path>) -> Result<Wanted, Failure> {
         let given = Given::of(Path::new(name))?;
         let mut options = self.template.clone();
         if let Some(dir) = dir {
             options.dir = dir.to_owned();
         }
-        let Loaded { torrent, hints, .. } = match given.open(self.engine.bind(), told).await? {
+        let Loaded { torrent, hints, .. } = match given.open(self.engine.bind()).await? {
             Input::Torrent(loaded) => *loaded,
             Input::Link(link) => {
                 let wish = Wish::new(name.to_owned(), *link, options);

@@ -206,7 +206,10 @@ impl Crowd {
         out: &mut Effects,
     ) {
         match self.exchange.take(link, peers, self.candidates.ours(), now) {
-            Taken::Contacts { added, .. } => {
+            Taken::Contacts { added, dropped } => {
+                for address in dropped {
+                    self.candidates.dropped(address, &mut self.rng);
+                }
                 let added = added.into_iter().map(|(address, _)| address).collect();
                 self.on_candidates(Source::Pex, added);
             }
