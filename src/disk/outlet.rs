@@ -22,7 +22,7 @@ pub struct Outlet {
     pub(super) senders: Arc<Semaphore>,
 }
 
-/// A file that was opened by a [`Outlet`].
+/// A file that was opened by an [`Outlet`].
 #[derive(Debug)]
 pub struct OutletFile {
     /// The open file.

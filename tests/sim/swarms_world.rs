@@ -527,8 +527,7 @@ impl World {
             words.entry((wire, end)).or_default().extend::<Vec<_>>(events);
         };
         match &command {
-            LinkCommand::Peer(PeerCommand::Unchoke)
-            | LinkCommand::Peer(PeerCommand::AllowFast(_))
+            LinkCommand::Peer(PeerCommand::Unchoke | PeerCommand::AllowFast(_))
                 if rider == Some(Rider::Chokes) =>
             {
                 return;
@@ -564,16 +563,21 @@ impl World {
             }
             LinkCommand::Peer(PeerCommand::Refuse(ask)) if rider.is_none() => giving.refuse(ask),
             LinkCommand::Close(_) => {
-                giving.choked = true;
-                if let Some(events) = words.remove(&(wire, end)) {
-                    self.say(wire, end, events);
-                }
-                self.after(Duration::ZERO, Happening::Down(wire, end));
-                return self.cut(wire, end);
+                return self.order_end((wire, end), words.remove(&(wire, end)));
             }
             _ => {}
         }
         words_of(words, spoken(layout, command, *fast));
+    }
+
+    /// The link is to end, behind these words.
+    fn order_end(&mut self, (wire, end): (usize, usize), words: Option<Vec<LinkEvent>>) {
+        self.wires[wire].ends[end].giving.choked = true;
+        if let Some(events) = words {
+            self.say(wire, end, events);
+        }
+        self.after(Duration::ZERO, Happening::Down(wire, end));
+        self.cut(wire, end);
     }
 
     /// The link is not up yet.
