@@ -289,8 +289,8 @@ mod tests {
     use crate::disk::store::Store as _;
     use crate::disk::tests::world;
 
-    /// Several threads read for peers. The one that comes a moment later knows the new file already,
-    /// and must not take it for proven.
+    /// Several threads read for peers. The one that comes a moment later knows the new file
+    /// already, and must not take it for proven.
     #[test]
     fn two_readers_of_a_replaced_file_both_doubt_it() {
         let world = world(16384, &[("t/a", 10)]);

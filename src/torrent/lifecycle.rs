@@ -203,21 +203,12 @@ pub async fn start(
     let (Some(info_hash), Some(layout), Some(extents)) =
         (torrent.info_hash_v1, torrent.layout, torrent.extents())
     else {
-        if let Some(contacts) = contacts {
-            contacts.leave().await;
-        }
-        return Err(Error::V2Only);
+        return Err(refuse(Error::V2Only, contacts).await);
     };
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
     let Entry { is_queued, uploaded_before_bytes, record, share } = entry;
-    let (limiter, up_limiter) = match contacts.as_ref().map(|contacts| &contacts.links.config) {
-        Some(config) => (config.limiter.clone(), config.up_limiter.clone()),
-        None => {
-            let under = |limiter: &Arc<Limiter>| Arc::new(Limiter::under(limiter.clone(), None));
-            (under(&resources.limiter), under(&resources.up_limiter))
-        }
-    };
+    let [limiter, up_limiter] = limiters(&resources, contacts.as_ref());
     let parts = Parts {
         torrent,
         options,
@@ -239,12 +230,7 @@ pub async fn start(
             Err(Error::Disk(error)) if parts.options.waits_for_disk && error.may_pass() => {
                 Next::Away { gone: None, why: error.to_string() }
             }
-            Err(error) => {
-                if let Some(contacts) = contacts {
-                    contacts.leave().await;
-                }
-                return Err(error);
-            }
+            Err(error) => return Err(refuse(error, contacts).await),
         },
     };
 
@@ -270,6 +256,23 @@ pub async fn start(
     let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
     tokio::spawn(live(parts, first, ends).instrument(span));
     Ok((handle, info_hash, incoming))
+}
+
+/// The torrent does not begin: whom the search for its metadata met is left, too.
+async fn refuse(error: Error, contacts: Option<Contacts>) -> Error {
+    if let Some(contacts) = contacts {
+        contacts.leave().await;
+    }
+    error
+}
+
+/// The torrent's own limits down and up; links that it has already obey them.
+fn limiters(resources: &Resources, contacts: Option<&Contacts>) -> [Arc<Limiter>; 2] {
+    if let Some(Contacts { links, .. }) = contacts {
+        return [&links.config.limiter, &links.config.up_limiter].map(Arc::clone);
+    }
+    let under = |limiter: &Arc<Limiter>| Arc::new(Limiter::under(limiter.clone(), None));
+    [under(&resources.limiter), under(&resources.up_limiter)]
 }
 
 /// As much of a hash as tells torrents apart for people.

@@ -213,8 +213,8 @@ impl SeekDesk {
         let _ = self.0.send(Order::AddPeer(address)).await;
     }
 
-    /// Ends the search, for its metadata came another way: `info` is that, which must have the hash
-    /// that is sought, or it is ignored. What the search has found then is this and all whom it met.
+    /// Ends the search, for its metadata came another way: `info` is that. What has not the hash
+    /// that is sought is ignored. What the search has found then is this and all whom it met.
     pub async fn know(&self, info: Box<[u8]>) {
         let _ = self.0.send(Order::Known(info)).await;
     }

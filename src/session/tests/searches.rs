@@ -34,7 +34,10 @@ impl Tracker {
                     let text = String::from_utf8_lossy(&request);
                     let event = text.split_once("event=").map_or("", |(_, rest)| rest);
                     let event = event.split(['&', ' ']).next().unwrap_or_default();
-                    let _ = tell.send(event.to_owned()).await;
+                    // It is asked again at its leisure, and for numbers.
+                    if !event.is_empty() {
+                        let _ = tell.send(event.to_owned()).await;
+                    }
                     let body = "d8:intervali1800e5:peers0:e";
                     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}", body.len());
                     let reply = format!("{head}\r\nConnection: close\r\n\r\n{body}");

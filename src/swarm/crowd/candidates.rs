@@ -14,8 +14,8 @@ use crate::swarm::event::Source;
 
 /// Addresses known per torrent (limits table).
 pub const KNOWN_MAX: usize = 3000;
-/// What one teller may fill of them by hearsay: a peer by peer exchange, or the local network, where
-/// anybody may send under as many names as it likes.
+/// What one teller may fill of them by hearsay: a peer by peer exchange, or the local network,
+/// where anybody may send under as many names as it likes.
 pub const HEARSAY_MAX: usize = KNOWN_MAX / 4;
 /// The last one among equals.
 const TIE_LAST: u32 = u32::MAX;
