@@ -31,6 +31,8 @@ pub(super) enum Outcome {
     Bad,
     WriteFailed(String),
     ReadFailed(String),
+    /// Its files, or what was written of it, are lost, and that was told.
+    Lost,
 }
 
 impl Piece {

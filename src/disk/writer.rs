@@ -165,11 +165,11 @@ impl Writer {
         let _call = pulse::busy(PATIENCE);
         let torrent = group[0].torrent.clone();
         let refusals = torrent.refusals();
-        self.write(&torrent, group);
+        let losses = self.write(&torrent, group);
         torrent.note_doubts();
         let good: Vec<PieceIndex> =
             group.iter().filter(|piece| piece.is_good()).map(|piece| piece.piece).collect();
-        let bytes = torrent.on_written(&good);
+        let bytes = torrent.on_written(&good, losses);
         self.syncer.on_written(&torrent, bytes);
         if torrent.refusals() != refusals {
             // The syncer may not have known of them when the device refused.
@@ -180,14 +180,17 @@ impl Writer {
         }
     }
 
-    /// Writes the good pieces, neighbours together.
-    fn write(&mut self, torrent: &OpenTorrent, group: &mut [Piece]) {
+    /// Writes the good pieces, neighbours together. Returns how often files were lost before what
+    /// was written counts.
+    fn write(&mut self, torrent: &OpenTorrent, group: &mut [Piece]) -> u64 {
+        let losses = torrent.losses();
         let good = group.iter().filter(|piece| piece.is_good());
         let parts: Vec<_> = good.flat_map(Piece::to_write).collect();
         if self.write_runs(torrent, &parts).is_ok() {
-            return;
+            return losses;
         }
         torrent.is_gone();
+        let losses = torrent.losses();
         // Which pieces it hits shows when each is written alone; the same bytes again at the
         // same place do no harm.
         for piece in group.iter_mut().filter(|piece| piece.is_good()) {
@@ -195,6 +198,7 @@ impl Writer {
                 piece.outcome = Outcome::WriteFailed(error.to_string());
             }
         }
+        losses
     }
 
     /// Writes parts given in order of their offsets, neighbours in one call.
@@ -225,9 +229,10 @@ impl Writer {
             .collect();
         parts.sort_unstable_by_key(|(offset, _)| *offset);
         torrent.on_spill(piece);
-        let failed = self.write_runs(&torrent, &parts).err();
-        if failed.is_some() {
-            torrent.is_gone();
+        let mut failed = self.write_runs(&torrent, &parts).err();
+        if failed.is_some() && !torrent.is_gone() {
+            // A file that was gone is made anew.
+            failed = self.write_runs(&torrent, &parts).err();
         }
         // A record younger than the write tells the next start that nobody else wrote.
         torrent.record(|journal| journal.touch());
@@ -254,13 +259,11 @@ impl Writer {
                 self.pool.give_back(blocks.into_iter().filter_map(|held| held.into_data()));
                 match (outcome, hashes) {
                     (Outcome::ReadFailed(reason), _) => Verdict::ReadFailed(reason),
+                    (Outcome::Lost, _) => Verdict::Lost,
                     (Outcome::Bad, Err(error)) => Verdict::ReadFailed(error.to_string()),
                     (Outcome::Bad, Ok(hashes)) => Verdict::Bad(hashes.unwrap_or_default()),
-                    // A file that it completed was found changed by somebody else, and took
-                    // the piece with it.
-                    _ if is_good && !piece.torrent.verified.has(piece.piece) => {
-                        Verdict::ReadFailed("its file was changed by somebody else".into())
-                    }
+                    // Its file was found changed by somebody else, and took the piece with it.
+                    _ if is_good && !piece.torrent.verified.has(piece.piece) => Verdict::Lost,
                     // The piece is right all the same; only its senders stay unproven.
                     (_, hashes) => Verdict::Good(hashes.unwrap_or_default()),
                 }

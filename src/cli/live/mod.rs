@@ -303,7 +303,7 @@ impl Live {
         {
             return;
         }
-        self.say(number, &line);
+        line.lines().for_each(|line| self.say(number, line));
     }
 
     fn on_status(&mut self, number: usize, status: &Status) {
@@ -636,15 +636,26 @@ fn complete_line(status: &Status) -> String {
     let wanted = size(status.wanted_bytes);
     // What came twice or was wrong is no part of it.
     let came = status.verified_bytes;
+    let found = status.found.as_deref().map_or((0, 0), |found| (found.count, found.by_record));
     if came == 0 {
-        return format!("Complete: {wanted}, all of it found on disk and verified.\n");
+        return match found {
+            (_, 0) => format!("Complete: {wanted}, all of it found on disk and verified.\n"),
+            (count, by_record) if count == by_record => format!(
+                "Complete: {wanted}, here already by its record; --check reads \
+                 it again.\n"
+            ),
+            _ => format!("Complete: {wanted}, found on disk, some of it by the record only.\n"),
+        };
     }
     let pace = pace(came, status.transferring);
     let fetched = match came < status.wanted_bytes {
         true => format!(", {} of it downloaded {pace}", size(came)),
         false => format!(" {pace}"),
     };
-    format!("Complete: {wanted}{fetched}, every piece verified.\n")
+    match found {
+        (_, 0) => format!("Complete: {wanted}{fetched}, every piece verified.\n"),
+        _ => format!("Complete: {wanted}{fetched} and verified; the rest was here.\n"),
+    }
 }
 
 fn goodbye_line(status: &Status) -> String {
@@ -672,6 +683,7 @@ pub fn goodbye_to(statuses: &[Status], complete: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torrent::status::FoundPieces;
 
     fn status() -> Status {
         Status {
@@ -696,17 +708,35 @@ mod tests {
             complete_line(&status()),
             "Complete: 783.0 MiB in 1m 21s (9.7 MiB/s), every piece verified.\n"
         );
-        let found = Status { verified_bytes: 0, ..status() };
+        let found_status = || Status { verified_bytes: 0, ..status() };
         assert_eq!(
-            complete_line(&found),
+            complete_line(&found_status()),
             "Complete: 783.0 MiB, all of it found on disk and verified.\n"
         );
+        let found_as = |count, by_record| {
+            let found = FoundPieces { count, by_record, changed: Vec::new() };
+            complete_line(&Status { found: Some(found.into()), ..found_status() })
+        };
+        assert!(found_as(9, 0).ends_with("found on disk and verified.\n"));
+        assert!(found_as(9, 9).contains("here already by its record; --check "));
+        assert!(found_as(9, 2).ends_with("some of it by the record only.\n"));
         let half = Status { verified_bytes: 1 << 20, downloaded_bytes: 2 << 20, ..status() };
         let short = Status { transferring: Duration::from_millis(310), ..half };
         assert_eq!(
             complete_line(&short),
             "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 0.3s (3.2 MiB/s), every piece \
              verified.\n"
+        );
+    }
+
+    #[test]
+    fn of_a_resumed_download_only_what_came_was_verified() {
+        let found = FoundPieces { count: 9, by_record: 9, changed: Vec::new() };
+        let resumed = Status { verified_bytes: 1 << 20, found: Some(found.into()), ..status() };
+        assert_eq!(
+            complete_line(&Status { transferring: Duration::from_secs(1), ..resumed }),
+            "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 1s (1.0 MiB/s) and verified; the \
+             rest was here.\n"
         );
     }
 

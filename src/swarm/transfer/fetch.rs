@@ -270,6 +270,7 @@ impl Transfer {
                 continue;
             }
             trade.refusals = 0;
+            trade.refused.remove(&block.piece());
             bytes += u64::from(block.len_bytes());
             let address = trade.address;
             if self.is_crammed() {
@@ -351,9 +352,13 @@ impl Transfer {
             Arrival::Late => return,
             Arrival::Unasked => return out.strike(link),
         }
-        // BEP 6: one that chokes must refuse whatever is outstanding, however much that is.
-        // What it lacks for good it is asked for once.
-        trade.refusals += u32::from(!trade.choking && !lasting);
+        // BEP 6: one that chokes must refuse whatever is outstanding, however much that is. Some
+        // tell of the choke only after that.
+        let lasting = lasting || !is_whole && !trade.pieces.has(block.piece());
+        let known = trade.refused.get(&block.piece()).copied().filter(|_| !trade.choking);
+        let is_lost = known.is_some_and(|until| until <= now) && !is_whole;
+        // What it lacks for good it is asked for once, and a piece has many blocks.
+        trade.refusals += u32::from(!trade.choking && !lasting && known.is_none());
         if trade.refusals > REFUSALS_MAX {
             self.release(link, block);
             let reason = CloseReason::Misbehaved("it refused every request");
@@ -366,11 +371,20 @@ impl Transfer {
                 self.tell_reassigned(link, &[block], "it does not have it", out);
             }
             self.lost_piece(link, block.piece(), out);
+        } else if is_lost {
+            // BEP 3 and 6 have no word for a piece that is had no more.
+            trade.refused.remove(&block.piece());
+            self.lost_piece(link, block.piece(), out);
         } else if !trade.choking {
             // It would refuse the same block again at once.
-            let rest = Duration::from_millis(100 * u64::from(trade.refusals.min(50)));
-            trade.rests_until = Some(now + rest);
-            self.watch(link);
+            let rest = Duration::from_millis(100 * u64::from(trade.refusals.clamp(1, 50)));
+            trade.requests.give_back_refused(block.piece(), now + rest);
+            trade.refused.entry(block.piece()).or_insert(now + rest);
+            // One that delivers besides lacks that piece only.
+            if trade.meter.rate(now) == 0 {
+                trade.rests_until = Some(now + rest);
+                self.watch(link);
+            }
         }
         self.release(link, block);
     }

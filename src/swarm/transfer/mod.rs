@@ -271,6 +271,8 @@ impl Transfer {
     fn on_choked(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
         let Some(trade) = self.trades.get_mut(&link).filter(|trade| !trade.choking) else { return };
         trade.choking = true;
+        // What it refused just before was refused for that reason.
+        trade.refused.clear();
         trade.requests.choked(now);
         out.look_at_cause();
         // BEP 6: with the fast extension a choke no longer voids requests.

@@ -1,5 +1,6 @@
 //! What goes over one link, both ways, and what its remote has. Who that is, is in `crowd`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -52,8 +53,11 @@ pub struct Trade {
     pub upload: Upload,
     /// It refused requests: not asked again before this time.
     pub rests_until: Option<Instant>,
-    /// How often it refused since it last delivered.
+    /// How many pieces it refused since it last delivered.
     pub refusals: u32,
+    /// Pieces that it has, by what it told, and refused while it served us; each with the time
+    /// before which it is not asked for it again. One that it refuses then, too, it has lost.
+    pub refused: BTreeMap<PieceIndex, Instant>,
     /// The picker had nothing for it in this generation.
     pub nothing_in: Option<u64>,
     /// How far in the log of verified pieces it has been told.
@@ -108,6 +112,7 @@ impl Trade {
             upload: Upload::new(debt, now),
             rests_until: None,
             refusals: 0,
+            refused: BTreeMap::new(),
             nothing_in: None,
             told: 0,
             share_key: key(peer_id),
