@@ -280,7 +280,9 @@ impl Actor {
         let bytes = lost.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
         let (pieces, is_fetched) = (lost.len() as u32, !self.is_seed_only);
         self.lose(lost);
-        let is_new = self.publisher.set_trouble(Some(reason.clone()));
+        // What is fetched again is no trouble.
+        let is_trouble = pieces == 0 || self.is_seed_only;
+        let is_new = is_trouble && self.publisher.set_trouble(Some(reason.clone()));
         let news = match pieces {
             0 if !is_new => None,
             0 => Some(News::Swarm(Event::DiskTrouble(reason))),
