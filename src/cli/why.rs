@@ -471,7 +471,12 @@ who upload to them
     #[test]
     fn lines_break_at_spaces_and_passkeys_are_hidden() {
         let mut waiting = report(&[(Cause::Tracker, 1.0)]);
-        waiting.tracker = Some("http://t:1/k3y/announce: announcing".to_owned());
+        waiting.tracker = waiting.tracker.map(|tracker| TrackerBrief {
+            url: "http://t:1/k3y/announce".to_owned(),
+            state: TrackerState::Announcing,
+            error: None,
+            ..tracker
+        });
         let screen = why_screen(&waiting, &around(), 40);
         assert!(screen.lines().all(|line| line.chars().count() <= 40), "{screen}");
         let words: Vec<&str> = screen.split_whitespace().collect();
