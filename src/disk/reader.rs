@@ -99,12 +99,12 @@ impl Reader {
     fn check(&mut self, mut piece: Piece) {
         add(&self.counters.batches, 1);
         add(&self.counters.pieces_checked, 1);
-        let losses = piece.torrent.losses();
+        piece.losses = piece.torrent.losses();
         match piece.torrent.is_kept(piece.piece) {
             true => {
                 self.compare(&mut piece);
                 // What was read may be a new file in the place of the one that was written to.
-                if !piece.is_good() && piece.torrent.losses() != losses {
+                if !piece.is_good() && piece.torrent.losses() != piece.losses {
                     piece.outcome = Outcome::Lost;
                 }
             }

@@ -166,6 +166,11 @@ impl Writer {
         let torrent = group[0].torrent.clone();
         let refusals = torrent.refusals();
         let losses = self.write(&torrent, group);
+        // What was read of them before may not be in the file that the rest was written to.
+        let is_split = |piece: &&mut Piece| piece.is_partly_on_disk() && piece.losses != losses;
+        for piece in group.iter_mut().filter(|piece| piece.is_good()).filter(is_split) {
+            piece.outcome = Outcome::Lost;
+        }
         torrent.note_doubts();
         let good: Vec<PieceIndex> =
             group.iter().filter(|piece| piece.is_good()).map(|piece| piece.piece).collect();
