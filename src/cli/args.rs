@@ -43,14 +43,15 @@ With --json a download prints one JSON object a line, each with an \"event\":
                 dialling, candidates (every second)
   metadata_found  name, info_hash, info_hash_v2, size, kept (from an earlier run)
   started       name, info_hash, total_size, files, files_chosen, port, dir
-  checked       pieces
+  checked       pieces, by_record (of them, not read), changed (path, gone, pieces, bytes)
   first_peer    address
   progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
                 pieces_verified, unsynced (not yet on the device; every second)
   hash_failed   piece, blamed (address or null)
   reassigned    piece, address and name (who failed to bring it), message
   banned        address
-  piece_lost    piece, message (fetched again)
+  piece_lost    piece, message
+  file_changed  message, pieces, bytes, fetched (true or false)
   tracker       message
   course        message (of course providers)
   disk_trouble  message        disk_recovered

@@ -145,7 +145,7 @@ impl Item {
                 let what = What::News(News::Swarm(Event::DiskTrouble(why)));
                 let _ = told.send(Told { number, what }).await;
             }
-            let is_check = |news: &News| matches!(news, News::Checked { .. });
+            let is_check = |news: &News| matches!(news, News::Checked(_));
             let mut is_checked = false;
             loop {
                 let what = tokio::select! {
@@ -170,9 +170,9 @@ impl Item {
                                 let _ = told.send(Told { number, what: What::News(news) }).await;
                             }
                             // Or before anybody could listen.
-                            if let Some(pieces) = seen.found_pieces.filter(|_| !is_checked) {
+                            if let Some(found) = seen.found.clone().filter(|_| !is_checked) {
                                 is_checked = true;
-                                let what = What::News(News::Checked { pieces });
+                                let what = What::News(News::Checked(found));
                                 let _ = told.send(Told { number, what }).await;
                             }
                             What::Status(Box::new(seen))

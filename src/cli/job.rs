@@ -23,6 +23,7 @@ use super::item::Item;
 use super::live::{End, Ending, Live};
 use super::memory::memory_for;
 use super::print::saving_line;
+use super::renewal::Shared;
 use super::repl::Talk;
 use super::repl::desk::{Desk, Refused, Wanted};
 use super::repl::reader::{PromptConfig, read_pipe, read_prompt, read_script};
@@ -59,8 +60,16 @@ pub struct Job {
     pub telling: Option<Telling>,
 }
 
-/// What tells others of the torrents, and what is said then.
-pub type Telling = Pin<Box<dyn Future<Output = Result<String, Failure>>>>;
+/// What tells others of the torrent.
+pub type Telling = Pin<Box<dyn Future<Output = Result<Told, Failure>>>>;
+
+/// What was told to others.
+pub struct Told {
+    /// What is said of it.
+    pub words: String,
+    /// The name that is to be kept alive.
+    pub shared: Shared,
+}
 
 impl Job {
     /// The run from start to end, within a runtime.
@@ -79,8 +88,14 @@ impl Job {
         }
         if let Some(telling) = self.telling.take() {
             match telling.await {
-                Ok(told) if common.quiet => drop(told),
-                Ok(told) => out::talk_wrapped(&told),
+                Ok(Told { words, shared }) => {
+                    if !common.quiet {
+                        out::talk_wrapped(&words);
+                    }
+                    if let Some(item) = desk.items.first() {
+                        tokio::spawn(shared.keep(item.handle.clone()));
+                    }
+                }
                 Err(failure) => {
                     desk.engine.stop().await;
                     voice.event(&failed(&failure));

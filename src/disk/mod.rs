@@ -62,7 +62,7 @@ mod watchdog;
 mod worker;
 mod writer;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -94,7 +94,7 @@ pub use self::relocate::{MoveProgress, Relocating, Relocation, plan_move, refuse
 pub use self::scan::SCAN_BYTES_MAX;
 pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store, Unsynced};
-pub use self::survey::Survey;
+pub use self::survey::{ChangedFile, Survey};
 pub use self::syncer::SyncPolicy;
 pub use self::verdict::{FileCheck, FileReport};
 pub use self::watchdog::Silence;
@@ -214,7 +214,10 @@ struct OnDisk {
     survey: Survey,
     state: RecordState,
     recorded: Bitfield,
+    believed: Bitfield,
     trusted: Bitfield,
+    /// Files that do not look as the record says.
+    doubted: BTreeSet<FileIndex>,
     /// Those of the trusted pieces that need not be brought to the device.
     durable: Bitfield,
     /// Files that look as we left them, whatever is in them.
@@ -325,7 +328,9 @@ impl Disk {
             survey: looked.survey,
             state: loaded.state.clone(),
             recorded: looked.to_look_at,
+            believed: looked.believed,
             trusted: looked.trusted,
+            doubted: looked.doubted,
             durable: looked.durable,
             ours: looked.ours,
             loaded: taken,
@@ -464,6 +469,14 @@ impl StoreHandle {
     pub fn trusted(&self) -> Bitfield {
         let none = || Bitfield::none(self.shared.torrent.layout.piece_count());
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
+    }
+
+    /// The files that others have changed or removed since the record was written, by those of
+    /// the `missing` pieces that it holds for verified. Before `start`; looks at no file.
+    pub fn changed(&self, missing: &Bitfield) -> Vec<ChangedFile> {
+        let Some(files) = &self.shared.files else { return Vec::new() };
+        let lost = files.believed.intersection(missing);
+        files.store.changed(&self.shared.torrent.layout, &lost, &files.doubted)
     }
 
     /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in the bytes

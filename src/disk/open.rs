@@ -49,10 +49,12 @@ pub(super) struct OpenTorrent {
     unsynced: PieceBits,
     /// Pieces of which blocks were written before they were whole.
     spilled: PieceBits,
-    /// Such pieces whose blocks the device did not keep.
+    /// Such pieces whose blocks the device did not keep, or whose files are gone.
     forgotten: PieceBits,
     /// How often the device refused what was written.
     refusals: AtomicU64,
+    /// How often files were found to be others than those that were written to.
+    losses: AtomicU64,
     /// How many bytes are not known to be on the device.
     pub afloat: Afloat,
     /// Set when the torrent starts; in-memory stores have none.
@@ -101,6 +103,7 @@ impl OpenTorrent {
             spilled: PieceBits::none(layout.piece_count()),
             forgotten: PieceBits::none(layout.piece_count()),
             refusals: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
             afloat: Afloat::default(),
             journal: OnceLock::new(),
             ground: OnceLock::new(),
@@ -142,8 +145,9 @@ impl OpenTorrent {
 
     /// Notes that these pieces are right and written: in memory, in the record, and for the
     /// files they complete; neighbours together when they come in the order of their numbers.
-    /// Returns how many bytes are new.
-    pub(super) fn on_written(&self, pieces: &[PieceIndex]) -> u64 {
+    /// Returns how many bytes are new. Those whose files may have been lost since there were so
+    /// many [`losses`](Self::losses) are lost with them.
+    pub(super) fn on_written(&self, pieces: &[PieceIndex], losses: u64) -> u64 {
         // Before they count, so that a sync that fails knows whom it concerns, and a record that is
         // written anew does not say that they are on the device.
         for piece in pieces {
@@ -151,6 +155,15 @@ impl OpenTorrent {
         }
         let fresh: Vec<PieceIndex> =
             pieces.iter().copied().filter(|piece| self.verified.insert(*piece)).collect();
+        // Asked after they count: whoever loses files from now on loses these pieces, too.
+        if self.losses() != losses {
+            for piece in fresh.iter().filter(|piece| !self.verified.remove(**piece)) {
+                // Lost once more already, by somebody who took it for counted.
+                let (offset, len) = self.range_of(*piece);
+                self.store.verified(offset, len);
+            }
+            return 0;
+        }
         if fresh.is_empty() {
             return 0;
         }
@@ -285,6 +298,11 @@ impl OpenTorrent {
         self.journal.get().is_some_and(Journal::is_behind)
     }
 
+    /// How often files were lost until now.
+    pub(super) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
+    }
+
     /// How often the device refused until now.
     pub(super) fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Acquire)
@@ -295,7 +313,7 @@ impl OpenTorrent {
         self.spilled.insert(piece);
     }
 
-    /// The piece is to be read back; false when the device did not keep what was spilled of it.
+    /// The piece is to be read back; false when what was spilled of it is lost.
     pub(super) fn is_kept(&self, piece: PieceIndex) -> bool {
         self.spilled.remove(piece);
         !self.forgotten.remove(piece)
@@ -409,9 +427,18 @@ impl OpenTorrent {
         pieces
     }
 
-    /// The pieces of these files are not to be relied on any more; those that were until now.
+    /// The pieces of these files are not to be relied on any more, nor is what was spilled to them;
+    /// those that were until now.
     pub(super) fn lose_files(&self, files: &[FileIndex]) -> Vec<PieceIndex> {
+        if files.is_empty() {
+            return Vec::new();
+        }
         let pieces = self.pieces_of(files.iter().copied());
+        self.losses.fetch_add(1, Ordering::AcqRel);
+        for piece in self.spilled.take(&self.layout) {
+            let set = if pieces.has(piece) { &self.forgotten } else { &self.spilled };
+            set.insert(piece);
+        }
         self.lose(pieces.iter_ones().filter_map(|number| self.layout.piece(number)))
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Piece {
     pub blocks: Vec<Held>,
     pub want_block_hashes: bool,
     pub outcome: Outcome,
+    /// How often files had been lost when what is on disk of it was read.
+    pub losses: u64,
     _ticket: Ticket,
 }
 
@@ -31,6 +33,8 @@ pub(super) enum Outcome {
     Bad,
     WriteFailed(String),
     ReadFailed(String),
+    /// Its files, or what was written of it, are lost, and that was told.
+    Lost,
 }
 
 impl Piece {
@@ -43,7 +47,7 @@ impl Piece {
         ticket: Ticket,
     ) -> Self {
         let outcome = Outcome::Bad;
-        Self { torrent, piece, blocks, want_block_hashes, outcome, _ticket: ticket }
+        Self { torrent, piece, blocks, want_block_hashes, outcome, losses: 0, _ticket: ticket }
     }
 
     /// As it was asked for.

@@ -167,11 +167,16 @@ impl Writer {
         let _call = pulse::busy(PATIENCE);
         let torrent = group[0].torrent.clone();
         let refusals = torrent.refusals();
-        self.write(&torrent, group);
+        let losses = self.write(&torrent, group);
+        // What was read of them before may not be in the file that the rest was written to.
+        let is_split = |piece: &&mut Piece| piece.is_partly_on_disk() && piece.losses != losses;
+        for piece in group.iter_mut().filter(|piece| piece.is_good()).filter(is_split) {
+            piece.outcome = Outcome::Lost;
+        }
         torrent.note_doubts();
         let good: Vec<PieceIndex> =
             group.iter().filter(|piece| piece.is_good()).map(|piece| piece.piece).collect();
-        let bytes = torrent.on_written(&good);
+        let bytes = torrent.on_written(&good, losses);
         self.syncer.on_written(&torrent, bytes);
         if torrent.refusals() != refusals {
             // The syncer may not have known of them when the device refused.
@@ -182,14 +187,17 @@ impl Writer {
         }
     }
 
-    /// Writes the good pieces, neighbours together.
-    fn write(&mut self, torrent: &OpenTorrent, group: &mut [Piece]) {
+    /// Writes the good pieces, neighbours together. Returns how often files were lost before what
+    /// was written counts.
+    fn write(&mut self, torrent: &OpenTorrent, group: &mut [Piece]) -> u64 {
+        let losses = torrent.losses();
         let good = group.iter().filter(|piece| piece.is_good());
         let parts: Vec<_> = good.flat_map(Piece::to_write).collect();
         if self.write_runs(torrent, &parts).is_ok() {
-            return;
+            return losses;
         }
         torrent.is_gone();
+        let losses = torrent.losses();
         // Which pieces it hits shows when each is written alone; the same bytes again at the
         // same place do no harm.
         for piece in group.iter_mut().filter(|piece| piece.is_good()) {
@@ -198,6 +206,7 @@ impl Writer {
                 piece.outcome = Outcome::WriteFailed(error.to_string());
             }
         }
+        losses
     }
 
     /// Writes parts given in order of their offsets, neighbours in one call.
@@ -228,9 +237,10 @@ impl Writer {
             .collect();
         parts.sort_unstable_by_key(|(offset, _)| *offset);
         torrent.on_spill(piece);
-        let failed = self.write_runs(&torrent, &parts).err();
-        if failed.is_some() {
-            torrent.is_gone();
+        let mut failed = self.write_runs(&torrent, &parts).err();
+        if failed.is_some() && !torrent.is_gone() {
+            // A file that was gone is made anew.
+            failed = self.write_runs(&torrent, &parts).err();
         }
         // A record younger than the write tells the next start that nobody else wrote.
         torrent.record(|journal| journal.touch());
@@ -258,9 +268,7 @@ impl Writer {
                 // A file that it completed was found changed by somebody else, and took the piece
                 // with it; or the device refused it meanwhile. Looked at last, since each answer
                 // may wait.
-                Verdict::Good(_) if is_lost => {
-                    Verdict::ReadFailed("its file was changed by somebody else".into())
-                }
+                Verdict::Good(_) if is_lost => Verdict::Lost,
                 other => other,
             };
             piece.torrent.answer(DiskEvent::Checked { piece: piece.piece, verdict });
@@ -281,6 +289,7 @@ impl Writer {
         spent.extend(blocks.into_iter().filter_map(|held| held.into_data()));
         match (outcome, hashes) {
             (Outcome::ReadFailed(reason), _) => Verdict::ReadFailed(reason),
+            (Outcome::Lost, _) => Verdict::Lost,
             (Outcome::Bad, Err(error)) => Verdict::ReadFailed(error.to_string()),
             (Outcome::Bad, Ok(hashes)) => Verdict::Bad(hashes.unwrap_or_default()),
             // The piece is right all the same; only its senders stay unproven.

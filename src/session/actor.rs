@@ -571,6 +571,7 @@ impl Actor {
     fn end_seeding(&mut self, now: Instant) -> bool {
         let mut has_limits = false;
         for member in &mut self.members {
+            let is_seed_only = member.is_seed_only;
             let Seeding { limits, complete_since, is_over } = &mut member.seeding;
             if *limits == SeedLimits::default() || *is_over {
                 continue;
@@ -584,6 +585,12 @@ impl Actor {
                     has_limits = true;
                     let since = *complete_since.get_or_insert(now);
                     seeding::is_enough(limits, status, now - since)
+                }
+                // Time goes on for one whose data was lost and that fetches none.
+                State::DiskTrouble(_) | State::Downloading if is_seed_only => {
+                    has_limits |= complete_since.is_some();
+                    complete_since
+                        .is_some_and(|since| seeding::is_enough(limits, status, now - since))
                 }
                 _ => false,
             });

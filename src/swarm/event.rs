@@ -205,6 +205,8 @@ pub enum Verdict {
     WriteFailed(Vec<Held>, String),
     /// Spilled blocks could not be read back; the piece must be fetched again.
     ReadFailed(String),
+    /// What was written of it is lost with its file, which is told apart: it must be fetched again.
+    Lost,
 }
 
 /// What became of a verified piece that was to be sent.

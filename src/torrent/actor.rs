@@ -23,7 +23,6 @@ use crate::swarm::event::{Event, Input, Output, Preparation, Source};
 use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
-use crate::tracker::tiers::status::TrackerStatus;
 
 use super::board::Board;
 use super::command::Command;
@@ -83,6 +82,8 @@ pub(super) struct Actor {
     /// Orders to move that were found possible.
     pub moves: (mpsc::Sender<MoveOrder>, mpsc::Receiver<MoveOrder>),
     pub torrent: Arc<Torrent>,
+    /// Nothing is fetched for it.
+    pub is_seed_only: bool,
     /// Whether its end may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
     pub commands: mpsc::Receiver<Command>,
@@ -257,10 +258,20 @@ impl Actor {
 
     fn on_file_trouble(&mut self, reason: String, lost: Vec<PieceIndex>) {
         warn!(reason, lost = lost.len(), "file trouble");
+        let bytes = lost.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
+        let (pieces, is_fetched) = (lost.len() as u32, !self.is_seed_only);
         self.lose(lost);
-        if self.publisher.set_trouble(Some(reason.clone())) {
-            self.tell(Event::DiskTrouble(reason));
-        }
+        // What is fetched again is no trouble.
+        let is_trouble = pieces == 0 || self.is_seed_only;
+        let is_new = is_trouble && self.publisher.set_trouble(Some(reason.clone()));
+        let news = match pieces {
+            0 if !is_new => None,
+            0 => Some(News::Swarm(Event::DiskTrouble(reason))),
+            // The same may happen to a file again.
+            _ => Some(News::FileChanged { why: reason, pieces, bytes, is_fetched }),
+        };
+        // Nobody may be listening.
+        news.into_iter().for_each(|news| drop(self.news.send(news)));
         self.publish();
     }
 
@@ -373,7 +384,7 @@ impl Actor {
             Command::Why(answer) => {
                 let limiter = &self.links.config.limiter;
                 let limit = (limiter.rate(), limiter.age(now));
-                let tracker = self.trackers.words();
+                let tracker = self.trackers.brief(now);
                 let disk = self.disk_meter.report();
                 let _ = answer.send(self.publisher.why(&self.swarm, limit, tracker, disk, now));
             }
@@ -438,7 +449,9 @@ impl Actor {
         self.submit(Job::Want(files.clone()));
         self.wanted_files = files;
         let was_complete = self.swarm.is_complete();
-        self.swarm.handle(Input::Wanted(wanted), Instant::now());
+        if !self.is_seed_only {
+            self.swarm.handle(Input::Wanted(wanted), Instant::now());
+        }
         if was_complete && self.swarm.is_complete() {
             self.finish();
         }
@@ -504,9 +517,18 @@ impl Actor {
                 warn!(piece = piece.number(), %peer, client, why, "others are asked for a piece");
             }
             Event::PieceLost { piece, why } => {
+                let piece = *piece;
                 warn!(piece = piece.number(), why, "a verified piece is lost");
-                self.publisher.lost(&self.extents, &self.layout, *piece);
+                let (extents, layout) = (&self.extents, &self.layout);
+                let files = self.publisher.files_of(&self.torrent, extents, layout, piece);
+                let then = if self.is_seed_only { "not served any more" } else { "fetched again" };
+                let why = format!("{why} ({files}); it is {then}");
+                self.publisher.lost(extents, layout, piece);
+                if self.is_seed_only {
+                    self.publisher.set_trouble(Some(format!("{files} is not what it was")));
+                }
                 self.publish();
+                return self.tell(Event::PieceLost { piece, why });
             }
             Event::Banned(address) => warn!(%address, "peer banned"),
             // That has been told.
@@ -607,14 +629,4 @@ fn manual_announce(answer: ManualAnnounce) -> String {
         ManualAnnounce::Paused => "paused: trackers were told that we left".to_owned(),
         ManualAnnounce::NoTracker => no_tracker(),
     }
-}
-
-/// Says how the first tracker stands, for `why`.
-pub(super) fn tracker_words(status: &[TrackerStatus]) -> Option<String> {
-    let first = status.first()?;
-    let error = first.last_error.as_deref();
-    Some(match error {
-        Some(error) => format!("{}: {error}", first.url),
-        None => format!("{}: {}", first.url, first.state),
-    })
 }

@@ -47,7 +47,13 @@ pub(super) fn actor(
     let share_blocks = *ends.share.borrow_and_update();
     let left = publisher.left();
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
-    let config = swarm_config(parts, share_blocks, [have, proven, wanted]);
+    // Who only seeds sends what there is, and fetches nothing of what is lost: its user may have
+    // meant to change it.
+    let fetched = match parts.options.seed_only {
+        true => Bitfield::none(parts.layout.piece_count()),
+        false => wanted,
+    };
+    let config = swarm_config(parts, share_blocks, [have, proven, fetched]);
     let company = company(parts, config, &store, ends.known, ends.contacts);
     // A search has told its trackers that something is missing: that is not to become complete.
     let trackers = company.trackers.filter(|_| !was_complete);
@@ -75,6 +81,7 @@ pub(super) fn actor(
         move_order: None,
         moves: mpsc::channel(1),
         torrent: parts.torrent.clone(),
+        is_seed_only: parts.options.seed_only,
         patient: parts.resources.patient.clone(),
         commands: ends.commands,
         incoming: ends.incoming,

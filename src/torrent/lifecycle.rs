@@ -41,7 +41,7 @@ use super::parked::{self, Waiting, Woken};
 use super::places::Account;
 use super::publish::{SoFar, payload_of, wanted_pieces};
 use super::seeking::Contacts;
-use super::status::{State, Status, missing_words};
+use super::status::{FoundPieces, State, Status, missing_words};
 use super::trackers::{Goodbye, Trackers};
 
 /// Orders that wait for the actor; whoever gives more waits too.
@@ -393,7 +393,10 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
     parts.wanted_files = rested.wanted_files;
     parts.so_far.take(&ends.status.reader().borrow());
     match (rested.move_order, rested.gone) {
-        (None, None) => Next::Wait(State::Finished),
+        (None, None) => match lost_words(&parts.options, &ends.status.reader().borrow()) {
+            Some(why) => Next::Fail(why),
+            None => Next::Wait(State::Finished),
+        },
         // It goes on as it was.
         (Some(order), _) => {
             *early = rested.orders;
@@ -404,6 +407,12 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
             Next::Away { why: gone.why.clone(), gone: Some(gone) }
         }
     }
+}
+
+/// What is missing at the end of one that only seeds, and whose data was lost meanwhile.
+fn lost_words(options: &TorrentOptions, last: &Status) -> Option<String> {
+    let lost = last.piece_count.saturating_sub(last.pieces_verified);
+    (options.seed_only && lost > 0).then(|| missing_words(lost as usize, last.piece_count))
 }
 
 async fn wait(
@@ -497,6 +506,19 @@ async fn open_again(
     ends.let_go();
     let mut wanted = parts.wanted_files.clone();
     let mut away = Away::new(ends, why, &mut wanted, early);
+    match come_back(parts, gone, &mut away).await {
+        Some(next) => {
+            if matches!(next, Next::Run(_)) {
+                away.end();
+            }
+            Some(next)
+        }
+        None => away.over().map(Next::Fail),
+    }
+}
+
+/// Tries again and again; none when it is not to go on.
+async fn come_back(parts: &mut Parts, gone: Option<Gone>, away: &mut Away<'_>) -> Option<Next> {
     loop {
         away.wait().await?;
         parts.wanted_files.clone_from(away.wanted_files);
@@ -507,10 +529,7 @@ async fn open_again(
             }
         }
         match away.during(open(parts)).await? {
-            Ok(opened) => {
-                away.end();
-                return Some(Next::Run(opened));
-            }
+            Ok(opened) => return Some(Next::Run(opened)),
             // Who held the old files may take a moment to let go; then it is tried again.
             Err(Error::Disk(error)) if is_in_use(&error) => {}
             Err(Error::Disk(error)) if error.may_pass() || gone.is_some() => {
@@ -546,6 +565,8 @@ async fn run(
         Checked::Pieces { have, trusted } => (have, trusted),
         Checked::Stopped => return None,
     };
+    let by_record = trusted.intersection(&have).ones();
+    let changed = store.changed(&wanted_of(parts).minus(&have));
     if parts.options.seed_only
         && let Some(why) = lack(parts, &ends, &have)
     {
@@ -571,8 +592,9 @@ async fn run(
     }
     if !is_moved {
         // Nobody may be listening: it is posted, too, but after it.
-        let _ = ends.news.send(News::Checked { pieces: have.ones() });
-        ends.status.change(|status| status.found_pieces = Some(have.ones()));
+        let found = Arc::new(FoundPieces { count: have.ones(), by_record, changed });
+        let _ = ends.news.send(News::Checked(found.clone()));
+        ends.status.change(|status| status.found = Some(found));
     }
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::bitfield::Bitfield;
-use crate::base::extents::Extents;
+use crate::base::extents::{Extents, FileSlice};
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pool::BlockPool;
 use crate::disk::{DiskRates, Home};
+use crate::metainfo::Torrent;
 use crate::swarm::Swarm;
 use crate::swarm::report::{Known, LinkSnapshot};
 use crate::tracker::tiers::status::TrackerStatus;
 
-use super::status::{PeerStatus, State, Status, WhyReport};
+use super::status::{PeerStatus, State, Status, TrackerBrief, WhyReport};
 
 /// What a torrent did in this run before its actor began: one that was parked, moved or away has
 /// had others.
@@ -208,6 +209,29 @@ impl Publisher {
         self.home.clone()
     }
 
+    /// The files that a piece is of, in words for people.
+    pub fn files_of(
+        &self,
+        torrent: &Torrent,
+        extents: &Extents,
+        layout: &Layout,
+        piece: PieceIndex,
+    ) -> String {
+        let slices = extents.slices(layout.piece_offset(piece), layout.len_of(piece).into());
+        let name = |slice: FileSlice| {
+            let path = torrent.files.iter().nth(slice.file.0 as usize)?.path.to_owned();
+            let here = self.home.as_ref().map(|home| home.path_of(slice.file.0, &path));
+            Some(here.unwrap_or(path).display().to_string())
+        };
+        let mut names = slices.filter(|slice| !slice.is_pad).filter_map(name);
+        let first = names.next().unwrap_or_default();
+        match names.count() {
+            0 => first,
+            1 => format!("{first} and another file"),
+            more => format!("{first} and {more} more files"),
+        }
+    }
+
     pub fn set_stopping(&mut self) {
         self.stopping = true;
     }
@@ -230,7 +254,7 @@ impl Publisher {
         };
         let running = now.saturating_duration_since(self.so_far.began);
         Status {
-            found_pieces: None,
+            found: None,
             // The actor asks its disk.
             unsynced_bytes: 0,
             state,
@@ -301,7 +325,7 @@ impl Publisher {
         &self,
         swarm: &Swarm,
         (limit_down, limit_age): (Option<u64>, Option<Duration>),
-        tracker: Option<String>,
+        tracker: Option<TrackerBrief>,
         disk: DiskRates,
         now: Instant,
     ) -> WhyReport {

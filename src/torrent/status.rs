@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::meter::{RateMeter, time_left};
-use crate::disk::{DiskRates, Home};
+use crate::disk::{ChangedFile, DiskRates, Home};
 use crate::swarm::event::Source;
 use crate::swarm::waits::WaitReport;
-use crate::tracker::tiers::status::TrackerStatus;
+use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
 /// What a torrent is doing.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -49,8 +49,8 @@ pub struct Status {
     /// What is verified and written, but not yet known to be on the device: a power loss may take
     /// it.
     pub unsynced_bytes: u64,
-    /// Pieces that were found right when it looked at what is on disk; none before.
-    pub found_pieces: Option<u32>,
+    /// What was on disk when it started; none before that was looked at.
+    pub found: Option<Arc<FoundPieces>>,
     /// Bytes of the whole torrent that are missing, wanted or not, pad files left out.
     pub missing_bytes: u64,
     /// Which files are wanted, by their position in the torrent.
@@ -134,6 +134,19 @@ pub struct Status {
     pub flush_failure: Option<String>,
     /// Why verified pieces cannot be recorded, while they cannot.
     pub record_trouble: Option<String>,
+}
+
+/// What of a torrent was on disk when it started.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FoundPieces {
+    /// Pieces that are there.
+    pub count: u32,
+    /// Those of them that nobody looked at in this run: the record of earlier ones holds them for
+    /// verified, and by length and time of change their files are as it says.
+    pub by_record: u32,
+    /// Files that others have changed or removed since the record was written, with what is wanted
+    /// and lost of them.
+    pub changed: Vec<ChangedFile>,
 }
 
 impl Status {
@@ -286,6 +299,21 @@ impl PeerStatus {
     }
 }
 
+/// A tracker, as far as `why` speaks of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TrackerBrief {
+    /// Its announce URL.
+    pub url: String,
+    /// How it stands.
+    pub state: TrackerState,
+    /// Why its last announce failed.
+    pub error: Option<String>,
+    /// Peers in its last reply.
+    pub peers: Option<usize>,
+    /// How long until it is asked by itself.
+    pub next_in: Option<Duration>,
+}
+
 /// The answer to `why`.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct WhyReport {
@@ -322,8 +350,8 @@ pub struct WhyReport {
     pub pieces_at_disk: u32,
     /// Why the disk pauses the torrent, while it does.
     pub disk_trouble: Option<String>,
-    /// The state of the first tracker in words, when there is one.
-    pub tracker: Option<String>,
+    /// The tracker that matters, the first that works or else the first, when there is one.
+    pub tracker: Option<TrackerBrief>,
     /// What the disk workers did over the last minute, for all torrents.
     pub disk: DiskRates,
 }

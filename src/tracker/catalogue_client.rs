@@ -314,6 +314,22 @@ impl CatalogueClient {
         read_list(&answer).map_err(|error| self.malformed(&error))
     }
 
+    /// How long the tracker has been running, in whole seconds.
+    ///
+    /// # Errors
+    /// A tracker that is not reached, or is none of ours.
+    pub async fn uptime(&self) -> Result<Duration, Error> {
+        #[derive(Deserialize)]
+        struct SentStats {
+            uptime: u64,
+        }
+        let request = self.http.get(format!("{}/stats", self.base));
+        let answer = self.answer(request, "its numbers", WORDS_LEN_MAX).await?;
+        let sent = serde_json::from_slice::<SentStats>(&answer);
+        let sent = sent.map_err(|error| self.malformed(&error))?;
+        Ok(Duration::from_secs(sent.uptime))
+    }
+
     /// Fetches a torrent that was listed.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! `driver verify`: compares data on disk with a torrent's hashes and says of each file what
 //! is right, and of a wrong one which bytes are not. It changes nothing.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,15 +90,19 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     })
 }
 
-/// Where to look for somebody who names this directory: there, or where a run moved or renamed the
-/// files to, if nothing of the torrent's name is there.
+/// Where to look for somebody who names this directory: there, under the names that a run gave to
+/// files, or where one moved them to, if nothing of the torrent's name is there.
 fn home_for(torrent: &Torrent, dir: &Path, is_quiet: bool) -> Result<Home, Failure> {
     let real = followed_home(torrent, dir)?;
     let is_there = dir.join(&torrent.name).symlink_metadata().is_ok();
-    let state = existing_state_dir().filter(|_| !is_there);
-    let known =
-        state.zip(torrent.info_hash_v1).and_then(|(state, hash)| home_of(&state, hash, dir));
+    let known = existing_state_dir()
+        .zip(torrent.info_hash_v1)
+        .and_then(|(state, hash)| home_of(&state, hash, dir));
     Ok(match known {
+        Some(home) if is_there && home.dir == lasting(&real.dir) => {
+            Home { names: names_in(torrent, &real, home.names), ..real }
+        }
+        Some(_) if is_there => real,
         // As it was named.
         Some(home) if home.dir == lasting(dir) => Home { dir: dir.to_owned(), ..home },
         Some(home) => {
@@ -111,6 +116,21 @@ fn home_for(torrent: &Torrent, dir: &Path, is_quiet: bool) -> Result<Home, Failu
         }
         None => real,
     })
+}
+
+/// Of the names that a run gave to files, those that are there, and those of files that are not
+/// there as the torrent calls them either. In a folder that has another name they mean nothing.
+fn names_in(
+    torrent: &Torrent,
+    home: &Home,
+    mut names: BTreeMap<u32, PathBuf>,
+) -> BTreeMap<u32, PathBuf> {
+    let is_there = |path: &Path| home.dir.join(path).symlink_metadata().is_ok();
+    names.retain(|number, name| {
+        let file = torrent.files.iter().nth(*number as usize);
+        is_there(name) || file.is_some_and(|file| !is_there(&home.path_of(*number, file.path)))
+    });
+    names
 }
 
 /// Why there is no report.

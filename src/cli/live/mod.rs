@@ -309,7 +309,7 @@ impl Live {
         {
             return;
         }
-        self.say(number, &line);
+        line.lines().for_each(|line| self.say(number, line));
     }
 
     fn on_status(&mut self, number: usize, status: &Status) {
@@ -653,8 +653,16 @@ fn complete_line(status: &Status, before: u64) -> String {
     let wanted = size(status.wanted_bytes);
     // What came twice or was wrong is no part of it.
     let came = status.verified_bytes + before;
+    let found = status.found.as_deref().map_or((0, 0), |found| (found.count, found.by_record));
     if came == 0 {
-        return format!("Complete: {wanted}, all of it found on disk and verified.\n");
+        return match found {
+            (_, 0) => format!("Complete: {wanted}, all of it found on disk and verified.\n"),
+            (count, by_record) if count == by_record => format!(
+                "Complete: {wanted}, here already by its record; --check reads \
+                 it again.\n"
+            ),
+            _ => format!("Complete: {wanted}, found on disk, some of it by the record only.\n"),
+        };
     }
     let pace = pace_of(status);
     let fetched = match came.cmp(&status.wanted_bytes) {
@@ -663,7 +671,10 @@ fn complete_line(status: &Status, before: u64) -> String {
         // Of files that are not wanted any more came some, too: the time is not that of the others.
         Ordering::Greater => String::new(),
     };
-    format!("Complete: {wanted}{fetched}, every piece verified.\n")
+    match found {
+        (_, 0) => format!("Complete: {wanted}{fetched}, every piece verified.\n"),
+        _ => format!("Complete: {wanted}{fetched} and verified; the rest was here.\n"),
+    }
 }
 
 fn goodbye_line(status: &Status, before: u64) -> String {
@@ -707,6 +718,7 @@ pub fn goodbye_to(statuses: &[Status], complete: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torrent::status::FoundPieces;
 
     fn status() -> Status {
         Status {
@@ -731,9 +743,9 @@ mod tests {
             complete_line(&status(), 0),
             "Complete: 783.0 MiB in 1m 21s (9.7 MiB/s), every piece verified.\n"
         );
-        let found = Status { verified_bytes: 0, ..status() };
+        let found_status = || Status { verified_bytes: 0, ..status() };
         assert_eq!(
-            complete_line(&found, 0),
+            complete_line(&found_status(), 0),
             "Complete: 783.0 MiB, all of it found on disk and verified.\n"
         );
         let moment = Status { transferring: Duration::from_millis(11), ..status() };
@@ -743,6 +755,13 @@ mod tests {
         );
         let fewer = Status { wanted_bytes: 1 << 20, ..status() };
         assert_eq!(complete_line(&fewer, 0), "Complete: 1.0 MiB, every piece verified.\n");
+        let found_as = |count, by_record| {
+            let found = FoundPieces { count, by_record, changed: Vec::new() };
+            complete_line(&Status { found: Some(found.into()), ..found_status() }, 0)
+        };
+        assert!(found_as(9, 0).ends_with("found on disk and verified.\n"));
+        assert!(found_as(9, 9).contains("here already by its record; --check "));
+        assert!(found_as(9, 2).ends_with("some of it by the record only.\n"));
         let half = Status { verified_bytes: 1 << 20, downloaded_bytes: 2 << 20, ..status() };
         let short = Status { transferring: Duration::from_millis(310), ..half };
         assert_eq!(
@@ -763,6 +782,17 @@ mod tests {
         assert_eq!(complete_line(&none, 3 << 20), line);
         let line = "Saved. Downloaded 3.0 MiB in 1m 21s (25.3 KiB/s), uploaded 22.1 MiB.\n";
         assert_eq!(goodbye_line(&rest, 1 << 20), line);
+    }
+
+    #[test]
+    fn of_a_resumed_download_only_what_came_was_verified() {
+        let found = FoundPieces { count: 9, by_record: 9, changed: Vec::new() };
+        let resumed = Status { verified_bytes: 1 << 20, found: Some(found.into()), ..status() };
+        assert_eq!(
+            complete_line(&Status { transferring: Duration::from_secs(1), ..resumed }, 0),
+            "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 1s (1.0 MiB/s) and verified; the \
+             rest was here.\n"
+        );
     }
 
     #[test]

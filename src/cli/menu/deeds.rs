@@ -15,6 +15,7 @@ use crate::cli::given::{Given, Input, Loaded};
 use crate::cli::out;
 use crate::cli::print::shared_screen;
 use crate::cli::quoting::path_of;
+use crate::cli::renewal::Shared;
 use crate::cli::repl::desk::{Chosen, Refused};
 use crate::cli::search::Wish;
 use crate::cli::trusted::Trusted;
@@ -50,13 +51,16 @@ impl Menu {
         let torrent = Arc::new(made.torrent);
         // A name that nobody serves would only lead astray: first it has to run.
         let number = self.take_in(Chosen { named: name.clone(), torrent, options }).await?;
-        let registered =
-            client.register(&name, made.bytes, made.info_hash, self.token.as_deref()).await;
-        if let Err(error) = registered {
+        let (bytes, info_hash) = (made.bytes, made.info_hash);
+        let shared = Shared { client, name, bytes, info_hash, token: self.token.clone() };
+        if let Err(error) = shared.register().await {
             self.desk.remove(number).await;
             return Err(failure(&error).into());
         }
-        out::answer_wrapped(&(shared_line(&name, client.base()) + "\n"));
+        out::answer_wrapped(&(shared_line(&shared.name, shared.client.base()) + "\n"));
+        if let Some(item) = self.desk.item_mut(number) {
+            tokio::spawn(shared.keep(item.handle.clone()));
+        }
         Ok(())
     }
 

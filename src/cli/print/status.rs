@@ -237,6 +237,10 @@ fn state_words(status: &Status) -> String {
         State::Finished => "finished: complete, and seeded as long as was asked for".to_owned(),
         State::Paused => "paused".to_owned(),
         State::Stopping => "stopping".to_owned(),
+        // The disk works, but a file is not as it was.
+        State::DiskTrouble(_) if status.disk_trouble.is_none() && status.posted_at.is_some() => {
+            "a file is in trouble, the rest goes on".to_owned()
+        }
         State::DiskTrouble(_) => "paused by the disk, tried again by itself".to_owned(),
         State::Failed(why) => format!("failed: {}", escape(why)),
     }

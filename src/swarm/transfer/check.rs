@@ -166,6 +166,11 @@ impl Transfer {
                 self.checking.parked.insert(piece, (blocks, senders));
                 self.disk_failed(why, now, out);
             }
+            // The disk is none the worse for it.
+            Verdict::Lost => {
+                self.fetch_again(piece);
+                self.try_another(piece, now);
+            }
             Verdict::ReadFailed(why) => {
                 self.fetch_again(piece);
                 self.disk_failed(why, now, out);
@@ -241,12 +246,7 @@ impl Transfer {
         now: Instant,
         out: &mut Effects,
     ) {
-        if let Some(trouble) = &mut self.checking.trouble
-            && trouble.phase == Phase::Trial(piece)
-        {
-            // Nothing was written: another one has to tell.
-            trouble.phase = Phase::Rest(now);
-        }
+        self.try_another(piece, now);
         self.totals.hash_failed(u64::from(self.layout.len_of(piece)));
         let blamed = self.suspects.failed(piece, hashes, senders);
         out.tell(Event::HashFailed { piece, blamed });
@@ -255,6 +255,16 @@ impl Transfer {
             && !self.spare(liar, piece, out)
         {
             self.blame(liar, out);
+        }
+    }
+
+    /// If a failing disk was to be tried with this piece, of which nothing was written, another one
+    /// has to tell.
+    fn try_another(&mut self, piece: PieceIndex, now: Instant) {
+        if let Some(trouble) = &mut self.checking.trouble
+            && trouble.phase == Phase::Trial(piece)
+        {
+            trouble.phase = Phase::Rest(now);
         }
     }
 

@@ -16,7 +16,7 @@ use super::assembly::{Received, Sharing};
 use super::endgame::delivers;
 use super::picker::{Order, PeerPieces};
 use super::requests::Arrival;
-use super::trade::Trade;
+use super::trade::{Refusal, Trade};
 
 /// Pieces that are chosen at random before the rarest come first.
 const RANDOM_FIRST: u32 = 4;
@@ -27,9 +27,6 @@ const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(10);
 const SOLO_MAX: Duration = Duration::from_secs(20);
 /// Who else fetches is looked at this often.
 const RIVALS_KEPT: Duration = Duration::from_millis(500);
-/// Refusals without a delivery in between, until the link is closed.
-const REFUSALS_MAX: u32 = 200;
-
 impl Transfer {
     /// Sends as many requests on the link as it should have outstanding.
     pub(super) fn fill(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
@@ -339,20 +336,21 @@ impl Transfer {
             Arrival::Late => return,
             Arrival::Unasked => return out.strike(link),
         }
-        if trade.refused(lasting) > REFUSALS_MAX {
-            self.release(link, block);
-            let reason = CloseReason::Misbehaved("it refused every request");
-            return out.close(link, reason);
-        }
-        trade.disallow_fast(block.piece());
-        if lasting {
-            if trade.pieces().has(block.piece()) {
-                self.tell_reassigned(link, &[block], "it does not have it", out);
+        match trade.refused(block.piece(), lasting, now) {
+            Refusal::Everything => {
+                self.release(link, block);
+                let reason = CloseReason::Misbehaved("it refused every request");
+                return out.close(link, reason);
             }
-            self.lost_piece(link, block.piece(), out);
-        } else if !trade.is_choking() {
-            trade.rest(now);
-            self.watch(link);
+            Refusal::Lacking => {
+                if trade.pieces().has(block.piece()) {
+                    self.tell_reassigned(link, &[block], "it does not have it", out);
+                }
+                self.lost_piece(link, block.piece(), out);
+            }
+            Refusal::Lost => self.lost_piece(link, block.piece(), out),
+            Refusal::Passing => self.watch(link),
+            Refusal::Choked => {}
         }
         self.release(link, block);
     }

@@ -284,6 +284,12 @@ impl Requests {
         }
     }
 
+    /// The remote refused blocks of this piece: it is not asked for more of it until then.
+    pub fn give_back_refused(&mut self, piece: PieceIndex, until: Instant) {
+        let known = self.gave_back.entry(piece).or_insert(until);
+        *known = until.max(*known);
+    }
+
     /// Did it give blocks of this piece back not long ago?
     pub fn gave_back(&self, piece: PieceIndex, now: Instant) -> bool {
         self.gave_back.get(&piece).is_some_and(|until| now < *until)

@@ -1,5 +1,6 @@
 //! What goes over one link, both ways, and what its remote has. Who that is, is in `crowd`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,24 @@ const ALLOWED_FAST_MAX: usize = 64;
 const SETS_TOLD_MAX: u32 = 8;
 /// A peer that has sent no pieces for so long has none: BEP 3 lets it leave the bitfield out.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
+
+/// Refusals without a delivery in between, until the link is closed.
+const REFUSALS_MAX: u32 = 200;
+
+/// What a refusal means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// It refuses whatever it is asked for.
+    Everything,
+    /// It says that it does not have the piece.
+    Lacking,
+    /// It served the piece's torrent and refused it twice: the piece is had no more.
+    Lost,
+    /// It may be asked for the piece again in a while.
+    Passing,
+    /// It refuses because it chokes us.
+    Choked,
+}
 
 /// The trade with the remote of a live link.
 #[derive(Debug)]
@@ -54,8 +73,11 @@ pub struct Trade {
     upload: Upload,
     /// It refused requests: not asked again before this time.
     rests_until: Option<Instant>,
-    /// How often it refused since it last delivered.
+    /// How many pieces it refused since it last delivered.
     refusals: u32,
+    /// Pieces that it has, by what it told, and refused while it served us; each with the time
+    /// before which it is not asked for it again. One that it refuses then, too, it has lost.
+    refused: BTreeMap<PieceIndex, Instant>,
     /// The picker had nothing for it in this generation.
     nothing_in: Option<u64>,
     /// How far in the log of verified pieces it has been told.
@@ -94,6 +116,7 @@ impl Trade {
             upload: Upload::new(debt, now),
             rests_until: None,
             refusals: 0,
+            refused: BTreeMap::new(),
             nothing_in: None,
             told: 0,
             rendezvous_key: key(peer_id),
@@ -323,6 +346,10 @@ impl Trade {
 
     /// It chokes us from now on, or no longer. Is that news?
     pub fn set_choking(&mut self, choking: bool) -> bool {
+        if choking {
+            // What it refused just before was refused for that reason.
+            self.refused.clear();
+        }
         std::mem::replace(&mut self.choking, choking) != choking
     }
 
@@ -411,22 +438,44 @@ impl Trade {
         let arrival = self.requests.arrived(block, now);
         if arrival != Arrival::Unasked {
             self.refusals = 0;
+            self.refused.remove(&block.piece());
         }
         arrival
     }
 
-    /// It refused a request; `lasting` when asking again is useless. How often it did that since
-    /// it last delivered. BEP 6: one that chokes must refuse whatever is outstanding, however much
-    /// that is. What it lacks for good it is asked for once.
-    pub fn refused(&mut self, lasting: bool) -> u32 {
-        self.refusals += u32::from(!self.choking && !lasting);
-        self.refusals
-    }
-
-    /// It would refuse the same block again at once: it is asked again after a while.
-    pub fn rest(&mut self, now: Instant) {
-        let rest = Duration::from_millis(100 * u64::from(self.refusals.min(50)));
-        self.rests_until = Some(now + rest);
+    /// It refused a block of this piece; `lasting` when asking again is useless.
+    pub fn refused(&mut self, piece: PieceIndex, lasting: bool, now: Instant) -> Refusal {
+        let is_whole = self.is_whole();
+        let lasting = lasting || !is_whole && !self.pieces.has(piece);
+        // BEP 6: one that chokes must refuse whatever is outstanding, however much that is. Some
+        // tell of the choke only after that.
+        let known = self.refused.get(&piece).copied().filter(|_| !self.choking);
+        // What it lacks for good it is asked for once, and a piece has many blocks.
+        self.refusals += u32::from(!self.choking && !lasting && known.is_none());
+        if self.refusals > REFUSALS_MAX {
+            return Refusal::Everything;
+        }
+        self.disallow_fast(piece);
+        if lasting {
+            return Refusal::Lacking;
+        }
+        if known.is_some_and(|until| until <= now) && !is_whole {
+            // BEP 3 and 6 have no word for a piece that is had no more.
+            self.refused.remove(&piece);
+            return Refusal::Lost;
+        }
+        if self.choking {
+            return Refusal::Choked;
+        }
+        // It would refuse the same block again at once.
+        let until = now + Duration::from_millis(100 * u64::from(self.refusals.clamp(1, 50)));
+        self.requests.give_back_refused(piece, until);
+        self.refused.entry(piece).or_insert(until);
+        // One that delivers besides lacks that piece only.
+        if self.meter.rate(now) == 0 {
+            self.rests_until = Some(until);
+        }
+        Refusal::Passing
     }
 
     /// Ends its rest, if it had one that is over.
