@@ -48,6 +48,7 @@ pub mod bencode;
 pub mod chunk;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod dht;
 pub mod disk;
 pub mod link;
 pub mod metainfo;

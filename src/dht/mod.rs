@@ -1,0 +1,10 @@
+//! The Mainline DHT (BEP 5): where a torrent's peers are known without a tracker. A machine
+//! without I/O, one for each family and local address; nothing here knows a socket, a torrent's
+//! content or a person.
+
+pub mod event;
+pub mod id;
+pub mod items;
+
+pub use event::{Config, Contact, Haste, Health, Hint, Input, Output, Tally, Ticket};
+pub use id::NodeId;
