@@ -8,6 +8,7 @@ pub mod limiter;
 pub mod lsd;
 pub mod slots;
 pub mod tcp;
+pub mod udp;
 
 use std::io;
 use std::net::SocketAddr;

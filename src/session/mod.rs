@@ -28,11 +28,12 @@ use crate::disk::{Disk, DiskConfig, SyncPolicy};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::net::tcp;
+use crate::net::udp::Udp;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::Resources;
 use crate::torrent::places::{Account, Shared};
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
-use crate::tracker::task::{NetworkTiming, http_client};
+use crate::tracker::task::{NetworkTiming, UdpClient, http_client};
 
 pub use crate::torrent::options::{Allocate, CheckMode, SeedLimits, TorrentOptions};
 pub use config::SessionConfig;
@@ -82,6 +83,8 @@ impl Session {
         let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
+        let (udp, mail) = Udp::open(config.bind, port)?;
+        let udp_trackers = UdpClient::over(udp, mail.tracker, timing.retry_udp);
         tokio::spawn(listener::run(listening, registered));
         let limiter = Arc::new(Limiter::new(config.download_limit));
         let up_limiter = Arc::new(Limiter::new(config.upload_limit));
@@ -100,6 +103,7 @@ impl Session {
             places: Account::new(Shared::new(bell.clone())),
             http: client,
             tracker_network: timing,
+            udp_trackers,
             bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);

@@ -213,6 +213,7 @@ fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
         is_private: parts.torrent.private,
         was_complete,
         client: parts.resources.http.clone(),
+        udp: Some(parts.resources.udp_trackers.clone()),
         timing: Timing::default(),
         network: parts.resources.tracker_network.clone(),
         quiet: QUIET_DEFAULT,

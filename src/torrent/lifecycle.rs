@@ -22,7 +22,7 @@ use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::swarm::Acquaintances;
 use crate::swarm::event::Event;
-use crate::tracker::task::{HttpClient, NetworkTiming};
+use crate::tracker::task::{HttpClient, NetworkTiming, UdpClient};
 
 use super::Error;
 use super::actor::{DISK_EVENTS_LEN, Rested};
@@ -80,6 +80,8 @@ pub struct Resources {
     pub http: HttpClient,
     /// Its time limits.
     pub tracker_network: NetworkTiming,
+    /// For UDP trackers.
+    pub udp_trackers: UdpClient,
     /// Whether the end of a torrent may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
     /// Rung when the state of a torrent changes.

@@ -604,6 +604,7 @@ fn tracker_config(resources: &Resources, request: &SeekRequest) -> Option<Tracke
         is_private: false,
         was_complete: false,
         client: resources.http.clone(),
+        udp: Some(resources.udp_trackers.clone()),
         timing: Timing::default(),
         network: resources.tracker_network.clone(),
         quiet: QUIET_DEFAULT,
