@@ -2,9 +2,12 @@
 //! without I/O, one for each family and local address; nothing here knows a socket, a torrent's
 //! content or a person.
 
+pub mod compact;
 pub mod event;
 pub mod id;
 pub mod items;
+pub mod message;
+pub mod nets;
 
 pub use event::{Config, Contact, Haste, Health, Hint, Input, Output, Tally, Ticket};
 pub use id::NodeId;
