@@ -2,10 +2,14 @@
 //! without I/O, one for each family and local address; nothing here knows a socket, a torrent's
 //! content or a person.
 
+pub mod candidates;
 pub mod compact;
+pub mod contacts;
 pub mod event;
+pub mod flights;
 pub mod id;
 pub mod items;
+pub mod lookup;
 pub mod message;
 pub mod nets;
 
