@@ -12,6 +12,7 @@ pub mod items;
 pub mod lookup;
 pub mod message;
 pub mod nets;
+pub mod table;
 
 pub use event::{Config, Contact, Haste, Health, Hint, Input, Output, Tally, Ticket};
 pub use id::NodeId;
