@@ -5,6 +5,7 @@
 pub mod candidates;
 pub mod compact;
 pub mod contacts;
+pub mod course;
 pub mod event;
 pub mod flights;
 pub mod id;
@@ -12,7 +13,9 @@ pub mod items;
 pub mod lookup;
 pub mod message;
 pub mod nets;
+pub mod rouse;
+pub mod saved;
 pub mod table;
 
-pub use event::{Config, Contact, Haste, Health, Hint, Input, Output, Tally, Ticket};
+pub use event::{Config, Contact, Haste, Health, Hint, Input, Output, Tally, Ticket, Walking};
 pub use id::NodeId;
