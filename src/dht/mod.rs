@@ -2,12 +2,14 @@
 //! without I/O, one for each family and local address; nothing here knows a socket, a torrent's
 //! content or a person.
 
+pub mod bloom;
 pub mod candidates;
 pub mod compact;
 pub mod contacts;
 pub mod course;
 pub mod event;
 pub mod flights;
+pub mod gate;
 pub mod id;
 pub mod items;
 pub mod lookup;
@@ -15,7 +17,10 @@ pub mod message;
 pub mod nets;
 pub mod rouse;
 pub mod saved;
+pub mod store;
 pub mod table;
+pub mod token;
+pub mod witness;
 
 pub use event::{Config, Contact, Haste, Health, Hint, Input, Output, Tally, Ticket, Walking};
 pub use id::NodeId;
