@@ -27,6 +27,8 @@ pub struct Slot(u8);
 pub enum State {
     /// Not asked.
     Known,
+    /// Not asked, since its host was asked too much lately.
+    Held,
     /// Asked.
     Asked,
     /// Asked, and slower than nine of ten.
@@ -148,7 +150,7 @@ impl Candidates {
         let verdict = |state| match state {
             State::Answered => (0, 1),
             State::Stalled | State::Failed => (1, 0),
-            State::Known | State::Asked => (0, 0),
+            State::Known | State::Held | State::Asked => (0, 0),
         };
         let candidate = self.at_mut(slot);
         let (before, after) = (verdict(candidate.state), verdict(state));

@@ -248,6 +248,11 @@ impl Course {
         [urgent, again, first].into_iter().flatten().min()
     }
 
+    /// The same of those for which somebody waits.
+    pub fn next_urgent(&self) -> Option<Instant> {
+        self.urgent.first().map(|(due, _)| *due)
+    }
+
     /// Torrents that are announced.
     pub fn len(&self) -> usize {
         self.plans.len()

@@ -108,6 +108,8 @@ pub struct Lookup {
     /// The first ones to ask, last first.
     first: Vec<Slot>,
     unnamed: VecDeque<SocketAddr>,
+    /// Those that must not be asked before a time.
+    held: Vec<(Slot, Instant)>,
     starts_near: usize,
     has_peers: bool,
     is_satisfied: bool,
@@ -145,6 +147,7 @@ impl Lookup {
             candidates,
             first: Vec::new(),
             unnamed: unnamed.into(),
+            held: Vec::new(),
             starts_near: starts.iter().filter(is_near).count(),
             has_peers: false,
             is_satisfied: false,
@@ -167,7 +170,8 @@ impl Lookup {
     }
 
     /// Whom to ask next; [`asked`](Self::asked) tells that it was done.
-    pub fn next_ask(&self, now: Instant) -> Option<Ask> {
+    pub fn next_ask(&mut self, now: Instant) -> Option<Ask> {
+        self.release(now);
         if self.asked >= QUERIES_MAX || self.is_satisfied || self.is_over(now) {
             return None;
         }
@@ -205,11 +209,13 @@ impl Lookup {
         }
     }
 
-    /// Whoever is next must not be asked: go on without it.
-    pub fn skip(&mut self, ask: Ask) {
+    /// Whoever is next must not be asked before `until`: others are meanwhile.
+    pub fn hold(&mut self, ask: Ask, until: Instant) {
         match ask {
-            // No verdict on those that named it.
-            Ask::Node(slot, _) => self.candidates.at_mut(slot).state = State::Failed,
+            Ask::Node(slot, _) => {
+                self.candidates.set_state(slot, State::Held);
+                self.held.push((slot, until));
+            }
             Ask::Address(address) => self.unnamed.retain(|known| *known != address),
         }
     }
@@ -293,6 +299,11 @@ impl Lookup {
         }
     }
 
+    /// Whether it is a start from nothing that may still ask without an answer.
+    pub fn is_blind(&self) -> bool {
+        self.is_cold() && self.asked < COLD_MAX
+    }
+
     /// Whether it is one of those for which more is asked at once.
     pub fn is_wide(&self) -> bool {
         self.plan.is_wide && !self.has_peers
@@ -347,7 +358,8 @@ impl Lookup {
 
     /// When to look at it again though nothing was heard.
     pub fn next_timeout(&self, now: Instant) -> Instant {
-        let end = self.begun + LOOKUP_MAX;
+        let held = self.held.iter().map(|(_, until)| *until);
+        let end = { held }.fold(self.begun + LOOKUP_MAX, Instant::min);
         let allowance = self.cold_allowance(now);
         if self.is_cold() && self.asked >= allowance && allowance < COLD_MAX {
             let steps = (allowance - COLD_FIRST) / COLD_MORE + 1;
@@ -384,6 +396,17 @@ impl Lookup {
     /// When it began.
     pub fn begun(&self) -> Instant {
         self.begun
+    }
+
+    fn release(&mut self, now: Instant) {
+        let (candidates, held) = (&mut self.candidates, &mut self.held);
+        held.retain(|(slot, until)| {
+            let is_due = now >= *until;
+            if is_due && candidates.at(*slot).state == State::Held {
+                candidates.set_state(*slot, State::Known);
+            }
+            !is_due
+        });
     }
 
     /// The four nearest and the four fastest of the nearest sixteen.
@@ -464,6 +487,7 @@ impl Lookup {
                         return view;
                     }
                 }
+                State::Held => is_settled = false,
                 State::Stalled | State::Failed => {}
                 State::Answered if self.plan.stores && candidate.token.is_none() => {
                     tokenless += 1;

@@ -470,3 +470,19 @@ fn what_is_found_ends_it() {
     assert!(walk.is_done());
     assert_eq!(walk.send(), [0; 0]);
 }
+
+#[test]
+fn who_was_asked_too_much_is_asked_later_and_not_forgotten() {
+    let mut walk = Walk::from(STORING, &(1..=4).collect::<Vec<_>>());
+    let ask = walk.lookup.next_ask(walk.now).unwrap();
+    walk.lookup.hold(ask, walk.now + 500 * MS);
+    assert_eq!(walk.send(), [2, 3, 4]);
+    (2..=4).for_each(|far| walk.answer(far, &[]));
+    assert_eq!(walk.store(), [0; 0], "the nearest may answer");
+    assert!(!walk.is_done());
+    assert_eq!(walk.lookup.next_timeout(walk.now), walk.now + 500 * MS);
+    walk.now += 500 * MS;
+    assert_eq!(walk.send(), [1]);
+    walk.answer(1, &[]);
+    assert_eq!(walk.store(), [1, 2, 3, 4]);
+}
