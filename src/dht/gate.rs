@@ -97,6 +97,11 @@ impl Gate {
         false
     }
 
+    /// Whether any reply may go out: without one nothing is looked up or stored for a query.
+    pub fn has_reply_left(&self, to: IpAddr, now: Instant) -> bool {
+        is_exempt(to) || self.replies.ready_at(1, now) <= now
+    }
+
     /// Whether a reply of so many bytes may go out; counts it.
     pub fn may_reply(&mut self, to: IpAddr, len: usize, now: Instant) -> bool {
         is_exempt(to) || self.replies.take(u32::try_from(len).unwrap_or(u32::MAX), now)
@@ -150,7 +155,7 @@ impl Gate {
 
 /// So much a second, and some at once.
 #[derive(Debug)]
-struct Pace {
+pub(super) struct Pace {
     each: Duration,
     burst: Duration,
     /// Until when it is used up.
@@ -158,12 +163,13 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(per_s: u32, burst: u32, now: Instant) -> Self {
+    pub(super) fn new(per_s: u32, burst: u32, now: Instant) -> Self {
         let each = Duration::from_secs(1) / per_s.max(1);
         Self { each, burst: each * burst, until: now }
     }
 
-    fn take(&mut self, count: u32, now: Instant) -> bool {
+    /// Whether so many may pass; counts them.
+    pub(super) fn take(&mut self, count: u32, now: Instant) -> bool {
         let paid = self.paid(count, now);
         let fits = paid <= now + self.burst;
         if fits {

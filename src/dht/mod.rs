@@ -2,6 +2,7 @@
 //! without I/O, one for each family and local address; nothing here knows a socket, a torrent's
 //! content or a person.
 
+pub mod answer;
 pub mod bloom;
 pub mod candidates;
 pub mod compact;
@@ -17,6 +18,7 @@ pub mod message;
 pub mod nets;
 pub mod reach;
 pub mod rouse;
+pub mod sample;
 pub mod saved;
 pub mod searches;
 pub mod store;
