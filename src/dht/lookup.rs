@@ -358,7 +358,7 @@ impl Lookup {
 
     /// When to look at it again though nothing was heard.
     pub fn next_timeout(&self, now: Instant) -> Instant {
-        let held = self.held.iter().map(|(_, until)| *until);
+        let held = self.held.iter().map(|(_, until)| *until).filter(|until| *until > now);
         let end = { held }.fold(self.begun + LOOKUP_MAX, Instant::min);
         let allowance = self.cold_allowance(now);
         if self.is_cold() && self.asked >= allowance && allowance < COLD_MAX {

@@ -16,6 +16,7 @@ pub mod items;
 pub mod lookup;
 pub mod message;
 pub mod nets;
+pub mod node;
 pub mod reach;
 pub mod rouse;
 pub mod sample;
@@ -28,3 +29,4 @@ pub mod witness;
 
 pub use event::{Config, Contact, Haste, Health, Hint, Input, Output, Tally, Ticket, Walking};
 pub use id::NodeId;
+pub use node::Node;
