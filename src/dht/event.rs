@@ -124,6 +124,12 @@ pub enum Input<'a> {
         /// Address and port.
         address: Option<SocketAddr>,
     },
+    /// How many good nodes the machine of the other family has: while they are few, ours ask for
+    /// nodes of that family as well (`want`, BEP 32).
+    Other {
+        /// Their number.
+        good: usize,
+    },
     /// The time of [`super::Node::next_timeout`] has come.
     Wake,
 }
@@ -174,6 +180,11 @@ pub enum Output {
     Public {
         /// The address.
         address: std::net::IpAddr,
+    },
+    /// Nodes of the other family that were named: hints for its machine.
+    Others {
+        /// Where they are.
+        nodes: Vec<SocketAddr>,
     },
     /// The contents of `dht.dat` for this machine.
     Save {
@@ -255,4 +266,23 @@ pub struct Contact {
     pub round_trip: Option<Duration>,
     /// Time since its last answer.
     pub heard: Duration,
+}
+
+/// A lookup under way, for people.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Walking {
+    /// What is looked for.
+    pub target: NodeId,
+    /// How much it may cost.
+    pub haste: Haste,
+    /// Since when.
+    pub age: Duration,
+    /// How far it is.
+    pub tally: Tally,
+    /// Nodes that it knows.
+    pub known: usize,
+    /// Bits that the nearest one that answered has in common with the target.
+    pub level: usize,
+    /// Nodes whose answer it waits for, nearest first, and whether each takes long.
+    pub waits_for: Vec<(SocketAddr, bool)>,
 }
