@@ -2,6 +2,7 @@
 //! Nothing here knows what the bytes are for, but for `lsd`, whose datagrams mean the same to
 //! everybody.
 
+pub mod addresses;
 pub mod guests;
 pub mod http;
 pub mod limiter;
