@@ -10,7 +10,7 @@ use crate::swarm::waits::Cause;
 use crate::torrent::status::{State, WhyReport};
 
 use super::escape::escape;
-use super::print::{counted, hide_keys, wrap};
+use super::print::{counted, dht_words, hide_keys, wrap};
 
 /// What the shares of the last minute are of.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -69,6 +69,13 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
     if !life.is_empty() {
         lines.push(format!("Over its life: {}", life.join(", ")));
     }
+    if let Some(dht) = report
+        .dht
+        .as_ref()
+        .filter(|_| matches!(now, Some(Cause::Tracker | Cause::Peers | Cause::Pieces)))
+    {
+        lines.push(format!("DHT: {}", dht_words(dht)));
+    }
     lines.extend(banned(report));
     lines.extend(hands(&report.disk));
     if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
@@ -92,6 +99,7 @@ fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
                 let tracker = escape(&hide_keys(tracker));
                 format!("no peer known, waiting for the tracker ({tracker})")
             }
+            None if report.dht.is_some() => "no peer known, waiting for the DHT".to_owned(),
             None => "no peer known, and there is no tracker to ask".to_owned(),
         },
         Cause::Peers => no_peers(report),
@@ -257,6 +265,7 @@ fn nothing(around: &Around) -> &'static str {
 fn name(cause: Cause, report: &WhyReport) -> &'static str {
     match cause {
         Cause::Nothing => "complete or paused",
+        Cause::Tracker if report.tracker.is_none() && report.dht.is_some() => "waiting for the DHT",
         Cause::Tracker if report.tracker.is_none() => "no peer known",
         Cause::Tracker => "waiting for the tracker",
         Cause::Peers => "no peers",
@@ -276,6 +285,9 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
         Cause::Nothing => None,
         Cause::Tracker if report.tracker.is_some() => {
             Some("trackers shows their answers; add-peer ADDR works without a tracker")
+        }
+        Cause::Tracker if report.dht.is_some() => {
+            Some("wait; dht shows how it fares, and add-peer ADDR adds a peer that you know")
         }
         Cause::Tracker => Some("name a tracker with -a URL at the start, or use add-peer ADDR"),
         Cause::Peers if report.dialling > 0 => {

@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::base::ids::{InfoHash, PeerId};
 use crate::base::pool::BlockPool;
+use crate::dht::task::{Dht, DhtConfig};
 use crate::disk::{Disk, DiskConfig, SyncPolicy};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
@@ -36,13 +37,15 @@ use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 use crate::tracker::task::{NetworkTiming, UdpClient, http_client};
 
 pub use crate::torrent::options::{Allocate, CheckMode, SeedLimits, TorrentOptions};
-pub use config::SessionConfig;
+pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
 pub use memory::Memory;
 
 use actor::{Actor, Command};
 use local::Local;
 
+/// Where the DHT's nodes are kept in the state directory.
+pub const DHT_FILE: &str = "dht.dat";
 /// Torrents that register while the listener is busy.
 const REGISTRATIONS_LEN: usize = 16;
 /// Orders that wait for the actor; whoever gives more waits too.
@@ -56,6 +59,7 @@ pub struct Session {
     limiter: Arc<Limiter>,
     up_limiter: Arc<Limiter>,
     patient: watch::Sender<bool>,
+    dht: Option<Dht>,
 }
 
 impl Session {
@@ -84,7 +88,12 @@ impl Session {
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
         let (udp, mail) = Udp::open(config.bind, port)?;
-        let udp_trackers = UdpClient::over(udp, mail.tracker, timing.retry_udp);
+        let udp_trackers = UdpClient::over(udp.clone(), mail.tracker, timing.retry_udp);
+        let dht = config.dht.map(|DhtOptions { routers }| {
+            let file = Some(config.state_dir.join(DHT_FILE));
+            let mail = mail.dht;
+            Dht::start(DhtConfig { udp, mail, file, routers, read_only: false })
+        });
         tokio::spawn(listener::run(listening, registered));
         let limiter = Arc::new(Limiter::new(config.download_limit));
         let up_limiter = Arc::new(Limiter::new(config.upload_limit));
@@ -104,13 +113,14 @@ impl Session {
             http: client,
             tracker_network: timing,
             udp_trackers,
+            dht: dht.clone(),
             bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let local = Local::start(config.local_discovery, port);
         let actor = Actor::new(resources, registrations, config.max_active, local);
         tokio::spawn(actor.run(orders));
-        Ok(Self { commands, port, limiter, up_limiter, patient })
+        Ok(Self { commands, port, limiter, up_limiter, patient, dht })
     }
 
     /// Takes a torrent in, behind those that are there. It looks at data on disk first, then
@@ -194,6 +204,11 @@ impl Session {
     /// The port that peers can reach us at; 0 when there is none.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The DHT, where it runs.
+    pub fn dht(&self) -> Option<&Dht> {
+        self.dht.as_ref()
     }
 
     /// Sets or lifts the download limit of all torrents together, bytes per second.

@@ -68,6 +68,7 @@ async fn session(dir: &Path, max_active: usize) -> Session {
         upload_limit: None,
         max_active,
         local_discovery: false,
+        dht: None,
     };
     Session::start(config).await.unwrap()
 }

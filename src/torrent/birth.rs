@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::LinkId;
+use crate::dht::task::Dht;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, StoreHandle};
 use crate::link::{Known, LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Subject};
 use crate::swarm::event::{Input, Source};
@@ -21,6 +22,7 @@ use super::jobs::Jobs;
 use super::lifecycle::{Ends, NUMWANT, Parts, wanted_of};
 use super::places::Places;
 use super::publish::Publisher;
+use super::seats::Seats;
 use super::seeking::Contacts;
 use super::trackers::{Trackers, first_stats};
 
@@ -33,6 +35,7 @@ struct Company {
     reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
     /// Those that were asked already.
     trackers: Option<Trackers>,
+    seats: Option<Seats>,
 }
 
 /// The actor of a torrent whose files are open; `proven` are the pieces that were hashed since the
@@ -57,6 +60,9 @@ pub(super) fn actor(
     let trackers = company.trackers.filter(|_| !was_complete);
     let trackers = trackers
         .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
+    let hashes = parts.torrent.swarm_hashes();
+    let seats = company.seats.filter(|seats| seats.are_of(&hashes));
+    let seats = seats.unwrap_or_else(|| Seats::new(dht(parts), hashes, parts.resources.port));
     Actor {
         swarm: company.swarm,
         layout: parts.layout,
@@ -86,6 +92,7 @@ pub(super) fn actor(
         commands: ends.commands,
         incoming: ends.incoming,
         trackers,
+        seats,
         publisher,
         news: ends.news,
         share: ends.share,
@@ -118,6 +125,7 @@ fn company(
                 subject: met.subject,
                 reports: met.reports,
                 trackers: met.trackers,
+                seats: met.seats,
             }
         }
         None => {
@@ -130,6 +138,7 @@ fn company(
                 subject: Subject::of(torrent),
                 reports: mpsc::channel(REPORTS_LEN),
                 trackers: None,
+                seats: None,
             }
         }
     };
@@ -162,6 +171,11 @@ fn swarm_config(
     }
 }
 
+/// BEP 27: of a private torrent the DHT hears nothing.
+fn dht(parts: &Parts) -> Option<Dht> {
+    parts.resources.dht.clone().filter(|_| !parts.torrent.private)
+}
+
 /// BEP 27: of a private torrent peers tell nobody.
 fn exchanges_peers(parts: &Parts) -> bool {
     parts.options.exchange_peers && !parts.torrent.private
@@ -189,6 +203,7 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
         limiter: parts.limiter.clone(),
         up_limiter: parts.up_limiter.clone(),
         listen_port: Some(resources.port),
+        dht: resources.dht_end().filter(|_| !parts.torrent.private),
         bind: resources.bind,
         timeouts: LinkTimeouts::default(),
     }

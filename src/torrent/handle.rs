@@ -26,6 +26,11 @@ pub enum News {
     NotMoved(String),
     /// What came of looking for course providers.
     Course(String),
+    /// It was announced in the DHT, at so many nodes.
+    Announced {
+        /// How many.
+        nodes: usize,
+    },
     /// The check of data on disk ended: how many pieces are there.
     Checked {
         /// Pieces found right.

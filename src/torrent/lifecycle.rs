@@ -17,7 +17,9 @@ use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
+use crate::dht::task::Dht;
 use crate::disk::{self, Disk, DiskEvent, FileNews, Gone, StoreConfig, StoreFile, StoreHandle};
+use crate::link::DhtEnd;
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::swarm::Acquaintances;
@@ -82,10 +84,19 @@ pub struct Resources {
     pub tracker_network: NetworkTiming,
     /// For UDP trackers.
     pub udp_trackers: UdpClient,
+    /// The DHT, where it runs.
+    pub dht: Option<Dht>,
     /// Whether the end of a torrent may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
     /// Rung when the state of a torrent changes.
     pub bell: Arc<Notify>,
+}
+
+impl Resources {
+    /// The DHT as links are to know it.
+    pub(super) fn dht_end(&self) -> Option<DhtEnd> {
+        self.dht.as_ref().map(|dht| DhtEnd { port: dht.port(), nodes: dht.named() })
+    }
 }
 
 /// How a torrent comes into its session.

@@ -20,6 +20,7 @@ pub mod options;
 mod parked;
 pub mod places;
 mod publish;
+mod seats;
 pub mod seeking;
 mod silent;
 pub mod status;

@@ -13,6 +13,8 @@ use tokio::time::{sleep_until, timeout};
 use tracing::{Instrument as _, debug, error_span, info, warn};
 
 use crate::base::ids::{InfoHash, LinkId};
+use crate::dht::Hint;
+use crate::dht::task::DhtNews;
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Subject};
 use crate::metainfo::{Magnet, Torrent};
 use crate::net::limiter::Limiter;
@@ -29,6 +31,8 @@ use super::lifecycle::{NUMWANT, Resources};
 use super::metadata;
 use super::options::TorrentOptions;
 use super::places::{Account, Places};
+use super::seats::{Needs, Seats};
+use super::status::DhtStatus;
 use super::trackers::Trackers;
 
 /// Metadata that nobody has proven yet, in bytes.
@@ -89,6 +93,8 @@ pub struct SeekStatus {
     pub candidates: usize,
     /// How the first tracker stands, in words.
     pub tracker: Option<String>,
+    /// What the DHT does for it; none where it does nothing.
+    pub dht: Option<DhtStatus>,
     /// Nothing was kept, so peers are asked.
     pub is_asking: bool,
 }
@@ -125,6 +131,8 @@ pub struct Contacts {
     pub(super) reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
     /// Goes on; none when those of the torrent are asked otherwise.
     pub(super) trackers: Option<Trackers>,
+    /// In the DHT; none when the torrent is private.
+    pub(super) seats: Option<Seats>,
 }
 
 impl Contacts {
@@ -304,6 +312,7 @@ struct Task {
     places: Places,
     reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
     trackers: Trackers,
+    seats: Seats,
     /// Copies that were hashed.
     hashing: (mpsc::Sender<Hashed>, mpsc::Receiver<Hashed>),
     /// The copy that was hashed last, if it was right.
@@ -350,6 +359,7 @@ impl Task {
             limiter: Arc::new(Limiter::under(resources.limiter.clone(), None)),
             up_limiter: Arc::new(Limiter::under(resources.up_limiter.clone(), None)),
             listen_port: Some(resources.port),
+            dht: resources.dht_end(),
             bind: resources.bind,
             timeouts: LinkTimeouts::default(),
         };
@@ -361,6 +371,7 @@ impl Task {
             places,
             reports: mpsc::channel(REPORTS_LEN),
             trackers: Trackers::start(tracker_config(&resources, &request), stats),
+            seats: seats(&resources, &request),
             hashing: mpsc::channel(1),
             last: Vec::new(),
             is_found: false,
@@ -390,6 +401,11 @@ impl Task {
                     self.seeker.checked(hashed.check, hashed.verdict, Instant::now());
                 }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
+                news = self.seats.next() => match news {
+                    DhtNews::Peers(peers) => self.learn(Source::Dht, peers),
+                    // Shown in its status.
+                    DhtNews::Announced { .. } => {}
+                },
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 () = self.places.changed() => self.tell_room(),
                 order = self.orders.recv() => match order {
@@ -448,18 +464,23 @@ impl Task {
             // Those of a private torrent are asked by other rules, and a hybrid that was sought by
             // its second hash is another torrent for them.
             trackers: (!torrent.private && is_same_hash).then_some(self.trackers),
+            seats: (!torrent.private).then_some(self.seats),
         };
         Ok(Sought { torrent, contacts: Some(contacts) })
     }
 
-    fn tell(&self) {
+    fn tell(&mut self) {
         let (dialling, candidates) = self.seeker.reach();
+        let connected = self.links.len().saturating_sub(dialling);
+        let peers = u32::try_from(connected).unwrap_or(u32::MAX);
+        self.seats.take(Needs { takes_part: true, is_seed: false, lacks: true, peers });
         let status = SeekStatus {
             progress: self.seeker.progress(),
-            connected: self.links.len().saturating_sub(dialling),
+            connected,
             dialling,
             candidates,
             tracker: self.trackers.words(),
+            dht: self.seats.status(Instant::now()),
             is_asking: true,
         };
         self.told.send_if_modified(|told| {
@@ -589,6 +610,15 @@ impl Task {
             let _ = hashed.blocking_send(Hashed { check, pieces, verdict });
         });
     }
+}
+
+/// Its seats in the DHT, which hears of the addresses that the link names.
+fn seats(resources: &Resources, request: &SeekRequest) -> Seats {
+    if let Some(dht) = &resources.dht {
+        request.peers.iter().for_each(|address| dht.hint(*address, Hint::Torrent));
+    }
+    let hashes = request.target.swarm_hashes().collect();
+    Seats::new(resources.dht.clone(), hashes, resources.port)
 }
 
 /// What to announce with; none when there is nobody to ask.

@@ -68,7 +68,7 @@ async fn search(
     is_quiet: bool,
     stopper: Stopper,
 ) -> Result<Loaded, Failure> {
-    let lonely = wish.loneliness().is_some();
+    let lonely = wish.loneliness().is_some() && engine.dht().is_none();
     let seeking = engine.seek(wish.request()?).await?;
     let (told, mut heard) = mpsc::channel(1);
     let mut search = Search::follow(1, wish, seeking, told);

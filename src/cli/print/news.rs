@@ -15,7 +15,9 @@ use super::counted;
 /// The line for people; none for news that progress lines tell better.
 pub fn news_line(news: &News) -> Option<String> {
     Some(match news {
-        News::Swarm(Event::PieceVerified(_) | Event::Completed) => return None,
+        News::Swarm(Event::PieceVerified(_) | Event::Completed) | News::Announced { .. } => {
+            return None;
+        }
         News::Swarm(Event::FirstPeer(address)) => format!("first peer: {address}"),
         News::Swarm(Event::HashFailed { piece, blamed: Some(peer) }) => {
             format!("piece {} failed its hash: {peer} sent wrong data", piece.number())
@@ -78,6 +80,7 @@ pub fn news_json(news: &News) -> Option<Value> {
         News::NotMoved(why) => json!({ "event": "not_moved", "message": why }),
         News::Course(text) => json!({ "event": "course", "message": text }),
         News::Checked { pieces } => json!({ "event": "checked", "pieces": pieces }),
+        News::Announced { nodes } => json!({ "event": "dht_announced", "nodes": nodes }),
     })
 }
 

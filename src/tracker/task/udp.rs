@@ -35,7 +35,6 @@ const LOOK_LEAST: usize = 160;
 type Answer = Result<(Reply, SocketAddr), Error>;
 
 struct Call {
-    family: Family,
     addresses: Vec<SocketAddr>,
     ask: Ask,
     answer: oneshot::Sender<Answer>,
@@ -126,7 +125,7 @@ impl UdpClient {
         }
         let (answer, answered) = oneshot::channel();
         let gone = || Error::Network("the torrent is ending".to_owned());
-        self.calls.send(Call { family, addresses, ask, answer }).await.map_err(|_| gone())?;
+        self.calls.send(Call { addresses, ask, answer }).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }
