@@ -11,6 +11,7 @@ mod local;
 mod memory;
 mod persist;
 mod places;
+mod ports;
 mod queue;
 mod seeding;
 mod shares;
@@ -28,8 +29,6 @@ use crate::dht::task::{Dht, DhtConfig};
 use crate::disk::{Disk, DiskConfig, SyncPolicy};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
-use crate::net::tcp;
-use crate::net::udp::Udp;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::Resources;
 use crate::torrent::places::{Account, Shared};
@@ -43,6 +42,7 @@ pub use memory::Memory;
 
 use actor::{Actor, Command};
 use local::Local;
+use ports::Ports;
 
 /// Where the DHT's nodes are kept in the state directory.
 pub const DHT_FILE: &str = "dht.dat";
@@ -71,10 +71,7 @@ impl Session {
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.state_dir)
             .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
-        let listening = match config.listen {
-            true => tcp::listen(config.bind, config.port)?,
-            false => tcp::Listening { port: 0, listeners: Vec::new() },
-        };
+        let Ports { listening, udp, mail } = ports::open(&config)?;
         let memory = config.memory;
         let pool = BlockPool::new(memory.pool_bytes).with_message_bytes(memory.message_bytes);
         let disk = Disk::start(DiskConfig {
@@ -87,7 +84,6 @@ impl Session {
         let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
-        let (udp, mail) = Udp::open(config.bind, port)?;
         let udp_trackers = UdpClient::over(udp.clone(), mail.tracker, timing.retry_udp);
         let dht = config.dht.map(|DhtOptions { routers }| {
             let file = Some(config.state_dir.join(DHT_FILE));

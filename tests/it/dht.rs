@@ -84,8 +84,15 @@ impl Seed {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    fn announced(&mut self) -> Value {
-        event(&mut self.running, "dht_announced")
+    /// Waits until it has everything and is announced, in whatever order; at how many nodes.
+    fn ready(&mut self) -> u64 {
+        let (mut is_complete, mut nodes) = (false, None);
+        while !is_complete || nodes.is_none() {
+            let event: Value = serde_json::from_str(&self.running.line("{")).expect("a JSON line");
+            is_complete |= event["event"] == "completed";
+            nodes = nodes.or(event["nodes"].as_u64().filter(|_| event["event"] == "dht_announced"));
+        }
+        nodes.expect("a number")
     }
 
     fn quit(mut self) -> Run {
@@ -218,7 +225,7 @@ fn two_find_each_other_by_the_dht_alone() {
     let routers = nodes.routers();
     let (giver, taker) = (Home::new(1), tempfile::tempdir().expect("a folder"));
     let mut seed = giver.seed(&routers);
-    assert!(seed.announced()["nodes"].as_u64() > Some(0));
+    assert!(seed.ready() > 0);
     let taker = Home { dir: taker, payload: Payload::new(1, "set1", 32 << 10, &[("a", 200_000)]) };
     let hash = giver.hash();
     let arguments = [&*hash, "-e", "-d", "out", "--port", "0", "--no-pex"];
@@ -238,7 +245,7 @@ fn people_ask_the_dht() {
     let routers = nodes.routers();
     let giver = Home::new(2);
     let mut seed = giver.seed(&routers);
-    seed.announced();
+    seed.ready();
     let ask = |words: &[&str]| {
         let mut arguments = vec!["dht"];
         arguments.extend(words);
@@ -261,12 +268,13 @@ fn people_ask_the_dht() {
     assert_eq!(put.stdout, "e5f96f6f38320f0f33959cb4d3d656452117aadb\n");
     let item = ask(&["item", put.stdout.trim()]);
     assert_code(&item, 0);
-    assert_eq!(item.stdout, "Hello World!");
+    assert_eq!(item.stdout.trim_end(), "Hello World!");
     for (seq, text) in [("1", "one"), ("2", "two")] {
         assert_code(&ask(&["put", text, "--key", "k", "--salt", "s", "--seq", seq]), 0);
     }
     let put = ask(&["put", "three", "--key", "k", "--salt", "s", "--seq", "3"]);
-    assert_eq!(ask(&["item", put.stdout.trim(), "--salt", "s"]).stdout, "three");
+    let item = ask(&["item", put.stdout.trim(), "--salt", "s"]);
+    assert_eq!((item.stdout.trim_end(), item.stderr.as_str()), ("three", "signed, number 3\n"));
     // Nothing is kept in this home, so that there is nobody to ask.
     let lost = Home::new(3);
     let ran = finish(&mut lost.command(&["dht", "get", &giver.hash(), "--wait", "1s"], &[]));
@@ -286,11 +294,11 @@ fn nodes_that_were_met_are_enough_after_a_restart() {
     let nodes = Nodes::start();
     let home = Home::new(4);
     let mut seed = home.seed(&nodes.routers());
-    seed.announced();
+    seed.ready();
     assert_code(&seed.quit(), 0);
     assert!(home.path().join("state/driver/dht.dat").exists());
     let mut again = home.seed(&[]);
-    assert!(again.announced()["nodes"].as_u64() > Some(0));
+    assert!(again.ready() > 0);
 }
 
 /// BEP 27, and "private torrents never": neither a query nor an announce holds the hash.
@@ -305,11 +313,13 @@ fn of_a_private_torrent_no_node_hears() {
     let (torrent, data) = (public.path().join("a.torrent"), public.path().join("data"));
     let arguments = ["seed", "a.torrent", "data", "--port", "0", "--json"];
     let mut seed = Seed::start(&mut home.command(&arguments, &[node.address]));
+    event(&mut seed.running, "completed");
     // It takes part in the DHT all the same.
     node.hears("any query", |bytes| contains(bytes, b"1:y1:q"));
     seed.running.type_line(&format!("add {} {}", torrent.display(), data.display()));
     let hash = public.payload.info_hash();
     node.hears("an announce", |it| contains(it, b"13:announce_peer") && contains(it, &hash));
+    event(&mut seed.running, "completed");
     assert_code(&seed.quit(), 0);
     assert!(!node.heard_of(secret));
 }
@@ -335,7 +345,7 @@ fn garbage_of_a_node_does_nothing() {
     let nodes = Nodes::start();
     let home = Home::new(7);
     let mut seed = home.seed(&[mad.address, nodes.routers()[0]]);
-    seed.announced();
+    assert!(seed.ready() > 0);
     mad.hears("any query", |bytes| contains(bytes, b"1:y1:q"));
     let ran = seed.quit();
     assert_code(&ran, 0);
@@ -353,7 +363,8 @@ fn trackers_and_the_dht_speak_from_the_port_that_we_listen_on() {
     let node = MockNode::start(honest);
     let payload = Payload::new(8, "set8", 32 << 10, &[("a", 200_000)]);
     let home = Home::of(payload, Some(&tracker.url()));
-    let seed = home.seed(&[node.address]);
+    let mut seed = home.seed(&[node.address]);
+    event(&mut seed.running, "completed");
     let from = node.hears("an announce", |it| contains(it, b"13:announce_peer"));
     let port = seed.port;
     let told = format!("4:porti{port}e");
@@ -368,7 +379,8 @@ fn trackers_and_the_dht_speak_from_the_port_that_we_listen_on() {
 async fn peers_tell_each_other_of_their_nodes() {
     let node = MockNode::start(honest);
     let home = Home::new(9);
-    let seed = home.seed(&[]);
+    let mut seed = home.seed(&[]);
+    tokio::task::block_in_place(|| event(&mut seed.running, "completed"));
     let mut peer = Script::dial(seed.address()).await.expect("the driver listens");
     let mut bits = BITS_ALL;
     bits[7] |= 1;

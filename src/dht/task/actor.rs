@@ -89,6 +89,10 @@ pub(super) async fn run(
         tokio::select! {
             1.. = mail.recv_many(&mut news, BATCH) => {
                 news.drain(..).for_each(|news| actor.on_news(&news));
+                if actor.told.borrow().good() == 0 {
+                    // Somebody may wait for the first that answers.
+                    actor.tell();
+                }
             }
             order = orders.recv() => match order {
                 Some(Order::Stop(answer)) => {
@@ -256,7 +260,13 @@ impl Actor {
     fn ask(&mut self, question: Question, post: mpsc::Sender<Answer>) {
         let ticket = self.ticket();
         let mut families = 0;
+        // Where nobody answers a lookup would only wait for somebody.
+        let reaches = |side: &Side| side.node.health(now()).good > 0;
+        let reaches_any = self.sides.iter().any(reaches);
         self.each(|side| {
+            if reaches_any && !reaches(side) {
+                return None;
+            }
             let input = match &question {
                 Question::Find(hash) => Input::Find { ticket, hash: *hash, haste: Haste::Urgent },
                 Question::Scrape(hash) => Input::Scrape { ticket, hash: *hash },
@@ -379,22 +389,28 @@ impl Actor {
         gone.into_iter().for_each(|(hash, number)| self.leave(hash, number));
         self.find_due();
         self.write();
-        let health = |is_v4: bool| {
-            let side = self.sides.iter().find(|side| side.is_v4 == is_v4);
-            side.map(|side| side.node.health(now()))
-        };
-        let standing = Standing { four: health(true), six: health(false) };
+        let standing = self.tell();
         let good = |health: &Option<Health>| health.as_ref().map_or(0, |health| health.good);
         let (four, six) = (good(&standing.four), good(&standing.six));
         self.each(|side| Some(Input::Other { good: if side.is_v4 { six } else { four } }));
         let is_lonely = standing.both().any(|health| health.good == 0);
         let is_lost = standing.both().all(|health| health.known + health.hints == 0);
         self.names.look(is_lonely, is_lost, now());
+    }
+
+    /// Tells how it fares.
+    fn tell(&self) -> Standing {
+        let health = |is_v4: bool| {
+            let side = self.sides.iter().find(|side| side.is_v4 == is_v4);
+            side.map(|side| side.node.health(now()))
+        };
+        let standing = Standing { four: health(true), six: health(false) };
         self.told.send_if_modified(|told| {
             let is_news = *told != standing;
-            *told = standing;
+            told.clone_from(&standing);
             is_news
         });
+        standing
     }
 
     /// Keeps what is known.

@@ -89,15 +89,25 @@ impl Udp {
     /// # Errors
     /// `Listen` when the system gives no socket.
     pub fn open(bind: Option<IpAddr>, port: u16) -> Result<(Self, UdpMail), Error> {
-        let opened = match open_on(bind, port) {
+        match Self::open_exactly(bind, port) {
             Err(Error::PortTaken { port }) if port > 0 => {
                 warn!(port, "another program has this UDP port; any other one is used");
-                open_on_any(bind)
+                Ok(Self::start(open_on_any(bind)?))
             }
-            Err(Error::PortTaken { .. }) => open_on_any(bind),
             opened => opened,
-        };
-        let [four, six] = opened?;
+        }
+    }
+
+    /// Opens this port and no other; 0 is any. Must run inside the runtime.
+    ///
+    /// # Errors
+    /// `PortTaken` when somebody has it, `Listen` when the system gives no socket.
+    pub fn open_exactly(bind: Option<IpAddr>, port: u16) -> Result<(Self, UdpMail), Error> {
+        let opened = if port == 0 { open_on_any(bind) } else { open_on(bind, port) };
+        Ok(Self::start(opened?))
+    }
+
+    fn start([four, six]: Pair) -> (Self, UdpMail) {
         let port = |socket: &Arc<UdpSocket>| socket.local_addr().map(|local| local.port()).ok();
         let port = four.iter().chain(&six).find_map(port).unwrap_or_default();
         let (dht_post, dht) = mpsc::channel(QUEUE_LEN);
@@ -108,7 +118,7 @@ impl Udp {
             readers.spawn(read(socket.clone(), post.clone()));
         }
         let shared = Shared { port, four, six, _readers: readers };
-        Ok((Self { shared: Arc::new(shared) }, UdpMail { dht, tracker }))
+        (Self { shared: Arc::new(shared) }, UdpMail { dht, tracker })
     }
 
     /// The port of both families.
