@@ -321,6 +321,7 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
 mod tests {
     use super::*;
     use crate::swarm::waits::WaitReport;
+    use crate::torrent::status::DhtStatus;
 
     fn around() -> Around {
         Around { state: State::Downloading, limit_of_all: None }
@@ -348,6 +349,7 @@ mod tests {
             memory_blocks: (2500, 2560),
             pieces_at_disk: 9,
             disk_trouble: None,
+            dht: None,
             tracker: Some("failed: \x1b[5mno".into()),
             disk: DiskRates {
                 write_rate: 43_201_331,
@@ -441,6 +443,24 @@ who upload to them
              Over its life: 100 % no peer known\n\
              What to do: name a tracker with -a URL at the start, or use add-peer ADDR\n"
         );
+    }
+
+    #[test]
+    fn where_the_dht_is_asked_it_is_told_how_that_goes() {
+        let mut alone = report(&[(Cause::Tracker, 1.0)]);
+        alone.tracker = None;
+        alone.disk = DiskRates::default();
+        alone.waits.life.clear();
+        let silent = Some(Duration::from_secs(20));
+        alone.dht = Some(DhtStatus { nodes: 3, silent, announced: None });
+        assert_eq!(
+            why_text(&alone, &around()),
+            "100 % of the last minute: no peer known, waiting for the DHT\n\
+             DHT: has not answered for 20s, not announced yet\n\
+             What to do: wait; dht shows how it fares, and add-peer ADDR adds a peer that you know\n"
+        );
+        alone.waits.now = Some(Cause::Transfer);
+        assert!(!why_text(&alone, &around()).contains("DHT:"), "data flows");
     }
 
     #[test]

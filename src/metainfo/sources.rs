@@ -1,5 +1,5 @@
-//! Where a torrent says that its data can be found: trackers (BEP 3, BEP 12), web seeds (BEP 19)
-//! and nodes of the DHT (BEP 5). Nothing in here can lose the torrent: what makes no sense is left out.
+//! Where a torrent says that its data can be found: trackers (BEP 3, 12), web seeds (BEP 19) and
+//! nodes of the DHT (BEP 5). Nothing in here can lose the torrent: what makes no sense is left out.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,6 @@
-//! A torrent's seats in the DHT, one for each of its hashes: what it wants of it, and what it hears.
-//! One that is private, or whose session has no DHT, has none. When to look for whom is the DHT's.
+//! A torrent's seats in the DHT, one for each of its hashes: what it wants of it, and what it
+//! hears. One that is private, or whose session has no DHT, has none. When to look for whom is the
+//! DHT's to know.
 
 use std::future::poll_fn;
 use std::task::Poll;

@@ -149,7 +149,7 @@ mod tests {
         let mut dht = DhtStatus::default();
         assert_eq!(dht_words(&dht), "knows no node yet, not announced yet");
         (dht.nodes, dht.announced) = (312, Some((seconds(240), 8)));
-        assert_eq!(dht_words(&dht), "312 nodes, announced 4m 00s ago at 8 nodes");
+        assert_eq!(dht_words(&dht), "312 nodes, announced 4m 0s ago at 8 nodes");
         dht.silent = Some(seconds(4));
         assert_eq!(dht_reach(&dht), "312 nodes");
         dht.silent = Some(seconds(20));

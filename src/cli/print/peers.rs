@@ -248,7 +248,7 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
     fn who_was_named_by_others_is_marked() {
         let mut peers = sample();
         (peers[0].source, peers[2].source) = (Some(Source::Pex), Some(Source::Lan));
-        peers[1].source = Some(Source::Dht);
+        peers[3].source = Some(Source::Dht);
         let screen = peers_screen(&peers, false, 80);
         assert!(screen.contains("  dUISX\n") && screen.contains("  DuL\n"), "{screen}");
         assert!(screen.contains("  DH\n"), "{screen}");

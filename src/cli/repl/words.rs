@@ -388,7 +388,7 @@ mod tests {
             ("wat foo", WATCHED),
             ("pause now", "usage: pause [all]"),
             ("limit down x", "not a rate; write 500K, 2MiB, or 0 for none"),
-            ("watch quit", "watch shows status, list, why, peers, files, trackers or log"),
+            ("watch quit", "watch shows status, list, why, peers, files, trackers, dht or log"),
             ("select 0", "\"0\" is not a list of file numbers like 1-3,5"),
         ] {
             assert_eq!(read(line), Err(said.to_owned()), "{line:?}");
