@@ -32,6 +32,15 @@ pub struct Start {
     pub node: NodeInfo,
     /// Its latest round trip, if it ever answered.
     pub round_trip: Option<Duration>,
+    /// Whether it did not answer lately.
+    pub is_absent: bool,
+}
+
+impl Start {
+    /// A node of which nothing bad is known.
+    pub fn new(node: NodeInfo, round_trip: Option<Duration>) -> Self {
+        Self { node, round_trip, is_absent: false }
+    }
 }
 
 /// The last responders, sorted by id in one piece of memory.
@@ -194,7 +203,7 @@ impl Contacts {
         let trip = u16::from_be_bytes(trip.try_into().ok()?);
         let node = NodeInfo { id: NodeId(*id), address };
         let round_trip = Some(Duration::from_millis(trip.into()));
-        Some((Start { node, round_trip }, u32::from_be_bytes(*second)))
+        Some((Start::new(node, round_trip), u32::from_be_bytes(*second)))
     }
 
     fn age_of(&self, now: Instant) -> Duration {

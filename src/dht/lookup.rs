@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::candidates::{Candidate, Candidates, Slot, State, Stored};
+use super::candidates::{Candidate, Candidates, Named, Slot, State, Stored};
 use super::compact::NodeInfo;
 use super::contacts::Start;
 use super::id::NodeId;
@@ -225,7 +225,7 @@ impl Lookup {
         &mut self,
         slot: Option<Slot>,
         answer: Answer<'_>,
-        named: impl Iterator<Item = NodeInfo>,
+        named: impl Iterator<Item = Named>,
     ) {
         self.answered += 1;
         self.is_moving = true;
@@ -411,7 +411,8 @@ impl Lookup {
 
     /// The four nearest and the four fastest of the nearest sixteen.
     fn choose_first(&mut self) {
-        let nearest = self.candidates.iter().take(STARTS).map(|(slot, c)| (c.round_trip, slot));
+        let live = self.candidates.iter().filter(|(_, c)| !self.candidates.is_suspect(c));
+        let nearest = live.take(STARTS).map(|(slot, c)| (c.round_trip, slot));
         let mut nearest: Vec<_> = nearest.collect();
         let mut rest = nearest.split_off(FIRST_HALF.min(nearest.len()));
         // Without a round trip it comes last; among equals the nearer one first.
@@ -440,7 +441,8 @@ impl Lookup {
 
     fn cold_ask(&self) -> Option<Ask> {
         let unnamed = || self.unnamed.front().map(|address| Ask::Address(*address));
-        let known = |(_, c): &(Slot, &Candidate)| c.state == State::Known;
+        let known =
+            |(_, c): &(Slot, &Candidate)| c.state == State::Known && !self.candidates.is_suspect(c);
         let node = self.candidates.iter().find(known).map(|(slot, _)| self.ask_node(slot));
         if self.asked % COLD_MIXED == COLD_MIXED - 1 {
             unnamed().or(node)
@@ -471,7 +473,7 @@ impl Lookup {
         let (mut view, width) = (View::default(), self.width());
         let (mut flying, mut tokenless, mut wanted) = (0, 0, NEAREST);
         let mut is_settled = true;
-        let mut suspect = None;
+        let (mut suspect, mut waits_for_others) = (None, false);
         for (place, (slot, candidate)) in self.candidates.iter().enumerate() {
             match candidate.state {
                 State::Known if self.candidates.is_suspect(candidate) => {
@@ -483,6 +485,7 @@ impl Lookup {
                 }
                 State::Asked => {
                     (flying, is_settled) = (flying + 1, false);
+                    waits_for_others |= !self.candidates.is_suspect(candidate);
                     if flying >= width {
                         return view;
                     }
@@ -511,8 +514,8 @@ impl Lookup {
                 }
             }
         }
-        // All that is left was named by liars alone.
-        view.ask = suspect;
+        // Nobody else is left, nor may name others.
+        view.ask = suspect.filter(|_| !waits_for_others);
         view.is_closed = is_settled && suspect.is_none();
         view
     }

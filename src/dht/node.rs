@@ -18,6 +18,7 @@ use rand::rngs::StdRng;
 use crate::base::addr::Locality;
 use crate::base::ids::InfoHash;
 
+use super::absent::Absent;
 use super::answer::Answers;
 use super::candidates::Slot;
 use super::contacts::Contacts;
@@ -61,6 +62,7 @@ pub struct Node {
     rng: StdRng,
     table: Table,
     contacts: Contacts,
+    absent: Absent,
     flights: Flights<Purpose>,
     searches: Searches,
     course: Course,
@@ -108,6 +110,7 @@ impl Node {
             family,
             table: Table::new(id, now),
             contacts: Contacts::new(family, now),
+            absent: Absent::new(&mut rng, now),
             flights: Flights::new(),
             searches: Searches::default(),
             course: Course::new(),
@@ -146,13 +149,13 @@ impl Node {
                     return;
                 }
             }
-            Input::Refused { to } => self.on_refused(to),
+            Input::Refused { to } => self.on_refused(to, now),
             Input::Find { ticket, hash, haste } => {
                 self.ask_network(hash.into(), Cause::Find(ticket, haste), now);
             }
             Input::Announce { hash, port, implied, seed, haste } => {
                 self.course.announce(hash, Said { port, implied, seed, haste }, now);
-                self.contacts.set_torrents(self.course.len());
+                self.on_course();
             }
             Input::Forget { hash } => self.on_forget(hash),
             Input::Hinted { address, by } => self.on_hinted(address, by, now),
@@ -246,9 +249,15 @@ impl Node {
         self.mapped.is_some() || Locality::of(self.config.local.ip()) == Locality::Public
     }
 
+    /// The more torrents, the more nodes are worth remembering.
+    fn on_course(&mut self) {
+        self.contacts.set_torrents(self.course.len());
+        self.absent.set_torrents(self.course.len());
+    }
+
     fn on_forget(&mut self, hash: InfoHash) {
         self.course.forget(hash);
-        self.contacts.set_torrents(self.course.len());
+        self.on_course();
         let is_its = |search: &super::searches::Search| {
             search.target == hash.into() && matches!(search.cause, Cause::Announce(_))
         };

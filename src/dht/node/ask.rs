@@ -126,7 +126,7 @@ impl Node {
         while let Some(late) = self.flights.poll(now) {
             match late {
                 Late::Stalled(flight) => {
-                    self.rouse.stalled();
+                    self.rouse.stalled(flight.sent);
                     match flight.purpose {
                         Purpose::Walk { search, slot } => {
                             self.with_search(search, |search| search.lookup.stalled(slot));
@@ -139,7 +139,7 @@ impl Node {
                 }
                 Late::Lost(flight) => {
                     let counts = self.rouse.lost(flight.to, flight.sent);
-                    self.on_lost(flight, counts);
+                    self.on_lost(flight, counts, now);
                 }
             }
         }
@@ -213,20 +213,19 @@ impl Node {
         now: Instant,
     ) -> Vec<Start> {
         let count = if is_cold { STARTS_COLD } else { STARTS };
-        let as_start = |node| Start { node, round_trip: None };
+        let as_start = |node| Start::new(node, None);
         let mut found: Vec<Start> = Vec::new();
         self.contacts.nearest(target, count, now, &mut found);
         let of_table = self.table.closest::<STARTS>(target, |_| true);
-        let of_table = of_table
-            .iter()
-            .map(|entry| Start { node: entry.info(), round_trip: entry.round_trip() });
+        let of_table = of_table.iter().map(|entry| Start::new(entry.info(), entry.round_trip()));
         found.extend(of_table);
         found.extend(remembered.into_iter().map(as_start));
         if is_cold || found.len() < STARTS {
             self.rouse.nearest_saved(target, count, &mut found);
         }
         let mut starts: Vec<Start> = Vec::with_capacity(found.len());
-        for start in found {
+        for mut start in found {
+            start.is_absent = self.absent.contains(start.node.address, now);
             let is_known = |known: &Start| known.node.id == start.node.id;
             if start.node.id != self.table.own() && !starts.iter().any(is_known) {
                 starts.push(start);
@@ -312,6 +311,11 @@ impl Node {
             self.tell(*key, now);
             let is_over = self.searches.find(*key).is_some_and(|s| s.lookup.is_finished(now));
             if is_over && let Some(search) = self.searches.remove(*key) {
+                self.remember(&search);
+            }
+        }
+        while let Some(key) = self.searches.next_lingering() {
+            if let Some(search) = self.searches.remove(key) {
                 self.remember(&search);
             }
         }

@@ -60,7 +60,7 @@ fn config() -> Config {
 
 /// `dht.dat` of a node with the id of all ones, so that others are all in its far bucket.
 fn saved(fars: impl IntoIterator<Item = u16>) -> Vec<u8> {
-    let start = |far| Start { node: info(far), round_trip: None };
+    let start = |far| Start::new(info(far), None);
     let nodes = fars.into_iter().map(start).collect();
     Saved { id: NodeId([0xff; 20]), made_for: None, nodes }.write(Family::V4)
 }

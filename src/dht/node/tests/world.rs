@@ -48,7 +48,7 @@ impl World {
             .collect();
         let mut nodes = Vec::new();
         for name in &names[..ALIVE] {
-            let start = |node: &NodeInfo| Start { node: *node, round_trip: None };
+            let start = |node: &NodeInfo| Start::new(*node, None);
             let known: Vec<Start> = names.sample(&mut rng, 25).map(start).collect();
             let saved = Saved { id: name.id, made_for: None, nodes: known }.write(Family::V4);
             let config = Config { local: name.address, seed: rng.random(), ..config() };
