@@ -119,6 +119,8 @@ pub struct Lookup {
     unnamed_flying: usize,
     /// Whether anything was heard or given up since it began.
     is_moving: bool,
+    /// Whether anything changed since it was looked at.
+    is_changed: bool,
 }
 
 /// What one walk through the candidates shows.
@@ -155,6 +157,7 @@ impl Lookup {
             answered: 0,
             unnamed_flying: 0,
             is_moving: false,
+            is_changed: true,
         };
         if plan.is_wide && !plan.is_cold {
             lookup.choose_first();
@@ -164,6 +167,7 @@ impl Lookup {
 
     /// One more address to begin with, for a lookup that has too few.
     pub fn hint(&mut self, address: SocketAddr) {
+        self.is_changed = true;
         if self.answered < NEAREST && !self.unnamed.contains(&address) {
             self.unnamed.push_back(address);
         }
@@ -228,7 +232,7 @@ impl Lookup {
         named: impl Iterator<Item = Named>,
     ) {
         self.answered += 1;
-        self.is_moving = true;
+        (self.is_moving, self.is_changed) = (true, true);
         if slot.is_none() && !answer.was_stalled {
             self.unnamed_flying = self.unnamed_flying.saturating_sub(1);
         }
@@ -242,7 +246,7 @@ impl Lookup {
 
     /// A query takes long; `slot` as in [`answered`](Self::answered).
     pub fn stalled(&mut self, slot: Option<Slot>) {
-        self.is_moving = true;
+        (self.is_moving, self.is_changed) = (true, true);
         match slot {
             Some(slot) if self.candidates.at(slot).state == State::Asked => {
                 self.candidates.set_state(slot, State::Stalled);
@@ -254,7 +258,7 @@ impl Lookup {
 
     /// A query is lost, or was answered with an error or by another node.
     pub fn failed(&mut self, slot: Option<Slot>, was_stalled: bool) {
-        self.is_moving = true;
+        (self.is_moving, self.is_changed) = (true, true);
         match slot {
             // One that was asked again may have answered to either.
             Some(slot) if self.candidates.at(slot).state == State::Answered => {}
@@ -275,22 +279,26 @@ impl Lookup {
 
     /// How it went with what was given to one.
     pub fn set_stored(&mut self, slot: Slot, stored: Stored) {
+        self.is_changed = true;
         self.asked += usize::from(stored == Stored::Sent);
         self.candidates.at_mut(slot).stored = stored;
     }
 
     /// Peers were named: whoever waits has something to do.
     pub fn found_peers(&mut self) {
+        self.is_changed = true;
         self.has_peers = true;
     }
 
     /// What was looked for is found, and there is no other.
     pub fn satisfied(&mut self) {
+        self.is_changed = true;
         self.is_satisfied = true;
     }
 
     /// More may be asked at once from now on.
     pub fn widen(&mut self) {
+        self.is_changed = true;
         if !self.plan.is_wide {
             self.plan.is_wide = true;
             if self.asked == 0 && !self.plan.is_cold {
@@ -311,6 +319,7 @@ impl Lookup {
 
     /// The line was dead and is back: who did not answer is asked again.
     pub fn revive(&mut self) {
+        self.is_changed = true;
         let dead = |(_, candidate): &(Slot, &Candidate)| {
             matches!(candidate.state, State::Failed | State::Stalled)
         };
@@ -320,6 +329,7 @@ impl Lookup {
 
     /// Our address is another one: no reply to what was asked will come, and tokens are void.
     pub fn restart(&mut self) {
+        self.is_changed = true;
         let all: Vec<Slot> = self.candidates.iter().map(|(slot, _)| slot).collect();
         for slot in all {
             self.candidates.set_state(slot, State::Known);
@@ -328,6 +338,17 @@ impl Lookup {
             candidate.stored = Stored::Nothing;
         }
         (self.unnamed_flying, self.answered) = (0, 0);
+    }
+
+    /// Whether there may be something to ask, to store or to tell.
+    pub fn needs_look(&self, now: Instant) -> bool {
+        let may_grow = || self.is_cold() && self.asked < self.cold_allowance(now);
+        self.is_changed || self.is_over(now) || self.has_released(now) || may_grow()
+    }
+
+    /// All was asked, stored and told that can be now.
+    pub fn looked_at(&mut self) {
+        self.is_changed = false;
     }
 
     /// Whether all was done that it is for; late replies may still come.
@@ -396,6 +417,10 @@ impl Lookup {
     /// When it began.
     pub fn begun(&self) -> Instant {
         self.begun
+    }
+
+    fn has_released(&self, now: Instant) -> bool {
+        self.held.iter().any(|(_, until)| *until <= now)
     }
 
     fn release(&mut self, now: Instant) {

@@ -263,15 +263,16 @@ impl Searches {
         self.running.iter_mut()
     }
 
-    /// Keys of all under way in the order in which they send: those for which somebody waits
-    /// first, and each time another one at the head.
-    pub fn in_turn(&mut self) -> Vec<u32> {
+    /// Keys of those that may have something to do, in the order in which they send: those for
+    /// which somebody waits first, and each time another one at the head.
+    pub fn in_turn(&mut self, now: Instant) -> Vec<u32> {
         let count = self.running.len();
         self.turn = if count == 0 { 0 } else { (self.turn + 1) % count };
         let (late, early) = self.running.split_at(self.turn.min(count));
         let mut keys: Vec<(bool, u32)> = early
             .iter()
             .chain(late)
+            .filter(|search| search.lookup.needs_look(now))
             .map(|search| (search.cause.haste() == Haste::Background, search.key))
             .collect();
         keys.sort_by_key(|(is_calm, _)| *is_calm);
@@ -377,10 +378,13 @@ mod tests {
         for cause in [CALM, URGENT, CALM, URGENT] {
             begin(&mut searches, cause, now);
         }
-        let turns: Vec<Vec<u32>> = (0..4).map(|_| searches.in_turn()).collect();
+        let turns: Vec<Vec<u32>> = (0..4).map(|_| searches.in_turn(now)).collect();
         for turn in &turns {
+            assert_eq!(turn.len(), 4);
             assert_eq!(turn[..2].iter().filter(|key| *key % 2 == 1).count(), 2, "{turns:?}");
         }
+        searches.iter_mut().for_each(|search| search.lookup.looked_at());
+        assert_eq!(searches.in_turn(now), []);
         assert!(turns.iter().any(|turn| turn[2] == 0) && turns.iter().any(|turn| turn[2] == 2));
     }
 

@@ -38,6 +38,17 @@ pub(super) enum Sent {
     Later,
 }
 
+/// What came of trying to send for a lookup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// One query left, or must wait for its host; there may be another.
+    Sent,
+    /// There is nothing to send.
+    Idle,
+    /// There is, and it must not leave now.
+    Blocked,
+}
+
 impl Node {
     /// Does all that can be done now.
     pub(super) fn drive(&mut self, now: Instant) {
@@ -46,10 +57,21 @@ impl Node {
         self.keep_up(now);
         loop {
             self.begin_all(now);
-            for key in self.searches.in_turn() {
-                while self.step(key, now) {}
+            let mut is_any_over = false;
+            for key in self.searches.in_turn(now) {
+                let step = loop {
+                    let step = self.step(key, now);
+                    if step != Step::Sent {
+                        break step;
+                    }
+                };
+                is_any_over |= self.settle(key, now);
+                if step == Step::Idle {
+                    self.with_search(key, |search| search.lookup.looked_at());
+                }
             }
-            if !self.settle(now) {
+            // A free place is somebody's.
+            if !is_any_over {
                 break;
             }
         }
@@ -243,13 +265,13 @@ impl Node {
         all >= NEAREST && suited * 2 > all
     }
 
-    /// Sends one query of a lookup; whether it may send another.
-    fn step(&mut self, key: u32, now: Instant) -> bool {
+    /// Sends one query of a lookup.
+    fn step(&mut self, key: u32, now: Instant) -> Step {
         let is_dead = self.rouse.is_dead();
-        let Some(search) = self.searches.find(key) else { return false };
+        let Some(search) = self.searches.find(key) else { return Step::Idle };
         // Nobody answers: whom we ask now would only be taken for dead.
         if is_dead && !search.lookup.is_blind() {
-            return false;
+            return Step::Blocked;
         }
         match search.lookup.next_ask(now) {
             Some(ask) => self.step_walk(key, ask, now),
@@ -257,8 +279,8 @@ impl Node {
         }
     }
 
-    fn step_walk(&mut self, key: u32, ask: Ask, now: Instant) -> bool {
-        let Some(search) = self.searches.find(key) else { return false };
+    fn step_walk(&mut self, key: u32, ask: Ask, now: Instant) -> Step {
+        let Some(search) = self.searches.find(key) else { return Step::Idle };
         let haste = search.cause.haste();
         let method = search.method();
         let (to, expected, slot) = match ask {
@@ -272,13 +294,13 @@ impl Node {
             Sent::HostLater(at) => search.lookup.hold(ask, at),
             Sent::Later => {}
         });
-        sent != Sent::Later
+        if sent == Sent::Later { Step::Blocked } else { Step::Sent }
     }
 
-    fn step_store(&mut self, key: u32, now: Instant) -> bool {
-        let Some(search) = self.searches.find(key) else { return false };
+    fn step_store(&mut self, key: u32, now: Instant) -> Step {
+        let Some(search) = self.searches.find(key) else { return Step::Idle };
         let haste = search.cause.haste();
-        let Some((slot, candidate)) = search.lookup.next_store() else { return false };
+        let Some((slot, candidate)) = search.lookup.next_store() else { return Step::Idle };
         let (node, token) = (candidate.node, candidate.token.clone().unwrap_or_default());
         let cause = search.cause.clone();
         let method = match &cause {
@@ -290,36 +312,31 @@ impl Node {
                 token: &token,
             },
             Cause::Put(_, item) => Method::Put { token: &token, item: item.view(), cas: None },
-            _ => return false,
+            _ => return Step::Idle,
         };
         let purpose = Purpose::Store { search: key, slot };
         let sent = self.send(node.address, Some(node.id), purpose, method, haste, now);
-        if sent == Sent::Yes {
-            self.with_search(key, |search| search.lookup.set_stored(slot, Stored::Sent));
+        if sent != Sent::Yes {
+            return Step::Blocked;
         }
-        sent == Sent::Yes
+        self.with_search(key, |search| search.lookup.set_stored(slot, Stored::Sent));
+        Step::Sent
     }
 
-    /// Tells of lookups that are done and takes out those that are over; whether any was.
-    fn settle(&mut self, now: Instant) -> bool {
-        let is_done = |search: &&Search| {
-            (!search.is_told && search.lookup.is_done(now)) || search.lookup.is_finished(now)
-        };
-        let done: Vec<u32> =
-            self.searches.iter().filter(is_done).map(|search| search.key).collect();
-        for key in &done {
-            self.tell(*key, now);
-            let is_over = self.searches.find(*key).is_some_and(|s| s.lookup.is_finished(now));
-            if is_over && let Some(search) = self.searches.remove(*key) {
-                self.remember(&search);
-            }
+    /// Tells of a lookup that is done and takes it out when it is over; whether a place is free.
+    fn settle(&mut self, key: u32, now: Instant) -> bool {
+        let Some(search) = self.searches.find(key) else { return false };
+        if !search.lookup.is_done(now) {
+            return false;
         }
-        while let Some(key) = self.searches.next_lingering() {
-            if let Some(search) = self.searches.remove(key) {
-                self.remember(&search);
-            }
+        let was_told = search.is_told;
+        self.tell(key, now);
+        let is_over = self.searches.find(key).is_some_and(|s| s.lookup.is_finished(now));
+        let key = if is_over { Some(key) } else { self.searches.next_lingering() };
+        if let Some(search) = key.and_then(|key| self.searches.remove(key)) {
+            self.remember(&search);
         }
-        !done.is_empty()
+        !was_told
     }
 
     /// Tells how a lookup went, once.
