@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use crate::base::addr::Locality;
+use crate::base::addr::{Locality, canonical};
 use crate::base::ids::InfoHash;
 
 use super::absent::Absent;
@@ -138,8 +138,8 @@ impl Node {
 
     /// Takes in one fact. Effects wait in [`poll_output`](Self::poll_output).
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
-        let overslept = self.next_timeout().is_some_and(|due| now > due + JUMP);
-        if overslept && !matches!(input, Input::Changed { .. }) {
+        let may_oversleep = now > self.now + JUMP && !matches!(input, Input::Changed { .. });
+        if may_oversleep && self.next_timeout().is_some_and(|due| now > due + JUMP) {
             self.on_changed(now);
         }
         self.now = now;
@@ -149,7 +149,7 @@ impl Node {
                     return;
                 }
             }
-            Input::Refused { to } => self.on_refused(to, now),
+            Input::Refused { to } => self.on_refused(canonical(to), now),
             Input::Find { ticket, hash, haste } => {
                 self.ask_network(hash.into(), Cause::Find(ticket, haste), now);
             }
@@ -159,7 +159,7 @@ impl Node {
             }
             Input::Forget { hash } => self.on_forget(hash),
             Input::Hinted { address, by } => self.on_hinted(address, by, now),
-            Input::Ping { ticket, address } => self.on_ping(ticket, address, now),
+            Input::Ping { ticket, address } => self.on_ping(ticket, canonical(address), now),
             Input::Get { ticket, target, salt } => {
                 self.ask_network(target, Cause::Get(ticket, salt), now);
             }
@@ -245,6 +245,12 @@ impl Node {
         }
     }
 
+    /// Where we ourselves are, as far as we know: others name us, too.
+    fn selves(&self) -> [Option<SocketAddr>; 3] {
+        let seen = self.witness.agreed().map(|ip| SocketAddr::new(ip, self.config.local.port()));
+        [Some(self.config.local), self.mapped, seen]
+    }
+
     fn is_open(&self) -> bool {
         self.mapped.is_some() || Locality::of(self.config.local.ip()) == Locality::Public
     }
@@ -267,8 +273,10 @@ impl Node {
     }
 
     fn on_hinted(&mut self, address: SocketAddr, by: Hint, now: Instant) {
-        let is_ours = Family::of(address.ip()) == self.family;
-        if !is_ours || address.port() <= 1 || !self.rouse.hint(address, by, now) {
+        let address = canonical(address);
+        let is_usable =
+            self.is_ours(address) && address.port() > 1 && !self.selves().contains(&Some(address));
+        if !is_usable || !self.rouse.hint(address, by, now) {
             return;
         }
         if by != Hint::Router {

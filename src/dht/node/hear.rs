@@ -234,18 +234,30 @@ impl Node {
             }
         }
         let (own, family) = (self.table.own(), self.family);
+        let selves = self.selves();
+        let is_node = |node: &NodeInfo| {
+            let is_ours = Family::of(node.address.ip()) == family;
+            is_ours && node.id != own && !selves.contains(&Some(node.address))
+        };
         let Some(search) = self.searches.find(key) else { return };
-        let is_node = |node: &NodeInfo| Family::of(node.address.ip()) == family && node.id != own;
         let absent = &self.absent;
         let named = usable().filter(is_node).map(|node| {
             let is_absent = absent.contains(node.address, now);
             Named { node, is_absent }
         });
         search.lookup.answered(slot, answer, named);
+        let port = match &search.cause {
+            Cause::Announce(said) => Some(said.port),
+            _ => None,
+        };
+        let is_own_peer = |peer: &SocketAddr| {
+            let is_here = |own: &SocketAddr| own.ip() == peer.ip() && port == Some(peer.port());
+            selves.contains(&Some(*peer)) || selves.iter().flatten().any(is_here)
+        };
         let fresh: Vec<SocketAddr> = reply
             .values
             .iter()
-            .filter(|peer| is_usable_node(*peer, from.ip()))
+            .filter(|peer| is_usable_node(*peer, from.ip()) && !is_own_peer(peer))
             .filter(|peer| search.is_new_peer(*peer))
             .collect();
         if !fresh.is_empty() {
