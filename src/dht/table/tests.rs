@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use rand::rngs::StdRng;
 use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::*;
 
@@ -89,10 +89,29 @@ fn ids_that_do_not_suit_their_address_get_no_places_near_ours() {
     }
     assert_eq!(table.buckets.len(), 1);
     assert_eq!(table.good(), 128, "but they are not refused");
-    // One that suits takes the place of one that does not.
-    let good = net.suiting();
-    table.answered(good, RTT, now);
-    assert!(ids(&table).contains(&good.id));
+    table.check_invariants();
+}
+
+#[test]
+fn an_id_that_suits_takes_the_place_of_one_that_does_not() {
+    let mut net = Net24::new();
+    let (mut table, now) = table(&net);
+    (0..140).for_each(|_| table.answered(net.node(0), RTT, now));
+    let far = |net: &mut Net24| loop {
+        let node = net.suiting();
+        if node.id.common_bits(&net.own) == 0 {
+            return node;
+        }
+    };
+    let first = far(&mut net);
+    table.answered(first, RTT, now);
+    assert_eq!(table.buckets.len(), 2, "it may split");
+    assert_eq!(table.buckets[0].live.len(), 128);
+    let good: Vec<_> = (0..10).map(|_| far(&mut net)).collect();
+    good.iter().for_each(|node| table.answered(*node, RTT, now));
+    assert_eq!(table.buckets[0].live.len(), 128);
+    assert!(good.iter().all(|node| ids(&table).contains(&node.id)));
+    assert!(ids(&table).contains(&first.id));
     table.check_invariants();
 }
 
