@@ -215,7 +215,8 @@ proptest! {
         store.sweep(now + SWEEP_EACH);
         let age = |at: Instant| (now + SWEEP_EACH).duration_since(at);
         for torrent in 0..6 {
-            let found: BTreeSet<_> = sample(&store, hash(torrent), false, 500).into_iter().collect();
+            let found = sample(&store, hash(torrent), false, 500);
+            let found: BTreeSet<_> = found.into_iter().collect();
             for ((_, peer), (at, _)) in model.iter().filter(|((known, _), _)| *known == torrent) {
                 if age(*at) < PEER_LIFE - 4 * SECOND {
                     prop_assert!(found.contains(peer));
