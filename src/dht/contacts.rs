@@ -256,6 +256,27 @@ mod tests {
     }
 
     #[test]
+    fn a_crowded_corner_is_no_trap() {
+        // All of rqbit's ids begin alike.
+        let (mut rng, now) = (rng(), Instant::now());
+        let mut contacts = Contacts::new(Family::V4, now);
+        let mut nodes: Vec<NodeInfo> = (0..400).map(|_| any(&mut rng)).collect();
+        nodes[..300].iter_mut().for_each(|node| node.id.0[..3].copy_from_slice(b"-rQ"));
+        for node in &nodes {
+            contacts.answered(*node, MS, now, &mut rng);
+        }
+        let mut target = NodeId::random(&mut rng);
+        for first in [0x2d, 0x2c, 0xf0] {
+            target.0[0] = first;
+            nodes.sort_by_key(|node| node.id.distance(&target));
+            let mut found = Vec::new();
+            contacts.nearest(&target, 16, now, &mut found);
+            let found: Vec<NodeInfo> = found.iter().map(|start| start.node).collect();
+            assert_eq!(found, nodes[..16]);
+        }
+    }
+
+    #[test]
     fn who_did_not_answer_for_half_an_hour_is_no_start() {
         let (mut rng, now) = (rng(), Instant::now());
         let mut contacts = Contacts::new(Family::V4, now);

@@ -245,6 +245,12 @@ impl Node {
         }
     }
 
+    /// Whether a datagram of ours may go there at all.
+    fn is_reachable(&self, address: SocketAddr) -> bool {
+        let is_host = Locality::of(address.ip()) != Locality::Unroutable;
+        is_host && address.port() > 1 && self.is_ours(address)
+    }
+
     /// Where we ourselves are, as far as we know: others name us, too.
     fn selves(&self) -> [Option<SocketAddr>; 3] {
         let seen = self.witness.agreed().map(|ip| SocketAddr::new(ip, self.config.local.port()));
@@ -274,8 +280,7 @@ impl Node {
 
     fn on_hinted(&mut self, address: SocketAddr, by: Hint, now: Instant) {
         let address = canonical(address);
-        let is_usable =
-            self.is_ours(address) && address.port() > 1 && !self.selves().contains(&Some(address));
+        let is_usable = self.is_reachable(address) && !self.selves().contains(&Some(address));
         if !is_usable || !self.rouse.hint(address, by, now) {
             return;
         }
@@ -287,8 +292,9 @@ impl Node {
     fn on_ping(&mut self, ticket: Ticket, address: SocketAddr, now: Instant) {
         let purpose = Purpose::Ping { ticket: Some(ticket) };
         let method = super::message::Method::Ping;
-        if !matches!(self.send(address, None, purpose, method, Haste::Urgent, now), ask::Sent::Yes)
-        {
+        let is_sent = self.is_reachable(address)
+            && self.send(address, None, purpose, method, Haste::Urgent, now) == ask::Sent::Yes;
+        if !is_sent {
             self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
         }
     }
