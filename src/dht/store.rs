@@ -168,11 +168,6 @@ impl Store {
         Ok(())
     }
 
-    /// Whether we know a peer of it.
-    pub fn knows(&self, hash: InfoHash) -> bool {
-        self.position(hash).is_ok()
-    }
-
     /// Appends up to `max` peers of a torrent in the compact form, chosen by chance and spread
     /// over the whole list; without seeds if it must be. They are as old as the last sweep left
     /// them.
