@@ -179,13 +179,16 @@ fn ten_thousand_peers_take_at_most_160_kib() {
 fn the_whole_store_stays_within_its_bytes() {
     let now = Instant::now();
     let mut store = Store::new(NodeId([0; 20]), Family::V6, now);
-    let refused = (0..240_000_u32).filter(|n| {
+    assert_eq!(store.bytes_max, 4 << 20);
+    // A tenth of it is as good and ten times as quick.
+    store.bytes_max /= 10;
+    let refused = (0..30_000_u32).filter(|n| {
         let peer = ([0x2001, (n >> 16) as u16, *n as u16, 1, 0, 0, 0, 1], 80);
         store.announce(hash(n / 500), peer.into(), false, now).is_err()
     });
-    assert!(refused.count() > 10_000, "it is full");
+    assert!(refused.count() > 5_000, "it is full");
     store.check_invariants();
-    assert!(store.memory() > 4_000_000, "{} bytes", store.memory());
+    assert!(store.memory() > 400_000, "{} bytes", store.memory());
     assert!(!store.has_room(hash(1_000)));
 }
 
