@@ -135,8 +135,8 @@ struct View {
 }
 
 impl Lookup {
-    /// A lookup that begins with these nodes and addresses.
-    pub fn new(plan: Plan, starts: &[Start], unnamed: Vec<SocketAddr>, now: Instant) -> Self {
+    /// A lookup that begins with these nodes and addresses; its time runs from `since`.
+    pub fn new(plan: Plan, starts: &[Start], unnamed: Vec<SocketAddr>, since: Instant) -> Self {
         let mut candidates = Candidates::new(plan.target);
         starts.iter().for_each(|start| candidates.start(*start));
         let is_near = |start: &&Start| {
@@ -145,7 +145,7 @@ impl Lookup {
         };
         let mut lookup = Self {
             plan,
-            begun: now,
+            begun: since,
             candidates,
             first: Vec::new(),
             unnamed: unnamed.into(),

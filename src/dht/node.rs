@@ -23,11 +23,10 @@ use super::answer::Answers;
 use super::candidates::Slot;
 use super::contacts::Contacts;
 use super::course::{Course, Said};
-use super::event::{Config, Contact, Haste, Health, Hint, Input, Output, Tally, Ticket, Walking};
+use super::event::{Config, Contact, Health, Hint, Input, Output, Ticket, Walking};
 use super::flights::Flights;
 use super::gate::Gate;
 use super::id::NodeId;
-use super::items::Item;
 use super::nets::Family;
 use super::reach::Reach;
 use super::rouse::Rouse;
@@ -151,7 +150,7 @@ impl Node {
             }
             Input::Refused { to } => self.on_refused(canonical(to), now),
             Input::Find { ticket, hash, haste } => {
-                self.ask_network(hash.into(), Cause::Find(ticket, haste), now);
+                self.question(hash.into(), Cause::Find(ticket, haste), now);
             }
             Input::Announce { hash, port, implied, seed, haste } => {
                 self.course.announce(hash, Said { port, implied, seed, haste }, now);
@@ -161,11 +160,11 @@ impl Node {
             Input::Hinted { address, by } => self.on_hinted(address, by, now),
             Input::Ping { ticket, address } => self.on_ping(ticket, canonical(address), now),
             Input::Get { ticket, target, salt } => {
-                self.ask_network(target, Cause::Get(ticket, salt), now);
+                self.question(target, Cause::Get(ticket, salt), now);
             }
             Input::Put { ticket, item } => self.on_put(ticket, item, now),
             Input::Scrape { ticket, hash } => {
-                self.ask_network(hash.into(), Cause::Scrape(ticket), now);
+                self.question(hash.into(), Cause::Scrape(ticket), now);
             }
             Input::Changed { .. } => self.on_changed(now),
             Input::Mapped { address } => {
@@ -287,19 +286,5 @@ impl Node {
         if by != Hint::Router {
             self.searches.iter_mut().for_each(|search| search.lookup.hint(address));
         }
-    }
-
-    fn on_ping(&mut self, ticket: Ticket, address: SocketAddr, now: Instant) {
-        let purpose = Purpose::Ping { ticket: Some(ticket) };
-        let method = super::message::Method::Ping;
-        let is_sent = self.is_reachable(address)
-            && self.send(address, None, purpose, method, Haste::Urgent, now) == ask::Sent::Yes;
-        if !is_sent {
-            self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
-        }
-    }
-
-    fn on_put(&mut self, ticket: Ticket, item: Item, now: Instant) {
-        self.ask_network(item.target(), Cause::Put(ticket, item), now);
     }
 }

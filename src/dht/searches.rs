@@ -152,11 +152,14 @@ impl Search {
 }
 
 /// A question that waits for a place.
-#[derive(Debug)]
-struct Waiting {
-    target: NodeId,
-    cause: Cause,
-    since: Instant,
+#[derive(Clone, PartialEq, Debug)]
+pub struct Waiting {
+    /// What is looked for.
+    pub target: NodeId,
+    /// What for.
+    pub cause: Cause,
+    /// Since when: the time for it runs.
+    pub since: Instant,
 }
 
 /// All of them.
@@ -181,11 +184,11 @@ impl Searches {
     }
 
     /// The next question, if there is a place for it.
-    pub fn next_waiting(&mut self) -> Option<(NodeId, Cause)> {
+    pub fn next_waiting(&mut self) -> Option<Waiting> {
         if !self.has_place() {
             return None;
         }
-        self.waiting.pop_front().map(|waiting| (waiting.target, waiting.cause))
+        self.waiting.pop_front()
     }
 
     /// A question that has waited too long.
@@ -364,7 +367,8 @@ mod tests {
         assert!(searches.ask(NodeId::default(), URGENT, now));
         assert_eq!(searches.next_waiting(), None);
         searches.remove(7);
-        assert_eq!(searches.next_waiting(), Some((NodeId::default(), URGENT)));
+        let waiting = Waiting { target: NodeId::default(), cause: URGENT, since: now };
+        assert_eq!(searches.next_waiting(), Some(waiting));
         begin(&mut searches, CALM, now);
         (0..WAITING_MAX).for_each(|_| assert!(searches.ask(NodeId::default(), URGENT, now)));
         assert!(!searches.ask(NodeId::default(), URGENT, now));

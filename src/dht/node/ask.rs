@@ -9,9 +9,10 @@ use super::super::candidates::{State, Stored};
 use super::super::compact::NodeInfo;
 use super::super::contacts::Start;
 use super::super::course::Outcome;
-use super::super::event::{Haste, Output, Tally};
+use super::super::event::{Haste, Output, Tally, Ticket};
 use super::super::flights::Late;
 use super::super::id::NodeId;
+use super::super::items::Item;
 use super::super::lookup::{Ask, Lookup, NEAREST, Plan, STARTS};
 use super::super::message::{Method, Query, Want};
 use super::super::nets::Family;
@@ -78,13 +79,29 @@ impl Node {
     }
 
     /// A question of somebody, who hears of its end whatever comes.
-    pub(super) fn ask_network(&mut self, target: NodeId, cause: Cause, now: Instant) {
+    pub(super) fn question(&mut self, target: NodeId, cause: Cause, now: Instant) {
         let ticket = cause.ticket();
         if !self.searches.ask(target, cause, now)
             && let Some(ticket) = ticket
         {
             self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
         }
+    }
+
+    /// Somebody wants to know whether one node is there.
+    pub(super) fn on_ping(&mut self, ticket: Ticket, address: SocketAddr, now: Instant) {
+        let purpose = Purpose::Ping { ticket: Some(ticket) };
+        let method = Method::Ping;
+        let is_sent = self.is_reachable(address)
+            && self.send(address, None, purpose, method, Haste::Urgent, now) == Sent::Yes;
+        if !is_sent {
+            self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
+        }
+    }
+
+    /// Somebody wants an item kept.
+    pub(super) fn on_put(&mut self, ticket: Ticket, item: Item, now: Instant) {
+        self.question(item.target(), Cause::Put(ticket, item), now);
     }
 
     /// Sends a query, if the gate lets it out.
@@ -123,7 +140,7 @@ impl Node {
         let boots = self.searches.iter().filter(|search| search.cause == Cause::Boot);
         let old: Vec<u32> = boots.map(|search| search.key).collect();
         old.into_iter().for_each(|key| drop(self.searches.remove(key)));
-        self.begin(self.table.own(), Cause::Boot, Vec::new(), now);
+        self.begin(self.table.own(), Cause::Boot, Vec::new(), now, now);
     }
 
     /// Whether a lookup has anybody to begin with.
@@ -174,8 +191,9 @@ impl Node {
                 self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
             }
         }
-        while let Some((target, cause)) = self.searches.next_waiting() {
-            self.begin(target, cause, Vec::new(), now);
+        while let Some(question) = self.searches.next_waiting() {
+            let nobody = Vec::new();
+            self.begin(question.target, question.cause, nobody, question.since, now);
         }
         while self.next_announce().is_some_and(|due| due <= now) {
             let calm = self.searches.has_calm_place();
@@ -189,30 +207,31 @@ impl Node {
                 break;
             };
             if let Some((said, nodes)) = self.course.begin(hash) {
-                self.begin(hash.into(), Cause::Announce(said), nodes, now);
+                self.begin(hash.into(), Cause::Announce(said), nodes, now, now);
             }
         }
         self.searches.widen();
     }
 
-    /// Begins one lookup.
+    /// Begins one lookup, which was asked for at `since`.
     pub(super) fn begin(
         &mut self,
         target: NodeId,
         cause: Cause,
         remembered: Vec<NodeInfo>,
+        since: Instant,
         now: Instant,
     ) {
         let is_urgent = cause.haste() == Haste::Urgent;
+        let is_boot = cause == Cause::Boot;
         // Few replies since the network changed: nobody knows which nodes live.
-        let is_cold = is_urgent && self.replies < NEAREST;
+        let is_cold = is_boot || (is_urgent && self.replies < NEAREST);
         let starts = self.starts(&target, remembered, is_cold, now);
         let unnamed = if is_cold || starts.len() < NEAREST {
             self.rouse.unnamed(UNNAMED)
         } else {
             Vec::new()
         };
-        let is_boot = cause == Cause::Boot;
         let plan = Plan {
             target,
             stores: cause.stores(),
@@ -221,7 +240,7 @@ impl Node {
             depth: self.depth.map(|depth| depth / DEPTH_WEIGHT),
             expects_suited: self.expects_suited(),
         };
-        let lookup = Lookup::new(plan, &starts, unnamed, now);
+        let lookup = Lookup::new(plan, &starts, unnamed, since);
         self.searches.begin(target, cause, lookup);
     }
 

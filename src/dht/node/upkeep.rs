@@ -162,6 +162,6 @@ impl Node {
         // The first bit that differs makes it one of exactly this bucket.
         let (byte, bit) = (bits / 8, 0x80 >> (bits % 8));
         target.0[byte] = (target.0[byte] & !bit) | (!own.0[byte] & bit);
-        self.begin(target, Cause::Refresh, Vec::new(), now);
+        self.begin(target, Cause::Refresh, Vec::new(), now, now);
     }
 }
