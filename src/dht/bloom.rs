@@ -43,7 +43,7 @@ impl Bloom {
     /// About how many addresses are in it; not to be believed beyond 6,000.
     pub fn estimate(&self) -> f64 {
         let zeros: usize = self.0.iter().map(|byte| byte.count_zeros() as usize).sum();
-        let (c, m) = (zeros.min(BITS - 1).max(1) as f64, BITS as f64);
+        let (c, m) = (zeros.clamp(1, BITS - 1) as f64, BITS as f64);
         (c / m).ln() / (2.0 * (1.0 - 1.0 / m).ln())
     }
 }

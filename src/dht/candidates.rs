@@ -54,6 +54,15 @@ pub enum Stored {
     Refused,
 }
 
+/// A node that another one names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// Who and where.
+    pub node: NodeInfo,
+    /// Whether it did not answer us lately.
+    pub is_absent: bool,
+}
+
 /// One node.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -69,6 +78,8 @@ pub struct Candidate {
     pub stored: Stored,
     /// Whether it was known before the lookup.
     is_start: bool,
+    /// Whether it did not answer lately: it is asked last.
+    is_absent: bool,
     sources: [u8; SOURCES_MAX],
     source_count: u8,
     /// Of those that it named: how many are dead or alive.
@@ -107,15 +118,18 @@ impl Candidates {
         if let Some(slot) = self.insert(start.node) {
             let node = self.at_mut(slot);
             node.is_start = true;
+            node.is_absent |= start.is_absent;
             node.round_trip = node.round_trip.or(start.round_trip);
         }
     }
 
     /// A node that `source` named. One that breaks a rule is left out: a second one of the same
     /// address or site, or one farther than all when there is no room.
-    pub fn named(&mut self, node: NodeInfo, source: Slot) {
-        let Some(slot) = self.insert(node) else { return };
+    pub fn named(&mut self, named: Named, source: Slot) {
+        let Some(slot) = self.insert(named.node) else { return };
+        let is_absent = named.is_absent;
         let named = self.at_mut(slot);
+        named.is_absent |= is_absent;
         let count = usize::from(named.source_count);
         if slot != source && count < SOURCES_MAX && !named.sources[..count].contains(&source.0) {
             named.sources[count] = source.0;
@@ -162,8 +176,8 @@ impl Candidates {
         }
     }
 
-    /// Whether all that is known of a node comes from such as named only dead ones, three and
-    /// more: it is asked last.
+    /// Whether a node is asked last: it did not answer lately, or all that is known of it comes
+    /// from such as named only dead ones, three and more.
     pub fn is_suspect(&self, candidate: &Candidate) -> bool {
         let is_liar = |source: Slot| {
             let source = self.at(source);
@@ -171,7 +185,9 @@ impl Candidates {
         };
         let port = candidate.node.address.port();
         let is_server = SERVER_PORTS.contains(&port) && candidate.score() < 2;
-        is_server || (!candidate.is_start && candidate.sources().all(is_liar))
+        is_server
+            || candidate.is_absent
+            || (!candidate.is_start && candidate.sources().all(is_liar))
     }
 
     /// How many first bits a node has in common with the target.
@@ -210,6 +226,7 @@ impl Candidates {
             token: None,
             stored: Stored::Nothing,
             is_start: false,
+            is_absent: false,
             sources: [0; SOURCES_MAX],
             source_count: 0,
             named_dead: 0,
@@ -258,6 +275,10 @@ pub mod tests {
         NodeInfo { id: NodeId(id), address: SocketAddr::from(([5, low, high, 1], 6881)) }
     }
 
+    pub fn live(node: NodeInfo) -> Named {
+        Named { node, is_absent: false }
+    }
+
     fn nearest_first(candidates: &Candidates) -> Vec<u16> {
         let far = |candidate: &Candidate| {
             u16::from_be_bytes([candidate.node.id.0[0], candidate.node.id.0[1]])
@@ -275,7 +296,7 @@ pub mod tests {
     fn the_nearest_come_first_each_once() {
         let (mut candidates, slots) = begun(&[30, 10, 20]);
         for far in [25, 5, 10, 25] {
-            candidates.named(node(far, far), slots[0]);
+            candidates.named(live(node(far, far)), slots[0]);
         }
         assert_eq!(nearest_first(&candidates), [5, 10, 20, 25, 30]);
     }
@@ -283,19 +304,19 @@ pub mod tests {
     #[test]
     fn one_for_each_site_unless_that_is_this_machine() {
         let (mut candidates, slots) = begun(&[30]);
-        candidates.named(node(1, 7), slots[0]);
+        candidates.named(live(node(1, 7)), slots[0]);
         let mut neighbour = node(2, 7);
         neighbour.address.set_ip([5, 7, 0, 99].into());
-        candidates.named(neighbour, slots[0]);
+        candidates.named(live(neighbour), slots[0]);
         assert_eq!(nearest_first(&candidates), [1, 30]);
         // It is a dead name for a live node: its place is free for the right one.
         let first = candidates.iter().next().unwrap().0;
         candidates.set_state(first, State::Failed);
-        candidates.named(neighbour, slots[0]);
+        candidates.named(live(neighbour), slots[0]);
         assert_eq!(nearest_first(&candidates), [1, 2, 30]);
         for far in [40, 41] {
             let address = SocketAddr::from(([127, 0, 0, 1], 1_000 + far));
-            candidates.named(NodeInfo { address, ..node(far, 0) }, slots[0]);
+            candidates.named(live(NodeInfo { address, ..node(far, 0) }), slots[0]);
         }
         assert_eq!(nearest_first(&candidates), [1, 2, 30, 40, 41]);
     }
@@ -303,12 +324,12 @@ pub mod tests {
     #[test]
     fn an_id_stays_with_the_address_that_had_it_first() {
         let (mut candidates, slots) = begun(&[30, 31]);
-        candidates.named(node(1, 7), slots[0]);
-        candidates.named(node(1, 8), slots[1]);
+        candidates.named(live(node(1, 7)), slots[0]);
+        candidates.named(live(node(1, 8)), slots[1]);
         let (_, first) = candidates.iter().next().unwrap();
         assert_eq!((first.node, first.score()), (node(1, 7), 1));
-        candidates.named(node(1, 7), slots[1]);
-        candidates.named(node(1, 7), slots[1]);
+        candidates.named(live(node(1, 7)), slots[1]);
+        candidates.named(live(node(1, 7)), slots[1]);
         assert_eq!(candidates.iter().next().unwrap().1.score(), 2);
     }
 
@@ -316,12 +337,12 @@ pub mod tests {
     fn the_farthest_not_asked_makes_room() {
         let (mut candidates, slots) = begun(&[1]);
         for far in 100..299 {
-            candidates.named(node(far, far), slots[0]);
+            candidates.named(live(node(far, far)), slots[0]);
         }
         let farthest = candidates.iter().last().unwrap().0;
         candidates.set_state(farthest, State::Asked);
-        candidates.named(node(50, 50), slots[0]);
-        candidates.named(node(400, 400), slots[0]);
+        candidates.named(live(node(50, 50)), slots[0]);
+        candidates.named(live(node(400, 400)), slots[0]);
         let all = nearest_first(&candidates);
         assert_eq!((all.len(), all[1]), (CANDIDATES_MAX, 50));
         assert_eq!(all[CANDIDATES_MAX - 2..], [296, 298], "297 went, 298 was asked");
@@ -331,10 +352,10 @@ pub mod tests {
     fn who_names_only_dead_ones_is_believed_last() {
         let (mut candidates, slots) = begun(&[30, 31]);
         for far in 1..=4 {
-            candidates.named(node(far, far), slots[0]);
+            candidates.named(live(node(far, far)), slots[0]);
         }
-        candidates.named(node(4, 4), slots[1]);
-        candidates.named(node(5, 5), slots[0]);
+        candidates.named(live(node(4, 4)), slots[1]);
+        candidates.named(live(node(5, 5)), slots[0]);
         let named: Vec<Slot> = candidates.iter().map(|(slot, _)| slot).take(5).collect();
         for slot in &named[..2] {
             candidates.set_state(*slot, State::Stalled);
@@ -356,10 +377,10 @@ pub mod tests {
         let (mut candidates, slots) = begun(&[30, 31]);
         let mut server = node(1, 1);
         server.address.set_port(53);
-        candidates.named(server, slots[0]);
+        candidates.named(live(server), slots[0]);
         let first = candidates.iter().next().unwrap().0;
         assert!(candidates.is_suspect(candidates.at(first)));
-        candidates.named(server, slots[1]);
+        candidates.named(live(server), slots[1]);
         assert!(!candidates.is_suspect(candidates.at(first)));
     }
 }

@@ -32,6 +32,15 @@ pub struct Start {
     pub node: NodeInfo,
     /// Its latest round trip, if it ever answered.
     pub round_trip: Option<Duration>,
+    /// Whether it did not answer lately.
+    pub is_absent: bool,
+}
+
+impl Start {
+    /// A node of which nothing bad is known.
+    pub fn new(node: NodeInfo, round_trip: Option<Duration>) -> Self {
+        Self { node, round_trip, is_absent: false }
+    }
 }
 
 /// The last responders, sorted by id in one piece of memory.
@@ -194,7 +203,7 @@ impl Contacts {
         let trip = u16::from_be_bytes(trip.try_into().ok()?);
         let node = NodeInfo { id: NodeId(*id), address };
         let round_trip = Some(Duration::from_millis(trip.into()));
-        Some((Start { node, round_trip }, u32::from_be_bytes(*second)))
+        Some((Start::new(node, round_trip), u32::from_be_bytes(*second)))
     }
 
     fn age_of(&self, now: Instant) -> Duration {
@@ -244,6 +253,27 @@ mod tests {
         contacts.nearest(&nodes[0].id, 1_000, now, &mut all);
         assert_eq!((all.len(), all[0].node), (500, nodes[0]));
         assert_eq!(all[0].round_trip, Some(20 * MS));
+    }
+
+    #[test]
+    fn a_crowded_corner_is_no_trap() {
+        // All of rqbit's ids begin alike.
+        let (mut rng, now) = (rng(), Instant::now());
+        let mut contacts = Contacts::new(Family::V4, now);
+        let mut nodes: Vec<NodeInfo> = (0..400).map(|_| any(&mut rng)).collect();
+        nodes[..300].iter_mut().for_each(|node| node.id.0[..3].copy_from_slice(b"-rQ"));
+        for node in &nodes {
+            contacts.answered(*node, MS, now, &mut rng);
+        }
+        let mut target = NodeId::random(&mut rng);
+        for first in [0x2d, 0x2c, 0xf0] {
+            target.0[0] = first;
+            nodes.sort_by_key(|node| node.id.distance(&target));
+            let mut found = Vec::new();
+            contacts.nearest(&target, 16, now, &mut found);
+            let found: Vec<NodeInfo> = found.iter().map(|start| start.node).collect();
+            assert_eq!(found, nodes[..16]);
+        }
     }
 
     #[test]

@@ -107,6 +107,9 @@ impl Course {
         let at = match self.find(hash) {
             Ok(at) => at,
             Err(at) => {
+                if self.plans.len() == self.plans.capacity() {
+                    self.plans.reserve_exact(self.plans.len() / 8 + 16);
+                }
                 self.plans.insert(at, Plan::new(hash, said, now));
                 at
             }

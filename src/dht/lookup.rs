@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::candidates::{Candidate, Candidates, Slot, State, Stored};
+use super::candidates::{Candidate, Candidates, Named, Slot, State, Stored};
 use super::compact::NodeInfo;
 use super::contacts::Start;
 use super::id::NodeId;
@@ -119,6 +119,8 @@ pub struct Lookup {
     unnamed_flying: usize,
     /// Whether anything was heard or given up since it began.
     is_moving: bool,
+    /// Whether anything changed since it was looked at.
+    is_changed: bool,
 }
 
 /// What one walk through the candidates shows.
@@ -133,8 +135,8 @@ struct View {
 }
 
 impl Lookup {
-    /// A lookup that begins with these nodes and addresses.
-    pub fn new(plan: Plan, starts: &[Start], unnamed: Vec<SocketAddr>, now: Instant) -> Self {
+    /// A lookup that begins with these nodes and addresses; its time runs from `since`.
+    pub fn new(plan: Plan, starts: &[Start], unnamed: Vec<SocketAddr>, since: Instant) -> Self {
         let mut candidates = Candidates::new(plan.target);
         starts.iter().for_each(|start| candidates.start(*start));
         let is_near = |start: &&Start| {
@@ -143,7 +145,7 @@ impl Lookup {
         };
         let mut lookup = Self {
             plan,
-            begun: now,
+            begun: since,
             candidates,
             first: Vec::new(),
             unnamed: unnamed.into(),
@@ -155,6 +157,7 @@ impl Lookup {
             answered: 0,
             unnamed_flying: 0,
             is_moving: false,
+            is_changed: true,
         };
         if plan.is_wide && !plan.is_cold {
             lookup.choose_first();
@@ -164,6 +167,7 @@ impl Lookup {
 
     /// One more address to begin with, for a lookup that has too few.
     pub fn hint(&mut self, address: SocketAddr) {
+        self.is_changed = true;
         if self.answered < NEAREST && !self.unnamed.contains(&address) {
             self.unnamed.push_back(address);
         }
@@ -225,10 +229,10 @@ impl Lookup {
         &mut self,
         slot: Option<Slot>,
         answer: Answer<'_>,
-        named: impl Iterator<Item = NodeInfo>,
+        named: impl Iterator<Item = Named>,
     ) {
         self.answered += 1;
-        self.is_moving = true;
+        (self.is_moving, self.is_changed) = (true, true);
         if slot.is_none() && !answer.was_stalled {
             self.unnamed_flying = self.unnamed_flying.saturating_sub(1);
         }
@@ -242,7 +246,7 @@ impl Lookup {
 
     /// A query takes long; `slot` as in [`answered`](Self::answered).
     pub fn stalled(&mut self, slot: Option<Slot>) {
-        self.is_moving = true;
+        (self.is_moving, self.is_changed) = (true, true);
         match slot {
             Some(slot) if self.candidates.at(slot).state == State::Asked => {
                 self.candidates.set_state(slot, State::Stalled);
@@ -254,7 +258,7 @@ impl Lookup {
 
     /// A query is lost, or was answered with an error or by another node.
     pub fn failed(&mut self, slot: Option<Slot>, was_stalled: bool) {
-        self.is_moving = true;
+        (self.is_moving, self.is_changed) = (true, true);
         match slot {
             // One that was asked again may have answered to either.
             Some(slot) if self.candidates.at(slot).state == State::Answered => {}
@@ -275,22 +279,26 @@ impl Lookup {
 
     /// How it went with what was given to one.
     pub fn set_stored(&mut self, slot: Slot, stored: Stored) {
+        self.is_changed = true;
         self.asked += usize::from(stored == Stored::Sent);
         self.candidates.at_mut(slot).stored = stored;
     }
 
     /// Peers were named: whoever waits has something to do.
     pub fn found_peers(&mut self) {
+        self.is_changed = true;
         self.has_peers = true;
     }
 
     /// What was looked for is found, and there is no other.
     pub fn satisfied(&mut self) {
+        self.is_changed = true;
         self.is_satisfied = true;
     }
 
     /// More may be asked at once from now on.
     pub fn widen(&mut self) {
+        self.is_changed = true;
         if !self.plan.is_wide {
             self.plan.is_wide = true;
             if self.asked == 0 && !self.plan.is_cold {
@@ -311,6 +319,7 @@ impl Lookup {
 
     /// The line was dead and is back: who did not answer is asked again.
     pub fn revive(&mut self) {
+        self.is_changed = true;
         let dead = |(_, candidate): &(Slot, &Candidate)| {
             matches!(candidate.state, State::Failed | State::Stalled)
         };
@@ -320,6 +329,7 @@ impl Lookup {
 
     /// Our address is another one: no reply to what was asked will come, and tokens are void.
     pub fn restart(&mut self) {
+        self.is_changed = true;
         let all: Vec<Slot> = self.candidates.iter().map(|(slot, _)| slot).collect();
         for slot in all {
             self.candidates.set_state(slot, State::Known);
@@ -328,6 +338,17 @@ impl Lookup {
             candidate.stored = Stored::Nothing;
         }
         (self.unnamed_flying, self.answered) = (0, 0);
+    }
+
+    /// Whether there may be something to ask, to store or to tell.
+    pub fn needs_look(&self, now: Instant) -> bool {
+        let may_grow = || self.is_cold() && self.asked < self.cold_allowance(now);
+        self.is_changed || self.is_over(now) || self.has_released(now) || may_grow()
+    }
+
+    /// All was asked, stored and told that can be now.
+    pub fn looked_at(&mut self) {
+        self.is_changed = false;
     }
 
     /// Whether all was done that it is for; late replies may still come.
@@ -398,6 +419,10 @@ impl Lookup {
         self.begun
     }
 
+    fn has_released(&self, now: Instant) -> bool {
+        self.held.iter().any(|(_, until)| *until <= now)
+    }
+
     fn release(&mut self, now: Instant) {
         let (candidates, held) = (&mut self.candidates, &mut self.held);
         held.retain(|(slot, until)| {
@@ -411,7 +436,8 @@ impl Lookup {
 
     /// The four nearest and the four fastest of the nearest sixteen.
     fn choose_first(&mut self) {
-        let nearest = self.candidates.iter().take(STARTS).map(|(slot, c)| (c.round_trip, slot));
+        let live = self.candidates.iter().filter(|(_, c)| !self.candidates.is_suspect(c));
+        let nearest = live.take(STARTS).map(|(slot, c)| (c.round_trip, slot));
         let mut nearest: Vec<_> = nearest.collect();
         let mut rest = nearest.split_off(FIRST_HALF.min(nearest.len()));
         // Without a round trip it comes last; among equals the nearer one first.
@@ -440,7 +466,8 @@ impl Lookup {
 
     fn cold_ask(&self) -> Option<Ask> {
         let unnamed = || self.unnamed.front().map(|address| Ask::Address(*address));
-        let known = |(_, c): &(Slot, &Candidate)| c.state == State::Known;
+        let known =
+            |(_, c): &(Slot, &Candidate)| c.state == State::Known && !self.candidates.is_suspect(c);
         let node = self.candidates.iter().find(known).map(|(slot, _)| self.ask_node(slot));
         if self.asked % COLD_MIXED == COLD_MIXED - 1 {
             unnamed().or(node)
@@ -471,7 +498,7 @@ impl Lookup {
         let (mut view, width) = (View::default(), self.width());
         let (mut flying, mut tokenless, mut wanted) = (0, 0, NEAREST);
         let mut is_settled = true;
-        let mut suspect = None;
+        let (mut suspect, mut waits_for_others) = (None, false);
         for (place, (slot, candidate)) in self.candidates.iter().enumerate() {
             match candidate.state {
                 State::Known if self.candidates.is_suspect(candidate) => {
@@ -483,6 +510,7 @@ impl Lookup {
                 }
                 State::Asked => {
                     (flying, is_settled) = (flying + 1, false);
+                    waits_for_others |= !self.candidates.is_suspect(candidate);
                     if flying >= width {
                         return view;
                     }
@@ -511,8 +539,8 @@ impl Lookup {
                 }
             }
         }
-        // All that is left was named by liars alone.
-        view.ask = suspect;
+        // Nobody else is left, nor may name others.
+        view.ask = suspect.filter(|_| !waits_for_others);
         view.is_closed = is_settled && suspect.is_none();
         view
     }

@@ -2,6 +2,7 @@
 //! without I/O, one for each family and local address; nothing here knows a socket, a torrent's
 //! content or a person.
 
+pub mod absent;
 pub mod answer;
 pub mod bloom;
 pub mod candidates;

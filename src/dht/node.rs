@@ -15,18 +15,18 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use crate::base::addr::Locality;
+use crate::base::addr::{Locality, canonical};
 use crate::base::ids::InfoHash;
 
+use super::absent::Absent;
 use super::answer::Answers;
 use super::candidates::Slot;
 use super::contacts::Contacts;
 use super::course::{Course, Said};
-use super::event::{Config, Contact, Haste, Health, Hint, Input, Output, Tally, Ticket, Walking};
+use super::event::{Config, Contact, Health, Hint, Input, Output, Ticket, Walking};
 use super::flights::Flights;
 use super::gate::Gate;
 use super::id::NodeId;
-use super::items::Item;
 use super::nets::Family;
 use super::reach::Reach;
 use super::rouse::Rouse;
@@ -61,6 +61,7 @@ pub struct Node {
     rng: StdRng,
     table: Table,
     contacts: Contacts,
+    absent: Absent,
     flights: Flights<Purpose>,
     searches: Searches,
     course: Course,
@@ -108,6 +109,7 @@ impl Node {
             family,
             table: Table::new(id, now),
             contacts: Contacts::new(family, now),
+            absent: Absent::new(&mut rng, now),
             flights: Flights::new(),
             searches: Searches::default(),
             course: Course::new(),
@@ -135,8 +137,8 @@ impl Node {
 
     /// Takes in one fact. Effects wait in [`poll_output`](Self::poll_output).
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
-        let overslept = self.next_timeout().is_some_and(|due| now > due + JUMP);
-        if overslept && !matches!(input, Input::Changed { .. }) {
+        let may_oversleep = now > self.now + JUMP && !matches!(input, Input::Changed { .. });
+        if may_oversleep && self.next_timeout().is_some_and(|due| now > due + JUMP) {
             self.on_changed(now);
         }
         self.now = now;
@@ -146,23 +148,23 @@ impl Node {
                     return;
                 }
             }
-            Input::Refused { to } => self.on_refused(to),
+            Input::Refused { to } => self.on_refused(canonical(to), now),
             Input::Find { ticket, hash, haste } => {
-                self.ask_network(hash.into(), Cause::Find(ticket, haste), now);
+                self.question(hash.into(), Cause::Find(ticket, haste), now);
             }
             Input::Announce { hash, port, implied, seed, haste } => {
                 self.course.announce(hash, Said { port, implied, seed, haste }, now);
-                self.contacts.set_torrents(self.course.len());
+                self.on_course();
             }
             Input::Forget { hash } => self.on_forget(hash),
             Input::Hinted { address, by } => self.on_hinted(address, by, now),
-            Input::Ping { ticket, address } => self.on_ping(ticket, address, now),
+            Input::Ping { ticket, address } => self.on_ping(ticket, canonical(address), now),
             Input::Get { ticket, target, salt } => {
-                self.ask_network(target, Cause::Get(ticket, salt), now);
+                self.question(target, Cause::Get(ticket, salt), now);
             }
             Input::Put { ticket, item } => self.on_put(ticket, item, now),
             Input::Scrape { ticket, hash } => {
-                self.ask_network(hash.into(), Cause::Scrape(ticket), now);
+                self.question(hash.into(), Cause::Scrape(ticket), now);
             }
             Input::Changed { .. } => self.on_changed(now),
             Input::Mapped { address } => {
@@ -242,13 +244,31 @@ impl Node {
         }
     }
 
+    /// Whether a datagram of ours may go there at all.
+    fn is_reachable(&self, address: SocketAddr) -> bool {
+        let is_host = Locality::of(address.ip()) != Locality::Unroutable;
+        is_host && address.port() > 1 && self.is_ours(address)
+    }
+
+    /// Where we ourselves are, as far as we know: others name us, too.
+    fn selves(&self) -> [Option<SocketAddr>; 3] {
+        let seen = self.witness.agreed().map(|ip| SocketAddr::new(ip, self.config.local.port()));
+        [Some(self.config.local), self.mapped, seen]
+    }
+
     fn is_open(&self) -> bool {
         self.mapped.is_some() || Locality::of(self.config.local.ip()) == Locality::Public
     }
 
+    /// The more torrents, the more nodes are worth remembering.
+    fn on_course(&mut self) {
+        self.contacts.set_torrents(self.course.len());
+        self.absent.set_torrents(self.course.len());
+    }
+
     fn on_forget(&mut self, hash: InfoHash) {
         self.course.forget(hash);
-        self.contacts.set_torrents(self.course.len());
+        self.on_course();
         let is_its = |search: &super::searches::Search| {
             search.target == hash.into() && matches!(search.cause, Cause::Announce(_))
         };
@@ -258,25 +278,13 @@ impl Node {
     }
 
     fn on_hinted(&mut self, address: SocketAddr, by: Hint, now: Instant) {
-        let is_ours = Family::of(address.ip()) == self.family;
-        if !is_ours || address.port() <= 1 || !self.rouse.hint(address, by, now) {
+        let address = canonical(address);
+        let is_usable = self.is_reachable(address) && !self.selves().contains(&Some(address));
+        if !is_usable || !self.rouse.hint(address, by, now) {
             return;
         }
         if by != Hint::Router {
             self.searches.iter_mut().for_each(|search| search.lookup.hint(address));
         }
-    }
-
-    fn on_ping(&mut self, ticket: Ticket, address: SocketAddr, now: Instant) {
-        let purpose = Purpose::Ping { ticket: Some(ticket) };
-        let method = super::message::Method::Ping;
-        if !matches!(self.send(address, None, purpose, method, Haste::Urgent, now), ask::Sent::Yes)
-        {
-            self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
-        }
-    }
-
-    fn on_put(&mut self, ticket: Ticket, item: Item, now: Instant) {
-        self.ask_network(item.target(), Cause::Put(ticket, item), now);
     }
 }

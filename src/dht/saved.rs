@@ -82,7 +82,7 @@ impl Saved {
             let trip = u16::from_be_bytes(trip.try_into().ok()?);
             let node = NodeInfo { id: NodeId(*id), address: compact::peer(address)? };
             let is_known = trip != u16::MAX;
-            Some(Start { node, round_trip: is_known.then(|| Duration::from_millis(trip.into())) })
+            Some(Start::new(node, is_known.then(|| Duration::from_millis(trip.into()))))
         };
         let nodes = body.chunks_exact(node_len + TRIP_LEN).filter_map(start);
         Some(Self { id: NodeId(*id), made_for, nodes: nodes.take(SAVED_NODES_MAX).collect() })
@@ -104,10 +104,8 @@ mod tests {
     use crate::dht::candidates::tests::node;
 
     fn saved(count: u16) -> Saved {
-        let start = |far: u16| Start {
-            node: node(far, far),
-            round_trip: (far > 0).then(|| Duration::from_millis(far.into())),
-        };
+        let trip = |far: u16| (far > 0).then(|| Duration::from_millis(far.into()));
+        let start = |far: u16| Start::new(node(far, far), trip(far));
         Saved {
             id: NodeId([7; 20]),
             made_for: Some("203.0.113.9".parse().unwrap()),

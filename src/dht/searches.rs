@@ -16,6 +16,9 @@ use super::nets::is_exempt;
 
 /// Lookups under way at most.
 pub const SEARCHES_MAX: usize = 64;
+/// Lookups that are done and wait for late replies: 8 s of as many announces as the flow budget
+/// allows.
+const LINGERING_MAX: usize = 128;
 /// Of them so many for which nobody waits: each takes about a second and a dozen queries, so
 /// that these spend the flow budget and none waits long for its share of it.
 pub const CALM_MAX: usize = 16;
@@ -149,11 +152,14 @@ impl Search {
 }
 
 /// A question that waits for a place.
-#[derive(Debug)]
-struct Waiting {
-    target: NodeId,
-    cause: Cause,
-    since: Instant,
+#[derive(Clone, PartialEq, Debug)]
+pub struct Waiting {
+    /// What is looked for.
+    pub target: NodeId,
+    /// What for.
+    pub cause: Cause,
+    /// Since when: the time for it runs.
+    pub since: Instant,
 }
 
 /// All of them.
@@ -178,11 +184,11 @@ impl Searches {
     }
 
     /// The next question, if there is a place for it.
-    pub fn next_waiting(&mut self) -> Option<(NodeId, Cause)> {
-        if self.running.len() >= SEARCHES_MAX {
+    pub fn next_waiting(&mut self) -> Option<Waiting> {
+        if !self.has_place() {
             return None;
         }
-        self.waiting.pop_front().map(|waiting| (waiting.target, waiting.cause))
+        self.waiting.pop_front()
     }
 
     /// A question that has waited too long.
@@ -203,33 +209,46 @@ impl Searches {
 
     /// Whether one more may have more queries at once.
     pub fn has_wide_place(&self) -> bool {
-        self.running.iter().filter(|search| search.lookup.is_wide()).count() < WIDE_MAX
+        self.wide() < WIDE_MAX
     }
 
     /// Whether one more may begin for which nobody waits.
     pub fn has_calm_place(&self) -> bool {
-        let is_calm = |search: &&Search| search.cause.haste() == Haste::Background;
+        let is_calm =
+            |search: &&Search| !search.is_told && search.cause.haste() == Haste::Background;
         self.has_place() && self.running.iter().filter(is_calm).count() < CALM_MAX
     }
 
     /// Whether one more may begin at all.
     pub fn has_place(&self) -> bool {
-        self.running.len() < SEARCHES_MAX
+        self.running.iter().filter(|search| !search.is_told).count() < SEARCHES_MAX
+    }
+
+    /// One that is done and waits for late replies, when there are too many of these.
+    pub fn next_lingering(&self) -> Option<u32> {
+        let mut told = self.running.iter().filter(|search| search.is_told);
+        let count = told.clone().count();
+        told.next().filter(|_| count > LINGERING_MAX).map(|search| search.key)
     }
 
     /// Gives free wide places to those that wait for one, the oldest first.
     pub fn widen(&mut self) {
-        let mut free =
-            WIDE_MAX.saturating_sub(self.running.iter().filter(|s| s.lookup.is_wide()).count());
+        let mut free = WIDE_MAX.saturating_sub(self.wide());
         for search in &mut self.running {
             if free == 0 {
                 return;
             }
-            if search.cause.haste() == Haste::Urgent && !search.lookup.is_wide() {
+            let is_urgent = search.cause.haste() == Haste::Urgent && !search.is_told;
+            if is_urgent && !search.lookup.is_wide() {
                 search.lookup.widen();
                 free -= usize::from(search.lookup.is_wide());
             }
         }
+    }
+
+    fn wide(&self) -> usize {
+        let is_wide = |search: &&Search| !search.is_told && search.lookup.is_wide();
+        self.running.iter().filter(is_wide).count()
     }
 
     /// The one with a key; none when it is over.
@@ -247,15 +266,16 @@ impl Searches {
         self.running.iter_mut()
     }
 
-    /// Keys of all under way in the order in which they send: those for which somebody waits
-    /// first, and each time another one at the head.
-    pub fn in_turn(&mut self) -> Vec<u32> {
+    /// Keys of those that may have something to do, in the order in which they send: those for
+    /// which somebody waits first, and each time another one at the head.
+    pub fn in_turn(&mut self, now: Instant) -> Vec<u32> {
         let count = self.running.len();
         self.turn = if count == 0 { 0 } else { (self.turn + 1) % count };
         let (late, early) = self.running.split_at(self.turn.min(count));
         let mut keys: Vec<(bool, u32)> = early
             .iter()
             .chain(late)
+            .filter(|search| search.lookup.needs_look(now))
             .map(|search| (search.cause.haste() == Haste::Background, search.key))
             .collect();
         keys.sort_by_key(|(is_calm, _)| *is_calm);
@@ -289,7 +309,8 @@ impl Searches {
 
     /// Panics unless limits hold and nothing outlives its end.
     pub fn check_invariants(&self, now: Instant) {
-        assert!(self.running.len() <= SEARCHES_MAX, "{} lookups", self.running.len());
+        let most = SEARCHES_MAX + LINGERING_MAX;
+        assert!(self.running.len() <= most, "{} lookups", self.running.len());
         assert!(self.waiting.len() <= WAITING_MAX, "{} questions", self.waiting.len());
         for search in &self.running {
             let age = now.saturating_duration_since(search.lookup.begun());
@@ -319,7 +340,7 @@ mod tests {
             depth: None,
             expects_suited: false,
         };
-        let start = Start { node: node(1, 1), round_trip: None };
+        let start = Start::new(node(1, 1), None);
         let lookup = Lookup::new(plan, &[start], Vec::new(), now);
         searches.begin(NodeId::default(), cause, lookup);
     }
@@ -346,7 +367,8 @@ mod tests {
         assert!(searches.ask(NodeId::default(), URGENT, now));
         assert_eq!(searches.next_waiting(), None);
         searches.remove(7);
-        assert_eq!(searches.next_waiting(), Some((NodeId::default(), URGENT)));
+        let waiting = Waiting { target: NodeId::default(), cause: URGENT, since: now };
+        assert_eq!(searches.next_waiting(), Some(waiting));
         begin(&mut searches, CALM, now);
         (0..WAITING_MAX).for_each(|_| assert!(searches.ask(NodeId::default(), URGENT, now)));
         assert!(!searches.ask(NodeId::default(), URGENT, now));
@@ -360,10 +382,13 @@ mod tests {
         for cause in [CALM, URGENT, CALM, URGENT] {
             begin(&mut searches, cause, now);
         }
-        let turns: Vec<Vec<u32>> = (0..4).map(|_| searches.in_turn()).collect();
+        let turns: Vec<Vec<u32>> = (0..4).map(|_| searches.in_turn(now)).collect();
         for turn in &turns {
+            assert_eq!(turn.len(), 4);
             assert_eq!(turn[..2].iter().filter(|key| *key % 2 == 1).count(), 2, "{turns:?}");
         }
+        searches.iter_mut().for_each(|search| search.lookup.looked_at());
+        assert_eq!(searches.in_turn(now), []);
         assert!(turns.iter().any(|turn| turn[2] == 0) && turns.iter().any(|turn| turn[2] == 2));
     }
 

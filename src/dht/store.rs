@@ -56,6 +56,7 @@ pub struct Store {
     own: NodeId,
     began: Instant,
     address_len: usize,
+    bytes_max: usize,
     /// Sorted by hash.
     torrents: Vec<Torrent>,
     /// Of all lists of peers.
@@ -85,6 +86,7 @@ impl Store {
             own,
             began: now,
             address_len,
+            bytes_max: BYTES_MAX,
             torrents: Vec::new(),
             list_bytes: 0,
             next_sweep: now + SWEEP_EACH,
@@ -166,11 +168,6 @@ impl Store {
         self.torrents[at].announced = stamp;
         self.insert(at, entry);
         Ok(())
-    }
-
-    /// Whether we know a peer of it.
-    pub fn knows(&self, hash: InfoHash) -> bool {
-        self.position(hash).is_ok()
     }
 
     /// Appends up to `max` peers of a torrent in the compact form, chosen by chance and spread
@@ -257,7 +254,7 @@ impl Store {
     /// When it does not.
     pub fn check_invariants(&self) {
         assert!(self.torrents.len() <= TORRENTS_MAX);
-        assert!(self.memory() <= BYTES_MAX, "{} bytes", self.memory());
+        assert!(self.memory() <= self.bytes_max, "{} bytes", self.memory());
         let bytes: usize = self.torrents.iter().map(|torrent| torrent.peers.capacity()).sum();
         assert_eq!(bytes, self.list_bytes);
         assert!(self.torrents.is_sorted_by(|a, b| a.hash < b.hash));
@@ -326,7 +323,7 @@ impl Store {
     fn fits(&self, bytes: usize) -> bool {
         let is_grown = self.torrents.len() == self.torrents.capacity();
         let list = if is_grown { TORRENTS_GROWTH * size_of::<Torrent>() } else { 0 };
-        self.memory() + list + bytes <= BYTES_MAX
+        self.memory() + list + bytes <= self.bytes_max
     }
 
     /// By how much a list of so many bytes grows: a quarter, since doubling would leave half of

@@ -111,7 +111,9 @@ mod tests {
         let mut witness = Witness::default();
         for last in 0..200 {
             assert_eq!(witness.vote([50, 1, 1, last].into(), LIE.into(), now), None);
-            let v6: IpAddr = [0x2001, 0xdb8, 7, last.into(), 0, 0, 0, 1].into();
+        }
+        for last in 0..200_u16 {
+            let v6: IpAddr = [0x2001, 0xdb8, 7, last, 0, 0, 0, 1].into();
             assert_eq!(witness.vote(v6, "2001:db9::1".parse().unwrap(), now), None, "a /48");
         }
         assert_eq!(witness.agreed(), None);

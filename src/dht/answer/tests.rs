@@ -9,7 +9,7 @@ use super::*;
 use crate::dht::bloom::Bloom;
 use crate::dht::compact::{NodeInfo, samples};
 use crate::dht::items::Item;
-use crate::dht::message::{ItemView, Want};
+use crate::dht::message::{ItemView, SignedView, Want};
 
 const TID: &[u8] = b"abcd";
 
@@ -324,6 +324,32 @@ fn items_are_put_with_a_token_and_given_back() {
     let method = Method::Get { target, seq: None };
     let token = world.query(&ask(method), from(3)).token.unwrap().to_vec();
     assert_eq!(world.refusal(&put(&token, unsorted), from(3)), 203);
+}
+
+/// BEP 44: "an item's value should only be sent if its sequence number is greater".
+#[test]
+fn an_item_that_the_asker_has_is_not_sent_again() {
+    let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap();
+    // The first vector of BEP 44: number 1 of this key.
+    let key = hex("77ff84905a91936367c01360803104f92432fcd904a43511876df5cdf3e7e548");
+    let signature = hex("305ac8aeb6c9c151fa120f120ea2cfb923564e11552d06a5d856091e5e853cff\
+        1260d3f39e4999684aa92eb73ffd136e6f4f3ecbfda0ce53a1608ecd7ae21f01");
+    let signed = SignedView {
+        key: key.as_slice().try_into().unwrap(),
+        salt: b"",
+        seq: 1,
+        signature: signature.as_slice().try_into().unwrap(),
+    };
+    let item = ItemView { value: b"12:Hello World!", signed: Some(signed) };
+    let mut world = World::new(20);
+    let get = |seq| ask(Method::Get { target: item.target(), seq });
+    let token = world.query(&get(None), from(1)).token.unwrap().to_vec();
+    world.query(&ask(Method::Put { token: &token, item, cas: None }), from(1));
+    for (known, given) in [(None, Some(item)), (Some(0), Some(item)), (Some(1), None)] {
+        let reply = world.query(&get(known), from(2));
+        assert_eq!((reply.seq, reply.item), (Some(1), given), "{known:?} is known");
+        assert_eq!(reply.named().count(), 8);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::dht::candidates::tests::node;
+use crate::dht::candidates::tests::{live, node};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -31,7 +31,7 @@ fn far_of(node: &NodeInfo) -> u16 {
 }
 
 fn start(far: u16, trip: u64) -> Start {
-    Start { node: node(far, far), round_trip: Some(MS * trip as u32) }
+    Start::new(node(far, far), Some(MS * trip as u32))
 }
 
 fn hint(last: u8) -> SocketAddr {
@@ -79,7 +79,7 @@ impl Walk {
     fn answer_as(&mut self, far: u16, from: NodeInfo, named: impl Iterator<Item = NodeInfo>) {
         let token = self.token.then_some(&b"token"[..]);
         let answer = Answer { from, round_trip: 50 * MS, token, was_stalled: false };
-        self.lookup.answered(self.slot(far), answer, named);
+        self.lookup.answered(self.slot(far), answer, named.map(live));
     }
 
     fn stall(&mut self, far: u16) {
@@ -302,7 +302,7 @@ fn answer_all(walk: &mut Walk, place: impl Fn(u16) -> NodeInfo) -> usize {
 }
 
 fn started(plan: Plan, place: impl Fn(u16) -> NodeInfo, fars: std::ops::Range<u16>) -> Walk {
-    let start = |far| Start { node: place(far), round_trip: None };
+    let start = |far| Start::new(place(far), None);
     Walk::new(plan, &fars.map(start).collect::<Vec<_>>(), Vec::new())
 }
 
@@ -485,4 +485,25 @@ fn who_was_asked_too_much_is_asked_later_and_not_forgotten() {
     assert_eq!(walk.send(), [1]);
     walk.answer(1, &[]);
     assert_eq!(walk.store(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn who_did_not_answer_lately_is_asked_when_nobody_else_is_left() {
+    let absent = |far| Start { is_absent: true, ..start(far, 50) };
+    let starts = [absent(1), start(2, 50), start(3, 50), absent(4)];
+    let mut walk = Walk::new(CALM, &starts, Vec::new());
+    assert_eq!(walk.send(), [2, 3]);
+    let answer = Answer { from: node(2, 2), round_trip: 50 * MS, token: None, was_stalled: false };
+    let dead = Named { node: node(5, 5), is_absent: true };
+    walk.lookup.answered(walk.slot(2), answer, [dead, live(node(6, 6))].into_iter());
+    assert_eq!(walk.send(), [6]);
+    walk.answer(3, &[]);
+    walk.answer(6, &[]);
+    assert_eq!(walk.send(), [1, 4, 5], "nobody else is left");
+    // With eight that answered they keep nobody waiting.
+    let starts: Vec<Start> = (2..=9).map(|far| start(far, 50)).chain([absent(1)]).collect();
+    let mut walk = Walk::new(URGENT, &starts, Vec::new());
+    assert_eq!(walk.send().len(), 8);
+    (2..=9).for_each(|far| walk.answer(far, &[]));
+    assert!(walk.is_done());
 }

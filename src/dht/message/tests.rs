@@ -92,6 +92,14 @@ fn what_is_written_has_its_keys_sorted() {
         9:info_hash20:mnopqrstuvwxyz1234564:porti80e4:seedi1e5:token3:toke\
         1:q13:announce_peer1:t4:abcd1:v4:PN\x00\x011:y1:qe";
     assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(expected));
+    // Never `implied_port` 0: what is read of it differs.
+    out.clear();
+    let announce =
+        Method::AnnouncePeer { hash, port: 80, implied: false, seed: false, token: b"tok" };
+    asked(announce).write(b"abcd", &mut out);
+    let expected = b"d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456\
+        4:porti80e5:token3:toke1:q13:announce_peer1:t4:abcd1:v4:PN\x00\x011:y1:qe";
+    assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(expected));
     out.clear();
     let nodes = [7; NODE_V4_LEN];
     let reply = Reply {

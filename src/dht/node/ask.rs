@@ -9,9 +9,10 @@ use super::super::candidates::{State, Stored};
 use super::super::compact::NodeInfo;
 use super::super::contacts::Start;
 use super::super::course::Outcome;
-use super::super::event::{Haste, Output, Tally};
+use super::super::event::{Haste, Output, Tally, Ticket};
 use super::super::flights::Late;
 use super::super::id::NodeId;
+use super::super::items::Item;
 use super::super::lookup::{Ask, Lookup, NEAREST, Plan, STARTS};
 use super::super::message::{Method, Query, Want};
 use super::super::nets::Family;
@@ -38,6 +39,17 @@ pub(super) enum Sent {
     Later,
 }
 
+/// What came of trying to send for a lookup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// One query left, or must wait for its host; there may be another.
+    Sent,
+    /// There is nothing to send.
+    Idle,
+    /// There is, and it must not leave now.
+    Blocked,
+}
+
 impl Node {
     /// Does all that can be done now.
     pub(super) fn drive(&mut self, now: Instant) {
@@ -46,23 +58,50 @@ impl Node {
         self.keep_up(now);
         loop {
             self.begin_all(now);
-            for key in self.searches.in_turn() {
-                while self.step(key, now) {}
+            let mut is_any_over = false;
+            for key in self.searches.in_turn(now) {
+                let step = loop {
+                    let step = self.step(key, now);
+                    if step != Step::Sent {
+                        break step;
+                    }
+                };
+                is_any_over |= self.settle(key, now);
+                if step == Step::Idle {
+                    self.with_search(key, |search| search.lookup.looked_at());
+                }
             }
-            if !self.settle(now) {
+            // A free place is somebody's.
+            if !is_any_over {
                 break;
             }
         }
     }
 
     /// A question of somebody, who hears of its end whatever comes.
-    pub(super) fn ask_network(&mut self, target: NodeId, cause: Cause, now: Instant) {
+    pub(super) fn question(&mut self, target: NodeId, cause: Cause, now: Instant) {
         let ticket = cause.ticket();
         if !self.searches.ask(target, cause, now)
             && let Some(ticket) = ticket
         {
             self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
         }
+    }
+
+    /// Somebody wants to know whether one node is there.
+    pub(super) fn on_ping(&mut self, ticket: Ticket, address: SocketAddr, now: Instant) {
+        let purpose = Purpose::Ping { ticket: Some(ticket) };
+        let method = Method::Ping;
+        let is_sent = self.is_reachable(address)
+            && self.send(address, None, purpose, method, Haste::Urgent, now) == Sent::Yes;
+        if !is_sent {
+            self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
+        }
+    }
+
+    /// Somebody wants an item kept.
+    pub(super) fn on_put(&mut self, ticket: Ticket, item: Item, now: Instant) {
+        self.question(item.target(), Cause::Put(ticket, item), now);
     }
 
     /// Sends a query, if the gate lets it out.
@@ -101,7 +140,7 @@ impl Node {
         let boots = self.searches.iter().filter(|search| search.cause == Cause::Boot);
         let old: Vec<u32> = boots.map(|search| search.key).collect();
         old.into_iter().for_each(|key| drop(self.searches.remove(key)));
-        self.begin(self.table.own(), Cause::Boot, Vec::new(), now);
+        self.begin(self.table.own(), Cause::Boot, Vec::new(), now, now);
     }
 
     /// Whether a lookup has anybody to begin with.
@@ -126,7 +165,7 @@ impl Node {
         while let Some(late) = self.flights.poll(now) {
             match late {
                 Late::Stalled(flight) => {
-                    self.rouse.stalled();
+                    self.rouse.stalled(flight.sent);
                     match flight.purpose {
                         Purpose::Walk { search, slot } => {
                             self.with_search(search, |search| search.lookup.stalled(slot));
@@ -139,7 +178,7 @@ impl Node {
                 }
                 Late::Lost(flight) => {
                     let counts = self.rouse.lost(flight.to, flight.sent);
-                    self.on_lost(flight, counts);
+                    self.on_lost(flight, counts, now);
                 }
             }
         }
@@ -152,8 +191,9 @@ impl Node {
                 self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
             }
         }
-        while let Some((target, cause)) = self.searches.next_waiting() {
-            self.begin(target, cause, Vec::new(), now);
+        while let Some(question) = self.searches.next_waiting() {
+            let nobody = Vec::new();
+            self.begin(question.target, question.cause, nobody, question.since, now);
         }
         while self.next_announce().is_some_and(|due| due <= now) {
             let calm = self.searches.has_calm_place();
@@ -167,30 +207,31 @@ impl Node {
                 break;
             };
             if let Some((said, nodes)) = self.course.begin(hash) {
-                self.begin(hash.into(), Cause::Announce(said), nodes, now);
+                self.begin(hash.into(), Cause::Announce(said), nodes, now, now);
             }
         }
         self.searches.widen();
     }
 
-    /// Begins one lookup.
+    /// Begins one lookup, which was asked for at `since`.
     pub(super) fn begin(
         &mut self,
         target: NodeId,
         cause: Cause,
         remembered: Vec<NodeInfo>,
+        since: Instant,
         now: Instant,
     ) {
         let is_urgent = cause.haste() == Haste::Urgent;
+        let is_boot = cause == Cause::Boot;
         // Few replies since the network changed: nobody knows which nodes live.
-        let is_cold = is_urgent && self.replies < NEAREST;
+        let is_cold = is_boot || (is_urgent && self.replies < NEAREST);
         let starts = self.starts(&target, remembered, is_cold, now);
         let unnamed = if is_cold || starts.len() < NEAREST {
             self.rouse.unnamed(UNNAMED)
         } else {
             Vec::new()
         };
-        let is_boot = cause == Cause::Boot;
         let plan = Plan {
             target,
             stores: cause.stores(),
@@ -199,7 +240,7 @@ impl Node {
             depth: self.depth.map(|depth| depth / DEPTH_WEIGHT),
             expects_suited: self.expects_suited(),
         };
-        let lookup = Lookup::new(plan, &starts, unnamed, now);
+        let lookup = Lookup::new(plan, &starts, unnamed, since);
         self.searches.begin(target, cause, lookup);
     }
 
@@ -213,20 +254,19 @@ impl Node {
         now: Instant,
     ) -> Vec<Start> {
         let count = if is_cold { STARTS_COLD } else { STARTS };
-        let as_start = |node| Start { node, round_trip: None };
+        let as_start = |node| Start::new(node, None);
         let mut found: Vec<Start> = Vec::new();
         self.contacts.nearest(target, count, now, &mut found);
         let of_table = self.table.closest::<STARTS>(target, |_| true);
-        let of_table = of_table
-            .iter()
-            .map(|entry| Start { node: entry.info(), round_trip: entry.round_trip() });
+        let of_table = of_table.iter().map(|entry| Start::new(entry.info(), entry.round_trip()));
         found.extend(of_table);
         found.extend(remembered.into_iter().map(as_start));
         if is_cold || found.len() < STARTS {
             self.rouse.nearest_saved(target, count, &mut found);
         }
         let mut starts: Vec<Start> = Vec::with_capacity(found.len());
-        for start in found {
+        for mut start in found {
+            start.is_absent = self.absent.contains(start.node.address, now);
             let is_known = |known: &Start| known.node.id == start.node.id;
             if start.node.id != self.table.own() && !starts.iter().any(is_known) {
                 starts.push(start);
@@ -244,13 +284,13 @@ impl Node {
         all >= NEAREST && suited * 2 > all
     }
 
-    /// Sends one query of a lookup; whether it may send another.
-    fn step(&mut self, key: u32, now: Instant) -> bool {
+    /// Sends one query of a lookup.
+    fn step(&mut self, key: u32, now: Instant) -> Step {
         let is_dead = self.rouse.is_dead();
-        let Some(search) = self.searches.find(key) else { return false };
+        let Some(search) = self.searches.find(key) else { return Step::Idle };
         // Nobody answers: whom we ask now would only be taken for dead.
         if is_dead && !search.lookup.is_blind() {
-            return false;
+            return Step::Blocked;
         }
         match search.lookup.next_ask(now) {
             Some(ask) => self.step_walk(key, ask, now),
@@ -258,8 +298,8 @@ impl Node {
         }
     }
 
-    fn step_walk(&mut self, key: u32, ask: Ask, now: Instant) -> bool {
-        let Some(search) = self.searches.find(key) else { return false };
+    fn step_walk(&mut self, key: u32, ask: Ask, now: Instant) -> Step {
+        let Some(search) = self.searches.find(key) else { return Step::Idle };
         let haste = search.cause.haste();
         let method = search.method();
         let (to, expected, slot) = match ask {
@@ -273,13 +313,13 @@ impl Node {
             Sent::HostLater(at) => search.lookup.hold(ask, at),
             Sent::Later => {}
         });
-        sent != Sent::Later
+        if sent == Sent::Later { Step::Blocked } else { Step::Sent }
     }
 
-    fn step_store(&mut self, key: u32, now: Instant) -> bool {
-        let Some(search) = self.searches.find(key) else { return false };
+    fn step_store(&mut self, key: u32, now: Instant) -> Step {
+        let Some(search) = self.searches.find(key) else { return Step::Idle };
         let haste = search.cause.haste();
-        let Some((slot, candidate)) = search.lookup.next_store() else { return false };
+        let Some((slot, candidate)) = search.lookup.next_store() else { return Step::Idle };
         let (node, token) = (candidate.node, candidate.token.clone().unwrap_or_default());
         let cause = search.cause.clone();
         let method = match &cause {
@@ -291,31 +331,31 @@ impl Node {
                 token: &token,
             },
             Cause::Put(_, item) => Method::Put { token: &token, item: item.view(), cas: None },
-            _ => return false,
+            _ => return Step::Idle,
         };
         let purpose = Purpose::Store { search: key, slot };
         let sent = self.send(node.address, Some(node.id), purpose, method, haste, now);
-        if sent == Sent::Yes {
-            self.with_search(key, |search| search.lookup.set_stored(slot, Stored::Sent));
+        if sent != Sent::Yes {
+            return Step::Blocked;
         }
-        sent == Sent::Yes
+        self.with_search(key, |search| search.lookup.set_stored(slot, Stored::Sent));
+        Step::Sent
     }
 
-    /// Tells of lookups that are done and takes out those that are over; whether any was.
-    fn settle(&mut self, now: Instant) -> bool {
-        let is_done = |search: &&Search| {
-            (!search.is_told && search.lookup.is_done(now)) || search.lookup.is_finished(now)
-        };
-        let done: Vec<u32> =
-            self.searches.iter().filter(is_done).map(|search| search.key).collect();
-        for key in &done {
-            self.tell(*key, now);
-            let is_over = self.searches.find(*key).is_some_and(|s| s.lookup.is_finished(now));
-            if is_over && let Some(search) = self.searches.remove(*key) {
-                self.remember(&search);
-            }
+    /// Tells of a lookup that is done and takes it out when it is over; whether a place is free.
+    fn settle(&mut self, key: u32, now: Instant) -> bool {
+        let Some(search) = self.searches.find(key) else { return false };
+        if !search.lookup.is_done(now) {
+            return false;
         }
-        !done.is_empty()
+        let was_told = search.is_told;
+        self.tell(key, now);
+        let is_over = self.searches.find(key).is_some_and(|s| s.lookup.is_finished(now));
+        let key = if is_over { Some(key) } else { self.searches.next_lingering() };
+        if let Some(search) = key.and_then(|key| self.searches.remove(key)) {
+            self.remember(&search);
+        }
+        !was_told
     }
 
     /// Tells how a lookup went, once.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::answer::{Around, Asked, Outcome};
 use super::super::bloom::Bloom;
-use super::super::candidates::Stored;
+use super::super::candidates::{Named, Stored};
 use super::super::compact::NodeInfo;
 use super::super::event::{Output, Tally};
 use super::super::flights::Flight;
@@ -14,7 +14,7 @@ use super::super::id::NodeId;
 use super::super::items::Item;
 use super::super::lookup::Answer;
 use super::super::message::{Body, ItemView, Message, Reply};
-use super::super::nets::is_usable_node;
+use super::super::nets::{Family, is_usable_node};
 use super::super::searches::{Cause, Search};
 use super::{Node, Purpose};
 use crate::base::addr::canonical;
@@ -69,18 +69,21 @@ impl Node {
     }
 
     /// The system says that nobody listens there.
-    pub(super) fn on_refused(&mut self, to: SocketAddr) {
+    pub(super) fn on_refused(&mut self, to: SocketAddr, now: Instant) {
         if let Some(flight) = self.flights.refused(to) {
             // Somebody on the way answered, so it is not the line.
-            self.on_lost(flight, true);
+            self.on_lost(flight, true, now);
         }
     }
 
     /// No reply to a query will be taken; whether that tells anything of its receiver.
-    pub(super) fn on_lost(&mut self, flight: Flight<Purpose>, counts: bool) {
+    pub(super) fn on_lost(&mut self, flight: Flight<Purpose>, counts: bool, now: Instant) {
         self.table.failed(flight.to, !counts);
-        if counts && let Some(id) = flight.expected {
-            self.contacts.failed(&NodeInfo { id, address: flight.to });
+        if counts {
+            self.absent.failed(flight.to, now);
+            if let Some(id) = flight.expected {
+                self.contacts.failed(&NodeInfo { id, address: flight.to });
+            }
         }
         self.fail(flight);
     }
@@ -94,6 +97,7 @@ impl Node {
             }
         }
         self.replies = 0;
+        self.absent.clear();
         self.searches.iter_mut().for_each(|search| search.lookup.restart());
         self.rouse.changed(now);
         self.reach.changed(now);
@@ -143,7 +147,7 @@ impl Node {
                     token: reply.token,
                     was_stalled: flight.is_stalled,
                 };
-                self.on_walked(search, slot, answer, reply);
+                self.on_walked(search, slot, answer, reply, now);
             }
             Purpose::Store { search, slot } => self.with_search(search, |search| {
                 search.lookup.set_stored(slot, Stored::Taken);
@@ -174,6 +178,7 @@ impl Node {
     }
 
     fn on_alive(&mut self, from: SocketAddr, now: Instant) {
+        self.absent.answered(from);
         if self.rouse.heard(from, now) {
             self.replies = 0;
             self.searches.iter_mut().for_each(|search| search.lookup.revive());
@@ -217,6 +222,7 @@ impl Node {
         slot: Option<super::Slot>,
         answer: Answer<'_>,
         reply: &Reply<'_>,
+        now: Instant,
     ) {
         let from = answer.from.address;
         let usable = || reply.named().filter(|node| is_usable_node(node.address, from.ip()));
@@ -228,14 +234,30 @@ impl Node {
             }
         }
         let (own, family) = (self.table.own(), self.family);
+        let selves = self.selves();
+        let is_node = |node: &NodeInfo| {
+            let is_ours = Family::of(node.address.ip()) == family;
+            is_ours && node.id != own && !selves.contains(&Some(node.address))
+        };
         let Some(search) = self.searches.find(key) else { return };
-        let named = usable()
-            .filter(|node| super::Family::of(node.address.ip()) == family && node.id != own);
+        let absent = &self.absent;
+        let named = usable().filter(is_node).map(|node| {
+            let is_absent = absent.contains(node.address, now);
+            Named { node, is_absent }
+        });
         search.lookup.answered(slot, answer, named);
+        let port = match &search.cause {
+            Cause::Announce(said) => Some(said.port),
+            _ => None,
+        };
+        let is_own_peer = |peer: &SocketAddr| {
+            let is_here = |own: &SocketAddr| own.ip() == peer.ip() && port == Some(peer.port());
+            selves.contains(&Some(*peer)) || selves.iter().flatten().any(is_here)
+        };
         let fresh: Vec<SocketAddr> = reply
             .values
             .iter()
-            .filter(|peer| is_usable_node(*peer, from.ip()))
+            .filter(|peer| is_usable_node(*peer, from.ip()) && !is_own_peer(peer))
             .filter(|peer| search.is_new_peer(*peer))
             .collect();
         if !fresh.is_empty() {

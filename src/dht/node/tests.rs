@@ -38,6 +38,7 @@ struct Bench {
     now: Instant,
     asked: Vec<Asked>,
     told: Vec<Output>,
+    wakes: usize,
 }
 
 /// The id at a distance from [`HASH`].
@@ -60,7 +61,7 @@ fn config() -> Config {
 
 /// `dht.dat` of a node with the id of all ones, so that others are all in its far bucket.
 fn saved(fars: impl IntoIterator<Item = u16>) -> Vec<u8> {
-    let start = |far| Start { node: info(far), round_trip: None };
+    let start = |far| Start::new(info(far), None);
     let nodes = fars.into_iter().map(start).collect();
     Saved { id: NodeId([0xff; 20]), made_for: None, nodes }.write(Family::V4)
 }
@@ -81,7 +82,7 @@ impl Bench {
     fn new(saved: Option<&[u8]>) -> Self {
         let now = Instant::now();
         let node = Node::new(config(), saved, now);
-        let mut bench = Self { node, now, asked: Vec::new(), told: Vec::new() };
+        let mut bench = Self { node, now, asked: Vec::new(), told: Vec::new(), wakes: 0 };
         bench.take();
         bench
     }
@@ -158,7 +159,10 @@ impl Bench {
                     let (_, from, bytes) = replies.remove(at);
                     self.handle(Input::Datagram { from, bytes: &bytes });
                 }
-                None => self.handle(Input::Wake),
+                None => {
+                    self.wakes += 1;
+                    self.handle(Input::Wake);
+                }
             }
         }
     }

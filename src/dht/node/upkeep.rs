@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::compact::NodeInfo;
 use super::super::contacts::Start;
 use super::super::event::{Haste, Output};
 use super::super::id::{ID_BITS, NodeId};
@@ -83,9 +84,9 @@ impl Node {
     /// over the net, then nodes of the last one that have not answered yet. Also for whoever
     /// ends the node.
     pub fn save(&self, now: Instant) -> Vec<u8> {
-        let of_table = self.table.contacts(now).into_iter().map(|contact| Start {
-            node: super::super::compact::NodeInfo { id: contact.id, address: contact.address },
-            round_trip: contact.round_trip,
+        let of_table = self.table.contacts(now).into_iter().map(|contact| {
+            let node = NodeInfo { id: contact.id, address: contact.address };
+            Start::new(node, contact.round_trip)
         });
         let mut nodes: Vec<Start> = of_table.collect();
         nodes.truncate(SAVED_NODES_MAX);
@@ -161,6 +162,6 @@ impl Node {
         // The first bit that differs makes it one of exactly this bucket.
         let (byte, bit) = (bits / 8, 0x80 >> (bits % 8));
         target.0[byte] = (target.0[byte] & !bit) | (!own.0[byte] & bit);
-        self.begin(target, Cause::Refresh, Vec::new(), now);
+        self.begin(target, Cause::Refresh, Vec::new(), now, now);
     }
 }

@@ -219,6 +219,28 @@ fn nobody_is_asked_whom_no_node_may_have_named() {
 }
 
 #[test]
+fn nobody_talks_to_himself() {
+    let mut bench = Bench::with(1..=20);
+    let own: SocketAddr = "80.9.9.9:7000".parse().unwrap();
+    bench.handle(Input::Mapped { address: Some(own) });
+    bench.handle(Input::Hinted { address: own, by: Hint::Peer });
+    bench.announce(Haste::Urgent);
+    let mut list = Vec::new();
+    NodeInfo { id: id(0), address: own }.write(&mut list);
+    // Another address under our id.
+    NodeInfo { id: NodeId([0xff; 20]), address: "80.9.9.8:7".parse().unwrap() }.write(&mut list);
+    let rest = [
+        format!("5:nodes{}:", list.len()).as_bytes(),
+        &list,
+        b"5:token1:x6:valuesl6:\x50\x09\x09\x09\x1b\x586:\x50\x09\x09\x09\x1b\x59e",
+    ]
+    .concat();
+    bench.answer("get_peers", 1, &rest);
+    assert!(bench.asked.iter().all(|asked| asked.to != own && asked.to.port() != 7));
+    assert_eq!(bench.peers(), ["80.9.9.9:7001".parse().unwrap()], "a neighbour may be there");
+}
+
+#[test]
 fn a_torn_list_of_nodes_is_used_as_far_as_it_goes() {
     let mut bench = Bench::with(10..=30);
     bench.find(1);
@@ -254,6 +276,8 @@ fn every_question_ends_once_within_twenty_seconds() {
         hash.0[0] = number as u8;
         bench.handle(Input::Find { ticket: Ticket(number), hash, haste: Haste::Urgent });
     }
+    // Some end soon and make room for others, whose time runs all the same.
+    bench.run(begun + S, |asked| (asked.target != Some(id(0))).then(Vec::new));
     bench.run(begun + 20 * S, |_| None);
     for number in 0..100 {
         let ends = bench.told.iter().filter(
@@ -294,9 +318,9 @@ fn an_item_is_found_by_its_own_hash_and_a_false_one_is_not() {
     bench.answer("get", fars[0], b"1:v12:Hello_World!");
     assert!(!bench.told.iter().any(|output| matches!(output, Output::Found { .. })));
     bench.answer("get", fars[1], b"1:v12:Hello World!");
-    let found = bench.told.iter().any(|output| {
-        matches!(output, Output::Found { ticket: Ticket(3), item } if item.value == b"12:Hello World!")
-    });
+    let found = bench.told.iter().any(
+        |output| matches!(output, Output::Found { item, .. } if item.value == b"12:Hello World!"),
+    );
     assert!(found && bench.ended(3).is_some(), "there is no other");
 }
 
@@ -326,7 +350,9 @@ fn upkeep_is_slow_when_nobody_asks() {
     let begun = bench.now;
     bench.run(begun + 1_200 * S, |_| Some(b"5:token3:abc".to_vec()));
     bench.asked.clear();
+    bench.wakes = 0;
     bench.run(begun + 2_400 * S, |_| Some(b"5:token3:abc".to_vec()));
+    assert!(bench.wakes < 1_200, "{} wakes in 20 minutes", bench.wakes);
     let each_s = bench.asked.len() as f64 / 1_200.0;
     assert!(each_s <= 0.5, "{each_s} queries a second");
     assert!(bench.node.health(bench.now).good >= 15);

@@ -158,3 +158,16 @@ fn the_own_id_suits_what_others_see() {
     assert!(after.id.suits(address) && after.public == Some(address));
     assert!(after.good >= health.good, "nobody is dropped for it");
 }
+
+#[test]
+fn a_dead_line_is_tried_though_nobody_waits_and_few_nodes_are_known() {
+    let mut bench = Bench::with(1..=6);
+    let begun = bench.now;
+    bench.run(begun + 300 * S, silence);
+    bench.asked.clear();
+    bench.run(begun + 420 * S, silence);
+    let walks = bench.names().iter().filter(|(name, _)| *name == "get_peers").count();
+    assert!(walks >= 6, "{:?}", bench.names());
+    bench.run(begun + 490 * S, token);
+    assert_eq!(bench.node.health(bench.now).silent, None);
+}

@@ -32,12 +32,23 @@ struct World {
     silent: BTreeSet<SocketAddr>,
 }
 
-fn place(number: usize) -> SocketAddr {
+/// Each in a net of its own.
+fn public(number: usize) -> SocketAddr {
     SocketAddr::from(([70 + (number % 50) as u8, number as u8, 1, 1], 6_881))
 }
 
+/// All on one machine.
+fn local(number: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 10_000 + number as u16))
+}
+
+/// The other family.
+fn six(number: usize) -> SocketAddr {
+    SocketAddr::from(([0x2a00 + number as u16, 0xdb8, 0, 0, 0, 0, 0, 1], 6_881))
+}
+
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, place: fn(usize) -> SocketAddr) -> Self {
         let now = Instant::now();
         let mut rng = StdRng::seed_from_u64(seed);
         let names: Vec<NodeInfo> = (0..ALIVE + DEAD)
@@ -46,11 +57,12 @@ impl World {
                 NodeInfo { id: NodeId::random_for(address.ip(), &mut rng), address }
             })
             .collect();
+        let family = Family::of(place(0).ip());
         let mut nodes = Vec::new();
         for name in &names[..ALIVE] {
-            let start = |node: &NodeInfo| Start { node: *node, round_trip: None };
+            let start = |node: &NodeInfo| Start::new(*node, None);
             let known: Vec<Start> = names.sample(&mut rng, 25).map(start).collect();
-            let saved = Saved { id: name.id, made_for: None, nodes: known }.write(Family::V4);
+            let saved = Saved { id: name.id, made_for: None, nodes: known }.write(family);
             let config = Config { local: name.address, seed: rng.random(), ..config() };
             nodes.push(Node::new(config, Some(&saved), now));
         }
@@ -145,9 +157,9 @@ impl World {
     }
 }
 
-#[test]
-fn what_one_announces_another_finds() {
-    let mut world = World::new(1);
+/// In ten rounds one announces and another one looks for it.
+fn rounds(seed: u64, place: fn(usize) -> SocketAddr) {
+    let mut world = World::new(seed, place);
     world.run(120 * S);
     for node in &world.nodes {
         let health = node.health(world.now);
@@ -185,8 +197,23 @@ fn what_one_announces_another_finds() {
 }
 
 #[test]
+fn what_one_announces_another_finds() {
+    rounds(1, public);
+}
+
+#[test]
+fn what_one_announces_another_finds_on_a_single_machine() {
+    rounds(11, local);
+}
+
+#[test]
+fn what_one_announces_another_finds_over_ipv6() {
+    rounds(12, six);
+}
+
+#[test]
 fn a_silent_node_beside_the_target_holds_nobody_up() {
-    let mut world = World::new(2);
+    let mut world = World::new(2, public);
     world.run(120 * S);
     let hash = InfoHash(world.rng.random());
     let nearest = world.nearest(hash, 2, 0);
@@ -203,7 +230,7 @@ fn a_silent_node_beside_the_target_holds_nobody_up() {
 
 #[test]
 fn items_are_stored_and_found() {
-    let mut world = World::new(3);
+    let mut world = World::new(3, public);
     world.run(120 * S);
     let item = Item { value: b"12:Hello World!".to_vec(), signed: None };
     let (put, get) = (Ticket(1), Ticket(2));
@@ -224,7 +251,7 @@ fn items_are_stored_and_found() {
 #[test]
 fn the_same_seed_has_the_same_datagrams() {
     let trace = |seed| {
-        let mut world = World::new(seed);
+        let mut world = World::new(seed, public);
         world.run(20 * S);
         world.announce(0, HASH);
         world.run(5 * S);
@@ -236,7 +263,7 @@ fn the_same_seed_has_the_same_datagrams() {
 
 #[test]
 fn a_node_comes_back_after_two_hours_of_sleep_with_its_table() {
-    let mut world = World::new(4);
+    let mut world = World::new(4, public);
     world.run(120 * S);
     let hash = InfoHash(world.rng.random());
     world.announce(5, hash);
