@@ -20,7 +20,6 @@ use tokio::time::{interval, timeout};
 use crate::base::digest::sha1;
 use crate::base::ids::InfoHash;
 use crate::base::units::duration;
-use crate::cli::args::ConfigChoice;
 use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
 use crate::cli::escape::escape;
@@ -120,9 +119,6 @@ pub struct Reach {
     /// Print JSON
     #[arg(long, env = "DRIVER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Which settings.
-    #[command(flatten)]
-    pub config: ConfigChoice,
 }
 
 /// Asks it.

@@ -107,9 +107,7 @@ pub(super) async fn run(
             1.. = named.recv_many(&mut nodes, BATCH) => {
                 nodes.drain(..).for_each(|address| actor.hint(address, Hint::Peer));
             }
-            (addresses, by) = actor.names.next() => {
-                addresses.into_iter().for_each(|address| actor.hint(address, by));
-            }
+            (addresses, by) = actor.names.next() => actor.on_resolved(addresses, by),
             () = sleep_until(wake.unwrap_or_else(now).into()), if wake.is_some() => {
                 actor.each(|_| Some(Input::Wake));
             }
@@ -181,6 +179,17 @@ impl Actor {
         self.each(|side| {
             (side.is_v4 == address.is_ipv4()).then_some(Input::Hinted { address, by })
         });
+    }
+
+    /// A name is resolved. Routers are for families over which nobody answers.
+    fn on_resolved(&mut self, addresses: Vec<SocketAddr>, by: Hint) {
+        for address in addresses {
+            self.each(|side| {
+                let is_its = side.is_v4 == address.is_ipv4();
+                let is_needed = by != Hint::Router || side.node.health(now()).good == 0;
+                (is_its && is_needed).then_some(Input::Hinted { address, by })
+            });
+        }
     }
 
     fn on_order(&mut self, order: Order) {
@@ -393,7 +402,10 @@ impl Actor {
         let good = |health: &Option<Health>| health.as_ref().map_or(0, |health| health.good);
         let (four, six) = (good(&standing.four), good(&standing.six));
         self.each(|side| Some(Input::Other { good: if side.is_v4 { six } else { four } }));
-        let is_lonely = standing.both().any(|health| health.good == 0);
+        // Where there is no way out over IPv6, nobody is missed there.
+        let wants_v6 = standing.four.is_none() || self.around.has_v6();
+        let is_lonely =
+            standing.four.is_some() && four == 0 || standing.six.is_some() && six == 0 && wants_v6;
         let is_lost = standing.both().all(|health| health.known + health.hints == 0);
         self.names.look(is_lonely, is_lost, now());
     }

@@ -30,6 +30,11 @@ impl Surroundings {
         }
     }
 
+    /// Can other networks be reached over IPv6, as far as our own addresses tell?
+    pub(super) fn has_v6(&self) -> bool {
+        self.networks.iter().any(IpAddr::is_ipv6)
+    }
+
     /// What has changed since: how long the machine slept, if it did or is in another network.
     pub(super) fn changed(&mut self) -> Option<Duration> {
         let before = std::mem::replace(self, Self::look());
