@@ -20,6 +20,14 @@ use pigeon::base::units::BLOCK_LEN;
 use pigeon::bencode::{self, Value};
 use pigeon::chunk::ini::{FileDescription, Peers};
 use pigeon::chunk::wire::{self as chunk_wire, CHUNK_HEAD_LEN, ChunkHead, FileInfo};
+use pigeon::dht::NodeId;
+use pigeon::dht::answer::{Answers, Around, Asked, Outcome};
+use pigeon::dht::compact::{NODES_MAX, PEERS_MAX, samples};
+use pigeon::dht::gate::Gate;
+use pigeon::dht::items::{Item, VALUE_LEN_MAX};
+use pigeon::dht::message::{Body, Flaw, Message as DhtMessage, Method, REPLY_LEN_MAX};
+use pigeon::dht::nets::Family as DhtFamily;
+use pigeon::dht::table::Table;
 use pigeon::disk::{Home, record};
 use pigeon::metainfo::magnet::{KEPT_MAX, LINK_LEN_MAX, TORRENT_URLS_MAX};
 use pigeon::metainfo::{Magnet, Torrent, clean_name};
@@ -58,7 +66,7 @@ targets! {
     bencode_values torrent handshake peer_messages extended_handshake compact_addresses bitfield
     tracker_reply tracker_url udp_reply udp_request udp_exchange catalogue_index chunk_message
     chunk_ini resume_record introduction signed_change magnet_link metadata_message pex_message
-    lsd_datagram seek_facts
+    lsd_datagram seek_facts dht_message
 }
 
 /// Samples that nothing reads any more would look like tests.
@@ -277,6 +285,53 @@ fn seek_facts(bytes: &[u8]) {
             assert!(seek.next_timeout().is_none_or(|next| next > due.max(now)), "no rest");
         }
     }
+}
+
+/// Reads a datagram of the DHT, writes it again, and lets a node answer it.
+fn dht_message(bytes: &[u8]) {
+    let message = DhtMessage::decode(bytes);
+    if let Ok(DhtMessage { transaction, body, .. }) = message {
+        let mut written = Vec::new();
+        match body {
+            Body::Query(query) => {
+                query.write(transaction, &mut written);
+                let Ok(again) = DhtMessage::decode(&written) else {
+                    // A method's name is not kept, and a value may fill the datagram.
+                    assert!(written.len() > bytes.len(), "{query:?}");
+                    return;
+                };
+                let Body::Query(again) = again.body else { panic!("{again:?}") };
+                // Only some methods want anything, and only their targets are kept.
+                if !matches!(query.method, Method::Other { .. }) {
+                    assert_eq!((again.id, again.method), (query.id, query.method));
+                }
+            }
+            Body::Reply(reply) => {
+                assert!(reply.named().count() <= 2 * NODES_MAX);
+                assert!(reply.values.iter().count() <= PEERS_MAX);
+                let mut peers = Vec::new();
+                reply.values.collect_into(&mut peers);
+                let _ = reply.samples.map(|known| samples(known.hashes).count());
+                let item = reply.item.and_then(|view| Item::checked(&view, &view.target(), b""));
+                assert!(item.is_none_or(|item| item.value.len() <= VALUE_LEN_MAX));
+            }
+            Body::Error(_) => {}
+        }
+    }
+    let (mut rng, now) = (StdRng::seed_from_u64(1), Instant::now());
+    let own = NodeId([3; 20]);
+    let mut answers = Answers::new(own, DhtFamily::V4, &mut rng, now);
+    let (table, mut gate) = (Table::new(own, now), Gate::new(64, &mut rng, now));
+    let asked = Asked { message, len: bytes.len(), from: ([9, 9, 9, 9], 6881).into() };
+    let around = Around { table: &table, gate: &mut gate, rng: &mut rng, now };
+    let mut reply = Vec::new();
+    let outcome = answers.answer(&asked, around, &mut reply);
+    let is_query =
+        matches!(message, Ok(DhtMessage { body: Body::Query(_), .. }) | Err(Flaw::Query { .. }));
+    assert!(is_query || outcome == Outcome::Silent);
+    assert!(reply.len() <= REPLY_LEN_MAX.min(10 * bytes.len()));
+    answers.check_invariants();
+    assert!(reply.is_empty() || DhtMessage::decode(&reply).is_ok());
 }
 
 fn pex_message(bytes: &[u8]) {

@@ -43,6 +43,7 @@ fn config(spec: &Spec) -> Arc<LinkConfig> {
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
+        dht: None,
         bind: None,
         timeouts: LinkTimeouts { handshake: Duration::from_millis(300), ..LinkTimeouts::default() },
     })

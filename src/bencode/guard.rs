@@ -12,7 +12,7 @@ use super::{Error, Value};
 /// What one input may hold. Its length is limited by whoever reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Lists and dictionaries inside each other.
+    /// Lists and dictionaries inside each other, at most 128.
     pub depth: u32,
     /// Values in all, keys included.
     pub tokens: u32,
@@ -59,12 +59,40 @@ enum Place {
     Member,
 }
 
+/// The places that lists and dictionaries take which are not at their end: one bit each, so that
+/// a datagram is looked at without memory.
+#[derive(Default)]
+struct Outer {
+    are_members: u128,
+    depth: u32,
+}
+
+impl Outer {
+    fn push(&mut self, place: Place) {
+        self.are_members = self.are_members << 1 | u128::from(place == Place::Member);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) -> Place {
+        let is_member = self.are_members & 1 == 1;
+        self.are_members >>= 1;
+        self.depth = self.depth.saturating_sub(1);
+        match (self.depth, is_member) {
+            // Only the root has nothing around it.
+            (0, _) => Place::Root,
+            (_, true) => Place::Member,
+            (_, false) => Place::Item,
+        }
+    }
+}
+
 /// Checks that `bytes` begin with one well-formed value within `limits`.
 ///
 /// # Errors
 /// Every kind but `Trailing` and `Shape`, with the offset of the offence.
 pub fn scan(bytes: &[u8], limits: Limits) -> Result<Scan<'_>, Error> {
-    let mut outer: Vec<Place> = Vec::new();
+    let depth_max = limits.depth.min(u128::BITS);
+    let mut outer = Outer::default();
     let mut place = Place::Root;
     let mut tokens = 0;
     let mut offset = 0;
@@ -74,7 +102,7 @@ pub fn scan(bytes: &[u8], limits: Limits) -> Result<Scan<'_>, Error> {
         };
         if byte == b'e' && matches!(place, Place::Item | Place::Key) {
             offset += 1;
-            place = outer.pop().unwrap_or(Place::Root);
+            place = outer.pop();
         } else {
             if tokens == limits.tokens {
                 return Err(Error::Tokens { tokens, offset });
@@ -87,8 +115,8 @@ pub fn scan(bytes: &[u8], limits: Limits) -> Result<Scan<'_>, Error> {
                 }
                 b'i' => offset = integer_end(bytes, offset)?,
                 b'l' | b'd' => {
-                    if outer.len() >= limits.depth as usize {
-                        return Err(Error::Depth { depth: limits.depth, offset });
+                    if outer.depth >= depth_max {
+                        return Err(Error::Depth { depth: depth_max, offset });
                     }
                     outer.push(place);
                     place = if byte == b'l' { Place::Item } else { Place::Key };
@@ -184,6 +212,24 @@ mod tests {
         assert!(matches!(refused, Error::Depth { depth: 100, offset: 100 }));
         assert!(scan(&vec![b'd'; 1 << 20], TORRENT).is_err());
         assert!(scan(&vec![b'l'; 1 << 20], TORRENT).is_err());
+    }
+
+    #[test]
+    fn what_follows_a_deep_value_stands_where_it_did() {
+        let is_list = |level: usize| level.is_multiple_of(3);
+        // A hundred lists and dictionaries; at one level what follows is for the other kind.
+        let nested = |wrong: Option<usize>| {
+            let open = (0..100).map(|level| if is_list(level) { "l" } else { "d1:a" });
+            let close = (0..100).rev().map(|level| {
+                if is_list(level) != (wrong == Some(level)) { "i7ee" } else { "1:b0:e" }
+            });
+            open.chain(["0:"]).chain(close).collect::<String>()
+        };
+        let good = nested(None);
+        assert_eq!(scan(good.as_bytes(), TORRENT).unwrap().len, good.len());
+        for level in (0..100).filter(|level| !is_list(*level)) {
+            assert!(scan(nested(Some(level)).as_bytes(), TORRENT).is_err(), "level {level}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::watch;
 
 use crate::base::ids::InfoHash;
+use crate::dht::task::Dht;
 use crate::disk::create::create;
 use crate::disk::{
     self, Allocate, CheckProgress, CheckReport, FileCheck, FileReport, Home, StoreConfig,
@@ -104,6 +105,11 @@ impl Engine {
     /// The address that all speak from; any when none.
     pub fn bind(&self) -> Option<IpAddr> {
         self.bind
+    }
+
+    /// The DHT, where it runs.
+    pub fn dht(&self) -> Option<&Dht> {
+        self.session.dht()
     }
 
     /// The port we listen on.

@@ -150,6 +150,7 @@ impl Job {
     /// and left out.
     async fn take_in(&mut self, desk: &mut Desk, voice: &mut Voice) -> Result<(), Failure> {
         let (port, is_several) = (desk.engine.port(), self.is_several);
+        let has_dht = desk.engine.dht().is_some();
         let has_others = self.ending.providers.is_some() || self.chunks_from.is_some();
         for wanted in std::mem::take(&mut self.torrents) {
             let came = match wanted {
@@ -182,6 +183,7 @@ impl Job {
                 let open = std::mem::take(&mut self.open);
                 item.handle.add_providers(providers.to_vec(), open).await;
             }
+            let has_others = has_others || has_dht && !item.torrent.private;
             let around = Around { template: &self.template, is_several, has_others, port };
             greet(voice, item, &options, around);
         }
@@ -191,7 +193,7 @@ impl Job {
 
 /// Begins to look for what a link means, and says so.
 async fn seek(desk: &mut Desk, voice: &mut Voice, wish: Wish) -> Result<(), Refused> {
-    let lonely = wish.loneliness();
+    let lonely = wish.loneliness().filter(|_| desk.engine.dht().is_none());
     let search = desk.seek(wish).await?;
     voice.event(&json!({
         "event": "searching",

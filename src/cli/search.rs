@@ -29,7 +29,7 @@ use super::exit::{Exit, Failure};
 use super::given::{LOOKUP_LIMIT, Loaded, by_url_of, save};
 use super::item::{NAME_COLUMNS, Told, What};
 use super::place::followed;
-use super::print::{Row, counted, hide_keys};
+use super::print::{Row, counted, dht_reach, hide_keys};
 use super::repl::desk::Chosen;
 use super::selection::wanted_files;
 use super::values::Ranges;
@@ -316,7 +316,7 @@ impl Search {
     /// Whether nobody is asked, as it stands.
     pub fn is_lonely(&self) -> bool {
         let asks_urls = self.asks_urls.load(Ordering::Relaxed);
-        self.wish.names_nobody() && self.added == 0 && !asks_urls
+        self.wish.names_nobody() && self.added == 0 && !asks_urls && self.status().dht.is_none()
     }
 
     /// Asks another peer.
@@ -432,7 +432,7 @@ fn look_up(link: &Magnet, desk: SeekDesk) -> Vec<JoinHandle<()>> {
 
 /// `metadata: 2 of 13 pieces from 3 peers`, or who is looked for.
 pub fn words(status: &SeekStatus) -> String {
-    let SeekStatus { progress, connected, dialling, candidates, tracker, .. } = status;
+    let SeekStatus { progress, connected, dialling, candidates, tracker, dht, .. } = status;
     if progress.pieces > 0 {
         let pieces = match progress.pieces {
             1 => "piece",
@@ -455,6 +455,9 @@ pub fn words(status: &SeekStatus) -> String {
     if let Some(tracker) = tracker {
         parts.push(format!("tracker {}", escape(&hide_keys(tracker))));
     }
+    if let Some(dht) = dht {
+        parts.push(format!("DHT {}", dht_reach(dht)));
+    }
     match parts.is_empty() {
         true => "looking for peers: none known".to_owned(),
         false => format!("looking for peers: {}", parts.join(", ")),
@@ -463,7 +466,7 @@ pub fn words(status: &SeekStatus) -> String {
 
 /// What a search waits for, and what to do about it, in lines.
 fn why(status: &SeekStatus, is_lonely: bool) -> String {
-    let SeekStatus { progress, connected, dialling, candidates, tracker, .. } = status;
+    let SeekStatus { progress, connected, dialling, candidates, tracker, dht, .. } = status;
     let waits = match (progress.pieces, progress.holders) {
         (1.., 1..) => "for the rest of the metadata: peers that have it send it".to_owned(),
         (1.., 0) => "for the rest of the metadata: all peers that had it are gone".to_owned(),
@@ -475,11 +478,12 @@ fn why(status: &SeekStatus, is_lonely: bool) -> String {
         }
         (0, _) if *dialling + *candidates > 0 => "for a peer that answers".to_owned(),
         _ if is_lonely => "for a peer: the link names none, and no tracker".to_owned(),
-        _ => match tracker {
-            Some(tracker) => {
+        _ => match (tracker, dht) {
+            (Some(tracker), _) => {
                 format!("for a peer: none known; tracker {}", escape(&hide_keys(tracker)))
             }
-            None => "for a peer: none known, and there is no tracker to ask".to_owned(),
+            (None, Some(dht)) => format!("for a peer: none known; DHT {}", dht_reach(dht)),
+            (None, None) => "for a peer: none known, and there is no tracker to ask".to_owned(),
         },
     };
     let advice = match (progress.holders, is_lonely) {

@@ -136,6 +136,23 @@ pub fn tracker(text: &str) -> Result<String, String> {
     Ok(if is_http && !has_path { format!("{scheme}://{host}/announce") } else { url })
 }
 
+/// Reads where a node of the DHT is: `router.example.org:6881`, or nothing for none.
+///
+/// # Errors
+/// In words for people.
+pub fn node(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_node = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_bare_v6 = host.contains(':') && !host.starts_with('[');
+        !host.is_empty() && !is_bare_v6 && is_port(port)
+    });
+    match text.is_empty() || is_node {
+        true => Ok(text.to_owned()),
+        false => Err("not a node; write router.example.org:6881, or '' for none".to_owned()),
+    }
+}
+
 /// Reads a peer's address: `192.0.2.1:6881`, `[2001:db8::1]:6881`.
 ///
 /// # Errors

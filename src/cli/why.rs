@@ -11,7 +11,7 @@ use crate::torrent::status::{State, TrackerBrief, WhyReport};
 use crate::tracker::tiers::status::TrackerState;
 
 use super::escape::escape;
-use super::print::{counted, hide_keys, wrap};
+use super::print::{counted, dht_words, hide_keys, wrap};
 
 /// What the shares of the last minute are of.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -70,6 +70,13 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
     if !life.is_empty() {
         lines.push(format!("Over its life: {}", life.join(", ")));
     }
+    if let Some(dht) = report
+        .dht
+        .as_ref()
+        .filter(|_| matches!(now, Some(Cause::Tracker | Cause::Peers | Cause::Pieces)))
+    {
+        lines.push(format!("DHT: {}", dht_words(dht)));
+    }
     lines.extend(banned(report));
     lines.extend(hands(&report.disk));
     if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
@@ -90,6 +97,7 @@ fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
         Cause::Nothing => format!("nothing to wait for: {}", nothing(around)),
         Cause::Tracker => match &report.tracker {
             Some(tracker) => format!("no peer known, {}", tracker_words(tracker)),
+            None if report.dht.is_some() => "no peer known, waiting for the DHT".to_owned(),
             None => "no peer known, and there is no tracker to ask".to_owned(),
         },
         Cause::Peers => no_peers(report),
@@ -284,6 +292,7 @@ fn nothing(around: &Around) -> &'static str {
 fn name(cause: Cause, report: &WhyReport) -> &'static str {
     match cause {
         Cause::Nothing => "complete or paused",
+        Cause::Tracker if report.tracker.is_none() && report.dht.is_some() => "waiting for the DHT",
         Cause::Tracker if report.tracker.is_none() || has_answered(report) => "no peer known",
         Cause::Tracker => "waiting for the tracker",
         Cause::Peers => "no peers",
@@ -307,6 +316,9 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
         ),
         Cause::Tracker if report.tracker.is_some() => {
             Some("trackers shows their answers; add-peer ADDR works without a tracker")
+        }
+        Cause::Tracker if report.dht.is_some() => {
+            Some("wait; dht shows how it fares, and add-peer ADDR adds a peer that you know")
         }
         Cause::Tracker => Some("name a tracker with -a URL at the start, or use add-peer ADDR"),
         Cause::Peers if report.dialling > 0 => {
@@ -340,6 +352,7 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
 mod tests {
     use super::*;
     use crate::swarm::waits::WaitReport;
+    use crate::torrent::status::DhtStatus;
 
     fn around() -> Around {
         Around { state: State::Downloading, limit_of_all: None }
@@ -367,6 +380,7 @@ mod tests {
             memory_blocks: (2500, 2560),
             pieces_at_disk: 9,
             disk_trouble: None,
+            dht: None,
             tracker: Some(TrackerBrief {
                 url: "http://t/announce".to_owned(),
                 state: TrackerState::Failing(1),
@@ -466,6 +480,24 @@ who upload to them
              Over its life: 100 % no peer known\n\
              What to do: name a tracker with -a URL at the start, or use add-peer ADDR\n"
         );
+    }
+
+    #[test]
+    fn where_the_dht_is_asked_it_is_told_how_that_goes() {
+        let mut alone = report(&[(Cause::Tracker, 1.0)]);
+        alone.tracker = None;
+        alone.disk = DiskRates::default();
+        alone.waits.life.clear();
+        let silent = Some(Duration::from_secs(20));
+        alone.dht = Some(DhtStatus { nodes: 3, silent, announced: None });
+        assert_eq!(
+            why_text(&alone, &around()),
+            "100 % of the last minute: no peer known, waiting for the DHT\n\
+             DHT: has not answered for 20s, not announced yet\n\
+             What to do: wait; dht shows how it fares, and add-peer ADDR adds a peer that you know\n"
+        );
+        alone.waits.now = Some(Cause::Transfer);
+        assert!(!why_text(&alone, &around()).contains("DHT:"), "data flows");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::PeerId;
+use crate::base::ids::{InfoHash, PeerId};
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
@@ -23,6 +23,7 @@ use crate::wire::{
 };
 
 use super::dialect::{Dialect, Opened, PeerDialect};
+use super::node::Neighbour;
 use super::outbox::{HEAD_LEN, Out, Parcel};
 use super::stream::{ReadSide, WriteSide};
 use super::translate::{METADATA_ID, PEX_ID, Translator};
@@ -41,14 +42,15 @@ thread_local! {
     static MESSAGES: RefCell<Vec<Message>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Sends our handshake.
+/// Sends our handshake for the torrent that the remote knows, or is to know, as `info_hash`.
 pub(super) async fn send_handshake(
     write: &mut WriteSide,
     config: &LinkConfig,
+    info_hash: InfoHash,
 ) -> Result<(), Error> {
     let ours = Handshake {
-        extensions: Extensions::OURS,
-        info_hash: config.info_hash,
+        extensions: Extensions { dht: config.dht.is_some(), ..Extensions::OURS },
+        info_hash,
         peer_id: config.peer_id,
     };
     Ok(write.write_all(&ours.encode()).await?)
@@ -62,7 +64,7 @@ pub(super) async fn shake_hands(
     address: SocketAddr,
 ) -> Result<Opened<BitTorrent>, DownReason> {
     let exchange = async {
-        send_handshake(&mut write, config).await?;
+        send_handshake(&mut write, config, config.info_hash).await?;
         let mut bytes = [0; HANDSHAKE_LEN];
         read.read_exact(&mut bytes).await?;
         Ok(Handshake::decode(&bytes)?)
@@ -95,6 +97,8 @@ pub(super) struct BitTorrent {
     is_introduced: bool,
     /// The torrent has come to be known since the remote was told last.
     is_news: bool,
+    /// None where the DHT does not run.
+    neighbour: Option<Neighbour>,
 }
 
 impl BitTorrent {
@@ -118,6 +122,11 @@ impl BitTorrent {
             your_address: Some(address.ip().to_canonical()),
             ..ExtendedHandshake::default()
         };
+        // Whom we tell our port we have dialled.
+        let is_home = listen_port.is_some();
+        let has_node = remote.extensions.dht;
+        let neighbour = config.dht.clone();
+        let neighbour = neighbour.map(|end| Neighbour::new(end, address, has_node, is_home));
         let bitfield_len = layout.map(|layout| (layout.piece_count() as usize).div_ceil(8));
         let mut translator = Translator::new(layout, agreed, remote.peer_id);
         translator.keep_in(&config.pool);
@@ -135,6 +144,7 @@ impl BitTorrent {
             introduction: agreed.extended.then_some(introduction),
             is_introduced: false,
             is_news: false,
+            neighbour,
         }
     }
 
@@ -191,6 +201,14 @@ impl BitTorrent {
         }
         if let Some(introduction) = self.introduction.take() {
             Message::Extended { id: 0, payload: introduction.encode() }.encode(out);
+        }
+        self.tell_port(out);
+    }
+
+    /// The port of our DHT node, when that is due.
+    fn tell_port(&mut self, out: &mut Vec<u8>) {
+        if let Some(port) = self.neighbour.as_mut().and_then(Neighbour::poll) {
+            Message::Port(port).encode(out);
         }
     }
 
@@ -316,6 +334,9 @@ impl Dialect for BitTorrent {
             let fed = self.decoder.feed(bytes, blocks, messages);
             // Draining also on the way out: the next link finds the list empty.
             for message in messages.drain(..) {
+                if let (Message::Port(port), Some(neighbour)) = (&message, &mut self.neighbour) {
+                    neighbour.on_port(*port);
+                }
                 self.translator.on_message(message, events)?;
             }
             fed.map_err(|error| error.to_string())
@@ -343,7 +364,12 @@ impl Dialect for BitTorrent {
         Some(self)
     }
 
-    fn speak(&mut self, _: &mut Vec<u8>) {}
+    fn speak(&mut self, out: &mut Vec<u8>) {
+        // Our pieces are the first that it hears of us.
+        if self.is_introduced {
+            self.tell_port(out);
+        }
+    }
 
     fn keep_alive(&self, out: &mut Vec<u8>) {
         Message::KeepAlive.encode(out);

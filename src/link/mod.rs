@@ -12,6 +12,7 @@ mod dial;
 mod dialect;
 mod early;
 mod inbound;
+mod node;
 mod outbox;
 mod ready;
 mod stream;
@@ -22,6 +23,7 @@ pub use accept::{Hello, accept, read_hello};
 pub use chunk::{Provider, dial_provider};
 pub use dial::dial;
 pub use inbound::{CARRY_OWN, READ_LEN};
+pub use node::DhtEnd;
 pub use stream::Stream;
 
 use std::io;
@@ -58,6 +60,8 @@ pub struct LinkConfig {
     pub up_limiter: Arc<Limiter>,
     /// The port we listen on, told to peers that we dial.
     pub listen_port: Option<u16>,
+    /// The DHT, where it runs and the torrent is not known to be private.
+    pub dht: Option<DhtEnd>,
     /// The local address to dial from.
     pub bind: Option<IpAddr>,
     /// Patience.

@@ -47,6 +47,7 @@ fn config(pool_blocks: usize) -> LinkConfig {
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: Some(6881),
+        dht: None,
         bind: None,
         timeouts: LinkTimeouts::default(),
     }

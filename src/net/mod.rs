@@ -2,12 +2,14 @@
 //! Nothing here knows what the bytes are for, but for `lsd`, whose datagrams mean the same to
 //! everybody.
 
+pub mod addresses;
 pub mod guests;
 pub mod http;
 pub mod limiter;
 pub mod lsd;
 pub mod permits;
 pub mod tcp;
+pub mod udp;
 
 use std::io;
 use std::net::SocketAddr;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::base::ids::InfoHash;
 use crate::base::units::BLOCK_LEN;
+use crate::dht::Hint;
 use crate::disk::record_of;
 use crate::metainfo::Torrent;
 use crate::net::lsd::LocalPeer;
@@ -135,6 +136,8 @@ struct Arriving {
     task: Id,
     number: u64,
     info_hash: Option<InfoHash>,
+    /// What a hybrid is called by those who know its other half.
+    second_hash: Option<InfoHash>,
     name: String,
     limits: SeedLimits,
     is_seed_only: bool,
@@ -323,6 +326,10 @@ impl Actor {
         let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
         let (name, limits) = (torrent.name.clone(), options.seeding);
         let (is_seed_only, is_private) = (options.seed_only, torrent.private);
+        let second_hash = torrent.swarm_hashes().into_iter().find(|hash| Some(*hash) != info_hash);
+        if let Some(dht) = self.resources.dht.as_ref().filter(|_| !is_private) {
+            dht.names(&torrent.nodes);
+        }
         let places = match &contacts {
             Some(contacts) => contacts.account(),
             None => self.resources.places.sibling(),
@@ -334,6 +341,7 @@ impl Actor {
             task: task.id(),
             number: self.next_number,
             info_hash,
+            second_hash,
             name,
             limits,
             is_seed_only,
@@ -366,11 +374,15 @@ impl Actor {
         let places = self.resources.places.sibling();
         places.allow(SEEK_LINKS_MAX);
         let resources = Resources { places, ..self.resources.clone() };
+        let hashes = request.target.swarm_hashes();
         let allowance = self.searches.begin();
         let (seeking, info_hash, incoming) = seeking::start(resources, request, allowance);
         self.local.seek(info_hash, seeking.watched());
         // The listener lives as long as the session.
-        let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        for info_hash in hashes {
+            let incoming = incoming.clone();
+            let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        }
         // Whoever asked may have gone; the search ends with its handle.
         let _ = answer.send(Ok(seeking));
     }
@@ -402,6 +414,10 @@ impl Actor {
 
     /// Somebody in the local network has a torrent.
     fn on_local_peer(&mut self, LocalPeer { info_hash, address }: LocalPeer) {
+        if let Some(dht) = &self.resources.dht {
+            // Its node mostly has the same port.
+            dht.hint(address, Hint::Lan);
+        }
         let members = self.members.iter().filter(|member| member.info_hash == info_hash);
         members.for_each(|member| member.handle.local_peer(address));
         self.local.tell_seeks(info_hash, address);
@@ -437,7 +453,10 @@ impl Actor {
             }
         };
         // The listener lives as long as the session.
-        let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        for info_hash in arriving.second_hash.into_iter().chain([info_hash]) {
+            let incoming = incoming.clone();
+            let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        }
         let limits = arriving.limits;
         if !arriving.is_private {
             self.local.announce(info_hash);
@@ -516,6 +535,9 @@ impl Actor {
         while self.leaving.join_next().await.is_some() {}
         while self.goodbyes.join_next().await.is_some() {}
         self.keep().await;
+        if let Some(dht) = &self.resources.dht {
+            dht.stop().await;
+        }
         // The one who asked may have gone.
         let _ = answer.send(());
     }

@@ -74,6 +74,7 @@ fn config(dir: &Path, max_active: usize) -> SessionConfig {
         upload_limit: None,
         max_active,
         local_discovery: false,
+        dht: None,
     }
 }
 

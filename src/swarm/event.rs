@@ -141,6 +141,8 @@ pub enum Source {
     Tracker,
     /// It announced itself in the local network (BEP 14).
     Lan,
+    /// The DHT named it (BEP 5).
+    Dht,
     /// A peer told us of it (BEP 11).
     Pex,
 }

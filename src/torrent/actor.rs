@@ -16,6 +16,7 @@ use crate::base::extents::Extents;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::base::units::BLOCK_LEN;
+use crate::dht::task::DhtNews;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkReport, Provider};
 use crate::metainfo::Torrent;
@@ -33,6 +34,8 @@ use super::lifecycle::Ends;
 use super::links::Links;
 use super::moving::MoveOrder;
 use super::publish::{Publisher, wanted_pieces};
+use super::seats::{Needs, Seats};
+use super::status::WhyReport;
 use super::trackers::{Trackers, without_passkey};
 
 /// Verdicts that wait for the brain; workers wait when it is full.
@@ -89,6 +92,7 @@ pub(super) struct Actor {
     pub commands: mpsc::Receiver<Command>,
     pub incoming: mpsc::Receiver<Incoming>,
     pub trackers: Trackers,
+    pub seats: Seats,
     pub publisher: Publisher,
     pub news: broadcast::Sender<News>,
     /// Blocks that open pieces may hold.
@@ -147,6 +151,7 @@ impl Actor {
                     self.swarm.settle(Instant::now());
                 }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
+                news = self.seats.next() => self.on_dht_news(news),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 Some(order) = self.moves.1.recv() => self.move_order = Some(order),
                 () = self.links.places.changed() => self.tell_room(),
@@ -318,11 +323,7 @@ impl Actor {
 
     fn on_tracker_event(&mut self, event: TrackerEvent) {
         match event {
-            TrackerEvent::Peers { addresses } => {
-                let input = Input::Candidates { source: Source::Tracker, addresses };
-                self.swarm.handle(input, Instant::now());
-                self.tell_room();
-            }
+            TrackerEvent::Peers { addresses } => self.learn(Source::Tracker, addresses),
             TrackerEvent::Warning { url, text } => self.tell_tracker(&url, "warns", &text),
             TrackerEvent::Failure { url, text } => self.tell_tracker(&url, "failed", &text),
             TrackerEvent::ExternalIp(ip) => {
@@ -368,6 +369,23 @@ impl Actor {
         }
     }
 
+    fn on_dht_news(&mut self, news: DhtNews) {
+        match news {
+            DhtNews::Peers(peers) => self.learn(Source::Dht, peers),
+            DhtNews::Announced { nodes } => {
+                debug!(nodes, "announced in the DHT");
+                // Nobody may be listening.
+                let _ = self.news.send(News::Announced { nodes });
+                self.publish();
+            }
+        }
+    }
+
+    fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {
+        self.swarm.handle(Input::Candidates { source, addresses }, Instant::now());
+        self.tell_room();
+    }
+
     /// Tells the brain what other torrents leave to it, and the session what it wants beside.
     pub(super) fn tell_room(&mut self) {
         let now = Instant::now();
@@ -386,7 +404,8 @@ impl Actor {
                 let limit = (limiter.rate(), limiter.age(now));
                 let tracker = self.trackers.brief(now);
                 let disk = self.disk_meter.report();
-                let _ = answer.send(self.publisher.why(&self.swarm, limit, tracker, disk, now));
+                let why = self.publisher.why(&self.swarm, limit, tracker, disk, now);
+                let _ = answer.send(WhyReport { dht: self.seats.status(now), ..why });
             }
             Command::Announce(answer) => {
                 let (reply, replied) = oneshot::channel();
@@ -396,16 +415,8 @@ impl Actor {
                 let _ = answer.send(words);
             }
             Command::Scrape => self.trackers.tell(TrackerCommand::Scrape),
-            Command::AddPeer(address) => {
-                let addresses = vec![address];
-                self.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
-                self.tell_room();
-            }
-            Command::LocalPeer(address) => {
-                let addresses = vec![address];
-                self.swarm.handle(Input::Candidates { source: Source::Lan, addresses }, now);
-                self.tell_room();
-            }
+            Command::AddPeer(address) => self.learn(Source::User, vec![address]),
+            Command::LocalPeer(address) => self.learn(Source::Lan, vec![address]),
             Command::AddProviders { providers, open } => {
                 self.open.extend(open);
                 self.add_providers(providers, now);
@@ -609,6 +620,13 @@ impl Actor {
         let limits = (self.links.config.limiter.rate(), self.links.config.up_limiter.rate());
         let mut status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
         status.unsynced_bytes = self.jobs.store.backlog().bytes;
+        self.seats.take(Needs {
+            takes_part: !self.publisher.is_paused() && !self.publisher.is_stopping(),
+            is_seed: self.publisher.left().0 == 0,
+            lacks: status.left_bytes() > 0,
+            peers: status.peers_connected,
+        });
+        status.dht = self.seats.status(now);
         self.published_bytes = self.swarm.moved_bytes();
         let is_paused = self.publisher.is_paused();
         self.trackers.publish(&status, self.swarm.working_peers(), is_paused);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
+use crate::dht::task::Dht;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, StoreHandle};
 use crate::link::{Known, LinkConfig, LinkTimeouts, Subject};
 use crate::swarm::event::{Input, Source};
@@ -20,6 +21,7 @@ use super::lifecycle::{Ends, NUMWANT, Parts, wanted_of};
 use super::links::Links;
 use super::places::Places;
 use super::publish::Publisher;
+use super::seats::Seats;
 use super::seeking::Contacts;
 use super::trackers::{Trackers, first_stats};
 
@@ -29,6 +31,7 @@ struct Company {
     links: Links,
     /// Those that were asked already.
     trackers: Option<Trackers>,
+    seats: Option<Seats>,
 }
 
 /// The actor of a torrent whose files are open; `proven` are the pieces that were hashed since the
@@ -59,6 +62,9 @@ pub(super) fn actor(
     let trackers = company.trackers.filter(|_| !was_complete);
     let trackers = trackers
         .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
+    let hashes = parts.torrent.swarm_hashes();
+    let seats = company.seats.filter(|seats| seats.are_of(&hashes));
+    let seats = seats.unwrap_or_else(|| Seats::new(dht(parts), hashes, parts.resources.port));
     Actor {
         swarm: company.swarm,
         layout: parts.layout,
@@ -86,6 +92,7 @@ pub(super) fn actor(
         commands: ends.commands,
         incoming: ends.incoming,
         trackers,
+        seats,
         publisher,
         news: ends.news,
         share: ends.share,
@@ -114,14 +121,14 @@ fn company(
             let mut links = met.links;
             links.config = Arc::new(link_config(parts, subject));
             let swarm = Swarm::with_company(config, met.company, now);
-            Company { swarm, links, trackers: met.trackers }
+            Company { swarm, links, trackers: met.trackers, seats: met.seats }
         }
         None => {
             let mut swarm = Swarm::new(config, now);
             swarm.remember(known);
             let places = Places::new(parts.resources.places.clone());
             let links = Links::new(link_config(parts, Subject::of(torrent)), places);
-            Company { swarm, links, trackers: None }
+            Company { swarm, links, trackers: None, seats: None }
         }
     };
     let addresses = parts.options.peers.clone();
@@ -153,6 +160,11 @@ fn swarm_config(
     }
 }
 
+/// BEP 27: of a private torrent the DHT hears nothing.
+fn dht(parts: &Parts) -> Option<Dht> {
+    parts.resources.dht.clone().filter(|_| !parts.torrent.private)
+}
+
 /// BEP 27: of a private torrent peers tell nobody.
 fn exchanges_peers(parts: &Parts) -> bool {
     parts.options.exchange_peers && !parts.torrent.private
@@ -180,6 +192,7 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
         limiter: parts.limiter.clone(),
         up_limiter: parts.up_limiter.clone(),
         listen_port: Some(resources.port),
+        dht: resources.dht_end().filter(|_| !parts.torrent.private),
         bind: resources.bind,
         timeouts: LinkTimeouts::default(),
     }
@@ -204,6 +217,7 @@ fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
         is_private: parts.torrent.private,
         was_complete,
         client: parts.resources.http.clone(),
+        udp: Some(parts.resources.udp_trackers.clone()),
         timing: Timing::default(),
         network: parts.resources.tracker_network.clone(),
         quiet: QUIET_DEFAULT,

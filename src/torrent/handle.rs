@@ -27,6 +27,11 @@ pub enum News {
     NotMoved(String),
     /// What came of looking for course providers.
     Course(String),
+    /// It was announced in the DHT, at so many nodes.
+    Announced {
+        /// How many.
+        nodes: usize,
+    },
     /// It is known what is on disk.
     Checked(Arc<FoundPieces>),
     /// Somebody else wrote to a file, or took it away, while it was in use.

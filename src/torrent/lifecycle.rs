@@ -17,12 +17,14 @@ use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
+use crate::dht::task::Dht;
 use crate::disk::{self, Disk, DiskEvent, FileNews, Gone, StoreConfig, StoreFile, StoreHandle};
+use crate::link::DhtEnd;
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::swarm::Acquaintances;
 use crate::swarm::event::Event;
-use crate::tracker::task::{HttpClient, NetworkTiming};
+use crate::tracker::task::{HttpClient, NetworkTiming, UdpClient};
 
 use super::Error;
 use super::actor::{DISK_EVENTS_LEN, Rested};
@@ -81,10 +83,21 @@ pub struct Resources {
     pub http: HttpClient,
     /// Its time limits.
     pub tracker_network: NetworkTiming,
+    /// For UDP trackers.
+    pub udp_trackers: UdpClient,
+    /// The DHT, where it runs.
+    pub dht: Option<Dht>,
     /// Whether the end of a torrent may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
     /// Rung when the state of a torrent changes.
     pub bell: Arc<Notify>,
+}
+
+impl Resources {
+    /// The DHT as links are to know it.
+    pub(super) fn dht_end(&self) -> Option<DhtEnd> {
+        self.dht.as_ref().map(|dht| DhtEnd { port: dht.port(), nodes: dht.named() })
+    }
 }
 
 /// How a torrent comes into its session.
@@ -148,8 +161,8 @@ impl Ends {
     /// remembered, and its trackers hear that.
     fn let_go(&mut self) {
         let Some(contacts) = self.contacts.take() else { return };
-        let Contacts { company, links, trackers, goodbye } = contacts;
-        drop(links);
+        let Contacts { company, links, trackers, goodbye, seats } = contacts;
+        drop((links, seats));
         self.known = company.acquaintances();
         let later = goodbye.or(trackers.map(Trackers::leave));
         self.goodbye = self.goodbye.take().or(later);

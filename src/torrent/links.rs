@@ -176,6 +176,7 @@ mod tests {
             up_limiter: limiter,
             listen_port: None,
             bind: None,
+            dht: None,
             timeouts: LinkTimeouts::default(),
         };
         let account = Account::new(Shared::new(Arc::new(Notify::new())));

@@ -22,6 +22,7 @@ pub mod options;
 mod parked;
 pub mod places;
 mod publish;
+mod seats;
 pub mod seeking;
 mod silent;
 pub mod status;

@@ -205,6 +205,10 @@ impl Publisher {
         self.paused
     }
 
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     pub fn home(&self) -> Option<Arc<Home>> {
         self.home.clone()
     }
@@ -297,6 +301,8 @@ impl Publisher {
             limit_up,
             listen_port: self.listen_port,
             trackers: trackers.to_vec(),
+            // The actor asks its seats.
+            dht: None,
             have: swarm.have().as_bytes().to_vec(),
             disk_trouble: numbers.disk_trouble,
             record_trouble: self.record_trouble.clone(),
@@ -348,6 +354,8 @@ impl Publisher {
             pieces_at_disk: numbers.pieces_at_disk,
             disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
+            // The actor asks its seats.
+            dht: None,
             disk,
         }
     }

@@ -12,6 +12,8 @@ use tokio::time::{sleep_until, timeout};
 use tracing::{Instrument as _, error_span, info, warn};
 
 use crate::base::ids::InfoHash;
+use crate::dht::Hint;
+use crate::dht::task::DhtNews;
 use crate::link::{LinkConfig, LinkReport, LinkTimeouts, Subject};
 use crate::metainfo::{Magnet, Torrent};
 use crate::net::limiter::Limiter;
@@ -29,6 +31,8 @@ use super::links::Links;
 use super::metadata;
 use super::options::TorrentOptions;
 use super::places::{Account, Places};
+use super::seats::{Needs, Seats};
+use super::status::DhtStatus;
 use super::trackers::{Goodbye, Trackers};
 
 /// What trackers are told to be missing while nobody knows: something.
@@ -85,6 +89,8 @@ pub struct SeekStatus {
     pub candidates: usize,
     /// How the first tracker stands, in words.
     pub tracker: Option<String>,
+    /// What the DHT does for it; none where it does nothing.
+    pub dht: Option<DhtStatus>,
     /// Nothing was kept, so peers are asked.
     pub is_asking: bool,
 }
@@ -118,6 +124,8 @@ pub struct Contacts {
     pub(super) trackers: Option<Trackers>,
     /// Trackers hear that the search is over.
     pub(super) goodbye: Option<Goodbye>,
+    /// In the DHT; none when the torrent is private.
+    pub(super) seats: Option<Seats>,
 }
 
 impl Contacts {
@@ -308,6 +316,7 @@ struct Task {
     target: Target,
     links: Links,
     trackers: Trackers,
+    seats: Seats,
     /// Copies that were hashed.
     hashing: (mpsc::Sender<Hashed>, mpsc::Receiver<Hashed>),
     /// The copy that was hashed last, if it was right.
@@ -346,6 +355,7 @@ impl Task {
             limiter: Arc::new(Limiter::under(resources.limiter.clone(), None)),
             up_limiter: Arc::new(Limiter::under(resources.up_limiter.clone(), None)),
             listen_port: Some(resources.port),
+            dht: resources.dht_end(),
             bind: resources.bind,
             timeouts: LinkTimeouts::default(),
         };
@@ -354,6 +364,7 @@ impl Task {
             target: request.target,
             links: Links::new(link_config, places),
             trackers: Trackers::start(tracker_config(&resources, &request), stats),
+            seats: seats(&resources, &request),
             hashing: mpsc::channel(1),
             last: Vec::new(),
             is_found: false,
@@ -384,6 +395,11 @@ impl Task {
                     self.seeker.checked(hashed.check, hashed.verdict, Instant::now());
                 }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
+                news = self.seats.next() => match news {
+                    DhtNews::Peers(peers) => self.learn(Source::Dht, peers),
+                    // Shown in its status.
+                    DhtNews::Announced { .. } => {}
+                },
                 Some(incoming) = self.ends.incoming.recv() => self.on_incoming(incoming),
                 () = self.links.places.changed() => self.tell_room(),
                 bytes = self.ends.allowance.changed() => {
@@ -446,18 +462,23 @@ impl Task {
             true => (Some(self.trackers), None),
             false => (None, Some(self.trackers.leave())),
         };
-        let contacts = Contacts { company, links, trackers, goodbye };
+        let seats = (!torrent.private).then_some(self.seats);
+        let contacts = Contacts { company, links, trackers, goodbye, seats };
         Ok(Sought { torrent, contacts: Some(contacts) })
     }
 
-    fn tell(&self) {
+    fn tell(&mut self) {
         let (dialling, candidates) = self.seeker.reach();
+        let connected = self.links.len().saturating_sub(dialling);
+        let peers = u32::try_from(connected).unwrap_or(u32::MAX);
+        self.seats.take(Needs { takes_part: true, is_seed: false, lacks: true, peers });
         let status = SeekStatus {
             progress: self.seeker.progress(),
-            connected: self.links.len().saturating_sub(dialling),
+            connected,
             dialling,
             candidates,
             tracker: self.trackers.words(),
+            dht: self.seats.status(Instant::now()),
             is_asking: true,
         };
         self.ends.told.send_if_modified(|told| {
@@ -551,6 +572,15 @@ impl Task {
     }
 }
 
+/// Its seats in the DHT, which hears of the addresses that the link names.
+fn seats(resources: &Resources, request: &SeekRequest) -> Seats {
+    if let Some(dht) = &resources.dht {
+        request.peers.iter().for_each(|address| dht.hint(*address, Hint::Torrent));
+    }
+    let hashes = request.target.swarm_hashes().collect();
+    Seats::new(resources.dht.clone(), hashes, resources.port)
+}
+
 /// What to announce with; none when there is nobody to ask.
 fn tracker_config(resources: &Resources, request: &SeekRequest) -> Option<TrackerConfig> {
     let tiers = request.trackers.clone();
@@ -564,6 +594,7 @@ fn tracker_config(resources: &Resources, request: &SeekRequest) -> Option<Tracke
         is_private: false,
         was_complete: false,
         client: resources.http.clone(),
+        udp: Some(resources.udp_trackers.clone()),
         timing: Timing::default(),
         network: resources.tracker_network.clone(),
         quiet: QUIET_DEFAULT,

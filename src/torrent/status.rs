@@ -126,6 +126,8 @@ pub struct Status {
     pub listen_port: u16,
     /// All trackers, in tier order.
     pub trackers: Vec<TrackerStatus>,
+    /// What the DHT does for it; none where it does nothing.
+    pub dht: Option<DhtStatus>,
     /// Verified pieces as the wire's bit set, for `files`.
     pub have: Vec<u8>,
     /// The disk's trouble, while it lasts.
@@ -203,6 +205,17 @@ impl Status {
         let rest = self.wanted_bytes.saturating_sub(self.done_bytes);
         rest.checked_div(self.down_rate).map(Duration::from_secs)
     }
+}
+
+/// The DHT as a torrent sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DhtStatus {
+    /// Nodes that answer.
+    pub nodes: usize,
+    /// Since when nobody answered, though somebody was asked.
+    pub silent: Option<Duration>,
+    /// How long ago it was announced last, and at how many nodes.
+    pub announced: Option<(Duration, usize)>,
 }
 
 /// What a torrent lacks that is to be whole.
@@ -352,6 +365,8 @@ pub struct WhyReport {
     pub disk_trouble: Option<String>,
     /// The tracker that matters, the first that works or else the first, when there is one.
     pub tracker: Option<TrackerBrief>,
+    /// What the DHT does for it; none where it does nothing.
+    pub dht: Option<DhtStatus>,
     /// What the disk workers did over the last minute, for all torrents.
     pub disk: DiskRates,
 }

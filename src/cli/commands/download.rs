@@ -19,8 +19,9 @@ use crate::cli::repl::Talk;
 use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::search::Wish;
 use crate::cli::selection::wanted_files;
+use crate::dht::task::ROUTERS;
 use crate::metainfo::{Magnet, Torrent};
-use crate::session::{Allocate, CheckMode, SeedLimits, SessionConfig, TorrentOptions};
+use crate::session::{Allocate, CheckMode, DhtOptions, SeedLimits, SessionConfig, TorrentOptions};
 use crate::torrent::course::{Listing, ListingSource};
 
 use super::load;
@@ -322,7 +323,23 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         upload_limit: options.upload_limit.0,
         // Whoever binds an address does not want to be seen elsewhere.
         local_discovery: !options.no_lsd && options.bind.is_none(),
+        dht: dht_options(options),
     })
+}
+
+/// How to take part in the DHT, if at all.
+pub fn dht_options(options: &Options) -> Option<DhtOptions> {
+    (!options.no_dht).then(|| DhtOptions { routers: routers(&options.dht_bootstrap) })
+}
+
+/// The public nodes to ask where nobody else answers: those that are named, none where an empty
+/// name stands among them, and the usual ones where nothing is said.
+pub fn routers(named: &[String]) -> Vec<String> {
+    match named {
+        [] => ROUTERS.map(str::to_owned).to_vec(),
+        named if named.iter().any(String::is_empty) => Vec::new(),
+        named => named.to_vec(),
+    }
 }
 
 /// Is a part of the files chosen? To end an earlier choice, all are named, of any torrent.

@@ -4,6 +4,7 @@
 pub mod chunk;
 mod config;
 pub mod create;
+pub mod dht;
 pub mod download;
 mod fetch;
 pub mod get;
@@ -82,6 +83,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Menu { options }) => super::menu::run(*options, &common),
         Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
+        Some(Command::Dht { command }) => dht::run(&command),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
         Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
         Some(Command::Info(arguments)) => info::run(&arguments, &common),

@@ -180,6 +180,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
             download_limit: None,
             max_active: SessionConfig::MAX_ACTIVE,
             local_discovery: false,
+            dht: None,
             upload_limit: None,
         },
         ending: Ending { exit_when_complete: !is_interactive, timeout: None, providers: None },

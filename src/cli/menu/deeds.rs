@@ -149,7 +149,7 @@ impl Menu {
     /// Looks for what a link means.
     async fn seek(&mut self, named: String, link: Magnet) -> Result<(), Undone> {
         let wish = Wish::new(named, link, self.template(Vec::new()));
-        let lonely = wish.loneliness().is_some();
+        let lonely = wish.loneliness().is_some() && self.desk.engine.dht().is_none();
         match self.desk.seek(wish).await {
             Ok(_) if lonely => out::answer_wrapped(
                 "The link names no tracker and no peer: nobody is asked, others may come by \

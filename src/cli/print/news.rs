@@ -18,7 +18,9 @@ const CHANGED_NAMED: usize = 3;
 /// The line for people; none for news that progress lines tell better.
 pub fn news_line(news: &News) -> Option<String> {
     Some(match news {
-        News::Swarm(Event::PieceVerified(_) | Event::Completed) => return None,
+        News::Swarm(Event::PieceVerified(_) | Event::Completed) | News::Announced { .. } => {
+            return None;
+        }
         News::Swarm(Event::FirstPeer(address)) => format!("first peer: {address}"),
         News::Swarm(Event::HashFailed { piece, blamed: Some(peer) }) => {
             format!("piece {} failed its hash: {peer} sent wrong data", piece.number())
@@ -95,6 +97,7 @@ pub fn news_json(news: &News) -> Option<Value> {
             "bytes": bytes,
             "fetched": is_fetched,
         }),
+        News::Announced { nodes } => json!({ "event": "dht_announced", "nodes": nodes }),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::cli::escape::escape;
 use crate::torrent::status::{State, Status};
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
-use super::{WAITING, counted, hide_keys, per_cent, size_of_size, wrap};
+use super::{WAITING, counted, dht_words, hide_keys, per_cent, size_of_size, wrap};
 
 /// Less than this is on its way all the time.
 const UNSYNCED_SHOWN: u64 = 64 << 20;
@@ -86,6 +86,7 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
         ("Uploaded", uploaded_words(status)),
         ("Tracker", tracker_row(status, around.first_tracker, now)),
     ]);
+    rows.extend(status.dht.as_ref().map(|dht| ("DHT", dht_words(dht))));
     rows.extend(moving(status));
     rows.extend(unsynced(status));
     rows.extend(troubles(status));

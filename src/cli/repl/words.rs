@@ -59,6 +59,8 @@ pub enum Order {
     Log(usize),
     /// What the download waits for.
     Why,
+    /// How the DHT fares.
+    Dht,
     /// The commands, or one of them.
     Help(Option<&'static Word>),
     /// Wipe the screen.
@@ -83,7 +85,7 @@ const fn word(name: &'static str, takes: &'static str, does: &'static str) -> Wo
 }
 
 /// All commands, in the order of `help`.
-pub const WORDS: [Word; 23] = [
+pub const WORDS: [Word; 24] = [
     word("status", "[all]", "progress, speed and peers at a glance"),
     word("why", "", "what the download waits for, and what to do about it"),
     word("peers", "[-a]", "connected peers; -a all known ones, with their errors"),
@@ -92,6 +94,7 @@ pub const WORDS: [Word; 23] = [
     word("select", "RANGES|all", "download only these files: select 1-3,5"),
     word("trackers", "", "trackers and what they said last"),
     word("announce", "", "ask the trackers for peers now"),
+    word("dht", "", "nodes of the DHT, and what its lookups wait for"),
     word(
         "limit",
         "[all] down|up RATE|off",
@@ -119,7 +122,7 @@ const SHORT: [(&str, &str); 4] = [("p", "peers"), ("q", "quit"), ("exit", "quit"
 /// On a narrower terminal what a command does stands below it.
 const NARROW: usize = 60;
 
-const WATCHED: &str = "watch shows status, list, why, peers, files, trackers or log";
+const WATCHED: &str = "watch shows status, list, why, peers, files, trackers, dht or log";
 
 /// Reads a line. Where it has quotes or backslashes it is read as a shell would.
 ///
@@ -180,6 +183,7 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         ("status", []) => Order::Status { all: false },
         ("status", ["all"]) => Order::Status { all: true },
         ("why", []) => Order::Why,
+        ("dht", []) => Order::Dht,
         ("peers", []) => Order::Peers { all: false },
         ("peers", ["-a" | "--all" | "all"]) => Order::Peers { all: true },
         ("info", []) => Order::Info { files: false },
@@ -232,6 +236,7 @@ fn read_watched(arguments: &[&str]) -> Result<Order, String> {
         shown @ (Order::Status { .. }
         | Order::List
         | Order::Why
+        | Order::Dht
         | Order::Peers { .. }
         | Order::Files
         | Order::Trackers
@@ -392,7 +397,7 @@ mod tests {
             ("wat foo", WATCHED),
             ("pause now", "usage: pause [all]"),
             ("limit down x", "not a rate; write 500K, 2MiB, or 0 for none"),
-            ("watch quit", "watch shows status, list, why, peers, files, trackers or log"),
+            ("watch quit", "watch shows status, list, why, peers, files, trackers, dht or log"),
             ("select 0", "\"0\" is not a list of file numbers like 1-3,5"),
         ] {
             assert_eq!(read(line), Err(said.to_owned()), "{line:?}");

@@ -32,6 +32,7 @@ fn config(layout: Layout, pool_blocks: usize) -> LinkConfig {
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
+        dht: None,
         bind: None,
         timeouts: LinkTimeouts::default(),
     }

@@ -2,7 +2,7 @@
 //! exchange of peers (BEP 11): byte by byte, by hand.
 
 use super::*;
-use crate::swarm::link::{MetadataCommand, MetadataEvent};
+use crate::swarm::link::{MetadataCommand, MetadataEvent, PeerCommand};
 use crate::wire::{Pex, PexFlags};
 
 /// Our extension handshake with the exchange of peers in it, and the other without.
@@ -233,4 +233,54 @@ async fn peers_that_cannot_be_read_end_the_link() {
         bench.say(&extended(1, payload)).await;
         assert!(matches!(bench.down().await, DownReason::Violated(_)));
     }
+}
+
+// "Peers supporting the DHT set the last bit of the 8-byte reserved flags […] Peer receiving this
+// indicator […] should send a PORT message" (BEP 5); our pieces come first all the same (BEP 6).
+#[tokio::test(start_paused = true)]
+async fn ports_of_nodes_are_told_behind_our_pieces_and_once() {
+    const PORT: &[u8] = b"\0\0\0\x03\x09\x1a\xe1";
+    let (nodes, mut named) = mpsc::channel(8);
+    for (has_node, hello) in [(true, HELLO_ALL), (false, HELLO_PLAIN)] {
+        let mut hello = *hello;
+        hello[27] |= u8::from(has_node);
+        let dht = Some(DhtEnd { port: 6881, nodes: nodes.clone() });
+        let mut bench = Bench::begin(LinkConfig { dht, ..config(32) }, &hello, 64 * 1024).await;
+        let mut answer = [0; 68];
+        bench.peer.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer[27], 0x05, "the fast extension and a node");
+        bench.news().await;
+        bench.say(b"\0\0\0\x03\x09\x1b\x58").await;
+        let node = named.recv().await.unwrap();
+        assert_eq!(node, SocketAddr::from(([127, 0, 0, 1], 7000)));
+        bench.order(vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))]).await;
+        if has_node {
+            bench.expect(b"\0\0\0\x01\x0f").await;
+            bench.expect(INTRODUCTION).await;
+        }
+        bench.expect(PORT).await;
+        // Asked again, it says nothing more: the choke comes next.
+        bench.say(b"\0\0\0\x03\x09\x1b\x58").await;
+        named.recv().await.unwrap();
+        bench.order(vec![LinkCommand::Peer(PeerCommand::Choke)]).await;
+        bench.expect(b"\0\0\0\x01\x00").await;
+    }
+}
+
+// BEP 52: a hybrid is in two swarms, by either of its hashes.
+#[tokio::test(start_paused = true)]
+async fn whoever_calls_by_another_hash_is_answered_by_it() {
+    let (mut peer, ours) = tokio::io::duplex(1024);
+    let mut hello = *HELLO_ALL;
+    hello[28..48].fill(b'z');
+    peer.write_all(&hello).await.unwrap();
+    let (hello, stream) = read_hello(ours.into(), Duration::from_secs(10)).await.unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 5));
+    let (reports, mut news) = mpsc::channel(8);
+    let config = Arc::new(config(32));
+    let _handle = accept(config, LinkId(1), address, stream, hello, reports);
+    let mut answer = [0; 68];
+    peer.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer[28..48], [b'z'; 20]);
+    assert!(matches!(news.recv().await.unwrap().news, LinkNews::Up { .. }));
 }

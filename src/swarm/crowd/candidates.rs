@@ -42,7 +42,7 @@ struct Candidate {
     source: Source,
     failures: u32,
     worked: bool,
-    /// The user, a listing or a tracker named it: not only peers or the local network.
+    /// The user, a listing or a tracker named it: not only peers, the local network or the DHT.
     is_named: bool,
     /// Somebody said that it listens there; a connection that came in from there proves nothing.
     is_dialable: bool,
@@ -90,6 +90,7 @@ impl Choice {
             Source::Incoming,
             Source::Tracker,
             Source::Lan,
+            Source::Dht,
             Source::Pex,
         ];
         let count = if self.strangers { all.len() } else { 1 };
@@ -480,10 +481,10 @@ impl Candidates {
         self.known.get(&address).is_some_and(|known| known.is_named)
     }
 
-    /// Did nobody else than peers or the local network name the address?
+    /// Did nobody else than peers, the local network or the DHT name the address?
     pub fn is_hearsay(&self, address: SocketAddr) -> bool {
         let known = self.known.get(&address).filter(|known| !known.is_named);
-        known.is_some_and(|known| matches!(known.source, Source::Pex | Source::Lan))
+        known.is_some_and(|known| matches!(known.source, Source::Pex | Source::Lan | Source::Dht))
     }
 
     /// Our own addresses, as far as others told us.

@@ -230,8 +230,9 @@ impl Crowd {
         self.exchange.next_timeout()
     }
 
-    /// The torrent turned out to be private (BEP 27): whom only peers or the local network named is
-    /// left, those who came in are not dialled back, and nobody is told of others any more.
+    /// The torrent turned out to be private (BEP 27): whom only peers, the local network or
+    /// the DHT named is left, those who came in are not dialled back, and nobody is told of others
+    /// any more.
     pub(super) fn become_private(&mut self, out: &mut Effects) {
         self.config.is_private = true;
         self.exchange.stop();

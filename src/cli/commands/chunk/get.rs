@@ -302,6 +302,7 @@ impl Plan {
                 download_limit: arguments.download_limit.0,
                 max_active: SessionConfig::MAX_ACTIVE,
                 local_discovery: false,
+                dht: None,
                 upload_limit: None,
             },
             ending: Ending {

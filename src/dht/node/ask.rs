@@ -1,0 +1,433 @@
+//! Beginning lookups, sending their queries, and telling how they went.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::base::ids::InfoHash;
+
+use super::super::candidates::{State, Stored};
+use super::super::compact::NodeInfo;
+use super::super::contacts::Start;
+use super::super::course::Outcome;
+use super::super::event::{Haste, Output, Tally, Ticket};
+use super::super::flights::Late;
+use super::super::id::NodeId;
+use super::super::items::Item;
+use super::super::lookup::{Ask, Lookup, NEAREST, Plan, STARTS};
+use super::super::message::{Method, Query, Want};
+use super::super::nets::Family;
+use super::super::searches::{Cause, Search};
+use super::{Node, Purpose};
+
+/// Starts of a lookup from nothing.
+const STARTS_COLD: usize = 64;
+/// Addresses without a name that one lookup begins with.
+const UNNAMED: usize = 32;
+/// Ours ask for nodes of the other family while its machine has fewer good ones.
+const OTHER_FEW: usize = 8;
+/// How far a new depth moves what is believed: one sixteenth.
+const DEPTH_WEIGHT: usize = 16;
+
+/// What became of a query that was to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sent {
+    /// It is on its way.
+    Yes,
+    /// This host must not be asked before.
+    HostLater(Instant),
+    /// No fresh address must be spoken to now, or too many queries are under way.
+    Later,
+}
+
+/// What came of trying to send for a lookup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// One query left, or must wait for its host; there may be another.
+    Sent,
+    /// There is nothing to send.
+    Idle,
+    /// There is, and it must not leave now.
+    Blocked,
+}
+
+impl Node {
+    /// Does all that can be done now.
+    pub(super) fn drive(&mut self, now: Instant) {
+        self.gate_opens = None;
+        self.take_late(now);
+        self.keep_up(now);
+        loop {
+            self.begin_all(now);
+            let mut is_any_over = false;
+            for key in self.searches.in_turn(now) {
+                let step = loop {
+                    let step = self.step(key, now);
+                    if step != Step::Sent {
+                        break step;
+                    }
+                };
+                is_any_over |= self.settle(key, now);
+                if step == Step::Idle {
+                    self.with_search(key, |search| search.lookup.looked_at());
+                }
+            }
+            // A free place is somebody's.
+            if !is_any_over {
+                break;
+            }
+        }
+    }
+
+    /// A question of somebody, who hears of its end whatever comes.
+    pub(super) fn question(&mut self, target: NodeId, cause: Cause, now: Instant) {
+        let ticket = cause.ticket();
+        if !self.searches.ask(target, cause, now)
+            && let Some(ticket) = ticket
+        {
+            self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
+        }
+    }
+
+    /// Somebody wants to know whether one node is there.
+    pub(super) fn on_ping(&mut self, ticket: Ticket, address: SocketAddr, now: Instant) {
+        let purpose = Purpose::Ping { ticket: Some(ticket) };
+        let method = Method::Ping;
+        let is_sent = self.is_reachable(address)
+            && self.send(address, None, purpose, method, Haste::Urgent, now) == Sent::Yes;
+        if !is_sent {
+            self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
+        }
+    }
+
+    /// Somebody wants an item kept.
+    pub(super) fn on_put(&mut self, ticket: Ticket, item: Item, now: Instant) {
+        self.question(item.target(), Cause::Put(ticket, item), now);
+    }
+
+    /// Sends a query, if the gate lets it out.
+    pub(super) fn send(
+        &mut self,
+        to: SocketAddr,
+        expected: Option<NodeId>,
+        purpose: Purpose,
+        method: Method<'_>,
+        haste: Haste,
+        now: Instant,
+    ) -> Sent {
+        if let Err(at) = self.gate.ask(to, haste, now) {
+            self.gate_opens = Some(self.gate_opens.map_or(at, |known| known.min(at)));
+            let is_budget = self.gate.next_flow(haste, now) > now;
+            return if is_budget { Sent::Later } else { Sent::HostLater(at) };
+        }
+        let Some(tid) = self.flights.start(to, expected, purpose, now, &mut self.rng) else {
+            return Sent::Later;
+        };
+        let both = Want { v4: true, v6: true };
+        let want = if self.other_good < OTHER_FEW { both } else { Want::default() };
+        let (id, read_only) = (self.table.own(), self.reach.is_read_only(now));
+        self.buffer.clear();
+        Query { id, read_only, want, method }.write(&tid, &mut self.buffer);
+        self.outputs.push_back(Output::Send { to, bytes: self.buffer.clone() });
+        self.reach.spoke_to(to.ip(), now);
+        self.rouse.asked(now);
+        self.rates.sent(now);
+        Sent::Yes
+    }
+
+    /// An attempt to start: our own neighbours are looked for, from all that is known.
+    pub(super) fn begin_boot(&mut self, now: Instant) {
+        self.rouse.begin(now);
+        let boots = self.searches.iter().filter(|search| search.cause == Cause::Boot);
+        let old: Vec<u32> = boots.map(|search| search.key).collect();
+        old.into_iter().for_each(|key| drop(self.searches.remove(key)));
+        self.begin(self.table.own(), Cause::Boot, Vec::new(), now, now);
+    }
+
+    /// Whether a lookup has anybody to begin with.
+    pub(super) fn has_starts(&self) -> bool {
+        self.rouse.waiting() > 0 || self.table.known() > 0 || self.contacts.len() > 0
+    }
+
+    /// When an announce is due, if one may begin.
+    pub(super) fn next_announce(&self) -> Option<Instant> {
+        if !self.has_starts() || self.rouse.is_dead() {
+            return None;
+        }
+        match (self.searches.has_place(), self.searches.has_calm_place()) {
+            (true, true) => self.course.next_timeout(self.now),
+            (true, false) => self.course.next_urgent(),
+            _ => None,
+        }
+    }
+
+    /// Queries that became late.
+    fn take_late(&mut self, now: Instant) {
+        while let Some(late) = self.flights.poll(now) {
+            match late {
+                Late::Stalled(flight) => {
+                    self.rouse.stalled(flight.sent);
+                    match flight.purpose {
+                        Purpose::Walk { search, slot } => {
+                            self.with_search(search, |search| search.lookup.stalled(slot));
+                        }
+                        Purpose::Store { search, slot } => self.with_search(search, |search| {
+                            search.lookup.set_stored(slot, Stored::Stalled);
+                        }),
+                        Purpose::Ping { .. } => {}
+                    }
+                }
+                Late::Lost(flight) => {
+                    let counts = self.rouse.lost(flight.to, flight.sent);
+                    self.on_lost(flight, counts, now);
+                }
+            }
+        }
+    }
+
+    /// Begins what may begin.
+    fn begin_all(&mut self, now: Instant) {
+        while let Some(cause) = self.searches.next_overdue(now) {
+            if let Some(ticket) = cause.ticket() {
+                self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
+            }
+        }
+        while let Some(question) = self.searches.next_waiting() {
+            let nobody = Vec::new();
+            self.begin(question.target, question.cause, nobody, question.since, now);
+        }
+        while self.next_announce().is_some_and(|due| due <= now) {
+            let calm = self.searches.has_calm_place();
+            let gate_opens = self.gate.next_flow(Haste::Background, now);
+            let is_calm = calm && gate_opens <= now;
+            let Some(hash) = self.course.next(is_calm, now) else {
+                if calm && gate_opens > now {
+                    self.gate_opens =
+                        Some(self.gate_opens.map_or(gate_opens, |at| at.min(gate_opens)));
+                }
+                break;
+            };
+            if let Some((said, nodes)) = self.course.begin(hash) {
+                self.begin(hash.into(), Cause::Announce(said), nodes, now, now);
+            }
+        }
+        self.searches.widen();
+    }
+
+    /// Begins one lookup, which was asked for at `since`.
+    pub(super) fn begin(
+        &mut self,
+        target: NodeId,
+        cause: Cause,
+        remembered: Vec<NodeInfo>,
+        since: Instant,
+        now: Instant,
+    ) {
+        let is_urgent = cause.haste() == Haste::Urgent;
+        let is_boot = cause == Cause::Boot;
+        // Few replies since the network changed: nobody knows which nodes live.
+        let is_cold = is_boot || (is_urgent && self.replies < NEAREST);
+        let starts = self.starts(&target, remembered, is_cold, now);
+        let unnamed = if is_cold || starts.len() < NEAREST {
+            self.rouse.unnamed(UNNAMED)
+        } else {
+            Vec::new()
+        };
+        let plan = Plan {
+            target,
+            stores: cause.stores(),
+            is_wide: is_boot || (is_urgent && self.searches.has_wide_place()),
+            is_cold,
+            depth: self.depth.map(|depth| depth / DEPTH_WEIGHT),
+            expects_suited: self.expects_suited(),
+        };
+        let lookup = Lookup::new(plan, &starts, unnamed, since);
+        self.searches.begin(target, cause, lookup);
+    }
+
+    /// Where a lookup begins: nodes that keep its last announce, those that answered lately,
+    /// the table's, and those of `dht.dat`.
+    fn starts(
+        &self,
+        target: &NodeId,
+        remembered: Vec<NodeInfo>,
+        is_cold: bool,
+        now: Instant,
+    ) -> Vec<Start> {
+        let count = if is_cold { STARTS_COLD } else { STARTS };
+        let as_start = |node| Start::new(node, None);
+        let mut found: Vec<Start> = Vec::new();
+        self.contacts.nearest(target, count, now, &mut found);
+        let of_table = self.table.closest::<STARTS>(target, |_| true);
+        let of_table = of_table.iter().map(|entry| Start::new(entry.info(), entry.round_trip()));
+        found.extend(of_table);
+        found.extend(remembered.into_iter().map(as_start));
+        if is_cold || found.len() < STARTS {
+            self.rouse.nearest_saved(target, count, &mut found);
+        }
+        let mut starts: Vec<Start> = Vec::with_capacity(found.len());
+        for mut start in found {
+            start.is_absent = self.absent.contains(start.node.address, now);
+            let is_known = |known: &Start| known.node.id == start.node.id;
+            if start.node.id != self.table.own() && !starts.iter().any(is_known) {
+                starts.push(start);
+            }
+        }
+        starts
+    }
+
+    /// Whether most nodes of the table have ids that suit their addresses.
+    fn expects_suited(&self) -> bool {
+        let (mut all, mut suited) = (0, 0);
+        for entry in self.table.entries() {
+            (all, suited) = (all + 1, suited + usize::from(entry.suits()));
+        }
+        all >= NEAREST && suited * 2 > all
+    }
+
+    /// Sends one query of a lookup.
+    fn step(&mut self, key: u32, now: Instant) -> Step {
+        let is_dead = self.rouse.is_dead();
+        let Some(search) = self.searches.find(key) else { return Step::Idle };
+        // Nobody answers: whom we ask now would only be taken for dead.
+        if is_dead && !search.lookup.is_blind() {
+            return Step::Blocked;
+        }
+        match search.lookup.next_ask(now) {
+            Some(ask) => self.step_walk(key, ask, now),
+            None => self.step_store(key, now),
+        }
+    }
+
+    fn step_walk(&mut self, key: u32, ask: Ask, now: Instant) -> Step {
+        let Some(search) = self.searches.find(key) else { return Step::Idle };
+        let haste = search.cause.haste();
+        let method = search.method();
+        let (to, expected, slot) = match ask {
+            Ask::Node(slot, node) => (node.address, Some(node.id), Some(slot)),
+            Ask::Address(address) => (address, None, None),
+        };
+        let purpose = Purpose::Walk { search: key, slot };
+        let sent = self.send(to, expected, purpose, method, haste, now);
+        self.with_search(key, |search| match sent {
+            Sent::Yes => search.lookup.asked(ask),
+            Sent::HostLater(at) => search.lookup.hold(ask, at),
+            Sent::Later => {}
+        });
+        if sent == Sent::Later { Step::Blocked } else { Step::Sent }
+    }
+
+    fn step_store(&mut self, key: u32, now: Instant) -> Step {
+        let Some(search) = self.searches.find(key) else { return Step::Idle };
+        let haste = search.cause.haste();
+        let Some((slot, candidate)) = search.lookup.next_store() else { return Step::Idle };
+        let (node, token) = (candidate.node, candidate.token.clone().unwrap_or_default());
+        let cause = search.cause.clone();
+        let method = match &cause {
+            Cause::Announce(said) => Method::AnnouncePeer {
+                hash: InfoHash(search.target.0),
+                port: said.port,
+                implied: said.implied,
+                seed: said.seed,
+                token: &token,
+            },
+            Cause::Put(_, item) => Method::Put { token: &token, item: item.view(), cas: None },
+            _ => return Step::Idle,
+        };
+        let purpose = Purpose::Store { search: key, slot };
+        let sent = self.send(node.address, Some(node.id), purpose, method, haste, now);
+        if sent != Sent::Yes {
+            return Step::Blocked;
+        }
+        self.with_search(key, |search| search.lookup.set_stored(slot, Stored::Sent));
+        Step::Sent
+    }
+
+    /// Tells of a lookup that is done and takes it out when it is over; whether a place is free.
+    fn settle(&mut self, key: u32, now: Instant) -> bool {
+        let Some(search) = self.searches.find(key) else { return false };
+        if !search.lookup.is_done(now) {
+            return false;
+        }
+        let was_told = search.is_told;
+        self.tell(key, now);
+        let is_over = self.searches.find(key).is_some_and(|s| s.lookup.is_finished(now));
+        let key = if is_over { Some(key) } else { self.searches.next_lingering() };
+        if let Some(search) = key.and_then(|key| self.searches.remove(key)) {
+            self.remember(&search);
+        }
+        !was_told
+    }
+
+    /// Tells how a lookup went, once.
+    fn tell(&mut self, key: u32, now: Instant) {
+        let Some(search) = self.searches.find(key) else { return };
+        if search.is_told {
+            return;
+        }
+        search.is_told = true;
+        let (tally, depth) = (search.tally(), search.lookup.depth());
+        let (cause, target) = (search.cause.clone(), search.target);
+        if let Some(depth) = depth {
+            let known = self.depth.unwrap_or(depth * DEPTH_WEIGHT);
+            self.depth = Some(known - known / DEPTH_WEIGHT + depth);
+        }
+        match cause {
+            Cause::Announce(_) => {
+                let hash = InfoHash(target.0);
+                let outcome = Outcome { stored: tally.stored, has_peers: tally.peers > 0 };
+                let again = self.course.done(hash, outcome, now, &mut self.rng);
+                if let Some(again) = again {
+                    self.outputs.push_back(Output::Announced { hash, nodes: tally.stored, again });
+                }
+            }
+            Cause::Boot if tally.answered > 0 => self.rouse.succeeded(now),
+            Cause::Boot | Cause::Refresh => {}
+            Cause::Find(ticket, _)
+            | Cause::Get(ticket, _)
+            | Cause::Put(ticket, _)
+            | Cause::Scrape(ticket) => self.outputs.push_back(Output::Ended { ticket, tally }),
+        }
+    }
+
+    /// Remembers where an announce is kept, for the next.
+    fn remember(&mut self, search: &Search) {
+        if !matches!(search.cause, Cause::Announce(_)) {
+            return;
+        }
+        let keeps = |stored| matches!(stored, Stored::Taken | Stored::Sent | Stored::Stalled);
+        let nodes = search.lookup.candidates().iter().map(|(_, candidate)| candidate);
+        let nodes = nodes.filter(|c| c.state == State::Answered && keeps(c.stored));
+        self.course.remember(InfoHash(search.target.0), nodes.map(|candidate| candidate.node));
+    }
+
+    /// Does something to a lookup that may be over.
+    pub(super) fn with_search(&mut self, key: u32, act: impl FnOnce(&mut Search)) {
+        if let Some(search) = self.searches.find(key) {
+            act(search);
+        }
+    }
+
+    /// The other family's nodes are wanted for its machine.
+    pub(super) fn wants_others(&self) -> bool {
+        self.other_good < OTHER_FEW
+    }
+
+    /// Our family.
+    pub(super) fn is_ours(&self, address: SocketAddr) -> bool {
+        Family::of(address.ip()) == self.family
+    }
+}
+
+impl Search {
+    /// What it asks on its way. `get_peers` for all that has no method of its own:
+    /// anacrolix's answers to `find_node` are wrong.
+    fn method(&self) -> Method<'static> {
+        let hash = InfoHash(self.target.0);
+        match &self.cause {
+            Cause::Get(..) | Cause::Put(..) => Method::Get { target: self.target, seq: None },
+            Cause::Scrape(_) => Method::GetPeers { hash, noseed: false, scrape: true },
+            Cause::Announce(said) => Method::GetPeers { hash, noseed: said.seed, scrape: false },
+            _ => Method::GetPeers { hash, noseed: false, scrape: false },
+        }
+    }
+}
