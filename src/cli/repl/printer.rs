@@ -59,13 +59,11 @@ impl Drop for Printer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
-
     use super::*;
 
     #[test]
     fn texts_come_in_order_and_before_the_end() {
-        let (shown, seen) = channel();
+        let (shown, seen) = sync_channel(2 * WAITING_MAX);
         let mut printer = Printer::new(move |text| shown.send(text).unwrap());
         printer.print("a");
         printer.print("b");
@@ -75,8 +73,8 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_line_editor_that_waits_for_them() {
-        let (release, held) = channel::<()>();
-        let (shown, seen) = channel();
+        let (release, held) = sync_channel::<()>(1);
+        let (shown, seen) = sync_channel(2 * WAITING_MAX);
         let mut printer = Printer::new(move |text| {
             let _ = held.recv();
             shown.send(text).unwrap();
