@@ -370,6 +370,9 @@ pub mod tests {
         // It was only slow.
         candidates.set_state(named[2], State::Answered);
         assert!(!suspect(&candidates, named[4]));
+        // Half of all are dead: who names a live one among three dead ones is no liar.
+        candidates.set_state(named[3], State::Failed);
+        assert!(!suspect(&candidates, named[4]));
     }
 
     #[test]

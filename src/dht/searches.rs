@@ -198,13 +198,14 @@ impl Searches {
         self.waiting.remove(at).map(|waiting| waiting.cause)
     }
 
-    /// Begins a lookup.
-    pub fn begin(&mut self, target: NodeId, cause: Cause, lookup: Lookup) {
+    /// Begins a lookup; its key.
+    pub fn begin(&mut self, target: NodeId, cause: Cause, lookup: Lookup) -> u32 {
         let key = self.next_key;
         self.next_key = self.next_key.wrapping_add(1);
         let (peers, best, filters) = (Vec::new(), None, None);
         let search = Search { key, target, cause, lookup, peers, best, filters, is_told: false };
         self.running.push(search);
+        key
     }
 
     /// Whether one more may have more queries at once.
