@@ -201,7 +201,7 @@ impl Candidates {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.order.len()
     }
 
@@ -264,7 +264,7 @@ impl Candidates {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A node whose distance to the zero id is `far`; 256 sites are as many providers'.

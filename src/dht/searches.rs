@@ -144,7 +144,7 @@ impl Search {
             haste: self.cause.haste(),
             age: now.saturating_duration_since(self.lookup.begun()),
             tally: self.tally(),
-            known: candidates.len(),
+            known: candidates.count(),
             level: answered.next().map_or(0, |(_, candidate)| candidates.level(candidate)),
             waits_for: waits_for.collect(),
         }
@@ -297,7 +297,7 @@ impl Searches {
     }
 
     /// Lookups under way, and questions that wait.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.running.len() + self.waiting.len()
     }
 

@@ -145,7 +145,7 @@ impl Node {
 
     /// Whether a lookup has anybody to begin with.
     pub(super) fn has_starts(&self) -> bool {
-        self.rouse.waiting() > 0 || self.table.known() > 0 || self.contacts.len() > 0
+        self.rouse.waiting() > 0 || self.table.known() > 0 || self.contacts.count() > 0
     }
 
     /// When an announce is due, if one may begin.

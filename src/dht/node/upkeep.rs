@@ -90,7 +90,7 @@ impl Node {
         });
         let mut nodes: Vec<Start> = of_table.collect();
         nodes.truncate(SAVED_NODES_MAX);
-        let each = (self.contacts.len() / (SAVED_NODES_MAX - nodes.len()).max(1)).max(1);
+        let each = (self.contacts.count() / (SAVED_NODES_MAX - nodes.len()).max(1)).max(1);
         nodes.extend(self.contacts.iter().step_by(each));
         nodes.extend(self.rouse.saved());
         // Each once, in this order.
@@ -108,7 +108,7 @@ impl Node {
     }
 
     fn somebody_waits(&self) -> bool {
-        self.searches.somebody_waits() || self.course.len() > 0
+        self.searches.somebody_waits() || self.course.count() > 0
     }
 
     /// Asks one node whether the line is back.
