@@ -21,6 +21,15 @@ fn on_an_empty_table_a_lookup_starts_with_the_first_hint() {
 }
 
 #[test]
+fn a_hundred_hints_at_once_are_one_start() {
+    let mut bench = Bench::new(None);
+    (1..=100).for_each(|far| hint(&mut bench, far, Hint::Peer));
+    assert_eq!(bench.asked.len(), 16);
+    bench.run(bench.now + 500 * MS, |_| Some(nodes(&[200, 201])));
+    assert!(bench.asked.len() <= 40, "{} queries", bench.asked.len());
+}
+
+#[test]
 fn queries_carry_four_bytes_and_walk_with_get_peers_alone() {
     let mut bench = Bench::with(1..=20);
     bench.find(1);
