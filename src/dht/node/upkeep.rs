@@ -149,7 +149,10 @@ impl Node {
             self.upkeep.next_refresh = now + REFRESH_FIRST;
             self.upkeep.refreshed.len() - 1
         } else {
+            // Full ones are kept by pings.
+            let is_thin = |bits: usize| counts.get(bits).is_none_or(|count| *count < BUCKET_FULL);
             let refreshed = self.upkeep.refreshed.iter_mut().take(depth).enumerate();
+            let refreshed = refreshed.filter(|(bits, _)| is_thin(*bits));
             let Some((bits, last)) = refreshed.min_by_key(|(_, last)| **last) else { return };
             if now < *last + REFRESH_EACH {
                 return;
