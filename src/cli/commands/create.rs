@@ -36,7 +36,11 @@ use super::load::{hint, similar_entry};
 /// More entries than this are not named that were left out.
 const SKIPPED_SHOWN: usize = 10;
 
-const NO_TRACKER: &str = "It names no tracker, so nobody finds others by it: -a URL names one.\n";
+const NO_TRACKER: &str =
+    "It names no tracker: only the DHT finds others by it (-a URL names one).\n";
+
+const NOBODY: &str =
+    "It is private and names no tracker, so nobody finds others by it: -a URL names one.\n";
 
 const V2_ONLY: &str = "driver: a torrent of version 2 only is for other programs: driver cannot \
                        download, seed or verify it yet (--hybrid works with both)";
@@ -117,7 +121,11 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
         true => out::deliver_json(&InfoJson::in_file(&torrent, &output))?,
         false => {
             let screen = info_screen(&torrent, out::line_columns());
-            let alone = if torrent.trackers.is_empty() { NO_TRACKER } else { "" };
+            let alone = match torrent.trackers.is_empty() {
+                true if torrent.private => NOBODY,
+                true => NO_TRACKER,
+                false => "",
+            };
             out::deliver(&format!("{screen}File        {}\n{alone}", shown(&output)))?;
         }
     }
