@@ -4,7 +4,7 @@
 
 use std::hash::Hash as _;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::rngs::StdRng;
 
@@ -117,6 +117,8 @@ fn fails_of(entry: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rand::SeedableRng as _;
 
     use super::*;

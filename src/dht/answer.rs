@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use rand::rngs::StdRng;
 
-use super::compact::Values;
+use super::compact::{self, Values};
 use super::gate::Gate;
 use super::id::NodeId;
 use super::items::Items;
@@ -113,6 +113,24 @@ impl Answers {
     /// Peers that are stored for others.
     pub fn stored(&self) -> usize {
         self.store.peers()
+    }
+
+    /// Peers of a torrent that others told us, for a lookup of ours: in a net of two nobody else
+    /// has them.
+    pub fn own_peers(
+        &self,
+        hash: InfoHash,
+        noseed: bool,
+        rng: &mut StdRng,
+    ) -> impl Iterator<Item = SocketAddr> + use<> {
+        let mut bytes = Vec::new();
+        self.store.sample(hash, noseed, compact::PEERS_MAX, rng, &mut bytes);
+        let len = match self.family {
+            Family::V4 => COMPACT_V4_LEN,
+            Family::V6 => COMPACT_V6_LEN,
+        };
+        let peers: Vec<SocketAddr> = bytes.chunks_exact(len).filter_map(compact::peer).collect();
+        peers.into_iter()
     }
 
     /// Everything that must hold at any time.

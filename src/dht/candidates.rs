@@ -201,7 +201,7 @@ impl Candidates {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.order.len()
     }
 
@@ -264,7 +264,7 @@ impl Candidates {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A node whose distance to the zero id is `far`; 256 sites are as many providers'.
@@ -369,6 +369,9 @@ pub mod tests {
         assert!(!suspect(&candidates, slots[0]));
         // It was only slow.
         candidates.set_state(named[2], State::Answered);
+        assert!(!suspect(&candidates, named[4]));
+        // Half of all are dead: who names a live one among three dead ones is no liar.
+        candidates.set_state(named[3], State::Failed);
         assert!(!suspect(&candidates, named[4]));
     }
 

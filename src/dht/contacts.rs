@@ -141,13 +141,13 @@ impl Contacts {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.records.len() / self.record_len()
     }
 
     /// All of them, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = Start> + '_ {
-        (0..self.len()).filter_map(|at| self.get(at)).map(|(start, _)| start)
+        (0..self.count()).filter_map(|at| self.get(at)).map(|(start, _)| start)
     }
 
     /// Where those lie that share the first `bits` with `target`.
@@ -164,12 +164,12 @@ impl Contacts {
     }
 
     fn make_room(&mut self, now: Instant, rng: &mut StdRng) {
-        if self.len() < self.room {
+        if self.count() < self.room {
             return;
         }
-        let last = self.len().saturating_sub(ROOM_AMONG);
+        let last = self.count().saturating_sub(ROOM_AMONG);
         let from = rng.random_range(0..=last);
-        let window = from..(from + ROOM_AMONG).min(self.len());
+        let window = from..(from + ROOM_AMONG).min(self.count());
         let oldest = window.min_by_key(|at| self.get(*at).map(|(_, second)| second));
         debug_assert!(oldest.is_some() && now >= self.born);
         if let Some(at) = oldest {
@@ -180,7 +180,7 @@ impl Contacts {
 
     fn find(&self, id: &NodeId) -> Result<usize, usize> {
         let len = self.record_len();
-        let (mut low, mut high) = (0, self.len());
+        let (mut low, mut high) = (0, self.count());
         while low < high {
             let middle = low.midpoint(high);
             match self.records[middle * len..middle * len + 20].cmp(&id.0[..]) {
@@ -298,7 +298,7 @@ mod tests {
         contacts.answered(thief, MS, now, &mut rng);
         assert_eq!(contacts.iter().next().unwrap().node, honest);
         contacts.failed(&thief);
-        assert_eq!(contacts.len(), 1);
+        assert_eq!(contacts.count(), 1);
         contacts.failed(&honest);
         contacts.answered(thief, MS, now, &mut rng);
         assert_eq!(contacts.iter().next().unwrap().node, thief);
@@ -313,18 +313,18 @@ mod tests {
             later += 100 * MS;
             contacts.answered(any(&mut rng), MS, later, &mut rng);
         }
-        assert_eq!(contacts.len(), CONTACTS_MIN);
+        assert_eq!(contacts.count(), CONTACTS_MIN);
         assert_eq!(contacts.records.len(), 64 * 1024);
-        let seconds = (0..contacts.len()).filter_map(|at| contacts.get(at)).map(|(_, s)| s);
+        let seconds = (0..contacts.count()).filter_map(|at| contacts.get(at)).map(|(_, s)| s);
         let early = seconds.filter(|second| *second < 90).count();
         assert!(early < 100, "{early} of the first 900 are left");
         contacts.set_torrents(10_000);
         for _ in 0..3_000 {
             contacts.answered(any(&mut rng), MS, later, &mut rng);
         }
-        assert_eq!(contacts.len(), CONTACTS_MIN + 3_000);
+        assert_eq!(contacts.count(), CONTACTS_MIN + 3_000);
         contacts.set_torrents(3);
-        assert_eq!(contacts.len(), CONTACTS_MIN);
+        assert_eq!(contacts.count(), CONTACTS_MIN);
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
         let four = any(&mut rng);
         let mut contacts = Contacts::new(Family::V6, now);
         contacts.answered(four, MS, now, &mut rng);
-        assert_eq!(contacts.len(), 0, "of the other family");
+        assert_eq!(contacts.count(), 0, "of the other family");
         contacts.answered(six, MS, now, &mut rng);
         assert_eq!(contacts.iter().next().unwrap().node, six);
     }

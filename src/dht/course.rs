@@ -72,7 +72,7 @@ struct Plan {
 }
 
 /// All torrents that are announced.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Course {
     /// By hash.
     plans: Vec<Plan>,
@@ -83,24 +83,12 @@ pub struct Course {
     /// Those never announced.
     first: BTreeSet<InfoHash>,
     /// How far the sweep through those is.
-    swept: InfoHash,
+    swept: Option<InfoHash>,
     /// Takes turns between the last two.
     is_first_turn: bool,
 }
 
 impl Course {
-    /// No torrent.
-    pub fn new() -> Self {
-        Self {
-            plans: Vec::new(),
-            urgent: BTreeSet::new(),
-            again: BTreeSet::new(),
-            first: BTreeSet::new(),
-            swept: InfoHash([0; 20]),
-            is_first_turn: false,
-        }
-    }
-
     /// Says from now on that of a torrent. One that is known keeps its nodes; it is due at once
     /// when others would be told something wrong, or when somebody waits who did not before.
     pub fn announce(&mut self, hash: InfoHash, said: Said, now: Instant) {
@@ -156,7 +144,7 @@ impl Course {
         let at = self.find(hash).ok()?;
         self.is_first_turn = self.plans[at].due.is_some();
         if !self.is_first_turn && self.plans[at].said.haste == Haste::Background {
-            self.swept = hash;
+            self.swept = Some(hash);
         }
         self.unqueue(at);
         let plan = &mut self.plans[at];
@@ -257,7 +245,7 @@ impl Course {
     }
 
     /// Torrents that are announced.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.plans.len()
     }
 
@@ -287,7 +275,8 @@ impl Course {
     }
 
     fn next_first(&self) -> Option<InfoHash> {
-        let behind = (Bound::Excluded(self.swept), Bound::Unbounded);
+        let from = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = (from, Bound::Unbounded);
         self.first.range(behind).next().or_else(|| self.first.first()).copied()
     }
 
@@ -377,7 +366,7 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let (course, rng) = (Course::new(), StdRng::seed_from_u64(1));
+            let (course, rng) = (Course::default(), StdRng::seed_from_u64(1));
             Self { course, now: Instant::now(), rng }
         }
 
@@ -527,7 +516,7 @@ mod tests {
         bench.begin();
         (1..=3).for_each(|first| bench.course.forget(hash(first)));
         bench.course.check_invariants();
-        assert_eq!((bench.begin(), bench.course.len()), (None, 0));
+        assert_eq!((bench.begin(), bench.course.count()), (None, 0));
         assert_eq!(bench.course.done(hash(1), GOOD, bench.now, &mut bench.rng), None);
         assert_eq!(bench.course.next_timeout(bench.now), None);
     }

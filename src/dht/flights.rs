@@ -67,9 +67,8 @@ pub struct Flights<P> {
     round_trips: RoundTrips,
 }
 
-impl<P: Copy> Flights<P> {
-    /// None under way.
-    pub fn new() -> Self {
+impl<P> Default for Flights<P> {
+    fn default() -> Self {
         Self {
             pending: Vec::new(),
             stalls: BinaryHeap::new(),
@@ -77,7 +76,9 @@ impl<P: Copy> Flights<P> {
             round_trips: RoundTrips::new(),
         }
     }
+}
 
+impl<P: Copy> Flights<P> {
     /// Notes a query that leaves now; the transaction id it must carry. Four random bytes:
     /// mainline drops any other length, jech's dht those of 16 and more, and nobody off the path
     /// guesses them. None when [`PENDING_MAX`] are under way.
@@ -163,7 +164,7 @@ impl<P: Copy> Flights<P> {
     }
 
     /// Queries under way.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.pending.len()
     }
 
@@ -255,7 +256,7 @@ mod tests {
     }
 
     fn flights() -> (Flights<u8>, StdRng, Instant) {
-        (Flights::new(), StdRng::seed_from_u64(7), Instant::now())
+        (Flights::default(), StdRng::seed_from_u64(7), Instant::now())
     }
 
     #[test]
@@ -270,7 +271,7 @@ mod tests {
         assert_eq!(flights.land(&other, at(1), now), None, "another id");
         assert_eq!(flights.land(&tid, at(1), now).map(|flight| flight.purpose), Some(1));
         assert_eq!(flights.land(&tid, at(1), now), None, "twice");
-        assert_eq!((flights.len(), flights.next_timeout()), (0, None));
+        assert_eq!((flights.count(), flights.next_timeout()), (0, None));
     }
 
     #[test]
@@ -318,7 +319,7 @@ mod tests {
         let started = (0..PENDING_MAX + 5)
             .filter_map(|_| flights.start(at(1), None, 0, now, &mut rng))
             .collect::<std::collections::BTreeSet<_>>();
-        assert_eq!((started.len(), flights.len()), (PENDING_MAX, PENDING_MAX));
+        assert_eq!((started.len(), flights.count()), (PENDING_MAX, PENDING_MAX));
         assert_eq!(flights.clear().len(), PENDING_MAX);
         assert_eq!(flights.next_timeout(), None);
     }

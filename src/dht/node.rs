@@ -110,9 +110,9 @@ impl Node {
             table: Table::new(id, now),
             contacts: Contacts::new(family, now),
             absent: Absent::new(&mut rng, now),
-            flights: Flights::new(),
+            flights: Flights::default(),
             searches: Searches::default(),
-            course: Course::new(),
+            course: Course::default(),
             rouse: Rouse::new(starts, now),
             reach: Reach::new(config.read_only, is_public, now),
             gate: Gate::new(config.fresh_flows, &mut rng, now),
@@ -207,9 +207,9 @@ impl Node {
             good: self.table.good(),
             known: self.table.known(),
             hints: self.rouse.waiting(),
-            lookups: self.searches.len(),
-            asked: self.flights.len(),
-            announced: self.course.len(),
+            lookups: self.searches.count(),
+            asked: self.flights.count(),
+            announced: self.course.count(),
             late: self.course.late(now),
             stored: self.answers.stored(),
             rates: self.rates.last(now),
@@ -235,7 +235,7 @@ impl Node {
         self.course.check_invariants();
         self.searches.check_invariants(now);
         self.answers.check_invariants();
-        assert!(self.flights.len() <= super::flights::PENDING_MAX, "too many queries");
+        assert!(self.flights.count() <= super::flights::PENDING_MAX, "too many queries");
         assert!(self.outputs.len() <= 4_096, "nobody takes the outputs");
         for output in &self.outputs {
             if let Output::Send { bytes, .. } = output {
@@ -262,8 +262,8 @@ impl Node {
 
     /// The more torrents, the more nodes are worth remembering.
     fn on_course(&mut self) {
-        self.contacts.set_torrents(self.course.len());
-        self.absent.set_torrents(self.course.len());
+        self.contacts.set_torrents(self.course.count());
+        self.absent.set_torrents(self.course.count());
     }
 
     fn on_forget(&mut self, hash: InfoHash) {

@@ -47,6 +47,8 @@ pub struct Rouse {
     attempts: u32,
     /// Attempts ever, by which hints take turns.
     round: u32,
+    /// When the last attempt began.
+    begun: Option<Instant>,
     /// When the next attempt is due, if it is needed.
     again: Instant,
     /// An attempt is due whatever the table holds.
@@ -71,6 +73,7 @@ impl Rouse {
             saved: saved.into_iter().map(|start| (start, 0)).collect(),
             attempts: 0,
             round: 0,
+            begun: None,
             again: now,
             is_forced: false,
             last_heard: None,
@@ -100,7 +103,9 @@ impl Rouse {
         }
         self.hints.push(Named { address, by, vain: 0, given: 0 });
         self.attempts = 0;
-        self.again = self.again.min(now);
+        // The attempt under way takes it as well; many may come at once.
+        let soonest = self.begun.map_or(now, |begun| now.max(begun + AGAIN_FIRST));
+        self.again = self.again.min(soonest);
         true
     }
 
@@ -188,6 +193,7 @@ impl Rouse {
         self.again = now + doubled.min(AGAIN_MAX);
         self.attempts = self.attempts.saturating_add(1);
         self.round = self.round.wrapping_add(1);
+        self.begun = Some(now);
         self.is_forced = false;
     }
 
@@ -313,6 +319,9 @@ mod tests {
         assert!(rouse.hint(at(1), Hint::Peer, now + S) && rouse.is_due(0, now + S));
         rouse.begin(now + S);
         assert!(!rouse.hint(at(1), Hint::Peer, now + S) && !rouse.is_due(0, now + S));
+        // Nor are a hundred at once a hundred attempts.
+        rouse.hint(at(2), Hint::Peer, now + S);
+        assert!(!rouse.is_due(0, now + S) && rouse.is_due(0, now + 2 * S));
         rouse.succeeded(now + S);
         assert!(!rouse.is_due(3, now + 60 * S) && rouse.is_due(3, now + 61 * S));
     }

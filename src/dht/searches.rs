@@ -144,7 +144,7 @@ impl Search {
             haste: self.cause.haste(),
             age: now.saturating_duration_since(self.lookup.begun()),
             tally: self.tally(),
-            known: candidates.len(),
+            known: candidates.count(),
             level: answered.next().map_or(0, |(_, candidate)| candidates.level(candidate)),
             waits_for: waits_for.collect(),
         }
@@ -198,13 +198,14 @@ impl Searches {
         self.waiting.remove(at).map(|waiting| waiting.cause)
     }
 
-    /// Begins a lookup.
-    pub fn begin(&mut self, target: NodeId, cause: Cause, lookup: Lookup) {
+    /// Begins a lookup; its key.
+    pub fn begin(&mut self, target: NodeId, cause: Cause, lookup: Lookup) -> u32 {
         let key = self.next_key;
         self.next_key = self.next_key.wrapping_add(1);
         let (peers, best, filters) = (Vec::new(), None, None);
         let search = Search { key, target, cause, lookup, peers, best, filters, is_told: false };
         self.running.push(search);
+        key
     }
 
     /// Whether one more may have more queries at once.
@@ -296,7 +297,7 @@ impl Searches {
     }
 
     /// Lookups under way, and questions that wait.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.running.len() + self.waiting.len()
     }
 

@@ -145,7 +145,7 @@ impl Node {
 
     /// Whether a lookup has anybody to begin with.
     pub(super) fn has_starts(&self) -> bool {
-        self.rouse.waiting() > 0 || self.table.known() > 0 || self.contacts.len() > 0
+        self.rouse.waiting() > 0 || self.table.known() > 0 || self.contacts.count() > 0
     }
 
     /// When an announce is due, if one may begin.
@@ -241,7 +241,25 @@ impl Node {
             expects_suited: self.expects_suited(),
         };
         let lookup = Lookup::new(plan, &starts, unnamed, since);
-        self.searches.begin(target, cause, lookup);
+        let key = self.searches.begin(target, cause, lookup);
+        self.give_own_peers(key);
+    }
+
+    /// What others announced to us is found before anybody is asked. It may be old, and the
+    /// lookup goes on as if it were nothing.
+    fn give_own_peers(&mut self, key: u32) {
+        let Some(search) = self.searches.find(key) else { return };
+        let noseed = match &search.cause {
+            Cause::Find(..) => false,
+            Cause::Announce(said) => said.seed,
+            _ => return,
+        };
+        let (hash, ticket) = (InfoHash(search.target.0), search.cause.ticket());
+        let known = self.answers.own_peers(hash, noseed, &mut self.rng);
+        let peers: Vec<SocketAddr> = known.filter(|peer| search.is_new_peer(*peer)).collect();
+        if !peers.is_empty() {
+            self.outputs.push_back(Output::Peers { hash, peers, ticket });
+        }
     }
 
     /// Where a lookup begins: nodes that keep its last announce, those that answered lately,

@@ -1,6 +1,7 @@
 //! A node in virtual time: its exact packets to others that are written by hand, and some fifty
 //! real ones among dead ones.
 
+mod anything;
 mod packets;
 mod recovery;
 mod world;

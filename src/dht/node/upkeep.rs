@@ -90,7 +90,7 @@ impl Node {
         });
         let mut nodes: Vec<Start> = of_table.collect();
         nodes.truncate(SAVED_NODES_MAX);
-        let each = (self.contacts.len() / (SAVED_NODES_MAX - nodes.len()).max(1)).max(1);
+        let each = (self.contacts.count() / (SAVED_NODES_MAX - nodes.len()).max(1)).max(1);
         nodes.extend(self.contacts.iter().step_by(each));
         nodes.extend(self.rouse.saved());
         // Each once, in this order.
@@ -108,7 +108,7 @@ impl Node {
     }
 
     fn somebody_waits(&self) -> bool {
-        self.searches.somebody_waits() || self.course.len() > 0
+        self.searches.somebody_waits() || self.course.count() > 0
     }
 
     /// Asks one node whether the line is back.
@@ -149,7 +149,10 @@ impl Node {
             self.upkeep.next_refresh = now + REFRESH_FIRST;
             self.upkeep.refreshed.len() - 1
         } else {
+            // Full ones are kept by pings.
+            let is_thin = |bits: usize| counts.get(bits).is_none_or(|count| *count < BUCKET_FULL);
             let refreshed = self.upkeep.refreshed.iter_mut().take(depth).enumerate();
+            let refreshed = refreshed.filter(|(bits, _)| is_thin(*bits));
             let Some((bits, last)) = refreshed.min_by_key(|(_, last)| **last) else { return };
             if now < *last + REFRESH_EACH {
                 return;

@@ -21,6 +21,15 @@ fn on_an_empty_table_a_lookup_starts_with_the_first_hint() {
 }
 
 #[test]
+fn a_hundred_hints_at_once_are_one_start() {
+    let mut bench = Bench::new(None);
+    (1..=100).for_each(|far| hint(&mut bench, far, Hint::Peer));
+    assert_eq!(bench.asked.len(), 16);
+    bench.run(bench.now + 500 * MS, |_| Some(nodes(&[200, 201])));
+    assert!(bench.asked.len() <= 40, "{} queries", bench.asked.len());
+}
+
+#[test]
 fn queries_carry_four_bytes_and_walk_with_get_peers_alone() {
     let mut bench = Bench::with(1..=20);
     bench.find(1);
@@ -159,6 +168,15 @@ fn reflectors_are_no_nodes() {
     let own = reply(&asked.tid, NodeId([0xff; 20]), &nodes(&[0]));
     bench.handle(Input::Datagram { from: asked.to, bytes: &own });
     assert!(!bench.names().contains(&("get_peers", 0)), "whom it names is not asked");
+    // The same of one whose name nobody knows.
+    let mut fresh = Bench::new(None);
+    fresh.find(1);
+    hint(&mut fresh, 5, Hint::Peer);
+    for asked in fresh.asked.clone() {
+        let own = reply(&asked.tid, fresh.node.health(fresh.now).id, &nodes(&[0]));
+        fresh.handle(Input::Datagram { from: asked.to, bytes: &own });
+    }
+    assert!(fresh.asked.iter().all(|asked| asked.to == info(5).address));
     let other = bench.query("get_peers", 2);
     let len = bench.asked.len();
     bench.handle(Input::Datagram { from: other.to, bytes: &other.bytes });
@@ -342,6 +360,34 @@ fn a_scrape_counts_all_filters_as_one() {
     let (seeds, leechers) = bench.ended(4).unwrap().swarm.unwrap();
     assert!((48..=52).contains(&seeds) && (20..=22).contains(&leechers), "{seeds} {leechers}");
     assert_eq!(bench.peers(), [], "nobody wanted peers");
+}
+
+#[test]
+fn what_was_announced_to_us_is_found_at_once() {
+    let mut bench = Bench::new(None);
+    let from = info(5).address;
+    let get = [b"d1:ad2:id20:", &id(5).0[..], b"9:info_hash20:", &HASH.0[..]].concat();
+    let get = [&get[..], b"e1:q9:get_peers1:t2:aa1:y1:qe"].concat();
+    bench.node.handle(Input::Datagram { from, bytes: &get }, bench.now);
+    let Some(Output::Send { bytes, .. }) = bench.node.poll_output() else { panic!("no reply") };
+    let Ok(Message { body: Body::Reply(reply), .. }) = Message::decode(&bytes) else {
+        panic!("no reply")
+    };
+    let token = reply.token.expect("there is room").to_vec();
+    let announce = [
+        b"d1:ad2:id20:",
+        &id(5).0[..],
+        b"9:info_hash20:",
+        &HASH.0[..],
+        b"4:porti7001e5:token8:",
+        &token,
+        b"e1:q13:announce_peer1:t2:ab1:y1:qe",
+    ]
+    .concat();
+    bench.handle(Input::Datagram { from, bytes: &announce });
+    bench.find(1);
+    assert_eq!(bench.peers(), [SocketAddr::new(from.ip(), 7_001)]);
+    assert_eq!(bench.ended(1), None, "others may know more");
 }
 
 #[test]
