@@ -113,6 +113,24 @@ fn event(running: &mut Running, name: &str) -> Value {
     }
 }
 
+/// What it answers to a command.
+#[track_caller]
+fn answer(running: &mut Running, line: &str) -> String {
+    running.type_line(line);
+    let answer = event(running, "answer");
+    answer["text"].as_str().expect("a text").to_owned()
+}
+
+/// Waits until nothing is announced: orders are on their way for a moment.
+#[track_caller]
+fn is_announced_no_more(running: &mut Running) {
+    let begin = Instant::now();
+    while !answer(running, "dht").contains("0 torrents announced") {
+        assert!(begin.elapsed() < LIMIT, "it is announced still");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Three that are there for others to be found by.
 struct Nodes {
     _homes: Vec<Home>,
@@ -280,13 +298,13 @@ fn people_ask_the_dht() {
     let ran = finish(&mut lost.command(&["dht", "get", &giver.hash(), "--wait", "1s"], &[]));
     ran.assert_refused(4, "no node of the DHT has answered for 1s");
     ask(&["get", "nonsense"]).assert_refused(2, "not an info hash");
-    seed.running.type_line("dht");
-    let answer = event(&mut seed.running, "answer");
-    let text = answer["text"].as_str().expect("a text");
+    let text = answer(&mut seed.running, "dht");
     assert!(text.starts_with("IPv4  ") && text.contains("1 torrent announced"), "{text}");
-    seed.running.type_line("status");
-    let answer = event(&mut seed.running, "answer");
-    assert!(answer["text"].as_str().is_some_and(|it| it.contains("\nDHT        ")), "{answer}");
+    let answer = answer(&mut seed.running, "status");
+    assert!(answer.contains("\nDHT        "), "{answer}");
+    // Who is paused is announced no more.
+    self::answer(&mut seed.running, "pause");
+    is_announced_no_more(&mut seed.running);
 }
 
 #[test]
@@ -322,6 +340,51 @@ fn of_a_private_torrent_no_node_hears() {
     event(&mut seed.running, "completed");
     assert_code(&seed.quit(), 0);
     assert!(!node.heard_of(secret));
+}
+
+/// Before its metadata is there nobody can know that a torrent is private; from then on the DHT
+/// hears nothing more of it.
+#[test]
+fn a_link_that_turns_out_to_be_private_is_forgotten_at_once() {
+    let payload = || Payload::new(10, "set10", 32 << 10, &[("a", 200_000)]).private();
+    let node = MockNode::start(honest);
+    let giver = Home::of(payload(), None);
+    let mut seed = giver.command(&["seed", "a.torrent", "data", "--port", "0", "--json"], &[]);
+    let seed = Seed::start(&mut seed);
+    let taker = Home { dir: tempfile::tempdir().expect("a folder"), payload: payload() };
+    let (hash, peer) = (taker.hash(), seed.address().to_string());
+    let arguments = [&*hash, "--port", "0", "--json"];
+    let mut taking = Running::start(&mut taker.command(&arguments, &[node.address]));
+    node.hears("the search", |bytes| contains(bytes, &taker.payload.info_hash()));
+    taking.type_line(&format!("add-peer {peer}"));
+    event(&mut taking, "metadata_found");
+    is_announced_no_more(&mut taking);
+}
+
+/// "A hybrid's two hashes are two DHT swarms."
+#[test]
+fn a_hybrid_is_announced_by_both_its_hashes() {
+    let node = MockNode::start(honest);
+    let home = Home::new(11);
+    std::fs::remove_file(home.path().join("a.torrent")).expect("it was there");
+    let create = ["create", "data/set11", "--hybrid", "-o", "a.torrent"];
+    assert_code(&finish(driver(home.path()).current_dir(home.path()).args(create)), 0);
+    let info = finish(driver(home.path()).current_dir(home.path()).args(["info", "a.torrent"]));
+    let hashes: Vec<Vec<u8>> = info.stdout.lines().filter_map(hash_of).collect();
+    let [one, two] = hashes.as_slice() else { panic!("{}", info.stdout) };
+    let seed = home.seed(&[node.address]);
+    for hash in [one, two] {
+        let hash = &hash[..20];
+        node.hears("an announce", |it| contains(it, b"13:announce_peer") && contains(it, hash));
+    }
+    drop(seed);
+}
+
+/// The digits at the end of a line, if it ends in a hash.
+fn hash_of(line: &str) -> Option<Vec<u8>> {
+    let word = line.split_whitespace().next_back().filter(|word| matches!(word.len(), 40 | 64))?;
+    let byte = |at: usize| u8::from_str_radix(word.get(at..at + 2)?, 16).ok();
+    (0..word.len()).step_by(2).map(byte).collect()
 }
 
 #[test]

@@ -36,7 +36,11 @@ use super::load::{hint, similar_entry};
 /// More entries than this are not named that were left out.
 const SKIPPED_SHOWN: usize = 10;
 
-const NO_TRACKER: &str = "It names no tracker, so nobody finds others by it: -a URL names one.\n";
+const NO_TRACKER: &str =
+    "It names no tracker: only the DHT finds others by it (-a URL names one).\n";
+
+const NOBODY: &str =
+    "It is private and names no tracker, so nobody finds others by it: -a URL names one.\n";
 
 const V2_ONLY: &str = "driver: a torrent of version 2 only is for other programs: driver cannot \
                        download, seed or verify it yet (--hybrid works with both)";
@@ -119,7 +123,7 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
         false if common.quiet => {}
         false => {
             let screen = info_screen(&torrent, out::line_columns());
-            let note = tracker_note(&torrent.trackers);
+            let note = tracker_note(&torrent.trackers, torrent.private);
             let note = out::wrapped(&note);
             out::deliver(&format!("{screen}File        {}\n{note}", shown(&output)))?;
         }
@@ -128,9 +132,9 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
 }
 
 /// What is likely to be missing of its trackers.
-fn tracker_note(tiers: &[Vec<String>]) -> String {
+fn tracker_note(tiers: &[Vec<String>], is_private: bool) -> String {
     if tiers.is_empty() {
-        return NO_TRACKER.to_owned();
+        return if is_private { NOBODY } else { NO_TRACKER }.to_owned();
     }
     let lacks_path = |url: &&String| values::tracker(url).is_ok_and(|whole| whole != **url);
     match tiers.iter().flatten().find(lacks_path) {
@@ -398,11 +402,12 @@ mod tests {
 
     #[test]
     fn a_tracker_without_a_path_is_told() {
-        let note = |url: &str| tracker_note(&[vec![url.to_owned()]]);
+        let note = |url: &str| tracker_note(&[vec![url.to_owned()]], false);
         let words = "http://t:1 has no path: most trackers answer at http://t:1/announce.\n";
         assert_eq!((note("http://t:1"), note("http://t:1/")), (words.into(), words.into()));
         assert_eq!([note("http://t/x"), note("udp://t:1")], ["", ""]);
-        assert_eq!(tracker_note(&[]), NO_TRACKER);
+        assert_eq!(tracker_note(&[], false), NO_TRACKER);
+        assert_eq!(tracker_note(&[], true), NOBODY);
     }
 
     #[test]
