@@ -790,7 +790,7 @@ mod tests {
         let resumed = Status { verified_bytes: 1 << 20, found: Some(found.into()), ..status() };
         assert_eq!(
             complete_line(&Status { transferring: Duration::from_secs(1), ..resumed }, 0),
-            "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 1s (1.0 MiB/s) and verified; the \
+            "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 1.0s (1.0 MiB/s) and verified; the \
              rest was here.\n"
         );
     }

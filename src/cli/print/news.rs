@@ -136,7 +136,8 @@ fn changed_line(changed: &[ChangedFile]) -> Option<String> {
     };
     let mut all: Vec<String> = changed.iter().take(CHANGED_NAMED).map(words).collect();
     if let Some(more @ 1..) = changed.len().checked_sub(CHANGED_NAMED) {
-        all.push(format!("and so are {} more", counted(more as u64, "file")));
+        let files = if more == 1 { "file" } else { "files" };
+        all.push(format!("and so are {more} more {files}"));
     }
     (!all.is_empty()).then(|| all.join("; "))
 }
