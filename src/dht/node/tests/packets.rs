@@ -412,11 +412,11 @@ fn announces_for_which_nobody_waits_are_spread() {
         hash.0[0] = first;
         bench.handle(Input::Announce { hash, port: 7_000, implied: false, seed: true, haste });
     }
-    // One at once, and one each 160 ms: three queries each at first.
+    // One at once, and one each 166 ms: three queries each at first.
     assert_eq!(bench.asked.len(), 3);
     let begun = bench.now;
-    bench.run(begun + 159 * MS, |_| None);
+    bench.run(begun + 165 * MS, |_| None);
     assert_eq!(bench.asked.len(), 3);
-    bench.run(begun + 160 * MS, |_| None);
+    bench.run(begun + 166 * MS, |_| None);
     assert!(bench.asked.len() >= 6, "{:?}", bench.names());
 }
