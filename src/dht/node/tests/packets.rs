@@ -415,7 +415,7 @@ fn announces_for_which_nobody_waits_are_spread() {
     // One at once, and one each 166 ms: three queries each at first.
     assert_eq!(bench.asked.len(), 3);
     let begun = bench.now;
-    bench.run(begun + 165 * MS, |_| None);
+    bench.run(begun + 100 * MS, |_| None);
     assert_eq!(bench.asked.len(), 3);
     bench.run(begun + 166 * MS, |_| None);
     assert!(bench.asked.len() >= 6, "{:?}", bench.names());
