@@ -17,8 +17,8 @@ const ABSENT_MAX: usize = 65_536;
 /// Dead nodes that are nearer to a torrent than the eighth live one, if half of all are dead.
 const FOR_EACH_TORRENT: usize = 8;
 /// How long a node is asked last: after its first failure, its second, and all others. The
-/// first may be a lost datagram.
-const MINUTES: [u64; 3] = [10, 60, 180];
+/// first may be a lost datagram: for other lookups of the same minute, no more.
+const MINUTES: [u64; 3] = [2, 60, 180];
 /// Bits of an entry: the address's hash, the minute in which it ends, and failures.
 const HASH_BITS: u32 = 40;
 const MINUTE_BITS: u32 = 22;
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn who_fails_again_is_absent_for_longer() {
         let (mut absent, mut now) = absent();
-        for minutes in [10, 60, 180, 180] {
+        for minutes in [2, 60, 180, 180] {
             absent.failed(at(1), now);
             assert!(absent.contains(at(1), now + (minutes - 1) * MIN), "{minutes} minutes");
             now += minutes * MIN;
@@ -148,7 +148,7 @@ mod tests {
         absent.answered(at(1));
         assert!(!absent.contains(at(1), now));
         absent.failed(at(1), now);
-        assert!(!absent.contains(at(1), now + 10 * MIN), "that was its first failure again");
+        assert!(!absent.contains(at(1), now + 2 * MIN), "that was its first failure again");
     }
 
     #[test]

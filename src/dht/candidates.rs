@@ -44,6 +44,8 @@ pub enum State {
 pub enum Stored {
     /// Nothing.
     Nothing,
+    /// Nothing, since its host was asked too much lately.
+    Held,
     /// It was sent.
     Sent,
     /// It was sent, and takes long.

@@ -3,11 +3,11 @@
 //! lookups themselves, and how many may be under way.
 //!
 //! Torrents that were never announced are taken in the order of their hashes, so that one
-//! lookup's contacts are near the next one's target.
+//! lookup's contacts are near the next one's target, in many regions by turns, so that neighbours
+//! do not ask the same nodes within seconds.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
@@ -28,6 +28,9 @@ const LATE: Duration = Duration::from_secs(28 * 60);
 /// Seconds until the next lookup when the last ones found nobody or stored nothing (libtorrent
 /// waits 15 minutes after the first: libtorrent#6829).
 const RETRIES_S: [u64; 9] = [5, 10, 20, 40, 60, 120, 240, 480, 900];
+/// First bytes of a region of hashes, which makes 64 of them: at six lookups a second each has
+/// its turn every ten seconds.
+const REGION: u8 = 4;
 /// Bytes of the nodes that are remembered of one torrent: 12 of IPv4, 8 of IPv6.
 const REMEMBERED_LEN: usize = 312;
 
@@ -82,8 +85,8 @@ pub struct Course {
     again: BTreeSet<(Instant, InfoHash)>,
     /// Those never announced.
     first: BTreeSet<InfoHash>,
-    /// How far the sweep through those is.
-    swept: Option<InfoHash>,
+    /// The region whose turn it is in the sweep through those.
+    region: u8,
     /// Takes turns between the last two.
     is_first_turn: bool,
 }
@@ -144,7 +147,7 @@ impl Course {
         let at = self.find(hash).ok()?;
         self.is_first_turn = self.plans[at].due.is_some();
         if !self.is_first_turn && self.plans[at].said.haste == Haste::Background {
-            self.swept = Some(hash);
+            self.region = hash.0[0].wrapping_add(REGION);
         }
         self.unqueue(at);
         let plan = &mut self.plans[at];
@@ -275,9 +278,9 @@ impl Course {
     }
 
     fn next_first(&self) -> Option<InfoHash> {
-        let from = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
-        let behind = (from, Bound::Unbounded);
-        self.first.range(behind).next().or_else(|| self.first.first()).copied()
+        let mut from = [0; 20];
+        from[0] = self.region / REGION * REGION;
+        self.first.range(InfoHash(from)..).next().or_else(|| self.first.first()).copied()
     }
 
     fn queue(&mut self, at: usize, now: Instant) {
@@ -393,19 +396,19 @@ mod tests {
     #[test]
     fn the_first_sweep_goes_by_hash_after_those_for_whom_somebody_waits() {
         let mut bench = Bench::new();
-        for first in [9, 3, 7, 1] {
+        for first in [9, 3, 70, 1] {
             bench.announce(first, CALM);
         }
         bench.announce(200, URGENT);
         assert_eq!(bench.course.next(false, bench.now), Some(hash(200)));
         let begun: Vec<u8> = std::iter::from_fn(|| bench.begin()).take(3).collect();
-        assert_eq!(begun, [200, 1, 3]);
+        assert_eq!(begun, [200, 1, 9], "1 and 3 are of one region");
         assert_eq!(bench.course.next(false, bench.now), None, "nobody else waits");
-        // What lies behind is swept first, then from the beginning.
+        // The next region is tried first, then from the beginning.
         bench.announce(2, CALM);
         bench.announce(8, CALM);
         let begun: Vec<u8> = std::iter::from_fn(|| bench.begin()).collect();
-        assert_eq!(begun, [7, 8, 9, 2]);
+        assert_eq!(begun, [70, 2, 8, 3]);
     }
 
     #[test]

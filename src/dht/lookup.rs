@@ -108,7 +108,7 @@ pub struct Lookup {
     /// The first ones to ask, last first.
     first: Vec<Slot>,
     unnamed: VecDeque<SocketAddr>,
-    /// Those that must not be asked before a time.
+    /// Those that must not be asked, or given anything, before a time.
     held: Vec<(Slot, Instant)>,
     starts_near: usize,
     has_peers: bool,
@@ -284,6 +284,12 @@ impl Lookup {
         self.candidates.at_mut(slot).stored = stored;
     }
 
+    /// Whoever is next must not be given anything before `until`: others are meanwhile.
+    pub fn hold_store(&mut self, slot: Slot, until: Instant) {
+        self.candidates.at_mut(slot).stored = Stored::Held;
+        self.held.push((slot, until));
+    }
+
     /// Peers were named: whoever waits has something to do.
     pub fn found_peers(&mut self) {
         self.is_changed = true;
@@ -353,7 +359,8 @@ impl Lookup {
 
     /// Whether all was done that it is for; late replies may still come.
     pub fn is_done(&self, now: Instant) -> bool {
-        let is_storing = || self.candidates.iter().any(|(_, c)| c.stored == Stored::Sent);
+        let waits = |c: &Candidate| matches!(c.stored, Stored::Sent | Stored::Held);
+        let is_storing = || self.candidates.iter().any(|(_, candidate)| waits(candidate));
         self.is_satisfied || self.is_over(now) || (self.is_closed() && !is_storing())
     }
 
@@ -429,6 +436,10 @@ impl Lookup {
             let is_due = now >= *until;
             if is_due && candidates.at(*slot).state == State::Held {
                 candidates.set_state(*slot, State::Known);
+            }
+            let candidate = candidates.at_mut(*slot);
+            if is_due && candidate.stored == Stored::Held {
+                candidate.stored = Stored::Nothing;
             }
             !is_due
         });

@@ -83,6 +83,8 @@ pub struct Node {
     replies: usize,
     /// Sixteen times the bits that the eighth nearest node shares with a target.
     depth: Option<usize>,
+    /// When the next announce may begin for which nobody waits.
+    next_calm: Instant,
     /// When the gate lets out what it held back.
     gate_opens: Option<Instant>,
     /// When it was spoken to last.
@@ -126,6 +128,7 @@ impl Node {
             other_good: 0,
             replies: 0,
             depth: None,
+            next_calm: now,
             gate_opens: None,
             now,
             rng,

@@ -95,6 +95,8 @@ pub struct Search {
     pub filters: Option<Box<(Bloom, Bloom)>>,
     /// Whether its end was told; it may go on for late replies.
     pub is_told: bool,
+    /// Until when the flow budget lets nothing of it out.
+    pub rests_until: Option<Instant>,
 }
 
 impl Search {
@@ -203,7 +205,17 @@ impl Searches {
         let key = self.next_key;
         self.next_key = self.next_key.wrapping_add(1);
         let (peers, best, filters) = (Vec::new(), None, None);
-        let search = Search { key, target, cause, lookup, peers, best, filters, is_told: false };
+        let search = Search {
+            key,
+            target,
+            cause,
+            lookup,
+            peers,
+            best,
+            filters,
+            is_told: false,
+            rests_until: None,
+        };
         self.running.push(search);
         key
     }
@@ -276,6 +288,7 @@ impl Searches {
         let mut keys: Vec<(bool, u32)> = early
             .iter()
             .chain(late)
+            .filter(|search| search.rests_until.is_none_or(|until| until <= now))
             .filter(|search| search.lookup.needs_look(now))
             .map(|search| (search.cause.haste() == Haste::Background, search.key))
             .collect();
@@ -304,6 +317,8 @@ impl Searches {
     /// When to look at them again though nothing was heard.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let running = self.running.iter().map(|search| search.lookup.next_timeout(now));
+        let rests = self.running.iter().filter_map(|search| search.rests_until);
+        let running = running.chain(rests.filter(|until| *until > now));
         let waiting = self.waiting.front().map(|waiting| waiting.since + LOOKUP_MAX);
         running.chain(waiting).min()
     }

@@ -403,3 +403,20 @@ fn upkeep_is_slow_when_nobody_asks() {
     assert!(each_s <= 0.5, "{each_s} queries a second");
     assert!(bench.node.health(bench.now).good >= 15);
 }
+
+#[test]
+fn announces_for_which_nobody_waits_are_spread() {
+    let mut bench = Bench::with((1..=20).map(|n| n * 1_000));
+    for first in 0..40 {
+        let (mut hash, haste) = (HASH, Haste::Background);
+        hash.0[0] = first;
+        bench.handle(Input::Announce { hash, port: 7_000, implied: false, seed: true, haste });
+    }
+    // One at once, and one each 166 ms: three queries each at first.
+    assert_eq!(bench.asked.len(), 3);
+    let begun = bench.now;
+    bench.run(begun + 100 * MS, |_| None);
+    assert_eq!(bench.asked.len(), 3);
+    bench.run(begun + 166 * MS, |_| None);
+    assert!(bench.asked.len() >= 6, "{:?}", bench.names());
+}
