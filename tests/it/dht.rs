@@ -162,10 +162,13 @@ fn assert_code(ran: &Run, code: i32) {
     assert_eq!(ran.code, Some(code), "{}{}", ran.stdout, ran.stderr);
 }
 
+/// A datagram, and who sent it.
+type Heard = (SocketAddr, Vec<u8>);
+
 /// A node by hand: it keeps what comes, and answers each query with what `reply` makes of it.
 struct MockNode {
     address: SocketAddr,
-    heard: Arc<Mutex<Vec<(SocketAddr, Vec<u8>)>>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
     is_over: Arc<AtomicBool>,
 }
 
