@@ -356,7 +356,7 @@ fn a_link_that_turns_out_to_be_private_is_forgotten_at_once() {
     let seed = Seed::start(&mut seed);
     let taker = Home { dir: tempfile::tempdir().expect("a folder"), payload: payload() };
     let (hash, peer) = (taker.hash(), seed.address().to_string());
-    let arguments = [&*hash, "--port", "0", "--json"];
+    let arguments = [&*hash, "--port", "0", "--json", "--seed"];
     let mut taking = Running::start(&mut taker.command(&arguments, &[node.address]));
     node.hears("the search", |bytes| contains(bytes, &taker.payload.info_hash()));
     taking.type_line(&format!("add-peer {peer}"));
