@@ -16,6 +16,17 @@
 //! | [`tracker`] | 4 | gives out the list, and is discovered |
 //! | [`discover`] | 4 | looks for trackers |
 //! | [`fetch_info`] | 4 | what a client fetches before it can begin |
+//!
+//! Who speaks to whom when a client gets a file (`─` calls, `══` the network):
+//!
+//! ```text
+//! step 1   cli/get ─ chunk/config ─ torrent/course ─┐
+//! step 2   cli/get ─ chunk/fetch_info ══ tracker ───┼─ fetch_info ══ providers (first, last chunk)
+//! step 3   cli/get ─ chunk/discover ══ broadcast    │        │
+//!                  └ chunk/fetch_info ══ trackers ──┘   torrent/actor ─ swarm
+//!                                                            └ link/chunk ══ providers (the rest)
+//! beside a torrent: cli/download ─ course::join ─ listing ─ providers whose hashes are its pieces
+//! ```
 
 pub mod config;
 pub mod cut;

@@ -219,6 +219,12 @@ fn chokers(report: &WhyReport) -> String {
 
 fn transfer(report: &WhyReport) -> String {
     let senders = report.interesting.saturating_sub(report.choking);
+    if report.down_rate == 0 && senders > 0 && report.snubbed >= senders {
+        return match senders {
+            1 => "the peer that serves us is silent (now)".to_owned(),
+            _ => format!("all {senders} peers that serve us are silent (now)"),
+        };
+    }
     let mut words = format!(
         "data flowed as fast as {} and the line allow (now {})",
         if senders == 0 { "the peers".to_owned() } else { counted(senders.into(), "peer") },
@@ -331,6 +337,9 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
         ),
         Cause::Pieces => {
             Some("wait for a seed: trackers shows how many there are; announce finds more peers")
+        }
+        Cause::Transfer if report.down_rate == 0 && report.snubbed > 0 => {
+            Some("look at your own line if it goes on; announce finds more peers")
         }
         Cause::Transfer if report.snubbed > 0 => {
             Some("nothing: what silent peers owe is asked of others")
@@ -591,6 +600,8 @@ who upload to them
         facts.choking = 1;
         facts.interesting = 1;
         said.push(explain(Cause::Unchoke, &facts, &around()));
+        let silent = WhyReport { choking: 0, down_rate: 0, snubbed: 1, ..facts.clone() };
+        said.push(explain(Cause::Transfer, &silent, &around()));
         facts.choking = 0;
         facts.interesting = 0;
         said.push(explain(Cause::Unchoke, &facts, &around()));
@@ -606,6 +617,7 @@ who upload to them
                 "no peer connected; 3 dials now, 12 addresses to try",
                 "no peer connected, and no address left to try",
                 "the only useful peer keeps us choked",
+                "the peer that serves us is silent (now)",
                 "every useful peer kept us choked (now there is none)",
             ]
         );

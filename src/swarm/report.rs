@@ -249,8 +249,8 @@ impl Swarm {
             interesting = true;
             if trade.takes_requests(now) {
                 open = true;
-                // Fewer requests out than this link would take.
-                below |= trade.room() > 0;
+                // Fewer requests out than this link would take. One that fell silent gets few.
+                below |= trade.room() > 0 && !trade.requests().is_snubbed();
             }
         }
         match (interesting, open) {

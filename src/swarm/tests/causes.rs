@@ -55,6 +55,15 @@ fn memory_that_forbids_new_pieces_shows_as_our_own_queue() {
 }
 
 #[test]
+fn a_peer_that_fell_silent_is_not_our_own_queue() {
+    let mut bench = Bench::with(200, 2, |_| {});
+    bench.seed(1);
+    bench.deliver(1, "0.0 0.1");
+    bench.wait(30.0);
+    assert_eq!(cause(&bench), Cause::Transfer);
+}
+
+#[test]
 fn time_is_accounted_to_what_held() {
     let mut bench = Bench::new(4);
     bench.now += Duration::from_secs(1);

@@ -225,7 +225,8 @@ fn a_piece_that_is_refused_twice_is_lost_to_the_peer_and_the_others_are_not() {
     assert_eq!(asked_of(1, &told), ["7.0", "7.1"]);
 }
 
-/// Transmission refuses what is outstanding first, and then tells that it chokes.
+/// Transmission refuses what is outstanding first, and then tells that it chokes. On a long line
+/// that takes a while.
 #[test]
 fn what_is_refused_before_a_choke_is_not_lost() {
     let mut bench = Bench::with(1, 10, |_| {});
@@ -233,6 +234,7 @@ fn what_is_refused_before_a_choke_is_not_lost() {
     for _ in 0..3 {
         for number in 0..10 {
             bench.refuse(1, &format!("0.{number}"), false);
+            bench.now += Duration::from_millis(150);
         }
         bench.event(1, LinkEvent::Choked);
         bench.wait(20.0);

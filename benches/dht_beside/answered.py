@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""What an answered query costs: pings and get_peers (half of them for hashes with 100 peers), one
+by one, from many addresses. answered.py QUERIES CLIENT..."""
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+here = os.path.dirname(os.path.abspath(__file__))
+COMMANDS = {
+    "libtorrent": [os.environ.get("LT_PYTHON", "python3"), f"{here}/lt.py"],
+    "bittorrent-dht": ["node", f"{here}/bdht.mjs"],
+    "pigeon": [os.environ.get("DHT_EXAMPLE", "target/release/examples/dht")],
+}
+count = int(sys.argv[1])
+
+
+def cpu(pid):
+    f = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(pid):
+    total = 0
+    for line in open(f"/proc/{pid}/smaps_rollup"):
+        if line.startswith(("Private_Dirty", "Private_Clean")):
+            total += int(line.split()[1])
+    return total
+
+
+def sock(i):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((f"127.{60 + i // 250}.{i % 250 + 1}.1", 6881))
+    s.settimeout(2)
+    return s
+
+
+def ask(s, to, q, extra):
+    t = os.urandom(2)
+    m = b"d1:ad2:id20:" + os.urandom(20) + extra + b"e1:q%d:%s1:t2:%s1:y1:qe" % (len(q), q, t)
+    s.sendto(m, to)
+    try:
+        return s.recv(4096)
+    except TimeoutError:
+        return b""
+
+
+def run(name, own):
+    nodes = tempfile.NamedTemporaryFile("w", delete=False)
+    nodes.write("127.250.1.1 6881\n")
+    nodes.close()
+    p = subprocess.Popen(COMMANDS[name] + [own, nodes.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    to = (own, 7881)
+    socks = [sock(i) for i in range(400)]
+    time.sleep(1)
+    hashes = [os.urandom(20) for _ in range(20)]
+    stored = 0
+    before = memory(p.pid)
+    for i in range(200):  # 100 peers for each of half of the hashes
+        for h in hashes[:10]:
+            s = socks[(i * 7) % 400]
+            r = ask(s, to, b"get_peers", b"9:info_hash20:" + h)
+            k = r.find(b"5:token")
+            if k < 0:
+                continue
+            n = int(r[k + 7:r.index(b":", k + 7)])
+            j = r.index(b":", k + 7) + 1
+            token = r[j:j + n]
+            r = ask(s, to, b"announce_peer", b"9:info_hash20:" + h + b"4:porti%de5:token%d:%s" % (1024 + i, len(token), token))
+            stored += b"1:r" in r
+    results = {}
+    for what in ("ping", "get_peers"):
+        got = size = 0
+        c0 = cpu(p.pid)
+        for i in range(count):
+            s = socks[i % 400]
+            extra = b"" if what == "ping" else b"9:info_hash20:" + hashes[i % 20]
+            r = ask(s, to, what.encode(), extra)
+            got += bool(r)
+            size = max(size, len(r))
+        results[what] = (1000 * (cpu(p.pid) - c0) / max(1, got) * 1000, got, size)
+    after = memory(p.pid)
+    print(f"{name:15} stored {stored} | ping {results['ping'][0]:.1f} ms per 1,000 ({results['ping'][1]}/{count}), longest {results['ping'][2]} B"
+          f" | get_peers {results['get_peers'][0]:.1f} ms per 1,000 ({results['get_peers'][1]}/{count}), longest {results['get_peers'][2]} B | +{after - before} KiB", flush=True)
+    p.stdin.close()
+    p.wait(10)
+
+
+for k, name in enumerate(sys.argv[2:]):
+    run(name, f"127.201.{k + 1}.1")
