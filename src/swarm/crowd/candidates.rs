@@ -17,6 +17,8 @@ pub const KNOWN_MAX: usize = 3000;
 /// What one teller may fill of them by hearsay: a peer by peer exchange, or the local network,
 /// where anybody may send under as many names as it likes.
 pub const HEARSAY_MAX: usize = KNOWN_MAX / 4;
+/// What the DHT may fill of them: whoever has many names there says what it likes.
+const DHT_MAX: usize = KNOWN_MAX / 2;
 /// The last one among equals.
 const TIE_LAST: u32 = u32::MAX;
 /// First wait after a failed dial; it grows with the square of the failures.
@@ -143,7 +145,12 @@ impl Candidates {
             }
             return;
         }
-        if source == Source::Lan && self.count_of(source) >= HEARSAY_MAX {
+        let most = match source {
+            Source::Lan => HEARSAY_MAX,
+            Source::Dht => DHT_MAX,
+            _ => KNOWN_MAX,
+        };
+        if most < KNOWN_MAX && self.known.len() >= most && self.count_of(source) >= most {
             let Some(failed) = self.failed_of(source) else { return };
             self.forget(failed);
         }
@@ -791,6 +798,18 @@ mod tests {
         assert_eq!(candidates.next(Choice::ANY, now), Some(address(100)));
         assert_eq!(candidates.ready_count(Choice::ANY, 50, now), 19, "none of them failed");
         assert!(candidates.is_banned(address(101)));
+    }
+
+    #[test]
+    fn the_dht_fills_half_and_leaves_room_for_others() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut candidates = Candidates::default();
+        for number in 0..KNOWN_MAX {
+            candidates.learn(address(number as u32), Source::Dht, &mut rng);
+        }
+        assert_eq!(candidates.known_count(), DHT_MAX);
+        candidates.learn(address(KNOWN_MAX as u32), Source::Pex, &mut rng);
+        assert_eq!(candidates.known_count(), DHT_MAX + 1);
     }
 
     #[test]

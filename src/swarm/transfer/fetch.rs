@@ -27,6 +27,7 @@ const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(10);
 const SOLO_MAX: Duration = Duration::from_secs(20);
 /// Who else fetches is looked at this often.
 const RIVALS_KEPT: Duration = Duration::from_millis(500);
+
 impl Transfer {
     /// Sends as many requests on the link as it should have outstanding.
     pub(super) fn fill(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
@@ -322,6 +323,7 @@ impl Transfer {
         out: &mut Effects,
     ) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
+        let asked_at = trade.requests().asked_at(block);
         let arrival = trade.requests_mut().refused(block);
         let is_whole = trade.is_whole();
         if is_whole && arrival != Arrival::Unasked {
@@ -336,7 +338,7 @@ impl Transfer {
             Arrival::Late => return,
             Arrival::Unasked => return out.strike(link),
         }
-        match trade.refused(block.piece(), lasting, now) {
+        match trade.refused(block.piece(), asked_at, lasting, now) {
             Refusal::Everything => {
                 self.release(link, block);
                 let reason = CloseReason::Misbehaved("it refused every request");

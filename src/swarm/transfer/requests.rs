@@ -182,6 +182,11 @@ impl Requests {
         true
     }
 
+    /// When this block was asked for, if it is owed.
+    pub fn asked_at(&self, block: BlockRef) -> Option<Instant> {
+        self.owed.iter().find(|sent| sent.block == block).map(|sent| sent.at)
+    }
+
     /// The remote refused this block. BEP 6: also a request that was taken back is answered,
     /// so a late refusal is no offence.
     pub fn refused(&mut self, block: BlockRef) -> Arrival {

@@ -443,8 +443,15 @@ impl Trade {
         arrival
     }
 
-    /// It refused a block of this piece; `lasting` when asking again is useless.
-    pub fn refused(&mut self, piece: PieceIndex, lasting: bool, now: Instant) -> Refusal {
+    /// It refused a block of this piece that it was asked for at `asked_at`; `lasting` when asking
+    /// again is useless.
+    pub fn refused(
+        &mut self,
+        piece: PieceIndex,
+        asked_at: Option<Instant>,
+        lasting: bool,
+        now: Instant,
+    ) -> Refusal {
         let is_whole = self.is_whole();
         let lasting = lasting || !is_whole && !self.pieces.has(piece);
         // BEP 6: one that chokes must refuse whatever is outstanding, however much that is. Some
@@ -459,7 +466,9 @@ impl Trade {
         if lasting {
             return Refusal::Lacking;
         }
-        if known.is_some_and(|until| until <= now) && !is_whole {
+        // What was underway at the first refusal is refused for the same reason.
+        let is_second = known.is_some_and(|until| asked_at.is_some_and(|at| at >= until));
+        if is_second && !is_whole {
             // BEP 3 and 6 have no word for a piece that is had no more.
             self.refused.remove(&piece);
             return Refusal::Lost;
