@@ -804,11 +804,15 @@ mod tests {
     fn the_dht_fills_half_and_leaves_room_for_others() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut candidates = Candidates::default();
+        let at = |number: usize| {
+            let [high, low] = (number as u16).to_be_bytes();
+            SocketAddr::from(([198, 18, high, low], 6881))
+        };
         for number in 0..KNOWN_MAX {
-            candidates.learn(address(number as u32), Source::Dht, &mut rng);
+            candidates.learn(at(number), Source::Dht, &mut rng);
         }
         assert_eq!(candidates.known_count(), DHT_MAX);
-        candidates.learn(address(KNOWN_MAX as u32), Source::Pex, &mut rng);
+        candidates.learn(at(KNOWN_MAX), Source::Pex, &mut rng);
         assert_eq!(candidates.known_count(), DHT_MAX + 1);
     }
 
