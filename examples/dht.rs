@@ -20,7 +20,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().ok_or("usage: dht ADDRESS NODES")?.parse()?;
     let nodes = std::fs::read_to_string(arguments.next().ok_or("usage: dht ADDRESS NODES")?)?;
     let (udp, mail) = Udp::open(Some(address), PORT)?;
-    let config = DhtConfig { udp, mail: mail.dht, file: None, routers: Vec::new(), read_only: false };
+    let config =
+        DhtConfig { udp, mail: mail.dht, file: None, routers: Vec::new(), read_only: false };
     let dht = Dht::start(config);
     for node in nodes.lines().filter_map(|line| line.replace(' ', ":").parse().ok()) {
         dht.hint(node, Hint::Torrent);
