@@ -40,9 +40,20 @@ const TELL_NEWS: Duration = Duration::from_secs(5);
 const END_MAX: Duration = Duration::from_secs(4);
 /// What was kept is found within that, as a rule.
 const MOMENT: Duration = Duration::from_millis(400);
-/// Why nothing will come of a link.
-const LONELY: &str = "the link names no tracker and no peer: nobody to ask for its metadata (-a URL, \
-    --peer ADDR, add-peer ADDR)";
+/// That nothing will come of a link, and what to do about it.
+macro_rules! lonely {
+    ($ways:literal) => {
+        concat!(
+            "the link names no tracker and no peer: nobody to ask for its metadata (",
+            $ways,
+            ")"
+        )
+    };
+}
+/// Why nothing will come of a link, where there is a prompt.
+const LONELY: &str = lonely!("-a URL, --peer ADDR, add-peer ADDR");
+/// The same where there is none.
+pub const LONELY_ALONE: &str = lonely!("-a URL, --peer ADDR");
 /// Digits of a hash that people need to tell torrents apart.
 const HASH_SHOWN: usize = 8;
 
@@ -220,10 +231,11 @@ pub async fn found(
 }
 
 /// The torrent of a wish, from the first of the URLs of its link that has it. What is wrong with
-/// the others, and that nobody else is to be asked, is told at once.
+/// the others, and that nobody else is to be asked, not even the DHT, is told at once.
 async fn by_urls(
     wish: Wish,
     bind: Option<IpAddr>,
+    has_dht: bool,
     number: usize,
     told: mpsc::Sender<Told>,
 ) -> Option<(Torrent, Vec<u8>)> {
@@ -235,7 +247,7 @@ async fn by_urls(
         // The run may be over.
         let _ = told.send(Told { number, what: What::Said(why.message) }).await;
     }
-    if wish.names_nobody() && !wish.link.torrent_urls.is_empty() {
+    if wish.names_nobody() && !wish.link.torrent_urls.is_empty() && !has_dht {
         let _ = told.send(Told { number, what: What::Said(LONELY.to_owned()) }).await;
     }
     None
@@ -252,6 +264,8 @@ pub struct Search {
     status: watch::Receiver<SeekStatus>,
     task: JoinHandle<()>,
     started: Instant,
+    /// The DHT is asked, as soon as nothing else forbids it.
+    has_dht: bool,
     /// Peers that were named after its start.
     added: usize,
     /// Its link names URLs, and they are asked.
@@ -271,12 +285,14 @@ struct ToldLast {
 
 impl Search {
     /// Follows a search that runs, and asks the URLs that the link names, from the address `bind`;
-    /// `told` hears what comes of it, under this number.
+    /// `told` hears what comes of it, under this number. `has_dht` says that its session asks the
+    /// DHT.
     pub fn follow(
         number: usize,
         wish: Wish,
         seeking: Seeking,
         bind: Option<IpAddr>,
+        has_dht: bool,
         told: mpsc::Sender<Told>,
     ) -> Self {
         let (desk, status, now) = (seeking.desk(), seeking.status(), Instant::now());
@@ -287,7 +303,7 @@ impl Search {
             let link = wanted.link.clone();
             let say = told.clone();
             let fetching = async {
-                let fetched = by_urls(wanted, bind, number, say).await;
+                let fetched = by_urls(wanted, bind, has_dht, number, say).await;
                 is_asking.store(false, Ordering::Relaxed);
                 fetched
             };
@@ -297,7 +313,8 @@ impl Search {
             let _ = told.send(Told { number, what }).await;
         });
         let told = ToldLast { words: String::new(), at: now, have: 0, came: now };
-        Self { number, wish, desk, status, task, started: now, added: 0, asks_urls, told }
+        let (started, added) = (now, 0);
+        Self { number, wish, desk, status, task, started, has_dht, added, asks_urls, told }
     }
 
     /// How far it is.
@@ -316,7 +333,7 @@ impl Search {
     /// Whether nobody is asked, as it stands.
     pub fn is_lonely(&self) -> bool {
         let asks_urls = self.asks_urls.load(Ordering::Relaxed);
-        self.wish.names_nobody() && self.added == 0 && !asks_urls && self.status().dht.is_none()
+        self.wish.names_nobody() && self.added == 0 && !asks_urls && !self.has_dht
     }
 
     /// Asks another peer.
@@ -531,6 +548,22 @@ mod tests {
         assert!(lonely.loneliness().is_some());
         for named in ["x.pe=h.example:7", "xs=http://h.example/x.torrent"] {
             assert_eq!(wish(&format!("magnet:?xt=urn:btih:{HASH}&{named}")).loneliness(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_missed_where_the_dht_is_asked() {
+        // Nobody listens there.
+        let wish = wish("magnet:?xt=urn:btih:{HASH}&xs=http://127.0.0.1:1/x.torrent");
+        for (has_dht, lines) in [(true, 1), (false, 2)] {
+            let (told, mut heard) = mpsc::channel(8);
+            assert!(by_urls(wish.clone(), None, has_dht, 1, told).await.is_none());
+            let mut said = Vec::new();
+            while let Some(Told { what: What::Said(line), .. }) = heard.recv().await {
+                said.push(line);
+            }
+            assert_eq!(said.len(), lines, "{said:?}");
+            assert_eq!(said.iter().any(|line| line == LONELY), !has_dht);
         }
     }
 

@@ -97,7 +97,7 @@ pub(super) struct BitTorrent {
     is_introduced: bool,
     /// The torrent has come to be known since the remote was told last.
     is_news: bool,
-    /// None where the DHT does not run.
+    /// None where the DHT does not run, or the torrent turned out to be private.
     neighbour: Option<Neighbour>,
 }
 
@@ -253,8 +253,10 @@ impl BitTorrent {
         }
     }
 
-    /// Takes back that we exchange peers, or does not say so in the first place.
+    /// Takes back that we exchange peers, or does not say so in the first place. Nor are nodes of
+    /// the DHT told or heard of any more: the torrent is private.
     fn stop_exchange(&mut self, out: &mut Vec<u8>) {
+        self.neighbour = None;
         self.translator.stop_exchange();
         if let Some(introduction) = &mut self.introduction {
             introduction.extensions.remove(UT_PEX);

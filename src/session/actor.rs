@@ -77,6 +77,8 @@ struct Member {
     /// Counts those that were added.
     number: u64,
     info_hash: InfoHash,
+    /// What a hybrid is called by those who know its other half.
+    second_hash: Option<InfoHash>,
     name: String,
     handle: TorrentHandle,
     places: Account,
@@ -366,7 +368,7 @@ impl Actor {
             let _ = answer.send(Err(Error::Ended));
             return;
         }
-        if let Some(name) = self.name_of(Some(request.target.handshake_hash())) {
+        if let Some(name) = self.name_of(request.target.swarm_hashes()) {
             let name = name.to_owned();
             let _ = answer.send(Err(Error::Duplicate { name }));
             return;
@@ -392,7 +394,7 @@ impl Actor {
         if self.is_ending {
             return Err(Error::Ended);
         }
-        if let Some(name) = self.name_of(torrent.info_hash_v1) {
+        if let Some(name) = self.name_of(torrent.swarm_hashes()) {
             return Err(Error::Duplicate { name: name.to_owned() });
         }
         self.claim(torrent, options)
@@ -423,11 +425,15 @@ impl Actor {
         self.local.tell_seeks(info_hash, address);
     }
 
-    /// The name of the torrent with this hash, if it is there or on its way in.
-    fn name_of(&self, info_hash: Option<InfoHash>) -> Option<&str> {
-        let here = self.members.iter().map(|member| (Some(member.info_hash), &member.name));
-        let coming = self.arriving.iter().map(|it| (it.info_hash, &it.name));
-        let same = here.chain(coming).find(|(hash, _)| hash.is_some() && *hash == info_hash);
+    /// The name of the torrent with one of these hashes, if it is there or on its way in.
+    fn name_of(&self, hashes: impl IntoIterator<Item = InfoHash>) -> Option<&str> {
+        let here = self.members.iter();
+        let here = here.map(|it| ([Some(it.info_hash), it.second_hash], &it.name));
+        let coming = self.arriving.iter().map(|it| ([it.info_hash, it.second_hash], &it.name));
+        let sought: Vec<_> = hashes.into_iter().collect();
+        let is_sought = |hash: &InfoHash| sought.contains(hash);
+        let mut all = here.chain(coming);
+        let same = all.find(|(hashes, _)| hashes.iter().flatten().any(is_sought));
         same.map(|(_, name)| name.as_str())
     }
 
@@ -464,6 +470,7 @@ impl Actor {
         let member = Member {
             number: arriving.number,
             info_hash,
+            second_hash: arriving.second_hash,
             name: arriving.name,
             handle: handle.clone(),
             seeding: Seeding { limits, complete_since: None, is_over: false },

@@ -36,7 +36,7 @@ pub struct SessionConfig {
 /// How to take part in the DHT.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DhtOptions {
-    /// Public nodes, `HOST:PORT`, asked where nobody else answers.
+    /// Public nodes, `HOST:PORT`, asked over a family (IPv4, IPv6) where nobody else answers.
     pub routers: Vec<String>,
 }
 

@@ -311,3 +311,26 @@ async fn a_search_for_what_nobody_has_waits_and_ends_when_it_is_told() {
     assert!(matches!(&refused, Error::Duplicate { name } if name == "m"), "{refused}");
     session.stop().await;
 }
+
+/// What it was not to have is not lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_was_only_seeded_finishes_and_does_not_fail() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 5).await;
+    let bytes = vec![7; 16_384];
+    let hashes = [sha1(&[bytes.as_slice()]), [b'x'; 20]].concat();
+    let file = |name: &str| format!("d6:lengthi16384e4:pathl1:{name}ee");
+    let files = format!("d5:filesl{}{}e4:name1:m", file("a"), file("b"));
+    let head = format!("{files}12:piece lengthi16384e6:pieces40:");
+    let info = [head.as_bytes(), &hashes, b"e"].concat();
+    let torrent = Arc::new(Torrent::from_info(&info).unwrap());
+    let wanted_files = Some(vec![true, false]);
+    let options = TorrentOptions { wanted_files, seed_only: true, ..options(home.path()) };
+    std::fs::create_dir_all(options.dir.join("m")).unwrap();
+    std::fs::write(options.dir.join("m/a"), bytes).unwrap();
+    let part = session.add(torrent, options).await.unwrap();
+    until(&part, State::Complete).await;
+    part.finish();
+    until(&part, State::Finished).await;
+    session.stop().await;
+}

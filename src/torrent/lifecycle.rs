@@ -406,7 +406,7 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
     parts.wanted_files = rested.wanted_files;
     parts.so_far.take(&ends.status.reader().borrow());
     match (rested.move_order, rested.gone) {
-        (None, None) => match lost_words(&parts.options, &ends.status.reader().borrow()) {
+        (None, None) => match lost_words(parts, &ends.status.reader().borrow()) {
             Some(why) => Next::Fail(why),
             None => Next::Wait(State::Finished),
         },
@@ -423,9 +423,11 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
 }
 
 /// What is missing at the end of one that only seeds, and whose data was lost meanwhile.
-fn lost_words(options: &TorrentOptions, last: &Status) -> Option<String> {
-    let lost = last.piece_count.saturating_sub(last.pieces_verified);
-    (options.seed_only && lost > 0).then(|| missing_words(lost as usize, last.piece_count))
+fn lost_words(parts: &Parts, last: &Status) -> Option<String> {
+    let count = parts.layout.piece_count();
+    let have = Bitfield::from_wire(&last.have, count).unwrap_or_else(|| Bitfield::none(count));
+    let lost = wanted_of(parts).minus(&have).ones();
+    (parts.options.seed_only && lost > 0).then(|| missing_words(lost as usize, count))
 }
 
 async fn wait(

@@ -2,12 +2,13 @@
 //! (BEP 9). The task turns the world into facts for its brain, `swarm::Seeker`, and ends with the
 //! torrent and all whom it met, links and all, so that the download goes on with them.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep_until, timeout};
 use tracing::{Instrument as _, error_span, info, warn};
 
@@ -44,7 +45,8 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
 /// How long a download waits until its metadata is kept, and a search until it is looked for: a
-/// disk that hangs holds up neither.
+/// disk that hangs holds up neither. Those whom the link names are asked then; all others not
+/// before it is known that nothing was kept, which might say that the torrent is private.
 const KEEP_MAX: Duration = Duration::from_secs(2);
 
 /// What is sought, and with whose help.
@@ -91,7 +93,7 @@ pub struct SeekStatus {
     pub tracker: Option<String>,
     /// What the DHT does for it; none where it does nothing.
     pub dht: Option<DhtStatus>,
-    /// Nothing was kept, so peers are asked.
+    /// Nothing was kept, so everybody is asked, the DHT and the local network too.
     pub is_asking: bool,
 }
 
@@ -131,9 +133,9 @@ pub struct Contacts {
 impl Contacts {
     /// Leaves everybody, and tells the trackers so.
     pub async fn leave(self) {
-        let Self { links, trackers, goodbye, .. } = self;
-        // Others may have their places meanwhile.
-        drop(links);
+        let Self { company: _, links, trackers, goodbye, seats } = self;
+        // Others may have their places meanwhile, and whoever leaves is announced no more.
+        drop((links, seats));
         let goodbyes = goodbye.into_iter().chain(trackers.map(Trackers::leave));
         for goodbye in goodbyes.collect::<Vec<_>>() {
             goodbye.said().await;
@@ -286,14 +288,18 @@ struct Ends {
 /// From what was kept, or from peers, and then it is kept.
 async fn run(resources: Resources, request: SeekRequest, ends: Ends) -> Result<Sought, SeekError> {
     let (state_dir, target) = (resources.state_dir.clone(), request.target);
-    let looked = spawn_blocking(move || metadata::kept(&state_dir, &target));
-    if let Ok(Ok(Some(torrent))) = timeout(KEEP_MAX, looked).await {
-        return Ok(Sought { torrent, contacts: None });
-    }
-    let (state_dir, bell) = (resources.state_dir.clone(), resources.bell.clone());
-    ends.told.send_modify(|status| status.is_asking = true);
-    bell.notify_one();
-    let sought = Task::new(resources, request, ends).run().await?;
+    let mut looking = spawn_blocking(move || metadata::kept(&state_dir, &target));
+    let looking = match timeout(KEEP_MAX, &mut looking).await {
+        Ok(Ok(Some(torrent))) => return Ok(Sought { torrent, contacts: None }),
+        // A panic is told by the runtime.
+        Ok(Ok(None) | Err(_)) => None,
+        Err(_) => {
+            warn!("the disk does not answer: only those that the link names are asked until then");
+            Some(looking)
+        }
+    };
+    let state_dir = resources.state_dir.clone();
+    let sought = Task::new(resources, request, ends, looking).run().await?;
     let torrent = sought.torrent.clone();
     let keeping = spawn_blocking(move || metadata::keep(&state_dir, &torrent));
     match timeout(KEEP_MAX, keeping).await {
@@ -311,7 +317,20 @@ struct Hashed {
     verdict: Checked,
 }
 
+/// The disk is asked what was kept.
+type Looking = JoinHandle<Option<Torrent>>;
+
+/// What was kept, as soon as the disk has answered, once; waits for ever where it has.
+async fn looked(looking: &mut Option<Looking>) -> Option<Torrent> {
+    let Some(work) = looking else { return pending().await };
+    let kept = work.await.unwrap_or_default();
+    *looking = None;
+    kept
+}
+
 struct Task {
+    /// As long as nobody knows what was kept.
+    looking: Option<Looking>,
     seeker: Seeker,
     target: Target,
     links: Links,
@@ -327,7 +346,12 @@ struct Task {
 }
 
 impl Task {
-    fn new(resources: Resources, request: SeekRequest, mut ends: Ends) -> Self {
+    fn new(
+        resources: Resources,
+        request: SeekRequest,
+        mut ends: Ends,
+        looking: Option<Looking>,
+    ) -> Self {
         let now = Instant::now();
         let config = SeekerConfig {
             peer_id: resources.peer_id,
@@ -360,6 +384,7 @@ impl Task {
             timeouts: LinkTimeouts::default(),
         };
         Self {
+            looking,
             seeker,
             target: request.target,
             links: Links::new(link_config, places),
@@ -389,6 +414,10 @@ impl Task {
             }
             let timeout = self.seeker.next_timeout();
             tokio::select! {
+                Some(kept) = looked(&mut self.looking) => {
+                    self.last = vec![kept.raw_info().into()];
+                    return self.end().await;
+                }
                 Some(report) = self.links.reports.recv() => self.on_report(report),
                 Some(hashed) = self.hashing.1.recv() => {
                     self.last = if hashed.verdict.is_right { hashed.pieces } else { Vec::new() };
@@ -407,6 +436,8 @@ impl Task {
                 }
                 order = self.ends.orders.recv() => match order {
                     Some(Order::AddPeer(address)) => self.learn(Source::User, vec![address]),
+                    // Nobody of the local network is believed for a private one.
+                    Some(Order::LocalPeer(_)) if self.looking.is_some() => {}
                     Some(Order::LocalPeer(address)) => self.learn(Source::Lan, vec![address]),
                     Some(Order::Known(info)) if self.target.check(&[info.clone()]).is_right => {
                         self.last = vec![info];
@@ -419,6 +450,7 @@ impl Task {
                     }
                     // Nobody waits for it any more.
                     Some(Order::Stop) | None => {
+                        drop(self.seats);
                         self.trackers.leave().said().await;
                         return Err(SeekError::Ended);
                     }
@@ -441,6 +473,7 @@ impl Task {
         let torrent = match Torrent::from_info(&info) {
             Ok(torrent) => torrent,
             Err(error) => {
+                drop(self.seats);
                 self.trackers.leave().said().await;
                 return Err(error.into());
             }
@@ -471,7 +504,8 @@ impl Task {
         let (dialling, candidates) = self.seeker.reach();
         let connected = self.links.len().saturating_sub(dialling);
         let peers = u32::try_from(connected).unwrap_or(u32::MAX);
-        self.seats.take(Needs { takes_part: true, is_seed: false, lacks: true, peers });
+        let is_asking = self.looking.is_none();
+        self.seats.take(Needs { takes_part: is_asking, is_seed: false, lacks: true, peers });
         let status = SeekStatus {
             progress: self.seeker.progress(),
             connected,
@@ -479,13 +513,18 @@ impl Task {
             candidates,
             tracker: self.trackers.words(),
             dht: self.seats.status(Instant::now()),
-            is_asking: true,
+            is_asking,
         };
+        let mut begins = false;
         self.ends.told.send_if_modified(|told| {
             let is_new = *told != status;
+            begins = is_asking && !told.is_asking;
             *told = status;
             is_new
         });
+        if begins {
+            self.bell.notify_one();
+        }
     }
 
     fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {

@@ -323,13 +323,13 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         upload_limit: options.upload_limit.0,
         // Whoever binds an address does not want to be seen elsewhere.
         local_discovery: !options.no_lsd && options.bind.is_none(),
-        dht: dht_options(options),
+        dht: dht_options(options.no_dht, &options.dht_bootstrap),
     })
 }
 
 /// How to take part in the DHT, if at all.
-pub fn dht_options(options: &Options) -> Option<DhtOptions> {
-    (!options.no_dht).then(|| DhtOptions { routers: routers(&options.dht_bootstrap) })
+pub fn dht_options(is_off: bool, bootstrap: &[String]) -> Option<DhtOptions> {
+    (!is_off).then(|| DhtOptions { routers: routers(bootstrap) })
 }
 
 /// The public nodes to ask where nobody else answers: those that are named, none where an empty

@@ -19,11 +19,12 @@ use crate::cli::live::End;
 use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::repl::Talk;
-use crate::cli::search::{Search, Wish};
+use crate::cli::search::{LONELY_ALONE, Search, Wish};
 use crate::cli::stop::Stopper;
 use crate::metainfo::Magnet;
 use crate::session::{SessionConfig, TorrentOptions};
 
+use super::download::dht_options;
 use super::info::InfoArgs;
 
 /// How often it is looked whether there is something to tell.
@@ -42,6 +43,7 @@ pub fn fetched(link: Magnet, arguments: &InfoArgs, common: &Common) -> Result<Lo
         listen: false,
         state_dir: state_dir.clone(),
         memory: memory_for(common)?,
+        dht: dht_options(arguments.no_dht, &arguments.dht_bootstrap),
         ..SessionConfig::default()
     };
     let options = TorrentOptions {
@@ -70,7 +72,8 @@ async fn search(
 ) -> Result<Loaded, Failure> {
     let seeking = engine.seek(wish.request()?).await?;
     let (told, mut heard) = mpsc::channel(1);
-    let mut search = Search::follow(1, wish, seeking, None, told);
+    let has_dht = engine.dht().is_some();
+    let mut search = Search::follow(1, wish, seeking, None, has_dht, told);
     let mut look = interval(LOOK);
     let came = loop {
         tokio::select! {
@@ -86,9 +89,7 @@ async fn search(
             }
             _ = look.tick() => {
                 if search.is_lonely() && search.status().is_asking {
-                    let why = "the link names no tracker and no peer: nobody to ask for its \
-                               metadata (-a URL, --peer ADDR)";
-                    break Err(Failure::new(Exit::Network, why));
+                    break Err(Failure::new(Exit::Network, LONELY_ALONE));
                 }
                 if let Some(words) = search.due(PAUSE, Instant::now()).filter(|_| !is_quiet) {
                     out::talk_wrapped(&words);

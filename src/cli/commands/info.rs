@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueHint};
 
 use crate::cli::args::Common;
@@ -48,6 +49,15 @@ pub struct InfoArgs {
     #[arg(short = 'a', long, value_name = "URL", value_delimiter = ',', requires = "fetch",
           value_parser = values::tracker)]
     pub tracker: Vec<String>,
+    /// With --fetch: do not ask the DHT
+    // What the environment says is said of every `info`, so that it needs no --fetch.
+    #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new())]
+    pub no_dht: bool,
+    /// With --fetch: enter the DHT here when no other node answers: HOST:PORT; '' is nowhere
+    /// [default: three public routers]
+    #[arg(long, value_name = "ADDR", env = "DRIVER_DHT_BOOTSTRAP", value_delimiter = ',',
+          value_parser = values::node, hide_short_help = true)]
+    pub dht_bootstrap: Vec<String>,
     /// Keep the .torrent that was fetched as this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub save_torrent: Option<PathBuf>,

@@ -41,8 +41,9 @@ impl Desk {
         if self.items.is_empty() && self.searches.is_empty() {
             self.used = number;
         }
-        let (bind, told) = (self.engine.bind(), self.told.clone());
-        self.searches.push(Search::follow(number, wish, seeking, bind, told));
+        let (bind, has_dht) = (self.engine.bind(), self.engine.dht().is_some());
+        let told = self.told.clone();
+        self.searches.push(Search::follow(number, wish, seeking, bind, has_dht, told));
         self.show_titles();
         Ok(&self.searches[self.searches.len() - 1])
     }

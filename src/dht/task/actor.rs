@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_bytes::ByteBuf;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::clock::Surroundings;
@@ -23,6 +23,9 @@ use crate::net::udp::{Udp, UdpNews};
 
 /// How often it is looked how the machines fare, and whether anything around us has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the start waits for what an earlier run kept: a disk that hangs does not hold up the
+/// DHT, nor those who ask for it.
+const LOAD_MAX: Duration = Duration::from_secs(2);
 /// Datagrams taken in before anything else has a turn.
 const BATCH: usize = 64;
 /// Queries a second that reach addresses not spoken to in the last 30 s, so that a cheap router
@@ -48,6 +51,14 @@ struct Member {
     finding: Option<Ticket>,
     find_at: Option<Instant>,
     pause: Duration,
+}
+
+impl Member {
+    /// Is its next lookup due?
+    fn is_due(&self, now: Instant) -> bool {
+        let is_idle = self.wish.port.is_none() && self.finding.is_none();
+        is_idle && self.find_at.is_some_and(|at| at <= now)
+    }
 }
 
 /// Somebody who waits for answers, of so many families.
@@ -125,7 +136,15 @@ impl Actor {
         let DhtConfig { udp, mail, file, routers, read_only } = config;
         let path = file.clone();
         let loading = spawn_blocking(move || path.as_deref().map(keep::load).unwrap_or_default());
-        let kept = loading.await.unwrap_or_default();
+        let (kept, file) = match timeout(LOAD_MAX, loading).await {
+            // A panic is told by the runtime.
+            Ok(loaded) => (loaded.unwrap_or_default(), file),
+            Err(_) => {
+                warn!("the disk does not answer: the DHT's nodes of earlier runs stay as they are");
+                // What was not read is not overwritten.
+                (Kept::default(), None)
+            }
+        };
         let start = |is_v4: bool, saved: Option<&ByteBuf>| {
             let host: IpAddr =
                 if is_v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -231,7 +250,7 @@ impl Actor {
                 Some(Input::Announce { hash, port, implied: false, seed, haste })
             }),
             None if was_announced => self.each(|_| Some(Input::Forget { hash })),
-            None => self.find_due(),
+            None => self.find_if_due(hash, now()),
         }
     }
 
@@ -245,20 +264,19 @@ impl Actor {
     /// Begins the lookups of torrents that are not announced, as they come due.
     fn find_due(&mut self) {
         let now = now();
-        let is_due = |member: &Member| {
-            member.wish.port.is_none()
-                && member.finding.is_none()
-                && member.find_at.is_some_and(|at| at <= now)
-        };
-        let due: Vec<InfoHash> =
-            self.members.iter().filter(|(_, member)| is_due(member)).map(|it| *it.0).collect();
-        for hash in due {
-            let ticket = self.ticket();
-            let Some(member) = self.members.get_mut(&hash) else { continue };
-            (member.finding, member.find_at) = (Some(ticket), None);
-            let haste = member.wish.haste;
-            self.each(|_| Some(Input::Find { ticket, hash, haste }));
-        }
+        let due = self.members.iter().filter(|(_, member)| member.is_due(now));
+        let due: Vec<InfoHash> = due.map(|(hash, _)| *hash).collect();
+        due.into_iter().for_each(|hash| self.find_if_due(hash, now));
+    }
+
+    /// Begins the lookup of a torrent that is not announced, if it is due.
+    fn find_if_due(&mut self, hash: InfoHash, now: Instant) {
+        let ticket = self.ticket();
+        let member = self.members.get_mut(&hash).filter(|member| member.is_due(now));
+        let Some(member) = member else { return };
+        (member.finding, member.find_at) = (Some(ticket), None);
+        let haste = member.wish.haste;
+        self.each(|_| Some(Input::Find { ticket, hash, haste }));
     }
 
     fn ticket(&mut self) -> Ticket {
@@ -272,8 +290,10 @@ impl Actor {
         // Where nobody answers a lookup would only wait for somebody.
         let reaches = |side: &Side| side.node.health(now()).good > 0;
         let reaches_any = self.sides.iter().any(reaches);
+        // A ping goes to the node itself, whoever else answers there.
+        let is_ping = matches!(question, Question::Ping(_));
         self.each(|side| {
-            if reaches_any && !reaches(side) {
+            if !is_ping && reaches_any && !reaches(side) {
                 return None;
             }
             let input = match &question {

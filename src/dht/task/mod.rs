@@ -48,7 +48,7 @@ pub struct DhtConfig {
     pub mail: mpsc::Receiver<UdpNews>,
     /// Where nodes are kept between runs; nowhere when none.
     pub file: Option<PathBuf>,
-    /// Public nodes, `HOST:PORT`, asked last and only where no other one answers.
+    /// Public nodes, `HOST:PORT`, asked last and only over a family where none answers.
     pub routers: Vec<String>,
     /// Say from the start that we take no queries (BEP 43), as a short-lived node should.
     pub read_only: bool,

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::time::timeout;
 
@@ -129,4 +129,53 @@ async fn nodes_keep_items_and_answer_people() {
     let pong = timeout(LIMIT, answers.recv()).await.expect("an answer");
     assert!(matches!(pong, Some(Answer::Ended(Tally { round_trip: Some(_), .. }))), "{pong:?}");
     assert!(one.look().await.contacts.iter().any(|contact| contact.address == address));
+}
+
+/// A file whose readers wait for a writer, as on a disk that hangs; they go on when this is dropped.
+struct Hung(PathBuf);
+
+impl Hung {
+    fn at(path: &Path) -> Self {
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).unwrap();
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        let _ = std::fs::OpenOptions::new().read(true).write(true).open(&self.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_hangs_holds_up_nobody_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("dht.dat");
+    let hung = Hung::at(&file);
+    let first = start(1, &[], None);
+    let dht = start(2, &[&first], Some(&file));
+    assert!(met(&dht).await, "the disk is waited for");
+    assert!(!dht.look().await.contacts.is_empty());
+    dht.stop().await;
+    let kept = std::fs::symlink_metadata(&file).unwrap();
+    assert!(!kept.is_file(), "what was not read is overwritten");
+    drop(hung);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_is_sent_where_no_node_is_known() {
+    let first = start(1, &[], None);
+    let (udp, mail) = Udp::open(None, 0).unwrap();
+    let routers = vec![format!("127.0.0.1:{}", first.port())];
+    let (mail, file) = (mail.dht, None);
+    let both = Dht::start(DhtConfig { udp, mail, file, routers, read_only: false });
+    assert!(met(&both).await);
+    if both.standing().six.is_none() {
+        // This machine has no IPv6.
+        return;
+    }
+    let mut answers = both.ask(Question::Ping("[::1]:1".parse().unwrap())).await;
+    let ended = timeout(LIMIT, answers.recv()).await.expect("an end");
+    assert!(matches!(ended, Some(Answer::Ended(_))), "{ended:?}");
 }

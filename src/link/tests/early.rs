@@ -267,6 +267,25 @@ async fn ports_of_nodes_are_told_behind_our_pieces_and_once() {
     }
 }
 
+// BEP 27: a private torrent has no part in the DHT.
+#[tokio::test(start_paused = true)]
+async fn nodes_are_neither_told_nor_heard_of_once_the_torrent_proves_private() {
+    let (nodes, mut named) = mpsc::channel(8);
+    let mut hello = *HELLO_ALL;
+    hello[27] |= 1;
+    let dht = Some(DhtEnd { port: 6881, nodes });
+    let mut bench = Bench::begin(LinkConfig { dht, ..config(32) }, &hello, 64 * 1024).await;
+    bench.peer.read_exact(&mut [0; 68]).await.unwrap();
+    bench.news().await;
+    bench.order(vec![PeerCommand::StopExchange.into()]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))]).await;
+    bench.expect(b"\0\0\0\x01\x0f").await;
+    bench.expect(INTRODUCTION).await;
+    bench.say(b"\0\0\0\x03\x09\x1b\x58").await;
+    bench.is_quiet().await;
+    assert!(named.try_recv().is_err(), "a node is named");
+}
+
 // BEP 52: a hybrid is in two swarms, by either of its hashes.
 #[tokio::test(start_paused = true)]
 async fn whoever_calls_by_another_hash_is_answered_by_it() {

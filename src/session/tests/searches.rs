@@ -1,6 +1,8 @@
 //! What becomes of a search when its torrent is there: whom it met, the trackers that it told of
 //! itself, and the local network, which hears nothing of a private torrent.
 
+use std::path::PathBuf;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -225,4 +227,89 @@ async fn the_local_network_is_told_nothing_of_private_torrents_nor_believed() {
         !std::iter::from_fn(|| ordered.try_recv().ok())
             .any(|order| order == LsdCommand::Add(of(&private)))
     );
+}
+
+/// A file whose readers wait for a writer, as on a disk that hangs; they go on when this is dropped.
+struct Hung(PathBuf);
+
+impl Hung {
+    /// Where the metadata of this torrent is kept.
+    fn of(torrent: &Torrent, home: &Path) -> Self {
+        let state = home.join("state");
+        std::fs::create_dir_all(&state).unwrap();
+        let path = state.join(format!("{}.info", torrent.info_hash_v1.unwrap()));
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        Self(path)
+    }
+
+    /// The disk answers at last.
+    async fn answer(&self, bytes: Vec<u8>) {
+        let path = self.0.clone();
+        tokio::task::spawn_blocking(move || std::fs::write(path, bytes)).await.unwrap().unwrap();
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        let _ = std::fs::OpenOptions::new().read(true).write(true).open(&self.0);
+    }
+}
+
+/// BEP 27: as long as nobody knows whether it is private, only those are asked whom its link names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_hangs_makes_nothing_known_of_a_torrent_that_may_be_private() {
+    let home = tempfile::tempdir().unwrap();
+    let (commands, mut ordered) = mpsc::channel(16);
+    let (heard, peers) = mpsc::channel(16);
+    let local = |_| Local::with(Some(Lsd { commands, peers }));
+    let config = config(home.path(), 5).bind([127, 0, 0, 1].into());
+    let config = config.dht(Some(DhtOptions::default()));
+    let session = Session::start_among(config, local).await.unwrap();
+    let ((private, _), (public, _)) = (payload(true), payload(false));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let named = listener.local_addr().unwrap();
+    let of = |torrent: &Torrent| torrent.info_hash_v1.unwrap();
+    for (torrent, kept) in [(&private, private.raw_info().to_vec()), (&public, Vec::new())] {
+        let hung = Hung::of(torrent, home.path());
+        let seeking = session.seek(request(torrent, vec![named])).await.unwrap();
+        let called = timeout(LIMIT, listener.accept()).await;
+        let _stream = called.expect("who is named is asked").unwrap();
+        let mut status = seeking.status();
+        timeout(LIMIT, status.wait_for(|it| it.connected + it.dialling + it.candidates > 0))
+            .await
+            .expect("a status")
+            .unwrap();
+        assert!(!status.borrow().is_asking && status.borrow().dht.is_none());
+        hung.answer(kept).await;
+        if torrent.private {
+            let sought = timeout(LIMIT, seeking.found()).await.expect("it was kept").unwrap();
+            assert!(sought.torrent.private);
+            sought.contacts.unwrap().leave().await;
+        } else {
+            let asked = status.wait_for(|it| it.is_asking && it.dht.is_some());
+            timeout(LIMIT, asked).await.expect("all others are asked").unwrap();
+            let told = timeout(LIMIT, ordered.recv()).await.expect("the local network is told");
+            assert_eq!(told, Some(LsdCommand::Add(of(&public))), "and never of the private one");
+        }
+    }
+    drop(heard);
+    session.stop().await;
+}
+
+/// BEP 52: it is in two swarms, and one torrent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hybrid_that_runs_is_not_sought_by_its_second_hash() {
+    let home = tempfile::tempdir().unwrap();
+    let session = session(home.path(), 5).await;
+    let bytes = std::fs::read("tests/data/multi-hybrid.torrent").unwrap();
+    let hybrid = Arc::new(Torrent::parse(&bytes).unwrap());
+    let (v1, v2) = (hybrid.info_hash_v1, hybrid.info_hash_v2);
+    session.add(hybrid.clone(), options(home.path())).await.unwrap();
+    for (v1, v2) in [(v1, None), (None, v2), (v1, v2)] {
+        let target = Target::new(v1, v2).unwrap();
+        let refused = session.seek(SeekRequest { target, ..request(&hybrid, Vec::new()) }).await;
+        assert!(matches!(refused, Err(Error::Duplicate { .. })), "{target:?}: {refused:?}");
+    }
+    session.stop().await;
 }
