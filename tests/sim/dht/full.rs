@@ -324,8 +324,10 @@ impl Score {
             self.found, self.lookups, self.clean, self.sent, self.replies
         );
         assert!(self.found * 100 >= self.lookups * 99, "{} of {}", self.found, self.lookups);
-        // At a loss of 5 % a node misses one of query, reply and announce in every seventh try.
-        assert!(self.stored >= self.announced * 6, "{each} of the nearest eight have it");
+        // Of eight, 6.9 are to be expected when 5 % is lost of queries, replies and announces; who
+        // lost one lately is passed over for two minutes, too.
+        assert!(self.stored * 10 >= self.announced * 55, "{each} of the nearest eight have it");
+        assert!(self.clean.0 * 10 >= self.clean.1 * 75, "without loss {:?}", self.clean);
         assert!(p50 <= 400 * MS && p99 <= 2 * S, "first peer after {p50:?}, {p99:?}");
         assert!(self.replies > 0);
     }

@@ -150,6 +150,18 @@ pub fn get_peers(id: &[u8; 20], hash: &[u8; 20], transaction: &[u8]) -> Vec<u8> 
     out
 }
 
+pub fn announce_peer(id: &[u8; 20], hash: &[u8; 20], token: &[u8], transaction: &[u8]) -> Vec<u8> {
+    let mut out = b"d1:ad".to_vec();
+    string(b"2:id", id, &mut out);
+    string(b"9:info_hash", hash, &mut out);
+    out.extend_from_slice(b"4:porti6881e");
+    string(b"5:token", token, &mut out);
+    out.extend_from_slice(b"e1:q13:announce_peer");
+    string(b"1:t", transaction, &mut out);
+    out.extend_from_slice(b"1:y1:qe");
+    out
+}
+
 pub fn ping(id: &[u8; 20], transaction: &[u8]) -> Vec<u8> {
     let mut out = b"d1:ad".to_vec();
     string(b"2:id", id, &mut out);

@@ -135,7 +135,7 @@ fn from_four_hundred_saved_nodes_half_dead_the_first_peer_comes_in_less_than_a_s
     }
     let (p50, most) = (percentile(&mut firsts, 50), percentile(&mut firsts, 100));
     println!("cold: first peer {p50:?}, at most {most:?}");
-    assert!(p50 <= 800 * MS && most <= 3 * S, "{p50:?}, {most:?}");
+    assert!(p50 <= 350 * MS && most <= 800 * MS, "{p50:?}, {most:?}");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn one_live_hint_of_twenty_is_enough() {
     }
     let (p50, most) = (percentile(&mut firsts, 50), percentile(&mut firsts, 100));
     println!("one hint: first peer {p50:?}, at most {most:?}");
-    assert!(p50 <= S && most <= 4 * S, "{p50:?}, {most:?}");
+    assert!(p50 <= 700 * MS && most <= S, "{p50:?}, {most:?}");
 }
 
 /// The torrents that some node took an announce of.
@@ -187,12 +187,9 @@ fn sweep(torrents: usize, size: usize) {
         }
         if is_large() {
             let late = world.node(0).health(world.now).late;
-            let sky = sky_ref(&world);
-            let (walks, announces) = (sky.walks, sky.announces);
-            println!(
-                "minute {minute}: {} queries/s, late by {late:?}, {walks} walks, {announces} stores",
-                (queries - last) / 60
-            );
+            let rate = (queries - last) / 60;
+            let (walks, stores) = (sky_ref(&world).walks, sky_ref(&world).announces);
+            println!("{minute} min: {rate}/s, late by {late:?}, {walks} walks, {stores} stores");
         }
         last = queries;
         if minute == 27 {
@@ -213,6 +210,7 @@ fn sweep(torrents: usize, size: usize) {
         watch.rate_most,
         watch.flows_most
     );
+    // Whom a torrent's lookup asks in vain is known only in the third round.
     assert!(busiest <= 160, "{busiest} queries a second");
     assert!(each >= 6.0, "at {each} of the nearest eight");
     assert!(world.node(0).health(world.now).late <= 60 * S);

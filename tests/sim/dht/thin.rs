@@ -228,6 +228,6 @@ fn upkeep_costs_little() {
     let watch = &world.hosts[0].watch;
     let (queries, wakes) = (watch.queries - queries, watch.wakes - wakes);
     println!("upkeep in half an hour: {queries} queries, {wakes} wakes");
-    assert!(queries <= 900, "{queries} queries in half an hour");
-    assert!(wakes <= 20 * 1_800, "{wakes} wakes in half an hour");
+    assert!(queries <= 450, "{queries} queries in half an hour");
+    assert!(wakes <= 1_800, "{wakes} wakes in half an hour");
 }

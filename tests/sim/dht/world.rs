@@ -11,7 +11,8 @@ use pigeon::dht::{Config, Haste, Hint, Input, Node, Output, Ticket};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::letters;
+use super::breeds::LIE;
+use super::letters::{self, Letter};
 use super::sky::{Sky, lognormal};
 use super::watch::{Asked, Watch};
 
@@ -97,6 +98,10 @@ pub struct World {
     pub lines: Lines,
     pub told: Vec<Told>,
     pub announces: Vec<Announce>,
+    /// What arrived where nobody is, with whom it was for.
+    pub astray: Vec<(SocketAddr, Vec<u8>)>,
+    /// Sees all queries and answers them from his own address.
+    pub eavesdropper: Option<SocketAddr>,
     /// A sum over all datagrams and their times.
     pub trace: u64,
     pub sent: u64,
@@ -122,6 +127,8 @@ impl World {
             lines,
             told: Vec::new(),
             announces: Vec::new(),
+            astray: Vec::new(),
+            eavesdropper: None,
             trace: 0xcbf2_9ce4_8422_2325,
             sent: 0,
             by_address: HashMap::new(),
@@ -346,6 +353,15 @@ impl World {
             return;
         }
         let from = self.outside(host, to);
+        if let Some(enemy) = self.eavesdropper {
+            let values = [SocketAddr::from(LIE)];
+            let letter = Letter { id: [7; 20], values: Some(&values), ..Letter::default() };
+            let reply = letter.write(letters::transaction(&bytes));
+            self.push(
+                self.now + Duration::from_millis(1),
+                What::Datagram { from: enemy, to: from, bytes: reply },
+            );
+        }
         let latency = self.hosts[host].latency;
         self.carry(latency, from, to, bytes);
     }
@@ -400,10 +416,13 @@ impl World {
             self.give(host, Input::Datagram { from, bytes }, &mut asked);
         } else if let Some(sky) = &mut self.sky
             && let Some(star) = sky.find(&to)
-            && let Some((bytes, late)) = sky.answer(star, from, bytes, self.now)
         {
-            let latency = sky.star(star).latency + late;
-            self.carry(latency, to, from, bytes);
+            if let Some((bytes, late)) = sky.answer(star, from, bytes, self.now) {
+                let latency = sky.star(star).latency + late;
+                self.carry(latency, to, from, bytes);
+            }
+        } else if self.sky.is_some() {
+            self.astray.push((to, bytes.to_vec()));
         }
     }
 
