@@ -117,6 +117,7 @@ fn link_over_loopback(bencher: Bencher<'_, '_>) {
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
+        dht: None,
         bind: None,
         timeouts: LinkTimeouts::default(),
     });

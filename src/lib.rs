@@ -36,9 +36,9 @@
 //! |---|---|
 //! | 7 roof | `main`, `cli` |
 //! | 5 keepers | [`session`], [`torrent`] |
-//! | 4 carriers | [`link`], [`web`], `tracker::{task, server}`, the network roles of [`chunk`] |
+//! | 4 carriers | [`link`], [`web`], `dht::task`, `tracker::{task, server}`, roles of [`chunk`] |
 //! | 3 workshop | [`disk`], [`net`], `chunk::{config, replace, store, tools}` |
-//! | 2 machines | [`swarm`], [`seek`], `tracker::{tiers, table}` |
+//! | 2 machines | [`swarm`], [`seek`], [`dht`], `tracker::{tiers, table}` |
 //! | 1 formats | [`metainfo`], [`wire`], `tracker::{announce, http}`, `chunk::{wire, ini, cut}` |
 //! | 0 ground | [`base`], [`bencode`] |
 #![warn(missing_docs)]

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pigeon::base::addr::{
-    Locality, Source, is_usable_peer, parse_compact_v4, parse_compact_v6, write_compact,
+    Locality, Teller, is_usable_peer, parse_compact_v4, parse_compact_v6, write_compact,
 };
 use pigeon::base::bitfield::Bitfield;
 use pigeon::base::digest::sha1;
@@ -354,7 +354,7 @@ fn lsd_datagram(bytes: &[u8]) {
 }
 
 fn compact_addresses(bytes: &[u8]) {
-    let from = Source::Remote(Locality::Public);
+    let from = Teller::Remote(Locality::Public);
     let v4: Vec<SocketAddr> = parse_compact_v4(bytes).collect();
     let v6: Vec<SocketAddr> = parse_compact_v6(bytes).collect();
     assert_eq!((v4.len(), v6.len()), (bytes.len() / 6, bytes.len() / 18));

@@ -20,7 +20,7 @@ use pigeon::net::limiter::Limiter;
 use pigeon::net::tcp;
 use pigeon::swarm::event::DownReason;
 use pigeon::swarm::link::{
-    Availability, CloseReason, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent,
+    Availability, CloseReason, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent, PeerCommand,
 };
 use tokio::sync::mpsc;
 
@@ -43,6 +43,7 @@ fn config(spec: &Spec) -> Arc<LinkConfig> {
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
+        dht: None,
         bind: None,
         timeouts: LinkTimeouts { handshake: Duration::from_millis(300), ..LinkTimeouts::default() },
     })
@@ -61,7 +62,10 @@ async fn fetch_all(
     reports: &mut mpsc::Receiver<LinkReport>,
 ) {
     let LinkNews::Up { .. } = next(reports).await else { panic!("not up") };
-    let first = vec![LinkCommand::Availability(Availability::None), LinkCommand::Interested];
+    let first = vec![
+        LinkCommand::Peer(PeerCommand::Availability(Availability::None)),
+        LinkCommand::Peer(PeerCommand::Interested),
+    ];
     handle.commands.send(first).await.unwrap();
     let layout = config.subject.known().unwrap().layout;
     let mut left: usize = layout.pieces().map(|piece| layout.block_count(piece) as usize).sum();
@@ -147,7 +151,7 @@ async fn what_a_peer_makes_of_a_request_for_metadata_is_told_and_the_link_goes_o
         let (sender, mut reports) = mpsc::channel(16);
         let handle = dial(config.clone(), LINK, peer.address, sender);
         let LinkNews::Up { .. } = next(&mut reports).await else { panic!("not up") };
-        let none = || vec![LinkCommand::Availability(Availability::None)];
+        let none = || vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))];
         handle.commands.send(none()).await.unwrap();
         let mut told = Vec::new();
         let mut is_asked = false;
@@ -160,7 +164,7 @@ async fn what_a_peer_makes_of_a_request_for_metadata_is_told_and_the_link_goes_o
             };
             if !is_asked && told.iter().any(takes) {
                 is_asked = true;
-                let ask = LinkCommand::Metadata(MetadataCommand::Ask(vec![0]));
+                let ask = MetadataCommand::Ask(vec![0]).into();
                 handle.commands.send(vec![ask]).await.unwrap();
             }
         }

@@ -92,6 +92,21 @@ const UNCLEAN: &[&str] = &[
 /// digests come and never which.
 const STOPWATCH: &str = "base/digest/measure.rs";
 
+/// Structs of the brain's halves that are only told, and kept by nobody: as open as words are.
+const MESSAGES: &[&str] = &[
+    "Arriving",
+    "Assembled",
+    "Choice",
+    "CrowdConfig",
+    "Need",
+    "NewPeer",
+    "Parting",
+    "Round",
+    "Slots",
+    "Standing",
+    "Usage",
+];
+
 const CODE_LINES: usize = 600;
 const CODE_LINES_WITH_TESTS: usize = 900;
 const FUNCTION_LINES: usize = 70;
@@ -559,6 +574,30 @@ fn numbers(text: &str) -> Vec<u32> {
     text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
+/// Rule 8: in the halves of the brain nobody writes the fields of another's struct. So they are
+/// closed, but for those of messages.
+fn open_fields(source: &Source) -> Vec<String> {
+    let mut offences = Vec::new();
+    if !["swarm/crowd/", "swarm/transfer/"].iter().any(|half| source.path.starts_with(half)) {
+        return offences;
+    }
+    let tokens = tokens(&source.code);
+    for (at, _) in tokens.iter().enumerate().filter(|(_, (_, word))| *word == "struct") {
+        let Some((_, name)) = tokens.get(at + 1) else { continue };
+        let body = tokens[at..].iter().skip_while(|(_, word)| !["{", "(", ";"].contains(word));
+        let close = body.clone().next().map_or(";", |(_, open)| match *open {
+            "{" => "}",
+            "(" => ")",
+            _ => ";",
+        });
+        let fields = body.take_while(|(_, word)| *word != close && !MESSAGES.contains(name));
+        for (line, _) in fields.filter(|(_, word)| *word == "pub") {
+            offences.push(source.offence(*line, format!("{name} lets others write its field")));
+        }
+    }
+    offences
+}
+
 /// Every `.rs` file below `folder` of the package, sorted.
 fn sources(folder: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -624,6 +663,11 @@ fn nothing_is_left_over() {
 #[test]
 fn words_keep_their_places() {
     assert_tidy("src", words);
+}
+
+#[test]
+fn fields_of_the_brain_are_their_owners() {
+    assert_tidy("src", open_fields);
 }
 
 #[test]
@@ -749,6 +793,19 @@ mod samples {
         good(words, "link/bt.rs", "#[cfg(test)]\nmod tests {\nfn f() { println!(); }\n}");
         good(words, "cli/out.rs", "println!();");
         good(words, "cli/print.rs", "use anyhow::Context;");
+    }
+
+    #[test]
+    fn open_fields_are_found() {
+        let found =
+            check(open_fields, "swarm/crowd/a.rs", "struct A {\n    a: u8,\n    pub b: u8,\n}");
+        assert_eq!(found, ["swarm/crowd/a.rs:3: A lets others write its field"]);
+        bad(open_fields, "swarm/transfer/a.rs", "pub struct A<T> {\n    pub(super) a: [T; 4],\n}");
+        bad(open_fields, "swarm/transfer/a.rs", "pub struct A(pub(super) u8);");
+        good(open_fields, "swarm/transfer/a.rs", "pub struct A {\n    a: u8,\n}\npub fn f() {}");
+        good(open_fields, "swarm/transfer/a.rs", "pub struct A(u8);\npub struct B;\npub fn f() {}");
+        good(open_fields, "swarm/crowd/a.rs", "pub struct Need {\n    pub a: u8,\n}");
+        good(open_fields, "swarm/link.rs", "pub struct A {\n    pub a: u8,\n}");
     }
 
     #[test]

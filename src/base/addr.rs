@@ -33,7 +33,7 @@ pub struct Host(IpAddr);
 
 /// Who told us an address. It decides whether local addresses are believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Source {
+pub enum Teller {
     /// The user typed it.
     User,
     /// A tracker or peer whose own address lies there.
@@ -132,7 +132,7 @@ pub fn host_key(address: IpAddr) -> Host {
 /// Whether to keep `address` as a candidate when `from` named it. Port 0 and addresses no
 /// host can have are refused; local addresses are believed from the user and from a source
 /// that is local itself, so that a public tracker cannot aim us at our own network.
-pub fn is_usable_peer(address: SocketAddr, from: Source) -> bool {
+pub fn is_usable_peer(address: SocketAddr, from: Teller) -> bool {
     if address.port() == 0 {
         return false;
     }
@@ -140,8 +140,8 @@ pub fn is_usable_peer(address: SocketAddr, from: Source) -> bool {
         Locality::Unroutable => false,
         Locality::Public => true,
         _ => match from {
-            Source::User => true,
-            Source::Remote(locality) => locality.is_local(),
+            Teller::User => true,
+            Teller::Remote(locality) => locality.is_local(),
         },
     }
 }
@@ -232,16 +232,16 @@ mod tests {
     #[test]
     fn local_peers_are_believed_from_local_sources_only() {
         let usable = |text: &str, from| is_usable_peer(text.parse().unwrap(), from);
-        let public = Source::Remote(Locality::Public);
+        let public = Teller::Remote(Locality::Public);
         for local in ["127.0.0.1:6881", "192.168.1.2:6881", "[fe80::2]:6881", "[fd00::2]:6881"] {
             assert!(!usable(local, public), "{local}");
-            assert!(usable(local, Source::User), "{local}");
-            assert!(usable(local, Source::Remote(Locality::Loopback)), "{local}");
-            assert!(usable(local, Source::Remote(Locality::Private)), "{local}");
+            assert!(usable(local, Teller::User), "{local}");
+            assert!(usable(local, Teller::Remote(Locality::Loopback)), "{local}");
+            assert!(usable(local, Teller::Remote(Locality::Private)), "{local}");
         }
         assert!(usable("8.8.8.8:6881", public));
         for bad in ["8.8.8.8:0", "0.0.0.0:1", "[::]:1", "224.0.0.1:1", "255.255.255.255:1"] {
-            assert!(!usable(bad, Source::User), "{bad}");
+            assert!(!usable(bad, Teller::User), "{bad}");
         }
     }
 

@@ -5,7 +5,8 @@
 //! Beside it stands a second, small budget: bytes of long messages that links collect until
 //! they are whole, and until the brain has taken what they tell ([`Room`]). Both have a line,
 //! first come, first served ([`Seat`]). What links have read too early is counted apart from
-//! both ([`Carried`]): it waits for one or the other, and neither waits for it.
+//! both ([`Carried`]): it waits for one or the other, and neither waits for it. So is what they
+//! keep for later ([`Kept`]).
 //!
 //! This is the one file above std that may hold a lock; no caller ever sees it.
 
@@ -23,6 +24,10 @@ pub const MESSAGE_BYTES: usize = 2 << 20;
 /// Bytes read too early, of all links together, beyond which none reads ahead any more. Each
 /// thread may go beyond it by one read.
 pub const CARRY_BYTES: usize = 128 << 10;
+
+/// Bytes that links keep of what remotes said of a torrent before anybody knew it, all together:
+/// eight of the longest sets of pieces. It may take hours, so that nobody waits for them.
+pub const KEPT_BYTES: usize = 2 << 20;
 
 type Buffer = Box<Aligned>;
 
@@ -50,6 +55,8 @@ struct Shared {
     message_line: Line,
     /// Bytes that links have read and cannot take in yet.
     carried: usize,
+    /// Bytes that links keep for later.
+    kept: usize,
 }
 
 /// Who waits for something that is counted. What comes free is set aside for the first in
@@ -82,6 +89,13 @@ pub struct Room {
 /// Bytes that were read too early; no longer counted on drop.
 #[derive(Debug)]
 pub struct Carried {
+    len: usize,
+    pool: BlockPool,
+}
+
+/// Bytes that are kept for later; no longer counted on drop.
+#[derive(Debug)]
+pub struct Kept {
     len: usize,
     pool: BlockPool,
 }
@@ -150,6 +164,11 @@ impl BlockPool {
     pub fn carry(&self, len: usize) -> Carried {
         self.with(|shared| shared.carried += len);
         Carried { len, pool: self.clone() }
+    }
+
+    /// Counts what one link keeps for later: nothing yet.
+    pub fn kept(&self) -> Kept {
+        Kept { len: 0, pool: self.clone() }
     }
 
     /// A seat for one link.
@@ -346,6 +365,32 @@ impl Drop for Room {
     }
 }
 
+impl Kept {
+    /// It is `len` bytes from now on; false when there is no room for so many more, and it stays as
+    /// it was.
+    pub fn resize(&mut self, len: usize) -> bool {
+        let before = self.len;
+        let fits = self.pool.with(|shared| {
+            let all = shared.kept - before + len;
+            let fits = len <= before || all <= KEPT_BYTES;
+            if fits {
+                shared.kept = all;
+            }
+            fits
+        });
+        if fits {
+            self.len = len;
+        }
+        fits
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.pool.with(|shared| shared.kept -= self.len);
+    }
+}
+
 impl Drop for Carried {
     fn drop(&mut self) {
         self.pool.with(|shared| shared.carried -= self.len);
@@ -415,6 +460,19 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound_and_leaves_it_on_drop() {
+        let pool = BlockPool::new(1);
+        let (mut one, mut other) = (pool.kept(), pool.kept());
+        assert!(one.resize(KEPT_BYTES - 9) && other.resize(9));
+        assert!(!other.resize(10), "there is no more");
+        assert!(one.resize(KEPT_BYTES - 10) && other.resize(10), "less is always possible");
+        drop(one);
+        assert!(other.resize(KEPT_BYTES) && !other.resize(KEPT_BYTES + 1));
+        drop(other);
+        assert!(pool.kept().resize(KEPT_BYTES));
     }
 
     #[test]

@@ -41,13 +41,22 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// The shortest time over which an average says anything: below it lies mostly chance.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// How long something took: as [`duration`], but of a short time tenths of seconds, and never
 /// none.
 pub fn elapsed(time: Duration) -> String {
     match time.as_millis() {
-        0..10_000 => format!("{:.1}s", time.as_secs_f64().max(0.1)),
+        _ if time < SHORTEST => "less than 0.1s".to_owned(),
+        0..10_000 => format!("{:.1}s", time.as_secs_f64()),
         _ => duration(time),
     }
+}
+
+/// Bytes a second over a time; none when it was too short to tell.
+pub fn average(bytes: u64, time: Duration) -> Option<u64> {
+    (time >= SHORTEST).then(|| (bytes as f64 / time.as_secs_f64()) as u64)
 }
 
 #[cfg(test)]
@@ -67,7 +76,9 @@ mod tests {
     fn durations_show_two_units() {
         assert_eq!(duration(Duration::from_secs(27)), "27s");
         let short = [3, 340, 1_000, 9_949, 10_400].map(|ms| elapsed(Duration::from_millis(ms)));
-        assert_eq!(short, ["0.1s", "0.3s", "1.0s", "9.9s", "10s"]);
+        assert_eq!(short, ["less than 0.1s", "0.3s", "1.0s", "9.9s", "10s"]);
+        assert_eq!(average(1 << 20, Duration::from_millis(99)), None);
+        assert_eq!(average(1000, Duration::from_millis(100)), Some(10_000));
         assert_eq!(duration(Duration::from_secs(291)), "4m 51s");
         assert_eq!(duration(Duration::from_secs(97_200)), "1d 3h");
     }

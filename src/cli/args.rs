@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::commands::chunk::ChunkCommand;
 use super::commands::create::CreateArgs;
+use super::commands::dht::DhtCommand;
 use super::commands::info::InfoArgs;
 use super::commands::magnet::MagnetArgs;
 use super::values::{self, Listen, Ranges, Rate};
@@ -31,6 +32,7 @@ Examples:
   driver share album                     share it by name, with the tracker of the network
   driver list                            what is shared by name
   driver get album                       download it
+  driver dht get 6f84758b...             peers of a torrent, by its info hash
   driver demo                            a whole swarm on this machine, to try it out
 
 A switch that the config file turns on is turned off by --SWITCH=false.
@@ -42,16 +44,18 @@ With --json a download prints one JSON object a line, each with an \"event\":
   metadata      info_hash, seconds, pieces (0 while nobody told), have, holders, peers,
                 dialling, candidates (every second)
   metadata_found  name, info_hash, info_hash_v2, size, kept (from an earlier run)
-  started       name, info_hash, total_size, port, dir
-  checked       pieces
+  started       name, info_hash, total_size, files, files_chosen, port, dir
+  checked       pieces, by_record (of them, not read), changed (path, gone, pieces, bytes)
   first_peer    address
   progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
                 pieces_verified, unsynced (not yet on the device; every second)
   hash_failed   piece, blamed (address or null)
   reassigned    piece, address and name (who failed to bring it), message
   banned        address
-  piece_lost    piece, message (fetched again)
+  piece_lost    piece, message
+  file_changed  message, pieces, bytes, fetched (true or false)
   tracker       message
+  dht_announced  nodes (that took it)
   course        message (of course providers)
   disk_trouble  message        disk_recovered
   moved         dir            not_moved  message
@@ -65,7 +69,8 @@ Numbers are bytes, bytes a second and seconds.
 
 Files, where XDG_CONFIG_HOME and XDG_STATE_HOME are not set (driver config prints them):
   ~/.config/driver/config.toml      settings: long options as keys, DRIVER_* and flags go first
-  ~/.local/state/driver/            what is verified of each torrent, driver.log, history
+  ~/.local/state/driver/            what is verified of each torrent, driver.log, history,
+                                    nodes of the DHT
 
 Exit codes: 0 complete, 1 unexpected, 2 usage, 3 bad input, 4 network, 5 disk,
 6 data does not match its hashes, 7 stopped before complete (progress is saved), 8 in use,
@@ -188,6 +193,12 @@ pub enum Command {
         /// Which settings.
         #[command(flatten)]
         config: ConfigChoice,
+    },
+    /// Ask the DHT: peers of a torrent, nodes, items
+    Dht {
+        /// What to ask.
+        #[command(subcommand)]
+        command: DhtCommand,
     },
     /// The course chunk protocol: get, provide, tracker, cut, merge, check
     Chunk {
@@ -317,7 +328,7 @@ pub struct Options {
     pub peer: Vec<SocketAddr>,
     /// Ask this tracker too
     #[arg(short = 'a', long, value_name = "URL", env = "DRIVER_TRACKER",
-          value_delimiter = ' ', value_hint = ValueHint::Url)]
+          value_delimiter = ' ', value_hint = ValueHint::Url, value_parser = values::tracker)]
     pub tracker: Vec<String>,
     /// Also ask the providers of a course's chunk tracker
     #[arg(long, value_name = "ADDR", env = "DRIVER_CHUNK_TRACKER",
@@ -329,10 +340,14 @@ pub struct Options {
     /// Ask no tracker
     #[arg(long, env = "DRIVER_NO_TRACKERS", value_parser = BoolishValueParser::new())]
     pub no_trackers: bool,
-    /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new(),
-          hide_short_help = true)]
+    /// Take no part in the DHT (with private torrents it is never done)
+    #[arg(long, env = "DRIVER_NO_DHT", value_parser = BoolishValueParser::new())]
     pub no_dht: bool,
+    /// Enter the DHT here when no other node answers: HOST:PORT; '' is nowhere [default: three
+    /// public routers]
+    #[arg(long, value_name = "ADDR", env = "DRIVER_DHT_BOOTSTRAP", value_delimiter = ',',
+          value_parser = values::node, hide_short_help = true)]
+    pub dht_bootstrap: Vec<String>,
     /// Exchange no peers with peers (of private torrents it is never done)
     #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new())]
     pub no_pex: bool,
@@ -508,7 +523,7 @@ pub struct DemoArgs {
     /// Seeders send as fast as they can
     #[arg(long)]
     pub fast: bool,
-    /// Bytes of data.bin
+    /// Bytes of data.bin, at most 1GiB
     #[arg(long, value_name = "SIZE", default_value = "48MiB", value_parser = values::size)]
     pub size: u64,
     /// How many seeders

@@ -11,6 +11,7 @@ use super::args::Cli;
 use super::escape::escape;
 use super::exit::Failure;
 use super::print::nearest;
+use super::values;
 
 /// Puts options that every command takes behind the command, where clap looks for them:
 /// before it they would make a torrent of the command's name.
@@ -45,6 +46,17 @@ const LATER: [&str; 2] = ["daemon", "remote"];
 pub fn not_yet(first: Option<&str>) -> Option<String> {
     let word = LATER.into_iter().find(|word| first == Some(*word))?;
     Some(format!("{word} is not available yet (for a file of that name: ./{word})"))
+}
+
+/// What to say when the ratio of `--seed` stands apart, where it would be taken for a torrent.
+pub fn ratio_apart(arguments: &[OsString]) -> Option<String> {
+    let options = arguments.split(|word| word == "--").next().unwrap_or_default();
+    let pairs = options.windows(2).filter(|pair| pair[0] == "--seed");
+    let mut apart = pairs
+        .filter_map(|pair| pair[1].to_str())
+        .filter(|word| values::ratio(word).is_ok() && !Path::new(word).exists());
+    let ratio = apart.next()?;
+    Some(format!("a ratio is written with an equals sign: --seed={ratio}"))
 }
 
 /// Refuses what is no file, but a command or nearly one: a slip is to start nothing.
@@ -127,6 +139,19 @@ mod tests {
         let said = not_yet(Some("daemon")).unwrap();
         assert_eq!(said, "daemon is not available yet (for a file of that name: ./daemon)");
         assert_eq!(not_yet(Some("info")), None);
+    }
+
+    #[test]
+    fn a_ratio_is_no_torrent() {
+        let said =
+            |line: &str| ratio_apart(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        let words = Some("a ratio is written with an equals sign: --seed=2".to_owned());
+        assert_eq!(said("driver --seed 2 x.torrent"), words);
+        assert_eq!(said("driver get x --seed 2"), words);
+        for fine in ["driver --seed=2 x", "driver --seed x", "driver seed 2", "driver -- --seed 2"]
+        {
+            assert_eq!(said(fine), None, "{fine}");
+        }
     }
 
     #[test]

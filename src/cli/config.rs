@@ -279,18 +279,22 @@ fn is_setting(id: &str) -> bool {
     !matches!(id, "torrents" | "config" | "no_config" | "find_port" | "help" | "version")
 }
 
-/// The command line's definition, in which these settings have no environment variable.
+/// The command line's definition, in which these settings have no environment variable, nor those
+/// whose variable is empty: that is how people and scripts take one away.
 fn deaf_to(overruled: &[String]) -> clap::Command {
+    deaf_where(overruled, &|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+}
+
+fn deaf_where(overruled: &[String], is_empty: &impl Fn(&str) -> bool) -> clap::Command {
     let deafen = |command: clap::Command| {
-        overruled.iter().fold(command, |command, id| {
-            let has_it = command.get_arguments().any(|arg| arg.get_id() == id.as_str());
-            match has_it {
-                true => command.mut_arg(id, |arg| arg.env(Resettable::<OsStr>::Reset)),
-                false => command,
-            }
+        command.mut_args(|arg| {
+            let name = arg.get_env().and_then(|name| name.to_str());
+            let is_deaf =
+                name.is_some_and(is_empty) || overruled.iter().any(|id| arg.get_id() == id);
+            if is_deaf { arg.env(Resettable::<OsStr>::Reset) } else { arg }
         })
     };
-    deafen(Cli::command()).mut_subcommands(deafen)
+    deafen(Cli::command()).mut_subcommands(|command| deafen(command).mut_subcommands(deafen))
 }
 
 /// A refusal of a value, which names the environment variable that it came from.
@@ -441,7 +445,7 @@ mod tests {
         let options = &settings.cli.options;
         assert_eq!((&options.dir[..], options.port), (&["/a".into()][..], Some(1)));
         assert!(options.sequential);
-        assert_eq!(options.tracker, ["http://x", "http://y"]);
+        assert_eq!(options.tracker, ["http://x/announce", "http://y/announce"]);
         let lines = settings.lines();
         let line = |key: &str| lines.iter().find(|line| line.starts_with(key)).unwrap().clone();
         assert!(line("dir ").starts_with("dir               /a                    /"));
@@ -512,6 +516,10 @@ mod tests {
         let tracker = command.find_subcommand("tracker").unwrap();
         assert_eq!((env(tracker, "token"), env(tracker, "token_file")), (false, true));
         assert!(!env(command.find_subcommand("seed").unwrap(), "check"));
+        let command = deaf_where(&[], &|name| name == "DRIVER_NO_LSD");
+        assert_eq!((env(&command, "no_lsd"), env(&command, "no_pex")), (false, true));
+        let seed = command.find_subcommand("seed").unwrap();
+        assert_eq!((env(seed, "no_lsd"), env(seed, "no_pex")), (false, true));
     }
 
     #[test]

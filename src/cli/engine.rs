@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::watch;
 
 use crate::base::ids::InfoHash;
+use crate::dht::task::Dht;
 use crate::disk::create::create;
 use crate::disk::{
     self, Allocate, CheckProgress, CheckReport, FileCheck, FileReport, Home, StoreConfig,
@@ -23,6 +24,7 @@ use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 use super::config::existing_state_dir;
 use super::escape::escape;
 use super::exit::{Exit, Failure};
+use super::place::no_directory;
 use super::print::Limits;
 
 /// The session that runs the downloads; cheap to clone.
@@ -105,6 +107,11 @@ impl Engine {
         self.bind
     }
 
+    /// The DHT, where it runs.
+    pub fn dht(&self) -> Option<&Dht> {
+        self.session.dht()
+    }
+
     /// The port we listen on.
     pub fn port(&self) -> u16 {
         self.session.port()
@@ -152,8 +159,7 @@ pub fn check(
         file.path = home.path_of(number, &file.path);
     }
     if !dir.is_dir() {
-        let shown = escape(&dir.display().to_string());
-        return Err(Failure::bad_input(format!("{shown}: no such directory")));
+        return Err(no_directory(torrent, dir));
     }
     let _turn = existing_state_dir().and_then(|state| progress.take_turn(&state, dir));
     check_files(config, progress, memory_bytes).map_err(|error| from_disk(&error))

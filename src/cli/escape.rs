@@ -49,6 +49,22 @@ pub fn shorten(text: &str, columns: usize) -> String {
     short
 }
 
+/// As [`shorten`], but what is missing is missing in the midst: paths differ at their ends.
+pub fn shorten_path(text: &str, columns: usize) -> String {
+    let safe = escape(text);
+    if safe.width() <= columns {
+        return safe;
+    }
+    // With the ellipsis.
+    let head = shorten(&safe, columns.div_ceil(3));
+    let (mut begin, mut room) = (safe.len(), columns.saturating_sub(head.width()));
+    for (at, letter) in safe.char_indices().rev() {
+        let Some(left) = room.checked_sub(letter.width().unwrap_or(0)) else { break };
+        (begin, room) = (at, left);
+    }
+    head + &safe[begin..]
+}
+
 /// As [`shorten`], and filled with spaces to exactly `columns`.
 pub fn fit(text: &str, columns: usize) -> String {
     let mut fitted = shorten(text, columns);
@@ -150,5 +166,9 @@ mod tests {
         assert_eq!(fit("日本語", 4), "日… ");
         assert_eq!(fit("ab", 4), "ab  ");
         assert_eq!(shorten("abc", 0), "");
+        assert_eq!(shorten_path("album/cd1/01.flac", 17), "album/cd1/01.flac");
+        assert_eq!(shorten_path("album/cd1/01.flac", 13), "albu…/01.flac");
+        assert_eq!(shorten_path("日本語日本語", 7), "日…本語");
+        assert_eq!(shorten_path("abc", 0), "");
     }
 }

@@ -1,6 +1,6 @@
 //! What people name when they mean a torrent, a file, a URL, a magnet link or a bare info-hash,
-//! and how it becomes one: files are read, URLs fetched, and of links those that say where their
-//! .torrent is. What is downloaded then, and how, is decided elsewhere.
+//! and how it becomes one: files are read, URLs fetched, also those that links name. What is
+//! downloaded then, and how, is decided elsewhere.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::base::addr::{Locality, Source, canonical, is_usable_peer};
+use crate::base::addr::{Locality, Teller, canonical, is_usable_peer};
 use crate::metainfo::magnet::{KEPT_MAX, Peer};
 use crate::metainfo::{Magnet, Torrent};
 use crate::session::TorrentOptions;
@@ -61,35 +61,31 @@ impl Given {
         Ok(Self::Link(Box::new(link)))
     }
 
-    /// Makes of it what can be made without peers. `bind` is the address to speak from; what
-    /// there is to say of sources that are no good goes to `told`. Waits for the network, half a
-    /// minute for each URL at most.
+    /// Makes of it what it is by itself; nobody whom a link names is asked. `bind` is the address
+    /// to speak from. Waits for the network, half a minute at most.
     ///
     /// # Errors
     /// When the file cannot be read, the URL not fetched, or what is there is no torrent.
-    pub async fn open(
-        self,
-        bind: Option<IpAddr>,
-        told: &mut Vec<String>,
-    ) -> Result<Input, Failure> {
+    pub async fn open(self, bind: Option<IpAddr>) -> Result<Input, Failure> {
         match self {
             Self::File(path) => {
                 let (torrent, bytes) = load::file(&path)?;
                 Ok(Input::Torrent(Box::new(Loaded { torrent, bytes, hints: Hints::default() })))
             }
-            Self::Url(url) => match fetched(&url, Source::User, bind).await? {
+            Self::Url(url) => match fetched(&url, Teller::User, bind).await? {
                 Fetched::Torrent(bytes) => {
                     let torrent = load::parse(&without_passkey(&url), &bytes)?;
                     let hints = Hints::default();
                     Ok(Input::Torrent(Box::new(Loaded { torrent, bytes, hints })))
                 }
-                Fetched::Link(link) => Ok(by_link(link, bind, told).await),
+                Fetched::Link(link) => Ok(Input::Link(link)),
             },
-            Self::Link(link) => Ok(by_link(link, bind, told).await),
+            Self::Link(link) => Ok(Input::Link(link)),
         }
     }
 
-    /// The torrent that it means.
+    /// The torrent that it means, of a link by the URLs that it names, half a minute each. What
+    /// there is to say of those that are no good goes to `told`.
     ///
     /// # Errors
     /// As [`Given::open`], and for links that only peers could make a torrent of.
@@ -98,15 +94,24 @@ impl Given {
         bind: Option<IpAddr>,
         told: &mut Vec<String>,
     ) -> Result<Loaded, Failure> {
-        match self.open(bind, told).await? {
-            Input::Torrent(loaded) => Ok(*loaded),
-            Input::Link(_) if told.is_empty() => Err(Failure::bad_input(NO_METADATA)),
-            // Why none of its URLs is of use is the reason then.
-            Input::Link(_) => {
-                let why = std::mem::take(told).join("; ");
-                Err(Failure::bad_input(format!("{why}; {NO_METADATA}")))
+        let link = match self.open(bind).await? {
+            Input::Torrent(loaded) => return Ok(*loaded),
+            Input::Link(link) => link,
+        };
+        for url in &link.torrent_urls {
+            match by_url_of(&link, url, bind).await {
+                Ok((torrent, bytes)) => {
+                    return Ok(Loaded::by_link(torrent, bytes, &link, told).await);
+                }
+                Err(why) => told.push(why.message),
             }
         }
+        if told.is_empty() {
+            return Err(Failure::bad_input(NO_METADATA));
+        }
+        // Why none of its URLs is of use is the reason then.
+        let why = std::mem::take(told).join("; ");
+        Err(Failure::bad_input(format!("{why}; {NO_METADATA}")))
     }
 }
 
@@ -226,7 +231,7 @@ pub fn save(bytes: &[u8], path: &Path) -> Result<(), Failure> {
     }
 }
 
-async fn fetched(url: &str, from: Source, bind: Option<IpAddr>) -> Result<Fetched, Failure> {
+async fn fetched(url: &str, from: Teller, bind: Option<IpAddr>) -> Result<Fetched, Failure> {
     let fetched = fetch(url, from, &Limits { bind, ..Limits::default() }).await;
     fetched.map_err(|error| {
         let exit = if error.is_of_network() { Exit::Network } else { Exit::BadInput };
@@ -234,28 +239,18 @@ async fn fetched(url: &str, from: Source, bind: Option<IpAddr>) -> Result<Fetche
     })
 }
 
-/// What can be made of a link: its torrent, when one of the URLs that it names has it.
-async fn by_link(link: Box<Magnet>, bind: Option<IpAddr>, told: &mut Vec<String>) -> Input {
-    for url in &link.torrent_urls {
-        match by_url_of(&link, url, bind).await {
-            Ok((torrent, bytes)) => {
-                let loaded = Loaded::by_link(torrent, bytes, &link, told).await;
-                return Input::Torrent(Box::new(loaded));
-            }
-            Err(why) => told.push(why.message),
-        }
-    }
-    Input::Link(link)
-}
-
-async fn by_url_of(
+/// The torrent of a link by one of the URLs that it names, with the file as it came.
+///
+/// # Errors
+/// When it cannot be fetched, or is another torrent than the link means.
+pub async fn by_url_of(
     link: &Magnet,
     url: &str,
     bind: Option<IpAddr>,
 ) -> Result<(Torrent, Vec<u8>), Failure> {
     let shown = without_passkey(url);
     // Strangers may name any address.
-    let bytes = match fetched(url, Source::Remote(Locality::Public), bind).await? {
+    let bytes = match fetched(url, Teller::Remote(Locality::Public), bind).await? {
         Fetched::Torrent(bytes) => bytes,
         Fetched::Link(_) => {
             let why = format!("{}: it leads to a magnet link again", escape(&shown));
@@ -285,7 +280,7 @@ async fn addresses(peers: &[Peer]) -> Vec<SocketAddr> {
                     let looked_up = timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), port))).await;
                     let addresses = looked_up.ok()?.ok()?;
                     let mut usable = addresses.map(canonical);
-                    usable.find(|address| is_usable_peer(*address, Source::User))
+                    usable.find(|address| is_usable_peer(*address, Teller::User))
                 });
             }
         }
@@ -334,7 +329,7 @@ mod tests {
     #[tokio::test]
     async fn a_link_alone_is_no_torrent_yet() {
         let mut told = Vec::new();
-        let opened = given(HASH).open(None, &mut told).await.unwrap();
+        let opened = given(HASH).open(None).await.unwrap();
         assert!(matches!(opened, Input::Link(link) if link.trackers.is_empty()));
         let refused = given(HASH).torrent(None, &mut told).await.unwrap_err();
         assert_eq!((refused.exit, refused.message.as_str()), (Exit::BadInput, NO_METADATA));

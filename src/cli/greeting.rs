@@ -8,7 +8,7 @@ use crate::session::TorrentOptions;
 use super::escape::escape;
 use super::item::Item;
 use super::out;
-use super::print::{facts_line, saving_line};
+use super::print::{facts_line, files_of, saving_line};
 use super::voice::Voice;
 
 /// What the words depend on, beside the torrent.
@@ -31,6 +31,8 @@ pub fn greet(voice: &mut Voice, item: &Item, options: &TorrentOptions, around: A
         "name": item.torrent.name,
         "info_hash": item.info_hash(),
         "total_size": item.torrent.total_size(),
+        "files": files_of(&item.torrent).len(),
+        "files_chosen": item.chosen().len(),
         "port": around.port,
         "dir": item.dir.to_string_lossy(),
     }));

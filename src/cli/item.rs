@@ -1,6 +1,7 @@
 //! One torrent of this run as its user meets it: its number, what was asked of it, and how far
 //! it is. It tells the run what happens to it; it decides nothing.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ use super::search::Found;
 /// Columns of a name before a line about its torrent.
 pub const NAME_COLUMNS: usize = 18;
 
+/// Files that are looked at to say why a torrent cannot be seeded.
+const LOOKED_AT_MAX: usize = 10_000;
+
 /// The same trouble is not told again before.
 const TROUBLE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -44,6 +48,8 @@ pub enum What {
     Status(Box<Status>),
     /// It ended, and nobody had asked for that.
     Ended,
+    /// Something about the search for its metadata, in words.
+    Said(String),
     /// The search for its metadata has ended.
     Sought(Box<Result<Found, Failure>>),
 }
@@ -68,6 +74,8 @@ pub struct Item {
     pub first_tracker: Option<String>,
     /// Nothing is to be downloaded for it.
     pub is_seed_only: bool,
+    /// Bytes that were fetched before it began, to learn its sizes.
+    pub fetched_before: u64,
     /// When it was complete.
     pub completed: Option<Instant>,
     /// What it failed with.
@@ -137,7 +145,7 @@ impl Item {
                 let what = What::News(News::Swarm(Event::DiskTrouble(why)));
                 let _ = told.send(Told { number, what }).await;
             }
-            let is_check = |news: &News| matches!(news, News::Checked { .. });
+            let is_check = |news: &News| matches!(news, News::Checked(_));
             let mut is_checked = false;
             loop {
                 let what = tokio::select! {
@@ -162,9 +170,9 @@ impl Item {
                                 let _ = told.send(Told { number, what: What::News(news) }).await;
                             }
                             // Or before anybody could listen.
-                            if let Some(pieces) = seen.found_pieces.filter(|_| !is_checked) {
+                            if let Some(found) = seen.found.clone().filter(|_| !is_checked) {
                                 is_checked = true;
-                                let what = What::News(News::Checked { pieces });
+                                let what = What::News(News::Checked(found));
                                 let _ = told.send(Told { number, what }).await;
                             }
                             What::Status(Box::new(seen))
@@ -225,10 +233,17 @@ impl Item {
         if !self.is_seed_only || status.have.is_empty() {
             return Some(Failure::new(Exit::Disk, escape(why)));
         }
+        let name = escape(&self.torrent.name);
+        let dir = escape(&self.dir.display().to_string());
+        if let Some(path) = self.unreadable() {
+            let path = escape(&path.display().to_string());
+            return Some(Failure::new(
+                Exit::Disk,
+                format!("{name} cannot be seeded from {dir}: {path} cannot be read: permit it"),
+            ));
+        }
         let words = format!(
-            "{} cannot be seeded from {}: {}{}; {}",
-            escape(&self.torrent.name),
-            escape(&self.dir.display().to_string()),
+            "{name} cannot be seeded from {dir}: {}{}; {}",
             escape(why),
             files_lacking(&self.torrent, &status.have),
             match elsewhere_words(&self.torrent, &self.dir) {
@@ -239,6 +254,16 @@ impl Item {
             },
         );
         Some(Failure::new(Exit::Mismatch, words))
+    }
+
+    /// A file of it that is there and that we may not read.
+    fn unreadable(&self) -> Option<PathBuf> {
+        let home = self.handle.status().home.unwrap_or_else(|| Home::at(self.dir.clone()).into());
+        let files = (0..).zip(self.torrent.files.iter()).take(LOOKED_AT_MAX);
+        let files = files.filter(|(_, file)| !file.is_pad);
+        let mut paths = files.map(|(number, file)| home.dir.join(home.path_of(number, file.path)));
+        let is_denied = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
+        paths.find(|path| std::fs::File::open(path).is_err_and(is_denied))
     }
 }
 

@@ -19,9 +19,11 @@ use super::engine::Engine;
 use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::greeting::{Around, greet};
+use super::item::Item;
 use super::live::{End, Ending, Live};
 use super::memory::memory_for;
 use super::print::saving_line;
+use super::renewal::Shared;
 use super::repl::Talk;
 use super::repl::desk::{Desk, Refused, Wanted};
 use super::repl::reader::{PromptConfig, read_pipe, read_prompt, read_script};
@@ -58,8 +60,16 @@ pub struct Job {
     pub telling: Option<Telling>,
 }
 
-/// What tells others of the torrents, and what is said then.
-pub type Telling = Pin<Box<dyn Future<Output = Result<String, Failure>>>>;
+/// What tells others of the torrent.
+pub type Telling = Pin<Box<dyn Future<Output = Result<Told, Failure>>>>;
+
+/// What was told to others.
+pub struct Told {
+    /// What is said of it.
+    pub words: String,
+    /// The name that is to be kept alive.
+    pub shared: Shared,
+}
 
 impl Job {
     /// The run from start to end, within a runtime.
@@ -78,8 +88,14 @@ impl Job {
         }
         if let Some(telling) = self.telling.take() {
             match telling.await {
-                Ok(told) if common.quiet => drop(told),
-                Ok(told) => out::talk(&told),
+                Ok(Told { words, shared }) => {
+                    if !common.quiet {
+                        out::talk_wrapped(&words);
+                    }
+                    if let Some(item) = desk.items.first() {
+                        tokio::spawn(shared.keep(item.handle.clone()));
+                    }
+                }
                 Err(failure) => {
                     desk.engine.stop().await;
                     voice.event(&failed(&failure));
@@ -89,14 +105,21 @@ impl Job {
         }
         let is_serving = desk.items.iter().all(|item| item.is_seed_only)
             && desk.searches.iter().all(|search| search.wish.options.seed_only);
-        voice.result(&saving_line(&self.template.dir, desk.engine.port(), is_serving));
+        wait_for_short_checks(&desk).await;
+        // What cannot go there says so, and nothing else.
+        let has_failed = |item: &Item| matches!(item.handle.state(), State::Failed(_));
+        let is_begun = !desk.searches.is_empty() || !desk.items.iter().all(has_failed);
+        if is_begun {
+            voice.result(&saving_line(&self.template.dir, desk.engine.port(), is_serving));
+        }
         let lines = match self.talk {
             Talk::Pipe => Some(read_pipe()),
             Talk::Prompt => {
-                voice.result(
-                    "Type help for commands. quit or Ctrl-D stops and keeps your progress.\n",
-                );
-                wait_for_short_checks(&desk).await;
+                if is_begun {
+                    voice.result(
+                        "Type help for commands. quit or Ctrl-D stops and keeps your progress.\n",
+                    );
+                }
                 let prompt = read_prompt(PromptConfig {
                     history: state_dir.join("history"),
                     titles: desk.titles(),
@@ -127,6 +150,7 @@ impl Job {
     /// and left out.
     async fn take_in(&mut self, desk: &mut Desk, voice: &mut Voice) -> Result<(), Failure> {
         let (port, is_several) = (desk.engine.port(), self.is_several);
+        let has_dht = desk.engine.dht().is_some();
         let has_others = self.ending.providers.is_some() || self.chunks_from.is_some();
         for wanted in std::mem::take(&mut self.torrents) {
             let came = match wanted {
@@ -141,12 +165,12 @@ impl Job {
                 Ok(None) => continue,
                 Err(Refused::Twice(words, given)) => {
                     let given = if given.is_empty() { ": ignored" } else { &given };
-                    out::talk(&format!("driver: {words}{given}"));
+                    out::talk_wrapped(&format!("driver: {words}{given}"));
                     continue;
                 }
                 Err(Refused::Failed(failure)) if self.is_several => {
                     voice.event(&failed(&failure));
-                    out::talk(&format!("driver: {failure}"));
+                    out::talk_wrapped(&format!("driver: {failure}"));
                     self.refused = self.refused.worst(failure.exit);
                     continue;
                 }
@@ -159,6 +183,7 @@ impl Job {
                 let open = std::mem::take(&mut self.open);
                 item.handle.add_providers(providers.to_vec(), open).await;
             }
+            let has_others = has_others || has_dht && !item.torrent.private;
             let around = Around { template: &self.template, is_several, has_others, port };
             greet(voice, item, &options, around);
         }
@@ -168,7 +193,7 @@ impl Job {
 
 /// Begins to look for what a link means, and says so.
 async fn seek(desk: &mut Desk, voice: &mut Voice, wish: Wish) -> Result<(), Refused> {
-    let lonely = wish.loneliness();
+    let lonely = wish.loneliness().filter(|_| desk.engine.dht().is_none());
     let search = desk.seek(wish).await?;
     voice.event(&json!({
         "event": "searching",
@@ -190,7 +215,8 @@ pub fn failed(failure: &Failure) -> Value {
     json!({ "event": "failed", "message": failure.message })
 }
 
-/// A short check ends before the first prompt is drawn; a long one shows in it.
+/// A short check ends before it is said where files go, and before the first prompt is drawn; a
+/// long one shows in it.
 async fn wait_for_short_checks(desk: &Desk) {
     let checks = async {
         for item in &desk.items {

@@ -23,6 +23,7 @@ mod out;
 mod place;
 mod print;
 mod quoting;
+mod renewal;
 mod repl;
 mod search;
 mod selection;

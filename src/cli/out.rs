@@ -6,10 +6,14 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::escape::write_json;
 use super::exit::{Failure, from_io};
 use super::print::wrap;
+
+/// What continues a line begins with so many spaces.
+const INDENT: usize = 2;
 
 /// Something that was written beside other work is lost, and its reader has not gone away.
 static IS_LOST: AtomicBool = AtomicBool::new(false);
@@ -58,6 +62,26 @@ pub fn answer(text: &str) {
     }
 }
 
+/// As [`answer`], broken at spaces where stdout is a terminal.
+pub fn answer_wrapped(text: &str) {
+    answer(&wrapped(text));
+}
+
+/// The lines of a text, broken at spaces where stdout is a terminal. Those of links and hashes,
+/// which have to be broken within words, are left to the terminal: so they can be copied.
+pub fn wrapped(text: &str) -> String {
+    wrapped_to(text, line_columns())
+}
+
+fn wrapped_to(text: &str, columns: usize) -> String {
+    let fits = |word: &str| word.width() <= columns.saturating_sub(INDENT);
+    let line = |line: &str| match line.split(' ').all(fits) {
+        true => wrap(line, columns, INDENT) + "\n",
+        false => line.to_owned() + "\n",
+    };
+    text.lines().map(line).collect()
+}
+
 /// Whether some answer could not be written, as to a full disk.
 pub fn is_lost() -> bool {
     IS_LOST.load(Ordering::Relaxed)
@@ -91,4 +115,17 @@ pub fn line_columns() -> usize {
 fn columns_of(stream: impl AsFd) -> usize {
     let size = rustix::termios::tcgetwinsize(stream);
     size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns >= 20).unwrap_or(80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_not_broken_and_words_are() {
+        let text = "moved to there\n\nMagnet      magnet:?xt=urn:btih:6f84\n";
+        let expected = "moved to\n  there\n\nMagnet      magnet:?xt=urn:btih:6f84\n";
+        assert_eq!(wrapped_to(text, 12), expected);
+        assert_eq!(wrapped_to(text, usize::MAX), text);
+    }
 }

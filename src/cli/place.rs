@@ -94,6 +94,17 @@ pub fn elsewhere_words(torrent: &Torrent, dir: &Path) -> String {
     format!("{name} is not in {dir}, but in {place}: give that directory")
 }
 
+/// That there is no such directory to read a torrent's data from, and which one is meant.
+pub fn no_directory(torrent: &Torrent, dir: &Path) -> Failure {
+    let words = elsewhere_words(torrent, dir);
+    if !words.is_empty() {
+        return Failure::bad_input(words);
+    }
+    let (name, dir) = (escape(&torrent.name), escape(&dir.display().to_string()));
+    let what = "no such directory; behind the torrent comes the one that holds";
+    Failure::bad_input(format!("{dir}: {what} {name}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +129,14 @@ mod tests {
         assert_eq!(elsewhere(&torrent(), &downloads.join("album/cd1")), None);
         let words = elsewhere_words(&torrent(), home.path());
         assert!(words.ends_with("/downloads: give that directory"), "{words}");
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_told_with_what_it_should_hold() {
+        let refused = no_directory(&torrent(), Path::new("no/where"));
+        let words =
+            "no/where: no such directory; behind the torrent comes the one that holds album";
+        assert_eq!(refused, Failure::bad_input(words));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A torrent of this run of which only a link is known: what was asked for, how far the search
 //! for its metadata is, in words, and the torrent that was found. It decides nothing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::base::addr::{Source, canonical, is_usable_peer};
+use crate::base::addr::{Teller, canonical, is_usable_peer};
 use crate::metainfo::create::wrap_found;
 use crate::metainfo::magnet::Peer;
 use crate::metainfo::{Magnet, Torrent};
@@ -24,10 +26,10 @@ use crate::torrent::status::Status;
 use super::commands::load;
 use super::escape::{escape, shorten};
 use super::exit::{Exit, Failure};
-use super::given::{LOOKUP_LIMIT, Loaded, save};
+use super::given::{LOOKUP_LIMIT, Loaded, by_url_of, save};
 use super::item::{NAME_COLUMNS, Told, What};
 use super::place::followed;
-use super::print::{Row, counted, hide_keys};
+use super::print::{Row, counted, dht_reach, hide_keys};
 use super::repl::desk::Chosen;
 use super::selection::wanted_files;
 use super::values::Ranges;
@@ -38,6 +40,9 @@ const TELL_NEWS: Duration = Duration::from_secs(5);
 const END_MAX: Duration = Duration::from_secs(4);
 /// What was kept is found within that, as a rule.
 const MOMENT: Duration = Duration::from_millis(400);
+/// Why nothing will come of a link.
+const LONELY: &str = "the link names no tracker and no peer: nobody to ask for its metadata (-a URL, \
+    --peer ADDR, add-peer ADDR)";
 /// Digits of a hash that people need to tell torrents apart.
 const HASH_SHOWN: usize = 8;
 
@@ -101,13 +106,12 @@ impl Wish {
 
     /// Why nothing will come of it as it stands; none when somebody is asked.
     pub fn loneliness(&self) -> Option<&'static str> {
-        let is_asked = !self.options.peers.is_empty()
-            || !self.link.peers.is_empty()
-            || !self.trackers().is_empty();
-        (!is_asked).then_some(
-            "the link names no tracker and no peer: nobody to ask for its metadata (-a URL, \
-             --peer ADDR, add-peer ADDR)",
-        )
+        (self.names_nobody() && self.link.torrent_urls.is_empty()).then_some(LONELY)
+    }
+
+    /// Neither a peer nor a tracker is named.
+    fn names_nobody(&self) -> bool {
+        self.options.peers.is_empty() && self.link.peers.is_empty() && self.trackers().is_empty()
     }
 
     /// Whether the link means this torrent, by either hash.
@@ -176,20 +180,65 @@ pub struct Found {
     pub told: Vec<String>,
 }
 
-/// Waits for the torrent that a search finds, and adds to it what its link says.
+/// Waits for the torrent that a search finds, or that `by_urls` brings, if it does, and adds to it
+/// what its link says. What comes first counts, and the search goes no further then.
 ///
 /// # Errors
 /// When the metadata is no valid torrent, or the search was ended.
-pub async fn found(seeking: Seeking, link: &Magnet) -> Result<Found, Failure> {
-    let sought = seeking.found().await.map_err(|error| match error {
+pub async fn found(
+    seeking: Seeking,
+    link: &Magnet,
+    by_urls: impl Future<Output = Option<(Torrent, Vec<u8>)>>,
+) -> Result<Found, Failure> {
+    let desk = seeking.desk();
+    let mut sought = pin!(seeking.found());
+    let (sought, fetched) = tokio::select! {
+        sought = &mut sought => (sought, None),
+        Some((torrent, bytes)) = by_urls => {
+            // With those whom it has met.
+            desk.know(torrent.raw_info().into()).await;
+            (sought.await, Some((torrent, bytes)))
+        }
+    };
+    let sought = sought.map_err(|error| match error {
         SeekError::Invalid(_) => Failure::bad_input(escape(&error.to_string())),
         SeekError::Ended => Failure::new(Exit::Incomplete, error.to_string()),
     })?;
     let mut told = Vec::new();
-    let mut loaded = Loaded::by_link(sought.torrent, Vec::new(), link, &mut told).await;
-    let torrent = &loaded.torrent;
-    loaded.bytes = wrap_found(torrent.raw_info(), &torrent.trackers, &torrent.web_seeds);
+    // Its file may name trackers and web seeds beside.
+    let fetched = fetched.filter(|(it, _)| it.raw_info() == sought.torrent.raw_info());
+    let loaded = match fetched {
+        Some((torrent, bytes)) => Loaded::by_link(torrent, bytes, link, &mut told).await,
+        None => {
+            let mut loaded = Loaded::by_link(sought.torrent, Vec::new(), link, &mut told).await;
+            let Torrent { trackers, web_seeds, .. } = &loaded.torrent;
+            loaded.bytes = wrap_found(loaded.torrent.raw_info(), trackers, web_seeds);
+            loaded
+        }
+    };
     Ok(Found { loaded, contacts: sought.contacts, told })
+}
+
+/// The torrent of a wish, from the first of the URLs of its link that has it. What is wrong with
+/// the others, and that nobody else is to be asked, is told at once.
+async fn by_urls(
+    wish: Wish,
+    bind: Option<IpAddr>,
+    number: usize,
+    told: mpsc::Sender<Told>,
+) -> Option<(Torrent, Vec<u8>)> {
+    for url in &wish.link.torrent_urls {
+        let why = match by_url_of(&wish.link, url, bind).await {
+            Ok(found) => return Some(found),
+            Err(why) => why,
+        };
+        // The run may be over.
+        let _ = told.send(Told { number, what: What::Said(why.message) }).await;
+    }
+    if wish.names_nobody() && !wish.link.torrent_urls.is_empty() {
+        let _ = told.send(Told { number, what: What::Said(LONELY.to_owned()) }).await;
+    }
+    None
 }
 
 /// A search of this run.
@@ -205,6 +254,8 @@ pub struct Search {
     started: Instant,
     /// Peers that were named after its start.
     added: usize,
+    /// Its link names URLs, and they are asked.
+    asks_urls: Arc<AtomicBool>,
     told: ToldLast,
 }
 
@@ -219,18 +270,34 @@ struct ToldLast {
 }
 
 impl Search {
-    /// Follows a search that runs; `told` hears what comes of it, under this number.
-    pub fn follow(number: usize, wish: Wish, seeking: Seeking, told: mpsc::Sender<Told>) -> Self {
+    /// Follows a search that runs, and asks the URLs that the link names, from the address `bind`;
+    /// `told` hears what comes of it, under this number.
+    pub fn follow(
+        number: usize,
+        wish: Wish,
+        seeking: Seeking,
+        bind: Option<IpAddr>,
+        told: mpsc::Sender<Told>,
+    ) -> Self {
         let (desk, status, now) = (seeking.desk(), seeking.status(), Instant::now());
-        let (link, lookups) = (wish.link.clone(), look_up(&wish.link, desk.clone()));
+        let (wanted, lookups) = (wish.clone(), look_up(&wish.link, desk.clone()));
+        let asks_urls = Arc::new(AtomicBool::new(!wish.link.torrent_urls.is_empty()));
+        let is_asking = asks_urls.clone();
         let task = tokio::spawn(async move {
-            let what = What::Sought(Box::new(found(seeking, &link).await));
+            let link = wanted.link.clone();
+            let say = told.clone();
+            let fetching = async {
+                let fetched = by_urls(wanted, bind, number, say).await;
+                is_asking.store(false, Ordering::Relaxed);
+                fetched
+            };
+            let what = What::Sought(Box::new(found(seeking, &link, fetching).await));
             lookups.iter().for_each(JoinHandle::abort);
             // The run may be over.
             let _ = told.send(Told { number, what }).await;
         });
         let told = ToldLast { words: String::new(), at: now, have: 0, came: now };
-        Self { number, wish, desk, status, task, started: now, added: 0, told }
+        Self { number, wish, desk, status, task, started: now, added: 0, asks_urls, told }
     }
 
     /// How far it is.
@@ -244,6 +311,12 @@ impl Search {
         // Without anybody who tells, it has ended.
         let asked = timeout(MOMENT, status.wait_for(|status| status.is_asking)).await;
         !matches!(asked, Ok(Err(_)))
+    }
+
+    /// Whether nobody is asked, as it stands.
+    pub fn is_lonely(&self) -> bool {
+        let asks_urls = self.asks_urls.load(Ordering::Relaxed);
+        self.wish.names_nobody() && self.added == 0 && !asks_urls && self.status().dht.is_none()
     }
 
     /// Asks another peer.
@@ -294,8 +367,7 @@ impl Search {
 
     /// What it waits for, and what to do.
     pub fn why(&self) -> String {
-        let is_lonely = self.wish.loneliness().is_some() && self.added == 0;
-        why(&self.status(), is_lonely)
+        why(&self.status(), self.is_lonely())
     }
 
     /// The same for programs.
@@ -350,7 +422,7 @@ fn look_up(link: &Magnet, desk: SeekDesk) -> Vec<JoinHandle<()>> {
             let addresses = timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), port))).await;
             let Ok(Ok(addresses)) = addresses else { return };
             let mut usable = addresses.map(canonical);
-            if let Some(address) = usable.find(|it| is_usable_peer(*it, Source::User)) {
+            if let Some(address) = usable.find(|it| is_usable_peer(*it, Teller::User)) {
                 desk.add_peer(address).await;
             }
         })
@@ -360,7 +432,7 @@ fn look_up(link: &Magnet, desk: SeekDesk) -> Vec<JoinHandle<()>> {
 
 /// `metadata: 2 of 13 pieces from 3 peers`, or who is looked for.
 pub fn words(status: &SeekStatus) -> String {
-    let SeekStatus { progress, connected, dialling, candidates, tracker, .. } = status;
+    let SeekStatus { progress, connected, dialling, candidates, tracker, dht, .. } = status;
     if progress.pieces > 0 {
         let pieces = match progress.pieces {
             1 => "piece",
@@ -383,6 +455,9 @@ pub fn words(status: &SeekStatus) -> String {
     if let Some(tracker) = tracker {
         parts.push(format!("tracker {}", escape(&hide_keys(tracker))));
     }
+    if let Some(dht) = dht {
+        parts.push(format!("DHT {}", dht_reach(dht)));
+    }
     match parts.is_empty() {
         true => "looking for peers: none known".to_owned(),
         false => format!("looking for peers: {}", parts.join(", ")),
@@ -391,7 +466,7 @@ pub fn words(status: &SeekStatus) -> String {
 
 /// What a search waits for, and what to do about it, in lines.
 fn why(status: &SeekStatus, is_lonely: bool) -> String {
-    let SeekStatus { progress, connected, dialling, candidates, tracker, .. } = status;
+    let SeekStatus { progress, connected, dialling, candidates, tracker, dht, .. } = status;
     let waits = match (progress.pieces, progress.holders) {
         (1.., 1..) => "for the rest of the metadata: peers that have it send it".to_owned(),
         (1.., 0) => "for the rest of the metadata: all peers that had it are gone".to_owned(),
@@ -403,11 +478,12 @@ fn why(status: &SeekStatus, is_lonely: bool) -> String {
         }
         (0, _) if *dialling + *candidates > 0 => "for a peer that answers".to_owned(),
         _ if is_lonely => "for a peer: the link names none, and no tracker".to_owned(),
-        _ => match tracker {
-            Some(tracker) => {
+        _ => match (tracker, dht) {
+            (Some(tracker), _) => {
                 format!("for a peer: none known; tracker {}", escape(&hide_keys(tracker)))
             }
-            None => "for a peer: none known, and there is no tracker to ask".to_owned(),
+            (None, Some(dht)) => format!("for a peer: none known; DHT {}", dht_reach(dht)),
+            (None, None) => "for a peer: none known, and there is no tracker to ask".to_owned(),
         },
     };
     let advice = match (progress.holders, is_lonely) {
@@ -453,7 +529,9 @@ mod tests {
         assert_eq!(lonely.loneliness(), None);
         lonely.options.use_trackers = false;
         assert!(lonely.loneliness().is_some());
-        assert_eq!(wish("magnet:?xt=urn:btih:{HASH}&x.pe=h.example:7").loneliness(), None);
+        for named in ["x.pe=h.example:7", "xs=http://h.example/x.torrent"] {
+            assert_eq!(wish(&format!("magnet:?xt=urn:btih:{HASH}&{named}")).loneliness(), None);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
@@ -108,12 +109,33 @@ impl Stopper {
             let mut signals = signal(kind)?;
             let stopper = self.clone();
             tokio::spawn(async move {
+                let mut echo = Echo::default();
                 while signals.recv().await.is_some() {
-                    stopper.ask(hard_code);
+                    if !echo.is_one(Instant::now()) {
+                        stopper.ask(hard_code);
+                    }
                 }
             });
         }
         Ok(())
+    }
+}
+
+/// No hand sends a signal twice in so short a time. `timeout` of the coreutils does: to the
+/// program, and to its group.
+const ECHO: Duration = Duration::from_millis(50);
+
+/// When a signal came last.
+#[derive(Default)]
+struct Echo {
+    last: Option<Instant>,
+}
+
+impl Echo {
+    /// Is the signal that comes now the one before once more, and no request of its own?
+    fn is_one(&mut self, now: Instant) -> bool {
+        let last = self.last.replace(now);
+        last.is_some_and(|last| now.saturating_duration_since(last) < ECHO)
     }
 }
 
@@ -130,6 +152,14 @@ pub fn outlive_large_files() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_that_comes_twice_at_once_asks_once() {
+        let mut echo = Echo::default();
+        let begin = Instant::now();
+        assert!(!echo.is_one(begin) && echo.is_one(begin + ECHO / 2));
+        assert!(!echo.is_one(begin + ECHO * 2));
+    }
 
     #[tokio::test]
     async fn the_first_request_is_polite_and_lasting() {

@@ -9,6 +9,9 @@ use bytesize::ByteSize;
 use crate::metainfo::magnet::Peer;
 use crate::session::Memory;
 
+/// Where trackers listen, when they are called by their host alone.
+const TRACKER_PORT: u16 = 6969;
+
 /// Reads a rate in bytes per second: `500K`, `2MiB`, `1.5M/s`; `0`, `off` and `none` lift it.
 ///
 /// # Errors
@@ -109,6 +112,45 @@ pub fn address_v4(text: &str) -> Result<SocketAddrV4, String> {
         SocketAddr::V6(_) => None,
     });
     found.next().ok_or_else(|| "has no IPv4 address, and the protocol no other".to_owned())
+}
+
+/// Reads where a tracker is asked, as a URL. Of a host alone, and of a URL without a path, the
+/// rest is what trackers have: `10.0.0.2` is `http://10.0.0.2:6969/announce`.
+///
+/// # Errors
+/// In words for people.
+pub fn tracker(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let url = match (text.contains("://"), text.contains(':')) {
+        (true, _) => text.to_owned(),
+        (false, true) => format!("http://{text}"),
+        (false, false) => format!("http://{text}:{TRACKER_PORT}"),
+    };
+    let (scheme, place) = url.split_once("://").unwrap_or_default();
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    if text.is_empty() || place.is_empty() || !(is_http || scheme.eq_ignore_ascii_case("udp")) {
+        return Err("not a tracker; write http://, https:// or udp://, and its address".to_owned());
+    }
+    let host = place.strip_suffix('/').unwrap_or(place);
+    let has_path = host.contains(['/', '?', '#']);
+    Ok(if is_http && !has_path { format!("{scheme}://{host}/announce") } else { url })
+}
+
+/// Reads where a node of the DHT is: `router.example.org:6881`, or nothing for none.
+///
+/// # Errors
+/// In words for people.
+pub fn node(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_node = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_bare_v6 = host.contains(':') && !host.starts_with('[');
+        !host.is_empty() && !is_bare_v6 && is_port(port)
+    });
+    match text.is_empty() || is_node {
+        true => Ok(text.to_owned()),
+        false => Err("not a node; write router.example.org:6881, or '' for none".to_owned()),
+    }
 }
 
 /// Reads a peer's address: `192.0.2.1:6881`, `[2001:db8::1]:6881`.
@@ -243,6 +285,24 @@ mod tests {
         assert_eq!(listen("[::1]:0"), Ok(six));
         for bad in ["", "localhost:1", "1.2.3.4", "70000", "::1"] {
             assert!(listen(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn trackers_are_asked_where_they_answer() {
+        for (text, url) in [
+            ("http://10.0.0.2:6969", "http://10.0.0.2:6969/announce"),
+            ("HTTPS://lab.example/", "HTTPS://lab.example/announce"),
+            ("http://lab.example/x", "http://lab.example/x"),
+            ("http://lab.example?key=1", "http://lab.example?key=1"),
+            ("udp://10.0.0.2:6969", "udp://10.0.0.2:6969"),
+            ("localhost:7000", "http://localhost:7000/announce"),
+            ("10.0.0.2", "http://10.0.0.2:6969/announce"),
+        ] {
+            assert_eq!(tracker(text).as_deref(), Ok(url));
+        }
+        for bad in ["", "http://", "ftp://x/announce", "magnet:?x=://y"] {
+            assert!(tracker(bad).is_err(), "{bad:?}");
         }
     }
 

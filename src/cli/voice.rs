@@ -6,7 +6,7 @@ use super::escape::json as line_of;
 use super::out;
 use super::print::wrap;
 use super::repl::Talk;
-use super::repl::reader::Printer;
+use super::repl::printer::Printer;
 
 /// The voice of one run.
 pub struct Voice {
@@ -25,7 +25,7 @@ impl Voice {
     pub fn unasked(&mut self, line: &str) {
         match &mut self.printer {
             _ if self.quiet || self.json => {}
-            Some(print) => print(&(wrap(line, out::columns(), 0) + "\n")),
+            Some(printer) => printer.print(&(wrap(line, out::columns(), 0) + "\n")),
             None => out::talk_wrapped(line),
         }
     }
@@ -33,28 +33,27 @@ impl Voice {
     /// Something that always matters, and is no result: how to end faster, trouble.
     pub fn urgent(&mut self, line: &str) {
         match &mut self.printer {
-            Some(print) => print(&(wrap(line, out::columns(), 0) + "\n")),
+            Some(printer) => printer.print(&(wrap(line, out::columns(), 0) + "\n")),
             None => out::talk_wrapped(line),
         }
     }
 
     /// A result: on stdout, in lines that break at spaces on a terminal.
     pub fn result(&mut self, text: &str) {
-        let columns = out::line_columns();
-        let text: String = text.lines().map(|line| wrap(line, columns, 2) + "\n").collect();
         match &mut self.printer {
             _ if self.quiet || self.json => {}
-            Some(print) => print(&text),
-            None => out::answer(&text),
+            Some(printer) => printer.print(&out::wrapped(text)),
+            None => out::answer_wrapped(text),
         }
     }
 
-    /// What a command comes to: on stdout, as it is or as an event.
+    /// What a command comes to: on stdout, in lines that break at spaces on a terminal, or as an
+    /// event.
     pub fn answer(&mut self, command: &str, text: &str) {
         match self.json {
             true if text.is_empty() => {}
             true => self.event(&json!({ "event": "answer", "command": command, "text": text })),
-            false => out::answer(text),
+            false => out::answer_wrapped(text),
         }
     }
 

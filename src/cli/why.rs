@@ -7,10 +7,11 @@ use crate::base::digest::sha1_plan;
 use crate::base::units::{duration, rate};
 use crate::disk::DiskRates;
 use crate::swarm::waits::Cause;
-use crate::torrent::status::{State, WhyReport};
+use crate::torrent::status::{State, TrackerBrief, WhyReport};
+use crate::tracker::tiers::status::TrackerState;
 
 use super::escape::escape;
-use super::print::{counted, hide_keys, wrap};
+use super::print::{counted, dht_words, hide_keys, wrap};
 
 /// What the shares of the last minute are of.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -69,6 +70,13 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
     if !life.is_empty() {
         lines.push(format!("Over its life: {}", life.join(", ")));
     }
+    if let Some(dht) = report
+        .dht
+        .as_ref()
+        .filter(|_| matches!(now, Some(Cause::Tracker | Cause::Peers | Cause::Pieces)))
+    {
+        lines.push(format!("DHT: {}", dht_words(dht)));
+    }
     lines.extend(banned(report));
     lines.extend(hands(&report.disk));
     if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
@@ -88,10 +96,8 @@ fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
     match cause {
         Cause::Nothing => format!("nothing to wait for: {}", nothing(around)),
         Cause::Tracker => match &report.tracker {
-            Some(tracker) => {
-                let tracker = escape(&hide_keys(tracker));
-                format!("no peer known, waiting for the tracker ({tracker})")
-            }
+            Some(tracker) => format!("no peer known, {}", tracker_words(tracker)),
+            None if report.dht.is_some() => "no peer known, waiting for the DHT".to_owned(),
             None => "no peer known, and there is no tracker to ask".to_owned(),
         },
         Cause::Peers => no_peers(report),
@@ -122,6 +128,35 @@ fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
         ),
         Cause::Limit => limit_words(report, around),
     }
+}
+
+/// What the tracker has to do with it that no peer is known.
+fn tracker_words(tracker: &TrackerBrief) -> String {
+    let url = escape(&hide_keys(&tracker.url));
+    let next = tracker.next_in.map(|next| match next {
+        Duration::ZERO => ", and is asked again now".to_owned(),
+        next => format!(", and is asked again in {}", duration(next)),
+    });
+    let next = next.unwrap_or_default();
+    match (tracker.state, &tracker.error, tracker.peers) {
+        (TrackerState::Working, _, None | Some(0)) => {
+            format!("the tracker ({url}) knows nobody else{next}")
+        }
+        (TrackerState::Working, _, Some(peers)) => {
+            let named = counted(peers as u64, "peer");
+            format!("nobody was reached of the {named} that the tracker ({url}) named{next}")
+        }
+        (_, Some(error), _) => {
+            let error = escape(&hide_keys(error));
+            format!("waiting for the tracker ({url}: {error})")
+        }
+        (state, None, _) => format!("waiting for the tracker ({url}: {state})"),
+    }
+}
+
+/// Has the tracker said what it knows?
+fn has_answered(report: &WhyReport) -> bool {
+    report.tracker.as_ref().is_some_and(|tracker| tracker.state == TrackerState::Working)
 }
 
 /// The limit that holds it back; one that is new is not credited with what others did before.
@@ -257,7 +292,8 @@ fn nothing(around: &Around) -> &'static str {
 fn name(cause: Cause, report: &WhyReport) -> &'static str {
     match cause {
         Cause::Nothing => "complete or paused",
-        Cause::Tracker if report.tracker.is_none() => "no peer known",
+        Cause::Tracker if report.tracker.is_none() && report.dht.is_some() => "waiting for the DHT",
+        Cause::Tracker if report.tracker.is_none() || has_answered(report) => "no peer known",
         Cause::Tracker => "waiting for the tracker",
         Cause::Peers => "no peers",
         Cause::Unchoke => "choked",
@@ -274,8 +310,15 @@ fn name(cause: Cause, report: &WhyReport) -> &'static str {
 fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static str> {
     match cause {
         Cause::Nothing => None,
+        Cause::Tracker if has_answered(report) => Some(
+            "wait for somebody to come, or add-peer ADDR adds one you know; announce asks the \
+             tracker again",
+        ),
         Cause::Tracker if report.tracker.is_some() => {
             Some("trackers shows their answers; add-peer ADDR works without a tracker")
+        }
+        Cause::Tracker if report.dht.is_some() => {
+            Some("wait; dht shows how it fares, and add-peer ADDR adds a peer that you know")
         }
         Cause::Tracker => Some("name a tracker with -a URL at the start, or use add-peer ADDR"),
         Cause::Peers if report.dialling > 0 => {
@@ -309,6 +352,7 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
 mod tests {
     use super::*;
     use crate::swarm::waits::WaitReport;
+    use crate::torrent::status::DhtStatus;
 
     fn around() -> Around {
         Around { state: State::Downloading, limit_of_all: None }
@@ -336,7 +380,14 @@ mod tests {
             memory_blocks: (2500, 2560),
             pieces_at_disk: 9,
             disk_trouble: None,
-            tracker: Some("failed: \x1b[5mno".into()),
+            dht: None,
+            tracker: Some(TrackerBrief {
+                url: "http://t/announce".to_owned(),
+                state: TrackerState::Failing(1),
+                error: Some("\x1b[5mno".to_owned()),
+                peers: None,
+                next_in: None,
+            }),
             disk: DiskRates {
                 write_rate: 43_201_331,
                 write_share: 0.97,
@@ -432,9 +483,32 @@ who upload to them
     }
 
     #[test]
+    fn where_the_dht_is_asked_it_is_told_how_that_goes() {
+        let mut alone = report(&[(Cause::Tracker, 1.0)]);
+        alone.tracker = None;
+        alone.disk = DiskRates::default();
+        alone.waits.life.clear();
+        let silent = Some(Duration::from_secs(20));
+        alone.dht = Some(DhtStatus { nodes: 3, silent, announced: None });
+        assert_eq!(
+            why_text(&alone, &around()),
+            "100 % of the last minute: no peer known, waiting for the DHT\n\
+             DHT: has not answered for 20s, not announced yet\n\
+             What to do: wait; dht shows how it fares, and add-peer ADDR adds a peer that you know\n"
+        );
+        alone.waits.now = Some(Cause::Transfer);
+        assert!(!why_text(&alone, &around()).contains("DHT:"), "data flows");
+    }
+
+    #[test]
     fn lines_break_at_spaces_and_passkeys_are_hidden() {
         let mut waiting = report(&[(Cause::Tracker, 1.0)]);
-        waiting.tracker = Some("http://t:1/k3y/announce: announcing".to_owned());
+        waiting.tracker = waiting.tracker.map(|tracker| TrackerBrief {
+            url: "http://t:1/k3y/announce".to_owned(),
+            state: TrackerState::Announcing,
+            error: None,
+            ..tracker
+        });
         let screen = why_screen(&waiting, &around(), 40);
         assert!(screen.lines().all(|line| line.chars().count() <= 40), "{screen}");
         let words: Vec<&str> = screen.split_whitespace().collect();
@@ -459,7 +533,7 @@ who upload to them
                 "3 of 4 peers keep us choked",
                 "no connected peer had a piece that was missing",
                 "no peer was connected (now 5)",
-                "no peer known, waiting for the tracker (failed: \\x1b[5mno)",
+                "no peer known, waiting for the tracker (http://t/announce: \\x1b[5mno)",
                 "peers would have sent more than we asked them for",
                 "memory was full of data waiting for the disk (now 2500 of 2560 blocks in use, \
              9 pieces in the queue): it writes 41.2 MiB/s, 97 % busy, and peers sent up to \
@@ -471,6 +545,31 @@ who upload to them
                 "nothing to wait for: complete or paused",
             ]
         );
+    }
+
+    /// One that has answered is not waited for.
+    #[test]
+    fn a_tracker_that_knows_nobody_is_told_as_such() {
+        let mut facts = report(&[(Cause::Tracker, 1.0)]);
+        let mut brief = facts.tracker.clone().unwrap();
+        brief.state = TrackerState::Working;
+        brief.error = None;
+        brief.peers = Some(0);
+        brief.next_in = Some(Duration::from_secs(754));
+        facts.tracker = Some(brief.clone());
+        let said = explain(Cause::Tracker, &facts, &around());
+        assert_eq!(
+            said,
+            "no peer known, the tracker (http://t/announce) knows nobody else, and is asked again \
+             in 12m 34s"
+        );
+        let screen = why_text(&facts, &around());
+        assert!(!screen.contains("waiting"), "{screen}");
+        assert!(screen.contains("What to do: wait for somebody to come"), "{screen}");
+        brief.peers = Some(3);
+        facts.tracker = Some(brief);
+        let said = explain(Cause::Tracker, &facts, &around());
+        assert!(said.contains("nobody was reached of the 3 peers that the tracker"), "{said}");
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod saved;
 pub mod searches;
 pub mod store;
 pub mod table;
+pub mod task;
 pub mod token;
 pub mod witness;
 

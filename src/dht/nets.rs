@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::base::addr::{Locality, Source, canonical_ip, is_usable_peer};
+use crate::base::addr::{Locality, Teller, canonical_ip, is_usable_peer};
 
 /// One of the two networks that have nothing in common but the protocol (BEP 32).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -70,7 +70,7 @@ pub fn is_exempt(address: IpAddr) -> bool {
 /// text search made of `implied_port` (jech/dht#29); local addresses are believed from local
 /// ones only.
 pub fn is_usable_node(address: SocketAddr, from: IpAddr) -> bool {
-    address.port() != 1 && is_usable_peer(address, Source::Remote(Locality::of(from)))
+    address.port() != 1 && is_usable_peer(address, Teller::Remote(Locality::of(from)))
 }
 
 #[cfg(test)]

@@ -404,7 +404,7 @@ mod tests {
             assert_eq!(turn[..2].iter().filter(|key| *key % 2 == 1).count(), 2, "{turns:?}");
         }
         searches.iter_mut().for_each(|search| search.lookup.looked_at());
-        assert_eq!(searches.in_turn(now), []);
+        assert!(searches.in_turn(now).is_empty());
         assert!(turns.iter().any(|turn| turn[2] == 0) && turns.iter().any(|turn| turn[2] == 2));
     }
 

@@ -139,6 +139,8 @@ pub(super) struct Found {
     pub stamp: Stamp,
     /// The device that its inode is of.
     pub device: u64,
+    /// It has no name any more: whoever has it open is the last to see it.
+    pub is_deleted: bool,
 }
 
 /// Identity and last change of a file.
@@ -511,6 +513,7 @@ pub(super) fn found(stat: &Stat) -> Found {
         is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
         len: u64::try_from(stat.st_size).unwrap_or(0),
         device: stat.st_dev,
+        is_deleted: stat.st_nlink == 0,
         stamp: Stamp {
             inode: stat.st_ino,
             modified_ns: seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds),

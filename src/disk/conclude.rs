@@ -284,7 +284,39 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
+
+    use crate::disk::store::Store as _;
     use crate::disk::tests::world;
+
+    /// Several threads read for peers. The one that comes a moment later knows the new file
+    /// already, and must not take it for proven.
+    #[test]
+    fn two_readers_of_a_replaced_file_both_doubt_it() {
+        let world = world(16384, &[("t/a", 10)]);
+        world.write_file("t/a", world.bytes_of(0));
+        let store = FileStore::new(1, world.config()).unwrap();
+        store.survey().unwrap();
+        let (file, both) = (FileIndex(0), Barrier::new(2));
+        let look = || {
+            both.wait();
+            store.look_over_file(&mut Glance::new(&store.base), file)
+        };
+        for round in 0..500 {
+            world.write_file("other", &[round as u8; 10]);
+            std::fs::rename(world.path("other"), world.path("t/a")).unwrap();
+            let news = std::thread::scope(|scope| {
+                let [one, other] = [scope.spawn(look), scope.spawn(look)];
+                [one.join().unwrap(), other.join().unwrap()]
+            });
+            let seen = news.map(|news| match news {
+                Some(FileNews::Doubted { seen, .. }) => seen,
+                other => panic!("round {round}: {other:?}"),
+            });
+            // What of it is right was seen.
+            assert!(store.settle(file, seen[0]).is_none(), "round {round}");
+        }
+    }
 
     #[test]
     fn a_file_that_cannot_be_looked_at_is_taken_to_be_as_it_was() {

@@ -182,7 +182,14 @@ impl Entry {
         has_doubts: &AtomicBool,
     ) -> io::Result<()> {
         let modified_ns = || beneath::found_open(file).map(|found| found.stamp.modified_ns);
-        let begun = self.watch.begin(modified_ns);
+        let begun = self.watch.begin(|| match beneath::found_open(file)? {
+            // Bytes would go where nobody finds them, and the more of them the later it shows.
+            found if found.is_deleted => {
+                self.is_gone.store(true, Ordering::Release);
+                Err(io::Error::other("it was deleted by somebody else"))
+            }
+            found => Ok(found.stamp.modified_ns),
+        });
         let done = begun.and_then(|is_changed| {
             if is_changed && !self.doubted.swap(true, Ordering::AcqRel) {
                 has_doubts.store(true, Ordering::Release);

@@ -31,13 +31,13 @@ pub(super) struct Key {
 /// Open files, at most a fixed number; each thread has its own.
 #[derive(Debug)]
 pub struct Handles {
-    open: HashMap<Key, Slot>,
+    open: HashMap<Key, OpenFile>,
     count_max: Arc<AtomicUsize>,
     clock: u64,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct OpenFile {
     file: File,
     used: u64,
 }
@@ -80,12 +80,12 @@ impl Handles {
                 }
                 other => other?,
             };
-            self.open.insert(key, Slot { file, used: self.clock });
+            self.open.insert(key, OpenFile { file, used: self.clock });
         }
         let used = self.clock;
-        let slot = self.open.get_mut(&key).ok_or(io::ErrorKind::NotFound)?;
-        slot.used = used;
-        Ok(&slot.file)
+        let open = self.open.get_mut(&key).ok_or(io::ErrorKind::NotFound)?;
+        open.used = used;
+        Ok(&open.file)
     }
 
     /// Closes the files of a store that is no longer used.
@@ -105,9 +105,9 @@ impl Handles {
     }
 
     /// A scan, since it is followed by an `open` that costs more than the scan of the few
-    /// hundred slots there are at most.
+    /// hundred files there are at most.
     fn close_oldest(&mut self) {
-        if let Some(key) = self.open.iter().min_by_key(|(_, slot)| slot.used).map(|(key, _)| *key) {
+        if let Some(key) = self.open.iter().min_by_key(|(_, file)| file.used).map(|(key, _)| *key) {
             self.open.remove(&key);
         }
     }

@@ -2,7 +2,7 @@
 //! home the record knows, which files are there, and which pieces can be believed. Changes no
 //! data file, but for ending what a move or renaming left half done.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use crate::base::bitfield::Bitfield;
@@ -30,8 +30,12 @@ pub(super) struct Looked {
     pub recorded: Bitfield,
     /// Those, and pieces in files that came since.
     pub to_look_at: Bitfield,
+    /// Pieces that the record holds for verified and would be trusted, were it not for their files.
+    pub believed: Bitfield,
     /// Those that were verified, in files that did not change since.
     pub trusted: Bitfield,
+    /// Files of them that did.
+    pub doubted: BTreeSet<FileIndex>,
     /// Those of the trusted ones that are on the device.
     pub durable: Bitfield,
     /// Files that look as we left them.
@@ -67,9 +71,9 @@ impl Looked {
             return Err(Error::NotMounted { dir, record: resume_path });
         }
         let none = Bitfield::none(layout.piece_count());
-        let believed = loaded.believed().unwrap_or(&none);
+        let believed = loaded.believed().unwrap_or(&none).clone();
         let described = loaded.described();
-        let trusted = store.still_described(&layout, believed, &described, &seen);
+        let (trusted, doubted) = store.still_described(&layout, &believed, &described, &seen);
         let durable = loaded.durable().unwrap_or(&none).intersection(&trusted);
         let verified = loaded.verified().unwrap_or(&none);
         let ours = store.left_by_us(&layout, verified, &described, &seen);
@@ -83,7 +87,9 @@ impl Looked {
             survey,
             recorded,
             to_look_at,
+            believed,
             trusted,
+            doubted,
             durable,
             ours,
         })

@@ -31,6 +31,7 @@ mod making;
 mod memory;
 mod only;
 mod open;
+mod outlet;
 mod part_names;
 mod patience;
 mod piece;
@@ -45,7 +46,6 @@ mod relocate;
 mod room;
 mod scan;
 mod scatter;
-mod source;
 mod spilled;
 mod stats;
 mod store;
@@ -62,7 +62,7 @@ mod watchdog;
 mod worker;
 mod writer;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -86,15 +86,15 @@ pub use self::footing::Gone;
 pub use self::handles::{Handles, raise_fd_limit};
 pub use self::job::{DiskEvent, Job};
 pub use self::memory::{Faults, MemoryStore};
+pub use self::outlet::{Outlet, OutletFile};
 pub use self::prepare::READ_LEN;
 pub use self::rates::{DiskMeter, DiskRates};
 pub use self::record::{Home, RecordState, home_of, lasting, record_of};
 pub use self::relocate::{MoveProgress, Relocating, Relocation, plan_move, refuse_move};
 pub use self::scan::SCAN_BYTES_MAX;
-pub use self::source::{Source, SourceFile};
 pub use self::stats::DiskStats;
 pub use self::store::{FileNews, FileStamp, Store, Unsynced};
-pub use self::survey::Survey;
+pub use self::survey::{ChangedFile, Survey};
 pub use self::syncer::SyncPolicy;
 pub use self::verdict::{FileCheck, FileReport};
 pub use self::watchdog::Silence;
@@ -214,7 +214,10 @@ struct OnDisk {
     survey: Survey,
     state: RecordState,
     recorded: Bitfield,
+    believed: Bitfield,
     trusted: Bitfield,
+    /// Files that do not look as the record says.
+    doubted: BTreeSet<FileIndex>,
     /// Those of the trusted pieces that need not be brought to the device.
     durable: Bitfield,
     /// Files that look as we left them, whatever is in them.
@@ -325,7 +328,9 @@ impl Disk {
             survey: looked.survey,
             state: loaded.state.clone(),
             recorded: looked.to_look_at,
+            believed: looked.believed,
             trusted: looked.trusted,
+            doubted: looked.doubted,
             durable: looked.durable,
             ours: looked.ours,
             loaded: taken,
@@ -466,6 +471,14 @@ impl StoreHandle {
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
     }
 
+    /// The files that others have changed or removed since the record was written, by those of
+    /// the `missing` pieces that it holds for verified. Before `start`; looks at no file.
+    pub fn changed(&self, missing: &Bitfield) -> Vec<ChangedFile> {
+        let Some(files) = &self.shared.files else { return Vec::new() };
+        let lost = files.believed.intersection(missing);
+        files.store.changed(&self.shared.torrent.layout, &lost, &files.doubted)
+    }
+
     /// Reads and hashes all pieces on disk but the trusted ones, on all cores and in the bytes
     /// that the configuration gives to checks. Waits; `progress` is for this check alone, and
     /// may be looked at, or used to cancel, from elsewhere. To go on where an earlier check
@@ -553,10 +566,10 @@ impl StoreHandle {
     }
 
     /// The files to send from; none for a torrent in memory.
-    pub fn source(&self) -> Option<Source> {
+    pub fn outlet(&self) -> Option<Outlet> {
         let files = self.shared.files.as_ref()?;
         let senders = self.shared.lane.senders.clone();
-        Some(Source { store: files.store.clone(), senders })
+        Some(Outlet { store: files.store.clone(), senders })
     }
 
     /// What the workers did until now, for all torrents.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::base::bitfield::Bitfield;
 use crate::base::hashes::PieceHashes;
@@ -48,10 +49,12 @@ pub(super) struct OpenTorrent {
     unsynced: PieceBits,
     /// Pieces of which blocks were written before they were whole.
     spilled: PieceBits,
-    /// Such pieces whose blocks the device did not keep.
+    /// Such pieces whose blocks the device did not keep, or whose files are gone.
     forgotten: PieceBits,
     /// How often the device refused what was written.
     refusals: AtomicU64,
+    /// How often files were found to be others than those that were written to.
+    losses: AtomicU64,
     /// How many bytes are not known to be on the device.
     pub afloat: Afloat,
     /// Set when the torrent starts; in-memory stores have none.
@@ -100,6 +103,7 @@ impl OpenTorrent {
             spilled: PieceBits::none(layout.piece_count()),
             forgotten: PieceBits::none(layout.piece_count()),
             refusals: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
             afloat: Afloat::default(),
             journal: OnceLock::new(),
             ground: OnceLock::new(),
@@ -123,7 +127,7 @@ impl OpenTorrent {
 
     /// Waits while the torrent's task is behind. A torrent that is gone needs no answers.
     pub(super) fn tell(&self, event: DiskEvent) {
-        let _ = pulse::aside(|| self.events.blocking_send(event));
+        send(&self.events, event);
     }
 
     /// Where it is told of things, as long as somebody has it.
@@ -136,12 +140,14 @@ impl OpenTorrent {
     pub(super) fn answer(self: Arc<Self>, event: DiskEvent) {
         let events = self.events.clone();
         drop(self);
-        let _ = pulse::aside(|| events.blocking_send(event));
+        send(&events, event);
     }
 
     /// Notes that these pieces are right and written: in memory, in the record, and for the
-    /// files they complete. Returns how many bytes are new.
-    pub(super) fn on_written(&self, pieces: &[PieceIndex]) -> u64 {
+    /// files they complete; neighbours together when they come in the order of their numbers.
+    /// Returns how many bytes are new. Those whose files may have been lost since there were so
+    /// many [`losses`](Self::losses) are lost with them.
+    pub(super) fn on_written(&self, pieces: &[PieceIndex], losses: u64) -> u64 {
         // Before they count, so that a sync that fails knows whom it concerns, and a record that is
         // written anew does not say that they are on the device.
         for piece in pieces {
@@ -149,6 +155,15 @@ impl OpenTorrent {
         }
         let fresh: Vec<PieceIndex> =
             pieces.iter().copied().filter(|piece| self.verified.insert(*piece)).collect();
+        // Asked after they count: whoever loses files from now on loses these pieces, too.
+        if self.losses() != losses {
+            for piece in fresh.iter().filter(|piece| !self.verified.remove(**piece)) {
+                // Lost once more already, by somebody who took it for counted.
+                let (offset, len) = self.range_of(*piece);
+                self.store.verified(offset, len);
+            }
+            return 0;
+        }
         if fresh.is_empty() {
             return 0;
         }
@@ -156,13 +171,15 @@ impl OpenTorrent {
         let made = numbered(self.store.made());
         self.record(|journal| journal.verified(&numbers, &made));
         let mut news = Vec::new();
-        for piece in &fresh {
+        let mut bytes = 0;
+        for neighbours in fresh.chunk_by(|a, b| a.number() + 1 == b.number()) {
             pulse::beat();
-            let (offset, len) = self.range_of(*piece);
-            news.extend(self.store.verified(offset, len));
+            let len = neighbours.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
+            news.extend(self.store.verified(self.layout.piece_offset(neighbours[0]), len));
+            bytes += len;
         }
         self.on_news(news);
-        fresh.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum()
+        bytes
     }
 
     /// Passes on what became of files; true when none is in trouble. Trouble is told once, however
@@ -281,6 +298,11 @@ impl OpenTorrent {
         self.journal.get().is_some_and(Journal::is_behind)
     }
 
+    /// How often files were lost until now.
+    pub(super) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
+    }
+
     /// How often the device refused until now.
     pub(super) fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Acquire)
@@ -291,7 +313,7 @@ impl OpenTorrent {
         self.spilled.insert(piece);
     }
 
-    /// The piece is to be read back; false when the device did not keep what was spilled of it.
+    /// The piece is to be read back; false when what was spilled of it is lost.
     pub(super) fn is_kept(&self, piece: PieceIndex) -> bool {
         self.spilled.remove(piece);
         !self.forgotten.remove(piece)
@@ -405,9 +427,18 @@ impl OpenTorrent {
         pieces
     }
 
-    /// The pieces of these files are not to be relied on any more; those that were until now.
+    /// The pieces of these files are not to be relied on any more, nor is what was spilled to them;
+    /// those that were until now.
     pub(super) fn lose_files(&self, files: &[FileIndex]) -> Vec<PieceIndex> {
+        if files.is_empty() {
+            return Vec::new();
+        }
         let pieces = self.pieces_of(files.iter().copied());
+        self.losses.fetch_add(1, Ordering::AcqRel);
+        for piece in self.spilled.take(&self.layout) {
+            let set = if pieces.has(piece) { &self.forgotten } else { &self.spilled };
+            set.insert(piece);
+        }
         self.lose(pieces.iter_ones().filter_map(|number| self.layout.piece(number)))
     }
 
@@ -424,6 +455,13 @@ impl OpenTorrent {
         let numbers: Vec<u32> = lost.iter().map(|piece| piece.number()).collect();
         self.record(|journal| journal.lost(&numbers));
         lost
+    }
+}
+
+/// Waits for a place only when there is none. A task that is gone needs no events.
+fn send(events: &mpsc::Sender<DiskEvent>, event: DiskEvent) {
+    if let Err(TrySendError::Full(event)) = events.try_send(event) {
+        let _ = pulse::aside(|| events.blocking_send(event));
     }
 }
 

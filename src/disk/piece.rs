@@ -23,6 +23,8 @@ pub(super) struct Piece {
     pub blocks: Vec<Held>,
     pub want_block_hashes: bool,
     pub outcome: Outcome,
+    /// How often files had been lost when what is on disk of it was read.
+    pub losses: u64,
     _ticket: Ticket,
 }
 
@@ -31,6 +33,8 @@ pub(super) enum Outcome {
     Bad,
     WriteFailed(String),
     ReadFailed(String),
+    /// Its files, or what was written of it, are lost, and that was told.
+    Lost,
 }
 
 impl Piece {
@@ -43,7 +47,7 @@ impl Piece {
         ticket: Ticket,
     ) -> Self {
         let outcome = Outcome::Bad;
-        Self { torrent, piece, blocks, want_block_hashes, outcome, _ticket: ticket }
+        Self { torrent, piece, blocks, want_block_hashes, outcome, losses: 0, _ticket: ticket }
     }
 
     /// As it was asked for.
@@ -77,14 +81,13 @@ impl Piece {
     }
 
     /// The bytes in memory that have a place on disk, with their offsets in the torrent.
-    pub(super) fn to_write(&self) -> Vec<(u64, &[u8])> {
+    pub(super) fn to_write(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let layout = &self.torrent.layout;
         let blocks = layout.blocks(self.piece).zip(&self.blocks);
-        let data = blocks.filter_map(|(at, held)| match held {
+        blocks.filter_map(|(at, held)| match held {
             Held::Data(block) => Some((layout.block_offset(at), block.bytes())),
             Held::Pad | Held::OnDisk => None,
-        });
-        data.collect()
+        })
     }
 
     pub(super) fn judge(&mut self, hash: &Sha1Hash) {

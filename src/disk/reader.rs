@@ -99,12 +99,16 @@ impl Reader {
     fn check(&mut self, mut piece: Piece) {
         add(&self.counters.batches, 1);
         add(&self.counters.pieces_checked, 1);
+        piece.losses = piece.torrent.losses();
         match piece.torrent.is_kept(piece.piece) {
-            true => self.compare(&mut piece),
-            false => {
-                let why = "the device did not keep what was written of it".to_owned();
-                piece.outcome = Outcome::ReadFailed(why);
+            true => {
+                self.compare(&mut piece);
+                // What was read may be a new file in the place of the one that was written to.
+                if !piece.is_good() && piece.torrent.losses() != piece.losses {
+                    piece.outcome = Outcome::Lost;
+                }
             }
+            false => piece.outcome = Outcome::Lost,
         }
         // Nobody is left to write it when all has ended.
         let _ = self.writes.send(Write::Pieces(vec![piece]));
@@ -121,7 +125,15 @@ impl Reader {
         add(&counters.bytes_hashed, piece.len());
         match read {
             Ok(()) => piece.judge(&hasher.finalize().into()),
-            Err(error) => piece.outcome = Outcome::ReadFailed(error.to_string()),
+            Err(error) => {
+                // Its file may be another now, which is told once, and not for each piece.
+                let (offset, len) = piece.torrent.range_of(piece.piece);
+                let news = piece.torrent.store.look_over(offset, len);
+                piece.outcome = match piece.torrent.on_news(news) {
+                    true => Outcome::ReadFailed(error.to_string()),
+                    false => Outcome::Lost,
+                };
+            }
         }
     }
 }

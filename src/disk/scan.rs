@@ -67,13 +67,13 @@ impl Scan {
     ) -> Result<Vec<W>, E> {
         // A few very long pieces are not all left to one thread.
         let run_len = self.run_len.min(count.div_ceil(self.threads as u32)).max(1);
-        let shares = Shares { next: AtomicU32::new(0), count, run_len };
+        let row = Row { next: AtomicU32::new(0), count, run_len };
         let is_over = AtomicBool::new(false);
         let thread = || {
             let mut worker = worker();
-            let mut now = shares.take();
+            let mut now = row.take();
             while !now.is_empty() && !is_over.load(Ordering::Relaxed) {
-                let next = shares.take();
+                let next = row.take();
                 let result = work(&mut worker, Portion { now, next: next.clone() });
                 if let Err(error) = result {
                     is_over.store(true, Ordering::Relaxed);
@@ -94,13 +94,13 @@ impl Scan {
 }
 
 /// The row of pieces, of which each thread takes the next few.
-struct Shares {
+struct Row {
     next: AtomicU32,
     count: u32,
     run_len: u32,
 }
 
-impl Shares {
+impl Row {
     fn take(&self) -> Range<u32> {
         let order = Ordering::Relaxed;
         let more = |first: u32| (first < self.count).then(|| first.saturating_add(self.run_len));

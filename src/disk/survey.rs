@@ -1,7 +1,8 @@
 //! What is on disk before a torrent starts: which files are there, and which of them the record
 //! of verified pieces still describes. Reads no content.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use crate::base::bitfield::Bitfield;
@@ -24,6 +25,19 @@ pub struct Survey {
     pub part_count: u32,
     /// Not at all.
     pub missing_count: u32,
+}
+
+/// A file that the record knew, and that is not any more what it was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChangedFile {
+    /// Where it is, or was.
+    pub path: PathBuf,
+    /// There is none any more; otherwise it was written to, or another one stands there.
+    pub is_gone: bool,
+    /// Pieces of it that were verified once and are lost.
+    pub pieces: u32,
+    /// The bytes of these pieces, which may be in other files, too.
+    pub bytes: u64,
 }
 
 /// What a record says about files beside the set of pieces.
@@ -176,22 +190,23 @@ impl FileStore {
         }
     }
 
-    /// The pieces of `have` whose files still look as they did when the record was written.
-    /// Decides as well which of `NAME` and `NAME.part` the record speaks of, when both exist.
+    /// The pieces of `have` whose files still look as they did when the record was written, and
+    /// the files that do not. Decides as well which of `NAME` and `NAME.part` the record speaks of,
+    /// when both exist.
     pub(super) fn still_described(
         &self,
         layout: &Layout,
         have: &Bitfield,
         described: &Described,
         seen: &Seen,
-    ) -> Bitfield {
+    ) -> (Bitfield, BTreeSet<FileIndex>) {
         let (mut needed, mut verified) = (vec![0; self.entries.len()], vec![0; self.entries.len()]);
         for slice in pieces_of(layout, have).flat_map(|piece| self.slices_of(layout, piece)) {
             let file = slice.file.0 as usize;
             needed[file] = slice.offset_in_file + slice.len;
             verified[file] += slice.len;
         }
-        let mut doubted = vec![false; self.entries.len()];
+        let mut doubted = BTreeSet::new();
         for (file, entry) in self.real() {
             let index = file.0 as usize;
             if needed[index] > 0 {
@@ -200,17 +215,44 @@ impl FileStore {
                     Form::Plain => Some(needed[index]),
                     Form::Edges(_) => self.needed_of_edges(layout, have, file),
                 };
-                doubted[index] =
-                    !needed.is_some_and(|needed| self.fits(file, needed, described, seen));
+                if !needed.is_some_and(|needed| self.fits(file, needed, described, seen)) {
+                    doubted.insert(file);
+                }
             }
         }
         let mut trusted = have.clone();
         for piece in pieces_of(layout, have) {
-            if self.slices_of(layout, piece).any(|slice| doubted[slice.file.0 as usize]) {
+            if self.slices_of(layout, piece).any(|slice| doubted.contains(&slice.file)) {
                 trusted.remove(piece);
             }
         }
-        trusted
+        (trusted, doubted)
+    }
+
+    /// Whose files the `lost` pieces are: of each piece those that were `doubted`, or all where
+    /// nothing but its hash tells that it was changed.
+    pub(super) fn changed(
+        &self,
+        layout: &Layout,
+        lost: &Bitfield,
+        doubted: &BTreeSet<FileIndex>,
+    ) -> Vec<ChangedFile> {
+        let mut changed: BTreeMap<FileIndex, (u32, u64)> = BTreeMap::new();
+        for piece in pieces_of(layout, lost) {
+            let files = || self.slices_of(layout, piece).map(|slice| slice.file);
+            let is_told = files().any(|file| doubted.contains(&file));
+            for file in files().filter(|file| !is_told || doubted.contains(file)) {
+                let (pieces, bytes) = changed.entry(file).or_default();
+                *pieces += 1;
+                *bytes += u64::from(layout.len_of(piece));
+            }
+        }
+        let file = |(file, (pieces, bytes)): (FileIndex, _)| {
+            let entry = self.entry(file);
+            let is_gone = entry.place() == Place::Nowhere;
+            ChangedFile { path: self.base.full(&entry.path), is_gone, pieces, bytes }
+        };
+        changed.into_iter().map(file).collect()
     }
 
     /// How long the file of the edges must be to hold what it has of the pieces of `have`; none

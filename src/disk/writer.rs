@@ -134,9 +134,11 @@ impl Writer {
                 self.write_and_note(group);
             }
         }
-        for piece in pieces {
-            self.report(piece);
-        }
+        // What is hashed block by block, or even read back for that, holds up nobody.
+        let (plain, others): (Vec<Piece>, Vec<Piece>) =
+            pieces.into_iter().partition(|piece| piece.is_good() && !piece.want_block_hashes);
+        self.report(plain);
+        others.into_iter().for_each(|piece| self.report(vec![piece]));
         torrents.into_iter().for_each(|closed| self.close_if(closed));
     }
 
@@ -165,11 +167,16 @@ impl Writer {
         let _call = pulse::busy(PATIENCE);
         let torrent = group[0].torrent.clone();
         let refusals = torrent.refusals();
-        self.write(&torrent, group);
+        let losses = self.write(&torrent, group);
+        // What was read of them before may not be in the file that the rest was written to.
+        let is_split = |piece: &&mut Piece| piece.is_partly_on_disk() && piece.losses != losses;
+        for piece in group.iter_mut().filter(|piece| piece.is_good()).filter(is_split) {
+            piece.outcome = Outcome::Lost;
+        }
         torrent.note_doubts();
         let good: Vec<PieceIndex> =
             group.iter().filter(|piece| piece.is_good()).map(|piece| piece.piece).collect();
-        let bytes = torrent.on_written(&good);
+        let bytes = torrent.on_written(&good, losses);
         self.syncer.on_written(&torrent, bytes);
         if torrent.refusals() != refusals {
             // The syncer may not have known of them when the device refused.
@@ -180,21 +187,26 @@ impl Writer {
         }
     }
 
-    /// Writes the good pieces, neighbours together.
-    fn write(&mut self, torrent: &OpenTorrent, group: &mut [Piece]) {
+    /// Writes the good pieces, neighbours together. Returns how often files were lost before what
+    /// was written counts.
+    fn write(&mut self, torrent: &OpenTorrent, group: &mut [Piece]) -> u64 {
+        let losses = torrent.losses();
         let good = group.iter().filter(|piece| piece.is_good());
         let parts: Vec<_> = good.flat_map(Piece::to_write).collect();
         if self.write_runs(torrent, &parts).is_ok() {
-            return;
+            return losses;
         }
         torrent.is_gone();
+        let losses = torrent.losses();
         // Which pieces it hits shows when each is written alone; the same bytes again at the
         // same place do no harm.
         for piece in group.iter_mut().filter(|piece| piece.is_good()) {
-            if let Err(error) = self.write_runs(torrent, &piece.to_write()) {
+            let parts: Vec<_> = piece.to_write().collect();
+            if let Err(error) = self.write_runs(torrent, &parts) {
                 piece.outcome = Outcome::WriteFailed(error.to_string());
             }
         }
+        losses
     }
 
     /// Writes parts given in order of their offsets, neighbours in one call.
@@ -225,9 +237,10 @@ impl Writer {
             .collect();
         parts.sort_unstable_by_key(|(offset, _)| *offset);
         torrent.on_spill(piece);
-        let failed = self.write_runs(&torrent, &parts).err();
-        if failed.is_some() {
-            torrent.is_gone();
+        let mut failed = self.write_runs(&torrent, &parts).err();
+        if failed.is_some() && !torrent.is_gone() {
+            // A file that was gone is made anew.
+            failed = self.write_runs(&torrent, &parts).err();
         }
         // A record younger than the write tells the next start that nobody else wrote.
         torrent.record(|journal| journal.touch());
@@ -242,31 +255,46 @@ impl Writer {
         torrent.answer(DiskEvent::Spilled { piece, failed });
     }
 
-    fn report(&mut self, mut piece: Piece) {
+    /// Tells what became of the pieces. What they held is free before: all of it at once, since
+    /// those who wait for blocks share one lock with us.
+    fn report(&mut self, mut pieces: Vec<Piece>) {
+        let mut spent = Vec::with_capacity(pieces.len());
+        let verdicts: Vec<Verdict> =
+            pieces.iter_mut().map(|piece| self.verdict(piece, &mut spent)).collect();
+        self.pool.give_back(spent);
+        for (piece, verdict) in pieces.into_iter().zip(verdicts) {
+            let is_lost = !piece.torrent.verified.has(piece.piece);
+            let verdict = match verdict {
+                // A file that it completed was found changed by somebody else, and took the piece
+                // with it; or the device refused it meanwhile. Looked at last, since each answer
+                // may wait.
+                Verdict::Good(_) if is_lost => Verdict::Lost,
+                other => other,
+            };
+            piece.torrent.answer(DiskEvent::Checked { piece: piece.piece, verdict });
+        }
+    }
+
+    /// What became of a piece; its blocks are `spent`, unless they are needed again.
+    fn verdict(&mut self, piece: &mut Piece, spent: &mut Vec<Block>) -> Verdict {
         let is_bad = matches!(piece.outcome, Outcome::Bad);
         let is_good = piece.is_good();
         let wants = is_bad || (piece.want_block_hashes && is_good);
-        let hashes = if wants { self.block_hashes(&piece).map(Some) } else { Ok(None) };
+        let hashes = if wants { self.block_hashes(piece).map(Some) } else { Ok(None) };
         let blocks = std::mem::take(&mut piece.blocks);
-        let verdict = match (piece.outcome, hashes) {
-            (Outcome::WriteFailed(reason), _) => Verdict::WriteFailed(blocks, reason),
-            (outcome, hashes) => {
-                self.pool.give_back(blocks.into_iter().filter_map(|held| held.into_data()));
-                match (outcome, hashes) {
-                    (Outcome::ReadFailed(reason), _) => Verdict::ReadFailed(reason),
-                    (Outcome::Bad, Err(error)) => Verdict::ReadFailed(error.to_string()),
-                    (Outcome::Bad, Ok(hashes)) => Verdict::Bad(hashes.unwrap_or_default()),
-                    // A file that it completed was found changed by somebody else, and took
-                    // the piece with it.
-                    _ if is_good && !piece.torrent.verified.has(piece.piece) => {
-                        Verdict::ReadFailed("its file was changed by somebody else".into())
-                    }
-                    // The piece is right all the same; only its senders stay unproven.
-                    (_, hashes) => Verdict::Good(hashes.unwrap_or_default()),
-                }
-            }
-        };
-        piece.torrent.answer(DiskEvent::Checked { piece: piece.piece, verdict });
+        let outcome = std::mem::replace(&mut piece.outcome, Outcome::Bad);
+        if let Outcome::WriteFailed(reason) = outcome {
+            return Verdict::WriteFailed(blocks, reason);
+        }
+        spent.extend(blocks.into_iter().filter_map(|held| held.into_data()));
+        match (outcome, hashes) {
+            (Outcome::ReadFailed(reason), _) => Verdict::ReadFailed(reason),
+            (Outcome::Lost, _) => Verdict::Lost,
+            (Outcome::Bad, Err(error)) => Verdict::ReadFailed(error.to_string()),
+            (Outcome::Bad, Ok(hashes)) => Verdict::Bad(hashes.unwrap_or_default()),
+            // The piece is right all the same; only its senders stay unproven.
+            (_, hashes) => Verdict::Good(hashes.unwrap_or_default()),
+        }
     }
 
     fn block_hashes(&mut self, piece: &Piece) -> Result<BlockHashes, Error> {

@@ -71,7 +71,8 @@ async fn answer(
 ) -> Result<Opened<BitTorrent>, DownReason> {
     let (mut read, mut write) = stream.split();
     let exchange = async {
-        bt::send_handshake(&mut write, config).await?;
+        // A hybrid has two names: whoever calls is answered by the one that it knows.
+        bt::send_handshake(&mut write, config, hello.info_hash).await?;
         let mut peer_id = [0; PEER_ID_LEN];
         read.read_exact(&mut peer_id).await?;
         Ok(PeerId(peer_id))

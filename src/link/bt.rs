@@ -9,18 +9,21 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::PeerId;
+use crate::base::ids::{InfoHash, PeerId};
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{Ask, Availability, LinkCaps, LinkCommand, LinkEvent, MetadataCommand};
+use crate::swarm::link::{
+    Ask, Availability, ExtendedCommand, LinkCaps, LinkEvent, MetadataCommand, PeerCommand,
+};
 use crate::wire::{
     Decoder, ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake, Message, MetadataMessage,
     Need, Pex, Request, UT_METADATA, UT_PEX,
 };
 
-use super::dialect::{Dialect, Opened};
+use super::dialect::{Dialect, Opened, PeerDialect};
+use super::node::Neighbour;
 use super::outbox::{HEAD_LEN, Out, Parcel};
 use super::stream::{ReadSide, WriteSide};
 use super::translate::{METADATA_ID, PEX_ID, Translator};
@@ -39,14 +42,15 @@ thread_local! {
     static MESSAGES: RefCell<Vec<Message>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Sends our handshake.
+/// Sends our handshake for the torrent that the remote knows, or is to know, as `info_hash`.
 pub(super) async fn send_handshake(
     write: &mut WriteSide,
     config: &LinkConfig,
+    info_hash: InfoHash,
 ) -> Result<(), Error> {
     let ours = Handshake {
-        extensions: Extensions::OURS,
-        info_hash: config.info_hash,
+        extensions: Extensions { dht: config.dht.is_some(), ..Extensions::OURS },
+        info_hash,
         peer_id: config.peer_id,
     };
     Ok(write.write_all(&ours.encode()).await?)
@@ -60,7 +64,7 @@ pub(super) async fn shake_hands(
     address: SocketAddr,
 ) -> Result<Opened<BitTorrent>, DownReason> {
     let exchange = async {
-        send_handshake(&mut write, config).await?;
+        send_handshake(&mut write, config, config.info_hash).await?;
         let mut bytes = [0; HANDSHAKE_LEN];
         read.read_exact(&mut bytes).await?;
         Ok(Handshake::decode(&bytes)?)
@@ -93,6 +97,8 @@ pub(super) struct BitTorrent {
     is_introduced: bool,
     /// The torrent has come to be known since the remote was told last.
     is_news: bool,
+    /// None where the DHT does not run.
+    neighbour: Option<Neighbour>,
 }
 
 impl BitTorrent {
@@ -116,8 +122,14 @@ impl BitTorrent {
             your_address: Some(address.ip().to_canonical()),
             ..ExtendedHandshake::default()
         };
+        // Whom we tell our port we have dialled.
+        let is_home = listen_port.is_some();
+        let has_node = remote.extensions.dht;
+        let neighbour = config.dht.clone();
+        let neighbour = neighbour.map(|end| Neighbour::new(end, address, has_node, is_home));
         let bitfield_len = layout.map(|layout| (layout.piece_count() as usize).div_ceil(8));
         let mut translator = Translator::new(layout, agreed, remote.peer_id);
+        translator.keep_in(&config.pool);
         if !config.exchanges_peers {
             translator.stop_exchange();
         }
@@ -132,6 +144,7 @@ impl BitTorrent {
             introduction: agreed.extended.then_some(introduction),
             is_introduced: false,
             is_news: false,
+            neighbour,
         }
     }
 
@@ -189,20 +202,34 @@ impl BitTorrent {
         if let Some(introduction) = self.introduction.take() {
             Message::Extended { id: 0, payload: introduction.encode() }.encode(out);
         }
+        self.tell_port(out);
+    }
+
+    /// The port of our DHT node, when that is due.
+    fn tell_port(&mut self, out: &mut Vec<u8>) {
+        if let Some(port) = self.neighbour.as_mut().and_then(Neighbour::poll) {
+            Message::Port(port).encode(out);
+        }
     }
 
     fn tell_upload_only(&mut self, upload_only: bool, out: &mut Vec<u8>) {
         if let Some(introduction) = &mut self.introduction {
             introduction.upload_only = Some(upload_only);
-        } else if self.extended {
-            self.say(
-                ExtendedHandshake { upload_only: Some(upload_only), ..Default::default() },
-                out,
-            );
+        } else {
+            let upload_only = Some(upload_only);
+            self.say(ExtendedHandshake { upload_only, ..Default::default() }, out);
         }
     }
 
-    /// BEP 9.
+    fn order_extended(&mut self, command: ExtendedCommand, out: &mut Out) {
+        match command {
+            ExtendedCommand::UploadOnly(is_so) => self.tell_upload_only(is_so, &mut out.bytes),
+            ExtendedCommand::Metadata(command) => self.order_metadata(command, out),
+            ExtendedCommand::TellPeers(peers) => self.tell_peers(&peers, &mut out.bytes),
+        }
+    }
+
+    /// BEP 9. Nothing to a remote that takes none of it, or not any more.
     fn order_metadata(&mut self, command: MetadataCommand, out: &mut Out) {
         let Some(id) = self.translator.metadata_id() else { return };
         let mut say = |message: MetadataMessage<'_>| {
@@ -237,7 +264,7 @@ impl BitTorrent {
         }
     }
 
-    /// BEP 11.
+    /// BEP 11. Nothing to a remote that takes none, or not any more.
     fn tell_peers(&self, peers: &Pex, out: &mut Vec<u8>) {
         if let Some(id) = self.translator.pex_id() {
             let mut payload = Vec::new();
@@ -307,6 +334,9 @@ impl Dialect for BitTorrent {
             let fed = self.decoder.feed(bytes, blocks, messages);
             // Draining also on the way out: the next link finds the list empty.
             for message in messages.drain(..) {
+                if let (Message::Port(port), Some(neighbour)) = (&message, &mut self.neighbour) {
+                    neighbour.on_port(*port);
+                }
                 self.translator.on_message(message, events)?;
             }
             fed.map_err(|error| error.to_string())
@@ -322,61 +352,24 @@ impl Dialect for BitTorrent {
         }
     }
 
-    fn order(&mut self, batch: Vec<LinkCommand>, queued: &mut Out) -> Result<(), DownReason> {
-        for command in batch {
-            let command = match command {
-                LinkCommand::Metadata(command) => {
-                    self.order_metadata(command, queued);
-                    continue;
-                }
-                command => command,
-            };
-            let Out { bytes: out, parcels, .. } = &mut *queued;
-            match command {
-                LinkCommand::Request(blocks) => {
-                    blocks.into_iter().for_each(|it| Message::Request(request(it)).encode(out));
-                }
-                LinkCommand::Cancel(blocks) => {
-                    blocks.into_iter().for_each(|it| Message::Cancel(request(it)).encode(out));
-                }
-                LinkCommand::UploadOnly(upload_only) => self.tell_upload_only(upload_only, out),
-                LinkCommand::Availability(availability) => self.tell_pieces(availability, out),
-                LinkCommand::Have(pieces) => {
-                    pieces.iter().for_each(|it| Message::Have(it.number()).encode(out));
-                }
-                LinkCommand::Choke => {
-                    Message::Choke.encode(out);
-                    // BEP 3: what was asked for is void; BEP 6: unless it is refused.
-                    for Parcel { ask, .. } in parcels.drain(..).filter(|_| self.fast) {
-                        reject(ask).encode(out);
-                    }
-                }
-                LinkCommand::Unchoke => Message::Unchoke.encode(out),
-                LinkCommand::Interested => Message::Interested.encode(out),
-                LinkCommand::NotInterested => Message::NotInterested.encode(out),
-                LinkCommand::Refuse(ask) if self.fast => {
-                    reject(ask).encode(out);
-                }
-                LinkCommand::SendBlocks(asks) => {
-                    self.translator.on_answered(asks.len());
-                    parcels.extend(asks.into_iter().map(parcel));
-                }
-                LinkCommand::AllowFast(pieces) if self.fast => {
-                    let pieces = pieces.into_iter().map(PieceIndex::number);
-                    pieces.for_each(|it| Message::AllowedFast(it).encode(out));
-                }
-                LinkCommand::AllowFast(_) | LinkCommand::Metadata(_) => {}
-                LinkCommand::TellPeers(peers) => self.tell_peers(&peers, out),
-                LinkCommand::StopExchange => self.stop_exchange(out),
-                // BEP 3 has no word for it.
-                LinkCommand::Refuse(_) => {}
-                LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
-            }
-        }
-        Ok(())
+    fn request(&mut self, blocks: Vec<BlockRef>, out: &mut Vec<u8>) {
+        blocks.into_iter().for_each(|it| Message::Request(request(it)).encode(out));
     }
 
-    fn speak(&mut self, _: &mut Vec<u8>) {}
+    fn cancel(&mut self, blocks: Vec<BlockRef>, out: &mut Vec<u8>) {
+        blocks.into_iter().for_each(|it| Message::Cancel(request(it)).encode(out));
+    }
+
+    fn peer(&mut self) -> Option<&mut dyn PeerDialect> {
+        Some(self)
+    }
+
+    fn speak(&mut self, out: &mut Vec<u8>) {
+        // Our pieces are the first that it hears of us.
+        if self.is_introduced {
+            self.tell_port(out);
+        }
+    }
 
     fn keep_alive(&self, out: &mut Vec<u8>) {
         Message::KeepAlive.encode(out);
@@ -384,6 +377,41 @@ impl Dialect for BitTorrent {
 
     fn patience(&self, timeouts: &LinkTimeouts) -> Option<Duration> {
         Some(timeouts.idle)
+    }
+}
+
+impl PeerDialect for BitTorrent {
+    fn order(&mut self, command: PeerCommand, queued: &mut Out) {
+        let Out { bytes: out, parcels, .. } = &mut *queued;
+        match command {
+            PeerCommand::Availability(availability) => self.tell_pieces(availability, out),
+            PeerCommand::Have(pieces) => {
+                pieces.iter().for_each(|it| Message::Have(it.number()).encode(out));
+            }
+            PeerCommand::Interested => Message::Interested.encode(out),
+            PeerCommand::NotInterested => Message::NotInterested.encode(out),
+            PeerCommand::Choke => {
+                Message::Choke.encode(out);
+                // BEP 3: what was asked for is void; BEP 6: unless it is refused.
+                for Parcel { ask, .. } in parcels.drain(..).filter(|_| self.fast) {
+                    reject(ask).encode(out);
+                }
+            }
+            PeerCommand::Unchoke => Message::Unchoke.encode(out),
+            PeerCommand::SendBlocks(asks) => {
+                self.translator.on_answered(asks.len());
+                parcels.extend(asks.into_iter().map(parcel));
+            }
+            PeerCommand::Refuse(ask) if self.fast => reject(ask).encode(out),
+            // BEP 3 has no word for it.
+            PeerCommand::Refuse(_) => {}
+            PeerCommand::AllowFast(pieces) => {
+                let pieces = pieces.into_iter().map(PieceIndex::number);
+                pieces.for_each(|it| Message::AllowedFast(it).encode(out));
+            }
+            PeerCommand::StopExchange => self.stop_exchange(out),
+            PeerCommand::Extended(command) => self.order_extended(command, queued),
+        }
     }
 }
 

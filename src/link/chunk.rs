@@ -26,11 +26,10 @@ use crate::chunk::wire::{
 };
 use crate::net::tcp;
 use crate::swarm::event::DownReason;
-use crate::swarm::link::{Availability, Description, LinkCaps, LinkCommand, LinkEvent, Unit};
+use crate::swarm::link::{Availability, Description, LinkCaps, LinkEvent, Unit};
 use crate::wire::Need;
 
-use super::dialect::{Dialect, Opened};
-use super::outbox::Out;
+use super::dialect::{Dialect, Opened, PeerDialect};
 use super::task::{self, Context};
 use super::{LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Stream};
 
@@ -180,7 +179,7 @@ impl Course {
         }
     }
 
-    fn cancel(&mut self, block: BlockRef) {
+    fn leave_out(&mut self, block: BlockRef) {
         for asked in &mut self.asked {
             asked.wanted.retain(|wanted| *wanted != block);
         }
@@ -408,30 +407,16 @@ impl Dialect for Course {
         }
     }
 
-    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Out) -> Result<(), DownReason> {
-        for command in batch {
-            match command {
-                LinkCommand::Request(blocks) => blocks.into_iter().for_each(|it| self.ask(it)),
-                LinkCommand::Cancel(blocks) => blocks.into_iter().for_each(|it| self.cancel(it)),
-                LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
-                // The protocol has no words for what we have and want, and nobody asks us.
-                LinkCommand::UploadOnly(_)
-                | LinkCommand::Metadata(_)
-                | LinkCommand::TellPeers(_)
-                | LinkCommand::StopExchange
-                | LinkCommand::Availability(_)
-                | LinkCommand::Have(_)
-                | LinkCommand::Choke
-                | LinkCommand::Unchoke
-                | LinkCommand::Interested
-                | LinkCommand::NotInterested
-                | LinkCommand::SendBlocks(_)
-                | LinkCommand::AllowFast(_)
-                | LinkCommand::Refuse(_) => {}
-            }
-        }
-        self.speak(&mut out.bytes);
-        Ok(())
+    fn request(&mut self, blocks: Vec<BlockRef>, _: &mut Vec<u8>) {
+        blocks.into_iter().for_each(|it| self.ask(it));
+    }
+
+    fn cancel(&mut self, blocks: Vec<BlockRef>, _: &mut Vec<u8>) {
+        blocks.into_iter().for_each(|it| self.leave_out(it));
+    }
+
+    fn peer(&mut self) -> Option<&mut dyn PeerDialect> {
+        None
     }
 
     fn catch_up(&mut self, _: &mut Vec<LinkEvent>) -> Result<(), String> {

@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use crate::base::ids::PeerId;
+use crate::base::layout::BlockRef;
 use crate::base::pool::Block;
-use crate::swarm::event::DownReason;
-use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
+use crate::swarm::link::{LinkCaps, LinkEvent, PeerCommand};
 use crate::wire::Need;
 
 use super::LinkTimeouts;
@@ -57,11 +57,15 @@ pub(super) trait Dialect: Send + 'static {
     /// A read is done: tells what was saved up.
     fn end_read(&mut self, events: &mut Vec<LinkEvent>);
 
-    /// Turns orders into messages, as far as they may be sent now.
-    ///
-    /// # Errors
-    /// `Closed` by order.
-    fn order(&mut self, batch: Vec<LinkCommand>, out: &mut Out) -> Result<(), DownReason>;
+    /// Asks the remote for these blocks, at once or when that [may be said](Self::speak).
+    fn request(&mut self, blocks: Vec<BlockRef>, out: &mut Vec<u8>);
+
+    /// Takes these requests back.
+    fn cancel(&mut self, blocks: Vec<BlockRef>, out: &mut Vec<u8>);
+
+    /// What takes the orders that have to do with us; none in protocols that have no words for
+    /// what we have and want, and in which nobody asks us. Those [say so](Self::caps).
+    fn peer(&mut self) -> Option<&mut dyn PeerDialect>;
 
     /// Facts that could not be told before the torrent was known, once an order has made that so.
     ///
@@ -69,7 +73,7 @@ pub(super) trait Dialect: Send + 'static {
     /// What the remote did that ends the link.
     fn catch_up(&mut self, events: &mut Vec<LinkEvent>) -> Result<(), String>;
 
-    /// Messages that may be sent since something was read.
+    /// Messages that may be sent since something was read or ordered.
     fn speak(&mut self, out: &mut Vec<u8>);
 
     /// What to say after long silence of ours; nothing in protocols that need nothing.
@@ -77,6 +81,12 @@ pub(super) trait Dialect: Send + 'static {
 
     /// How long the remote may be silent at present; none when it has nothing to say.
     fn patience(&self, timeouts: &LinkTimeouts) -> Option<Duration>;
+}
+
+/// The words of a protocol for what we have, want and give.
+pub(super) trait PeerDialect {
+    /// Turns an order into messages and blocks.
+    fn order(&mut self, command: PeerCommand, out: &mut Out);
 }
 
 /// A connection that is ready to use.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::pool::{BlockPool, Kept};
 use crate::wire::Message;
 
 /// Pieces that are kept of what a remote has, one by one: two million. More have no bitfield
@@ -11,9 +12,17 @@ const HAVES_MAX: u32 = 2_097_152;
 /// Pieces that it allows us to ask for while it chokes us; BEP 6 speaks of ten or so.
 const ALLOWED_MAX: usize = 64;
 
+/// Bytes that are kept of each remote in any case: the set of 32,768 pieces. Beyond that all links
+/// share one budget.
+const OWN: usize = 4 << 10;
+/// What a word of `haves` takes with its key and its part of the tree.
+const WORD_BYTES: usize = 24;
+
 /// What one remote said.
 #[derive(Debug, Default)]
 pub(super) struct Early {
+    /// What it takes beyond its own part; with none there is nothing beyond.
+    kept: Option<Kept>,
     /// Its set of pieces: `Bitfield`, `HaveAll` or `HaveNone`.
     set: Option<Message>,
     /// Pieces that it told behind that, one bit each, 64 in a word: one far out costs a word.
@@ -24,8 +33,14 @@ pub(super) struct Early {
 }
 
 impl Early {
-    /// Keeps what the message says, if that holds for later.
-    pub(super) fn note(&mut self, message: Message) {
+    /// One that takes a part of what there is for all links.
+    pub(super) fn within(pool: &BlockPool) -> Self {
+        Self { kept: Some(pool.kept()), ..Self::default() }
+    }
+
+    /// Keeps what the message says, if that holds for later; false when there is no room for it.
+    #[must_use]
+    pub(super) fn note(&mut self, message: Message) -> bool {
         match message {
             Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => {
                 self.set = Some(message);
@@ -42,7 +57,20 @@ impl Early {
             Message::Interested => self.is_interested = true,
             Message::NotInterested => self.is_interested = false,
             // Nobody asks who has nothing, and nothing was asked for.
-            _ => {}
+            _ => return true,
+        }
+        self.has_room()
+    }
+
+    fn has_room(&mut self) -> bool {
+        let set = match &self.set {
+            Some(Message::Bitfield(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        let beyond = (set + self.haves.len() * WORD_BYTES).saturating_sub(OWN);
+        match &mut self.kept {
+            Some(kept) => kept.resize(beyond),
+            None => beyond == 0,
         }
     }
 
@@ -62,10 +90,11 @@ impl Early {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::pool::KEPT_BYTES;
 
     fn told(messages: Vec<Message>) -> Vec<String> {
         let mut early = Early::default();
-        messages.into_iter().for_each(|message| early.note(message));
+        messages.into_iter().for_each(|message| assert!(early.note(message)));
         early.into_messages().map(|message| format!("{message:?}")).collect()
     }
 
@@ -89,5 +118,29 @@ mod tests {
         assert_eq!(told(vec![Unchoke, Choke, HaveAll, HaveNone]), ["HaveNone"]);
         let flood = (0..100_000).map(AllowedFast).collect();
         assert_eq!(told(flood).len(), ALLOWED_MAX);
+    }
+
+    #[test]
+    fn sets_of_all_links_have_one_budget_and_small_ones_are_always_kept() {
+        let pool = BlockPool::new(1);
+        let longest = || Message::Bitfield(vec![1; HAVES_MAX as usize / 8]);
+        let mut links = Vec::new();
+        let refused = loop {
+            let mut early = Early::within(&pool);
+            if !early.note(longest()) {
+                break early;
+            }
+            links.push(early);
+        };
+        assert_eq!(links.len(), KEPT_BYTES / (HAVES_MAX as usize / 8));
+        drop(refused);
+        let mut small = Early::within(&pool);
+        assert!(small.note(Message::Bitfield(vec![1; OWN])));
+        // One piece in a word, so that each takes one.
+        let mut scattered = Early::within(&pool);
+        let told = (0..HAVES_MAX / 64).take_while(|at| scattered.note(Message::Have(at * 64)));
+        assert!(told.count() < 4 * OWN, "they count, too");
+        assert!(links.pop().is_some_and(|early| early.into_messages().count() == 1));
+        assert!(Early::within(&pool).note(longest()), "what is told is not kept any more");
     }
 }

@@ -12,6 +12,7 @@ mod dial;
 mod dialect;
 mod early;
 mod inbound;
+mod node;
 mod outbox;
 mod ready;
 mod stream;
@@ -22,6 +23,7 @@ pub use accept::{Hello, accept, read_hello};
 pub use chunk::{Provider, dial_provider};
 pub use dial::dial;
 pub use inbound::{CARRY_OWN, READ_LEN};
+pub use node::DhtEnd;
 pub use stream::Stream;
 
 use std::io;
@@ -34,7 +36,7 @@ use tokio::sync::mpsc;
 use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::{BlockPool, Room};
-use crate::disk::Source;
+use crate::disk::Outlet;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
@@ -58,6 +60,8 @@ pub struct LinkConfig {
     pub up_limiter: Arc<Limiter>,
     /// The port we listen on, told to peers that we dial.
     pub listen_port: Option<u16>,
+    /// The DHT, where it runs and the torrent is not known to be private.
+    pub dht: Option<DhtEnd>,
     /// The local address to dial from.
     pub bind: Option<IpAddr>,
     /// Patience.
@@ -74,7 +78,7 @@ pub struct Known {
     /// The torrent's geometry, against which everything a peer says is checked.
     pub layout: Layout,
     /// What blocks are sent from; none where nothing is ever sent.
-    pub source: Option<Source>,
+    pub outlet: Option<Outlet>,
     /// The info dictionary as it is hashed, for peers that seek it; none where it is not given.
     pub metadata: Option<Arc<[u8]>>,
 }
@@ -87,7 +91,7 @@ impl Subject {
 
     /// The same, of which nothing is ever sent.
     pub fn with_layout(layout: Layout) -> Self {
-        Self::of(Known { layout, source: None, metadata: None })
+        Self::of(Known { layout, outlet: None, metadata: None })
     }
 
     /// Tells all links what the torrent is; the first word counts.

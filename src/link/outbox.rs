@@ -162,7 +162,20 @@ impl Outbox {
         dialect: &mut impl Dialect,
         batch: Vec<LinkCommand>,
     ) -> Result<(), DownReason> {
-        dialect.order(batch, &mut self.out)?;
+        for command in batch {
+            debug_assert!(dialect.caps().allow(&command), "no order for this link: {command:?}");
+            match command {
+                LinkCommand::Request(blocks) => dialect.request(blocks, &mut self.out.bytes),
+                LinkCommand::Cancel(blocks) => dialect.cancel(blocks, &mut self.out.bytes),
+                LinkCommand::Peer(command) => {
+                    if let Some(peer) = dialect.peer() {
+                        peer.order(command, &mut self.out);
+                    }
+                }
+                LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
+            }
+        }
+        dialect.speak(&mut self.out.bytes);
         self.metadata.0 += std::mem::take(&mut self.out.metadata_bytes);
         if self.out.bytes.len() - self.written > QUEUE_MAX {
             return Err(DownReason::Violated("it does not read what we send".to_owned()));
@@ -299,7 +312,7 @@ impl Outbox {
         let Some(Parcel { head, ask }) = self.out.parcels.front() else { return Ok(()) };
         // Nothing is asked for before it is known.
         let Some(known) = self.subject.known() else { return Ok(()) };
-        self.ready.send_from(known.source.as_ref());
+        self.ready.send_from(known.outlet.as_ref());
         let offset = known.layout.piece_offset(ask.piece) + u64::from(ask.begin);
         let slices: VecDeque<_> = self.ready.slices(offset, u64::from(ask.len))?.collect();
         let sending = Sending { head: *head, head_sent: 0, slices };

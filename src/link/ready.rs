@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::base::extents::FileSlice;
-use crate::disk::{Source, SourceFile};
+use crate::disk::{Outlet, OutletFile};
 
 /// Bytes that are fetched at once: one wait for many blocks that follow each other.
 const AHEAD: u64 = 256 * 1024;
@@ -28,7 +28,7 @@ const PAGE: usize = 4096;
 /// The file that was sent from last, and the thread that fetches from it.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    source: Option<Source>,
+    outlet: Option<Outlet>,
     open: Option<Opened>,
     fetching: Option<JoinHandle<io::Result<Opened>>>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Ready {
 /// A file, and which of its bytes are in the page cache, up to the second.
 #[derive(Debug)]
 struct Opened {
-    file: SourceFile,
+    file: OutletFile,
     begin: u64,
     end: u64,
     since: Instant,
@@ -44,9 +44,9 @@ struct Opened {
 
 impl Ready {
     /// From now on it sends from here.
-    pub(super) fn send_from(&mut self, source: Option<&Source>) {
-        if self.source.is_none() {
-            self.source = source.cloned();
+    pub(super) fn send_from(&mut self, outlet: Option<&Outlet>) {
+        if self.outlet.is_none() {
+            self.outlet = outlet.cloned();
         }
     }
 
@@ -56,7 +56,7 @@ impl Ready {
         offset: u64,
         len: u64,
     ) -> io::Result<impl Iterator<Item = FileSlice>> {
-        Ok(self.source.as_ref().ok_or_else(no_source)?.slices(offset, len))
+        Ok(self.outlet.as_ref().ok_or_else(no_outlet)?.slices(offset, len))
     }
 
     /// Waits until the front of this part can be sent without waiting for the disk; tells how
@@ -71,9 +71,9 @@ impl Ready {
             if let Some(len) = self.at_hand(slice) {
                 return Ok(len);
             }
-            let source = self.source.clone().ok_or_else(no_source)?;
+            let outlet = self.outlet.clone().ok_or_else(no_outlet)?;
             let open = self.open.take().map(|open| open.file);
-            self.fetching = Some(begin_fetch(source, open, *slice));
+            self.fetching = Some(begin_fetch(outlet, open, *slice));
         }
     }
 
@@ -90,8 +90,8 @@ impl Ready {
 
     /// How many bytes of the part's front are open and in the page cache, if any.
     fn at_hand(&mut self, slice: &FileSlice) -> Option<u64> {
-        let source = self.source.as_ref()?;
-        let open = self.open.as_mut().filter(|it| source.is_current(&it.file, slice.file))?;
+        let outlet = self.outlet.as_ref()?;
+        let open = self.open.as_mut().filter(|it| outlet.is_current(&it.file, slice.file))?;
         let begin = open.file.place_of(slice)?;
         let now = Instant::now();
         let is_known = (open.begin..open.end).contains(&begin) && now < open.since + BELIEVED;
@@ -133,13 +133,13 @@ fn warm_end(file: &File, begin: u64, end: u64) -> Option<u64> {
 /// Fetches on a thread that may wait for the disk, as soon as there is one for this disk: of one
 /// that does not answer, a few wait and not all there are.
 fn begin_fetch(
-    source: Source,
-    open: Option<SourceFile>,
+    outlet: Outlet,
+    open: Option<OutletFile>,
     slice: FileSlice,
 ) -> JoinHandle<io::Result<Opened>> {
-    let senders = source.senders().clone();
+    let senders = outlet.senders().clone();
     let work = move |permit: OwnedSemaphorePermit| {
-        let fetched = fetch(&source, open, &slice);
+        let fetched = fetch(&outlet, open, &slice);
         drop(permit);
         fetched
     };
@@ -153,10 +153,10 @@ fn begin_fetch(
 }
 
 /// Opens the file, unless it is open, and reads the part and some bytes behind it.
-fn fetch(source: &Source, open: Option<SourceFile>, slice: &FileSlice) -> io::Result<Opened> {
-    let file = match open.filter(|open| source.is_current(open, slice.file)) {
+fn fetch(outlet: &Outlet, open: Option<OutletFile>, slice: &FileSlice) -> io::Result<Opened> {
+    let file = match open.filter(|open| outlet.is_current(open, slice.file)) {
         Some(file) => file,
-        None => source.open(slice.file)?,
+        None => outlet.open(slice.file)?,
     };
     // What is verified has a place.
     let begin = file.place_of(slice).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -177,7 +177,7 @@ pub(super) fn is_ours(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::IO | Errno::STALE | Errno::NXIO | Errno::NODEV))
 }
 
-fn no_source() -> io::Error {
+fn no_outlet() -> io::Error {
     io::Error::other("there are no files to send from")
 }
 

@@ -13,7 +13,7 @@ use super::*;
 use crate::base::bitfield::Bitfield;
 use crate::base::pool::CARRY_BYTES;
 use crate::base::units::BLOCK_LEN;
-use crate::swarm::link::{Ask, Availability, CloseReason};
+use crate::swarm::link::{Ask, Availability, CloseReason, ExtendedCommand, PeerCommand};
 
 mod early;
 mod sending;
@@ -47,6 +47,7 @@ fn config(pool_blocks: usize) -> LinkConfig {
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: Some(6881),
+        dht: None,
         bind: None,
         timeouts: LinkTimeouts::default(),
     }
@@ -146,11 +147,11 @@ async fn our_pieces_come_first_and_then_the_introduction() {
     ];
     for (availability, bytes) in cases {
         let (mut bench, _) = Bench::up(config(32), HELLO_ALL).await;
-        bench.order(vec![LinkCommand::Availability(availability)]).await;
+        bench.order(vec![LinkCommand::Peer(PeerCommand::Availability(availability))]).await;
         bench.expect(bytes).await;
         bench.expect(INTRODUCTION).await;
     }
-    bench.order(vec![LinkCommand::Availability(Availability::None)]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))]).await;
     bench.expect(b"\0\0\0\x01\x0f").await;
 }
 
@@ -159,8 +160,13 @@ async fn our_pieces_come_first_and_then_the_introduction() {
 #[tokio::test(start_paused = true)]
 async fn a_partial_seed_says_so_with_its_introduction_and_takes_it_back() {
     let (mut bench, _) = Bench::up(config(32), HELLO_ALL).await;
-    let pieces = LinkCommand::Availability(Availability::None);
-    bench.order(vec![LinkCommand::UploadOnly(true), pieces]).await;
+    let pieces = LinkCommand::Peer(PeerCommand::Availability(Availability::None));
+    bench
+        .order(vec![
+            LinkCommand::Peer(PeerCommand::Extended(ExtendedCommand::UploadOnly(true))),
+            pieces,
+        ])
+        .await;
     bench.expect(b"\0\0\0\x01\x0f").await;
     bench
         .expect(
@@ -169,12 +175,13 @@ async fn a_partial_seed_says_so_with_its_introduction_and_takes_it_back() {
             \x7f\0\0\x01e",
         )
         .await;
-    bench.order(vec![LinkCommand::UploadOnly(false)]).await;
+    bench
+        .order(vec![LinkCommand::Peer(PeerCommand::Extended(ExtendedCommand::UploadOnly(false)))])
+        .await;
     bench.expect(b"\0\0\0\x2b\x14\0d1:md11:ut_metadatai2ee11:upload_onlyi0ee").await;
     // Without the extension protocol there is no word for it.
-    let (mut bench, _) = Bench::up(config(32), HELLO_PLAIN).await;
-    bench.order(vec![LinkCommand::UploadOnly(true), LinkCommand::Interested]).await;
-    bench.expect(b"\0\0\0\x01\x02").await;
+    let (_, caps) = Bench::up(config(32), HELLO_PLAIN).await;
+    assert!(!caps.allow(&ExtendedCommand::UploadOnly(true).into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,14 +190,19 @@ async fn peers_without_extensions_get_plain_messages() {
     let ask = Ask { piece: bench.piece(0), begin: 0, len: 1 };
     bench
         .order(vec![
-            LinkCommand::Availability(Availability::All),
-            LinkCommand::Refuse(ask),
-            LinkCommand::Unchoke,
+            LinkCommand::Peer(PeerCommand::Availability(Availability::All)),
+            LinkCommand::Peer(PeerCommand::Refuse(ask)),
+            LinkCommand::Peer(PeerCommand::Unchoke),
         ])
         .await;
     bench.expect(b"\0\0\0\x03\x05\xFF\xC0\0\0\0\x01\x01").await;
     let (mut bench, _) = Bench::up(config(32), HELLO_PLAIN).await;
-    bench.order(vec![LinkCommand::Availability(Availability::None), LinkCommand::Interested]).await;
+    bench
+        .order(vec![
+            LinkCommand::Peer(PeerCommand::Availability(Availability::None)),
+            LinkCommand::Peer(PeerCommand::Interested),
+        ])
+        .await;
     bench.expect(b"\0\0\0\x01\x02").await;
 }
 
@@ -202,14 +214,14 @@ async fn every_order_byte_by_byte() {
     let ask = Ask { piece: bench.piece(2), begin: 1, len: 5 };
     bench
         .order(vec![
-            LinkCommand::Interested,
+            LinkCommand::Peer(PeerCommand::Interested),
             LinkCommand::Request(blocks.clone()),
             LinkCommand::Cancel(vec![blocks[1]]),
-            LinkCommand::Have([bench.piece(4), bench.piece(5)].into()),
-            LinkCommand::Refuse(ask),
-            LinkCommand::Unchoke,
-            LinkCommand::Choke,
-            LinkCommand::NotInterested,
+            LinkCommand::Peer(PeerCommand::Have([bench.piece(4), bench.piece(5)].into())),
+            LinkCommand::Peer(PeerCommand::Refuse(ask)),
+            LinkCommand::Peer(PeerCommand::Unchoke),
+            LinkCommand::Peer(PeerCommand::Choke),
+            LinkCommand::Peer(PeerCommand::NotInterested),
         ])
         .await;
     bench
@@ -495,7 +507,7 @@ async fn orders_pass_while_nobody_takes_reports() {
         bench.peer.write_all(b"\0\0\0\x01\x01").await.unwrap();
         sleep(Duration::from_millis(1)).await;
     }
-    bench.order(vec![LinkCommand::Interested]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::Interested)]).await;
     bench.expect(b"\0\0\0\x01\x02").await;
     let mut unchokes = 0;
     while unchokes < 100 {
@@ -540,7 +552,7 @@ async fn whoever_does_not_read_is_dropped() {
     bench.news().await;
     let pieces = vec![bench.piece(1); 50];
     let begin = Instant::now();
-    bench.order(vec![LinkCommand::Have(pieces.into())]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::Have(pieces.into()))]).await;
     // It speaks, but it does not listen.
     let Bench { peer, mut reports, handle: _handle, .. } = bench;
     let (_listening, mut speaking) = tokio::io::split(peer);
@@ -559,7 +571,7 @@ async fn whoever_does_not_read_is_dropped() {
 async fn no_more_than_a_megabyte_waits_for_a_peer() {
     let (mut bench, _) = Bench::up(config(32), HELLO_ALL).await;
     let pieces = vec![bench.piece(1); 150_000];
-    bench.order(vec![LinkCommand::Have(pieces.into())]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::Have(pieces.into()))]).await;
     assert!(matches!(bench.down().await, DownReason::Violated(what) if what.contains("not read")));
 }
 

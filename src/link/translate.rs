@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::base::bitfield::Bitfield;
 use crate::base::ids::PeerId;
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
-use crate::base::pool::Block;
+use crate::base::pool::{Block, BlockPool};
 use crate::swarm::link::{
     ASK_LEN_MAX, Ask, Availability, Description, LinkCaps, LinkEvent, MetadataEvent, Unit,
 };
@@ -89,6 +89,11 @@ impl Translator {
         }
     }
 
+    /// What the remote says before anybody knows the torrent is counted there.
+    pub(super) fn keep_in(&mut self, pool: &BlockPool) {
+        self.early = Early::within(pool);
+    }
+
     /// What the link can do, as far as handshakes tell.
     pub(super) fn caps(&self) -> LinkCaps {
         LinkCaps {
@@ -126,8 +131,12 @@ impl Translator {
             (message, Some(layout)) => self.on_known(layout, message, events),
             (message, None) => {
                 self.spend(COST)?;
-                self.early.note(message);
-                Ok(())
+                match self.early.note(message) {
+                    true => Ok(()),
+                    false => Err("nobody knows the torrent yet, and there is no room for what it \
+                                  says of its pieces"
+                        .to_owned()),
+                }
             }
         }
     }
@@ -475,7 +484,6 @@ fn ask(layout: Layout, request: Request) -> Result<Ask, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::pool::BlockPool;
     use crate::base::units::BLOCK_LEN;
 
     const ALL: Extensions = Extensions { extended: true, fast: true, dht: false };

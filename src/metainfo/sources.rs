@@ -1,5 +1,5 @@
-//! Where a torrent says that its data can be found: trackers (BEP 3, BEP 12) and web seeds
-//! (BEP 19). Nothing in here can lose the torrent: what makes no sense is left out.
+//! Where a torrent says that its data can be found: trackers (BEP 3, 12), web seeds (BEP 19) and
+//! nodes of the DHT (BEP 5). Nothing in here can lose the torrent: what makes no sense is left out.
 
 use std::collections::HashSet;
 
@@ -13,6 +13,10 @@ use crate::bencode::{self, Value};
 const URLS_MAX: usize = 1000;
 /// The longest URL, in bytes: what servers commonly take.
 const URL_LEN_MAX: usize = 8192;
+/// Nodes that are kept; real torrents have some ten.
+const NODES_MAX: usize = 32;
+/// The longest host name (RFC 1035).
+const HOST_LEN_MAX: usize = 253;
 
 /// The tiers of `announce-list`, or `announce` alone when they are empty (BEP 12). Each URL
 /// counts once, where it came first.
@@ -56,6 +60,25 @@ pub(super) fn web_seeds(value: Option<Value<'_>>) -> Vec<String> {
     let mut kept: Vec<String> = urls.iter().filter_map(|url| clean(url)).collect();
     kept.retain(|url| seen.insert(url.clone()));
     kept.truncate(URLS_MAX);
+    kept
+}
+
+/// `nodes`, a list of pairs of host and port (BEP 5); each once.
+pub(super) fn nodes(value: Option<Value<'_>>) -> Vec<(String, u16)> {
+    let node = |pair: Value<'_>| {
+        let mut parts = pair.list()?;
+        let host = std::str::from_utf8(parts.next()?.bytes()?).ok()?;
+        let port = u16::try_from(parts.next()?.integer()?).ok().filter(|port| *port > 0)?;
+        let is_odd = |letter: char| !(letter.is_ascii_alphanumeric() || "-._:".contains(letter));
+        let is_host = !host.is_empty() && host.len() <= HOST_LEN_MAX && !host.contains(is_odd);
+        is_host.then(|| (host.to_owned(), port))
+    };
+    let mut kept = Vec::new();
+    for node in value.and_then(Value::list).into_iter().flatten().filter_map(node) {
+        if kept.len() < NODES_MAX && !kept.contains(&node) {
+            kept.push(node);
+        }
+    }
     kept
 }
 

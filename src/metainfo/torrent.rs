@@ -54,6 +54,8 @@ pub struct Torrent {
     pub trackers: Vec<Vec<String>>,
     /// URLs of web seeds (BEP 19).
     pub web_seeds: Vec<String>,
+    /// Nodes of the DHT, by name or address, and their ports (BEP 5).
+    pub nodes: Vec<(String, u16)>,
     kind: Kind,
     raw_info: Arc<[u8]>,
     hashes: Range<usize>,
@@ -90,6 +92,7 @@ impl Torrent {
         torrent.encoding = text(outer.encoding);
         torrent.trackers = sources::trackers(outer.announce_list, outer.announce);
         torrent.web_seeds = sources::web_seeds(outer.url_list);
+        torrent.nodes = sources::nodes(outer.nodes);
         Ok(torrent)
     }
 
@@ -123,6 +126,13 @@ impl Torrent {
     /// The same, shared.
     pub fn shared_info(&self) -> Arc<[u8]> {
         self.raw_info.clone()
+    }
+
+    /// The hashes that handshakes, trackers and the DHT know it by: of version 1, and the first 20
+    /// bytes of that of version 2 (BEP 52).
+    pub fn swarm_hashes(&self) -> Vec<InfoHash> {
+        let second = self.info_hash_v2.map(|hash| InfoHash(std::array::from_fn(|at| hash.0[at])));
+        self.info_hash_v1.into_iter().chain(second).collect()
     }
 
     /// Bytes of all files, pad files not counted.
@@ -199,6 +209,7 @@ impl Torrent {
             encoding: None,
             trackers: Vec::new(),
             web_seeds: Vec::new(),
+            nodes: Vec::new(),
             kind: info.kind,
             raw_info: raw_info.into(),
             hashes: info.hashes,
@@ -217,6 +228,7 @@ struct Outer<'a> {
     created_by: Option<Value<'a>>,
     creation_date: Option<Value<'a>>,
     encoding: Option<Value<'a>>,
+    nodes: Option<Value<'a>>,
     piece_layers: Option<Value<'a>>,
     url_list: Option<Value<'a>>,
 }
@@ -233,6 +245,7 @@ impl<'a> Outer<'a> {
             b"created by" => &mut self.created_by,
             b"creation date" => &mut self.creation_date,
             b"encoding" => &mut self.encoding,
+            b"nodes" => &mut self.nodes,
             b"piece layers" => &mut self.piece_layers,
             b"url-list" => &mut self.url_list,
             _ => return,

@@ -17,10 +17,16 @@ pub struct ClientConfig {
     pub connect: Duration,
     /// Between two reads.
     pub read: Duration,
+    /// For a whole request, from connecting to the last byte of the answer; none when who asks
+    /// limits more than one request at once.
+    pub total: Option<Duration>,
+    /// Whether idle connections are kept for the next request, 90 s long. They are of no use to
+    /// who asks a host seldom.
+    pub keeps_idle: bool,
 }
 
-/// A client that follows no redirects and keeps no idle connections. Proxies of the environment
-/// are not used: peers could not be reached through them either.
+/// A client that follows no redirects. Proxies of the environment are not used: peers could not
+/// be reached through them either.
 ///
 /// # Errors
 /// When TLS cannot be set up at all. A machine without certificates of authorities gets a client
@@ -28,16 +34,21 @@ pub struct ClientConfig {
 pub fn client(config: &ClientConfig) -> Result<Client, reqwest::Error> {
     // Somebody else in the process may have installed a provider already; any will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    // What reqwest keeps when nobody says otherwise.
+    let idle_max = if config.keeps_idle { usize::MAX } else { 0 };
     let builder = || {
-        Client::builder()
+        let builder = Client::builder()
             .user_agent(concat!("pigeon/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
             .connect_timeout(config.connect)
             .read_timeout(config.read)
             .local_address(config.local)
-            // Whoever is asked again is asked much later: an idle connection is of no use.
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(idle_max);
+        match config.total {
+            Some(total) => builder.timeout(total),
+            None => builder,
+        }
     };
     // Without certificates the first build fails (reqwest#2988); plain HTTP needs none.
     builder().build().or_else(|_| builder().tls_certs_only([]).build())

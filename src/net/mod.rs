@@ -2,12 +2,14 @@
 //! Nothing here knows what the bytes are for, but for `lsd`, whose datagrams mean the same to
 //! everybody.
 
+pub mod addresses;
 pub mod guests;
 pub mod http;
 pub mod limiter;
 pub mod lsd;
-pub mod slots;
+pub mod permits;
 pub mod tcp;
+pub mod udp;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +24,7 @@ pub enum Error {
         port: u16,
     },
     /// Listening failed for another reason.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}{}", hint(source))]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -51,4 +53,28 @@ pub enum Error {
         /// To whom.
         address: SocketAddr,
     },
+}
+
+/// What to do when the system does not let us listen.
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrNotAvailable => "; it has to be an address of this machine",
+        io::ErrorKind::PermissionDenied => "; ports from 1024 on need no permission",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_listen_is_told_what_to_do() {
+        let address = "192.0.2.1:80".parse().unwrap();
+        let said = |source: io::ErrorKind| Error::Listen { address, source: source.into() };
+        let words = said(io::ErrorKind::AddrNotAvailable).to_string();
+        assert!(words.ends_with("; it has to be an address of this machine"), "{words}");
+        let words = said(io::ErrorKind::PermissionDenied).to_string();
+        assert!(words.ends_with("; ports from 1024 on need no permission"), "{words}");
+    }
 }

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::Error;
 
 /// Ports that BEP 3 names and firewalls are opened for.
-const USUAL_PORTS: RangeInclusive<u16> = 6881..=6889;
+pub const USUAL_PORTS: RangeInclusive<u16> = 6881..=6889;
 /// Connections that wait for `accept`; more than the half-open ones we would let in.
 const BACKLOG: i32 = 256;
 /// How often a free port of one family may turn out taken in the other.

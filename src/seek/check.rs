@@ -29,8 +29,13 @@ impl Target {
     /// The hash that handshakes and trackers name the torrent by: that of version 1 if it is known,
     /// else the first 20 bytes of the other (BEP 52).
     pub fn handshake_hash(&self) -> InfoHash {
+        self.swarm_hashes().next().unwrap_or(InfoHash([0; 20]))
+    }
+
+    /// All hashes of that kind that are known: the DHT knows a hybrid by both.
+    pub fn swarm_hashes(&self) -> impl Iterator<Item = InfoHash> + use<> {
         let cut = |hash: InfoHashV2| InfoHash(std::array::from_fn(|at| hash.0[at]));
-        self.v1.or(self.v2.map(cut)).unwrap_or(InfoHash([0; 20]))
+        self.v1.into_iter().chain(self.v2.map(cut))
     }
 
     /// Every hash that is known, in hexadecimal digits.

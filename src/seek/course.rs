@@ -10,7 +10,7 @@ use super::peer::Peer;
 use super::{OPEN_MAX, Output, Seek, turn};
 
 /// Copies of one length that are fetched side by side, each from one peer.
-const SOLO_MAX: usize = 3;
+pub(super) const SOLO_MAX: usize = 3;
 
 impl<P: Copy + Ord + Debug> Seek<P> {
     /// Decides everything anew: after each fact but a piece that came.

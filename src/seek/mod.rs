@@ -26,6 +26,7 @@ pub use check::{Checked, Target};
 pub use serve::{Serve, Served};
 
 use attempt::Attempt;
+use course::SOLO_MAX;
 use peer::Peer;
 
 /// Lengths that are fetched at the same time.
@@ -131,6 +132,20 @@ pub struct Progress {
     pub seekers: usize,
 }
 
+/// How many bytes a search for metadata would hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appetite {
+    /// With less, not every length that is claimed can be fetched.
+    pub least: usize,
+    /// More is of no use.
+    pub most: usize,
+}
+
+impl Appetite {
+    /// As long as nobody claims a length: that of 50,000 pieces is nothing uncommon.
+    pub const UNKNOWN: Self = Self { least: 1 << 20, most: usize::MAX };
+}
+
 /// A copy that was wrong: who sent which piece, and what it was.
 #[derive(Debug)]
 struct Wrong<P> {
@@ -230,6 +245,16 @@ impl<P: Copy + Ord + Debug> Seek<P> {
             holders,
             seekers: self.peers.len() - holders,
         }
+    }
+
+    /// What it would hold: for one copy of the longest that is claimed, and for all that may be
+    /// fetched side by side.
+    pub fn appetite(&self) -> Appetite {
+        let mut lens: Vec<usize> = self.lengths.keys().map(|len| *len as usize).collect();
+        lens.sort_unstable();
+        let Some(least) = lens.last().copied() else { return Appetite::UNKNOWN };
+        let most = lens.iter().rev().take(OPEN_MAX).sum::<usize>() * SOLO_MAX;
+        Appetite { least, most }
     }
 
     /// Asserts that memory and requests are within their limits, and that nobody is asked who is

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::base::ids::InfoHash;
 use crate::base::units::BLOCK_LEN;
+use crate::dht::Hint;
 use crate::disk::record_of;
 use crate::metainfo::Torrent;
 use crate::net::lsd::LocalPeer;
@@ -32,6 +33,7 @@ use super::local::Local;
 use super::persist::Kept;
 use super::places::{Standing, divide};
 use super::queue::{self, Claim};
+use super::searches::Searches;
 use super::shares::{self, Demand};
 use super::{persist, seeding};
 
@@ -134,6 +136,8 @@ struct Arriving {
     task: Id,
     number: u64,
     info_hash: Option<InfoHash>,
+    /// What a hybrid is called by those who know its other half.
+    second_hash: Option<InfoHash>,
     name: String,
     limits: SeedLimits,
     is_seed_only: bool,
@@ -198,6 +202,7 @@ pub(super) struct Actor {
     registrations: mpsc::Sender<Registration>,
     max_active: usize,
     local: Local,
+    searches: Searches,
     /// In the order of the queue.
     members: Vec<Member>,
     /// Torrents whose files are being opened, and who does that.
@@ -208,6 +213,8 @@ pub(super) struct Actor {
     claims: Claims,
     /// Torrents that are ending, each with whoever waits for that.
     leaving: JoinSet<(InfoHash, oneshot::Sender<bool>)>,
+    /// Searches whose torrent was refused tell their trackers that they are over.
+    goodbyes: JoinSet<()>,
     is_ending: bool,
     /// What was sent is being kept, and the disk hangs.
     keeping: Option<JoinHandle<Vec<News>>>,
@@ -225,12 +232,14 @@ impl Actor {
             registrations,
             max_active,
             local,
+            searches: Searches::default(),
             members: Vec::new(),
             arriving: Vec::new(),
             opening: JoinSet::new(),
             next_number: 0,
             claims: Claims::default(),
             leaving: JoinSet::new(),
+            goodbyes: JoinSet::new(),
             is_ending: false,
             keeping: None,
         }
@@ -255,6 +264,7 @@ impl Actor {
                         let _ = answer.send(true);
                     }
                 }
+                Some(_) = self.goodbyes.join_next() => {}
                 Some(opened) = self.opening.join_next_with_id(), if !self.opening.is_empty() => {
                     self.on_opened(opened).await;
                 }
@@ -264,6 +274,7 @@ impl Actor {
                 _ = keep.tick() => self.keep().await,
             }
             self.local.look_at_seeks();
+            self.searches.share_out();
             if self.has_new_choice() {
                 self.keep().await;
             }
@@ -298,22 +309,16 @@ impl Actor {
         contacts: Option<Contacts>,
         answer: AddAnswer,
     ) {
-        if self.is_ending {
-            let _ = answer.send(Err(Error::Ended));
-            return;
-        }
         // A search that found it is over, before it is announced as a torrent.
         self.local.look_at_seeks();
+        if let Err(refused) = self.accept(&torrent, &options) {
+            let _ = answer.send(Err(refused));
+            if let Some(contacts) = contacts {
+                self.goodbyes.spawn(contacts.leave());
+            }
+            return;
+        }
         let info_hash = torrent.info_hash_v1;
-        if let Some(name) = self.name_of(info_hash) {
-            let name = name.to_owned();
-            let _ = answer.send(Err(Error::Duplicate { name }));
-            return;
-        }
-        if let Err(taken) = self.claim(&torrent, &options) {
-            let _ = answer.send(Err(taken));
-            return;
-        }
         // None until it is known that it downloads.
         let (share, its_share) = watch::channel(0);
         let held = self.arriving.iter().filter(|it| !it.is_queued).map(|_| Claim::Holds);
@@ -321,6 +326,10 @@ impl Actor {
         let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
         let (name, limits) = (torrent.name.clone(), options.seeding);
         let (is_seed_only, is_private) = (options.seed_only, torrent.private);
+        let second_hash = torrent.swarm_hashes().into_iter().find(|hash| Some(*hash) != info_hash);
+        if let Some(dht) = self.resources.dht.as_ref().filter(|_| !is_private) {
+            dht.names(&torrent.nodes);
+        }
         let places = match &contacts {
             Some(contacts) => contacts.account(),
             None => self.resources.places.sibling(),
@@ -332,6 +341,7 @@ impl Actor {
             task: task.id(),
             number: self.next_number,
             info_hash,
+            second_hash,
             name,
             limits,
             is_seed_only,
@@ -364,12 +374,28 @@ impl Actor {
         let places = self.resources.places.sibling();
         places.allow(SEEK_LINKS_MAX);
         let resources = Resources { places, ..self.resources.clone() };
-        let (seeking, info_hash, incoming) = seeking::start(resources, request);
+        let hashes = request.target.swarm_hashes();
+        let allowance = self.searches.begin();
+        let (seeking, info_hash, incoming) = seeking::start(resources, request, allowance);
         self.local.seek(info_hash, seeking.watched());
         // The listener lives as long as the session.
-        let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        for info_hash in hashes {
+            let incoming = incoming.clone();
+            let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        }
         // Whoever asked may have gone; the search ends with its handle.
         let _ = answer.send(Ok(seeking));
+    }
+
+    /// Whether a torrent may come in; it claims its paths then.
+    fn accept(&mut self, torrent: &Arc<Torrent>, options: &TorrentOptions) -> Result<(), Error> {
+        if self.is_ending {
+            return Err(Error::Ended);
+        }
+        if let Some(name) = self.name_of(torrent.info_hash_v1) {
+            return Err(Error::Duplicate { name: name.to_owned() });
+        }
+        self.claim(torrent, options)
     }
 
     /// Claims the paths of the torrent that comes next, unless it only sends what is there.
@@ -388,6 +414,10 @@ impl Actor {
 
     /// Somebody in the local network has a torrent.
     fn on_local_peer(&mut self, LocalPeer { info_hash, address }: LocalPeer) {
+        if let Some(dht) = &self.resources.dht {
+            // Its node mostly has the same port.
+            dht.hint(address, Hint::Lan);
+        }
         let members = self.members.iter().filter(|member| member.info_hash == info_hash);
         members.for_each(|member| member.handle.local_peer(address));
         self.local.tell_seeks(info_hash, address);
@@ -423,7 +453,10 @@ impl Actor {
             }
         };
         // The listener lives as long as the session.
-        let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        for info_hash in arriving.second_hash.into_iter().chain([info_hash]) {
+            let incoming = incoming.clone();
+            let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+        }
         let limits = arriving.limits;
         if !arriving.is_private {
             self.local.announce(info_hash);
@@ -500,7 +533,11 @@ impl Actor {
         let _ = timeout(ARRIVE_MAX, arrived).await;
         while ends.join_next().await.is_some() {}
         while self.leaving.join_next().await.is_some() {}
+        while self.goodbyes.join_next().await.is_some() {}
         self.keep().await;
+        if let Some(dht) = &self.resources.dht {
+            dht.stop().await;
+        }
         // The one who asked may have gone.
         let _ = answer.send(());
     }
@@ -556,6 +593,7 @@ impl Actor {
     fn end_seeding(&mut self, now: Instant) -> bool {
         let mut has_limits = false;
         for member in &mut self.members {
+            let is_seed_only = member.is_seed_only;
             let Seeding { limits, complete_since, is_over } = &mut member.seeding;
             if *limits == SeedLimits::default() || *is_over {
                 continue;
@@ -569,6 +607,12 @@ impl Actor {
                     has_limits = true;
                     let since = *complete_since.get_or_insert(now);
                     seeding::is_enough(limits, status, now - since)
+                }
+                // Time goes on for one whose data was lost and that fetches none.
+                State::DiskTrouble(_) | State::Downloading if is_seed_only => {
+                    has_limits |= complete_since.is_some();
+                    complete_since
+                        .is_some_and(|since| seeding::is_enough(limits, status, now - since))
                 }
                 _ => false,
             });

@@ -29,6 +29,15 @@ pub struct SessionConfig {
     /// Look for peers in the local network, and tell it of our torrents (BEP 14), private ones
     /// apart.
     pub local_discovery: bool,
+    /// Take part in the DHT (BEP 5), for all torrents but private ones.
+    pub dht: Option<DhtOptions>,
+}
+
+/// How to take part in the DHT.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DhtOptions {
+    /// Public nodes, `HOST:PORT`, asked where nobody else answers.
+    pub routers: Vec<String>,
 }
 
 impl SessionConfig {
@@ -59,6 +68,11 @@ impl SessionConfig {
     /// Whether to look for peers in the local network.
     pub fn local_discovery(self, local_discovery: bool) -> Self {
         Self { local_discovery, ..self }
+    }
+
+    /// Whether and how to take part in the DHT.
+    pub fn dht(self, dht: Option<DhtOptions>) -> Self {
+        Self { dht, ..self }
     }
 
     /// How much memory each part may hold.
@@ -95,6 +109,7 @@ impl Default for SessionConfig {
             upload_limit: None,
             max_active: Self::MAX_ACTIVE,
             local_discovery: false,
+            dht: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::resume_unwind;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -40,6 +41,7 @@ pub(super) struct Registration {
 
 /// Accepts until the session is gone.
 pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<Registration>) {
+    let most = half_open_max();
     let mut torrents = Torrents::default();
     let mut hellos = JoinSet::new();
     let mut strangers = Strangers::default();
@@ -52,7 +54,7 @@ pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<
                 None => return,
             },
             it = accept(&listening.listeners) => {
-                if hellos.len() < HALF_OPEN_MAX && strangers.may_try(it.1.ip()) {
+                if hellos.len() < most && strangers.may_try(it.1.ip()) {
                     hellos.spawn(hello(it));
                 } else {
                     debug!("too many connections without a handshake; one closed");
@@ -69,6 +71,13 @@ pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<
             _ = forgetting.tick() => torrents.forget_gone(),
         }
     }
+}
+
+/// As many as are let in without a handshake: where there are few descriptors, files and peers are
+/// to have some of them.
+fn half_open_max() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit / 4).unwrap_or(usize::MAX).min(HALF_OPEN_MAX)
 }
 
 /// Who has not said yet what it wants.

@@ -36,7 +36,11 @@ impl Local {
             networks: interfaces,
             rng: StdRng::seed_from_u64(rand::random()),
         };
-        let lsd = (is_on && listen_port > 0).then(|| Lsd::start(config()));
+        Self::with((is_on && listen_port > 0).then(|| Lsd::start(config())))
+    }
+
+    /// One that hears and tells by this.
+    pub(super) fn with(lsd: Option<Lsd>) -> Self {
         Self { lsd, seeks: Vec::new() }
     }
 

@@ -4,7 +4,8 @@
 //!
 //! What does not grow with the traffic is outside the budget: the program itself, some hundred
 //! bytes for each piece, file and address of a torrent, a few kilobytes for each connection, of
-//! which there is a most, and what trackers answer: 16 KiB for each torrent that asks one, and two
+//! which there is a most, what is kept while only a hash is known (`base::pool::Kept`, `searches`),
+//! and what trackers answer: 16 KiB for each torrent that asks one, and two
 //! longer replies of a MiB at once ([`Memory::BESIDE`]).
 
 use crate::base::pool::MESSAGE_BYTES;

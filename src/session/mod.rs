@@ -11,7 +11,9 @@ mod local;
 mod memory;
 mod persist;
 mod places;
+mod ports;
 mod queue;
+mod searches;
 mod seeding;
 mod shares;
 #[cfg(test)]
@@ -24,24 +26,27 @@ use tokio::task::JoinSet;
 
 use crate::base::ids::{InfoHash, PeerId};
 use crate::base::pool::BlockPool;
+use crate::dht::task::{Dht, DhtConfig};
 use crate::disk::{Disk, DiskConfig, SyncPolicy};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
-use crate::net::tcp;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::Resources;
 use crate::torrent::places::{Account, Shared};
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
-use crate::tracker::task::{NetworkTiming, http_client};
+use crate::tracker::task::{NetworkTiming, UdpClient, http_client};
 
 pub use crate::torrent::options::{Allocate, CheckMode, SeedLimits, TorrentOptions};
-pub use config::SessionConfig;
+pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
 pub use memory::Memory;
 
 use actor::{Actor, Command};
 use local::Local;
+use ports::Ports;
 
+/// Where the DHT's nodes are kept in the state directory.
+pub const DHT_FILE: &str = "dht.dat";
 /// Torrents that register while the listener is busy.
 const REGISTRATIONS_LEN: usize = 16;
 /// Orders that wait for the actor; whoever gives more waits too.
@@ -55,6 +60,7 @@ pub struct Session {
     limiter: Arc<Limiter>,
     up_limiter: Arc<Limiter>,
     patient: watch::Sender<bool>,
+    dht: Option<Dht>,
 }
 
 impl Session {
@@ -64,12 +70,18 @@ impl Session {
     /// The port is taken or not allowed, the state directory cannot be made, or the system
     /// gives no threads.
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
+        let is_on = config.local_discovery;
+        Self::start_among(config, |port| Local::start(is_on, port)).await
+    }
+
+    /// The same, with what `local` makes of our port for the peers around.
+    async fn start_among(
+        config: SessionConfig,
+        local: impl FnOnce(u16) -> Local,
+    ) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.state_dir)
             .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
-        let listening = match config.listen {
-            true => tcp::listen(config.bind, config.port)?,
-            false => tcp::Listening { port: 0, listeners: Vec::new() },
-        };
+        let Ports { listening, udp, mail } = ports::open(&config)?;
         let memory = config.memory;
         let pool = BlockPool::new(memory.pool_bytes).with_message_bytes(memory.message_bytes);
         let disk = Disk::start(DiskConfig {
@@ -82,6 +94,12 @@ impl Session {
         let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
+        let udp_trackers = UdpClient::over(udp.clone(), mail.tracker, timing.retry_udp);
+        let dht = config.dht.map(|DhtOptions { routers }| {
+            let file = Some(config.state_dir.join(DHT_FILE));
+            let mail = mail.dht;
+            Dht::start(DhtConfig { udp, mail, file, routers, read_only: false })
+        });
         tokio::spawn(listener::run(listening, registered));
         let limiter = Arc::new(Limiter::new(config.download_limit));
         let up_limiter = Arc::new(Limiter::new(config.upload_limit));
@@ -100,13 +118,14 @@ impl Session {
             places: Account::new(Shared::new(bell.clone())),
             http: client,
             tracker_network: timing,
+            udp_trackers,
+            dht: dht.clone(),
             bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
-        let local = Local::start(config.local_discovery, port);
-        let actor = Actor::new(resources, registrations, config.max_active, local);
+        let actor = Actor::new(resources, registrations, config.max_active, local(port));
         tokio::spawn(actor.run(orders));
-        Ok(Self { commands, port, limiter, up_limiter, patient })
+        Ok(Self { commands, port, limiter, up_limiter, patient, dht })
     }
 
     /// Takes a torrent in, behind those that are there. It looks at data on disk first, then
@@ -190,6 +209,11 @@ impl Session {
     /// The port that peers can reach us at; 0 when there is none.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The DHT, where it runs.
+    pub fn dht(&self) -> Option<&Dht> {
+        self.dht.as_ref()
     }
 
     /// Sets or lifts the download limit of all torrents together, bytes per second.

@@ -41,6 +41,12 @@ pub(super) fn divide(total: usize, demands: &[Demand]) -> Vec<usize> {
         // What is missing is missing to those that need most.
         false => demands.iter().map(|demand| (0, demand.least())).collect(),
     };
+    fill(total, &bounds)
+}
+
+/// The same level for all, but within the bounds of each, as high as `total` allows. The lower
+/// bounds must fit.
+pub(super) fn fill(total: usize, bounds: &[(usize, usize)]) -> Vec<usize> {
     let of = |level: usize| bounds.iter().map(move |(low, high)| level.clamp(*low, *high));
     let fits = |level| of(level).fold(0usize, usize::saturating_add) <= total;
     // The highest level that fits: level 0 does, and sums only grow with it.

@@ -1,6 +1,8 @@
 //! A session from outside: what it lets in, in what order torrents run, and what those cost
 //! that wait. Without peers, trackers and data: transfers are tested with the whole program.
 
+mod searches;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,7 +60,11 @@ fn a_kept_choice_is_for_downloads_that_go_on() {
 }
 
 async fn session(dir: &Path, max_active: usize) -> Session {
-    let config = SessionConfig {
+    Session::start(config(dir, max_active)).await.unwrap()
+}
+
+fn config(dir: &Path, max_active: usize) -> SessionConfig {
+    SessionConfig {
         port: Some(0),
         listen: true,
         bind: None,
@@ -68,8 +74,8 @@ async fn session(dir: &Path, max_active: usize) -> Session {
         upload_limit: None,
         max_active,
         local_discovery: false,
-    };
-    Session::start(config).await.unwrap()
+        dht: None,
+    }
 }
 
 async fn until(handle: &TorrentHandle, state: State) {

@@ -61,8 +61,8 @@ impl Effects {
         self.ready.pop_front()
     }
 
-    pub(super) fn send(&mut self, link: LinkId, command: LinkCommand) {
-        self.push(Output::Send { link, command });
+    pub(super) fn send(&mut self, link: LinkId, command: impl Into<LinkCommand>) {
+        self.push(Output::Send { link, command: command.into() });
     }
 
     pub(super) fn tell(&mut self, event: Event) {

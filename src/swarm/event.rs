@@ -141,6 +141,8 @@ pub enum Source {
     Tracker,
     /// It announced itself in the local network (BEP 14).
     Lan,
+    /// The DHT named it (BEP 5).
+    Dht,
     /// A peer told us of it (BEP 11).
     Pex,
 }
@@ -205,6 +207,8 @@ pub enum Verdict {
     WriteFailed(Vec<Held>, String),
     /// Spilled blocks could not be read back; the piece must be fetched again.
     ReadFailed(String),
+    /// What was written of it is lost with its file, which is told apart: it must be fetched again.
+    Lost,
 }
 
 /// What became of a verified piece that was to be sent.

@@ -173,39 +173,99 @@ pub enum LinkCommand {
     Request(Vec<BlockRef>),
     /// Take these requests back.
     Cancel(Vec<BlockRef>),
-    /// Tell whether we are a partial seed: something is missing and nothing of it wanted
-    /// (BEP 21). It may stand before `Availability`, to be said with the introduction, and comes
-    /// again when it changes; who never hears it talks to none.
-    UploadOnly(bool),
+    /// What only a peer understands, one that has to do with us and not only with our requests.
+    Peer(PeerCommand),
+    /// End the link. Nothing follows.
+    Close(CloseReason),
+}
+
+/// An order to a link whose remote is told of us and may get data, as its [`LinkCaps`] say.
+#[derive(Debug)]
+pub enum PeerCommand {
     /// Tell which pieces we have; always the first command of a link but for `UploadOnly`. Given
     /// to a link that was up before the torrent was known, it tells that this is so now: what the
     /// remote said until then comes as events.
     Availability(Availability),
     /// Tell that we have more pieces.
     Have(Arc<[PieceIndex]>),
+    /// Tell that we want data. Only to those that choke.
+    Interested,
+    /// Tell that we want nothing. Only to those that choke.
+    NotInterested,
     /// Stop serving the remote: blocks that the link has not begun to send are dropped, and
     /// refused where the protocol has a word for it.
     Choke,
     /// Serve the remote.
     Unchoke,
-    /// Tell that we want data.
-    Interested,
-    /// Tell that we want nothing.
-    NotInterested,
     /// Send these parts of verified pieces, in this order.
     SendBlocks(Vec<Ask>),
-    /// The remote may ask for these pieces even while we choke it (BEP 6).
-    AllowFast(Vec<PieceIndex>),
-    /// Say no to what the remote asked for, if the protocol has a word for it.
+    /// The remote gets no answer to what it asked for; it is told so where the protocol has a word
+    /// for it.
     Refuse(Ask),
+    /// The remote may ask for these pieces even while we choke it. Only with the fast extension
+    /// (BEP 6).
+    AllowFast(Vec<PieceIndex>),
+    /// Exchange no peers any more: the torrent turned out to be private. Given also to links that
+    /// are not up yet, whatever they will be able to do.
+    StopExchange,
+    /// What only remotes with the extension protocol understand (BEP 10).
+    Extended(ExtendedCommand),
+}
+
+/// An order to a link on which the extension protocol was agreed on (BEP 10).
+#[derive(Debug)]
+pub enum ExtendedCommand {
+    /// Tell whether we are a partial seed: something is missing and nothing of it wanted
+    /// (BEP 21). It may stand before `Availability`, to be said with the introduction, and comes
+    /// again when it changes; who never hears it talks to none.
+    UploadOnly(bool),
     /// Something about metadata.
     Metadata(MetadataCommand),
     /// Tell of peers that we have, or have no more (BEP 11).
     TellPeers(Pex),
-    /// Tell that we exchange no peers: the torrent turned out to be private.
-    StopExchange,
-    /// End the link. Nothing follows.
-    Close(CloseReason),
+}
+
+impl LinkCaps {
+    /// May a link that can do this be given the order?
+    pub fn allow(&self, command: &LinkCommand) -> bool {
+        match command {
+            LinkCommand::Request(_) | LinkCommand::Cancel(_) | LinkCommand::Close(_) => true,
+            LinkCommand::Peer(command) => self.can_upload_to && self.allow_peer(command),
+        }
+    }
+
+    fn allow_peer(&self, command: &PeerCommand) -> bool {
+        match command {
+            PeerCommand::Interested | PeerCommand::NotInterested => self.chokes,
+            PeerCommand::AllowFast(_) => self.fast,
+            PeerCommand::Extended(_) => self.extended,
+            PeerCommand::Availability(_)
+            | PeerCommand::Have(_)
+            | PeerCommand::Choke
+            | PeerCommand::Unchoke
+            | PeerCommand::SendBlocks(_)
+            | PeerCommand::Refuse(_)
+            | PeerCommand::StopExchange => true,
+        }
+    }
+}
+
+impl From<PeerCommand> for LinkCommand {
+    fn from(command: PeerCommand) -> Self {
+        Self::Peer(command)
+    }
+}
+
+impl From<ExtendedCommand> for LinkCommand {
+    fn from(command: ExtendedCommand) -> Self {
+        Self::Peer(PeerCommand::Extended(command))
+    }
+}
+
+impl From<MetadataCommand> for LinkCommand {
+    fn from(command: MetadataCommand) -> Self {
+        ExtendedCommand::Metadata(command).into()
+    }
 }
 
 /// Why the brain ended a link. `Display` gives the words people read.

@@ -32,7 +32,7 @@ use crate::seek::{Serve, Served};
 pub use crowd::{Acquaintances, Refusal, candidates, choker, exchange};
 pub use seeker::{Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
 pub use transfer::{
-    allowed_fast, assembly, picker, pipeline, requests, shares, suspects, trade, upload,
+    allowed_fast, assembly, picker, pipeline, rendezvous, requests, suspects, trade, upload,
 };
 
 use crowd::{Crowd, CrowdConfig, NewPeer};
@@ -133,7 +133,7 @@ impl Swarm {
         let count = swarm.have().piece_count();
         for (link, peer_id, caps) in links {
             let Some(peer) = swarm.crowd.peer(link) else { continue };
-            let trade = Trade::new(peer.address, peer_id, caps, count, 0, now);
+            let trade = Trade::new(peer.address(), peer_id, caps, count, 0, now);
             swarm.transfer.open(link, trade, &mut swarm.out);
         }
         swarm.carry(now);
@@ -254,7 +254,7 @@ impl Swarm {
             Notice::Missing => self.crowd.wake_all(),
             Notice::Reassigned { link, piece, why } => {
                 let Some(peer) = self.crowd.peer(link) else { return };
-                let (peer, client) = (peer.address, peer.client.clone());
+                let (peer, client) = (peer.address(), peer.client().to_owned());
                 self.out.tell(Event::Reassigned { piece, peer, client, why });
             }
         }
@@ -262,7 +262,11 @@ impl Swarm {
 
     /// The next effect, in the order in which they must happen.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.poll()
+        let output = self.out.poll()?;
+        if let Output::Send { link, command } = &output {
+            debug_assert!(self.transfer.allows(*link, command), "{link:?} cannot {command:?}");
+        }
+        Some(output)
     }
 
     /// When `Input::Tick` is due, if nothing else happens before.
@@ -367,7 +371,7 @@ impl Swarm {
                 }
                 Served::Reject { peer, piece } => (peer, MetadataCommand::Refuse(piece)),
             };
-            self.out.send(link, LinkCommand::Metadata(command));
+            self.out.send(link, command);
         }
     }
 

@@ -159,7 +159,7 @@ impl Swarm {
     /// is wanted.
     pub fn working_peers(&self) -> usize {
         let is_any = self.is_complete();
-        let works = |trade: &Trade| trade.interesting > 0 && !trade.requests.is_snubbed();
+        let works = |trade: &Trade| trade.is_interesting() && !trade.requests().is_snubbed();
         self.transfer.trades().filter(|(_, trade)| is_any || works(trade)).count()
     }
 
@@ -168,24 +168,26 @@ impl Swarm {
         let piece_count = self.have().piece_count();
         let snapshot = |(link, trade): (LinkId, &Trade)| {
             let peer = self.crowd.peer(link)?;
+            let (requests, upload) = (trade.requests(), trade.upload());
+            let pieces = trade.pieces().count(piece_count);
             Some(LinkSnapshot {
                 link,
-                address: peer.address,
+                address: peer.address(),
                 client: peer.client_shown(),
-                have: f64::from(trade.pieces.count(piece_count)) / f64::from(piece_count.max(1)),
-                down_rate: trade.meter.shown(now),
-                downloaded_bytes: trade.downloaded_bytes,
-                up_rate: trade.upload.meter.shown(now),
-                uploaded_bytes: trade.upload.uploaded_bytes,
-                choked_by_us: !trade.upload.unchoked,
-                requests: (trade.requests.outstanding() as u32, trade.requests.pipeline.target()),
-                latency: trade.requests.pipeline.latency(),
+                have: f64::from(pieces) / f64::from(piece_count.max(1)),
+                down_rate: trade.shown_rate(now),
+                downloaded_bytes: trade.downloaded_bytes(),
+                up_rate: upload.meter().shown(now),
+                uploaded_bytes: upload.uploaded_bytes(),
+                choked_by_us: !upload.is_unchoked(),
+                requests: (requests.outstanding() as u32, requests.pipeline().target()),
+                latency: requests.pipeline().latency(),
                 source: self.crowd.source_of(peer),
-                incoming: peer.incoming,
-                choking: trade.choking,
-                interesting: trade.interesting > 0,
-                interested: trade.interested,
-                snubbed: trade.requests.is_snubbed(),
+                incoming: peer.is_incoming(),
+                choking: trade.is_choking(),
+                interesting: trade.is_interesting(),
+                interested: trade.is_interested(),
+                snubbed: requests.is_snubbed(),
             })
         };
         self.transfer.trades().filter_map(snapshot).collect()
@@ -243,7 +245,7 @@ impl Swarm {
             return if count > 0 { Cause::Peers } else { Cause::Tracker };
         }
         let (mut interesting, mut open, mut below) = (false, false, false);
-        for (_, trade) in self.transfer.trades().filter(|(_, trade)| trade.interesting > 0) {
+        for (_, trade) in self.transfer.trades().filter(|(_, trade)| trade.is_interesting()) {
             interesting = true;
             if trade.takes_requests(now) {
                 open = true;

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::base::ids::{LinkId, PeerId};
-use crate::seek::{self, CheckId, Checked, Progress, Seek};
+use crate::seek::{self, Appetite, CheckId, Checked, Progress, Seek};
 
 use super::crowd::{Crowd, CrowdConfig, Need, NewPeer, Usage};
 use super::effects::{Effect, Effects, Notice};
 use super::event::{DownReason, Event, Input, Output};
 use super::link::{
     Availability, CloseReason, LinkCaps, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent,
+    PeerCommand,
 };
 use super::report::Known;
 use super::{Acquaintances, Refusal, STRIKES_MAX};
@@ -169,6 +170,17 @@ impl Seeker {
         self.carry(now);
     }
 
+    /// So many bytes of metadata that nobody has proven may be held from now on.
+    pub fn allow(&mut self, bytes: usize, now: Instant) {
+        self.seek.handle(seek::Input::Allowance(bytes), now);
+        self.carry(now);
+    }
+
+    /// How many would be held.
+    pub fn appetite(&self) -> Appetite {
+        self.seek.appetite()
+    }
+
     /// Draws the conclusions from all facts noted since the last time. Effects wait in
     /// [`poll_output`](Self::poll_output).
     pub fn settle(&mut self, now: Instant) {
@@ -179,7 +191,13 @@ impl Seeker {
 
     /// The next effect, in the order in which they must happen.
     pub fn poll_output(&mut self) -> Option<SeekerOutput> {
-        self.out.poll().map(SeekerOutput::Do).or_else(|| self.outputs.pop_front())
+        let Some(output) = self.out.poll() else { return self.outputs.pop_front() };
+        if let Output::Send { link, command } = &output {
+            let met = self.met.get(link);
+            let may = met.is_none_or(|met| met.caps.allow(command));
+            debug_assert!(may, "{link:?} cannot {command:?}");
+        }
+        Some(SeekerOutput::Do(output))
     }
 
     /// When `Input::Tick` is due, if nothing else happens before.
@@ -208,9 +226,9 @@ impl Seeker {
     /// All live links.
     pub fn links(&self) -> Vec<SeekerLink> {
         let links = self.crowd.peers().iter().map(|(link, peer)| SeekerLink {
-            address: peer.address,
+            address: peer.address(),
             client: peer.client_shown(),
-            incoming: peer.incoming,
+            incoming: peer.is_incoming(),
             is_holder: self.met.get(link).is_some_and(|met| met.is_holder),
         });
         links.collect()
@@ -252,7 +270,7 @@ impl Seeker {
         self.carry(now);
         let Some(NewPeer { .. }) = met else { return };
         self.met.insert(link, Met { peer_id, caps, is_holder: false });
-        self.out.send(link, LinkCommand::Availability(Availability::None));
+        self.out.send(link, PeerCommand::Availability(Availability::None));
     }
 
     fn on_link_event(&mut self, link: LinkId, event: LinkEvent, now: Instant) {
@@ -269,8 +287,7 @@ impl Seeker {
             }
             LinkEvent::Metadata(MetadataEvent::Asked(piece)) => {
                 // "Peers that do not have the entire metadata MUST respond with a reject message".
-                let refusal = LinkCommand::Metadata(MetadataCommand::Refuse(piece));
-                self.out.send(link, refusal);
+                self.out.send(link, MetadataCommand::Refuse(piece));
             }
             LinkEvent::Metadata(MetadataEvent::Piece { piece, bytes }) => {
                 self.seek.handle(seek::Input::Data { peer: link, piece, bytes }, now);
@@ -309,7 +326,7 @@ impl Seeker {
         let was_holder = self.met.remove(&link).is_some_and(|met| met.is_holder);
         if let Some(peer) = self.crowd.peer(link).filter(|_| was_holder) {
             self.gone.truncate(GONE_MAX - 1);
-            self.gone.push_front((link, peer.address));
+            self.gone.push_front((link, peer.address()));
         }
         self.seek.handle(seek::Input::Gone { peer: link }, now);
     }
@@ -371,8 +388,7 @@ impl Seeker {
         while let Some(output) = self.seek.poll_output() {
             match output {
                 seek::Output::Ask { peer, pieces } => {
-                    let ask = LinkCommand::Metadata(MetadataCommand::Ask(pieces));
-                    self.out.send(peer, ask);
+                    self.out.send(peer, MetadataCommand::Ask(pieces));
                 }
                 seek::Output::Check { check, pieces } => {
                     self.outputs.push_back(SeekerOutput::Check { check, pieces });
@@ -380,7 +396,7 @@ impl Seeker {
                 seek::Output::Ban { peer } => {
                     // Whoever lies may not wait until that is found out.
                     let gone = self.gone.iter().find(|(link, _)| *link == peer);
-                    let here = self.crowd.peer(peer).map(|peer| peer.address);
+                    let here = self.crowd.peer(peer).map(|peer| peer.address());
                     let address = here.or(gone.map(|(_, address)| *address));
                     if let Some(address) = address {
                         self.out.notice(Notice::Liar { address, alone: false });

@@ -44,22 +44,22 @@ impl Cause {
         Self::Nothing,
     ];
 
-    fn slot(self) -> usize {
+    fn index(self) -> usize {
         self as usize
     }
 }
 
 const SECONDS_KEPT: usize = 60;
-type Shares = [Duration; Cause::ALL.len()];
+type TimeByCause = [Duration; Cause::ALL.len()];
 
 /// Time by cause, kept for the last minute and for life.
 #[derive(Clone, Debug)]
 pub struct Waits {
     since: Instant,
     cause: Cause,
-    life: Shares,
+    life: TimeByCause,
     /// One entry a second, oldest first; the last is being filled.
-    seconds: VecDeque<Shares>,
+    seconds: VecDeque<TimeByCause>,
     second_began: Instant,
 }
 
@@ -80,8 +80,8 @@ impl Waits {
         Self {
             since: now,
             cause,
-            life: Shares::default(),
-            seconds: VecDeque::from([Shares::default()]),
+            life: TimeByCause::default(),
+            seconds: VecDeque::from([TimeByCause::default()]),
             second_began: now,
         }
     }
@@ -101,7 +101,7 @@ impl Waits {
     pub fn report(&self, now: Instant) -> WaitReport {
         let mut settled = self.clone();
         settled.settle(now);
-        let minute = settled.seconds.iter().fold(Shares::default(), |mut sum, second| {
+        let minute = settled.seconds.iter().fold(TimeByCause::default(), |mut sum, second| {
             sum.iter_mut().zip(second).for_each(|(sum, part)| *sum += *part);
             sum
         });
@@ -113,16 +113,16 @@ impl Waits {
         let kept_from = now.checked_sub(SECOND * SECONDS_KEPT as u32 * 2);
         if let Some(kept_from) = kept_from.filter(|from| *from > self.since) {
             // A long silence: what lies before the last minute matters to the life only.
-            self.life[self.cause.slot()] += kept_from - self.since;
+            self.life[self.cause.index()] += kept_from - self.since;
             self.since = kept_from;
             self.second_began = kept_from;
-            self.seconds = VecDeque::from([Shares::default()]);
+            self.seconds = VecDeque::from([TimeByCause::default()]);
         }
         while self.second_began + SECOND <= now {
             let end = self.second_began + SECOND;
             self.credit(end);
             self.second_began = end;
-            self.seconds.push_back(Shares::default());
+            self.seconds.push_back(TimeByCause::default());
             if self.seconds.len() > SECONDS_KEPT {
                 self.seconds.pop_front();
             }
@@ -132,19 +132,19 @@ impl Waits {
 
     fn credit(&mut self, until: Instant) {
         let span = until.saturating_duration_since(self.since);
-        self.life[self.cause.slot()] += span;
+        self.life[self.cause.index()] += span;
         if let Some(second) = self.seconds.back_mut() {
-            second[self.cause.slot()] += span;
+            second[self.cause.index()] += span;
         }
         self.since = self.since.max(until);
     }
 }
 
-fn shares(times: &Shares) -> Vec<(Cause, f64)> {
+fn shares(times: &TimeByCause) -> Vec<(Cause, f64)> {
     let total: f64 = times.iter().map(Duration::as_secs_f64).sum();
     let mut shares: Vec<_> = Cause::ALL
         .into_iter()
-        .map(|cause| (cause, times[cause.slot()].as_secs_f64() / total.max(1e-9)))
+        .map(|cause| (cause, times[cause.index()].as_secs_f64() / total.max(1e-9)))
         .filter(|(_, share)| *share > 0.0)
         .collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -13,18 +13,17 @@ use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
 use crate::base::extents::Extents;
-use crate::base::ids::{FileIndex, LinkId};
+use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::base::units::BLOCK_LEN;
+use crate::dht::task::DhtNews;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
-use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, Provider};
+use crate::link::{self, LinkReport, Provider};
 use crate::metainfo::Torrent;
-use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
-use crate::swarm::link::LinkCommand;
+use crate::swarm::event::{Event, Input, Output, Preparation, Source};
 use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
-use crate::tracker::tiers::status::TrackerStatus;
 
 use super::board::Board;
 use super::command::Command;
@@ -32,13 +31,13 @@ use super::handle::News;
 use super::incoming::Incoming;
 use super::jobs::Jobs;
 use super::lifecycle::Ends;
+use super::links::Links;
 use super::moving::MoveOrder;
-use super::places::Places;
 use super::publish::{Publisher, wanted_pieces};
+use super::seats::{Needs, Seats};
+use super::status::WhyReport;
 use super::trackers::{Trackers, without_passkey};
 
-/// Reads that wait for the brain. Each holds at most 17 blocks, and the pool bounds those.
-pub(super) const REPORTS_LEN: usize = 256;
 /// Verdicts that wait for the brain; workers wait when it is full.
 pub(super) const DISK_EVENTS_LEN: usize = 256;
 /// Reports taken in at once, before effects are carried out.
@@ -58,14 +57,11 @@ pub(super) struct Actor {
     pub swarm: Swarm,
     pub layout: Layout,
     pub extents: Extents,
-    pub links: BTreeMap<LinkId, LinkHandle>,
-    pub places: Places,
-    pub link_config: Arc<LinkConfig>,
+    pub links: Links,
     /// Course providers among the candidates.
     pub providers: BTreeMap<SocketAddr, Arc<Provider>>,
     /// Connections to providers that are used at the first dial.
     pub open: BTreeMap<SocketAddr, TcpStream>,
-    pub reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
     pub jobs: Jobs,
     pub disk_events: mpsc::Receiver<DiskEvent>,
     pub disk_stats: DiskStats,
@@ -89,11 +85,14 @@ pub(super) struct Actor {
     /// Orders to move that were found possible.
     pub moves: (mpsc::Sender<MoveOrder>, mpsc::Receiver<MoveOrder>),
     pub torrent: Arc<Torrent>,
+    /// Nothing is fetched for it.
+    pub is_seed_only: bool,
     /// Whether its end may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
     pub commands: mpsc::Receiver<Command>,
     pub incoming: mpsc::Receiver<Incoming>,
     pub trackers: Trackers,
+    pub seats: Seats,
     pub publisher: Publisher,
     pub news: broadcast::Sender<News>,
     /// Blocks that open pieces may hold.
@@ -101,8 +100,6 @@ pub(super) struct Actor {
     pub status: Board,
     /// One entry a file.
     pub wanted_files: Vec<bool>,
-    /// Commands of the brain by link, sent as one batch each.
-    pub outbox: BTreeMap<LinkId, Vec<LinkCommand>>,
 }
 
 /// A torrent after its actor.
@@ -144,7 +141,7 @@ impl Actor {
             let publish_at = published + self.publish_pause();
             let offer_at = self.jobs.again_at();
             tokio::select! {
-                _ = self.reports.1.recv_many(&mut reports, REPORTS_BATCH) => {
+                _ = self.links.reports.recv_many(&mut reports, REPORTS_BATCH) => {
                     reports.drain(..).for_each(|report| self.on_report(report));
                     self.swarm.settle(Instant::now());
                 }
@@ -154,9 +151,10 @@ impl Actor {
                     self.swarm.settle(Instant::now());
                 }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
+                news = self.seats.next() => self.on_dht_news(news),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 Some(order) = self.moves.1.recv() => self.move_order = Some(order),
-                () = self.places.changed() => self.tell_room(),
+                () = self.links.places.changed() => self.tell_room(),
                 command = self.commands.recv() => match command {
                     Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
                     Some(command) => self.on_command(command).await,
@@ -202,29 +200,18 @@ impl Actor {
         }
         let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
         let known = self.swarm.acquaintances();
-        let ends = Ends { commands, incoming, status, news, known, contacts: None, share };
+        let (contacts, goodbye) = (None, None);
+        let ends = Ends { commands, incoming, status, news, known, contacts, goodbye, share };
         let Self { gone, move_order, disk_events: closing, .. } = self;
         (ends, Rested { wanted_files, gone, move_order, orders, closing })
     }
 
     /// Notes what a link says; conclusions are drawn once a batch.
     pub(super) fn on_report(&mut self, report: LinkReport) {
-        let (link, now) = (report.link, Instant::now());
-        match report.news {
-            LinkNews::Up { peer_id, caps, .. } => {
-                self.places.up(link);
-                self.swarm.note(Input::LinkUp { link, peer_id, caps }, now);
-            }
-            LinkNews::Events(events) => {
-                self.swarm.note(Input::LinkEvents { link, events }, now);
-            }
-            LinkNews::Down(reason) => {
-                debug!(link = link.0, %reason, "link down");
-                self.links.remove(&link);
-                self.places.down(link);
-                self.swarm.note(Input::LinkDown { link, reason }, now);
-            }
-        }
+        let LinkReport { link, news, held } = report;
+        let fact = self.links.on_news(link, news);
+        self.swarm.note(fact, Instant::now());
+        drop(held);
     }
 
     /// Notes an answer of the disk; conclusions are drawn once a batch.
@@ -276,10 +263,20 @@ impl Actor {
 
     fn on_file_trouble(&mut self, reason: String, lost: Vec<PieceIndex>) {
         warn!(reason, lost = lost.len(), "file trouble");
+        let bytes = lost.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
+        let (pieces, is_fetched) = (lost.len() as u32, !self.is_seed_only);
         self.lose(lost);
-        if self.publisher.set_trouble(Some(reason.clone())) {
-            self.tell(Event::DiskTrouble(reason));
-        }
+        // What is fetched again is no trouble.
+        let is_trouble = pieces == 0 || self.is_seed_only;
+        let is_new = is_trouble && self.publisher.set_trouble(Some(reason.clone()));
+        let news = match pieces {
+            0 if !is_new => None,
+            0 => Some(News::Swarm(Event::DiskTrouble(reason))),
+            // The same may happen to a file again.
+            _ => Some(News::FileChanged { why: reason, pieces, bytes, is_fetched }),
+        };
+        // Nobody may be listening.
+        news.into_iter().for_each(|news| drop(self.news.send(news)));
         self.publish();
     }
 
@@ -326,16 +323,12 @@ impl Actor {
 
     fn on_tracker_event(&mut self, event: TrackerEvent) {
         match event {
-            TrackerEvent::Peers { addresses } => {
-                let input = Input::Candidates { source: Source::Tracker, addresses };
-                self.swarm.handle(input, Instant::now());
-                self.tell_room();
-            }
+            TrackerEvent::Peers { addresses } => self.learn(Source::Tracker, addresses),
             TrackerEvent::Warning { url, text } => self.tell_tracker(&url, "warns", &text),
             TrackerEvent::Failure { url, text } => self.tell_tracker(&url, "failed", &text),
             TrackerEvent::ExternalIp(ip) => {
                 debug!(%ip, "our address as a tracker sees it");
-                let ours = SocketAddr::new(ip, self.link_config.listen_port.unwrap_or_default());
+                let ours = SocketAddr::new(ip, self.links.config.listen_port.unwrap_or_default());
                 self.swarm.handle(Input::OurAddress(ours), Instant::now());
             }
             TrackerEvent::PrivateAnswered(url) => {
@@ -360,37 +353,44 @@ impl Actor {
 
     fn on_incoming(&mut self, incoming: Incoming) {
         let now = Instant::now();
-        self.swarm.note(Input::Room(self.places.room()), now);
+        self.swarm.note(Input::Room(self.links.places.room()), now);
         let link = match self.swarm.admit(incoming.address, now) {
             Ok(link) => link,
             Err(Refusal::NoPlace) => {
                 // It will come again.
-                return self.places.want(self.swarm.wanted_links(now).max(1));
+                return self.links.places.want(self.swarm.wanted_links(now).max(1));
             }
             Err(why) => return debug!(address = %incoming.address, ?why, "not let in"),
         };
         // Whoever makes place for it goes first.
         self.carry_out();
-        if !self.places.take(link) {
-            let reason = DownReason::NoRoom;
-            return self.swarm.handle(Input::LinkDown { link, reason }, now);
+        if let Some(refused) = self.links.accept(link, incoming) {
+            self.swarm.handle(refused, now);
         }
-        let handle = link::accept(
-            self.link_config.clone(),
-            link,
-            incoming.address,
-            incoming.stream,
-            incoming.hello,
-            self.reports.0.clone(),
-        );
-        self.links.insert(link, handle);
+    }
+
+    fn on_dht_news(&mut self, news: DhtNews) {
+        match news {
+            DhtNews::Peers(peers) => self.learn(Source::Dht, peers),
+            DhtNews::Announced { nodes } => {
+                debug!(nodes, "announced in the DHT");
+                // Nobody may be listening.
+                let _ = self.news.send(News::Announced { nodes });
+                self.publish();
+            }
+        }
+    }
+
+    fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {
+        self.swarm.handle(Input::Candidates { source, addresses }, Instant::now());
+        self.tell_room();
     }
 
     /// Tells the brain what other torrents leave to it, and the session what it wants beside.
     pub(super) fn tell_room(&mut self) {
         let now = Instant::now();
-        self.swarm.handle(Input::Room(self.places.room()), now);
-        self.places.want(self.swarm.wanted_links(now));
+        self.swarm.handle(Input::Room(self.links.places.room()), now);
+        self.links.places.want(self.swarm.wanted_links(now));
     }
 
     async fn on_command(&mut self, command: Command) {
@@ -400,11 +400,12 @@ impl Actor {
                 let _ = answer.send(self.publisher.peers(&self.swarm, all, now));
             }
             Command::Why(answer) => {
-                let limiter = &self.link_config.limiter;
+                let limiter = &self.links.config.limiter;
                 let limit = (limiter.rate(), limiter.age(now));
-                let tracker = self.trackers.words();
+                let tracker = self.trackers.brief(now);
                 let disk = self.disk_meter.report();
-                let _ = answer.send(self.publisher.why(&self.swarm, limit, tracker, disk, now));
+                let why = self.publisher.why(&self.swarm, limit, tracker, disk, now);
+                let _ = answer.send(WhyReport { dht: self.seats.status(now), ..why });
             }
             Command::Announce(answer) => {
                 let (reply, replied) = oneshot::channel();
@@ -414,16 +415,8 @@ impl Actor {
                 let _ = answer.send(words);
             }
             Command::Scrape => self.trackers.tell(TrackerCommand::Scrape),
-            Command::AddPeer(address) => {
-                let addresses = vec![address];
-                self.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
-                self.tell_room();
-            }
-            Command::LocalPeer(address) => {
-                let addresses = vec![address];
-                self.swarm.handle(Input::Candidates { source: Source::Lan, addresses }, now);
-                self.tell_room();
-            }
+            Command::AddPeer(address) => self.learn(Source::User, vec![address]),
+            Command::LocalPeer(address) => self.learn(Source::Lan, vec![address]),
             Command::AddProviders { providers, open } => {
                 self.open.extend(open);
                 self.add_providers(providers, now);
@@ -431,11 +424,11 @@ impl Actor {
             Command::Pause => self.pause(true),
             Command::Resume | Command::Unpause => self.pause(false),
             Command::LimitDown(limit) => {
-                self.link_config.limiter.set_rate(limit);
+                self.links.config.limiter.set_rate(limit);
                 self.publish();
             }
             Command::LimitUp(limit) => {
-                self.link_config.up_limiter.set_rate(limit);
+                self.links.config.up_limiter.set_rate(limit);
                 self.publish();
             }
             Command::Move(order) => self.consider_move(order),
@@ -467,7 +460,9 @@ impl Actor {
         self.submit(Job::Want(files.clone()));
         self.wanted_files = files;
         let was_complete = self.swarm.is_complete();
-        self.swarm.handle(Input::Wanted(wanted), Instant::now());
+        if !self.is_seed_only {
+            self.swarm.handle(Input::Wanted(wanted), Instant::now());
+        }
         if was_complete && self.swarm.is_complete() {
             self.finish();
         }
@@ -480,35 +475,27 @@ impl Actor {
             while let Some(output) = self.swarm.poll_output() {
                 self.on_output(output);
             }
-            if self.outbox.is_empty() {
-                return;
-            }
-            for (link, commands) in std::mem::take(&mut self.outbox) {
-                self.post(link, commands);
-            }
+            let Some(facts) = self.links.post() else { return };
+            facts.into_iter().for_each(|fact| self.swarm.handle(fact, Instant::now()));
         }
     }
 
     fn on_output(&mut self, output: Output) {
         match output {
-            Output::Dial { link, .. } if !self.places.dial(link) => {
-                let reason = DownReason::NoRoom;
-                self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
-            }
             Output::Dial { link, address } => {
-                let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
-                let handle = match self.providers.get(&address) {
-                    Some(provider) => {
-                        let open = self.open.remove(&address);
-                        link::dial_provider(config, link, provider.clone(), open, reports)
-                    }
-                    None => link::dial(config, link, address, reports),
+                let (providers, open) = (&self.providers, &mut self.open);
+                let refused = match providers.get(&address).cloned() {
+                    Some(provider) => self.links.dial_by(link, |config, reports| {
+                        let open = open.remove(&address);
+                        link::dial_provider(config, link, provider, open, reports)
+                    }),
+                    None => self.links.dial(link, address),
                 };
-                self.links.insert(link, handle);
+                if let Some(refused) = refused {
+                    self.swarm.handle(refused, Instant::now());
+                }
             }
-            Output::Send { link, command } => {
-                self.outbox.entry(link).or_default().push(command);
-            }
+            Output::Send { link, command } => self.links.order(link, command),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 self.jobs_out += 1;
                 self.submit(Job::Check { piece, blocks, want_block_hashes });
@@ -528,23 +515,6 @@ impl Actor {
         self.jobs.submit(job, Instant::now());
     }
 
-    /// Hands a batch to a link. One that leaves so many batches lying is not reading.
-    fn post(&mut self, link: LinkId, commands: Vec<LinkCommand>) {
-        let Some(handle) = self.links.get(&link) else { return };
-        let closing = matches!(commands.last(), Some(LinkCommand::Close(_)));
-        let full =
-            matches!(handle.commands.try_send(commands), Err(mpsc::error::TrySendError::Full(_)));
-        if closing || full {
-            // Dropping the handle ends the link once it has read what was sent.
-            self.links.remove(&link);
-            self.places.down(link);
-        }
-        if full {
-            let reason = DownReason::TimedOut("it did not read what we sent");
-            self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
-        }
-    }
-
     fn on_event(&mut self, event: Event) {
         match &event {
             // The snapshot tells of it, and there are thousands.
@@ -558,9 +528,18 @@ impl Actor {
                 warn!(piece = piece.number(), %peer, client, why, "others are asked for a piece");
             }
             Event::PieceLost { piece, why } => {
+                let piece = *piece;
                 warn!(piece = piece.number(), why, "a verified piece is lost");
-                self.publisher.lost(&self.extents, &self.layout, *piece);
+                let (extents, layout) = (&self.extents, &self.layout);
+                let files = self.publisher.files_of(&self.torrent, extents, layout, piece);
+                let then = if self.is_seed_only { "not served any more" } else { "fetched again" };
+                let why = format!("{why} ({files}); it is {then}");
+                self.publisher.lost(extents, layout, piece);
+                if self.is_seed_only {
+                    self.publisher.set_trouble(Some(format!("{files} is not what it was")));
+                }
                 self.publish();
+                return self.tell(Event::PieceLost { piece, why });
             }
             Event::Banned(address) => warn!(%address, "peer banned"),
             // That has been told.
@@ -583,17 +562,17 @@ impl Actor {
         let now = Instant::now();
         // The silence of links that cannot read is not their remotes'.
         self.note_starved(now);
-        self.swarm.note(Input::Room(self.places.room()), now);
+        self.swarm.note(Input::Room(self.links.places.room()), now);
         self.swarm.handle(Input::Tick, now);
         // Addresses may have rested; for them the session is asked once, and then twice a second.
         let wanted = self.swarm.wanted_links(now);
-        if wanted > self.places.wanted() {
-            self.places.want(wanted);
+        if wanted > self.links.places.wanted() {
+            self.links.places.want(wanted);
         }
     }
 
     fn note_starved(&mut self, now: Instant) {
-        let pool = &self.link_config.pool;
+        let pool = &self.links.config.pool;
         let starved = pool.is_starved() || pool.waits_count() > self.waits[0];
         self.swarm.note(Input::Starved(starved), now);
     }
@@ -602,7 +581,7 @@ impl Actor {
         let now = Instant::now();
         self.note_silence(now);
         self.note_starved(now);
-        self.waits = [self.waits[1], self.link_config.pool.waits_count()];
+        self.waits = [self.waits[1], self.links.config.pool.waits_count()];
         let stats = self.jobs.store.stats();
         let hashing = Duration::from_nanos(stats.hash_ns.saturating_sub(self.disk_stats.hash_ns));
         let writing = Duration::from_nanos(stats.write_ns.saturating_sub(self.disk_stats.write_ns));
@@ -610,7 +589,7 @@ impl Actor {
         self.swarm.handle(Input::DiskLoad { hashing, writing }, now);
         let rate = self.swarm.snapshot(now).down_rate;
         self.disk_meter.note(stats, rate, now);
-        let limiter = &self.link_config.limiter;
+        let limiter = &self.links.config.limiter;
         // A torrent alone at its limit, or one of several that share the session's. Under a limit
         // of less than a block a second there is no rate to tell that from.
         let limited = limiter.rate().is_some_and(|limit| {
@@ -619,7 +598,7 @@ impl Actor {
         });
         self.swarm.handle(Input::Limited(limited), now);
         self.tell_room();
-        let up_limit = self.link_config.up_limiter.rate();
+        let up_limit = self.links.config.up_limiter.rate();
         self.swarm.handle(Input::UploadLimit(up_limit), now);
         self.look_around(now);
         self.publish();
@@ -638,9 +617,16 @@ impl Actor {
 
     pub(super) fn publish(&mut self) {
         let now = Instant::now();
-        let limits = (self.link_config.limiter.rate(), self.link_config.up_limiter.rate());
+        let limits = (self.links.config.limiter.rate(), self.links.config.up_limiter.rate());
         let mut status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
         status.unsynced_bytes = self.jobs.store.backlog().bytes;
+        self.seats.take(Needs {
+            takes_part: !self.publisher.is_paused() && !self.publisher.is_stopping(),
+            is_seed: self.publisher.left().0 == 0,
+            lacks: status.left_bytes() > 0,
+            peers: status.peers_connected,
+        });
+        status.dht = self.seats.status(now);
         self.published_bytes = self.swarm.moved_bytes();
         let is_paused = self.publisher.is_paused();
         self.trackers.publish(&status, self.swarm.working_peers(), is_paused);
@@ -661,14 +647,4 @@ fn manual_announce(answer: ManualAnnounce) -> String {
         ManualAnnounce::Paused => "paused: trackers were told that we left".to_owned(),
         ManualAnnounce::NoTracker => no_tracker(),
     }
-}
-
-/// Says how the first tracker stands, for `why`.
-pub(super) fn tracker_words(status: &[TrackerStatus]) -> Option<String> {
-    let first = status.first()?;
-    let error = first.last_error.as_deref();
-    Some(match error {
-        Some(error) => format!("{}: {error}", first.url),
-        None => format!("{}: {}", first.url, first.state),
-    })
 }

@@ -60,6 +60,8 @@ pub(super) struct Away<'a> {
     pause: Duration,
     /// Somebody wants it to be tried now.
     wake: Arc<Notify>,
+    /// It has seeded as long as was asked for.
+    is_over: bool,
 }
 
 impl<'a> Away<'a> {
@@ -80,6 +82,7 @@ impl<'a> Away<'a> {
             look_at,
             pause: WAIT_FIRST,
             wake: Arc::default(),
+            is_over: false,
         };
         away.stays(why);
         away
@@ -118,8 +121,11 @@ impl<'a> Away<'a> {
             };
             match command? {
                 Command::Stop(answer) => {
-                    // The one who asked may have gone.
-                    let _ = answer.send(());
+                    self.ends.end(answer).await;
+                    return None;
+                }
+                Command::Finish => {
+                    self.is_over = true;
                     return None;
                 }
                 Command::Why(answer) => {
@@ -138,6 +144,13 @@ impl<'a> Away<'a> {
                 }
             }
         }
+    }
+
+    /// Why it is away, if it is not waited for any more since it has seeded long enough.
+    pub fn over(self) -> Option<String> {
+        // Nobody has looked at what there is of it.
+        self.ends.status.change(|status| status.have.clear());
+        self.is_over.then_some(self.why)
     }
 
     /// It is back.

@@ -1,38 +1,37 @@
 //! What an actor is made of: its brain, links, trackers and publisher, from the parts of its
 //! torrent and from what an earlier actor, or the search for its metadata, has left.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::LinkId;
+use crate::dht::task::Dht;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, StoreHandle};
-use crate::link::{Known, LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Subject};
+use crate::link::{Known, LinkConfig, LinkTimeouts, Subject};
 use crate::swarm::event::{Input, Source};
 use crate::swarm::{Acquaintances, Swarm, SwarmConfig};
 use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig};
 use crate::tracker::tiers::Timing;
 
-use super::actor::{Actor, REPORTS_LEN};
+use super::actor::Actor;
 use super::jobs::Jobs;
 use super::lifecycle::{Ends, NUMWANT, Parts, wanted_of};
+use super::links::Links;
 use super::places::Places;
 use super::publish::Publisher;
+use super::seats::Seats;
 use super::seeking::Contacts;
 use super::trackers::{Trackers, first_stats};
 
 /// The brain, and whom it knows.
 struct Company {
     swarm: Swarm,
-    links: BTreeMap<LinkId, LinkHandle>,
-    places: Places,
-    subject: Subject,
-    reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
+    links: Links,
     /// Those that were asked already.
     trackers: Option<Trackers>,
+    seats: Option<Seats>,
 }
 
 /// The actor of a torrent whose files are open; `proven` are the pieces that were hashed since the
@@ -51,22 +50,28 @@ pub(super) fn actor(
     let share_blocks = *ends.share.borrow_and_update();
     let left = publisher.left();
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
-    let config = swarm_config(parts, share_blocks, [have, proven, wanted]);
+    // Who only seeds sends what there is, and fetches nothing of what is lost: its user may have
+    // meant to change it.
+    let fetched = match parts.options.seed_only {
+        true => Bitfield::none(parts.layout.piece_count()),
+        false => wanted,
+    };
+    let config = swarm_config(parts, share_blocks, [have, proven, fetched]);
     let company = company(parts, config, &store, ends.known, ends.contacts);
     // A search has told its trackers that something is missing: that is not to become complete.
     let trackers = company.trackers.filter(|_| !was_complete);
     let trackers = trackers
         .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
+    let hashes = parts.torrent.swarm_hashes();
+    let seats = company.seats.filter(|seats| seats.are_of(&hashes));
+    let seats = seats.unwrap_or_else(|| Seats::new(dht(parts), hashes, parts.resources.port));
     Actor {
         swarm: company.swarm,
         layout: parts.layout,
         extents: parts.extents.clone(),
         links: company.links,
-        places: company.places,
-        link_config: Arc::new(link_config(parts, company.subject)),
         providers: Default::default(),
         open: Default::default(),
-        reports: company.reports,
         jobs: Jobs::new(store),
         disk_events,
         disk_stats: DiskStats::default(),
@@ -82,16 +87,17 @@ pub(super) fn actor(
         move_order: None,
         moves: mpsc::channel(1),
         torrent: parts.torrent.clone(),
+        is_seed_only: parts.options.seed_only,
         patient: parts.resources.patient.clone(),
         commands: ends.commands,
         incoming: ends.incoming,
         trackers,
+        seats,
         publisher,
         news: ends.news,
         share: ends.share,
         status: ends.status,
         wanted_files: parts.wanted_files.clone(),
-        outbox: Default::default(),
     }
 }
 
@@ -105,32 +111,24 @@ fn company(
     let now = Instant::now();
     let torrent = Known {
         layout: parts.layout,
-        source: store.source(),
+        outlet: store.outlet(),
         metadata: Some(parts.torrent.shared_info()),
     };
     let mut company = match contacts {
         Some(met) => {
-            met.subject.know(torrent);
-            Company {
-                swarm: Swarm::with_company(config, met.company, now),
-                links: met.links,
-                places: met.places,
-                subject: met.subject,
-                reports: met.reports,
-                trackers: met.trackers,
-            }
+            let subject = met.links.config.subject.clone();
+            subject.know(torrent);
+            let mut links = met.links;
+            links.config = Arc::new(link_config(parts, subject));
+            let swarm = Swarm::with_company(config, met.company, now);
+            Company { swarm, links, trackers: met.trackers, seats: met.seats }
         }
         None => {
             let mut swarm = Swarm::new(config, now);
             swarm.remember(known);
-            Company {
-                swarm,
-                links: BTreeMap::new(),
-                places: Places::new(parts.resources.places.clone()),
-                subject: Subject::of(torrent),
-                reports: mpsc::channel(REPORTS_LEN),
-                trackers: None,
-            }
+            let places = Places::new(parts.resources.places.clone());
+            let links = Links::new(link_config(parts, Subject::of(torrent)), places);
+            Company { swarm, links, trackers: None, seats: None }
         }
     };
     let addresses = parts.options.peers.clone();
@@ -162,6 +160,11 @@ fn swarm_config(
     }
 }
 
+/// BEP 27: of a private torrent the DHT hears nothing.
+fn dht(parts: &Parts) -> Option<Dht> {
+    parts.resources.dht.clone().filter(|_| !parts.torrent.private)
+}
+
 /// BEP 27: of a private torrent peers tell nobody.
 fn exchanges_peers(parts: &Parts) -> bool {
     parts.options.exchange_peers && !parts.torrent.private
@@ -189,6 +192,7 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
         limiter: parts.limiter.clone(),
         up_limiter: parts.up_limiter.clone(),
         listen_port: Some(resources.port),
+        dht: resources.dht_end().filter(|_| !parts.torrent.private),
         bind: resources.bind,
         timeouts: LinkTimeouts::default(),
     }
@@ -213,6 +217,7 @@ fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
         is_private: parts.torrent.private,
         was_complete,
         client: parts.resources.http.clone(),
+        udp: Some(parts.resources.udp_trackers.clone()),
         timing: Timing::default(),
         network: parts.resources.tracker_network.clone(),
         quiet: QUIET_DEFAULT,

@@ -37,8 +37,8 @@ impl Board {
     /// Posts a new snapshot; what was found on disk stays known.
     pub fn post(&self, status: Status) {
         self.change(|shown| {
-            let found_pieces = status.found_pieces.or(shown.found_pieces);
-            *shown = Status { found_pieces, ..status };
+            let found = status.found.clone().or_else(|| shown.found.take());
+            *shown = Status { found, ..status };
         });
     }
 

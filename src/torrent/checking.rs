@@ -90,9 +90,8 @@ pub(super) async fn check(
             command = ends.commands.recv() => match command {
                 Some(Command::Stop(answer)) => {
                     progress.cancel();
-                    end(work, keeping, || plan.keep(store, &progress)).await;
-                    // The one who asked may have gone.
-                    let _ = answer.send(());
+                    let ended = end(work, keeping, || plan.keep(store, &progress));
+                    ends.end_after(ended, answer).await;
                     return Checked::Stopped;
                 }
                 Some(order) => parked::keep(early, order),

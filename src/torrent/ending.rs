@@ -4,14 +4,13 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
 use tokio::time::{interval, sleep_until, timeout};
 use tracing::warn;
 
 use crate::base::units::{duration, size};
 use crate::disk::Job;
 use crate::swarm::event::Input;
-use crate::swarm::link::{CloseReason, LinkCommand};
+use crate::swarm::link::CloseReason;
 
 use super::actor::Actor;
 
@@ -34,11 +33,7 @@ impl Actor {
         self.swarm.note(Input::Pause(true), Instant::now());
         self.tell_room();
         self.carry_out();
-        for (link, handle) in std::mem::take(&mut self.links) {
-            // A link that is gone needs no word.
-            let _ = handle.commands.try_send(vec![LinkCommand::Close(CloseReason::Stopping)]);
-            self.places.down(link);
-        }
+        self.links.close_all(CloseReason::Stopping);
         self.hear_last_words().await;
         // Trackers are told of it all.
         self.publish();
@@ -50,10 +45,8 @@ impl Actor {
 
     /// Waits until all links have ended: what was sent over them counts, here and in ratios.
     async fn hear_last_words(&mut self) {
-        // Nobody but the links themselves keeps the way open on which they report.
-        self.reports.0 = mpsc::channel(1).0;
         let words = async {
-            while let Some(report) = self.reports.1.recv().await {
+            while let Some(report) = self.links.reports.recv().await {
                 self.on_report(report);
             }
         };

@@ -2,6 +2,7 @@
 //! It holds no state and never waits for the torrent but for an answer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::net::TcpStream;
@@ -13,7 +14,7 @@ use crate::link::Provider;
 use super::Error;
 use super::command::Command;
 use super::moving::{MoveOrder, Moving};
-use super::status::{PeerStatus, State, Status, WhyReport};
+use super::status::{FoundPieces, PeerStatus, State, Status, WhyReport};
 
 /// News of a torrent, for printing above a prompt or as JSON lines.
 #[derive(Clone, PartialEq, Debug)]
@@ -26,10 +27,23 @@ pub enum News {
     NotMoved(String),
     /// What came of looking for course providers.
     Course(String),
-    /// The check of data on disk ended: how many pieces are there.
-    Checked {
-        /// Pieces found right.
+    /// It was announced in the DHT, at so many nodes.
+    Announced {
+        /// How many.
+        nodes: usize,
+    },
+    /// It is known what is on disk.
+    Checked(Arc<FoundPieces>),
+    /// Somebody else wrote to a file, or took it away, while it was in use.
+    FileChanged {
+        /// Which file and what happened to it, in words for people.
+        why: String,
+        /// Pieces that are lost by that, 1 at least.
         pieces: u32,
+        /// Their bytes.
+        bytes: u64,
+        /// They are fetched again; a torrent that only seeds goes on without them.
+        is_fetched: bool,
     },
 }
 

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{Instrument as _, error_span};
 
@@ -17,12 +17,14 @@ use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, InfoHash, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
+use crate::dht::task::Dht;
 use crate::disk::{self, Disk, DiskEvent, FileNews, Gone, StoreConfig, StoreFile, StoreHandle};
+use crate::link::DhtEnd;
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::swarm::Acquaintances;
 use crate::swarm::event::Event;
-use crate::tracker::task::{HttpClient, NetworkTiming};
+use crate::tracker::task::{HttpClient, NetworkTiming, UdpClient};
 
 use super::Error;
 use super::actor::{DISK_EVENTS_LEN, Rested};
@@ -41,7 +43,8 @@ use super::parked::{self, Waiting, Woken};
 use super::places::Account;
 use super::publish::{SoFar, payload_of, wanted_pieces};
 use super::seeking::Contacts;
-use super::status::{State, Status, missing_words};
+use super::status::{FoundPieces, State, Status, missing_words};
+use super::trackers::{Goodbye, Trackers};
 
 /// Orders that wait for the actor; whoever gives more waits too.
 const COMMANDS_LEN: usize = 32;
@@ -80,10 +83,21 @@ pub struct Resources {
     pub http: HttpClient,
     /// Its time limits.
     pub tracker_network: NetworkTiming,
+    /// For UDP trackers.
+    pub udp_trackers: UdpClient,
+    /// The DHT, where it runs.
+    pub dht: Option<Dht>,
     /// Whether the end of a torrent may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
     /// Rung when the state of a torrent changes.
     pub bell: Arc<Notify>,
+}
+
+impl Resources {
+    /// The DHT as links are to know it.
+    pub(super) fn dht_end(&self) -> Option<DhtEnd> {
+        self.dht.as_ref().map(|dht| DhtEnd { port: dht.port(), nodes: dht.named() })
+    }
 }
 
 /// How a torrent comes into its session.
@@ -137,16 +151,44 @@ pub(super) struct Ends {
     pub known: Acquaintances,
     /// Whom the search for its metadata met.
     pub contacts: Option<Contacts>,
+    /// The search's trackers hear that it is over.
+    pub goodbye: Option<Goodbye>,
     pub share: watch::Receiver<usize>,
 }
 
 impl Ends {
     /// The torrent does not go on now: whom the search for its metadata met is left, but
-    /// remembered.
+    /// remembered, and its trackers hear that.
     fn let_go(&mut self) {
-        if let Some(contacts) = self.contacts.take() {
-            self.known = contacts.acquaintances();
+        let Some(contacts) = self.contacts.take() else { return };
+        let Contacts { company, links, trackers, goodbye, seats } = contacts;
+        drop((links, seats));
+        self.known = company.acquaintances();
+        let later = goodbye.or(trackers.map(Trackers::leave));
+        self.goodbye = self.goodbye.take().or(later);
+    }
+
+    /// Waits until the search's trackers have heard that it is over, if it is.
+    async fn say_goodbye(&mut self) {
+        if let Some(goodbye) = self.goodbye.take() {
+            goodbye.said().await;
         }
+    }
+
+    /// The torrent ends before it ran: whoever wants that is told when its trackers are.
+    pub async fn end(&mut self, answer: oneshot::Sender<()>) {
+        self.let_go();
+        self.say_goodbye().await;
+        // The one who asked may have gone.
+        let _ = answer.send(());
+    }
+
+    /// The same, when `work` has come to its end, too.
+    pub async fn end_after(&mut self, work: impl Future, answer: oneshot::Sender<()>) {
+        self.let_go();
+        tokio::join!(work, self.say_goodbye());
+        // The one who asked may have gone.
+        let _ = answer.send(());
     }
 }
 
@@ -174,20 +216,12 @@ pub async fn start(
     let (Some(info_hash), Some(layout), Some(extents)) =
         (torrent.info_hash_v1, torrent.layout, torrent.extents())
     else {
-        return Err(Error::V2Only);
+        return Err(refuse(Error::V2Only, contacts).await);
     };
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
     let Entry { is_queued, uploaded_before_bytes, record, share } = entry;
-    // One that waits for its turn holds no links.
-    let contacts = contacts.filter(|_| !is_queued);
-    let (limiter, up_limiter) = match &contacts {
-        Some(contacts) => (contacts.limiter.clone(), contacts.up_limiter.clone()),
-        None => {
-            let under = |limiter: &Arc<Limiter>| Arc::new(Limiter::under(limiter.clone(), None));
-            (under(&resources.limiter), under(&resources.up_limiter))
-        }
-    };
+    let [limiter, up_limiter] = limiters(&resources, contacts.as_ref());
     let parts = Parts {
         torrent,
         options,
@@ -209,7 +243,7 @@ pub async fn start(
             Err(Error::Disk(error)) if parts.options.waits_for_disk && error.may_pass() => {
                 Next::Away { gone: None, why: error.to_string() }
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(refuse(error, contacts).await),
         },
     };
 
@@ -219,11 +253,39 @@ pub async fn start(
     let (news, _) = broadcast::channel(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
     let known = Acquaintances::default();
-    let ends = Ends { commands: orders, incoming: arrivals, status, news, known, contacts, share };
+    let mut contacts = contacts;
+    let goodbye = contacts.as_mut().and_then(|contacts| contacts.goodbye.take());
+    let ends = Ends {
+        commands: orders,
+        incoming: arrivals,
+        status,
+        news,
+        known,
+        contacts,
+        goodbye,
+        share,
+    };
     // At every level, so that each line of the log names its torrent.
     let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
     tokio::spawn(live(parts, first, ends).instrument(span));
     Ok((handle, info_hash, incoming))
+}
+
+/// The torrent does not begin: whom the search for its metadata met is left, too.
+async fn refuse(error: Error, contacts: Option<Contacts>) -> Error {
+    if let Some(contacts) = contacts {
+        contacts.leave().await;
+    }
+    error
+}
+
+/// The torrent's own limits down and up; links that it has already obey them.
+fn limiters(resources: &Resources, contacts: Option<&Contacts>) -> [Arc<Limiter>; 2] {
+    if let Some(Contacts { links, .. }) = contacts {
+        return [&links.config.limiter, &links.config.up_limiter].map(Arc::clone);
+    }
+    let under = |limiter: &Arc<Limiter>| Arc::new(Limiter::under(limiter.clone(), None));
+    [under(&resources.limiter), under(&resources.up_limiter)]
 }
 
 /// As much of a hash as tells torrents apart for people.
@@ -344,10 +406,10 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
     parts.wanted_files = rested.wanted_files;
     parts.so_far.take(&ends.status.reader().borrow());
     match (rested.move_order, rested.gone) {
-        (None, None) => {
-            ends.known.keep_best();
-            Next::Wait(State::Finished)
-        }
+        (None, None) => match lost_words(&parts.options, &ends.status.reader().borrow()) {
+            Some(why) => Next::Fail(why),
+            None => Next::Wait(State::Finished),
+        },
         // It goes on as it was.
         (Some(order), _) => {
             *early = rested.orders;
@@ -360,13 +422,21 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
     }
 }
 
+/// What is missing at the end of one that only seeds, and whose data was lost meanwhile.
+fn lost_words(options: &TorrentOptions, last: &Status) -> Option<String> {
+    let lost = last.piece_count.saturating_sub(last.pieces_verified);
+    (options.seed_only && lost > 0).then(|| missing_words(lost as usize, last.piece_count))
+}
+
 async fn wait(
     parts: &mut Parts,
     ends: &mut Ends,
     state: State,
     early: &mut Vec<Command>,
 ) -> Option<Next> {
+    // One that waits for its turn holds no links.
     ends.let_go();
+    ends.known.keep_best();
     let mut waiting = Waiting { state, is_paused: false };
     loop {
         match parked::wait(ends, &mut waiting, &mut parts.wanted_files, early).await {
@@ -449,6 +519,19 @@ async fn open_again(
     ends.let_go();
     let mut wanted = parts.wanted_files.clone();
     let mut away = Away::new(ends, why, &mut wanted, early);
+    match come_back(parts, gone, &mut away).await {
+        Some(next) => {
+            if matches!(next, Next::Run(_)) {
+                away.end();
+            }
+            Some(next)
+        }
+        None => away.over().map(Next::Fail),
+    }
+}
+
+/// Tries again and again; none when it is not to go on.
+async fn come_back(parts: &mut Parts, gone: Option<Gone>, away: &mut Away<'_>) -> Option<Next> {
     loop {
         away.wait().await?;
         parts.wanted_files.clone_from(away.wanted_files);
@@ -459,10 +542,7 @@ async fn open_again(
             }
         }
         match away.during(open(parts)).await? {
-            Ok(opened) => {
-                away.end();
-                return Some(Next::Run(opened));
-            }
+            Ok(opened) => return Some(Next::Run(opened)),
             // Who held the old files may take a moment to let go; then it is tried again.
             Err(Error::Disk(error)) if is_in_use(&error) => {}
             Err(Error::Disk(error)) if error.may_pass() || gone.is_some() => {
@@ -498,6 +578,8 @@ async fn run(
         Checked::Pieces { have, trusted } => (have, trusted),
         Checked::Stopped => return None,
     };
+    let by_record = trusted.intersection(&have).ones();
+    let changed = store.changed(&wanted_of(parts).minus(&have));
     if parts.options.seed_only
         && let Some(why) = lack(parts, &ends, &have)
     {
@@ -523,13 +605,15 @@ async fn run(
     }
     if !is_moved {
         // Nobody may be listening: it is posted, too, but after it.
-        let _ = ends.news.send(News::Checked { pieces: have.ones() });
-        ends.status.change(|status| status.found_pieces = Some(have.ones()));
+        let found = Arc::new(FoundPieces { count: have.ones(), by_record, changed });
+        let _ = ends.news.send(News::Checked(found.clone()));
+        ends.status.change(|status| status.found = Some(found));
     }
     let pool = &parts.resources.pool;
     let sources = &parts.options.found;
     let taking = found::take(sources, parts.layout, pool, &store, &mut disk_events, &mut have);
     meanwhile(&mut ends, &mut early, taking).await?;
+    greet(parts, &mut ends, &mut early, &have).await?;
     let mut proven = have.clone();
     for piece in trusted.iter_ones().filter_map(|number| parts.layout.piece(number)) {
         proven.remove(piece);
@@ -537,6 +621,23 @@ async fn run(
     let (ends, rested) =
         birth::actor(parts, store, disk_events, ends, have, proven).run(early).await?;
     Some((ends, Ran::Rested(rested)))
+}
+
+/// Trackers that the search has told of something that is missing hear that it is over, where
+/// nothing is missing now: that is not to become complete. Only then may they be asked again. None
+/// when the torrent is to end.
+async fn greet(
+    parts: &Parts,
+    ends: &mut Ends,
+    early: &mut Vec<Command>,
+    have: &Bitfield,
+) -> Option<()> {
+    let was_complete = have.is_full() || parts.so_far.was_whole();
+    if let Some(contacts) = ends.contacts.as_mut().filter(|_| was_complete) {
+        ends.goodbye = ends.goodbye.take().or(contacts.trackers.take().map(Trackers::leave));
+    }
+    let Some(goodbye) = ends.goodbye.take() else { return Some(()) };
+    meanwhile(ends, early, goodbye.said()).await
 }
 
 /// Why there is nothing to seed; none when everything wanted is there. What is there is posted.
@@ -586,8 +687,7 @@ async fn fail(ends: &mut Ends, why: String, early: &mut Vec<Command>) -> Option<
         };
         match command? {
             Command::Stop(answer) => {
-                // The one who asked may have gone.
-                let _ = answer.send(());
+                ends.end(answer).await;
                 return None;
             }
             Command::Resume => return Some(Next::Open { is_moved: false }),

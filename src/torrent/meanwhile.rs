@@ -39,9 +39,7 @@ pub(super) async fn meanwhile<T>(
         };
         match command {
             Some(Command::Stop(answer)) => {
-                let _ = timeout(STOP_MAX, work).await;
-                // The one who asked may have gone.
-                let _ = answer.send(());
+                ends.end_after(timeout(STOP_MAX, work), answer).await;
                 return None;
             }
             Some(order) => parked::keep(early, order),
@@ -66,9 +64,10 @@ mod tests {
         let board = Board::new(Status::default(), Arc::new(Notify::new()));
         let (news, _) = broadcast::channel(1);
         let (incoming, share) = (mpsc::channel(1).1, watch::channel(0).1);
-        let known = Default::default();
+        let (known, contacts, goodbye) = (Default::default(), None, None);
+        let status = board;
         let mut ends =
-            Ends { commands: orders, incoming, status: board, news, known, contacts: None, share };
+            Ends { commands: orders, incoming, status, news, known, contacts, goodbye, share };
         let mut early = Vec::new();
         assert_eq!(meanwhile(&mut ends, &mut early, async { 7 }).await, Some(7));
 

@@ -1,6 +1,7 @@
 //! One download: its actor owns the brain and wires it to links, disk and trackers.
 
 mod actor;
+pub mod allowance;
 mod away;
 mod birth;
 mod board;
@@ -13,6 +14,7 @@ pub mod handle;
 pub mod incoming;
 mod jobs;
 pub mod lifecycle;
+mod links;
 mod meanwhile;
 mod metadata;
 pub mod moving;
@@ -20,6 +22,7 @@ pub mod options;
 mod parked;
 pub mod places;
 mod publish;
+mod seats;
 pub mod seeking;
 mod silent;
 pub mod status;

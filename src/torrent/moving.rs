@@ -129,8 +129,7 @@ pub(super) async fn relocate(
                 Some(Command::Stop(answer)) => {
                     progress.cancel();
                     // The next start finds the note of the move.
-                    let _ = timeout(STOP_MAX, work).await;
-                    let _ = answer.send(());
+                    ends.end_after(timeout(STOP_MAX, work), answer).await;
                     return Relocated::Stopped;
                 }
                 Some(Command::SelectFiles(files)) => {

@@ -29,6 +29,16 @@ pub struct Found {
     pub bytes: FoundBytes,
 }
 
+impl Found {
+    /// Its bytes, if somebody sent them; 0 of a file.
+    pub fn fetched_bytes(&self) -> u64 {
+        match &self.bytes {
+            FoundBytes::Memory(bytes) => bytes.len() as u64,
+            FoundBytes::File(_) => 0,
+        }
+    }
+}
+
 /// Where the bytes of a piece lie.
 #[derive(Clone, Debug)]
 pub enum FoundBytes {

@@ -63,8 +63,7 @@ pub(super) async fn wait(
             // It is at rest already, and is not to be so again when it goes on.
             Some(Command::Pause) => {}
             Some(Command::Stop(answer)) => {
-                // The one who asked may have gone.
-                let _ = answer.send(());
+                ends.end(answer).await;
                 return Woken::End;
             }
             Some(Command::SelectFiles(files)) => {
@@ -126,9 +125,17 @@ mod tests {
         let status = board.reader();
         let (news, _) = broadcast::channel(1);
         let (_, share) = watch::channel(0);
-        let known = Default::default();
-        let mut ends =
-            Ends { commands: orders, incoming, status: board, news, known, contacts: None, share };
+        let (known, contacts, goodbye) = (Default::default(), None, None);
+        let mut ends = Ends {
+            commands: orders,
+            incoming,
+            status: board,
+            news,
+            known,
+            contacts,
+            goodbye,
+            share,
+        };
         let task = tokio::spawn(async move {
             let (mut wanted, mut early) = (vec![true, true], Vec::new());
             let mut waiting = Waiting { state, is_paused: false };

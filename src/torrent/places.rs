@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use crate::base::ids::LinkId;
-use crate::net::slots::{Slot, Slots};
+use crate::net::permits::{Permit, Permits};
 use crate::swarm::event::Room;
 
 /// Connections of all torrents of a session.
@@ -26,8 +26,8 @@ const DIALS_FEW: usize = 5;
 /// What all torrents of a session draw from.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    links: Arc<Slots>,
-    dials: Arc<Slots>,
+    links: Arc<Permits>,
+    dials: Arc<Permits>,
     /// Rung when the session should look at who has how many.
     bell: Arc<Notify>,
 }
@@ -49,14 +49,14 @@ struct Figures {
 #[derive(Debug)]
 pub(super) struct Places {
     account: Account,
-    links: BTreeMap<LinkId, Slot>,
-    dials: BTreeMap<LinkId, Slot>,
+    links: BTreeMap<LinkId, Permit>,
+    dials: BTreeMap<LinkId, Permit>,
 }
 
 impl Shared {
     /// All places free. `bell` wakes whoever divides them.
     pub fn new(bell: Arc<Notify>) -> Self {
-        Self { links: Slots::new(LINKS_MAX), dials: Slots::new(DIALS_MAX), bell }
+        Self { links: Permits::new(LINKS_MAX), dials: Permits::new(DIALS_MAX), bell }
     }
 }
 

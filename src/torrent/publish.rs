@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::bitfield::Bitfield;
-use crate::base::extents::Extents;
+use crate::base::extents::{Extents, FileSlice};
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pool::BlockPool;
 use crate::disk::{DiskRates, Home};
+use crate::metainfo::Torrent;
 use crate::swarm::Swarm;
 use crate::swarm::report::{Known, LinkSnapshot};
 use crate::tracker::tiers::status::TrackerStatus;
 
-use super::status::{PeerStatus, State, Status, WhyReport};
+use super::status::{PeerStatus, State, Status, TrackerBrief, WhyReport};
 
 /// What a torrent did in this run before its actor began: one that was parked, moved or away has
 /// had others.
@@ -204,8 +205,35 @@ impl Publisher {
         self.paused
     }
 
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     pub fn home(&self) -> Option<Arc<Home>> {
         self.home.clone()
+    }
+
+    /// The files that a piece is of, in words for people.
+    pub fn files_of(
+        &self,
+        torrent: &Torrent,
+        extents: &Extents,
+        layout: &Layout,
+        piece: PieceIndex,
+    ) -> String {
+        let slices = extents.slices(layout.piece_offset(piece), layout.len_of(piece).into());
+        let name = |slice: FileSlice| {
+            let path = torrent.files.iter().nth(slice.file.0 as usize)?.path.to_owned();
+            let here = self.home.as_ref().map(|home| home.path_of(slice.file.0, &path));
+            Some(here.unwrap_or(path).display().to_string())
+        };
+        let mut names = slices.filter(|slice| !slice.is_pad).filter_map(name);
+        let first = names.next().unwrap_or_default();
+        match names.count() {
+            0 => first,
+            1 => format!("{first} and another file"),
+            more => format!("{first} and {more} more files"),
+        }
     }
 
     pub fn set_stopping(&mut self) {
@@ -230,7 +258,7 @@ impl Publisher {
         };
         let running = now.saturating_duration_since(self.so_far.began);
         Status {
-            found_pieces: None,
+            found: None,
             // The actor asks its disk.
             unsynced_bytes: 0,
             state,
@@ -273,6 +301,8 @@ impl Publisher {
             limit_up,
             listen_port: self.listen_port,
             trackers: trackers.to_vec(),
+            // The actor asks its seats.
+            dht: None,
             have: swarm.have().as_bytes().to_vec(),
             disk_trouble: numbers.disk_trouble,
             record_trouble: self.record_trouble.clone(),
@@ -301,7 +331,7 @@ impl Publisher {
         &self,
         swarm: &Swarm,
         (limit_down, limit_age): (Option<u64>, Option<Duration>),
-        tracker: Option<String>,
+        tracker: Option<TrackerBrief>,
         disk: DiskRates,
         now: Instant,
     ) -> WhyReport {
@@ -324,6 +354,8 @@ impl Publisher {
             pieces_at_disk: numbers.pieces_at_disk,
             disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
+            // The actor asks its seats.
+            dht: None,
             disk,
         }
     }

@@ -2,43 +2,43 @@
 //! (BEP 9). The task turns the world into facts for its brain, `swarm::Seeker`, and ends with the
 //! torrent and all whom it met, links and all, so that the download goes on with them.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep_until, timeout};
-use tracing::{Instrument as _, debug, error_span, info, warn};
+use tracing::{Instrument as _, error_span, info, warn};
 
-use crate::base::ids::{InfoHash, LinkId};
-use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Subject};
+use crate::base::ids::InfoHash;
+use crate::dht::Hint;
+use crate::dht::task::DhtNews;
+use crate::link::{LinkConfig, LinkReport, LinkTimeouts, Subject};
 use crate::metainfo::{Magnet, Torrent};
 use crate::net::limiter::Limiter;
 use crate::seek::{CheckId, Checked, Progress, Target};
-use crate::swarm::event::{DownReason, Event, Input, Output, Source};
-use crate::swarm::link::LinkCommand;
+use crate::swarm::event::{Event, Input, Output, Source};
 use crate::swarm::report::Known as KnownAddress;
-use crate::swarm::{Acquaintances, Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
+use crate::swarm::{Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
 use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig, TrackerEvent, TransferStats};
 use crate::tracker::tiers::Timing;
 
+use super::allowance::Allowance;
 use super::incoming::Incoming;
 use super::lifecycle::{NUMWANT, Resources};
+use super::links::Links;
 use super::metadata;
 use super::options::TorrentOptions;
 use super::places::{Account, Places};
-use super::trackers::Trackers;
+use super::seats::{Needs, Seats};
+use super::status::DhtStatus;
+use super::trackers::{Goodbye, Trackers};
 
-/// Metadata that nobody has proven yet, in bytes.
-const MEMORY: usize = 64 << 20;
 /// What trackers are told to be missing while nobody knows: something.
 const LEFT_UNKNOWN: u64 = 16 * 1024;
 /// Orders that wait for the task; whoever gives more waits too.
 const ORDERS_LEN: usize = 16;
-/// Reads that wait for the brain.
-const REPORTS_LEN: usize = 256;
 /// How often its progress is renewed while anything moves.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 /// Connections that wait to be admitted; more are closed.
@@ -89,6 +89,8 @@ pub struct SeekStatus {
     pub candidates: usize,
     /// How the first tracker stands, in words.
     pub tracker: Option<String>,
+    /// What the DHT does for it; none where it does nothing.
+    pub dht: Option<DhtStatus>,
     /// Nothing was kept, so peers are asked.
     pub is_asking: bool,
 }
@@ -117,32 +119,30 @@ pub enum SeekError {
 #[derive(Debug)]
 pub struct Contacts {
     pub(super) company: Company,
-    pub(super) links: BTreeMap<LinkId, LinkHandle>,
-    pub(super) places: Places,
-    pub(super) subject: Subject,
-    pub(super) limiter: Arc<Limiter>,
-    pub(super) up_limiter: Arc<Limiter>,
-    pub(super) reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
+    pub(super) links: Links,
     /// Goes on; none when those of the torrent are asked otherwise.
     pub(super) trackers: Option<Trackers>,
+    /// Trackers hear that the search is over.
+    pub(super) goodbye: Option<Goodbye>,
+    /// In the DHT; none when the torrent is private.
+    pub(super) seats: Option<Seats>,
 }
 
 impl Contacts {
-    /// Lets go of the links, and keeps what is known of those whom they went to.
-    pub(super) fn acquaintances(self) -> Acquaintances {
-        self.company.acquaintances()
-    }
-
     /// Leaves everybody, and tells the trackers so.
     pub async fn leave(self) {
-        if let Some(trackers) = &self.trackers {
-            trackers.stop().await;
+        let Self { links, trackers, goodbye, .. } = self;
+        // Others may have their places meanwhile.
+        drop(links);
+        let goodbyes = goodbye.into_iter().chain(trackers.map(Trackers::leave));
+        for goodbye in goodbyes.collect::<Vec<_>>() {
+            goodbye.said().await;
         }
     }
 
     /// The places that its links hold.
     pub fn account(&self) -> Account {
-        self.places.account()
+        self.links.places.account()
     }
 }
 
@@ -150,6 +150,7 @@ impl Contacts {
 enum Order {
     AddPeer(SocketAddr),
     LocalPeer(SocketAddr),
+    Known(Box<[u8]>),
     Peers(oneshot::Sender<(Vec<SeekerLink>, Vec<KnownAddress>)>),
     Stop,
 }
@@ -220,6 +221,12 @@ impl SeekDesk {
         let _ = self.0.send(Order::AddPeer(address)).await;
     }
 
+    /// Ends the search, for its metadata came another way: `info` is that. What has not the hash
+    /// that is sought is ignored. What the search has found then is this and all whom it met.
+    pub async fn know(&self, info: Box<[u8]>) {
+        let _ = self.0.send(Order::Known(info)).await;
+    }
+
     /// Who is connected, and who is known.
     pub async fn peers(&self) -> (Vec<SeekerLink>, Vec<KnownAddress>) {
         let (answer, answered) = oneshot::channel();
@@ -239,10 +246,12 @@ impl SeekDesk {
 }
 
 /// Begins to search, unless the metadata was kept. Returns the hash that peers name it by, and
-/// where their connections go.
+/// where their connections go. `allowance` tells how much metadata it may hold that nobody has
+/// proven.
 pub fn start(
     resources: Resources,
     request: SeekRequest,
+    allowance: Allowance,
 ) -> (Seeking, InfoHash, mpsc::Sender<Incoming>) {
     let info_hash = request.target.handshake_hash();
     let (orders, taken) = mpsc::channel(ORDERS_LEN);
@@ -253,32 +262,38 @@ pub fn start(
     let bell = resources.bell.clone();
     tokio::spawn(
         async move {
-            // Whoever waited may have gone.
-            let _ = answer.send(run(resources, request, taken, arrivals, told).await);
+            let ends = Ends { orders: taken, incoming: arrivals, told, allowance };
+            let sought = run(resources, request, ends).await;
             bell.notify_one();
+            // Whoever waited may have gone.
+            if let Err(Ok(Sought { contacts: Some(contacts), .. })) = answer.send(sought) {
+                contacts.leave().await;
+            }
         }
         .instrument(span),
     );
     (Seeking { orders, status, found }, info_hash, incoming)
 }
 
-/// From what was kept, or from peers, and then it is kept.
-async fn run(
-    resources: Resources,
-    request: SeekRequest,
+/// The ends that a search holds.
+struct Ends {
     orders: mpsc::Receiver<Order>,
     incoming: mpsc::Receiver<Incoming>,
     told: watch::Sender<SeekStatus>,
-) -> Result<Sought, SeekError> {
+    allowance: Allowance,
+}
+
+/// From what was kept, or from peers, and then it is kept.
+async fn run(resources: Resources, request: SeekRequest, ends: Ends) -> Result<Sought, SeekError> {
     let (state_dir, target) = (resources.state_dir.clone(), request.target);
     let looked = spawn_blocking(move || metadata::kept(&state_dir, &target));
     if let Ok(Ok(Some(torrent))) = timeout(KEEP_MAX, looked).await {
         return Ok(Sought { torrent, contacts: None });
     }
     let (state_dir, bell) = (resources.state_dir.clone(), resources.bell.clone());
-    told.send_modify(|status| status.is_asking = true);
+    ends.told.send_modify(|status| status.is_asking = true);
     bell.notify_one();
-    let sought = Task::new(resources, request, orders, incoming, told).run().await?;
+    let sought = Task::new(resources, request, ends).run().await?;
     let torrent = sought.torrent.clone();
     let keeping = spawn_blocking(move || metadata::keep(&state_dir, &torrent));
     match timeout(KEEP_MAX, keeping).await {
@@ -299,37 +314,27 @@ struct Hashed {
 struct Task {
     seeker: Seeker,
     target: Target,
-    links: BTreeMap<LinkId, LinkHandle>,
-    link_config: Arc<LinkConfig>,
-    places: Places,
-    reports: (mpsc::Sender<LinkReport>, mpsc::Receiver<LinkReport>),
+    links: Links,
     trackers: Trackers,
+    seats: Seats,
     /// Copies that were hashed.
     hashing: (mpsc::Sender<Hashed>, mpsc::Receiver<Hashed>),
     /// The copy that was hashed last, if it was right.
     last: Vec<Box<[u8]>>,
     is_found: bool,
-    orders: mpsc::Receiver<Order>,
-    incoming: mpsc::Receiver<Incoming>,
-    told: watch::Sender<SeekStatus>,
-    outbox: BTreeMap<LinkId, Vec<LinkCommand>>,
+    ends: Ends,
+    bell: Arc<Notify>,
 }
 
 impl Task {
-    fn new(
-        resources: Resources,
-        request: SeekRequest,
-        orders: mpsc::Receiver<Order>,
-        incoming: mpsc::Receiver<Incoming>,
-        told: watch::Sender<SeekStatus>,
-    ) -> Self {
+    fn new(resources: Resources, request: SeekRequest, mut ends: Ends) -> Self {
         let now = Instant::now();
         let config = SeekerConfig {
             peer_id: resources.peer_id,
             listen_port: resources.port,
             max_peers: request.max_peers,
             exchanges_peers: request.exchange_peers,
-            memory: MEMORY,
+            memory: ends.allowance.bytes(),
             seed: rand::random(),
         };
         let mut seeker = Seeker::new(config, now);
@@ -350,24 +355,21 @@ impl Task {
             limiter: Arc::new(Limiter::under(resources.limiter.clone(), None)),
             up_limiter: Arc::new(Limiter::under(resources.up_limiter.clone(), None)),
             listen_port: Some(resources.port),
+            dht: resources.dht_end(),
             bind: resources.bind,
             timeouts: LinkTimeouts::default(),
         };
         Self {
             seeker,
             target: request.target,
-            links: BTreeMap::new(),
-            link_config: Arc::new(link_config),
-            places,
-            reports: mpsc::channel(REPORTS_LEN),
+            links: Links::new(link_config, places),
             trackers: Trackers::start(tracker_config(&resources, &request), stats),
+            seats: seats(&resources, &request),
             hashing: mpsc::channel(1),
             last: Vec::new(),
             is_found: false,
-            orders,
-            incoming,
-            told,
-            outbox: BTreeMap::new(),
+            ends,
+            bell: resources.bell,
         }
     }
 
@@ -376,7 +378,10 @@ impl Task {
         loop {
             self.carry_out();
             if self.is_found {
-                return self.end();
+                return self.end().await;
+            }
+            if self.ends.allowance.want(self.seeker.appetite()) {
+                self.bell.notify_one();
             }
             if Instant::now() >= tell_at {
                 self.tell();
@@ -384,31 +389,44 @@ impl Task {
             }
             let timeout = self.seeker.next_timeout();
             tokio::select! {
-                Some(report) = self.reports.1.recv() => self.on_report(report),
+                Some(report) = self.links.reports.recv() => self.on_report(report),
                 Some(hashed) = self.hashing.1.recv() => {
                     self.last = if hashed.verdict.is_right { hashed.pieces } else { Vec::new() };
                     self.seeker.checked(hashed.check, hashed.verdict, Instant::now());
                 }
                 Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
-                Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
-                () = self.places.changed() => self.tell_room(),
-                order = self.orders.recv() => match order {
+                news = self.seats.next() => match news {
+                    DhtNews::Peers(peers) => self.learn(Source::Dht, peers),
+                    // Shown in its status.
+                    DhtNews::Announced { .. } => {}
+                },
+                Some(incoming) = self.ends.incoming.recv() => self.on_incoming(incoming),
+                () = self.links.places.changed() => self.tell_room(),
+                bytes = self.ends.allowance.changed() => {
+                    self.seeker.allow(bytes, Instant::now());
+                }
+                order = self.ends.orders.recv() => match order {
                     Some(Order::AddPeer(address)) => self.learn(Source::User, vec![address]),
                     Some(Order::LocalPeer(address)) => self.learn(Source::Lan, vec![address]),
+                    Some(Order::Known(info)) if self.target.check(&[info.clone()]).is_right => {
+                        self.last = vec![info];
+                        return self.end().await;
+                    }
+                    Some(Order::Known(_)) => {}
                     Some(Order::Peers(answer)) => {
                         let known = self.seeker.known(Instant::now());
                         let _ = answer.send((self.seeker.links(), known));
                     }
                     // Nobody waits for it any more.
                     Some(Order::Stop) | None => {
-                        self.trackers.stop().await;
+                        self.trackers.leave().said().await;
                         return Err(SeekError::Ended);
                     }
                 },
                 () = sleep_until(timeout.unwrap_or_else(Instant::now).into()),
                     if timeout.is_some() => {
                         let now = Instant::now();
-                        self.seeker.note(Input::Room(self.places.room()), now);
+                        self.seeker.note(Input::Room(self.links.places.room()), now);
                         self.seeker.note(Input::Tick, now);
                     }
                 () = sleep_until(tell_at.into()) => {}
@@ -418,51 +436,52 @@ impl Task {
     }
 
     /// It is found: the torrent, and everybody who is met.
-    fn end(mut self) -> Result<Sought, SeekError> {
+    async fn end(mut self) -> Result<Sought, SeekError> {
         let info: Vec<u8> = std::mem::take(&mut self.last).concat();
-        let torrent = Torrent::from_info(&info)?;
+        let torrent = match Torrent::from_info(&info) {
+            Ok(torrent) => torrent,
+            Err(error) => {
+                self.trackers.leave().said().await;
+                return Err(error.into());
+            }
+        };
         info!(name = ?torrent.name, bytes = info.len(), "metadata found");
         let (company, outputs) = self.seeker.into_company(torrent.private, Instant::now());
-        let (mut links, mut places) = (self.links, self.places);
+        let mut links = self.links;
         for output in outputs {
-            let Output::Send { link, command } = output else { continue };
-            let is_end = matches!(command, LinkCommand::Close(_));
-            if let Some(handle) = links.get(&link) {
-                // One that takes nothing is found to be dead soon.
-                let _ = handle.commands.try_send(vec![command]);
-            }
-            if is_end {
-                links.remove(&link);
-                places.down(link);
+            if let Output::Send { link, command } = output {
+                links.order(link, command);
             }
         }
-        let is_same_hash = torrent.info_hash_v1 == Some(self.link_config.info_hash);
-        let contacts = Contacts {
-            company,
-            links,
-            places,
-            subject: self.link_config.subject.clone(),
-            limiter: self.link_config.limiter.clone(),
-            up_limiter: self.link_config.up_limiter.clone(),
-            reports: self.reports,
-            // Those of a private torrent are asked by other rules, and a hybrid that was sought by
-            // its second hash is another torrent for them.
-            trackers: (!torrent.private && is_same_hash).then_some(self.trackers),
+        // One that takes nothing is over, and says so itself.
+        let _ = links.post();
+        // Those of a private torrent are asked by other rules, and a hybrid that was sought by its
+        // second hash is another torrent for them.
+        let is_same_hash = torrent.info_hash_v1 == Some(links.config.info_hash);
+        let (trackers, goodbye) = match !torrent.private && is_same_hash {
+            true => (Some(self.trackers), None),
+            false => (None, Some(self.trackers.leave())),
         };
+        let seats = (!torrent.private).then_some(self.seats);
+        let contacts = Contacts { company, links, trackers, goodbye, seats };
         Ok(Sought { torrent, contacts: Some(contacts) })
     }
 
-    fn tell(&self) {
+    fn tell(&mut self) {
         let (dialling, candidates) = self.seeker.reach();
+        let connected = self.links.len().saturating_sub(dialling);
+        let peers = u32::try_from(connected).unwrap_or(u32::MAX);
+        self.seats.take(Needs { takes_part: true, is_seed: false, lacks: true, peers });
         let status = SeekStatus {
             progress: self.seeker.progress(),
-            connected: self.links.len().saturating_sub(dialling),
+            connected,
             dialling,
             candidates,
             tracker: self.trackers.words(),
+            dht: self.seats.status(Instant::now()),
             is_asking: true,
         };
-        self.told.send_if_modified(|told| {
+        self.ends.told.send_if_modified(|told| {
             let is_new = *told != status;
             *told = status;
             is_new
@@ -476,32 +495,22 @@ impl Task {
 
     fn tell_room(&mut self) {
         let now = Instant::now();
-        self.seeker.note(Input::Room(self.places.room()), now);
-        self.places.want(self.seeker.wanted_links(now));
+        self.seeker.note(Input::Room(self.links.places.room()), now);
+        self.links.places.want(self.seeker.wanted_links(now));
     }
 
     fn on_report(&mut self, report: LinkReport) {
-        let (link, now) = (report.link, Instant::now());
-        match report.news {
-            LinkNews::Up { peer_id, caps, .. } => {
-                self.places.up(link);
-                self.seeker.note(Input::LinkUp { link, peer_id, caps }, now);
-            }
-            LinkNews::Events(events) => self.seeker.note(Input::LinkEvents { link, events }, now),
-            LinkNews::Down(reason) => {
-                debug!(link = link.0, %reason, "link down");
-                self.links.remove(&link);
-                self.places.down(link);
-                self.seeker.note(Input::LinkDown { link, reason }, now);
-            }
-        }
+        let LinkReport { link, news, held } = report;
+        let fact = self.links.on_news(link, news);
+        self.seeker.note(fact, Instant::now());
+        drop(held);
     }
 
     fn on_tracker_event(&mut self, event: TrackerEvent) {
         match event {
             TrackerEvent::Peers { addresses } => self.learn(Source::Tracker, addresses),
             TrackerEvent::ExternalIp(ip) => {
-                let ours = SocketAddr::new(ip, self.link_config.listen_port.unwrap_or_default());
+                let ours = SocketAddr::new(ip, self.links.config.listen_port.unwrap_or_default());
                 self.seeker.note(Input::OurAddress(ours), Instant::now());
             }
             TrackerEvent::Status(status) => self.trackers.status = status,
@@ -514,17 +523,13 @@ impl Task {
 
     fn on_incoming(&mut self, incoming: Incoming) {
         let now = Instant::now();
-        self.seeker.note(Input::Room(self.places.room()), now);
+        self.seeker.note(Input::Room(self.links.places.room()), now);
         let Ok(link) = self.seeker.admit(incoming.address, now) else { return };
         // Whoever makes place for it goes first.
         self.carry_out();
-        if !self.places.take(link) {
-            let reason = DownReason::NoRoom;
-            return self.seeker.note(Input::LinkDown { link, reason }, now);
+        if let Some(refused) = self.links.accept(link, incoming) {
+            self.seeker.note(refused, now);
         }
-        let Incoming { address, stream, hello } = incoming;
-        let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
-        self.links.insert(link, link::accept(config, link, address, stream, hello, reports));
     }
 
     fn carry_out(&mut self) {
@@ -536,48 +541,24 @@ impl Task {
                     SeekerOutput::Found => self.is_found = true,
                 }
             }
-            if self.outbox.is_empty() {
-                return;
-            }
-            for (link, commands) in std::mem::take(&mut self.outbox) {
-                self.post(link, commands);
-            }
+            let Some(facts) = self.links.post() else { return };
+            facts.into_iter().for_each(|fact| self.seeker.note(fact, Instant::now()));
         }
     }
 
     fn on_output(&mut self, output: Output) {
         match output {
-            Output::Dial { link, .. } if !self.places.dial(link) => {
-                let reason = DownReason::NoRoom;
-                self.seeker.note(Input::LinkDown { link, reason }, Instant::now());
-            }
             Output::Dial { link, address } => {
-                let (config, reports) = (self.link_config.clone(), self.reports.0.clone());
-                self.links.insert(link, link::dial(config, link, address, reports));
+                if let Some(refused) = self.links.dial(link, address) {
+                    self.seeker.note(refused, Instant::now());
+                }
             }
-            Output::Send { link, command } => self.outbox.entry(link).or_default().push(command),
+            Output::Send { link, command } => self.links.order(link, command),
             Output::Event(Event::FirstPeer(address)) => info!(%address, "first peer"),
             Output::Event(event) => info!(?event, "while seeking"),
             Output::CheckPiece { .. }
             | Output::PreparePiece { .. }
             | Output::SpillBlocks { .. } => debug_assert!(false, "nothing is traded yet"),
-        }
-    }
-
-    /// Hands a batch to a link. One that leaves so many batches lying is not reading.
-    fn post(&mut self, link: LinkId, commands: Vec<LinkCommand>) {
-        let Some(handle) = self.links.get(&link) else { return };
-        let closing = matches!(commands.last(), Some(LinkCommand::Close(_)));
-        let full =
-            matches!(handle.commands.try_send(commands), Err(mpsc::error::TrySendError::Full(_)));
-        if closing || full {
-            // Dropping the handle ends the link once it has read what was sent.
-            self.links.remove(&link);
-            self.places.down(link);
-        }
-        if full {
-            let reason = DownReason::TimedOut("it did not read what we sent");
-            self.seeker.note(Input::LinkDown { link, reason }, Instant::now());
         }
     }
 
@@ -589,6 +570,15 @@ impl Task {
             let _ = hashed.blocking_send(Hashed { check, pieces, verdict });
         });
     }
+}
+
+/// Its seats in the DHT, which hears of the addresses that the link names.
+fn seats(resources: &Resources, request: &SeekRequest) -> Seats {
+    if let Some(dht) = &resources.dht {
+        request.peers.iter().for_each(|address| dht.hint(*address, Hint::Torrent));
+    }
+    let hashes = request.target.swarm_hashes().collect();
+    Seats::new(resources.dht.clone(), hashes, resources.port)
 }
 
 /// What to announce with; none when there is nobody to ask.
@@ -604,6 +594,7 @@ fn tracker_config(resources: &Resources, request: &SeekRequest) -> Option<Tracke
         is_private: false,
         was_complete: false,
         client: resources.http.clone(),
+        udp: Some(resources.udp_trackers.clone()),
         timing: Timing::default(),
         network: resources.tracker_network.clone(),
         quiet: QUIET_DEFAULT,

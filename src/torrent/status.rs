@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::meter::{RateMeter, time_left};
-use crate::disk::{DiskRates, Home};
+use crate::disk::{ChangedFile, DiskRates, Home};
 use crate::swarm::event::Source;
 use crate::swarm::waits::WaitReport;
-use crate::tracker::tiers::status::TrackerStatus;
+use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
 /// What a torrent is doing.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -49,8 +49,8 @@ pub struct Status {
     /// What is verified and written, but not yet known to be on the device: a power loss may take
     /// it.
     pub unsynced_bytes: u64,
-    /// Pieces that were found right when it looked at what is on disk; none before.
-    pub found_pieces: Option<u32>,
+    /// What was on disk when it started; none before that was looked at.
+    pub found: Option<Arc<FoundPieces>>,
     /// Bytes of the whole torrent that are missing, wanted or not, pad files left out.
     pub missing_bytes: u64,
     /// Which files are wanted, by their position in the torrent.
@@ -126,6 +126,8 @@ pub struct Status {
     pub listen_port: u16,
     /// All trackers, in tier order.
     pub trackers: Vec<TrackerStatus>,
+    /// What the DHT does for it; none where it does nothing.
+    pub dht: Option<DhtStatus>,
     /// Verified pieces as the wire's bit set, for `files`.
     pub have: Vec<u8>,
     /// The disk's trouble, while it lasts.
@@ -134,6 +136,19 @@ pub struct Status {
     pub flush_failure: Option<String>,
     /// Why verified pieces cannot be recorded, while they cannot.
     pub record_trouble: Option<String>,
+}
+
+/// What of a torrent was on disk when it started.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FoundPieces {
+    /// Pieces that are there.
+    pub count: u32,
+    /// Those of them that nobody looked at in this run: the record of earlier ones holds them for
+    /// verified, and by length and time of change their files are as it says.
+    pub by_record: u32,
+    /// Files that others have changed or removed since the record was written, with what is wanted
+    /// and lost of them.
+    pub changed: Vec<ChangedFile>,
 }
 
 impl Status {
@@ -190,6 +205,17 @@ impl Status {
         let rest = self.wanted_bytes.saturating_sub(self.done_bytes);
         rest.checked_div(self.down_rate).map(Duration::from_secs)
     }
+}
+
+/// The DHT as a torrent sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DhtStatus {
+    /// Nodes that answer.
+    pub nodes: usize,
+    /// Since when nobody answered, though somebody was asked.
+    pub silent: Option<Duration>,
+    /// How long ago it was announced last, and at how many nodes.
+    pub announced: Option<(Duration, usize)>,
 }
 
 /// What a torrent lacks that is to be whole.
@@ -286,6 +312,21 @@ impl PeerStatus {
     }
 }
 
+/// A tracker, as far as `why` speaks of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TrackerBrief {
+    /// Its announce URL.
+    pub url: String,
+    /// How it stands.
+    pub state: TrackerState,
+    /// Why its last announce failed.
+    pub error: Option<String>,
+    /// Peers in its last reply.
+    pub peers: Option<usize>,
+    /// How long until it is asked by itself.
+    pub next_in: Option<Duration>,
+}
+
 /// The answer to `why`.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct WhyReport {
@@ -322,8 +363,10 @@ pub struct WhyReport {
     pub pieces_at_disk: u32,
     /// Why the disk pauses the torrent, while it does.
     pub disk_trouble: Option<String>,
-    /// The state of the first tracker in words, when there is one.
-    pub tracker: Option<String>,
+    /// The tracker that matters, the first that works or else the first, when there is one.
+    pub tracker: Option<TrackerBrief>,
+    /// What the DHT does for it; none where it does nothing.
+    pub dht: Option<DhtStatus>,
     /// What the disk workers did over the last minute, for all torrents.
     pub disk: DiskRates,
 }

@@ -2,15 +2,16 @@
 //! torrent without trackers has one that never says anything.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::tracker::task::{TrackerCommand, TrackerConfig, TrackerEvent, TransferStats, spawn};
-use crate::tracker::tiers::status::TrackerStatus;
+use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
-use super::status::Status;
+use super::status::{Status, TrackerBrief};
 
 /// Orders on their way to the tracker task; it takes them at once.
 const COMMANDS_LEN: usize = 16;
@@ -74,7 +75,29 @@ impl Trackers {
 
     /// How the first tracker stands, in words.
     pub fn words(&self) -> Option<String> {
-        super::actor::tracker_words(&self.status)
+        let first = self.status.first()?;
+        Some(match first.last_error.as_deref() {
+            Some(error) => format!("{}: {error}", first.url),
+            None => format!("{}: {}", first.url, first.state),
+        })
+    }
+
+    /// How the tracker that matters stands, for `why`.
+    pub fn brief(&self, now: Instant) -> Option<TrackerBrief> {
+        let works = self.status.iter().find(|tracker| tracker.state == TrackerState::Working);
+        let tracker = works.or(self.status.first())?;
+        Some(TrackerBrief {
+            url: tracker.url.clone(),
+            state: tracker.state,
+            error: tracker.last_error.clone(),
+            peers: tracker.peers,
+            next_in: tracker.next_announce_at.map(|at| at.saturating_duration_since(now)),
+        })
+    }
+
+    /// Says goodbye to all trackers, aside.
+    pub fn leave(self) -> Goodbye {
+        Goodbye(tokio::spawn(async move { self.stop().await }))
     }
 
     /// Says goodbye to all trackers; the future ends when that is done or takes too long.
@@ -85,6 +108,18 @@ impl Trackers {
             // Late or lost, the torrent ends all the same.
             let _ = timeout(STOP_BUDGET, done).await;
         }
+    }
+}
+
+/// Trackers are told that we leave, whatever becomes of who waits for that.
+#[derive(Debug)]
+pub(super) struct Goodbye(JoinHandle<()>);
+
+impl Goodbye {
+    /// Waits until they were told, or their time is over.
+    pub async fn said(self) {
+        // A panic is told by the runtime.
+        let _ = self.0.await;
     }
 }
 

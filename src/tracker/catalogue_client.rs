@@ -9,12 +9,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::header::AUTHORIZATION;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::base::addr::canonical;
 use crate::base::ids::InfoHash;
 use crate::metainfo::Torrent;
+use crate::net::http::{self, ClientConfig};
 use crate::tracker::catalogue::{Entry, Error as CatalogueError, TORRENT_LEN_MAX, check_name};
 use crate::tracker::proof::{
     AskerNonce, Change, Introduced, Introduction, SignedChange, TokenKey, TrackerKey, body_hash,
@@ -219,19 +220,14 @@ impl CatalogueClient {
     /// [`Error::Url`], and [`Error::Setup`] when TLS cannot be set up at all.
     pub fn new(address: &str) -> Result<Self, Error> {
         let base = base_of(address)?;
-        // Somebody else in the process may have installed a provider already; any will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            Client::builder()
-                .user_agent(concat!("pigeon/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                .no_proxy()
-                .connect_timeout(CONNECT_LIMIT)
-                .read_timeout(READ_LIMIT)
-                .timeout(TOTAL_LIMIT)
-        };
-        // Without certificates of authorities the first build fails; plain HTTP needs none.
-        let http = builder().build().or_else(|_| builder().tls_certs_only([]).build());
+        let http = http::client(&ClientConfig {
+            local: None,
+            connect: CONNECT_LIMIT,
+            read: READ_LIMIT,
+            total: Some(TOTAL_LIMIT),
+            // A token is proven and used in requests right after each other.
+            keeps_idle: true,
+        });
         let http = http.map_err(|cause| Error::Setup(cause.to_string()))?;
         Ok(Self { http, base, is_found: false })
     }
@@ -316,6 +312,22 @@ impl CatalogueClient {
         let request = self.http.get(format!("{}/catalogue", self.base));
         let answer = self.answer(request, "its list", LIST_LEN_MAX).await?;
         read_list(&answer).map_err(|error| self.malformed(&error))
+    }
+
+    /// How long the tracker has been running, in whole seconds.
+    ///
+    /// # Errors
+    /// A tracker that is not reached, or is none of ours.
+    pub async fn uptime(&self) -> Result<Duration, Error> {
+        #[derive(Deserialize)]
+        struct SentStats {
+            uptime: u64,
+        }
+        let request = self.http.get(format!("{}/stats", self.base));
+        let answer = self.answer(request, "its numbers", WORDS_LEN_MAX).await?;
+        let sent = serde_json::from_slice::<SentStats>(&answer);
+        let sent = sent.map_err(|error| self.malformed(&error))?;
+        Ok(Duration::from_secs(sent.uptime))
     }
 
     /// Fetches a torrent that was listed.

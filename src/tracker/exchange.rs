@@ -3,7 +3,7 @@
 //! the asker's business, and which tracker to ask is [`super::tiers`]'.
 //! Source: BEP 15, "UDP connections / spoofing" and "Time outs".
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,8 @@ const RETRIES: u32 = 8;
 /// "A client can use a connection ID until one minute after it has received it."
 const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 
-/// Connection ids kept: the trackers of a torrent that answered within the last minute.
-const MAX_CONNECTIONS: usize = 64;
+/// Connection ids kept: the trackers of a session that answered within the last minute.
+const MAX_CONNECTIONS: usize = 256;
 
 /// One question, named by the asker.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -66,7 +66,11 @@ pub enum Output {
 pub struct Exchanges {
     rng: StdRng,
     retry: Duration,
-    open: Vec<Exchange>,
+    open: BTreeMap<CallId, Exchange>,
+    /// Of each open question.
+    transactions: BTreeMap<u32, CallId>,
+    /// When each is sent again.
+    due: BTreeSet<(Instant, CallId)>,
     connections: Vec<Connection>,
     outputs: VecDeque<Output>,
 }
@@ -105,7 +109,15 @@ impl Exchanges {
     /// `retry` is [`RETRY`] outside of tests; `rng` makes the transaction ids and has to be
     /// unpredictable.
     pub fn new(retry: Duration, rng: StdRng) -> Self {
-        Self { rng, retry, open: Vec::new(), connections: Vec::new(), outputs: VecDeque::new() }
+        Self {
+            rng,
+            retry,
+            open: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            due: BTreeSet::new(),
+            connections: Vec::new(),
+            outputs: VecDeque::new(),
+        }
     }
 
     /// Asks the tracker that has these `addresses`, all of one family; while it is silent,
@@ -124,28 +136,26 @@ impl Exchanges {
             addresses: addresses.into(),
             ask,
             step,
-            transaction: TransactionId(self.rng.random()),
+            transaction: self.transaction(),
             tries: 0,
             retry_at: now,
             has_connected: false,
         };
         self.send(&mut exchange, now);
-        self.open.push(exchange);
+        self.put(exchange);
     }
 
     /// Nobody waits for the answer any more.
     pub fn cancel(&mut self, call: CallId) {
-        self.open.retain(|exchange| exchange.call != call);
+        self.take(call);
     }
 
     /// Takes a datagram that came from `from`, canonical. What answers no open question, by
     /// address and transaction, is dropped: it is late, or forged.
     pub fn on_datagram(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) {
         let Some(transaction) = transaction_of(datagram) else { return };
-        let is_asked =
-            |exchange: &Exchange| exchange.transaction == transaction && exchange.is_with(from);
-        let Some(position) = self.open.iter().position(is_asked) else { return };
-        let mut exchange = self.open.swap_remove(position);
+        let Some(call) = self.transactions.get(&transaction.0).copied() else { return };
+        let Some(mut exchange) = self.take_if(call, |it| it.is_with(from)) else { return };
         let reply = Reply::decode(datagram, Family::of(from));
         let borrowed = matches!(exchange.step, Step::Asking { is_borrowed: true, .. });
         let result = match (reply, &exchange.step, &exchange.ask) {
@@ -175,11 +185,32 @@ impl Exchanges {
         self.outputs.push_back(Output::Done { call: exchange.call, tracker: from, result });
     }
 
+    /// The system says that nobody listens at `to`, canonical: whoever is asked there is asked at
+    /// its next address at once, and is out of reach when each has refused.
+    pub fn refused(&mut self, to: SocketAddr, now: Instant) {
+        let is_asked = |(_, exchange): &(&CallId, &Exchange)| exchange.is_with(to);
+        let calls: Vec<CallId> = self.open.iter().filter(is_asked).map(|(call, _)| *call).collect();
+        self.forget(to);
+        for call in calls {
+            let Some(mut exchange) = self.take(call) else { continue };
+            exchange.addresses.pop_front();
+            if exchange.addresses.is_empty() {
+                let result = Err(Error::Unreachable("nobody listens there".to_owned()));
+                self.outputs.push_back(Output::Done { call, tracker: to, result });
+                continue;
+            }
+            exchange.step = Step::Connecting;
+            (exchange.tries, exchange.has_connected) = (0, false);
+            self.go_on(exchange, now);
+        }
+    }
+
     /// Sends again what has waited long enough.
     pub fn tick(&mut self, now: Instant) {
-        let is_due = |exchange: &mut Exchange| exchange.retry_at <= now;
-        let due: Vec<Exchange> = self.open.extract_if(.., is_due).collect();
-        for mut exchange in due {
+        let is_due = |(at, _): &&(Instant, CallId)| *at <= now;
+        let due: Vec<CallId> = self.due.iter().take_while(is_due).map(|(_, call)| *call).collect();
+        for call in due {
+            let Some(mut exchange) = self.take(call) else { continue };
             let Some(tracker) = exchange.addresses.front().copied() else { continue };
             exchange.tries += 1;
             if exchange.tries > RETRIES {
@@ -194,12 +225,12 @@ impl Exchanges {
                     if is_borrowed || now.saturating_duration_since(since) >= CONNECTION_LIFE {
                         self.forget(tracker);
                         exchange.step = Step::Connecting;
-                        exchange.transaction = TransactionId(self.rng.random());
+                        exchange.transaction = self.transaction();
                     }
                 }
             }
             self.send(&mut exchange, now);
-            self.open.push(exchange);
+            self.put(exchange);
         }
     }
 
@@ -210,14 +241,43 @@ impl Exchanges {
 
     /// When to call [`Exchanges::tick`], if nothing happens before.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.open.iter().map(|exchange| exchange.retry_at).min()
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// The next step is another request, so it gets another number.
     fn go_on(&mut self, mut exchange: Exchange, now: Instant) {
-        exchange.transaction = TransactionId(self.rng.random());
+        exchange.transaction = self.transaction();
         self.send(&mut exchange, now);
-        self.open.push(exchange);
+        self.put(exchange);
+    }
+
+    /// One that no open question has.
+    fn transaction(&mut self) -> TransactionId {
+        loop {
+            let number = self.rng.random();
+            if !self.transactions.contains_key(&number) {
+                return TransactionId(number);
+            }
+        }
+    }
+
+    fn put(&mut self, exchange: Exchange) {
+        let call = exchange.call;
+        self.transactions.insert(exchange.transaction.0, call);
+        self.due.insert((exchange.retry_at, call));
+        self.open.insert(call, exchange);
+    }
+
+    fn take(&mut self, call: CallId) -> Option<Exchange> {
+        self.take_if(call, |_| true)
+    }
+
+    fn take_if(&mut self, call: CallId, is_it: impl FnOnce(&Exchange) -> bool) -> Option<Exchange> {
+        self.open.get(&call).filter(|exchange| is_it(exchange))?;
+        let exchange = self.open.remove(&call)?;
+        self.transactions.remove(&exchange.transaction.0);
+        self.due.remove(&(exchange.retry_at, call));
+        Some(exchange)
     }
 
     fn send(&mut self, exchange: &mut Exchange, now: Instant) {

@@ -26,7 +26,7 @@ use crate::tracker::announce::Event;
 
 use fair::heaviest_of;
 use rank::Ranks;
-use roll::{Entry, Roll, Slot, Who};
+use roll::{Entry, EntryIndex, Roll, Who};
 
 /// Peers in a reply when the client names no number, as in BEP 3's practice.
 const NUMWANT_DEFAULT: usize = 50;
@@ -162,15 +162,15 @@ impl Swarm {
     }
 }
 
-/// The slots of one family: leeches and seeds.
+/// The entries of one family: leeches and seeds.
 #[derive(Default)]
 struct Lists {
-    leeches: Vec<Slot>,
-    seeds: Vec<Slot>,
+    leeches: Vec<EntryIndex>,
+    seeds: Vec<EntryIndex>,
 }
 
 impl Lists {
-    fn of(&mut self, left: u64) -> &mut Vec<Slot> {
+    fn of(&mut self, left: u64) -> &mut Vec<EntryIndex> {
         if left == 0 { &mut self.seeds } else { &mut self.leeches }
     }
 
@@ -178,12 +178,12 @@ impl Lists {
         self.leeches.len() + self.seeds.len()
     }
 
-    fn any(&self) -> Option<Slot> {
+    fn any(&self) -> Option<EntryIndex> {
         self.leeches.last().or(self.seeds.last()).copied()
     }
 
     fn allocated(&self) -> usize {
-        (self.leeches.capacity() + self.seeds.capacity()) * size_of::<Slot>()
+        (self.leeches.capacity() + self.seeds.capacity()) * size_of::<EntryIndex>()
     }
 }
 
@@ -195,26 +195,32 @@ trait Family<const N: usize> {
 
     /// Enters or renews somebody; tells where, and whether it was a seed before. `spare` decides
     /// who has to make room in a full swarm.
-    fn admit(&mut self, who: Who<N>, arrival: &Arrival, now_s: u32, spare: u64) -> (Slot, bool) {
+    fn admit(
+        &mut self,
+        who: Who<N>,
+        arrival: &Arrival,
+        now_s: u32,
+        spare: u64,
+    ) -> (EntryIndex, bool) {
         let swarm_max = self.table().limits.peers_per_swarm;
         let (roll, swarms, seeds) = self.parts();
         let lists = Self::lists(&mut swarms[who.swarm as usize]);
         let left = arrival.left;
-        if let Some(slot) = roll.find(&who) {
-            roll.renew(slot, now_s);
-            let entry = roll.get_mut(slot);
+        if let Some(entry_index) = roll.find(&who) {
+            roll.renew(entry_index, now_s);
+            let entry = roll.get_mut(entry_index);
             entry.peer_id = arrival.peer_id.0;
             let was_seed = entry.left == 0;
             if was_seed != (left == 0) {
                 let place = entry.place;
                 take_out(roll, lists.of(if was_seed { 0 } else { 1 }), place);
                 let list = lists.of(left);
-                roll.get_mut(slot).place = list.len() as u32;
-                list.push(slot);
+                roll.get_mut(entry_index).place = list.len() as u32;
+                list.push(entry_index);
                 *seeds = *seeds + usize::from(left == 0) - usize::from(was_seed);
             }
-            roll.get_mut(slot).left = left;
-            return (slot, was_seed);
+            roll.get_mut(entry_index).left = left;
+            return (entry_index, was_seed);
         }
         if lists.len() >= swarm_max {
             let list = if lists.leeches.is_empty() { &lists.seeds } else { &lists.leeches };
@@ -226,17 +232,17 @@ trait Family<const N: usize> {
         let (roll, swarms, seeds) = self.parts();
         let list = Self::lists(&mut swarms[who.swarm as usize]).of(left);
         let place = list.len() as u32;
-        let slot = roll.insert(Entry::new(who, arrival.peer_id.0, left, now_s, place));
-        list.push(slot);
+        let entry_index = roll.insert(Entry::new(who, arrival.peer_id.0, left, now_s, place));
+        list.push(entry_index);
         *seeds += usize::from(left == 0);
         self.table().rank(who.swarm);
-        (slot, false)
+        (entry_index, false)
     }
 
     /// Removes somebody; tells of which swarm.
-    fn dismiss(&mut self, slot: Slot) -> u32 {
+    fn dismiss(&mut self, entry_index: EntryIndex) -> u32 {
         let (roll, swarms, seeds) = self.parts();
-        let entry = roll.remove(slot);
+        let entry = roll.remove(entry_index);
         let list = Self::lists(&mut swarms[entry.who.swarm as usize]).of(entry.left);
         take_out(roll, list, entry.place);
         *seeds -= usize::from(entry.left == 0);
@@ -246,7 +252,7 @@ trait Family<const N: usize> {
 }
 
 /// Takes a place out of a swarm's list; the last one takes it over.
-fn take_out<const N: usize>(roll: &mut Roll<N>, list: &mut Vec<Slot>, place: u32) {
+fn take_out<const N: usize>(roll: &mut Roll<N>, list: &mut Vec<EntryIndex>, place: u32) {
     list.swap_remove(place as usize);
     if let Some(moved) = list.get(place as usize) {
         roll.get_mut(*moved).place = place;
@@ -334,15 +340,16 @@ impl SwarmTable {
     pub fn expire(&mut self, now: Instant) {
         let life_s = u32::try_from(self.limits.peer_life.as_secs()).unwrap_or(u32::MAX);
         let Some(limit_s) = self.seconds(now).checked_sub(life_s) else { return };
-        while let Some(slot) =
+        while let Some(entry_index) =
             self.four.oldest().filter(|it| self.four.get(*it).seen_at_s <= limit_s)
         {
-            let swarm = Family::<4>::dismiss(self, slot);
+            let swarm = Family::<4>::dismiss(self, entry_index);
             self.end_if_empty(swarm);
         }
-        while let Some(slot) = self.six.oldest().filter(|it| self.six.get(*it).seen_at_s <= limit_s)
+        while let Some(entry_index) =
+            self.six.oldest().filter(|it| self.six.get(*it).seen_at_s <= limit_s)
         {
-            let swarm = Family::<16>::dismiss(self, slot);
+            let swarm = Family::<16>::dismiss(self, entry_index);
             self.end_if_empty(swarm);
         }
     }
@@ -381,8 +388,8 @@ impl SwarmTable {
         else {
             return Vec::new();
         };
-        let four = |slot: &Slot| v4_peer(self.four.get(*slot));
-        let six = |slot: &Slot| v6_peer(self.six.get(*slot));
+        let four = |entry_index: &EntryIndex| v4_peer(self.four.get(*entry_index));
+        let six = |entry_index: &EntryIndex| v6_peer(self.six.get(*entry_index));
         let seeds = swarm.four.seeds.iter().map(four).chain(swarm.six.seeds.iter().map(six));
         let leeches = swarm.four.leeches.iter().map(four).chain(swarm.six.leeches.iter().map(six));
         seeds.chain(leeches).take(most).collect()
@@ -405,12 +412,18 @@ impl SwarmTable {
         Ok(swarm)
     }
 
-    fn enter(&mut self, swarm: u32, address: SocketAddr, arrival: &Arrival, now_s: u32) -> Slot {
+    fn enter(
+        &mut self,
+        swarm: u32,
+        address: SocketAddr,
+        arrival: &Arrival,
+        now_s: u32,
+    ) -> EntryIndex {
         let port = address.port();
         // In case that somebody has to make room.
         let spare = self.rng.next_u64();
         let before = self.swarms[swarm as usize].allocated();
-        let (slot, was_seed) = match address.ip() {
+        let (entry_index, was_seed) = match address.ip() {
             IpAddr::V4(ip) => {
                 let who = Who { swarm, ip: ip.octets(), port };
                 Family::<4>::admit(self, who, arrival, now_s, spare)
@@ -425,20 +438,20 @@ impl SwarmTable {
             let downloaded = &mut self.swarms[swarm as usize].downloaded;
             *downloaded = downloaded.saturating_add(1);
         }
-        slot
+        entry_index
     }
 
     fn leave(&mut self, swarm: u32, address: SocketAddr) {
         let port = address.port();
         match address.ip() {
             IpAddr::V4(ip) => {
-                if let Some(slot) = self.four.find(&Who { swarm, ip: ip.octets(), port }) {
-                    Family::<4>::dismiss(self, slot);
+                if let Some(entry_index) = self.four.find(&Who { swarm, ip: ip.octets(), port }) {
+                    Family::<4>::dismiss(self, entry_index);
                 }
             }
             IpAddr::V6(ip) => {
-                if let Some(slot) = self.six.find(&Who { swarm, ip: ip.octets(), port }) {
-                    Family::<16>::dismiss(self, slot);
+                if let Some(entry_index) = self.six.find(&Who { swarm, ip: ip.octets(), port }) {
+                    Family::<16>::dismiss(self, entry_index);
                 }
             }
         }
@@ -477,15 +490,17 @@ impl SwarmTable {
         &mut self,
         swarm: u32,
         is_v4: bool,
-        own: Option<Slot>,
+        own: Option<EntryIndex>,
         arrival: &Arrival,
         mut give: impl FnMut(TablePeer),
     ) {
         let wanted = arrival.numwant.unwrap_or(NUMWANT_DEFAULT).min(self.limits.numwant_max);
         let is_seed = arrival.left == 0;
         let swarm = &self.swarms[swarm as usize];
-        let own_four = own.filter(|_| is_v4).map(|slot| self.four.get(slot).place as usize);
-        let own_six = own.filter(|_| !is_v4).map(|slot| self.six.get(slot).place as usize);
+        let own_four =
+            own.filter(|_| is_v4).map(|entry_index| self.four.get(entry_index).place as usize);
+        let own_six =
+            own.filter(|_| !is_v4).map(|entry_index| self.six.get(entry_index).place as usize);
         let four = Choice::new(&swarm.four, own_four, is_seed);
         let six = Choice::new(&swarm.six, own_six, is_seed);
         let (four_len, six_len) = match (arrival.own_family_only, is_v4) {
@@ -496,8 +511,8 @@ impl SwarmTable {
         let six_count = six_len.min((wanted / 2).max(wanted.saturating_sub(four_len)));
         let four_count = four_len.min(wanted - six_count);
         let seed = self.rng.next_u64();
-        four.draw(four_count, seed, |slot| give(v4_peer(self.four.get(slot))));
-        six.draw(six_count, !seed, |slot| give(v6_peer(self.six.get(slot))));
+        four.draw(four_count, seed, |entry_index| give(v4_peer(self.four.get(entry_index))));
+        six.draw(six_count, !seed, |entry_index| give(v6_peer(self.six.get(entry_index))));
     }
 }
 
@@ -513,15 +528,15 @@ fn v6_peer(entry: &Entry<16>) -> TablePeer {
 
 /// Those of one family who can be named to somebody: not itself, and no seeds to a seed.
 struct Choice<'a> {
-    leeches: &'a [Slot],
-    seeds: &'a [Slot],
+    leeches: &'a [EntryIndex],
+    seeds: &'a [EntryIndex],
     /// Where among them the asking one stands.
     own: Option<usize>,
 }
 
 impl<'a> Choice<'a> {
     fn new(lists: &'a Lists, own: Option<usize>, is_seed: bool) -> Self {
-        let seeds: &[Slot] = if is_seed { &[] } else { &lists.seeds };
+        let seeds: &[EntryIndex] = if is_seed { &[] } else { &lists.seeds };
         // A seed stands in the list that it is not given.
         Self { leeches: &lists.leeches, seeds, own: own.filter(|_| !is_seed) }
     }
@@ -532,7 +547,7 @@ impl<'a> Choice<'a> {
 
     /// Hands out `count` different ones, each with the same chance: one from each of `count`
     /// equal parts. All chance comes from `seed`; which peers are named is no secret.
-    fn draw(&self, count: usize, seed: u64, mut give: impl FnMut(Slot)) {
+    fn draw(&self, count: usize, seed: u64, mut give: impl FnMut(EntryIndex)) {
         let len = self.len();
         let mut state = seed;
         for part in 0..count {
@@ -540,11 +555,11 @@ impl<'a> Choice<'a> {
             let within = (u64::from(next_u32(&mut state)) * (end - begin) as u64) >> 32;
             let drawn = begin + within as usize;
             let position = drawn + usize::from(self.own.is_some_and(|own| drawn >= own));
-            let slot = match self.leeches.get(position) {
-                Some(slot) => *slot,
+            let entry_index = match self.leeches.get(position) {
+                Some(entry_index) => *entry_index,
                 None => self.seeds[position - self.leeches.len()],
             };
-            give(slot);
+            give(entry_index);
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::sleep_until;
 use tracing::Instrument as _;
 
-use crate::base::addr::{Locality, Source, is_usable_peer};
+use crate::base::addr::{Locality, Teller, is_usable_peer};
 use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, Family};
 use crate::tracker::tiers::status::TrackerStatus;
@@ -21,6 +21,7 @@ use crate::tracker::tiers::{
 };
 
 pub use fetch::{HttpClient, NetworkTiming, http_client};
+pub use udp::UdpClient;
 
 mod errand;
 mod fetch;
@@ -28,7 +29,6 @@ mod udp;
 
 use errand::{Carriers, Errand, Host, Question, Report, sockets};
 use fetch::{Fetched, MAX_ADDRESSES};
-use udp::UdpClient;
 
 /// Reports of announces on their way. An announce makes two at most, and few are on their way
 /// at once; more would wait.
@@ -57,6 +57,8 @@ pub struct TrackerConfig {
     pub was_complete: bool,
     /// The session's client.
     pub client: HttpClient,
+    /// The session's client for UDP; with none, UDP trackers are asked over own sockets.
+    pub udp: Option<UdpClient>,
     /// Times of the announces.
     pub timing: Timing,
     /// Times of the network.
@@ -198,7 +200,8 @@ impl Driver {
         let standing = stats.borrow().standing();
         let tiers = std::mem::take(&mut config.tiers);
         let network = config.network.clone();
-        let udp = UdpClient::start(network.retry_udp, network.bind);
+        let alone = || UdpClient::alone(network.retry_udp, network.bind);
+        let udp = config.udp.clone().unwrap_or_else(alone);
         let carriers = Carriers { http: config.client.clone(), udp, network };
         Self {
             standing,
@@ -467,7 +470,7 @@ impl Driver {
     }
 
     fn tell_peers(&mut self, mut addresses: Vec<SocketAddr>, from: Locality) {
-        addresses.retain(|address| is_usable_peer(*address, Source::Remote(from)));
+        addresses.retain(|address| is_usable_peer(*address, Teller::Remote(from)));
         if !addresses.is_empty() {
             self.tell(TrackerEvent::Peers { addresses });
         }

@@ -15,7 +15,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use crate::base::addr::{Locality, Source, canonical, canonical_ip};
+use crate::base::addr::{Locality, Teller, canonical, canonical_ip};
 use crate::metainfo::Magnet;
 use crate::metainfo::magnet;
 use crate::net::http::{self, ClientConfig, innermost};
@@ -143,14 +143,21 @@ impl Error {
 ///
 /// # Errors
 /// When the address is not allowed or not reached, or what is there is no torrent.
-pub async fn fetch(url: &str, from: Source, limits: &Limits) -> Result<Fetched, Error> {
+pub async fn fetch(url: &str, from: Teller, limits: &Limits) -> Result<Fetched, Error> {
     let fetched = timeout(limits.total, follow(url, from, limits)).await;
     fetched.unwrap_or(Err(Error::Timeout(limits.total)))
 }
 
-async fn follow(url: &str, from: Source, limits: &Limits) -> Result<Fetched, Error> {
+async fn follow(url: &str, from: Teller, limits: &Limits) -> Result<Fetched, Error> {
     let mut url = parse_url(url)?;
-    let config = ClientConfig { local: limits.bind, connect: limits.connect, read: limits.read };
+    let config = ClientConfig {
+        local: limits.bind,
+        connect: limits.connect,
+        read: limits.read,
+        // The whole way through all redirects is limited, not each request.
+        total: None,
+        keeps_idle: false,
+    };
     let client = http::client(&config).map_err(|cause| Error::Setup(innermost(&cause)))?;
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
@@ -196,7 +203,7 @@ async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
 /// May we connect to `target` for `path`, coming from a host that lies at `previous` (none for the
 /// first URL)? A redirect may stay where it comes from or lead outwards, never further inside.
 fn check_hop(
-    from: Source,
+    from: Teller,
     previous: Option<Locality>,
     target: IpAddr,
     path: &str,
@@ -210,7 +217,7 @@ fn check_hop(
     };
     let locality = Locality::of(target);
     let is_inwards = previous.is_some_and(|previous| depth(previous) < depth(locality));
-    let is_believed = from == Source::User || path.to_ascii_lowercase().ends_with(".torrent");
+    let is_believed = from == Teller::User || path.to_ascii_lowercase().ends_with(".torrent");
     let is_allowed = match locality {
         Locality::Unroutable => false,
         Locality::Public => true,
@@ -224,7 +231,7 @@ async fn ask(
     client: &Client,
     url: &Url,
     addresses: &[SocketAddr],
-    from: Source,
+    from: Teller,
     previous: Option<Locality>,
 ) -> Result<(Response, IpAddr), Error> {
     let mut last_error = Error::Network("the host has no address".to_owned());

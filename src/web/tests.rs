@@ -98,7 +98,7 @@ impl Server {
 /// What the user gets of a server that answers so.
 async fn fetched(scripts: Vec<Script>) -> Result<Fetched, Error> {
     let server = Server::start(scripts);
-    fetch(&server.url_of("/x.torrent"), Source::User, &Limits::default()).await
+    fetch(&server.url_of("/x.torrent"), Teller::User, &Limits::default()).await
 }
 
 async fn refused(script: Script) -> Error {
@@ -128,7 +128,7 @@ async fn what_begins_as_a_torrent_is_fetched_as_it_is() {
 async fn the_host_is_asked_by_its_name_and_path() {
     let server = Server::start(vec![Script::body(b"d")]);
     let url = server.url_of("/a%20b.torrent?id=1").replace("127.0.0.1", "localhost");
-    assert_eq!(fetch(&url, Source::User, &Limits::default()).await, torrent(b"d"));
+    assert_eq!(fetch(&url, Teller::User, &Limits::default()).await, torrent(b"d"));
     assert_eq!(server.requests(), ["GET /a%20b.torrent?id=1 HTTP/1.1"]);
 }
 
@@ -204,28 +204,28 @@ async fn who_does_not_answer_is_given_up() {
     let limits = Limits { total: Duration::from_millis(300), ..Limits::default() };
     let server = Server::start(vec![Script::Hang]);
     let url = server.url_of("/x.torrent");
-    let late = fetch(&url, Source::User, &limits).await.expect_err("nothing came");
+    let late = fetch(&url, Teller::User, &limits).await.expect_err("nothing came");
     assert_eq!(late, Error::Timeout(limits.total));
     assert!(late.is_of_network());
     drop(server);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gone = fetch(&format!("http://{free}/"), Source::User, &limits).await;
+    let gone = fetch(&format!("http://{free}/"), Teller::User, &limits).await;
     assert!(matches!(gone, Err(Error::Network(_))), "{gone:?}");
 }
 
 #[tokio::test]
 async fn urls_that_cannot_be_asked_are_refused() {
     for url in ["x", "ftp://127.0.0.1/x.torrent", "udp://127.0.0.1:1/", "http://", "http://[::"] {
-        let refused = fetch(url, Source::User, &Limits::default()).await;
+        let refused = fetch(url, Teller::User, &Limits::default()).await;
         assert!(matches!(refused, Err(Error::Url(_))), "{url}: {refused:?}");
     }
-    let refused = fetch("http://0.0.0.0/x.torrent", Source::User, &Limits::default()).await;
+    let refused = fetch("http://0.0.0.0/x.torrent", Teller::User, &Limits::default()).await;
     assert!(matches!(refused, Err(Error::Forbidden(Locality::Unroutable, _))), "{refused:?}");
 }
 
 #[tokio::test]
 async fn a_strangers_link_may_name_local_torrents_and_nothing_else() {
-    let stranger = Source::Remote(Locality::Public);
+    let stranger = Teller::Remote(Locality::Public);
     let server = Server::start(vec![Script::redirect("/reboot"), Script::body(b"d")]);
     let asked = |path: &str| {
         let url = server.url_of(path);
@@ -244,7 +244,7 @@ fn redirects_never_lead_inwards() {
         check_hop(from, previous, target.parse().unwrap(), path).is_ok()
     };
     let public = [None, Some(Locality::Public), Some(Locality::Loopback)];
-    assert!(public.into_iter().all(|it| allowed(Source::User, it, "192.0.3.1", "/x")));
+    assert!(public.into_iter().all(|it| allowed(Teller::User, it, "192.0.3.1", "/x")));
     let inwards = [
         ("192.168.1.1", Locality::Private),
         ("169.254.169.254", Locality::LinkLocal),
@@ -253,17 +253,17 @@ fn redirects_never_lead_inwards() {
         ("::ffff:10.0.0.1", Locality::Private),
     ];
     for (target, locality) in inwards {
-        assert!(allowed(Source::User, None, target, "/x"), "{target} may be typed");
-        assert!(allowed(Source::User, Some(locality), target, "/x"), "{target} is no further in");
-        assert!(!allowed(Source::User, Some(Locality::Public), target, "/x.torrent"), "{target}");
-        let stranger = Source::Remote(Locality::Public);
+        assert!(allowed(Teller::User, None, target, "/x"), "{target} may be typed");
+        assert!(allowed(Teller::User, Some(locality), target, "/x"), "{target} is no further in");
+        assert!(!allowed(Teller::User, Some(Locality::Public), target, "/x.torrent"), "{target}");
+        let stranger = Teller::Remote(Locality::Public);
         assert!(allowed(stranger, None, target, "/x.torrent"));
         assert!(!allowed(stranger, None, target, "/x"));
         assert!(!allowed(stranger, Some(Locality::Public), target, "/x.torrent"));
     }
-    assert!(!allowed(Source::User, Some(Locality::Private), "127.0.0.1", "/x"));
-    assert!(allowed(Source::User, Some(Locality::Loopback), "10.0.0.1", "/x"));
-    assert!(!allowed(Source::User, None, "224.0.0.1", "/x"));
+    assert!(!allowed(Teller::User, Some(Locality::Private), "127.0.0.1", "/x"));
+    assert!(allowed(Teller::User, Some(Locality::Loopback), "10.0.0.1", "/x"));
+    assert!(!allowed(Teller::User, None, "224.0.0.1", "/x"));
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub struct Extensions {
 }
 
 impl Extensions {
-    /// What we announce. There is no DHT node here to announce.
+    /// What we announce, beside the DHT where it runs.
     pub const OURS: Self = Self { extended: true, fast: true, dht: false };
 
     /// What both sides can do.

@@ -107,6 +107,32 @@ async fn a_magnet_link_is_downloaded_from_the_peer_that_it_names() {
     assert!(kept.windows(info.len()).any(|window| window == info));
 }
 
+/// The URLs that a link names are asked beside its peers, and whoever is first is enough.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_url_that_hangs_holds_up_no_peer_and_silent_peers_hold_up_no_url() {
+    let wanted = Wanted::new();
+    let peer = wanted.peer(Metadata::Honest).await;
+    let server = MockTracker::start(vec![Reply::Hang]);
+    let link = wanted.link(&format!("&xs={}&x.pe={}", server.url_of("/x.torrent"), peer.address));
+    let start = Instant::now();
+    let ran = wanted.run(&[&link]);
+    assert_code(&ran, 0);
+    wanted.assert_whole();
+    assert!(start.elapsed() < LIMIT / 2, "a server has half a minute");
+
+    let wanted = Wanted::new();
+    let peer = wanted.peer(Metadata::Absent).await;
+    let file = [b"d4:info".as_slice(), &wanted.spec.info(), b"e"].concat();
+    let server = MockTracker::start(vec![Reply::body(&file)]);
+    let link = wanted.link(&format!("&xs={}&x.pe={}", server.url_of("/x.torrent"), peer.address));
+    let ran = wanted.run(&[&link, "--save-torrent", "kept.torrent"]);
+    assert_code(&ran, 0);
+    wanted.assert_whole();
+    assert_eq!(peer.connections(), 1, "the download goes on with whom the search has met");
+    let kept = std::fs::read(wanted.home.path().join("kept.torrent")).expect("a .torrent");
+    assert!(kept == file, "as it came");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_own_seed_gives_metadata_and_data() {
     let (wanted, theirs) = (Wanted::new(), tempfile::tempdir().expect("a folder"));

@@ -18,6 +18,7 @@ mod seeder;
 
 mod cli;
 mod course;
+mod dht;
 mod download;
 mod faults;
 mod hostile;

@@ -57,6 +57,30 @@ fn a_download_is_moved_and_renamed_while_it_runs_and_is_found_again() {
     assert!(twice < 1_500_000, "{twice} bytes were fetched twice");
 }
 
+#[test]
+fn verify_knows_a_file_that_was_renamed_alone() {
+    let place = Place::new(None);
+    let mut running = Running::start(&mut place.command(&["--seed"]));
+    running.line("Complete: ");
+    running.type_line("rename 2 x");
+    running.line("renamed to sample/b/x");
+    running.type_line("quit");
+    assert_eq!(running.wait().code, Some(0));
+    let verify = || {
+        let arguments = ["verify", "s.torrent", "out", "-v"];
+        finish(driver(place.home.path()).current_dir(place.home.path()).args(arguments))
+    };
+    let ran = verify();
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("  sample/b/x\n"), "{}", ran.stdout);
+    // Its user gave it the old name back.
+    let folder = place.out().join("sample/b");
+    fs::rename(folder.join("x"), folder.join("second")).expect("rename a file");
+    let ran = verify();
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("  sample/b/second\n"), "{}", ran.stdout);
+}
+
 /// Also when another program has the torrent's first record meanwhile.
 #[test]
 fn what_was_renamed_and_moved_is_found_by_its_new_directory_alone() {
@@ -89,7 +113,7 @@ fn what_was_renamed_and_moved_is_found_by_its_new_directory_alone() {
     }
     let ran = finish(&mut place.command_at("v2", "0"));
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
-    assert!(ran.stdout.contains("all of it found on disk and verified"), "{}", ran.stdout);
+    assert!(ran.stdout.contains(", here already by its record; "), "{}", ran.stdout);
     assert!(place.home.path().join("v2/film/b/other").is_file());
     seeder.signal("TERM");
     assert_eq!(seeder.wait().code, Some(0));
@@ -149,7 +173,8 @@ fn a_move_to_another_file_system_survives_kills() {
 
         let ran = finish(&mut command(home.path(), &["--exit-on-finish"]));
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        assert!(ran.stdout.contains("all of it found on disk"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("Complete: "), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("downloaded"), "{}", ran.stdout);
         let (full, empty) = if from.join("sample").exists() { (from, to) } else { (to, from) };
         payload.assert_same(full);
         assert_eq!(bytes_below(empty), 0, "killed at {moment}, seed {seed}");

@@ -124,6 +124,31 @@ fn what_is_missing_is_named_and_not_fetched() {
     ran.assert_refused(3, "nowhere: no such directory");
 }
 
+/// What its user did to the data of a seed is not undone by what others have of it.
+#[test]
+fn a_seed_whose_data_was_changed_fetches_none_and_ends_when_its_time_is_over() {
+    let place = Place::new();
+    let arguments = ["seed", "f1.torrent", "data", "--seed-time", "6s"];
+    let mut seeder = Running::start(&mut place.command(&arguments));
+    let peer = format!("127.0.0.1:{}", event(&seeder.line(r#"{"dir""#))["port"]);
+    while event(&seeder.line("{"))["event"] != "completed" {}
+    std::fs::write(place.data("f1"), vec![1; 300_000]).expect("write to a file");
+    let mut command = driver(place.home.path());
+    command.current_dir(place.home.path()).args(["f1.torrent", "--dir", "out", "--no-trackers"]);
+    command.args(["--peer", &peer, "--port", "0", "--timeout", "1s"]);
+    let leecher = finish(command.env("XDG_STATE_HOME", place.home.path().join("other")));
+    assert_eq!(leecher.code, Some(4), "{}{}", leecher.stdout, leecher.stderr);
+    let ran = seeder.wait();
+    assert_eq!(ran.code, Some(6), "{}{}", ran.stdout, ran.stderr);
+    let events: Vec<Value> = ran.stdout.lines().map(event).collect();
+    let changed: Vec<_> = events.iter().filter(|it| it["event"] == "file_changed").collect();
+    assert_eq!(changed.len(), 1, "{}", ran.stdout);
+    assert_eq!((&changed[0]["pieces"], &changed[0]["fetched"]), (&5.into(), &false.into()));
+    let said = "f1 cannot be seeded from data: 5 of 5 pieces are missing or wrong";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert_eq!(std::fs::read(place.data("f1")).expect("the file"), vec![1; 300_000]);
+}
+
 #[test]
 fn of_several_the_whole_ones_are_seeded() {
     let place = Place::new();

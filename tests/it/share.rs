@@ -81,6 +81,8 @@ impl Place {
 
     /// Downloads `name` to the end as somebody, who goes on to serve it.
     fn get(&self, who: &str, tracker: &str, name: &str) -> Running {
+        // What lies beside under that name is not meant.
+        std::fs::create_dir_all(self.home(who).join(name)).expect("make a folder");
         let arguments = ["get", name, "--tracker", tracker, "--port", "0", "--seed"];
         let mut getter = Running::start(&mut self.driver(who, &arguments));
         getter.line("Complete: ");

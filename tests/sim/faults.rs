@@ -1,5 +1,5 @@
 //! A world made from one seed: its torrent, its peers of all characters, its disk. At least
-//! one peer is honest, complete and stays. In one world of three there are also stores of
+//! one peer is honest, complete and stays. In one world of three there are also providers of
 //! whole pieces, in another one there is nobody else.
 
 use std::time::Duration;
@@ -36,13 +36,13 @@ pub fn setup(seed: u64) -> Setup {
     let disk = disk(&mut rng);
     let sequential = rng.random_range(0..4) == 0;
     for remote in &mut remotes {
-        let is_store = match seed % 3 {
+        let is_provider = match seed % 3 {
             0 => false,
             1 => rng.random(),
             _ => true,
         };
-        if is_store {
-            make_store(remote, &mut rng);
+        if is_provider {
+            make_provider(remote, &mut rng);
         }
     }
     for remote in &mut remotes {
@@ -169,10 +169,10 @@ fn stranger(layout: &Layout, rng: &mut StdRng) -> Character {
 
 /// The same character, as far as one that brings whole pieces can have it. What it refuses it
 /// lacks; and it may claim more than it has.
-fn make_store(one: &mut Character, rng: &mut StdRng) {
+fn make_provider(one: &mut Character, rng: &mut StdRng) {
     let boasts = one.boasts || rng.random();
     *one = Character {
-        is_store: true,
+        is_provider: true,
         fast: true,
         pipeline_max: 2,
         boasts,

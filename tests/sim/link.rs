@@ -1,4 +1,4 @@
-//! The far side of a link: a peer with a character, and the line to it. A store serves whole
+//! The far side of a link: a peer with a character, and the line to it. A provider serves whole
 //! pieces in the order in which they were asked for, one after the other; its side of the
 //! link is in here too: it knows which blocks of them are wanted.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use pigeon::base::bitfield::Bitfield;
 use pigeon::base::ids::{LinkId, PeerId};
 use pigeon::base::layout::{BlockRef, Layout, PieceIndex};
-use pigeon::swarm::link::{Availability, LinkCaps, LinkCommand, Unit};
+use pigeon::swarm::link::{Availability, LinkCaps, LinkCommand, PeerCommand, Unit};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -27,7 +27,7 @@ pub enum Truth {
 pub struct Character {
     pub has: Bitfield,
     /// It serves whole pieces.
-    pub is_store: bool,
+    pub is_provider: bool,
     /// It says that it has everything.
     pub boasts: bool,
     pub truth: Truth,
@@ -64,7 +64,7 @@ impl Character {
     pub fn seed(piece_count: u32, rate: u64, latency: Duration) -> Self {
         Self {
             has: Bitfield::all(piece_count),
-            is_store: false,
+            is_provider: false,
             boasts: false,
             truth: Truth::Honest,
             fast: true,
@@ -85,16 +85,16 @@ impl Character {
     }
 
     /// As [`seed`](Self::seed), but it brings whole pieces, two at a time.
-    pub fn store(piece_count: u32, rate: u64, latency: Duration) -> Self {
-        Self { is_store: true, pipeline_max: 2, ..Self::seed(piece_count, rate, latency) }
+    pub fn provider(piece_count: u32, rate: u64, latency: Duration) -> Self {
+        Self { is_provider: true, pipeline_max: 2, ..Self::seed(piece_count, rate, latency) }
     }
 
     pub fn caps(&self) -> LinkCaps {
         LinkCaps {
-            unit: if self.is_store { Unit::Piece } else { Unit::Block },
-            chokes: !self.is_store,
+            unit: if self.is_provider { Unit::Piece } else { Unit::Block },
+            chokes: !self.is_provider,
             pipeline_max: self.pipeline_max,
-            can_upload_to: !self.is_store,
+            can_upload_to: !self.is_provider,
             fast: self.fast,
             extended: true,
         }
@@ -123,7 +123,7 @@ pub struct Remote {
     pub choking: bool,
     pub sending: bool,
     queue: VecDeque<BlockRef>,
-    /// Blocks of a store that nobody wants any more, or that were not asked for: they pass
+    /// Blocks of a provider that nobody wants any more, or that were not asked for: they pass
     /// over the line all the same, but not to the brain.
     unwanted: BTreeSet<BlockRef>,
     sent: u64,
@@ -149,7 +149,7 @@ impl Remote {
     /// The link is up: its first words.
     pub fn greet(&mut self, link: LinkId) -> Vec<Word> {
         self.link = Some(link);
-        self.choking = !self.character.is_store;
+        self.choking = !self.character.is_provider;
         self.sent = 0;
         self.queue.clear();
         let pieces = match self.character.has.ones() {
@@ -172,10 +172,10 @@ impl Remote {
     pub fn hear(&mut self, layout: &Layout, command: LinkCommand, rng: &mut StdRng) -> Vec<Word> {
         let mut words = Vec::new();
         match command {
-            LinkCommand::Request(blocks) if self.character.is_store => {
+            LinkCommand::Request(blocks) if self.character.is_provider => {
                 words = self.asked_whole(layout, &blocks, rng);
             }
-            LinkCommand::Cancel(blocks) if self.character.is_store => {
+            LinkCommand::Cancel(blocks) if self.character.is_provider => {
                 self.unwanted.extend(blocks);
                 self.forget_unwanted_pieces();
             }
@@ -193,7 +193,9 @@ impl Remote {
                     }
                 }
             }
-            LinkCommand::Interested if self.choking && self.character.chokes_every.is_none() => {
+            LinkCommand::Peer(PeerCommand::Interested)
+                if self.choking && self.character.chokes_every.is_none() =>
+            {
                 words.push(self.unchoke());
             }
             _ => {}

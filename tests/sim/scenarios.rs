@@ -61,9 +61,9 @@ fn twenty_limited_peers_are_used_to_the_full_without_waste() {
 fn providers_of_whole_pieces_are_used_to_the_full() {
     let mut setup = healthy(256);
     let count = setup.layout.piece_count();
-    setup
-        .remotes
-        .extend([10_000_000, 10_000_000, 50_000].map(|rate| Character::store(count, rate, ms(10))));
+    setup.remotes.extend(
+        [10_000_000, 10_000_000, 50_000].map(|rate| Character::provider(count, rate, ms(10))),
+    );
     let mut world = World::new(setup, false);
     let took = world.run(LIMIT).expect("it completes");
     let share = share_of(256 * MIB, took, 20_050_000);

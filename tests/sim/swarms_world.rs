@@ -20,7 +20,9 @@ use pigeon::base::units::BLOCK_LEN;
 use pigeon::seek::{CheckId, Checked};
 use pigeon::swarm::choker::slots;
 use pigeon::swarm::event::{DownReason, Input, Output, Preparation, Source, Verdict};
-use pigeon::swarm::link::{Ask, Availability, Description, LinkCaps, LinkCommand, LinkEvent, Unit};
+use pigeon::swarm::link::{
+    Ask, Availability, Description, LinkCaps, LinkCommand, LinkEvent, PeerCommand, Unit,
+};
 use pigeon::swarm::{Seeker, Swarm, SwarmConfig};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -397,7 +399,7 @@ impl World {
             self.note(number, &output);
             self.check_blame(number, &output);
             if let Output::Send { link, command } = output {
-                is_rechoked |= matches!(command, LinkCommand::Unchoke);
+                is_rechoked |= matches!(command, LinkCommand::Peer(PeerCommand::Unchoke));
                 self.order(number, link, command, &mut words);
             } else {
                 self.carry_out(number, output);
@@ -432,7 +434,9 @@ impl World {
         if self.verbose {
             eprintln!("{:>9.3} {number}:    {}", self.now.as_secs_f64(), short(output));
         }
-        let told = |command: &LinkCommand| matches!(command, LinkCommand::Availability(_));
+        let told = |command: &LinkCommand| {
+            matches!(command, LinkCommand::Peer(PeerCommand::Availability(_)))
+        };
         // A set of pieces shows where it lies in memory.
         let is_set = matches!(output, Output::Send { command, .. } if told(command));
         if let Some(trace) = self.trace.as_mut().filter(|_| !is_set) {
@@ -523,16 +527,18 @@ impl World {
             words.entry((wire, end)).or_default().extend::<Vec<_>>(events);
         };
         match &command {
-            LinkCommand::Unchoke | LinkCommand::AllowFast(_) if rider == Some(Rider::Chokes) => {
+            LinkCommand::Peer(PeerCommand::Unchoke | PeerCommand::AllowFast(_))
+                if rider == Some(Rider::Chokes) =>
+            {
                 return;
             }
-            LinkCommand::SendBlocks(asks) if rider.is_some() => {
+            LinkCommand::Peer(PeerCommand::SendBlocks(asks)) if rider.is_some() => {
                 let bytes = asks.iter().map(|ask| ask.len).sum();
                 let no = asks.iter().filter_map(|ask| refused(layout, ask));
                 words_of(words, no.collect());
                 return self.after(Duration::from_millis(1), Happening::Pretend(wire, end, bytes));
             }
-            LinkCommand::SendBlocks(asks) => {
+            LinkCommand::Peer(PeerCommand::SendBlocks(asks)) => {
                 let swarm = self.nodes[number].brain.as_ref().and_then(Brain::swarm);
                 for ask in asks {
                     let has = swarm.is_some_and(|swarm| swarm.have().has(ask.piece));
@@ -546,32 +552,37 @@ impl World {
                 }
                 return;
             }
-            LinkCommand::Choke => giving.choked = true,
-            LinkCommand::Unchoke => {
+            LinkCommand::Peer(PeerCommand::Choke) => giving.choked = true,
+            LinkCommand::Peer(PeerCommand::Unchoke) => {
                 giving.choked = false;
                 self.unchokes.push((self.now, number, taker));
             }
-            LinkCommand::AllowFast(pieces) => {
+            LinkCommand::Peer(PeerCommand::AllowFast(pieces)) => {
                 assert!(*fast, "an offer without the fast extension");
                 pieces.iter().for_each(|piece| giving.offer(layout, *piece));
             }
-            LinkCommand::Refuse(ask) if rider.is_none() => giving.refuse(ask),
+            LinkCommand::Peer(PeerCommand::Refuse(ask)) if rider.is_none() => giving.refuse(ask),
             LinkCommand::Close(_) => {
-                giving.choked = true;
-                if let Some(events) = words.remove(&(wire, end)) {
-                    self.say(wire, end, events);
-                }
-                self.after(Duration::ZERO, Happening::Down(wire, end));
-                return self.cut(wire, end);
+                return self.order_end((wire, end), words.remove(&(wire, end)));
             }
             _ => {}
         }
         words_of(words, spoken(layout, command, *fast));
     }
 
+    /// The link is to end, behind these words.
+    fn order_end(&mut self, (wire, end): (usize, usize), words: Option<Vec<LinkEvent>>) {
+        self.wires[wire].ends[end].giving.choked = true;
+        if let Some(events) = words {
+            self.say(wire, end, events);
+        }
+        self.after(Duration::ZERO, Happening::Down(wire, end));
+        self.cut(wire, end);
+    }
+
     /// The link is not up yet.
     fn order_early(&mut self, number: usize, link: LinkId, command: &LinkCommand) {
-        if matches!(command, LinkCommand::StopExchange) {
+        if matches!(command, LinkCommand::Peer(PeerCommand::StopExchange)) {
             self.nodes[number].stopped.insert(link);
             self.reach("stopped early");
         }

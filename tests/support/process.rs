@@ -111,8 +111,9 @@ pub fn with_home(mut command: Command, home: &Path) -> Command {
     fs::create_dir_all(home).expect("make a home");
     command.env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
     command.env("XDG_CONFIG_HOME", home.join("config"));
-    // Tests are not to be seen in the network that they run in.
-    command.env("DRIVER_NO_LSD", "1");
+    // Tests are not to be seen in the network that they run in, nor to reach another one.
+    command.env("DRIVER_NO_LSD", "1").env("DRIVER_NO_DHT", "1");
+    command.env("DRIVER_DHT_BOOTSTRAP", "");
     for name in ["http_proxy", "https_proxy", "all_proxy"] {
         command.env_remove(name).env_remove(name.to_uppercase());
     }

@@ -45,7 +45,7 @@ pub fn run(settings: &Settings, is_json: bool) -> Outcome {
         shown(&state.join("driver.log")),
         shown(&state.join("history")),
     );
-    out::deliver(&table)?;
+    out::deliver(&out::wrapped(&table))?;
     Ok(Exit::Done)
 }
 

@@ -36,7 +36,11 @@ use super::load::{hint, similar_entry};
 /// More entries than this are not named that were left out.
 const SKIPPED_SHOWN: usize = 10;
 
-const NO_TRACKER: &str = "It names no tracker, so nobody finds others by it: -a URL names one.\n";
+const NO_TRACKER: &str =
+    "It names no tracker: only the DHT finds others by it (-a URL names one).\n";
+
+const NOBODY: &str =
+    "It is private and names no tracker, so nobody finds others by it: -a URL names one.\n";
 
 const V2_ONLY: &str = "driver: a torrent of version 2 only is for other programs: driver cannot \
                        download, seed or verify it yet (--hybrid works with both)";
@@ -115,13 +119,31 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     let torrent = created.torrent;
     match arguments.json {
         true => out::deliver_json(&InfoJson::in_file(&torrent, &output))?,
+        // What was asked for is the file.
+        false if common.quiet => {}
         false => {
             let screen = info_screen(&torrent, out::line_columns());
-            let alone = if torrent.trackers.is_empty() { NO_TRACKER } else { "" };
-            out::deliver(&format!("{screen}File        {}\n{alone}", shown(&output)))?;
+            let note = tracker_note(&torrent.trackers, torrent.private);
+            let note = out::wrapped(&note);
+            out::deliver(&format!("{screen}File        {}\n{note}", shown(&output)))?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// What is likely to be missing of its trackers.
+fn tracker_note(tiers: &[Vec<String>], is_private: bool) -> String {
+    if tiers.is_empty() {
+        return if is_private { NOBODY } else { NO_TRACKER }.to_owned();
+    }
+    let lacks_path = |url: &&String| values::tracker(url).is_ok_and(|whole| whole != **url);
+    match tiers.iter().flatten().find(lacks_path) {
+        Some(url) => {
+            let url = escape(url.trim_end_matches('/'));
+            format!("{url} has no path: most trackers answer at {url}/announce.\n")
+        }
+        None => String::new(),
+    }
 }
 
 /// Makes a torrent of what is at `path` with at most `memory_bytes` of it in memory, with a
@@ -149,7 +171,7 @@ pub fn make(
     let made = attend(work, words, stop, is_quiet)?;
     let created = made.unwrap_or(Err(Error::Aborted)).map_err(|error| failure(&error))?;
     if !is_quiet {
-        skipped_lines(&created.skipped).iter().for_each(|line| out::talk(line));
+        skipped_lines(&created.skipped).iter().for_each(|line| out::talk_wrapped(line));
     }
     Ok(created)
 }
@@ -376,6 +398,16 @@ mod tests {
         assert_eq!(lines.len(), 11);
         assert_eq!(lines[0], "left out d/0\\x07: it is a pipe");
         assert_eq!(lines[10], "left out 2 more that are no files");
+    }
+
+    #[test]
+    fn a_tracker_without_a_path_is_told() {
+        let note = |url: &str| tracker_note(&[vec![url.to_owned()]], false);
+        let words = "http://t:1 has no path: most trackers answer at http://t:1/announce.\n";
+        assert_eq!((note("http://t:1"), note("http://t:1/")), (words.into(), words.into()));
+        assert_eq!([note("http://t/x"), note("udp://t:1")], ["", ""]);
+        assert_eq!(tracker_note(&[], false), NO_TRACKER);
+        assert_eq!(tracker_note(&[], true), NOBODY);
     }
 
     #[test]

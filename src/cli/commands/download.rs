@@ -19,8 +19,9 @@ use crate::cli::repl::Talk;
 use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::search::Wish;
 use crate::cli::selection::wanted_files;
+use crate::dht::task::ROUTERS;
 use crate::metainfo::{Magnet, Torrent};
-use crate::session::{Allocate, CheckMode, SeedLimits, SessionConfig, TorrentOptions};
+use crate::session::{Allocate, CheckMode, DhtOptions, SeedLimits, SessionConfig, TorrentOptions};
 use crate::torrent::course::{Listing, ListingSource};
 
 use super::load;
@@ -43,23 +44,19 @@ pub fn start(
     common: &Common,
     is_seed_only: bool,
 ) -> Outcome {
-    start_found(torrents, options, common, is_seed_only, &mut |name| found(name, options, common))
+    start_found(torrents, options, common, is_seed_only, &mut |name| found(name, options))
 }
 
-/// The torrent that a word of the command line means, fetched where it is elsewhere.
+/// What a word of the command line means: the torrent, fetched where it is elsewhere, or a link.
 ///
 /// # Errors
 /// As [`Given::open`].
-pub fn found(name: &str, options: &Options, common: &Common) -> Result<Found, Failure> {
-    let mut told = Vec::new();
+pub fn found(name: &str, options: &Options) -> Result<Found, Failure> {
     let input = match Given::of(Path::new(name))? {
         // Nobody is asked yet.
-        Given::Link(link) if link.torrent_urls.is_empty() => Input::Link(link),
-        given => ask(given.open(options.bind, &mut told))?,
+        Given::Link(link) => Input::Link(link),
+        given => ask(given.open(options.bind))?,
     };
-    if !common.quiet {
-        told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
-    }
     Ok(match input {
         Input::Torrent(loaded) => {
             let Loaded { torrent, bytes, hints } = *loaded;
@@ -203,7 +200,7 @@ fn choose(
                 if names.len() == 1 {
                     return Err(failure);
                 }
-                out::talk(&format!("driver: {failure}"));
+                out::talk_wrapped(&format!("driver: {failure}"));
                 refused = refused.worst(failure.exit);
             }
         }
@@ -326,7 +323,23 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         upload_limit: options.upload_limit.0,
         // Whoever binds an address does not want to be seen elsewhere.
         local_discovery: !options.no_lsd && options.bind.is_none(),
+        dht: dht_options(options),
     })
+}
+
+/// How to take part in the DHT, if at all.
+pub fn dht_options(options: &Options) -> Option<DhtOptions> {
+    (!options.no_dht).then(|| DhtOptions { routers: routers(&options.dht_bootstrap) })
+}
+
+/// The public nodes to ask where nobody else answers: those that are named, none where an empty
+/// name stands among them, and the usual ones where nothing is said.
+pub fn routers(named: &[String]) -> Vec<String> {
+    match named {
+        [] => ROUTERS.map(str::to_owned).to_vec(),
+        named if named.iter().any(String::is_empty) => Vec::new(),
+        named => named.to_vec(),
+    }
 }
 
 /// Is a part of the files chosen? To end an earlier choice, all are named, of any torrent.

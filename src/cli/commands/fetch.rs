@@ -68,21 +68,24 @@ async fn search(
     is_quiet: bool,
     stopper: Stopper,
 ) -> Result<Loaded, Failure> {
-    let lonely = wish.loneliness().is_some();
     let seeking = engine.seek(wish.request()?).await?;
     let (told, mut heard) = mpsc::channel(1);
-    let mut search = Search::follow(1, wish, seeking, told);
+    let mut search = Search::follow(1, wish, seeking, None, told);
     let mut look = interval(LOOK);
     let came = loop {
         tokio::select! {
             biased;
-            Some(Told { what: What::Sought(found), .. }) = heard.recv() => break *found,
+            Some(Told { what, .. }) = heard.recv() => match what {
+                What::Sought(found) => break *found,
+                What::Said(line) => out::talk_wrapped(&format!("driver: {line}")),
+                _ => {}
+            },
             () = stopper.asked() => {
                 let why = "stopped before the metadata was found";
                 break Err(Failure::new(Exit::Incomplete, why));
             }
             _ = look.tick() => {
-                if lonely && search.status().is_asking {
+                if search.is_lonely() && search.status().is_asking {
                     let why = "the link names no tracker and no peer: nobody to ask for its \
                                metadata (-a URL, --peer ADDR)";
                     break Err(Failure::new(Exit::Network, why));

@@ -1,6 +1,8 @@
 //! `driver get NAME...`: downloads what is shared by name, and whatever `driver TORRENT`
 //! downloads.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use crate::cli::args::{Common, Options};
@@ -20,7 +22,7 @@ pub fn run(names: &[String], options: &Options, common: &Common) -> Outcome {
     let mut catalogue = None;
     start_found(names, options, common, false, &mut |name| {
         if is_torrent(name) {
-            return found(name, options, common);
+            return found(name, options);
         }
         let (client, listing) = match &mut catalogue {
             Some(opened) => opened,
@@ -30,7 +32,8 @@ pub fn run(names: &[String], options: &Options, common: &Common) -> Outcome {
     })
 }
 
-/// Whether a word of the command line means a torrent, and not a name in a catalogue.
+/// Whether a word of the command line means a torrent, and not a name in a catalogue: what is
+/// shared may lie beside, under the same name.
 pub fn is_torrent(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     let is_hash = matches!(word.len(), 40 | 64) && word.bytes().all(|b| b.is_ascii_hexdigit());
@@ -38,7 +41,15 @@ pub fn is_torrent(word: &str) -> bool {
         || lower.ends_with(".torrent")
         || ["magnet:", "http://", "https://"].iter().any(|start| lower.starts_with(start))
         || word.contains('/')
-        || Path::new(word).exists()
+        || begins_as_torrent(Path::new(word))
+}
+
+/// Is there a file that begins as a torrent does: with a dictionary?
+fn begins_as_torrent(path: &Path) -> bool {
+    let mut begin = [0; 2];
+    let opened = path.is_file().then(|| File::open(path).ok()).flatten();
+    let read = opened.and_then(|mut file| file.read_exact(&mut begin).ok());
+    read.is_some() && begin[0] == b'd' && begin[1].is_ascii_digit()
 }
 
 async fn open(
@@ -84,9 +95,23 @@ mod tests {
         for word in ["a.torrent", "A.TORRENT", "magnet:?x", "HTTP://x", "./a", "a/b", &hash] {
             assert!(is_torrent(word), "{word}");
         }
-        assert!(is_torrent("Cargo.toml"), "it exists");
         for word in ["lecture", "lecture.pdf", "two words", &hash[1..]] {
             assert!(!is_torrent(word), "{word}");
         }
+    }
+
+    #[test]
+    fn what_lies_beside_under_a_shared_name_is_no_torrent() {
+        // The tests run here.
+        assert!(std::path::Path::new("src").is_dir() && !is_torrent("src"));
+        assert!(std::path::Path::new("Cargo.toml").is_file() && !is_torrent("Cargo.toml"));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for (content, is_it) in [("d8:announce", true), ("data", false), ("d", false), ("", false)]
+        {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(super::begins_as_torrent(&path), is_it, "{content:?}");
+        }
+        assert!(!super::begins_as_torrent(dir.path()));
     }
 }

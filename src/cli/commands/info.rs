@@ -45,7 +45,8 @@ pub struct InfoArgs {
           requires = "fetch")]
     pub peer: Vec<SocketAddr>,
     /// With --fetch: ask this tracker too
-    #[arg(short = 'a', long, value_name = "URL", value_delimiter = ',', requires = "fetch")]
+    #[arg(short = 'a', long, value_name = "URL", value_delimiter = ',', requires = "fetch",
+          value_parser = values::tracker)]
     pub tracker: Vec<String>,
     /// Keep the .torrent that was fetched as this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -58,12 +59,10 @@ pub struct InfoArgs {
 /// When it is no valid torrent or link, a link is asked for what only its torrent has, or nobody
 /// has that.
 pub fn run(arguments: &InfoArgs, common: &Common) -> Outcome {
-    let mut told = Vec::new();
     let input = match Given::of(&arguments.torrent)? {
-        Given::Link(link) if !arguments.fetch => Input::Link(link),
-        given => ask(given.open(None, &mut told))?,
+        Given::Link(link) => Input::Link(link),
+        given => ask(given.open(None))?,
     };
-    told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
     match input {
         Input::Torrent(loaded) => of_torrent(&loaded, arguments)?,
         Input::Link(link) if arguments.fetch => {

@@ -42,14 +42,28 @@ pub fn file(path: &Path) -> Result<(Torrent, Vec<u8>), Failure> {
     let bytes = read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::FileTooLarge => Failure::bad_input(format!("{shown}: {error}")),
         std::io::ErrorKind::NotFound => {
-            Failure::bad_input(format!("{shown}: no such file{}", hint(similar(path))))
+            Failure::bad_input(format!("{shown}: {}{}", lacking(&shown), hint(similar(path))))
         }
         std::io::ErrorKind::IsADirectory => {
-            Failure::bad_input(format!("{shown} is a directory, not a .torrent file"))
+            let create = format!("driver create {shown} makes one of it");
+            Failure::bad_input(format!("{shown} is a directory, not a .torrent file: {create}"))
         }
         _ => Failure::bad_input(format!("cannot read {shown}: {error}")),
     })?;
     Ok((parse(&path.display().to_string(), &bytes)?, bytes))
+}
+
+/// What a word is not, that is no file.
+fn lacking(word: &str) -> String {
+    let is_hex = word.bytes().all(|it| it.is_ascii_hexdigit());
+    match word.len() {
+        0 => "an empty name is no file".to_owned(),
+        len @ 30.. if is_hex => {
+            format!("no such file; as an info hash it has {len} digits, not 40 or 64")
+        }
+        _ if word.contains("://") => "neither a file nor an http(s) URL".to_owned(),
+        _ => "no such file".to_owned(),
+    }
 }
 
 /// Reads the bytes of a `.torrent` file, whose name is told where something is wrong with them.
@@ -159,7 +173,12 @@ mod tests {
         let refused = torrent(&dir.path().join("zzz")).unwrap_err();
         assert_eq!(refused.message, format!("{shown}/zzz: no such file"));
         let refused = torrent(dir.path()).unwrap_err();
-        assert_eq!(refused.message, format!("{shown} is a directory, not a .torrent file"));
+        let words = format!("{shown} is a directory, not a .torrent file: driver create ");
+        assert!(refused.message.starts_with(&words), "{refused}");
+        let refused = torrent(Path::new("ftp://x/y.torrent")).unwrap_err();
+        assert_eq!(refused.message, "ftp://x/y.torrent: neither a file nor an http(s) URL");
+        let words = "no such file; as an info hash it has 39 digits, not 40 or 64";
+        assert_eq!(lacking(&"ab1".repeat(13)), words);
     }
 
     #[test]

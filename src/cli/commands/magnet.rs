@@ -37,14 +37,12 @@ pub struct MagnetArgs {
 /// # Errors
 /// When the torrent cannot be read, or has no such files.
 pub fn run(arguments: &MagnetArgs) -> Outcome {
-    let mut told = Vec::new();
     let given = Given::of(&arguments.torrent)?;
     // A link is written by what it says itself.
     let input = match given {
         Given::Link(link) => Input::Link(link),
-        given => ask(given.open(None, &mut told))?,
+        given => ask(given.open(None))?,
     };
-    told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
     let (mut link, shown_files) = match input {
         Input::Torrent(loaded) => (Magnet::of(&loaded.torrent), Some(files_of(&loaded.torrent))),
         Input::Link(link) => (*link, None),

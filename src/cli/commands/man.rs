@@ -94,7 +94,9 @@ fn show(page: &str) -> bool {
 
 fn page(command: clap::Command) -> Result<String, Failure> {
     let mut page = Vec::new();
-    let rendered = Man::new(command).render(&mut page);
+    // Of a command alone clap knows no version.
+    let man = Man::new(command).source(concat!("driver ", env!("CARGO_PKG_VERSION")));
+    let rendered = man.render(&mut page);
     rendered.map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
     Ok(arranged(&String::from_utf8_lossy(&page)))
 }
@@ -138,7 +140,9 @@ mod tests {
             let page = read(&format!("{}.1", name.replace('\\', "")));
             assert!(page.contains(".SH FILES") && page.contains(".SH OPTIONS"), "{name}");
         }
-        assert!(read("driver-chunk-get.1").contains(".SH SYNOPSIS"));
+        let get = read("driver-chunk-get.1");
+        let source = concat!("\"driver ", env!("CARGO_PKG_VERSION"), "\"");
+        assert!(get.contains(".SH SYNOPSIS") && get.contains(source), "{get}");
         let unknown = run(&["chunk".to_owned(), "gett".to_owned()], None).unwrap_err();
         assert_eq!(unknown.message, "there is no command gett - did you mean get?");
     }

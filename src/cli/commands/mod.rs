@@ -4,6 +4,7 @@
 pub mod chunk;
 mod config;
 pub mod create;
+pub mod dht;
 pub mod download;
 mod fetch;
 pub mod get;
@@ -25,7 +26,7 @@ use clap::CommandFactory as _;
 use crate::base::digest;
 
 use super::args::{Cli, Command};
-use super::argv::{color_of, common_last, not_yet, print_help, refuse_mistyped};
+use super::argv::{color_of, common_last, not_yet, print_help, ratio_apart, refuse_mistyped};
 use super::config::{Refusal, Settings};
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::out;
@@ -39,6 +40,9 @@ pub fn main() -> ExitCode {
         arguments.push("menu".into());
     }
     if let Some(why) = not_yet(arguments.get(1).and_then(|word| word.to_str())) {
+        return report(Err(Failure::usage(why)));
+    }
+    if let Some(why) = ratio_apart(&arguments) {
         return report(Err(Failure::usage(why)));
     }
     match Settings::read(arguments) {
@@ -79,6 +83,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Menu { options }) => super::menu::run(*options, &common),
         Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
+        Some(Command::Dht { command }) => dht::run(&command),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
         Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
         Some(Command::Info(arguments)) => info::run(&arguments, &common),

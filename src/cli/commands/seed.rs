@@ -7,7 +7,7 @@ use crate::cli::args::{Common, Options};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::given::is_link;
-use crate::cli::place::elsewhere_words;
+use crate::cli::place::no_directory;
 
 use super::{download, load};
 
@@ -22,11 +22,11 @@ pub fn run(paths: &[String], mut options: Options, common: &Common) -> Outcome {
     }
     if let Some(missing) = options.dir.iter().find(|dir| !dir.is_dir()) {
         let shown = escape(&missing.display().to_string());
-        let first = torrents.first().and_then(|it| load::torrent(Path::new(it)).ok());
-        return Err(Failure::bad_input(match first.map(|it| elsewhere_words(&it, missing)) {
-            Some(words) if !words.is_empty() => words,
-            _ => format!("{shown}: no such directory"),
-        }));
+        return Err(match torrents.first().filter(|first| !is_link(first)) {
+            // What is wrong with the torrent comes first.
+            Some(first) => no_directory(&load::torrent(Path::new(first))?, missing),
+            None => Failure::bad_input(format!("{shown}: no such directory")),
+        });
     }
     download::start(torrents, &options, common, true)
 }

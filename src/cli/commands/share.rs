@@ -15,9 +15,10 @@ use crate::cli::engine::store_config;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::given::Hints;
-use crate::cli::job::Telling;
+use crate::cli::job::{Telling, Told};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
+use crate::cli::renewal::Shared;
 use crate::cli::trusted::Trusted;
 use crate::disk::create::is_unchanged;
 use crate::disk::record_of;
@@ -71,12 +72,11 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
         let made = make(&path, client.announce(), *piece_length, memory_bytes, common.quiet)?;
         keep(&made)?;
         let (bytes, info_hash) = (made.bytes.clone(), made.info_hash);
-        let token = token.map(str::to_owned);
+        let shared = Shared { client, name, bytes, info_hash, token: token.map(str::to_owned) };
         // A name that nobody serves would only lead astray: first it has to run.
         let register: Telling = Box::pin(async move {
-            let registered = client.register(&name, bytes, info_hash, token.as_deref()).await;
-            registered.map_err(|error| failure(&error))?;
-            Ok(shared_line(&name, client.base()))
+            shared.register().await.map_err(|error| failure(&error))?;
+            Ok(Told { words: shared_line(&shared.name, shared.client.base()), shared })
         });
         telling.replace(Some(register));
         let (kept, trackers) = (Some(made.bytes), Some(Vec::new()));
@@ -223,7 +223,9 @@ pub fn take_back(
         client.remove(name, token).await.map_err(|error| failure(&error))
     })?;
     let shown = escape(name);
-    out::deliver(&format!("{shown} is listed no more; who has it keeps it, and may go on\n"))?;
+    out::deliver(&out::wrapped(&format!(
+        "{shown} is listed no more; who has it keeps it, and may go on\n"
+    )))?;
     Ok(Exit::Done)
 }
 

@@ -58,7 +58,7 @@ pub fn run(arguments: &TrackerArgs, common: &Common) -> Outcome {
         };
         let is_short = token.as_ref().is_some_and(|token| token.len() < TOKEN_LEN_SAFE);
         if is_public && is_short && !arguments.no_catalogue {
-            out::talk("short tokens can be guessed by whoever reaches this tracker");
+            out::talk_wrapped("short tokens can be guessed by whoever reaches this tracker");
         }
         let library = library(arguments, token.clone())?;
         let interval_s = u32::try_from(arguments.interval.as_secs()).unwrap_or(u32::MAX).max(1);
@@ -176,7 +176,7 @@ fn library(arguments: &TrackerArgs, token: Option<String>) -> Result<Option<Libr
         }
     })?;
     for line in damaged {
-        out::talk(&format!("left out of the catalogue: {}", escape(&line)));
+        out::talk_wrapped(&format!("left out of the catalogue: {}", escape(&line)));
     }
     Ok(Some(library))
 }
@@ -306,7 +306,7 @@ fn start_beacon(addresses: &[SocketAddr], find_port: u16, instance: [u8; 8]) {
         }
         Err(error) => {
             let why = format!("cannot be found on the network at UDP port {find_port}: {error}");
-            out::talk(&format!("{why}; others have to be told the address"));
+            out::talk_wrapped(&format!("{why}; others have to be told the address"));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `driver verify`: compares data on disk with a torrent's hashes and says of each file what
 //! is right, and of a wrong one which bytes are not. It changes nothing.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::base::meter::Pace;
-use crate::base::units::{duration, rate, size};
+use crate::base::units::{average, elapsed, rate, size};
 use crate::cli::args::Common;
 use crate::cli::attend::{Words, attend};
 use crate::cli::catalogue::ask;
@@ -38,7 +39,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     let mut told = Vec::new();
     let torrent = Arc::new(ask(Given::of(given)?.torrent(None, &mut told))?.torrent);
     if !common.quiet {
-        told.iter().for_each(|line| out::talk(&format!("driver: {line}")));
+        told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
     }
     let home = home_for(&torrent, dir, common.quiet)?;
     let progress = Arc::new(CheckProgress::default());
@@ -65,7 +66,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     };
     for path in &by_v2 {
         let path = escape(&path.to_string_lossy());
-        out::talk(&format!(
+        out::talk_wrapped(&format!(
             "driver: {path} is right by version 2, but not by version 1, whose hashes are wrong: \
              a download by these cannot be complete"
         ));
@@ -74,7 +75,7 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     if json {
         out::deliver_json(&looked.as_json())?;
     } else {
-        out::deliver(&looked.screen(Telling::of(common)))?;
+        out::deliver(&out::wrapped(&looked.screen(Telling::of(common))))?;
         let is_nothing_there =
             looked.files.iter().all(|(_, _, report)| report.check == FileCheck::Missing);
         let hint = elsewhere_words(&torrent, dir);
@@ -89,15 +90,19 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     })
 }
 
-/// Where to look for somebody who names this directory: there, or where a run moved or renamed the
-/// files to, if nothing of the torrent's name is there.
+/// Where to look for somebody who names this directory: there, under the names that a run gave to
+/// files, or where one moved them to, if nothing of the torrent's name is there.
 fn home_for(torrent: &Torrent, dir: &Path, is_quiet: bool) -> Result<Home, Failure> {
     let real = followed_home(torrent, dir)?;
     let is_there = dir.join(&torrent.name).symlink_metadata().is_ok();
-    let state = existing_state_dir().filter(|_| !is_there);
-    let known =
-        state.zip(torrent.info_hash_v1).and_then(|(state, hash)| home_of(&state, hash, dir));
+    let known = existing_state_dir()
+        .zip(torrent.info_hash_v1)
+        .and_then(|(state, hash)| home_of(&state, hash, dir));
     Ok(match known {
+        Some(home) if is_there && home.dir == lasting(&real.dir) => {
+            Home { names: names_in(torrent, &real, home.names), ..real }
+        }
+        Some(_) if is_there => real,
         // As it was named.
         Some(home) if home.dir == lasting(dir) => Home { dir: dir.to_owned(), ..home },
         Some(home) => {
@@ -111,6 +116,21 @@ fn home_for(torrent: &Torrent, dir: &Path, is_quiet: bool) -> Result<Home, Failu
         }
         None => real,
     })
+}
+
+/// Of the names that a run gave to files, those that are there, and those of files that are not
+/// there as the torrent calls them either. In a folder that has another name they mean nothing.
+fn names_in(
+    torrent: &Torrent,
+    home: &Home,
+    mut names: BTreeMap<u32, PathBuf>,
+) -> BTreeMap<u32, PathBuf> {
+    let is_there = |path: &Path| home.dir.join(path).symlink_metadata().is_ok();
+    names.retain(|number, name| {
+        let file = torrent.files.iter().nth(*number as usize);
+        is_there(name) || file.is_some_and(|file| !is_there(&home.path_of(*number, file.path)))
+    });
+    names
 }
 
 /// Why there is no report.
@@ -211,8 +231,9 @@ impl<'a> Looked<'a> {
         let good = self.files.iter().filter(|(_, _, report)| is_good(report)).count();
         screen += &format!("{good} of {} ok", counted(self.files.len() as u64, "file"));
         if self.read_bytes > 0 {
-            let (read, time) = (size(self.read_bytes), duration(self.time));
-            screen += &format!("   {read} read in {time}, {}", rate(self.rate()));
+            screen += &format!("   {} read in {}", size(self.read_bytes), elapsed(self.time));
+            let average = average(self.read_bytes, self.time);
+            screen += &average.map(|it| format!(", {}", rate(it))).unwrap_or_default();
         }
         screen + "\n"
     }
@@ -377,7 +398,7 @@ too long: 4.0 KiB, not 2.0 KiB    f
 1 piece not checked               g
   not checked: bytes 0-8 (9 B)
 unreadable: denied\\x07            h
-1 of 7 files ok   4.0 KiB read in 2s, 2.0 KiB/s
+1 of 7 files ok   4.0 KiB read in 2.0s, 2.0 KiB/s
 ";
         assert_eq!(looked.screen(Telling::All), expected);
         let wrong_ones = expected.replace("ok                                a/b\n", "");

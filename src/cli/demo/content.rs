@@ -5,6 +5,8 @@ use sha1::{Digest as _, Sha1};
 
 /// Name of the torrent, and of the directory it goes into.
 pub const NAME: &str = "driver-sample";
+/// The files in it.
+pub const FILES: [&str; 2] = ["data.bin", "README.txt"];
 /// Bytes of a piece.
 pub const PIECE_LEN: usize = 256 << 10;
 /// So much of the text lies in the last piece but one, when the size is whole pieces.
@@ -39,7 +41,8 @@ impl Sample {
     /// Its files by name, in the torrent's order.
     pub fn files(&self) -> [(&'static str, &[u8]); 2] {
         let (data, text) = self.bytes.split_at(self.data_len);
-        [("data.bin", data), ("README.txt", text)]
+        let [data_name, text_name] = FILES;
+        [(data_name, data), (text_name, text)]
     }
 
     /// The `.torrent` file, with one tracker.

@@ -19,6 +19,7 @@ use crate::session::{Allocate, CheckMode, Memory, SeedLimits, SessionConfig, Tor
 use crate::tracker::server::{ServerConfig, serve};
 
 use super::args::{Common, DemoArgs};
+use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::job::Job;
 use super::live::{End, Ending};
@@ -37,6 +38,8 @@ const DIR: &str = "driver-demo";
 const SIZE_MAX: u64 = 1 << 30;
 /// Marks the directory as ours.
 const TORRENT_FILE: &str = "sample.torrent";
+/// What the program keeps for itself, below that.
+const STATE_DIR: &str = ".state";
 /// Where the seeders have their parts of the sample, below that.
 const SEEDERS_DIR: &str = ".seeders";
 /// What each seeder sends at most, in bytes per second, so that there is something to see.
@@ -60,7 +63,7 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     }
     let dir = PathBuf::from(DIR);
     make_room(&dir)?;
-    let state_dir = dir.join(".state");
+    let state_dir = dir.join(STATE_DIR);
     std::fs::create_dir_all(&state_dir)
         .map_err(|error| from_io(&format!("cannot make ./{DIR}"), &error))?;
     let log = state_dir.join("driver.log");
@@ -84,7 +87,7 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     } else {
         leave(&dir, arguments.keep, is_interactive);
         if is_interactive {
-            out::answer("Next: driver some.torrent      driver --help\n");
+            out::answer_wrapped("Next: driver some.torrent      driver --help\n");
         }
     }
     if !is_interactive && matches!(outcome, Ok(Exit::Done)) {
@@ -117,23 +120,26 @@ async fn play(
     let rate = (!arguments.fast).then_some(SEEDER_RATE);
     let mut seeders = Vec::new();
     for number in 0..usize::from(arguments.peers) {
-        let seeder = seeder_of(number, &sample, rate);
+        let seeder = seeder_of(number, arguments.peers, &sample, rate);
         let name = seeder.name.clone();
         let seeding = seeder.start(&sample, torrent.clone(), &dir.join(SEEDERS_DIR)).await?;
         seeders.push((name, seeding));
     }
     let ports = seeders.iter().map(|(name, seeding)| format!("{name} :{}", seeding.port()));
     let ports: Vec<String> = ports.collect();
-    out::answer(&format!(
-        "Demo swarm on 127.0.0.1: tracker :{}\nSeeders {}\nInfo hash {}\n\
+    let hash = torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default();
+    out::answer_wrapped(&format!(
+        "Demo swarm on 127.0.0.1: tracker :{}\nSeeders {}\nInfo hash {hash}\n\
          Try: status, why, peers, info, watch, help. quit stops.\n",
         tracker.port(),
-        ports.join(" "),
-        torrent.info_hash_v1.map(|hash| hash.to_string()).unwrap_or_default(),
+        // Each with its port where the line breaks.
+        ports.join("   "),
     ));
     let end = job(torrent, dir, memory, is_interactive).run(common, stopper).await?;
     match end {
         End::Short(exit) => Ok(exit),
+        // Whoever has the prompt may have moved, renamed or removed it.
+        End::Complete if is_interactive => Ok(Exit::Done),
         End::Complete => compare(&sample, dir),
     }
 }
@@ -169,11 +175,12 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
             port: Some(0),
             listen: true,
             bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            state_dir: dir.join(".state"),
+            state_dir: dir.join(STATE_DIR),
             memory,
             download_limit: None,
             max_active: SessionConfig::MAX_ACTIVE,
             local_discovery: false,
+            dht: None,
             upload_limit: None,
         },
         ending: Ending { exit_when_complete: !is_interactive, timeout: None, providers: None },
@@ -186,14 +193,14 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
     }
 }
 
-/// Who a seeder is, how fast, and which pieces it has: alice the first two thirds, bob the
-/// last two thirds, everybody else everything but at a third of the speed.
-fn seeder_of(number: usize, sample: &Sample, rate: Option<u64>) -> Seeder {
+/// Who a seeder is of so many, how fast, and which pieces it has: alice the first two thirds, or
+/// all when alone, bob the last two thirds, everybody else everything but at a third of the speed.
+fn seeder_of(number: usize, of: u8, sample: &Sample, rate: Option<u64>) -> Seeder {
     let count = sample.piece_count();
     let name = NAMES.get(number).map_or_else(|| format!("peer{number}"), |name| (*name).to_owned());
     let third = count.div_ceil(3);
     let part = (0..count).map(|piece| match number {
-        0 => piece < 2 * third,
+        0 => of == 1 || piece < 2 * third,
         1 => piece >= third,
         _ => true,
     });
@@ -219,22 +226,54 @@ fn compare(sample: &Sample, dir: &Path) -> Outcome {
 /// Takes away what an earlier demo left; refuses what is not ours.
 ///
 /// # Errors
-/// When it is not ours, or cannot be removed.
+/// When it, or something in it, is not ours, or cannot be removed.
 pub fn make_room(dir: &Path) -> Result<(), Failure> {
     if !dir.exists() {
         return Ok(());
     }
     let shown = dir.display();
-    let is_ours = dir.join(TORRENT_FILE).exists() || dir.join(".state").exists();
+    let is_ours = dir.join(TORRENT_FILE).exists() || dir.join(STATE_DIR).exists();
     if !is_ours {
         return Err(Failure::usage(format!("./{shown} exists and is not of a demo: move it away")));
     }
-    std::fs::remove_dir_all(dir)
-        .map_err(|error| from_io(&format!("cannot empty ./{shown}"), &error))
+    let failed = |error| from_io(&format!("cannot empty ./{shown}"), &error);
+    if let Some(other) = others_in(dir).map_err(failed)? {
+        let other = escape(&other.display().to_string());
+        return Err(Failure::usage(format!(
+            "./{other} is not of the demo, and ./{shown} would be emptied: move it away"
+        )));
+    }
+    std::fs::remove_dir_all(dir).map_err(failed)
 }
 
-/// Removes the directory, unless it is to be kept.
+/// The first thing in the directory that no demo made. What the demo keeps for itself has names
+/// that begin with a dot, and nobody looks there for room.
+fn others_in(dir: &Path) -> std::io::Result<Option<PathBuf>> {
+    let sample = dir.join(content::NAME);
+    let is_ours = |path: &Path| {
+        let of_demo = [TORRENT_FILE, STATE_DIR, SEEDERS_DIR].map(|name| dir.join(name));
+        let files = content::FILES.map(|name| sample.join(name));
+        let part = files.clone().map(|file| file.with_added_extension("part"));
+        path == sample || [&of_demo[..], &files, &part].concat().iter().any(|ours| ours == path)
+    };
+    let folders = [dir, sample.as_path()].into_iter().filter(|folder| folder.is_dir());
+    for folder in folders {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if !is_ours(&path) {
+                return Ok(Some(path));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Removes the directory, unless it is to be kept; what others put there stays.
 pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
+    // It could not even be made.
+    if !dir.exists() {
+        return;
+    }
     if !keep && is_interactive {
         out::answer(&format!("Remove ./{}? [Y/n] ", dir.display()));
         let mut answer = String::new();
@@ -244,8 +283,19 @@ pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
             return;
         }
     }
-    if !keep && std::fs::remove_dir_all(dir).is_err() {
-        out::talk(&format!("driver: ./{} could not be removed", dir.display()));
+    if keep {
+        return;
+    }
+    match others_in(dir) {
+        Ok(Some(other)) => {
+            let other = escape(&other.display().to_string());
+            out::talk(&format!(
+                "driver: ./{} is kept: ./{other} is not of the demo",
+                dir.display()
+            ));
+        }
+        Ok(None) if std::fs::remove_dir_all(dir).is_ok() => {}
+        _ => out::talk(&format!("driver: ./{} could not be removed", dir.display())),
     }
 }
 
@@ -256,15 +306,16 @@ mod tests {
     #[test]
     fn two_seeders_overlap_and_the_third_has_all() {
         let sample = Sample::new(2 << 20);
-        let alice = seeder_of(0, &sample, Some(300));
+        let alice = seeder_of(0, 3, &sample, Some(300));
         assert_eq!((alice.name.as_str(), alice.rate), ("alice", Some(300)));
-        let bob = seeder_of(1, &sample, None).part;
+        let bob = seeder_of(1, 3, &sample, None).part;
         let alice = alice.part;
         assert!(alice[0] && !bob[0] && !alice[alice.len() - 1] && bob[bob.len() - 1]);
         assert!(alice.iter().zip(&bob).all(|(alice, bob)| *alice || *bob));
-        let carol = seeder_of(2, &sample, Some(300));
+        let carol = seeder_of(2, 3, &sample, Some(300));
         assert_eq!((carol.name.as_str(), carol.rate), ("carol", Some(100)));
         assert!(carol.part.iter().all(|has| *has));
+        assert!(seeder_of(0, 1, &sample, None).part.iter().all(|has| *has), "alone");
     }
 
     #[test]
@@ -275,6 +326,30 @@ mod tests {
         assert_eq!(make_room(&ours).unwrap_err().exit, Exit::Usage);
         std::fs::write(ours.join(TORRENT_FILE), "").unwrap();
         assert_eq!(make_room(&ours), Ok(()));
+        assert!(!ours.exists());
+    }
+
+    #[test]
+    fn what_others_put_into_a_kept_demo_is_never_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, sample) = (dir.path().join("d"), dir.path().join("d").join(content::NAME));
+        for theirs in ["d/notes.txt", "d/driver-sample/mine.bin", "d/more/x"] {
+            std::fs::create_dir_all(ours.join(STATE_DIR)).unwrap();
+            std::fs::create_dir_all(&sample).unwrap();
+            std::fs::write(ours.join(TORRENT_FILE), "").unwrap();
+            std::fs::write(sample.join("data.bin.part"), "").unwrap();
+            let theirs = dir.path().join(theirs);
+            std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+            std::fs::write(&theirs, "mine").unwrap();
+            let refused = make_room(&ours).unwrap_err();
+            assert_eq!(refused.exit, Exit::Usage);
+            assert!(refused.message.contains("is not of the demo"), "{refused}");
+            leave(&ours, false, false);
+            assert_eq!(std::fs::read(&theirs).unwrap(), b"mine");
+            std::fs::remove_file(&theirs).unwrap();
+            let _ = std::fs::remove_dir(ours.join("more"));
+            assert_eq!(make_room(&ours), Ok(()), "all of it is the demo's");
+        }
         assert!(!ours.exists());
     }
 

@@ -86,6 +86,7 @@ impl Seeder {
             upload_limit: self.rate,
             max_active: 1,
             local_discovery: false,
+            dht: None,
         }
     }
 

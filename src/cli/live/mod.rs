@@ -4,6 +4,7 @@
 
 mod searches;
 
+use std::cmp::Ordering;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::base::units::{duration, elapsed, rate, size};
+use crate::base::units::{average, duration, elapsed, rate, size};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::item::{Item, Told, What};
@@ -262,9 +263,14 @@ impl Live {
     }
 
     async fn on_told(&mut self, Told { number, what }: Told) -> Result<(), Failure> {
-        if let What::Sought(found) = what {
-            return self.on_sought(number, *found).await;
-        }
+        let what = match what {
+            What::Sought(found) => return self.on_sought(number, *found).await,
+            What::Said(line) => {
+                self.on_said(number, &line);
+                return Ok(());
+            }
+            what => what,
+        };
         // One that was removed has nothing more to say.
         if self.desk.item_mut(number).is_none() {
             return Ok(());
@@ -281,7 +287,7 @@ impl Live {
                 let words = "the download ended by itself: see the log";
                 return self.on_failure(number, Failure::new(Exit::Unexpected, words));
             }
-            What::Sought(_) => {}
+            What::Said(_) | What::Sought(_) => {}
         }
         Ok(())
     }
@@ -303,7 +309,7 @@ impl Live {
         {
             return;
         }
-        self.say(number, &line);
+        line.lines().for_each(|line| self.say(number, line));
     }
 
     fn on_status(&mut self, number: usize, status: &Status) {
@@ -319,13 +325,17 @@ impl Live {
             progress.bytes_came = now;
         }
         let before = std::mem::replace(&mut progress.state, status.state.clone());
+        if status.state == State::Checking && before != State::Checking {
+            // Long is what takes long from here on.
+            progress.told = now;
+        }
         let tenth = (status.progress() * 10.0) as u64;
         // The rest is in the sum of several.
         let is_time = now - progress.told >= pause && !is_several;
         let is_due = tenth > progress.tenth || is_time;
         progress.tenth = tenth;
         // What was found on disk is no progress.
-        let is_found = tenth == 10 && status.downloaded_bytes == 0;
+        let is_found = !is_time && status.downloaded_bytes == 0;
         if status.state == State::Downloading && is_due && !is_found {
             progress.told = now;
             self.tell(number, &progress_line(status));
@@ -544,7 +554,9 @@ impl Live {
                 "seconds": status.running.as_secs_f64(),
             }),
         );
-        let line = self.prefix(number) + &complete_line(status);
+        let item = self.desk.items.iter().find(|item| item.number == number);
+        let before = item.map_or(0, |item| item.fetched_before);
+        let line = self.prefix(number) + &complete_line(status, before);
         self.desk.remember(line.trim_end());
         self.voice.result(&line);
         let is_all = self.desk.searches.is_empty()
@@ -583,7 +595,12 @@ impl Live {
         }
         match statuses {
             [] if sought > 0 => self.voice.result(&goodbye_to_searches(sought)),
-            [only] if !self.desk.is_several => self.voice.result(&goodbye_line(only)),
+            // All were taken out, which was said.
+            [] => {}
+            [only] if !self.desk.is_several => {
+                let before = self.desk.items.first().map_or(0, |item| item.fetched_before);
+                self.voice.result(&goodbye_line(only, before));
+            }
             several => {
                 let complete = self.desk.items.iter().filter(|item| item.completed.is_some());
                 self.voice.result(&goodbye_to(several, complete.count()));
@@ -624,45 +641,74 @@ fn gave_up(status: &Status, timeout: Duration) -> String {
     )
 }
 
-/// `in 1m 21s (9.7 MiB/s)`: how long these bytes took, and how fast they came in that time.
+/// `in 1m 21s (9.7 MiB/s)`: how long these bytes took, and how fast they came in that time, if
+/// it was long enough to tell.
 fn pace(bytes: u64, time: Duration) -> String {
-    // As it is shown.
-    let time = time.max(Duration::from_millis(100));
-    let average = bytes as f64 / time.as_secs_f64();
-    format!("in {} ({})", elapsed(time), rate(average as u64))
+    let average = average(bytes, time).map(|average| format!(" ({})", rate(average)));
+    format!("in {}{}", elapsed(time), average.unwrap_or_default())
 }
 
-fn complete_line(status: &Status) -> String {
+/// `before`: bytes that came before the download began.
+fn complete_line(status: &Status, before: u64) -> String {
     let wanted = size(status.wanted_bytes);
     // What came twice or was wrong is no part of it.
-    let came = status.verified_bytes;
+    let came = status.verified_bytes + before;
+    let found = status.found.as_deref().map_or((0, 0), |found| (found.count, found.by_record));
     if came == 0 {
-        return format!("Complete: {wanted}, all of it found on disk and verified.\n");
+        return match found {
+            (_, 0) => format!("Complete: {wanted}, all of it found on disk and verified.\n"),
+            (count, by_record) if count == by_record => format!(
+                "Complete: {wanted}, here already by its record; --check reads \
+                 it again.\n"
+            ),
+            _ => format!("Complete: {wanted}, found on disk, some of it by the record only.\n"),
+        };
     }
-    let pace = pace(came, status.transferring);
-    let fetched = match came < status.wanted_bytes {
-        true => format!(", {} of it downloaded {pace}", size(came)),
-        false => format!(" {pace}"),
+    let pace = pace_of(status);
+    let fetched = match came.cmp(&status.wanted_bytes) {
+        Ordering::Less => format!(", {} of it downloaded{pace}", size(came)),
+        Ordering::Equal => pace,
+        // Of files that are not wanted any more came some, too: the time is not that of the others.
+        Ordering::Greater => String::new(),
     };
-    format!("Complete: {wanted}{fetched}, every piece verified.\n")
+    match found {
+        (_, 0) => format!("Complete: {wanted}{fetched}, every piece verified.\n"),
+        _ => format!("Complete: {wanted}{fetched} and verified; the rest was here.\n"),
+    }
 }
 
-fn goodbye_line(status: &Status) -> String {
+fn goodbye_line(status: &Status, before: u64) -> String {
     // What the next start finds: of pieces that were begun nothing is kept.
-    let saved = status.verified_bytes;
-    let pace = match saved {
-        0 => String::new(),
-        _ => format!(" {}", pace(saved, status.transferring)),
-    };
+    let saved = size(status.verified_bytes + before);
     let sent = size(status.uploaded_bytes);
-    format!("Saved. Downloaded {}{pace}, uploaded {sent}.\n", size(saved))
+    let opening = opening(std::slice::from_ref(status));
+    format!("{opening} Downloaded {saved}{}, uploaded {sent}.\n", pace_of(status))
+}
+
+/// How long what was downloaded took, if anything was.
+fn pace_of(status: &Status) -> String {
+    match status.verified_bytes {
+        0 => String::new(),
+        came => format!(" {}", pace(came, status.transferring)),
+    }
+}
+
+/// What the last words begin with: that it is safe is not said where a disk is in trouble.
+fn opening(statuses: &[Status]) -> &'static str {
+    let is_unsafe = |status: &Status| {
+        status.flush_failure.is_some()
+            || status.disk_trouble.is_some()
+            || matches!(status.state, State::DiskTrouble(_) | State::Failed(_))
+    };
+    if statuses.iter().any(is_unsafe) { "Stopped." } else { "Saved." }
 }
 
 /// The last words about several torrents.
 pub fn goodbye_to(statuses: &[Status], complete: usize) -> String {
     let sum = |bytes: fn(&Status) -> u64| size(statuses.iter().map(bytes).sum());
     format!(
-        "Saved. {complete} of {} complete. Downloaded {}, uploaded {}.\n",
+        "{} {complete} of {} complete. Downloaded {}, uploaded {}.\n",
+        opening(statuses),
         crate::cli::print::counted(statuses.len() as u64, "torrent"),
         sum(|status| status.verified_bytes),
         sum(|status| status.uploaded_bytes)
@@ -672,6 +718,7 @@ pub fn goodbye_to(statuses: &[Status], complete: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torrent::status::FoundPieces;
 
     fn status() -> Status {
         Status {
@@ -689,33 +736,81 @@ mod tests {
     #[test]
     fn last_words() {
         assert_eq!(
-            goodbye_line(&status()),
+            goodbye_line(&status(), 0),
             "Saved. Downloaded 783.0 MiB in 1m 21s (9.7 MiB/s), uploaded 22.1 MiB.\n"
         );
         assert_eq!(
-            complete_line(&status()),
+            complete_line(&status(), 0),
             "Complete: 783.0 MiB in 1m 21s (9.7 MiB/s), every piece verified.\n"
         );
-        let found = Status { verified_bytes: 0, ..status() };
+        let found_status = || Status { verified_bytes: 0, ..status() };
         assert_eq!(
-            complete_line(&found),
+            complete_line(&found_status(), 0),
             "Complete: 783.0 MiB, all of it found on disk and verified.\n"
         );
+        let moment = Status { transferring: Duration::from_millis(11), ..status() };
+        assert_eq!(
+            complete_line(&moment, 0),
+            "Complete: 783.0 MiB in less than 0.1s, every piece verified.\n"
+        );
+        let fewer = Status { wanted_bytes: 1 << 20, ..status() };
+        assert_eq!(complete_line(&fewer, 0), "Complete: 1.0 MiB, every piece verified.\n");
+        let found_as = |count, by_record| {
+            let found = FoundPieces { count, by_record, changed: Vec::new() };
+            complete_line(&Status { found: Some(found.into()), ..found_status() }, 0)
+        };
+        assert!(found_as(9, 0).ends_with("found on disk and verified.\n"));
+        assert!(found_as(9, 9).contains("here already by its record; --check "));
+        assert!(found_as(9, 2).ends_with("some of it by the record only.\n"));
         let half = Status { verified_bytes: 1 << 20, downloaded_bytes: 2 << 20, ..status() };
         let short = Status { transferring: Duration::from_millis(310), ..half };
         assert_eq!(
-            complete_line(&short),
+            complete_line(&short, 0),
             "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 0.3s (3.2 MiB/s), every piece \
              verified.\n"
         );
     }
 
     #[test]
+    fn what_came_before_the_download_was_not_found_on_disk() {
+        let wanted = Status { wanted_bytes: 3 << 20, ..status() };
+        let rest = Status { verified_bytes: 2 << 20, ..wanted.clone() };
+        let line = "Complete: 3.0 MiB in 1m 21s (25.3 KiB/s), every piece verified.\n";
+        assert_eq!(complete_line(&rest, 1 << 20), line);
+        let none = Status { verified_bytes: 0, ..wanted };
+        let line = "Complete: 3.0 MiB, every piece verified.\n";
+        assert_eq!(complete_line(&none, 3 << 20), line);
+        let line = "Saved. Downloaded 3.0 MiB in 1m 21s (25.3 KiB/s), uploaded 22.1 MiB.\n";
+        assert_eq!(goodbye_line(&rest, 1 << 20), line);
+    }
+
+    #[test]
+    fn of_a_resumed_download_only_what_came_was_verified() {
+        let found = FoundPieces { count: 9, by_record: 9, changed: Vec::new() };
+        let resumed = Status { verified_bytes: 1 << 20, found: Some(found.into()), ..status() };
+        assert_eq!(
+            complete_line(&Status { transferring: Duration::from_secs(1), ..resumed }, 0),
+            "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 1.0s (1.0 MiB/s) and verified; the \
+             rest was here.\n"
+        );
+    }
+
+    #[test]
     fn the_last_words_speak_of_what_is_kept() {
         let short = Status { verified_bytes: 1 << 20, ..status() };
-        assert!(goodbye_line(&short).starts_with("Saved. Downloaded 1.0 MiB in 1m 21s ("));
+        assert!(goodbye_line(&short, 0).starts_with("Saved. Downloaded 1.0 MiB in 1m 21s ("));
         let none = Status { verified_bytes: 0, uploaded_bytes: 0, ..status() };
-        assert_eq!(goodbye_line(&none), "Saved. Downloaded 0 B, uploaded 0 B.\n");
+        assert_eq!(goodbye_line(&none, 0), "Saved. Downloaded 0 B, uploaded 0 B.\n");
+    }
+
+    #[test]
+    fn nothing_is_called_saved_where_a_disk_is_in_trouble() {
+        let why = Some("no space left on device".to_owned());
+        let lost = Status { flush_failure: why.clone(), ..status() };
+        assert!(goodbye_line(&lost, 0).starts_with("Stopped. Downloaded 783.0 MiB"));
+        assert!(goodbye_to(&[status(), lost], 1).starts_with("Stopped. 1 of 2 torrents"));
+        let full = Status { state: State::DiskTrouble(why.unwrap()), ..status() };
+        assert!(goodbye_line(&full, 0).starts_with("Stopped. "));
     }
 
     #[test]

@@ -20,6 +20,15 @@ use super::Live;
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 impl Live {
+    /// There is something to say of a search.
+    pub(super) fn on_said(&mut self, number: usize, line: &str) {
+        // One that was removed has nothing more to say.
+        if self.desk.searches.iter().any(|search| search.number == number) {
+            let prefix = self.prefix(number);
+            self.voice.urgent(&format!("driver: {prefix}{line}"));
+        }
+    }
+
     /// The search for a torrent's metadata has ended: what was found runs from now on.
     pub(super) async fn on_sought(
         &mut self,

@@ -15,6 +15,7 @@ use crate::cli::given::{Given, Input, Loaded};
 use crate::cli::out;
 use crate::cli::print::shared_screen;
 use crate::cli::quoting::path_of;
+use crate::cli::renewal::Shared;
 use crate::cli::repl::desk::{Chosen, Refused};
 use crate::cli::search::Wish;
 use crate::cli::trusted::Trusted;
@@ -37,7 +38,7 @@ impl Menu {
         let name = self.ask(&format!("Name for others (empty: {}): ", escape(&own))).await?;
         let name = if name.is_empty() { own } else { name };
         self.knock(&client, &name).await?;
-        out::answer("Reading it...\n");
+        out::answer_wrapped("Reading it...\n");
         let announce = client.announce();
         // Others are uploaded meanwhile.
         let memory_bytes = self.memory.check_bytes;
@@ -50,13 +51,16 @@ impl Menu {
         let torrent = Arc::new(made.torrent);
         // A name that nobody serves would only lead astray: first it has to run.
         let number = self.take_in(Chosen { named: name.clone(), torrent, options }).await?;
-        let registered =
-            client.register(&name, made.bytes, made.info_hash, self.token.as_deref()).await;
-        if let Err(error) = registered {
+        let (bytes, info_hash) = (made.bytes, made.info_hash);
+        let shared = Shared { client, name, bytes, info_hash, token: self.token.clone() };
+        if let Err(error) = shared.register().await {
             self.desk.remove(number).await;
             return Err(failure(&error).into());
         }
-        out::answer(&(shared_line(&name, client.base()) + "\n"));
+        out::answer_wrapped(&(shared_line(&shared.name, shared.client.base()) + "\n"));
+        if let Some(item) = self.desk.item_mut(number) {
+            tokio::spawn(shared.keep(item.handle.clone()));
+        }
         Ok(())
     }
 
@@ -65,11 +69,11 @@ impl Menu {
         loop {
             match client.knock(name, self.token.as_deref()).await {
                 Err(Error::Refused { status: 401, why, .. }) => {
-                    out::answer(&format!("{}\n", escape(&why)));
+                    out::answer_wrapped(&format!("{}\n", escape(&why)));
                     self.token = Some(self.ask_token().await?);
                 }
                 Err(Error::Unproven { .. }) => {
-                    out::answer("that is not the tracker's token\n");
+                    out::answer_wrapped("that is not the tracker's token\n");
                     self.token = Some(self.ask_token().await?);
                 }
                 Ok(key) => {
@@ -121,18 +125,18 @@ impl Menu {
         let begun = format!("Downloading {} to {place}\n", size(torrent.total_size()));
         let chosen = Chosen { named, torrent: Arc::new(torrent), options };
         self.take_in(chosen).await?;
-        out::answer(&begun);
+        out::answer_wrapped(&begun);
         if is_alone {
-            out::answer("Nobody who has all of it is there now; it goes on when somebody comes.\n");
+            out::answer_wrapped(
+                "Nobody who has all of it is there now; it goes on when somebody comes.\n",
+            );
         }
         Ok(())
     }
 
     /// The torrent in a file, at a URL, or that a link leads to.
     async fn found(&self, path: &Path) -> Result<Found, Undone> {
-        let mut told = Vec::new();
-        let input = Given::of(path)?.open(self.options.bind, &mut told).await?;
-        told.iter().for_each(|line| out::answer(&format!("{line}\n")));
+        let input = Given::of(path)?.open(self.options.bind).await?;
         Ok(match input {
             Input::Torrent(loaded) => {
                 let Loaded { torrent, bytes, hints } = *loaded;
@@ -145,13 +149,15 @@ impl Menu {
     /// Looks for what a link means.
     async fn seek(&mut self, named: String, link: Magnet) -> Result<(), Undone> {
         let wish = Wish::new(named, link, self.template(Vec::new()));
-        let lonely = wish.loneliness().is_some();
+        let lonely = wish.loneliness().is_some() && self.desk.engine.dht().is_none();
         match self.desk.seek(wish).await {
-            Ok(_) if lonely => out::answer(
+            Ok(_) if lonely => out::answer_wrapped(
                 "The link names no tracker and no peer: nobody is asked, others may come by \
                  themselves.\n",
             ),
-            Ok(_) => out::answer("Looking for it at its peers; it begins when it is found.\n"),
+            Ok(_) => {
+                out::answer_wrapped("Looking for it at its peers; it begins when it is found.\n")
+            }
             Err(Refused::Twice(words, given)) => {
                 return Err(Failure::bad_input(words + &given).into());
             }

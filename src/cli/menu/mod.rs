@@ -28,7 +28,8 @@ use super::out;
 use super::print::{list_screen, wrap};
 use super::repl::Talk;
 use super::repl::desk::{Desk, Refused};
-use super::repl::reader::{Line, Printer, read_pipe, read_questions};
+use super::repl::printer::Printer;
+use super::repl::reader::{Line, read_pipe, read_questions};
 use super::search::Found;
 use super::stop::Stopper;
 use super::trusted::Trusted;
@@ -116,13 +117,13 @@ impl From<Left> for Undone {
 
 impl Menu {
     async fn run(mut self) -> Result<End, Failure> {
-        out::answer("Pigeon shares files with people near you. Type a number and Enter.\n");
+        out::answer_wrapped("Pigeon shares files with people near you. Type a number and Enter.\n");
         while self.step().await.is_ok() {}
         // A question that was cut off leaves the terminal in raw mode.
         self.stopper.restore_terminal();
         while let Ok(told) = self.told.try_recv() {
             let line = self.on_told(told).await;
-            line.iter().for_each(|line| out::answer(&format!("{line}\n")));
+            line.iter().for_each(|line| out::answer_wrapped(&format!("{line}\n")));
         }
         let statuses: Vec<Status> =
             self.desk.items.iter().map(|item| item.handle.status()).collect();
@@ -133,7 +134,7 @@ impl Menu {
         let is_sought = !searches.is_empty();
         tokio::join!(self.desk.engine.stop(), stop_all(searches));
         if !statuses.is_empty() {
-            out::answer(&goodbye_to(&statuses, done));
+            out::answer_wrapped(&goodbye_to(&statuses, done));
         }
         let worst = if is_sought { worst.worst(Exit::Incomplete) } else { worst };
         Ok(match worst {
@@ -144,7 +145,7 @@ impl Menu {
 
     /// One choice; an error leaves the menu.
     async fn step(&mut self) -> Result<(), Left> {
-        out::answer(CHOICES);
+        out::answer_wrapped(CHOICES);
         let choice = self.ask("> ").await?;
         let deed = match choice.as_str() {
             "1" => self.share().await,
@@ -158,7 +159,7 @@ impl Menu {
             "6" | "q" | "quit" | "exit" => return Err(Left),
             "" => Ok(()),
             _ => {
-                out::answer("Type a number from 1 to 6, then Enter.\n");
+                out::answer_wrapped("Type a number from 1 to 6, then Enter.\n");
                 Ok(())
             }
         };
@@ -166,7 +167,7 @@ impl Menu {
             Ok(()) | Err(Undone::Dropped) => Ok(()),
             Err(Undone::Left) => Err(Left),
             Err(Undone::Failed(failure)) => {
-                out::answer(&format!("That did not work: {failure}\n"));
+                out::answer_wrapped(&format!("That did not work: {failure}\n"));
                 Ok(())
             }
         }
@@ -174,7 +175,7 @@ impl Menu {
 
     async fn show_status(&self) {
         match self.desk.items.is_empty() && self.desk.searches.is_empty() {
-            true => out::answer("Nothing runs: share or download something first.\n"),
+            true => out::answer_wrapped("Nothing runs: share or download something first.\n"),
             false => {
                 self.show_rows();
                 for search in &self.desk.searches {
@@ -206,7 +207,7 @@ impl Menu {
     /// Ends one of those that run; what is there stays.
     async fn stop_one(&mut self) -> Result<(), Undone> {
         if self.desk.items.is_empty() && self.desk.searches.is_empty() {
-            out::answer("Nothing runs.\n");
+            out::answer_wrapped("Nothing runs.\n");
             return Ok(());
         }
         self.show_rows();
@@ -216,11 +217,11 @@ impl Menu {
         }
         let number = self.desk.find(&typed).map_err(Failure::bad_input)?;
         if let Some(title) = self.desk.remove_search(number).await {
-            out::answer(&format!("{title} is not looked for any more\n"));
+            out::answer_wrapped(&format!("{title} is not looked for any more\n"));
         }
         if let Some((title, path)) = self.desk.remove(number).await {
             let path = escape(&path.display().to_string());
-            out::answer(&format!("{title} is stopped; what is there stays in {path}\n"));
+            out::answer_wrapped(&format!("{title} is stopped; what is there stays in {path}\n"));
         }
         Ok(())
     }
@@ -246,7 +247,7 @@ impl Menu {
                 }
                 Some(told) = self.told.recv() => {
                     match (self.on_told(told).await, &mut self.printer) {
-                        (Some(line), Some(print)) => print(&format!("{line}\n")),
+                        (Some(line), Some(printer)) => printer.print(&format!("{line}\n")),
                         (Some(line), None) => out::answer(&format!("\n{line}\n{question}")),
                         (None, _) => {}
                     }
@@ -259,6 +260,10 @@ impl Menu {
     async fn on_told(&mut self, Told { number, what }: Told) -> Option<String> {
         let what = match what {
             What::Sought(found) => return self.on_sought(number, *found).await,
+            What::Said(line) => {
+                let search = self.desk.searches.iter().find(|search| search.number == number);
+                return search.map(|search| search.prefix() + &line);
+            }
             what => what,
         };
         let item = self.desk.item_mut(number)?;
@@ -287,7 +292,7 @@ impl Menu {
                 item.failed = Some(Exit::Unexpected);
                 Some(format!("{} ended by itself: see the log", item.title()))
             }
-            What::Ended | What::Sought(_) => None,
+            What::Ended | What::Said(_) | What::Sought(_) => None,
         }
     }
 
@@ -329,18 +334,18 @@ impl Menu {
         let client = |url: &str| CatalogueClient::found(url).map_err(|error| failure(&error));
         let several = match choice {
             Choice::One(only) if is_replacement(&only, &trusted) => {
-                out::answer(&format!("{REPLACED}:\n"));
+                out::answer_wrapped(&format!("{REPLACED}:\n"));
                 vec![only]
             }
             Choice::One(only) => {
-                out::answer(&format!("Using the tracker {}\n", title(&only.tracker)));
+                out::answer_wrapped(&format!("Using the tracker {}\n", title(&only.tracker)));
                 if let Standing::Proven(key) = only.standing {
                     trusted.remember(key, &only.tracker.url);
                 }
                 return Ok(client(&only.tracker.url)?);
             }
             Choice::Nobody => {
-                out::answer(
+                out::answer_wrapped(
                     "No tracker answers on this network. Somebody starts one by: \
                      driver tracker --listen 6969\n",
                 );
@@ -352,12 +357,12 @@ impl Menu {
             }
             Choice::Several(several) => several,
             Choice::Unproven(several) => {
-                out::answer("None of these has shown that it knows the token:\n");
+                out::answer_wrapped("None of these has shown that it knows the token:\n");
                 several
             }
         };
         for (position, it) in several.iter().enumerate() {
-            out::answer(&format!("{:>4}  {}\n", position + 1, title(&it.tracker)));
+            out::answer_wrapped(&format!("{:>4}  {}\n", position + 1, title(&it.tracker)));
         }
         let typed = self.ask("Which tracker (empty: back): ").await?;
         if typed.is_empty() {

@@ -11,18 +11,25 @@ use crate::cli::escape::{escape, shorten};
 use crate::metainfo::Torrent;
 use crate::torrent::without_passkey;
 
-use super::{counted, grouped};
+use super::{counted, grouped, wrap};
 
 /// The last second of year 9999: beyond it no date can be written.
 const DATE_MAX: i64 = 253_402_300_799;
+
+/// Columns of the names of rows.
+const NAME_COLUMNS: usize = 12;
 
 /// The screen of `info`. Hashes and the magnet link are not cut, as people copy them.
 pub fn info_screen(torrent: &Torrent, columns: usize) -> String {
     let mut screen = String::new();
     let mut row = |name: &str, value: &str| {
-        screen += &format!("{name:<12}{value}\n");
+        // Lists have their lines already.
+        screen += &match value.contains('\n') {
+            true => format!("{name:<NAME_COLUMNS$}{value}\n"),
+            false => wrap(&format!("{name:<NAME_COLUMNS$}{value}"), columns, NAME_COLUMNS) + "\n",
+        };
     };
-    let narrow = |value: &str| shorten(value, columns.saturating_sub(12));
+    let narrow = |value: &str| shorten(value, columns.saturating_sub(NAME_COLUMNS));
     let urls: Vec<&String> = torrent.trackers.iter().flatten().collect();
     let shown: Vec<String> = urls.iter().map(|url| without_passkey(url)).collect();
     let is_hidden = urls.iter().zip(&shown).any(|(url, shown)| *url != shown);

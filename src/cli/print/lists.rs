@@ -5,10 +5,13 @@ use std::time::Instant;
 
 use crate::base::layout::Layout;
 use crate::base::units::size;
-use crate::cli::escape::{escape, shorten};
+use crate::cli::escape::{escape, shorten_path};
 use crate::disk::Home;
 use crate::metainfo::Torrent;
 use crate::tracker::tiers::status::TrackerStatus;
+
+/// A path is not cut to less, however narrow the terminal is.
+const PATH_COLUMNS_MIN: usize = 12;
 
 /// The files that people see, pad files left out, each with its position in the torrent.
 /// Their numbers on screen count from 1 in this order.
@@ -47,8 +50,9 @@ pub fn files_screen(
         };
         let path = path_in(home, position, file.path);
         let path = path.to_string_lossy();
-        let line = format!("{:>5}{done}  {:>10}  {}", number + 1, size(file.length), escape(&path));
-        screen += &(shorten(&line, columns) + "\n");
+        let facts = format!("{:>5}{done}  {:>10}  ", number + 1, size(file.length));
+        let room = columns.saturating_sub(facts.len()).max(PATH_COLUMNS_MIN);
+        screen += &format!("{facts}{}\n", shorten_path(&path, room));
     }
     screen
 }

@@ -1,6 +1,7 @@
 //! Screens as text: snapshots in, lines of at most the given columns out. Nothing here
 //! prints or asks; what strangers wrote is escaped here.
 
+mod dht;
 mod info;
 mod link;
 mod lists;
@@ -11,6 +12,7 @@ mod reach;
 mod shared;
 mod status;
 
+pub use dht::{dht_json, dht_reach, dht_screen, dht_words};
 pub use info::{InfoJson, facts_line, info_screen, saving_line};
 pub use link::{LinkJson, link_screen};
 pub use lists::{files_lacking, files_of, files_screen, path_in, trackers_screen};

@@ -3,19 +3,24 @@
 
 use serde_json::{Value, json};
 
-use crate::base::units::rate;
+use crate::base::units::{rate, size};
 use crate::cli::escape::escape;
+use crate::disk::ChangedFile;
 use crate::swarm::event::Event;
-use crate::torrent::status::Status;
-
 use crate::torrent::handle::News;
+use crate::torrent::status::{FoundPieces, Status};
 
 use super::counted;
+
+/// Of more files that others changed only the number is told.
+const CHANGED_NAMED: usize = 3;
 
 /// The line for people; none for news that progress lines tell better.
 pub fn news_line(news: &News) -> Option<String> {
     Some(match news {
-        News::Swarm(Event::PieceVerified(_) | Event::Completed) => return None,
+        News::Swarm(Event::PieceVerified(_) | Event::Completed) | News::Announced { .. } => {
+            return None;
+        }
         News::Swarm(Event::FirstPeer(address)) => format!("first peer: {address}"),
         News::Swarm(Event::HashFailed { piece, blamed: Some(peer) }) => {
             format!("piece {} failed its hash: {peer} sent wrong data", piece.number())
@@ -30,7 +35,7 @@ pub fn news_line(news: &News) -> Option<String> {
             escape(why)
         ),
         News::Swarm(Event::PieceLost { piece, why }) => {
-            format!("piece {} is lost: {}; fetching it again", piece.number(), escape(why))
+            format!("piece {} is lost: {}", piece.number(), escape(why))
         }
         News::Swarm(Event::Banned(peer)) => format!("banned {peer} for wrong data"),
         News::Swarm(Event::DiskTrouble(why)) => {
@@ -40,9 +45,11 @@ pub fn news_line(news: &News) -> Option<String> {
         News::Tracker(text) => format!("tracker: {}", escape(text)),
         News::NotMoved(why) => format!("not moved: {}", escape(why)),
         News::Course(text) => escape(text),
-        News::Checked { pieces: 0 } => return None,
-        News::Checked { pieces } => {
-            format!("{} found on disk and verified", counted((*pieces).into(), "piece"))
+        News::Checked(found) => return found_line(found),
+        News::FileChanged { why, pieces, bytes, is_fetched } => {
+            let lost = lost_words(*pieces, *bytes);
+            let what = if *is_fetched { "fetched again" } else { "not served any more" };
+            format!("{}; {lost} {what}", escape(why))
         }
     })
 }
@@ -77,8 +84,68 @@ pub fn news_json(news: &News) -> Option<Value> {
         News::Tracker(text) => json!({ "event": "tracker", "message": text }),
         News::NotMoved(why) => json!({ "event": "not_moved", "message": why }),
         News::Course(text) => json!({ "event": "course", "message": text }),
-        News::Checked { pieces } => json!({ "event": "checked", "pieces": pieces }),
+        News::Checked(found) => json!({
+            "event": "checked",
+            "pieces": found.count,
+            "by_record": found.by_record,
+            "changed": found.changed.iter().map(changed_json).collect::<Vec<_>>(),
+        }),
+        News::FileChanged { why, pieces, bytes, is_fetched } => json!({
+            "event": "file_changed",
+            "message": why,
+            "pieces": pieces,
+            "bytes": bytes,
+            "fetched": is_fetched,
+        }),
+        News::Announced { nodes } => json!({ "event": "dht_announced", "nodes": nodes }),
     })
+}
+
+fn changed_json(file: &ChangedFile) -> Value {
+    json!({
+        "path": file.path.to_string_lossy(),
+        "gone": file.is_gone,
+        "pieces": file.pieces,
+        "bytes": file.bytes,
+    })
+}
+
+/// What was on disk, and how that is known; files that are not what they were come first.
+fn found_line(found: &FoundPieces) -> Option<String> {
+    let FoundPieces { count, by_record, .. } = *found;
+    let pieces = |count: u32| counted(count.into(), "piece");
+    let there = match count - by_record.min(count) {
+        _ if count == 0 => None,
+        0 => Some(format!("{} here already, by its record", pieces(count))),
+        looked if looked == count => Some(format!("{} found on disk and verified", pieces(count))),
+        looked => Some(format!(
+            "{} here already: {looked} verified, {by_record} by its record",
+            pieces(count)
+        )),
+    };
+    let lines: Vec<String> = changed_line(&found.changed).into_iter().chain(there).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// Files that others changed or took away since the last run; none when there are none.
+fn changed_line(changed: &[ChangedFile]) -> Option<String> {
+    let words = |file: &ChangedFile| {
+        let path = escape(&file.path.display().to_string());
+        let what = if file.is_gone { "is gone" } else { "was changed" };
+        format!("{path} {what}: {} fetched again", lost_words(file.pieces, file.bytes))
+    };
+    let mut all: Vec<String> = changed.iter().take(CHANGED_NAMED).map(words).collect();
+    if let Some(more @ 1..) = changed.len().checked_sub(CHANGED_NAMED) {
+        let files = if more == 1 { "file" } else { "files" };
+        all.push(format!("and so are {more} more {files}"));
+    }
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// `1 piece (64.0 KiB) is`, before what is done with it.
+fn lost_words(pieces: u32, bytes: u64) -> String {
+    let verb = if pieces == 1 { "is" } else { "are" };
+    format!("{} ({}) {verb}", counted(pieces.into(), "piece"), size(bytes))
 }
 
 /// `10 %   3 peers   3.4 MiB/s`.
@@ -129,6 +196,49 @@ mod tests {
         let tracker = News::Tracker("http://t: \x1b]0;x\x07".into());
         assert_eq!(news_line(&tracker).unwrap(), "tracker: http://t: \\x1b]0;x\\x07");
         assert_eq!(news_line(&News::Swarm(Event::PieceVerified(piece))), None);
+    }
+
+    #[test]
+    fn what_was_looked_at_is_told_apart_from_what_the_record_says() {
+        let line = |count, by_record| {
+            let found = FoundPieces { count, by_record, changed: Vec::new() };
+            news_line(&News::Checked(found.into()))
+        };
+        assert_eq!(line(0, 0), None);
+        assert_eq!(line(9, 0).unwrap(), "9 pieces found on disk and verified");
+        assert_eq!(line(9, 9).unwrap(), "9 pieces here already, by its record");
+        assert_eq!(line(9, 7).unwrap(), "9 pieces here already: 2 verified, 7 by its record");
+    }
+
+    #[test]
+    fn files_that_others_changed_are_named() {
+        let file = |path: &str, is_gone, pieces| ChangedFile {
+            path: path.into(),
+            is_gone,
+            pieces,
+            bytes: u64::from(pieces) << 16,
+        };
+        let mut changed = vec![file("d/a\x07", false, 1), file("d/b", true, 3)];
+        let expected = "d/a\\x07 was changed: 1 piece (64.0 KiB) is fetched again; \
+                        d/b is gone: 3 pieces (192.0 KiB) are fetched again";
+        assert_eq!(changed_line(&changed).unwrap(), expected);
+        changed.extend((0..3).map(|_| file("d/c", true, 1)));
+        assert!(changed_line(&changed).unwrap().ends_with("; and so are 2 more files"));
+        let found = News::Checked(FoundPieces { count: 5, by_record: 5, changed }.into());
+        assert!(news_line(&found).unwrap().starts_with("d/a\\x07 was changed"));
+        assert_eq!(news_json(&found).unwrap()["changed"][1]["gone"], true);
+        let news = |is_fetched| News::FileChanged {
+            why: "d/a was deleted by somebody else: it is checked again".into(),
+            pieces: 2,
+            bytes: 2048,
+            is_fetched,
+        };
+        assert_eq!(
+            news_line(&news(true)).unwrap(),
+            "d/a was deleted by somebody else: it is checked again; 2 pieces (2.0 KiB) are \
+             fetched again"
+        );
+        assert!(news_line(&news(false)).unwrap().ends_with("are not served any more"));
     }
 
     #[test]

@@ -46,9 +46,10 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
         screen += &format!("({} more: peers -a)   ", connected.len() - shown);
     }
     screen += "D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed\n";
-    let is_found = |peer: &&PeerStatus| matches!(peer.source, Some(Source::Pex | Source::Lan));
+    let is_found =
+        |peer: &&PeerStatus| matches!(peer.source, Some(Source::Pex | Source::Lan | Source::Dht));
     if connected[..shown].iter().any(is_found) {
-        screen += "X named by another peer  L in the local network\n";
+        screen += "X named by another peer  H by the DHT  L in the local network\n";
     }
     screen
 }
@@ -125,6 +126,7 @@ fn cells(peer: &PeerStatus) -> [String; 6] {
         (peer.snubbed, 'S'),
         (is_by(Source::Pex), 'X'),
         (is_by(Source::Lan), 'L'),
+        (is_by(Source::Dht), 'H'),
     ] {
         if holds {
             flags.push(flag);
@@ -246,9 +248,12 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
     fn who_was_named_by_others_is_marked() {
         let mut peers = sample();
         (peers[0].source, peers[2].source) = (Some(Source::Pex), Some(Source::Lan));
+        peers[3].source = Some(Source::Dht);
         let screen = peers_screen(&peers, false, 80);
         assert!(screen.contains("  dUISX\n") && screen.contains("  DuL\n"), "{screen}");
-        assert!(screen.ends_with("X named by another peer  L in the local network\n"), "{screen}");
+        assert!(screen.contains("  DH\n"), "{screen}");
+        let legend = "X named by another peer  H by the DHT  L in the local network\n";
+        assert!(screen.ends_with(legend), "{screen}");
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::units::{duration, rate, size};
+use crate::base::units::{average, duration, rate, size};
 use crate::cli::escape::escape;
 use crate::torrent::status::{State, Status};
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
-use super::{WAITING, counted, hide_keys, per_cent, size_of_size, wrap};
+use super::{WAITING, counted, dht_words, hide_keys, per_cent, size_of_size, wrap};
 
 /// Less than this is on its way all the time.
 const UNSYNCED_SHOWN: u64 = 64 << 20;
@@ -43,7 +43,8 @@ pub struct Around<'a> {
 
 /// The screen of `status`, in lines of at most `columns`.
 pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns: usize) -> String {
-    let average = average_rate(status.downloaded_bytes, status.transferring);
+    let average = average(status.downloaded_bytes, status.transferring);
+    let average = average.map(|average| format!("   average down {}", rate(average)));
     let mut rows = vec![
         ("State", state_words(status)),
         ("Progress", progress_words(status, columns)),
@@ -59,10 +60,10 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
         (
             "Speed",
             format!(
-                "down {}   up {}   average down {}",
+                "down {}   up {}{}",
                 rate(status.down_rate),
                 rate(status.up_rate),
-                rate(average)
+                average.unwrap_or_default()
             ),
         ),
     ];
@@ -85,6 +86,7 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
         ("Uploaded", uploaded_words(status)),
         ("Tracker", tracker_row(status, around.first_tracker, now)),
     ]);
+    rows.extend(status.dht.as_ref().map(|dht| ("DHT", dht_words(dht))));
     rows.extend(moving(status));
     rows.extend(unsynced(status));
     rows.extend(troubles(status));
@@ -236,6 +238,10 @@ fn state_words(status: &Status) -> String {
         State::Finished => "finished: complete, and seeded as long as was asked for".to_owned(),
         State::Paused => "paused".to_owned(),
         State::Stopping => "stopping".to_owned(),
+        // The disk works, but a file is not as it was.
+        State::DiskTrouble(_) if status.disk_trouble.is_none() && status.posted_at.is_some() => {
+            "a file is in trouble, the rest goes on".to_owned()
+        }
         State::DiskTrouble(_) => "paused by the disk, tried again by itself".to_owned(),
         State::Failed(why) => format!("failed: {}", escape(why)),
     }
@@ -273,11 +279,6 @@ fn moved_share(status: &Status) -> f64 {
 fn checked_share(status: &Status) -> f64 {
     let (done, all) = status.checked_bytes;
     done as f64 / all.max(1) as f64
-}
-
-/// Bytes a second over a time; none yet counts as 0.
-fn average_rate(bytes: u64, time: Duration) -> u64 {
-    if time.is_zero() { 0 } else { (bytes as f64 / time.as_secs_f64()) as u64 }
 }
 
 /// A bar of so many columns that is full only when all is done.

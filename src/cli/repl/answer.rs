@@ -12,7 +12,7 @@ use crate::cli::escape::escape;
 use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
-    Around, Limits, counted, files_of, files_screen, info_screen, list_screen, path_in,
+    Around, Limits, counted, dht_screen, files_of, files_screen, info_screen, list_screen, path_in,
     peers_screen, status_screen, trackers_screen, wrap,
 };
 use crate::cli::search::Search;
@@ -48,6 +48,7 @@ impl Desk {
             Order::Use(meant) => self.answer_use(meant),
             Order::Remove(meant) => self.answer_remove(meant).await,
             Order::Limits => self.limits_screen(),
+            Order::Dht => self.dht_screen(columns).await,
             Order::Limit { all: true, down, limit } => self.limit_all(*down, *limit),
             Order::Limit { all: false, down, limit } if !self.is_several => {
                 self.limit_all(*down, *limit)
@@ -73,15 +74,22 @@ impl Desk {
         }
     }
 
+    /// How the DHT fares.
+    async fn dht_screen(&self, columns: usize) -> String {
+        match self.engine.dht() {
+            Some(dht) => dht_screen(&dht.standing(), &dht.look().await, columns),
+            None => "the DHT is off (--no-dht)\n".to_owned(),
+        }
+    }
+
     async fn answer_add(&mut self, name: &str, dir: Option<&Path>) -> String {
-        let mut told = Vec::new();
-        let came = match self.choose(name, dir, &mut told).await {
+        let came = match self.choose(name, dir).await {
             Ok(Wanted::Torrent(chosen)) => self.add(*chosen).await.map(|item| {
                 let did = if item.handle.state() == State::Queued { "queued" } else { "added" };
                 format!("{}: {did}", item.whole_title())
             }),
             Ok(Wanted::Link(wish)) => {
-                let lonely = wish.loneliness();
+                let lonely = wish.loneliness().filter(|_| self.engine.dht().is_none());
                 match self.seek(*wish).await {
                     Ok(search) => {
                         let words = match lonely {
@@ -99,8 +107,7 @@ impl Desk {
             Refused::Twice(words, given) => words + &given,
             Refused::Failed(failure) => failure.to_string(),
         });
-        told.push(came);
-        told.iter().map(|line| format!("{line}\n")).collect()
+        came + "\n"
     }
 
     fn answer_use(&mut self, meant: &str) -> String {

@@ -140,6 +140,7 @@ impl Desk {
         let sought = self.end_search_of(&torrent, &mut options).await;
         let number = number.or(sought);
         let (dir, is_seed_only) = (options.dir.clone(), options.seed_only);
+        let fetched_before = options.found.iter().map(|found| found.fetched_bytes()).sum();
         let trackers = torrent.trackers.iter().flatten().chain(&options.extra_trackers);
         let first_tracker = trackers.take(usize::from(options.use_trackers)).next().cloned();
         let added = self.engine.add(torrent.clone(), options, contacts).await;
@@ -157,6 +158,7 @@ impl Desk {
             limits: Limits::default(),
             first_tracker,
             is_seed_only,
+            fetched_before,
             completed: None,
             failed: None,
             progress: Progress::new(Instant::now()),
@@ -179,22 +181,16 @@ impl Desk {
     }
 
     /// What the user names at the prompt; its files go to `dir`, or where those of the others go.
-    /// What there is to say of its sources goes to `told`.
     ///
     /// # Errors
     /// When it cannot be read or fetched.
-    pub async fn choose(
-        &self,
-        name: &str,
-        dir: Option<&Path>,
-        told: &mut Vec<String>,
-    ) -> Result<Wanted, Failure> {
+    pub async fn choose(&self, name: &str, dir: Option<&Path>) -> Result<Wanted, Failure> {
         let given = Given::of(Path::new(name))?;
         let mut options = self.template.clone();
         if let Some(dir) = dir {
             options.dir = dir.to_owned();
         }
-        let Loaded { torrent, hints, .. } = match given.open(self.engine.bind(), told).await? {
+        let Loaded { torrent, hints, .. } = match given.open(self.engine.bind()).await? {
             Input::Torrent(loaded) => *loaded,
             Input::Link(link) => {
                 let wish = Wish::new(name.to_owned(), *link, options);

@@ -3,6 +3,7 @@
 mod answer;
 mod complete;
 pub mod desk;
+pub mod printer;
 pub mod reader;
 mod searches;
 pub mod watch;

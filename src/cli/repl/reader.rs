@@ -20,6 +20,7 @@ use crate::cli::stop::Stopper;
 use crate::torrent::status::{State, Status};
 
 use super::complete::{complete, complete_path};
+use super::printer::Printer;
 
 /// A line, and whom to tell when it is answered: true to read on.
 pub struct Line {
@@ -28,9 +29,6 @@ pub struct Line {
     /// Answered.
     pub done: oneshot::Sender<bool>,
 }
-
-/// Prints above a prompt without disturbing what is being typed.
-pub type Printer = Box<dyn FnMut(&str) + Send>;
 
 /// Reads lines of stdin until it ends; its end means nothing.
 pub fn read_pipe() -> mpsc::Receiver<Line> {
@@ -103,10 +101,8 @@ pub fn read_prompt(config: PromptConfig) -> rustyline::Result<(mpsc::Receiver<Li
     // The first run has none.
     let _ = editor.load_history(&config.history);
     let mut external = editor.create_external_printer()?;
-    let printer = Box::new(move |text: &str| {
-        // The terminal is gone: the download is not.
-        let _ = external.print(text.to_owned());
-    });
+    // A terminal that is gone takes nothing: the download is not gone.
+    let printer = Printer::new(move |text| external.print(text).unwrap_or_default());
     // One line at a time: the next is read when this one is answered.
     let (lines, read) = mpsc::channel(1);
     std::thread::spawn(move || while read_one(&mut editor, &config, &typed, &lines) {});
@@ -162,10 +158,8 @@ pub fn read_questions(stopper: Stopper) -> rustyline::Result<Questions> {
     let mut editor: Editor<Paths, FileHistory> = Editor::with_config(settings)?;
     editor.set_helper(Some(Paths));
     let mut external = editor.create_external_printer()?;
-    let printer = Box::new(move |text: &str| {
-        // The terminal is gone: what runs is not.
-        let _ = external.print(text.to_owned());
-    });
+    // A terminal that is gone takes nothing: what runs is not gone.
+    let printer = Printer::new(move |text| external.print(text).unwrap_or_default());
     // One question at a time, and one answer.
     let (ask, mut questions) = mpsc::channel::<String>(1);
     let (answers, lines) = mpsc::channel(1);

@@ -41,7 +41,8 @@ impl Desk {
         if self.items.is_empty() && self.searches.is_empty() {
             self.used = number;
         }
-        self.searches.push(Search::follow(number, wish, seeking, self.told.clone()));
+        let (bind, told) = (self.engine.bind(), self.told.clone());
+        self.searches.push(Search::follow(number, wish, seeking, bind, told));
         self.show_titles();
         Ok(&self.searches[self.searches.len() - 1])
     }
@@ -100,7 +101,15 @@ impl Desk {
     ) -> Result<TorrentOptions, Refused> {
         let Found { loaded, contacts, told: left_out } = found.map_err(Refused::Failed)?;
         told.extend(left_out);
-        let chosen = wish.choose(loaded, told).map_err(Refused::Failed)?;
+        let chosen = match wish.choose(loaded, told) {
+            Ok(chosen) => chosen,
+            Err(failure) => {
+                if let Some(contacts) = contacts {
+                    contacts.leave().await;
+                }
+                return Err(Refused::Failed(failure));
+            }
+        };
         let options = chosen.options.clone();
         self.add_among(chosen, Some(number), contacts).await?;
         Ok(options)

@@ -1,7 +1,5 @@
 //! `watch`: the same screen again each second until a key is pressed. Only on terminals.
 
-use std::io::Read as _;
-
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
 };
@@ -49,9 +47,10 @@ fn set_for_keys(terminal: &mut Termios) {
     terminal.special_codes[SpecialCodeIndex::VTIME] = 10;
 }
 
-/// True when a key was pressed or the terminal is gone.
+/// True when a key was pressed or the terminal is gone. Nothing is read that was typed behind it:
+/// an arrow is no more than eight bytes.
 fn key_within_a_second() -> bool {
-    !matches!(std::io::stdin().lock().read(&mut [0; 64]), Ok(0))
+    !matches!(rustix::io::read(std::io::stdin(), &mut [0; 8]), Ok(0))
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub enum Order {
     Log(usize),
     /// What the download waits for.
     Why,
+    /// How the DHT fares.
+    Dht,
     /// The commands, or one of them.
     Help(Option<&'static Word>),
     /// Wipe the screen.
@@ -83,7 +85,7 @@ const fn word(name: &'static str, takes: &'static str, does: &'static str) -> Wo
 }
 
 /// All commands, in the order of `help`.
-pub const WORDS: [Word; 23] = [
+pub const WORDS: [Word; 24] = [
     word("status", "[all]", "progress, speed and peers at a glance"),
     word("why", "", "what the download waits for, and what to do about it"),
     word("peers", "[-a]", "connected peers; -a all known ones, with their errors"),
@@ -92,6 +94,7 @@ pub const WORDS: [Word; 23] = [
     word("select", "RANGES|all", "download only these files: select 1-3,5"),
     word("trackers", "", "trackers and what they said last"),
     word("announce", "", "ask the trackers for peers now"),
+    word("dht", "", "nodes of the DHT, and what its lookups wait for"),
     word(
         "limit",
         "[all] down|up RATE|off",
@@ -119,7 +122,7 @@ const SHORT: [(&str, &str); 4] = [("p", "peers"), ("q", "quit"), ("exit", "quit"
 /// On a narrower terminal what a command does stands below it.
 const NARROW: usize = 60;
 
-const WATCHED: &str = "watch shows status, list, why, peers, files, trackers or log";
+const WATCHED: &str = "watch shows status, list, why, peers, files, trackers, dht or log";
 
 /// Reads a line. Where it has quotes or backslashes it is read as a shell would.
 ///
@@ -150,6 +153,10 @@ pub fn read(line: &str) -> Result<Order, String> {
             let name = rest_of(&rest, number);
             Ok(Order::RenameFile { number: number.parse().map_err(|_| usage())?, name })
         }
+        ("rename", [number]) if quoted.is_none() && number.parse::<u32>().is_ok() => Err(format!(
+            "usage: rename [N] NAME, as rename {number} film.mkv for file {number}; for the \
+             torrent: rename \"{number}\""
+        )),
         ("rename", [_, ..]) => Ok(Order::Rename(rest)),
         ("add", [_, ..]) => {
             let (name, dir) = match &quoted {
@@ -176,6 +183,7 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         ("status", []) => Order::Status { all: false },
         ("status", ["all"]) => Order::Status { all: true },
         ("why", []) => Order::Why,
+        ("dht", []) => Order::Dht,
         ("peers", []) => Order::Peers { all: false },
         ("peers", ["-a" | "--all" | "all"]) => Order::Peers { all: true },
         ("info", []) => Order::Info { files: false },
@@ -228,6 +236,7 @@ fn read_watched(arguments: &[&str]) -> Result<Order, String> {
         shown @ (Order::Status { .. }
         | Order::List
         | Order::Why
+        | Order::Dht
         | Order::Peers { .. }
         | Order::Files
         | Order::Trackers
@@ -351,7 +360,7 @@ mod tests {
             ("move  /a b/c ", Order::Move("/a b/c".into())),
             ("ren 2  big  film.mkv", rename_file(2, "big  film.mkv")),
             ("rename new name", Order::Rename("new name".into())),
-            ("rename 7", Order::Rename("7".into())),
+            ("rename \"7\"", Order::Rename("7".into())),
             ("watch list", Order::Watch(Box::new(Order::List))),
             ("select all", Order::Select(None)),
             ("select 1-3, 5", Order::Select(Some(values::ranges("1-3,5").unwrap()))),
@@ -370,6 +379,11 @@ mod tests {
             ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
             ("\x1b[2J", "unknown command \"\\x1b[2J\" (help lists all)"),
             ("s", "\"s\" could be status or select"),
+            (
+                "rename 2",
+                "usage: rename [N] NAME, as rename 2 film.mkv for file 2; for the torrent: rename \
+                 \"2\"",
+            ),
             ("limit sideways 2M", "usage: limit [all] down|up RATE|off"),
             ("add 'my file", "the quote ' is never closed: close it, or leave it out"),
             ("use", "usage: use N|NAME"),
@@ -383,7 +397,7 @@ mod tests {
             ("wat foo", WATCHED),
             ("pause now", "usage: pause [all]"),
             ("limit down x", "not a rate; write 500K, 2MiB, or 0 for none"),
-            ("watch quit", "watch shows status, list, why, peers, files, trackers or log"),
+            ("watch quit", "watch shows status, list, why, peers, files, trackers, dht or log"),
             ("select 0", "\"0\" is not a list of file numbers like 1-3,5"),
         ] {
             assert_eq!(read(line), Err(said.to_owned()), "{line:?}");

@@ -2,6 +2,16 @@
 //!
 //! After the head every entry has 32 bytes: kind, three zeros, a number, two values and the
 //! first eight bytes of a SHA-1 over the info-hash and what is before; all big-endian.
+//!
+//! An entry of pieces is about many: the one of its number, and those of the next 128 whose bit is
+//! set in its values, the highest bit being the next piece's. Entries do not get longer by that:
+//! what stands behind a torn or damaged one is found as ever, and that one costs the pieces that it
+//! is about, 129 at most. Of the shortest pieces these are two MiB, and such come in runs of one.
+//! Of long ones they are what was written together, which has its own bound (`disk::writer`).
+//!
+//! Version 2 is the same, but for its entries of pieces, which are about one: their values are 0,
+//! which says so here as well. Who knows no later version than that leaves a record of this one
+//! alone as a newer program's, and looks at all that is on disk.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +30,9 @@ use super::era::Ground;
 use super::home::{Home, Written, as_bytes};
 
 /// The version written, and the newest one understood.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
+/// The oldest one understood.
+const OLDEST: i64 = 2;
 const ENTRY_LEN: usize = 32;
 const CHECK_LEN: usize = 8;
 /// So much that is no entry is stepped over: the torn tails of many kills in a row.
@@ -28,10 +40,10 @@ const TORN_LEN_MAX: usize = 4096;
 
 /// Says nothing; only that the record is younger than what was just written unverified.
 const TOUCHED: u8 = 0;
-/// The piece of this number was hashed and written.
-const PIECE_VERIFIED: u8 = 1;
-/// The piece is missing.
-const PIECE_LOST: u8 = 2;
+/// The pieces were hashed and written.
+const PIECES_VERIFIED: u8 = 1;
+/// The pieces are missing.
+const PIECES_LOST: u8 = 2;
 /// The file of this number looked like this (inode, time of change) after its last write.
 const FILE_STAMPED: u8 = 3;
 /// What was noted before this length of the record (first value) is on the device; the time.
@@ -40,6 +52,9 @@ const MARK: u8 = 4;
 const FILE_DOUBTED: u8 = 5;
 /// The file of this number is ours, whatever is in it (inode).
 const FILE_OURS: u8 = 6;
+
+/// In the values of an entry of pieces: the one behind that of its number.
+const NEXT_PIECE: u128 = 1 << (u128::BITS - 1);
 
 /// Whose record it is.
 #[derive(Clone, Debug)]
@@ -101,6 +116,8 @@ pub struct Replayed {
     pub(in crate::disk) ours: HashMap<u32, u64>,
     /// All its bytes were understood: it has no torn entry, and nothing behind the last one.
     pub(in crate::disk) is_whole: bool,
+    /// It is of the version that is written: what is added to it is understood by all who read it.
+    pub(in crate::disk) is_current: bool,
 }
 
 /// Why a record cannot be used.
@@ -167,14 +184,41 @@ fn of_files(subject: &Subject, standing: &Standing) -> Vec<u8> {
     entries
 }
 
-/// Entries: these pieces were hashed and written.
+/// Entries: these pieces were hashed and written. In the order of their numbers they take least.
 pub(super) fn verified(info_hash: InfoHash, pieces: &[u32]) -> Vec<u8> {
-    pieces.iter().flat_map(|piece| entry(info_hash, PIECE_VERIFIED, *piece, 0, 0)).collect()
+    of_pieces(info_hash, PIECES_VERIFIED, pieces)
 }
 
 /// Entries: these pieces are missing.
 pub(super) fn lost(info_hash: InfoHash, pieces: &[u32]) -> Vec<u8> {
-    pieces.iter().flat_map(|piece| entry(info_hash, PIECE_LOST, *piece, 0, 0)).collect()
+    of_pieces(info_hash, PIECES_LOST, pieces)
+}
+
+fn of_pieces(info_hash: InfoHash, kind: u8, pieces: &[u32]) -> Vec<u8> {
+    let mut entries = Vec::new();
+    let mut rest = pieces;
+    while let Some((first, others)) = rest.split_first() {
+        let bit = |piece: &u32| NEXT_PIECE.checked_shr(piece.checked_sub(*first)?.checked_sub(1)?);
+        let count = others.iter().take_while(|piece| bit(piece).is_some()).count();
+        let (with_first, behind) = others.split_at(count);
+        let bits = with_first.iter().filter_map(bit).fold(0, |bits, bit| bits | bit);
+        let (a, b) = ((bits >> 64) as u64, bits as u64);
+        entries.extend(entry(info_hash, kind, *first, a, b.cast_signed()));
+        rest = behind;
+    }
+    entries
+}
+
+/// The numbers of the pieces that an entry of them is about.
+fn pieces_of(number: u32, a: u64, b: i64) -> impl Iterator<Item = u32> {
+    let mut bits = u128::from(a) << 64 | u128::from(b.cast_unsigned());
+    let behind = std::iter::from_fn(move || {
+        let place = bits.leading_zeros();
+        // There is no place behind the last one: none is left.
+        bits &= !NEXT_PIECE.checked_shr(place)?;
+        number.checked_add(1 + place)
+    });
+    std::iter::once(number).chain(behind)
 }
 
 /// Entries: this is how files look that nothing is written to any more.
@@ -229,7 +273,7 @@ pub fn replay(bytes: &[u8], subject: &Subject, extents: &Extents) -> Result<Repl
         replayed,
         subject,
         extents,
-        noted_at: HashMap::new(),
+        noted_until: HashMap::new(),
         in_head: subject.layout.pieces().collect(),
         doubted_files: HashSet::new(),
     };
@@ -244,8 +288,8 @@ struct Replay<'a> {
     replayed: Replayed,
     subject: &'a Subject,
     extents: &'a Extents,
-    /// Where in the record the last word on a piece stands that no mark covers.
-    noted_at: HashMap<PieceIndex, u64>,
+    /// Where in the record the last word on a piece ends that no mark covers.
+    noted_until: HashMap<PieceIndex, u64>,
     /// Pieces of the head that no mark was seen for; the first one covers them.
     in_head: Vec<PieceIndex>,
     /// Files that others wrote to since their stamp.
@@ -262,7 +306,7 @@ impl Replay<'_> {
             let b = values.next().map_or(0, i64::from_be_bytes);
             let step = if *found == entry(self.subject.info_hash, found[0], number, a, b) {
                 skipped = 0;
-                self.apply(at, found[0], number, a, b);
+                self.apply(at + ENTRY_LEN as u64, found[0], number, a, b);
                 ENTRY_LEN
             } else {
                 skipped += 1;
@@ -278,9 +322,12 @@ impl Replay<'_> {
         self.replayed.is_whole &= bytes.is_empty();
     }
 
-    fn apply(&mut self, at: u64, kind: u8, number: u32, a: u64, b: i64) {
-        match (kind, self.subject.layout.piece(number)) {
-            (FILE_STAMPED, _) if number < self.extents.file_count() => {
+    /// An entry that ends at `end`.
+    fn apply(&mut self, end: u64, kind: u8, number: u32, a: u64, b: i64) {
+        let layout = self.subject.layout;
+        let pieces = pieces_of(number, a, b).filter_map(|number| layout.piece(number));
+        match kind {
+            FILE_STAMPED if number < self.extents.file_count() => {
                 let stamp = Stamp { inode: a, modified_ns: b };
                 self.replayed.stamps.insert(number, stamp);
                 if stamp != Stamp::OF_NO_FILE {
@@ -288,41 +335,46 @@ impl Replay<'_> {
                 }
                 self.doubted_files.remove(&number);
             }
-            (FILE_OURS, _) if number < self.extents.file_count() => {
+            FILE_OURS if number < self.extents.file_count() => {
                 self.replayed.ours.insert(number, a);
             }
-            (FILE_DOUBTED, _) if number < self.extents.file_count() => {
+            FILE_DOUBTED if number < self.extents.file_count() => {
                 self.doubted_files.insert(number);
             }
-            (MARK, _) => self.mark(a, b),
-            (PIECE_VERIFIED, Some(piece)) => {
-                self.replayed.verified.insert(piece);
-                self.replayed.doubted.remove(piece);
-                if !self.replayed.durable.has(piece) {
-                    self.noted_at.insert(piece, at);
-                }
-                self.written(piece);
-            }
-            (PIECE_LOST, Some(piece)) => {
-                self.replayed.verified.remove(piece);
-                self.replayed.durable.remove(piece);
-                self.replayed.doubted.remove(piece);
-                self.noted_at.remove(&piece);
-                self.written(piece);
-            }
+            MARK => self.mark(a, b),
+            PIECES_VERIFIED => pieces.for_each(|piece| self.verified(piece, end)),
+            PIECES_LOST => pieces.for_each(|piece| self.lost(piece)),
             _ => {}
         }
     }
 
+    fn verified(&mut self, piece: PieceIndex, end: u64) {
+        self.replayed.verified.insert(piece);
+        self.replayed.doubted.remove(piece);
+        if !self.replayed.durable.has(piece) {
+            self.noted_until.insert(piece, end);
+        }
+        self.written(piece);
+    }
+
+    fn lost(&mut self, piece: PieceIndex) {
+        self.replayed.verified.remove(piece);
+        self.replayed.durable.remove(piece);
+        self.replayed.doubted.remove(piece);
+        self.noted_until.remove(&piece);
+        self.written(piece);
+    }
+
     fn mark(&mut self, covered: u64, now_ns: i64) {
         for piece in std::mem::take(&mut self.in_head) {
-            if self.replayed.verified.has(piece) && !self.noted_at.contains_key(&piece) {
+            if self.replayed.verified.has(piece) && !self.noted_until.contains_key(&piece) {
                 self.replayed.durable.insert(piece);
             }
         }
         let durable = &mut self.replayed.durable;
-        self.noted_at.retain(|piece, at| {
-            let is_covered = *at < covered;
+        self.noted_until.retain(|piece, end| {
+            // Not by a part of what notes it.
+            let is_covered = *end <= covered;
             if is_covered {
                 durable.insert(*piece);
             }
@@ -376,6 +428,7 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
         stamps: HashMap::new(),
         ours: HashMap::new(),
         is_whole: true,
+        is_current: integer(b"version") == Some(VERSION),
     };
     Ok((replayed, entries))
 }
@@ -403,7 +456,7 @@ fn whole_head(bytes: &[u8], info_hash: InfoHash) -> Result<(Dict<'_>, &[u8]), Un
     let head = scan.root().dict().ok_or(DAMAGED)?;
     let integer = |key: &[u8]| head.find(key).and_then(bencode::Value::integer);
     match integer(b"version") {
-        Some(VERSION) => {}
+        Some(OLDEST..=VERSION) => {}
         Some(version) if version > VERSION => return Err(Newer),
         Some(version) if version > 0 => return Err(Because("an older program wrote it")),
         _ => return Err(DAMAGED),
@@ -418,3 +471,6 @@ fn whole_head(bytes: &[u8], info_hash: InfoHash) -> Result<(Dict<'_>, &[u8]), Un
     }
     Ok((head, entries))
 }
+
+#[cfg(test)]
+mod tests;

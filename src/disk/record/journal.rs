@@ -83,7 +83,7 @@ impl RecordFile for Appender {
 const GROWN_MIN: u64 = 1 << 20;
 /// And by no more than this, however many: a start reads it as a whole.
 const GROWN_MAX: u64 = 64 << 20;
-/// Twice what is noted of a piece that comes once.
+/// Twice what is noted of a piece that comes once, and alone.
 const GROWN_PER_PIECE: u64 = 64;
 
 /// A record that is being written.
@@ -155,7 +155,8 @@ impl Journal {
     }
 
     /// Notes pieces that were hashed and written, and files that were made for them, with their
-    /// inodes.
+    /// inodes: in one call, with one entry for neighbours when they come in the order of their
+    /// numbers.
     pub(in crate::disk) fn verified(
         &self,
         pieces: &[u32],

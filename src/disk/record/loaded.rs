@@ -20,7 +20,8 @@ use super::home::Home;
 use super::journal::{Appender, Journal};
 use super::lock::{RecordLock, place_of};
 
-/// Longest record that is read: two million pieces with an entry each, and as much again.
+/// Longest record that is read: two million pieces with an entry each, none of which came with
+/// its neighbours, and as much again.
 pub(super) const FILE_LEN_MAX: u64 = 160 << 20;
 /// Within one era, a file that was changed no later than this after the last entry was changed
 /// by us: the clock of the file system is coarser than ours, and a write may be cut off from
@@ -265,7 +266,9 @@ impl Loaded {
     }
 
     /// Would a new record say nothing that this one does not say? Only of whole torrents: the
-    /// times in a record tell what was written by us, and into those nothing is written.
+    /// times in a record tell what was written by us, and into those nothing is written. One of an
+    /// earlier version is written anew: what is added to it now would not be understood by programs
+    /// that take it for theirs.
     fn says_all(&self, subject: &Subject, standing: &Standing) -> bool {
         let Some(replayed) = &self.replayed else { return false };
         let stamps: HashMap<u32, Stamp> = standing.stamps.iter().copied().collect();
@@ -275,6 +278,7 @@ impl Loaded {
         self.is_of_this_era
             && !self.is_replaced
             && replayed.is_whole
+            && replayed.is_current
             && standing.durable.is_full()
             && replayed.durable == standing.durable
             && replayed.verified == standing.verified

@@ -1,7 +1,7 @@
 //! The record of verified pieces: `<info-hash>.resume` in the state directory, or one of its own
 //! for a place that a second program uses. A bencoded head,
-//! its SHA-1, and then records of a fixed size, appended as pieces land, each with its own
-//! check, so that a torn tail is noticed.
+//! its SHA-1, and then entries of a fixed size, appended as pieces land, one for neighbours that
+//! are written together, each with its own check, so that a torn tail is noticed.
 //!
 //! | part | what it knows |
 //! |---|---|

@@ -133,14 +133,14 @@ fn a_torrent_that_is_opened_again_keeps_its_files_though_somebody_still_sends_fr
     let world = world(BLOCK_LEN as u32, &TWO);
     let (mut running, _) = world.resume();
     running.fetch(&world, [0, 4]);
-    let source = running.handle.source().unwrap();
+    let outlet = running.handle.outlet().unwrap();
     drop(running);
     let (mut running, have) = world.resume();
     assert_eq!(numbers(&have), [0, 4]);
     running.fetch(&world, (0..7).filter(|piece| !have.has(world.piece(*piece))));
     assert!(running.finish(), "{:?}", trouble(&running));
     assert_eq!(names_in(&world, "m"), ["a", "b"]);
-    drop(source);
+    drop(outlet);
 }
 
 #[test]

@@ -110,25 +110,25 @@ fn edges_go_to_their_places_when_more_of_their_file_comes() {
     let world = middle();
     let (mut running, have) = world.choose(&ALL);
     assert_eq!(numbers(&have), [6, 7, 8, 9]);
-    let source = running.handle.source().unwrap();
-    let border = source.slices(9 * BLOCK_LEN as u64, BLOCK_LEN as u64).last().unwrap();
-    let read = |opened: &SourceFile| {
+    let outlet = running.handle.outlet().unwrap();
+    let border = outlet.slices(9 * BLOCK_LEN as u64, BLOCK_LEN as u64).last().unwrap();
+    let read = |opened: &OutletFile| {
         let mut bytes = vec![0; border.len as usize];
         opened.file.read_exact_at(&mut bytes, opened.place_of(&border).unwrap()).unwrap();
         bytes
     };
-    let opened = source.open(FileIndex(2)).unwrap();
+    let opened = outlet.open(FileIndex(2)).unwrap();
     assert_eq!(read(&opened), world.bytes_of(2)[..3840]);
     running.fetch(&world, [12]);
     let now = [(A_EDGES, 1696), ("b", 60_000), ("c.part", 90_000)];
     assert_eq!(world.lens(), lens(&now));
     // Who sends from it goes on, and then takes the other.
-    assert!(!source.is_current(&opened, FileIndex(2)));
+    assert!(!outlet.is_current(&opened, FileIndex(2)));
     assert_eq!(read(&opened), world.bytes_of(2)[..3840]);
-    let opened = source.open(FileIndex(2)).unwrap();
+    let opened = outlet.open(FileIndex(2)).unwrap();
     assert_eq!(read(&opened), world.bytes_of(2)[..3840]);
     assert_eq!(running.flush(), None);
-    drop((running, source));
+    drop((running, outlet));
     // It stays so when it is not wanted any more.
     let (running, have) = world.choose(&MIDDLE);
     assert_eq!((numbers(&have), world.lens()), (vec![6, 7, 8, 9, 12], lens(&now)));

@@ -191,7 +191,7 @@ fn spilled_blocks_that_the_device_did_not_keep_are_not_read_back() {
     store.faults().fails_sync.store(false, Ordering::Relaxed);
     blocks.insert(0, Held::OnDisk);
     let verdict = running.check(spilled, blocks);
-    assert!(matches!(verdict, Verdict::ReadFailed(_)), "{verdict:?}");
+    assert!(matches!(verdict, Verdict::Lost), "{verdict:?}");
     running.fetch(&world, [0, 1]);
     assert_eq!(running.flush(), None);
 }

@@ -208,6 +208,20 @@ impl Running {
         })
     }
 
+    /// Brings right pieces at once, so that most are hashed, written and noted together.
+    pub fn check_together(&mut self, world: &World, pieces: &[PieceIndex]) -> Vec<Verdict> {
+        let jobs = pieces.iter().map(|piece| (*piece, world.blocks(*piece)));
+        for (piece, blocks) in jobs.collect::<Vec<_>>() {
+            let job = Job::Check { piece, blocks, want_block_hashes: false };
+            self.handle.submit(job).unwrap();
+        }
+        let verdict = |event| match event {
+            DiskEvent::Checked { verdict, .. } => Ok(verdict),
+            other => Err(other),
+        };
+        pieces.iter().map(|_| self.wait(verdict)).collect()
+    }
+
     /// Brings right pieces.
     pub fn fetch(&mut self, world: &World, pieces: impl IntoIterator<Item = u32>) {
         for number in pieces {

@@ -193,19 +193,62 @@ fn files_touched_by_others_are_found_before_the_end_and_can_be_fetched_again() {
     assert_eq!(std::fs::read(world.path("t/b")).unwrap(), world.bytes_of(1));
 }
 
-#[test]
-fn a_part_file_deleted_under_us_is_found_when_it_would_be_whole() {
-    let world = world(BLOCK_LEN as u32, &[("a", 40_000)]);
+/// A download of which pieces 0 to 2 are written, and the first block of piece 3.
+fn begun() -> (World, Running) {
+    let world = world(2 * BLOCK_LEN as u32, &[("a", 12 * BLOCK_LEN as u64)]);
     let (mut running, _) = world.resume();
-    running.fetch(&world, 0..2);
-    std::fs::remove_file(world.path("a.part")).unwrap();
-    // The piece that would complete it is lost with it, and says so itself.
-    let last = world.piece(2);
-    let verdict = running.check(last, world.blocks(last));
-    assert!(matches!(verdict, Verdict::ReadFailed(_)), "{verdict:?}");
-    assert!(!running.finish());
-    assert!(!world.path("a").exists());
     running.fetch(&world, 0..3);
+    let at = world.layout.block(world.piece(3), 0).unwrap();
+    let begin = world.layout.block_offset(at) as usize;
+    let block = world.block(&world.content[begin..][..BLOCK_LEN]);
+    running.handle.submit(Job::Spill { piece: at.piece(), blocks: vec![(at, block)] }).unwrap();
+    running.wait(|event| match event {
+        DiskEvent::Spilled { failed: None, .. } => Ok(()),
+        other => Err(other),
+    });
+    (world, running)
+}
+
+impl Running {
+    fn check_spilled(&mut self, world: &World) -> Verdict {
+        let mut blocks = world.blocks(world.piece(3));
+        blocks[0] = Held::OnDisk;
+        self.check(world.piece(3), blocks)
+    }
+
+    /// One event tells of the first three pieces.
+    fn assert_told_once(&mut self) {
+        let troubles = self.others.drain(..).filter_map(|event| match event {
+            DiskEvent::FileTrouble { reason, lost, .. } => Some((reason, lost.len())),
+            _ => None,
+        });
+        let troubles: Vec<_> = troubles.collect();
+        assert!(matches!(&troubles[..], [(why, 3)] if why.contains("deleted")), "{troubles:?}");
+    }
+}
+
+/// What is written into a deleted file is lost, and the longer it goes on the more.
+#[test]
+fn a_part_file_deleted_under_us_is_found_by_the_next_write() {
+    let (world, mut running) = begun();
+    std::fs::remove_file(world.path("a.part")).unwrap();
+    // That goes into a new one, and who sent what was spilled is not to blame.
+    running.fetch(&world, [4]);
+    assert!(matches!(running.check_spilled(&world), Verdict::Lost));
+    running.fetch(&world, [5]);
+    running.assert_told_once();
+    running.fetch(&world, 0..4);
+    assert!(running.finish());
+    assert_eq!(std::fs::read(world.path("a")).unwrap(), world.content);
+}
+
+#[test]
+fn a_part_file_deleted_under_us_is_found_by_the_next_read() {
+    let (world, mut running) = begun();
+    std::fs::remove_file(world.path("a.part")).unwrap();
+    assert!(matches!(running.check_spilled(&world), Verdict::Lost));
+    running.assert_told_once();
+    running.fetch(&world, 0..6);
     assert!(running.finish());
     assert_eq!(std::fs::read(world.path("a")).unwrap(), world.content);
 }

@@ -48,6 +48,26 @@ fn good_pieces_are_written_across_files_and_blocks_return_to_the_pool() {
 }
 
 #[test]
+fn files_that_neighbours_complete_together_get_their_names() {
+    let lens = [("a", 30_000), ("b/c", 5), ("pad", 2_763), ("d", 200_000), ("e", 1), ("f", 90_000)];
+    let world = world(BLOCK_LEN as u32, &lens);
+    let (mut running, _) = world.resume();
+    let mut pieces: Vec<PieceIndex> = world.layout.pieces().collect();
+    let last = pieces.pop().unwrap();
+    running.check_together(&world, &pieces);
+    let mut done = running.files_done();
+    done.sort_unstable();
+    assert_eq!(done, [0, 1, 3, 4], "the last piece is of the last one");
+    running.check_together(&world, &[last]);
+    for (file, name) in [(0, "a"), (1, "b/c"), (3, "d"), (4, "e"), (5, "f")] {
+        assert_eq!(std::fs::read(world.path(name)).unwrap(), world.bytes_of(file), "{name}");
+        assert!(!world.path(&format!("{name}.part")).exists());
+    }
+    assert!(running.finish());
+    assert_eq!(world.pool.in_use_blocks(), 0);
+}
+
+#[test]
 fn bad_pieces_are_not_written_and_every_block_is_hashed() {
     let world = world(40_000, &[("a", 40_000)]);
     let (mut running, _) = world.resume();

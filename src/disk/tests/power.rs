@@ -123,6 +123,8 @@ struct RecordModel {
     medium: Arc<Medium>,
     len: Arc<AtomicUsize>,
     kept_len: Arc<AtomicUsize>,
+    /// Words in it that are about several pieces.
+    together: Arc<AtomicUsize>,
 }
 
 impl RecordModel {
@@ -131,7 +133,8 @@ impl RecordModel {
         let mut room = head.to_vec();
         room.resize(RECORD_ROOM, 0);
         let len = || Arc::new(AtomicUsize::new(head.len()));
-        Self { medium: Arc::new(Medium::new(room, power)), len: len(), kept_len: len() }
+        let medium = Arc::new(Medium::new(room, power));
+        Self { medium, len: len(), kept_len: len(), together: Arc::default() }
     }
 
     fn left(&self, rng: &mut SmallRng) -> Vec<u8> {
@@ -144,6 +147,9 @@ impl RecordModel {
 
 impl RecordFile for RecordModel {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let is_of_many = |entry: &&[u8]| entry[0] == 1 && entry[8..24] != [0; 16];
+        let many = bytes.chunks(32).filter(is_of_many).count();
+        self.together.fetch_add(many, Ordering::AcqRel);
         let at = self.len.fetch_add(bytes.len(), Ordering::AcqRel);
         self.medium.write(at, &[bytes])
     }
@@ -176,6 +182,8 @@ struct Machine {
     subject: Subject,
     content: Vec<u8>,
     believed: Replayed,
+    /// Words of its records that were about several pieces.
+    together: usize,
 }
 
 impl Machine {
@@ -186,7 +194,7 @@ impl Machine {
         let content = vec![0; len as usize];
         let none = Bitfield::none(PIECES);
         let believed = read(&head(&subject, &none), &subject, &world);
-        Self { world, subject, content, believed }
+        Self { world, subject, content, believed, together: 0 }
     }
 
     /// Runs until the power fails after `operations` or everything is there, then looks at what
@@ -214,14 +222,21 @@ impl Machine {
         let mut running = Running { handle, events, others: Vec::new() };
         let mut missing: Vec<_> = layout.pieces().filter(|piece| !have.has(*piece)).collect();
         while power.is_on() && !missing.is_empty() {
-            let piece = missing.swap_remove(rng.random_range(0..missing.len()));
-            running.bring(&self.world, piece, rng);
+            let first = rng.random_range(0..missing.len());
+            if rng.random() {
+                let count = rng.random_range(1..5).min(missing.len() - first);
+                let pieces: Vec<_> = missing.drain(first..first + count).collect();
+                running.check_together(&self.world, &pieces);
+            } else {
+                running.bring(&self.world, missing.swap_remove(first), rng);
+            }
         }
         if power.is_on() {
             running.flush();
         }
         self.content = store.0.left(rng);
         self.believed = read(&record.left(rng), &self.subject, &self.world);
+        self.together += record.together.load(Ordering::Acquire);
     }
 
     /// Every piece that counts is right.
@@ -303,7 +318,7 @@ fn read(record: &[u8], subject: &Subject, world: &World) -> Replayed {
 
 #[test]
 fn after_any_cut_no_wrong_piece_is_believed_and_the_rest_can_be_fetched() {
-    let mut believed = 0;
+    let (mut believed, mut together) = (0, 0);
     for seed in 0..CUTS / 2 {
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut machine = Machine::new();
@@ -317,7 +332,9 @@ fn after_any_cut_no_wrong_piece_is_believed_and_the_rest_can_be_fetched() {
         machine.assert_right(&format!("seed {seed}, the end"));
         assert!(machine.believed.durable.is_full(), "seed {seed}: a flush covers everything");
         assert_eq!(machine.content, machine.world.content, "seed {seed}");
+        together += machine.together;
     }
+    assert!(together > 0, "no pieces were noted together");
     // Else nothing was tried: a third of all pieces outlive two cuts.
     assert!(believed > CUTS as u32 / 2 * PIECES / 3, "{believed} pieces outlived their cuts");
 }

@@ -106,7 +106,7 @@ fn an_edited_damaged_or_foreign_record_is_not_believed() {
 #[test]
 fn a_newer_record_is_neither_believed_nor_touched() {
     let world = half();
-    let newer = b"d4:have1:x7:versioni3ee and who knows what".as_slice();
+    let newer = b"d4:have1:x7:versioni4ee and who knows what".as_slice();
     std::fs::write(world.resume_path(), newer).unwrap();
     let (mut running, report) = world.recheck(world.config()).unwrap();
     assert_eq!(running.handle.record_state(), RecordState::Newer);
@@ -357,4 +357,46 @@ fn a_record_that_a_check_replaced_or_a_kill_tore_is_written_anew() {
     let torn = world.record().len();
     drop(world.resume());
     assert!(world.record().len() < torn);
+}
+
+#[test]
+fn a_record_of_an_earlier_version_is_read_and_not_added_to() {
+    let world = half();
+    let (mut running, _) = world.resume();
+    running.fetch(&world, [3, 4, 6]);
+    assert_eq!(running.flush(), None);
+    drop(running);
+    drop(world.resume());
+    let record = world.record();
+    let version = b"7:versioni3ee".as_slice();
+    let at = record.windows(version.len()).position(|window| window == version).unwrap();
+    let head = [&record[..at], b"7:versioni2ee"].concat();
+    let behind = &record[at + version.len() + 20..];
+    std::fs::write(world.resume_path(), [head.as_slice(), &sha1(&[&head]), behind].concat())
+        .unwrap();
+    let (running, have) = world.resume();
+    assert_eq!(running.handle.record_state(), RecordState::Loaded);
+    assert!(have.is_full());
+    drop(running);
+    assert_eq!(world.record()[at..][..version.len()], *version, "it is written anew");
+}
+
+#[test]
+fn short_pieces_that_come_together_take_few_bytes_of_the_record() {
+    // They come as fast as they can be handed over: up to 16 are hashed side by side, and then
+    // written and noted together. Those that come first, while it is not known how fast they
+    // come, are alone: 14 of these, or a few more.
+    const BYTES_PER_PIECE_MAX: u64 = 8;
+    let count = 480;
+    let world = world(BLOCK_LEN as u32, &[("a", count * BLOCK_LEN as u64)]);
+    let (mut running, _) = world.resume();
+    let begun = world.record().len() as u64;
+    let pieces: Vec<PieceIndex> = world.layout.pieces().collect();
+    let verdicts = running.check_together(&world, &pieces);
+    assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Good(None))));
+    let bytes = world.record().len() as u64 - begun;
+    println!("{bytes} bytes for {count} pieces");
+    assert!(bytes <= count * BYTES_PER_PIECE_MAX, "{bytes} bytes for {count} pieces");
+    drop(running);
+    assert_eq!(trusted(&world).1.len() as u64, count);
 }

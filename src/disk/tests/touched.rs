@@ -109,3 +109,25 @@ fn a_file_that_was_cut_is_one_event() {
     assert!(is_unreadable(&seed.prepare(&world, 70)));
     assert_eq!(seed.troubles().len(), 1);
 }
+
+/// The record is believed by length and time; what others did since is named before it is fetched.
+#[test]
+fn what_others_did_since_the_last_run_is_told_by_file() {
+    let (world, mut running) = seed();
+    assert_eq!(running.flush(), None);
+    drop(running);
+    let path = world.path("m/b");
+    let file = File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&[1; 2 * BLOCK_LEN], 3 * BLOCK_LEN as u64).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
+    let changed = || {
+        let handle = world.open(world.config()).unwrap().handle;
+        let have = handle.check(&handle.trusted(), &Default::default()).have;
+        handle.changed(&Bitfield::all(90).minus(&have))
+    };
+    let edited = ChangedFile { path, is_gone: false, pieces: 2, bytes: 2 * BLOCK_LEN as u64 };
+    assert_eq!(changed(), [edited.clone()]);
+    fs::remove_file(world.path("m/a")).unwrap();
+    let [gone, other] = &changed()[..] else { panic!("two files") };
+    assert_eq!((other, gone.is_gone, gone.pieces), (&edited, true, OF_A));
+}

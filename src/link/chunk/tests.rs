@@ -5,13 +5,12 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, timeout};
 
-use super::super::outbox::Out;
 use super::*;
 use crate::base::ids::InfoHash;
 use crate::base::pool::BlockPool;
 use crate::link::{LinkNews, Subject};
 use crate::net::limiter::Limiter;
-use crate::swarm::link::CloseReason;
+use crate::swarm::link::{CloseReason, ExtendedCommand, LinkCommand, PeerCommand};
 
 /// No multiple of a block: three blocks a piece, the last of 7234 bytes and two of padding.
 const PIECE_LEN: u32 = 40_002;
@@ -33,6 +32,7 @@ fn config(layout: Layout, pool_blocks: usize) -> LinkConfig {
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
+        dht: None,
         bind: None,
         timeouts: LinkTimeouts::default(),
     }
@@ -442,21 +442,27 @@ async fn silence_counts_only_while_an_answer_is_owed() {
 #[tokio::test(start_paused = true)]
 async fn the_protocol_has_no_words_for_other_orders() {
     let mut bench = Bench::up(32).await;
-    let piece = layout().piece(0).unwrap();
-    for command in [
-        LinkCommand::Availability(Availability::All),
-        LinkCommand::Have([piece].into()),
-        LinkCommand::Interested,
-        LinkCommand::NotInterested,
-        LinkCommand::Unchoke,
-        LinkCommand::Choke,
-        LinkCommand::Cancel(blocks(layout(), 0)),
-    ] {
-        bench.order(command).await;
-    }
+    bench.order(LinkCommand::Cancel(blocks(layout(), 0))).await;
     bench.hear_nothing().await;
     bench.order(LinkCommand::Close(CloseReason::BothComplete)).await;
     assert_eq!(bench.down().await, DownReason::Closed(CloseReason::BothComplete));
+    let mut alone = Alone::new(layout(), &[]);
+    assert!(alone.course.peer().is_none());
+    let piece = layout().piece(0).unwrap();
+    for command in [
+        PeerCommand::Availability(Availability::All),
+        PeerCommand::Have([piece].into()),
+        PeerCommand::Interested,
+        PeerCommand::NotInterested,
+        PeerCommand::Unchoke,
+        PeerCommand::Choke,
+        PeerCommand::AllowFast(vec![piece]),
+        PeerCommand::StopExchange,
+        PeerCommand::Extended(ExtendedCommand::UploadOnly(true)),
+    ] {
+        let command = LinkCommand::Peer(command);
+        assert!(!alone.course.caps().allow(&command), "{command:?}");
+    }
 }
 
 /// The dialect alone, with a pool that never runs dry.
@@ -471,9 +477,9 @@ impl Alone {
     fn new(layout: Layout, pieces: &[u32]) -> Self {
         let mut course = Course::new(layout, provider(layout));
         let all = pieces.iter().flat_map(|piece| blocks(layout, *piece)).collect();
-        let mut out = Out::default();
-        course.order(vec![LinkCommand::Request(all)], &mut out).unwrap();
-        let out = out.bytes;
+        let mut out = Vec::new();
+        course.request(all, &mut out);
+        course.speak(&mut out);
         Self { course, pool: BlockPool::new(64 * BLOCK_LEN), out, lines: Vec::new() }
     }
 
@@ -598,9 +604,9 @@ proptest! {
             if alone.course.feed(part, &mut empty, &mut events).is_err() {
                 break;
             }
-            let order_of = |piece| LinkCommand::Request(blocks(layout(), piece));
-            let mut out = Out::default();
-            alone.course.order(vec![order_of(order % PIECES)], &mut out).unwrap();
+            let mut out = Vec::new();
+            alone.course.request(blocks(layout(), order % PIECES), &mut out);
+            alone.course.speak(&mut out);
             alone.course.end_read(&mut events);
             events.clear();
             empty.clear();

@@ -2,7 +2,7 @@
 //! exchange of peers (BEP 11): byte by byte, by hand.
 
 use super::*;
-use crate::swarm::link::{MetadataCommand, MetadataEvent};
+use crate::swarm::link::{MetadataCommand, MetadataEvent, PeerCommand};
 use crate::wire::{Pex, PexFlags};
 
 /// Our extension handshake with the exchange of peers in it, and the other without.
@@ -19,7 +19,7 @@ fn unknown() -> LinkConfig {
 /// What the torrent turns out to be, with metadata of so many bytes.
 fn known(metadata_len: usize) -> Known {
     let metadata = (0..metadata_len).map(|at| b'a' + at as u8).collect();
-    Known { layout: config(1).layout(), source: None, metadata: Some(metadata) }
+    Known { layout: config(1).layout(), outlet: None, metadata: Some(metadata) }
 }
 
 /// A message of the extension protocol.
@@ -46,14 +46,14 @@ impl Bench {
 
     /// Nothing is told, and nothing is sent but for a message that is ordered now.
     async fn is_quiet(&mut self) {
-        self.order(vec![LinkCommand::NotInterested]).await;
+        self.order(vec![LinkCommand::Peer(PeerCommand::NotInterested)]).await;
         self.expect(b"\0\0\0\x01\x03").await;
         let news = tokio::time::timeout(Duration::from_secs(9), self.reports.recv()).await;
         assert!(news.is_err(), "{news:?}");
     }
 
     async fn none_here(&mut self, introduction: &[u8]) {
-        self.order(vec![LinkCommand::Availability(Availability::None)]).await;
+        self.order(vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))]).await;
         self.expect(b"\0\0\0\x01\x0f").await;
         self.expect(&extended(0, introduction)).await;
     }
@@ -78,7 +78,7 @@ async fn what_a_remote_says_before_its_torrent_is_known_is_told_with_our_pieces(
     bench.is_quiet().await;
     let mut ours = Bitfield::none(PIECES);
     ours.insert(bench.piece(4));
-    bench.order(vec![LinkCommand::Availability(Availability::Some(ours))]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::Availability(Availability::Some(ours)))]).await;
     // Our pieces are news, and so is it that we have the metadata.
     bench.expect(b"\0\0\0\x05\x04\0\0\0\x04").await;
     bench.expect(&extended(0, b"d1:md11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei10ee")).await;
@@ -90,7 +90,7 @@ async fn what_a_remote_says_before_its_torrent_is_known_is_told_with_our_pieces(
     // From now on it is as any link.
     bench.say(b"\0\0\0\x05\x04\0\0\0\x05\0\0\0\x01\x02").await;
     assert_eq!(bench.told(2).await[1], "Interested");
-    bench.order(vec![LinkCommand::Availability(Availability::None)]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))]).await;
     bench.is_quiet().await;
 }
 
@@ -103,11 +103,11 @@ async fn what_makes_no_sense_in_the_torrent_ends_the_link_once_that_is_known() {
     ];
     for (hello, bytes, why) in cases {
         let (mut bench, _) = Bench::up(unknown(), hello).await;
-        bench.order(vec![LinkCommand::Availability(Availability::None)]).await;
+        bench.order(vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))]).await;
         bench.say(bytes).await;
         sleep(Duration::from_secs(5)).await;
         bench.config.subject.know(known(10));
-        bench.order(vec![LinkCommand::Availability(Availability::None)]).await;
+        bench.order(vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))]).await;
         assert_eq!(bench.down().await, DownReason::Violated(why.to_owned()));
     }
 }
@@ -128,14 +128,14 @@ async fn a_link_that_came_up_too_late_to_seek_says_that_the_metadata_is_here() {
 async fn metadata_goes_both_ways_byte_by_byte() {
     let subject = Subject::of(known(10));
     let (mut bench, _) = Bench::up(LinkConfig { subject, ..unknown() }, HELLO_ALL).await;
-    let ask = || LinkCommand::Metadata(MetadataCommand::Ask(vec![0, 7]));
+    let ask = || LinkCommand::from(MetadataCommand::Ask(vec![0, 7]));
     // It has not said under which number it takes them.
     bench.order(vec![ask()]).await;
     bench.is_quiet().await;
     bench.say(&extended(0, b"d1:md11:ut_metadatai3eee")).await;
     bench.told(1).await;
-    let give = LinkCommand::Metadata(MetadataCommand::Give { piece: 1, range: 3..8 });
-    let refuse = LinkCommand::Metadata(MetadataCommand::Refuse(5));
+    let give = MetadataCommand::Give { piece: 1, range: 3..8 }.into();
+    let refuse = MetadataCommand::Refuse(5).into();
     bench.order(vec![ask(), give, refuse]).await;
     bench.expect(&extended(3, b"d8:msg_typei0e5:piecei0ee")).await;
     bench.expect(&extended(3, b"d8:msg_typei0e5:piecei7ee")).await;
@@ -188,22 +188,22 @@ async fn peers_are_exchanged_both_ways_until_that_is_stopped() {
     let (mut bench, _) = Bench::up(unknown(), HELLO_ALL).await;
     bench.none_here(BOTH).await;
     // It has not said under which number it takes them.
-    bench.order(vec![LinkCommand::TellPeers(three())]).await;
+    bench.order(vec![ExtendedCommand::TellPeers(three()).into()]).await;
     bench.is_quiet().await;
     bench.say(&extended(0, b"d1:md6:ut_pexi7eee")).await;
     assert!(bench.told(1).await[0].contains("takes_peers: true"));
-    bench.order(vec![LinkCommand::TellPeers(three())]).await;
+    bench.order(vec![ExtendedCommand::TellPeers(three()).into()]).await;
     bench.expect(&extended(7, THREE)).await;
     bench.say(&extended(1, THREE)).await;
     assert_eq!(bench.told(1).await, [format!("{:?}", LinkEvent::Peers(three()))]);
     // Not under its own number.
     bench.say(&extended(7, THREE)).await;
     bench.is_quiet().await;
-    bench.order(vec![LinkCommand::StopExchange]).await;
+    bench.order(vec![PeerCommand::StopExchange.into()]).await;
     bench.expect(&extended(0, b"d1:md11:ut_metadatai2e6:ut_pexi0eee")).await;
     bench.say(&extended(1, THREE)).await;
     bench.say(&extended(1, b"nonsense")).await;
-    bench.order(vec![LinkCommand::TellPeers(three())]).await;
+    bench.order(vec![ExtendedCommand::TellPeers(three()).into()]).await;
     bench.is_quiet().await;
 }
 
@@ -211,7 +211,7 @@ async fn peers_are_exchanged_both_ways_until_that_is_stopped() {
 async fn a_link_that_is_to_exchange_no_peers_never_says_that_it_does() {
     // As when the torrent turns out to be private while it comes up.
     let (mut bench, _) = Bench::up(unknown(), HELLO_ALL).await;
-    bench.order(vec![LinkCommand::StopExchange]).await;
+    bench.order(vec![PeerCommand::StopExchange.into()]).await;
     bench.none_here(NO_PEX).await;
     let (mut never, _) =
         Bench::up(LinkConfig { exchanges_peers: false, ..unknown() }, HELLO_ALL).await;
@@ -221,7 +221,7 @@ async fn a_link_that_is_to_exchange_no_peers_never_says_that_it_does() {
         bench.told(1).await;
         bench.say(&extended(1, THREE)).await;
         bench.say(&extended(1, b"nonsense")).await;
-        bench.order(vec![LinkCommand::TellPeers(three())]).await;
+        bench.order(vec![ExtendedCommand::TellPeers(three()).into()]).await;
         bench.is_quiet().await;
     }
 }
@@ -233,4 +233,54 @@ async fn peers_that_cannot_be_read_end_the_link() {
         bench.say(&extended(1, payload)).await;
         assert!(matches!(bench.down().await, DownReason::Violated(_)));
     }
+}
+
+// "Peers supporting the DHT set the last bit of the 8-byte reserved flags […] Peer receiving this
+// indicator […] should send a PORT message" (BEP 5); our pieces come first all the same (BEP 6).
+#[tokio::test(start_paused = true)]
+async fn ports_of_nodes_are_told_behind_our_pieces_and_once() {
+    const PORT: &[u8] = b"\0\0\0\x03\x09\x1a\xe1";
+    let (nodes, mut named) = mpsc::channel(8);
+    for (has_node, hello) in [(true, HELLO_ALL), (false, HELLO_PLAIN)] {
+        let mut hello = *hello;
+        hello[27] |= u8::from(has_node);
+        let dht = Some(DhtEnd { port: 6881, nodes: nodes.clone() });
+        let mut bench = Bench::begin(LinkConfig { dht, ..config(32) }, &hello, 64 * 1024).await;
+        let mut answer = [0; 68];
+        bench.peer.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer[27], 0x05, "the fast extension and a node");
+        bench.news().await;
+        bench.say(b"\0\0\0\x03\x09\x1b\x58").await;
+        let node = named.recv().await.unwrap();
+        assert_eq!(node, SocketAddr::from(([127, 0, 0, 1], 7000)));
+        bench.order(vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))]).await;
+        if has_node {
+            bench.expect(b"\0\0\0\x01\x0f").await;
+            bench.expect(INTRODUCTION).await;
+        }
+        bench.expect(PORT).await;
+        // Asked again, it says nothing more: the choke comes next.
+        bench.say(b"\0\0\0\x03\x09\x1b\x58").await;
+        named.recv().await.unwrap();
+        bench.order(vec![LinkCommand::Peer(PeerCommand::Choke)]).await;
+        bench.expect(b"\0\0\0\x01\x00").await;
+    }
+}
+
+// BEP 52: a hybrid is in two swarms, by either of its hashes.
+#[tokio::test(start_paused = true)]
+async fn whoever_calls_by_another_hash_is_answered_by_it() {
+    let (mut peer, ours) = tokio::io::duplex(1024);
+    let mut hello = *HELLO_ALL;
+    hello[28..48].fill(b'z');
+    peer.write_all(&hello).await.unwrap();
+    let (hello, stream) = read_hello(ours.into(), Duration::from_secs(10)).await.unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 5));
+    let (reports, mut news) = mpsc::channel(8);
+    let config = Arc::new(config(32));
+    let _handle = accept(config, LinkId(1), address, stream, hello, reports);
+    let mut answer = [0; 68];
+    peer.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer[28..48], [b'z'; 20]);
+    assert!(matches!(news.recv().await.unwrap().news, LinkNews::Up { .. }));
 }

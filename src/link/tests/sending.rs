@@ -40,7 +40,7 @@ impl OnDisk {
         let store = disk.open(store, mpsc::channel(100).0).unwrap();
         store.start(&Bitfield::all(PIECES)).unwrap();
         let up_limiter = Arc::new(Limiter::new(up_limit));
-        let known = Known { layout: config.layout(), source: store.source(), metadata: None };
+        let known = Known { layout: config.layout(), outlet: store.outlet(), metadata: None };
         let config = LinkConfig { subject: Subject::of(known), up_limiter, ..config };
         Self { home, _disk: disk, config }
     }
@@ -62,12 +62,12 @@ async fn under_a_limit_messages_leave_at_once_and_blocks_whole() {
     let on_disk = OnDisk::new(Some(16_397));
     let (mut bench, _) = Bench::up(on_disk.config.clone(), HELLO_PLAIN).await;
     let asks = (0..8).map(|at| on_disk.ask(at / 2, at % 2 * 16_384)).collect();
-    bench.order(vec![LinkCommand::SendBlocks(asks)]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::SendBlocks(asks))]).await;
     bench.expect(&sent(0, 0)).await;
     let begin = Instant::now();
     // Half a second before the next block is due, and at a time when a turn of bytes is.
     sleep(Duration::from_millis(500)).await;
-    bench.order(vec![LinkCommand::Interested]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::Interested)]).await;
     bench.expect(b"\0\0\0\x01\x02").await;
     assert_eq!(begin.elapsed().as_millis(), 500);
     let mut times = Vec::new();
@@ -86,12 +86,12 @@ async fn a_limit_excuses_nobody_who_does_not_read_messages() {
     let on_disk = OnDisk::new(Some(16_397));
     let (mut bench, _) = Bench::up(on_disk.config.clone(), HELLO_PLAIN).await;
     let asks = vec![on_disk.ask(0, 0), on_disk.ask(1, 0)];
-    bench.order(vec![LinkCommand::SendBlocks(asks)]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::SendBlocks(asks))]).await;
     bench.expect(&sent(0, 0)).await;
     let begin = Instant::now();
     // More than the pipe holds.
     let pieces = vec![bench.piece(1); 15_000];
-    bench.order(vec![LinkCommand::Have(pieces.into())]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::Have(pieces.into()))]).await;
     let Bench { peer, mut reports, handle: _handle, .. } = bench;
     let (_listening, mut speaking) = tokio::io::split(peer);
     tokio::spawn(async move {
@@ -113,21 +113,21 @@ async fn a_limit_excuses_nobody_who_does_not_read_messages() {
 async fn a_file_that_was_cut_ends_the_link_as_our_own_doing() {
     let on_disk = OnDisk::new(None);
     let (mut bench, _) = Bench::up(on_disk.config.clone(), HELLO_PLAIN).await;
-    bench.order(vec![LinkCommand::SendBlocks(vec![on_disk.ask(0, 0)])]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::SendBlocks(vec![on_disk.ask(0, 0)]))]).await;
     bench.expect(&sent(0, 0)).await;
     let file = std::fs::File::options().write(true).open(on_disk.home.path().join("data/file"));
     file.unwrap().set_len(20_000).unwrap();
-    bench.order(vec![LinkCommand::SendBlocks(vec![on_disk.ask(5, 0)])]).await;
+    bench.order(vec![LinkCommand::Peer(PeerCommand::SendBlocks(vec![on_disk.ask(5, 0)]))]).await;
     assert_eq!(bench.down().await, DownReason::Closed(CloseReason::OurFiles));
 }
 
 #[tokio::test]
 async fn no_file_is_opened_on_the_thread_of_a_link() {
     let on_disk = OnDisk::new(None);
-    let source = on_disk.config.subject.known().unwrap().source.clone();
-    let slice = source.as_ref().unwrap().slices(40_000, 10_000).next().unwrap();
+    let outlet = on_disk.config.subject.known().unwrap().outlet.clone();
+    let slice = outlet.as_ref().unwrap().slices(40_000, 10_000).next().unwrap();
     let mut ready = ready::Ready::default();
-    ready.send_from(source.as_ref());
+    ready.send_from(outlet.as_ref());
     {
         let mut preparing = std::pin::pin!(ready.prepare(&slice));
         let first = std::future::poll_fn(|cx| std::task::Poll::Ready(preparing.as_mut().poll(cx)));
@@ -146,7 +146,7 @@ async fn what_was_sent_is_told_at_the_end_of_a_link() {
         let on_disk = OnDisk::new(None);
         let (mut bench, _) = Bench::up(on_disk.config.clone(), HELLO_PLAIN).await;
         let asks = (0..20).map(|at| on_disk.ask(at / 2, at % 2 * 16_384)).collect();
-        bench.order(vec![LinkCommand::SendBlocks(asks)]).await;
+        bench.order(vec![LinkCommand::Peer(PeerCommand::SendBlocks(asks))]).await;
         // The pipe holds 64 KiB.
         bench.expect(&sent(0, 0)).await;
         sleep(Duration::from_millis(1)).await;

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER_PERMISSIVE};
 
-use crate::base::addr::{Source, canonical, is_usable_peer};
+use crate::base::addr::{Teller, canonical, is_usable_peer};
 use crate::base::ids::{InfoHash, InfoHashV2};
 
 use super::super::{paths, sources};
@@ -110,7 +110,7 @@ impl Peer {
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(address) = text.parse::<SocketAddr>() {
             let address = canonical(address);
-            return is_usable_peer(address, Source::User).then_some(Self::Address(address));
+            return is_usable_peer(address, Teller::User).then_some(Self::Address(address));
         }
         let (name, port) = text.rsplit_once(':')?;
         let port = port.parse().ok().filter(|port| *port != 0)?;

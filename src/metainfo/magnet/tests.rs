@@ -245,8 +245,8 @@ fn the_link_of_a_torrent_is_never_too_long_to_be_read() {
 fn any_peer() -> impl Strategy<Value = Peer> {
     let address = (any::<std::net::IpAddr>(), 1..=u16::MAX).prop_map(SocketAddr::from);
     let usable = |address: &SocketAddr| {
-        use crate::base::addr::{Source, is_usable_peer};
-        is_usable_peer(*address, Source::User)
+        use crate::base::addr::{Teller, is_usable_peer};
+        is_usable_peer(*address, Teller::User)
     };
     let address = address.prop_map(crate::base::addr::canonical).prop_filter("usable", usable);
     let host = ("[a-z][a-z0-9._-]{0,20}", 1..=u16::MAX);

@@ -230,6 +230,31 @@ fn web_seeds_are_one_url_or_a_list() {
     assert!(parse(&with_outer(&[("url-list", text(""))])).web_seeds.is_empty());
 }
 
+// "nodes = [["<host>", <port>], ["<host>", <port>], ...]" (BEP 5).
+#[test]
+fn nodes_are_hosts_with_ports() {
+    let node = |host: &str, port| list(&[text(host), int(port)]);
+    let odd = [
+        node("a.example", 6881),
+        node("::1", 1),
+        node("a.example", 6881),
+        node("a b", 1),
+        node("", 1),
+        node("b.example", 0),
+        node("b.example", 65_536),
+        node("b.example", -1),
+        text("c.example:1"),
+        list(&[int(1), int(1)]),
+        list(&[text("d.example")]),
+    ];
+    let torrent = parse(&with_outer(&[("nodes", list(&odd))]));
+    let expected = [("a.example".to_owned(), 6881), ("::1".to_owned(), 1)];
+    assert_eq!(torrent.nodes, expected);
+    let many: Vec<_> = (1..100).map(|port| node("a.example", port)).collect();
+    assert_eq!(parse(&with_outer(&[("nodes", list(&many))])).nodes.len(), 32);
+    assert!(parse(&with_outer(&[("nodes", text("x"))])).nodes.is_empty());
+}
+
 #[test]
 fn the_magnet_link_names_hash_name_and_trackers() {
     let bytes = with_info(&[("name", text("a b&c"))]);

@@ -315,10 +315,12 @@ fn a_length_has_a_turn_while_others_wait() {
 fn what_is_claimed_fits_into_the_allowance() {
     let mut it = Stage::new(LEN);
     it.seek = Seek::new(100_000);
+    assert_eq!(it.seek.appetite(), Appetite::UNKNOWN);
     assert_eq!(it.claim(1, 90_000).len(), 1);
     assert_eq!(it.claim(2, 80_000), [""; 0]);
     assert_eq!(it.claim(3, 100_001), [""; 0]);
     assert_eq!(it.claim(4, 33 << 20), [""; 0], "never");
+    assert_eq!(it.seek.appetite(), Appetite { least: 100_001, most: 3 * 270_001 });
     let asks = it.tell(Input::Allowance(1 << 30));
     assert_eq!(asks, ["ask 2 [0, 1, 2, 3, 4]", "ask 3 [0, 1, 2, 3, 4, 5, 6]"]);
     it.tell(Input::Allowance(100_000));

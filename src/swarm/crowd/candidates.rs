@@ -14,6 +14,11 @@ use crate::swarm::event::Source;
 
 /// Addresses known per torrent (limits table).
 pub const KNOWN_MAX: usize = 3000;
+/// What one teller may fill of them by hearsay: a peer by peer exchange, or the local network,
+/// where anybody may send under as many names as it likes.
+pub const HEARSAY_MAX: usize = KNOWN_MAX / 4;
+/// The last one among equals.
+const TIE_LAST: u32 = u32::MAX;
 /// First wait after a failed dial; it grows with the square of the failures.
 const BACKOFF: Duration = Duration::from_secs(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
@@ -37,7 +42,7 @@ struct Candidate {
     source: Source,
     failures: u32,
     worked: bool,
-    /// The user, a listing or a tracker named it: not only peers or the local network.
+    /// The user, a listing or a tracker named it: not only peers, the local network or the DHT.
     is_named: bool,
     /// Somebody said that it listens there; a connection that came in from there proves nothing.
     is_dialable: bool,
@@ -48,6 +53,8 @@ struct Candidate {
     /// Breaks ties among equals: by canonical priority (BEP 40), or at random as long as we
     /// do not know our own address.
     tie: u32,
+    /// Only peers named it, and one of them left it since.
+    is_dropped: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +90,7 @@ impl Choice {
             Source::Incoming,
             Source::Tracker,
             Source::Lan,
+            Source::Dht,
             Source::Pex,
         ];
         let count = if self.strangers { all.len() } else { 1 };
@@ -120,6 +128,11 @@ impl Candidates {
         if let Some(known) = self.known.get_mut(&address) {
             known.is_named |= names;
             known.is_dialable |= source != Source::Incoming;
+            if known.is_dropped && source != Source::Incoming {
+                // Somebody is there again.
+                self.set_dropped(address, false, rng);
+            }
+            let Some(known) = self.known.get_mut(&address) else { return };
             if source == Source::User {
                 let (is_busy, tie) = (known.place == Place::Busy, known.tie);
                 known.source = if is_busy { source } else { known.source };
@@ -129,6 +142,10 @@ impl Candidates {
                 }
             }
             return;
+        }
+        if source == Source::Lan && self.count_of(source) >= HEARSAY_MAX {
+            let Some(failed) = self.failed_of(source) else { return };
+            self.forget(failed);
         }
         if self.known.len() >= KNOWN_MAX && !self.forget_one(source) {
             return;
@@ -145,6 +162,7 @@ impl Candidates {
             left_at: None,
             place: Place::Busy,
             tie,
+            is_dropped: false,
         };
         self.known.insert(address, candidate);
         self.place(address, source, 0, tie, Place::Ready);
@@ -159,15 +177,38 @@ impl Candidates {
         self.ours.push(ours);
         let known: Vec<_> = self.known.keys().copied().collect();
         for address in known.into_iter().filter(|known| known.is_ipv4() == ours.is_ipv4()) {
-            let tie = self.tie(address, rng);
-            let Some(known) = self.known.get(&address) else { continue };
-            let (source, failures, place) = (known.source, known.failures, known.place);
-            self.unplace(address);
-            if let Some(known) = self.known.get_mut(&address) {
-                known.tie = tie;
-            }
-            self.place(address, source, failures, tie, place);
+            self.tie_anew(address, rng);
         }
+    }
+
+    /// A peer that told us of the address has left it (BEP 11): if only peers told us of it and it
+    /// is not connected, it comes behind the others.
+    pub fn dropped(&mut self, address: SocketAddr, rng: &mut StdRng) {
+        let is_so =
+            |it: &Candidate| it.source == Source::Pex && !it.is_named && it.place != Place::Busy;
+        if self.known.get(&address).is_some_and(is_so) {
+            self.set_dropped(address, true, rng);
+        }
+    }
+
+    fn set_dropped(&mut self, address: SocketAddr, is_dropped: bool, rng: &mut StdRng) {
+        if let Some(known) = self.known.get_mut(&address) {
+            known.is_dropped = is_dropped;
+        }
+        self.tie_anew(address, rng);
+    }
+
+    /// Brings an address into its place among equals.
+    fn tie_anew(&mut self, address: SocketAddr, rng: &mut StdRng) {
+        let tie = self.tie(address, rng);
+        let Some(known) = self.known.get(&address) else { return };
+        let (source, failures, place) = (known.source, known.failures, known.place);
+        let tie = if known.is_dropped { TIE_LAST } else { tie };
+        self.unplace(address);
+        if let Some(known) = self.known.get_mut(&address) {
+            known.tie = tie;
+        }
+        self.place(address, source, failures, tie, place);
     }
 
     /// The canonical priority of a peer there (BEP 40), the higher the better; none while we
@@ -440,10 +481,10 @@ impl Candidates {
         self.known.get(&address).is_some_and(|known| known.is_named)
     }
 
-    /// Did nobody else than peers or the local network name the address?
+    /// Did nobody else than peers, the local network or the DHT name the address?
     pub fn is_hearsay(&self, address: SocketAddr) -> bool {
         let known = self.known.get(&address).filter(|known| !known.is_named);
-        known.is_some_and(|known| matches!(known.source, Source::Pex | Source::Lan))
+        known.is_some_and(|known| matches!(known.source, Source::Pex | Source::Lan | Source::Dht))
     }
 
     /// Our own addresses, as far as others told us.
@@ -514,6 +555,16 @@ impl Candidates {
             Place::Busy => {}
         }
         known.place = Place::Busy;
+    }
+
+    fn count_of(&self, source: Source) -> usize {
+        self.known.values().filter(|known| known.source == source).count()
+    }
+
+    /// The most hopeless one of a source, if any of it failed.
+    fn failed_of(&self, source: Source) -> Option<SocketAddr> {
+        let mut failed = self.failed.iter().rev().map(|(.., address)| *address);
+        failed.find(|it| self.known.get(it).is_some_and(|known| known.source == source))
     }
 
     /// Makes room for an address from `source`: the most hopeless goes, or one of a worse source.
@@ -740,6 +791,61 @@ mod tests {
         assert_eq!(candidates.next(Choice::ANY, now), Some(address(100)));
         assert_eq!(candidates.ready_count(Choice::ANY, 50, now), 19, "none of them failed");
         assert!(candidates.is_banned(address(101)));
+    }
+
+    #[test]
+    fn the_local_network_fills_a_quarter_and_its_dead_make_way() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut candidates = Candidates::default();
+        let local = |port: usize| SocketAddr::from(([192, 168, 1, 7], port as u16));
+        for port in 1..=2 * HEARSAY_MAX {
+            candidates.learn(local(port), Source::Lan, &mut rng);
+        }
+        assert_eq!(candidates.known_count(), HEARSAY_MAX);
+        candidates.learn(address(1), Source::Pex, &mut rng);
+        assert_eq!(candidates.known_count(), HEARSAY_MAX + 1, "others have their own room");
+        let now = Instant::now();
+        let dead = candidates.next(Choice::ANY, now).unwrap();
+        candidates.ended(dead, "refused".into(), now);
+        candidates.learn(local(9_999), Source::Lan, &mut rng);
+        candidates.learn(local(9_998), Source::Lan, &mut rng);
+        assert_eq!(candidates.known_count(), HEARSAY_MAX + 1);
+        assert_eq!(candidates.source(dead), None);
+        assert!(candidates.source(local(9_999)).is_some());
+    }
+
+    /// BEP 11.
+    #[test]
+    fn what_a_peer_dropped_comes_last_until_it_is_told_again() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let now = Instant::now();
+        let hosts: Vec<(u8, Source)> = (1..=9).map(|host| (host, Source::Pex)).collect();
+        let mut candidates = learned(&[&hosts[..], &[(10, Source::Tracker)]].concat());
+        let order = |mut candidates: Candidates| {
+            let next = std::iter::from_fn(|| candidates.next(Choice::ANY, now));
+            next.collect::<Vec<_>>()
+        };
+        let first = order(learned(&hosts))[0];
+        assert_eq!(candidates.next(Choice::ANY, now), Some(address(10)));
+        candidates.released(address(10));
+        candidates.dropped(address(10), &mut rng);
+        candidates.dropped(first, &mut rng);
+        // It stays so when all are brought into another order.
+        candidates.set_ours(SocketAddr::from(([203, 0, 113, 1], 6881)), &mut rng);
+        let Some(busy) = candidates.next(Choice::ANY, now) else { panic!("there are ten") };
+        assert_eq!(busy, address(10), "a tracker named it");
+        candidates.released(address(10));
+        let mut told_again = learned(&hosts);
+        told_again.dropped(first, &mut rng);
+        assert_eq!(order(candidates).last(), Some(&first));
+        told_again.learn(first, Source::Pex, &mut rng);
+        assert!(told_again.known[&first].tie < TIE_LAST, "somebody is there again");
+        // Who is connected shows itself what it is worth.
+        let mut connected = learned(&hosts);
+        let busy = connected.next(Choice::ANY, now).unwrap();
+        connected.dropped(busy, &mut rng);
+        connected.released(busy);
+        assert_eq!(order(connected)[0], busy);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::base::addr::{self, Host, Locality, host_key, is_usable_peer};
 use crate::base::ids::LinkId;
 use crate::wire::{PEX_CONTACTS_MAX, Pex, PexFlags};
 
-use super::candidates::KNOWN_MAX;
+use super::candidates::HEARSAY_MAX;
 
 /// When a link is told first: by then there is something to tell.
 const FIRST_MS: std::ops::Range<u64> = 10_000..15_000;
@@ -28,12 +28,16 @@ const GATHER: Duration = Duration::from_secs(1);
 /// "if a client is connected to less than 25 clients for a particular address family … it may
 /// keep a list of up to 25 most recently established … connections for that address family"
 const RECENT_MAX: usize = 25;
-/// Messages of a link that come sooner after each other are ignored.
+/// So many messages of a link are taken at once, for none of them is told again: Transmission 3.00
+/// sends one after each of our extension handshakes, and of those there are up to three, when a
+/// magnet link's metadata has come and when nothing is missing any more.
+const TAKE_AT_ONCE: u32 = 4;
+/// Then one more each time this has passed; others are ignored.
 const TAKE_EVERY: Duration = Duration::from_secs(30);
 /// After so many of those the link is closed.
 const EARLY_MAX: u32 = 10;
-/// Addresses that one link may fill: a quarter of all that are known.
-const SHARE: u32 = KNOWN_MAX as u32 / 4;
+/// Addresses that one link may fill.
+const SHARE: u32 = HEARSAY_MAX as u32;
 /// Then one more each time this has passed.
 const SHARE_BACK: Duration = Duration::from_secs(10);
 
@@ -84,8 +88,10 @@ struct Told {
     cursor: Id,
     /// The last one of the recent contacts that it was told.
     recent_cursor: u64,
-    /// When it told us something last.
-    heard: Option<Instant>,
+    /// Messages that are taken of it at once, and when that was reckoned.
+    credit: u32,
+    credited: Instant,
+    /// Messages that were not.
     early: u32,
     /// Addresses that it filled, and when that was reckoned.
     filled: u32,
@@ -119,7 +125,8 @@ impl Exchange {
             knows: BTreeSet::new(),
             cursor: 0,
             recent_cursor: 0,
-            heard: None,
+            credit: TAKE_AT_ONCE,
+            credited: now,
             early: 0,
             filled: 0,
             reckoned: now,
@@ -207,15 +214,13 @@ impl Exchange {
     /// What to believe of a message from this link. `ours` are our own addresses.
     pub fn take(&mut self, link: LinkId, pex: Pex, ours: &[SocketAddr], now: Instant) -> Taken {
         let Some(told) = self.links.get_mut(&link) else { return Taken::Ignored };
-        let since = told.heard.map(|heard| now.saturating_duration_since(heard));
-        if since.is_some_and(|since| since < TAKE_EVERY) {
+        if !told.is_in_time(now) {
             told.early += 1;
             return match told.early >= EARLY_MAX {
                 true => Taken::Close("it exchanged peers again and again"),
                 false => Taken::Ignored,
             };
         }
-        told.heard = Some(now);
         let at = told.at;
         let mut hosts = BTreeSet::new();
         let mut may = |address: SocketAddr| {
@@ -347,6 +352,22 @@ impl Exchange {
     }
 }
 
+impl Told {
+    /// Whether a message of it is taken at `now`, which counts as one.
+    fn is_in_time(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.credited);
+        let back = u32::try_from(passed.as_secs() / TAKE_EVERY.as_secs()).unwrap_or(u32::MAX);
+        self.credit = self.credit.saturating_add(back).min(TAKE_AT_ONCE);
+        self.credited = match self.credit {
+            TAKE_AT_ONCE => now,
+            _ => self.credited + TAKE_EVERY * back,
+        };
+        let is_in_time = self.credit > 0;
+        self.credit = self.credit.saturating_sub(1);
+        is_in_time
+    }
+}
+
 /// Whether who is at `to` can make use of `address`, and may know it.
 fn may_tell(address: SocketAddr, to: SocketAddr) -> bool {
     let (address, to) = (Locality::of(address.ip()), Locality::of(to.ip()));
@@ -362,7 +383,7 @@ fn may_tell(address: SocketAddr, to: SocketAddr) -> bool {
 /// by itself only.
 fn is_believed(address: SocketAddr, from: SocketAddr, hosts: &mut BTreeSet<Host>) -> bool {
     let (locality, theirs) = (Locality::of(address.ip()), Locality::of(from.ip()));
-    let is_usable = is_usable_peer(address, addr::Source::Remote(theirs)) && address.port() > 1;
+    let is_usable = is_usable_peer(address, addr::Teller::Remote(theirs)) && address.port() > 1;
     let is_near = locality != Locality::Loopback || theirs == Locality::Loopback;
     is_usable && is_near && (locality.is_local() || hosts.insert(host_key(address.ip())))
 }
@@ -606,7 +627,10 @@ mod tests {
     fn who_tells_too_often_is_ignored_and_closed_at_last() {
         let mut it = Stage::new();
         it.join(1, true);
-        assert_eq!(believed(takes(&mut it, 1, &["8.8.8.8:9"])).len(), 1);
+        // One after each of our handshakes: what is in it is never told again.
+        for _ in 0..TAKE_AT_ONCE {
+            assert_eq!(believed(takes(&mut it, 1, &["8.8.8.8:9"])).len(), 1);
+        }
         it.now += Duration::from_millis(29_999);
         for _ in 0..9 {
             assert_eq!(takes(&mut it, 1, &["8.8.8.9:9"]), Taken::Ignored);

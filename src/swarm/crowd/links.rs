@@ -97,19 +97,19 @@ impl Crowd {
         ours: Option<IpAddr>,
     ) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        if let Some(port) = port.filter(|port| *port > 0 && peer.incoming)
-            && peer.listens_at.is_none()
+        if let Some(port) = port.filter(|port| *port > 0 && peer.is_incoming())
+            && peer.listens_at().is_none()
         {
-            let home = SocketAddr::new(peer.address.ip(), port);
+            let address = peer.address();
+            let home = SocketAddr::new(address.ip(), port);
             // BEP 27: only what a tracker named is dialled.
             let may_learn = !self.config.is_private;
-            let is_known = self.candidates.listens_at(peer.address, home, may_learn, &mut self.rng);
-            peer.listens_at = is_known.then_some(home);
+            let is_known = self.candidates.listens_at(address, home, may_learn, &mut self.rng);
+            peer.set_listens_at(is_known.then_some(home));
         }
-        let is_first = peer.sees_us_at.is_none();
-        if let Some(ours) = ours.filter(|ours| is_first && Locality::of(*ours) == Locality::Public)
+        if let Some(ours) = ours.filter(|ours| Locality::of(*ours) == Locality::Public)
+            && peer.set_sees_us_at(ours)
         {
-            peer.sees_us_at = Some(ours);
             self.on_seen_at(link, ours);
         }
     }
@@ -117,11 +117,9 @@ impl Crowd {
     /// A peer sees us at this address. It is believed when another host says the same: one liar
     /// is not to bring all candidates into an order of its choice.
     fn on_seen_at(&mut self, link: LinkId, ours: IpAddr) {
-        let Some(teller) = self.peers.get(&link).map(|peer| host_key(peer.address.ip())) else {
-            return;
-        };
-        let agrees =
-            |peer: &Peer| peer.sees_us_at == Some(ours) && host_key(peer.address.ip()) != teller;
+        let host_of = |peer: &Peer| host_key(peer.address().ip());
+        let Some(teller) = self.peers.get(&link).map(host_of) else { return };
+        let agrees = |peer: &Peer| peer.sees_us_at() == Some(ours) && host_of(peer) != teller;
         if self.config.listen_port > 0 && self.peers.values().any(agrees) {
             self.set_ours(SocketAddr::new(ours, self.config.listen_port));
         }
@@ -213,13 +211,13 @@ impl Crowd {
 
     fn same_peer(&self, peer_id: PeerId) -> Option<LinkId> {
         let mut peers = self.peers.iter();
-        peers.find(|(_, peer)| peer.peer_id == peer_id).map(|(link, _)| *link)
+        peers.find(|(_, peer)| peer.peer_id() == peer_id).map(|(link, _)| *link)
     }
 
     /// Of two links between the same two peers, both sides must keep the same one: the one
     /// that the peer with the higher id dialled. Of two that one side dialled, the first.
     fn is_better(&self, peer_id: PeerId, incoming: bool, other: LinkId) -> bool {
-        let other_incoming = self.peers.get(&other).is_some_and(|peer| peer.incoming);
+        let other_incoming = self.peers.get(&other).is_some_and(Peer::is_incoming);
         let keep_incoming = peer_id.0 > self.config.peer_id.0;
         incoming != other_incoming && incoming == keep_incoming
     }
@@ -247,7 +245,7 @@ impl Crowd {
         reason: &DownReason,
         now: Instant,
     ) {
-        let lasted = now.saturating_duration_since(peer.since) >= LASTED;
+        let lasted = now.saturating_duration_since(peer.since()) >= LASTED;
         if lasted || has_delivered {
             self.candidates.worked(peer.home());
         }
@@ -272,7 +270,7 @@ impl Crowd {
             // They are forgotten.
             CloseReason::TrackerChanged => {}
             // Of a local peer only the port that it came from is banned so far.
-            CloseReason::CorruptData if home != peer.address => self.candidates.ban(home),
+            CloseReason::CorruptData if home != peer.address() => self.candidates.ban(home),
             _ => self.candidates.ended(home, reason.to_string(), now),
         }
     }
@@ -292,7 +290,7 @@ impl Crowd {
 
     /// What a peer owes whose link is over, in bytes.
     pub(in crate::swarm) fn note_debt(&mut self, peer: &Peer, owes: u64) {
-        self.debts.add(peer.address.ip(), owes);
+        self.debts.add(peer.address().ip(), owes);
     }
 
     /// Whether links may be at all; was that otherwise before?

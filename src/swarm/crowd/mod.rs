@@ -24,7 +24,7 @@ use crate::wire::{Pex, PexFlags};
 
 use super::effects::Effects;
 use super::event::{Room, Source};
-use super::link::{CloseReason, Description, LinkCommand};
+use super::link::{CloseReason, Description, ExtendedCommand, LinkCommand, PeerCommand};
 use super::report::Known;
 
 pub use links::{Acquaintances, Refusal};
@@ -172,9 +172,7 @@ impl Crowd {
 
     /// Something came on this link that nobody asked for; how often that was.
     pub(super) fn strike(&mut self, link: LinkId) -> Option<u32> {
-        let peer = self.peers.get_mut(&link)?;
-        peer.strikes += 1;
-        Some(peer.strikes)
+        self.peers.get_mut(&link).map(Peer::strike)
     }
 
     /// What a peer told of itself; `is_seed` by what it has.
@@ -187,17 +185,16 @@ impl Crowd {
     ) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         if let Some(client) = &description.client {
-            peer.client.clone_from(client);
+            peer.set_client(client);
         }
         self.on_addresses_told(link, description.listen_port, description.our_address);
         let Some(peer) = self.peers.get(&link) else { return };
-        let home = if peer.incoming { peer.listens_at } else { Some(peer.address) };
         let flag = |is_so, flag| if is_so { flag } else { PexFlags::default() };
         let flags = flag(description.prefers_encryption, PexFlags::ENCRYPTION)
             .with(flag(is_seed || description.upload_only == Some(true), PexFlags::SEED))
-            .with(flag(!peer.incoming, PexFlags::REACHABLE));
+            .with(flag(!peer.is_incoming(), PexFlags::REACHABLE));
         let takes = description.takes_peers;
-        self.exchange.described(link, home, flags, takes, now, &mut self.rng);
+        self.exchange.described(link, peer.listens_at(), flags, takes, now, &mut self.rng);
     }
 
     /// A peer tells of others.
@@ -209,7 +206,10 @@ impl Crowd {
         out: &mut Effects,
     ) {
         match self.exchange.take(link, peers, self.candidates.ours(), now) {
-            Taken::Contacts { added, .. } => {
+            Taken::Contacts { added, dropped } => {
+                for address in dropped {
+                    self.candidates.dropped(address, &mut self.rng);
+                }
                 let added = added.into_iter().map(|(address, _)| address).collect();
                 self.on_candidates(Source::Pex, added);
             }
@@ -221,7 +221,7 @@ impl Crowd {
     /// Tells peers of others, as far as that is due.
     pub(super) fn exchange_peers(&mut self, now: Instant, out: &mut Effects) {
         while let Some((link, peers)) = self.exchange.poll(now) {
-            out.send(link, LinkCommand::TellPeers(peers));
+            out.send(link, ExtendedCommand::TellPeers(peers));
         }
     }
 
@@ -230,26 +230,27 @@ impl Crowd {
         self.exchange.next_timeout()
     }
 
-    /// The torrent turned out to be private (BEP 27): whom only peers or the local network named is
-    /// left, those who came in are not dialled back, and nobody is told of others any more.
+    /// The torrent turned out to be private (BEP 27): whom only peers, the local network or
+    /// the DHT named is left, those who came in are not dialled back, and nobody is told of others
+    /// any more.
     pub(super) fn become_private(&mut self, out: &mut Effects) {
         self.config.is_private = true;
         self.exchange.stop();
         for (link, peer) in &self.peers {
-            let is_left = match peer.incoming {
+            let is_left = match peer.is_incoming() {
                 true => self.candidates.is_hearsay(peer.home()),
-                false => !self.candidates.is_named(peer.address),
+                false => !self.candidates.is_named(peer.address()),
             };
             match is_left {
                 true => out.close(*link, CloseReason::Private),
-                false => out.send(*link, LinkCommand::StopExchange),
+                false => out.send(*link, PeerCommand::StopExchange),
             }
         }
         let is_left = |it: &Arriving| !it.incoming && !self.candidates.is_named(it.address);
         for (link, arriving) in &self.arriving {
             match is_left(arriving) {
                 true => out.send(*link, LinkCommand::Close(CloseReason::Private)),
-                false => out.send(*link, LinkCommand::StopExchange),
+                false => out.send(*link, PeerCommand::StopExchange),
             }
         }
         let left: Vec<_> = self.arriving.extract_if(.., |_, it| is_left(it)).collect();
@@ -283,7 +284,7 @@ impl Crowd {
             false => self.candidates.ban(address),
         }
         self.candidates.note_banned(address);
-        let banned = |peer: &Peer| self.candidates.is_banned(peer.address);
+        let banned = |peer: &Peer| self.candidates.is_banned(peer.address());
         let links = self.peers.iter().filter(|(_, peer)| banned(peer)).map(|(link, _)| *link);
         Some(links.collect())
     }
@@ -330,12 +331,12 @@ impl Crowd {
         assert!(!self.paused || self.peers.is_empty(), "a paused torrent has no links");
         let links = self.peers.len() + self.arriving.len();
         assert!(links <= self.config.max_peers, "{links} links in {}", self.config.max_peers);
-        let ids: std::collections::HashSet<_> =
-            self.peers.values().map(|peer| peer.peer_id).collect();
+        let ids: std::collections::HashSet<_> = self.peers.values().map(Peer::peer_id).collect();
         assert_eq!(ids.len(), self.peers.len(), "one link to each peer");
         for (link, peer) in &self.peers {
-            let is_banned = self.candidates.is_banned(peer.address);
-            assert!(!is_banned, "{link:?} goes to {}, which is banned", peer.address);
+            let address = peer.address();
+            let is_banned = self.candidates.is_banned(address);
+            assert!(!is_banned, "{link:?} goes to {address}, which is banned");
         }
     }
 }

@@ -15,22 +15,19 @@ pub(super) struct Arriving {
 /// The other end of a live link.
 #[derive(Debug)]
 pub(in crate::swarm) struct Peer {
-    /// Where it is.
-    pub address: SocketAddr,
+    address: SocketAddr,
     /// Where it listens, if it told us; it may be dialled there.
-    pub listens_at: Option<SocketAddr>,
+    listens_at: Option<SocketAddr>,
     /// Our address as it sees it, by its first word.
-    pub sees_us_at: Option<IpAddr>,
-    /// What it calls itself.
-    pub peer_id: PeerId,
+    sees_us_at: Option<IpAddr>,
+    peer_id: PeerId,
     /// It connected to us.
-    pub incoming: bool,
+    incoming: bool,
     /// Blocks and refusals that nobody asked for.
-    pub strikes: u32,
+    strikes: u32,
     /// Its client's name for itself.
-    pub client: String,
-    /// Since when it is up.
-    pub since: Instant,
+    client: String,
+    since: Instant,
 }
 
 impl Peer {
@@ -46,6 +43,64 @@ impl Peer {
             client: String::new(),
             since: now,
         }
+    }
+
+    /// Where it is.
+    pub(in crate::swarm) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it calls itself.
+    pub(super) fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    /// Did it connect to us?
+    pub(in crate::swarm) fn is_incoming(&self) -> bool {
+        self.incoming
+    }
+
+    /// Since when it is up.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Its client's name for itself.
+    pub(in crate::swarm) fn client(&self) -> &str {
+        &self.client
+    }
+
+    /// It told its client's name.
+    pub(super) fn set_client(&mut self, client: &str) {
+        client.clone_into(&mut self.client);
+    }
+
+    /// Something came from it that nobody asked for; how often that was.
+    pub(super) fn strike(&mut self) -> u32 {
+        self.strikes += 1;
+        self.strikes
+    }
+
+    /// Where it may be dialled by what it told or we did, if that is known.
+    pub(super) fn listens_at(&self) -> Option<SocketAddr> {
+        if self.incoming { self.listens_at } else { Some(self.address) }
+    }
+
+    /// It may be dialled there.
+    pub(super) fn set_listens_at(&mut self, home: Option<SocketAddr>) {
+        self.listens_at = home;
+    }
+
+    /// Our address as it sees it, by its first word.
+    pub(super) fn sees_us_at(&self) -> Option<IpAddr> {
+        self.sees_us_at
+    }
+
+    /// It told our address as it sees it. Only the first word counts: is this it?
+    pub(super) fn set_sees_us_at(&mut self, ours: IpAddr) -> bool {
+        let is_first = self.sees_us_at.is_none();
+        self.sees_us_at.get_or_insert(ours);
+        is_first
     }
 
     /// What it calls itself, or its peer id as text.

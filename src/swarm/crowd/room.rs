@@ -63,7 +63,7 @@ impl Crowd {
 
     /// Are there as many connections from this public host as one may have?
     fn is_crowd(&self, host: IpAddr) -> bool {
-        let peers = self.peers.values().filter(|peer| peer.incoming).map(|peer| peer.address);
+        let peers = self.peers.values().filter(|peer| peer.is_incoming()).map(Peer::address);
         let arriving = self.arriving.values().filter(|it| it.incoming).map(|it| it.address);
         let is_same = |address: &SocketAddr| host_key(address.ip()) == host_key(host);
         Locality::of(host) == Locality::Public
@@ -101,7 +101,7 @@ impl Crowd {
     ) -> impl Iterator<Item = (Usefulness, LinkId)> {
         self.peers.iter().map(move |(link, peer): (&LinkId, &Peer)| {
             let Usage { is_moving, has_business, moved_bytes } = usage(*link);
-            let is_young = now.saturating_duration_since(peer.since) < USELESS_AFTER;
+            let is_young = now.saturating_duration_since(peer.since()) < USELESS_AFTER;
             let priority = self.candidates.priority(peer.home());
             (Usefulness { is_moving, is_young, has_business, moved_bytes, priority }, *link)
         })

@@ -28,7 +28,9 @@ use crate::base::pool::{Block, BlockPool};
 use crate::base::units::BLOCK_LEN;
 
 use super::event::{DownReason, Event, Held, Input, Output, Source, Verdict};
-use super::link::{Ask, Availability, LinkCaps, LinkCommand, LinkEvent, Unit};
+use super::link::{
+    Ask, Availability, ExtendedCommand, LinkCaps, LinkCommand, LinkEvent, PeerCommand, Unit,
+};
 use super::{Swarm, SwarmConfig};
 
 /// Our own peer id in all tests.
@@ -303,31 +305,41 @@ fn order(command: &LinkCommand) -> String {
     match command {
         LinkCommand::Request(blocks) => format!("request {}", names(blocks.iter().copied())),
         LinkCommand::Cancel(blocks) => format!("cancel {}", names(blocks.iter().copied())),
-        LinkCommand::UploadOnly(is_so) => format!("upload only: {is_so}"),
-        LinkCommand::Availability(Availability::All) => "have all".into(),
-        LinkCommand::Availability(Availability::None) => "have none".into(),
-        LinkCommand::Availability(Availability::Some(set)) => {
+        LinkCommand::Peer(command) => order_to_peer(command),
+        LinkCommand::Close(reason) => format!("close, {reason}"),
+    }
+}
+
+fn order_to_peer(command: &PeerCommand) -> String {
+    match command {
+        PeerCommand::Availability(Availability::All) => "have all".into(),
+        PeerCommand::Availability(Availability::None) => "have none".into(),
+        PeerCommand::Availability(Availability::Some(set)) => {
             format!("have {:?}", set.iter_ones().collect::<Vec<_>>())
         }
-        LinkCommand::Have(pieces) => {
+        PeerCommand::Have(pieces) => {
             format!("have now {:?}", pieces.iter().map(|p| p.number()).collect::<Vec<_>>())
         }
-        LinkCommand::SendBlocks(asks) => {
+        PeerCommand::SendBlocks(asks) => {
             let name = |ask: &Ask| format!("{}+{}:{}", ask.piece.number(), ask.begin, ask.len);
             format!("send {}", asks.iter().map(name).collect::<Vec<_>>().join(" "))
         }
-        LinkCommand::AllowFast(pieces) => {
+        PeerCommand::AllowFast(pieces) => {
             format!("allow {:?}", pieces.iter().map(|p| p.number()).collect::<Vec<_>>())
         }
-        LinkCommand::Choke => "choke".into(),
-        LinkCommand::Unchoke => "unchoke".into(),
-        LinkCommand::Interested => "interested".into(),
-        LinkCommand::NotInterested => "not interested".into(),
-        LinkCommand::Refuse(ask) => format!("refuse {}", ask.piece.number()),
-        LinkCommand::Metadata(command) => format!("metadata {command:?}"),
-        LinkCommand::TellPeers(peers) => format!("peers {peers:?}"),
-        LinkCommand::StopExchange => "stop exchange".into(),
-        LinkCommand::Close(reason) => format!("close, {reason}"),
+        PeerCommand::Choke => "choke".into(),
+        PeerCommand::Unchoke => "unchoke".into(),
+        PeerCommand::Interested => "interested".into(),
+        PeerCommand::NotInterested => "not interested".into(),
+        PeerCommand::Refuse(ask) => format!("refuse {}", ask.piece.number()),
+        PeerCommand::StopExchange => "stop exchange".into(),
+        PeerCommand::Extended(ExtendedCommand::UploadOnly(is_so)) => {
+            format!("upload only: {is_so}")
+        }
+        PeerCommand::Extended(ExtendedCommand::Metadata(command)) => {
+            format!("metadata {command:?}")
+        }
+        PeerCommand::Extended(ExtendedCommand::TellPeers(peers)) => format!("peers {peers:?}"),
     }
 }
 

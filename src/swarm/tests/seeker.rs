@@ -310,6 +310,13 @@ fn peers_are_told_of_each_other() {
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().any(|line| line.starts_with("peer 1") && line.contains("100.2:6881")));
     assert_eq!(hunt.tell_peers(1, 5..7).len(), 2, "two dials");
+    // Told while there is no room, and one of them left again: that one comes last.
+    hunt.note(Input::Room(Room { links: 0, ..Room::UNBOUNDED }));
+    assert_eq!(hunt.tell_peers(1, 10..20), [""; 0]);
+    let dropped = (10..19).map(address).collect();
+    hunt.events(1, vec![LinkEvent::Peers(Pex { added: Vec::new(), dropped })]);
+    let dialled = hunt.note(Input::Room(Room { links: 1, ..Room::UNBOUNDED }));
+    assert_eq!(dialled, ["dial 19 as 4"]);
     let mut hunt = Hunt::with(|config| config.exchanges_peers = false);
     (1..3).for_each(|host| drop(hunt.holder(host)));
     assert!(hunt.wait(100).iter().all(|line| !line.contains(": peers ")));

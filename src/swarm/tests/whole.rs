@@ -6,7 +6,7 @@ use super::*;
 const A: &str = "0.0 0.1 0.2 0.3";
 const B: &str = "1.0 1.1 1.2 1.3";
 
-fn store_caps() -> LinkCaps {
+fn provider_caps() -> LinkCaps {
     LinkCaps {
         unit: Unit::Piece,
         chokes: false,
@@ -19,27 +19,27 @@ fn store_caps() -> LinkCaps {
 
 impl Bench {
     /// A provider comes up that is said to have these pieces.
-    fn store(&mut self, host: u8, pieces: Availability) -> Vec<String> {
+    fn provider(&mut self, host: u8, pieces: Availability) -> Vec<String> {
         let link = self.swarm.admit(address(host), self.now).unwrap();
         self.links.insert(host, link);
-        self.store_up(link, host, pieces)
+        self.provider_up(link, host, pieces)
     }
 
-    fn full_store(&mut self, host: u8) -> Vec<String> {
-        self.store(host, Availability::All)
+    fn full_provider(&mut self, host: u8) -> Vec<String> {
+        self.provider(host, Availability::All)
     }
 
-    fn store_up(&mut self, link: LinkId, host: u8, pieces: Availability) -> Vec<String> {
-        let up = Input::LinkUp { link, peer_id: peer_id(host), caps: store_caps() };
+    fn provider_up(&mut self, link: LinkId, host: u8, pieces: Availability) -> Vec<String> {
+        let up = Input::LinkUp { link, peer_id: peer_id(host), caps: provider_caps() };
         let mut lines = self.handle(up);
         lines.extend(self.event(host, LinkEvent::Availability(pieces)));
         lines
     }
 
     /// A provider whose address is known is dialled as this link and comes up.
-    fn store_dialled(&mut self, link: u64, host: u8, pieces: Availability) -> Vec<String> {
+    fn provider_dialled(&mut self, link: u64, host: u8, pieces: Availability) -> Vec<String> {
         self.links.insert(host, LinkId(link));
-        self.store_up(LinkId(link), host, pieces)
+        self.provider_up(LinkId(link), host, pieces)
     }
 
     fn refuse_piece(&mut self, host: u8, piece: u32) -> Vec<String> {
@@ -75,21 +75,21 @@ fn names_of(blocks: &[BlockRef]) -> String {
 #[test]
 fn a_provider_is_asked_for_two_whole_pieces_and_the_next_when_one_has_come() {
     let mut bench = Bench::new(4);
-    assert_eq!(bench.full_store(1), ["first peer 1", &format!("peer 1: request {A} {B}")]);
+    assert_eq!(bench.full_provider(1), ["first peer 1", &format!("peer 1: request {A} {B}")]);
     assert!(bench.deliver(1, "0.0 0.1 0.2").is_empty());
     let lines = bench.deliver(1, "0.3");
     assert_eq!(lines, ["check 0 [data data data data]", "peer 1: request 2.0 2.1 2.2 2.3"]);
     assert_eq!(bench.good(0), ["verified 0"]);
     assert!(bench.deliver(1, "1.0").is_empty());
     // Each has its own, as long as there are any.
-    assert_eq!(bench.full_store(2), ["peer 2: request 3.0 3.1 3.2 3.3"]);
+    assert_eq!(bench.full_provider(2), ["peer 2: request 3.0 3.1 3.2 3.3"]);
 }
 
 #[test]
 fn what_came_of_a_piece_stays_when_its_provider_goes() {
     let mut bench = Bench::new(3);
-    bench.full_store(1);
-    bench.full_store(2);
+    bench.full_provider(1);
+    bench.full_provider(2);
     bench.deliver(1, "0.0 0.1");
     let lines = bench.down(1);
     let expected = ["reassigned 0 of 1", "reassigned 1 of 1", "peer 2: request 0.2 0.3"];
@@ -103,8 +103,8 @@ fn what_came_of_a_piece_stays_when_its_provider_goes() {
 #[test]
 fn a_piece_that_is_refused_is_asked_of_others_and_of_this_one_never_again() {
     let mut bench = Bench::new(4);
-    bench.full_store(1);
-    bench.store(2, Availability::Some(set(4, &[0, 1])));
+    bench.full_provider(1);
+    bench.provider(2, Availability::Some(set(4, &[0, 1])));
     let lines = bench.refuse_piece(1, 0);
     let others = ["peer 1: request 2.0 2.1 2.2 2.3", "peer 2: request 0.0 0.1 0.2 0.3"];
     assert_eq!(lines, [&["reassigned 0 of 1"], &others[..]].concat());
@@ -118,7 +118,7 @@ fn a_piece_that_is_refused_is_asked_of_others_and_of_this_one_never_again() {
 #[test]
 fn no_number_of_refusals_is_an_offence_or_silence() {
     let mut bench = Bench::new(301);
-    bench.full_store(1);
+    bench.full_provider(1);
     for piece in 0..300 {
         bench.wait(0.4);
         let lines = bench.refuse_piece(1, piece);
@@ -139,8 +139,8 @@ fn no_number_of_refusals_is_an_offence_or_silence() {
 #[test]
 fn a_silent_provider_is_set_aside_until_it_delivers_again() {
     let mut bench = Bench::new(4);
-    bench.full_store(1);
-    bench.store(2, Availability::Some(set(4, &[0, 1, 3])));
+    bench.full_provider(1);
+    bench.provider(2, Availability::Some(set(4, &[0, 1, 3])));
     bench.bring(2, 3);
     bench.now += Duration::from_secs(5);
     assert!(bench.wait(4.9).is_empty());
@@ -161,7 +161,7 @@ fn a_silent_provider_is_set_aside_until_it_delivers_again() {
 #[test]
 fn a_late_refusal_ends_the_silence() {
     let mut bench = Bench::new(3);
-    bench.full_store(1);
+    bench.full_provider(1);
     assert_eq!(bench.wait(10.1), ["reassigned 0 of 1", "reassigned 1 of 1"]);
     let lines = bench.refuse_piece(1, 0);
     // What it owes still of the other piece is known to the link.
@@ -172,7 +172,7 @@ fn a_late_refusal_ends_the_silence() {
 #[test]
 fn late_blocks_of_large_pieces_are_no_offence() {
     let mut bench = Bench::with(2, 2048, |_| {});
-    bench.full_store(1);
+    bench.full_provider(1);
     bench.wait(10.1);
     let late: Vec<String> = (0..60).map(|number| format!("0.{number}")).collect();
     for name in late {
@@ -185,7 +185,7 @@ fn late_blocks_of_large_pieces_are_no_offence() {
 #[test]
 fn two_wrong_pieces_are_forgiven_and_the_third_is_not() {
     let mut bench = Bench::new(6);
-    bench.full_store(1);
+    bench.full_provider(1);
     let lines = bench.bring_wrong(1, 0);
     assert_eq!(lines, ["wrong 0, blamed 1"], "that piece is not asked of it again");
     let lines = bench.bring_wrong(1, 1);
@@ -201,7 +201,7 @@ fn two_wrong_pieces_are_forgiven_and_the_third_is_not() {
     ];
     assert_eq!(lines, expected);
     let rest = "peer 2: request 4.0 4.1 4.2 4.3 5.0 5.1 5.2 5.3";
-    assert_eq!(bench.full_store(2), [rest]);
+    assert_eq!(bench.full_provider(2), [rest]);
 }
 
 /// What a provider sent wrong is remembered when its link ends, before the verdict or after.
@@ -209,17 +209,17 @@ fn two_wrong_pieces_are_forgiven_and_the_third_is_not() {
 fn a_new_link_does_not_make_a_provider_new() {
     let mut bench = Bench::new(6);
     bench.learn(Source::Listing, 1..2);
-    bench.store_dialled(0, 1, Availability::All);
+    bench.provider_dialled(0, 1, Availability::All);
     bench.deliver(1, A);
     bench.down(1);
     assert_eq!(bench.bad(0, &[9; 4]), ["wrong 0, blamed 1"]);
     bench.wait(30.0);
-    let lines = bench.store_dialled(1, 1, Availability::All);
+    let lines = bench.provider_dialled(1, 1, Availability::All);
     assert_eq!(lines, [format!("peer 1: request {B} 2.0 2.1 2.2 2.3")]);
     bench.bring_wrong(1, 1);
     bench.down(1);
     bench.wait(30.0);
-    let lines = bench.store_dialled(2, 1, Availability::All);
+    let lines = bench.provider_dialled(2, 1, Availability::All);
     assert_eq!(lines, ["peer 1: request 2.0 2.1 2.2 2.3 3.0 3.1 3.2 3.3"]);
     assert!(bench.bring_wrong(1, 2).contains(&"banned 1".to_owned()));
 }
@@ -229,7 +229,7 @@ fn a_new_link_does_not_make_a_provider_new() {
 fn a_provider_convicted_by_block_hashes_is_spared_and_nothing_is_left_to_wish_of_it() {
     let mut bench = Bench::with(2, 12, |_| {});
     bench.seed(1);
-    bench.store(2, Availability::Some(set(2, &[0])));
+    bench.provider(2, Availability::Some(set(2, &[0])));
     // In the end game the provider gets what the first peer owes.
     bench.deliver(1, "0.0");
     bench.wait(3.0);
@@ -254,7 +254,7 @@ fn a_provider_convicted_by_block_hashes_is_spared_and_nothing_is_left_to_wish_of
 #[test]
 fn a_provider_hears_nothing_but_requests_cancels_and_the_end() {
     let mut bench = Bench::with(4, 4, |config| config.have = set(4, &[3]));
-    let mut lines = bench.store(1, Availability::Some(set(4, &[0, 2])));
+    let mut lines = bench.provider(1, Availability::Some(set(4, &[0, 2])));
     lines.extend(bench.seed(2));
     lines.extend(bench.deliver(2, B));
     lines.extend(bench.good(1));
@@ -276,7 +276,7 @@ fn a_provider_hears_nothing_but_requests_cancels_and_the_end() {
 #[test]
 fn providers_and_peers_share_without_asking_twice() {
     let mut bench = Bench::new(4);
-    bench.full_store(1);
+    bench.full_provider(1);
     let lines = bench.seed(2);
     assert_eq!(lines[1], "peer 2: request 2.0 2.1 2.2 2.3 3.0 3.1 3.2 3.3");
     // The pieces of the one are not cut up for the other.
@@ -289,7 +289,7 @@ fn providers_and_peers_share_without_asking_twice() {
 fn in_the_end_game_a_slow_peers_piece_is_taken_over_whole() {
     let mut bench = Bench::with(2, 8, |_| {});
     bench.open(1, Availability::Some(set(2, &[1])));
-    bench.store(2, Availability::All);
+    bench.provider(2, Availability::All);
     bench.wait(1.0);
     let whole: Vec<String> = (0..8).map(|number| format!("0.{number}")).collect();
     bench.deliver(1, "1.0");
@@ -309,8 +309,8 @@ fn a_slow_provider_does_not_hold_up_the_end() {
     let piece = |piece: u32, from: u32, to: u32| {
         (from..to).map(|number| format!("{piece}.{number}")).collect::<Vec<_>>().join(" ")
     };
-    bench.full_store(1);
-    bench.full_store(2);
+    bench.full_provider(1);
+    bench.full_provider(2);
     bench.now += Duration::from_secs(1);
     bench.deliver(1, "0.0");
     bench.deliver(2, &piece(2, 0, 64));
@@ -334,7 +334,7 @@ fn out_of_reach_means_that_nobody_can_bring_it() {
     assert!(!bench.swarm.is_out_of_reach(), "nobody is known yet");
     assert_eq!(bench.learn(Source::Listing, 1..2), ["dial 1 as 0"]);
     assert!(!bench.swarm.is_out_of_reach(), "a dial is under way");
-    bench.store_dialled(0, 1, Availability::All);
+    bench.provider_dialled(0, 1, Availability::All);
     assert!(!bench.swarm.is_out_of_reach(), "it may have both");
     bench.deliver(1, A);
     bench.refuse_piece(1, 1);
@@ -347,9 +347,9 @@ fn out_of_reach_means_that_nobody_can_bring_it() {
     assert!(!bench.swarm.is_out_of_reach(), "it is asked once more");
     let second = bench.learn(Source::Listing, 2..3);
     assert_eq!(second.len(), 1);
-    bench.store_dialled(1, 1, Availability::Some(set(2, &[0])));
+    bench.provider_dialled(1, 1, Availability::Some(set(2, &[0])));
     assert!(!bench.swarm.is_out_of_reach(), "another is dialled");
-    bench.store_dialled(2, 2, Availability::All);
+    bench.provider_dialled(2, 2, Availability::All);
     bench.bring(2, 1);
     assert!(bench.swarm.is_complete() && !bench.swarm.is_out_of_reach());
 }
@@ -371,7 +371,7 @@ fn an_address_is_given_up_after_three_dials_that_failed() {
     // It is tried on: there is hope while a dial is under way, and when it succeeds.
     bench.wait(25.0);
     assert!(!bench.swarm.is_out_of_reach());
-    bench.store_dialled(3, 1, Availability::All);
+    bench.provider_dialled(3, 1, Availability::All);
     assert!(!bench.swarm.is_out_of_reach());
 }
 
@@ -379,7 +379,7 @@ fn an_address_is_given_up_after_three_dials_that_failed() {
 #[test]
 fn a_verdict_that_is_awaited_is_hope() {
     let mut bench = Bench::new(1);
-    bench.full_store(1);
+    bench.full_provider(1);
     bench.deliver(1, A);
     bench.down(1);
     assert!(!bench.swarm.is_out_of_reach());
@@ -393,17 +393,17 @@ fn a_verdict_that_is_awaited_is_hope() {
 fn one_piece_that_ends_every_link_does_not_keep_the_others() {
     let mut bench = Bench::new(3);
     bench.learn(Source::Listing, 1..2);
-    let lines = bench.store_dialled(0, 1, Availability::All);
+    let lines = bench.provider_dialled(0, 1, Availability::All);
     assert_eq!(lines, ["first peer 1", &format!("peer 1: request {A} {B}")]);
     bench.down(1);
     bench.wait(30.0);
-    let lines = bench.store_dialled(1, 1, Availability::All);
+    let lines = bench.provider_dialled(1, 1, Availability::All);
     assert_eq!(lines, [format!("peer 1: request {A} {B}")]);
     bench.down(1);
     // Its second end at piece 0: from now on it counts as lacking that one only.
     assert!(!bench.swarm.is_out_of_reach());
     bench.wait(30.0);
-    let lines = bench.store_dialled(2, 1, Availability::All);
+    let lines = bench.provider_dialled(2, 1, Availability::All);
     assert_eq!(lines, [format!("peer 1: request {B} 2.0 2.1 2.2 2.3")]);
     bench.bring(1, 1);
     bench.bring(1, 2);
@@ -423,7 +423,7 @@ fn a_ban_of_a_provider_is_for_its_port_alone() {
         _ => None,
     });
     let link = dialled.unwrap();
-    bench.store_dialled(link, 1, Availability::All);
+    bench.provider_dialled(link, 1, Availability::All);
     for piece in 0..3 {
         bench.bring_wrong(1, piece);
     }
@@ -436,7 +436,7 @@ fn a_ban_of_a_provider_is_for_its_port_alone() {
 fn a_provider_that_has_not_told_its_pieces_is_hope() {
     let mut bench = Bench::new(1);
     bench.learn(Source::Listing, 1..2);
-    let up = Input::LinkUp { link: LinkId(0), peer_id: peer_id(1), caps: store_caps() };
+    let up = Input::LinkUp { link: LinkId(0), peer_id: peer_id(1), caps: provider_caps() };
     bench.handle(up);
     assert!(!bench.swarm.is_out_of_reach());
     bench.links.insert(1, LinkId(0));

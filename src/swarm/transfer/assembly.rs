@@ -16,43 +16,13 @@ use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::Held;
 
 use super::free::{Begun, FreePieces};
+use super::open_piece::OpenPiece;
 
 /// Pieces that may be open even when memory says no: with one alone, a single slow peer
 /// could hold up everybody.
 const OPEN_MIN: usize = 2;
 /// Open pieces at most, for torrents of very small pieces.
 const OPEN_MAX: usize = 2048;
-
-/// Where a block of an open piece is.
-#[derive(Debug)]
-enum BlockState {
-    Free,
-    /// Asked for on this link, and on no other.
-    Asked(LinkId),
-    Data(Block),
-    Pad,
-    Spilling,
-    OnDisk,
-}
-
-#[derive(Debug)]
-struct OpenPiece {
-    begun: Begun,
-    states: Vec<BlockState>,
-    senders: Vec<Option<SocketAddr>>,
-    free: u32,
-    /// Blocks in memory.
-    data: u32,
-    /// Blocks that are neither here nor known to be zeros.
-    missing: u32,
-    /// No block before this one is free.
-    first_free: u32,
-    /// The link that asked first and is asked on; others wait as long as they find better.
-    owner: Option<LinkId>,
-    /// Who was the owner last, to know when a suspect piece changes hands.
-    last_owner: Option<LinkId>,
-    is_solo: bool,
-}
 
 /// What became of a block that arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,7 +112,7 @@ impl Assembly {
     pub fn discount(&mut self, has_nobody: impl Fn(PieceIndex) -> bool) {
         let mut dead = (0, 0);
         for (piece, open) in &self.open {
-            if open.free == open.missing && has_nobody(*piece) {
+            if open.is_unasked() && has_nobody(*piece) {
                 dead = (dead.0 + 1, dead.1 + u64::from(self.layout.len_of(*piece)));
             }
         }
@@ -172,30 +142,16 @@ impl Assembly {
         solo: bool,
         is_pad: impl Fn(BlockRef) -> bool,
     ) -> bool {
-        let pad_or_free = |block| if is_pad(block) { BlockState::Pad } else { BlockState::Free };
-        let states: Vec<BlockState> = self.layout.blocks(piece).map(pad_or_free).collect();
-        let free = states.iter().filter(|state| matches!(state, BlockState::Free)).count() as u32;
-        let senders = vec![None; states.len()];
         let begun = self.next_begun;
         self.next_begun += 1;
-        let open = OpenPiece {
-            begun,
-            states,
-            senders,
-            free,
-            data: 0,
-            missing: free,
-            first_free: 0,
-            owner: None,
-            last_owner: None,
-            is_solo: solo,
-        };
+        let open = OpenPiece::new(begun, self.layout.blocks(piece), solo, is_pad);
+        let has_free = open.has_free();
         self.open_bytes += u64::from(self.layout.len_of(piece));
         self.open.insert(piece, open);
-        if free > 0 {
+        if has_free {
             self.free.insert(begun, piece, None);
         }
-        free == 0
+        !has_free
     }
 
     /// Takes up to `count` free blocks for `link`, oldest piece first, out of the pieces for
@@ -231,12 +187,12 @@ impl Assembly {
         into: &mut Vec<BlockRef>,
     ) -> usize {
         let Some(open) = self.open.get_mut(&piece) else { return 0 };
-        let before = open.owner;
+        let before = open.owner();
         self.held_blocks -= open.hand_to(link);
-        self.free.hand_over(open.begun, before, open.owner);
+        self.free.hand_over(open.begun(), before, open.owner());
         let taken = open.take(&self.layout, link, piece, count, into);
-        if open.free == 0 {
-            self.free.remove(open.begun, open.owner);
+        if !open.has_free() {
+            self.free.remove(open.begun(), open.owner());
         }
         taken
     }
@@ -255,11 +211,8 @@ impl Assembly {
         may_ask: impl Fn(PieceIndex) -> bool,
     ) -> Option<PieceIndex> {
         let is_fit = |piece: &PieceIndex| {
-            let Some(open) = self.open.get(piece) else { return false };
-            let is_mine = open.is_open_to(link, Sharing::Own);
-            let is_most = open.free as usize * 2 >= open.states.len();
-            let is_left = open.free == open.missing;
-            open.is_open_to(link, sharing) && (is_mine || is_most || is_left) && may_ask(*piece)
+            let open = self.open.get(piece);
+            open.is_some_and(|open| open.is_fit_for(link, sharing)) && may_ask(*piece)
         };
         match sharing {
             Sharing::Own => self.free.own_of(link).find(is_fit),
@@ -269,63 +222,45 @@ impl Assembly {
 
     /// Which link is asked for the block; none when it is not missing, or is free.
     pub fn asked(&self, block: BlockRef) -> Option<LinkId> {
-        match self.open.get(&block.piece())?.states.get(block.number() as usize)? {
-            BlockState::Asked(link) => Some(*link),
-            _ => None,
-        }
+        self.open.get(&block.piece())?.asked(block.number())
     }
 
     /// The block is asked of `to` from now on instead of `from`. False when it is not asked of
     /// `from`, or its piece is kept for one link.
     pub fn move_block(&mut self, block: BlockRef, from: LinkId, to: LinkId) -> bool {
         let Some(open) = self.open.get_mut(&block.piece()) else { return false };
-        let Some(state) = open.states.get_mut(block.number() as usize) else { return false };
-        if open.is_solo || !matches!(state, BlockState::Asked(link) if *link == from) {
-            return false;
+        let is_moved = open.move_block(block.number(), from, to);
+        if is_moved && open.disown(from) {
+            self.free.hand_over(open.begun(), Some(from), None);
         }
-        *state = BlockState::Asked(to);
-        if open.owner == Some(from) {
-            open.owner = None;
-            self.free.hand_over(open.begun, Some(from), None);
-        }
-        true
+        is_moved
     }
 
     /// The blocks of a piece that are asked for, each with the link that is asked.
     pub fn asked_of(&self, piece: PieceIndex) -> Vec<(LinkId, BlockRef)> {
         let Some(open) = self.open.get(&piece) else { return Vec::new() };
-        let states = self.layout.blocks(piece).zip(&open.states);
-        let asked = states.filter_map(|(block, state)| match state {
-            BlockState::Asked(link) => Some((*link, block)),
-            _ => None,
-        });
-        asked.collect()
+        let asked = |block: BlockRef| open.asked(block.number()).map(|link| (link, block));
+        self.layout.blocks(piece).filter_map(asked).collect()
     }
 
     /// The link no longer owes this block.
     pub fn release(&mut self, link: LinkId, block: BlockRef) {
         let Some(open) = self.open.get_mut(&block.piece()) else { return };
-        if open.owner == Some(link) {
-            open.owner = None;
-            self.free.hand_over(open.begun, Some(link), None);
+        if open.disown(link) {
+            self.free.hand_over(open.begun(), Some(link), None);
         }
-        let state = &mut open.states[block.number() as usize];
-        if !matches!(state, BlockState::Asked(asked) if *asked == link) {
-            return;
-        }
-        *state = BlockState::Free;
-        open.free += 1;
-        open.first_free = open.first_free.min(block.number());
-        if open.free == 1 {
-            self.free.insert(open.begun, block.piece(), open.owner);
+        let had_free = open.has_free();
+        if open.release(block.number(), link) && !had_free {
+            self.free.insert(open.begun(), block.piece(), open.owner());
         }
     }
 
     /// The link cannot be counted on at present: pieces kept for it alone are free for any.
     pub fn disown(&mut self, link: LinkId) {
-        for open in self.open.values_mut().filter(|open| open.owner == Some(link)) {
-            open.owner = None;
-            self.free.hand_over(open.begun, Some(link), None);
+        for open in self.open.values_mut() {
+            if open.disown(link) {
+                self.free.hand_over(open.begun(), Some(link), None);
+            }
         }
     }
 
@@ -338,53 +273,31 @@ impl Assembly {
         sender: SocketAddr,
     ) -> Received {
         let Some(open) = self.open.get_mut(&block.piece()) else { return Received::Redundant };
-        if open.is_solo && open.owner.is_some_and(|owner| owner != link) {
+        let Some(asked) = open.receive(block.number(), data, link, sender) else {
             return Received::Redundant;
-        }
-        let number = block.number() as usize;
-        let state = &mut open.states[number];
-        let asked = match state {
-            BlockState::Asked(link) => Some(*link),
-            BlockState::Free => None,
-            _ => return Received::Redundant,
         };
-        *state = BlockState::Data(data);
-        open.senders[number] = Some(sender);
-        open.missing -= 1;
-        open.data += 1;
         self.held_blocks += 1;
-        if asked.is_none() {
-            open.free -= 1;
-            if open.free == 0 {
-                self.free.remove(open.begun, open.owner);
-            }
+        if asked.is_none() && !open.has_free() {
+            self.free.remove(open.begun(), open.owner());
         }
-        Received::Useful { last: open.missing == 0, asked }
+        Received::Useful { last: open.is_all_here(), asked }
     }
 
     /// Takes a whole piece out for the check; none while blocks are missing or being
     /// spilled.
     pub fn take_whole(&mut self, piece: PieceIndex) -> Option<Assembled> {
         let open = self.open.get(&piece)?;
-        if open.missing > 0 || open.is_spilling() {
+        if !open.is_all_here() || open.is_spilling() {
             return None;
         }
-        let open = self.remove(piece)?;
-        let held = |state| match state {
-            BlockState::Data(block) => Held::Data(block),
-            BlockState::Pad => Held::Pad,
-            _ => Held::OnDisk,
-        };
-        let blocks = open.states.into_iter().map(held).collect();
-        Some(Assembled { blocks, senders: open.senders })
+        self.remove(piece).map(OpenPiece::into_assembled)
     }
 
     /// The piece may be asked of any link from now on.
     pub fn share(&mut self, piece: PieceIndex) {
         if let Some(open) = self.open.get_mut(&piece) {
-            open.is_solo = false;
-            self.free.hand_over(open.begun, open.owner, None);
-            open.owner = None;
+            self.free.hand_over(open.begun(), open.owner(), None);
+            open.share();
         }
     }
 
@@ -396,10 +309,10 @@ impl Assembly {
     /// Forgets blocks in memory that `sender` sent, since it lied elsewhere.
     pub fn distrust(&mut self, sender: SocketAddr) {
         for (piece, open) in &mut self.open {
-            let had_free = open.free > 0;
+            let had_free = open.has_free();
             self.held_blocks -= open.forget_data(|from| from == Some(sender));
-            if !had_free && open.free > 0 {
-                self.free.insert(open.begun, *piece, open.owner);
+            if !had_free && open.has_free() {
+                self.free.insert(open.begun(), *piece, open.owner());
             }
         }
     }
@@ -418,19 +331,11 @@ impl Assembly {
         // One spill of a piece at a time: its answer speaks of all its blocks on the way.
         let orphans = &self.orphans;
         let at_rest = |piece: &PieceIndex, open: &OpenPiece| {
-            open.data > 0 && !open.is_spilling() && !orphans.contains(piece)
+            open.data_count() > 0 && !open.is_spilling() && !orphans.contains(piece)
         };
         let pieces = self.open.iter_mut().filter(|(piece, open)| at_rest(piece, open));
-        let (piece, open) = pieces.max_by_key(|(_, open)| open.data)?;
-        let mut blocks = Vec::new();
-        for (block, state) in self.layout.blocks(*piece).zip(&mut open.states) {
-            if matches!(state, BlockState::Data(_))
-                && let BlockState::Data(data) = std::mem::replace(state, BlockState::Spilling)
-            {
-                blocks.push((block, data));
-            }
-        }
-        open.data = 0;
+        let (piece, open) = pieces.max_by_key(|(_, open)| open.data_count())?;
+        let blocks = open.spill(self.layout.blocks(*piece));
         self.held_blocks -= blocks.len();
         Some((*piece, blocks))
     }
@@ -439,7 +344,7 @@ impl Assembly {
     /// `most` are left; with `not_all` the fullest piece keeps its own.
     pub fn shed(&mut self, most: usize, not_all: bool) {
         let mut pieces: Vec<(u32, PieceIndex)> =
-            self.open.iter().map(|(piece, open)| (open.data, *piece)).collect();
+            self.open.iter().map(|(piece, open)| (open.data_count(), *piece)).collect();
         pieces.sort_unstable();
         if not_all {
             pieces.pop();
@@ -449,10 +354,10 @@ impl Assembly {
                 return;
             }
             let Some(open) = self.open.get_mut(&piece) else { continue };
-            let had_free = open.free > 0;
+            let had_free = open.has_free();
             self.held_blocks -= open.forget_data(|_| true);
-            if !had_free && open.free > 0 {
-                self.free.insert(open.begun, piece, open.owner);
+            if !had_free && open.has_free() {
+                self.free.insert(open.begun(), piece, open.owner());
             }
         }
     }
@@ -462,19 +367,8 @@ impl Assembly {
         if self.orphans.remove(&piece) {
             return;
         }
-        let Some(open) = self.open.get_mut(&piece) else { return };
-        for (block, data) in failed {
-            let state = &mut open.states[block.number() as usize];
-            if matches!(state, BlockState::Spilling) {
-                *state = BlockState::Data(data);
-                open.data += 1;
-                self.held_blocks += 1;
-            }
-        }
-        for state in &mut open.states {
-            if matches!(state, BlockState::Spilling) {
-                *state = BlockState::OnDisk;
-            }
+        if let Some(open) = self.open.get_mut(&piece) {
+            self.held_blocks += open.spilled(failed);
         }
     }
 
@@ -487,36 +381,26 @@ impl Assembly {
     pub(super) fn must_spill(&self) -> bool {
         let mut pieces = self.open.iter();
         let may_spill = pieces.any(|(piece, open)| {
-            open.data > 0 && !open.is_spilling() && !self.orphans.contains(piece)
+            open.data_count() > 0 && !open.is_spilling() && !self.orphans.contains(piece)
         });
         (self.held_blocks * BLOCK_LEN) as u64 > self.budget_bytes && may_spill
     }
 
     /// Asserts that what is counted in passing equals what a count finds.
     pub(super) fn check_counts(&self) {
-        let held: usize = self.open.values().map(|open| open.data as usize).sum();
+        let held: usize = self.open.values().map(|open| open.data_count() as usize).sum();
         assert_eq!(self.held_blocks, held, "held blocks are the data blocks of open pieces");
         let len: u64 = self.open.keys().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
         assert_eq!(self.open_bytes, len, "open bytes are those of the open pieces");
         let listed: Vec<PieceIndex> = self.free.all().collect();
         for (piece, open) in &self.open {
-            let count = |test: fn(&BlockState) -> bool| {
-                open.states.iter().filter(|state| test(state)).count() as u32
-            };
-            let free = count(|state| matches!(state, BlockState::Free));
-            let asked = count(|state| matches!(state, BlockState::Asked(_)));
-            let data = count(|state| matches!(state, BlockState::Data(_)));
-            assert_eq!(open.free, free, "{piece:?} counts its free blocks");
-            assert_eq!(open.missing, free + asked, "{piece:?} counts its missing blocks");
-            assert_eq!(open.data, data, "{piece:?} counts its blocks in memory");
-            let first = open.states.iter().position(|state| matches!(state, BlockState::Free));
-            let is_past = first.is_some_and(|first| first < open.first_free as usize);
-            assert!(!is_past, "no block of {piece:?} before its first free one is free");
+            open.check_counts(*piece);
             let times = listed.iter().filter(|other| *other == piece).count();
-            assert_eq!(times, usize::from(free > 0), "{piece:?} is listed while it has free ones");
-            if free > 0 {
-                let list = self.free.list_of(open.begun);
-                assert_eq!(list, Some(open.owner), "{piece:?} is listed under its owner");
+            let is_listed = usize::from(open.has_free());
+            assert_eq!(times, is_listed, "{piece:?} is listed while it has free ones");
+            if open.has_free() {
+                let list = self.free.list_of(open.begun());
+                assert_eq!(list, Some(open.owner()), "{piece:?} is listed under its owner");
             }
         }
         let is_open = |piece: &PieceIndex| self.open.contains_key(piece);
@@ -526,74 +410,12 @@ impl Assembly {
     fn remove(&mut self, piece: PieceIndex) -> Option<OpenPiece> {
         let open = self.open.remove(&piece)?;
         self.open_bytes -= u64::from(self.layout.len_of(piece));
-        self.held_blocks -= open.data as usize;
-        self.free.remove(open.begun, open.owner);
+        self.held_blocks -= open.data_count() as usize;
+        self.free.remove(open.begun(), open.owner());
         if open.is_spilling() {
             self.orphans.insert(piece);
         }
         Some(open)
-    }
-}
-
-impl OpenPiece {
-    /// Are blocks of it on their way to the disk, unverified?
-    fn is_spilling(&self) -> bool {
-        self.states.iter().any(|state| matches!(state, BlockState::Spilling))
-    }
-
-    /// Makes the link the owner, if there is none. A suspect piece that changes hands starts
-    /// over, so that one sender answers for all of it; returns how many blocks that costs.
-    fn hand_to(&mut self, link: LinkId) -> usize {
-        let owner = *self.owner.get_or_insert(link);
-        let changed = self.last_owner.replace(owner).is_some_and(|last| last != owner);
-        if self.is_solo && changed { self.forget_data(|_| true) } else { 0 }
-    }
-
-    /// Frees the blocks in memory from senders for which `is_doubtful` holds; returns how
-    /// many those were.
-    fn forget_data(&mut self, is_doubtful: impl Fn(Option<SocketAddr>) -> bool) -> usize {
-        let before = self.free;
-        for (number, state) in self.states.iter_mut().enumerate() {
-            if matches!(state, BlockState::Data(_)) && is_doubtful(self.senders[number]) {
-                *state = BlockState::Free;
-                self.senders[number] = None;
-                self.free += 1;
-                self.first_free = self.first_free.min(number as u32);
-            }
-        }
-        self.missing += self.free - before;
-        self.data -= self.free - before;
-        (self.free - before) as usize
-    }
-
-    fn is_open_to(&self, link: LinkId, sharing: Sharing) -> bool {
-        let is_closed = self.is_solo || sharing == Sharing::Own;
-        self.owner.is_none_or(|owner| owner == link || !is_closed)
-    }
-
-    /// Marks up to `count` free blocks as asked for; returns how many.
-    fn take(
-        &mut self,
-        layout: &Layout,
-        link: LinkId,
-        piece: PieceIndex,
-        count: usize,
-        into: &mut Vec<BlockRef>,
-    ) -> usize {
-        let mut taken = 0;
-        let mut number = self.first_free;
-        while taken < count && self.free > 0 && (number as usize) < self.states.len() {
-            let state = &mut self.states[number as usize];
-            if matches!(state, BlockState::Free) {
-                *state = BlockState::Asked(link);
-                into.extend(layout.block(piece, number));
-                self.free -= 1;
-                taken += 1;
-            }
-            number += 1;
-        }
-        self.first_free = number;
-        taken
     }
 }
 

@@ -166,6 +166,11 @@ impl Transfer {
                 self.checking.parked.insert(piece, (blocks, senders));
                 self.disk_failed(why, now, out);
             }
+            // The disk is none the worse for it.
+            Verdict::Lost => {
+                self.fetch_again(piece);
+                self.try_another(piece, now);
+            }
             Verdict::ReadFailed(why) => {
                 self.fetch_again(piece);
                 self.disk_failed(why, now, out);
@@ -192,17 +197,14 @@ impl Transfer {
                 self.blame(liar, out);
             }
         }
-        let is_new = self.have.insert(piece);
-        debug_assert!(is_new, "a piece is verified once");
+        let is_wanted = self.goal.verified(piece);
         self.uploads.on_verified(piece, now);
         // The first piece: now there is something to give.
-        if self.have.ones() == 1 {
+        if self.goal.have().ones() == 1 {
             out.stir();
         }
-        let wanted = self.wanted.has(piece);
-        self.missing -= u32::from(wanted);
         self.verified.push(piece, now);
-        self.fresh.extend(wanted.then_some(piece));
+        self.fresh.extend(is_wanted.then_some(piece));
     }
 
     /// Pieces that were verified are of no interest any more, whoever has them: one pass over
@@ -213,17 +215,12 @@ impl Transfer {
             return;
         }
         let mut sated = Vec::new();
-        for (link, trade) in self.trades.iter_mut().filter(|(_, trade)| trade.interesting > 0) {
-            let had = match &trade.pieces {
-                PeerPieces::All => fresh.len(),
-                PeerPieces::Some(set) => fresh.iter().filter(|piece| set.has(**piece)).count(),
-            };
-            trade.interesting = trade.interesting.saturating_sub(had as u32);
-            if trade.interesting == 0 {
+        for (link, trade) in self.trades.iter_mut().filter(|(_, trade)| trade.is_interesting()) {
+            if trade.sate(&fresh) {
                 sated.push(*link);
             }
         }
-        if self.missing == 0 {
+        if self.is_complete() {
             return self.complete(now, out);
         }
         for link in sated {
@@ -249,16 +246,8 @@ impl Transfer {
         now: Instant,
         out: &mut Effects,
     ) {
-        if let Some(trouble) = &mut self.checking.trouble
-            && trouble.phase == Phase::Trial(piece)
-        {
-            // Nothing was written: another one has to tell.
-            trouble.phase = Phase::Rest(now);
-        }
-        self.totals.hash_failures += 1;
-        let len = u64::from(self.layout.len_of(piece));
-        self.totals.wasted_bytes += len;
-        self.totals.corrupt_bytes += len;
+        self.try_another(piece, now);
+        self.totals.hash_failed(u64::from(self.layout.len_of(piece)));
         let blamed = self.suspects.failed(piece, hashes, senders);
         out.tell(Event::HashFailed { piece, blamed });
         self.fetch_again(piece);
@@ -269,17 +258,23 @@ impl Transfer {
         }
     }
 
+    /// If a failing disk was to be tried with this piece, of which nothing was written, another one
+    /// has to tell.
+    fn try_another(&mut self, piece: PieceIndex, now: Instant) {
+        if let Some(trouble) = &mut self.checking.trouble
+            && trouble.phase == Phase::Trial(piece)
+        {
+            trouble.phase = Phase::Rest(now);
+        }
+    }
+
     pub(super) fn on_pieces_lost(&mut self, pieces: Vec<PieceIndex>, out: &mut Effects) {
         let was_complete = self.is_complete();
         for piece in pieces {
             self.uploads.on_lost(piece);
-            if !self.have.remove(piece) || !self.wanted.has(piece) {
-                continue;
-            }
-            self.missing += 1;
-            self.fetch_again(piece);
-            for trade in self.trades.values_mut().filter(|trade| trade.pieces.has(piece)) {
-                trade.interesting += 1;
+            if self.goal.lost(piece) {
+                self.fetch_again(piece);
+                self.trades.values_mut().for_each(|trade| trade.lacks_again(piece));
             }
         }
         if was_complete && !self.is_complete() {
@@ -292,15 +287,15 @@ impl Transfer {
     }
 
     fn fetch_again(&mut self, piece: PieceIndex) {
-        if self.wanted.has(piece) {
+        if self.goal.wants(piece) {
             self.picker.insert(piece);
         }
-        self.food = true;
+        self.hungry.food_came();
     }
 
     /// Several may serve whole pieces from one host, and a listing named each of them.
     fn blame(&self, liar: SocketAddr, out: &mut Effects) {
-        out.notice(Notice::Liar { address: liar, alone: self.stores.contains_key(&liar) });
+        out.notice(Notice::Liar { address: liar, alone: self.providers.contains_key(&liar) });
     }
 
     pub(super) fn on_spilled(
@@ -375,7 +370,7 @@ impl Transfer {
         if self.assembly.held_blocks() > left {
             let is_needed = self.checking.parked.is_empty();
             self.assembly.shed(left, is_needed);
-            self.food = true;
+            self.hungry.food_came();
         }
     }
 
@@ -410,7 +405,7 @@ impl Transfer {
 
     fn feed_all(&mut self) {
         self.hungry.extend(self.trades.keys().copied());
-        self.food = true;
+        self.hungry.food_came();
     }
 
     /// Tries a failing disk with one piece; its verdict tells whether the rest may follow.
@@ -439,11 +434,10 @@ impl Transfer {
 
     /// Pieces that we lack and no connected peer has.
     pub(in crate::swarm) fn pieces_nobody_has(&self) -> u32 {
-        if self.trades.values().any(|trade| trade.pieces == PeerPieces::All) {
+        if self.trades.values().any(|trade| *trade.pieces() == PeerPieces::All) {
             return 0;
         }
-        let lacking = |piece: &PieceIndex| self.wanted.has(*piece) && !self.have.has(*piece);
-        let pieces = self.layout.pieces().filter(lacking);
+        let pieces = self.layout.pieces().filter(|piece| self.goal.lacks(*piece));
         pieces.filter(|piece| self.picker.availability(*piece) == 0).count() as u32
     }
 }

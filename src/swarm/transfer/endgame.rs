@@ -9,7 +9,7 @@ use crate::base::ids::LinkId;
 use crate::base::layout::BlockRef;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::effects::Effects;
-use crate::swarm::link::{LinkCommand, Unit};
+use crate::swarm::link::LinkCommand;
 
 use super::Transfer;
 use super::trade::Trade;
@@ -81,10 +81,10 @@ impl Transfer {
             return;
         }
         let mut bored: Vec<(bool, LinkId)> = Vec::new();
-        for link in &self.hungry {
-            let Some(trade) = self.trades.get(link) else { continue };
-            if trade.requests.outstanding() <= OWED_MAX && !trade.requests.is_snubbed() {
-                bored.push((!delivers(trade, now), *link));
+        for link in self.hungry.links() {
+            let Some(trade) = self.trades.get(&link) else { continue };
+            if trade.requests().outstanding() <= OWED_MAX && !trade.requests().is_snubbed() {
+                bored.push((!delivers(trade, now), link));
             }
         }
         bored.sort_unstable();
@@ -112,7 +112,7 @@ impl Transfer {
             let pace = Pace::of(trade, now);
             // One that was just asked gets as much trust as we would have.
             let unknown = if is_silent(trade, now) { f64::INFINITY } else { UNKNOWN_S };
-            late.blocks.extend(trade.requests.from_last().map(|(before, block)| {
+            late.blocks.extend(trade.requests().from_last().map(|(before, block)| {
                 let expected_s = pace.map_or(unknown, |pace| pace.expected_s(before));
                 Owed { expected_s, link: *link, block }
             }));
@@ -138,14 +138,14 @@ impl Transfer {
             self.list_late(now);
         }
         let Some(trade) = self.trades.get(&link) else { return };
-        if trade.requests.outstanding() > OWED_MAX || is_silent(trade, now) {
+        if trade.requests().outstanding() > OWED_MAX || is_silent(trade, now) {
             return;
         }
         let is_proven = delivers(trade, now);
-        let is_whole = trade.caps.unit == Unit::Piece;
+        let is_whole = trade.is_whole();
         let before = match is_whole {
             true => self.layout.piece_len() as usize / BLOCK_LEN,
-            false => trade.requests.outstanding(),
+            false => trade.requests().outstanding(),
         };
         let mine = Pace::of(trade, now).map_or(UNKNOWN_S, |pace| pace.expected_s(before));
         let worth = (2.0 * mine + GAIN_S).max(self.stuck_s());
@@ -173,7 +173,7 @@ impl Transfer {
                 || is_proven
                 || !self.trades.get(&owing).is_some_and(|it| delivers(it, now));
             let may = owing != link && trade.may_be_asked(piece) && is_better;
-            if !may || !is_stuck && trade.requests.may_still_bring(block) {
+            if !may || !is_stuck && trade.requests().may_still_bring(block) {
                 continue;
             }
             self.late.blocks.remove(at);
@@ -208,10 +208,10 @@ impl Transfer {
             let Some(trade) = self.trades.get_mut(&from) else { continue };
             let was_silent = is_silent(trade, now);
             for block in &moved {
-                trade.requests.give_up(*block);
+                trade.requests_mut().give_up(*block);
             }
             if was_silent {
-                trade.requests.passed_over();
+                trade.requests_mut().passed_over();
                 self.tell_reassigned(from, &moved, "it sent nothing for a while", out);
             }
             // It has room for something else now, if there is anything.
@@ -223,12 +223,12 @@ impl Transfer {
 
 /// Did it let requests wait too long to be counted on?
 pub(super) fn is_silent(trade: &Trade, now: Instant) -> bool {
-    trade.requests.is_snubbed() || trade.requests.silent_for(now) > SILENT
+    trade.requests().is_snubbed() || trade.requests().silent_for(now) > SILENT
 }
 
 /// Has it delivered, and can it be expected to go on?
 pub(super) fn delivers(trade: &Trade, now: Instant) -> bool {
-    trade.downloaded_bytes > 0 && !is_silent(trade, now)
+    trade.downloaded_bytes() > 0 && !is_silent(trade, now)
 }
 
 /// How fast a link brings what it is asked for.
@@ -241,11 +241,11 @@ struct Pace {
 impl Pace {
     /// None when the link cannot be counted on.
     fn of(trade: &Trade, now: Instant) -> Option<Self> {
-        let rate = trade.meter.rate(now);
+        let rate = trade.rate(now);
         if is_silent(trade, now) || rate == 0 {
             return None;
         }
-        let latency_s = trade.requests.pipeline.latency().unwrap_or_default().as_secs_f64();
+        let latency_s = trade.requests().pipeline().latency().unwrap_or_default().as_secs_f64();
         Some(Self { latency_s, block_s: BLOCK_LEN as f64 / rate as f64 })
     }
 

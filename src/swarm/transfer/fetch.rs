@@ -2,7 +2,6 @@
 //! first, then the rarest. When nothing is left to begin, `endgame` takes over.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use crate::base::ids::LinkId;
@@ -10,14 +9,14 @@ use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 use crate::swarm::effects::{Effects, Notice};
 use crate::swarm::event::Output;
-use crate::swarm::link::{CloseReason, LinkCommand, Unit};
+use crate::swarm::link::{CloseReason, LinkCommand};
 
 use super::Transfer;
 use super::assembly::{Received, Sharing};
 use super::endgame::delivers;
 use super::picker::{Order, PeerPieces};
 use super::requests::Arrival;
-use super::trade::Trade;
+use super::trade::{Refusal, Trade};
 
 /// Pieces that are chosen at random before the rarest come first.
 const RANDOM_FIRST: u32 = 4;
@@ -27,35 +26,29 @@ const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(10);
 /// each further one, so that in the end one sender answers for all of it.
 const SOLO_MAX: Duration = Duration::from_secs(20);
 /// Who else fetches is looked at this often.
-const SHARES_KEPT: Duration = Duration::from_millis(500);
-/// Refusals without a delivery in between, until the link is closed.
-const REFUSALS_MAX: u32 = 200;
-
+const RIVALS_KEPT: Duration = Duration::from_millis(500);
 impl Transfer {
     /// Sends as many requests on the link as it should have outstanding.
     pub(super) fn fill(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
-        self.hungry.remove(&link);
-        self.cramped.remove(&link);
+        self.hungry.remove(link);
         if self.checking.in_trouble() {
             return;
         }
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        if trade.rests_until.is_some_and(|until| until <= now) {
-            trade.rests_until = None;
-        }
+        trade.end_rest(now);
         let room = trade.room();
         if room == 0 || !trade.takes_requests(now) {
             return;
         }
         let mut blocks = Vec::with_capacity(room);
-        let taken = match trade.caps.unit {
-            Unit::Block => self.take_fresh(link, room, now, &mut blocks, out),
-            Unit::Piece => self.take_pieces(link, room, now, &mut blocks, out),
+        let taken = match trade.is_whole() {
+            false => self.take_fresh(link, room, now, &mut blocks, out),
+            true => self.take_pieces(link, room, now, &mut blocks, out),
         };
         if taken < room {
             self.hungry.insert(link);
             if !self.may_begin() {
-                self.cramped.insert(link);
+                self.hungry.insert_cramped(link);
             }
             if blocks.is_empty() && self.is_endgame() {
                 self.take_late(link, room, now, &mut blocks, out);
@@ -64,7 +57,7 @@ impl Transfer {
         if let Some(trade) = self.trades.get_mut(&link)
             && !blocks.is_empty()
         {
-            trade.requests.sent(&blocks, trade.meter.rate(now), now);
+            trade.asked(&blocks, now);
             self.totals.asked(now);
             self.watch(link);
             out.send(link, LinkCommand::Request(blocks));
@@ -74,41 +67,37 @@ impl Transfer {
     /// Sees to it that the link is looked at when its silence or its rest is over.
     pub(super) fn watch(&mut self, link: LinkId) {
         let Some(trade) = self.trades.get(&link) else { return };
-        let next = trade.requests.deadline().into_iter().chain(trade.rests_until).min();
-        if let Some(at) = next {
+        if let Some(at) = trade.next_look() {
             self.timers.arm(link, at);
         }
     }
 
     /// Fills links that went without, if something has changed for them.
     pub(super) fn feed_hungry(&mut self, now: Instant, out: &mut Effects) {
-        for link in std::mem::take(&mut self.relieved) {
+        for link in self.hungry.take_relieved() {
             self.fill(link, now, out);
         }
-        if std::mem::take(&mut self.food) {
-            let mut hungry: Vec<_> = self.hungry.iter().copied().collect();
+        if self.hungry.take_food() {
+            let mut hungry: Vec<_> = self.hungry.links().collect();
             // What a link gives back that stalls must not go to that link again, nor to another
             // that stalls, while there are better ones.
             hungry.sort_by_cached_key(|link| {
                 let trade = self.trades.get(link);
-                trade.map(|trade| (trade.requests.is_snubbed(), !delivers(trade, now)))
+                trade.map(|trade| (trade.requests().is_snubbed(), !delivers(trade, now)))
             });
             for link in hungry {
                 if self.may_find_blocks(link) {
                     self.fill(link, now, out);
                 } else if !self.may_begin() {
-                    self.cramped.insert(link);
+                    self.hungry.insert_cramped(link);
                 }
             }
         }
         // Whom memory alone held back, in turn, as long as it does not.
-        let mut left = self.cramped.len();
+        let mut left = self.hungry.cramped_count();
         while left > 0 && self.may_begin() {
             left -= 1;
-            let after = (Bound::Excluded(self.fed_last), Bound::Unbounded);
-            let next = self.cramped.range(after).next().or_else(|| self.cramped.first());
-            let Some(link) = next.copied() else { break };
-            self.fed_last = link;
+            let Some(link) = self.hungry.next_cramped() else { break };
             self.fill(link, now, out);
         }
         // Whole pieces of padding may have left for the check meanwhile: that is room, and told by
@@ -120,7 +109,7 @@ impl Transfer {
     fn may_find_blocks(&self, link: LinkId) -> bool {
         let Some(trade) = self.trades.get(&link) else { return false };
         self.assembly.has_free()
-            || self.may_begin() && trade.nothing_in != Some(self.picker.generation())
+            || self.may_begin() && !trade.has_nothing_in(self.picker.generation())
     }
 
     /// Fresh blocks: a link that is fast enough for whole pieces gets its own, as far as
@@ -161,61 +150,60 @@ impl Transfer {
     ) {
         let Some(trade) = self.trades.get(&link) else { return };
         let left = count - blocks.len();
-        let delivering: Vec<&Trade> = match trade.requests.is_snubbed() {
+        let delivering: Vec<&Trade> = match trade.requests().is_snubbed() {
             true => self.trades.values().filter(|other| delivers(other, now)).collect(),
             false => Vec::new(),
         };
-        if delivering.iter().any(|other| other.pieces == PeerPieces::All && !other.choking) {
+        if delivering.iter().any(|other| *other.pieces() == PeerPieces::All && !other.is_choking())
+        {
             // One that let requests time out gets only what nobody else can bring.
             return;
         }
         let is_better_off =
             |piece: PieceIndex| delivering.iter().any(|other| other.may_be_asked(piece));
         let may_ask = |piece: PieceIndex| {
-            let gave_back = trade.requests.gave_back(piece, now);
+            let gave_back = trade.requests().gave_back(piece, now);
             trade.may_be_asked(piece) && !gave_back && !is_better_off(piece)
         };
         self.assembly.take_free(link, left, sharing, may_ask, blocks);
     }
 
     fn is_fast(&self, trade: &Trade, now: Instant) -> bool {
-        let in_time = trade.meter.rate(now) * WHOLE_PIECE_WITHIN.as_secs();
+        let in_time = trade.rate(now) * WHOLE_PIECE_WITHIN.as_secs();
         in_time >= u64::from(self.layout.piece_len())
     }
 
     pub(super) fn next_piece(&mut self, link: LinkId, now: Instant) -> Option<PieceIndex> {
-        let order = match self.have.ones() {
+        let order = match self.goal.have().ones() {
             _ if self.sequential => Order::Sequential,
             0..RANDOM_FIRST => Order::Random,
             _ => Order::RarestFirst,
         };
         let generation = self.picker.generation();
         let trade = self.trades.get_mut(&link)?;
-        if trade.choking {
-            let mut allowed = trade.allowed_fast.iter().copied();
-            return allowed
-                .find(|piece| self.picker.is_pickable(*piece) && trade.pieces.has(*piece));
+        if trade.is_choking() {
+            return trade.allowed().find(|piece| self.picker.is_pickable(*piece));
         }
-        if trade.nothing_in == Some(generation) {
+        if trade.has_nothing_in(generation) {
             return None;
         }
-        if self.shares_made + SHARES_KEPT <= now {
-            self.shares.renew(self.trades.values());
-            self.shares_made = now;
+        if self.rivals_seen + RIVALS_KEPT <= now {
+            self.rendezvous.renew(self.trades.values());
+            self.rivals_seen = now;
         }
         let piece_len = f64::from(self.layout.piece_len());
         // The run at hand may have become another's: what is ours is found without it.
         for _ in 0..2 {
             let trade = self.trades.get_mut(&link)?;
-            let shares = &self.shares;
-            let rank = shares.has_rivals().then_some(|piece| shares.rank(piece));
-            let Some(piece) = self.picker.pick(&trade.pieces, order, rank, &mut self.rng) else {
-                trade.nothing_in = Some(generation);
+            let rendezvous = &self.rendezvous;
+            let rank = rendezvous.has_rivals().then_some(|piece| rendezvous.rank(piece));
+            let Some(piece) = self.picker.pick(trade.pieces(), order, rank, &mut self.rng) else {
+                trade.found_nothing(generation);
                 return None;
             };
-            let each = Duration::from_secs_f64(piece_len / trade.meter.rate(now).max(1) as f64);
+            let each = Duration::from_secs_f64(piece_len / trade.rate(now).max(1) as f64);
             let left = self.picker.left_at_seeds(piece).filter(|_| order == Order::RarestFirst);
-            if left.is_none_or(|left| !self.shares.leaves(piece, left, each, now)) {
+            if left.is_none_or(|left| !self.rendezvous.leaves(piece, left, each, now)) {
                 return Some(piece);
             }
             if !self.picker.leave_run() {
@@ -244,13 +232,13 @@ impl Transfer {
     /// A link no longer owes this block.
     pub(super) fn release(&mut self, link: LinkId, block: BlockRef) {
         self.assembly.release(link, block);
-        self.food = true;
+        self.hungry.food_came();
     }
 
     /// Suspect pieces that only this link may be asked for are free for any.
     pub(super) fn free_owned(&mut self, link: LinkId) {
         self.assembly.disown(link);
-        self.food = true;
+        self.hungry.food_came();
     }
 
     pub(super) fn on_blocks(
@@ -263,17 +251,16 @@ impl Transfer {
         let mut bytes = 0;
         for (block, data) in blocks {
             let Some(trade) = self.trades.get_mut(&link) else { return };
-            let arrival = trade.requests.arrived(block, now);
+            let arrival = trade.arrived(block, now);
             if arrival == Arrival::Unasked {
-                self.totals.wasted_bytes += u64::from(block.len_bytes());
+                self.totals.wasted(u64::from(block.len_bytes()));
                 out.strike(link);
                 continue;
             }
-            trade.refusals = 0;
             bytes += u64::from(block.len_bytes());
-            let address = trade.address;
+            let address = trade.address();
             if self.is_crammed() {
-                self.totals.wasted_bytes += u64::from(block.len_bytes());
+                self.totals.wasted(u64::from(block.len_bytes()));
                 if arrival == Arrival::Owed {
                     self.release(link, block);
                 }
@@ -281,7 +268,7 @@ impl Transfer {
             }
             match self.assembly.receive(link, block, data, address) {
                 Received::Redundant => {
-                    self.totals.wasted_bytes += u64::from(block.len_bytes());
+                    self.totals.wasted(u64::from(block.len_bytes()));
                     if arrival == Arrival::Owed {
                         // It may have been asked for on this link alone and not be wanted
                         // from it any more (a suspect piece that changed hands).
@@ -298,12 +285,10 @@ impl Transfer {
                 }
             }
         }
-        if let Some(trade) = self.trades.get_mut(&link) {
-            if trade.downloaded_bytes == 0 && bytes > 0 {
-                out.notice(Notice::Worked(trade.address));
-            }
-            trade.downloaded_bytes += bytes;
-            trade.meter.add(bytes, now);
+        if let Some(trade) = self.trades.get_mut(&link)
+            && trade.received(bytes, now)
+        {
+            out.notice(Notice::Worked(trade.address()));
         }
         self.totals.received(bytes, now);
         self.spill_if_needed(out);
@@ -312,10 +297,10 @@ impl Transfer {
     /// The block is here, from another link than the one that is asked for it since.
     fn cancel(&mut self, link: LinkId, block: BlockRef, out: &mut Effects) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        if trade.requests.give_up(block) {
+        if trade.requests_mut().give_up(block) {
             out.send(link, LinkCommand::Cancel(vec![block]));
             // Not at once: what the report that brought this block holds besides is not known yet.
-            self.relieved.insert(link);
+            self.hungry.relieve(link);
         }
     }
 
@@ -337,11 +322,11 @@ impl Transfer {
         out: &mut Effects,
     ) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        let arrival = trade.requests.refused(block);
-        let is_whole = trade.caps.unit == Unit::Piece;
+        let arrival = trade.requests_mut().refused(block);
+        let is_whole = trade.is_whole();
         if is_whole && arrival != Arrival::Unasked {
             // It may lack many, one after the other; that is no silence.
-            trade.requests.answered(now);
+            trade.requests_mut().answered(now);
         }
         match arrival {
             Arrival::Owed => {}
@@ -351,26 +336,21 @@ impl Transfer {
             Arrival::Late => return,
             Arrival::Unasked => return out.strike(link),
         }
-        // BEP 6: one that chokes must refuse whatever is outstanding, however much that is.
-        // What it lacks for good it is asked for once.
-        trade.refusals += u32::from(!trade.choking && !lasting);
-        if trade.refusals > REFUSALS_MAX {
-            self.release(link, block);
-            let reason = CloseReason::Misbehaved("it refused every request");
-            return out.close(link, reason);
-        }
-        // BEP 6: after a reject the piece need not be asked of it again while choked.
-        trade.allowed_fast.retain(|piece| *piece != block.piece());
-        if lasting {
-            if trade.pieces.has(block.piece()) {
-                self.tell_reassigned(link, &[block], "it does not have it", out);
+        match trade.refused(block.piece(), lasting, now) {
+            Refusal::Everything => {
+                self.release(link, block);
+                let reason = CloseReason::Misbehaved("it refused every request");
+                return out.close(link, reason);
             }
-            self.lost_piece(link, block.piece(), out);
-        } else if !trade.choking {
-            // It would refuse the same block again at once.
-            let rest = Duration::from_millis(100 * u64::from(trade.refusals.min(50)));
-            trade.rests_until = Some(now + rest);
-            self.watch(link);
+            Refusal::Lacking => {
+                if trade.pieces().has(block.piece()) {
+                    self.tell_reassigned(link, &[block], "it does not have it", out);
+                }
+                self.lost_piece(link, block.piece(), out);
+            }
+            Refusal::Lost => self.lost_piece(link, block.piece(), out),
+            Refusal::Passing => self.watch(link),
+            Refusal::Choked => {}
         }
         self.release(link, block);
     }
@@ -379,13 +359,14 @@ impl Transfer {
     /// `our` doing.
     pub(super) fn check_link(&mut self, link: LinkId, ours: bool, now: Instant, out: &mut Effects) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        let was = trade.requests.is_snubbed();
-        let rested = trade.rests_until.take_if(|until| *until <= now).is_some();
+        let rested = trade.end_rest(now);
+        let requests = trade.requests_mut();
+        let was = requests.is_snubbed();
         if ours {
-            trade.requests.excuse(now);
+            requests.excuse(now);
         }
-        let blocks = trade.requests.check_deadline(now);
-        let is_new_snub = trade.requests.is_snubbed() && !was;
+        let blocks = requests.check_deadline(now);
+        let is_new_snub = requests.is_snubbed() && !was;
         if is_new_snub {
             self.tell_reassigned(link, &blocks, "it sent nothing for ten seconds", out);
             if let Some(first) = blocks.first() {
@@ -400,7 +381,7 @@ impl Transfer {
         }
         if rested || is_new_snub {
             self.hungry.insert(link);
-            self.food = true;
+            self.hungry.food_came();
         }
         self.watch(link);
     }
@@ -411,10 +392,10 @@ impl Transfer {
         let brings = |other: &Trade, piece| {
             delivers(other, now)
                 && other.may_be_asked(piece)
-                && !other.requests.gave_back(piece, now)
+                && !other.requests().gave_back(piece, now)
         };
         for (link, trade) in &self.trades {
-            let blocks = trade.requests.overdue(now).filter(|block| {
+            let blocks = trade.requests().overdue(now).filter(|block| {
                 let mut others = self.trades.iter().filter(|(other, _)| *other != link);
                 others.any(|(_, other)| brings(other, block.piece()))
             });
@@ -425,10 +406,7 @@ impl Transfer {
         }
         for (link, blocks) in late {
             let Some(trade) = self.trades.get_mut(&link) else { continue };
-            trade.requests.pipeline.slow_down(trade.meter.rate(now));
-            for block in &blocks {
-                trade.requests.give_back(*block, now);
-            }
+            trade.give_back(&blocks, now);
             blocks.iter().for_each(|block| self.release(link, *block));
             self.hungry.insert(link);
             // Should it remember after all, it need not send what others bring.
@@ -439,9 +417,9 @@ impl Transfer {
     /// Who gave blocks back long ago may be asked for them again.
     pub(super) fn forget_given_back(&mut self, now: Instant) {
         for (link, trade) in &mut self.trades {
-            if trade.requests.forget_given_back(now) {
+            if trade.requests_mut().forget_given_back(now) {
                 self.hungry.insert(*link);
-                self.food = true;
+                self.hungry.food_came();
             }
         }
     }
@@ -451,7 +429,7 @@ impl Transfer {
     pub(super) fn relieve_memory(&mut self, out: &mut Effects) {
         let picker = &self.picker;
         self.assembly.discount(|piece| picker.availability(piece) == 0);
-        if self.cramped.is_empty() || self.may_begin() || self.checking.in_trouble() {
+        if self.hungry.cramped_count() == 0 || self.may_begin() || self.checking.in_trouble() {
             return;
         }
         if let Some((piece, blocks)) = self.assembly.spill_fullest() {
@@ -475,7 +453,7 @@ impl Transfer {
         let old: Vec<_> = self.solo_since.extract_if(.., is_old).collect();
         for (piece, _) in old {
             self.assembly.share(piece);
-            self.food = true;
+            self.hungry.food_came();
         }
     }
 
@@ -494,7 +472,7 @@ impl Transfer {
         let mut cancels: BTreeMap<LinkId, Vec<BlockRef>> = BTreeMap::new();
         for (link, block) in asked {
             let Some(trade) = self.trades.get_mut(&link) else { continue };
-            trade.requests.give_up(block);
+            trade.requests_mut().give_up(block);
             cancels.entry(link).or_default().push(block);
         }
         for (link, owed) in cancels {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::layout::PieceIndex;
 use crate::swarm::effects::Effects;
-use crate::swarm::link::LinkCommand;
+use crate::swarm::link::PeerCommand;
 
 use super::Transfer;
 
@@ -77,30 +77,29 @@ impl Transfer {
         // Most links stand at the same place.
         let mut last: Option<(usize, Arc<[PieceIndex]>)> = None;
         for (link, trade) in &mut self.trades {
-            let is_told = trade.told >= log.len() || !trade.caps.can_upload_to;
+            let is_told = trade.told() >= log.len() || !trade.caps().can_upload_to;
             if is_told || trade.is_seed() && !to_seeds {
                 continue;
             }
             let news = match &last {
-                Some((from, news)) if *from == trade.told => news.clone(),
+                Some((from, news)) if *from == trade.told() => news.clone(),
                 _ => {
-                    let news = log[trade.told..].iter().copied();
+                    let news = log[trade.told()..].iter().copied();
                     // One may be lost again meanwhile.
-                    let news: Arc<[PieceIndex]> = news.filter(|it| self.have.has(*it)).collect();
-                    last = Some((trade.told, news.clone()));
+                    let news: Arc<[PieceIndex]> = news.filter(|it| self.goal.has(*it)).collect();
+                    last = Some((trade.told(), news.clone()));
                     news
                 }
             };
-            trade.told = log.len();
+            trade.set_told(log.len());
             if !news.is_empty() {
-                let command = LinkCommand::Have(news);
-                out.send(*link, command);
+                out.send(*link, PeerCommand::Have(news));
             }
         }
         if to_seeds {
             self.verified.seeds.1 = false;
             self.verified.pieces.clear();
-            self.trades.values_mut().for_each(|trade| trade.told = 0);
+            self.trades.values_mut().for_each(|trade| trade.set_told(0));
         }
     }
 }

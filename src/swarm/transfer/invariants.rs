@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::LinkId;
-use crate::base::layout::{BlockRef, PieceIndex};
+use crate::base::layout::BlockRef;
 
 use super::Transfer;
 
@@ -18,7 +18,7 @@ impl Transfer {
         self.check_memory();
         self.check_debts();
         self.check_what_peers_have();
-        let stranger = self.hungry.iter().find(|link| !self.trades.contains_key(link));
+        let stranger = self.hungry.links().find(|link| !self.trades.contains_key(link));
         assert_eq!(stranger, None, "only links that are up wait for requests");
     }
 
@@ -30,22 +30,26 @@ impl Transfer {
                 ("pickable", self.picker.is_pickable(piece)),
                 ("open", self.assembly.is_open(piece)),
                 ("at the check", self.checking.has(piece)),
-                ("verified", self.have.has(piece)),
+                ("verified", self.goal.has(piece)),
             ];
             let places: Vec<_> = places.iter().filter(|(_, is_there)| *is_there).collect();
             assert!(places.len() <= 1, "{piece:?} is in one place only: {places:?}");
-            let wanted = self.wanted.has(piece);
+            let wanted = self.goal.wants(piece);
             assert!(!wanted || places.len() == 1, "{piece:?} is wanted, so it is somewhere");
-            missing += u32::from(wanted && !self.have.has(piece));
+            missing += u32::from(self.goal.lacks(piece));
             if !wanted && let Some((place, _)) = places.first() {
                 // What is at the disk workers comes back, whether it is wanted still or not.
                 let may_be = ["at the check", "verified"].contains(place);
                 assert!(may_be, "{piece:?} is {place} although nobody wants it");
             }
         }
-        assert_eq!(self.missing, missing, "missing are the wanted pieces that are not verified");
+        assert_eq!(
+            self.goal.missing(),
+            missing,
+            "missing are the wanted pieces that are not verified"
+        );
         let begun = self.assembly.pieces().chain(self.checking.pieces());
-        let begun = begun.filter(|piece| self.wanted.has(*piece)).count() as u32;
+        let begun = begun.filter(|piece| self.goal.wants(*piece)).count() as u32;
         let pickable = self.picker.pickable_count();
         assert_eq!(pickable + begun, missing, "each missing piece is begun or may be");
     }
@@ -60,13 +64,11 @@ impl Transfer {
     fn check_debts(&self) {
         let mut owed: BTreeMap<BlockRef, LinkId> = BTreeMap::new();
         for (link, trade) in &self.trades {
-            for (_, block) in trade.requests.from_last() {
+            for (_, block) in trade.requests().from_last() {
                 let other = owed.insert(block, *link);
                 assert_eq!(other, None, "{block:?} is asked of one link, and not of {link:?} too");
-                let is_void = trade.choking
-                    && !trade.caps.fast
-                    && !trade.allowed_fast.contains(&block.piece());
-                assert!(!is_void, "{link:?} chokes us, so it does not owe {block:?}");
+                let may = trade.may_owe(block.piece());
+                assert!(may, "{link:?} chokes us, so it does not owe {block:?}");
             }
         }
         let asked = self.assembly.pieces().flat_map(|piece| self.assembly.asked_of(piece));
@@ -78,15 +80,14 @@ impl Transfer {
     fn check_what_peers_have(&self) {
         let mut have = vec![0; self.layout.piece_count() as usize];
         for (link, trade) in &self.trades {
-            let lacking = |piece: PieceIndex| self.wanted.has(piece) && !self.have.has(piece);
             let mut interesting = 0;
-            for piece in self.layout.pieces().filter(|piece| trade.pieces.has(*piece)) {
+            for piece in self.layout.pieces().filter(|piece| trade.pieces().has(*piece)) {
                 have[piece.index()] += 1;
-                interesting += u32::from(lacking(piece));
+                interesting += u32::from(self.goal.lacks(piece));
             }
-            assert_eq!(trade.interesting, interesting, "{link:?} has so many pieces that we want");
-            let told = !trade.caps.chokes || trade.told_interest == (interesting > 0);
-            assert!(told, "{link:?} knows whether we are interested (BEP 3)");
+            let known = trade.interesting();
+            assert_eq!(known, interesting, "{link:?} has so many pieces that we want");
+            assert!(trade.knows_interest(), "{link:?} knows whether we are interested (BEP 3)");
         }
         for piece in self.layout.pieces() {
             let available = self.picker.availability(piece);

@@ -10,21 +10,24 @@ mod check;
 mod endgame;
 mod fetch;
 mod free;
+mod goal;
 mod haves;
+mod hungry;
 mod interest;
 mod invariants;
+mod open_piece;
 pub mod picker;
 pub mod pipeline;
+pub mod rendezvous;
 mod report;
 pub mod requests;
-pub mod shares;
 pub mod suspects;
 mod timers;
 pub mod trade;
 pub mod upload;
 mod whole;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -40,19 +43,18 @@ use super::SwarmConfig;
 use super::crowd::{Need, Usage};
 use super::effects::Effects;
 use super::event::Input;
-use super::link::{Availability, CloseReason, LinkCommand, LinkEvent, Unit};
-
-pub(super) use report::Totals;
+use super::link::{Availability, CloseReason, ExtendedCommand, LinkEvent, PeerCommand};
 
 use assembly::Assembly;
+use goal::Goal;
+use hungry::Hungry;
 use picker::Picker;
+use report::Totals;
 use suspects::Suspects;
 use trade::Trade;
 
 /// A link that should deliver and does not for this long is closed.
 const SILENT_MAX: std::time::Duration = std::time::Duration::from_secs(70);
-/// A peer that has sent no pieces for so long has none: BEP 3 lets it leave the bitfield out.
-const TOLD_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What is traded.
 #[derive(Debug)]
@@ -64,10 +66,7 @@ pub(super) struct Transfer {
     sequential: bool,
     /// Blocks that open pieces may hold before they are spilled.
     share_blocks: usize,
-    have: Bitfield,
-    wanted: Bitfield,
-    /// Pieces that are wanted and not verified.
-    missing: u32,
+    goal: Goal,
     picker: Picker,
     assembly: Assembly,
     checking: check::Checking,
@@ -75,17 +74,9 @@ pub(super) struct Transfer {
     /// Suspect pieces that one link alone is asked for, and since when.
     solo_since: BTreeMap<PieceIndex, Instant>,
     /// Addresses that bring whole pieces.
-    stores: BTreeMap<SocketAddr, whole::Store>,
+    providers: BTreeMap<SocketAddr, whole::Provider>,
     trades: BTreeMap<LinkId, Trade>,
-    /// Links that would take more requests than there were blocks for.
-    hungry: BTreeSet<LinkId>,
-    /// Those of them that wait for room to begin a piece, and which of them had its turn last.
-    cramped: BTreeSet<LinkId>,
-    fed_last: LinkId,
-    /// Links that need not bring a block any more, and may be asked for another.
-    relieved: BTreeSet<LinkId>,
-    /// Blocks or pieces may have become free for hungry links.
-    food: bool,
+    hungry: Hungry,
     timers: timers::Timers,
     late: endgame::Late,
     verified: haves::VerifiedLog,
@@ -93,8 +84,8 @@ pub(super) struct Transfer {
     fresh: Vec<PieceIndex>,
     /// Links are told that we are a partial seed.
     upload_only: bool,
-    shares: shares::Shares,
-    shares_made: Instant,
+    rendezvous: rendezvous::Rendezvous,
+    rivals_seen: Instant,
     uploads: upload::Uploads,
     totals: Totals,
     rng: StdRng,
@@ -112,33 +103,30 @@ pub(super) struct Parting {
 impl Transfer {
     /// With nobody to trade with yet.
     pub(super) fn new(config: SwarmConfig, now: Instant) -> Self {
-        let all = Bitfield::all(config.layout.piece_count());
         let mut pickable = config.wanted.clone();
         config.layout.pieces().filter(|piece| config.have.has(*piece)).for_each(|piece| {
             pickable.remove(piece);
         });
-        let missing = all.count_missing(&config.have, &config.wanted);
+        let goal = Goal::new(config.have, config.wanted);
         let transfer = Self {
-            missing,
             picker: Picker::new(config.layout, &pickable),
             assembly: Assembly::new(config.layout, config.share_blocks),
             checking: check::Checking::default(),
             suspects: Suspects::default(),
             solo_since: BTreeMap::new(),
-            stores: BTreeMap::new(),
+            providers: BTreeMap::new(),
             trades: BTreeMap::new(),
-            hungry: BTreeSet::new(),
-            cramped: BTreeSet::new(),
-            fed_last: LinkId(0),
-            relieved: BTreeSet::new(),
-            food: false,
+            hungry: Hungry::new(),
             timers: timers::Timers::default(),
             late: endgame::Late::new(now),
             verified: haves::VerifiedLog::new(now),
             fresh: Vec::new(),
-            upload_only: missing == 0 && !config.have.is_full(),
-            shares: shares::Shares::new(config.peer_id, picker::run_len(&config.layout)),
-            shares_made: now,
+            upload_only: goal.is_partial_seed(),
+            rendezvous: rendezvous::Rendezvous::new(
+                config.peer_id,
+                picker::run_len(&config.layout),
+            ),
+            rivals_seen: now,
             uploads: upload::Uploads::new(config.proven, config.layout.piece_len(), now),
             totals: Totals::new(now),
             // Another stream of chance than the crowd's.
@@ -148,30 +136,30 @@ impl Transfer {
             info_hash: config.info_hash,
             sequential: config.sequential,
             share_blocks: config.share_blocks,
-            have: config.have,
-            wanted: config.wanted,
+            goal,
         };
         let pickable = transfer.picker.pickable_count();
-        debug_assert!(pickable == transfer.missing, "all missing are pickable");
+        debug_assert!(pickable == transfer.goal.missing(), "all missing are pickable");
         transfer
     }
 
     /// A link has come up; it is told what we have.
     pub(super) fn open(&mut self, link: LinkId, mut trade: Trade, out: &mut Effects) {
-        if trade.caps.unit == Unit::Piece {
-            self.stores.entry(trade.address).or_default();
+        if trade.is_whole() {
+            self.know_provider(trade.address());
         }
-        trade.told = self.verified.end();
-        let ours = match self.have.ones() {
+        trade.set_told(self.verified.end());
+        let have = self.goal.have();
+        let ours = match have.ones() {
             0 => Availability::None,
-            _ if self.have.is_full() => Availability::All,
-            _ => Availability::Some(self.have.clone()),
+            _ if have.is_full() => Availability::All,
+            _ => Availability::Some(have.clone()),
         };
-        if trade.caps.can_upload_to {
-            if trade.caps.extended && self.upload_only {
-                out.send(link, LinkCommand::UploadOnly(true));
+        if trade.caps().can_upload_to {
+            if trade.hears_upload_only() && self.upload_only {
+                out.send(link, ExtendedCommand::UploadOnly(true));
             }
-            out.send(link, LinkCommand::Availability(ours));
+            out.send(link, PeerCommand::Availability(ours));
         }
         self.trades.insert(link, trade);
     }
@@ -179,18 +167,17 @@ impl Transfer {
     /// A link is over: others may be asked for what it owes.
     pub(super) fn part(&mut self, link: LinkId, out: &mut Effects) -> Parting {
         let Some(mut trade) = self.trades.remove(&link) else { return Parting::default() };
-        if trade.upload.unchoked {
+        if trade.upload().is_unchoked() {
             out.stir();
         }
-        self.hungry.remove(&link);
-        self.cramped.remove(&link);
+        self.hungry.remove(link);
         self.timers.disarm(link);
-        self.picker.peer_left(&trade.pieces);
-        for block in trade.requests.give_up_all() {
+        self.picker.peer_left(trade.pieces());
+        for block in trade.requests_mut().give_up_all() {
             self.release(link, block);
         }
         self.free_owned(link);
-        Parting { has_delivered: trade.downloaded_bytes > 0, owes: upload::owes(&trade) }
+        Parting { has_delivered: trade.downloaded_bytes() > 0, owes: trade.owes() }
     }
 
     /// Something that a link reports; what it says of itself goes to
@@ -214,22 +201,22 @@ impl Transfer {
                 out.look_at_cause();
             }
             LinkEvent::Haves(pieces) => {
-                if trade.interesting == 0 {
+                if !trade.is_interesting() {
                     out.look_at_cause();
                 }
                 self.on_haves(link, pieces, out);
             }
             LinkEvent::Choked => self.on_choked(link, now, out),
             LinkEvent::Unchoked => {
-                trade.choking = false;
+                trade.set_choking(false);
                 out.look_at_cause();
             }
             LinkEvent::Interested => {
-                trade.interested = true;
+                trade.set_interested(true);
                 out.stir();
             }
             LinkEvent::NotInterested => {
-                trade.interested = false;
+                trade.set_interested(false);
                 out.stir();
             }
             LinkEvent::Refused { block, lasting } => {
@@ -242,7 +229,7 @@ impl Transfer {
             LinkEvent::Described(_) | LinkEvent::Metadata(_) | LinkEvent::Peers(_) => {}
             LinkEvent::AllowedFast(piece) => trade.allow_fast(piece),
             LinkEvent::Stray(bytes) => {
-                self.totals.wasted_bytes += u64::from(bytes);
+                self.totals.wasted(u64::from(bytes));
                 out.strike(link);
             }
         }
@@ -255,11 +242,9 @@ impl Transfer {
         pipeline_max: Option<u32>,
         upload_only: Option<bool>,
     ) {
-        let Some(trade) = self.trades.get_mut(&link) else { return };
-        if let Some(most) = pipeline_max {
-            trade.requests.pipeline.limit(most);
+        if let Some(trade) = self.trades.get_mut(&link) {
+            trade.described(pipeline_max, upload_only);
         }
-        trade.upload_only = upload_only.unwrap_or(trade.upload_only);
     }
 
     /// All that a link reported at once was taken in: it is asked for more, and sent more.
@@ -269,13 +254,15 @@ impl Transfer {
     }
 
     fn on_choked(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
-        let Some(trade) = self.trades.get_mut(&link).filter(|trade| !trade.choking) else { return };
-        trade.choking = true;
-        trade.requests.choked(now);
+        let Some(trade) = self.trades.get_mut(&link) else { return };
+        if !trade.set_choking(true) {
+            return;
+        }
+        trade.requests_mut().choked(now);
         out.look_at_cause();
         // BEP 6: with the fast extension a choke no longer voids requests.
-        if !trade.caps.fast {
-            for block in trade.requests.voided() {
+        if !trade.caps().fast {
+            for block in trade.requests_mut().voided() {
                 self.release(link, block);
             }
         }
@@ -303,7 +290,7 @@ impl Transfer {
     fn on_share(&mut self, blocks: usize, out: &mut Effects) {
         self.share_blocks = blocks;
         self.assembly.set_share(blocks);
-        self.food = true;
+        self.hungry.food_came();
         self.spill_if_needed(out);
     }
 
@@ -317,7 +304,7 @@ impl Transfer {
     /// When time alone will change something.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let links = self.timers.next().into_iter().chain(self.next_look());
-        let links = links.chain(self.shares.next_step());
+        let links = links.chain(self.rendezvous.next_step());
         let links = links.chain(self.verified.next().filter(|_| !self.trades.is_empty()));
         links.chain(self.checking.retry_at()).min()
     }
@@ -328,39 +315,41 @@ impl Transfer {
         while let Some(link) = self.timers.pop(now) {
             self.check_link(link, ours, now, out);
         }
-        self.food |= self.shares.step(now);
+        if self.rendezvous.step(now) {
+            self.hungry.food_came();
+        }
     }
 
     /// What is done now and then: late blocks, memory, suspects, silent links.
     pub(super) fn tidy_up(&mut self, ours: bool, now: Instant, out: &mut Effects) {
         match ours {
-            true => self.trades.values_mut().for_each(|trade| trade.requests.excuse(now)),
+            true => self.trades.values_mut().for_each(|trade| trade.requests_mut().excuse(now)),
             false => self.check_overdue(now, out),
         }
         self.forget_given_back(now);
         self.relieve_memory(out);
         self.share_slow_suspects(now);
         for (link, trade) in &mut self.trades {
-            if trade.requests.silent_for(now) >= SILENT_MAX {
+            if trade.requests().silent_for(now) >= SILENT_MAX {
                 out.close(*link, CloseReason::TimedOut("it sent nothing for 70 s"));
             }
-            trade.has_told |= now.saturating_duration_since(trade.since) >= TOLD_WITHIN;
+            trade.wait_to_be_told(now);
         }
     }
 
     /// Is everything wanted verified and written?
     pub(super) fn is_complete(&self) -> bool {
-        self.missing == 0
+        self.goal.is_complete()
     }
 
     /// Verified pieces.
     pub(super) fn have(&self) -> &Bitfield {
-        &self.have
+        self.goal.have()
     }
 
     /// What we need of the crowd.
     pub(super) fn need(&self) -> Need {
-        Need { is_complete: self.is_complete(), has_any: self.have.ones() > 0 }
+        Need { is_complete: self.is_complete(), has_any: self.goal.has_any() }
     }
 
     /// What a link is used for.
@@ -382,6 +371,6 @@ impl Transfer {
     /// Nothing of a liar's is to be relied on.
     pub(super) fn distrust(&mut self, address: SocketAddr) {
         self.assembly.distrust(address);
-        self.food = true;
+        self.hungry.food_came();
     }
 }

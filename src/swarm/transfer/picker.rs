@@ -24,7 +24,7 @@ const RANKED: usize = 128;
 /// Bytes of a run of neighbours.
 const RUN_LEN: u32 = 1 << 20;
 /// A torrent has at least so many runs, or each piece is one: those who begin with it are not to
-/// have all the same, and shares of the work that are whole runs are to be even (`super::shares`).
+/// have all the same, and parts of the work that are whole runs are to be even (`rendezvous`).
 const RUNS_MIN: u32 = 1024;
 
 /// How many pieces of this torrent make a run of neighbours.

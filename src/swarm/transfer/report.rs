@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::LinkId;
 use crate::base::meter::RateMeter;
+use crate::swarm::link::LinkCommand;
 use crate::swarm::report::Snapshot;
 
 use super::Transfer;
@@ -11,15 +12,15 @@ use super::trade::Trade;
 
 /// Counters of a run.
 #[derive(Debug)]
-pub(in crate::swarm) struct Totals {
+pub(super) struct Totals {
     /// Payload received.
-    pub downloaded_bytes: u64,
+    downloaded_bytes: u64,
     /// Payload received in vain.
-    pub wasted_bytes: u64,
+    wasted_bytes: u64,
     /// What of that was of pieces that failed their hash.
-    pub corrupt_bytes: u64,
+    corrupt_bytes: u64,
     /// Pieces that failed their hash.
-    pub hash_failures: u32,
+    hash_failures: u32,
     meter: RateMeter,
     /// Since when payload is asked for, and when it last came, while something is fetched.
     transfer: Option<(Instant, Option<Instant>)>,
@@ -53,6 +54,18 @@ impl Totals {
         }
     }
 
+    /// Payload came in vain.
+    pub(super) fn wasted(&mut self, bytes: u64) {
+        self.wasted_bytes += bytes;
+    }
+
+    /// A piece of so many bytes failed its hash.
+    pub(super) fn hash_failed(&mut self, bytes: u64) {
+        self.hash_failures += 1;
+        self.wasted_bytes += bytes;
+        self.corrupt_bytes += bytes;
+    }
+
     /// Nothing is fetched any more, for now. Nobody is to see an old rate when it goes on.
     pub(super) fn rest(&mut self, now: Instant) {
         self.meter = RateMeter::new(now);
@@ -77,22 +90,22 @@ impl Transfer {
             self.trades.values().filter(|trade| test(trade)).count() as u32
         };
         Snapshot {
-            pieces_verified: self.have.ones(),
+            pieces_verified: self.goal.have().ones(),
             pieces_in_progress: (self.assembly.open_count() + self.checking.count()) as u32,
             hash_failures: self.totals.hash_failures,
             down_rate: self.down_meter().map_or(0, |meter| meter.shown(now)),
             downloaded_bytes: self.totals.downloaded_bytes,
             up_rate: self.up_meter().map_or(0, |meter| meter.shown(now)),
             uploaded_bytes: self.uploads.sent().0,
-            receiving: count(&|it| it.upload.meter.shown(now) > 0 && it.upload.unchoked),
+            receiving: count(&|it| it.upload().meter().shown(now) > 0 && it.upload().is_unchoked()),
             wasted_bytes: self.totals.wasted_bytes,
             corrupt_bytes: self.totals.corrupt_bytes,
             connected: self.trades.len() as u32,
             seeds: count(&Trade::is_seed),
-            sending: count(&|it| it.meter.shown(now) > 0 && !it.choking),
-            interesting: count(&|it| it.interesting > 0),
-            choking: count(&|it| it.interesting > 0 && it.choking),
-            snubbed: count(&|it| it.interesting > 0 && it.requests.is_snubbed()),
+            sending: count(&|it| it.shown_rate(now) > 0 && !it.is_choking()),
+            interesting: count(&Trade::is_interesting),
+            choking: count(&|it| it.is_interesting() && it.is_choking()),
+            snubbed: count(&|it| it.is_interesting() && it.requests().is_snubbed()),
             held_blocks: self.assembly.held_blocks() as u32,
             pieces_at_disk: self.checking.count() as u32,
             disk_trouble: self.checking.trouble().map(str::to_owned),
@@ -119,6 +132,11 @@ impl Transfer {
     /// How long payload was fetched; see [`Swarm::transferred_for`](crate::swarm::Swarm).
     pub(in crate::swarm) fn transferred_for(&self, now: Instant) -> Duration {
         self.totals.transferred_for(now)
+    }
+
+    /// May the link be given the order? Yes, when it is not up.
+    pub(in crate::swarm) fn allows(&self, link: LinkId, command: &LinkCommand) -> bool {
+        self.trades.get(&link).is_none_or(|trade| trade.caps().allow(command))
     }
 
     /// All trades, by link.
@@ -148,6 +166,6 @@ impl Transfer {
 
     /// Is anything missing that is not at the disk workers?
     pub(in crate::swarm) fn is_anything_left_to_fetch(&self) -> bool {
-        self.missing as usize > self.checking.count()
+        self.goal.missing() as usize > self.checking.count()
     }
 }

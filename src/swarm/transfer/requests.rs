@@ -51,7 +51,7 @@ pub struct Requests {
     owed: VecDeque<Sent>,
     given_up: VecDeque<BlockRef>,
     /// How many requests to keep outstanding.
-    pub pipeline: Pipeline,
+    pipeline: Pipeline,
     /// The last time that payload came, or that asking began: a snub is judged by it.
     progress: Instant,
     /// The same, but not renewed by probing a link that snubs us.
@@ -80,6 +80,21 @@ impl Requests {
             gave_back: BTreeMap::new(),
             timed_out: 0,
         }
+    }
+
+    /// How many requests to keep outstanding.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// The remote named another limit.
+    pub fn limit(&mut self, most: u32) {
+        self.pipeline.limit(most);
+    }
+
+    /// The remote is slower than it was: it brings so many bytes a second.
+    pub fn slow_down(&mut self, rate_bytes_per_s: u64) {
+        self.pipeline.slow_down(rate_bytes_per_s);
     }
 
     /// Requests outstanding.
@@ -267,6 +282,12 @@ impl Requests {
         if self.give_up(block) {
             self.gave_back.insert(block.piece(), now + GIVEN_BACK_FOR);
         }
+    }
+
+    /// The remote refused blocks of this piece: it is not asked for more of it until then.
+    pub fn give_back_refused(&mut self, piece: PieceIndex, until: Instant) {
+        let known = self.gave_back.entry(piece).or_insert(until);
+        *known = until.max(*known);
     }
 
     /// Did it give blocks of this piece back not long ago?

@@ -13,7 +13,7 @@ use crate::base::units::BLOCK_LEN;
 use crate::swarm::crowd::choker::{Round, Standing, slots};
 use crate::swarm::effects::Effects;
 use crate::swarm::event::{Event, Output, Preparation};
-use crate::swarm::link::{ASK_LEN_MAX, Ask, CloseReason, LinkCommand};
+use crate::swarm::link::{ASK_LEN_MAX, Ask, CloseReason, PeerCommand};
 
 use super::Transfer;
 use super::allowed_fast::{SET_LEN, allowed_fast_set};
@@ -81,23 +81,23 @@ struct Warm {
 #[derive(Debug)]
 pub struct Upload {
     /// We serve it.
-    pub unchoked: bool,
+    unchoked: bool,
     /// Since when that is so.
-    pub since: Instant,
+    since: Instant,
     /// What it asked for and did not get yet.
-    pub asks: VecDeque<Ask>,
+    asks: VecDeque<Ask>,
     /// Bytes that its link was handed and has not sent yet.
-    pub at_link: u64,
+    at_link: u64,
     /// Payload to it.
-    pub meter: RateMeter,
+    meter: RateMeter,
     /// Payload to it, in bytes.
-    pub uploaded_bytes: u64,
+    uploaded_bytes: u64,
     /// What it owed from earlier links.
-    pub debt: u64,
+    debt: u64,
     /// Pieces that it may ask for while choked, and the bytes it may still get of each.
-    pub offered: BTreeMap<PieceIndex, u32>,
+    offered: BTreeMap<PieceIndex, u32>,
     /// Requests that it made although we choke it.
-    pub asks_while_choked: u32,
+    asks_while_choked: u32,
 }
 
 impl Upload {
@@ -114,6 +114,40 @@ impl Upload {
             offered: BTreeMap::new(),
             asks_while_choked: 0,
         }
+    }
+
+    /// Do we serve it?
+    pub fn is_unchoked(&self) -> bool {
+        self.unchoked
+    }
+
+    /// Payload to it.
+    pub fn meter(&self) -> &RateMeter {
+        &self.meter
+    }
+
+    /// Payload to it, in bytes.
+    pub fn uploaded_bytes(&self) -> u64 {
+        self.uploaded_bytes
+    }
+
+    /// What it got, on earlier links beyond what it gave.
+    pub fn taken_bytes(&self) -> u64 {
+        self.debt + self.uploaded_bytes
+    }
+
+    /// We serve it from now on, or no longer.
+    fn set_unchoked(&mut self, unchoked: bool, now: Instant) {
+        (self.unchoked, self.since) = (unchoked, now);
+        self.asks_while_choked = 0;
+    }
+
+    /// May a choked remote have this, of the pieces it was offered?
+    fn take_offer(&mut self, ask: Ask) -> bool {
+        let Some(left) = self.offered.get_mut(&ask.piece) else { return false };
+        let rest = left.checked_sub(ask.len);
+        *left = rest.unwrap_or(*left);
+        rest.is_some()
     }
 
     /// Bytes that its link may be handed more.
@@ -187,15 +221,14 @@ impl Uploads {
 impl Transfer {
     /// The remote asks for a part of a piece.
     pub(super) fn on_requested(&mut self, link: LinkId, ask: Ask, now: Instant, out: &mut Effects) {
-        let has = self.have.has(ask.piece);
+        let has = self.goal.has(ask.piece);
         let Some(trade) = self.trades.get_mut(&link) else { return };
         // One that asks is interested, whether it said so or not (as libtorrent takes it).
-        if !trade.interested {
-            trade.interested = true;
+        if trade.set_interested(true) {
             out.stir();
         }
-        let upload = &mut trade.upload;
-        let may = upload.unchoked || take_offer(upload, ask);
+        let upload = trade.upload_mut();
+        let may = upload.unchoked || upload.take_offer(ask);
         if !may {
             upload.asks_while_choked += 1;
             if upload.asks_while_choked > ASKS_WHILE_CHOKED_MAX {
@@ -206,7 +239,7 @@ impl Transfer {
         let fits = upload.asks.len() < ASKS_MAX && ask.len <= ASK_LEN_MAX;
         let takes = may && has && fits;
         if !takes {
-            out.send(link, LinkCommand::Refuse(ask));
+            out.send(link, PeerCommand::Refuse(ask));
             if may && !has && !self.uploads.lost.contains(&ask.piece) {
                 out.strike(link);
             }
@@ -219,10 +252,10 @@ impl Transfer {
     /// BEP 6: a request that is cancelled is answered all the same, by the block or a reject.
     pub(super) fn on_cancelled(&mut self, link: LinkId, ask: Ask, out: &mut Effects) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        let asks = &mut trade.upload.asks;
+        let asks = &mut trade.upload_mut().asks;
         if let Some(at) = asks.iter().position(|other| *other == ask) {
             asks.remove(at);
-            out.send(link, LinkCommand::Refuse(ask));
+            out.send(link, PeerCommand::Refuse(ask));
         }
     }
 
@@ -231,36 +264,38 @@ impl Transfer {
         self.uploads.uploaded_bytes += bytes;
         self.uploads.meter.add(bytes, now);
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        trade.upload.at_link = trade.upload.at_link.saturating_sub(bytes);
-        trade.upload.uploaded_bytes += bytes;
-        trade.upload.meter.add(bytes, now);
+        let upload = trade.upload_mut();
+        upload.at_link = upload.at_link.saturating_sub(bytes);
+        upload.uploaded_bytes += bytes;
+        upload.meter.add(bytes, now);
         self.serve(link, now, out);
     }
 
     /// Hands the link as much as it should have of what its remote asked for and what is ready.
     pub(super) fn serve(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        let mut room = trade.upload.room(now);
+        let upload = trade.upload_mut();
+        let mut room = upload.room(now);
         let (mut batch, mut refused) = (Vec::new(), Vec::new());
         let mut cold = None;
-        while let Some(ask) = trade.upload.asks.front().copied()
-            && (room > 0 || !self.have.has(ask.piece))
+        while let Some(ask) = upload.asks.front().copied()
+            && (room > 0 || !self.goal.has(ask.piece))
         {
-            if !self.have.has(ask.piece) || self.uploads.unreadable.contains_key(&ask.piece) {
+            if !self.goal.has(ask.piece) || self.uploads.unreadable.contains_key(&ask.piece) {
                 refused.push(ask);
             } else if self.uploads.is_warm(ask.piece, now) {
                 room = room.saturating_sub(u64::from(ask.len));
-                trade.upload.at_link += u64::from(ask.len);
+                upload.at_link += u64::from(ask.len);
                 batch.push(ask);
             } else {
                 cold = Some(ask.piece);
                 break;
             }
-            trade.upload.asks.pop_front();
+            upload.asks.pop_front();
         }
-        refused.into_iter().for_each(|ask| out.send(link, LinkCommand::Refuse(ask)));
+        refused.into_iter().for_each(|ask| out.send(link, PeerCommand::Refuse(ask)));
         if !batch.is_empty() {
-            out.send(link, LinkCommand::SendBlocks(batch));
+            out.send(link, PeerCommand::SendBlocks(batch));
         }
         if let Some(piece) = cold {
             self.make_ready(link, piece, now, out);
@@ -304,11 +339,8 @@ impl Transfer {
         // Those that found no place to have their piece made ready come after.
         let others: Vec<LinkId> = self.trades.keys().copied().collect();
         let others = others.into_iter().filter(|link| !waiting.contains(link));
-        let idle = |link: &LinkId| {
-            self.trades
-                .get(link)
-                .is_some_and(|it| it.upload.at_link == 0 && !it.upload.asks.is_empty())
-        };
+        let waits = |upload: &Upload| upload.at_link == 0 && !upload.asks.is_empty();
+        let idle = |link: &LinkId| self.trades.get(link).is_some_and(|it| waits(it.upload()));
         let others: Vec<LinkId> = others.filter(idle).collect();
         waiting.into_iter().chain(others).for_each(|link| self.serve(link, now, out));
     }
@@ -317,36 +349,38 @@ impl Transfer {
     pub(super) fn offer_fast(&mut self, link: LinkId, out: &mut Effects) {
         let layout = self.layout;
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        let has = trade.pieces.count(layout.piece_count()) as usize;
-        let can = trade.caps.fast && trade.caps.can_upload_to;
-        if !can || trade.upload.debt > 0 || !trade.upload.offered.is_empty() || has >= SET_LEN {
+        let has = trade.pieces().count(layout.piece_count()) as usize;
+        let can = trade.caps().fast && trade.caps().can_upload_to;
+        let upload = trade.upload();
+        if !can || upload.debt > 0 || !upload.offered.is_empty() || has >= SET_LEN {
             return;
         }
         // A gift is not to be worth more than a stranger's credit.
         let len = (CREDIT_MAX / u64::from(layout.piece_len()).max(1)).clamp(1, SET_LEN as u64);
-        let set = allowed_fast_set(&layout, &self.info_hash, trade.address.ip(), len as usize);
-        let lacking = |piece: &PieceIndex| !trade.pieces.has(*piece) && self.have.has(*piece);
+        let set = allowed_fast_set(&layout, &self.info_hash, trade.address().ip(), len as usize);
+        let lacking = |piece: &PieceIndex| !trade.pieces().has(*piece) && self.goal.has(*piece);
         let set: Vec<PieceIndex> = set.into_iter().filter(lacking).collect();
         if set.is_empty() {
             return;
         }
-        trade.upload.offered = set.iter().map(|piece| (*piece, layout.len_of(*piece))).collect();
-        out.send(link, LinkCommand::AllowFast(set));
+        let offered = set.iter().map(|piece| (*piece, layout.len_of(*piece)));
+        trade.upload_mut().offered = offered.collect();
+        out.send(link, PeerCommand::AllowFast(set));
     }
 
     /// Those who may be served, as the choker sees them.
     pub(in crate::swarm) fn standings(&self, now: Instant) -> Vec<Standing> {
-        let has_any = self.have.ones() > 0;
+        let has_any = self.goal.has_any();
         let standing = |(link, trade): (&LinkId, &Trade)| Standing {
             link: *link,
-            interested: has_any && wants(trade),
-            unchoked: trade.upload.unchoked,
-            since: trade.upload.since,
-            up_since: trade.since,
-            down_rate: trade.meter.rate(now),
-            up_rate: trade.upload.meter.rate(now),
-            owes: owes(trade),
-            snubbed: trade.requests.is_snubbed(),
+            interested: has_any && trade.wants_data(),
+            unchoked: trade.upload().unchoked,
+            since: trade.upload().since,
+            up_since: trade.since(),
+            down_rate: trade.rate(now),
+            up_rate: trade.upload().meter.rate(now),
+            owes: trade.owes(),
+            snubbed: trade.requests().is_snubbed(),
         };
         self.trades.iter().map(standing).collect()
     }
@@ -363,27 +397,26 @@ impl Transfer {
 
     /// Is anybody served, or wants to be?
     pub(in crate::swarm) fn wants_slots(&self) -> bool {
-        self.trades.values().any(|trade| trade.upload.unchoked || wants(trade))
+        self.trades.values().any(|trade| trade.upload().unchoked || trade.wants_data())
     }
 
     /// Serves the remote from now on.
     pub(in crate::swarm) fn unchoke(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        (trade.upload.unchoked, trade.upload.since) = (true, now);
-        trade.upload.asks_while_choked = 0;
-        out.send(link, LinkCommand::Unchoke);
+        trade.upload_mut().set_unchoked(true, now);
+        out.send(link, PeerCommand::Unchoke);
     }
 
     /// Requests that wait are void (BEP 3), or refused one by one (BEP 6).
     pub(in crate::swarm) fn choke(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
-        (trade.upload.unchoked, trade.upload.since) = (false, now);
-        trade.upload.asks_while_choked = 0;
-        let asks = std::mem::take(&mut trade.upload.asks);
+        let upload = trade.upload_mut();
+        upload.set_unchoked(false, now);
+        let asks = std::mem::take(&mut upload.asks);
         // The link drops what it has not begun.
-        trade.upload.at_link = 0;
-        out.send(link, LinkCommand::Choke);
-        asks.into_iter().for_each(|ask| out.send(link, LinkCommand::Refuse(ask)));
+        upload.at_link = 0;
+        out.send(link, PeerCommand::Choke);
+        asks.into_iter().for_each(|ask| out.send(link, PeerCommand::Refuse(ask)));
     }
 
     /// Whatever was ready is looked at again: its file may be gone.
@@ -391,22 +424,4 @@ impl Transfer {
         self.uploads.warm.clear();
         self.uploads.cooling.clear();
     }
-}
-
-/// Does it want data that we may send it?
-fn wants(trade: &Trade) -> bool {
-    trade.interested && trade.caps.can_upload_to && !trade.is_seed()
-}
-
-/// What it got beyond what it gave, in bytes.
-pub(super) fn owes(trade: &Trade) -> u64 {
-    (trade.upload.debt + trade.upload.uploaded_bytes).saturating_sub(trade.downloaded_bytes)
-}
-
-/// May a choked remote have this, of the pieces it was offered?
-fn take_offer(upload: &mut Upload, ask: Ask) -> bool {
-    let Some(left) = upload.offered.get_mut(&ask.piece) else { return false };
-    let rest = left.checked_sub(ask.len);
-    *left = rest.unwrap_or(*left);
-    rest.is_some()
 }

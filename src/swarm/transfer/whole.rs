@@ -9,32 +9,31 @@ use std::time::Instant;
 use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::swarm::effects::{Effects, Notice};
-use crate::swarm::link::Unit;
 
 use super::Transfer;
 use super::assembly::Sharing;
 use super::trade::Trade;
 
-/// Wrong pieces of one link until it is banned. Such a link is a store of pieces, which may
+/// Wrong pieces of one link until it is banned. Such a link is a provider of pieces, which may
 /// rot one by one: what is sound in it is still worth having.
 const WRONG_MAX: usize = 3;
 /// How often a link may end, or fall silent, at the same piece until that piece is not asked
 /// of it any more: one bad file must not keep the others from us.
 const STUCK_MAX: u32 = 2;
-/// Pieces at which a store may get stuck and still count as one that works.
+/// Pieces at which a provider may get stuck and still count as one that works.
 const FORGIVEN_MAX: usize = 16;
 
 /// What is remembered of an address that brings whole pieces. A link may end and come again;
 /// what it brought stays wrong. Bounded by what listings name.
 #[derive(Debug, Default)]
-pub(super) struct Store {
+pub(super) struct Provider {
     /// Pieces that were wrong.
     wrong: BTreeSet<PieceIndex>,
     /// How often it got stuck at a piece.
     stuck: BTreeMap<PieceIndex, u32>,
 }
 
-impl Store {
+impl Provider {
     /// Pieces that are not asked of it.
     fn useless(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         let stuck = self.stuck.iter().filter(|(_, times)| **times >= STUCK_MAX);
@@ -43,6 +42,11 @@ impl Store {
 }
 
 impl Transfer {
+    /// A link brings whole pieces from there.
+    pub(super) fn know_provider(&mut self, address: SocketAddr) {
+        self.providers.entry(address).or_default();
+    }
+
     /// Takes the missing blocks of up to `count` pieces for a link that brings whole ones.
     pub(super) fn take_pieces(
         &mut self,
@@ -99,13 +103,13 @@ impl Transfer {
         out: &mut Effects,
     ) {
         let Some(trade) = self.trades.get(&link) else { return };
-        if trade.caps.unit != Unit::Piece {
+        if !trade.is_whole() {
             return;
         }
         let mut pieces: Vec<_> = blocks.iter().map(|block| block.piece()).collect();
         pieces.sort_unstable();
         pieces.dedup();
-        pieces.retain(|piece| self.wanted.has(*piece) && !self.have.has(*piece));
+        pieces.retain(|piece| self.goal.lacks(*piece));
         for piece in pieces {
             out.notice(Notice::Reassigned { link, piece, why: why.to_owned() });
         }
@@ -119,20 +123,21 @@ impl Transfer {
         out: &mut Effects,
     ) {
         let Some(trade) = self.trades.get(&link) else { return };
-        let owed: Vec<_> = trade.requests.from_last().map(|(_, block)| block).collect();
+        let owed: Vec<_> = trade.requests().from_last().map(|(_, block)| block).collect();
         self.tell_reassigned(link, &owed, why, out);
     }
 
-    /// The peer sent a wrong piece. A store of whole pieces gets another chance, and that piece
+    /// The peer sent a wrong piece. A provider of whole pieces gets another chance, and that piece
     /// is not asked of it again; false when it is none, or had its chances.
     pub(super) fn spare(&mut self, liar: SocketAddr, piece: PieceIndex, out: &mut Effects) -> bool {
-        let Some(store) = self.stores.get_mut(&liar) else { return false };
-        store.wrong.insert(piece);
-        if store.wrong.len() >= WRONG_MAX {
+        let Some(provider) = self.providers.get_mut(&liar) else { return false };
+        provider.wrong.insert(piece);
+        if provider.wrong.len() >= WRONG_MAX {
             return false;
         }
         let mut peers = self.trades.iter();
-        if let Some(link) = peers.find(|(_, trade)| trade.address == liar).map(|(link, _)| *link) {
+        if let Some(link) = peers.find(|(_, trade)| trade.address() == liar).map(|(link, _)| *link)
+        {
             self.lost_piece(link, piece, out);
         }
         true
@@ -140,19 +145,19 @@ impl Transfer {
 
     /// Pieces that the peer failed to bring before, on this link or an earlier one.
     pub(super) fn useless_pieces_of(&self, link: LinkId) -> Vec<PieceIndex> {
-        let address = self.trades.get(&link).map(|trade| trade.address);
-        let store = address.and_then(|address| self.stores.get(&address));
-        store.into_iter().flat_map(Store::useless).collect()
+        let address = self.trades.get(&link).map(Trade::address);
+        let provider = address.and_then(|address| self.providers.get(&address));
+        provider.into_iter().flat_map(Provider::useless).collect()
     }
 
     /// The link ends, or fell silent, with `piece` the next that it should have brought. When
     /// that piece is given up for it, its failures were those of the piece, not of the address.
     pub(super) fn note_stuck(&mut self, link: LinkId, piece: PieceIndex, out: &mut Effects) {
-        let Some(address) = self.trades.get(&link).map(|trade| trade.address) else { return };
-        let Some(store) = self.stores.get_mut(&address) else { return };
-        let times = store.stuck.entry(piece).or_default();
+        let Some(address) = self.trades.get(&link).map(Trade::address) else { return };
+        let Some(provider) = self.providers.get_mut(&address) else { return };
+        let times = provider.stuck.entry(piece).or_default();
         *times += 1;
-        if *times == STUCK_MAX && store.stuck.len() <= FORGIVEN_MAX {
+        if *times == STUCK_MAX && provider.stuck.len() <= FORGIVEN_MAX {
             out.notice(Notice::Forgiven(address));
         }
     }
@@ -160,7 +165,7 @@ impl Transfer {
     /// As [`note_stuck`](Self::note_stuck), when the link ends for a fault of the remote.
     pub(in crate::swarm) fn note_ended(&mut self, link: LinkId, out: &mut Effects) {
         let first =
-            |trade: &Trade| trade.requests.from_last().last().map(|(_, block)| block.piece());
+            |trade: &Trade| trade.requests().from_last().last().map(|(_, block)| block.piece());
         if let Some(piece) = self.trades.get(&link).and_then(first) {
             self.note_stuck(link, piece, out);
         }
@@ -171,6 +176,6 @@ impl Transfer {
         !self.is_complete()
             && !self.checking.in_trouble()
             && self.checking.count() == 0
-            && self.trades.values().all(|trade| trade.has_told && trade.interesting == 0)
+            && self.trades.values().all(|trade| trade.has_told() && !trade.is_interesting())
     }
 }

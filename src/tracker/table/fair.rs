@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use rand::Rng as _;
 
-use super::roll::{Roll, Slot};
+use super::roll::{EntryIndex, Roll};
 use super::{Family, SwarmTable, TableFull, next_u32};
 
 /// Peers that are looked at for one that makes room; all of them, when there are no more.
@@ -57,8 +57,10 @@ impl SwarmTable {
             return;
         }
         let left = match (four, six) {
-            (Some((slot, reason)), _) if Some(reason) == most => Family::<4>::dismiss(self, slot),
-            (_, Some((slot, _))) => Family::<16>::dismiss(self, slot),
+            (Some((entry_index, reason)), _) if Some(reason) == most => {
+                Family::<4>::dismiss(self, entry_index)
+            }
+            (_, Some((entry_index, _))) => Family::<16>::dismiss(self, entry_index),
             _ => return,
         };
         if left != swarm {
@@ -88,11 +90,11 @@ impl SwarmTable {
         let swarm = match ip {
             IpAddr::V4(ip) => {
                 let first = self.four.first_of_host(&ip.octets(), 1);
-                first.map(|slot| self.four.get(slot).who.swarm)
+                first.map(|entry_index| self.four.get(entry_index).who.swarm)
             }
             IpAddr::V6(ip) => {
                 let first = self.six.first_of_host(&ip.octets(), 1);
-                first.map(|slot| self.six.get(slot).who.swarm)
+                first.map(|entry_index| self.six.get(entry_index).who.swarm)
             }
         };
         swarm.is_some_and(|swarm| self.swarms[swarm as usize].len() == 1)
@@ -103,11 +105,11 @@ impl SwarmTable {
         let left = match ip {
             IpAddr::V4(ip) => {
                 let own = self.four.first_of_host(&ip.octets(), least);
-                own.map(|slot| Family::<4>::dismiss(self, slot))
+                own.map(|entry_index| Family::<4>::dismiss(self, entry_index))
             }
             IpAddr::V6(ip) => {
                 let own = self.six.first_of_host(&ip.octets(), least);
-                own.map(|slot| Family::<16>::dismiss(self, slot))
+                own.map(|entry_index| Family::<16>::dismiss(self, entry_index))
             }
         };
         if let Some(left) = left.filter(|left| *left != swarm) {
@@ -138,45 +140,48 @@ impl SwarmTable {
         }
         let four = lists.four.leeches.iter().chain(&lists.four.seeds);
         let six = lists.six.leeches.iter().chain(&lists.six.seeds);
-        let four = four.map(|slot| reason(&self.four, *slot));
-        four.chain(six.map(|slot| reason(&self.six, *slot))).min()
+        let four = four.map(|entry_index| reason(&self.four, *entry_index));
+        four.chain(six.map(|entry_index| reason(&self.six, *entry_index))).min()
     }
 
     fn end(&mut self, swarm: u32) {
-        while let Some(slot) = self.swarms[swarm as usize].four.any() {
-            Family::<4>::dismiss(self, slot);
+        while let Some(entry_index) = self.swarms[swarm as usize].four.any() {
+            Family::<4>::dismiss(self, entry_index);
         }
-        while let Some(slot) = self.swarms[swarm as usize].six.any() {
-            Family::<16>::dismiss(self, slot);
+        while let Some(entry_index) = self.swarms[swarm as usize].six.any() {
+            Family::<16>::dismiss(self, entry_index);
         }
         self.end_if_empty(swarm);
     }
 }
 
-fn reason<const N: usize>(roll: &Roll<N>, slot: Slot) -> Reason {
-    let entry = roll.get(slot);
+fn reason<const N: usize>(roll: &Roll<N>, entry_index: EntryIndex) -> Reason {
+    let entry = roll.get(entry_index);
     let host_count = roll.host_len(&entry.who.ip);
     Reason { host_count, seen_at_s: Reverse(entry.seen_at_s) }
 }
 
 /// Of some peers, and the one silent for longest, the one with the best reason to go.
-fn heaviest<const N: usize>(roll: &Roll<N>, state: &mut u64) -> Option<(Slot, Reason)> {
-    let chosen: Vec<Slot> = match roll.len() <= PEERS_LOOKED_AT {
+fn heaviest<const N: usize>(roll: &Roll<N>, state: &mut u64) -> Option<(EntryIndex, Reason)> {
+    let chosen: Vec<EntryIndex> = match roll.len() <= PEERS_LOOKED_AT {
         true => roll.oldest_first().collect(),
         false => (0..PEERS_LOOKED_AT).filter_map(|_| roll.nth(next_u32(state))).collect(),
     };
-    let judged = chosen.into_iter().chain(roll.oldest()).map(|slot| (slot, reason(roll, slot)));
-    judged.max_by_key(|(slot, reason)| (*reason, Reverse(slot.0)))
+    let judged = chosen
+        .into_iter()
+        .chain(roll.oldest())
+        .map(|entry_index| (entry_index, reason(roll, entry_index)));
+    judged.max_by_key(|(entry_index, reason)| (*reason, Reverse(entry_index.0)))
 }
 
 /// Of some peers of a list, the one with the best reason to go.
 pub(super) fn heaviest_of<const N: usize>(
     roll: &Roll<N>,
-    list: &[Slot],
+    list: &[EntryIndex],
     mut state: u64,
-) -> Option<Slot> {
+) -> Option<EntryIndex> {
     let len = u32::try_from(list.len()).ok().filter(|len| *len > 0)?;
     let chosen =
         (0..PEERS_LOOKED_AT).filter_map(|_| list.get((next_u32(&mut state) % len) as usize));
-    chosen.max_by_key(|slot| roll.host_len(&roll.get(**slot).who.ip)).copied()
+    chosen.max_by_key(|entry_index| roll.host_len(&roll.get(**entry_index).who.ip)).copied()
 }

@@ -21,7 +21,7 @@ const OTHERS_MAX: usize = 256;
 
 /// Where an entry lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Slot(pub(super) u32);
+pub(super) struct EntryIndex(pub(super) u32);
 
 /// Swarm, address and port: what a peer is known by.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -75,11 +75,11 @@ impl<const N: usize> Entry<N> {
 
 pub(super) struct Roll<const N: usize> {
     chunks: Vec<Vec<Entry<N>>>,
-    free: Vec<Slot>,
+    free: Vec<EntryIndex>,
     count: usize,
     oldest: u32,
     newest: u32,
-    /// Slots by the hash of who they are, each at the first free place from there on.
+    /// Entries by the hash of who they are, each at the first free place from there on.
     index: Vec<u32>,
     hosts: Vec<HostList>,
     hasher: RandomState,
@@ -106,38 +106,39 @@ impl<const N: usize> Roll<N> {
     /// Bytes that are allocated.
     pub fn allocated(&self) -> usize {
         self.chunks.len() * CHUNK_LEN * size_of::<Entry<N>>()
-            + self.free.capacity() * size_of::<Slot>()
+            + self.free.capacity() * size_of::<EntryIndex>()
             + self.index.capacity() * size_of::<u32>()
             + self.hosts.capacity() * size_of::<HostList>()
     }
 
-    pub fn get(&self, slot: Slot) -> &Entry<N> {
-        &self.chunks[slot.0 as usize >> CHUNK_BITS][slot.0 as usize & (CHUNK_LEN - 1)]
+    pub fn get(&self, entry_index: EntryIndex) -> &Entry<N> {
+        &self.chunks[entry_index.0 as usize >> CHUNK_BITS][entry_index.0 as usize & (CHUNK_LEN - 1)]
     }
 
-    pub fn get_mut(&mut self, slot: Slot) -> &mut Entry<N> {
-        &mut self.chunks[slot.0 as usize >> CHUNK_BITS][slot.0 as usize & (CHUNK_LEN - 1)]
+    pub fn get_mut(&mut self, entry_index: EntryIndex) -> &mut Entry<N> {
+        &mut self.chunks[entry_index.0 as usize >> CHUNK_BITS]
+            [entry_index.0 as usize & (CHUNK_LEN - 1)]
     }
 
     /// The one who has been silent for longest.
-    pub fn oldest(&self) -> Option<Slot> {
-        (self.oldest != NONE).then_some(Slot(self.oldest))
+    pub fn oldest(&self) -> Option<EntryIndex> {
+        (self.oldest != NONE).then_some(EntryIndex(self.oldest))
     }
 
     /// All, the one who has been silent for longest first.
-    pub fn oldest_first(&self) -> impl Iterator<Item = Slot> + '_ {
-        let newer = |slot: &Slot| match self.get(*slot).newer {
+    pub fn oldest_first(&self) -> impl Iterator<Item = EntryIndex> + '_ {
+        let newer = |entry_index: &EntryIndex| match self.get(*entry_index).newer {
             NONE => None,
-            newer => Some(Slot(newer)),
+            newer => Some(EntryIndex(newer)),
         };
         std::iter::successors(self.oldest(), newer)
     }
 
     /// Somebody, if `number` happens to lead to one: as often to each as to any other.
-    pub fn nth(&self, number: u32) -> Option<Slot> {
+    pub fn nth(&self, number: u32) -> Option<EntryIndex> {
         let len = u32::try_from(self.count + self.free.len()).ok().filter(|len| *len > 0)?;
-        let slot = Slot(number % len);
-        (self.get(slot).who.swarm != NONE).then_some(slot)
+        let entry_index = EntryIndex(number % len);
+        (self.get(entry_index).who.swarm != NONE).then_some(entry_index)
     }
 
     /// How many of the host of `ip` there are; rarely, some of other hosts among them.
@@ -146,23 +147,23 @@ impl<const N: usize> Roll<N> {
     }
 
     /// The one whom the host of `ip` entered first, if it has at least `least`.
-    pub fn first_of_host(&self, ip: &[u8; N], least: usize) -> Option<Slot> {
+    pub fn first_of_host(&self, ip: &[u8; N], least: usize) -> Option<EntryIndex> {
         let list = self.hosts[self.host_list(ip)];
         if (list.count as usize) < least.max(1) {
             return None;
         }
         let host = host_of(ip);
-        let later = |at: &u32| Some(self.get(Slot(*at)).later).filter(|later| *later != NONE);
+        let later = |at: &u32| Some(self.get(EntryIndex(*at)).later).filter(|later| *later != NONE);
         let mut some = std::iter::successors(Some(list.first), later).take(OTHERS_MAX);
-        some.find(|at| host_of(&self.get(Slot(*at)).who.ip) == host).map(Slot)
+        some.find(|at| host_of(&self.get(EntryIndex(*at)).who.ip) == host).map(EntryIndex)
     }
 
-    pub fn find(&self, who: &Who<N>) -> Option<Slot> {
+    pub fn find(&self, who: &Who<N>) -> Option<EntryIndex> {
         let mut at = self.home(who);
         while self.index[at] != NONE {
-            let slot = Slot(self.index[at]);
-            if self.get(slot).who == *who {
-                return Some(slot);
+            let entry_index = EntryIndex(self.index[at]);
+            if self.get(entry_index).who == *who {
+                return Some(entry_index);
             }
             at = self.after(at);
         }
@@ -170,47 +171,47 @@ impl<const N: usize> Roll<N> {
     }
 
     /// Enters somebody who is not there yet, as the newest.
-    pub fn insert(&mut self, entry: Entry<N>) -> Slot {
+    pub fn insert(&mut self, entry: Entry<N>) -> EntryIndex {
         // Three quarters full, searches grow long.
         if (self.count + 1) * 4 > self.index.len() * 3 {
             self.grow_index();
         }
         let who = entry.who;
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                *self.get_mut(slot) = entry;
-                slot
+        let entry_index = match self.free.pop() {
+            Some(entry_index) => {
+                *self.get_mut(entry_index) = entry;
+                entry_index
             }
             None => self.append(entry),
         };
         self.count += 1;
-        self.enter(slot, &who);
-        self.link_newest(slot);
-        self.link_host(slot, &who.ip);
-        slot
+        self.enter(entry_index, &who);
+        self.link_newest(entry_index);
+        self.link_host(entry_index, &who.ip);
+        entry_index
     }
 
     /// Makes somebody the newest.
-    pub fn renew(&mut self, slot: Slot, seen_at_s: u32) {
-        if self.newest != slot.0 {
-            self.unlink(slot);
-            self.link_newest(slot);
+    pub fn renew(&mut self, entry_index: EntryIndex, seen_at_s: u32) {
+        if self.newest != entry_index.0 {
+            self.unlink(entry_index);
+            self.link_newest(entry_index);
         }
-        self.get_mut(slot).seen_at_s = seen_at_s;
+        self.get_mut(entry_index).seen_at_s = seen_at_s;
     }
 
-    pub fn remove(&mut self, slot: Slot) -> Entry<N> {
-        self.unlink(slot);
-        let entry = self.get(slot).clone();
-        self.leave(slot, &entry.who);
+    pub fn remove(&mut self, entry_index: EntryIndex) -> Entry<N> {
+        self.unlink(entry_index);
+        let entry = self.get(entry_index).clone();
+        self.leave(entry_index, &entry.who);
         self.unlink_host(&entry);
-        self.get_mut(slot).who.swarm = NONE;
-        self.free.push(slot);
+        self.get_mut(entry_index).who.swarm = NONE;
+        self.free.push(entry_index);
         self.count -= 1;
         entry
     }
 
-    fn append(&mut self, entry: Entry<N>) -> Slot {
+    fn append(&mut self, entry: Entry<N>) -> EntryIndex {
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK_LEN) {
             self.chunks.push(Vec::with_capacity(CHUNK_LEN));
         }
@@ -218,29 +219,29 @@ impl<const N: usize> Roll<N> {
         let chunk = self.chunks.len() - 1;
         self.chunks[chunk].push(entry);
         debug_assert_eq!(self.count, chunk * CHUNK_LEN + self.chunks[chunk].len() - 1);
-        Slot(position)
+        EntryIndex(position)
     }
 
-    fn link_newest(&mut self, slot: Slot) {
+    fn link_newest(&mut self, entry_index: EntryIndex) {
         let before = self.newest;
-        let entry = self.get_mut(slot);
+        let entry = self.get_mut(entry_index);
         (entry.older, entry.newer) = (before, NONE);
         match before {
-            NONE => self.oldest = slot.0,
-            _ => self.get_mut(Slot(before)).newer = slot.0,
+            NONE => self.oldest = entry_index.0,
+            _ => self.get_mut(EntryIndex(before)).newer = entry_index.0,
         }
-        self.newest = slot.0;
+        self.newest = entry_index.0;
     }
 
-    fn unlink(&mut self, slot: Slot) {
-        let Entry { older, newer, .. } = *self.get(slot);
+    fn unlink(&mut self, entry_index: EntryIndex) {
+        let Entry { older, newer, .. } = *self.get(entry_index);
         match older {
             NONE => self.oldest = newer,
-            _ => self.get_mut(Slot(older)).newer = newer,
+            _ => self.get_mut(EntryIndex(older)).newer = newer,
         }
         match newer {
             NONE => self.newest = older,
-            _ => self.get_mut(Slot(newer)).older = older,
+            _ => self.get_mut(EntryIndex(newer)).older = older,
         }
     }
 
@@ -248,16 +249,16 @@ impl<const N: usize> Roll<N> {
         self.hasher.hash_one(host_of(ip)) as usize & (HOSTS_LEN - 1)
     }
 
-    fn link_host(&mut self, slot: Slot, ip: &[u8; N]) {
+    fn link_host(&mut self, entry_index: EntryIndex, ip: &[u8; N]) {
         let at = self.host_list(ip);
         let list = &mut self.hosts[at];
-        let before = std::mem::replace(&mut list.last, slot.0);
+        let before = std::mem::replace(&mut list.last, entry_index.0);
         list.count += 1;
         match before {
-            NONE => list.first = slot.0,
-            _ => self.get_mut(Slot(before)).later = slot.0,
+            NONE => list.first = entry_index.0,
+            _ => self.get_mut(EntryIndex(before)).later = entry_index.0,
         }
-        let entry = self.get_mut(slot);
+        let entry = self.get_mut(entry_index);
         (entry.earlier, entry.later) = (before, NONE);
     }
 
@@ -267,11 +268,11 @@ impl<const N: usize> Roll<N> {
         self.hosts[at].count -= 1;
         match earlier {
             NONE => self.hosts[at].first = later,
-            _ => self.get_mut(Slot(earlier)).later = later,
+            _ => self.get_mut(EntryIndex(earlier)).later = later,
         }
         match later {
             NONE => self.hosts[at].last = earlier,
-            _ => self.get_mut(Slot(later)).earlier = earlier,
+            _ => self.get_mut(EntryIndex(later)).earlier = earlier,
         }
     }
 
@@ -285,18 +286,18 @@ impl<const N: usize> Roll<N> {
         (at + 1) & (self.index.len() - 1)
     }
 
-    fn enter(&mut self, slot: Slot, who: &Who<N>) {
+    fn enter(&mut self, entry_index: EntryIndex, who: &Who<N>) {
         let mut at = self.home(who);
         while self.index[at] != NONE {
             at = self.after(at);
         }
-        self.index[at] = slot.0;
+        self.index[at] = entry_index.0;
     }
 
-    /// Takes a slot out of the index and moves up those behind it that would be cut off.
-    fn leave(&mut self, slot: Slot, who: &Who<N>) {
+    /// Takes an entry out of the index and moves up those behind it that would be cut off.
+    fn leave(&mut self, entry_index: EntryIndex, who: &Who<N>) {
         let mut hole = self.home(who);
-        while self.index[hole] != slot.0 {
+        while self.index[hole] != entry_index.0 {
             hole = self.after(hole);
         }
         let mask = self.index.len() - 1;
@@ -307,7 +308,7 @@ impl<const N: usize> Roll<N> {
             if moved == NONE {
                 break;
             }
-            let home = self.home(&self.get(Slot(moved)).who);
+            let home = self.home(&self.get(EntryIndex(moved)).who);
             // It may stand anywhere from its home on; the hole is nearer to it.
             if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
                 self.index[hole] = moved;
@@ -321,8 +322,8 @@ impl<const N: usize> Roll<N> {
         let mut at = self.oldest;
         self.index = vec![NONE; self.index.len() * 2];
         while at != NONE {
-            let Entry { who, newer, .. } = *self.get(Slot(at));
-            self.enter(Slot(at), &who);
+            let Entry { who, newer, .. } = *self.get(EntryIndex(at));
+            self.enter(EntryIndex(at), &who);
             at = newer;
         }
     }

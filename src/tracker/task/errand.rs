@@ -275,7 +275,7 @@ mod tests {
         let network = NetworkTiming::default();
         let carriers = Carriers {
             http: http_client(&network).unwrap(),
-            udp: UdpClient::start(network.retry_udp, None),
+            udp: UdpClient::alone(network.retry_udp, None),
             network,
         };
         let errand = |skip| Errand {

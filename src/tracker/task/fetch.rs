@@ -230,7 +230,15 @@ fn client_of(timing: &NetworkTiming, family: Family) -> Result<Client, reqwest::
         Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
     let local = Some(timing.bind.unwrap_or(any));
-    net::http::client(&ClientConfig { local, connect: timing.connect, read: timing.read })
+    net::http::client(&ClientConfig {
+        local,
+        connect: timing.connect,
+        read: timing.read,
+        // The lookup counts too (`errand`).
+        total: None,
+        // A tracker is asked again after half an hour.
+        keeps_idle: false,
+    })
 }
 
 fn parse_url(url: &str) -> Result<Url, Error> {

@@ -1,56 +1,68 @@
-//! The UDP sockets of one torrent's announces and scrapes, one a family, and the task that
-//! runs [`Exchanges`] over them. What the datagrams mean is decided there; nothing here trusts
-//! a stranger. Source: BEP 15.
+//! Announces and scrapes over UDP: the task that runs [`Exchanges`] over the sockets of a session,
+//! for all its torrents. What the datagrams mean is decided there; nothing here trusts a
+//! stranger. Source: BEP 15.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fetch::{Fetched, MAX_ADDRESSES};
 use super::{now, sleep_to};
-use crate::base::addr::canonical;
+use crate::net::udp::{Udp, UdpNews};
 use crate::tracker::announce::{AnnounceReply, Error, Family, PeerAddr, SwarmCounts};
 use crate::tracker::exchange::{Ask, CallId, Exchanges, Output};
 use crate::tracker::http::{MAX_WAIT, check_hop};
-use crate::tracker::udp::{MAX_REPLY_LEN, Reply, url_data};
+use crate::tracker::udp::{Reply, url_data};
 
 /// Questions that wait for the task; more would wait with their askers.
 const CALLS_LEN: usize = 16;
 
-/// Questions under way: an announce and a scrape over both families, for some forty trackers
-/// at once. More than that fail.
-const MAX_CALLS: usize = 160;
+/// Questions under way: an announce over both families for some eight trackers of each of a
+/// thousand torrents that begin at once. More than that fail.
+const MAX_CALLS: usize = 16_384;
 
 /// Datagrams taken in before the task looks at anything else, so that a flood of junk does not
 /// keep it from sending.
 const DATAGRAMS_BATCH: usize = 32;
 
+/// So many questions are under way before it is looked whether anybody waits for them.
+const LOOK_LEAST: usize = 160;
+
 type Answer = Result<(Reply, SocketAddr), Error>;
 
 struct Call {
-    family: Family,
     addresses: Vec<SocketAddr>,
     ask: Ask,
     answer: oneshot::Sender<Answer>,
 }
 
-/// A handle to the task, which ends with the last of them. Cheap to clone.
-#[derive(Clone)]
-pub(super) struct UdpClient {
+/// Asks UDP trackers, for all torrents of a session. A handle to the task, which ends with the
+/// last of them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct UdpClient {
     calls: mpsc::Sender<Call>,
 }
 
 impl UdpClient {
-    /// Starts the task; it opens no socket before it is needed. `retry` is the time before a
-    /// datagram is sent again for the first time, `bind` our own address, any when none.
-    pub(super) fn start(retry: Duration, bind: Option<IpAddr>) -> Self {
+    /// Asks over these sockets, whose readers deliver to `mail`. `retry` is the time before a
+    /// datagram is sent again for the first time. Must run inside the runtime.
+    pub fn over(udp: Udp, mail: mpsc::Receiver<UdpNews>, retry: Duration) -> Self {
+        Self::start(Line::Open(udp, mail), retry)
+    }
+
+    /// Asks over sockets of its own, opened when they are needed; `bind` is our own address, any
+    /// when none.
+    pub(super) fn alone(retry: Duration, bind: Option<IpAddr>) -> Self {
+        Self::start(Line::Closed(bind), retry)
+    }
+
+    fn start(line: Line, retry: Duration) -> Self {
         let (calls, inbox) = mpsc::channel(CALLS_LEN);
-        tokio::spawn(Hand::new(retry, bind).run(inbox));
+        tokio::spawn(Hand::new(line, retry).run(inbox));
         Self { calls }
     }
 
@@ -113,7 +125,7 @@ impl UdpClient {
         }
         let (answer, answered) = oneshot::channel();
         let gone = || Error::Network("the torrent is ending".to_owned());
-        self.calls.send(Call { family, addresses, ask, answer }).await.map_err(|_| gone())?;
+        self.calls.send(Call { addresses, ask, answer }).await.map_err(|_| gone())?;
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -127,59 +139,83 @@ fn path(url: &str) -> Result<&str, Error> {
     Ok(if matches!(path, "" | "/") { "/announce" } else { path })
 }
 
+/// What is asked over.
+enum Line {
+    /// Nothing yet: our own address is to be this one.
+    Closed(Option<IpAddr>),
+    Open(Udp, mpsc::Receiver<UdpNews>),
+}
+
+impl Line {
+    fn open(&mut self) -> Result<&Udp, Error> {
+        if let Self::Closed(bind) = self {
+            let opened = Udp::open(*bind, 0);
+            let (udp, mail) = opened.map_err(|error| Error::Unreachable(error.to_string()))?;
+            *self = Self::Open(udp, mail.tracker);
+        }
+        match self {
+            Self::Open(udp, _) => Ok(udp),
+            Self::Closed(_) => Err(Error::Network("there is no socket".to_owned())),
+        }
+    }
+
+    /// Takes what has come into `news`.
+    async fn receive(&mut self, news: &mut Vec<UdpNews>) {
+        if let Self::Open(_, mail) = self
+            && mail.recv_many(news, DATAGRAMS_BATCH).await > 0
+        {
+            return;
+        }
+        // There is no more to come.
+        std::future::pending().await
+    }
+}
+
 struct Hand {
     exchanges: Exchanges,
-    bind: Option<IpAddr>,
-    four: Option<UdpSocket>,
-    six: Option<UdpSocket>,
+    line: Line,
     askers: BTreeMap<CallId, oneshot::Sender<Answer>>,
     next_call: u64,
-    buffer: Vec<u8>,
+    /// So many askers are looked through for those who have gone.
+    look_at: usize,
 }
 
 impl Hand {
-    fn new(retry: Duration, bind: Option<IpAddr>) -> Self {
+    fn new(line: Line, retry: Duration) -> Self {
         Self {
-            bind,
+            line,
             exchanges: Exchanges::new(retry, StdRng::from_rng(&mut rand::rng())),
-            four: None,
-            six: None,
             askers: BTreeMap::new(),
             next_call: 0,
-            buffer: Vec::new(),
+            look_at: LOOK_LEAST,
         }
     }
 
     async fn run(mut self, mut calls: mpsc::Receiver<Call>) {
+        let mut news = Vec::with_capacity(DATAGRAMS_BATCH);
         loop {
             let wake = self.exchanges.next_timeout();
             tokio::select! {
                 call = calls.recv() => match call {
-                    Some(call) => self.on_call(call).await,
+                    Some(call) => self.on_call(call),
                     None => return,
                 },
-                () = readable(self.four.as_ref()) => self.receive(Family::V4),
-                () = readable(self.six.as_ref()) => self.receive(Family::V6),
+                () = self.line.receive(&mut news) => {
+                    news.drain(..).for_each(|news| self.on_news(news));
+                }
                 () = sleep_to(wake), if wake.is_some() => self.exchanges.tick(now()),
             }
             self.follow().await;
         }
     }
 
-    async fn on_call(&mut self, call: Call) {
-        let gone: Vec<CallId> = self
-            .askers
-            .iter()
-            .filter(|(_, asker)| asker.is_closed())
-            .map(|(call, _)| *call)
-            .collect();
-        for id in gone {
-            self.cancel(id);
+    fn on_call(&mut self, call: Call) {
+        if self.askers.len() >= self.look_at {
+            self.forget_gone();
         }
-        let refusal = if self.askers.len() >= MAX_CALLS {
-            Some(Error::Network("too many trackers are being asked at once".to_owned()))
-        } else {
-            self.open(call.family).await.err().map(|cause| Error::Unreachable(cause.to_string()))
+        let refusal = match self.askers.len() >= MAX_CALLS {
+            true => Some(Error::Network("too many trackers are being asked at once".to_owned())),
+            false => self.line.open().err(),
         };
         if let Some(error) = refusal {
             // The asker may have gone.
@@ -192,31 +228,24 @@ impl Hand {
         self.exchanges.begin(id, call.addresses, call.ask, now());
     }
 
-    async fn open(&mut self, family: Family) -> std::io::Result<()> {
-        self.buffer.resize(MAX_REPLY_LEN, 0);
-        match family {
-            Family::V4 if self.four.is_none() => {
-                self.four = Some(
-                    UdpSocket::bind((self.bind.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), 0)).await?,
-                );
-            }
-            Family::V6 if self.six.is_none() => {
-                self.six = Some(
-                    UdpSocket::bind((self.bind.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), 0)).await?,
-                );
-            }
-            _ => {}
+    /// Nobody waits for these answers any more. Looked for whenever there are twice as many.
+    fn forget_gone(&mut self) {
+        let gone: Vec<CallId> = self
+            .askers
+            .iter()
+            .filter(|(_, asker)| asker.is_closed())
+            .map(|(call, _)| *call)
+            .collect();
+        for id in gone {
+            self.cancel(id);
         }
-        Ok(())
+        self.look_at = (self.askers.len() * 2).clamp(LOOK_LEAST, MAX_CALLS);
     }
 
-    fn receive(&mut self, family: Family) {
-        let socket = if family == Family::V4 { &self.four } else { &self.six };
-        let Some(socket) = socket else { return };
-        for _ in 0..DATAGRAMS_BATCH {
-            let Ok((len, from)) = socket.try_recv_from(&mut self.buffer) else { return };
-            let datagram = self.buffer.get(..len).unwrap_or_default();
-            self.exchanges.on_datagram(canonical(from), datagram, now());
+    fn on_news(&mut self, news: UdpNews) {
+        match news {
+            UdpNews::Datagram { from, bytes } => self.exchanges.on_datagram(from, &bytes, now()),
+            UdpNews::Refused { to } => self.exchanges.refused(to, now()),
         }
     }
 
@@ -236,10 +265,9 @@ impl Hand {
         if self.askers.get(&call).is_none_or(oneshot::Sender::is_closed) {
             return self.cancel(call);
         }
-        let socket = if Family::of(to) == Family::V4 { &self.four } else { &self.six };
-        let Some(socket) = socket else { return };
+        let Line::Open(udp, _) = &self.line else { return };
         // A datagram that does not leave, as when a family has no route, never will.
-        if let Err(cause) = socket.send_to(datagram, to).await {
+        if let Err(cause) = udp.send(to, datagram).await {
             self.exchanges.cancel(call);
             self.answer(call, Err(Error::Unreachable(cause.to_string())));
         }
@@ -255,13 +283,5 @@ impl Hand {
     fn cancel(&mut self, call: CallId) {
         self.askers.remove(&call);
         self.exchanges.cancel(call);
-    }
-}
-
-async fn readable(socket: Option<&UdpSocket>) {
-    match socket {
-        // An error shows itself again when reading.
-        Some(socket) => drop(socket.readable().await),
-        None => std::future::pending().await,
     }
 }

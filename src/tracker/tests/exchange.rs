@@ -253,6 +253,26 @@ fn silent_addresses_take_turns() {
 }
 
 #[test]
+fn an_address_that_refuses_gives_way_to_the_next_at_once() {
+    let mut world = World::new();
+    let addresses = [1, 2].map(|host| SocketAddr::from(([192, 0, 2, host], 80)));
+    let other = SocketAddr::from(([192, 0, 2, 9], 80));
+    world.begin_at(0, addresses.to_vec());
+    world.begin_at(1, vec![other]);
+    let refused = |world: &mut World, to| {
+        world.exchanges.refused(to, world.now);
+        world.outputs()
+    };
+    // Nobody is asked there at present.
+    assert_eq!(refused(&mut world, addresses[1]), [""; 0]);
+    assert_eq!(refused(&mut world, addresses[0]), ["0 connect to 192.0.2.2"]);
+    assert_eq!(refused(&mut world, addresses[0]), [""; 0]);
+    let words = "0 failed: cannot reach tracker: nobody listens there";
+    assert_eq!(refused(&mut world, addresses[1]), [words]);
+    assert_eq!(world.until(15), [at(15, "1 connect to 192.0.2.9")]);
+}
+
+#[test]
 fn a_cancelled_question_sends_nothing_more() {
     let mut world = World::new();
     world.begin(0);

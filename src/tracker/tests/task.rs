@@ -13,7 +13,7 @@ use crate::base::ids::{InfoHash, PeerId};
 use crate::tracker::server::{ServerConfig, serve};
 use crate::tracker::task::{
     NetworkTiming, QUIET_DEFAULT, TrackerCommand, TrackerConfig, TrackerEvent, TransferStats,
-    http_client, spawn,
+    UdpClient, http_client, spawn,
 };
 use crate::tracker::tiers::status::TrackerState;
 use crate::tracker::tiers::{ManualAnnounce, Timing};
@@ -34,6 +34,11 @@ pub(super) struct Torrent {
 
 impl Torrent {
     pub(super) fn start(tiers: &[&[String]]) -> Self {
+        Self::asking(tiers, None)
+    }
+
+    /// Over these UDP sockets.
+    pub(super) fn asking(tiers: &[&[String]], udp: Option<UdpClient>) -> Self {
         let network = NetworkTiming {
             bind: None,
             connect: millis(300),
@@ -50,10 +55,20 @@ impl Torrent {
             stop_budget: millis(200),
             ..Timing::default()
         };
-        Self::with(tiers, network, timing, 6881)
+        Self::over(udp, tiers, network, timing, 6881)
     }
 
     pub(super) fn with(
+        tiers: &[&[String]],
+        network: NetworkTiming,
+        timing: Timing,
+        port: u16,
+    ) -> Self {
+        Self::over(None, tiers, network, timing, port)
+    }
+
+    fn over(
+        udp: Option<UdpClient>,
         tiers: &[&[String]],
         network: NetworkTiming,
         timing: Timing,
@@ -73,6 +88,7 @@ impl Torrent {
             is_private: false,
             was_complete: false,
             client: http_client(&network).unwrap(),
+            udp,
             timing,
             network,
             quiet: QUIET_DEFAULT,

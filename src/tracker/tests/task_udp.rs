@@ -1,12 +1,15 @@
 //! The task against UDP trackers on loopback whose replies are written by hand.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::mock_tracker::{MockTracker, Script};
 use super::mock_udp_tracker::{ANNOUNCE, Asked, CONNECT, CONNECTION, MockUdpTracker, SCRAPE};
 use super::task::{Torrent, millis, peer};
-use crate::tracker::task::{NetworkTiming, TrackerCommand, TrackerEvent, TransferStats};
+use crate::net::udp::{Udp, UdpNews};
+use crate::tracker::task::{NetworkTiming, TrackerCommand, TrackerEvent, TransferStats, UdpClient};
 use crate::tracker::tiers::Timing;
 use crate::tracker::tiers::status::TrackerStatus;
 
@@ -68,6 +71,39 @@ async fn a_lost_datagram_is_sent_again() {
     assert_eq!(torrent.peers().await, peer("127.0.0.1:1"));
     let actions: Vec<u8> = tracker.requests().iter().map(|request| request[11]).collect();
     assert_eq!(actions, [CONNECT, CONNECT, ANNOUNCE, ANNOUNCE]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_tracker_is_known_at_once_where_the_system_tells() {
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("udp://{}", gone.local_addr().unwrap());
+    drop(gone);
+    let begin = std::time::Instant::now();
+    let text = Torrent::start(&[&[url]]).failure().await;
+    assert_eq!(text, "cannot reach tracker: nobody listens there");
+    assert!(begin.elapsed() < millis(550), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torrents_of_a_session_ask_over_one_socket_that_others_use_too() {
+    let ports = Arc::new(Mutex::new(BTreeSet::new()));
+    let seen = ports.clone();
+    let tracker = MockUdpTracker::start(move |asked| {
+        seen.lock().unwrap().insert(asked.from.port());
+        honest(asked);
+    });
+    let (udp, mut mail) = Udp::open(Some([127, 0, 0, 1].into()), 0).unwrap();
+    let client = UdpClient::over(udp.clone(), mail.tracker, millis(100));
+    let start = || Torrent::asking(&[&[tracker.url()]], Some(client.clone()));
+    let (mut one, mut two) = (start(), start());
+    let node = UdpSocket::bind("127.0.0.1:0").unwrap();
+    node.send_to(b"d1:y1:qe", ("127.0.0.1", udp.port())).unwrap();
+    assert_eq!(one.peers().await, peer("127.0.0.1:1"));
+    assert_eq!(two.peers().await, peer("127.0.0.1:1"));
+    let from = node.local_addr().unwrap();
+    let heard = tokio::time::timeout(Duration::from_secs(10), mail.dht.recv()).await.unwrap();
+    assert_eq!(heard, Some(UdpNews::Datagram { from, bytes: b"d1:y1:qe".to_vec() }));
+    assert_eq!(*ports.lock().unwrap(), BTreeSet::from([udp.port()]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

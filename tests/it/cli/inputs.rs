@@ -374,8 +374,47 @@ fn places_that_cannot_be_written_are_code_5() {
     for dir in ["file", "file/below"] {
         let ran = finish(&mut place.command_at(dir, "0"));
         assert_eq!(ran.code, Some(5), "{dir}: {}", ran.stderr);
+        assert!(!ran.stdout.contains("Saving to"), "{}", ran.stdout);
         assert!(ran.stderr.lines().last().is_some_and(|line| line.starts_with("driver: ")));
     }
+}
+
+#[test]
+fn variables_that_are_empty_count_as_none() {
+    let place = Place::new(None);
+    place.payload.write_to(&place.out());
+    let mut command = place.command(&["--exit-on-finish"]);
+    for name in ["NO_PEX", "QUIET", "VERBOSE", "COLOR", "MEMORY", "PORT", "SEED", "SELECT", "PEER"]
+    {
+        command.env(format!("DRIVER_{name}"), "");
+    }
+    let ran = finish(&mut command);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("Complete: 2.9 MiB, all of it found on disk"), "{}", ran.stdout);
+}
+
+#[test]
+fn slips_are_told_with_what_was_meant() {
+    let place = Place::new(None);
+    let ran = |arguments: &[&str]| run(place.home.path(), arguments);
+    ran(&["--seed", "2", "s.torrent"]).assert_refused(2, "with an equals sign: --seed=2");
+    // What is wrong with the torrent, and not that there is no directory yet.
+    ran(&["seed", "t.torrent"]).assert_refused(3, "t.torrent: no such file");
+    ran(&["seed", "s.torrent"]).assert_refused(3, "no such directory; behind the torrent comes");
+    let wrong = ran(&["s.torrent", "-a", "ftp://127.0.0.1"]);
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));
+    assert!(wrong.stderr.contains("not a tracker; write http://"), "{}", wrong.stderr);
+}
+
+#[test]
+fn chunks_that_were_fetched_first_are_not_called_found() {
+    let home = home();
+    let ran = run(home.path(), &["chunk", "demo"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let complete: Vec<&str> =
+        ran.stdout.lines().filter(|line| line.starts_with("Complete: 5.0 MiB in ")).collect();
+    assert_eq!(complete.len(), 3, "{}", ran.stdout);
+    assert!(!ran.stderr.contains("10 %   0 peers"), "{}", ran.stderr);
 }
 
 #[test]

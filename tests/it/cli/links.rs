@@ -284,7 +284,8 @@ fn links_and_urls_are_added_at_the_prompt() {
         seeder.address()
     );
     running.type_line(&format!("add {link} elsewhere"));
-    running.line("3 other: added");
+    let hash = hex(other.info_hash());
+    running.line(&format!("3 {}: looking for its metadata", &hash[..8]));
     running.line("3 other: Complete");
     other.assert_same(&place.home.path().join("elsewhere"));
     running.type_line(&format!("add {}", server.url_of("/o?get=1")));

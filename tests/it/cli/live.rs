@@ -1,6 +1,8 @@
 //! Downloads that run: commands through a pipe, signals, a second start, JSON lines, the demo.
 
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt as _;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -65,10 +67,38 @@ fn the_end_of_a_pipe_is_not_the_end_of_the_download() {
 
     let again = finish(&mut place.command(&[]));
     assert_eq!(again.code, Some(0), "{}", again.stderr);
-    let said = "Complete: 2.9 MiB, all of it found on disk and verified.";
+    let said = "Complete: 2.9 MiB, here already by its record; --check ";
     assert!(again.stdout.contains(said), "{}", again.stdout);
+    assert!(!again.stderr.contains("verified"), "nothing was read: {}", again.stderr);
+    let looked = finish(&mut place.command(&["--check"]));
+    let said = "Complete: 2.9 MiB, all of it found on disk and verified.";
+    assert!(looked.stdout.contains(said), "{}", looked.stdout);
     let checked = finish(&mut place.command(&["--check", "-q"]));
     assert_eq!((checked.code, checked.stdout.as_str()), (Some(0), ""), "{}", checked.stderr);
+}
+
+#[test]
+fn a_file_that_was_edited_or_deleted_since_is_named_and_fetched_again() {
+    let place = Place::new(None);
+    assert_eq!(finish(&mut place.command(&[])).code, Some(0));
+    let edited = place.out().join("sample/first.bin");
+    let file = std::fs::File::options().write(true).open(&edited).expect("the file");
+    file.write_all_at(b"edited", 100_000).expect("write to it");
+    file.set_modified(SystemTime::now() + Duration::from_secs(5)).expect("set its time");
+    let again = finish(&mut place.command(&[]));
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    let said = "first.bin was changed: 1 piece (64.0 KiB) is fetched again";
+    assert_eq!(again.stderr.matches(said).count(), 1, "{}", again.stderr);
+    assert!(again.stdout.contains(", 64.0 KiB of it downloaded in "), "{}", again.stdout);
+    place.payload.assert_same(&place.out());
+
+    std::fs::remove_file(place.out().join("sample/b/second")).expect("delete a file");
+    let again = finish(&mut place.command(&["--json"]));
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    let events = again.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let checked = events.into_iter().find(|event| event["event"] == "checked").unwrap();
+    assert_eq!(checked["changed"][0]["gone"], true, "{checked}");
+    place.payload.assert_same(&place.out());
 }
 
 #[test]
@@ -238,7 +268,8 @@ fn the_demo_ends_well() {
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.ends_with("demo ok\n"), "{}", ran.stdout);
     assert!(!home.path().join("driver-demo").exists(), "it clears up");
-    let kept = run(home.path(), &["demo", "--fast", "--size", "1MiB", "--keep"]);
+    let alone = ["demo", "--fast", "--size", "1MiB", "--keep", "--peers", "1"];
+    let kept = run(home.path(), &alone);
     assert_eq!(kept.code, Some(0), "{}{}", kept.stdout, kept.stderr);
     let torrent = home.path().join("driver-demo/sample.torrent");
     assert_eq!(run(home.path(), &["info", &torrent.to_string_lossy()]).code, Some(0));

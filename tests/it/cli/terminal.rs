@@ -104,6 +104,20 @@ fn ctrl_c_ends_a_watch_and_not_the_program() {
 }
 
 #[test]
+fn lines_that_are_pasted_or_typed_ahead_are_all_done_in_order() {
+    let place = Place::new(SLOW);
+    let Some(mut terminal) = Terminal::download(&place, 80) else { return };
+    terminal.press("limit up 1K\rlimit\rlist\rlimit up 2K\rlog 1\rlimit\rquit\r");
+    for answer in ["up at most 1000 B/s", "up at most 1000 B/s", "1 sample", "up at most 2.0 KiB/s"]
+    {
+        terminal.wait_for(answer);
+    }
+    terminal.wait_for("up at most 2.0 KiB/s");
+    terminal.wait_for("Saved. Downloaded ");
+    assert_eq!(terminal.wait(), Some(7));
+}
+
+#[test]
 fn tab_completes_files_and_enter_tells_how_far_it_is() {
     let place = Place::new(SLOW);
     fs::copy(place.home.path().join("s.torrent"), place.home.path().join("my file.torrent"))

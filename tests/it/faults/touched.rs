@@ -4,14 +4,15 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::Place;
+use super::{Place, Told};
 use crate::cli::run::LIMIT;
 
 /// Slow enough to be met in the middle: three seconds.
 const SLOW: Option<u64> = Some(1_000_000);
 
-/// Downloads, does `harm` to the unfinished file in the middle, and wants the right bytes.
-fn survives(harm: impl Fn(&Path)) {
+/// Downloads, does `harm` to the unfinished file in the middle, and wants the right bytes. Returns
+/// what was told, and how many bytes came in vain.
+fn survives(harm: impl Fn(&Path)) -> (Told, u64) {
     let place = Place::new(&[SLOW]);
     let mut told = place.start_told();
     // Some of it is verified then, most of it is to come.
@@ -20,6 +21,8 @@ fn survives(harm: impl Fn(&Path)) {
     told.end();
     place.payloads[0].assert_same(&place.out());
     assert!(place.wasted(0) > 0, "there was no harm");
+    let wasted = place.wasted(0);
+    (told, wasted)
 }
 
 #[test]
@@ -28,8 +31,12 @@ fn a_file_that_is_cut_is_made_whole_again() {
 }
 
 #[test]
-fn a_file_that_is_deleted_is_fetched_again() {
-    survives(|path| fs::remove_file(path).unwrap());
+fn a_file_that_is_deleted_is_fetched_again_at_once_and_told_once() {
+    let (told, wasted) = survives(|path| fs::remove_file(path).unwrap());
+    assert_eq!(told.count("file_changed"), 1, "{:#?}", told.all);
+    assert_eq!(told.count("disk_trouble") + told.count("hash_failed"), 0, "{:#?}", told.all);
+    // What was there then, what was on its way, and no more.
+    assert!(wasted < 1_900_000, "{wasted} bytes in vain");
 }
 
 #[test]

@@ -13,11 +13,10 @@ const PORTS: [&str; 2] = ["7021", "7022"];
 /// Some tell their peers every ninety seconds only.
 const EXCHANGE: Duration = Duration::from_secs(240);
 
-// webtorrent 2.8.5 takes what it is told and tells nothing. Transmission 3.00 tells every ninety
-// seconds, and of its slow download nothing came to a magnet's leecher in four minutes.
+// webtorrent 2.8.5 takes what it is told and tells nothing.
 #[test]
 fn driver_is_told_of_a_seed_by_each_client() {
-    let clients = [Client::Libtorrent, Client::Aria2];
+    let clients = [Client::Libtorrent, Client::Transmission, Client::Aria2];
     side_by_side("peer exchange to driver", &clients, told_by);
 }
 

@@ -1,6 +1,8 @@
 //! The line of a node in the world of many brains: what of the blocks that were ordered leaves
 //! when, as fast as the line up and the takers' lines down allow.
 
+use pigeon::swarm::link::ExtendedCommand;
+
 use super::*;
 
 impl World {
@@ -92,25 +94,31 @@ pub(super) fn spoken(layout: &Layout, command: LinkCommand, fast: bool) -> Vec<L
         LinkCommand::Cancel(blocks) => {
             blocks.into_iter().map(|block| LinkEvent::Cancelled(ask(block))).collect()
         }
-        LinkCommand::UploadOnly(upload_only) => {
+        LinkCommand::Peer(command) => spoken_to_peer(layout, command, fast),
+        LinkCommand::Close(_) => Vec::new(),
+    }
+}
+
+fn spoken_to_peer(layout: &Layout, command: PeerCommand, fast: bool) -> Vec<LinkEvent> {
+    match command {
+        // BEP 3 has no word for nothing.
+        PeerCommand::Availability(Availability::None) if !fast => Vec::new(),
+        PeerCommand::Availability(pieces) => vec![LinkEvent::Availability(pieces)],
+        PeerCommand::Have(pieces) => vec![LinkEvent::Haves(pieces.to_vec())],
+        PeerCommand::Choke => vec![LinkEvent::Choked],
+        PeerCommand::Unchoke => vec![LinkEvent::Unchoked],
+        PeerCommand::Interested => vec![LinkEvent::Interested],
+        PeerCommand::NotInterested => vec![LinkEvent::NotInterested],
+        PeerCommand::AllowFast(pieces) => pieces.into_iter().map(LinkEvent::AllowedFast).collect(),
+        PeerCommand::Refuse(ask) if fast => refused(layout, &ask).into_iter().collect(),
+        PeerCommand::Extended(ExtendedCommand::UploadOnly(upload_only)) => {
             let word = Description { upload_only: Some(upload_only), ..Description::default() };
             vec![LinkEvent::Described(word)]
         }
-        // BEP 3 has no word for nothing.
-        LinkCommand::Availability(Availability::None) if !fast => Vec::new(),
-        LinkCommand::Availability(pieces) => vec![LinkEvent::Availability(pieces)],
-        LinkCommand::Have(pieces) => vec![LinkEvent::Haves(pieces.to_vec())],
-        LinkCommand::Choke => vec![LinkEvent::Choked],
-        LinkCommand::Unchoke => vec![LinkEvent::Unchoked],
-        LinkCommand::Interested => vec![LinkEvent::Interested],
-        LinkCommand::NotInterested => vec![LinkEvent::NotInterested],
-        LinkCommand::AllowFast(pieces) => pieces.into_iter().map(LinkEvent::AllowedFast).collect(),
-        LinkCommand::Refuse(ask) if fast => refused(layout, &ask).into_iter().collect(),
-        LinkCommand::TellPeers(peers) => vec![LinkEvent::Peers(peers)],
-        LinkCommand::Refuse(_)
-        | LinkCommand::SendBlocks(_)
-        | LinkCommand::Metadata(_)
-        | LinkCommand::StopExchange
-        | LinkCommand::Close(_) => Vec::new(),
+        PeerCommand::Extended(ExtendedCommand::TellPeers(peers)) => vec![LinkEvent::Peers(peers)],
+        PeerCommand::Refuse(_)
+        | PeerCommand::SendBlocks(_)
+        | PeerCommand::StopExchange
+        | PeerCommand::Extended(ExtendedCommand::Metadata(_)) => Vec::new(),
     }
 }

@@ -7,7 +7,7 @@ use pigeon::base::digest::sha1;
 use pigeon::base::layout::PieceIndex;
 use pigeon::seek::Target;
 use pigeon::swarm::event::Event;
-use pigeon::swarm::link::{CloseReason, MetadataCommand, MetadataEvent};
+use pigeon::swarm::link::{CloseReason, ExtendedCommand, MetadataCommand, MetadataEvent};
 use pigeon::swarm::{SeekerConfig, SeekerOutput};
 use pigeon::wire::METADATA_PIECE_LEN;
 
@@ -191,7 +191,7 @@ impl World {
         }
         let told = LinkEvent::Described(one.told.clone());
         if !std::mem::replace(&mut one.is_introduced, true) {
-            let mut words = spoken(&layout, LinkCommand::Availability(pieces.clone()), fast);
+            let mut words = spoken(&layout, PeerCommand::Availability(pieces.clone()).into(), fast);
             words.push(told);
             return words;
         }
@@ -234,12 +234,17 @@ impl World {
         at: (usize, usize),
         command: &LinkCommand,
     ) -> Option<Vec<LinkEvent>> {
+        let LinkCommand::Peer(command) = command else { return None };
         Some(match command {
-            LinkCommand::Availability(pieces) => self.introduce(number, at, pieces),
-            LinkCommand::UploadOnly(is_so) => self.retell(at, |it| it.upload_only = Some(*is_so)),
-            LinkCommand::StopExchange => self.retell(at, |it| it.takes_peers = false),
-            LinkCommand::Metadata(command) => self.order_metadata(number, at, command),
-            LinkCommand::TellPeers(_) => {
+            PeerCommand::Availability(pieces) => self.introduce(number, at, pieces),
+            PeerCommand::StopExchange => self.retell(at, |it| it.takes_peers = false),
+            PeerCommand::Extended(ExtendedCommand::UploadOnly(is_so)) => {
+                self.retell(at, |it| it.upload_only = Some(*is_so))
+            }
+            PeerCommand::Extended(ExtendedCommand::Metadata(command)) => {
+                self.order_metadata(number, at, command)
+            }
+            PeerCommand::Extended(ExtendedCommand::TellPeers(_)) => {
                 assert!(!self.is_private(number), "{number} tells of peers of a private torrent");
                 let heard = self.wires[at.0].ends[at.1].heard.as_ref();
                 assert!(heard.is_some_and(|it| it.takes_peers), "told to one that takes none");

@@ -2,6 +2,8 @@
 //! it read last, blocks in lists; its reports wait with those of others in a mailbox, of which
 //! the brain takes what is there and settles once, as the real ones do when there is much to do.
 
+use pigeon::swarm::link::PeerCommand;
+
 use super::*;
 
 /// Blocks in one report: what one read of 256 KiB brings.
@@ -218,7 +220,7 @@ impl World {
             }
             Event::HashFailed { piece, blamed: Some(address) } => {
                 let mut remotes = self.remotes.iter();
-                if remotes.any(|it| it.address == address && it.character.is_store) {
+                if remotes.any(|it| it.address == address && it.character.is_provider) {
                     self.ledger.rotten(address, piece);
                 }
             }
@@ -232,7 +234,7 @@ impl World {
 
     fn send(&mut self, link: LinkId, command: LinkCommand) {
         let Some(number) = self.links.get(&link).copied() else { return };
-        if self.remotes[number].character.is_store {
+        if self.remotes[number].character.is_provider {
             use LinkCommand::{Cancel, Close, Request};
             let has_words = matches!(command, Request(_) | Cancel(_) | Close(_));
             assert!(has_words, "{command:?} to one that brings whole pieces");
@@ -249,11 +251,11 @@ impl World {
                     self.ledger.settle(link, *block);
                 }
             }
-            LinkCommand::Have(pieces) => {
+            LinkCommand::Peer(PeerCommand::Have(pieces)) => {
                 let mut numbers = pieces.iter().map(|piece| piece.number());
                 assert!(numbers.all(|piece| self.disk.good.contains(&piece)), "told unverified");
             }
-            LinkCommand::Availability(Availability::Some(set)) => {
+            LinkCommand::Peer(PeerCommand::Availability(Availability::Some(set))) => {
                 assert!(set.iter_ones().all(|piece| self.disk.good.contains(&piece)));
             }
             LinkCommand::Close(reason) => {

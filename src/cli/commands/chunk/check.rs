@@ -16,7 +16,7 @@ use super::failure::failure;
 /// When `file.ini` cannot be used.
 pub fn run(arguments: &CheckArgs) -> Outcome {
     let checked = tools::check(&arguments.places.borrowed()).map_err(failure)?;
-    out::answer(&screen(&checked));
+    out::answer_wrapped(&screen(&checked));
     Ok(if checked.faults.is_empty() { Exit::Done } else { Exit::Mismatch })
 }
 

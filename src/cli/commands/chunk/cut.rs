@@ -25,10 +25,10 @@ pub fn run(arguments: &CutArgs) -> Outcome {
     }
     let cut = tools::cut(&arguments.file, &places, arguments.chunk_size).map_err(failure)?;
     let path = |name| escape(&places.config.join(name).display().to_string());
-    out::answer(&format!("{}; {} written\n", line(&cut, arguments.chunk_size), path(FILE)));
+    out::answer_wrapped(&format!("{}; {} written\n", line(&cut, arguments.chunk_size), path(FILE)));
     if config::write_first_peers(places.config).map_err(|error| failure(error.into()))? {
         let whom = "the tracker, alice and bob on this machine";
-        out::answer(&format!("{} written, with {whom}\n", path(PEERS)));
+        out::answer_wrapped(&format!("{} written, with {whom}\n", path(PEERS)));
         return Ok(Exit::Done);
     }
     // The chunks are cut all the same; who misses the sections can add them.

@@ -46,6 +46,8 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     let dir = PathBuf::from(DIR);
     make_room(&dir)?;
     let state = dir.join(".state");
+    std::fs::create_dir_all(&state)
+        .map_err(|error| from_io(&format!("cannot make ./{DIR}"), &error))?;
     let outcome = in_runtime(common, Talk::Progress, &state, async |stopper| {
         play(&dir, common, stopper).await
     });

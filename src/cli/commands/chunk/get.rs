@@ -236,7 +236,7 @@ impl Plan {
     /// What people read first, and programs as far as something was odd.
     fn tell(&self, way: &Way, json: bool, quiet: bool) {
         if !json && !quiet {
-            out::answer(&self.line(way));
+            out::answer_wrapped(&self.line(way));
         }
         for line in self.listing.warning.iter().chain(&self.replaced) {
             match json {
@@ -244,7 +244,7 @@ impl Plan {
                     &(escape::json(&json!({"event": "course", "message": line})) + "\n"),
                 ),
                 false if quiet => {}
-                false => out::talk(&escape(line)),
+                false => out::talk_wrapped(&escape(line)),
             }
         }
     }
@@ -302,6 +302,7 @@ impl Plan {
                 download_limit: arguments.download_limit.0,
                 max_active: SessionConfig::MAX_ACTIVE,
                 local_discovery: false,
+                dht: None,
                 upload_limit: None,
             },
             ending: Ending {

@@ -18,7 +18,7 @@ use super::failure::failure;
 pub fn run(arguments: &MergeArgs) -> Outcome {
     let places = arguments.places.borrowed();
     let merged = tools::merge(&places, &arguments.dir, arguments.overwrite).map_err(failure)?;
-    out::answer(&format!("{}\n", line(&merged)));
+    out::answer_wrapped(&format!("{}\n", line(&merged)));
     Ok(Exit::Done)
 }
 

@@ -36,7 +36,7 @@ pub fn run(arguments: &ProvideArgs, common: &Common) -> Outcome {
     until_told(async |stopper| {
         let (listener, address) = listen(address, name, &peers_path)?;
         let line = format!("{name} serves {} on {address}", store.dir().display());
-        out::answer(&format!("{}\n", escape(&line)));
+        out::answer_wrapped(&format!("{}\n", escape(&line)));
         provider::serve(listener, store, stopper.asked()).await;
         Ok(Exit::Done)
     })

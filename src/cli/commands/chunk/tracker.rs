@@ -37,7 +37,7 @@ pub fn run(arguments: &TrackerArgs, common: &Common) -> Outcome {
             count => format!("{} ({count} chunks)", file.filename),
         };
         let line = format!("tracker for {what} on {address}, discovered at UDP {port}");
-        out::answer(&format!("{}\n", escape(&line)));
+        out::answer_wrapped(&format!("{}\n", escape(&line)));
         serve(tcp, udp, listing, arguments.name.clone(), stopper.asked()).await;
         Ok(Exit::Done)
     })

@@ -36,7 +36,7 @@ struct Last {
 
 /// The leechers that share the work, ourselves among them.
 #[derive(Clone, Debug)]
-pub struct Shares {
+pub struct Rendezvous {
     ours: u64,
     rivals: Vec<u64>,
     /// Pieces that belong together: a run of neighbours is one's own as a whole.
@@ -44,7 +44,7 @@ pub struct Shares {
     last: Option<Last>,
 }
 
-impl Shares {
+impl Rendezvous {
     /// Ourselves alone, of a torrent with runs of so many pieces.
     pub fn new(ours: PeerId, run_len: u32) -> Self {
         Self { ours: key(ours), rivals: Vec::new(), run_len, last: None }
@@ -89,9 +89,10 @@ impl Shares {
 
     /// From now on among ourselves and those of `peers` that lack something and want data.
     pub fn renew<'a>(&mut self, peers: impl Iterator<Item = &'a Trade>) {
-        let fetches = |trade: &&Trade| trade.has_told && !trade.is_seed() && !trade.upload_only;
+        let fetches =
+            |trade: &&Trade| trade.has_told() && !trade.is_seed() && !trade.is_upload_only();
         let rivals = peers.filter(fetches).take(RIVALS_MAX);
-        self.rivals = rivals.map(|trade| trade.share_key).collect();
+        self.rivals = rivals.map(Trade::rendezvous_key).collect();
     }
 
     /// How many others come before us for this piece, 0 when it is ours to fetch; and when it
@@ -128,16 +129,16 @@ mod tests {
     use super::*;
     use crate::base::layout::Layout;
 
-    fn shares(own: u8, all: u8) -> Shares {
+    fn rendezvous(own: u8, all: u8) -> Rendezvous {
         let id = |number: u8| key(PeerId([number; 20]));
         let rivals = (0..all).filter(|other| *other != own).map(id).collect();
-        Shares { ours: id(own), rivals, run_len: 1, last: None }
+        Rendezvous { ours: id(own), rivals, run_len: 1, last: None }
     }
 
     #[test]
     fn all_agree_on_one_for_each_piece_and_the_work_is_even() {
         let layout = Layout::new(1000, 1).unwrap();
-        let everybody: Vec<Shares> = (0..10).map(|own| shares(own, 10)).collect();
+        let everybody: Vec<Rendezvous> = (0..10).map(|own| rendezvous(own, 10)).collect();
         let mut counts = [0; 10];
         for piece in layout.pieces() {
             let mut ranks: Vec<usize> = everybody.iter().map(|it| it.rank(piece).0).collect();
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn who_owns_and_who_helps_begin_at_opposite_ends() {
         let layout = Layout::new(1000, 1).unwrap();
-        let (owner, helper) = (shares(0, 2), shares(1, 2));
+        let (owner, helper) = (rendezvous(0, 2), rendezvous(1, 2));
         let mut owned: Vec<_> = layout.pieces().filter(|piece| owner.rank(*piece).0 == 0).collect();
         owned.sort_by_key(|piece| owner.rank(*piece));
         assert!(owned.iter().rev().is_sorted_by_key(|piece| helper.rank(*piece)));
@@ -160,32 +161,35 @@ mod tests {
     #[test]
     fn the_last_pieces_are_left_to_those_before_us_one_step_each() {
         let layout = Layout::new(1000, 1).unwrap();
-        let (mut shares, mut now) = (shares(0, 4), Instant::now());
-        let of_rank = |shares: &Shares, rank| {
-            layout.pieces().find(|piece| shares.rank(*piece).0 == rank).unwrap()
+        let (mut rendezvous, mut now) = (rendezvous(0, 4), Instant::now());
+        let of_rank = |rendezvous: &Rendezvous, rank| {
+            layout.pieces().find(|piece| rendezvous.rank(*piece).0 == rank).unwrap()
         };
-        let (ours, second, third) = (of_rank(&shares, 0), of_rank(&shares, 1), of_rank(&shares, 2));
+        let (ours, second, third) =
+            (of_rank(&rendezvous, 0), of_rank(&rendezvous, 1), of_rank(&rendezvous, 2));
         let each = Duration::from_millis(100);
-        assert!(!shares.leaves(third, 25, each, now), "many are left");
-        assert!(!shares.leaves(ours, 24, each, now) && shares.next_step().is_none());
-        assert!(shares.leaves(second, 24, each, now));
-        assert_eq!(shares.next_step(), Some(now + each * 4));
-        assert!(!shares.step(now));
+        assert!(!rendezvous.leaves(third, 25, each, now), "many are left");
+        assert!(!rendezvous.leaves(ours, 24, each, now) && rendezvous.next_step().is_none());
+        assert!(rendezvous.leaves(second, 24, each, now));
+        assert_eq!(rendezvous.next_step(), Some(now + each * 4));
+        assert!(!rendezvous.step(now));
         now += each * 4;
-        assert!(shares.step(now) && !shares.step(now), "once a step");
-        assert!(!shares.leaves(second, 24, each, now) && shares.leaves(third, 24, each, now));
+        assert!(rendezvous.step(now) && !rendezvous.step(now), "once a step");
+        assert!(
+            !rendezvous.leaves(second, 24, each, now) && rendezvous.leaves(third, 24, each, now)
+        );
         now += each * 4;
-        assert!(shares.step(now) && !shares.leaves(third, 24, each, now));
+        assert!(rendezvous.step(now) && !rendezvous.leaves(third, 24, each, now));
         now += each * 4;
-        assert!(shares.step(now));
-        assert_eq!(shares.next_step(), None, "everything is anybody's");
+        assert!(rendezvous.step(now));
+        assert_eq!(rendezvous.next_step(), None, "everything is anybody's");
     }
 
     #[test]
     fn neighbours_belong_to_one() {
         let layout = Layout::new(1000, 1).unwrap();
-        let shares = Shares { run_len: 10, ..shares(0, 4) };
-        let ranks: Vec<Rank> = layout.pieces().map(|piece| shares.rank(piece)).collect();
+        let rendezvous = Rendezvous { run_len: 10, ..rendezvous(0, 4) };
+        let ranks: Vec<Rank> = layout.pieces().map(|piece| rendezvous.rank(piece)).collect();
         assert!(ranks.chunks(10).all(|run| run.iter().all(|rank| *rank == run[0])));
         assert!(ranks.chunks(10).any(|run| run[0].0 != ranks[0].0));
     }
@@ -193,6 +197,6 @@ mod tests {
     #[test]
     fn one_alone_does_everything() {
         let layout = Layout::new(50, 1).unwrap();
-        assert!(layout.pieces().all(|piece| shares(3, 0).rank(piece).0 == 0));
+        assert!(layout.pieces().all(|piece| rendezvous(3, 0).rank(piece).0 == 0));
     }
 }

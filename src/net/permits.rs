@@ -1,31 +1,31 @@
-//! A bounded number of places that everybody in a process shares, connections for instance. A
-//! place is free again when its holder drops it. Nobody waits for one.
+//! A bounded number of permits that everybody in a process shares, for connections for instance. A
+//! permit is free again when its holder drops it. Nobody waits for one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The places.
+/// The permits.
 #[derive(Debug)]
-pub struct Slots {
+pub struct Permits {
     most: usize,
     taken: AtomicUsize,
 }
 
-/// One place, held until it is dropped.
+/// One permit, held until it is dropped.
 #[derive(Debug)]
-pub struct Slot(Arc<Slots>);
+pub struct Permit(Arc<Permits>);
 
-impl Slots {
-    /// So many places, all free.
+impl Permits {
+    /// So many permits, all free.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, taken: AtomicUsize::new(0) })
     }
 
-    /// A place, if one is free.
-    pub fn take(self: &Arc<Self>) -> Option<Slot> {
+    /// A permit, if one is free.
+    pub fn take(self: &Arc<Self>) -> Option<Permit> {
         let more = |taken: usize| (taken < self.most).then_some(taken + 1);
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.is_ok().then(|| Slot(self.clone()))
+        taken.is_ok().then(|| Permit(self.clone()))
     }
 
     /// How many are free at the moment.
@@ -34,7 +34,7 @@ impl Slots {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
@@ -46,12 +46,12 @@ mod tests {
 
     #[test]
     fn no_more_are_given_than_there_are_and_dropped_ones_come_back() {
-        let slots = Slots::new(2);
-        let first = slots.take().unwrap();
-        let _second = slots.take().unwrap();
-        assert!(slots.take().is_none());
+        let permits = Permits::new(2);
+        let first = permits.take().unwrap();
+        let _second = permits.take().unwrap();
+        assert!(permits.take().is_none());
         drop(first);
-        assert_eq!(slots.free(), 1);
-        assert!(slots.take().is_some());
+        assert_eq!(permits.free(), 1);
+        assert!(permits.take().is_some());
     }
 }

@@ -17,14 +17,14 @@ use super::files::FileStore;
 
 /// The files of one torrent, to be read from. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct Outlet {
     pub(super) store: Arc<FileStore>,
     pub(super) senders: Arc<Semaphore>,
 }
 
-/// A file that was opened by a [`Source`].
+/// A file that was opened by an [`Outlet`].
 #[derive(Debug)]
-pub struct SourceFile {
+pub struct OutletFile {
     /// The open file.
     pub file: File,
     index: FileIndex,
@@ -32,14 +32,14 @@ pub struct SourceFile {
     form: Form,
 }
 
-impl SourceFile {
+impl OutletFile {
     /// Where in the open file this part of the torrent's file stands, if it does.
     pub fn place_of(&self, slice: &FileSlice) -> Option<u64> {
         self.form.at(slice)
     }
 }
 
-impl Source {
+impl Outlet {
     /// Whoever waits for the disk on a thread of the runtime takes one of these first: a device
     /// that does not answer must not have them all.
     pub fn senders(&self) -> &Arc<Semaphore> {
@@ -56,12 +56,12 @@ impl Source {
     ///
     /// # Errors
     /// The system's refusal, also when the file is gone.
-    pub fn open(&self, index: FileIndex) -> io::Result<SourceFile> {
+    pub fn open(&self, index: FileIndex) -> io::Result<OutletFile> {
         let epoch = self.store.entry(index).epoch.load(Ordering::Acquire);
         let open = || {
             let (file, form) = self.store.open_to_read(index)?;
             match self.store.is_ours(index, &file)? {
-                true => Ok(SourceFile { file, index, epoch, form }),
+                true => Ok(OutletFile { file, index, epoch, form }),
                 false => Err(io::Error::other("the file was replaced by somebody else")),
             }
         };
@@ -70,7 +70,7 @@ impl Source {
     }
 
     /// Is `opened` this file, and still the one that the torrent uses?
-    pub fn is_current(&self, opened: &SourceFile, index: FileIndex) -> bool {
+    pub fn is_current(&self, opened: &OutletFile, index: FileIndex) -> bool {
         opened.index == index
             && opened.epoch == self.store.entry(index).epoch.load(Ordering::Acquire)
     }

@@ -1,0 +1,132 @@
+//! Whole nodes over real sockets on loopback, each at an address of its own.
+
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use tokio::time::timeout;
+
+use super::*;
+
+/// Longest wait for something that must come; never waited for in full when all is well.
+const LIMIT: Duration = Duration::from_secs(20);
+const HASH: InfoHash = InfoHash([7; 20]);
+
+fn start(last: u8, routers: &[&Dht], file: Option<&Path>) -> Dht {
+    let host = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+    let (udp, mail) = Udp::open(Some(host), 0).unwrap();
+    let mail = mail.dht;
+    let routers = routers.iter().map(|router| format!("127.0.0.1:{}", router.port()));
+    let (file, routers) = (file.map(Path::to_owned), routers.collect());
+    Dht::start(DhtConfig { udp, mail, file, routers, read_only: false })
+}
+
+async fn met(dht: &Dht) -> bool {
+    dht.reached(LIMIT).await
+}
+
+fn wish(port: Option<u16>) -> Wish {
+    Wish { port, seed: false, haste: Haste::Urgent }
+}
+
+/// The first news that `choose` accepts.
+async fn news<T>(seat: &mut Seat, choose: impl Fn(DhtNews) -> Option<T>) -> T {
+    let search = async {
+        loop {
+            if let Some(found) = choose(poll_fn(|cx| seat.poll_next(cx)).await) {
+                return found;
+            }
+        }
+    };
+    timeout(LIMIT, search).await.expect("news")
+}
+
+/// Waits for this peer.
+async fn peer(seat: &mut Seat, address: &str) {
+    let address: SocketAddr = address.parse().unwrap();
+    let is_it = |news| match news {
+        DhtNews::Peers(peers) => peers.contains(&address).then_some(()),
+        DhtNews::Announced { .. } => None,
+    };
+    news(seat, is_it).await;
+}
+
+async fn standing(dht: &Dht, is_it: impl Fn(&Standing) -> bool) {
+    let mut standing = dht.standing.clone();
+    timeout(LIMIT, standing.wait_for(is_it)).await.expect("a standing").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torrents_find_each_other_through_nodes_that_know_one_another() {
+    let first = start(1, &[], None);
+    let others: Vec<Dht> = (2..6).map(|last| start(last, &[&first], None)).collect();
+    for dht in &others {
+        assert!(met(dht).await);
+    }
+    let mut one = others[0].seat(HASH);
+    one.wish(wish(Some(1111)));
+    let announced = |news| match news {
+        DhtNews::Announced { nodes } => Some(nodes),
+        DhtNews::Peers(_) => None,
+    };
+    assert!(news(&mut one, announced).await > 0);
+    standing(&others[0], |it| it.both().any(|health| health.announced == 1)).await;
+    let mut two = others[3].seat(HASH);
+    two.wish(wish(Some(2222)));
+    peer(&mut two, "127.0.0.2:1111").await;
+    // Who takes no connections finds others all the same, and is not named.
+    let mut three = others[2].seat(HASH);
+    three.wish(wish(None));
+    peer(&mut three, "127.0.0.2:1111").await;
+    drop(one);
+    standing(&others[0], |it| it.both().all(|health| health.announced == 0)).await;
+    let mut answers = others[1].ask(Question::Find(HASH)).await;
+    let mut found = Vec::new();
+    while let Some(answer) = timeout(LIMIT, answers.recv()).await.expect("an end") {
+        if let Answer::Peers(peers) = answer {
+            found.extend(peers);
+        }
+    }
+    assert!(found.contains(&"127.0.0.2:1111".parse().unwrap()), "{found:?}");
+    assert!(found.iter().all(|peer| peer.ip() != IpAddr::from([127, 0, 0, 4])), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_kept_is_enough_to_enter_without_any_router() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("dht.dat");
+    let first = start(1, &[], None);
+    let again = start(2, &[&first], Some(&file));
+    assert!(met(&again).await);
+    again.stop().await;
+    drop(again);
+    assert!(file.exists());
+    let again = start(2, &[], Some(&file));
+    assert!(met(&again).await);
+    // With nothing kept there is nobody to begin with.
+    std::fs::remove_file(&file).unwrap();
+    let lost = start(3, &[], Some(&file));
+    assert!(!lost.reached(Duration::from_millis(1500)).await);
+    lost.hint(format!("127.0.0.1:{}", first.port()).parse().unwrap(), Hint::Peer);
+    assert!(met(&lost).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_keep_items_and_answer_people() {
+    let first = start(1, &[], None);
+    let (one, two) = (start(2, &[&first], None), start(3, &[&first], None));
+    assert!(met(&one).await && met(&two).await);
+    let item = Item { value: b"12:Hello World!".to_vec(), signed: None };
+    let target = item.target();
+    let mut answers = one.ask(Question::Put(item.clone())).await;
+    let ended = timeout(LIMIT, answers.recv()).await.expect("an end");
+    assert!(matches!(ended, Some(Answer::Ended(tally)) if tally.stored > 0), "{ended:?}");
+    let mut answers = two.ask(Question::Get { target, salt: Vec::new() }).await;
+    let found = timeout(LIMIT, answers.recv()).await.expect("an answer");
+    assert_eq!(found, Some(Answer::Found(item)));
+    let address = format!("127.0.0.1:{}", first.port()).parse().unwrap();
+    let mut answers = one.ask(Question::Ping(address)).await;
+    let pong = timeout(LIMIT, answers.recv()).await.expect("an answer");
+    assert!(matches!(pong, Some(Answer::Ended(Tally { round_trip: Some(_), .. }))), "{pong:?}");
+    assert!(one.look().await.contacts.iter().any(|contact| contact.address == address));
+}

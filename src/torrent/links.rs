@@ -1,0 +1,228 @@
+//! The links of one torrent as its task holds them: their ends, the places that they take, and
+//! what the brain orders of each, sent as one batch. Whom to dial or let in, and what to say to
+//! whom, is the brain's; it hears in facts what came of its orders.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::base::ids::LinkId;
+use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport};
+use crate::swarm::event::{DownReason, Input};
+use crate::swarm::link::{CloseReason, LinkCommand};
+
+use super::incoming::Incoming;
+use super::places::Places;
+
+/// Reads that wait for the brain. Each holds at most 17 blocks, and the pool bounds those.
+const REPORTS_LEN: usize = 256;
+
+/// All links of a torrent.
+#[derive(Debug)]
+pub(super) struct Links {
+    /// What those have in common that are made from now on.
+    pub config: Arc<LinkConfig>,
+    /// The connections that it may have.
+    pub places: Places,
+    /// What links tell.
+    pub reports: mpsc::Receiver<LinkReport>,
+    reporting: mpsc::Sender<LinkReport>,
+    handles: BTreeMap<LinkId, LinkHandle>,
+    /// Orders of the brain by link, sent as one batch each.
+    outbox: BTreeMap<LinkId, Vec<LinkCommand>>,
+}
+
+impl Links {
+    /// None yet.
+    pub fn new(config: LinkConfig, places: Places) -> Self {
+        let (reporting, reports) = mpsc::channel(REPORTS_LEN);
+        let (handles, outbox) = (BTreeMap::new(), BTreeMap::new());
+        Self { config: Arc::new(config), places, reports, reporting, handles, outbox }
+    }
+
+    /// Links that are up, or on their way.
+    pub fn len(&self) -> usize {
+        self.handles.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+
+    /// Dials, when there is a place for it; else the fact that it came to nothing.
+    #[must_use]
+    pub fn dial(&mut self, link: LinkId, address: SocketAddr) -> Option<Input> {
+        self.dial_by(link, |config, reports| link::dial(config, link, address, reports))
+    }
+
+    /// The same, by another protocol.
+    #[must_use]
+    pub fn dial_by(
+        &mut self,
+        link: LinkId,
+        dial: impl FnOnce(Arc<LinkConfig>, mpsc::Sender<LinkReport>) -> LinkHandle,
+    ) -> Option<Input> {
+        if !self.places.dial(link) {
+            return Some(no_room(link));
+        }
+        self.handles.insert(link, dial(self.config.clone(), self.reporting.clone()));
+        None
+    }
+
+    /// Lets a connection in, when there is a place for it; else the fact that it came to nothing.
+    #[must_use]
+    pub fn accept(&mut self, link: LinkId, incoming: Incoming) -> Option<Input> {
+        if !self.places.take(link) {
+            return Some(no_room(link));
+        }
+        let Incoming { address, stream, hello } = incoming;
+        let (config, reports) = (self.config.clone(), self.reporting.clone());
+        self.handles.insert(link, link::accept(config, link, address, stream, hello, reports));
+        None
+    }
+
+    /// What a link tells, as a fact for the brain.
+    pub fn on_news(&mut self, link: LinkId, news: LinkNews) -> Input {
+        match news {
+            LinkNews::Up { peer_id, caps, .. } => {
+                self.places.up(link);
+                Input::LinkUp { link, peer_id, caps }
+            }
+            LinkNews::Events(events) => Input::LinkEvents { link, events },
+            LinkNews::Down(reason) => {
+                debug!(link = link.0, %reason, "link down");
+                self.forget(link);
+                Input::LinkDown { link, reason }
+            }
+        }
+    }
+
+    /// Keeps an order until [`post`](Self::post).
+    pub fn order(&mut self, link: LinkId, command: LinkCommand) {
+        self.outbox.entry(link).or_default().push(command);
+    }
+
+    /// Hands each link its orders; the facts that follow. None when there were no orders.
+    pub fn post(&mut self) -> Option<Vec<Input>> {
+        if self.outbox.is_empty() {
+            return None;
+        }
+        let orders = std::mem::take(&mut self.outbox);
+        Some(orders.into_iter().filter_map(|(link, batch)| self.hand(link, batch)).collect())
+    }
+
+    /// Hands a batch to a link. One that leaves so many batches lying is not reading.
+    fn hand(&mut self, link: LinkId, batch: Vec<LinkCommand>) -> Option<Input> {
+        let handle = self.handles.get(&link)?;
+        let is_end = matches!(batch.last(), Some(LinkCommand::Close(_)));
+        let sent = handle.commands.try_send(batch);
+        let is_full = matches!(sent, Err(mpsc::error::TrySendError::Full(_)));
+        if is_end || is_full {
+            // Dropping the handle ends the link once it has read what was sent.
+            self.forget(link);
+        }
+        let reason = DownReason::TimedOut("it did not read what we sent");
+        is_full.then_some(Input::LinkDown { link, reason })
+    }
+
+    /// Tells all links to end. They still report what they did, until the reports end.
+    pub fn close_all(&mut self, reason: CloseReason) {
+        for (link, handle) in std::mem::take(&mut self.handles) {
+            // A link that is gone needs no word.
+            let _ = handle.commands.try_send(vec![LinkCommand::Close(reason)]);
+            self.places.down(link);
+        }
+        // Nobody but the links themselves keeps the way open on which they report.
+        self.reporting = mpsc::channel(1).0;
+    }
+
+    fn forget(&mut self, link: LinkId) {
+        self.handles.remove(&link);
+        self.places.down(link);
+    }
+}
+
+fn no_room(link: LinkId) -> Input {
+    Input::LinkDown { link, reason: DownReason::NoRoom }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio::sync::Notify;
+
+    use crate::base::ids::{InfoHash, PeerId};
+    use crate::base::pool::BlockPool;
+    use crate::link::{LinkTimeouts, Subject};
+    use crate::net::limiter::Limiter;
+    use crate::swarm::link::{Availability, PeerCommand};
+    use crate::torrent::places::{Account, Shared};
+
+    fn links() -> Links {
+        let limiter = Arc::new(Limiter::new(None));
+        let config = LinkConfig {
+            info_hash: InfoHash([1; 20]),
+            peer_id: PeerId([2; 20]),
+            subject: Subject::default(),
+            exchanges_peers: false,
+            pool: BlockPool::new(1 << 20),
+            limiter: limiter.clone(),
+            up_limiter: limiter,
+            listen_port: None,
+            bind: None,
+            dht: None,
+            timeouts: LinkTimeouts::default(),
+        };
+        let account = Account::new(Shared::new(Arc::new(Notify::new())));
+        Links::new(config, Places::new(account))
+    }
+
+    fn is_down(fact: Option<Input>, why: &DownReason) -> bool {
+        matches!(fact, Some(Input::LinkDown { reason, .. }) if reason == *why)
+    }
+
+    #[tokio::test]
+    async fn a_dial_without_a_place_is_told_and_nobody_is_called() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut links = links();
+        links.places.account().allow(1);
+        assert!(links.dial(LinkId(1), address).is_none());
+        assert!(is_down(links.dial(LinkId(2), address), &DownReason::NoRoom));
+        assert_eq!((links.len(), links.places.account().held()), (1, 1));
+        listener.accept().await.unwrap();
+        let another = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(another.is_err(), "one call");
+    }
+
+    #[tokio::test]
+    async fn a_link_that_takes_no_orders_is_over_and_one_told_to_end_is_forgotten() {
+        let mut links = links();
+        let close = |links: &mut Links, link| {
+            links.order(link, LinkCommand::Close(CloseReason::Stopping));
+            links.post()
+        };
+        assert!(links.post().is_none(), "there is nothing to send");
+        let mut unread = Vec::new();
+        for link in [LinkId(1), LinkId(2)] {
+            let (commands, orders) = mpsc::channel(1);
+            unread.push(orders);
+            assert!(links.dial_by(link, |_, _| LinkHandle { commands }).is_none());
+        }
+        links.order(LinkId(1), LinkCommand::Peer(PeerCommand::Availability(Availability::None)));
+        assert_eq!(links.post().unwrap().len(), 0);
+        links.order(LinkId(1), LinkCommand::Peer(PeerCommand::Choke));
+        let mut facts = links.post().unwrap();
+        let why = DownReason::TimedOut("it did not read what we sent");
+        assert!(is_down(facts.pop(), &why) && facts.is_empty());
+        assert_eq!(links.len(), 1);
+        assert_eq!(close(&mut links, LinkId(2)).unwrap().len(), 0, "it knows");
+        assert!(links.is_empty() && links.places.account().held() == 0);
+    }
+}
