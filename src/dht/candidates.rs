@@ -15,6 +15,9 @@ pub const CANDIDATES_MAX: usize = 200;
 const DEAD_MAX: u8 = 3;
 /// Sources that are told apart for one node: more would not change whom we ask.
 const SOURCES_MAX: usize = 3;
+/// Nodes of one provider whose ids were made for the target. More of them would fill the list and
+/// leave no room for those farther out that nobody made.
+const FORGED_MAX: usize = 4;
 /// Ports of servers that would be flooded if we believed a single source: DNS and NTP.
 const SERVER_PORTS: [u16; 2] = [53, 123];
 
@@ -107,12 +110,24 @@ pub struct Candidates {
     nodes: Vec<Candidate>,
     /// Indices of `nodes`, the nearest first.
     order: Vec<u8>,
+    /// Bits that an id has in common with the target by chance, at most.
+    natural: usize,
 }
 
 impl Candidates {
     /// None yet.
     pub fn new(target: NodeId) -> Self {
-        Self { target, nodes: Vec::new(), order: Vec::new() }
+        Self { target, nodes: Vec::new(), order: Vec::new(), natural: usize::MAX }
+    }
+
+    /// Whoever has more than so many bits in common with the target has an id that was made for it.
+    pub fn set_natural(&mut self, bits: usize) {
+        self.natural = bits;
+    }
+
+    /// Whether an id was made for the target.
+    pub fn is_forged(&self, id: &NodeId) -> bool {
+        id.common_bits(&self.target) > self.natural
     }
 
     /// A node that is known from before.
@@ -218,7 +233,8 @@ impl Candidates {
             }
             Err(place) => place,
         };
-        if !is_exempt(node.address.ip()) && self.has_site(node.address) {
+        let is_limited = !is_exempt(node.address.ip());
+        if is_limited && (self.has_site(node.address) || self.is_one_too_many(&node)) {
             return None;
         }
         let candidate = Candidate {
@@ -262,6 +278,15 @@ impl Candidates {
         let site = Net::site(address.ip());
         let lives = self.nodes.iter().filter(|known| known.state != State::Failed);
         { lives }.any(|known| Net::site(known.node.address.ip()) == site)
+    }
+
+    /// Whether its id was made for the target, and its provider has enough of these.
+    fn is_one_too_many(&self, node: &NodeInfo) -> bool {
+        let provider = |node: &NodeInfo| Net::provider(node.address.ip());
+        let is_same = |known: &&Candidate| {
+            self.is_forged(&known.node.id) && provider(&known.node) == provider(node)
+        };
+        self.is_forged(&node.id) && self.nodes.iter().filter(is_same).count() >= FORGED_MAX
     }
 }
 
@@ -321,6 +346,26 @@ pub(super) mod tests {
             candidates.named(live(NodeInfo { address, ..node(far, 0) }), slots[0]);
         }
         assert_eq!(nearest_first(&candidates), [1, 2, 30, 40, 41]);
+    }
+
+    #[test]
+    fn a_provider_has_four_that_were_made_for_the_target() {
+        let (mut candidates, slots) = begun(&[0x8000]);
+        candidates.set_natural(8);
+        // 16 first bits: the first eight are nearer than by chance.
+        for far in 1..=20 {
+            let mut named = node(far, far);
+            named.address.set_ip([5, 7, far as u8, 1].into());
+            candidates.named(live(named), slots[0]);
+        }
+        assert_eq!(nearest_first(&candidates), [1, 2, 3, 4, 0x8000]);
+        candidates.named(live(node(30, 30)), slots[0]);
+        for far in 0x4001..=0x4006 {
+            let mut named = node(far, far);
+            named.address.set_ip([5, 7, 100 + (far & 15) as u8, 1].into());
+            candidates.named(live(named), slots[0]);
+        }
+        assert_eq!(candidates.count(), 5 + 1 + 6, "others of another, and those by chance");
     }
 
     #[test]

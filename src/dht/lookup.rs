@@ -138,6 +138,9 @@ impl Lookup {
     /// A lookup that begins with these nodes and addresses; its time runs from `since`.
     pub fn new(plan: Plan, starts: &[Start], unnamed: Vec<SocketAddr>, since: Instant) -> Self {
         let mut candidates = Candidates::new(plan.target);
+        if let Some(depth) = plan.depth {
+            candidates.set_natural(depth + EIGHTH_LEVELS + FORGED_LEVELS);
+        }
         starts.iter().for_each(|start| candidates.start(*start));
         let is_near = |start: &&Start| {
             let bits = start.node.id.common_bits(&plan.target);
@@ -588,11 +591,9 @@ impl Lookup {
         providers.dedup();
         let is_suited = |c: &&Candidate| c.node.id.suits(c.node.address.ip());
         let suited = nodes().filter(is_suited).count();
-        let limit = self.plan.depth.map(|depth| depth + EIGHTH_LEVELS + FORGED_LEVELS);
-        let is_forged = |c: &Candidate| limit.is_some_and(|limit| self.candidates.level(c) > limit);
         providers.len() < PARTIES_MIN
             || (self.plan.expects_suited && suited < PARTIES_MIN)
-            || nodes().any(is_forged)
+            || nodes().any(|candidate| self.candidates.is_forged(&candidate.node.id))
     }
 }
 

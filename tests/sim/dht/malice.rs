@@ -16,7 +16,8 @@ use super::world::World;
 use super::{MS, S, percentile};
 
 const LOOKUPS: usize = 12;
-const SYBILS: usize = 12;
+/// One for twenty others.
+const SYBILS: usize = 250;
 
 /// A usual net in which so many of 100 are of one breed of enemies.
 fn with(breed: Breed, percent: u32) -> Vec<(Breed, u32)> {
