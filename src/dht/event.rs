@@ -28,6 +28,8 @@ pub enum Hint {
     Peer,
     /// A sender of local service discovery.
     Lan,
+    /// A node of the other family, in a reply to that family's machine (BEP 32).
+    Other,
     /// A public router: asked last.
     Router,
 }

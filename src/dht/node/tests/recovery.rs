@@ -206,3 +206,15 @@ fn on_a_dead_line_nobody_is_asked_but_by_probes() {
     assert!((10..=16).contains(&more), "{more} queries");
     assert!(bench.names()[first..].iter().all(|(name, _)| *name == "ping"));
 }
+
+#[test]
+fn nodes_that_the_other_family_names_do_not_keep_a_dead_family_asking() {
+    let mut bench = Bench::new(None);
+    let begun = bench.now;
+    for far in 1..=3_000 {
+        hint(&mut bench, far, Hint::Other);
+        bench.run(begun + u32::from(far) * 200 * MS, silence);
+    }
+    // Ten minutes: 16 attempts of at most 64.
+    assert!(bench.asked.len() <= 16 * 64, "{} queries", bench.asked.len());
+}
