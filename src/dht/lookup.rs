@@ -17,6 +17,7 @@ use super::compact::NodeInfo;
 use super::contacts::Start;
 use super::id::NodeId;
 use super::nets::{Net, is_exempt};
+use super::rouse::HINTS_MAX;
 
 /// "K is currently 8" (BEP 5): nodes that keep something.
 pub const NEAREST: usize = 8;
@@ -170,8 +171,9 @@ impl Lookup {
 
     /// One more address to begin with, for a lookup that has too few.
     pub fn hint(&mut self, address: SocketAddr) {
-        self.is_changed = true;
-        if self.answered < NEAREST && !self.unnamed.contains(&address) {
+        let has_room = self.answered < NEAREST && self.unnamed.len() < HINTS_MAX;
+        if has_room && !self.unnamed.contains(&address) {
+            self.is_changed = true;
             self.unnamed.push_back(address);
         }
     }

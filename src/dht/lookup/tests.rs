@@ -420,6 +420,15 @@ fn it_begins_with_addresses_alone_and_waits_for_them() {
 }
 
 #[test]
+fn addresses_without_a_name_are_bounded() {
+    let mut walk = Walk::new(URGENT, &[], Vec::new());
+    for n in 0..10_000 {
+        walk.lookup.hint(SocketAddr::from((std::net::Ipv4Addr::from(0x0909_0000 + n), 1_000)));
+    }
+    assert_eq!(walk.lookup.unnamed.len(), HINTS_MAX);
+}
+
+#[test]
 fn it_ends_after_twenty_seconds_or_250_queries() {
     let mut walk = Walk::from(URGENT, &[1]);
     walk.send();
