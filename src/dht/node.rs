@@ -87,7 +87,7 @@ pub struct Node {
     next_calm: Instant,
     /// When the gate lets out what it held back.
     gate_opens: Option<Instant>,
-    /// When it was spoken to last.
+    /// When it last did what was due.
     now: Instant,
 }
 
@@ -142,15 +142,18 @@ impl Node {
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
         let may_oversleep = now > self.now + JUMP && !matches!(input, Input::Changed { .. });
         if may_oversleep && self.next_timeout().is_some_and(|due| now > due + JUMP) {
+            self.now = now;
             self.on_changed(now);
+        }
+        if let Input::Datagram { from, bytes } = input
+            && !self.on_datagram(from, bytes, now)
+        {
+            // Nothing is done for it, so what is due stays due: a flood would delay it for ever.
+            return;
         }
         self.now = now;
         match input {
-            Input::Datagram { from, bytes } => {
-                if !self.on_datagram(from, bytes, now) {
-                    return;
-                }
-            }
+            Input::Datagram { .. } | Input::Wake => {}
             Input::Refused { to } => self.on_refused(canonical(to), now),
             Input::Find { ticket, hash, haste } => {
                 self.question(hash.into(), Cause::Find(ticket, haste), now);
@@ -175,7 +178,6 @@ impl Node {
                 self.reach.set_open(self.is_open());
             }
             Input::Other { good } => self.other_good = good,
-            Input::Wake => {}
         }
         self.drive(now);
     }

@@ -218,3 +218,27 @@ fn nodes_that_the_other_family_names_do_not_keep_a_dead_family_asking() {
     // Ten minutes: 16 attempts of at most 64.
     assert!(bench.asked.len() <= 16 * 64, "{} queries", bench.asked.len());
 }
+
+#[test]
+fn junk_does_not_push_timers_back() {
+    let asked_within = |junk: &[&[u8]]| {
+        let mut bench = Bench::with(1..=20);
+        bench.find(1);
+        let begun = bench.now;
+        while bench.now < begun + 4 * S {
+            bench.now += 10 * MS;
+            for bytes in junk {
+                let from = SocketAddr::from(([70, 1, 1, 1], 6881));
+                bench.handle(Input::Datagram { from, bytes });
+            }
+            if bench.node.next_timeout().is_some_and(|due| due <= bench.now) {
+                bench.handle(Input::Wake);
+            }
+        }
+        bench.names()
+    };
+    let quiet = asked_within(&[]);
+    assert!(quiet.len() > 12, "those that stall give their places to others: {quiet:?}");
+    assert_eq!(asked_within(&[b"d1:junk"]), quiet);
+    assert_eq!(asked_within(&[b"d1:rd2:id20:aaaaaaaaaaaaaaaaaaaae1:t4:none1:y1:re"]), quiet);
+}
