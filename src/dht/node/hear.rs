@@ -22,6 +22,9 @@ use crate::base::ids::InfoHash;
 
 /// Outputs that nobody took, at which queries are not answered any more: ours come first.
 const OUTPUTS_MAX: usize = 1_024;
+/// Peers that are taken from one reply: libtorrent sends at most 100, and who sends more wants
+/// to be all that we know.
+const PEERS_USED: usize = 100;
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Node {
@@ -259,6 +262,7 @@ impl Node {
             .iter()
             .filter(|peer| is_usable_node(*peer, from.ip()) && !is_own_peer(peer))
             .filter(|peer| search.is_new_peer(*peer))
+            .take(PEERS_USED)
             .collect();
         if !fresh.is_empty() {
             search.lookup.found_peers();
@@ -311,7 +315,7 @@ impl Search {
             both.1.unite(leechers);
         }
         if !has_any {
-            for peer in reply.values.iter() {
+            for peer in reply.values.iter().take(PEERS_USED) {
                 let mut one = Bloom::default();
                 one.insert(peer.ip());
                 let is_seed = one.0.iter().zip(both.0.0).all(|(bit, all)| bit & all == *bit);

@@ -136,6 +136,21 @@ fn peers_are_passed_on_with_each_reply_and_bad_ones_are_not() {
 }
 
 #[test]
+fn a_hundred_peers_of_one_reply_are_enough() {
+    let mut bench = Bench::with(1..=20);
+    bench.find(1);
+    let values = |net: u8| {
+        let peer = |n: u8| [b"6:", &[80, net, n, 1, 0x1a, 0xe1][..]].concat();
+        let list: Vec<u8> = (0..150).flat_map(peer).collect();
+        [b"5:token1:x6:valuesl", &list[..], b"e"].concat()
+    };
+    bench.answer("get_peers", 1, &values(1));
+    assert_eq!(bench.peers().len(), 100);
+    bench.answer("get_peers", 2, &values(2));
+    assert_eq!(bench.peers().len(), 200, "and as many of another one");
+}
+
+#[test]
 fn replies_from_elsewhere_or_without_a_query_change_nothing() {
     let mut bench = Bench::with(1..=20);
     bench.find(1);
