@@ -73,7 +73,8 @@ pub enum Input<'a> {
         /// How much each of its lookups may cost: urgent while few peers are known.
         haste: Haste,
     },
-    /// No announce of this torrent any more.
+    /// Nothing of this torrent any more: neither announces nor any `Find`, which ends with what
+    /// it has found.
     Forget {
         /// The torrent.
         hash: InfoHash,

@@ -274,12 +274,9 @@ impl Node {
     fn on_forget(&mut self, hash: InfoHash) {
         self.course.forget(hash);
         self.on_course();
-        let is_its = |search: &super::searches::Search| {
-            search.target == hash.into() && matches!(search.cause, Cause::Announce(_))
-        };
-        let keys: Vec<u32> =
-            self.searches.iter().filter(|search| is_its(search)).map(|search| search.key).collect();
-        keys.into_iter().for_each(|key| drop(self.searches.remove(key)));
+        for (ticket, tally) in self.searches.forget(hash.into()) {
+            self.outputs.push_back(Output::Ended { ticket, tally });
+        }
     }
 
     fn on_hinted(&mut self, address: SocketAddr, by: Hint, now: Instant) {

@@ -302,6 +302,28 @@ impl Searches {
         Some(self.running.remove(at))
     }
 
+    /// Takes out all that announces or finds a torrent, also what waits for a place; returns who
+    /// is to hear of the end, and how it went so far.
+    pub fn forget(&mut self, target: NodeId) -> Vec<(Ticket, Tally)> {
+        let is_its = |cause: &Cause| matches!(cause, Cause::Announce(_) | Cause::Find(..));
+        let mut ended = Vec::new();
+        self.running.retain(|search| {
+            let goes = search.target == target && is_its(&search.cause);
+            if goes && !search.is_told {
+                ended.extend(search.cause.ticket().map(|ticket| (ticket, search.tally())));
+            }
+            !goes
+        });
+        self.waiting.retain(|waiting| {
+            let goes = waiting.target == target && is_its(&waiting.cause);
+            if goes {
+                ended.extend(waiting.cause.ticket().map(|ticket| (ticket, Tally::default())));
+            }
+            !goes
+        });
+        ended
+    }
+
     /// Whether somebody waits for an answer.
     pub fn somebody_waits(&self) -> bool {
         let waits =

@@ -321,6 +321,28 @@ fn every_question_ends_once_within_twenty_seconds() {
 }
 
 #[test]
+fn a_torrent_that_is_forgotten_is_not_looked_for_any_more() {
+    let mut bench = Bench::with(1..=20);
+    bench.announce(Haste::Urgent);
+    bench.find(1);
+    for number in 2..=70 {
+        let hash = InfoHash([number as u8; 20]);
+        bench.handle(Input::Find { ticket: Ticket(number), hash, haste: Haste::Urgent });
+    }
+    bench.find(71);
+    bench.handle(Input::Find { ticket: Ticket(72), hash: HASH, haste: Haste::Background });
+    assert!([1, 71, 72].iter().all(|number| bench.ended(*number).is_none()));
+    bench.handle(Input::Forget { hash: HASH });
+    assert!(bench.ended(1).is_some_and(|tally| tally.asked > 0), "it ran");
+    assert_eq!([71, 72].map(|number| bench.ended(number)), [Some(Tally::default()); 2]);
+    assert_eq!(bench.ended(2), None, "another torrent");
+    bench.asked.clear();
+    bench.run(bench.now + 20 * S, |_| Some(b"5:token3:abc".to_vec()));
+    assert!(bench.asked.iter().all(|asked| asked.target != Some(id(0))));
+    assert!((2..=70).all(|number| bench.ended(number).is_some()));
+}
+
+#[test]
 fn nodes_of_the_other_family_are_wanted_while_it_has_few() {
     let mut bench = Bench::with(1..=20);
     bench.find(1);
