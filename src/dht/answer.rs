@@ -195,11 +195,11 @@ impl Answers {
         let reply = Reply { id: around.table.own(), ..Reply::default() };
         match query.method {
             Method::Ping => letter.write(&reply),
-            Method::FindNode { target } | Method::Other { target: Some(target) } => {
+            Method::FindNode { target } | Method::Other { target: Some(target), .. } => {
                 let nodes = gather(&mut self.nodes, &target, letter.to, around.table);
                 letter.write(&self.family.add_nodes(reply, query, nodes));
             }
-            Method::Other { target: None } => {
+            Method::Other { target: None, .. } => {
                 return Err(refuse(code::METHOD_UNKNOWN, "unknown method"));
             }
             Method::GetPeers { hash, noseed, scrape } => {

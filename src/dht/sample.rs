@@ -67,9 +67,12 @@ mod tests {
 
     use super::*;
     use crate::base::ids::InfoHash;
-    use crate::dht::compact::samples;
     use crate::dht::id::NodeId;
     use crate::dht::nets::Family;
+
+    fn samples(bytes: &[u8]) -> impl Iterator<Item = [u8; 20]> + '_ {
+        bytes.as_chunks().0.iter().copied()
+    }
 
     fn store(count: u8, now: Instant) -> Store {
         let mut store = Store::new(NodeId::default(), Family::V4, now);
