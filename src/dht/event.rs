@@ -252,7 +252,8 @@ pub struct Config {
     pub local: SocketAddr,
     /// Source of all chance: ids, secrets, transaction ids, jitter.
     pub seed: [u8; 32],
-    /// Say from the start that we take no queries (BEP 43); else it is found out.
+    /// Say from the start that we take no queries, and answer none (BEP 43); else whether any
+    /// reach us is found out, and those that do are answered.
     pub read_only: bool,
     /// Queries a second that reach addresses not spoken to in the last 30 s.
     pub fresh_flows: u32,

@@ -50,7 +50,10 @@ impl Node {
 
     /// Somebody wants something.
     fn on_query(&mut self, asked: Asked<'_>, now: Instant) {
-        if self.outputs.len() >= OUTPUTS_MAX {
+        // "It no longer responds to 'query' messages" (BEP 43): so wants the user, who pays for
+        // each datagram. Where nobody has only proved yet that we are reached, who asks does so:
+        // such queries are answered, or a net of nodes behind translators would fall silent.
+        if self.config.read_only || self.outputs.len() >= OUTPUTS_MAX {
             return;
         }
         let (table, gate, rng) = (&self.table, &mut self.gate, &mut self.rng);

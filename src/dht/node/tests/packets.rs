@@ -457,3 +457,23 @@ fn announces_for_which_nobody_waits_are_spread() {
     bench.run(begun + 166 * MS, |_| None);
     assert!(bench.asked.len() >= 6, "{:?}", bench.names());
 }
+
+#[test]
+fn who_is_told_to_be_read_only_answers_nobody_and_who_found_it_out_does() {
+    let answers = |read_only, age| {
+        let begun = Instant::now();
+        let mut node = Node::new(Config { read_only, ..config() }, None, begun);
+        let now = begun + age;
+        while let Some(due) = node.next_timeout().filter(|due| *due <= now) {
+            node.handle(Input::Wake, due);
+        }
+        assert!(node.health(now).read_only);
+        let bytes = [b"d1:ad2:id20:", &id(7).0[..], b"e1:q4:ping1:t2:aa1:y1:qe"].concat();
+        let from = info(7).address;
+        node.handle(Input::Datagram { from, bytes: &bytes }, now);
+        let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
+        outputs.iter().any(|output| matches!(output, Output::Send { to, .. } if *to == from))
+    };
+    assert!(!answers(true, S));
+    assert!(answers(false, 900 * S), "nobody proved yet that we are reached");
+}
