@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::bloom::Bloom;
 use super::compact::PORTS_MAX;
-use super::course::Said;
 use super::event::{Haste, Tally, Ticket, Walking};
 use super::id::NodeId;
 use super::items::Item;
 use super::lookup::{LOOKUP_MAX, Lookup};
 use super::nets::is_exempt;
+use super::schedule::Said;
 
 /// Lookups under way at most.
 pub const SEARCHES_MAX: usize = 64;

@@ -108,7 +108,7 @@ impl Node {
         self.rouse.changed(now);
         self.reach.changed(now);
         self.witness.network_changed();
-        self.course.changed(now);
+        self.schedule.changed(now);
         let bytes = self.save(now);
         self.outputs.push_back(Output::Save { bytes });
     }
@@ -146,17 +146,17 @@ impl Node {
             self.contacts.answered(node, round_trip, now, &mut self.rng);
         }
         match flight.purpose {
-            Purpose::Walk { search, slot } => {
+            Purpose::Walk { search, index } => {
                 let answer = Answer {
                     from: node,
                     round_trip,
                     token: reply.token,
                     was_stalled: flight.is_stalled,
                 };
-                self.on_walked(search, slot, answer, reply, now);
+                self.on_walked(search, index, answer, reply, now);
             }
-            Purpose::Store { search, slot } => self.with_search(search, |search| {
-                search.lookup.set_stored(slot, Stored::Taken);
+            Purpose::Store { search, index } => self.with_search(search, |search| {
+                search.lookup.set_stored(index, Stored::Taken);
             }),
             Purpose::Ping { ticket: Some(ticket) } => {
                 let tally = Tally { asked: 1, answered: 1, ..Tally::default() };
@@ -188,7 +188,7 @@ impl Node {
         if self.rouse.heard(from, now) {
             self.replies = 0;
             self.searches.iter_mut().for_each(|search| search.lookup.revive());
-            self.course.roused(now);
+            self.schedule.roused(now);
         }
     }
 
@@ -206,11 +206,11 @@ impl Node {
     /// What a query was for failed.
     fn fail(&mut self, flight: Flight<Purpose>) {
         match flight.purpose {
-            Purpose::Walk { search, slot } => {
-                self.with_search(search, |search| search.lookup.failed(slot, flight.is_stalled));
+            Purpose::Walk { search, index } => {
+                self.with_search(search, |search| search.lookup.failed(index, flight.is_stalled));
             }
-            Purpose::Store { search, slot } => self.with_search(search, |search| {
-                search.lookup.set_stored(slot, Stored::Refused);
+            Purpose::Store { search, index } => self.with_search(search, |search| {
+                search.lookup.set_stored(index, Stored::Refused);
             }),
             Purpose::Ping { ticket: Some(ticket) } => {
                 let tally = Tally { asked: 1, ..Tally::default() };
@@ -225,7 +225,7 @@ impl Node {
     fn on_walked(
         &mut self,
         key: u32,
-        slot: Option<super::Slot>,
+        index: Option<super::CandidateIndex>,
         answer: Answer<'_>,
         reply: &Reply<'_>,
         now: Instant,
@@ -251,7 +251,7 @@ impl Node {
             let is_absent = absent.contains(node.address, now);
             Named { node, is_absent }
         });
-        search.lookup.answered(slot, answer, named);
+        search.lookup.answered(index, answer, named);
         let port = match &search.cause {
             Cause::Announce(said) => Some(said.port),
             _ => None,
