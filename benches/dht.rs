@@ -12,7 +12,7 @@ use pigeon::dht::compact::NodeInfo;
 use pigeon::dht::gate::Gate;
 use pigeon::dht::message::{Body, Message, Method, Query, Want};
 use pigeon::dht::nets::Family;
-use pigeon::dht::store::Store;
+use pigeon::dht::peers::PeerStore;
 use pigeon::dht::table::Table;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -31,7 +31,7 @@ fn main() {
 
 fn store_memory(torrents: u32, peers: u32) {
     let now = Instant::now();
-    let mut store = Store::new(NodeId([0; 20]), Family::V4, now);
+    let mut store = PeerStore::new(NodeId([0; 20]), Family::V4, now);
     for n in 0..torrents * peers {
         let mut hash = HASH;
         hash.0[16..].copy_from_slice(&(n % torrents).to_be_bytes());

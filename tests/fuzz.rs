@@ -22,10 +22,10 @@ use pigeon::chunk::ini::{FileDescription, Peers};
 use pigeon::chunk::wire::{self as chunk_wire, CHUNK_HEAD_LEN, ChunkHead, FileInfo};
 use pigeon::dht::NodeId;
 use pigeon::dht::answer::{Answers, Around, Asked, Outcome};
-use pigeon::dht::compact::{NODES_MAX, PEERS_MAX, samples};
+use pigeon::dht::compact::{NODES_MAX, PEERS_MAX};
 use pigeon::dht::gate::Gate;
 use pigeon::dht::items::{Item, VALUE_LEN_MAX};
-use pigeon::dht::message::{Body, Flaw, Message as DhtMessage, Method, REPLY_LEN_MAX};
+use pigeon::dht::message::{Body, Flaw, Message as DhtMessage, REPLY_LEN_MAX};
 use pigeon::dht::nets::Family as DhtFamily;
 use pigeon::dht::table::Table;
 use pigeon::disk::{Home, record};
@@ -296,22 +296,17 @@ fn dht_message(bytes: &[u8]) {
             Body::Query(query) => {
                 query.write(transaction, &mut written);
                 let Ok(again) = DhtMessage::decode(&written) else {
-                    // A method's name is not kept, and a value may fill the datagram.
+                    // A value may fill the datagram.
                     assert!(written.len() > bytes.len(), "{query:?}");
                     return;
                 };
                 let Body::Query(again) = again.body else { panic!("{again:?}") };
-                // Only some methods want anything, and only their targets are kept.
-                if !matches!(query.method, Method::Other { .. }) {
-                    assert_eq!((again.id, again.method), (query.id, query.method));
-                }
+                // Only some methods want anything.
+                assert_eq!((again.id, again.method), (query.id, query.method));
             }
             Body::Reply(reply) => {
                 assert!(reply.named().count() <= 2 * NODES_MAX);
                 assert!(reply.values.iter().count() <= PEERS_MAX);
-                let mut peers = Vec::new();
-                reply.values.collect_into(&mut peers);
-                let _ = reply.samples.map(|known| samples(known.hashes).count());
                 let item = reply.item.and_then(|view| Item::checked(&view, &view.target(), b""));
                 assert!(item.is_none_or(|item| item.value.len() <= VALUE_LEN_MAX));
             }

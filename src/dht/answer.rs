@@ -18,8 +18,8 @@ use super::message::{
     Body, Flaw, Message, Method, Query, REPLY_LEN_MAX, Refusal, Reply, Samples, code,
 };
 use super::nets::{Family, is_usable_node};
+use super::peers::PeerStore;
 use super::sample::Sampler;
-use super::store::Store;
 use super::table::{Entry, Table};
 use super::token::{TOKEN_LEN, Tokens};
 use crate::base::addr::{COMPACT_V4_LEN, COMPACT_V6_LEN};
@@ -82,7 +82,7 @@ pub enum Outcome {
 pub struct Answers {
     family: Family,
     tokens: Tokens,
-    store: Store,
+    store: PeerStore,
     items: Items,
     sampler: Sampler,
     /// Compact nodes and peers of the reply that is being made.
@@ -96,7 +96,7 @@ impl Answers {
         Self {
             family,
             tokens: Tokens::new(rng, now),
-            store: Store::new(own, family, now),
+            store: PeerStore::new(own, family, now),
             items: Items::new(own, now),
             sampler: Sampler::new(now),
             nodes: Vec::new(),
@@ -195,11 +195,11 @@ impl Answers {
         let reply = Reply { id: around.table.own(), ..Reply::default() };
         match query.method {
             Method::Ping => letter.write(&reply),
-            Method::FindNode { target } | Method::Other { target: Some(target) } => {
+            Method::FindNode { target } | Method::Other { target: Some(target), .. } => {
                 let nodes = gather(&mut self.nodes, &target, letter.to, around.table);
                 letter.write(&self.family.add_nodes(reply, query, nodes));
             }
-            Method::Other { target: None } => {
+            Method::Other { target: None, .. } => {
                 return Err(refuse(code::METHOD_UNKNOWN, "unknown method"));
             }
             Method::GetPeers { hash, noseed, scrape } => {

@@ -1,4 +1,4 @@
-//! The compact forms of nodes, peers and samples (BEP 5, 32, 51), read where they lie. Not here:
+//! The compact forms of nodes and peers (BEP 5, 32), read where they lie. Not here:
 //! which of them are believed.
 
 use std::net::{IpAddr, SocketAddr};
@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use crate::base::addr::{
     COMPACT_V4_LEN, COMPACT_V6_LEN, parse_compact_v4, parse_compact_v6, write_compact,
 };
-use crate::base::ids::InfoHash;
 use crate::bencode::{List, Value};
 
 use super::id::NodeId;
@@ -105,16 +104,6 @@ impl<'a> Values<'a> {
         self.strings().take(PEERS_MAX).filter_map(peer)
     }
 
-    /// Appends the peers that `out` lacks, at most [`PORTS_MAX`] of one address.
-    pub fn collect_into(self, out: &mut Vec<SocketAddr>) {
-        for peer in self.iter() {
-            let there = out.iter().filter(|known| known.ip() == peer.ip());
-            if there.count() < PORTS_MAX && !out.contains(&peer) {
-                out.push(peer);
-            }
-        }
-    }
-
     /// Whether it has no entry.
     pub fn is_empty(self) -> bool {
         self.strings().next().is_none()
@@ -130,11 +119,6 @@ impl<'a> Values<'a> {
         let listed = list.into_iter().flatten().filter_map(Value::bytes);
         listed.chain(packed.chunks_exact(len))
     }
-}
-
-/// The torrents of a reply to `sample_infohashes` (BEP 51), a torn last one left out.
-pub fn samples(bytes: &[u8]) -> impl Iterator<Item = InfoHash> + '_ {
-    bytes.as_chunks::<20>().0.iter().map(|hash| InfoHash(*hash))
 }
 
 /// The address and port of 6 or 18 bytes.
@@ -218,21 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn one_address_is_believed_with_few_ports_and_a_reply_with_few_peers() {
-        let mut packed = Vec::new();
-        for port in [1_u16, 2, 3, 3, 4, 5, 6] {
-            packed.extend([9, 9, 9, 9]);
-            packed.extend(port.to_be_bytes());
-        }
-        let mut peers = Vec::new();
-        Values::Packed(&packed, Family::V4).collect_into(&mut peers);
-        let ports: Vec<u16> = peers.iter().map(SocketAddr::port).collect();
-        assert_eq!(ports, [1, 2, 3, 4]);
-        packed.clear();
-        (0..500_u16).for_each(|n| packed.extend([9, 9, n.to_be_bytes()[0], n as u8, 1, 1]));
-        peers.clear();
-        Values::Packed(&packed, Family::V4).collect_into(&mut peers);
-        assert_eq!(peers.len(), PEERS_MAX);
+    fn two_hundred_peers_of_a_reply_are_looked_at() {
+        let peers: Vec<u8> = (0..500_u16)
+            .flat_map(|n| [9, 9, n.to_be_bytes()[0], n.to_be_bytes()[1], 1, 1])
+            .collect();
+        assert_eq!(Values::Packed(&peers, Family::V4).iter().count(), PEERS_MAX);
     }
 
     #[test]
@@ -242,11 +216,5 @@ mod tests {
         assert_eq!(address(&[1, 2, 3, 4, 0, 80]), v4);
         assert_eq!(address(&[0xfe; 16]), address(&[&[0xfe; 16][..], &[0, 80]].concat()));
         assert_eq!(address(&[1, 2, 3, 4, 5]), None);
-    }
-
-    #[test]
-    fn samples_are_whole_hashes() {
-        let hashes: Vec<_> = samples(&[3; 45]).collect();
-        assert_eq!(hashes, [InfoHash([3; 20]); 2]);
     }
 }

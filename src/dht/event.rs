@@ -28,6 +28,8 @@ pub enum Hint {
     Peer,
     /// A sender of local service discovery.
     Lan,
+    /// A node of the other family, in a reply to that family's machine (BEP 32).
+    Other,
     /// A public router: asked last.
     Router,
 }
@@ -71,7 +73,8 @@ pub enum Input<'a> {
         /// How much each of its lookups may cost: urgent while few peers are known.
         haste: Haste,
     },
-    /// No announce of this torrent any more.
+    /// Nothing of this torrent any more: neither announces nor any `Find`, which ends with what
+    /// it has found.
     Forget {
         /// The torrent.
         hash: InfoHash,
@@ -249,7 +252,8 @@ pub struct Config {
     pub local: SocketAddr,
     /// Source of all chance: ids, secrets, transaction ids, jitter.
     pub seed: [u8; 32],
-    /// Say from the start that we take no queries (BEP 43); else it is found out.
+    /// Say from the start that we take no queries, and answer none (BEP 43); else whether any
+    /// reach us is found out, and those that do are answered.
     pub read_only: bool,
     /// Queries a second that reach addresses not spoken to in the last 30 s.
     pub fresh_flows: u32,

@@ -177,8 +177,7 @@ impl<P: Copy> Flights<P> {
         self.pending.binary_search_by_key(&tid, |(tid, _)| *tid)
     }
 
-    /// Takes timers of answered queries off both ends, so that nobody wakes for them, and off
-    /// the heap when most of it is such.
+    /// Takes timers of answered queries off both ends, so that nobody wakes for them.
     fn tidy(&mut self) {
         while let Some(Reverse((_, tid))) = self.stalls.peek()
             && self.find(*tid).is_err()

@@ -12,11 +12,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::candidates::{Candidate, Candidates, Named, Slot, State, Stored};
+use super::candidates::{Candidate, CandidateIndex, Candidates, Named, State, Stored};
 use super::compact::NodeInfo;
 use super::contacts::Start;
 use super::id::NodeId;
 use super::nets::{Net, is_exempt};
+use super::rouse::HINTS_MAX;
 
 /// "K is currently 8" (BEP 5): nodes that keep something.
 pub const NEAREST: usize = 8;
@@ -81,7 +82,7 @@ pub struct Plan {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ask {
     /// A node that is known by name.
-    Node(Slot, NodeInfo),
+    Node(CandidateIndex, NodeInfo),
     /// An address that somebody named.
     Address(SocketAddr),
 }
@@ -106,10 +107,10 @@ pub struct Lookup {
     begun: Instant,
     candidates: Candidates,
     /// The first ones to ask, last first.
-    first: Vec<Slot>,
+    first: Vec<CandidateIndex>,
     unnamed: VecDeque<SocketAddr>,
     /// Those that must not be asked, or given anything, before a time.
-    held: Vec<(Slot, Instant)>,
+    held: Vec<(CandidateIndex, Instant)>,
     starts_near: usize,
     has_peers: bool,
     is_satisfied: bool,
@@ -126,18 +127,21 @@ pub struct Lookup {
 /// What one walk through the candidates shows.
 #[derive(Default)]
 struct View {
-    ask: Option<Slot>,
-    store: Option<Slot>,
+    ask: Option<CandidateIndex>,
+    store: Option<CandidateIndex>,
     /// Nobody nearer than the last of the nearest is left to be asked or waited for.
     is_closed: bool,
     /// The nearest that answered as they should.
-    good: Vec<Slot>,
+    good: Vec<CandidateIndex>,
 }
 
 impl Lookup {
     /// A lookup that begins with these nodes and addresses; its time runs from `since`.
     pub fn new(plan: Plan, starts: &[Start], unnamed: Vec<SocketAddr>, since: Instant) -> Self {
         let mut candidates = Candidates::new(plan.target);
+        if let Some(depth) = plan.depth {
+            candidates.set_natural(depth + EIGHTH_LEVELS + FORGED_LEVELS);
+        }
         starts.iter().for_each(|start| candidates.start(*start));
         let is_near = |start: &&Start| {
             let bits = start.node.id.common_bits(&plan.target);
@@ -167,8 +171,9 @@ impl Lookup {
 
     /// One more address to begin with, for a lookup that has too few.
     pub fn hint(&mut self, address: SocketAddr) {
-        self.is_changed = true;
-        if self.answered < NEAREST && !self.unnamed.contains(&address) {
+        let has_room = self.answered < NEAREST && self.unnamed.len() < HINTS_MAX;
+        if has_room && !self.unnamed.contains(&address) {
+            self.is_changed = true;
             self.unnamed.push_back(address);
         }
     }
@@ -183,16 +188,16 @@ impl Lookup {
             return self.cold_ask();
         }
         let first = self.first.iter().rev();
-        let mut first = first.filter(|slot| self.candidates.at(**slot).state == State::Known);
-        if let Some(slot) = first.next() {
-            return Some(self.ask_node(*slot));
+        let mut first = first.filter(|index| self.candidates.at(**index).state == State::Known);
+        if let Some(index) = first.next() {
+            return Some(self.ask_node(*index));
         }
         if !self.first.is_empty() && !self.is_moving {
             return None;
         }
         let view = self.view();
         match view.ask {
-            Some(slot) => Some(self.ask_node(slot)),
+            Some(index) => Some(self.ask_node(index)),
             None if view.good.len() < NEAREST && self.unnamed_flying < self.width() => {
                 let is_stuck = view.is_closed || self.candidates.iter().all(|(_, c)| is_past(c));
                 is_stuck.then(|| self.unnamed.front().map(|at| Ask::Address(*at))).flatten()
@@ -205,7 +210,7 @@ impl Lookup {
     pub fn asked(&mut self, ask: Ask) {
         self.asked += 1;
         match ask {
-            Ask::Node(slot, _) => self.candidates.set_state(slot, State::Asked),
+            Ask::Node(index, _) => self.candidates.set_state(index, State::Asked),
             Ask::Address(address) => {
                 self.unnamed_flying += 1;
                 self.unnamed.retain(|known| *known != address);
@@ -216,40 +221,40 @@ impl Lookup {
     /// Whoever is next must not be asked before `until`: others are meanwhile.
     pub fn hold(&mut self, ask: Ask, until: Instant) {
         match ask {
-            Ask::Node(slot, _) => {
-                self.candidates.set_state(slot, State::Held);
-                self.held.push((slot, until));
+            Ask::Node(index, _) => {
+                self.candidates.set_state(index, State::Held);
+                self.held.push((index, until));
             }
             Ask::Address(address) => self.unnamed.retain(|known| *known != address),
         }
     }
 
-    /// A node answered, and named others; `slot` is none when it was asked without a name.
+    /// A node answered, and named others; `index` is none when it was asked without a name.
     pub fn answered(
         &mut self,
-        slot: Option<Slot>,
+        index: Option<CandidateIndex>,
         answer: Answer<'_>,
         named: impl Iterator<Item = Named>,
     ) {
         self.answered += 1;
         (self.is_moving, self.is_changed) = (true, true);
-        if slot.is_none() && !answer.was_stalled {
+        if index.is_none() && !answer.was_stalled {
             self.unnamed_flying = self.unnamed_flying.saturating_sub(1);
         }
-        let Some(slot) = slot.or_else(|| self.candidates.adopt(answer.from)) else { return };
-        self.candidates.set_state(slot, State::Answered);
-        let candidate = self.candidates.at_mut(slot);
+        let Some(index) = index.or_else(|| self.candidates.adopt(answer.from)) else { return };
+        self.candidates.set_state(index, State::Answered);
+        let candidate = self.candidates.at_mut(index);
         candidate.round_trip = Some(answer.round_trip);
         candidate.token = answer.token.map(Box::from);
-        named.for_each(|node| self.candidates.named(node, slot));
+        named.for_each(|node| self.candidates.named(node, index));
     }
 
-    /// A query takes long; `slot` as in [`answered`](Self::answered).
-    pub fn stalled(&mut self, slot: Option<Slot>) {
+    /// A query takes long; `index` as in [`answered`](Self::answered).
+    pub fn stalled(&mut self, index: Option<CandidateIndex>) {
         (self.is_moving, self.is_changed) = (true, true);
-        match slot {
-            Some(slot) if self.candidates.at(slot).state == State::Asked => {
-                self.candidates.set_state(slot, State::Stalled);
+        match index {
+            Some(index) if self.candidates.at(index).state == State::Asked => {
+                self.candidates.set_state(index, State::Stalled);
             }
             Some(_) => {}
             None => self.unnamed_flying = self.unnamed_flying.saturating_sub(1),
@@ -257,12 +262,12 @@ impl Lookup {
     }
 
     /// A query is lost, or was answered with an error or by another node.
-    pub fn failed(&mut self, slot: Option<Slot>, was_stalled: bool) {
+    pub fn failed(&mut self, index: Option<CandidateIndex>, was_stalled: bool) {
         (self.is_moving, self.is_changed) = (true, true);
-        match slot {
+        match index {
             // One that was asked again may have answered to either.
-            Some(slot) if self.candidates.at(slot).state == State::Answered => {}
-            Some(slot) => self.candidates.set_state(slot, State::Failed),
+            Some(index) if self.candidates.at(index).state == State::Answered => {}
+            Some(index) => self.candidates.set_state(index, State::Failed),
             None if !was_stalled => self.unnamed_flying = self.unnamed_flying.saturating_sub(1),
             None => {}
         }
@@ -270,24 +275,25 @@ impl Lookup {
 
     /// Whom to give something to keep next: one of the nearest, when all nearer ones have
     /// answered or take long.
-    pub fn next_store(&self) -> Option<(Slot, &Candidate)> {
-        let is_sent = |(_, candidate): &(Slot, &Candidate)| candidate.stored != Stored::Nothing;
+    pub fn next_store(&self) -> Option<(CandidateIndex, &Candidate)> {
+        let is_sent =
+            |(_, candidate): &(CandidateIndex, &Candidate)| candidate.stored != Stored::Nothing;
         let sent = self.candidates.iter().filter(is_sent).count();
-        let slot = self.view().store.filter(|_| sent < STORED_MAX)?;
-        Some((slot, self.candidates.at(slot)))
+        let index = self.view().store.filter(|_| sent < STORED_MAX)?;
+        Some((index, self.candidates.at(index)))
     }
 
     /// How it went with what was given to one.
-    pub fn set_stored(&mut self, slot: Slot, stored: Stored) {
+    pub fn set_stored(&mut self, index: CandidateIndex, stored: Stored) {
         self.is_changed = true;
         self.asked += usize::from(stored == Stored::Sent);
-        self.candidates.at_mut(slot).stored = stored;
+        self.candidates.at_mut(index).stored = stored;
     }
 
     /// Whoever is next must not be given anything before `until`: others are meanwhile.
-    pub fn hold_store(&mut self, slot: Slot, until: Instant) {
-        self.candidates.at_mut(slot).stored = Stored::Held;
-        self.held.push((slot, until));
+    pub fn hold_store(&mut self, index: CandidateIndex, until: Instant) {
+        self.candidates.at_mut(index).stored = Stored::Held;
+        self.held.push((index, until));
     }
 
     /// Peers were named: whoever waits has something to do.
@@ -326,20 +332,21 @@ impl Lookup {
     /// The line was dead and is back: who did not answer is asked again.
     pub fn revive(&mut self) {
         self.is_changed = true;
-        let dead = |(_, candidate): &(Slot, &Candidate)| {
+        let dead = |(_, candidate): &(CandidateIndex, &Candidate)| {
             matches!(candidate.state, State::Failed | State::Stalled)
         };
-        let dead: Vec<Slot> = self.candidates.iter().filter(dead).map(|(slot, _)| slot).collect();
-        dead.into_iter().for_each(|slot| self.candidates.set_state(slot, State::Known));
+        let dead: Vec<CandidateIndex> =
+            self.candidates.iter().filter(dead).map(|(index, _)| index).collect();
+        dead.into_iter().for_each(|index| self.candidates.set_state(index, State::Known));
     }
 
     /// Our address is another one: no reply to what was asked will come, and tokens are void.
     pub fn restart(&mut self) {
         self.is_changed = true;
-        let all: Vec<Slot> = self.candidates.iter().map(|(slot, _)| slot).collect();
-        for slot in all {
-            self.candidates.set_state(slot, State::Known);
-            let candidate = self.candidates.at_mut(slot);
+        let all: Vec<CandidateIndex> = self.candidates.iter().map(|(index, _)| index).collect();
+        for index in all {
+            self.candidates.set_state(index, State::Known);
+            let candidate = self.candidates.at_mut(index);
             candidate.token = None;
             candidate.stored = Stored::Nothing;
         }
@@ -374,10 +381,10 @@ impl Lookup {
     fn waits(&self) -> bool {
         let good = self.view().good;
         let last = good.last().filter(|_| good.len() >= NEAREST);
-        for (slot, candidate) in self.candidates.iter() {
+        for (index, candidate) in self.candidates.iter() {
             let is_open = matches!(candidate.state, State::Asked | State::Stalled)
                 || matches!(candidate.stored, Stored::Sent | Stored::Stalled);
-            if is_open || last == Some(&slot) {
+            if is_open || last == Some(&index) {
                 return is_open;
             }
         }
@@ -398,7 +405,7 @@ impl Lookup {
 
     /// The nearest that answered as they should, nearest first; the first [`NEAREST`] or so.
     pub fn nearest(&self) -> impl Iterator<Item = &Candidate> + '_ {
-        self.view().good.into_iter().map(|slot| self.candidates.at(slot))
+        self.view().good.into_iter().map(|index| self.candidates.at(index))
     }
 
     /// Bits that the eighth of the nearest has in common with the target.
@@ -432,12 +439,12 @@ impl Lookup {
 
     fn release(&mut self, now: Instant) {
         let (candidates, held) = (&mut self.candidates, &mut self.held);
-        held.retain(|(slot, until)| {
+        held.retain(|(index, until)| {
             let is_due = now >= *until;
-            if is_due && candidates.at(*slot).state == State::Held {
-                candidates.set_state(*slot, State::Known);
+            if is_due && candidates.at(*index).state == State::Held {
+                candidates.set_state(*index, State::Known);
             }
-            let candidate = candidates.at_mut(*slot);
+            let candidate = candidates.at_mut(*index);
             if is_due && candidate.stored == Stored::Held {
                 candidate.stored = Stored::Nothing;
             }
@@ -448,14 +455,14 @@ impl Lookup {
     /// The four nearest and the four fastest of the nearest sixteen.
     fn choose_first(&mut self) {
         let live = self.candidates.iter().filter(|(_, c)| !self.candidates.is_suspect(c));
-        let nearest = live.take(STARTS).map(|(slot, c)| (c.round_trip, slot));
+        let nearest = live.take(STARTS).map(|(index, c)| (c.round_trip, index));
         let mut nearest: Vec<_> = nearest.collect();
         let mut rest = nearest.split_off(FIRST_HALF.min(nearest.len()));
         // Without a round trip it comes last; among equals the nearer one first.
         rest.sort_by_key(|(trip, _)| trip.unwrap_or(Duration::MAX));
         rest.truncate(WIDTH_URGENT - FIRST_HALF);
         nearest.append(&mut rest);
-        self.first = nearest.into_iter().rev().map(|(_, slot)| slot).collect();
+        self.first = nearest.into_iter().rev().map(|(_, index)| index).collect();
     }
 
     fn width(&self) -> usize {
@@ -477,9 +484,10 @@ impl Lookup {
 
     fn cold_ask(&self) -> Option<Ask> {
         let unnamed = || self.unnamed.front().map(|address| Ask::Address(*address));
-        let known =
-            |(_, c): &(Slot, &Candidate)| c.state == State::Known && !self.candidates.is_suspect(c);
-        let node = self.candidates.iter().find(known).map(|(slot, _)| self.ask_node(slot));
+        let known = |(_, c): &(CandidateIndex, &Candidate)| {
+            c.state == State::Known && !self.candidates.is_suspect(c)
+        };
+        let node = self.candidates.iter().find(known).map(|(index, _)| self.ask_node(index));
         if self.asked % COLD_MIXED == COLD_MIXED - 1 {
             unnamed().or(node)
         } else {
@@ -487,8 +495,8 @@ impl Lookup {
         }
     }
 
-    fn ask_node(&self, slot: Slot) -> Ask {
-        Ask::Node(slot, self.candidates.at(slot).node)
+    fn ask_node(&self, index: CandidateIndex) -> Ask {
+        Ask::Node(index, self.candidates.at(index).node)
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -510,13 +518,13 @@ impl Lookup {
         let (mut flying, mut tokenless, mut wanted) = (0, 0, NEAREST);
         let mut is_settled = true;
         let (mut suspect, mut waits_for_others) = (None, false);
-        for (place, (slot, candidate)) in self.candidates.iter().enumerate() {
+        for (place, (index, candidate)) in self.candidates.iter().enumerate() {
             match candidate.state {
                 State::Known if self.candidates.is_suspect(candidate) => {
-                    suspect = suspect.or(Some(slot));
+                    suspect = suspect.or(Some(index));
                 }
                 State::Known => {
-                    view.ask = self.likelier(place, slot, width - flying);
+                    view.ask = self.likelier(place, index, width - flying);
                     return view;
                 }
                 State::Asked => {
@@ -537,9 +545,9 @@ impl Lookup {
                 }
                 State::Answered => {
                     if self.plan.stores && is_settled && candidate.stored == Stored::Nothing {
-                        view.store = view.store.or(Some(slot));
+                        view.store = view.store.or(Some(index));
                     }
-                    view.good.push(slot);
+                    view.good.push(index);
                     if view.good.len() == NEAREST && self.must_widen(&view.good) {
                         wanted = NEAREST_WIDE;
                     }
@@ -558,7 +566,7 @@ impl Lookup {
 
     /// Of the next few of the same level, the one that most have named; none when `room` of
     /// them are under way.
-    fn likelier(&self, place: usize, first: Slot, room: usize) -> Option<Slot> {
+    fn likelier(&self, place: usize, first: CandidateIndex, room: usize) -> Option<CandidateIndex> {
         const FEW: usize = 4;
         let level = self.candidates.level(self.candidates.at(first));
         let next = || {
@@ -572,13 +580,13 @@ impl Lookup {
             candidate.state == State::Known && !self.candidates.is_suspect(candidate)
         });
         // The first of the best.
-        fit.max_by_key(|(slot, c)| (c.score(), *slot == first)).map(|(slot, _)| slot)
+        fit.max_by_key(|(index, c)| (c.score(), *index == first)).map(|(index, _)| index)
     }
 
     /// Whether the nearest are too few parties to be trusted with the only copies, or were made
     /// for the target.
-    fn must_widen(&self, nearest: &[Slot]) -> bool {
-        let nodes = || nearest.iter().map(|slot| self.candidates.at(*slot));
+    fn must_widen(&self, nearest: &[CandidateIndex]) -> bool {
+        let nodes = || nearest.iter().map(|index| self.candidates.at(*index));
         if nodes().any(|candidate| is_exempt(candidate.node.address.ip())) {
             return false;
         }
@@ -588,11 +596,9 @@ impl Lookup {
         providers.dedup();
         let is_suited = |c: &&Candidate| c.node.id.suits(c.node.address.ip());
         let suited = nodes().filter(is_suited).count();
-        let limit = self.plan.depth.map(|depth| depth + EIGHTH_LEVELS + FORGED_LEVELS);
-        let is_forged = |c: &Candidate| limit.is_some_and(|limit| self.candidates.level(c) > limit);
         providers.len() < PARTIES_MIN
             || (self.plan.expects_suited && suited < PARTIES_MIN)
-            || nodes().any(is_forged)
+            || nodes().any(|candidate| self.candidates.is_forged(&candidate.node.id))
     }
 }
 

@@ -140,6 +140,8 @@ pub enum Method<'a> {
     },
     /// A method that we do not know; with a target it is like `find_node`.
     Other {
+        /// What it is called.
+        name: &'a [u8],
         /// `target` or `info_hash`.
         target: Option<NodeId>,
     },

@@ -22,14 +22,6 @@ impl Family {
             IpAddr::V6(_) => Self::V6,
         }
     }
-
-    /// The other one.
-    pub fn other(self) -> Self {
-        match self {
-            Self::V4 => Self::V6,
-            Self::V6 => Self::V4,
-        }
-    }
 }
 
 /// The first bits of an address: what belongs to one party, or to one neighbourhood.
@@ -111,6 +103,6 @@ mod tests {
     #[test]
     fn families() {
         assert_eq!(Family::of(ip("::ffff:1.2.3.4")), Family::V4);
-        assert_eq!(Family::of(ip("2001:db8::1")).other(), Family::V4);
+        assert_eq!(Family::of(ip("2001:db8::1")), Family::V6);
     }
 }

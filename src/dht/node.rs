@@ -20,9 +20,8 @@ use crate::base::ids::InfoHash;
 
 use super::absent::Absent;
 use super::answer::Answers;
-use super::candidates::Slot;
+use super::candidates::CandidateIndex;
 use super::contacts::Contacts;
-use super::course::{Course, Said};
 use super::event::{Config, Contact, Health, Hint, Input, Output, Ticket, Walking};
 use super::flights::Flights;
 use super::gate::Gate;
@@ -31,6 +30,7 @@ use super::nets::Family;
 use super::reach::Reach;
 use super::rouse::Rouse;
 use super::saved::Saved;
+use super::schedule::{Said, Schedule};
 use super::searches::{Cause, Searches};
 use super::table::Table;
 use super::witness::Witness;
@@ -45,10 +45,10 @@ const BLOCKED: Duration = Duration::from_millis(50);
 /// What one of our queries is for.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Purpose {
-    /// A lookup's next step; no slot when it went to an address without a name.
-    Walk { search: u32, slot: Option<Slot> },
+    /// A lookup's next step; no index when it went to an address without a name.
+    Walk { search: u32, index: Option<CandidateIndex> },
     /// Something to keep.
-    Store { search: u32, slot: Slot },
+    Store { search: u32, index: CandidateIndex },
     /// Whether somebody is there, for us or for people.
     Ping { ticket: Option<Ticket> },
 }
@@ -64,7 +64,7 @@ pub struct Node {
     absent: Absent,
     flights: Flights<Purpose>,
     searches: Searches,
-    course: Course,
+    schedule: Schedule,
     rouse: Rouse,
     reach: Reach,
     gate: Gate,
@@ -87,7 +87,7 @@ pub struct Node {
     next_calm: Instant,
     /// When the gate lets out what it held back.
     gate_opens: Option<Instant>,
-    /// When it was spoken to last.
+    /// When it last did what was due.
     now: Instant,
 }
 
@@ -114,7 +114,7 @@ impl Node {
             absent: Absent::new(&mut rng, now),
             flights: Flights::default(),
             searches: Searches::default(),
-            course: Course::default(),
+            schedule: Schedule::default(),
             rouse: Rouse::new(starts, now),
             reach: Reach::new(config.read_only, is_public, now),
             gate: Gate::new(config.fresh_flows, &mut rng, now),
@@ -142,22 +142,25 @@ impl Node {
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
         let may_oversleep = now > self.now + JUMP && !matches!(input, Input::Changed { .. });
         if may_oversleep && self.next_timeout().is_some_and(|due| now > due + JUMP) {
+            self.now = now;
             self.on_changed(now);
+        }
+        if let Input::Datagram { from, bytes } = input
+            && !self.on_datagram(from, bytes, now)
+        {
+            // Nothing is done for it, so what is due stays due: a flood would delay it for ever.
+            return;
         }
         self.now = now;
         match input {
-            Input::Datagram { from, bytes } => {
-                if !self.on_datagram(from, bytes, now) {
-                    return;
-                }
-            }
+            Input::Datagram { .. } | Input::Wake => {}
             Input::Refused { to } => self.on_refused(canonical(to), now),
             Input::Find { ticket, hash, haste } => {
                 self.question(hash.into(), Cause::Find(ticket, haste), now);
             }
             Input::Announce { hash, port, implied, seed, haste } => {
-                self.course.announce(hash, Said { port, implied, seed, haste }, now);
-                self.on_course();
+                self.schedule.announce(hash, Said { port, implied, seed, haste }, now);
+                self.on_schedule();
             }
             Input::Forget { hash } => self.on_forget(hash),
             Input::Hinted { address, by } => self.on_hinted(address, by, now),
@@ -175,7 +178,6 @@ impl Node {
                 self.reach.set_open(self.is_open());
             }
             Input::Other { good } => self.other_good = good,
-            Input::Wake => {}
         }
         self.drive(now);
     }
@@ -212,8 +214,8 @@ impl Node {
             hints: self.rouse.waiting(),
             lookups: self.searches.count(),
             asked: self.flights.count(),
-            announced: self.course.count(),
-            late: self.course.late(now),
+            announced: self.schedule.count(),
+            late: self.schedule.late(now),
             stored: self.answers.stored(),
             rates: self.rates.last(now),
             public: self.witness.agreed(),
@@ -235,7 +237,7 @@ impl Node {
     /// Panics when one of the things does not hold that always must.
     pub fn check_invariants(&self, now: Instant) {
         self.table.check_invariants();
-        self.course.check_invariants();
+        self.schedule.check_invariants();
         self.searches.check_invariants(now);
         self.answers.check_invariants();
         assert!(self.flights.count() <= super::flights::PENDING_MAX, "too many queries");
@@ -264,20 +266,17 @@ impl Node {
     }
 
     /// The more torrents, the more nodes are worth remembering.
-    fn on_course(&mut self) {
-        self.contacts.set_torrents(self.course.count());
-        self.absent.set_torrents(self.course.count());
+    fn on_schedule(&mut self) {
+        self.contacts.set_torrents(self.schedule.count());
+        self.absent.set_torrents(self.schedule.count());
     }
 
     fn on_forget(&mut self, hash: InfoHash) {
-        self.course.forget(hash);
-        self.on_course();
-        let is_its = |search: &super::searches::Search| {
-            search.target == hash.into() && matches!(search.cause, Cause::Announce(_))
-        };
-        let keys: Vec<u32> =
-            self.searches.iter().filter(|search| is_its(search)).map(|search| search.key).collect();
-        keys.into_iter().for_each(|key| drop(self.searches.remove(key)));
+        self.schedule.forget(hash);
+        self.on_schedule();
+        for (ticket, tally) in self.searches.forget(hash.into()) {
+            self.outputs.push_back(Output::Ended { ticket, tally });
+        }
     }
 
     fn on_hinted(&mut self, address: SocketAddr, by: Hint, now: Instant) {

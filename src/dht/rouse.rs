@@ -86,22 +86,33 @@ impl Rouse {
         }
     }
 
-    /// Somebody named an address; whether it is new. A new one is tried at once.
+    /// Somebody named an address; whether it is new and kept. A new one is tried at once, but
+    /// not of those that come with nearly each reply to the other family's machine: these wait
+    /// for the next attempt, or a family without a line would be asked for ever.
     pub fn hint(&mut self, address: SocketAddr, by: Hint, now: Instant) -> bool {
+        let is_others = by == Hint::Other;
         if let Some(known) = self.hints.iter_mut().find(|known| known.address == address) {
-            known.vain = 0;
+            if !is_others {
+                known.vain = 0;
+            }
             return false;
         }
         if self.hints.len() >= HINTS_MAX {
             // Whoever was tried most in vain, and among those whoever came first.
             let worst = self.hints.iter().enumerate().max_by_key(|(at, known)| {
-                (known.vain, known.by != Hint::Router, std::cmp::Reverse(*at))
+                let rank = (known.by == Hint::Other, known.by != Hint::Router);
+                (known.vain, rank, std::cmp::Reverse(*at))
             });
-            if let Some((at, _)) = worst {
-                self.hints.remove(at);
+            let Some((at, worst)) = worst else { return false };
+            if is_others && worst.vain == 0 && worst.by != Hint::Other {
+                return false;
             }
+            self.hints.remove(at);
         }
         self.hints.push(Named { address, by, vain: 0, given: 0 });
+        if is_others {
+            return true;
+        }
         self.attempts = 0;
         // The attempt under way takes it as well; many may come at once.
         let soonest = self.begun.map_or(now, |begun| now.max(begun + AGAIN_FIRST));
@@ -222,14 +233,15 @@ impl Rouse {
         let is_router = |known: &Named| known.by == Hint::Router;
         let others = self.saved.len() + self.hints.iter().filter(|k| !is_router(k)).count();
         let with_routers = others == 0 || self.attempts > ALONE;
-        let mut places = [0_usize; 4];
+        let mut places = [0_usize; 5];
         let mut order: Vec<(bool, u32, usize, usize)> = Vec::new();
         for (at, known) in self.hints.iter().enumerate() {
             let kind = match known.by {
                 Hint::Peer => 0,
                 Hint::Lan => 1,
                 Hint::Torrent => 2,
-                Hint::Router => 3,
+                Hint::Other => 3,
+                Hint::Router => 4,
             };
             if !is_router(known) || with_routers {
                 order.push((is_router(known), known.given, places[kind], at));
@@ -324,6 +336,38 @@ mod tests {
         assert!(!rouse.is_due(0, now + S) && rouse.is_due(0, now + 2 * S));
         rouse.succeeded(now + S);
         assert!(!rouse.is_due(3, now + 60 * S) && rouse.is_due(3, now + 61 * S));
+    }
+
+    #[test]
+    fn what_the_other_family_names_waits_for_the_next_attempt() {
+        let (mut rouse, mut now) = with_saved(0);
+        for round in 0..9 {
+            assert!(rouse.hint(at(round), Hint::Other, now));
+            assert!(rouse.is_due(0, now));
+            rouse.begin(now);
+            assert!(rouse.hint(at(100 + round), Hint::Other, now + S / 2));
+            now = rouse.next_timeout(0, false).unwrap();
+        }
+        rouse.begin(now);
+        assert_eq!(rouse.next_timeout(0, false), Some(now + 60 * S), "it is as rare as ever");
+        assert!(rouse.hint(at(200), Hint::Peer, now + S) && rouse.is_due(0, now + S));
+    }
+
+    #[test]
+    fn what_the_other_family_names_takes_no_place_of_what_others_named() {
+        let (mut rouse, now) = with_saved(0);
+        let many = |n: u32| SocketAddr::from((std::net::Ipv4Addr::from(0x0909_0000 + n), 1_000));
+        rouse.hint(at(1), Hint::Torrent, now);
+        for n in 0..1_000 {
+            rouse.hint(many(n), Hint::Other, now);
+        }
+        assert_eq!(rouse.waiting(), HINTS_MAX);
+        assert!(rouse.unnamed(HINTS_MAX).contains(&at(1)));
+        for n in 2_000..3_000 {
+            rouse.hint(many(n), Hint::Peer, now);
+        }
+        assert!(!rouse.hint(many(1), Hint::Other, now), "all places are others'");
+        assert!(!rouse.unnamed(HINTS_MAX).contains(&many(1)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::index;
 
 use super::nets::is_exempt;
-use super::store::Store;
+use super::peers::PeerStore;
 use crate::base::addr::host_key;
 use crate::base::ration::Ration;
 
@@ -41,7 +41,7 @@ impl Sampler {
     }
 
     /// The sample of now, 20 bytes a torrent, and the seconds until there is another.
-    pub fn sample(&mut self, store: &Store, rng: &mut StdRng, now: Instant) -> (&[u8], u32) {
+    pub fn sample(&mut self, store: &PeerStore, rng: &mut StdRng, now: Instant) -> (&[u8], u32) {
         if now >= self.until {
             let hashes = store.hashes();
             let count = hashes.len();
@@ -67,12 +67,15 @@ mod tests {
 
     use super::*;
     use crate::base::ids::InfoHash;
-    use crate::dht::compact::samples;
     use crate::dht::id::NodeId;
     use crate::dht::nets::Family;
 
-    fn store(count: u8, now: Instant) -> Store {
-        let mut store = Store::new(NodeId::default(), Family::V4, now);
+    fn samples(bytes: &[u8]) -> impl Iterator<Item = [u8; 20]> + '_ {
+        bytes.as_chunks().0.iter().copied()
+    }
+
+    fn store(count: u8, now: Instant) -> PeerStore {
+        let mut store = PeerStore::new(NodeId::default(), Family::V4, now);
         for n in 0..count {
             store.announce(InfoHash([n; 20]), ([9, 9, 9, n], 80).into(), false, now).unwrap();
         }

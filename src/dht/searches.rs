@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::bloom::Bloom;
 use super::compact::PORTS_MAX;
-use super::course::Said;
 use super::event::{Haste, Tally, Ticket, Walking};
 use super::id::NodeId;
 use super::items::Item;
 use super::lookup::{LOOKUP_MAX, Lookup};
 use super::nets::is_exempt;
+use super::schedule::Said;
 
 /// Lookups under way at most.
 pub const SEARCHES_MAX: usize = 64;
@@ -300,6 +300,28 @@ impl Searches {
     pub fn remove(&mut self, key: u32) -> Option<Search> {
         let at = self.running.iter().position(|search| search.key == key)?;
         Some(self.running.remove(at))
+    }
+
+    /// Takes out all that announces or finds a torrent, also what waits for a place; returns who
+    /// is to hear of the end, and how it went so far.
+    pub fn forget(&mut self, target: NodeId) -> Vec<(Ticket, Tally)> {
+        let is_its = |cause: &Cause| matches!(cause, Cause::Announce(_) | Cause::Find(..));
+        let mut ended = Vec::new();
+        self.running.retain(|search| {
+            let goes = search.target == target && is_its(&search.cause);
+            if goes && !search.is_told {
+                ended.extend(search.cause.ticket().map(|ticket| (ticket, search.tally())));
+            }
+            !goes
+        });
+        self.waiting.retain(|waiting| {
+            let goes = waiting.target == target && is_its(&waiting.cause);
+            if goes {
+                ended.extend(waiting.cause.ticket().map(|ticket| (ticket, Tally::default())));
+            }
+            !goes
+        });
+        ended
     }
 
     /// Whether somebody waits for an answer.

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use super::nets::{Family, Net};
 use crate::base::addr::{Locality, canonical_ip};
 
-/// Votes that are remembered.
-const VOTES_MAX: usize = 16;
+/// Votes that are remembered. Of 16, three quarters are by chance some day those of four liars in
+/// ten: within 400 votes in 44 cases of 100; of 64 in none.
+const VOTES_MAX: usize = 64;
 /// Votes that an address needs.
-const VOTES_MIN: usize = 8;
+const VOTES_MIN: usize = 16;
 /// Between two changes of mind.
 const CHANGE_EACH: Duration = Duration::from_secs(10 * 60);
 
@@ -70,6 +71,9 @@ impl Witness {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
     use super::*;
 
     fn voter(n: u8) -> IpAddr {
@@ -80,29 +84,33 @@ mod tests {
     const LIE: [u8; 4] = [8, 8, 8, 8];
 
     #[test]
-    fn eight_of_three_quarters_decide() {
+    fn sixteen_of_three_quarters_decide() {
         let now = Instant::now();
         let mut witness = Witness::default();
-        for n in 0..7 {
+        for n in 0..15 {
             assert_eq!(witness.vote(voter(n), OURS.into(), now), None);
         }
-        assert_eq!(witness.vote(voter(7), OURS.into(), now), Some(OURS.into()));
-        assert_eq!(witness.vote(voter(8), OURS.into(), now), None, "it is no news");
+        assert_eq!(witness.vote(voter(15), OURS.into(), now), Some(OURS.into()));
+        assert_eq!(witness.vote(voter(16), OURS.into(), now), None, "it is no news");
         assert_eq!(witness.agreed(), Some(OURS.into()));
     }
 
-    /// Four of ten lie, for ever.
+    /// Four of ten lie, now more and now fewer of them in a row.
     #[test]
     fn a_flood_of_liars_changes_nothing() {
-        let mut now = Instant::now();
-        let mut witness = Witness::new(Some(OURS.into()));
-        for round in 0..10_000_u32 {
-            now += Duration::from_secs(1);
-            let seen = if round % 10 < 4 { LIE } else { OURS };
-            let from = [50, (round % 251) as u8, (round % 199) as u8, 1];
-            assert_eq!(witness.vote(from.into(), seen.into(), now), None);
+        let mut rng = StdRng::seed_from_u64(1);
+        for _ in 0..100 {
+            let mut now = Instant::now();
+            let mut witness = Witness::new(Some(OURS.into()));
+            for _ in 0..1_000 {
+                now += Duration::from_secs(1);
+                let seen = if rng.random_range(0..10) < 4 { LIE } else { OURS };
+                let from: [u8; 3] = rng.random();
+                let from = [50, from[0], from[1], from[2]];
+                assert_eq!(witness.vote(from.into(), seen.into(), now), None);
+            }
+            assert_eq!(witness.agreed(), Some(OURS.into()));
         }
-        assert_eq!(witness.agreed(), Some(OURS.into()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! `PIGEON_SIM_SEED=n cargo test --test sim` traces one, `PIGEON_SIM_SEEDS=n` runs more.
 
 mod cost;
+mod dht;
 mod disk;
 mod faults;
 mod ledger;

@@ -7,7 +7,7 @@ use rand::SeedableRng as _;
 
 use super::*;
 use crate::dht::bloom::Bloom;
-use crate::dht::compact::{NodeInfo, samples};
+use crate::dht::compact::NodeInfo;
 use crate::dht::items::Item;
 use crate::dht::message::{ItemView, SignedView, Want};
 
@@ -149,7 +149,7 @@ fn the_eight_nearest_that_answer_are_named() {
         Method::Get { target, seq: None },
         Method::SampleInfohashes { target },
         // A method that we do not know, as libtorrent has it.
-        Method::Other { target: Some(target) },
+        Method::Other { name: b"vote", target: Some(target) },
     ] {
         let named: Vec<_> = world.query(&ask(method), from(1)).named().collect();
         assert_eq!(named, expected, "{method:?}");
@@ -374,7 +374,7 @@ fn surveys_get_twenty_torrents_each_ten_seconds() {
     let ask_samples = ask(Method::SampleInfohashes { target: NodeId([1; 20]) });
     let reply = world.query(&ask_samples, from(1));
     let given = reply.samples.unwrap();
-    assert_eq!((samples(given.hashes).count(), given.count, given.interval_s), (20, 30, 21_600));
+    assert_eq!((given.hashes.len(), given.count, given.interval_s), (20 * 20, 30, 21_600));
     assert_eq!(reply.named().count(), 8);
     assert_eq!(world.refusal(&ask_samples, from(1)), 201);
     world.pass(10);
@@ -400,7 +400,7 @@ fn what_is_no_query_is_not_answered() {
 #[test]
 fn malformed_and_unknown_queries_are_refused() {
     let mut world = World::new(20);
-    assert_eq!(world.refusal(&ask(Method::Other { target: None }), from(1)), 204);
+    assert_eq!(world.refusal(&ask(Method::Other { name: b"vote", target: None }), from(1)), 204);
     let bad = b"d1:ad2:id19:abcdefghij012345678e1:q4:ping1:t2:aa1:y1:qe";
     assert_eq!(world.bytes(bad, from(1)), Outcome::Refused);
     let message = Message::decode(&world.out).unwrap();

@@ -11,7 +11,7 @@ const MS: Duration = Duration::from_millis(1);
 struct Walk {
     lookup: Lookup,
     now: Instant,
-    asked: Vec<(u16, Option<Slot>)>,
+    asked: Vec<(u16, Option<CandidateIndex>)>,
     token: bool,
 }
 
@@ -54,21 +54,21 @@ impl Walk {
     fn send(&mut self) -> Vec<u16> {
         let mut sent = Vec::new();
         while let Some(ask) = self.lookup.next_ask(self.now) {
-            let (name, slot) = match ask {
-                Ask::Node(slot, node) => (far_of(&node), Some(slot)),
+            let (name, index) = match ask {
+                Ask::Node(index, node) => (far_of(&node), Some(index)),
                 Ask::Address(at) => match at.ip() {
                     std::net::IpAddr::V4(ip) => (60_000 + u16::from(ip.octets()[1]), None),
                     std::net::IpAddr::V6(_) => panic!("no such hint"),
                 },
             };
             self.lookup.asked(ask);
-            self.asked.push((name, slot));
+            self.asked.push((name, index));
             sent.push(name);
         }
         sent
     }
 
-    fn slot(&self, far: u16) -> Option<Slot> {
+    fn index(&self, far: u16) -> Option<CandidateIndex> {
         self.asked.iter().rev().find(|(name, _)| *name == far).expect("it was asked").1
     }
 
@@ -79,27 +79,28 @@ impl Walk {
     fn answer_as(&mut self, far: u16, from: NodeInfo, named: impl Iterator<Item = NodeInfo>) {
         let token = self.token.then_some(&b"token"[..]);
         let answer = Answer { from, round_trip: 50 * MS, token, was_stalled: false };
-        self.lookup.answered(self.slot(far), answer, named.map(live));
+        self.lookup.answered(self.index(far), answer, named.map(live));
     }
 
     fn stall(&mut self, far: u16) {
-        self.lookup.stalled(self.slot(far));
+        self.lookup.stalled(self.index(far));
     }
 
     /// Stores wherever it may be stored now.
     fn store(&mut self) -> Vec<u16> {
         let mut stored = Vec::new();
-        while let Some((slot, candidate)) = self.lookup.next_store() {
+        while let Some((index, candidate)) = self.lookup.next_store() {
             stored.push(far_of(&candidate.node));
-            self.lookup.set_stored(slot, Stored::Sent);
+            self.lookup.set_stored(index, Stored::Sent);
         }
         stored
     }
 
     fn taken(&mut self) {
-        let sent = |(_, candidate): &(Slot, &Candidate)| candidate.stored == Stored::Sent;
-        let sent: Vec<Slot> = self.lookup.candidates.iter().filter(sent).map(|(s, _)| s).collect();
-        sent.into_iter().for_each(|slot| self.lookup.set_stored(slot, Stored::Taken));
+        let sent = |(_, candidate): &(CandidateIndex, &Candidate)| candidate.stored == Stored::Sent;
+        let sent: Vec<CandidateIndex> =
+            self.lookup.candidates.iter().filter(sent).map(|(s, _)| s).collect();
+        sent.into_iter().for_each(|index| self.lookup.set_stored(index, Stored::Taken));
     }
 
     fn is_done(&self) -> bool {
@@ -181,7 +182,7 @@ fn a_stalled_one_gives_its_place_and_its_reply_is_welcome() {
     assert_eq!(walk.send(), [1, 2, 3]);
     walk.stall(2);
     assert_eq!(walk.send(), [4]);
-    walk.lookup.stalled(walk.slot(2));
+    walk.lookup.stalled(walk.index(2));
     assert_eq!(walk.send(), [0; 0]);
     for far in 5..=9 {
         walk.answer(far - 1, &[]);
@@ -205,8 +206,8 @@ fn it_ends_when_the_eight_nearest_have_answered_with_a_token() {
     for _ in 0..30 {
         walk.send();
         let next = walk.asked.iter().map(|(far, _)| *far).filter(|far| {
-            let slot = walk.slot(*far).unwrap();
-            walk.lookup.candidates.at(slot).state == State::Asked
+            let index = walk.index(*far).unwrap();
+            walk.lookup.candidates.at(index).state == State::Asked
         });
         let Some(far) = { next }.min() else { break };
         walk.token = far > 5;
@@ -282,7 +283,7 @@ fn a_search_for_late_ones_ends_when_they_are_lost() {
     walk.store();
     walk.taken();
     assert!(walk.is_done() && !walk.lookup.is_finished(walk.now));
-    walk.lookup.failed(walk.slot(1), true);
+    walk.lookup.failed(walk.index(1), true);
     assert!(walk.lookup.is_finished(walk.now));
 }
 
@@ -420,6 +421,15 @@ fn it_begins_with_addresses_alone_and_waits_for_them() {
 }
 
 #[test]
+fn addresses_without_a_name_are_bounded() {
+    let mut walk = Walk::new(URGENT, &[], Vec::new());
+    for n in 0..10_000 {
+        walk.lookup.hint(SocketAddr::from((std::net::Ipv4Addr::from(0x0909_0000 + n), 1_000)));
+    }
+    assert_eq!(walk.lookup.unnamed.len(), HINTS_MAX);
+}
+
+#[test]
 fn it_ends_after_twenty_seconds_or_250_queries() {
     let mut walk = Walk::from(URGENT, &[1]);
     walk.send();
@@ -450,12 +460,12 @@ fn after_an_outage_the_silent_are_asked_again() {
     assert_eq!(walk.send(), [1, 2, 3]);
     walk.answer(2, &[]);
     walk.stall(1);
-    walk.lookup.failed(walk.slot(3), false);
+    walk.lookup.failed(walk.index(3), false);
     walk.lookup.revive();
     assert_eq!(walk.send(), [1, 3]);
     // The old query of the first is lost after its new one was answered.
     walk.answer(1, &[]);
-    walk.lookup.failed(walk.slot(1), true);
+    walk.lookup.failed(walk.index(1), true);
     assert_eq!(walk.lookup.nearest().count(), 2);
     // With another address of ours all begins again.
     walk.lookup.restart();
@@ -495,7 +505,7 @@ fn who_did_not_answer_lately_is_asked_when_nobody_else_is_left() {
     assert_eq!(walk.send(), [2, 3]);
     let answer = Answer { from: node(2, 2), round_trip: 50 * MS, token: None, was_stalled: false };
     let dead = Named { node: node(5, 5), is_absent: true };
-    walk.lookup.answered(walk.slot(2), answer, [dead, live(node(6, 6))].into_iter());
+    walk.lookup.answered(walk.index(2), answer, [dead, live(node(6, 6))].into_iter());
     assert_eq!(walk.send(), [6]);
     walk.answer(3, &[]);
     walk.answer(6, &[]);

@@ -191,7 +191,7 @@ fn query<'a>(top: &Top<'a>) -> Result<Query<'a>, &'static str> {
         b"get" => Method::Get { target: needed?, seq: all.seq },
         b"put" => all.put()?,
         b"sample_infohashes" => Method::SampleInfohashes { target: needed? },
-        _ => Method::Other { target },
+        name => Method::Other { name, target },
     };
     Ok(Query { id, read_only: top.read_only, want: all.want, method })
 }

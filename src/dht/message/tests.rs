@@ -225,12 +225,12 @@ fn missing(what: &'static str) -> Flaw<'static> {
 fn unknown_methods_keep_their_target() {
     let vote = b"d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456e\
         1:q4:vote1:t2:aa1:y1:qe";
-    assert_eq!(query_of(vote), asked(Method::Other { target: Some(M) }));
+    assert_eq!(query_of(vote), asked(Method::Other { name: b"vote", target: Some(M) }));
     let hash = b"d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456e\
         1:q1:x1:t2:aa1:y1:qe";
-    assert_eq!(query_of(hash), asked(Method::Other { target: Some(M) }));
+    assert_eq!(query_of(hash), asked(Method::Other { name: b"x", target: Some(M) }));
     let bare = b"d1:ad2:id20:abcdefghij0123456789e1:q1:x1:t2:aa1:y1:qe";
-    assert_eq!(query_of(bare), asked(Method::Other { target: None }));
+    assert_eq!(query_of(bare), asked(Method::Other { name: b"x", target: None }));
 }
 
 #[test]
@@ -300,6 +300,8 @@ fn methods() -> impl Strategy<Value = Method<'static>> {
             cas,
         }),
         any_id.prop_map(|id| Method::SampleInfohashes { target: NodeId(id) }),
+        any::<Option<[u8; 20]>>()
+            .prop_map(|id| Method::Other { name: b"index", target: id.map(NodeId) }),
     ]
 }
 

@@ -7,7 +7,8 @@ use crate::base::addr::write_compact;
 use crate::dht::id::NodeId;
 
 impl Query<'_> {
-    /// Appends the datagram that asks this.
+    /// Appends the datagram that asks this. Our own node never sends `find_node`,
+    /// `sample_infohashes` or an unknown method: whoever plays another one does.
     pub fn write(&self, transaction: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"d1:ad");
         let name = self.write_arguments(out);
@@ -20,7 +21,7 @@ impl Query<'_> {
     }
 
     /// The arguments; returns the method's name.
-    fn write_arguments(&self, out: &mut Vec<u8>) -> &'static [u8] {
+    fn write_arguments(&self, out: &mut Vec<u8>) -> &[u8] {
         if let Method::Put { cas: Some(cas), .. } = self.method {
             integer(b"cas", cas, out);
         }
@@ -76,12 +77,12 @@ impl Query<'_> {
                 self.write_want(out);
                 b"sample_infohashes"
             }
-            Method::Other { target } => {
+            Method::Other { name, target } => {
                 if let Some(target) = target {
                     id(b"target", &target, out);
                 }
                 self.write_want(out);
-                b"vote"
+                name
             }
         }
     }

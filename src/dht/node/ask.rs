@@ -8,7 +8,6 @@ use crate::base::ids::InfoHash;
 use super::super::candidates::{State, Stored};
 use super::super::compact::NodeInfo;
 use super::super::contacts::Start;
-use super::super::course::Outcome;
 use super::super::event::{Haste, Output, Tally, Ticket};
 use super::super::flights::Late;
 use super::super::id::NodeId;
@@ -16,6 +15,7 @@ use super::super::items::Item;
 use super::super::lookup::{Ask, Lookup, NEAREST, Plan, STARTS};
 use super::super::message::{Method, Query, Want};
 use super::super::nets::Family;
+use super::super::schedule::Outcome;
 use super::super::searches::{Cause, Search};
 use super::{Node, Purpose};
 
@@ -159,8 +159,8 @@ impl Node {
             return None;
         }
         match (self.searches.has_place(), self.searches.has_calm_place()) {
-            (true, true) => self.course.next_timeout(self.now),
-            (true, false) => self.course.next_urgent(),
+            (true, true) => self.schedule.next_timeout(self.now),
+            (true, false) => self.schedule.next_urgent(),
             _ => None,
         }
     }
@@ -172,11 +172,11 @@ impl Node {
                 Late::Stalled(flight) => {
                     self.rouse.stalled(flight.sent);
                     match flight.purpose {
-                        Purpose::Walk { search, slot } => {
-                            self.with_search(search, |search| search.lookup.stalled(slot));
+                        Purpose::Walk { search, index } => {
+                            self.with_search(search, |search| search.lookup.stalled(index));
                         }
-                        Purpose::Store { search, slot } => self.with_search(search, |search| {
-                            search.lookup.set_stored(slot, Stored::Stalled);
+                        Purpose::Store { search, index } => self.with_search(search, |search| {
+                            search.lookup.set_stored(index, Stored::Stalled);
                         }),
                         Purpose::Ping { .. } => {}
                     }
@@ -204,14 +204,14 @@ impl Node {
             let calm = self.searches.has_calm_place();
             let gate_opens = self.gate.next_flow(Haste::Background, now).max(self.next_calm);
             let is_calm = calm && gate_opens <= now;
-            let Some(hash) = self.course.next(is_calm, now) else {
+            let Some(hash) = self.schedule.next(is_calm, now) else {
                 if calm && gate_opens > now {
                     self.gate_opens =
                         Some(self.gate_opens.map_or(gate_opens, |at| at.min(gate_opens)));
                 }
                 break;
             };
-            if let Some((said, nodes)) = self.course.begin(hash) {
+            if let Some((said, nodes)) = self.schedule.begin(hash) {
                 if said.haste == Haste::Background {
                     self.next_calm = now + CALM_APART;
                 }
@@ -328,11 +328,11 @@ impl Node {
         let Some(search) = self.searches.find(key) else { return Step::Idle };
         let haste = search.cause.haste();
         let method = search.method();
-        let (to, expected, slot) = match ask {
-            Ask::Node(slot, node) => (node.address, Some(node.id), Some(slot)),
+        let (to, expected, index) = match ask {
+            Ask::Node(index, node) => (node.address, Some(node.id), Some(index)),
             Ask::Address(address) => (address, None, None),
         };
-        let purpose = Purpose::Walk { search: key, slot };
+        let purpose = Purpose::Walk { search: key, index };
         let sent = self.send(to, expected, purpose, method, haste, now);
         self.with_search(key, |search| match sent {
             Sent::Yes => search.lookup.asked(ask),
@@ -345,7 +345,7 @@ impl Node {
     fn step_store(&mut self, key: u32, now: Instant) -> Step {
         let Some(search) = self.searches.find(key) else { return Step::Idle };
         let haste = search.cause.haste();
-        let Some((slot, candidate)) = search.lookup.next_store() else { return Step::Idle };
+        let Some((index, candidate)) = search.lookup.next_store() else { return Step::Idle };
         let (node, token) = (candidate.node, candidate.token.clone().unwrap_or_default());
         let cause = search.cause.clone();
         let method = match &cause {
@@ -359,11 +359,11 @@ impl Node {
             Cause::Put(_, item) => Method::Put { token: &token, item: item.view(), cas: None },
             _ => return Step::Idle,
         };
-        let purpose = Purpose::Store { search: key, slot };
+        let purpose = Purpose::Store { search: key, index };
         let sent = self.send(node.address, Some(node.id), purpose, method, haste, now);
         self.with_search(key, |search| match sent {
-            Sent::Yes => search.lookup.set_stored(slot, Stored::Sent),
-            Sent::HostLater(at) => search.lookup.hold_store(slot, at),
+            Sent::Yes => search.lookup.set_stored(index, Stored::Sent),
+            Sent::HostLater(at) => search.lookup.hold_store(index, at),
             Sent::Later(at) => search.rests_until = Some(at),
         });
         if matches!(sent, Sent::Later(_)) { Step::Blocked } else { Step::Sent }
@@ -402,7 +402,7 @@ impl Node {
             Cause::Announce(_) => {
                 let hash = InfoHash(target.0);
                 let outcome = Outcome { stored: tally.stored, has_peers: tally.peers > 0 };
-                let again = self.course.done(hash, outcome, now, &mut self.rng);
+                let again = self.schedule.done(hash, outcome, now, &mut self.rng);
                 if let Some(again) = again {
                     self.outputs.push_back(Output::Announced { hash, nodes: tally.stored, again });
                 }
@@ -424,7 +424,7 @@ impl Node {
         let keeps = |stored| matches!(stored, Stored::Taken | Stored::Sent | Stored::Stalled);
         let nodes = search.lookup.candidates().iter().map(|(_, candidate)| candidate);
         let nodes = nodes.filter(|c| c.state == State::Answered && keeps(c.stored));
-        self.course.remember(InfoHash(search.target.0), nodes.map(|candidate| candidate.node));
+        self.schedule.remember(InfoHash(search.target.0), nodes.map(|candidate| candidate.node));
     }
 
     /// Does something to a lookup that may be over.

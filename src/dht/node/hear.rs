@@ -22,6 +22,9 @@ use crate::base::ids::InfoHash;
 
 /// Outputs that nobody took, at which queries are not answered any more: ours come first.
 const OUTPUTS_MAX: usize = 1_024;
+/// Peers that are taken from one reply: libtorrent sends at most 100, and who sends more wants
+/// to be all that we know.
+const PEERS_USED: usize = 100;
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Node {
@@ -47,7 +50,10 @@ impl Node {
 
     /// Somebody wants something.
     fn on_query(&mut self, asked: Asked<'_>, now: Instant) {
-        if self.outputs.len() >= OUTPUTS_MAX {
+        // "It no longer responds to 'query' messages" (BEP 43): so wants the user, who pays for
+        // each datagram. Where nobody has only proved yet that we are reached, who asks does so:
+        // such queries are answered, or a net of nodes behind translators would fall silent.
+        if self.config.read_only || self.outputs.len() >= OUTPUTS_MAX {
             return;
         }
         let (table, gate, rng) = (&self.table, &mut self.gate, &mut self.rng);
@@ -102,7 +108,7 @@ impl Node {
         self.rouse.changed(now);
         self.reach.changed(now);
         self.witness.network_changed();
-        self.course.changed(now);
+        self.schedule.changed(now);
         let bytes = self.save(now);
         self.outputs.push_back(Output::Save { bytes });
     }
@@ -140,17 +146,17 @@ impl Node {
             self.contacts.answered(node, round_trip, now, &mut self.rng);
         }
         match flight.purpose {
-            Purpose::Walk { search, slot } => {
+            Purpose::Walk { search, index } => {
                 let answer = Answer {
                     from: node,
                     round_trip,
                     token: reply.token,
                     was_stalled: flight.is_stalled,
                 };
-                self.on_walked(search, slot, answer, reply, now);
+                self.on_walked(search, index, answer, reply, now);
             }
-            Purpose::Store { search, slot } => self.with_search(search, |search| {
-                search.lookup.set_stored(slot, Stored::Taken);
+            Purpose::Store { search, index } => self.with_search(search, |search| {
+                search.lookup.set_stored(index, Stored::Taken);
             }),
             Purpose::Ping { ticket: Some(ticket) } => {
                 let tally = Tally { asked: 1, answered: 1, ..Tally::default() };
@@ -182,7 +188,7 @@ impl Node {
         if self.rouse.heard(from, now) {
             self.replies = 0;
             self.searches.iter_mut().for_each(|search| search.lookup.revive());
-            self.course.roused(now);
+            self.schedule.roused(now);
         }
     }
 
@@ -200,11 +206,11 @@ impl Node {
     /// What a query was for failed.
     fn fail(&mut self, flight: Flight<Purpose>) {
         match flight.purpose {
-            Purpose::Walk { search, slot } => {
-                self.with_search(search, |search| search.lookup.failed(slot, flight.is_stalled));
+            Purpose::Walk { search, index } => {
+                self.with_search(search, |search| search.lookup.failed(index, flight.is_stalled));
             }
-            Purpose::Store { search, slot } => self.with_search(search, |search| {
-                search.lookup.set_stored(slot, Stored::Refused);
+            Purpose::Store { search, index } => self.with_search(search, |search| {
+                search.lookup.set_stored(index, Stored::Refused);
             }),
             Purpose::Ping { ticket: Some(ticket) } => {
                 let tally = Tally { asked: 1, ..Tally::default() };
@@ -219,7 +225,7 @@ impl Node {
     fn on_walked(
         &mut self,
         key: u32,
-        slot: Option<super::Slot>,
+        index: Option<super::CandidateIndex>,
         answer: Answer<'_>,
         reply: &Reply<'_>,
         now: Instant,
@@ -245,7 +251,7 @@ impl Node {
             let is_absent = absent.contains(node.address, now);
             Named { node, is_absent }
         });
-        search.lookup.answered(slot, answer, named);
+        search.lookup.answered(index, answer, named);
         let port = match &search.cause {
             Cause::Announce(said) => Some(said.port),
             _ => None,
@@ -259,6 +265,7 @@ impl Node {
             .iter()
             .filter(|peer| is_usable_node(*peer, from.ip()) && !is_own_peer(peer))
             .filter(|peer| search.is_new_peer(*peer))
+            .take(PEERS_USED)
             .collect();
         if !fresh.is_empty() {
             search.lookup.found_peers();
@@ -311,7 +318,7 @@ impl Search {
             both.1.unite(leechers);
         }
         if !has_any {
-            for peer in reply.values.iter() {
+            for peer in reply.values.iter().take(PEERS_USED) {
                 let mut one = Bloom::default();
                 one.insert(peer.ip());
                 let is_seed = one.0.iter().zip(both.0.0).all(|(bit, all)| bit & all == *bit);

@@ -108,7 +108,7 @@ impl Node {
     }
 
     fn somebody_waits(&self) -> bool {
-        self.searches.somebody_waits() || self.course.count() > 0
+        self.searches.somebody_waits() || self.schedule.count() > 0
     }
 
     /// Asks one node whether the line is back.

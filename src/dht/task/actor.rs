@@ -342,7 +342,7 @@ impl Actor {
             }
             // The other machine asks them, and they answer or not.
             Output::Others { nodes } => {
-                nodes.into_iter().for_each(|address| self.hint(address, Hint::Peer));
+                nodes.into_iter().for_each(|address| self.hint(address, Hint::Other));
             }
             Output::Public { address } => info!(%address, "our address as the DHT sees it"),
             Output::Save { bytes } => self.keep(is_v4, bytes),

@@ -136,6 +136,21 @@ fn peers_are_passed_on_with_each_reply_and_bad_ones_are_not() {
 }
 
 #[test]
+fn a_hundred_peers_of_one_reply_are_enough() {
+    let mut bench = Bench::with(1..=20);
+    bench.find(1);
+    let values = |net: u8| {
+        let peer = |n: u8| [b"6:", &[80, net, n, 1, 0x1a, 0xe1][..]].concat();
+        let list: Vec<u8> = (0..150).flat_map(peer).collect();
+        [b"5:token1:x6:valuesl", &list[..], b"e"].concat()
+    };
+    bench.answer("get_peers", 1, &values(1));
+    assert_eq!(bench.peers().len(), 100);
+    bench.answer("get_peers", 2, &values(2));
+    assert_eq!(bench.peers().len(), 200, "and as many of another one");
+}
+
+#[test]
 fn replies_from_elsewhere_or_without_a_query_change_nothing() {
     let mut bench = Bench::with(1..=20);
     bench.find(1);
@@ -306,6 +321,28 @@ fn every_question_ends_once_within_twenty_seconds() {
 }
 
 #[test]
+fn a_torrent_that_is_forgotten_is_not_looked_for_any_more() {
+    let mut bench = Bench::with(1..=20);
+    bench.announce(Haste::Urgent);
+    bench.find(1);
+    for number in 2..=70 {
+        let hash = InfoHash([number as u8; 20]);
+        bench.handle(Input::Find { ticket: Ticket(number), hash, haste: Haste::Urgent });
+    }
+    bench.find(71);
+    bench.handle(Input::Find { ticket: Ticket(72), hash: HASH, haste: Haste::Background });
+    assert!([1, 71, 72].iter().all(|number| bench.ended(*number).is_none()));
+    bench.handle(Input::Forget { hash: HASH });
+    assert!(bench.ended(1).is_some_and(|tally| tally.asked > 0), "it ran");
+    assert_eq!([71, 72].map(|number| bench.ended(number)), [Some(Tally::default()); 2]);
+    assert_eq!(bench.ended(2), None, "another torrent");
+    bench.asked.clear();
+    bench.run(bench.now + 20 * S, |_| Some(b"5:token3:abc".to_vec()));
+    assert!(bench.asked.iter().all(|asked| asked.target != Some(id(0))));
+    assert!((2..=70).all(|number| bench.ended(number).is_some()));
+}
+
+#[test]
 fn nodes_of_the_other_family_are_wanted_while_it_has_few() {
     let mut bench = Bench::with(1..=20);
     bench.find(1);
@@ -419,4 +456,24 @@ fn announces_for_which_nobody_waits_are_spread() {
     assert_eq!(bench.asked.len(), 3);
     bench.run(begun + 166 * MS, |_| None);
     assert!(bench.asked.len() >= 6, "{:?}", bench.names());
+}
+
+#[test]
+fn who_is_told_to_be_read_only_answers_nobody_and_who_found_it_out_does() {
+    let answers = |read_only, age| {
+        let begun = Instant::now();
+        let mut node = Node::new(Config { read_only, ..config() }, None, begun);
+        let now = begun + age;
+        while let Some(due) = node.next_timeout().filter(|due| *due <= now) {
+            node.handle(Input::Wake, due);
+        }
+        assert!(node.health(now).read_only);
+        let bytes = [b"d1:ad2:id20:", &id(7).0[..], b"e1:q4:ping1:t2:aa1:y1:qe"].concat();
+        let from = info(7).address;
+        node.handle(Input::Datagram { from, bytes: &bytes }, now);
+        let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
+        outputs.iter().any(|output| matches!(output, Output::Send { to, .. } if *to == from))
+    };
+    assert!(!answers(true, S));
+    assert!(answers(false, 900 * S), "nobody proved yet that we are reached");
 }

@@ -206,3 +206,39 @@ fn on_a_dead_line_nobody_is_asked_but_by_probes() {
     assert!((10..=16).contains(&more), "{more} queries");
     assert!(bench.names()[first..].iter().all(|(name, _)| *name == "ping"));
 }
+
+#[test]
+fn nodes_that_the_other_family_names_do_not_keep_a_dead_family_asking() {
+    let mut bench = Bench::new(None);
+    let begun = bench.now;
+    for far in 1..=3_000 {
+        hint(&mut bench, far, Hint::Other);
+        bench.run(begun + u32::from(far) * 200 * MS, silence);
+    }
+    // Ten minutes: 16 attempts of at most 64.
+    assert!(bench.asked.len() <= 16 * 64, "{} queries", bench.asked.len());
+}
+
+#[test]
+fn junk_does_not_push_timers_back() {
+    let asked_within = |junk: &[&[u8]]| {
+        let mut bench = Bench::with(1..=20);
+        bench.find(1);
+        let begun = bench.now;
+        while bench.now < begun + 4 * S {
+            bench.now += 10 * MS;
+            for bytes in junk {
+                let from = SocketAddr::from(([70, 1, 1, 1], 6881));
+                bench.handle(Input::Datagram { from, bytes });
+            }
+            if bench.node.next_timeout().is_some_and(|due| due <= bench.now) {
+                bench.handle(Input::Wake);
+            }
+        }
+        bench.names()
+    };
+    let quiet = asked_within(&[]);
+    assert!(quiet.len() > 12, "those that stall give their places to others: {quiet:?}");
+    assert_eq!(asked_within(&[b"d1:junk"]), quiet);
+    assert_eq!(asked_within(&[b"d1:rd2:id20:aaaaaaaaaaaaaaaaaaaae1:t4:none1:y1:re"]), quiet);
+}

@@ -76,7 +76,7 @@ struct Plan {
 
 /// All torrents that are announced.
 #[derive(Debug, Default)]
-pub struct Course {
+pub struct Schedule {
     /// By hash.
     plans: Vec<Plan>,
     /// Those for which somebody waits.
@@ -91,7 +91,7 @@ pub struct Course {
     is_first_turn: bool,
 }
 
-impl Course {
+impl Schedule {
     /// Says from now on that of a torrent. One that is known keeps its nodes; it is due at once
     /// when others would be told something wrong, or when somebody waits who did not before.
     pub fn announce(&mut self, hash: InfoHash, said: Said, now: Instant) {
@@ -362,34 +362,34 @@ mod tests {
     }
 
     struct Bench {
-        course: Course,
+        schedule: Schedule,
         now: Instant,
         rng: StdRng,
     }
 
     impl Bench {
         fn new() -> Self {
-            let (course, rng) = (Course::default(), StdRng::seed_from_u64(1));
-            Self { course, now: Instant::now(), rng }
+            let (schedule, rng) = (Schedule::default(), StdRng::seed_from_u64(1));
+            Self { schedule, now: Instant::now(), rng }
         }
 
         /// Begins the next one.
         fn begin(&mut self) -> Option<u8> {
-            self.course.check_invariants();
-            let next = self.course.next(true, self.now)?;
-            self.course.begin(next).expect("it is there");
-            self.course.check_invariants();
+            self.schedule.check_invariants();
+            let next = self.schedule.next(true, self.now)?;
+            self.schedule.begin(next).expect("it is there");
+            self.schedule.check_invariants();
             Some(next.0[0])
         }
 
         fn done(&mut self, first: u8, outcome: Outcome) -> Duration {
-            let again = self.course.done(hash(first), outcome, self.now, &mut self.rng);
-            self.course.check_invariants();
+            let again = self.schedule.done(hash(first), outcome, self.now, &mut self.rng);
+            self.schedule.check_invariants();
             again.expect("it is there")
         }
 
         fn announce(&mut self, first: u8, said: Said) {
-            self.course.announce(hash(first), said, self.now);
+            self.schedule.announce(hash(first), said, self.now);
         }
     }
 
@@ -400,10 +400,10 @@ mod tests {
             bench.announce(first, CALM);
         }
         bench.announce(200, URGENT);
-        assert_eq!(bench.course.next(false, bench.now), Some(hash(200)));
+        assert_eq!(bench.schedule.next(false, bench.now), Some(hash(200)));
         let begun: Vec<u8> = std::iter::from_fn(|| bench.begin()).take(3).collect();
         assert_eq!(begun, [200, 1, 9], "1 and 3 are of one region");
-        assert_eq!(bench.course.next(false, bench.now), None, "nobody else waits");
+        assert_eq!(bench.schedule.next(false, bench.now), None, "nobody else waits");
         // The next region is tried first, then from the beginning.
         bench.announce(2, CALM);
         bench.announce(8, CALM);
@@ -418,16 +418,16 @@ mod tests {
         assert_eq!(bench.begin(), Some(1));
         let again = bench.done(1, GOOD);
         assert!((26 * 60 * S..=27 * 60 * S).contains(&again), "{again:?}");
-        assert_eq!(bench.course.next_timeout(bench.now), Some(bench.now + again));
+        assert_eq!(bench.schedule.next_timeout(bench.now), Some(bench.now + again));
         bench.now += again - S;
         assert_eq!(bench.begin(), None);
         bench.now += S;
-        assert_eq!((bench.begin(), bench.course.late(bench.now)), (Some(1), Duration::ZERO));
+        assert_eq!((bench.begin(), bench.schedule.late(bench.now)), (Some(1), Duration::ZERO));
         // Until it is done it is late.
         bench.now += 180 * S;
-        assert!(bench.course.late(bench.now) >= 58 * S);
+        assert!(bench.schedule.late(bench.now) >= 58 * S);
         bench.done(1, GOOD);
-        assert_eq!(bench.course.late(bench.now), Duration::ZERO);
+        assert_eq!(bench.schedule.late(bench.now), Duration::ZERO);
     }
 
     #[test]
@@ -477,18 +477,18 @@ mod tests {
         let mut bench = Bench::new();
         bench.announce(1, CALM);
         bench.begin();
-        bench.course.remember(hash(1), (1..=20).map(|far| node(far, far)));
+        bench.schedule.remember(hash(1), (1..=20).map(|far| node(far, far)));
         bench.done(1, GOOD);
-        let (_, nodes) = bench.course.begin(hash(1)).unwrap();
+        let (_, nodes) = bench.schedule.begin(hash(1)).unwrap();
         assert_eq!(nodes, (1..=12).map(|far| node(far, far)).collect::<Vec<_>>());
         // Nobody kept it this time, which does not make the last ones worse.
-        bench.course.remember(hash(1), std::iter::empty());
+        bench.schedule.remember(hash(1), std::iter::empty());
         bench.done(1, Outcome { stored: 0, has_peers: false });
-        assert_eq!(bench.course.begin(hash(1)).unwrap().1.len(), 12);
+        assert_eq!(bench.schedule.begin(hash(1)).unwrap().1.len(), 12);
         let six = |far| NodeInfo { address: "[2001:db8::1]:9".parse().unwrap(), ..node(far, 0) };
-        bench.course.remember(hash(1), (1..=20).map(six));
+        bench.schedule.remember(hash(1), (1..=20).map(six));
         bench.done(1, GOOD);
-        let (_, nodes) = bench.course.begin(hash(1)).unwrap();
+        let (_, nodes) = bench.schedule.begin(hash(1)).unwrap();
         assert_eq!(nodes, (1..=8).map(six).collect::<Vec<_>>());
     }
 
@@ -502,10 +502,10 @@ mod tests {
         for first in [1, 2, 3] {
             bench.done(first, Outcome { stored: usize::from(first != 2), has_peers: true });
         }
-        bench.course.roused(bench.now);
+        bench.schedule.roused(bench.now);
         assert_eq!(std::iter::from_fn(|| bench.begin()).collect::<Vec<_>>(), [2]);
         bench.done(2, GOOD);
-        bench.course.changed(bench.now);
+        bench.schedule.changed(bench.now);
         assert_eq!(std::iter::from_fn(|| bench.begin()).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(bench.done(4, GOOD), Duration::ZERO, "it was under way");
     }
@@ -517,11 +517,11 @@ mod tests {
             bench.announce(first, CALM);
         }
         bench.begin();
-        (1..=3).for_each(|first| bench.course.forget(hash(first)));
-        bench.course.check_invariants();
-        assert_eq!((bench.begin(), bench.course.count()), (None, 0));
-        assert_eq!(bench.course.done(hash(1), GOOD, bench.now, &mut bench.rng), None);
-        assert_eq!(bench.course.next_timeout(bench.now), None);
+        (1..=3).for_each(|first| bench.schedule.forget(hash(first)));
+        bench.schedule.check_invariants();
+        assert_eq!((bench.begin(), bench.schedule.count()), (None, 0));
+        assert_eq!(bench.schedule.done(hash(1), GOOD, bench.now, &mut bench.rng), None);
+        assert_eq!(bench.schedule.next_timeout(bench.now), None);
     }
 
     #[test]

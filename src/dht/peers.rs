@@ -52,7 +52,7 @@ pub enum Full {
 
 /// Peers of one family by torrent.
 #[derive(Debug)]
-pub struct Store {
+pub struct PeerStore {
     own: NodeId,
     began: Instant,
     address_len: usize,
@@ -75,7 +75,7 @@ struct Torrent {
     peers: Vec<u8>,
 }
 
-impl Store {
+impl PeerStore {
     /// An empty one for peers of `family`, near `own`.
     pub fn new(own: NodeId, family: Family, now: Instant) -> Self {
         let address_len = match family {

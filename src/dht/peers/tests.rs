@@ -9,9 +9,9 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn store() -> (Store, Instant) {
+fn store() -> (PeerStore, Instant) {
     let now = Instant::now();
-    (Store::new(NodeId([0; 20]), Family::V4, now), now)
+    (PeerStore::new(NodeId([0; 20]), Family::V4, now), now)
 }
 
 fn hash(n: u32) -> InfoHash {
@@ -25,13 +25,13 @@ fn peer(n: u32, port: u16) -> SocketAddr {
     ([9 + a, b, c, d], port).into()
 }
 
-fn sample(store: &Store, hash: InfoHash, noseed: bool, max: usize) -> Vec<SocketAddr> {
+fn sample(store: &PeerStore, hash: InfoHash, noseed: bool, max: usize) -> Vec<SocketAddr> {
     let mut out = Vec::new();
     store.sample(hash, noseed, max, &mut StdRng::seed_from_u64(3), &mut out);
     crate::base::addr::parse_compact_v4(&out).collect()
 }
 
-fn knows(store: &Store, hash: InfoHash) -> bool {
+fn knows(store: &PeerStore, hash: InfoHash) -> bool {
     store.position(hash).is_ok()
 }
 
@@ -113,7 +113,7 @@ fn a_torrent_has_five_hundred_peers_and_says_so() {
     assert!(store.has_room(hash(2)));
 }
 
-/// Store flood by one host, or by one /64.
+/// A flood of announces by one host, or by one /64.
 #[test]
 fn a_host_is_a_peer_of_sixty_four_torrents() {
     let (mut store, now) = store();
@@ -122,7 +122,7 @@ fn a_host_is_a_peer_of_sixty_four_torrents() {
     assert_eq!(announced.count(), 64);
     assert_eq!(store.announce(hash(7), peer(1, 9), false, now), Err(Full::Host));
     assert_eq!(store.announce(hash(900), peer(2, 80), false, now), Ok(()));
-    let mut six = Store::new(NodeId([0; 20]), Family::V6, now);
+    let mut six = PeerStore::new(NodeId([0; 20]), Family::V6, now);
     let announced = (0..1_000_u16).filter(|n| {
         let address = ([0x2001, 0xdb8, 1, 2, *n, 0, 0, 1], 80);
         six.announce(hash((*n).into()), address.into(), false, now).is_ok()
@@ -178,7 +178,7 @@ fn ten_thousand_peers_take_at_most_160_kib() {
 #[test]
 fn the_whole_store_stays_within_its_bytes() {
     let now = Instant::now();
-    let mut store = Store::new(NodeId([0; 20]), Family::V6, now);
+    let mut store = PeerStore::new(NodeId([0; 20]), Family::V6, now);
     assert_eq!(store.bytes_max, 4 << 20);
     // A tenth of it is as good and ten times as quick.
     store.bytes_max /= 10;
