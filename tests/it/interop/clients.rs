@@ -101,6 +101,7 @@ pub fn assert_installed() {
     {
         missing.push(format!("node, and webtorrent in {}", webtorrent().display()));
     }
+    missing.extend(mainline().filter(|it| !it.exists()).map(|it| it.display().to_string()));
     assert!(missing.is_empty(), "interop was asked for, but not installed: {missing:?}");
 }
 
@@ -256,6 +257,15 @@ pub fn lacks_webtorrent() -> bool {
 pub fn webtorrent() -> PathBuf {
     let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/webtorrent");
     std::env::var_os("PIGEON_WEBTORRENT").map_or_else(ours, PathBuf::from)
+}
+
+/// The program with nodes of the crate mainline: `PIGEON_MAINLINE`, or the one of `.ci/run`; none
+/// where it is left out.
+pub fn mainline() -> Option<PathBuf> {
+    let ours =
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/mainline/debug/dht-mainline");
+    let path = std::env::var_os("PIGEON_MAINLINE").map_or_else(ours, PathBuf::from);
+    (path.as_os_str() != "none").then_some(path)
 }
 
 /// The Python that has libtorrent: `PIGEON_PYTHON`, or the one of the system.

@@ -1,7 +1,7 @@
-//! The DHT among other people's nodes: sixty of libtorrent and a few of bittorrent-dht, each in a
-//! /24 of its own, of which a third is killed before anything is asked. Peers and items are found
-//! both ways, and driver downloads from each client, and each from driver, where nothing but the
-//! DHT tells them of each other.
+//! The DHT among other people's nodes: sixty of libtorrent, of which a third is killed before
+//! anything is asked, and a few of bittorrent-dht and mainline, each in a /24 of its own. Peers and
+//! items are found both ways, and driver downloads from each client, and each from driver, where
+//! nothing but the DHT tells them of each other.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,10 +20,12 @@ const DHT_ONLY: Ways = Ways { exchange: false, local: false, dht: true, slow: fa
 
 /// Where those stand who come to ask or to announce.
 const ASKER: &str = "10.77.16.1:7016";
-const ANNOUNCER: (&str, u16) = ("10.77.17.1", 7017);
+const ANNOUNCER: &str = "10.77.17.1:7017";
+const OTHER_ANNOUNCER: &str = "10.77.19.1:7019";
 
-/// An info hash that no torrent has.
+/// Info hashes that no torrent has.
 const HASH: &str = "c0ffee1655aa0123456789abcdef0123456789ab";
+const OTHER_HASH: &str = "0123456789abcdef0123456789abcdef55aac0fe";
 
 #[test]
 fn peers_are_found_both_ways_among_sixty_nodes_of_others() {
@@ -32,32 +34,42 @@ fn peers_are_found_both_ways_among_sixty_nodes_of_others() {
     }
     let mut scene = Scene::in_dht();
     start_net(&mut scene);
-    // libtorrent announces, driver finds.
-    let (ip, port) = ANNOUNCER;
-    let announces = libtorrent(&scene, "announce", &format!("{ip}:{port}"), HASH);
-    scene.keep("announces", announces);
-    let deadline = Instant::now() + FOUND;
-    let told = loop {
-        let (found, said) = ask_driver(&scene, &["get", HASH]);
-        if found {
-            break said;
-        }
-        assert!(Instant::now() < deadline, "nobody was found:\n{said}\n{}", scene.words());
-    };
-    assert!(told.lines().any(|line| line == format!("{ip}:{port}")), "{told}");
-    // driver announces, libtorrent and bittorrent-dht find.
+    // Others announce, driver finds.
+    let command = libtorrent(&scene, "announce", ANNOUNCER, HASH);
+    scene.keep("announces", command);
+    driver_finds(&scene, HASH, ANNOUNCER);
+    if let Some(command) = mainline(&scene, "announce", &[OTHER_ANNOUNCER], OTHER_HASH) {
+        scene.keep("other", command);
+        driver_finds(&scene, OTHER_HASH, OTHER_ANNOUNCER);
+    }
+    // driver announces, others find.
     let torrent = scene.torrent(false);
     scene.start_seed(Client::Driver, Client::Driver.at(), &torrent, DHT_ONLY);
     let (ip, port) = Client::Driver.at();
     let peer = format!("peer {ip}:{port}");
     let hash = scene.hash();
-    let mut commands = vec![("libtorrent", libtorrent(&scene, "find", ASKER, &hash))];
-    if !clients::lacks_webtorrent() {
-        commands.push(("bittorrent-dht", bittorrent_dht(&scene, "find", &[ASKER], &hash)));
-    }
+    let commands = [
+        ("libtorrent", Some(libtorrent(&scene, "find", ASKER, &hash))),
+        ("bittorrent-dht", bittorrent_dht(&scene, "find", &[ASKER], &hash)),
+        ("mainline", mainline(&scene, "find", &[ASKER], &hash)),
+    ];
     for (name, command) in commands {
+        let Some(command) = command else { continue };
         let said = finish(&scene, name, command);
         assert!(said.lines().any(|line| line == peer), "{name} found another:\n{said}");
+    }
+}
+
+/// Asks until somebody is found, who is at this address.
+#[track_caller]
+fn driver_finds(scene: &Scene, hash: &str, at: &str) {
+    let deadline = Instant::now() + FOUND;
+    loop {
+        let (found, said) = ask_driver(scene, &["get", hash]);
+        if found {
+            return assert!(said.lines().any(|line| line == at), "{said}");
+        }
+        assert!(Instant::now() < deadline, "nobody was found:\n{said}\n{}", scene.words());
     }
 }
 
@@ -136,7 +148,6 @@ fn download_both_ways(client: Client) {
 fn start_net(scene: &mut Scene) {
     let live: Vec<String> = (1..=40).map(node).collect();
     let dead: Vec<String> = (41..=60).map(node).collect();
-    let few: Vec<String> = (61..=64).map(node).collect();
     assert_eq!(live[0], entry());
     let net = |own: &[String], others: &[String]| {
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
@@ -147,10 +158,15 @@ fn start_net(scene: &mut Scene) {
     let mut doomed = Process::start("doomed", doomed, scene.home());
     scene.wait_for_line("ready");
     wait_for_line(&doomed, "ready");
-    if !clients::lacks_webtorrent() {
-        let few: Vec<&str> = few.iter().map(String::as_str).collect();
-        let command = bittorrent_dht(scene, "net", &few, "");
-        scene.keep("few", command);
+    let few = (61..=64).map(node).collect::<Vec<_>>();
+    let few: Vec<&str> = few.iter().map(String::as_str).collect();
+    let commands = [
+        ("bittorrent-dht", bittorrent_dht(scene, "net", &few[..2], "")),
+        ("mainline", mainline(scene, "net", &few[2..], "")),
+    ];
+    for (name, command) in commands {
+        let Some(command) = command else { continue };
+        scene.keep(&format!("net-{name}"), command);
         scene.wait_for_line("ready");
     }
     // Nobody is told that they are gone.
@@ -215,9 +231,20 @@ fn nodes_of_libtorrent(
     command
 }
 
-fn bittorrent_dht(scene: &Scene, role: &str, own: &[&str], word: &str) -> Command {
+/// None where it is left out.
+fn bittorrent_dht(scene: &Scene, role: &str, own: &[&str], word: &str) -> Option<Command> {
+    if clients::lacks_webtorrent() {
+        return None;
+    }
     let mut command = scene.namespace().command("node");
     command.arg(clients::script("dht_bittorrent.mjs")).arg(clients::webtorrent()).arg(role);
     command.args(own).arg("of").args((1..=3).map(node)).args(["--", word]);
-    command
+    Some(command)
+}
+
+/// None where it is left out.
+fn mainline(scene: &Scene, role: &str, own: &[&str], word: &str) -> Option<Command> {
+    let mut command = scene.namespace().command(clients::mainline()?);
+    command.arg(role).args(own).arg("of").args((1..=3).map(node)).args(["--", word]);
+    Some(command)
 }
