@@ -21,6 +21,15 @@ session = lt.session({
     "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.tracker_notification
     | lt.alert.category_t.connect_notification | lt.alert.category_t.status_notification,
 })
+# A torrent that is added before any node is known has its turn, finds nobody to ask, and has its
+# next one a quarter of an hour later.
+knows_nodes = not nodes
+while not knows_nodes:
+    session.post_dht_stats()
+    session.wait_for_alert(200)
+    for alert in session.pop_alerts():
+        if isinstance(alert, lt.dht_stats_alert):
+            knows_nodes = sum(bucket["num_nodes"] for bucket in alert.routing_table) > 0
 if what.startswith("magnet:"):
     params = lt.parse_magnet_uri(what)
 else:

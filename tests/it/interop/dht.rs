@@ -12,9 +12,9 @@ use super::peers::{Client, Given, Scene};
 use super::{READY, asked_for};
 use crate::process::{Process, driver_path, with_home};
 
-/// libtorrent announces when its search ends, 15 s late behind one silent node; Transmission 3.00
-/// asks 29 s after its start for the first time, and announces at 38 s.
-const FOUND: Duration = Duration::from_secs(120);
+/// libtorrent announces when its search ends, 15 s late behind one silent node. Transmission 3.00
+/// calls its DHT "broken" for 45 s after it was started with one node, and asks it nothing before.
+const FOUND: Duration = Duration::from_secs(180);
 
 const DHT_ONLY: Ways = Ways { exchange: false, local: false, dht: true, slow: false };
 
@@ -67,13 +67,14 @@ fn driver_finds(scene: &Scene, hash: &str, at: &str) {
     loop {
         let (found, said) = ask_driver(scene, &["get", hash]);
         if found {
-            return assert!(said.lines().any(|line| line == at), "{said}");
+            assert!(said.lines().any(|line| line == at), "{said}");
+            return;
         }
         assert!(Instant::now() < deadline, "nobody was found:\n{said}\n{}", scene.words());
     }
 }
 
-/// BEP 44: "immutable items".
+/// BEP 44.
 #[test]
 fn items_are_kept_and_found_both_ways_among_sixty_nodes_of_others() {
     if !asked_for("items in a DHT of sixty nodes") {
@@ -90,13 +91,14 @@ fn items_are_kept_and_found_both_ways_among_sixty_nodes_of_others() {
     let target = said.lines().find_map(|line| line.strip_prefix("target ")).expect("a target");
     let (is_found, said) = ask_driver(&scene, &["item", target]);
     assert!(is_found && said.lines().any(|line| line == "from libtorrent"), "{said}");
-    // "If the sequence number … is lower than the current": the nodes of others keep ours.
+    // Others keep what is signed, and the higher number of two.
+    let mut target = String::new();
     for (seq, text) in [("1", "one"), ("2", "two")] {
         let (is_kept, said) = ask_driver(&scene, &["put", text, "--key", "key", "--seq", seq]);
         assert!(is_kept, "{said}");
+        target = said.lines().next().expect("a target").to_owned();
     }
-    let (_, said) = ask_driver(&scene, &["put", "old", "--key", "key", "--seq", "1"]);
-    let target = said.lines().next().unwrap_or_default().to_owned();
+    ask_driver(&scene, &["put", "old", "--key", "key", "--seq", "1"]);
     let (is_found, said) = ask_driver(&scene, &["item", &target]);
     assert!(is_found && said.lines().any(|line| line == "two"), "{said}");
 }

@@ -379,7 +379,12 @@ fn add_word<'a>(command: &'a mut Command, given: &Given) -> &'a mut Command {
 /// The ways as the scripts of this repository call them.
 fn words_for(ways: Ways) -> Vec<String> {
     let dht = format!("dht={}:{}", ENTRY.0, ENTRY.1);
-    let all = [(ways.exchange, "pex"), (ways.local, "lsd"), (ways.slow, "slow"), (ways.dht, &dht)];
+    let all = [
+        (ways.exchange, "pex"),
+        (ways.local, "lsd"),
+        (ways.slow, "slow"),
+        (ways.dht, dht.as_str()),
+    ];
     all.into_iter().filter(|(is_on, _)| *is_on).map(|(_, word)| word.to_owned()).collect()
 }
 
