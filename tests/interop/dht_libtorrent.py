@@ -3,7 +3,7 @@
 `net` keeps a node at each address and says "ready" when each knows others, also those behind `of`.
 The others are one node that comes into the DHT by those: `announce HASH` stays, `find HASH` ends
 with the first peers and `item TARGET` with what is kept; `put TEXT` says the target and ends when
-nodes keep it."""
+nodes keep it; `visit ADDRESS:PORT` stays, and speaks to who is there again and again."""
 import random
 import signal
 import sys
@@ -85,6 +85,13 @@ def announce(session, port, text):
     signal.pause()
 
 
+def visit(session, text):
+    print("visits", flush=True)
+    while True:
+        session.add_dht_node(parse(text))
+        time.sleep(1)
+
+
 def find(session, text):
     wanted = lt.sha1_hash(bytes.fromhex(text))
     ask = lambda: session.dht_get_peers(wanted)
@@ -122,7 +129,7 @@ def main():
     meet(session, others)
     if role == "announce":
         return announce(session, own[0][1], word)
-    {"find": find, "put": put, "item": item}[role](session, word)
+    {"find": find, "put": put, "item": item, "visit": visit}[role](session, word)
 
 
 main()
