@@ -1,8 +1,9 @@
 // Seeds or fetches one torrent with webtorrent: MODULES WHAT DIR PORT [WAY]...
 //
 // MODULES is the folder that npm installed it in, WHAT a .torrent or a magnet link. Others are met
-// through trackers and the link alone, but for the ways that are named: pex, lsd. With "slow" it
-// downloads 16 KiB a second. Says "complete" when it has everything.
+// through trackers and the link alone, but for the ways that are named: pex, lsd, and the DHT as
+// dht=IP:PORT, a node of it. With "slow" it downloads 16 KiB a second. Says "complete" when it has
+// everything.
 import { register } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -21,9 +22,10 @@ register('data:text/javascript,' + encodeURIComponent(`
 const entry = join(modules, 'node_modules/webtorrent/index.js')
 const { default: WebTorrent } = await import(pathToFileURL(entry))
 
+const bootstrap = ways.filter(way => way.startsWith('dht=')).map(way => way.slice('dht='.length))
 const client = new WebTorrent({
   torrentPort: Number(port),
-  dht: false,
+  dht: bootstrap.length > 0 && { bootstrap },
   utp: false,
   natUpnp: false,
   natPmp: false,

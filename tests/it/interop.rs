@@ -7,6 +7,7 @@
 
 mod clients;
 mod create;
+mod dht;
 mod magnet;
 mod met;
 pub mod namespace;

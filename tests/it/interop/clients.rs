@@ -1,5 +1,5 @@
 //! The command lines of other people's programs, and driver's. Each seeder has its own address
-//! and tells the tracker; nobody is found by DHT, and by local discovery or peer exchange only
+//! and tells the tracker; by the DHT, local discovery or peer exchange somebody is found only
 //! where a test asks for that.
 
 use std::fs;
@@ -13,6 +13,9 @@ const TRACKER: &str = "10.77.0.1:6969";
 pub const ANNOUNCE: &str = "http://10.77.0.1:6969/announce";
 /// The same tracker over UDP (BEP 15).
 pub const ANNOUNCE_UDP: &str = "udp://10.77.0.1:6969/announce";
+
+/// The node of the DHT that all are told of who take part in it: address and port.
+pub const ENTRY: (&str, &str) = ("10.2.1.1", "6881");
 
 /// A program that seeds.
 #[derive(Clone, Copy)]
@@ -29,6 +32,8 @@ pub struct Ways {
     pub exchange: bool,
     /// Local service discovery (BEP 14).
     pub local: bool,
+    /// The DHT (BEP 5), which it enters at `ENTRY`.
+    pub dht: bool,
     /// It downloads 16 KiB a second: it stays a leecher.
     pub slow: bool,
 }
@@ -96,6 +101,7 @@ pub fn assert_installed() {
     {
         missing.push(format!("node, and webtorrent in {}", webtorrent().display()));
     }
+    missing.extend(mainline().filter(|it| !it.exists()).map(|it| it.display().to_string()));
     assert!(missing.is_empty(), "interop was asked for, but not installed: {missing:?}");
 }
 
@@ -186,7 +192,13 @@ pub fn command(role: Role, namespace: &Namespace, torrent: &Path, dir: &Path) ->
 pub fn aria2(namespace: &Namespace, (ip, port): (&str, &str), ways: Ways) -> Command {
     let mut command = namespace.command("aria2c");
     command.args(["--no-conf", "--summary-interval=5", "--show-console-readout=false"]);
-    command.args(["--enable-dht=false", "--enable-dht6=false", "--file-allocation=none"]);
+    command.args(["--enable-dht6=false", "--file-allocation=none"]);
+    command.arg(format!("--enable-dht={}", ways.dht));
+    if ways.dht {
+        let (entry, at) = ENTRY;
+        command
+            .args([format!("--dht-entry-point={entry}:{at}"), format!("--dht-listen-port={port}")]);
+    }
     command.arg(format!("--bt-enable-lpd={}", ways.local));
     command.arg(format!("--enable-peer-exchange={}", ways.exchange));
     command.args([format!("--interface={ip}"), format!("--listen-port={port}")]);
@@ -215,7 +227,7 @@ pub fn transmission(
         "rpc-bind-address": "127.0.0.1",
         "rpc-port": 9091,
         "rpc-authentication-required": false,
-        "dht-enabled": false,
+        "dht-enabled": ways.dht,
         "lpd-enabled": ways.local,
         "pex-enabled": ways.exchange,
         "utp-enabled": false,
@@ -227,6 +239,10 @@ pub fn transmission(
         "message-level": 3,
     });
     fs::write(dir.join("settings.json"), settings.to_string()).expect("write settings");
+    if ways.dht {
+        let (entry, at) = ENTRY;
+        fs::write(dir.join("dht.bootstrap"), format!("{entry} {at}\n")).expect("name a node");
+    }
     let mut command = namespace.command("transmission-daemon");
     command.arg("-f").arg("-g").arg(dir);
     command
@@ -241,6 +257,15 @@ pub fn lacks_webtorrent() -> bool {
 pub fn webtorrent() -> PathBuf {
     let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/webtorrent");
     std::env::var_os("PIGEON_WEBTORRENT").map_or_else(ours, PathBuf::from)
+}
+
+/// The program with nodes of the crate mainline: `PIGEON_MAINLINE`, or the one of `.ci/run`; none
+/// where it is left out.
+pub fn mainline() -> Option<PathBuf> {
+    let ours =
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/mainline/debug/dht-mainline");
+    let path = std::env::var_os("PIGEON_MAINLINE").map_or_else(ours, PathBuf::from);
+    (path.as_os_str() != "none").then_some(path)
 }
 
 /// The Python that has libtorrent: `PIGEON_PYTHON`, or the one of the system.

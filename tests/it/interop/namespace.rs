@@ -16,10 +16,19 @@ pub struct Namespace {
 
 impl Namespace {
     pub fn new() -> Self {
+        Self::where_local("10.77.0.0/24")
+    }
+
+    /// One where all of 10/8 is local: each of many may have a /24 of its own.
+    pub fn wide() -> Self {
+        Self::where_local("10.0.0.0/8")
+    }
+
+    fn where_local(addresses: &str) -> Self {
         let namespace = Self::empty();
         let name = namespace.name.as_str();
         run(&["-n", name, "addr", "add", "10.77.0.2/32", "dev", "lo"]);
-        let whole = ["local", "10.77.0.0/24", "dev", "lo", "src", "10.77.0.2"];
+        let whole = ["local", addresses, "dev", "lo", "src", "10.77.0.2"];
         run(&[&["-n", name, "route", "add"], whole.as_slice()].concat());
         namespace
     }

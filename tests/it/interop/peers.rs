@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::clients::{self, ANNOUNCE, Ways};
+use super::clients::{self, ANNOUNCE, ENTRY, Ways};
 use super::namespace::Namespace;
 use super::{READY, target, turn, written};
 use crate::payload::Payload;
@@ -98,6 +98,14 @@ impl Scene {
         Self::within(Namespace::new())
     }
 
+    /// One that has the machine for itself, and room for the nodes of a DHT.
+    pub fn in_dht() -> Self {
+        let turn = turn();
+        let mut scene = Self::within(Namespace::wide());
+        scene._turn = Some(turn);
+        scene
+    }
+
     pub fn within(namespace: Namespace) -> Self {
         clients::assert_installed();
         let (payload, source) = small_payload();
@@ -121,8 +129,7 @@ impl Scene {
 
     /// The link to the payload, with these parameters.
     pub fn link(&self, parameters: &str) -> String {
-        let hash = clients::hex(&self.payload.info_hash());
-        format!("magnet:?xt=urn:btih:{hash}{parameters}")
+        format!("magnet:?xt=urn:btih:{}{parameters}", self.hash())
     }
 
     /// The .torrent, which names the tracker or nobody.
@@ -263,9 +270,25 @@ impl Scene {
         dir
     }
 
-    fn keep(&mut self, name: &str, command: Command) {
+    /// Starts a program of this scene, which ends with it.
+    pub fn keep(&mut self, name: &str, command: Command) {
         let process = Process::start(name, command, self.home.path());
         self.running.push(process);
+    }
+
+    /// Where its programs run.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The folder of what they keep and print.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The info hash of the payload, in hex.
+    pub fn hash(&self) -> String {
+        clients::hex(&self.payload.info_hash())
     }
 
     /// The end of what all of them printed.
@@ -309,6 +332,11 @@ impl Scene {
         if ways.local {
             command.env_remove("DRIVER_NO_LSD");
         }
+        if ways.dht {
+            let (entry, at) = ENTRY;
+            command.env_remove("DRIVER_NO_DHT");
+            command.env("DRIVER_DHT_BOOTSTRAP", format!("{entry}:{at}"));
+        }
         command
     }
 
@@ -349,9 +377,15 @@ fn add_word<'a>(command: &'a mut Command, given: &Given) -> &'a mut Command {
 }
 
 /// The ways as the scripts of this repository call them.
-fn words_for(ways: Ways) -> Vec<&'static str> {
-    let all = [(ways.exchange, "pex"), (ways.local, "lsd"), (ways.slow, "slow")];
-    all.into_iter().filter(|(is_on, _)| *is_on).map(|(_, word)| word).collect()
+fn words_for(ways: Ways) -> Vec<String> {
+    let dht = format!("dht={}:{}", ENTRY.0, ENTRY.1);
+    let all = [
+        (ways.exchange, "pex"),
+        (ways.local, "lsd"),
+        (ways.slow, "slow"),
+        (ways.dht, dht.as_str()),
+    ];
+    all.into_iter().filter(|(is_on, _)| *is_on).map(|(_, word)| word.to_owned()).collect()
 }
 
 /// 40 MB, described and written once.
