@@ -92,7 +92,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// One that begins with what an earlier one of the same family and address saved.
+    /// One that begins with what an earlier one of the same family saved, under its id if it had the
+    /// same port.
     pub fn new(config: Config, saved: Option<&[u8]>, now: Instant) -> Self {
         let family = Family::of(config.local.ip());
         let mut rng = StdRng::from_seed(config.seed);
@@ -100,7 +101,8 @@ impl Node {
         let host = config.local.ip();
         let is_public = Locality::of(host) == Locality::Public;
         let known = if is_public { Some(host) } else { saved.as_ref().and_then(|s| s.made_for) };
-        let id = match (saved.as_ref().map(|saved| saved.id), known) {
+        let same = saved.as_ref().filter(|saved| [0, config.local.port()].contains(&saved.port));
+        let id = match (same.map(|saved| saved.id), known) {
             (Some(id), None) => id,
             (Some(id), Some(host)) if id.suits(host) => id,
             (_, Some(host)) => NodeId::random_for(host, &mut rng),

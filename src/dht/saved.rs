@@ -17,7 +17,7 @@ pub const SAVED_LEN_MAX: usize = 64 * 1024;
 /// Nodes that are written: enough that some live after weeks, of both kinds.
 pub const SAVED_NODES_MAX: usize = 1_000;
 /// What the bytes begin with; the last is the version.
-const MAGIC: &[u8; 5] = b"PNDH\x01";
+const MAGIC: &[u8; 5] = b"PNDH\x02";
 /// Bytes of the checksum at the end: CRC-32C, against torn writes, not against forgers.
 const CHECK_LEN: usize = 4;
 /// Behind each node: milliseconds of its round trip, none when all bits are set.
@@ -28,6 +28,9 @@ const TRIP_LEN: usize = 2;
 pub struct Saved {
     /// Its id.
     pub id: NodeId,
+    /// The port that it had, 0 for any: another program that begins with the same nodes has another
+    /// port, and must not have the same id.
+    pub port: u16,
     /// The public address for which it was made (BEP 42).
     pub made_for: Option<IpAddr>,
     /// Nodes, those that deserve it most first.
@@ -40,6 +43,7 @@ impl Saved {
         let mut out = MAGIC.to_vec();
         out.push(code(family));
         out.extend_from_slice(&self.id.0);
+        out.extend_from_slice(&self.port.to_be_bytes());
         // As a compact peer of port 0, behind its length.
         let begin = out.len();
         out.push(0);
@@ -69,6 +73,7 @@ impl Saved {
         }
         let body = body.strip_prefix(MAGIC)?.strip_prefix(&[code(family)])?;
         let (id, body) = body.split_first_chunk()?;
+        let (port, body) = body.split_first_chunk()?;
         let (len, body) = body.split_first()?;
         let (made_for, body) = body.split_at_checked(usize::from(*len))?;
         let made_for = compact::peer(made_for).map(|address| address.ip());
@@ -85,7 +90,8 @@ impl Saved {
             Some(Start::new(node, is_known.then(|| Duration::from_millis(trip.into()))))
         };
         let nodes = body.chunks_exact(node_len + TRIP_LEN).filter_map(start);
-        Some(Self { id: NodeId(*id), made_for, nodes: nodes.take(SAVED_NODES_MAX).collect() })
+        let port = u16::from_be_bytes(*port);
+        Some(Self { id: NodeId(*id), port, made_for, nodes: nodes.take(SAVED_NODES_MAX).collect() })
     }
 }
 
@@ -108,6 +114,7 @@ mod tests {
         let start = |far: u16| Start::new(node(far, far), trip(far));
         Saved {
             id: NodeId([7; 20]),
+            port: 6881,
             made_for: Some("203.0.113.9".parse().unwrap()),
             nodes: (0..count).map(start).collect(),
         }

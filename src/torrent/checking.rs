@@ -158,6 +158,11 @@ impl Plan {
             return Self { is_needed: anything, trusted: none.clone(), skipped: none };
         }
         let (trusted, recorded) = (store.trusted(), store.recorded());
+        if parts.options.seed_only {
+            // Nobody fetches what it lacks, and its user may have put it back.
+            let is_needed = anything && !trusted.is_full();
+            return Self { is_needed, skipped: trusted.clone(), trusted };
+        }
         let mut skipped = Bitfield::all(parts.layout.piece_count());
         for piece in parts.layout.pieces() {
             if recorded.has(piece) && !trusted.has(piece) {

@@ -439,7 +439,7 @@ impl Task {
                     // Nobody of the local network is believed for a private one.
                     Some(Order::LocalPeer(_)) if self.looking.is_some() => {}
                     Some(Order::LocalPeer(address)) => self.learn(Source::Lan, vec![address]),
-                    Some(Order::Known(info)) if self.target.check(&[info.clone()]).is_right => {
+                    Some(Order::Known(info)) if self.target.check(std::slice::from_ref(&info)).is_right => {
                         self.last = vec![info];
                         return self.end().await;
                     }

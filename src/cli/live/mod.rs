@@ -805,11 +805,11 @@ mod tests {
 
     #[test]
     fn nothing_is_called_saved_where_a_disk_is_in_trouble() {
-        let why = Some("no space left on device".to_owned());
-        let lost = Status { flush_failure: why.clone(), ..status() };
+        let why = "no space left on device";
+        let lost = Status { flush_failure: Some(why.to_owned()), ..status() };
         assert!(goodbye_line(&lost, 0).starts_with("Stopped. Downloaded 783.0 MiB"));
         assert!(goodbye_to(&[status(), lost], 1).starts_with("Stopped. 1 of 2 torrents"));
-        let full = Status { state: State::DiskTrouble(why.unwrap()), ..status() };
+        let full = Status { state: State::DiskTrouble(why.to_owned()), ..status() };
         assert!(goodbye_line(&full, 0).starts_with("Stopped. "));
     }
 

@@ -64,7 +64,7 @@ fn config() -> Config {
 fn saved(fars: impl IntoIterator<Item = u16>) -> Vec<u8> {
     let start = |far| Start::new(info(far), None);
     let nodes = fars.into_iter().map(start).collect();
-    Saved { id: NodeId([0xff; 20]), made_for: None, nodes }.write(Family::V4)
+    Saved { id: NodeId([0xff; 20]), port: 0, made_for: None, nodes }.write(Family::V4)
 }
 
 /// A dictionary of a reply, with what is inside `r` behind the id.

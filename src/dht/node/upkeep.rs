@@ -104,7 +104,8 @@ impl Node {
         });
         nodes.truncate(SAVED_NODES_MAX);
         let (id, made_for) = (self.table.own(), self.witness.agreed());
-        Saved { id, made_for, nodes }.write(self.family)
+        let port = self.config.local.port();
+        Saved { id, port, made_for, nodes }.write(self.family)
     }
 
     fn somebody_waits(&self) -> bool {

@@ -126,7 +126,7 @@ fn what_others_did_since_the_last_run_is_told_by_file() {
         handle.changed(&Bitfield::all(90).minus(&have))
     };
     let edited = ChangedFile { path, is_gone: false, pieces: 2, bytes: 2 * BLOCK_LEN as u64 };
-    assert_eq!(changed(), [edited.clone()]);
+    assert_eq!(changed(), std::slice::from_ref(&edited));
     fs::remove_file(world.path("m/a")).unwrap();
     let [gone, other] = &changed()[..] else { panic!("two files") };
     assert_eq!((other, gone.is_gone, gone.pieces), (&edited, true, OF_A));

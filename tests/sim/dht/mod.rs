@@ -36,7 +36,7 @@ fn is_large() -> bool {
 /// `dht.dat` of a node with that id that knows these.
 fn saved(id: NodeId, nodes: impl Iterator<Item = (NodeId, SocketAddr)>, family: Family) -> Vec<u8> {
     let start = |(id, address)| Start::new(NodeInfo { id, address }, None);
-    Saved { id, made_for: None, nodes: nodes.map(start).collect() }.write(family)
+    Saved { id, port: 0, made_for: None, nodes: nodes.map(start).collect() }.write(family)
 }
 
 /// Of sorted figures the one that so many percent do not exceed.

@@ -119,6 +119,10 @@ fn what_is_saved_starts_the_next_one() {
     let bytes = bench.node.save(bench.now);
     let mut next = Bench::new(Some(&bytes));
     assert_eq!(next.node.health(next.now).id, NodeId([0xff; 20]), "the id is kept");
+    // Another driver of the same user began with the same file.
+    let local = SocketAddr::from(([0, 0, 0, 0], 7_999));
+    let other = Node::new(Config { local, ..config() }, Some(&bytes), bench.now);
+    assert_ne!(other.health(bench.now).id, NodeId([0xff; 20]), "no two have one id");
     assert_eq!(next.asked.len(), 16);
     next.run(next.now + 20 * S, token);
     assert!(next.node.health(next.now).good >= 8);

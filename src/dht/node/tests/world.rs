@@ -62,7 +62,7 @@ impl World {
         for name in &names[..ALIVE] {
             let start = |node: &NodeInfo| Start::new(*node, None);
             let known: Vec<Start> = names.sample(&mut rng, 25).map(start).collect();
-            let saved = Saved { id: name.id, made_for: None, nodes: known }.write(family);
+            let saved = Saved { id: name.id, port: 0, made_for: None, nodes: known }.write(family);
             let config = Config { local: name.address, seed: rng.random(), ..config() };
             nodes.push(Node::new(config, Some(&saved), now));
         }
