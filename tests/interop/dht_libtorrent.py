@@ -137,7 +137,8 @@ def item(session, text):
 def signed(session, text):
     ask = lambda: session.dht_get_mutable_item(bytes.fromhex(text), b"")
     for alert in asked(session, ask, lt.dht_mutable_item_alert):
-        if alert.item:
+        # Before that it tells of each that is newer than the last.
+        if alert.item and alert.authoritative:
             print("item", alert.item.decode(), "number", alert.seq, flush=True)
             return
 
