@@ -1,4 +1,4 @@
-// Nodes of the DHT by npm's bittorrent-dht: MODULES ROLE ADDRESS:PORT... of ADDRESS:PORT... [-- HASH]
+// Nodes of the DHT by bittorrent-dht: MODULES ROLE ADDRESS:PORT... of ADDRESS:PORT... [-- HASH]
 //
 // `net` keeps a node at each address and says "ready" when each knows others; `find` says each peer
 // of the hash and ends at the first.

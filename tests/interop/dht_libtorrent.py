@@ -2,8 +2,9 @@
 
 `net` keeps a node at each address and says "ready" when each knows others, also those behind `of`.
 The others are one node that comes into the DHT by those: `announce HASH` stays, `find HASH` ends
-with the first peers and `item TARGET` with what is kept; `put TEXT` says the target and ends when
-nodes keep it; `visit ADDRESS:PORT` stays, and speaks to who is there again and again."""
+with the first peers, `item TARGET` and `signed KEY` with what is kept; `put TEXT` says the target
+and ends when nodes keep it, `sign TEXT` does so with a key of everybody's; `visit ADDRESS:PORT`
+stays, and speaks to who is there again and again."""
 import random
 import signal
 import sys
@@ -17,6 +18,11 @@ KNOWN = 8
 TOLD = 20
 # In seconds. Who asks too early is told nothing, and libtorrent does not ask again by itself.
 AGAIN = 3
+
+# The keys of BEP 44's test vectors; the private one is expanded.
+PUBLIC = bytes.fromhex("77ff84905a91936367c01360803104f92432fcd904a43511876df5cdf3e7e548")
+PRIVATE = bytes.fromhex("e06d3183d14159228433ed599221b80bd0a5ce8352e4bdf0262f76786ef1c74d"
+                        "b7e7a9fea2c0eb269d61e3b38e450a22e754941ac78479d6c54e1faf6037881d")
 
 
 def parse(text):
@@ -104,6 +110,16 @@ def find(session, text):
 
 def put(session, text):
     print("target", session.dht_put_immutable_item(text.encode()), flush=True)
+    is_kept(session)
+
+
+def sign(session, text):
+    session.dht_put_mutable_item(PRIVATE, PUBLIC, text.encode(), b"")
+    print("key", PUBLIC.hex(), flush=True)
+    is_kept(session)
+
+
+def is_kept(session):
     while not (put := alerts(session, lt.dht_put_alert)):
         pass
     print("kept by", put[0].num_success, flush=True)
@@ -118,6 +134,15 @@ def item(session, text):
             return
 
 
+def signed(session, text):
+    ask = lambda: session.dht_get_mutable_item(bytes.fromhex(text), b"")
+    for alert in asked(session, ask, lt.dht_mutable_item_alert):
+        # Before that it tells of each that is newer than the last.
+        if alert.item and alert.authoritative:
+            print("item", alert.item.decode(), "number", alert.seq, flush=True)
+            return
+
+
 def main():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     role, *words = sys.argv[1:]
@@ -129,7 +154,8 @@ def main():
     meet(session, others)
     if role == "announce":
         return announce(session, own[0][1], word)
-    {"find": find, "put": put, "item": item, "visit": visit}[role](session, word)
+    roles = {"find": find, "put": put, "sign": sign, "item": item, "signed": signed, "visit": visit}
+    roles[role](session, word)
 
 
 main()

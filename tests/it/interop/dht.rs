@@ -90,18 +90,25 @@ fn items_are_kept_and_found_both_ways_among_sixty_nodes_of_others() {
     let said = finish(&scene, "put", libtorrent(&scene, "put", ASKER, "from libtorrent"));
     let target = said.lines().find_map(|line| line.strip_prefix("target ")).expect("a target");
     let (is_found, said) = ask_driver(&scene, &["item", target]);
-    assert!(is_found && said.lines().any(|line| line == "from libtorrent"), "{said}");
-    // Others keep what is signed, and the higher number of two.
-    let mut target = String::new();
-    for (seq, text) in [("1", "one"), ("2", "two")] {
-        let (is_kept, said) = ask_driver(&scene, &["put", text, "--key", "key", "--seq", seq]);
-        assert!(is_kept, "{said}");
-        target = said.lines().next().expect("a target").to_owned();
-    }
-    ask_driver(&scene, &["put", "old", "--key", "key", "--seq", "1"]);
-    let (is_found, said) = ask_driver(&scene, &["item", &target]);
+    assert!(is_found && said.starts_with("from libtorrent"), "{said}");
+    // What is signed, and the higher number of two.
+    let said = finish(&scene, "sign", libtorrent(&scene, "sign", ASKER, "by libtorrent"));
+    let key = said.lines().find_map(|line| line.strip_prefix("key ")).expect("a key");
+    let (is_found, said) = ask_driver(&scene, &["item", key]);
     // The value as it is, with no end of line, and then a word about it.
-    assert!(is_found && said.starts_with("two") && said.contains("signed, number 2"), "{said}");
+    assert!(is_found && said.starts_with("by libtorrent"), "{said}");
+    assert!(said.contains("signed, number 1"), "{said}");
+    let mut key = String::new();
+    for (seq, text) in [("7", "seven"), ("8", "eight"), ("7", "too late")] {
+        let put = ["put", text, "--key", "key", "--seq", seq, "--json"];
+        let (is_kept, said) = ask_driver(&scene, &put);
+        assert!(is_kept || text == "too late", "{said}");
+        key = said.split("\"key\":\"").nth(1).map_or(key, |rest| rest[..64].to_owned());
+    }
+    let found = finish(&scene, "signed", libtorrent(&scene, "signed", ASKER, &key));
+    assert!(found.lines().any(|line| line == "item eight number 8"), "{found}");
+    let (is_found, said) = ask_driver(&scene, &["item", &key]);
+    assert!(is_found && said.starts_with("eight") && said.contains("number 8"), "{said}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Nodes of the DHT by the crate mainline: ROLE ADDRESS:PORT... of ADDRESS:PORT... [-- HASH]
 //!
 //! `net` keeps a node at each address and says "ready" when each has found others by those behind
-//! `of`; `announce` is one that stays and says "announced"; `find` says the first peers of the hash.
+//! `of`; `announce` is one that stays and says "announced"; `find` says the first peers of a hash.
 // It warns of everything that waits, and a program of one question may wait.
 #![expect(deprecated)]
 
