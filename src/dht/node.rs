@@ -149,8 +149,9 @@ impl Node {
         }
         if let Input::Datagram { from, bytes } = input
             && !self.on_datagram(from, bytes, now)
+            && self.next_timeout().is_none_or(|due| due > now)
         {
-            // Nothing is done for it, so what is due stays due: a flood would delay it for ever.
+            // Nothing follows, and no timer starts anew: a flood would delay all for ever.
             return;
         }
         self.now = now;
