@@ -329,7 +329,7 @@ impl World {
         }
         if let Some(sibling) = self.hosts[host].sibling {
             for address in others {
-                self.handle(sibling, Input::Hinted { address, by: Hint::Peer });
+                self.handle(sibling, Input::Hinted { address, by: Hint::Other });
             }
         }
     }
