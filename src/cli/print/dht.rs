@@ -59,9 +59,10 @@ pub fn dht_screen(standing: &Standing, look: &Look, columns: usize) -> String {
 
 fn health_lines(family: &str, health: &Health) -> String {
     let mut lines = format!(
-        "{family}  {} answer, {} known, {} hinted at; {} announced\n      \
+        "{family}  {} {}, {} known, {} hinted at; {} announced\n      \
          datagrams a second: {} in, {} out; {} under way for {}\n",
         counted(health.good as u64, "node"),
+        if health.good == 1 { "answers" } else { "answer" },
         health.known,
         health.hints,
         counted(health.announced as u64, "torrent"),
