@@ -92,8 +92,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// One that begins with what an earlier one of the same family saved, under its id if it had the
-    /// same port.
+    /// One that begins with what an earlier one of the same family saved, under its id if it had
+    /// the same port.
     pub fn new(config: Config, saved: Option<&[u8]>, now: Instant) -> Self {
         let family = Family::of(config.local.ip());
         let mut rng = StdRng::from_seed(config.seed);

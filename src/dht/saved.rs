@@ -158,7 +158,7 @@ mod tests {
             assert_eq!(Saved::read(&bytes[..len], Family::V4), None);
         }
         let mut newer = bytes.clone();
-        newer[4] = 2;
+        newer[4] += 1;
         let len = newer.len() - CHECK_LEN;
         let check = crc32c::crc32c(&newer[..len]).to_be_bytes();
         newer[len..].copy_from_slice(&check);

@@ -439,7 +439,7 @@ impl Task {
                     // Nobody of the local network is believed for a private one.
                     Some(Order::LocalPeer(_)) if self.looking.is_some() => {}
                     Some(Order::LocalPeer(address)) => self.learn(Source::Lan, vec![address]),
-                    Some(Order::Known(info)) if self.target.check(std::slice::from_ref(&info)).is_right => {
+                    Some(Order::Known(info)) if self.is_right(&info) => {
                         self.last = vec![info];
                         return self.end().await;
                     }
@@ -465,6 +465,11 @@ impl Task {
             }
             self.seeker.settle(Instant::now());
         }
+    }
+
+    /// Is this the metadata that is sought?
+    fn is_right(&self, info: &Vec<u8>) -> bool {
+        self.target.check(std::slice::from_ref(info)).is_right
     }
 
     /// It is found: the torrent, and everybody who is met.

@@ -131,7 +131,8 @@ async fn nodes_keep_items_and_answer_people() {
     assert!(one.look().await.contacts.iter().any(|contact| contact.address == address));
 }
 
-/// A file whose readers wait for a writer, as on a disk that hangs; they go on when this is dropped.
+/// A file whose readers wait for a writer, as on a disk that hangs; they go on when this is
+/// dropped.
 struct Hung(PathBuf);
 
 impl Hung {

@@ -229,7 +229,8 @@ async fn the_local_network_is_told_nothing_of_private_torrents_nor_believed() {
     );
 }
 
-/// A file whose readers wait for a writer, as on a disk that hangs; they go on when this is dropped.
+/// A file whose readers wait for a writer, as on a disk that hangs; they go on when this is
+/// dropped.
 struct Hung(PathBuf);
 
 impl Hung {
