@@ -439,11 +439,11 @@ impl Task {
                     // Nobody of the local network is believed for a private one.
                     Some(Order::LocalPeer(_)) if self.looking.is_some() => {}
                     Some(Order::LocalPeer(address)) => self.learn(Source::Lan, vec![address]),
-                    Some(Order::Known(info)) if self.is_right(&info) => {
-                        self.last = vec![info];
-                        return self.end().await;
+                    Some(Order::Known(info)) => {
+                        if self.takes(info) {
+                            return self.end().await;
+                        }
                     }
-                    Some(Order::Known(_)) => {}
                     Some(Order::Peers(answer)) => {
                         let known = self.seeker.known(Instant::now());
                         let _ = answer.send((self.seeker.links(), known));
@@ -467,9 +467,14 @@ impl Task {
         }
     }
 
-    /// Is this the metadata that is sought?
-    fn is_right(&self, info: &Vec<u8>) -> bool {
-        self.target.check(std::slice::from_ref(info)).is_right
+    /// Takes metadata that somebody else found, if it is what is sought.
+    fn takes(&mut self, info: Box<[u8]>) -> bool {
+        let copy = vec![info];
+        let is_right = self.target.check(&copy).is_right;
+        if is_right {
+            self.last = copy;
+        }
+        is_right
     }
 
     /// It is found: the torrent, and everybody who is met.
