@@ -46,6 +46,10 @@ impl PeerId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct LinkId(pub u64);
 
+/// A server that a torrent's files may be fetched from, unique in the life of a torrent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SourceId(pub u32);
+
 /// Position of a file in the torrent's list, pad files included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct FileIndex(pub u32);

@@ -172,6 +172,8 @@ impl Outbox {
                         peer.order(command, &mut self.out);
                     }
                 }
+                // No protocol that is carried here has runs.
+                LinkCommand::Fetch(_) | LinkCommand::Shorten(_) => {}
                 LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
             }
         }

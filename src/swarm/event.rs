@@ -2,9 +2,10 @@
 //! sends it and what follows. Time and chance are parameters of the brain, not events.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::{LinkId, PeerId};
+use crate::base::ids::{FileIndex, LinkId, PeerId, SourceId};
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 
@@ -103,8 +104,30 @@ pub enum Input {
     },
     /// Whether the user's rate limit holds links back at present.
     Limited(bool),
+    /// Servers that files of the torrent may be fetched from, besides those told before.
+    Sources(Vec<WebSource>),
+    /// No connection to the source is to be had at present.
+    SourceWaits {
+        /// Which.
+        source: SourceId,
+        /// Until when, as far as that is known.
+        until: Option<Instant>,
+        /// Why, in words for people, `it` being the source.
+        why: String,
+    },
     /// The time named by `next_timeout` has come.
     Tick,
+}
+
+/// A server that files of the torrent may be fetched from (BEP 19).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebSource {
+    /// What it is called in orders.
+    pub source: SourceId,
+    /// The one file that it has; all when none.
+    pub file: Option<FileIndex>,
+    /// In which order sources are tried, the lowest first (RFC 5854).
+    pub priority: u32,
 }
 
 /// What the other torrents of a session leave to one. Who owns the places says so, again and
@@ -231,6 +254,14 @@ pub enum Output {
         link: LinkId,
         /// Where.
         address: SocketAddr,
+    },
+    /// Get a connection to this source as soon as there is one to be had; answer with `LinkUp` or
+    /// `LinkDown` for this id. The wait may be long, and a `Close` ends it.
+    Lease {
+        /// The id of the link to be.
+        link: LinkId,
+        /// To which source.
+        source: SourceId,
     },
     /// Pass the command to the link.
     Send {

@@ -5,8 +5,10 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::bitfield::Bitfield;
+use crate::base::ids::FileIndex;
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 use crate::wire::Pex;
@@ -18,6 +20,39 @@ pub enum Unit {
     Block,
     /// Whole pieces.
     Piece,
+    /// Runs of pieces, as servers of files send them.
+    Run,
+}
+
+/// Pieces in a row, fetched from the first byte to the last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The first piece.
+    pub first: PieceIndex,
+    /// The number of the piece behind the last one; greater than that of the first.
+    pub end: u32,
+}
+
+/// Why a run is over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RunEnd {
+    /// All of it came.
+    Done,
+    /// A file of the source cannot be had, or not now.
+    File(FileIndex, Trouble),
+    /// The source sends this file only from its first byte on.
+    WholeOnly(FileIndex),
+    /// Nothing can be had from the source, or not now.
+    Source(Trouble),
+}
+
+/// What is wrong with a source, or a file of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    /// In words for people, `it` being the source; not yet escaped for a terminal.
+    pub why: String,
+    /// So long it need not be asked again; none when it never has to be.
+    pub rest: Option<Duration>,
 }
 
 /// What a link can do, known when it comes up. Facts about the transport, not about the
@@ -139,6 +174,15 @@ pub enum LinkEvent {
     NotInterested,
     /// Whole blocks arrived, in this order.
     Blocks(Vec<(BlockRef, Block)>),
+    /// The run at hand is over: everything before the piece with the number `at` came. The next
+    /// one that was ordered, if there is one, begins; after any other end than `Done` it is
+    /// dropped, too.
+    RunEnded {
+        /// The first piece that did not come whole; the run's end when all did.
+        at: u32,
+        /// Why.
+        why: RunEnd,
+    },
     /// The remote will not send this block; `lasting` when asking it again is useless.
     Refused {
         /// What it was asked for.
@@ -173,6 +217,10 @@ pub enum LinkCommand {
     Request(Vec<BlockRef>),
     /// Take these requests back.
     Cancel(Vec<BlockRef>),
+    /// Fetch a run, after the one at hand. At most one waits. Only to links whose unit it is.
+    Fetch(Run),
+    /// Of the runs that were ordered, nothing is wanted from the piece with this number on.
+    Shorten(u32),
     /// What only a peer understands, one that has to do with us and not only with our requests.
     Peer(PeerCommand),
     /// End the link. Nothing follows.
@@ -229,7 +277,9 @@ impl LinkCaps {
     /// May a link that can do this be given the order?
     pub fn allow(&self, command: &LinkCommand) -> bool {
         match command {
-            LinkCommand::Request(_) | LinkCommand::Cancel(_) | LinkCommand::Close(_) => true,
+            LinkCommand::Request(_) | LinkCommand::Cancel(_) => self.unit != Unit::Run,
+            LinkCommand::Fetch(_) | LinkCommand::Shorten(_) => self.unit == Unit::Run,
+            LinkCommand::Close(_) => true,
             LinkCommand::Peer(command) => self.can_upload_to && self.allow_peer(command),
         }
     }

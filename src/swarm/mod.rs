@@ -196,6 +196,7 @@ impl Swarm {
             Input::Limited(limited) => self.load.limited = limited,
             Input::Pause(pause) => self.on_pause(pause, now),
             Input::Tick => self.on_tick(now),
+            Input::Sources(_) | Input::SourceWaits { .. } => {}
             Input::PieceChecked { .. }
             | Input::Spilled { .. }
             | Input::Prepared { .. }

@@ -20,7 +20,7 @@ use crate::dht::task::DhtNews;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkReport, Provider};
 use crate::metainfo::Torrent;
-use crate::swarm::event::{Event, Input, Output, Preparation, Source};
+use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
 use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
@@ -494,6 +494,10 @@ impl Actor {
                 if let Some(refused) = refused {
                     self.swarm.handle(refused, Instant::now());
                 }
+            }
+            Output::Lease { link, .. } => {
+                let reason = DownReason::NoRoom;
+                self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
             }
             Output::Send { link, command } => self.links.order(link, command),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {

@@ -606,6 +606,7 @@ impl Task {
             Output::Event(Event::FirstPeer(address)) => info!(%address, "first peer"),
             Output::Event(event) => info!(?event, "while seeking"),
             Output::CheckPiece { .. }
+            | Output::Lease { .. }
             | Output::PreparePiece { .. }
             | Output::SpillBlocks { .. } => debug_assert!(false, "nothing is traded yet"),
         }

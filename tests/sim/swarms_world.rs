@@ -492,6 +492,7 @@ impl World {
                 self.give_to_disk(number, Input::Prepared { piece, outcome });
             }
             Output::SpillBlocks { .. } => unreachable!("there is memory for all of it"),
+            Output::Lease { .. } => unreachable!("there is no server of files"),
             Output::Send { .. } | Output::Event(_) => {}
         }
     }

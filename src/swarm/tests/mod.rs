@@ -249,6 +249,7 @@ impl Bench {
     fn line(&mut self, output: Output) -> String {
         match output {
             Output::Dial { link, address } => format!("dial {} as {}", host_of(address), link.0),
+            Output::Lease { link, source } => format!("lease source {} as {}", source.0, link.0),
             Output::Send { link, command } => format!("{}: {}", self.host(link), order(&command)),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 let kinds: Vec<_> = blocks.iter().map(kind).collect();
@@ -305,6 +306,8 @@ fn order(command: &LinkCommand) -> String {
     match command {
         LinkCommand::Request(blocks) => format!("request {}", names(blocks.iter().copied())),
         LinkCommand::Cancel(blocks) => format!("cancel {}", names(blocks.iter().copied())),
+        LinkCommand::Fetch(run) => format!("fetch {}..{}", run.first.number(), run.end),
+        LinkCommand::Shorten(end) => format!("shorten to {end}"),
         LinkCommand::Peer(command) => order_to_peer(command),
         LinkCommand::Close(reason) => format!("close, {reason}"),
     }

@@ -224,7 +224,7 @@ impl Transfer {
             }
             LinkEvent::Requested(ask) => self.on_requested(link, ask, now, out),
             LinkEvent::Cancelled(ask) => self.on_cancelled(link, ask, out),
-            LinkEvent::Sent(_) | LinkEvent::Suggested(_) => {}
+            LinkEvent::Sent(_) | LinkEvent::Suggested(_) | LinkEvent::RunEnded { .. } => {}
             // Not of the trade.
             LinkEvent::Described(_) | LinkEvent::Metadata(_) | LinkEvent::Peers(_) => {}
             LinkEvent::AllowedFast(piece) => trade.allow_fast(piece),

@@ -425,6 +425,7 @@ impl Trade {
             // What it was asked for last it still owes, and it answers in order.
             Unit::Piece if self.requests.is_snubbed() => 0,
             Unit::Piece => (self.caps.pipeline_max as usize).saturating_sub(self.requests.pieces()),
+            Unit::Run => 0,
         }
     }
 

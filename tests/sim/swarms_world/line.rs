@@ -95,6 +95,7 @@ pub(super) fn spoken(layout: &Layout, command: LinkCommand, fast: bool) -> Vec<L
             blocks.into_iter().map(|block| LinkEvent::Cancelled(ask(block))).collect()
         }
         LinkCommand::Peer(command) => spoken_to_peer(layout, command, fast),
+        LinkCommand::Fetch(_) | LinkCommand::Shorten(_) => panic!("a run is asked of a peer"),
         LinkCommand::Close(_) => Vec::new(),
     }
 }

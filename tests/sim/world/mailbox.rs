@@ -192,6 +192,7 @@ impl World {
                 let delay = self.remotes[number].character.latency * 2;
                 self.after(delay, Happening::Answered(link, number));
             }
+            Output::Lease { .. } => unreachable!("there is no server of files"),
             Output::Send { link, command } => self.send(link, command),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 self.give_to_disk(Job::Check { piece, blocks, want_block_hashes });
@@ -324,6 +325,7 @@ fn kind(input: &Input) -> &'static str {
         Input::Pause(_) => "pause",
         Input::DiskLoad { .. } => "disk load",
         Input::Limited(_) => "limited",
+        Input::Sources(_) | Input::SourceWaits { .. } => "sources",
         Input::Tick => "tick",
     }
 }
