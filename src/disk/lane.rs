@@ -26,6 +26,7 @@ use super::reader::{Errand, Reader};
 use super::stats::Counters;
 use super::syncer::{SyncPolicy, Syncer};
 use super::turn::Place;
+use super::warmth::Warmth;
 use super::writer::{Write, Writer};
 
 /// Room for jobs that hold no block: control jobs, and pieces all of whose blocks were spilled.
@@ -94,6 +95,8 @@ pub(super) struct State {
     pub afloat: Arc<AtomicU64>,
     /// More than these are not written before some of them are on the device.
     pub afloat_max: u64,
+    /// What was in the page cache a moment ago.
+    pub warmth: Arc<Warmth>,
 }
 
 /// A place in a lane; given back when dropped.
@@ -171,6 +174,7 @@ impl Lane {
             readers: AtomicUsize::new(kit.readers),
             afloat: Arc::default(),
             afloat_max: kit.policy.bytes.saturating_mul(AFLOAT_MAX),
+            warmth: Arc::new(Warmth::new(Instant::now())),
         });
         // Jobs are counted before they come, and each thread is told once to stop.
         let (errands, taken) = bounded(jobs_max + kit.readers);

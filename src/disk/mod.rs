@@ -57,6 +57,7 @@ mod tests;
 pub mod turn;
 mod unfold;
 mod verdict;
+mod warmth;
 mod watch;
 mod watchdog;
 mod worker;
@@ -97,6 +98,7 @@ pub use self::store::{FileNews, FileStamp, Store, Unsynced};
 pub use self::survey::{ChangedFile, Survey};
 pub use self::syncer::SyncPolicy;
 pub use self::verdict::{FileCheck, FileReport};
+pub use self::warmth::BELIEVED as WARM_BELIEVED;
 pub use self::watchdog::Silence;
 
 use self::files::FileStore;
@@ -568,8 +570,13 @@ impl StoreHandle {
     /// The files to send from; none for a torrent in memory.
     pub fn outlet(&self) -> Option<Outlet> {
         let files = self.shared.files.as_ref()?;
-        let senders = self.shared.lane.senders.clone();
-        Some(Outlet { store: files.store.clone(), senders })
+        let lane = &self.shared.lane;
+        Some(Outlet {
+            torrent: self.shared.torrent.id,
+            store: files.store.clone(),
+            senders: lane.senders.clone(),
+            warmth: lane.state.warmth.clone(),
+        })
     }
 
     /// What the workers did until now, for all torrents.

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
@@ -14,12 +15,15 @@ use crate::base::ids::FileIndex;
 
 use super::edges::Form;
 use super::files::FileStore;
+use super::warmth::{STRETCH, Warmth};
 
 /// The files of one torrent, to be read from. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Outlet {
+    pub(super) torrent: u64,
     pub(super) store: Arc<FileStore>,
     pub(super) senders: Arc<Semaphore>,
+    pub(super) warmth: Arc<Warmth>,
 }
 
 /// A file that was opened by an [`Outlet`].
@@ -33,6 +37,11 @@ pub struct OutletFile {
 }
 
 impl OutletFile {
+    /// Has it the torrent's bytes each at its own place?
+    pub fn is_whole(&self) -> bool {
+        !self.form.is_edges()
+    }
+
     /// Where in the open file this part of the torrent's file stands, if it does.
     pub fn place_of(&self, slice: &FileSlice) -> Option<u64> {
         self.form.at(slice)
@@ -50,6 +59,29 @@ impl Outlet {
     /// pad files included.
     pub fn slices(&self, offset: u64, len: u64) -> impl Iterator<Item = FileSlice> + '_ {
         self.store.extents.slices(offset, len)
+    }
+
+    /// How many bytes of the part, from the front, were in the page cache a moment ago, as far as
+    /// anybody knows who sends from the device or read from it.
+    pub fn known_warm(&self, slice: &FileSlice, now: Instant) -> Option<u64> {
+        self.warmth.known(self.torrent, self.place_in_torrent(slice), slice.len, now)
+    }
+
+    /// The bytes of the part were found in the page cache just now.
+    pub fn note_warm(&self, slice: &FileSlice, now: Instant) {
+        self.warmth.note(self.torrent, self.place_in_torrent(slice), slice.len, now);
+    }
+
+    /// The part with what stands behind it in its file, as far as is asked for at once.
+    pub fn stretch_of(&self, slice: &FileSlice) -> FileSlice {
+        let begin = self.place_in_torrent(slice);
+        let end = (begin + slice.len).next_multiple_of(STRETCH);
+        let file_end = self.store.extents.file_range(slice.file).end;
+        FileSlice { len: end.min(file_end) - begin, ..*slice }
+    }
+
+    fn place_in_torrent(&self, slice: &FileSlice) -> u64 {
+        self.store.extents.file_range(slice.file).start + slice.offset_in_file
     }
 
     /// Opens a file, which may wait for the disk a moment.

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sha1::{Digest, Sha1};
 
@@ -86,6 +87,8 @@ impl Reader {
         }
         add(&self.counters.bytes_read, len);
         add(&self.counters.bytes_hashed, len);
+        // All of it was read: whoever sends it next need not ask where it is.
+        self.state.warmth.note(torrent.id, offset, len, Instant::now());
         Ok(<[u8; 20]>::from(hasher.finalize()) == *torrent.hash_of(piece))
     }
 

@@ -82,6 +82,20 @@ pub(super) struct Outbox {
     untold: u32,
     /// When somebody was, last.
     told_at: Instant,
+    hold: Hold,
+}
+
+/// Are packets held back until they are full?
+#[derive(Default)]
+struct Hold(bool);
+
+impl Hold {
+    fn set(&mut self, side: &WriteSide, hold: bool) {
+        if self.0 != hold {
+            side.hold(hold);
+            self.0 = hold;
+        }
+    }
 }
 
 /// A block that is begun: nothing may come between its parts.
@@ -108,6 +122,7 @@ impl Outbox {
             unpaid: 0,
             untold: 0,
             told_at: Instant::now(),
+            hold: Hold::default(),
         }
     }
 
@@ -218,12 +233,16 @@ impl Outbox {
         let turn = turn.unwrap_or(TURN_LEN).min(TURN_LEN);
         // One block at least, and none without its end.
         while self.sending.is_some() || (self.unpaid < turn && !self.has_no_blocks()) {
+            if self.out.parcels.len() > 1 {
+                self.hold.set(&self.side, true);
+            }
             let sent = self.send_part().await?;
             self.unpaid += sent;
             if self.sending.is_none() && !self.out.bytes.is_empty() {
                 break;
             }
         }
+        self.hold.set(&self.side, false);
         self.pay();
         // A peer that is as fast as memory would keep the thread.
         tokio::task::yield_now().await;
@@ -286,6 +305,9 @@ impl Outbox {
             let zeros = &ZEROS[..len.min(ZEROS.len())];
             self.side.write_more(zeros).await.map_err(|error| lost(&error))?
         } else {
+            if !self.ready.is_at_hand(slice) {
+                self.hold.set(&self.side, false);
+            }
             let len = self.ready.prepare(slice).await.map_err(|error| ours(&error))?;
             let len = usize::try_from(len).unwrap_or(usize::MAX).min(TURN_LEN);
             let Some((file, at)) = self.ready.file(slice) else { return Ok(0) };
@@ -319,6 +341,9 @@ impl Outbox {
         let slices: VecDeque<_> = self.ready.slices(offset, u64::from(ask.len))?.collect();
         let sending = Sending { head: *head, head_sent: 0, slices };
         if let Some(first) = sending.slices.front().filter(|first| !first.is_pad) {
+            if !self.ready.is_at_hand(first) {
+                self.hold.set(&self.side, false);
+            }
             self.ready.prepare(first).await?;
         }
         self.out.parcels.pop_front();

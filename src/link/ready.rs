@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
@@ -15,13 +14,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::base::extents::FileSlice;
-use crate::disk::{Outlet, OutletFile};
+use crate::disk::{Outlet, OutletFile, WARM_BELIEVED};
 
 /// Bytes that are fetched at once: one wait for many blocks that follow each other.
 const AHEAD: u64 = 256 * 1024;
-/// How long the answer is believed. Pages are given away in the order of their use, and these
-/// were used just now.
-const BELIEVED: Duration = Duration::from_secs(1);
 /// Bytes between those that are touched: the smallest page.
 const PAGE: usize = 4096;
 
@@ -77,6 +73,11 @@ impl Ready {
         }
     }
 
+    /// Is the front of this part known to be sent without waiting for the disk?
+    pub(super) fn is_at_hand(&mut self, slice: &FileSlice) -> bool {
+        self.fetching.is_none() && self.at_hand(slice).is_some()
+    }
+
     /// Does it wait for the disk?
     pub(super) fn is_fetching(&self) -> bool {
         self.fetching.is_some()
@@ -94,10 +95,11 @@ impl Ready {
         let open = self.open.as_mut().filter(|it| outlet.is_current(&it.file, slice.file))?;
         let begin = open.file.place_of(slice)?;
         let now = Instant::now();
-        let is_known = (open.begin..open.end).contains(&begin) && now < open.since + BELIEVED;
+        let is_known = (open.begin..open.end).contains(&begin) && now < open.since + WARM_BELIEVED;
         if !is_known {
-            let end = warm_end(&open.file.file, begin, begin + slice.len)?;
-            (open.begin, open.end, open.since) = (begin, end, now);
+            let known = outlet.known_warm(slice, now.into_std());
+            let len = known.or_else(|| ask(outlet, &open.file, slice, begin))?;
+            (open.begin, open.end, open.since) = (begin, begin + len, now);
         }
         Some(slice.len.min(open.end - begin))
     }
@@ -110,6 +112,18 @@ impl Drop for Ready {
             fetching.abort();
         }
     }
+}
+
+/// Asks the system how many bytes of the part's front, which stands at `begin` in its file, are in
+/// the page cache, and of what follows it there; tells the others that send from the device.
+fn ask(outlet: &Outlet, open: &OutletFile, slice: &FileSlice, begin: u64) -> Option<u64> {
+    if !open.is_whole() {
+        return warm_end(&open.file, begin, begin + slice.len).map(|end| end - begin);
+    }
+    let stretch = outlet.stretch_of(slice);
+    let len = warm_end(&open.file, begin, begin + stretch.len)? - begin;
+    outlet.note_warm(&FileSlice { len, ..stretch }, std::time::Instant::now());
+    Some(len)
 }
 
 /// Up to where the bytes from `begin` to `end` are in the page cache, from the front. Every page is

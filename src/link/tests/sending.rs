@@ -174,3 +174,36 @@ async fn what_was_sent_is_told_at_the_end_of_a_link() {
         assert!((16_384 + 65_536 - heads..=16_384 + 65_536).contains(&told), "{told}");
     }
 }
+
+/// Over TCP the system may hold blocks of a turn back, so that they go in full packets; what it
+/// holds at the end of one would reach the peer a fifth of a second late.
+#[tokio::test]
+async fn nothing_is_held_back_behind_the_last_block() {
+    let on_disk = OnDisk::new(None);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dialling = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
+    let (peer, accepted) = tokio::join!(dialling, listener.accept());
+    let (mut peer, ours) = (peer.unwrap(), accepted.unwrap().0.into_std().unwrap());
+    let watched = socket2::Socket::from(ours.try_clone().unwrap());
+    let ours = tokio::net::TcpStream::from_std(ours).unwrap();
+    peer.write_all(HELLO_PLAIN).await.unwrap();
+    let (sender, _reports) = mpsc::channel(100);
+    let (hello, stream) = read_hello(ours.into(), Duration::from_secs(10)).await.unwrap();
+    let address = peer.local_addr().unwrap();
+    let config = Arc::new(on_disk.config.clone());
+    let handle = accept(config, LinkId(1), address, stream, hello, sender);
+    let asks = (0..20).map(|at| on_disk.ask(at / 2, at % 2 * 16_384)).collect();
+    let order = vec![LinkCommand::Peer(PeerCommand::SendBlocks(asks))];
+    handle.commands.send(order).await.unwrap();
+    let mut expected = OURS.to_vec();
+    (0..20).for_each(|at| expected.extend(sent(at as u8 / 2, at % 2 * 16_384)));
+    let mut came = vec![0; expected.len()];
+    peer.read_exact(&mut came).await.unwrap();
+    assert!(came == expected, "the bytes of twenty blocks in their order");
+    let let_go = async {
+        while watched.tcp_cork().unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), let_go).await.expect("let go");
+}
