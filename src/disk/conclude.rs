@@ -233,10 +233,17 @@ impl FileStore {
         let back = lacking.filter_map(|(file, entry)| {
             pulse::beat();
             // What cannot be looked at now is looked at the next time.
-            let found = self.look(&mut glance, file, Place::Final).ok().flatten()?;
-            if found.len != entry.len || entry.was_seen(&found) {
+            let found = self.look(&mut glance, file, Place::Final).ok()?;
+            let Some(found) = found else {
+                entry.was_missing.store(true, Ordering::Release);
+                return None;
+            };
+            // One that was there all the time was lost since the device refused it.
+            let is_news = !entry.was_seen(&found) || entry.was_missing.load(Ordering::Acquire);
+            if found.len != entry.len || !is_news {
                 return None;
             }
+            entry.was_missing.store(false, Ordering::Release);
             self.forget(file);
             entry.expect_unchanged(Some(found));
             Some((file, self.base.full(&entry.path)))

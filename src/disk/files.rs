@@ -109,6 +109,8 @@ pub(super) struct Entry {
     pub(super) watch: Watch,
     /// They did.
     pub(super) doubted: AtomicBool,
+    /// It was not there when it was to be brought to the device, or looked for.
+    pub(super) was_missing: AtomicBool,
     /// Its time of change as our last write left it, or as it was before what was read of it;
     /// nanoseconds since 1970, 0 when it is not known.
     left_ns: AtomicI64,
@@ -311,6 +313,7 @@ impl FileStore {
             concluding: AtomicU32::new(0),
             watch: Watch::default(),
             doubted: AtomicBool::new(false),
+            was_missing: AtomicBool::new(false),
             left_ns: AtomicI64::new(0),
         });
         let entries: Vec<Entry> = entries.collect();

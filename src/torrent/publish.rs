@@ -447,3 +447,31 @@ pub fn wanted_pieces(
     }
     wanted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A piece that a chosen file shares with others is fetched whole, and counts with the file.
+    #[test]
+    fn a_choice_of_files_is_as_large_as_they_are() {
+        let (first, second) = (5_000, 3 * 16_384 - 5_000);
+        let layout = Layout::new(first + second, 16_384).unwrap();
+        let extents = Extents::new([(first, false), (second, false)]);
+        let files = [true, false];
+        let wanted = wanted_pieces(&extents, &layout, |file| files[file.0 as usize]);
+        assert_eq!(wanted.ones(), 1);
+        let pool = BlockPool::new(1 << 20);
+        let mut publisher = Publisher::new(3, pool, 0, 0, SoFar::nothing(), None);
+        publisher.set_wanted(&extents, &layout, &wanted, &files, &Bitfield::none(3));
+        assert_eq!(publisher.left(), (first + second, first));
+        let piece = layout.piece(0).unwrap();
+        publisher.verified(&extents, &layout, piece);
+        assert_eq!(publisher.left(), (first + second - 16_384, 0));
+        publisher.lost(&extents, &layout, piece);
+        publisher.found(&extents, &layout, piece);
+        assert_eq!(publisher.left(), (first + second - 16_384, 0));
+        publisher.lost(&extents, &layout, piece);
+        assert_eq!(publisher.left(), (first + second, first));
+    }
+}

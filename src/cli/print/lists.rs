@@ -172,6 +172,9 @@ mod tests {
         let live = Some(([0b1110_0000].as_slice(), [true, true, false].as_slice()));
         let screen = files_screen(&torrent(), None, live, 80);
         assert!(screen.contains("    1   100%  "), "{screen}");
+        assert!(screen.contains("    2   100%    39.1 KiB"), "it is here all the same: {screen}");
+        let live = Some(([0b1100_0000].as_slice(), [true, true, false].as_slice()));
+        let screen = files_screen(&torrent(), None, live, 80);
         assert!(screen.contains("    2   skip    39.1 KiB"), "{screen}");
     }
 

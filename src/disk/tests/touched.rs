@@ -140,6 +140,19 @@ fn a_file_that_was_away_counts_again_when_it_is_back() {
     assert_eq!(world.open(world.config()).unwrap().handle.trusted().ones(), 90);
 }
 
+/// It may be away just when it is to be brought to the device.
+#[test]
+fn a_file_that_was_away_between_two_looks_counts_again() {
+    let (world, mut seed) = seed();
+    fs::rename(world.path("m/a"), world.path("aside")).unwrap();
+    assert!(seed.flush().is_some());
+    assert!(is_unreadable(&seed.prepare(&world, 3)));
+    fs::rename(world.path("aside"), world.path("m/a")).unwrap();
+    assert_eq!(seed.restore().1, (0..OF_A).collect::<Vec<_>>());
+    assert!(matches!(seed.prepare(&world, 3), Preparation::Ready));
+    assert_eq!(seed.flush(), None);
+}
+
 #[test]
 fn another_file_at_the_place_of_a_lost_one_is_read_once_and_counts_as_far_as_it_is_right() {
     let (world, mut seed) = seed();

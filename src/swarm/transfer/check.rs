@@ -306,6 +306,10 @@ impl Transfer {
         if !had_any && self.goal.has_any() {
             out.stir();
         }
+        // What was refused of them is not missed any more.
+        if self.checking.trouble.as_ref().is_some_and(|it| it.phase != Phase::Silent) {
+            self.disk_recovered(now, out);
+        }
     }
 
     fn fetch_again(&mut self, piece: PieceIndex) {
