@@ -33,10 +33,12 @@ const AT_LINK_MIN: u64 = 4 * BLOCK_LEN as u64;
 const AT_LINK_MAX: u64 = 1024 * 1024;
 /// A piece that was made ready is sent for so long without another look at its file, which
 /// somebody may change at any time: what they wrote is no longer the piece, and whoever gets it bans
-/// us. Once it is half as old, and in use, it is looked at meanwhile, so that nobody waits for that.
-/// A look is one `stat` for each file of the piece and a byte of every 64 KiB, which lie in the page
-/// cache: as many calls a second as the piece has such parts, beside those that send it.
-const WARM_FOR: Duration = Duration::from_secs(2);
+/// us. A look is one `stat` for each file of the piece and a byte of every 64 KiB, which lie in the
+/// page cache: as many calls a second as the piece has such parts, beside those that send it.
+const LOOKED_FOR: Duration = Duration::from_secs(1);
+/// One that is in use goes on being sent while it is looked at, but no longer than this: a busy disk
+/// has others to bring first.
+const WARM_FOR: Duration = Duration::from_secs(10);
 /// Bytes of pieces that count as warm at most, for the system may need its memory; and how many
 /// such pieces there may be.
 const WARM_BYTES_MAX: u64 = 256 << 20;
@@ -212,12 +214,16 @@ impl Uploads {
 
     fn heat(&mut self, piece: PieceIndex, now: Instant) -> Heat {
         let Some(warm) = self.warm.get_mut(&piece) else { return Heat::Cold };
+        let is_in_use = now.saturating_duration_since(warm.used) < LOOKED_FOR;
+        let age = now.saturating_duration_since(warm.since);
+        let heat = match age {
+            _ if age < LOOKED_FOR => Heat::Hot,
+            _ if age < WARM_FOR && is_in_use => Heat::Fading,
+            // Not of use before it is looked at.
+            _ => return Heat::Cold,
+        };
         warm.used = now;
-        match now.saturating_duration_since(warm.since) {
-            age if age < WARM_FOR / 2 => Heat::Hot,
-            age if age < WARM_FOR => Heat::Fading,
-            _ => Heat::Cold,
-        }
+        heat
     }
 
     fn warm_up(&mut self, piece: PieceIndex, now: Instant) {
