@@ -324,8 +324,8 @@ impl OpenTorrent {
     /// Blocks of the piece were written.
     pub(super) fn on_spilled(&self, piece: PieceIndex) {
         let (offset, len) = self.range_of(piece);
-        // That the record is younger than the write and knows what it left tells the next start that
-        // nobody else wrote.
+        // That the record is younger than the write and knows what it left tells the next start
+        // that nobody else wrote.
         let left = plain(&self.store.left(offset, len));
         self.record(|journal| journal.touch(&left));
     }

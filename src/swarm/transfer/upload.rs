@@ -32,12 +32,13 @@ const AT_LINK: f64 = 0.5;
 const AT_LINK_MIN: u64 = 4 * BLOCK_LEN as u64;
 const AT_LINK_MAX: u64 = 1024 * 1024;
 /// A piece that was made ready is sent for so long without another look at its file, which
-/// somebody may change at any time: what they wrote is no longer the piece, and whoever gets it bans
-/// us. A look is one `stat` for each file of the piece and a byte of every 64 KiB, which lie in the
-/// page cache: as many calls a second as the piece has such parts, beside those that send it.
+/// somebody may change at any time: what they wrote is no longer the piece, and whoever gets it
+/// bans us. A look is one `stat` for each file of the piece and a byte of every 64 KiB, which lie
+/// in the page cache: as many calls a second as the piece has such parts, beside those that send
+/// it.
 const LOOKED_FOR: Duration = Duration::from_secs(1);
-/// One that is in use goes on being sent while it is looked at, but no longer than this: a busy disk
-/// has others to bring first.
+/// One that is in use goes on being sent while it is looked at, but no longer than this: a busy
+/// disk has others to bring first.
 const WARM_FOR: Duration = Duration::from_secs(10);
 /// Bytes of pieces that count as warm at most, for the system may need its memory; and how many
 /// such pieces there may be.
