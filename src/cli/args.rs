@@ -54,6 +54,7 @@ With --json a download prints one JSON object a line, each with an \"event\":
   banned        address
   piece_lost    piece, message
   file_changed  message, pieces, bytes, fetched (true or false)
+  file_back     message, pieces, bytes (a lost file of a seed, that is served again)
   tracker       message
   dht_announced  nodes (that took it)
   course        message (of course providers)

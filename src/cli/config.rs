@@ -2,6 +2,7 @@
 //! Keys of the file are the long flags, and their values go through the same parsers, so
 //! that a file cannot say anything that a flag could not.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use etcetera::BaseStrategy as _;
+use serde_json::Value;
 
 use super::args::Cli;
 use super::argv::color_of;
@@ -260,7 +262,7 @@ impl Settings {
             }
             _ => "default".to_owned(),
         };
-        Setting { key: key.to_owned(), value, origin }
+        Setting { key: key.to_owned(), value, kind: Kind::of(arg), origin }
     }
 }
 
@@ -270,8 +272,59 @@ pub struct Setting {
     pub key: String,
     /// What it is.
     pub value: String,
+    /// What a program is to take it for.
+    pub kind: Kind,
     /// Where that came from.
     pub origin: String,
+}
+
+/// What a setting's value is, for programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// On or off.
+    Switch,
+    /// A number.
+    Number,
+    /// Words, or a number with a unit.
+    Words,
+}
+
+impl Kind {
+    fn of(arg: &clap::Arg) -> Self {
+        let id = arg.get_value_parser().type_id();
+        let numbers = [
+            TypeId::of::<u8>(),
+            TypeId::of::<u16>(),
+            TypeId::of::<u32>(),
+            TypeId::of::<u64>(),
+            TypeId::of::<usize>(),
+            TypeId::of::<f64>(),
+        ];
+        match arg.get_action() {
+            ArgAction::SetTrue | ArgAction::SetFalse => Self::Switch,
+            ArgAction::Count => Self::Number,
+            _ if id == TypeId::of::<bool>() => Self::Switch,
+            _ if numbers.into_iter().any(|number| id == number) => Self::Number,
+            _ => Self::Words,
+        }
+    }
+}
+
+impl Setting {
+    /// Its value as JSON: null where there is none, words where it is no number.
+    pub fn json(&self) -> Value {
+        let read = || serde_json::from_str(&self.value).ok();
+        match self.kind {
+            _ if self.value == "-" => Value::Null,
+            Kind::Switch => read().filter(Value::is_boolean).unwrap_or_else(|| self.words()),
+            Kind::Number => read().filter(Value::is_number).unwrap_or_else(|| self.words()),
+            Kind::Words => self.words(),
+        }
+    }
+
+    fn words(&self) -> Value {
+        Value::from(self.value.as_str())
+    }
 }
 
 /// Settings are all options but those that choose the file or ask for help.

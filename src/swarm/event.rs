@@ -84,6 +84,8 @@ pub enum Input {
     Room(Room),
     /// Verified pieces whose files were changed by somebody else: they count as missing.
     PiecesLost(Vec<PieceIndex>),
+    /// Pieces that were lost and are right again: their files are back.
+    PiecesFound(Vec<PieceIndex>),
     /// The device refused, after the fact, what was written; in words for people.
     DiskFailed(String),
     /// The device does not answer; in words for people, which say for how long. Told again as

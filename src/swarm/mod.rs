@@ -202,6 +202,7 @@ impl Swarm {
             | Input::Prepared { .. }
             | Input::Share(_)
             | Input::PiecesLost(_)
+            | Input::PiecesFound(_)
             | Input::DiskFailed(_)
             | Input::DiskSilent(_)
             | Input::DiskAnswers
@@ -314,6 +315,18 @@ impl Swarm {
     /// this torrent.
     pub fn acquaintances(self) -> Acquaintances {
         self.crowd.acquaintances()
+    }
+
+    /// What it waited for until `now`.
+    pub fn account(&mut self, now: Instant) -> Waits {
+        let cause = self.waits.cause();
+        self.waits.switch(cause, now);
+        self.waits.clone()
+    }
+
+    /// Goes on with the account of another brain of this torrent, which ended a while ago.
+    pub fn remember_waits(&mut self, waits: Waits, now: Instant) {
+        self.waits = waits.go_on(self.waits.cause(), now);
     }
 
     /// Knows again whom another brain of this torrent knew. Called before anything else.

@@ -51,6 +51,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
+/// How often one that only seeds looks for its lost files: a look at each, and no more.
+const RESTORE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the actor is made of; put together by `lifecycle`.
 pub(super) struct Actor {
@@ -73,7 +75,7 @@ pub(super) struct Actor {
     /// Pieces at the disk workers.
     pub jobs_out: usize,
     pub flushed: bool,
-    /// When to look again at files that could not be finished.
+    /// When to look again at files that could not be finished, or were lost.
     pub finish_again: Option<Instant>,
     /// When to look for the directory of the files again.
     pub look_at: Instant,
@@ -189,7 +191,8 @@ impl Actor {
     }
 
     /// What is left when everything that runs has ended.
-    fn rest(self) -> (Ends, Rested) {
+    fn rest(mut self) -> (Ends, Rested) {
+        let waits = Some(self.swarm.account(Instant::now()));
         let mut orders = Vec::new();
         if self.publisher.is_paused() {
             orders.push(Command::Pause);
@@ -201,7 +204,8 @@ impl Actor {
         let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
         let known = self.swarm.acquaintances();
         let (contacts, goodbye) = (None, None);
-        let ends = Ends { commands, incoming, status, news, known, contacts, goodbye, share };
+        let ends =
+            Ends { commands, incoming, status, news, known, waits, contacts, goodbye, share };
         let Self { gone, move_order, disk_events: closing, .. } = self;
         (ends, Rested { wanted_files, gone, move_order, orders, closing })
     }
@@ -258,6 +262,7 @@ impl Actor {
             DiskEvent::Silent(_) | DiskEvent::Answers => self.on_silence(now),
             DiskEvent::Looked(gone) => self.on_looked(gone),
             DiskEvent::Finished(whole) => self.on_finished(whole),
+            DiskEvent::Restored { reason, found } => self.on_restored(reason, found),
         }
     }
 
@@ -284,7 +289,34 @@ impl Actor {
         for piece in &pieces {
             self.publisher.lost(&self.extents, &self.layout, *piece);
         }
-        self.swarm.note(Input::PiecesLost(pieces), Instant::now());
+        let now = Instant::now();
+        if self.is_seed_only && !pieces.is_empty() {
+            self.finish_again = Some(now + RESTORE_EVERY);
+        }
+        self.swarm.note(Input::PiecesLost(pieces), now);
+    }
+
+    /// Files that were lost were looked for.
+    fn on_restored(&mut self, why: String, found: Vec<PieceIndex>) {
+        let now = Instant::now();
+        for piece in &found {
+            self.publisher.found(&self.extents, &self.layout, *piece);
+        }
+        let is_whole = self.publisher.left().1 == 0;
+        self.finish_again = (!is_whole).then(|| now + RESTORE_EVERY);
+        if is_whole {
+            self.publisher.set_trouble(None);
+            self.publisher.set_complete();
+        }
+        if !found.is_empty() {
+            let bytes = found.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
+            let pieces = found.len() as u32;
+            info!(why, pieces, "lost files are back");
+            self.swarm.note(Input::PiecesFound(found), now);
+            // Nobody may be listening.
+            let _ = self.news.send(News::FileBack { why, pieces, bytes });
+        }
+        self.publish();
     }
 
     /// Every wanted file was looked at: only now is the torrent called complete.
@@ -310,10 +342,12 @@ impl Actor {
         self.tell(Event::Completed);
     }
 
-    /// Has every wanted file looked at; the answer is `Finished`.
+    /// Has every wanted file looked at; the answer is `Finished`. Of one that only seeds and whose
+    /// files were lost, only those: its user may have put them back.
     fn finish(&mut self) {
         self.finish_again = None;
-        self.submit(Job::Finish);
+        let is_lacking = self.is_seed_only && self.publisher.left().1 > 0;
+        self.submit(if is_lacking { Job::Restore } else { Job::Finish });
     }
 
     pub(super) fn tell(&self, event: Event) {

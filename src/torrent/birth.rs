@@ -57,7 +57,10 @@ pub(super) fn actor(
         false => wanted,
     };
     let config = swarm_config(parts, share_blocks, [have, proven, fetched]);
-    let company = company(parts, config, &store, ends.known, ends.contacts);
+    let mut company = company(parts, config, &store, ends.known, ends.contacts);
+    if let Some(waits) = ends.waits {
+        company.swarm.remember_waits(waits, Instant::now());
+    }
     // A search has told its trackers that something is missing: that is not to become complete.
     let trackers = company.trackers.filter(|_| !was_complete);
     let trackers = trackers

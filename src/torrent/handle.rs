@@ -45,6 +45,15 @@ pub enum News {
         /// They are fetched again; a torrent that only seeds goes on without them.
         is_fetched: bool,
     },
+    /// Files that were lost stand there again, and what of them is right is served as before.
+    FileBack {
+        /// Which files, in words for people.
+        why: String,
+        /// Their pieces that are right, 1 at least.
+        pieces: u32,
+        /// Their bytes.
+        bytes: u64,
+    },
 }
 
 /// A running torrent.

@@ -125,7 +125,7 @@ fn answer(running: &mut Running, line: &str) -> String {
 #[track_caller]
 fn is_announced_no_more(running: &mut Running) {
     let begin = Instant::now();
-    while !answer(running, "dht").contains("0 torrents announced") {
+    while !answer(running, "dht").contains("0 torrents taking part") {
         assert!(begin.elapsed() < LIMIT, "it is announced still");
         thread::sleep(Duration::from_millis(50));
     }
@@ -299,10 +299,10 @@ fn people_ask_the_dht() {
     // Nothing is kept in this home, so that there is nobody to ask.
     let lost = Home::new(3);
     let ran = finish(&mut lost.command(&["dht", "get", &giver.hash(), "--wait", "1s"], &[]));
-    ran.assert_refused(4, "no node of the DHT has answered for 1s");
+    ran.assert_refused(4, "no node of the DHT is known: none is kept from earlier runs");
     ask(&["get", "nonsense"]).assert_refused(2, "not an info hash");
     let text = answer(&mut seed.running, "dht");
-    assert!(text.starts_with("IPv4  ") && text.contains("1 torrent announced"), "{text}");
+    assert!(text.starts_with("IPv4  ") && text.contains("1 torrent taking part"), "{text}");
     let answer = answer(&mut seed.running, "status");
     assert!(answer.contains("\nDHT        "), "{answer}");
     // Who is paused is announced no more.

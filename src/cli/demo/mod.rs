@@ -279,8 +279,8 @@ pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
         let mut answer = String::new();
         // No answer counts as yes, as an empty one does.
         let _ = std::io::stdin().lock().read_line(&mut answer);
-        if answer.trim_start().starts_with(['n', 'N']) {
-            return;
+        if !is_yes(&answer) {
+            return out::answer(&format!("./{} is kept\n", dir.display()));
         }
     }
     if keep {
@@ -299,9 +299,21 @@ pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
     }
 }
 
+/// Is it yes, or nothing, which the question's capital letter makes a yes? Of anything else nobody
+/// knows what it means, and nothing is removed for it.
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_yes_or_nothing_removes_the_demo() {
+        assert!(["", "\n", "y\n", " Y\n", "yes", "YES\n"].into_iter().all(is_yes));
+        assert!(!["n", "no", "N\n", "quit", "yn", "status", "?", "0"].into_iter().any(is_yes));
+    }
 
     #[test]
     fn two_seeders_overlap_and_the_third_has_all() {

@@ -21,13 +21,17 @@ const WAITED_SHOWN: usize = 4;
 
 /// `312 nodes, announced 4m ago at 8 nodes`.
 pub fn dht_words(dht: &DhtStatus) -> String {
-    let announced = match dht.announced {
+    format!("{}, {}", dht_reach(dht), announced_words(dht))
+}
+
+/// Whether others find the torrent there: `announced 4m ago at 8 nodes`.
+pub fn announced_words(dht: &DhtStatus) -> String {
+    match dht.announced {
         Some((ago, nodes)) => {
             format!("announced {} ago at {}", duration(ago), counted(nodes as u64, "node"))
         }
         None => "not announced yet".to_owned(),
-    };
-    format!("{}, {announced}", dht_reach(dht))
+    }
 }
 
 /// Whom it reaches: `312 nodes`.
@@ -59,7 +63,7 @@ pub fn dht_screen(standing: &Standing, look: &Look, columns: usize) -> String {
 
 fn health_lines(family: &str, health: &Health) -> String {
     let mut lines = format!(
-        "{family}  {} {}, {} known, {} hinted at; {} announced\n      \
+        "{family}  {} {}, {} known, {} hinted at; {} taking part\n      \
          datagrams a second: {} in, {} out; {} under way for {}\n",
         counted(health.good as u64, "node"),
         if health.good == 1 { "answers" } else { "answer" },
@@ -182,7 +186,7 @@ mod tests {
         let standing = Standing { four: Some(health), six: None };
         let screen = dht_screen(&standing, &look, 200);
         let expected = "\
-IPv4  9 nodes answer, 12 known, 1 hinted at; 2 torrents announced
+IPv4  9 nodes answer, 12 known, 1 hinted at; 2 torrents taking part
       datagrams a second: 3 in, 4 out; 0 queries under way for 0 lookups
       id 0000000000000000000000000000000000000000, others do not reach us, announces are 1m 30s late
 lookup abababab... for 2s, urgent: 12 of 14 answered, 3 peers; waits for 192.0.2.1:6881 (slow)

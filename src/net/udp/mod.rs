@@ -9,7 +9,7 @@
 mod refusals;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::Error;
+use super::{Error, open_on};
 use crate::base::addr::canonical;
 
 /// The longest datagram that is read whole: a tracker's longest reply has 3.6 KiB.
@@ -38,8 +38,6 @@ const BATCH: usize = 64;
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// How long a socket is left alone that only tells errors.
 const REST: Duration = Duration::from_millis(100);
-/// How often a free port of one family may turn out taken in the other.
-const ATTEMPTS: usize = 16;
 
 /// The sockets of a session; cheap to clone. Reading ends with the last of them.
 #[derive(Clone, Debug)]
@@ -92,7 +90,7 @@ impl Udp {
         match Self::open_exactly(bind, port) {
             Err(Error::PortTaken { port }) if port > 0 => {
                 warn!(port, "another program has this UDP port; any other one is used");
-                Ok(Self::start(open_on_any(bind)?))
+                Ok(Self::start(open_on(bind, 0, open_at)?))
             }
             opened => opened,
         }
@@ -103,8 +101,7 @@ impl Udp {
     /// # Errors
     /// `PortTaken` when somebody has it, `Listen` when the system gives no socket.
     pub fn open_exactly(bind: Option<IpAddr>, port: u16) -> Result<(Self, UdpMail), Error> {
-        let opened = if port == 0 { open_on_any(bind) } else { open_on(bind, port) };
-        Ok(Self::start(opened?))
+        Ok(Self::start(open_on(bind, port, open_at)?))
     }
 
     fn start([four, six]: Pair) -> (Self, UdpMail) {
@@ -229,35 +226,6 @@ async fn read(socket: Arc<UdpSocket>, post: Post) {
 
 type Pair = [Option<Arc<UdpSocket>>; 2];
 
-fn open_on_any(bind: Option<IpAddr>) -> Result<Pair, Error> {
-    let mut last = open_on(bind, 0);
-    for _ in 1..ATTEMPTS {
-        if !matches!(last, Err(Error::PortTaken { .. })) {
-            break;
-        }
-        last = open_on(bind, 0);
-    }
-    last
-}
-
-/// Opens one port; the second family takes the port that the first one got.
-fn open_on(bind: Option<IpAddr>, port: u16) -> Result<Pair, Error> {
-    if let Some(bind) = bind {
-        let (socket, _) = open_at(SocketAddr::new(bind, port))?;
-        return Ok(if bind.is_ipv4() { [Some(socket), None] } else { [None, Some(socket)] });
-    }
-    let (four, port) = open_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))?;
-    match open_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
-        Ok((six, _)) => Ok([Some(four), Some(six)]),
-        Err(taken @ Error::PortTaken { .. }) => Err(taken),
-        Err(error) => {
-            // A machine without IPv6 speaks IPv4 alone.
-            debug!(%error, "no UDP over IPv6");
-            Ok([Some(four), None])
-        }
-    }
-}
-
 /// The one place where these sockets are made.
 fn open_at(address: SocketAddr) -> Result<(Arc<UdpSocket>, u16), Error> {
     let attempt = || {
@@ -287,6 +255,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     /// Longest wait for something that must come.

@@ -286,6 +286,32 @@ impl Transfer {
         self.hungry.extend(self.trades.keys().copied());
     }
 
+    /// Nothing was asked for of these: only who fetches nothing is told of them.
+    pub(super) fn on_pieces_found(
+        &mut self,
+        pieces: Vec<PieceIndex>,
+        now: Instant,
+        out: &mut Effects,
+    ) {
+        let had_any = self.goal.has_any();
+        for piece in pieces {
+            if self.goal.has(piece) {
+                continue;
+            }
+            let is_wanted = self.goal.verified(piece);
+            debug_assert!(!is_wanted, "what is wanted is fetched");
+            self.uploads.on_verified(piece, now);
+            self.verified.push(piece, now);
+        }
+        if !had_any && self.goal.has_any() {
+            out.stir();
+        }
+        // What was refused of them is not missed any more.
+        if self.checking.trouble.as_ref().is_some_and(|it| it.phase != Phase::Silent) {
+            self.disk_recovered(now, out);
+        }
+    }
+
     fn fetch_again(&mut self, piece: PieceIndex) {
         if self.goal.wants(piece) {
             self.picker.insert(piece);

@@ -279,6 +279,7 @@ impl Transfer {
             Input::Prepared { piece, outcome } => self.on_prepared(piece, outcome, now, out),
             Input::Share(blocks) => self.on_share(blocks, out),
             Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, out),
+            Input::PiecesFound(pieces) => self.on_pieces_found(pieces, now, out),
             Input::DiskFailed(why) => self.disk_failed(why, now, out),
             Input::DiskSilent(why) => self.disk_silent(why, out),
             Input::DiskAnswers => self.disk_answers(now, out),

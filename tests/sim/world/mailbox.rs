@@ -296,7 +296,7 @@ fn weight(input: &Input) -> usize {
     };
     match input {
         Input::LinkEvents { events, .. } => events.iter().map(of).sum(),
-        Input::PiecesLost(pieces) => pieces.len(),
+        Input::PiecesLost(pieces) | Input::PiecesFound(pieces) => pieces.len(),
         _ => 1,
     }
 }
@@ -318,6 +318,7 @@ fn kind(input: &Input) -> &'static str {
         Input::TrackerChanged => "tracker changed",
         Input::Room(_) => "room",
         Input::PiecesLost(_) => "pieces lost",
+        Input::PiecesFound(_) => "pieces found",
         Input::DiskFailed(_) => "disk failed",
         Input::DiskSilent(_) => "disk silent",
         Input::DiskAnswers => "disk answers",
