@@ -332,9 +332,23 @@ mod tests {
     fn what_is_no_url_of_http_is_none() {
         let long = format!("http://h/{}", "x".repeat(URL_LEN_MAX));
         for text in [
-            "", "http:/h", "http://", "http:///x", "ftp://h/", "file:///etc/passwd", "//h/x",
-            "http://h:0/", "http://h:65536/", "http://h:+80/", "http://h:8a/", "http://[::1/",
-            "http://[::1%25eth0]/", "http://a b/", "http://a%20b/", "http://h\u{e9}/", &long,
+            "",
+            "http:/h",
+            "http://",
+            "http:///x",
+            "ftp://h/",
+            "file:///etc/passwd",
+            "//h/x",
+            "http://h:0/",
+            "http://h:65536/",
+            "http://h:+80/",
+            "http://h:8a/",
+            "http://[::1/",
+            "http://[::1%25eth0]/",
+            "http://a b/",
+            "http://a%20b/",
+            "http://h\u{e9}/",
+            &long,
         ] {
             assert_eq!(Url::parse(text), None, "{text}");
             assert_eq!(written(text.as_bytes()), None, "{text}");
@@ -344,8 +358,11 @@ mod tests {
     #[test]
     fn what_may_not_stand_in_it_is_encoded_and_nothing_else() {
         let written = |bytes: &[u8]| written(bytes).unwrap();
-        assert_eq!(written(b"\thttp://h/a b\"<>\\^`{|}\x7f\xc3\xa9\n"), "http://h/a%20b%22%3C%3E%5C\
-            %5E%60%7B%7C%7D%7F%C3%A9");
+        assert_eq!(
+            written(b"\thttp://h/a b\"<>\\^`{|}\x7f\xc3\xa9\n"),
+            "http://h/a%20b%22%3C%3E%5C\
+            %5E%60%7B%7C%7D%7F%C3%A9"
+        );
         assert_eq!(written(b"http://h/a\r\nHost: x"), "http://h/a%0D%0AHost:%20x");
         let kept = "http://h/%2F%c3%zz/+[];:@&=!$'(),*~?a=b?c";
         assert_eq!(written(kept.as_bytes()), kept);
@@ -374,12 +391,29 @@ mod tests {
         let base = url("http://a/b/c/d;p?q");
         let joined = |reference: &str| base.join(reference.as_bytes()).unwrap();
         for (reference, target) in [
-            ("g", "/b/c/g"), ("./g", "/b/c/g"), ("g/", "/b/c/g/"), ("/g", "/g"),
-            ("?y", "/b/c/d;p?y"), ("g?y", "/b/c/g?y"), ("#s", "/b/c/d;p?q"), ("g#s", "/b/c/g"),
-            (";x", "/b/c/;x"), ("", "/b/c/d;p?q"), (".", "/b/c/"), ("..", "/b/"),
-            ("../g", "/b/g"), ("../..", "/"), ("../../g", "/g"), ("../../../g", "/g"),
-            ("/./g", "/g"), ("/../g", "/g"), ("g.", "/b/c/g."), ("..g", "/b/c/..g"),
-            ("./g/.", "/b/c/g/"), ("g/../h", "/b/c/h"), ("g?y/../x", "/b/c/g?y/../x"),
+            ("g", "/b/c/g"),
+            ("./g", "/b/c/g"),
+            ("g/", "/b/c/g/"),
+            ("/g", "/g"),
+            ("?y", "/b/c/d;p?y"),
+            ("g?y", "/b/c/g?y"),
+            ("#s", "/b/c/d;p?q"),
+            ("g#s", "/b/c/g"),
+            (";x", "/b/c/;x"),
+            ("", "/b/c/d;p?q"),
+            (".", "/b/c/"),
+            ("..", "/b/"),
+            ("../g", "/b/g"),
+            ("../..", "/"),
+            ("../../g", "/g"),
+            ("../../../g", "/g"),
+            ("/./g", "/g"),
+            ("/../g", "/g"),
+            ("g.", "/b/c/g."),
+            ("..g", "/b/c/..g"),
+            ("./g/.", "/b/c/g/"),
+            ("g/../h", "/b/c/h"),
+            ("g?y/../x", "/b/c/g?y/../x"),
         ] {
             let found = joined(reference);
             assert_eq!((found.target(), found.origin()), (target, base.origin()), "{reference}");

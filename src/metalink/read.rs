@@ -284,9 +284,8 @@ impl Draft {
             }
             Element::Hash => {
                 let hash = attributes.kind.as_deref().and_then(HashKind::named);
-                let hash = hash.and_then(|kind| {
-                    Some(FileHash { kind, bytes: hash_bytes(kind, text)? })
-                });
+                let hash =
+                    hash.and_then(|kind| Some(FileHash { kind, bytes: hash_bytes(kind, text)? }));
                 let known = self.listed.hash.take();
                 // The first of the strongest.
                 self.listed.hash = match (known, hash) {
@@ -344,8 +343,7 @@ impl Draft {
         });
         // Those of SHA-1 are the ones that a torrent can have.
         let best = fitting.min_by_key(|(kind, ..)| *kind);
-        listed.pieces =
-            best.map(|(kind, piece_len, hashes)| Pieces { kind, piece_len, hashes });
+        listed.pieces = best.map(|(kind, piece_len, hashes)| Pieces { kind, piece_len, hashes });
         listed
     }
 }

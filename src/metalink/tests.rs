@@ -111,7 +111,8 @@ fn metalinks_are_limited() {
     let inner = |depth| format!("<file name='a'/>{}", nested(depth));
     assert_eq!(parse(&inner(15)).files.len(), 1);
     assert_eq!(refused(&document(&inner(16))), Error::Depth(16));
-    let files = |count: usize| (0..count).map(|n| format!("<file name='{n}'/>")).collect::<String>();
+    let files =
+        |count: usize| (0..count).map(|n| format!("<file name='{n}'/>")).collect::<String>();
     assert_eq!(parse(&files(FILES_MAX)).files.len(), FILES_MAX);
     assert_eq!(refused(&document(&files(FILES_MAX + 1))), Error::TooManyFiles);
     let mirrors: String = (0..600).map(|n| format!("<url>http://m/{n}</url>")).collect();
@@ -167,7 +168,10 @@ fn pieces_make_a_torrent() {
     let listed = file(&inner);
     let Ok(Way::Pieces { info }) = plan(&listed) else { panic!("{listed:?}") };
     let torrent = Torrent::from_info(&info).unwrap();
-    assert_eq!((torrent.name.as_str(), torrent.num_pieces, torrent.total_size()), ("a.iso", 4, 100));
+    assert_eq!(
+        (torrent.name.as_str(), torrent.num_pieces, torrent.total_size()),
+        ("a.iso", 4, 100)
+    );
     assert!(torrent.is_single_file() && torrent.piece_hashes().iter().all(|byte| *byte == 0xab));
     assert_eq!(file_in(&torrent, &listed, None), Ok(FileIndex(0)));
 
@@ -230,7 +234,11 @@ fn the_file_of_a_torrent_is_found() {
     let both = torrent(&[("a.iso", 100), ("CHECKSUM", 7), ("old/a.iso", 99)]);
     assert_eq!(file_in(&both, &listed(Some(100)), None), Ok(FileIndex(0)));
     assert_eq!(file_in(&both, &listed(Some(99)), None), Ok(FileIndex(2)));
-    assert_eq!(file_in(&both, &listed(None), None), Err(Unusable::NotInTorrent), "two of that name");
+    assert_eq!(
+        file_in(&both, &listed(None), None),
+        Err(Unusable::NotInTorrent),
+        "two of that name"
+    );
     assert_eq!(file_in(&both, &listed(Some(7)), None), Err(Unusable::NotInTorrent));
     assert_eq!(file_in(&both, &listed(None), Some("old/a.iso")), Ok(FileIndex(2)));
     assert_eq!(file_in(&both, &listed(None), Some("t/CHECKSUM")), Ok(FileIndex(1)));

@@ -115,7 +115,8 @@ fn date(text: &str) -> Option<SystemTime> {
 /// Days from the beginning of 1970 to a day of the Gregorian calendar, whose year is counted from
 /// March so that the odd day is its last one.
 fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.saturating_sub(1), month + 9) };
+    let (year, month) =
+        if month > 2 { (year, month - 3) } else { (year.saturating_sub(1), month + 9) };
     let leap_days = year / 4 - year / 100 + year / 400;
     // From March on, months have 153 days in each five.
     let days = year * 365 + leap_days + (153 * month + 2) / 5 + day;
@@ -158,16 +159,26 @@ mod tests {
         let both = "Cache-Control: max-age=100\r\nExpires: Sun, 06 Nov 1994 09:49:37 GMT\r\n";
         assert_eq!(plain("302", both), seconds(100));
         assert_eq!(plain("302", "Expires: Sun, 06 Nov 1994 08:50:37 GMT\r\n"), seconds(60));
-        for fields in ["Cache-Control: no-store, max-age=9\r\n", "Expires: 0\r\n", "Cache-Control: max-age=0\r\n"] {
+        for fields in [
+            "Cache-Control: no-store, max-age=9\r\n",
+            "Expires: 0\r\n",
+            "Cache-Control: max-age=0\r\n",
+        ] {
             assert_eq!(plain("302", fields), Keep::For(LEAST), "{fields}");
         }
-        assert_eq!(plain("302", "Cache-Control: max-age=18446744073709551615\r\n"), Keep::For(MOST));
+        assert_eq!(
+            plain("302", "Cache-Control: max-age=18446744073709551615\r\n"),
+            Keep::For(MOST)
+        );
     }
 
     #[test]
     fn a_signature_counts_more_than_the_answer() {
-        let signed = |query: &str| kept("302", "Cache-Control: no-store\r\n", &format!("https://h/x?{query}"));
-        let s3 = "X-Amz-Algorithm=A&X-Amz-Date=19941106T084907Z&X-Amz-Expires=300&X-Amz-Signature=0";
+        let signed = |query: &str| {
+            kept("302", "Cache-Control: no-store\r\n", &format!("https://h/x?{query}"))
+        };
+        let s3 =
+            "X-Amz-Algorithm=A&X-Amz-Date=19941106T084907Z&X-Amz-Expires=300&X-Amz-Signature=0";
         assert_eq!(signed(s3), seconds(300 - 30 - 30));
         assert_eq!(signed(&s3.replace("Amz", "Goog")), seconds(240));
         assert_eq!(signed(&format!("Expires={}&Signature=x", NOW + 90)), seconds(60));
@@ -176,13 +187,20 @@ mod tests {
         assert_eq!(signed("se=1994-11-07"), seconds(15 * 3600 + 10 * 60 + 23 - 30));
         assert_eq!(signed(&format!("Expires={}", NOW + 29)), seconds(0), "of no use again");
         assert_eq!(signed(&format!("Expires={}", NOW - 29)), seconds(0));
-        assert_eq!(signed(&format!("Expires={}&se=1994-11-06T08%3A51%3A37Z", NOW + 70)), seconds(40));
+        assert_eq!(
+            signed(&format!("Expires={}&se=1994-11-06T08%3A51%3A37Z", NOW + 70)),
+            seconds(40)
+        );
         assert_eq!(signed("Expires=soon"), Keep::For(LEAST));
         assert_eq!(signed("Expires=18446744073709551615"), Keep::For(LEAST));
         let moved = kept("301", "", &format!("https://h/x?Expires={}", NOW + 90));
         assert_eq!(moved, seconds(60), "a move for good to a place for now");
         // By the server's own clock, which is an hour ahead.
-        let dated = kept("302", "Date: Sun, 06 Nov 1994 09:49:37 GMT\r\n", &format!("https://h/x?Expires={}", NOW + 3690));
+        let dated = kept(
+            "302",
+            "Date: Sun, 06 Nov 1994 09:49:37 GMT\r\n",
+            &format!("https://h/x?Expires={}", NOW + 3690),
+        );
         assert_eq!(dated, seconds(60));
     }
 
@@ -191,8 +209,20 @@ mod tests {
         assert_eq!(date("19700101T000000Z"), Some(at(0)));
         assert_eq!(date("2000-02-29T12:00:00.123Z"), Some(at(951_825_600)));
         assert_eq!(date("1994-11-06T08:49:37Z"), Some(at(NOW)));
-        for text in ["", "1994", "1994-13-06", "1994-00-06", "1994-11-32", "1969-12-31", "199411O6",
-            "1994-11-06T24:00Z", "1994-11-06T08:60Z", "1994-11-06T8Z", "99999999999999", "1994-11-06T08:49:37+01:00"] {
+        for text in [
+            "",
+            "1994",
+            "1994-13-06",
+            "1994-00-06",
+            "1994-11-32",
+            "1969-12-31",
+            "199411O6",
+            "1994-11-06T24:00Z",
+            "1994-11-06T08:60Z",
+            "1994-11-06T8Z",
+            "99999999999999",
+            "1994-11-06T08:49:37+01:00",
+        ] {
             assert_eq!(date(text), None, "{text}");
         }
     }
@@ -202,9 +232,8 @@ mod tests {
         fn days_agree_with_those_of_http(days in 0u64..100_000) {
             let midnight = at(days * 86_400);
             let text = httpdate::fmt_http_date(midnight);
-            let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
             let parts: Vec<&str> = text.split(' ').collect();
-            let month = months.iter().position(|month| *month == parts[2]).unwrap() + 1;
+            let month = "JanFebMarAprMayJunJulAugSepOctNovDec".find(parts[2]).unwrap() / 3 + 1;
             let short = format!("{}{month:02}{}", parts[3], parts[1]);
             prop_assert_eq!(date(&short), Some(midnight));
         }

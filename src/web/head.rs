@@ -252,7 +252,8 @@ fn body_len(status: u16, is_http_11: bool, fields: &Fields<'_>) -> Result<(BodyL
 /// What changes the bytes of the body, in small letters.
 fn coding(fields: &Fields<'_>) -> Option<String> {
     let content = fields.list("content-encoding");
-    let transfer = fields.list("transfer-encoding").filter(|it| !it.eq_ignore_ascii_case("chunked"));
+    let transfer =
+        fields.list("transfer-encoding").filter(|it| !it.eq_ignore_ascii_case("chunked"));
     let mut codings = content.chain(transfer);
     let coding = codings.find(|coding| !coding.eq_ignore_ascii_case("identity"))?;
     let plain = coding.chars().filter(|letter| letter.is_ascii_graphic());
@@ -384,14 +385,18 @@ mod tests {
     fn the_end_of_a_body_is_found_as_rfc_9112_says() {
         let body = |fields: &str| (head(fields).body, head(fields).keeps_alive);
         assert_eq!(body("Content-Length: 5\r\n"), (BodyLen::Known(5), true));
-        assert_eq!(body("Content-Length: 5, 5\r\nContent-Length: 5\r\n"), (BodyLen::Known(5), true));
+        assert_eq!(
+            body("Content-Length: 5, 5\r\nContent-Length: 5\r\n"),
+            (BodyLen::Known(5), true)
+        );
         assert_eq!(body("Transfer-Encoding: Chunked\r\n"), (BodyLen::Chunked, true));
         let both = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n";
         assert_eq!(body(both), (BodyLen::Chunked, false));
         assert_eq!(body("Transfer-Encoding : gzip, chunked\r\n"), (BodyLen::Chunked, true));
         assert_eq!(body("Transfer-Encoding: chunked, gzip\r\n"), (BodyLen::ToEnd, false));
         assert_eq!(body(""), (BodyLen::ToEnd, false));
-        for length in ["5, 6", "5\r\nContent-Length: 6", "-5", "+5", "5 5", "0x5", "5.0", "\u{665}"] {
+        for length in ["5, 6", "5\r\nContent-Length: 6", "-5", "+5", "5 5", "0x5", "5.0", "\u{665}"]
+        {
             assert_eq!(flaw(&format!("Content-Length: {length}\r\n")), Flaw::Length, "{length}");
         }
         assert_eq!(flaw("Content-Length: 18446744073709551616\r\n"), Flaw::Length);
@@ -449,8 +454,8 @@ mod tests {
         assert_eq!(coding("Content-Encoding: identity\r\nTransfer-Encoding: chunked\r\n"), None);
         assert_eq!(coding("Content-Encoding: X-GZIP\r\n"), Some("x-gzip".to_owned()));
         assert_eq!(coding("Transfer-Encoding: gzip, chunked\r\n"), Some("gzip".to_owned()));
-        let long = format!("Content-Encoding: {}\r\n", "z\u{1}".repeat(200));
-        assert!(coding(&long).is_none_or(|name| name.len() <= CODING_LEN_MAX));
+        let long = format!("Content-Encoding: {}\r\n", "z".repeat(200));
+        assert_eq!(coding(&long).map(|name| name.len()), Some(CODING_LEN_MAX));
         assert!(head("Content-Type: Multipart/byteranges; boundary=x\r\n").is_multipart);
     }
 
@@ -474,7 +479,8 @@ mod tests {
         assert_eq!(wait("Retry-After: Sun, 06 Nov 1994 08:50:37 GMT\r\n"), Some(60));
         assert_eq!(wait("Retry-After: Sun, 06 Nov 1994 08:48:37 GMT\r\n"), Some(1));
         // By the server's own clock, which may be a day off.
-        let dated = "Date: Sat, 05 Nov 1994 08:49:37 GMT\r\nRetry-After: Sat, 05 Nov 1994 08:49:47 GMT\r\n";
+        let dated =
+            "Date: Sat, 05 Nov 1994 08:49:37 GMT\r\nRetry-After: Sat, 05 Nov 1994 08:49:47 GMT\r\n";
         assert_eq!(wait(dated), Some(10));
         assert_eq!(wait("Retry-After: soon\r\n"), None);
         assert_eq!(wait("Retry-After: 18446744073709551616\r\n"), None);
@@ -495,7 +501,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_not_matter_where_the_bytes_are_split(cuts in proptest::collection::vec(0usize..400, 0..8)) {
+        fn it_does_not_matter_where_the_bytes_are_split(
+            cuts in proptest::collection::vec(0usize..400, 0..8),
+        ) {
             let text = "\r\nHTTP/1.1 100 C\r\n\r\nHTTP/1.1 206 P\r\nContent-Length: 7\r\nServer:  x \r\n\
                         Folded: a\r\n b\r\nBad Name: x\r\nContent-Range: bytes 1-7/9\r\n\r\nbody...";
             let whole = HeadReader::new().feed(text.as_bytes());

@@ -346,9 +346,20 @@ mod tests {
         assert_eq!(parse("bytes  0 - 9 / 10 "), range(0, 9, Some(10)));
         assert_eq!(parse("bytes */100"), ContentRange::Unsatisfied { total: 100 });
         for text in [
-            "", "bytes", "bytes 0-9", "bytes 9-0/100", "bytes 0-10/10", "items 0-9/100",
-            "bytes */*", "bytes 0-9,20-29/100", "bytes -9/100", "bytes 0-/100", "bytes +0-9/100",
-            "bytes 0-18446744073709551615/*", "bytes 0-18446744073709551616/*", "bytes 0-9/x",
+            "",
+            "bytes",
+            "bytes 0-9",
+            "bytes 9-0/100",
+            "bytes 0-10/10",
+            "items 0-9/100",
+            "bytes */*",
+            "bytes 0-9,20-29/100",
+            "bytes -9/100",
+            "bytes 0-/100",
+            "bytes +0-9/100",
+            "bytes 0-18446744073709551615/*",
+            "bytes 0-18446744073709551616/*",
+            "bytes 0-9/x",
         ] {
             assert_eq!(parse(text), ContentRange::Odd, "{text}");
         }
@@ -370,7 +381,10 @@ mod tests {
             ("bytes 100-149", Oddity::WrongRange),
             ("bytes 100-149/*", Oddity::NoTotal),
             ("bytes 100-149/1000\r\nContent-Length: 49", Oddity::WrongLength),
-            ("bytes 100-149/1000\r\nContent-Type: multipart/byteranges; boundary=x", Oddity::Multipart),
+            (
+                "bytes 100-149/1000\r\nContent-Type: multipart/byteranges; boundary=x",
+                Oddity::Multipart,
+            ),
         ] {
             assert_eq!(part(range), Verdict::Odd(oddity), "{range}");
         }
@@ -421,7 +435,8 @@ mod tests {
         }
         assert_eq!(packed.words(200, 1000), "200: it compresses the file (gzip)");
         // A file .tar.gz that lies there as it is.
-        let same = judge(ASKED, "206 P\r\nContent-Encoding: gzip\r\nContent-Range: bytes 100-149/1000");
+        let same =
+            judge(ASKED, "206 P\r\nContent-Encoding: gzip\r\nContent-Range: bytes 100-149/1000");
         assert!(matches!(same, Verdict::Take { len: 50, .. }));
     }
 
@@ -438,7 +453,8 @@ mod tests {
             let asked = rest(&format!("{status} X\r\nRetry-After: 3"));
             assert_eq!(asked, Rest::Origin(Some(Duration::from_secs(3))));
         }
-        for status in ["400", "405", "414", "416", "418", "501", "505", "204", "304", "300", "999"] {
+        for status in ["400", "405", "414", "416", "418", "501", "505", "204", "304", "300", "999"]
+        {
             assert_eq!(rest(&format!("{status} X")), Rest::File(Some(FILE_REST)), "{status}");
         }
         let redirect = judge(ASKED, "302 X\r\nLocation: /y?z");

@@ -28,9 +28,7 @@ pub fn file_url(entry: &Url, is_single: bool, path: &[&[u8]]) -> Option<Url> {
         return Some(entry.clone());
     }
     let (before, behind) = match entry.query() {
-        Some(_) if entry.path().ends_with('/') && !is_single => {
-            target.split_at(entry.path().len())
-        }
+        Some(_) if entry.path().ends_with('/') && !is_single => target.split_at(entry.path().len()),
         _ => (target, ""),
     };
     let mut target = before.to_owned();

@@ -61,7 +61,10 @@ fn only_files_that_were_renamed_take_memory() {
     let entries: Vec<_> = names.iter().map(|name| file(1, &["d", name])).collect();
     let torrent = parse(&files(entries.len(), &entries));
     let odd = torrent.files.iter().enumerate();
-    assert_eq!(odd.filter(|(at, _)| torrent.files.odd_begin(FileIndex(*at as u32)).is_some()).count(), 0);
+    assert_eq!(
+        odd.filter(|(at, _)| torrent.files.odd_begin(FileIndex(*at as u32)).is_some()).count(),
+        0
+    );
     assert_eq!(written(&torrent, 19_999, Spelling::Preferred).unwrap(), "t/d/file 19999");
 }
 
