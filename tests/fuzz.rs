@@ -195,7 +195,7 @@ fn web_response(bytes: &[u8]) {
 /// A body in chunks, as it is and in parts.
 fn web_chunks(bytes: &[u8]) {
     let read = |part_len: usize, data_max: usize| {
-        let (mut chunked, mut body) = (Chunked::new(), Vec::new());
+        let (mut chunked, mut body) = (Chunked::new(), Vec::<u8>::new());
         for part in bytes.chunks(part_len.max(1)) {
             let mut rest = part;
             while !rest.is_empty() {

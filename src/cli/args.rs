@@ -187,7 +187,7 @@ pub enum Command {
         #[arg(short, long, value_name = "DIR", default_value = "downloads", env = "DRIVER_DIR",
               value_hint = ValueHint::DirPath)]
         dir: PathBuf,
-        /// Compare with this list of sha256sum, too; its names are those within the torrent's folder
+        /// Compare with a list of sha256sum, too, which names files within the torrent's folder
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         sha256sums: Option<PathBuf>,
         /// Print one JSON object
