@@ -569,7 +569,7 @@ const TAKE_AS_TEXT: &str = ": give another name, or --text to put these letters 
 /// Is this rather a name of a file than a text: one word with a folder, or an ending as files have?
 fn looks_like_a_path(text: &str) -> bool {
     let is_ending = |ending: &str| {
-        (1..=5).contains(&ending.len())
+        (1..=8).contains(&ending.len())
             && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
             && ending.bytes().any(|byte| byte.is_ascii_alphabetic())
     };

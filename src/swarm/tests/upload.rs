@@ -130,9 +130,9 @@ fn pieces_that_are_found_again_are_told_and_served() {
     bench.handle(Input::PiecesLost(vec![piece]));
     assert_eq!(bench.asks(1, "0.1"), ["peer 1: refuse 0"]);
     let mut lines = bench.handle(Input::PiecesFound(vec![piece]));
-    lines.extend(bench.wait(1.0));
-    assert!(lines.contains(&"peer 1: have 0".to_owned()), "{lines:?}");
-    assert!(bench.asks(1, "0.1").contains(&"peer 1: send 0+16384:16384".to_owned()));
+    lines.extend(bench.wait(0.5));
+    assert!(lines.contains(&"peer 1: have now [0]".to_owned()), "{lines:?}");
+    assert_eq!(bench.asks(1, "0.1"), ["peer 1: send 0+16384:16384"]);
 }
 
 #[test]
