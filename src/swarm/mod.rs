@@ -38,7 +38,9 @@ pub use transfer::{
 use crowd::{Crowd, CrowdConfig, NewPeer};
 use effects::{Effect, Effects, Notice};
 use event::{DownReason, Event, Input, Output};
-use link::{CloseReason, LinkCaps, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent};
+use link::{
+    CloseReason, Endpoint, LinkCaps, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent,
+};
 use trade::Trade;
 use transfer::{Parting, Transfer};
 use waits::{Cause, Waits};
@@ -433,7 +435,7 @@ impl Swarm {
 
     fn on_liar(&mut self, address: SocketAddr, alone: bool) {
         let Some(links) = self.crowd.ban(address, alone) else { return };
-        self.transfer.distrust(address);
+        self.transfer.distrust(Endpoint::Peer(address));
         self.out.tell(Event::Banned(address));
         links.into_iter().for_each(|link| self.out.close(link, CloseReason::CorruptData));
     }

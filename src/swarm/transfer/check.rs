@@ -2,7 +2,6 @@
 //! mean, who is to blame, and what happens while a disk fails.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::base::layout::{BlockRef, PieceIndex};
@@ -10,6 +9,7 @@ use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::effects::{Effects, Notice};
 use crate::swarm::event::{BlockHashes, Event, Held, Output, Verdict};
+use crate::swarm::link::Endpoint;
 
 use super::Transfer;
 use super::picker::PeerPieces;
@@ -24,7 +24,7 @@ const CALM: Duration = Duration::from_secs(60);
 /// torrents live of the same pool, and may have another disk.
 const KEPT_SHARE: usize = 8;
 
-type Senders = Vec<Option<SocketAddr>>;
+type Senders = Vec<Option<Endpoint>>;
 
 /// Pieces at the disk workers, and those that a failing disk sent back.
 #[derive(Debug, Default)]
@@ -294,8 +294,10 @@ impl Transfer {
     }
 
     /// Several may serve whole pieces from one host, and a listing named each of them.
-    fn blame(&self, liar: SocketAddr, out: &mut Effects) {
-        out.notice(Notice::Liar { address: liar, alone: self.providers.contains_key(&liar) });
+    fn blame(&self, liar: Endpoint, out: &mut Effects) {
+        if let Endpoint::Peer(address) = liar {
+            out.notice(Notice::Liar { address, alone: self.providers.contains_key(&liar) });
+        }
     }
 
     pub(super) fn on_spilled(

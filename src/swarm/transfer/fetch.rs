@@ -259,7 +259,7 @@ impl Transfer {
                 continue;
             }
             bytes += u64::from(block.len_bytes());
-            let address = trade.address();
+            let sender = trade.endpoint();
             if self.is_crammed() {
                 self.totals.wasted(u64::from(block.len_bytes()));
                 if arrival == Arrival::Owed {
@@ -267,7 +267,7 @@ impl Transfer {
                 }
                 continue;
             }
-            match self.assembly.receive(link, block, data, address) {
+            match self.assembly.receive(link, block, data, sender) {
                 Received::Redundant => {
                     self.totals.wasted(u64::from(block.len_bytes()));
                     if arrival == Arrival::Owed {

@@ -28,7 +28,6 @@ pub mod upload;
 mod whole;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -43,7 +42,7 @@ use super::SwarmConfig;
 use super::crowd::{Need, Usage};
 use super::effects::Effects;
 use super::event::Input;
-use super::link::{Availability, CloseReason, ExtendedCommand, LinkEvent, PeerCommand};
+use super::link::{Availability, CloseReason, Endpoint, ExtendedCommand, LinkEvent, PeerCommand};
 
 use assembly::Assembly;
 use goal::Goal;
@@ -73,8 +72,8 @@ pub(super) struct Transfer {
     suspects: Suspects,
     /// Suspect pieces that one link alone is asked for, and since when.
     solo_since: BTreeMap<PieceIndex, Instant>,
-    /// Addresses that bring whole pieces.
-    providers: BTreeMap<SocketAddr, whole::Provider>,
+    /// Those who bring whole pieces.
+    providers: BTreeMap<Endpoint, whole::Provider>,
     trades: BTreeMap<LinkId, Trade>,
     hungry: Hungry,
     timers: timers::Timers,
@@ -146,7 +145,7 @@ impl Transfer {
     /// A link has come up; it is told what we have.
     pub(super) fn open(&mut self, link: LinkId, mut trade: Trade, out: &mut Effects) {
         if trade.is_whole() {
-            self.know_provider(trade.address());
+            self.know_provider(trade.endpoint());
         }
         trade.set_told(self.verified.end());
         let have = self.goal.have();
@@ -369,8 +368,8 @@ impl Transfer {
     }
 
     /// Nothing of a liar's is to be relied on.
-    pub(super) fn distrust(&mut self, address: SocketAddr) {
-        self.assembly.distrust(address);
+    pub(super) fn distrust(&mut self, liar: Endpoint) {
+        self.assembly.distrust(liar);
         self.hungry.food_came();
     }
 }

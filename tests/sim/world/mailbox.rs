@@ -2,7 +2,7 @@
 //! it read last, blocks in lists; its reports wait with those of others in a mailbox, of which
 //! the brain takes what is there and settles once, as the real ones do when there is much to do.
 
-use pigeon::swarm::link::PeerCommand;
+use pigeon::swarm::link::{Endpoint, PeerCommand};
 
 use super::*;
 
@@ -219,7 +219,7 @@ impl World {
                 assert_ne!(truth, Some(Truth::Honest), "{address} is honest and banned");
                 self.ledger.distrust(address);
             }
-            Event::HashFailed { piece, blamed: Some(address) } => {
+            Event::HashFailed { piece, blamed: Some(Endpoint::Peer(address)) } => {
                 let mut remotes = self.remotes.iter();
                 if remotes.any(|it| it.address == address && it.character.is_provider) {
                     self.ledger.rotten(address, piece);
