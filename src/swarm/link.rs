@@ -362,6 +362,8 @@ pub enum CloseReason {
     Stopping,
     /// Our files cannot be read as they should.
     OurFiles,
+    /// A server of files has nothing to bring at present.
+    NothingLeft,
 }
 
 impl std::fmt::Display for CloseReason {
@@ -377,6 +379,7 @@ impl std::fmt::Display for CloseReason {
             Self::Private => "the torrent is private, and no tracker named it",
             Self::Stopping => "we stopped",
             Self::OurFiles => "we cannot read our files",
+            Self::NothingLeft => "it has nothing to bring at present",
         })
     }
 }

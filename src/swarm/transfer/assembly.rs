@@ -220,6 +220,11 @@ impl Assembly {
         }
     }
 
+    /// Pieces of which something is missing and nothing asked for, the oldest first.
+    pub fn orphans(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.free.all().filter(|piece| self.open.get(piece).is_some_and(OpenPiece::is_unasked))
+    }
+
     /// Which link is asked for the block; none when it is not missing, or is free.
     pub fn asked(&self, block: BlockRef) -> Option<LinkId> {
         self.open.get(&block.piece())?.asked(block.number())

@@ -132,7 +132,8 @@ impl Transfer {
             if blocks.len() == count || !self.may_begin() {
                 break;
             }
-            let Some(piece) = self.next_piece(link, now) else { break };
+            let next = self.next_piece(link, now);
+            let Some(piece) = next.or_else(|| self.take_last(link, now, out)) else { break };
             self.begin(piece, now, out);
         }
         if sharing == Sharing::Own && blocks.len() < count {
@@ -296,7 +297,11 @@ impl Transfer {
     }
 
     /// The block is here, from another link than the one that is asked for it since.
-    fn cancel(&mut self, link: LinkId, block: BlockRef, out: &mut Effects) {
+    pub(super) fn cancel(&mut self, link: LinkId, block: BlockRef, out: &mut Effects) {
+        if let Some(server) = self.runs.link_mut(link) {
+            // It sends it all the same.
+            server.settle(block);
+        }
         let Some(trade) = self.trades.get_mut(&link) else { return };
         if trade.requests_mut().give_up(block) {
             out.send(link, LinkCommand::Cancel(vec![block]));
@@ -459,9 +464,9 @@ impl Transfer {
         }
     }
 
-    /// Is the piece open or at the check?
+    /// Is the piece open, at the check or reserved for a run?
     pub(super) fn is_begun(&self, piece: PieceIndex) -> bool {
-        self.assembly.is_open(piece) || self.checking.has(piece)
+        self.assembly.is_open(piece) || self.checking.has(piece) || self.runs.holds(piece)
     }
 
     /// Gives up an open piece that nobody wants any more.
@@ -473,6 +478,9 @@ impl Transfer {
         self.assembly.abandon(piece);
         let mut cancels: BTreeMap<LinkId, Vec<BlockRef>> = BTreeMap::new();
         for (link, block) in asked {
+            if let Some(server) = self.runs.link_mut(link) {
+                server.settle(block);
+            }
             let Some(trade) = self.trades.get_mut(&link) else { continue };
             trade.requests_mut().give_up(block);
             cancels.entry(link).or_default().push(block);

@@ -148,6 +148,16 @@ impl Picker {
         self.position[piece.index()] != ABSENT
     }
 
+    /// May the piece with this number be begun? None that does not exist may.
+    pub fn is_free(&self, number: u32) -> bool {
+        self.position.get(number as usize).is_some_and(|at| *at != ABSENT)
+    }
+
+    /// Has a connected peer the piece with this number?
+    pub fn is_at_hand(&self, number: u32) -> bool {
+        self.seeds > 0 || self.availability.get(number as usize).is_some_and(|count| *count > 0)
+    }
+
     /// How many connected peers have the piece.
     pub fn availability(&self, piece: PieceIndex) -> u32 {
         self.seeds + u32::from(self.availability[piece.index()])

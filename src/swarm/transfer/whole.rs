@@ -178,5 +178,6 @@ impl Transfer {
             && !self.checking.in_trouble()
             && self.checking.count() == 0
             && self.trades.values().all(|trade| trade.has_told() && !trade.is_interesting())
+            && !self.may_sources_help()
     }
 }
