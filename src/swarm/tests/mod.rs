@@ -10,6 +10,7 @@ mod endgame;
 mod fetching;
 mod private;
 mod report;
+mod runs;
 mod seeker;
 mod talk;
 mod twins;

@@ -331,7 +331,7 @@ impl RunLink {
         if let Some(order) = self.orders.front()
             && order.is_void()
         {
-            let is_it = is_done && at == order.first;
+            let is_it = is_done && at <= order.first;
             self.orders.pop_front();
             if is_it {
                 return Some(Ended::default());

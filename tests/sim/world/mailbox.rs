@@ -192,7 +192,7 @@ impl World {
                 let delay = self.remotes[number].character.latency * 2;
                 self.after(delay, Happening::Answered(link, number));
             }
-            Output::Lease { .. } => unreachable!("there is no server of files"),
+            Output::Lease { link, source } => self.lease(link, source),
             Output::Send { link, command } => self.send(link, command),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 self.give_to_disk(Job::Check { piece, blocks, want_block_hashes });
@@ -225,6 +225,11 @@ impl World {
                     self.ledger.rotten(address, piece);
                 }
             }
+            Event::HashFailed { blamed: Some(Endpoint::Source(source)), .. } => {
+                self.servers.blamed += 1;
+                let truth = self.servers.manners[source.0 as usize].truth;
+                assert_ne!(truth, Truth::Honest, "{source:?} is honest and blamed");
+            }
             Event::Reassigned { .. } => self.ledger.reached.reassigned += 1,
             Event::DiskTrouble(_) => self.ledger.disk_fails(),
             Event::DiskRecovered => self.ledger.disk_works(),
@@ -234,6 +239,9 @@ impl World {
     }
 
     fn send(&mut self, link: LinkId, command: LinkCommand) {
+        if self.order_served(link, &command) {
+            return;
+        }
         let Some(number) = self.links.get(&link).copied() else { return };
         if self.remotes[number].character.is_provider {
             use LinkCommand::{Cancel, Close, Request};
@@ -282,6 +290,7 @@ fn event_of(word: &Word) -> Option<LinkEvent> {
         Word::Choked => LinkEvent::Choked,
         Word::Unchoked => LinkEvent::Unchoked,
         Word::AllowedFast(piece) => LinkEvent::AllowedFast(*piece),
+        Word::RunEnded(at, why) => LinkEvent::RunEnded { at: *at, why: why.clone() },
         Word::Refused(block, lasting) => LinkEvent::Refused { block: *block, lasting: *lasting },
         // It needs memory first.
         Word::Block(..) => return None,
