@@ -1,4 +1,4 @@
-//! What is known of the servers that files may be fetched from (BEP 19): which pieces each can
+//! What is known of the servers that files may be fetched from: which pieces each can
 //! bring at present, and why not the others; how long it rests, and what it is to blame for. It
 //! asks nobody for anything and knows no links: those are in `transfer/leases`.
 

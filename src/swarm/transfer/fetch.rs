@@ -133,7 +133,9 @@ impl Transfer {
                 break;
             }
             let next = self.next_piece(link, now);
-            let Some(piece) = next.or_else(|| self.take_last(link, now, out)) else { break };
+            // Of what is reserved only when there is nothing else for it.
+            let last = || blocks.is_empty().then(|| self.take_last(link, now, out)).flatten();
+            let Some(piece) = next.or_else(last) else { break };
             self.begin(piece, now, out);
         }
         if sharing == Sharing::Own && blocks.len() < count {

@@ -113,7 +113,9 @@ impl Transfer {
             }
             let count = self.runs.count(source);
             let worth = self.worth(source, now);
-            let more = worth.saturating_sub(waiting).min(LINKS_MAX.saturating_sub(count));
+            // What its links have in reserve keeps them busy, and nobody else.
+            let all = worth + self.reserved_links(source);
+            let more = all.min(LINKS_MAX).saturating_sub(count).min(worth.saturating_sub(waiting));
             wished.extend(std::iter::repeat_n(source, more));
             waiting += more;
             // Whoever cannot be had, for want of a connection, keeps nobody else out.
@@ -142,6 +144,13 @@ impl Transfer {
         let is_last = self.orphan(source, false, now).is_some()
             || self.runs.count(source) == 0 && self.whole_file(source, now).is_some();
         usize::from(is_last)
+    }
+
+    /// The same, for what is reserved for links to it: rounded down, for each of those has less.
+    fn reserved_links(&self, source: SourceId) -> usize {
+        let links = self.runs.links().filter(|(_, it)| it.source() == source);
+        let pieces: usize = links.map(|(_, it)| it.reserved().count()).sum();
+        (pieces as u64 * u64::from(self.layout.piece_len()) / LINK_BYTES) as usize
     }
 
     /// A source is far slower than others, which will do without it.
@@ -449,7 +458,8 @@ impl Transfer {
             return None;
         }
         let is_slow = |source| self.sources.state(source, now) == Some(SourceState::Slow);
-        if self.runs.are_busy() || self.sources.ids().any(is_slow) {
+        let is_silent = self.runs.links().any(|(_, it)| it.is_silent());
+        if self.runs.are_busy() || is_silent || self.sources.ids().any(is_slow) {
             return Some(Cause::SourceSlow);
         }
         let is_coming = self.runs.leases().next().is_some();

@@ -1,4 +1,4 @@
-//! Runs of pieces that are ordered of servers (BEP 19). The pieces of a run are reserved: they
+//! Runs of pieces that are ordered of servers. The pieces of a run are reserved: they
 //! stand in no picker, and none is open before its first byte comes. What is ordered of which
 //! link, how far that has come, and what is given back is kept here; which run comes next is in
 //! `gaps`, what follows from all that in `leases`.

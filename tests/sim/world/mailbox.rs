@@ -138,7 +138,7 @@ impl World {
         let now = self.began + self.now;
         let facts = batch.iter().map(weight).sum();
         let is_tick = batch.iter().any(|input| matches!(input, Input::Tick));
-        let links_before = self.links.len();
+        let links_before = self.links_in_all();
         let mut effects = 0;
         for input in batch {
             if self.trace {
@@ -149,10 +149,15 @@ impl World {
             effects += self.work(is_tick, |swarm| swarm.note(input, now));
         }
         effects += self.work(is_tick, |swarm| swarm.settle(now));
-        self.cost.note(facts, effects, links_before.max(self.links.len()));
+        self.cost.note(facts, effects, links_before.max(self.links_in_all()));
         if self.cost.is_audit_due() {
             self.swarm.check_invariants();
         }
+    }
+
+    /// Links that are up, and those to servers that are waited for.
+    fn links_in_all(&self) -> usize {
+        self.links.len() + self.servers.links.len() + self.servers.waiting.len()
     }
 
     /// Lets the brain work and carries out what comes of it; how many effects those were.
