@@ -196,6 +196,7 @@ impl Transfer {
             self.rivals_seen = now;
         }
         let piece_len = f64::from(self.layout.piece_len());
+        self.picker.set_toward_ends(self.runs.are_busy());
         // The run at hand may have become another's: what is ours is found without it.
         for _ in 0..2 {
             let trade = self.trades.get_mut(&link)?;
