@@ -132,6 +132,9 @@ fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
             ),
         ),
         Cause::Limit => limit_words(report, around),
+        Cause::SourceWaits => "no web source could be asked".to_owned(),
+        Cause::SourceSlow => "web sources sent next to nothing".to_owned(),
+        Cause::SourcesDiffer => "web sources have other files than the torrent".to_owned(),
     }
 }
 
@@ -328,6 +331,9 @@ fn name(cause: Cause, report: &WhyReport) -> &'static str {
         Cause::Disk => "disk",
         Cause::Hash => "hashing",
         Cause::Limit => "your limit",
+        Cause::SourceWaits => "waiting for a web source",
+        Cause::SourceSlow => "slow web sources",
+        Cause::SourcesDiffer => "other files at web sources",
     }
 }
 
@@ -373,6 +379,9 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
         Cause::Disk if report.disk_trouble.is_some() => None,
         Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
         Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
+        Cause::SourceWaits => Some("wait: it is asked again by itself"),
+        Cause::SourceSlow => Some("nothing: other sources are used as soon as there are any"),
+        Cause::SourcesDiffer => Some("find a mirror that has the files of this torrent"),
         Cause::Limit => report.limit_down.map(|_| match around.is_limit_of_all(report) {
             true => "limit all down off lifts it",
             false => "limit down off lifts it",

@@ -9,7 +9,7 @@ use crate::base::ids::{FileIndex, LinkId, PeerId, SourceId};
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 
-use super::link::{CloseReason, LinkCaps, LinkCommand, LinkEvent};
+use super::link::{CloseReason, Endpoint, LinkCaps, LinkCommand, LinkEvent};
 
 /// A fact for [`Swarm::handle`](super::Swarm::handle).
 #[derive(Debug)]
@@ -310,8 +310,8 @@ pub enum Event {
     HashFailed {
         /// Which piece.
         piece: PieceIndex,
-        /// The peer that sent wrong data.
-        blamed: Option<SocketAddr>,
+        /// Who sent wrong data.
+        blamed: Option<Endpoint>,
     },
     /// A whole piece was asked of a peer that did not bring it; others are asked now.
     Reassigned {

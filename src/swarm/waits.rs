@@ -27,11 +27,17 @@ pub enum Cause {
     Hash,
     /// The user's rate limit.
     Limit,
+    /// Servers of files rest, or no connection to them is to be had.
+    SourceWaits,
+    /// Servers of files send nothing, or very little.
+    SourceSlow,
+    /// Servers have other files than the torrent.
+    SourcesDiffer,
 }
 
 impl Cause {
     /// All causes, in the order in which a report lists them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Transfer,
         Self::Unchoke,
         Self::Pieces,
@@ -41,6 +47,9 @@ impl Cause {
         Self::Disk,
         Self::Hash,
         Self::Limit,
+        Self::SourceWaits,
+        Self::SourceSlow,
+        Self::SourcesDiffer,
         Self::Nothing,
     ];
 

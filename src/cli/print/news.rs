@@ -188,11 +188,12 @@ pub fn progress_json(status: &Status) -> Value {
 mod tests {
     use super::*;
     use crate::base::layout::Layout;
+    use crate::swarm::link::Endpoint;
 
     #[test]
     fn news_in_both_forms() {
         let piece = Layout::new(100, 10).unwrap().piece(7).unwrap();
-        let peer = "192.0.2.1:5".parse().unwrap();
+        let peer = Endpoint::Peer("192.0.2.1:5".parse().unwrap());
         let failed = News::Swarm(Event::HashFailed { piece, blamed: Some(peer) });
         assert_eq!(
             news_line(&failed).unwrap(),
