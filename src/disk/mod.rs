@@ -49,6 +49,7 @@ mod scatter;
 mod spilled;
 mod stats;
 mod store;
+mod sums;
 mod survey;
 mod sync;
 mod syncer;
@@ -79,7 +80,7 @@ use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
 pub use self::afloat::Backlog;
-pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_files};
+pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_and_sum, check_files};
 pub use self::error::Error;
 pub use self::folding::folds_names;
 pub use self::footing::Gone;
@@ -490,7 +491,7 @@ impl StoreHandle {
             store.look_again();
         }
         let (torrent, memory) = (&self.shared.torrent, self.shared.check_bytes);
-        check::report(torrent, store, trusted, progress, check::Unreadable::new(), memory)
+        check::report(torrent, store, trusted, progress, check::Unreadable::new(), memory, None)
     }
 
     /// Starts with the pieces that are right on disk: gives files the names they should have,

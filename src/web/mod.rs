@@ -1,9 +1,15 @@
 //! A .torrent from the web: resolve, judge the address, ask, follow redirects, read a bounded
 //! body that begins as a torrent does. What is in it is judged by `metainfo`, whether it is the
-//! torrent that was wanted by whoever asks. Trackers are asked elsewhere.
+//! torrent that was wanted by whoever asks. Trackers are asked elsewhere. Beside it, on the lowest
+//! floor: what is asked of web seeds and how their answers are read.
 
+pub mod chunked;
+pub mod expiry;
+pub mod head;
+pub mod range;
 #[cfg(test)]
 mod tests;
+pub mod url;
 
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
