@@ -400,6 +400,7 @@ impl Exchange {
         if let Some((page, head, verdict)) = body.page {
             // What was asked for behind it is asked for again, if at all.
             self.is_spent |= !self.asked.is_empty();
+            self.works.iter_mut().for_each(|(_, work)| work.ask_again());
             self.told = Some(Told { verdict, head, slice: asked.slice, page });
             return;
         }

@@ -190,6 +190,10 @@ impl Hand {
             if self.lease.is_contended() && self.exchange.is_between_runs() {
                 return Err(DownReason::NoRoom);
             }
+            if self.live.is_none() {
+                // What was asked for over one that is gone never comes.
+                self.exchange.begin_connection(0);
+            }
             let Some(slice) = self.exchange.next_ask() else {
                 self.rest().await?;
                 continue;

@@ -29,6 +29,8 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// A site that is busy and does not say for how long is left alone for so long at first, and
 /// twice as long each time after, up to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(120));
+/// How long it is remembered after that how often it was busy.
+const MEMORY: Duration = Duration::from_secs(600);
 /// What such a wait is made longer by at random, in percent: not all clients come back at once.
 const JITTER_PERCENT: u32 = 20;
 /// So long after a site was busy it is given no more slots than it had.
@@ -90,6 +92,8 @@ struct State<C> {
     rest: Option<(Instant, String)>,
     /// How often it was busy in a row.
     strikes: u32,
+    /// Until then that is remembered.
+    remembered_until: Instant,
     is_contended: bool,
 }
 
@@ -161,6 +165,7 @@ impl<C: Open> Plan<C> {
         let until = now + wait;
         if is_new || busy.retry_after.is_some() && state.rest_until() < Some(until) {
             state.rest = Some((until, busy.why));
+            state.remembered_until = until + MEMORY;
         }
         let left = state.rest_until().map(|until| until.saturating_duration_since(now));
         self.settle(&site);
@@ -188,7 +193,7 @@ impl<C: Open> Plan<C> {
         }
         let sites: Vec<_> = self.sites.keys().cloned().collect();
         sites.iter().for_each(|site| self.settle(site));
-        self.sites.retain(|_, state| !state.is_idle());
+        self.sites.retain(|_, state| !state.is_idle() || now < state.remembered_until);
     }
 
     /// Is anything known of the site?
@@ -200,7 +205,8 @@ impl<C: Open> Plan<C> {
     pub fn next_timeout(&self) -> Option<Instant> {
         let of = |state: &State<C>| {
             let idle = state.idle.front().map(|(_, since)| *since + IDLE_MAX);
-            idle.into_iter().chain(state.rest_until()).min()
+            let memory = state.is_idle().then_some(state.remembered_until);
+            idle.into_iter().chain(state.rest_until()).chain(memory).min()
         };
         self.sites.values().filter_map(of).min()
     }
@@ -246,6 +252,7 @@ impl<C: Open> State<C> {
             climb: Climb::new(now),
             rest: None,
             strikes: 0,
+            remembered_until: now,
             is_contended: false,
         }
     }

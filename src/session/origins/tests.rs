@@ -92,13 +92,14 @@ impl Rig {
 
     /// The torrent's files as a server has them below `/pub/`.
     fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let name = &self.spec.name;
+        let name = urlencoding::encode(&self.spec.name);
         if self.spec.files.is_empty() {
             return vec![(format!("/pub/{name}"), self.spec.file(0))];
         }
         let file = |index: usize| {
-            let path = self.spec.files[index].0.join("/");
-            (format!("/pub/{name}/{path}"), self.spec.file(index))
+            let path = &self.spec.files[index].0;
+            let path: Vec<_> = path.iter().map(|element| urlencoding::encode(element)).collect();
+            (format!("/pub/{name}/{}", path.join("/")), self.spec.file(index))
         };
         (0..self.spec.files.len()).map(file).collect()
     }
