@@ -20,7 +20,7 @@ use crate::dht::task::DhtNews;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkReport, Provider};
 use crate::metainfo::Torrent;
-use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
+use crate::swarm::event::{Event, Input, Output, Preparation, Source};
 use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
@@ -35,6 +35,7 @@ use super::links::Links;
 use super::moving::MoveOrder;
 use super::publish::{Publisher, wanted_pieces};
 use super::seats::{Needs, Seats};
+use super::sources::Sources;
 use super::status::WhyReport;
 use super::trackers::{Trackers, without_passkey};
 
@@ -60,6 +61,8 @@ pub(super) struct Actor {
     pub layout: Layout,
     pub extents: Extents,
     pub links: Links,
+    /// Servers of its files.
+    pub sources: Sources,
     /// Course providers among the candidates.
     pub providers: BTreeMap<SocketAddr, Arc<Provider>>,
     /// Connections to providers that are used at the first dial.
@@ -201,6 +204,8 @@ impl Actor {
             let providers = self.providers.into_values().map(|it| (*it).clone()).collect();
             orders.push(Command::AddProviders { providers, open: Vec::new() });
         }
+        let added = self.sources.into_added();
+        orders.extend(added.into_iter().map(Command::AddWebSeed));
         let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
         let known = self.swarm.acquaintances();
         let (contacts, goodbye) = (None, None);
@@ -213,8 +218,9 @@ impl Actor {
     /// Notes what a link says; conclusions are drawn once a batch.
     pub(super) fn on_report(&mut self, report: LinkReport) {
         let LinkReport { link, news, held } = report;
-        let fact = self.links.on_news(link, news);
-        self.swarm.note(fact, Instant::now());
+        if let Some(fact) = self.links.on_news(link, news) {
+            self.swarm.note(fact, Instant::now());
+        }
         drop(held);
     }
 
@@ -455,6 +461,11 @@ impl Actor {
                 self.open.extend(open);
                 self.add_providers(providers, now);
             }
+            Command::AddWebSeed(seed) => {
+                if let Some(source) = self.sources.add(seed) {
+                    self.swarm.handle(Input::Sources(vec![source]), now);
+                }
+            }
             Command::Pause => self.pause(true),
             Command::Resume | Command::Unpause => self.pause(false),
             Command::LimitDown(limit) => {
@@ -529,10 +540,7 @@ impl Actor {
                     self.swarm.handle(refused, Instant::now());
                 }
             }
-            Output::Lease { link, .. } => {
-                let reason = DownReason::NoRoom;
-                self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
-            }
+            Output::Lease { link, source } => self.sources.dial(&mut self.links, link, source),
             Output::Send { link, command } => self.links.order(link, command),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 self.jobs_out += 1;

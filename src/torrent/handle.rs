@@ -8,12 +8,14 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::base::url::Url;
 use crate::disk::Relocation;
 use crate::link::Provider;
 
 use super::Error;
 use super::command::Command;
 use super::moving::{MoveOrder, Moving};
+use super::sources::WebSeed;
 use super::status::{FoundPieces, PeerStatus, State, Status, WhyReport};
 
 /// News of a torrent, for printing above a prompt or as JSON lines.
@@ -142,6 +144,18 @@ impl TorrentHandle {
         open: Vec<(SocketAddr, TcpStream)>,
     ) {
         self.tell(Command::AddProviders { providers, open }).await;
+    }
+
+    /// Fetches from this server, too (BEP 19), unless there are too many.
+    ///
+    /// # Errors
+    /// Why not, in words for people.
+    pub async fn add_web_seed(&self, seed: WebSeed) -> Result<(), String> {
+        if Url::parse(&seed.url).is_none() {
+            return Err("not a URL of http or https".to_owned());
+        }
+        self.tell(Command::AddWebSeed(seed)).await;
+        Ok(())
     }
 
     /// Stops transferring.

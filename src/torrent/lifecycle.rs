@@ -20,6 +20,7 @@ use crate::base::pool::BlockPool;
 use crate::dht::task::Dht;
 use crate::disk::{self, Disk, DiskEvent, FileNews, Gone, StoreConfig, StoreFile, StoreHandle};
 use crate::link::DhtEnd;
+use crate::link::web::Origins;
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::swarm::Acquaintances;
@@ -80,6 +81,8 @@ pub struct Resources {
     pub up_limiter: Arc<Limiter>,
     /// The connections that all torrents may have together.
     pub places: Account,
+    /// The connections to servers of files.
+    pub origins: Origins,
     /// For trackers.
     pub http: HttpClient,
     /// Its time limits.
