@@ -257,6 +257,24 @@ fn two_find_each_other_by_the_dht_alone() {
     let alone = Home { dir: tempfile::tempdir().expect("a folder"), payload: taker.payload };
     let arguments = [&*hash, "-e", "--port", "0", "--timeout", "2s", "--no-dht"];
     assert_code(&finish(&mut alone.command(&arguments, &routers)), 4);
+    let ran = finish(&mut alone.command(&["info", "--fetch", &*hash], &routers));
+    assert_code(&ran, 0);
+    assert!(ran.stdout.contains("Name        set1\n"), "{}", ran.stdout);
+    assert_code(&seed.quit(), 0);
+}
+
+/// Nobody else is there to keep an announce: the one is told of it as soon as it is met.
+#[test]
+fn two_nodes_are_a_net() {
+    let giver = Home::new(12);
+    let mut seed = giver.seed(&[]);
+    event(&mut seed.running, "completed");
+    let taker = tempfile::tempdir().expect("a folder");
+    let taker = Home { dir: taker, payload: Payload::new(12, "set12", 32 << 10, &[("a", 200_000)]) };
+    let arguments = ["info", "--fetch", &giver.hash(), "--timeout", "4s"];
+    let ran = finish(&mut taker.command(&arguments, &[seed.address()]));
+    assert_code(&ran, 0);
+    assert!(ran.stdout.contains("Name        set12\n"), "{}", ran.stdout);
     assert_code(&seed.quit(), 0);
 }
 

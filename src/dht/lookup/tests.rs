@@ -55,13 +55,13 @@ impl Walk {
         let mut sent = Vec::new();
         while let Some(ask) = self.lookup.next_ask(self.now) {
             let (name, index) = match ask {
-                Ask::Node(index, node) => (far_of(&node), Some(index)),
+                Ask::Node(index, node) | Ask::Again(index, node) => (far_of(&node), Some(index)),
                 Ask::Address(at) => match at.ip() {
                     std::net::IpAddr::V4(ip) => (60_000 + u16::from(ip.octets()[1]), None),
                     std::net::IpAddr::V6(_) => panic!("no such hint"),
                 },
             };
-            self.lookup.asked(ask);
+            self.lookup.asked(ask, [0; 4]);
             self.asked.push((name, index));
             sent.push(name);
         }
@@ -119,6 +119,13 @@ fn the_first_are_the_four_nearest_and_the_four_fastest_of_sixteen() {
 }
 
 #[test]
+fn near_the_end_the_first_are_of_the_eight_that_it_may_end_with() {
+    let starts: Vec<Start> = (1..=20).map(|far| start(1_000 + far, 200 - 5 * u64::from(far))).collect();
+    let mut walk = Walk::new(Plan { depth: Some(10), ..URGENT }, &starts, Vec::new());
+    assert_eq!(walk.send(), [1_001, 1_002, 1_003, 1_008, 1_007]);
+}
+
+#[test]
 fn eight_are_kept_under_way_at_the_top() {
     let starts: Vec<u16> = (1..=16).map(|far| 1_000 + far).collect();
     let mut walk = Walk::from(URGENT, &starts);
@@ -137,7 +144,7 @@ fn five_are_enough_when_it_begins_near_the_end() {
     let starts: Vec<u16> = (1..=16).map(|far| 1_000 + far).collect();
     // They share 6 bits with the target: within four levels of 10.
     let mut walk = Walk::from(Plan { depth: Some(10), ..URGENT }, &starts);
-    assert_eq!(walk.send().len(), 8);
+    assert_eq!(walk.send(), (1_001..=1_005).collect::<Vec<_>>());
     walk.answer(1_003, &(1..=20).collect::<Vec<_>>());
     assert_eq!(walk.send(), [1, 2, 3, 4, 5]);
     let mut walk = Walk::from(Plan { depth: Some(11), ..URGENT }, &starts);
@@ -271,6 +278,58 @@ fn something_is_stored_as_soon_as_all_nearer_ones_answered_or_stalled() {
     walk.taken();
     assert_eq!(walk.lookup.stored(), 10);
     assert!(walk.is_done() && walk.lookup.is_finished(walk.now));
+}
+
+#[test]
+fn a_silent_one_of_the_nearest_is_asked_once_more_when_all_else_is_done() {
+    let starts: Vec<u16> = (1..=12).collect();
+    let mut walk = Walk::from(STORING, &starts);
+    walk.send();
+    walk.stall(1);
+    assert_eq!(walk.send(), [9], "others are asked first");
+    (2..=8).for_each(|far| walk.answer(far, &[]));
+    assert_eq!(walk.send(), [0; 0]);
+    assert_eq!(walk.store(), (2..=8).collect::<Vec<_>>(), "it holds nobody up");
+    walk.answer(9, &[]);
+    assert_eq!(walk.send(), [1], "it answered lately");
+    assert_eq!(walk.store(), [9]);
+    walk.taken();
+    assert!(walk.is_done() && !walk.lookup.is_finished(walk.now));
+    walk.answer(1, &[]);
+    assert_eq!((walk.send(), walk.store()), (Vec::new(), vec![1]));
+    // Once only; nor one of whom just one node spoke, nor for who only looks.
+    for (plan, starts, more) in [(STORING, 1..=9_u16, 1), (STORING, 2..=9, 0), (URGENT, 1..=9, 0)] {
+        let mut walk = Walk::from(plan, &starts.collect::<Vec<_>>());
+        walk.send();
+        if more == 0 && !walk.asked.iter().any(|(far, _)| *far == 1) {
+            walk.answer(2, &[1]);
+            walk.send();
+        }
+        walk.stall(1);
+        walk.send();
+        (2..=9).filter(|far| more > 0 || *far != 2).for_each(|far| {
+            if walk.lookup.nearest().all(|known| far_of(&known.node) != far) {
+                walk.answer(far, &[]);
+            }
+        });
+        assert_eq!(walk.send().len(), more);
+        walk.stall(1);
+        assert_eq!(walk.send(), [0; 0]);
+    }
+}
+
+#[test]
+fn one_that_knows_nobody_begins_with_whoever_answers_others() {
+    let mut walk = Walk::new(URGENT, &[], vec![hint(1)]);
+    assert_eq!(walk.send(), [60_001]);
+    walk.lookup.meet(Start::new(NodeInfo { address: hint(1), ..node(100, 0) }, None));
+    assert_eq!(walk.send(), [0; 0], "its own question is on its way there");
+    walk.lookup.meet(start(7, 50));
+    walk.lookup.meet(start(7, 50));
+    assert_eq!(walk.send(), [7]);
+    // With eight it knows enough.
+    (10..=30).for_each(|far| walk.lookup.meet(start(far, 50)));
+    assert_eq!(walk.lookup.candidates().count(), NEAREST);
 }
 
 #[test]

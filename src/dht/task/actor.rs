@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_bytes::ByteBuf;
 use tokio::sync::{mpsc, watch};
@@ -31,9 +31,6 @@ const BATCH: usize = 64;
 /// Queries a second that reach addresses not spoken to in the last 30 s, so that a cheap router
 /// holds at most some 2,000 of them at a time.
 const FRESH_FLOWS: u32 = 64;
-/// When a torrent that cannot be announced looks for peers again, at first and at most.
-const FIND_AGAIN: Duration = Duration::from_secs(10);
-const FIND_AGAIN_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// A machine and its family.
 struct Side {
@@ -44,21 +41,7 @@ struct Side {
 /// A torrent that waits for peers.
 struct Member {
     number: u64,
-    wish: Wish,
     post: mpsc::Sender<DhtNews>,
-    /// For one that is not announced: its lookup under way, when the next begins, and the pause
-    /// after that.
-    finding: Option<Ticket>,
-    find_at: Option<Instant>,
-    pause: Duration,
-}
-
-impl Member {
-    /// Is its next lookup due?
-    fn is_due(&self, now: Instant) -> bool {
-        let is_idle = self.wish.port.is_none() && self.finding.is_none();
-        is_idle && self.find_at.is_some_and(|at| at <= now)
-    }
 }
 
 /// Somebody who waits for answers, of so many families.
@@ -234,24 +217,15 @@ impl Actor {
     }
 
     fn on_wish(&mut self, hash: InfoHash, number: u64, wish: Wish, post: mpsc::Sender<DhtNews>) {
-        let is_new = self.members.get(&hash).is_none_or(|known| known.number != number);
-        if is_new {
-            let (find_at, pause) = (Some(now()), FIND_AGAIN);
-            let member = Member { number, wish, post, finding: None, find_at, pause };
-            self.members.insert(hash, member);
-        }
-        let Some(member) = self.members.get_mut(&hash) else { return };
-        let was_announced = !is_new && member.wish.port.is_some();
-        member.wish = wish;
-        match wish.port {
-            // Peers connect over TCP: what port our datagrams seem to come from is no answer.
-            Some(port) => self.each(|_| {
-                let (seed, haste) = (wish.seed, wish.haste);
-                Some(Input::Announce { hash, port, implied: false, seed, haste })
-            }),
-            None if was_announced => self.each(|_| Some(Input::Forget { hash })),
-            None => self.find_if_due(hash, now()),
-        }
+        self.members.insert(hash, Member { number, post });
+        let Wish { port, seed, haste } = wish;
+        self.each(|_| {
+            Some(match port {
+                // Peers connect over TCP: what port our datagrams seem to come from is no answer.
+                Some(port) => Input::Announce { hash, port, implied: false, seed, haste },
+                None => Input::Seek { hash, seed, haste },
+            })
+        });
     }
 
     fn leave(&mut self, hash: InfoHash, number: u64) {
@@ -259,24 +233,6 @@ impl Actor {
             self.members.remove(&hash);
             self.each(|_| Some(Input::Forget { hash }));
         }
-    }
-
-    /// Begins the lookups of torrents that are not announced, as they come due.
-    fn find_due(&mut self) {
-        let now = now();
-        let due = self.members.iter().filter(|(_, member)| member.is_due(now));
-        let due: Vec<InfoHash> = due.map(|(hash, _)| *hash).collect();
-        due.into_iter().for_each(|hash| self.find_if_due(hash, now));
-    }
-
-    /// Begins the lookup of a torrent that is not announced, if it is due.
-    fn find_if_due(&mut self, hash: InfoHash, now: Instant) {
-        let ticket = self.ticket();
-        let member = self.members.get_mut(&hash).filter(|member| member.is_due(now));
-        let Some(member) = member else { return };
-        (member.finding, member.find_at) = (Some(ticket), None);
-        let haste = member.wish.haste;
-        self.each(|_| Some(Input::Find { ticket, hash, haste }));
     }
 
     fn ticket(&mut self) -> Ticket {
@@ -367,12 +323,6 @@ impl Actor {
                 self.askers.remove(&ticket);
             }
         }
-        let is_its = |member: &&mut Member| member.finding == Some(ticket);
-        if let Some(member) = self.members.values_mut().find(is_its) {
-            member.finding = None;
-            member.find_at = Some(now() + member.pause);
-            member.pause = (member.pause * 2).min(FIND_AGAIN_MAX);
-        }
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Answer) {
@@ -416,7 +366,6 @@ impl Actor {
             .map(|(hash, member)| (*hash, member.number))
             .collect();
         gone.into_iter().for_each(|(hash, number)| self.leave(hash, number));
-        self.find_due();
         self.write();
         let standing = self.tell();
         let good = |health: &Option<Health>| health.as_ref().map_or(0, |health| health.good);
