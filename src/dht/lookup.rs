@@ -495,11 +495,8 @@ impl Lookup {
     /// near the end of the eight with which it ends if nobody else is found, so that none of them
     /// is asked in vain.
     fn choose_first(&mut self) {
-        let (width, among) = if self.begins_near() {
-            (WIDTH_NEAR, NEAREST)
-        } else {
-            (WIDTH_URGENT, STARTS)
-        };
+        let (width, among) =
+            if self.begins_near() { (WIDTH_NEAR, NEAREST) } else { (WIDTH_URGENT, STARTS) };
         let live = self.candidates.iter().filter(|(_, c)| !self.candidates.is_suspect(c));
         let nearest = live.take(among).map(|(index, c)| (c.round_trip, index));
         let mut nearest: Vec<_> = nearest.collect();

@@ -120,7 +120,8 @@ fn the_first_are_the_four_nearest_and_the_four_fastest_of_sixteen() {
 
 #[test]
 fn near_the_end_the_first_are_of_the_eight_that_it_may_end_with() {
-    let starts: Vec<Start> = (1..=20).map(|far| start(1_000 + far, 200 - 5 * u64::from(far))).collect();
+    let starts: Vec<Start> =
+        (1..=20).map(|far| start(1_000 + far, 200 - 5 * u64::from(far))).collect();
     let mut walk = Walk::new(Plan { depth: Some(10), ..URGENT }, &starts, Vec::new());
     assert_eq!(walk.send(), [1_001, 1_002, 1_003, 1_008, 1_007]);
 }

@@ -98,7 +98,10 @@ impl Node {
         let purpose = Purpose::Ping { ticket: Some(ticket) };
         let method = Method::Ping;
         let is_sent = self.is_reachable(address)
-            && matches!(self.send(address, None, purpose, method, Haste::Urgent, now), Sent::Yes(_));
+            && matches!(
+                self.send(address, None, purpose, method, Haste::Urgent, now),
+                Sent::Yes(_)
+            );
         if !is_sent {
             self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
         }

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use serde_bytes::ByteBuf;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant as TimerInstant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::clock::Surroundings;
@@ -28,6 +29,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOAD_MAX: Duration = Duration::from_secs(2);
 /// Datagrams taken in before anything else has a turn.
 const BATCH: usize = 64;
+/// Between two times of asking how many a swarm has, and swarms of which that is known.
+const COUNT_EACH: Duration = Duration::from_secs(60);
+const COUNTS_MAX: usize = 16;
 /// Queries a second that reach addresses not spoken to in the last 30 s, so that a cheap router
 /// holds at most some 2,000 of them at a time.
 const FRESH_FLOWS: u32 = 64;
@@ -50,11 +54,23 @@ struct Asker {
     families: usize,
 }
 
+/// How many a swarm has, by what nodes told.
+struct Count {
+    hash: InfoHash,
+    /// The question to them, and when it was asked.
+    ticket: Ticket,
+    asked: Instant,
+    /// Of the families that answered it, or of an earlier one.
+    swarm: Option<(usize, usize)>,
+    is_answered: bool,
+}
+
 struct Actor {
     udp: Udp,
     sides: Vec<Side>,
     members: BTreeMap<InfoHash, Member>,
     askers: BTreeMap<Ticket, Asker>,
+    counts: Vec<Count>,
     next_ticket: u64,
     names: Names,
     around: Surroundings,
@@ -78,8 +94,15 @@ pub(super) async fn run(
     let mut nodes = Vec::with_capacity(BATCH);
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // One timer for all: an answered query moves it only if something is due at another time.
+    let mut timer = pin!(sleep_until(now().into()));
     loop {
         let wake = actor.sides.iter().filter_map(|side| side.node.next_timeout()).min();
+        if let Some(wake) = wake.map(TimerInstant::from)
+            && timer.deadline() != wake
+        {
+            timer.as_mut().reset(wake);
+        }
         tokio::select! {
             1.. = mail.recv_many(&mut news, BATCH) => {
                 news.drain(..).for_each(|news| actor.on_news(&news));
@@ -102,7 +125,7 @@ pub(super) async fn run(
                 nodes.drain(..).for_each(|address| actor.hint(address, Hint::Peer));
             }
             (addresses, by) = actor.names.next() => actor.on_resolved(addresses, by),
-            () = sleep_until(wake.unwrap_or_else(now).into()), if wake.is_some() => {
+            () = &mut timer, if wake.is_some() => {
                 actor.each(|_| Some(Input::Wake));
             }
             _ = look.tick() => actor.look_around(),
@@ -146,6 +169,7 @@ impl Actor {
             udp,
             members: BTreeMap::new(),
             askers: BTreeMap::new(),
+            counts: Vec::new(),
             next_ticket: 0,
             names: Names::new(routers, now()),
             around: Surroundings::look(),
@@ -211,6 +235,9 @@ impl Actor {
                 // The one who asked may have gone.
                 let _ = answer.send(look);
             }
+            Order::Count { hash, answer } => {
+                let _ = answer.send(self.count(hash));
+            }
             // It ends the loop.
             Order::Stop(_) => {}
         }
@@ -270,6 +297,31 @@ impl Actor {
         }
     }
 
+    /// What nodes told last of a swarm; they are asked, if that is long ago.
+    fn count(&mut self, hash: InfoHash) -> Option<(usize, usize)> {
+        let known = self.counts.iter().position(|count| count.hash == hash);
+        let swarm = known.and_then(|at| self.counts[at].swarm);
+        let is_recent = known.is_some_and(|at| self.counts[at].asked.elapsed() < COUNT_EACH);
+        if !is_recent {
+            known.map(|at| self.counts.remove(at));
+            if self.counts.len() == COUNTS_MAX {
+                self.counts.remove(0);
+            }
+            let (ticket, asked, is_answered) = (self.ticket(), now(), false);
+            self.counts.push(Count { hash, ticket, asked, swarm, is_answered });
+            self.each(|_| Some(Input::Scrape { ticket, hash }));
+        }
+        swarm
+    }
+
+    fn on_counted(&mut self, ticket: Ticket, (seeds, leechers): (usize, usize)) {
+        if let Some(count) = self.counts.iter_mut().find(|count| count.ticket == ticket) {
+            let other = count.swarm.filter(|_| count.is_answered).unwrap_or_default();
+            count.swarm = Some((seeds + other.0, leechers + other.1));
+            count.is_answered = true;
+        }
+    }
+
     /// Does what the machines say.
     fn carry_out(&mut self) {
         for at in 0..self.sides.len() {
@@ -316,6 +368,9 @@ impl Actor {
     }
 
     fn on_ended(&mut self, ticket: Ticket, tally: Tally) {
+        if let Some(swarm) = tally.swarm {
+            self.on_counted(ticket, swarm);
+        }
         self.answer(ticket, Answer::Ended(tally));
         if let Some(asker) = self.askers.get_mut(&ticket) {
             asker.families -= 1;

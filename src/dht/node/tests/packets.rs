@@ -467,7 +467,8 @@ fn who_only_looks_says_nothing_of_itself() {
     bench.handle(Input::Seek { hash: HASH, seed: false, haste: Haste::Urgent });
     bench.run(bench.now + 60 * S, |_| Some(b"5:token3:abc".to_vec()));
     assert!(bench.asked.iter().all(|asked| asked.name != "announce_peer"));
-    let looks = bench.asked.iter().filter(|it| it.target == Some(id(0)) && it.to == info(1).address);
+    let looks =
+        bench.asked.iter().filter(|it| it.target == Some(id(0)) && it.to == info(1).address);
     assert_eq!(looks.count(), 4, "at once, and 5, 15 and 35 seconds later");
     assert!(!bench.told.iter().any(|output| matches!(output, Output::Announced { .. })));
     assert_eq!(bench.node.health(bench.now).announced, 0);
