@@ -151,7 +151,7 @@ impl Settings {
             }
         }
         // Behind the program's name, or behind the command's, which may be two words.
-        let at = (1 + self.command_words().count()).min(arguments.len());
+        let at = (1 + self.command_words().len()).min(arguments.len());
         arguments.splice(at..at, inserted);
         let read = Self::of(&arguments, self.overruled);
         let read =
@@ -177,10 +177,13 @@ impl Settings {
     }
 
     /// The command: `dht`, `get`.
-    fn command_words(&self) -> impl Iterator<Item = &str> + '_ {
-        let inner = |matches: &&'_ ArgMatches| matches.subcommand().map(|(_, inner)| inner);
-        let levels = std::iter::successors(Some(&self.matches), move |matches| inner(matches));
-        levels.filter_map(ArgMatches::subcommand_name)
+    fn command_words(&self) -> Vec<&str> {
+        let (mut words, mut matches) = (Vec::new(), &self.matches);
+        while let Some((word, inner)) = matches.subcommand() {
+            words.push(word);
+            matches = inner;
+        }
+        words
     }
 
     /// Where a setting came from; none when it is not set, or switched off.
@@ -201,9 +204,10 @@ impl Settings {
     fn is_known(&self, key: &str) -> bool {
         let command = Cli::command();
         let is_it = |arg: &clap::Arg| arg.get_long() == Some(key) && arg.get_env().is_some();
-        let own = self.command_words().try_fold(&command, |own, name| own.find_subcommand(name));
+        let words = self.command_words();
+        let own = words.iter().try_fold(&command, |own, name| own.find_subcommand(name));
         match own {
-            Some(own) if self.matches.subcommand_name().is_some() => {
+            Some(own) if !words.is_empty() => {
                 let global = command.get_arguments().filter(|arg| arg.is_global_set());
                 own.get_arguments().chain(global).any(is_it)
             }

@@ -77,6 +77,9 @@ pub struct Plan {
     pub depth: Option<usize>,
     /// Whether most nodes have ids that suit their addresses (BEP 42).
     pub expects_suited: bool,
+    /// Whether silent ones are asked once more of which others speak, too, besides those that
+    /// answered us lately: half of them are dead.
+    pub repeats_unknown: bool,
 }
 
 /// Whom to ask next.
@@ -616,9 +619,10 @@ impl Lookup {
         view
     }
 
-    /// Whether a silent one is likelier alive than dead: it answered lately, or several name it.
+    /// Whether a silent one may be alive: it answered lately, or several name it.
     fn is_worth_repeating(&self, candidate: &Candidate) -> bool {
-        let is_known = candidate.round_trip.is_some() || candidate.score() >= SOURCES_SURE;
+        let is_named = self.plan.repeats_unknown && candidate.score() >= SOURCES_SURE;
+        let is_known = candidate.round_trip.is_some() || is_named;
         is_known && !candidate.is_repeated && !self.candidates.is_suspect(candidate)
     }
 

@@ -381,6 +381,7 @@ mod tests {
             is_cold: false,
             depth: None,
             expects_suited: false,
+            repeats_unknown: false,
         };
         let start = Start::new(node(1, 1), None);
         let lookup = Lookup::new(plan, &[start], Vec::new(), now);

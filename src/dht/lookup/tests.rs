@@ -22,6 +22,7 @@ const URGENT: Plan = Plan {
     is_cold: false,
     depth: None,
     expects_suited: false,
+    repeats_unknown: true,
 };
 const STORING: Plan = Plan { stores: true, ..URGENT };
 const CALM: Plan = Plan { is_wide: false, ..URGENT };

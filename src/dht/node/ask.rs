@@ -295,6 +295,7 @@ impl Node {
             is_cold,
             depth: self.depth.map(|depth| depth / DEPTH_WEIGHT),
             expects_suited: self.expects_suited(),
+            repeats_unknown: is_urgent,
         };
         let lookup = Lookup::new(plan, &starts, unnamed, since);
         let key = self.searches.begin(target, cause, lookup);

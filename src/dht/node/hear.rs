@@ -133,9 +133,9 @@ impl Node {
         if counts {
             let failed = |id| self.contacts.failed(&NodeInfo { id, address: flight.to });
             // Whoever answered lately may have lost a datagram: it is believed once more.
-            if !flight.expected.is_some_and(failed) {
-                self.absent.failed(flight.to, now);
-            }
+            let was_alive = flight.expected.is_some_and(failed);
+            let times = 1 + usize::from(flight.is_repeated) - usize::from(was_alive);
+            (0..times).for_each(|_| self.absent.failed(flight.to, now));
         }
         self.fail(flight);
     }
