@@ -284,7 +284,7 @@ fn something_is_stored_as_soon_as_all_nearer_ones_answered_or_stalled() {
 
 #[test]
 fn a_silent_one_of_the_nearest_is_asked_once_more_when_all_else_is_done() {
-    let starts: Vec<u16> = (1..=12).collect();
+    let starts: Vec<u16> = (1..=9).collect();
     let mut walk = Walk::from(STORING, &starts);
     walk.send();
     walk.stall(1);
@@ -297,27 +297,33 @@ fn a_silent_one_of_the_nearest_is_asked_once_more_when_all_else_is_done() {
     assert_eq!(walk.store(), [9]);
     walk.taken();
     assert!(walk.is_done() && !walk.lookup.is_finished(walk.now));
+    walk.stall(1);
+    assert_eq!(walk.send(), [0; 0], "once is enough");
     walk.answer(1, &[]);
     assert_eq!((walk.send(), walk.store()), (Vec::new(), vec![1]));
-    // Once only; nor one of whom just one node spoke, nor for who only looks.
-    for (plan, starts, more) in [(STORING, 1..=9_u16, 1), (STORING, 2..=9, 0), (URGENT, 1..=9, 0)] {
-        let mut walk = Walk::from(plan, &starts.collect::<Vec<_>>());
+}
+
+#[test]
+fn who_only_looks_repeats_nothing_nor_is_one_asked_twice_of_which_a_single_node_spoke() {
+    let mut look = Walk::from(URGENT, &(1..=9).collect::<Vec<_>>());
+    look.send();
+    look.stall(1);
+    look.send();
+    (2..=9).for_each(|far| look.answer(far, &[]));
+    assert_eq!(look.send(), [0; 0]);
+    let named_by = |count: u16, repeats_unknown| {
+        let plan = Plan { repeats_unknown, ..STORING };
+        let mut walk = Walk::from(plan, &(2..=9).collect::<Vec<_>>());
         walk.send();
-        if more == 0 && !walk.asked.iter().any(|(far, _)| *far == 1) {
-            walk.answer(2, &[1]);
-            walk.send();
-        }
+        (2..2 + count).for_each(|far| walk.answer(far, &[1]));
+        assert_eq!(walk.send(), [1]);
         walk.stall(1);
-        walk.send();
-        (2..=9).filter(|far| more > 0 || *far != 2).for_each(|far| {
-            if walk.lookup.nearest().all(|known| far_of(&known.node) != far) {
-                walk.answer(far, &[]);
-            }
-        });
-        assert_eq!(walk.send().len(), more);
-        walk.stall(1);
-        assert_eq!(walk.send(), [0; 0]);
-    }
+        (2 + count..=9).for_each(|far| walk.answer(far, &[]));
+        walk.send()
+    };
+    assert_eq!(named_by(1, true), [0; 0]);
+    assert_eq!(named_by(2, true), [1]);
+    assert_eq!(named_by(2, false), [0; 0]);
 }
 
 #[test]
