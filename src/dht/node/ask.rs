@@ -143,7 +143,9 @@ impl Node {
         haste: Haste,
         now: Instant,
     ) -> bool {
-        let leaves = self.gate.ask(to, haste, now).is_ok() && self.flights.repeat(tid, now);
+        let leaves = !self.rouse.is_dead()
+            && self.gate.ask(to, haste, now).is_ok()
+            && self.flights.repeat(tid, now);
         if leaves {
             self.write(tid, to, method, now);
         }
@@ -194,15 +196,18 @@ impl Node {
         while let Some(late) = self.flights.poll(now) {
             match late {
                 Late::Stalled(flight) => {
-                    self.rouse.stalled(flight.sent);
-                    match flight.purpose {
+                    let is_first = match flight.purpose {
                         Purpose::Walk { search, index } => {
                             self.with_search(search, |search| search.lookup.stalled(index));
+                            !flight.is_repeated
                         }
                         Purpose::Store { search, index } => {
-                            self.on_store_late(&flight, search, index, now);
+                            self.on_store_late(&flight, search, index, now)
                         }
-                        Purpose::Ping { .. } => {}
+                        Purpose::Ping { .. } => true,
+                    };
+                    if is_first {
+                        self.rouse.stalled(flight.sent);
                     }
                 }
                 Late::Lost(flight) => {
@@ -214,19 +219,20 @@ impl Node {
     }
 
     /// Nobody said that something is kept: it is sent once more, when the node has had twice the
-    /// time of its last answer, and then it takes long.
+    /// time of its last answer, and then it takes long. Whether that is so for the first time.
     fn on_store_late(
         &mut self,
         flight: &Flight<Purpose>,
         key: u32,
         index: CandidateIndex,
         now: Instant,
-    ) {
-        let Some(search) = self.searches.find(key) else { return };
+    ) -> bool {
+        let Some(search) = self.searches.find(key) else { return !flight.is_repeated };
         let candidate = search.lookup.candidates().at(index);
         let enough = flight.sent + 2 * candidate.round_trip.unwrap_or_default();
         if !flight.is_repeated && now < enough {
-            return self.flights.postpone(flight.tid, enough);
+            self.flights.postpone(flight.tid, enough);
+            return false;
         }
         let token = candidate.token.clone().unwrap_or_default();
         let (target, cause) = (search.target, search.cause.clone());
@@ -235,6 +241,7 @@ impl Node {
         if !method.is_some_and(resend) {
             self.with_search(key, |search| search.lookup.set_stored(index, Stored::Stalled));
         }
+        !flight.is_repeated
     }
 
     /// Begins what may begin.
