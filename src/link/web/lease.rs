@@ -35,12 +35,19 @@ pub struct Policy {
     pub allows_local: bool,
     /// How long a server that owes an answer, or the rest of one, may send nothing.
     pub patience: Duration,
+    /// How long a link is kept that nothing is fetched over: others may want its slot.
+    pub idle: Duration,
 }
 
 impl Default for Policy {
     /// With 20 s of patience, as libtorrent has it.
     fn default() -> Self {
-        Self { tls: Tls::default(), allows_local: false, patience: Duration::from_secs(20) }
+        Self {
+            tls: Tls::default(),
+            allows_local: false,
+            patience: Duration::from_secs(20),
+            idle: Duration::from_secs(2),
+        }
     }
 }
 
