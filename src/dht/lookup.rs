@@ -25,6 +25,8 @@ pub const NEAREST: usize = 8;
 const NEAREST_WIDE: usize = 16;
 /// Starts among which the first ones are chosen.
 pub const STARTS: usize = 16;
+/// Of the first ones so many are the nearest and so many the fastest.
+const FIRST_HALF: usize = 4;
 /// Under way at the top of the list while somebody waits (the design's model: 0.26 s to the
 /// first peer against 0.42 s with as many in all).
 const WIDTH_URGENT: usize = 8;
@@ -32,8 +34,7 @@ const WIDTH_URGENT: usize = 8;
 const WIDTH_NEAR: usize = 5;
 /// Under way when nobody waits any more.
 const WIDTH_CALM: usize = 3;
-/// So many starts within so many levels of the end mean that the walk begins near it.
-const NEAR_MIN: usize = 4;
+/// Starts within so many levels of the end mean that the walk begins near it.
 const NEAR_LEVELS: usize = 4;
 /// So many that name a node make it likely that it lives.
 const SOURCES_SURE: u8 = 2;
@@ -494,20 +495,15 @@ impl Lookup {
         });
     }
 
-    /// Half of them the nearest ones, half the fastest of those behind: of the nearest sixteen, or
-    /// near the end of the eight with which it ends if nobody else is found, so that none of them
-    /// is asked in vain.
+    /// The four nearest and the four fastest of the nearest sixteen.
     fn choose_first(&mut self) {
-        let (width, among) =
-            if self.begins_near() { (WIDTH_NEAR, NEAREST) } else { (WIDTH_URGENT, STARTS) };
         let live = self.candidates.iter().filter(|(_, c)| !self.candidates.is_suspect(c));
-        let nearest = live.take(among).map(|(index, c)| (c.round_trip, index));
+        let nearest = live.take(STARTS).map(|(index, c)| (c.round_trip, index));
         let mut nearest: Vec<_> = nearest.collect();
-        let half = width.div_ceil(2);
-        let mut rest = nearest.split_off(half.min(nearest.len()));
+        let mut rest = nearest.split_off(FIRST_HALF.min(nearest.len()));
         // Without a round trip it comes last; among equals the nearer one first.
         rest.sort_by_key(|(trip, _)| trip.unwrap_or(Duration::MAX));
-        rest.truncate(width - half);
+        rest.truncate(WIDTH_URGENT - FIRST_HALF);
         nearest.append(&mut rest);
         self.first = nearest.into_iter().rev().map(|(_, index)| index).collect();
     }
@@ -515,14 +511,9 @@ impl Lookup {
     fn width(&self) -> usize {
         match self.is_wide() {
             false => WIDTH_CALM,
-            true if self.begins_near() => WIDTH_NEAR,
+            true if self.starts_near >= FIRST_HALF => WIDTH_NEAR,
             true => WIDTH_URGENT,
         }
-    }
-
-    /// Whether enough of its starts are near its end.
-    fn begins_near(&self) -> bool {
-        self.starts_near >= NEAR_MIN
     }
 
     fn is_cold(&self) -> bool {

@@ -19,9 +19,9 @@ pub const SEARCHES_MAX: usize = 64;
 /// Lookups that are done and wait for late replies: 8 s of as many announces as the flow budget
 /// allows.
 const LINGERING_MAX: usize = 128;
-/// Of them so many for which nobody waits: each takes about a second and a dozen queries, so
-/// that these spend the flow budget and none waits long for its share of it.
-pub const CALM_MAX: usize = 16;
+/// Of them so many for which nobody waits: each takes two or three seconds and a dozen queries,
+/// so that these spend the flow budget and none waits long for its share of it.
+pub const CALM_MAX: usize = 32;
 /// Of them so many with more queries at once, until their first peers.
 pub const WIDE_MAX: usize = 4;
 /// Questions that wait for a place; what comes then is answered with nothing.

@@ -28,6 +28,8 @@ const OTHER_FEW: usize = 8;
 /// Between two announces for which nobody waits: 10,000 within 28 minutes, at 20 datagrams each
 /// no more than 120 a second.
 const CALM_APART: Duration = Duration::from_millis(166);
+/// A query for which nobody waits takes long after this time.
+const CALM_STALL: Duration = Duration::from_secs(1);
 /// With as many queries under way as there may be: after it some have ended.
 const CROWDED: Duration = Duration::from_millis(50);
 /// How far a new depth moves what is believed: one sixteenth.
@@ -198,8 +200,7 @@ impl Node {
                 Late::Stalled(flight) => {
                     let is_first = match flight.purpose {
                         Purpose::Walk { search, index } => {
-                            self.with_search(search, |search| search.lookup.stalled(index));
-                            !flight.is_repeated
+                            self.on_walk_late(&flight, search, index, now)
                         }
                         Purpose::Store { search, index } => {
                             self.on_store_late(&flight, search, index, now)
@@ -216,6 +217,26 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// A node takes long; whether that is so for the first time. Where nobody waits it is given
+    /// more time: another one asked in its place is mostly asked in vain.
+    fn on_walk_late(
+        &mut self,
+        flight: &Flight<Purpose>,
+        key: u32,
+        index: Option<CandidateIndex>,
+        now: Instant,
+    ) -> bool {
+        let Some(search) = self.searches.find(key) else { return !flight.is_repeated };
+        let is_calm = search.cause.haste() == Haste::Background;
+        let enough = flight.sent + CALM_STALL;
+        if is_calm && !flight.is_repeated && now < enough {
+            self.flights.postpone(flight.tid, enough);
+            return false;
+        }
+        search.lookup.stalled(index);
+        !flight.is_repeated
     }
 
     /// Nobody said that something is kept: it is sent once more, when the node has had twice the

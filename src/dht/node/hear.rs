@@ -132,9 +132,10 @@ impl Node {
         self.table.failed(flight.to, !counts);
         if counts {
             let failed = |id| self.contacts.failed(&NodeInfo { id, address: flight.to });
-            // Whoever answered lately may have lost a datagram: it is believed once more.
+            // Whoever answered lately may have lost a datagram: it is believed once more. Of whom
+            // only others speak half are dead, and would be asked in vain at each announce.
             let was_alive = flight.expected.is_some_and(failed);
-            let times = 1 + usize::from(flight.is_repeated) - usize::from(was_alive);
+            let times = if was_alive { usize::from(flight.is_repeated) } else { 2 };
             (0..times).for_each(|_| self.absent.failed(flight.to, now));
         }
         self.fail(flight);
