@@ -200,7 +200,10 @@ impl Transfer {
         if let Some(piece) = at.filter(|_| is_its_own) {
             self.sources.broke_at(source, piece, now);
         }
-        self.sources.link_ended(source, brought, &reason.to_string(), now);
+        // Who made way for others, or had nothing to do, has not failed.
+        if brought || *reason != DownReason::NoRoom {
+            self.sources.link_ended(source, brought, &reason.to_string(), now);
+        }
         self.part_with(link, now, out);
         true
     }
