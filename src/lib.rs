@@ -39,7 +39,7 @@
 //! | 4 carriers | [`link`], [`web`], `dht::task`, `tracker::{task, server}`, roles of [`chunk`] |
 //! | 3 workshop | [`disk`], [`net`], `chunk::{config, replace, store, tools}` |
 //! | 2 machines | [`swarm`], [`seek`], [`dht`], `tracker::{tiers, table}` |
-//! | 1 formats | [`metainfo`], [`wire`], `tracker::{announce, http}`, `chunk::{wire, ini, cut}` |
+//! | 1 formats | [`metainfo`], [`metalink`], [`wire`], formats of [`tracker`], [`chunk`], [`web`] |
 //! | 0 ground | [`base`], [`bencode`] |
 #![warn(missing_docs)]
 
@@ -52,6 +52,7 @@ pub mod dht;
 pub mod disk;
 pub mod link;
 pub mod metainfo;
+pub mod metalink;
 pub mod net;
 pub mod seek;
 pub mod session;

@@ -4,6 +4,8 @@
 
 #[path = "support/fuzz.rs"]
 mod support;
+#[path = "fuzz/web.rs"]
+mod web;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,9 +16,10 @@ use pigeon::base::addr::{
 };
 use pigeon::base::bitfield::Bitfield;
 use pigeon::base::digest::sha1;
-use pigeon::base::ids::InfoHash;
+use pigeon::base::ids::{FileIndex, InfoHash};
 use pigeon::base::pool::BlockPool;
 use pigeon::base::units::BLOCK_LEN;
+use pigeon::base::url::Url;
 use pigeon::bencode::{self, Value};
 use pigeon::chunk::ini::{FileDescription, Peers};
 use pigeon::chunk::wire::{self as chunk_wire, CHUNK_HEAD_LEN, ChunkHead, FileInfo};
@@ -30,7 +33,7 @@ use pigeon::dht::nets::Family as DhtFamily;
 use pigeon::dht::table::Table;
 use pigeon::disk::{Home, record};
 use pigeon::metainfo::magnet::{KEPT_MAX, LINK_LEN_MAX, TORRENT_URLS_MAX};
-use pigeon::metainfo::{Magnet, Torrent, clean_name};
+use pigeon::metainfo::{Magnet, Spelling, Torrent, WEB_SEEDS_MAX, clean_name};
 use pigeon::seek::{CheckId, Input as SeekInput, Output as SeekOutput, Seek, Target};
 use pigeon::tracker::announce::{AnnounceRequest, Family};
 use pigeon::tracker::catalogue::{check_name, read_index};
@@ -38,12 +41,15 @@ use pigeon::tracker::exchange::{Ask, CallId, Exchanges, Output, RETRY};
 use pigeon::tracker::http::{self, announce_url, parse_reply, parse_scrape, scrape_url};
 use pigeon::tracker::proof::{Introduction, SignedChange};
 use pigeon::tracker::udp::{self, Announce, Reply, Request};
+use pigeon::web::url::file_url;
 use pigeon::wire::{
     Decoder, ExtendedHandshake, HANDSHAKE_LEN, HELLO_LEN, Handshake, LSD_HASHES_MAX, LSD_LEN_MAX,
     LocalAnnounce, Message, MetadataMessage, Need, PEX_CONTACTS_MAX, Pex, read_hello,
 };
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+
+use web::{metalink, web_response};
 
 /// Names the targets: one test for each, and all of them for whoever drives them otherwise.
 macro_rules! targets {
@@ -66,7 +72,7 @@ targets! {
     bencode_values torrent handshake peer_messages extended_handshake compact_addresses bitfield
     tracker_reply tracker_url udp_reply udp_request udp_exchange catalogue_index chunk_message
     chunk_ini resume_record introduction signed_change magnet_link metadata_message pex_message
-    lsd_datagram seek_facts dht_message
+    lsd_datagram seek_facts dht_message web_response metalink
 }
 
 /// Samples that nothing reads any more would look like tests.
@@ -135,6 +141,20 @@ fn torrent(bytes: &[u8]) {
     assert!(magnet.is_of(&torrent));
     let again = Torrent::from_info(torrent.raw_info()).expect("it was read before");
     assert_eq!(again.files, torrent.files);
+    let entry = Url::parse("http://h/").expect("a URL");
+    for (number, file) in (0..).map(FileIndex).zip(torrent.files.iter()) {
+        for spelling in [Spelling::Preferred, Spelling::Plain] {
+            let Some(path) = torrent.written_path(number, spelling) else { continue };
+            assert!(!file.is_pad && (path.len() == 1 || !torrent.is_single_file()));
+            let url = file_url(&entry, torrent.is_single_file(), &path);
+            let target = url.iter().map(|url| url.target());
+            assert!(target.flat_map(str::bytes).all(|byte| byte.is_ascii_graphic()));
+        }
+    }
+    for url in torrent.web_seeds.iter().chain(&torrent.http_seeds) {
+        assert!(Url::parse(url).is_some(), "{url:?}");
+    }
+    assert!(torrent.web_seeds.len() <= WEB_SEEDS_MAX);
 }
 
 fn magnet_link(bytes: &[u8]) {
@@ -144,6 +164,7 @@ fn magnet_link(bytes: &[u8]) {
         if let Some(name) = &magnet.name {
             assert_eq!(*name, clean_name(name.as_bytes()), "cleaned once and for all");
         }
+        assert!(magnet.web_seeds.len() <= WEB_SEEDS_MAX);
         for urls in [&magnet.trackers, &magnet.web_seeds, &magnet.torrent_urls] {
             assert!(urls.len() <= KEPT_MAX);
             assert!(urls.iter().all(|url| !url.contains(char::is_control)), "{urls:?}");

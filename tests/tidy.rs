@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("base", 0),
     ("bencode", 0),
     ("metainfo", FORMATS),
+    ("metalink", FORMATS),
     ("wire", FORMATS),
     // A mod.rs that only declares modules has the lowest floor of its room.
     ("tracker", FORMATS),
@@ -60,6 +61,11 @@ const FLOORS: &[(&str, u8)] = &[
     ("net", 3),
     ("link", 4),
     ("web", 4),
+    ("web/chunked", FORMATS),
+    ("web/expiry", FORMATS),
+    ("web/head", FORMATS),
+    ("web/range", FORMATS),
+    ("web/url", FORMATS),
     ("torrent", 5),
     ("session", 5),
     ("cli", 7),
@@ -70,8 +76,13 @@ const FLOORS: &[(&str, u8)] = &[
 const SPLIT_ROOMS: &[&str] = &["tracker", "chunk"];
 
 /// Neighbours on one floor, with the one allowed direction: the first imports the second.
-const NEIGHBOURS: &[(&str, &str)] =
-    &[("main", "cli"), ("session", "torrent"), ("swarm", "seek"), ("bencode", "base")];
+const NEIGHBOURS: &[(&str, &str)] = &[
+    ("main", "cli"),
+    ("session", "torrent"),
+    ("swarm", "seek"),
+    ("metalink", "metainfo"),
+    ("bencode", "base"),
+];
 
 /// What hands may touch and heads may not: floors 0 to 2 name none of these.
 const UNCLEAN: &[&str] = &[

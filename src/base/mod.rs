@@ -14,3 +14,4 @@ pub mod pool;
 pub mod priority;
 pub mod ration;
 pub mod units;
+pub mod url;

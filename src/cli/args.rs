@@ -54,6 +54,7 @@ With --json a download prints one JSON object a line, each with an \"event\":
   banned        address
   piece_lost    piece, message
   file_changed  message, pieces, bytes, fetched (true or false)
+  file_back     message, pieces, bytes (a lost file of a seed, that is served again)
   tracker       message
   dht_announced  nodes (that took it)
   course        message (of course providers)
@@ -187,6 +188,9 @@ pub enum Command {
         #[arg(short, long, value_name = "DIR", default_value = "downloads", env = "DRIVER_DIR",
               value_hint = ValueHint::DirPath)]
         dir: PathBuf,
+        /// Compare with a list of sha256sum, too, which names files within the torrent's folder
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        sha256sums: Option<PathBuf>,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
@@ -436,7 +440,9 @@ const VERIFY_NOTES: &str = "\
 Names the files that are wrong, and how many are right; -v names all, -q only the wrong ones.
 Changes nothing and leaves no trace, so one that was stopped begins anew. Bytes are numbered in
 their file, from 0; a piece is right or wrong as a whole, with its bytes in all files that it
-spans. With --json ranges are pairs: the first byte, and the one behind the last.";
+spans. With --json ranges are pairs: the first byte, and the one behind the last.
+--sha256sums makes the sums from the same reading. What the list names beside the torrent's files
+is ignored.";
 
 const SHARE_NOTES: &str = "\
 Makes a torrent, registers it under its name with the tracker and uploads the data from where

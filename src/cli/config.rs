@@ -2,6 +2,7 @@
 //! Keys of the file are the long flags, and their values go through the same parsers, so
 //! that a file cannot say anything that a flag could not.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use etcetera::BaseStrategy as _;
+use serde_json::Value;
 
 use super::args::Cli;
 use super::argv::color_of;
@@ -150,9 +152,8 @@ impl Settings {
                 inserted.extend(words);
             }
         }
-        // Behind the program's name, or behind the command's.
-        let at = if self.matches.subcommand_name().is_some() { 2 } else { 1 };
-        let at = at.min(arguments.len());
+        // Behind the program's name, or behind the command's, which may be two words.
+        let at = (1 + self.command_words().len()).min(arguments.len());
         arguments.splice(at..at, inserted);
         let read = Self::of(&arguments, self.overruled);
         let read =
@@ -170,7 +171,21 @@ impl Settings {
     }
 
     fn of_command(&self) -> &ArgMatches {
-        self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches)
+        let mut matches = &self.matches;
+        while let Some((_, inner)) = matches.subcommand() {
+            matches = inner;
+        }
+        matches
+    }
+
+    /// The command: `dht`, `get`.
+    fn command_words(&self) -> Vec<&str> {
+        let (mut words, mut matches) = (Vec::new(), &self.matches);
+        while let Some((word, inner)) = matches.subcommand() {
+            words.push(word);
+            matches = inner;
+        }
+        words
     }
 
     /// Where a setting came from; none when it is not set, or switched off.
@@ -191,12 +206,14 @@ impl Settings {
     fn is_known(&self, key: &str) -> bool {
         let command = Cli::command();
         let is_it = |arg: &clap::Arg| arg.get_long() == Some(key) && arg.get_env().is_some();
-        match self.matches.subcommand_name().and_then(|name| command.find_subcommand(name)) {
-            None => true,
-            Some(own) => {
+        let words = self.command_words();
+        let own = words.iter().try_fold(&command, |own, name| own.find_subcommand(name));
+        match own {
+            Some(own) if !words.is_empty() => {
                 let global = command.get_arguments().filter(|arg| arg.is_global_set());
                 own.get_arguments().chain(global).any(is_it)
             }
+            _ => true,
         }
     }
 
@@ -260,7 +277,7 @@ impl Settings {
             }
             _ => "default".to_owned(),
         };
-        Setting { key: key.to_owned(), value, origin }
+        Setting { key: key.to_owned(), value, kind: Kind::of(arg), origin }
     }
 }
 
@@ -270,8 +287,59 @@ pub struct Setting {
     pub key: String,
     /// What it is.
     pub value: String,
+    /// What a program is to take it for.
+    pub kind: Kind,
     /// Where that came from.
     pub origin: String,
+}
+
+/// What a setting's value is, for programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// On or off.
+    Switch,
+    /// A number.
+    Number,
+    /// Words, or a number with a unit.
+    Words,
+}
+
+impl Kind {
+    fn of(arg: &clap::Arg) -> Self {
+        let id = arg.get_value_parser().type_id();
+        let numbers = [
+            TypeId::of::<u8>(),
+            TypeId::of::<u16>(),
+            TypeId::of::<u32>(),
+            TypeId::of::<u64>(),
+            TypeId::of::<usize>(),
+            TypeId::of::<f64>(),
+        ];
+        match arg.get_action() {
+            ArgAction::SetTrue | ArgAction::SetFalse => Self::Switch,
+            ArgAction::Count => Self::Number,
+            _ if id == TypeId::of::<bool>() => Self::Switch,
+            _ if numbers.into_iter().any(|number| id == number) => Self::Number,
+            _ => Self::Words,
+        }
+    }
+}
+
+impl Setting {
+    /// Its value as JSON: null where there is none, words where it is no number.
+    pub fn json(&self) -> Value {
+        let read = || serde_json::from_str(&self.value).ok();
+        match self.kind {
+            _ if self.value == "-" => Value::Null,
+            Kind::Switch => read().filter(Value::is_boolean).unwrap_or_else(|| self.words()),
+            Kind::Number => read().filter(Value::is_number).unwrap_or_else(|| self.words()),
+            Kind::Words => self.words(),
+        }
+    }
+
+    fn words(&self) -> Value {
+        Value::from(self.value.as_str())
+    }
 }
 
 /// Settings are all options but those that choose the file or ask for help.

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
+use crate::base::digest::Sha256Hash;
 use crate::base::ids::InfoHash;
 use crate::dht::task::Dht;
 use crate::disk::create::create;
@@ -150,6 +151,25 @@ pub fn check(
     progress: &CheckProgress,
     memory_bytes: usize,
 ) -> Result<CheckReport, Failure> {
+    let config = config_to_check(torrent, home)?;
+    let _turn = existing_state_dir().and_then(|state| progress.take_turn(&state, &home.dir));
+    check_files(config, progress, memory_bytes).map_err(|error| from_disk(&error))
+}
+
+/// The same, and the SHA-256 of each file that could be read whole, by its number.
+pub fn check_and_sum(
+    torrent: &Torrent,
+    home: &Home,
+    progress: &CheckProgress,
+    memory_bytes: usize,
+) -> Result<(CheckReport, Vec<Option<Sha256Hash>>), Failure> {
+    let config = config_to_check(torrent, home)?;
+    let _turn = existing_state_dir().and_then(|state| progress.take_turn(&state, &home.dir));
+    disk::check_and_sum(config, progress, memory_bytes).map_err(|error| from_disk(&error))
+}
+
+/// What a check has to know.
+fn config_to_check(torrent: &Torrent, home: &Home) -> Result<StoreConfig, Failure> {
     // No record is looked for.
     let dir = home.dir.as_path();
     let Some(mut config) = store_config(torrent, dir, PathBuf::new()) else {
@@ -161,8 +181,7 @@ pub fn check(
     if !dir.is_dir() {
         return Err(no_directory(torrent, dir));
     }
-    let _turn = existing_state_dir().and_then(|state| progress.take_turn(&state, dir));
-    check_files(config, progress, memory_bytes).map_err(|error| from_disk(&error))
+    Ok(config)
 }
 
 /// The files of a hybrid that are wrong by the report, but right by their v2 hash trees: then the

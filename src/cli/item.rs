@@ -248,7 +248,10 @@ impl Item {
             files_lacking(&self.torrent, &status.have),
             match elsewhere_words(&self.torrent, &self.dir) {
                 words if words.is_empty() => {
-                    format!("driver {} downloads what is missing", escape(&self.named))
+                    let dir = self.dir.to_string_lossy();
+                    let [named, dir] = [&*self.named, &*dir].map(shell_words::quote);
+                    let [named, dir] = [named, dir].map(|word| escape(&word));
+                    format!("driver {named} -d {dir} downloads what is missing")
                 }
                 words => words,
             },

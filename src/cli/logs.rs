@@ -2,8 +2,10 @@
 //! stderr. Their levels follow -q and -v.
 
 use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -14,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::args::Common;
 use super::escape::escape;
 use super::exit::{Failure, from_io};
+use super::out;
 
 /// Sets up logs, once in a process. `fallback` is the file to use when none is named; none
 /// means stderr.
@@ -41,7 +44,7 @@ pub fn start(common: &Common, fallback: Option<&Path>) -> Result<(), Failure> {
         (None, None) => None,
     };
     let writer = match file {
-        Some(file) => BoxMakeWriter::new(Arc::new(file)),
+        Some(file) => BoxMakeWriter::new(Arc::new(LogFile::new(file))),
         None if fallback.is_some() => BoxMakeWriter::new(std::io::sink),
         None => BoxMakeWriter::new(std::io::stderr),
     };
@@ -49,4 +52,58 @@ pub fn start(common: &Common, fallback: Option<&Path>) -> Result<(), Failure> {
     // A second set-up, as in tests, changes nothing.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Ok(())
+}
+
+/// A log file that may be on a disk that is full: what it does not take is lost, which is told once
+/// and ends nothing.
+struct LogFile<F> {
+    file: F,
+    is_failing: AtomicBool,
+}
+
+impl<F> LogFile<F> {
+    fn new(file: F) -> Self {
+        Self { file, is_failing: AtomicBool::new(false) }
+    }
+}
+
+impl<F> Write for &LogFile<F>
+where
+    for<'f> &'f F: Write,
+{
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Whole lines come, and are never torn between two calls.
+        let written = (&self.file).write_all(bytes);
+        let was_failing = self.is_failing.swap(written.is_err(), Ordering::Relaxed);
+        if let Err(error) = written
+            && !was_failing
+        {
+            let why = escape(&error.to_string());
+            out::talk(&format!("driver: the log cannot be written, and goes on without: {why}"));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_whose_disk_is_full_ends_nothing() {
+        let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else { return };
+        let log = LogFile::new(full);
+        for _ in 0..3 {
+            assert_eq!((&log).write(b"a line\n").unwrap(), 7);
+            assert!(log.is_failing.load(Ordering::Relaxed));
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let log = LogFile::new(file.reopen().unwrap());
+        assert_eq!((&log).write(b"a line\n").unwrap(), 7);
+        assert_eq!(std::fs::read(file.path()).unwrap(), b"a line\n");
+    }
 }

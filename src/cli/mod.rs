@@ -28,6 +28,7 @@ mod repl;
 mod search;
 mod selection;
 mod stop;
+mod sums;
 mod trusted;
 mod values;
 mod voice;

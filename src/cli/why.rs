@@ -97,8 +97,13 @@ fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
         Cause::Nothing => format!("nothing to wait for: {}", nothing(around)),
         Cause::Tracker => match &report.tracker {
             Some(tracker) => format!("no peer known, {}", tracker_words(tracker)),
-            None if report.dht.is_some() => "no peer known, waiting for the DHT".to_owned(),
-            None => "no peer known, and there is no tracker to ask".to_owned(),
+            None if is_lost(report) => {
+                format!("{}, and the DHT has no node to ask", no_peer_words(report))
+            }
+            None if report.dht.is_some() => {
+                format!("{}, waiting for the DHT", no_peer_words(report))
+            }
+            None => format!("{}, and there is no tracker to ask", no_peer_words(report)),
         },
         Cause::Peers => no_peers(report),
         Cause::Unchoke => chokers(report),
@@ -127,7 +132,24 @@ fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
             ),
         ),
         Cause::Limit => limit_words(report, around),
+        Cause::SourceWaits => "no web source could be asked".to_owned(),
+        Cause::SourceSlow => "web sources sent next to nothing".to_owned(),
+        Cause::SourcesDiffer => "web sources have other files than the torrent".to_owned(),
     }
+}
+
+/// That there is nobody, or why those who were named did not count.
+fn no_peer_words(report: &WhyReport) -> String {
+    match &report.last_error {
+        None => "no peer known".to_owned(),
+        Some((why, 1)) => format!("no peer reached (1 failed: {})", escape(why)),
+        Some((why, count)) => format!("no peer reached ({count} failed: {})", escape(why)),
+    }
+}
+
+/// Is there a DHT, and nobody in it whom it could ask?
+fn is_lost(report: &WhyReport) -> bool {
+    report.dht.as_ref().is_some_and(|dht| dht.nodes.max(dht.known) == 0)
 }
 
 /// What the tracker has to do with it that no peer is known.
@@ -309,6 +331,9 @@ fn name(cause: Cause, report: &WhyReport) -> &'static str {
         Cause::Disk => "disk",
         Cause::Hash => "hashing",
         Cause::Limit => "your limit",
+        Cause::SourceWaits => "waiting for a web source",
+        Cause::SourceSlow => "slow web sources",
+        Cause::SourcesDiffer => "other files at web sources",
     }
 }
 
@@ -323,6 +348,10 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
         Cause::Tracker if report.tracker.is_some() => {
             Some("trackers shows their answers; add-peer ADDR works without a tracker")
         }
+        Cause::Tracker if is_lost(report) => Some(
+            "name a node with --dht-bootstrap HOST:PORT at the start, or a tracker with -a URL, or \
+             use add-peer ADDR; a router whose name is not found is tried again by itself",
+        ),
         Cause::Tracker if report.dht.is_some() => {
             Some("wait; dht shows how it fares, and add-peer ADDR adds a peer that you know")
         }
@@ -350,6 +379,9 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
         Cause::Disk if report.disk_trouble.is_some() => None,
         Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
         Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
+        Cause::SourceWaits => Some("wait: it is asked again by itself"),
+        Cause::SourceSlow => Some("nothing: other sources are used as soon as there are any"),
+        Cause::SourcesDiffer => Some("find a mirror that has the files of this torrent"),
         Cause::Limit => report.limit_down.map(|_| match around.is_limit_of_all(report) {
             true => "limit all down off lifts it",
             false => "limit down off lifts it",
@@ -498,15 +530,25 @@ who upload to them
         alone.disk = DiskRates::default();
         alone.waits.life.clear();
         let silent = Some(Duration::from_secs(20));
-        alone.dht = Some(DhtStatus { nodes: 3, silent, announced: None });
+        alone.dht = Some(DhtStatus { nodes: 3, known: 5, silent, announced: None });
         assert_eq!(
             why_text(&alone, &around()),
             "100 % of the last minute: no peer known, waiting for the DHT\n\
              DHT: has not answered for 20s, not announced yet\n\
-             What to do: wait; dht shows how it fares, and add-peer ADDR adds a peer that you know\n"
+             What to do: wait; dht shows how it fares, and add-peer ADDR adds a peer that you \
+             know\n"
         );
         alone.waits.now = Some(Cause::Transfer);
         assert!(!why_text(&alone, &around()).contains("DHT:"), "data flows");
+        // Where nobody is known, waiting is no advice.
+        alone.waits.now = Some(Cause::Tracker);
+        alone.dht = Some(DhtStatus::default());
+        let said = why_text(&alone, &around());
+        assert!(said.contains("no peer known, and the DHT has no node to ask"), "{said}");
+        assert!(said.contains("What to do: name a node with --dht-bootstrap"), "{said}");
+        alone.last_error = Some(("connection refused".to_owned(), 1));
+        let said = why_text(&alone, &around());
+        assert!(said.contains("no peer reached (1 failed: connection refused), and"), "{said}");
     }
 
     #[test]

@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::base::bitfield::Bitfield;
-use crate::base::digest::{Sha1InStep, sha1_many};
+use crate::base::digest::{Sha1InStep, Sha256Hash, sha1_many};
+use crate::base::extents::Extents;
+use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pages::Pages;
 
@@ -27,6 +29,8 @@ use super::handles::Handles;
 use super::open::OpenTorrent;
 use super::patience::patiently_unless;
 use super::scan::{self, AHEAD_LEN, Portion, STEP_LEN, Scan};
+use super::store::Store as _;
+use super::sums::{self, Tap};
 use super::turn::{self, Place, Stop, Turn};
 use super::verdict::{self, FileReport};
 
@@ -145,12 +149,14 @@ pub struct CheckReport {
 }
 
 /// Checks all pieces but the trusted ones, with at most `memory_bytes` in buffers; also tells
-/// which files could not be read. Waits for the disk: not for async code.
+/// which files could not be read. With a tap it reads in order, and tells it all. Waits for the
+/// disk: not for async code.
 pub(super) fn check(
     torrent: &OpenTorrent,
     trusted: &Bitfield,
     progress: &CheckProgress,
     memory_bytes: usize,
+    tap: Option<InOrder<'_>>,
 ) -> (CheckSnapshot, Unreadable) {
     let is_there = |piece: &PieceIndex| {
         let (offset, len) = torrent.range_of(*piece);
@@ -160,18 +166,23 @@ pub(super) fn check(
     let total = pieces.iter().map(|piece| u64::from(torrent.layout.len_of(*piece))).sum();
     progress.total_bytes.store(total, Ordering::Relaxed);
     let found = progress.found.get_or_init(|| FoundSoFar::none(torrent.layout));
-    let scan = Scan::of(torrent.layout.piece_len() as usize, memory_bytes);
+    let piece_len = torrent.layout.piece_len() as usize;
+    let scan = match tap {
+        Some(_) => Scan::in_order(piece_len),
+        None => Scan::of(piece_len, memory_bytes),
+    };
     let worker = || Worker {
         torrent,
         progress,
         found,
+        tap,
         handles: Handles::new(HANDLES_MAX),
         buffer: Pages::default(),
         unreadable: Unreadable::new(),
     };
     let work = |worker: &mut Worker<'_>, portion: Portion| -> Result<(), Infallible> {
         let of = |row: Range<u32>| &pieces[row.start as usize..row.end as usize];
-        match torrent.layout.piece_len() as usize > STEP_LEN {
+        match piece_len > STEP_LEN {
             // Once it was told to stop, the portions that are left cost nothing.
             _ if progress.is_cancelled() => {}
             true => worker.in_step(of(portion.now), of(portion.next)),
@@ -199,9 +210,10 @@ pub(super) fn report(
     progress: &CheckProgress,
     mut unreadable: Unreadable,
     memory_bytes: usize,
+    tap: Option<InOrder<'_>>,
 ) -> CheckReport {
     let (CheckSnapshot { looked_at, right: mut have }, more) =
-        check(torrent, trusted, progress, memory_bytes);
+        check(torrent, trusted, progress, memory_bytes, tap);
     unreadable.extend(more);
     for piece in trusted.iter_ones().filter_map(|number| torrent.layout.piece(number)) {
         have.insert(piece);
@@ -220,10 +232,88 @@ pub(super) fn report(
 /// # Errors
 /// `UnsafePath`, `Inconsistent`. Files that cannot be read are told of in the report.
 pub fn check_files(
-    mut config: StoreConfig,
+    config: StoreConfig,
     progress: &CheckProgress,
     memory_bytes: usize,
 ) -> Result<CheckReport, Error> {
+    let (torrent, store) = apart(config)?;
+    Ok(report_all(&torrent, &store, progress, memory_bytes, None))
+}
+
+/// The same, and the SHA-256 of each file of which all bytes could be read, from the same reading;
+/// only a file that shares pieces with one that is missing is read by itself. Uses one thread to
+/// read and one to sum.
+///
+/// # Errors
+/// As [`check_files`].
+pub fn check_and_sum(
+    config: StoreConfig,
+    progress: &CheckProgress,
+    memory_bytes: usize,
+) -> Result<(CheckReport, Vec<Option<Sha256Hash>>), Error> {
+    let (torrent, store) = apart(config)?;
+    let lens: Vec<u64> = store.entries.iter().map(|entry| entry.len).collect();
+    let read = |tap: &Tap| {
+        let tap = InOrder { tap, extents: &store.extents };
+        report_all(&torrent, &store, progress, memory_bytes, Some(tap))
+    };
+    let (report, mut found) = sums::beside(&lens, read);
+    for (file, entry) in store.real() {
+        let number = file.0 as usize;
+        let is_lacking = found[number].is_none()
+            && store.is_present(store.extents.file_range(file).start, entry.len);
+        if is_lacking && !progress.is_cancelled() {
+            let read = |tap: &Tap| tap_file(&store, file, progress, tap);
+            let (read, alone) = sums::beside(&lens, read);
+            found[number] = alone[number].filter(|_| read.is_ok());
+        }
+    }
+    Ok((report, found))
+}
+
+/// Tells of a torrent's bytes, which come in their order, as of those of its files.
+#[derive(Clone, Copy)]
+pub(super) struct InOrder<'a> {
+    tap: &'a Tap,
+    extents: &'a Extents,
+}
+
+impl InOrder<'_> {
+    fn take(self, offset: u64, read: &[u8]) {
+        let mut rest = read;
+        for slice in self.extents.slices(offset, read.len() as u64) {
+            let (mine, behind) = rest.split_at(slice.len as usize);
+            rest = behind;
+            if !slice.is_pad {
+                self.tap.take(slice.file.0 as usize, slice.offset_in_file, mine);
+            }
+        }
+    }
+}
+
+/// Reads a whole file.
+fn tap_file(
+    store: &FileStore,
+    file: FileIndex,
+    progress: &CheckProgress,
+    tap: &Tap,
+) -> Result<(), Error> {
+    let mut handles = Handles::new(1);
+    let mut buffer = Pages::default();
+    let Range { start, end } = store.extents.file_range(file);
+    let mut at = start;
+    while at < end && !progress.is_cancelled() {
+        let step = (end - at).min(scan::READ_LEN as u64);
+        let room = buffer.room(step as usize);
+        store.read(&mut handles, at, room)?;
+        tap.take(file.0 as usize, at - start, room);
+        at += step;
+    }
+    Ok(())
+}
+
+/// The files of a torrent that nobody runs.
+fn apart(mut config: StoreConfig) -> Result<(OpenTorrent, Arc<FileStore>), Error> {
     config.keep_apart();
     let (layout, hashes) = (config.layout, config.piece_hashes.clone());
     // The only torrent of its threads.
@@ -231,11 +321,20 @@ pub fn check_files(
     let store = Arc::new(FileStore::new(id, config)?);
     // Nobody is told of anything.
     let (events, _) = tokio::sync::mpsc::channel(1);
-    let torrent = OpenTorrent::new(id, layout, hashes, store.clone(), events)?;
+    Ok((OpenTorrent::new(id, layout, hashes, store.clone(), events)?, store))
+}
+
+fn report_all(
+    torrent: &OpenTorrent,
+    store: &FileStore,
+    progress: &CheckProgress,
+    memory_bytes: usize,
+    tap: Option<InOrder<'_>>,
+) -> CheckReport {
     let refused = store.survey_all().into_iter();
     let known = refused.map(|(file, why)| (store.base.full(&store.entry(file).path), why));
-    let trusted = Bitfield::none(layout.piece_count());
-    Ok(report(&torrent, Some(&store), &trusted, progress, known.collect(), memory_bytes))
+    let trusted = Bitfield::none(torrent.layout.piece_count());
+    report(torrent, Some(store), &trusted, progress, known.collect(), memory_bytes, tap)
 }
 
 /// Files that could not be read, and why: the first error of each in words for people.
@@ -246,6 +345,7 @@ struct Worker<'a> {
     torrent: &'a OpenTorrent,
     progress: &'a CheckProgress,
     found: &'a FoundSoFar,
+    tap: Option<InOrder<'a>>,
     handles: Handles,
     buffer: Pages,
     unreadable: Unreadable,
@@ -319,8 +419,10 @@ impl Worker<'_> {
         let layout = self.torrent.layout;
         let (whole, short): (Vec<PieceIndex>, Vec<PieceIndex>) =
             pieces.iter().partition(|piece| layout.len_of(**piece) == layout.piece_len());
-        for row in [whole, short] {
-            self.row_in_step(&row);
+        // In order is one piece after the other.
+        let at_once = if self.tap.is_some() { 1 } else { pieces.len().max(1) };
+        for row in [whole, short].iter().flat_map(|row| row.chunks(at_once)) {
+            self.row_in_step(row);
         }
         for piece in next {
             let (offset, len) = self.torrent.range_of(*piece);
@@ -376,7 +478,11 @@ impl Worker<'_> {
     fn fill(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Error> {
         let Self { torrent, progress, handles, .. } = self;
         let read = || torrent.store.read(handles, offset, into);
-        patiently_unless(|| progress.is_cancelled(), read)
+        patiently_unless(|| progress.is_cancelled(), read)?;
+        if let Some(tap) = self.tap {
+            tap.take(offset, into);
+        }
+        Ok(())
     }
 
     /// Whoever cannot be read soon is told of when it is read.

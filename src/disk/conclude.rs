@@ -2,7 +2,7 @@
 //! whether it is still the file that we wrote.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use crate::base::ids::FileIndex;
@@ -224,6 +224,31 @@ impl FileStore {
             }
             Err(error) => Some(FileNews::Trouble { file, error, recheck: false }),
         }
+    }
+
+    /// Files that were lost, and stand there again: one look at each.
+    pub(super) fn back(&self) -> Vec<(FileIndex, PathBuf)> {
+        let mut glance = Glance::new(&self.base);
+        let lacking = self.real().filter(|(_, entry)| entry.wanted_now() && !entry.is_whole());
+        let back = lacking.filter_map(|(file, entry)| {
+            pulse::beat();
+            // What cannot be looked at now is looked at the next time.
+            let found = self.look(&mut glance, file, Place::Final).ok()?;
+            let Some(found) = found else {
+                entry.was_missing.store(true, Ordering::Release);
+                return None;
+            };
+            // One that was there all the time was lost since the device refused it.
+            let is_news = !entry.was_seen(&found) || entry.was_missing.load(Ordering::Acquire);
+            if found.len != entry.len || !is_news {
+                return None;
+            }
+            entry.was_missing.store(false, Ordering::Release);
+            self.forget(file);
+            entry.expect_unchanged(Some(found));
+            Some((file, self.base.full(&entry.path)))
+        });
+        back.collect()
     }
 
     /// Looks for the file anew and stops using what is open of it. Another file than the one

@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use rustix::fs::{Advice, fadvise};
 
@@ -109,6 +109,11 @@ pub(super) struct Entry {
     pub(super) watch: Watch,
     /// They did.
     pub(super) doubted: AtomicBool,
+    /// It was not there when it was to be brought to the device, or looked for.
+    pub(super) was_missing: AtomicBool,
+    /// Its time of change as our last write left it, or as it was before what was read of it;
+    /// nanoseconds since 1970, 0 when it is not known.
+    left_ns: AtomicI64,
 }
 
 /// Under which name a file is.
@@ -181,7 +186,11 @@ impl Entry {
         parts: &[&[u8]],
         has_doubts: &AtomicBool,
     ) -> io::Result<()> {
-        let modified_ns = || beneath::found_open(file).map(|found| found.stamp.modified_ns);
+        let left = || {
+            let found = beneath::found_open(file).ok();
+            self.note_left(found);
+            found.map(|found| found.stamp.modified_ns)
+        };
         let begun = self.watch.begin(|| match beneath::found_open(file)? {
             // Bytes would go where nobody finds them, and the more of them the later it shows.
             found if found.is_deleted => {
@@ -196,7 +205,7 @@ impl Entry {
             }
             write_all(file, offset, parts)
         });
-        self.watch.end(|| modified_ns().ok());
+        self.watch.end(left);
         done
     }
 
@@ -211,6 +220,42 @@ impl Entry {
         self.watch.reset(found.map(|found| found.stamp.modified_ns));
     }
 
+    /// It looks like this before it is read, or after a write of ours; with none nothing is known.
+    pub(super) fn note_left(&self, found: Option<Found>) {
+        self.left_ns.store(found.map_or(0, |found| found.stamp.modified_ns), Ordering::Release);
+    }
+
+    /// We changed its length: it looked like `before` that, and looks like `now`.
+    pub(super) fn on_new_len(&self, before: Found, now: Found) {
+        let known = self.left_ns.load(Ordering::Acquire);
+        if known == 0 || known == before.stamp.modified_ns {
+            self.note_left(Some(now));
+        }
+    }
+
+    /// How it was left, as far as that is known; like no file when others wrote to it since.
+    fn left(&self) -> Option<FileStamp> {
+        let modified_ns = self.left_ns.load(Ordering::Acquire);
+        let inode = self.inode.load(Ordering::Acquire);
+        let is_known = modified_ns != 0 && inode != 0 && self.place() != Place::Nowhere;
+        is_known.then(|| match self.doubted.load(Ordering::Acquire) {
+            true => FileStamp(Stamp::OF_NO_FILE),
+            false => FileStamp(Stamp { inode, modified_ns }),
+        })
+    }
+
+    /// Was it changed since it was left, where that is known?
+    fn is_touched(&self, seen: Stamp) -> bool {
+        let known = self.left_ns.load(Ordering::Acquire);
+        known != 0 && known != seen.modified_ns
+    }
+
+    /// Is this what stood under its own name when it was looked at last?
+    pub(super) fn was_seen(&self, found: &Found) -> bool {
+        let inode = self.inode.load(Ordering::Acquire);
+        self.place() == Place::Final && found.stamp.inode == inode && !self.is_touched(found.stamp)
+    }
+
     /// It is under this name now.
     pub(super) fn put(&self, place: Place) {
         self.place.store(place as u8, Ordering::Release);
@@ -219,6 +264,7 @@ impl Entry {
     pub(super) fn set_place(&self, place: Place, found: Option<Found>) {
         self.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
         self.inode.store(found.map_or(0, |found| found.stamp.inode), Ordering::Relaxed);
+        self.note_left(found);
         self.put(place);
     }
 }
@@ -267,6 +313,8 @@ impl FileStore {
             concluding: AtomicU32::new(0),
             watch: Watch::default(),
             doubted: AtomicBool::new(false),
+            was_missing: AtomicBool::new(false),
+            left_ns: AtomicI64::new(0),
         });
         let entries: Vec<Entry> = entries.collect();
         let paths = (0u32..).zip(&entries).filter(|(_, entry)| !entry.is_pad);
@@ -456,6 +504,10 @@ impl Store for FileStore {
         FileStore::gone_files(self)
     }
 
+    fn back(&self) -> Vec<(FileIndex, PathBuf)> {
+        FileStore::back(self)
+    }
+
     fn look_over(&self, offset: u64, len: u64) -> Vec<FileNews> {
         let mut glance = Glance::new(&self.base);
         let there = self.real_slices(offset, len);
@@ -496,9 +548,21 @@ impl Store for FileStore {
         let stamp = |(file, entry): (FileIndex, &Entry)| {
             let found = self.look(&mut glance, file, entry.place()).ok().flatten()?;
             let seen = FileStamp(found.stamp);
-            Some((file, if entry.is_doubtful(seen) { FileStamp(Stamp::OF_NO_FILE) } else { seen }))
+            // What is whole was looked at when it became so.
+            let is_other = entry.is_doubtful(seen) || !entry.is_whole() && entry.is_touched(seen.0);
+            Some((file, if is_other { FileStamp(Stamp::OF_NO_FILE) } else { seen }))
         };
         asked.filter_map(stamp).collect()
+    }
+
+    fn left(&self, offset: u64, len: u64) -> Vec<(FileIndex, FileStamp)> {
+        let there = self.real_slices(offset, len).map(|slice| slice.file);
+        there.filter_map(|file| Some((file, self.entry(file).left()?))).collect()
+    }
+
+    fn left_unfinished(&self) -> Vec<(FileIndex, FileStamp)> {
+        let unfinished = self.real().filter(|(_, it)| it.is_ours() && !it.is_whole());
+        unfinished.filter_map(|(file, entry)| Some((file, entry.left()?))).collect()
     }
 
     fn made(&self) -> Vec<(FileIndex, u64)> {
@@ -555,6 +619,7 @@ impl Store for FileStore {
         let entry = self.entry(file);
         entry.doubted.store(false, Ordering::Release);
         entry.watch.reset(Some(seen.0.modified_ns));
+        entry.left_ns.store(seen.0.modified_ns, Ordering::Release);
         match entry.place() {
             Place::Final if entry.is_whole() => {
                 self.look_over_file(&mut Glance::new(&self.base), file)

@@ -42,6 +42,9 @@ pub enum Job {
     Flush,
     /// Look whether the directory that the files are below is still at its path: `Looked`.
     Look,
+    /// Look whether files that were lost stand there again, and hash what may be right of them:
+    /// `Restored`.
+    Restore,
     /// Look at every wanted file before the torrent is called done: `Finished`.
     Finish,
 }
@@ -99,6 +102,13 @@ pub enum DiskEvent {
     Flushed(Option<String>),
     /// The answer to `Look`; told as well when a write failed for that reason.
     Looked(Option<Gone>),
+    /// The answer to `Restore`.
+    Restored {
+        /// Which files are back, in words for people.
+        reason: String,
+        /// Their pieces that are right, and count again; often none.
+        found: Vec<PieceIndex>,
+    },
     /// The answer to `Finish`, after a `FileTrouble` if any file is in doubt. True when every
     /// wanted file stands there whole, under its name.
     Finished(bool),

@@ -105,6 +105,7 @@ impl Looked {
             doubted: known(self.recorded.minus(&self.trusted)),
             stamps: Vec::new(),
             ours: Vec::new(),
+            left: Vec::new(),
             ground: Ground::default(),
         }
     }

@@ -96,6 +96,7 @@ impl FileStore {
         if now.stamp.modified_ns != found.stamp.modified_ns {
             // That was us, and nobody else's hand is to be seen in it.
             entry.expect_unchanged(None);
+            entry.on_new_len(found, now);
         }
         given
     }

@@ -49,6 +49,7 @@ mod scatter;
 mod spilled;
 mod stats;
 mod store;
+mod sums;
 mod survey;
 mod sync;
 mod syncer;
@@ -80,7 +81,7 @@ use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
 pub use self::afloat::Backlog;
-pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_files};
+pub use self::check::{CheckProgress, CheckReport, CheckSnapshot, check_and_sum, check_files};
 pub use self::error::Error;
 pub use self::folding::folds_names;
 pub use self::footing::Gone;
@@ -412,13 +413,14 @@ impl OnDisk {
     /// What a record that is written now says: these pieces were verified, those are not
     /// looked at yet.
     fn standing(&self, verified: &Bitfield, doubted: Bitfield) -> Standing {
-        let stamps = self.store.stamps(true);
+        let (stamps, left) = (self.store.stamps(true), self.store.left_unfinished());
         Standing {
             verified: verified.clone(),
             durable: self.durable.intersection(verified),
             doubted,
             stamps: stamps.into_iter().map(|(file, stamp)| (file.0, stamp.0)).collect(),
             ours: self.store.ours().into_iter().map(|(file, inode)| (file.0, inode)).collect(),
+            left: left.into_iter().map(|(file, stamp)| (file.0, stamp.0)).collect(),
             ground: Ground::below(&self.home.dir),
         }
     }
@@ -492,7 +494,7 @@ impl StoreHandle {
             store.look_again();
         }
         let (torrent, memory) = (&self.shared.torrent, self.shared.check_bytes);
-        check::report(torrent, store, trusted, progress, check::Unreadable::new(), memory)
+        check::report(torrent, store, trusted, progress, check::Unreadable::new(), memory, None)
     }
 
     /// Starts with the pieces that are right on disk: gives files the names they should have,

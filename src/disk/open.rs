@@ -169,13 +169,21 @@ impl OpenTorrent {
         }
         let numbers: Vec<u32> = fresh.iter().map(|piece| piece.number()).collect();
         let made = numbered(self.store.made());
-        self.record(|journal| journal.verified(&numbers, &made));
+        let of_run = |run: &[PieceIndex]| {
+            let len = run.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum::<u64>();
+            (self.layout.piece_offset(run[0]), len)
+        };
+        let runs = fresh.chunk_by(|a, b| a.number() + 1 == b.number()).map(of_run);
+        let mut left: Vec<_> =
+            runs.clone().flat_map(|(offset, len)| self.store.left(offset, len)).collect();
+        // Runs come in order: one file's are neighbours.
+        left.dedup();
+        self.record(|journal| journal.verified(&numbers, &made, &plain(&left)));
         let mut news = Vec::new();
         let mut bytes = 0;
-        for neighbours in fresh.chunk_by(|a, b| a.number() + 1 == b.number()) {
+        for (offset, len) in runs {
             pulse::beat();
-            let len = neighbours.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
-            news.extend(self.store.verified(self.layout.piece_offset(neighbours[0]), len));
+            news.extend(self.store.verified(offset, len));
             bytes += len;
         }
         self.on_news(news);
@@ -243,7 +251,7 @@ impl OpenTorrent {
         let behind = journal.map_or(Ok(()), |journal| journal.catch_up(|| self.standing()));
         // Files of which only unverified blocks were written.
         let made = numbered(self.store.made());
-        let noted = journal.map_or(Ok(()), |journal| journal.verified(&[], &made));
+        let noted = journal.map_or(Ok(()), |journal| journal.verified(&[], &made, &[]));
         let covered = journal.map_or(Ok(0), Journal::length);
         let mut concerned = self.unsynced.take(&self.layout);
         let unsynced = self.store.sync(handles);
@@ -313,6 +321,15 @@ impl OpenTorrent {
         self.spilled.insert(piece);
     }
 
+    /// Blocks of the piece were written.
+    pub(super) fn on_spilled(&self, piece: PieceIndex) {
+        let (offset, len) = self.range_of(piece);
+        // That the record is younger than the write and knows what it left tells the next start
+        // that nobody else wrote.
+        let left = plain(&self.store.left(offset, len));
+        self.record(|journal| journal.touch(&left));
+    }
+
     /// The piece is to be read back; false when what was spilled of it is lost.
     pub(super) fn is_kept(&self, piece: PieceIndex) -> bool {
         self.spilled.remove(piece);
@@ -370,6 +387,7 @@ impl OpenTorrent {
             doubted: Bitfield::none(self.layout.piece_count()),
             stamps: plain(&self.store.stamps(true)),
             ours: numbered(self.store.ours()),
+            left: plain(&self.store.left_unfinished()),
             ground,
         }
     }
@@ -414,7 +432,7 @@ impl OpenTorrent {
     }
 
     /// The pieces that these files have bytes of.
-    fn pieces_of(&self, files: impl Iterator<Item = FileIndex>) -> Bitfield {
+    pub(super) fn pieces_of(&self, files: impl Iterator<Item = FileIndex>) -> Bitfield {
         let mut pieces = Bitfield::none(self.layout.piece_count());
         for range in files.map(|file| self.store.range(file)).filter(|range| !range.is_empty()) {
             let piece_len = u64::from(self.layout.piece_len());

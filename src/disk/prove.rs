@@ -37,6 +37,34 @@ impl OpenTorrent {
         false
     }
 
+    /// Looks whether files that were lost are back, and reads those: which ones, in words for
+    /// people, and their pieces that are right, which count again. Waits for the disk.
+    pub(super) fn restore(&self) -> (String, Vec<PieceIndex>) {
+        // What is lost from now on is lost with what is found.
+        let losses = self.losses();
+        let back = self.store.back();
+        let Some((_, first)) = back.first() else { return (String::new(), Vec::new()) };
+        let first = first.display();
+        let reason = match back.len() {
+            1 => format!("{first} is back"),
+            2 => format!("{first} is back, and so is another file"),
+            more => format!("{first} is back, and so are {} more files", more - 1),
+        };
+        let pieces = self.pieces_of(back.iter().map(|(file, _)| *file));
+        let pieces = pieces.iter_ones().filter_map(|number| self.layout.piece(number));
+        let mut handles = Handles::new(1);
+        let missing = pieces.filter(|piece| !self.verified.has(*piece));
+        let mut found: Vec<_> = missing.filter(|it| self.is_right(&mut handles, *it)).collect();
+        for piece in &found {
+            let (offset, len) = self.range_of(*piece);
+            // Nobody knows whether what stands there is on the device.
+            self.store.mark_unsynced(offset, len);
+        }
+        self.on_written(&found, losses);
+        found.retain(|piece| self.verified.has(*piece));
+        (reason, found)
+    }
+
     /// The verified pieces of the file that are wrong on disk; they are lost.
     fn prove(&self, file: FileIndex) -> Vec<PieceIndex> {
         // A file of its own: what others have open is theirs.

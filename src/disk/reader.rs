@@ -83,6 +83,10 @@ impl Reader {
                 let gone = torrent.store.look_around();
                 torrent.answer(DiskEvent::Looked(gone));
             }
+            Job::Restore => {
+                let (reason, found) = torrent.restore();
+                torrent.answer(DiskEvent::Restored { reason, found });
+            }
             // Files that are not at their path any more are not done.
             Job::Finish if torrent.is_gone() => torrent.answer(DiskEvent::Finished(false)),
             Job::Finish => {

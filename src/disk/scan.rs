@@ -47,6 +47,11 @@ impl Scan {
         Self::on(cores, piece_len, memory_bytes)
     }
 
+    /// In one thread, from the first piece to the last, for whoever needs the bytes in order.
+    pub(super) fn in_order(piece_len: usize) -> Self {
+        Self::on(1, piece_len, READ_LEN)
+    }
+
     fn on(cores: usize, piece_len: usize, memory_bytes: usize) -> Self {
         let fitting = memory_bytes.min(SCAN_BYTES_MAX) / READ_LEN;
         let threads = cores.min(THREADS_MAX).min(fitting).max(1);

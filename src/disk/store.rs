@@ -2,6 +2,7 @@
 //! A store is addressed by offset in the torrent. It never hashes.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use crate::base::ids::FileIndex;
 
@@ -47,6 +48,12 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
+    /// Wanted files in which something is missing, and at whose place another file stands than when
+    /// that was found, of the right length; where. What is read of them from now on is new.
+    fn back(&self) -> Vec<(FileIndex, PathBuf)> {
+        Vec::new()
+    }
+
     /// Looks at the files of these bytes: the news are about those that are not as they were when
     /// their pieces were checked.
     fn look_over(&self, offset: u64, len: u64) -> Vec<FileNews> {
@@ -77,6 +84,18 @@ pub trait Store: Send + Sync {
     /// missing in.
     fn stamps(&self, whole: bool) -> Vec<(FileIndex, FileStamp)> {
         let _ = whole;
+        Vec::new()
+    }
+
+    /// How the last write left the files of `len` bytes from `offset`, as far as that is known; not
+    /// how they look by now.
+    fn left(&self, offset: u64, len: u64) -> Vec<(FileIndex, FileStamp)> {
+        let _ = (offset, len);
+        Vec::new()
+    }
+
+    /// The same, of all files of ours that something is missing in.
+    fn left_unfinished(&self) -> Vec<(FileIndex, FileStamp)> {
         Vec::new()
     }
 

@@ -49,12 +49,28 @@ pub(super) struct Described {
     /// One that was changed no earlier than this, and no later than `latest_ns`, was changed
     /// by us though the record may have lost that; nanoseconds since 1970.
     pub earliest_ns: i64,
+    /// When the record was written last; nanoseconds since 1970.
+    pub written_ns: i64,
     /// How files looked when nothing was to be written to them any more, by file number.
     pub stamps: HashMap<u32, Stamp>,
+    /// How our last write left others, by file number.
+    pub left: HashMap<u32, Stamp>,
     /// Files that are ours, whatever is in them, with their inodes, by file number.
     pub ours: HashMap<u32, u64>,
     /// Inodes still mean the same: on some file systems they do not outlive a mount.
     pub inodes_hold: bool,
+}
+
+/// The coarsest that file systems are about times: FAT counts in steps of two seconds, HFS+ and
+/// ext3 in whole ones.
+const COARSEST_NS: i64 = 2_000_000_000;
+
+impl Described {
+    /// May a file with this time of change have been changed once more without another time?
+    fn is_vague(&self, modified_ns: i64) -> bool {
+        let is_coarse = modified_ns % 1_000_000_000 == 0;
+        is_coarse && modified_ns.saturating_add(COARSEST_NS) > self.written_ns
+    }
 }
 
 /// What was found of each file, by number, pad files included.
@@ -186,6 +202,7 @@ impl FileStore {
             if let Ok(found) = self.look(&mut glance, file, entry.place()) {
                 entry.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
                 entry.expect_unchanged(found.filter(|_| entry.place() == Place::Final));
+                entry.note_left(found);
             }
         }
     }
@@ -370,12 +387,13 @@ impl FileStore {
 
     fn fits(&self, file: FileIndex, needed: u64, described: &Described, seen: &Seen) -> bool {
         let Some(found) = seen.at(file, self.entry(file).place()) else { return false };
-        let is_unchanged = match described.stamps.get(&file.0) {
+        let stamp = described.stamps.get(&file.0).or_else(|| described.left.get(&file.0));
+        let is_unchanged = match stamp {
             Some(stamp) if described.inodes_hold => *stamp == found.stamp,
             Some(stamp) => stamp.modified_ns == found.stamp.modified_ns,
             None => found.stamp.modified_ns <= described.latest_ns,
         };
-        is_unchanged && found.len >= needed
+        is_unchanged && !described.is_vague(found.stamp.modified_ns) && found.len >= needed
     }
 
     /// What stands where a file is, or would be, under this name.

@@ -59,6 +59,7 @@ impl FileStore {
             if let Err(error) = self.bring(handles, file, is_renamed, &mut directories) {
                 entry.dirty.store(true, Ordering::Release);
                 entry.renamed.fetch_or(is_renamed, Ordering::AcqRel);
+                entry.was_missing.fetch_or(is_missing(&error), Ordering::AcqRel);
                 let is_unknown = says_nothing_of_the_data(&error);
                 let kind = if is_unknown { Unsynced::Unknown } else { Unsynced::Lost };
                 unsynced.push((file, kind(error)));

@@ -105,6 +105,7 @@ impl FileStore {
         }
         entry.expect_unchanged(None);
         entry.inode.store(now.stamp.inode, Ordering::Release);
+        entry.note_left(Some(*now));
         entry.in_edges.store(false, Ordering::Release);
         // Last: what is opened for this epoch is the new file.
         entry.epoch.fetch_add(1, Ordering::AcqRel);

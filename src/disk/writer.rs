@@ -242,8 +242,7 @@ impl Writer {
             // A file that was gone is made anew.
             failed = self.write_runs(&torrent, &parts).err();
         }
-        // A record younger than the write tells the next start that nobody else wrote.
-        torrent.record(|journal| journal.touch());
+        torrent.on_spilled(piece);
         drop(call);
         let failed = match failed {
             None => {

@@ -22,7 +22,7 @@ use crate::wire::{
     Need, Pex, Request, UT_METADATA, UT_PEX,
 };
 
-use super::dialect::{Dialect, Opened, PeerDialect};
+use super::dialect::{Dialect, Intake, Opened, PeerDialect};
 use super::node::Neighbour;
 use super::outbox::{HEAD_LEN, Out, Parcel};
 use super::stream::{ReadSide, WriteSide};
@@ -288,17 +288,7 @@ fn metadata_len(known: &Known) -> Option<u32> {
     u32::try_from(known.metadata.as_ref()?.len()).ok()
 }
 
-impl Dialect for BitTorrent {
-    fn peer_id(&self) -> PeerId {
-        self.peer_id
-    }
-
-    fn caps(&self) -> LinkCaps {
-        self.translator.caps()
-    }
-
-    fn greet(&mut self, _: &mut Vec<LinkEvent>) {}
-
+impl Intake for BitTorrent {
     fn room(&self, blocks: usize) -> usize {
         // The last block of each piece may be short: so long they are on average.
         let piece_len = self.layout.map_or(BLOCK_LEN, |layout| layout.piece_len() as usize);
@@ -346,6 +336,18 @@ impl Dialect for BitTorrent {
     }
 
     fn end_read(&mut self, _: &mut Vec<LinkEvent>) {}
+}
+
+impl Dialect for BitTorrent {
+    fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    fn caps(&self) -> LinkCaps {
+        self.translator.caps()
+    }
+
+    fn greet(&mut self, _: &mut Vec<LinkEvent>) {}
 
     fn catch_up(&mut self, events: &mut Vec<LinkEvent>) -> Result<(), String> {
         match self.layout.filter(|_| std::mem::take(&mut self.is_news)) {

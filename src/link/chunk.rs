@@ -29,7 +29,7 @@ use crate::swarm::event::DownReason;
 use crate::swarm::link::{Availability, Description, LinkCaps, LinkEvent, Unit};
 use crate::wire::Need;
 
-use super::dialect::{Dialect, Opened, PeerDialect};
+use super::dialect::{Dialect, Intake, Opened, PeerDialect};
 use super::task::{self, Context};
 use super::{LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Stream};
 
@@ -321,37 +321,7 @@ fn head_len(head: &[u8; CHUNK_HEAD_LEN], have: usize) -> Result<usize, String> {
     }
 }
 
-impl Dialect for Course {
-    /// Providers have no id; one is made of the address, so that each is one peer.
-    fn peer_id(&self) -> PeerId {
-        let mut id = [0; 20];
-        let port = self.provider.address.port().to_be_bytes();
-        id[..2].copy_from_slice(&port);
-        match self.provider.address.ip() {
-            IpAddr::V4(ip) => id[2..6].copy_from_slice(&ip.octets()),
-            IpAddr::V6(ip) => id[2..18].copy_from_slice(&ip.octets()),
-        }
-        PeerId(id)
-    }
-
-    fn caps(&self) -> LinkCaps {
-        LinkCaps {
-            unit: Unit::Piece,
-            chokes: false,
-            pipeline_max: PIPELINE_MAX,
-            can_upload_to: false,
-            fast: true,
-            extended: false,
-        }
-    }
-
-    fn greet(&mut self, events: &mut Vec<LinkEvent>) {
-        let client = Some(self.provider.name.clone());
-        events.push(LinkEvent::Described(Description { client, ..Description::default() }));
-        let pieces = self.provider.pieces.clone();
-        events.push(LinkEvent::Availability(Availability::Some(pieces)));
-    }
-
+impl Intake for Course {
     fn room(&self, blocks: usize) -> usize {
         let filling = self.filling.as_ref();
         let left = filling.map_or(0, |(block, data)| block.len_bytes() as usize - data.len_bytes());
@@ -405,6 +375,38 @@ impl Dialect for Course {
         if !self.arrived.is_empty() {
             events.push(LinkEvent::Blocks(std::mem::take(&mut self.arrived)));
         }
+    }
+}
+
+impl Dialect for Course {
+    /// Providers have no id; one is made of the address, so that each is one peer.
+    fn peer_id(&self) -> PeerId {
+        let mut id = [0; 20];
+        let port = self.provider.address.port().to_be_bytes();
+        id[..2].copy_from_slice(&port);
+        match self.provider.address.ip() {
+            IpAddr::V4(ip) => id[2..6].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => id[2..18].copy_from_slice(&ip.octets()),
+        }
+        PeerId(id)
+    }
+
+    fn caps(&self) -> LinkCaps {
+        LinkCaps {
+            unit: Unit::Piece,
+            chokes: false,
+            pipeline_max: PIPELINE_MAX,
+            can_upload_to: false,
+            fast: true,
+            extended: false,
+        }
+    }
+
+    fn greet(&mut self, events: &mut Vec<LinkEvent>) {
+        let client = Some(self.provider.name.clone());
+        events.push(LinkEvent::Described(Description { client, ..Description::default() }));
+        let pieces = self.provider.pieces.clone();
+        events.push(LinkEvent::Availability(Availability::Some(pieces)));
     }
 
     fn request(&mut self, blocks: Vec<BlockRef>, _: &mut Vec<u8>) {

@@ -13,17 +13,8 @@ use super::LinkTimeouts;
 use super::outbox::Out;
 use super::stream::{ReadSide, WriteSide};
 
-/// One side of a protocol on one connection. Pure: it is fed and asked, and owns no socket.
-pub(super) trait Dialect: Send + 'static {
-    /// What the remote calls itself.
-    fn peer_id(&self) -> PeerId;
-
-    /// What the link can do, known when it comes up.
-    fn caps(&self) -> LinkCaps;
-
-    /// Facts that are known before the remote says anything.
-    fn greet(&mut self, events: &mut Vec<LinkEvent>);
-
+/// What takes in the bytes of a connection. Pure: it is fed and asked, and owns no socket.
+pub(super) trait Intake: Send + 'static {
     /// How many bytes `blocks` empty blocks and the message at hand take in.
     fn room(&self, blocks: usize) -> usize;
 
@@ -56,6 +47,18 @@ pub(super) trait Dialect: Send + 'static {
 
     /// A read is done: tells what was saved up.
     fn end_read(&mut self, events: &mut Vec<LinkEvent>);
+}
+
+/// One side of a protocol on one connection, which stays the same as long as the link is up.
+pub(super) trait Dialect: Intake {
+    /// What the remote calls itself.
+    fn peer_id(&self) -> PeerId;
+
+    /// What the link can do, known when it comes up.
+    fn caps(&self) -> LinkCaps;
+
+    /// Facts that are known before the remote says anything.
+    fn greet(&mut self, events: &mut Vec<LinkEvent>);
 
     /// Asks the remote for these blocks, at once or when that [may be said](Self::speak).
     fn request(&mut self, blocks: Vec<BlockRef>, out: &mut Vec<u8>);

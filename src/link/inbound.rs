@@ -21,7 +21,7 @@ use crate::swarm::event::DownReason;
 use crate::swarm::link::LinkEvent;
 use crate::wire::Need;
 
-use super::dialect::Dialect;
+use super::dialect::Intake;
 use super::stream::ReadSide;
 use super::{LinkConfig, lost};
 
@@ -92,13 +92,18 @@ impl Inbound {
         }
     }
 
+    /// The side that it reads from, if nothing was read of it that waits to be taken in.
+    pub(super) fn into_side(self) -> Option<ReadSide> {
+        self.carry.is_empty().then_some(self.side)
+    }
+
     /// Is it we who do not read now, for lack of memory or by the rate limit?
     pub(super) fn waits_for_us(&self) -> bool {
         self.waits_for_memory || self.debt.is_some()
     }
 
     /// Leave for what the events of the reads so far tell.
-    pub(super) fn take_held(&mut self, dialect: &impl Dialect) -> Vec<Room> {
+    pub(super) fn take_held(&mut self, dialect: &impl Intake) -> Vec<Room> {
         let done = self.held.len() - usize::from(dialect.is_collecting());
         self.held.drain(..done).collect()
     }
@@ -107,7 +112,7 @@ impl Inbound {
     /// earlier read were decoded. May be dropped at any time without loss.
     pub(super) async fn receive(
         &mut self,
-        dialect: &mut impl Dialect,
+        dialect: &mut impl Intake,
         events: &mut Vec<LinkEvent>,
     ) -> Result<usize, DownReason> {
         if let Some(Debt { since, until, rate }) = self.debt {
@@ -134,7 +139,7 @@ impl Inbound {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        dialect: &mut impl Dialect,
+        dialect: &mut impl Intake,
         events: &mut Vec<LinkEvent>,
     ) -> Poll<Result<usize, DownReason>> {
         if self.carry.is_empty() {
@@ -163,7 +168,7 @@ impl Inbound {
     }
 
     /// Gets what the next bytes need, and what they may need after that.
-    fn poll_need(&mut self, cx: &mut Context<'_>, dialect: &mut impl Dialect) -> Poll<()> {
+    fn poll_need(&mut self, cx: &mut Context<'_>, dialect: &mut impl Intake) -> Poll<()> {
         match dialect.need() {
             Need::Block => {
                 ready!(self.seat.poll_take(cx, READ_BLOCKS, &mut self.blocks));
@@ -180,7 +185,7 @@ impl Inbound {
         Poll::Ready(())
     }
 
-    fn collect(&mut self, room: Room, dialect: &mut impl Dialect) {
+    fn collect(&mut self, room: Room, dialect: &mut impl Intake) {
         self.held.push(room);
         self.collecting_since = Some(Instant::now());
         dialect.grant();
@@ -189,7 +194,7 @@ impl Inbound {
     /// As much as the blocks at hand can take in and a little more, and as the rate limit hands
     /// out at once. When much waits already that was read too early, only what is sure to be
     /// taken in and a little more.
-    fn read_len(&self, dialect: &impl Dialect) -> usize {
+    fn read_len(&self, dialect: &impl Intake) -> usize {
         let blocks = if self.pool.may_read_ahead() { self.blocks.len() } else { 0 };
         let room = dialect.room(blocks) + CARRY_OWN;
         let turn = self.limiter.turn_bytes().and_then(|turn| usize::try_from(turn).ok());
@@ -198,7 +203,7 @@ impl Inbound {
 
     fn translate_carry(
         &mut self,
-        dialect: &mut impl Dialect,
+        dialect: &mut impl Intake,
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), DownReason> {
         let carry = std::mem::take(&mut self.carry);
@@ -218,7 +223,7 @@ impl Inbound {
     fn translate_read(
         &mut self,
         bytes: &[u8],
-        dialect: &mut impl Dialect,
+        dialect: &mut impl Intake,
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), DownReason> {
         let used = self.translate(bytes, dialect, events)?;
@@ -231,7 +236,7 @@ impl Inbound {
     fn translate(
         &mut self,
         bytes: &[u8],
-        dialect: &mut impl Dialect,
+        dialect: &mut impl Intake,
         events: &mut Vec<LinkEvent>,
     ) -> Result<usize, DownReason> {
         let now = Instant::now();
@@ -265,7 +270,7 @@ impl Inbound {
     fn feed(
         &mut self,
         bytes: &[u8],
-        dialect: &mut impl Dialect,
+        dialect: &mut impl Intake,
         events: &mut Vec<LinkEvent>,
     ) -> Result<usize, String> {
         let mut used = 0;

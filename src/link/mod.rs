@@ -18,6 +18,7 @@ mod ready;
 mod stream;
 mod task;
 mod translate;
+pub mod web;
 
 pub use accept::{Hello, accept, read_hello};
 pub use chunk::{Provider, dial_provider};
@@ -146,7 +147,7 @@ pub struct LinkReport {
     pub held: Vec<Room>,
 }
 
-/// What happened on a link: `Up` at most once and first, `Down` exactly once and last.
+/// What happened on a link: `Up` at most once and before events, `Down` exactly once and last.
 #[derive(Debug)]
 pub enum LinkNews {
     /// Handshakes were exchanged.
@@ -158,6 +159,8 @@ pub enum LinkNews {
         /// The remote's end of the connection.
         address: SocketAddr,
     },
+    /// It is not up for want of a connection that may be made; before `Up`, any number of times.
+    Waits(web::Wait),
     /// What one read brought, in order.
     Events(Vec<LinkEvent>),
     /// The link is over.

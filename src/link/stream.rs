@@ -1,5 +1,6 @@
 //! What a link runs over, cut in a reading and a writing side that can be waited for at the
-//! same time. A TCP connection, or a pipe in memory for tests and for peers in one process.
+//! same time. A TCP connection, one with TLS over it, or a pipe in memory for tests and for peers
+//! in one process.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -14,6 +15,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::client::TlsStream;
 
 /// Linux's flag for data that more will follow (send(2)); socket2 names it nowhere.
 const MSG_MORE: i32 = 0x8000;
@@ -25,6 +27,8 @@ const COPY_LEN: usize = 16 * 1024;
 pub enum Stream {
     /// Over the network.
     Tcp(TcpStream),
+    /// Over the network, to a server that has proved its name.
+    Tls(Box<TlsStream<TcpStream>>),
     /// In memory.
     Memory(DuplexStream),
 }
@@ -38,6 +42,10 @@ impl Stream {
                 let _ = stream.set_nodelay(true);
                 let (read, write) = stream.into_split();
                 (ReadSide::Tcp(read), WriteSide::Tcp(write))
+            }
+            Self::Tls(stream) => {
+                let (read, write) = tokio::io::split(*stream);
+                (ReadSide::Tls(read), WriteSide::Tls(write))
             }
             Self::Memory(stream) => {
                 let (read, write) = tokio::io::split(stream);
@@ -67,6 +75,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -76,12 +85,13 @@ impl AsyncRead for Stream {
 #[derive(Debug)]
 pub(super) enum ReadSide {
     Tcp(OwnedReadHalf),
+    Tls(ReadHalf<TlsStream<TcpStream>>),
     Memory(ReadHalf<DuplexStream>),
 }
 
 impl ReadSide {
-    /// Is there something to read? In memory this cannot be known beforehand, and the
-    /// answer is yes.
+    /// Is there something to read? In memory and within TLS this cannot be known beforehand, and
+    /// the answer is yes.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(side) => {
@@ -89,8 +99,15 @@ impl ReadSide {
                 ready!(stream.poll_read_ready(cx))?;
                 Poll::Ready(Ok(()))
             }
-            Self::Memory(_) => Poll::Ready(Ok(())),
+            Self::Tls(_) | Self::Memory(_) => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Is it open, with nothing to be read? In memory and within TLS it seems so.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let Self::Tcp(side) = self else { return true };
+        let read = side.try_read(&mut [0]);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -102,6 +119,7 @@ impl AsyncRead for ReadSide {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(side) => Pin::new(side).poll_read(cx, buffer),
+            Self::Tls(side) => Pin::new(side).poll_read(cx, buffer),
             Self::Memory(side) => Pin::new(side).poll_read(cx, buffer),
         }
     }
@@ -111,6 +129,7 @@ impl AsyncRead for ReadSide {
 #[derive(Debug)]
 pub(super) enum WriteSide {
     Tcp(OwnedWriteHalf),
+    Tls(WriteHalf<TlsStream<TcpStream>>),
     Memory(WriteHalf<DuplexStream>),
 }
 
@@ -123,7 +142,9 @@ impl WriteSide {
                 let socket = SockRef::from(side.as_ref());
                 when_writable(side.as_ref(), || socket.send_with_flags(bytes, MSG_MORE)).await
             }
-            Self::Memory(side) => poll_fn(|cx| Pin::new(&mut *side).poll_write(cx, bytes)).await,
+            Self::Tls(_) | Self::Memory(_) => {
+                poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, bytes)).await
+            }
         }
     }
 
@@ -190,6 +211,7 @@ impl AsyncWrite for WriteSide {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(side) => Pin::new(side).poll_write(cx, bytes),
+            Self::Tls(side) => Pin::new(side).poll_write(cx, bytes),
             Self::Memory(side) => Pin::new(side).poll_write(cx, bytes),
         }
     }
@@ -197,6 +219,7 @@ impl AsyncWrite for WriteSide {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(side) => Pin::new(side).poll_flush(cx),
+            Self::Tls(side) => Pin::new(side).poll_flush(cx),
             Self::Memory(side) => Pin::new(side).poll_flush(cx),
         }
     }
@@ -204,6 +227,7 @@ impl AsyncWrite for WriteSide {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(side) => Pin::new(side).poll_shutdown(cx),
+            Self::Tls(side) => Pin::new(side).poll_shutdown(cx),
             Self::Memory(side) => Pin::new(side).poll_shutdown(cx),
         }
     }

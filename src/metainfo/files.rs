@@ -1,5 +1,6 @@
 //! The files of a torrent in flat storage: one text for all paths and 24 bytes a file, for
-//! torrents of hundreds of thousands of files. Paths in here are cleaned already.
+//! torrents of hundreds of thousands of files. Paths in here are cleaned already; of those that
+//! the torrent writes otherwise it is known where.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,27 @@ pub struct Files {
     paths: String,
     entries: Vec<Entry>,
     data_len: u64,
+    /// The files whose path the torrent writes otherwise, in their order.
+    odd: Vec<Odd>,
+    /// Where each file is described in the info dictionary; only while it is read.
+    begins: Vec<u32>,
+}
+
+/// A file that is called otherwise than in the torrent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Odd {
+    file: u32,
+    /// Where it is described in the info dictionary.
+    begin: u32,
+}
+
+/// What the torrent itself says of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Described {
+    /// Where in the info dictionary, which has fewer bytes than 2^32.
+    pub(super) begin: usize,
+    /// Each element of its path is written as it was cleaned, and in one way only.
+    pub(super) is_plain: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,6 +122,12 @@ impl Files {
         Extents::new(self.entries.iter().map(|entry| (entry.length, entry.is_pad)))
     }
 
+    /// Where the torrent describes a file whose path it writes otherwise.
+    pub(super) fn odd_begin(&self, file: FileIndex) -> Option<usize> {
+        let found = self.odd.binary_search_by_key(&file.0, |odd| odd.file).ok()?;
+        self.odd.get(found).map(|odd| odd.begin as usize)
+    }
+
     /// Adds a file; refuses it when all paths together become too long.
     pub(super) fn push(
         &mut self,
@@ -107,6 +135,7 @@ impl Files {
         length: u64,
         offset: u64,
         is_pad: bool,
+        described: Described,
     ) -> Result<(), Error> {
         self.paths.push_str(path);
         if self.paths.len() > PATHS_LEN_MAX {
@@ -114,6 +143,11 @@ impl Files {
         }
         if !is_pad {
             self.data_len += length;
+        }
+        let begin = described.begin as u32;
+        self.begins.push(begin);
+        if !described.is_plain && !is_pad {
+            self.odd.push(Odd { file: self.entries.len() as u32, begin });
         }
         let path_end = self.paths.len() as u32;
         self.entries.push(Entry { path_end, is_pad, length, offset });
@@ -138,6 +172,12 @@ impl Files {
     pub(super) fn rename(&mut self, renamed: &[(usize, String)]) {
         let mut paths = String::with_capacity(self.paths.len() + 4 * renamed.len());
         let mut ends = Vec::with_capacity(self.entries.len());
+        for file in renamed.iter().map(|(index, _)| *index as u32) {
+            if let Err(at) = self.odd.binary_search_by_key(&file, |odd| odd.file) {
+                let begin = self.begins[file as usize];
+                self.odd.insert(at, Odd { file, begin });
+            }
+        }
         let mut renamed = renamed.iter().peekable();
         for index in 0..self.entries.len() {
             match renamed.next_if(|(which, _)| *which == index) {
@@ -152,7 +192,10 @@ impl Files {
         }
     }
 
+    /// When all files are known and have their names.
     pub(super) fn shrink(&mut self) {
+        self.begins = Vec::new();
+        self.odd.shrink_to_fit();
         self.paths.shrink_to_fit();
         self.entries.shrink_to_fit();
     }

@@ -11,7 +11,7 @@ use crate::base::ids::{InfoHash, InfoHashV2};
 use crate::base::layout::{Layout, PIECE_LEN_MAX, PIECES_MAX};
 use crate::bencode::{self, Dict, List, Value};
 
-use super::files::{Files, Symlink};
+use super::files::{Described, Files, Symlink};
 use super::merkle::Node;
 use super::paths::{clean, push_clean};
 use super::tree::{self, Root};
@@ -35,6 +35,10 @@ pub enum Kind {
 pub(super) struct Info {
     pub(super) kind: Kind,
     pub(super) name: String,
+    /// Where the raw dictionary has it, and where it has it otherwise.
+    pub(super) written_names: [Option<Range<usize>>; 2],
+    /// One file, which the torrent is called after.
+    pub(super) is_single: bool,
     pub(super) hash_v1: Option<InfoHash>,
     pub(super) hash_v2: Option<InfoHashV2>,
     pub(super) layout: Option<Layout>,
@@ -102,8 +106,18 @@ impl<'a> Fields<'a> {
 
     /// The name as it was written; `name.utf-8` counts more, if it is what it says.
     fn raw_name(&self) -> Option<&'a [u8]> {
-        let preferred = self.name_utf8.and_then(Value::text).map(str::as_bytes);
-        preferred.or_else(|| self.name.and_then(Value::bytes))
+        self.names()[0].and_then(Value::bytes)
+    }
+
+    /// The name, and the one that stands beside it if they differ.
+    fn names(&self) -> [Option<Value<'a>>; 2] {
+        let preferred = self.name_utf8.filter(|name| name.text().is_some());
+        let plain = self.name.filter(|name| name.bytes().is_some());
+        match (preferred, plain) {
+            (Some(preferred), Some(plain)) if preferred.raw() == plain.raw() => [Some(plain), None],
+            (Some(preferred), plain) => [Some(preferred), plain],
+            (None, plain) => [plain, None],
+        }
     }
 }
 
@@ -128,6 +142,11 @@ pub(super) fn parse(info: Value<'_>) -> Result<Info, Error> {
     let mut parsed = Info {
         kind,
         name,
+        written_names: fields.names().map(|name| {
+            let (content, end) = (name?.bytes()?, name?.span().end - info.span().start);
+            Some(end - content.len()..end)
+        }),
+        is_single: false,
         hash_v1,
         hash_v2,
         layout: None,
@@ -161,7 +180,7 @@ pub(super) fn roots(raw_info: &[u8], piece_length: u32) -> Result<Vec<Node>, Err
     let scan = bencode::scan(raw_info, bencode::TORRENT)?;
     let tree = scan.root().dict().and_then(|info| info.find(b"file tree")).and_then(Value::dict);
     let tree = tree.ok_or_else(|| refuse("info.file tree", "is missing"))?;
-    let tree = tree::parse(tree, "", piece_length)?;
+    let tree = tree::parse(tree, "", piece_length, 0)?;
     Ok(tree.roots.into_iter().map(|root| root.hash).collect())
 }
 
@@ -175,7 +194,8 @@ fn read_files(parsed: &mut Info, fields: &Fields<'_>, info_begin: usize) -> Resu
             _ => tree::is_single_file(tree, fields.raw_name()),
         };
         let parents = if is_single { "" } else { parsed.name.as_str() };
-        let v2 = tree::parse(tree, parents, parsed.piece_length)?;
+        let v2 = tree::parse(tree, parents, parsed.piece_length, info_begin)?;
+        parsed.is_single = is_single;
         parsed.piece_count = v2.piece_count;
         parsed.files = v2.files;
         parsed.symlinks = v2.symlinks;
@@ -189,13 +209,14 @@ fn read_files(parsed: &mut Info, fields: &Fields<'_>, info_begin: usize) -> Resu
             Some(files) => {
                 let list = files.list();
                 let list = list.ok_or_else(|| refuse("info.files", "is not a list"))?;
-                multi_file(list, &parsed.name)?
+                multi_file(list, &parsed.name, info_begin)?
             }
             None => single_file(fields.length, &parsed.name)?,
         };
         if parsed.kind == Kind::Hybrid {
             same_files(&files, &parsed.files, parsed.piece_length)?;
         }
+        parsed.is_single = fields.files.is_none();
         let layout = Layout::new(total, parsed.piece_length)
             .ok_or_else(|| refuse("info", format!("makes more than {PIECES_MAX} pieces")))?;
         parsed.hashes = piece_hashes(fields.pieces, layout, info_begin)?;
@@ -252,11 +273,12 @@ fn single_file(length: Option<Value<'_>>, name: &str) -> Result<FileList, Error>
     let length = length.ok_or_else(|| refuse("info", "has neither files nor length"))?;
     let length = file_length(length, || "info.length".to_owned())?;
     let mut files = Files::default();
-    files.push(name, length, 0, false)?;
+    // Its path is the name, of which is known where it is written.
+    files.push(name, length, 0, false, Described { begin: 0, is_plain: true })?;
     Ok((files, Vec::new(), length))
 }
 
-fn multi_file(list: List<'_>, name: &str) -> Result<FileList, Error> {
+fn multi_file(list: List<'_>, name: &str, info_begin: usize) -> Result<FileList, Error> {
     let mut files = Files::default();
     let mut symlinks = Vec::new();
     let mut total = 0u64;
@@ -267,11 +289,14 @@ fn multi_file(list: List<'_>, name: &str) -> Result<FileList, Error> {
         let entry = Entry::of(entry);
         let is_pad = entry.is_pad();
         path.truncate(name.len());
-        match entry.elements() {
+        let is_plain = match entry.elements() {
             Some(elements) => push_path(&mut path, elements, || place(".path"))?,
-            None if is_pad => path.push_str("/.pad"),
+            None if is_pad => {
+                path.push_str("/.pad");
+                true
+            }
             None => return Err(refuse(place(".path"), "is missing or not a list of strings")),
-        }
+        };
         // A link holds no bytes of the torrent, whatever its length says.
         if entry.has_attribute(b'l') {
             symlinks.extend(entry.symlink(name, &path));
@@ -279,7 +304,9 @@ fn multi_file(list: List<'_>, name: &str) -> Result<FileList, Error> {
         }
         let length = entry.length.ok_or_else(|| refuse(place(".length"), "is missing"))?;
         let length = file_length(length, || place(".length"))?;
-        files.push(&path, length, total, is_pad)?;
+        let is_plain = is_plain && entry.other_elements().is_none();
+        let described = Described { begin: value.span().start - info_begin, is_plain };
+        files.push(&path, length, total, is_pad, described)?;
         total = add_length(total, length, || place(".length"))?;
     }
     Ok((files, symlinks, total))
@@ -303,12 +330,14 @@ pub(super) fn add_length(
         .ok_or_else(|| refuse(place(), "makes the torrent longer than 2^63 bytes"))
 }
 
+/// Appends a path, and tells whether each element stands there as it was written.
 fn push_path(
     path: &mut String,
     elements: List<'_>,
     place: impl Fn() -> String,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut count = 0;
+    let mut is_plain = true;
     for element in elements.filter_map(Value::bytes) {
         count += 1;
         if count > PATH_DEPTH_MAX {
@@ -316,13 +345,15 @@ fn push_path(
             return Err(refuse(place(), problem));
         }
         path.push('/');
+        let begin = path.len();
         push_clean(path, element);
+        is_plain &= &path.as_bytes()[begin..] == element;
     }
     if count == 0 {
         path.push('/');
         push_clean(path, b"");
     }
-    Ok(())
+    Ok(is_plain && count > 0)
 }
 
 /// The keys of one file, in either format.
@@ -359,13 +390,24 @@ impl<'a> Entry<'a> {
     }
 
     /// The elements of the path; `path.utf-8` counts more, if it is what it says.
-    fn elements(&self) -> Option<List<'a>> {
-        let preferred = self.path_utf8.and_then(Value::list);
-        let preferred = preferred.filter(|list| list.into_iter().all(|name| name.text().is_some()));
-        preferred.or_else(|| {
-            let list = self.path.and_then(Value::list)?;
-            list.into_iter().all(|name| name.bytes().is_some()).then_some(list)
-        })
+    pub(super) fn elements(&self) -> Option<List<'a>> {
+        self.preferred_elements().or_else(|| self.plain_elements())
+    }
+
+    /// Those of `path`, where `path.utf-8` counts more and says something else.
+    pub(super) fn other_elements(&self) -> Option<List<'a>> {
+        let is_other = self.path_utf8?.raw() != self.path?.raw();
+        self.preferred_elements().and_then(|_| self.plain_elements()).filter(|_| is_other)
+    }
+
+    fn preferred_elements(&self) -> Option<List<'a>> {
+        let list = self.path_utf8.and_then(Value::list)?;
+        list.into_iter().all(|name| name.text().is_some()).then_some(list)
+    }
+
+    fn plain_elements(&self) -> Option<List<'a>> {
+        let list = self.path.and_then(Value::list)?;
+        list.into_iter().all(|name| name.bytes().is_some()).then_some(list)
     }
 
     /// Padding is what has the attribute (BEP 47), whatever it is called: a file called as some

@@ -14,6 +14,7 @@ mod sources;
 mod torrent;
 mod tree;
 mod twins;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,10 @@ pub use flaws::Flaw;
 pub use info::Kind;
 pub use magnet::Magnet;
 pub use paths::{clean as clean_name, fold as fold_name};
+pub use sources::WEB_SEEDS_MAX;
 pub use torrent::{TORRENT_LEN_MAX, Torrent};
 pub use twins::folded_names;
+pub use written::Spelling;
 
 /// Why a torrent is refused. Always the fault of whoever made it.
 #[derive(Debug, thiserror::Error)]

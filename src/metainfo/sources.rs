@@ -3,16 +3,13 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
-use serde_bytes::ByteBuf;
+use crate::base::url::{self, URL_LEN_MAX};
+use crate::bencode::Value;
 
-use crate::bencode::{self, Value};
-
-/// More URLs than this are not kept, of trackers and of web seeds each; real torrents have
-/// up to some hundred.
+/// More trackers than this are not kept; real torrents have up to some hundred.
 const URLS_MAX: usize = 1000;
-/// The longest URL, in bytes: what servers commonly take.
-const URL_LEN_MAX: usize = 8192;
+/// Web seeds kept of a torrent or a link: each may have its state for each file.
+pub const WEB_SEEDS_MAX: usize = 32;
 /// Nodes that are kept; real torrents have some ten.
 const NODES_MAX: usize = 32;
 /// The longest host name (RFC 1035).
@@ -43,23 +40,17 @@ pub(super) fn trackers(list: Option<Value<'_>>, announce: Option<Value<'_>>) -> 
     tiers
 }
 
-/// `url-list`, which is one URL or a list of them (BEP 19).
+/// `url-list` or `httpseeds`: one URL or a list of them (BEP 19), each once. Others than of http,
+/// and those without a host, are left out.
 pub(super) fn web_seeds(value: Option<Value<'_>>) -> Vec<String> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum UrlList {
-        One(ByteBuf),
-        Many(Vec<ByteBuf>),
+    let listed = value.and_then(Value::list).into_iter().flatten();
+    let alone = value.filter(|value| value.bytes().is_some());
+    let mut kept = Vec::new();
+    for url in listed.chain(alone).filter_map(|url| url::written(url.bytes()?)) {
+        if kept.len() < WEB_SEEDS_MAX && !kept.contains(&url) {
+            kept.push(url);
+        }
     }
-    let urls = match value.map(|value| bencode::decode(value.raw(), bencode::TRACKER)) {
-        Some(Ok(UrlList::One(url))) => vec![url],
-        Some(Ok(UrlList::Many(urls))) => urls,
-        Some(Err(_)) | None => Vec::new(),
-    };
-    let mut seen = HashSet::new();
-    let mut kept: Vec<String> = urls.iter().filter_map(|url| clean(url)).collect();
-    kept.retain(|url| seen.insert(url.clone()));
-    kept.truncate(URLS_MAX);
     kept
 }
 

@@ -52,11 +52,17 @@ pub struct Torrent {
     pub encoding: Option<String>,
     /// Tracker URLs by tier (BEP 12); no tier is empty, no URL is there twice.
     pub trackers: Vec<Vec<String>>,
-    /// URLs of web seeds (BEP 19).
+    /// `url-list`: URLs of web seeds (BEP 19), legal ones of http and https, at most
+    /// [`super::WEB_SEEDS_MAX`].
     pub web_seeds: Vec<String>,
+    /// `httpseeds`: URLs of scripts that serve pieces (BEP 17), of the same kind.
+    pub http_seeds: Vec<String>,
     /// Nodes of the DHT, by name or address, and their ports (BEP 5).
     pub nodes: Vec<(String, u16)>,
     kind: Kind,
+    is_single: bool,
+    /// Where the info dictionary has the name, and where it has it otherwise.
+    pub(super) written_names: [Option<Range<usize>>; 2],
     raw_info: Arc<[u8]>,
     hashes: Range<usize>,
 }
@@ -92,6 +98,7 @@ impl Torrent {
         torrent.encoding = text(outer.encoding);
         torrent.trackers = sources::trackers(outer.announce_list, outer.announce);
         torrent.web_seeds = sources::web_seeds(outer.url_list);
+        torrent.http_seeds = sources::web_seeds(outer.httpseeds);
         torrent.nodes = sources::nodes(outer.nodes);
         Ok(torrent)
     }
@@ -116,6 +123,12 @@ impl Torrent {
     /// Which formats the torrent has.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it is one file that is called like the torrent, in no directory of its own. A list
+    /// of one file is none of these (BEP 3).
+    pub fn is_single_file(&self) -> bool {
+        self.is_single
     }
 
     /// The info dictionary, byte for byte as its maker wrote it.
@@ -209,8 +222,11 @@ impl Torrent {
             encoding: None,
             trackers: Vec::new(),
             web_seeds: Vec::new(),
+            http_seeds: Vec::new(),
             nodes: Vec::new(),
             kind: info.kind,
+            is_single: info.is_single,
+            written_names: info.written_names,
             raw_info: raw_info.into(),
             hashes: info.hashes,
         }
@@ -228,6 +244,7 @@ struct Outer<'a> {
     created_by: Option<Value<'a>>,
     creation_date: Option<Value<'a>>,
     encoding: Option<Value<'a>>,
+    httpseeds: Option<Value<'a>>,
     nodes: Option<Value<'a>>,
     piece_layers: Option<Value<'a>>,
     url_list: Option<Value<'a>>,
@@ -245,6 +262,7 @@ impl<'a> Outer<'a> {
             b"created by" => &mut self.created_by,
             b"creation date" => &mut self.creation_date,
             b"encoding" => &mut self.encoding,
+            b"httpseeds" => &mut self.httpseeds,
             b"nodes" => &mut self.nodes,
             b"piece layers" => &mut self.piece_layers,
             b"url-list" => &mut self.url_list,

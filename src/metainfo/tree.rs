@@ -7,7 +7,7 @@ use crate::base::layout::PIECES_MAX;
 use crate::base::units::BLOCK_LEN;
 use crate::bencode::{Dict, Value};
 
-use super::files::{Files, Symlink};
+use super::files::{Described, Files, Symlink};
 use super::info::{Entry, add_length, file_length};
 use super::merkle::{self, Node};
 use super::paths::push_clean;
@@ -31,24 +31,32 @@ pub(super) struct Root {
 struct Directory<'a> {
     entries: Dict<'a>,
     path_len: usize,
+    /// All elements of its path are as they were written.
+    is_plain: bool,
     /// The key that was read last: keys ascend.
     last: &'a [u8],
 }
 
 impl<'a> Directory<'a> {
-    fn new(entries: Dict<'a>, path: &str) -> Self {
-        Self { entries, path_len: path.len(), last: b"" }
+    fn new(entries: Dict<'a>, path: &str, is_plain: bool) -> Self {
+        Self { entries, path_len: path.len(), is_plain, last: b"" }
     }
 }
 
 /// Reads a file tree. `parents` is the directory of the torrent, or empty for one that is a
 /// single file. The order of the keys is that of the files and so of the pieces (BEP 52): in
-/// another order, or twice, they would mean something else to everybody.
-pub(super) fn parse(tree: Dict<'_>, parents: &str, piece_length: u32) -> Result<Tree, Error> {
+/// another order, or twice, they would mean something else to everybody. The info dictionary begins
+/// at `info_begin`.
+pub(super) fn parse(
+    tree: Dict<'_>,
+    parents: &str,
+    piece_length: u32,
+    info_begin: usize,
+) -> Result<Tree, Error> {
     let mut found = Tree::default();
     let mut path = parents.to_owned();
     let mut end = 0u64;
-    let mut open = vec![Directory::new(tree, &path)];
+    let mut open = vec![Directory::new(tree, &path, true)];
     while let Some(directory) = open.last_mut() {
         path.truncate(directory.path_len);
         let Some((key, value)) = directory.entries.next() else {
@@ -62,7 +70,9 @@ pub(super) fn parse(tree: Dict<'_>, parents: &str, piece_length: u32) -> Result<
         if !path.is_empty() {
             path.push('/');
         }
+        let begin = path.len();
         push_clean(&mut path, key);
+        let is_plain = directory.is_plain && &path.as_bytes()[begin..] == key;
         if !is_behind {
             return Err(refuse(place(&path), "is out of order, or there twice"));
         }
@@ -83,10 +93,12 @@ pub(super) fn parse(tree: Dict<'_>, parents: &str, piece_length: u32) -> Result<
                 if entry.has_attribute(b'l') {
                     found.symlinks.extend(entry.symlink(parents, &path));
                 } else {
-                    end = found.add(&entry, &path, end, piece_length)?;
+                    let begin = value.span().start - info_begin;
+                    let described = Described { begin, is_plain };
+                    end = found.add(&entry, &path, end, piece_length, described)?;
                 }
             }
-            Some(_) => open.push(Directory::new(dict, &path)),
+            Some(_) => open.push(Directory::new(dict, &path, is_plain)),
             None => {}
         }
     }
@@ -102,6 +114,7 @@ impl Tree {
         path: &str,
         end: u64,
         piece_length: u32,
+        described: Described,
     ) -> Result<u64, Error> {
         let here = || place(path);
         // BEP 47: padding aligns the files that follow, and in a tree all are aligned.
@@ -110,7 +123,7 @@ impl Tree {
         }
         let length = entry.length.ok_or_else(|| refuse(here(), "has no length"))?;
         let length = file_length(length, here)?;
-        self.files.push(path, length, end, false)?;
+        self.files.push(path, length, end, false, described)?;
         // BEP 52: a file of no length has no root.
         if length == 0 {
             return Ok(end);

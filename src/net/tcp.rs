@@ -2,7 +2,7 @@
 //! a fixed size would end its autotuning. Not here: what is spoken.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -15,8 +15,6 @@ use super::Error;
 pub const USUAL_PORTS: RangeInclusive<u16> = 6881..=6889;
 /// Connections that wait for `accept`; more than the half-open ones we would let in.
 const BACKLOG: i32 = 256;
-/// How often a free port of one family may turn out taken in the other.
-const ATTEMPTS: usize = 16;
 
 /// Sockets that listen on one port, one for each family that the machine has.
 #[derive(Debug)]
@@ -34,7 +32,6 @@ pub struct Listening {
 /// `PortTaken` when the port that was asked for is in use; `Listen` for everything else.
 pub fn listen(bind: Option<IpAddr>, port: Option<u16>) -> Result<Listening, Error> {
     match port {
-        Some(0) => listen_on_any(bind),
         Some(port) => listen_on(bind, port),
         None => {
             for port in USUAL_PORTS {
@@ -43,7 +40,7 @@ pub fn listen(bind: Option<IpAddr>, port: Option<u16>) -> Result<Listening, Erro
                     done => return done,
                 }
             }
-            listen_on_any(bind)
+            listen_on(bind, 0)
         }
     }
 }
@@ -75,31 +72,11 @@ pub async fn connect(
     }
 }
 
-fn listen_on_any(bind: Option<IpAddr>) -> Result<Listening, Error> {
-    let mut last = listen_on(bind, 0);
-    for _ in 1..ATTEMPTS {
-        if !matches!(last, Err(Error::PortTaken { .. })) {
-            break;
-        }
-        last = listen_on(bind, 0);
-    }
-    last
-}
-
-/// Listens on one port; the second family takes the port that the first one got.
 fn listen_on(bind: Option<IpAddr>, port: u16) -> Result<Listening, Error> {
-    if let Some(bind) = bind {
-        let (listener, port) = listen_at(SocketAddr::new(bind, port))?;
-        return Ok(Listening { port, listeners: vec![listener] });
-    }
-    let (first, port) = listen_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))?;
-    let mut listeners = vec![first];
-    match listen_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
-        Ok((second, _)) => listeners.push(second),
-        Err(taken @ Error::PortTaken { .. }) => return Err(taken),
-        // A machine without IPv6 listens on IPv4 alone.
-        Err(error) => tracing::debug!(%error, "no listening on IPv6"),
-    }
+    let both = super::open_on(bind, port, listen_at)?;
+    let listeners: Vec<TcpListener> = both.into_iter().flatten().collect();
+    let first = listeners.first().map(TcpListener::local_addr);
+    let port = first.and_then(Result::ok).map_or(port, |local| local.port());
     Ok(Listening { port, listeners })
 }
 
@@ -126,6 +103,7 @@ fn listen_at(address: SocketAddr) -> Result<(TcpListener, u16), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

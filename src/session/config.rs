@@ -29,6 +29,12 @@ pub struct SessionConfig {
     /// Look for peers in the local network, and tell it of our torrents (BEP 14), private ones
     /// apart.
     pub local_discovery: bool,
+    /// Servers of files that torrents or redirects name may lie anywhere, also in our own network
+    /// where somebody might be led into it by that.
+    pub allow_local_sources: bool,
+    /// Files with certificates (PEM) of authorities that servers of files may prove their names
+    /// with, besides those of the system.
+    pub authorities: Vec<PathBuf>,
     /// Take part in the DHT (BEP 5), for all torrents but private ones.
     pub dht: Option<DhtOptions>,
 }
@@ -75,6 +81,16 @@ impl SessionConfig {
         Self { dht, ..self }
     }
 
+    /// Whether servers of files may lie in our own network, whoever names them.
+    pub fn allow_local_sources(self, allow: bool) -> Self {
+        Self { allow_local_sources: allow, ..self }
+    }
+
+    /// Files with certificates of authorities, besides those of the system.
+    pub fn authorities(self, authorities: Vec<PathBuf>) -> Self {
+        Self { authorities, ..self }
+    }
+
     /// How much memory each part may hold.
     pub fn memory(self, memory: Memory) -> Self {
         Self { memory, ..self }
@@ -109,6 +125,8 @@ impl Default for SessionConfig {
             upload_limit: None,
             max_active: Self::MAX_ACTIVE,
             local_discovery: false,
+            allow_local_sources: false,
+            authorities: Vec::new(),
             dht: None,
         }
     }

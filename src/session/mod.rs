@@ -9,6 +9,7 @@ pub mod error;
 mod listener;
 mod local;
 mod memory;
+mod origins;
 mod persist;
 mod places;
 mod ports;
@@ -28,6 +29,7 @@ use crate::base::ids::{InfoHash, PeerId};
 use crate::base::pool::BlockPool;
 use crate::dht::task::{Dht, DhtConfig};
 use crate::disk::{Disk, DiskConfig, SyncPolicy};
+use crate::link::web::{Policy, Tls};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::torrent::handle::TorrentHandle;
@@ -36,7 +38,9 @@ use crate::torrent::places::{Account, Shared};
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 use crate::tracker::task::{NetworkTiming, UdpClient, http_client};
 
-pub use crate::torrent::options::{Allocate, CheckMode, SeedLimits, TorrentOptions};
+pub use crate::torrent::options::{
+    Allocate, CheckMode, NamedBy, SeedLimits, TorrentOptions, WebSeed,
+};
 pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
 pub use memory::Memory;
@@ -116,6 +120,11 @@ impl Session {
             up_limiter: up_limiter.clone(),
             patient: patience,
             places: Account::new(Shared::new(bell.clone())),
+            origins: origins::start(Policy {
+                tls: Tls::new(config.authorities),
+                allows_local: config.allow_local_sources,
+                ..Policy::default()
+            }),
             http: client,
             tracker_network: timing,
             udp_trackers,

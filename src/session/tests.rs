@@ -33,6 +33,8 @@ fn options(dir: &Path) -> TorrentOptions {
         peers: Vec::new(),
         extra_trackers: Vec::new(),
         use_trackers: false,
+        web_seeds: Vec::new(),
+        use_web_seeds: false,
         check: CheckMode::Resume,
         overwrite: false,
         waits_for_disk: false,
@@ -74,6 +76,8 @@ fn config(dir: &Path, max_active: usize) -> SessionConfig {
         upload_limit: None,
         max_active,
         local_discovery: false,
+        allow_local_sources: false,
+        authorities: Vec::new(),
         dht: None,
     }
 }

@@ -9,7 +9,7 @@ use crate::base::ids::{FileIndex, LinkId, PeerId, SourceId};
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 
-use super::link::{CloseReason, LinkCaps, LinkCommand, LinkEvent};
+use super::link::{CloseReason, Endpoint, LinkCaps, LinkCommand, LinkEvent};
 
 /// A fact for [`Swarm::handle`](super::Swarm::handle).
 #[derive(Debug)]
@@ -84,6 +84,8 @@ pub enum Input {
     Room(Room),
     /// Verified pieces whose files were changed by somebody else: they count as missing.
     PiecesLost(Vec<PieceIndex>),
+    /// Pieces that were lost and are right again: their files are back.
+    PiecesFound(Vec<PieceIndex>),
     /// The device refused, after the fact, what was written; in words for people.
     DiskFailed(String),
     /// The device does not answer; in words for people, which say for how long. Told again as
@@ -308,8 +310,8 @@ pub enum Event {
     HashFailed {
         /// Which piece.
         piece: PieceIndex,
-        /// The peer that sent wrong data.
-        blamed: Option<SocketAddr>,
+        /// Who sent wrong data.
+        blamed: Option<Endpoint>,
     },
     /// A whole piece was asked of a peer that did not bring it; others are asked now.
     Reassigned {

@@ -2,16 +2,35 @@
 //! tells it. Protocol-neutral on purpose: a BitTorrent peer over TCP, a web seed or a course
 //! provider all speak it. No bytes of any wire format appear here.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::bitfield::Bitfield;
-use crate::base::ids::FileIndex;
+use crate::base::ids::{FileIndex, SourceId};
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 use crate::wire::Pex;
+
+/// Who is at the other end of a link, as a sender of data.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Endpoint {
+    /// A peer, or a provider of whole pieces: its address.
+    Peer(SocketAddr),
+    /// A server of files.
+    Source(SourceId),
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Peer(address) => address.fmt(f),
+            // Whoever has a name for it says that instead.
+            Self::Source(source) => write!(f, "web source {}", source.0),
+        }
+    }
+}
 
 /// The unit in which a link is asked for data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -343,6 +362,8 @@ pub enum CloseReason {
     Stopping,
     /// Our files cannot be read as they should.
     OurFiles,
+    /// A server of files has nothing to bring at present.
+    NothingLeft,
 }
 
 impl std::fmt::Display for CloseReason {
@@ -358,6 +379,7 @@ impl std::fmt::Display for CloseReason {
             Self::Private => "the torrent is private, and no tracker named it",
             Self::Stopping => "we stopped",
             Self::OurFiles => "we cannot read our files",
+            Self::NothingLeft => "it has nothing to bring at present",
         })
     }
 }

@@ -14,6 +14,7 @@ pub mod event;
 pub mod link;
 pub mod report;
 mod seeker;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -38,7 +39,9 @@ pub use transfer::{
 use crowd::{Crowd, CrowdConfig, NewPeer};
 use effects::{Effect, Effects, Notice};
 use event::{DownReason, Event, Input, Output};
-use link::{CloseReason, LinkCaps, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent};
+use link::{
+    CloseReason, Endpoint, LinkCaps, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent,
+};
 use trade::Trade;
 use transfer::{Parting, Transfer};
 use waits::{Cause, Waits};
@@ -196,15 +199,17 @@ impl Swarm {
             Input::Limited(limited) => self.load.limited = limited,
             Input::Pause(pause) => self.on_pause(pause, now),
             Input::Tick => self.on_tick(now),
-            Input::Sources(_) | Input::SourceWaits { .. } => {}
             Input::PieceChecked { .. }
             | Input::Spilled { .. }
             | Input::Prepared { .. }
             | Input::Share(_)
             | Input::PiecesLost(_)
+            | Input::PiecesFound(_)
             | Input::DiskFailed(_)
             | Input::DiskSilent(_)
             | Input::DiskAnswers
+            | Input::Sources(_)
+            | Input::SourceWaits { .. }
             | Input::Wanted(_) => self.transfer.on_input(input, now, &mut self.out),
         }
         self.carry(now);
@@ -218,6 +223,7 @@ impl Swarm {
         self.transfer.tell_upload_only(&mut self.out);
         self.give_slots(now);
         self.transfer.settle(now, &mut self.out);
+        self.lease_more(now);
         self.crowd.dial_more(self.transfer.need(), now, &mut self.out);
         self.crowd.exchange_peers(now, &mut self.out);
         self.carry(now);
@@ -225,6 +231,18 @@ impl Swarm {
             self.next_cause = now + CAUSE_LOOK;
             let cause = self.cause(now);
             self.waits.switch(cause, now);
+        }
+    }
+
+    /// Asks for links to servers of files, as many as are of use.
+    fn lease_more(&mut self, now: Instant) {
+        if self.crowd.is_paused() {
+            return;
+        }
+        for source in self.transfer.wished(now, &mut self.out) {
+            let link = self.crowd.name_link();
+            self.transfer.leased(link, source);
+            self.out.push(Output::Lease { link, source });
         }
     }
 
@@ -316,12 +334,27 @@ impl Swarm {
         self.crowd.acquaintances()
     }
 
+    /// What it waited for until `now`.
+    pub fn account(&mut self, now: Instant) -> Waits {
+        let cause = self.waits.cause();
+        self.waits.switch(cause, now);
+        self.waits.clone()
+    }
+
+    /// Goes on with the account of another brain of this torrent, which ended a while ago.
+    pub fn remember_waits(&mut self, waits: Waits, now: Instant) {
+        self.waits = waits.go_on(self.waits.cause(), now);
+    }
+
     /// Knows again whom another brain of this torrent knew. Called before anything else.
     pub fn remember(&mut self, known: Acquaintances) {
         self.crowd.remember(known);
     }
 
     fn on_link_up(&mut self, link: LinkId, peer_id: PeerId, caps: LinkCaps, now: Instant) {
+        if self.transfer.on_lease_up(link, now, &mut self.out) {
+            return;
+        }
         let met = self.crowd.on_link_up(link, peer_id, now, &mut self.out);
         // One to the same peer may have made way for it.
         self.carry(now);
@@ -380,6 +413,9 @@ impl Swarm {
         if self.crowd.is_arriving(link) {
             return self.crowd.on_arrival_failed(link, reason, now);
         }
+        if self.transfer.on_lease_down(link, reason, now, &mut self.out) {
+            return;
+        }
         if *reason == DownReason::Closed(CloseReason::OurFiles) {
             self.transfer.cool_down();
         }
@@ -433,7 +469,7 @@ impl Swarm {
 
     fn on_liar(&mut self, address: SocketAddr, alone: bool) {
         let Some(links) = self.crowd.ban(address, alone) else { return };
-        self.transfer.distrust(address);
+        self.transfer.distrust(Endpoint::Peer(address));
         self.out.tell(Event::Banned(address));
         links.into_iter().for_each(|link| self.out.close(link, CloseReason::CorruptData));
     }
@@ -449,7 +485,9 @@ impl Swarm {
         if self.crowd.set_paused(pause) {
             self.transfer.rest(now);
         }
+        self.transfer.look_at_sources(&mut self.out);
         if pause {
+            self.transfer.close_leases(CloseReason::Stopping, now, &mut self.out);
             self.close_all(CloseReason::Stopping, now);
             self.next_housekeeping = now;
         }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::base::ids::LinkId;
+use crate::base::ids::{FileIndex, LinkId, SourceId};
 use crate::base::meter::RateMeter;
 
 use super::Swarm;
@@ -117,6 +117,61 @@ pub struct LinkSnapshot {
     pub snubbed: bool,
 }
 
+/// A server of files in numbers.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SourceSnapshot {
+    /// Which.
+    pub source: SourceId,
+    /// What it is good for at present.
+    pub state: SourceState,
+    /// Links to it that are up.
+    pub links: u32,
+    /// Of those, with a run under way.
+    pub busy: u32,
+    /// Links that are waited for.
+    pub coming: u32,
+    /// Payload from it a second.
+    pub down_rate: u64,
+    /// Payload from it.
+    pub downloaded_bytes: u64,
+    /// Files that it does not send at present, or only as a whole.
+    pub files: Vec<FileSnapshot>,
+}
+
+/// What a server of files is good for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SourceState {
+    /// It may be asked.
+    Fit,
+    /// It is far slower than others, and asked when nobody else can help.
+    Slow,
+    /// It rests, or there is no connection to it to be had.
+    Waits {
+        /// For so long, as far as that is known.
+        left: Option<Duration>,
+        /// Why; not yet escaped for a terminal.
+        why: String,
+    },
+    /// It is not asked any more.
+    Off {
+        /// Why; not yet escaped for a terminal.
+        why: String,
+    },
+}
+
+/// A file that a server does not send as it should.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileSnapshot {
+    /// Which.
+    pub file: FileIndex,
+    /// Why it is not asked for, if it is not; not yet escaped for a terminal.
+    pub why: Option<String>,
+    /// For so long; none when it is not asked for any more, or is.
+    pub left: Option<Duration>,
+    /// It is sent from its first byte on only.
+    pub whole_only: bool,
+}
+
 /// An address without a link.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Known {
@@ -193,6 +248,11 @@ impl Swarm {
         self.transfer.trades().filter_map(snapshot).collect()
     }
 
+    /// All servers of files that were told of, in order.
+    pub fn sources(&self, now: Instant) -> Vec<SourceSnapshot> {
+        self.transfer.sources(now)
+    }
+
     /// Addresses that are known and not connected.
     pub fn known(&self, now: Instant) -> Vec<Known> {
         self.crowd.known(now)
@@ -240,11 +300,15 @@ impl Swarm {
         if self.transfer.is_disk_in_trouble() {
             return Cause::Disk;
         }
-        if self.crowd.peers().is_empty() {
+        let is_served = self.transfer.are_runs_coming();
+        if self.crowd.peers().is_empty() && !is_served {
+            if let Some(cause) = self.transfer.source_cause(now) {
+                return cause;
+            }
             let count = self.crowd.candidates().known_count() + self.crowd.arriving_count();
             return if count > 0 { Cause::Peers } else { Cause::Tracker };
         }
-        let (mut interesting, mut open, mut below) = (false, false, false);
+        let (mut interesting, mut open, mut below) = (is_served, is_served, false);
         for (_, trade) in self.transfer.trades().filter(|(_, trade)| trade.is_interesting()) {
             interesting = true;
             if trade.takes_requests(now) {
@@ -252,6 +316,9 @@ impl Swarm {
                 // Fewer requests out than this link would take. One that fell silent gets few.
                 below |= trade.room() > 0 && !trade.requests().is_snubbed();
             }
+        }
+        if !open && let Some(cause) = self.transfer.source_cause(now) {
+            return cause;
         }
         match (interesting, open) {
             (false, _) if self.transfer.is_anything_left_to_fetch() => Cause::Pieces,

@@ -27,11 +27,17 @@ pub enum Cause {
     Hash,
     /// The user's rate limit.
     Limit,
+    /// Servers of files rest, or no connection to them is to be had.
+    SourceWaits,
+    /// Servers of files send nothing, or very little.
+    SourceSlow,
+    /// Servers have other files than the torrent.
+    SourcesDiffer,
 }
 
 impl Cause {
     /// All causes, in the order in which a report lists them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Transfer,
         Self::Unchoke,
         Self::Pieces,
@@ -41,6 +47,9 @@ impl Cause {
         Self::Disk,
         Self::Hash,
         Self::Limit,
+        Self::SourceWaits,
+        Self::SourceSlow,
+        Self::SourcesDiffer,
         Self::Nothing,
     ];
 
@@ -84,6 +93,12 @@ impl Waits {
             seconds: VecDeque::from([TimeByCause::default()]),
             second_began: now,
         }
+    }
+
+    /// The same account goes on: the time since it was last looked at is nobody's.
+    pub fn go_on(self, cause: Cause, now: Instant) -> Self {
+        let seconds = VecDeque::from([TimeByCause::default()]);
+        Self { since: now, cause, seconds, second_began: now, ..self }
     }
 
     /// From `now` on the cause is `cause`; the time before belongs to the one before.
@@ -167,6 +182,20 @@ mod tests {
         assert_eq!(report.life, report.minute);
         let expected = [(Cause::Unchoke, 0.625), (Cause::Tracker, 0.25), (Cause::Transfer, 0.125)];
         assert_eq!(report.life, expected);
+    }
+
+    #[test]
+    fn an_account_that_goes_on_keeps_its_life_and_not_the_time_between() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut waits = Waits::new(Cause::Tracker, start);
+        waits.switch(Cause::Transfer, at(3));
+        waits.switch(Cause::Transfer, at(4));
+        let waits = waits.go_on(Cause::Peers, at(1000));
+        let report = waits.report(at(1004));
+        assert_eq!(report.minute, [(Cause::Peers, 1.0)]);
+        let life = [(Cause::Peers, 0.5), (Cause::Tracker, 0.375), (Cause::Transfer, 0.125)];
+        assert_eq!(report.life, life);
     }
 
     #[test]

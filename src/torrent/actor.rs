@@ -20,7 +20,7 @@ use crate::dht::task::DhtNews;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkReport, Provider};
 use crate::metainfo::Torrent;
-use crate::swarm::event::{DownReason, Event, Input, Output, Preparation, Source};
+use crate::swarm::event::{Event, Input, Output, Preparation, Source};
 use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
@@ -35,6 +35,7 @@ use super::links::Links;
 use super::moving::MoveOrder;
 use super::publish::{Publisher, wanted_pieces};
 use super::seats::{Needs, Seats};
+use super::sources::Sources;
 use super::status::WhyReport;
 use super::trackers::{Trackers, without_passkey};
 
@@ -51,6 +52,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
+/// How often one that only seeds looks for its lost files: a look at each, and no more.
+const RESTORE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the actor is made of; put together by `lifecycle`.
 pub(super) struct Actor {
@@ -58,6 +61,8 @@ pub(super) struct Actor {
     pub layout: Layout,
     pub extents: Extents,
     pub links: Links,
+    /// Servers of its files.
+    pub sources: Sources,
     /// Course providers among the candidates.
     pub providers: BTreeMap<SocketAddr, Arc<Provider>>,
     /// Connections to providers that are used at the first dial.
@@ -73,7 +78,7 @@ pub(super) struct Actor {
     /// Pieces at the disk workers.
     pub jobs_out: usize,
     pub flushed: bool,
-    /// When to look again at files that could not be finished.
+    /// When to look again at files that could not be finished, or were lost.
     pub finish_again: Option<Instant>,
     /// When to look for the directory of the files again.
     pub look_at: Instant,
@@ -189,7 +194,8 @@ impl Actor {
     }
 
     /// What is left when everything that runs has ended.
-    fn rest(self) -> (Ends, Rested) {
+    fn rest(mut self) -> (Ends, Rested) {
+        let waits = Some(self.swarm.account(Instant::now()));
         let mut orders = Vec::new();
         if self.publisher.is_paused() {
             orders.push(Command::Pause);
@@ -198,10 +204,13 @@ impl Actor {
             let providers = self.providers.into_values().map(|it| (*it).clone()).collect();
             orders.push(Command::AddProviders { providers, open: Vec::new() });
         }
+        let added = self.sources.into_added();
+        orders.extend(added.into_iter().map(Command::AddWebSeed));
         let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
         let known = self.swarm.acquaintances();
         let (contacts, goodbye) = (None, None);
-        let ends = Ends { commands, incoming, status, news, known, contacts, goodbye, share };
+        let ends =
+            Ends { commands, incoming, status, news, known, waits, contacts, goodbye, share };
         let Self { gone, move_order, disk_events: closing, .. } = self;
         (ends, Rested { wanted_files, gone, move_order, orders, closing })
     }
@@ -209,8 +218,9 @@ impl Actor {
     /// Notes what a link says; conclusions are drawn once a batch.
     pub(super) fn on_report(&mut self, report: LinkReport) {
         let LinkReport { link, news, held } = report;
-        let fact = self.links.on_news(link, news);
-        self.swarm.note(fact, Instant::now());
+        if let Some(fact) = self.links.on_news(link, news) {
+            self.swarm.note(fact, Instant::now());
+        }
         drop(held);
     }
 
@@ -258,6 +268,7 @@ impl Actor {
             DiskEvent::Silent(_) | DiskEvent::Answers => self.on_silence(now),
             DiskEvent::Looked(gone) => self.on_looked(gone),
             DiskEvent::Finished(whole) => self.on_finished(whole),
+            DiskEvent::Restored { reason, found } => self.on_restored(reason, found),
         }
     }
 
@@ -284,7 +295,34 @@ impl Actor {
         for piece in &pieces {
             self.publisher.lost(&self.extents, &self.layout, *piece);
         }
-        self.swarm.note(Input::PiecesLost(pieces), Instant::now());
+        let now = Instant::now();
+        if self.is_seed_only && !pieces.is_empty() {
+            self.finish_again = Some(now + RESTORE_EVERY);
+        }
+        self.swarm.note(Input::PiecesLost(pieces), now);
+    }
+
+    /// Files that were lost were looked for.
+    fn on_restored(&mut self, why: String, found: Vec<PieceIndex>) {
+        let now = Instant::now();
+        for piece in &found {
+            self.publisher.found(&self.extents, &self.layout, *piece);
+        }
+        let is_whole = self.publisher.left().1 == 0;
+        self.finish_again = (!is_whole).then(|| now + RESTORE_EVERY);
+        if is_whole {
+            self.publisher.set_trouble(None);
+            self.publisher.set_complete();
+        }
+        if !found.is_empty() {
+            let bytes = found.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
+            let pieces = found.len() as u32;
+            info!(why, pieces, "lost files are back");
+            self.swarm.note(Input::PiecesFound(found), now);
+            // Nobody may be listening.
+            let _ = self.news.send(News::FileBack { why, pieces, bytes });
+        }
+        self.publish();
     }
 
     /// Every wanted file was looked at: only now is the torrent called complete.
@@ -310,10 +348,12 @@ impl Actor {
         self.tell(Event::Completed);
     }
 
-    /// Has every wanted file looked at; the answer is `Finished`.
+    /// Has every wanted file looked at; the answer is `Finished`. Of one that only seeds and whose
+    /// files were lost, only those: its user may have put them back.
     fn finish(&mut self) {
         self.finish_again = None;
-        self.submit(Job::Finish);
+        let is_lacking = self.is_seed_only && self.publisher.left().1 > 0;
+        self.submit(if is_lacking { Job::Restore } else { Job::Finish });
     }
 
     pub(super) fn tell(&self, event: Event) {
@@ -421,6 +461,11 @@ impl Actor {
                 self.open.extend(open);
                 self.add_providers(providers, now);
             }
+            Command::AddWebSeed(seed) => {
+                if let Some(source) = self.sources.add(seed) {
+                    self.swarm.handle(Input::Sources(vec![source]), now);
+                }
+            }
             Command::Pause => self.pause(true),
             Command::Resume | Command::Unpause => self.pause(false),
             Command::LimitDown(limit) => {
@@ -495,10 +540,7 @@ impl Actor {
                     self.swarm.handle(refused, Instant::now());
                 }
             }
-            Output::Lease { link, .. } => {
-                let reason = DownReason::NoRoom;
-                self.swarm.handle(Input::LinkDown { link, reason }, Instant::now());
-            }
+            Output::Lease { link, source } => self.sources.dial(&mut self.links, link, source),
             Output::Send { link, command } => self.links.order(link, command),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 self.jobs_out += 1;

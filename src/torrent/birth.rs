@@ -23,6 +23,7 @@ use super::places::Places;
 use super::publish::Publisher;
 use super::seats::Seats;
 use super::seeking::Contacts;
+use super::sources::Sources;
 use super::trackers::{Trackers, first_stats};
 
 /// The brain, and whom it knows.
@@ -57,7 +58,11 @@ pub(super) fn actor(
         false => wanted,
     };
     let config = swarm_config(parts, share_blocks, [have, proven, fetched]);
-    let company = company(parts, config, &store, ends.known, ends.contacts);
+    let mut company = company(parts, config, &store, ends.known, ends.contacts);
+    if let Some(waits) = ends.waits {
+        company.swarm.remember_waits(waits, Instant::now());
+    }
+    let sources = sources(parts, &mut company.swarm);
     // A search has told its trackers that something is missing: that is not to become complete.
     let trackers = company.trackers.filter(|_| !was_complete);
     let trackers = trackers
@@ -70,6 +75,7 @@ pub(super) fn actor(
         layout: parts.layout,
         extents: parts.extents.clone(),
         links: company.links,
+        sources,
         providers: Default::default(),
         open: Default::default(),
         jobs: Jobs::new(store),
@@ -158,6 +164,18 @@ fn swarm_config(
         metadata: Some(parts.torrent.shared_info()),
         seed: rand::random(),
     }
+}
+
+/// The servers that are known at the start; one that only seeds has none.
+fn sources(parts: &Parts, swarm: &mut Swarm) -> Sources {
+    let (torrent, extents) = (parts.torrent.clone(), parts.extents.clone());
+    let options = &parts.options;
+    let mut sources = Sources::new(torrent, extents, parts.resources.origins.clone());
+    if !options.seed_only {
+        let known = sources.begin(options.use_web_seeds, &options.web_seeds);
+        swarm.handle(Input::Sources(known), Instant::now());
+    }
+    sources
 }
 
 /// BEP 27: of a private torrent the DHT hears nothing.

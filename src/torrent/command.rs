@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::link::Provider;
 
 use super::moving::MoveOrder;
+use super::sources::WebSeed;
 use super::status::{PeerStatus, WhyReport};
 
 /// An order or question to the torrent's actor.
@@ -38,6 +39,8 @@ pub enum Command {
         /// Connections to some of them that are open already.
         open: Vec<(SocketAddr, TcpStream)>,
     },
+    /// Fetch from this server, too.
+    AddWebSeed(WebSeed),
     /// Stop transferring, keep everything.
     Pause,
     /// Go on. A queued torrent starts out of turn, a finished one seeds on.

@@ -8,12 +8,14 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::base::url::Url;
 use crate::disk::Relocation;
 use crate::link::Provider;
 
 use super::Error;
 use super::command::Command;
 use super::moving::{MoveOrder, Moving};
+use super::sources::WebSeed;
 use super::status::{FoundPieces, PeerStatus, State, Status, WhyReport};
 
 /// News of a torrent, for printing above a prompt or as JSON lines.
@@ -44,6 +46,15 @@ pub enum News {
         bytes: u64,
         /// They are fetched again; a torrent that only seeds goes on without them.
         is_fetched: bool,
+    },
+    /// Files that were lost stand there again, and what of them is right is served as before.
+    FileBack {
+        /// Which files, in words for people.
+        why: String,
+        /// Their pieces that are right, 1 at least.
+        pieces: u32,
+        /// Their bytes.
+        bytes: u64,
     },
 }
 
@@ -133,6 +144,18 @@ impl TorrentHandle {
         open: Vec<(SocketAddr, TcpStream)>,
     ) {
         self.tell(Command::AddProviders { providers, open }).await;
+    }
+
+    /// Fetches from this server, too (BEP 19), unless there are too many.
+    ///
+    /// # Errors
+    /// Why not, in words for people.
+    pub async fn add_web_seed(&self, seed: WebSeed) -> Result<(), String> {
+        if Url::parse(&seed.url).is_none() {
+            return Err("not a URL of http or https".to_owned());
+        }
+        self.tell(Command::AddWebSeed(seed)).await;
+        Ok(())
     }
 
     /// Stops transferring.

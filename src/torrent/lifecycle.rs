@@ -20,10 +20,12 @@ use crate::base::pool::BlockPool;
 use crate::dht::task::Dht;
 use crate::disk::{self, Disk, DiskEvent, FileNews, Gone, StoreConfig, StoreFile, StoreHandle};
 use crate::link::DhtEnd;
+use crate::link::web::Origins;
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
 use crate::swarm::Acquaintances;
 use crate::swarm::event::Event;
+use crate::swarm::waits::Waits;
 use crate::tracker::task::{HttpClient, NetworkTiming, UdpClient};
 
 use super::Error;
@@ -79,6 +81,8 @@ pub struct Resources {
     pub up_limiter: Arc<Limiter>,
     /// The connections that all torrents may have together.
     pub places: Account,
+    /// The connections to servers of files.
+    pub origins: Origins,
     /// For trackers.
     pub http: HttpClient,
     /// Its time limits.
@@ -149,6 +153,8 @@ pub(super) struct Ends {
     pub news: broadcast::Sender<News>,
     /// Whom its last actor knew.
     pub known: Acquaintances,
+    /// What that one waited for.
+    pub waits: Option<Waits>,
     /// Whom the search for its metadata met.
     pub contacts: Option<Contacts>,
     /// The search's trackers hear that it is over.
@@ -261,6 +267,7 @@ pub async fn start(
         status,
         news,
         known,
+        waits: None,
         contacts,
         goodbye,
         share,
@@ -657,17 +664,21 @@ fn lack(parts: &Parts, ends: &Ends, have: &Bitfield) -> Option<String> {
     Some(missing_words(count, parts.layout.piece_count()))
 }
 
-/// Is there room for what is missing, where that is asked?
+/// Is there room for what is missing, where that is asked? Who waits for its disk waits for room,
+/// too, but not where no file can ever be made.
 async fn room(parts: &Parts, store: &StoreHandle, have: &Bitfield) -> Result<(), disk::Error> {
     let (extents, layout) = (&parts.extents, &parts.layout);
     let missing = payload_of(extents, layout, &wanted_of(parts).minus(have));
     let present = payload_of(extents, layout, have);
     let options = &parts.options;
-    if !options.checks_room || options.waits_for_disk || options.seed_only || missing == 0 {
+    if !options.checks_room || options.seed_only || missing == 0 {
         return Ok(());
     }
     let store = store.clone();
-    blocking(move || store.check_room(missing, present)).await
+    match blocking(move || store.check_room(missing, present)).await {
+        Err(error) if options.waits_for_disk && error.may_pass() => Ok(()),
+        answer => answer,
+    }
 }
 
 pub(super) fn wanted_of(parts: &Parts) -> Bitfield {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::base::ids::LinkId;
+use crate::base::ids::{LinkId, SourceId};
+use crate::link::web::Wait;
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport};
 use crate::swarm::event::{DownReason, Input};
 use crate::swarm::link::{CloseReason, LinkCommand};
@@ -31,6 +32,8 @@ pub(super) struct Links {
     pub reports: mpsc::Receiver<LinkReport>,
     reporting: mpsc::Sender<LinkReport>,
     handles: BTreeMap<LinkId, LinkHandle>,
+    /// Of those, the ones to servers of files.
+    sources: BTreeMap<LinkId, SourceId>,
     /// Orders of the brain by link, sent as one batch each.
     outbox: BTreeMap<LinkId, Vec<LinkCommand>>,
 }
@@ -39,8 +42,15 @@ impl Links {
     /// None yet.
     pub fn new(config: LinkConfig, places: Places) -> Self {
         let (reporting, reports) = mpsc::channel(REPORTS_LEN);
-        let (handles, outbox) = (BTreeMap::new(), BTreeMap::new());
-        Self { config: Arc::new(config), places, reports, reporting, handles, outbox }
+        Self {
+            config: Arc::new(config),
+            places,
+            reports,
+            reporting,
+            handles: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+        }
     }
 
     /// Links that are up, or on their way.
@@ -72,6 +82,18 @@ impl Links {
         None
     }
 
+    /// Has a link made to a server of files. It takes no place: those who wait for one would keep
+    /// peers out, and how many connections a server may have is counted by the session.
+    pub fn lease(
+        &mut self,
+        link: LinkId,
+        source: SourceId,
+        dial: impl FnOnce(Arc<LinkConfig>, mpsc::Sender<LinkReport>) -> LinkHandle,
+    ) {
+        self.sources.insert(link, source);
+        self.handles.insert(link, dial(self.config.clone(), self.reporting.clone()));
+    }
+
     /// Lets a connection in, when there is a place for it; else the fact that it came to nothing.
     #[must_use]
     pub fn accept(&mut self, link: LinkId, incoming: Incoming) -> Option<Input> {
@@ -84,9 +106,12 @@ impl Links {
         None
     }
 
-    /// What a link tells, as a fact for the brain.
-    pub fn on_news(&mut self, link: LinkId, news: LinkNews) -> Input {
-        match news {
+    /// What a link tells, as a fact for the brain, if it is one.
+    pub fn on_news(&mut self, link: LinkId, news: LinkNews) -> Option<Input> {
+        Some(match news {
+            LinkNews::Waits(Wait { until, why }) => {
+                Input::SourceWaits { source: *self.sources.get(&link)?, until, why }
+            }
             LinkNews::Up { peer_id, caps, .. } => {
                 self.places.up(link);
                 Input::LinkUp { link, peer_id, caps }
@@ -97,7 +122,7 @@ impl Links {
                 self.forget(link);
                 Input::LinkDown { link, reason }
             }
-        }
+        })
     }
 
     /// Keeps an order until [`post`](Self::post).
@@ -141,6 +166,7 @@ impl Links {
 
     fn forget(&mut self, link: LinkId) {
         self.handles.remove(&link);
+        self.sources.remove(&link);
         self.places.down(link);
     }
 }

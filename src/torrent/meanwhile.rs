@@ -66,8 +66,17 @@ mod tests {
         let (incoming, share) = (mpsc::channel(1).1, watch::channel(0).1);
         let (known, contacts, goodbye) = (Default::default(), None, None);
         let status = board;
-        let mut ends =
-            Ends { commands: orders, incoming, status, news, known, contacts, goodbye, share };
+        let mut ends = Ends {
+            commands: orders,
+            incoming,
+            status,
+            news,
+            known,
+            waits: None,
+            contacts,
+            goodbye,
+            share,
+        };
         let mut early = Vec::new();
         assert_eq!(meanwhile(&mut ends, &mut early, async { 7 }).await, Some(7));
 

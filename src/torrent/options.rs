@@ -7,6 +7,8 @@ use std::time::Duration;
 
 pub use crate::disk::Allocate;
 
+pub use super::sources::{NamedBy, WebSeed};
+
 /// What to do about data that is on disk already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum CheckMode {
@@ -72,6 +74,10 @@ pub struct TorrentOptions {
     pub extra_trackers: Vec<String>,
     /// Ask trackers at all?
     pub use_trackers: bool,
+    /// Servers of its files, besides those that the torrent names.
+    pub web_seeds: Vec<WebSeed>,
+    /// Fetch from the servers that the torrent names?
+    pub use_web_seeds: bool,
     /// About data on disk.
     pub check: CheckMode,
     /// Use existing files that differ.
@@ -107,6 +113,8 @@ impl Default for TorrentOptions {
             peers: Vec::new(),
             extra_trackers: Vec::new(),
             use_trackers: true,
+            web_seeds: Vec::new(),
+            use_web_seeds: true,
             check: CheckMode::default(),
             overwrite: false,
             waits_for_disk: false,
@@ -149,6 +157,16 @@ impl TorrentOptions {
     /// Whether to ask trackers at all.
     pub fn use_trackers(self, use_trackers: bool) -> Self {
         Self { use_trackers, ..self }
+    }
+
+    /// Servers of its files, besides those that the torrent names.
+    pub fn web_seeds(self, web_seeds: Vec<WebSeed>) -> Self {
+        Self { web_seeds, ..self }
+    }
+
+    /// Whether to fetch from the servers that the torrent names.
+    pub fn use_web_seeds(self, use_web_seeds: bool) -> Self {
+        Self { use_web_seeds, ..self }
     }
 
     /// What to do about data that is on disk already.

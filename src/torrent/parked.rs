@@ -132,6 +132,7 @@ mod tests {
             status: board,
             news,
             known,
+            waits: None,
             contacts,
             goodbye,
             share,

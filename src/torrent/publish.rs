@@ -137,14 +137,25 @@ impl Publisher {
         (self.wanted_bytes, self.done_bytes, self.missing_bytes) = (0, 0, 0);
         self.done_pieces = 0;
         for piece in layout.pieces() {
-            let bytes = payload(extents, layout, piece);
+            let (bytes, chosen) =
+                (payload(extents, layout, piece), self.chosen(extents, layout, piece));
             let (is_wanted, is_here) = (wanted.has(piece), have.has(piece));
-            self.wanted_bytes += if is_wanted { bytes } else { 0 };
-            self.done_bytes += if is_wanted && is_here { bytes } else { 0 };
+            self.wanted_bytes += if is_wanted { chosen } else { 0 };
+            self.done_bytes += if is_wanted && is_here { chosen } else { 0 };
             self.done_pieces += u32::from(is_wanted && is_here);
             self.missing_bytes += if is_here { 0 } else { bytes };
         }
         self.note_whole();
+    }
+
+    /// Bytes of a piece that are of wanted files: one that they share with others is fetched whole,
+    /// but nobody asked for the rest.
+    fn chosen(&self, extents: &Extents, layout: &Layout, piece: PieceIndex) -> u64 {
+        let is_wanted = |slice: &FileSlice| {
+            !slice.is_pad && self.wanted_files.get(slice.file.0 as usize).copied().unwrap_or(true)
+        };
+        let slices = extents.slices(layout.piece_offset(piece), u64::from(layout.len_of(piece)));
+        slices.filter(is_wanted).map(|slice| slice.len).sum()
     }
 
     fn note_whole(&mut self) {
@@ -153,23 +164,29 @@ impl Publisher {
 
     /// A piece that was received is right.
     pub fn verified(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
-        let bytes = payload(extents, layout, piece);
-        if self.wanted.has(piece) {
-            self.done_bytes += bytes;
-            self.done_pieces += 1;
-        }
-        self.missing_bytes = self.missing_bytes.saturating_sub(bytes);
-        self.so_far.verified_bytes += bytes;
+        self.found(extents, layout, piece);
+        self.so_far.verified_bytes += payload(extents, layout, piece);
     }
 
     pub fn lost(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
         let bytes = payload(extents, layout, piece);
         if self.wanted.has(piece) {
+            let chosen = self.chosen(extents, layout, piece);
             self.complete = false;
-            self.done_bytes = self.done_bytes.saturating_sub(bytes);
+            self.done_bytes = self.done_bytes.saturating_sub(chosen);
             self.done_pieces = self.done_pieces.saturating_sub(1);
         }
         self.missing_bytes += bytes;
+    }
+
+    /// A piece that was lost is there again.
+    pub fn found(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
+        if self.wanted.has(piece) {
+            self.done_bytes += self.chosen(extents, layout, piece);
+            self.done_pieces += 1;
+        }
+        let bytes = payload(extents, layout, piece);
+        self.missing_bytes = self.missing_bytes.saturating_sub(bytes);
     }
 
     /// Bytes of the torrent that are missing, wanted or not; and the wanted ones of them.
@@ -429,4 +446,32 @@ pub fn wanted_pieces(
         }
     }
     wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A piece that a chosen file shares with others is fetched whole, and counts with the file.
+    #[test]
+    fn a_choice_of_files_is_as_large_as_they_are() {
+        let (first, second) = (5_000, 3 * 16_384 - 5_000);
+        let layout = Layout::new(first + second, 16_384).unwrap();
+        let extents = Extents::new([(first, false), (second, false)]);
+        let files = [true, false];
+        let wanted = wanted_pieces(&extents, &layout, |file| files[file.0 as usize]);
+        assert_eq!(wanted.ones(), 1);
+        let pool = BlockPool::new(1 << 20);
+        let mut publisher = Publisher::new(3, pool, 0, 0, SoFar::nothing(), None);
+        publisher.set_wanted(&extents, &layout, &wanted, &files, &Bitfield::none(3));
+        assert_eq!(publisher.left(), (first + second, first));
+        let piece = layout.piece(0).unwrap();
+        publisher.verified(&extents, &layout, piece);
+        assert_eq!(publisher.left(), (first + second - 16_384, 0));
+        publisher.lost(&extents, &layout, piece);
+        publisher.found(&extents, &layout, piece);
+        assert_eq!(publisher.left(), (first + second - 16_384, 0));
+        publisher.lost(&extents, &layout, piece);
+        assert_eq!(publisher.left(), (first + second, first));
+    }
 }

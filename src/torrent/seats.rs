@@ -104,6 +104,7 @@ impl Seats {
             |now: Instant, at| Duration::from_secs(now.saturating_duration_since(at).as_secs());
         Some(DhtStatus {
             nodes: standing.good(),
+            known: standing.both().map(|health| health.known + health.hints).sum(),
             silent: standing.silent().map(|it| Duration::from_secs(it.as_secs())),
             announced: self.announced.map(|(at, nodes)| (whole(now, at), nodes)),
         })

@@ -550,8 +550,9 @@ impl Task {
 
     fn on_report(&mut self, report: LinkReport) {
         let LinkReport { link, news, held } = report;
-        let fact = self.links.on_news(link, news);
-        self.seeker.note(fact, Instant::now());
+        if let Some(fact) = self.links.on_news(link, news) {
+            self.seeker.note(fact, Instant::now());
+        }
         drop(held);
     }
 

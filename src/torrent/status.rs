@@ -212,6 +212,8 @@ impl Status {
 pub struct DhtStatus {
     /// Nodes that answer.
     pub nodes: usize,
+    /// Nodes that were heard of, those that answer among them.
+    pub known: usize,
     /// Since when nobody answered, though somebody was asked.
     pub silent: Option<Duration>,
     /// How long ago it was announced last, and at how many nodes.

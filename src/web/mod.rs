@@ -1,9 +1,15 @@
 //! A .torrent from the web: resolve, judge the address, ask, follow redirects, read a bounded
 //! body that begins as a torrent does. What is in it is judged by `metainfo`, whether it is the
-//! torrent that was wanted by whoever asks. Trackers are asked elsewhere.
+//! torrent that was wanted by whoever asks. Trackers are asked elsewhere. Beside it, on the lowest
+//! floor: what is asked of web seeds and how their answers are read.
 
+pub mod chunked;
+pub mod expiry;
+pub mod head;
+pub mod range;
 #[cfg(test)]
 mod tests;
+pub mod url;
 
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
@@ -12,13 +18,13 @@ use std::time::Duration;
 use flate2::read::MultiGzDecoder;
 use reqwest::header::LOCATION;
 use reqwest::{Client, Response, StatusCode, Url};
-use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use crate::base::addr::{Locality, Teller, canonical, canonical_ip};
+use crate::base::addr::{Locality, Teller};
 use crate::metainfo::Magnet;
 use crate::metainfo::magnet;
 use crate::net::http::{self, ClientConfig, innermost};
+use crate::net::reach::{self, ADDRESSES_MAX, Hop};
 
 /// The longest .torrent that is fetched, in bytes, on the wire and unpacked: one of three million
 /// pieces. A file may be longer, since nobody made us read it.
@@ -26,8 +32,6 @@ pub const FETCHED_LEN_MAX: usize = 64 << 20;
 
 /// Redirects followed, as for trackers.
 const REDIRECTS_MAX: usize = 5;
-/// Addresses of one host tried, one after the other.
-const ADDRESSES_MAX: usize = 4;
 /// The longest URL: what servers commonly take.
 const URL_LEN_MAX: usize = 8192;
 /// As much is read of what is no torrent, to quote its first line.
@@ -83,9 +87,9 @@ pub enum Error {
     /// The URL cannot be asked.
     #[error("not a URL of a .torrent: {0}")]
     Url(&'static str),
-    /// The URL, or a redirect, leads where it must not.
-    #[error("it leads to the {0} address {1}, which is not allowed")]
-    Forbidden(Locality, IpAddr),
+    /// The URL, or a redirect, leads where it must not, or nowhere.
+    #[error(transparent)]
+    Reach(#[from] reach::Error),
     /// A redirect with a missing or bad target.
     #[error("it redirects to an unusable address")]
     Redirect,
@@ -95,14 +99,6 @@ pub enum Error {
     /// More redirects than are followed.
     #[error("it redirects more than {REDIRECTS_MAX} times")]
     TooManyRedirects,
-    /// The host name has no address.
-    #[error("cannot resolve the host {host}: {cause}")]
-    Lookup {
-        /// The host.
-        host: String,
-        /// What the resolver said.
-        cause: String,
-    },
     /// The host is not reached, or the exchange broke off.
     #[error("cannot be fetched: {0}")]
     Network(String),
@@ -130,7 +126,7 @@ impl Error {
     /// Whether it may be otherwise later: the network's fault or that of a busy server.
     pub fn is_of_network(&self) -> bool {
         match self {
-            Self::Lookup { .. } | Self::Network(_) | Self::Timeout(_) => true,
+            Self::Reach(reach::Error::Lookup { .. }) | Self::Network(_) | Self::Timeout(_) => true,
             Self::Status(status) => status.is_server_error(),
             _ => false,
         }
@@ -188,42 +184,13 @@ fn parse_url(url: &str) -> Result<Url, Error> {
 async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
     let host = url.host_str().ok_or(Error::Url("it has no host"))?;
     let port = url.port_or_known_default().ok_or(Error::Url("it has no port"))?;
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(vec![canonical(SocketAddr::new(address, port))]);
-    }
-    let failed = |cause: String| Error::Lookup { host: host.to_owned(), cause };
-    match timeout(limit, lookup_host((host, port))).await {
-        Ok(Ok(addresses)) => Ok(addresses.map(canonical).collect()),
-        Ok(Err(cause)) => Err(failed(cause.to_string())),
-        Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs_f32()))),
-    }
+    Ok(reach::resolve(host, port, limit).await?)
 }
 
-/// May we connect to `target` for `path`, coming from a host that lies at `previous` (none for the
-/// first URL)? A redirect may stay where it comes from or lead outwards, never further inside.
-fn check_hop(
-    from: Teller,
-    previous: Option<Locality>,
-    target: IpAddr,
-    path: &str,
-) -> Result<(), Error> {
-    let depth = |locality: Locality| match locality {
-        Locality::Public => Some(0),
-        Locality::Private => Some(1),
-        Locality::LinkLocal => Some(2),
-        Locality::Loopback => Some(3),
-        Locality::Unroutable => None,
-    };
-    let locality = Locality::of(target);
-    let is_inwards = previous.is_some_and(|previous| depth(previous) < depth(locality));
+/// A step to the URL with this path, coming from a host that lies at `previous`.
+fn hop(from: Teller, previous: Option<Locality>, path: &str) -> Hop {
     let is_believed = from == Teller::User || path.to_ascii_lowercase().ends_with(".torrent");
-    let is_allowed = match locality {
-        Locality::Unroutable => false,
-        Locality::Public => true,
-        _ => !is_inwards && is_believed,
-    };
-    if is_allowed { Ok(()) } else { Err(Error::Forbidden(locality, canonical_ip(target))) }
+    Hop { is_believed, previous }
 }
 
 /// The answer, and the address that gave it.
@@ -236,7 +203,7 @@ async fn ask(
 ) -> Result<(Response, IpAddr), Error> {
     let mut last_error = Error::Network("the host has no address".to_owned());
     for address in addresses.iter().take(ADDRESSES_MAX) {
-        check_hop(from, previous, address.ip(), url.path())?;
+        hop(from, previous, url.path()).check(address.ip())?;
         let request = http::get(client, url, address.ip());
         match request.ok_or(Error::Url("it has no host"))?.send().await {
             Ok(response) => {

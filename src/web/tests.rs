@@ -220,7 +220,10 @@ async fn urls_that_cannot_be_asked_are_refused() {
         assert!(matches!(refused, Err(Error::Url(_))), "{url}: {refused:?}");
     }
     let refused = fetch("http://0.0.0.0/x.torrent", Teller::User, &Limits::default()).await;
-    assert!(matches!(refused, Err(Error::Forbidden(Locality::Unroutable, _))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::Reach(reach::Error::Forbidden(Locality::Unroutable, _)))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -231,7 +234,8 @@ async fn a_strangers_link_may_name_local_torrents_and_nothing_else() {
         let url = server.url_of(path);
         async move { fetch(&url, stranger, &Limits::default()).await }
     };
-    let forbidden = Err(Error::Forbidden(Locality::Loopback, [127, 0, 0, 1].into()));
+    let forbidden = reach::Error::Forbidden(Locality::Loopback, [127, 0, 0, 1].into());
+    let forbidden = Err(Error::Reach(forbidden));
     assert_eq!(asked("/reboot").await, forbidden);
     assert_eq!(server.requests(), [""; 0]);
     assert_eq!(asked("/x.torrent").await, forbidden, "its redirect");
@@ -241,7 +245,7 @@ async fn a_strangers_link_may_name_local_torrents_and_nothing_else() {
 #[test]
 fn redirects_never_lead_inwards() {
     let allowed = |from, previous, target: &str, path| {
-        check_hop(from, previous, target.parse().unwrap(), path).is_ok()
+        hop(from, previous, path).check(target.parse().unwrap()).is_ok()
     };
     let public = [None, Some(Locality::Public), Some(Locality::Loopback)];
     assert!(public.into_iter().all(|it| allowed(Teller::User, it, "192.0.3.1", "/x")));

@@ -112,7 +112,7 @@ fn what_is_missing_is_named_and_not_fetched() {
         said.starts_with("driver: f2 cannot be seeded from data: 2 of 5 pieces are missing"),
         "{said}"
     );
-    assert!(said.ends_with("; driver f2.torrent downloads what is missing"), "{said}");
+    assert!(said.ends_with("; driver f2.torrent -d data downloads what is missing"), "{said}");
     assert!(place.tracker.next_request(Duration::ZERO).is_none(), "it announced");
     assert_eq!(std::fs::metadata(place.data("f2")).expect("the file").len(), 200_000);
     std::fs::remove_file(place.data("f2")).expect("remove a file");

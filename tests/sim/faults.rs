@@ -51,7 +51,8 @@ pub fn setup(seed: u64) -> Setup {
         }
     }
     let fates = fates(&layout, pool_blocks, &mut rng);
-    Setup { seed, layout, extents, pool_blocks, remotes, disk, sequential, fates }
+    let servers = Vec::new();
+    Setup { seed, layout, extents, pool_blocks, remotes, servers, disk, sequential, fates }
 }
 
 /// Fast and slow in turn, as a line is that others use too. It does not end slow: an honest peer

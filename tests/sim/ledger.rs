@@ -109,7 +109,7 @@ impl Ledger {
         let units = match account.caps.unit {
             Unit::Block => account.owed.len(),
             Unit::Piece => account.owed.iter().map(|it| it.piece()).collect::<BTreeSet<_>>().len(),
-            Unit::Run => unreachable!("there is no server of files"),
+            Unit::Run => unreachable!("servers are given runs, no requests"),
         };
         assert!(units <= most, "{link:?} owes more than {most}");
         self.reached.moved += u32::from(self.asked.contains_key(&block));

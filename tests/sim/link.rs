@@ -9,7 +9,7 @@ use std::time::Duration;
 use pigeon::base::bitfield::Bitfield;
 use pigeon::base::ids::{LinkId, PeerId};
 use pigeon::base::layout::{BlockRef, Layout, PieceIndex};
-use pigeon::swarm::link::{Availability, LinkCaps, LinkCommand, PeerCommand, Unit};
+use pigeon::swarm::link::{Availability, LinkCaps, LinkCommand, PeerCommand, RunEnd, Unit};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -110,6 +110,7 @@ pub enum Word {
     AllowedFast(PieceIndex),
     Block(BlockRef, u64),
     Refused(BlockRef, bool),
+    RunEnded(u32, RunEnd),
 }
 
 /// A remote peer.

@@ -12,6 +12,8 @@ mod link;
 mod scenarios;
 mod seeds;
 mod seekers;
+mod server;
+mod servers;
 mod short;
 mod swarms;
 mod swarms_ledger;

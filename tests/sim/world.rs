@@ -2,6 +2,7 @@
 
 mod fates;
 mod mailbox;
+mod serving;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use pigeon::base::layout::{BlockRef, Layout};
 use pigeon::base::pool::BlockPool;
 use pigeon::base::units::BLOCK_LEN;
 use pigeon::swarm::event::{DownReason, Event, Input, Output, Source};
-use pigeon::swarm::link::{Availability, CloseReason, LinkCommand, LinkEvent};
+use pigeon::swarm::link::{Availability, CloseReason, LinkCommand, LinkEvent, Run};
 use pigeon::swarm::report::Snapshot;
 use pigeon::swarm::{Swarm, SwarmConfig};
 use rand::rngs::StdRng;
@@ -23,6 +24,7 @@ use super::cost::Cost;
 use super::disk::{Disk, DiskCharacter, Job, content};
 use super::ledger::Ledger;
 use super::link::{Character, Remote, Truth, Word};
+use super::server::{Manner, Servers};
 use super::short::short;
 
 pub use fates::Fate;
@@ -36,6 +38,7 @@ pub struct Setup {
     pub extents: Extents,
     pub pool_blocks: usize,
     pub remotes: Vec<Character>,
+    pub servers: Vec<Manner>,
     pub disk: DiskCharacter,
     pub sequential: bool,
     /// What users, trackers and devices do to the torrent meanwhile, and when.
@@ -55,6 +58,7 @@ impl Setup {
             extents: Extents::new([(total_len, false)]),
             pool_blocks: 4096,
             remotes: Vec::new(),
+            servers: Vec::new(),
             disk: DiskCharacter::default(),
             sequential: false,
             fates: Vec::new(),
@@ -80,6 +84,13 @@ enum Happening {
     Announced,
     AllVanish(Duration),
     Fate(Fate),
+    /// A link to a server may come up.
+    LetIn(LinkId),
+    /// An order is at a server.
+    Ordered(LinkId, Run),
+    Shortened(LinkId, u32),
+    /// The line from a server has taken a block.
+    Served(LinkId),
     /// The link reads what has come.
     Read(LinkId),
     /// The brain takes what is in its mailbox.
@@ -89,6 +100,7 @@ enum Happening {
 pub struct World {
     pub swarm: Swarm,
     pub remotes: Vec<Remote>,
+    pub servers: Servers,
     pub ledger: Ledger,
     pub now: Duration,
     setup: Setup,
@@ -151,6 +163,7 @@ impl World {
         let mut world = Self {
             swarm: Swarm::new(config, began),
             remotes: remotes.map(|(number, character)| Remote::new(number, character)).collect(),
+            servers: Servers { manners: setup.servers.clone(), ..Servers::default() },
             ledger: Ledger::default(),
             now: Duration::ZERO,
             disk: Disk::new(setup.seed, setup.layout, setup.extents.clone(), setup.disk.clone()),
@@ -176,6 +189,7 @@ impl World {
             setup,
         };
         world.after(Duration::ZERO, Happening::Announced);
+        world.tell_servers();
         for number in 0..world.remotes.len() {
             if world.remotes[number].character.comes_in {
                 world.after(Duration::from_millis(300), Happening::ComesIn(number));
@@ -266,7 +280,7 @@ impl World {
                 self.say(number, link, words);
             }
             Happening::ToUs(link, word) => {
-                if self.links.contains_key(&link) {
+                if self.links.contains_key(&link) || self.servers.links.contains_key(&link) {
                     self.receive(link, word);
                 }
             }
@@ -297,6 +311,10 @@ impl World {
                 }
             }
             Happening::Fate(fate) => self.befall(fate),
+            Happening::LetIn(link) => self.let_in(link),
+            Happening::Ordered(link, run) => self.ordered(link, run),
+            Happening::Shortened(link, end) => self.shortened(link, end),
+            Happening::Served(link) => self.serve_on(link),
             Happening::Read(link) => self.read(link),
             Happening::Turn => self.take_turn(),
         }
@@ -421,7 +439,8 @@ impl World {
     }
 
     fn down(&mut self, link: LinkId, reason: DownReason) {
-        if self.links.remove(&link).is_some() {
+        let was_up = self.links.remove(&link).is_some();
+        if self.servers.links.remove(&link).is_some() || was_up {
             self.inbox.remove(&link);
             self.starving.retain(|other| *other != link);
             self.post(Input::LinkDown { link, reason });

@@ -20,7 +20,10 @@ pub fn run(settings: &Settings, is_json: bool) -> Outcome {
     let state = state_dir()?;
     if is_json {
         let lines = settings.settings().into_iter();
-        let each = lines.map(|it| (it.key, json!({ "value": it.value, "from": it.origin })));
+        let each = lines.map(|it| {
+            let value = it.json();
+            (it.key, json!({ "value": value, "from": it.origin }))
+        });
         out::deliver_json(&json!({
             "config_file": file.map(|path| path.to_string_lossy().into_owned()),
             "config_file_is_read": settings.file().is_some(),

@@ -24,8 +24,9 @@ use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::print::{InfoJson, WAITING, info_screen, pace_words};
+use crate::cli::sums;
 use crate::cli::values;
-use crate::disk::create::{Created, Error, Progress, Skipped, create};
+use crate::disk::create::{Created, Error, Progress, Skipped, create, create_and_sum};
 use crate::disk::record_of;
 use crate::disk::turn;
 use crate::metainfo::create::{CreateOptions, Error as FormatError};
@@ -82,6 +83,9 @@ pub struct CreateArgs {
     /// Versions 1 and 2 in one torrent
     #[arg(long)]
     pub hybrid: bool,
+    /// Write the SHA-256 sums of the files here, as sha256sum does; - is the terminal
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub sha256sums: Option<PathBuf>,
     /// Leave out when it was made [default: now, or SOURCE_DATE_EPOCH]
     #[arg(long)]
     pub no_date: bool,
@@ -108,11 +112,42 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
     }
     // Better said before everything is hashed.
     assert_free(&output, &arguments)?;
+    let list = arguments.sha256sums.as_deref();
+    let is_shown = list == Some(Path::new("-"));
+    let list = list.filter(|_| !is_shown);
+    if is_shown && arguments.json {
+        return Err(Failure::usage("--json and --sha256sums - both print to the terminal"));
+    }
+    if let Some(list) = list {
+        assert_free(list, &arguments)?;
+        if list == output {
+            let list = shown(list);
+            return Err(Failure::usage(format!(
+                "{list} cannot be the torrent and the list of sums"
+            )));
+        }
+    }
     let memory_bytes = memory_for(common)?.alone_bytes();
-    let created = make(&arguments.path, &options, memory_bytes, common.quiet, true)?;
+    let wants_sums = arguments.sha256sums.is_some();
+    let created = made(
+        &arguments.path,
+        &options,
+        memory_bytes,
+        common.quiet,
+        true,
+        Making { wants_sums, ..Making::default() },
+    )?;
     let written = write(&output, &created.bytes, arguments.force);
     written.map_err(|error| unwritable(&output, &error.to_string()))?;
     note(&created, &arguments.path);
+    if let Some(list) = list {
+        let written = write(list, sums_list(&created).as_bytes(), arguments.force);
+        written.map_err(|error| unwritable(list, &error.to_string()))?;
+    }
+    if is_shown {
+        out::deliver(&sums_list(&created))?;
+        return Ok(Exit::Done);
+    }
     if arguments.v2 && !common.quiet {
         out::talk_wrapped(V2_ONLY);
     }
@@ -129,6 +164,13 @@ pub fn run(arguments: CreateArgs, common: &Common) -> Outcome {
         }
     }
     Ok(Exit::Done)
+}
+
+/// A list of the sums, as `sha256sum` would write it within the torrent's folder.
+fn sums_list(created: &Created) -> String {
+    let files = created.torrent.files.iter().filter(|file| !file.is_pad);
+    let lines = files.zip(&created.sums);
+    lines.map(|(file, sum)| sums::line(&sums::name_in(&created.torrent, &file), sum)).collect()
 }
 
 /// What is likely to be missing of its trackers.
@@ -160,7 +202,18 @@ pub fn make(
     is_quiet: bool,
     is_stoppable: bool,
 ) -> Result<Created, Failure> {
-    let making = Arc::new(Making::default());
+    made(path, options, memory_bytes, is_quiet, is_stoppable, Making::default())
+}
+
+fn made(
+    path: &Path,
+    options: &CreateOptions,
+    memory_bytes: usize,
+    is_quiet: bool,
+    is_stoppable: bool,
+    making: Making,
+) -> Result<Created, Failure> {
+    let making = Arc::new(making);
     let work = {
         let (path, options, making) = (path.to_owned(), options.clone(), making.clone());
         move || making.make(&path, &options, memory_bytes)
@@ -196,6 +249,7 @@ struct Making {
     done_bytes: AtomicU64,
     total_bytes: AtomicU64,
     is_waiting: AtomicBool,
+    wants_sums: bool,
     stop: turn::Stop,
 }
 
@@ -215,6 +269,7 @@ impl Making {
             self.total_bytes.store(progress.total_bytes, Ordering::Relaxed);
             self.done_bytes.fetch_max(progress.done_bytes, Ordering::Relaxed);
         };
+        let create = if self.wants_sums { create_and_sum } else { create };
         create(path, options, memory_bytes, &on_progress, self.stop.flag())
     }
 

@@ -20,12 +20,13 @@ use tokio::time::{interval, timeout};
 use crate::base::digest::sha1;
 use crate::base::ids::InfoHash;
 use crate::base::units::duration;
+use crate::cli::args::ConfigChoice;
 use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::out;
-use crate::cli::print::{counted, dht_json, dht_screen};
+use crate::cli::print::{counted, dht_json, dht_screen, swarm_words};
 use crate::cli::values;
 use crate::dht::items::{Item, SALT_LEN_MAX, Signed, VALUE_LEN_MAX, text_to_sign};
 use crate::dht::task::{Answer, Dht, DhtConfig, Question};
@@ -38,6 +39,11 @@ use super::download::routers;
 
 /// How long the first node may take to answer, if nothing else is said.
 const ENTER_MAX: &str = "20s";
+/// How long it is waited in silence for the first node, how often it is looked how that stands
+/// after, and how long a resolver has to say why a name means nothing to it.
+const QUIET: Duration = Duration::from_millis(1500);
+const SAY_EVERY: Duration = Duration::from_secs(5);
+const RESOLVE_MAX: Duration = Duration::from_secs(2);
 /// How long a table is filled that is to be shown.
 const FILL: Duration = Duration::from_secs(5);
 /// How often it is looked whether it grows.
@@ -46,7 +52,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What to ask the DHT.
 #[derive(Subcommand, Clone, Debug)]
 pub enum DhtCommand {
-    /// Find peers of a torrent
+    /// Find peers of a torrent, and estimate how many there are
     Get {
         /// Its info hash, or a magnet link.
         #[arg(value_name = "HASH")]
@@ -75,13 +81,16 @@ pub enum DhtCommand {
         /// The text, or the file that holds it; at most 996 bytes.
         #[arg(value_name = "TEXT|FILE")]
         text: String,
+        /// It is a text, though it looks like the name of a file
+        #[arg(long = "text")]
+        is_text: bool,
         /// Sign it with the key in this file, which is made when missing; it can be changed then
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         key: Option<PathBuf>,
         /// Tells several items of one key apart
         #[arg(long, value_name = "TEXT", requires = "key", default_value = "")]
         salt: String,
-        /// The higher one replaces the lower [default: the time in seconds]
+        /// The higher one replaces the lower [default: the time in seconds, or the next]
         #[arg(long, value_name = "N", requires = "key")]
         seq: Option<u32>,
         /// How to ask.
@@ -119,6 +128,9 @@ pub struct Reach {
     /// Print JSON
     #[arg(long, env = "DRIVER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+    /// Which settings.
+    #[command(flatten)]
+    pub config: ConfigChoice,
 }
 
 /// Asks it.
@@ -135,9 +147,9 @@ pub fn run(command: &DhtCommand) -> Outcome {
             ask(with_node(reach, async |dht| ping(dht, node, reach).await))
         }
         DhtCommand::Nodes { reach } => ask(with_node(reach, async |dht| nodes(dht, reach).await)),
-        DhtCommand::Put { text, key, salt, seq, reach } => {
-            let item = item_of(text, key.as_deref(), salt, *seq)?;
-            ask(with_node(reach, async |dht| put(dht, item, reach).await))
+        DhtCommand::Put { text, is_text, key, salt, seq, reach } => {
+            let draft = Draft::of(text, *is_text, key.as_deref(), salt, *seq)?;
+            ask(with_node(reach, async |dht| put(dht, draft, reach).await))
         }
         DhtCommand::Item { target, salt, reach } => {
             let target = target_of(target, salt)?;
@@ -160,25 +172,92 @@ async fn with_node(reach: &Reach, work: impl AsyncFnOnce(&Dht) -> Outcome) -> Ou
     came
 }
 
-/// Waits until some node answers.
+/// Waits until some node answers, and says after a moment what it waits for.
 async fn enter(dht: &Dht, reach: &Reach) -> Result<(), Failure> {
-    match dht.reached(reach.wait).await {
-        true => Ok(()),
-        false => Err(unreached(reach.wait)),
+    let (begin, routers) = (Instant::now(), routers(&reach.dht_bootstrap));
+    let (mut pause, mut known, mut said) = (QUIET, 0, String::new());
+    loop {
+        let left = reach.wait.saturating_sub(begin.elapsed());
+        if dht.reached(pause.min(left)).await {
+            return Ok(());
+        }
+        let standing = dht.standing();
+        known = known.max(standing.both().map(|health| health.known + health.hints).sum());
+        if known == 0 && routers.is_empty() || begin.elapsed() >= reach.wait {
+            let unresolved = if known == 0 { unresolved(&routers).await } else { Vec::new() };
+            let why = unreached(known, &routers, &unresolved, reach.wait);
+            return Err(Failure::new(Exit::Network, why));
+        }
+        let words = waiting(known, standing.both().map(|health| health.asked).sum());
+        if words != said {
+            out::talk(&format!("{words} (at most {})", duration(reach.wait)));
+            said = words;
+        }
+        pause = SAY_EVERY;
     }
 }
 
-fn unreached(wait: Duration) -> Failure {
-    let why = format!(
-        "no node of the DHT has answered for {} (--dht-bootstrap HOST:PORT names one)",
-        duration(wait)
-    );
-    Failure::new(Exit::Network, why)
+/// What it is waited for, with so many nodes that were heard of and so many being asked.
+fn waiting(known: usize, asked: usize) -> String {
+    match known {
+        0 => "looking for a first node of the DHT: none is known yet".to_owned(),
+        known => format!(
+            "waiting for a first node of the DHT: {} known, {asked} being asked, none has answered",
+            counted(known as u64, "node")
+        ),
+    }
+}
+
+/// Why nobody was reached, though so many nodes were heard of.
+fn unreached(
+    known: usize,
+    routers: &[String],
+    unresolved: &[(String, String)],
+    wait: Duration,
+) -> String {
+    let named = "--dht-bootstrap HOST:PORT names one";
+    match (known, routers.first(), unresolved.first()) {
+        (0, None, _) => {
+            format!("no node of the DHT is known: none is kept from earlier runs ({named})")
+        }
+        (0, _, Some((name, why))) if unresolved.len() == routers.len() => format!(
+            "no node of the DHT is known: cannot resolve {}: {} ({named})",
+            escape(name),
+            escape(why)
+        ),
+        (0, Some(router), _) => format!(
+            "no node of the DHT has answered for {}: {} was asked; is it one, and does it run?",
+            duration(wait),
+            escape(router)
+        ),
+        (known, ..) => format!(
+            "none of {} of the DHT has answered for {}: they are away, or datagrams (UDP) do not \
+             get through ({named})",
+            counted(known as u64, "known node"),
+            duration(wait)
+        ),
+    }
+}
+
+/// Names that mean nothing to the resolver, and why.
+async fn unresolved(names: &[String]) -> Vec<(String, String)> {
+    let mut unresolved = Vec::new();
+    for name in names {
+        let why = match timeout(RESOLVE_MAX, lookup_host(name)).await {
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the resolver does not answer".to_owned(),
+        };
+        unresolved.push((name.clone(), why));
+    }
+    unresolved
 }
 
 async fn get(dht: &Dht, hash: InfoHash, reach: &Reach) -> Outcome {
     enter(dht, reach).await?;
     let mut answers = dht.ask(Question::Find(hash)).await;
+    // Asked apart, since peers and filters of one reply may not fit a datagram.
+    let counting = dht.ask(Question::Scrape(hash)).await;
     let (mut found, mut tally) = (Vec::new(), Tally::default());
     while let Some(answer) = answers.recv().await {
         match answer {
@@ -198,9 +277,14 @@ async fn get(dht: &Dht, hash: InfoHash, reach: &Reach) -> Outcome {
             Answer::Found(_) => {}
         }
     }
+    let swarm = ended(counting).await.swarm;
+    if let Some((seeds, leechers)) = swarm.filter(|_| reach.json) {
+        out::deliver_json(&json!({ "event": "swarm", "seeds": seeds, "leechers": leechers }))?;
+    }
     let summary = format!(
-        "{} found; {} of {} asked nodes answered",
+        "{} found{}; {} of {} asked nodes answered",
         counted(found.len() as u64, "peer"),
+        swarm.map(|swarm| format!(", {}", swarm_words(swarm))).unwrap_or_default(),
         tally.answered,
         tally.asked
     );
@@ -270,21 +354,46 @@ async fn nodes(dht: &Dht, reach: &Reach) -> Outcome {
     Ok(Exit::Done)
 }
 
-async fn put(dht: &Dht, item: Item, reach: &Reach) -> Outcome {
+async fn put(dht: &Dht, draft: Draft, reach: &Reach) -> Outcome {
     enter(dht, reach).await?;
+    out::talk(&draft.words);
+    let stands = match draft.asks_what_stands() {
+        Some((target, salt)) => stands(dht, target, salt).await,
+        None => None,
+    };
+    let item = draft.item(stands)?;
     let target = item.target();
-    let key = item.signed.as_ref().map(|signed| HEXLOWER.encode(&signed.key));
+    let (key, seq) = match &item.signed {
+        Some(signed) => (Some(HEXLOWER.encode(&signed.key)), Some(signed.seq)),
+        None => (None, None),
+    };
     let tally = ended(dht.ask(Question::Put(item)).await).await;
     if tally.stored == 0 {
-        let why = format!("no node keeps it; {} of {} answered", tally.answered, tally.asked);
+        let stale = if seq.is_some() { "; a higher --seq may stand there" } else { "" };
+        let (answered, asked) = (tally.answered, tally.asked);
+        let why = format!("no node keeps it; {answered} of {asked} answered{stale}");
         return Err(Failure::new(Exit::Network, why));
     }
     let event = json!({
-        "event": "stored", "target": target.to_string(), "key": key, "nodes": tally.stored,
+        "event": "stored", "target": target.to_string(), "key": key, "seq": seq,
+        "nodes": tally.stored,
     });
     tell(reach, &event, || target.to_string())?;
-    out::talk(&format!("kept by {}", counted(tally.stored as u64, "node")));
+    let number = seq.map(|seq| format!("signed, number {seq}; ")).unwrap_or_default();
+    out::talk(&format!("{number}kept by {}", counted(tally.stored as u64, "node")));
     Ok(Exit::Done)
+}
+
+/// The number of the item that stands under this name, if there is any.
+async fn stands(dht: &Dht, target: NodeId, salt: Vec<u8>) -> Option<i64> {
+    let mut answers = dht.ask(Question::Get { target, salt }).await;
+    let mut highest = None;
+    while let Some(answer) = answers.recv().await {
+        if let Answer::Found(Item { signed: Some(signed), .. }) = answer {
+            highest = highest.max(Some(signed.seq));
+        }
+    }
+    highest
 }
 
 async fn item(dht: &Dht, target: NodeId, salt: Vec<u8>, reach: &Reach) -> Outcome {
@@ -344,6 +453,11 @@ fn add(all: &mut Tally, one: Tally) {
     all.answered += one.answered;
     all.peers += one.peers;
     all.stored += one.stored;
+    let add = |(seeds, leechers), (more, others)| (seeds + more, leechers + others);
+    all.swarm = match (all.swarm, one.swarm) {
+        (Some(known), Some(more)) => Some(add(known, more)),
+        (known, more) => known.or(more),
+    };
 }
 
 /// A line for people, or the event for programs.
@@ -382,34 +496,102 @@ fn target_of(text: &str, salt: &str) -> Result<NodeId, Failure> {
     target.ok_or_else(|| Failure::usage("not a target: write the 40 digits of put, or 64 of a key"))
 }
 
-/// The item of a text or file, signed where there is a key.
-fn item_of(text: &str, key: Option<&Path>, salt: &str, seq: Option<u32>) -> Result<Item, Failure> {
-    let content = match Path::new(text).is_file() {
-        true => read_short(Path::new(text))?,
-        false => text.as_bytes().to_vec(),
-    };
-    let value = [format!("{}:", content.len()).as_bytes(), &content].concat();
-    if value.len() > VALUE_LEN_MAX {
-        let why = format!("too long: nodes keep at most {VALUE_LEN_MAX} bytes");
-        return Err(Failure::bad_input(why));
+/// What is to be put, before it is known which number it gets.
+struct Draft {
+    value: Vec<u8>,
+    /// What it is, in words for people.
+    words: String,
+    signer: Option<Signer>,
+}
+
+struct Signer {
+    pair: Ed25519KeyPair,
+    key: [u8; 32],
+    salt: Vec<u8>,
+    /// The number that its user chose.
+    seq: Option<u32>,
+}
+
+impl Draft {
+    /// A text or the content of a file, to be signed where there is a key.
+    fn of(
+        text: &str,
+        is_text: bool,
+        key: Option<&Path>,
+        salt: &str,
+        seq: Option<u32>,
+    ) -> Result<Self, Failure> {
+        let (shown, path) = (escape(text), Path::new(text));
+        let (content, what) = match path.metadata() {
+            Ok(found) if !is_text && found.is_dir() => {
+                return Err(Failure::usage(format!("{shown} is a directory{TAKE_AS_TEXT}")));
+            }
+            Ok(_) if !is_text => (read_short(path)?, "the content of the file"),
+            Err(_) if !is_text && looks_like_a_path(text) => {
+                return Err(Failure::usage(format!("{shown}: no such file{TAKE_AS_TEXT}")));
+            }
+            _ => (text.as_bytes().to_vec(), "the text"),
+        };
+        let value = [format!("{}:", content.len()).as_bytes(), &content].concat();
+        if value.len() > VALUE_LEN_MAX {
+            let why = format!("too long: nodes keep at most {VALUE_LEN_MAX} bytes");
+            return Err(Failure::bad_input(why));
+        }
+        if salt.len() > SALT_LEN_MAX {
+            return Err(Failure::usage(format!("the salt is longer than {SALT_LEN_MAX} bytes")));
+        }
+        let words = format!("putting {what} {shown:?}, {}", counted(content.len() as u64, "byte"));
+        let signer = key.map(|path| Signer::of(path, salt, seq)).transpose()?;
+        Ok(Self { value, words, signer })
     }
-    if salt.len() > SALT_LEN_MAX {
-        return Err(Failure::usage(format!("the salt is longer than {SALT_LEN_MAX} bytes")));
+
+    /// Under which name, and with which salt, something may stand whose number matters.
+    fn asks_what_stands(&self) -> Option<(NodeId, Vec<u8>)> {
+        let signer = self.signer.as_ref().filter(|signer| signer.seq.is_none())?;
+        Some((NodeId(sha1(&[&signer.key, &signer.salt])), signer.salt.clone()))
     }
-    let Some(path) = key else { return Ok(Item { value, signed: None }) };
-    let pair = key_pair(path)?;
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let seconds = i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
-    let seq = seq.map_or(seconds, i64::from);
-    let signature = pair.sign(&text_to_sign(salt.as_bytes(), seq, &value));
-    let odd = || Failure::new(Exit::Unexpected, "the key signs in an unknown way");
-    let signed = Signed {
-        key: pair.public_key().as_ref().try_into().map_err(|_| odd())?,
-        salt: salt.as_bytes().to_vec(),
-        seq,
-        signature: signature.as_ref().try_into().map_err(|_| odd())?,
+
+    /// The item, with a number above that which stands: two changes in a second are two numbers.
+    fn item(self, stands: Option<i64>) -> Result<Item, Failure> {
+        let Self { value, signer, .. } = self;
+        let Some(Signer { pair, key, salt, seq }) = signer else {
+            return Ok(Item { value, signed: None });
+        };
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let seconds = i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
+        let next = stands.map_or(seconds, |stands| seconds.max(stands.saturating_add(1)));
+        let seq = seq.map_or(next, i64::from);
+        let signature = pair.sign(&text_to_sign(&salt, seq, &value));
+        let signature = signature.as_ref().try_into().map_err(|_| odd_key())?;
+        Ok(Item { value, signed: Some(Signed { key, salt, seq, signature }) })
+    }
+}
+
+impl Signer {
+    fn of(path: &Path, salt: &str, seq: Option<u32>) -> Result<Self, Failure> {
+        let pair = key_pair(path)?;
+        let key = pair.public_key().as_ref().try_into().map_err(|_| odd_key())?;
+        Ok(Self { pair, key, salt: salt.as_bytes().to_vec(), seq })
+    }
+}
+
+fn odd_key() -> Failure {
+    Failure::new(Exit::Unexpected, "the key signs in an unknown way")
+}
+
+/// What to do with a text that is taken for the name of a file.
+const TAKE_AS_TEXT: &str = ": give another name, or --text to put these letters themselves";
+
+/// Is this rather a name of a file than a text: one word with a folder, or an ending as files have?
+fn looks_like_a_path(text: &str) -> bool {
+    let is_ending = |ending: &str| {
+        (1..=8).contains(&ending.len())
+            && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && ending.bytes().any(|byte| byte.is_ascii_alphabetic())
     };
-    Ok(Item { value, signed: Some(signed) })
+    let has_ending = text.rsplit_once('.').is_some_and(|(_, ending)| is_ending(ending));
+    let is_url = text.contains("://");
+    !is_url && !text.contains(char::is_whitespace) && (text.contains('/') || has_ending)
 }
 
 /// The content of a file, and a byte more than may be kept if it is longer.
@@ -480,21 +662,82 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("note");
         std::fs::write(&file, "Hello World!").unwrap();
-        let plain = item_of("Hello World!", None, "", None).unwrap();
-        assert_eq!(plain, item_of(file.to_str().unwrap(), None, "", None).unwrap());
+        let item = |text: &str, key, salt, seq| Draft::of(text, false, key, salt, seq)?.item(None);
+        let plain = item("Hello World!", None, "", None).unwrap();
+        assert_eq!(plain, item(file.to_str().unwrap(), None, "", None).unwrap());
         // BEP 44, test 3.
         assert_eq!(plain.target().to_string(), "e5f96f6f38320f0f33959cb4d3d656452117aadb");
         assert_eq!(text_of(&plain.value), b"Hello World!");
         assert_eq!(text_of(b"li1ee"), b"li1ee");
         let key = dir.path().join("key");
-        let signed = |seq| item_of("x", Some(&key), "s", Some(seq)).unwrap();
+        let signed = |seq| item("x", Some(key.as_path()), "s", Some(seq)).unwrap();
         let (one, two) = (signed(1), signed(2));
         assert_eq!(one.target(), two.target());
         assert!(one.view().is_signed_well() && two.view().is_signed_well());
         std::fs::write(&file, vec![b'x'; 2000]).unwrap();
-        let long = item_of(file.to_str().unwrap(), None, "", None).unwrap_err();
+        let long = item(file.to_str().unwrap(), None, "", None).unwrap_err();
         assert_eq!(long.exit, Exit::BadInput);
         std::fs::write(&key, "nonsense").unwrap();
-        assert!(item_of("x", Some(&key), "", None).unwrap_err().message.contains("holds no key"));
+        let bad = item("x", Some(key.as_path()), "", None).unwrap_err();
+        assert!(bad.message.contains("holds no key"));
+    }
+
+    #[test]
+    fn an_item_gets_a_number_above_the_one_that_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        let draft = |seq| Draft::of("x", false, Some(&key), "s", seq).unwrap();
+        let seq = |draft: Draft, stands| draft.item(stands).unwrap().signed.unwrap().seq;
+        let now = seq(draft(None), None);
+        assert_eq!(seq(draft(None), Some(now + 100)), now + 101);
+        assert!(seq(draft(None), Some(5)) >= now);
+        assert_eq!(seq(draft(Some(3)), Some(now)), 3, "its user chose");
+        assert!(draft(Some(3)).asks_what_stands().is_none());
+        let (target, salt) = draft(None).asks_what_stands().unwrap();
+        let item = draft(None).item(None).unwrap();
+        assert_eq!((target, salt), (item.target(), b"s".to_vec()));
+    }
+
+    #[test]
+    fn a_mistyped_name_of_a_file_is_not_put_as_a_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |text: &str, is_text| Draft::of(text, is_text, None, "", None);
+        let refused = |text: &str| of(text, false).err().unwrap();
+        for text in ["notes.tx", "./notes", "dir/notes", "a.torrent"] {
+            let failure = refused(text);
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.message.contains("no such file"), "{}", failure.message);
+        }
+        assert!(refused(dir.path().to_str().unwrap()).message.contains("is a directory"));
+        for text in ["a short text", "hello", "3.14", "https://example.org/x", "It ends."] {
+            assert_eq!(text_of(&of(text, false).unwrap().value), text.as_bytes(), "{text}");
+        }
+        let draft = of("notes.tx", true).unwrap();
+        assert_eq!(text_of(&draft.value), b"notes.tx");
+        assert_eq!(draft.words, "putting the text \"notes.tx\", 8 bytes");
+    }
+
+    #[test]
+    fn why_nobody_was_reached_is_the_true_reason() {
+        let wait = Duration::from_secs(20);
+        let router = ["127.0.0.1:1".to_owned()];
+        let words = |known, routers: &[String], unresolved: &[(String, String)]| {
+            unreached(known, routers, unresolved, wait)
+        };
+        assert!(words(0, &[], &[]).contains("none is kept from earlier runs"));
+        let unresolved = [(router[0].clone(), "unknown name".to_owned())];
+        assert!(
+            words(0, &router, &unresolved).contains("cannot resolve 127.0.0.1:1: unknown name")
+        );
+        assert!(words(0, &router, &[]).contains("127.0.0.1:1 was asked"));
+        let words = words(3, &router, &[]);
+        assert!(
+            words.starts_with("none of 3 known nodes of the DHT has answered for 20s"),
+            "{words}"
+        );
+        assert_eq!(
+            waiting(3, 2),
+            "waiting for a first node of the DHT: 3 nodes known, 2 being asked, none has answered"
+        );
     }
 }

@@ -323,6 +323,8 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         upload_limit: options.upload_limit.0,
         // Whoever binds an address does not want to be seen elsewhere.
         local_discovery: !options.no_lsd && options.bind.is_none(),
+        allow_local_sources: false,
+        authorities: Vec::new(),
         dht: dht_options(options.no_dht, &options.dht_bootstrap),
     })
 }
@@ -364,6 +366,8 @@ pub fn torrent_options(options: &Options) -> TorrentOptions {
         peers: options.peer.clone(),
         extra_trackers: options.tracker.clone(),
         use_trackers: !options.no_trackers,
+        web_seeds: Vec::new(),
+        use_web_seeds: true,
         check: match (options.check, options.no_resume) {
             (true, _) => CheckMode::Force,
             (_, true) => CheckMode::NoResume,

@@ -88,8 +88,8 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
         Some(Command::Info(arguments)) => info::run(&arguments, &common),
         Some(Command::Create(arguments)) => create::run(*arguments, &common),
-        Some(Command::Verify { file, place, dir, json, .. }) => {
-            verify::run(&file, &place.unwrap_or(dir), json, &common)
+        Some(Command::Verify { file, place, dir, sha256sums, json, .. }) => {
+            verify::run(&file, &place.unwrap_or(dir), sha256sums.as_deref(), json, &common)
         }
         Some(Command::Magnet(arguments)) => magnet::run(&arguments),
         Some(Command::Config { options }) => config::run(&settings, options.json),

@@ -2,6 +2,7 @@
 //! is right, and of a wrong one which bytes are not. It changes nothing.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::base::digest::Sha256Hash;
 use crate::base::meter::Pace;
 use crate::base::units::{average, elapsed, rate, size};
 use crate::cli::args::Common;
@@ -23,6 +25,7 @@ use crate::cli::memory::memory_for;
 use crate::cli::out;
 use crate::cli::place::{elsewhere_words, followed_home};
 use crate::cli::print::{WAITING, counted, grouped, pace_words};
+use crate::cli::sums::{self, LIST_LEN_MAX, SumsList};
 use crate::disk::{CheckProgress, CheckReport, FileCheck, FileReport, Home, home_of, lasting};
 use crate::metainfo::Torrent;
 
@@ -34,8 +37,9 @@ const RANGES_SHOWN: usize = 10;
 ///
 /// # Errors
 /// When the torrent is invalid, there is no such directory, or the user stopped it.
-pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
+pub fn run(given: &Path, dir: &Path, sums: Option<&Path>, json: bool, common: &Common) -> Outcome {
     let memory_bytes = memory_for(common)?.alone_bytes();
+    let list = sums.map(|path| sums_list(path, common.quiet)).transpose()?;
     let mut told = Vec::new();
     let torrent = Arc::new(ask(Given::of(given)?.torrent(None, &mut told))?.torrent);
     if !common.quiet {
@@ -45,10 +49,14 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
     let progress = Arc::new(CheckProgress::default());
     let work = {
         let (torrent, progress, home) = (torrent.clone(), progress.clone(), home.clone());
+        let wants_sums = list.is_some();
         move || {
-            let mut report = engine::check(&torrent, &home, &progress, memory_bytes)?;
+            let (mut report, sums) = match wants_sums {
+                true => engine::check_and_sum(&torrent, &home, &progress, memory_bytes)?,
+                false => (engine::check(&torrent, &home, &progress, memory_bytes)?, Vec::new()),
+            };
             let by_v2 = engine::right_by_v2(&torrent, &home, &mut report, memory_bytes);
-            Ok::<_, Failure>((report, by_v2))
+            Ok::<_, Failure>((report, sums, by_v2))
         }
     };
     let (begun, mut pace) = (Instant::now(), Pace::new(Instant::now()));
@@ -60,8 +68,8 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
         }
     };
     let report = attend(work, words, Some(|| progress.cancel()), common.quiet)?.transpose()?;
-    let report = report.filter(|(report, _)| !report.is_cancelled);
-    let Some((report, by_v2)) = report else {
+    let report = report.filter(|(report, ..)| !report.is_cancelled);
+    let Some((report, sums, by_v2)) = report else {
         return Err(Failure::new(Exit::Incomplete, stopped_words(&progress)));
     };
     for path in &by_v2 {
@@ -71,13 +79,15 @@ pub fn run(given: &Path, dir: &Path, json: bool, common: &Common) -> Outcome {
              a download by these cannot be complete"
         ));
     }
-    let looked = Looked::new(&torrent, &home, &report, progress.bytes().0, begun.elapsed());
+    let mut looked = Looked::new(&torrent, &home, &report, progress.bytes().0, begun.elapsed());
+    if let Some(list) = &list {
+        looked.compare(&torrent, list, &sums);
+    }
     if json {
         out::deliver_json(&looked.as_json())?;
     } else {
         out::deliver(&out::wrapped(&looked.screen(Telling::of(common))))?;
-        let is_nothing_there =
-            looked.files.iter().all(|(_, _, report)| report.check == FileCheck::Missing);
+        let is_nothing_there = looked.files.iter().all(|it| it.report.check == FileCheck::Missing);
         let hint = elsewhere_words(&torrent, dir);
         if is_nothing_there && !hint.is_empty() {
             out::talk_wrapped(&format!("driver: {hint}"));
@@ -165,11 +175,40 @@ impl Telling {
 
 /// What came of it.
 struct Looked<'a> {
-    /// The files that are on disk, pad files left out.
-    files: Vec<(PathBuf, u64, &'a FileReport)>,
+    /// All files but padding.
+    files: Vec<LookedAt<'a>>,
+    /// The files were compared with a list of sums.
+    has_sums: bool,
     report: &'a CheckReport,
     read_bytes: u64,
     time: Duration,
+}
+
+/// What came of one file.
+struct LookedAt<'a> {
+    path: PathBuf,
+    length: u64,
+    report: &'a FileReport,
+    /// As it is, and as a list says.
+    sum: Option<Sha256Hash>,
+    listed: Option<Sha256Hash>,
+}
+
+impl LookedAt<'_> {
+    fn is_good(&self) -> bool {
+        self.report.check == FileCheck::Whole && self.is_as_listed() != Some(false)
+    }
+
+    /// Whether it has the sum that is listed; none where either is unknown.
+    fn is_as_listed(&self) -> Option<bool> {
+        self.sum.zip(self.listed).map(|(sum, listed)| sum == listed)
+    }
+
+    /// What is wrong with it, if anything.
+    fn problem(&self) -> Option<String> {
+        let differs = || (self.is_as_listed() == Some(false)).then(|| "sum differs".to_owned());
+        problem(self.length, self.report).or_else(differs)
+    }
 }
 
 impl<'a> Looked<'a> {
@@ -181,14 +220,41 @@ impl<'a> Looked<'a> {
         time: Duration,
     ) -> Self {
         let files = (0..).zip(torrent.files.iter()).zip(&report.files);
-        let files = files
-            .filter(|((_, file), _)| !file.is_pad)
-            .map(|((number, file), report)| (home.path_of(number, file.path), file.length, report));
-        Self { files: files.collect(), report, read_bytes, time }
+        let files =
+            files.filter(|((_, file), _)| !file.is_pad).map(|((number, file), report)| LookedAt {
+                path: home.path_of(number, file.path),
+                length: file.length,
+                report,
+                sum: None,
+                listed: None,
+            });
+        Self { files: files.collect(), has_sums: false, report, read_bytes, time }
+    }
+
+    /// Compares the sums of all files, by their number, with those of a list. A file of another
+    /// length than the torrent's has none.
+    fn compare(&mut self, torrent: &Torrent, list: &SumsList, sums: &[Option<Sha256Hash>]) {
+        let files = torrent.files.iter().zip(sums).filter(|(file, _)| !file.is_pad);
+        for (looked, (file, sum)) in self.files.iter_mut().zip(files) {
+            let is_there = matches!(looked.report.check, FileCheck::Whole | FileCheck::Wrong(_));
+            looked.sum = sum.filter(|_| is_there);
+            looked.listed = list.of(torrent, &file);
+        }
+        self.has_sums = true;
     }
 
     fn is_complete(&self) -> bool {
-        self.files.iter().all(|(_, _, report)| is_good(report))
+        self.files.iter().all(LookedAt::is_good)
+    }
+
+    /// Files with the sum that is listed, with another one, and all that are listed.
+    fn sums(&self) -> [usize; 3] {
+        let count = |is: &dyn Fn(&&LookedAt<'_>) -> bool| self.files.iter().filter(is).count();
+        [
+            count(&|file| file.is_as_listed() == Some(true)),
+            count(&|file| file.is_as_listed() == Some(false)),
+            count(&|file| file.listed.is_some()),
+        ]
     }
 
     fn rate(&self) -> u64 {
@@ -196,7 +262,9 @@ impl<'a> Looked<'a> {
     }
 
     fn as_json(&self) -> Value {
-        let files: Vec<_> = self.files.iter().map(file_json).collect();
+        let files = self.files.iter().map(|file| file_json(file, self.has_sums));
+        let files: Vec<_> = files.collect();
+        let [right, wrong, listed] = self.sums();
         let CheckReport { have, looked_at, .. } = self.report;
         json!({
             "complete": self.is_complete(),
@@ -209,16 +277,20 @@ impl<'a> Looked<'a> {
             "bytes_read": self.read_bytes,
             "seconds": self.time.as_secs_f64(),
             "rate": self.rate(),
+            "sums": self.has_sums.then(|| {
+                json!({ "right": right, "wrong": wrong, "unlisted": self.files.len() - listed })
+            }),
             "files": files,
         })
     }
 
     fn screen(&self, telling: Telling) -> String {
         let mut screen = String::new();
-        let is_told = |report: &FileReport| telling == Telling::All || !is_good(report);
-        for (path, length, report) in self.files.iter().filter(|(_, _, report)| is_told(report)) {
-            let words = problem(*length, report).unwrap_or_else(|| "ok".to_owned());
-            screen += &format!("{words:<32}  {}\n", escape(&path.to_string_lossy()));
+        let is_told = |file: &&LookedAt<'_>| telling == Telling::All || !file.is_good();
+        for file in self.files.iter().filter(is_told) {
+            let words = file.problem().unwrap_or_else(|| "ok".to_owned());
+            screen += &format!("{words:<32}  {}\n", escape(&file.path.to_string_lossy()));
+            let report = file.report;
             screen += &ranges("wrong", &report.wrong);
             // Of a file that is not there all is missing, and of one cut short the end.
             if !matches!(report.check, FileCheck::Missing) && report.unreadable.is_none() {
@@ -228,22 +300,47 @@ impl<'a> Looked<'a> {
         if telling == Telling::Wrong {
             return screen;
         }
-        let good = self.files.iter().filter(|(_, _, report)| is_good(report)).count();
+        let good = self.files.iter().filter(|file| file.is_good()).count();
         screen += &format!("{good} of {} ok", counted(self.files.len() as u64, "file"));
         if self.read_bytes > 0 {
             screen += &format!("   {} read in {}", size(self.read_bytes), elapsed(self.time));
             let average = average(self.read_bytes, self.time);
             screen += &average.map(|it| format!(", {}", rate(it))).unwrap_or_default();
         }
-        screen + "\n"
+        screen += "\n";
+        if self.has_sums {
+            let [right, _, listed] = self.sums();
+            screen += &format!("{right} of {} right", counted(listed as u64, "sum"));
+            if let Some(more @ 1..) = self.files.len().checked_sub(listed) {
+                screen += &format!("   {} not in the list", counted(more as u64, "file"));
+            }
+            screen += "\n";
+        }
+        screen
     }
 }
 
-fn is_good(report: &FileReport) -> bool {
-    report.check == FileCheck::Whole
+/// The list of sums at a path.
+fn sums_list(path: &Path, is_quiet: bool) -> Result<SumsList, Failure> {
+    let shown = escape(&path.display().to_string());
+    let bad = |why: String| Failure::bad_input(format!("{shown}: {}", escape(&why)));
+    let file = std::fs::File::open(path).map_err(|error| bad(error.to_string()))?;
+    let mut text = Vec::new();
+    let read = file.take(LIST_LEN_MAX + 1).read_to_end(&mut text);
+    read.map_err(|error| bad(error.to_string()))?;
+    if text.len() as u64 > LIST_LEN_MAX {
+        return Err(bad(format!("a list of sums of more than {}", size(LIST_LEN_MAX))));
+    }
+    let list = SumsList::parse(&text).map_err(|why| bad(format!("no list of sums: {why}")))?;
+    if list.odd_lines > 0 && !is_quiet {
+        let lines = counted(list.odd_lines as u64, "line");
+        out::talk_wrapped(&format!("driver: {shown}: {lines} without a sum left out"));
+    }
+    Ok(list)
 }
 
-fn file_json((path, length, report): &(PathBuf, u64, &FileReport)) -> Value {
+fn file_json(file: &LookedAt<'_>, has_sums: bool) -> Value {
+    let LookedAt { path, length, report, sum, .. } = file;
     let length = *length;
     let (state, present) = match report.check {
         FileCheck::Whole => ("ok", Some(length)),
@@ -256,20 +353,25 @@ fn file_json((path, length, report): &(PathBuf, u64, &FileReport)) -> Value {
     let pairs = |ranges: &[Range<u64>]| -> Vec<[u64; 2]> {
         ranges.iter().map(|range| [range.start, range.end]).collect()
     };
-    json!({
+    let mut shown = json!({
         "path": path.to_string_lossy(),
         "length": length,
-        "ok": is_good(report),
+        "ok": file.is_good(),
         "state": state,
-        "problem": problem(length, report),
+        "problem": file.problem(),
         "present_length": present,
         "pieces": report.piece_count,
         "wrong_pieces": report.wrong_pieces,
-        "wrong_bytes": sum(&report.wrong),
+        "wrong_bytes": bytes_in(&report.wrong),
         "wrong": pairs(&report.wrong),
-        "unread_bytes": sum(&report.unread),
+        "unread_bytes": bytes_in(&report.unread),
         "unread": pairs(&report.unread),
-    })
+    });
+    if has_sums {
+        shown["sha256"] = sum.as_ref().map(sums::hex).into();
+        shown["sha256_ok"] = file.is_as_listed().into();
+    }
+    shown
 }
 
 /// What is wrong with the file, if anything.
@@ -312,13 +414,13 @@ fn ranges(what: &str, ranges: &[Range<u64>]) -> String {
         lines += &format!("  {what}: bytes {start}-{} ({})\n", end - 1, size(end - start));
     }
     if let Some(more @ 1..) = ranges.len().checked_sub(RANGES_SHOWN) {
-        let bytes = size(sum(ranges));
+        let bytes = size(bytes_in(ranges));
         lines += &format!("  {what}: and {more} more ranges, {bytes} in all\n");
     }
     lines
 }
 
-fn sum(ranges: &[Range<u64>]) -> u64 {
+fn bytes_in(ranges: &[Range<u64>]) -> u64 {
     ranges.iter().map(|range| range.end - range.start).sum()
 }
 
@@ -343,9 +445,16 @@ mod tests {
     }
 
     fn looked<'a>(files: &[(&'a str, &'a FileReport)], whole: &'a CheckReport) -> Looked<'a> {
-        let files =
-            files.iter().map(|(path, report)| (PathBuf::from(*path), 2048, *report)).collect();
-        Looked { files, report: whole, read_bytes: 4096, time: Duration::from_secs(2) }
+        let looked_at = |(path, report): &(&str, &'a FileReport)| LookedAt {
+            path: PathBuf::from(*path),
+            length: 2048,
+            report,
+            sum: None,
+            listed: None,
+        };
+        let files = files.iter().map(looked_at).collect();
+        let time = Duration::from_secs(2);
+        Looked { files, has_sums: false, report: whole, read_bytes: 4096, time }
     }
 
     fn none_right(pieces: u32) -> CheckReport {

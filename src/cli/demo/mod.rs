@@ -152,6 +152,8 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
         peers: Vec::<SocketAddr>::new(),
         extra_trackers: Vec::new(),
         use_trackers: true,
+        web_seeds: Vec::new(),
+        use_web_seeds: true,
         check: CheckMode::Resume,
         overwrite: false,
         waits_for_disk: false,
@@ -180,6 +182,8 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
             download_limit: None,
             max_active: SessionConfig::MAX_ACTIVE,
             local_discovery: false,
+            allow_local_sources: false,
+            authorities: Vec::new(),
             dht: None,
             upload_limit: None,
         },
@@ -279,8 +283,8 @@ pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
         let mut answer = String::new();
         // No answer counts as yes, as an empty one does.
         let _ = std::io::stdin().lock().read_line(&mut answer);
-        if answer.trim_start().starts_with(['n', 'N']) {
-            return;
+        if !is_yes(&answer) {
+            return out::answer(&format!("./{} is kept\n", dir.display()));
         }
     }
     if keep {
@@ -299,9 +303,21 @@ pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
     }
 }
 
+/// Is it yes, or nothing, which the question's capital letter makes a yes? Of anything else nobody
+/// knows what it means, and nothing is removed for it.
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_yes_or_nothing_removes_the_demo() {
+        assert!(["", "\n", "y\n", " Y\n", "yes", "YES\n"].into_iter().all(is_yes));
+        assert!(!["n", "no", "N\n", "quit", "yn", "status", "?", "0"].into_iter().any(is_yes));
+    }
 
     #[test]
     fn two_seeders_overlap_and_the_third_has_all() {

@@ -86,6 +86,8 @@ impl Seeder {
             upload_limit: self.rate,
             max_active: 1,
             local_discovery: false,
+            allow_local_sources: false,
+            authorities: Vec::new(),
             dht: None,
         }
     }
@@ -118,6 +120,8 @@ fn options(dir: PathBuf, files: usize) -> TorrentOptions {
         peers: Vec::new(),
         extra_trackers: Vec::new(),
         use_trackers: true,
+        web_seeds: Vec::new(),
+        use_web_seeds: false,
         check: CheckMode::Force,
         overwrite: true,
         waits_for_disk: false,

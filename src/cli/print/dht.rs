@@ -21,13 +21,31 @@ const WAITED_SHOWN: usize = 4;
 
 /// `312 nodes, announced 4m ago at 8 nodes`.
 pub fn dht_words(dht: &DhtStatus) -> String {
-    let announced = match dht.announced {
+    format!("{}, {}", dht_reach(dht), announced_words(dht))
+}
+
+/// Whether others find the torrent there: `announced 4m ago at 8 nodes`.
+pub fn announced_words(dht: &DhtStatus) -> String {
+    match dht.announced {
         Some((ago, nodes)) => {
             format!("announced {} ago at {}", duration(ago), counted(nodes as u64, "node"))
         }
         None => "not announced yet".to_owned(),
-    };
-    format!("{}, {announced}", dht_reach(dht))
+    }
+}
+
+/// What nodes tell of a swarm (BEP 33): `about 48 seeds and 20 leechers`.
+pub fn swarm_words((seeds, leechers): (usize, usize)) -> String {
+    let (seeds, leechers) = (counted(seeds as u64, "seed"), counted(leechers as u64, "leecher"));
+    format!("about {seeds} and {leechers}")
+}
+
+/// The line of the screen about the torrent's swarm.
+pub fn swarm_line(swarm: Option<(usize, usize)>) -> String {
+    match swarm {
+        Some(swarm) => format!("swarm {}\n", swarm_words(swarm)),
+        None => "swarm no node has told how many there are\n".to_owned(),
+    }
 }
 
 /// Whom it reaches: `312 nodes`.
@@ -59,7 +77,7 @@ pub fn dht_screen(standing: &Standing, look: &Look, columns: usize) -> String {
 
 fn health_lines(family: &str, health: &Health) -> String {
     let mut lines = format!(
-        "{family}  {} {}, {} known, {} hinted at; {} announced\n      \
+        "{family}  {} {}, {} known, {} hinted at; {} taking part\n      \
          datagrams a second: {} in, {} out; {} under way for {}\n",
         counted(health.good as u64, "node"),
         if health.good == 1 { "answers" } else { "answer" },
@@ -158,6 +176,11 @@ mod tests {
     }
 
     #[test]
+    fn a_swarm_is_told_in_numbers() {
+        assert_eq!(swarm_words((48, 1)), "about 48 seeds and 1 leecher");
+    }
+
+    #[test]
     fn the_screen_tells_what_lookups_wait_for() {
         let health = Health {
             good: 9,
@@ -182,7 +205,7 @@ mod tests {
         let standing = Standing { four: Some(health), six: None };
         let screen = dht_screen(&standing, &look, 200);
         let expected = "\
-IPv4  9 nodes answer, 12 known, 1 hinted at; 2 torrents announced
+IPv4  9 nodes answer, 12 known, 1 hinted at; 2 torrents taking part
       datagrams a second: 3 in, 4 out; 0 queries under way for 0 lookups
       id 0000000000000000000000000000000000000000, others do not reach us, announces are 1m 30s late
 lookup abababab... for 2s, urgent: 12 of 14 answered, 3 peers; waits for 192.0.2.1:6881 (slow)

@@ -38,14 +38,16 @@ pub fn files_screen(
         let file = &files[position];
         let done = match live {
             None => String::new(),
-            Some((_, wanted)) if !wanted.get(position).copied().unwrap_or(true) => {
-                "   skip".to_owned()
-            }
-            Some((have, _)) => {
+            Some((have, wanted)) => {
                 let share = torrent
                     .layout
                     .map_or(0.0, |layout| share_done(&layout, have, file.offset, file.length));
-                format!("{:>6.0}%", (share * 100.0).floor())
+                let is_wanted = wanted.get(position).copied().unwrap_or(true);
+                // One that is here is, whether anybody asked for it or not.
+                match is_wanted || share >= 1.0 && file.length > 0 {
+                    true => format!("{:>6.0}%", (share * 100.0).floor()),
+                    false => "   skip".to_owned(),
+                }
             }
         };
         let path = path_in(home, position, file.path);
@@ -170,6 +172,9 @@ mod tests {
         let live = Some(([0b1110_0000].as_slice(), [true, true, false].as_slice()));
         let screen = files_screen(&torrent(), None, live, 80);
         assert!(screen.contains("    1   100%  "), "{screen}");
+        assert!(screen.contains("    2   100%    39.1 KiB"), "it is here all the same: {screen}");
+        let live = Some(([0b1100_0000].as_slice(), [true, true, false].as_slice()));
+        let screen = files_screen(&torrent(), None, live, 80);
         assert!(screen.contains("    2   skip    39.1 KiB"), "{screen}");
     }
 

@@ -51,6 +51,9 @@ pub fn news_line(news: &News) -> Option<String> {
             let what = if *is_fetched { "fetched again" } else { "not served any more" };
             format!("{}; {lost} {what}", escape(why))
         }
+        News::FileBack { why, pieces, bytes } => {
+            format!("{}: {} served again", escape(why), lost_words(*pieces, *bytes))
+        }
     })
 }
 
@@ -96,6 +99,12 @@ pub fn news_json(news: &News) -> Option<Value> {
             "pieces": pieces,
             "bytes": bytes,
             "fetched": is_fetched,
+        }),
+        News::FileBack { why, pieces, bytes } => json!({
+            "event": "file_back",
+            "message": why,
+            "pieces": pieces,
+            "bytes": bytes,
         }),
         News::Announced { nodes } => json!({ "event": "dht_announced", "nodes": nodes }),
     })
@@ -179,11 +188,12 @@ pub fn progress_json(status: &Status) -> Value {
 mod tests {
     use super::*;
     use crate::base::layout::Layout;
+    use crate::swarm::link::Endpoint;
 
     #[test]
     fn news_in_both_forms() {
         let piece = Layout::new(100, 10).unwrap().piece(7).unwrap();
-        let peer = "192.0.2.1:5".parse().unwrap();
+        let peer = Endpoint::Peer("192.0.2.1:5".parse().unwrap());
         let failed = News::Swarm(Event::HashFailed { piece, blamed: Some(peer) });
         assert_eq!(
             news_line(&failed).unwrap(),
@@ -239,6 +249,8 @@ mod tests {
              fetched again"
         );
         assert!(news_line(&news(false)).unwrap().ends_with("are not served any more"));
+        let back = News::FileBack { why: "d/a is back".into(), pieces: 2, bytes: 2048 };
+        assert_eq!(news_line(&back).unwrap(), "d/a is back: 2 pieces (2.0 KiB) are served again");
     }
 
     #[test]

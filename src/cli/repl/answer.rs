@@ -12,8 +12,8 @@ use crate::cli::escape::escape;
 use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
-    Around, Limits, counted, dht_screen, files_of, files_screen, info_screen, list_screen, path_in,
-    peers_screen, status_screen, trackers_screen, wrap,
+    Around, Limits, announced_words, counted, dht_screen, files_of, files_screen, info_screen,
+    list_screen, path_in, peers_screen, status_screen, swarm_line, trackers_screen, wrap,
 };
 use crate::cli::search::Search;
 use crate::cli::selection::wanted_files;
@@ -23,13 +23,15 @@ use crate::disk::Relocation;
 use crate::torrent::moving::Moving;
 use crate::torrent::status::State;
 
-use super::desk::{Desk, Refused, Wanted};
+use super::desk::{Chosen, Desk, Refused, Wanted};
 use super::words::{self, Order};
 
 /// How long an answer waits for its order to show.
 const ORDER_TIME: Duration = Duration::from_secs(1);
 /// The same of an order to move files: what runs must end first, and trackers are told.
 const MOVE_TIME: Duration = Duration::from_secs(15);
+/// Torrents whose place in the DHT is shown.
+const ANNOUNCED_SHOWN: usize = 10;
 const NO_TORRENT: &str = "there is no torrent: add FILE takes one in\n";
 
 impl Desk {
@@ -77,17 +79,39 @@ impl Desk {
     /// How the DHT fares.
     async fn dht_screen(&self, columns: usize) -> String {
         match self.engine.dht() {
-            Some(dht) => dht_screen(&dht.standing(), &dht.look().await, columns),
+            Some(dht) => {
+                let screen = dht_screen(&dht.standing(), &dht.look().await, columns);
+                let mut screen = screen + &self.announced_lines();
+                // What takes no part in it is not asked for there.
+                let takes_part = |item: &&Item| item.handle.status().dht.is_some();
+                let used = self.used().filter(takes_part);
+                if let Some(hash) = used.and_then(|item| item.torrent.info_hash_v1) {
+                    screen += &swarm_line(dht.count(hash).await);
+                }
+                screen
+            }
             None => "the DHT is off (--no-dht)\n".to_owned(),
         }
     }
 
+    /// How each torrent stands there, in the words of `status`.
+    fn announced_lines(&self) -> String {
+        let line = |item: &Item| {
+            let words = announced_words(&item.handle.status().dht?);
+            Some(format!("{}: {words}\n", item.title()))
+        };
+        let lines: Vec<String> = self.items.iter().filter_map(line).collect();
+        let more = lines.len().saturating_sub(ANNOUNCED_SHOWN);
+        let mut shown = lines.into_iter().take(ANNOUNCED_SHOWN).collect::<String>();
+        if more > 0 {
+            shown += &format!("({more} more torrents)\n");
+        }
+        shown
+    }
+
     async fn answer_add(&mut self, name: &str, dir: Option<&Path>) -> String {
         let came = match self.choose(name, dir).await {
-            Ok(Wanted::Torrent(chosen)) => self.add(*chosen).await.map(|item| {
-                let did = if item.handle.state() == State::Queued { "queued" } else { "added" };
-                format!("{}: {did}", item.whole_title())
-            }),
+            Ok(Wanted::Torrent(chosen)) => self.take_in(*chosen).await,
             Ok(Wanted::Link(wish)) => {
                 let lonely = wish.loneliness().filter(|_| self.engine.dht().is_none());
                 match self.seek(*wish).await {
@@ -108,6 +132,23 @@ impl Desk {
             Refused::Failed(failure) => failure.to_string(),
         });
         came + "\n"
+    }
+
+    /// Takes a torrent in, unless it turns out at once that it cannot run where it is to go.
+    async fn take_in(&mut self, chosen: Chosen) -> Result<String, Refused> {
+        let item = self.add(chosen).await?;
+        // A long check is not waited for: what comes of it is told when it does.
+        item.seen(|state| *state != State::Checking).await;
+        let failure = item.failure(&item.handle.status());
+        let (number, title) = (item.number, item.whole_title());
+        let did = if item.handle.state() == State::Queued { "queued" } else { "added" };
+        match failure {
+            None => Ok(format!("{title}: {did}")),
+            Some(failure) => {
+                self.remove(number).await;
+                Err(Refused::Failed(failure))
+            }
+        }
     }
 
     fn answer_use(&mut self, meant: &str) -> String {
@@ -171,7 +212,10 @@ impl Desk {
             false => self.engine.limit_up(limit),
         }
         let words = limit_words(down, limit);
-        if self.is_several { format!("all together: {words}\n") } else { words + "\n" }
+        match self.is_several {
+            true => format!("all together: {words}\n"),
+            false => format!("{words}, for all torrents of this run together\n"),
+        }
     }
 
     /// The limits of all together, where there are several to share them.
@@ -266,7 +310,8 @@ impl Item {
                         self.limits.up = *limit;
                     }
                 }
-                name + &limit_words(*down, *limit) + "\n"
+                let words = limit_words(*down, *limit);
+                format!("{name}{words}, for this torrent alone (limit all is for all together)\n")
             }
             Order::Pause { .. } => {
                 self.pause().await;

@@ -19,6 +19,7 @@ use crate::metainfo::create::Plan;
 
 use super::super::beneath::{Access, Base, Found, found_open};
 use super::super::scan::{AHEAD_LEN, Portion, READ_LEN, STEP_LEN, Scan};
+use super::super::sums::Tap;
 use super::walk::FoundFile;
 use super::{DiskError, Error, Progress};
 
@@ -32,6 +33,8 @@ pub(super) struct Reading<'a> {
     /// In the order of the plan.
     pub files: &'a [FoundFile],
     pub progress: &'a (dyn Fn(Progress) + Sync),
+    /// Who is told all bytes in their order.
+    pub tap: Option<&'a Tap>,
     pub abort: &'a AtomicBool,
 }
 
@@ -51,7 +54,11 @@ impl Reading<'_> {
     /// Reads everything once, and makes sure at the end that nothing changed meanwhile.
     pub(super) fn hash_all(self, memory_bytes: usize) -> Result<Hashed, Error> {
         let done_bytes = AtomicU64::new(0);
-        let scan = Scan::of(self.plan.piece_length() as usize, memory_bytes);
+        let piece_len = self.plan.piece_length() as usize;
+        let scan = match self.tap {
+            Some(_) => Scan::in_order(piece_len),
+            None => Scan::of(piece_len, memory_bytes),
+        };
         let worker = || Worker {
             reading: self,
             done_bytes: &done_bytes,
@@ -156,11 +163,16 @@ impl Worker<'_> {
         let last = portion.now.end - 1;
         let is_short = len(last) < len(portion.now.start);
         let whole = portion.now.start..if is_short { last } else { portion.now.end };
-        let mut hashed = self.row_in_step(whole.clone())?;
-        if whole.end <= last {
-            let short = self.row_in_step(last..portion.now.end)?;
-            hashed.pieces.extend(short.pieces);
-            hashed.nodes.extend(short.nodes);
+        // In order is one piece after the other.
+        let at_once = if self.reading.tap.is_some() { 1 } else { whole.len().max(1) };
+        let rows = whole.clone().step_by(at_once);
+        let rows = rows.map(|first| first..(first + at_once as u32).min(whole.end));
+        let short = (whole.end <= last).then_some(last..portion.now.end);
+        let mut hashed = Hashed { pieces: Vec::new(), nodes: Vec::new() };
+        for row in rows.chain(short) {
+            let more = self.row_in_step(row)?;
+            hashed.pieces.extend(more.pieces);
+            hashed.nodes.extend(more.nodes);
         }
         for piece in portion.next {
             let begin = plan.piece_range(piece).start;
@@ -226,6 +238,9 @@ impl Worker<'_> {
                         _ => DiskError::io("reading", path, error).into(),
                     }
                 })?;
+                if let Some(tap) = reading.tap {
+                    tap.take(span.file, offset, part);
+                }
                 offset += part.len() as u64;
                 self.on_read(part.len() as u64);
             }

@@ -11,11 +11,13 @@ mod walk;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use crate::base::digest::Sha256Hash;
 use crate::metainfo::Torrent;
 use crate::metainfo::create::{self as format, Content, CreateOptions, Plan};
 
 use super::beneath::Stamp;
 use super::error::Error as DiskError;
+use super::sums::{self, Tap};
 
 pub use record::is_unchanged;
 pub use walk::Skipped;
@@ -38,6 +40,9 @@ pub struct Created {
     pub torrent: Torrent,
     /// What was found and left out: links, pipes, sockets, devices.
     pub skipped: Vec<Skipped>,
+    /// The SHA-256 of each file in the torrent's order, padding left out; none when they were not
+    /// asked for.
+    pub sums: Vec<Sha256Hash>,
     /// How each file looked while it was read, in the torrent's order.
     stamps: Vec<Stamp>,
 }
@@ -100,6 +105,32 @@ pub fn create(
     progress: &(dyn Fn(Progress) + Sync),
     abort: &AtomicBool,
 ) -> Result<Created, Error> {
+    make(path, options, memory_bytes, progress, abort, false)
+}
+
+/// The same, and the SHA-256 of each file from the same reading, with one thread to read and one
+/// to sum.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_and_sum(
+    path: &Path,
+    options: &CreateOptions,
+    memory_bytes: usize,
+    progress: &(dyn Fn(Progress) + Sync),
+    abort: &AtomicBool,
+) -> Result<Created, Error> {
+    make(path, options, memory_bytes, progress, abort, true)
+}
+
+fn make(
+    path: &Path,
+    options: &CreateOptions,
+    memory_bytes: usize,
+    progress: &(dyn Fn(Progress) + Sync),
+    abort: &AtomicBool,
+    sums: bool,
+) -> Result<Created, Error> {
     let found = walk::walk(path, abort)?;
     let name = match (&options.name, found.name) {
         (Some(name), _) => name.clone(),
@@ -118,11 +149,22 @@ pub fn create(
         single: found.single.as_deref(),
         files: &found.files,
         progress,
+        tap: None,
         abort,
     };
-    let hashed = reading.hash_all(memory_bytes)?;
+    let (hashed, sums) = match sums {
+        false => (reading.hash_all(memory_bytes)?, Vec::new()),
+        true => {
+            let lens: Vec<u64> = plan.files().iter().map(|file| file.length).collect();
+            let read =
+                |tap: &Tap| hash::Reading { tap: Some(tap), ..reading }.hash_all(memory_bytes);
+            let (hashed, sums) = sums::beside(&lens, read);
+            // All was read, and in order.
+            (hashed?, sums.into_iter().flatten().collect())
+        }
+    };
     let bytes = plan.finish(&hashed.pieces, &hashed.nodes);
     let torrent = Torrent::parse(&bytes).map_err(format::Error::Refused)?;
     let stamps = found.files.iter().map(|file| file.stamp).collect();
-    Ok(Created { bytes, torrent, skipped: found.skipped, stamps })
+    Ok(Created { bytes, torrent, skipped: found.skipped, sums, stamps })
 }

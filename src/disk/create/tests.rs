@@ -247,3 +247,26 @@ fn a_file_that_changed_since_it_was_hashed_is_not_recorded() {
     let elsewhere = state.path().join("elsewhere");
     assert!(!made.note(config(&made.torrent, other.path(), &elsewhere)).unwrap());
 }
+
+#[test]
+fn sums_are_made_from_the_same_reading_and_the_torrent_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    tree(dir.path());
+    for kind in [Kind::V1, Kind::V2, Kind::Hybrid] {
+        for piece_length in [16 << 10, 1 << 20] {
+            let options = options(kind, piece_length);
+            let plain = make(&dir.path().join("t"), &options).unwrap();
+            let never = AtomicBool::new(false);
+            let made =
+                create_and_sum(&dir.path().join("t"), &options, 32 << 20, &|_| {}, &never).unwrap();
+            assert!(made.bytes == plain.bytes && plain.sums.is_empty());
+            let files = made.torrent.files.iter().filter(|file| !file.is_pad);
+            let expected: Vec<_> = files
+                .map(|file| {
+                    crate::base::digest::sha256(&[&fs::read(dir.path().join(file.path)).unwrap()])
+                })
+                .collect();
+            assert_eq!(made.sums, expected, "{kind:?} {piece_length}");
+        }
+    }
+}

@@ -52,6 +52,9 @@ const MARK: u8 = 4;
 const FILE_DOUBTED: u8 = 5;
 /// The file of this number is ours, whatever is in it (inode).
 const FILE_OURS: u8 = 6;
+/// The file of this number looked like this (inode, time of change) after the last write that the
+/// record knows of. More of it may be written. Programs that do not know the kind step over it.
+const FILE_LEFT: u8 = 7;
 
 /// In the values of an entry of pieces: the one behind that of its number.
 const NEXT_PIECE: u128 = 1 << (u128::BITS - 1);
@@ -89,6 +92,8 @@ pub(in crate::disk) struct Standing {
     pub stamps: Vec<(u32, Stamp)>,
     /// Files that are ours, whatever is in them, with their inodes, by number.
     pub ours: Vec<(u32, u64)>,
+    /// Of files that something may still be written to: how our last write left them, by number.
+    pub left: Vec<(u32, Stamp)>,
     /// Where the files stand.
     pub ground: Ground,
 }
@@ -114,6 +119,8 @@ pub struct Replayed {
     pub(in crate::disk) stamps: HashMap<u32, Stamp>,
     /// The inodes of files that are ours, by number, as they were last noted.
     pub(in crate::disk) ours: HashMap<u32, u64>,
+    /// How other files looked after the last write that is noted, by number.
+    pub(in crate::disk) left: HashMap<u32, Stamp>,
     /// All its bytes were understood: it has no torn entry, and nothing behind the last one.
     pub(in crate::disk) is_whole: bool,
     /// It is of the version that is written: what is added to it is understood by all who read it.
@@ -181,6 +188,7 @@ fn of_files(subject: &Subject, standing: &Standing) -> Vec<u8> {
     let others: Vec<(u32, u64)> = others.copied().collect();
     let mut entries = stamped(subject.info_hash, &standing.stamps);
     entries.extend(ours(subject.info_hash, &others));
+    entries.extend(left(subject.info_hash, &standing.left));
     entries
 }
 
@@ -223,8 +231,17 @@ fn pieces_of(number: u32, a: u64, b: i64) -> impl Iterator<Item = u32> {
 
 /// Entries: this is how files look that nothing is written to any more.
 pub(super) fn stamped(info_hash: InfoHash, stamps: &[(u32, Stamp)]) -> Vec<u8> {
+    of_looks(info_hash, FILE_STAMPED, stamps)
+}
+
+/// Entries: this is how our last write left files that more may be written to.
+pub(super) fn left(info_hash: InfoHash, stamps: &[(u32, Stamp)]) -> Vec<u8> {
+    of_looks(info_hash, FILE_LEFT, stamps)
+}
+
+fn of_looks(info_hash: InfoHash, kind: u8, stamps: &[(u32, Stamp)]) -> Vec<u8> {
     let entry = |(file, stamp): &(u32, Stamp)| {
-        entry(info_hash, FILE_STAMPED, *file, stamp.inode, stamp.modified_ns)
+        entry(info_hash, kind, *file, stamp.inode, stamp.modified_ns)
     };
     stamps.iter().flat_map(entry).collect()
 }
@@ -330,10 +347,15 @@ impl Replay<'_> {
             FILE_STAMPED if number < self.extents.file_count() => {
                 let stamp = Stamp { inode: a, modified_ns: b };
                 self.replayed.stamps.insert(number, stamp);
+                self.replayed.left.remove(&number);
                 if stamp != Stamp::OF_NO_FILE {
                     self.replayed.ours.insert(number, a);
                 }
                 self.doubted_files.remove(&number);
+            }
+            FILE_LEFT if number < self.extents.file_count() => {
+                self.replayed.stamps.remove(&number);
+                self.replayed.left.insert(number, Stamp { inode: a, modified_ns: b });
             }
             FILE_OURS if number < self.extents.file_count() => {
                 self.replayed.ours.insert(number, a);
@@ -355,6 +377,9 @@ impl Replay<'_> {
             self.noted_until.insert(piece, end);
         }
         self.written(piece);
+        for file in files_of(self.subject, self.extents, piece) {
+            self.replayed.left.remove(&file);
+        }
     }
 
     fn lost(&mut self, piece: PieceIndex) {
@@ -385,12 +410,17 @@ impl Replay<'_> {
 
     /// The files of the piece changed after their stamps.
     fn written(&mut self, piece: PieceIndex) {
-        let offset = self.subject.layout.piece_offset(piece);
-        let len = u64::from(self.subject.layout.len_of(piece));
-        for file in self.extents.files_of_range(offset, len) {
-            self.replayed.stamps.remove(&file.0);
+        for file in files_of(self.subject, self.extents, piece) {
+            self.replayed.stamps.remove(&file);
         }
     }
+}
+
+/// The numbers of the files that have bytes of the piece.
+fn files_of(subject: &Subject, extents: &Extents, piece: PieceIndex) -> impl Iterator<Item = u32> {
+    let offset = subject.layout.piece_offset(piece);
+    let len = u64::from(subject.layout.len_of(piece));
+    extents.files_of_range(offset, len).map(|file| file.0)
 }
 
 /// What the head says, and the entries behind it.
@@ -427,6 +457,7 @@ fn read_head<'a>(bytes: &'a [u8], subject: &Subject) -> Result<(Replayed, &'a [u
         marked_ns: integer(b"time").unwrap_or(0),
         stamps: HashMap::new(),
         ours: HashMap::new(),
+        left: HashMap::new(),
         is_whole: true,
         is_current: integer(b"version") == Some(VERSION),
     };

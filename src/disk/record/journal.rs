@@ -154,16 +154,18 @@ impl Journal {
         self.is_begun.store(true, Ordering::Release);
     }
 
-    /// Notes pieces that were hashed and written, and files that were made for them, with their
-    /// inodes: in one call, with one entry for neighbours when they come in the order of their
-    /// numbers.
+    /// Notes pieces that were hashed and written, files that were made for them, with their
+    /// inodes, and how the writes left theirs: in one call, with one entry for neighbours when they
+    /// come in the order of their numbers.
     pub(in crate::disk) fn verified(
         &self,
         pieces: &[u32],
         made: &[(u32, u64)],
+        left: &[(u32, Stamp)],
     ) -> Result<(), Error> {
         let mut entries = format::ours(self.subject.info_hash, made);
         entries.extend(format::verified(self.subject.info_hash, pieces));
+        entries.extend(format::left(self.subject.info_hash, left));
         self.append(&entries)
     }
 
@@ -182,9 +184,12 @@ impl Journal {
         self.append(&format::doubted(self.subject.info_hash, files))
     }
 
-    /// Makes the record younger than what was just written unverified.
-    pub(in crate::disk) fn touch(&self) -> Result<(), Error> {
-        self.append(&format::touched(self.subject.info_hash))
+    /// Notes how files look that something was just written to unverified, and makes the record
+    /// younger than that.
+    pub(in crate::disk) fn touch(&self, left: &[(u32, Stamp)]) -> Result<(), Error> {
+        let mut entries = format::touched(self.subject.info_hash);
+        entries.extend(format::left(self.subject.info_hash, left));
+        self.append(&entries)
     }
 
     /// Writes the record anew when something could not be added before, or it has grown long.
@@ -209,7 +214,7 @@ impl Journal {
                 return Ok(());
             }
             self.lost(&lost.iter_ones().collect::<Vec<_>>())?;
-            self.verified(&new.iter_ones().collect::<Vec<_>>(), &[])?;
+            self.verified(&new.iter_ones().collect::<Vec<_>>(), &[], &now.left)?;
             said = now;
         }
     }

@@ -23,12 +23,8 @@ use super::lock::{RecordLock, place_of};
 /// Longest record that is read: two million pieces with an entry each, none of which came with
 /// its neighbours, and as much again.
 pub(super) const FILE_LEN_MAX: u64 = 160 << 20;
-/// Within one era, a file that was changed no later than this after the last entry was changed
-/// by us: the clock of the file system is coarser than ours, and a write may be cut off from
-/// its entry.
-const GRACE_NS: i64 = 2_000_000_000;
-/// After a power loss, the same after the last mark: marks follow each other in five seconds
-/// and the time that a sync takes.
+/// After a power loss, a file that was changed no later than this after the last mark was changed
+/// by us: marks follow each other in five seconds and the time that a sync takes.
 const WINDOW_NS: i64 = 60_000_000_000;
 
 /// A record with so much more than a new one would have is written anew when its torrent starts.
@@ -211,7 +207,9 @@ impl Loaded {
     pub(in crate::disk) fn described(&self) -> Described {
         let Some(replayed) = &self.replayed else { return Described::default() };
         let latest_ns = match self.is_of_this_era {
-            true => self.written_ns.saturating_add(GRACE_NS),
+            // Who was cut off between a write and its entry looks at that file again: nothing
+            // tells our write from an edit of the moment after.
+            true => self.written_ns,
             false => {
                 let window = replayed.marked_ns.saturating_add(WINDOW_NS);
                 // What was changed after the machine started anew was not changed by us.
@@ -222,7 +220,17 @@ impl Loaded {
         let (stamps, ours) = (replayed.stamps.clone(), replayed.ours.clone());
         // What was noted in this era is all in the record; of an earlier one some may be lost.
         let earliest_ns = if self.is_of_this_era { i64::MAX } else { replayed.began_ns };
-        Described { latest_ns, earliest_ns, stamps, ours, inodes_hold: self.is_of_this_era }
+        // A later write may have come to the device and its entry not, or the other way round.
+        let left = if self.is_of_this_era { replayed.left.clone() } else { HashMap::new() };
+        Described {
+            latest_ns,
+            earliest_ns,
+            written_ns: self.written_ns,
+            stamps,
+            left,
+            ours,
+            inodes_hold: self.is_of_this_era,
+        }
     }
 
     /// Puts a new record in place of the old one, while a check goes on. A newer program's

@@ -13,7 +13,7 @@ fn span(begin: u64, end: u64) -> Vec<std::ops::Range<u64>> {
 fn check_unseen(running: &Running, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
     let shared = &running.handle.shared;
     let store = shared.files.as_ref().map(|files| &*files.store);
-    report(&shared.torrent, store, trusted, progress, Default::default(), 24 << 20)
+    report(&shared.torrent, store, trusted, progress, Default::default(), 24 << 20, None)
 }
 
 #[test]
@@ -213,4 +213,34 @@ fn long_pieces_that_go_in_step_are_told_right_from_wrong() {
     assert!(report.looked_at.is_full());
     let total = world.layout.total_len();
     assert_eq!(progress.bytes(), (total, total));
+}
+
+#[test]
+fn sums_of_whole_files_come_from_the_same_reading() {
+    use crate::base::digest::sha256;
+    use crate::disk::check_and_sum;
+
+    // Pieces shorter and longer than what is read of one at a time.
+    for piece_len in [BLOCK_LEN as u32, 100_000, 1 << 20] {
+        let files = [("a", 300_000), ("b", 70_001), ("c", 1_500_000), ("d", 99)];
+        let world = world(piece_len, &files);
+        for (number, (name, _)) in files.iter().enumerate() {
+            world.write_file(name, world.bytes_of(number));
+        }
+        let sum_of = |number: usize| Some(sha256(&[world.bytes_of(number)]));
+        let progress = CheckProgress::default();
+        let (report, sums) = check_and_sum(world.config(), &progress, 24 << 20).unwrap();
+        assert!(report.have.is_full(), "{piece_len}");
+        assert_eq!(sums, [0, 1, 2, 3].map(sum_of), "{piece_len}");
+        assert_eq!(progress.bytes().0, world.content.len() as u64, "read once");
+
+        // Wrong bytes have their own sum, and a file whose neighbour is gone is read by itself.
+        let mut wrong = world.bytes_of(3).to_vec();
+        wrong[98] ^= 1;
+        world.write_file("d", &wrong);
+        std::fs::remove_file(world.path("b")).unwrap();
+        let (report, sums) = check_and_sum(world.config(), &progress, 24 << 20).unwrap();
+        assert_eq!(verdicts(&report)[1], FileCheck::Missing);
+        assert_eq!(sums, [sum_of(0), None, sum_of(2), Some(sha256(&[&wrong]))], "{piece_len}");
+    }
 }

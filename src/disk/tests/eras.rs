@@ -30,6 +30,7 @@ fn rewrite_at(world: &World, now_ns: i64, change: impl FnOnce(&mut Standing)) {
         doubted: found.doubted,
         stamps: found.stamps.into_iter().collect(),
         ours: found.ours.into_iter().collect(),
+        left: found.left.into_iter().collect(),
         ground: Ground { era: found.era, file_system: found.file_system },
     };
     change(&mut standing);

@@ -305,6 +305,7 @@ fn head(subject: &Subject, have: &Bitfield) -> Vec<u8> {
             doubted: none,
             stamps: Vec::new(),
             ours: Vec::new(),
+            left: Vec::new(),
             ground: Ground::default(),
         },
         1,

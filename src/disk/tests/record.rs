@@ -3,7 +3,7 @@
 use super::*;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
@@ -63,18 +63,19 @@ fn a_kill_between_record_and_renaming_is_made_up_for() {
 fn a_torn_tail_is_dropped_and_a_torn_middle_stepped_over() {
     let world = half();
     let record = std::fs::read(world.resume_path()).unwrap();
-    // The last record is of piece 5 or a stamp; ten bytes less tear it.
+    // The last entry says how b was left, the one before is of piece 5. Without both nobody has
+    // noted the last write to b.
+    std::fs::write(world.resume_path(), &record[..record.len() - 42]).unwrap();
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![0, 1]));
     std::fs::write(world.resume_path(), &record[..record.len() - 10]).unwrap();
-    let (state, pieces) = trusted(&world);
-    assert_eq!(state, RecordState::Loaded);
-    assert_eq!(pieces, [0, 1, 2]);
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![0, 1, 2, 5]));
     let (mut running, _) = world.resume();
     append(world.resume_path(), b"seventeen bytes..");
     running.fetch(&world, [6]);
     drop(running);
-    assert_eq!(trusted(&world).1, [0, 1, 2, 6]);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 5, 6]);
     append(world.resume_path(), &[0; 5000]);
-    assert_eq!(trusted(&world).1, [0, 1, 2, 6]);
+    assert_eq!(trusted(&world).1, [0, 1, 2, 5, 6]);
 }
 
 #[test]
@@ -133,6 +134,80 @@ fn files_that_are_gone_cut_or_touched_later_are_not_trusted() {
     let world = half();
     std::fs::remove_file(world.path("a")).unwrap();
     assert_eq!(trusted(&world).1, [5]);
+}
+
+/// Flips a byte, as an editor does: the file keeps its inode and its length.
+fn edit(path: PathBuf, at: u64) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let time = || file.metadata().unwrap().modified().unwrap();
+    let (before, mut byte) = (time(), [0]);
+    file.read_exact_at(&mut byte, at).unwrap();
+    // Times of change may be as coarse as the system's clock.
+    while time() == before {
+        file.write_all_at(&[!byte[0]], at).unwrap();
+    }
+}
+
+#[test]
+fn an_edit_of_the_moment_after_a_kill_is_seen() {
+    let world = half();
+    edit(world.path("b.part"), 50_000);
+    assert_eq!(trusted(&world).1, [0, 1]);
+    let world = half();
+    edit(world.path("a"), 20_000);
+    assert_eq!(trusted(&world).1, [5]);
+}
+
+#[test]
+fn an_edit_is_seen_though_the_record_is_younger() {
+    for is_killed in [true, false] {
+        let world = world(BLOCK_LEN as u32, &[("a", 40_000), ("b", 60_000)]);
+        let (mut running, _) = world.resume();
+        running.fetch(&world, [0, 5]);
+        drop(running);
+        let (mut running, have) = world.resume();
+        assert_eq!(numbers(&have), [0, 5]);
+        // Nothing is written to it in this run.
+        edit(world.path("b.part"), 50_000);
+        running.fetch(&world, [1]);
+        if !is_killed {
+            assert_eq!(running.flush(), None);
+        }
+        drop(running);
+        assert_eq!(trusted(&world).1, [0, 1], "killed: {is_killed}");
+    }
+}
+
+#[test]
+fn what_was_spilled_before_a_kill_leaves_the_file_known() {
+    let world = world(4 * BLOCK_LEN as u32, &[("a", 200_000)]);
+    let (mut running, _) = world.resume();
+    running.fetch(&world, [0]);
+    let at = world.layout.block(world.piece(1), 0).unwrap();
+    let block = world.block(&world.content[4 * BLOCK_LEN..5 * BLOCK_LEN]);
+    running.handle.submit(Job::Spill { piece: at.piece(), blocks: vec![(at, block)] }).unwrap();
+    running.wait(|event| match event {
+        DiskEvent::Spilled { failed: None, .. } => Ok(()),
+        other => Err(other),
+    });
+    drop(running);
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![0]));
+}
+
+/// Where times are counted in seconds, one of the second in which the record was written may be
+/// that of an edit as well.
+#[test]
+fn a_time_that_is_too_coarse_to_tell_is_not_believed_while_it_is_new() {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000)]);
+    world.write_file("a", world.bytes_of(0));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let second = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+    set_modified(world.path("a"), second);
+    drop(world.recheck(world.config()).unwrap());
+    set_modified(world.resume_path(), second + Duration::from_millis(1999));
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![]));
+    set_modified(world.resume_path(), second + Duration::from_secs(2));
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![0, 1, 2]));
 }
 
 #[test]
@@ -284,17 +359,18 @@ fn what_the_device_dropped_of_the_record_is_said_again_before_it_is_marked() {
         doubted: none,
         stamps: Vec::new(),
         ours: Vec::new(),
+        left: Vec::new(),
         ground: Ground::default(),
     };
     let head = crate::disk::record::begin(&subject, &standing, 1);
     let kept = head.len();
     let file = Refused { bytes: Arc::new(Mutex::new((head, kept))), refuses: Arc::default() };
     let journal = Journal::within(Box::new(file.clone()), subject.clone());
-    journal.verified(&[0], &[]).unwrap();
+    journal.verified(&[0], &[], &[]).unwrap();
     standing.verified.insert(world.piece(0));
     file.refuses.store(true, Ordering::Release);
     assert!(journal.mark(journal.length().unwrap()).is_err());
-    journal.verified(&[1], &[]).unwrap();
+    journal.verified(&[1], &[], &[]).unwrap();
     standing.verified.insert(world.piece(1));
     journal.catch_up(|| standing.clone()).unwrap();
     journal.mark(journal.length().unwrap()).unwrap();

@@ -33,6 +33,17 @@ impl Running {
         })
     }
 
+    /// Which lost files are back, in words, and their pieces that are right.
+    fn restore(&mut self) -> (String, Vec<u32>) {
+        self.handle.submit(Job::Restore).unwrap();
+        self.wait(|event| match event {
+            DiskEvent::Restored { reason, found } => {
+                Ok((reason, found.into_iter().map(PieceIndex::number).collect()))
+            }
+            other => Err(other),
+        })
+    }
+
     /// What was told of files: why, and how many pieces were lost.
     fn troubles(&mut self) -> Vec<(String, usize)> {
         while let Ok(event) = self.events.try_recv() {
@@ -108,6 +119,59 @@ fn a_file_that_was_cut_is_one_event() {
     assert!(is_unreadable(&seed.prepare(&world, 60)));
     assert!(is_unreadable(&seed.prepare(&world, 70)));
     assert_eq!(seed.troubles().len(), 1);
+}
+
+/// One that only sends fetches nothing of what is lost: its user may put it back.
+#[test]
+fn a_file_that_was_away_counts_again_when_it_is_back() {
+    let (world, mut seed) = seed();
+    assert!(matches!(seed.prepare(&world, 3), Preparation::Ready));
+    fs::rename(world.path("m/a"), world.path("aside")).unwrap();
+    assert!(is_unreadable(&seed.prepare(&world, 3)));
+    assert_eq!(seed.troubles().len(), 1);
+    assert_eq!(seed.restore(), (String::new(), vec![]), "it is away");
+    fs::rename(world.path("aside"), world.path("m/a")).unwrap();
+    let (why, found) = seed.restore();
+    assert!(why.ends_with("m/a is back"), "{why}");
+    assert_eq!(found, (0..OF_A).collect::<Vec<_>>());
+    assert!(matches!(seed.prepare(&world, 3), Preparation::Ready));
+    assert_eq!(seed.restore().1, [0; 0]);
+    drop(seed);
+    assert_eq!(world.open(world.config()).unwrap().handle.trusted().ones(), 90);
+}
+
+/// It may be away just when it is to be brought to the device.
+#[test]
+fn a_file_that_was_away_between_two_looks_counts_again() {
+    let (world, mut seed) = seed();
+    fs::rename(world.path("m/a"), world.path("aside")).unwrap();
+    assert!(seed.flush().is_some());
+    assert!(is_unreadable(&seed.prepare(&world, 3)));
+    fs::rename(world.path("aside"), world.path("m/a")).unwrap();
+    assert_eq!(seed.restore().1, (0..OF_A).collect::<Vec<_>>());
+    assert!(matches!(seed.prepare(&world, 3), Preparation::Ready));
+    assert_eq!(seed.flush(), None);
+}
+
+#[test]
+fn another_file_at_the_place_of_a_lost_one_is_read_once_and_counts_as_far_as_it_is_right() {
+    let (world, mut seed) = seed();
+    fs::remove_file(world.path("m/a")).unwrap();
+    assert!(is_unreadable(&seed.prepare(&world, 3)));
+    world.write_file("m/a", &world.bytes_of(0)[..5 * BLOCK_LEN]);
+    assert_eq!(seed.restore().1, [0; 0], "it is still being copied");
+    let mut other = world.bytes_of(0).to_vec();
+    other[5 * BLOCK_LEN] ^= 1;
+    world.write_file("m/a", &other);
+    let right: Vec<u32> = (0..OF_A).filter(|piece| *piece != 5).collect();
+    assert_eq!(seed.restore().1, right);
+    assert!(is_unreadable(&seed.prepare(&world, 5)));
+    assert_eq!(seed.restore(), (String::new(), vec![]), "it is the same file");
+    let file = File::options().write(true).open(world.path("m/a")).unwrap();
+    file.write_all_at(world.bytes_of(0), 0).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
+    assert_eq!(seed.restore().1, [5]);
+    assert!(matches!(seed.prepare(&world, 5), Preparation::Ready));
 }
 
 /// The record is believed by length and time; what others did since is named before it is fetched.

@@ -12,13 +12,13 @@ use std::ops::RangeInclusive;
 
 use crate::base::ids::{InfoHash, InfoHashV2};
 
-use super::Torrent;
+use super::{Torrent, WEB_SEEDS_MAX};
 
 /// The longest link that is read, in bytes.
 pub const LINK_LEN_MAX: usize = 64 << 10;
 /// A link of more parameters is refused; honest ones have up to a hundred trackers.
 pub const PARAMETERS_MAX: usize = 256;
-/// Trackers, web seeds and peers kept of a link, of each.
+/// Trackers and peers kept of a link, of each.
 pub const KEPT_MAX: usize = 64;
 /// URLs of the .torrent file that are kept of a link: each may cost its whole time.
 pub const TORRENT_URLS_MAX: usize = 4;
@@ -97,7 +97,8 @@ pub struct Magnet {
     pub name: Option<String>,
     /// `tr`: trackers, each a tier of its own, at most [`KEPT_MAX`], none twice.
     pub trackers: Vec<String>,
-    /// `ws`: web seeds (BEP 19), at most [`KEPT_MAX`], none twice.
+    /// `ws`, and what `as` names beside a .torrent: web seeds (BEP 19), at most [`WEB_SEEDS_MAX`],
+    /// none twice.
     pub web_seeds: Vec<String>,
     /// `x.pe`: peers to dial, at most [`KEPT_MAX`], none twice.
     pub peers: Vec<Peer>,
@@ -118,7 +119,7 @@ impl Magnet {
         };
         let trackers = torrent.trackers.iter().flatten().take(KEPT_MAX);
         let trackers = trackers.take_while(&mut fits).cloned().collect();
-        let web_seeds = torrent.web_seeds.iter().take(KEPT_MAX).take_while(&mut fits);
+        let web_seeds = torrent.web_seeds.iter().take(WEB_SEEDS_MAX).take_while(&mut fits);
         Self {
             info_hash_v1: torrent.info_hash_v1,
             info_hash_v2: torrent.info_hash_v2,

@@ -9,8 +9,9 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER_PERMISSIVE};
 
 use crate::base::addr::{Teller, canonical, is_usable_peer};
 use crate::base::ids::{InfoHash, InfoHashV2};
+use crate::base::url;
 
-use super::super::{paths, sources};
+use super::super::{WEB_SEEDS_MAX, paths, sources};
 use super::{Error, KEPT_MAX, LINK_LEN_MAX, Magnet, PARAMETERS_MAX, Peer, TORRENT_URLS_MAX};
 
 /// What the scheme and the sign behind it look like.
@@ -65,14 +66,17 @@ impl Magnet {
             "so" => self.wanted.extend(ranges(&String::from_utf8_lossy(&bytes))?),
             "dn" => self.take_name(value),
             "tr" => keep(&mut self.trackers, sources::clean(&bytes), KEPT_MAX),
-            "ws" => keep(&mut self.web_seeds, sources::clean(&bytes), KEPT_MAX),
+            "ws" => keep(&mut self.web_seeds, url::written(&bytes), WEB_SEEDS_MAX),
             "x.pe" => {
                 let text = std::str::from_utf8(&bytes).ok();
                 keep(&mut self.peers, text.and_then(|it| Peer::parse(it.trim())), KEPT_MAX);
             }
-            "xs" | "as" => {
-                let url = sources::clean(&bytes).filter(|url| is_http(url));
-                keep(&mut self.torrent_urls, url, TORRENT_URLS_MAX);
+            "xs" => self.take_torrent_url(&bytes),
+            "as" => {
+                // Some name the data itself there, which only its first bytes tell.
+                let url = url::written(&bytes).filter(|url| !is_of_torrent(url));
+                keep(&mut self.web_seeds, url, WEB_SEEDS_MAX);
+                self.take_torrent_url(&bytes);
             }
             _ => {}
         }
@@ -91,6 +95,11 @@ impl Magnet {
         } else {
             Ok(())
         }
+    }
+
+    fn take_torrent_url(&mut self, url: &[u8]) {
+        let url = sources::clean(url).filter(|url| is_http(url));
+        keep(&mut self.torrent_urls, url, TORRENT_URLS_MAX);
     }
 
     /// The first name that is one. A plus is a space to those who wrote it: forms encode so.
@@ -174,6 +183,12 @@ fn only<T: PartialEq + ToString>(known: &mut Option<T>, hash: T) -> Result<(), E
 fn keep<T: PartialEq>(kept: &mut Vec<T>, item: Option<T>, most: usize) {
     let new = item.filter(|item| kept.len() < most && !kept.contains(item));
     kept.extend(new);
+}
+
+/// Whether the URL of a link leads to a .torrent by its name.
+fn is_of_torrent(url: &str) -> bool {
+    let path = url.split('?').next().unwrap_or_default();
+    path.to_ascii_lowercase().ends_with(".torrent")
 }
 
 fn is_http(url: &str) -> bool {

@@ -148,8 +148,16 @@ fn urls_are_kept_once_and_only_so_many() {
     assert_eq!(magnet.trackers[..2], ["http://t/0", "http://t/1"]);
     let seeds: String = (0..100).map(|n| format!("&ws=http://w/{n}&xs=http://x/{n}")).collect();
     let magnet = with(&seeds);
-    assert_eq!((magnet.web_seeds.len(), magnet.torrent_urls.len()), (KEPT_MAX, TORRENT_URLS_MAX));
+    let kept = (magnet.web_seeds.len(), magnet.torrent_urls.len());
+    assert_eq!(kept, (WEB_SEEDS_MAX, TORRENT_URLS_MAX));
     assert_eq!(with("tr=http://t/a+b%2Bc").trackers, ["http://t/a+b+c"], "a plus of a URL stays");
+}
+
+#[test]
+fn web_seeds_are_named_by_two_keys() {
+    let magnet = with("&ws=http://w/a%20b&ws=ftp://w/&as=http://k/x.zim&as=http://t/x.torrent?k=1");
+    assert_eq!(magnet.web_seeds, ["http://w/a%20b", "http://k/x.zim"]);
+    assert_eq!(magnet.torrent_urls, ["http://k/x.zim", "http://t/x.torrent?k=1"]);
 }
 
 #[test]
@@ -262,6 +270,14 @@ fn urls(most: usize) -> impl Strategy<Value = Vec<String>> {
     proptest::collection::hash_set(url, 0..most).prop_map(|set| set.into_iter().collect())
 }
 
+/// The same as they are kept of web seeds: what may not stand in a URL is encoded.
+fn web_seeds() -> impl Strategy<Value = Vec<String>> {
+    urls(9).prop_map(|urls| {
+        let kept = urls.iter().filter_map(|url| crate::base::url::written(url.as_bytes()));
+        kept.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    })
+}
+
 fn any_magnet() -> impl Strategy<Value = Magnet> {
     let hashes = (any::<Option<[u8; 20]>>(), any::<[u8; 32]>(), any::<bool>());
     let name = any::<Vec<u8>>().prop_map(|name| crate::metainfo::clean_name(&name));
@@ -269,7 +285,7 @@ fn any_magnet() -> impl Strategy<Value = Magnet> {
     let name = proptest::option::of(name);
     let peers = proptest::collection::hash_set(any_peer(), 0..KEPT_MAX);
     let wanted = proptest::collection::vec((any::<u32>(), 0_u32..99), 0..9);
-    (hashes, name, urls(KEPT_MAX), urls(9), urls(TORRENT_URLS_MAX), peers, wanted).prop_map(
+    (hashes, name, urls(KEPT_MAX), web_seeds(), urls(TORRENT_URLS_MAX), peers, wanted).prop_map(
         |((v1, v2, is_v2), name, trackers, web_seeds, torrent_urls, peers, wanted)| {
             let wanted = wanted.into_iter().map(|(first, more)| first..=first.saturating_add(more));
             let wanted: Vec<_> = wanted.collect();

@@ -4,6 +4,7 @@
 mod names;
 mod v1;
 mod v2;
+mod written;
 
 use super::{Error, Torrent};
 

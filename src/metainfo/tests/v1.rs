@@ -230,6 +230,24 @@ fn web_seeds_are_one_url_or_a_list() {
     assert!(parse(&with_outer(&[("url-list", text(""))])).web_seeds.is_empty());
 }
 
+#[test]
+fn web_seeds_are_urls_that_can_be_asked_and_not_too_many() {
+    let odd = [
+        text("udp://t:1"),
+        text("/27/items/"),
+        int(7),
+        text(" http://w/a b#c\n"),
+        text(b"http://w/\xe9"),
+        text(format!("http://w/{}", "x".repeat(8192))),
+    ];
+    let torrent = parse(&with_outer(&[("url-list", list(&odd))]));
+    assert_eq!(torrent.web_seeds, ["http://w/a%20b", "http://w/%E9"]);
+    let many: Vec<_> = (0..300).map(|number| text(format!("http://w/{number}"))).collect();
+    let torrent = parse(&with_outer(&[("httpseeds", list(&odd)), ("url-list", list(&many))]));
+    assert_eq!((torrent.web_seeds.len(), torrent.web_seeds[31].as_str()), (32, "http://w/31"));
+    assert_eq!(torrent.http_seeds, ["http://w/a%20b", "http://w/%E9"]);
+}
+
 // "nodes = [["<host>", <port>], ["<host>", <port>], ...]" (BEP 5).
 #[test]
 fn nodes_are_hosts_with_ports() {

@@ -6,10 +6,11 @@
 //! Each reader has a queue of its own; what does not fit is lost, as on the way. So whoever floods
 //! us with one kind starves nobody who waits for another.
 
+mod inbox;
 mod refusals;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::Error;
+use super::{Error, open_on};
 use crate::base::addr::canonical;
+use inbox::Inbox;
 
 /// The longest datagram that is read whole: a tracker's longest reply has 3.6 KiB.
 const DATAGRAM_LEN: usize = 8 << 10;
@@ -38,8 +40,6 @@ const BATCH: usize = 64;
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// How long a socket is left alone that only tells errors.
 const REST: Duration = Duration::from_millis(100);
-/// How often a free port of one family may turn out taken in the other.
-const ATTEMPTS: usize = 16;
 
 /// The sockets of a session; cheap to clone. Reading ends with the last of them.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ impl Udp {
         match Self::open_exactly(bind, port) {
             Err(Error::PortTaken { port }) if port > 0 => {
                 warn!(port, "another program has this UDP port; any other one is used");
-                Ok(Self::start(open_on_any(bind)?))
+                Ok(Self::start(open_on(bind, 0, open_at)?))
             }
             opened => opened,
         }
@@ -103,8 +103,7 @@ impl Udp {
     /// # Errors
     /// `PortTaken` when somebody has it, `Listen` when the system gives no socket.
     pub fn open_exactly(bind: Option<IpAddr>, port: u16) -> Result<(Self, UdpMail), Error> {
-        let opened = if port == 0 { open_on_any(bind) } else { open_on(bind, port) };
-        Ok(Self::start(opened?))
+        Ok(Self::start(open_on(bind, port, open_at)?))
     }
 
     fn start([four, six]: Pair) -> (Self, UdpMail) {
@@ -202,61 +201,32 @@ impl Post {
 }
 
 async fn read(socket: Arc<UdpSocket>, post: Post) {
-    let mut buffer = vec![0; DATAGRAM_LEN];
+    let mut inbox = Inbox::new();
     loop {
         let Ok(ready) = socket.ready(Interest::READABLE | Interest::ERROR).await else { return };
-        let mut errors = 0;
+        let (mut errors, mut count, mut is_empty) = (0, 0, false);
         if ready.is_error() {
             refusals::drain(&socket, BATCH, |to, first| post.refuse(canonical(to), first));
         }
-        for _ in 0..BATCH {
-            match socket.try_recv_from(&mut buffer) {
-                Ok((len, from)) => {
-                    let bytes = buffer.get(..len).unwrap_or_default();
-                    post.deliver(canonical(from), bytes);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+        while !is_empty && count + errors < BATCH {
+            let tell = |from, bytes: &[u8]| post.deliver(canonical(from), bytes);
+            match inbox.take(&socket, ready.is_error(), tell) {
+                Ok(more) => count += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_empty = true,
                 // What a datagram of ours met is told here, too, but not which one.
                 Err(_) => errors += 1,
             }
         }
         match errors {
             BATCH => sleep(REST).await,
+            // Whoever reads them has a turn before the next ones come.
+            _ if is_empty => {}
             _ => yield_now().await,
         }
     }
 }
 
 type Pair = [Option<Arc<UdpSocket>>; 2];
-
-fn open_on_any(bind: Option<IpAddr>) -> Result<Pair, Error> {
-    let mut last = open_on(bind, 0);
-    for _ in 1..ATTEMPTS {
-        if !matches!(last, Err(Error::PortTaken { .. })) {
-            break;
-        }
-        last = open_on(bind, 0);
-    }
-    last
-}
-
-/// Opens one port; the second family takes the port that the first one got.
-fn open_on(bind: Option<IpAddr>, port: u16) -> Result<Pair, Error> {
-    if let Some(bind) = bind {
-        let (socket, _) = open_at(SocketAddr::new(bind, port))?;
-        return Ok(if bind.is_ipv4() { [Some(socket), None] } else { [None, Some(socket)] });
-    }
-    let (four, port) = open_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))?;
-    match open_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
-        Ok((six, _)) => Ok([Some(four), Some(six)]),
-        Err(taken @ Error::PortTaken { .. }) => Err(taken),
-        Err(error) => {
-            // A machine without IPv6 speaks IPv4 alone.
-            debug!(%error, "no UDP over IPv6");
-            Ok([Some(four), None])
-        }
-    }
-}
 
 /// The one place where these sockets are made.
 fn open_at(address: SocketAddr) -> Result<(Arc<UdpSocket>, u16), Error> {
@@ -287,6 +257,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     /// Longest wait for something that must come.

@@ -209,9 +209,15 @@ impl Crowd {
         }
     }
 
-    fn new_link(&mut self, arriving: Arriving) -> LinkId {
+    /// A name for a link that is none to a peer.
+    pub(in crate::swarm) fn name_link(&mut self) -> LinkId {
         let link = LinkId(self.next_link);
         self.next_link += 1;
+        link
+    }
+
+    fn new_link(&mut self, arriving: Arriving) -> LinkId {
+        let link = self.name_link();
         self.arriving.insert(link, arriving);
         link
     }

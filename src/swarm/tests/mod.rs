@@ -10,6 +10,7 @@ mod endgame;
 mod fetching;
 mod private;
 mod report;
+mod runs;
 mod seeker;
 mod talk;
 mod twins;
@@ -29,7 +30,8 @@ use crate::base::units::BLOCK_LEN;
 
 use super::event::{DownReason, Event, Held, Input, Output, Source, Verdict};
 use super::link::{
-    Ask, Availability, ExtendedCommand, LinkCaps, LinkCommand, LinkEvent, PeerCommand, Unit,
+    Ask, Availability, Endpoint, ExtendedCommand, LinkCaps, LinkCommand, LinkEvent, PeerCommand,
+    Unit,
 };
 use super::{Swarm, SwarmConfig};
 
@@ -289,6 +291,13 @@ fn host_of(address: SocketAddr) -> u8 {
     }
 }
 
+fn name_of(endpoint: Endpoint) -> String {
+    match endpoint {
+        Endpoint::Peer(address) => host_of(address).to_string(),
+        Endpoint::Source(source) => format!("source {}", source.0),
+    }
+}
+
 fn kind(held: &Held) -> &'static str {
     match held {
         Held::Data(_) => "data",
@@ -351,7 +360,7 @@ fn news(event: &Event) -> String {
         Event::FirstPeer(address) => format!("first peer {}", host_of(*address)),
         Event::PieceVerified(piece) => format!("verified {}", piece.number()),
         Event::HashFailed { piece, blamed } => {
-            let blamed = blamed.map_or("nobody".into(), |address| host_of(address).to_string());
+            let blamed = blamed.map_or("nobody".into(), name_of);
             format!("wrong {}, blamed {blamed}", piece.number())
         }
         Event::PieceLost { piece, why } => format!("lost {}, {why}", piece.number()),

@@ -77,29 +77,62 @@ fn a_piece_is_made_ready_once_and_then_sent() {
     assert_eq!(bench.asks(1, "0.2"), ["peer 1: send 0+32768:16384"]);
 }
 
+/// Somebody may have changed its file meanwhile.
 #[test]
-fn a_piece_that_was_not_used_for_a_minute_is_read_again_first() {
+fn a_piece_that_was_not_used_for_a_second_is_looked_at_first() {
     let mut bench = having(1, &[0]);
     bench.taker(1);
     bench.warm(1, 0);
-    bench.wait(61.0);
+    bench.wait(1.0);
     assert_eq!(bench.asks(1, "0.1"), ["warm 0"], "it need not be hashed again");
     assert_eq!(bench.prepared(0, Preparation::Ready), ["peer 1: send 0+16384:16384"]);
 }
 
-/// Somebody may have changed its file meanwhile.
 #[test]
-fn a_piece_that_is_always_in_use_is_looked_at_again_after_a_minute() {
+fn a_piece_that_is_always_in_use_is_looked_at_every_second_and_sent_meanwhile() {
     let mut bench = having(1, &[0]);
     bench.taker(1);
     bench.warm(1, 0);
-    for _ in 0..5 {
-        bench.wait(11.0);
-        assert_eq!(bench.asks(1, "0.1"), ["peer 1: send 0+16384:16384"]);
+    let send = "peer 1: send 0+16384:16384";
+    let asks = |bench: &mut Bench, pause| {
+        bench.wait(pause);
+        let lines = bench.asks(1, "0.1");
         bench.event(1, LinkEvent::Sent(16384));
+        lines
+    };
+    assert_eq!(asks(&mut bench, 0.9), [send]);
+    let mut lines = asks(&mut bench, 0.2);
+    lines.sort();
+    assert_eq!(lines, [send, "warm 0"]);
+    assert_eq!(asks(&mut bench, 0.5), [send], "one look at a time");
+    for _ in 0..9 {
+        assert_eq!(asks(&mut bench, 0.9), [send]);
     }
-    bench.wait(6.0);
-    assert_eq!(bench.asks(1, "0.1"), ["warm 0"]);
+    assert!(asks(&mut bench, 0.9).is_empty(), "the disk has not answered for long");
+    assert_eq!(bench.prepared(0, Preparation::Ready), [send]);
+    bench.event(1, LinkEvent::Sent(16384));
+    assert_eq!(asks(&mut bench, 0.9), [send]);
+    asks(&mut bench, 0.2);
+    let why = "it was written to".to_owned();
+    bench.prepared(0, Preparation::Lost(why));
+    assert_eq!(asks(&mut bench, 0.1), ["peer 1: refuse 0"]);
+}
+
+/// Who only seeds fetches nothing of what is lost, and has it again when its file is back.
+#[test]
+fn pieces_that_are_found_again_are_told_and_served() {
+    let mut bench = Bench::with(2, 4, |config| {
+        (config.have, config.wanted) = (set(2, &[0, 1]), set(2, &[]));
+    });
+    bench.taker(1);
+    bench.warm(1, 0);
+    let piece = bench.piece(0);
+    bench.handle(Input::PiecesLost(vec![piece]));
+    assert_eq!(bench.asks(1, "0.1"), ["peer 1: refuse 0"]);
+    let mut lines = bench.handle(Input::PiecesFound(vec![piece]));
+    lines.extend(bench.wait(0.5));
+    assert!(lines.contains(&"peer 1: have now [0]".to_owned()), "{lines:?}");
+    assert_eq!(bench.asks(1, "0.1"), ["peer 1: send 0+16384:16384"]);
 }
 
 #[test]

@@ -7,13 +7,13 @@
 //! peer in every piece, or pieces larger than that), the fullest one is spilled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::event::Held;
+use crate::swarm::link::Endpoint;
 
 use super::free::{Begun, FreePieces};
 use super::open_piece::OpenPiece;
@@ -54,7 +54,7 @@ pub struct Assembled {
     /// Its blocks in order.
     pub blocks: Vec<Held>,
     /// Who sent each; none for pad blocks.
-    pub senders: Vec<Option<SocketAddr>>,
+    pub senders: Vec<Option<Endpoint>>,
 }
 
 /// All open pieces.
@@ -220,6 +220,11 @@ impl Assembly {
         }
     }
 
+    /// Pieces of which something is missing and nothing asked for, the oldest first.
+    pub fn orphans(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.free.all().filter(|piece| self.open.get(piece).is_some_and(OpenPiece::is_unasked))
+    }
+
     /// Which link is asked for the block; none when it is not missing, or is free.
     pub fn asked(&self, block: BlockRef) -> Option<LinkId> {
         self.open.get(&block.piece())?.asked(block.number())
@@ -270,7 +275,7 @@ impl Assembly {
         link: LinkId,
         block: BlockRef,
         data: Block,
-        sender: SocketAddr,
+        sender: Endpoint,
     ) -> Received {
         let Some(open) = self.open.get_mut(&block.piece()) else { return Received::Redundant };
         let Some(asked) = open.receive(block.number(), data, link, sender) else {
@@ -307,7 +312,7 @@ impl Assembly {
     }
 
     /// Forgets blocks in memory that `sender` sent, since it lied elsewhere.
-    pub fn distrust(&mut self, sender: SocketAddr) {
+    pub fn distrust(&mut self, sender: Endpoint) {
         for (piece, open) in &mut self.open {
             let had_free = open.has_free();
             self.held_blocks -= open.forget_data(|from| from == Some(sender));
@@ -466,8 +471,8 @@ mod tests {
         }
     }
 
-    fn sender(host: u8) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, host], 6881))
+    fn sender(host: u8) -> Endpoint {
+        Endpoint::Peer(([192, 0, 2, host], 6881).into())
     }
 
     #[test]

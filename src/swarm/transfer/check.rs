@@ -2,7 +2,6 @@
 //! mean, who is to blame, and what happens while a disk fails.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::base::layout::{BlockRef, PieceIndex};
@@ -10,6 +9,7 @@ use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::effects::{Effects, Notice};
 use crate::swarm::event::{BlockHashes, Event, Held, Output, Verdict};
+use crate::swarm::link::{CloseReason, Endpoint};
 
 use super::Transfer;
 use super::picker::PeerPieces;
@@ -24,7 +24,7 @@ const CALM: Duration = Duration::from_secs(60);
 /// torrents live of the same pool, and may have another disk.
 const KEPT_SHARE: usize = 8;
 
-type Senders = Vec<Option<SocketAddr>>;
+type Senders = Vec<Option<Endpoint>>;
 
 /// Pieces at the disk workers, and those that a failing disk sent back.
 #[derive(Debug, Default)]
@@ -193,9 +193,7 @@ impl Transfer {
         }
         // Before the piece counts as here: who is spared has one interesting piece less.
         for liar in liars {
-            if !self.spare(liar, piece, out) {
-                self.blame(liar, out);
-            }
+            self.blame(liar, piece, now, out);
         }
         let is_wanted = self.goal.verified(piece);
         self.uploads.on_verified(piece, now);
@@ -235,6 +233,7 @@ impl Transfer {
         self.tell_verified_now(out);
         let links: Vec<_> = self.trades.keys().copied().collect();
         links.into_iter().for_each(|link| self.judge_interest(link, out));
+        self.close_leases(CloseReason::NothingLeft, now, out);
         out.tell(Event::Completed);
     }
 
@@ -251,10 +250,8 @@ impl Transfer {
         let blamed = self.suspects.failed(piece, hashes, senders);
         out.tell(Event::HashFailed { piece, blamed });
         self.fetch_again(piece);
-        if let Some(liar) = blamed
-            && !self.spare(liar, piece, out)
-        {
-            self.blame(liar, out);
+        if let Some(liar) = blamed {
+            self.blame(liar, piece, now, out);
         }
     }
 
@@ -286,6 +283,32 @@ impl Transfer {
         self.hungry.extend(self.trades.keys().copied());
     }
 
+    /// Nothing was asked for of these: only who fetches nothing is told of them.
+    pub(super) fn on_pieces_found(
+        &mut self,
+        pieces: Vec<PieceIndex>,
+        now: Instant,
+        out: &mut Effects,
+    ) {
+        let had_any = self.goal.has_any();
+        for piece in pieces {
+            if self.goal.has(piece) {
+                continue;
+            }
+            let is_wanted = self.goal.verified(piece);
+            debug_assert!(!is_wanted, "what is wanted is fetched");
+            self.uploads.on_verified(piece, now);
+            self.verified.push(piece, now);
+        }
+        if !had_any && self.goal.has_any() {
+            out.stir();
+        }
+        // What was refused of them is not missed any more.
+        if self.checking.trouble.as_ref().is_some_and(|it| it.phase != Phase::Silent) {
+            self.disk_recovered(now, out);
+        }
+    }
+
     fn fetch_again(&mut self, piece: PieceIndex) {
         if self.goal.wants(piece) {
             self.picker.insert(piece);
@@ -294,8 +317,14 @@ impl Transfer {
     }
 
     /// Several may serve whole pieces from one host, and a listing named each of them.
-    fn blame(&self, liar: SocketAddr, out: &mut Effects) {
-        out.notice(Notice::Liar { address: liar, alone: self.providers.contains_key(&liar) });
+    fn blame(&mut self, liar: Endpoint, piece: PieceIndex, now: Instant, out: &mut Effects) {
+        match liar {
+            Endpoint::Source(source) => self.blame_source(source, piece, now, out),
+            Endpoint::Peer(address) if !self.spare(liar, piece, out) => {
+                out.notice(Notice::Liar { address, alone: self.providers.contains_key(&liar) });
+            }
+            Endpoint::Peer(_) => {}
+        }
     }
 
     pub(super) fn on_spilled(
@@ -438,6 +467,7 @@ impl Transfer {
             return 0;
         }
         let pieces = self.layout.pieces().filter(|piece| self.goal.lacks(*piece));
-        pieces.filter(|piece| self.picker.availability(*piece) == 0).count() as u32
+        let pieces = pieces.filter(|piece| self.picker.availability(*piece) == 0);
+        pieces.filter(|piece| !self.may_source_bring(*piece)).count() as u32
     }
 }

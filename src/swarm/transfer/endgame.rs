@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::base::ids::LinkId;
-use crate::base::layout::BlockRef;
+use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::effects::Effects;
 use crate::swarm::link::LinkCommand;
@@ -117,12 +117,47 @@ impl Transfer {
                 Owed { expected_s, link: *link, block }
             }));
         }
+        for (link, server) in self.runs.links() {
+            let rate = server.rate(now);
+            let pace = Pace { latency_s: 0.0, block_s: BLOCK_LEN as f64 / rate.max(1) as f64 };
+            let is_known = rate > 0 && !server.is_silent();
+            let expected_s = |before| if is_known { pace.expected_s(before) } else { UNKNOWN_S };
+            let owed = server.owed().enumerate();
+            late.blocks.extend(owed.map(|(before, block)| Owed {
+                expected_s: expected_s(before),
+                link,
+                block,
+            }));
+        }
         late.blocks.sort_unstable_by(|a, b| {
             a.expected_s.total_cmp(&b.expected_s).then_with(|| b.block.cmp(&a.block))
         });
         let blocks = u32::try_from(late.blocks.len()).unwrap_or(u32::MAX);
         late.made = now;
         late.stale = now + (PAUSE_PER_BLOCK * blocks).clamp(PAUSE_MIN, LOOK_AGAIN);
+    }
+
+    /// The piece with the block that comes last from a peer, if whoever brings the whole piece in
+    /// `mine_s` seconds is much sooner.
+    pub(super) fn latest_piece(
+        &mut self,
+        mine_s: f64,
+        fits: impl Fn(PieceIndex) -> bool,
+        now: Instant,
+    ) -> Option<PieceIndex> {
+        if now >= self.late.stale {
+            self.list_late(now);
+        }
+        let passed = now.saturating_duration_since(self.late.made).as_secs_f64();
+        let worth = 2.0 * mine_s + GAIN_S;
+        let late = self.late.blocks.iter().rev();
+        let late = late.take_while(|owed| owed.expected_s - passed >= worth);
+        let is_so = |owed: &&Owed| {
+            self.trades.contains_key(&owed.link)
+                && self.assembly.asked(owed.block) == Some(owed.link)
+                && fits(owed.block.piece())
+        };
+        late.take(LOOKED_AT_MAX).find(is_so).map(|owed| owed.block.piece())
     }
 
     /// Takes blocks of others that this link would bring much sooner, the latest first.
@@ -171,7 +206,7 @@ impl Transfer {
             let is_stuck = expected_s.is_infinite();
             let is_better = is_stuck
                 || is_proven
-                || !self.trades.get(&owing).is_some_and(|it| delivers(it, now));
+                || !self.trades.get(&owing).is_none_or(|it| delivers(it, now));
             let may = owing != link && trade.may_be_asked(piece) && is_better;
             if !may || !is_stuck && trade.requests().may_still_bring(block) {
                 continue;
@@ -189,7 +224,7 @@ impl Transfer {
     }
 
     /// Moves blocks from the links that are asked for them to another.
-    fn move_blocks(
+    pub(super) fn move_blocks(
         &mut self,
         moves: Vec<(LinkId, BlockRef)>,
         to: LinkId,
@@ -205,6 +240,12 @@ impl Transfer {
             }
         }
         for (from, moved) in cancels {
+            if let Some(server) = self.runs.link_mut(from) {
+                // It sends them all the same, and it is seen who is sooner.
+                for block in &moved {
+                    server.settle(*block);
+                }
+            }
             let Some(trade) = self.trades.get_mut(&from) else { continue };
             let was_silent = is_silent(trade, now);
             for block in &moved {

@@ -132,7 +132,10 @@ impl Transfer {
             if blocks.len() == count || !self.may_begin() {
                 break;
             }
-            let Some(piece) = self.next_piece(link, now) else { break };
+            let next = self.next_piece(link, now);
+            // Of what is reserved only when there is nothing else for it.
+            let last = || blocks.is_empty().then(|| self.take_last(link, now, out)).flatten();
+            let Some(piece) = next.or_else(last) else { break };
             self.begin(piece, now, out);
         }
         if sharing == Sharing::Own && blocks.len() < count {
@@ -193,6 +196,7 @@ impl Transfer {
             self.rivals_seen = now;
         }
         let piece_len = f64::from(self.layout.piece_len());
+        self.picker.set_toward_ends(self.runs.are_busy());
         // The run at hand may have become another's: what is ours is found without it.
         for _ in 0..2 {
             let trade = self.trades.get_mut(&link)?;
@@ -259,7 +263,7 @@ impl Transfer {
                 continue;
             }
             bytes += u64::from(block.len_bytes());
-            let address = trade.address();
+            let sender = trade.endpoint();
             if self.is_crammed() {
                 self.totals.wasted(u64::from(block.len_bytes()));
                 if arrival == Arrival::Owed {
@@ -267,7 +271,7 @@ impl Transfer {
                 }
                 continue;
             }
-            match self.assembly.receive(link, block, data, address) {
+            match self.assembly.receive(link, block, data, sender) {
                 Received::Redundant => {
                     self.totals.wasted(u64::from(block.len_bytes()));
                     if arrival == Arrival::Owed {
@@ -296,7 +300,11 @@ impl Transfer {
     }
 
     /// The block is here, from another link than the one that is asked for it since.
-    fn cancel(&mut self, link: LinkId, block: BlockRef, out: &mut Effects) {
+    pub(super) fn cancel(&mut self, link: LinkId, block: BlockRef, out: &mut Effects) {
+        if let Some(server) = self.runs.link_mut(link) {
+            // It sends it all the same.
+            server.settle(block);
+        }
         let Some(trade) = self.trades.get_mut(&link) else { return };
         if trade.requests_mut().give_up(block) {
             out.send(link, LinkCommand::Cancel(vec![block]));
@@ -459,9 +467,9 @@ impl Transfer {
         }
     }
 
-    /// Is the piece open or at the check?
+    /// Is the piece open, at the check or reserved for a run?
     pub(super) fn is_begun(&self, piece: PieceIndex) -> bool {
-        self.assembly.is_open(piece) || self.checking.has(piece)
+        self.assembly.is_open(piece) || self.checking.has(piece) || self.runs.holds(piece)
     }
 
     /// Gives up an open piece that nobody wants any more.
@@ -473,6 +481,9 @@ impl Transfer {
         self.assembly.abandon(piece);
         let mut cancels: BTreeMap<LinkId, Vec<BlockRef>> = BTreeMap::new();
         for (link, block) in asked {
+            if let Some(server) = self.runs.link_mut(link) {
+                server.settle(block);
+            }
             let Some(trade) = self.trades.get_mut(&link) else { continue };
             trade.requests_mut().give_up(block);
             cancels.entry(link).or_default().push(block);

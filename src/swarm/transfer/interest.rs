@@ -87,6 +87,7 @@ impl Transfer {
     }
 
     pub(super) fn on_wanted(&mut self, wanted: Bitfield, now: Instant, out: &mut Effects) {
+        self.shorten_to_wanted(|piece| wanted.has(piece), now, out);
         for piece in self.layout.pieces() {
             let is_new = wanted.has(piece) && !self.goal.has(piece);
             if is_new && !self.is_begun(piece) {
@@ -103,12 +104,14 @@ impl Transfer {
         }
         if self.is_complete() && !was_complete {
             self.totals.rest(now);
+            self.close_leases(CloseReason::NothingLeft, now, out);
             out.tell(Event::Completed);
         }
         if was_complete && !self.is_complete() {
             out.notice(Notice::Missing);
         }
         self.hungry.food_came();
+        self.look_at_sources(out);
         let links: Vec<_> = self.trades.keys().copied().collect();
         links.iter().for_each(|link| self.judge_interest(*link, out));
         // Some may have been closed.

@@ -24,19 +24,23 @@ impl Transfer {
 
     /// A piece is in one place, and none that is wanted is in no place.
     fn check_places_of_pieces(&self) {
-        let mut missing = 0;
+        let (mut missing, mut reserved) = (0, 0);
         for piece in self.layout.pieces() {
             let places = [
                 ("pickable", self.picker.is_pickable(piece)),
                 ("open", self.assembly.is_open(piece)),
                 ("at the check", self.checking.has(piece)),
                 ("verified", self.goal.has(piece)),
+                ("reserved", self.runs.holds(piece)),
             ];
             let places: Vec<_> = places.iter().filter(|(_, is_there)| *is_there).collect();
             assert!(places.len() <= 1, "{piece:?} is in one place only: {places:?}");
             let wanted = self.goal.wants(piece);
             assert!(!wanted || places.len() == 1, "{piece:?} is wanted, so it is somewhere");
             missing += u32::from(self.goal.lacks(piece));
+            let times = self.runs.times_reserved(piece);
+            assert!(times <= 1, "{piece:?} is reserved for one run, and not for {times}");
+            reserved += times as u32;
             if !wanted && let Some((place, _)) = places.first() {
                 // What is at the disk workers comes back, whether it is wanted still or not.
                 let may_be = ["at the check", "verified"].contains(place);
@@ -51,7 +55,11 @@ impl Transfer {
         let begun = self.assembly.pieces().chain(self.checking.pieces());
         let begun = begun.filter(|piece| self.goal.wants(*piece)).count() as u32;
         let pickable = self.picker.pickable_count();
-        assert_eq!(pickable + begun, missing, "each missing piece is begun or may be");
+        assert_eq!(
+            pickable + begun + reserved,
+            missing,
+            "each missing piece is begun, reserved or may be begun"
+        );
     }
 
     /// Above our share of the pool the fullest piece is spilled at once.
@@ -69,6 +77,14 @@ impl Transfer {
                 assert_eq!(other, None, "{block:?} is asked of one link, and not of {link:?} too");
                 let may = trade.may_owe(block.piece());
                 assert!(may, "{link:?} chokes us, so it does not owe {block:?}");
+            }
+        }
+        for (link, server) in self.runs.links() {
+            for block in server.owed() {
+                let other = owed.insert(block, link);
+                assert_eq!(other, None, "{block:?} is asked of one link, and not of {link:?} too");
+                let is_ordered = server.is_ordered(block.piece());
+                assert!(is_ordered, "{block:?} is in a run of {link:?}");
             }
         }
         let asked = self.assembly.pieces().flat_map(|piece| self.assembly.asked_of(piece));

@@ -10,17 +10,21 @@ mod check;
 mod endgame;
 mod fetch;
 mod free;
+mod gaps;
 mod goal;
 mod haves;
 mod hungry;
 mod interest;
 mod invariants;
+mod leases;
 mod open_piece;
+mod orders;
 pub mod picker;
 pub mod pipeline;
 pub mod rendezvous;
 mod report;
 pub mod requests;
+mod runs;
 pub mod suspects;
 mod timers;
 pub mod trade;
@@ -28,7 +32,6 @@ pub mod upload;
 mod whole;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -43,7 +46,8 @@ use super::SwarmConfig;
 use super::crowd::{Need, Usage};
 use super::effects::Effects;
 use super::event::Input;
-use super::link::{Availability, CloseReason, ExtendedCommand, LinkEvent, PeerCommand};
+use super::link::{Availability, CloseReason, Endpoint, ExtendedCommand, LinkEvent, PeerCommand};
+use super::sources::Sources;
 
 use assembly::Assembly;
 use goal::Goal;
@@ -73,9 +77,13 @@ pub(super) struct Transfer {
     suspects: Suspects,
     /// Suspect pieces that one link alone is asked for, and since when.
     solo_since: BTreeMap<PieceIndex, Instant>,
-    /// Addresses that bring whole pieces.
-    providers: BTreeMap<SocketAddr, whole::Provider>,
+    /// Those who bring whole pieces.
+    providers: BTreeMap<Endpoint, whole::Provider>,
     trades: BTreeMap<LinkId, Trade>,
+    /// Servers of files, and the links to them.
+    sources: Sources,
+    runs: runs::Runs,
+    looks: leases::Looks,
     hungry: Hungry,
     timers: timers::Timers,
     late: endgame::Late,
@@ -116,6 +124,9 @@ impl Transfer {
             solo_since: BTreeMap::new(),
             providers: BTreeMap::new(),
             trades: BTreeMap::new(),
+            sources: Sources::default(),
+            runs: runs::Runs::default(),
+            looks: leases::Looks::new(now),
             hungry: Hungry::new(),
             timers: timers::Timers::default(),
             late: endgame::Late::new(now),
@@ -146,7 +157,7 @@ impl Transfer {
     /// A link has come up; it is told what we have.
     pub(super) fn open(&mut self, link: LinkId, mut trade: Trade, out: &mut Effects) {
         if trade.is_whole() {
-            self.know_provider(trade.address());
+            self.know_provider(trade.endpoint());
         }
         trade.set_told(self.verified.end());
         let have = self.goal.have();
@@ -192,6 +203,9 @@ impl Transfer {
         // What a link took counts, also when it was closed meanwhile.
         if let LinkEvent::Sent(bytes) = event {
             return self.on_sent(link, bytes, now, out);
+        }
+        if self.runs.link(link).is_some() {
+            return self.on_lease_event(link, event, now, out);
         }
         let Some(trade) = self.trades.get_mut(&link) else { return };
         match event {
@@ -249,6 +263,9 @@ impl Transfer {
 
     /// All that a link reported at once was taken in: it is asked for more, and sent more.
     pub(super) fn on_events_taken(&mut self, link: LinkId, now: Instant, out: &mut Effects) {
+        if self.runs.link(link).is_some() {
+            return self.fill_run(link, now, out);
+        }
         self.fill(link, now, out);
         self.serve(link, now, out);
     }
@@ -279,6 +296,11 @@ impl Transfer {
             Input::Prepared { piece, outcome } => self.on_prepared(piece, outcome, now, out),
             Input::Share(blocks) => self.on_share(blocks, out),
             Input::PiecesLost(pieces) => self.on_pieces_lost(pieces, out),
+            Input::PiecesFound(pieces) => self.on_pieces_found(pieces, now, out),
+            Input::Sources(told) => self.on_sources(told, out),
+            Input::SourceWaits { source, until, why } => {
+                self.on_source_waits(source, until, &why, out);
+            }
             Input::DiskFailed(why) => self.disk_failed(why, now, out),
             Input::DiskSilent(why) => self.disk_silent(why, out),
             Input::DiskAnswers => self.disk_answers(now, out),
@@ -297,6 +319,7 @@ impl Transfer {
     /// Links were taken in and closed: draws the conclusions for those that are left.
     pub(super) fn settle(&mut self, now: Instant, out: &mut Effects) {
         self.feed_hungry(now, out);
+        self.settle_leases(now, out);
         self.move_late(now, out);
         self.tell_verified(now, out);
     }
@@ -306,7 +329,7 @@ impl Transfer {
         let links = self.timers.next().into_iter().chain(self.next_look());
         let links = links.chain(self.rendezvous.next_step());
         let links = links.chain(self.verified.next().filter(|_| !self.trades.is_empty()));
-        links.chain(self.checking.retry_at()).min()
+        links.chain(self.checking.retry_at()).chain(self.next_lease_timeout()).min()
     }
 
     /// Time has passed; silence of links is our own doing if `ours`.
@@ -315,6 +338,7 @@ impl Transfer {
         while let Some(link) = self.timers.pop(now) {
             self.check_link(link, ours, now, out);
         }
+        self.check_leases(ours, now, out);
         if self.rendezvous.step(now) {
             self.hungry.food_came();
         }
@@ -329,6 +353,7 @@ impl Transfer {
         self.forget_given_back(now);
         self.relieve_memory(out);
         self.share_slow_suspects(now);
+        self.tidy_leases(now, out);
         for (link, trade) in &mut self.trades {
             if trade.requests().silent_for(now) >= SILENT_MAX {
                 out.close(*link, CloseReason::TimedOut("it sent nothing for 70 s"));
@@ -369,8 +394,8 @@ impl Transfer {
     }
 
     /// Nothing of a liar's is to be relied on.
-    pub(super) fn distrust(&mut self, address: SocketAddr) {
-        self.assembly.distrust(address);
+    pub(super) fn distrust(&mut self, liar: Endpoint) {
+        self.assembly.distrust(liar);
         self.hungry.food_came();
     }
 }

@@ -2,12 +2,11 @@
 //! here, and which link it is kept for. All of them together, and what they may hold, are in
 //! `assembly`.
 
-use std::net::SocketAddr;
-
 use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::swarm::event::Held;
+use crate::swarm::link::Endpoint;
 
 use super::assembly::{Assembled, Sharing};
 use super::free::Begun;
@@ -29,7 +28,7 @@ enum BlockState {
 pub(super) struct OpenPiece {
     begun: Begun,
     states: Vec<BlockState>,
-    senders: Vec<Option<SocketAddr>>,
+    senders: Vec<Option<Endpoint>>,
     free: u32,
     /// Blocks in memory.
     data: u32,
@@ -202,7 +201,7 @@ impl OpenPiece {
         number: u32,
         data: Block,
         link: LinkId,
-        sender: SocketAddr,
+        sender: Endpoint,
     ) -> Option<Option<LinkId>> {
         if self.is_solo && self.owner.is_some_and(|owner| owner != link) {
             return None;
@@ -235,10 +234,7 @@ impl OpenPiece {
 
     /// Frees the blocks in memory from senders for which `is_doubtful` holds; returns how
     /// many those were.
-    pub(super) fn forget_data(
-        &mut self,
-        is_doubtful: impl Fn(Option<SocketAddr>) -> bool,
-    ) -> usize {
+    pub(super) fn forget_data(&mut self, is_doubtful: impl Fn(Option<Endpoint>) -> bool) -> usize {
         let before = self.free;
         for number in 0..self.states.len() {
             let is_data = matches!(self.states[number], BlockState::Data(_));

@@ -21,6 +21,8 @@ const ABSENT: u32 = u32::MAX;
 /// Equally rare pieces of which the best ranked one is taken: with thirty rivals, one of so many
 /// is ours in 98 of 100 picks.
 const RANKED: usize = 128;
+/// How far the end of a gap is looked for, in pieces.
+const SLIDE_MAX: usize = 4096;
 /// Bytes of a run of neighbours.
 const RUN_LEN: u32 = 1 << 20;
 /// A torrent has at least so many runs, or each piece is one: those who begin with it are not to
@@ -107,6 +109,8 @@ pub struct Picker {
     run_len: u32,
     /// What was picked last by rarity, and the availability that it had.
     last: Option<(u32, u16)>,
+    /// Servers fetch gaps from their beginnings.
+    toward_ends: bool,
 }
 
 impl Picker {
@@ -129,7 +133,14 @@ impl Picker {
             lowest: 0,
             run_len: run_len(&layout),
             last: None,
+            toward_ends: false,
         }
+    }
+
+    /// Whether servers of files fetch gaps from their beginnings: then equally rare pieces are
+    /// taken from the ends, so that gaps stay long and both meet late (BEP 19).
+    pub fn set_toward_ends(&mut self, toward_ends: bool) {
+        self.toward_ends = toward_ends;
     }
 
     /// Grows whenever a piece may be begun that could not be before. As long as it stands,
@@ -146,6 +157,16 @@ impl Picker {
     /// May this piece be begun?
     pub fn is_pickable(&self, piece: PieceIndex) -> bool {
         self.position[piece.index()] != ABSENT
+    }
+
+    /// May the piece with this number be begun? None that does not exist may.
+    pub fn is_free(&self, number: u32) -> bool {
+        self.position.get(number as usize).is_some_and(|at| *at != ABSENT)
+    }
+
+    /// Has a connected peer the piece with this number?
+    pub fn is_at_hand(&self, number: u32) -> bool {
+        self.seeds > 0 || self.availability.get(number as usize).is_some_and(|count| *count > 0)
     }
 
     /// How many connected peers have the piece.
@@ -313,7 +334,11 @@ impl Picker {
         let next = last.map(|(last, _)| last + 1);
         let goes_on = next.filter(|next| next % self.run_len != 0 && fits(*next));
         let number = goes_on.unwrap_or_else(|| {
-            let chosen = self.best_ranked(pieces, first, rank.as_ref(), rng);
+            let mut chosen = self.best_ranked(pieces, first, rank.as_ref(), rng);
+            if self.toward_ends && rank.is_none() {
+                let row = (chosen + 1..).take(SLIDE_MAX).take_while(|next| fits(*next));
+                chosen = row.last().unwrap_or(chosen);
+            }
             let ranked = self.layout.piece(chosen).zip(rank);
             match ranked.is_none_or(|(piece, rank)| rank(piece).0 == 0) {
                 true => (chosen - chosen % self.run_len..chosen).find(|it| fits(*it)),
@@ -463,6 +488,26 @@ mod tests {
         picker.remove(layout(4).piece(1).unwrap());
         assert_eq!(pick(&mut picker, &set(4, &[0, 1])), Some(0));
         assert_eq!(pick(&mut picker, &set(4, &[1])), None);
+    }
+
+    /// BEP 19: peers and servers of files are not to break up each other's gaps.
+    #[test]
+    fn beside_servers_gaps_are_taken_from_their_ends() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut picker = Picker::new(layout(100), &Bitfield::all(100));
+        picker.set_toward_ends(true);
+        for expected in (70..100).rev() {
+            let picked = picker.pick(&PeerPieces::All, Order::RarestFirst, NOBODY, &mut rng);
+            assert_eq!(picked.map(PieceIndex::number), Some(expected));
+            picker.remove(picked.unwrap());
+        }
+        picker.remove(layout(100).piece(50).unwrap());
+        let mut ends = std::collections::BTreeSet::new();
+        for _ in 0..50 {
+            let picked = picker.pick(&PeerPieces::All, Order::RarestFirst, NOBODY, &mut rng);
+            ends.extend(picked.map(PieceIndex::number));
+        }
+        assert_eq!(ends, [49, 69].into());
     }
 
     #[test]

@@ -116,7 +116,8 @@ impl Transfer {
     /// Payload received; none while nothing is fetched, or nobody is there.
     pub(in crate::swarm) fn down_meter(&self) -> Option<&RateMeter> {
         let is_at_rest = self.is_complete() || self.checking.in_trouble();
-        (!is_at_rest && !self.trades.is_empty()).then_some(&self.totals.meter)
+        let is_anybody = !self.trades.is_empty() || self.runs.links().next().is_some();
+        (!is_at_rest && is_anybody).then_some(&self.totals.meter)
     }
 
     /// Payload sent; none while nobody is there.

@@ -1,12 +1,12 @@
-//! Who sent wrong data. A piece whose blocks all came from one peer convicts it at once.
+//! Who sent wrong data. A piece whose blocks all came from one end convicts it at once.
 //! Otherwise the block hashes of the failed piece are kept until the piece is right; the
 //! blocks that differ then name the liars, and nobody else is ever blamed.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use crate::base::layout::PieceIndex;
 use crate::swarm::event::BlockHashes;
+use crate::swarm::link::Endpoint;
 
 /// Failed attempts that are kept for one piece.
 const ATTEMPTS_MAX: usize = 4;
@@ -19,7 +19,7 @@ const BLOCKS_MAX: usize = 65_536;
 #[derive(Debug)]
 struct Attempt {
     hashes: BlockHashes,
-    senders: Vec<Option<SocketAddr>>,
+    senders: Vec<Option<Endpoint>>,
 }
 
 /// The evidence of one torrent.
@@ -46,13 +46,13 @@ impl Suspects {
         self.attempts.get(&piece).map_or(0, |evidence| evidence.failures)
     }
 
-    /// A piece failed. Returns the peer that is guilty beyond doubt: the only sender.
+    /// A piece failed. Returns who is guilty beyond doubt: the only sender.
     pub fn failed(
         &mut self,
         piece: PieceIndex,
         hashes: BlockHashes,
-        senders: Vec<Option<SocketAddr>>,
-    ) -> Option<SocketAddr> {
+        senders: Vec<Option<Endpoint>>,
+    ) -> Option<Endpoint> {
         let mut known = senders.iter().flatten();
         let first = known.next().copied();
         if known.all(|sender| Some(*sender) == first) {
@@ -82,12 +82,12 @@ impl Suspects {
         attempts.map(|attempt| attempt.hashes.len()).sum()
     }
 
-    /// A piece is right; `hashes` are those of its blocks. Returns the peers that sent
+    /// A piece is right; `hashes` are those of its blocks. Returns those who sent
     /// other bytes before.
-    pub fn passed(&mut self, piece: PieceIndex, hashes: Option<&BlockHashes>) -> Vec<SocketAddr> {
+    pub fn passed(&mut self, piece: PieceIndex, hashes: Option<&BlockHashes>) -> Vec<Endpoint> {
         let Some(evidence) = self.attempts.remove(&piece) else { return Vec::new() };
         let Some(hashes) = hashes else { return Vec::new() };
-        let mut liars: Vec<SocketAddr> = evidence
+        let mut liars: Vec<Endpoint> = evidence
             .attempts
             .iter()
             .flat_map(|attempt| attempt.hashes.iter().zip(hashes).zip(&attempt.senders))
@@ -109,8 +109,8 @@ mod tests {
         Layout::new(10, 10).unwrap().piece(0).unwrap()
     }
 
-    fn peer(host: u8) -> Option<SocketAddr> {
-        Some(SocketAddr::from(([192, 0, 2, host], 1)))
+    fn peer(host: u8) -> Option<Endpoint> {
+        Some(Endpoint::Peer(([192, 0, 2, host], 1).into()))
     }
 
     #[test]

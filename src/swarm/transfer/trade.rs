@@ -8,7 +8,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::ids::PeerId;
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::meter::RateMeter;
-use crate::swarm::link::{LinkCaps, Unit};
+use crate::swarm::link::{Endpoint, LinkCaps, Unit};
 
 use super::picker::PeerPieces;
 use super::rendezvous::key;
@@ -128,6 +128,11 @@ impl Trade {
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it is called as a sender.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::Peer(self.address)
     }
 
     /// What the link can do.

@@ -31,9 +31,15 @@ const AT_LINK: f64 = 0.5;
 /// does not read has at most 1 MiB queued (limits table).
 const AT_LINK_MIN: u64 = 4 * BLOCK_LEN as u64;
 const AT_LINK_MAX: u64 = 1024 * 1024;
-/// A piece that was made ready stays in the page cache for at least so long; then it is looked at
-/// again, however much it is in use: somebody may have changed its file.
-const WARM_FOR: Duration = Duration::from_secs(60);
+/// A piece that was made ready is sent for so long without another look at its file, which
+/// somebody may change at any time: what they wrote is no longer the piece, and whoever gets it
+/// bans us. A look is one `stat` for each file of the piece and a byte of every 64 KiB, which lie
+/// in the page cache: as many calls a second as the piece has such parts, beside those that send
+/// it.
+const LOOKED_FOR: Duration = Duration::from_secs(1);
+/// One that is in use goes on being sent while it is looked at, but no longer than this: a busy
+/// disk has others to bring first.
+const WARM_FOR: Duration = Duration::from_secs(10);
 /// Bytes of pieces that count as warm at most, for the system may need its memory; and how many
 /// such pieces there may be.
 const WARM_BYTES_MAX: u64 = 256 << 20;
@@ -66,6 +72,17 @@ pub(super) struct Uploads {
     lost: BTreeSet<PieceIndex>,
     uploaded_bytes: u64,
     meter: RateMeter,
+}
+
+/// How the bytes of a piece are at hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Heat {
+    /// To be sent.
+    Hot,
+    /// To be sent, and looked at soon.
+    Fading,
+    /// To be made ready first.
+    Cold,
 }
 
 /// A piece that may be sent without a look at the disk.
@@ -176,6 +193,7 @@ impl Uploads {
     /// The piece was verified just now: it is right, and its bytes lie in the page cache.
     pub(super) fn on_verified(&mut self, piece: PieceIndex, now: Instant) {
         self.proven.insert(piece);
+        self.lost.remove(&piece);
         self.warm_up(piece, now);
     }
 
@@ -195,10 +213,18 @@ impl Uploads {
         (self.uploaded_bytes, &self.meter)
     }
 
-    fn is_warm(&mut self, piece: PieceIndex, now: Instant) -> bool {
-        let Some(warm) = self.warm.get_mut(&piece) else { return false };
+    fn heat(&mut self, piece: PieceIndex, now: Instant) -> Heat {
+        let Some(warm) = self.warm.get_mut(&piece) else { return Heat::Cold };
+        let is_in_use = now.saturating_duration_since(warm.used) < LOOKED_FOR;
+        let age = now.saturating_duration_since(warm.since);
+        let heat = match age {
+            _ if age < LOOKED_FOR => Heat::Hot,
+            _ if age < WARM_FOR && is_in_use => Heat::Fading,
+            // Not of use before it is looked at.
+            _ => return Heat::Cold,
+        };
         warm.used = now;
-        now.saturating_duration_since(warm.since) < WARM_FOR
+        heat
     }
 
     fn warm_up(&mut self, piece: PieceIndex, now: Instant) {
@@ -277,19 +303,24 @@ impl Transfer {
         let upload = trade.upload_mut();
         let mut room = upload.room(now);
         let (mut batch, mut refused) = (Vec::new(), Vec::new());
-        let mut cold = None;
+        let (mut fading, mut cold) = (BTreeSet::new(), None);
         while let Some(ask) = upload.asks.front().copied()
             && (room > 0 || !self.goal.has(ask.piece))
         {
             if !self.goal.has(ask.piece) || self.uploads.unreadable.contains_key(&ask.piece) {
                 refused.push(ask);
-            } else if self.uploads.is_warm(ask.piece, now) {
+            } else {
+                match self.uploads.heat(ask.piece, now) {
+                    Heat::Hot => {}
+                    Heat::Fading => drop(fading.insert(ask.piece)),
+                    Heat::Cold => {
+                        cold = Some(ask.piece);
+                        break;
+                    }
+                }
                 room = room.saturating_sub(u64::from(ask.len));
                 upload.at_link += u64::from(ask.len);
                 batch.push(ask);
-            } else {
-                cold = Some(ask.piece);
-                break;
             }
             upload.asks.pop_front();
         }
@@ -297,7 +328,7 @@ impl Transfer {
         if !batch.is_empty() {
             out.send(link, PeerCommand::SendBlocks(batch));
         }
-        if let Some(piece) = cold {
+        for piece in fading.into_iter().chain(cold) {
             self.make_ready(link, piece, now, out);
         }
     }
@@ -309,7 +340,7 @@ impl Transfer {
         if let Some(waiting) = uploads.preparing.get_mut(&piece) {
             waiting.insert(link);
         } else if !uploads.unreadable.contains_key(&piece)
-            && !uploads.is_warm(piece, now)
+            && uploads.heat(piece, now) != Heat::Hot
             && uploads.preparing.len() < PREPARING_MAX
         {
             uploads.preparing.insert(piece, BTreeSet::from([link]));

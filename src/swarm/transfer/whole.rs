@@ -3,12 +3,12 @@
 //! nobody is left to ask.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::base::ids::LinkId;
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::swarm::effects::{Effects, Notice};
+use crate::swarm::link::Endpoint;
 
 use super::Transfer;
 use super::assembly::Sharing;
@@ -43,8 +43,8 @@ impl Provider {
 
 impl Transfer {
     /// A link brings whole pieces from there.
-    pub(super) fn know_provider(&mut self, address: SocketAddr) {
-        self.providers.entry(address).or_default();
+    pub(super) fn know_provider(&mut self, endpoint: Endpoint) {
+        self.providers.entry(endpoint).or_default();
     }
 
     /// Takes the missing blocks of up to `count` pieces for a link that brings whole ones.
@@ -129,14 +129,14 @@ impl Transfer {
 
     /// The peer sent a wrong piece. A provider of whole pieces gets another chance, and that piece
     /// is not asked of it again; false when it is none, or had its chances.
-    pub(super) fn spare(&mut self, liar: SocketAddr, piece: PieceIndex, out: &mut Effects) -> bool {
+    pub(super) fn spare(&mut self, liar: Endpoint, piece: PieceIndex, out: &mut Effects) -> bool {
         let Some(provider) = self.providers.get_mut(&liar) else { return false };
         provider.wrong.insert(piece);
         if provider.wrong.len() >= WRONG_MAX {
             return false;
         }
         let mut peers = self.trades.iter();
-        if let Some(link) = peers.find(|(_, trade)| trade.address() == liar).map(|(link, _)| *link)
+        if let Some(link) = peers.find(|(_, trade)| trade.endpoint() == liar).map(|(link, _)| *link)
         {
             self.lost_piece(link, piece, out);
         }
@@ -145,16 +145,17 @@ impl Transfer {
 
     /// Pieces that the peer failed to bring before, on this link or an earlier one.
     pub(super) fn useless_pieces_of(&self, link: LinkId) -> Vec<PieceIndex> {
-        let address = self.trades.get(&link).map(Trade::address);
-        let provider = address.and_then(|address| self.providers.get(&address));
+        let endpoint = self.trades.get(&link).map(Trade::endpoint);
+        let provider = endpoint.and_then(|endpoint| self.providers.get(&endpoint));
         provider.into_iter().flat_map(Provider::useless).collect()
     }
 
     /// The link ends, or fell silent, with `piece` the next that it should have brought. When
     /// that piece is given up for it, its failures were those of the piece, not of the address.
     pub(super) fn note_stuck(&mut self, link: LinkId, piece: PieceIndex, out: &mut Effects) {
-        let Some(address) = self.trades.get(&link).map(Trade::address) else { return };
-        let Some(provider) = self.providers.get_mut(&address) else { return };
+        let Some(trade) = self.trades.get(&link) else { return };
+        let address = trade.address();
+        let Some(provider) = self.providers.get_mut(&trade.endpoint()) else { return };
         let times = provider.stuck.entry(piece).or_default();
         *times += 1;
         if *times == STUCK_MAX && provider.stuck.len() <= FORGIVEN_MAX {
@@ -177,5 +178,6 @@ impl Transfer {
             && !self.checking.in_trouble()
             && self.checking.count() == 0
             && self.trades.values().all(|trade| trade.has_told() && !trade.is_interesting())
+            && !self.may_sources_help()
     }
 }

@@ -242,3 +242,45 @@ fn links_are_left_out_with_a_line() {
     assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
     assert!(ran.stdout.contains("in 4 files"), "{}", ran.stdout);
 }
+
+#[test]
+fn a_list_of_sums_is_written_from_the_same_reading() {
+    let home = home();
+    let sum_of = |name: &str| {
+        use sha2::Digest as _;
+        let bytes = fs::read(home.path().join("data").join(name)).expect("read a file");
+        data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(bytes))
+    };
+    let mut expected: Vec<String> =
+        FILES.iter().map(|(name, _)| format!("{}  {name}", sum_of(name))).collect();
+    expected.sort();
+    // Pieces shorter and longer than what is read at a time, of both versions.
+    for more in
+        [&["-p", "16KiB"] as &[&str], &["-p", "128KiB"], &["--hybrid"], &["--v2", "-p", "128KiB"]]
+    {
+        let arguments = ["create", "data", "-o", "x.torrent", "--force", "--sha256sums", "SUMS"];
+        let made = run(home.path(), &[&arguments, more].concat());
+        assert_eq!(made.code, Some(0), "{}{}", made.stdout, made.stderr);
+        let list = fs::read_to_string(home.path().join("SUMS")).expect("a list");
+        let mut lines: Vec<&str> = list.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, expected, "{more:?}");
+        let plain = ["create", "data", "-o", "y.torrent", "--force", "--no-date"];
+        let with = [&arguments, more, &["--no-date"]].concat();
+        assert_eq!(run(home.path(), &[&plain, more].concat()).code, Some(0));
+        assert_eq!(run(home.path(), &with).code, Some(0));
+        let bytes =
+            ["x.torrent", "y.torrent"].map(|name| fs::read(home.path().join(name)).expect("it"));
+        assert_eq!(bytes[0], bytes[1], "the same torrent");
+    }
+    let made = run(home.path(), &["create", "data/first.bin", "-q", "--sha256sums", "-"]);
+    let line = format!("{}  first.bin\n", sum_of("first.bin"));
+    assert_eq!((made.code, made.stdout, made.stderr.as_str()), (Some(0), line, ""));
+
+    let again = ["create", "data", "-o", "z.torrent", "--sha256sums", "SUMS"];
+    run(home.path(), &again).assert_refused(5, "SUMS exists");
+    let both = ["create", "data", "--force", "-o", "SUMS", "--sha256sums", "SUMS"];
+    run(home.path(), &both).assert_refused(2, "cannot be the torrent and the list of sums");
+    let twice = ["create", "data", "-o", "w.torrent", "--sha256sums", "-", "--json"];
+    run(home.path(), &twice).assert_refused(2, "both print to the terminal");
+}

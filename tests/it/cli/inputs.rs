@@ -243,7 +243,9 @@ fn the_files_that_are_used_are_told() {
     assert_eq!(object["config_file"], file);
     assert_eq!(object["config_file_is_read"], true);
     assert_eq!(object["state_dir"], state);
-    assert_eq!(object["settings"]["port"]["value"], "7000");
+    assert_eq!(object["settings"]["port"]["value"], 7000);
+    assert_eq!(object["settings"]["seed-time"]["value"], Value::Null);
+    assert_eq!(object["settings"]["quiet"]["value"], false);
     assert_eq!(object["settings"]["port"]["from"], file);
     let blocked = home.path().join("file");
     write(home.path(), "file", b"in the way");

@@ -195,3 +195,58 @@ fn a_link_of_the_torrents_name_is_followed_and_none_inside() {
     assert_eq!(run(home.path(), &["verify", "x.torrent", "out"]).code, Some(5));
     assert_ne!(run(home.path(), &seed).code, Some(0));
 }
+
+/// What `sha256sum` says of data, by the crate that all of it is made with.
+fn sum(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(bytes))
+}
+
+#[test]
+fn sums_are_made_from_the_same_reading_and_compared() {
+    let home = home();
+    let read = |name: &str| fs::read(home.path().join("out/data").join(name)).expect("a file");
+    let [a, b, c] = ["a", "b", "c"].map(|name| sum(&read(name)));
+    let list = |text: &str| fs::write(home.path().join("SUMS"), text).expect("a list");
+    let verify = |more: &[&str]| {
+        let arguments = ["verify", "x.torrent", "out", "--sha256sums", "SUMS"];
+        run(home.path(), &[&arguments, more].concat())
+    };
+    list(&format!("{a}  a\n{b} *./b\n{}  data/c\n{c}  other.iso\n", c.to_uppercase()));
+    let ran = verify(&[]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("3 of 3 files ok   1.6 MiB read in "), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("\n3 of 3 sums right\n"), "{}", ran.stdout);
+
+    // Right by its pieces, but of another edition.
+    list(&format!("-----BEGIN-----\n{a}  a\n{a}  b\n"));
+    let ran = verify(&[]);
+    assert_eq!(ran.code, Some(6), "{}", ran.stdout);
+    assert_eq!(ran.stderr, "driver: SUMS: 1 line without a sum left out\n");
+    let expected = "sum differs                       data/b\n2 of 3 files ok   ";
+    assert!(ran.stdout.starts_with(expected), "{}", ran.stdout);
+    assert!(
+        ran.stdout.ends_with("\n1 of 2 sums right   1 file not in the list\n"),
+        "{}",
+        ran.stdout
+    );
+    let found: Value = serde_json::from_str(&verify(&["--json", "-q"]).stdout).expect("JSON");
+    assert_eq!(found["sums"], json!({"right": 1, "wrong": 1, "unlisted": 1}));
+    let files = found["files"].as_array().expect("files");
+    let told: Vec<_> = files.iter().map(|file| (&file["sha256"], &file["sha256_ok"])).collect();
+    let expected = [(json!(a), json!(true)), (json!(b), json!(false)), (json!(c), Value::Null)];
+    assert_eq!(told, expected.iter().map(|(sum, ok)| (sum, ok)).collect::<Vec<_>>());
+    assert_eq!((&found["complete"], &files[1]["ok"]), (&json!(false), &json!(false)));
+
+    // A file that shares a piece with one that is not there has its sum all the same.
+    list(&format!("{a}  a\n{b}  b\n{c}  c\n"));
+    fs::remove_file(home.path().join("out/data/b")).expect("remove a file");
+    let ran = verify(&[]);
+    assert_eq!(ran.code, Some(6));
+    assert!(ran.stdout.ends_with("\n2 of 3 sums right\n"), "{}", ran.stdout);
+
+    list("no sums\n");
+    verify(&[]).assert_refused(3, "SUMS: no list of sums: it has no line with a SHA-256 sum");
+    fs::remove_file(home.path().join("SUMS")).expect("remove a file");
+    verify(&[]).assert_refused(3, "SUMS: No such file");
+}

@@ -2,7 +2,7 @@
 //! it read last, blocks in lists; its reports wait with those of others in a mailbox, of which
 //! the brain takes what is there and settles once, as the real ones do when there is much to do.
 
-use pigeon::swarm::link::PeerCommand;
+use pigeon::swarm::link::{Endpoint, PeerCommand};
 
 use super::*;
 
@@ -138,7 +138,7 @@ impl World {
         let now = self.began + self.now;
         let facts = batch.iter().map(weight).sum();
         let is_tick = batch.iter().any(|input| matches!(input, Input::Tick));
-        let links_before = self.links.len();
+        let links_before = self.links_in_all();
         let mut effects = 0;
         for input in batch {
             if self.trace {
@@ -149,10 +149,15 @@ impl World {
             effects += self.work(is_tick, |swarm| swarm.note(input, now));
         }
         effects += self.work(is_tick, |swarm| swarm.settle(now));
-        self.cost.note(facts, effects, links_before.max(self.links.len()));
+        self.cost.note(facts, effects, links_before.max(self.links_in_all()));
         if self.cost.is_audit_due() {
             self.swarm.check_invariants();
         }
+    }
+
+    /// Links that are up, and those to servers that are waited for.
+    fn links_in_all(&self) -> usize {
+        self.links.len() + self.servers.links.len() + self.servers.waiting.len()
     }
 
     /// Lets the brain work and carries out what comes of it; how many effects those were.
@@ -192,7 +197,7 @@ impl World {
                 let delay = self.remotes[number].character.latency * 2;
                 self.after(delay, Happening::Answered(link, number));
             }
-            Output::Lease { .. } => unreachable!("there is no server of files"),
+            Output::Lease { link, source } => self.lease(link, source),
             Output::Send { link, command } => self.send(link, command),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 self.give_to_disk(Job::Check { piece, blocks, want_block_hashes });
@@ -219,11 +224,16 @@ impl World {
                 assert_ne!(truth, Some(Truth::Honest), "{address} is honest and banned");
                 self.ledger.distrust(address);
             }
-            Event::HashFailed { piece, blamed: Some(address) } => {
+            Event::HashFailed { piece, blamed: Some(Endpoint::Peer(address)) } => {
                 let mut remotes = self.remotes.iter();
                 if remotes.any(|it| it.address == address && it.character.is_provider) {
                     self.ledger.rotten(address, piece);
                 }
+            }
+            Event::HashFailed { blamed: Some(Endpoint::Source(source)), .. } => {
+                self.servers.blamed += 1;
+                let truth = self.servers.manners[source.0 as usize].truth;
+                assert_ne!(truth, Truth::Honest, "{source:?} is honest and blamed");
             }
             Event::Reassigned { .. } => self.ledger.reached.reassigned += 1,
             Event::DiskTrouble(_) => self.ledger.disk_fails(),
@@ -234,6 +244,9 @@ impl World {
     }
 
     fn send(&mut self, link: LinkId, command: LinkCommand) {
+        if self.order_served(link, &command) {
+            return;
+        }
         let Some(number) = self.links.get(&link).copied() else { return };
         if self.remotes[number].character.is_provider {
             use LinkCommand::{Cancel, Close, Request};
@@ -282,6 +295,7 @@ fn event_of(word: &Word) -> Option<LinkEvent> {
         Word::Choked => LinkEvent::Choked,
         Word::Unchoked => LinkEvent::Unchoked,
         Word::AllowedFast(piece) => LinkEvent::AllowedFast(*piece),
+        Word::RunEnded(at, why) => LinkEvent::RunEnded { at: *at, why: why.clone() },
         Word::Refused(block, lasting) => LinkEvent::Refused { block: *block, lasting: *lasting },
         // It needs memory first.
         Word::Block(..) => return None,
@@ -296,7 +310,7 @@ fn weight(input: &Input) -> usize {
     };
     match input {
         Input::LinkEvents { events, .. } => events.iter().map(of).sum(),
-        Input::PiecesLost(pieces) => pieces.len(),
+        Input::PiecesLost(pieces) | Input::PiecesFound(pieces) => pieces.len(),
         _ => 1,
     }
 }
@@ -318,6 +332,7 @@ fn kind(input: &Input) -> &'static str {
         Input::TrackerChanged => "tracker changed",
         Input::Room(_) => "room",
         Input::PiecesLost(_) => "pieces lost",
+        Input::PiecesFound(_) => "pieces found",
         Input::DiskFailed(_) => "disk failed",
         Input::DiskSilent(_) => "disk silent",
         Input::DiskAnswers => "disk answers",

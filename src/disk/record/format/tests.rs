@@ -30,6 +30,7 @@ impl World {
             doubted: none,
             stamps: Vec::new(),
             ours: Vec::new(),
+            left: Vec::new(),
             ground: Ground::default(),
         };
         begin(&self.subject, &standing, 1)
@@ -178,4 +179,27 @@ fn what_is_written_to_a_file_after_its_stamp_ends_that() {
     let read = |entries: [&[u8]; 2]| world.read(&[world.head(), entries.concat()].concat());
     assert_eq!(read([&pieces, &stamped]).stamps.get(&0), Some(&stamp));
     assert_eq!(read([&stamped, &pieces]).stamps.get(&0), None);
+}
+
+#[test]
+fn how_a_file_was_left_holds_until_more_is_noted_of_it() {
+    let world = World::new();
+    let (hash, stamp) = (world.subject.info_hash, Stamp { inode: 1, modified_ns: 2 });
+    let (left, pieces) = (left(hash, &[(0, stamp)]), world.verified([1, 2]));
+    let (stamped, lost) = (stamped(hash, &[(0, stamp)]), lost(hash, &[1]));
+    let read = |entries: [&[u8]; 3]| world.read(&[world.head(), entries.concat()].concat());
+    assert_eq!(read([&pieces, &left, &lost]).left.get(&0), Some(&stamp));
+    assert_eq!(
+        read([&left, &pieces, &[]]).left.get(&0),
+        None,
+        "a write that nobody noted the end of"
+    );
+    let found = read([&pieces, &stamped, &left]);
+    assert_eq!(
+        (found.stamps.get(&0), found.left.get(&0)),
+        (None, Some(&stamp)),
+        "it was spilled to"
+    );
+    let found = read([&pieces, &left, &stamped]);
+    assert_eq!((found.stamps.get(&0), found.left.get(&0)), (Some(&stamp), None));
 }

@@ -1,0 +1,603 @@
+//! The hand of one lease: fetches runs from a server over one connection at a time, makes a new
+//! one where the old one ends or a redirect leads elsewhere, and asks one answer ahead. What heads
+//! and bodies come to is the `Exchange`'s; what follows on answers that bring nothing is told in
+//! `told`.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWrite as _;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::base::addr::Locality;
+use crate::base::extents::FileSlice;
+use crate::base::ids::{FileIndex, LinkId, PeerId};
+use crate::base::url::{Origin, Url};
+use crate::link::inbound::Inbound;
+use crate::link::stream::WriteSide;
+use crate::link::{LinkConfig, LinkNews, LinkReport, lost};
+use crate::metainfo::Spelling;
+use crate::net::reach::Hop;
+use crate::swarm::event::DownReason;
+use crate::swarm::link::{CloseReason, LinkCaps, LinkCommand, LinkEvent, RunEnd, Trouble, Unit};
+
+use super::connect::{self, connect};
+use super::exchange::Exchange;
+use super::lease::{Connection, Lease, Origins, Target};
+use super::request::write_get;
+use super::server::Server;
+
+/// Connections in a row that broke without a byte of what was asked for: after as many the link is
+/// given up.
+const BREAKS_MAX: u32 = 2;
+/// How long a link goes by what it knows of where a file lies. Others may have learnt more, or its
+/// redirect may be over.
+pub(super) const WAY_KEPT: Duration = Duration::from_secs(10);
+/// Runs at a time: one at hand, and one behind it.
+const RUNS_MAX: u32 = 2;
+
+/// One lease, and what is done with it.
+pub(super) struct Hand {
+    pub config: Arc<LinkConfig>,
+    pub link: LinkId,
+    pub server: Arc<Server>,
+    pub origins: Origins,
+    pub lease: Lease,
+    pub reports: mpsc::Sender<LinkReport>,
+    pub commands: mpsc::Receiver<Vec<LinkCommand>>,
+    pub exchange: Exchange,
+    /// What was not told yet.
+    pub events: Vec<LinkEvent>,
+    /// The connection at hand.
+    pub live: Option<Live>,
+    /// Another one that is open, as to where redirects come from.
+    pub spare: Option<Connection>,
+    /// How names of files are spelled in URLs.
+    pub spelling: Spelling,
+    /// It tells no length of whole files, so that they are asked for as parts.
+    pub names_ranges: bool,
+    /// Where the file lies that was asked for last.
+    pub way: Option<Way>,
+    /// When files were refused, the last few times.
+    pub refusals: VecDeque<Instant>,
+    breaks: u32,
+}
+
+/// The connection at hand.
+pub(super) struct Live {
+    origin: Origin,
+    pub address: SocketAddr,
+    inbound: Inbound,
+    write: WriteSide,
+    /// What is to be sent.
+    out: Vec<u8>,
+    needs_flush: bool,
+    /// It was used before.
+    is_reused: bool,
+    /// Something of what was asked for came over it.
+    has_brought: bool,
+    /// When the server last sent something, or had nothing to send.
+    heard: Instant,
+}
+
+/// Where a file lies.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    pub file: FileIndex,
+    /// Where the server has it.
+    pub first: Url,
+    /// Where that leads.
+    pub url: Url,
+    pub hop: Hop,
+    /// Redirects followed.
+    pub redirects: usize,
+    /// For how long the redirects may be kept.
+    pub keep: Duration,
+    /// From then on it is looked up again.
+    pub until: Instant,
+    /// It was told a moment ago, so that a failure there is one.
+    pub is_fresh: bool,
+}
+
+/// What happened at a connection.
+enum Happened {
+    Ordered(Option<Vec<LinkCommand>>),
+    Reported,
+    Sent(io::Result<()>),
+    Received(Result<usize, DownReason>),
+    Late,
+}
+
+impl Hand {
+    /// One that has its lease and nothing else.
+    pub fn new(
+        (config, link, server): (Arc<LinkConfig>, LinkId, Arc<Server>),
+        (origins, lease): (Origins, Lease),
+        reports: mpsc::Sender<LinkReport>,
+        commands: mpsc::Receiver<Vec<LinkCommand>>,
+        exchange: Exchange,
+    ) -> Self {
+        Self {
+            config,
+            link,
+            server,
+            origins,
+            lease,
+            reports,
+            commands,
+            exchange,
+            events: Vec::new(),
+            live: None,
+            spare: None,
+            spelling: Spelling::Preferred,
+            names_ranges: false,
+            way: None,
+            refusals: VecDeque::new(),
+            breaks: 0,
+        }
+    }
+
+    /// Runs the link to its end, and tells why it ended.
+    pub async fn run(mut self) -> DownReason {
+        let reason = match self.begin().await {
+            Ok(()) => match self.serve().await {
+                Ok(never) => match never {},
+                Err(reason) => reason,
+            },
+            Err(reason) => reason,
+        };
+        let events = std::mem::take(&mut self.events);
+        let is_wanted = !matches!(reason, DownReason::Closed(_)) && !events.is_empty();
+        if is_wanted {
+            self.report(LinkNews::Events(events)).await;
+        }
+        self.give_back().await;
+        reason
+    }
+
+    /// Connects, unless there is an open connection, and tells that the link is up. What is wrong
+    /// with the server itself is told when something is to be fetched.
+    async fn begin(&mut self) -> Result<(), DownReason> {
+        let mut open = std::mem::take(&mut self.lease.connections).into_iter();
+        let first = open.find(Connection::is_at_rest);
+        self.spare = open.find(Connection::is_at_rest);
+        match first {
+            Some(connection) => self.go_live(connection, true),
+            None => {
+                let origin = self.server.url().origin().clone();
+                let hop = self.server.hop(self.origins.policy.allows_local);
+                match self.connect_to(origin, hop).await? {
+                    Ok(connection) => self.go_live(connection, false),
+                    Err(error) if error.is_of_network() => return self.no_connection(error).await,
+                    Err(_) => {}
+                }
+            }
+        }
+        let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let address = self.live.as_ref().map_or(unknown, |live| live.address);
+        let up = LinkNews::Up { peer_id: peer_id(self.link), caps: caps(), address };
+        if self.report(up).await { Ok(()) } else { Err(stopping()) }
+    }
+
+    /// Fetches run after run.
+    async fn serve(&mut self) -> Result<std::convert::Infallible, DownReason> {
+        loop {
+            if self.lease.is_contended() && self.exchange.is_between_runs() {
+                return Err(DownReason::NoRoom);
+            }
+            if self.live.is_none() {
+                // What was asked for over one that is gone never comes.
+                self.exchange.begin_connection(0);
+            }
+            let Some(slice) = self.exchange.next_ask() else {
+                self.rest().await?;
+                continue;
+            };
+            if let Some(way) = self.way_to(slice.file).await?
+                && self.be_connected(&way).await?
+            {
+                self.converse(&way).await?;
+            }
+        }
+    }
+
+    /// Waits for a run, as long as that is of use.
+    async fn rest(&mut self) -> Result<(), DownReason> {
+        let mut over = pin!(sleep(self.origins.policy.idle));
+        while self.exchange.is_idle() {
+            let is_told = self.events.is_empty();
+            if is_told && self.lease.is_contended() && self.exchange.is_between_runs() {
+                return Err(DownReason::NoRoom);
+            }
+            tokio::select! {
+                heard = self.hear() => heard?,
+                () = &mut over, if is_told => return Err(DownReason::NoRoom),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes orders, or tells what there is to tell.
+    async fn hear(&mut self) -> Result<(), DownReason> {
+        let happened = tokio::select! {
+            batch = self.commands.recv() => Happened::Ordered(batch),
+            permit = self.reports.reserve(), if !self.events.is_empty() => {
+                let permit = permit.map_err(|_| stopping())?;
+                permit.send(report(self.link, std::mem::take(&mut self.events)));
+                Happened::Reported
+            }
+        };
+        match happened {
+            Happened::Ordered(batch) => self.order(batch),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hears orders while something else is waited for.
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, DownReason> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                heard = self.hear() => heard?,
+            }
+        }
+    }
+
+    fn order(&mut self, batch: Option<Vec<LinkCommand>>) -> Result<(), DownReason> {
+        for command in batch.ok_or_else(stopping)? {
+            match command {
+                LinkCommand::Fetch(run) => self.exchange.fetch(run, &mut self.events),
+                LinkCommand::Shorten(end) => self.exchange.shorten(end, &mut self.events),
+                LinkCommand::Close(reason) => return Err(DownReason::Closed(reason)),
+                LinkCommand::Request(_) | LinkCommand::Cancel(_) | LinkCommand::Peer(_) => {
+                    debug_assert!(false, "no order for this link: {command:?}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a file lies, as far as that is known; none when it cannot be had, which ends the run.
+    async fn way_to(&mut self, file: FileIndex) -> Result<Option<Way>, DownReason> {
+        let holds = |way: &&Way| way.file == file && (way.is_fresh || Instant::now() < way.until);
+        if let Some(way) = self.way.as_ref().filter(holds) {
+            return Ok(Some(way.clone()));
+        }
+        let spelled = self.server.url_of(file, self.spelling);
+        let Some(first) = spelled.or_else(|| self.server.url_of(file, Spelling::Preferred)) else {
+            let why = "no URL can be made of the file's name".to_owned();
+            self.end_run(RunEnd::File(file, Trouble { why, rest: None }));
+            return Ok(None);
+        };
+        let hop = self.server.hop(self.origins.policy.allows_local);
+        let origins = self.origins.clone();
+        let asked = first.clone();
+        let known = self.meanwhile(async move { origins.target(asked).await }).await?;
+        let way = Way {
+            file,
+            url: first.clone(),
+            first,
+            hop,
+            redirects: 0,
+            keep: Duration::MAX,
+            until: Instant::now() + WAY_KEPT,
+            is_fresh: false,
+        };
+        let way = match known {
+            Some(Target { url, from }) => Way { url, redirects: 1, ..way }.behind(from),
+            None => way,
+        };
+        self.way = Some(way.clone());
+        Ok(Some(way))
+    }
+
+    /// Has a connection to where the file lies; false when there is none, and that was seen to.
+    async fn be_connected(&mut self, way: &Way) -> Result<bool, DownReason> {
+        let origin = way.url.origin();
+        if self.live.as_ref().is_some_and(|live| live.origin == *origin) {
+            return Ok(true);
+        }
+        let before = self.take_live();
+        let spare = self.spare.take();
+        match spare {
+            Some(spare) if spare.origin == *origin && spare.is_at_rest() => {
+                self.go_live(spare, true);
+                self.spare = before;
+                return Ok(true);
+            }
+            spare => self.spare = before.or(spare),
+        }
+        match self.connect_to(origin.clone(), way.hop).await? {
+            Ok(connection) => {
+                self.go_live(connection, false);
+                Ok(true)
+            }
+            Err(error) => {
+                self.on_unconnected(error, way).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn connect_to(
+        &mut self,
+        origin: Origin,
+        hop: Hop,
+    ) -> Result<Result<Connection, connect::Error>, DownReason> {
+        let (policy, bind) = (self.origins.policy.clone(), self.config.bind);
+        self.meanwhile(async move { connect(origin, hop, bind, &policy.tls).await }).await
+    }
+
+    fn go_live(&mut self, connection: Connection, is_reused: bool) {
+        let Connection { origin, address, read, write, clean } = connection;
+        self.exchange.begin_connection(clean);
+        self.live = Some(Live {
+            origin,
+            address,
+            inbound: Inbound::new(read, &self.config),
+            write,
+            out: Vec::new(),
+            needs_flush: false,
+            is_reused,
+            has_brought: false,
+            heard: Instant::now(),
+        });
+    }
+
+    /// The connection at hand, if it can be used again.
+    fn take_live(&mut self) -> Option<Connection> {
+        let live = self.live.take()?;
+        if self.exchange.is_answering() || self.exchange.is_spent() || !live.out.is_empty() {
+            return None;
+        }
+        let (origin, address, write) = (live.origin, live.address, live.write);
+        let read = live.inbound.into_side()?;
+        Some(Connection { origin, address, read, write, clean: self.exchange.clean() })
+    }
+
+    /// Whoever comes next may use what is open.
+    async fn give_back(mut self) {
+        let open = [self.spare.take(), self.take_live()];
+        self.lease.connections = open.into_iter().flatten().collect();
+        self.origins.end(self.lease).await;
+    }
+
+    /// Asks for what comes next, and for more as long as the connection lasts.
+    async fn converse(&mut self, way: &Way) -> Result<(), DownReason> {
+        if self.exchange.next_ask().is_none_or(|slice| slice.file != way.file) {
+            // It has changed since.
+            return Ok(());
+        }
+        self.ask(&way.url);
+        loop {
+            if let Some(told) = self.exchange.take_told() {
+                let address = self.live.as_ref().map(|live| live.address.ip());
+                self.drop_spent();
+                let from = address.map_or(Locality::Unroutable, Locality::of);
+                // It may have answered well since it was redirected to.
+                let is_fresh = self.way.as_ref().is_some_and(|way| way.is_fresh);
+                let way = Way { is_fresh, ..way.clone() };
+                return self.on_told(told, &way, from).await;
+            }
+            if self.exchange.is_spent() {
+                let live = self.live.take();
+                let has_brought = live.is_some_and(|live| live.has_brought);
+                let reason = || lost(&io::ErrorKind::UnexpectedEof.into());
+                return if has_brought {
+                    Ok(())
+                } else {
+                    self.on_break(reason(), false, way).await
+                };
+            }
+            if !self.exchange.is_answering() {
+                return Ok(());
+            }
+            self.ask_ahead(way);
+            match self.happens().await {
+                Happened::Ordered(batch) => self.order(batch)?,
+                Happened::Reported | Happened::Sent(Ok(())) => {}
+                Happened::Sent(Err(error)) => return self.end_live(lost(&error), way).await,
+                Happened::Received(Ok(_)) => self.on_received(),
+                Happened::Received(Err(reason)) => {
+                    let is_end = reason == lost(&io::ErrorKind::UnexpectedEof.into());
+                    if !is_end || !self.exchange.on_end(&mut self.events) {
+                        return self.end_live(reason, way).await;
+                    }
+                    self.on_received();
+                }
+                Happened::Late => self.on_late()?,
+            }
+        }
+    }
+
+    /// Waits for whatever comes first.
+    async fn happens(&mut self) -> Happened {
+        let patience = self.origins.policy.patience;
+        let Self { live, exchange, events, commands, reports, link, .. } = self;
+        let Some(live) = live else { return Happened::Late };
+        let Live { inbound, write, out, needs_flush, heard, .. } = live;
+        let has_to_send = !out.is_empty() || *needs_flush;
+        tokio::select! {
+            batch = commands.recv() => Happened::Ordered(batch),
+            permit = reports.reserve(), if !events.is_empty() => match permit {
+                Ok(permit) => {
+                    permit.send(report(*link, std::mem::take(events)));
+                    // A server that always sends must not keep others from this thread.
+                    tokio::task::yield_now().await;
+                    Happened::Reported
+                }
+                Err(_) => Happened::Ordered(None),
+            },
+            sent = send(write, out, needs_flush), if has_to_send => Happened::Sent(sent),
+            received = inbound.receive(exchange, events), if events.is_empty() => {
+                Happened::Received(received)
+            }
+            () = sleep_until(*heard + patience) => Happened::Late,
+        }
+    }
+
+    fn on_received(&mut self) {
+        let (bytes, answers) = self.exchange.take_counts();
+        self.lease.on_bytes(bytes);
+        (0..answers).for_each(|_| self.lease.on_answer());
+        let Some(live) = &mut self.live else { return };
+        live.heard = Instant::now();
+        if bytes > 0 || answers > 0 {
+            live.has_brought = true;
+            self.breaks = 0;
+            if let Some(way) = &mut self.way {
+                way.is_fresh = false;
+            }
+        }
+    }
+
+    /// Nothing came for long. When it is we who did not read, that says nothing.
+    fn on_late(&mut self) -> Result<(), DownReason> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        if live.inbound.waits_for_us() || !self.events.is_empty() {
+            live.heard = Instant::now();
+            return Ok(());
+        }
+        Err(DownReason::TimedOut(match self.exchange.is_in_body() {
+            true => "it was silent in the middle of a file",
+            false => "it did not answer",
+        }))
+    }
+
+    fn ask(&mut self, url: &Url) {
+        let Some(slice) = self.exchange.next_ask() else { return };
+        let Some(live) = &mut self.live else { return };
+        if !self.exchange.is_answering() {
+            live.heard = Instant::now();
+        }
+        let wish = self.exchange.wish(slice);
+        let all = || self.names_ranges.then(|| format!("bytes=0-{}", wish.file_len - 1));
+        write_get(url, wish.header().or_else(all).as_deref(), &mut live.out);
+        self.exchange.on_asked(Instant::now().into_std());
+    }
+
+    /// Asks for what comes next before the answer at hand has come whole. Of another file only
+    /// where files are not elsewhere: where they are has to be asked for.
+    fn ask_ahead(&mut self, way: &Way) {
+        let now = Instant::now().into_std();
+        if self.lease.is_contended() || !self.exchange.may_ask_ahead(now) {
+            return;
+        }
+        let Some(FileSlice { file, .. }) = self.exchange.next_ask() else { return };
+        if file == way.file {
+            return self.ask(&way.url);
+        }
+        let next = self.server.url_of(file, self.spelling).filter(|_| way.redirects == 0);
+        if let Some(next) = next.filter(|url| url.origin() == way.url.origin()) {
+            self.ask(&next);
+        }
+    }
+
+    /// The connection broke.
+    async fn end_live(&mut self, reason: DownReason, way: &Way) -> Result<(), DownReason> {
+        let live = self.live.take();
+        match reason {
+            DownReason::Lost(_) => {}
+            reason => return Err(reason),
+        }
+        match live {
+            // It may have ended before it was asked.
+            Some(live) if live.has_brought || live.is_reused => Ok(()),
+            _ => self.on_break(reason, way.redirects > 0 && !way.is_fresh, way).await,
+        }
+    }
+
+    /// A connection ended that has brought nothing.
+    async fn on_break(
+        &mut self,
+        reason: DownReason,
+        is_redirect: bool,
+        way: &Way,
+    ) -> Result<(), DownReason> {
+        if is_redirect {
+            self.forget(way).await;
+            return Ok(());
+        }
+        self.breaks += 1;
+        if self.breaks >= BREAKS_MAX { Err(reason) } else { Ok(()) }
+    }
+
+    fn drop_spent(&mut self) {
+        if self.exchange.is_spent() || self.exchange.is_answering() {
+            self.live = None;
+        }
+    }
+
+    /// The redirect on this way is of no use any more: the server is asked anew.
+    pub async fn forget(&mut self, way: &Way) {
+        self.way = None;
+        self.origins.remember(way.first.clone(), None).await;
+    }
+
+    /// The run at hand is over.
+    pub fn end_run(&mut self, why: RunEnd) {
+        self.exchange.end_run(why, &mut self.events);
+        self.way = None;
+    }
+
+    async fn report(&mut self, news: LinkNews) -> bool {
+        let report = LinkReport { link: self.link, news, held: Vec::new() };
+        self.reports.send(report).await.is_ok()
+    }
+}
+
+impl Way {
+    /// The same behind a redirect of a server that lies there.
+    pub fn behind(self, from: Locality) -> Self {
+        Self { hop: Hop { previous: Some(from), ..self.hop }, ..self }
+    }
+}
+
+fn report(link: LinkId, events: Vec<LinkEvent>) -> LinkReport {
+    LinkReport { link, news: LinkNews::Events(events), held: Vec::new() }
+}
+
+/// Sends some of `out`, and once all of it is written, what a layer in between keeps of it.
+async fn send(write: &mut WriteSide, out: &mut Vec<u8>, needs_flush: &mut bool) -> io::Result<()> {
+    if out.is_empty() {
+        poll_fn(|cx| Pin::new(&mut *write).poll_flush(cx)).await?;
+        *needs_flush = false;
+        return Ok(());
+    }
+    let sent = poll_fn(|cx| Pin::new(&mut *write).poll_write(cx, out)).await?;
+    if sent == 0 {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    out.drain(..sent);
+    *needs_flush = true;
+    Ok(())
+}
+
+fn caps() -> LinkCaps {
+    LinkCaps {
+        unit: Unit::Run,
+        chokes: false,
+        pipeline_max: RUNS_MAX,
+        can_upload_to: false,
+        fast: true,
+        extended: false,
+    }
+}
+
+/// Servers have no id; each link is one of its own.
+fn peer_id(link: LinkId) -> PeerId {
+    let mut id = *b"web                 ";
+    id[12..].copy_from_slice(&link.0.to_be_bytes());
+    PeerId(id)
+}
+
+pub(super) fn stopping() -> DownReason {
+    DownReason::Closed(CloseReason::Stopping)
+}

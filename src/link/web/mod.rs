@@ -1,0 +1,98 @@
+//! Links to servers of files (BEP 19): a run of pieces is fetched as ranges of files over HTTP/1.1.
+//! A link has a lease, one of the slots that its session's pool gives for a site; `hand` runs it,
+//! `exchange` makes blocks of what comes, `work` knows what is to be asked for next. Not here: who
+//! gets a slot, and what is fetched from whom.
+
+mod connect;
+mod exchange;
+mod hand;
+mod lease;
+mod request;
+mod server;
+#[cfg(test)]
+mod tests;
+mod told;
+mod work;
+
+pub use connect::Tls;
+pub use lease::{Ask, Connection, Gauge, Lease, Order, Origins, Policy, Target, Wait};
+pub use server::{NamedBy, Server};
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tracing::Instrument as _;
+
+use crate::base::ids::LinkId;
+use crate::swarm::event::DownReason;
+use crate::swarm::link::LinkCommand;
+
+use super::{LinkConfig, LinkHandle, LinkNews, LinkReport};
+use exchange::Exchange;
+use hand::{Hand, stopping};
+
+/// Waits for a lease to a server and runs the link; never waits itself. `reports` gets `Waits`
+/// while there is no lease, `Up` and later `Down`, or `Down` alone.
+pub fn dial_server(
+    config: Arc<LinkConfig>,
+    link: LinkId,
+    server: Arc<Server>,
+    origins: Origins,
+    reports: mpsc::Sender<LinkReport>,
+) -> LinkHandle {
+    let (handle, mut commands) = LinkHandle::new();
+    let running = async move {
+        let leased = lease(&config, link, &server, &origins, &reports, &mut commands).await;
+        let reason = match leased {
+            Ok(lease) => match config.subject.known().map(|known| known.layout) {
+                Some(layout) => {
+                    let exchange = Exchange::new(layout, server.extents.clone());
+                    let ends = (origins, lease);
+                    let (reports, who) = (reports.clone(), (config, link, server));
+                    Hand::new(who, ends, reports, commands, exchange).run().await
+                }
+                // A torrent with sources is known.
+                None => DownReason::DialFailed("nothing is known yet".to_owned()),
+            },
+            Err(reason) => reason,
+        };
+        let report = LinkReport { link, news: LinkNews::Down(reason), held: Vec::new() };
+        // A torrent that is gone needs no report.
+        let _ = reports.send(report).await;
+    };
+    tokio::spawn(running.in_current_span());
+    handle
+}
+
+/// Waits for a lease, and tells why that takes long; not longer than the brain wants.
+async fn lease(
+    config: &LinkConfig,
+    link: LinkId,
+    server: &Server,
+    origins: &Origins,
+    reports: &mpsc::Sender<LinkReport>,
+    commands: &mut mpsc::Receiver<Vec<LinkCommand>>,
+) -> Result<Lease, DownReason> {
+    let (waits, mut told) = watch::channel(None);
+    let asked = origins.lease(server.site(), config.info_hash, waits);
+    let mut asked = std::pin::pin!(asked);
+    loop {
+        tokio::select! {
+            lease = &mut asked => return lease.ok_or_else(stopping),
+            Ok(()) = told.changed() => {
+                let wait = told.borrow_and_update().clone();
+                if let Some(wait) = wait {
+                    let report = LinkReport { link, news: LinkNews::Waits(wait), held: Vec::new() };
+                    reports.send(report).await.map_err(|_| stopping())?;
+                }
+            }
+            batch = commands.recv() => {
+                for command in batch.ok_or_else(stopping)? {
+                    if let LinkCommand::Close(reason) = command {
+                        return Err(DownReason::Closed(reason));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Who may have a connection to which server, and when: slots for each site, given in turn to
+//! the torrents that ask, and connections that are open and of no use at present. How many slots
+//! a site has is found by trial; one that says that it is busy is left alone. A pure machine;
+//! nothing here knows a socket or HTTP.
+
+mod climb;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::base::ids::InfoHash;
+use crate::base::url::Site;
+
+use climb::{Climb, Usage};
+
+/// Connections of one torrent to one site (WebTorrent#710 found four best, users of archive.org
+/// take five to ten).
+const TORRENT_MAX: usize = 8;
+/// Connections of all torrents to one site.
+const ORIGIN_MAX: usize = 16;
+/// Connections to all sites together: each is a socket or two.
+const LEASES_MAX: usize = 160;
+/// How long a connection is kept that is of no use at present. Servers keep theirs for 5 s (Apache)
+/// to 75 s (nginx).
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// A site that is busy and does not say for how long is left alone for so long at first, and
+/// twice as long each time after, up to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(120));
+/// How long it is remembered after that how often it was busy.
+const MEMORY: Duration = Duration::from_secs(600);
+/// What such a wait is made longer by at random, in percent: not all clients come back at once.
+const JITTER_PERCENT: u32 = 20;
+/// So long after a site was busy it is given no more slots than it had.
+const HOLD: Duration = Duration::from_secs(30);
+
+/// A connection that may be used again.
+pub(super) trait Open {
+    /// What tells whom it leads to.
+    type Origin: PartialEq;
+
+    /// Whom it leads to.
+    fn origin(&self) -> &Self::Origin;
+}
+
+/// Why a site cannot be used at present.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Busy {
+    /// In words for people, `it` being the site.
+    pub why: String,
+    /// How long it says that it wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+/// What follows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Output<C> {
+    /// Whoever holds this ticket gets a slot, and connections that are open, at most one to
+    /// each server.
+    Grant { ticket: u64, connections: Vec<C> },
+    /// Whoever holds this ticket waits for the site, and not for its own torrent.
+    Wait { ticket: u64, until: Option<Instant>, why: String },
+    /// Whether others want the slots of the site: they are to be given back between two runs.
+    Contended { site: Site, is: bool },
+}
+
+/// The plan for all sites. `C` is an open connection.
+#[derive(Debug)]
+pub(super) struct Plan<C> {
+    sites: BTreeMap<Site, State<C>>,
+    /// Whose each ticket is.
+    tickets: BTreeMap<u64, Site>,
+    leases: usize,
+    outputs: VecDeque<Output<C>>,
+    rng: StdRng,
+}
+
+/// What is known of one site.
+#[derive(Debug)]
+struct State<C> {
+    /// First come, first served among the torrents that hold equally many. As many as there are
+    /// links that wait; the brains bound those.
+    waiting: VecDeque<Waiting>,
+    /// Whose slots are given, by ticket.
+    held: BTreeMap<u64, InfoHash>,
+    /// Open connections, the one used last at the end.
+    idle: VecDeque<(C, Instant)>,
+    climb: Climb,
+    /// It is busy until then, and why.
+    rest: Option<(Instant, String)>,
+    /// How often it was busy in a row.
+    strikes: u32,
+    /// Until then that is remembered.
+    remembered_until: Instant,
+    is_contended: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    torrent: InfoHash,
+    /// What it was told last of the wait.
+    told: Option<(Option<Instant>, String)>,
+}
+
+impl<C: Open> Plan<C> {
+    /// Nothing is known yet.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            sites: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            leases: 0,
+            outputs: VecDeque::new(),
+            rng: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// A torrent wants a connection. Tickets are never used twice.
+    pub fn ask(&mut self, ticket: u64, site: Site, torrent: InfoHash, now: Instant) {
+        self.tickets.insert(ticket, site.clone());
+        let state = self.sites.entry(site.clone()).or_insert_with(|| State::new(now));
+        state.waiting.push_back(Waiting { ticket, torrent, told: None });
+        self.settle(&site);
+    }
+
+    /// Whoever holds the ticket is gone, or gives its slot back, with connections that may be used
+    /// again.
+    pub fn end(&mut self, ticket: u64, connections: Vec<C>, now: Instant) {
+        let Some(site) = self.tickets.remove(&ticket) else { return };
+        let Some(state) = self.sites.get_mut(&site) else { return };
+        state.waiting.retain(|waiting| waiting.ticket != ticket);
+        if state.held.remove(&ticket).is_some() {
+            self.leases -= 1;
+        }
+        state.idle.extend(connections.into_iter().map(|connection| (connection, now)));
+        // Others may have waited for one of those that all sites share.
+        let lacking: Vec<_> = match self.leases + 1 == LEASES_MAX {
+            true => self.sites.keys().cloned().collect(),
+            false => vec![site],
+        };
+        lacking.iter().for_each(|site| self.settle(site));
+    }
+
+    /// Whoever holds the ticket was told, or saw, that the site is busy; returns how long it is
+    /// left alone. Those who say so while it is tell nothing new, but perhaps how long.
+    pub fn busy(&mut self, ticket: u64, busy: Busy, now: Instant) -> Duration {
+        let Some(site) = self.tickets.get(&ticket).cloned() else { return Duration::ZERO };
+        let Some(state) = self.sites.get_mut(&site) else { return Duration::ZERO };
+        let is_new = state.rest_until().is_none_or(|until| until <= now);
+        if is_new {
+            state.climb.on_trouble(now);
+            state.strikes = state.strikes.saturating_add(1);
+        }
+        let wait = match busy.retry_after {
+            Some(wait) => wait,
+            None => {
+                let doubled =
+                    BACKOFF.0.saturating_mul(1 << state.strikes.saturating_sub(1).min(10));
+                let wait = doubled.min(BACKOFF.1);
+                wait + wait * self.rng.random_range(0..=JITTER_PERCENT) / 100
+            }
+        };
+        let until = now + wait;
+        if is_new || busy.retry_after.is_some() && state.rest_until() < Some(until) {
+            state.rest = Some((until, busy.why));
+            state.remembered_until = until + MEMORY;
+        }
+        let left = state.rest_until().map(|until| until.saturating_duration_since(now));
+        self.settle(&site);
+        left.unwrap_or_default()
+    }
+
+    /// What a site has sent in all: bytes, and answers that came to their end.
+    pub fn measure(&mut self, site: &Site, bytes: u64, answers: u64, now: Instant) {
+        let Some(state) = self.sites.get_mut(site) else { return };
+        if answers > state.climb.answers() {
+            state.strikes = 0;
+        }
+        let usage = Usage { connections: state.held.len(), wants_more: state.next().is_some() };
+        state.climb.measure(bytes, answers, usage, now);
+        self.settle(site);
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        for state in self.sites.values_mut() {
+            state.idle.retain(|(_, since)| now < *since + IDLE_MAX);
+            if state.rest_until().is_some_and(|until| until <= now) {
+                state.rest = None;
+            }
+        }
+        let sites: Vec<_> = self.sites.keys().cloned().collect();
+        sites.iter().for_each(|site| self.settle(site));
+        self.sites.retain(|_, state| !state.is_idle() || now < state.remembered_until);
+    }
+
+    /// Is anything known of the site?
+    pub fn knows(&self, site: &Site) -> bool {
+        self.sites.contains_key(site)
+    }
+
+    /// When `tick` has something to do.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let of = |state: &State<C>| {
+            let idle = state.idle.front().map(|(_, since)| *since + IDLE_MAX);
+            let memory = state.is_idle().then_some(state.remembered_until);
+            idle.into_iter().chain(state.rest_until()).chain(memory).min()
+        };
+        self.sites.values().filter_map(of).min()
+    }
+
+    /// The next effect.
+    pub fn poll_output(&mut self) -> Option<Output<C>> {
+        self.outputs.pop_front()
+    }
+
+    /// Gives what can be given, and tells those who wait why they do.
+    fn settle(&mut self, site: &Site) {
+        let Some(state) = self.sites.get_mut(site) else { return };
+        while self.leases < LEASES_MAX
+            && state.rest.is_none()
+            && state.held.len() < state.climb.slots()
+            && let Some(place) = state.next()
+            && let Some(Waiting { ticket, torrent, .. }) = state.waiting.remove(place)
+        {
+            state.held.insert(ticket, torrent);
+            self.leases += 1;
+            let connections = state.take_idle();
+            self.outputs.push_back(Output::Grant { ticket, connections });
+        }
+        while state.idle.len() > state.climb.slots() {
+            state.idle.pop_front();
+        }
+        let is_contended = state.held.len() > state.climb.slots() || state.lets_wait();
+        if is_contended != state.is_contended {
+            state.is_contended = is_contended;
+            let site = site.clone();
+            self.outputs.push_back(Output::Contended { site, is: is_contended });
+        }
+        state.explain(self.leases >= LEASES_MAX, &mut self.outputs);
+    }
+}
+
+impl<C: Open> State<C> {
+    fn new(now: Instant) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            held: BTreeMap::new(),
+            idle: VecDeque::new(),
+            climb: Climb::new(now),
+            rest: None,
+            strikes: 0,
+            remembered_until: now,
+            is_contended: false,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let is_unused = self.waiting.is_empty() && self.held.is_empty() && self.idle.is_empty();
+        is_unused && self.rest.is_none()
+    }
+
+    fn rest_until(&self) -> Option<Instant> {
+        self.rest.as_ref().map(|(until, _)| *until)
+    }
+
+    fn held_by(&self, torrent: InfoHash) -> usize {
+        self.held.values().filter(|holder| **holder == torrent).count()
+    }
+
+    /// Whose turn it is among those who wait: that of the torrent which holds fewest.
+    fn next(&self) -> Option<usize> {
+        let held = |waiting: &Waiting| self.held_by(waiting.torrent);
+        let places = self.waiting.iter().map(held).enumerate();
+        places.filter(|(_, held)| *held < TORRENT_MAX).min_by_key(|(_, held)| *held).map(|it| it.0)
+    }
+
+    /// Does a torrent wait that has no connection?
+    fn lets_wait(&self) -> bool {
+        self.waiting.iter().any(|waiting| self.held_by(waiting.torrent) == 0)
+    }
+
+    /// The connections used last, one to each server.
+    fn take_idle(&mut self) -> Vec<C> {
+        let mut taken: Vec<C> = Vec::new();
+        let mut left = VecDeque::new();
+        while let Some((connection, since)) = self.idle.pop_back() {
+            match taken.iter().any(|it| it.origin() == connection.origin()) {
+                true => left.push_front((connection, since)),
+                false => taken.push(connection),
+            }
+        }
+        self.idle = left;
+        taken
+    }
+
+    /// Tells those whose torrent has no connection why, as often as that changes.
+    fn explain(&mut self, is_full: bool, outputs: &mut VecDeque<Output<C>>) {
+        let why = match &self.rest {
+            Some((until, why)) => (Some(*until), why.clone()),
+            None if is_full => (None, "there are too many connections already".to_owned()),
+            None => (None, format!("all {} connections to it are in use", self.held.len())),
+        };
+        let (held, is_resting) = (&self.held, self.rest.is_some());
+        for waiting in &mut self.waiting {
+            let is_alone = || held.values().all(|holder| *holder != waiting.torrent);
+            if waiting.told.as_ref() != Some(&why) && (is_resting || is_alone()) {
+                waiting.told = Some(why.clone());
+                let (until, why) = why.clone();
+                outputs.push_back(Output::Wait { ticket: waiting.ticket, until, why });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,554 @@
+//! What is known of the servers that files may be fetched from: which pieces each can
+//! bring at present, and why not the others; how long it rests, and what it is to blame for. It
+//! asks nobody for anything and knows no links: those are in `transfer/leases`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use crate::base::extents::Extents;
+use crate::base::ids::{FileIndex, SourceId};
+use crate::base::layout::{Layout, PieceIndex};
+
+use super::event::WebSource;
+use super::link::Trouble;
+use super::report::{FileSnapshot, SourceState};
+
+/// Sources that are remembered of one torrent: lists of mirrors name some hundred.
+const SOURCES_MAX: usize = 512;
+/// Wrong pieces inside one file until that file is not asked of the source any more: one bad
+/// sector is not to cost a mirror.
+const WRONG_IN_FILE_MAX: u32 = 2;
+/// What a source may waste: a hundredth of the torrent, and at least so many pieces.
+const WASTE_SHARE: u64 = 100;
+const WASTE_PIECES: u64 = 8;
+/// How often a link may break at a piece until that piece is not asked of the source for a while,
+/// twice as long each time: what is behind it is not to wait.
+const STUCK_MAX: u32 = 2;
+const STUCK_REST: Duration = Duration::from_secs(60);
+/// Pieces of a source that are remembered as such; beyond that the oldest number is forgotten.
+const STUCK_KEPT: usize = 64;
+/// Rests of a source whose links end without a piece: twice as long each time.
+const REST_FIRST: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_secs(60);
+/// A source that is much slower than others is left alone for so long.
+const SLOW_REST: Duration = Duration::from_secs(300);
+/// Characters that are kept of what a source says of its trouble.
+const WHY_LEN: usize = 200;
+/// A piece of more parts than this costs a server as many requests: peers bring it, if any can.
+const PARTS_MAX: usize = 8;
+
+/// The geometry in which sources are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground<'a> {
+    pub layout: &'a Layout,
+    pub extents: &'a Extents,
+}
+
+impl Ground<'_> {
+    /// The files that have bytes of a piece, padding left out.
+    fn files_of(self, piece: PieceIndex) -> impl Iterator<Item = FileIndex> {
+        let (begin, len) = (self.layout.piece_offset(piece), self.layout.len_of(piece));
+        let slices = self.extents.slices(begin, u64::from(len));
+        slices.filter(|slice| !slice.is_pad).map(|slice| slice.file)
+    }
+
+    /// The files that servers may be asked for: those with bytes that are no padding.
+    fn files(self) -> impl Iterator<Item = FileIndex> {
+        let slices = self.extents.slices(0, self.extents.total_len());
+        slices.filter(|slice| !slice.is_pad).map(|slice| slice.file)
+    }
+
+    /// The pieces that hold bytes of a file; of one without bytes none.
+    pub(super) fn pieces_of(self, file: FileIndex) -> Range<u32> {
+        let bytes = self.extents.file_range(file);
+        let number = |at| self.layout.piece_at(at).map_or(0, PieceIndex::number);
+        match bytes.is_empty() {
+            true => 0..0,
+            false => number(bytes.start)..number(bytes.end - 1) + 1,
+        }
+    }
+}
+
+/// Why something is not asked for at present.
+#[derive(Clone, Debug)]
+struct Off {
+    /// For good when none.
+    until: Option<Instant>,
+    why: String,
+}
+
+impl Off {
+    fn new(trouble: Trouble, now: Instant) -> Self {
+        let why = trouble.why.chars().take(WHY_LEN).collect();
+        Self { until: trouble.rest.map(|rest| now + rest.max(REST_FIRST)), why }
+    }
+
+    fn for_good(why: &str) -> Self {
+        Self { until: None, why: why.to_owned() }
+    }
+
+    fn holds(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    fn is_for_good(&self) -> bool {
+        self.until.is_none()
+    }
+}
+
+/// What is known of one file of a source.
+#[derive(Clone, Debug, Default)]
+struct File {
+    /// Wrong pieces inside it.
+    wrong: u32,
+    off: Option<Off>,
+    /// It is sent from its first byte on only.
+    whole_only: bool,
+}
+
+/// How often links broke at a piece, and until when it is not asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stuck {
+    times: u32,
+    until: Option<Instant>,
+}
+
+/// One source.
+#[derive(Debug)]
+struct Source {
+    told: WebSource,
+    off: Option<Off>,
+    /// No connection is to be had; told by whoever makes them.
+    waits: Option<(Option<Instant>, String)>,
+    /// It is far slower than others until then.
+    slow_until: Option<Instant>,
+    files: BTreeMap<FileIndex, File>,
+    /// Pieces that are not asked of it any more.
+    unfit: BTreeSet<PieceIndex>,
+    /// Pieces at which links broke.
+    stuck: BTreeMap<PieceIndex, Stuck>,
+    wasted_bytes: u64,
+    downloaded_bytes: u64,
+    /// Links in a row that brought no whole piece.
+    failures: u32,
+    ranges: Ranges,
+}
+
+/// The pieces that a source can bring, as of when that was reckoned.
+#[derive(Debug, Default)]
+struct Ranges {
+    list: Vec<Range<u32>>,
+    /// It is to be reckoned anew then, or at once.
+    until: Option<Instant>,
+    is_known: bool,
+}
+
+/// All sources of one torrent.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    known: BTreeMap<SourceId, Source>,
+    /// Pieces of very many parts, in order.
+    crumbs: Vec<u32>,
+    /// Grows whenever other pieces may be had than before.
+    version: u64,
+}
+
+/// What is told of each, and which may be asked.
+impl Sources {
+    /// There are these, too. Those that are known stay what they are.
+    pub(super) fn tell(&mut self, told: Vec<WebSource>, ground: Ground<'_>) {
+        if self.known.is_empty() {
+            self.crumbs = crumbs(ground);
+        }
+        for told in told {
+            let fits = told.file.is_none_or(|file| file.0 < ground.extents.file_count());
+            if fits && self.known.len() < SOURCES_MAX {
+                self.known.entry(told.source).or_insert_with(|| Source::new(told));
+            }
+        }
+    }
+
+    /// Are there none?
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Those that may be asked at present, the best first: by what the lists say, and those that
+    /// are far slower than others at last.
+    pub(super) fn fit(&self, now: Instant) -> Vec<SourceId> {
+        let fit = self.known.values().filter(|source| source.is_fit(now));
+        let mut fit: Vec<_> = fit
+            .map(|source| (source.is_slow(now), source.told.priority, source.told.source))
+            .collect();
+        fit.sort_unstable();
+        fit.into_iter().map(|(_, _, source)| source).collect()
+    }
+
+    /// May it be asked at present?
+    pub(super) fn is_fit(&self, source: SourceId, now: Instant) -> bool {
+        self.known.get(&source).is_some_and(|source| source.is_fit(now))
+    }
+
+    /// Is it far slower than others?
+    pub(super) fn is_slow(&self, source: SourceId, now: Instant) -> bool {
+        self.known.get(&source).is_some_and(|source| source.is_slow(now))
+    }
+
+    /// Does it wait for a connection, since there is none to be had?
+    pub(super) fn is_waiting(&self, source: SourceId) -> bool {
+        self.known.get(&source).is_some_and(|source| source.waits.is_some())
+    }
+
+    /// Is it never to be asked again?
+    pub(super) fn is_off(&self, source: SourceId) -> bool {
+        let known = self.known.get(&source);
+        known.is_none_or(|it| it.off.as_ref().is_some_and(Off::is_for_good))
+    }
+
+    /// The pieces that it can bring in runs at present, in order.
+    pub(super) fn ranges(
+        &mut self,
+        source: SourceId,
+        ground: Ground<'_>,
+        now: Instant,
+    ) -> &[Range<u32>] {
+        let Some(source) = self.known.get_mut(&source) else { return &[] };
+        let ranges = &source.ranges;
+        if !ranges.is_known || ranges.until.is_some_and(|until| until <= now) {
+            self.version += 1;
+            source.ranges = source.reckon_ranges(ground, now);
+        }
+        &source.ranges.list
+    }
+
+    /// Pieces of very many parts, in order: peers come first for those.
+    pub(super) fn crumbs(&self) -> &[u32] {
+        &self.crumbs
+    }
+
+    /// Files of which it sends nothing but all, in order, as far as it sends them at present.
+    pub(super) fn whole_only(&self, source: SourceId, now: Instant) -> Vec<FileIndex> {
+        let files = self.known.get(&source).into_iter().flat_map(|source| &source.files);
+        let is_had = |file: &File| file.off.as_ref().is_none_or(|off| !off.holds(now));
+        files.filter(|(_, it)| it.whole_only && is_had(it)).map(|(file, _)| *file).collect()
+    }
+
+    /// Grows whenever other pieces may be had of sources than before.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// May anybody be expected to bring this piece some day?
+    pub(super) fn may_bring(&self, piece: PieceIndex, ground: Ground<'_>) -> bool {
+        self.known.values().any(|source| source.may_bring(piece, ground))
+    }
+
+    /// When time alone changes who may be asked for what.
+    pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
+        let sources =
+            self.known.values().filter(|it| !it.off.as_ref().is_some_and(Off::is_for_good));
+        sources.flat_map(|source| source.changes()).filter(|at| *at > now).min()
+    }
+}
+
+/// What goes wrong with them.
+impl Sources {
+    /// A file of it cannot be had, or not now.
+    pub(super) fn file_failed(
+        &mut self,
+        source: SourceId,
+        file: FileIndex,
+        trouble: Trouble,
+        ground: Ground<'_>,
+        now: Instant,
+    ) {
+        let Some(source) = self.known.get_mut(&source) else { return };
+        if file.0 < ground.extents.file_count() {
+            source.file_off(file, Off::new(trouble, now), ground);
+        }
+    }
+
+    /// A file of it is sent from its first byte on only.
+    pub(super) fn file_is_whole(&mut self, source: SourceId, file: FileIndex, ground: Ground<'_>) {
+        let Some(source) = self.known.get_mut(&source) else { return };
+        if file.0 < ground.extents.file_count() {
+            source.files.entry(file).or_default().whole_only = true;
+            source.ranges.is_known = false;
+        }
+    }
+
+    /// Nothing can be had from it, or not now.
+    pub(super) fn failed(&mut self, source: SourceId, trouble: Trouble, now: Instant) {
+        if let Some(source) = self.known.get_mut(&source) {
+            source.rest(Off::new(trouble, now));
+        }
+    }
+
+    /// It sent a piece that is wrong, or a part of it that is.
+    pub(super) fn sent_wrong(&mut self, source: SourceId, piece: PieceIndex, ground: Ground<'_>) {
+        let Some(source) = self.known.get_mut(&source) else { return };
+        source.unfit.insert(piece);
+        source.ranges.is_known = false;
+        source.wasted_bytes += u64::from(ground.layout.len_of(piece));
+        let most = ground.layout.total_len() / WASTE_SHARE;
+        let most = most.max(WASTE_PIECES * u64::from(ground.layout.piece_len()));
+        if source.wasted_bytes >= most {
+            return source.rest(Off::for_good("it sent too many wrong pieces"));
+        }
+        let mut files = ground.files_of(piece);
+        // Whose fault a piece of several files is, nobody knows.
+        let (Some(file), None) = (files.next(), files.next()) else { return };
+        let known = source.files.entry(file).or_default();
+        known.wrong += 1;
+        if known.wrong >= WRONG_IN_FILE_MAX {
+            source.file_off(file, Off::for_good("it sends other bytes"), ground);
+        }
+    }
+
+    /// A link to it broke with this piece the next that should have come whole. Nobody knows why;
+    /// it may be the piece.
+    pub(super) fn broke_at(&mut self, source: SourceId, piece: PieceIndex, now: Instant) {
+        let Some(source) = self.known.get_mut(&source) else { return };
+        let stuck = source.stuck.entry(piece).or_default();
+        stuck.times += 1;
+        if stuck.times >= STUCK_MAX {
+            let doublings = (stuck.times - STUCK_MAX).min(6);
+            stuck.until = Some(now + STUCK_REST * (1 << doublings));
+            source.ranges.is_known = false;
+            self.version += 1;
+        }
+        if source.stuck.len() > STUCK_KEPT {
+            source.stuck.pop_first();
+            source.ranges.is_known = false;
+        }
+    }
+
+    /// A link to it is up: there are connections to be had.
+    pub(super) fn link_up(&mut self, source: SourceId) {
+        if let Some(source) = self.known.get_mut(&source) {
+            source.waits = None;
+        }
+    }
+
+    /// A link to it, or the wait for one, ended by no will of ours. Whoever brought nothing whole
+    /// rests, ever longer.
+    pub(super) fn link_ended(&mut self, source: SourceId, brought: bool, why: &str, now: Instant) {
+        let Some(source) = self.known.get_mut(&source) else { return };
+        source.waits = None;
+        if brought {
+            source.failures = 0;
+            return;
+        }
+        let rest = (REST_FIRST * (1 << source.failures.min(10))).min(REST_MAX);
+        source.failures = source.failures.saturating_add(1);
+        let trouble = Trouble { why: why.to_owned(), rest: Some(rest) };
+        source.rest(Off::new(trouble, now));
+    }
+
+    /// No connection to it is to be had at present.
+    pub(super) fn waits(&mut self, source: SourceId, until: Option<Instant>, why: &str) {
+        if let Some(source) = self.known.get_mut(&source) {
+            source.waits = Some((until, why.chars().take(WHY_LEN).collect()));
+        }
+    }
+
+    /// It is far slower than others, and they have room.
+    pub(super) fn slow(&mut self, source: SourceId, now: Instant) {
+        if let Some(source) = self.known.get_mut(&source) {
+            source.slow_until = Some(now + SLOW_REST);
+        }
+    }
+
+    /// Payload came from it.
+    pub(super) fn brought(&mut self, source: SourceId, bytes: u64) {
+        if let Some(source) = self.known.get_mut(&source) {
+            source.downloaded_bytes += bytes;
+        }
+    }
+}
+
+/// What people may know.
+impl Sources {
+    /// All of them, in order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = SourceId> + '_ {
+        self.known.keys().copied()
+    }
+
+    /// What it is told of, and its state.
+    pub(super) fn state(&self, source: SourceId, now: Instant) -> Option<SourceState> {
+        let source = self.known.get(&source)?;
+        let left = |until: Option<Instant>| until.map(|at| at.saturating_duration_since(now));
+        if let Some(off) = source.off.as_ref().filter(|off| off.holds(now)) {
+            let why = off.why.clone();
+            return Some(match off.until {
+                None => SourceState::Off { why },
+                until => SourceState::Waits { left: left(until), why },
+            });
+        }
+        if let Some((until, why)) = &source.waits {
+            return Some(SourceState::Waits { left: left(*until), why: why.clone() });
+        }
+        Some(if source.is_slow(now) { SourceState::Slow } else { SourceState::Fit })
+    }
+
+    /// Files of it that are not asked for, or only as a whole.
+    pub(super) fn files(&self, source: SourceId, now: Instant) -> Vec<FileSnapshot> {
+        let files = self.known.get(&source).into_iter().flat_map(|source| &source.files);
+        let snapshot = |(file, known): (&FileIndex, &File)| {
+            let off = known.off.as_ref().filter(|off| off.holds(now));
+            let left = off.and_then(|off| Some(off.until?.saturating_duration_since(now)));
+            let is_told = off.is_some() || known.whole_only;
+            let why = off.map(|off| off.why.clone());
+            is_told.then_some(FileSnapshot { file: *file, why, left, whole_only: known.whole_only })
+        };
+        files.filter_map(snapshot).collect()
+    }
+
+    /// Payload from it, in bytes.
+    pub(super) fn downloaded_bytes(&self, source: SourceId) -> u64 {
+        self.known.get(&source).map_or(0, |source| source.downloaded_bytes)
+    }
+
+    /// Does one of them have other files than the torrent?
+    pub(super) fn differ(&self) -> bool {
+        let is_other = |file: &File| file.off.as_ref().is_some_and(Off::is_for_good);
+        let is_off = |source: &Source| source.off.as_ref().is_some_and(Off::is_for_good);
+        self.known.values().any(|it| is_off(it) || it.files.values().any(is_other))
+    }
+
+    /// Is one of them not asked for a while?
+    pub(super) fn any_rests(&self, now: Instant) -> bool {
+        self.known.values().any(|source| {
+            let mut offs = source.off.iter().chain(source.files.values().flat_map(|it| &it.off));
+            let is_rest = |off: &Off| off.holds(now) && !off.is_for_good();
+            source.waits.is_some() || offs.any(is_rest)
+        })
+    }
+}
+
+impl Source {
+    fn new(told: WebSource) -> Self {
+        Self {
+            told,
+            off: None,
+            waits: None,
+            slow_until: None,
+            files: BTreeMap::new(),
+            unfit: BTreeSet::new(),
+            stuck: BTreeMap::new(),
+            wasted_bytes: 0,
+            downloaded_bytes: 0,
+            failures: 0,
+            ranges: Ranges::default(),
+        }
+    }
+
+    fn is_fit(&self, now: Instant) -> bool {
+        self.off.as_ref().is_none_or(|off| !off.holds(now))
+    }
+
+    fn is_slow(&self, now: Instant) -> bool {
+        self.slow_until.is_some_and(|until| now < until)
+    }
+
+    /// Rests, unless it does so for longer already.
+    fn rest(&mut self, off: Off) {
+        let is_longer = |known: &Off| match (known.until, off.until) {
+            (None, _) => true,
+            (Some(known), Some(until)) => known > until,
+            (Some(_), None) => false,
+        };
+        if !self.off.as_ref().is_some_and(is_longer) {
+            self.off = Some(off);
+        }
+    }
+
+    fn file_off(&mut self, file: FileIndex, off: Off, ground: Ground<'_>) {
+        let is_for_good = off.is_for_good();
+        self.files.entry(file).or_default().off = Some(off);
+        self.ranges.is_known = false;
+        let is_gone = |file: &FileIndex| {
+            let off = self.files.get(file).and_then(|it| it.off.as_ref());
+            off.is_some_and(Off::is_for_good)
+        };
+        if is_for_good && ground.files().filter(|file| self.has(*file)).all(|file| is_gone(&file)) {
+            self.rest(Off::for_good("it has none of the files as they are in the torrent"));
+        }
+    }
+
+    /// Is it said to have this file?
+    fn has(&self, file: FileIndex) -> bool {
+        self.told.file.is_none_or(|only| only == file)
+    }
+
+    fn changes(&self) -> impl Iterator<Item = Instant> + '_ {
+        let offs = self.off.iter().chain(self.files.values().flat_map(|file| &file.off));
+        let stuck = self.stuck.values().filter_map(|stuck| stuck.until);
+        offs.filter_map(|off| off.until).chain(self.slow_until).chain(stuck)
+    }
+
+    fn may_bring(&self, piece: PieceIndex, ground: Ground<'_>) -> bool {
+        let is_there = |file| {
+            let off = self.files.get(&file).and_then(|it| it.off.as_ref());
+            self.has(file) && !off.is_some_and(Off::is_for_good)
+        };
+        let is_off = self.off.as_ref().is_some_and(Off::is_for_good);
+        !is_off && !self.unfit.contains(&piece) && ground.files_of(piece).all(is_there)
+    }
+
+    /// All pieces but those of files that it does not have, or does not send at present, and those
+    /// that it failed to bring.
+    fn reckon_ranges(&self, ground: Ground<'_>, now: Instant) -> Ranges {
+        let mut list = Vec::new();
+        let mut free_from = 0;
+        let mut leave_out = |pieces: Range<u32>| {
+            if free_from < pieces.start {
+                list.push(free_from..pieces.start);
+            }
+            free_from = free_from.max(pieces.end);
+        };
+        let is_left_out = |file: &FileIndex| {
+            let known = self.files.get(file);
+            let is_off = |known: &File| {
+                known.whole_only || known.off.as_ref().is_some_and(|off| off.holds(now))
+            };
+            !self.has(*file) || known.is_some_and(is_off)
+        };
+        let is_whole = self.told.file.is_none() && self.files.is_empty();
+        let files = (!is_whole).then(|| ground.files().filter(is_left_out)).into_iter().flatten();
+        let is_stuck = |it: &Stuck| it.until.is_some_and(|until| now < until);
+        let stuck = self.stuck.iter().filter(|(_, it)| is_stuck(it)).map(|(piece, _)| *piece);
+        let unfit: BTreeSet<PieceIndex> = self.unfit.iter().copied().chain(stuck).collect();
+        let mut unfit = unfit.iter().map(|piece| piece.number()..piece.number() + 1).peekable();
+        for pieces in files.map(|file| ground.pieces_of(file)) {
+            while let Some(piece) = unfit.next_if(|piece| piece.start < pieces.start) {
+                leave_out(piece);
+            }
+            leave_out(pieces);
+        }
+        unfit.for_each(&mut leave_out);
+        let count = ground.layout.piece_count();
+        leave_out(count..count);
+        let until = self.files.values().flat_map(|file| &file.off).filter_map(|off| off.until);
+        let until = until.chain(self.stuck.values().filter_map(|stuck| stuck.until));
+        Ranges { list, until: until.filter(|at| *at > now).min(), is_known: true }
+    }
+}
+
+/// Pieces of more than `PARTS_MAX` parts that are no padding, in order.
+fn crumbs(ground: Ground<'_>) -> Vec<u32> {
+    let mut crumbs = Vec::new();
+    let mut last = (0, 0);
+    for file in ground.files() {
+        let pieces = ground.pieces_of(file);
+        last = if last.0 == pieces.start { (last.0, last.1 + 1) } else { (pieces.start, 1) };
+        if last.1 == PARTS_MAX + 1 {
+            crumbs.push(pieces.start);
+        }
+        if pieces.end - pieces.start > 1 {
+            last = (pieces.end - 1, 1);
+        }
+    }
+    crumbs
+}

@@ -1,0 +1,392 @@
+//! Servers of files: runs that are reserved beside the picker, begun piece by piece, shortened and
+//! given back; who is asked, how often, and who is to blame.
+
+use crate::base::ids::{FileIndex, SourceId};
+use crate::swarm::event::WebSource;
+use crate::swarm::link::{RunEnd, Trouble};
+use crate::swarm::report::SourceState;
+use crate::swarm::waits::Cause;
+
+use super::*;
+
+/// Links to servers are called peers from this number on, by their ids.
+const LINKS: u8 = 100;
+
+fn run_caps() -> LinkCaps {
+    LinkCaps {
+        unit: Unit::Run,
+        chokes: false,
+        pipeline_max: 2,
+        can_upload_to: false,
+        fast: true,
+        extended: false,
+    }
+}
+
+fn trouble(rest: Option<u64>) -> Trouble {
+    Trouble { why: "404 Not Found".into(), rest: rest.map(Duration::from_secs) }
+}
+
+fn leases(source: u32, links: std::ops::Range<u64>) -> Vec<String> {
+    links.map(|link| format!("lease source {source} as {link}")).collect()
+}
+
+impl Bench {
+    /// Pieces of 64 KiB, not in order.
+    fn unordered(pieces: u32) -> Self {
+        Self::with(pieces, 4, |config| config.sequential = false)
+    }
+
+    /// Files of so many blocks each, in pieces of four blocks.
+    fn of_files(blocks: &[u32]) -> Self {
+        let pieces = blocks.iter().sum::<u32>().div_ceil(4);
+        let files: Vec<_> = blocks.iter().map(|it| (u64::from(*it) * 16384, false)).collect();
+        Self::with(pieces, 4, |config| config.extents = Extents::new(files))
+    }
+
+    fn sources(&mut self, count: u32) -> Vec<String> {
+        let told = |number| WebSource { source: SourceId(number), file: None, priority: number };
+        self.handle(Input::Sources((0..count).map(told).collect()))
+    }
+
+    fn served(&mut self, link: u64) -> Vec<String> {
+        self.links.insert(LINKS + link as u8, LinkId(link));
+        let up = Input::LinkUp { link: LinkId(link), peer_id: peer_id(1), caps: run_caps() };
+        self.handle(up)
+    }
+
+    /// Whole pieces come on a link to a server.
+    fn pieces(&mut self, link: u64, pieces: std::ops::Range<u32>) -> Vec<String> {
+        let blocks: Vec<_> = pieces.flat_map(|it| self.layout.blocks(self.piece(it))).collect();
+        self.deliver(LINKS + link as u8, &names(blocks))
+    }
+
+    fn ended(&mut self, link: u64, at: u32, why: RunEnd) -> Vec<String> {
+        self.event(LINKS + link as u8, LinkEvent::RunEnded { at, why })
+    }
+
+    fn lost(&mut self, link: u64) -> Vec<String> {
+        self.handle(Input::LinkDown { link: LinkId(link), reason: lost() })
+    }
+
+    fn state(&self, source: usize) -> SourceState {
+        self.swarm.sources(self.now)[source].state.clone()
+    }
+
+    fn in_progress(&self) -> u32 {
+        self.swarm.snapshot(self.now).pieces_in_progress
+    }
+
+    fn cause(&mut self) -> Cause {
+        self.handle(Input::Tick);
+        self.swarm.waits(self.now).now.unwrap()
+    }
+}
+
+fn has(lines: &[String], line: &str) -> bool {
+    lines.iter().any(|other| other == line)
+}
+
+#[test]
+fn a_link_is_wished_for_each_mib_up_to_eight() {
+    assert_eq!(Bench::new(40).sources(1), leases(0, 0..3));
+    assert_eq!(Bench::new(1).sources(1), leases(0, 0..1));
+    assert_eq!(Bench::new(1000).sources(1), leases(0, 0..8));
+}
+
+#[test]
+fn the_first_run_is_a_mib_and_its_pieces_are_begun_one_by_one() {
+    let mut bench = Bench::new(40);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    assert_eq!(bench.in_progress(), 0, "nothing is open before its first block comes");
+    assert!(bench.deliver(100, "0.0").is_empty());
+    assert_eq!(bench.in_progress(), 1);
+    assert_eq!(bench.deliver(100, "0.1 0.2 0.3 1.0"), ["check 0 [data data data data]"]);
+    assert_eq!(bench.good(0), ["verified 0"]);
+}
+
+#[test]
+fn a_run_is_ordered_ahead_after_a_clean_one_when_little_is_left() {
+    let mut bench = Bench::new(400);
+    bench.sources(1);
+    bench.served(0);
+    let lines = bench.pieces(0, 0..16);
+    assert!(!lines.iter().any(|line| line.contains("fetch")), "not of a server never asked");
+    // 1 MiB at once counts as 1.1 MiB a second: four seconds of that.
+    assert_eq!(bench.ended(0, 16, RunEnd::Done), ["peer 100: fetch 16..86"]);
+    let far = bench.pieces(0, 16..60);
+    assert!(!far.iter().any(|line| line.contains("fetch")), "{far:?}");
+    let near = bench.pieces(0, 60..84);
+    assert!(near.iter().any(|line| line.starts_with("peer 100: fetch 86..")), "{near:?}");
+    let full = bench.pieces(0, 84..86);
+    assert!(!full.iter().any(|line| line.contains("fetch")), "one ahead at most: {full:?}");
+}
+
+#[test]
+fn links_of_one_source_divide_the_largest_gap() {
+    let mut bench = Bench::unordered(1000);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    assert_eq!(bench.served(1), ["peer 101: fetch 508..524"]);
+    let third = bench.served(2);
+    assert_eq!(third, ["peer 102: fetch 262..278"]);
+}
+
+#[test]
+fn what_a_broken_link_had_is_given_back() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    bench.pieces(0, 0..1);
+    bench.deliver(100, "1.0 1.1");
+    bench.lost(0);
+    // The piece that is begun comes from the peer, and the rest, too.
+    let lines = bench.seed(1);
+    assert!(lines.last().unwrap().starts_with("peer 1: request 1.2 1.3 2.0 2.1"), "{lines:?}");
+}
+
+#[test]
+fn without_peers_a_begun_piece_is_asked_of_the_server_again() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    bench.pieces(0, 0..1);
+    bench.deliver(100, "1.0 1.1");
+    assert_eq!(bench.lost(0), leases(0, 1..2));
+    assert_eq!(bench.served(1), ["peer 101: fetch 1..2"]);
+    let lines = bench.pieces(1, 1..2);
+    assert!(has(&lines, "check 1 [data data data data]"), "{lines:?}");
+    assert_eq!(bench.ended(1, 2, RunEnd::Done), ["peer 101: fetch 2..6"]);
+}
+
+#[test]
+fn a_server_that_fails_is_left_alone_ever_longer() {
+    let mut bench = Bench::new(4);
+    bench.sources(1);
+    let mut link = 0;
+    for rest in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] {
+        assert_eq!(bench.lost(link), Vec::<String>::new());
+        assert!(bench.wait(rest - 0.1).is_empty(), "not before {rest} s");
+        link += 1;
+        assert_eq!(bench.wait(0.2), leases(0, link..link + 1));
+    }
+}
+
+#[test]
+fn a_silent_link_loses_what_is_reserved() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    bench.deliver(100, "0.0");
+    assert!(bench.wait(9.9).is_empty());
+    assert_eq!(bench.wait(0.2), ["peer 100: shorten to 1"]);
+    let lines = bench.seed(1);
+    assert!(lines.last().unwrap().starts_with("peer 1: request 0.1 0.2 0.3 1.0"), "{lines:?}");
+    // What it has begun is welcome all the same.
+    assert_eq!(bench.deliver(100, "0.1"), ["peer 1: cancel 0.1", "peer 1: request 2.3"]);
+}
+
+#[test]
+fn a_peer_that_has_nothing_to_begin_takes_the_last_piece_of_a_run() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    bench.pieces(0, 0..1);
+    bench.wait(7.0);
+    let lines = bench.seed(1);
+    assert!(has(&lines, "peer 100: shorten to 15"), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("request 15.0 15.1 15.2 15.3")), "{lines:?}");
+}
+
+#[test]
+fn a_link_that_has_nothing_to_begin_takes_half_of_the_longest_run() {
+    let mut bench = Bench::new(32);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    assert_eq!(bench.served(1), ["peer 101: fetch 16..32"]);
+    bench.pieces(0, 0..1);
+    bench.pieces(1, 16..32);
+    bench.wait(5.0);
+    // Of fifteen pieces that are reserved seven.
+    let lines = bench.ended(1, 32, RunEnd::Done);
+    assert_eq!(lines, ["peer 100: shorten to 9", "peer 101: fetch 9..16"]);
+}
+
+#[test]
+fn wrong_pieces_cost_first_themselves_then_their_file() {
+    let mut bench = Bench::of_files(&[16, 16]);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..8"]);
+    bench.pieces(0, 0..8);
+    assert_eq!(bench.bad(0, &[9; 4])[0], "wrong 0, blamed source 0");
+    assert_eq!(bench.swarm.sources(bench.now)[0].files, []);
+    assert_eq!(bench.bad(1, &[9; 4])[0], "wrong 1, blamed source 0");
+    let files = bench.swarm.sources(bench.now)[0].files.clone();
+    assert_eq!((files.len(), files[0].file), (1, FileIndex(0)));
+    assert_eq!(bench.state(0), SourceState::Fit);
+    bench.bad(4, &[9; 4]);
+    let lines = bench.bad(5, &[9; 4]);
+    assert!(has(&lines, "peer 100: close, it has nothing to bring at present"), "{lines:?}");
+    assert!(matches!(bench.state(0), SourceState::Off { .. }));
+    assert_eq!(bench.cause(), Cause::SourcesDiffer);
+}
+
+#[test]
+fn a_wrong_piece_of_two_files_costs_only_itself() {
+    let mut bench = Bench::of_files(&[6, 6, 6, 6]);
+    bench.sources(1);
+    bench.served(0);
+    bench.pieces(0, 0..6);
+    for seam in [1, 4] {
+        bench.bad(seam, &[9; 4]);
+    }
+    assert_eq!(bench.swarm.sources(bench.now)[0].files, []);
+    let lines = bench.ended(0, 6, RunEnd::Done);
+    assert!(!lines.iter().any(|line| line.contains("fetch")), "nor is it asked again: {lines:?}");
+}
+
+#[test]
+fn a_source_that_wastes_too_much_is_off() {
+    let mut bench = Bench::of_files(&[2; 20]);
+    bench.sources(1);
+    bench.served(0);
+    bench.pieces(0, 0..10);
+    for piece in 0..7 {
+        bench.bad(piece, &[9; 4]);
+        assert_eq!(bench.state(0), SourceState::Fit, "piece {piece}");
+    }
+    bench.bad(7, &[9; 4]);
+    assert!(matches!(bench.state(0), SourceState::Off { .. }));
+}
+
+#[test]
+fn a_file_that_cannot_be_had_is_left_out_until_it_may_be_asked_for_again() {
+    let mut bench = Bench::of_files(&[16, 16, 16]);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..12"]);
+    bench.pieces(0, 0..4);
+    let why = RunEnd::File(FileIndex(1), trouble(Some(600)));
+    assert_eq!(bench.ended(0, 4, why), ["peer 100: fetch 8..12"]);
+    bench.pieces(0, 8..12);
+    bench.ended(0, 12, RunEnd::Done);
+    assert_eq!(bench.cause(), Cause::SourceWaits);
+    let lines = bench.wait(599.0);
+    assert!(!lines.iter().any(|line| line.contains("lease") || line.contains("fetch")));
+    assert_eq!(bench.wait(2.0), leases(0, 1..2));
+}
+
+#[test]
+fn a_file_that_is_sent_as_a_whole_only_is_the_last_resort() {
+    let mut bench = Bench::of_files(&[16, 16]);
+    bench.sources(1);
+    bench.served(0);
+    bench.pieces(0, 0..5);
+    (0..5).for_each(|piece| drop(bench.good(piece)));
+    bench.ended(0, 5, RunEnd::WholeOnly(FileIndex(1)));
+    // From its first piece on, though that is here.
+    let files = bench.swarm.sources(bench.now)[0].files.clone();
+    assert!(files[0].whole_only && files[0].why.is_none());
+    let lines = bench.pieces(0, 4..8);
+    assert!(has(&lines, "check 7 [data data data data]"), "{lines:?}");
+    (5..8).for_each(|piece| drop(bench.good(piece)));
+    assert!(bench.swarm.is_complete());
+}
+
+#[test]
+fn a_piece_of_very_many_files_is_left_to_peers_that_have_it() {
+    let mut bench = crumbly();
+    // One that has it and keeps us choked.
+    bench.up(1);
+    bench.event(1, LinkEvent::Availability(Availability::Some(set(3, &[1]))));
+    bench.sources(1);
+    assert_eq!(bench.served(1), ["peer 101: fetch 0..1"]);
+    let mut alone = crumbly();
+    alone.sources(1);
+    assert_eq!(alone.served(0), ["peer 100: fetch 0..3"]);
+}
+
+/// Three pieces, the second of sixteen files.
+fn crumbly() -> Bench {
+    let piece = 4 * 16384u64;
+    let lens = [vec![piece], vec![piece / 16; 16], vec![piece]].concat();
+    Bench::with(3, 4, |config| config.extents = Extents::new(lens.iter().map(|len| (*len, false))))
+}
+
+#[test]
+fn pause_ends_links_and_a_completed_torrent_has_none() {
+    let mut bench = Bench::new(40);
+    bench.sources(1);
+    bench.served(0);
+    let lines = bench.handle(Input::Pause(true));
+    assert_eq!(lines.iter().filter(|line| line.contains("close, we stopped")).count(), 3);
+    assert_eq!(bench.handle(Input::Pause(false)), leases(0, 3..6));
+    bench.handle(Input::Wanted(set(40, &[0])));
+    assert_eq!(bench.served(3), ["peer 103: fetch 0..1"]);
+    bench.pieces(3, 0..1);
+    let lines = bench.good(0);
+    assert!(has(&lines, "peer 103: close, it has nothing to bring at present"), "{lines:?}");
+    assert!(bench.swarm.sources(bench.now)[0].coming == 0);
+}
+
+#[test]
+fn a_run_ends_before_what_is_not_wanted_any_more() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    bench.pieces(0, 0..2);
+    let wanted: Vec<u32> = (0..16).filter(|piece| *piece != 6).collect();
+    let lines = bench.handle(Input::Wanted(set(16, &wanted)));
+    assert_eq!(lines, ["peer 100: shorten to 6"]);
+    bench.pieces(0, 2..6);
+    assert_eq!(bench.ended(0, 6, RunEnd::Done), ["peer 100: fetch 7..16"]);
+}
+
+#[test]
+fn of_a_long_list_four_are_used_and_others_when_those_are_off() {
+    let mut bench = Bench::new(4000);
+    let lines = bench.sources(300);
+    let eight = |source: u32| leases(source, u64::from(source) * 8..u64::from(source) * 8 + 8);
+    assert_eq!(lines, (0..4).flat_map(eight).collect::<Vec<_>>());
+    bench.served(0);
+    let lines = bench.ended(0, 0, RunEnd::Source(trouble(None)));
+    assert_eq!(lines.iter().filter(|line| line.contains("close")).count(), 8);
+    assert_eq!(lines.iter().filter(|line| line.starts_with("lease source 4")).count(), 8);
+}
+
+#[test]
+fn a_disk_in_trouble_leaves_only_what_is_begun() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    bench.pieces(0, 0..1);
+    bench.deliver(100, "1.0");
+    let lines = bench.write_failed(0);
+    assert!(has(&lines, "peer 100: shorten to 2"), "{lines:?}");
+}
+
+#[test]
+fn the_cause_is_the_source_that_waits_or_is_silent() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    assert_eq!(bench.cause(), Cause::SourceWaits);
+    let until = Some(bench.now + Duration::from_secs(12));
+    let why = "429".to_owned();
+    bench.handle(Input::SourceWaits { source: SourceId(0), until, why: why.clone() });
+    assert_eq!(bench.state(0), SourceState::Waits { left: Some(Duration::from_secs(12)), why });
+    bench.served(0);
+    assert_eq!((bench.cause(), bench.state(0)), (Cause::Transfer, SourceState::Fit));
+    bench.wait(10.5);
+    assert_eq!(bench.cause(), Cause::SourceSlow);
+}
+
+#[test]
+fn a_piece_that_a_source_may_bring_is_not_out_of_reach() {
+    let mut bench = Bench::new(4);
+    bench.sources(1);
+    assert!(!bench.swarm.is_out_of_reach());
+    assert_eq!(bench.swarm.nobody_has(), 0);
+    bench.served(0);
+    bench.ended(0, 0, RunEnd::Source(trouble(None)));
+    assert_eq!(bench.swarm.nobody_has(), 4);
+}

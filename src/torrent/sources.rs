@@ -1,0 +1,183 @@
+//! The servers that the files of one torrent may be fetched from: those that it names itself, and
+//! those that the user does. What is fetched from which is the brain's; who may have a connection
+//! is decided in the session.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::debug;
+
+use crate::base::extents::Extents;
+use crate::base::ids::{FileIndex, LinkId, SourceId};
+use crate::base::url::Url;
+use crate::link::web::{self, Origins, Server};
+use crate::metainfo::{Torrent, WEB_SEEDS_MAX};
+use crate::swarm::event::WebSource;
+
+use super::links::Links;
+
+pub use crate::link::web::NamedBy;
+
+/// A server that has files of a torrent (BEP 19), as somebody names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebSeed {
+    /// Its URL: of the one file, or of what the torrent's name is below.
+    pub url: String,
+    /// Who names it.
+    pub named_by: NamedBy,
+    /// The file that the URL is of, whatever the torrent calls it; all files are below it when
+    /// none.
+    pub file: Option<FileIndex>,
+    /// Lower ones are tried first (RFC 5854).
+    pub priority: u32,
+}
+
+impl WebSeed {
+    /// One that the user names.
+    pub fn of_user(url: impl Into<String>) -> Self {
+        Self { url: url.into(), named_by: NamedBy::User, file: None, priority: 1 }
+    }
+
+    /// One that the torrent, or the link to it, names.
+    pub fn of_torrent(url: impl Into<String>) -> Self {
+        Self { named_by: NamedBy::Torrent, ..Self::of_user(url) }
+    }
+}
+
+/// The servers of one torrent.
+#[derive(Debug)]
+pub(super) struct Sources {
+    torrent: Arc<Torrent>,
+    extents: Arc<Extents>,
+    origins: Origins,
+    servers: BTreeMap<SourceId, Arc<Server>>,
+    /// Those that were named while it ran.
+    added: Vec<WebSeed>,
+}
+
+impl Sources {
+    /// None yet.
+    pub fn new(torrent: Arc<Torrent>, extents: Extents, origins: Origins) -> Self {
+        let extents = Arc::new(extents);
+        Self { torrent, extents, origins, servers: BTreeMap::new(), added: Vec::new() }
+    }
+
+    /// Those that the torrent itself names, and `seeds`. Of a private torrent nobody is told but by
+    /// its own file or the user.
+    pub fn begin(&mut self, uses_own: bool, seeds: &[WebSeed]) -> Vec<WebSource> {
+        let is_private = self.torrent.private;
+        let may_be = |seed: &&WebSeed| !is_private || seed.named_by == NamedBy::User;
+        let torrent = self.torrent.clone();
+        let own = torrent.web_seeds.iter().filter(|_| uses_own).map(WebSeed::of_torrent);
+        // What the user names comes first, also where there are too many.
+        let mut all: Vec<_> = seeds.iter().filter(may_be).cloned().chain(own).collect();
+        all.sort_by_key(|seed| seed.named_by != NamedBy::User);
+        all.iter().filter_map(|seed| self.enter(seed)).collect()
+    }
+
+    /// One more, while the torrent runs; none when it is no URL, there already, or one too many.
+    pub fn add(&mut self, seed: WebSeed) -> Option<WebSource> {
+        let entered = self.enter(&seed)?;
+        self.added.push(seed);
+        Some(entered)
+    }
+
+    fn enter(&mut self, seed: &WebSeed) -> Option<WebSource> {
+        let (torrent, extents) = (self.torrent.clone(), self.extents.clone());
+        let server = Server::new(&seed.url, seed.named_by, torrent, extents, seed.file)?;
+        let is_known = |other: &Arc<Server>| {
+            same_place(other.url(), server.url()) && other.file() == server.file()
+        };
+        if self.servers.len() >= WEB_SEEDS_MAX || self.servers.values().any(is_known) {
+            return None;
+        }
+        let source = SourceId(self.servers.len() as u32);
+        self.servers.insert(source, Arc::new(server));
+        Some(WebSource { source, file: seed.file, priority: seed.priority })
+    }
+
+    /// Those that were named while it ran.
+    pub fn into_added(self) -> Vec<WebSeed> {
+        self.added
+    }
+
+    /// What people are told that the source is called: its host, and its port if that is no usual
+    /// one. No path, query or user, which may be secrets.
+    pub fn name(&self, source: SourceId) -> Option<String> {
+        self.servers.get(&source).map(|server| server.site().to_string())
+    }
+
+    /// Has a link made to the source as soon as it may be.
+    pub fn dial(&self, links: &mut Links, link: LinkId, source: SourceId) {
+        let Some(server) = self.servers.get(&source).cloned() else { return };
+        debug!(link = link.0, server = self.name(source), "asks for a connection");
+        let origins = self.origins.clone();
+        links.lease(link, source, |config, reports| {
+            web::dial_server(config, link, server, origins, reports)
+        });
+    }
+}
+
+/// With or without a slash at the end, and by http or by https, it is one place.
+fn same_place(one: &Url, other: &Url) -> bool {
+    let target = |url: &Url| url.target().trim_end_matches('/').to_owned();
+    one.origin().site() == other.origin().site() && target(one) == target(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::link::web::Policy;
+
+    fn sources(is_private: bool) -> Sources {
+        let info = "d6:lengthi5e4:name1:f12:piece lengthi16384e6:pieces20:";
+        let private = if is_private { "7:privatei1e" } else { "" };
+        let list = "8:url-listl8:http://a13:https://b/x/ye";
+        let text = [b"d4:info", info.as_bytes(), &[b'x'; 20], private.as_bytes(), b"e"].concat();
+        let torrent = Torrent::parse(&[&text[..], list.as_bytes(), b"e"].concat()).unwrap();
+        let extents = torrent.extents().unwrap();
+        Sources::new(Arc::new(torrent), extents, Origins::new(Policy::default()).0)
+    }
+
+    fn places(sources: &Sources) -> Vec<String> {
+        sources.servers.values().map(|server| server.url().to_string()).collect()
+    }
+
+    #[test]
+    fn what_the_user_names_comes_before_what_the_torrent_does_and_none_is_there_twice() {
+        let mut sources = sources(false);
+        let named = [
+            WebSeed::of_torrent("http://c/"),
+            WebSeed { priority: 7, ..WebSeed::of_user("http://b/x/y/") },
+            WebSeed::of_user("ftp://d/"),
+        ];
+        let known = sources.begin(true, &named);
+        assert_eq!(places(&sources), ["http://b/x/y/", "http://c/", "http://a/"]);
+        assert_eq!(sources.name(SourceId(2)).as_deref(), Some("a"));
+        let told: Vec<_> = known.iter().map(|it| (it.source.0, it.priority)).collect();
+        assert_eq!(told, [(0, 7), (1, 1), (2, 1)]);
+        assert_eq!(sources.add(WebSeed::of_user("https://a")), None);
+        // The same place may be that of one file, and something else.
+        let one = WebSeed { file: Some(FileIndex(0)), ..WebSeed::of_user("http://a") };
+        assert_eq!(sources.add(one.clone()).unwrap().source, SourceId(3));
+        assert_eq!(sources.into_added(), [one]);
+    }
+
+    #[test]
+    fn a_private_torrent_has_those_of_its_file_and_of_the_user() {
+        let mut sources = sources(true);
+        let named = [WebSeed::of_torrent("http://c/"), WebSeed::of_user("http://d/")];
+        sources.begin(true, &named);
+        assert_eq!(places(&sources), ["http://d/", "http://a/", "https://b/x/y"]);
+    }
+
+    #[test]
+    fn there_are_no_more_than_a_torrent_may_have() {
+        let mut sources = sources(false);
+        let many: Vec<_> =
+            (0..100).map(|number| WebSeed::of_user(format!("http://h{number}/"))).collect();
+        assert_eq!(sources.begin(false, &many).len(), WEB_SEEDS_MAX);
+        assert_eq!(sources.add(WebSeed::of_user("http://one-more/")), None);
+    }
+}
