@@ -228,11 +228,15 @@ fn climb(desk: &mut Desk, seconds: u64, rate: impl Fn(usize) -> u64) -> Vec<usiz
 #[test]
 fn slots_grow_while_each_brings_a_tenth_more_up_to_what_one_torrent_may_have() {
     let mut desk = Desk::new();
-    (0..12).for_each(|_| drop(desk.ask(ORIGIN, 1)));
+    for _ in 0..12 {
+        desk.ask(ORIGIN, 1);
+    }
     let counts = climb(&mut desk, 60, |held| held as u64 * 1_000_000);
     assert_eq!(counts.last(), Some(&TORRENT_MAX), "{counts:?}");
     // With two torrents the site's own cap holds.
-    (0..12).for_each(|_| drop(desk.ask(ORIGIN, 2)));
+    for _ in 0..12 {
+        desk.ask(ORIGIN, 2);
+    }
     let counts = climb(&mut desk, 120, |held| held as u64 * 1_000_000);
     assert!(counts.iter().all(|count| *count <= ORIGIN_MAX), "{counts:?}");
 }
@@ -240,7 +244,9 @@ fn slots_grow_while_each_brings_a_tenth_more_up_to_what_one_torrent_may_have() {
 #[test]
 fn slots_that_bring_nothing_are_given_up_and_tried_ever_more_seldom() {
     let mut desk = Desk::new();
-    (0..12).for_each(|_| drop(desk.ask(ORIGIN, 1)));
+    for _ in 0..12 {
+        desk.ask(ORIGIN, 1);
+    }
     // All that the line carries comes over three.
     let counts = climb(&mut desk, 400, |held| held.min(3) as u64 * 1_000_000);
     let late = &counts[100..];
@@ -252,7 +258,9 @@ fn slots_that_bring_nothing_are_given_up_and_tried_ever_more_seldom() {
 #[test]
 fn an_origin_that_was_busy_gets_no_more_slots_for_half_a_minute() {
     let mut desk = Desk::new();
-    (0..12).for_each(|_| drop(desk.ask(ORIGIN, 1)));
+    for _ in 0..12 {
+        desk.ask(ORIGIN, 1);
+    }
     climb(&mut desk, 30, |held| held as u64 * 1_000_000);
     let before = desk.plan.sites[&site(ORIGIN)].climb.slots();
     assert!(before >= 6, "{before}");
