@@ -213,6 +213,17 @@ fn a_link_that_has_nothing_to_begin_takes_half_of_the_longest_run() {
     assert_eq!(lines, ["peer 100: shorten to 9", "peer 101: fetch 9..16"]);
 }
 
+/// Else two links that have nothing to begin would take it from each other for ever.
+#[test]
+fn what_a_link_has_not_begun_is_not_all_taken_from_it() {
+    let mut bench = Bench::new(17);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    assert_eq!(bench.served(1), ["peer 101: fetch 16..17"]);
+    bench.pieces(0, 0..16);
+    assert_eq!(bench.ended(0, 16, RunEnd::Done), Vec::<String>::new());
+}
+
 #[test]
 fn wrong_pieces_cost_first_themselves_then_their_file() {
     let mut bench = Bench::of_files(&[16, 16]);

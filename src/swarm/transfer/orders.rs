@@ -225,7 +225,7 @@ impl Transfer {
     ) -> Option<(LinkId, f64)> {
         let links = self.runs.links().filter(|(link, _)| Some(*link) != except);
         let links = links.filter(|(_, it)| {
-            it.last().and_then(|last| self.layout.piece(last)).is_some_and(&fits)
+            it.can_spare() && it.last().and_then(|last| self.layout.piece(last)).is_some_and(&fits)
         });
         let links = links.map(|(link, it)| (link, it.expected_s(&self.layout, now)));
         links.max_by(|(_, one), (_, other)| one.total_cmp(other))

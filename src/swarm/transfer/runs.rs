@@ -302,6 +302,11 @@ impl RunLink {
         self.orders.iter().rev().find_map(|order| order.reserved().next_back())
     }
 
+    /// Is something left for it when the last piece that is reserved goes to another?
+    pub(super) fn can_spare(&self) -> bool {
+        !self.owed.is_empty() || self.reserved().nth(1).is_some()
+    }
+
     /// The first piece that is reserved for it.
     pub(super) fn next(&self) -> Option<u32> {
         self.orders.iter().find_map(|order| order.reserved().next())
