@@ -62,6 +62,8 @@ pub(super) struct Hand {
     pub spare: Option<Connection>,
     /// How names of files are spelled in URLs.
     pub spelling: Spelling,
+    /// It tells no length of whole files, so that they are asked for as parts.
+    pub names_ranges: bool,
     /// Where the file lies that was asked for last.
     pub way: Option<Way>,
     /// When files were refused, the last few times.
@@ -136,6 +138,7 @@ impl Hand {
             live: None,
             spare: None,
             spelling: Spelling::Preferred,
+            names_ranges: false,
             way: None,
             refusals: VecDeque::new(),
             breaks: 0,
@@ -156,7 +159,7 @@ impl Hand {
         if is_wanted {
             self.report(LinkNews::Events(events)).await;
         }
-        self.give_back();
+        self.give_back().await;
         reason
     }
 
@@ -362,9 +365,10 @@ impl Hand {
     }
 
     /// Whoever comes next may use what is open.
-    fn give_back(&mut self) {
+    async fn give_back(mut self) {
         let open = [self.spare.take(), self.take_live()];
         self.lease.connections = open.into_iter().flatten().collect();
+        self.origins.end(self.lease).await;
     }
 
     /// Asks for what comes next, and for more as long as the connection lasts.
@@ -475,7 +479,9 @@ impl Hand {
         if !self.exchange.is_answering() {
             live.heard = Instant::now();
         }
-        write_get(url, self.exchange.wish(slice).header().as_deref(), &mut live.out);
+        let wish = self.exchange.wish(slice);
+        let all = || self.names_ranges.then(|| format!("bytes=0-{}", wish.file_len - 1));
+        write_get(url, wish.header().or_else(all).as_deref(), &mut live.out);
         self.exchange.on_asked(Instant::now().into_std());
     }
 

@@ -49,6 +49,13 @@ impl Default for Policy {
 pub enum Order {
     /// Somebody wants a connection.
     Lease(Ask),
+    /// A lease is over.
+    End {
+        /// Which.
+        ticket: u64,
+        /// What may be used again.
+        connections: Vec<Connection>,
+    },
     /// A site is busy, as somebody with this lease saw.
     Busy {
         /// Which lease.
@@ -201,6 +208,13 @@ impl Origins {
     ) -> Option<Duration> {
         let ticket = lease.ticket;
         self.ask(|answer| Order::Busy { ticket, why, retry_after, answer }).await
+    }
+
+    /// Gives a lease back: whoever asks after this may get its connections.
+    pub(super) async fn end(&self, mut lease: Lease) {
+        let (ticket, connections) = (lease.ticket, std::mem::take(&mut lease.connections));
+        // A session that is over needs none.
+        let _ = self.orders.send(Order::End { ticket, connections }).await;
     }
 
     /// Where this URL leads, if that is known.

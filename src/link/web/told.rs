@@ -45,6 +45,10 @@ impl Hand {
                 return self.follow(location, &told, way, from).await;
             }
             Verdict::Gone if self.spells_otherwise(file, way) => return Ok(()),
+            Verdict::Odd(Oddity::NoLength) if !self.names_ranges => {
+                self.names_ranges = true;
+                return Ok(());
+            }
             Verdict::WholeOnly => {
                 self.end_run(RunEnd::WholeOnly(file));
                 return Ok(());

@@ -70,6 +70,8 @@ impl Actor {
             self.carry_out();
             let timeout = self.timeout();
             tokio::select! {
+                // A lease that is given back is told before it is dropped, and to be heard so.
+                biased;
                 order = orders.recv() => match order {
                     Some(order) => self.on_order(order),
                     None => return,
@@ -103,6 +105,8 @@ impl Actor {
                 self.waiting.insert(ticket, waiting);
                 self.plan.ask(ticket, site, torrent, now());
             }
+            // That it was dropped as well is heard later, and nothing new.
+            Order::End { ticket, connections } => self.plan.end(ticket, connections, now()),
             Order::Busy { ticket, why, retry_after, answer } => {
                 let wait = self.plan.busy(ticket, Busy { why, retry_after }, now());
                 // It may have ended meanwhile.
