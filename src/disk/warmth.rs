@@ -64,7 +64,8 @@ impl Warmth {
 
     /// Never 0, which is the time of places in which nothing stands.
     fn ticks(&self, now: Instant) -> u32 {
-        let ticks = now.saturating_duration_since(self.began).as_millis() * u128::from(TICKS) / 1000;
+        let ticks =
+            now.saturating_duration_since(self.began).as_millis() * u128::from(TICKS) / 1000;
         (ticks as u32 & ((1 << TIME_BITS) - 1)).max(1)
     }
 }
