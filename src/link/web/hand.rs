@@ -33,8 +33,6 @@ use super::lease::{Connection, Lease, Origins, Target};
 use super::request::write_get;
 use super::server::Server;
 
-/// How long a link is kept that nothing is fetched over: others may want its slot.
-const IDLE: Duration = Duration::from_secs(2);
 /// Connections in a row that broke without a byte of what was asked for: after as many the link is
 /// given up.
 const BREAKS_MAX: u32 = 2;
@@ -211,7 +209,7 @@ impl Hand {
 
     /// Waits for a run, as long as that is of use.
     async fn rest(&mut self) -> Result<(), DownReason> {
-        let mut over = pin!(sleep(IDLE));
+        let mut over = pin!(sleep(self.origins.policy.idle));
         while self.exchange.is_idle() {
             let is_told = self.events.is_empty();
             if is_told && self.lease.is_contended() && self.exchange.is_between_runs() {

@@ -41,6 +41,8 @@ pub struct Policy {
     pub limiter: Option<Arc<Limiter>>,
     /// How long a server that owes an answer, or the rest of one, may send nothing.
     pub patience: Duration,
+    /// How long a link is kept that nothing is fetched over: others may want its slot.
+    pub idle: Duration,
 }
 
 impl Default for Policy {
@@ -52,6 +54,7 @@ impl Default for Policy {
             connections: Self::CONNECTIONS,
             limiter: None,
             patience: Duration::from_secs(20),
+            idle: Duration::from_secs(2),
         }
     }
 }

@@ -170,6 +170,24 @@ fn an_answer_that_brings_nothing_is_told_with_its_page_and_ends_what_was_asked_f
 }
 
 #[test]
+fn a_little_that_is_not_wanted_any_more_is_read_so_that_the_connection_lasts() {
+    let mut talk = Talk::new();
+    talk.fetch(0, 3);
+    talk.ask();
+    let whole = [b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n", &content(0..50_000)[..]];
+    let whole = whole.concat();
+    talk.hear(&whole[..20_000]).unwrap();
+    talk.exchange.shorten(1, &mut talk.events);
+    talk.hear(&whole[20_000..40_000]).unwrap();
+    assert_eq!(talk.told(), (content(0..32_768), vec![(1, RunEnd::Done)]));
+    talk.fetch(1, 2);
+    assert!(talk.exchange.is_answering() && !talk.exchange.is_spent());
+    talk.hear(&whole[40_000..]).unwrap();
+    assert!(!talk.exchange.is_answering() && !talk.exchange.is_spent());
+    assert_eq!(talk.ask().unwrap(), "bytes=32768-49999");
+}
+
+#[test]
 fn what_nobody_asked_for_is_not_read() {
     let mut talk = Talk::new();
     talk.fetch(0, 1);
