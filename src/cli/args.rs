@@ -24,6 +24,8 @@ Examples:
   driver -D 2MiB debian.iso.torrent      at most 2 MiB a second
   driver --seed=2 a.torrent b.torrent    two at once, each uploaded twice over
   driver https://host/debian.torrent     fetch the torrent, then download
+  driver -w https://mirror/iso/ x.torrent   from this server, too
+  driver https://host/debian.meta4       from the mirrors of a metalink
   driver 'magnet:?xt=urn:btih:...'       get the torrent from its peers, then download
   driver seed album.torrent /srv         upload what is in /srv
   driver info debian.iso.torrent         look into a torrent, or a magnet link
@@ -58,9 +60,12 @@ With --json a download prints one JSON object a line, each with an \"event\":
   tracker       message
   dht_announced  nodes (that took it)
   course        message (of course providers)
+  web_source    source, url (without query), state (up, down, waits, off or file_off), path (of
+                the file that is off), message, seconds (until it is asked again)
   disk_trouble  message        disk_recovered
   moved         dir            not_moved  message
   completed     downloaded, seconds
+  file_hash     path, kind, right (true, false or null), message (of files of a metalink)
   finished      uploaded, ratio (seeded as long as was asked for)
   failed        message (also when it cannot begin)
   stopped       complete (true or false), downloaded, seconds
@@ -341,6 +346,27 @@ pub struct Options {
     /// Also ask the providers in a course's peers.ini and file.ini
     #[arg(long, value_name = "DIR", env = "DRIVER_CHUNK_CONFIG", value_hint = ValueHint::DirPath)]
     pub chunk_config: Option<PathBuf>,
+    /// Fetch from this server, too: the URL of the file, or of what the torrent's name is below
+    #[arg(short = 'w', long, value_name = "URL", env = "DRIVER_WEB_SEED",
+          value_delimiter = ' ', value_hint = ValueHint::Url, value_parser = values::web_seed)]
+    pub web_seed: Vec<String>,
+    /// Fetch from no server that a torrent, a link or a metalink names
+    #[arg(long, env = "DRIVER_NO_WEB_SEEDS", value_parser = BoolishValueParser::new())]
+    pub no_web_seeds: bool,
+    /// Most connections to a server of files, for each torrent
+    #[arg(long, value_name = "N", default_value_t = 8, env = "DRIVER_WEB_CONNECTIONS",
+          value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub web_connections: u16,
+    /// Most bytes a second from all servers of files together: 500K, 2MiB; 0 is no limit
+    #[arg(long, value_name = "RATE", default_value = "0", env = "DRIVER_WEB_LIMIT",
+          value_parser = values::rate, allow_negative_numbers = true)]
+    pub web_limit: Rate,
+    /// Let torrents and redirects name servers in the own network and on this machine, too
+    #[arg(long, env = "DRIVER_ALLOW_LOCAL_WEB_SEEDS", value_parser = BoolishValueParser::new())]
+    pub allow_local_web_seeds: bool,
+    /// Trust the authorities in this file (PEM), too, when servers of files prove their names
+    #[arg(long, value_name = "FILE", env = "DRIVER_CA", value_hint = ValueHint::FilePath)]
+    pub ca: Vec<PathBuf>,
     /// Ask no tracker
     #[arg(long, env = "DRIVER_NO_TRACKERS", value_parser = BoolishValueParser::new())]
     pub no_trackers: bool,

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use crate::base::addr::{Locality, Teller, canonical, is_usable_peer};
 use crate::metainfo::magnet::{KEPT_MAX, Peer};
 use crate::metainfo::{Magnet, Torrent};
-use crate::session::TorrentOptions;
+use crate::metalink::Metalink;
+use crate::session::{TorrentOptions, WebSeed};
 use crate::torrent::without_passkey;
 use crate::web::{Fetched, Limits, fetch};
 
@@ -22,6 +23,7 @@ use super::commands::create::write;
 use super::commands::load;
 use super::escape::escape;
 use super::exit::{Exit, Failure};
+use super::metalinked::FileSum;
 use super::print::counted;
 use super::selection::linked_files;
 
@@ -31,10 +33,13 @@ pub const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 const NO_METADATA: &str = "only its peers have the metadata of that link: \
     driver info --fetch LINK --save-torrent FILE gets the .torrent from them";
 
+const METALINK: &str = "that is a metalink, a list of files and their mirrors: driver FILE \
+    downloads them, driver info FILE shows them";
+
 /// What a word means.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Given {
-    /// A .torrent file.
+    /// A .torrent file, or a metalink.
     File(PathBuf),
     /// The http(s) URL of one.
     Url(String),
@@ -69,6 +74,9 @@ impl Given {
     pub async fn open(self, bind: Option<IpAddr>) -> Result<Input, Failure> {
         match self {
             Self::File(path) => {
+                if let Some(metalink) = load::metalink(&path)? {
+                    return Ok(Input::Metalink(Box::new(metalink)));
+                }
                 let (torrent, bytes) = load::file(&path)?;
                 Ok(Input::Torrent(Box::new(Loaded { torrent, bytes, hints: Hints::default() })))
             }
@@ -79,6 +87,10 @@ impl Given {
                     Ok(Input::Torrent(Box::new(Loaded { torrent, bytes, hints })))
                 }
                 Fetched::Link(link) => Ok(Input::Link(link)),
+                Fetched::Metalink(bytes) => {
+                    let metalink = load::read_metalink(&without_passkey(&url), &bytes)?;
+                    Ok(Input::Metalink(Box::new(metalink)))
+                }
             },
             Self::Link(link) => Ok(Input::Link(link)),
         }
@@ -97,6 +109,7 @@ impl Given {
         let link = match self.open(bind).await? {
             Input::Torrent(loaded) => return Ok(*loaded),
             Input::Link(link) => link,
+            Input::Metalink(_) => return Err(Failure::bad_input(METALINK)),
         };
         for url in &link.torrent_urls {
             match by_url_of(&link, url, bind).await {
@@ -122,6 +135,8 @@ pub enum Input {
     Torrent(Box<Loaded>),
     /// A link whose torrent only its peers have.
     Link(Box<Magnet>),
+    /// Files, each with what is known of it and where it can be had.
+    Metalink(Box<Metalink>),
 }
 
 /// A torrent that was read or fetched.
@@ -155,7 +170,7 @@ impl Loaded {
                 torrent.web_seeds.push(url.clone());
             }
         }
-        let mut hints = Hints { peers: Vec::new(), wanted: link.wanted.clone() };
+        let mut hints = Hints { wanted: link.wanted.clone(), ..Hints::default() };
         match link.peers.len() as u64 {
             // Only its trackers name peers (BEP 27).
             count @ 1.. if torrent.private => {
@@ -170,13 +185,17 @@ impl Loaded {
     }
 }
 
-/// What a magnet link says of a download, beside the torrent itself.
+/// What a magnet link, or a metalink, says of a download, beside the torrent itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Hints {
     /// Peers to dial, names resolved.
     pub peers: Vec<SocketAddr>,
     /// Positions of the wanted files; all when empty.
     pub wanted: Vec<RangeInclusive<u32>>,
+    /// Servers of single files, which a metalink names.
+    pub web_seeds: Vec<WebSeed>,
+    /// Hashes of whole files, from a metalink.
+    pub sums: Vec<FileSum>,
 }
 
 impl Hints {
@@ -196,7 +215,18 @@ impl Hints {
                 linked_files(torrent, &self.wanted).map_err(Failure::bad_input)?;
         }
         options.peers.extend(self.peers);
+        if options.use_web_seeds {
+            options.web_seeds.extend(self.web_seeds);
+        }
         Ok(options)
+    }
+
+    /// What is said of another file of the same torrent, too.
+    pub fn join(&mut self, other: &Self) {
+        self.peers.extend(&other.peers);
+        self.wanted.extend(other.wanted.iter().cloned());
+        self.web_seeds.extend(other.web_seeds.iter().cloned());
+        self.sums.extend(other.sums.iter().cloned());
     }
 }
 
@@ -249,15 +279,7 @@ pub async fn by_url_of(
     bind: Option<IpAddr>,
 ) -> Result<(Torrent, Vec<u8>), Failure> {
     let shown = without_passkey(url);
-    // Strangers may name any address.
-    let bytes = match fetched(url, Teller::Remote(Locality::Public), bind).await? {
-        Fetched::Torrent(bytes) => bytes,
-        Fetched::Link(_) => {
-            let why = format!("{}: it leads to a magnet link again", escape(&shown));
-            return Err(Failure::bad_input(why));
-        }
-    };
-    let torrent = load::parse(&shown, &bytes)?;
+    let (torrent, bytes) = torrent_at(url, bind).await?;
     match link.is_of(&torrent) {
         true => Ok((torrent, bytes)),
         false => Err(Failure::bad_input(format!(
@@ -265,6 +287,27 @@ pub async fn by_url_of(
             escape(&shown)
         ))),
     }
+}
+
+/// The torrent at a URL that a stranger names, with the file as it came.
+///
+/// # Errors
+/// When it cannot be fetched, or is none.
+pub async fn torrent_at(url: &str, bind: Option<IpAddr>) -> Result<(Torrent, Vec<u8>), Failure> {
+    let shown = without_passkey(url);
+    // Strangers may name any address.
+    let bytes = match fetched(url, Teller::Remote(Locality::Public), bind).await? {
+        Fetched::Torrent(bytes) => bytes,
+        Fetched::Link(_) => {
+            let why = format!("{}: it leads to a magnet link again", escape(&shown));
+            return Err(Failure::bad_input(why));
+        }
+        Fetched::Metalink(_) => {
+            let why = format!("{}: it is a metalink, not a torrent", escape(&shown));
+            return Err(Failure::bad_input(why));
+        }
+    };
+    Ok((load::parse(&shown, &bytes)?, bytes))
 }
 
 /// The addresses of peers, all names resolved at once. Names that lead nowhere are left out.

@@ -11,12 +11,14 @@ use tokio::sync::mpsc;
 
 use crate::disk::Home;
 use crate::metainfo::Torrent;
+use crate::metalink::HashKind;
 use crate::swarm::event::Event;
 use crate::torrent::handle::{News, TorrentHandle};
 use crate::torrent::status::{State, Status};
 
 use super::escape::{escape, shorten};
 use super::exit::{Exit, Failure};
+use super::metalinked::{FileSum, has_hash};
 use super::place::elsewhere_words;
 use super::print::{Limits, Row, files_lacking, files_of, path_in};
 use super::search::Found;
@@ -50,8 +52,21 @@ pub enum What {
     Ended,
     /// Something about the search for its metadata, in words.
     Said(String),
+    /// Files were compared with the hashes that they are to have.
+    Summed(Vec<Summed>),
     /// The search for its metadata has ended.
     Sought(Box<Result<Found, Failure>>),
+}
+
+/// What came of the hash of a whole file.
+#[derive(Debug)]
+pub struct Summed {
+    /// The file.
+    pub path: PathBuf,
+    /// How its hash is made.
+    pub kind: HashKind,
+    /// Whether it is right; why nobody knows, if it cannot be read.
+    pub is_right: Result<bool, String>,
 }
 
 /// A torrent of this run.
@@ -80,6 +95,10 @@ pub struct Item {
     pub completed: Option<Instant>,
     /// What it failed with.
     pub failed: Option<Exit>,
+    /// Hashes that its files are to have in the end; none when that was looked at.
+    pub sums: Vec<FileSum>,
+    /// That is being looked at.
+    pub is_summing: bool,
     /// What was told of its progress.
     pub progress: Progress,
 }
@@ -185,6 +204,35 @@ impl Item {
                     return;
                 }
             }
+        });
+    }
+
+    /// Where a file is that is to have a hash, if it is wanted.
+    fn to_compare(&self, sum: &FileSum, home: &Home) -> Option<(PathBuf, FileSum)> {
+        let position = sum.file.0 as usize;
+        let is_wanted = self.wanted.get(position).copied().unwrap_or(true);
+        let file = self.torrent.files.file(sum.file).filter(|_| is_wanted)?;
+        Some((home.dir.join(home.path_of(sum.file.0, file.path)), sum.clone()))
+    }
+
+    /// Begins to compare its files with the hashes that they are to have; once.
+    pub fn check_sums(&mut self, told: mpsc::Sender<Told>) {
+        let sums = std::mem::take(&mut self.sums);
+        let home = self.handle.status().home.unwrap_or_else(|| Home::at(self.dir.clone()).into());
+        let files: Vec<_> = sums.iter().filter_map(|sum| self.to_compare(sum, &home)).collect();
+        if files.is_empty() {
+            return;
+        }
+        self.is_summing = true;
+        let number = self.number;
+        tokio::task::spawn_blocking(move || {
+            let summed = |(path, sum): (PathBuf, FileSum)| {
+                let is_right = has_hash(&path, &sum.hash).map_err(|error| error.to_string());
+                Summed { path, kind: sum.hash.kind, is_right }
+            };
+            let what = What::Summed(files.into_iter().map(summed).collect());
+            // A run that is over hears nothing.
+            let _ = told.blocking_send(Told { number, what });
         });
     }
 

@@ -19,6 +19,7 @@ mod live;
 mod logs;
 mod memory;
 mod menu;
+mod metalinked;
 mod out;
 mod place;
 mod print;
@@ -32,6 +33,7 @@ mod sums;
 mod trusted;
 mod values;
 mod voice;
+mod whole;
 mod why;
 
 /// Runs the program with the arguments of this process; returns its exit code.

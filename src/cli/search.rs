@@ -154,7 +154,8 @@ impl Wish {
     /// # Errors
     /// When it cannot be downloaded, lacks the chosen files, or cannot be kept as a file.
     pub fn choose(self, loaded: Loaded, told: &mut Vec<String>) -> Result<Chosen, Failure> {
-        let Loaded { torrent, bytes, hints } = loaded;
+        let Loaded { torrent, bytes, mut hints } = loaded;
+        let sums = std::mem::take(&mut hints.sums);
         if let Some(path) = &self.save_torrent {
             save(&bytes, path)?;
         }
@@ -172,7 +173,7 @@ impl Wish {
             options.dir = followed(&torrent, &options.dir)?;
         }
         let options = hints.add_to(options, &torrent)?;
-        Ok(Chosen { named: self.named, torrent: Arc::new(torrent), options })
+        Ok(Chosen { named: self.named, torrent: Arc::new(torrent), options, sums })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::base::url::Url;
 use crate::metainfo::magnet::Peer;
 use crate::session::Memory;
 
@@ -134,6 +135,16 @@ pub fn tracker(text: &str) -> Result<String, String> {
     let host = place.strip_suffix('/').unwrap_or(place);
     let has_path = host.contains(['/', '?', '#']);
     Ok(if is_http && !has_path { format!("{scheme}://{host}/announce") } else { url })
+}
+
+/// Reads the URL of a server of files.
+///
+/// # Errors
+/// In words for people.
+pub fn web_seed(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let url = Url::parse(text).ok_or_else(|| "not a URL of http or https".to_owned());
+    url.map(|_| text.to_owned())
 }
 
 /// Reads where a node of the DHT is: `router.example.org:6881`, or nothing for none.

@@ -11,12 +11,14 @@ use crate::torrent::status::{State, TrackerBrief, WhyReport};
 use crate::tracker::tiers::status::TrackerState;
 
 use super::escape::escape;
-use super::print::{counted, dht_words, hide_keys, wrap};
+use super::print::{counted, dht_words, hide_keys, source_trouble, wrap};
 
 /// What the shares of the last minute are of.
 const MINUTE: Duration = Duration::from_secs(60);
 /// Causes with a smaller share are not worth a line.
 const SHARE_MIN: f64 = 0.05;
+/// Web sources in trouble that are named.
+const SOURCES_NAMED: usize = 3;
 
 /// What the answer needs beside the torrent's own report.
 #[derive(Clone, Debug)]
@@ -77,6 +79,7 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
     {
         lines.push(format!("DHT: {}", dht_words(dht)));
     }
+    lines.extend(troubled(report));
     lines.extend(banned(report));
     lines.extend(hands(&report.disk));
     if let Some(cause) = now.or(minute.first().map(|(cause, _)| *cause)) {
@@ -132,10 +135,38 @@ fn explain(cause: Cause, report: &WhyReport, around: &Around) -> String {
             ),
         ),
         Cause::Limit => limit_words(report, around),
-        Cause::SourceWaits => "no web source could be asked".to_owned(),
+        Cause::SourceWaits => format!("no web source could be asked{}", sources_words(report)),
         Cause::SourceSlow => "web sources sent next to nothing".to_owned(),
-        Cause::SourcesDiffer => "web sources have other files than the torrent".to_owned(),
+        Cause::SourcesDiffer => {
+            format!("web sources have other files than the torrent{}", sources_words(report))
+        }
     }
+}
+
+/// Behind a cause: the sources that are in trouble, if any.
+fn sources_words(report: &WhyReport) -> String {
+    let troubles: Vec<String> = report.sources.iter().filter_map(source_trouble).collect();
+    match troubles.as_slice() {
+        [] => String::new(),
+        [only] => format!(" ({only})"),
+        [first, others @ ..] => format!(" ({first}; and {} more: web shows all)", others.len()),
+    }
+}
+
+/// Sources in trouble while the time goes elsewhere.
+fn troubled(report: &WhyReport) -> Vec<String> {
+    let is_told = |cause: &Cause| matches!(cause, Cause::SourceWaits | Cause::SourcesDiffer);
+    if report.waits.minute.iter().any(|(cause, _)| is_told(cause)) {
+        return Vec::new();
+    }
+    let mut lines: Vec<String> = report.sources.iter().filter_map(source_trouble).collect();
+    let more = lines.len().saturating_sub(SOURCES_NAMED);
+    lines.truncate(SOURCES_NAMED);
+    lines.iter_mut().for_each(|line| *line = format!("Web source {line}"));
+    if more > 0 {
+        lines.push(format!("Web sources in trouble: {more} more (web shows all)"));
+    }
+    lines
 }
 
 /// That there is nobody, or why those who were named did not count.
@@ -191,7 +222,10 @@ fn limit_words(report: &WhyReport, around: &Around) -> String {
             rate(limit),
             duration(age.max(Duration::from_secs(1)))
         ),
-        (None, _) => "your limit, lifted since, held it back".to_owned(),
+        (None, _) => match report.limit_web {
+            Some(limit) => format!("your limit of {} for web sources held it back", rate(limit)),
+            None => "your limit, lifted since, held it back".to_owned(),
+        },
     }
 }
 
@@ -249,13 +283,30 @@ fn transfer(report: &WhyReport) -> String {
     }
     let mut words = format!(
         "data flowed as fast as {} and the line allow (now {})",
-        if senders == 0 { "the peers".to_owned() } else { counted(senders.into(), "peer") },
+        senders_words(senders, report),
         rate(report.down_rate)
     );
     if report.snubbed > 0 {
         words += &format!(", {} of them silent", report.snubbed);
     }
     words
+}
+
+/// Who sends.
+fn senders_words(peers: u32, report: &WhyReport) -> String {
+    let sources = report.sources.iter().filter(|source| source.busy > 0);
+    let sites: Vec<&str> = sources.map(|source| source.site.as_str()).collect();
+    let sources = match sites.as_slice() {
+        [] => None,
+        [only] => Some((*only).to_owned()),
+        several => Some(counted(several.len() as u64, "web source")),
+    };
+    match (peers, sources) {
+        (0, None) => "the peers".to_owned(),
+        (0, Some(sources)) => sources,
+        (peers, None) => counted(peers.into(), "peer"),
+        (peers, Some(sources)) => format!("{} and {sources}", counted(peers.into(), "peer")),
+    }
 }
 
 fn memory(report: &WhyReport) -> String {
@@ -379,7 +430,7 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
         Cause::Disk if report.disk_trouble.is_some() => None,
         Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
         Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
-        Cause::SourceWaits => Some("wait: it is asked again by itself"),
+        Cause::SourceWaits => Some("wait: it is asked again by itself; web shows each source"),
         Cause::SourceSlow => Some("nothing: other sources are used as soon as there are any"),
         Cause::SourcesDiffer => Some("find a mirror that has the files of this torrent"),
         Cause::Limit => report.limit_down.map(|_| match around.is_limit_of_all(report) {
@@ -393,7 +444,7 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
 mod tests {
     use super::*;
     use crate::swarm::waits::WaitReport;
-    use crate::torrent::status::DhtStatus;
+    use crate::torrent::status::{DhtStatus, SourceState, SourceStatus};
 
     fn around() -> Around {
         Around { state: State::Downloading, limit_of_all: None }
@@ -422,6 +473,8 @@ mod tests {
             pieces_at_disk: 9,
             disk_trouble: None,
             dht: None,
+            sources: Vec::new(),
+            limit_web: None,
             tracker: Some(TrackerBrief {
                 url: "http://t/announce".to_owned(),
                 state: TrackerState::Failing(1),
@@ -593,6 +646,9 @@ who upload to them
              9 pieces in the queue): each worker does 1.1 GiB/s, 4 % busy, and peers sent up to \
              80.0 MiB/s",
                 "your limit, lifted since, held it back",
+                "no web source could be asked",
+                "web sources sent next to nothing",
+                "web sources have other files than the torrent",
                 "nothing to wait for: complete or paused",
             ]
         );
@@ -621,6 +677,42 @@ who upload to them
         facts.tracker = Some(brief);
         let said = explain(Cause::Tracker, &facts, &around());
         assert!(said.contains("nobody was reached of the 3 peers that the tracker"), "{said}");
+    }
+
+    #[test]
+    fn web_sources_are_named() {
+        let mut served = report(&[(Cause::Transfer, 1.0)]);
+        served.interesting = 0;
+        served.choking = 0;
+        let source = |state, busy| SourceStatus {
+            site: "m.example".to_owned(),
+            url: "http://m.example/".to_owned(),
+            file: None,
+            state,
+            links: 2,
+            busy,
+            coming: 0,
+            down_rate: 0,
+            downloaded_bytes: 0,
+            files: Vec::new(),
+        };
+        let left = Some(Duration::from_secs(12));
+        let waiting = || source(SourceState::Waits { left, why: "429: it is busy".into() }, 0);
+        served.sources = vec![source(SourceState::Fit, 1), waiting()];
+        let said = why_text(&served, &around());
+        assert!(said.contains("as fast as m.example and the line allow"), "{said}");
+        let line = "\nWeb source m.example: 429: it is busy, again in 12s\n";
+        assert!(said.contains(line), "{said}");
+        served.sources = vec![waiting(), waiting()];
+        served.waits.minute = vec![(Cause::SourceWaits, 1.0)];
+        served.waits.now = Some(Cause::SourceWaits);
+        let said = why_text(&served, &around());
+        let first = "100 % of the last minute: no web source could be asked (m.example: 429: it is \
+                     busy, again in 12s; and 1 more: web shows all)\n";
+        assert!(said.starts_with(first) && !said.contains("Web source"), "{said}");
+        served.limit_web = Some(1 << 20);
+        let said = explain(Cause::Limit, &served, &around());
+        assert_eq!(said, "your limit of 1.0 MiB/s for web sources held it back");
     }
 
     #[test]

@@ -9,6 +9,9 @@ mod tests;
 
 pub use read::{FILES_MAX, METALINK_LEN_MAX, MIRRORS_MAX, read};
 
+/// Bytes at the beginning by which a metalink is known.
+const LOOKED_AT_LEN: usize = 1024;
+
 /// Why a text is of no use as a metalink. Always the fault of whoever made it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Error {
@@ -44,6 +47,15 @@ pub enum Error {
     /// No file in it can be had.
     #[error("bad metalink: it names no file with a usable name")]
     NoFiles,
+}
+
+/// Whether bytes begin as a metalink of any version does. Of more than the first thousand nothing
+/// is looked at.
+pub fn begins(bytes: &[u8]) -> bool {
+    let bytes = bytes.get(..LOOKED_AT_LEN).unwrap_or(bytes);
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii_start();
+    let has = |word: &str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
+    bytes.starts_with(b"<") && (has("<metalink") || has("urn:ietf:params:xml:ns:metalink"))
 }
 
 /// What a metalink says.

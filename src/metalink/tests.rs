@@ -32,6 +32,17 @@ fn urls(file: &Listed) -> Vec<&str> {
     file.mirrors.iter().map(|mirror| mirror.url.as_str()).collect()
 }
 
+#[test]
+fn metalinks_are_known_by_their_beginning() {
+    assert!(begins(document("").as_bytes()));
+    assert!(begins(
+        "\u{feff}\n<?xml?><m:metalink xmlns:m='urn:ietf:params:xml:ns:metalink'>".as_bytes()
+    ));
+    for other in ["", "d8:announce", "<html>metalink</html>", "metalink"] {
+        assert!(!begins(other.as_bytes()), "{other}");
+    }
+}
+
 // The example of RFC 5854 §1.1, with what it leaves out.
 #[test]
 fn a_metalink_of_two_files() {

@@ -41,6 +41,8 @@ pub struct Limiter {
     /// Nanoseconds after `epoch` at which the rate was changed last; 0 when it never was.
     changed_at: AtomicU64,
     parent: Option<Arc<Limiter>>,
+    /// Another one whose bytes these are; it has no levels above that count here.
+    also: Option<Arc<Limiter>>,
     /// Tells those who wait in the whole tree that a limit was changed.
     changed: Arc<Notify>,
 }
@@ -57,6 +59,17 @@ impl Limiter {
         Self::with(rate_bytes_per_s, Some(parent), changed)
     }
 
+    /// A limiter in the tree of `other` with a limit of its own, for [`joint`](Self::joint) ones.
+    pub fn beside(other: &Limiter, rate_bytes_per_s: Option<u64>) -> Self {
+        Self::with(rate_bytes_per_s, None, other.changed.clone())
+    }
+
+    /// A limiter without a limit of its own whose bytes count for `parent` and the levels above it,
+    /// and for `also`, which is [`beside`](Self::beside) them.
+    pub fn joint(parent: Arc<Limiter>, also: Arc<Limiter>) -> Self {
+        Self { also: Some(also), ..Self::under(parent, None) }
+    }
+
     fn with(rate: Option<u64>, parent: Option<Arc<Self>>, changed: Arc<Notify>) -> Self {
         Self {
             epoch: tokio::time::Instant::now().into_std(),
@@ -64,6 +77,7 @@ impl Limiter {
             paid_until: AtomicU64::new(0),
             changed_at: AtomicU64::new(0),
             parent,
+            also: None,
             changed,
         }
     }
@@ -137,9 +151,10 @@ impl Limiter {
         }
     }
 
-    /// This level and those above.
+    /// This level, those above, and the one beside them.
     fn levels(&self) -> impl Iterator<Item = &Self> {
-        std::iter::successors(Some(self), |level| level.parent.as_deref())
+        let above = std::iter::successors(Some(self), |level| level.parent.as_deref());
+        above.chain(self.also.as_deref())
     }
 
     fn spend_here(&self, bytes: u64, now: Instant) -> Duration {

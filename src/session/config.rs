@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::link::web::Policy;
+
 use super::memory::Memory;
 
 /// What torrents of a session share. Begin with the default, and say what is to be otherwise:
@@ -32,6 +34,11 @@ pub struct SessionConfig {
     /// Servers of files that torrents or redirects name may lie anywhere, also in our own network
     /// where somebody might be led into it by that.
     pub allow_local_sources: bool,
+    /// Connections of one torrent to one server of files, 1 to 16.
+    pub web_connections: usize,
+    /// Limit on what all servers of files together send, in bytes per second, below the download
+    /// limit.
+    pub web_limit: Option<u64>,
     /// Files with certificates (PEM) of authorities that servers of files may prove their names
     /// with, besides those of the system.
     pub authorities: Vec<PathBuf>,
@@ -50,6 +57,9 @@ impl SessionConfig {
     /// Torrents downloading at once when nothing else is asked for, as Transmission and aria2
     /// have it: enough to fill a line, few enough that the first ones are soon complete.
     pub const MAX_ACTIVE: usize = 5;
+
+    /// Connections to a server of files when nothing else is asked for.
+    pub const WEB_CONNECTIONS: usize = Policy::CONNECTIONS;
 
     /// Where resume data lies.
     pub fn state_dir(self, state_dir: impl Into<PathBuf>) -> Self {
@@ -84,6 +94,16 @@ impl SessionConfig {
     /// Whether servers of files may lie in our own network, whoever names them.
     pub fn allow_local_sources(self, allow: bool) -> Self {
         Self { allow_local_sources: allow, ..self }
+    }
+
+    /// Connections of one torrent to one server of files.
+    pub fn web_connections(self, count: usize) -> Self {
+        Self { web_connections: count, ..self }
+    }
+
+    /// Limit on what all servers of files together send, in bytes per second.
+    pub fn web_limit(self, limit: u64) -> Self {
+        Self { web_limit: Some(limit), ..self }
     }
 
     /// Files with certificates of authorities, besides those of the system.
@@ -126,6 +146,8 @@ impl Default for SessionConfig {
             max_active: Self::MAX_ACTIVE,
             local_discovery: false,
             allow_local_sources: false,
+            web_connections: Self::WEB_CONNECTIONS,
+            web_limit: None,
             authorities: Vec::new(),
             dht: None,
         }

@@ -107,6 +107,8 @@ impl Session {
         tokio::spawn(listener::run(listening, registered));
         let limiter = Arc::new(Limiter::new(config.download_limit));
         let up_limiter = Arc::new(Limiter::new(config.upload_limit));
+        let web_limiter =
+            config.web_limit.map(|limit| Arc::new(Limiter::beside(&limiter, Some(limit))));
         let bell = Arc::new(Notify::new());
         let (patient, patience) = watch::channel(false);
         let resources = Resources {
@@ -123,6 +125,8 @@ impl Session {
             origins: origins::start(Policy {
                 tls: Tls::new(config.authorities),
                 allows_local: config.allow_local_sources,
+                connections: config.web_connections.max(1),
+                limiter: web_limiter,
                 ..Policy::default()
             }),
             http: client,

@@ -130,6 +130,8 @@ pub struct WebSource {
     pub file: Option<FileIndex>,
     /// In which order sources are tried, the lowest first (RFC 5854).
     pub priority: u32,
+    /// Links to it at a time, at least one.
+    pub links_max: usize,
 }
 
 /// What the other torrents of a session leave to one. Who owns the places says so, again and

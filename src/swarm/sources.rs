@@ -190,6 +190,11 @@ impl Sources {
         self.known.get(&source).is_some_and(|source| source.is_fit(now))
     }
 
+    /// Links to it at a time.
+    pub(super) fn links_max(&self, source: SourceId) -> usize {
+        self.known.get(&source).map_or(0, |source| source.told.links_max)
+    }
+
     /// Is it far slower than others?
     pub(super) fn is_slow(&self, source: SourceId, now: Instant) -> bool {
         self.known.get(&source).is_some_and(|source| source.is_slow(now))

@@ -439,13 +439,19 @@ impl Actor {
             Command::Peers { all, answer } => {
                 let _ = answer.send(self.publisher.peers(&self.swarm, all, now));
             }
+            Command::Sources(answer) => {
+                let _ = answer.send(self.sources.status(&self.swarm, now));
+            }
             Command::Why(answer) => {
                 let limiter = &self.links.config.limiter;
                 let limit = (limiter.rate(), limiter.age(now));
                 let tracker = self.trackers.brief(now);
                 let disk = self.disk_meter.report();
                 let why = self.publisher.why(&self.swarm, limit, tracker, disk, now);
-                let _ = answer.send(WhyReport { dht: self.seats.status(now), ..why });
+                let (dht, sources) =
+                    (self.seats.status(now), self.sources.status(&self.swarm, now));
+                let limit_web = self.sources.limit(now).0;
+                let _ = answer.send(WhyReport { dht, sources, limit_web, ..why });
             }
             Command::Announce(answer) => {
                 let (reply, replied) = oneshot::channel();
@@ -642,12 +648,26 @@ impl Actor {
             let has_rate = rate > 0 || limit < BLOCK_LEN as u64;
             rate * 10 > limit * 9 || has_rate && limiter.holds_back(now)
         });
+        let limited = limited || self.sources.limit(now).1;
         self.swarm.handle(Input::Limited(limited), now);
+        self.tell_of_sources(now);
         self.tell_room();
         let up_limit = self.links.config.up_limiter.rate();
         self.swarm.handle(Input::UploadLimit(up_limit), now);
         self.look_around(now);
         self.publish();
+    }
+
+    /// What has changed about servers of files since it was told last.
+    fn tell_of_sources(&mut self, now: Instant) {
+        if self.sources.is_empty() {
+            return;
+        }
+        let status = self.sources.status(&self.swarm, now);
+        for news in self.sources.watch.look(&status) {
+            // Nobody may be listening.
+            let _ = self.news.send(News::Source(news));
+        }
     }
 
     /// Whoever connects wakes us, and then this is looked at again.

@@ -10,7 +10,7 @@ use crate::link::Provider;
 
 use super::moving::MoveOrder;
 use super::sources::WebSeed;
-use super::status::{PeerStatus, WhyReport};
+use super::status::{PeerStatus, SourceStatus, WhyReport};
 
 /// An order or question to the torrent's actor.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub enum Command {
         /// The answer.
         answer: oneshot::Sender<Vec<PeerStatus>>,
     },
+    /// The servers of its files.
+    Sources(oneshot::Sender<Vec<SourceStatus>>),
     /// What the download waits for.
     Why(oneshot::Sender<WhyReport>),
     /// Announce to the trackers now, as far as they allow; the answer is one line for people.

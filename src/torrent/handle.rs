@@ -15,8 +15,9 @@ use crate::link::Provider;
 use super::Error;
 use super::command::Command;
 use super::moving::{MoveOrder, Moving};
+use super::source_news::SourceNews;
 use super::sources::WebSeed;
-use super::status::{FoundPieces, PeerStatus, State, Status, WhyReport};
+use super::status::{FoundPieces, PeerStatus, SourceStatus, State, Status, WhyReport};
 
 /// News of a torrent, for printing above a prompt or as JSON lines.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,6 +35,8 @@ pub enum News {
         /// How many.
         nodes: usize,
     },
+    /// How a server of files stands has changed.
+    Source(SourceNews),
     /// It is known what is on disk.
     Checked(Arc<FoundPieces>),
     /// Somebody else wrote to a file, or took it away, while it was in use.
@@ -113,6 +116,11 @@ impl TorrentHandle {
     /// The peers; none when the torrent has ended.
     pub async fn peers(&self, all: bool) -> Vec<PeerStatus> {
         self.ask(|answer| Command::Peers { all, answer }).await.unwrap_or_default()
+    }
+
+    /// The servers of its files; none when the torrent has ended.
+    pub async fn sources(&self) -> Vec<SourceStatus> {
+        self.ask(Command::Sources).await.unwrap_or_default()
     }
 
     /// What the download waits for; none when the torrent has ended.

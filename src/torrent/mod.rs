@@ -25,6 +25,7 @@ mod publish;
 mod seats;
 pub mod seeking;
 mod silent;
+pub mod source_news;
 pub mod sources;
 pub mod status;
 mod trackers;

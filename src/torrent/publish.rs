@@ -371,8 +371,10 @@ impl Publisher {
             pieces_at_disk: numbers.pieces_at_disk,
             disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
-            // The actor asks its seats.
+            // The actor asks its seats and its servers.
             dht: None,
+            sources: Vec::new(),
+            limit_web: None,
             disk,
         }
     }

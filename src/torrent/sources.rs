@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::debug;
 
@@ -12,9 +13,13 @@ use crate::base::ids::{FileIndex, LinkId, SourceId};
 use crate::base::url::Url;
 use crate::link::web::{self, Origins, Server};
 use crate::metainfo::{Torrent, WEB_SEEDS_MAX};
+use crate::swarm::Swarm;
 use crate::swarm::event::WebSource;
+use crate::swarm::report::{FileSnapshot, SourceSnapshot};
 
 use super::links::Links;
+use super::source_news::SourceWatch;
+use super::status::{SourceFileStatus, SourceStatus};
 
 pub use crate::link::web::NamedBy;
 
@@ -53,13 +58,16 @@ pub(super) struct Sources {
     servers: BTreeMap<SourceId, Arc<Server>>,
     /// Those that were named while it ran.
     added: Vec<WebSeed>,
+    /// What people were told of them.
+    pub watch: SourceWatch,
 }
 
 impl Sources {
     /// None yet.
     pub fn new(torrent: Arc<Torrent>, extents: Extents, origins: Origins) -> Self {
         let extents = Arc::new(extents);
-        Self { torrent, extents, origins, servers: BTreeMap::new(), added: Vec::new() }
+        let (servers, added) = (BTreeMap::new(), Vec::new());
+        Self { torrent, extents, origins, servers, added, watch: SourceWatch::default() }
     }
 
     /// Those that the torrent itself names, and `seeds`. Of a private torrent nobody is told but by
@@ -93,7 +101,13 @@ impl Sources {
         }
         let source = SourceId(self.servers.len() as u32);
         self.servers.insert(source, Arc::new(server));
-        Some(WebSource { source, file: seed.file, priority: seed.priority })
+        let links_max = self.origins.connections();
+        Some(WebSource { source, file: seed.file, priority: seed.priority, links_max })
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty()
     }
 
     /// Those that were named while it ran.
@@ -105,6 +119,43 @@ impl Sources {
     /// one. No path, query or user, which may be secrets.
     pub fn name(&self, source: SourceId) -> Option<String> {
         self.servers.get(&source).map(|server| server.site().to_string())
+    }
+
+    /// What people may know of all of them as of `now`.
+    pub fn status(&self, swarm: &Swarm, now: Instant) -> Vec<SourceStatus> {
+        let status = |it: SourceSnapshot| {
+            let server = self.servers.get(&it.source)?;
+            let path = |file: FileIndex| {
+                let file = self.torrent.files.file(file);
+                file.map_or_else(String::new, |file| file.path.display().to_string())
+            };
+            let file_status = |it: FileSnapshot| SourceFileStatus {
+                file: it.file,
+                path: path(it.file),
+                why: it.why,
+                left: it.left,
+                whole_only: it.whole_only,
+            };
+            Some(SourceStatus {
+                site: server.site().to_string(),
+                url: server.url().to_string(),
+                file: server.file().map(path),
+                state: it.state,
+                links: it.links,
+                busy: it.busy,
+                coming: it.coming,
+                down_rate: it.down_rate,
+                downloaded_bytes: it.downloaded_bytes,
+                files: it.files.into_iter().map(file_status).collect(),
+            })
+        };
+        swarm.sources(now).into_iter().filter_map(status).collect()
+    }
+
+    /// The limit on what all servers together send, in bytes per second, and whether it holds
+    /// something back now.
+    pub fn limit(&self, now: Instant) -> (Option<u64>, bool) {
+        (self.origins.limit(), self.origins.is_limited(now))
     }
 
     /// Has a link made to the source as soon as it may be.

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::base::ids::FileIndex;
 use crate::base::meter::{RateMeter, time_left};
 use crate::disk::{ChangedFile, DiskRates, Home};
 use crate::swarm::event::Source;
+pub use crate::swarm::report::SourceState;
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
@@ -329,6 +331,46 @@ pub struct TrackerBrief {
     pub next_in: Option<Duration>,
 }
 
+/// A server of files.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SourceStatus {
+    /// Its host, with the port if that is no usual one.
+    pub site: String,
+    /// Its URL without user, password and query.
+    pub url: String,
+    /// The path of the one file that it has; all files are below its URL when none.
+    pub file: Option<String>,
+    /// What it is good for at present.
+    pub state: SourceState,
+    /// Connections to it.
+    pub links: u32,
+    /// Of those, with something under way.
+    pub busy: u32,
+    /// Connections that are waited for.
+    pub coming: u32,
+    /// Payload from it a second.
+    pub down_rate: u64,
+    /// Payload from it so far.
+    pub downloaded_bytes: u64,
+    /// Files that it does not send at present, or only as a whole.
+    pub files: Vec<SourceFileStatus>,
+}
+
+/// A file that a server does not send as it should.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceFileStatus {
+    /// Which.
+    pub file: FileIndex,
+    /// Its path in the torrent; not yet escaped for a terminal.
+    pub path: String,
+    /// Why it is not asked for, if it is not; not yet escaped for a terminal.
+    pub why: Option<String>,
+    /// For so long; none when it is not asked for any more, or is.
+    pub left: Option<Duration>,
+    /// It is sent from its first byte on only.
+    pub whole_only: bool,
+}
+
 /// The answer to `why`.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct WhyReport {
@@ -365,6 +407,10 @@ pub struct WhyReport {
     pub pieces_at_disk: u32,
     /// Why the disk pauses the torrent, while it does.
     pub disk_trouble: Option<String>,
+    /// The servers of its files.
+    pub sources: Vec<SourceStatus>,
+    /// The limit on what all of those together send.
+    pub limit_web: Option<u64>,
     /// The tracker that matters, the first that works or else the first, when there is one.
     pub tracker: Option<TrackerBrief>,
     /// What the DHT does for it; none where it does nothing.

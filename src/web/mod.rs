@@ -16,13 +16,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
-use reqwest::header::LOCATION;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use crate::base::addr::{Locality, Teller};
 use crate::metainfo::Magnet;
 use crate::metainfo::magnet;
+use crate::metalink;
 use crate::net::http::{self, ClientConfig, innermost};
 use crate::net::reach::{self, ADDRESSES_MAX, Hop};
 
@@ -73,6 +74,8 @@ impl Default for Limits {
 pub enum Fetched {
     /// Bytes that begin as a torrent does.
     Torrent(Vec<u8>),
+    /// Bytes that begin as a metalink does.
+    Metalink(Vec<u8>),
     /// A redirect to a magnet link.
     Link(Box<Magnet>),
 }
@@ -133,9 +136,9 @@ impl Error {
     }
 }
 
-/// Fetches the .torrent at `url`. `from` says who named it: the user may name any address, a
-/// link of a stranger a local one only for a path that ends in `.torrent`. No redirect leads from
-/// outside into a network, or onto this machine.
+/// Fetches the .torrent, or the metalink, at `url`. `from` says who named it: the user may name any
+/// address, a link of a stranger a local one only for a path that ends in `.torrent`. No redirect
+/// leads from outside into a network, or onto this machine.
 ///
 /// # Errors
 /// When the address is not allowed or not reached, or what is there is no torrent.
@@ -145,6 +148,78 @@ pub async fn fetch(url: &str, from: Teller, limits: &Limits) -> Result<Fetched, 
 }
 
 async fn follow(url: &str, from: Teller, limits: &Limits) -> Result<Fetched, Error> {
+    match ask_all(url, from, limits, None).await? {
+        Led::Answer(response) => read(response).await,
+        Led::Link(link) => Ok(Fetched::Link(link)),
+    }
+}
+
+/// A file as it comes from a server.
+#[derive(Debug)]
+pub struct Body {
+    response: Response,
+    /// Bytes of it so far.
+    len: u64,
+}
+
+impl Body {
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    /// When the connection breaks or falls silent.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let chunk = self.response.chunk().await;
+        let chunk = chunk.map_err(|cause| Error::Network(innermost(&cause)))?;
+        self.len += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        Ok(chunk.map(Vec::from))
+    }
+
+    /// Whether all came that the server has announced; false if it announced nothing.
+    pub fn is_whole(&self) -> bool {
+        let announced = self.response.headers().get(CONTENT_LENGTH);
+        let announced = announced.and_then(|len| len.to_str().ok()?.parse().ok());
+        announced == Some(self.len)
+    }
+}
+
+/// Opens the file at `url` from the byte at `first` on; redirects are followed as by [`fetch`].
+/// The time of its body is not limited, only each silence.
+///
+/// # Errors
+/// When the address is not allowed or not reached, or the server does not send it from there.
+pub async fn open(url: &str, from: Teller, limits: &Limits, first: u64) -> Result<Body, Error> {
+    let asked = timeout(limits.total, ask_all(url, from, limits, Some(first))).await;
+    match asked.unwrap_or(Err(Error::Timeout(limits.total)))? {
+        Led::Link(_) => Err(Error::Redirect),
+        Led::Answer(response) => match response.status() {
+            StatusCode::OK if first == 0 => Ok(Body { response, len: 0 }),
+            StatusCode::PARTIAL_CONTENT if is_from(&response, first) => {
+                Ok(Body { response, len: 0 })
+            }
+            status => Err(Error::Status(status)),
+        },
+    }
+}
+
+/// Does the answer to a range begin with this byte?
+fn is_from(response: &Response, first: u64) -> bool {
+    let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    range.is_some_and(|range| range.starts_with(&format!("bytes {first}-")))
+}
+
+/// What a URL leads to through all redirects.
+enum Led {
+    Answer(Response),
+    Link(Box<Magnet>),
+}
+
+/// Asks at `url` and where it redirects; for a file as it is from byte `first` on, if given.
+async fn ask_all(
+    url: &str,
+    from: Teller,
+    limits: &Limits,
+    first: Option<u64>,
+) -> Result<Led, Error> {
     let mut url = parse_url(url)?;
     let config = ClientConfig {
         local: limits.bind,
@@ -158,10 +233,10 @@ async fn follow(url: &str, from: Teller, limits: &Limits) -> Result<Fetched, Err
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
         let addresses = resolve(&url, limits.lookup).await?;
-        let (response, address) = ask(&client, &url, &addresses, from, previous).await?;
+        let (response, address) = ask(&client, &url, &addresses, (from, previous), first).await?;
         match redirect_target(&response, &url)? {
-            None => return read(response).await.map(Fetched::Torrent),
-            Some(Target::Link(link)) => return Ok(Fetched::Link(link)),
+            None => return Ok(Led::Answer(response)),
+            Some(Target::Link(link)) => return Ok(Led::Link(link)),
             Some(Target::Url(target)) => {
                 previous = Some(Locality::of(address));
                 url = target;
@@ -198,14 +273,21 @@ async fn ask(
     client: &Client,
     url: &Url,
     addresses: &[SocketAddr],
-    from: Teller,
-    previous: Option<Locality>,
+    (from, previous): (Teller, Option<Locality>),
+    first: Option<u64>,
 ) -> Result<(Response, IpAddr), Error> {
     let mut last_error = Error::Network("the host has no address".to_owned());
     for address in addresses.iter().take(ADDRESSES_MAX) {
         hop(from, previous, url.path()).check(address.ip())?;
         let request = http::get(client, url, address.ip());
-        match request.ok_or(Error::Url("it has no host"))?.send().await {
+        let mut request = request.ok_or(Error::Url("it has no host"))?;
+        if let Some(first) = first {
+            request = request.header(ACCEPT_ENCODING, "identity");
+            if first > 0 {
+                request = request.header(RANGE, format!("bytes={first}-"));
+            }
+        }
+        match request.send().await {
             Ok(response) => {
                 let address = response.remote_addr().unwrap_or(*address).ip();
                 return Ok((response, address));
@@ -244,7 +326,7 @@ fn redirect_target(response: &Response, from: &Url) -> Result<Option<Target>, Er
 
 /// Reads the body as long as it may be a torrent. The client unpacks it as it comes, and the
 /// limit counts unpacked bytes.
-async fn read(mut response: Response) -> Result<Vec<u8>, Error> {
+async fn read(mut response: Response) -> Result<Fetched, Error> {
     if !response.status().is_success() {
         return Err(Error::Status(response.status()));
     }
@@ -268,21 +350,25 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Error> {
     judging.map_err(|cause| Error::Packed(cause.to_string()))?
 }
 
-/// The torrent in a body, unpacked if it is packed.
-fn torrent_in(mut body: Vec<u8>) -> Result<Vec<u8>, Error> {
+/// The torrent, or the metalink, in a body, unpacked if it is packed.
+fn torrent_in(mut body: Vec<u8>) -> Result<Fetched, Error> {
     if body.starts_with(&GZIP) {
         body = unpack(&body)?;
     }
     match body.first() {
         None => Err(Error::Empty),
-        Some(b'd') => Ok(body),
+        Some(b'd') => Ok(Fetched::Torrent(body)),
+        Some(_) if metalink::begins(&body) => Ok(Fetched::Metalink(body)),
         Some(_) => Err(Error::Other(first_line(&body))),
     }
 }
 
-/// Whether it may become a torrent, or a packed one.
+/// Whether it may become a torrent or a metalink, or a packed one.
 fn begins_well(body: &[u8]) -> bool {
-    body.starts_with(b"d") || body.starts_with(&GZIP) || GZIP.starts_with(body)
+    body.starts_with(b"d")
+        || metalink::begins(body)
+        || body.starts_with(&GZIP)
+        || GZIP.starts_with(body)
 }
 
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, Error> {

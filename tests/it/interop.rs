@@ -14,6 +14,7 @@ pub mod namespace;
 mod peers;
 mod power;
 mod upload;
+mod web;
 
 use std::fs;
 use std::io::Write;

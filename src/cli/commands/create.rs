@@ -59,7 +59,8 @@ pub struct CreateArgs {
     #[arg(short = 'a', long = "announce", value_name = "URL", alias = "tracker",
           value_hint = ValueHint::Url)]
     pub tiers: Vec<String>,
-    /// A web seed: where the same data can be had by HTTP
+    /// A web seed: where the same data can be had by HTTP; @FILE names a list of such URLs, one a
+    /// line
     #[arg(short, long, value_name = "URL", value_hint = ValueHint::Url)]
     pub web_seed: Vec<String>,
     /// Bytes of a piece, a power of two: 256KiB [default: 16 KiB to 16 MiB, by the size]
@@ -305,11 +306,29 @@ fn options(arguments: &CreateArgs, epoch: Option<&str>) -> Result<CreateOptions,
         private: arguments.private,
         source: arguments.source.clone(),
         trackers: arguments.tiers.iter().map(tier).collect(),
-        web_seeds: arguments.web_seed.clone(),
+        web_seeds: web_seeds(&arguments.web_seed)?,
         comment: arguments.comment.clone(),
         creation_date,
         ..CreateOptions::default()
     })
+}
+
+/// The web seeds that are named, those of lists among them: a line each, but for empty ones and
+/// those that begin with `#`.
+fn web_seeds(named: &[String]) -> Result<Vec<String>, Failure> {
+    let mut urls = Vec::new();
+    for name in named {
+        let Some(list) = name.strip_prefix('@') else {
+            urls.push(name.clone());
+            continue;
+        };
+        let text = std::fs::read_to_string(list)
+            .map_err(|error| Failure::bad_input(format!("{}: {error}", escape(list))))?;
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        urls.extend(lines.map(str::to_owned));
+    }
+    Ok(urls)
 }
 
 /// Where the torrent goes; below a directory it has its own name.

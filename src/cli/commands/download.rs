@@ -12,6 +12,7 @@ use crate::cli::given::{Given, Hints, Input, Loaded, save};
 use crate::cli::job::{Job, Telling, failed, in_runtime};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
+use crate::cli::metalinked::{Meant, WholeFile, meant};
 use crate::cli::out;
 use crate::cli::place::followed;
 use crate::cli::print::{counted, info_screen};
@@ -19,9 +20,13 @@ use crate::cli::repl::Talk;
 use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::search::Wish;
 use crate::cli::selection::wanted_files;
+use crate::cli::whole;
 use crate::dht::task::ROUTERS;
+use crate::link::web::Tls;
 use crate::metainfo::{Magnet, Torrent};
-use crate::session::{Allocate, CheckMode, DhtOptions, SeedLimits, SessionConfig, TorrentOptions};
+use crate::session::{
+    Allocate, CheckMode, DhtOptions, SeedLimits, SessionConfig, TorrentOptions, WebSeed,
+};
 use crate::torrent::course::{Listing, ListingSource};
 
 use super::load;
@@ -58,11 +63,20 @@ pub fn found(name: &str, options: &Options) -> Result<Found, Failure> {
         given => ask(given.open(options.bind))?,
     };
     Ok(match input {
-        Input::Torrent(loaded) => {
-            let Loaded { torrent, bytes, hints } = *loaded;
-            Found::torrent(FoundTorrent { torrent, bytes: Some(bytes), trackers: None, hints })
-        }
+        Input::Torrent(loaded) => Found::loaded(*loaded),
         Input::Link(link) => Found::Link(link),
+        Input::Metalink(metalink) => {
+            let mut told = Vec::new();
+            let files = ask(async { Ok(meant(&metalink, options.bind, &mut told).await) })?;
+            told.iter().for_each(|words| out::talk_wrapped(&format!("driver: {words}")));
+            let found = |meant| match meant {
+                Meant::Torrent(loaded) => Found::loaded(*loaded),
+                Meant::Link(link) => Found::Link(link),
+                Meant::Whole(file) => Found::Whole(file),
+            };
+            let files = files.into_iter().map(|(name, meant)| (name, meant.map(found)));
+            Found::Several(files.collect())
+        }
     })
 }
 
@@ -72,9 +86,18 @@ pub enum Found {
     Torrent(Box<FoundTorrent>),
     /// A link whose torrent only its peers have.
     Link(Box<Magnet>),
+    /// A file of which nothing tells the parts.
+    Whole(Box<WholeFile>),
+    /// The files of a metalink, by their names.
+    Several(Vec<(String, Result<Found, Failure>)>),
 }
 
 impl Found {
+    /// A torrent that was read or fetched.
+    fn loaded(Loaded { torrent, bytes, hints }: Loaded) -> Self {
+        Self::torrent(FoundTorrent { torrent, bytes: Some(bytes), trackers: None, hints })
+    }
+
     /// A torrent.
     pub fn torrent(torrent: FoundTorrent) -> Self {
         Self::Torrent(Box::new(torrent))
@@ -121,6 +144,7 @@ pub fn start_and_tell(
     tell: &mut dyn FnMut() -> Option<Telling>,
 ) -> Outcome {
     refuse_unsafe(options)?;
+    check_authorities(options)?;
     let is_several = torrents.len() > 1;
     let dirs = options.dir.len();
     if dirs > 1 && dirs != torrents.len() {
@@ -155,6 +179,11 @@ pub fn start_and_tell(
         ..torrent_options(options)
     };
     let (chosen, refused) = choose(torrents, options, &template, find)?;
+    if chosen.is_empty() {
+        // Whole files have come already.
+        return Ok(refused);
+    }
+    let is_several = is_several || chosen.len() > 1;
     let job = Job {
         torrents: chosen,
         template: TorrentOptions { seed_only: false, waits_for_disk: true, ..template },
@@ -177,8 +206,8 @@ pub fn start_and_tell(
     in_runtime(common, talk, &state_dir, async |stopper| job.run(common, stopper).await)
 }
 
-/// Reads the torrents. Of several, those that cannot be used are told and left out; the code
-/// says what was wrong with the worst.
+/// Reads the torrents, and fetches files that are none. Of several, those that cannot be used are
+/// told and left out; the code says what was wrong with the worst.
 fn choose(
     names: &[String],
     options: &Options,
@@ -191,17 +220,25 @@ fn choose(
         // The only directory, or the one of this torrent.
         let dir = options.dir.get(number).unwrap_or(&template.dir).clone();
         let template = TorrentOptions { dir, ..template.clone() };
-        match find(name).and_then(|found| choose_any(name, found, options, template)) {
-            Ok(one) => chosen.push(one),
-            Err(failure) => {
-                if options.json {
-                    out::answer(&(json(&failed(&failure)) + "\n"));
+        let several = match find(name) {
+            Ok(Found::Several(files)) => files,
+            one => vec![(name.clone(), one)],
+        };
+        let is_only = names.len() == 1 && several.len() == 1;
+        for (name, found) in several {
+            let template = template.clone();
+            match found.and_then(|found| choose_any(&name, found, options, template)) {
+                Ok(one) => chosen.extend(one),
+                Err(failure) => {
+                    if options.json {
+                        out::answer(&(json(&failed(&failure)) + "\n"));
+                    }
+                    if is_only {
+                        return Err(failure);
+                    }
+                    out::talk_wrapped(&format!("driver: {failure}"));
+                    refused = refused.worst(failure.exit);
                 }
-                if names.len() == 1 {
-                    return Err(failure);
-                }
-                out::talk_wrapped(&format!("driver: {failure}"));
-                refused = refused.worst(failure.exit);
             }
         }
     }
@@ -213,28 +250,39 @@ fn choose_any(
     found: Found,
     options: &Options,
     template: TorrentOptions,
-) -> Result<Wanted, Failure> {
-    match found {
+) -> Result<Option<Wanted>, Failure> {
+    let wanted = match found {
         Found::Torrent(found) => {
             let chosen = choose_one(name, *found, options, &template)?;
-            Ok(Wanted::Torrent(Box::new(chosen)))
+            Wanted::Torrent(Box::new(chosen))
         }
         Found::Link(_) if options.chunk_tracker.is_some() || options.chunk_config.is_some() => {
             let why = "--chunk-tracker and --chunk-config are for torrents whose metadata is here";
-            Err(Failure::usage(why))
+            return Err(Failure::usage(why));
         }
-        Found::Link(link) => Ok(Wanted::Link(Box::new(Wish {
+        Found::Link(link) => Wanted::Link(Box::new(Wish {
             select: options.select.clone(),
             exclude: options.exclude.clone(),
             save_torrent: options.save_torrent.clone(),
             ..Wish::new(name.to_owned(), *link, template)
-        }))),
-    }
+        })),
+        Found::Whole(_) if template.seed_only || options.no_web_seeds => {
+            let why = "only its mirrors have it, and nothing is to be fetched from those";
+            return Err(Failure::usage(format!("{}: {why}", escape(name))));
+        }
+        Found::Whole(file) => {
+            let (dir, bind) = (&template.dir, options.bind);
+            ask(whole::fetch(&file, dir, options.overwrite, bind))?;
+            return Ok(None);
+        }
+        Found::Several(_) => return Err(Failure::bad_input("a metalink in a metalink")),
+    };
+    Ok(Some(wanted))
 }
 
 fn choose_one(
     name: &str,
-    FoundTorrent { torrent, bytes, trackers, hints }: FoundTorrent,
+    FoundTorrent { torrent, bytes, trackers, mut hints }: FoundTorrent,
     options: &Options,
     template: &TorrentOptions,
 ) -> Result<Chosen, Failure> {
@@ -258,8 +306,9 @@ fn choose_one(
         false => template.dir.clone(),
     };
     let options = TorrentOptions { dir, wanted_files, extra_trackers, ..template.clone() };
+    let sums = std::mem::take(&mut hints.sums);
     let options = hints.add_to(options, &torrent)?;
-    Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options })
+    Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options, sums })
 }
 
 /// Options that would protect, were they there: never without saying so.
@@ -276,6 +325,15 @@ pub fn refuse_unsafe(options: &Options) -> Result<(), Failure> {
         return Err(Failure::usage(
             "--proxy is not supported yet: connections would show your own address",
         ));
+    }
+    Ok(())
+}
+
+/// Files of certificates are there, and have some: else no server would ever be trusted by them.
+fn check_authorities(options: &Options) -> Result<(), Failure> {
+    for path in &options.ca {
+        let shown = escape(&path.display().to_string());
+        Tls::check(path).map_err(|why| Failure::bad_input(format!("--ca {shown}: {why}")))?;
     }
     Ok(())
 }
@@ -323,8 +381,10 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         upload_limit: options.upload_limit.0,
         // Whoever binds an address does not want to be seen elsewhere.
         local_discovery: !options.no_lsd && options.bind.is_none(),
-        allow_local_sources: false,
-        authorities: Vec::new(),
+        allow_local_sources: options.allow_local_web_seeds,
+        web_connections: options.web_connections.into(),
+        web_limit: options.web_limit.0,
+        authorities: options.ca.clone(),
         dht: dht_options(options.no_dht, &options.dht_bootstrap),
     })
 }
@@ -366,8 +426,8 @@ pub fn torrent_options(options: &Options) -> TorrentOptions {
         peers: options.peer.clone(),
         extra_trackers: options.tracker.clone(),
         use_trackers: !options.no_trackers,
-        web_seeds: Vec::new(),
-        use_web_seeds: true,
+        web_seeds: options.web_seed.iter().map(WebSeed::of_user).collect(),
+        use_web_seeds: !options.no_web_seeds,
         check: match (options.check, options.no_resume) {
             (true, _) => CheckMode::Force,
             (_, true) => CheckMode::NoResume,

@@ -38,7 +38,7 @@ pub fn is_torrent(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     let is_hash = matches!(word.len(), 40 | 64) && word.bytes().all(|b| b.is_ascii_hexdigit());
     is_hash
-        || lower.ends_with(".torrent")
+        || [".torrent", ".meta4", ".metalink"].iter().any(|end| lower.ends_with(end))
         || ["magnet:", "http://", "https://"].iter().any(|start| lower.starts_with(start))
         || word.contains('/')
         || begins_as_torrent(Path::new(word))

@@ -13,17 +13,20 @@ use crate::cli::catalogue::ask;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::{Given, Input, Loaded, save};
 use crate::cli::out;
-use crate::cli::print::{InfoJson, LinkJson, files_screen, info_screen, link_screen};
+use crate::cli::print::{
+    InfoJson, LinkJson, files_screen, info_screen, link_screen, metalink_json, metalink_screen,
+};
 use crate::cli::values;
 use crate::metainfo::Magnet;
+use crate::metalink::Metalink;
 
 use super::fetch::fetched;
 
 /// Options of `info`.
 #[derive(Args, Clone, Debug)]
 pub struct InfoArgs {
-    /// The .torrent file or its URL; or a magnet link or info hash, of which nobody is asked
-    /// without --fetch
+    /// The .torrent file or metalink, or the URL of one; or a magnet link or info hash, of which
+    /// nobody is asked without --fetch
     #[arg(value_name = "TORRENT", value_hint = ValueHint::FilePath)]
     pub torrent: PathBuf,
     /// List all files, with the numbers that --select takes
@@ -79,6 +82,7 @@ pub fn run(arguments: &InfoArgs, common: &Common) -> Outcome {
             of_torrent(&fetched(*link, arguments, common)?, arguments)?;
         }
         Input::Link(link) => of_link(&link, arguments)?,
+        Input::Metalink(metalink) => of_metalink(&metalink, arguments)?,
     }
     Ok(Exit::Done)
 }
@@ -99,6 +103,21 @@ fn of_torrent(loaded: &Loaded, arguments: &InfoArgs) -> Result<(), Failure> {
             true => out::deliver(&files_screen(torrent, None, None, usize::MAX)),
             false => Ok(()),
         }
+    }
+}
+
+fn of_metalink(metalink: &Metalink, arguments: &InfoArgs) -> Result<(), Failure> {
+    let beyond = [
+        ("--raw", arguments.raw),
+        ("--fetch", arguments.fetch),
+        ("--save-torrent", arguments.save_torrent.is_some()),
+    ];
+    if let Some((option, _)) = beyond.iter().find(|(_, is_given)| *is_given) {
+        return Err(Failure::usage(format!("{option} is for a torrent, and this is a metalink")));
+    }
+    match arguments.json {
+        true => out::deliver_json(&metalink_json(metalink)),
+        false => out::deliver(&metalink_screen(metalink, out::line_columns())),
     }
 }
 

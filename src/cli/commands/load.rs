@@ -10,6 +10,10 @@ use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
 use crate::cli::print::nearest;
 use crate::metainfo::{Error, TORRENT_LEN_MAX, Torrent};
+use crate::metalink::{self, METALINK_LEN_MAX, Metalink};
+
+/// As much is read of a file to see what it is.
+const BEGIN_LEN: u64 = 1024;
 
 /// Whether we can download it.
 ///
@@ -51,6 +55,34 @@ pub fn file(path: &Path) -> Result<(Torrent, Vec<u8>), Failure> {
         _ => Failure::bad_input(format!("cannot read {shown}: {error}")),
     })?;
     Ok((parse(&path.display().to_string(), &bytes)?, bytes))
+}
+
+/// The metalink in a file; none when the file is no metalink, or none at all.
+///
+/// # Errors
+/// When it begins as one and is of no use.
+pub fn metalink(path: &Path) -> Result<Option<Metalink>, Failure> {
+    let Ok(file) = std::fs::File::open(path) else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let mut file = file.take(METALINK_LEN_MAX as u64 + 1);
+    let begin = file.by_ref().take(BEGIN_LEN).read_to_end(&mut bytes);
+    if begin.is_err() || !metalink::begins(&bytes) {
+        return Ok(None);
+    }
+    let shown = path.display().to_string();
+    file.read_to_end(&mut bytes)
+        .map_err(|error| Failure::bad_input(format!("{}: {error}", escape(&shown))))?;
+    read_metalink(&shown, &bytes).map(Some)
+}
+
+/// Reads the bytes of a metalink, whose name is told where something is wrong with them.
+///
+/// # Errors
+/// When they are no metalink, or list nothing of use.
+pub fn read_metalink(name: &str, bytes: &[u8]) -> Result<Metalink, Failure> {
+    metalink::read(bytes).map_err(|error| {
+        Failure::bad_input(format!("{}: {}", escape(name), escape(&error.to_string())))
+    })
 }
 
 /// What a word is not, that is no file.

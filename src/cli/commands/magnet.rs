@@ -46,6 +46,10 @@ pub fn run(arguments: &MagnetArgs) -> Outcome {
     let (mut link, shown_files) = match input {
         Input::Torrent(loaded) => (Magnet::of(&loaded.torrent), Some(files_of(&loaded.torrent))),
         Input::Link(link) => (*link, None),
+        Input::Metalink(_) => {
+            let why = "a metalink has no magnet link; driver info shows its torrents";
+            return Err(Failure::bad_input(why));
+        }
     };
     if arguments.no_trackers {
         link.trackers.clear();

@@ -167,7 +167,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
         seed_only: false,
     };
     let named = TORRENT_FILE.to_owned();
-    let chosen = Chosen { named, torrent, options: options.clone() };
+    let chosen = Chosen { named, torrent, options: options.clone(), sums: Vec::new() };
     Job {
         torrents: vec![Wanted::Torrent(Box::new(chosen))],
         template: options,
@@ -183,6 +183,8 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
             max_active: SessionConfig::MAX_ACTIVE,
             local_discovery: false,
             allow_local_sources: false,
+            web_connections: SessionConfig::WEB_CONNECTIONS,
+            web_limit: None,
             authorities: Vec::new(),
             dht: None,
             upload_limit: None,

@@ -87,6 +87,8 @@ impl Seeder {
             max_active: 1,
             local_discovery: false,
             allow_local_sources: false,
+            web_connections: SessionConfig::WEB_CONNECTIONS,
+            web_limit: None,
             authorities: Vec::new(),
             dht: None,
         }

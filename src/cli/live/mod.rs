@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use crate::base::units::{average, duration, elapsed, rate, size};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::item::{Item, Told, What};
+use crate::cli::item::{Item, Summed, Told, What};
+use crate::cli::metalinked::kind_name;
 use crate::cli::out;
 use crate::cli::print::{
     checking_words, news_json, news_line, out_of_reach, progress_json, progress_line, sum_line,
@@ -287,9 +288,44 @@ impl Live {
                 let words = "the download ended by itself: see the log";
                 return self.on_failure(number, Failure::new(Exit::Unexpected, words));
             }
+            What::Summed(summed) => self.on_summed(number, summed),
             What::Said(_) | What::Sought(_) => {}
         }
         Ok(())
+    }
+
+    /// Whether whole files are what a metalink says of them: all pieces may be right, and the file
+    /// another one all the same.
+    fn on_summed(&mut self, number: usize, summed: Vec<Summed>) {
+        for Summed { path, kind, is_right } in summed {
+            let shown = escape(&path.display().to_string());
+            self.event(
+                number,
+                json!({
+                    "event": "file_hash",
+                    "path": path.to_string_lossy(),
+                    "kind": kind_name(kind),
+                    "right": is_right.as_ref().ok(),
+                    "message": is_right.as_ref().err(),
+                }),
+            );
+            let (name, words) = (kind_name(kind), "of the metalink");
+            let failed = match &is_right {
+                Ok(true) => {
+                    self.say(number, &format!("{shown} has the {name} {words}"));
+                    continue;
+                }
+                Ok(false) => format!("{shown} does not have the {name} {words}"),
+                Err(why) => format!("{shown} cannot be compared with the {name} {words}: {why}"),
+            };
+            self.voice.urgent(&format!("driver: {}{failed}", self.prefix(number)));
+            if let Some(item) = self.desk.item_mut(number) {
+                item.failed = Some(Exit::Mismatch);
+            }
+        }
+        if let Some(item) = self.desk.item_mut(number) {
+            item.is_summing = false;
+        }
     }
 
     fn on_news(&mut self, number: usize, told: &News) {
@@ -381,6 +417,7 @@ impl Live {
         if is_complete && item.completed.is_none() {
             item.completed = Some(Instant::now());
             self.say_complete(number, status);
+            self.desk.check_sums(number);
         }
         let Some(item) = self.desk.item_mut(number) else { return };
         match &status.state {
@@ -452,7 +489,8 @@ impl Live {
         }
         let is_settled = |item: &Item| {
             let is_complete = item.completed.is_some() && self.ending.exit_when_complete;
-            is_complete || item.failed.is_some() || item.progress.state == State::Finished
+            let is_done = is_complete || item.progress.state == State::Finished;
+            is_done && !item.is_summing || item.failed.is_some()
         };
         if self.desk.searches.is_empty() && items.iter().all(is_settled) {
             return Ok(true);

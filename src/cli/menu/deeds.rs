@@ -25,6 +25,11 @@ use crate::tracker::catalogue_client::{CatalogueClient, Error};
 
 use super::{Menu, Undone};
 
+/// A metalink may be several downloads.
+fn metalink() -> Failure {
+    Failure::bad_input("that is a metalink: leave the menu, and download it with driver FILE")
+}
+
 impl Menu {
     /// Shares a file or folder.
     pub(super) async fn share(&mut self) -> Result<(), Undone> {
@@ -50,7 +55,8 @@ impl Menu {
         let options = TorrentOptions { dir: made.dir.clone(), seed_only: true, ..template };
         let torrent = Arc::new(made.torrent);
         // A name that nobody serves would only lead astray: first it has to run.
-        let number = self.take_in(Chosen { named: name.clone(), torrent, options }).await?;
+        let sums = Vec::new();
+        let number = self.take_in(Chosen { named: name.clone(), torrent, options, sums }).await?;
         let (bytes, info_hash) = (made.bytes, made.info_hash);
         let shared = Shared { client, name, bytes, info_hash, token: self.token.clone() };
         if let Err(error) = shared.register().await {
@@ -115,6 +121,7 @@ impl Menu {
             true => match self.found(&path).await? {
                 Found::Torrent(found) => *found,
                 Found::Link(link) => return self.seek(named, *link).await,
+                Found::Whole(_) | Found::Several(_) => return Err(metalink().into()),
             },
             false => fetch(&client, &listing, &named).await?,
         };
@@ -123,7 +130,7 @@ impl Menu {
         let options = hints.add_to(self.template(trackers.unwrap_or_default()), &torrent)?;
         let place = escape(&options.dir.join(&torrent.name).display().to_string());
         let begun = format!("Downloading {} to {place}\n", size(torrent.total_size()));
-        let chosen = Chosen { named, torrent: Arc::new(torrent), options };
+        let chosen = Chosen { named, torrent: Arc::new(torrent), options, sums: Vec::new() };
         self.take_in(chosen).await?;
         out::answer_wrapped(&begun);
         if is_alone {
@@ -143,6 +150,7 @@ impl Menu {
                 Found::torrent(FoundTorrent { torrent, bytes: Some(bytes), trackers: None, hints })
             }
             Input::Link(link) => Found::Link(link),
+            Input::Metalink(_) => return Err(metalink().into()),
         })
     }
 

@@ -292,7 +292,7 @@ impl Menu {
                 item.failed = Some(Exit::Unexpected);
                 Some(format!("{} ended by itself: see the log", item.title()))
             }
-            What::Ended | What::Said(_) | What::Sought(_) => None,
+            What::Ended | What::Said(_) | What::Sought(_) | What::Summed(_) => None,
         }
     }
 

@@ -6,11 +6,13 @@ mod info;
 mod link;
 mod lists;
 mod many;
+mod metalink;
 mod news;
 mod peers;
 mod reach;
 mod shared;
 mod status;
+mod web;
 
 pub use dht::{
     announced_words, dht_json, dht_reach, dht_screen, dht_words, swarm_line, swarm_words,
@@ -19,11 +21,13 @@ pub use info::{InfoJson, facts_line, info_screen, saving_line};
 pub use link::{LinkJson, link_screen};
 pub use lists::{files_lacking, files_of, files_screen, path_in, trackers_screen};
 pub use many::{Row, glance_of, list_screen, sum_line};
+pub use metalink::{metalink_json, metalink_screen};
 pub use news::{news_json, news_line, progress_json, progress_line};
 pub use peers::{peers_screen, seekers_screen};
 pub use reach::out_of_reach;
 pub use shared::{shared_json, shared_screen};
 pub use status::{Around, Limits, checking_words, glance, status_screen, tracker_words};
+pub use web::{source_trouble, web_screen};
 
 use unicode_width::UnicodeWidthStr as _;
 

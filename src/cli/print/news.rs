@@ -11,6 +11,7 @@ use crate::torrent::handle::News;
 use crate::torrent::status::{FoundPieces, Status};
 
 use super::counted;
+use super::web::{source_json, source_line};
 
 /// Of more files that others changed only the number is told.
 const CHANGED_NAMED: usize = 3;
@@ -45,6 +46,7 @@ pub fn news_line(news: &News) -> Option<String> {
         News::Tracker(text) => format!("tracker: {}", escape(text)),
         News::NotMoved(why) => format!("not moved: {}", escape(why)),
         News::Course(text) => escape(text),
+        News::Source(news) => return source_line(news),
         News::Checked(found) => return found_line(found),
         News::FileChanged { why, pieces, bytes, is_fetched } => {
             let lost = lost_words(*pieces, *bytes);
@@ -86,6 +88,7 @@ pub fn news_json(news: &News) -> Option<Value> {
         News::Swarm(Event::DiskRecovered) => json!({ "event": "disk_recovered" }),
         News::Tracker(text) => json!({ "event": "tracker", "message": text }),
         News::NotMoved(why) => json!({ "event": "not_moved", "message": why }),
+        News::Source(news) => source_json(news),
         News::Course(text) => json!({ "event": "course", "message": text }),
         News::Checked(found) => json!({
             "event": "checked",

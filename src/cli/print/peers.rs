@@ -7,7 +7,9 @@ use crate::cli::escape::{fit, shorten};
 use crate::swarm::SeekerLink;
 use crate::swarm::event::Source;
 use crate::swarm::report::Known;
-use crate::torrent::status::PeerStatus;
+use crate::torrent::status::{PeerStatus, SourceStatus};
+
+use super::counted;
 
 /// Rows shown without `-a`.
 const ROWS: usize = 20;
@@ -17,12 +19,19 @@ const FULL: usize = 80;
 const NOBODY: &str = "no peers connected (peers -a lists all known ones)";
 
 /// The screen of `peers`: connected peers, the fastest first; with `all` every known one.
-pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
+/// Servers of files that have a connection stand with them; `web` tells more of all of those.
+pub fn peers_screen(
+    peers: &[PeerStatus],
+    sources: &[SourceStatus],
+    all: bool,
+    columns: usize,
+) -> String {
+    let sources: Vec<_> = sources.iter().filter(|source| source.links > 0).collect();
     let mut connected: Vec<&PeerStatus> = peers.iter().filter(|peer| peer.connected).collect();
     let speed = |peer: &PeerStatus| std::cmp::Reverse((peer.down_rate, peer.up_rate));
     connected.sort_by_key(|peer| (speed(peer), peer.address));
     let known: Vec<&PeerStatus> = peers.iter().filter(|peer| !peer.connected).collect();
-    match (connected.is_empty(), all) {
+    match (connected.is_empty() && sources.is_empty(), all) {
         (true, false) => return NOBODY.to_owned() + "\n",
         (true, true) if known.is_empty() => {
             let words = "no peers known (announce asks the trackers, add-peer ADDR adds one)\n";
@@ -36,6 +45,9 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
     for peer in &connected[..shown] {
         screen += &row(&cells(peer), columns);
     }
+    for source in &sources {
+        screen += &row(&source_cells(source), columns);
+    }
     if all {
         for peer in known {
             let line = format!("{:<24} {}", peer.address.to_string(), absence(peer));
@@ -46,6 +58,9 @@ pub fn peers_screen(peers: &[PeerStatus], all: bool, columns: usize) -> String {
         screen += &format!("({} more: peers -a)   ", connected.len() - shown);
     }
     screen += "D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed\n";
+    if !sources.is_empty() {
+        screen += "W web source (web tells more)\n";
+    }
     let is_found =
         |peer: &&PeerStatus| matches!(peer.source, Some(Source::Pex | Source::Lan | Source::Dht));
     if connected[..shown].iter().any(is_found) {
@@ -108,6 +123,14 @@ pub fn without_address(why: &str, address: SocketAddr) -> &str {
     rest.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(why)
 }
 
+/// One row for all connections to a server of files.
+fn source_cells(source: &SourceStatus) -> [String; 6] {
+    let flags = if source.busy > 0 { "DW" } else { "W" };
+    let links = counted(source.links.into(), "connection");
+    let down = rate(source.down_rate);
+    [source.site.clone(), links, "-".into(), down, "-".into(), flags.into()]
+}
+
 fn cells(peer: &PeerStatus) -> [String; 6] {
     let mut flags = String::new();
     match (peer.interesting, peer.choking) {
@@ -164,6 +187,7 @@ fn row(cells: &[String; 6], columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torrent::status::SourceState;
 
     fn peer(address: &str, client: &str, down_rate: u64) -> PeerStatus {
         PeerStatus {
@@ -241,7 +265,7 @@ ADDRESS                  CLIENT            HAVE         DOWN           UP  FLAGS
 198.51.100.24:6881       qBittorrent 5.1.2  99%        0 B/s  120.0 KiB/s  dUIS
 D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
 ";
-        assert_eq!(peers_screen(&sample(), false, 80), expected);
+        assert_eq!(peers_screen(&sample(), &[], false, 80), expected);
     }
 
     #[test]
@@ -249,7 +273,7 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
         let mut peers = sample();
         (peers[0].source, peers[2].source) = (Some(Source::Pex), Some(Source::Lan));
         peers[3].source = Some(Source::Dht);
-        let screen = peers_screen(&peers, false, 80);
+        let screen = peers_screen(&peers, &[], false, 80);
         assert!(screen.contains("  dUISX\n") && screen.contains("  DuL\n"), "{screen}");
         assert!(screen.contains("  DH\n"), "{screen}");
         let legend = "X named by another peer  H by the DHT  L in the local network\n";
@@ -257,8 +281,34 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
     }
 
     #[test]
+    fn servers_of_files_stand_behind_the_peers() {
+        let source = |links, busy| SourceStatus {
+            site: "mirror.example:8080".to_owned(),
+            url: "http://mirror.example:8080/".to_owned(),
+            file: None,
+            state: SourceState::Fit,
+            links,
+            busy,
+            coming: 1,
+            down_rate: 1 << 20,
+            downloaded_bytes: 0,
+            files: Vec::new(),
+        };
+        let expected = "\
+ADDRESS                  CLIENT            HAVE         DOWN           UP  FLAGS
+mirror.example:8080      3 connections        -    1.0 MiB/s            -  DW
+mirror.example:8080      1 connection         -    1.0 MiB/s            -  W
+D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
+W web source (web tells more)
+";
+        let sources = [source(3, 1), source(0, 0), source(1, 0)];
+        assert_eq!(peers_screen(&[], &sources, false, 80), expected);
+        assert!(peers_screen(&[], &sources[1..2], false, 80).starts_with("no peers connected"));
+    }
+
+    #[test]
     fn all_shows_the_known_ones_with_their_last_error() {
-        let screen = peers_screen(&sample(), true, 80);
+        let screen = peers_screen(&sample(), &[], true, 80);
         let line = "192.0.2.1:1              connection \\x1b[1mrefused\n";
         assert!(screen.contains(line), "{screen}");
     }
@@ -268,7 +318,7 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
         let address = "192.0.2.1:1".parse().unwrap();
         let mut left = PeerStatus::unconnected(address);
         let said = |peer: &PeerStatus| {
-            let screen = peers_screen(std::slice::from_ref(peer), true, 80);
+            let screen = peers_screen(std::slice::from_ref(peer), &[], true, 80);
             screen.lines().nth(1).unwrap()[25..].to_owned()
         };
         assert_eq!(said(&left), "not connected yet");
@@ -280,27 +330,27 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
         left.banned = true;
         assert_eq!(said(&left), "banned: it sent corrupt data");
         let none = "no peers known (announce asks the trackers, add-peer ADDR adds one)\n";
-        assert_eq!(peers_screen(&[], true, 80), none);
+        assert_eq!(peers_screen(&[], &[], true, 80), none);
     }
 
     #[test]
     fn narrow_terminals_lose_columns_and_never_wrap() {
         for columns in [80, 60, 45, 20] {
-            let screen = peers_screen(&sample(), true, columns);
+            let screen = peers_screen(&sample(), &[], true, columns);
             let table = screen.lines().filter(|line| !line.starts_with("D sends"));
             assert!(table.clone().all(|line| line.chars().count() <= columns), "{screen}");
         }
-        assert!(!peers_screen(&sample(), false, 60).contains("CLIENT"));
+        assert!(!peers_screen(&sample(), &[], false, 60).contains("CLIENT"));
     }
 
     #[test]
     fn long_lists_are_cut_and_say_so() {
         let many: Vec<PeerStatus> =
             (1..33).map(|port| peer(&format!("192.0.2.9:{port}"), "x", 0)).collect();
-        assert!(peers_screen(&many, false, 80).contains("\n(12 more: peers -a)   D sends"));
-        assert_eq!(peers_screen(&many, true, 80).lines().count(), 34);
+        assert!(peers_screen(&many, &[], false, 80).contains("\n(12 more: peers -a)   D sends"));
+        assert_eq!(peers_screen(&many, &[], true, 80).lines().count(), 34);
         assert_eq!(
-            peers_screen(&[], false, 80),
+            peers_screen(&[], &[], false, 80),
             "no peers connected (peers -a lists all known ones)\n"
         );
     }

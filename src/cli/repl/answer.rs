@@ -13,13 +13,15 @@ use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
     Around, Limits, announced_words, counted, dht_screen, files_of, files_screen, info_screen,
-    list_screen, path_in, peers_screen, status_screen, swarm_line, trackers_screen, wrap,
+    list_screen, path_in, peers_screen, status_screen, swarm_line, trackers_screen, web_screen,
+    wrap,
 };
 use crate::cli::search::Search;
 use crate::cli::selection::wanted_files;
 use crate::cli::values::{Ranges, Rate};
 use crate::cli::why::{self, why_screen};
 use crate::disk::Relocation;
+use crate::session::WebSeed;
 use crate::torrent::moving::Moving;
 use crate::torrent::status::State;
 
@@ -282,8 +284,11 @@ impl Item {
                 format!("{}Saved in    {place}\n{files}", info_screen(&self.torrent, columns))
             }
             Order::Peers { all } => {
-                peers_screen(&self.handle.peers(*all).await, *all, out::columns())
+                let (peers, sources) = (self.handle.peers(*all).await, self.handle.sources().await);
+                peers_screen(&peers, &sources, *all, out::columns())
             }
+            Order::Web => web_screen(&self.handle.sources().await, columns),
+            Order::AddWebSeed(url) => name + &self.add_web_seed(url).await,
             Order::Status { .. } => self.status_screen(of_all, now),
             Order::Files => {
                 let status = self.handle.status();
@@ -342,6 +347,22 @@ impl Item {
     fn status_screen(&self, limits_of_all: Option<Limits>, now: Instant) -> String {
         let around = Around { limits_of_all, first_tracker: self.first_tracker.as_deref() };
         status_screen(&self.handle.status(), around, now, out::line_columns())
+    }
+
+    /// Fetches from a server, too, and says so.
+    async fn add_web_seed(&self, url: &str) -> String {
+        let before = self.handle.sources().await.len();
+        if let Err(why) = self.handle.add_web_seed(WebSeed::of_user(url)).await {
+            return why + "\n";
+        }
+        let sources = self.handle.sources().await;
+        match sources.last().filter(|_| sources.len() > before) {
+            Some(source) => format!("fetching from {}, too\n", source.url),
+            None if self.handle.state() != State::Downloading => {
+                "noted: it is asked when the download runs\n".to_owned()
+            }
+            None => "it is there already, or there are too many (web shows all)\n".to_owned(),
+        }
     }
 
     /// What it waits for.

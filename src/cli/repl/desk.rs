@@ -2,7 +2,7 @@
 //! finds them by what people call them; answers to commands are in [`super::answer`].
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -15,9 +15,11 @@ use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
 use crate::cli::given::{Given, Input, Loaded};
 use crate::cli::item::{Item, Progress, Told};
+use crate::cli::metalinked::{FileSum, Meant, meant};
 use crate::cli::print::{Limits, Row, counted};
 use crate::cli::search::{Search, Wish};
 use crate::metainfo::Torrent;
+use crate::metalink::Metalink;
 use crate::session::TorrentOptions;
 use crate::torrent::seeking::Contacts;
 
@@ -35,6 +37,8 @@ pub struct Chosen {
     pub torrent: Arc<Torrent>,
     /// How to run it.
     pub options: TorrentOptions,
+    /// Hashes that its files are to have in the end.
+    pub sums: Vec<FileSum>,
 }
 
 /// What is to be taken in.
@@ -53,6 +57,22 @@ pub enum Refused {
     Twice(String, String),
     /// It cannot run.
     Failed(Failure),
+}
+
+/// The torrent that the only file of a metalink comes to.
+///
+/// # Errors
+/// When there are several files, or it comes to none: that is for a run of its own.
+async fn only_torrent(metalink: &Metalink, bind: Option<IpAddr>) -> Result<Loaded, Failure> {
+    let mut files = meant(metalink, bind, &mut Vec::new()).await;
+    let only = files.pop().filter(|_| files.is_empty());
+    match only {
+        Some((_, Ok(Meant::Torrent(loaded)))) => Ok(*loaded),
+        Some((_, Err(failure))) => Err(failure),
+        _ => Err(Failure::bad_input(
+            "that metalink is several downloads, or one without pieces: driver FILE is for it",
+        )),
+    }
 }
 
 /// What answers need to know.
@@ -129,7 +149,7 @@ impl Desk {
         number: Option<usize>,
         contacts: Option<Contacts>,
     ) -> Result<&Item, Refused> {
-        let Chosen { named, torrent, mut options } = chosen;
+        let Chosen { named, torrent, mut options, sums } = chosen;
         let same = |item: &&Item| item.torrent.info_hash_v1 == torrent.info_hash_v1;
         if let Some(there) = self.items.iter().find(same) {
             let words = format!("{} is the same torrent as {}", escape(&named), there.title());
@@ -161,6 +181,8 @@ impl Desk {
             fetched_before,
             completed: None,
             failed: None,
+            sums,
+            is_summing: false,
             progress: Progress::new(Instant::now()),
         };
         item.follow(self.told.clone());
@@ -190,17 +212,28 @@ impl Desk {
         if let Some(dir) = dir {
             options.dir = dir.to_owned();
         }
-        let Loaded { torrent, hints, .. } = match given.open(self.engine.bind()).await? {
+        let loaded = match given.open(self.engine.bind()).await? {
             Input::Torrent(loaded) => *loaded,
+            Input::Metalink(metalink) => only_torrent(&metalink, self.engine.bind()).await?,
             Input::Link(link) => {
                 let wish = Wish::new(name.to_owned(), *link, options);
                 return Ok(Wanted::Link(Box::new(wish)));
             }
         };
+        let Loaded { torrent, mut hints, .. } = loaded;
+        let sums = std::mem::take(&mut hints.sums);
         load::check_downloadable(&torrent)?;
         let options = hints.add_to(options, &torrent)?;
-        let chosen = Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options };
+        let chosen = Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options, sums };
         Ok(Wanted::Torrent(Box::new(chosen)))
+    }
+
+    /// Compares the files of a complete torrent with the hashes that they are to have, once.
+    pub fn check_sums(&mut self, number: usize) {
+        let told = self.told.clone();
+        if let Some(item) = self.item_mut(number) {
+            item.check_sums(told);
+        }
     }
 
     /// Has a torrent that is there try these peers too; says so, unless it was told of all of

@@ -55,6 +55,10 @@ pub enum Order {
     Remove(String),
     /// Try this peer.
     AddPeer(SocketAddr),
+    /// The servers of files, and what each waits for.
+    Web,
+    /// Fetch from this server, too.
+    AddWebSeed(String),
     /// The last news.
     Log(usize),
     /// What the download waits for.
@@ -85,10 +89,11 @@ const fn word(name: &'static str, takes: &'static str, does: &'static str) -> Wo
 }
 
 /// All commands, in the order of `help`.
-pub const WORDS: [Word; 24] = [
+pub const WORDS: [Word; 26] = [
     word("status", "[all]", "progress, speed and peers at a glance"),
     word("why", "", "what the download waits for, and what to do about it"),
     word("peers", "[-a]", "connected peers; -a all known ones, with their errors"),
+    word("web", "", "web sources: what each sends or waits for, and files it lacks"),
     word("info", "[-f]", "facts of the torrent; -f with all files"),
     word("files", "", "files and how much of each is verified"),
     word("select", "RANGES|all", "download only these files: select 1-3,5"),
@@ -109,6 +114,7 @@ pub const WORDS: [Word; 24] = [
     word("move", "DIR", "move its files to another directory, while it runs"),
     word("rename", "[N] NAME", "rename the torrent, or its file N: rename 2 film.mkv"),
     word("add-peer", "ADDR:PORT", "connect to a peer: add-peer 192.0.2.1:6881"),
+    word("add-web-seed", "URL", "fetch from a server of these files, too"),
     word("watch", "[COMMAND]", "repaint status, or another, until a key is pressed"),
     word("log", "[N]", "the last N pieces of news"),
     word("clear", "", "wipe the screen (also: Ctrl-L)"),
@@ -122,7 +128,7 @@ const SHORT: [(&str, &str); 4] = [("p", "peers"), ("q", "quit"), ("exit", "quit"
 /// On a narrower terminal what a command does stands below it.
 const NARROW: usize = 60;
 
-const WATCHED: &str = "watch shows status, list, why, peers, files, trackers, dht or log";
+const WATCHED: &str = "watch shows status, list, why, peers, web, files, trackers, dht or log";
 
 /// Reads a line. Where it has quotes or backslashes it is read as a shell would.
 ///
@@ -195,6 +201,10 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         }
         ("trackers", []) => Order::Trackers,
         ("announce", []) => Order::Announce,
+        ("web", []) => Order::Web,
+        ("add-web-seed", [url]) => {
+            return Some(values::web_seed(url).map(Order::AddWebSeed));
+        }
         ("pause", []) => Order::Pause { all: false },
         ("pause", ["all"]) => Order::Pause { all: true },
         ("resume", []) => Order::Resume { all: false },
@@ -239,6 +249,7 @@ fn read_watched(arguments: &[&str]) -> Result<Order, String> {
         | Order::Dht
         | Order::Peers { .. }
         | Order::Files
+        | Order::Web
         | Order::Trackers
         | Order::Log(_)) => Ok(Order::Watch(Box::new(shown))),
         _ => refused(),
@@ -368,6 +379,9 @@ mod tests {
             ("watch", Order::Watch(Box::new(Order::Status { all: false }))),
             ("watch peers -a", Order::Watch(Box::new(Order::Peers { all: true }))),
             ("log 5", Order::Log(5)),
+            ("we", Order::Web),
+            ("watch web", Order::Watch(Box::new(Order::Web))),
+            ("add-web-seed http://m/x", Order::AddWebSeed("http://m/x".into())),
         ] {
             assert_eq!(read(line), Ok(order), "{line:?}");
         }
@@ -395,9 +409,13 @@ mod tests {
                 "not an address with a port; write 192.0.2.1:6881 or [2001:db8::1]:6881, no names",
             ),
             ("wat foo", WATCHED),
+            ("add-web-seed ftp://m/x", "not a URL of http or https"),
             ("pause now", "usage: pause [all]"),
             ("limit down x", "not a rate; write 500K, 2MiB, or 0 for none"),
-            ("watch quit", "watch shows status, list, why, peers, files, trackers, dht or log"),
+            (
+                "watch quit",
+                "watch shows status, list, why, peers, web, files, trackers, dht or log",
+            ),
             ("select 0", "\"0\" is not a list of file numbers like 1-3,5"),
         ] {
             assert_eq!(read(line), Err(said.to_owned()), "{line:?}");

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -57,6 +57,20 @@ impl Tls {
     /// With certificates of authorities (PEM) in these files, besides those of the system.
     pub fn new(authorities: Vec<PathBuf>) -> Self {
         Self { authorities: authorities.into(), connector: Arc::default() }
+    }
+
+    /// Looks whether a file can be read and has certificates.
+    ///
+    /// # Errors
+    /// Why not, in words for people.
+    pub fn check(file: &Path) -> Result<(), String> {
+        let mut certificates =
+            CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
+        match certificates.next() {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("there is no certificate in it".to_owned()),
+        }
     }
 
     /// Reads the certificates at the first call, which takes a moment.

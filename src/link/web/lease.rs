@@ -12,6 +12,7 @@ use crate::base::addr::Locality;
 use crate::base::ids::InfoHash;
 use crate::base::url::{Origin, Site, Url};
 use crate::link::stream::{ReadSide, WriteSide};
+use crate::net::limiter::Limiter;
 
 use super::connect::Tls;
 
@@ -33,6 +34,11 @@ pub struct Policy {
     pub tls: Tls,
     /// Torrents and redirects may lead anywhere, into our own network, too.
     pub allows_local: bool,
+    /// Connections of one torrent to one site.
+    pub connections: usize,
+    /// The limit on what all servers together send, beside that of each torrent; it shares the
+    /// torrents' tree.
+    pub limiter: Option<Arc<Limiter>>,
     /// How long a server that owes an answer, or the rest of one, may send nothing.
     pub patience: Duration,
     /// How long a link is kept that nothing is fetched over: others may want its slot.
@@ -45,10 +51,18 @@ impl Default for Policy {
         Self {
             tls: Tls::default(),
             allows_local: false,
+            connections: Self::CONNECTIONS,
+            limiter: None,
             patience: Duration::from_secs(20),
             idle: Duration::from_secs(2),
         }
     }
+}
+
+impl Policy {
+    /// Connections of one torrent to one site when nothing else is asked for (WebTorrent#710 found
+    /// four best, users of archive.org take five to ten).
+    pub const CONNECTIONS: usize = 8;
 }
 
 /// What the pool is told.
@@ -194,6 +208,21 @@ impl Origins {
     pub fn new(policy: Policy) -> (Self, mpsc::Receiver<Order>) {
         let (orders, read) = mpsc::channel(ORDERS_LEN);
         (Self { orders, policy: Arc::new(policy) }, read)
+    }
+
+    /// Connections of one torrent to one site.
+    pub fn connections(&self) -> usize {
+        self.policy.connections
+    }
+
+    /// The limit on what all servers together send, in bytes per second.
+    pub fn limit(&self) -> Option<u64> {
+        self.policy.limiter.as_ref()?.own_rate()
+    }
+
+    /// Does that limit hold something back now?
+    pub fn is_limited(&self, now: Instant) -> bool {
+        self.policy.limiter.as_ref().is_some_and(|limiter| limiter.holds_back(now))
     }
 
     /// Asks for a connection; `waits` is told why it takes long. None when the session is over.

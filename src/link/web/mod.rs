@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument as _;
 
 use crate::base::ids::LinkId;
+use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::LinkCommand;
 
@@ -41,6 +42,13 @@ pub fn dial_server(
     reports: mpsc::Sender<LinkReport>,
 ) -> LinkHandle {
     let (handle, mut commands) = LinkHandle::new();
+    let config = match &origins.policy.limiter {
+        Some(web) => {
+            let limiter = Arc::new(Limiter::joint(config.limiter.clone(), web.clone()));
+            Arc::new(LinkConfig { limiter, ..(*config).clone() })
+        }
+        None => config,
+    };
     let running = async move {
         let leased = lease(&config, link, &server, &origins, &reports, &mut commands).await;
         let reason = match leased {

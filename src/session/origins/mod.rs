@@ -32,9 +32,10 @@ impl Open for Connection {
 
 /// Starts the pool; it ends with its last handle.
 pub(super) fn start(policy: Policy) -> Origins {
+    let torrent_max = policy.connections;
     let (origins, orders) = Origins::new(policy);
     let actor = Actor {
-        plan: Plan::new(rand::random()),
+        plan: Plan::new(torrent_max, rand::random()),
         redirects: Redirects::default(),
         gauges: BTreeMap::new(),
         waiting: BTreeMap::new(),

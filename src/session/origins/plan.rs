@@ -16,9 +16,6 @@ use crate::base::url::Site;
 
 use climb::{Climb, Usage};
 
-/// Connections of one torrent to one site (WebTorrent#710 found four best, users of archive.org
-/// take five to ten).
-const TORRENT_MAX: usize = 8;
 /// Connections of all torrents to one site.
 const ORIGIN_MAX: usize = 16;
 /// Connections to all sites together: each is a socket or two.
@@ -69,6 +66,8 @@ pub(super) enum Output<C> {
 /// The plan for all sites. `C` is an open connection.
 #[derive(Debug)]
 pub(super) struct Plan<C> {
+    /// Connections of one torrent to one site.
+    torrent_max: usize,
     sites: BTreeMap<Site, State<C>>,
     /// Whose each ticket is.
     tickets: BTreeMap<u64, Site>,
@@ -106,9 +105,10 @@ struct Waiting {
 }
 
 impl<C: Open> Plan<C> {
-    /// Nothing is known yet.
-    pub fn new(seed: u64) -> Self {
+    /// Nothing is known yet; a torrent has at most so many connections to a site.
+    pub fn new(torrent_max: usize, seed: u64) -> Self {
         Self {
+            torrent_max,
             sites: BTreeMap::new(),
             tickets: BTreeMap::new(),
             leases: 0,
@@ -178,7 +178,8 @@ impl<C: Open> Plan<C> {
         if answers > state.climb.answers() {
             state.strikes = 0;
         }
-        let usage = Usage { connections: state.held.len(), wants_more: state.next().is_some() };
+        let wants_more = state.next(self.torrent_max).is_some();
+        let usage = Usage { connections: state.held.len(), wants_more };
         state.climb.measure(bytes, answers, usage, now);
         self.settle(site);
     }
@@ -222,7 +223,7 @@ impl<C: Open> Plan<C> {
         while self.leases < LEASES_MAX
             && state.rest.is_none()
             && state.held.len() < state.climb.slots()
-            && let Some(place) = state.next()
+            && let Some(place) = state.next(self.torrent_max)
             && let Some(Waiting { ticket, torrent, .. }) = state.waiting.remove(place)
         {
             state.held.insert(ticket, torrent);
@@ -270,11 +271,12 @@ impl<C: Open> State<C> {
         self.held.values().filter(|holder| **holder == torrent).count()
     }
 
-    /// Whose turn it is among those who wait: that of the torrent which holds fewest.
-    fn next(&self) -> Option<usize> {
+    /// Whose turn it is among those who wait: that of the torrent which holds fewest, and fewer
+    /// than it may.
+    fn next(&self, torrent_max: usize) -> Option<usize> {
         let held = |waiting: &Waiting| self.held_by(waiting.torrent);
         let places = self.waiting.iter().map(held).enumerate();
-        places.filter(|(_, held)| *held < TORRENT_MAX).min_by_key(|(_, held)| *held).map(|it| it.0)
+        places.filter(|(_, held)| *held < torrent_max).min_by_key(|(_, held)| *held).map(|it| it.0)
     }
 
     /// Does a torrent wait that has no connection?

@@ -45,7 +45,12 @@ impl Bench {
     }
 
     fn sources(&mut self, count: u32) -> Vec<String> {
-        let told = |number| WebSource { source: SourceId(number), file: None, priority: number };
+        let told = |number| WebSource {
+            source: SourceId(number),
+            file: None,
+            priority: number,
+            links_max: 8,
+        };
         self.handle(Input::Sources((0..count).map(told).collect()))
     }
 

@@ -17,8 +17,6 @@ use super::orders::{LOOK_AGAIN, is_in};
 use super::runs::RunLink;
 use super::{SILENT_MAX, Transfer};
 
-/// Links to one source, for one torrent.
-const LINKS_MAX: usize = 8;
 /// A link is worth its while if there is so much to fetch for each.
 const LINK_BYTES: u64 = 1 << 20;
 /// Sources that are used together, of lists that may name hundreds.
@@ -115,7 +113,8 @@ impl Transfer {
             let worth = self.worth(source, now);
             // What its links have in reserve keeps them busy, and nobody else.
             let all = worth + self.reserved_links(source);
-            let more = all.min(LINKS_MAX).saturating_sub(count).min(worth.saturating_sub(waiting));
+            let most = all.min(self.sources.links_max(source));
+            let more = most.saturating_sub(count).min(worth.saturating_sub(waiting));
             wished.extend(std::iter::repeat_n(source, more));
             waiting += more;
             // Whoever cannot be had, for want of a connection, keeps nobody else out.
@@ -127,7 +126,7 @@ impl Transfer {
 
     /// For how many links there is something to fetch from the source.
     fn worth(&mut self, source: SourceId, now: Instant) -> usize {
-        let most = LINKS_MAX as u64 * 4 * LINK_BYTES;
+        let most = self.sources.links_max(source) as u64 * 4 * LINK_BYTES;
         let ground = Ground { layout: &self.layout, extents: &self.extents };
         let ranges = self.sources.ranges(source, ground, now).to_vec();
         let mut bytes = 0;
@@ -412,7 +411,7 @@ impl Transfer {
         let best = busy().map(|(_, it)| (it.rate(now), it.source())).max();
         let Some((best, best_source)) = best else { return };
         // Others have room, if the best one may have another link.
-        let has_room = self.runs.count(best_source) < LINKS_MAX;
+        let has_room = self.runs.count(best_source) < self.sources.links_max(best_source);
         let mut slow = Vec::new();
         for (link, it) in self.runs.links_mut() {
             let is_slow = !it.is_idle() && it.rate(now).saturating_mul(SLOW_TIMES) < best;

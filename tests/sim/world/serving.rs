@@ -18,6 +18,7 @@ impl World {
             source: SourceId(number as u32),
             file: manner.only,
             priority: 0,
+            links_max: 8,
         };
         let told: Vec<_> = manners.map(told).collect();
         if !told.is_empty() {

@@ -4,6 +4,9 @@ use super::*;
 
 use crate::base::url::Url;
 
+/// Connections of one torrent to one site.
+const TORRENT_MAX: usize = 8;
+
 /// A connection: its number and its server.
 #[derive(Debug, PartialEq, Eq)]
 struct Wire(u32, &'static str);
@@ -29,7 +32,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let (now, held) = (Instant::now(), Vec::new());
-        Self { plan: Plan::new(1), now, next: 0, held, bytes: 0, answers: 0 }
+        Self { plan: Plan::new(TORRENT_MAX, 1), now, next: 0, held, bytes: 0, answers: 0 }
     }
 
     fn ask(&mut self, name: &str, torrent: u8) -> u64 {

@@ -1,0 +1,328 @@
+//! What the files of a metalink are downloaded as: the torrent that it names, fetched into memory,
+//! one that is made of its pieces, or the bytes of one mirror after the other. Mirrors become
+//! exact web seeds, and the hash of the whole file is kept for the end, in all cases.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
+use tokio::time::timeout;
+
+use crate::base::ids::FileIndex;
+use crate::metainfo::create::wrap_found;
+use crate::metainfo::{Magnet, Torrent};
+use crate::metalink::plan::{TORRENT_WAIT, Way, file_in, plan};
+use crate::metalink::{FileHash, HashKind, Listed, MetaUrl, Metalink};
+use crate::session::{NamedBy, WebSeed};
+
+use super::escape::escape;
+use super::exit::{Exit, Failure};
+use super::given::{Hints, Loaded, torrent_at};
+
+/// The hash that a file is to have in the end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileSum {
+    /// Which file.
+    pub file: FileIndex,
+    /// The hash of all of it.
+    pub hash: FileHash,
+}
+
+/// A file that is fetched from one mirror alone, since nothing tells its parts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WholeFile {
+    /// Where it goes: relative, safe to create.
+    pub name: String,
+    /// Its bytes.
+    pub size: u64,
+    /// The hash of all of it, if there is one.
+    pub hash: Option<FileHash>,
+    /// Where it can be had, the best first.
+    pub mirrors: Vec<String>,
+}
+
+/// What a file of a metalink comes to.
+#[derive(Debug)]
+pub enum Meant {
+    /// A torrent with it, and mirrors of it.
+    Torrent(Box<Loaded>),
+    /// A magnet link of such a torrent.
+    Link(Box<Magnet>),
+    /// Bytes that only the hash of all of them can judge.
+    Whole(Box<WholeFile>),
+}
+
+/// What each file of a metalink comes to, by its name. Files of one torrent are one download.
+/// What is left out goes to `told`. Waits for the .torrent files, half a minute each.
+pub async fn meant(
+    metalink: &Metalink,
+    bind: Option<IpAddr>,
+    told: &mut Vec<String>,
+) -> Vec<(String, Result<Meant, Failure>)> {
+    let mut all: Vec<(String, Result<Meant, Failure>)> = Vec::new();
+    for file in &metalink.files {
+        let found = of_file(file, bind, told).await;
+        if let Ok(Meant::Torrent(loaded)) = &found {
+            let same = all.iter_mut().find_map(|(_, known)| match known {
+                Ok(Meant::Torrent(known)) if is_same(known, loaded) => Some(known),
+                _ => None,
+            });
+            if let Some(known) = same {
+                known.hints.join(&loaded.hints);
+                continue;
+            }
+        }
+        all.push((file.name.clone(), found));
+    }
+    all
+}
+
+fn is_same(one: &Loaded, other: &Loaded) -> bool {
+    one.torrent.info_hash_v1 == other.torrent.info_hash_v1
+}
+
+async fn of_file(
+    file: &Listed,
+    bind: Option<IpAddr>,
+    told: &mut Vec<String>,
+) -> Result<Meant, Failure> {
+    let unusable = |why: String| Failure::bad_input(format!("{}: {why}", escape(&file.name)));
+    let way = plan(file).map_err(|error| unusable(error.to_string()))?;
+    let Way::Torrent { torrents, magnets, meanwhile } = way else { return alone(file, way) };
+    let found = match meanwhile {
+        // Mirrors wait no longer for it.
+        Some(_) => timeout(TORRENT_WAIT, named_torrent(torrents, bind, told)).await.ok().flatten(),
+        None => named_torrent(torrents, bind, told).await,
+    };
+    if let Some((torrent, bytes, named)) = found {
+        return Ok(Meant::Torrent(Box::new(with_mirrors(file, torrent, bytes, named, told))));
+    }
+    if !file.mirrors.is_empty() && file.size.is_some() {
+        if meanwhile.is_some() {
+            told.push(format!("{}: begins without its torrent", escape(&file.name)));
+        }
+        let bare = Listed { torrents: Vec::new(), magnets: Vec::new(), ..file.clone() };
+        let way = plan(&bare).map_err(|error| unusable(error.to_string()))?;
+        return alone(&bare, way);
+    }
+    let link = magnets.iter().find_map(|link| Magnet::parse(link).ok());
+    match link {
+        Some(link) => Ok(Meant::Link(Box::new(link))),
+        None => {
+            let why = "none of the torrents that the metalink names can be had".to_owned();
+            Err(Failure::new(Exit::Network, format!("{}: {why}", escape(&file.name))))
+        }
+    }
+}
+
+/// From the mirrors alone.
+fn alone(file: &Listed, way: Way<'_>) -> Result<Meant, Failure> {
+    match way {
+        Way::Pieces { info } => {
+            let torrent = Torrent::from_info(&info).map_err(|error| {
+                Failure::bad_input(format!(
+                    "{}: {}",
+                    escape(&file.name),
+                    escape(&error.to_string())
+                ))
+            })?;
+            let bytes = wrap_found(&info, &[], &[]);
+            let hints = hints(file, FileIndex(0), false);
+            Ok(Meant::Torrent(Box::new(Loaded { torrent, bytes, hints })))
+        }
+        Way::Whole { size, .. } => Ok(Meant::Whole(Box::new(WholeFile {
+            name: file.name.clone(),
+            size,
+            hash: file.hash.clone(),
+            mirrors: file.mirrors.iter().map(|mirror| mirror.url.clone()).collect(),
+        }))),
+        Way::Torrent { .. } => Err(Failure::bad_input("a torrent is named after all")),
+    }
+}
+
+/// The first of these torrents that can be had, with its file as it came.
+async fn named_torrent<'a>(
+    torrents: &'a [MetaUrl],
+    bind: Option<IpAddr>,
+    told: &mut Vec<String>,
+) -> Option<(Torrent, Vec<u8>, Option<&'a str>)> {
+    for named in torrents {
+        match torrent_at(&named.url, bind).await {
+            Ok((torrent, bytes)) => return Some((torrent, bytes, named.name.as_deref())),
+            Err(failure) => told.push(failure.message),
+        }
+    }
+    None
+}
+
+/// A torrent that decides what is right, with the mirrors of its file, unless they have another.
+fn with_mirrors(
+    file: &Listed,
+    torrent: Torrent,
+    bytes: Vec<u8>,
+    named: Option<&str>,
+    told: &mut Vec<String>,
+) -> Loaded {
+    let hints = match file_in(&torrent, file, named) {
+        Ok(index) => {
+            let is_one_of_several = torrent.files.iter().filter(|file| !file.is_pad).count() > 1;
+            hints(file, index, is_one_of_several)
+        }
+        Err(why) => {
+            told.push(format!("{}: {why}; its mirrors are left out", escape(&file.name)));
+            Hints::default()
+        }
+    };
+    Loaded { torrent, bytes, hints }
+}
+
+/// What a metalink says of a file of a torrent: its mirrors, and the hash of all of it.
+fn hints(file: &Listed, index: FileIndex, is_one_of_several: bool) -> Hints {
+    let mirror = |mirror: &crate::metalink::Mirror| WebSeed {
+        url: mirror.url.clone(),
+        named_by: NamedBy::Torrent,
+        file: Some(index),
+        priority: mirror.priority,
+    };
+    let sum = |hash: &FileHash| FileSum { file: index, hash: hash.clone() };
+    Hints {
+        wanted: is_one_of_several.then_some(index.0..=index.0).into_iter().collect(),
+        web_seeds: file.mirrors.iter().map(mirror).collect(),
+        sums: file.hash.iter().map(sum).collect(),
+        ..Hints::default()
+    }
+}
+
+/// What a kind of hash is called.
+pub fn kind_name(kind: HashKind) -> &'static str {
+    match kind {
+        HashKind::Sha1 => "SHA-1",
+        HashKind::Sha256 => "SHA-256",
+        HashKind::Sha512 => "SHA-512",
+    }
+}
+
+/// A hash that is being made of bytes as they come.
+pub enum Hasher {
+    /// Of 20 bytes.
+    Sha1(Sha1),
+    /// Of 32 bytes.
+    Sha256(Sha256),
+    /// Of 64 bytes.
+    Sha512(Box<Sha512>),
+}
+
+impl Hasher {
+    /// Of no bytes yet.
+    pub fn new(kind: HashKind) -> Self {
+        match kind {
+            HashKind::Sha1 => Self::Sha1(Sha1::new()),
+            HashKind::Sha256 => Self::Sha256(Sha256::new()),
+            HashKind::Sha512 => Self::Sha512(Box::new(Sha512::new())),
+        }
+    }
+
+    /// These come next.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha1(hasher) => hasher.update(bytes),
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// The hash of all of them.
+    pub fn finish(self) -> Vec<u8> {
+        match self {
+            Self::Sha1(hasher) => hasher.finalize().to_vec(),
+            Self::Sha256(hasher) => hasher.finalize().to_vec(),
+            Self::Sha512(hasher) => hasher.finalize().to_vec(),
+        }
+    }
+}
+
+/// Whether a file has this hash. Reads all of it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn has_hash(path: &Path, hash: &FileHash) -> std::io::Result<bool> {
+    use std::io::Read as _;
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Hasher::new(hash.kind);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish() == hash.bytes),
+            len => hasher.update(buffer.get(..len).unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metalink::Mirror;
+
+    fn listed(size: Option<u64>) -> Listed {
+        let mirror = |url: &str, priority| Mirror { url: url.to_owned(), priority, location: None };
+        Listed {
+            name: "a.iso".to_owned(),
+            size,
+            hash: Some(FileHash { kind: HashKind::Sha1, bytes: Sha1::digest(b"abc").to_vec() }),
+            mirrors: vec![mirror("http://m/a.iso", 1), mirror("http://n/b", 7)],
+            ..Listed::default()
+        }
+    }
+
+    async fn one(file: Listed) -> Result<Meant, Failure> {
+        let metalink = Metalink { files: vec![file], ..Metalink::default() };
+        meant(&metalink, None, &mut Vec::new()).await.remove(0).1
+    }
+
+    #[tokio::test]
+    async fn pieces_make_a_torrent_with_exact_mirrors_and_a_hash_for_the_end() {
+        let pieces = crate::metalink::Pieces {
+            kind: HashKind::Sha1,
+            piece_len: 16_384,
+            hashes: vec![7; 20],
+        };
+        let file = Listed { pieces: Some(pieces), ..listed(Some(3)) };
+        let Ok(Meant::Torrent(loaded)) = one(file).await else { panic!() };
+        assert_eq!((loaded.torrent.name.as_str(), loaded.torrent.total_size()), ("a.iso", 3));
+        let seeds: Vec<_> = loaded
+            .hints
+            .web_seeds
+            .iter()
+            .map(|it| (it.url.as_str(), it.file, it.priority))
+            .collect();
+        let first = Some(FileIndex(0));
+        assert_eq!(seeds, [("http://m/a.iso", first, 1), ("http://n/b", first, 7)]);
+        assert_eq!(loaded.hints.sums.len(), 1);
+        assert!(Torrent::parse(&loaded.bytes).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_hash_alone_judges_the_whole() {
+        let Ok(Meant::Whole(whole)) = one(listed(Some(3))).await else { panic!() };
+        assert_eq!((whole.size, whole.mirrors.len(), whole.hash.is_some()), (3, 2, true));
+        let refused = one(listed(None)).await.unwrap_err();
+        assert_eq!(refused.exit, Exit::BadInput);
+    }
+
+    #[test]
+    fn files_are_compared_with_their_hashes() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("x");
+        std::fs::write(&path, b"abc").unwrap();
+        for (kind, bytes) in [
+            (HashKind::Sha1, Sha1::digest(b"abc").to_vec()),
+            (HashKind::Sha256, Sha256::digest(b"abc").to_vec()),
+            (HashKind::Sha512, Sha512::digest(b"abc").to_vec()),
+        ] {
+            assert!(has_hash(&path, &FileHash { kind, bytes: bytes.clone() }).unwrap());
+            let other = bytes.iter().map(|byte| byte ^ 1).collect();
+            assert!(!has_hash(&path, &FileHash { kind, bytes: other }).unwrap());
+        }
+    }
+}
