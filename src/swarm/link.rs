@@ -197,6 +197,8 @@ pub enum LinkEvent {
     /// one that was ordered, if there is one, begins; after any other end than `Done` it is
     /// dropped, too.
     RunEnded {
+        /// Which of the runs that were ordered of this link, counted from 0.
+        number: u64,
         /// The first piece that did not come whole; the run's end when all did.
         at: u32,
         /// Why.

@@ -110,7 +110,7 @@ pub enum Word {
     AllowedFast(PieceIndex),
     Block(BlockRef, u64),
     Refused(BlockRef, bool),
-    RunEnded(u32, RunEnd),
+    RunEnded(u64, u32, RunEnd),
 }
 
 /// A remote peer.

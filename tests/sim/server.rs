@@ -68,13 +68,14 @@ pub fn caps() -> LinkCaps {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sent {
     Block(BlockRef),
-    Ended(u32, RunEnd),
+    Ended(u64, u32, RunEnd),
     Reset,
     Stall(Duration),
 }
 
 #[derive(Debug)]
 struct Work {
+    number: u64,
     next: u32,
     block: u32,
     end: u32,
@@ -87,20 +88,30 @@ pub struct Served {
     pub server: usize,
     pub is_sending: bool,
     works: VecDeque<Work>,
+    next_number: u64,
     sent: u64,
     has_stalled: bool,
 }
 
 impl Served {
     pub fn new(server: usize) -> Self {
-        Self { server, is_sending: false, works: VecDeque::new(), sent: 0, has_stalled: false }
+        let works = VecDeque::new();
+        Self { server, is_sending: false, works, next_number: 0, sent: 0, has_stalled: false }
     }
 
     pub fn ordered(&mut self, run: Run) {
         let first = run.first.number();
         assert!(self.works.len() < 2, "at most one run waits");
         assert!(first < run.end, "a run has pieces");
-        self.works.push_back(Work { next: first, block: 0, end: run.end, has_begun: false });
+        let number = self.next_number;
+        self.next_number += 1;
+        self.works.push_back(Work {
+            number,
+            next: first,
+            block: 0,
+            end: run.end,
+            has_begun: false,
+        });
     }
 
     /// Nothing is wanted from this piece on; what is over by that.
@@ -112,7 +123,7 @@ impl Served {
     fn over(&mut self) -> Vec<Sent> {
         let mut ends = Vec::new();
         while let Some(work) = self.works.pop_front_if(|work| work.next >= work.end) {
-            ends.push(Sent::Ended(work.end, RunEnd::Done));
+            ends.push(Sent::Ended(work.number, work.end, RunEnd::Done));
         }
         ends
     }
@@ -138,9 +149,9 @@ impl Served {
         if work.block == 0
             && let Some(why) = trouble(manner, work, piece, layout, extents)
         {
-            let at = work.next;
+            let (number, at) = (work.number, work.next);
             self.works.clear();
-            return vec![Sent::Ended(at, why)];
+            return vec![Sent::Ended(number, at, why)];
         }
         work.has_begun = true;
         let block = layout.block(piece, work.block).expect("a block of the piece");

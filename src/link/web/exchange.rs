@@ -159,8 +159,8 @@ impl Exchange {
     /// The run at hand is over, and what waits behind it is dropped.
     pub fn end_run(&mut self, why: RunEnd, events: &mut Vec<LinkEvent>) {
         self.tell_arrived(events);
-        if let Some((_, work)) = self.works.front() {
-            events.push(LinkEvent::RunEnded { at: work.reached(), why });
+        if let Some((number, work)) = self.works.front() {
+            events.push(LinkEvent::RunEnded { number: *number, at: work.reached(), why });
         }
         self.works.clear();
     }
@@ -250,8 +250,9 @@ impl Exchange {
     fn end_done(&mut self, events: &mut Vec<LinkEvent>) {
         while self.works.front().is_some_and(|(_, work)| work.is_done()) {
             self.tell_arrived(events);
-            if let Some((_, work)) = self.works.pop_front() {
-                events.push(LinkEvent::RunEnded { at: work.reached(), why: RunEnd::Done });
+            if let Some((number, work)) = self.works.pop_front() {
+                let why = RunEnd::Done;
+                events.push(LinkEvent::RunEnded { number, at: work.reached(), why });
                 self.has_run = true;
             }
         }

@@ -70,7 +70,7 @@ impl Talk {
                 LinkEvent::Blocks(blocks) => {
                     blocks.iter().for_each(|(_, data)| bytes.extend_from_slice(data.bytes()));
                 }
-                LinkEvent::RunEnded { at, why } => ends.push((at, why)),
+                LinkEvent::RunEnded { at, why, .. } => ends.push((at, why)),
                 other => panic!("{other:?}"),
             }
         }

@@ -155,7 +155,7 @@ impl Rig {
                             wrong += usize::from(data.bytes() != right);
                         }
                     }
-                    LinkEvent::RunEnded { at, why } => return Ended { at, why, blocks, wrong },
+                    LinkEvent::RunEnded { at, why, .. } => return Ended { at, why, blocks, wrong },
                     other => panic!("{other:?}"),
                 }
             }

@@ -47,6 +47,8 @@ struct Bench {
     links: BTreeMap<u8, LinkId>,
     at_disk: BTreeMap<u32, Vec<Held>>,
     spilled: BTreeMap<u32, Vec<(BlockRef, Block)>>,
+    /// How many runs of each link to a server are over.
+    ends_told: BTreeMap<u64, u64>,
 }
 
 fn address(host: u8) -> SocketAddr {
@@ -112,6 +114,7 @@ impl Bench {
             links: BTreeMap::new(),
             at_disk: BTreeMap::new(),
             spilled: BTreeMap::new(),
+            ends_told: BTreeMap::new(),
         }
     }
 

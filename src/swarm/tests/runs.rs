@@ -67,7 +67,10 @@ impl Bench {
     }
 
     fn ended(&mut self, link: u64, at: u32, why: RunEnd) -> Vec<String> {
-        self.event(LINKS + link as u8, LinkEvent::RunEnded { at, why })
+        let count = self.ends_told.entry(link).or_default();
+        let number = *count;
+        *count += 1;
+        self.event(LINKS + link as u8, LinkEvent::RunEnded { number, at, why })
     }
 
     fn lost(&mut self, link: u64) -> Vec<String> {

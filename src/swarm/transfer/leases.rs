@@ -297,7 +297,9 @@ impl Transfer {
     ) {
         match event {
             LinkEvent::Blocks(blocks) => self.on_run_blocks(link, blocks, now, out),
-            LinkEvent::RunEnded { at, why } => self.on_run_ended(link, at, why, now, out),
+            LinkEvent::RunEnded { number, why, .. } => {
+                self.on_run_ended(link, number, why, now, out);
+            }
             LinkEvent::Stray(bytes) => self.totals.wasted(u64::from(bytes)),
             // What only peers say.
             _ => {}

@@ -93,7 +93,10 @@ impl Transfer {
     fn run_pieces(&self, link: LinkId, now: Instant) -> u32 {
         let piece_len = u64::from(self.layout.piece_len());
         let bytes = match self.runs.link(link) {
-            Some(it) if it.is_clean() => (it.rate(now) * RUN_S).clamp(piece_len, RUN_BYTES_MAX),
+            // Pieces may be longer than runs ever are.
+            Some(it) if it.is_clean() => {
+                it.rate(now).saturating_mul(RUN_S).min(RUN_BYTES_MAX).max(piece_len)
+            }
             _ => RUN_BYTES_FIRST,
         };
         // What is under way may all come before anything is written.
@@ -470,14 +473,18 @@ impl Transfer {
     pub(super) fn on_run_ended(
         &mut self,
         link: LinkId,
-        at: u32,
+        number: u64,
         why: RunEnd,
         now: Instant,
         out: &mut Effects,
     ) {
         let Some(it) = self.runs.link_mut(link) else { return };
         let source = it.source();
-        let Some(ended) = it.ended(at, why == RunEnd::Done, now) else { return };
+        let Some(ended) = it.ended(number, why == RunEnd::Done, now) else { return };
+        if ended.voids_others() {
+            // Whether the link has heard of the next one before it said this is not known.
+            out.send(link, LinkCommand::Shorten(0));
+        }
         let (given_back, unsent) = ended.into_parts();
         unsent.iter().for_each(|block| self.release(link, *block));
         self.free_owned(link);

@@ -26,6 +26,8 @@ const UNKNOWN_S: f64 = 1.0;
 /// One run as it was ordered, and how far it has come.
 #[derive(Debug)]
 struct Order {
+    /// Which of the link's runs it is, counted from 0.
+    number: u64,
     first: u32,
     /// No piece before this one is reserved any more: its first byte came, or that of a later one.
     next: u32,
@@ -88,6 +90,8 @@ impl Step {
 pub(super) struct RunLink {
     source: SourceId,
     orders: VecDeque<Order>,
+    /// The number of the next one.
+    next_number: u64,
     /// Blocks of begun pieces that are to come.
     owed: BTreeSet<BlockRef>,
     meter: RateMeter,
@@ -116,6 +120,7 @@ impl RunLink {
         Self {
             source,
             orders: VecDeque::new(),
+            next_number: 0,
             owed: BTreeSet::new(),
             meter: RateMeter::new(now),
             is_clean: false,
@@ -255,7 +260,10 @@ impl RunLink {
         }
         let first = run.first.number();
         self.last_end = Some(run.end);
+        let number = self.next_number;
+        self.next_number += 1;
         self.orders.push_back(Order {
+            number,
             first,
             next: if is_open { run.end } else { first },
             end: run.end,
@@ -328,25 +336,21 @@ impl RunLink {
         }
     }
 
-    /// The run at hand is over; everything before the piece `at` came, and with `is_done` that was
-    /// all. What was reserved behind it, and blocks that will not come. None when no run was at
-    /// hand that can have ended there.
-    pub(super) fn ended(&mut self, at: u32, is_done: bool, now: Instant) -> Option<Ended> {
-        // One of which nothing was left when it was to begin may be told of or not.
-        if let Some(order) = self.orders.front()
-            && order.is_void()
-        {
-            let is_it = is_done && at <= order.first;
-            self.orders.pop_front();
-            if is_it {
-                return Some(Ended::default());
-            }
-            return self.ended(at, is_done, now);
+    /// The run of this number is over, and with `is_done` all of it came: what was reserved behind
+    /// that, and blocks that will not come. Else those behind it are void, too. None when no such
+    /// run is ordered any more.
+    pub(super) fn ended(&mut self, number: u64, is_done: bool, now: Instant) -> Option<Ended> {
+        let at = self.orders.iter().position(|order| order.number == number)?;
+        // Each has its end told, in their order, but for those that are void after another's.
+        let over: Vec<Order> = self.orders.drain(..=at).collect();
+        let (mut given_back, mut unsent) = (Vec::new(), Vec::new());
+        for mut order in over {
+            let is_void = order.is_void();
+            given_back.extend(order.cut(0));
+            let range = order.first..order.ordered_end;
+            unsent.extend(self.settle_of(|piece| !is_void && range.contains(&piece)));
         }
-        let mut order = self.orders.pop_front()?;
-        let mut given_back = order.cut(0);
-        let range = order.first..order.ordered_end;
-        let mut unsent = self.settle_of(|piece| range.contains(&piece));
+        let voids_others = !is_done && !self.orders.is_empty();
         if is_done {
             self.is_clean = true;
         } else {
@@ -360,7 +364,7 @@ impl RunLink {
         // It answers.
         self.is_silent = false;
         self.progress = now;
-        Some(Ended { given_back, unsent })
+        Some(Ended { given_back, unsent, voids_others })
     }
 
     /// When it counts as silent, unless payload comes before.
@@ -408,9 +412,15 @@ impl RunLink {
 pub(super) struct Ended {
     given_back: Vec<u32>,
     unsent: Vec<BlockRef>,
+    voids_others: bool,
 }
 
 impl Ended {
+    /// Were runs ordered behind it that are void now?
+    pub(super) fn voids_others(&self) -> bool {
+        self.voids_others
+    }
+
     /// Pieces that were reserved, and blocks that were to come.
     pub(super) fn into_parts(self) -> (Vec<u32>, Vec<BlockRef>) {
         (self.given_back, self.unsent)

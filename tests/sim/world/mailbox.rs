@@ -295,7 +295,9 @@ fn event_of(word: &Word) -> Option<LinkEvent> {
         Word::Choked => LinkEvent::Choked,
         Word::Unchoked => LinkEvent::Unchoked,
         Word::AllowedFast(piece) => LinkEvent::AllowedFast(*piece),
-        Word::RunEnded(at, why) => LinkEvent::RunEnded { at: *at, why: why.clone() },
+        Word::RunEnded(number, at, why) => {
+            LinkEvent::RunEnded { number: *number, at: *at, why: why.clone() }
+        }
         Word::Refused(block, lasting) => LinkEvent::Refused { block: *block, lasting: *lasting },
         // It needs memory first.
         Word::Block(..) => return None,

@@ -131,9 +131,9 @@ impl World {
                     }
                     Word::Block(block, data)
                 }
-                Sent::Ended(at, why) => {
+                Sent::Ended(number, at, why) => {
                     self.servers.troubles += u32::from(why != RunEnd::Done);
-                    Word::RunEnded(at, why)
+                    Word::RunEnded(number, at, why)
                 }
                 Sent::Reset => {
                     self.servers.resets += 1;
