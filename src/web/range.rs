@@ -269,6 +269,11 @@ impl Verdict {
         }
     }
 
+    /// Whether it tells where to ask instead, so that it has to be known which file that was.
+    pub fn is_of_way(&self) -> bool {
+        matches!(self, Self::Redirect(_) | Self::Gone)
+    }
+
     /// Whether an answer so at the target of a redirect may only mean that the redirect is no
     /// longer good: the origin is asked once more before anybody is blamed.
     pub fn may_be_expiry(&self) -> bool {

@@ -380,6 +380,10 @@ impl Hand {
             if let Some(told) = self.exchange.take_told() {
                 let address = self.live.as_ref().map(|live| live.address.ip());
                 self.drop_spent();
+                if told.slice.file != way.file && told.verdict.is_of_way() {
+                    // It was asked for ahead. It is asked for again, on a way of its own.
+                    return Ok(());
+                }
                 let from = address.map_or(Locality::Unroutable, Locality::of);
                 // It may have answered well since it was redirected to.
                 let is_fresh = self.way.as_ref().is_some_and(|way| way.is_fresh);

@@ -152,3 +152,29 @@ async fn no_redirect_leads_to_a_port_of_another_protocol() {
     let rest = Some(Duration::from_secs(600));
     assert_eq!(ended.why, RunEnd::File(FileIndex(0), Trouble { why, rest }));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirect_of_a_file_that_was_asked_for_ahead_is_none_of_the_file_before_it() {
+    let files = [("one", 200_000), ("two", 200_000)];
+    let mut rig = Rig::new(Spec::multi(3, "t", &files, PIECE_LEN));
+    // No read takes in so much that the next file is not asked for ahead.
+    let pool = BlockPool::new(3 * BLOCK_LEN);
+    rig.config = Arc::new(LinkConfig { pool, ..(*rig.config).clone() });
+    let back = rig.serve(|_| Reply::Honest);
+    let address = back.address;
+    let front = rig.serve(move |request| match request.target.ends_with("two") {
+        true => Reply::redirect(&format!("http://{address}{}", request.target)),
+        false => Reply::Honest,
+    });
+    let mut link = rig.link(&front).await;
+    for run in [rig.run(0, 1), rig.run(1, 6), rig.run(0, 2), rig.run(4, 6)] {
+        assert_eq!(rig.fetch(&mut link, run).await, rig.done(run), "{run:?}");
+    }
+    let targets = |server: &MockWeb| -> Vec<String> {
+        server.requests().into_iter().map(|request| request.target).collect()
+    };
+    let [one, two] = ["/pub/t/one", "/pub/t/two"];
+    // Ahead, and on a way of its own.
+    assert_eq!(targets(&front), [one, one, two, two, one]);
+    assert_eq!(targets(&back), [two, two]);
+}
