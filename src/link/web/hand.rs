@@ -164,14 +164,17 @@ impl Hand {
     /// Connects, unless there is an open connection, and tells that the link is up. What is wrong
     /// with the server itself is told when something is to be fetched.
     async fn begin(&mut self) -> Result<(), DownReason> {
+        let hop = self.server.hop(self.origins.policy.allows_local);
+        // What others have opened may lead where this server must not.
+        let is_usable =
+            |it: &Connection| it.is_at_rest() && hop.check(it.address.ip()).is_ok();
         let mut open = std::mem::take(&mut self.lease.connections).into_iter();
-        let first = open.find(Connection::is_at_rest);
-        self.spare = open.find(Connection::is_at_rest);
+        let first = open.find(is_usable);
+        self.spare = open.find(is_usable);
         match first {
             Some(connection) => self.go_live(connection, true),
             None => {
                 let origin = self.server.url().origin().clone();
-                let hop = self.server.hop(self.origins.policy.allows_local);
                 match self.connect_to(origin, hop).await? {
                     Ok(connection) => self.go_live(connection, false),
                     Err(error) if error.is_of_network() => return self.no_connection(error).await,
@@ -301,6 +304,15 @@ impl Hand {
     /// Has a connection to where the file lies; false when there is none, and that was seen to.
     async fn be_connected(&mut self, way: &Way) -> Result<bool, DownReason> {
         let origin = way.url.origin();
+        let open = self.live.as_ref().map(|live| (&live.origin, live.address));
+        let open = open.into_iter().chain(self.spare.as_ref().map(|it| (&it.origin, it.address)));
+        let checked = open
+            .filter(|(its, _)| *its == origin)
+            .try_for_each(|(_, address)| way.hop.check(address.ip()));
+        if let Err(error) = checked {
+            self.on_unconnected(error.into(), way).await?;
+            return Ok(false);
+        }
         if self.live.as_ref().is_some_and(|live| live.origin == *origin) {
             return Ok(true);
         }

@@ -143,6 +143,23 @@ async fn a_torrent_leads_into_our_network_only_without_a_query_or_if_the_user_al
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_must_not_lead_into_our_network_does_not_over_a_connection_that_is_open_either() {
+    let rig = Rig::new(single());
+    let server = rig.serve(|_| Reply::Honest);
+    let run = rig.run(0, 1);
+    let mut link = rig.dial(&server.url("/pub/"), NamedBy::Torrent);
+    link.is_up().await;
+    assert_eq!(rig.fetch(&mut link, run).await, rig.done(run));
+    link.close().await;
+    let mut link = rig.dial(&server.url("/pub/a%20file?reboot=1"), NamedBy::Torrent);
+    link.is_up().await;
+    let ended = rig.fetch(&mut link, run).await;
+    assert!(matches!(ended.why, RunEnd::Source(Trouble { rest: None, .. })), "{ended:?}");
+    let targets: Vec<_> = server.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(targets, ["/pub/a%20file"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_redirect_leads_to_a_port_of_another_protocol() {
     let rig = Rig::new(single());
     let server = rig.serve(|_| Reply::redirect("http://127.0.0.1:25/"));
