@@ -46,6 +46,8 @@ pub(super) struct Exchange {
     told: Option<Told>,
     /// The connection cannot be used any more.
     is_spent: bool,
+    /// The last answer ended with less than a block of what was asked for.
+    is_poor: bool,
     /// Bytes that were taken in since this was last asked.
     bytes: u64,
     /// Answers that came to their right end since this was last asked.
@@ -124,6 +126,7 @@ impl Exchange {
             expect: Expect::Head(HeadReader::new()),
             told: None,
             is_spent: false,
+            is_poor: false,
             bytes: 0,
             answers: 0,
             clean: 0,
@@ -137,6 +140,7 @@ impl Exchange {
         self.expect = Expect::Head(HeadReader::new());
         self.told = None;
         self.is_spent = false;
+        self.is_poor = false;
         self.clean = clean;
         self.works.iter_mut().for_each(|(_, work)| work.ask_again());
     }
@@ -219,6 +223,12 @@ impl Exchange {
     /// What the last answer says, when it has come whole and is not what was asked for.
     pub fn take_told(&mut self) -> Option<Told> {
         self.told.take()
+    }
+
+    /// Has an answer ended with less than a block, while more was asked for, since this was last
+    /// asked? Who answers so without end would be asked without end.
+    pub fn take_poor(&mut self) -> bool {
+        std::mem::take(&mut self.is_poor)
     }
 
     /// Can the connection not be used any more?
@@ -395,6 +405,7 @@ impl Exchange {
     /// The answer at hand has come to its end, or no more of it is read.
     fn end_answer(&mut self, events: &mut Vec<LinkEvent>) {
         let next = Expect::Head(HeadReader::new());
+        let is_wanted = self.work().is_some();
         let Expect::Body(body) = std::mem::replace(&mut self.expect, next) else { return };
         let Some(asked) = self.asked.pop_front() else { return };
         self.is_spent |= !body.keeps_alive || !body.is_whole;
@@ -406,7 +417,9 @@ impl Exchange {
             return;
         }
         self.end_done(events);
-        if body.take == 0 {
+        if is_wanted && body.taken < asked.slice.len.min(BLOCK_LEN as u64) {
+            self.is_poor = true;
+        } else if body.take == 0 {
             self.answers += 1;
             self.clean += 1;
         }

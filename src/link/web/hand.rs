@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::base::addr::Locality;
 use crate::base::extents::FileSlice;
 use crate::base::ids::{FileIndex, LinkId, PeerId};
+use crate::base::units::BLOCK_LEN;
 use crate::base::url::{Origin, Url};
 use crate::link::inbound::Inbound;
 use crate::link::stream::WriteSide;
@@ -33,8 +34,8 @@ use super::lease::{Connection, Lease, Origins, Target};
 use super::request::write_get;
 use super::server::Server;
 
-/// Connections in a row that broke without a byte of what was asked for: after as many the link is
-/// given up.
+/// Connections and answers in a row that ended with less than a block of what was asked for: after
+/// as many the link is given up.
 const BREAKS_MAX: u32 = 2;
 /// How long a link goes by what it knows of where a file lies. Others may have learnt more, or its
 /// redirect may be over.
@@ -80,8 +81,10 @@ pub(super) struct Live {
     needs_flush: bool,
     /// It was used before.
     is_reused: bool,
-    /// Something of what was asked for came over it.
+    /// An answer or a block of what was asked for came over it.
     has_brought: bool,
+    /// Bytes that came since an answer ended with too few.
+    brought: u64,
     /// When the server last sent something, or had nothing to send.
     heard: Instant,
 }
@@ -359,6 +362,7 @@ impl Hand {
             needs_flush: false,
             is_reused,
             has_brought: false,
+            brought: 0,
             heard: Instant::now(),
         });
     }
@@ -401,6 +405,9 @@ impl Hand {
                 let is_fresh = self.way.as_ref().is_some_and(|way| way.is_fresh);
                 let way = Way { is_fresh, ..way.clone() };
                 return self.on_told(told, &way, from).await;
+            }
+            if self.exchange.take_poor() {
+                return self.on_poor(way).await;
             }
             if self.exchange.is_spent() {
                 let live = self.live.take();
@@ -465,7 +472,8 @@ impl Hand {
         (0..answers).for_each(|_| self.lease.on_answer());
         let Some(live) = &mut self.live else { return };
         live.heard = Instant::now();
-        if bytes > 0 || answers > 0 {
+        live.brought += bytes;
+        if live.brought >= BLOCK_LEN as u64 || answers > 0 {
             live.has_brought = true;
             self.breaks = 0;
             if let Some(way) = &mut self.way {
@@ -530,7 +538,20 @@ impl Hand {
         }
     }
 
-    /// A connection ended that has brought nothing.
+    /// An answer ended that has brought next to nothing, however well it was said.
+    async fn on_poor(&mut self, way: &Way) -> Result<(), DownReason> {
+        match &mut self.live {
+            Some(live) if !self.exchange.is_spent() && !self.exchange.is_answering() => {
+                live.brought = 0;
+            }
+            live => *live = None,
+        }
+        let is_fresh = self.way.as_ref().is_some_and(|way| way.is_fresh);
+        let reason = DownReason::Lost("its answers end too early".to_owned());
+        self.on_break(reason, way.redirects > 0 && !is_fresh, way).await
+    }
+
+    /// A connection or an answer ended that has brought nothing.
     async fn on_break(
         &mut self,
         reason: DownReason,

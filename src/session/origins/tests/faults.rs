@@ -98,6 +98,32 @@ async fn a_body_that_never_comes_is_not_asked_for_in_a_loop() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_bring_next_to_nothing_are_not_asked_for_without_end() {
+    let empty = |request: &Request| {
+        let (first, last) = request.range().unwrap();
+        let head = "HTTP/1.1 206 P\r\nTransfer-Encoding: chunked\r\nContent-Range: bytes";
+        Reply::Raw(format!("{head} {first}-{last}/655365\r\n\r\n0\r\n\r\n").into_bytes())
+    };
+    type Behaviour = fn(&Request) -> Reply;
+    let meagre: [Behaviour; 2] = [|_| Reply::Short(1), |_| Reply::BreakAfter(1000)];
+    for behaviour in meagre.into_iter().chain([empty as Behaviour]) {
+        let rig = Rig::new(single());
+        let server = rig.serve(move |request| match request.number {
+            0 => Reply::Honest,
+            _ => behaviour(request),
+        });
+        let mut link = rig.link(&server).await;
+        let run = rig.run(1, 2);
+        assert_eq!(rig.fetch(&mut link, run).await, rig.done(run));
+        link.order(LinkCommand::Fetch(rig.run(2, 4))).await;
+        let reason = link.down().await;
+        assert!(matches!(reason, DownReason::Lost(_)), "{reason:?}");
+        let requests = server.requests().len();
+        assert!(requests <= 4, "{requests}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silence_ends_the_link() {
     let rig = Rig::impatient(single());
     for (reply, why) in [
