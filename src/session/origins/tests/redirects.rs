@@ -34,25 +34,29 @@ async fn a_redirect_is_asked_for_once_and_not_once_a_range() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_has_expired_has_the_origin_asked_once_and_blames_nobody() {
-    let rig = Rig::new(single());
-    // Each signature is good for two requests.
-    let uses: [AtomicUsize; 8] = Default::default();
-    let back = rig.serve(move |request| {
-        let signed: usize = request.target.rsplit_once('=').unwrap().1.parse().unwrap();
-        match uses[signed].fetch_add(1, Ordering::SeqCst) < 2 {
-            true => Reply::Honest,
-            false => Reply::status("403 Forbidden"),
+    let page = Reply::Status("200 OK", String::new(), b"Your link is too old.".to_vec());
+    for reply in [Reply::status("403 Forbidden"), Reply::status("400 Bad Request"), page] {
+        let rig = Rig::new(single());
+        // Each signature is good for two requests.
+        let uses: [AtomicUsize; 8] = Default::default();
+        let expired = reply.clone();
+        let back = rig.serve(move |request| {
+            let signed: usize = request.target.rsplit_once('=').unwrap().1.parse().unwrap();
+            match uses[signed].fetch_add(1, Ordering::SeqCst) < 2 {
+                true => Reply::Honest,
+                false => expired.clone(),
+            }
+        });
+        let front = front(&rig, &back, "307 Temporary Redirect");
+        let mut link = rig.link(&front).await;
+        for piece in 0..6 {
+            let run = rig.run(piece, piece + 1);
+            assert_eq!(rig.fetch(&mut link, run).await, rig.done(run), "{piece} {reply:?}");
         }
-    });
-    let front = front(&rig, &back, "307 Temporary Redirect");
-    let mut link = rig.link(&front).await;
-    for piece in 0..6 {
-        let run = rig.run(piece, piece + 1);
-        assert_eq!(rig.fetch(&mut link, run).await, rig.done(run), "{piece}");
+        assert_eq!(front.requests().len(), 3);
+        assert_eq!(back.requests().len(), 6 + 2);
+        link.close().await;
     }
-    assert_eq!(front.requests().len(), 3);
-    assert_eq!(back.requests().len(), 6 + 2);
-    link.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
