@@ -61,6 +61,8 @@ pub(super) struct Hand {
     pub spare: Option<Connection>,
     /// How names of files are spelled in URLs.
     pub spelling: Spelling,
+    /// A file came under the plain spelling.
+    pub is_plain: bool,
     /// It tells no length of whole files, so that they are asked for as parts.
     pub names_ranges: bool,
     /// Where the file lies that was asked for last.
@@ -139,6 +141,7 @@ impl Hand {
             live: None,
             spare: None,
             spelling: Spelling::Preferred,
+            is_plain: false,
             names_ranges: false,
             way: None,
             refusals: VecDeque::new(),
@@ -478,6 +481,8 @@ impl Hand {
             self.breaks = 0;
             if let Some(way) = &mut self.way {
                 way.is_fresh = false;
+                let plain = self.server.url_of(way.file, Spelling::Plain);
+                self.is_plain |= plain.is_some_and(|plain| plain == way.first);
             }
         }
     }

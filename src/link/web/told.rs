@@ -151,11 +151,15 @@ impl Hand {
         Ok(())
     }
 
-    /// Is the file to be asked for under another name? Once for each link.
+    /// Is the file to be asked for under another name? The plain spelling is kept once a file came
+    /// under it; a file that is not there at all says nothing about the others.
     fn spells_otherwise(&mut self, file: FileIndex, way: &Way) -> bool {
         let is_first = self.spelling == Spelling::Preferred;
         let other = self.server.url_of(file, Spelling::Plain).filter(|_| is_first);
         let is_other = other.is_some_and(|other| other != way.first);
+        if !is_first && !self.is_plain {
+            self.spelling = Spelling::Preferred;
+        }
         if is_other {
             self.spelling = Spelling::Plain;
             self.way = None;
