@@ -97,6 +97,11 @@ impl Inbound {
         self.carry.is_empty().then_some(self.side)
     }
 
+    /// Is it open, with nothing to be taken in? In memory and within TLS it seems so.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.carry.is_empty() && self.side.is_at_rest()
+    }
+
     /// Is it we who do not read now, for lack of memory or by the rate limit?
     pub(super) fn waits_for_us(&self) -> bool {
         self.waits_for_memory || self.debt.is_some()

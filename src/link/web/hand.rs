@@ -319,6 +319,8 @@ impl Hand {
             self.on_unconnected(error.into(), way).await?;
             return Ok(false);
         }
+        // What came before it was asked for is no answer.
+        self.live.take_if(|live| live.origin == *origin && !live.inbound.is_at_rest());
         if self.live.as_ref().is_some_and(|live| live.origin == *origin) {
             return Ok(true);
         }
