@@ -199,3 +199,26 @@ async fn a_redirect_of_a_file_that_was_asked_for_ahead_is_none_of_the_file_befor
     assert_eq!(targets(&front), [one, one, two, two, one]);
     assert_eq!(targets(&back), [two, two]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_busy_rests_the_source_and_not_whoever_else_is_on_its_site() {
+    let rig = Rig::new(single());
+    let back = rig.serve(|request| match request.number {
+        0 => {
+            let fields = "Retry-After: 1\r\n".to_owned();
+            Reply::Status("503 Service Unavailable", fields, Vec::new())
+        }
+        _ => Reply::Honest,
+    });
+    let front = front(&rig, &back, "302 Found");
+    let mut link = rig.link(&front).await;
+    let run = rig.run(0, 1);
+    let why = "503: it is busy".to_owned();
+    let rest = Some(Duration::from_secs(1));
+    assert_eq!(rig.fetch(&mut link, run).await.why, RunEnd::Source(Trouble { why, rest }));
+    link.close().await;
+    // Without a word of a wait.
+    let mut another = rig.link(&front).await;
+    assert_eq!(rig.fetch(&mut another, run).await, rig.done(run));
+    assert_eq!(front.requests().len(), 2, "it may know another one by now");
+}
