@@ -20,7 +20,7 @@ use crate::base::extents::FileSlice;
 use crate::base::ids::{FileIndex, LinkId, PeerId};
 use crate::base::units::BLOCK_LEN;
 use crate::base::url::{Origin, Url};
-use crate::link::inbound::Inbound;
+use crate::link::inbound::{Debt, Inbound};
 use crate::link::stream::WriteSide;
 use crate::link::{LinkConfig, LinkNews, LinkReport, lost};
 use crate::metainfo::Spelling;
@@ -70,6 +70,8 @@ pub(super) struct Hand {
     /// When files were refused, the last few times.
     pub refusals: VecDeque<Instant>,
     breaks: u32,
+    /// What the rate limit makes us wait after the last read, over whatever connection.
+    owed: Option<Debt>,
 }
 
 /// The connection at hand.
@@ -146,6 +148,7 @@ impl Hand {
             way: None,
             refusals: VecDeque::new(),
             breaks: 0,
+            owed: None,
         }
     }
 
@@ -358,10 +361,12 @@ impl Hand {
     fn go_live(&mut self, connection: Connection, is_reused: bool) {
         let Connection { origin, address, read, write, clean } = connection;
         self.exchange.begin_connection(clean);
+        let mut inbound = Inbound::new(read, &self.config);
+        inbound.owe(self.owed.take());
         self.live = Some(Live {
             origin,
             address,
-            inbound: Inbound::new(read, &self.config),
+            inbound,
             write,
             out: Vec::new(),
             needs_flush: false,
@@ -477,6 +482,7 @@ impl Hand {
         (0..answers).for_each(|_| self.lease.on_answer());
         let Some(live) = &mut self.live else { return };
         live.heard = Instant::now();
+        self.owed = live.inbound.debt();
         live.brought += bytes;
         if live.brought >= BLOCK_LEN as u64 || answers > 0 {
             live.has_brought = true;
