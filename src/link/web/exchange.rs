@@ -22,6 +22,8 @@ use super::work::Work;
 /// Bytes that nobody wants and that are read all the same, so that the connection can be used
 /// again: a new one costs as many in slow start.
 const SURPLUS_MAX: u64 = 256 * 1024;
+/// What comes in the fifth part of a second may be thrown away in front of what was asked for.
+const SKIP_PART: u64 = 5;
 /// Bytes of a page that says why not which are kept.
 const PAGE_KEPT: usize = 1024;
 /// The least that is left of an answer when the next one is asked for.
@@ -54,6 +56,8 @@ pub(super) struct Exchange {
     answers: u32,
     /// Those of this connection.
     clean: u32,
+    /// How fast the last answer came that brought something, in bytes per second.
+    rate: u64,
 }
 
 /// One GET.
@@ -130,6 +134,7 @@ impl Exchange {
             bytes: 0,
             answers: 0,
             clean: 0,
+            rate: 0,
         }
     }
 
@@ -298,7 +303,8 @@ impl Exchange {
     fn on_head(&mut self, head: Head) {
         let now = Instant::now();
         let Some(asked) = self.asked.front().copied() else { return };
-        let verdict = self.wish(asked.slice).judge(&head, SKIP_MAX, SystemTime::now());
+        let skip_max = SKIP_MAX.max(self.rate / SKIP_PART);
+        let verdict = self.wish(asked.slice).judge(&head, skip_max, SystemTime::now());
         let left = match head.body {
             BodyLen::Known(len) => Left::Known(len),
             BodyLen::Chunked => Left::Chunked(Chunked::new()),
@@ -416,6 +422,9 @@ impl Exchange {
             self.told = Some(Told { verdict, head, slice: asked.slice, page });
             return;
         }
+        if body.taken > 0 {
+            self.rate = body.rate(Instant::now());
+        }
         self.end_done(events);
         if is_wanted && body.taken < asked.slice.len.min(BLOCK_LEN as u64) {
             self.is_poor = true;
@@ -444,13 +453,23 @@ impl Body {
         self.surplus.saturating_add(left) > SURPLUS_MAX
     }
 
+    /// How fast it has come, from when it was asked for, in bytes per second.
+    fn rate(&self, now: Instant) -> u64 {
+        let elapsed = self.latency.saturating_add(now.saturating_duration_since(self.begun));
+        self.taken.saturating_mul(1_000_000) / micros(elapsed)
+    }
+
     /// Bytes that come in the time that an answer takes to begin.
     fn ahead(&self, now: Instant) -> u64 {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
         let elapsed = micros(now.saturating_duration_since(self.begun));
         let ahead = self.taken.saturating_mul(micros(self.latency)) / elapsed;
         ahead.clamp(AHEAD_MIN, AHEAD_MAX)
     }
+}
+
+/// At least one.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
 impl Intake for Exchange {

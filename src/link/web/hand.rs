@@ -175,8 +175,7 @@ impl Hand {
     async fn begin(&mut self) -> Result<(), DownReason> {
         let hop = self.server.hop(self.origins.policy.allows_local);
         // What others have opened may lead where this server must not.
-        let is_usable =
-            |it: &Connection| it.is_at_rest() && hop.check(it.address.ip()).is_ok();
+        let is_usable = |it: &Connection| it.is_at_rest() && hop.check(it.address.ip()).is_ok();
         let mut open = std::mem::take(&mut self.lease.connections).into_iter();
         let first = open.find(is_usable);
         self.spare = open.find(is_usable);

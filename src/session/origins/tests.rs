@@ -369,9 +369,10 @@ async fn names_are_spelled_plainly_where_files_are_found_so() {
         ("u", "one", ["u/one", "t/one", "u/dir/three", "u/last"]),
         ("t", "none", ["u/one", "t/one", "t/dir/three", "t/last"]),
     ] {
-        let files = rig.files().into_iter().map(|(path, bytes)| {
-            (path.replacen("/t/", &format!("/{there}/"), 1), bytes)
-        });
+        let files = rig
+            .files()
+            .into_iter()
+            .map(|(path, bytes)| (path.replacen("/t/", &format!("/{there}/"), 1), bytes));
         let files = files.filter(|(path, _)| !path.ends_with(missing)).collect();
         let server = MockWeb::start(files, |_| Reply::Honest);
         let mut link = rig.link(&server).await;

@@ -285,9 +285,11 @@ fn when_all_that_the_sites_share_is_taken_those_that_have_most_give_to_one_that_
     assert_eq!(desk.granted().len(), LEASES_MAX);
     let new = desk.ask("new", 2);
     let outputs = desk.outputs();
-    let contended = |is| move |output: &&Output<Wire>| match output {
-        Output::Contended { is: it, .. } => *it == is,
-        _ => false,
+    let contended = |is| {
+        move |output: &&Output<Wire>| match output {
+            Output::Contended { is: it, .. } => *it == is,
+            _ => false,
+        }
     };
     // And the new one itself, whose torrent waits.
     assert_eq!(outputs.iter().filter(contended(true)).count(), LEASES_MAX / 2 + 1);
