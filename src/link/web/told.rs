@@ -60,7 +60,7 @@ impl Hand {
         }
         let why = self.words(&told);
         match told.verdict.rest() {
-            // The site that we have a slot of is not the one that is busy, and may soon know another.
+            // The site that we have a slot of is not the one that is busy, and may lead elsewhere.
             Rest::Origin(wait) if way.redirects > 0 => {
                 self.forget(way).await;
                 let rest = Some(wait.unwrap_or(TARGET_REST));
