@@ -387,3 +387,23 @@ async fn names_are_spelled_plainly_where_files_are_found_so() {
         link.close().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rate_limit_holds_over_a_connection_for_each_answer_too() {
+    const RATE: u64 = 10 * 1024;
+    // Answers that are read at once.
+    let mut rig = Rig::new(Spec::single(1, "a file", 20 * 512, 512));
+    let limiter = Arc::new(Limiter::new(Some(RATE)));
+    rig.config = Arc::new(LinkConfig { limiter: limiter.clone(), ..(*rig.config).clone() });
+    let server = rig.serve(|_| Reply::ThenClose);
+    let mut link = rig.link(&server).await;
+    for piece in 0..20 {
+        let run = rig.run(piece, piece + 1);
+        assert_eq!(rig.fetch(&mut link, run).await, rig.done(run));
+    }
+    assert_eq!(server.connections(), 20);
+    // A second's worth has come. What is still owed is what the last reads are to wait for.
+    let turn = limiter.turn_bytes().unwrap();
+    let owed = limiter.spend(turn, std::time::Instant::now());
+    assert!(owed < Duration::from_secs_f64(4.0 * turn as f64 / RATE as f64), "{owed:?}");
+}
