@@ -478,6 +478,9 @@ impl Transfer {
         let Some(it) = self.runs.link_mut(link) else { return };
         let source = it.source();
         let Some(ended) = it.ended(at, why == RunEnd::Done, now) else { return };
+        if ended.is_next_dropped() {
+            out.send(link, LinkCommand::Shorten(0));
+        }
         let (given_back, unsent) = ended.into_parts();
         unsent.iter().for_each(|block| self.release(link, *block));
         self.free_owned(link);

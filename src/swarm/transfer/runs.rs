@@ -32,6 +32,8 @@ struct Order {
     end: u32,
     /// Where it ended when it was ordered: what lies behind its end may still come.
     ordered_end: u32,
+    /// The lowest piece that was ever named as its end: that one is told when it has none left.
+    told_end: u32,
     /// Pieces in it that are fetched by others or here already; they come all the same.
     holes: BTreeSet<u32>,
     /// How far in the torrent it has come, in bytes.
@@ -49,6 +51,7 @@ impl Order {
 
     /// Nothing is wanted from this piece on. The pieces that were reserved.
     fn cut(&mut self, from: u32) -> Vec<u32> {
+        self.told_end = self.told_end.min(from);
         let from = from.max(self.first);
         let cut = self.reserved().filter(|piece| *piece >= from).collect();
         self.end = self.end.min(from);
@@ -260,6 +263,7 @@ impl RunLink {
             next: if is_open { run.end } else { first },
             end: run.end,
             ordered_end: run.end,
+            told_end: run.end,
             holes,
             came_to: layout.piece_offset(run.first),
         });
@@ -336,7 +340,7 @@ impl RunLink {
         if let Some(order) = self.orders.front()
             && order.is_void()
         {
-            let is_it = is_done && at <= order.first;
+            let is_it = is_done && at == order.told_end;
             self.orders.pop_front();
             if is_it {
                 return Some(Ended::default());
@@ -351,16 +355,16 @@ impl RunLink {
             self.is_clean = true;
         } else {
             self.orders.iter_mut().for_each(|order| given_back.extend(order.cut(0)));
-            self.orders.clear();
             unsent.extend(self.settle_all());
         }
+        let is_next_dropped = !is_done && !self.orders.is_empty();
         if self.is_idle() {
             self.idle_since = now;
         }
         // It answers.
         self.is_silent = false;
         self.progress = now;
-        Some(Ended { given_back, unsent })
+        Some(Ended { given_back, unsent, is_next_dropped })
     }
 
     /// When it counts as silent, unless payload comes before.
@@ -408,9 +412,16 @@ impl RunLink {
 pub(super) struct Ended {
     given_back: Vec<u32>,
     unsent: Vec<BlockRef>,
+    is_next_dropped: bool,
 }
 
 impl Ended {
+    /// Was another run ordered, of which nothing is to come? Nobody knows whether the hand had
+    /// heard of it when it dropped all that it had.
+    pub(super) fn is_next_dropped(&self) -> bool {
+        self.is_next_dropped
+    }
+
     /// Pieces that were reserved, and blocks that were to come.
     pub(super) fn into_parts(self) -> (Vec<u32>, Vec<BlockRef>) {
         (self.given_back, self.unsent)
