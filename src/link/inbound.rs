@@ -66,7 +66,7 @@ pub(super) struct Inbound {
 
 /// A wait under the rate limit. A read may be dropped in the middle of it.
 #[derive(Clone, Copy)]
-struct Debt {
+pub(super) struct Debt {
     since: Instant,
     until: Instant,
     /// The limit that it comes from.
@@ -95,6 +95,21 @@ impl Inbound {
     /// The side that it reads from, if nothing was read of it that waits to be taken in.
     pub(super) fn into_side(self) -> Option<ReadSide> {
         self.carry.is_empty().then_some(self.side)
+    }
+
+    /// The wait that the last read has left, for whoever reads on elsewhere.
+    pub(super) fn debt(&self) -> Option<Debt> {
+        self.debt
+    }
+
+    /// Waits so before it reads.
+    pub(super) fn owe(&mut self, debt: Option<Debt>) {
+        self.debt = debt;
+    }
+
+    /// Is it open, with nothing to be taken in? In memory and within TLS it seems so.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.carry.is_empty() && self.side.is_at_rest()
     }
 
     /// Is it we who do not read now, for lack of memory or by the rate limit?

@@ -99,7 +99,9 @@ pub fn read(bytes: &[u8]) -> Result<Metalink, Error> {
             Ok((ResolveResult::Bound(Namespace(name)), event)) => (Some(name.to_owned()), event),
             Ok((_, event)) => (None, event),
             Err(error) => {
+                // It may repeat names from the file, which may be any letters, and long.
                 let problem = error.to_string();
+                let problem = problem.escape_debug().take(SHOWN_LEN_MAX).collect();
                 return Err(Error::Xml { offset: reader.error_position(), problem });
             }
         };

@@ -112,6 +112,10 @@ fn what_is_no_metalink_is_refused_by_its_name() {
     }
     let latin = [document("<file name='").as_bytes(), b"\xe9'/>"].concat();
     assert!(matches!(read(&latin), Err(Error::Xml { .. })));
+    // What is said about it may be shown in a terminal.
+    let odd = format!("<file></\u{1b}[2J{}>", "x".repeat(10_000));
+    let words = refused(&document(&odd)).to_string();
+    assert!(!words.contains('\u{1b}') && words.contains("[2J") && words.len() < 400, "{words:?}");
 }
 
 #[test]

@@ -269,12 +269,22 @@ impl Verdict {
         }
     }
 
+    /// Whether it tells where to ask instead, so that it has to be known which file that was.
+    pub fn is_of_way(&self) -> bool {
+        matches!(self, Self::Redirect(_) | Self::Gone)
+    }
+
     /// Whether an answer so at the target of a redirect may only mean that the redirect is no
-    /// longer good: the origin is asked once more before anybody is blamed.
+    /// longer good: the origin is asked once more before anybody is blamed. Some say 400 then (S3's
+    /// `ExpiredToken`), or lead to a page that says so.
     pub fn may_be_expiry(&self) -> bool {
         matches!(
             self,
-            Self::Refused | Self::Gone | Self::Unauthorized | Self::Odd(Oddity::Unsatisfied)
+            Self::Refused
+                | Self::Gone
+                | Self::Unauthorized
+                | Self::OtherFile { .. }
+                | Self::Odd(Oddity::Unsatisfied | Oddity::Status)
         )
     }
 
@@ -461,6 +471,8 @@ mod tests {
         assert_eq!(redirect, Verdict::Redirect(b"/y?z".to_vec()));
         assert_eq!(judge(ASKED, "302 X"), Verdict::Odd(Oddity::NoLocation));
         assert!(judge(ASKED, "403 X").may_be_expiry() && !judge(ASKED, "503 X").may_be_expiry());
+        assert!(judge(ASKED, "400 X").may_be_expiry());
+        assert!(judge(ASKED, "200 X\r\nContent-Length: 7").may_be_expiry());
         assert_eq!(judge(ASKED, "429 X").words(429, 1), "429: it is busy");
     }
 }

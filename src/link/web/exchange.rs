@@ -22,6 +22,8 @@ use super::work::Work;
 /// Bytes that nobody wants and that are read all the same, so that the connection can be used
 /// again: a new one costs as many in slow start.
 const SURPLUS_MAX: u64 = 256 * 1024;
+/// What comes in the fifth part of a second may be thrown away in front of what was asked for.
+const SKIP_PART: u64 = 5;
 /// Bytes of a page that says why not which are kept.
 const PAGE_KEPT: usize = 1024;
 /// The least that is left of an answer when the next one is asked for.
@@ -46,12 +48,16 @@ pub(super) struct Exchange {
     told: Option<Told>,
     /// The connection cannot be used any more.
     is_spent: bool,
+    /// The last answer ended with less than a block of what was asked for.
+    is_poor: bool,
     /// Bytes that were taken in since this was last asked.
     bytes: u64,
     /// Answers that came to their right end since this was last asked.
     answers: u32,
     /// Those of this connection.
     clean: u32,
+    /// How fast the last answer came that brought something, in bytes per second.
+    rate: u64,
 }
 
 /// One GET.
@@ -124,9 +130,11 @@ impl Exchange {
             expect: Expect::Head(HeadReader::new()),
             told: None,
             is_spent: false,
+            is_poor: false,
             bytes: 0,
             answers: 0,
             clean: 0,
+            rate: 0,
         }
     }
 
@@ -137,6 +145,7 @@ impl Exchange {
         self.expect = Expect::Head(HeadReader::new());
         self.told = None;
         self.is_spent = false;
+        self.is_poor = false;
         self.clean = clean;
         self.works.iter_mut().for_each(|(_, work)| work.ask_again());
     }
@@ -221,6 +230,12 @@ impl Exchange {
         self.told.take()
     }
 
+    /// Has an answer ended with less than a block, while more was asked for, since this was last
+    /// asked? Who answers so without end would be asked without end.
+    pub fn take_poor(&mut self) -> bool {
+        std::mem::take(&mut self.is_poor)
+    }
+
     /// Can the connection not be used any more?
     pub fn is_spent(&self) -> bool {
         self.is_spent
@@ -288,7 +303,8 @@ impl Exchange {
     fn on_head(&mut self, head: Head) {
         let now = Instant::now();
         let Some(asked) = self.asked.front().copied() else { return };
-        let verdict = self.wish(asked.slice).judge(&head, SKIP_MAX, SystemTime::now());
+        let skip_max = SKIP_MAX.max(self.rate / SKIP_PART);
+        let verdict = self.wish(asked.slice).judge(&head, skip_max, SystemTime::now());
         let left = match head.body {
             BodyLen::Known(len) => Left::Known(len),
             BodyLen::Chunked => Left::Chunked(Chunked::new()),
@@ -395,6 +411,7 @@ impl Exchange {
     /// The answer at hand has come to its end, or no more of it is read.
     fn end_answer(&mut self, events: &mut Vec<LinkEvent>) {
         let next = Expect::Head(HeadReader::new());
+        let is_wanted = self.work().is_some();
         let Expect::Body(body) = std::mem::replace(&mut self.expect, next) else { return };
         let Some(asked) = self.asked.pop_front() else { return };
         self.is_spent |= !body.keeps_alive || !body.is_whole;
@@ -405,8 +422,13 @@ impl Exchange {
             self.told = Some(Told { verdict, head, slice: asked.slice, page });
             return;
         }
+        if body.taken > 0 {
+            self.rate = body.rate(Instant::now());
+        }
         self.end_done(events);
-        if body.take == 0 {
+        if is_wanted && body.taken < asked.slice.len.min(BLOCK_LEN as u64) {
+            self.is_poor = true;
+        } else if body.take == 0 {
             self.answers += 1;
             self.clean += 1;
         }
@@ -431,13 +453,23 @@ impl Body {
         self.surplus.saturating_add(left) > SURPLUS_MAX
     }
 
+    /// How fast it has come, from when it was asked for, in bytes per second.
+    fn rate(&self, now: Instant) -> u64 {
+        let elapsed = self.latency.saturating_add(now.saturating_duration_since(self.begun));
+        self.taken.saturating_mul(1_000_000) / micros(elapsed)
+    }
+
     /// Bytes that come in the time that an answer takes to begin.
     fn ahead(&self, now: Instant) -> u64 {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
         let elapsed = micros(now.saturating_duration_since(self.begun));
         let ahead = self.taken.saturating_mul(micros(self.latency)) / elapsed;
         ahead.clamp(AHEAD_MIN, AHEAD_MAX)
     }
+}
+
+/// At least one.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
 impl Intake for Exchange {

@@ -18,8 +18,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::base::addr::Locality;
 use crate::base::extents::FileSlice;
 use crate::base::ids::{FileIndex, LinkId, PeerId};
+use crate::base::units::BLOCK_LEN;
 use crate::base::url::{Origin, Url};
-use crate::link::inbound::Inbound;
+use crate::link::inbound::{Debt, Inbound};
 use crate::link::stream::WriteSide;
 use crate::link::{LinkConfig, LinkNews, LinkReport, lost};
 use crate::metainfo::Spelling;
@@ -33,8 +34,8 @@ use super::lease::{Connection, Lease, Origins, Target};
 use super::request::write_get;
 use super::server::Server;
 
-/// Connections in a row that broke without a byte of what was asked for: after as many the link is
-/// given up.
+/// Connections and answers in a row that ended with less than a block of what was asked for: after
+/// as many the link is given up.
 const BREAKS_MAX: u32 = 2;
 /// How long a link goes by what it knows of where a file lies. Others may have learnt more, or its
 /// redirect may be over.
@@ -60,6 +61,8 @@ pub(super) struct Hand {
     pub spare: Option<Connection>,
     /// How names of files are spelled in URLs.
     pub spelling: Spelling,
+    /// A file came under the plain spelling.
+    pub is_plain: bool,
     /// It tells no length of whole files, so that they are asked for as parts.
     pub names_ranges: bool,
     /// Where the file lies that was asked for last.
@@ -67,6 +70,8 @@ pub(super) struct Hand {
     /// When files were refused, the last few times.
     pub refusals: VecDeque<Instant>,
     breaks: u32,
+    /// What the rate limit makes us wait after the last read, over whatever connection.
+    owed: Option<Debt>,
 }
 
 /// The connection at hand.
@@ -80,8 +85,10 @@ pub(super) struct Live {
     needs_flush: bool,
     /// It was used before.
     is_reused: bool,
-    /// Something of what was asked for came over it.
+    /// An answer or a block of what was asked for came over it.
     has_brought: bool,
+    /// Bytes that came since an answer ended with too few.
+    brought: u64,
     /// When the server last sent something, or had nothing to send.
     heard: Instant,
 }
@@ -136,10 +143,12 @@ impl Hand {
             live: None,
             spare: None,
             spelling: Spelling::Preferred,
+            is_plain: false,
             names_ranges: false,
             way: None,
             refusals: VecDeque::new(),
             breaks: 0,
+            owed: None,
         }
     }
 
@@ -164,14 +173,16 @@ impl Hand {
     /// Connects, unless there is an open connection, and tells that the link is up. What is wrong
     /// with the server itself is told when something is to be fetched.
     async fn begin(&mut self) -> Result<(), DownReason> {
+        let hop = self.server.hop(self.origins.policy.allows_local);
+        // What others have opened may lead where this server must not.
+        let is_usable = |it: &Connection| it.is_at_rest() && hop.check(it.address.ip()).is_ok();
         let mut open = std::mem::take(&mut self.lease.connections).into_iter();
-        let first = open.find(Connection::is_at_rest);
-        self.spare = open.find(Connection::is_at_rest);
+        let first = open.find(is_usable);
+        self.spare = open.find(is_usable);
         match first {
             Some(connection) => self.go_live(connection, true),
             None => {
                 let origin = self.server.url().origin().clone();
-                let hop = self.server.hop(self.origins.policy.allows_local);
                 match self.connect_to(origin, hop).await? {
                     Ok(connection) => self.go_live(connection, false),
                     Err(error) if error.is_of_network() => return self.no_connection(error).await,
@@ -301,6 +312,17 @@ impl Hand {
     /// Has a connection to where the file lies; false when there is none, and that was seen to.
     async fn be_connected(&mut self, way: &Way) -> Result<bool, DownReason> {
         let origin = way.url.origin();
+        let open = self.live.as_ref().map(|live| (&live.origin, live.address));
+        let open = open.into_iter().chain(self.spare.as_ref().map(|it| (&it.origin, it.address)));
+        let checked = open
+            .filter(|(its, _)| *its == origin)
+            .try_for_each(|(_, address)| way.hop.check(address.ip()));
+        if let Err(error) = checked {
+            self.on_unconnected(error.into(), way).await?;
+            return Ok(false);
+        }
+        // What came before it was asked for is no answer.
+        self.live.take_if(|live| live.origin == *origin && !live.inbound.is_at_rest());
         if self.live.as_ref().is_some_and(|live| live.origin == *origin) {
             return Ok(true);
         }
@@ -338,15 +360,18 @@ impl Hand {
     fn go_live(&mut self, connection: Connection, is_reused: bool) {
         let Connection { origin, address, read, write, clean } = connection;
         self.exchange.begin_connection(clean);
+        let mut inbound = Inbound::new(read, &self.config);
+        inbound.owe(self.owed.take());
         self.live = Some(Live {
             origin,
             address,
-            inbound: Inbound::new(read, &self.config),
+            inbound,
             write,
             out: Vec::new(),
             needs_flush: false,
             is_reused,
             has_brought: false,
+            brought: 0,
             heard: Instant::now(),
         });
     }
@@ -380,11 +405,18 @@ impl Hand {
             if let Some(told) = self.exchange.take_told() {
                 let address = self.live.as_ref().map(|live| live.address.ip());
                 self.drop_spent();
+                if told.slice.file != way.file && told.verdict.is_of_way() {
+                    // It was asked for ahead. It is asked for again, on a way of its own.
+                    return Ok(());
+                }
                 let from = address.map_or(Locality::Unroutable, Locality::of);
                 // It may have answered well since it was redirected to.
                 let is_fresh = self.way.as_ref().is_some_and(|way| way.is_fresh);
                 let way = Way { is_fresh, ..way.clone() };
                 return self.on_told(told, &way, from).await;
+            }
+            if self.exchange.take_poor() {
+                return self.on_poor(way).await;
             }
             if self.exchange.is_spent() {
                 let live = self.live.take();
@@ -449,11 +481,15 @@ impl Hand {
         (0..answers).for_each(|_| self.lease.on_answer());
         let Some(live) = &mut self.live else { return };
         live.heard = Instant::now();
-        if bytes > 0 || answers > 0 {
+        self.owed = live.inbound.debt();
+        live.brought += bytes;
+        if live.brought >= BLOCK_LEN as u64 || answers > 0 {
             live.has_brought = true;
             self.breaks = 0;
             if let Some(way) = &mut self.way {
                 way.is_fresh = false;
+                let plain = self.server.url_of(way.file, Spelling::Plain);
+                self.is_plain |= plain.is_some_and(|plain| plain == way.first);
             }
         }
     }
@@ -514,7 +550,20 @@ impl Hand {
         }
     }
 
-    /// A connection ended that has brought nothing.
+    /// An answer ended that has brought next to nothing, however well it was said.
+    async fn on_poor(&mut self, way: &Way) -> Result<(), DownReason> {
+        match &mut self.live {
+            Some(live) if !self.exchange.is_spent() && !self.exchange.is_answering() => {
+                live.brought = 0;
+            }
+            live => *live = None,
+        }
+        let is_fresh = self.way.as_ref().is_some_and(|way| way.is_fresh);
+        let reason = DownReason::Lost("its answers end too early".to_owned());
+        self.on_break(reason, way.redirects > 0 && !is_fresh, way).await
+    }
+
+    /// A connection or an answer ended that has brought nothing.
     async fn on_break(
         &mut self,
         reason: DownReason,

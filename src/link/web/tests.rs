@@ -27,7 +27,11 @@ struct Talk {
 
 impl Talk {
     fn new() -> Self {
-        let extents = Arc::new(Extents::new(LENS.map(|len| (len, false))));
+        Self::of(&LENS)
+    }
+
+    fn of(lens: &[u64]) -> Self {
+        let extents = Arc::new(Extents::new(lens.iter().map(|len| (*len, false))));
         let layout = Layout::new(extents.total_len(), PIECE_LEN).unwrap();
         let mut exchange = Exchange::new(layout, extents);
         exchange.begin_connection(0);
@@ -206,6 +210,30 @@ fn a_long_page_is_not_read_to_its_end() {
     talk.hear(b"HTTP/1.1 500 Oops\r\nContent-Length: 1000000000\r\n\r\n").unwrap();
     assert!(talk.exchange.is_spent());
     assert_eq!(talk.exchange.take_told().unwrap().verdict, Verdict::Busy(None));
+}
+
+#[test]
+fn more_is_thrown_away_in_front_of_what_is_wanted_where_that_is_soon_done() {
+    const LEN: u64 = 3 << 20;
+    // It has taken ten seconds to answer, or no time.
+    for (late, is_taken) in [(10, false), (0, true)] {
+        let mut talk = Talk::of(&[LEN]);
+        talk.fetch(0, 32);
+        let slice = talk.exchange.next_ask().unwrap();
+        let asked = Instant::now().checked_sub(Duration::from_secs(late)).unwrap();
+        talk.exchange.on_asked(asked);
+        let head =
+            format!("HTTP/1.1 206 P\r\nContent-Range: bytes 0-{}/{LEN}\r\n\r\n", slice.len - 1);
+        talk.hear(&[head.as_bytes(), &content(0..slice.len)].concat()).unwrap();
+        assert_eq!(talk.told().1, [(32, RunEnd::Done)]);
+        talk.exchange.begin_connection(0);
+        talk.fetch(4, 5);
+        talk.ask();
+        let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n");
+        talk.hear(whole.as_bytes()).unwrap();
+        let told = talk.exchange.take_told().map(|told| told.verdict);
+        assert_eq!(told, (!is_taken).then_some(Verdict::WholeOnly));
+    }
 }
 
 proptest! {

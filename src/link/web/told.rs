@@ -24,6 +24,9 @@ use super::lease::Target;
 
 /// Redirects followed one after the other, as for trackers.
 const REDIRECTS_MAX: usize = 5;
+/// A source is left alone for so long when where it redirects to is busy, and does not say how
+/// long: between the first and the last of the waits for an origin, since nobody counts them.
+const TARGET_REST: Duration = Duration::from_secs(15);
 /// Characters of a page that says why not which people may see.
 const QUOTED_MAX: usize = 200;
 
@@ -57,6 +60,12 @@ impl Hand {
         }
         let why = self.words(&told);
         match told.verdict.rest() {
+            // The site that we have a slot of is not the one that is busy, and may soon know another.
+            Rest::Origin(wait) if way.redirects > 0 => {
+                self.forget(way).await;
+                let rest = Some(wait.unwrap_or(TARGET_REST));
+                self.end_run(RunEnd::Source(Trouble { why, rest }));
+            }
             Rest::Origin(wait) => return self.be_busy(why, wait).await,
             Rest::Source => self.end_run(RunEnd::Source(Trouble { why, rest: None })),
             Rest::File(_) if told.verdict == Verdict::Refused && self.refuses_all() => {
@@ -151,11 +160,15 @@ impl Hand {
         Ok(())
     }
 
-    /// Is the file to be asked for under another name? Once for each link.
+    /// Is the file to be asked for under another name? The plain spelling is kept once a file came
+    /// under it; a file that is not there at all says nothing about the others.
     fn spells_otherwise(&mut self, file: FileIndex, way: &Way) -> bool {
         let is_first = self.spelling == Spelling::Preferred;
         let other = self.server.url_of(file, Spelling::Plain).filter(|_| is_first);
         let is_other = other.is_some_and(|other| other != way.first);
+        if !is_first && !self.is_plain {
+            self.spelling = Spelling::Preferred;
+        }
         if is_other {
             self.spelling = Spelling::Plain;
             self.way = None;

@@ -72,6 +72,8 @@ pub(super) struct Plan<C> {
     /// Whose each ticket is.
     tickets: BTreeMap<u64, Site>,
     leases: usize,
+    /// Sites that hold as many slots give some back, for others that have none.
+    gives: Option<usize>,
     outputs: VecDeque<Output<C>>,
     rng: StdRng,
 }
@@ -112,6 +114,7 @@ impl<C: Open> Plan<C> {
             sites: BTreeMap::new(),
             tickets: BTreeMap::new(),
             leases: 0,
+            gives: None,
             outputs: VecDeque::new(),
             rng: StdRng::seed_from_u64(seed),
         }
@@ -136,11 +139,10 @@ impl<C: Open> Plan<C> {
         }
         state.idle.extend(connections.into_iter().map(|connection| (connection, now)));
         // Others may have waited for one of those that all sites share.
-        let lacking: Vec<_> = match self.leases + 1 == LEASES_MAX {
-            true => self.sites.keys().cloned().collect(),
-            false => vec![site],
-        };
-        lacking.iter().for_each(|site| self.settle(site));
+        match self.leases + 1 == LEASES_MAX {
+            true => self.settle_all(),
+            false => self.settle(&site),
+        }
     }
 
     /// Whoever holds the ticket was told, or saw, that the site is busy; returns how long it is
@@ -192,8 +194,7 @@ impl<C: Open> Plan<C> {
                 state.rest = None;
             }
         }
-        let sites: Vec<_> = self.sites.keys().cloned().collect();
-        sites.iter().for_each(|site| self.settle(site));
+        self.settle_all();
         self.sites.retain(|_, state| !state.is_idle() || now < state.remembered_until);
     }
 
@@ -217,6 +218,14 @@ impl<C: Open> Plan<C> {
         self.outputs.pop_front()
     }
 
+    /// Gives what can be given, to sites that have little first.
+    fn settle_all(&mut self) {
+        let mut sites: Vec<_> =
+            self.sites.iter().map(|(site, state)| (state.held.len(), site.clone())).collect();
+        sites.sort_unstable();
+        sites.iter().for_each(|(_, site)| self.settle(site));
+    }
+
     /// Gives what can be given, and tells those who wait why they do.
     fn settle(&mut self, site: &Site) {
         let Some(state) = self.sites.get_mut(site) else { return };
@@ -234,13 +243,34 @@ impl<C: Open> Plan<C> {
         while state.idle.len() > state.climb.slots() {
             state.idle.pop_front();
         }
-        let is_contended = state.held.len() > state.climb.slots() || state.lets_wait();
-        if is_contended != state.is_contended {
-            state.is_contended = is_contended;
-            let site = site.clone();
-            self.outputs.push_back(Output::Contended { site, is: is_contended });
+        self.contend(site);
+        if let Some(state) = self.sites.get_mut(site) {
+            state.explain(self.leases >= LEASES_MAX, &mut self.outputs);
         }
-        state.explain(self.leases >= LEASES_MAX, &mut self.outputs);
+    }
+
+    /// Tells whether the slots of a site are wanted back. While all are taken that the sites share,
+    /// and one of them lacks some, those that have most give.
+    fn contend(&mut self, site: &Site) {
+        let lacks = |state: &State<C>| state.lacks_slots();
+        let is_short = self.leases >= LEASES_MAX && self.sites.values().any(lacks);
+        let most = self.sites.values().map(|state| state.held.len()).max();
+        let gives = most.filter(|_| is_short);
+        let changes = gives != self.gives;
+        self.gives = gives;
+        for (name, state) in &mut self.sites {
+            if !changes && name != site {
+                continue;
+            }
+            let held = state.held.len();
+            let is_contended =
+                held > state.climb.slots() || state.lets_wait() || gives == Some(held);
+            if is_contended != state.is_contended {
+                state.is_contended = is_contended;
+                let site = name.clone();
+                self.outputs.push_back(Output::Contended { site, is: is_contended });
+            }
+        }
     }
 }
 
@@ -282,6 +312,11 @@ impl<C: Open> State<C> {
     /// Does a torrent wait that has no connection?
     fn lets_wait(&self) -> bool {
         self.waiting.iter().any(|waiting| self.held_by(waiting.torrent) == 0)
+    }
+
+    /// Could it give a slot to such a torrent, if there were one?
+    fn lacks_slots(&self) -> bool {
+        self.rest.is_none() && self.held.len() < self.climb.slots() && self.lets_wait()
     }
 
     /// The connections used last, one to each server.

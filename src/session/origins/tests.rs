@@ -355,3 +355,35 @@ async fn a_pool_of_three_blocks_is_enough() {
     link.close().await;
     assert_eq!(rig.config.pool.in_use_blocks(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_are_spelled_plainly_where_files_are_found_so() {
+    let mut rig = Rig::new(several());
+    let torrent = rig.spec.torrent();
+    let name = torrent.windows(9).position(|bytes| bytes == b"4:name1:t").unwrap() + 9;
+    let both = [&torrent[..name], b"10:name.utf-81:u", &torrent[name..]].concat();
+    rig.torrent = Arc::new(Torrent::parse(&both).unwrap());
+    let runs = [rig.run(0, 1), rig.run(2, 3), rig.run(5, 6)];
+    for (there, missing, expected) in [
+        // A file that is not there says nothing about the others.
+        ("u", "one", ["u/one", "t/one", "u/dir/three", "u/last"]),
+        ("t", "none", ["u/one", "t/one", "t/dir/three", "t/last"]),
+    ] {
+        let files = rig
+            .files()
+            .into_iter()
+            .map(|(path, bytes)| (path.replacen("/t/", &format!("/{there}/"), 1), bytes));
+        let files = files.filter(|(path, _)| !path.ends_with(missing)).collect();
+        let server = MockWeb::start(files, |_| Reply::Honest);
+        let mut link = rig.link(&server).await;
+        for run in runs {
+            let ended = rig.fetch(&mut link, run).await;
+            let is_there = missing != "one" || run.first.number() > 0;
+            assert_eq!(ended.why == RunEnd::Done, is_there, "{ended:?}");
+        }
+        let requests = server.requests();
+        let targets: Vec<_> = requests.iter().map(|it| &it.target["/pub/".len()..]).collect();
+        assert_eq!(targets, expected);
+        link.close().await;
+    }
+}

@@ -275,3 +275,29 @@ fn an_origin_that_was_busy_gets_no_more_slots_for_half_a_minute() {
     let counts = climb(&mut desk, 30, |held| held as u64 * 1_000_000);
     assert!(desk.plan.sites[&site(ORIGIN)].climb.slots() > before / 2, "{counts:?}");
 }
+
+#[test]
+fn when_all_that_the_sites_share_is_taken_those_that_have_most_give_to_one_that_has_none() {
+    let mut desk = Desk::new();
+    // Each has two, and would use a third.
+    let names: Vec<_> = (0..LEASES_MAX / 2).map(|number| format!("a{number}")).collect();
+    let asked: Vec<_> = names.iter().map(|name| [1; 3].map(|it| desk.ask(name, it))).collect();
+    assert_eq!(desk.granted().len(), LEASES_MAX);
+    let new = desk.ask("new", 2);
+    let outputs = desk.outputs();
+    let contended = |is| {
+        move |output: &&Output<Wire>| match output {
+            Output::Contended { is: it, .. } => *it == is,
+            _ => false,
+        }
+    };
+    // And the new one itself, whose torrent waits.
+    assert_eq!(outputs.iter().filter(contended(true)).count(), LEASES_MAX / 2 + 1);
+    let why = "there are too many connections already".to_owned();
+    assert!(outputs.contains(&Output::Wait { ticket: new, until: None, why }));
+    desk.end(asked[0][0], Vec::new());
+    let outputs = desk.outputs();
+    assert!(outputs.contains(&Output::Grant { ticket: new, connections: Vec::new() }));
+    assert_eq!(outputs.iter().filter(contended(false)).count(), LEASES_MAX / 2 + 1);
+    assert!(desk.plan.sites.values().all(|state| !state.is_contended));
+}

@@ -1,5 +1,8 @@
 //! Servers that do otherwise than they should.
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
 use super::*;
 
 /// Everything comes from a server that answers so, over so many connections at least.
@@ -95,6 +98,32 @@ async fn a_body_that_never_comes_is_not_asked_for_in_a_loop() {
     let reason = link.down().await;
     assert!(matches!(reason, DownReason::TimedOut(_) | DownReason::Lost(_)), "{reason:?}");
     assert!(server.requests().len() <= 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_bring_next_to_nothing_are_not_asked_for_without_end() {
+    let empty = |request: &Request| {
+        let (first, last) = request.range().unwrap();
+        let head = "HTTP/1.1 206 P\r\nTransfer-Encoding: chunked\r\nContent-Range: bytes";
+        Reply::Raw(format!("{head} {first}-{last}/655365\r\n\r\n0\r\n\r\n").into_bytes())
+    };
+    type Behaviour = fn(&Request) -> Reply;
+    let meagre: [Behaviour; 2] = [|_| Reply::Short(1), |_| Reply::BreakAfter(1000)];
+    for behaviour in meagre.into_iter().chain([empty as Behaviour]) {
+        let rig = Rig::new(single());
+        let server = rig.serve(move |request| match request.number {
+            0 => Reply::Honest,
+            _ => behaviour(request),
+        });
+        let mut link = rig.link(&server).await;
+        let run = rig.run(1, 2);
+        assert_eq!(rig.fetch(&mut link, run).await, rig.done(run));
+        link.order(LinkCommand::Fetch(rig.run(2, 4))).await;
+        let reason = link.down().await;
+        assert!(matches!(reason, DownReason::Lost(_)), "{reason:?}");
+        let requests = server.requests().len();
+        assert!(requests <= 4, "{requests}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -230,4 +259,48 @@ async fn nobody_there_is_a_dial_that_failed_and_the_origin_is_left_alone() {
     let mut again = rig.dial(&url, NamedBy::User);
     let LinkNews::Waits(wait) = again.next().await else { panic!("no wait") };
     assert_eq!(wait.why, why);
+}
+
+/// Reads a request to its end.
+async fn hear(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_while_nothing_is_asked_is_no_answer() {
+    let rig = Rig::new(single());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let piece = |number: u32, bytes: &[u8]| {
+        let first = u64::from(number) * u64::from(PIECE_LEN);
+        let last = first + u64::from(PIECE_LEN) - 1;
+        let head = format!(
+            "HTTP/1.1 206 P\r\nContent-Range: bytes {first}-{last}/655365\r\n\
+             Content-Length: {PIECE_LEN}\r\n\r\n"
+        );
+        [head.as_bytes(), bytes].concat()
+    };
+    let right = |number| piece(number, &rig.spec.block(number, 0, PIECE_LEN));
+    let mut link = rig.dial(&format!("http://{address}/pub/"), NamedBy::User);
+    let (mut stream, _) = listener.accept().await.unwrap();
+    link.is_up().await;
+    link.order(LinkCommand::Fetch(rig.run(0, 1))).await;
+    hear(&mut stream).await;
+    stream.write_all(&right(0)).await.unwrap();
+    assert_eq!(rig.end_of_run(&mut link).await, rig.done(rig.run(0, 1)));
+    stream.write_all(&piece(1, &[0; PIECE_LEN as usize])).await.unwrap();
+    // By when another connection was heard of, those bytes were, too.
+    let mut other = TcpStream::connect(address).await.unwrap();
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    accepted.write_all(b"x").await.unwrap();
+    other.read_u8().await.unwrap();
+    link.order(LinkCommand::Fetch(rig.run(1, 2))).await;
+    let again = timeout(Duration::from_secs(20), listener.accept()).await;
+    let (mut stream, _) = again.expect("a new connection").unwrap();
+    hear(&mut stream).await;
+    stream.write_all(&right(1)).await.unwrap();
+    assert_eq!(rig.end_of_run(&mut link).await, rig.done(rig.run(1, 2)));
 }

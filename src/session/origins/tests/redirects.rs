@@ -34,25 +34,29 @@ async fn a_redirect_is_asked_for_once_and_not_once_a_range() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_has_expired_has_the_origin_asked_once_and_blames_nobody() {
-    let rig = Rig::new(single());
-    // Each signature is good for two requests.
-    let uses: [AtomicUsize; 8] = Default::default();
-    let back = rig.serve(move |request| {
-        let signed: usize = request.target.rsplit_once('=').unwrap().1.parse().unwrap();
-        match uses[signed].fetch_add(1, Ordering::SeqCst) < 2 {
-            true => Reply::Honest,
-            false => Reply::status("403 Forbidden"),
+    let page = Reply::Status("200 OK", String::new(), b"Your link is too old.".to_vec());
+    for reply in [Reply::status("403 Forbidden"), Reply::status("400 Bad Request"), page] {
+        let rig = Rig::new(single());
+        // Each signature is good for two requests.
+        let uses: [AtomicUsize; 8] = Default::default();
+        let expired = reply.clone();
+        let back = rig.serve(move |request| {
+            let signed: usize = request.target.rsplit_once('=').unwrap().1.parse().unwrap();
+            match uses[signed].fetch_add(1, Ordering::SeqCst) < 2 {
+                true => Reply::Honest,
+                false => expired.clone(),
+            }
+        });
+        let front = front(&rig, &back, "307 Temporary Redirect");
+        let mut link = rig.link(&front).await;
+        for piece in 0..6 {
+            let run = rig.run(piece, piece + 1);
+            assert_eq!(rig.fetch(&mut link, run).await, rig.done(run), "{piece} {reply:?}");
         }
-    });
-    let front = front(&rig, &back, "307 Temporary Redirect");
-    let mut link = rig.link(&front).await;
-    for piece in 0..6 {
-        let run = rig.run(piece, piece + 1);
-        assert_eq!(rig.fetch(&mut link, run).await, rig.done(run), "{piece}");
+        assert_eq!(front.requests().len(), 3);
+        assert_eq!(back.requests().len(), 6 + 2);
+        link.close().await;
     }
-    assert_eq!(front.requests().len(), 3);
-    assert_eq!(back.requests().len(), 6 + 2);
-    link.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,6 +147,23 @@ async fn a_torrent_leads_into_our_network_only_without_a_query_or_if_the_user_al
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_must_not_lead_into_our_network_does_not_over_a_connection_that_is_open_either() {
+    let rig = Rig::new(single());
+    let server = rig.serve(|_| Reply::Honest);
+    let run = rig.run(0, 1);
+    let mut link = rig.dial(&server.url("/pub/"), NamedBy::Torrent);
+    link.is_up().await;
+    assert_eq!(rig.fetch(&mut link, run).await, rig.done(run));
+    link.close().await;
+    let mut link = rig.dial(&server.url("/pub/a%20file?reboot=1"), NamedBy::Torrent);
+    link.is_up().await;
+    let ended = rig.fetch(&mut link, run).await;
+    assert!(matches!(ended.why, RunEnd::Source(Trouble { rest: None, .. })), "{ended:?}");
+    let targets: Vec<_> = server.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(targets, ["/pub/a%20file"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_redirect_leads_to_a_port_of_another_protocol() {
     let rig = Rig::new(single());
     let server = rig.serve(|_| Reply::redirect("http://127.0.0.1:25/"));
@@ -151,4 +172,53 @@ async fn no_redirect_leads_to_a_port_of_another_protocol() {
     let why = "it leads to port 25, which is not one of HTTP".to_owned();
     let rest = Some(Duration::from_secs(600));
     assert_eq!(ended.why, RunEnd::File(FileIndex(0), Trouble { why, rest }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirect_of_a_file_that_was_asked_for_ahead_is_none_of_the_file_before_it() {
+    let files = [("one", 200_000), ("two", 200_000)];
+    let mut rig = Rig::new(Spec::multi(3, "t", &files, PIECE_LEN));
+    // No read takes in so much that the next file is not asked for ahead.
+    let pool = BlockPool::new(3 * BLOCK_LEN);
+    rig.config = Arc::new(LinkConfig { pool, ..(*rig.config).clone() });
+    let back = rig.serve(|_| Reply::Honest);
+    let address = back.address;
+    let front = rig.serve(move |request| match request.target.ends_with("two") {
+        true => Reply::redirect(&format!("http://{address}{}", request.target)),
+        false => Reply::Honest,
+    });
+    let mut link = rig.link(&front).await;
+    for run in [rig.run(0, 1), rig.run(1, 6), rig.run(0, 2), rig.run(4, 6)] {
+        assert_eq!(rig.fetch(&mut link, run).await, rig.done(run), "{run:?}");
+    }
+    let targets = |server: &MockWeb| -> Vec<String> {
+        server.requests().into_iter().map(|request| request.target).collect()
+    };
+    let [one, two] = ["/pub/t/one", "/pub/t/two"];
+    // Ahead, and on a way of its own.
+    assert_eq!(targets(&front), [one, one, two, two, one]);
+    assert_eq!(targets(&back), [two, two]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_busy_rests_the_source_and_not_whoever_else_is_on_its_site() {
+    let rig = Rig::new(single());
+    let back = rig.serve(|request| match request.number {
+        0 => {
+            let fields = "Retry-After: 1\r\n".to_owned();
+            Reply::Status("503 Service Unavailable", fields, Vec::new())
+        }
+        _ => Reply::Honest,
+    });
+    let front = front(&rig, &back, "302 Found");
+    let mut link = rig.link(&front).await;
+    let run = rig.run(0, 1);
+    let why = "503: it is busy".to_owned();
+    let rest = Some(Duration::from_secs(1));
+    assert_eq!(rig.fetch(&mut link, run).await.why, RunEnd::Source(Trouble { why, rest }));
+    link.close().await;
+    // Without a word of a wait.
+    let mut another = rig.link(&front).await;
+    assert_eq!(rig.fetch(&mut another, run).await, rig.done(run));
+    assert_eq!(front.requests().len(), 2, "it may know another one by now");
 }
