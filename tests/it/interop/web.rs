@@ -17,6 +17,8 @@ use crate::process::{Process, driver};
 /// For nginx to listen.
 const READY: Duration = Duration::from_secs(20);
 const MIB: u64 = 1 << 20;
+/// Bytes of one of ten files, eight pieces and a bit.
+const SMALL: u64 = (128 << 10) + 3;
 
 /// A running nginx; it ends when the test leaves.
 struct Nginx {
@@ -311,14 +313,15 @@ fn nothing_comes_compressed() {
 fn differing(spoil: impl Fn(&Path)) -> (Vec<Request>, String) {
     let (home, root) = folders();
     let names: Vec<String> = (0..10).map(|number| format!("f{number}")).collect();
-    let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), MIB / 2 + 3)).collect();
-    let payload = Payload::new(6, "ten", 32 << 10, &files);
+    let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), SMALL)).collect();
+    let payload = Payload::new(6, "ten", 16 << 10, &files);
     for folder in ["good", "bad"] {
         payload.write_to(&root.join(folder));
     }
     spoil(&root.join("bad/ten/f4"));
-    // On loopback all of a file would be here before its first piece is hashed.
-    let nginx = Nginx::start(&root, "", "limit_rate 512k;");
+    // On loopback all of a file would be here before its first piece is hashed. nginx sends what
+    // may pass in a second at once, which is three pieces.
+    let nginx = Nginx::start(&root, "", "limit_rate 48k;");
     let torrent = home.path().join("payload.torrent");
     fs::write(&torrent, payload.torrent(None)).expect("write the torrent");
     let bad = nginx.url("bad/");
@@ -341,7 +344,7 @@ fn a_file_of_another_length_is_left_out_before_a_byte_of_it_counts() {
     }
     let (requests, output) = differing(|file| {
         let file = fs::OpenOptions::new().append(true).open(file).expect("open a file");
-        file.set_len(MIB / 2 + 7).expect("make it longer");
+        file.set_len(SMALL + 4).expect("make it longer");
     });
     assert_eq!(output.matches("\"hash_failed\"").count(), 0, "{output}");
     assert!(output.contains("another file: 4 bytes longer there"), "{output}");
@@ -355,7 +358,7 @@ fn a_file_of_other_bytes_costs_few_pieces() {
         return;
     }
     let (_, output) = differing(|file| {
-        fs::write(file, vec![7; (MIB / 2 + 3) as usize]).expect("write other bytes");
+        fs::write(file, vec![7; SMALL as usize]).expect("write other bytes");
     });
     let failed = output.matches("\"hash_failed\"").count();
     assert!((2..=8).contains(&failed), "{failed} pieces failed: {output}");
