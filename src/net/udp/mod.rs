@@ -6,6 +6,7 @@
 //! Each reader has a queue of its own; what does not fit is lost, as on the way. So whoever floods
 //! us with one kind starves nobody who waits for another.
 
+mod inbox;
 mod refusals;
 
 use std::io;
@@ -23,6 +24,7 @@ use tracing::{debug, warn};
 
 use super::Error;
 use crate::base::addr::canonical;
+use inbox::Inbox;
 
 /// The longest datagram that is read whole: a tracker's longest reply has 3.6 KiB.
 const DATAGRAM_LEN: usize = 8 << 10;
@@ -202,26 +204,26 @@ impl Post {
 }
 
 async fn read(socket: Arc<UdpSocket>, post: Post) {
-    let mut buffer = vec![0; DATAGRAM_LEN];
+    let mut inbox = Inbox::new();
     loop {
         let Ok(ready) = socket.ready(Interest::READABLE | Interest::ERROR).await else { return };
-        let mut errors = 0;
+        let (mut errors, mut count, mut is_empty) = (0, 0, false);
         if ready.is_error() {
             refusals::drain(&socket, BATCH, |to, first| post.refuse(canonical(to), first));
         }
-        for _ in 0..BATCH {
-            match socket.try_recv_from(&mut buffer) {
-                Ok((len, from)) => {
-                    let bytes = buffer.get(..len).unwrap_or_default();
-                    post.deliver(canonical(from), bytes);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+        while !is_empty && count + errors < BATCH {
+            let tell = |from, bytes: &[u8]| post.deliver(canonical(from), bytes);
+            match inbox.take(&socket, ready.is_error(), tell) {
+                Ok(more) => count += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_empty = true,
                 // What a datagram of ours met is told here, too, but not which one.
                 Err(_) => errors += 1,
             }
         }
         match errors {
             BATCH => sleep(REST).await,
+            // Whoever reads them has a turn before the next ones come.
+            _ if is_empty => {}
             _ => yield_now().await,
         }
     }

@@ -57,7 +57,8 @@ fn one(socket: &UdpSocket) -> io::Result<Option<(SocketAddr, Option<u8>)>> {
     Ok(to.map(|to| (to, (len > 0).then_some(first[0]))))
 }
 
-fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
+/// The address of either family.
+pub(super) fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
     let four = |it: &nix::sys::socket::SockaddrIn| SocketAddrV4::from(*it).into();
     let six = |it: &nix::sys::socket::SockaddrIn6| SocketAddrV6::from(*it).into();
     address.as_sockaddr_in().map(four).or_else(|| address.as_sockaddr_in6().map(six))
