@@ -81,6 +81,10 @@ pub struct Candidate {
     pub token: Option<Box<[u8]>>,
     /// What it was given.
     pub stored: Stored,
+    /// The transaction id under which it was asked.
+    pub tid: [u8; 4],
+    /// Whether it was asked once more.
+    pub is_repeated: bool,
     /// Whether it was known before the lookup.
     is_start: bool,
     /// Whether it did not answer lately: it is asked last.
@@ -243,6 +247,8 @@ impl Candidates {
             state: State::Known,
             token: None,
             stored: Stored::Nothing,
+            tid: [0; 4],
+            is_repeated: false,
             is_start: false,
             is_absent: false,
             sources: [0; SOURCES_MAX],

@@ -104,14 +104,15 @@ impl Contacts {
         }
     }
 
-    /// A node did not answer, or is another one by now.
-    pub fn failed(&mut self, node: &NodeInfo) {
-        if let Ok(at) = self.find(&node.id)
-            && self.get(at).is_some_and(|(known, _)| known.node.address == node.address)
-        {
-            let begin = at * self.record_len();
-            self.records.drain(begin..begin + self.record_len());
-        }
+    /// A node did not answer, or is another one by now; whether it was known.
+    pub fn failed(&mut self, node: &NodeInfo) -> bool {
+        let found = self.find(&node.id).ok();
+        let is_it =
+            |at: &usize| self.get(*at).is_some_and(|(it, _)| it.node.address == node.address);
+        let Some(at) = found.filter(is_it) else { return false };
+        let begin = at * self.record_len();
+        self.records.drain(begin..begin + self.record_len());
+        true
     }
 
     /// Appends the `count` nodes nearest to `target`, nearest first.

@@ -73,6 +73,16 @@ pub enum Input<'a> {
         /// How much each of its lookups may cost: urgent while few peers are known.
         haste: Haste,
     },
+    /// Look for peers of a torrent again and again, until `Forget`, without a word of us, as who
+    /// takes no connections does; replaces what was said of it.
+    Seek {
+        /// The torrent.
+        hash: InfoHash,
+        /// Whether we have all of it: seeds are not looked for then.
+        seed: bool,
+        /// How much each of its lookups may cost.
+        haste: Haste,
+    },
     /// Nothing of this torrent any more: neither announces nor any `Find`, which ends with what
     /// it has found.
     Forget {
@@ -147,13 +157,13 @@ pub enum Output {
         /// What.
         bytes: Vec<u8>,
     },
-    /// Peers of a torrent, as soon as a node names them.
+    /// Peers of a torrent, as soon as a node names them, or they announce themselves to us.
     Peers {
         /// The torrent.
         hash: InfoHash,
         /// Addresses, each new in this lookup.
         peers: Vec<SocketAddr>,
-        /// The `Find` that brought them, none for an announce's lookup.
+        /// The `Find` that brought them; none for an announce's lookup, or a `Seek`'s.
         ticket: Option<Ticket>,
     },
     /// A valid item; another one only with a higher sequence number.

@@ -45,6 +45,10 @@ pub struct Flight<P> {
     pub sent: Instant,
     /// Whether it was reported as stalled.
     pub is_stalled: bool,
+    /// Its transaction id.
+    pub tid: [u8; 4],
+    /// Whether it was sent once more.
+    pub is_repeated: bool,
 }
 
 /// What became of a query without a reply.
@@ -99,11 +103,38 @@ impl<P: Copy> Flights<P> {
                 break (tid, at);
             }
         };
-        let flight = Flight { to, expected, purpose, sent: now, is_stalled: false };
+        let (is_stalled, is_repeated, bytes) = (false, false, tid.to_be_bytes());
+        let flight =
+            Flight { to, expected, purpose, sent: now, is_stalled, tid: bytes, is_repeated };
         self.pending.insert(at, (tid, flight));
         self.stalls.push(Reverse((now + self.round_trips.stall(), tid)));
         self.ends.push_back((now + REPLY_WAIT, tid));
-        Some(tid.to_be_bytes())
+        Some(bytes)
+    }
+
+    /// Notes that a query leaves once more, under the same id, so that its receiver may answer to
+    /// either; false when that was done already, or nobody waits for it any more.
+    pub fn repeat(&mut self, tid: [u8; 4], now: Instant) -> bool {
+        let until = now + self.round_trips.stall();
+        let found = self.find(u32::from_be_bytes(tid)).ok();
+        let is_first = found.is_some_and(|at| !self.pending[at].1.is_repeated);
+        if let Some(at) = found.filter(|_| is_first) {
+            self.pending[at].1.is_repeated = true;
+            self.wait(at, until);
+        }
+        is_first
+    }
+
+    /// One that was reported as stalled is reported again at this time.
+    pub fn postpone(&mut self, tid: [u8; 4], until: Instant) {
+        if let Ok(at) = self.find(u32::from_be_bytes(tid)) {
+            self.wait(at, until);
+        }
+    }
+
+    fn wait(&mut self, at: usize, until: Instant) {
+        self.pending[at].1.is_stalled = false;
+        self.stalls.push(Reverse((until, self.pending[at].0)));
     }
 
     /// Takes the query that a reply or an error from `from` belongs to; none if there is none,
@@ -115,7 +146,10 @@ impl<P: Copy> Flights<P> {
             return None;
         }
         let (_, flight) = self.pending.remove(at);
-        self.round_trips.note(now.saturating_duration_since(flight.sent));
+        // Nobody knows which of two datagrams was answered.
+        if !flight.is_repeated {
+            self.round_trips.note(now.saturating_duration_since(flight.sent));
+        }
         self.tidy();
         Some(flight)
     }
@@ -291,6 +325,27 @@ mod tests {
         assert!(matches!(flights.poll(now + stall), Some(Late::Stalled(_))));
         let landed = flights.land(&tid, at(2), now + REPLY_WAIT - MS).unwrap();
         assert!(landed.is_stalled);
+        assert_eq!(flights.poll(now + REPLY_WAIT), None);
+    }
+
+    #[test]
+    fn a_query_is_repeated_once_under_its_id() {
+        let (mut flights, mut rng, now) = flights();
+        let tid = flights.start(at(1), None, 1, now, &mut rng).unwrap();
+        let stall = flights.stall();
+        assert!(matches!(flights.poll(now + stall), Some(Late::Stalled(_))));
+        flights.postpone(tid, now + 2 * stall);
+        assert_eq!(flights.poll(now + 2 * stall - MS), None);
+        let Some(Late::Stalled(flight)) = flights.poll(now + 2 * stall) else { panic!("no stall") };
+        assert_eq!((flight.tid, flight.is_repeated), (tid, false));
+        let again = now + 2 * stall;
+        assert!(flights.repeat(tid, again) && !flights.repeat(tid, again));
+        let Some(Late::Stalled(flight)) = flights.poll(again + stall) else { panic!("no stall") };
+        assert!(flight.is_repeated);
+        // A reply to either of them counts, but tells nothing of the line's round trips.
+        assert_eq!(flights.land(&tid, at(1), again + stall).map(|it| it.purpose), Some(1));
+        assert_eq!(flights.stall(), stall);
+        assert!(!flights.repeat(tid, again + stall), "nobody waits for it");
         assert_eq!(flights.poll(now + REPLY_WAIT), None);
     }
 

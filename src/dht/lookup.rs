@@ -36,6 +36,8 @@ const WIDTH_NEAR: usize = 5;
 const WIDTH_CALM: usize = 3;
 /// Starts within so many levels of the end mean that the walk begins near it.
 const NEAR_LEVELS: usize = 4;
+/// So many that name a node make it likely that it lives.
+const SOURCES_SURE: u8 = 2;
 /// Levels between the eighth node and the nearest one, as chance has it.
 const EIGHTH_LEVELS: usize = 3;
 /// An id 2^8 times nearer than that was made for the target.
@@ -76,6 +78,9 @@ pub struct Plan {
     pub depth: Option<usize>,
     /// Whether most nodes have ids that suit their addresses (BEP 42).
     pub expects_suited: bool,
+    /// Whether silent ones are asked once more of which others speak, too, besides those that
+    /// answered us lately: half of them are dead.
+    pub repeats_unknown: bool,
 }
 
 /// Whom to ask next.
@@ -83,6 +88,8 @@ pub struct Plan {
 pub enum Ask {
     /// A node that is known by name.
     Node(CandidateIndex, NodeInfo),
+    /// The same once more, under the same transaction id: its answer, or the question, may be lost.
+    Again(CandidateIndex, NodeInfo),
     /// An address that somebody named.
     Address(SocketAddr),
 }
@@ -109,6 +116,8 @@ pub struct Lookup {
     /// The first ones to ask, last first.
     first: Vec<CandidateIndex>,
     unnamed: VecDeque<SocketAddr>,
+    /// Those of them that were asked.
+    unnamed_asked: Vec<SocketAddr>,
     /// Those that must not be asked, or given anything, before a time.
     held: Vec<(CandidateIndex, Instant)>,
     starts_near: usize,
@@ -129,6 +138,8 @@ pub struct Lookup {
 struct View {
     ask: Option<CandidateIndex>,
     store: Option<CandidateIndex>,
+    /// One that is silent, and likely alive.
+    again: Option<CandidateIndex>,
     /// Nobody nearer than the last of the nearest is left to be asked or waited for.
     is_closed: bool,
     /// The nearest that answered as they should.
@@ -153,6 +164,7 @@ impl Lookup {
             candidates,
             first: Vec::new(),
             unnamed: unnamed.into(),
+            unnamed_asked: Vec::new(),
             held: Vec::new(),
             starts_near: starts.iter().filter(is_near).count(),
             has_peers: false,
@@ -178,6 +190,22 @@ impl Lookup {
         }
     }
 
+    /// A node answered somebody else's question: one that knows too few begins with it, too.
+    pub fn meet(&mut self, start: Start) {
+        let has_room = self.answered < NEAREST && self.candidates.count() < NEAREST;
+        let address = start.node.address;
+        let is_known = |address| {
+            let mut candidates = self.candidates.iter();
+            candidates.any(|(_, known)| known.node.address == address)
+                || self.unnamed_asked.contains(&address)
+        };
+        if has_room && !is_known(address) {
+            self.is_changed = true;
+            self.candidates.start(start);
+            self.unnamed.retain(|known| *known != address);
+        }
+    }
+
     /// Whom to ask next; [`asked`](Self::asked) tells that it was done.
     pub fn next_ask(&mut self, now: Instant) -> Option<Ask> {
         self.release(now);
@@ -200,20 +228,33 @@ impl Lookup {
             Some(index) => Some(self.ask_node(index)),
             None if view.good.len() < NEAREST && self.unnamed_flying < self.width() => {
                 let is_stuck = view.is_closed || self.candidates.iter().all(|(_, c)| is_past(c));
-                is_stuck.then(|| self.unnamed.front().map(|at| Ask::Address(*at))).flatten()
+                let unnamed = is_stuck.then(|| self.unnamed.front().map(|at| Ask::Address(*at)));
+                unnamed.flatten().or_else(|| self.repeat(&view))
             }
-            None => None,
+            None => self.repeat(&view),
         }
     }
 
-    /// A query left, as [`next_ask`](Self::next_ask) said.
-    pub fn asked(&mut self, ask: Ask) {
+    /// When all is done but for the silent ones: whoever of the nearest may have lost a datagram
+    /// is asked once more, or it would lack what is stored. Nobody waits for it.
+    fn repeat(&self, view: &View) -> Option<Ask> {
+        let index = view.again.filter(|_| view.is_closed && self.plan.stores)?;
+        Some(Ask::Again(index, self.candidates.at(index).node))
+    }
+
+    /// A query left under this transaction id, as [`next_ask`](Self::next_ask) said.
+    pub fn asked(&mut self, ask: Ask, tid: [u8; 4]) {
         self.asked += 1;
         match ask {
-            Ask::Node(index, _) => self.candidates.set_state(index, State::Asked),
+            Ask::Node(index, _) => {
+                self.candidates.set_state(index, State::Asked);
+                self.candidates.at_mut(index).tid = tid;
+            }
+            Ask::Again(index, _) => self.candidates.at_mut(index).is_repeated = true,
             Ask::Address(address) => {
                 self.unnamed_flying += 1;
                 self.unnamed.retain(|known| *known != address);
+                self.unnamed_asked.push(address);
             }
         }
     }
@@ -225,6 +266,7 @@ impl Lookup {
                 self.candidates.set_state(index, State::Held);
                 self.held.push((index, until));
             }
+            Ask::Again(index, _) => self.candidates.at_mut(index).is_repeated = true,
             Ask::Address(address) => self.unnamed.retain(|known| *known != address),
         }
     }
@@ -351,6 +393,7 @@ impl Lookup {
             candidate.stored = Stored::Nothing;
         }
         (self.unnamed_flying, self.answered) = (0, 0);
+        self.unnamed_asked.clear();
     }
 
     /// Whether there may be something to ask, to store or to tell.
@@ -535,6 +578,9 @@ impl Lookup {
                     }
                 }
                 State::Held => is_settled = false,
+                State::Stalled if self.is_worth_repeating(candidate) => {
+                    view.again = view.again.or(Some(index));
+                }
                 State::Stalled | State::Failed => {}
                 State::Answered if self.plan.stores && candidate.token.is_none() => {
                     tokenless += 1;
@@ -562,6 +608,13 @@ impl Lookup {
         view.ask = suspect.filter(|_| !waits_for_others);
         view.is_closed = is_settled && suspect.is_none();
         view
+    }
+
+    /// Whether a silent one may be alive: it answered lately, or several name it.
+    fn is_worth_repeating(&self, candidate: &Candidate) -> bool {
+        let is_named = self.plan.repeats_unknown && candidate.score() >= SOURCES_SURE;
+        let is_known = candidate.round_trip.is_some() || is_named;
+        is_known && !candidate.is_repeated && !self.candidates.is_suspect(candidate)
     }
 
     /// Of the next few of the same level, the one that most have named; none when `room` of

@@ -162,8 +162,10 @@ impl Node {
                 self.question(hash.into(), Cause::Find(ticket, haste), now);
             }
             Input::Announce { hash, port, implied, seed, haste } => {
-                self.schedule.announce(hash, Said { port, implied, seed, haste }, now);
-                self.on_schedule();
+                self.on_said(hash, Said { port: Some(port), implied, seed, haste }, now);
+            }
+            Input::Seek { hash, seed, haste } => {
+                self.on_said(hash, Said { port: None, implied: false, seed, haste }, now);
             }
             Input::Forget { hash } => self.on_forget(hash),
             Input::Hinted { address, by } => self.on_hinted(address, by, now),
@@ -217,7 +219,7 @@ impl Node {
             hints: self.rouse.waiting(),
             lookups: self.searches.count(),
             asked: self.flights.count(),
-            announced: self.schedule.count(),
+            announced: self.schedule.announced(),
             late: self.schedule.late(now),
             stored: self.answers.stored(),
             rates: self.rates.last(now),
@@ -266,6 +268,12 @@ impl Node {
 
     fn is_open(&self) -> bool {
         self.mapped.is_some() || Locality::of(self.config.local.ip()) == Locality::Public
+    }
+
+    /// A torrent is announced, or looked for, from now on.
+    fn on_said(&mut self, hash: InfoHash, said: Said, now: Instant) {
+        self.schedule.announce(hash, said, now);
+        self.on_schedule();
     }
 
     /// The more torrents, the more nodes are worth remembering.

@@ -28,6 +28,8 @@ const LATE: Duration = Duration::from_secs(28 * 60);
 /// Seconds until the next lookup when the last ones found nobody or stored nothing (libtorrent
 /// waits 15 minutes after the first: libtorrent#6829).
 const RETRIES_S: [u64; 9] = [5, 10, 20, 40, 60, 120, 240, 480, 900];
+/// How soon after a lookup in vain another one follows because nodes were met.
+const MET_APART: Duration = Duration::from_secs(1);
 /// First bytes of a region of hashes, which makes 64 of them: at six lookups a second each has
 /// its turn every ten seconds.
 const REGION: u8 = 4;
@@ -37,8 +39,8 @@ const REMEMBERED_LEN: usize = 312;
 /// What is announced of a torrent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Said {
-    /// Where we take connections.
-    pub port: u16,
+    /// Where we take connections; with none others are only looked for.
+    pub port: Option<u16>,
     /// `implied_port`.
     pub implied: bool,
     /// Whether we have all of it.
@@ -167,6 +169,8 @@ impl Schedule {
         let plan = &mut self.plans[at];
         let is_urgent = plan.said.haste == Haste::Urgent;
         let last = RETRIES_S.len() - 1;
+        // Who only looks has nothing kept, and looks as often as if nobody was found: so it may be
+        // with those whom it found.
         let again = if outcome.stored == 0 || (is_urgent && !outcome.has_peers) {
             let step = usize::from(plan.vain).min(last);
             plan.vain = plan.vain.saturating_add(1);
@@ -229,6 +233,22 @@ impl Schedule {
         }
     }
 
+    /// A node was met where few are known: those that nobody kept or answered to are due again,
+    /// but not sooner after the last time than [`MET_APART`].
+    pub fn met(&mut self, now: Instant) {
+        for at in 0..self.plans.len() {
+            let plan = &self.plans[at];
+            let (Some(due), Some(step)) = (plan.due, plan.vain.checked_sub(1)) else { continue };
+            let waited = Duration::from_secs(RETRIES_S[usize::from(step).min(RETRIES_S.len() - 1)]);
+            let soon = due.checked_sub(waited).map_or(now, |ended| now.max(ended + MET_APART));
+            if soon < due {
+                self.unqueue(at);
+                self.plans[at].due = Some(soon);
+                self.queue(at, now);
+            }
+        }
+    }
+
     /// What is said of a torrent.
     pub fn said(&self, hash: InfoHash) -> Option<Said> {
         self.find(hash).ok().map(|at| self.plans[at].said)
@@ -247,15 +267,21 @@ impl Schedule {
         self.urgent.first().map(|(due, _)| *due)
     }
 
-    /// Torrents that are announced.
+    /// Torrents that are announced or looked for.
     pub fn count(&self) -> usize {
         self.plans.len()
+    }
+
+    /// Torrents that are announced.
+    pub fn announced(&self) -> usize {
+        self.plans.iter().filter(|plan| plan.said.port.is_some()).count()
     }
 
     /// By how much the latest announce is later than it should be.
     pub fn late(&self, now: Instant) -> Duration {
         let late = |plan: &Plan| now.saturating_duration_since(plan.fresh_from + LATE);
-        self.plans.iter().map(late).max().unwrap_or_default()
+        let announced = self.plans.iter().filter(|plan| plan.said.port.is_some());
+        announced.map(late).max().unwrap_or_default()
     }
 
     /// Panics unless each torrent waits in exactly one queue, or is under way.
@@ -351,7 +377,8 @@ mod tests {
     use crate::dht::candidates::tests::node;
 
     const S: Duration = Duration::from_secs(1);
-    const CALM: Said = Said { port: 6881, implied: false, seed: true, haste: Haste::Background };
+    const CALM: Said =
+        Said { port: Some(6881), implied: false, seed: true, haste: Haste::Background };
     const URGENT: Said = Said { haste: Haste::Urgent, ..CALM };
     const GOOD: Outcome = Outcome { stored: 8, has_peers: true };
 
@@ -459,16 +486,16 @@ mod tests {
         bench.done(1, GOOD);
         bench.announce(1, CALM);
         assert_eq!(bench.begin(), None);
-        bench.announce(1, Said { port: 7_000, ..CALM });
+        bench.announce(1, Said { port: Some(7_000), ..CALM });
         assert_eq!(bench.begin(), Some(1));
         // It changes again while it is told.
-        bench.announce(1, Said { port: 7_001, ..CALM });
+        bench.announce(1, Said { port: Some(7_001), ..CALM });
         assert_eq!(bench.begin(), None);
         assert_eq!(bench.done(1, GOOD), Duration::ZERO);
         assert_eq!(bench.begin(), Some(1));
         bench.done(1, GOOD);
         // Somebody begins to wait.
-        bench.announce(1, Said { port: 7_001, ..URGENT });
+        bench.announce(1, Said { port: Some(7_001), ..URGENT });
         assert_eq!(bench.begin(), Some(1));
     }
 
@@ -508,6 +535,45 @@ mod tests {
         bench.schedule.changed(bench.now);
         assert_eq!(std::iter::from_fn(|| bench.begin()).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(bench.done(4, GOOD), Duration::ZERO, "it was under way");
+    }
+
+    #[test]
+    fn those_in_vain_are_due_when_a_node_is_met_and_not_twice_within_a_second() {
+        let mut bench = Bench::new();
+        for first in [1, 2, 3] {
+            bench.announce(first, if first == 3 { CALM } else { URGENT });
+            bench.begin();
+        }
+        let nobody = Outcome { stored: 0, has_peers: false };
+        bench.done(1, nobody);
+        bench.done(2, GOOD);
+        bench.done(3, nobody);
+        bench.schedule.met(bench.now);
+        assert_eq!(bench.begin(), None, "that was this very moment");
+        bench.now += MET_APART;
+        let begun: Vec<u8> = std::iter::from_fn(|| bench.begin()).collect();
+        assert_eq!(begun, [1, 3], "2 was in vain for nobody");
+        assert_eq!(bench.done(1, nobody), 10 * S, "its steps go on");
+        bench.now += 3 * S;
+        bench.schedule.met(bench.now);
+        assert_eq!(bench.begin(), Some(1), "at once, as the last one is long ago");
+    }
+
+    #[test]
+    fn who_only_looks_is_late_for_nobody_and_looks_ever_more_rarely() {
+        let mut bench = Bench::new();
+        bench.announce(1, Said { port: None, ..URGENT });
+        let mut waits = Vec::new();
+        for has_peers in [false, true, true] {
+            assert_eq!(bench.begin(), Some(1));
+            let again = bench.done(1, Outcome { stored: 0, has_peers });
+            waits.push(again.as_secs());
+            bench.now += again;
+        }
+        assert_eq!(waits, [5, 10, 20]);
+        bench.now += 3_600 * S;
+        assert_eq!(bench.schedule.late(bench.now), Duration::ZERO);
+        assert_eq!((bench.schedule.count(), bench.schedule.announced()), (1, 0));
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub const SEARCHES_MAX: usize = 64;
 /// Lookups that are done and wait for late replies: 8 s of as many announces as the flow budget
 /// allows.
 const LINGERING_MAX: usize = 128;
-/// Of them so many for which nobody waits: each takes about a second and a dozen queries, so
-/// that these spend the flow budget and none waits long for its share of it.
-pub const CALM_MAX: usize = 16;
+/// Of them so many for which nobody waits: each takes two or three seconds and a dozen queries,
+/// so that these spend the flow budget and none waits long for its share of it.
+pub const CALM_MAX: usize = 32;
 /// Of them so many with more queries at once, until their first peers.
 pub const WIDE_MAX: usize = 4;
 /// Questions that wait for a place; what comes then is answered with nothing.
@@ -34,7 +34,7 @@ const PEERS_MAX: usize = 2_000;
 pub enum Cause {
     /// Peers are wanted once.
     Find(Ticket, Haste),
-    /// A torrent is announced.
+    /// A torrent is announced, or looked for again and again.
     Announce(Said),
     /// Our own neighbours: an attempt to start.
     Boot,
@@ -72,7 +72,11 @@ impl Cause {
 
     /// Whether the nearest nodes are given something to keep.
     pub fn stores(&self) -> bool {
-        matches!(self, Self::Announce(_) | Self::Put(..))
+        match self {
+            Self::Announce(said) => said.port.is_some(),
+            Self::Put(..) => true,
+            _ => false,
+        }
     }
 }
 
@@ -377,6 +381,7 @@ mod tests {
             is_cold: false,
             depth: None,
             expects_suited: false,
+            repeats_unknown: false,
         };
         let start = Start::new(node(1, 1), None);
         let lookup = Lookup::new(plan, &[start], Vec::new(), now);

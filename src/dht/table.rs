@@ -63,6 +63,11 @@ impl Table {
         self.entries().filter(|entry| entry.is_alive()).count()
     }
 
+    /// Whether fewer than `count` of these are known.
+    pub fn has_few(&self, count: usize) -> bool {
+        self.entries().filter(|entry| entry.is_alive()).take(count).count() < count
+    }
+
     /// All that are known, spares among them.
     pub fn known(&self) -> usize {
         self.buckets.iter().map(|bucket| bucket.live.len() + bucket.spares.len()).sum()
@@ -146,25 +151,29 @@ impl Table {
     }
 
     /// A node sent a query, and did not say that it takes none (BEP 43). It gets no place for
-    /// it, only a ping in time.
-    pub fn heard(&mut self, node: NodeInfo, now: Instant) {
+    /// it, only a ping in time. Whether it is new and waits for one.
+    pub fn heard(&mut self, node: NodeInfo, now: Instant) -> bool {
         let stamp = self.clock.stamp(now);
         if node.id == self.own || self.is_suspect(node.address, stamp) {
-            return;
+            return false;
         }
         if let Some(entry) = self.find(&node) {
             // Whoever failed has to answer: a query may have a false sender.
             if entry.is_alive() {
                 entry.hear(stamp);
             }
-            return;
+            return false;
         }
         let index = self.index_of(&node.id);
         let is_wanted = self.buckets[index].wants_unverified(index);
-        if is_wanted && !self.has_other_name(&node) && !self.is_barred(&node) && !self.waits(&node)
-        {
+        let waits = is_wanted
+            && !self.has_other_name(&node)
+            && !self.is_barred(&node)
+            && !self.waits(&node);
+        if waits {
             self.buckets[index].add_spare(Entry::new(node, stamp), index);
         }
+        waits
     }
 
     /// A query to this address had no answer. In a silence nothing counts: the line is dead, and

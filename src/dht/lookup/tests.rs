@@ -22,6 +22,7 @@ const URGENT: Plan = Plan {
     is_cold: false,
     depth: None,
     expects_suited: false,
+    repeats_unknown: true,
 };
 const STORING: Plan = Plan { stores: true, ..URGENT };
 const CALM: Plan = Plan { is_wide: false, ..URGENT };
@@ -55,13 +56,13 @@ impl Walk {
         let mut sent = Vec::new();
         while let Some(ask) = self.lookup.next_ask(self.now) {
             let (name, index) = match ask {
-                Ask::Node(index, node) => (far_of(&node), Some(index)),
+                Ask::Node(index, node) | Ask::Again(index, node) => (far_of(&node), Some(index)),
                 Ask::Address(at) => match at.ip() {
                     std::net::IpAddr::V4(ip) => (60_000 + u16::from(ip.octets()[1]), None),
                     std::net::IpAddr::V6(_) => panic!("no such hint"),
                 },
             };
-            self.lookup.asked(ask);
+            self.lookup.asked(ask, [0; 4]);
             self.asked.push((name, index));
             sent.push(name);
         }
@@ -271,6 +272,64 @@ fn something_is_stored_as_soon_as_all_nearer_ones_answered_or_stalled() {
     walk.taken();
     assert_eq!(walk.lookup.stored(), 10);
     assert!(walk.is_done() && walk.lookup.is_finished(walk.now));
+}
+
+#[test]
+fn a_silent_one_of_the_nearest_is_asked_once_more_when_all_else_is_done() {
+    let starts: Vec<u16> = (1..=9).collect();
+    let mut walk = Walk::from(STORING, &starts);
+    walk.send();
+    walk.stall(1);
+    assert_eq!(walk.send(), [9], "others are asked first");
+    (2..=8).for_each(|far| walk.answer(far, &[]));
+    assert_eq!(walk.send(), [0; 0]);
+    assert_eq!(walk.store(), (2..=8).collect::<Vec<_>>(), "it holds nobody up");
+    walk.answer(9, &[]);
+    assert_eq!(walk.send(), [1], "it answered lately");
+    assert_eq!(walk.store(), [9]);
+    walk.taken();
+    assert!(walk.is_done() && !walk.lookup.is_finished(walk.now));
+    walk.stall(1);
+    assert_eq!(walk.send(), [0; 0], "once is enough");
+    walk.answer(1, &[]);
+    assert_eq!((walk.send(), walk.store()), (Vec::new(), vec![1]));
+}
+
+#[test]
+fn who_only_looks_repeats_nothing_nor_is_one_asked_twice_of_which_a_single_node_spoke() {
+    let mut look = Walk::from(URGENT, &(1..=9).collect::<Vec<_>>());
+    look.send();
+    look.stall(1);
+    look.send();
+    (2..=9).for_each(|far| look.answer(far, &[]));
+    assert_eq!(look.send(), [0; 0]);
+    let named_by = |count: u16, repeats_unknown| {
+        let plan = Plan { repeats_unknown, ..STORING };
+        let mut walk = Walk::from(plan, &(2..=9).collect::<Vec<_>>());
+        walk.send();
+        (2..2 + count).for_each(|far| walk.answer(far, &[1]));
+        assert_eq!(walk.send(), [1]);
+        walk.stall(1);
+        (2 + count..=9).for_each(|far| walk.answer(far, &[]));
+        walk.send()
+    };
+    assert_eq!(named_by(1, true), [0; 0]);
+    assert_eq!(named_by(2, true), [1]);
+    assert_eq!(named_by(2, false), [0; 0]);
+}
+
+#[test]
+fn one_that_knows_nobody_begins_with_whoever_answers_others() {
+    let mut walk = Walk::new(URGENT, &[], vec![hint(1)]);
+    assert_eq!(walk.send(), [60_001]);
+    walk.lookup.meet(Start::new(NodeInfo { address: hint(1), ..node(100, 0) }, None));
+    assert_eq!(walk.send(), [0; 0], "its own question is on its way there");
+    walk.lookup.meet(start(7, 50));
+    walk.lookup.meet(start(7, 50));
+    assert_eq!(walk.send(), [7]);
+    // With eight it knows enough.
+    (10..=30).for_each(|far| walk.lookup.meet(start(far, 50)));
+    assert_eq!(walk.lookup.candidates().count(), NEAREST);
 }
 
 #[test]

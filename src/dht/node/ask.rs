@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::InfoHash;
 
-use super::super::candidates::{State, Stored};
+use super::super::candidates::{CandidateIndex, State, Stored};
 use super::super::compact::NodeInfo;
 use super::super::contacts::Start;
 use super::super::event::{Haste, Output, Tally, Ticket};
-use super::super::flights::Late;
+use super::super::flights::{Flight, Late};
 use super::super::id::NodeId;
 use super::super::items::Item;
 use super::super::lookup::{Ask, Lookup, NEAREST, Plan, STARTS};
@@ -28,6 +28,8 @@ const OTHER_FEW: usize = 8;
 /// Between two announces for which nobody waits: 10,000 within 28 minutes, at 20 datagrams each
 /// no more than 120 a second.
 const CALM_APART: Duration = Duration::from_millis(166);
+/// A query for which nobody waits takes long after this time.
+const CALM_STALL: Duration = Duration::from_secs(1);
 /// With as many queries under way as there may be: after it some have ended.
 const CROWDED: Duration = Duration::from_millis(50);
 /// How far a new depth moves what is believed: one sixteenth.
@@ -36,8 +38,8 @@ const DEPTH_WEIGHT: usize = 16;
 /// What became of a query that was to be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sent {
-    /// It is on its way.
-    Yes,
+    /// It is on its way, under this transaction id.
+    Yes([u8; 4]),
     /// This host must not be asked before.
     HostLater(Instant),
     /// No fresh address must be spoken to before, or too many queries are under way.
@@ -98,7 +100,10 @@ impl Node {
         let purpose = Purpose::Ping { ticket: Some(ticket) };
         let method = Method::Ping;
         let is_sent = self.is_reachable(address)
-            && self.send(address, None, purpose, method, Haste::Urgent, now) == Sent::Yes;
+            && matches!(
+                self.send(address, None, purpose, method, Haste::Urgent, now),
+                Sent::Yes(_)
+            );
         if !is_sent {
             self.outputs.push_back(Output::Ended { ticket, tally: Tally::default() });
         }
@@ -127,6 +132,30 @@ impl Node {
         let Some(tid) = self.flights.start(to, expected, purpose, now, &mut self.rng) else {
             return Sent::Later(now + CROWDED);
         };
+        self.write(tid, to, method, now);
+        Sent::Yes(tid)
+    }
+
+    /// Sends a query once more that got no answer; false when that was done, or must not be now.
+    fn resend(
+        &mut self,
+        tid: [u8; 4],
+        to: SocketAddr,
+        method: Method<'_>,
+        haste: Haste,
+        now: Instant,
+    ) -> bool {
+        let leaves = !self.rouse.is_dead()
+            && self.gate.ask(to, haste, now).is_ok()
+            && self.flights.repeat(tid, now);
+        if leaves {
+            self.write(tid, to, method, now);
+        }
+        leaves
+    }
+
+    /// Puts a query among the outputs.
+    fn write(&mut self, tid: [u8; 4], to: SocketAddr, method: Method<'_>, now: Instant) {
         let both = Want { v4: true, v6: true };
         let want = if self.other_good < OTHER_FEW { both } else { Want::default() };
         let (id, read_only) = (self.table.own(), self.reach.is_read_only(now));
@@ -136,7 +165,6 @@ impl Node {
         self.reach.spoke_to(to.ip(), now);
         self.rouse.asked(now);
         self.rates.sent(now);
-        Sent::Yes
     }
 
     /// An attempt to start: our own neighbours are looked for, from all that is known.
@@ -170,15 +198,17 @@ impl Node {
         while let Some(late) = self.flights.poll(now) {
             match late {
                 Late::Stalled(flight) => {
-                    self.rouse.stalled(flight.sent);
-                    match flight.purpose {
+                    let is_first = match flight.purpose {
                         Purpose::Walk { search, index } => {
-                            self.with_search(search, |search| search.lookup.stalled(index));
+                            self.on_walk_late(&flight, search, index, now)
                         }
-                        Purpose::Store { search, index } => self.with_search(search, |search| {
-                            search.lookup.set_stored(index, Stored::Stalled);
-                        }),
-                        Purpose::Ping { .. } => {}
+                        Purpose::Store { search, index } => {
+                            self.on_store_late(&flight, search, index, now)
+                        }
+                        Purpose::Ping { .. } => true,
+                    };
+                    if is_first {
+                        self.rouse.stalled(flight.sent);
                     }
                 }
                 Late::Lost(flight) => {
@@ -187,6 +217,52 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// A node takes long; whether that is so for the first time. Where nobody waits it is given
+    /// more time: another one asked in its place is mostly asked in vain.
+    fn on_walk_late(
+        &mut self,
+        flight: &Flight<Purpose>,
+        key: u32,
+        index: Option<CandidateIndex>,
+        now: Instant,
+    ) -> bool {
+        let Some(search) = self.searches.find(key) else { return !flight.is_repeated };
+        let is_calm = search.cause.haste() == Haste::Background;
+        let enough = flight.sent + CALM_STALL;
+        if is_calm && !flight.is_repeated && now < enough {
+            self.flights.postpone(flight.tid, enough);
+            return false;
+        }
+        search.lookup.stalled(index);
+        !flight.is_repeated
+    }
+
+    /// Nobody said that something is kept: it is sent once more, when the node has had twice the
+    /// time of its last answer, and then it takes long. Whether that is so for the first time.
+    fn on_store_late(
+        &mut self,
+        flight: &Flight<Purpose>,
+        key: u32,
+        index: CandidateIndex,
+        now: Instant,
+    ) -> bool {
+        let Some(search) = self.searches.find(key) else { return !flight.is_repeated };
+        let candidate = search.lookup.candidates().at(index);
+        let enough = flight.sent + 2 * candidate.round_trip.unwrap_or_default();
+        if !flight.is_repeated && now < enough {
+            self.flights.postpone(flight.tid, enough);
+            return false;
+        }
+        let token = candidate.token.clone().unwrap_or_default();
+        let (target, cause) = (search.target, search.cause.clone());
+        let method = cause.store(target, &token).filter(|_| !flight.is_repeated);
+        let resend = |method| self.resend(flight.tid, flight.to, method, cause.haste(), now);
+        if !method.is_some_and(resend) {
+            self.with_search(key, |search| search.lookup.set_stored(index, Stored::Stalled));
+        }
+        !flight.is_repeated
     }
 
     /// Begins what may begin.
@@ -247,6 +323,7 @@ impl Node {
             is_cold,
             depth: self.depth.map(|depth| depth / DEPTH_WEIGHT),
             expects_suited: self.expects_suited(),
+            repeats_unknown: is_urgent,
         };
         let lookup = Lookup::new(plan, &starts, unnamed, since);
         let key = self.searches.begin(target, cause, lookup);
@@ -331,11 +408,17 @@ impl Node {
         let (to, expected, index) = match ask {
             Ask::Node(index, node) => (node.address, Some(node.id), Some(index)),
             Ask::Address(address) => (address, None, None),
+            Ask::Again(index, node) => {
+                let tid = search.lookup.candidates().at(index).tid;
+                search.lookup.asked(ask, tid);
+                self.resend(tid, node.address, method, haste, now);
+                return Step::Sent;
+            }
         };
         let purpose = Purpose::Walk { search: key, index };
         let sent = self.send(to, expected, purpose, method, haste, now);
         self.with_search(key, |search| match sent {
-            Sent::Yes => search.lookup.asked(ask),
+            Sent::Yes(tid) => search.lookup.asked(ask, tid),
             Sent::HostLater(at) => search.lookup.hold(ask, at),
             Sent::Later(at) => search.rests_until = Some(at),
         });
@@ -348,21 +431,11 @@ impl Node {
         let Some((index, candidate)) = search.lookup.next_store() else { return Step::Idle };
         let (node, token) = (candidate.node, candidate.token.clone().unwrap_or_default());
         let cause = search.cause.clone();
-        let method = match &cause {
-            Cause::Announce(said) => Method::AnnouncePeer {
-                hash: InfoHash(search.target.0),
-                port: said.port,
-                implied: said.implied,
-                seed: said.seed,
-                token: &token,
-            },
-            Cause::Put(_, item) => Method::Put { token: &token, item: item.view(), cas: None },
-            _ => return Step::Idle,
-        };
+        let Some(method) = cause.store(search.target, &token) else { return Step::Idle };
         let purpose = Purpose::Store { search: key, index };
         let sent = self.send(node.address, Some(node.id), purpose, method, haste, now);
         self.with_search(key, |search| match sent {
-            Sent::Yes => search.lookup.set_stored(index, Stored::Sent),
+            Sent::Yes(_) => search.lookup.set_stored(index, Stored::Sent),
             Sent::HostLater(at) => search.lookup.hold_store(index, at),
             Sent::Later(at) => search.rests_until = Some(at),
         });
@@ -399,11 +472,11 @@ impl Node {
             self.depth = Some(known - known / DEPTH_WEIGHT + depth);
         }
         match cause {
-            Cause::Announce(_) => {
+            Cause::Announce(said) => {
                 let hash = InfoHash(target.0);
                 let outcome = Outcome { stored: tally.stored, has_peers: tally.peers > 0 };
                 let again = self.schedule.done(hash, outcome, now, &mut self.rng);
-                if let Some(again) = again {
+                if let Some(again) = again.filter(|_| said.port.is_some()) {
                     self.outputs.push_back(Output::Announced { hash, nodes: tally.stored, again });
                 }
             }
@@ -442,6 +515,23 @@ impl Node {
     /// Our family.
     pub(super) fn is_ours(&self, address: SocketAddr) -> bool {
         Family::of(address.ip()) == self.family
+    }
+}
+
+impl Cause {
+    /// What a node is given to keep.
+    fn store<'a>(&'a self, target: NodeId, token: &'a [u8]) -> Option<Method<'a>> {
+        match self {
+            Self::Announce(said) => Some(Method::AnnouncePeer {
+                hash: InfoHash(target.0),
+                port: said.port?,
+                implied: said.implied,
+                seed: said.seed,
+                token,
+            }),
+            Self::Put(_, item) => Some(Method::Put { token, item: item.view(), cas: None }),
+            _ => None,
+        }
     }
 }
 

@@ -8,13 +8,16 @@ use super::super::answer::{Around, Asked, Outcome};
 use super::super::bloom::Bloom;
 use super::super::candidates::{Named, Stored};
 use super::super::compact::NodeInfo;
-use super::super::event::{Output, Tally};
+use super::super::contacts::Start;
+use super::super::event::{Haste, Output, Tally};
 use super::super::flights::Flight;
 use super::super::id::NodeId;
 use super::super::items::Item;
-use super::super::lookup::Answer;
-use super::super::message::{Body, ItemView, Message, Reply};
+use super::super::lookup::{Answer, NEAREST};
+use super::super::message::{Body, ItemView, Message, Method, Reply};
 use super::super::nets::{Family, is_usable_node};
+use super::super::rouse::ENOUGH;
+use super::super::schedule::Said;
 use super::super::searches::{Cause, Search};
 use super::{Node, Purpose};
 use crate::base::addr::canonical;
@@ -69,8 +72,50 @@ impl Node {
             self.reach.asked_by(asked.from.ip(), now);
             // "remove/don't add read-only nodes" (BEP 43): nobody could ask it anything.
             if !query.read_only {
-                self.table.heard(NodeInfo { id: query.id, address: asked.from }, now);
+                let is_new = self.table.heard(NodeInfo { id: query.id, address: asked.from }, now);
+                if is_new && self.table.has_few(ENOUGH) {
+                    self.greet(asked.from, now);
+                }
             }
+            if let Method::AnnouncePeer { hash, port, implied, .. } = query.method {
+                let port = if implied { asked.from.port() } else { port };
+                self.on_announced(hash, SocketAddr::new(asked.from.ip(), port));
+            }
+        }
+    }
+
+    /// Somebody whom we do not know speaks to us while we know next to nobody: whether it answers
+    /// is found out at once, or a node to which others come would wait for them a minute and more.
+    fn greet(&mut self, address: SocketAddr, now: Instant) {
+        if self.is_reachable(address) && !self.selves().contains(&Some(address)) {
+            let purpose = Purpose::Ping { ticket: None };
+            self.send(address, None, purpose, Method::Ping, Haste::Background, now);
+        }
+    }
+
+    /// Somebody had us keep that he has a torrent: if it is one that we look for, he is found.
+    fn on_announced(&mut self, hash: InfoHash, peer: SocketAddr) {
+        let selves = self.selves();
+        if !is_usable_node(peer, peer.ip()) || selves.contains(&Some(peer)) {
+            return;
+        }
+        let peers = vec![peer];
+        let mut is_looked_for = false;
+        for search in self.searches.iter_mut().filter(|search| !search.is_told) {
+            let is_its = search.target == hash.into()
+                && matches!(search.cause, Cause::Find(..) | Cause::Announce(_));
+            if is_its {
+                is_looked_for |= matches!(search.cause, Cause::Announce(_));
+                if search.is_new_peer(peer) {
+                    search.lookup.found_peers();
+                    let (peers, ticket) = (peers.clone(), search.cause.ticket());
+                    self.outputs.push_back(Output::Peers { hash, peers, ticket });
+                }
+            }
+        }
+        let waits = |said: Said| said.haste == Haste::Urgent;
+        if !is_looked_for && self.schedule.said(hash).is_some_and(waits) {
+            self.outputs.push_back(Output::Peers { hash, peers, ticket: None });
         }
     }
 
@@ -86,10 +131,12 @@ impl Node {
     pub(super) fn on_lost(&mut self, flight: Flight<Purpose>, counts: bool, now: Instant) {
         self.table.failed(flight.to, !counts);
         if counts {
-            self.absent.failed(flight.to, now);
-            if let Some(id) = flight.expected {
-                self.contacts.failed(&NodeInfo { id, address: flight.to });
-            }
+            let failed = |id| self.contacts.failed(&NodeInfo { id, address: flight.to });
+            // Whoever answered lately may have lost a datagram: it is believed once more. Of whom
+            // only others speak half are dead, and would be asked in vain at each announce.
+            let was_alive = flight.expected.is_some_and(failed);
+            let times = if was_alive { usize::from(flight.is_repeated) } else { 2 };
+            (0..times).for_each(|_| self.absent.failed(flight.to, now));
         }
         self.fail(flight);
     }
@@ -132,7 +179,13 @@ impl Node {
         let (node, round_trip) =
             (NodeInfo { id: reply.id, address: from }, now.saturating_duration_since(flight.sent));
         self.replies += 1;
+        let knew_few = self.table.has_few(NEAREST);
+        let known = self.table.entries().filter(|_| knew_few).count();
         self.table.answered(node, Some(round_trip), now);
+        if knew_few && self.table.entries().count() > known {
+            // Of so few each one may be the one who knows.
+            self.schedule.met(now);
+        }
         if let Some(seen) = message.seen_at {
             self.on_seen(from, seen.address, now);
         }
@@ -142,6 +195,8 @@ impl Node {
             self.fail(flight);
             return true;
         }
+        let start = Start::new(node, Some(round_trip));
+        self.searches.iter_mut().for_each(|search| search.lookup.meet(start));
         if !reply.is_odd() {
             self.contacts.answered(node, round_trip, now, &mut self.rng);
         }
@@ -234,7 +289,7 @@ impl Node {
         let usable = || reply.named().filter(|node| is_usable_node(node.address, from.ip()));
         if self.wants_others() {
             let nodes = usable().map(|node| node.address).filter(|at| !self.is_ours(*at));
-            let nodes: Vec<SocketAddr> = nodes.take(super::super::lookup::NEAREST).collect();
+            let nodes: Vec<SocketAddr> = nodes.take(NEAREST).collect();
             if !nodes.is_empty() {
                 self.outputs.push_back(Output::Others { nodes });
             }
@@ -253,7 +308,7 @@ impl Node {
         });
         search.lookup.answered(index, answer, named);
         let port = match &search.cause {
-            Cause::Announce(said) => Some(said.port),
+            Cause::Announce(said) => said.port,
             _ => None,
         };
         let is_own_peer = |peer: &SocketAddr| {

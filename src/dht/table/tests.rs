@@ -409,7 +409,9 @@ proptest! {
             let node = nodes[net.rng.random_range(0..nodes.len())];
             match net.rng.random_range(0..12) {
                 0..=4 => table.answered(node, RTT, now),
-                5 | 6 => table.heard(node, now),
+                5 | 6 => {
+                    table.heard(node, now);
+                }
                 7 | 8 => table.failed(node.address, false),
                 9 => table.changed(node.address, now),
                 10 => drop(table.doubtful(now)),

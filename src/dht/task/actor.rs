@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use serde_bytes::ByteBuf;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant as TimerInstant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::clock::Surroundings;
@@ -28,12 +29,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOAD_MAX: Duration = Duration::from_secs(2);
 /// Datagrams taken in before anything else has a turn.
 const BATCH: usize = 64;
+/// Between two times of asking how many a swarm has, and swarms of which that is known.
+const COUNT_EACH: Duration = Duration::from_secs(60);
+const COUNTS_MAX: usize = 16;
 /// Queries a second that reach addresses not spoken to in the last 30 s, so that a cheap router
 /// holds at most some 2,000 of them at a time.
 const FRESH_FLOWS: u32 = 64;
-/// When a torrent that cannot be announced looks for peers again, at first and at most.
-const FIND_AGAIN: Duration = Duration::from_secs(10);
-const FIND_AGAIN_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// A machine and its family.
 struct Side {
@@ -44,21 +45,7 @@ struct Side {
 /// A torrent that waits for peers.
 struct Member {
     number: u64,
-    wish: Wish,
     post: mpsc::Sender<DhtNews>,
-    /// For one that is not announced: its lookup under way, when the next begins, and the pause
-    /// after that.
-    finding: Option<Ticket>,
-    find_at: Option<Instant>,
-    pause: Duration,
-}
-
-impl Member {
-    /// Is its next lookup due?
-    fn is_due(&self, now: Instant) -> bool {
-        let is_idle = self.wish.port.is_none() && self.finding.is_none();
-        is_idle && self.find_at.is_some_and(|at| at <= now)
-    }
 }
 
 /// Somebody who waits for answers, of so many families.
@@ -67,11 +54,23 @@ struct Asker {
     families: usize,
 }
 
+/// How many a swarm has, by what nodes told.
+struct Count {
+    hash: InfoHash,
+    /// The question to them, and when it was asked.
+    ticket: Ticket,
+    asked: Instant,
+    /// Of the families that answered it, or of an earlier one.
+    swarm: Option<(usize, usize)>,
+    is_answered: bool,
+}
+
 struct Actor {
     udp: Udp,
     sides: Vec<Side>,
     members: BTreeMap<InfoHash, Member>,
     askers: BTreeMap<Ticket, Asker>,
+    counts: Vec<Count>,
     next_ticket: u64,
     names: Names,
     around: Surroundings,
@@ -95,8 +94,15 @@ pub(super) async fn run(
     let mut nodes = Vec::with_capacity(BATCH);
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // One timer for all: an answered query moves it only if something is due at another time.
+    let mut timer = pin!(sleep_until(now().into()));
     loop {
         let wake = actor.sides.iter().filter_map(|side| side.node.next_timeout()).min();
+        if let Some(wake) = wake.map(TimerInstant::from)
+            && timer.deadline() != wake
+        {
+            timer.as_mut().reset(wake);
+        }
         tokio::select! {
             1.. = mail.recv_many(&mut news, BATCH) => {
                 news.drain(..).for_each(|news| actor.on_news(&news));
@@ -119,7 +125,7 @@ pub(super) async fn run(
                 nodes.drain(..).for_each(|address| actor.hint(address, Hint::Peer));
             }
             (addresses, by) = actor.names.next() => actor.on_resolved(addresses, by),
-            () = sleep_until(wake.unwrap_or_else(now).into()), if wake.is_some() => {
+            () = &mut timer, if wake.is_some() => {
                 actor.each(|_| Some(Input::Wake));
             }
             _ = look.tick() => actor.look_around(),
@@ -163,6 +169,7 @@ impl Actor {
             udp,
             members: BTreeMap::new(),
             askers: BTreeMap::new(),
+            counts: Vec::new(),
             next_ticket: 0,
             names: Names::new(routers, now()),
             around: Surroundings::look(),
@@ -228,30 +235,24 @@ impl Actor {
                 // The one who asked may have gone.
                 let _ = answer.send(look);
             }
+            Order::Count { hash, answer } => {
+                let _ = answer.send(self.count(hash));
+            }
             // It ends the loop.
             Order::Stop(_) => {}
         }
     }
 
     fn on_wish(&mut self, hash: InfoHash, number: u64, wish: Wish, post: mpsc::Sender<DhtNews>) {
-        let is_new = self.members.get(&hash).is_none_or(|known| known.number != number);
-        if is_new {
-            let (find_at, pause) = (Some(now()), FIND_AGAIN);
-            let member = Member { number, wish, post, finding: None, find_at, pause };
-            self.members.insert(hash, member);
-        }
-        let Some(member) = self.members.get_mut(&hash) else { return };
-        let was_announced = !is_new && member.wish.port.is_some();
-        member.wish = wish;
-        match wish.port {
-            // Peers connect over TCP: what port our datagrams seem to come from is no answer.
-            Some(port) => self.each(|_| {
-                let (seed, haste) = (wish.seed, wish.haste);
-                Some(Input::Announce { hash, port, implied: false, seed, haste })
-            }),
-            None if was_announced => self.each(|_| Some(Input::Forget { hash })),
-            None => self.find_if_due(hash, now()),
-        }
+        self.members.insert(hash, Member { number, post });
+        let Wish { port, seed, haste } = wish;
+        self.each(|_| {
+            Some(match port {
+                // Peers connect over TCP: what port our datagrams seem to come from is no answer.
+                Some(port) => Input::Announce { hash, port, implied: false, seed, haste },
+                None => Input::Seek { hash, seed, haste },
+            })
+        });
     }
 
     fn leave(&mut self, hash: InfoHash, number: u64) {
@@ -259,24 +260,6 @@ impl Actor {
             self.members.remove(&hash);
             self.each(|_| Some(Input::Forget { hash }));
         }
-    }
-
-    /// Begins the lookups of torrents that are not announced, as they come due.
-    fn find_due(&mut self) {
-        let now = now();
-        let due = self.members.iter().filter(|(_, member)| member.is_due(now));
-        let due: Vec<InfoHash> = due.map(|(hash, _)| *hash).collect();
-        due.into_iter().for_each(|hash| self.find_if_due(hash, now));
-    }
-
-    /// Begins the lookup of a torrent that is not announced, if it is due.
-    fn find_if_due(&mut self, hash: InfoHash, now: Instant) {
-        let ticket = self.ticket();
-        let member = self.members.get_mut(&hash).filter(|member| member.is_due(now));
-        let Some(member) = member else { return };
-        (member.finding, member.find_at) = (Some(ticket), None);
-        let haste = member.wish.haste;
-        self.each(|_| Some(Input::Find { ticket, hash, haste }));
     }
 
     fn ticket(&mut self) -> Ticket {
@@ -311,6 +294,31 @@ impl Actor {
         });
         if families > 0 {
             self.askers.insert(ticket, Asker { post, families });
+        }
+    }
+
+    /// What nodes told last of a swarm; they are asked, if that is long ago.
+    fn count(&mut self, hash: InfoHash) -> Option<(usize, usize)> {
+        let known = self.counts.iter().position(|count| count.hash == hash);
+        let swarm = known.and_then(|at| self.counts[at].swarm);
+        let is_recent = known.is_some_and(|at| self.counts[at].asked.elapsed() < COUNT_EACH);
+        if !is_recent {
+            known.map(|at| self.counts.remove(at));
+            if self.counts.len() == COUNTS_MAX {
+                self.counts.remove(0);
+            }
+            let (ticket, asked, is_answered) = (self.ticket(), now(), false);
+            self.counts.push(Count { hash, ticket, asked, swarm, is_answered });
+            self.each(|_| Some(Input::Scrape { ticket, hash }));
+        }
+        swarm
+    }
+
+    fn on_counted(&mut self, ticket: Ticket, (seeds, leechers): (usize, usize)) {
+        if let Some(count) = self.counts.iter_mut().find(|count| count.ticket == ticket) {
+            let other = count.swarm.filter(|_| count.is_answered).unwrap_or_default();
+            count.swarm = Some((seeds + other.0, leechers + other.1));
+            count.is_answered = true;
         }
     }
 
@@ -360,18 +368,15 @@ impl Actor {
     }
 
     fn on_ended(&mut self, ticket: Ticket, tally: Tally) {
+        if let Some(swarm) = tally.swarm {
+            self.on_counted(ticket, swarm);
+        }
         self.answer(ticket, Answer::Ended(tally));
         if let Some(asker) = self.askers.get_mut(&ticket) {
             asker.families -= 1;
             if asker.families == 0 {
                 self.askers.remove(&ticket);
             }
-        }
-        let is_its = |member: &&mut Member| member.finding == Some(ticket);
-        if let Some(member) = self.members.values_mut().find(is_its) {
-            member.finding = None;
-            member.find_at = Some(now() + member.pause);
-            member.pause = (member.pause * 2).min(FIND_AGAIN_MAX);
         }
     }
 
@@ -416,7 +421,6 @@ impl Actor {
             .map(|(hash, member)| (*hash, member.number))
             .collect();
         gone.into_iter().for_each(|(hash, number)| self.leave(hash, number));
-        self.find_due();
         self.write();
         let standing = self.tell();
         let good = |health: &Option<Health>| health.as_ref().map_or(0, |health| health.good);

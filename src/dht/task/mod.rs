@@ -205,6 +205,7 @@ enum Order {
     Names(Vec<(String, u16)>),
     Ask { question: Question, post: mpsc::Sender<Answer> },
     Look(oneshot::Sender<Look>),
+    Count { hash: InfoHash, answer: oneshot::Sender<Option<(usize, usize)>> },
     Stop(oneshot::Sender<()>),
 }
 
@@ -267,6 +268,14 @@ impl Dht {
         let (answer, answered) = oneshot::channel();
         let _ = self.orders.send(Order::Look(answer)).await;
         answered.await.unwrap_or_default()
+    }
+
+    /// Seeds and leechers of a torrent, as nodes told when they were asked last (BEP 33); none
+    /// until they have. They are asked because of this, at most once a minute, and not waited for.
+    pub async fn count(&self, hash: InfoHash) -> Option<(usize, usize)> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.orders.send(Order::Count { hash, answer }).await;
+        answered.await.ok().flatten()
     }
 
     /// Waits until some node answers; false when none did in time.

@@ -78,6 +78,17 @@ async fn torrents_find_each_other_through_nodes_that_know_one_another() {
     let mut three = others[2].seat(HASH);
     three.wish(wish(None));
     peer(&mut three, "127.0.0.2:1111").await;
+    // How many there are is known a moment after somebody wanted to know.
+    let counting = async {
+        loop {
+            if let Some(counted) = others[1].count(HASH).await {
+                break counted;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let counted = timeout(LIMIT, counting).await.expect("a count");
+    assert!(counted == (0, 1) || counted == (0, 2), "{counted:?}: the second may be on its way");
     drop(one);
     standing(&others[0], |it| it.both().all(|health| health.announced == 0)).await;
     let mut answers = others[1].ask(Question::Find(HASH)).await;

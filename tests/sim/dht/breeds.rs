@@ -103,6 +103,7 @@ impl Sky {
         } else {
             self.walks += 1;
         }
+        self.vain += u64::from(!star.breed.is_alive());
         match star.breed {
             Silent => return None,
             Firewalled => {

@@ -176,6 +176,8 @@ fn sweep(torrents: usize, size: usize) {
         world.announce(0, *hash, Haste::Background);
     }
     let before = world.hosts[0].watch.queries;
+    let (walks, stores) = (sky_ref(&world).walks, sky_ref(&world).announces);
+    let vain = sky_ref(&world).vain;
     let minutes = if is_large() { 90 } else { 30 };
     let (mut last, mut busiest, mut first_flows) = (before, 0, 0);
     for minute in 0..minutes {
@@ -210,6 +212,13 @@ fn sweep(torrents: usize, size: usize) {
         watch.queries - before,
         watch.rate_most,
         watch.flows_most
+    );
+    let sky = sky_ref(&world);
+    println!(
+        "{} walks, {} of them to nobody, {} stores",
+        sky.walks - walks,
+        sky.vain - vain,
+        sky.announces - stores
     );
     assert_eq!(announced(&world).len(), torrents, "not all in half an hour");
     assert!(busiest <= 160, "{busiest} queries a second");

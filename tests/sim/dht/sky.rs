@@ -49,6 +49,8 @@ pub struct Sky {
     /// Queries that reached them, by method: walks and announces.
     pub walks: u64,
     pub announces: u64,
+    /// Walks to those that never answer.
+    pub vain: u64,
     /// Announces without a good token.
     pub bad_tokens: u64,
     /// When somebody was asked too often, by star.
@@ -138,6 +140,7 @@ impl Sky {
             kept: Vec::new(),
             walks: 0,
             announces: 0,
+            vain: 0,
             bad_tokens: 0,
             asked: HashMap::new(),
             spoke: HashMap::new(),

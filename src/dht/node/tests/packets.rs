@@ -399,11 +399,10 @@ fn a_scrape_counts_all_filters_as_one() {
     assert_eq!(bench.peers(), [], "nobody wanted peers");
 }
 
-#[test]
-fn what_was_announced_to_us_is_found_at_once() {
-    let mut bench = Bench::new(None);
-    let from = info(5).address;
-    let get = [b"d1:ad2:id20:", &id(5).0[..], b"9:info_hash20:", &HASH.0[..]].concat();
+/// A node has us keep that it has a torrent, at port 7001.
+fn announced_by(bench: &mut Bench, far: u16) -> SocketAddr {
+    let from = info(far).address;
+    let get = [b"d1:ad2:id20:", &id(far).0[..], b"9:info_hash20:", &HASH.0[..]].concat();
     let get = [&get[..], b"e1:q9:get_peers1:t2:aa1:y1:qe"].concat();
     bench.node.handle(Input::Datagram { from, bytes: &get }, bench.now);
     let Some(Output::Send { bytes, .. }) = bench.node.poll_output() else { panic!("no reply") };
@@ -413,7 +412,7 @@ fn what_was_announced_to_us_is_found_at_once() {
     let token = reply.token.expect("there is room").to_vec();
     let announce = [
         b"d1:ad2:id20:",
-        &id(5).0[..],
+        &id(far).0[..],
         b"9:info_hash20:",
         &HASH.0[..],
         b"4:porti7001e5:token8:",
@@ -422,9 +421,147 @@ fn what_was_announced_to_us_is_found_at_once() {
     ]
     .concat();
     bench.handle(Input::Datagram { from, bytes: &announce });
+    SocketAddr::new(from.ip(), 7_001)
+}
+
+#[test]
+fn what_was_announced_to_us_is_found_at_once() {
+    let mut bench = Bench::new(None);
+    let peer = announced_by(&mut bench, 5);
     bench.find(1);
-    assert_eq!(bench.peers(), [SocketAddr::new(from.ip(), 7_001)]);
+    assert_eq!(bench.peers(), [peer]);
     assert_eq!(bench.ended(1), None, "others may know more");
+}
+
+#[test]
+fn who_announces_to_us_is_found_by_all_that_look_for_him() {
+    let found = |ask: &dyn Fn(&mut Bench)| {
+        let mut bench = Bench::new(None);
+        ask(&mut bench);
+        let peer = announced_by(&mut bench, 5);
+        // Each announce is told once.
+        (bench.peers().iter().all(|it| *it == peer), bench.peers().len())
+    };
+    let seek = |bench: &mut Bench| {
+        bench.handle(Input::Seek { hash: HASH, seed: false, haste: Haste::Urgent });
+    };
+    assert_eq!(found(&|bench| bench.find(1)), (true, 1));
+    assert_eq!(found(&|bench| bench.announce(Haste::Urgent)), (true, 1));
+    assert_eq!(found(&seek), (true, 1));
+    let both = |bench: &mut Bench| {
+        seek(bench);
+        bench.find(1);
+    };
+    assert_eq!(found(&both), (true, 2), "two wait for him");
+    let other = |bench: &mut Bench| {
+        let hash = InfoHash([9; 20]);
+        bench.handle(Input::Seek { hash, seed: false, haste: Haste::Urgent });
+    };
+    assert_eq!(found(&other), (true, 0));
+    assert_eq!(found(&|bench| bench.announce(Haste::Background)), (true, 0), "it has enough");
+}
+
+#[test]
+fn who_only_looks_says_nothing_of_itself() {
+    let mut bench = Bench::with(1..=20);
+    bench.handle(Input::Seek { hash: HASH, seed: false, haste: Haste::Urgent });
+    bench.run(bench.now + 60 * S, |_| Some(b"5:token3:abc".to_vec()));
+    assert!(bench.asked.iter().all(|asked| asked.name != "announce_peer"));
+    let looks =
+        bench.asked.iter().filter(|it| it.target == Some(id(0)) && it.to == info(1).address);
+    assert_eq!(looks.count(), 4, "at once, and 5, 15 and 35 seconds later");
+    assert!(!bench.told.iter().any(|output| matches!(output, Output::Announced { .. })));
+    assert_eq!(bench.node.health(bench.now).announced, 0);
+}
+
+#[test]
+fn a_lookup_that_waits_for_somebody_begins_with_whoever_answers_first() {
+    let mut bench = Bench::new(None);
+    bench.find(1);
+    // A router is asked by the attempt to start alone.
+    hint(&mut bench, 5, Hint::Router);
+    assert_eq!(bench.names(), [("get_peers", 5)]);
+    assert_ne!(bench.asked[0].target, Some(id(0)));
+    bench.answer("get_peers", 5, &nodes(&[]));
+    assert_eq!(bench.names(), [("get_peers", 5), ("get_peers", 5)]);
+    assert_eq!(bench.asked[1].target, Some(id(0)));
+}
+
+#[test]
+fn who_comes_to_a_lonely_node_is_asked_at_once_and_given_what_waits() {
+    let mut bench = Bench::new(None);
+    bench.announce(Haste::Background);
+    assert_eq!(bench.asked, []);
+    let ping = [b"d1:ad2:id20:", &id(5).0[..], b"e1:q4:ping1:t2:aa1:y1:qe"].concat();
+    bench.handle(Input::Datagram { from: info(5).address, bytes: &ping });
+    bench.handle(Input::Datagram { from: info(5).address, bytes: &ping });
+    assert_eq!(bench.names(), [("ping", 5)], "once");
+    bench.run(bench.now + S, |_| Some(b"5:token3:abc".to_vec()));
+    assert!(bench.names().contains(&("announce_peer", 5)), "{:?}", bench.names());
+    // With more of them others find us, and it waits as in any net.
+    let mut bench = Bench::with(1..=20);
+    let ping = [b"d1:ad2:id20:", &id(500).0[..], b"e1:q4:ping1:t2:aa1:y1:qe"].concat();
+    bench.handle(Input::Datagram { from: info(500).address, bytes: &ping });
+    assert_eq!(bench.asked, []);
+}
+
+#[test]
+fn what_was_in_vain_goes_again_when_somebody_is_met() {
+    let mut bench = Bench::with([1]);
+    bench.announce(Haste::Urgent);
+    // Nobody gives a token, and the next time is 80 s after the one that follows in 40.
+    bench.run(bench.now + 50 * S, |_| Some(Vec::new()));
+    bench.asked.clear();
+    let ping = [b"d1:ad2:id20:", &id(2).0[..], b"e1:q4:ping1:t2:aa1:y1:qe"].concat();
+    bench.handle(Input::Datagram { from: info(2).address, bytes: &ping });
+    bench.run(bench.now + S, |asked| {
+        Some(if asked.to == info(2).address { b"5:token3:abc".to_vec() } else { Vec::new() })
+    });
+    assert!(bench.names().contains(&("announce_peer", 2)), "{:?}", bench.names());
+}
+
+#[test]
+fn an_announce_that_nobody_acknowledged_is_repeated_once() {
+    let mut bench = Bench::with((1..=20).map(|n| n * 1_000));
+    bench.announce(Haste::Urgent);
+    let silent = info(2_000).address;
+    let mut counts = (0, 0);
+    bench.run(bench.now + 4 * S, |asked| {
+        let is_its = asked.name == "announce_peer" && asked.to == silent;
+        counts.0 += usize::from(is_its);
+        // The second one arrives.
+        (!is_its || counts.0 == 2).then(|| b"5:token3:abc".to_vec())
+    });
+    assert_eq!(counts.0, 2);
+    let announced = bench.told.iter().find_map(|output| match output {
+        Output::Announced { nodes, .. } => Some(*nodes),
+        _ => None,
+    });
+    assert_eq!(announced, Some(8));
+    let its: Vec<&Asked> =
+        bench.asked.iter().filter(|it| it.name == "announce_peer" && it.to == silent).collect();
+    assert_eq!(its[0].bytes, its[1].bytes, "under the same id");
+    // It answers none: twice is enough, and the others are not asked again.
+    let mut bench = Bench::with((1..=20).map(|n| n * 1_000));
+    bench.announce(Haste::Urgent);
+    bench.run(bench.now + 4 * S, |asked| {
+        (asked.name != "announce_peer" || asked.to != silent).then(|| b"5:token3:abc".to_vec())
+    });
+    counts.1 = bench.asked.iter().filter(|it| it.name == "announce_peer").count();
+    assert_eq!(counts.1, 9);
+}
+
+#[test]
+fn who_answered_lately_is_not_absent_for_one_lost_datagram() {
+    let mut bench = Bench::with((1..=20).map(|n| n * 1_000));
+    let silent = info(1_000).address;
+    let is_walk = |it: &&Asked| it.to == silent && it.target == Some(id(0));
+    let asks = |bench: &Bench| bench.asked.iter().filter(is_walk).count();
+    for (number, asked) in [(1, 1), (2, 2), (3, 2)] {
+        bench.find(number);
+        bench.run(bench.now + 10 * S, |it| (it.to != silent).then(Vec::new));
+        assert_eq!(asks(&bench), asked, "after lookup {number}");
+    }
 }
 
 #[test]
