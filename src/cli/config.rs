@@ -150,9 +150,8 @@ impl Settings {
                 inserted.extend(words);
             }
         }
-        // Behind the program's name, or behind the command's.
-        let at = if self.matches.subcommand_name().is_some() { 2 } else { 1 };
-        let at = at.min(arguments.len());
+        // Behind the program's name, or behind the command's, which may be two words.
+        let at = (1 + self.command_words().len()).min(arguments.len());
         arguments.splice(at..at, inserted);
         let read = Self::of(&arguments, self.overruled);
         let read =
@@ -170,7 +169,21 @@ impl Settings {
     }
 
     fn of_command(&self) -> &ArgMatches {
-        self.matches.subcommand().map_or(&self.matches, |(_, matches)| matches)
+        let mut matches = &self.matches;
+        while let Some((_, inner)) = matches.subcommand() {
+            matches = inner;
+        }
+        matches
+    }
+
+    /// The command: `dht`, `get`.
+    fn command_words(&self) -> Vec<&str> {
+        let (mut words, mut matches) = (Vec::new(), &self.matches);
+        while let Some((word, inner)) = matches.subcommand() {
+            words.push(word);
+            matches = inner;
+        }
+        words
     }
 
     /// Where a setting came from; none when it is not set, or switched off.
@@ -191,12 +204,14 @@ impl Settings {
     fn is_known(&self, key: &str) -> bool {
         let command = Cli::command();
         let is_it = |arg: &clap::Arg| arg.get_long() == Some(key) && arg.get_env().is_some();
-        match self.matches.subcommand_name().and_then(|name| command.find_subcommand(name)) {
-            None => true,
-            Some(own) => {
+        let words = self.command_words();
+        let own = words.iter().try_fold(&command, |own, name| own.find_subcommand(name));
+        match own {
+            Some(own) if !words.is_empty() => {
                 let global = command.get_arguments().filter(|arg| arg.is_global_set());
                 own.get_arguments().chain(global).any(is_it)
             }
+            _ => true,
         }
     }
 

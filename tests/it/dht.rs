@@ -257,6 +257,25 @@ fn two_find_each_other_by_the_dht_alone() {
     let alone = Home { dir: tempfile::tempdir().expect("a folder"), payload: taker.payload };
     let arguments = [&*hash, "-e", "--port", "0", "--timeout", "2s", "--no-dht"];
     assert_code(&finish(&mut alone.command(&arguments, &routers)), 4);
+    let ran = finish(&mut alone.command(&["info", "--fetch", &*hash], &routers));
+    assert_code(&ran, 0);
+    assert!(ran.stdout.contains("Name        set1\n"), "{}", ran.stdout);
+    assert_code(&seed.quit(), 0);
+}
+
+/// Nobody else is there to keep an announce: the one is told of it as soon as it is met.
+#[test]
+fn two_nodes_are_a_net() {
+    let giver = Home::new(12);
+    let mut seed = giver.seed(&[]);
+    event(&mut seed.running, "completed");
+    let taker = tempfile::tempdir().expect("a folder");
+    let taker =
+        Home { dir: taker, payload: Payload::new(12, "set12", 32 << 10, &[("a", 200_000)]) };
+    let arguments = ["info", "--fetch", &giver.hash(), "--timeout", "4s"];
+    let ran = finish(&mut taker.command(&arguments, &[seed.address()]));
+    assert_code(&ran, 0);
+    assert!(ran.stdout.contains("Name        set12\n"), "{}", ran.stdout);
     assert_code(&seed.quit(), 0);
 }
 
@@ -276,6 +295,9 @@ fn people_ask_the_dht() {
     assert_code(&got, 0);
     assert!(got.stdout.contains(&format!("127.0.0.1:{}\n", seed.port)), "{}", got.stdout);
     assert!(got.stderr.contains("1 peer found"), "{}", got.stderr);
+    assert!(got.stderr.contains("about 1 seed and 0 leechers"), "{}", got.stderr);
+    let got = ask(&["get", &giver.hash(), "--json"]);
+    assert!(got.stdout.contains(r#"{"event":"swarm","leechers":0,"seeds":1}"#), "{}", got.stdout);
     let pong = ask(&["ping", &routers[0].to_string()]);
     assert_code(&pong, 0);
     assert!(pong.stdout.starts_with(&routers[0].to_string()), "{}", pong.stdout);
@@ -303,11 +325,37 @@ fn people_ask_the_dht() {
     ask(&["get", "nonsense"]).assert_refused(2, "not an info hash");
     let text = answer(&mut seed.running, "dht");
     assert!(text.starts_with("IPv4  ") && text.contains("1 torrent announced"), "{text}");
+    assert!(text.contains("\nswarm "), "{text}");
     let answer = answer(&mut seed.running, "status");
     assert!(answer.contains("\nDHT        "), "{answer}");
     // Who is paused is announced no more.
     self::answer(&mut seed.running, "pause");
     is_announced_no_more(&mut seed.running);
+}
+
+#[test]
+fn where_the_dht_is_entered_stands_in_the_settings() {
+    let nodes = Nodes::start();
+    let home = Home::new(13);
+    let file = home.path().join("config/driver/config.toml");
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    let text = format!("dht-bootstrap = \"{}\"\njson = true\n", nodes.routers()[0]);
+    std::fs::write(file, text).expect("settings");
+    let ask = |more: &[&str]| {
+        let mut command = driver(home.path());
+        command.env_remove("DRIVER_NO_DHT").env_remove("DRIVER_DHT_BOOTSTRAP");
+        // From there nobody is reached who is not on this machine.
+        command.args(["dht", "nodes", "--bind", "127.0.0.1"]).args(more);
+        finish(&mut command)
+    };
+    let list = ask(&[]);
+    assert_code(&list, 0);
+    let list: Value = serde_json::from_str(&list.stdout).expect("one JSON object");
+    assert!(list["nodes"].as_array().is_some_and(|nodes| !nodes.is_empty()), "{list}");
+    let nowhere = ["--dht-bootstrap", "", "--wait", "1s"];
+    ask(&nowhere).assert_refused(4, "no node of the DHT has answered for 1s");
+    let without = [&nowhere[..], &["--no-config"]].concat();
+    ask(&without).assert_refused(4, "no node of the DHT has answered for 1s");
 }
 
 #[test]

@@ -20,12 +20,13 @@ use tokio::time::{interval, timeout};
 use crate::base::digest::sha1;
 use crate::base::ids::InfoHash;
 use crate::base::units::duration;
+use crate::cli::args::ConfigChoice;
 use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::out;
-use crate::cli::print::{counted, dht_json, dht_screen};
+use crate::cli::print::{counted, dht_json, dht_screen, swarm_words};
 use crate::cli::values;
 use crate::dht::items::{Item, SALT_LEN_MAX, Signed, VALUE_LEN_MAX, text_to_sign};
 use crate::dht::task::{Answer, Dht, DhtConfig, Question};
@@ -46,7 +47,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What to ask the DHT.
 #[derive(Subcommand, Clone, Debug)]
 pub enum DhtCommand {
-    /// Find peers of a torrent
+    /// Find peers of a torrent, and estimate how many there are
     Get {
         /// Its info hash, or a magnet link.
         #[arg(value_name = "HASH")]
@@ -119,6 +120,9 @@ pub struct Reach {
     /// Print JSON
     #[arg(long, env = "DRIVER_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+    /// Which settings.
+    #[command(flatten)]
+    pub config: ConfigChoice,
 }
 
 /// Asks it.
@@ -179,6 +183,8 @@ fn unreached(wait: Duration) -> Failure {
 async fn get(dht: &Dht, hash: InfoHash, reach: &Reach) -> Outcome {
     enter(dht, reach).await?;
     let mut answers = dht.ask(Question::Find(hash)).await;
+    // Asked apart, since peers and filters of one reply may not fit a datagram.
+    let counting = dht.ask(Question::Scrape(hash)).await;
     let (mut found, mut tally) = (Vec::new(), Tally::default());
     while let Some(answer) = answers.recv().await {
         match answer {
@@ -198,9 +204,14 @@ async fn get(dht: &Dht, hash: InfoHash, reach: &Reach) -> Outcome {
             Answer::Found(_) => {}
         }
     }
+    let swarm = ended(counting).await.swarm;
+    if let Some((seeds, leechers)) = swarm.filter(|_| reach.json) {
+        out::deliver_json(&json!({ "event": "swarm", "seeds": seeds, "leechers": leechers }))?;
+    }
     let summary = format!(
-        "{} found; {} of {} asked nodes answered",
+        "{} found{}; {} of {} asked nodes answered",
         counted(found.len() as u64, "peer"),
+        swarm.map(|swarm| format!(", {}", swarm_words(swarm))).unwrap_or_default(),
         tally.answered,
         tally.asked
     );
@@ -344,6 +355,11 @@ fn add(all: &mut Tally, one: Tally) {
     all.answered += one.answered;
     all.peers += one.peers;
     all.stored += one.stored;
+    let add = |(seeds, leechers), (more, others)| (seeds + more, leechers + others);
+    all.swarm = match (all.swarm, one.swarm) {
+        (Some(known), Some(more)) => Some(add(known, more)),
+        (known, more) => known.or(more),
+    };
 }
 
 /// A line for people, or the event for programs.

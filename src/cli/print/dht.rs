@@ -30,6 +30,20 @@ pub fn dht_words(dht: &DhtStatus) -> String {
     format!("{}, {announced}", dht_reach(dht))
 }
 
+/// What nodes tell of a swarm (BEP 33): `about 48 seeds and 20 leechers`.
+pub fn swarm_words((seeds, leechers): (usize, usize)) -> String {
+    let (seeds, leechers) = (counted(seeds as u64, "seed"), counted(leechers as u64, "leecher"));
+    format!("about {seeds} and {leechers}")
+}
+
+/// The line of the screen about the torrent's swarm.
+pub fn swarm_line(swarm: Option<(usize, usize)>) -> String {
+    match swarm {
+        Some(swarm) => format!("swarm {}\n", swarm_words(swarm)),
+        None => "swarm no node has told how many there are\n".to_owned(),
+    }
+}
+
 /// Whom it reaches: `312 nodes`.
 pub fn dht_reach(dht: &DhtStatus) -> String {
     let silent = dht.silent.filter(|silent| *silent >= SILENCE_SHOWN);
@@ -155,6 +169,11 @@ mod tests {
         assert_eq!(dht_reach(&dht), "312 nodes");
         dht.silent = Some(seconds(20));
         assert_eq!(dht_reach(&dht), "has not answered for 20s");
+    }
+
+    #[test]
+    fn a_swarm_is_told_in_numbers() {
+        assert_eq!(swarm_words((48, 1)), "about 48 seeds and 1 leecher");
     }
 
     #[test]

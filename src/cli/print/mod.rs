@@ -12,7 +12,7 @@ mod reach;
 mod shared;
 mod status;
 
-pub use dht::{dht_json, dht_reach, dht_screen, dht_words};
+pub use dht::{dht_json, dht_reach, dht_screen, dht_words, swarm_line, swarm_words};
 pub use info::{InfoJson, facts_line, info_screen, saving_line};
 pub use link::{LinkJson, link_screen};
 pub use lists::{files_lacking, files_of, files_screen, path_in, trackers_screen};

@@ -13,7 +13,7 @@ use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
     Around, Limits, counted, dht_screen, files_of, files_screen, info_screen, list_screen, path_in,
-    peers_screen, status_screen, trackers_screen, wrap,
+    peers_screen, status_screen, swarm_line, trackers_screen, wrap,
 };
 use crate::cli::search::Search;
 use crate::cli::selection::wanted_files;
@@ -77,7 +77,16 @@ impl Desk {
     /// How the DHT fares.
     async fn dht_screen(&self, columns: usize) -> String {
         match self.engine.dht() {
-            Some(dht) => dht_screen(&dht.standing(), &dht.look().await, columns),
+            Some(dht) => {
+                let mut screen = dht_screen(&dht.standing(), &dht.look().await, columns);
+                // What takes no part in it is not asked for there.
+                let takes_part = |item: &&Item| item.handle.status().dht.is_some();
+                let used = self.used().filter(takes_part);
+                if let Some(hash) = used.and_then(|item| item.torrent.info_hash_v1) {
+                    screen += &swarm_line(dht.count(hash).await);
+                }
+                screen
+            }
             None => "the DHT is off (--no-dht)\n".to_owned(),
         }
     }

@@ -94,7 +94,7 @@ pub const WORDS: [Word; 24] = [
     word("select", "RANGES|all", "download only these files: select 1-3,5"),
     word("trackers", "", "trackers and what they said last"),
     word("announce", "", "ask the trackers for peers now"),
-    word("dht", "", "nodes of the DHT, and what its lookups wait for"),
+    word("dht", "", "nodes of the DHT, its lookups, and how many the swarm has"),
     word(
         "limit",
         "[all] down|up RATE|off",
