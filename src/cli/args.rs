@@ -50,8 +50,9 @@ With --json a download prints one JSON object a line, each with an \"event\":
   checked       pieces, by_record (of them, not read), changed (path, gone, pieces, bytes)
   first_peer    address
   progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
-                pieces_verified, unsynced (not yet on the device; every second)
-  hash_failed   piece, blamed (address or null)
+                sources (of the web), pieces_verified, unsynced (not yet on the device);
+                every second
+  hash_failed   piece, blamed (address, host of a web source, or null)
   reassigned    piece, address and name (who failed to bring it), message
   banned        address
   piece_lost    piece, message

@@ -156,7 +156,7 @@ fn sources_words(report: &WhyReport) -> String {
 /// Sources in trouble while the time goes elsewhere.
 fn troubled(report: &WhyReport) -> Vec<String> {
     let is_told = |cause: &Cause| matches!(cause, Cause::SourceWaits | Cause::SourcesDiffer);
-    if report.waits.minute.iter().any(|(cause, _)| is_told(cause)) {
+    if worth_telling(&report.waits.minute).iter().any(|(cause, _)| is_told(cause)) {
         return Vec::new();
     }
     let mut lines: Vec<String> = report.sources.iter().filter_map(source_trouble).collect();

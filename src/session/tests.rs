@@ -77,6 +77,8 @@ fn config(dir: &Path, max_active: usize) -> SessionConfig {
         max_active,
         local_discovery: false,
         allow_local_sources: false,
+        web_connections: SessionConfig::WEB_CONNECTIONS,
+        web_limit: None,
         authorities: Vec::new(),
         dht: None,
     }

@@ -2,7 +2,7 @@
 //! bring at present, and why not the others; how long it rests, and what it is to blame for. It
 //! asks nobody for anything and knows no links: those are in `transfer/leases`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -105,6 +105,8 @@ struct File {
     off: Option<Off>,
     /// It is sent from its first byte on only.
     whole_only: bool,
+    /// How often it broke off and would have to be sent anew.
+    restarts: u32,
 }
 
 /// How often links broke at a piece, and until when it is not asked for.
@@ -124,9 +126,7 @@ struct Source {
     /// It is far slower than others until then.
     slow_until: Option<Instant>,
     files: BTreeMap<FileIndex, File>,
-    /// Pieces that are not asked of it any more.
-    unfit: BTreeSet<PieceIndex>,
-    /// Pieces at which links broke.
+    /// Pieces at which links broke, or that were wrong.
     stuck: BTreeMap<PieceIndex, Stuck>,
     wasted_bytes: u64,
     downloaded_bytes: u64,
@@ -249,6 +249,17 @@ impl Sources {
         self.known.values().any(|source| source.may_bring(piece, ground))
     }
 
+    /// Can it bring this piece at present, in whatever way?
+    pub(super) fn brings_now(
+        &self,
+        source: SourceId,
+        piece: PieceIndex,
+        ground: Ground<'_>,
+        now: Instant,
+    ) -> bool {
+        self.known.get(&source).is_some_and(|source| source.brings_now(piece, ground, now))
+    }
+
     /// When time alone changes who may be asked for what.
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         let sources =
@@ -274,13 +285,28 @@ impl Sources {
         }
     }
 
-    /// A file of it is sent from its first byte on only.
-    pub(super) fn file_is_whole(&mut self, source: SourceId, file: FileIndex, ground: Ground<'_>) {
+    /// A file of it is sent from its first byte on only. One that breaks off in the middle is not
+    /// begun anew at once.
+    pub(super) fn file_is_whole(
+        &mut self,
+        source: SourceId,
+        file: FileIndex,
+        ground: Ground<'_>,
+        now: Instant,
+    ) {
         let Some(source) = self.known.get_mut(&source) else { return };
-        if file.0 < ground.extents.file_count() {
-            source.files.entry(file).or_default().whole_only = true;
-            source.ranges.is_known = false;
+        if file.0 >= ground.extents.file_count() {
+            return;
         }
+        source.ranges.is_known = false;
+        let known = source.files.entry(file).or_default();
+        if !std::mem::replace(&mut known.whole_only, true) {
+            return;
+        }
+        let rest = STUCK_REST * (1 << known.restarts.min(6));
+        known.restarts = known.restarts.saturating_add(1);
+        let why = "it sends the file only as a whole, and breaks off".to_owned();
+        source.file_off(file, Off::new(Trouble { why, rest: Some(rest) }, now), ground);
     }
 
     /// Nothing can be had from it, or not now.
@@ -291,10 +317,17 @@ impl Sources {
     }
 
     /// It sent a piece that is wrong, or a part of it that is.
-    pub(super) fn sent_wrong(&mut self, source: SourceId, piece: PieceIndex, ground: Ground<'_>) {
+    pub(super) fn sent_wrong(
+        &mut self,
+        source: SourceId,
+        piece: PieceIndex,
+        ground: Ground<'_>,
+        now: Instant,
+    ) {
         let Some(source) = self.known.get_mut(&source) else { return };
-        source.unfit.insert(piece);
-        source.ranges.is_known = false;
+        // It may have been a bit on the way: it is asked again, ever later.
+        source.stuck_at(piece, STUCK_MAX, now);
+        self.version += 1;
         source.wasted_bytes += u64::from(ground.layout.len_of(piece));
         let most = ground.layout.total_len() / WASTE_SHARE;
         let most = most.max(WASTE_PIECES * u64::from(ground.layout.piece_len()));
@@ -315,17 +348,8 @@ impl Sources {
     /// it may be the piece.
     pub(super) fn broke_at(&mut self, source: SourceId, piece: PieceIndex, now: Instant) {
         let Some(source) = self.known.get_mut(&source) else { return };
-        let stuck = source.stuck.entry(piece).or_default();
-        stuck.times += 1;
-        if stuck.times >= STUCK_MAX {
-            let doublings = (stuck.times - STUCK_MAX).min(6);
-            stuck.until = Some(now + STUCK_REST * (1 << doublings));
-            source.ranges.is_known = false;
+        if source.stuck_at(piece, 1, now) {
             self.version += 1;
-        }
-        if source.stuck.len() > STUCK_KEPT {
-            source.stuck.pop_first();
-            source.ranges.is_known = false;
         }
     }
 
@@ -440,13 +464,29 @@ impl Source {
             waits: None,
             slow_until: None,
             files: BTreeMap::new(),
-            unfit: BTreeSet::new(),
             stuck: BTreeMap::new(),
             wasted_bytes: 0,
             downloaded_bytes: 0,
             failures: 0,
             ranges: Ranges::default(),
         }
+    }
+
+    /// It failed at a piece once more, and so often at least. Is the piece not asked of it now?
+    fn stuck_at(&mut self, piece: PieceIndex, least: u32, now: Instant) -> bool {
+        let stuck = self.stuck.entry(piece).or_default();
+        stuck.times = stuck.times.saturating_add(1).max(least);
+        let rests = stuck.times >= STUCK_MAX;
+        if rests {
+            let doublings = (stuck.times - STUCK_MAX).min(6);
+            stuck.until = Some(now + STUCK_REST * (1 << doublings));
+            self.ranges.is_known = false;
+        }
+        if self.stuck.len() > STUCK_KEPT {
+            self.stuck.pop_first();
+            self.ranges.is_known = false;
+        }
+        rests
     }
 
     fn is_fit(&self, now: Instant) -> bool {
@@ -499,7 +539,16 @@ impl Source {
             self.has(file) && !off.is_some_and(Off::is_for_good)
         };
         let is_off = self.off.as_ref().is_some_and(Off::is_for_good);
-        !is_off && !self.unfit.contains(&piece) && ground.files_of(piece).all(is_there)
+        !is_off && ground.files_of(piece).all(is_there)
+    }
+
+    fn brings_now(&self, piece: PieceIndex, ground: Ground<'_>, now: Instant) -> bool {
+        let is_there = |file| {
+            let off = self.files.get(&file).and_then(|it| it.off.as_ref());
+            self.has(file) && !off.is_some_and(|off| off.holds(now))
+        };
+        let stuck = self.stuck.get(&piece).and_then(|stuck| stuck.until);
+        stuck.is_none_or(|until| until <= now) && ground.files_of(piece).all(is_there)
     }
 
     /// All pieces but those of files that it does not have, or does not send at present, and those
@@ -523,9 +572,8 @@ impl Source {
         let is_whole = self.told.file.is_none() && self.files.is_empty();
         let files = (!is_whole).then(|| ground.files().filter(is_left_out)).into_iter().flatten();
         let is_stuck = |it: &Stuck| it.until.is_some_and(|until| now < until);
-        let stuck = self.stuck.iter().filter(|(_, it)| is_stuck(it)).map(|(piece, _)| *piece);
-        let unfit: BTreeSet<PieceIndex> = self.unfit.iter().copied().chain(stuck).collect();
-        let mut unfit = unfit.iter().map(|piece| piece.number()..piece.number() + 1).peekable();
+        let stuck = self.stuck.iter().filter(|(_, it)| is_stuck(it)).map(|(piece, _)| piece);
+        let mut unfit = stuck.map(|piece| piece.number()..piece.number() + 1).peekable();
         for pieces in files.map(|file| ground.pieces_of(file)) {
             while let Some(piece) = unfit.next_if(|piece| piece.start < pieces.start) {
                 leave_out(piece);

@@ -21,6 +21,7 @@ use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkReport, Provider};
 use crate::metainfo::Torrent;
 use crate::swarm::event::{Event, Input, Output, Preparation, Source};
+use crate::swarm::link::Endpoint;
 use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use crate::tracker::tiers::ManualAnnounce;
@@ -572,9 +573,22 @@ impl Actor {
             // The snapshot tells of it, and there are thousands.
             Event::PieceVerified(piece) => return self.on_verified(*piece),
             // Told when every file was looked at.
-            Event::Completed => return self.finish(),
+            Event::Completed => {
+                self.tell_of_sources(Instant::now());
+                return self.finish();
+            }
             Event::HashFailed { piece, blamed } => {
                 warn!(piece = piece.number(), ?blamed, "piece failed its hash");
+                let source = blamed.as_ref().and_then(|blamed| match blamed {
+                    Endpoint::Source(source) => Some(*source),
+                    Endpoint::Peer(_) => None,
+                });
+                let news = source.and_then(|source| self.sources.wrong(source, *piece));
+                if let Some(news) = news {
+                    // Nobody may be listening.
+                    let _ = self.news.send(News::Source(news));
+                    return;
+                }
             }
             Event::Reassigned { piece, peer, client, why } => {
                 warn!(piece = piece.number(), %peer, client, why, "others are asked for a piece");
@@ -693,6 +707,7 @@ impl Actor {
             peers: status.peers_connected,
         });
         status.dht = self.seats.status(now);
+        (status.sources_connected, status.sources_known) = self.sources.counts();
         self.published_bytes = self.swarm.moved_bytes();
         let is_paused = self.publisher.is_paused();
         self.trackers.publish(&status, self.swarm.working_peers(), is_paused);

@@ -100,6 +100,7 @@ pub(super) fn rest(status: &mut Status, state: State) {
     (status.down_rate, status.up_rate) = (0, 0);
     (status.down_meter, status.up_meter) = (None, None);
     (status.peers_connected, status.seeds_connected) = (0, 0);
+    status.sources_connected = 0;
     (status.peers_sending, status.peers_receiving) = (0, 0);
     status.trackers.clear();
 }

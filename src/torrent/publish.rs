@@ -313,6 +313,9 @@ impl Publisher {
             peers_sending: numbers.sending,
             peers_receiving: numbers.receiving,
             peers_known: numbers.known,
+            // The actor asks its servers.
+            sources_connected: 0,
+            sources_known: 0,
             out_of_reach: swarm.is_out_of_reach(),
             limit_down,
             limit_up,

@@ -41,6 +41,11 @@ pub enum SourceChange {
         /// Why; not yet escaped for a terminal.
         why: String,
     },
+    /// It sent a piece that failed its hash.
+    Wrong {
+        /// The piece's number.
+        piece: u32,
+    },
     /// One of its files is not asked for.
     FileOff {
         /// Its path in the torrent; not yet escaped for a terminal.
@@ -67,6 +72,11 @@ struct Told {
 }
 
 impl SourceWatch {
+    /// Servers that had connections at the last look.
+    pub fn up_count(&self) -> u32 {
+        self.told.iter().filter(|told| told.is_up).count() as u32
+    }
+
     /// What is new; the list only ever grows at its end.
     pub fn look(&mut self, sources: &[SourceStatus]) -> Vec<SourceNews> {
         self.told.resize_with(sources.len().max(self.told.len()), Told::default);
@@ -90,6 +100,13 @@ impl Told {
         if is_up != std::mem::replace(&mut self.is_up, is_up) {
             changes.push(if is_up { SourceChange::Up } else { SourceChange::Down });
         }
+        for file in &source.files {
+            let Some(why) = &file.why else { continue };
+            if self.files.len() < FILES_TOLD_MAX && self.files.insert(file.file) {
+                let (path, why) = (file.path.clone(), why.clone());
+                changes.push(SourceChange::FileOff { path, why, left: file.left });
+            }
+        }
         let trouble = match &source.state {
             SourceState::Off { why } => Some((why, None)),
             SourceState::Waits { left: Some(left), why } => Some((why, Some(*left))),
@@ -103,13 +120,6 @@ impl Told {
                 None => SourceChange::Off { why: why.clone() },
             }));
             self.trouble = kept;
-        }
-        for file in &source.files {
-            let Some(why) = &file.why else { continue };
-            if self.files.len() < FILES_TOLD_MAX && self.files.insert(file.file) {
-                let (path, why) = (file.path.clone(), why.clone());
-                changes.push(SourceChange::FileOff { path, why, left: file.left });
-            }
         }
         changes
     }

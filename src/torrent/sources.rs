@@ -10,6 +10,7 @@ use tracing::debug;
 
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, LinkId, SourceId};
+use crate::base::layout::PieceIndex;
 use crate::base::url::Url;
 use crate::link::web::{self, Origins, Server};
 use crate::metainfo::{Torrent, WEB_SEEDS_MAX};
@@ -18,7 +19,7 @@ use crate::swarm::event::WebSource;
 use crate::swarm::report::{FileSnapshot, SourceSnapshot};
 
 use super::links::Links;
-use super::source_news::SourceWatch;
+use super::source_news::{SourceChange, SourceNews, SourceWatch};
 use super::status::{SourceFileStatus, SourceStatus};
 
 pub use crate::link::web::NamedBy;
@@ -105,6 +106,11 @@ impl Sources {
         Some(WebSource { source, file: seed.file, priority: seed.priority, links_max })
     }
 
+    /// Those that there were connections to when it was looked last, and all.
+    pub fn counts(&self) -> (u32, u32) {
+        (self.watch.up_count(), self.servers.len() as u32)
+    }
+
     /// Are there none?
     pub fn is_empty(&self) -> bool {
         self.servers.is_empty()
@@ -156,6 +162,14 @@ impl Sources {
     /// something back now.
     pub fn limit(&self, now: Instant) -> (Option<u64>, bool) {
         (self.origins.limit(), self.origins.is_limited(now))
+    }
+
+    /// The news that a source sent a wrong piece.
+    pub fn wrong(&self, source: SourceId, piece: PieceIndex) -> Option<SourceNews> {
+        let server = self.servers.get(&source)?;
+        let (site, url) = (server.site().to_string(), server.url().to_string());
+        let what = SourceChange::Wrong { piece: piece.number() };
+        Some(SourceNews { site, url, what })
     }
 
     /// Has a link made to the source as soon as it may be.

@@ -118,6 +118,10 @@ pub struct Status {
     pub peers_receiving: u32,
     /// Addresses known, connected ones included.
     pub peers_known: u32,
+    /// Servers of its files that there are connections to.
+    pub sources_connected: u32,
+    /// All servers of its files.
+    pub sources_known: u32,
     /// Something is missing that nobody who is known can be expected to bring.
     pub out_of_reach: bool,
     /// Download limit in force: the session's or the torrent's, whichever is lower.

@@ -1,7 +1,8 @@
-//! A .torrent from the web: resolve, judge the address, ask, follow redirects, read a bounded
-//! body that begins as a torrent does. What is in it is judged by `metainfo`, whether it is the
-//! torrent that was wanted by whoever asks. Trackers are asked elsewhere. Beside it, on the lowest
-//! floor: what is asked of web seeds and how their answers are read.
+//! A .torrent or a metalink from the web: resolve, judge the address, ask, follow redirects, read a
+//! bounded body that begins as one does; or a file as it is, of any length. What is in it is judged
+//! by `metainfo` and `metalink`, whether it is what was wanted by whoever asks. Trackers are asked
+//! elsewhere. Beside it, on the lowest floor: what is asked of web seeds and how their answers are
+//! read.
 
 pub mod chunked;
 pub mod expiry;

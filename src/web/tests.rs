@@ -273,7 +273,9 @@ fn redirects_never_lead_inwards() {
 #[test]
 fn fuzz() {
     crate::fuzz::run("fetched_body", |bytes| match torrent_in(bytes.to_vec()) {
-        Ok(torrent) => assert!(torrent.starts_with(b"d")),
+        Ok(Fetched::Torrent(torrent)) => assert!(torrent.starts_with(b"d")),
+        Ok(Fetched::Metalink(text)) => assert!(metalink::begins(&text)),
+        Ok(Fetched::Link(_)) => panic!("no body is a link"),
         Err(Error::Other(line)) => {
             assert!(line.chars().count() <= QUOTED_LEN + 3 && !line.contains(char::is_control));
         }

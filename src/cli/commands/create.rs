@@ -490,4 +490,15 @@ mod tests {
         assert_eq!([near(1_000_000), near(300_000), near(5)], ["1MiB", "256KiB", "16KiB"]);
         assert_eq!([near(200 << 20), near(u64::MAX)], ["128MiB", "128MiB"]);
     }
+
+    #[test]
+    fn lists_of_web_seeds_are_read_line_by_line() {
+        let home = tempfile::tempdir().unwrap();
+        let list = home.path().join("list");
+        std::fs::write(&list, "# mirrors\nhttp://a/x\n\n  http://b/y \r\n").unwrap();
+        let named = ["http://c".to_owned(), format!("@{}", list.display())];
+        assert_eq!(web_seeds(&named).unwrap(), ["http://c", "http://a/x", "http://b/y"]);
+        let refused = web_seeds(&["@/no/such/file".to_owned()]).unwrap_err();
+        assert_eq!(refused.exit, Exit::BadInput);
+    }
 }

@@ -461,6 +461,16 @@ mod tests {
     }
 
     #[test]
+    fn servers_that_the_user_names_are_asked_whatever_is_said_of_others() {
+        let both = torrent_options(&options("--no-web-seeds -w http://m/x --web-seed https://n/"));
+        let named = ["http://m/x", "https://n/"].map(WebSeed::of_user);
+        assert_eq!((both.web_seeds, both.use_web_seeds), (named.to_vec(), false));
+        assert!(torrent_options(&options("")).use_web_seeds);
+        let refused = check_authorities(&options("--ca /no/such/file")).unwrap_err();
+        assert_eq!(refused.exit, Exit::BadInput);
+    }
+
+    #[test]
     fn protection_that_is_not_there_is_refused() {
         let refused = refuse_unsafe(&options("--encryption require")).unwrap_err();
         assert_eq!(refused.exit, Exit::Usage);

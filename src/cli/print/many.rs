@@ -139,7 +139,7 @@ fn state_word(status: &Status) -> &'static str {
         State::Checking => "checking",
         State::Moving => "moving",
         State::Queued => "queued",
-        State::Downloading if status.peers_connected == 0 => "no peers",
+        State::Downloading if status.peers_connected + status.sources_connected == 0 => "no peers",
         State::Downloading => "download",
         State::Complete => "seeding",
         State::Finished => "finished",

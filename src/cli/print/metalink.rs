@@ -4,6 +4,7 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use crate::base::units::size;
+use crate::base::url::Url;
 use crate::cli::escape::{escape, shorten};
 use crate::cli::metalinked::kind_name;
 use crate::metalink::plan::{Way, plan};
@@ -45,9 +46,11 @@ pub fn metalink_screen(metalink: &Metalink, columns: usize) -> String {
             row(kind_name(hash.kind), &HEXLOWER.encode(&hash.bytes));
         }
         row("Had by", &way_words(file));
-        let mirrors = file.mirrors.iter().map(|mirror| without_passkey(&mirror.url));
+        let shown =
+            |url: &str| Url::parse(url).map_or_else(|| without_passkey(url), |url| url.to_string());
+        let mirrors = file.mirrors.iter().map(|mirror| shown(&mirror.url));
         list(&mut row, "Mirrors", mirrors.collect());
-        let torrents = file.torrents.iter().map(|torrent| without_passkey(&torrent.url));
+        let torrents = file.torrents.iter().map(|torrent| shown(&torrent.url));
         list(&mut row, "Torrents", torrents.collect());
     }
     screen
@@ -135,6 +138,7 @@ Generator   g
         assert!(screen.contains("SHA-1       a9993e36"), "{screen}");
         assert!(screen.contains("one mirror after the other, judged as a whole"), "{screen}");
         assert!(screen.contains("Had by      its torrent\n"), "{screen}");
+        assert!(screen.contains("Mirrors     http://m/a?...\n"), "{screen}");
         let json = metalink_json(&metalink);
         assert_eq!(json["files"][0]["size"], 3);
         assert_eq!(json["files"][1]["torrents"][0], "http://t/b.torrent");

@@ -165,9 +165,20 @@ pub fn progress_line(status: &Status) -> String {
     format!(
         "{:.0} %   {}   {}",
         (status.progress() * 100.0).floor(),
-        counted(status.peers_connected.into(), "peer"),
+        company_words(status),
         rate(status.down_rate)
     )
+}
+
+/// `3 peers`, `1 web source`, or both.
+fn company_words(status: &Status) -> String {
+    let peers = counted(status.peers_connected.into(), "peer");
+    let sources = counted(status.sources_connected.into(), "web source");
+    match (status.peers_connected, status.sources_connected) {
+        (_, 0) => peers,
+        (0, _) => sources,
+        _ => format!("{peers}, {sources}"),
+    }
 }
 
 /// The numbers of the moment as one JSON object.
@@ -183,6 +194,7 @@ pub fn progress_json(status: &Status) -> Value {
         "down_rate": status.down_rate,
         "up_rate": status.up_rate,
         "peers": status.peers_connected,
+        "sources": status.sources_connected,
         "pieces_verified": status.pieces_verified,
     })
 }
@@ -266,11 +278,16 @@ mod tests {
             ..Status::default()
         };
         assert_eq!(progress_line(&status), "10 %   3 peers   3.4 MiB/s");
+        let served = Status { peers_connected: 0, sources_connected: 1, ..status.clone() };
+        assert_eq!(progress_line(&served), "10 %   1 web source   3.4 MiB/s");
+        let both = Status { sources_connected: 2, ..status.clone() };
+        assert_eq!(company_words(&both), "3 peers, 2 web sources");
         assert_eq!(
             progress_json(&status).to_string(),
             concat!(
                 r#"{"done":109,"down_rate":3565158,"downloaded":0,"event":"progress","#,
-                r#""peers":3,"pieces_verified":0,"seconds":0.0,"unsynced":0,"up_rate":0,"#,
+                r#""peers":3,"pieces_verified":0,"seconds":0.0,"sources":0,"unsynced":0,"#,
+                r#""up_rate":0,"#,
                 r#""uploaded":0,"wanted":1000}"#
             )
         );

@@ -86,6 +86,10 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
         ("Uploaded", uploaded_words(status)),
         ("Tracker", tracker_row(status, around.first_tracker, now)),
     ]);
+    if status.sources_known > 0 {
+        let (up, all) = (status.sources_connected, status.sources_known);
+        rows.push(("Web", format!("{up} of {} connected", counted(all.into(), "source"))));
+    }
     rows.extend(status.dht.as_ref().map(|dht| ("DHT", dht_words(dht))));
     rows.extend(moving(status));
     rows.extend(unsynced(status));

@@ -117,6 +117,10 @@ pub fn source_trouble(source: &SourceStatus) -> Option<String> {
 pub fn source_line(news: &SourceNews) -> Option<String> {
     let words = match &news.what {
         SourceChange::Up | SourceChange::Down => return None,
+        SourceChange::Wrong { piece } => {
+            let site = &news.site;
+            return Some(format!("piece {piece} failed its hash: {site} sent wrong data"));
+        }
         SourceChange::Waits { why, left } => {
             format!("{}; asked again {}", escape(why), in_time(*left))
         }
@@ -134,6 +138,9 @@ pub fn source_line(news: &SourceNews) -> Option<String> {
 /// The news as one JSON object.
 pub fn source_json(news: &SourceNews) -> Value {
     let (state, path, message, left) = match &news.what {
+        SourceChange::Wrong { piece } => {
+            return json!({ "event": "hash_failed", "piece": piece, "blamed": news.site });
+        }
         SourceChange::Up => ("up", None, None, None),
         SourceChange::Down => ("down", None, None, None),
         SourceChange::Waits { why, left } => ("waits", None, Some(why), Some(*left)),
@@ -233,6 +240,8 @@ mirror.example               4  12.0 MiB/s  301.0 MiB  waits
         let off = news(SourceChange::Off { why: "401: no\n".to_owned() });
         let line = "web source m: 401: no\\n; not asked any more";
         assert_eq!(source_line(&off).as_deref(), Some(line));
+        let wrong = news(SourceChange::Wrong { piece: 3 });
+        assert_eq!(source_line(&wrong).unwrap(), "piece 3 failed its hash: m sent wrong data");
         let waits = SourceChange::Waits { why: "503".into(), left: Duration::from_millis(1500) };
         assert_eq!(
             source_json(&news(waits)).to_string(),

@@ -26,6 +26,22 @@ fn the_lowest_limit_of_all_levels_is_in_force() {
 }
 
 #[test]
+fn bytes_of_one_kind_count_for_a_limit_beside_the_tree() {
+    let session = Arc::new(Limiter::new(None));
+    let web = Arc::new(Limiter::beside(&session, Some(200_000)));
+    let torrent = |rate| Arc::new(Limiter::under(session.clone(), rate));
+    let (one, other) = (torrent(None), torrent(Some(100_000)));
+    let joint = |torrent: &Arc<Limiter>| Limiter::joint(torrent.clone(), web.clone());
+    assert_eq!((joint(&one).rate(), joint(&other).rate()), (Some(200_000), Some(100_000)));
+    assert_eq!(one.rate(), None, "peers are not held back");
+    let now = Instant::now() + Duration::from_secs(1);
+    assert_eq!(joint(&one).spend(1_024, now), Duration::from_nanos(5_120_000));
+    assert!(web.holds_back(now) && !one.holds_back(now));
+    // What another torrent's servers send is paid by the same.
+    assert!(joint(&other).spend(1_024, now) > Duration::from_nanos(10_200_000));
+}
+
+#[test]
 fn what_was_spent_too_much_is_waited_for() {
     let session = Arc::new(Limiter::new(Some(200_000)));
     let torrent = Limiter::under(session.clone(), Some(400_000));

@@ -295,6 +295,26 @@ fn a_file_that_cannot_be_had_is_left_out_until_it_may_be_asked_for_again() {
     assert_eq!(bench.wait(2.0), leases(0, 1..2));
 }
 
+/// A run that was ordered when the hand had just ended all that it had is not fetched: what it
+/// tells of that is no word about the run that is ordered then.
+#[test]
+fn an_order_that_crosses_the_end_of_all_runs_is_taken_back() {
+    let mut bench = Bench::of_files(&[80, 80, 80]);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    bench.pieces(0, 0..16);
+    assert_eq!(bench.ended(0, 16, RunEnd::Done), ["peer 100: fetch 16..60"]);
+    let why = RunEnd::File(FileIndex(1), trouble(None));
+    assert_eq!(bench.ended(0, 20, why), ["peer 100: fetch 16..20"], "there was no other");
+    let lines = bench.pieces(0, 16..18);
+    assert_eq!(lines.last().unwrap(), "peer 100: fetch 40..60");
+    let lines = bench.ended(0, 18, RunEnd::File(FileIndex(0), trouble(None)));
+    assert_eq!(lines, ["peer 100: shorten to 0", "peer 100: fetch 40..60"]);
+    assert!(bench.ended(0, 0, RunEnd::Done).is_empty());
+    let lines = bench.pieces(0, 40..60);
+    assert!(has(&lines, "check 59 [data data data data]"), "{lines:?}");
+}
+
 #[test]
 fn a_file_that_is_sent_as_a_whole_only_is_the_last_resort() {
     let mut bench = Bench::of_files(&[16, 16]);

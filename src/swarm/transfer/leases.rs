@@ -80,7 +80,8 @@ impl Transfer {
         if self.sources.is_empty() || !(self.looks.is_due || is_time || is_other) {
             return Vec::new();
         }
-        if !self.is_complete() && (self.checking.in_trouble() || !self.may_begin()) {
+        let may_fetch = || self.may_begin() || self.assembly.orphans().next().is_some();
+        if !self.is_complete() && (self.checking.in_trouble() || !may_fetch()) {
             // It is looked at when that is over.
             self.looks.is_due = true;
             self.looks.next = None;
@@ -130,7 +131,8 @@ impl Transfer {
         let ground = Ground { layout: &self.layout, extents: &self.extents };
         let ranges = self.sources.ranges(source, ground, now).to_vec();
         let mut bytes = 0;
-        for gap in gaps(&self.picker, &ranges, self.sources.crumbs()) {
+        let crumbs = if self.peers_deliver() { self.sources.crumbs() } else { &[] };
+        for gap in gaps(&self.picker, &ranges, crumbs) {
             bytes += u64::from(gap.end - gap.start) * u64::from(self.layout.piece_len());
             if bytes >= most {
                 break;
@@ -315,7 +317,7 @@ impl Transfer {
         out: &mut Effects,
     ) {
         let ground = Ground { layout: &self.layout, extents: &self.extents };
-        self.sources.sent_wrong(source, piece, ground);
+        self.sources.sent_wrong(source, piece, ground, now);
         if self.sources.is_off(source) {
             self.part_with_off(source, now, out);
             self.distrust(Endpoint::Source(source));

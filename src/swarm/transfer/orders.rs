@@ -16,6 +16,7 @@ use crate::swarm::sources::Ground;
 use super::Transfer;
 use super::assembly::{Received, Sharing};
 use super::gaps::{Want, choose, gaps};
+use super::trade::Trade;
 
 /// A run is as long as its link takes in this time, but no longer than so many bytes: few requests
 /// for the server to note (BEP 19), and little to give back.
@@ -44,7 +45,7 @@ impl Transfer {
     }
 
     fn order_run(&mut self, link: LinkId, now: Instant, out: &mut Effects) -> bool {
-        if self.checking.in_trouble() || !self.may_begin() || self.is_complete() {
+        if self.checking.in_trouble() || self.is_complete() {
             return false;
         }
         let Some(it) = self.runs.link(link) else { return false };
@@ -52,6 +53,10 @@ impl Transfer {
         let may = it.has_room(&self.layout, now) && !is_silent;
         if !may || !self.sources.is_fit(source, now) || self.is_left_alone(source, now) {
             return false;
+        }
+        if !self.may_begin() {
+            // What is begun takes no more memory than it was to take.
+            return is_idle && self.resume(link, false, now, out);
         }
         if !is_idle {
             return self.order_gap(link, true, now, out);
@@ -70,13 +75,15 @@ impl Transfer {
         let (source, next) = (it.source(), it.last_end());
         let ground = Ground { layout: &self.layout, extents: &self.extents };
         self.sources.ranges(source, ground, now);
-        let looked = (self.picker.generation(), self.sources.version(), is_ahead);
+        let leaves = self.peers_deliver();
+        let looked = (self.picker.generation(), self.sources.version(), is_ahead, leaves);
         if it.has_nothing_in(looked) {
             return false;
         }
         let want = Want::new(self.run_pieces(link, now), next, is_ahead, self.sequential);
         let ranges = self.sources.ranges(source, ground, now).to_vec();
-        let rows = gaps(&self.picker, &ranges, self.sources.crumbs());
+        let crumbs = if leaves { self.sources.crumbs() } else { &[] };
+        let rows = gaps(&self.picker, &ranges, crumbs);
         let follows = |piece| self.runs.come_to(piece);
         match choose(rows, want, follows, &mut self.rng) {
             Some(pieces) => self.send_run(link, pieces, BTreeSet::new(), now, out),
@@ -87,6 +94,13 @@ impl Transfer {
                 false
             }
         }
+    }
+
+    /// Is there a peer that something may be left to? Those that choke us, or are silent, keep
+    /// nothing from sources.
+    pub(super) fn peers_deliver(&self) -> bool {
+        let delivers = |trade: &Trade| !trade.is_choking() && !trade.requests().is_snubbed();
+        self.trades.values().any(|trade| trade.is_interesting() && delivers(trade))
     }
 
     /// How many pieces the next run of a link has at most.
@@ -327,8 +341,19 @@ impl Transfer {
     fn is_last_resort(&mut self, source: SourceId, span: &Range<u32>, now: Instant) -> bool {
         let others: Vec<SourceId> =
             self.sources.fit(now).into_iter().filter(|other| *other != source).collect();
-        let free = |number: &u32| self.picker.is_free(*number) && !self.picker.is_at_hand(*number);
-        let mut left: Vec<u32> = span.clone().filter(free).collect();
+        let ground = self.ground();
+        let is_had = |number: &u32| {
+            let piece = self.layout.piece(*number);
+            piece.is_some_and(|piece| self.sources.brings_now(source, piece, ground, now))
+        };
+        // It begins with the first byte, or not at all.
+        if !is_had(&span.start) {
+            return false;
+        }
+        let leaves = self.peers_deliver();
+        let is_left = |number: &u32| leaves && self.picker.is_at_hand(*number);
+        let free = |number: &u32| self.picker.is_free(*number) && !is_left(number);
+        let mut left: Vec<u32> = span.clone().filter(free).filter(is_had).collect();
         for other in others {
             let ground = Ground { layout: &self.layout, extents: &self.extents };
             let ranges = self.sources.ranges(other, ground, now);
@@ -495,7 +520,9 @@ impl Transfer {
             RunEnd::File(file, trouble) => {
                 self.sources.file_failed(source, file, trouble, ground, now);
             }
-            RunEnd::WholeOnly(file) => self.sources.file_is_whole(source, file, ground),
+            RunEnd::WholeOnly(file) => {
+                self.sources.file_is_whole(source, file, ground, now);
+            }
             RunEnd::Source(trouble) => {
                 self.sources.failed(source, trouble, now);
                 self.close_lease(link, CloseReason::NothingLeft, now, out);

@@ -111,9 +111,9 @@ pub(super) struct RunLink {
     nothing_in: Option<Looked>,
 }
 
-/// As things stood when a run was looked for: what could be begun, what sources could bring, and
-/// whether it was to follow another run.
-pub(super) type Looked = (u64, u64, bool);
+/// As things stood when a run was looked for: what could be begun, what sources could bring,
+/// whether it was to follow another run, and whether something was left to peers.
+pub(super) type Looked = (u64, u64, bool, bool);
 
 impl RunLink {
     fn new(source: SourceId, now: Instant) -> Self {

@@ -17,6 +17,8 @@ use crate::process::{Process, driver};
 /// For nginx to listen.
 const READY: Duration = Duration::from_secs(20);
 const MIB: u64 = 1 << 20;
+/// Bytes of one of ten files, eight pieces and a bit.
+const SMALL: u64 = (128 << 10) + 3;
 
 /// A running nginx; it ends when the test leaves.
 struct Nginx {
@@ -118,7 +120,10 @@ fn with_web_seeds(payload: &Payload, urls: &[&str]) -> Vec<u8> {
 fn download(home: &Path, torrent: &Path, more: &[&str]) -> (ExitStatus, String) {
     let mut command = driver(home);
     command.arg(torrent).arg("-d").arg(home.join("data")).args(["-p", "0", "-e", "--json"]);
-    command.args(["--no-trackers", "--timeout", "60s"]).args(more);
+    command.arg("--no-trackers").args(more);
+    if !more.contains(&"--timeout") {
+        command.args(["--timeout", "60s"]);
+    }
     let mut running = Process::start("driver", command, home);
     let status = running.wait(DOWNLOAD);
     (status, running.output())
@@ -194,7 +199,7 @@ fn names_that_need_care_in_urls() {
         ("a&b=c/x;y:z@!$'()*,.bin", 1),
         ("empty", 0),
         ("[1] {2} |3| ^4~.bin", 2 * MIB),
-        ("back\\slash\"quote\".bin", 50_000),
+        ("double\"quote\".bin", 50_000),
     ];
     let payload = Payload::new(2, "odd & name #1", 32 << 10, &files);
     payload.write_to(&root);
@@ -206,6 +211,26 @@ fn names_that_need_care_in_urls() {
     let encoded = "/odd%20%26%20name%20%231/a%20b%23c%3Fd%2Be%2541.bin";
     assert!(requests.iter().any(|it| it.uri == encoded), "{requests:#?}");
     assert_eq!(count(&requests, |it| it.uri.ends_with("/empty")), 0);
+}
+
+#[test]
+fn a_name_that_is_cleaned_for_the_disk_is_asked_for_as_it_is() {
+    if !asked_for("nginx") {
+        return;
+    }
+    let (home, root) = folders();
+    let payload = Payload::new(12, "raw", 32 << 10, &[("back\\slash", 100_000)]);
+    payload.write_to(&root);
+    let nginx = Nginx::start(&root, "", "");
+    let torrent = home.path().join("raw.torrent");
+    fs::write(&torrent, payload.torrent(None)).expect("write the torrent");
+    let (status, output) = download(home.path(), &torrent, &["-w", &nginx.url("")]);
+    assert!(status.success(), "driver ended with {status}:\n{output}");
+    let mut came = fs::read_dir(home.path().join("data/raw")).expect("read the folder");
+    let came = came.next().expect("a file").expect("read the folder").path();
+    let bytes = |path: &Path| fs::read(path).expect("read a file");
+    assert!(bytes(&came) == bytes(&root.join("raw/back\\slash")), "other bytes");
+    assert!(nginx.end().iter().all(|it| it.uri == "/raw/back%5Cslash"));
 }
 
 #[test]
@@ -283,19 +308,32 @@ fn nothing_comes_compressed() {
     assert!(requests.iter().all(|it| it.encoding == "-"), "{requests:#?}");
 }
 
-/// Ten files at two servers, one of which has another one among them.
+/// Ten files at a server that has another one among them: all others come from it, and that one
+/// from another server in a second run. What was asked for, and what the first run printed.
 fn differing(spoil: impl Fn(&Path)) -> (Vec<Request>, String) {
     let (home, root) = folders();
     let names: Vec<String> = (0..10).map(|number| format!("f{number}")).collect();
-    let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 2 * MIB + 3)).collect();
-    let payload = Payload::new(6, "ten", 64 << 10, &files);
+    let files: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), SMALL)).collect();
+    let payload = Payload::new(6, "ten", 16 << 10, &files);
     for folder in ["good", "bad"] {
         payload.write_to(&root.join(folder));
     }
     spoil(&root.join("bad/ten/f4"));
-    let nginx = Nginx::start(&root, "", "");
-    let urls = [nginx.url("bad/"), nginx.url("good/")];
-    let output = assert_comes(home.path(), &payload, &[&urls[0], &urls[1]], &[]);
+    // On loopback all of a file would be here before its first piece is hashed. nginx sends what
+    // may pass in a second at once, which is three pieces.
+    let nginx = Nginx::start(&root, "", "limit_rate 48k;");
+    let torrent = home.path().join("payload.torrent");
+    fs::write(&torrent, payload.torrent(None)).expect("write the torrent");
+    let bad = nginx.url("bad/");
+    let (status, output) = download(home.path(), &torrent, &["-w", &bad, "--timeout", "5s"]);
+    assert_eq!(status.code(), Some(4), "{output}");
+    let data = home.path().join("data");
+    for name in names.iter().filter(|name| !["f3", "f4", "f5"].contains(&name.as_str())) {
+        assert!(data.join("ten").join(name).exists(), "{name} is not whole:\n{output}");
+    }
+    let (status, more) = download(home.path(), &torrent, &["-w", &nginx.url("good/")]);
+    assert!(status.success(), "driver ended with {status}:\n{more}");
+    payload.assert_same(&data);
     (nginx.end(), output)
 }
 
@@ -306,12 +344,12 @@ fn a_file_of_another_length_is_left_out_before_a_byte_of_it_counts() {
     }
     let (requests, output) = differing(|file| {
         let file = fs::OpenOptions::new().append(true).open(file).expect("open a file");
-        file.set_len(2 * MIB + 7).expect("make it longer");
+        file.set_len(SMALL + 4).expect("make it longer");
     });
     assert_eq!(output.matches("\"hash_failed\"").count(), 0, "{output}");
     assert!(output.contains("another file: 4 bytes longer there"), "{output}");
     let asked = count(&requests, |it| it.uri == "/bad/ten/f4");
-    assert!((1..=16).contains(&asked), "asked {asked} times: {requests:#?}");
+    assert!((1..=8).contains(&asked), "asked {asked} times: {requests:#?}");
 }
 
 #[test]
@@ -320,10 +358,10 @@ fn a_file_of_other_bytes_costs_few_pieces() {
         return;
     }
     let (_, output) = differing(|file| {
-        fs::write(file, vec![7; (2 * MIB + 3) as usize]).expect("write other bytes");
+        fs::write(file, vec![7; SMALL as usize]).expect("write other bytes");
     });
     let failed = output.matches("\"hash_failed\"").count();
-    assert!((1..=8).contains(&failed), "{failed} pieces failed: {output}");
+    assert!((2..=8).contains(&failed), "{failed} pieces failed: {output}");
     assert!(output.contains("it sends other bytes"), "{output}");
 }
 

@@ -36,6 +36,8 @@ struct Setup {
     loss_percent: u32,
     translated_percent: u32,
     rounds: usize,
+    /// How long all have to meet each other.
+    warm_up: Duration,
 }
 
 impl Setup {
@@ -43,7 +45,16 @@ impl Setup {
         let nets = [Nets::V4, Nets::V6, Nets::V4, Nets::Both][seed as usize % 4];
         let loss_percent = [0, 5, 5][seed as usize % 3];
         let translated_percent = [0, 15][seed as usize / 2 % 2];
-        Self { seed, count, nets, loss_percent, translated_percent, rounds: 3 }
+        let (rounds, warm_up) = (3, 10 * S);
+        Self { seed, count, nets, loss_percent, translated_percent, rounds, warm_up }
+    }
+
+    /// One of many: all kinds of nets and lines, mostly of few nodes.
+    fn of_many(seed: u64) -> Self {
+        let is_double = seed % 4 == 3;
+        let few = if is_double { 24 } else { 16 };
+        let count = if seed.is_multiple_of(25) { 100 } else { few };
+        Self::any(seed, count)
     }
 }
 
@@ -201,7 +212,9 @@ impl Full {
         let to = loop {
             let to = self.up();
             let address = self.world.hosts[to].address;
-            if to != by && address.is_ipv4() == by_address.is_ipv4() {
+            let is_other = to != by && address.is_ipv4() == by_address.is_ipv4();
+            // Who keeps it need not ask.
+            if is_other && !nearest.contains(&to) {
                 break to;
             }
         };
@@ -255,7 +268,7 @@ impl Full {
 
 fn run(setup: Setup) -> Score {
     let mut full = Full::new(setup);
-    full.world.run(20 * S);
+    full.world.run(setup.warm_up);
     full.world.tell_siblings();
     (0..setup.rounds).for_each(|_| full.round());
     full.finish()
@@ -264,13 +277,12 @@ fn run(setup: Setup) -> Score {
 #[test]
 fn what_one_announces_another_finds_in_every_world() {
     if let Some(seed) = number("PIGEON_SIM_SEED") {
-        return eprintln!("seed {seed}: {:?}", run(Setup::any(seed, 100)));
+        return eprintln!("seed {seed}: {:?}", run(Setup::of_many(seed)));
     }
-    let count = number("PIGEON_SIM_SEEDS").unwrap_or(40);
+    let count = number("PIGEON_SIM_SEEDS").unwrap_or(100);
     let mut all = Score::default();
     for seed in 0..count {
-        let size = if seed % 10 == 0 { 100 } else { 40 };
-        match catch_unwind(AssertUnwindSafe(|| run(Setup::any(seed, size)))) {
+        match catch_unwind(AssertUnwindSafe(|| run(Setup::of_many(seed)))) {
             Ok(score) => all.add(score),
             Err(_) => panic!("PIGEON_SIM_SEED={seed} shows the failure above"),
         }
@@ -284,7 +296,8 @@ fn a_thousand_nodes_find_what_one_announces() {
     let worlds = if is_large() { 4 } else { 1 };
     let mut all = Score::default();
     for seed in 0..worlds {
-        let setup = Setup { loss_percent: 5, rounds: 10, ..Setup::any(1_000 + 2 * seed, 1_000) };
+        let plain = Setup::any(1_000 + 2 * seed, 1_000);
+        let setup = Setup { loss_percent: 5, rounds: 10, warm_up: 20 * S, ..plain };
         all.add(run(setup));
     }
     all.judge();
@@ -324,9 +337,9 @@ impl Score {
             self.found, self.lookups, self.clean, self.sent, self.replies
         );
         assert!(self.found * 100 >= self.lookups * 99, "{} of {}", self.found, self.lookups);
-        // Of eight, 6.9 are to be expected when 5 % is lost of queries, replies and announces; who
-        // lost one lately is passed over for two minutes, too.
-        assert!(self.stored * 10 >= self.announced * 55, "{each} of the nearest eight have it");
+        // Of eight, 6.9 are to be expected when 5 % is lost of queries, replies and announces, but
+        // that is sent once more.
+        assert!(self.stored * 10 >= self.announced * 72, "{each} of the nearest eight have it");
         assert!(self.clean.0 * 10 >= self.clean.1 * 75, "without loss {:?}", self.clean);
         assert!(p50 <= 400 * MS && p99 <= 2 * S, "first peer after {p50:?}, {p99:?}");
         assert!(self.replies > 0);
