@@ -223,11 +223,18 @@ impl<C: Open> Plan<C> {
         let mut sites: Vec<_> =
             self.sites.iter().map(|(site, state)| (state.held.len(), site.clone())).collect();
         sites.sort_unstable();
-        sites.iter().for_each(|(_, site)| self.settle(site));
+        let sites: Vec<_> = sites.into_iter().map(|(_, site)| site).collect();
+        sites.iter().for_each(|site| self.give(site));
+        self.tell(&sites);
     }
 
     /// Gives what can be given, and tells those who wait why they do.
     fn settle(&mut self, site: &Site) {
+        self.give(site);
+        self.tell(std::slice::from_ref(site));
+    }
+
+    fn give(&mut self, site: &Site) {
         let Some(state) = self.sites.get_mut(site) else { return };
         while self.leases < LEASES_MAX
             && state.rest.is_none()
@@ -243,32 +250,26 @@ impl<C: Open> Plan<C> {
         while state.idle.len() > state.climb.slots() {
             state.idle.pop_front();
         }
-        self.contend(site);
-        if let Some(state) = self.sites.get_mut(site) {
-            state.explain(self.leases >= LEASES_MAX, &mut self.outputs);
-        }
     }
 
-    /// Tells whether the slots of a site are wanted back. While all are taken that the sites share,
-    /// and one of them lacks some, those that have most give.
-    fn contend(&mut self, site: &Site) {
-        let lacks = |state: &State<C>| state.lacks_slots();
-        let is_short = self.leases >= LEASES_MAX && self.sites.values().any(lacks);
-        let most = self.sites.values().map(|state| state.held.len()).max();
-        let gives = most.filter(|_| is_short);
-        let changes = gives != self.gives;
-        self.gives = gives;
-        for (name, state) in &mut self.sites {
-            if !changes && name != site {
-                continue;
+    /// Tells whether slots of these sites are wanted back, and why others wait. While all are taken
+    /// that the sites share, and one of them lacks some, those that have most give.
+    fn tell(&mut self, sites: &[Site]) {
+        let is_full = self.leases >= LEASES_MAX;
+        let gives = match is_full && self.sites.values().any(State::lacks_slots) {
+            true => self.sites.values().map(|state| state.held.len()).max(),
+            false => None,
+        };
+        if gives != self.gives {
+            self.gives = gives;
+            for (site, state) in &mut self.sites {
+                state.contend(site, gives, &mut self.outputs);
             }
-            let held = state.held.len();
-            let is_contended =
-                held > state.climb.slots() || state.lets_wait() || gives == Some(held);
-            if is_contended != state.is_contended {
-                state.is_contended = is_contended;
-                let site = name.clone();
-                self.outputs.push_back(Output::Contended { site, is: is_contended });
+        }
+        for site in sites {
+            if let Some(state) = self.sites.get_mut(site) {
+                state.contend(site, gives, &mut self.outputs);
+                state.explain(is_full, &mut self.outputs);
             }
         }
     }
@@ -331,6 +332,17 @@ impl<C: Open> State<C> {
         }
         self.idle = left;
         taken
+    }
+
+    /// Tells whether its slots are wanted back, if that is new; those are that hold as many as
+    /// `gives`.
+    fn contend(&mut self, site: &Site, gives: Option<usize>, outputs: &mut VecDeque<Output<C>>) {
+        let held = self.held.len();
+        let is = held > self.climb.slots() || self.lets_wait() || gives == Some(held);
+        if is != self.is_contended {
+            self.is_contended = is;
+            outputs.push_back(Output::Contended { site: site.clone(), is });
+        }
     }
 
     /// Tells those whose torrent has no connection why, as often as that changes.
