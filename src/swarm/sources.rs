@@ -328,15 +328,22 @@ impl Sources {
         // It may have been a bit on the way: it is asked again, ever later.
         source.stuck_at(piece, STUCK_MAX, now);
         self.version += 1;
+        let files: Vec<FileIndex> = ground.files_of(piece).take(2).collect();
+        let is_off = |file: &FileIndex| {
+            source.files.get(file).is_some_and(|it| it.off.as_ref().is_some_and(Off::is_for_good))
+        };
+        if files.iter().any(is_off) {
+            // On its way when that was found.
+            return;
+        }
         source.wasted_bytes += u64::from(ground.layout.len_of(piece));
         let most = ground.layout.total_len() / WASTE_SHARE;
         let most = most.max(WASTE_PIECES * u64::from(ground.layout.piece_len()));
         if source.wasted_bytes >= most {
             return source.rest(Off::for_good("it sent too many wrong pieces"));
         }
-        let mut files = ground.files_of(piece);
         // Whose fault a piece of several files is, nobody knows.
-        let (Some(file), None) = (files.next(), files.next()) else { return };
+        let [file] = files[..] else { return };
         let known = source.files.entry(file).or_default();
         known.wrong += 1;
         if known.wrong >= WRONG_IN_FILE_MAX {

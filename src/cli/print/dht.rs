@@ -48,20 +48,6 @@ pub fn swarm_line(swarm: Option<(usize, usize)>) -> String {
     }
 }
 
-/// What nodes tell of a swarm (BEP 33): `about 48 seeds and 20 leechers`.
-pub fn swarm_words((seeds, leechers): (usize, usize)) -> String {
-    let (seeds, leechers) = (counted(seeds as u64, "seed"), counted(leechers as u64, "leecher"));
-    format!("about {seeds} and {leechers}")
-}
-
-/// The line of the screen about the torrent's swarm.
-pub fn swarm_line(swarm: Option<(usize, usize)>) -> String {
-    match swarm {
-        Some(swarm) => format!("swarm {}\n", swarm_words(swarm)),
-        None => "swarm no node has told how many there are\n".to_owned(),
-    }
-}
-
 /// Whom it reaches: `312 nodes`.
 pub fn dht_reach(dht: &DhtStatus) -> String {
     let silent = dht.silent.filter(|silent| *silent >= SILENCE_SHOWN);

@@ -321,8 +321,25 @@ impl Transfer {
         if self.sources.is_off(source) {
             self.part_with_off(source, now, out);
             self.distrust(Endpoint::Source(source));
+        } else {
+            self.cut_runs(source, now, out);
         }
         self.look_at_sources(out);
+    }
+
+    /// Runs of the source end before the first piece that it is not to bring any more.
+    fn cut_runs(&mut self, source: SourceId, now: Instant, out: &mut Effects) {
+        let ground = Ground { layout: &self.layout, extents: &self.extents };
+        let ranges = self.sources.ranges(source, ground, now).to_vec();
+        let links = self.runs.links().filter(|(_, it)| it.source() == source);
+        let cuts = links.filter_map(|(link, it)| {
+            let first = it.reserved().find(|number| !is_in(&ranges, *number))?;
+            Some((link, first))
+        });
+        for (link, from) in cuts.collect::<Vec<_>>() {
+            let cut = self.shorten(link, from, now, out);
+            self.give_back(&cut, now, out);
+        }
     }
 }
 

@@ -364,7 +364,13 @@ impl Transfer {
 
     /// Nothing is wanted of this link from the piece on, whatever was reserved for it. The pieces
     /// are in no place then.
-    fn shorten(&mut self, link: LinkId, from: u32, now: Instant, out: &mut Effects) -> Vec<u32> {
+    pub(super) fn shorten(
+        &mut self,
+        link: LinkId,
+        from: u32,
+        now: Instant,
+        out: &mut Effects,
+    ) -> Vec<u32> {
         let Some(it) = self.runs.link_mut(link) else { return Vec::new() };
         let cut = it.shorten(from, now);
         out.send(link, LinkCommand::Shorten(from));
