@@ -15,7 +15,6 @@ use tracing::{debug, info, warn};
 use crate::base::extents::Extents;
 use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
-use crate::base::units::BLOCK_LEN;
 use crate::dht::task::DhtNews;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
 use crate::link::{self, LinkReport, Provider};
@@ -35,7 +34,7 @@ use super::lifecycle::Ends;
 use super::links::Links;
 use super::moving::MoveOrder;
 use super::publish::{Publisher, wanted_pieces};
-use super::seats::{Needs, Seats};
+use super::seats::Seats;
 use super::sources::Sources;
 use super::status::WhyReport;
 use super::trackers::{Trackers, without_passkey};
@@ -46,11 +45,6 @@ pub(super) const DISK_EVENTS_LEN: usize = 256;
 const REPORTS_BATCH: usize = 64;
 /// The same for verdicts.
 const DISK_EVENTS_BATCH: usize = 64;
-/// How often the snapshot is renewed while anything moves.
-const PUBLISH_EVERY: Duration = Duration::from_millis(500);
-/// The same for a torrent that is paused, or complete and alone: a thousand of them cost next to
-/// nothing.
-const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
 /// How often one that only seeds looks for its lost files: a look at each, and no more.
@@ -637,81 +631,10 @@ impl Actor {
         }
     }
 
-    fn note_starved(&mut self, now: Instant) {
+    pub(super) fn note_starved(&mut self, now: Instant) {
         let pool = &self.links.config.pool;
         let starved = pool.is_starved() || pool.waits_count() > self.waits[0];
         self.swarm.note(Input::Starved(starved), now);
-    }
-
-    fn on_publish_tick(&mut self) {
-        let now = Instant::now();
-        self.note_silence(now);
-        self.note_starved(now);
-        self.waits = [self.waits[1], self.links.config.pool.waits_count()];
-        let stats = self.jobs.store.stats();
-        let hashing = Duration::from_nanos(stats.hash_ns.saturating_sub(self.disk_stats.hash_ns));
-        let writing = Duration::from_nanos(stats.write_ns.saturating_sub(self.disk_stats.write_ns));
-        self.disk_stats = stats;
-        self.swarm.handle(Input::DiskLoad { hashing, writing }, now);
-        let rate = self.swarm.snapshot(now).down_rate;
-        self.disk_meter.note(stats, rate, now);
-        let limiter = &self.links.config.limiter;
-        // A torrent alone at its limit, or one of several that share the session's. Under a limit
-        // of less than a block a second there is no rate to tell that from.
-        let limited = limiter.rate().is_some_and(|limit| {
-            let has_rate = rate > 0 || limit < BLOCK_LEN as u64;
-            rate * 10 > limit * 9 || has_rate && limiter.holds_back(now)
-        });
-        let limited = limited || self.sources.limit(now).1;
-        self.swarm.handle(Input::Limited(limited), now);
-        self.tell_of_sources(now);
-        self.tell_room();
-        let up_limit = self.links.config.up_limiter.rate();
-        self.swarm.handle(Input::UploadLimit(up_limit), now);
-        self.look_around(now);
-        self.publish();
-    }
-
-    /// What has changed about servers of files since it was told last.
-    fn tell_of_sources(&mut self, now: Instant) {
-        if self.sources.is_empty() {
-            return;
-        }
-        let status = self.sources.status(&self.swarm, now);
-        for news in self.sources.watch.look(&status) {
-            // Nobody may be listening.
-            let _ = self.news.send(News::Source(news));
-        }
-    }
-
-    /// Whoever connects wakes us, and then this is looked at again.
-    fn publish_pause(&self) -> Duration {
-        // Who came, took all and left between two snapshots is to be seen in the next one.
-        let is_told = self.swarm.moved_bytes() == self.published_bytes;
-        let is_still = is_told && self.links.is_empty() && self.jobs_out == 0;
-        match is_still && self.status.is_still() {
-            true => PUBLISH_IDLE,
-            false => PUBLISH_EVERY,
-        }
-    }
-
-    pub(super) fn publish(&mut self) {
-        let now = Instant::now();
-        let limits = (self.links.config.limiter.rate(), self.links.config.up_limiter.rate());
-        let mut status = self.publisher.status(&self.swarm, &self.trackers.status, limits, now);
-        status.unsynced_bytes = self.jobs.store.backlog().bytes;
-        self.seats.take(Needs {
-            takes_part: !self.publisher.is_paused() && !self.publisher.is_stopping(),
-            is_seed: self.publisher.left().0 == 0,
-            lacks: status.left_bytes() > 0,
-            peers: status.peers_connected,
-        });
-        status.dht = self.seats.status(now);
-        (status.sources_connected, status.sources_known) = self.sources.counts();
-        self.published_bytes = self.swarm.moved_bytes();
-        let is_paused = self.publisher.is_paused();
-        self.trackers.publish(&status, self.swarm.working_peers(), is_paused);
-        self.status.post(status);
     }
 }
 

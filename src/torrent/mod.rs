@@ -21,6 +21,7 @@ pub mod moving;
 pub mod options;
 mod parked;
 pub mod places;
+mod posting;
 mod publish;
 mod seats;
 pub mod seeking;

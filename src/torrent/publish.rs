@@ -265,14 +265,7 @@ impl Publisher {
         now: Instant,
     ) -> Status {
         let numbers = swarm.snapshot(now);
-        let trouble = self.trouble.as_ref().filter(|_| swarm.is_complete());
-        let state = match numbers.disk_trouble.as_ref().or(trouble) {
-            _ if self.stopping => State::Stopping,
-            _ if self.paused => State::Paused,
-            _ if swarm.is_complete() && self.complete => State::Complete,
-            Some(why) => State::DiskTrouble(why.clone()),
-            None => State::Downloading,
-        };
+        let state = self.state(swarm.is_complete(), numbers.disk_trouble.as_ref());
         let running = now.saturating_duration_since(self.so_far.began);
         Status {
             found: None,
@@ -327,6 +320,17 @@ impl Publisher {
             disk_trouble: numbers.disk_trouble,
             record_trouble: self.record_trouble.clone(),
             flush_failure: self.flush_failure.clone(),
+        }
+    }
+
+    fn state(&self, is_complete: bool, disk_trouble: Option<&String>) -> State {
+        let trouble = self.trouble.as_ref().filter(|_| is_complete);
+        match disk_trouble.or(trouble) {
+            _ if self.stopping => State::Stopping,
+            _ if self.paused => State::Paused,
+            _ if is_complete && self.complete => State::Complete,
+            Some(why) => State::DiskTrouble(why.clone()),
+            None => State::Downloading,
         }
     }
 
