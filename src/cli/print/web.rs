@@ -203,7 +203,7 @@ mod tests {
     fn each_source_tells_what_it_waits_for_and_which_files_are_off() {
         let expected = "\
 SOURCE                   LINKS         DOWN   RECEIVED  STATE
-mirror.example               4  12.0 MiB/s  301.0 MiB  waits
+mirror.example               4   12.0 MiB/s  301.0 MiB  waits
   https://mirror.example/pub/?...
   429: it is \\x1bbusy, again in 12s
   'a.iso': 206: another file: 4 bytes longer there

@@ -335,11 +335,17 @@ fn a_file_that_is_sent_as_a_whole_only_is_the_last_resort() {
 #[test]
 fn a_piece_of_very_many_files_is_left_to_peers_that_have_it() {
     let mut bench = crumbly();
-    // One that has it and keeps us choked.
     bench.up(1);
     bench.event(1, LinkEvent::Availability(Availability::Some(set(3, &[1]))));
+    bench.event(1, LinkEvent::Unchoked);
     bench.sources(1);
     assert_eq!(bench.served(1), ["peer 101: fetch 0..1"]);
+    // One that has it and keeps us choked is not waited for.
+    let mut choked = crumbly();
+    choked.up(1);
+    choked.event(1, LinkEvent::Availability(Availability::Some(set(3, &[1]))));
+    choked.sources(1);
+    assert_eq!(choked.served(1), ["peer 101: fetch 0..3"]);
     let mut alone = crumbly();
     alone.sources(1);
     assert_eq!(alone.served(0), ["peer 100: fetch 0..3"]);
