@@ -216,7 +216,8 @@ fn commands_of_a_pipe_are_answered_among_the_events_of_json() {
     running.type_line("limit up 1M");
     let answer = running.line("{\"command\":\"limit up 1M\",\"event\":\"answer\"");
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
-    assert_eq!(answer["text"], "up at most 976.6 KiB/s\n");
+    let scope = "up at most 976.6 KiB/s, for all torrents of this run together\n";
+    assert_eq!(answer["text"], scope);
     running.type_line("quit");
     let ran = running.wait();
     assert_eq!(ran.code, Some(7), "{}", ran.stderr);
