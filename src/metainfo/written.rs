@@ -17,6 +17,9 @@ pub enum Spelling {
     Plain,
 }
 
+/// The elements of a path, as the torrent writes them.
+type Elements<'a> = Vec<&'a [u8]>;
+
 impl Torrent {
     /// The name of the torrent and, unless it is a single file, the elements of the file's path
     /// below it, as they were written: any bytes, even `..` or none. None for padding, for what
@@ -38,7 +41,7 @@ impl Torrent {
     }
 
     /// What stands below the torrent's name, and what does so in the other spelling.
-    fn written_elements(&self, file: FileIndex) -> Option<(Vec<&[u8]>, Option<Vec<&[u8]>>)> {
+    fn written_elements(&self, file: FileIndex) -> Option<(Elements<'_>, Option<Elements<'_>>)> {
         if self.is_single_file() {
             return Some((Vec::new(), None));
         }

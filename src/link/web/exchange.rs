@@ -72,7 +72,7 @@ struct Asked {
 #[derive(Debug)]
 enum Expect {
     Head(HeadReader),
-    Body(Body),
+    Body(Box<Body>),
 }
 
 /// The body that comes.
@@ -253,7 +253,7 @@ impl Exchange {
 
     /// The remote has closed its side: was that the end of the answer at hand?
     pub fn on_end(&mut self, events: &mut Vec<LinkEvent>) -> bool {
-        let is_end = matches!(&self.expect, Expect::Body(Body { left: Left::ToEnd, .. }));
+        let is_end = matches!(&self.expect, Expect::Body(body) if matches!(body.left, Left::ToEnd));
         if is_end {
             self.end_answer(events);
         }
@@ -316,7 +316,7 @@ impl Exchange {
             Verdict::Take { skip, len, .. } => (skip, len, None),
             verdict => (0, 0, Some((Vec::new(), head, verdict))),
         };
-        self.expect = Expect::Body(Body {
+        self.expect = Expect::Body(Box::new(Body {
             left,
             skip,
             take,
@@ -328,7 +328,7 @@ impl Exchange {
             begun: now,
             latency: now.saturating_duration_since(asked.at),
             taken: 0,
-        });
+        }));
     }
 
     /// Takes in bytes of the body; returns how many, 0 when it lacks a block to put them in.
@@ -413,6 +413,7 @@ impl Exchange {
         let next = Expect::Head(HeadReader::new());
         let is_wanted = self.work().is_some();
         let Expect::Body(body) = std::mem::replace(&mut self.expect, next) else { return };
+        let body = *body;
         let Some(asked) = self.asked.pop_front() else { return };
         self.is_spent |= !body.keeps_alive || !body.is_whole;
         if let Some((page, head, verdict)) = body.page {

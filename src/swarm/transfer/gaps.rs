@@ -101,6 +101,11 @@ mod tests {
         choose(gaps.iter().cloned(), want, |piece| piece == follows, &mut rng)
     }
 
+    /// One range, which is no list of its numbers.
+    fn only(begin: u32, end: u32) -> Range<u32> {
+        begin..end
+    }
+
     const NOBODY: u32 = u32::MAX;
 
     #[test]
@@ -109,12 +114,12 @@ mod tests {
         let rows = |picker: &Picker, ranges: &[Range<u32>], crumbs: &[u32]| {
             gaps(picker, ranges, crumbs).collect::<Vec<_>>()
         };
-        assert_eq!(rows(&picker, &[0..20], &[]), [0..3, 5..9, 10..15, 16..20]);
+        assert_eq!(rows(&picker, &[only(0, 20)], &[]), [0..3, 5..9, 10..15, 16..20]);
         assert_eq!(rows(&picker, &[1..6, 8..12], &[]), [1..3, 5..6, 8..9, 10..12]);
         // Pieces of very many parts are asked of servers only when no peer has them.
-        assert_eq!(rows(&picker, &[10..15], &[12]), [10..15]);
+        assert_eq!(rows(&picker, &[only(10, 15)], &[12]), [only(10, 15)]);
         picker.peer_gained(layout.piece(12).unwrap());
-        assert_eq!(rows(&picker, &[10..15], &[12]), [10..12, 13..15]);
+        assert_eq!(rows(&picker, &[only(10, 15)], &[12]), [10..12, 13..15]);
     }
 
     #[test]
@@ -134,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_gap_that_another_run_comes_to_is_halved() {
-        let whole = [10..50];
+        let whole = [only(10, 50)];
         assert_eq!(chosen(&whole, Want::new(4, None, false, false), 10), Some(30..34));
         // Nothing is left for the other one all the same.
         assert_eq!(chosen(&whole, Want::new(40, None, false, false), 10), Some(10..50));
