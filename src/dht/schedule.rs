@@ -234,7 +234,7 @@ impl Schedule {
     }
 
     /// A node was met where few are known: those that nobody kept or answered to are due again,
-    /// but not sooner after the last time than [`MET_APART`].
+    /// but not sooner after the last time than `MET_APART`.
     pub fn met(&mut self, now: Instant) {
         for at in 0..self.plans.len() {
             let plan = &self.plans[at];
