@@ -141,7 +141,7 @@ mod tests {
         let fewer = Status { wanted_bytes: 1 << 20, ..status() };
         assert_eq!(complete_line(&fewer, 0), "Complete: 1.0 MiB, every piece verified.\n");
         let found_as = |count, by_record| {
-            let found = FoundPieces { count, by_record, changed: Vec::new() };
+            let found = FoundPieces { count, by_record, ..FoundPieces::default() };
             complete_line(&Status { found: Some(found.into()), ..found_status() }, 0)
         };
         assert!(found_as(9, 0).ends_with("found on disk and verified.\n"));
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn of_a_resumed_download_only_what_came_was_verified() {
-        let found = FoundPieces { count: 9, by_record: 9, changed: Vec::new() };
+        let found = FoundPieces { count: 9, by_record: 9, ..FoundPieces::default() };
         let resumed = Status { verified_bytes: 1 << 20, found: Some(found.into()), ..status() };
         assert_eq!(
             complete_line(&Status { transferring: Duration::from_secs(1), ..resumed }, 0),
