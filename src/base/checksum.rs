@@ -1,5 +1,5 @@
-//! CRC-32C (Castagnoli), by which peers and nodes of the DHT are ranked and named by their addresses
-//! (BEP 40, BEP 42), and torn files are found out. No proof against anybody.
+//! CRC-32C (Castagnoli), by which peers and nodes of the DHT are ranked and named by their
+//! addresses (BEP 40, BEP 42), and torn files are found out. No proof against anybody.
 
 /// Castagnoli's polynomial, bits in reverse.
 const POLYNOMIAL: u32 = 0x82F6_3B78;
