@@ -264,7 +264,7 @@ pub struct Common {
     /// Write log lines to this file
     #[arg(long, value_name = "FILE", global = true, env = "DRIVER_LOG")]
     pub log: Option<PathBuf>,
-    /// Colours in help and in what is wrong with the command line
+    /// Colours in help and where something goes wrong
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
     pub color: When,
     /// Most memory for data: 48MiB, at least 8MiB [default: an eighth of what there is, 16 to

@@ -543,7 +543,7 @@ impl Actor {
             }
             Event::Banned(address) => warn!(%address, "peer banned"),
             // That has been told.
-            Event::DiskTrouble(_) if self.gone.is_some() => return,
+            Event::DiskTrouble(_) if self.gone.is_some() || self.fetch_gone_at.is_some() => return,
             Event::DiskTrouble(why) => {
                 warn!(why, "disk trouble");
                 self.publish();

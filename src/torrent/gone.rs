@@ -118,7 +118,8 @@ impl Actor {
             let _ = self.news.send(News::FileBack { why, pieces, bytes });
         }
         // Where nobody could bring it anyway it may as well be looked for.
-        let has_others = !self.links.is_empty() || !self.sources.is_empty();
+        let has_others =
+            !self.links.is_empty() || !self.sources.is_empty() || !self.swarm.known(now).is_empty();
         let is_time = self.fetch_gone_at.is_some_and(|at| now >= at) && has_others;
         if self.fetch_gone_at.is_some() && (is_whole || is_time) {
             self.await_no_more();

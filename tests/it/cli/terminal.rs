@@ -169,12 +169,13 @@ fn a_narrow_terminal_loses_no_number() {
 }
 
 #[test]
-fn errors_break_at_spaces() {
+fn errors_break_at_spaces_and_begin_in_red() {
     let home = tempfile::tempdir().expect("a folder for the test");
     let Some(mut terminal) = Terminal::start(home.path(), 40, "nowhere-to-be-found.torrent") else {
         return;
     };
-    terminal.wait_for("driver: nowhere-to-be-found.torrent: no\r\nsuch file\r\n");
+    let red = "\x1b[1;31mdriver:\x1b[0m ";
+    terminal.wait_for(&format!("{red}nowhere-to-be-found.torrent: no\r\nsuch file\r\n"));
     assert_eq!(terminal.wait(), Some(3));
 }
 
