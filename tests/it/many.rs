@@ -304,7 +304,14 @@ fn a_torrent_is_added_to_a_run_of_one() {
         ("limit down 9M", "down at most 8.6 MiB/s, for all torrents of this run together"),
         ("limit 1 down 2M", "1 alpha: down at most 1.9 MiB/s, for this torrent alone"),
         ("add b.torrent", "2 beta: added"),
-        // With a second torrent the words mean what they meant.
+    ] {
+        running.type_line(typed);
+        running.line(answer);
+    }
+    running.line("2 beta: Complete");
+    place.payloads[1].assert_same(&place.out());
+    // With a second torrent the words mean what they meant.
+    for (typed, answer) in [
         ("limit", "all together: down at most 8.6 MiB/s, up no limit"),
         ("", "1 alpha: down at most 1.9 MiB/s, up no limit"),
         ("", "2 beta: down no limit, up no limit"),
@@ -313,8 +320,6 @@ fn a_torrent_is_added_to_a_run_of_one() {
         running.type_line(typed);
         running.line(answer);
     }
-    running.line("2 beta: Complete");
-    place.payloads[1].assert_same(&place.out());
     running.type_line("remove 1");
     running.line("removed 1 alpha");
     // What was taken out is not asked for any more.
