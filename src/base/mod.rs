@@ -3,6 +3,7 @@
 
 pub mod addr;
 pub mod bitfield;
+pub mod checksum;
 pub mod digest;
 pub mod extents;
 pub mod hashes;

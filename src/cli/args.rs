@@ -47,7 +47,8 @@ With --json a download prints one JSON object a line, each with an \"event\":
                 dialling, candidates (every second)
   metadata_found  name, info_hash, info_hash_v2, size, kept (from an earlier run)
   started       name, info_hash, total_size, files, files_chosen, port, dir
-  checked       pieces, by_record (of them, not read), changed (path, gone, pieces, bytes)
+  checked       pieces, by_record (of them, not read), changed (path, gone, pieces, bytes),
+                lacks_room (message, or null)
   first_peer    address
   progress      seconds, done, wanted, downloaded, uploaded, down_rate, up_rate, peers,
                 sources (of the web), pieces_verified, unsynced (not yet on the device);
@@ -56,8 +57,8 @@ With --json a download prints one JSON object a line, each with an \"event\":
   reassigned    piece, address and name (who failed to bring it), message
   banned        address
   piece_lost    piece, message
-  file_changed  message, pieces, bytes, fetched (true or false)
-  file_back     message, pieces, bytes (a lost file of a seed, that is served again)
+  file_changed  message, pieces, bytes, fetched (true or false), fetched_in (seconds, or null)
+  file_back     message, pieces, bytes (a lost file that is served again)
   tracker       message
   dht_announced  nodes (that took it)
   course        message (of course providers)
@@ -263,7 +264,7 @@ pub struct Common {
     /// Write log lines to this file
     #[arg(long, value_name = "FILE", global = true, env = "DRIVER_LOG")]
     pub log: Option<PathBuf>,
-    /// Colours in help and in what is wrong with the command line
+    /// Colours in help and where something goes wrong
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", env = "DRIVER_COLOR")]
     pub color: When,
     /// Most memory for data: 48MiB, at least 8MiB [default: an eighth of what there is, 16 to

@@ -1,10 +1,13 @@
 //! The two streams: results on stdout, talk on stderr. A reader of stdout who went away ends
 //! the output, not the download.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::ColorChoice;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -14,6 +17,12 @@ use super::print::wrap;
 
 /// What continues a line begins with so many spaces.
 const INDENT: usize = 2;
+
+/// What a line of trouble begins with.
+const TROUBLE: &str = "driver: ";
+
+/// What goes wrong is told in colour.
+static HAS_COLOR: AtomicBool = AtomicBool::new(false);
 
 /// Something that was written beside other work is lost, and its reader has not gone away.
 static IS_LOST: AtomicBool = AtomicBool::new(false);
@@ -87,10 +96,36 @@ pub fn is_lost() -> bool {
     IS_LOST.load(Ordering::Relaxed)
 }
 
+/// Chooses whether what goes wrong is told in colour: as `--color` says, else as the environment
+/// does (`NO_COLOR`, `CLICOLOR_FORCE`), else where stderr is a terminal that can.
+pub fn choose_color(said: ColorChoice) {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let has_color = match said {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto if variable("NO_COLOR").is_some() => false,
+        ColorChoice::Auto if variable("CLICOLOR_FORCE").is_some_and(|it| it != "0") => true,
+        ColorChoice::Auto => {
+            io::stderr().is_terminal() && variable("TERM").as_deref() != Some(OsStr::new("dumb"))
+        }
+    };
+    HAS_COLOR.store(has_color, Ordering::Relaxed);
+}
+
+/// A line for people; one of trouble begins in colour.
+pub fn painted(line: &str) -> Cow<'_, str> {
+    match line.strip_prefix(TROUBLE) {
+        Some(rest) if HAS_COLOR.load(Ordering::Relaxed) => {
+            format!("\x1b[1;31m{}\x1b[0m {rest}", TROUBLE.trim_end()).into()
+        }
+        _ => line.into(),
+    }
+}
+
 /// Writes a line to stderr.
 pub fn talk(line: &str) {
     // Where nobody listens there is nobody to tell.
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", painted(line));
 }
 
 /// As [`talk`], broken at spaces where stderr is a terminal.

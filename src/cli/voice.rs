@@ -33,7 +33,10 @@ impl Voice {
     /// Something that always matters, and is no result: how to end faster, trouble.
     pub fn urgent(&mut self, line: &str) {
         match &mut self.printer {
-            Some(printer) => printer.print(&(wrap(line, out::columns(), 0) + "\n")),
+            Some(printer) => {
+                let wrapped = wrap(line, out::columns(), 0) + "\n";
+                printer.print(&out::painted(&wrapped));
+            }
             None => out::talk_wrapped(line),
         }
     }

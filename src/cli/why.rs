@@ -25,7 +25,11 @@ const SOURCES_NAMED: usize = 3;
 pub struct Around {
     /// How the torrent stands.
     pub state: State,
-    /// The download limit of all torrents together, where there are several.
+    /// Its number, by which it is limited alone.
+    pub number: usize,
+    /// Are there others?
+    pub is_several: bool,
+    /// The download limit of all torrents together.
     pub limit_of_all: Option<u64>,
 }
 
@@ -214,7 +218,8 @@ fn has_answered(report: &WhyReport) -> bool {
 
 /// The limit that holds it back; one that is new is not credited with what others did before.
 fn limit_words(report: &WhyReport, around: &Around) -> String {
-    let whose = if around.is_limit_of_all(report) { " for all torrents together" } else { "" };
+    let is_shared = around.is_several && around.is_limit_of_all(report);
+    let whose = if is_shared { " for all torrents together" } else { "" };
     match (report.limit_down, report.limit_age.filter(|age| *age < MINUTE)) {
         (Some(limit), None) => format!("your limit of {}{whose} held it back", rate(limit)),
         (Some(limit), Some(age)) => format!(
@@ -389,9 +394,19 @@ fn name(cause: Cause, report: &WhyReport) -> &'static str {
 }
 
 /// What a user can do about the largest cause; none when there is nothing to improve.
-fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static str> {
+fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<String> {
+    if cause != Cause::Limit {
+        return advice_without_limit(cause, report).map(str::to_owned);
+    }
+    report.limit_down.map(|_| match around.is_limit_of_all(report) {
+        true => "limit down off lifts it".to_owned(),
+        false => format!("limit {} down off lifts it", around.number),
+    })
+}
+
+fn advice_without_limit(cause: Cause, report: &WhyReport) -> Option<&'static str> {
     match cause {
-        Cause::Nothing => None,
+        Cause::Nothing | Cause::Limit => None,
         Cause::Tracker if has_answered(report) => Some(
             "wait for somebody to come, or add-peer ADDR adds one you know; announce asks the \
              tracker again",
@@ -433,10 +448,6 @@ fn advice(cause: Cause, report: &WhyReport, around: &Around) -> Option<&'static 
         Cause::SourceWaits => Some("wait: it is asked again by itself; web shows each source"),
         Cause::SourceSlow => Some("nothing: other sources are used as soon as there are any"),
         Cause::SourcesDiffer => Some("find a mirror that has the files of this torrent"),
-        Cause::Limit => report.limit_down.map(|_| match around.is_limit_of_all(report) {
-            true => "limit all down off lifts it",
-            false => "limit down off lifts it",
-        }),
     }
 }
 
@@ -447,7 +458,7 @@ mod tests {
     use crate::torrent::status::{DhtStatus, SourceState, SourceStatus};
 
     fn around() -> Around {
-        Around { state: State::Downloading, limit_of_all: None }
+        Around { state: State::Downloading, number: 2, is_several: true, limit_of_all: None }
     }
 
     fn report(minute: &[(Cause, f64)]) -> WhyReport {
@@ -778,11 +789,12 @@ who upload to them
         // A limit that was lifted needs no lifting.
         assert_eq!(advice(Cause::Limit, &facts, &around()), None);
         let facts = WhyReport { limit_down: Some(2 << 20), ..facts };
-        assert_eq!(advice(Cause::Limit, &facts, &around()), Some("limit down off lifts it"));
+        let lifted_by = |around: &Around| advice(Cause::Limit, &facts, around).unwrap();
+        assert_eq!(lifted_by(&around()), "limit 2 down off lifts it");
         let all = Around { limit_of_all: Some(2 << 20), ..around() };
-        assert_eq!(advice(Cause::Limit, &facts, &all), Some("limit all down off lifts it"));
+        assert_eq!(lifted_by(&all), "limit down off lifts it");
         let own = Around { limit_of_all: Some(9 << 20), ..around() };
-        assert_eq!(advice(Cause::Limit, &facts, &own), Some("limit down off lifts it"));
+        assert_eq!(lifted_by(&own), "limit 2 down off lifts it");
         for cause in Cause::ALL.into_iter().filter(|cause| *cause != Cause::Nothing) {
             assert!(advice(cause, &facts, &around()).is_some(), "{cause:?}");
         }

@@ -8,6 +8,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use crate::base::addr::{Locality, canonical_ip};
+use crate::base::checksum::crc32c;
 use crate::base::ids::InfoHash;
 
 /// Bits of an id.
@@ -121,7 +122,7 @@ fn secured_prefix(address: IpAddr, last: u8) -> u32 {
             let mut masked = v4.octets();
             masked.iter_mut().zip(masks).for_each(|(byte, mask)| *byte &= mask);
             masked[0] |= r;
-            crc32c::crc32c(&masked)
+            crc32c(&masked)
         }
         IpAddr::V6(v6) => {
             let masks = [0x01, 0x03, 0x07, 0x0f, 0x1f, 0x3f, 0x7f, 0xff];
@@ -129,7 +130,7 @@ fn secured_prefix(address: IpAddr, last: u8) -> u32 {
             let octets = v6.octets().into_iter().zip(masks);
             masked.iter_mut().zip(octets).for_each(|(to, (byte, mask))| *to = byte & mask);
             masked[0] |= r;
-            crc32c::crc32c(&masked)
+            crc32c(&masked)
         }
     }
 }

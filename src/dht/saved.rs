@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::addr::write_compact;
+use crate::base::checksum::crc32c;
 
 use super::compact::{self, NODE_V4_LEN, NODE_V6_LEN, NodeInfo};
 use super::contacts::Start;
@@ -57,7 +58,7 @@ impl Saved {
             let trip = start.round_trip.and_then(|trip| u16::try_from(trip.as_millis()).ok());
             out.extend_from_slice(&trip.unwrap_or(u16::MAX).to_be_bytes());
         }
-        out.extend_from_slice(&crc32c::crc32c(&out).to_be_bytes());
+        out.extend_from_slice(&crc32c(&out).to_be_bytes());
         out
     }
 
@@ -68,7 +69,7 @@ impl Saved {
             return None;
         }
         let (body, check) = bytes.split_at_checked(bytes.len().checked_sub(CHECK_LEN)?)?;
-        if crc32c::crc32c(body).to_be_bytes() != check {
+        if crc32c(body).to_be_bytes() != check {
             return None;
         }
         let body = body.strip_prefix(MAGIC)?.strip_prefix(&[code(family)])?;
@@ -160,7 +161,7 @@ mod tests {
         let mut newer = bytes.clone();
         newer[4] += 1;
         let len = newer.len() - CHECK_LEN;
-        let check = crc32c::crc32c(&newer[..len]).to_be_bytes();
+        let check = crc32c(&newer[..len]).to_be_bytes();
         newer[len..].copy_from_slice(&check);
         assert_eq!(Saved::read(&newer, Family::V4), None, "another version");
         assert_eq!(Saved::read(&vec![0; SAVED_LEN_MAX + 1], Family::V4), None);

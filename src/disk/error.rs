@@ -146,6 +146,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Does nothing stand at the file's path any more?
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Disturbed { what: Self::DELETED, .. })
+    }
+
+    /// What is said of a file that is gone.
+    pub(super) const DELETED: &'static str = "deleted";
+
     /// May it pass without anybody changing the torrent or its files: a disk that comes back, space
     /// or descriptors that become free?
     pub fn may_pass(&self) -> bool {

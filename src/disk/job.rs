@@ -83,6 +83,8 @@ pub enum DiskEvent {
         reason: String,
         /// Pieces that count as missing now, and may be checked or fetched again.
         lost: Vec<PieceIndex>,
+        /// Nothing stands at their paths any more.
+        is_gone: bool,
     },
     /// The device refused, after the fact, what was written to files.
     Unkept {

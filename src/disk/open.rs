@@ -219,7 +219,8 @@ impl OpenTorrent {
             is_fine = false;
             let lost = self.lose_files(&doubtful);
             let reason = of_several(error, troubles.len());
-            self.tell(DiskEvent::FileTrouble { file: *file, reason, lost });
+            let is_gone = troubles.iter().all(|(_, error)| error.is_gone());
+            self.tell(DiskEvent::FileTrouble { file: *file, reason, lost, is_gone });
         }
         is_fine
     }
@@ -371,7 +372,8 @@ impl OpenTorrent {
         };
         if self.delays.fetch_add(1, Ordering::AcqRel) + 1 == DELAYS_MAX {
             let reason = format!("cannot bring it to the device: {why}");
-            self.tell(DiskEvent::FileTrouble { file: *file, reason, lost: Vec::new() });
+            let lost = Vec::new();
+            self.tell(DiskEvent::FileTrouble { file: *file, reason, lost, is_gone: false });
         }
     }
 

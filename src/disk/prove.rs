@@ -25,7 +25,7 @@ impl OpenTorrent {
             let lost = self.prove(file);
             let news = self.store.settle(file, seen);
             if !lost.is_empty() {
-                self.tell(DiskEvent::FileTrouble { file, reason, lost });
+                self.tell(DiskEvent::FileTrouble { file, reason, lost, is_gone: false });
                 return false;
             }
             match news {
@@ -33,7 +33,8 @@ impl OpenTorrent {
                 other => return self.on_news(other.into_iter().collect()),
             }
         }
-        self.tell(DiskEvent::FileTrouble { file, reason, lost: Vec::new() });
+        let lost = Vec::new();
+        self.tell(DiskEvent::FileTrouble { file, reason, lost, is_gone: false });
         false
     }
 

@@ -13,7 +13,6 @@ use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
 use crate::base::extents::Extents;
-use crate::base::ids::FileIndex;
 use crate::base::layout::{Layout, PieceIndex};
 use crate::dht::task::DhtNews;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, Gone, Job};
@@ -33,7 +32,7 @@ use super::jobs::Jobs;
 use super::lifecycle::Ends;
 use super::links::Links;
 use super::moving::MoveOrder;
-use super::publish::{Publisher, wanted_pieces};
+use super::publish::Publisher;
 use super::seats::Seats;
 use super::sources::Sources;
 use super::status::WhyReport;
@@ -47,8 +46,6 @@ const REPORTS_BATCH: usize = 64;
 const DISK_EVENTS_BATCH: usize = 64;
 /// How soon files that could not be finished are looked at again.
 const FINISH_RETRY: Duration = Duration::from_secs(5);
-/// How often one that only seeds looks for its lost files: a look at each, and no more.
-const RESTORE_EVERY: Duration = Duration::from_secs(10);
 
 /// What the actor is made of; put together by `lifecycle`.
 pub(super) struct Actor {
@@ -75,6 +72,8 @@ pub(super) struct Actor {
     pub flushed: bool,
     /// When to look again at files that could not be finished, or were lost.
     pub finish_again: Option<Instant>,
+    /// Files of the finished torrent that are gone are looked for, and fetched again from then on.
+    pub fetch_gone_at: Option<Instant>,
     /// When to look for the directory of the files again.
     pub look_at: Instant,
     pub is_looking: bool,
@@ -238,7 +237,9 @@ impl Actor {
                 self.swarm.note(Input::Prepared { piece, outcome }, now);
             }
             DiskEvent::FileDone(file) => debug!(file = file.0, "file whole"),
-            DiskEvent::FileTrouble { reason, lost, .. } => self.on_file_trouble(reason, lost),
+            DiskEvent::FileTrouble { reason, lost, is_gone, .. } => {
+                self.on_file_trouble(reason, lost, is_gone);
+            }
             DiskEvent::Unkept { reason, lost, .. } => {
                 warn!(reason, lost = lost.len(), "the device did not keep what was written");
                 self.lose(lost);
@@ -267,59 +268,6 @@ impl Actor {
         }
     }
 
-    fn on_file_trouble(&mut self, reason: String, lost: Vec<PieceIndex>) {
-        warn!(reason, lost = lost.len(), "file trouble");
-        let bytes = lost.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
-        let (pieces, is_fetched) = (lost.len() as u32, !self.is_seed_only);
-        self.lose(lost);
-        // What is fetched again is no trouble.
-        let is_trouble = pieces == 0 || self.is_seed_only;
-        let is_new = is_trouble && self.publisher.set_trouble(Some(reason.clone()));
-        let news = match pieces {
-            0 if !is_new => None,
-            0 => Some(News::Swarm(Event::DiskTrouble(reason))),
-            // The same may happen to a file again.
-            _ => Some(News::FileChanged { why: reason, pieces, bytes, is_fetched }),
-        };
-        // Nobody may be listening.
-        news.into_iter().for_each(|news| drop(self.news.send(news)));
-        self.publish();
-    }
-
-    fn lose(&mut self, pieces: Vec<PieceIndex>) {
-        for piece in &pieces {
-            self.publisher.lost(&self.extents, &self.layout, *piece);
-        }
-        let now = Instant::now();
-        if self.is_seed_only && !pieces.is_empty() {
-            self.finish_again = Some(now + RESTORE_EVERY);
-        }
-        self.swarm.note(Input::PiecesLost(pieces), now);
-    }
-
-    /// Files that were lost were looked for.
-    fn on_restored(&mut self, why: String, found: Vec<PieceIndex>) {
-        let now = Instant::now();
-        for piece in &found {
-            self.publisher.found(&self.extents, &self.layout, *piece);
-        }
-        let is_whole = self.publisher.left().1 == 0;
-        self.finish_again = (!is_whole).then(|| now + RESTORE_EVERY);
-        if is_whole {
-            self.publisher.set_trouble(None);
-            self.publisher.set_complete();
-        }
-        if !found.is_empty() {
-            let bytes = found.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
-            let pieces = found.len() as u32;
-            info!(why, pieces, "lost files are back");
-            self.swarm.note(Input::PiecesFound(found), now);
-            // Nobody may be listening.
-            let _ = self.news.send(News::FileBack { why, pieces, bytes });
-        }
-        self.publish();
-    }
-
     /// Every wanted file was looked at: only now is the torrent called complete.
     fn on_finished(&mut self, whole: bool) {
         if !self.swarm.is_complete() {
@@ -341,14 +289,6 @@ impl Actor {
             self.trackers.tell(TrackerCommand::Completed);
         }
         self.tell(Event::Completed);
-    }
-
-    /// Has every wanted file looked at; the answer is `Finished`. Of one that only seeds and whose
-    /// files were lost, only those: its user may have put them back.
-    fn finish(&mut self) {
-        self.finish_again = None;
-        let is_lacking = self.is_seed_only && self.publisher.left().1 > 0;
-        self.submit(if is_lacking { Job::Restore } else { Job::Finish });
     }
 
     pub(super) fn tell(&self, event: Event) {
@@ -499,12 +439,12 @@ impl Actor {
     }
 
     fn select(&mut self, files: Vec<bool>) {
-        let is_wanted = |file: FileIndex| files.get(file.0 as usize).copied().unwrap_or(true);
-        let wanted = wanted_pieces(&self.extents, &self.layout, is_wanted);
+        let wanted = self.wanted_with(&files);
         let have = self.swarm.have();
         self.publisher.set_wanted(&self.extents, &self.layout, &wanted, &files, have);
         self.submit(Job::Want(files.clone()));
         self.wanted_files = files;
+        self.await_no_more();
         let was_complete = self.swarm.is_complete();
         if !self.is_seed_only {
             self.swarm.handle(Input::Wanted(wanted), Instant::now());
@@ -603,7 +543,7 @@ impl Actor {
             }
             Event::Banned(address) => warn!(%address, "peer banned"),
             // That has been told.
-            Event::DiskTrouble(_) if self.gone.is_some() => return,
+            Event::DiskTrouble(_) if self.gone.is_some() || self.fetch_gone_at.is_some() => return,
             Event::DiskTrouble(why) => {
                 warn!(why, "disk trouble");
                 self.publish();

@@ -87,6 +87,7 @@ pub(super) fn actor(
         jobs_out: 0,
         flushed: false,
         finish_again: None,
+        fetch_gone_at: None,
         look_at: Instant::now(),
         is_looking: false,
         gone: None,

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -47,8 +47,9 @@ pub enum News {
         pieces: u32,
         /// Their bytes.
         bytes: u64,
-        /// They are fetched again; a torrent that only seeds goes on without them.
-        is_fetched: bool,
+        /// After which time they are fetched again, unless the file is back by then; never by a
+        /// torrent that only seeds.
+        fetched_in: Option<Duration>,
     },
     /// Files that were lost stand there again, and what of them is right is served as before.
     FileBack {

@@ -598,23 +598,25 @@ async fn run(
         let store = store.clone();
         blocking(move || store.start(&have))
     };
-    let mut have = match meanwhile(&mut ends, &mut early, starting).await? {
-        Ok(started) => {
-            tell_troubles(&ends, started.news);
-            started.have
-        }
+    let (mut have, troubles) = match meanwhile(&mut ends, &mut early, starting).await? {
+        Ok(started) => (started.have, started.news),
         Err(error) => {
             let (why, may_pass) = (error.to_string(), error.may_pass());
             return Some((ends, Ran::Failed { why, may_pass, orders: early }));
         }
     };
-    if let Err(error) = meanwhile(&mut ends, &mut early, room(parts, &store, &have)).await? {
-        let (why, may_pass) = (error.to_string(), false);
-        return Some((ends, Ran::Failed { why, may_pass, orders: early }));
-    }
+    let lacks_room = match meanwhile(&mut ends, &mut early, room(parts, &store, &have)).await? {
+        Ok(lacks_room) => lacks_room,
+        Err(error) => {
+            let (why, may_pass) = (error.to_string(), false);
+            return Some((ends, Ran::Failed { why, may_pass, orders: early }));
+        }
+    };
+    tell_troubles(&ends, troubles);
     if !is_moved {
         // Nobody may be listening: it is posted, too, but after it.
-        let found = Arc::new(FoundPieces { count: have.ones(), by_record, changed });
+        let found = FoundPieces { count: have.ones(), by_record, changed, lacks_room };
+        let found = Arc::new(found);
         let _ = ends.news.send(News::Checked(found.clone()));
         ends.status.change(|status| status.found = Some(found));
     }
@@ -664,20 +666,27 @@ fn lack(parts: &Parts, ends: &Ends, have: &Bitfield) -> Option<String> {
     Some(missing_words(count, parts.layout.piece_count()))
 }
 
-/// Is there room for what is missing, where that is asked? Who waits for its disk waits for room,
-/// too, but not where no file can ever be made.
-async fn room(parts: &Parts, store: &StoreHandle, have: &Bitfield) -> Result<(), disk::Error> {
+/// Is there room for what is missing? Who waits for its disk waits for room, too, but not where no
+/// file can ever be made; who does not ask begins anyway. To both it is told why there is none.
+async fn room(
+    parts: &Parts,
+    store: &StoreHandle,
+    have: &Bitfield,
+) -> Result<Option<String>, disk::Error> {
     let (extents, layout) = (&parts.extents, &parts.layout);
     let missing = payload_of(extents, layout, &wanted_of(parts).minus(have));
     let present = payload_of(extents, layout, have);
     let options = &parts.options;
-    if !options.checks_room || options.seed_only || missing == 0 {
-        return Ok(());
+    if options.seed_only || missing == 0 {
+        return Ok(None);
     }
     let store = store.clone();
     match blocking(move || store.check_room(missing, present)).await {
-        Err(error) if options.waits_for_disk && error.may_pass() => Ok(()),
-        answer => answer,
+        Ok(()) => Ok(None),
+        Err(error) if !options.checks_room || options.waits_for_disk && error.may_pass() => {
+            Ok(Some(error.to_string()))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod command;
 pub mod course;
 mod ending;
 mod found;
+mod gone;
 pub mod handle;
 pub mod incoming;
 mod jobs;

@@ -85,7 +85,7 @@ pub struct TorrentOptions {
     /// A disk that is not there at the start is waited for; otherwise the torrent is not taken.
     pub waits_for_disk: bool,
     /// Fail before the first dial when nothing may be written, or there is no room for what is
-    /// missing; otherwise it shows when the first piece is written, and is waited for.
+    /// missing; otherwise that is told then, and waited for once it keeps a piece from its place.
     pub checks_room: bool,
     /// File allocation.
     pub allocate: Allocate,

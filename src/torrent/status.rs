@@ -155,6 +155,8 @@ pub struct FoundPieces {
     /// Files that others have changed or removed since the record was written, with what is wanted
     /// and lost of them.
     pub changed: Vec<ChangedFile>,
+    /// Why what is missing cannot all be written now, where that is no reason not to begin.
+    pub lacks_room: Option<String>,
 }
 
 impl Status {

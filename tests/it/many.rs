@@ -228,8 +228,9 @@ fn commands_speak_of_the_used_torrent() {
         ("list", "*  3 gamma"),
         ("use a", "that could be 1 alpha or 2 beta or another"),
         ("use delta", "no torrent is called \"delta\": list shows all"),
-        ("limit down 2M", "3 gamma: down at most 1.9 MiB/s"),
-        ("limit all down 3M", "all together: down at most 2.9 MiB/s"),
+        ("limit 3 down 2M", "3 gamma: down at most 1.9 MiB/s, for this torrent alone"),
+        ("limit nix up 2M", "no torrent is called \"nix\": list shows all"),
+        ("limit down 3M", "all together: down at most 2.9 MiB/s"),
         ("limit", "all together: down at most 2.9 MiB/s, up no limit"),
         ("status all", "1 alpha"),
         ("", "2 beta"),
@@ -276,7 +277,7 @@ fn a_limit_of_all_is_called_so_and_lifted_by_what_why_says() {
     let begun = Instant::now();
     loop {
         running.type_line("why");
-        if running.line("What to do: ") == "What to do: limit all down off lifts it" {
+        if running.line("What to do: ") == "What to do: limit down off lifts it" {
             break;
         }
         assert!(begun.elapsed() < LIMIT, "the limit holds nothing back");
@@ -284,9 +285,9 @@ fn a_limit_of_all_is_called_so_and_lifted_by_what_why_says() {
     }
     for (typed, answer) in [
         ("status", "Limit      down 195.3 KiB/s (all together)"),
-        ("limit down off", "1 alpha: down no limit"),
+        ("limit 1 down off", "1 alpha: down no limit"),
         ("status", "Limit      down 195.3 KiB/s (all together)"),
-        ("limit all down off", "all together: down no limit"),
+        ("limit down off", "all together: down no limit"),
         ("", "1 alpha: Complete"),
     ] {
         running.type_line(typed);
@@ -299,10 +300,26 @@ fn a_torrent_is_added_to_a_run_of_one() {
     let place = Place::new(&[SLOW, None]);
     let mut running = place.start(&["a.torrent"]);
     running.line("Saving to out/");
-    running.type_line("add b.torrent");
-    running.line("2 beta: added");
+    for (typed, answer) in [
+        ("limit down 9M", "down at most 8.6 MiB/s, for all torrents of this run together"),
+        ("limit 1 down 2M", "1 alpha: down at most 1.9 MiB/s, for this torrent alone"),
+        ("add b.torrent", "2 beta: added"),
+    ] {
+        running.type_line(typed);
+        running.line(answer);
+    }
     running.line("2 beta: Complete");
     place.payloads[1].assert_same(&place.out());
+    // With a second torrent the words mean what they meant.
+    for (typed, answer) in [
+        ("limit", "all together: down at most 8.6 MiB/s, up no limit"),
+        ("", "1 alpha: down at most 1.9 MiB/s, up no limit"),
+        ("", "2 beta: down no limit, up no limit"),
+        ("limit down off", "all together: down no limit"),
+    ] {
+        running.type_line(typed);
+        running.line(answer);
+    }
     running.type_line("remove 1");
     running.line("removed 1 alpha");
     // What was taken out is not asked for any more.

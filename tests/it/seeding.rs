@@ -149,6 +149,44 @@ fn a_seed_whose_data_was_changed_fetches_none_and_ends_when_its_time_is_over() {
     assert_eq!(std::fs::read(place.data("f1")).expect("the file"), vec![1; 300_000]);
 }
 
+/// Who moved a finished file away may be about to put it back, though somebody has it.
+#[test]
+fn a_finished_download_takes_back_a_file_that_was_away_and_does_not_fetch_it_again() {
+    let place = Place::new();
+    let until = |running: &mut Running, name: &str| loop {
+        let event = event(&running.line("{"));
+        if event["event"] == name {
+            return event;
+        }
+    };
+    let mut source = Running::start(&mut place.command(&["seed", "f1.torrent", "data"]));
+    let port = |event: Value| format!("127.0.0.1:{}", event["port"]);
+    let has_all = port(until(&mut source, "started"));
+    let fetch = |dir: &str, peer: &str, more: [&str; 2]| {
+        let mut command = place.command(&["f1.torrent", "--dir", dir, "--peer", peer]);
+        command.args(["--no-trackers", "--no-pex"]).args(more);
+        command.env("XDG_STATE_HOME", place.home.path().join(format!("state of {dir}")));
+        command
+    };
+    let mut download = Running::start(&mut fetch("out", &has_all, ["--seed-time", "5m"]));
+    let finished = port(until(&mut download, "started"));
+    until(&mut download, "completed");
+    let (file, aside) = (place.home.path().join("out/f1"), place.home.path().join("aside"));
+    std::fs::rename(&file, &aside).expect("move a file");
+    let in_vain = finish(&mut fetch("in vain", &finished, ["--timeout", "1s"]));
+    assert_eq!(in_vain.code, Some(4), "{}{}", in_vain.stdout, in_vain.stderr);
+    let changed = until(&mut download, "file_changed");
+    assert_eq!((&changed["pieces"], &changed["fetched_in"]), (&5.into(), &30.into()));
+    std::fs::rename(&aside, &file).expect("move it back");
+    assert_eq!(until(&mut download, "file_back")["pieces"], 5);
+    let other = finish(&mut fetch("other", &finished, ["--timeout", "1m"]));
+    assert_eq!(other.code, Some(0), "{}{}", other.stdout, other.stderr);
+    download.signal("TERM");
+    let ran = download.wait();
+    let stopped = ran.stdout.lines().map(event).find(|event| event["event"] == "stopped");
+    assert_eq!(stopped.expect("an end")["downloaded"], 300_000, "{}", ran.stdout);
+}
+
 #[test]
 fn of_several_the_whole_ones_are_seeded() {
     let place = Place::new();

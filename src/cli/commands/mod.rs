@@ -36,6 +36,7 @@ use super::stop::outlive_large_files;
 pub fn main() -> ExitCode {
     outlive_large_files();
     let mut arguments = common_last(std::env::args_os().collect());
+    out::choose_color(color_of(&arguments));
     if arguments.len() == 1 && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         arguments.push("menu".into());
     }

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::termios::{QueueSelector, tcflush};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -281,6 +282,8 @@ pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
         return;
     }
     if !keep && is_interactive {
+        // What was typed before the question is no answer to it: on a terminal it is dropped.
+        let _ = tcflush(std::io::stdin(), QueueSelector::IFlush);
         out::answer(&format!("Remove ./{}? [Y/n] ", dir.display()));
         let mut answer = String::new();
         // No answer counts as yes, as an empty one does.

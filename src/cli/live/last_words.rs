@@ -5,25 +5,38 @@ use std::time::{Duration, Instant};
 
 use crate::base::units::{average, duration, elapsed, rate, size};
 use crate::cli::escape::escape;
-use crate::cli::print::{counted, tracker_words};
-use crate::torrent::status::{State, Status};
+use crate::cli::print::{counted, tracker_words, without_address};
+use crate::torrent::status::{PeerStatus, State, Status};
 
-/// Why nothing came, and what to do.
-pub(super) fn gave_up(status: &Status, timeout: Duration) -> String {
+/// Why nothing came, and what to do. `peers` are all that are known.
+pub(super) fn gave_up(status: &Status, peers: &[PeerStatus], timeout: Duration) -> String {
     if let State::DiskTrouble(why) = &status.state {
         return format!("nothing could be written for {}: {}", duration(timeout), escape(why));
     }
     let tracker = match status.trackers.as_slice() {
-        [] => "there is no tracker".to_owned(),
+        [] => "no tracker to ask".to_owned(),
         trackers => format!("tracker: {}", tracker_words(trackers, Instant::now())),
     };
     format!(
-        "no data for {}: {} connected of {} known, {tracker}; try --peer ADDR or another \
+        "no data for {}: {} connected of {} known{}, {tracker}; try another --peer ADDR or \
          --tracker URL",
         duration(timeout),
         counted(status.peers_connected.into(), "peer"),
         status.peers_known,
+        failed_words(peers),
     )
+}
+
+/// Why those that are known are not connected, if any of them tells: one of them is named.
+fn failed_words(peers: &[PeerStatus]) -> String {
+    let absent = peers.iter().filter(|peer| !peer.connected);
+    let mut failed = absent.filter_map(|peer| Some((peer.address, peer.last_error.as_deref()?)));
+    let Some((address, why)) = failed.next() else { return String::new() };
+    let why = escape(without_address(why, address));
+    match failed.count() {
+        0 => format!(" ({address}: {why})"),
+        others => format!(" ({address}: {why}; {others} more failed)"),
+    }
 }
 
 /// `in 1m 21s (9.7 MiB/s)`: how long these bytes took, and how fast they came in that time, if
@@ -141,7 +154,7 @@ mod tests {
         let fewer = Status { wanted_bytes: 1 << 20, ..status() };
         assert_eq!(complete_line(&fewer, 0), "Complete: 1.0 MiB, every piece verified.\n");
         let found_as = |count, by_record| {
-            let found = FoundPieces { count, by_record, changed: Vec::new() };
+            let found = FoundPieces { count, by_record, ..FoundPieces::default() };
             complete_line(&Status { found: Some(found.into()), ..found_status() }, 0)
         };
         assert!(found_as(9, 0).ends_with("found on disk and verified.\n"));
@@ -171,7 +184,7 @@ mod tests {
 
     #[test]
     fn of_a_resumed_download_only_what_came_was_verified() {
-        let found = FoundPieces { count: 9, by_record: 9, changed: Vec::new() };
+        let found = FoundPieces { count: 9, by_record: 9, ..FoundPieces::default() };
         let resumed = Status { verified_bytes: 1 << 20, found: Some(found.into()), ..status() };
         assert_eq!(
             complete_line(&Status { transferring: Duration::from_secs(1), ..resumed }, 0),
@@ -209,13 +222,23 @@ mod tests {
     #[test]
     fn giving_up_says_why_and_what_to_do() {
         assert_eq!(
-            gave_up(&status(), Duration::from_secs(60)),
-            "no data for 1m 0s: 0 peers connected of 3 known, there is no tracker; \
-             try --peer ADDR or another --tracker URL"
+            gave_up(&status(), &[], Duration::from_secs(60)),
+            "no data for 1m 0s: 0 peers connected of 3 known, no tracker to ask; \
+             try another --peer ADDR or --tracker URL"
+        );
+        let refused = |port| PeerStatus {
+            last_error: Some(format!("cannot connect to 192.0.2.1:{port}: connection refused")),
+            ..PeerStatus::unconnected(([192, 0, 2, 1], port).into())
+        };
+        assert_eq!(failed_words(&[refused(7)]), " (192.0.2.1:7: connection refused)");
+        let met = PeerStatus { connected: true, ..refused(6) };
+        assert_eq!(
+            failed_words(&[met, refused(7), refused(8)]),
+            " (192.0.2.1:7: connection refused; 1 more failed)"
         );
         let state = State::DiskTrouble("no space left on device: free some space".to_owned());
         assert_eq!(
-            gave_up(&Status { state, ..status() }, Duration::from_secs(3)),
+            gave_up(&Status { state, ..status() }, &[], Duration::from_secs(3)),
             "nothing could be written for 3s: no space left on device: free some space"
         );
     }

@@ -216,7 +216,7 @@ impl Live {
                 Some(told) = self.told.recv() => self.on_told(told).await?,
                 _ = second.tick() => self.on_second(),
             }
-            if self.is_over()? {
+            if self.is_over().await? {
                 return Ok(());
             }
             self.check_reach().await?;
@@ -480,7 +480,7 @@ impl Live {
     }
 
     /// Is there nothing left to do?
-    fn is_over(&self) -> Result<bool, Failure> {
+    async fn is_over(&self) -> Result<bool, Failure> {
         let items = &self.desk.items;
         if items.is_empty() && self.desk.searches.is_empty() {
             // All were taken out, or nothing was found; at a prompt others may come.
@@ -502,7 +502,7 @@ impl Live {
         match (self.ending.timeout, idle) {
             (Some(timeout), Some(idle)) if idle >= timeout => {
                 let exit = if self.waits_for_disks() { Exit::Disk } else { Exit::Network };
-                Err(Failure::new(exit, self.gave_up(timeout)))
+                Err(Failure::new(exit, self.gave_up(timeout).await))
             }
             _ => Ok(false),
         }
@@ -516,13 +516,14 @@ impl Live {
     }
 
     /// Why nothing came, and what to do.
-    fn gave_up(&self, timeout: Duration) -> String {
-        let mut statuses = self.desk.items.iter().map(|item| item.handle.status());
-        match (statuses.next(), self.desk.is_several) {
-            (Some(only), false) => gave_up(&only, timeout),
-            (None, _) => self.gave_up_searching(timeout),
-            (first, _) => {
-                let all: Vec<Status> = first.into_iter().chain(statuses).collect();
+    async fn gave_up(&self, timeout: Duration) -> String {
+        match self.desk.items.as_slice() {
+            [] => self.gave_up_searching(timeout),
+            [only] if !self.desk.is_several => {
+                gave_up(&only.handle.status(), &only.handle.peers(true).await, timeout)
+            }
+            several => {
+                let all: Vec<Status> = several.iter().map(|item| item.handle.status()).collect();
                 format!(
                     "no data for {} for any torrent: {}; try --peer ADDR or another --tracker URL",
                     duration(timeout),

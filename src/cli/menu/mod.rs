@@ -184,7 +184,7 @@ impl Menu {
                 }
                 for item in &self.desk.items {
                     if !matches!(item.handle.state(), State::Complete | State::Finished) {
-                        let why = item.why(None, usize::MAX).await;
+                        let why = item.why(None, false, usize::MAX).await;
                         // Advice speaks of commands, and there are none here.
                         let lines = why.lines().filter(|it| !it.starts_with("What to do: "));
                         let lines = lines.map(|line| wrap(line, out::columns(), 2) + "\n");

@@ -1,9 +1,11 @@
 //! What is printed unasked: news of a torrent as a line for people or as a JSON object, and
 //! progress in both forms.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::base::units::{rate, size};
+use crate::base::units::{duration, rate, size};
 use crate::cli::escape::escape;
 use crate::disk::ChangedFile;
 use crate::swarm::event::Event;
@@ -48,9 +50,13 @@ pub fn news_line(news: &News) -> Option<String> {
         News::Course(text) => escape(text),
         News::Source(news) => return source_line(news),
         News::Checked(found) => return found_line(found),
-        News::FileChanged { why, pieces, bytes, is_fetched } => {
+        News::FileChanged { why, pieces, bytes, fetched_in } => {
             let lost = lost_words(*pieces, *bytes);
-            let what = if *is_fetched { "fetched again" } else { "not served any more" };
+            let what = match fetched_in {
+                None => "not served any more".to_owned(),
+                Some(Duration::ZERO) => "fetched again".to_owned(),
+                Some(time) => format!("fetched again in {} if it is not back", duration(*time)),
+            };
             format!("{}; {lost} {what}", escape(why))
         }
         News::FileBack { why, pieces, bytes } => {
@@ -95,13 +101,15 @@ pub fn news_json(news: &News) -> Option<Value> {
             "pieces": found.count,
             "by_record": found.by_record,
             "changed": found.changed.iter().map(changed_json).collect::<Vec<_>>(),
+            "lacks_room": found.lacks_room,
         }),
-        News::FileChanged { why, pieces, bytes, is_fetched } => json!({
+        News::FileChanged { why, pieces, bytes, fetched_in } => json!({
             "event": "file_changed",
             "message": why,
             "pieces": pieces,
             "bytes": bytes,
-            "fetched": is_fetched,
+            "fetched": fetched_in.is_some(),
+            "fetched_in": fetched_in.map(|time| time.as_secs()),
         }),
         News::FileBack { why, pieces, bytes } => json!({
             "event": "file_back",
@@ -135,7 +143,10 @@ fn found_line(found: &FoundPieces) -> Option<String> {
             pieces(count)
         )),
     };
-    let lines: Vec<String> = changed_line(&found.changed).into_iter().chain(there).collect();
+    let room = found.lacks_room.as_deref();
+    let room = room.map(|why| format!("{}; it begins anyway, and waits for it", escape(why)));
+    let lines: Vec<String> =
+        changed_line(&found.changed).into_iter().chain(there).chain(room).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
@@ -226,7 +237,7 @@ mod tests {
     #[test]
     fn what_was_looked_at_is_told_apart_from_what_the_record_says() {
         let line = |count, by_record| {
-            let found = FoundPieces { count, by_record, changed: Vec::new() };
+            let found = FoundPieces { count, by_record, ..FoundPieces::default() };
             news_line(&News::Checked(found.into()))
         };
         assert_eq!(line(0, 0), None);
@@ -249,21 +260,24 @@ mod tests {
         assert_eq!(changed_line(&changed).unwrap(), expected);
         changed.extend((0..3).map(|_| file("d/c", true, 1)));
         assert!(changed_line(&changed).unwrap().ends_with("; and so are 2 more files"));
-        let found = News::Checked(FoundPieces { count: 5, by_record: 5, changed }.into());
+        let found = FoundPieces { count: 5, by_record: 5, changed, lacks_room: None };
+        let found = News::Checked(found.into());
         assert!(news_line(&found).unwrap().starts_with("d/a\\x07 was changed"));
         assert_eq!(news_json(&found).unwrap()["changed"][1]["gone"], true);
-        let news = |is_fetched| News::FileChanged {
+        let news = |fetched_in: Option<u64>| News::FileChanged {
             why: "d/a was deleted by somebody else: it is checked again".into(),
             pieces: 2,
             bytes: 2048,
-            is_fetched,
+            fetched_in: fetched_in.map(Duration::from_secs),
         };
         assert_eq!(
-            news_line(&news(true)).unwrap(),
+            news_line(&news(Some(0))).unwrap(),
             "d/a was deleted by somebody else: it is checked again; 2 pieces (2.0 KiB) are \
              fetched again"
         );
-        assert!(news_line(&news(false)).unwrap().ends_with("are not served any more"));
+        assert!(news_line(&news(None)).unwrap().ends_with("are not served any more"));
+        let awaited = news_line(&news(Some(30))).unwrap();
+        assert!(awaited.ends_with("are fetched again in 30s if it is not back"), "{awaited}");
         let back = News::FileBack { why: "d/a is back".into(), pieces: 2, bytes: 2048 };
         assert_eq!(news_line(&back).unwrap(), "d/a is back: 2 pieces (2.0 KiB) are served again");
     }

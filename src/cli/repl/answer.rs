@@ -53,9 +53,9 @@ impl Desk {
             Order::Remove(meant) => self.answer_remove(meant).await,
             Order::Limits => self.limits_screen(),
             Order::Dht => self.dht_screen(columns).await,
-            Order::Limit { all: true, down, limit } => self.limit_all(*down, *limit),
-            Order::Limit { all: false, down, limit } if !self.is_several => {
-                self.limit_all(*down, *limit)
+            Order::Limit { of: None, down, limit } => self.limit_all(*down, *limit),
+            Order::Limit { of: Some(meant), down, limit } => {
+                self.limit_one(meant, *down, *limit).await
             }
             Order::Status { all: true } if !self.searches.is_empty() => self.status_of_all(),
             _ if self.items.is_empty() && self.searches.is_empty() => NO_TORRENT.to_owned(),
@@ -69,7 +69,7 @@ impl Desk {
                 if let Order::Select(ranges) = order {
                     return self.select(ranges.as_ref()).await;
                 }
-                let (is_several, of_all) = (self.is_several, self.limits_of_all());
+                let (is_several, of_all) = (self.is_several, self.engine.limits());
                 match self.used_mut() {
                     Some(item) => item.answer(order, is_several, of_all).await,
                     None => NO_TORRENT.to_owned(),
@@ -179,7 +179,8 @@ impl Desk {
     }
 
     fn status_of_all(&self) -> String {
-        let (now, of_all) = (Instant::now(), self.limits_of_all());
+        let now = Instant::now();
+        let of_all = self.is_several.then(|| self.engine.limits());
         let screen =
             |item: &Item| format!("{}\n{}", item.whole_title(), item.status_screen(of_all, now));
         let items = self.items.iter().map(|item| (item.number, screen(item)));
@@ -220,18 +221,35 @@ impl Desk {
         }
     }
 
-    /// The limits of all together, where there are several to share them.
-    fn limits_of_all(&self) -> Option<Limits> {
-        self.is_several.then(|| self.engine.limits())
+    async fn limit_one(&mut self, meant: &str, down: bool, Rate(limit): Rate) -> String {
+        let number = match self.find(meant) {
+            Ok(number) => number,
+            Err(why) => return format!("{why}\n"),
+        };
+        let Some(item) = self.item_mut(number) else {
+            return format!("{number} has nothing to limit before its metadata is found\n");
+        };
+        match down {
+            true => {
+                item.handle.limit_down(limit).await;
+                item.limits.down = limit;
+            }
+            false => {
+                item.handle.limit_up(limit).await;
+                item.limits.up = limit;
+            }
+        }
+        format!("{}{}, for this torrent alone\n", item.prefix(), limit_words(down, limit))
     }
 
-    /// The limits of all together and of each.
+    /// The limits of all together, and of each that has others or has neighbours.
     fn limits_screen(&self) -> String {
         let words = |Limits { down, up }| {
             format!("{}, {}\n", limit_words(true, down), limit_words(false, up))
         };
         let all = words(self.engine.limits());
-        if !self.is_several {
+        let is_limited = |item: &Item| item.limits != Limits::default();
+        if !self.is_several && !self.items.iter().any(is_limited) {
             return all;
         }
         let each = self.items.iter().map(|item| item.prefix() + &words(item.limits));
@@ -270,7 +288,7 @@ impl Item {
     }
 
     /// The answer to an order that is about this torrent alone.
-    async fn answer(&mut self, order: &Order, is_several: bool, of_all: Option<Limits>) -> String {
+    async fn answer(&mut self, order: &Order, is_several: bool, of_all: Limits) -> String {
         let (now, columns) = (Instant::now(), out::line_columns());
         let name = if is_several { self.prefix() } else { String::new() };
         match order {
@@ -289,7 +307,7 @@ impl Item {
             }
             Order::Web => web_screen(&self.handle.sources().await, columns),
             Order::AddWebSeed(url) => name + &self.add_web_seed(url).await,
-            Order::Status { .. } => self.status_screen(of_all, now),
+            Order::Status { .. } => self.status_screen(is_several.then_some(of_all), now),
             Order::Files => {
                 let status = self.handle.status();
                 let live = Some((status.have.as_slice(), self.wanted.as_slice()));
@@ -303,20 +321,6 @@ impl Item {
             Order::Announce => {
                 let said = self.handle.announce().await;
                 format!("{}\n", escape(&said.unwrap_or_else(|| "nothing runs to announce".into())))
-            }
-            Order::Limit { down, limit: Rate(limit), .. } => {
-                match down {
-                    true => {
-                        self.handle.limit_down(*limit).await;
-                        self.limits.down = *limit;
-                    }
-                    false => {
-                        self.handle.limit_up(*limit).await;
-                        self.limits.up = *limit;
-                    }
-                }
-                let words = limit_words(*down, *limit);
-                format!("{name}{words}, for this torrent alone (limit all is for all together)\n")
             }
             Order::Pause { .. } => {
                 self.pause().await;
@@ -336,7 +340,7 @@ impl Item {
                 self.handle.add_peer(*address).await;
                 format!("{name}trying {address}\n")
             }
-            Order::Why => self.why(of_all.and_then(|of_all| of_all.down), columns).await,
+            Order::Why => self.why(of_all.down, is_several, columns).await,
             _ => String::new(),
         }
     }
@@ -365,13 +369,14 @@ impl Item {
         }
     }
 
-    /// What it waits for.
-    pub async fn why(&self, limit_of_all: Option<u64>, columns: usize) -> String {
+    /// What it waits for, perhaps for the download limit of all together.
+    pub async fn why(&self, limit_of_all: Option<u64>, is_several: bool, columns: usize) -> String {
         let report = self.handle.why().await;
         let state = self.handle.state();
         let words = match (report, &state) {
             (Some(report), _) => {
-                return why_screen(&report, &why::Around { state, limit_of_all }, columns);
+                let around = why::Around { state, number: self.number, is_several, limit_of_all };
+                return why_screen(&report, &around, columns);
             }
             (None, State::Queued) => {
                 "waiting for its turn: others are downloading (resume starts it at once)"

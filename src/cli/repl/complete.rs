@@ -25,9 +25,12 @@ pub fn complete(typed: &str, titles: &[(usize, String)]) -> (usize, Vec<Pair>) {
         ("add", _) => return files(typed, before.iter().any(|it| is_torrent(it))),
         ("move", _) => return files(typed, true),
         ("use" | "remove", []) => return (begin, torrents(rest, titles)),
-        ("limit", []) => &["all", "down", "up"],
-        ("limit", ["all"]) => &["down", "up"],
-        ("limit", ["down" | "up"] | ["all", "down" | "up"]) => &["off"],
+        ("limit", []) => {
+            let ways = named(word, ["down", "up"].into_iter());
+            return (begin, ways.into_iter().chain(torrents(rest, titles)).collect());
+        }
+        ("limit", ["down" | "up"] | [_, "down" | "up"]) => &["off"],
+        ("limit", [_]) => &["down", "up"],
         ("select" | "pause" | "resume" | "status", []) => &["all"],
         ("peers", []) => &["-a"],
         ("info", []) => &["-f"],
@@ -96,7 +99,10 @@ mod tests {
         assert_eq!(offered("help wa"), ["help watch "]);
         assert_eq!(offered("peers -"), ["peers -a "]);
         assert_eq!(offered("").len(), WORDS.len());
-        assert_eq!(offered("limit "), ["limit all ", "limit down ", "limit up "]);
+        let limited = ["limit down ", "limit up ", "limit 1", "limit 2", "limit 12"];
+        assert_eq!(offered("limit "), limited);
+        assert_eq!(offered("limit b"), ["limit 2"]);
+        assert_eq!(offered("limit 2 u"), ["limit 2 up "]);
         assert_eq!(offered("lim all d"), ["lim all down "]);
         assert_eq!(offered("limit down "), ["limit down off "]);
         assert_eq!(offered("pause a"), ["pause all "]);

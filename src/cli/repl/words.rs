@@ -33,8 +33,9 @@ pub enum Order {
     Announce,
     /// Show the limits.
     Limits,
-    /// Set or lift a limit: for all torrents together, for download or upload.
-    Limit { all: bool, down: bool, limit: Rate },
+    /// Set or lift a limit for download or upload: of all torrents together, or of this one
+    /// alone, which is its number or a part of its name.
+    Limit { of: Option<String>, down: bool, limit: Rate },
     /// Stop transferring; every torrent.
     Pause { all: bool },
     /// Go on; every paused torrent.
@@ -102,8 +103,8 @@ pub const WORDS: [Word; 26] = [
     word("dht", "", "nodes of the DHT, its lookups, and how many the swarm has"),
     word(
         "limit",
-        "[all] down|up RATE|off",
-        "limit the transfer: limit down 2M; alone it shows the limits",
+        "[N] down|up RATE|off",
+        "limit all together, or torrent N: limit down 2M; alone it shows them",
     ),
     word("pause", "[all]", "stop transferring, keep everything"),
     word("resume", "[all]", "go on; a queued torrent starts at once"),
@@ -222,14 +223,14 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
 }
 
 fn read_limit(arguments: &[&str]) -> Option<Result<Order, String>> {
-    let (all, way, limit) = match arguments {
+    let (of, way, limit) = match arguments {
         [] | ["all"] => return Some(Ok(Order::Limits)),
-        ["all", way, limit] => (true, *way, limit),
-        [way, limit] => (false, *way, limit),
+        ["all", way, limit] | [way, limit] => (None, *way, limit),
+        [of, way, limit] => (Some((*of).to_owned()), *way, limit),
         _ => return None,
     };
     let is_way = matches!(way, "down" | "up");
-    let order = |limit| Order::Limit { all, down: way == "down", limit };
+    let order = |limit| Order::Limit { of, down: way == "down", limit };
     is_way.then(|| values::rate(limit).map(order))
 }
 
@@ -326,7 +327,11 @@ mod tests {
 
     #[test]
     fn commands_and_their_short_forms() {
-        let limit = |all, down, limit| Order::Limit { all, down, limit: Rate(limit) };
+        let limit = |of: Option<&str>, down, limit| Order::Limit {
+            of: of.map(str::to_owned),
+            down,
+            limit: Rate(limit),
+        };
         let add = |name: &str, dir: Option<&str>| Order::Add {
             name: name.into(),
             dir: dir.map(PathBuf::from),
@@ -341,10 +346,12 @@ mod tests {
             ("q", Order::Quit),
             ("exit", Order::Quit),
             ("wh", Order::Why),
-            ("limit down 2M", limit(false, true, Some(2_000_000))),
-            ("limit down off", limit(false, true, None)),
-            ("limit up off", limit(false, false, None)),
-            ("lim all up 1K", limit(true, false, Some(1000))),
+            ("limit down 2M", limit(None, true, Some(2_000_000))),
+            ("limit down off", limit(None, true, None)),
+            ("limit up off", limit(None, false, None)),
+            ("lim all up 1K", limit(None, false, Some(1000))),
+            ("limit 2 down 1K", limit(Some("2"), true, Some(1000))),
+            ("limit 'big film' up off", limit(Some("big film"), false, None)),
             ("pause all", Order::Pause { all: true }),
             ("resume", Order::Resume { all: false }),
             ("list", Order::List),
@@ -398,7 +405,7 @@ mod tests {
                 "usage: rename [N] NAME, as rename 2 film.mkv for file 2; for the torrent: rename \
                  \"2\"",
             ),
-            ("limit sideways 2M", "usage: limit [all] down|up RATE|off"),
+            ("limit sideways 2M", "usage: limit [N] down|up RATE|off"),
             ("add 'my file", "the quote ' is never closed: close it, or leave it out"),
             ("use", "usage: use N|NAME"),
             ("add ''", "usage: add TORRENT [DIR]"),

@@ -285,7 +285,7 @@ fn one_event_tells_of_all_files_in_trouble() {
     running.others.clear();
     std::fs::remove_dir_all(world.path("d")).unwrap();
     assert!(!running.finish());
-    let [DiskEvent::FileTrouble { file, reason, lost }] = &running.others[..] else {
+    let [DiskEvent::FileTrouble { file, reason, lost, is_gone: true }] = &running.others[..] else {
         panic!("{:?}", running.others)
     };
     assert_eq!((*file, lost.len()), (FileIndex(0), world.layout.piece_count() as usize));

@@ -30,7 +30,7 @@ fn commands_of_a_pipe_are_answered_without_a_prompt() {
         ("info -f", "    2   975.6 KiB  sample/b/second"),
         ("peeers", "unknown command \"peeers\" - did you mean \"peers\"? (help lists all)"),
         ("limit", "down no limit, up no limit"),
-        ("limit 2M", "usage: limit [all] down|up RATE|off"),
+        ("limit 2M", "usage: limit [N] down|up RATE|off"),
         ("limit down 2M", "down at most 1.9 MiB/s"),
         ("trackers", ""),
         ("add-peer 127.0.0.1:1", "trying 127.0.0.1:1"),
@@ -171,7 +171,12 @@ fn nobody_there_is_code_4_in_time() {
     let ran = finish(&mut command);
     assert_eq!(ran.code, Some(4), "{}", ran.stderr);
     let last = ran.stderr.lines().last().expect("a line");
-    assert!(last.contains("there is no tracker; try --peer ADDR"), "{last}");
+    assert!(last.contains("no tracker to ask; try another --peer ADDR"), "{last}");
+    // Where a peer was named it is told what became of it.
+    let ran = finish(command.args(["--peer", "127.0.0.1:1"]));
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    let [reached, asked] = ["of 1 known (127.0.0.1:1: Connection refused", "no tracker to ask"];
+    assert!(ran.stderr.contains(reached) && ran.stderr.contains(asked), "{}", ran.stderr);
 }
 
 #[test]

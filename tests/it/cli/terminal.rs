@@ -117,6 +117,20 @@ fn lines_that_are_pasted_or_typed_ahead_are_all_done_in_order() {
     assert_eq!(terminal.wait(), Some(7));
 }
 
+/// What was pasted behind `quit` was no answer to what nobody had asked yet.
+#[test]
+fn a_question_is_answered_by_what_is_typed_after_it() {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let Some(mut terminal) = Terminal::start(home.path(), 80, "demo --size 4MiB") else { return };
+    terminal.wait_for("driver> ");
+    terminal.press("quit\ry\r");
+    terminal.wait_for("Remove ./driver-demo? [Y/n] ");
+    terminal.press("n\r");
+    terminal.wait_for("./driver-demo is kept");
+    terminal.wait();
+    assert!(home.path().join("driver-demo").is_dir());
+}
+
 #[test]
 fn tab_completes_files_and_enter_tells_how_far_it_is() {
     let place = Place::new(SLOW);
@@ -155,12 +169,13 @@ fn a_narrow_terminal_loses_no_number() {
 }
 
 #[test]
-fn errors_break_at_spaces() {
+fn errors_break_at_spaces_and_begin_in_red() {
     let home = tempfile::tempdir().expect("a folder for the test");
     let Some(mut terminal) = Terminal::start(home.path(), 40, "nowhere-to-be-found.torrent") else {
         return;
     };
-    terminal.wait_for("driver: nowhere-to-be-found.torrent: no\r\nsuch file\r\n");
+    let red = "\x1b[1;31mdriver:\x1b[0m ";
+    terminal.wait_for(&format!("{red}nowhere-to-be-found.torrent: no\r\nsuch file\r\n"));
     assert_eq!(terminal.wait(), Some(3));
 }
 

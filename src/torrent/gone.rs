@@ -1,0 +1,139 @@
+//! Files of a running torrent that others took away or changed: which pieces are lost with them,
+//! whether they are looked for, and when they are fetched again. How that is noticed is the disk's
+//! business.
+
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::base::bitfield::Bitfield;
+use crate::base::ids::FileIndex;
+use crate::base::layout::PieceIndex;
+use crate::disk::Job;
+use crate::swarm::event::{Event, Input};
+
+use super::actor::Actor;
+use super::handle::News;
+use super::publish::wanted_pieces;
+
+/// How often lost files are looked for: a look at each, and no more.
+const RESTORE_EVERY: Duration = Duration::from_secs(10);
+/// How long a finished torrent that is no mere seed looks for a file that is gone before it is
+/// fetched again: who has moved it away may be about to put it back.
+const FETCH_AFTER: Duration = Duration::from_secs(30);
+
+impl Actor {
+    pub(super) fn on_file_trouble(&mut self, reason: String, lost: Vec<PieceIndex>, is_gone: bool) {
+        warn!(reason, lost = lost.len(), "file trouble");
+        let bytes = lost.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
+        let pieces = lost.len() as u32;
+        if is_gone && pieces > 0 && !self.is_seed_only && self.swarm.is_complete() {
+            self.await_gone(&lost);
+        }
+        let is_awaited = self.awaits_lost();
+        let fetched_in = match self.fetch_gone_at {
+            _ if self.is_seed_only => None,
+            Some(_) => Some(FETCH_AFTER),
+            None => Some(Duration::ZERO),
+        };
+        self.lose(lost);
+        // What is fetched again is no trouble.
+        let is_trouble = pieces == 0 || is_awaited;
+        let is_new = is_trouble && self.publisher.set_trouble(Some(reason.clone()));
+        let news = match pieces {
+            0 if !is_new => None,
+            0 => Some(News::Swarm(Event::DiskTrouble(reason))),
+            // The same may happen to a file again.
+            _ => Some(News::FileChanged { why: reason, pieces, bytes, fetched_in }),
+        };
+        // Nobody may be listening.
+        news.into_iter().for_each(|news| drop(self.news.send(news)));
+        self.publish();
+    }
+
+    /// Are lost files looked for, instead of fetched?
+    fn awaits_lost(&self) -> bool {
+        self.is_seed_only || self.fetch_gone_at.is_some()
+    }
+
+    /// Nobody is asked for what is lost now, for a while.
+    fn await_gone(&mut self, lost: &[PieceIndex]) {
+        let now = Instant::now();
+        self.fetch_gone_at.get_or_insert(now + FETCH_AFTER);
+        let mut there = self.swarm.have().clone();
+        for piece in lost {
+            there.remove(*piece);
+        }
+        let wanted = self.wanted_with(&self.wanted_files).intersection(&there);
+        self.swarm.note(Input::Wanted(wanted), now);
+    }
+
+    /// What is still gone is fetched, once it is wanted.
+    pub(super) fn await_no_more(&mut self) {
+        if self.fetch_gone_at.take().is_some() {
+            self.finish_again = None;
+            self.publisher.set_trouble(None);
+        }
+    }
+
+    /// The pieces of these files.
+    pub(super) fn wanted_with(&self, files: &[bool]) -> Bitfield {
+        let is_wanted = |file: FileIndex| files.get(file.0 as usize).copied().unwrap_or(true);
+        wanted_pieces(&self.extents, &self.layout, is_wanted)
+    }
+
+    pub(super) fn lose(&mut self, pieces: Vec<PieceIndex>) {
+        for piece in &pieces {
+            self.publisher.lost(&self.extents, &self.layout, *piece);
+        }
+        let now = Instant::now();
+        if self.awaits_lost() && !pieces.is_empty() {
+            self.finish_again = Some(now + RESTORE_EVERY);
+        }
+        self.swarm.note(Input::PiecesLost(pieces), now);
+    }
+
+    /// Files that were lost were looked for.
+    pub(super) fn on_restored(&mut self, why: String, found: Vec<PieceIndex>) {
+        let now = Instant::now();
+        if !self.awaits_lost() {
+            // Other files were chosen meanwhile, and what was lost is asked for.
+            return;
+        }
+        for piece in &found {
+            self.publisher.found(&self.extents, &self.layout, *piece);
+        }
+        let is_whole = self.publisher.left().1 == 0;
+        self.finish_again = (!is_whole).then(|| now + RESTORE_EVERY);
+        if is_whole {
+            self.publisher.set_trouble(None);
+            self.publisher.set_complete();
+        }
+        if !found.is_empty() {
+            let bytes = found.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
+            let pieces = found.len() as u32;
+            info!(why, pieces, "lost files are back");
+            self.swarm.note(Input::PiecesFound(found), now);
+            // Nobody may be listening.
+            let _ = self.news.send(News::FileBack { why, pieces, bytes });
+        }
+        // Where nobody could bring it anyway it may as well be looked for.
+        let has_others =
+            !self.links.is_empty() || !self.sources.is_empty() || !self.swarm.known(now).is_empty();
+        let is_time = self.fetch_gone_at.is_some_and(|at| now >= at) && has_others;
+        if self.fetch_gone_at.is_some() && (is_whole || is_time) {
+            self.await_no_more();
+            let wanted = self.wanted_with(&self.wanted_files);
+            self.swarm.note(Input::Wanted(wanted), now);
+        }
+        self.publish();
+    }
+
+    /// Has every wanted file looked at; the answer is `Finished`. Where files that were lost are
+    /// awaited, only those: their user may have put them back.
+    pub(super) fn finish(&mut self) {
+        self.finish_again = None;
+        let is_lacking = self.awaits_lost() && self.publisher.left().1 > 0;
+        self.submit(if is_lacking { Job::Restore } else { Job::Finish });
+    }
+}
