@@ -164,14 +164,13 @@ impl Item {
                 let what = What::News(News::Swarm(Event::DiskTrouble(why)));
                 let _ = told.send(Told { number, what }).await;
             }
-            let is_check = |news: &News| matches!(news, News::Checked(_));
-            let mut is_checked = false;
+            let mut heard = Heard::default();
             loop {
                 let what = tokio::select! {
                     biased;
                     news = news.recv() => match news {
                         Ok(news) => {
-                            is_checked |= is_check(&news);
+                            heard.note(&news);
                             What::News(news)
                         }
                         Err(RecvError::Lagged(missed)) => {
@@ -185,13 +184,11 @@ impl Item {
                             let seen = status.borrow_and_update().clone();
                             // What was said before a state is told before it.
                             while let Ok(news) = news.try_recv() {
-                                is_checked |= is_check(&news);
+                                heard.note(&news);
                                 let _ = told.send(Told { number, what: What::News(news) }).await;
                             }
-                            // Or before anybody could listen.
-                            if let Some(found) = seen.found.clone().filter(|_| !is_checked) {
-                                is_checked = true;
-                                let what = What::News(News::Checked(found));
+                            for news in heard.missed(&seen) {
+                                let what = What::News(news);
                                 let _ = told.send(Told { number, what }).await;
                             }
                             What::Status(Box::new(seen))
@@ -366,6 +363,32 @@ impl Progress {
             trouble: None,
             is_in_trouble: false,
         }
+    }
+}
+
+/// Which of the news that come once were heard: a torrent that has begun already may have told
+/// them before anybody could listen.
+#[derive(Default)]
+struct Heard {
+    is_checked: bool,
+    is_announced: bool,
+}
+
+impl Heard {
+    fn note(&mut self, news: &News) {
+        self.is_checked |= matches!(news, News::Checked(_));
+        self.is_announced |= matches!(news, News::Announced { .. });
+    }
+
+    /// What a snapshot tells of news that nobody heard; each once.
+    fn missed(&mut self, seen: &Status) -> impl Iterator<Item = News> + use<> {
+        let found = seen.found.clone().filter(|_| !self.is_checked).map(News::Checked);
+        let announced = seen.dht.as_ref().and_then(|dht| dht.announced);
+        let announced =
+            announced.filter(|_| !self.is_announced).map(|(_, nodes)| News::Announced { nodes });
+        let missed = found.into_iter().chain(announced).collect::<Vec<_>>();
+        missed.iter().for_each(|news| self.note(news));
+        missed.into_iter()
     }
 }
 
