@@ -226,8 +226,9 @@ impl FileStore {
         }
     }
 
-    /// Files that were lost, and stand there again: one look at each.
-    pub(super) fn back(&self) -> Vec<(FileIndex, PathBuf)> {
+    /// Files that were lost, and stand there again: one look at each. What still counted of them
+    /// was read in what stood there before: they are in doubt.
+    pub(super) fn back(&self) -> Vec<(FileIndex, FileStamp, PathBuf)> {
         let mut glance = Glance::new(&self.base);
         let lacking = self.real().filter(|(_, entry)| entry.wanted_now() && !entry.is_whole());
         let back = lacking.filter_map(|(file, entry)| {
@@ -244,9 +245,8 @@ impl FileStore {
                 return None;
             }
             entry.was_missing.store(false, Ordering::Release);
-            self.forget(file);
-            entry.expect_unchanged(Some(found));
-            Some((file, self.base.full(&entry.path)))
+            self.forget_with(file, true);
+            Some((file, FileStamp(found.stamp), self.base.full(&entry.path)))
         });
         back.collect()
     }

@@ -504,7 +504,7 @@ impl Store for FileStore {
         FileStore::gone_files(self)
     }
 
-    fn back(&self) -> Vec<(FileIndex, PathBuf)> {
+    fn back(&self) -> Vec<(FileIndex, FileStamp, PathBuf)> {
         FileStore::back(self)
     }
 

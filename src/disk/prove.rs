@@ -7,6 +7,7 @@ use crate::base::ids::FileIndex;
 use crate::base::layout::PieceIndex;
 use crate::base::pages::Pages;
 
+use super::error::Error;
 use super::handles::Handles;
 use super::job::DiskEvent;
 use super::open::OpenTorrent;
@@ -39,23 +40,29 @@ impl OpenTorrent {
     }
 
     /// Looks whether files that were lost are back, and reads those: which ones, in words for
-    /// people, and their pieces that are right, which count again. Waits for the disk.
+    /// people, and their pieces that are right, which count again. What counts of them still and
+    /// is wrong there is lost, and told. Waits for the disk.
     pub(super) fn restore(&self) -> (String, Vec<PieceIndex>) {
         // What is lost from now on is lost with what is found.
         let losses = self.losses();
         let back = self.store.back();
-        let Some((_, first)) = back.first() else { return (String::new(), Vec::new()) };
+        let Some((_, _, first)) = back.first() else { return (String::new(), Vec::new()) };
         let first = first.display();
         let reason = match back.len() {
             1 => format!("{first} is back"),
             2 => format!("{first} is back, and so is another file"),
             more => format!("{first} is back, and so are {} more files", more - 1),
         };
-        let pieces = self.pieces_of(back.iter().map(|(file, _)| *file));
+        let pieces = self.pieces_of(back.iter().map(|(file, ..)| *file));
         let pieces = pieces.iter_ones().filter_map(|number| self.layout.piece(number));
+        let missing: Vec<_> = pieces.filter(|piece| !self.verified.has(*piece)).collect();
+        for (file, seen, path) in back {
+            let what = "written to or replaced";
+            self.on_doubt(file, seen, Error::Disturbed { path, what }.to_string());
+        }
         let mut handles = Handles::new(1);
-        let missing = pieces.filter(|piece| !self.verified.has(*piece));
-        let mut found: Vec<_> = missing.filter(|it| self.is_right(&mut handles, *it)).collect();
+        let right = missing.into_iter().filter(|piece| self.is_right(&mut handles, *piece));
+        let mut found: Vec<_> = right.collect();
         for piece in &found {
             let (offset, len) = self.range_of(*piece);
             // Nobody knows whether what stands there is on the device.

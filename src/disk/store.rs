@@ -49,8 +49,9 @@ pub trait Store: Send + Sync {
     }
 
     /// Wanted files in which something is missing, and at whose place another file stands than when
-    /// that was found, of the right length; where. What is read of them from now on is new.
-    fn back(&self) -> Vec<(FileIndex, PathBuf)> {
+    /// that was found, of the right length; how it looks, and where. Each is in doubt, as one of
+    /// `Doubted` news is.
+    fn back(&self) -> Vec<(FileIndex, FileStamp, PathBuf)> {
         Vec::new()
     }
 
@@ -142,7 +143,7 @@ pub trait Store: Send + Sync {
 
     /// The bytes of a file whose look was `seen` were read, and what is wrong of them is not
     /// verified any more: it counts as undisturbed, unless it looks otherwise by now.
-    /// Called for files of `Doubted` news only.
+    /// Called for files of `Doubted` news, and those that are [`back`](Self::back), only.
     fn settle(&self, file: FileIndex, seen: FileStamp) -> Option<FileNews> {
         let _ = (file, seen);
         None

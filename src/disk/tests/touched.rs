@@ -174,6 +174,57 @@ fn another_file_at_the_place_of_a_lost_one_is_read_once_and_counts_as_far_as_it_
     assert!(matches!(seed.prepare(&world, 5), Preparation::Ready));
 }
 
+/// A copy of the first file in which these pieces are wrong, at another time.
+fn other_copy(world: &World, wrong: &[usize]) -> Vec<u8> {
+    let mut bytes = world.bytes_of(0).to_vec();
+    wrong.iter().for_each(|piece| bytes[piece * BLOCK_LEN] ^= 1);
+    bytes
+}
+
+/// Writes the first file anew, the same file or another one.
+fn put(world: &World, bytes: &[u8], in_place: bool, seconds: u64) {
+    let path = if in_place { "m/a" } else { "other" };
+    world.write_file(path, bytes);
+    let file = File::options().write(true).open(world.path(path)).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(seconds)).unwrap();
+    if !in_place {
+        fs::rename(world.path(path), world.path("m/a")).unwrap();
+    }
+}
+
+/// What still counts of a file is not taken over for another one at its place.
+#[test]
+fn another_file_at_the_place_of_one_that_was_wrong_in_part_is_read_as_a_whole() {
+    for in_place in [true, false] {
+        let (world, mut seed) = seed();
+        put(&world, &other_copy(&world, &[5]), true, 5);
+        assert!(is_unreadable(&seed.prepare(&world, 5)));
+        assert!(matches!(&seed.troubles()[..], [(_, 1)]));
+        put(&world, &other_copy(&world, &[7]), in_place, 10);
+        let found = seed.restore().1;
+        assert!(found.contains(&5) && !found.contains(&7), "{found:?}");
+        assert!(is_unreadable(&seed.prepare(&world, 7)), "in place: {in_place}");
+        assert!(matches!(seed.prepare(&world, 5), Preparation::Ready));
+        drop(seed);
+        let trusted = world.open(world.config()).unwrap().handle.trusted();
+        let lacking = numbers(&Bitfield::all(90).minus(&trusted));
+        assert_eq!(lacking, [7], "in place: {in_place}");
+    }
+}
+
+#[test]
+fn what_was_right_in_an_unfinished_file_is_not_taken_over_for_a_finished_one() {
+    let world = world(BLOCK_LEN as u32, &TWO);
+    let (mut running, _) = world.resume();
+    running.fetch(&world, 0..10);
+    world.write_file("m/a", &other_copy(&world, &[3, 20]));
+    let found = running.restore().1;
+    assert!(found.contains(&10) && !found.contains(&20), "{found:?}");
+    assert!(is_unreadable(&running.prepare(&world, 3)));
+    assert!(matches!(running.prepare(&world, 4), Preparation::Ready));
+    assert_eq!(fs::read(world.path("m/a.part")).unwrap()[..3], world.bytes_of(0)[..3]);
+}
+
 /// The record is believed by length and time; what others did since is named before it is fetched.
 #[test]
 fn what_others_did_since_the_last_run_is_told_by_file() {
