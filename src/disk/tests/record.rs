@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use crate::disk::record::{Journal, RecordFile, replay};
+use crate::swarm::event::Preparation;
 
 fn half() -> World {
     let world = world(BLOCK_LEN as u32, &[("a", 40_000), ("b", 60_000)]);
@@ -176,6 +177,36 @@ fn an_edit_is_seen_though_the_record_is_younger() {
         drop(running);
         assert_eq!(trusted(&world).1, [0, 1], "killed: {is_killed}");
     }
+}
+
+/// What an unfinished file was like when it was trusted is remembered until it is written to.
+#[test]
+fn an_edit_before_the_first_write_of_a_run_is_seen() {
+    for is_killed in [true, false] {
+        let world = half();
+        let (mut running, have) = world.resume();
+        assert_eq!(numbers(&have), [0, 1, 2, 5]);
+        edit(world.path("b.part"), 50_000);
+        running.fetch(&world, [4]);
+        if !is_killed {
+            assert_eq!(running.flush(), None);
+        }
+        drop(running);
+        assert_eq!(trusted(&world).1, [0, 1], "killed: {is_killed}");
+    }
+}
+
+#[test]
+fn an_edit_of_an_unfinished_file_is_seen_though_nothing_is_written() {
+    let world = half();
+    let (mut running, _) = world.resume();
+    edit(world.path("b.part"), 50_000);
+    running.handle.submit(Job::Prepare { piece: world.piece(5), prove: false }).unwrap();
+    let outcome = running.wait(|event| match event {
+        DiskEvent::Prepared { outcome, .. } => Ok(outcome),
+        other => Err(other),
+    });
+    assert!(!matches!(outcome, Preparation::Ready), "{outcome:?}");
 }
 
 #[test]
