@@ -491,7 +491,7 @@ impl StoreHandle {
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
         let store = self.shared.files.as_ref().map(|files| &*files.store);
         if let Some(store) = store {
-            store.look_again();
+            store.look_again(&self.shared.torrent.layout, trusted);
         }
         let (torrent, memory) = (&self.shared.torrent, self.shared.check_bytes);
         check::report(torrent, store, trusted, progress, check::Unreadable::new(), memory, None)

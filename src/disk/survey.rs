@@ -194,16 +194,19 @@ impl FileStore {
         self.real().filter_map(stamp).collect()
     }
 
-    /// Notes how long the files are now, before a check.
-    pub(super) fn look_again(&self) {
+    /// Notes how the files look now, before a check that reads all pieces but the `trusted` ones.
+    /// Files of these are held to the look by which they are trusted.
+    pub(super) fn look_again(&self, layout: &Layout, trusted: &Bitfield) {
         let mut glance = Glance::new(&self.base);
         for (file, entry) in self.real() {
             // What cannot be looked at now is not missing.
-            if let Ok(found) = self.look(&mut glance, file, entry.place()) {
-                entry.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
-                entry.expect_unchanged(found.filter(|_| entry.place() == Place::Final));
-                entry.note_left(found);
+            let Ok(found) = self.look(&mut glance, file, entry.place()) else { continue };
+            entry.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
+            if self.pieces_of_file(layout, file).any(|piece| trusted.has(piece)) {
+                continue;
             }
+            entry.expect_unchanged(found.filter(|_| entry.place() == Place::Final));
+            entry.note_left(found);
         }
     }
 

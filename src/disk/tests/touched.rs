@@ -225,6 +225,27 @@ fn what_was_right_in_an_unfinished_file_is_not_taken_over_for_a_finished_one() {
     assert_eq!(fs::read(world.path("m/a.part")).unwrap()[..3], world.bytes_of(0)[..3]);
 }
 
+/// A check reads nothing of what is trusted: how its file looked when that was decided still
+/// counts.
+#[test]
+fn what_was_edited_before_a_check_of_other_files_is_not_trusted() {
+    let (world, mut running) = seed();
+    assert_eq!(running.flush(), None);
+    drop(running);
+    let file = File::options().write(true).open(world.path("m/b")).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
+    let mut running = world.open(world.config()).unwrap();
+    let trusted = running.handle.trusted();
+    assert_eq!(trusted.ones(), OF_A);
+    put(&world, &other_copy(&world, &[20]), true, 10);
+    let report = running.handle.check(&trusted, &Default::default());
+    assert_eq!(report.have.ones(), 90);
+    running.handle.start(&report.have).unwrap();
+    assert!(is_unreadable(&running.prepare(&world, 20)));
+    assert!(matches!(running.prepare(&world, 21), Preparation::Ready));
+    assert!(matches!(running.prepare(&world, 85), Preparation::Ready));
+}
+
 /// The record is believed by length and time; what others did since is named before it is fetched.
 #[test]
 fn what_others_did_since_the_last_run_is_told_by_file() {
