@@ -510,8 +510,8 @@ impl Store for FileStore {
         FileStore::gone_files(self)
     }
 
-    fn back(&self) -> Vec<(FileIndex, FileStamp, PathBuf)> {
-        FileStore::back(self)
+    fn back(&self, bytes: u64) -> Vec<(FileIndex, FileStamp, PathBuf)> {
+        FileStore::back(self, bytes)
     }
 
     fn look_over(&self, offset: u64, len: u64) -> Vec<FileNews> {

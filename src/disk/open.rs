@@ -307,9 +307,19 @@ impl OpenTorrent {
         self.journal.get().is_some_and(Journal::is_behind)
     }
 
-    /// How often files were lost until now.
+    /// How often files were lost, or in doubt, until now.
     pub(super) fn losses(&self) -> u64 {
         self.losses.load(Ordering::Acquire)
+    }
+
+    /// Files are lost now, or what counts of them is about to be read once more.
+    pub(super) fn count_loss(&self) {
+        self.losses.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Nobody gives it jobs any more: what takes long is left to the next start.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 
     /// How often the device refused until now.
@@ -454,7 +464,7 @@ impl OpenTorrent {
             return Vec::new();
         }
         let pieces = self.pieces_of(files.iter().copied());
-        self.losses.fetch_add(1, Ordering::AcqRel);
+        self.count_loss();
         for piece in self.spilled.take(&self.layout) {
             let set = if pieces.has(piece) { &self.forgotten } else { &self.spilled };
             set.insert(piece);

@@ -50,8 +50,9 @@ pub trait Store: Send + Sync {
 
     /// Wanted files in which something is missing, and at whose place another file stands than when
     /// that was found, of the right length; how it looks, and where. Each is in doubt, as one of
-    /// `Doubted` news is.
-    fn back(&self) -> Vec<(FileIndex, FileStamp, PathBuf)> {
+    /// `Doubted` news is. No more are looked at once they have `bytes` together.
+    fn back(&self, bytes: u64) -> Vec<(FileIndex, FileStamp, PathBuf)> {
+        let _ = bytes;
         Vec::new()
     }
 

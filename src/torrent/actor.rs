@@ -264,7 +264,7 @@ impl Actor {
             DiskEvent::Silent(_) | DiskEvent::Answers => self.on_silence(now),
             DiskEvent::Looked(gone) => self.on_looked(gone),
             DiskEvent::Finished(whole) => self.on_finished(whole),
-            DiskEvent::Restored { reason, found } => self.on_restored(reason, found),
+            DiskEvent::Restored { reason, found, more } => self.on_restored(reason, found, more),
         }
     }
 

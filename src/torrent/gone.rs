@@ -94,7 +94,7 @@ impl Actor {
     }
 
     /// Files that were lost were looked for.
-    pub(super) fn on_restored(&mut self, why: String, found: Vec<PieceIndex>) {
+    pub(super) fn on_restored(&mut self, why: String, found: Vec<PieceIndex>, more: bool) {
         let now = Instant::now();
         if !self.awaits_lost() {
             // Other files were chosen meanwhile, and what was lost is asked for.
@@ -104,7 +104,7 @@ impl Actor {
             self.publisher.found(&self.extents, &self.layout, *piece);
         }
         let is_whole = self.publisher.left().1 == 0;
-        self.finish_again = (!is_whole).then(|| now + RESTORE_EVERY);
+        self.finish_again = (!is_whole).then(|| if more { now } else { now + RESTORE_EVERY });
         if is_whole {
             self.publisher.set_trouble(None);
             self.publisher.set_complete();

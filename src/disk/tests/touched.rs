@@ -37,7 +37,7 @@ impl Running {
     fn restore(&mut self) -> (String, Vec<u32>) {
         self.handle.submit(Job::Restore).unwrap();
         self.wait(|event| match event {
-            DiskEvent::Restored { reason, found } => {
+            DiskEvent::Restored { reason, found, .. } => {
                 Ok((reason, found.into_iter().map(PieceIndex::number).collect()))
             }
             other => Err(other),
@@ -212,6 +212,37 @@ fn another_file_at_the_place_of_one_that_was_wrong_in_part_is_read_as_a_whole() 
     }
 }
 
+/// What was not read when a torrent is closed stays in doubt, and keeps nobody waiting.
+#[test]
+fn of_a_closed_torrent_no_more_is_read() {
+    let (world, mut seed) = seed();
+    put(&world, &other_copy(&world, &[5]), true, 5);
+    assert!(is_unreadable(&seed.prepare(&world, 5)));
+    put(&world, &other_copy(&world, &[7]), true, 10);
+    let torrent = seed.handle.shared.torrent.clone();
+    torrent.is_closed.store(true, Ordering::Release);
+    assert!(torrent.restore().found.is_empty());
+    torrent.is_closed.store(false, Ordering::Release);
+    drop(torrent);
+    assert!(is_unreadable(&seed.prepare(&world, 7)));
+}
+
+/// What was read before a doubt, and is noted after it, was read in what stood there before.
+#[test]
+fn what_is_read_while_its_file_changes_does_not_count() {
+    let (world, mut seed) = seed();
+    put(&world, &other_copy(&world, &[5]), true, 5);
+    assert!(is_unreadable(&seed.prepare(&world, 5)));
+    let torrent = seed.handle.shared.torrent.clone();
+    let before = torrent.losses();
+    put(&world, &other_copy(&world, &[5, 7]), true, 10);
+    assert!(is_unreadable(&seed.prepare(&world, 7)));
+    assert_eq!(torrent.on_written(&[world.piece(5)], before), 0);
+    assert!(!torrent.verified.has(world.piece(5)));
+    let found = seed.restore().1;
+    assert!(!found.contains(&5), "{found:?}");
+}
+
 #[test]
 fn what_was_right_in_an_unfinished_file_is_not_taken_over_for_a_finished_one() {
     let world = world(BLOCK_LEN as u32, &TWO);
@@ -223,6 +254,21 @@ fn what_was_right_in_an_unfinished_file_is_not_taken_over_for_a_finished_one() {
     assert!(is_unreadable(&running.prepare(&world, 3)));
     assert!(matches!(running.prepare(&world, 4), Preparation::Ready));
     assert_eq!(fs::read(world.path("m/a.part")).unwrap()[..3], world.bytes_of(0)[..3]);
+}
+
+/// Nobody knows whether what stands there is on the device.
+#[test]
+fn what_is_back_is_brought_to_the_device() {
+    let (world, mut seed) = seed();
+    assert_eq!(seed.flush(), None);
+    assert_eq!(seed.handle.backlog().bytes, 0);
+    fs::rename(world.path("m/a"), world.path("aside")).unwrap();
+    assert!(is_unreadable(&seed.prepare(&world, 3)));
+    fs::rename(world.path("aside"), world.path("m/a")).unwrap();
+    assert_eq!(seed.restore().1.len(), OF_A as usize);
+    assert_eq!(seed.handle.backlog().bytes, u64::from(OF_A) * BLOCK_LEN as u64);
+    assert_eq!(seed.flush(), None);
+    assert_eq!(seed.handle.backlog().bytes, 0);
 }
 
 /// A check reads nothing of what is trusted: how its file looked when that was decided still
