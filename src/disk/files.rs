@@ -567,7 +567,7 @@ impl Store for FileStore {
     }
 
     fn left_unfinished(&self) -> Vec<(FileIndex, FileStamp)> {
-        let unfinished = self.real().filter(|(_, it)| it.is_ours() && !it.is_whole());
+        let unfinished = self.real().filter(|(_, entry)| !entry.is_whole());
         unfinished.filter_map(|(file, entry)| Some((file, entry.left()?))).collect()
     }
 

@@ -174,11 +174,8 @@ impl OpenTorrent {
             (self.layout.piece_offset(run[0]), len)
         };
         let runs = fresh.chunk_by(|a, b| a.number() + 1 == b.number()).map(of_run);
-        let mut left: Vec<_> =
-            runs.clone().flat_map(|(offset, len)| self.store.left(offset, len)).collect();
-        // Runs come in order: one file's are neighbours.
-        left.dedup();
-        self.record(|journal| journal.verified(&numbers, &made, &plain(&left)));
+        let left = self.left(runs.clone());
+        self.record(|journal| journal.verified(&numbers, &made, &left));
         let mut news = Vec::new();
         let mut bytes = 0;
         for (offset, len) in runs {
@@ -188,6 +185,15 @@ impl OpenTorrent {
         }
         self.on_news(news);
         bytes
+    }
+
+    /// How our last write left the files of these ranges, which are offsets and lengths in bytes.
+    fn left(&self, ranges: impl Iterator<Item = (u64, u64)>) -> Vec<(u32, Stamp)> {
+        let mut left: Vec<_> =
+            ranges.flat_map(|(offset, len)| self.store.left(offset, len)).collect();
+        // Ranges come in order: one file's are neighbours.
+        left.dedup();
+        plain(&left)
     }
 
     /// Passes on what became of files; true when none is in trouble. Trouble is told once, however
@@ -483,7 +489,10 @@ impl OpenTorrent {
             self.store.unverified(offset, len);
         }
         let numbers: Vec<u32> = lost.iter().map(|piece| piece.number()).collect();
-        self.record(|journal| journal.lost(&numbers));
+        // Their files are not called finished any more: what else is right of them was read when
+        // they looked like this.
+        let left = self.left(lost.iter().map(|piece| self.range_of(*piece)));
+        self.record(|journal| journal.lost(&numbers, &left));
         lost
     }
 }

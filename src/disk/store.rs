@@ -96,7 +96,8 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
-    /// The same, of all files of ours that something is missing in.
+    /// The same, of all files that something is missing in, whosever they are: or how they looked
+    /// before what is right of them was read.
     fn left_unfinished(&self) -> Vec<(FileIndex, FileStamp)> {
         Vec::new()
     }

@@ -209,6 +209,39 @@ fn an_edit_of_an_unfinished_file_is_seen_though_nothing_is_written() {
     assert!(!matches!(outcome, Preparation::Ready), "{outcome:?}");
 }
 
+/// Whosever it is: how a file looked before it was read is in the record.
+#[test]
+fn an_edit_of_what_a_check_has_read_already_is_seen_after_a_kill() {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000), ("b", 60_000)]);
+    for file in 0..2 {
+        world.write_file(["a", "b"][file], world.bytes_of(file));
+    }
+    let running = world.open(world.config()).unwrap();
+    let (none, progress) = (Bitfield::none(7), CheckProgress::default());
+    assert!(running.handle.check(&none, &progress).have.is_full());
+    edit(world.path("a"), 10);
+    let found = progress.snapshot().unwrap();
+    running.handle.keep_check(&found.looked_at, &found.right).unwrap();
+    drop(running);
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![3, 4, 5, 6]));
+}
+
+#[test]
+fn an_edit_after_a_piece_was_lost_is_seen() {
+    let world = half();
+    let (running, _) = world.resume();
+    let lose = |number| {
+        let mut lost = Bitfield::none(7);
+        lost.insert(world.piece(number));
+        running.handle.lose(&lost);
+    };
+    lose(0);
+    edit(world.path("a"), 20_000);
+    lose(5);
+    drop(running);
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![]));
+}
+
 #[test]
 fn what_was_spilled_before_a_kill_leaves_the_file_known() {
     let world = world(4 * BLOCK_LEN as u32, &[("a", 200_000)]);
