@@ -338,12 +338,12 @@ impl OpenTorrent {
         self.spilled.insert(piece);
     }
 
-    /// Blocks of the piece were written.
-    pub(super) fn on_spilled(&self, piece: PieceIndex) {
-        let (offset, len) = self.range_of(piece);
+    /// Blocks were written before their piece is whole; `parts` are their offsets and lengths in
+    /// bytes.
+    pub(super) fn on_spilled(&self, parts: impl Iterator<Item = (u64, u64)>) {
         // That the record is younger than the write and knows what it left tells the next start
         // that nobody else wrote.
-        let left = plain(&self.store.left(offset, len));
+        let left = self.left(parts);
         self.record(|journal| journal.touch(&left));
     }
 

@@ -226,6 +226,27 @@ fn an_edit_of_what_a_check_has_read_already_is_seen_after_a_kill() {
     assert_eq!(trusted(&world), (RecordState::Loaded, vec![3, 4, 5, 6]));
 }
 
+/// Files that share a piece are noted when they are written to, and not each time that another
+/// one is.
+#[test]
+fn a_spill_notes_the_files_that_it_wrote_to() {
+    let world = world(4 * BLOCK_LEN as u32, &[("a", BLOCK_LEN as u64), ("b", 200_000)]);
+    let (mut running, _) = world.resume();
+    let mut spill = |number: u32| {
+        let at = world.layout.block(world.piece(0), number).unwrap();
+        let block = world.block(&world.content[number as usize * BLOCK_LEN..][..BLOCK_LEN]);
+        let before = world.record().len();
+        running.handle.submit(Job::Spill { piece: at.piece(), blocks: vec![(at, block)] }).unwrap();
+        running.wait(|event| match event {
+            DiskEvent::Spilled { failed: None, .. } => Ok(()),
+            other => Err(other),
+        });
+        world.record().len() - before
+    };
+    let one = spill(0);
+    assert_eq!([spill(1), spill(2)], [one; 2]);
+}
+
 #[test]
 fn an_edit_after_a_piece_was_lost_is_seen() {
     let world = half();
