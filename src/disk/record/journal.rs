@@ -212,11 +212,14 @@ impl Journal {
             let now = standing();
             let (lost, new) =
                 (said.verified.minus(&now.verified), now.verified.minus(&said.verified));
-            if lost.ones() + new.ones() == 0 {
+            let is_all = lost.ones() + new.ones() == 0;
+            if !is_all || now.left != said.left {
+                self.lost(&lost.iter_ones().collect::<Vec<_>>(), &[])?;
+                self.verified(&new.iter_ones().collect::<Vec<_>>(), &[], &now.left)?;
+            }
+            if is_all {
                 return Ok(());
             }
-            self.lost(&lost.iter_ones().collect::<Vec<_>>(), &[])?;
-            self.verified(&new.iter_ones().collect::<Vec<_>>(), &[], &now.left)?;
             said = now;
         }
     }

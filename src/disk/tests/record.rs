@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
+use crate::disk::beneath::Stamp;
 use crate::disk::record::{Journal, RecordFile, replay};
 use crate::swarm::event::Preparation;
 
@@ -430,6 +431,33 @@ impl RecordFile for Refused {
         *self.bytes.lock().unwrap() = (bytes.to_vec(), bytes.len());
         Ok(())
     }
+}
+
+/// What is written unverified while a record is written anew is noted in the old one.
+#[test]
+fn how_files_were_left_while_the_record_was_written_anew_is_said_in_the_new_one() {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000)]);
+    let subject = Subject::of(InfoHash([7; 20]), world.layout, world.root.path());
+    let none = Bitfield::none(3);
+    let left = |modified_ns| vec![(0, Stamp { inode: 5, modified_ns })];
+    let standing = |modified_ns| Standing {
+        verified: none.clone(),
+        durable: none.clone(),
+        doubted: none.clone(),
+        stamps: Vec::new(),
+        ours: Vec::new(),
+        left: left(modified_ns),
+        ground: Ground::default(),
+    };
+    let file = Refused { bytes: Arc::default(), refuses: Arc::default() };
+    let journal = Journal::within(Box::new(file.clone()), subject.clone());
+    file.refuses.store(true, Ordering::Release);
+    assert!(journal.mark(1).is_err(), "it is behind");
+    let clock = std::cell::Cell::new(0);
+    journal.catch_up(|| standing(clock.replace(clock.get() + 1))).unwrap();
+    let bytes = file.bytes.lock().unwrap().0.clone();
+    let replayed = replay(&bytes, &subject, &Extents::new([(40_000, false)])).unwrap();
+    assert_eq!(replayed.left, left(1).into_iter().collect());
 }
 
 #[test]
