@@ -76,7 +76,7 @@ use tokio::sync::mpsc;
 use crate::base::bitfield::Bitfield;
 use crate::base::hashes::PieceHashes;
 use crate::base::ids::{FileIndex, InfoHash};
-use crate::base::layout::Layout;
+use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
@@ -567,6 +567,11 @@ impl StoreHandle {
         let layout = &self.shared.torrent.layout;
         let pieces = pieces.iter_ones().filter_map(|number| layout.piece(number));
         self.shared.torrent.lose(pieces);
+    }
+
+    /// Does the piece count as right on disk, by what the workers know by now? Never waits.
+    pub fn is_verified(&self, piece: PieceIndex) -> bool {
+        self.shared.torrent.verified.has(piece)
     }
 
     /// The files to send from; none for a torrent in memory.
