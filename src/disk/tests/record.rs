@@ -296,6 +296,20 @@ fn a_time_that_is_too_coarse_to_tell_is_not_believed_while_it_is_new() {
     assert_eq!(trusted(&world), (RecordState::Loaded, vec![0, 1, 2]));
 }
 
+/// No clock comes to what is years ahead.
+#[test]
+fn a_whole_second_of_another_year_is_believed() {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000)]);
+    world.write_file("a", world.bytes_of(0));
+    let second = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+    set_modified(world.path("a"), second);
+    drop(world.recheck(world.config()).unwrap());
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![0, 1, 2]));
+    // It may be the hour of another zone.
+    set_modified(world.resume_path(), second - Duration::from_secs(12 * 3600));
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![]));
+}
+
 #[test]
 fn a_finished_or_flushed_file_is_known_exactly() {
     let world = half();
