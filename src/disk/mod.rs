@@ -413,16 +413,9 @@ impl OnDisk {
     /// What a record that is written now says: these pieces were verified, those are not
     /// looked at yet.
     fn standing(&self, verified: &Bitfield, doubted: Bitfield) -> Standing {
-        let (stamps, left) = (self.store.stamps(true), self.store.left_unfinished());
-        Standing {
-            verified: verified.clone(),
-            durable: self.durable.intersection(verified),
-            doubted,
-            stamps: stamps.into_iter().map(|(file, stamp)| (file.0, stamp.0)).collect(),
-            ours: self.store.ours().into_iter().map(|(file, inode)| (file.0, inode)).collect(),
-            left: left.into_iter().map(|(file, stamp)| (file.0, stamp.0)).collect(),
-            ground: Ground::below(&self.home.dir),
-        }
+        let durable = self.durable.intersection(verified);
+        let ground = Ground::below(&self.home.dir);
+        open::standing(&*self.store, verified.clone(), durable, doubted, ground)
     }
 }
 

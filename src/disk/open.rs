@@ -399,15 +399,8 @@ impl OpenTorrent {
         // In this order: what is verified meanwhile is unsynced before.
         let verified = self.verified.to_bitfield(&self.layout);
         let unsynced = self.unsynced.to_bitfield(&self.layout);
-        Standing {
-            durable: verified.minus(&unsynced),
-            verified,
-            doubted: Bitfield::none(self.layout.piece_count()),
-            stamps: plain(&self.store.stamps(true)),
-            ours: numbered(self.store.ours()),
-            left: plain(&self.store.left_unfinished()),
-            ground,
-        }
+        let doubted = Bitfield::none(self.layout.piece_count());
+        standing(&*self.store, verified.clone(), verified.minus(&unsynced), doubted, ground)
     }
 
     /// Runs `work` on the record, if there is one, and passes its failure on.
@@ -494,6 +487,25 @@ impl OpenTorrent {
         let left = self.left(lost.iter().map(|piece| self.range_of(*piece)));
         self.record(|journal| journal.lost(&numbers, &left));
         lost
+    }
+}
+
+/// Where a torrent stands by these pieces, and as its files look.
+pub(super) fn standing(
+    store: &dyn Store,
+    verified: Bitfield,
+    durable: Bitfield,
+    doubted: Bitfield,
+    ground: Ground,
+) -> Standing {
+    Standing {
+        verified,
+        durable,
+        doubted,
+        stamps: plain(&store.stamps(true)),
+        ours: numbered(store.ours()),
+        left: plain(&store.left_unfinished()),
+        ground,
     }
 }
 

@@ -14,12 +14,12 @@ use super::handles::Handles;
 use super::job::DiskEvent;
 use super::open::OpenTorrent;
 use super::patience::patiently;
+use super::prepare::READ_LEN;
 use super::pulse;
 use super::store::{FileNews, FileStamp};
 
 /// A file that changes again while it is read is read so often at once, and later again.
 const ROUNDS: usize = 3;
-const READ_LEN: usize = 256 << 10;
 /// So many bytes of files that are back are read at once, or one file: then others of the device
 /// get their turn.
 const RESTORED_AT_ONCE: u64 = 256 << 20;
