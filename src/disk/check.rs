@@ -240,9 +240,10 @@ pub fn check_files(
     Ok(report_all(&torrent, &store, progress, memory_bytes, None))
 }
 
-/// The same, and the SHA-256 of each file of which all bytes could be read, from the same reading;
-/// only a file that shares pieces with one that is missing is read by itself. Uses one thread to
-/// read and one to sum.
+/// The same, and the SHA-256 of each file of which all bytes that it should have could be read,
+/// from the same reading; only a file that shares pieces with one that is missing is read by
+/// itself. It says nothing of what stands behind the end of one that is too long, nor whether an
+/// empty one is there: the report does. Uses one thread to read and one to sum.
 ///
 /// # Errors
 /// As [`check_files`].

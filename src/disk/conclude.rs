@@ -226,29 +226,32 @@ impl FileStore {
         }
     }
 
-    /// Files that were lost, and stand there again: one look at each.
-    pub(super) fn back(&self) -> Vec<(FileIndex, PathBuf)> {
+    /// Files that were lost, and stand there again: one look at each. What still counted of them
+    /// was read in what stood there before: they are in doubt. With `bytes` of them, it is enough.
+    pub(super) fn back(&self, bytes: u64) -> Vec<(FileIndex, FileStamp, PathBuf)> {
         let mut glance = Glance::new(&self.base);
-        let lacking = self.real().filter(|(_, entry)| entry.wanted_now() && !entry.is_whole());
-        let back = lacking.filter_map(|(file, entry)| {
+        let (mut back, mut read) = (Vec::new(), 0);
+        for (file, entry) in self.real().filter(|(_, it)| it.wanted_now() && !it.is_whole()) {
             pulse::beat();
+            if read >= bytes {
+                break;
+            }
             // What cannot be looked at now is looked at the next time.
-            let found = self.look(&mut glance, file, Place::Final).ok()?;
+            let Ok(found) = self.look(&mut glance, file, Place::Final) else { continue };
             let Some(found) = found else {
                 entry.was_missing.store(true, Ordering::Release);
-                return None;
+                continue;
             };
             // One that was there all the time was lost since the device refused it.
             let is_news = !entry.was_seen(&found) || entry.was_missing.load(Ordering::Acquire);
-            if found.len != entry.len || !is_news {
-                return None;
+            if found.len == entry.len && is_news {
+                entry.was_missing.store(false, Ordering::Release);
+                self.forget_with(file, true);
+                back.push((file, FileStamp(found.stamp), self.base.full(&entry.path)));
+                read += entry.len;
             }
-            entry.was_missing.store(false, Ordering::Release);
-            self.forget(file);
-            entry.expect_unchanged(Some(found));
-            Some((file, self.base.full(&entry.path)))
-        });
-        back.collect()
+        }
+        back
     }
 
     /// Looks for the file anew and stops using what is open of it. Another file than the one
@@ -341,6 +344,26 @@ mod tests {
             // What of it is right was seen.
             assert!(store.settle(file, seen[0]).is_none(), "round {round}");
         }
+    }
+
+    /// Those that wait come with the next look.
+    #[test]
+    fn of_files_that_are_back_so_many_are_told_as_can_be_read_at_once() {
+        let world = world(16384, &[("a", 10), ("b", 10), ("c", 10)]);
+        for (file, name) in ["a", "b", "c"].into_iter().enumerate() {
+            world.write_file(name, world.bytes_of(file));
+        }
+        let store = FileStore::new(1, world.config()).unwrap();
+        assert!(store.back(u64::MAX).len() == 3 && store.back(u64::MAX).is_empty());
+        for name in ["a", "b", "c"] {
+            std::fs::remove_file(world.path(name)).unwrap();
+        }
+        assert!(store.back(u64::MAX).is_empty());
+        for (file, name) in ["a", "b", "c"].into_iter().enumerate() {
+            world.write_file(name, world.bytes_of(file));
+        }
+        let files = || store.back(11).into_iter().map(|(file, ..)| file.0).collect::<Vec<_>>();
+        assert_eq!([files(), files(), files()], [vec![0, 1], vec![2], vec![]]);
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Entry {
             self.note_left(found);
             found.map(|found| found.stamp.modified_ns)
         };
-        let begun = self.watch.begin(|| match beneath::found_open(file)? {
+        let begun = self.watch.begin(self.seen_ns(), || match beneath::found_open(file)? {
             // Bytes would go where nobody finds them, and the more of them the later it shows.
             found if found.is_deleted => {
                 self.is_gone.store(true, Ordering::Release);
@@ -211,11 +211,13 @@ impl Entry {
 
     /// Has somebody else written to it, which looks like this now?
     pub(super) fn is_doubtful(&self, seen: FileStamp) -> bool {
-        self.doubted.load(Ordering::Acquire) || self.watch.differs(seen.0.modified_ns)
+        self.doubted.load(Ordering::Acquire)
+            || self.watch.differs(self.seen_ns(), seen.0.modified_ns)
     }
 
     /// What is read of it from now on was so when it was looked at, if its time of change is still
-    /// the same then. With none, or while we write to it, nothing is known.
+    /// the same then. With none, what [`note_left`](Self::note_left) was told counts; while we
+    /// write to it nothing is known.
     pub(super) fn expect_unchanged(&self, found: Option<Found>) {
         self.watch.reset(found.map(|found| found.stamp.modified_ns));
     }
@@ -246,8 +248,12 @@ impl Entry {
 
     /// Was it changed since it was left, where that is known?
     fn is_touched(&self, seen: Stamp) -> bool {
-        let known = self.left_ns.load(Ordering::Acquire);
-        known != 0 && known != seen.modified_ns
+        self.seen_ns().is_some_and(|known| known != seen.modified_ns)
+    }
+
+    /// Its time of change as it was left, or seen, where that is known.
+    fn seen_ns(&self) -> Option<i64> {
+        Some(self.left_ns.load(Ordering::Acquire)).filter(|known| *known != 0)
     }
 
     /// Is this what stood under its own name when it was looked at last?
@@ -504,8 +510,8 @@ impl Store for FileStore {
         FileStore::gone_files(self)
     }
 
-    fn back(&self) -> Vec<(FileIndex, PathBuf)> {
-        FileStore::back(self)
+    fn back(&self, bytes: u64) -> Vec<(FileIndex, FileStamp, PathBuf)> {
+        FileStore::back(self, bytes)
     }
 
     fn look_over(&self, offset: u64, len: u64) -> Vec<FileNews> {
@@ -561,7 +567,7 @@ impl Store for FileStore {
     }
 
     fn left_unfinished(&self) -> Vec<(FileIndex, FileStamp)> {
-        let unfinished = self.real().filter(|(_, it)| it.is_ours() && !it.is_whole());
+        let unfinished = self.real().filter(|(_, entry)| !entry.is_whole());
         unfinished.filter_map(|(file, entry)| Some((file, entry.left()?))).collect()
     }
 

@@ -42,8 +42,8 @@ pub enum Job {
     Flush,
     /// Look whether the directory that the files are below is still at its path: `Looked`.
     Look,
-    /// Look whether files that were lost stand there again, and hash what may be right of them:
-    /// `Restored`.
+    /// Look whether files that were lost stand there again, and hash what may be right of some of
+    /// them: `Restored`.
     Restore,
     /// Look at every wanted file before the torrent is called done: `Finished`.
     Finish,
@@ -110,6 +110,8 @@ pub enum DiskEvent {
         reason: String,
         /// Their pieces that are right, and count again; often none.
         found: Vec<PieceIndex>,
+        /// Others may be back, and wait for another `Restore`.
+        more: bool,
     },
     /// The answer to `Finish`, after a `FileTrouble` if any file is in doubt. True when every
     /// wanted file stands there whole, under its name.

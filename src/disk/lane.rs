@@ -203,6 +203,7 @@ impl Lane {
                 closed: next_closed(),
                 writes: writes.clone(),
                 state: state.clone(),
+                syncer: syncer.clone(),
             };
             let taken = taken.clone();
             spawn("lane-read", pulse, alive.clone(), move || reader.run(&taken))?;

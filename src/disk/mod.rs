@@ -76,7 +76,7 @@ use tokio::sync::mpsc;
 use crate::base::bitfield::Bitfield;
 use crate::base::hashes::PieceHashes;
 use crate::base::ids::{FileIndex, InfoHash};
-use crate::base::layout::Layout;
+use crate::base::layout::{Layout, PieceIndex};
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 
@@ -413,16 +413,9 @@ impl OnDisk {
     /// What a record that is written now says: these pieces were verified, those are not
     /// looked at yet.
     fn standing(&self, verified: &Bitfield, doubted: Bitfield) -> Standing {
-        let (stamps, left) = (self.store.stamps(true), self.store.left_unfinished());
-        Standing {
-            verified: verified.clone(),
-            durable: self.durable.intersection(verified),
-            doubted,
-            stamps: stamps.into_iter().map(|(file, stamp)| (file.0, stamp.0)).collect(),
-            ours: self.store.ours().into_iter().map(|(file, inode)| (file.0, inode)).collect(),
-            left: left.into_iter().map(|(file, stamp)| (file.0, stamp.0)).collect(),
-            ground: Ground::below(&self.home.dir),
-        }
+        let durable = self.durable.intersection(verified);
+        let ground = Ground::below(&self.home.dir);
+        open::standing(&*self.store, verified.clone(), durable, doubted, ground)
     }
 }
 
@@ -491,7 +484,7 @@ impl StoreHandle {
     pub fn check(&self, trusted: &Bitfield, progress: &CheckProgress) -> CheckReport {
         let store = self.shared.files.as_ref().map(|files| &*files.store);
         if let Some(store) = store {
-            store.look_again();
+            store.look_again(&self.shared.torrent.layout, trusted);
         }
         let (torrent, memory) = (&self.shared.torrent, self.shared.check_bytes);
         check::report(torrent, store, trusted, progress, check::Unreadable::new(), memory, None)
@@ -567,6 +560,11 @@ impl StoreHandle {
         let layout = &self.shared.torrent.layout;
         let pieces = pieces.iter_ones().filter_map(|number| layout.piece(number));
         self.shared.torrent.lose(pieces);
+    }
+
+    /// Does the piece count as right on disk, by what the workers know by now? Never waits.
+    pub fn is_verified(&self, piece: PieceIndex) -> bool {
+        self.shared.torrent.verified.has(piece)
     }
 
     /// The files to send from; none for a torrent in memory.

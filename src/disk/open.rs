@@ -174,11 +174,8 @@ impl OpenTorrent {
             (self.layout.piece_offset(run[0]), len)
         };
         let runs = fresh.chunk_by(|a, b| a.number() + 1 == b.number()).map(of_run);
-        let mut left: Vec<_> =
-            runs.clone().flat_map(|(offset, len)| self.store.left(offset, len)).collect();
-        // Runs come in order: one file's are neighbours.
-        left.dedup();
-        self.record(|journal| journal.verified(&numbers, &made, &plain(&left)));
+        let left = self.left(runs.clone());
+        self.record(|journal| journal.verified(&numbers, &made, &left));
         let mut news = Vec::new();
         let mut bytes = 0;
         for (offset, len) in runs {
@@ -188,6 +185,15 @@ impl OpenTorrent {
         }
         self.on_news(news);
         bytes
+    }
+
+    /// How our last write left the files of these ranges, which are offsets and lengths in bytes.
+    fn left(&self, ranges: impl Iterator<Item = (u64, u64)>) -> Vec<(u32, Stamp)> {
+        let mut left: Vec<_> =
+            ranges.flat_map(|(offset, len)| self.store.left(offset, len)).collect();
+        // Ranges come in order: one file's are neighbours.
+        left.dedup();
+        plain(&left)
     }
 
     /// Passes on what became of files; true when none is in trouble. Trouble is told once, however
@@ -307,9 +313,19 @@ impl OpenTorrent {
         self.journal.get().is_some_and(Journal::is_behind)
     }
 
-    /// How often files were lost until now.
+    /// How often files were lost, or in doubt, until now.
     pub(super) fn losses(&self) -> u64 {
         self.losses.load(Ordering::Acquire)
+    }
+
+    /// Files are lost now, or what counts of them is about to be read once more.
+    pub(super) fn count_loss(&self) {
+        self.losses.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Nobody gives it jobs any more: what takes long is left to the next start.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 
     /// How often the device refused until now.
@@ -322,12 +338,12 @@ impl OpenTorrent {
         self.spilled.insert(piece);
     }
 
-    /// Blocks of the piece were written.
-    pub(super) fn on_spilled(&self, piece: PieceIndex) {
-        let (offset, len) = self.range_of(piece);
+    /// Blocks were written before their piece is whole; `parts` are their offsets and lengths in
+    /// bytes.
+    pub(super) fn on_spilled(&self, parts: impl Iterator<Item = (u64, u64)>) {
         // That the record is younger than the write and knows what it left tells the next start
         // that nobody else wrote.
-        let left = plain(&self.store.left(offset, len));
+        let left = self.left(parts);
         self.record(|journal| journal.touch(&left));
     }
 
@@ -383,15 +399,8 @@ impl OpenTorrent {
         // In this order: what is verified meanwhile is unsynced before.
         let verified = self.verified.to_bitfield(&self.layout);
         let unsynced = self.unsynced.to_bitfield(&self.layout);
-        Standing {
-            durable: verified.minus(&unsynced),
-            verified,
-            doubted: Bitfield::none(self.layout.piece_count()),
-            stamps: plain(&self.store.stamps(true)),
-            ours: numbered(self.store.ours()),
-            left: plain(&self.store.left_unfinished()),
-            ground,
-        }
+        let doubted = Bitfield::none(self.layout.piece_count());
+        standing(&*self.store, verified.clone(), verified.minus(&unsynced), doubted, ground)
     }
 
     /// Runs `work` on the record, if there is one, and passes its failure on.
@@ -454,7 +463,7 @@ impl OpenTorrent {
             return Vec::new();
         }
         let pieces = self.pieces_of(files.iter().copied());
-        self.losses.fetch_add(1, Ordering::AcqRel);
+        self.count_loss();
         for piece in self.spilled.take(&self.layout) {
             let set = if pieces.has(piece) { &self.forgotten } else { &self.spilled };
             set.insert(piece);
@@ -473,8 +482,30 @@ impl OpenTorrent {
             self.store.unverified(offset, len);
         }
         let numbers: Vec<u32> = lost.iter().map(|piece| piece.number()).collect();
-        self.record(|journal| journal.lost(&numbers));
+        // Their files are not called finished any more: what else is right of them was read when
+        // they looked like this.
+        let left = self.left(lost.iter().map(|piece| self.range_of(*piece)));
+        self.record(|journal| journal.lost(&numbers, &left));
         lost
+    }
+}
+
+/// Where a torrent stands by these pieces, and as its files look.
+pub(super) fn standing(
+    store: &dyn Store,
+    verified: Bitfield,
+    durable: Bitfield,
+    doubted: Bitfield,
+    ground: Ground,
+) -> Standing {
+    Standing {
+        verified,
+        durable,
+        doubted,
+        stamps: plain(&store.stamps(true)),
+        ours: numbered(store.ours()),
+        left: plain(&store.left_unfinished()),
+        ground,
     }
 }
 

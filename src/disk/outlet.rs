@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -62,8 +62,8 @@ impl Outlet {
     }
 
     /// How many bytes of the part, from the front, were in the page cache a moment ago, as far as
-    /// anybody knows who sends from the device or read from it.
-    pub fn known_warm(&self, slice: &FileSlice, now: Instant) -> Option<u64> {
+    /// anybody knows who sends from the device or read from it; and how long ago.
+    pub fn known_warm(&self, slice: &FileSlice, now: Instant) -> Option<(u64, Duration)> {
         self.warmth.known(self.torrent, self.place_in_torrent(slice), slice.len, now)
     }
 

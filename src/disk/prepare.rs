@@ -48,7 +48,8 @@ impl Reader {
             return Preparation::Unreadable("its file is gone or another one".to_owned());
         }
         let why = match self.look(torrent, piece, prove || !written.is_empty()) {
-            Ok(true) => return Preparation::Ready,
+            Ok(true) if torrent.verified.has(piece) => return Preparation::Ready,
+            Ok(true) => return Preparation::Unreadable("it was lost in the meantime".to_owned()),
             Ok(false) => format!("piece {} on disk no longer matches its hash", piece.number()),
             Err(error) if is_gone(&error) => error.to_string(),
             Err(error) => return Preparation::Unreadable(error.to_string()),

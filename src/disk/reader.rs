@@ -12,8 +12,10 @@ use super::job::{DiskEvent, Job};
 use super::lane::{State, Ticket};
 use super::open::OpenTorrent;
 use super::piece::{Outcome, Piece};
+use super::prove::Restored;
 use super::pulse::{self, PATIENCE};
 use super::stats::{Counters, add, timed};
+use super::syncer::Syncer;
 use super::writer::Write;
 
 /// What a reader is handed.
@@ -35,6 +37,7 @@ pub(super) struct Reader {
     /// To the lane's writer.
     pub writes: Sender<Write>,
     pub state: Arc<State>,
+    pub syncer: Syncer,
 }
 
 impl Reader {
@@ -84,8 +87,9 @@ impl Reader {
                 torrent.answer(DiskEvent::Looked(gone));
             }
             Job::Restore => {
-                let (reason, found) = torrent.restore();
-                torrent.answer(DiskEvent::Restored { reason, found });
+                let Restored { reason, found, bytes, more } = torrent.restore();
+                self.syncer.on_written(&torrent, bytes);
+                torrent.answer(DiskEvent::Restored { reason, found, more });
             }
             // Files that are not at their path any more are not done.
             Job::Finish if torrent.is_gone() => torrent.answer(DiskEvent::Finished(false)),

@@ -49,8 +49,10 @@ pub trait Store: Send + Sync {
     }
 
     /// Wanted files in which something is missing, and at whose place another file stands than when
-    /// that was found, of the right length; where. What is read of them from now on is new.
-    fn back(&self) -> Vec<(FileIndex, PathBuf)> {
+    /// that was found, of the right length; how it looks, and where. Each is in doubt, as one of
+    /// `Doubted` news is. No more are looked at once they have `bytes` together.
+    fn back(&self, bytes: u64) -> Vec<(FileIndex, FileStamp, PathBuf)> {
+        let _ = bytes;
         Vec::new()
     }
 
@@ -94,7 +96,8 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
-    /// The same, of all files of ours that something is missing in.
+    /// The same, of all files that something is missing in, whosever they are: or how they looked
+    /// before what is right of them was read.
     fn left_unfinished(&self) -> Vec<(FileIndex, FileStamp)> {
         Vec::new()
     }
@@ -142,7 +145,7 @@ pub trait Store: Send + Sync {
 
     /// The bytes of a file whose look was `seen` were read, and what is wrong of them is not
     /// verified any more: it counts as undisturbed, unless it looks otherwise by now.
-    /// Called for files of `Doubted` news only.
+    /// Called for files of `Doubted` news, and those that are [`back`](Self::back), only.
     fn settle(&self, file: FileIndex, seen: FileStamp) -> Option<FileNews> {
         let _ = (file, seen);
         None

@@ -64,12 +64,16 @@ pub(super) struct Described {
 /// The coarsest that file systems are about times: FAT counts in steps of two seconds, HFS+ and
 /// ext3 in whole ones.
 const COARSEST_NS: i64 = 2_000_000_000;
+/// No clock of a file system is further ahead of ours, be it in another zone: what is dated later
+/// was dated by hand, and another change would show.
+const AHEAD_NS: i64 = 24 * 3600 * 1_000_000_000;
 
 impl Described {
     /// May a file with this time of change have been changed once more without another time?
     fn is_vague(&self, modified_ns: i64) -> bool {
         let is_coarse = modified_ns % 1_000_000_000 == 0;
-        is_coarse && modified_ns.saturating_add(COARSEST_NS) > self.written_ns
+        let is_new = modified_ns.saturating_add(COARSEST_NS) > self.written_ns;
+        is_coarse && is_new && modified_ns < self.written_ns.saturating_add(AHEAD_NS)
     }
 }
 
@@ -194,16 +198,19 @@ impl FileStore {
         self.real().filter_map(stamp).collect()
     }
 
-    /// Notes how long the files are now, before a check.
-    pub(super) fn look_again(&self) {
+    /// Notes how the files look now, before a check that reads all pieces but the `trusted` ones.
+    /// Files of these are held to the look by which they are trusted.
+    pub(super) fn look_again(&self, layout: &Layout, trusted: &Bitfield) {
         let mut glance = Glance::new(&self.base);
         for (file, entry) in self.real() {
             // What cannot be looked at now is not missing.
-            if let Ok(found) = self.look(&mut glance, file, entry.place()) {
-                entry.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
-                entry.expect_unchanged(found.filter(|_| entry.place() == Place::Final));
-                entry.note_left(found);
+            let Ok(found) = self.look(&mut glance, file, entry.place()) else { continue };
+            entry.present_len.store(found.map_or(0, |found| found.len), Ordering::Relaxed);
+            if self.pieces_of_file(layout, file).any(|piece| trusted.has(piece)) {
+                continue;
             }
+            entry.expect_unchanged(found.filter(|_| entry.place() == Place::Final));
+            entry.note_left(found);
         }
     }
 

@@ -41,18 +41,28 @@ impl Warmth {
         }
     }
 
-    /// How many of these bytes, from the front, are known; none at the front when none.
-    pub(super) fn known(&self, torrent: u64, offset: u64, len: u64, now: Instant) -> Option<u64> {
+    /// How many of these bytes, from the front, are known, and for how long: what was used longest
+    /// ago of them tells. None when those at the front are not.
+    pub(super) fn known(
+        &self,
+        torrent: u64,
+        offset: u64,
+        len: u64,
+        now: Instant,
+    ) -> Option<(u64, Duration)> {
         let end = offset.saturating_add(len);
-        let is_known = |stretch: &u64| {
-            let (place, of) = self.place(torrent, *stretch);
+        let age = |stretch: u64| {
+            let (place, of) = self.place(torrent, stretch);
             let (told, time) = split(place.load(Ordering::Relaxed));
             let age = self.ticks(now).wrapping_sub(time) & ((1 << TIME_BITS) - 1);
-            told == of && age < BELIEVED.as_secs() as u32 * TICKS
+            (told == of && age < BELIEVED.as_secs() as u32 * TICKS).then_some(age)
         };
         let first = offset / STRETCH;
-        let count = (first..end.div_ceil(STRETCH)).take_while(is_known).count() as u64;
-        (count > 0).then(|| end.min((first + count) * STRETCH) - offset)
+        let ages = (first..end.div_ceil(STRETCH)).map_while(age);
+        let (count, oldest) =
+            ages.fold((0, 0), |(count, oldest), age| (count + 1, age.max(oldest)));
+        let age = Duration::from_millis(u64::from(oldest) * 1000 / u64::from(TICKS));
+        (count > 0).then(|| (end.min((first + count) * STRETCH) - offset, age))
     }
 
     fn place(&self, torrent: u64, stretch: u64) -> (&AtomicU64, u64) {
@@ -88,12 +98,28 @@ mod tests {
         assert_eq!(warmth.known(1, 0, 10, now), None);
         warmth.note(1, 10, 3 * STRETCH, now);
         assert_eq!(warmth.known(1, 10, 10, now), None, "its first stretch is not all in it");
-        assert_eq!(warmth.known(1, STRETCH + 5, 10, now), Some(10));
-        assert_eq!(warmth.known(1, STRETCH + 5, 9 * STRETCH, now), Some(2 * STRETCH - 5));
+        let known = |offset, len, now| warmth.known(1, offset, len, now).map(|known| known.0);
+        assert_eq!(known(STRETCH + 5, 10, now), Some(10));
+        assert_eq!(known(STRETCH + 5, 9 * STRETCH, now), Some(2 * STRETCH - 5));
         assert_eq!(warmth.known(2, STRETCH + 5, 10, now), None, "another torrent");
         let soon = now + Duration::from_millis(9900);
-        assert_eq!(warmth.known(1, STRETCH, 10, soon), Some(10));
-        assert_eq!(warmth.known(1, STRETCH, 10, now + BELIEVED), None);
+        assert_eq!(known(STRETCH, 10, soon), Some(10));
+        assert_eq!(known(STRETCH, 10, now + BELIEVED), None);
+    }
+
+    /// Whoever believes it for as long again would believe twice as long.
+    #[test]
+    fn it_tells_how_long_ago_that_was() {
+        let now = Instant::now();
+        let warmth = Warmth::new(now);
+        warmth.note(1, 0, STRETCH, now);
+        let later = now + Duration::from_secs(4);
+        warmth.note(1, STRETCH, STRETCH, later);
+        let age = |stretch, count, now| warmth.known(1, stretch * STRETCH, count * STRETCH, now);
+        let soon = later + Duration::from_secs(2);
+        assert_eq!(age(0, 1, soon), Some((STRETCH, Duration::from_secs(6))));
+        assert_eq!(age(1, 1, soon), Some((STRETCH, Duration::from_secs(2))));
+        assert_eq!(age(0, 2, soon), Some((2 * STRETCH, Duration::from_secs(6))));
     }
 
     #[test]

@@ -37,6 +37,13 @@ impl Word {
             | begun << Self::STAMP_BITS
             | self.stamp
     }
+
+    /// The digest that a file of which this is known, and which was `seen` before, is to have;
+    /// none while we write.
+    fn expected(self, seen: Option<i64>) -> Option<u64> {
+        let stamp = if self.stamp == 0 { seen.map(digest) } else { Some(self.stamp) };
+        stamp.filter(|_| self.writing == 0)
+    }
 }
 
 /// 40 bits of a time, never 0. Times that are near each other differ in all bits.
@@ -47,15 +54,19 @@ fn digest(modified_ns: i64) -> u64 {
 
 impl Watch {
     /// A write begins; `modified_ns` is asked for only when it tells something. Has somebody
-    /// else written since our last one?
-    pub(super) fn begin<E>(&self, modified_ns: impl Fn() -> Result<i64, E>) -> Result<bool, E> {
+    /// else written since our last one, or, where none is known, since the file was `seen`?
+    pub(super) fn begin<E>(
+        &self,
+        seen: Option<i64>,
+        modified_ns: impl Fn() -> Result<i64, E>,
+    ) -> Result<bool, E> {
         let mut known = self.0.load(Ordering::Acquire);
         loop {
             let word = Word::of(known);
             // Looked at before the word is changed, as long as nobody of us writes.
-            let found = match word.writing == 0 && word.stamp != 0 {
-                true => modified_ns().map(|time| word.stamp != digest(time)),
-                false => Ok(false),
+            let found = match word.expected(seen) {
+                Some(stamp) => modified_ns().map(|time| stamp != digest(time)),
+                None => Ok(false),
             };
             let (writing, begun) = (word.writing + 1, word.begun + 1);
             let next = Word { writing, begun, stamp: 0 }.packed();
@@ -84,10 +95,11 @@ impl Watch {
         }
     }
 
-    /// Is this another time of change than our last write left?
-    pub(super) fn differs(&self, modified_ns: i64) -> bool {
+    /// Is this another time of change than our last write left, or, where none is known, than
+    /// the file was `seen` with?
+    pub(super) fn differs(&self, seen: Option<i64>, modified_ns: i64) -> bool {
         let word = Word::of(self.0.load(Ordering::Acquire));
-        word.writing == 0 && word.stamp != 0 && word.stamp != digest(modified_ns)
+        word.expected(seen).is_some_and(|stamp| stamp != digest(modified_ns))
     }
 
     /// From now on this time of change is the right one; with none, nothing is known.
@@ -107,24 +119,36 @@ mod tests {
     use super::*;
 
     fn begin(watch: &Watch, time: i64) -> bool {
-        watch.begin(|| Ok::<_, ()>(time)).unwrap()
+        watch.begin(None, || Ok::<_, ()>(time)).unwrap()
     }
 
     #[test]
     fn a_change_between_our_writes_shows() {
         let watch = Watch::default();
-        assert!(!watch.differs(5) && !begin(&watch, 5), "nothing is known yet");
+        assert!(!watch.differs(None, 5) && !begin(&watch, 5), "nothing is known yet");
         watch.end(|| Some(6));
-        assert!(!watch.differs(6) && watch.differs(7));
+        assert!(!watch.differs(None, 6) && watch.differs(None, 7));
         assert!(!begin(&watch, 6));
-        assert!(!watch.differs(9), "we are writing");
+        assert!(!watch.differs(None, 9), "we are writing");
         watch.end(|| Some(8));
         assert!(begin(&watch, 9));
         watch.end(|| Some(9));
         watch.reset(None);
-        assert!(!watch.differs(10));
+        assert!(!watch.differs(None, 10));
         watch.reset(Some(11));
-        assert!(watch.differs(10) && !watch.differs(11));
+        assert!(watch.differs(None, 10) && !watch.differs(None, 11));
+    }
+
+    #[test]
+    fn before_our_first_write_it_is_as_it_was_seen() {
+        let watch = Watch::default();
+        assert!(watch.differs(Some(5), 6) && !watch.differs(Some(5), 5));
+        let begin = |seen, now| watch.begin(seen, || Ok::<_, ()>(now)).unwrap();
+        assert!(begin(Some(5), 6));
+        assert!(!watch.differs(Some(5), 7) && !begin(Some(5), 7), "we are writing");
+        watch.end(|| None);
+        watch.end(|| Some(8));
+        assert!(!watch.differs(Some(5), 8) && !begin(Some(5), 8), "what we left counts");
     }
 
     #[test]
@@ -136,7 +160,7 @@ mod tests {
         assert!(!begin(&watch, 4), "the other one goes on");
         watch.end(|| Some(5));
         watch.end(|| Some(6));
-        assert!(watch.differs(7));
+        assert!(watch.differs(None, 7));
     }
 
     /// One that begins while another looks at the time makes that worthless.
@@ -151,9 +175,9 @@ mod tests {
             }
             Some(1)
         });
-        assert!(!watch.differs(9), "the second one still writes");
+        assert!(!watch.differs(None, 9), "the second one still writes");
         watch.end(|| Some(3));
-        assert!(!watch.differs(3) && watch.differs(1));
+        assert!(!watch.differs(None, 3) && watch.differs(None, 1));
     }
 
     #[test]
@@ -164,13 +188,13 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..20_000 {
-                        assert!(!watch.begin(|| Ok::<_, ()>(now())).unwrap());
+                        assert!(!watch.begin(None, || Ok::<_, ()>(now())).unwrap());
                         clock.fetch_add(1, Ordering::SeqCst);
                         watch.end(|| Some(now()));
                     }
                 });
             }
         });
-        assert!(!watch.differs(now()));
+        assert!(!watch.differs(None, now()));
     }
 }

@@ -242,7 +242,7 @@ impl Writer {
             // A file that was gone is made anew.
             failed = self.write_runs(&torrent, &parts).err();
         }
-        torrent.on_spilled(piece);
+        torrent.on_spilled(parts.iter().map(|(offset, part)| (*offset, part.len() as u64)));
         drop(call);
         let failed = match failed {
             None => {

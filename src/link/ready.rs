@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
@@ -98,8 +99,10 @@ impl Ready {
         let is_known = (open.begin..open.end).contains(&begin) && now < open.since + WARM_BELIEVED;
         if !is_known {
             let known = outlet.known_warm(slice, now.into_std());
-            let len = known.or_else(|| ask(outlet, &open.file, slice, begin))?;
-            (open.begin, open.end, open.since) = (begin, begin + len, now);
+            let asked = || ask(outlet, &open.file, slice, begin).map(|len| (len, Duration::ZERO));
+            let (len, age) = known.or_else(asked)?;
+            let since = now.checked_sub(age).unwrap_or(now);
+            (open.begin, open.end, open.since) = (begin, begin + len, since);
         }
         Some(slice.len.min(open.end - begin))
     }

@@ -74,6 +74,8 @@ pub(super) struct Actor {
     pub finish_again: Option<Instant>,
     /// Files of the finished torrent that are gone are looked for, and fetched again from then on.
     pub fetch_gone_at: Option<Instant>,
+    /// Files that were lost are looked for, or all of them since the last was found.
+    pub is_restoring: bool,
     /// When to look for the directory of the files again.
     pub look_at: Instant,
     pub is_looking: bool,
@@ -264,12 +266,13 @@ impl Actor {
             DiskEvent::Silent(_) | DiskEvent::Answers => self.on_silence(now),
             DiskEvent::Looked(gone) => self.on_looked(gone),
             DiskEvent::Finished(whole) => self.on_finished(whole),
-            DiskEvent::Restored { reason, found } => self.on_restored(reason, found),
+            DiskEvent::Restored { reason, found, more } => self.on_restored(reason, found, more),
         }
     }
 
     /// Every wanted file was looked at: only now is the torrent called complete.
     fn on_finished(&mut self, whole: bool) {
+        let was_restoring = std::mem::take(&mut self.is_restoring);
         if !self.swarm.is_complete() {
             return;
         }
@@ -278,12 +281,20 @@ impl Actor {
             self.finish_again = Some(Instant::now() + FINISH_RETRY);
             return;
         }
+        if self.awaits_lost() && self.publisher.left().1 > 0 {
+            // Something was lost since it was looked at.
+            return self.look_for_lost();
+        }
         info!("complete");
         if self.publisher.set_trouble(None) {
             self.tell(Event::DiskRecovered);
         }
         self.publisher.set_complete();
         self.publish();
+        if was_restoring {
+            // Nothing was brought.
+            return;
+        }
         // A choice of files that is complete completes no torrent (BEP 21).
         if self.publisher.left().0 == 0 {
             self.trackers.tell(TrackerCommand::Completed);
@@ -534,10 +545,13 @@ impl Actor {
                 let files = self.publisher.files_of(&self.torrent, extents, layout, piece);
                 let then = if self.is_seed_only { "not served any more" } else { "fetched again" };
                 let why = format!("{why} ({files}); it is {then}");
-                self.publisher.lost(extents, layout, piece);
+                if !self.swarm.have().has(piece) {
+                    self.publisher.lost(extents, layout, piece);
+                }
                 if self.is_seed_only {
                     self.publisher.set_trouble(Some(format!("{files} is not what it was")));
                 }
+                self.look_for_lost();
                 self.publish();
                 return self.tell(Event::PieceLost { piece, why });
             }
@@ -555,6 +569,10 @@ impl Actor {
     }
 
     fn on_verified(&mut self, piece: PieceIndex) {
+        if !self.swarm.have().has(piece) {
+            // It is lost again, which was told before this.
+            return;
+        }
         self.publisher.verified(&self.extents, &self.layout, piece);
     }
 

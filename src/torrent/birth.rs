@@ -88,6 +88,7 @@ pub(super) fn actor(
         flushed: false,
         finish_again: None,
         fetch_gone_at: None,
+        is_restoring: false,
         look_at: Instant::now(),
         is_looking: false,
         gone: None,

@@ -52,7 +52,7 @@ impl Actor {
     }
 
     /// Are lost files looked for, instead of fetched?
-    fn awaits_lost(&self) -> bool {
+    pub(super) fn awaits_lost(&self) -> bool {
         self.is_seed_only || self.fetch_gone_at.is_some()
     }
 
@@ -86,28 +86,40 @@ impl Actor {
         for piece in &pieces {
             self.publisher.lost(&self.extents, &self.layout, *piece);
         }
-        let now = Instant::now();
-        if self.awaits_lost() && !pieces.is_empty() {
-            self.finish_again = Some(now + RESTORE_EVERY);
+        if !pieces.is_empty() {
+            self.look_for_lost();
         }
-        self.swarm.note(Input::PiecesLost(pieces), now);
+        self.swarm.note(Input::PiecesLost(pieces), Instant::now());
     }
 
-    /// Files that were lost were looked for.
-    pub(super) fn on_restored(&mut self, why: String, found: Vec<PieceIndex>) {
+    /// What is lost is looked for, unless it is fetched: its user may put it back.
+    pub(super) fn look_for_lost(&mut self) {
+        if self.awaits_lost() {
+            self.finish_again.get_or_insert(Instant::now() + RESTORE_EVERY);
+        }
+    }
+
+    /// Files that were lost were looked for, not all of them when there are `more`.
+    pub(super) fn on_restored(&mut self, why: String, mut found: Vec<PieceIndex>, more: bool) {
         let now = Instant::now();
+        self.is_restoring = false;
         if !self.awaits_lost() {
             // Other files were chosen meanwhile, and what was lost is asked for.
+            if self.swarm.is_complete() {
+                self.finish();
+            }
             return;
         }
+        // Some may be lost again, which was told before or will be.
+        found.retain(|piece| self.jobs.store.is_verified(*piece));
         for piece in &found {
             self.publisher.found(&self.extents, &self.layout, *piece);
         }
         let is_whole = self.publisher.left().1 == 0;
-        self.finish_again = (!is_whole).then(|| now + RESTORE_EVERY);
+        self.finish_again = (!is_whole).then(|| if more { now } else { now + RESTORE_EVERY });
         if is_whole {
-            self.publisher.set_trouble(None);
-            self.publisher.set_complete();
+            self.is_restoring = true;
+            self.submit(Job::Finish);
         }
         if !found.is_empty() {
             let bytes = found.iter().map(|piece| u64::from(self.layout.len_of(*piece))).sum();
@@ -133,7 +145,11 @@ impl Actor {
     /// awaited, only those: their user may have put them back.
     pub(super) fn finish(&mut self) {
         self.finish_again = None;
-        let is_lacking = self.awaits_lost() && self.publisher.left().1 > 0;
-        self.submit(if is_lacking { Job::Restore } else { Job::Finish });
+        if self.is_restoring {
+            // The answer says how it goes on.
+            return;
+        }
+        self.is_restoring = self.awaits_lost() && self.publisher.left().1 > 0;
+        self.submit(if self.is_restoring { Job::Restore } else { Job::Finish });
     }
 }

@@ -79,6 +79,8 @@ pub(super) struct Publisher {
     record_trouble: Option<String>,
     /// Why the device did not take everything at the end.
     flush_failure: Option<String>,
+    /// The pieces that are counted as here: each once, in whatever order it is told of.
+    here: Bitfield,
     wanted: Bitfield,
     /// One entry a file.
     wanted_files: Arc<[bool]>,
@@ -110,6 +112,7 @@ impl Publisher {
             trouble: None,
             record_trouble: None,
             flush_failure: None,
+            here: Bitfield::none(piece_count),
             wanted: Bitfield::none(piece_count),
             wanted_files: Arc::new([]),
             wanted_bytes: 0,
@@ -131,6 +134,7 @@ impl Publisher {
         wanted_files: &[bool],
         have: &Bitfield,
     ) {
+        self.here = have.clone();
         self.wanted = wanted.clone();
         self.wanted_files = wanted_files.into();
         self.complete = false;
@@ -168,25 +172,31 @@ impl Publisher {
         self.so_far.verified_bytes += payload(extents, layout, piece);
     }
 
+    /// A piece is not right any more. Whoever noticed may not have been the only one.
     pub fn lost(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
+        if !self.here.remove(piece) {
+            return;
+        }
         let bytes = payload(extents, layout, piece);
         if self.wanted.has(piece) {
             let chosen = self.chosen(extents, layout, piece);
             self.complete = false;
-            self.done_bytes = self.done_bytes.saturating_sub(chosen);
-            self.done_pieces = self.done_pieces.saturating_sub(1);
+            self.done_bytes -= chosen;
+            self.done_pieces -= 1;
         }
         self.missing_bytes += bytes;
     }
 
     /// A piece that was lost is there again.
     pub fn found(&mut self, extents: &Extents, layout: &Layout, piece: PieceIndex) {
+        if !self.here.insert(piece) {
+            return;
+        }
         if self.wanted.has(piece) {
             self.done_bytes += self.chosen(extents, layout, piece);
             self.done_pieces += 1;
         }
-        let bytes = payload(extents, layout, piece);
-        self.missing_bytes = self.missing_bytes.saturating_sub(bytes);
+        self.missing_bytes -= payload(extents, layout, piece);
     }
 
     /// Bytes of the torrent that are missing, wanted or not; and the wanted ones of them.
@@ -482,5 +492,29 @@ mod tests {
         assert_eq!(publisher.left(), (first + second - 16_384, 0));
         publisher.lost(&extents, &layout, piece);
         assert_eq!(publisher.left(), (first + second, first));
+    }
+
+    /// Several may notice the same, and what was found may be lost before that is told.
+    #[test]
+    fn a_piece_counts_once_however_often_it_is_lost_and_found() {
+        let layout = Layout::new(3 * 16_384, 16_384).unwrap();
+        let extents = Extents::new([(3 * 16_384, false)]);
+        let pool = BlockPool::new(1 << 20);
+        let mut publisher = Publisher::new(3, pool, 0, 0, SoFar::nothing(), None);
+        let all = Bitfield::all(3);
+        publisher.set_wanted(&extents, &layout, &all, &[true], &all);
+        let piece = layout.piece(1).unwrap();
+        for _ in 0..2 {
+            publisher.found(&extents, &layout, piece);
+        }
+        assert_eq!(publisher.left(), (0, 0));
+        for _ in 0..2 {
+            publisher.lost(&extents, &layout, piece);
+        }
+        assert_eq!(publisher.left(), (16_384, 16_384));
+        for _ in 0..2 {
+            publisher.verified(&extents, &layout, piece);
+        }
+        assert_eq!(publisher.left(), (0, 0));
     }
 }

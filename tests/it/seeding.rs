@@ -1,7 +1,9 @@
 //! Seeding from the command line: `driver seed`, how long it goes on, and what it says about
 //! data that is not whole.
 
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -57,23 +59,24 @@ fn event(line: &str) -> Value {
     serde_json::from_str(line).expect("a JSON line")
 }
 
+/// The next event of this name. Keys of JSON lines are sorted: `"event"` is not the first.
+fn until(running: &mut Running, name: &str) -> Value {
+    loop {
+        let told = event(&running.line("{"));
+        if told["event"] == name {
+            return told;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn seeds_what_is_there_until_told_to_stop() {
     let place = Place::new();
     let mut running =
         Running::start(&mut place.command(&["seed", "f1.torrent", "f2.torrent", "data"]));
-    let wait = |running: &mut Running, name: &str| {
-        // Keys of JSON lines are sorted; `"event"` comes after "downloaded" and "complete".
-        loop {
-            let line = running.line("{");
-            if event(&line)["event"] == name {
-                return event(&line);
-            }
-        }
-    };
-    let started = wait(&mut running, "started");
-    wait(&mut running, "completed");
-    wait(&mut running, "completed");
+    let started = until(&mut running, "started");
+    until(&mut running, "completed");
+    until(&mut running, "completed");
     let port = u16::try_from(started["port"].as_u64().expect("a port")).expect("a port");
     for spec in &place.specs {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -153,12 +156,6 @@ fn a_seed_whose_data_was_changed_fetches_none_and_ends_when_its_time_is_over() {
 #[test]
 fn a_finished_download_takes_back_a_file_that_was_away_and_does_not_fetch_it_again() {
     let place = Place::new();
-    let until = |running: &mut Running, name: &str| loop {
-        let event = event(&running.line("{"));
-        if event["event"] == name {
-            return event;
-        }
-    };
     let mut source = Running::start(&mut place.command(&["seed", "f1.torrent", "data"]));
     let port = |event: Value| format!("127.0.0.1:{}", event["port"]);
     let has_all = port(until(&mut source, "started"));
@@ -185,6 +182,51 @@ fn a_finished_download_takes_back_a_file_that_was_away_and_does_not_fetch_it_aga
     let ran = download.wait();
     let stopped = ran.stdout.lines().map(event).find(|event| event["event"] == "stopped");
     assert_eq!(stopped.expect("an end")["downloaded"], 300_000, "{}", ran.stdout);
+}
+
+/// A piece that was found wrong alone is looked for like a file that is gone.
+#[test]
+fn a_seed_serves_again_what_its_user_has_put_right() {
+    let place = Place::new();
+    let start = || {
+        let mut seeder = Running::start(&mut place.command(&["seed", "f1.torrent", "data"]));
+        let port = until(&mut seeder, "started")["port"].clone();
+        until(&mut seeder, "completed");
+        (seeder, format!("127.0.0.1:{port}"))
+    };
+    let leecher = |name: &str, peer: &str| {
+        let mut command = driver(place.home.path());
+        command.current_dir(place.home.path()).env("XDG_STATE_HOME", place.home.path().join(name));
+        command.args(["f1.torrent", "--dir", name, "--no-trackers", "--port", "0", "-e"]);
+        command.args(["--peer", peer]);
+        command
+    };
+    let end = |mut running: Running| {
+        running.signal("TERM");
+        running.wait()
+    };
+    assert_eq!(end(start().0).code, Some(0));
+    // It rots: nothing tells but its hash.
+    let (path, right) = (place.data("f1"), place.specs[0].file(0));
+    let file = File::options().write(true).open(&path).expect("open the data");
+    let modified = file.metadata().and_then(|found| found.modified()).expect("a time");
+    file.write_all_at(&[!right[70_000]], 70_000).expect("write to the data");
+    file.set_modified(modified).expect("set the time");
+    let (mut seeder, peer) = start();
+    let first = Running::start(&mut leecher("first", &peer));
+    assert_eq!(until(&mut seeder, "piece_lost")["piece"], 1);
+    end(first);
+    std::fs::write(&path, &right).expect("write the data");
+    assert_eq!(until(&mut seeder, "file_back")["pieces"], 1);
+    let second = finish(&mut leecher("second", &peer));
+    assert_eq!(second.code, Some(0), "{}{}", second.stdout, second.stderr);
+    let ran = end(seeder);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let completed = ran.stdout.lines().filter(|line| event(line)["event"] == "completed");
+    assert_eq!(completed.count(), 0, "once, and that was before: {}", ran.stdout);
+    while let Some(request) = place.tracker.next_request(Duration::ZERO) {
+        assert!(!request.contains("event=completed"), "nothing was brought: {request}");
+    }
 }
 
 #[test]

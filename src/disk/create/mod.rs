@@ -159,8 +159,10 @@ fn make(
             let read =
                 |tap: &Tap| hash::Reading { tap: Some(tap), ..reading }.hash_all(memory_bytes);
             let (hashed, sums) = sums::beside(&lens, read);
-            // All was read, and in order.
-            (hashed?, sums.into_iter().flatten().collect())
+            let hashed = hashed?;
+            // All was read, and in order: a sum that lacks would give the others wrong names.
+            let all: Option<Vec<Sha256Hash>> = sums.into_iter().collect();
+            (hashed, all.ok_or_else(|| Error::Changed { path: path.to_owned() })?)
         }
     };
     let bytes = plan.finish(&hashed.pieces, &hashed.nodes);

@@ -169,9 +169,11 @@ impl Journal {
         self.append(&entries)
     }
 
-    /// Takes pieces out again.
-    pub(in crate::disk) fn lost(&self, pieces: &[u32]) -> Result<(), Error> {
-        self.append(&format::lost(self.subject.info_hash, pieces))
+    /// Takes pieces out again, and notes how their files were left.
+    pub(in crate::disk) fn lost(&self, pieces: &[u32], left: &[(u32, Stamp)]) -> Result<(), Error> {
+        let mut entries = format::lost(self.subject.info_hash, pieces);
+        entries.extend(format::left(self.subject.info_hash, left));
+        self.append(&entries)
     }
 
     /// Notes how files look that nothing is written to any more.
@@ -210,11 +212,14 @@ impl Journal {
             let now = standing();
             let (lost, new) =
                 (said.verified.minus(&now.verified), now.verified.minus(&said.verified));
-            if lost.ones() + new.ones() == 0 {
+            let is_all = lost.ones() + new.ones() == 0;
+            if !is_all || now.left != said.left {
+                self.lost(&lost.iter_ones().collect::<Vec<_>>(), &[])?;
+                self.verified(&new.iter_ones().collect::<Vec<_>>(), &[], &now.left)?;
+            }
+            if is_all {
                 return Ok(());
             }
-            self.lost(&lost.iter_ones().collect::<Vec<_>>())?;
-            self.verified(&new.iter_ones().collect::<Vec<_>>(), &[], &now.left)?;
             said = now;
         }
     }

@@ -106,6 +106,21 @@ fn edges_take_as_much_as_they_are_and_are_there_at_the_next_start() {
 }
 
 #[test]
+fn an_edit_of_edges_is_seen_when_they_have_gone_to_their_places() {
+    let world = middle();
+    let (mut running, have) = world.choose(&ALL);
+    assert_eq!(numbers(&have), [6, 7, 8, 9]);
+    let file = fs::File::options().write(true).open(world.path(C_EDGES)).unwrap();
+    file.write_all_at(&[!world.bytes_of(2)[5]], 5).unwrap();
+    file.set_modified(std::time::SystemTime::now() + Duration::from_secs(5)).unwrap();
+    running.fetch(&world, [10]);
+    assert!(!world.path(C_EDGES).exists());
+    drop(running);
+    let trusted = world.open(world.config()).unwrap().handle.trusted();
+    assert_eq!(numbers(&trusted), [6, 7, 8]);
+}
+
+#[test]
 fn edges_go_to_their_places_when_more_of_their_file_comes() {
     let world = middle();
     let (mut running, have) = world.choose(&ALL);

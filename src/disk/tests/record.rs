@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
+use crate::disk::beneath::Stamp;
 use crate::disk::record::{Journal, RecordFile, replay};
+use crate::swarm::event::Preparation;
 
 fn half() -> World {
     let world = world(BLOCK_LEN as u32, &[("a", 40_000), ("b", 60_000)]);
@@ -178,6 +180,90 @@ fn an_edit_is_seen_though_the_record_is_younger() {
     }
 }
 
+/// What an unfinished file was like when it was trusted is remembered until it is written to.
+#[test]
+fn an_edit_before_the_first_write_of_a_run_is_seen() {
+    for is_killed in [true, false] {
+        let world = half();
+        let (mut running, have) = world.resume();
+        assert_eq!(numbers(&have), [0, 1, 2, 5]);
+        edit(world.path("b.part"), 50_000);
+        running.fetch(&world, [4]);
+        if !is_killed {
+            assert_eq!(running.flush(), None);
+        }
+        drop(running);
+        assert_eq!(trusted(&world).1, [0, 1], "killed: {is_killed}");
+    }
+}
+
+#[test]
+fn an_edit_of_an_unfinished_file_is_seen_though_nothing_is_written() {
+    let world = half();
+    let (mut running, _) = world.resume();
+    edit(world.path("b.part"), 50_000);
+    running.handle.submit(Job::Prepare { piece: world.piece(5), prove: false }).unwrap();
+    let outcome = running.wait(|event| match event {
+        DiskEvent::Prepared { outcome, .. } => Ok(outcome),
+        other => Err(other),
+    });
+    assert!(!matches!(outcome, Preparation::Ready), "{outcome:?}");
+}
+
+/// Whosever it is: how a file looked before it was read is in the record.
+#[test]
+fn an_edit_of_what_a_check_has_read_already_is_seen_after_a_kill() {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000), ("b", 60_000)]);
+    for file in 0..2 {
+        world.write_file(["a", "b"][file], world.bytes_of(file));
+    }
+    let running = world.open(world.config()).unwrap();
+    let (none, progress) = (Bitfield::none(7), CheckProgress::default());
+    assert!(running.handle.check(&none, &progress).have.is_full());
+    edit(world.path("a"), 10);
+    let found = progress.snapshot().unwrap();
+    running.handle.keep_check(&found.looked_at, &found.right).unwrap();
+    drop(running);
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![3, 4, 5, 6]));
+}
+
+/// Files that share a piece are noted when they are written to, and not each time that another
+/// one is.
+#[test]
+fn a_spill_notes_the_files_that_it_wrote_to() {
+    let world = world(4 * BLOCK_LEN as u32, &[("a", BLOCK_LEN as u64), ("b", 200_000)]);
+    let (mut running, _) = world.resume();
+    let mut spill = |number: u32| {
+        let at = world.layout.block(world.piece(0), number).unwrap();
+        let block = world.block(&world.content[number as usize * BLOCK_LEN..][..BLOCK_LEN]);
+        let before = world.record().len();
+        running.handle.submit(Job::Spill { piece: at.piece(), blocks: vec![(at, block)] }).unwrap();
+        running.wait(|event| match event {
+            DiskEvent::Spilled { failed: None, .. } => Ok(()),
+            other => Err(other),
+        });
+        world.record().len() - before
+    };
+    let one = spill(0);
+    assert_eq!([spill(1), spill(2)], [one; 2]);
+}
+
+#[test]
+fn an_edit_after_a_piece_was_lost_is_seen() {
+    let world = half();
+    let (running, _) = world.resume();
+    let lose = |number| {
+        let mut lost = Bitfield::none(7);
+        lost.insert(world.piece(number));
+        running.handle.lose(&lost);
+    };
+    lose(0);
+    edit(world.path("a"), 20_000);
+    lose(5);
+    drop(running);
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![]));
+}
+
 #[test]
 fn what_was_spilled_before_a_kill_leaves_the_file_known() {
     let world = world(4 * BLOCK_LEN as u32, &[("a", 200_000)]);
@@ -208,6 +294,20 @@ fn a_time_that_is_too_coarse_to_tell_is_not_believed_while_it_is_new() {
     assert_eq!(trusted(&world), (RecordState::Loaded, vec![]));
     set_modified(world.resume_path(), second + Duration::from_secs(2));
     assert_eq!(trusted(&world), (RecordState::Loaded, vec![0, 1, 2]));
+}
+
+/// No clock comes to what is years ahead.
+#[test]
+fn a_whole_second_of_another_year_is_believed() {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000)]);
+    world.write_file("a", world.bytes_of(0));
+    let second = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+    set_modified(world.path("a"), second);
+    drop(world.recheck(world.config()).unwrap());
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![0, 1, 2]));
+    // It may be the hour of another zone.
+    set_modified(world.resume_path(), second - Duration::from_secs(12 * 3600));
+    assert_eq!(trusted(&world), (RecordState::Loaded, vec![]));
 }
 
 #[test]
@@ -345,6 +445,33 @@ impl RecordFile for Refused {
         *self.bytes.lock().unwrap() = (bytes.to_vec(), bytes.len());
         Ok(())
     }
+}
+
+/// What is written unverified while a record is written anew is noted in the old one.
+#[test]
+fn how_files_were_left_while_the_record_was_written_anew_is_said_in_the_new_one() {
+    let world = world(BLOCK_LEN as u32, &[("a", 40_000)]);
+    let subject = Subject::of(InfoHash([7; 20]), world.layout, world.root.path());
+    let none = Bitfield::none(3);
+    let left = |modified_ns| vec![(0, Stamp { inode: 5, modified_ns })];
+    let standing = |modified_ns| Standing {
+        verified: none.clone(),
+        durable: none.clone(),
+        doubted: none.clone(),
+        stamps: Vec::new(),
+        ours: Vec::new(),
+        left: left(modified_ns),
+        ground: Ground::default(),
+    };
+    let file = Refused { bytes: Arc::default(), refuses: Arc::default() };
+    let journal = Journal::within(Box::new(file.clone()), subject.clone());
+    file.refuses.store(true, Ordering::Release);
+    assert!(journal.mark(1).is_err(), "it is behind");
+    let clock = std::cell::Cell::new(0);
+    journal.catch_up(|| standing(clock.replace(clock.get() + 1))).unwrap();
+    let bytes = file.bytes.lock().unwrap().0.clone();
+    let replayed = replay(&bytes, &subject, &Extents::new([(40_000, false)])).unwrap();
+    assert_eq!(replayed.left, left(1).into_iter().collect());
 }
 
 #[test]

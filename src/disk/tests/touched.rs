@@ -37,7 +37,7 @@ impl Running {
     fn restore(&mut self) -> (String, Vec<u32>) {
         self.handle.submit(Job::Restore).unwrap();
         self.wait(|event| match event {
-            DiskEvent::Restored { reason, found } => {
+            DiskEvent::Restored { reason, found, .. } => {
                 Ok((reason, found.into_iter().map(PieceIndex::number).collect()))
             }
             other => Err(other),
@@ -172,6 +172,124 @@ fn another_file_at_the_place_of_a_lost_one_is_read_once_and_counts_as_far_as_it_
     file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
     assert_eq!(seed.restore().1, [5]);
     assert!(matches!(seed.prepare(&world, 5), Preparation::Ready));
+}
+
+/// A copy of the first file in which these pieces are wrong, at another time.
+fn other_copy(world: &World, wrong: &[usize]) -> Vec<u8> {
+    let mut bytes = world.bytes_of(0).to_vec();
+    wrong.iter().for_each(|piece| bytes[piece * BLOCK_LEN] ^= 1);
+    bytes
+}
+
+/// Writes the first file anew, the same file or another one.
+fn put(world: &World, bytes: &[u8], in_place: bool, seconds: u64) {
+    let path = if in_place { "m/a" } else { "other" };
+    world.write_file(path, bytes);
+    let file = File::options().write(true).open(world.path(path)).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(seconds)).unwrap();
+    if !in_place {
+        fs::rename(world.path(path), world.path("m/a")).unwrap();
+    }
+}
+
+/// What still counts of a file is not taken over for another one at its place.
+#[test]
+fn another_file_at_the_place_of_one_that_was_wrong_in_part_is_read_as_a_whole() {
+    for in_place in [true, false] {
+        let (world, mut seed) = seed();
+        put(&world, &other_copy(&world, &[5]), true, 5);
+        assert!(is_unreadable(&seed.prepare(&world, 5)));
+        assert!(matches!(&seed.troubles()[..], [(_, 1)]));
+        put(&world, &other_copy(&world, &[7]), in_place, 10);
+        let found = seed.restore().1;
+        assert!(found.contains(&5) && !found.contains(&7), "{found:?}");
+        assert!(is_unreadable(&seed.prepare(&world, 7)), "in place: {in_place}");
+        assert!(matches!(seed.prepare(&world, 5), Preparation::Ready));
+        drop(seed);
+        let trusted = world.open(world.config()).unwrap().handle.trusted();
+        let lacking = numbers(&Bitfield::all(90).minus(&trusted));
+        assert_eq!(lacking, [7], "in place: {in_place}");
+    }
+}
+
+/// What was not read when a torrent is closed stays in doubt, and keeps nobody waiting.
+#[test]
+fn of_a_closed_torrent_no_more_is_read() {
+    let (world, mut seed) = seed();
+    put(&world, &other_copy(&world, &[5]), true, 5);
+    assert!(is_unreadable(&seed.prepare(&world, 5)));
+    put(&world, &other_copy(&world, &[7]), true, 10);
+    let torrent = seed.handle.shared.torrent.clone();
+    torrent.is_closed.store(true, Ordering::Release);
+    assert!(torrent.restore().found.is_empty());
+    torrent.is_closed.store(false, Ordering::Release);
+    drop(torrent);
+    assert!(is_unreadable(&seed.prepare(&world, 7)));
+}
+
+/// What was read before a doubt, and is noted after it, was read in what stood there before.
+#[test]
+fn what_is_read_while_its_file_changes_does_not_count() {
+    let (world, mut seed) = seed();
+    put(&world, &other_copy(&world, &[5]), true, 5);
+    assert!(is_unreadable(&seed.prepare(&world, 5)));
+    let torrent = seed.handle.shared.torrent.clone();
+    let before = torrent.losses();
+    put(&world, &other_copy(&world, &[5, 7]), true, 10);
+    assert!(is_unreadable(&seed.prepare(&world, 7)));
+    assert_eq!(torrent.on_written(&[world.piece(5)], before), 0);
+    assert!(!torrent.verified.has(world.piece(5)));
+    let found = seed.restore().1;
+    assert!(!found.contains(&5), "{found:?}");
+}
+
+#[test]
+fn what_was_right_in_an_unfinished_file_is_not_taken_over_for_a_finished_one() {
+    let world = world(BLOCK_LEN as u32, &TWO);
+    let (mut running, _) = world.resume();
+    running.fetch(&world, 0..10);
+    world.write_file("m/a", &other_copy(&world, &[3, 20]));
+    let found = running.restore().1;
+    assert!(found.contains(&10) && !found.contains(&20), "{found:?}");
+    assert!(is_unreadable(&running.prepare(&world, 3)));
+    assert!(matches!(running.prepare(&world, 4), Preparation::Ready));
+    assert_eq!(fs::read(world.path("m/a.part")).unwrap()[..3], world.bytes_of(0)[..3]);
+}
+
+/// Nobody knows whether what stands there is on the device.
+#[test]
+fn what_is_back_is_brought_to_the_device() {
+    let (world, mut seed) = seed();
+    assert_eq!(seed.flush(), None);
+    assert_eq!(seed.handle.backlog().bytes, 0);
+    fs::rename(world.path("m/a"), world.path("aside")).unwrap();
+    assert!(is_unreadable(&seed.prepare(&world, 3)));
+    fs::rename(world.path("aside"), world.path("m/a")).unwrap();
+    assert_eq!(seed.restore().1.len(), OF_A as usize);
+    assert_eq!(seed.handle.backlog().bytes, u64::from(OF_A) * BLOCK_LEN as u64);
+    assert_eq!(seed.flush(), None);
+    assert_eq!(seed.handle.backlog().bytes, 0);
+}
+
+/// A check reads nothing of what is trusted: how its file looked when that was decided still
+/// counts.
+#[test]
+fn what_was_edited_before_a_check_of_other_files_is_not_trusted() {
+    let (world, mut running) = seed();
+    assert_eq!(running.flush(), None);
+    drop(running);
+    let file = File::options().write(true).open(world.path("m/b")).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
+    let mut running = world.open(world.config()).unwrap();
+    let trusted = running.handle.trusted();
+    assert_eq!(trusted.ones(), OF_A);
+    put(&world, &other_copy(&world, &[20]), true, 10);
+    let report = running.handle.check(&trusted, &Default::default());
+    assert_eq!(report.have.ones(), 90);
+    running.handle.start(&report.have).unwrap();
+    assert!(is_unreadable(&running.prepare(&world, 20)));
+    assert!(matches!(running.prepare(&world, 21), Preparation::Ready));
+    assert!(matches!(running.prepare(&world, 85), Preparation::Ready));
 }
 
 /// The record is believed by length and time; what others did since is named before it is fetched.

@@ -135,6 +135,23 @@ fn pieces_that_are_found_again_are_told_and_served() {
     assert_eq!(bench.asks(1, "0.1"), ["peer 1: send 0+16384:16384"]);
 }
 
+/// What is made ready while it is lost is lost all the same: nobody is blamed for asking.
+#[test]
+fn what_was_lost_while_it_was_made_ready_stays_lost() {
+    let mut bench = Bench::with(2, 4, |config| {
+        (config.have, config.wanted) = (set(2, &[0, 1]), set(2, &[]));
+    });
+    bench.taker(1);
+    assert_eq!(bench.asks(1, "0.0"), ["prove 0"]);
+    let piece = bench.piece(0);
+    bench.handle(Input::PiecesLost(vec![piece]));
+    let lines = bench.prepared(0, Preparation::Ready);
+    assert!(!lines.iter().any(|line| line.contains("send")), "{lines:?}");
+    for _ in 0..60 {
+        assert_eq!(bench.asks(1, "0.1"), ["peer 1: refuse 0"]);
+    }
+}
+
 #[test]
 fn a_link_that_could_not_read_our_files_has_all_of_them_looked_at() {
     let mut bench = having(2, &[0, 1]);

@@ -358,6 +358,8 @@ impl Transfer {
     ) {
         let Some(waiting) = self.uploads.preparing.remove(&piece) else { return };
         match outcome {
+            // What was lost since is not sent.
+            Preparation::Ready if !self.goal.has(piece) => {}
             Preparation::Ready => self.uploads.on_verified(piece, now),
             Preparation::Lost(why) => {
                 out.tell(Event::PieceLost { piece, why });
