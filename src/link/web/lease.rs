@@ -77,6 +77,11 @@ pub enum Order {
         /// What may be used again.
         connections: Vec<Connection>,
     },
+    /// A site has sent something over a lease, for the first time.
+    Brings {
+        /// Which.
+        ticket: u64,
+    },
     /// A site is busy, as somebody with this lease saw.
     Busy {
         /// Which lease.
@@ -85,8 +90,8 @@ pub enum Order {
         why: String,
         /// How long it says that it wants to be left alone.
         retry_after: Option<Duration>,
-        /// So long nobody asks it.
-        answer: oneshot::Sender<Duration>,
+        /// So long nobody asks it; none if only this connection is one too many.
+        answer: oneshot::Sender<Option<Duration>>,
     },
     /// Where does this URL lead?
     Target {
@@ -163,6 +168,8 @@ pub struct Lease {
     gauge: Arc<Gauge>,
     /// Open connections, at most one to each server.
     pub(super) connections: Vec<Connection>,
+    /// Something came over it.
+    brings: bool,
     back: Option<oneshot::Sender<Vec<Connection>>>,
 }
 
@@ -175,7 +182,7 @@ impl Lease {
         connections: Vec<Connection>,
     ) -> (Self, oneshot::Receiver<Vec<Connection>>) {
         let (back, over) = oneshot::channel();
-        (Self { ticket, gauge, connections, back: Some(back) }, over)
+        (Self { ticket, gauge, connections, brings: false, back: Some(back) }, over)
     }
 
     /// Bytes came.
@@ -235,7 +242,16 @@ impl Origins {
         self.ask(|answer| Order::Lease(Ask { site, torrent, waits, answer })).await
     }
 
-    /// Tells that the site is busy; so long it is left alone.
+    /// Tells that the site sends over this lease, if that is new.
+    pub(super) async fn brings(&self, lease: &mut Lease) {
+        if !std::mem::replace(&mut lease.brings, true) {
+            // A session that is over opens no more.
+            let _ = self.orders.send(Order::Brings { ticket: lease.ticket }).await;
+        }
+    }
+
+    /// Tells that the site is busy; so long it is left alone. None if it is not, since only this
+    /// connection is one too many.
     pub(super) async fn busy(
         &self,
         lease: &Lease,
@@ -243,7 +259,7 @@ impl Origins {
         retry_after: Option<Duration>,
     ) -> Option<Duration> {
         let ticket = lease.ticket;
-        self.ask(|answer| Order::Busy { ticket, why, retry_after, answer }).await
+        self.ask(|answer| Order::Busy { ticket, why, retry_after, answer }).await.flatten()
     }
 
     /// Gives a lease back: whoever asks after this may get its connections.

@@ -19,8 +19,9 @@ use super::gaps::{Want, choose, gaps};
 use super::trade::Trade;
 
 /// A run is as long as its link takes in this time, but no longer than so many bytes: few requests
-/// for the server to note (BEP 19), and little to give back.
-const RUN_S: u64 = 4;
+/// for the server to note (BEP 19), and little to give back. A server that limits the rate of each
+/// answer may let its beginning pass (nginx does), so that longer ones are slower.
+const RUN_S: u64 = 2;
 const RUN_BYTES_MAX: u64 = 64 << 20;
 /// The first one of a link shows whether it is good for anything.
 const RUN_BYTES_FIRST: u64 = 1 << 20;
