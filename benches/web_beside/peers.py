@@ -1,0 +1,18 @@
+"""Seeds of a torrent, each a libtorrent session that sends so many bytes a second:
+peers.py TORRENT DIRECTORY COUNT RATE. It prints their ports, and ends with its standard input."""
+import sys
+
+import libtorrent as lt
+
+torrent, directory, count, rate = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+sessions = []
+for number in range(count):
+    session = lt.session({
+        "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+        "listen_interfaces": f"127.0.1.{number + 1}:0", "alert_mask": 0, "upload_rate_limit": rate,
+    })
+    session.add_torrent({"ti": lt.torrent_info(torrent), "save_path": directory,
+                         "flags": lt.torrent_flags.seed_mode})
+    sessions.append(session)
+print(*(f"127.0.1.{number + 1}:{session.listen_port()}" for number, session in enumerate(sessions)), flush=True)
+sys.stdin.read()
