@@ -7,8 +7,8 @@
 W1: nginx, as fast as it goes. W2: the same over a line of 500 Mbit/s and 100 ms (root is needed).
 W3: 5 MB/s a connection, at most 8 of them. W4: links that are good for 6 requests; W4s: for 4 s,
 at 50 MB/s. W5: the first answer is a 503 with `Retry-After: 3`. W6: ten files, one of them longer
-on the server; W6s: one of them with other bytes. W7: 2,500 torrents of 2 MB from one server. W8: a
-server that sends 50 MB/s, and 20 peers of 1 MB/s each.
+on the server, which sends 5 MB/s a connection; W6s: one of them with other bytes. W7: 2,500 torrents of 2 MB from one server, 50
+of them at a time. W8: a server that sends 50 MB/s, and 20 peers of 1 MB/s each.
 
 Figures are medians: MB/s from the first request to the end, seconds from the start to the first
 request, processor seconds of the client a GiB and its memory at most, and as the server's log
@@ -43,6 +43,8 @@ www, log = f"{work}/www", f"{work}/access.log"
 SPACES = f"web{os.getpid()}a", f"web{os.getpid()}b"
 LOCATION = {
     "W3": "limit_rate 5m; limit_conn each 8;",
+    "W6": "limit_rate 5m;",
+    "W6s": "limit_rate 5m;",
     "W5": f"if (-f {work}/busy) {{ return 503; }}",
 }
 ORIGIN = {
@@ -157,7 +159,8 @@ def command(client, scenario, url, out, peers, count):
     torrents = [f"{work}/{name}.torrent" for name in ([f"{n}.bin" for n in range(count)] if count > 99 else ["0"])]
     named = [word for peer in peers for word in ("--peer", peer)]
     return inside(scenario, 1) + {
-        "driver": [DRIVER, *torrents, *named, "--dir", out, "--no-repl", "--no-dht", "--no-trackers", "--json", "-e"],
+        "driver": [DRIVER, *torrents, *named, "--dir", out, "--no-repl", "--no-dht", "--no-trackers", "--json", "-e",
+                   "--max-active", "50"],
         "libtorrent": [LT, f"{here}/lt.py", out, *named, *torrents],
         "aria2": ["aria2c", "-q", "--enable-dht=false", "--seed-time=0", "--bt-enable-lpd=false", "-d", out, *torrents],
         "curl": ["curl", "-s", "-f", "-o", f"{out}/file.bin", f"{url}/file.bin"],

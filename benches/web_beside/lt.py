@@ -15,12 +15,16 @@ p.add_argument("--peer", action="append", default=[])
 o = p.parse_args()
 session = lt.session({
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
-    "listen_interfaces": "127.0.0.1:0", "alert_mask": 0, "allow_multiple_connections_per_ip": True,
+    "listen_interfaces": "127.0.0.1:0", "alert_mask": 0, "active_downloads": 50,
+    "active_limit": 5000, "active_seeds": 5000, "allow_multiple_connections_per_ip": True,
 })
 is_over = []
 signal.signal(signal.SIGINT, lambda *_: is_over.append(True))
-add = lambda path: session.add_torrent({"ti": lt.torrent_info(path), "save_path": o.directory})
-handles = [add(path) for path in o.torrents]
+handles = []
+for path in o.torrents:
+    wish = lt.add_torrent_params()
+    wish.ti, wish.save_path = lt.torrent_info(path), o.directory
+    handles.append(session.add_torrent(wish))
 for peer in o.peer:
     address, port = peer.rsplit(":", 1)
     handles[0].connect_peer((address, int(port)))

@@ -9,10 +9,12 @@ sessions = []
 for number in range(count):
     session = lt.session({
         "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
-        "listen_interfaces": f"127.0.1.{number + 1}:0", "alert_mask": 0, "upload_rate_limit": rate,
+        "listen_interfaces": f"127.0.1.{number + 1}:0", "alert_mask": 0,
     })
-    session.add_torrent({"ti": lt.torrent_info(torrent), "save_path": directory,
-                         "flags": lt.torrent_flags.seed_mode})
+    wish = lt.add_torrent_params()
+    wish.ti, wish.save_path, wish.flags = lt.torrent_info(torrent), directory, lt.torrent_flags.seed_mode
+    # The limit of a session does not hold on one's own network.
+    session.add_torrent(wish).set_upload_limit(rate)
     sessions.append(session)
 print(*(f"127.0.1.{number + 1}:{session.listen_port()}" for number, session in enumerate(sessions)), flush=True)
 sys.stdin.read()

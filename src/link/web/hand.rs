@@ -588,7 +588,7 @@ impl Hand {
     /// The redirect on this way is of no use any more: the server is asked anew.
     pub async fn forget(&mut self, way: &Way) {
         self.way = None;
-        self.origins.remember(way.first.clone(), None).await;
+        self.origins.forget(way.first.clone(), way.url.clone()).await;
     }
 
     /// The run at hand is over.

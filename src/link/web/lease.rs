@@ -100,7 +100,14 @@ pub enum Order {
         /// Where, if that is known and still holds.
         answer: oneshot::Sender<Option<Target>>,
     },
-    /// This URL leads there until then; nowhere else when none.
+    /// This URL does not lead there any more.
+    NoRedirect {
+        /// The URL of a file.
+        url: Url,
+        /// Where it led.
+        target: Url,
+    },
+    /// This URL leads there until then; when none, to where is not to be kept.
     Redirect {
         /// The URL of a file.
         url: Url,
@@ -272,6 +279,12 @@ impl Origins {
     /// Where this URL leads, if that is known.
     pub(super) async fn target(&self, url: Url) -> Option<Target> {
         self.ask(|answer| Order::Target { url, answer }).await.flatten()
+    }
+
+    /// Forgets that this URL leads there.
+    pub(super) async fn forget(&self, url: Url, target: Url) {
+        // A session that is over remembers nothing.
+        let _ = self.orders.send(Order::NoRedirect { url, target }).await;
     }
 
     /// Remembers where this URL leads, or that nothing is known of it.

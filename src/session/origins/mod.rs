@@ -117,6 +117,7 @@ impl Actor {
             Order::Target { url, answer } => {
                 let _ = answer.send(self.redirects.target(&url, now()));
             }
+            Order::NoRedirect { url, target } => self.redirects.disprove(&url, &target),
             Order::Redirect { url, target } => self.redirects.remember(&url, target, now()),
         }
     }
