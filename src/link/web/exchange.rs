@@ -465,7 +465,8 @@ impl Body {
     /// Bytes that come in the time that an answer takes to begin.
     fn ahead(&self, now: Instant) -> u64 {
         let elapsed = micros(now.saturating_duration_since(self.begun));
-        let ahead = self.taken.saturating_mul(micros(self.latency) * AHEAD_TIMES) / elapsed;
+        let latencies = micros(self.latency).saturating_mul(AHEAD_TIMES);
+        let ahead = self.taken.saturating_mul(latencies) / elapsed;
         ahead.clamp(AHEAD_MIN, AHEAD_MAX)
     }
 }

@@ -25,8 +25,9 @@ const RUN_BYTES_MAX: u64 = 64 << 20;
 /// But all links together take no more than this part of what is left, so that they end at about
 /// the same time: what is taken back from a run has often been sent already.
 const RUN_PART: u64 = 2;
-/// Shorter than its link takes in this time none is for that.
+/// None is for that shorter than its link takes in this time, nor than so many bytes.
 const RUN_MIN_S: f64 = 0.5;
+const RUN_BYTES_MIN: u64 = 4 << 20;
 /// The first one of a link shows whether it is good for anything.
 const RUN_BYTES_FIRST: u64 = 1 << 20;
 /// What is expected of a server of which nothing is known: bytes a second.
@@ -117,7 +118,7 @@ impl Transfer {
                 let rate = it.rate(now);
                 let left = u64::from(self.picker.pickable_count()).saturating_mul(piece_len);
                 let share = left / (RUN_PART * self.runs.links().count().max(1) as u64);
-                let least = ((rate as f64 * RUN_MIN_S) as u64).max(RUN_BYTES_FIRST);
+                let least = ((rate as f64 * RUN_MIN_S) as u64).max(RUN_BYTES_MIN);
                 let bytes = rate.saturating_mul(RUN_S).min(share.max(least));
                 bytes.min(RUN_BYTES_MAX).max(piece_len)
             }
