@@ -43,13 +43,15 @@ pub enum Unit {
     Run,
 }
 
-/// Pieces in a row, fetched from the first byte to the last.
+/// Pieces in a row, fetched from a block of the first one to the last byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Run {
     /// The first piece.
     pub first: PieceIndex,
     /// The number of the piece behind the last one; greater than that of the first.
     pub end: u32,
+    /// So many blocks of the first piece are here already; fewer than it has.
+    pub skip: u32,
 }
 
 /// Why a run is over.

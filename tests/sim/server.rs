@@ -108,7 +108,7 @@ impl Served {
         self.works.push_back(Work {
             number,
             next: first,
-            block: 0,
+            block: run.skip,
             end: run.end,
             has_begun: false,
         });

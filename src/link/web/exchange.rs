@@ -28,8 +28,10 @@ const SKIP_PART: u64 = 5;
 const PAGE_KEPT: usize = 1024;
 /// The least that is left of an answer when the next one is asked for.
 const AHEAD_MIN: u64 = 64 * 1024;
-/// The most.
-const AHEAD_MAX: u64 = 4 << 20;
+/// The most: what is on a line of 1 Gbit/s and 125 ms.
+const AHEAD_MAX: u64 = 16 << 20;
+/// So many times what comes until an answer begins, on average so far: it may become faster.
+const AHEAD_TIMES: u64 = 2;
 
 /// The talk with a server.
 #[derive(Debug)]
@@ -463,7 +465,8 @@ impl Body {
     /// Bytes that come in the time that an answer takes to begin.
     fn ahead(&self, now: Instant) -> u64 {
         let elapsed = micros(now.saturating_duration_since(self.begun));
-        let ahead = self.taken.saturating_mul(micros(self.latency)) / elapsed;
+        let latencies = micros(self.latency).saturating_mul(AHEAD_TIMES);
+        let ahead = self.taken.saturating_mul(latencies) / elapsed;
         ahead.clamp(AHEAD_MIN, AHEAD_MAX)
     }
 }

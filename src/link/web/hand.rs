@@ -436,13 +436,13 @@ impl Hand {
                 Happened::Ordered(batch) => self.order(batch)?,
                 Happened::Reported | Happened::Sent(Ok(())) => {}
                 Happened::Sent(Err(error)) => return self.end_live(lost(&error), way).await,
-                Happened::Received(Ok(_)) => self.on_received(),
+                Happened::Received(Ok(_)) => self.on_received().await,
                 Happened::Received(Err(reason)) => {
                     let is_end = reason == lost(&io::ErrorKind::UnexpectedEof.into());
                     if !is_end || !self.exchange.on_end(&mut self.events) {
                         return self.end_live(reason, way).await;
                     }
-                    self.on_received();
+                    self.on_received().await;
                 }
                 Happened::Late => self.on_late()?,
             }
@@ -475,7 +475,7 @@ impl Hand {
         }
     }
 
-    fn on_received(&mut self) {
+    async fn on_received(&mut self) {
         let (bytes, answers) = self.exchange.take_counts();
         self.lease.on_bytes(bytes);
         (0..answers).for_each(|_| self.lease.on_answer());
@@ -491,6 +491,7 @@ impl Hand {
                 let plain = self.server.url_of(way.file, Spelling::Plain);
                 self.is_plain |= plain.is_some_and(|plain| plain == way.first);
             }
+            self.origins.brings(&mut self.lease).await;
         }
     }
 
@@ -587,7 +588,7 @@ impl Hand {
     /// The redirect on this way is of no use any more: the server is asked anew.
     pub async fn forget(&mut self, way: &Way) {
         self.way = None;
-        self.origins.remember(way.first.clone(), None).await;
+        self.origins.forget(way.first.clone(), way.url.clone()).await;
     }
 
     /// The run at hand is over.

@@ -77,6 +77,11 @@ pub enum Order {
         /// What may be used again.
         connections: Vec<Connection>,
     },
+    /// A site has sent something over a lease, for the first time.
+    Brings {
+        /// Which.
+        ticket: u64,
+    },
     /// A site is busy, as somebody with this lease saw.
     Busy {
         /// Which lease.
@@ -85,8 +90,8 @@ pub enum Order {
         why: String,
         /// How long it says that it wants to be left alone.
         retry_after: Option<Duration>,
-        /// So long nobody asks it.
-        answer: oneshot::Sender<Duration>,
+        /// So long nobody asks it; none if only this connection is one too many.
+        answer: oneshot::Sender<Option<Duration>>,
     },
     /// Where does this URL lead?
     Target {
@@ -95,7 +100,14 @@ pub enum Order {
         /// Where, if that is known and still holds.
         answer: oneshot::Sender<Option<Target>>,
     },
-    /// This URL leads there until then; nowhere else when none.
+    /// This URL does not lead there any more.
+    NoRedirect {
+        /// The URL of a file.
+        url: Url,
+        /// Where it led.
+        target: Url,
+    },
+    /// This URL leads there until then; when none, to where is not to be kept.
     Redirect {
         /// The URL of a file.
         url: Url,
@@ -163,6 +175,8 @@ pub struct Lease {
     gauge: Arc<Gauge>,
     /// Open connections, at most one to each server.
     pub(super) connections: Vec<Connection>,
+    /// Something came over it.
+    brings: bool,
     back: Option<oneshot::Sender<Vec<Connection>>>,
 }
 
@@ -175,7 +189,7 @@ impl Lease {
         connections: Vec<Connection>,
     ) -> (Self, oneshot::Receiver<Vec<Connection>>) {
         let (back, over) = oneshot::channel();
-        (Self { ticket, gauge, connections, back: Some(back) }, over)
+        (Self { ticket, gauge, connections, brings: false, back: Some(back) }, over)
     }
 
     /// Bytes came.
@@ -235,7 +249,16 @@ impl Origins {
         self.ask(|answer| Order::Lease(Ask { site, torrent, waits, answer })).await
     }
 
-    /// Tells that the site is busy; so long it is left alone.
+    /// Tells that the site sends over this lease, if that is new.
+    pub(super) async fn brings(&self, lease: &mut Lease) {
+        if !std::mem::replace(&mut lease.brings, true) {
+            // A session that is over opens no more.
+            let _ = self.orders.send(Order::Brings { ticket: lease.ticket }).await;
+        }
+    }
+
+    /// Tells that the site is busy; so long it is left alone. None if it is not, since only this
+    /// connection is one too many.
     pub(super) async fn busy(
         &self,
         lease: &Lease,
@@ -243,7 +266,7 @@ impl Origins {
         retry_after: Option<Duration>,
     ) -> Option<Duration> {
         let ticket = lease.ticket;
-        self.ask(|answer| Order::Busy { ticket, why, retry_after, answer }).await
+        self.ask(|answer| Order::Busy { ticket, why, retry_after, answer }).await.flatten()
     }
 
     /// Gives a lease back: whoever asks after this may get its connections.
@@ -256,6 +279,12 @@ impl Origins {
     /// Where this URL leads, if that is known.
     pub(super) async fn target(&self, url: Url) -> Option<Target> {
         self.ask(|answer| Order::Target { url, answer }).await.flatten()
+    }
+
+    /// Forgets that this URL leads there.
+    pub(super) async fn forget(&self, url: Url, target: Url) {
+        // A session that is over remembers nothing.
+        let _ = self.orders.send(Order::NoRedirect { url, target }).await;
     }
 
     /// Remembers where this URL leads, or that nothing is known of it.

@@ -39,7 +39,7 @@ impl Talk {
     }
 
     fn fetch(&mut self, first: u32, end: u32) {
-        let run = Run { first: self.layout.piece(first).unwrap(), end };
+        let run = Run { first: self.layout.piece(first).unwrap(), end, skip: 0 };
         self.exchange.fetch(run, &mut self.events);
     }
 

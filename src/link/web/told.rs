@@ -108,20 +108,23 @@ impl Hand {
         Ok(())
     }
 
-    /// Nobody answers: the origin is left alone for a while.
+    /// Nobody answers: the origin is left alone for a while, unless others are served there.
     pub async fn no_connection(&mut self, error: connect::Error) -> Result<(), DownReason> {
         let why = error.to_string();
         let (origins, words) = (self.origins.clone(), why.clone());
         // Who waits for the pool only waits for an answer of its own session.
-        origins.busy(&self.lease, words, None).await;
-        Err(DownReason::DialFailed(why))
+        match origins.busy(&self.lease, words, None).await {
+            Some(_) => Err(DownReason::DialFailed(why)),
+            None => Err(DownReason::NoRoom),
+        }
     }
 
-    /// The origin has no time for us, and gets its slot back.
+    /// The origin has no time for us, and gets its slot back. If it has for others, those go on.
     async fn be_busy(&mut self, why: String, wait: Option<Duration>) -> Result<(), DownReason> {
         let (origins, words) = (self.origins.clone(), why.clone());
-        let rest = origins.busy(&self.lease, words, wait).await;
-        self.end_run(RunEnd::Source(Trouble { why, rest: Some(rest.unwrap_or_default()) }));
+        if let Some(rest) = origins.busy(&self.lease, words, wait).await {
+            self.end_run(RunEnd::Source(Trouble { why, rest: Some(rest) }));
+        }
         Err(DownReason::NoRoom)
     }
 

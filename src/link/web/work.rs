@@ -34,7 +34,8 @@ pub(super) struct Work {
 
 impl Work {
     pub fn new(run: Run, layout: Layout, extents: Arc<Extents>) -> Self {
-        let at = layout.piece_offset(run.first);
+        let skipped = u64::from(run.skip) * BLOCK_LEN as u64;
+        let at = layout.piece_offset(run.first) + skipped;
         let mut work = Self {
             layout,
             extents,
@@ -246,7 +247,7 @@ mod tests {
     }
 
     fn run(layout: &Layout, first: u32, end: u32) -> Run {
-        Run { first: layout.piece(first).unwrap(), end }
+        Run { first: layout.piece(first).unwrap(), end, skip: 0 }
     }
 
     #[test]
@@ -293,6 +294,22 @@ mod tests {
         drop(blocks);
         drop(work);
         assert_eq!(pool.in_use_blocks(), 0);
+    }
+
+    #[test]
+    fn blocks_at_the_beginning_that_are_here_are_not_asked_for() {
+        let extents = Arc::new(Extents::new([(20_000, false), (80_000, false)]));
+        let layout = Layout::new(100_000, 50_000).unwrap();
+        let pool = BlockPool::new(1 << 20);
+        let part = Run { skip: 2, ..run(&layout, 0, 1) };
+        let mut work = Work::new(part, layout, extents.clone());
+        assert!(!work.has_begun());
+        let asked = fetch(&mut work, &extents, &pool, 7_777);
+        let begin = 2 * BLOCK_LEN as u64 - 20_000;
+        let slices: Vec<_> = asked.iter().map(|it| (it.file, it.offset_in_file, it.len)).collect();
+        assert_eq!(slices, [(FileIndex(1), begin, 50_000 - 20_000 - begin)]);
+        let blocks: Vec<_> = work.take_arrived().iter().map(|(block, _)| block.begin()).collect();
+        assert_eq!(blocks, [2 * BLOCK_LEN as u32, 3 * BLOCK_LEN as u32]);
     }
 
     proptest! {

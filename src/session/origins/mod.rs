@@ -20,7 +20,7 @@ use plan::{Busy, Open, Output, Plan};
 use redirects::Redirects;
 
 /// How often what sites send is measured, and whether those who wait still do is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Open for Connection {
     type Origin = Origin;
@@ -108,6 +108,7 @@ impl Actor {
             }
             // That it was dropped as well is heard later, and nothing new.
             Order::End { ticket, connections } => self.plan.end(ticket, connections, now()),
+            Order::Brings { ticket } => self.plan.brings(ticket, now()),
             Order::Busy { ticket, why, retry_after, answer } => {
                 let wait = self.plan.busy(ticket, Busy { why, retry_after }, now());
                 // It may have ended meanwhile.
@@ -116,6 +117,7 @@ impl Actor {
             Order::Target { url, answer } => {
                 let _ = answer.send(self.redirects.target(&url, now()));
             }
+            Order::NoRedirect { url, target } => self.redirects.disprove(&url, &target),
             Order::Redirect { url, target } => self.redirects.remember(&url, target, now()),
         }
     }

@@ -84,8 +84,8 @@ struct State<C> {
     /// First come, first served among the torrents that hold equally many. As many as there are
     /// links that wait; the brains bound those.
     waiting: VecDeque<Waiting>,
-    /// Whose slots are given, by ticket.
-    held: BTreeMap<u64, InfoHash>,
+    /// The slots that are given, by ticket.
+    held: BTreeMap<u64, Slot>,
     /// Open connections, the one used last at the end.
     idle: VecDeque<(C, Instant)>,
     climb: Climb,
@@ -96,6 +96,13 @@ struct State<C> {
     /// Until then that is remembered.
     remembered_until: Instant,
     is_contended: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    torrent: InfoHash,
+    /// The site has sent something over it.
+    brings: bool,
 }
 
 #[derive(Debug)]
@@ -145,11 +152,27 @@ impl<C: Open> Plan<C> {
         }
     }
 
+    /// The site has sent something to whoever holds the ticket.
+    pub fn brings(&mut self, ticket: u64, now: Instant) {
+        let Some(site) = self.tickets.get(&ticket).cloned() else { return };
+        let Some(state) = self.sites.get_mut(&site) else { return };
+        let Some(slot) = state.held.get_mut(&ticket) else { return };
+        slot.brings = true;
+        state.climb.serves(state.serving(), now);
+        self.settle(&site);
+    }
+
     /// Whoever holds the ticket was told, or saw, that the site is busy; returns how long it is
-    /// left alone. Those who say so while it is tell nothing new, but perhaps how long.
-    pub fn busy(&mut self, ticket: u64, busy: Busy, now: Instant) -> Duration {
-        let Some(site) = self.tickets.get(&ticket).cloned() else { return Duration::ZERO };
-        let Some(state) = self.sites.get_mut(&site) else { return Duration::ZERO };
+    /// left alone, or none if only this connection is too many. Those who say so while it is left
+    /// alone tell nothing new, but perhaps how long.
+    pub fn busy(&mut self, ticket: u64, busy: Busy, now: Instant) -> Option<Duration> {
+        let site = self.tickets.get(&ticket)?.clone();
+        let state = self.sites.get_mut(&site)?;
+        if busy.retry_after.is_none() && state.rest.is_none() && state.is_beside(ticket) {
+            state.climb.on_limit(state.serving(), now);
+            self.settle(&site);
+            return None;
+        }
         let is_new = state.rest_until().is_none_or(|until| until <= now);
         if is_new {
             state.climb.on_trouble(now);
@@ -171,7 +194,7 @@ impl<C: Open> Plan<C> {
         }
         let left = state.rest_until().map(|until| until.saturating_duration_since(now));
         self.settle(&site);
-        left.unwrap_or_default()
+        left
     }
 
     /// What a site has sent in all: bytes, and answers that came to their end.
@@ -238,11 +261,11 @@ impl<C: Open> Plan<C> {
         let Some(state) = self.sites.get_mut(site) else { return };
         while self.leases < LEASES_MAX
             && state.rest.is_none()
-            && state.held.len() < state.climb.slots()
+            && state.held.len() < state.climb.open()
             && let Some(place) = state.next(self.torrent_max)
             && let Some(Waiting { ticket, torrent, .. }) = state.waiting.remove(place)
         {
-            state.held.insert(ticket, torrent);
+            state.held.insert(ticket, Slot { torrent, brings: false });
             self.leases += 1;
             let connections = state.take_idle();
             self.outputs.push_back(Output::Grant { ticket, connections });
@@ -299,7 +322,17 @@ impl<C: Open> State<C> {
     }
 
     fn held_by(&self, torrent: InfoHash) -> usize {
-        self.held.values().filter(|holder| **holder == torrent).count()
+        self.held.values().filter(|slot| slot.torrent == torrent).count()
+    }
+
+    /// Connections over which something has come.
+    fn serving(&self) -> usize {
+        self.held.values().filter(|slot| slot.brings).count()
+    }
+
+    /// Has nothing come over this one, while others are served?
+    fn is_beside(&self, ticket: u64) -> bool {
+        self.held.get(&ticket).is_some_and(|slot| !slot.brings) && self.serving() > 0
     }
 
     /// Whose turn it is among those who wait: that of the torrent which holds fewest, and fewer
@@ -317,7 +350,7 @@ impl<C: Open> State<C> {
 
     /// Could it give a slot to such a torrent, if there were one?
     fn lacks_slots(&self) -> bool {
-        self.rest.is_none() && self.held.len() < self.climb.slots() && self.lets_wait()
+        self.rest.is_none() && self.held.len() < self.climb.open() && self.lets_wait()
     }
 
     /// The connections used last, one to each server.
@@ -354,7 +387,7 @@ impl<C: Open> State<C> {
         };
         let (held, is_resting) = (&self.held, self.rest.is_some());
         for waiting in &mut self.waiting {
-            let is_alone = || held.values().all(|holder| *holder != waiting.torrent);
+            let is_alone = || held.values().all(|slot| slot.torrent != waiting.torrent);
             if waiting.told.as_ref() != Some(&why) && (is_resting || is_alone()) {
                 waiting.told = Some(why.clone());
                 let (until, why) = why.clone();

@@ -38,7 +38,14 @@ impl Redirects {
         self.entries.get(url).map(|entry| entry.target.clone())
     }
 
-    /// The URL leads there for so long; or nothing is known of it any more.
+    /// It does not lead there any more. What others have learnt since stays.
+    pub fn disprove(&mut self, url: &Url, target: &Url) {
+        if self.entries.get(url).is_some_and(|entry| entry.target.url == *target) {
+            self.forget(url);
+        }
+    }
+
+    /// The URL leads there for so long; or to where is known only this once.
     pub fn remember(&mut self, url: &Url, target: Option<(Target, Duration)>, now: Instant) {
         self.forget(url);
         let Some((target, hold)) = target else { return };
@@ -106,6 +113,12 @@ mod tests {
         assert_eq!(redirects.target(&a, now), Some(target("http://b/")));
         assert_eq!(redirects.target(&a, later), None);
         assert_eq!(redirects.target(&c, later), Some(target("http://d/")));
+        // Another link has learnt since where it leads.
+        redirects.disprove(&c, &url("http://old/"));
+        assert_eq!(redirects.target(&c, later), Some(target("http://d/")));
+        redirects.disprove(&c, &url("http://d/"));
+        assert_eq!(redirects.target(&c, later), None);
+        redirects.remember(&c, Some((target("http://d/"), hold)), later);
         redirects.remember(&c, None, later);
         assert_eq!(redirects.target(&c, later), None);
         assert_eq!((redirects.entries.len(), redirects.bytes), (0, 0));

@@ -128,7 +128,7 @@ impl Rig {
 
     fn run(&self, first: u32, end: u32) -> Run {
         let layout = self.config.subject.known().unwrap().layout;
-        Run { first: layout.piece(first).unwrap(), end }
+        Run { first: layout.piece(first).unwrap(), end, skip: 0 }
     }
 
     fn all(&self) -> Run {

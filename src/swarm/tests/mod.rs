@@ -31,7 +31,7 @@ use crate::base::units::BLOCK_LEN;
 use super::event::{DownReason, Event, Held, Input, Output, Source, Verdict};
 use super::link::{
     Ask, Availability, Endpoint, ExtendedCommand, LinkCaps, LinkCommand, LinkEvent, PeerCommand,
-    Unit,
+    Run, Unit,
 };
 use super::{Swarm, SwarmConfig};
 
@@ -318,7 +318,12 @@ fn order(command: &LinkCommand) -> String {
     match command {
         LinkCommand::Request(blocks) => format!("request {}", names(blocks.iter().copied())),
         LinkCommand::Cancel(blocks) => format!("cancel {}", names(blocks.iter().copied())),
-        LinkCommand::Fetch(run) => format!("fetch {}..{}", run.first.number(), run.end),
+        LinkCommand::Fetch(Run { first, end, skip: 0 }) => {
+            format!("fetch {}..{end}", first.number())
+        }
+        LinkCommand::Fetch(Run { first, end, skip }) => {
+            format!("fetch {}..{end} from block {skip}", first.number())
+        }
         LinkCommand::Shorten(end) => format!("shorten to {end}"),
         LinkCommand::Peer(command) => order_to_peer(command),
         LinkCommand::Close(reason) => format!("close, {reason}"),

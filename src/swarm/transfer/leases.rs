@@ -189,7 +189,10 @@ impl Transfer {
         out: &mut Effects,
     ) -> bool {
         if let Some(source) = self.runs.lease_over(link) {
-            self.sources.link_ended(source, false, &reason.to_string(), now);
+            // One connection more than a server has room for says nothing of the others.
+            if *reason != DownReason::NoRoom {
+                self.sources.link_ended(source, false, &reason.to_string(), now);
+            }
             self.look_at_sources(out);
             return true;
         }

@@ -22,6 +22,12 @@ use super::trade::Trade;
 /// for the server to note (BEP 19), and little to give back.
 const RUN_S: u64 = 4;
 const RUN_BYTES_MAX: u64 = 64 << 20;
+/// But all links together take no more than this part of what is left, so that they end at about
+/// the same time: what is taken back from a run has often been sent already.
+const RUN_PART: u64 = 2;
+/// None is for that shorter than its link takes in this time, nor than so many bytes.
+const RUN_MIN_S: f64 = 0.5;
+const RUN_BYTES_MIN: u64 = 4 << 20;
 /// The first one of a link shows whether it is good for anything.
 const RUN_BYTES_FIRST: u64 = 1 << 20;
 /// What is expected of a server of which nothing is known: bytes a second.
@@ -109,7 +115,12 @@ impl Transfer {
         let bytes = match self.runs.link(link) {
             // Pieces may be longer than runs ever are.
             Some(it) if it.is_clean() => {
-                it.rate(now).saturating_mul(RUN_S).min(RUN_BYTES_MAX).max(piece_len)
+                let rate = it.rate(now);
+                let left = u64::from(self.picker.pickable_count()).saturating_mul(piece_len);
+                let share = left / (RUN_PART * self.runs.links().count().max(1) as u64);
+                let least = ((rate as f64 * RUN_MIN_S) as u64).max(RUN_BYTES_MIN);
+                let bytes = rate.saturating_mul(RUN_S).min(share.max(least));
+                bytes.min(RUN_BYTES_MAX).max(piece_len)
             }
             _ => RUN_BYTES_FIRST,
         };
@@ -133,7 +144,8 @@ impl Transfer {
                 self.picker.remove(piece);
             }
         }
-        self.fetch(link, Run { first, end: pieces.end }, holes, false, now, out)
+        let run = Run { first, end: pieces.end, skip: 0 };
+        self.fetch(link, run, holes, false, now, out)
     }
 
     fn fetch(
@@ -190,13 +202,12 @@ impl Transfer {
         now: Instant,
         out: &mut Effects,
     ) -> bool {
-        if blocks.is_empty() {
-            return false;
-        }
+        let Some(begin) = blocks.iter().map(|block| block.begin()).min() else { return false };
         if let Some(it) = self.runs.link_mut(link) {
             it.owes(blocks);
         }
-        let run = Run { first: piece, end: piece.number() + 1 };
+        let skip = begin / BLOCK_LEN as u32;
+        let run = Run { first: piece, end: piece.number() + 1, skip };
         self.fetch(link, run, BTreeSet::new(), true, now, out)
     }
 
@@ -242,7 +253,9 @@ impl Transfer {
     ) -> Option<(LinkId, f64)> {
         let links = self.runs.links().filter(|(link, _)| Some(*link) != except);
         let links = links.filter(|(_, it)| {
-            it.can_spare() && it.last().and_then(|last| self.layout.piece(last)).is_some_and(&fits)
+            !it.is_new(now)
+                && it.can_spare()
+                && it.last().and_then(|last| self.layout.piece(last)).is_some_and(&fits)
         });
         let links = links.map(|(link, it)| (link, it.expected_s(&self.layout, now)));
         links.max_by(|(_, one), (_, other)| one.total_cmp(other))

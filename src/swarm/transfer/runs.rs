@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::base::ids::{LinkId, SourceId};
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::meter::RateMeter;
+use crate::base::units::BLOCK_LEN;
 use crate::swarm::link::Run;
 
 use super::requests::SNUB_AFTER;
@@ -18,8 +19,10 @@ use super::requests::SNUB_AFTER;
 const ORDERS_MAX: usize = 2;
 /// The next run is ordered when less is left of the one at hand than comes in this time, and at
 /// least this: the request is at the server before the answer at hand ends.
-const AHEAD_S: f64 = 0.25;
+const AHEAD_S: f64 = 0.5;
 const AHEAD_BYTES: u64 = 256 << 10;
+/// So long after a link is up nobody knows how fast it is, and nothing is taken from it.
+const NEW: Duration = Duration::from_millis(500);
 /// What is expected of a link of which nothing is known, in seconds.
 const UNKNOWN_S: f64 = 1.0;
 
@@ -89,6 +92,7 @@ impl Step {
 #[derive(Debug)]
 pub(super) struct RunLink {
     source: SourceId,
+    up_since: Instant,
     orders: VecDeque<Order>,
     /// The number of the next one.
     next_number: u64,
@@ -119,6 +123,7 @@ impl RunLink {
     fn new(source: SourceId, now: Instant) -> Self {
         Self {
             source,
+            up_since: now,
             orders: VecDeque::new(),
             next_number: 0,
             owed: BTreeSet::new(),
@@ -137,6 +142,11 @@ impl RunLink {
     /// The server.
     pub(super) fn source(&self) -> SourceId {
         self.source
+    }
+
+    /// Is it too early to say how fast it is?
+    pub(super) fn is_new(&self, now: Instant) -> bool {
+        now < self.up_since + NEW
     }
 
     /// Is nothing ordered of it?
@@ -269,7 +279,7 @@ impl RunLink {
             end: run.end,
             ordered_end: run.end,
             holes,
-            came_to: layout.piece_offset(run.first),
+            came_to: layout.piece_offset(run.first) + u64::from(run.skip) * BLOCK_LEN as u64,
         });
     }
 

@@ -27,12 +27,15 @@ struct Desk {
     held: Vec<u64>,
     bytes: u64,
     answers: u64,
+    /// How often it had no time.
+    refused: u32,
 }
 
 impl Desk {
     fn new() -> Self {
         let (now, held) = (Instant::now(), Vec::new());
-        Self { plan: Plan::new(TORRENT_MAX, 1), now, next: 0, held, bytes: 0, answers: 0 }
+        let plan = Plan::new(TORRENT_MAX, 1);
+        Self { plan, now, next: 0, held, bytes: 0, answers: 0, refused: 0 }
     }
 
     fn ask(&mut self, name: &str, torrent: u8) -> u64 {
@@ -46,9 +49,16 @@ impl Desk {
         self.plan.end(ticket, connections, self.now);
     }
 
-    fn busy(&mut self, ticket: u64, retry_after: Option<u64>) -> Duration {
+    fn busy(&mut self, ticket: u64, retry_after: Option<u64>) -> Option<Duration> {
         let retry_after = retry_after.map(Duration::from_secs);
         self.plan.busy(ticket, Busy { why: "it says 503".to_owned(), retry_after }, self.now)
+    }
+
+    /// Gives a slot back, and wants another one.
+    fn again(&mut self, ticket: u64) {
+        let torrent = self.plan.sites[&site(ORIGIN)].held[&ticket].torrent;
+        self.end(ticket, Vec::new());
+        self.ask(ORIGIN, torrent.0[0]);
     }
 
     /// Lets time pass, as whoever owns the plan does.
@@ -164,13 +174,13 @@ fn an_origin_that_is_busy_is_left_alone_as_long_as_it_says() {
     let [a, b] = [1, 1].map(|torrent| desk.ask(ORIGIN, torrent));
     let c = desk.ask(ORIGIN, 2);
     desk.outputs();
-    assert_eq!(desk.busy(a, Some(3)), Duration::from_secs(3));
+    assert_eq!(desk.busy(a, Some(3)), Some(Duration::from_secs(3)));
     let until = desk.now + Duration::from_secs(3);
     let why = "it says 503".to_owned();
     let wait = Output::Wait { ticket: c, until: Some(until), why };
     assert!(desk.outputs().contains(&wait));
     // One that was told the same a moment later.
-    assert_eq!(desk.busy(b, Some(3)), Duration::from_secs(3));
+    assert_eq!(desk.busy(b, Some(3)), Some(Duration::from_secs(3)));
     desk.end(a, Vec::new());
     desk.end(b, Vec::new());
     assert!(desk.granted().is_empty());
@@ -191,7 +201,7 @@ fn without_a_word_the_wait_doubles_up_to_two_minutes_and_begins_anew_after_an_an
     for _ in 0..9 {
         let ticket = desk.ask(ORIGIN, 1);
         assert_eq!(desk.granted(), [ticket]);
-        let wait = desk.busy(ticket, None);
+        let wait = desk.busy(ticket, None).unwrap();
         desk.end(ticket, Vec::new());
         desk.pass(wait);
         waits.push(wait.as_secs_f64());
@@ -202,46 +212,90 @@ fn without_a_word_the_wait_doubles_up_to_two_minutes_and_begins_anew_after_an_an
     assert!(waits.windows(2).any(|pair| pair[1] % pair[0] != 0.0), "by chance a little longer");
     let ticket = desk.ask(ORIGIN, 1);
     desk.plan.measure(&site(ORIGIN), 1000, 1, desk.now);
-    assert!(desk.busy(ticket, None) < Duration::from_secs(3));
+    assert!(desk.busy(ticket, None).unwrap() < Duration::from_secs(3));
 }
 
-/// Runs an site for a while that brings what `rate` says of the number of its connections, each
-/// second. Returns how many there were in each second.
-fn climb(desk: &mut Desk, seconds: u64, rate: impl Fn(usize) -> u64) -> Vec<usize> {
+const TENTH: Duration = Duration::from_millis(100);
+
+/// Runs a site for a while that brings what `rate` says of the number of its connections, each
+/// tenth of a second, over each of them. It has no time for more than `most` of them. Returns how
+/// many there were in each tenth, and how often it said so.
+fn run(desk: &mut Desk, time: Duration, rate: impl Fn(usize) -> u64, most: usize) -> Vec<usize> {
     let mut counts = Vec::new();
-    for _ in 0..seconds {
-        let granted = desk.granted();
-        desk.held.extend(granted);
-        desk.pass(Duration::from_secs(1));
-        desk.bytes += rate(desk.held.len());
+    for _ in 0..time.as_millis() / TENTH.as_millis() {
+        loop {
+            let granted = desk.granted();
+            if granted.is_empty() {
+                break;
+            }
+            for ticket in granted {
+                if desk.held.len() < most {
+                    desk.held.push(ticket);
+                    desk.plan.brings(ticket, desk.now);
+                } else {
+                    desk.refused += 1;
+                    desk.busy(ticket, None);
+                    desk.again(ticket);
+                }
+            }
+        }
+        desk.pass(TENTH);
+        desk.bytes += rate(desk.held.len()) / 10;
         desk.answers += desk.held.len() as u64;
         desk.plan.measure(&site(ORIGIN), desk.bytes, desk.answers, desk.now);
         if desk.plan.sites[&site(ORIGIN)].is_contended {
             // One goes after its run, and wants to come back.
             let ticket = desk.held.remove(0);
-            let torrent = desk.plan.sites[&site(ORIGIN)].held[&ticket].0[0];
-            desk.end(ticket, Vec::new());
-            desk.ask(ORIGIN, torrent);
+            desk.again(ticket);
         }
         counts.push(desk.held.len());
     }
     counts
 }
 
+fn climb(desk: &mut Desk, seconds: u64, rate: impl Fn(usize) -> u64) -> Vec<usize> {
+    run(desk, Duration::from_secs(seconds), rate, usize::MAX)
+}
+
+fn each(held: usize) -> u64 {
+    held as u64 * 1_000_000
+}
+
 #[test]
-fn slots_grow_while_each_brings_a_tenth_more_up_to_what_one_torrent_may_have() {
+fn slots_double_while_each_brings_its_share_up_to_what_one_torrent_may_have() {
     let mut desk = Desk::new();
     for _ in 0..12 {
         desk.ask(ORIGIN, 1);
     }
-    let counts = climb(&mut desk, 60, |held| held as u64 * 1_000_000);
+    let counts = climb(&mut desk, 2, each);
+    assert_eq!(counts[..4], [2; 4], "{counts:?}");
+    assert!(counts.contains(&4) && counts.iter().all(|it| [2, 4, 8].contains(it)), "{counts:?}");
     assert_eq!(counts.last(), Some(&TORRENT_MAX), "{counts:?}");
     // With two torrents the site's own cap holds.
     for _ in 0..12 {
         desk.ask(ORIGIN, 2);
     }
-    let counts = climb(&mut desk, 120, |held| held as u64 * 1_000_000);
-    assert!(counts.iter().all(|count| *count <= ORIGIN_MAX), "{counts:?}");
+    let counts = climb(&mut desk, 60, each);
+    assert_eq!(counts.iter().max(), Some(&ORIGIN_MAX), "{counts:?}");
+}
+
+#[test]
+fn doubling_ends_at_as_many_as_the_line_carries() {
+    let mut desk = Desk::new();
+    for _ in 0..12 {
+        desk.ask(ORIGIN, 1);
+    }
+    // Eight bring as much as five would.
+    let counts = climb(&mut desk, 5, |held| each(held.min(5)));
+    assert!(counts.contains(&8), "{counts:?}");
+    assert_eq!(counts.last(), Some(&5), "{counts:?}");
+    let mut desk = Desk::new();
+    for _ in 0..12 {
+        desk.ask(ORIGIN, 1);
+    }
+    // One would be enough.
+    let counts = climb(&mut desk, 5, |held| each(held.min(1)));
+    assert_eq!((counts.iter().max(), counts.last()), (Some(&4), Some(&2)), "{counts:?}");
 }
 
 #[test]
@@ -251,28 +305,85 @@ fn slots_that_bring_nothing_are_given_up_and_tried_ever_more_seldom() {
         desk.ask(ORIGIN, 1);
     }
     // All that the line carries comes over three.
-    let counts = climb(&mut desk, 400, |held| held.min(3) as u64 * 1_000_000);
-    let late = &counts[100..];
+    let counts = climb(&mut desk, 400, |held| each(held.min(3)));
+    let late = &counts[1000..];
     assert!(late.iter().all(|count| (2..=4).contains(count)), "{counts:?}");
     let three = late.iter().filter(|count| **count == 3).count();
     assert!(three * 10 > late.len() * 8, "{three} of {}: {counts:?}", late.len());
 }
 
 #[test]
-fn an_origin_that_was_busy_gets_no_more_slots_for_half_a_minute() {
+fn connections_beyond_those_that_are_served_come_one_at_a_time() {
+    let mut desk = Desk::new();
+    let tickets: Vec<_> = (0..8).map(|_| desk.ask(ORIGIN, 1)).collect();
+    assert_eq!(desk.granted(), tickets[..2]);
+    let served = |desk: &mut Desk, at: usize| desk.plan.brings(tickets[at], desk.now);
+    served(&mut desk, 0);
+    served(&mut desk, 1);
+    for tenth in 1..7 {
+        desk.pass(TENTH);
+        desk.plan.measure(&site(ORIGIN), tenth * 100_000, 2, desk.now);
+    }
+    assert_eq!(desk.plan.sites[&site(ORIGIN)].climb.slots(), 4);
+    assert_eq!(desk.granted(), tickets[2..3]);
+    served(&mut desk, 2);
+    assert_eq!(desk.granted(), tickets[3..4]);
+    // Those that it has served before come at once.
+    served(&mut desk, 3);
+    desk.end(tickets[0], Vec::new());
+    desk.end(tickets[1], Vec::new());
+    assert_eq!(desk.granted(), tickets[4..6]);
+}
+
+#[test]
+fn a_site_that_has_no_time_for_one_more_is_asked_over_the_others_and_says_so_seldom() {
+    let mut desk = Desk::new();
+    for torrent in [1, 2] {
+        for _ in 0..12 {
+            desk.ask(ORIGIN, torrent);
+        }
+    }
+    // Its limit is found by one refusal, and tried again after half a minute.
+    let counts = run(&mut desk, Duration::from_secs(30), each, 9);
+    assert_eq!((desk.refused, counts.last()), (1, Some(&9)), "{counts:?}");
+    assert!(counts[30..].iter().all(|count| *count == 9), "{counts:?}");
+    run(&mut desk, Duration::from_secs(300), each, 9);
+    assert!((2..=6).contains(&desk.refused), "{}", desk.refused);
+}
+
+#[test]
+fn a_site_that_says_when_to_come_back_is_left_alone_whoever_is_served() {
+    let mut desk = Desk::new();
+    let [a, b] = [1, 1].map(|torrent| desk.ask(ORIGIN, torrent));
+    assert_eq!(desk.granted(), [a, b]);
+    desk.plan.brings(a, desk.now);
+    assert_eq!(desk.busy(b, Some(3)), Some(Duration::from_secs(3)));
+    let mut desk = Desk::new();
+    let [a, b, c] = [1, 1, 2].map(|torrent| desk.ask(ORIGIN, torrent));
+    assert_eq!(desk.granted(), [a, b]);
+    desk.plan.brings(a, desk.now);
+    assert_eq!(desk.busy(b, None), None, "one is enough for it");
+    desk.end(b, Vec::new());
+    assert!(desk.granted().is_empty());
+    desk.end(a, Vec::new());
+    assert_eq!(desk.granted(), [c]);
+}
+
+#[test]
+fn a_site_that_was_busy_gets_no_more_slots_for_half_a_minute() {
     let mut desk = Desk::new();
     for _ in 0..12 {
         desk.ask(ORIGIN, 1);
     }
-    climb(&mut desk, 30, |held| held as u64 * 1_000_000);
+    climb(&mut desk, 5, each);
     let before = desk.plan.sites[&site(ORIGIN)].climb.slots();
-    assert!(before >= 6, "{before}");
+    assert_eq!(before, TORRENT_MAX);
     let ticket = *desk.plan.sites[&site(ORIGIN)].held.keys().next().unwrap();
     desk.busy(ticket, Some(1));
     assert_eq!(desk.plan.sites[&site(ORIGIN)].climb.slots(), before / 2);
-    let counts = climb(&mut desk, 29, |held| held as u64 * 1_000_000);
+    let counts = climb(&mut desk, 29, each);
     assert!(desk.plan.sites[&site(ORIGIN)].climb.slots() <= before / 2, "{counts:?}");
-    let counts = climb(&mut desk, 30, |held| held as u64 * 1_000_000);
+    let counts = climb(&mut desk, 30, each);
     assert!(desk.plan.sites[&site(ORIGIN)].climb.slots() > before / 2, "{counts:?}");
 }
 

@@ -76,6 +76,27 @@ async fn a_connection_that_breaks_is_made_anew_and_nothing_comes_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_more_than_a_server_has_room_for_ends_alone() {
+    let rig = Rig::new(single());
+    let server = rig.serve(|request| match request.number {
+        1 => Reply::status("503 Service Unavailable"),
+        _ => Reply::Honest,
+    });
+    let (mut first, mut second) = (rig.link(&server).await, rig.link(&server).await);
+    let run = rig.run(0, 2);
+    assert_eq!(rig.fetch(&mut first, run).await, rig.done(run));
+    second.order(LinkCommand::Fetch(rig.run(2, 4))).await;
+    // Without a word against the server.
+    assert_eq!(second.down().await, DownReason::NoRoom);
+    let run = rig.run(2, 4);
+    assert_eq!(rig.fetch(&mut first, run).await, rig.done(run));
+    let mut third = rig.dial(&server.url("/pub/"), NamedBy::User);
+    first.close().await;
+    third.is_up().await;
+    third.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_break_without_a_byte_end_the_link() {
     let rig = Rig::new(single());
     let server = rig.serve(|_| Reply::Close);

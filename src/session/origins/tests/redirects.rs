@@ -1,6 +1,6 @@
 //! Where redirects lead, and where they must not.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
@@ -57,6 +57,31 @@ async fn a_target_that_has_expired_has_the_origin_asked_once_and_blames_nobody()
         assert_eq!(back.requests().len(), 6 + 2);
         link.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_link_has_learnt_of_a_new_target_is_not_forgotten_by_another() {
+    let rig = Rig::new(single());
+    let is_over = Arc::new(AtomicBool::new(false));
+    let expired = is_over.clone();
+    let back = rig.serve(move |request| {
+        match request.target.ends_with("=0") && expired.load(Ordering::SeqCst) {
+            true => Reply::status("403 Forbidden"),
+            false => Reply::Honest,
+        }
+    });
+    let front = front(&rig, &back, "302 Found");
+    let mut links = [rig.link(&front).await, rig.link(&front).await];
+    for (link, first) in links.iter_mut().zip([0, 1]) {
+        let run = rig.run(first, first + 1);
+        assert_eq!(rig.fetch(link, run).await, rig.done(run));
+    }
+    is_over.store(true, Ordering::SeqCst);
+    for (link, first) in links.iter_mut().zip([2, 3]) {
+        let run = rig.run(first, first + 1);
+        assert_eq!(rig.fetch(link, run).await, rig.done(run));
+    }
+    assert_eq!(front.requests().len(), 2, "one for each target");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
