@@ -90,6 +90,6 @@ impl OpenTorrent {
             hasher.update(part);
             pulse::beat();
         }
-        <[u8; 20]>::from(hasher.finalize()) == *self.hash_of(piece)
+        self.is_right_on_disk(piece, &hasher.finalize())
     }
 }

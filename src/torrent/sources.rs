@@ -72,9 +72,9 @@ impl Sources {
     }
 
     /// Those that the torrent itself names, and `seeds`. Of a private torrent nobody is told but by
-    /// its own file or the user.
+    /// its own file or the user; one whose pieces nothing judges is nowhere else.
     pub fn begin(&mut self, uses_own: bool, seeds: &[WebSeed]) -> Vec<WebSource> {
-        let is_private = self.torrent.private;
+        let is_private = self.torrent.private && self.torrent.is_judged();
         let may_be = |seed: &&WebSeed| !is_private || seed.named_by == NamedBy::User;
         let torrent = self.torrent.clone();
         let own = torrent.web_seeds.iter().filter(|_| uses_own).map(WebSeed::of_torrent);
