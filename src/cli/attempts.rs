@@ -25,7 +25,9 @@ pub struct Attempts {
     options: TorrentOptions,
     sums: Vec<FileSum>,
     left: VecDeque<Vec<WebSeed>>,
-    /// Why an attempt came to nothing, and that a whole file was wrong.
+    /// All mirrors are asked in the attempt at hand: what they lack, none of them has.
+    is_of_all: bool,
+    /// Why the attempt at hand came to nothing.
     vain: Option<String>,
     /// Some mirror had another file.
     pub has_met_wrong: bool,
@@ -45,6 +47,7 @@ impl Attempts {
             left.push_front(mirrors);
         }
         options.web_seeds = left.pop_front().unwrap_or_default();
+        let is_of_all = options.web_seeds.len() > 1;
         // What was fetched before is of no use in the next one.
         let options = TorrentOptions {
             check: CheckMode::Force,
@@ -52,7 +55,8 @@ impl Attempts {
             web_seeds: Vec::new(),
             ..options.clone()
         };
-        Some(Self { options, sums: sums.to_vec(), left, vain: None, has_met_wrong: false })
+        let (sums, has_met_wrong) = (sums.to_vec(), false);
+        Some(Self { options, sums, left, is_of_all, vain: None, has_met_wrong })
     }
 
     /// Can the whole be judged?
@@ -60,8 +64,17 @@ impl Attempts {
         !self.sums.is_empty()
     }
 
-    /// The attempt at hand came to nothing.
-    pub fn fail(&mut self, why: String) {
+    /// All of it came, and was wrong.
+    pub fn was_wrong(&mut self, why: String) {
+        self.has_met_wrong = true;
+        self.vain = Some(why);
+    }
+
+    /// It does not come from whoever is asked.
+    pub fn was_not_there(&mut self, why: String) {
+        if self.is_of_all {
+            self.left.clear();
+        }
         self.vain = Some(why);
     }
 
@@ -73,6 +86,7 @@ impl Attempts {
     /// How the torrent is to run for the next attempt, and the hashes of its files.
     pub fn next(&mut self) -> Option<(TorrentOptions, Vec<FileSum>)> {
         let web_seeds = self.left.pop_front()?;
+        self.is_of_all = false;
         Some((TorrentOptions { web_seeds, ..self.options.clone() }, self.sums.clone()))
     }
 
@@ -152,6 +166,27 @@ mod tests {
         let (a, b) = ("http://a/", "http://b/");
         assert_eq!(attempts(&sums()), [vec![a, b], vec![a], vec![b]]);
         assert_eq!(attempts(&[]), [vec![a], vec![b]]);
+    }
+
+    #[test]
+    fn what_no_mirror_has_is_not_asked_of_each_alone() {
+        let mirrors = || ["http://a/", "http://b/"].map(WebSeed::of_user).to_vec();
+        let attempts = |sums: &[FileSum]| {
+            let mut options = TorrentOptions::default().web_seeds(mirrors());
+            Attempts::of(&torrent(), &mut options, sums).unwrap()
+        };
+        let mut lacking = attempts(&sums());
+        lacking.was_not_there("404".to_owned());
+        assert_eq!(lacking.take_vain().as_deref(), Some("404"));
+        assert!(lacking.next().is_none() && !lacking.has_met_wrong);
+        let mut wrong = attempts(&sums());
+        wrong.was_wrong("its hash".to_owned());
+        assert!(wrong.next().is_some());
+        wrong.was_not_there("404".to_owned());
+        assert!(wrong.next().is_some(), "the other one may be right");
+        let mut unknown = attempts(&[]);
+        unknown.was_not_there("404".to_owned());
+        assert!(unknown.next().is_some(), "the other one was not asked");
     }
 
     #[test]

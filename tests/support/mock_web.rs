@@ -3,8 +3,7 @@
 //! `mod mock_web;`.
 //!
 //! Every request is kept as it came. Threads end with the mock, or with their connections.
-// Each of those who include it needs some of it only.
-#![allow(dead_code, missing_docs)]
+#![allow(missing_docs)]
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};

@@ -44,10 +44,7 @@ impl Live {
             self.voice.urgent(&format!("driver: {}{failed}", self.prefix(number)));
             let Some(item) = self.desk.item_mut(number) else { continue };
             match &mut item.attempts {
-                Some(attempts) => {
-                    attempts.has_met_wrong = true;
-                    attempts.fail(format!("its {name} is wrong"));
-                }
+                Some(attempts) => attempts.was_wrong(format!("its {name} is wrong")),
                 None => item.failed = Some(Exit::Mismatch),
             }
         }
@@ -80,7 +77,7 @@ impl Live {
             if item.handle.state() == State::Downloading {
                 let idle = item.progress.bytes_came.elapsed();
                 let vain = attempts.judge(&item.handle.sources().await, idle);
-                vain.into_iter().for_each(|why| attempts.fail(why));
+                vain.into_iter().for_each(|why| attempts.was_not_there(why));
             }
         }
     }
@@ -101,7 +98,7 @@ impl Live {
                         json!({ "event": "again", "message": why, "sources": mirrors }),
                     );
                     let mirrors = escape(&mirrors.join(", "));
-                    self.say(number, &format!("{why}: all of it again, from {mirrors} alone"));
+                    self.say(number, &format!("{why}: now all of it comes from {mirrors}"));
                 }
                 Ok(None) => self.give_up(number, &why)?,
                 Err(failure) => self.on_failure(number, failure)?,

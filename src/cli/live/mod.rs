@@ -303,6 +303,11 @@ impl Live {
         if let Some(object) = news_json(told) {
             self.event(number, object);
         }
+        let is_again = self.desk.item_mut(number).is_some_and(|item| item.life > 0);
+        if is_again && matches!(told, News::Checked(_)) {
+            // What was there is of no use, which was said.
+            return;
+        }
         let Some(line) = news_line(told) else { return };
         let is_trouble = matches!(
             told,

@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::base::url::Url;
 use crate::cli::attempts::Attempts;
 use crate::cli::commands::load;
 use crate::cli::engine::Engine;
@@ -23,7 +24,6 @@ use crate::metainfo::Torrent;
 use crate::metalink::Metalink;
 use crate::session::TorrentOptions;
 use crate::torrent::seeking::Contacts;
-use crate::torrent::without_passkey;
 
 /// News kept for `log`.
 const NEWS_KEPT: usize = 500;
@@ -254,7 +254,8 @@ impl Desk {
             engine.remove(info_hash).await;
         }
         let Some((options, sums)) = next else { return Ok(None) };
-        let mirrors = options.web_seeds.iter().map(|seed| without_passkey(&seed.url)).collect();
+        let mirrors = options.web_seeds.iter().filter_map(|seed| Url::parse(&seed.url));
+        let mirrors = mirrors.map(|url| url.origin().site().to_string()).collect();
         item.handle = engine.add(item.torrent.clone(), options, None).await?;
         item.sums = sums;
         item.is_summing = false;

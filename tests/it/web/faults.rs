@@ -25,6 +25,28 @@ fn a_server_that_answers_ranges_with_the_whole_file_is_enough() {
 }
 
 #[test]
+fn servers_with_ways_of_their_own_bring_all_of_it() {
+    let ways = [Reply::Chunked(1000), Reply::Old, Reply::Last, Reply::ThenClose];
+    for (seed, way) in (30..).zip(ways) {
+        let (home, payload) = (home(), iso(seed));
+        let server = serve(&payload, move |_| way.clone());
+        assert_comes(home.path(), &payload, &[&server.url("/")], &[]);
+    }
+}
+
+#[test]
+fn who_speaks_no_http_at_first_is_asked_again_a_while_later() {
+    let (home, payload) = (home(), iso(40));
+    let server = serve(&payload, |request| match request.number {
+        0 => Reply::Raw(b"SSH-2.0-x\r\n\r\n".to_vec()),
+        1 => Reply::Close,
+        _ => Reply::Honest,
+    });
+    let output = assert_comes(home.path(), &payload, &[&server.url("/")], &[]);
+    assert!(!has_event(&output, &["\"off\""]), "{output}");
+}
+
+#[test]
 fn parts_that_are_shorter_than_asked_for_are_gone_on_from() {
     let (home, payload) = (home(), iso(2));
     let server = serve(&payload, |_| Reply::Short(300_001));
@@ -111,8 +133,8 @@ fn a_busy_server_is_left_alone_as_long_as_it_says() {
 #[test]
 fn connections_that_break_in_the_middle_cost_nothing_twice() {
     let (home, payload) = (home(), iso(7));
-    let server = serve(&payload, |request| match request.number {
-        ..6 => Reply::BreakAfter(200_000),
+    let server = serve(&payload, |request| match (request.number, request.place) {
+        (..6, 0) => Reply::BreakAfter(200_000),
         _ => Reply::Honest,
     });
     let output = assert_comes(home.path(), &payload, &[&server.url("/")], &[]);
