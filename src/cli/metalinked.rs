@@ -160,6 +160,7 @@ fn hints(file: &Listed, index: FileIndex, is_one_of_several: bool) -> Hints {
         named_by: NamedBy::Torrent,
         file: Some(index),
         priority: mirror.priority,
+        is_script: false,
     };
     let sum = |hash: &FileHash| FileSum { file: index, hash: hash.clone() };
     Hints {

@@ -3,6 +3,7 @@
 //! The server is written by hand; nginx is in `interop::web`.
 
 mod faults;
+mod script;
 mod whole;
 
 use std::fs;
@@ -43,6 +44,14 @@ fn with_web_seeds(payload: &Payload, urls: &[&str]) -> Vec<u8> {
     }
     bytes.extend(b"ee");
     bytes
+}
+
+/// The torrent with this script in its `httpseeds`.
+fn with_script(payload: &Payload, url: &str) -> Vec<u8> {
+    let torrent = payload.torrent(None);
+    // Keys are sorted, and `info` is the first one else.
+    let key = format!("d9:httpseedsl{}:{url}e", url.len());
+    [key.as_bytes(), &torrent[1..]].concat()
 }
 
 /// Runs driver to its end.
