@@ -9,13 +9,24 @@ use std::sync::Arc;
 pub struct PieceHashes {
     text: Arc<[u8]>,
     range: Range<usize>,
+    are_known: bool,
 }
 
 impl PieceHashes {
     /// The hashes at `range` of `text`; none when it has no such range.
     pub fn within(text: Arc<[u8]>, range: Range<usize>) -> Option<Self> {
         text.get(range.clone())?;
-        Some(Self { text, range })
+        Some(Self { text, range, are_known: true })
+    }
+
+    /// As many, which are of nothing: nobody knows the hashes of these pieces.
+    pub fn unknown(self) -> Self {
+        Self { are_known: false, ..self }
+    }
+
+    /// Is each the hash of its piece? Otherwise nothing but the whole can be judged.
+    pub fn are_known(&self) -> bool {
+        self.are_known
     }
 }
 
@@ -30,7 +41,7 @@ impl Deref for PieceHashes {
 impl From<Vec<u8>> for PieceHashes {
     fn from(hashes: Vec<u8>) -> Self {
         let range = 0..hashes.len();
-        Self { text: hashes.into(), range }
+        Self { text: hashes.into(), range, are_known: true }
     }
 }
 

@@ -68,6 +68,7 @@ With --json a download prints one JSON object a line, each with an \"event\":
   moved         dir            not_moved  message
   completed     downloaded, seconds
   file_hash     path, kind, right (true, false or null), message (of files of a metalink)
+  again         message, sources (the host of the mirror that all of it comes from now)
   finished      uploaded, ratio (seeded as long as was asked for)
   failed        message (also when it cannot begin)
   stopped       complete (true or false), downloaded, seconds

@@ -56,7 +56,8 @@ fn loneliness(item: &Item, options: &TorrentOptions) -> Option<&'static str> {
     let is_asked = options.use_trackers && item.torrent.trackers.iter().any(|it| !it.is_empty());
     let is_served = !item.is_seed_only
         && (!options.web_seeds.is_empty()
-            || options.use_web_seeds && !item.torrent.web_seeds.is_empty());
+            || options.use_web_seeds
+                && !(item.torrent.web_seeds.is_empty() && item.torrent.http_seeds.is_empty()));
     if is_asked || is_served || !options.extra_trackers.is_empty() || !options.peers.is_empty() {
         return None;
     }

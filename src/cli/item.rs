@@ -16,6 +16,7 @@ use crate::swarm::event::Event;
 use crate::torrent::handle::{News, TorrentHandle};
 use crate::torrent::status::{State, Status};
 
+use super::attempts::Attempts;
 use super::escape::{escape, shorten};
 use super::exit::{Exit, Failure};
 use super::metalinked::{FileSum, has_hash};
@@ -37,6 +38,8 @@ const TROUBLE_AGAIN: Duration = Duration::from_secs(60);
 pub struct Told {
     /// Its number.
     pub number: usize,
+    /// How often it had been begun anew: what a torrent says that is gone is no news.
+    pub life: u32,
     /// What happened.
     pub what: What,
 }
@@ -99,6 +102,10 @@ pub struct Item {
     pub sums: Vec<FileSum>,
     /// That is being looked at.
     pub is_summing: bool,
+    /// What else can be tried, where nothing judges its pieces.
+    pub attempts: Option<Attempts>,
+    /// How often it was begun anew.
+    pub life: u32,
     /// What was told of its progress.
     pub progress: Progress,
 }
@@ -156,13 +163,13 @@ impl Item {
     /// Tells `told` from now on what happens, until the torrent ends.
     pub fn follow(&self, told: mpsc::Sender<Told>) {
         let (mut news, mut status) = (self.handle.news(), self.handle.watch());
-        let number = self.number;
+        let (number, life) = (self.number, self.life);
         tokio::spawn(async move {
             // It may have begun with that, before anybody could listen.
             let first = status.borrow().state.clone();
             if let State::DiskTrouble(why) = first {
                 let what = What::News(News::Swarm(Event::DiskTrouble(why)));
-                let _ = told.send(Told { number, what }).await;
+                let _ = told.send(Told { number, life, what }).await;
             }
             let mut heard = Heard::default();
             loop {
@@ -185,11 +192,12 @@ impl Item {
                             // What was said before a state is told before it.
                             while let Ok(news) = news.try_recv() {
                                 heard.note(&news);
-                                let _ = told.send(Told { number, what: What::News(news) }).await;
+                                let what = What::News(news);
+                                let _ = told.send(Told { number, life, what }).await;
                             }
                             for news in heard.missed(&seen) {
                                 let what = What::News(news);
-                                let _ = told.send(Told { number, what }).await;
+                                let _ = told.send(Told { number, life, what }).await;
                             }
                             What::Status(Box::new(seen))
                         }
@@ -197,7 +205,7 @@ impl Item {
                     },
                 };
                 let is_end = matches!(what, What::Ended);
-                if told.send(Told { number, what }).await.is_err() || is_end {
+                if told.send(Told { number, life, what }).await.is_err() || is_end {
                     return;
                 }
             }
@@ -221,7 +229,7 @@ impl Item {
             return;
         }
         self.is_summing = true;
-        let number = self.number;
+        let (number, life) = (self.number, self.life);
         tokio::task::spawn_blocking(move || {
             let summed = |(path, sum): (PathBuf, FileSum)| {
                 let is_right = has_hash(&path, &sum.hash).map_err(|error| error.to_string());
@@ -229,7 +237,7 @@ impl Item {
             };
             let what = What::Summed(files.into_iter().map(summed).collect());
             // A run that is over hears nothing.
-            let _ = told.blocking_send(Told { number, what });
+            let _ = told.blocking_send(Told { number, life, what });
         });
     }
 

@@ -1,6 +1,6 @@
 //! What the files of a metalink are downloaded as: the torrent that it names, fetched into memory,
-//! one that is made of its pieces, or the bytes of one mirror after the other. Mirrors become
-//! exact web seeds, and the hash of the whole file is kept for the end, in all cases.
+//! one that is made of its pieces, or one whose pieces nothing judges. Mirrors become exact web
+//! seeds, and the hash of the whole file is kept for the end, in all cases.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -29,28 +29,13 @@ pub struct FileSum {
     pub hash: FileHash,
 }
 
-/// A file that is fetched from one mirror alone, since nothing tells its parts.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WholeFile {
-    /// Where it goes: relative, safe to create.
-    pub name: String,
-    /// Its bytes.
-    pub size: u64,
-    /// The hash of all of it, if there is one.
-    pub hash: Option<FileHash>,
-    /// Where it can be had, the best first.
-    pub mirrors: Vec<String>,
-}
-
 /// What a file of a metalink comes to.
 #[derive(Debug)]
 pub enum Meant {
-    /// A torrent with it, and mirrors of it.
+    /// A torrent with it, and mirrors of it; perhaps one whose pieces nothing judges.
     Torrent(Box<Loaded>),
     /// A magnet link of such a torrent.
     Link(Box<Magnet>),
-    /// Bytes that only the hash of all of them can judge.
-    Whole(Box<WholeFile>),
 }
 
 /// What each file of a metalink comes to, by its name. Files of one torrent are one download.
@@ -118,27 +103,18 @@ async fn of_file(
 
 /// From the mirrors alone.
 fn alone(file: &Listed, way: Way<'_>) -> Result<Meant, Failure> {
-    match way {
-        Way::Pieces { info } => {
-            let torrent = Torrent::from_info(&info).map_err(|error| {
-                Failure::bad_input(format!(
-                    "{}: {}",
-                    escape(&file.name),
-                    escape(&error.to_string())
-                ))
-            })?;
-            let bytes = wrap_found(&info, &[], &[]);
-            let hints = hints(file, FileIndex(0), false);
-            Ok(Meant::Torrent(Box::new(Loaded { torrent, bytes, hints })))
-        }
-        Way::Whole { size, .. } => Ok(Meant::Whole(Box::new(WholeFile {
-            name: file.name.clone(),
-            size,
-            hash: file.hash.clone(),
-            mirrors: file.mirrors.iter().map(|mirror| mirror.url.clone()).collect(),
-        }))),
-        Way::Torrent { .. } => Err(Failure::bad_input("a torrent is named after all")),
-    }
+    let (torrent, info) = match way {
+        Way::Pieces { info } => (Torrent::from_info(&info), info),
+        Way::Whole { info, .. } => (Torrent::unjudged(&info), info),
+        Way::Torrent { .. } => return Err(Failure::bad_input("a torrent is named after all")),
+    };
+    let torrent = torrent.map_err(|error| {
+        let why = escape(&error.to_string());
+        Failure::bad_input(format!("{}: {why}", escape(&file.name)))
+    })?;
+    let bytes = wrap_found(&info, &[], &[]);
+    let hints = hints(file, FileIndex(0), false);
+    Ok(Meant::Torrent(Box::new(Loaded { torrent, bytes, hints })))
 }
 
 /// The first of these torrents that can be had, with its file as it came.
@@ -184,6 +160,7 @@ fn hints(file: &Listed, index: FileIndex, is_one_of_several: bool) -> Hints {
         named_by: NamedBy::Torrent,
         file: Some(index),
         priority: mirror.priority,
+        is_script: false,
     };
     let sum = |hash: &FileHash| FileSum { file: index, hash: hash.clone() };
     Hints {
@@ -304,8 +281,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_alone_judges_the_whole() {
-        let Ok(Meant::Whole(whole)) = one(listed(Some(3))).await else { panic!() };
-        assert_eq!((whole.size, whole.mirrors.len(), whole.hash.is_some()), (3, 2, true));
+        let Ok(Meant::Torrent(loaded)) = one(listed(Some(3))).await else { panic!() };
+        assert_eq!((loaded.torrent.total_size(), loaded.torrent.is_judged()), (3, false));
+        assert_eq!((loaded.hints.web_seeds.len(), loaded.hints.sums.len()), (2, 1));
         let refused = one(listed(None)).await.unwrap_err();
         assert_eq!(refused.exit, Exit::BadInput);
     }

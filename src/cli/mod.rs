@@ -3,6 +3,7 @@
 
 mod args;
 mod argv;
+mod attempts;
 mod attend;
 mod catalogue;
 mod commands;
@@ -33,7 +34,6 @@ mod sums;
 mod trusted;
 mod values;
 mod voice;
-mod whole;
 mod why;
 
 /// Runs the program with the arguments of this process; returns its exit code.

@@ -246,10 +246,10 @@ async fn by_urls(
             Err(why) => why,
         };
         // The run may be over.
-        let _ = told.send(Told { number, what: What::Said(why.message) }).await;
+        let _ = told.send(Told { number, life: 0, what: What::Said(why.message) }).await;
     }
     if wish.names_nobody() && !wish.link.torrent_urls.is_empty() && !has_dht {
-        let _ = told.send(Told { number, what: What::Said(LONELY.to_owned()) }).await;
+        let _ = told.send(Told { number, life: 0, what: What::Said(LONELY.to_owned()) }).await;
     }
     None
 }
@@ -311,7 +311,7 @@ impl Search {
             let what = What::Sought(Box::new(found(seeking, &link, fetching).await));
             lookups.iter().for_each(JoinHandle::abort);
             // The run may be over.
-            let _ = told.send(Told { number, what }).await;
+            let _ = told.send(Told { number, life: 0, what }).await;
         });
         let told = ToldLast { words: String::new(), at: now, have: 0, came: now };
         let (started, added) = (now, 0);

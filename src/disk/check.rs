@@ -495,7 +495,7 @@ impl Worker<'_> {
     }
 
     fn judge(&self, piece: PieceIndex, hash: &[u8; 20]) {
-        self.found.note(piece, self.torrent.hash_of(piece) == hash);
+        self.found.note(piece, self.torrent.is_right_on_disk(piece, hash));
     }
 
     fn on_done(&self, bytes: u64) {

@@ -115,8 +115,20 @@ impl OpenTorrent {
         })
     }
 
+    /// Is a piece right that came and hashes so? Where nobody knows the hashes of pieces, whatever
+    /// comes is taken: whoever asked for it judges the whole.
+    pub(super) fn is_right_as_it_came(&self, piece: PieceIndex, hash: &[u8]) -> bool {
+        !self.hashes.are_known() || self.hash_of(piece) == hash
+    }
+
+    /// Is a piece right that lies on disk, is in doubt, and hashes so? Where nobody knows the
+    /// hashes of pieces, that cannot be told, so it is not.
+    pub(super) fn is_right_on_disk(&self, piece: PieceIndex, hash: &[u8]) -> bool {
+        self.hashes.are_known() && self.hash_of(piece) == hash
+    }
+
     /// The hash that the piece must have.
-    pub(super) fn hash_of(&self, piece: PieceIndex) -> &[u8] {
+    fn hash_of(&self, piece: PieceIndex) -> &[u8] {
         &self.hashes[piece.index() * 20..][..20]
     }
 

@@ -93,7 +93,7 @@ impl Piece {
     pub(super) fn judge(&mut self, hash: &Sha1Hash) {
         let is_complete = self.blocks.len() == self.torrent.layout.block_count(self.piece) as usize;
         debug_assert!(is_complete, "a piece goes to the check with all its blocks");
-        let is_right = is_complete && self.torrent.hash_of(self.piece) == hash;
+        let is_right = is_complete && self.torrent.is_right_as_it_came(self.piece, hash);
         self.outcome = if is_right { Outcome::Good } else { Outcome::Bad };
     }
 }

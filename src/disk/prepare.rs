@@ -90,7 +90,7 @@ impl Reader {
         add(&self.counters.bytes_hashed, len);
         // All of it was read: whoever sends it next need not ask where it is.
         self.state.warmth.note(torrent.id, offset, len, Instant::now());
-        Ok(<[u8; 20]>::from(hasher.finalize()) == *torrent.hash_of(piece))
+        Ok(torrent.is_right_on_disk(piece, &hasher.finalize()))
     }
 
     /// Has all of it read ahead, and waits until it is there: a byte here and there tells, for

@@ -136,7 +136,7 @@ impl OpenTorrent {
             hasher.update(part);
             pulse::beat();
         }
-        <[u8; 20]>::from(hasher.finalize()) == *self.hash_of(piece)
+        self.is_right_on_disk(piece, &hasher.finalize())
     }
 }
 

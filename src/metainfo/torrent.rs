@@ -40,7 +40,8 @@ pub struct Torrent {
     /// Files longer than a piece whose piece layer is not there, so that nothing of them can be
     /// verified by v2 (BEP 52): of magnet links all of them.
     pub missing_layers: u32,
-    /// No peers but those of the trackers (BEP 27).
+    /// No peers but those of the trackers (BEP 27). Of a file whose pieces nothing judges there are
+    /// none at all.
     pub private: bool,
     /// The program that made it.
     pub created_by: Option<String>,
@@ -60,6 +61,7 @@ pub struct Torrent {
     /// Nodes of the DHT, by name or address, and their ports (BEP 5).
     pub nodes: Vec<(String, u16)>,
     kind: Kind,
+    is_judged: bool,
     is_single: bool,
     /// Where the info dictionary has the name, and where it has it otherwise.
     pub(super) written_names: [Option<Range<usize>>; 2],
@@ -120,6 +122,21 @@ impl Torrent {
         }
     }
 
+    /// A file of which nothing tells the pieces: as [`from_info`](Self::from_info), of an info
+    /// dictionary whose hashes stand for nothing. Its pieces count as they come, so it is for
+    /// servers that somebody names and no peers, and whoever has it made judges the whole.
+    ///
+    /// # Errors
+    /// As [`Torrent::from_info`].
+    pub fn unjudged(raw_info: &[u8]) -> Result<Self, Error> {
+        Ok(Self { is_judged: false, private: true, ..Self::from_info(raw_info)? })
+    }
+
+    /// Does each piece have a hash by which it is judged?
+    pub fn is_judged(&self) -> bool {
+        self.is_judged
+    }
+
     /// Which formats the torrent has.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -170,7 +187,8 @@ impl Torrent {
     /// The same to keep: a part of the info dictionary, not a copy.
     pub fn shared_piece_hashes(&self) -> PieceHashes {
         let hashes = PieceHashes::within(self.raw_info.clone(), self.hashes.clone());
-        hashes.expect("the reader found them in there")
+        let hashes = hashes.expect("the reader found them in there");
+        if self.is_judged { hashes } else { hashes.unknown() }
     }
 
     /// Where each file lies among the bytes of the torrent; none for v2-only torrents,
@@ -225,6 +243,7 @@ impl Torrent {
             http_seeds: Vec::new(),
             nodes: Vec::new(),
             kind: info.kind,
+            is_judged: true,
             is_single: info.is_single,
             written_names: info.written_names,
             raw_info: raw_info.into(),

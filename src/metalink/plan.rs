@@ -11,7 +11,7 @@ use crate::base::ids::FileIndex;
 use crate::bencode;
 use crate::metainfo::{Spelling, Torrent};
 
-use super::{HashKind, Listed, MetaUrl, Pieces};
+use super::{HashKind, Listed, MetaUrl};
 
 /// So long a download may wait for the .torrent of a file whose pieces the metalink does not tell.
 /// Mirrors are asked then, if there is anything to judge them by.
@@ -21,6 +21,8 @@ pub const TORRENT_WAIT: Duration = Duration::from_secs(2);
 const PIECES_WISHED: u64 = 2048;
 const PIECE_LEN_LEAST: u64 = 256 << 10;
 const PIECE_LEN_MOST: u64 = 16 << 20;
+/// As many pieces at most, whatever a metalink says of a file's length: 16 TiB.
+const PIECES_MOST: u64 = 1 << 20;
 
 /// How to come by a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,10 +47,9 @@ pub enum Way<'a> {
     /// There is nothing to judge a part by. When the whole is wrong, it is fetched again from one
     /// mirror alone, then from the next: nobody can be blamed.
     Whole {
-        /// Bytes of the file.
-        size: u64,
-        /// Parts it may be fetched in.
-        piece_len: u32,
+        /// The bytes of an info dictionary, to be read by `Torrent::unjudged`: the hashes in it
+        /// are no hashes, but tell apart files that are to have another hash.
+        info: Vec<u8>,
         /// The whole can be judged in the end.
         is_judged: bool,
     },
@@ -63,6 +64,9 @@ pub enum Unusable {
     /// Without a torrent its size has to be known.
     #[error("the metalink does not say how long it is, and names no torrent")]
     NoSize,
+    /// More than can be fetched in parts.
+    #[error("the metalink says that it has {0} bytes, which is too much")]
+    TooLong(u64),
     /// The torrent has no such file.
     #[error("the torrent that the metalink names does not hold it")]
     NotInTorrent,
@@ -80,39 +84,43 @@ pub enum Unusable {
 /// How to come by a file.
 ///
 /// # Errors
-/// `NoSource`, `NoSize`.
+/// `NoSource`, `NoSize`, `TooLong`.
 pub fn plan(file: &Listed) -> Result<Way<'_>, Unusable> {
     let has_torrent = !file.torrents.is_empty() || !file.magnets.is_empty();
     if !has_torrent {
         return match (file.mirrors.is_empty(), file.size) {
             (true, _) => Err(Unusable::NoSource),
             (false, None) => Err(Unusable::NoSize),
-            (false, Some(size)) => Ok(by_mirrors(file, size)),
+            (false, Some(size)) => by_mirrors(file, size),
         };
     }
-    let alone = file.size.map(|size| by_mirrors(file, size));
+    let alone = file.size.and_then(|size| by_mirrors(file, size).ok());
     let meanwhile = alone.filter(|way| matches!(way, Way::Pieces { .. }));
     let meanwhile = meanwhile.filter(|_| !file.mirrors.is_empty()).map(Box::new);
     Ok(Way::Torrent { torrents: &file.torrents, magnets: &file.magnets, meanwhile })
 }
 
 /// From the mirrors alone.
-fn by_mirrors(file: &Listed, size: u64) -> Way<'static> {
-    match &file.pieces {
-        Some(pieces) if pieces.kind == HashKind::Sha1 => {
-            Way::Pieces { info: info(&file.name, size, pieces) }
-        }
-        _ => {
-            let wished = (size / PIECES_WISHED).max(1).next_power_of_two();
-            // Within the limits it is less than 2^32.
-            let piece_len = wished.clamp(PIECE_LEN_LEAST, PIECE_LEN_MOST) as u32;
-            Way::Whole { size, piece_len, is_judged: file.hash.is_some() }
-        }
+fn by_mirrors(file: &Listed, size: u64) -> Result<Way<'static>, Unusable> {
+    if let Some(pieces) = file.pieces.as_ref().filter(|pieces| pieces.kind == HashKind::Sha1) {
+        let info = info(&file.name, size, pieces.piece_len, &pieces.hashes);
+        return Ok(Way::Pieces { info });
     }
+    let wished = (size / PIECES_WISHED).max(1).next_power_of_two();
+    // Within the limits it is less than 2^32.
+    let piece_len = wished.clamp(PIECE_LEN_LEAST, PIECE_LEN_MOST) as u32;
+    let count = size.div_ceil(u64::from(piece_len));
+    if count > PIECES_MOST {
+        return Err(Unusable::TooLong(size));
+    }
+    let mut mark = file.hash.as_ref().map_or(Vec::new(), |hash| hash.bytes.clone());
+    mark.resize(HashKind::Sha1.hash_len(), 0);
+    let info = info(&file.name, size, piece_len, &mark.repeat(count as usize));
+    Ok(Way::Whole { info, is_judged: file.hash.is_some() })
 }
 
 /// The info dictionary of a torrent of one file (BEP 3); in directories, if its name has some.
-fn info(name: &str, size: u64, pieces: &Pieces) -> Vec<u8> {
+fn info(name: &str, size: u64, piece_len: u32, hashes: &[u8]) -> Vec<u8> {
     #[derive(Serialize)]
     struct File<'a> {
         length: u64,
@@ -138,8 +146,8 @@ fn info(name: &str, size: u64, pieces: &Pieces) -> Vec<u8> {
         files: (!is_single).then(|| vec![File { length: size, path }]),
         length: is_single.then_some(size),
         name: first,
-        piece_length: pieces.piece_len,
-        pieces: &pieces.hashes,
+        piece_length: piece_len,
+        pieces: hashes,
     })
 }
 

@@ -198,9 +198,15 @@ fn pieces_make_a_torrent() {
 
 #[test]
 fn without_pieces_only_the_whole_can_be_judged() {
-    let way = |inner: &str| match plan(&file(inner)) {
-        Ok(Way::Whole { size, piece_len, is_judged }) => (size, piece_len, is_judged),
+    let torrent = |inner: &str| match plan(&file(inner)) {
+        Ok(Way::Whole { info, is_judged }) => (Torrent::unjudged(&info).unwrap(), is_judged),
         other => panic!("{other:?}"),
+    };
+    let way = |inner: &str| {
+        let (torrent, is_judged) = torrent(inner);
+        assert!(torrent.private && !torrent.is_judged());
+        assert!(!torrent.shared_piece_hashes().are_known());
+        (torrent.total_size(), torrent.piece_length, is_judged)
     };
     let sha1 = "ab".repeat(20);
     let hash = format!("<hash type='sha-1'>{sha1}</hash>");
@@ -208,8 +214,13 @@ fn without_pieces_only_the_whole_can_be_judged() {
     assert_eq!(way(&format!("<size>4000000000</size>{MIRROR}")), (4_000_000_000, 2 << 20, false));
     let flat = pieces("sha-256", "50", 2);
     assert_eq!(way(&format!("<size>100</size>{MIRROR}{flat}")), (100, 256 << 10, false));
+    assert_eq!(way(&format!("<size>0</size>{MIRROR}")), (0, 256 << 10, false));
     let most = format!("<size>{}</size>{MIRROR}", i64::MAX);
-    assert_eq!(way(&most), (i64::MAX as u64, 16 << 20, false));
+    assert_eq!(plan(&file(&most)), Err(Unusable::TooLong(i64::MAX as u64)));
+    // What is to have another hash is another file, of which nothing is kept for this one.
+    let hashes = ["ab", "cd"].map(|hex| format!("<hash type='sha-1'>{}</hash>", hex.repeat(20)));
+    let [one, other] = hashes.map(|hash| torrent(&format!("<size>9</size>{MIRROR}{hash}")).0);
+    assert_ne!(one.info_hash_v1, other.info_hash_v1);
     assert_eq!(plan(&file(MIRROR)), Err(Unusable::NoSize));
     assert_eq!(plan(&file(&format!("<size>-1</size>{MIRROR}"))), Err(Unusable::NoSize));
     assert_eq!(plan(&file("<size>100</size>")), Err(Unusable::NoSource));

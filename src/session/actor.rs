@@ -148,6 +148,7 @@ struct Arriving {
     limits: SeedLimits,
     is_seed_only: bool,
     is_private: bool,
+    takes_peers: bool,
     piece_blocks: usize,
     places: Account,
     share: watch::Sender<usize>,
@@ -342,6 +343,7 @@ impl Actor {
         let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
         let (name, limits) = (torrent.name.clone(), options.seeding);
         let (is_seed_only, is_private) = (options.seed_only, torrent.private);
+        let takes_peers = torrent.is_judged();
         let second_hash = torrent.swarm_hashes().into_iter().find(|hash| Some(*hash) != info_hash);
         if let Some(dht) = self.resources.dht.as_ref().filter(|_| !is_private) {
             dht.names(&torrent.nodes);
@@ -362,6 +364,7 @@ impl Actor {
             limits,
             is_seed_only,
             is_private,
+            takes_peers,
             piece_blocks: piece_len.div_ceil(BLOCK_LEN),
             places,
             share,
@@ -473,7 +476,8 @@ impl Actor {
             }
         };
         // The listener lives as long as the session.
-        for info_hash in arriving.second_hash.into_iter().chain([info_hash]) {
+        let hashes = arriving.second_hash.into_iter().chain([info_hash]);
+        for info_hash in hashes.filter(|_| arriving.takes_peers) {
             let incoming = incoming.clone();
             let _ = self.registrations.send(Registration { info_hash, incoming }).await;
         }

@@ -61,6 +61,8 @@ pub enum RunEnd {
     Done,
     /// A file of the source cannot be had, or not now.
     File(FileIndex, Trouble),
+    /// The source refuses this file, as others perhaps, too.
+    Refused(FileIndex, Trouble),
     /// The source sends this file only from its first byte on.
     WholeOnly(FileIndex),
     /// Nothing can be had from the source, or not now.

@@ -2,6 +2,7 @@
 //! everything and changes nothing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::ids::{FileIndex, LinkId, SourceId};
@@ -164,8 +165,9 @@ pub enum SourceState {
 pub struct FileSnapshot {
     /// Which.
     pub file: FileIndex,
-    /// Why it is not asked for, if it is not; not yet escaped for a terminal.
-    pub why: Option<String>,
+    /// Why it is not asked for, if it is not; not yet escaped for a terminal. Shared, since there
+    /// may be thousands of them, and they are looked at twice a second.
+    pub why: Option<Arc<str>>,
     /// For so long; none when it is not asked for any more, or is.
     pub left: Option<Duration>,
     /// It is sent from its first byte on only.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::extents::Extents;
@@ -33,6 +34,10 @@ const REST_FIRST: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(60);
 /// A source that is much slower than others is left alone for so long.
 const SLOW_REST: Duration = Duration::from_secs(300);
+/// So many files that are refused within this time mean the whole source, for as long as one of
+/// them: it is a limit of rates, or a wall against robots.
+const REFUSALS_MAX: usize = 3;
+const REFUSALS_WITHIN: Duration = Duration::from_secs(60);
 /// Characters that are kept of what a source says of its trouble.
 const WHY_LEN: usize = 200;
 /// A piece of more parts than this costs a server as many requests: peers bring it, if any can.
@@ -75,17 +80,18 @@ impl Ground<'_> {
 struct Off {
     /// For good when none.
     until: Option<Instant>,
-    why: String,
+    why: Arc<str>,
 }
 
 impl Off {
     fn new(trouble: Trouble, now: Instant) -> Self {
-        let why = trouble.why.chars().take(WHY_LEN).collect();
+        let why: String = trouble.why.chars().take(WHY_LEN).collect();
+        let why = why.into();
         Self { until: trouble.rest.map(|rest| now + rest.max(REST_FIRST)), why }
     }
 
     fn for_good(why: &str) -> Self {
-        Self { until: None, why: why.to_owned() }
+        Self { until: None, why: why.into() }
     }
 
     fn holds(&self, now: Instant) -> bool {
@@ -126,6 +132,8 @@ struct Source {
     /// It is far slower than others until then.
     slow_until: Option<Instant>,
     files: BTreeMap<FileIndex, File>,
+    /// Files that were refused a while ago, and when.
+    refused: BTreeMap<FileIndex, Instant>,
     /// Pieces at which links broke, or that were wrong.
     stuck: BTreeMap<PieceIndex, Stuck>,
     wasted_bytes: u64,
@@ -285,6 +293,26 @@ impl Sources {
         }
     }
 
+    /// It refuses a file. When it refuses several in short order, over whatever link, it is the
+    /// source that does.
+    pub(super) fn file_refused(
+        &mut self,
+        source: SourceId,
+        file: FileIndex,
+        trouble: Trouble,
+        ground: Ground<'_>,
+        now: Instant,
+    ) {
+        self.file_failed(source, file, trouble.clone(), ground, now);
+        let Some(source) = self.known.get_mut(&source) else { return };
+        source.refused.retain(|_, at| now < *at + REFUSALS_WITHIN);
+        source.refused.insert(file, now);
+        if source.refused.len() >= REFUSALS_MAX {
+            source.refused.clear();
+            source.rest(Off::new(trouble, now));
+        }
+    }
+
     /// A file of it is sent from its first byte on only. One that breaks off in the middle is not
     /// begun anew at once.
     pub(super) fn file_is_whole(
@@ -416,7 +444,7 @@ impl Sources {
         let source = self.known.get(&source)?;
         let left = |until: Option<Instant>| until.map(|at| at.saturating_duration_since(now));
         if let Some(off) = source.off.as_ref().filter(|off| off.holds(now)) {
-            let why = off.why.clone();
+            let why = off.why.to_string();
             return Some(match off.until {
                 None => SourceState::Off { why },
                 until => SourceState::Waits { left: left(until), why },
@@ -471,6 +499,7 @@ impl Source {
             waits: None,
             slow_until: None,
             files: BTreeMap::new(),
+            refused: BTreeMap::new(),
             stuck: BTreeMap::new(),
             wasted_bytes: 0,
             downloaded_bytes: 0,

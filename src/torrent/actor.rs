@@ -492,7 +492,10 @@ impl Actor {
                     self.swarm.handle(refused, Instant::now());
                 }
             }
-            Output::Lease { link, source } => self.sources.dial(&mut self.links, link, source),
+            Output::Lease { link, source } => {
+                let left_bytes = self.publisher.left().0;
+                self.sources.dial(&mut self.links, (link, left_bytes), source);
+            }
             Output::Send { link, command } => self.links.order(link, command),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
                 self.jobs_out += 1;

@@ -157,7 +157,7 @@ fn swarm_config(
         proven,
         wanted,
         share_blocks,
-        max_peers: parts.options.max_peers,
+        max_peers: max_peers(parts),
         is_private: parts.torrent.private,
         sequential: parts.options.sequential,
         listen_port: parts.resources.port,
@@ -166,6 +166,11 @@ fn swarm_config(
         metadata: Some(parts.torrent.shared_info()),
         seed: rand::random(),
     }
+}
+
+/// Of a file whose pieces nothing judges, whatever a peer sent would count: it has none.
+fn max_peers(parts: &Parts) -> usize {
+    if parts.torrent.is_judged() { parts.options.max_peers } else { 0 }
 }
 
 /// The servers that are known at the start; one that only seeds has none.
@@ -221,7 +226,7 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
 /// What to announce with; none when there is nobody to ask.
 fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
     let options = &parts.options;
-    if !options.use_trackers {
+    if !options.use_trackers || !parts.torrent.is_judged() {
         return None;
     }
     let mut tiers: Vec<Vec<String>> =

@@ -51,8 +51,7 @@ impl Actor {
         if self.sources.is_empty() {
             return;
         }
-        let status = self.sources.status(&self.swarm, now);
-        for news in self.sources.watch.look(&status) {
+        for news in self.sources.news(&self.swarm, now) {
             // Nobody may be listening.
             let _ = self.news.send(News::Source(news));
         }

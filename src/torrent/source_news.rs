@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::base::ids::FileIndex;
+use crate::base::ids::{FileIndex, SourceId};
 
-use super::status::{SourceState, SourceStatus};
+use crate::swarm::report::{SourceSnapshot, SourceState};
 
 /// Files of one server that are told of: one that has none of them all is told of soon.
 const FILES_TOLD_MAX: usize = 32;
@@ -77,24 +77,29 @@ impl SourceWatch {
         self.told.iter().filter(|told| told.is_up).count() as u32
     }
 
-    /// What is new; the list only ever grows at its end.
-    pub fn look(&mut self, sources: &[SourceStatus]) -> Vec<SourceNews> {
+    /// What is new of which; the list only ever grows at its end. `path` is that of a file of the
+    /// torrent; it is asked only of what is told.
+    pub fn look(
+        &mut self,
+        sources: &[SourceSnapshot],
+        path: impl Fn(FileIndex) -> String,
+    ) -> Vec<(SourceId, SourceChange)> {
         self.told.resize_with(sources.len().max(self.told.len()), Told::default);
         let mut news = Vec::new();
         for (told, source) in self.told.iter_mut().zip(sources) {
-            let changes = told.changes(source);
-            news.extend(changes.into_iter().map(|what| SourceNews {
-                site: source.site.clone(),
-                url: source.url.clone(),
-                what,
-            }));
+            let changes = told.changes(source, &path);
+            news.extend(changes.into_iter().map(|what| (source.source, what)));
         }
         news
     }
 }
 
 impl Told {
-    fn changes(&mut self, source: &SourceStatus) -> Vec<SourceChange> {
+    fn changes(
+        &mut self,
+        source: &SourceSnapshot,
+        path: impl Fn(FileIndex) -> String,
+    ) -> Vec<SourceChange> {
         let mut changes = Vec::new();
         let is_up = source.links > 0;
         if is_up != std::mem::replace(&mut self.is_up, is_up) {
@@ -102,8 +107,11 @@ impl Told {
         }
         for file in &source.files {
             let Some(why) = &file.why else { continue };
-            if self.files.len() < FILES_TOLD_MAX && self.files.insert(file.file) {
-                let (path, why) = (file.path.clone(), why.clone());
+            if self.files.len() >= FILES_TOLD_MAX {
+                break;
+            }
+            if self.files.insert(file.file) {
+                let (path, why) = (path(file.file), why.to_string());
                 changes.push(SourceChange::FileOff { path, why, left: file.left });
             }
         }
@@ -128,13 +136,11 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torrent::status::SourceFileStatus;
+    use crate::swarm::report::FileSnapshot;
 
-    fn source(state: SourceState, links: u32) -> SourceStatus {
-        SourceStatus {
-            site: "mirror".to_owned(),
-            url: "http://mirror/".to_owned(),
-            file: None,
+    fn source(state: SourceState, links: u32) -> SourceSnapshot {
+        SourceSnapshot {
+            source: SourceId(0),
             state,
             links,
             busy: 0,
@@ -145,9 +151,9 @@ mod tests {
         }
     }
 
-    fn looks(watch: &mut SourceWatch, source: &SourceStatus) -> Vec<SourceChange> {
-        let news = watch.look(std::slice::from_ref(source));
-        news.into_iter().map(|news| news.what).collect()
+    fn looks(watch: &mut SourceWatch, source: &SourceSnapshot) -> Vec<SourceChange> {
+        let news = watch.look(std::slice::from_ref(source), |file| file.0.to_string());
+        news.into_iter().map(|(_, what)| what).collect()
     }
 
     #[test]
@@ -177,10 +183,9 @@ mod tests {
     fn of_many_files_only_the_first_are_told() {
         let mut watch = SourceWatch::default();
         let mut many = source(SourceState::Fit, 0);
-        let file = |number: u32, why: Option<&str>| SourceFileStatus {
+        let file = |number: u32, why: Option<&str>| FileSnapshot {
             file: FileIndex(number),
-            path: number.to_string(),
-            why: why.map(str::to_owned),
+            why: why.map(Into::into),
             left: None,
             whole_only: why.is_none(),
         };

@@ -36,17 +36,25 @@ pub struct WebSeed {
     pub file: Option<FileIndex>,
     /// Lower ones are tried first (RFC 5854).
     pub priority: u32,
+    /// It is a script that gives pieces (BEP 17).
+    pub is_script: bool,
 }
 
 impl WebSeed {
     /// One that the user names.
     pub fn of_user(url: impl Into<String>) -> Self {
-        Self { url: url.into(), named_by: NamedBy::User, file: None, priority: 1 }
+        let named_by = NamedBy::User;
+        Self { url: url.into(), named_by, file: None, priority: 1, is_script: false }
     }
 
     /// One that the torrent, or the link to it, names.
     pub fn of_torrent(url: impl Into<String>) -> Self {
         Self { named_by: NamedBy::Torrent, ..Self::of_user(url) }
+    }
+
+    /// A script that the torrent names (BEP 17).
+    fn script(url: impl Into<String>) -> Self {
+        Self { is_script: true, ..Self::of_torrent(url) }
     }
 }
 
@@ -60,7 +68,7 @@ pub(super) struct Sources {
     /// Those that were named while it ran.
     added: Vec<WebSeed>,
     /// What people were told of them.
-    pub watch: SourceWatch,
+    watch: SourceWatch,
 }
 
 impl Sources {
@@ -72,12 +80,14 @@ impl Sources {
     }
 
     /// Those that the torrent itself names, and `seeds`. Of a private torrent nobody is told but by
-    /// its own file or the user.
+    /// its own file or the user; one whose pieces nothing judges is nowhere else.
     pub fn begin(&mut self, uses_own: bool, seeds: &[WebSeed]) -> Vec<WebSource> {
-        let is_private = self.torrent.private;
+        let is_private = self.torrent.private && self.torrent.is_judged();
         let may_be = |seed: &&WebSeed| !is_private || seed.named_by == NamedBy::User;
         let torrent = self.torrent.clone();
-        let own = torrent.web_seeds.iter().filter(|_| uses_own).map(WebSeed::of_torrent);
+        let own = torrent.web_seeds.iter().map(WebSeed::of_torrent);
+        let own = own.chain(torrent.http_seeds.iter().map(WebSeed::script));
+        let own = own.filter(|_| uses_own);
         // What the user names comes first, also where there are too many.
         let mut all: Vec<_> = seeds.iter().filter(may_be).cloned().chain(own).collect();
         all.sort_by_key(|seed| seed.named_by != NamedBy::User);
@@ -93,9 +103,14 @@ impl Sources {
 
     fn enter(&mut self, seed: &WebSeed) -> Option<WebSource> {
         let (torrent, extents) = (self.torrent.clone(), self.extents.clone());
-        let server = Server::new(&seed.url, seed.named_by, torrent, extents, seed.file)?;
+        let server = match seed.is_script {
+            true => Server::script(&seed.url, seed.named_by, torrent)?,
+            false => Server::new(&seed.url, seed.named_by, torrent, extents, seed.file)?,
+        };
         let is_known = |other: &Arc<Server>| {
-            same_place(other.url(), server.url()) && other.file() == server.file()
+            same_place(other.url(), server.url())
+                && other.file() == server.file()
+                && other.is_script() == server.is_script()
         };
         if self.servers.len() >= WEB_SEEDS_MAX || self.servers.values().any(is_known) {
             return None;
@@ -131,14 +146,11 @@ impl Sources {
     pub fn status(&self, swarm: &Swarm, now: Instant) -> Vec<SourceStatus> {
         let status = |it: SourceSnapshot| {
             let server = self.servers.get(&it.source)?;
-            let path = |file: FileIndex| {
-                let file = self.torrent.files.file(file);
-                file.map_or_else(String::new, |file| file.path.display().to_string())
-            };
+            let path = |file| path(&self.torrent, file);
             let file_status = |it: FileSnapshot| SourceFileStatus {
                 file: it.file,
                 path: path(it.file),
-                why: it.why,
+                why: it.why.as_deref().map(str::to_owned),
                 left: it.left,
                 whole_only: it.whole_only,
             };
@@ -158,6 +170,18 @@ impl Sources {
         swarm.sources(now).into_iter().filter_map(status).collect()
     }
 
+    /// What has changed about them since this was last asked.
+    pub fn news(&mut self, swarm: &Swarm, now: Instant) -> Vec<SourceNews> {
+        let torrent = &self.torrent;
+        let changes = self.watch.look(&swarm.sources(now), |file| path(torrent, file));
+        changes.into_iter().filter_map(|(source, what)| self.news_of(source, what)).collect()
+    }
+
+    fn news_of(&self, source: SourceId, what: SourceChange) -> Option<SourceNews> {
+        let server = self.servers.get(&source)?;
+        Some(SourceNews { site: server.site().to_string(), url: server.url().to_string(), what })
+    }
+
     /// The limit on what all servers together send, in bytes per second, and whether it holds
     /// something back now.
     pub fn limit(&self, now: Instant) -> (Option<u64>, bool) {
@@ -166,21 +190,23 @@ impl Sources {
 
     /// The news that a source sent a wrong piece.
     pub fn wrong(&self, source: SourceId, piece: PieceIndex) -> Option<SourceNews> {
-        let server = self.servers.get(&source)?;
-        let (site, url) = (server.site().to_string(), server.url().to_string());
-        let what = SourceChange::Wrong { piece: piece.number() };
-        Some(SourceNews { site, url, what })
+        self.news_of(source, SourceChange::Wrong { piece: piece.number() })
     }
 
-    /// Has a link made to the source as soon as it may be.
-    pub fn dial(&self, links: &mut Links, link: LinkId, source: SourceId) {
+    /// Has a link made to the source as soon as it may be, for a torrent that lacks so many bytes.
+    pub fn dial(&self, links: &mut Links, (link, left_bytes): (LinkId, u64), source: SourceId) {
         let Some(server) = self.servers.get(&source).cloned() else { return };
         debug!(link = link.0, server = self.name(source), "asks for a connection");
         let origins = self.origins.clone();
         links.lease(link, source, |config, reports| {
-            web::dial_server(config, link, server, origins, reports)
+            web::dial_server(config, (link, left_bytes), server, origins, reports)
         });
     }
+}
+
+fn path(torrent: &Torrent, file: FileIndex) -> String {
+    let file = torrent.files.file(file);
+    file.map_or_else(String::new, |file| file.path.display().to_string())
 }
 
 /// With or without a slash at the end, and by http or by https, it is one place.

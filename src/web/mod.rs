@@ -1,8 +1,7 @@
 //! A .torrent or a metalink from the web: resolve, judge the address, ask, follow redirects, read a
-//! bounded body that begins as one does; or a file as it is, of any length. What is in it is judged
-//! by `metainfo` and `metalink`, whether it is what was wanted by whoever asks. Trackers are asked
-//! elsewhere. Beside it, on the lowest floor: what is asked of web seeds and how their answers are
-//! read.
+//! bounded body that begins as one does. What is in it is judged by `metainfo` and `metalink`,
+//! whether it is what was wanted by whoever asks. Trackers are asked elsewhere. Beside it, on the
+//! lowest floor: what is asked of web seeds and how their answers are read.
 
 pub mod chunked;
 pub mod expiry;
@@ -17,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
+use reqwest::header::LOCATION;
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
@@ -149,63 +148,10 @@ pub async fn fetch(url: &str, from: Teller, limits: &Limits) -> Result<Fetched, 
 }
 
 async fn follow(url: &str, from: Teller, limits: &Limits) -> Result<Fetched, Error> {
-    match ask_all(url, from, limits, None).await? {
+    match ask_all(url, from, limits).await? {
         Led::Answer(response) => read(response).await,
         Led::Link(link) => Ok(Fetched::Link(link)),
     }
-}
-
-/// A file as it comes from a server.
-#[derive(Debug)]
-pub struct Body {
-    response: Response,
-    /// Bytes of it so far.
-    len: u64,
-}
-
-impl Body {
-    /// The next bytes; none at the end.
-    ///
-    /// # Errors
-    /// When the connection breaks or falls silent.
-    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        let chunk = self.response.chunk().await;
-        let chunk = chunk.map_err(|cause| Error::Network(innermost(&cause)))?;
-        self.len += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        Ok(chunk.map(Vec::from))
-    }
-
-    /// Whether all came that the server has announced; false if it announced nothing.
-    pub fn is_whole(&self) -> bool {
-        let announced = self.response.headers().get(CONTENT_LENGTH);
-        let announced = announced.and_then(|len| len.to_str().ok()?.parse().ok());
-        announced == Some(self.len)
-    }
-}
-
-/// Opens the file at `url` from the byte at `first` on; redirects are followed as by [`fetch`].
-/// The time of its body is not limited, only each silence.
-///
-/// # Errors
-/// When the address is not allowed or not reached, or the server does not send it from there.
-pub async fn open(url: &str, from: Teller, limits: &Limits, first: u64) -> Result<Body, Error> {
-    let asked = timeout(limits.total, ask_all(url, from, limits, Some(first))).await;
-    match asked.unwrap_or(Err(Error::Timeout(limits.total)))? {
-        Led::Link(_) => Err(Error::Redirect),
-        Led::Answer(response) => match response.status() {
-            StatusCode::OK if first == 0 => Ok(Body { response, len: 0 }),
-            StatusCode::PARTIAL_CONTENT if is_from(&response, first) => {
-                Ok(Body { response, len: 0 })
-            }
-            status => Err(Error::Status(status)),
-        },
-    }
-}
-
-/// Does the answer to a range begin with this byte?
-fn is_from(response: &Response, first: u64) -> bool {
-    let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
-    range.is_some_and(|range| range.starts_with(&format!("bytes {first}-")))
 }
 
 /// What a URL leads to through all redirects.
@@ -214,13 +160,8 @@ enum Led {
     Link(Box<Magnet>),
 }
 
-/// Asks at `url` and where it redirects; for a file as it is from byte `first` on, if given.
-async fn ask_all(
-    url: &str,
-    from: Teller,
-    limits: &Limits,
-    first: Option<u64>,
-) -> Result<Led, Error> {
+/// Asks at `url` and where it redirects.
+async fn ask_all(url: &str, from: Teller, limits: &Limits) -> Result<Led, Error> {
     let mut url = parse_url(url)?;
     let config = ClientConfig {
         local: limits.bind,
@@ -234,7 +175,7 @@ async fn ask_all(
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
         let addresses = resolve(&url, limits.lookup).await?;
-        let (response, address) = ask(&client, &url, &addresses, (from, previous), first).await?;
+        let (response, address) = ask(&client, &url, &addresses, (from, previous)).await?;
         match redirect_target(&response, &url)? {
             None => return Ok(Led::Answer(response)),
             Some(Target::Link(link)) => return Ok(Led::Link(link)),
@@ -275,20 +216,12 @@ async fn ask(
     url: &Url,
     addresses: &[SocketAddr],
     (from, previous): (Teller, Option<Locality>),
-    first: Option<u64>,
 ) -> Result<(Response, IpAddr), Error> {
     let mut last_error = Error::Network("the host has no address".to_owned());
     for address in addresses.iter().take(ADDRESSES_MAX) {
         hop(from, previous, url.path()).check(address.ip())?;
         let request = http::get(client, url, address.ip());
-        let mut request = request.ok_or(Error::Url("it has no host"))?;
-        if let Some(first) = first {
-            request = request.header(ACCEPT_ENCODING, "identity");
-            if first > 0 {
-                request = request.header(RANGE, format!("bytes={first}-"));
-            }
-        }
-        match request.send().await {
+        match request.ok_or(Error::Url("it has no host"))?.send().await {
             Ok(response) => {
                 let address = response.remote_addr().unwrap_or(*address).ip();
                 return Ok((response, address));

@@ -12,10 +12,6 @@ pub const GONE_REST: Duration = Duration::from_secs(3600);
 /// A file that is refused, or answered oddly, is left alone for so long. A refusal may be a limit
 /// of rates or a wall against robots: both are over some minutes later.
 pub const FILE_REST: Duration = Duration::from_secs(600);
-/// Refusals of so many files within [`REFUSALS_WITHIN`] mean the whole origin, for [`FILE_REST`].
-pub const REFUSALS_MAX: usize = 3;
-/// See [`REFUSALS_MAX`].
-pub const REFUSALS_WITHIN: Duration = Duration::from_secs(60);
 /// How long a busy origin is left alone that does not say how long: this, then twice as long each
 /// time, up to [`BUSY_REST_MAX`].
 pub const BUSY_REST: Duration = Duration::from_secs(2);
@@ -23,6 +19,8 @@ pub const BUSY_REST: Duration = Duration::from_secs(2);
 pub const BUSY_REST_MAX: Duration = Duration::from_secs(120);
 /// By as much of such a rest it differs from one to the next, so that not all come back at once.
 pub const BUSY_JITTER: f64 = 0.2;
+/// No script is left alone for longer, whatever it says.
+const SCRIPT_REST_MAX: Duration = Duration::from_secs(3600);
 /// So much of a whole file may be thrown away in front of what was asked for. archive.org answers
 /// short ranges near the beginning so.
 pub const SKIP_MAX: u64 = 48 << 10;
@@ -42,8 +40,13 @@ impl Asked {
     /// What the `Range` header says; none when the whole file is wanted, since caches and simple
     /// servers answer with the whole file anyway.
     pub fn header(&self) -> Option<String> {
+        self.part().map(|(first, last)| format!("bytes={first}-{last}"))
+    }
+
+    /// Its first and last byte; none when all of the file is wanted.
+    pub fn part(&self) -> Option<(u64, u64)> {
         let is_whole = self.first == 0 && self.len >= self.file_len;
-        (!is_whole).then(|| format!("bytes={}-{}", self.first, self.last()))
+        (!is_whole).then(|| (self.first, self.last()))
     }
 
     fn last(&self) -> u64 {
@@ -75,6 +78,21 @@ impl Asked {
             501 | 505 => Verdict::Odd(Oddity::Status),
             500..=599 => Verdict::Busy(head.retry_after(now)),
             _ => Verdict::Odd(Oddity::Status),
+        }
+    }
+
+    /// The same of a script (BEP 17), which sends what was asked for and nothing else, as if it
+    /// were all of a file.
+    pub fn judge_script(&self, head: &Head, now: SystemTime) -> Verdict {
+        match (head.status, &head.coding, head.body) {
+            (200, None, BodyLen::Known(len)) if len == self.len => {
+                Verdict::Take { skip: 0, len, behind: 0 }
+            }
+            (200, Some(coding), _) => Verdict::Compressed(coding.clone()),
+            (200, None, BodyLen::Known(_)) => Verdict::Odd(Oddity::WrongLength),
+            (200, None, _) => Verdict::Odd(Oddity::NoLength),
+            (206 | 416 | 300..=399, ..) => Verdict::Odd(Oddity::Status),
+            _ => self.judge(head, SKIP_MAX, now),
         }
     }
 
@@ -308,6 +326,13 @@ impl Verdict {
     }
 }
 
+/// How long a script wants to be left alone that answers 503: "an integer in ASCII, the number of
+/// seconds to wait before retrying" (BEP 17).
+pub fn seconds_in(page: &[u8]) -> Option<Duration> {
+    let seconds = number(page.trim_ascii())?;
+    Some(Duration::from_secs(seconds.clamp(1, SCRIPT_REST_MAX.as_secs())))
+}
+
 /// Another file, by its length.
 fn other_file_words(theirs: u64, ours: u64) -> String {
     let (difference, way) = match theirs.checked_sub(ours) {
@@ -324,6 +349,21 @@ mod tests {
     use super::*;
 
     const ASKED: Asked = Asked { first: 100, len: 50, file_len: 1000 };
+
+    #[test]
+    fn a_script_sends_what_was_asked_for_or_says_how_long_it_rests() {
+        let judged = |text: &str| ASKED.judge_script(&head(text), SystemTime::UNIX_EPOCH);
+        let all = Verdict::Take { skip: 0, len: 50, behind: 0 };
+        assert_eq!(judged("200 OK\r\nContent-Length: 50"), all);
+        let odd = Verdict::Odd(Oddity::WrongLength);
+        assert_eq!(judged("200 OK\r\nContent-Length: 1000"), odd);
+        assert_eq!(judged("503 Busy\r\nContent-Length: 2"), Verdict::Busy(None));
+        let status = Verdict::Odd(Oddity::Status);
+        assert_eq!(judged("302 Found\r\nLocation: /x\r\nContent-Length: 0"), status);
+        let seconds = |page: &[u8]| seconds_in(page).map(|rest| rest.as_secs());
+        assert_eq!([&b"12\n"[..], b"0", b"999999"].map(seconds), [Some(12), Some(1), Some(3600)]);
+        assert_eq!([&b"soon"[..], b"", b"<p>9</p>"].map(seconds), [None; 3]);
+    }
 
     fn head(text: &str) -> Head {
         let text = format!("HTTP/1.1 {text}\r\n\r\n");

@@ -1,7 +1,9 @@
 //! The URL that a file of a torrent has at a web seed (BEP 19), built from the bytes of the
-//! torrent as they are written, never from the cleaned names of the disk. Not here: where the
+//! torrent as they are written, never from the cleaned names of the disk; and that of a piece at a
+//! script (BEP 17). Not here: where the
 //! torrent has these bytes (`metainfo`), and how a URL is taken apart (`base/url`).
 
+use crate::base::ids::InfoHash;
 use crate::base::url::{URL_LEN_MAX, Url, push_element};
 
 /// The longest path and query that is asked for: a long entry with a long path behind it. Servers
@@ -48,9 +50,37 @@ pub fn file_url(entry: &Url, is_single: bool, path: &[&[u8]]) -> Option<Url> {
     Some(entry.at(target))
 }
 
+/// The URL of a piece at a script (BEP 17): "a request in the form of a URL with query parameters",
+/// `?info_hash=[hash]&piece=[piece]`, behind what its own query may say.
+pub fn script_url(entry: &Url, info_hash: InfoHash, piece: u32) -> Url {
+    let mut target = entry.target().to_owned();
+    target.push(if entry.query().is_some() { '&' } else { '?' });
+    target.push_str("info_hash=");
+    push_element(&mut target, &info_hash.0);
+    target.push_str(&format!("&piece={piece}"));
+    entry.at(target)
+}
+
+/// The same of a part of the piece: `{start}-{end}`, the last byte being one of them.
+pub fn script_part(piece: &Url, first: u64, last: u64) -> Url {
+    piece.at(format!("{}&ranges={first}-{last}", piece.target()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // "<url>?info_hash=[hash]&piece=[piece]{&ranges=[start]-[end]{,[start]-[end]}...}" (BEP 17).
+    #[test]
+    fn a_script_is_asked_for_a_piece_or_a_part_of_it() {
+        let hash = InfoHash(*b"abcdefghijklmnopq\x00%~");
+        let script = |entry: &str| script_url(&Url::parse(entry).unwrap(), hash, 7);
+        let target = "/seed.php?info_hash=abcdefghijklmnopq%00%25~&piece=7";
+        assert_eq!(script("http://h/seed.php").target(), target);
+        let part = script_part(&script("http://h/s?k=1"), 16384, 32767);
+        let target = "/s?k=1&info_hash=abcdefghijklmnopq%00%25~&piece=7&ranges=16384-32767";
+        assert_eq!(part.target(), target);
+    }
 
     fn target(entry: &str, is_single: bool, path: &[&str]) -> Option<String> {
         let entry = Url::parse(entry).unwrap();

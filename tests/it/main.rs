@@ -9,6 +9,8 @@ mod mock_peer;
 mod mock_tracker;
 #[path = "../support/mock_udp_tracker.rs"]
 mod mock_udp_tracker;
+#[path = "../support/mock_web.rs"]
+mod mock_web;
 #[path = "../support/payload.rs"]
 mod payload;
 #[path = "../support/process.rs"]
@@ -36,3 +38,4 @@ mod seeding;
 mod serving;
 mod share;
 mod shared;
+mod web;

@@ -5,6 +5,7 @@
 //! Every request is kept as it came. Threads end with the mock, or with their connections.
 #![allow(missing_docs)]
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -97,7 +98,7 @@ pub struct MockWeb {
 }
 
 struct Desk {
-    files: Vec<(String, Vec<u8>)>,
+    files: HashMap<String, Vec<u8>>,
     behaviour: Box<Behaviour>,
     seen: mpsc::Sender<Request>,
     is_over: Arc<AtomicBool>,
@@ -117,7 +118,7 @@ impl MockWeb {
         let is_over = Arc::new(AtomicBool::new(false));
         let connections = Arc::new(AtomicUsize::new(0));
         let desk = Arc::new(Desk {
-            files,
+            files: files.into_iter().collect(),
             behaviour: Box::new(behaviour),
             seen: sender,
             is_over: is_over.clone(),
@@ -189,7 +190,7 @@ impl Desk {
     /// Answers; false when the connection is to end.
     fn answer(&self, stream: &mut TcpStream, request: &Request, reply: Reply) -> io::Result<bool> {
         let path = request.target.split('?').next().unwrap_or_default();
-        let file = self.files.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes);
+        let file = self.files.get(path);
         match reply {
             Reply::Status(status, fields, body) => {
                 let len = body.len();
@@ -273,14 +274,25 @@ impl Desk {
     }
 }
 
+/// One head; what comes behind it is left for later.
 fn read_head(stream: &mut TcpStream) -> io::Result<Option<String>> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if head.len() > 64 * 1024 || stream.read(&mut byte)? == 0 {
+    let mut seen = vec![0; 64 * 1024];
+    let mut before = 0;
+    loop {
+        let len = stream.peek(&mut seen)?;
+        if len == 0 || len == seen.len() {
             return Ok(None);
         }
-        head.push(byte[0]);
+        let end = seen[..len].windows(4).position(|four| four == b"\r\n\r\n");
+        if let Some(end) = end {
+            let mut head = vec![0; end + 4];
+            stream.read_exact(&mut head)?;
+            return Ok(Some(String::from_utf8_lossy(&head).into_owned()));
+        }
+        if len == before {
+            // The rest is on its way.
+            thread::sleep(Duration::from_millis(1));
+        }
+        before = len;
     }
-    Ok(Some(String::from_utf8_lossy(&head).into_owned()))
 }

@@ -52,6 +52,18 @@ impl Payload {
         usize::try_from(self.len().div_ceil(u64::from(self.piece_len))).expect("fits")
     }
 
+    /// Its files, each with its path below `/`, as servers have them. Names that need no care.
+    pub fn contents(&self) -> Vec<(String, Vec<u8>)> {
+        let mut offset = 0;
+        let file = |(path, len): &(PathBuf, u64)| {
+            let mut bytes = vec![0; *len as usize];
+            self.read(offset, &mut bytes);
+            offset += len;
+            (format!("/{}/{}", self.name, path.display()), bytes)
+        };
+        self.files.iter().map(file).collect()
+    }
+
     /// Fills `into` with the content from `offset` on.
     pub fn read(&self, offset: u64, into: &mut [u8]) {
         let (mut word, mut skip) = (offset / 8, (offset % 8) as usize);

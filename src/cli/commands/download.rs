@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::cli::args::{self, Common, Encryption, Options};
+use crate::cli::attempts::is_here;
 use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
 use crate::cli::escape::{escape, json};
@@ -12,7 +13,7 @@ use crate::cli::given::{Given, Hints, Input, Loaded, save};
 use crate::cli::job::{Job, Telling, failed, in_runtime};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
-use crate::cli::metalinked::{Meant, WholeFile, meant};
+use crate::cli::metalinked::{Meant, meant};
 use crate::cli::out;
 use crate::cli::place::followed;
 use crate::cli::print::{counted, info_screen};
@@ -20,7 +21,6 @@ use crate::cli::repl::Talk;
 use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::search::Wish;
 use crate::cli::selection::wanted_files;
-use crate::cli::whole;
 use crate::dht::task::ROUTERS;
 use crate::link::web::Tls;
 use crate::metainfo::{Magnet, Torrent};
@@ -72,7 +72,6 @@ pub fn found(name: &str, options: &Options) -> Result<Found, Failure> {
             let found = |meant| match meant {
                 Meant::Torrent(loaded) => Found::loaded(*loaded),
                 Meant::Link(link) => Found::Link(link),
-                Meant::Whole(file) => Found::Whole(file),
             };
             let files = files.into_iter().map(|(name, meant)| (name, meant.map(found)));
             Found::Several(files.collect())
@@ -86,8 +85,6 @@ pub enum Found {
     Torrent(Box<FoundTorrent>),
     /// A link whose torrent only its peers have.
     Link(Box<Magnet>),
-    /// A file of which nothing tells the parts.
-    Whole(Box<WholeFile>),
     /// The files of a metalink, by their names.
     Several(Vec<(String, Result<Found, Failure>)>),
 }
@@ -180,7 +177,7 @@ pub fn start_and_tell(
     };
     let (chosen, refused) = choose(torrents, options, &template, find)?;
     if chosen.is_empty() {
-        // Whole files have come already.
+        // Whole files are here already.
         return Ok(refused);
     }
     let is_several = is_several || chosen.len() > 1;
@@ -206,7 +203,7 @@ pub fn start_and_tell(
     in_runtime(common, talk, &state_dir, async |stopper| job.run(common, stopper).await)
 }
 
-/// Reads the torrents, and fetches files that are none. Of several, those that cannot be used are
+/// Reads the torrents. Of several, those that cannot be used are
 /// told and left out; the code says what was wrong with the worst.
 fn choose(
     names: &[String],
@@ -253,8 +250,14 @@ fn choose_any(
 ) -> Result<Option<Wanted>, Failure> {
     let wanted = match found {
         Found::Torrent(found) => {
-            let chosen = choose_one(name, *found, options, &template)?;
-            Wanted::Torrent(Box::new(chosen))
+            refuse_unjudged(name, &found.torrent, options, &template)?;
+            let (sums, dir) = (&found.hints.sums, &template.dir);
+            if is_here(&found.torrent, dir, sums) {
+                let name = escape(&found.torrent.name);
+                out::talk_wrapped(&format!("{name}: here already, and its hash is right"));
+                return Ok(None);
+            }
+            Wanted::Torrent(Box::new(choose_one(name, *found, options, &template)?))
         }
         Found::Link(_) if options.chunk_tracker.is_some() || options.chunk_config.is_some() => {
             let why = "--chunk-tracker and --chunk-config are for torrents whose metadata is here";
@@ -266,18 +269,29 @@ fn choose_any(
             save_torrent: options.save_torrent.clone(),
             ..Wish::new(name.to_owned(), *link, template)
         })),
-        Found::Whole(_) if template.seed_only || options.no_web_seeds => {
-            let why = "only its mirrors have it, and nothing is to be fetched from those";
-            return Err(Failure::usage(format!("{}: {why}", escape(name))));
-        }
-        Found::Whole(file) => {
-            let (dir, bind) = (&template.dir, options.bind);
-            ask(whole::fetch(&file, dir, options.overwrite, bind))?;
-            return Ok(None);
-        }
         Found::Several(_) => return Err(Failure::bad_input("a metalink in a metalink")),
     };
     Ok(Some(wanted))
+}
+
+/// A file of which nothing tells the pieces is for its mirrors alone.
+fn refuse_unjudged(
+    name: &str,
+    torrent: &Torrent,
+    options: &Options,
+    template: &TorrentOptions,
+) -> Result<(), Failure> {
+    let why = match () {
+        () if torrent.is_judged() => return Ok(()),
+        () if template.seed_only || options.no_web_seeds => {
+            "only its mirrors have it, and nothing is to be fetched from those"
+        }
+        () if options.save_torrent.is_some() => {
+            "nothing tells its pieces, so there is no .torrent of it"
+        }
+        () => return Ok(()),
+    };
+    Err(Failure::usage(format!("{}: {why}", escape(name))))
 }
 
 fn choose_one(
@@ -345,7 +359,9 @@ fn refuse_strangers(torrent: &Torrent, options: &Options) -> Result<(), Failure>
         ("--chunk-tracker", options.chunk_tracker.is_some()),
         ("--chunk-config", options.chunk_config.is_some()),
     ];
-    match named.iter().find(|(_, is_given)| torrent.private && *is_given) {
+    // One that has no peers at all needs no word about them.
+    let is_private = torrent.private && torrent.is_judged();
+    match named.iter().find(|(_, is_given)| is_private && *is_given) {
         Some((option, _)) => Err(Failure::usage(format!(
             "the torrent is private: only its trackers may name peers; leave {option} out"
         ))),

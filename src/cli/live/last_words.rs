@@ -46,6 +46,19 @@ fn pace(bytes: u64, time: Duration) -> String {
     format!("in {}{}", elapsed(time), average.unwrap_or_default())
 }
 
+/// The same of a file whose pieces nothing judges, but perhaps its hash the whole.
+pub(super) fn whole_line(status: &Status, has_hash: bool) -> String {
+    let wanted = size(status.wanted_bytes);
+    let pace = if status.downloaded_bytes > 0 { pace_of(status) } else { String::new() };
+    match has_hash {
+        true => format!("Complete: {wanted}{pace}, its hash is right.\n"),
+        false => format!(
+            "Complete: {wanted}{pace}; nothing says whether it is right: the metalink has no \
+             hash.\n"
+        ),
+    }
+}
+
 /// `before`: bytes that came before the download began.
 pub(super) fn complete_line(status: &Status, before: u64) -> String {
     let wanted = size(status.wanted_bytes);

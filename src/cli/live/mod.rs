@@ -2,6 +2,7 @@
 //! notices completion, and ends when asked to or when there is nothing left to do. It moves no
 //! byte of data itself.
 
+mod attempts;
 mod last_words;
 mod searches;
 
@@ -15,8 +16,7 @@ use tokio::sync::mpsc;
 use crate::base::units::{duration, size};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::item::{Item, Summed, Told, What};
-use crate::cli::metalinked::kind_name;
+use crate::cli::item::{Item, Told, What};
 use crate::cli::out;
 use crate::cli::print::{
     checking_words, news_json, news_line, out_of_reach, progress_json, progress_line, sum_line,
@@ -35,7 +35,7 @@ use crate::torrent::handle::News;
 use crate::torrent::status::{State, Status};
 
 pub use last_words::goodbye_to;
-use last_words::{complete_line, gave_up, goodbye_line};
+use last_words::{complete_line, gave_up, goodbye_line, whole_line};
 use searches::goodbye_to_searches;
 pub use searches::stop_all;
 
@@ -214,8 +214,12 @@ impl Live {
                     None => self.lines = None,
                 },
                 Some(told) = self.told.recv() => self.on_told(told).await?,
-                _ = second.tick() => self.on_second(),
+                _ = second.tick() => {
+                    self.on_second();
+                    self.look_at_mirrors().await;
+                }
             }
+            self.try_others().await?;
             if self.is_over().await? {
                 return Ok(());
             }
@@ -264,7 +268,7 @@ impl Live {
         false
     }
 
-    async fn on_told(&mut self, Told { number, what }: Told) -> Result<(), Failure> {
+    async fn on_told(&mut self, Told { number, life, what }: Told) -> Result<(), Failure> {
         let what = match what {
             What::Sought(found) => return self.on_sought(number, *found).await,
             What::Said(line) => {
@@ -273,8 +277,8 @@ impl Live {
             }
             what => what,
         };
-        // One that was removed has nothing more to say.
-        if self.desk.item_mut(number).is_none() {
+        // One that was removed, or begun anew, has nothing more to say.
+        if self.desk.item_mut(number).is_none_or(|item| item.life != life) {
             return Ok(());
         }
         match what {
@@ -295,43 +299,14 @@ impl Live {
         Ok(())
     }
 
-    /// Whether whole files are what a metalink says of them: all pieces may be right, and the file
-    /// another one all the same.
-    fn on_summed(&mut self, number: usize, summed: Vec<Summed>) {
-        for Summed { path, kind, is_right } in summed {
-            let shown = escape(&path.display().to_string());
-            self.event(
-                number,
-                json!({
-                    "event": "file_hash",
-                    "path": path.to_string_lossy(),
-                    "kind": kind_name(kind),
-                    "right": is_right.as_ref().ok(),
-                    "message": is_right.as_ref().err(),
-                }),
-            );
-            let (name, words) = (kind_name(kind), "of the metalink");
-            let failed = match &is_right {
-                Ok(true) => {
-                    self.say(number, &format!("{shown} has the {name} {words}"));
-                    continue;
-                }
-                Ok(false) => format!("{shown} does not have the {name} {words}"),
-                Err(why) => format!("{shown} cannot be compared with the {name} {words}: {why}"),
-            };
-            self.voice.urgent(&format!("driver: {}{failed}", self.prefix(number)));
-            if let Some(item) = self.desk.item_mut(number) {
-                item.failed = Some(Exit::Mismatch);
-            }
-        }
-        if let Some(item) = self.desk.item_mut(number) {
-            item.is_summing = false;
-        }
-    }
-
     fn on_news(&mut self, number: usize, told: &News) {
         if let Some(object) = news_json(told) {
             self.event(number, object);
+        }
+        let is_again = self.desk.item_mut(number).is_some_and(|item| item.life > 0);
+        if is_again && matches!(told, News::Checked(_)) {
+            // What was there is of no use, which was said.
+            return;
         }
         let Some(line) = news_line(told) else { return };
         let is_trouble = matches!(
@@ -415,10 +390,8 @@ impl Live {
         let Some(item) = self.desk.item_mut(number) else { return };
         // What had been sent in earlier runs may be enough: then nobody sees it complete.
         let is_complete = matches!(status.state, State::Complete | State::Finished);
-        if is_complete && item.completed.is_none() {
-            item.completed = Some(Instant::now());
-            self.say_complete(number, status);
-            self.desk.check_sums(number);
+        if is_complete && item.completed.is_none() && !item.is_summing {
+            self.on_all_here(number);
         }
         let Some(item) = self.desk.item_mut(number) else { return };
         match &status.state {
@@ -596,7 +569,12 @@ impl Live {
         );
         let item = self.desk.items.iter().find(|item| item.number == number);
         let before = item.map_or(0, |item| item.fetched_before);
-        let line = self.prefix(number) + &complete_line(status, before);
+        let attempts = item.and_then(|item| item.attempts.as_ref());
+        let line = match attempts.map(|attempts| attempts.has_hash()) {
+            None => complete_line(status, before),
+            Some(has_hash) => whole_line(status, has_hash),
+        };
+        let line = self.prefix(number) + &line;
         self.desk.remember(line.trim_end());
         self.voice.result(&line);
         let is_all = self.desk.searches.is_empty()

@@ -121,7 +121,7 @@ impl Menu {
             true => match self.found(&path).await? {
                 Found::Torrent(found) => *found,
                 Found::Link(link) => return self.seek(named, *link).await,
-                Found::Whole(_) | Found::Several(_) => return Err(metalink().into()),
+                Found::Several(_) => return Err(metalink().into()),
             },
             false => fetch(&client, &listing, &named).await?,
         };

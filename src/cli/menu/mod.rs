@@ -257,7 +257,7 @@ impl Menu {
     }
 
     /// What is worth telling of what happened.
-    async fn on_told(&mut self, Told { number, what }: Told) -> Option<String> {
+    async fn on_told(&mut self, Told { number, what, .. }: Told) -> Option<String> {
         let what = match what {
             What::Sought(found) => return self.on_sought(number, *found).await,
             What::Said(line) => {

@@ -74,7 +74,7 @@ fn way_words(file: &Listed) -> String {
         Ok(Way::Torrent { .. }) => "its torrent, with the mirrors as web seeds".to_owned(),
         Ok(Way::Pieces { .. }) => "its mirrors together, piece by piece".to_owned(),
         Ok(Way::Whole { is_judged: true, .. }) => {
-            "one mirror after the other, judged as a whole".to_owned()
+            "its mirrors together, judged as a whole".to_owned()
         }
         Ok(Way::Whole { is_judged: false, .. }) => {
             "one mirror after the other; nothing says whether it is right".to_owned()

@@ -9,6 +9,8 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::base::url::Url;
+use crate::cli::attempts::Attempts;
 use crate::cli::commands::load;
 use crate::cli::engine::Engine;
 use crate::cli::escape::escape;
@@ -69,9 +71,7 @@ async fn only_torrent(metalink: &Metalink, bind: Option<IpAddr>) -> Result<Loade
     match only {
         Some((_, Ok(Meant::Torrent(loaded)))) => Ok(*loaded),
         Some((_, Err(failure))) => Err(failure),
-        _ => Err(Failure::bad_input(
-            "that metalink is several downloads, or one without pieces: driver FILE is for it",
-        )),
+        _ => Err(Failure::bad_input("that metalink is several downloads: driver FILE is for it")),
     }
 }
 
@@ -159,6 +159,7 @@ impl Desk {
         // Whoever is sought by a link meanwhile need not be sought any more.
         let sought = self.end_search_of(&torrent, &mut options).await;
         let number = number.or(sought);
+        let attempts = Attempts::of(&torrent, &mut options, &sums);
         let (dir, is_seed_only) = (options.dir.clone(), options.seed_only);
         let fetched_before = options.found.iter().map(|found| found.fetched_bytes()).sum();
         let trackers = torrent.trackers.iter().flatten().chain(&options.extra_trackers);
@@ -183,6 +184,8 @@ impl Desk {
             failed: None,
             sums,
             is_summing: false,
+            attempts,
+            life: 0,
             progress: Progress::new(Instant::now()),
         };
         item.follow(self.told.clone());
@@ -234,6 +237,31 @@ impl Desk {
         if let Some(item) = self.item_mut(number) {
             item.check_sums(told);
         }
+    }
+
+    /// Begins a torrent anew with what is left to be tried, and tells whom it asks; ends it, and
+    /// tells none, where nothing is left.
+    ///
+    /// # Errors
+    /// As [`Engine::add`].
+    pub async fn try_others(&mut self, number: usize) -> Result<Option<Vec<String>>, Failure> {
+        let engine = self.engine.clone();
+        let told = self.told.clone();
+        let Some(item) = self.item_mut(number) else { return Ok(None) };
+        let next = item.attempts.as_mut().and_then(Attempts::next);
+        item.life += 1;
+        if let Some(info_hash) = item.torrent.info_hash_v1 {
+            engine.remove(info_hash).await;
+        }
+        let Some((options, sums)) = next else { return Ok(None) };
+        let mirrors = options.web_seeds.iter().filter_map(|seed| Url::parse(&seed.url));
+        let mirrors = mirrors.map(|url| url.origin().site().to_string()).collect();
+        item.handle = engine.add(item.torrent.clone(), options, None).await?;
+        item.sums = sums;
+        item.is_summing = false;
+        item.progress = Progress::new(Instant::now());
+        item.follow(told);
+        Ok(Some(mirrors))
     }
 
     /// Has a torrent that is there try these peers too; says so, unless it was told of all of

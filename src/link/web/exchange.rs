@@ -38,6 +38,8 @@ const AHEAD_TIMES: u64 = 2;
 pub(super) struct Exchange {
     layout: Layout,
     extents: Arc<Extents>,
+    /// The server is a script (BEP 17).
+    is_script: bool,
     /// The run at hand, and perhaps the next one, each with its number.
     works: VecDeque<(u64, Work)>,
     next_work: u64,
@@ -121,10 +123,11 @@ pub(super) struct Told {
 }
 
 impl Exchange {
-    pub fn new(layout: Layout, extents: Arc<Extents>) -> Self {
+    pub fn new(layout: Layout, extents: Arc<Extents>, is_script: bool) -> Self {
         Self {
             layout,
             extents,
+            is_script,
             works: VecDeque::new(),
             next_work: 0,
             has_run: false,
@@ -306,7 +309,11 @@ impl Exchange {
         let now = Instant::now();
         let Some(asked) = self.asked.front().copied() else { return };
         let skip_max = SKIP_MAX.max(self.rate / SKIP_PART);
-        let verdict = self.wish(asked.slice).judge(&head, skip_max, SystemTime::now());
+        let wish = self.wish(asked.slice);
+        let verdict = match self.is_script {
+            true => wish.judge_script(&head, SystemTime::now()),
+            false => wish.judge(&head, skip_max, SystemTime::now()),
+        };
         let left = match head.body {
             BodyLen::Known(len) => Left::Known(len),
             BodyLen::Chunked => Left::Chunked(Chunked::new()),

@@ -3,7 +3,6 @@
 //! and bodies come to is the `Exchange`'s; what follows on answers that bring nothing is told in
 //! `told`.
 
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +26,7 @@ use crate::metainfo::Spelling;
 use crate::net::reach::Hop;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{CloseReason, LinkCaps, LinkCommand, LinkEvent, RunEnd, Trouble, Unit};
+use crate::web::url::script_part;
 
 use super::connect::{self, connect};
 use super::exchange::Exchange;
@@ -67,8 +67,6 @@ pub(super) struct Hand {
     pub names_ranges: bool,
     /// Where the file lies that was asked for last.
     pub way: Option<Way>,
-    /// When files were refused, the last few times.
-    pub refusals: VecDeque<Instant>,
     breaks: u32,
     /// What the rate limit makes us wait after the last read, over whatever connection.
     owed: Option<Debt>,
@@ -146,7 +144,6 @@ impl Hand {
             is_plain: false,
             names_ranges: false,
             way: None,
-            refusals: VecDeque::new(),
             breaks: 0,
             owed: None,
         }
@@ -515,6 +512,11 @@ impl Hand {
             live.heard = Instant::now();
         }
         let wish = self.exchange.wish(slice);
+        if self.server.is_script() {
+            let part = wish.part().map(|(first, last)| script_part(url, first, last));
+            write_get(part.as_ref().unwrap_or(url), None, &mut live.out);
+            return self.exchange.on_asked(Instant::now().into_std());
+        }
         let all = || self.names_ranges.then(|| format!("bytes=0-{}", wish.file_len - 1));
         write_get(url, wish.header().or_else(all).as_deref(), &mut live.out);
         self.exchange.on_asked(Instant::now().into_std());

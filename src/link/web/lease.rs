@@ -123,6 +123,8 @@ pub struct Ask {
     pub site: Site,
     /// For which torrent.
     pub torrent: InfoHash,
+    /// Bytes that the torrent lacks.
+    pub left_bytes: u64,
     /// Where is told why there is none at present.
     pub waits: watch::Sender<Option<Wait>>,
     /// Where it is given. Dropping the other end is to want none any more.
@@ -243,10 +245,10 @@ impl Origins {
     pub(super) async fn lease(
         &self,
         site: Site,
-        torrent: InfoHash,
+        (torrent, left_bytes): (InfoHash, u64),
         waits: watch::Sender<Option<Wait>>,
     ) -> Option<Lease> {
-        self.ask(|answer| Order::Lease(Ask { site, torrent, waits, answer })).await
+        self.ask(|answer| Order::Lease(Ask { site, torrent, left_bytes, waits, answer })).await
     }
 
     /// Tells that the site sends over this lease, if that is new.

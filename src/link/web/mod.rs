@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument as _;
 
-use crate::base::ids::LinkId;
+use crate::base::ids::{InfoHash, LinkId};
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::LinkCommand;
@@ -32,11 +32,12 @@ use super::{LinkConfig, LinkHandle, LinkNews, LinkReport};
 use exchange::Exchange;
 use hand::{Hand, stopping};
 
-/// Waits for a lease to a server and runs the link; never waits itself. `reports` gets `Waits`
-/// while there is no lease, `Up` and later `Down`, or `Down` alone.
+/// Waits for a lease to a server and runs the link; never waits itself. The torrent lacks
+/// `left_bytes`: one that lacks little comes first. `reports` gets `Waits` while there is no lease,
+/// `Up` and later `Down`, or `Down` alone.
 pub fn dial_server(
     config: Arc<LinkConfig>,
-    link: LinkId,
+    (link, left_bytes): (LinkId, u64),
     server: Arc<Server>,
     origins: Origins,
     reports: mpsc::Sender<LinkReport>,
@@ -50,11 +51,13 @@ pub fn dial_server(
         None => config,
     };
     let running = async move {
-        let leased = lease(&config, link, &server, &origins, &reports, &mut commands).await;
+        let torrent = (config.info_hash, left_bytes);
+        let leased = lease(link, torrent, &server, &origins, &reports, &mut commands).await;
         let reason = match leased {
             Ok(lease) => match config.subject.known().map(|known| known.layout) {
                 Some(layout) => {
-                    let exchange = Exchange::new(layout, server.extents.clone());
+                    let extents = server.extents.clone();
+                    let exchange = Exchange::new(layout, extents, server.is_script());
                     let ends = (origins, lease);
                     let (reports, who) = (reports.clone(), (config, link, server));
                     Hand::new(who, ends, reports, commands, exchange).run().await
@@ -74,15 +77,15 @@ pub fn dial_server(
 
 /// Waits for a lease, and tells why that takes long; not longer than the brain wants.
 async fn lease(
-    config: &LinkConfig,
     link: LinkId,
+    torrent: (InfoHash, u64),
     server: &Server,
     origins: &Origins,
     reports: &mpsc::Sender<LinkReport>,
     commands: &mut mpsc::Receiver<Vec<LinkCommand>>,
 ) -> Result<Lease, DownReason> {
     let (waits, mut told) = watch::channel(None);
-    let asked = origins.lease(server.site(), config.info_hash, waits);
+    let asked = origins.lease(server.site(), torrent, waits);
     let mut asked = std::pin::pin!(asked);
     loop {
         tokio::select! {

@@ -33,7 +33,7 @@ impl Talk {
     fn of(lens: &[u64]) -> Self {
         let extents = Arc::new(Extents::new(lens.iter().map(|len| (*len, false))));
         let layout = Layout::new(extents.total_len(), PIECE_LEN).unwrap();
-        let mut exchange = Exchange::new(layout, extents);
+        let mut exchange = Exchange::new(layout, extents, false);
         exchange.begin_connection(0);
         Self { exchange, pool: BlockPool::new(4 << 20), layout, events: Vec::new() }
     }

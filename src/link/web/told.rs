@@ -13,9 +13,7 @@ use crate::net::reach;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{RunEnd, Trouble};
 use crate::web::expiry::{self, Keep};
-use crate::web::range::{
-    BUSY_REST_MAX, FILE_REST, Oddity, REFUSALS_MAX, REFUSALS_WITHIN, Rest, Verdict,
-};
+use crate::web::range::{BUSY_REST_MAX, FILE_REST, Oddity, Rest, Verdict, seconds_in};
 
 use super::connect;
 use super::exchange::Told;
@@ -38,6 +36,9 @@ impl Hand {
         way: &Way,
         from: Locality,
     ) -> Result<(), DownReason> {
+        if self.server.is_script() {
+            return self.on_script_told(told).await;
+        }
         let file = told.slice.file;
         if way.redirects > 0 && !way.is_fresh && told.verdict.may_be_expiry() {
             self.forget(way).await;
@@ -68,14 +69,28 @@ impl Hand {
             }
             Rest::Origin(wait) => return self.be_busy(why, wait).await,
             Rest::Source => self.end_run(RunEnd::Source(Trouble { why, rest: None })),
-            Rest::File(_) if told.verdict == Verdict::Refused && self.refuses_all() => {
-                self.end_run(RunEnd::Source(Trouble { why, rest: Some(FILE_REST) }));
+            Rest::File(rest) if told.verdict == Verdict::Refused => {
+                self.end_run(RunEnd::Refused(file, Trouble { why, rest }));
             }
             Rest::File(rest) => self.end_run(RunEnd::File(file, Trouble { why, rest })),
             Rest::None => {
                 self.end_run(RunEnd::File(file, Trouble { why, rest: Some(FILE_REST) }));
             }
         }
+        Ok(())
+    }
+
+    /// A script sent something else than a piece: whatever it is, it is the script's (BEP 17).
+    async fn on_script_told(&mut self, told: Told) -> Result<(), DownReason> {
+        let why = self.words(&told);
+        let rest = match told.verdict.rest() {
+            Rest::Origin(wait) => {
+                return self.be_busy(why, wait.or_else(|| seconds_in(&told.page))).await;
+            }
+            Rest::Source => None,
+            Rest::File(_) | Rest::None => Some(FILE_REST),
+        };
+        self.end_run(RunEnd::Source(Trouble { why, rest }));
         Ok(())
     }
 
@@ -179,14 +194,6 @@ impl Hand {
         is_other
     }
 
-    /// Notes that a file was refused; are they all?
-    fn refuses_all(&mut self) -> bool {
-        let now = Instant::now();
-        self.refusals.retain(|at| now < *at + REFUSALS_WITHIN);
-        self.refusals.push_back(now);
-        self.refusals.len() >= REFUSALS_MAX
-    }
-
     fn words(&self, told: &Told) -> String {
         let file_len = self.exchange.wish(told.slice).file_len;
         let words = told.verdict.words(told.head.status, file_len);
@@ -223,7 +230,14 @@ fn quoted(page: &[u8]) -> String {
     let plain: String =
         plain.map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let words: Vec<&str> = plain.split_whitespace().collect();
+    let words = words.get(repeated(&words)..).unwrap_or_default();
     words.join(" ").chars().take(QUOTED_MAX).collect()
+}
+
+/// How many words at the beginning come again right behind them: titles are headings, too.
+fn repeated(words: &[&str]) -> usize {
+    let is_twice = |len: &usize| words.get(..*len) == words.get(*len..2 * len);
+    (1..=words.len() / 2).rev().find(is_twice).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -235,6 +249,8 @@ mod tests {
         let page =
             b"<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>No\x07 more</body>";
         assert_eq!(quoted(page), "403 Forbidden No more");
+        let page = b"<title>503 Busy</title><h1>503 Busy</h1><hr>nginx";
+        assert_eq!(quoted(page), "503 Busy nginx");
         assert_eq!(quoted(&b"Stra\xc3\xdfe ".repeat(100)).chars().count(), QUOTED_MAX);
         assert_eq!(quoted(b""), "");
     }

@@ -96,7 +96,7 @@ impl Actor {
 
     fn on_order(&mut self, order: Order) {
         match order {
-            Order::Lease(Ask { site, torrent, waits, answer }) => {
+            Order::Lease(Ask { site, torrent, left_bytes, waits, answer }) => {
                 if self.waiting.is_empty() && self.ends.is_empty() {
                     self.look_at = Instant::now() + LOOK_EVERY;
                 }
@@ -104,7 +104,7 @@ impl Actor {
                 self.next_ticket += 1;
                 let waiting = Waiting { site: site.clone(), waits, answer };
                 self.waiting.insert(ticket, waiting);
-                self.plan.ask(ticket, site, torrent, now());
+                self.plan.ask(ticket, site, (torrent, left_bytes), now());
             }
             // That it was dropped as well is heard later, and nothing new.
             Order::End { ticket, connections } => self.plan.end(ticket, connections, now()),

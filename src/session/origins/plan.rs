@@ -81,8 +81,8 @@ pub(super) struct Plan<C> {
 /// What is known of one site.
 #[derive(Debug)]
 struct State<C> {
-    /// First come, first served among the torrents that hold equally many. As many as there are
-    /// links that wait; the brains bound those.
+    /// Among the torrents that hold equally many, those that lack least are served first. As many
+    /// as there are links that wait; the brains bound those.
     waiting: VecDeque<Waiting>,
     /// The slots that are given, by ticket.
     held: BTreeMap<u64, Slot>,
@@ -109,6 +109,8 @@ struct Slot {
 struct Waiting {
     ticket: u64,
     torrent: InfoHash,
+    /// What its torrent lacked when it asked.
+    left_bytes: u64,
     /// What it was told last of the wait.
     told: Option<(Option<Instant>, String)>,
 }
@@ -127,11 +129,17 @@ impl<C: Open> Plan<C> {
         }
     }
 
-    /// A torrent wants a connection. Tickets are never used twice.
-    pub fn ask(&mut self, ticket: u64, site: Site, torrent: InfoHash, now: Instant) {
+    /// A torrent that lacks so many bytes wants a connection. Tickets are never used twice.
+    pub fn ask(
+        &mut self,
+        ticket: u64,
+        site: Site,
+        (torrent, left_bytes): (InfoHash, u64),
+        now: Instant,
+    ) {
         self.tickets.insert(ticket, site.clone());
         let state = self.sites.entry(site.clone()).or_insert_with(|| State::new(now));
-        state.waiting.push_back(Waiting { ticket, torrent, told: None });
+        state.waiting.push_back(Waiting { ticket, torrent, left_bytes, told: None });
         self.settle(&site);
     }
 
@@ -336,11 +344,12 @@ impl<C: Open> State<C> {
     }
 
     /// Whose turn it is among those who wait: that of the torrent which holds fewest, and fewer
-    /// than it may.
+    /// than it may. Of several it is that which lacks least: it is soon done, and makes room.
     fn next(&self, torrent_max: usize) -> Option<usize> {
-        let held = |waiting: &Waiting| self.held_by(waiting.torrent);
-        let places = self.waiting.iter().map(held).enumerate();
-        places.filter(|(_, held)| *held < torrent_max).min_by_key(|(_, held)| *held).map(|it| it.0)
+        let turn = |waiting: &Waiting| (self.held_by(waiting.torrent), waiting.left_bytes);
+        let places = self.waiting.iter().map(turn).enumerate();
+        let places = places.filter(|(_, (held, _))| *held < torrent_max);
+        places.min_by_key(|(_, turn)| *turn).map(|(place, _)| place)
     }
 
     /// Does a torrent wait that has no connection?

@@ -115,7 +115,7 @@ impl Rig {
         let server = Server::new(url, named_by, torrent, extents, None).unwrap();
         let (sender, reports) = mpsc::channel(4);
         let (config, origins) = (self.config.clone(), self.origins.clone());
-        let handle = dial_server(config, LinkId(7), Arc::new(server), origins, sender);
+        let handle = dial_server(config, (LinkId(7), 1), Arc::new(server), origins, sender);
         Link { handle, reports }
     }
 

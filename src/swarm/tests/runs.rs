@@ -311,6 +311,26 @@ fn a_file_that_cannot_be_had_is_left_out_until_it_may_be_asked_for_again() {
     assert_eq!(bench.wait(2.0), leases(0, 1..2));
 }
 
+#[test]
+fn three_files_that_are_refused_mean_the_source_whatever_link_says_so() {
+    let mut bench = Bench::of_files(&[16, 16, 16, 16]);
+    bench.sources(1);
+    bench.served(0);
+    let refused = |file| RunEnd::Refused(FileIndex(file), trouble(Some(600)));
+    bench.ended(0, 0, refused(0));
+    // The same one again is no other.
+    bench.ended(0, 4, refused(0));
+    bench.lost(0);
+    assert_eq!(bench.wait(1.5), leases(0, 1..2), "nothing came, so it rested");
+    bench.served(1);
+    bench.ended(1, 4, refused(1));
+    assert_eq!(bench.state(0), SourceState::Fit);
+    let lines = bench.ended(1, 8, refused(2));
+    assert!(has(&lines, "peer 101: close, it has nothing to bring at present"), "{lines:?}");
+    let SourceState::Waits { left, .. } = bench.state(0) else { panic!("{:?}", bench.state(0)) };
+    assert_eq!(left, Some(Duration::from_secs(600)));
+}
+
 /// A run that was ordered when the hand had just ended all that it had is not fetched: what it
 /// tells of that is no word about the run that is ordered then.
 #[test]
@@ -346,6 +366,146 @@ fn a_file_that_is_sent_as_a_whole_only_is_the_last_resort() {
     assert!(has(&lines, "check 7 [data data data data]"), "{lines:?}");
     (5..8).for_each(|piece| drop(bench.good(piece)));
     assert!(bench.swarm.is_complete());
+}
+
+#[test]
+fn of_a_file_that_is_sent_as_a_whole_nothing_comes_behind_the_last_piece_that_is_missing() {
+    let mut bench = Bench::of_files(&[16, 40]);
+    bench.handle(Input::Wanted(set(14, &[6, 7])));
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 6..8"]);
+    let lines = bench.ended(0, 6, RunEnd::WholeOnly(FileIndex(1)));
+    assert_eq!(lines, ["peer 100: fetch 4..8"]);
+    // What is in the way is not wanted, and not kept.
+    assert_eq!(bench.pieces(0, 4..6), Vec::<String>::new());
+    assert_eq!(bench.in_progress(), 0);
+    let lines = bench.pieces(0, 6..8);
+    assert!(has(&lines, "check 7 [data data data data]"), "{lines:?}");
+}
+
+#[test]
+fn a_whole_file_that_begins_within_a_piece_of_one_that_is_not_there_is_not_asked_for() {
+    let mut bench = Bench::of_files(&[18, 18]);
+    bench.sources(1);
+    bench.served(0);
+    bench.ended(0, 0, RunEnd::File(FileIndex(0), trouble(None)));
+    let lines = bench.ended(0, 5, RunEnd::WholeOnly(FileIndex(1)));
+    assert!(!lines.iter().any(|line| line.contains("fetch")), "{lines:?}");
+    assert!(!bench.wait(300.0).iter().any(|line| line.contains("fetch")));
+}
+
+#[test]
+fn a_whole_file_that_breaks_off_is_begun_anew_ever_later() {
+    let mut bench = Bench::of_files(&[64]);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    let whole = || RunEnd::WholeOnly(FileIndex(0));
+    assert_eq!(bench.ended(0, 4, whole()), ["peer 100: fetch 0..16"]);
+    let mut link = 0;
+    for rest in [60.0, 120.0] {
+        bench.ended(link, 4, whole());
+        let lines = bench.wait(rest - 1.0);
+        assert!(!lines.iter().any(|line| line.contains("fetch") || line.contains("lease")));
+        let lines = bench.wait(2.0);
+        link += 1;
+        assert!(has(&lines, &leases(0, link..link + 1)[0]), "after {rest} s: {lines:?}");
+        assert_eq!(bench.served(link), [format!("peer {}: fetch 0..16", 100 + link)]);
+    }
+}
+
+#[test]
+fn a_piece_that_is_wrong_each_time_is_asked_for_ever_later() {
+    // Over two files, so that no file is to blame.
+    let mut bench = Bench::of_files(&[2, 2]);
+    bench.sources(1);
+    bench.served(0);
+    let mut link = 0;
+    for rest in [60.0, 120.0, 240.0] {
+        bench.pieces(link, 0..1);
+        bench.bad(0, &[9; 4]);
+        bench.ended(link, 1, RunEnd::Done);
+        let lines = bench.wait(rest - 1.0);
+        assert!(!lines.iter().any(|line| line.contains("fetch") || line.contains("lease")));
+        let lines = bench.wait(2.0);
+        link += 1;
+        assert!(has(&lines, &leases(0, link..link + 1)[0]), "after {rest} s: {lines:?}");
+        assert_eq!(bench.served(link), [format!("peer {}: fetch 0..1", 100 + link)]);
+    }
+}
+
+#[test]
+fn a_piece_longer_than_any_run_is_a_run_of_its_own() {
+    const BLOCKS: u32 = (65 << 20) / BLOCK_LEN as u32;
+    let mut bench = Bench::with(4, BLOCKS, |config| config.share_blocks = 4 * BLOCKS as usize);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..1"]);
+    // From then on it is the rate that counts, in runs of 64 MiB at most.
+    let lines = bench.ended(0, 1, RunEnd::Done);
+    let one = |number| format!("peer 100: fetch {number}..{}", number + 1);
+    assert!((0..4).any(|number| lines == [one(number)]), "{lines:?}");
+}
+
+#[test]
+fn a_source_that_is_far_slower_than_another_is_left_alone() {
+    let mut bench = Bench::with(28, 16, |_| ());
+    assert_eq!(bench.sources(2), leases(0, 0..7));
+    let mut lines = bench.served(0);
+    assert_eq!(lines, ["peer 100: fetch 0..4"]);
+    // Whoever waits for it keeps nobody else out, who gets links, too.
+    let why = "all connections are in use".to_owned();
+    let waits = Input::SourceWaits { source: SourceId(0), until: None, why };
+    assert_eq!(bench.handle(waits)[0], "lease source 1 as 7");
+    assert_eq!(bench.served(7), ["peer 107: fetch 4..8"]);
+    let (mut runs, mut left) = (Vec::new(), Vec::new());
+    let mut blocks = Vec::new();
+    for second in 0..90 {
+        for line in lines.drain(..) {
+            let Some(run) = line.strip_prefix("peer 100: fetch ") else { continue };
+            let (first, end) = run.split_once("..").unwrap();
+            let (first, end): (u32, u32) = (first.parse().unwrap(), end.parse().unwrap());
+            let of_run = (first..end).flat_map(|it| bench.layout.blocks(bench.piece(it)));
+            blocks.extend(of_run);
+            runs.push((end, blocks.len()));
+        }
+        // Four blocks a second come from the one, and from the other one in nine seconds.
+        let came = second * 4;
+        let four: Vec<_> = blocks.iter().skip(came).take(4).copied().collect();
+        if !four.is_empty() {
+            lines.extend(bench.deliver(100, &names(four)));
+        }
+        if let Some((end, _)) = runs.iter().find(|(_, count)| (came + 1..=came + 4).contains(count))
+        {
+            lines.extend(bench.ended(0, *end, RunEnd::Done));
+        }
+        if second % 9 == 0 {
+            left.extend(bench.deliver(107, &format!("4.{}", second / 9)));
+        }
+        let passed = bench.wait(1.0);
+        left.extend(passed.iter().cloned());
+        lines.extend(passed);
+        if bench.state(1) == SourceState::Slow {
+            break;
+        }
+    }
+    assert_eq!(bench.state(1), SourceState::Slow, "{left:?}");
+    assert_ne!(bench.state(0), SourceState::Slow);
+    assert!(left.iter().any(|line| line.starts_with("peer 107: shorten")), "{left:?}");
+}
+
+#[test]
+fn a_begun_piece_that_a_peer_brings_too_late_is_taken_over() {
+    let mut bench = Bench::new(17);
+    bench.up(1);
+    bench.event(1, LinkEvent::Availability(Availability::Some(set(17, &[16]))));
+    bench.event(1, LinkEvent::Unchoked);
+    bench.wait(8.0);
+    bench.deliver(1, "16.0");
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    bench.pieces(0, 0..16);
+    let lines = bench.ended(0, 16, RunEnd::Done);
+    assert!(has(&lines, "peer 100: fetch 16..17"), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("peer 1: cancel")), "{lines:?}");
 }
 
 #[test]

@@ -316,7 +316,7 @@ impl Transfer {
     }
 
     /// A file that the source sends only as a whole, when something of it is to be had nowhere
-    /// else: from its first piece on, whatever of it is here.
+    /// else: from its first piece on, whatever of it is here, to the last one that is missing.
     fn order_whole_file(&mut self, link: LinkId, now: Instant, out: &mut Effects) -> bool {
         let Some(source) = self.runs.link(link).map(|it| it.source()) else { return false };
         let others = self.runs.links().filter(|(other, _)| *other != link);
@@ -325,6 +325,8 @@ impl Transfer {
         }
         let Some(pieces) = self.whole_file(source, now) else { return false };
         let is_hole = |number: &u32| !self.picker.is_free(*number);
+        let last = pieces.clone().rev().find(|number| !is_hole(number));
+        let pieces = pieces.start..last.map_or(pieces.end, |last| last + 1);
         let holes = pieces.clone().filter(is_hole).collect();
         self.send_run(link, pieces, holes, now, out)
     }
@@ -538,6 +540,12 @@ impl Transfer {
             RunEnd::Done => {}
             RunEnd::File(file, trouble) => {
                 self.sources.file_failed(source, file, trouble, ground, now);
+            }
+            RunEnd::Refused(file, trouble) => {
+                self.sources.file_refused(source, file, trouble, ground, now);
+                if !self.sources.is_fit(source, now) {
+                    self.close_lease(link, CloseReason::NothingLeft, now, out);
+                }
             }
             RunEnd::WholeOnly(file) => {
                 self.sources.file_is_whole(source, file, ground, now);

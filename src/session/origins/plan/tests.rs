@@ -39,9 +39,14 @@ impl Desk {
     }
 
     fn ask(&mut self, name: &str, torrent: u8) -> u64 {
+        self.ask_for(name, torrent, 1)
+    }
+
+    /// A torrent asks that lacks so many bytes.
+    fn ask_for(&mut self, name: &str, torrent: u8, left_bytes: u64) -> u64 {
         let ticket = self.next;
         self.next += 1;
-        self.plan.ask(ticket, site(name), InfoHash([torrent; 20]), self.now);
+        self.plan.ask(ticket, site(name), (InfoHash([torrent; 20]), left_bytes), self.now);
         ticket
     }
 
@@ -123,6 +128,22 @@ fn slots_go_to_the_torrent_that_holds_fewest_and_among_equals_to_who_came_first(
     desk.end(e, Vec::new());
     assert_eq!(desk.granted(), [c]);
     assert!(!desk.plan.sites[&site(ORIGIN)].is_contended);
+}
+
+#[test]
+fn among_torrents_that_hold_equally_many_the_one_that_lacks_least_comes_first() {
+    let mut desk = Desk::new();
+    let [a, b] = [1, 1].map(|torrent| desk.ask_for(ORIGIN, torrent, 5));
+    let large = desk.ask_for(ORIGIN, 2, 1 << 40);
+    let small = desk.ask_for(ORIGIN, 3, 1 << 20);
+    let again = desk.ask_for(ORIGIN, 1, 5);
+    assert_eq!(desk.granted(), [a, b]);
+    desk.end(a, Vec::new());
+    assert_eq!(desk.granted(), [small], "the first one lacks less, and holds one");
+    desk.end(b, Vec::new());
+    assert_eq!(desk.granted(), [again], "it holds none now");
+    desk.end(again, Vec::new());
+    assert_eq!(desk.granted(), [large]);
 }
 
 #[test]

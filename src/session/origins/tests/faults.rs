@@ -183,6 +183,11 @@ fn file(why: &str, rest_s: Option<u64>) -> RunEnd {
     RunEnd::File(FileIndex(0), Trouble { why: why.to_owned(), rest })
 }
 
+fn refused(why: &str) -> RunEnd {
+    let rest = Some(Duration::from_secs(600));
+    RunEnd::Refused(FileIndex(0), Trouble { why: why.to_owned(), rest })
+}
+
 fn source(why: &str, rest_s: Option<u64>) -> RunEnd {
     let rest = rest_s.map(Duration::from_secs);
     RunEnd::Source(Trouble { why: why.to_owned(), rest })
@@ -193,10 +198,7 @@ async fn what_is_wrong_with_a_file_or_a_source_is_told_before_a_byte_counts() {
     let says = |text: &str| Reply::Says(Some(text.to_owned()));
     for (reply, expected) in [
         (Reply::status("404 Not Found"), file("404: the file is not there", Some(3600))),
-        (
-            Reply::status("403 Forbidden"),
-            file("403: it refuses the file (\"no more words\")", Some(600)),
-        ),
+        (Reply::status("403 Forbidden"), refused("403: it refuses the file (\"no more words\")")),
         (Reply::status("401 Unauthorized"), source("401: it wants a user and a password", None)),
         (says("bytes 65536-196607/655369"), file("another file: 4 bytes longer there", None)),
         (
@@ -215,24 +217,6 @@ async fn what_is_wrong_with_a_file_or_a_source_is_told_before_a_byte_counts() {
     ] {
         assert_eq!(trouble(reply.clone()).await, expected, "{reply:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_files_that_are_refused_mean_the_source() {
-    let rig = Rig::new(several());
-    let server = rig.serve(|_| Reply::status("403 Forbidden"));
-    let mut link = rig.link(&server).await;
-    let ends = [rig.run(0, 1), rig.run(2, 3), rig.run(5, 6)];
-    let mut whys = Vec::new();
-    for run in ends {
-        whys.push(rig.fetch(&mut link, run).await.why);
-    }
-    assert!(matches!(whys[0], RunEnd::File(FileIndex(0), _)), "{whys:?}");
-    assert!(matches!(whys[1], RunEnd::File(FileIndex(3), _)), "{whys:?}");
-    assert!(
-        matches!(&whys[2], RunEnd::Source(it) if it.rest == Some(Duration::from_secs(600))),
-        "{whys:?}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

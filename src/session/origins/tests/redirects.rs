@@ -91,7 +91,7 @@ async fn a_refusal_right_behind_a_fresh_redirect_is_one() {
     let front = front(&rig, &back, "302 Found");
     let mut link = rig.link(&front).await;
     let ended = rig.fetch(&mut link, rig.run(0, 1)).await;
-    assert!(matches!(&ended.why, RunEnd::File(_, it) if it.why.starts_with("403")), "{ended:?}");
+    assert!(matches!(&ended.why, RunEnd::Refused(_, it) if it.why.starts_with("403")), "{ended:?}");
     assert_eq!((front.requests().len(), back.requests().len()), (1, 1));
 }
 
