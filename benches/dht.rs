@@ -89,7 +89,7 @@ impl World {
         let from = ([127, 0, 0, 1], port).into();
         let asked = Asked { message, len: datagram.len(), from };
         let (table, gate, rng) = (&self.table, &mut self.gate, &mut self.rng);
-        let around = Around { table, gate, rng, now: self.now };
+        let around = Around { table, own_peer: None, gate, rng, now: self.now };
         let outcome = self.answers.answer(&asked, around, &mut self.out);
         assert_eq!(outcome, Outcome::Answered);
         self.out.len()

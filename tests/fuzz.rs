@@ -339,7 +339,7 @@ fn dht_message(bytes: &[u8]) {
     let mut answers = Answers::new(own, DhtFamily::V4, &mut rng, now);
     let (table, mut gate) = (Table::new(own, now), Gate::new(64, &mut rng, now));
     let asked = Asked { message, len: bytes.len(), from: ([9, 9, 9, 9], 6881).into() };
-    let around = Around { table: &table, gate: &mut gate, rng: &mut rng, now };
+    let around = Around { table: &table, own_peer: None, gate: &mut gate, rng: &mut rng, now };
     let mut reply = Vec::new();
     let outcome = answers.answer(&asked, around, &mut reply);
     let is_query =

@@ -18,8 +18,9 @@ count = int(sys.argv[1])
 
 
 def cpu(pid):
-    f = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
+    """Seconds of all its threads: in nanoseconds, where /proc/PID/stat counts in hundredths."""
+    tasks = f"/proc/{pid}/task"
+    return sum(int(open(f"{tasks}/{t}/schedstat").read().split()[0]) for t in os.listdir(tasks)) / 1e9
 
 
 def memory(pid):
@@ -42,7 +43,10 @@ def ask(s, to, q, extra):
     m = b"d1:ad2:id20:" + os.urandom(20) + extra + b"e1:q%d:%s1:t2:%s1:y1:qe" % (len(q), q, t)
     s.sendto(m, to)
     try:
-        return s.recv(4096)
+        while True:  # It may ask whether we are there, too.
+            r = s.recv(4096)
+            if not r.endswith(b"1:y1:qe"):
+                return r
     except TimeoutError:
         return b""
 

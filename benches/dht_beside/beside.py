@@ -104,6 +104,7 @@ def run(name, own):
         time.sleep(0.3)
     cpu0 = cpu(client.p.pid)
     measured = hashes[1 + o.warm:]
+    measured_set = set(measured)
     for h in measured:
         find(h)
         time.sleep(0.5)
@@ -120,22 +121,28 @@ def run(name, own):
     net.p.stdin.close()
     net.p.wait(20)
     packets, announce_first, announce_last, announce_count = {}, {}, {}, {}
+    dead, kinds = {}, [0, 0, 0, 0]
     for line in open(log):
-        t, node, sender, method, h = line.split()
+        t, place, sender, method, h = line.split()
         if not sender.startswith(own + ":"):
             continue
         if h in asked and method in ("get_peers", "find_node", "get"):
-            packets[h] = packets.get(h, 0) + 1
+            counts = dead if place == "dead" else packets
+            counts[h] = counts.get(h, 0) + 1
+            if h in measured_set:
+                kinds[3 if place == "dead" else min(int(place) // 8, 2)] += 1
         if method == "announce_peer" and h in at:
             announce_first.setdefault(h, float(t) - at[h])
             announce_last[h] = float(t) - at[h]
             announce_count[h] = announce_count.get(h, 0) + 1
     f = [first[h] for h in measured if h in first]
     n = [packets.get(h, 0) for h in measured]
+    d = [dead.get(h, 0) for h in measured]
+    shares = " + ".join(f"{k / max(1, len(measured)):.1f}" for k in kinds)
     a, l = list(announce_first.values()), list(announce_last.values())
     print(f"{name:15} cold {cold_time:.3f} | first peer p50 {quantile(f, .5):.3f} p90 {quantile(f, .9):.3f} p99 {quantile(f, .99):.3f}"
           f" found {len(f)}/{len(measured)} | packets p50 {quantile(n, .5)} p90 {quantile(n, .9)}"
-          f" (live nodes only) | announce leaves p50 {quantile(a, .5):.3f} last {quantile(l, .5):.3f} at {quantile(list(announce_count.values()), .5)} nodes, {len(a)}/{len(announced)}"
+          f", to dead ones {quantile(d, .5)} (to the nearest 8 + next 8 + farther + dead: {shares} in the mean) | announce leaves p50 {quantile(a, .5):.3f} last {quantile(l, .5):.3f} at {quantile(list(announce_count.values()), .5)} nodes, {len(a)}/{len(announced)}"
           f" | CPU {1000 * (cpu1 - cpu0) / max(1, len(measured)):.1f} ms a lookup", flush=True)
 
 

@@ -1,12 +1,12 @@
 """A net of DHT nodes (BEP 5) in one process: `count` nodes with an address and a /24 each on the
 loopback device, of which a share never answers. Each knows eight others a bucket. The eight living
 nodes nearest to any hash hold one peer of it. Answers leave after a delay, and every query is
-noted with its time on the clock that all processes of the machine share.
+noted with its time on the clock that all processes of the machine share, those to dead nodes, too.
 
     net.py COUNT DEAD_SHARE DELAY SEED LOG     DELAY: seconds of a round trip, or `lognormal`
 
 It prints `ready` and ends with its standard input, having written LOG: a line a query,
-`TIME NODE SENDER METHOD HASH`.
+`TIME PLACE SENDER METHOD HASH`. PLACE: how many living nodes are nearer to HASH, or `dead`.
 """
 import heapq, random, select, socket, sys, time
 
@@ -61,18 +61,19 @@ class World:
             for members in buckets.values():
                 own += rng.sample(members, min(K, len(members)))
             self.known.append(own)
-        self.holders = {}
+        self.orders = {}
 
     def closest(self, i, target):
         return heapq.nsmallest(K, self.known[i], key=lambda j: self.ints[j] ^ target)
 
-    def alive_nearest(self, target):
-        found = self.holders.get(target)
-        if found is None:
-            alive = (j for j in range(len(self.ids)) if j not in self.dead)
-            found = set(heapq.nsmallest(K, alive, key=lambda j: self.ints[j] ^ target))
-            self.holders[target] = found
-        return found
+    def place(self, i, target):
+        """How many living nodes are nearer to it."""
+        order = self.orders.get(target)
+        if order is None:
+            alive = [j for j in range(len(self.ids)) if j not in self.dead]
+            alive.sort(key=lambda j: self.ints[j] ^ target)
+            order = self.orders[target] = {j: n for n, j in enumerate(alive)}
+        return order.get(i, "dead")
 
 
 def main():
@@ -90,9 +91,8 @@ def main():
         s.setblocking(False)
         s.bind(address(i))
         sockets.append(s)
-        if i not in world.dead:
-            index[s.fileno()] = i
-            poll.register(s.fileno(), select.EPOLLIN)
+        index[s.fileno()] = i
+        poll.register(s.fileno(), select.EPOLLIN)
     poll.register(sys.stdin.fileno(), select.EPOLLIN | select.EPOLLHUP)
     print("ready", flush=True)
     notes, due, n = [], [], 0
@@ -127,15 +127,18 @@ def main():
                 except Exception:
                     continue
                 target = a.get(b"info_hash") or a.get(b"target") or b""
-                notes.append((f"{now:.6f}", i, f"{sender[0]}:{sender[1]}", method, target.hex() or "-"))
+                x = int.from_bytes(target, "big")
+                place = world.place(i, x)
+                notes.append((f"{now:.6f}", place, f"{sender[0]}:{sender[1]}", method, target.hex() or "-"))
+                if place == "dead":
+                    continue
                 r = b"2:id20:" + world.ids[i]
                 if len(target) == 20 and method in ("get_peers", "find_node", "get"):
-                    x = int.from_bytes(target, "big")
                     nodes = b"".join(world.compact[j] for j in world.closest(i, x))
                     r += b"5:nodes%d:" % len(nodes) + nodes
                     if method == "get_peers":
                         r += b"5:token4:tokn"
-                        if i in world.alive_nearest(x):
+                        if place < K:
                             r += b"6:valuesl6:\x0a\x01\x02\x03\x1a\xe1e"
                 ip = socket.inet_aton(sender[0]) + sender[1].to_bytes(2, "big")
                 reply = b"d2:ip6:" + ip + b"1:rd" + r + b"e1:t%d:" % len(t) + t + b"1:y1:re"

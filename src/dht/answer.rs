@@ -22,7 +22,7 @@ use super::peers::PeerStore;
 use super::sample::Sampler;
 use super::table::{Entry, Table};
 use super::token::{TOKEN_LEN, Tokens};
-use crate::base::addr::{COMPACT_V4_LEN, COMPACT_V6_LEN};
+use crate::base::addr::{COMPACT_V4_LEN, COMPACT_V6_LEN, write_compact};
 use crate::base::ids::InfoHash;
 
 /// How many times longer than the query a reply may be.
@@ -56,6 +56,8 @@ pub struct Asked<'a> {
 pub struct Around<'a> {
     /// The nodes that are named.
     pub table: &'a Table,
+    /// Where we are a peer of the torrent that is asked for, if that is to be told.
+    pub own_peer: Option<SocketAddr>,
     /// How much passes.
     pub gate: &'a mut Gate,
     /// Chance.
@@ -273,8 +275,13 @@ impl Answers {
             Family::V6 => (PEER_V6, PEERS_V6),
         };
         let room = letter.room().saturating_sub(VALUES_FRAME) / entry;
+        let most = most.min(room);
         self.peers.clear();
-        self.store.sample(hash, wish.noseed, most.min(room), around.rng, &mut self.peers);
+        if let Some(own) = around.own_peer.filter(|_| most > 0) {
+            write_compact(own, &mut self.peers);
+        }
+        let others = most - self.peers.len().min(1);
+        self.store.sample(hash, wish.noseed, others, around.rng, &mut self.peers);
         if !self.peers.is_empty() {
             let values = Values::Packed(&self.peers, self.family);
             letter.write(&Reply { values, ..reply });

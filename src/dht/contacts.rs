@@ -1,6 +1,6 @@
-//! The nodes that answered lately, of all lookups: where the next one begins. Beside the table,
-//! which keeps few and long-lived ones; nobody is told of these. The idea is mldht's
-//! (`AnnounceNodeCache.java`).
+//! The nodes that answered lately, or were named lately, of all lookups: where the next one begins.
+//! Beside the table, which keeps few and long-lived ones; nobody is told of these. The idea is
+//! mldht's (`AnnounceNodeCache.java`); libtorrent's table holds named ones, too.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -24,6 +24,8 @@ const KEPT: Duration = Duration::from_secs(30 * 60);
 const ROOM_AMONG: usize = 64;
 /// Bytes behind the node: second of its answer, milliseconds of its round trip.
 const TAIL_LEN: usize = 6;
+/// The round trip of one that never answered.
+const NEVER: u16 = u16::MAX;
 
 /// A node that a lookup may begin with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +45,7 @@ impl Start {
     }
 }
 
-/// The last responders, sorted by id in one piece of memory.
+/// The last responders, or the last that were named, sorted by id in one piece of memory.
 #[derive(Debug)]
 pub struct Contacts {
     /// Compact node, second, round trip; one behind the other.
@@ -79,13 +81,22 @@ impl Contacts {
         now: Instant,
         rng: &mut StdRng,
     ) {
+        let trip = u16::try_from(round_trip.as_millis()).unwrap_or(NEVER).min(NEVER - 1);
+        self.note(node, trip, now, rng);
+    }
+
+    /// A node was named by another one, and may be dead.
+    pub fn named(&mut self, node: NodeInfo, now: Instant, rng: &mut StdRng) {
+        self.note(node, NEVER, now, rng);
+    }
+
+    fn note(&mut self, node: NodeInfo, trip: u16, now: Instant, rng: &mut StdRng) {
         let mut record = Vec::with_capacity(self.record_len());
         node.write(&mut record);
         if record.len() != self.node_len {
             return;
         }
         let second = u32::try_from(self.age_of(now).as_secs()).unwrap_or(u32::MAX);
-        let trip = u16::try_from(round_trip.as_millis()).unwrap_or(u16::MAX);
         record.extend_from_slice(&second.to_be_bytes());
         record.extend_from_slice(&trip.to_be_bytes());
         match self.find(&node.id) {
@@ -203,7 +214,7 @@ impl Contacts {
         let (second, trip) = tail.split_first_chunk()?;
         let trip = u16::from_be_bytes(trip.try_into().ok()?);
         let node = NodeInfo { id: NodeId(*id), address };
-        let round_trip = Some(Duration::from_millis(trip.into()));
+        let round_trip = (trip != NEVER).then(|| Duration::from_millis(trip.into()));
         Some((Start::new(node, round_trip), u32::from_be_bytes(*second)))
     }
 
@@ -254,6 +265,17 @@ mod tests {
         contacts.nearest(&nodes[0].id, 1_000, now, &mut all);
         assert_eq!((all.len(), all[0].node), (500, nodes[0]));
         assert_eq!(all[0].round_trip, Some(20 * MS));
+    }
+
+    #[test]
+    fn who_was_only_named_has_no_round_trip() {
+        let (mut rng, now) = (rng(), Instant::now());
+        let mut contacts = Contacts::new(Family::V4, now);
+        let node = any(&mut rng);
+        contacts.named(node, now, &mut rng);
+        assert_eq!(contacts.iter().collect::<Vec<_>>(), [Start::new(node, None)]);
+        contacts.answered(node, 100_000 * MS, now, &mut rng);
+        assert!(contacts.iter().all(|start| start.round_trip.is_some()), "it took long");
     }
 
     #[test]

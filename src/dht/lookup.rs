@@ -156,7 +156,9 @@ impl Lookup {
         starts.iter().for_each(|start| candidates.start(*start));
         let is_near = |start: &&Start| {
             let bits = start.node.id.common_bits(&plan.target);
-            plan.depth.is_some_and(|depth| bits + NEAR_LEVELS >= depth)
+            // Of those that were only named half are dead.
+            let is_live = start.round_trip.is_some();
+            is_live && plan.depth.is_some_and(|depth| bits + NEAR_LEVELS >= depth)
         };
         let mut lookup = Self {
             plan,
@@ -495,8 +497,12 @@ impl Lookup {
         });
     }
 
-    /// The four nearest and the four fastest of the nearest sixteen.
+    /// The four nearest and the four fastest of the nearest sixteen. Near the end there is nothing
+    /// to be gained by those farther out.
     fn choose_first(&mut self) {
+        if self.begins_near() {
+            return;
+        }
         let live = self.candidates.iter().filter(|(_, c)| !self.candidates.is_suspect(c));
         let nearest = live.take(STARTS).map(|(index, c)| (c.round_trip, index));
         let mut nearest: Vec<_> = nearest.collect();
@@ -511,9 +517,13 @@ impl Lookup {
     fn width(&self) -> usize {
         match self.is_wide() {
             false => WIDTH_CALM,
-            true if self.starts_near >= FIRST_HALF => WIDTH_NEAR,
+            true if self.begins_near() => WIDTH_NEAR,
             true => WIDTH_URGENT,
         }
+    }
+
+    fn begins_near(&self) -> bool {
+        self.starts_near >= FIRST_HALF
     }
 
     fn is_cold(&self) -> bool {
@@ -558,7 +568,7 @@ impl Lookup {
 
     fn view(&self) -> View {
         let (mut view, width) = (View::default(), self.width());
-        let (mut flying, mut tokenless, mut wanted) = (0, 0, NEAREST);
+        let (mut flying, mut hoped, mut tokenless, mut wanted) = (0, 0, 0, NEAREST);
         let mut is_settled = true;
         let (mut suspect, mut waits_for_others) = (None, false);
         for (place, (index, candidate)) in self.candidates.iter().enumerate() {
@@ -566,12 +576,15 @@ impl Lookup {
                 State::Known if self.candidates.is_suspect(candidate) => {
                     suspect = suspect.or(Some(index));
                 }
+                // With those under way there are enough: only a silent one makes room for it.
+                State::Known if view.good.len() + hoped >= wanted => return view,
                 State::Known => {
                     view.ask = self.likelier(place, index, width - flying);
                     return view;
                 }
                 State::Asked => {
                     (flying, is_settled) = (flying + 1, false);
+                    hoped += usize::from(self.is_hoped_for(candidate));
                     waits_for_others |= !self.candidates.is_suspect(candidate);
                     if flying >= width {
                         return view;
@@ -608,6 +621,12 @@ impl Lookup {
         view.ask = suspect.filter(|_| !waits_for_others);
         view.is_closed = is_settled && suspect.is_none();
         view
+    }
+
+    /// Whether one that is under way is taken for one that answers: it did so lately, or nobody
+    /// waits for those farther out.
+    fn is_hoped_for(&self, candidate: &Candidate) -> bool {
+        candidate.round_trip.is_some() || !self.is_wide()
     }
 
     /// Whether a silent one may be alive: it answered lately, or several name it.

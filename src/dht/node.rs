@@ -61,6 +61,9 @@ pub struct Node {
     rng: StdRng,
     table: Table,
     contacts: Contacts,
+    /// Nodes that others named, beside those that answered us: there are ten times as many, and
+    /// the nearest of them is so much nearer to any target.
+    named: Contacts,
     absent: Absent,
     flights: Flights<Purpose>,
     searches: Searches,
@@ -113,6 +116,7 @@ impl Node {
             family,
             table: Table::new(id, now),
             contacts: Contacts::new(family, now),
+            named: Contacts::new(family, now),
             absent: Absent::new(&mut rng, now),
             flights: Flights::default(),
             searches: Searches::default(),

@@ -269,6 +269,10 @@ fn two_nodes_are_a_net() {
     let giver = Home::new(12);
     let mut seed = giver.seed(&[]);
     event(&mut seed.running, "completed");
+    // It keeps nothing for others, so that nobody but the seed can tell it of the seed.
+    let got = finish(&mut giver.command(&["dht", "get", &giver.hash()], &[seed.address()]));
+    assert_code(&got, 0);
+    assert!(got.stdout.contains(&format!("127.0.0.1:{}\n", seed.port)), "{}", got.stdout);
     let taker = tempfile::tempdir().expect("a folder");
     let taker =
         Home { dir: taker, payload: Payload::new(12, "set12", 32 << 10, &[("a", 200_000)]) };

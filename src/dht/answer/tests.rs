@@ -61,8 +61,8 @@ impl World {
 
     fn bytes(&mut self, datagram: &[u8], from: SocketAddr) -> Outcome {
         let asked = Asked { message: Message::decode(datagram), len: datagram.len(), from };
-        let around =
-            Around { table: &self.table, gate: &mut self.gate, rng: &mut self.rng, now: self.now };
+        let (table, gate, rng) = (&self.table, &mut self.gate, &mut self.rng);
+        let around = Around { table, own_peer: None, gate, rng, now: self.now };
         let outcome = self.answers.answer(&asked, around, &mut self.out);
         let has_reply = matches!(outcome, Outcome::Answered | Outcome::Refused);
         assert_eq!(self.out.is_empty(), !has_reply);

@@ -138,7 +138,7 @@ fn five_are_enough_when_it_begins_near_the_end() {
     let starts: Vec<u16> = (1..=16).map(|far| 1_000 + far).collect();
     // They share 6 bits with the target: within four levels of 10.
     let mut walk = Walk::from(Plan { depth: Some(10), ..URGENT }, &starts);
-    assert_eq!(walk.send().len(), 8);
+    assert_eq!(walk.send(), (1_001..=1_005).collect::<Vec<_>>(), "the nearest, however slow");
     walk.answer(1_003, &(1..=20).collect::<Vec<_>>());
     assert_eq!(walk.send(), [1, 2, 3, 4, 5]);
     let mut walk = Walk::from(Plan { depth: Some(11), ..URGENT }, &starts);
@@ -164,6 +164,35 @@ fn three_are_enough_when_peers_were_found_or_nobody_waits() {
     let mut late = Walk::from(CALM, &starts);
     late.lookup.widen();
     assert_eq!(late.send().len(), 8);
+}
+
+#[test]
+fn nobody_is_asked_in_place_of_one_that_may_answer() {
+    let mut calm = Walk::from(CALM, &(1..=12).collect::<Vec<_>>());
+    calm.send();
+    for far in 1..=5 {
+        calm.answer(far, &[]);
+        assert_eq!(calm.send(), [far + 3]);
+    }
+    calm.answer(6, &[]);
+    assert_eq!(calm.send(), [0; 0], "7 and 8 are under way, and there are six");
+    calm.stall(8);
+    assert_eq!(calm.send(), [9]);
+    calm.answer(7, &[]);
+    calm.answer(9, &[]);
+    assert!(calm.is_done());
+    // Of those whom others only speak of half are dead: who waits for them asks more.
+    let asked = |plan| {
+        let mut walk = Walk::from(plan, &[100]);
+        walk.send();
+        walk.answer(100, &(1..=20).collect::<Vec<_>>());
+        walk.send();
+        (1..=3).for_each(|far| walk.answer(far, &[]));
+        let more = walk.send();
+        (more.len(), walk.asked.len())
+    };
+    assert_eq!(asked(URGENT), (3, 12));
+    assert_eq!(asked(CALM), (3, 7));
 }
 
 #[test]

@@ -15,19 +15,23 @@ use super::super::items::Item;
 use super::super::lookup::{Ask, Lookup, NEAREST, Plan, STARTS};
 use super::super::message::{Method, Query, Want};
 use super::super::nets::Family;
-use super::super::schedule::Outcome;
+use super::super::schedule::{Outcome, Said};
 use super::super::searches::{Cause, Search};
 use super::{Node, Purpose};
 
 /// Starts of a lookup from nothing.
 const STARTS_COLD: usize = 64;
+/// Starts that were only named by others.
+const NAMED_STARTS: usize = 8;
 /// Addresses without a name that one lookup begins with.
 const UNNAMED: usize = 32;
 /// Ours ask for nodes of the other family while its machine has fewer good ones.
 const OTHER_FEW: usize = 8;
-/// Between two announces for which nobody waits: 10,000 within 28 minutes, at 20 datagrams each
-/// no more than 120 a second.
-const CALM_APART: Duration = Duration::from_millis(166);
+/// Datagrams a second of all announces for which nobody waits.
+const CALM_PER_S: u32 = 118;
+/// What one of them is taken to cost until it is over. Repeated ones do; first ones take some 23,
+/// so that 10,000 have their first turn within 33 minutes.
+const CALM_COST: u32 = 20;
 /// A query for which nobody waits takes long after this time.
 const CALM_STALL: Duration = Duration::from_secs(1);
 /// With as many queries under way as there may be: after it some have ended.
@@ -289,7 +293,7 @@ impl Node {
             };
             if let Some((said, nodes)) = self.schedule.begin(hash) {
                 if said.haste == Haste::Background {
-                    self.next_calm = now + CALM_APART;
+                    self.next_calm = self.next_calm.max(now) + calm_time(CALM_COST);
                 }
                 self.begin(hash.into(), Cause::Announce(said), nodes, now, now);
             }
@@ -310,7 +314,10 @@ impl Node {
         let is_boot = cause == Cause::Boot;
         // Few replies since the network changed: nobody knows which nodes live.
         let is_cold = is_boot || (is_urgent && self.replies < NEAREST);
-        let starts = self.starts(&target, remembered, is_cold, now);
+        let mut starts = self.starts(&target, remembered, is_cold, now);
+        if is_urgent {
+            self.add_named(&target, &mut starts, now);
+        }
         let unnamed = if is_cold || starts.len() < NEAREST {
             self.rouse.unnamed(UNNAMED)
         } else {
@@ -376,6 +383,20 @@ impl Node {
             }
         }
         starts
+    }
+
+    /// The nearest of those that others named: half of them are dead, and the others are nearer
+    /// than whoever answered us. Who waits for nothing does not ask the dead.
+    fn add_named(&self, target: &NodeId, starts: &mut Vec<Start>, now: Instant) {
+        let mut found = Vec::new();
+        self.named.nearest(target, NAMED_STARTS, now, &mut found);
+        for start in found {
+            let is_known = |known: &Start| known.node.id == start.node.id;
+            let is_absent = self.absent.contains(start.node.address, now);
+            if !is_absent && start.node.id != self.table.own() && !starts.iter().any(is_known) {
+                starts.push(start);
+            }
+        }
     }
 
     /// Whether most nodes of the table have ids that suit their addresses.
@@ -454,6 +475,7 @@ impl Node {
         let key = if is_over { Some(key) } else { self.searches.next_lingering() };
         if let Some(search) = key.and_then(|key| self.searches.remove(key)) {
             self.remember(&search);
+            self.settle_cost(&search);
         }
         !was_told
     }
@@ -500,6 +522,18 @@ impl Node {
         self.schedule.remember(InfoHash(search.target.0), nodes.map(|candidate| candidate.node));
     }
 
+    /// What an announce cost more or less than it was taken for is the next ones' loss or gain.
+    fn settle_cost(&mut self, search: &Search) {
+        let is_calm = |said: &Said| said.haste == Haste::Background;
+        if !matches!(&search.cause, Cause::Announce(said) if is_calm(said)) {
+            return;
+        }
+        let cost = u32::try_from(search.lookup.counts().0).unwrap_or(u32::MAX);
+        let gain = calm_time(CALM_COST.saturating_sub(cost));
+        let paid = self.next_calm + calm_time(cost.saturating_sub(CALM_COST));
+        self.next_calm = paid.checked_sub(gain).unwrap_or(paid);
+    }
+
     /// Does something to a lookup that may be over.
     pub(super) fn with_search(&mut self, key: u32, act: impl FnOnce(&mut Search)) {
         if let Some(search) = self.searches.find(key) {
@@ -516,6 +550,11 @@ impl Node {
     pub(super) fn is_ours(&self, address: SocketAddr) -> bool {
         Family::of(address.ip()) == self.family
     }
+}
+
+/// In what time so many datagrams may leave for announces for which nobody waits.
+fn calm_time(datagrams: u32) -> Duration {
+    Duration::from_secs(1) * datagrams / CALM_PER_S
 }
 
 impl Cause {

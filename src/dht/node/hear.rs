@@ -1,7 +1,7 @@
 //! What comes in: queries go to who answers, replies to what asked, and each reply tells of the
 //! line, of its sender and of our own address.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::super::answer::{Around, Asked, Outcome};
@@ -15,7 +15,7 @@ use super::super::id::NodeId;
 use super::super::items::Item;
 use super::super::lookup::{Answer, NEAREST};
 use super::super::message::{Body, ItemView, Message, Method, Reply};
-use super::super::nets::{Family, is_usable_node};
+use super::super::nets::{Family, is_exempt, is_usable_node};
 use super::super::rouse::ENOUGH;
 use super::super::schedule::Said;
 use super::super::searches::{Cause, Search};
@@ -59,8 +59,9 @@ impl Node {
         if self.config.read_only || self.outputs.len() >= OUTPUTS_MAX {
             return;
         }
+        let own_peer = self.own_peer(&asked);
         let (table, gate, rng) = (&self.table, &mut self.gate, &mut self.rng);
-        let around = Around { table, gate, rng, now };
+        let around = Around { table, own_peer, gate, rng, now };
         let outcome = self.answers.answer(&asked, around, &mut self.buffer);
         if !self.buffer.is_empty() {
             self.rates.sent(now);
@@ -82,6 +83,29 @@ impl Node {
                 self.on_announced(hash, SocketAddr::new(asked.from.ip(), port));
             }
         }
+    }
+
+    /// Where we are a peer of the torrent that somebody asks for. It is said where fewer nodes are
+    /// known than keep an announce: who asks may be the only other one, and keep nothing.
+    fn own_peer(&self, asked: &Asked<'_>) -> Option<SocketAddr> {
+        let Ok(Message { body: Body::Query(query), .. }) = asked.message else { return None };
+        let Method::GetPeers { hash, noseed, .. } = query.method else { return None };
+        if !self.table.has_few(NEAREST) {
+            return None;
+        }
+        let said = self.schedule.said(hash).filter(|said| !(noseed && said.seed))?;
+        let asker = asked.from.ip();
+        // Whoever is on this machine reaches us here, wherever others do.
+        let host: IpAddr = match asker {
+            IpAddr::V4(_) if is_exempt(asker) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) if is_exempt(asker) => Ipv6Addr::LOCALHOST.into(),
+            _ => {
+                let known = self.selves().into_iter().flatten().map(|own| own.ip());
+                { known }.find(|ip| !ip.is_unspecified())?
+            }
+        };
+        let own = SocketAddr::new(host, said.port?);
+        is_usable_node(own, asker).then_some(own)
     }
 
     /// Somebody whom we do not know speaks to us while we know next to nobody: whether it answers
@@ -131,7 +155,11 @@ impl Node {
     pub(super) fn on_lost(&mut self, flight: Flight<Purpose>, counts: bool, now: Instant) {
         self.table.failed(flight.to, !counts);
         if counts {
-            let failed = |id| self.contacts.failed(&NodeInfo { id, address: flight.to });
+            let failed = |id| {
+                let node = NodeInfo { id, address: flight.to };
+                self.named.failed(&node);
+                self.contacts.failed(&node)
+            };
             // Whoever answered lately may have lost a datagram: it is believed once more. Of whom
             // only others speak half are dead, and would be asked in vain at each announce.
             let was_alive = flight.expected.is_some_and(failed);
@@ -191,7 +219,9 @@ impl Node {
         }
         if let Some(expected) = flight.expected.filter(|expected| *expected != reply.id) {
             // Who named it lied, or it is another one by now.
-            self.contacts.failed(&NodeInfo { id: expected, address: from });
+            let wrong = NodeInfo { id: expected, address: from };
+            self.contacts.failed(&wrong);
+            self.named.failed(&wrong);
             self.fail(flight);
             return true;
         }
@@ -300,8 +330,12 @@ impl Node {
             let is_ours = Family::of(node.address.ip()) == family;
             is_ours && node.id != own && !selves.contains(&Some(node.address))
         };
-        let Some(search) = self.searches.find(key) else { return };
         let absent = &self.absent;
+        let lives = |node: &NodeInfo| !absent.contains(node.address, now);
+        for node in usable().filter(is_node).filter(lives).take(NEAREST) {
+            self.named.named(node, now, &mut self.rng);
+        }
+        let Some(search) = self.searches.find(key) else { return };
         let named = usable().filter(is_node).map(|node| {
             let is_absent = absent.contains(node.address, now);
             Named { node, is_absent }

@@ -13,7 +13,7 @@ use super::super::compact::NodeInfo;
 use super::super::contacts::Start;
 use super::super::event::{Config, Haste, Hint, Input, Output, Tally, Ticket};
 use super::super::id::NodeId;
-use super::super::message::{Body, Message, Method};
+use super::super::message::{Body, Message, Method, Reply};
 use super::super::nets::Family;
 use super::super::saved::Saved;
 use super::Node;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::mounts::Image;
 use super::{Place, Told};
-use crate::cli::run::{LIMIT, finish};
+use crate::cli::run::{LIMIT, Running, finish};
+use crate::payload::Payload;
 use crate::process::driver;
 
 /// 3 MB in ten seconds: longer than a disk may be silent before it is told.
@@ -84,4 +85,28 @@ fn a_frozen_disk_holds_up_nobody_else_and_goes_on_when_it_is_thawed() {
         payload.assert_same(&place.out());
         assert!(place.wasted(number) <= TWICE_MAX, "{} bytes again", place.wasted(number));
     }
+}
+
+/// What hangs is the note that its files were looked at, which the next start can do without.
+#[test]
+fn a_seed_ends_well_though_its_record_hangs() {
+    let home = tempfile::tempdir().expect("a folder for the test");
+    let Some(image) = Image::new(&home.path().join("image")) else { return };
+    let state = home.path().join("state");
+    let _disk = image.mount(&state);
+    let payload = Payload::new(9, "set", 32 << 10, &[("a", 200_000)]);
+    std::fs::write(home.path().join("a.torrent"), payload.torrent(None)).expect("a torrent");
+    payload.write_to(&home.path().join("data"));
+    let mut command = driver(home.path());
+    command.current_dir(home.path()).env("XDG_STATE_HOME", &state);
+    command.args(["seed", "a.torrent", "data", "--port", "0", "--json"]);
+    let mut running = Running::start(&mut command);
+    running.line(r#"{"downloaded":0,"event":"completed""#);
+    let frozen = Frozen::freeze(&state);
+    running.type_line("quit");
+    running.line(r#"{"complete":true,"downloaded":0,"event":"stopped""#);
+    // A thread that waits for the disk ends with it only.
+    drop(frozen);
+    let ran = running.wait();
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
 }

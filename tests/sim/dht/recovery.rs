@@ -196,7 +196,9 @@ fn sweep(torrents: usize, size: usize) {
         last = queries;
         if minute == 27 {
             let count = announced(&world).len();
-            assert!(count * 100 >= torrents * 97, "{count} of {torrents} in 28 minutes");
+            // As many as 118 datagrams a second are enough for.
+            let percent = if is_large() { 85 } else { 97 };
+            assert!(count * 100 >= torrents * percent, "{count} of {torrents} in 28 minutes");
         }
     }
     let from = world.hosts[0].address;
@@ -221,7 +223,7 @@ fn sweep(torrents: usize, size: usize) {
         sky.announces - stores
     );
     assert_eq!(announced(&world).len(), torrents, "not all in half an hour");
-    assert!(busiest <= 160, "{busiest} queries a second");
+    assert!(busiest <= 120, "{busiest} queries a second");
     assert!(each >= 6.0, "at {each} of the nearest eight");
     assert!(world.node(0).health(world.now).late <= 60 * S);
 }

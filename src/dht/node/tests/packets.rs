@@ -33,13 +33,26 @@ fn a_hundred_hints_at_once_are_one_start() {
 fn queries_carry_four_bytes_and_walk_with_get_peers_alone() {
     let mut bench = Bench::with(1..=20);
     bench.find(1);
-    assert_eq!(bench.asked.len(), 8);
+    assert_eq!(bench.asked.len(), 5, "they are the nearest there are");
     for asked in &bench.asked {
         assert_eq!((asked.tid.len(), asked.name), (4, "get_peers"));
         assert!(!asked.bytes.windows(2).any(|pair| pair == b"ro"), "a trial is under way");
     }
     let first: Vec<u16> = bench.names().iter().map(|(_, far)| *far).collect();
-    assert_eq!(first, [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(first, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn who_was_named_lately_is_where_the_next_lookup_begins_for_which_somebody_waits() {
+    let mut bench = Bench::with((1..=20).map(|n| n * 1_000));
+    bench.find(1);
+    bench.answer("get_peers", 1_000, &nodes(&[5]));
+    bench.asked.clear();
+    bench.find(2);
+    assert_eq!(bench.names()[0], ("get_peers", 5));
+    bench.asked.clear();
+    bench.announce(Haste::Background);
+    assert_eq!(bench.names()[0], ("get_peers", 1_000));
 }
 
 #[test]
@@ -164,7 +177,7 @@ fn replies_from_elsewhere_or_without_a_query_change_nothing() {
     bench.handle(Input::Datagram { from: asked.to, bytes: &wrong });
     let stranger = reply(b"wrng", id(500), &nodes(&[0]));
     bench.handle(Input::Datagram { from: info(500).address, bytes: &stranger });
-    assert_eq!(bench.asked.len(), 8);
+    assert_eq!(bench.asked.len(), 5);
     assert_eq!(bench.node.health(bench.now).known, known.known);
     bench.handle(Input::Datagram { from: asked.to, bytes: &good });
     assert_eq!(bench.names().last(), Some(&("get_peers", 0)));
@@ -248,7 +261,8 @@ fn nobody_is_asked_whom_no_node_may_have_named() {
     }
     let rest = [format!("5:nodes{}:", list.len()).as_bytes(), &list, b"5:token1:x"].concat();
     bench.answer("get_peers", 1, &rest);
-    assert_eq!(bench.asked.len(), 8, "{:?}", bench.names());
+    let asked: Vec<u16> = bench.names().iter().map(|(_, far)| *far).collect();
+    assert_eq!(asked, [1, 2, 3, 4, 5, 6]);
 }
 
 #[test]
@@ -399,17 +413,27 @@ fn a_scrape_counts_all_filters_as_one() {
     assert_eq!(bench.peers(), [], "nobody wanted peers");
 }
 
+/// What a read-only node is answered that asks for peers.
+fn told_to(bench: &mut Bench, far: u16, from: SocketAddr) -> Vec<u8> {
+    let get = [b"d1:ad2:id20:", &id(far).0[..], b"9:info_hash20:", &HASH.0[..]].concat();
+    let get = [&get[..], b"e1:q9:get_peers2:roi1e1:t2:aa1:y1:qe"].concat();
+    bench.node.handle(Input::Datagram { from, bytes: &get }, bench.now);
+    let Some(Output::Send { bytes, .. }) = bench.node.poll_output() else { panic!("no reply") };
+    bytes
+}
+
+fn reply_of(bytes: &[u8]) -> Reply<'_> {
+    match Message::decode(bytes) {
+        Ok(Message { body: Body::Reply(reply), .. }) => reply,
+        other => panic!("no reply: {other:?}"),
+    }
+}
+
 /// A node has us keep that it has a torrent, at port 7001.
 fn announced_by(bench: &mut Bench, far: u16) -> SocketAddr {
     let from = info(far).address;
-    let get = [b"d1:ad2:id20:", &id(far).0[..], b"9:info_hash20:", &HASH.0[..]].concat();
-    let get = [&get[..], b"e1:q9:get_peers1:t2:aa1:y1:qe"].concat();
-    bench.node.handle(Input::Datagram { from, bytes: &get }, bench.now);
-    let Some(Output::Send { bytes, .. }) = bench.node.poll_output() else { panic!("no reply") };
-    let Ok(Message { body: Body::Reply(reply), .. }) = Message::decode(&bytes) else {
-        panic!("no reply")
-    };
-    let token = reply.token.expect("there is room").to_vec();
+    let bytes = told_to(bench, far, from);
+    let token = reply_of(&bytes).token.expect("there is room").to_vec();
     let announce = [
         b"d1:ad2:id20:",
         &id(far).0[..],
@@ -422,6 +446,33 @@ fn announced_by(bench: &mut Bench, far: u16) -> SocketAddr {
     .concat();
     bench.handle(Input::Datagram { from, bytes: &announce });
     SocketAddr::new(from.ip(), 7_001)
+}
+
+/// `driver dht get` keeps nothing for others: in a net of two nobody else could tell of us.
+#[test]
+fn where_few_are_known_we_name_ourselves_for_what_we_announce() {
+    let here = SocketAddr::from(([127, 0, 0, 1], 9_000));
+    let named = |bench: &mut Bench, from| {
+        let bytes = told_to(bench, 5, from);
+        reply_of(&bytes).values.iter().collect::<Vec<_>>()
+    };
+    let ours = SocketAddr::from(([127, 0, 0, 1], 7_000));
+    let mut bench = Bench::new(None);
+    assert_eq!(named(&mut bench, here), [], "it is none of ours");
+    bench.announce(Haste::Background);
+    assert_eq!(named(&mut bench, here), [ours]);
+    assert_eq!(named(&mut bench, info(5).address), [], "nobody told us how others see us");
+    let address = Some(SocketAddr::from(([80, 1, 2, 3], 7_500)));
+    bench.handle(Input::Mapped { address });
+    let public = SocketAddr::from(([80, 1, 2, 3], 7_000));
+    assert_eq!(named(&mut bench, info(5).address), [public]);
+    bench.handle(Input::Seek { hash: HASH, seed: false, haste: Haste::Background });
+    assert_eq!(named(&mut bench, here), [], "we only look for it");
+    // With eight others it is kept where all look for it.
+    let mut bench = Bench::with(1..=20);
+    bench.announce(Haste::Background);
+    bench.take();
+    assert_eq!(named(&mut bench, here), []);
 }
 
 #[test]
@@ -586,12 +637,12 @@ fn announces_for_which_nobody_waits_are_spread() {
         hash.0[0] = first;
         bench.handle(Input::Announce { hash, port: 7_000, implied: false, seed: true, haste });
     }
-    // One at once, and one each 166 ms: three queries each at first.
+    // One at once, and one each 170 ms: three queries each at first.
     assert_eq!(bench.asked.len(), 3);
     let begun = bench.now;
     bench.run(begun + 100 * MS, |_| None);
     assert_eq!(bench.asked.len(), 3);
-    bench.run(begun + 166 * MS, |_| None);
+    bench.run(begun + 170 * MS, |_| None);
     assert!(bench.asked.len() >= 6, "{:?}", bench.names());
 }
 

@@ -203,7 +203,7 @@ fn on_a_dead_line_nobody_is_asked_but_by_probes() {
         bench.handle(Input::Find { ticket, hash, haste: Haste::Urgent });
     }
     let first = bench.asked.len();
-    assert_eq!(first, 4 * 8 + 3);
+    assert_eq!(first, 4 * 5 + 3);
     bench.run(bench.now + 12 * S, silence);
     // When these stall the line is taken for dead; then there is a probe each second.
     let more = bench.asked.len() - first;
