@@ -43,25 +43,14 @@
 //! | 0 ground | [`base`], [`bencode`] |
 #![warn(missing_docs)]
 
-pub mod base;
-pub mod bencode;
-pub mod chunk;
-#[cfg(feature = "cli")]
-pub mod cli;
-pub mod dht;
-pub mod disk;
-pub mod link;
-pub mod metainfo;
-pub mod metalink;
-pub mod net;
-pub mod seek;
-pub mod session;
-pub mod swarm;
-pub mod torrent;
-pub mod tracker;
-pub mod web;
-pub mod wire;
+#[doc(inline)]
+pub use {
+    pigeon_base::base, pigeon_bencode::bencode, pigeon_chunk::chunk, pigeon_dht::dht,
+    pigeon_disk::disk, pigeon_link::link, pigeon_metainfo::metainfo, pigeon_metalink::metalink,
+    pigeon_net::net, pigeon_seek::seek, pigeon_session::session, pigeon_swarm::swarm,
+    pigeon_torrent::torrent, pigeon_tracker::tracker, pigeon_web::web, pigeon_wire::wire,
+};
 
-#[cfg(test)]
-#[path = "../tests/support/fuzz.rs"]
-mod fuzz;
+#[cfg(feature = "cli")]
+#[doc(inline)]
+pub use pigeon_cli::cli;

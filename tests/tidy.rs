@@ -332,26 +332,39 @@ fn floor_of(module: &[&str]) -> Option<(usize, u8)> {
     { fits }.next()
 }
 
+/// The floors that a room's files stand on.
+fn floors_of(room: &str) -> impl Iterator<Item = u8> {
+    FLOORS.iter().filter(move |(entry, _)| entry.split('/').next() == Some(room)).map(|(_, at)| *at)
+}
+
 /// Rule 1, gravity: a file imports only from lower floors, or from its own room on the same or a
-/// lower floor.
+/// lower floor. The root of a room's crate names whole rooms, for the highest of its files.
 fn gravity(source: &Source) -> Vec<String> {
     let own = source.module();
     if own == ["lib"] {
         return Vec::new();
     }
-    let Some((matched, floor)) = floor_of(&own) else {
+    let Some((matched, mut floor)) = floor_of(&own) else {
         return vec![source.offence(0, "this room has no floor: add it to the table")];
     };
-    if SPLIT_ROOMS.contains(&own[0]) && own.len() > 1 && matched == 1 {
+    let is_root = own.get(1) == Some(&"crate");
+    if is_root {
+        floor = floors_of(own[0]).max().unwrap_or(floor);
+    } else if SPLIT_ROOMS.contains(&own[0]) && own.len() > 1 && matched == 1 {
         return vec![source.offence(0, "this file of a split room has no floor: add it")];
     }
     let mut offences = Vec::new();
     for (line, path) in source.paths() {
         let target: Vec<&str> = match path[0].as_str() {
-            "crate" | "pigeon" => path[1..].iter().map(String::as_str).collect(),
+            // Another room's crate holds one module, the room.
+            first if first == "crate" || first.starts_with("pigeon") => {
+                path[1..].iter().map(String::as_str).collect()
+            }
             _ => continue,
         };
-        let Some((_, above)) = floor_of(&target) else { continue };
+        let whole = floors_of(target[0]).min();
+        let named = floor_of(&target).map(|(_, floor)| floor);
+        let Some(above) = (if is_root { whole } else { named }) else { continue };
         let allowed = above < floor
             || (target[0] == own[0] && above <= floor)
             || NEIGHBOURS.contains(&(own[0], target[0]));
@@ -715,6 +728,9 @@ mod samples {
         bad(gravity, "tracker/http.rs", "use super::task::Task;");
         bad(gravity, "tracker/mod.rs", "pub mod task;\npub use task::Task;");
         bad(gravity, "torrent/actor.rs", "use crate::session::Handle;");
+        bad(gravity, "swarm/crate.rs", "use pigeon_disk::disk;");
+        bad(gravity, "disk/crate.rs", "use pigeon_net::net;");
+        bad(gravity, "disk/job.rs", "use pigeon_net::net::tcp;");
         bad(gravity, "swarm/tests/behaviour.rs", "use super::super::super::link::Dial;");
         bad(gravity, "cellar/barrel.rs", "");
         bad(gravity, "tracker/barrel.rs", "");
@@ -729,6 +745,9 @@ mod samples {
         good(gravity, "session/actor.rs", "use crate::torrent::handle::Handle;");
         good(gravity, "bencode/guard.rs", "use crate::base::units;");
         good(gravity, "main.rs", "use pigeon::cli;");
+        good(gravity, "dht/crate.rs", "use pigeon_net::net;");
+        good(gravity, "link/crate.rs", "use pigeon_web::web;");
+        good(gravity, "swarm/crate.rs", "use pigeon_seek::seek;");
         good(
             gravity,
             "base/ids.rs",

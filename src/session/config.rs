@@ -10,7 +10,6 @@ use super::memory::Memory;
 /// What torrents of a session share. Begin with the default, and say what is to be otherwise:
 /// `SessionConfig::default().state_dir("state").port(6881)`.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct SessionConfig {
     /// Port to listen on; none tries 6881 to 6889 and then any; 0 is any.
     pub port: Option<u16>,

@@ -83,7 +83,7 @@ impl TorrentHandle {
 
     /// Looks at the latest snapshot without a copy of it. The torrent waits meanwhile, so this
     /// is for short looks.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
+    pub fn look<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
         look(&self.status.borrow())
     }
 
@@ -184,19 +184,22 @@ impl TorrentHandle {
 
     /// Starts a queued torrent whose turn has come. Never waits: one that has so many orders
     /// to read is told again.
-    pub(crate) fn start(&self) {
+    #[doc(hidden)]
+    pub fn start(&self) {
         // The session looks again at the next change of any torrent.
         let _ = self.commands.try_send(Command::Start);
     }
 
     /// A peer announced itself in the local network (BEP 14). Never waits.
-    pub(crate) fn local_peer(&self, address: SocketAddr) {
+    #[doc(hidden)]
+    pub fn local_peer(&self, address: SocketAddr) {
         // It does so again in five minutes.
         let _ = self.commands.try_send(Command::LocalPeer(address));
     }
 
     /// Ends seeding, because it was enough; `resume` goes on with it. Never waits.
-    pub(crate) fn finish(&self) {
+    #[doc(hidden)]
+    pub fn finish(&self) {
         // The session looks again within a second.
         let _ = self.commands.try_send(Command::Finish);
     }

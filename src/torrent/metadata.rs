@@ -91,8 +91,8 @@ mod tests {
     #[test]
     fn a_hybrid_is_found_by_either_hash() {
         let dir = tempfile::tempdir().unwrap();
-        let bytes = fs::read("tests/data/multi-hybrid.torrent").unwrap();
-        let torrent = Torrent::parse(&bytes).unwrap();
+        let bytes = include_bytes!("../../tests/data/multi-hybrid.torrent");
+        let torrent = Torrent::parse(bytes).unwrap();
         keep(dir.path(), &torrent).unwrap();
         let (v1, v2) = (torrent.info_hash_v1, torrent.info_hash_v2);
         for target in [Target::new(v1, None), Target::new(None, v2), Target::new(v1, v2)] {

@@ -62,7 +62,6 @@ pub struct SeedLimits {
 /// How to run one torrent. Begin with the default, and say what is to be otherwise:
 /// `TorrentOptions::default().dir("downloads").sequential(true)`.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct TorrentOptions {
     /// Directory that the torrent's files go under; `downloads` where nothing else is said.
     pub dir: PathBuf,

@@ -177,7 +177,8 @@ impl Seeking {
     }
 
     /// What its session keeps of it.
-    pub(crate) fn watched(&self) -> SeekWatch {
+    #[doc(hidden)]
+    pub fn watched(&self) -> SeekWatch {
         SeekWatch { orders: self.orders.downgrade(), status: self.status.clone() }
     }
 

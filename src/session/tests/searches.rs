@@ -303,8 +303,8 @@ async fn a_disk_that_hangs_makes_nothing_known_of_a_torrent_that_may_be_private(
 async fn a_hybrid_that_runs_is_not_sought_by_its_second_hash() {
     let home = tempfile::tempdir().unwrap();
     let session = session(home.path(), 5).await;
-    let bytes = std::fs::read("tests/data/multi-hybrid.torrent").unwrap();
-    let hybrid = Arc::new(Torrent::parse(&bytes).unwrap());
+    let bytes = include_bytes!("../../../tests/data/multi-hybrid.torrent");
+    let hybrid = Arc::new(Torrent::parse(bytes).unwrap());
     let (v1, v2) = (hybrid.info_hash_v1, hybrid.info_hash_v2);
     session.add(hybrid.clone(), options(home.path())).await.unwrap();
     for (v1, v2) in [(v1, None), (None, v2), (v1, v2)] {

@@ -16,7 +16,7 @@ use crate::link::web::Tls;
 use super::*;
 
 fn file(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests/support/tls", name].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "../../tests/support/tls", name].iter().collect()
 }
 
 /// Serves `body` to all requests, whole, as `localhost`; tells what was agreed on below HTTP.
