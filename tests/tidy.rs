@@ -362,12 +362,14 @@ fn gravity(source: &Source) -> Vec<String> {
             }
             _ => continue,
         };
-        let whole = floors_of(target[0]).min();
+        // A crate's name alone is no path into it.
+        let Some(room) = target.first().copied() else { continue };
+        let whole = floors_of(room).min();
         let named = floor_of(&target).map(|(_, floor)| floor);
         let Some(above) = (if is_root { whole } else { named }) else { continue };
         let allowed = above < floor
-            || (target[0] == own[0] && above <= floor)
-            || NEIGHBOURS.contains(&(own[0], target[0]));
+            || (room == own[0] && above <= floor)
+            || NEIGHBOURS.contains(&(own[0], room));
         if !allowed {
             let what = format!("floor {floor} imports {} of floor {above}", path.join("::"));
             offences.push(source.offence(line, what));

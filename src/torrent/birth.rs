@@ -51,13 +51,7 @@ pub(super) fn actor(
     let share_blocks = *ends.share.borrow_and_update();
     let left = publisher.left();
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
-    // Who only seeds sends what there is, and fetches nothing of what is lost: its user may have
-    // meant to change it.
-    let fetched = match parts.options.seed_only {
-        true => Bitfield::none(parts.layout.piece_count()),
-        false => wanted,
-    };
-    let config = swarm_config(parts, share_blocks, [have, proven, fetched]);
+    let config = swarm_config(parts, share_blocks, [have, proven, fetched(parts, wanted)]);
     let mut company = company(parts, config, &store, ends.known, ends.contacts);
     if let Some(waits) = ends.waits {
         company.swarm.remember_waits(waits, Instant::now());
@@ -106,6 +100,15 @@ pub(super) fn actor(
         share: ends.share,
         status: ends.status,
         wanted_files: parts.wanted_files.clone(),
+    }
+}
+
+/// Who only seeds sends what there is, and fetches nothing of what is lost: its user may have meant
+/// to change it.
+fn fetched(parts: &Parts, wanted: Bitfield) -> Bitfield {
+    match parts.options.seed_only {
+        true => Bitfield::none(parts.layout.piece_count()),
+        false => wanted,
     }
 }
 
