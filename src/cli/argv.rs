@@ -165,7 +165,7 @@ mod tests {
         let later = "info: no such file; a command stands first: driver info ...";
         assert_eq!(said("big.torrent info").as_deref(), Some(later));
         // A file, a name like none, and what looks like a file.
-        for fine in ["src", "debian", "list.torrent", "./inof", "holiday"] {
+        for fine in ["commands", "debian", "list.torrent", "./inof", "holiday"] {
             assert_eq!(said(fine), None);
         }
     }

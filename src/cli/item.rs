@@ -96,6 +96,8 @@ pub struct Item {
     pub fetched_before: u64,
     /// When it was complete.
     pub completed: Option<Instant>,
+    /// What had been downloaded when it was told complete last, in bytes.
+    pub told_complete_at: Option<u64>,
     /// What it failed with.
     pub failed: Option<Exit>,
     /// Hashes that its files are to have in the end; none when that was looked at.

@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn what_lies_beside_under_a_shared_name_is_no_torrent() {
         // The tests run here.
-        assert!(std::path::Path::new("src").is_dir() && !is_torrent("src"));
+        assert!(std::path::Path::new("commands").is_dir() && !is_torrent("commands"));
         assert!(std::path::Path::new("Cargo.toml").is_file() && !is_torrent("Cargo.toml"));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");

@@ -62,11 +62,11 @@ mod tests {
         assert_eq!(apart("a.torrent"), (1, None));
         assert_eq!(apart("a.torrent b.TORRENT"), (2, None));
         assert_eq!(apart("a.torrent /nowhere"), (1, Some("/nowhere".into())));
-        assert_eq!(apart("a.torrent b.torrent src"), (2, Some("src".into())));
+        assert_eq!(apart("a.torrent b.torrent commands"), (2, Some("commands".into())));
         // Alone it is a torrent, however it is called.
-        assert_eq!(apart("src"), (1, None));
+        assert_eq!(apart("commands"), (1, None));
         assert_eq!(apart("a Cargo.toml"), (2, None));
         assert_eq!(apart("a.torrent http://x/y?z"), (2, None));
-        assert_eq!(apart("http://x/y?z src"), (1, Some("src".into())));
+        assert_eq!(apart("http://x/y?z commands"), (1, Some("commands".into())));
     }
 }

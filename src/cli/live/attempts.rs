@@ -51,9 +51,7 @@ impl Live {
         let Some(item) = self.desk.item_mut(number) else { return };
         item.is_summing = false;
         if is_all_right && item.completed.is_none() {
-            item.completed = Some(Instant::now());
-            let status = item.handle.status();
-            self.say_complete(number, &status);
+            self.on_complete(number);
         }
     }
 
@@ -61,11 +59,20 @@ impl Live {
     pub(super) fn on_all_here(&mut self, number: usize) {
         let Some(item) = self.desk.item_mut(number) else { return };
         if !item.attempts.as_ref().is_some_and(|attempts| attempts.has_hash()) {
-            item.completed = Some(Instant::now());
-            let status = item.handle.status();
-            self.say_complete(number, &status);
+            self.on_complete(number);
         }
         self.desk.check_sums(number);
+    }
+
+    fn on_complete(&mut self, number: usize) {
+        let Some(item) = self.desk.item_mut(number) else { return };
+        item.completed = Some(Instant::now());
+        let status = item.handle.status();
+        // Files that were away and are back complete nothing anew.
+        let told_at = item.told_complete_at.replace(status.downloaded_bytes);
+        if told_at != item.told_complete_at {
+            self.say_complete(number, &status);
+        }
     }
 
     /// Files of which nothing tells the pieces come from their mirrors or not at all: is anything

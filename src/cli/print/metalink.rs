@@ -136,7 +136,7 @@ Generator   g
 ";
         assert!(screen.starts_with(expected), "{screen}");
         assert!(screen.contains("SHA-1       a9993e36"), "{screen}");
-        assert!(screen.contains("one mirror after the other, judged as a whole"), "{screen}");
+        assert!(screen.contains("its mirrors together, judged as a whole"), "{screen}");
         assert!(screen.contains("Had by      its torrent\n"), "{screen}");
         assert!(screen.contains("Mirrors     http://m/a?...\n"), "{screen}");
         let json = metalink_json(&metalink);

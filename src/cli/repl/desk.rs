@@ -181,6 +181,7 @@ impl Desk {
             is_seed_only,
             fetched_before,
             completed: None,
+            told_complete_at: None,
             failed: None,
             sums,
             is_summing: false,
