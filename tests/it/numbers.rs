@@ -184,9 +184,9 @@ fn what_cannot_be_written_is_said_before_anybody_is_dialled() {
     // Who speaks to the program waits, up to a time.
     let mut command = place.command(&["--repl", "--timeout", "1s"]);
     let mut running = Running::start(&mut command);
-    running.line(&words);
     let ran = running.wait();
     assert_eq!(ran.code, Some(5), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains(&words), "{}", ran.stderr);
     let words = "driver: nothing could be written for 1s: no space left on device writing out/";
     assert!(ran.stderr.contains(words), "{}", ran.stderr);
     disk.change("ro,size=16m");

@@ -165,6 +165,9 @@ fn a_finished_download_takes_back_a_file_that_was_away_and_does_not_fetch_it_aga
         command.env("XDG_STATE_HOME", place.home.path().join(format!("state of {dir}")));
         command
     };
+    // A run of its own: what goes before it is on the device is fetched again at once.
+    let first = finish(&mut fetch("out", &has_all, ["--timeout", "1m"]));
+    assert_eq!(first.code, Some(0), "{}{}", first.stdout, first.stderr);
     let mut download = Running::start(&mut fetch("out", &has_all, ["--seed-time", "5m"]));
     let finished = port(until(&mut download, "started"));
     until(&mut download, "completed");
@@ -181,7 +184,7 @@ fn a_finished_download_takes_back_a_file_that_was_away_and_does_not_fetch_it_aga
     download.signal("TERM");
     let ran = download.wait();
     let stopped = ran.stdout.lines().map(event).find(|event| event["event"] == "stopped");
-    assert_eq!(stopped.expect("an end")["downloaded"], 300_000, "{}", ran.stdout);
+    assert_eq!(stopped.expect("an end")["downloaded"], 0, "{}", ran.stdout);
 }
 
 /// A piece that was found wrong alone is looked for like a file that is gone.
