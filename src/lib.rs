@@ -29,8 +29,9 @@
 //!
 //! # The house
 //!
-//! The map of the house, from the ground up. A room imports only from lower floors;
-//! `tests/tidy.rs` holds the table and decides. `ARCHITECTURE.md` explains why.
+//! The map of the house, from the ground up. A room is a crate of its own, shown here as a module,
+//! and imports only from lower floors; `tests/tidy.rs` holds the table and decides.
+//! `ARCHITECTURE.md` explains why.
 //!
 //! | floor | rooms |
 //! |---|---|
