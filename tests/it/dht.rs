@@ -468,10 +468,16 @@ fn garbage_of_a_node_does_nothing() {
     let home = Home::new(7);
     let mut seed = home.seed(&[mad.address, nodes.routers()[0]]);
     assert!(seed.ready() > 0);
-    mad.hears("any query", |bytes| contains(bytes, b"1:y1:q"));
     let ran = seed.quit();
     assert_code(&ran, 0);
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+    // Among others it may not have been asked before they were enough.
+    let stranger = Home::new(8);
+    let ask = ["dht", "get", &home.hash(), "--wait", "2s"];
+    let alone = finish(&mut stranger.command(&ask, &[mad.address]));
+    mad.hears("any query", |bytes| contains(bytes, b"1:y1:q"));
+    alone.assert_refused(4, "");
+    assert!(!alone.stderr.contains("panicked"), "{}", alone.stderr);
 }
 
 #[test]
