@@ -306,8 +306,15 @@ fn people_ask_the_dht() {
     }
     let got = ask(&["get", &giver.hash(), "--json"]);
     assert!(got.stdout.contains(r#"{"event":"swarm","leechers":0,"seeds":1}"#), "{}", got.stdout);
-    let pong = ask(&["ping", &routers[0].to_string()]);
-    assert_code(&pong, 0);
+    // Whoever was asked so often may have used up what it answers a second.
+    let ping = || ask(&["ping", &routers[0].to_string()]);
+    let pong = loop {
+        let pong = ping();
+        if pong.code == Some(0) {
+            break pong;
+        }
+        assert!(begin.elapsed() < LIMIT, "{}", pong.stderr);
+    };
     assert!(pong.stdout.starts_with(&routers[0].to_string()), "{}", pong.stdout);
     let list = ask(&["nodes", "--json"]);
     assert_code(&list, 0);
