@@ -399,6 +399,7 @@ impl Dialect for Course {
             can_upload_to: false,
             fast: true,
             extended: false,
+            mse: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! everybody.
 
 pub mod addresses;
+pub mod budget;
 pub mod guests;
 pub mod http;
 pub mod limiter;

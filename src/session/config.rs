@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::link::web::Policy;
+use crate::wire::mse::Encryption;
 
 use super::memory::Memory;
 
@@ -17,6 +18,8 @@ pub struct SessionConfig {
     pub listen: bool,
     /// Address to listen on and dial from; both families when none.
     pub bind: Option<IpAddr>,
+    /// Whether connections to peers are encrypted.
+    pub encryption: Encryption,
     /// Where resume data lies, made when missing; `.pigeon` where nothing else is said.
     pub state_dir: PathBuf,
     /// How much memory each part may hold.
@@ -80,6 +83,11 @@ impl SessionConfig {
         Self { bind: Some(address), ..self }
     }
 
+    /// Whether connections to peers are encrypted.
+    pub fn encryption(self, encryption: Encryption) -> Self {
+        Self { encryption, ..self }
+    }
+
     /// Whether to look for peers in the local network.
     pub fn local_discovery(self, local_discovery: bool) -> Self {
         Self { local_discovery, ..self }
@@ -138,6 +146,7 @@ impl Default for SessionConfig {
             port: None,
             listen: true,
             bind: None,
+            encryption: Encryption::default(),
             state_dir: ".pigeon".into(),
             memory: Memory::default(),
             download_limit: None,

@@ -29,6 +29,7 @@ use crate::base::ids::{InfoHash, PeerId};
 use crate::base::pool::BlockPool;
 use crate::dht::task::{Dht, DhtConfig};
 use crate::disk::{Disk, DiskConfig, SyncPolicy};
+use crate::link::Secrecy;
 use crate::link::web::{Policy, Tls};
 use crate::metainfo::Torrent;
 use crate::net::limiter::Limiter;
@@ -44,6 +45,8 @@ pub use crate::torrent::options::{
 pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
 pub use memory::Memory;
+
+pub use crate::wire::mse::Encryption;
 
 use actor::{Actor, Command};
 use local::Local;
@@ -104,7 +107,8 @@ impl Session {
             let mail = mail.dht;
             Dht::start(DhtConfig { udp, mail, file, routers, read_only: false })
         });
-        tokio::spawn(listener::run(listening, registered));
+        let secrecy = Secrecy::new(config.encryption);
+        tokio::spawn(listener::run(listening, registered, secrecy.clone()));
         let limiter = Arc::new(Limiter::new(config.download_limit));
         let up_limiter = Arc::new(Limiter::new(config.upload_limit));
         let web_limiter =
@@ -115,6 +119,7 @@ impl Session {
             peer_id: PeerId::ours(rand::random()),
             port,
             bind: config.bind,
+            secrecy,
             state_dir: config.state_dir,
             pool,
             disk: Arc::new(disk),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::args::{self, Common, Encryption, Options};
+use crate::cli::args::{self, Common, Options};
 use crate::cli::attempts::is_here;
 use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
@@ -330,11 +330,6 @@ fn choose_one(
 /// # Errors
 /// When one of them is asked for.
 pub fn refuse_unsafe(options: &Options) -> Result<(), Failure> {
-    if options.encryption == Encryption::Require {
-        return Err(Failure::usage(
-            "--encryption require is not supported yet: connections would not be encrypted",
-        ));
-    }
     if options.proxy.as_ref().is_some_and(|proxy| !proxy.is_empty()) {
         return Err(Failure::usage(
             "--proxy is not supported yet: connections would show your own address",
@@ -390,6 +385,7 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         port: options.port,
         listen: true,
         bind: options.bind,
+        encryption: options.encryption.into(),
         state_dir: state_dir()?,
         memory: memory_for(common)?,
         download_limit: options.download_limit.0,
@@ -488,9 +484,8 @@ mod tests {
 
     #[test]
     fn protection_that_is_not_there_is_refused() {
-        let refused = refuse_unsafe(&options("--encryption require")).unwrap_err();
-        assert_eq!(refused.exit, Exit::Usage);
         let refused = refuse_unsafe(&options("--proxy socks5://x")).unwrap_err();
+        assert_eq!(refused.exit, Exit::Usage);
         assert_eq!(
             refused.message,
             "--proxy is not supported yet: connections would show your own address"

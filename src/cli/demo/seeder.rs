@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::metainfo::Torrent;
 use crate::session::{
-    Allocate, CheckMode, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
+    Allocate, CheckMode, Encryption, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
 };
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::Status;
@@ -79,6 +79,7 @@ impl Seeder {
             port: Some(0),
             listen: true,
             bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            encryption: Encryption::default(),
             state_dir,
             // It receives nothing.
             memory: Memory::split(Memory::MIN, 1),

@@ -20,6 +20,7 @@ fn run_caps() -> LinkCaps {
         can_upload_to: false,
         fast: true,
         extended: false,
+        mse: None,
     }
 }
 

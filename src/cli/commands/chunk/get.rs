@@ -30,7 +30,9 @@ use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
-use crate::session::{Allocate, CheckMode, Memory, SeedLimits, SessionConfig, TorrentOptions};
+use crate::session::{
+    Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
+};
 use crate::torrent::course::{self, Learnt, Listing, ListingSource, Sizes};
 use crate::torrent::options::{Found, FoundBytes};
 
@@ -300,6 +302,7 @@ impl Plan {
                 port: None,
                 listen: false,
                 bind: None,
+                encryption: Encryption::default(),
                 state_dir,
                 memory,
                 download_limit: arguments.download_limit.0,
