@@ -292,7 +292,7 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
         assert!(!peers_screen(&sample(), &[], false, 80).contains(legend));
         let mut peers = sample();
         peers[0].mse = Some(Method::Rc4);
-        peers[1].mse = Some(Method::Plaintext);
+        peers[2].mse = Some(Method::Plaintext);
         let screen = peers_screen(&peers, &[], false, 80);
         assert!(screen.contains("E\n") && screen.contains("e\n"), "{screen}");
         assert!(screen.ends_with(legend), "{screen}");
