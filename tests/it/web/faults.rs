@@ -20,8 +20,8 @@ fn a_server_that_answers_ranges_with_the_whole_file_is_enough() {
     let (home, payload) = (home(), iso(1));
     let server = serve(&payload, |_| Reply::Whole);
     assert_comes(home.path(), &payload, &[&server.url("/")], &[]);
-    let requests = server.requests().len();
-    assert!(requests <= 6, "{requests} requests");
+    let (requests, connections) = (server.requests().len(), server.connections());
+    assert!(requests <= 6 && connections <= 8, "{requests} requests, {connections} connections");
 }
 
 #[test]
