@@ -9,16 +9,19 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use data_encoding::HEXLOWER;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use ring::hmac::{self, Context, HMAC_SHA256};
+use ring::pbkdf2::{self, PBKDF2_HMAC_SHA256};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 /// Rounds from a token to its key: 40 ms for us, and as much for each guess of whoever asked a
 /// tracker to introduce itself and now tries words at home.
-const ROUNDS: u32 = 200_000;
+const ROUNDS: NonZeroU32 = NonZeroU32::new(200_000).unwrap();
 
 /// Longest address that is believed: a textual IPv6 address with scope and port has fewer.
 const ADDRESS_LEN_MAX: usize = 80;
@@ -106,7 +109,9 @@ impl TokenKey {
     /// The key of `token` at the tracker `tracker`; takes some 40 ms.
     pub fn new(token: &str, tracker: &TrackerKey) -> Self {
         let salt = [b"pigeon tracker 1\0".as_slice(), &tracker.0].concat();
-        Self(pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(token.as_bytes(), &salt, ROUNDS))
+        let mut key = [0; 32];
+        pbkdf2::derive(PBKDF2_HMAC_SHA256, ROUNDS, &salt, token.as_bytes(), &mut key);
+        Self(key)
     }
 
     /// What only a tracker with the token can say: over "pigeon token 1", a zero, its key, both
@@ -117,25 +122,24 @@ impl TokenKey {
         asker: &AskerNonce,
         nonce: &ChangeNonce,
         address: &str,
-    ) -> Hmac<Sha256> {
-        let parts = [b"pigeon token 1\0".as_slice(), &tracker.0, asker, nonce];
-        self.mac(&parts).chain_update(address)
+    ) -> [u8; 32] {
+        self.mac(&[b"pigeon token 1\0", &tracker.0, asker, nonce, address.as_bytes()])
     }
 
     /// What only a sender with the token can say: over "pigeon change 1", a zero, the nonce, the
     /// body's hash, the method, a space and the name.
-    fn change(&self, change: &Change<'_>) -> Hmac<Sha256> {
+    fn change(&self, change: &Change<'_>) -> [u8; 32] {
         let (method, name) = (change.method.as_bytes(), change.name.as_bytes());
         self.mac(&[b"pigeon change 1\0", change.nonce, change.body, method, b" ", name])
     }
 
     /// Whether somebody with the token sent it; in constant time.
     pub fn is_of(&self, change: &Change<'_>, mac: &[u8; 32]) -> bool {
-        self.change(change).verify_slice(mac).is_ok()
+        self.change(change).ct_eq(mac).into()
     }
 
-    fn mac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
-        parts.iter().fold(hmac(&self.0), |mac, part| mac.chain_update(part))
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        mac(&self.0, parts)
     }
 }
 
@@ -178,7 +182,7 @@ impl Introduction {
         let (key, address) = (identity.key(), address.to_string());
         let proof = |token: &TokenKey| {
             let proof = token.proof(&key, asker, nonce, &address);
-            HEXLOWER.encode(&proof.finalize().into_bytes())
+            HEXLOWER.encode(&proof)
         };
         Self {
             key: key.to_string(),
@@ -219,7 +223,7 @@ impl Introduced {
     pub fn proven(&self, token: &str, asker: &AskerNonce) -> Option<TokenKey> {
         let (proof, token) = (self.proof?, TokenKey::new(token, &self.key));
         let expected = token.proof(&self.key, asker, &self.nonce, &self.address.to_string());
-        expected.verify_slice(&proof).is_ok().then_some(token)
+        bool::from(expected.ct_eq(&proof)).then_some(token)
     }
 }
 
@@ -237,7 +241,7 @@ pub struct SignedChange {
 impl SignedChange {
     /// Signs a change.
     pub fn new(token: &TokenKey, change: &Change<'_>) -> Self {
-        let mac = token.change(change).finalize().into_bytes().into();
+        let mac = token.change(change);
         Self { nonce: *change.nonce, body: *change.body, mac }
     }
 
@@ -260,11 +264,13 @@ impl SignedChange {
     }
 }
 
-/// HMAC with a key of the length of its hash, which RFC 2104 fills up with zeros.
-pub fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
-    let mut filled = [0; 64];
-    filled[..32].copy_from_slice(key);
-    Hmac::new(&filled.into())
+/// HMAC-SHA-256 (RFC 2104) over the parts, one behind the other.
+pub fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = Context::with_key(&hmac::Key::new(HMAC_SHA256, key));
+    parts.iter().for_each(|part| context.update(part));
+    let mut mac = [0; 32];
+    mac.copy_from_slice(context.sign().as_ref());
+    mac
 }
 
 /// The hash of a body.
@@ -304,7 +310,7 @@ mod tests {
     #[test]
     fn keys_and_codes_are_those_of_the_standards() {
         let token = TokenKey::new("blue-door", &TrackerKey([7; 32]));
-        let hex = |mac: Hmac<Sha256>| HEXLOWER.encode(&mac.finalize().into_bytes());
+        let hex = |mac: [u8; 32]| HEXLOWER.encode(&mac);
         assert_eq!(
             HEXLOWER.encode(&token.0),
             "8f043f688198eb53b666aaa740b4b7c39292fd2372cb95e489d6eb27c68c73e1"
