@@ -200,6 +200,50 @@ fn a_silent_link_loses_what_is_reserved() {
 }
 
 #[test]
+fn a_server_may_take_its_time_for_the_first_byte() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    assert!(bench.wait(19.0).is_empty(), "its run is left to it");
+    let lines = bench.pieces(0, 0..16);
+    assert!(has(&lines, "check 15 [data data data data]"), "{lines:?}");
+    assert_eq!(bench.state(0), SourceState::Fit);
+}
+
+/// That a run is over of which nothing came is our own doing.
+#[test]
+fn a_server_that_never_answers_is_not_asked_again_but_left_alone() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    assert_eq!(bench.wait(25.1), ["peer 100: shorten to 0"]);
+    assert!(bench.ended(0, 0, RunEnd::Done).is_empty(), "no other run of it");
+    let lines = bench.wait(2.1);
+    assert!(has(&lines, "peer 100: close, it has nothing to bring at present"), "{lines:?}");
+    let SourceState::Waits { why, .. } = bench.state(0) else { panic!("{:?}", bench.state(0)) };
+    assert_eq!(why, "it was asked and sent nothing for long");
+}
+
+#[test]
+fn of_a_server_that_does_not_answer_for_long_others_take_all_it_was_to_bring() {
+    let mut bench = Bench::new(32);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    assert_eq!(bench.served(1), ["peer 101: fetch 16..32"]);
+    bench.wait(1.0);
+    bench.pieces(1, 16..32);
+    for end in [8, 4, 2, 1] {
+        let lines = bench.ended(1, 0, RunEnd::Done);
+        assert!(has(&lines, &format!("peer 100: shorten to {end}")), "{end}: {lines:?}");
+        bench.pieces(1, end..2 * end);
+    }
+    bench.wait(9.1);
+    let lines = bench.ended(1, 2, RunEnd::Done);
+    assert_eq!(lines, ["peer 100: shorten to 0", "peer 101: fetch 0..1"]);
+    assert!(bench.ended(0, 0, RunEnd::Done).is_empty(), "it is still to answer");
+}
+
+#[test]
 fn a_peer_that_has_nothing_to_begin_takes_the_last_piece_of_a_run() {
     let mut bench = Bench::new(16);
     bench.sources(1);

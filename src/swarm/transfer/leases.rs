@@ -410,7 +410,7 @@ impl Transfer {
             let Some(it) = self.runs.link(link) else { continue };
             if it.is_idle() && now >= it.idle_since() + IDLE_MAX {
                 if it.is_silent() {
-                    let why = "it sent nothing for ten seconds";
+                    let why = "it was asked and sent nothing for long";
                     self.sources.link_ended(it.source(), false, why, now);
                 }
                 self.close_lease(link, CloseReason::NothingLeft, now, out);
@@ -424,6 +424,7 @@ impl Transfer {
             return;
         }
         self.looks.is_due = true;
+        out.look_at_cause();
         let silent = self.runs.links().filter(|(_, it)| it.silent_for(now) >= SILENT_MAX);
         let silent: Vec<_> = silent.map(|(link, it)| (link, it.source(), it.brought())).collect();
         for (link, source, brought) in silent {
@@ -473,8 +474,9 @@ impl Transfer {
     }
 
     /// Is a run under way, and does it come?
-    pub(in crate::swarm) fn are_runs_coming(&self) -> bool {
-        self.runs.links().any(|(_, it)| !it.is_idle() && !it.is_silent())
+    pub(in crate::swarm) fn are_runs_coming(&self, now: Instant) -> bool {
+        let comes = |it: &RunLink| !it.is_idle() && !it.is_silent() && !it.is_late(now);
+        self.runs.links().any(|(_, it)| comes(it))
     }
 
     /// Why nothing comes from sources, if it is for them that something does not; none when there

@@ -254,7 +254,7 @@ impl Transfer {
         let links = self.runs.links().filter(|(link, _)| Some(*link) != except);
         let links = links.filter(|(_, it)| {
             !it.is_new(now)
-                && it.can_spare()
+                && it.can_spare(now)
                 && it.last().and_then(|last| self.layout.piece(last)).is_some_and(&fits)
         });
         let links = links.map(|(link, it)| (link, it.expected_s(&self.layout, now)));
