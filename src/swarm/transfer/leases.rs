@@ -174,7 +174,7 @@ impl Transfer {
         out: &mut Effects,
     ) -> bool {
         let Some(source) = self.runs.up(link, now) else { return false };
-        self.sources.link_up(source);
+        self.sources.waits_no_more(source);
         out.look_at_cause();
         self.fill_run(link, now, out);
         true
@@ -232,8 +232,11 @@ impl Transfer {
         now: Instant,
         out: &mut Effects,
     ) {
-        let was_lease = self.runs.lease_over(link).is_some();
-        if was_lease || self.runs.link(link).is_some() {
+        let lease = self.runs.lease_over(link);
+        if let Some(source) = lease.filter(|source| self.runs.count(*source) == 0) {
+            self.sources.waits_no_more(source);
+        }
+        if lease.is_some() || self.runs.link(link).is_some() {
             self.part_with(link, now, out);
             out.send(link, LinkCommand::Close(reason));
         }
