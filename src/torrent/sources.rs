@@ -100,7 +100,11 @@ impl Sources {
         let entered: Vec<_> = all.iter().filter_map(|seed| self.enter(seed)).collect();
         if entered.len() < all.len() {
             let left_out = all.len() - entered.len();
-            info!(left_out, taken = entered.len(), "web seeds are unusable, twice there or too many");
+            info!(
+                left_out,
+                taken = entered.len(),
+                "web seeds are unusable, twice there or too many"
+            );
         }
         entered
     }

@@ -294,8 +294,8 @@ impl Verdict {
 
     /// Whether an answer so at the target of a redirect may only mean that the redirect is no
     /// longer good: the origin is asked once more before anybody is blamed. Some say 400 then (S3's
-    /// `ExpiredToken`), send a page of whatever kind that says so, or lead to one. Only who is busy,
-    /// or sends a file of the right length, is not asked about in vain.
+    /// `ExpiredToken`), send a page of whatever kind that says so, or lead to one. Only who is
+    /// busy, or sends a file of the right length, needs no such question.
     pub fn may_be_expiry(&self) -> bool {
         !matches!(self, Self::Take { .. } | Self::WholeOnly | Self::Busy(_))
     }

@@ -67,12 +67,11 @@ async fn a_target_that_answers_no_more_is_not_kept_for_the_next_link() {
     for reply in [Reply::Silence, Reply::Raw(b"SSH-2.0-OpenSSH\r\n".to_vec())] {
         let rig = Rig::impatient(single());
         let gone = reply.clone();
-        let back = rig.serve(move |request| {
-            match request.target.ends_with("=0") && request.number > 0 {
+        let back =
+            rig.serve(move |request| match request.target.ends_with("=0") && request.number > 0 {
                 true => gone.clone(),
                 false => Reply::Honest,
-            }
-        });
+            });
         let front = front(&rig, &back, "302 Found");
         let mut link = rig.link(&front).await;
         assert_eq!(rig.fetch(&mut link, rig.run(0, 1)).await, rig.done(rig.run(0, 1)));
