@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::base::addr::{Locality, canonical, canonical_ip};
 
 /// Addresses of one host that are tried.
-pub const ADDRESSES_MAX: usize = 4;
+const ADDRESSES_MAX: usize = 4;
 
 /// Ports of other protocols, some of which take a request for something else: those that browsers
 /// refuse (WHATWG Fetch, "port blocking").
@@ -105,9 +105,44 @@ pub async fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<Socke
     }
 }
 
+/// Those of a host's addresses that are tried from `bind`, in this order: both families in turn
+/// (RFC 8305 §4), for one of them may lead nowhere; only its own when `bind` is given.
+pub fn to_try(addresses: Vec<SocketAddr>, bind: Option<IpAddr>) -> Vec<SocketAddr> {
+    let fits = |it: &SocketAddr| bind.is_none_or(|bind| bind.is_ipv4() == it.is_ipv4());
+    let Some(first) = addresses.iter().copied().find(fits) else {
+        // Why not is said when it is tried.
+        return addresses.into_iter().take(1).collect();
+    };
+    let (alike, others): (Vec<_>, Vec<_>) =
+        addresses.into_iter().filter(fits).partition(|it| it.is_ipv4() == first.is_ipv4());
+    let (mut alike, mut others) = (alike.into_iter(), others.into_iter());
+    let in_turn = std::iter::from_fn(|| {
+        let pair = [alike.next(), others.next()];
+        pair.iter().any(Option::is_some).then_some(pair)
+    });
+    in_turn.flatten().flatten().take(ADDRESSES_MAX).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_families_are_tried_in_turn_and_only_the_one_that_is_bound() {
+        let parse = |it: &str| SocketAddr::new(it.parse().unwrap(), 80);
+        let tried = |bind: Option<&str>| -> Vec<String> {
+            let six = (1..=5).map(|number| format!("2001:db8::{number}"));
+            let all = six.chain(["192.0.2.1".to_owned(), "192.0.2.2".to_owned()]);
+            let all = all.map(|it| parse(&it)).collect();
+            let tried = to_try(all, bind.map(|bind| bind.parse().unwrap()));
+            tried.iter().map(|it| it.ip().to_string()).collect()
+        };
+        assert_eq!(tried(None), ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2"]);
+        assert_eq!(tried(Some("127.0.0.1")), ["192.0.2.1", "192.0.2.2"]);
+        assert_eq!(tried(Some("::1")).len(), 4);
+        assert_eq!(to_try(vec![parse("::1")], Some("127.0.0.1".parse().unwrap())).len(), 1);
+        assert!(to_try(Vec::new(), None).is_empty());
+    }
 
     const INWARDS: [(&str, Locality); 7] = [
         ("192.168.1.1", Locality::Private),

@@ -306,7 +306,7 @@ impl Swarm {
         if self.transfer.is_disk_in_trouble() {
             return Cause::Disk;
         }
-        let is_served = self.transfer.are_runs_coming();
+        let is_served = self.transfer.are_runs_coming(now);
         if self.crowd.peers().is_empty() && !is_served {
             if let Some(cause) = self.transfer.source_cause(now) {
                 return cause;

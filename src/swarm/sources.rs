@@ -27,7 +27,8 @@ const WASTE_PIECES: u64 = 8;
 /// twice as long each time: what is behind it is not to wait.
 const STUCK_MAX: u32 = 2;
 const STUCK_REST: Duration = Duration::from_secs(60);
-/// Pieces of a source that are remembered as such; beyond that the oldest number is forgotten.
+/// Pieces of a source that are remembered as such; beyond that the one is forgotten that may be
+/// asked for first.
 const STUCK_KEPT: usize = 64;
 /// Rests of a source whose links end without a piece: twice as long each time.
 const REST_FIRST: Duration = Duration::from_secs(1);
@@ -38,6 +39,10 @@ const SLOW_REST: Duration = Duration::from_secs(300);
 /// them: it is a limit of rates, or a wall against robots.
 const REFUSALS_MAX: usize = 3;
 const REFUSALS_WITHIN: Duration = Duration::from_secs(60);
+/// So many files in a row that cannot be had, without a byte in between, have the source rest,
+/// twice as long each time: each was a request, and torrents have hundreds of thousands.
+const VAIN_MAX: u32 = 16;
+const VAIN_REST: Duration = Duration::from_secs(10);
 /// Characters that are kept of what a source says of its trouble.
 const WHY_LEN: usize = 200;
 /// A piece of more parts than this costs a server as many requests: peers bring it, if any can.
@@ -101,6 +106,18 @@ impl Off {
     fn is_for_good(&self) -> bool {
         self.until.is_none()
     }
+
+    /// Takes the place of what was known before, unless that lasts longer.
+    fn replace(self, known: &mut Option<Self>) {
+        let is_longer = |known: &Self| match (known.until, self.until) {
+            (None, _) => true,
+            (Some(known), Some(until)) => known > until,
+            (Some(_), None) => false,
+        };
+        if !known.as_ref().is_some_and(is_longer) {
+            *known = Some(self);
+        }
+    }
 }
 
 /// What is known of one file of a source.
@@ -140,6 +157,9 @@ struct Source {
     downloaded_bytes: u64,
     /// Links in a row that brought no whole piece.
     failures: u32,
+    /// Files in a row that could not be had, and how often they were too many.
+    vain_files: u32,
+    vain_rests: u32,
     ranges: Ranges,
 }
 
@@ -290,6 +310,7 @@ impl Sources {
         let Some(source) = self.known.get_mut(&source) else { return };
         if file.0 < ground.extents.file_count() {
             source.file_off(file, Off::new(trouble, now), ground);
+            source.asked_in_vain(now);
         }
     }
 
@@ -388,8 +409,8 @@ impl Sources {
         }
     }
 
-    /// A link to it is up: there are connections to be had.
-    pub(super) fn link_up(&mut self, source: SourceId) {
+    /// Nobody waits for a connection to it: a link is up, or none is wished any more.
+    pub(super) fn waits_no_more(&mut self, source: SourceId) {
         if let Some(source) = self.known.get_mut(&source) {
             source.waits = None;
         }
@@ -428,6 +449,9 @@ impl Sources {
     pub(super) fn brought(&mut self, source: SourceId, bytes: u64) {
         if let Some(source) = self.known.get_mut(&source) {
             source.downloaded_bytes += bytes;
+            if bytes > 0 {
+                (source.vain_files, source.vain_rests) = (0, 0);
+            }
         }
     }
 }
@@ -504,6 +528,8 @@ impl Source {
             wasted_bytes: 0,
             downloaded_bytes: 0,
             failures: 0,
+            vain_files: 0,
+            vain_rests: 0,
             ranges: Ranges::default(),
         }
     }
@@ -519,7 +545,10 @@ impl Source {
             self.ranges.is_known = false;
         }
         if self.stuck.len() > STUCK_KEPT {
-            self.stuck.pop_first();
+            let others = self.stuck.iter().filter(|(other, _)| **other != piece);
+            if let Some(first) = others.min_by_key(|(_, it)| it.until).map(|(first, _)| *first) {
+                self.stuck.remove(&first);
+            }
             self.ranges.is_known = false;
         }
         rests
@@ -535,19 +564,24 @@ impl Source {
 
     /// Rests, unless it does so for longer already.
     fn rest(&mut self, off: Off) {
-        let is_longer = |known: &Off| match (known.until, off.until) {
-            (None, _) => true,
-            (Some(known), Some(until)) => known > until,
-            (Some(_), None) => false,
-        };
-        if !self.off.as_ref().is_some_and(is_longer) {
-            self.off = Some(off);
+        off.replace(&mut self.off);
+    }
+
+    /// One more file cannot be had, and nothing came since the last one could not.
+    fn asked_in_vain(&mut self, now: Instant) {
+        self.vain_files += 1;
+        if self.vain_files >= VAIN_MAX {
+            self.vain_files = 0;
+            let rest = VAIN_REST * (1 << self.vain_rests.min(6));
+            self.vain_rests = self.vain_rests.saturating_add(1);
+            let why = "it has none of many files that it was asked for".to_owned();
+            self.rest(Off::new(Trouble { why, rest: Some(rest) }, now));
         }
     }
 
     fn file_off(&mut self, file: FileIndex, off: Off, ground: Ground<'_>) {
         let is_for_good = off.is_for_good();
-        self.files.entry(file).or_default().off = Some(off);
+        off.replace(&mut self.files.entry(file).or_default().off);
         self.ranges.is_known = false;
         let is_gone = |file: &FileIndex| {
             let off = self.files.get(file).and_then(|it| it.off.as_ref());

@@ -16,6 +16,11 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// nothing.
 const PUBLISH_IDLE: Duration = Duration::from_secs(30);
 
+/// Is it nine tenths of the limit? Users may set any number.
+fn is_near(rate: u64, limit: u64) -> bool {
+    rate.saturating_mul(10) > limit.saturating_mul(9)
+}
+
 impl Actor {
     pub(super) fn on_publish_tick(&mut self) {
         let now = Instant::now();
@@ -34,7 +39,7 @@ impl Actor {
         // of less than a block a second there is no rate to tell that from.
         let limited = limiter.rate().is_some_and(|limit| {
             let has_rate = rate > 0 || limit < BLOCK_LEN as u64;
-            rate * 10 > limit * 9 || has_rate && limiter.holds_back(now)
+            is_near(rate, limit) || has_rate && limiter.holds_back(now)
         });
         let limited = limited || self.sources.limit(now).1;
         self.swarm.handle(Input::Limited(limited), now);
@@ -85,5 +90,16 @@ impl Actor {
         let is_paused = self.publisher.is_paused();
         self.trackers.publish(&status, self.swarm.working_peers(), is_paused);
         self.status.post(status);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_may_be_any_number() {
+        assert!(is_near(91, 100) && !is_near(90, 100));
+        assert!(!is_near(1 << 30, 3_000_000_000_000_000_000));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, LinkId, SourceId};
@@ -58,6 +58,10 @@ impl WebSeed {
     }
 }
 
+/// Servers of single files that a torrent has at most, beside those of all its files: metalinks
+/// name some dozens for each of their files. With the others no more than a brain remembers.
+const EXACT_SEEDS_MAX: usize = 480;
+
 /// The servers of one torrent.
 #[derive(Debug)]
 pub(super) struct Sources {
@@ -91,7 +95,18 @@ impl Sources {
         // What the user names comes first, also where there are too many.
         let mut all: Vec<_> = seeds.iter().filter(may_be).cloned().chain(own).collect();
         all.sort_by_key(|seed| seed.named_by != NamedBy::User);
-        all.iter().filter_map(|seed| self.enter(seed)).collect()
+        let (exact, whole): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.file.is_some());
+        let all: Vec<_> = whole.into_iter().chain(in_turn(exact)).collect();
+        let entered: Vec<_> = all.iter().filter_map(|seed| self.enter(seed)).collect();
+        if entered.len() < all.len() {
+            let left_out = all.len() - entered.len();
+            info!(
+                left_out,
+                taken = entered.len(),
+                "web seeds are unusable, twice there or too many"
+            );
+        }
+        entered
     }
 
     /// One more, while the torrent runs; none when it is no URL, there already, or one too many.
@@ -112,7 +127,10 @@ impl Sources {
                 && other.file() == server.file()
                 && other.is_script() == server.is_script()
         };
-        if self.servers.len() >= WEB_SEEDS_MAX || self.servers.values().any(is_known) {
+        let alike = self.servers.values().filter(|other| other.file() == seed.file).count();
+        let exact = self.servers.values().filter(|other| other.file().is_some()).count();
+        let is_full = alike >= WEB_SEEDS_MAX || seed.file.is_some() && exact >= EXACT_SEEDS_MAX;
+        if is_full || self.servers.values().any(is_known) {
             return None;
         }
         let source = SourceId(self.servers.len() as u32);
@@ -209,6 +227,20 @@ fn path(torrent: &Torrent, file: FileIndex) -> String {
     file.map_or_else(String::new, |file| file.path.display().to_string())
 }
 
+/// The best ones of all files, then the second best ones, and so on.
+fn in_turn(mut exact: Vec<WebSeed>) -> Vec<WebSeed> {
+    exact.sort_by_key(|seed| (seed.named_by != NamedBy::User, seed.priority));
+    let mut counts: BTreeMap<Option<FileIndex>, usize> = BTreeMap::new();
+    let mut rank = |seed: &WebSeed| {
+        let count = counts.entry(seed.file).or_default();
+        *count += 1;
+        *count
+    };
+    let mut ranked: Vec<_> = exact.into_iter().map(|seed| (rank(&seed), seed)).collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, seed)| seed).collect()
+}
+
 /// With or without a slash at the end, and by http or by https, it is one place.
 fn same_place(one: &Url, other: &Url) -> bool {
     let target = |url: &Url| url.target().trim_end_matches('/').to_owned();
@@ -270,5 +302,28 @@ mod tests {
             (0..100).map(|number| WebSeed::of_user(format!("http://h{number}/"))).collect();
         assert_eq!(sources.begin(false, &many).len(), WEB_SEEDS_MAX);
         assert_eq!(sources.add(WebSeed::of_user("http://one-more/")), None);
+    }
+
+    #[test]
+    fn mirrors_of_single_files_have_room_of_their_own_and_each_file_has_its_share() {
+        let mut sources = sources(false);
+        let mirror = |file: u32, number: u32| WebSeed {
+            file: Some(FileIndex(file)),
+            priority: number,
+            ..WebSeed::of_torrent(format!("http://h{number}/{file}"))
+        };
+        let mut many: Vec<_> =
+            (0..60).flat_map(|file| (0..40).map(move |number| mirror(file, number))).collect();
+        many.push(WebSeed::of_user("http://whole/"));
+        let known = sources.begin(true, &many);
+        assert_eq!(known.len(), EXACT_SEEDS_MAX + 3);
+        let of_file = |file| known.iter().filter(|it| it.file == Some(FileIndex(file))).count();
+        assert!((0..60).all(|file| of_file(file) == EXACT_SEEDS_MAX / 60));
+        let best = known.iter().filter(|it| it.file.is_some()).all(|it| it.priority < 8);
+        assert!(best, "those that are best by their list");
+        // One file alone has no more than a torrent.
+        let mut sources = self::sources(false);
+        let many: Vec<_> = (0..100).map(|number| mirror(0, number)).collect();
+        assert_eq!(sources.begin(false, &many).len(), WEB_SEEDS_MAX);
     }
 }

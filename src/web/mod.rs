@@ -25,7 +25,7 @@ use crate::metainfo::Magnet;
 use crate::metainfo::magnet;
 use crate::metalink;
 use crate::net::http::{self, ClientConfig, innermost};
-use crate::net::reach::{self, ADDRESSES_MAX, Hop};
+use crate::net::reach::{self, Hop};
 
 /// The longest .torrent that is fetched, in bytes, on the wire and unpacked: one of three million
 /// pieces. A file may be longer, since nobody made us read it.
@@ -174,7 +174,7 @@ async fn ask_all(url: &str, from: Teller, limits: &Limits) -> Result<Led, Error>
     let client = http::client(&config).map_err(|cause| Error::Setup(innermost(&cause)))?;
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
-        let addresses = resolve(&url, limits.lookup).await?;
+        let addresses = resolve(&url, (from, previous), limits).await?;
         let (response, address) = ask(&client, &url, &addresses, (from, previous)).await?;
         match redirect_target(&response, &url)? {
             None => return Ok(Led::Answer(response)),
@@ -197,11 +197,20 @@ fn parse_url(url: &str) -> Result<Url, Error> {
     if is_http { Ok(url) } else { Err(Error::Url("only http and https are supported")) }
 }
 
-/// The addresses of the URL's host, canonical.
-async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
+/// The addresses of the URL's host that are tried, canonical. Only the user's own word leads to a
+/// port of another protocol.
+async fn resolve(
+    url: &Url,
+    (from, previous): (Teller, Option<Locality>),
+    limits: &Limits,
+) -> Result<Vec<SocketAddr>, Error> {
     let host = url.host_str().ok_or(Error::Url("it has no host"))?;
     let port = url.port_or_known_default().ok_or(Error::Url("it has no port"))?;
-    Ok(reach::resolve(host, port, limit).await?)
+    if from != Teller::User || previous.is_some() {
+        reach::check_port(port)?;
+    }
+    let addresses = reach::resolve(host, port, limits.lookup).await?;
+    Ok(reach::to_try(addresses, limits.bind))
 }
 
 /// A step to the URL with this path, coming from a host that lies at `previous`.
@@ -218,7 +227,7 @@ async fn ask(
     (from, previous): (Teller, Option<Locality>),
 ) -> Result<(Response, IpAddr), Error> {
     let mut last_error = Error::Network("the host has no address".to_owned());
-    for address in addresses.iter().take(ADDRESSES_MAX) {
+    for address in addresses {
         hop(from, previous, url.path()).check(address.ip())?;
         let request = http::get(client, url, address.ip());
         match request.ok_or(Error::Url("it has no host"))?.send().await {

@@ -294,16 +294,10 @@ impl Verdict {
 
     /// Whether an answer so at the target of a redirect may only mean that the redirect is no
     /// longer good: the origin is asked once more before anybody is blamed. Some say 400 then (S3's
-    /// `ExpiredToken`), or lead to a page that says so.
+    /// `ExpiredToken`), send a page of whatever kind that says so, or lead to one. Only who is
+    /// busy, or sends a file of the right length, needs no such question.
     pub fn may_be_expiry(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused
-                | Self::Gone
-                | Self::Unauthorized
-                | Self::OtherFile { .. }
-                | Self::Odd(Oddity::Unsatisfied | Oddity::Status)
-        )
+        !matches!(self, Self::Take { .. } | Self::WholeOnly | Self::Busy(_))
     }
 
     /// What happened, for people: the status and what it means, as in `404: the file is not there`;

@@ -227,6 +227,18 @@ async fn urls_that_cannot_be_asked_are_refused() {
 }
 
 #[tokio::test]
+async fn no_stranger_and_no_redirect_leads_to_a_port_of_another_protocol() {
+    let refused = Err(Error::Reach(reach::Error::Port(25)));
+    let stranger = Teller::Remote(Locality::Public);
+    let named = fetch("http://127.0.0.1:25/x.torrent", stranger, &Limits::default()).await;
+    assert_eq!(named, refused);
+    let redirect = Script::redirect("http://127.0.0.1:25/x.torrent");
+    assert_eq!(fetched(vec![redirect]).await, refused);
+    let of_user = fetch("http://127.0.0.1:25/x.torrent", Teller::User, &Limits::default()).await;
+    assert_ne!(of_user, refused);
+}
+
+#[tokio::test]
 async fn a_strangers_link_may_name_local_torrents_and_nothing_else() {
     let stranger = Teller::Remote(Locality::Public);
     let server = Server::start(vec![Script::redirect("/reboot"), Script::body(b"d")]);

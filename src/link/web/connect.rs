@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::base::url::Origin;
 use crate::link::Stream;
-use crate::net::reach::{self, ADDRESSES_MAX, Hop};
+use crate::net::reach::{self, Hop};
 use crate::net::tcp;
 
 use super::lease::Connection;
@@ -126,7 +126,7 @@ pub(super) async fn connect(
 ) -> Result<Connection, Error> {
     reach::check_port(origin.port())?;
     let addresses = reach::resolve(origin.host(), origin.port(), LOOKUP).await?;
-    let addresses: Vec<_> = addresses.into_iter().take(ADDRESSES_MAX).collect();
+    let addresses = reach::to_try(addresses, bind);
     for address in &addresses {
         hop.check(address.ip())?;
     }

@@ -446,8 +446,11 @@ impl Exchange {
             // It may have sent less than it was asked for (RFC 9110 §14.2).
             None => self.works.iter_mut().for_each(|(_, work)| work.ask_again()),
             Some(next) => {
-                let work = self.works.front().filter(|(id, _)| *id == next.work);
-                self.is_spent |= work.is_some_and(|(_, work)| !work.is_at(next.slice));
+                // What comes is for bytes behind those that are to come first.
+                let is_behind = |(id, work): &(u64, Work)| {
+                    *id < next.work || *id == next.work && !work.is_at(next.slice)
+                };
+                self.is_spent |= self.works.front().is_some_and(is_behind);
             }
         }
     }

@@ -441,7 +441,7 @@ impl Hand {
                     }
                     self.on_received().await;
                 }
-                Happened::Late => self.on_late()?,
+                Happened::Late => self.on_late(way).await?,
             }
         }
     }
@@ -485,24 +485,27 @@ impl Hand {
             self.breaks = 0;
             if let Some(way) = &mut self.way {
                 way.is_fresh = false;
-                let plain = self.server.url_of(way.file, Spelling::Plain);
-                self.is_plain |= plain.is_some_and(|plain| plain == way.first);
+                if self.spelling == Spelling::Plain && !self.is_plain {
+                    let plain = self.server.url_of(way.file, Spelling::Plain);
+                    self.is_plain = plain.is_some_and(|plain| plain == way.first);
+                }
             }
             self.origins.brings(&mut self.lease).await;
         }
     }
 
     /// Nothing came for long. When it is we who did not read, that says nothing.
-    fn on_late(&mut self) -> Result<(), DownReason> {
+    async fn on_late(&mut self, way: &Way) -> Result<(), DownReason> {
         let Some(live) = &mut self.live else { return Ok(()) };
         if live.inbound.waits_for_us() || !self.events.is_empty() {
             live.heard = Instant::now();
             return Ok(());
         }
-        Err(DownReason::TimedOut(match self.exchange.is_in_body() {
+        let reason = DownReason::TimedOut(match self.exchange.is_in_body() {
             true => "it was silent in the middle of a file",
             false => "it did not answer",
-        }))
+        });
+        self.end_live(reason, way).await
     }
 
     fn ask(&mut self, url: &Url) {
@@ -544,7 +547,13 @@ impl Hand {
         let live = self.live.take();
         match reason {
             DownReason::Lost(_) => {}
-            reason => return Err(reason),
+            reason => {
+                // Whoever comes next asks the origin where else the file is.
+                if way.redirects > 0 {
+                    self.forget(way).await;
+                }
+                return Err(reason);
+            }
         }
         match live {
             // It may have ended before it was asked.

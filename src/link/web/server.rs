@@ -16,7 +16,7 @@ pub enum NamedBy {
     /// The user, who may name one of the own network.
     User,
     /// The torrent, or whoever made its link. Such a URL is asked in the own network only when it
-    /// has no query, with which it could do something there.
+    /// has no query, with which it could do something there, and no user, as who it could.
     Torrent,
 }
 
@@ -96,7 +96,8 @@ impl Server {
     pub(super) fn hop(&self, allows_local: bool) -> Hop {
         // A script is always asked with a query.
         let has_query = self.is_script() || self.url.query().is_some();
-        let is_harmless = self.named_by == NamedBy::User || !has_query;
+        let has_user = self.url.credentials().is_some();
+        let is_harmless = self.named_by == NamedBy::User || !has_query && !has_user;
         Hop { is_believed: is_harmless || allows_local, previous: None }
     }
 }

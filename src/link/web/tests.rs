@@ -203,6 +203,17 @@ fn what_nobody_asked_for_is_not_read() {
 }
 
 #[test]
+fn what_was_asked_ahead_for_the_next_run_is_of_no_use_behind_a_short_answer() {
+    let mut talk = Talk::new();
+    talk.fetch(0, 1);
+    talk.fetch(2, 3);
+    talk.ask();
+    talk.ask();
+    talk.hear(&part(0, 0, 16_383, &content(0..16_384))).unwrap();
+    assert!(talk.exchange.is_spent());
+}
+
+#[test]
 fn a_long_page_is_not_read_to_its_end() {
     let mut talk = Talk::new();
     talk.fetch(0, 1);

@@ -1,7 +1,7 @@
 //! Where redirects lead, for as long as that may be believed. Bounded; the oldest are forgotten
 //! first. Pure.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::base::url::Url;
@@ -16,8 +16,8 @@ const BYTES_MAX: usize = 16 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Redirects {
     entries: HashMap<Url, Entry>,
-    /// In the order of coming, with the number of the entry that is meant.
-    order: VecDeque<(u64, Url)>,
+    /// Those of the entries, by their numbers: in the order of coming.
+    order: BTreeMap<u64, Url>,
     next: u64,
     bytes: usize,
 }
@@ -55,37 +55,30 @@ impl Redirects {
         // Longer than a process lives is as good as for ever.
         let until = now + hold.min(Duration::from_secs(365 * 24 * 3600));
         self.entries.insert(url.clone(), Entry { number, target, until });
-        self.order.push_back((number, url.clone()));
+        self.order.insert(number, url.clone());
         while self.entries.len() > ENTRIES_MAX || self.bytes > BYTES_MAX {
             self.forget_oldest();
-        }
-        // Those that are replaced again and again.
-        if self.order.len() > 2 * ENTRIES_MAX {
-            let entries = &self.entries;
-            let is_there = |number, url: &Url| {
-                entries.get(url).is_some_and(|entry: &Entry| entry.number == number)
-            };
-            self.order.retain(|(number, url)| is_there(*number, url));
         }
     }
 
     fn forget(&mut self, url: &Url) {
         if let Some(entry) = self.entries.remove(url) {
             self.bytes -= len_of(url, &entry.target);
+            self.order.remove(&entry.number);
         }
     }
 
     fn forget_oldest(&mut self) {
-        let Some((number, url)) = self.order.pop_front() else { return };
-        if self.entries.get(&url).is_some_and(|entry| entry.number == number) {
+        if let Some((_, url)) = self.order.pop_first() {
             self.forget(&url);
         }
     }
 }
 
 fn len_of(url: &Url, target: &Target) -> usize {
+    let len = |url: &Url| url.origin().host().len() + url.target().len();
     // In both lists.
-    2 * url.target().len() + target.url.target().len()
+    2 * len(url) + len(&target.url)
 }
 
 #[cfg(test)]
@@ -137,7 +130,7 @@ mod tests {
             redirects.remember(&numbered(number), Some((target("http://b/"), hold)), now);
         }
         assert_eq!(redirects.entries.len(), ENTRIES_MAX);
-        assert!(redirects.order.len() <= 2 * ENTRIES_MAX + 1);
+        assert_eq!(redirects.order.len(), ENTRIES_MAX, "nothing is kept of those that are over");
         assert!(redirects.target(&first, now).is_some());
         assert!(redirects.target(&numbered(0), now).is_none());
         let long = format!("http://b/{}", "x".repeat(8000));

@@ -5,6 +5,7 @@ use crate::base::ids::{FileIndex, SourceId};
 use crate::swarm::event::WebSource;
 use crate::swarm::link::{RunEnd, Trouble};
 use crate::swarm::report::SourceState;
+use crate::swarm::sources::{Ground, Sources};
 use crate::swarm::waits::Cause;
 
 use super::*;
@@ -200,6 +201,50 @@ fn a_silent_link_loses_what_is_reserved() {
 }
 
 #[test]
+fn a_server_may_take_its_time_for_the_first_byte() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    assert!(bench.wait(19.0).is_empty(), "its run is left to it");
+    let lines = bench.pieces(0, 0..16);
+    assert!(has(&lines, "check 15 [data data data data]"), "{lines:?}");
+    assert_eq!(bench.state(0), SourceState::Fit);
+}
+
+/// That a run is over of which nothing came is our own doing.
+#[test]
+fn a_server_that_never_answers_is_not_asked_again_but_left_alone() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    bench.served(0);
+    assert_eq!(bench.wait(25.1), ["peer 100: shorten to 0"]);
+    assert!(bench.ended(0, 0, RunEnd::Done).is_empty(), "no other run of it");
+    let lines = bench.wait(2.1);
+    assert!(has(&lines, "peer 100: close, it has nothing to bring at present"), "{lines:?}");
+    let SourceState::Waits { why, .. } = bench.state(0) else { panic!("{:?}", bench.state(0)) };
+    assert_eq!(why, "it was asked and sent nothing for long");
+}
+
+#[test]
+fn of_a_server_that_does_not_answer_for_long_others_take_all_it_was_to_bring() {
+    let mut bench = Bench::new(32);
+    bench.sources(1);
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..16"]);
+    assert_eq!(bench.served(1), ["peer 101: fetch 16..32"]);
+    bench.wait(1.0);
+    bench.pieces(1, 16..32);
+    for end in [8, 4, 2, 1] {
+        let lines = bench.ended(1, 0, RunEnd::Done);
+        assert!(has(&lines, &format!("peer 100: shorten to {end}")), "{end}: {lines:?}");
+        bench.pieces(1, end..2 * end);
+    }
+    bench.wait(9.1);
+    let lines = bench.ended(1, 2, RunEnd::Done);
+    assert_eq!(lines, ["peer 100: shorten to 0", "peer 101: fetch 0..1"]);
+    assert!(bench.ended(0, 0, RunEnd::Done).is_empty(), "it is still to answer");
+}
+
+#[test]
 fn a_peer_that_has_nothing_to_begin_takes_the_last_piece_of_a_run() {
     let mut bench = Bench::new(16);
     bench.sources(1);
@@ -331,6 +376,74 @@ fn three_files_that_are_refused_mean_the_source_whatever_link_says_so() {
     assert!(has(&lines, "peer 101: close, it has nothing to bring at present"), "{lines:?}");
     let SourceState::Waits { left, .. } = bench.state(0) else { panic!("{:?}", bench.state(0)) };
     assert_eq!(left, Some(Duration::from_secs(600)));
+}
+
+#[test]
+fn many_files_in_a_row_that_are_not_there_mean_that_the_source_is_asked_ever_later() {
+    let mut bench = Bench::of_files(&[4; 60]);
+    bench.sources(1);
+    let gone = |file| RunEnd::File(FileIndex(file), trouble(Some(3600)));
+    let lose = |bench: &mut Bench, link: u64, files: std::ops::Range<u32>| {
+        bench.served(link);
+        files.for_each(|file| drop(bench.ended(link, file, gone(file))));
+    };
+    let left = |bench: &Bench| match bench.state(0) {
+        SourceState::Waits { left, .. } => left.map(|left| left.as_secs()),
+        _ => None,
+    };
+    lose(&mut bench, 0, 0..15);
+    assert_eq!(left(&bench), None);
+    // Something is there.
+    bench.deliver(LINKS, "15.0 15.1 15.2 15.3");
+    for file in 16..31 {
+        bench.ended(0, file, gone(file));
+    }
+    assert_eq!(left(&bench), None);
+    let lines = bench.ended(0, 31, gone(31));
+    assert!(has(&lines, "peer 100: close, it has nothing to bring at present"), "{lines:?}");
+    assert_eq!(left(&bench), Some(10));
+    bench.wait(10.1);
+    lose(&mut bench, 1, 32..48);
+    assert_eq!(left(&bench), Some(20));
+}
+
+#[test]
+fn a_file_that_is_another_one_stays_so_whatever_is_told_of_it_later() {
+    let mut bench = Bench::of_files(&[16, 16]);
+    bench.sources(1);
+    bench.served(0);
+    bench.ended(0, 0, RunEnd::File(FileIndex(0), trouble(None)));
+    bench.ended(0, 0, RunEnd::File(FileIndex(0), trouble(Some(60))));
+    let files = bench.swarm.sources(bench.now)[0].files.clone();
+    assert_eq!((files[0].file, files[0].left), (FileIndex(0), None));
+}
+
+#[test]
+fn the_piece_at_which_links_broke_last_is_not_forgotten_for_others() {
+    let bench = Bench::new(100);
+    let extents = Extents::new([(bench.layout.total_len(), false)]);
+    let ground = Ground { layout: &bench.layout, extents: &extents };
+    let source = SourceId(0);
+    let mut sources = Sources::default();
+    sources.tell(vec![WebSource { source, file: None, priority: 1, links_max: 8 }], ground);
+    for piece in 1..=64 {
+        sources.broke_at(source, bench.piece(piece), bench.now);
+    }
+    for _ in 0..2 {
+        sources.broke_at(source, bench.piece(0), bench.now);
+    }
+    assert_eq!(sources.ranges(source, ground, bench.now), [1..100]);
+}
+
+#[test]
+fn a_source_that_nothing_is_wished_of_waits_for_no_connection() {
+    let mut bench = Bench::new(16);
+    bench.sources(1);
+    let why = "429".to_owned();
+    bench.handle(Input::SourceWaits { source: SourceId(0), until: None, why });
+    let lines = bench.handle(Input::Wanted(set(16, &[])));
+    assert!(lines.iter().any(|line| line.contains("close")), "{lines:?}");
+    assert_eq!(bench.state(0), SourceState::Fit);
 }
 
 /// A run that was ordered when the hand had just ended all that it had is not fetched: what it

@@ -174,7 +174,7 @@ impl Transfer {
         out: &mut Effects,
     ) -> bool {
         let Some(source) = self.runs.up(link, now) else { return false };
-        self.sources.link_up(source);
+        self.sources.waits_no_more(source);
         out.look_at_cause();
         self.fill_run(link, now, out);
         true
@@ -232,8 +232,11 @@ impl Transfer {
         now: Instant,
         out: &mut Effects,
     ) {
-        let was_lease = self.runs.lease_over(link).is_some();
-        if was_lease || self.runs.link(link).is_some() {
+        let lease = self.runs.lease_over(link);
+        if let Some(source) = lease.filter(|source| self.runs.count(*source) == 0) {
+            self.sources.waits_no_more(source);
+        }
+        if lease.is_some() || self.runs.link(link).is_some() {
             self.part_with(link, now, out);
             out.send(link, LinkCommand::Close(reason));
         }
@@ -410,7 +413,7 @@ impl Transfer {
             let Some(it) = self.runs.link(link) else { continue };
             if it.is_idle() && now >= it.idle_since() + IDLE_MAX {
                 if it.is_silent() {
-                    let why = "it sent nothing for ten seconds";
+                    let why = "it was asked and sent nothing for long";
                     self.sources.link_ended(it.source(), false, why, now);
                 }
                 self.close_lease(link, CloseReason::NothingLeft, now, out);
@@ -424,6 +427,7 @@ impl Transfer {
             return;
         }
         self.looks.is_due = true;
+        out.look_at_cause();
         let silent = self.runs.links().filter(|(_, it)| it.silent_for(now) >= SILENT_MAX);
         let silent: Vec<_> = silent.map(|(link, it)| (link, it.source(), it.brought())).collect();
         for (link, source, brought) in silent {
@@ -473,8 +477,9 @@ impl Transfer {
     }
 
     /// Is a run under way, and does it come?
-    pub(in crate::swarm) fn are_runs_coming(&self) -> bool {
-        self.runs.links().any(|(_, it)| !it.is_idle() && !it.is_silent())
+    pub(in crate::swarm) fn are_runs_coming(&self, now: Instant) -> bool {
+        let comes = |it: &RunLink| !it.is_idle() && !it.is_silent() && !it.is_late(now);
+        self.runs.links().any(|(_, it)| comes(it))
     }
 
     /// Why nothing comes from sources, if it is for them that something does not; none when there

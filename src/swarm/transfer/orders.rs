@@ -254,7 +254,7 @@ impl Transfer {
         let links = self.runs.links().filter(|(link, _)| Some(*link) != except);
         let links = links.filter(|(_, it)| {
             !it.is_new(now)
-                && it.can_spare()
+                && it.can_spare(now)
                 && it.last().and_then(|last| self.layout.piece(last)).is_some_and(&fits)
         });
         let links = links.map(|(link, it)| (link, it.expected_s(&self.layout, now)));
@@ -536,6 +536,7 @@ impl Transfer {
         self.free_owned(link);
         self.give_back(&given_back, now, out);
         let ground = Ground { layout: &self.layout, extents: &self.extents };
+        let is_of_file = matches!(why, RunEnd::File(..) | RunEnd::Refused(..));
         match why {
             RunEnd::Done => {}
             RunEnd::File(file, trouble) => {
@@ -543,9 +544,6 @@ impl Transfer {
             }
             RunEnd::Refused(file, trouble) => {
                 self.sources.file_refused(source, file, trouble, ground, now);
-                if !self.sources.is_fit(source, now) {
-                    self.close_lease(link, CloseReason::NothingLeft, now, out);
-                }
             }
             RunEnd::WholeOnly(file) => {
                 self.sources.file_is_whole(source, file, ground, now);
@@ -554,6 +552,10 @@ impl Transfer {
                 self.sources.failed(source, trouble, now);
                 self.close_lease(link, CloseReason::NothingLeft, now, out);
             }
+        }
+        if is_of_file && !self.sources.is_fit(source, now) {
+            // One file too many: it is the source.
+            self.close_lease(link, CloseReason::NothingLeft, now, out);
         }
         self.part_with_off(source, now, out);
         self.look_at_sources(out);

@@ -25,6 +25,9 @@ const AHEAD_BYTES: u64 = 256 << 10;
 const NEW: Duration = Duration::from_millis(500);
 /// What is expected of a link of which nothing is known, in seconds.
 const UNKNOWN_S: f64 = 1.0;
+/// A server that was asked has so long for the first byte before it counts as silent: whoever asks
+/// it gives up after 20 s, and knows better why.
+const FIRST_BYTE_AFTER: Duration = Duration::from_secs(25);
 
 /// One run as it was ordered, and how far it has come.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ struct Order {
     holes: BTreeSet<u32>,
     /// How far in the torrent it has come, in bytes.
     came_to: u64,
+    /// Something of it came.
+    has_come: bool,
 }
 
 impl Order {
@@ -280,6 +285,7 @@ impl RunLink {
             ordered_end: run.end,
             holes,
             came_to: layout.piece_offset(run.first) + u64::from(run.skip) * BLOCK_LEN as u64,
+            has_come: false,
         });
     }
 
@@ -292,6 +298,7 @@ impl RunLink {
         let at = at.or_else(|| self.orders.iter().position(is_in))?;
         let order = &mut self.orders[at];
         order.came_to = layout.block_offset(block) + u64::from(block.len_bytes());
+        order.has_come = true;
         if piece < order.next || piece >= order.end {
             return Some(Step::default());
         }
@@ -302,11 +309,19 @@ impl RunLink {
 
     /// Nothing is wanted from this piece on; the pieces that were reserved.
     pub(super) fn shorten(&mut self, from: u32, now: Instant) -> Vec<u32> {
+        let was_idle = self.is_idle();
         let cut = self.orders.iter_mut().flat_map(|order| order.cut(from)).collect();
-        if self.is_idle() {
+        if self.is_idle() && !was_idle {
             self.idle_since = now;
+            // Whoever takes all of it does so because nothing came. The server is still to answer.
+            self.is_silent |= self.is_late(now);
         }
         cut
+    }
+
+    /// Has nothing come for so long that others may bring all that it was to bring?
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        now >= self.progress + SNUB_AFTER
     }
 
     /// Is the piece in one of its runs, as they were ordered?
@@ -321,8 +336,8 @@ impl RunLink {
     }
 
     /// Is something left for it when the last piece that is reserved goes to another?
-    pub(super) fn can_spare(&self) -> bool {
-        !self.owed.is_empty() || self.reserved().nth(1).is_some()
+    pub(super) fn can_spare(&self, now: Instant) -> bool {
+        !self.owed.is_empty() || self.reserved().nth(1).is_some() || self.is_late(now)
     }
 
     /// The first piece that is reserved for it.
@@ -335,12 +350,12 @@ impl RunLink {
         self.orders.iter().flat_map(Order::reserved)
     }
 
-    /// Seconds until its last run has come, at its rate; never when it is silent.
+    /// Seconds until its last run has come, at its rate; never when nothing comes for long.
     pub(super) fn expected_s(&self, layout: &Layout, now: Instant) -> f64 {
         let left = |order: &Order| order.end_byte(layout).saturating_sub(order.came_to);
         let left: u64 = self.orders.iter().filter(|order| !order.is_void()).map(left).sum();
         match self.rate(now) {
-            _ if self.is_silent => f64::INFINITY,
+            _ if self.is_silent || self.is_late(now) => f64::INFINITY,
             0 if left > 0 => UNKNOWN_S + left as f64 / (1 << 20) as f64,
             rate => left as f64 / rate.max(1) as f64,
         }
@@ -354,6 +369,8 @@ impl RunLink {
         // Each has its end told, in their order, but for those that are void after another's.
         let over: Vec<Order> = self.orders.drain(..=at).collect();
         let (mut given_back, mut unsent) = (Vec::new(), Vec::new());
+        // What we took back before a byte of it came has its end told, too.
+        let answers = !is_done || over.iter().any(|order| order.has_come);
         for mut order in over {
             let is_void = order.is_void();
             given_back.extend(order.cut(0));
@@ -362,7 +379,7 @@ impl RunLink {
         }
         let voids_others = !is_done && !self.orders.is_empty();
         if is_done {
-            self.is_clean = true;
+            self.is_clean |= answers;
         } else {
             self.orders.iter_mut().for_each(|order| given_back.extend(order.cut(0)));
             self.orders.clear();
@@ -371,15 +388,17 @@ impl RunLink {
         if self.is_idle() {
             self.idle_since = now;
         }
-        // It answers.
-        self.is_silent = false;
-        self.progress = now;
+        if answers {
+            self.excuse(now);
+        }
         Some(Ended { given_back, unsent, voids_others })
     }
 
     /// When it counts as silent, unless payload comes before.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        (!self.is_idle() && !self.is_silent).then_some(self.progress + SNUB_AFTER)
+        let has_come = self.orders.iter().any(|order| order.has_come);
+        let patience = if has_come { SNUB_AFTER } else { FIRST_BYTE_AFTER };
+        (!self.is_idle() && !self.is_silent).then_some(self.progress + patience)
     }
 
     /// If the deadline has passed, it is silent from now on. Is that news?

@@ -35,7 +35,10 @@ async fn a_redirect_is_asked_for_once_and_not_once_a_range() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_has_expired_has_the_origin_asked_once_and_blames_nobody() {
     let page = Reply::Status("200 OK", String::new(), b"Your link is too old.".to_vec());
-    for reply in [Reply::status("403 Forbidden"), Reply::status("400 Bad Request"), page] {
+    let packed = Reply::Status("200 OK", "Content-Encoding: gzip\r\n".to_owned(), vec![1; 99]);
+    let elsewhere = Reply::redirect("/login");
+    let [refused, bad] = ["403 Forbidden", "400 Bad Request"].map(Reply::status);
+    for reply in [refused, bad, page, packed, elsewhere] {
         let rig = Rig::new(single());
         // Each signature is good for two requests.
         let uses: [AtomicUsize; 8] = Default::default();
@@ -56,6 +59,28 @@ async fn a_target_that_has_expired_has_the_origin_asked_once_and_blames_nobody()
         assert_eq!(front.requests().len(), 3);
         assert_eq!(back.requests().len(), 6 + 2);
         link.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_answers_no_more_is_not_kept_for_the_next_link() {
+    for reply in [Reply::Silence, Reply::Raw(b"SSH-2.0-OpenSSH\r\n".to_vec())] {
+        let rig = Rig::impatient(single());
+        let gone = reply.clone();
+        let back =
+            rig.serve(move |request| match request.target.ends_with("=0") && request.number > 0 {
+                true => gone.clone(),
+                false => Reply::Honest,
+            });
+        let front = front(&rig, &back, "302 Found");
+        let mut link = rig.link(&front).await;
+        assert_eq!(rig.fetch(&mut link, rig.run(0, 1)).await, rig.done(rig.run(0, 1)));
+        link.order(LinkCommand::Fetch(rig.run(1, 2))).await;
+        link.down().await;
+        let mut another = rig.link(&front).await;
+        let run = rig.run(1, 2);
+        assert_eq!(rig.fetch(&mut another, run).await, rig.done(run), "{reply:?}");
+        assert_eq!(front.requests().len(), 2);
     }
 }
 
@@ -147,10 +172,12 @@ async fn a_torrent_leads_into_our_network_only_without_a_query_or_if_the_user_al
     let run = rig.run(0, 1);
     let plain = server.url("/pub/");
     let query = server.url("/pub/a%20file?reboot=1");
+    let known = format!("http://admin:admin@{}/pub/", server.address);
     for (url, named_by, is_allowed) in [
         (&plain, NamedBy::Torrent, true),
         (&query, NamedBy::User, true),
         (&query, NamedBy::Torrent, false),
+        (&known, NamedBy::Torrent, false),
     ] {
         // No connection of another is to be used.
         let rig = Rig::new(single());
