@@ -17,6 +17,8 @@ use pigeon::swarm::link::LinkEvent;
 use pigeon::wire::{Decoder, Extensions, Handshake, Message};
 use tokio::sync::mpsc;
 
+use pigeon::net::egress::Egress;
+
 const READ_LEN: usize = 256 * 1024;
 const READ_BLOCKS: usize = 17;
 
@@ -118,7 +120,7 @@ fn link_over_loopback(bencher: Bencher<'_, '_>) {
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
         dht: None,
-        bind: None,
+        egress: Egress::default(),
         timeouts: LinkTimeouts::default(),
     });
     let runtime =

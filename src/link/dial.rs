@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use crate::base::ids::LinkId;
-use crate::net::tcp;
+use crate::net::egress::Purpose;
 use crate::swarm::event::DownReason;
 
 use super::bt;
@@ -26,7 +26,8 @@ pub fn dial(
     let opening = {
         let config = config.clone();
         async move {
-            let connecting = tcp::connect(address, config.bind, config.timeouts.connect);
+            let (to, limit) = (address.into(), config.timeouts.connect);
+            let connecting = config.egress.connect(&to, Purpose::Peer, limit);
             let stream =
                 connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
             let (read, write) = Stream::Tcp(stream).split();

@@ -28,7 +28,7 @@ pub use node::DhtEnd;
 pub use stream::Stream;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::{BlockPool, Room};
 use crate::disk::Outlet;
+use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
@@ -63,8 +64,8 @@ pub struct LinkConfig {
     pub listen_port: Option<u16>,
     /// The DHT, where it runs and the torrent is not known to be private.
     pub dht: Option<DhtEnd>,
-    /// The local address to dial from.
-    pub bind: Option<IpAddr>,
+    /// Where connections leave.
+    pub egress: Egress,
     /// Patience.
     pub timeouts: LinkTimeouts,
 }

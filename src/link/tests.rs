@@ -13,6 +13,7 @@ use super::*;
 use crate::base::bitfield::Bitfield;
 use crate::base::pool::CARRY_BYTES;
 use crate::base::units::BLOCK_LEN;
+use crate::net::egress::Egress;
 use crate::swarm::link::{Ask, Availability, CloseReason, ExtendedCommand, PeerCommand};
 
 mod early;
@@ -48,7 +49,7 @@ fn config(pool_blocks: usize) -> LinkConfig {
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: Some(6881),
         dht: None,
-        bind: None,
+        egress: Egress::default(),
         timeouts: LinkTimeouts::default(),
     }
 }

@@ -10,14 +10,15 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
 use crate::base::addr::{Host, Locality, host_key};
 use crate::base::ids::InfoHash;
 use crate::link::{Hello, read_hello};
+use crate::net::egress::{Egress, Place};
 use crate::net::guests::accept;
-use crate::net::tcp::Listening;
+use crate::net::tcp::{self, Listening};
 use crate::torrent::incoming::Incoming;
 
 /// Connections that have not finished their handshake (limits table); more are closed.
@@ -29,6 +30,8 @@ const HALF_OPEN_HOST_MAX: usize = 16;
 const HALF_OPEN_LOCAL_MAX: usize = HALF_OPEN_MAX * 3 / 4;
 /// Time for a stranger to say what it wants (limits table).
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
+/// A port that could not be listened on is tried again so long after.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// How often those are forgotten whose torrent is gone: a channel takes some kilobytes.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -39,8 +42,14 @@ pub(super) struct Registration {
     pub incoming: mpsc::Sender<Incoming>,
 }
 
-/// Accepts until the session is gone.
-pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<Registration>) {
+/// Accepts until the session is gone, and listens again when the device comes back or has another
+/// address. On port 0 nobody is ever listened to.
+pub(super) async fn run(
+    egress: Egress,
+    mut listening: Listening,
+    mut registrations: mpsc::Receiver<Registration>,
+) {
+    let mut since = egress.standing().place;
     let most = half_open_max();
     let mut torrents = Torrents::default();
     let mut hellos = JoinSet::new();
@@ -60,6 +69,15 @@ pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<
                     debug!("too many connections without a handshake; one closed");
                 }
             }
+            () = listens_anew(&egress, since, &listening) => {
+                since = egress.standing().place;
+                // The port is to be free.
+                listening.listeners.clear();
+                match tcp::listen(&egress, Some(listening.port)) {
+                    Ok(again) => listening = again,
+                    Err(error) => debug!(%error, "nobody can connect to us at present"),
+                }
+            }
             Some(done) = hellos.join_next(), if !hellos.is_empty() => {
                 // A panic in there is our own and goes on here.
                 let (host, incoming) = done.unwrap_or_else(|e| resume_unwind(e.into_panic()));
@@ -70,6 +88,15 @@ pub(super) async fn run(listening: Listening, mut registrations: mpsc::Receiver<
             }
             _ = forgetting.tick() => torrents.forget_gone(),
         }
+    }
+}
+
+/// Waits until it is time to listen anew: there is another device or address, or nobody listens.
+async fn listens_anew(egress: &Egress, since: Option<Place>, listening: &Listening) {
+    match (listening.port, listening.listeners.is_empty()) {
+        (0, _) => std::future::pending().await,
+        (_, true) => sleep(LISTEN_AGAIN).await,
+        (_, false) => egress.lost(since).await,
     }
 }
 

@@ -320,7 +320,8 @@ impl Menu {
             return Ok(client.clone());
         }
         let client = match first_of(&self.options.tracker).cloned() {
-            Some(url) => CatalogueClient::new(&url).map_err(|error| failure(&error))?,
+            Some(url) => CatalogueClient::new(&url, self.desk.engine.egress())
+                .map_err(|error| failure(&error))?,
             None => self.find_tracker().await?,
         };
         // One that does not answer is asked for again.
@@ -330,8 +331,11 @@ impl Menu {
 
     async fn find_tracker(&mut self) -> Result<CatalogueClient, Undone> {
         let mut trusted = Trusted::load();
-        let choice = look(self.options.find_port, self.token.as_deref(), &trusted).await;
-        let client = |url: &str| CatalogueClient::found(url).map_err(|error| failure(&error));
+        let egress = self.desk.engine.egress().clone();
+        let (find_port, token) = (self.options.find_port, self.token.as_deref());
+        let choice = look(&egress, find_port, token, &trusted).await;
+        let client =
+            |url: &str| CatalogueClient::found(url, &egress).map_err(|error| failure(&error));
         let several = match choice {
             Choice::One(only) if is_replacement(&only, &trusted) => {
                 out::answer_wrapped(&format!("{REPLACED}:\n"));
@@ -353,7 +357,7 @@ impl Menu {
                 if typed.is_empty() {
                     return Err(Undone::Dropped);
                 }
-                return Ok(CatalogueClient::new(&typed).map_err(|error| failure(&error))?);
+                return Ok(CatalogueClient::new(&typed, &egress).map_err(|error| failure(&error))?);
             }
             Choice::Several(several) => several,
             Choice::Unproven(several) => {

@@ -9,6 +9,7 @@ use super::*;
 use crate::base::ids::InfoHash;
 use crate::base::pool::BlockPool;
 use crate::link::{LinkNews, Subject};
+use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::link::{CloseReason, ExtendedCommand, LinkCommand, PeerCommand};
 
@@ -33,7 +34,7 @@ fn config(layout: Layout, pool_blocks: usize) -> LinkConfig {
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
         dht: None,
-        bind: None,
+        egress: Egress::default(),
         timeouts: LinkTimeouts::default(),
     }
 }

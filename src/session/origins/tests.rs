@@ -23,6 +23,7 @@ use crate::base::units::BLOCK_LEN;
 use crate::link::web::{NamedBy, Origins, Policy, Server, Wait, dial_server};
 use crate::link::{LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Subject};
 use crate::metainfo::Torrent;
+use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent, Run, RunEnd, Trouble};
@@ -84,7 +85,7 @@ impl Rig {
             up_limiter: Arc::new(Limiter::new(None)),
             listen_port: None,
             dht: None,
-            bind: None,
+            egress: Egress::default(),
             timeouts: LinkTimeouts::default(),
         };
         let origins = super::start(policy);
