@@ -174,3 +174,29 @@ impl std::fmt::Display for Remote {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_hear_of_a_new_place_and_not_of_one_that_is_gone() {
+        let at = |index| Place { index, four: "10.8.0.2".parse().ok(), six: None };
+        let open = |place| Standing { place, ..Standing::default() };
+        let away =
+            Standing { state: State::Waiting("waits for tun0".to_owned()), ..Standing::default() };
+        assert!(open(Some(at(3))).is_elsewhere_than(&away));
+        assert!(open(Some(at(4))).is_elsewhere_than(&open(Some(at(3)))), "made anew");
+        assert!(!open(Some(at(3))).is_elsewhere_than(&open(Some(at(3)))));
+        assert!(!away.is_elsewhere_than(&open(Some(at(3)))));
+        assert_eq!(away.trouble().as_deref(), Some("nothing leaves: waits for tun0"));
+        let within = |networks: &[&str]| Standing {
+            networks: networks.iter().map(|it| it.parse().unwrap()).collect(),
+            ..Standing::default()
+        };
+        let home = within(&["192.168.1.7"]);
+        assert!(within(&["192.168.1.7", "2001:db8:1::"]).is_elsewhere_than(&home));
+        assert!(home.is_elsewhere_than(&within(&[])), "the cable is in again");
+        assert!(!within(&[]).is_elsewhere_than(&home));
+    }
+}
