@@ -252,7 +252,7 @@ mod tests {
 
     async fn one(file: Listed) -> Result<Meant, Failure> {
         let metalink = Metalink { files: vec![file], ..Metalink::default() };
-        meant(&metalink, None, &mut Vec::new()).await.remove(0).1
+        meant(&metalink, &Egress::default(), &mut Vec::new()).await.remove(0).1
     }
 
     #[tokio::test]

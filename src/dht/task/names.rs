@@ -184,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn addresses_need_no_resolver_and_names_are_bounded() {
         let now = Instant::now();
-        let mut names = Names::new(Vec::new(), now);
+        let mut names = Names::new(Egress::default(), Vec::new(), now);
         let nodes = vec![("127.0.0.1".to_owned(), 7), ("::1".to_owned(), 8)];
         let addresses = ["127.0.0.1:7", "[::1]:8"].map(|text| text.parse().unwrap());
         assert_eq!(names.of_torrent(nodes), addresses);
