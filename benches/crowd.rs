@@ -143,6 +143,7 @@ impl Crowd {
             can_upload_to: true,
             fast: true,
             extended: true,
+            mse: None,
         };
         let mut id = [0; 20];
         self.rng.fill(&mut id);

@@ -11,9 +11,10 @@ use pigeon::base::ids::{InfoHash, LinkId, PeerId};
 use pigeon::base::layout::Layout;
 use pigeon::base::pool::{Block, BlockPool};
 use pigeon::base::units::BLOCK_LEN;
-use pigeon::link::{LinkConfig, LinkNews, LinkTimeouts, Subject, dial};
+use pigeon::link::{LinkConfig, LinkNews, LinkTimeouts, Secrecy, Subject, dial};
 use pigeon::net::limiter::Limiter;
 use pigeon::swarm::link::LinkEvent;
+use pigeon::wire::mse::{Encryption, Ways};
 use pigeon::wire::{Decoder, Extensions, Handshake, Message};
 use tokio::sync::mpsc;
 
@@ -121,6 +122,7 @@ fn link_over_loopback(bencher: Bencher<'_, '_>) {
         listen_port: None,
         dht: None,
         egress: Egress::default(),
+        secrecy: Secrecy::new(Encryption::Off),
         timeouts: LinkTimeouts::default(),
     });
     let runtime =
@@ -129,7 +131,7 @@ fn link_over_loopback(bencher: Bencher<'_, '_>) {
         let address = sender(stream.clone(), TIMES);
         runtime.block_on(async {
             let (reports, mut received) = mpsc::channel(16);
-            let _handle = dial(config.clone(), LinkId(1), address, reports);
+            let _handle = dial(config.clone(), LinkId(1), address, Ways::default(), reports);
             let (mut blocks, mut batches) = (0, 0);
             while let Some(report) = received.recv().await {
                 let LinkNews::Events(events) = report.news else { continue };

@@ -16,7 +16,7 @@ use pigeon::chunk::store::ChunkStore;
 use pigeon::chunk::wire::ChunkHash;
 use pigeon::link::Provider;
 use pigeon::metainfo::Torrent;
-use pigeon::session::{Session, SessionConfig, TorrentOptions};
+use pigeon::session::{Encryption, Session, SessionConfig, TorrentOptions};
 use pigeon::wire::{Extensions, Handshake, Message};
 use sha1::{Digest, Sha1};
 
@@ -168,6 +168,8 @@ async fn fetch(
     home: &Path,
 ) {
     let config = SessionConfig::default().port(0).state_dir(home.join("state"));
+    // The seeder speaks plainly.
+    let config = config.encryption(Encryption::Off);
     let session = Session::start(config).await.expect("a session");
     let options = TorrentOptions::default().dir(home.join("downloads"));
     let options = options.peers(seeder.into_iter().collect()).use_trackers(false);

@@ -13,8 +13,8 @@ use pigeon::base::ids::{InfoHash, LinkId, PeerId};
 use pigeon::base::layout::Layout;
 use pigeon::base::pool::BlockPool;
 use pigeon::link::{
-    LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Stream, Subject, accept, dial,
-    read_hello,
+    Door, LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Secrecy, Stream, Subject,
+    accept, dial, read_hello,
 };
 use pigeon::net::limiter::Limiter;
 use pigeon::net::tcp;
@@ -22,6 +22,7 @@ use pigeon::swarm::event::DownReason;
 use pigeon::swarm::link::{
     Availability, CloseReason, LinkCommand, LinkEvent, MetadataCommand, MetadataEvent, PeerCommand,
 };
+use pigeon::wire::mse::{Encryption, Ways};
 use tokio::sync::mpsc;
 
 use content::Spec;
@@ -47,6 +48,7 @@ fn config(spec: &Spec) -> Arc<LinkConfig> {
         listen_port: None,
         dht: None,
         egress: Egress::default(),
+        secrecy: Secrecy::new(Encryption::Off),
         timeouts: LinkTimeouts { handshake: Duration::from_millis(300), ..LinkTimeouts::default() },
     })
 }
@@ -110,7 +112,7 @@ async fn everything_is_fetched_by_dialling() {
         let behaviour = Behaviour { bits, ..Behaviour::default() };
         let peer = MockPeer::listen(spec.clone(), behaviour).await;
         let (sender, mut reports) = mpsc::channel(4);
-        let handle = dial(config.clone(), LINK, peer.address, sender);
+        let handle = dial(config.clone(), LINK, peer.address, Ways::default(), sender);
         fetch_all(&spec, &config, &handle, &mut reports).await;
         assert_eq!(peer.requests(), 40 * 4 + 1);
     }
@@ -126,7 +128,8 @@ async fn everything_is_fetched_from_a_peer_that_dials() {
     let dialling = MockPeer::dial(address, spec.clone(), Behaviour::default());
     let (_peer, accepted) = tokio::join!(dialling, listening.listeners[0].accept());
     let (stream, address) = accepted.unwrap();
-    let (hello, stream) = read_hello(Stream::Tcp(stream), Duration::from_secs(5)).await.unwrap();
+    let (hello, stream) =
+        read_hello(Stream::Tcp(stream), Duration::from_secs(5), &Door::plain()).await.unwrap();
     assert_eq!(hello.info_hash, config.info_hash);
     let (sender, mut reports) = mpsc::channel(4);
     let handle = accept(config.clone(), LINK, address, stream, hello, sender);
@@ -152,7 +155,7 @@ async fn what_a_peer_makes_of_a_request_for_metadata_is_told_and_the_link_goes_o
         let known = config(&spec);
         let config = Arc::new(LinkConfig { subject: Subject::default(), ..(*known).clone() });
         let (sender, mut reports) = mpsc::channel(16);
-        let handle = dial(config.clone(), LINK, peer.address, sender);
+        let handle = dial(config.clone(), LINK, peer.address, Ways::default(), sender);
         let LinkNews::Up { .. } = next(&mut reports).await else { panic!("not up") };
         let none = || vec![LinkCommand::Peer(PeerCommand::Availability(Availability::None))];
         handle.commands.send(none()).await.unwrap();
@@ -197,19 +200,19 @@ async fn dials_that_fail_say_why() {
     let port =
         tcp::listen(&Egress::from_address(Some(Ipv4Addr::LOCALHOST.into())), Some(0)).unwrap().port;
     let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let _handle = dial(config.clone(), LINK, closed, sender.clone());
+    let _handle = dial(config.clone(), LINK, closed, Ways::default(), sender.clone());
     let LinkNews::Down(DownReason::DialFailed(why)) = next(&mut reports).await else { panic!() };
     assert!(why.starts_with("cannot connect to 127.0.0.1:"), "{why}");
 
     let other = Behaviour { info_hash: Some([9; 20]), ..Behaviour::default() };
     let peer = MockPeer::listen(spec.clone(), other).await;
-    let _handle = dial(config.clone(), LINK, peer.address, sender.clone());
+    let _handle = dial(config.clone(), LINK, peer.address, Ways::default(), sender.clone());
     let LinkNews::Down(reason) = next(&mut reports).await else { panic!() };
     assert_eq!(reason, DownReason::Violated("it answered for another torrent".to_owned()));
 
     let slow = Behaviour { handshake_delay: Duration::from_secs(60), ..Behaviour::default() };
     let peer = MockPeer::listen(spec.clone(), slow).await;
-    let _handle = dial(config.clone(), LINK, peer.address, sender.clone());
+    let _handle = dial(config.clone(), LINK, peer.address, Ways::default(), sender.clone());
     let LinkNews::Down(reason) = next(&mut reports).await else { panic!() };
     assert_eq!(reason, DownReason::HandshakeFailed("it sent no handshake in time".to_owned()));
 }

@@ -466,7 +466,7 @@ pub struct Options {
     /// Pieces in order instead of rarest first
     #[arg(long, env = "DRIVER_SEQUENTIAL", value_parser = BoolishValueParser::new())]
     pub sequential: bool,
-    /// Encrypted connections; not there yet, so require is refused
+    /// Which connections to peers are encrypted
     #[arg(long, value_name = "HOW", default_value = "prefer", env = "DRIVER_ENCRYPTION")]
     pub encryption: Encryption,
     /// Give up when no byte arrived for so long: 30s, 5m
@@ -566,12 +566,25 @@ pub enum Allocate {
 /// `--encryption`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Encryption {
+    /// Encrypted handshakes first, plain ones too; the rest is encrypted if the peer wants that
+    Prefer,
+    /// Everything encrypted, and nobody else
+    Require,
+    /// Plain handshakes first, encrypted ones too
+    Allow,
     /// Plain connections only
     Off,
-    /// Encrypted when the peer can
-    Prefer,
-    /// Encrypted only
-    Require,
+}
+
+impl From<Encryption> for crate::session::Encryption {
+    fn from(encryption: Encryption) -> Self {
+        match encryption {
+            Encryption::Prefer => Self::Prefer,
+            Encryption::Require => Self::Require,
+            Encryption::Allow => Self::Allow,
+            Encryption::Off => Self::Off,
+        }
+    }
 }
 
 /// `--color`.

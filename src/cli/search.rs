@@ -559,7 +559,7 @@ mod tests {
         let wish = wish("magnet:?xt=urn:btih:{HASH}&xs=http://127.0.0.1:1/x.torrent");
         for (has_dht, lines) in [(true, 1), (false, 2)] {
             let (told, mut heard) = mpsc::channel(8);
-            assert!(by_urls(wish.clone(), None, has_dht, 1, told).await.is_none());
+            assert!(by_urls(wish.clone(), &Egress::default(), has_dht, 1, told).await.is_none());
             let mut said = Vec::new();
             while let Some(Told { what: What::Said(line), .. }) = heard.recv().await {
                 said.push(line);

@@ -13,16 +13,16 @@ use crate::base::ids::{InfoHash, PeerId};
 use crate::base::layout::{BlockRef, Layout, PieceIndex};
 use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
-use crate::swarm::event::DownReason;
 use crate::swarm::link::{
     Ask, Availability, ExtendedCommand, LinkCaps, LinkEvent, MetadataCommand, PeerCommand,
 };
+use crate::wire::mse::Method;
 use crate::wire::{
     Decoder, ExtendedHandshake, Extensions, HANDSHAKE_LEN, Handshake, Message, MetadataMessage,
     Need, Pex, Request, UT_METADATA, UT_PEX,
 };
 
-use super::dialect::{Dialect, Intake, Opened, PeerDialect};
+use super::dialect::{Dialect, Intake, PeerDialect};
 use super::node::Neighbour;
 use super::outbox::{HEAD_LEN, Out, Parcel};
 use super::stream::{ReadSide, WriteSide};
@@ -42,43 +42,29 @@ thread_local! {
     static MESSAGES: RefCell<Vec<Message>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Sends our handshake for the torrent that the remote knows, or is to know, as `info_hash`.
+/// Our handshake for the torrent that the remote knows, or is to know, as `info_hash`.
+pub(super) fn handshake(config: &LinkConfig, info_hash: InfoHash) -> Handshake {
+    let extensions = Extensions { dht: config.dht.is_some(), ..Extensions::OURS };
+    Handshake { extensions, info_hash, peer_id: config.peer_id }
+}
+
+/// Sends it.
 pub(super) async fn send_handshake(
     write: &mut WriteSide,
     config: &LinkConfig,
     info_hash: InfoHash,
 ) -> Result<(), Error> {
-    let ours = Handshake {
-        extensions: Extensions { dht: config.dht.is_some(), ..Extensions::OURS },
-        info_hash,
-        peer_id: config.peer_id,
-    };
-    Ok(write.write_all(&ours.encode()).await?)
+    write.write_all(&handshake(config, info_hash).encode()).await?;
+    Ok(write.flush().await?)
 }
 
-/// Exchanges handshakes on a connection of ours to `address`.
-pub(super) async fn shake_hands(
-    mut read: ReadSide,
-    mut write: WriteSide,
-    config: &LinkConfig,
-    address: SocketAddr,
-) -> Result<Opened<BitTorrent>, DownReason> {
-    let exchange = async {
-        send_handshake(&mut write, config, config.info_hash).await?;
-        let mut bytes = [0; HANDSHAKE_LEN];
-        read.read_exact(&mut bytes).await?;
-        Ok(Handshake::decode(&bytes)?)
-    };
-    let exchanged: Result<_, Error> = tokio::time::timeout(config.timeouts.handshake, exchange)
-        .await
-        .unwrap_or(Err(Error::Silent));
-    let remote = exchanged?;
-    if remote.info_hash != config.info_hash {
-        return Err(DownReason::Violated("it answered for another torrent".to_owned()));
-    }
-    // Only whom we dial needs to be told our port.
-    let dialect = BitTorrent::new(config, &remote, address, config.listen_port);
-    Ok(Opened { read, write, dialect })
+/// Reads the remote's handshake, of which `begun` is known already.
+pub(super) async fn read_handshake(read: &mut ReadSide, begun: &[u8]) -> Result<Handshake, Error> {
+    let mut bytes = [0; HANDSHAKE_LEN];
+    let (known, missing) = bytes.split_at_mut(begun.len().min(HANDSHAKE_LEN));
+    known.copy_from_slice(begun.get(..known.len()).unwrap_or_default());
+    read.read_exact(missing).await?;
+    Ok(Handshake::decode(&bytes)?)
 }
 
 /// The protocol after the handshakes.
@@ -87,6 +73,7 @@ pub(super) struct BitTorrent {
     /// None until an order tells that the torrent is known.
     layout: Option<Layout>,
     peer_id: PeerId,
+    mse: Option<Method>,
     fast: bool,
     extended: bool,
     decoder: Decoder,
@@ -102,11 +89,12 @@ pub(super) struct BitTorrent {
 }
 
 impl BitTorrent {
-    /// With a peer at `address` that sent the handshake `remote`; `listen_port` is told to
-    /// it.
+    /// With a peer at `address` that sent the handshake `remote`, behind an encrypted one that
+    /// selected `mse` if there was one; `listen_port` is told to it.
     pub(super) fn new(
         config: &LinkConfig,
         remote: &Handshake,
+        mse: Option<Method>,
         address: SocketAddr,
         listen_port: Option<u16>,
     ) -> Self {
@@ -117,6 +105,7 @@ impl BitTorrent {
             extensions: extensions(config.exchanges_peers),
             metadata_len: known.and_then(metadata_len),
             client: Some(CLIENT.to_owned()),
+            prefers_encryption: config.secrecy.policy.is_preferred().then_some(true),
             request_queue: Some(REQUEST_QUEUE),
             listen_port,
             your_address: Some(address.ip().to_canonical()),
@@ -137,6 +126,7 @@ impl BitTorrent {
             subject: config.subject.clone(),
             layout,
             peer_id: remote.peer_id,
+            mse,
             fast: agreed.fast,
             extended: agreed.extended,
             decoder: Decoder::new(bitfield_len),
@@ -344,7 +334,7 @@ impl Dialect for BitTorrent {
     }
 
     fn caps(&self) -> LinkCaps {
-        self.translator.caps()
+        LinkCaps { mse: self.mse, ..self.translator.caps() }
     }
 
     fn greet(&mut self, _: &mut Vec<LinkEvent>) {}

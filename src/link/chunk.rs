@@ -401,6 +401,7 @@ impl Dialect for Course {
             can_upload_to: false,
             fast: true,
             extended: false,
+            mse: None,
         }
     }
 

@@ -1,41 +1,152 @@
-//! Links that we open.
+//! Links that we open. Each is tried in the way that is likelier to be taken, with an encrypted
+//! handshake or a plain one, and where that may be and nothing was heard at once in the other: a
+//! peer that has answered to a way speaks it, and whatever it does then means something else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use crate::base::ids::LinkId;
 use crate::net::egress::Purpose;
 use crate::swarm::event::DownReason;
+use crate::wire::mse::{self, Method, Way, Ways};
+use crate::wire::{Handshake, PROTOCOL};
 
-use super::bt;
+use super::bt::{self, BitTorrent};
+use super::dialect::Opened;
+use super::secrecy::{self, Beginning, Hidden};
+use super::stream::{ReadSide, WriteSide};
 use super::task::{self, Context};
-use super::{LinkConfig, LinkHandle, LinkReport, Stream};
+use super::{Error, LinkConfig, LinkHandle, LinkReport, Stream};
 
-/// Connects to a peer and runs the link; never waits. `reports` gets `Up` and later `Down`,
-/// or `Down` alone.
+/// How long to hear nothing before the other way is tried.
+const FALL_BACK_AFTER: Duration = Duration::from_secs(5);
+
+/// Connects to a peer of which `known` is known, and runs the link; never waits. `reports` gets
+/// `Up` and later `Down`, or `Down` alone.
 pub fn dial(
     config: Arc<LinkConfig>,
     link: LinkId,
     address: SocketAddr,
+    known: Ways,
     reports: mpsc::Sender<LinkReport>,
 ) -> LinkHandle {
     let (handle, commands) = LinkHandle::new();
     let opening = {
         let config = config.clone();
-        async move {
-            let (to, limit) = (address.into(), config.timeouts.connect);
-            let connecting = config.egress.connect(&to, Purpose::Peer, limit);
-            let stream =
-                connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
-            let (read, write) = Stream::Tcp(stream).split();
-            bt::shake_hands(read, write, &config, address).await
-        }
+        async move { open(&config, address, known).await }
     };
     tokio::spawn(
         task::run(Context { config, link, address, reports, commands }, opening).in_current_span(),
     );
     handle
+}
+
+async fn open(
+    config: &LinkConfig,
+    address: SocketAddr,
+    known: Ways,
+) -> Result<Opened<BitTorrent>, DownReason> {
+    let (first, other) = config.secrecy.policy.attempts(known);
+    let patience = other.map_or(config.timeouts.handshake, |_| FALL_BACK_AFTER);
+    let mut attempt = Attempt { config, address, patience, has_heard: false };
+    let tried = attempt.run(first).await;
+    let Some(other) = other else { return tried };
+    match tried {
+        Err(DownReason::HandshakeFailed(_)) if !attempt.has_heard => {
+            let patience = config.timeouts.handshake;
+            Attempt { config, address, patience, has_heard: false }.run(other).await
+        }
+        tried => tried,
+    }
+}
+
+type Sides = (ReadSide, WriteSide);
+
+/// A connection on which both handshakes were said.
+struct Exchanged {
+    read: ReadSide,
+    write: WriteSide,
+    remote: Handshake,
+    mse: Option<Method>,
+}
+
+/// One connection to a peer.
+struct Attempt<'a> {
+    config: &'a LinkConfig,
+    address: SocketAddr,
+    /// How long to wait for the first byte.
+    patience: Duration,
+    /// Has the remote said anything?
+    has_heard: bool,
+}
+
+impl Attempt<'_> {
+    async fn run(&mut self, way: Way) -> Result<Opened<BitTorrent>, DownReason> {
+        let (config, address) = (self.config, self.address);
+        let to = address.into();
+        let connecting = config.egress.connect(&to, Purpose::Peer, config.timeouts.connect);
+        let stream = connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
+        let sides = Stream::Tcp(stream).split();
+        let exchange = async {
+            match way {
+                Way::Plain => self.plainly(sides).await,
+                Way::Encrypted => self.hidden(sides).await,
+            }
+        };
+        let limit = config.timeouts.handshake;
+        let exchanged = tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Error::Silent));
+        let Exchanged { read, write, remote, mse } = exchanged?;
+        if remote.info_hash != config.info_hash {
+            return Err(DownReason::Violated("it answered for another torrent".to_owned()));
+        }
+        // Only whom we dial needs to be told our port.
+        let dialect = BitTorrent::new(config, &remote, mse, address, config.listen_port);
+        Ok(Opened { read, write, dialect })
+    }
+
+    async fn plainly(&mut self, (mut read, mut write): Sides) -> Result<Exchanged, Error> {
+        bt::send_handshake(&mut write, self.config, self.config.info_hash).await?;
+        let mut first = [0; PROTOCOL.len()];
+        let len = self.hear(&mut read, &mut first).await?;
+        let remote = bt::read_handshake(&mut read, first.get(..len).unwrap_or_default()).await?;
+        Ok(Exchanged { read, write, remote, mse: None })
+    }
+
+    async fn hidden(&mut self, sides: Sides) -> Result<Exchanged, Error> {
+        let config = self.config;
+        let ours = bt::handshake(config, config.info_hash).encode();
+        let hear = async |read: &mut ReadSide, bytes: &mut [u8]| self.hear(read, bytes).await;
+        match secrecy::open(sides, config.info_hash, &ours, &config.secrecy, hear).await? {
+            Beginning::Plain(..) if !config.secrecy.policy.takes_plain() => {
+                Err(mse::Error::Plain.into())
+            }
+            // It has answered our key as if it had not seen it; Transmission knows such peers.
+            Beginning::Plain(mut read, mut write) => {
+                bt::send_handshake(&mut write, config, config.info_hash).await?;
+                let remote = bt::read_handshake(&mut read, PROTOCOL).await?;
+                Ok(Exchanged { read, write, remote, mse: None })
+            }
+            Beginning::Hidden(Hidden { mut read, write, method, .. }) => {
+                let remote = bt::read_handshake(&mut read, &[]).await?;
+                Ok(Exchanged { read, write, remote, mse: Some(method) })
+            }
+        }
+    }
+
+    /// The first bytes that the remote says.
+    async fn hear(&mut self, read: &mut ReadSide, bytes: &mut [u8]) -> Result<usize, Error> {
+        let heard = tokio::time::timeout(self.patience, read.read(bytes)).await;
+        match heard.map_err(|_| Error::Silent)?? {
+            0 => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+            len => {
+                self.has_heard = true;
+                Ok(len)
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@
 mod accept;
 mod bt;
 mod chunk;
+mod ciphered;
 mod dial;
 mod dialect;
 mod early;
@@ -15,6 +16,7 @@ mod inbound;
 mod node;
 mod outbox;
 mod ready;
+mod secrecy;
 mod stream;
 mod task;
 mod translate;
@@ -25,6 +27,7 @@ pub use chunk::{Provider, dial_provider};
 pub use dial::dial;
 pub use inbound::{CARRY_OWN, READ_LEN};
 pub use node::DhtEnd;
+pub use secrecy::{Door, Question, Secrecy};
 pub use stream::Stream;
 
 use std::io;
@@ -66,6 +69,8 @@ pub struct LinkConfig {
     pub dht: Option<DhtEnd>,
     /// Where connections leave.
     pub egress: Egress,
+    /// Whether connections are encrypted.
+    pub secrecy: Secrecy,
     /// Patience.
     pub timeouts: LinkTimeouts,
 }
@@ -187,12 +192,18 @@ impl LinkHandle {
     }
 }
 
-/// Why a connection did not become a link. Always the remote's doing.
+/// Why a connection did not become a link. Always the remote's doing, but for `Busy`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It sent something else than a handshake.
     #[error(transparent)]
     Wire(#[from] crate::wire::Error),
+    /// It sent an encrypted handshake that came to nothing.
+    #[error(transparent)]
+    Mse(#[from] crate::wire::mse::Error),
+    /// We compute no more secrets for strangers at present.
+    #[error("there are too many encrypted handshakes at once")]
+    Busy,
     /// It sent nothing for too long.
     #[error("it sent no handshake in time")]
     Silent,
@@ -204,8 +215,9 @@ pub enum Error {
 impl From<Error> for DownReason {
     fn from(error: Error) -> Self {
         Self::HandshakeFailed(match error {
-            Error::Wire(error) => error.to_string(),
-            Error::Silent => "it sent no handshake in time".to_owned(),
+            error @ (Error::Wire(_) | Error::Mse(_) | Error::Busy | Error::Silent) => {
+                error.to_string()
+            }
             Error::Lost(error) => lost(&error).to_string(),
         })
     }

@@ -128,7 +128,7 @@ impl Outbox {
 
     /// Is everything written?
     pub(super) fn is_empty(&self) -> bool {
-        self.out.bytes.is_empty() && self.has_no_blocks()
+        self.out.bytes.is_empty() && self.has_no_blocks() && self.side.is_clear()
     }
 
     fn has_no_blocks(&self) -> bool {
@@ -216,6 +216,12 @@ impl Outbox {
     /// # Errors
     /// `Lost`, or `Closed` when it is our files that fail.
     pub(super) async fn send(&mut self) -> Result<(), DownReason> {
+        if !self.side.is_clear() {
+            poll_fn(|cx| Pin::new(&mut self.side).poll_flush(cx)).await.map_err(|e| lost(&e))?;
+            if self.is_empty() {
+                return Ok(());
+            }
+        }
         if self.sending.is_none() && !self.out.bytes.is_empty() {
             self.send_messages().await.map_err(|error| lost(&error))?;
             self.pay();

@@ -1,6 +1,6 @@
-//! What a link runs over, cut in a reading and a writing side that can be waited for at the
-//! same time. A TCP connection, one with TLS over it, or a pipe in memory for tests and for peers
-//! in one process.
+//! What a link runs over, cut in a reading and a writing side that can be waited for at the same
+//! time. A TCP connection, one with TLS over it or hidden by RC4, or a pipe in memory for tests and
+//! for peers in one process.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::client::TlsStream;
 
+use super::ciphered::{CipheredRead, CipheredWrite};
+
 /// Linux's flag for data that more will follow (send(2)); socket2 names it nowhere.
 const MSG_MORE: i32 = 0x8000;
 /// What is copied at once where the system does not send files.
@@ -31,6 +33,15 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
     /// In memory.
     Memory(DuplexStream),
+    /// Begun, and cut in two for that.
+    Begun(Begun),
+}
+
+/// Both sides of a connection on which something was said already.
+#[derive(Debug)]
+pub struct Begun {
+    pub(super) read: ReadSide,
+    pub(super) write: WriteSide,
 }
 
 impl Stream {
@@ -51,6 +62,7 @@ impl Stream {
                 let (read, write) = tokio::io::split(stream);
                 (ReadSide::Memory(read), WriteSide::Memory(write))
             }
+            Self::Begun(Begun { read, write }) => (read, write),
         }
     }
 }
@@ -77,6 +89,7 @@ impl AsyncRead for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Begun(stream) => Pin::new(&mut stream.read).poll_read(cx, buffer),
         }
     }
 }
@@ -87,6 +100,7 @@ pub(super) enum ReadSide {
     Tcp(OwnedReadHalf),
     Tls(ReadHalf<TlsStream<TcpStream>>),
     Memory(ReadHalf<DuplexStream>),
+    Rc4(Box<CipheredRead>),
 }
 
 impl ReadSide {
@@ -100,6 +114,7 @@ impl ReadSide {
                 Poll::Ready(Ok(()))
             }
             Self::Tls(_) | Self::Memory(_) => Poll::Ready(Ok(())),
+            Self::Rc4(ciphered) => ciphered.side.poll_readable(cx),
         }
     }
 
@@ -121,6 +136,7 @@ impl AsyncRead for ReadSide {
             Self::Tcp(side) => Pin::new(side).poll_read(cx, buffer),
             Self::Tls(side) => Pin::new(side).poll_read(cx, buffer),
             Self::Memory(side) => Pin::new(side).poll_read(cx, buffer),
+            Self::Rc4(side) => Pin::new(&mut **side).poll_read(cx, buffer),
         }
     }
 }
@@ -131,6 +147,7 @@ pub(super) enum WriteSide {
     Tcp(OwnedWriteHalf),
     Tls(WriteHalf<TlsStream<TcpStream>>),
     Memory(WriteHalf<DuplexStream>),
+    Rc4(Box<CipheredWrite>),
 }
 
 impl WriteSide {
@@ -142,15 +159,24 @@ impl WriteSide {
                 let socket = SockRef::from(side.as_ref());
                 when_writable(side.as_ref(), || socket.send_with_flags(bytes, MSG_MORE)).await
             }
+            Self::Rc4(side) => side.write_more(bytes).await,
             Self::Tls(_) | Self::Memory(_) => {
                 poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, bytes)).await
             }
         }
     }
 
+    /// Did the socket take all of what was written?
+    pub(super) fn is_clear(&self) -> bool {
+        !matches!(self, Self::Rc4(side) if !side.is_clear())
+    }
+
     /// While it is held, the system sends full packets only, and what is left when it is let go:
     /// blocks in a row cost it far less than one after the other. Not every socket can.
     pub(super) fn hold(&self, hold: bool) {
+        if let Self::Rc4(ciphered) = self {
+            return ciphered.side().hold(hold);
+        }
         if let Self::Tcp(side) = self {
             // One that refuses is only slower; it sends what it holds after 0.2 s.
             let _ = SockRef::from(side.as_ref()).set_tcp_cork(hold);
@@ -165,6 +191,9 @@ impl WriteSide {
         offset: u64,
         len: usize,
     ) -> io::Result<usize> {
+        if let Self::Rc4(side) = self {
+            return side.send_file(file, offset, len).await;
+        }
         if let Self::Tcp(side) = self {
             let sending = when_writable(side.as_ref(), || {
                 Ok(sendfile(side.as_ref(), file, Some(&mut offset.clone()), len)?)
@@ -213,6 +242,7 @@ impl AsyncWrite for WriteSide {
             Self::Tcp(side) => Pin::new(side).poll_write(cx, bytes),
             Self::Tls(side) => Pin::new(side).poll_write(cx, bytes),
             Self::Memory(side) => Pin::new(side).poll_write(cx, bytes),
+            Self::Rc4(side) => Pin::new(&mut **side).poll_write(cx, bytes),
         }
     }
 
@@ -221,6 +251,7 @@ impl AsyncWrite for WriteSide {
             Self::Tcp(side) => Pin::new(side).poll_flush(cx),
             Self::Tls(side) => Pin::new(side).poll_flush(cx),
             Self::Memory(side) => Pin::new(side).poll_flush(cx),
+            Self::Rc4(side) => Pin::new(&mut **side).poll_flush(cx),
         }
     }
 
@@ -229,6 +260,7 @@ impl AsyncWrite for WriteSide {
             Self::Tcp(side) => Pin::new(side).poll_shutdown(cx),
             Self::Tls(side) => Pin::new(side).poll_shutdown(cx),
             Self::Memory(side) => Pin::new(side).poll_shutdown(cx),
+            Self::Rc4(side) => Pin::new(&mut **side).poll_shutdown(cx),
         }
     }
 }

@@ -15,8 +15,10 @@ use crate::base::pool::CARRY_BYTES;
 use crate::base::units::BLOCK_LEN;
 use crate::net::egress::Egress;
 use crate::swarm::link::{Ask, Availability, CloseReason, ExtendedCommand, PeerCommand};
+use crate::wire::mse::Encryption;
 
 mod early;
+mod hidden;
 mod sending;
 
 const HASH: InfoHash = InfoHash(*b"aaaaaaaaaaaaaaaaaaaa");
@@ -50,6 +52,7 @@ fn config(pool_blocks: usize) -> LinkConfig {
         listen_port: Some(6881),
         dht: None,
         egress: Egress::default(),
+        secrecy: Secrecy::new(Encryption::Off),
         timeouts: LinkTimeouts::default(),
     }
 }
@@ -80,7 +83,8 @@ impl Bench {
         peer.write_all(hello).await.unwrap();
         let (sender, reports) = mpsc::channel(8);
         let config = Arc::new(config);
-        let (hello, stream) = read_hello(ours.into(), Duration::from_secs(10)).await.unwrap();
+        let (hello, stream) =
+            read_hello(ours.into(), Duration::from_secs(10), &Door::plain()).await.unwrap();
         assert_eq!(hello.info_hash, HASH);
         let address = SocketAddr::from(([127, 0, 0, 1], 5));
         let handle = accept(config.clone(), LinkId(1), address, stream, hello, sender);
@@ -610,15 +614,15 @@ async fn a_hello_that_never_comes_or_is_none() {
     let (mut peer, ours) = tokio::io::duplex(100);
     peer.write_all(&HELLO_ALL[..47]).await.unwrap();
     let begin = Instant::now();
-    assert!(matches!(read_hello(ours.into(), timeout).await, Err(Error::Silent)));
+    assert!(matches!(read_hello(ours.into(), timeout, &Door::plain()).await, Err(Error::Silent)));
     assert_eq!(begin.elapsed().as_secs(), 10);
     let (mut peer, ours) = tokio::io::duplex(100);
     peer.write_all(&[b'G'; 48]).await.unwrap();
-    let error = read_hello(ours.into(), timeout).await.unwrap_err();
+    let error = read_hello(ours.into(), timeout, &Door::plain()).await.unwrap_err();
     assert!(error.to_string().contains("does not speak BitTorrent"));
     let (peer, ours) = tokio::io::duplex(100);
     drop(peer);
-    assert!(matches!(read_hello(ours.into(), timeout).await, Err(Error::Lost(_))));
+    assert!(matches!(read_hello(ours.into(), timeout, &Door::plain()).await, Err(Error::Lost(_))));
 }
 
 #[tokio::test(start_paused = true)]

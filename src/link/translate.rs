@@ -103,6 +103,7 @@ impl Translator {
             can_upload_to: true,
             fast: self.agreed.fast,
             extended: self.agreed.extended,
+            mse: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! everybody.
 
 pub mod addresses;
+pub mod budget;
 pub mod egress;
 pub mod guests;
 pub mod http;

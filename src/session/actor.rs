@@ -403,8 +403,8 @@ impl Actor {
         self.local.seek(info_hash, seeking.watched());
         // The listener lives as long as the session.
         for info_hash in hashes {
-            let incoming = incoming.clone();
-            let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+            let registration = Registration { info_hash, incoming: incoming.clone(), status: None };
+            let _ = self.registrations.send(registration).await;
         }
         // Whoever asked may have gone; the search ends with its handle.
         let _ = answer.send(Ok(seeking));
@@ -482,8 +482,8 @@ impl Actor {
         // The listener lives as long as the session.
         let hashes = arriving.second_hash.into_iter().chain([info_hash]);
         for info_hash in hashes.filter(|_| arriving.takes_peers) {
-            let incoming = incoming.clone();
-            let _ = self.registrations.send(Registration { info_hash, incoming }).await;
+            let (incoming, status) = (incoming.clone(), Some(handle.watch()));
+            let _ = self.registrations.send(Registration { info_hash, incoming, status }).await;
         }
         let limits = arriving.limits;
         if !arriving.is_private {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::link::web::Policy;
 use crate::net::egress::Egress;
+use crate::wire::mse::Encryption;
 
 use super::memory::Memory;
 
@@ -18,6 +19,8 @@ pub struct SessionConfig {
     pub listen: bool,
     /// Where everything leaves, and is listened at.
     pub egress: Egress,
+    /// Whether connections to peers are encrypted.
+    pub encryption: Encryption,
     /// Where resume data lies, made when missing; `.pigeon` where nothing else is said.
     pub state_dir: PathBuf,
     /// How much memory each part may hold.
@@ -86,6 +89,11 @@ impl SessionConfig {
         Self { egress, ..self }
     }
 
+    /// Whether connections to peers are encrypted.
+    pub fn encryption(self, encryption: Encryption) -> Self {
+        Self { encryption, ..self }
+    }
+
     /// Whether to look for peers in the local network.
     pub fn local_discovery(self, local_discovery: bool) -> Self {
         Self { local_discovery, ..self }
@@ -144,6 +152,7 @@ impl Default for SessionConfig {
             port: None,
             listen: true,
             egress: Egress::default(),
+            encryption: Encryption::default(),
             state_dir: ".pigeon".into(),
             memory: Memory::default(),
             download_limit: None,

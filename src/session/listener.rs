@@ -1,25 +1,28 @@
 //! Connections that come in: read their handshake, find their torrent, hand them over. It
 //! holds a bounded number of strangers that have not said what they want.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::resume_unwind;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
 use crate::base::addr::{Host, Locality, host_key};
+use crate::base::digest::Sha1Hash;
 use crate::base::ids::InfoHash;
-use crate::link::{Hello, read_hello};
+use crate::link::{Door, Question, Secrecy, read_hello};
 use crate::net::egress::{Egress, Place};
 use crate::net::guests::accept;
 use crate::net::tcp::{self, Listening};
 use crate::torrent::incoming::Incoming;
+use crate::torrent::status::{State, Status};
+use crate::wire::mse::torrent_key;
 
 /// Connections that have not finished their handshake (limits table); more are closed.
 const HALF_OPEN_MAX: usize = 256;
@@ -28,6 +31,10 @@ const HALF_OPEN_HOST_MAX: usize = 16;
 /// And as many from one local address: behind it any number of honest peers may live, but a
 /// public host always finds room.
 const HALF_OPEN_LOCAL_MAX: usize = HALF_OPEN_MAX * 3 / 4;
+/// And as many that begin encrypted handshakes from one public network.
+const HIDDEN_NETWORK_MAX: usize = 20;
+/// Questions that wait for an answer; who asks more waits too.
+const QUESTIONS_LEN: usize = 64;
 /// Time for a stranger to say what it wants (limits table).
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// A port that could not be listened on is tried again so long after.
@@ -40,6 +47,26 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Registration {
     pub info_hash: InfoHash,
     pub incoming: mpsc::Sender<Incoming>,
+    /// What it is doing; a search, which has none, lets everybody in.
+    pub status: Option<watch::Receiver<Status>>,
+}
+
+/// Where connections for a torrent go.
+#[derive(Debug)]
+struct Taker {
+    incoming: mpsc::Sender<Incoming>,
+    status: Option<watch::Receiver<Status>>,
+}
+
+impl Taker {
+    /// Is the torrent here, and at work?
+    fn is_at_work(&self) -> bool {
+        let works = |status: &watch::Receiver<Status>| {
+            use State::{Complete, DiskTrouble, Downloading};
+            matches!(status.borrow().state, Complete | DiskTrouble(_) | Downloading)
+        };
+        !self.incoming.is_closed() && self.status.as_ref().is_none_or(works)
+    }
 }
 
 /// Accepts until the session is gone, and listens again when the device comes back or has another
@@ -48,8 +75,10 @@ pub(super) async fn run(
     egress: Egress,
     mut listening: Listening,
     mut registrations: mpsc::Receiver<Registration>,
+    secrecy: Secrecy,
 ) {
     let mut since = egress.standing().place;
+    let (asking, mut questions) = mpsc::channel(QUESTIONS_LEN);
     let most = half_open_max();
     let mut torrents = Torrents::default();
     let mut hellos = JoinSet::new();
@@ -64,7 +93,8 @@ pub(super) async fn run(
             },
             it = accept(&listening.listeners) => {
                 if hellos.len() < most && strangers.may_try(it.1.ip()) {
-                    hellos.spawn(hello(it));
+                    let door = Door::new(secrecy.clone(), it.1, asking.clone());
+                    hellos.spawn(hello(it, door));
                 } else {
                     debug!("too many connections without a handshake; one closed");
                 }
@@ -80,12 +110,17 @@ pub(super) async fn run(
             }
             Some(done) = hellos.join_next(), if !hellos.is_empty() => {
                 // A panic in there is our own and goes on here.
-                let (host, incoming) = done.unwrap_or_else(|e| resume_unwind(e.into_panic()));
-                strangers.leave(host);
+                let (from, incoming) = done.unwrap_or_else(|e| resume_unwind(e.into_panic()));
+                strangers.leave(from);
                 if let Some(incoming) = incoming {
                     torrents.route(incoming);
                 }
             }
+            Some((from, question)) = questions.recv() => match question {
+                // Who does not wait for the answer has gone.
+                Question::Begin(answer) => _ = answer.send(strangers.may_hide(from)),
+                Question::Find(key, answer) => _ = answer.send(torrents.named(&key)),
+            },
             _ = forgetting.tick() => torrents.forget_gone(),
         }
     }
@@ -111,6 +146,9 @@ fn half_open_max() -> usize {
 #[derive(Default)]
 struct Strangers {
     hosts: HashMap<Host, usize>,
+    /// Of those, who began an encrypted handshake, and how many there are of each network.
+    hidden: HashSet<SocketAddr>,
+    networks: HashMap<IpAddr, usize>,
     /// A translator before us is told once.
     has_warned: bool,
 }
@@ -138,51 +176,100 @@ impl Strangers {
         fits
     }
 
-    fn leave(&mut self, address: IpAddr) {
-        let host = host_key(address);
-        if let Some(count) = self.hosts.get_mut(&host) {
-            *count -= 1;
-            if *count == 0 {
-                self.hosts.remove(&host);
-            }
+    /// Whether one more of its network may begin an encrypted handshake, which counts as one. What
+    /// this costs is ours to pay, and addresses of one network are cheap to have.
+    fn may_hide(&mut self, from: SocketAddr) -> bool {
+        let count = self.networks.entry(network_of(from.ip())).or_default();
+        let most = match Locality::of(from.ip()) {
+            Locality::Public => HIDDEN_NETWORK_MAX,
+            _ => HALF_OPEN_LOCAL_MAX,
+        };
+        let fits = *count < most && self.hidden.insert(from);
+        *count += usize::from(fits);
+        fits
+    }
+
+    fn leave(&mut self, from: SocketAddr) {
+        count_down(&mut self.hosts, &host_key(from.ip()));
+        if self.hidden.remove(&from) {
+            count_down(&mut self.networks, &network_of(from.ip()));
         }
     }
 }
 
-async fn hello((stream, address): (TcpStream, SocketAddr)) -> (IpAddr, Option<Incoming>) {
-    let incoming = match read_hello(stream.into(), HELLO_LIMIT).await {
+fn count_down<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// The network of an address that somebody may have all of: a /24, or a /56 of IPv6.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xFF).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 72 << 72).into(),
+    }
+}
+
+async fn hello(
+    (stream, address): (TcpStream, SocketAddr),
+    door: Door,
+) -> (SocketAddr, Option<Incoming>) {
+    let incoming = match read_hello(stream.into(), HELLO_LIMIT, &door).await {
         Ok((hello, stream)) => Some(Incoming { address, hello, stream }),
         Err(error) => {
             debug!(%address, %error, "no handshake");
             None
         }
     };
-    (address.ip(), incoming)
+    (address, incoming)
 }
 
 /// Who takes connections for which torrent.
 #[derive(Default)]
-struct Torrents(HashMap<InfoHash, mpsc::Sender<Incoming>>);
+struct Torrents {
+    takers: HashMap<InfoHash, Taker>,
+    /// What encrypted handshakes call them. One look, however many there are.
+    keys: HashMap<Sha1Hash, InfoHash>,
+}
 
 impl Torrents {
-    fn register(&mut self, Registration { info_hash, incoming }: Registration) {
-        self.0.insert(info_hash, incoming);
+    fn register(&mut self, Registration { info_hash, incoming, status }: Registration) {
+        self.keys.insert(torrent_key(info_hash), info_hash);
+        self.takers.insert(info_hash, Taker { incoming, status });
     }
 
     fn route(&mut self, incoming: Incoming) {
-        let Hello { info_hash, .. } = incoming.hello;
-        let Some(torrent) = self.0.get(&info_hash) else {
+        let info_hash = incoming.hello.info_hash;
+        let Some(torrent) = self.takers.get(&info_hash) else {
             debug!(%info_hash, address = %incoming.address, "a peer asked for a torrent we lack");
             return;
         };
         // A torrent too busy for one more connection can do without it.
-        if let Err(mpsc::error::TrySendError::Closed(_)) = torrent.try_send(incoming) {
-            self.0.remove(&info_hash);
+        if let Err(mpsc::error::TrySendError::Closed(_)) = torrent.incoming.try_send(incoming) {
+            self.remove(info_hash);
         }
     }
 
     fn forget_gone(&mut self) {
-        self.0.retain(|_, torrent| !torrent.is_closed());
+        self.takers.retain(|_, torrent| !torrent.incoming.is_closed());
+        self.keys.retain(|_, info_hash| self.takers.contains_key(info_hash));
+    }
+
+    fn remove(&mut self, info_hash: InfoHash) {
+        self.takers.remove(&info_hash);
+        self.keys.remove(&torrent_key(info_hash));
+    }
+
+    /// The torrent that an encrypted handshake calls so. One that rests is as if it were not here:
+    /// nobody is to learn what we had.
+    fn named(&self, key: &Sha1Hash) -> Option<InfoHash> {
+        let info_hash = self.keys.get(key)?;
+        let is_at_work = self.takers.get(info_hash).is_some_and(Taker::is_at_work);
+        is_at_work.then_some(*info_hash)
     }
 }
 
@@ -198,10 +285,11 @@ mod tests {
             (0..300).filter(|_| strangers.may_try(host)).count()
         };
         assert_eq!((tried("198.51.100.7"), tried("127.0.0.1")), (16, 192));
-        let public = "198.51.100.7".parse().unwrap();
-        strangers.leave(public);
+        let public: IpAddr = "198.51.100.7".parse().unwrap();
+        let from = SocketAddr::new(public, 1);
+        strangers.leave(from);
         assert!(strangers.may_try(public) && !strangers.may_try(public));
-        (0..16).for_each(|_| strangers.leave(public));
+        (0..16).for_each(|_| strangers.leave(from));
         assert!(!strangers.hosts.contains_key(&host_key(public)));
     }
 
@@ -221,7 +309,7 @@ mod tests {
         let mut strangers = Strangers::default();
         let one_of = |number: u16| IpAddr::from([0x2001, 0xdb8, 0, 7, number, 0, 0, 1]);
         assert_eq!((0..100).filter(|it| strangers.may_try(one_of(*it))).count(), 16);
-        (0..16).for_each(|number| strangers.leave(one_of(number)));
+        (0..16).for_each(|number| strangers.leave(SocketAddr::new(one_of(number), 1)));
         assert!(strangers.hosts.is_empty());
     }
 
@@ -230,9 +318,68 @@ mod tests {
         let mut torrents = Torrents::default();
         let (kept, _takes) = mpsc::channel(1);
         let (gone, _) = mpsc::channel(1);
-        torrents.register(Registration { info_hash: InfoHash([1; 20]), incoming: kept });
-        torrents.register(Registration { info_hash: InfoHash([2; 20]), incoming: gone });
+        torrents.register(Registration {
+            info_hash: InfoHash([1; 20]),
+            incoming: kept,
+            status: None,
+        });
+        torrents.register(Registration {
+            info_hash: InfoHash([2; 20]),
+            incoming: gone,
+            status: None,
+        });
         torrents.forget_gone();
-        assert_eq!(torrents.0.keys().collect::<Vec<_>>(), [&InfoHash([1; 20])]);
+        assert_eq!(torrents.takers.keys().collect::<Vec<_>>(), [&InfoHash([1; 20])]);
+        assert_eq!(torrents.keys.len(), 1);
+    }
+
+    #[test]
+    fn a_network_may_begin_twenty_encrypted_handshakes_and_others_are_not_kept_out() {
+        let mut strangers = Strangers::default();
+        let mut begun = |network: &str| {
+            let froms = (0..40).map(|host| format!("{network}{host}:1000").parse().unwrap());
+            froms.filter(|from| strangers.may_hide(*from)).count()
+        };
+        assert_eq!((begun("198.51.100."), begun("203.0.113."), begun("192.168.1.")), (20, 20, 40));
+        let one: SocketAddr = "198.51.100.3:1000".parse().unwrap();
+        let late: SocketAddr = "198.51.100.30:1000".parse().unwrap();
+        assert!(!strangers.may_hide(late));
+        strangers.leave(one);
+        assert!(strangers.may_hide(late), "whoever is through makes room");
+        strangers.leave("203.0.113.30:1000".parse().unwrap());
+        let other = "203.0.113.31:1000".parse().unwrap();
+        assert!(!strangers.may_hide(other), "one that was refused makes none");
+    }
+
+    #[test]
+    fn a_site_of_ipv6_and_an_address_of_ipv4_in_ipv6_are_networks() {
+        let network = |text: &str| network_of(text.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2ff:3::4"), "2001:db8:1:200::");
+        assert_eq!(network("::ffff:198.51.100.7"), "198.51.100.0");
+    }
+
+    #[test]
+    fn a_torrent_is_found_by_what_encrypted_handshakes_call_it_while_it_is_at_work() {
+        let mut torrents = Torrents::default();
+        let (incoming, takes) = mpsc::channel(1);
+        let (status, told) = watch::channel(Status::default());
+        let be = |state| status.send_modify(|status| status.state = state);
+        be(State::Complete);
+        for number in 0..100 {
+            let info_hash = InfoHash([number; 20]);
+            let (incoming, status) = (incoming.clone(), Some(told.clone()));
+            torrents.register(Registration { info_hash, incoming, status });
+        }
+        let named = |torrents: &Torrents, it| torrents.named(&torrent_key(InfoHash([it; 20])));
+        assert_eq!(named(&torrents, 70), Some(InfoHash([70; 20])));
+        assert_eq!(named(&torrents, 100), None);
+        be(State::Paused);
+        assert_eq!(named(&torrents, 70), None, "it rests");
+        be(State::Downloading);
+        assert_eq!(named(&torrents, 70), Some(InfoHash([70; 20])));
+        torrents.remove(InfoHash([70; 20]));
+        assert_eq!(named(&torrents, 70), None);
+        drop(takes);
+        assert_eq!(named(&torrents, 71), None, "it ended");
     }
 }

@@ -30,6 +30,7 @@ use crate::base::ids::{InfoHash, PeerId};
 use crate::base::pool::BlockPool;
 use crate::dht::task::{Dht, DhtConfig};
 use crate::disk::{Disk, DiskConfig, SyncPolicy};
+use crate::link::Secrecy;
 use crate::link::web::{Policy, Tls};
 use crate::metainfo::Torrent;
 use crate::net::egress::Purpose;
@@ -46,6 +47,8 @@ pub use crate::torrent::options::{
 pub use config::{DhtOptions, SessionConfig};
 pub use error::Error;
 pub use memory::Memory;
+
+pub use crate::wire::mse::Encryption;
 
 use actor::{Actor, Command};
 use local::Local;
@@ -108,7 +111,9 @@ impl Session {
             let (egress, mail) = (egress.clone(), mail.dht);
             Dht::start(DhtConfig { egress, udp, mail, file, routers, read_only: false })
         });
-        tokio::spawn(listener::run(egress.clone(), listening, registered));
+        let secrecy = Secrecy::new(config.encryption);
+        let listening = listener::run(egress.clone(), listening, registered, secrecy.clone());
+        tokio::spawn(listening);
         let limiter = Arc::new(Limiter::new(config.download_limit));
         let up_limiter = Arc::new(Limiter::new(config.upload_limit));
         let web_limiter =
@@ -119,6 +124,7 @@ impl Session {
             peer_id: PeerId::ours(rand::random()),
             port,
             egress: egress.clone(),
+            secrecy,
             state_dir: config.state_dir,
             pool,
             disk: Arc::new(disk),

@@ -71,6 +71,8 @@ fn config(dir: &Path, max_active: usize) -> SessionConfig {
         port: Some(0),
         listen: true,
         egress: Egress::default(),
+        // The peers of these tests speak plainly.
+        encryption: Encryption::Off,
         state_dir: dir.join("state"),
         memory: Memory::default(),
         download_limit: None,

@@ -8,6 +8,7 @@ use crate::base::bitfield::Bitfield;
 use crate::base::ids::{FileIndex, LinkId, PeerId, SourceId};
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
+use crate::wire::mse::Ways;
 
 use super::link::{CloseReason, Endpoint, LinkCaps, LinkCommand, LinkEvent};
 
@@ -258,6 +259,8 @@ pub enum Output {
         link: LinkId,
         /// Where.
         address: SocketAddr,
+        /// In which ways it is known to take connections.
+        known: Ways,
     },
     /// Get a connection to this source as soon as there is one to be had; answer with `LinkUp` or
     /// `LinkDown` for this id. The wait may be long, and a `Close` ends it.

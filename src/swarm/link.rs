@@ -12,6 +12,7 @@ use crate::base::ids::{FileIndex, SourceId};
 use crate::base::layout::{BlockRef, PieceIndex};
 use crate::base::pool::Block;
 use crate::wire::Pex;
+use crate::wire::mse::Method;
 
 /// Who is at the other end of a link, as a sender of data.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -95,6 +96,8 @@ pub struct LinkCaps {
     pub fast: bool,
     /// The extension protocol was agreed on (BEP 10).
     pub extended: bool,
+    /// What hides the connection, if it began with an encrypted handshake.
+    pub mse: Option<Method>,
 }
 
 /// Which pieces a side has, as it says.

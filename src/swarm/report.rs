@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::{FileIndex, LinkId, SourceId};
 use crate::base::meter::RateMeter;
+use crate::wire::mse::Method;
 
 use super::Swarm;
 use super::event::Source;
@@ -116,6 +117,8 @@ pub struct LinkSnapshot {
     pub interested: bool,
     /// It lets requests time out.
     pub snubbed: bool,
+    /// What hides the connection, if it began with an encrypted handshake.
+    pub mse: Option<Method>,
 }
 
 /// A server of files in numbers.
@@ -245,6 +248,7 @@ impl Swarm {
                 interesting: trade.is_interesting(),
                 interested: trade.is_interested(),
                 snubbed: requests.is_snubbed(),
+                mse: peer.mse(),
             })
         };
         self.transfer.trades().filter_map(snapshot).collect()

@@ -479,14 +479,14 @@ impl Actor {
 
     fn on_output(&mut self, output: Output) {
         match output {
-            Output::Dial { link, address } => {
+            Output::Dial { link, address, known } => {
                 let (providers, open) = (&self.providers, &mut self.open);
                 let refused = match providers.get(&address).cloned() {
                     Some(provider) => self.links.dial_by(link, |config, reports| {
                         let open = open.remove(&address);
                         link::dial_provider(config, link, provider, open, reports)
                     }),
-                    None => self.links.dial(link, address),
+                    None => self.links.dial(link, address, known),
                 };
                 if let Some(refused) = refused {
                     self.swarm.handle(refused, Instant::now());

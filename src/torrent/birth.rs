@@ -222,6 +222,7 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
         listen_port: Some(resources.port),
         dht: resources.dht_end().filter(|_| !parts.torrent.private),
         egress: resources.egress.clone(),
+        secrecy: resources.secrecy.clone(),
         timeouts: LinkTimeouts::default(),
     }
 }
@@ -242,6 +243,8 @@ fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
         port: parts.resources.port,
         key: rand::random(),
         numwant: NUMWANT,
+        supports_crypto: parts.resources.secrecy.policy.takes_encrypted(),
+        requires_crypto: !parts.resources.secrecy.policy.takes_plain(),
         is_private: parts.torrent.private,
         was_complete,
         client: parts.resources.http.clone(),

@@ -18,8 +18,8 @@ use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::dht::task::Dht;
 use crate::disk::{self, Disk, DiskEvent, FileNews, Gone, StoreConfig, StoreFile, StoreHandle};
-use crate::link::DhtEnd;
 use crate::link::web::Origins;
+use crate::link::{DhtEnd, Secrecy};
 use crate::metainfo::Torrent;
 use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
@@ -69,6 +69,8 @@ pub struct Resources {
     pub port: u16,
     /// Where everything leaves.
     pub egress: Egress,
+    /// Whether connections are encrypted.
+    pub secrecy: Secrecy,
     /// Where records of verified pieces lie.
     pub state_dir: PathBuf,
     /// All blocks between socket and disk.

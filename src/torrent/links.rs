@@ -14,6 +14,7 @@ use crate::link::web::Wait;
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport};
 use crate::swarm::event::{DownReason, Input};
 use crate::swarm::link::{CloseReason, LinkCommand};
+use crate::wire::mse::Ways;
 
 use super::incoming::Incoming;
 use super::places::Places;
@@ -64,8 +65,8 @@ impl Links {
 
     /// Dials, when there is a place for it; else the fact that it came to nothing.
     #[must_use]
-    pub fn dial(&mut self, link: LinkId, address: SocketAddr) -> Option<Input> {
-        self.dial_by(link, |config, reports| link::dial(config, link, address, reports))
+    pub fn dial(&mut self, link: LinkId, address: SocketAddr, known: Ways) -> Option<Input> {
+        self.dial_by(link, |config, reports| link::dial(config, link, address, known, reports))
     }
 
     /// The same, by another protocol.
@@ -185,11 +186,12 @@ mod tests {
 
     use crate::base::ids::{InfoHash, PeerId};
     use crate::base::pool::BlockPool;
-    use crate::link::{LinkTimeouts, Subject};
+    use crate::link::{LinkTimeouts, Secrecy, Subject};
     use crate::net::egress::Egress;
     use crate::net::limiter::Limiter;
     use crate::swarm::link::{Availability, PeerCommand};
     use crate::torrent::places::{Account, Shared};
+    use crate::wire::mse::Encryption;
 
     fn links() -> Links {
         let limiter = Arc::new(Limiter::new(None));
@@ -204,6 +206,7 @@ mod tests {
             listen_port: None,
             egress: Egress::default(),
             dht: None,
+            secrecy: Secrecy::new(Encryption::Off),
             timeouts: LinkTimeouts::default(),
         };
         let account = Account::new(Shared::new(Arc::new(Notify::new())));
@@ -220,8 +223,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let mut links = links();
         links.places.account().allow(1);
-        assert!(links.dial(LinkId(1), address).is_none());
-        assert!(is_down(links.dial(LinkId(2), address), &DownReason::NoRoom));
+        assert!(links.dial(LinkId(1), address, Ways::default()).is_none());
+        assert!(is_down(links.dial(LinkId(2), address, Ways::default()), &DownReason::NoRoom));
         assert_eq!((links.len(), links.places.account().held()), (1, 1));
         listener.accept().await.unwrap();
         let another = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;

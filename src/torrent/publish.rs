@@ -426,6 +426,7 @@ fn connected(link: LinkSnapshot) -> PeerStatus {
         interesting: link.interesting,
         interested: link.interested,
         snubbed: link.snubbed,
+        mse: link.mse,
         source: link.source,
         ..PeerStatus::unconnected(link.address)
     }

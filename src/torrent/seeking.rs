@@ -382,6 +382,7 @@ impl Task {
             listen_port: Some(resources.port),
             dht: resources.dht_end(),
             egress: resources.egress.clone(),
+            secrecy: resources.secrecy.clone(),
             timeouts: LinkTimeouts::default(),
         };
         Self {
@@ -599,8 +600,8 @@ impl Task {
 
     fn on_output(&mut self, output: Output) {
         match output {
-            Output::Dial { link, address } => {
-                if let Some(refused) = self.links.dial(link, address) {
+            Output::Dial { link, address, known } => {
+                if let Some(refused) = self.links.dial(link, address, known) {
                     self.seeker.note(refused, Instant::now());
                 }
             }
@@ -643,6 +644,8 @@ fn tracker_config(resources: &Resources, request: &SeekRequest) -> Option<Tracke
         port: resources.port,
         key: rand::random(),
         numwant: NUMWANT,
+        supports_crypto: resources.secrecy.policy.takes_encrypted(),
+        requires_crypto: !resources.secrecy.policy.takes_plain(),
         is_private: false,
         was_complete: false,
         client: resources.http.clone(),

@@ -13,6 +13,8 @@ pub use crate::swarm::report::SourceState;
 use crate::swarm::waits::WaitReport;
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
+pub use crate::wire::mse::Method;
+
 /// What a torrent is doing.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub enum State {
@@ -284,6 +286,8 @@ pub struct PeerStatus {
     pub interested: bool,
     /// It let requests time out.
     pub snubbed: bool,
+    /// What hides the connection, if it began with an encrypted handshake.
+    pub mse: Option<Method>,
     /// Who named it, if that is known still.
     pub source: Option<Source>,
     /// Why the last connection ended, for known peers.
@@ -314,6 +318,7 @@ impl PeerStatus {
             interesting: false,
             interested: false,
             snubbed: false,
+            mse: None,
             source: None,
             last_error: None,
             left: None,

@@ -91,6 +91,10 @@ pub struct AnnounceRequest {
     pub numwant: u32,
     /// The tracker's `tracker id` of an earlier reply, sent back as it came.
     pub tracker_id: Option<Vec<u8>>,
+    /// We take encrypted connections. No BEP has it, many trackers do; UDP has no word for it.
+    pub supports_crypto: bool,
+    /// We take no others.
+    pub requires_crypto: bool,
 }
 
 /// A peer as a tracker names it.

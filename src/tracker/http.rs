@@ -241,6 +241,12 @@ fn push_query(url: &mut String, request: &AnnounceRequest) {
         url.push_str("&event=");
         url.push_str(event.as_str());
     }
+    if request.supports_crypto {
+        url.push_str("&supportcrypto=1");
+    }
+    if request.requires_crypto {
+        url.push_str("&requirecrypto=1");
+    }
     if let Some(id) = &request.tracker_id {
         url.push_str("&trackerid=");
         url.push_str(&urlencoding::encode_binary(id));

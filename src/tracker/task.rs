@@ -51,6 +51,10 @@ pub struct TrackerConfig {
     pub key: u32,
     /// Peers to ask for.
     pub numwant: u32,
+    /// We take encrypted connections, which HTTP trackers are told.
+    pub supports_crypto: bool,
+    /// We take no others.
+    pub requires_crypto: bool,
     /// BEP 27: peers of these trackers may not be passed on.
     pub is_private: bool,
     /// Whether the whole torrent was here once: `completed` is never told then.
@@ -397,6 +401,8 @@ impl Driver {
             key: self.config.key,
             numwant: if event == Some(Event::Stopped) { 0 } else { self.config.numwant },
             tracker_id: self.tiers.tracker_id(tracker).map(<[u8]>::to_vec),
+            supports_crypto: self.config.supports_crypto,
+            requires_crypto: self.config.requires_crypto,
         };
         let question = Question::announce(self.tiers.url(tracker), &request);
         // `stopped` must not wait for a resolver; other announces follow a name that moves.

@@ -13,7 +13,8 @@ pub const HELLO_LEN: usize = 48;
 /// Bytes after them.
 pub const PEER_ID_LEN: usize = HANDSHAKE_LEN - HELLO_LEN;
 
-const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+/// What every handshake begins with.
+pub const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// What the reserved bits say a client can do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

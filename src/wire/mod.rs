@@ -1,6 +1,6 @@
-//! The BitTorrent peer protocol as bytes: BEPs 3, 5 (its one message), 6, 9, 10, 11 and 21, and
-//! the datagrams of BEP 14. Pure: nothing here knows a socket, or what a message means for the
-//! torrent.
+//! The BitTorrent peer protocol as bytes: BEPs 3, 5 (its one message), 6, 9, 10, 11 and 21, the
+//! datagrams of BEP 14, and the encryption around it (`mse`). Pure: nothing here knows a socket, or
+//! what a message means for the torrent.
 
 mod decoder;
 mod extended;
@@ -8,11 +8,14 @@ mod handshake;
 mod lsd;
 mod message;
 mod metadata;
+pub mod mse;
 mod pex;
 
 pub use decoder::{BODY_MAX, COLLECT_OWN, Decoder, EXTENDED_MAX, Need};
 pub use extended::ExtendedHandshake;
-pub use handshake::{Extensions, HANDSHAKE_LEN, HELLO_LEN, Handshake, PEER_ID_LEN, read_hello};
+pub use handshake::{
+    Extensions, HANDSHAKE_LEN, HELLO_LEN, Handshake, PEER_ID_LEN, PROTOCOL, read_hello,
+};
 pub use lsd::{LSD_HASHES_MAX, LSD_LEN_MAX, LocalAnnounce};
 pub use message::{Message, Request};
 pub use metadata::{

@@ -2,7 +2,8 @@
 
 WHAT is a .torrent or a magnet link. Others are met through trackers and the link alone, but for
 the ways that are named: pex, lsd, and the DHT as dht=IP:PORT, a node of it. With "slow" it
-downloads 16 KiB a second. Says "complete" when it has everything."""
+downloads 16 KiB a second; with mse=off, mse=handshake or mse=rc4 nothing is encrypted, all
+handshakes are, or everything is. Says "complete" when it has everything."""
 import signal
 import sys
 
@@ -10,7 +11,16 @@ import libtorrent as lt
 
 what, folder, ip, port, *ways = sys.argv[1:]
 nodes = [way.removeprefix("dht=") for way in ways if way.startswith("dht=")]
+ENCRYPTION = {
+    "mse=off": {"in_enc_policy": 2, "out_enc_policy": 2},
+    "mse=handshake": {"in_enc_policy": 0, "out_enc_policy": 0, "allowed_enc_level": 1},
+    "mse=rc4": {"in_enc_policy": 0, "out_enc_policy": 0, "allowed_enc_level": 2},
+}
+encryption = {}
+for way in ways:
+    encryption.update(ENCRYPTION.get(way, {}))
 session = lt.session({
+    **encryption,
     "listen_interfaces": f"{ip}:{port}", "outgoing_interfaces": ip,
     "enable_dht": bool(nodes), "dht_bootstrap_nodes": ",".join(nodes),
     # Many nodes of one machine look like one that floods.

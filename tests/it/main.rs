@@ -17,6 +17,8 @@ mod payload;
 mod process;
 #[path = "../support/seeder.rs"]
 mod seeder;
+#[path = "../support/veil.rs"]
+mod veil;
 
 mod cli;
 mod course;
@@ -34,6 +36,7 @@ mod names;
 mod numbers;
 mod partial;
 mod relocate;
+mod secrecy;
 mod seeding;
 mod serving;
 mod share;

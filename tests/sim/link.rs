@@ -97,6 +97,7 @@ impl Character {
             can_upload_to: !self.is_provider,
             fast: self.fast,
             extended: true,
+            mse: None,
         }
     }
 }

@@ -61,6 +61,7 @@ pub fn caps() -> LinkCaps {
         can_upload_to: false,
         fast: true,
         extended: false,
+        mse: None,
     }
 }
 

@@ -461,7 +461,7 @@ impl World {
 
     fn carry_out(&mut self, number: usize, output: Output) {
         match output {
-            Output::Dial { link, address } => {
+            Output::Dial { link, address, .. } => {
                 let to = node_at(address);
                 if self.is_private(number) {
                     let is_named = self.nodes[number].named.contains(&address);

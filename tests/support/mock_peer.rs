@@ -296,8 +296,8 @@ impl Server {
     async fn run(mut self, is_dialler: bool) -> io::Result<()> {
         let info_hash = self.behaviour.info_hash.unwrap_or_else(|| self.spec.info_hash());
         let ours = handshake(self.behaviour.bits, info_hash, self.behaviour.peer_id);
-        if !is_dialler {
-            self.script.read(68).await?;
+        if !is_dialler && !self.script.read(68).await?.starts_with(b"\x13BitTorrent protocol") {
+            return Ok(());
         }
         tokio::time::sleep(self.behaviour.handshake_delay).await;
         let opening = [

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::args::{self, Common, Encryption, Options};
+use crate::cli::args::{self, Common, Options};
 use crate::cli::attempts::is_here;
 use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
@@ -143,7 +143,6 @@ pub fn start_and_tell(
     find: &mut dyn FnMut(&str) -> Result<Found, Failure>,
     tell: &mut dyn FnMut() -> Option<Telling>,
 ) -> Outcome {
-    refuse_unsafe(options)?;
     check_authorities(options)?;
     let is_several = torrents.len() > 1;
     let dirs = options.dir.len();
@@ -333,19 +332,6 @@ fn choose_one(
     Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options, sums })
 }
 
-/// Options that would protect, were they there: never without saying so.
-///
-/// # Errors
-/// When one of them is asked for.
-pub fn refuse_unsafe(options: &Options) -> Result<(), Failure> {
-    if options.encryption == Encryption::Require {
-        return Err(Failure::usage(
-            "--encryption require is not supported yet: connections would not be encrypted",
-        ));
-    }
-    Ok(())
-}
-
 /// Files of certificates are there, and have some: else no server would ever be trusted by them.
 fn check_authorities(options: &Options) -> Result<(), Failure> {
     for path in &options.ca {
@@ -393,6 +379,7 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         port: options.port,
         listen: true,
         egress: common.ways.egress(),
+        encryption: options.encryption.into(),
         state_dir: state_dir()?,
         memory: memory_for(common)?,
         download_limit: options.download_limit.0,
@@ -487,13 +474,6 @@ mod tests {
         assert!(torrent_options(&options("")).use_web_seeds);
         let refused = check_authorities(&options("--ca /no/such/file")).unwrap_err();
         assert_eq!(refused.exit, Exit::BadInput);
-    }
-
-    #[test]
-    fn protection_that_is_not_there_is_refused() {
-        let refused = refuse_unsafe(&options("--encryption require")).unwrap_err();
-        assert_eq!(refused.exit, Exit::Usage);
-        assert_eq!(refuse_unsafe(&options("--encryption off --no-dht")), Ok(()));
     }
 
     #[test]

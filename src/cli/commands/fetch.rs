@@ -44,6 +44,7 @@ pub fn fetched(link: Magnet, arguments: &InfoArgs, common: &Common) -> Result<Lo
         listen: false,
         state_dir: state_dir.clone(),
         memory: memory_for(common)?,
+        encryption: arguments.encryption.into(),
         dht: dht_options(arguments.no_dht, &arguments.dht_bootstrap),
         ..SessionConfig::default()
     };

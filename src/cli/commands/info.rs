@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{Common, ConfigChoice};
+use crate::cli::args::{Common, ConfigChoice, Encryption};
 use crate::cli::catalogue::ask;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::{Given, Input, Loaded, save};
@@ -61,6 +61,15 @@ pub struct InfoArgs {
     #[arg(long, value_name = "ADDR", env = "DRIVER_DHT_BOOTSTRAP", value_delimiter = ',',
           value_parser = values::node, hide_short_help = true)]
     pub dht_bootstrap: Vec<String>,
+    /// With --fetch: which connections to peers are encrypted
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "prefer",
+        env = "DRIVER_ENCRYPTION",
+        hide_short_help = true
+    )]
+    pub encryption: Encryption,
     /// Keep the .torrent that was fetched as this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub save_torrent: Option<PathBuf>,

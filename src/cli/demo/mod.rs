@@ -17,7 +17,9 @@ use tokio::sync::oneshot;
 use crate::base::units::size;
 use crate::metainfo::Torrent;
 use crate::net::egress::Egress;
-use crate::session::{Allocate, CheckMode, Memory, SeedLimits, SessionConfig, TorrentOptions};
+use crate::session::{
+    Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
+};
 use crate::tracker::server::{ServerConfig, serve};
 
 use super::args::{Common, DemoArgs};
@@ -179,6 +181,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
             port: Some(0),
             listen: true,
             egress: Egress::from_address(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+            encryption: Encryption::default(),
             state_dir: dir.join(STATE_DIR),
             memory,
             download_limit: None,

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::metainfo::Torrent;
 use crate::net::egress::Egress;
 use crate::session::{
-    Allocate, CheckMode, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
+    Allocate, CheckMode, Encryption, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
 };
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::Status;
@@ -80,6 +80,7 @@ impl Seeder {
             port: Some(0),
             listen: true,
             egress: Egress::from_address(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+            encryption: Encryption::default(),
             state_dir,
             // It receives nothing.
             memory: Memory::split(Memory::MIN, 1),

@@ -17,7 +17,7 @@ use super::args::{Common, Options};
 use super::catalogue::{
     Choice, REPLACED, Standing, failure, first_of, is_replacement, look, title,
 };
-use super::commands::download::{refuse_unsafe, session_config, torrent_options};
+use super::commands::download::{session_config, torrent_options};
 use super::engine::Engine;
 use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome};
@@ -48,7 +48,6 @@ const CHOICES: &str = "
 /// # Errors
 /// When an option cannot be honoured, or the session cannot start.
 pub fn run(options: Options, common: &Common) -> Outcome {
-    refuse_unsafe(&options)?;
     let session = session_config(&options, common)?;
     let memory = session.memory;
     let state_dir = session.state_dir.clone();

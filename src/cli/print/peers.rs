@@ -7,7 +7,7 @@ use crate::cli::escape::{fit, shorten};
 use crate::swarm::SeekerLink;
 use crate::swarm::event::Source;
 use crate::swarm::report::Known;
-use crate::torrent::status::{PeerStatus, SourceStatus};
+use crate::torrent::status::{Method, PeerStatus, SourceStatus};
 
 use super::counted;
 
@@ -65,6 +65,9 @@ pub fn peers_screen(
         |peer: &&PeerStatus| matches!(peer.source, Some(Source::Pex | Source::Lan | Source::Dht));
     if connected[..shown].iter().any(is_found) {
         screen += "X named by another peer  H by the DHT  L in the local network\n";
+    }
+    if connected[..shown].iter().any(|peer| peer.mse.is_some()) {
+        screen += "E encrypted  e only its handshake was\n";
     }
     screen
 }
@@ -150,6 +153,8 @@ fn cells(peer: &PeerStatus) -> [String; 6] {
         (is_by(Source::Pex), 'X'),
         (is_by(Source::Lan), 'L'),
         (is_by(Source::Dht), 'H'),
+        (peer.mse == Some(Method::Rc4), 'E'),
+        (peer.mse == Some(Method::Plaintext), 'e'),
     ] {
         if holds {
             flags.push(flag);
@@ -207,6 +212,7 @@ mod tests {
             interesting: true,
             interested: false,
             snubbed: false,
+            mse: None,
             source: None,
             last_error: None,
             left: None,
@@ -277,6 +283,18 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
         assert!(screen.contains("  dUISX\n") && screen.contains("  DuL\n"), "{screen}");
         assert!(screen.contains("  DH\n"), "{screen}");
         let legend = "X named by another peer  H by the DHT  L in the local network\n";
+        assert!(screen.ends_with(legend), "{screen}");
+    }
+
+    #[test]
+    fn what_is_encrypted_is_marked_and_only_then_explained() {
+        let legend = "E encrypted  e only its handshake was\n";
+        assert!(!peers_screen(&sample(), &[], false, 80).contains(legend));
+        let mut peers = sample();
+        peers[0].mse = Some(Method::Rc4);
+        peers[2].mse = Some(Method::Plaintext);
+        let screen = peers_screen(&peers, &[], false, 80);
+        assert!(screen.contains("E\n") && screen.contains("e\n"), "{screen}");
         assert!(screen.ends_with(legend), "{screen}");
     }
 

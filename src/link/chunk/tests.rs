@@ -8,10 +8,11 @@ use tokio::time::{Instant, timeout};
 use super::*;
 use crate::base::ids::InfoHash;
 use crate::base::pool::BlockPool;
-use crate::link::{LinkNews, Subject};
+use crate::link::{LinkNews, Secrecy, Subject};
 use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::link::{CloseReason, ExtendedCommand, LinkCommand, PeerCommand};
+use crate::wire::mse::Encryption;
 
 /// No multiple of a block: three blocks a piece, the last of 7234 bytes and two of padding.
 const PIECE_LEN: u32 = 40_002;
@@ -35,6 +36,7 @@ fn config(layout: Layout, pool_blocks: usize) -> LinkConfig {
         listen_port: None,
         dht: None,
         egress: Egress::default(),
+        secrecy: Secrecy::new(Encryption::Off),
         timeouts: LinkTimeouts::default(),
     }
 }

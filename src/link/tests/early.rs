@@ -293,7 +293,8 @@ async fn whoever_calls_by_another_hash_is_answered_by_it() {
     let mut hello = *HELLO_ALL;
     hello[28..48].fill(b'z');
     peer.write_all(&hello).await.unwrap();
-    let (hello, stream) = read_hello(ours.into(), Duration::from_secs(10)).await.unwrap();
+    let (hello, stream) =
+        read_hello(ours.into(), Duration::from_secs(10), &Door::plain()).await.unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 5));
     let (reports, mut news) = mpsc::channel(8);
     let config = Arc::new(config(32));

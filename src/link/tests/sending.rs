@@ -188,7 +188,8 @@ async fn nothing_is_held_back_behind_the_last_block() {
     let ours = tokio::net::TcpStream::from_std(ours).unwrap();
     peer.write_all(HELLO_PLAIN).await.unwrap();
     let (sender, _reports) = mpsc::channel(100);
-    let (hello, stream) = read_hello(ours.into(), Duration::from_secs(10)).await.unwrap();
+    let (hello, stream) =
+        read_hello(ours.into(), Duration::from_secs(10), &Door::plain()).await.unwrap();
     let address = peer.local_addr().unwrap();
     let config = Arc::new(on_disk.config.clone());
     let handle = accept(config, LinkId(1), address, stream, hello, sender);

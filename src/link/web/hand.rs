@@ -640,6 +640,7 @@ fn caps() -> LinkCaps {
         can_upload_to: false,
         fast: true,
         extended: false,
+        mse: None,
     }
 }
 

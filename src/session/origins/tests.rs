@@ -21,12 +21,13 @@ use crate::base::layout::Layout;
 use crate::base::pool::BlockPool;
 use crate::base::units::BLOCK_LEN;
 use crate::link::web::{NamedBy, Origins, Policy, Server, Wait, dial_server};
-use crate::link::{LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Subject};
+use crate::link::{LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Secrecy, Subject};
 use crate::metainfo::Torrent;
 use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent, Run, RunEnd, Trouble};
+use crate::wire::mse::Encryption;
 
 use content::Spec;
 use mock_web::{MockWeb, Reply, Request};
@@ -86,6 +87,7 @@ impl Rig {
             listen_port: None,
             dht: None,
             egress: Egress::default(),
+            secrecy: Secrecy::new(Encryption::Off),
             timeouts: LinkTimeouts::default(),
         };
         let origins = super::start(policy);

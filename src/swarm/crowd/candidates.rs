@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use crate::base::addr::{Host, Locality, host_key};
 use crate::base::priority::priority;
 use crate::swarm::event::Source;
+use crate::wire::mse::Ways;
 
 /// Addresses known per torrent (limits table).
 pub const KNOWN_MAX: usize = 3000;
@@ -57,6 +58,8 @@ struct Candidate {
     tie: u32,
     /// Only peers named it, and one of them left it since.
     is_dropped: bool,
+    /// In which ways it takes connections.
+    ways: Ways,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,6 +173,7 @@ impl Candidates {
             place: Place::Busy,
             tie,
             is_dropped: false,
+            ways: Ways::default(),
         };
         self.known.insert(address, candidate);
         self.place(address, source, 0, tie, Place::Ready);
@@ -325,6 +329,26 @@ impl Candidates {
         let Some(known) = self.known.get_mut(&to) else { return false };
         known.is_dialable |= may_learn;
         true
+    }
+
+    /// In which ways the address is known to take connections.
+    pub fn ways(&self, address: SocketAddr) -> Ways {
+        self.known.get(&address).map(|known| known.ways).unwrap_or_default()
+    }
+
+    /// A dial to the address came up, with an encrypted handshake or a plain one.
+    pub fn came_up(&mut self, address: SocketAddr, is_encrypted: bool) {
+        if let Some(known) = self.known.get_mut(&address) {
+            known.ways.encrypted |= is_encrypted;
+            known.ways.plain |= !is_encrypted;
+        }
+    }
+
+    /// Others say of the address, or who listens there does, that it prefers encryption.
+    pub fn prefers_encryption(&mut self, address: SocketAddr) {
+        if let Some(known) = self.known.get_mut(&address) {
+            known.ways.is_said_to_prefer = true;
+        }
     }
 
     /// The link to this address delivered, or lasted.

@@ -9,6 +9,7 @@ use crate::base::ids::{LinkId, PeerId};
 use crate::swarm::effects::Effects;
 use crate::swarm::event::{DownReason, Event, Source};
 use crate::swarm::link::{CloseReason, LinkCommand};
+use crate::wire::mse::Method;
 
 use super::Crowd;
 use super::candidates::Candidates;
@@ -152,6 +153,7 @@ impl Crowd {
         &mut self,
         link: LinkId,
         peer_id: PeerId,
+        mse: Option<Method>,
         now: Instant,
         out: &mut Effects,
     ) -> Option<NewPeer> {
@@ -164,12 +166,15 @@ impl Crowd {
             return None;
         }
         let address = arriving.address;
+        if !arriving.incoming {
+            self.candidates.came_up(address, mse.is_some());
+        }
         if !self.met_anybody {
             self.met_anybody = true;
             out.tell(Event::FirstPeer(address));
         }
         self.exchange.joined(link, address, now);
-        self.peers.insert(link, Peer::new(arriving, peer_id, now));
+        self.peers.insert(link, Peer::new(arriving, peer_id, mse, now));
         Some(NewPeer { address, debt: self.debts.take(address.ip()) })
     }
 

@@ -190,7 +190,11 @@ impl Crowd {
         self.on_addresses_told(link, description.listen_port, description.our_address);
         let Some(peer) = self.peers.get(&link) else { return };
         let flag = |is_so, flag| if is_so { flag } else { PexFlags::default() };
-        let flags = flag(description.prefers_encryption, PexFlags::ENCRYPTION)
+        let is_hidden = description.prefers_encryption || peer.mse().is_some();
+        if is_hidden {
+            self.candidates.prefers_encryption(peer.home());
+        }
+        let flags = flag(is_hidden, PexFlags::ENCRYPTION)
             .with(flag(is_seed || description.upload_only == Some(true), PexFlags::SEED))
             .with(flag(!peer.is_incoming(), PexFlags::REACHABLE));
         let takes = description.takes_peers;
@@ -210,8 +214,13 @@ impl Crowd {
                 for address in dropped {
                     self.candidates.dropped(address, &mut self.rng);
                 }
+                let prefer = |(_, flags): &&(_, PexFlags)| flags.has(PexFlags::ENCRYPTION);
+                let preferring: Vec<_> = added.iter().filter(prefer).map(|it| it.0).collect();
                 let added = added.into_iter().map(|(address, _)| address).collect();
                 self.on_candidates(Source::Pex, added);
+                for address in preferring {
+                    self.candidates.prefers_encryption(address);
+                }
             }
             Taken::Ignored => {}
             Taken::Close(why) => out.close(link, CloseReason::Misbehaved(why)),

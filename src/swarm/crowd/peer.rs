@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::base::ids::PeerId;
+use crate::wire::mse::Method;
 
 /// A link that is not up yet.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub(in crate::swarm) struct Peer {
     peer_id: PeerId,
     /// It connected to us.
     incoming: bool,
+    /// What hides the connection, if it began with an encrypted handshake.
+    mse: Option<Method>,
     /// Blocks and refusals that nobody asked for.
     strikes: u32,
     /// Its client's name for itself.
@@ -32,13 +35,19 @@ pub(in crate::swarm) struct Peer {
 
 impl Peer {
     /// Of a link that has just come up.
-    pub(super) fn new(arriving: Arriving, peer_id: PeerId, now: Instant) -> Self {
+    pub(super) fn new(
+        arriving: Arriving,
+        peer_id: PeerId,
+        mse: Option<Method>,
+        now: Instant,
+    ) -> Self {
         Self {
             address: arriving.address,
             listens_at: None,
             sees_us_at: None,
             peer_id,
             incoming: arriving.incoming,
+            mse,
             strikes: 0,
             client: String::new(),
             since: now,
@@ -58,6 +67,11 @@ impl Peer {
     /// Did it connect to us?
     pub(in crate::swarm) fn is_incoming(&self) -> bool {
         self.incoming
+    }
+
+    /// What hides the connection, if it began with an encrypted handshake.
+    pub(in crate::swarm) fn mse(&self) -> Option<Method> {
+        self.mse
     }
 
     /// Since when it is up.

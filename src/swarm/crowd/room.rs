@@ -205,7 +205,8 @@ impl Crowd {
             self.room.links = self.room.links.saturating_sub(1);
             self.room.dials = self.room.dials.saturating_sub(1);
             let link = self.new_link(Arriving { address, incoming: false });
-            out.push(Output::Dial { link, address });
+            let known = self.candidates.ways(address);
+            out.push(Output::Dial { link, address, known });
         }
     }
 

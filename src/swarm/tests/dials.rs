@@ -4,6 +4,8 @@ use super::super::Refusal;
 use super::super::event::Room;
 use super::super::link::Description;
 use super::*;
+use crate::wire::mse::{Method, Ways};
+use crate::wire::{Pex, PexFlags};
 
 fn room(links: usize, reserve: usize) -> Input {
     Input::Room(Room { links, reserve, ..Room::UNBOUNDED })
@@ -381,4 +383,54 @@ fn who_had_to_make_place_rests_and_has_not_failed() {
     let early = bench.wait(59.0);
     assert!(early.is_empty(), "{early:?}");
     assert_eq!(bench.wait(2.0), ["dial 1 as 1"]);
+}
+
+#[test]
+fn how_a_peer_was_reached_is_remembered_and_told_with_the_next_dial() {
+    let mut bench = Bench::new(4);
+    let dials = bench.learn(Source::User, 1..3);
+    for line in dials {
+        let words: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let (host, link) = (words[0] as u8, LinkId(words[1]));
+        bench.links.insert(host, link);
+        let caps = LinkCaps { mse: (host == 1).then_some(Method::Rc4), ..caps(false) };
+        bench.handle(Input::LinkUp { link, peer_id: peer_id(host), caps });
+    }
+    for host in [1, 2] {
+        bench.swarm.handle(Input::LinkDown { link: bench.links[&host], reason: lost() }, bench.now);
+    }
+    bench.swarm.handle(Input::Tick, bench.now + Duration::from_secs(60));
+    let mut known = std::collections::BTreeMap::new();
+    while let Some(output) = bench.swarm.poll_output() {
+        if let Output::Dial { address, known: ways, .. } = output {
+            known.insert(host_of(address), ways);
+        }
+    }
+    let ways = |encrypted| Ways { encrypted, plain: !encrypted, is_said_to_prefer: false };
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [(1, ways(true)), (2, ways(false))]);
+}
+
+#[test]
+fn who_is_said_to_prefer_encryption_is_known_for_that() {
+    let mut bench = Bench::with(4, 4, |config| config.exchanges_peers = true);
+    let prefers = |bench: &Bench, host| {
+        let ways = bench.swarm.crowd.candidates().ways(address(host));
+        assert!(!ways.encrypted && !ways.plain, "it was not dialled");
+        ways.is_said_to_prefer
+    };
+    // By itself, or by what it does.
+    for (host, says, does) in [(1, true, None), (2, false, None), (3, false, Some(Method::Rc4))] {
+        let from = SocketAddr::new(address(host).ip(), 50_000);
+        let link = bench.swarm.admit(from, bench.now).unwrap();
+        bench.links.insert(host, link);
+        let caps = LinkCaps { mse: does, ..caps(false) };
+        bench.handle(Input::LinkUp { link, peer_id: peer_id(host), caps });
+        let said = Description { listen_port: Some(6881), ..Description::default() };
+        bench.event(host, LinkEvent::Described(Description { prefers_encryption: says, ..said }));
+    }
+    assert_eq!([1, 2, 3].map(|host| prefers(&bench, host)), [true, false, true]);
+    // By others (BEP 11).
+    let added = vec![(address(8), PexFlags::ENCRYPTION), (address(9), PexFlags::SEED)];
+    bench.event(1, LinkEvent::Peers(Pex { added, dropped: Vec::new() }));
+    assert_eq!([8, 9].map(|host| prefers(&bench, host)), [true, false]);
 }

@@ -253,7 +253,9 @@ impl Bench {
 
     fn line(&mut self, output: Output) -> String {
         match output {
-            Output::Dial { link, address } => format!("dial {} as {}", host_of(address), link.0),
+            Output::Dial { link, address, .. } => {
+                format!("dial {} as {}", host_of(address), link.0)
+            }
             Output::Lease { link, source } => format!("lease source {} as {}", source.0, link.0),
             Output::Send { link, command } => format!("{}: {}", self.host(link), order(&command)),
             Output::CheckPiece { piece, blocks, want_block_hashes } => {
@@ -284,6 +286,7 @@ fn caps(fast: bool) -> LinkCaps {
         can_upload_to: true,
         fast,
         extended: true,
+        mse: None,
     }
 }
 

@@ -70,7 +70,9 @@ impl Hunt {
 
     fn line(&self, output: Output) -> String {
         match output {
-            Output::Dial { link, address } => format!("dial {} as {}", host_of(address), link.0),
+            Output::Dial { link, address, .. } => {
+                format!("dial {} as {}", host_of(address), link.0)
+            }
             Output::Send { link, command } => {
                 let host = self.links.iter().find(|(_, other)| **other == link);
                 let host =

@@ -14,6 +14,7 @@ fn provider_caps() -> LinkCaps {
         can_upload_to: false,
         fast: true,
         extended: false,
+        mse: None,
     }
 }
 
@@ -419,7 +420,7 @@ fn a_ban_of_a_provider_is_for_its_port_alone() {
     bench.swarm.handle(Input::Candidates { source: Source::Listing, addresses }, bench.now);
     let outputs: Vec<Output> = std::iter::from_fn(|| bench.swarm.poll_output()).collect();
     let dialled = outputs.iter().find_map(|output| match output {
-        Output::Dial { link, address: to } if *to == address(1) => Some(link.0),
+        Output::Dial { link, address: to, .. } if *to == address(1) => Some(link.0),
         _ => None,
     });
     let link = dialled.unwrap();

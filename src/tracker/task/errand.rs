@@ -264,6 +264,8 @@ mod tests {
             key: 0,
             numwant: 1,
             tracker_id: None,
+            supports_crypto: false,
+            requires_crypto: false,
         }
     }
 

@@ -25,6 +25,8 @@ fn request() -> AnnounceRequest {
         key: 0xab,
         numwant: 80,
         tracker_id: None,
+        supports_crypto: false,
+        requires_crypto: false,
     }
 }
 
@@ -59,6 +61,20 @@ fn url_carries_tracker_id_and_leaves_out_no_event() {
         AnnounceRequest { event: None, tracker_id: Some(b"a&\xff".to_vec()), ..request() };
     let url = announce_url("http://t/announce", &request).unwrap();
     assert!(url.ends_with("&key=000000AB&trackerid=a%26%FF"), "{url}");
+}
+
+#[test]
+fn url_tells_of_encryption_only_where_there_is_some() {
+    let url = |supports_crypto, requires_crypto| {
+        let request = AnnounceRequest { supports_crypto, requires_crypto, ..request() };
+        announce_url("http://t/announce", &request).unwrap()
+    };
+    let plain = url(false, false);
+    assert!(!plain.contains("crypto"), "{plain}");
+    let either = url(true, false);
+    assert!(either.contains("&supportcrypto=1") && !either.contains("requirecrypto"), "{either}");
+    let both = url(true, true);
+    assert!(both.contains("&supportcrypto=1&requirecrypto=1"), "{both}");
 }
 
 #[test]

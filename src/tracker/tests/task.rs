@@ -86,6 +86,8 @@ impl Torrent {
             port,
             key: 7,
             numwant: 50,
+            supports_crypto: false,
+            requires_crypto: false,
             is_private: false,
             was_complete: false,
             client: http_client(&network).unwrap(),

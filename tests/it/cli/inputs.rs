@@ -81,7 +81,6 @@ fn usage_errors_are_code_2() {
         (&["help", "verfy"], "there is no command verfy - did you mean verify?"),
         (&["man", "chunk", "gett"], "there is no command gett - did you mean get?"),
         (&["daemon", "x"], "not available yet"),
-        (&["--encryption", "require", "x.torrent"], "not supported yet"),
         (&["--proxy", "socks4://127.0.0.1:1", "x.torrent"], "SOCKS4 is not spoken here"),
         (&["--select", "3", "x.torrent"], "there is no file 3: the torrent has 2 files"),
         (&["--select", "1", "x.torrent", "x.torrent"], "the download of one torrent"),

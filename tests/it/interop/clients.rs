@@ -36,6 +36,22 @@ pub struct Ways {
     pub dht: bool,
     /// It downloads 16 KiB a second: it stays a leecher.
     pub slow: bool,
+    /// Which connections are encrypted.
+    pub hides: Hides,
+}
+
+/// Which connections of a program are encrypted. Each has its own words for it, and lacks some.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Hides {
+    /// As it is made.
+    #[default]
+    AsMade,
+    /// None.
+    Nothing,
+    /// All, their handshakes alone.
+    Handshakes,
+    /// All, and everything in them.
+    Everything,
 }
 
 /// What a program is started for; its files lie in `data` of its folder.
@@ -185,7 +201,9 @@ pub fn command(role: Role, namespace: &Namespace, torrent: &Path, dir: &Path) ->
             command
         }
     };
-    with_home(command, dir)
+    let mut command = with_home(command, dir);
+    command.env_remove("DRIVER_ENCRYPTION");
+    command
 }
 
 /// aria2 at this address and port, ready for a torrent or a link.
@@ -204,6 +222,11 @@ pub fn aria2(namespace: &Namespace, (ip, port): (&str, &str), ways: Ways) -> Com
     command.args([format!("--interface={ip}"), format!("--listen-port={port}")]);
     if ways.slow {
         command.arg("--max-download-limit=16K");
+    }
+    match ways.hides {
+        Hides::AsMade | Hides::Nothing => {}
+        Hides::Handshakes => _ = command.arg("--bt-require-crypto=true"),
+        Hides::Everything => _ = command.args(["--bt-force-encryption=true"]),
     }
     command
 }
@@ -237,6 +260,11 @@ pub fn transmission(
         "speed-limit-down": 16,
         "speed-limit-down-enabled": ways.slow,
         "message-level": 3,
+        "encryption": match ways.hides {
+            Hides::Nothing => 0,
+            Hides::AsMade => 1,
+            Hides::Handshakes | Hides::Everything => 2,
+        },
     });
     fs::write(dir.join("settings.json"), settings.to_string()).expect("write settings");
     if ways.dht {

@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::clients::{self, ENTRY, Ways};
+use super::clients::{self, ENTRY, Hides, Ways};
 use super::namespace::Namespace;
 use super::peers::{Client, Given, Scene};
 use super::{READY, asked_for};
@@ -16,7 +16,8 @@ use crate::process::{Process, driver_path, with_home};
 /// calls its DHT "broken" for 45 s after it was started with one node, and asks it nothing before.
 const FOUND: Duration = Duration::from_secs(180);
 
-const DHT_ONLY: Ways = Ways { exchange: false, local: false, dht: true, slow: false };
+const DHT_ONLY: Ways =
+    Ways { exchange: false, local: false, dht: true, slow: false, hides: Hides::AsMade };
 
 /// Where those stand who come to ask or to announce.
 const ASKER: &str = "10.77.16.1:7016";

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::clients::{self, ANNOUNCE, ENTRY, Ways};
+use super::clients::{self, ANNOUNCE, ENTRY, Hides, Ways};
 use super::namespace::Namespace;
 use super::{READY, target, turn, written};
 use crate::payload::Payload;
@@ -148,9 +148,7 @@ impl Scene {
 
     /// Starts who has everything.
     pub fn start_seed(&mut self, client: Client, at: (&str, &str), torrent: &Path, ways: Ways) {
-        let dir = self.dir(client, "seed");
-        self.payload.link_to(self.source, &dir.join("data"));
-        self.run(client, at, "seed", &Given::Torrent(torrent), ways, &dir);
+        self.start_seed_as("seed", client, at, torrent, ways);
     }
 
     /// Starts a program that has nothing yet; where its data will lie.
@@ -189,6 +187,20 @@ impl Scene {
             let done = add.ended_within(READY) && add.wait(READY).success();
             assert!(done, "nothing is added:\n{}\n{}", add.last_words(), self.words());
         }
+    }
+
+    /// The same with a folder of another name.
+    pub fn start_seed_as(
+        &mut self,
+        name: &str,
+        client: Client,
+        at: (&str, &str),
+        torrent: &Path,
+        ways: Ways,
+    ) {
+        let dir = self.dir(client, name);
+        self.payload.link_to(self.source, &dir.join("data"));
+        self.run(client, at, name, &Given::Torrent(torrent), ways, &dir);
     }
 
     /// Ends the program that was started last.
@@ -329,6 +341,11 @@ impl Scene {
             }
         };
         let mut command = with_home(command, dir);
+        command.env_remove("DRIVER_ENCRYPTION");
+        if client == Client::Driver && ways.hides != Hides::AsMade {
+            let policy = if ways.hides == Hides::Nothing { "off" } else { "require" };
+            command.env("DRIVER_ENCRYPTION", policy);
+        }
         if ways.local {
             command.env_remove("DRIVER_NO_LSD");
         }
@@ -384,6 +401,9 @@ fn words_for(ways: Ways) -> Vec<String> {
         (ways.local, "lsd"),
         (ways.slow, "slow"),
         (ways.dht, dht.as_str()),
+        (ways.hides == Hides::Nothing, "mse=off"),
+        (ways.hides == Hides::Handshakes, "mse=handshake"),
+        (ways.hides == Hides::Everything, "mse=rc4"),
     ];
     all.into_iter().filter(|(is_on, _)| *is_on).map(|(_, word)| word.to_owned()).collect()
 }

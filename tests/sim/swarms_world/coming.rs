@@ -135,6 +135,7 @@ impl World {
                 can_upload_to: true,
                 fast,
                 extended: true,
+                mse: None,
             };
             self.handle(node, Input::LinkUp { link, peer_id: PeerId([peer as u8; 20]), caps });
         }

@@ -191,7 +191,7 @@ impl World {
             eprintln!("{:>10.4}     {}", self.now.as_secs_f64(), short(&output));
         }
         match output {
-            Output::Dial { link, address } => {
+            Output::Dial { link, address, .. } => {
                 let number = self.remotes.iter().position(|remote| remote.address == address);
                 let number = number.expect("only known addresses are dialled");
                 let delay = self.remotes[number].character.latency * 2;

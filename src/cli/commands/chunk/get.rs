@@ -32,7 +32,9 @@ use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
 use crate::net::egress::{Egress, Remote};
-use crate::session::{Allocate, CheckMode, Memory, SeedLimits, SessionConfig, TorrentOptions};
+use crate::session::{
+    Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
+};
 use crate::torrent::course::{self, Learnt, Listing, ListingSource, Sizes};
 use crate::torrent::options::{Found, FoundBytes};
 
@@ -320,6 +322,7 @@ impl Plan {
                 port: None,
                 listen: false,
                 egress,
+                encryption: Encryption::default(),
                 state_dir,
                 memory,
                 download_limit: arguments.download_limit.0,

@@ -1,0 +1,141 @@
+//! Strangers that open with an encrypted handshake: what they say first may be all of their hello,
+//! a part, or nothing; and when they are left.
+
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::net::budget::Budget;
+use crate::wire::mse::{
+    self, Ciphers, KEY_LEN, Machine, Method, Outcome, PrivateKey, Step, torrent_key,
+};
+
+const FROM: &str = "198.51.100.7:5000";
+
+/// Who answers the questions of a door: whether a handshake may begin, and that it knows `HASH`.
+fn door(secrecy: Secrecy, may_begin: bool) -> Door {
+    let (asking, mut questions) = mpsc::channel(4);
+    let from: SocketAddr = FROM.parse().unwrap();
+    tokio::spawn(async move {
+        while let Some((asked_from, question)) = questions.recv().await {
+            assert_eq!(asked_from, from);
+            // Whoever asked may have given up.
+            let _ = match question {
+                Question::Begin(answer) => answer.send(may_begin).map_err(drop),
+                Question::Find(key, answer) => {
+                    answer.send((key == torrent_key(HASH)).then_some(HASH)).map_err(drop)
+                }
+            };
+        }
+    });
+    Door::new(secrecy, from, asking)
+}
+
+/// Runs a stranger's side up to the end of the encrypted handshake.
+async fn open(
+    peer: &mut DuplexStream,
+    policy: Encryption,
+    initial: &[u8],
+) -> Option<(Method, Option<Box<Ciphers>>)> {
+    let key = PrivateKey::new([3; 20]);
+    let (public, initial) = (key.public(), initial.to_vec());
+    let mut machine = Machine::initiate(policy, &public, &[1; 77], HASH, initial);
+    loop {
+        peer.write_all(&machine.take_output()).await.ok()?;
+        match machine.step() {
+            Step::Hear(count) => {
+                let mut bytes = vec![0; count.min(KEY_LEN)];
+                let len = peer.read(&mut bytes).await.ok().filter(|len| *len > 0)?;
+                machine.hear(&bytes[..len]).ok()?;
+            }
+            Step::Agree(theirs) => machine.agreed(key.agree(&theirs)).ok()?,
+            Step::Find(_) => unreachable!("who opens knows its torrent"),
+            Step::Done => match machine.outcome()? {
+                Outcome::Agreed { method, ciphers, .. } => return Some((method, ciphers)),
+                Outcome::Plain => return None,
+            },
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_is_heard_however_much_of_it_comes_within_the_handshake() {
+    let any = Secrecy::new(Encryption::Prefer);
+    for (policy, method) in
+        [(Encryption::Prefer, Method::Plaintext), (Encryption::Require, Method::Rc4)]
+    {
+        for len in [0, 1, 20, 47, 48, 60, 68] {
+            let (mut peer, ours) = tokio::io::duplex(4096);
+            let (answered, answer) = oneshot::channel();
+            tokio::spawn(async move {
+                let (method, mut ciphers) =
+                    open(&mut peer, policy, &HELLO_ALL[..len]).await.unwrap();
+                let mut rest = HELLO_ALL[len..].to_vec();
+                if let Some(ciphers) = &mut ciphers {
+                    ciphers.outgoing.apply(&mut rest);
+                }
+                peer.write_all(&rest).await.unwrap();
+                let mut bytes = [0; 68];
+                peer.read_exact(&mut bytes).await.unwrap();
+                if let Some(ciphers) = &mut ciphers {
+                    ciphers.incoming.apply(&mut bytes);
+                }
+                let _ = answered.send((method, bytes, peer));
+            });
+            let door = door(any.clone(), true);
+            let heard = read_hello(ours.into(), Duration::from_secs(10), &door);
+            let (hello, stream) = heard.await.unwrap();
+            assert_eq!((hello.info_hash, hello.mse), (HASH, Some(method)), "{len} bytes");
+            let (reports, mut news) = mpsc::channel(8);
+            let address = FROM.parse().unwrap();
+            let config = Arc::new(config(32));
+            let _handle = accept(config, LinkId(1), address, stream, hello, reports);
+            let (theirs, bytes, _peer) = answer.await.unwrap();
+            assert_eq!((theirs, &bytes), (method, OURS), "{len} bytes");
+            let LinkNews::Up { peer_id, caps, .. } = news.recv().await.unwrap().news else {
+                panic!("not up");
+            };
+            assert_eq!((&peer_id.0[..], caps.mse), (&HELLO_ALL[48..], Some(method)));
+        }
+    }
+}
+
+/// How a stranger fares at this door, and how many bytes it was told.
+async fn fate(door: &Door) -> (Error, usize) {
+    let (mut peer, ours) = tokio::io::duplex(4096);
+    let told = tokio::spawn(async move {
+        let key = PrivateKey::new([3; 20]).public();
+        peer.write_all(&[&key.0[..], &[0; 600]].concat()).await.unwrap();
+        let mut told = Vec::new();
+        peer.read_to_end(&mut told).await.unwrap();
+        told.len()
+    });
+    let heard = read_hello(ours.into(), Duration::from_secs(10), door).await;
+    (heard.unwrap_err(), told.await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_beyond_what_may_be_spent_are_left_before_it_is() {
+    let secrecy = Secrecy::new(Encryption::Prefer);
+    let (error, told) = fate(&door(secrecy.clone(), false)).await;
+    assert!(matches!(error, Error::Busy) && told == 0, "{error:?}, {told} bytes");
+    let dear = Secrecy { budget: Arc::new(Budget::per_second(1)), ..secrecy };
+    let door = door(dear, true);
+    let (error, told) = fate(&door).await;
+    assert!(matches!(error, Error::Mse(mse::Error::Pad)), "{error:?}");
+    assert!((KEY_LEN..=KEY_LEN + 512).contains(&told));
+    let (error, told) = fate(&door).await;
+    assert!(matches!(error, Error::Busy), "no secret was left: {error:?}");
+    assert!((KEY_LEN..=KEY_LEN + 512).contains(&told));
+    sleep(Duration::from_secs(1)).await;
+    let (error, _) = fate(&door).await;
+    assert!(matches!(error, Error::Mse(mse::Error::Pad)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_a_policy_that_requires_it_plain_hellos_are_left() {
+    let (mut peer, ours) = tokio::io::duplex(4096);
+    peer.write_all(HELLO_ALL).await.unwrap();
+    let door = door(Secrecy::new(Encryption::Require), true);
+    let error = read_hello(ours.into(), Duration::from_secs(10), &door).await.unwrap_err();
+    assert!(matches!(error, Error::Mse(mse::Error::Plain)), "{error:?}");
+}
