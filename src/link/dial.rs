@@ -1,6 +1,7 @@
 //! Links that we open. Each is tried in the way that is likelier to be taken, with an encrypted
-//! handshake or a plain one, and where that may be and nothing was heard at once in the other: a
-//! peer that has answered to a way speaks it, and whatever it does then means something else.
+//! handshake or a plain one, and where that may be at once in the other if nothing was heard, or
+//! a plain answer to a key: a peer that has answered to a way speaks it, and whatever it does then
+//! means something else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -53,13 +54,13 @@ async fn open(
 ) -> Result<Opened<BitTorrent>, DownReason> {
     let (first, other) = config.secrecy.policy.attempts(known);
     let patience = other.map_or(config.timeouts.handshake, |_| FALL_BACK_AFTER);
-    let mut attempt = Attempt { config, address, patience, has_heard: false };
+    let mut attempt = Attempt { config, address, patience, has_heard: false, is_plain: false };
     let tried = attempt.run(first).await;
     let Some(other) = other else { return tried };
     match tried {
-        Err(DownReason::HandshakeFailed(_)) if !attempt.has_heard => {
+        Err(DownReason::HandshakeFailed(_)) if !attempt.has_heard || attempt.is_plain => {
             let patience = config.timeouts.handshake;
-            Attempt { config, address, patience, has_heard: false }.run(other).await
+            Attempt { patience, has_heard: false, ..attempt }.run(other).await
         }
         tried => tried,
     }
@@ -83,6 +84,8 @@ struct Attempt<'a> {
     patience: Duration,
     /// Has the remote said anything?
     has_heard: bool,
+    /// It has answered our key plainly.
+    is_plain: bool,
 }
 
 impl Attempt<'_> {
@@ -122,14 +125,11 @@ impl Attempt<'_> {
         let ours = bt::handshake(config, config.info_hash).encode();
         let hear = async |read: &mut ReadSide, bytes: &mut [u8]| self.hear(read, bytes).await;
         match secrecy::open(sides, config.info_hash, &ours, &config.secrecy, hear).await? {
-            Beginning::Plain(..) if !config.secrecy.policy.takes_plain() => {
+            // It has answered our key as if it were a handshake. What it makes of the bytes that
+            // it has not read yet nobody knows: they are none of a new connection's.
+            Beginning::Plain(..) => {
+                self.is_plain = true;
                 Err(mse::Error::Plain.into())
-            }
-            // It has answered our key as if it had not seen it; Transmission knows such peers.
-            Beginning::Plain(mut read, mut write) => {
-                bt::send_handshake(&mut write, config, config.info_hash).await?;
-                let remote = bt::read_handshake(&mut read, PROTOCOL).await?;
-                Ok(Exchanged { read, write, remote, mse: None })
             }
             Beginning::Hidden(Hidden { mut read, write, method, .. }) => {
                 let remote = bt::read_handshake(&mut read, &[]).await?;

@@ -21,7 +21,7 @@ use super::Error;
 use super::ciphered::{CipheredRead, CipheredWrite};
 use super::stream::{ReadSide, WriteSide};
 
-/// Secrets that all connections together may have computed in a second: 3 % of a core.
+/// Secrets that all connections together may have computed in a second, on average: 3 % of a core.
 const SECRETS_PER_S: u32 = 300;
 
 /// What the user wants of encryption, and what it may cost; the same for all connections of a
@@ -156,7 +156,9 @@ pub(super) async fn take(
     if &first == PROTOCOL {
         return Ok(Beginning::Plain(read, write));
     }
-    if !door.ask(Question::Begin).await.unwrap_or(false) {
+    // Before a key is told: who has heard one does not try the other way.
+    let may_begin = door.ask(Question::Begin).await.unwrap_or(false);
+    if !may_begin || !door.secrecy.budget.take(Instant::now().into_std()) {
         return Err(Error::Busy);
     }
     let key = PrivateKey::new(rand::random());
@@ -201,7 +203,7 @@ impl Talk<'_> {
                     self.machine.hear(bytes.get(..len).unwrap_or_default())?;
                 }
                 Step::Agree(theirs) => {
-                    self.judge.leave().await?;
+                    self.judge.turn().await;
                     self.machine.agreed(self.key.agree(&theirs))?;
                 }
                 Step::Find(key) => {
@@ -230,20 +232,13 @@ impl Talk<'_> {
 }
 
 impl Judge<'_> {
-    /// Leave to compute a secret. Who dials waits for it: it is bounded by how many may dial.
-    async fn leave(&self) -> Result<(), Error> {
-        let now = Instant::now();
-        match self {
-            Self::Dialler(secrecy) => {
-                let wait = secrecy.budget.reserve(now.into_std());
-                if !wait.is_zero() {
-                    tokio::time::sleep(wait).await;
-                }
-                Ok(())
-            }
-            Self::Door(door) => {
-                let may = door.secrecy.budget.take(now.into_std());
-                may.then_some(()).ok_or(Error::Busy)
+    /// Waits for a turn to compute a secret. Who dials may always have one: it is bounded by how
+    /// many may dial. Who came in has had one.
+    async fn turn(&self) {
+        if let Self::Dialler(secrecy) = self {
+            let wait = secrecy.budget.reserve(Instant::now().into_std());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
             }
         }
     }

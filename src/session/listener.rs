@@ -31,8 +31,11 @@ const HALF_OPEN_HOST_MAX: usize = 16;
 /// And as many from one local address: behind it any number of honest peers may live, but a
 /// public host always finds room.
 const HALF_OPEN_LOCAL_MAX: usize = HALF_OPEN_MAX * 3 / 4;
-/// And as many that begin encrypted handshakes from one public network.
+/// And as many that begin encrypted handshakes from one public network, at a time and in a second:
+/// who has what a secret costs us may leave at once and come again.
 const HIDDEN_NETWORK_MAX: usize = 20;
+/// The second of that.
+const HIDDEN_EVERY: Duration = Duration::from_secs(1);
 /// Questions that wait for an answer; who asks more waits too.
 const QUESTIONS_LEN: usize = 64;
 /// Time for a stranger to say what it wants (limits table).
@@ -62,8 +65,8 @@ impl Taker {
     /// Is the torrent here, and at work?
     fn is_at_work(&self) -> bool {
         let works = |status: &watch::Receiver<Status>| {
-            use State::{Complete, DiskTrouble, Downloading};
-            matches!(status.borrow().state, Complete | DiskTrouble(_) | Downloading)
+            use State::{Checking, Complete, DiskTrouble, Downloading};
+            matches!(status.borrow().state, Checking | Complete | DiskTrouble(_) | Downloading)
         };
         !self.incoming.is_closed() && self.status.as_ref().is_none_or(works)
     }
@@ -84,7 +87,10 @@ pub(super) async fn run(
     let mut hellos = JoinSet::new();
     let mut strangers = Strangers::default();
     let mut forgetting = interval(FORGET_EVERY);
-    forgetting.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut second = interval(HIDDEN_EVERY);
+    for pace in [&mut forgetting, &mut second] {
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
         tokio::select! {
             registration = registrations.recv() => match registration {
@@ -117,11 +123,14 @@ pub(super) async fn run(
                 }
             }
             Some((from, question)) = questions.recv() => match question {
-                // Who does not wait for the answer has gone.
-                Question::Begin(answer) => _ = answer.send(strangers.may_hide(from)),
+                // Who does not wait for the answer has gone, and would not be seen to leave.
+                Question::Begin(answer) => if !answer.is_closed() {
+                    let _ = answer.send(strangers.may_hide(from));
+                },
                 Question::Find(key, answer) => _ = answer.send(torrents.named(&key)),
             },
             _ = forgetting.tick() => torrents.forget_gone(),
+            _ = second.tick(), if !strangers.begun.is_empty() => strangers.begun.clear(),
         }
     }
 }
@@ -149,6 +158,8 @@ struct Strangers {
     /// Of those, who began an encrypted handshake, and how many there are of each network.
     hidden: HashSet<SocketAddr>,
     networks: HashMap<IpAddr, usize>,
+    /// How many of each network began one in this second.
+    begun: HashMap<IpAddr, usize>,
     /// A translator before us is told once.
     has_warned: bool,
 }
@@ -179,13 +190,16 @@ impl Strangers {
     /// Whether one more of its network may begin an encrypted handshake, which counts as one. What
     /// this costs is ours to pay, and addresses of one network are cheap to have.
     fn may_hide(&mut self, from: SocketAddr) -> bool {
-        let count = self.networks.entry(network_of(from.ip())).or_default();
-        let most = match Locality::of(from.ip()) {
-            Locality::Public => HIDDEN_NETWORK_MAX,
-            _ => HALF_OPEN_LOCAL_MAX,
+        let network = network_of(from.ip());
+        let (count, begun) =
+            (self.networks.entry(network).or_default(), self.begun.entry(network).or_default());
+        let (most, at_once) = match Locality::of(from.ip()) {
+            Locality::Public => (HIDDEN_NETWORK_MAX, HIDDEN_NETWORK_MAX),
+            _ => (HALF_OPEN_LOCAL_MAX, usize::MAX),
         };
-        let fits = *count < most && self.hidden.insert(from);
+        let fits = *count < most && *begun < at_once && self.hidden.insert(from);
         *count += usize::from(fits);
+        *begun += usize::from(fits);
         fits
     }
 
@@ -345,6 +359,8 @@ mod tests {
         let late: SocketAddr = "198.51.100.30:1000".parse().unwrap();
         assert!(!strangers.may_hide(late));
         strangers.leave(one);
+        assert!(!strangers.may_hide(late), "twenty of this second were through already");
+        strangers.begun.clear();
         assert!(strangers.may_hide(late), "whoever is through makes room");
         strangers.leave("203.0.113.30:1000".parse().unwrap());
         let other = "203.0.113.31:1000".parse().unwrap();
@@ -375,6 +391,8 @@ mod tests {
         assert_eq!(named(&torrents, 100), None);
         be(State::Paused);
         assert_eq!(named(&torrents, 70), None, "it rests");
+        be(State::Checking);
+        assert_eq!(named(&torrents, 70), Some(InfoHash([70; 20])), "those who come plainly wait");
         be(State::Downloading);
         assert_eq!(named(&torrents, 70), Some(InfoHash([70; 20])));
         torrents.remove(InfoHash([70; 20]));

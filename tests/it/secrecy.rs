@@ -117,6 +117,21 @@ async fn a_peer_that_does_not_answer_to_a_key_is_asked_plainly() {
     assert_eq!(veil.seen.counts(), [1, 0, 0, 1]);
 }
 
+/// Small clients take any bytes for a handshake, and all behind them for messages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_takes_a_key_for_a_handshake_is_asked_plainly_at_once() {
+    let (home, spec) = place();
+    let peer = MockPeer::listen(spec.clone(), Behaviour::default()).await;
+    let veil = Veil::before_blind_peer(peer.address, spec.info_hash()).await;
+    let mut command = driver(home.path());
+    command.env("DRIVER_ENCRYPTION", "prefer").current_dir(home.path());
+    command.args(["t.torrent", "--dir", "out", "--port", "0", "-e", "--no-trackers"]);
+    command.args(["--timeout", "2s", "--peer", &veil.address.to_string()]);
+    let ran = block_in_place(|| finish(&mut command));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(veil.seen.counts(), [1, 0, 0, 1]);
+}
+
 /// Starts seeding with this policy; returns where it listens.
 fn seed(home: &TempDir, spec: &Spec, policy: Encryption) -> (Running, SocketAddr) {
     std::fs::create_dir_all(home.path().join("data")).expect("make a folder");

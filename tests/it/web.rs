@@ -35,7 +35,7 @@ fn has_event(output: &str, parts: &[&str]) -> bool {
 }
 
 /// The torrent with these web seeds in its `url-list`.
-fn with_web_seeds(payload: &Payload, urls: &[&str]) -> Vec<u8> {
+pub fn with_web_seeds(payload: &Payload, urls: &[&str]) -> Vec<u8> {
     let mut bytes = payload.torrent(None);
     bytes.pop();
     bytes.extend(b"8:url-listl");

@@ -15,6 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::mock_peer::{BITS_NONE, handshake};
+
 /// How connections through a veil began.
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -57,6 +59,8 @@ enum Side {
     Peer,
     /// The same, but those whom it refuses are not told.
     Deaf,
+    /// It takes any bytes for a plain handshake, and waits for the messages behind it.
+    Blind,
     /// It dials the client for a peer, which wants this torrent.
     Client([u8; 20]),
 }
@@ -70,6 +74,11 @@ impl Veil {
     /// Before a peer at `peer` that takes plain handshakes, and never answers to others.
     pub async fn before_deaf_peer(peer: SocketAddr) -> Self {
         Self::hang(peer, [0; 20], Encryption::Off, Side::Deaf).await
+    }
+
+    /// Before a peer at `peer` that has this torrent, and takes any bytes for a plain handshake.
+    pub async fn before_blind_peer(peer: SocketAddr, torrent: [u8; 20]) -> Self {
+        Self::hang(peer, torrent, Encryption::Off, Side::Blind).await
     }
 
     /// Before the client, for peers that want `torrent` and name another one for it if `wanted` is
@@ -89,11 +98,8 @@ impl Veil {
                 let seen = ours.clone();
                 connections.spawn(async move {
                     let done = match side {
-                        Side::Peer | Side::Deaf => {
-                            let is_deaf = matches!(side, Side::Deaf);
-                            answer(stream, to, torrent, policy, is_deaf, &seen).await
-                        }
                         Side::Client(wanted) => dial(stream, to, wanted, policy).await,
+                        side => answer(stream, to, torrent, policy, side, &seen).await,
                     };
                     if done.is_err() {
                         seen.refused.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +116,7 @@ async fn answer(
     peer: SocketAddr,
     torrent: [u8; 20],
     policy: Encryption,
-    is_deaf: bool,
+    side: Side,
     seen: &Seen,
 ) -> io::Result<()> {
     let mut first = [0; 20];
@@ -127,7 +133,10 @@ async fn answer(
         return Ok(());
     }
     if !policy.takes_encrypted() {
-        while is_deaf && remote.read(&mut first).await? > 0 {}
+        if matches!(side, Side::Blind) {
+            remote.write_all(&handshake(BITS_NONE, torrent, [b'B'; 20])).await?;
+        }
+        while !matches!(side, Side::Peer) && remote.read(&mut first).await? > 0 {}
         return Err(io::ErrorKind::InvalidData.into());
     }
     let key = PrivateKey::new(rand::random());
