@@ -18,6 +18,8 @@ use pigeon::wire::mse::{Encryption, Ways};
 use pigeon::wire::{Decoder, Extensions, Handshake, Message};
 use tokio::sync::mpsc;
 
+use pigeon::net::egress::Egress;
+
 const READ_LEN: usize = 256 * 1024;
 const READ_BLOCKS: usize = 17;
 
@@ -119,7 +121,7 @@ fn link_over_loopback(bencher: Bencher<'_, '_>) {
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
         dht: None,
-        bind: None,
+        egress: Egress::default(),
         secrecy: Secrecy::new(Encryption::Off),
         timeouts: LinkTimeouts::default(),
     });

@@ -8,6 +8,7 @@ use std::io::BufRead as _;
 use pigeon::base::ids::InfoHash;
 use pigeon::dht::task::{Answer, Dht, DhtConfig, Question, Seat, Wish};
 use pigeon::dht::{Haste, Hint};
+use pigeon::net::egress::Egress;
 use pigeon::net::udp::Udp;
 use tokio::sync::mpsc;
 
@@ -19,9 +20,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().ok_or("usage: dht ADDRESS NODES")?.parse()?;
     let nodes = std::fs::read_to_string(arguments.next().ok_or("usage: dht ADDRESS NODES")?)?;
-    let (udp, mail) = Udp::open(Some(address), PORT)?;
-    let config =
-        DhtConfig { udp, mail: mail.dht, file: None, routers: Vec::new(), read_only: false };
+    let egress = Egress::from_address(Some(address));
+    let (udp, mail) = Udp::open(&egress, PORT)?;
+    let config = DhtConfig {
+        egress,
+        udp,
+        mail: mail.dht,
+        file: None,
+        routers: Vec::new(),
+        read_only: false,
+    };
     let dht = Dht::start(config);
     for node in nodes.lines().filter_map(|line| line.replace(' ', ":").parse().ok()) {
         dht.hint(node, Hint::Torrent);

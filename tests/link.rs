@@ -5,7 +5,7 @@ mod content;
 #[path = "support/mock_peer.rs"]
 mod mock_peer;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ use tokio::sync::mpsc;
 use content::Spec;
 use mock_peer::{Answer, BITS_NONE, Behaviour, Metadata, MockPeer, Script};
 
+use pigeon::net::egress::Egress;
+
 const LINK: LinkId = LinkId(7);
 
 fn spec() -> Arc<Spec> {
@@ -45,7 +47,7 @@ fn config(spec: &Spec) -> Arc<LinkConfig> {
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
         dht: None,
-        bind: None,
+        egress: Egress::default(),
         secrecy: Secrecy::new(Encryption::Off),
         timeouts: LinkTimeouts { handshake: Duration::from_millis(300), ..LinkTimeouts::default() },
     })
@@ -120,7 +122,8 @@ async fn everything_is_fetched_by_dialling() {
 async fn everything_is_fetched_from_a_peer_that_dials() {
     let spec = spec();
     let config = config(&spec);
-    let listening = tcp::listen(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), Some(0)).unwrap();
+    let listening =
+        tcp::listen(&Egress::from_address(Some(Ipv4Addr::LOCALHOST.into())), Some(0)).unwrap();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, listening.port));
     let dialling = MockPeer::dial(address, spec.clone(), Behaviour::default());
     let (_peer, accepted) = tokio::join!(dialling, listening.listeners[0].accept());
@@ -194,7 +197,8 @@ async fn dials_that_fail_say_why() {
     let config = config(&spec);
     let (sender, mut reports) = mpsc::channel(4);
 
-    let port = tcp::listen(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), Some(0)).unwrap().port;
+    let port =
+        tcp::listen(&Egress::from_address(Some(Ipv4Addr::LOCALHOST.into())), Some(0)).unwrap().port;
     let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let _handle = dial(config.clone(), LINK, closed, Ways::default(), sender.clone());
     let LinkNews::Down(DownReason::DialFailed(why)) = next(&mut reports).await else { panic!() };

@@ -118,6 +118,24 @@ const MESSAGES: &[&str] = &[
     "Usage",
 ];
 
+/// What makes a socket or asks the system's resolver: only `net/egress` knows whether it may.
+const SOCKETS: &[&str] = &[
+    "TcpStream::connect",
+    "TcpSocket",
+    "UdpSocket::bind",
+    "Socket::new",
+    "Domain",
+    "lookup_host",
+    "ToSocketAddrs",
+    "to_socket_addrs",
+    "Client::builder",
+    "ClientBuilder",
+    "TcpListener::bind",
+];
+
+/// Trials that run on this machine alone, with listeners of their own.
+const TRIALS: &[&str] = &["cli/demo/mod.rs", "cli/commands/chunk/demo.rs"];
+
 const CODE_LINES: usize = 600;
 const CODE_LINES_WITH_TESTS: usize = 900;
 const FUNCTION_LINES: usize = 70;
@@ -547,6 +565,23 @@ fn words(source: &Source) -> Vec<String> {
     offences
 }
 
+/// Rule 7: one place makes sockets, since what a socket that was made elsewhere sends goes past
+/// whatever the user allows.
+fn one_way_out(source: &Source) -> Vec<String> {
+    let is_test = source.module().contains(&"tests");
+    if source.path.starts_with("net/egress/") || is_test {
+        return Vec::new();
+    }
+    let mut offences = Vec::new();
+    for name in SOCKETS {
+        let may_listen = *name == "TcpListener::bind" && TRIALS.contains(&source.path.as_str());
+        let lines = lines_naming(source, name).into_iter().filter(|line| *line < source.tests_from);
+        let lines = lines.filter(|_| !may_listen);
+        offences.extend(lines.map(|n| source.offence(n, format!("{name} outside net/egress"))));
+    }
+    offences
+}
+
 /// Lines that call `mpsc::channel()` or `mpsc::channel::<T>()`: no argument, no bound.
 fn bare_channels(code: &str) -> Vec<usize> {
     let tokens = tokens(code);
@@ -692,6 +727,11 @@ fn words_keep_their_places() {
 }
 
 #[test]
+fn sockets_are_made_in_one_place() {
+    assert_tidy("src", one_way_out);
+}
+
+#[test]
 fn fields_of_the_brain_are_their_owners() {
     assert_tidy("src", open_fields);
 }
@@ -825,6 +865,28 @@ mod samples {
         good(words, "link/bt.rs", "#[cfg(test)]\nmod tests {\nfn f() { println!(); }\n}");
         good(words, "cli/out.rs", "println!();");
         good(words, "cli/print.rs", "use anyhow::Context;");
+    }
+
+    #[test]
+    fn sockets_made_elsewhere_are_found() {
+        bad(one_way_out, "link/a.rs", "fn f() { TcpStream::connect(a); }");
+        bad(
+            one_way_out,
+            "chunk/a.rs",
+            "use tokio::net::UdpSocket;\nfn f() { UdpSocket::bind(a); }",
+        );
+        bad(one_way_out, "net/a.rs", "fn f() { socket2::Socket::new(a, b, c); }");
+        bad(one_way_out, "cli/a.rs", "use tokio::net::{TcpStream, lookup_host};");
+        bad(one_way_out, "web/a.rs", "fn f() { reqwest::Client::builder(); }");
+        good(one_way_out, "net/egress/a.rs", "fn f() { TcpStream::connect(a); }");
+        good(one_way_out, TRIALS[0], "fn f() { TcpListener::bind(a); }");
+        bad(one_way_out, TRIALS[0], "fn f() { TcpStream::connect(a); }");
+        good(one_way_out, "link/tests/a.rs", "fn f() { TcpStream::connect(a); }");
+        good(
+            one_way_out,
+            "link/a.rs",
+            "#[cfg(test)]\nmod tests {\nfn f() { TcpStream::connect(a); }\n}",
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! course). Not here: choosing one, and asking it.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use super::wire::{Message, TrackerInfo};
+use crate::net::egress::{Egress, Purpose};
 
 /// When the question is sent, in milliseconds from the start: a datagram may get lost.
 const ASK_AT_MS: [u64; 3] = [0, 250, 500];
@@ -44,8 +45,14 @@ pub enum Error {
 ///
 /// # Errors
 /// When nothing could be sent. That nobody answers is no error.
-pub async fn discover(target: SocketAddrV4, wait: Duration) -> Result<Vec<TrackerInfo>, Error> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.map_err(Error::Socket)?;
+pub async fn discover(
+    egress: &Egress,
+    target: SocketAddrV4,
+    wait: Duration,
+) -> Result<Vec<TrackerInfo>, Error> {
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let socket = egress.datagrams(Purpose::Course, any);
+    let socket = socket.map_err(|error| Error::Socket(error.into()))?;
     socket.set_broadcast(true).map_err(Error::Socket)?;
     let mut question = Vec::new();
     // A message without fields has nothing that could be too long.

@@ -3,7 +3,7 @@
 //! which come through the swarm.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use sha1::{Digest as _, Sha1};
@@ -17,6 +17,8 @@ use super::wire::{
     self, CHUNK_HEAD_LEN, ChunkHash, ChunkHead, ErrorCode, FILE_INFO_LEN_MAX, FileInfo, HEADER_LEN,
     Header, Kind, Message,
 };
+use crate::net;
+use crate::net::egress::{Egress, Purpose};
 
 /// For a connection to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -80,8 +82,8 @@ pub struct Answer {
 /// # Errors
 /// When it cannot be reached, does not answer in time, or answers something else than a
 /// FILE_INFO of at most [`FILE_INFO_LEN_MAX`].
-pub async fn file_info(tracker: SocketAddrV4) -> Result<Answer, Error> {
-    let mut stream = connect(tracker).await?;
+pub async fn file_info(egress: &Egress, tracker: SocketAddrV4) -> Result<Answer, Error> {
+    let mut stream = connect(egress, tracker).await?;
     let answer = async {
         let mut request = Vec::new();
         Message::GetFileInfo.encode(&mut request)?;
@@ -139,6 +141,7 @@ pub struct Fetched {
 /// # Errors
 /// When each of them failed.
 pub async fn chunk(
+    egress: &Egress,
     hash: ChunkHash,
     providers: &[SocketAddrV4],
     open: &mut Vec<Open>,
@@ -150,10 +153,13 @@ pub async fn chunk(
         }
     }
     let all_late = || tried.iter().map(|provider| (*provider, Error::TimedOut)).collect();
-    timeout(CHUNK_LIMIT, first_of(hash, &tried, open)).await.unwrap_or_else(|_| Err(all_late()))
+    timeout(CHUNK_LIMIT, first_of(egress, hash, &tried, open))
+        .await
+        .unwrap_or_else(|_| Err(all_late()))
 }
 
 async fn first_of(
+    egress: &Egress,
     hash: ChunkHash,
     providers: &[SocketAddrV4],
     open: &mut Vec<Open>,
@@ -168,7 +174,8 @@ async fn first_of(
             pending.push(provider);
             let place = open.iter().position(|(whose, _)| *whose == provider);
             let stream = place.map(|place| open.swap_remove(place).1);
-            asked.spawn(async move { (provider, chunk_of(hash, provider, stream).await) });
+            let egress = egress.clone();
+            asked.spawn(async move { (provider, chunk_of(&egress, hash, provider, stream).await) });
         }
         let more = left.len() > 0 && asked.len() < ASKED_MAX;
         tokio::select! {
@@ -197,6 +204,7 @@ async fn first_of(
 
 /// The content and the connection that it came over.
 async fn chunk_of(
+    egress: &Egress,
     hash: ChunkHash,
     provider: SocketAddrV4,
     open: Option<TcpStream>,
@@ -207,7 +215,7 @@ async fn chunk_of(
     {
         return Ok(fetched);
     }
-    chunk_over(connect(provider).await?, hash).await
+    chunk_over(connect(egress, provider).await?, hash).await
 }
 
 async fn chunk_over(mut stream: TcpStream, hash: ChunkHash) -> Result<(Vec<u8>, TcpStream), Error> {
@@ -267,9 +275,11 @@ async fn read_content(stream: &mut TcpStream, len: usize) -> Result<Vec<u8>, Err
     Ok(content)
 }
 
-async fn connect(address: SocketAddrV4) -> Result<TcpStream, Error> {
-    match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
-        Ok(connected) => connected.map_err(Error::Connect),
-        Err(_) => Err(Error::TimedOut),
+async fn connect(egress: &Egress, address: SocketAddrV4) -> Result<TcpStream, Error> {
+    let to = SocketAddr::from(address).into();
+    match egress.connect(&to, Purpose::Course, CONNECT_LIMIT).await {
+        Ok(stream) => Ok(stream),
+        Err(net::Error::ConnectTimeout { .. }) => Err(Error::TimedOut),
+        Err(error) => Err(Error::Connect(error.into())),
     }
 }

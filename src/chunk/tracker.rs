@@ -4,11 +4,10 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
@@ -16,6 +15,7 @@ use tracing::{debug, warn};
 
 use crate::base::addr::host_key;
 use crate::base::ration::Ration;
+use crate::net::egress::{Egress, address_towards};
 
 use super::config::Live;
 use super::ini::{self, FileDescription, Peers};
@@ -39,11 +39,7 @@ const REST: Duration = Duration::from_secs(1);
 /// # Errors
 /// What the system says: `AddrInUse` when a program that does not share has the port.
 pub fn bind_discovery(port: u16) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
-    UdpSocket::from_std(socket.into())
+    Egress::default().shared_port(port)
 }
 
 /// Why there is no list to give out; the text is about `file.ini` and does not name it.
@@ -241,14 +237,8 @@ fn reachable(address: SocketAddrV4, client: SocketAddr) -> SocketAddrV4 {
     if !address.ip().is_unspecified() {
         return address;
     }
-    let on_the_way = || {
-        // Connecting a UDP socket sends nothing; it only asks for the way.
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect(client)?;
-        socket.local_addr()
-    };
-    match on_the_way() {
-        Ok(SocketAddr::V4(own)) => SocketAddrV4::new(*own.ip(), address.port()),
+    match address_towards(client) {
+        Some(IpAddr::V4(own)) => SocketAddrV4::new(own, address.port()),
         _ => address,
     }
 }

@@ -1,7 +1,7 @@
 //! The command line as clap reads it: every option with its alias, environment variable and
 //! default. What options mean together is checked in [`super::config`] and the commands.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::commands::dht::DhtCommand;
 use super::commands::info::InfoArgs;
 use super::commands::magnet::MagnetArgs;
 use super::values::{self, Listen, Ranges, Rate};
+use crate::net::egress::{Egress, Policy, Proxy, Remote};
 use crate::tracker::find::FIND_PORT;
 
 const EXAMPLES: &str = "\
@@ -73,7 +74,8 @@ With --json a download prints one JSON object a line, each with an \"event\":
   failed        message (also when it cannot begin)
   stopped       complete (true or false), downloaded, seconds
   answer        command, text (of a command that came through a pipe)
-Each has the info_hash of its torrent, but for answers and torrents that could not be read.
+  net           open (true or false), message (nothing leaves any more, or it does again)
+Each has the info_hash of its torrent, but for answers, net and torrents that could not be read.
 Numbers are bytes, bytes a second and seconds.
 
 Files, where XDG_CONFIG_HOME and XDG_STATE_HOME are not set (driver config prints them):
@@ -273,6 +275,46 @@ pub struct Common {
     #[arg(long, value_name = "SIZE", global = true, env = "DRIVER_MEMORY",
           value_parser = values::memory)]
     pub memory: Option<u64>,
+    /// What may leave, and how.
+    #[command(flatten)]
+    pub ways: Ways,
+}
+
+/// The ways out, which every command that speaks to anybody keeps to.
+#[derive(Args, Clone, Debug)]
+pub struct Ways {
+    /// Leave by this network device alone, with its address: tun0. Nothing leaves while it is not
+    /// there
+    #[arg(long, value_name = "DEV", global = true, env = "DRIVER_INTERFACE",
+          value_parser = values::device)]
+    pub interface: Option<String>,
+    /// Listen on and speak from this address [default: all, both families]
+    #[arg(long, value_name = "ADDR", global = true, env = "DRIVER_BIND")]
+    pub bind: Option<IpAddr>,
+    /// Connect through this proxy: socks5://[USER:PASSWORD@]HOST:PORT, or http://…
+    #[arg(long, value_name = "URL", global = true, env = "DRIVER_PROXY",
+          value_parser = values::proxy)]
+    pub proxy: Option<Proxy>,
+    /// Only peers through the proxy, all else directly
+    #[arg(long, global = true, env = "DRIVER_PROXY_PEERS", value_parser = BoolishValueParser::new())]
+    pub proxy_peers: bool,
+    /// Ask this name server instead of the system's: 10.8.0.1, 10.8.0.1:53
+    #[arg(long, value_name = "ADDR", global = true, env = "DRIVER_DNS",
+          value_parser = values::name_server)]
+    pub dns: Option<SocketAddr>,
+}
+
+impl Ways {
+    /// What makes the sockets.
+    pub fn egress(&self) -> Egress {
+        Egress::new(Policy {
+            device: self.interface.clone(),
+            bind: self.bind,
+            proxy: self.proxy.clone(),
+            only_peers: self.proxy_peers,
+            dns: self.dns,
+        })
+    }
 }
 
 /// Where settings are, for the commands that have any; read by [`super::config`] alone.
@@ -303,9 +345,6 @@ pub struct Options {
         allow_negative_numbers = true
     )]
     pub port: Option<u16>,
-    /// Listen on and dial from this address [default: all, both families]
-    #[arg(long, value_name = "ADDR", env = "DRIVER_BIND")]
-    pub bind: Option<IpAddr>,
     /// Most bytes a second to download: 500K, 2MiB; 0 is no limit
     #[arg(short = 'D', long, value_name = "RATE", default_value = "0",
           env = "DRIVER_DOWNLOAD_LIMIT", value_parser = values::rate,
@@ -344,8 +383,8 @@ pub struct Options {
     pub tracker: Vec<String>,
     /// Also ask the providers of a course's chunk tracker
     #[arg(long, value_name = "ADDR", env = "DRIVER_CHUNK_TRACKER",
-          value_parser = values::address_v4)]
-    pub chunk_tracker: Option<SocketAddrV4>,
+          value_parser = values::place)]
+    pub chunk_tracker: Option<Remote>,
     /// Also ask the providers in a course's peers.ini and file.ini
     #[arg(long, value_name = "DIR", env = "DRIVER_CHUNK_CONFIG", value_hint = ValueHint::DirPath)]
     pub chunk_config: Option<PathBuf>,
@@ -384,7 +423,7 @@ pub struct Options {
     /// Exchange no peers with peers (of private torrents it is never done)
     #[arg(long, env = "DRIVER_NO_PEX", value_parser = BoolishValueParser::new())]
     pub no_pex: bool,
-    /// Look for no peers in the local network, and tell it nothing (--bind does that, too)
+    /// Look for no peers in the local network, and tell it nothing (--bind and --proxy do so, too)
     #[arg(long, env = "DRIVER_NO_LSD", value_parser = BoolishValueParser::new())]
     pub no_lsd: bool,
     /// Not there yet, so always in force
@@ -430,9 +469,6 @@ pub struct Options {
     /// Which connections to peers are encrypted
     #[arg(long, value_name = "HOW", default_value = "prefer", env = "DRIVER_ENCRYPTION")]
     pub encryption: Encryption,
-    /// Not there yet, so refused
-    #[arg(long, value_name = "URL", env = "DRIVER_PROXY")]
-    pub proxy: Option<String>,
     /// Give up when no byte arrived for so long: 30s, 5m
     #[arg(long, value_name = "DUR", env = "DRIVER_TIMEOUT", value_parser = values::duration,
           allow_negative_numbers = true)]

@@ -13,13 +13,17 @@ use super::exit::Failure;
 use super::print::nearest;
 use super::values;
 
+/// Options of every command that have a value.
+const WITH_VALUE: [&str; 7] =
+    ["--log", "--color", "--memory", "--interface", "--bind", "--proxy", "--dns"];
+
 /// Puts options that every command takes behind the command, where clap looks for them:
 /// before it they would make a torrent of the command's name.
 pub fn common_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_common = |word: &str| match word {
-        "--quiet" | "--verbose" => Some(1),
-        "--log" | "--color" | "--memory" => Some(2),
-        _ if ["--log=", "--color=", "--memory="].iter().any(|it| word.starts_with(it)) => Some(1),
+        "--quiet" | "--verbose" | "--proxy-peers" => Some(1),
+        _ if WITH_VALUE.contains(&word) => Some(2),
+        _ if word.split_once('=').is_some_and(|(flag, _)| WITH_VALUE.contains(&flag)) => Some(1),
         _ => {
             let flags = word.strip_prefix('-').filter(|flags| !flags.is_empty())?;
             flags.chars().all(|flag| matches!(flag, 'q' | 'v')).then_some(1)
@@ -127,6 +131,10 @@ mod tests {
         };
         assert_eq!(moved("driver -vq --log f info x"), "driver info -vq --log f x");
         assert_eq!(moved("driver --color=never chunk get"), "driver chunk --color=never get");
+        assert_eq!(
+            moved("driver --interface tun0 --bind=::1 info x"),
+            "driver info --interface tun0 --bind=::1 x"
+        );
         for same in
             ["driver -v x.torrent", "driver -d info x", "driver", "driver -v", "driver - info"]
         {

@@ -10,10 +10,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::net::egress::{Egress, Purpose};
 use crate::tracker::catalogue_client::{CatalogueClient, Error, Listed, Listing};
 use crate::tracker::find::{FoundTracker, find_at};
 use crate::tracker::proof::TrackerKey;
 
+use super::args::Common;
 use super::escape::escape;
 use super::exit::{Exit, Failure, from_io};
 use super::out;
@@ -98,19 +100,24 @@ pub enum Choice {
 
 /// Looks for trackers of the local network, and has each say which one it is, and whether it
 /// knows `token`. Those trusted before are asked where they were last, whoever else answers.
-pub async fn look(find_port: u16, token: Option<&str>, trusted: &Trusted) -> Choice {
+pub async fn look(
+    egress: &Egress,
+    find_port: u16,
+    token: Option<&str>,
+    trusted: &Trusted,
+) -> Choice {
     let mut meeting = JoinSet::new();
     let remembered = trusted.at_hand();
     for tracker in &remembered {
-        meeting.spawn(meet(tracker.clone(), token, trusted));
+        meeting.spawn(meet(egress, tracker.clone(), token, trusted));
     }
-    let mut found = find_at(find_port, PATIENCE).await;
+    let mut found = find_at(egress, find_port, PATIENCE).await;
     // Who says that it is a known one is asked before those who are too many.
     found.sort_by_key(|tracker| !trusted.may_have(tracker.instance));
     let end = Instant::now() + MEET_LIMIT * 3;
     let is_new = |tracker: &&FoundTracker| !remembered.iter().any(|it| it.url == tracker.url);
     let new = found.iter().filter(is_new);
-    let mut waiting = new.map(|tracker| meet(tracker.clone(), token, trusted));
+    let mut waiting = new.map(|tracker| meet(egress, tracker.clone(), token, trusted));
     let mut met = Vec::new();
     loop {
         while meeting.len() < MEET_AT_ONCE
@@ -142,14 +149,17 @@ fn here(mut met: Vec<Candidate>, found: &[FoundTracker]) -> Vec<Candidate> {
 }
 
 fn meet(
+    egress: &Egress,
     tracker: FoundTracker,
     token: Option<&str>,
     trusted: &Trusted,
 ) -> impl Future<Output = Candidate> + Send + 'static {
-    let (token, trusted) = (token.map(str::to_owned), trusted.clone());
+    let (token, trusted, egress) = (token.map(str::to_owned), trusted.clone(), egress.clone());
     async move {
-        let introduced =
-            async { CatalogueClient::found(&tracker.url)?.introduce(token.as_deref()).await };
+        let introduced = async {
+            let client = CatalogueClient::found(&tracker.url, &egress)?;
+            client.introduce(token.as_deref()).await
+        };
         let standing = match timeout(MEET_LIMIT, introduced).await {
             Ok(Ok(Some(met))) if met.knows_token() => Standing::Proven(met.key()),
             Ok(Ok(Some(met))) if trusted.has(&met.key()) => Standing::Known(met.key()),
@@ -207,16 +217,21 @@ pub async fn choose(
     given: &[String],
     find_port: u16,
     token: Option<&str>,
-    is_quiet: bool,
+    common: &Common,
 ) -> Result<CatalogueClient, Failure> {
+    let egress = common.ways.egress();
     if let Some(url) = first_of(given) {
-        return CatalogueClient::new(url).map_err(|error| failure(&error));
+        return CatalogueClient::new(url, &egress).map_err(|error| failure(&error));
+    }
+    if egress.is_proxied(Purpose::Catalogue) {
+        let why = "trackers of this network cannot be looked for through a proxy";
+        return Err(Failure::usage(format!("{why}: name one with --tracker URL")));
     }
     let mut trusted = Trusted::load();
     let tell = |candidates: &[Candidate]| {
         candidates.iter().for_each(|it| out::talk(&format!("  {}", title(&it.tracker))));
     };
-    match look(find_port, token, &trusted).await {
+    match look(&egress, find_port, token, &trusted).await {
         Choice::Nobody => Err(Failure::new(
             Exit::Network,
             "no tracker answers on this network: name one with --tracker URL, or start one with \
@@ -230,13 +245,13 @@ pub async fn choose(
                 }
                 out::talk(&words);
             }
-            if !is_quiet {
+            if !common.quiet {
                 out::talk(&format!("Using the tracker {}", title(&only.tracker)));
             }
             if let Standing::Proven(key) = only.standing {
                 trusted.remember(key, &only.tracker.url);
             }
-            CatalogueClient::found(&only.tracker.url).map_err(|error| failure(&error))
+            CatalogueClient::found(&only.tracker.url, &egress).map_err(|error| failure(&error))
         }
         Choice::Several(several) => {
             tell(&several);

@@ -258,6 +258,7 @@ impl Settings {
             .into_iter()
             .flatten()
             .map(|value| escape(&value.to_string_lossy()))
+            .map(|value| if id == "proxy" { without_login(&value) } else { value })
             .filter(|value| !value.is_empty())
             .collect();
         let value = match (values.is_empty(), arg.get_action()) {
@@ -339,6 +340,14 @@ impl Setting {
 
     fn words(&self) -> Value {
         Value::from(self.value.as_str())
+    }
+}
+
+/// A URL without the name and password in it.
+fn without_login(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
+        _ => url.to_owned(),
     }
 }
 

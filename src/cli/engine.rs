@@ -1,7 +1,6 @@
 //! The few calls that the command line makes into the keepers and the workshop, in one
 //! place, with their errors turned into exit codes. It adds nothing to them.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,6 +17,7 @@ use crate::disk::{
 };
 use crate::metainfo::create::CreateOptions;
 use crate::metainfo::{Kind, Torrent};
+use crate::net::egress::Egress;
 use crate::session::{self, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
@@ -32,8 +32,8 @@ use super::print::Limits;
 #[derive(Clone, Debug)]
 pub struct Engine {
     session: Session,
-    /// The address that all speak from; any when none.
-    bind: Option<IpAddr>,
+    /// Where everything leaves.
+    egress: Egress,
     /// The limits of all torrents together, as they were set last.
     limits: watch::Sender<Limits>,
 }
@@ -45,9 +45,9 @@ impl Engine {
     /// When the port is taken or the state directory cannot be used.
     pub async fn start(config: SessionConfig) -> Result<Self, Failure> {
         let limits = Limits { down: config.download_limit, up: config.upload_limit };
-        let bind = config.bind;
+        let egress = config.egress.clone();
         let session = Session::start(config).await.map_err(failure)?;
-        Ok(Self { session, bind, limits: watch::Sender::new(limits) })
+        Ok(Self { session, egress, limits: watch::Sender::new(limits) })
     }
 
     /// Starts a torrent; with those whom the search for its metadata has met, if there was one.
@@ -103,9 +103,9 @@ impl Engine {
         *self.limits.borrow()
     }
 
-    /// The address that all speak from; any when none.
-    pub fn bind(&self) -> Option<IpAddr> {
-        self.bind
+    /// Where everything leaves.
+    pub fn egress(&self) -> &Egress {
+        &self.egress
     }
 
     /// The DHT, where it runs.

@@ -2,19 +2,19 @@
 //! and how it becomes one: files are read, URLs fetched, also those that links name. What is
 //! downloaded then, and how, is decided elsewhere.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use crate::base::addr::{Locality, Teller, canonical, is_usable_peer};
 use crate::metainfo::magnet::{KEPT_MAX, Peer};
 use crate::metainfo::{Magnet, Torrent};
 use crate::metalink::Metalink;
+use crate::net;
+use crate::net::egress::{Egress, Purpose, Remote};
 use crate::session::{TorrentOptions, WebSeed};
 use crate::torrent::without_passkey;
 use crate::web::{Fetched, Limits, fetch};
@@ -66,12 +66,12 @@ impl Given {
         Ok(Self::Link(Box::new(link)))
     }
 
-    /// Makes of it what it is by itself; nobody whom a link names is asked. `bind` is the address
-    /// to speak from. Waits for the network, half a minute at most.
+    /// Makes of it what it is by itself; nobody whom a link names is asked. Waits for the network,
+    /// half a minute at most.
     ///
     /// # Errors
     /// When the file cannot be read, the URL not fetched, or what is there is no torrent.
-    pub async fn open(self, bind: Option<IpAddr>) -> Result<Input, Failure> {
+    pub async fn open(self, egress: &Egress) -> Result<Input, Failure> {
         match self {
             Self::File(path) => {
                 if let Some(metalink) = load::metalink(&path)? {
@@ -80,7 +80,7 @@ impl Given {
                 let (torrent, bytes) = load::file(&path)?;
                 Ok(Input::Torrent(Box::new(Loaded { torrent, bytes, hints: Hints::default() })))
             }
-            Self::Url(url) => match fetched(&url, Teller::User, bind).await? {
+            Self::Url(url) => match fetched(&url, Teller::User, egress).await? {
                 Fetched::Torrent(bytes) => {
                     let torrent = load::parse(&without_passkey(&url), &bytes)?;
                     let hints = Hints::default();
@@ -101,20 +101,16 @@ impl Given {
     ///
     /// # Errors
     /// As [`Given::open`], and for links that only peers could make a torrent of.
-    pub async fn torrent(
-        self,
-        bind: Option<IpAddr>,
-        told: &mut Vec<String>,
-    ) -> Result<Loaded, Failure> {
-        let link = match self.open(bind).await? {
+    pub async fn torrent(self, egress: &Egress, told: &mut Vec<String>) -> Result<Loaded, Failure> {
+        let link = match self.open(egress).await? {
             Input::Torrent(loaded) => return Ok(*loaded),
             Input::Link(link) => link,
             Input::Metalink(_) => return Err(Failure::bad_input(METALINK)),
         };
         for url in &link.torrent_urls {
-            match by_url_of(&link, url, bind).await {
+            match by_url_of(&link, url, egress).await {
                 Ok((torrent, bytes)) => {
-                    return Ok(Loaded::by_link(torrent, bytes, &link, told).await);
+                    return Ok(Loaded::by_link(torrent, bytes, &link, egress, told).await);
                 }
                 Err(why) => told.push(why.message),
             }
@@ -158,6 +154,7 @@ impl Loaded {
         mut torrent: Torrent,
         bytes: Vec<u8>,
         link: &Magnet,
+        egress: &Egress,
         told: &mut Vec<String>,
     ) -> Self {
         for url in &link.trackers {
@@ -179,7 +176,7 @@ impl Loaded {
                     "the torrent is private: {left_out} of the magnet link left out"
                 ));
             }
-            _ => hints.peers = addresses(&link.peers).await,
+            _ => hints.peers = addresses(egress, &link.peers).await,
         }
         Self { torrent, bytes, hints }
     }
@@ -261,8 +258,8 @@ pub fn save(bytes: &[u8], path: &Path) -> Result<(), Failure> {
     }
 }
 
-async fn fetched(url: &str, from: Teller, bind: Option<IpAddr>) -> Result<Fetched, Failure> {
-    let fetched = fetch(url, from, &Limits { bind, ..Limits::default() }).await;
+async fn fetched(url: &str, from: Teller, egress: &Egress) -> Result<Fetched, Failure> {
+    let fetched = fetch(url, from, &Limits { egress: egress.clone(), ..Limits::default() }).await;
     fetched.map_err(|error| {
         let exit = if error.is_of_network() { Exit::Network } else { Exit::BadInput };
         Failure::new(exit, escape(&format!("{}: {error}", without_passkey(url))))
@@ -276,10 +273,10 @@ async fn fetched(url: &str, from: Teller, bind: Option<IpAddr>) -> Result<Fetche
 pub async fn by_url_of(
     link: &Magnet,
     url: &str,
-    bind: Option<IpAddr>,
+    egress: &Egress,
 ) -> Result<(Torrent, Vec<u8>), Failure> {
     let shown = without_passkey(url);
-    let (torrent, bytes) = torrent_at(url, bind).await?;
+    let (torrent, bytes) = torrent_at(url, egress).await?;
     match link.is_of(&torrent) {
         true => Ok((torrent, bytes)),
         false => Err(Failure::bad_input(format!(
@@ -293,10 +290,10 @@ pub async fn by_url_of(
 ///
 /// # Errors
 /// When it cannot be fetched, or is none.
-pub async fn torrent_at(url: &str, bind: Option<IpAddr>) -> Result<(Torrent, Vec<u8>), Failure> {
+pub async fn torrent_at(url: &str, egress: &Egress) -> Result<(Torrent, Vec<u8>), Failure> {
     let shown = without_passkey(url);
     // Strangers may name any address.
-    let bytes = match fetched(url, Teller::Remote(Locality::Public), bind).await? {
+    let bytes = match fetched(url, Teller::Remote(Locality::Public), egress).await? {
         Fetched::Torrent(bytes) => bytes,
         Fetched::Link(_) => {
             let why = format!("{}: it leads to a magnet link again", escape(&shown));
@@ -310,19 +307,39 @@ pub async fn torrent_at(url: &str, bind: Option<IpAddr>) -> Result<(Torrent, Vec
     Ok((load::parse(&shown, &bytes)?, bytes))
 }
 
+/// The IPv4 address of what the user named as one, by `egress`.
+///
+/// # Errors
+/// When the name cannot be resolved, or has no such address.
+pub async fn address_of(named: &Remote, egress: &Egress) -> Result<SocketAddrV4, Failure> {
+    let (found, host) = match named {
+        Remote::Address(address) => (vec![*address], address.ip().to_string()),
+        Remote::Name { host, port } => {
+            let found = egress.lookup(host, *port, Purpose::Course, LOOKUP_LIMIT).await;
+            let told = |error: net::Error| Failure::new(Exit::Network, escape(&error.to_string()));
+            (found.map_err(told)?, escape(host))
+        }
+    };
+    let mut four = found.into_iter().filter_map(|address| match canonical(address) {
+        SocketAddr::V4(four) => Some(four),
+        SocketAddr::V6(_) => None,
+    });
+    let why = "has no IPv4 address, and the course protocol no other";
+    four.next().ok_or_else(|| Failure::bad_input(format!("{host} {why}")))
+}
+
 /// The addresses of peers, all names resolved at once. Names that lead nowhere are left out.
-async fn addresses(peers: &[Peer]) -> Vec<SocketAddr> {
+async fn addresses(egress: &Egress, peers: &[Peer]) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     let mut lookups = JoinSet::new();
     for peer in peers {
         match peer {
             Peer::Address(address) => found.push(*address),
             Peer::Host { name, port } => {
-                let (name, port) = (name.clone(), *port);
+                let (name, port, egress) = (name.clone(), *port, egress.clone());
                 lookups.spawn(async move {
-                    let looked_up = timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), port))).await;
-                    let addresses = looked_up.ok()?.ok()?;
-                    let mut usable = addresses.map(canonical);
+                    let found = egress.lookup(&name, port, Purpose::Peer, LOOKUP_LIMIT).await;
+                    let mut usable = found.ok()?.into_iter().map(canonical);
                     usable.find(|address| is_usable_peer(*address, Teller::User))
                 });
             }
@@ -372,9 +389,9 @@ mod tests {
     #[tokio::test]
     async fn a_link_alone_is_no_torrent_yet() {
         let mut told = Vec::new();
-        let opened = given(HASH).open(None).await.unwrap();
+        let opened = given(HASH).open(&Egress::default()).await.unwrap();
         assert!(matches!(opened, Input::Link(link) if link.trackers.is_empty()));
-        let refused = given(HASH).torrent(None, &mut told).await.unwrap_err();
+        let refused = given(HASH).torrent(&Egress::default(), &mut told).await.unwrap_err();
         assert_eq!((refused.exit, refused.message.as_str()), (Exit::BadInput, NO_METADATA));
     }
 
@@ -392,7 +409,8 @@ mod tests {
             &ws=http://v&x.pe=192.0.2.1:6&so=1";
         let link = Magnet::parse(&link.replace("{HASH}", HASH)).unwrap();
         let mut told = Vec::new();
-        (Loaded::by_link(torrent(is_private), Vec::new(), &link, &mut told).await, told)
+        let egress = Egress::default();
+        (Loaded::by_link(torrent(is_private), Vec::new(), &link, &egress, &mut told).await, told)
     }
 
     #[tokio::test]
@@ -425,7 +443,7 @@ mod tests {
         let link = format!(
             "magnet:?xt=urn:btih:{HASH}&x.pe=localhost:5&x.pe=192.0.2.1:6&x.pe=no.such.invalid:7"
         );
-        let found = addresses(&Magnet::parse(&link).unwrap().peers).await;
+        let found = addresses(&Egress::default(), &Magnet::parse(&link).unwrap().peers).await;
         assert_eq!(found[0], "192.0.2.1:6".parse().unwrap());
         assert!(found[1].ip().is_loopback() && found[1].port() == 5, "{found:?}");
         assert_eq!(found.len(), 2);

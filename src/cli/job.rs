@@ -136,10 +136,7 @@ impl Job {
             }
         };
         if let Some(source) = self.chunks_from {
-            for item in &desk.items {
-                let (handle, torrent) = (item.handle.clone(), item.torrent.clone());
-                tokio::spawn(course::join(handle, torrent, source.clone()));
-            }
+            join_course(&desk, &source);
         }
         let mut live = Live::new((desk, told), voice, lines, stopper, self.ending);
         live.refused = self.refused;
@@ -188,6 +185,14 @@ impl Job {
             greet(voice, item, &options, around);
         }
         Ok(())
+    }
+}
+
+/// Lets all torrents use the providers of a course listing, too.
+fn join_course(desk: &Desk, source: &ListingSource) {
+    for item in &desk.items {
+        let (egress, handle) = (desk.engine.egress().clone(), item.handle.clone());
+        tokio::spawn(course::join(egress, handle, item.torrent.clone(), source.clone()));
     }
 }
 

@@ -2,7 +2,6 @@
 //! one that is made of its pieces, or one whose pieces nothing judges. Mirrors become exact web
 //! seeds, and the hash of the whole file is kept for the end, in all cases.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use sha1::Sha1;
@@ -14,6 +13,7 @@ use crate::metainfo::create::wrap_found;
 use crate::metainfo::{Magnet, Torrent};
 use crate::metalink::plan::{TORRENT_WAIT, Way, file_in, plan};
 use crate::metalink::{FileHash, HashKind, Listed, MetaUrl, Metalink};
+use crate::net::egress::Egress;
 use crate::session::{NamedBy, WebSeed};
 
 use super::escape::escape;
@@ -42,12 +42,12 @@ pub enum Meant {
 /// What is left out goes to `told`. Waits for the .torrent files, half a minute each.
 pub async fn meant(
     metalink: &Metalink,
-    bind: Option<IpAddr>,
+    egress: &Egress,
     told: &mut Vec<String>,
 ) -> Vec<(String, Result<Meant, Failure>)> {
     let mut all: Vec<(String, Result<Meant, Failure>)> = Vec::new();
     for file in &metalink.files {
-        let found = of_file(file, bind, told).await;
+        let found = of_file(file, egress, told).await;
         if let Ok(Meant::Torrent(loaded)) = &found {
             let same = all.iter_mut().find_map(|(_, known)| match known {
                 Ok(Meant::Torrent(known)) if is_same(known, loaded) => Some(known),
@@ -67,18 +67,16 @@ fn is_same(one: &Loaded, other: &Loaded) -> bool {
     one.torrent.info_hash_v1 == other.torrent.info_hash_v1
 }
 
-async fn of_file(
-    file: &Listed,
-    bind: Option<IpAddr>,
-    told: &mut Vec<String>,
-) -> Result<Meant, Failure> {
+async fn of_file(file: &Listed, egress: &Egress, told: &mut Vec<String>) -> Result<Meant, Failure> {
     let unusable = |why: String| Failure::bad_input(format!("{}: {why}", escape(&file.name)));
     let way = plan(file).map_err(|error| unusable(error.to_string()))?;
     let Way::Torrent { torrents, magnets, meanwhile } = way else { return alone(file, way) };
     let found = match meanwhile {
         // Mirrors wait no longer for it.
-        Some(_) => timeout(TORRENT_WAIT, named_torrent(torrents, bind, told)).await.ok().flatten(),
-        None => named_torrent(torrents, bind, told).await,
+        Some(_) => {
+            timeout(TORRENT_WAIT, named_torrent(torrents, egress, told)).await.ok().flatten()
+        }
+        None => named_torrent(torrents, egress, told).await,
     };
     if let Some((torrent, bytes, named)) = found {
         return Ok(Meant::Torrent(Box::new(with_mirrors(file, torrent, bytes, named, told))));
@@ -120,11 +118,11 @@ fn alone(file: &Listed, way: Way<'_>) -> Result<Meant, Failure> {
 /// The first of these torrents that can be had, with its file as it came.
 async fn named_torrent<'a>(
     torrents: &'a [MetaUrl],
-    bind: Option<IpAddr>,
+    egress: &Egress,
     told: &mut Vec<String>,
 ) -> Option<(Torrent, Vec<u8>, Option<&'a str>)> {
     for named in torrents {
-        match torrent_at(&named.url, bind).await {
+        match torrent_at(&named.url, egress).await {
             Ok((torrent, bytes)) => return Some((torrent, bytes, named.name.as_deref())),
             Err(failure) => told.push(failure.message),
         }
@@ -254,7 +252,7 @@ mod tests {
 
     async fn one(file: Listed) -> Result<Meant, Failure> {
         let metalink = Metalink { files: vec![file], ..Metalink::default() };
-        meant(&metalink, None, &mut Vec::new()).await.remove(0).1
+        meant(&metalink, &Egress::default(), &mut Vec::new()).await.remove(0).1
     }
 
     #[tokio::test]

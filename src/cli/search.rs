@@ -1,7 +1,7 @@
 //! A torrent of this run of which only a link is known: what was asked for, how far the search
 //! for its metadata is, in words, and the torrent that was found. It decides nothing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::net::lookup_host;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -18,6 +17,7 @@ use crate::base::addr::{Teller, canonical, is_usable_peer};
 use crate::metainfo::create::wrap_found;
 use crate::metainfo::magnet::Peer;
 use crate::metainfo::{Magnet, Torrent};
+use crate::net::egress::{Egress, Purpose};
 use crate::seek::Target;
 use crate::session::TorrentOptions;
 use crate::torrent::seeking::{Contacts, SeekDesk, SeekError, SeekRequest, SeekStatus, Seeking};
@@ -193,13 +193,15 @@ pub struct Found {
 }
 
 /// Waits for the torrent that a search finds, or that `by_urls` brings, if it does, and adds to it
-/// what its link says. What comes first counts, and the search goes no further then.
+/// what its link says; names are resolved by `egress`. What comes first counts, and the search goes
+/// no further then.
 ///
 /// # Errors
 /// When the metadata is no valid torrent, or the search was ended.
 pub async fn found(
     seeking: Seeking,
     link: &Magnet,
+    egress: &Egress,
     by_urls: impl Future<Output = Option<(Torrent, Vec<u8>)>>,
 ) -> Result<Found, Failure> {
     let desk = seeking.desk();
@@ -220,9 +222,10 @@ pub async fn found(
     // Its file may name trackers and web seeds beside.
     let fetched = fetched.filter(|(it, _)| it.raw_info() == sought.torrent.raw_info());
     let loaded = match fetched {
-        Some((torrent, bytes)) => Loaded::by_link(torrent, bytes, link, &mut told).await,
+        Some((torrent, bytes)) => Loaded::by_link(torrent, bytes, link, egress, &mut told).await,
         None => {
-            let mut loaded = Loaded::by_link(sought.torrent, Vec::new(), link, &mut told).await;
+            let mut loaded =
+                Loaded::by_link(sought.torrent, Vec::new(), link, egress, &mut told).await;
             let Torrent { trackers, web_seeds, .. } = &loaded.torrent;
             loaded.bytes = wrap_found(loaded.torrent.raw_info(), trackers, web_seeds);
             loaded
@@ -235,13 +238,13 @@ pub async fn found(
 /// the others, and that nobody else is to be asked, not even the DHT, is told at once.
 async fn by_urls(
     wish: Wish,
-    bind: Option<IpAddr>,
+    egress: &Egress,
     has_dht: bool,
     number: usize,
     told: mpsc::Sender<Told>,
 ) -> Option<(Torrent, Vec<u8>)> {
     for url in &wish.link.torrent_urls {
-        let why = match by_url_of(&wish.link, url, bind).await {
+        let why = match by_url_of(&wish.link, url, egress).await {
             Ok(found) => return Some(found),
             Err(why) => why,
         };
@@ -285,30 +288,29 @@ struct ToldLast {
 }
 
 impl Search {
-    /// Follows a search that runs, and asks the URLs that the link names, from the address `bind`;
-    /// `told` hears what comes of it, under this number. `has_dht` says that its session asks the
-    /// DHT.
+    /// Follows a search that runs, and asks the URLs that the link names, by `egress`; `told` hears
+    /// what comes of it, under this number. `has_dht` says that its session asks the DHT.
     pub fn follow(
         number: usize,
         wish: Wish,
         seeking: Seeking,
-        bind: Option<IpAddr>,
+        egress: Egress,
         has_dht: bool,
         told: mpsc::Sender<Told>,
     ) -> Self {
         let (desk, status, now) = (seeking.desk(), seeking.status(), Instant::now());
-        let (wanted, lookups) = (wish.clone(), look_up(&wish.link, desk.clone()));
+        let (wanted, lookups) = (wish.clone(), look_up(&wish.link, &egress, desk.clone()));
         let asks_urls = Arc::new(AtomicBool::new(!wish.link.torrent_urls.is_empty()));
         let is_asking = asks_urls.clone();
         let task = tokio::spawn(async move {
             let link = wanted.link.clone();
             let say = told.clone();
             let fetching = async {
-                let fetched = by_urls(wanted, bind, has_dht, number, say).await;
+                let fetched = by_urls(wanted, &egress, has_dht, number, say).await;
                 is_asking.store(false, Ordering::Relaxed);
                 fetched
             };
-            let what = What::Sought(Box::new(found(seeking, &link, fetching).await));
+            let what = What::Sought(Box::new(found(seeking, &link, &egress, fetching).await));
             lookups.iter().for_each(JoinHandle::abort);
             // The run may be over.
             let _ = told.send(Told { number, life: 0, what }).await;
@@ -429,17 +431,16 @@ impl Search {
 }
 
 /// Has the names of a link's peers resolved, each aside, and the peers asked.
-fn look_up(link: &Magnet, desk: SeekDesk) -> Vec<JoinHandle<()>> {
+fn look_up(link: &Magnet, egress: &Egress, desk: SeekDesk) -> Vec<JoinHandle<()>> {
     let names = link.peers.iter().filter_map(|peer| match peer {
         Peer::Host { name, port } => Some((name.clone(), *port)),
         Peer::Address(_) => None,
     });
     let looked_up = names.map(|(name, port)| {
-        let desk = desk.clone();
+        let (desk, egress) = (desk.clone(), egress.clone());
         tokio::spawn(async move {
-            let addresses = timeout(LOOKUP_LIMIT, lookup_host((name.as_str(), port))).await;
-            let Ok(Ok(addresses)) = addresses else { return };
-            let mut usable = addresses.map(canonical);
+            let found = egress.lookup(&name, port, Purpose::Peer, LOOKUP_LIMIT).await;
+            let mut usable = found.unwrap_or_default().into_iter().map(canonical);
             if let Some(address) = usable.find(|it| is_usable_peer(*it, Teller::User)) {
                 desk.add_peer(address).await;
             }
@@ -558,7 +559,7 @@ mod tests {
         let wish = wish("magnet:?xt=urn:btih:{HASH}&xs=http://127.0.0.1:1/x.torrent");
         for (has_dht, lines) in [(true, 1), (false, 2)] {
             let (told, mut heard) = mpsc::channel(8);
-            assert!(by_urls(wish.clone(), None, has_dht, 1, told).await.is_none());
+            assert!(by_urls(wish.clone(), &Egress::default(), has_dht, 1, told).await.is_none());
             let mut said = Vec::new();
             while let Some(Told { what: What::Said(line), .. }) = heard.recv().await {
                 said.push(line);

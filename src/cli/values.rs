@@ -1,13 +1,14 @@
 //! How people write rates, sizes, durations and file ranges on the command line and in the
 //! config file. Only reading; writing is `base::units`.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
 use crate::base::url::Url;
 use crate::metainfo::magnet::Peer;
+use crate::net::egress::{Proxy, Remote};
 use crate::session::Memory;
 
 /// Where trackers listen, when they are called by their host alone.
@@ -96,23 +97,56 @@ pub fn listen(text: &str) -> Result<Listen, String> {
     Ok(Listen { ip: Some(address.ip()), port: address.port() })
 }
 
-/// Reads `127.0.0.1:8000` or `localhost:8000`.
+/// Reads `127.0.0.1:8000` or `localhost:8000`; names are resolved when they are needed.
 ///
 /// # Errors
-/// In words for people, when it is none of those or the name has no IPv4 address.
-pub fn address_v4(text: &str) -> Result<SocketAddrV4, String> {
-    if let Ok(address) = text.trim().parse() {
-        return Ok(address);
+/// In words for people, when it is none of those.
+pub fn place(text: &str) -> Result<Remote, String> {
+    let text = text.trim();
+    if let Ok(address) = text.parse::<SocketAddrV4>() {
+        return Ok(SocketAddr::from(address).into());
     }
-    let found = text.trim().to_socket_addrs().map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidInput => "not an address; write 127.0.0.1:8000".to_owned(),
-        _ => format!("cannot be looked up: {error}"),
-    })?;
-    let mut found = found.filter_map(|address| match address {
-        SocketAddr::V4(address) => Some(address),
-        SocketAddr::V6(_) => None,
-    });
-    found.next().ok_or_else(|| "has no IPv4 address, and the protocol no other".to_owned())
+    let split = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match split {
+        Some((host, port)) if !host.is_empty() && !host.contains([':', '[', ' ']) => {
+            Ok(Remote::of(host, port))
+        }
+        _ => Err("not an address; write 127.0.0.1:8000".to_owned()),
+    }
+}
+
+/// Reads the name of a network device.
+///
+/// # Errors
+/// In words for people.
+pub fn device(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    // IFNAMSIZ, with the zero at the end.
+    let is_name = (1..16).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:".contains(&byte));
+    match is_name {
+        true => Ok(text.to_owned()),
+        false => Err("not a network device; write tun0, as `ip link` names it".to_owned()),
+    }
+}
+
+/// Reads `socks5://HOST:PORT` and the like.
+///
+/// # Errors
+/// In words for people.
+pub fn proxy(text: &str) -> Result<Proxy, String> {
+    text.parse().map_err(str::to_owned)
+}
+
+/// Reads where a name server is: an address, with a port or without.
+///
+/// # Errors
+/// In words for people.
+pub fn name_server(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    let alone = text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
+    let address = alone.or_else(|_| text.parse());
+    address.map_err(|_| "not an address; write 10.8.0.1 or 10.8.0.1:53".to_owned())
 }
 
 /// Reads where a tracker is asked, as a URL. Of a host alone, and of a URL without a path, the

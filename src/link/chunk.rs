@@ -24,7 +24,7 @@ use crate::base::units::BLOCK_LEN;
 use crate::chunk::wire::{
     self, CHUNK_HEAD_LEN, ChunkHash, ChunkHead, HEADER_LEN, Header, Kind, Message,
 };
-use crate::net::tcp;
+use crate::net::egress::Purpose;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{Availability, Description, LinkCaps, LinkEvent, Unit};
 use crate::wire::Need;
@@ -62,12 +62,14 @@ pub fn dial_provider(
     open: Option<TcpStream>,
     reports: mpsc::Sender<LinkReport>,
 ) -> LinkHandle {
-    let connecting = tcp::connect(provider.address, config.bind, config.timeouts.connect);
+    let (egress, limit) = (config.egress.clone(), config.timeouts.connect);
+    let to = provider.address.into();
     let open = open.filter(is_at_rest);
     let connecting = async move {
         if let Some(stream) = open {
             return Ok(Stream::Tcp(stream));
         }
+        let connecting = egress.connect(&to, Purpose::Course, limit);
         let stream = connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
         Ok(Stream::Tcp(stream))
     };

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use crate::base::ids::LinkId;
-use crate::net::tcp;
+use crate::net::egress::Purpose;
 use crate::swarm::event::DownReason;
 use crate::wire::mse::{self, Method, Way, Ways};
 use crate::wire::{Handshake, PROTOCOL};
@@ -91,7 +91,8 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn run(&mut self, way: Way) -> Result<Opened<BitTorrent>, DownReason> {
         let (config, address) = (self.config, self.address);
-        let connecting = tcp::connect(address, config.bind, config.timeouts.connect);
+        let to = address.into();
+        let connecting = config.egress.connect(&to, Purpose::Peer, config.timeouts.connect);
         let stream = connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
         let sides = Stream::Tcp(stream).split();
         let exchange = async {

@@ -31,7 +31,7 @@ pub use secrecy::{Door, Question, Secrecy};
 pub use stream::Stream;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::{BlockPool, Room};
 use crate::disk::Outlet;
+use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
@@ -66,8 +67,8 @@ pub struct LinkConfig {
     pub listen_port: Option<u16>,
     /// The DHT, where it runs and the torrent is not known to be private.
     pub dht: Option<DhtEnd>,
-    /// The local address to dial from.
-    pub bind: Option<IpAddr>,
+    /// Where connections leave.
+    pub egress: Egress,
     /// Whether connections are encrypted.
     pub secrecy: Secrecy,
     /// Patience.

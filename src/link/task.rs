@@ -33,9 +33,17 @@ pub(super) async fn run<D: Dialect>(
     mut context: Context,
     opening: impl Future<Output = Result<Opened<D>, DownReason>>,
 ) {
-    let reason = match open(&mut context.commands, opening).await {
-        Ok((opened, early)) => live(&mut context, opened, early).await,
-        Err(reason) => reason,
+    let egress = context.config.egress.clone();
+    let since = egress.standing().place;
+    let living = async {
+        match open(&mut context.commands, opening).await {
+            Ok((opened, early)) => live(&mut context, opened, early).await,
+            Err(reason) => reason,
+        }
+    };
+    let reason = tokio::select! {
+        reason = living => reason,
+        () = egress.lost(since) => DownReason::Lost("our network device is gone".to_owned()),
     };
     let Context { link, reports, commands, .. } = context;
     // From here on nobody can be waiting for us.

@@ -13,6 +13,7 @@ use super::*;
 use crate::base::bitfield::Bitfield;
 use crate::base::pool::CARRY_BYTES;
 use crate::base::units::BLOCK_LEN;
+use crate::net::egress::Egress;
 use crate::swarm::link::{Ask, Availability, CloseReason, ExtendedCommand, PeerCommand};
 use crate::wire::mse::Encryption;
 
@@ -50,7 +51,7 @@ fn config(pool_blocks: usize) -> LinkConfig {
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: Some(6881),
         dht: None,
-        bind: None,
+        egress: Egress::default(),
         secrecy: Secrecy::new(Encryption::Off),
         timeouts: LinkTimeouts::default(),
     }

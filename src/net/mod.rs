@@ -1,9 +1,11 @@
-//! Sockets without meaning: listening, connecting, HTTP clients, and the shared rate limit.
+//! Sockets without meaning: listening, connecting, HTTP clients, and the shared rate limit. All of
+//! them are made in `egress`.
 //! Nothing here knows what the bytes are for, but for `lsd`, whose datagrams mean the same to
 //! everybody.
 
 pub mod addresses;
 pub mod budget;
+pub mod egress;
 pub mod guests;
 pub mod http;
 pub mod limiter;
@@ -14,7 +16,7 @@ pub mod tcp;
 pub mod udp;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use tracing::debug;
 
@@ -57,52 +59,98 @@ pub enum Error {
         /// To whom.
         address: SocketAddr,
     },
+    /// Nothing leaves at present.
+    #[error("nothing leaves: {why}")]
+    Held {
+        /// What is waited for, or forbidden: `waits for tun0: it is down`.
+        why: String,
+    },
+    /// It cannot go the chosen way, and goes no other.
+    #[error("{why}")]
+    Off {
+        /// Why not.
+        why: &'static str,
+    },
+    /// The proxy does not connect us.
+    #[error("cannot connect to {to} through the proxy: {why}")]
+    Proxy {
+        /// To whom.
+        to: String,
+        /// What the proxy says, or does not say.
+        why: String,
+    },
+    /// The host name has no address.
+    #[error("cannot resolve the host {host}: {cause}")]
+    Lookup {
+        /// The host.
+        host: String,
+        /// What the resolver said.
+        cause: String,
+    },
+    /// The system gives no socket, or it breaks.
+    #[error("{0}")]
+    Socket(io::Error),
+    /// There is no HTTP client.
+    #[error("cannot set up HTTP: {0}")]
+    Http(String),
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Socket(cause)
+            | Error::Connect { source: cause, .. }
+            | Error::Listen { source: cause, .. } => cause,
+            other => Self::other(other.to_string()),
+        }
+    }
 }
 
 /// How often a free port of one family may turn out taken in the other.
 const ATTEMPTS: usize = 16;
 
-/// Opens a socket at `bind`, or one for each family on one port: IPv4 first, and IPv6 where the
-/// machine has that. With port 0 any port is taken that both have free. `open_at` opens one, and
-/// tells its port.
+/// Opens a socket at each of these addresses, one of a family (IPv4, IPv6), on one port; the first
+/// is needed, the other one is had where the machine has that. With port 0 any port is taken that
+/// both have free. `open_at` opens one, and tells its port.
 ///
 /// # Errors
 /// `PortTaken` when somebody has it, and what else `open_at` says.
 fn open_on<T>(
-    bind: Option<IpAddr>,
+    addresses: [Option<IpAddr>; 2],
     port: u16,
     open_at: impl Fn(SocketAddr) -> Result<(T, u16), Error>,
 ) -> Result<[Option<T>; 2], Error> {
-    let mut opened = open_on_one(bind, port, &open_at);
+    let mut opened = open_on_one(addresses, port, &open_at);
     for _ in 1..ATTEMPTS {
         if port > 0 || !matches!(opened, Err(Error::PortTaken { .. })) {
             break;
         }
-        opened = open_on_one(bind, port, &open_at);
+        opened = open_on_one(addresses, port, &open_at);
     }
     opened
 }
 
 /// The second family takes the port that the first one got.
 fn open_on_one<T>(
-    bind: Option<IpAddr>,
-    port: u16,
+    [four, six]: [Option<IpAddr>; 2],
+    mut port: u16,
     open_at: &impl Fn(SocketAddr) -> Result<(T, u16), Error>,
 ) -> Result<[Option<T>; 2], Error> {
-    if let Some(bind) = bind {
-        let (socket, _) = open_at(SocketAddr::new(bind, port))?;
-        return Ok(if bind.is_ipv4() { [Some(socket), None] } else { [None, Some(socket)] });
+    let mut opened = [None, None];
+    if let Some(four) = four {
+        let (socket, its_port) = open_at(SocketAddr::new(four, port))?;
+        (opened[0], port) = (Some(socket), its_port);
     }
-    let (four, port) = open_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))?;
-    match open_at(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)) {
-        Ok((six, _)) => Ok([Some(four), Some(six)]),
-        Err(taken @ Error::PortTaken { .. }) => Err(taken),
-        Err(error) => {
-            // A machine without IPv6 speaks IPv4 alone.
-            debug!(%error, "nothing over IPv6");
-            Ok([Some(four), None])
+    let Some(six) = six else { return Ok(opened) };
+    match open_at(SocketAddr::new(six, port)) {
+        Ok((socket, _)) => opened[1] = Some(socket),
+        Err(error) if opened[0].is_none() || matches!(error, Error::PortTaken { .. }) => {
+            return Err(error);
         }
+        // A machine without IPv6 speaks IPv4 alone.
+        Err(error) => debug!(%error, "nothing over IPv6"),
     }
+    Ok(opened)
 }
 
 /// What to do when the system does not let us listen.
@@ -117,6 +165,10 @@ fn hint(source: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    const BOTH: [Option<IpAddr>; 2] =
+        [Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED))];
 
     fn taken(port: u16) -> Error {
         Error::PortTaken { port }
@@ -133,12 +185,12 @@ mod tests {
             SocketAddr::V6(_) if address.port() < 1003 => Err(taken(address.port())),
             SocketAddr::V6(_) => Ok((address, address.port())),
         };
-        let [four, six] = open_on(None, 0, open_at).unwrap();
+        let [four, six] = open_on(BOTH, 0, open_at).unwrap();
         assert_eq!((four.unwrap().port(), six.unwrap().port(), tried.get()), (0, 1003, 3));
-        let refused = open_on(None, 7, open_at).map(|_| ());
+        let refused = open_on(BOTH, 7, open_at).map(|_| ());
         assert!(matches!(refused, Err(Error::PortTaken { port: 7 })) && tried.get() == 4);
         let always = |address: SocketAddr| Err::<((), u16), _>(taken(address.port()));
-        assert!(open_on(None, 0, always).is_err());
+        assert!(open_on(BOTH, 0, always).is_err());
     }
 
     #[test]
@@ -147,9 +199,9 @@ mod tests {
             true => Ok((address, 5)),
             false => Err(Error::Listen { address, source: io::ErrorKind::Unsupported.into() }),
         };
-        let [four, six] = open_on(None, 0, open_at).unwrap();
+        let [four, six] = open_on(BOTH, 0, open_at).unwrap();
         assert!(four.is_some() && six.is_none());
-        let bind = "::1".parse().ok();
+        let bind = [None, "::1".parse().ok()];
         assert!(matches!(open_on(bind, 0, open_at), Err(Error::Listen { .. })));
         let any = |address: SocketAddr| Ok((address, 5));
         let [four, six] = open_on(bind, 9, any).unwrap();

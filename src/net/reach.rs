@@ -6,9 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::lookup_host;
-use tokio::time::timeout;
-
+use super::egress::{Egress, Purpose};
 use crate::base::addr::{Locality, canonical, canonical_ip};
 
 /// Addresses of one host that are tried.
@@ -33,14 +31,15 @@ pub enum Error {
     /// The port is that of another protocol.
     #[error("it leads to port {0}, which is not one of HTTP")]
     Port(u16),
-    /// The host name has no address.
-    #[error("cannot resolve the host {host}: {cause}")]
-    Lookup {
-        /// The host.
-        host: String,
-        /// What the resolver said.
-        cause: String,
-    },
+    /// The host name has no address, or nothing leaves at present.
+    #[error("{0}")]
+    Lookup(String),
+}
+
+impl From<super::Error> for Error {
+    fn from(error: super::Error) -> Self {
+        Self::Lookup(error.to_string())
+    }
 }
 
 /// One step on the way to a server: a URL that somebody named, or a redirect.
@@ -88,21 +87,19 @@ pub fn check_port(port: u16) -> Result<(), Error> {
     if BAD_PORTS.contains(&port) { Err(Error::Port(port)) } else { Ok(()) }
 }
 
-/// The addresses of a host, canonical; `host` may be an address, an IPv6 one in brackets.
+/// The addresses of a server of files, canonical; `host` may be an address, an IPv6 one in
+/// brackets. Where only a proxy knows them, one that stands for them.
 ///
 /// # Errors
-/// `Lookup`, also when it takes longer than `limit`.
-pub async fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(vec![canonical(SocketAddr::new(address, port))]);
-    }
-    let failed = |cause: String| Error::Lookup { host: host.to_owned(), cause };
-    match timeout(limit, lookup_host((host, port))).await {
-        Ok(Ok(addresses)) => Ok(addresses.map(canonical).collect()),
-        Ok(Err(cause)) => Err(failed(cause.to_string())),
-        Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs_f32()))),
-    }
+/// `Lookup`, also when it takes longer than `limit`; `Held`.
+pub async fn resolve(
+    egress: &Egress,
+    host: &str,
+    port: u16,
+    limit: Duration,
+) -> Result<Vec<SocketAddr>, Error> {
+    let found = egress.whereabouts(host, port, Purpose::WebSeed, limit).await?;
+    Ok(found.into_iter().map(canonical).collect())
 }
 
 /// Those of a host's addresses that are tried from `bind`, in this order: both families in turn
@@ -194,7 +191,8 @@ mod tests {
             ("[::1]", "[::1]:81"),
             ("[::ffff:127.0.0.1]", "127.0.0.1:81"),
         ] {
-            let found = resolve(host, 81, Duration::from_secs(1)).await.unwrap();
+            let found =
+                resolve(&Egress::default(), host, 81, Duration::from_secs(1)).await.unwrap();
             assert_eq!(found, [address.parse().unwrap()], "{host}");
         }
     }

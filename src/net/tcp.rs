@@ -1,15 +1,14 @@
-//! TCP: listening on both families, and dialling. The receive buffer is left to the system:
-//! a fixed size would end its autotuning. Not here: what is spoken.
+//! TCP: listening on both families. The receive buffer is left to the system: a fixed size would
+//! end its autotuning. Not here: dialling (`egress`), and what is spoken.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpListener;
 
 use super::Error;
+use super::egress::Egress;
 
 /// Ports that BEP 3 names and firewalls are opened for.
 pub const USUAL_PORTS: RangeInclusive<u16> = 6881..=6889;
@@ -25,64 +24,37 @@ pub struct Listening {
     pub listeners: Vec<TcpListener>,
 }
 
-/// Listens on `bind`, or on every address of both families. Without a port the usual ones
-/// are tried and then any; port 0 is any. Must run inside the runtime.
+/// Listens where `egress` says, on every address of both families if it says nothing. Without a
+/// port the usual ones are tried and then any; port 0 is any. Must run inside the runtime.
 ///
 /// # Errors
-/// `PortTaken` when the port that was asked for is in use; `Listen` for everything else.
-pub fn listen(bind: Option<IpAddr>, port: Option<u16>) -> Result<Listening, Error> {
+/// `PortTaken` when the port that was asked for is in use; `Held`; `Listen` for everything else.
+pub fn listen(egress: &Egress, port: Option<u16>) -> Result<Listening, Error> {
     match port {
-        Some(port) => listen_on(bind, port),
+        Some(port) => listen_on(egress, port),
         None => {
             for port in USUAL_PORTS {
-                match listen_on(bind, port) {
+                match listen_on(egress, port) {
                     Err(Error::PortTaken { .. }) => {}
                     done => return done,
                 }
             }
-            listen_on(bind, 0)
+            listen_on(egress, 0)
         }
     }
 }
 
-/// Connects to `address`, from `bind` if given; small writes leave at once.
-///
-/// # Errors
-/// `Connect`, `ConnectTimeout`, or `Family` when `bind` is of the other family.
-pub async fn connect(
-    address: SocketAddr,
-    bind: Option<IpAddr>,
-    timeout: Duration,
-) -> Result<TcpStream, Error> {
-    if bind.is_some_and(|bind| bind.is_ipv4() != address.is_ipv4()) {
-        return Err(Error::Family { address });
-    }
-    let attempt = async {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(bind) = bind {
-            socket.bind(SocketAddr::new(bind, 0))?;
-        }
-        let stream = socket.connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    };
-    match tokio::time::timeout(timeout, attempt).await {
-        Ok(result) => result.map_err(|source| Error::Connect { address, source }),
-        Err(_) => Err(Error::ConnectTimeout { address, timeout_s: timeout.as_secs() }),
-    }
-}
-
-fn listen_on(bind: Option<IpAddr>, port: u16) -> Result<Listening, Error> {
-    let both = super::open_on(bind, port, listen_at)?;
+fn listen_on(egress: &Egress, port: u16) -> Result<Listening, Error> {
+    let both = super::open_on(egress.addresses()?, port, |at| listen_at(egress, at))?;
     let listeners: Vec<TcpListener> = both.into_iter().flatten().collect();
     let first = listeners.first().map(TcpListener::local_addr);
     let port = first.and_then(Result::ok).map_or(port, |local| local.port());
     Ok(Listening { port, listeners })
 }
 
-fn listen_at(address: SocketAddr) -> Result<(TcpListener, u16), Error> {
+fn listen_at(egress: &Egress, address: SocketAddr) -> Result<(TcpListener, u16), Error> {
+    let socket = egress.socket(address.is_ipv4(), true)?;
     let attempt = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -102,23 +74,30 @@ fn listen_at(address: SocketAddr) -> Result<(TcpListener, u16), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
+
     use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use crate::net::egress::Purpose;
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+    fn at(ip: IpAddr) -> Egress {
+        Egress::from_address(Some(ip))
+    }
+
     #[tokio::test]
     async fn a_taken_port_is_an_error_when_asked_for() {
-        let first = listen(Some(LOOPBACK), Some(0)).unwrap();
-        let again = listen(Some(LOOPBACK), Some(first.port));
+        let first = listen(&at(LOOPBACK), Some(0)).unwrap();
+        let again = listen(&at(LOOPBACK), Some(first.port));
         assert!(matches!(again, Err(Error::PortTaken { port }) if port == first.port));
-        let error = listen(None, Some(first.port)).unwrap_err();
+        let error = listen(&Egress::default(), Some(first.port)).unwrap_err();
         assert!(error.to_string().contains("in use"));
     }
 
     #[tokio::test]
     async fn without_a_port_any_free_one_is_found() {
-        let held: Vec<Listening> = (0..12).map(|_| listen(Some(LOOPBACK), None).unwrap()).collect();
+        let held: Vec<Listening> = (0..12).map(|_| listen(&at(LOOPBACK), None).unwrap()).collect();
         let mut ports: Vec<u16> = held.iter().map(|listening| listening.port).collect();
         ports.sort_unstable();
         ports.dedup();
@@ -127,7 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_families_listen_on_one_port_and_answer() {
-        let listening = listen(None, Some(0)).unwrap();
+        let listening = listen(&Egress::default(), Some(0)).unwrap();
         for listener in &listening.listeners {
             let local = listener.local_addr().unwrap();
             assert_eq!(local.port(), listening.port);
@@ -136,7 +115,8 @@ mod tests {
                 SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
             };
             let target = SocketAddr::new(target, listening.port);
-            let dial = connect(target, Some(target.ip()), Duration::from_secs(5));
+            let (egress, to) = (at(target.ip()), target.into());
+            let dial = egress.connect(&to, Purpose::Peer, Duration::from_secs(5));
             let (dialled, accepted) = tokio::join!(dial, listener.accept());
             assert!(dialled.unwrap().nodelay().unwrap());
             assert_eq!(accepted.unwrap().1.ip(), target.ip());
@@ -145,12 +125,12 @@ mod tests {
 
     #[tokio::test]
     async fn refusal_and_wrong_family_are_told() {
-        let port = listen(Some(LOOPBACK), Some(0)).unwrap().port;
+        let port = listen(&at(LOOPBACK), Some(0)).unwrap().port;
         let target = SocketAddr::new(LOOPBACK, port);
-        let refused = connect(target, None, Duration::from_secs(5)).await.unwrap_err();
+        let (to, limit) = (target.into(), Duration::from_secs(5));
+        let refused = Egress::default().connect(&to, Purpose::Peer, limit).await.unwrap_err();
         assert!(refused.to_string().starts_with("cannot connect to 127.0.0.1:"));
-        let family =
-            connect(target, Some(Ipv6Addr::LOCALHOST.into()), Duration::from_secs(5)).await;
+        let family = at(Ipv6Addr::LOCALHOST.into()).connect(&to, Purpose::Peer, limit).await;
         assert!(matches!(family, Err(Error::Family { .. })));
     }
 }

@@ -30,11 +30,12 @@ use super::claims::{Claims, Taken};
 use super::error::Error;
 use super::listener::Registration;
 use super::local::Local;
-use super::persist::Kept;
+use super::persist::{Kept, News, write};
 use super::places::{Standing, divide};
 use super::queue::{self, Claim};
 use super::searches::Searches;
 use super::shares::{self, Demand};
+use super::way_out::WayOut;
 use super::{persist, seeding};
 
 /// How often seeding is measured against its limits, while there are any to reach.
@@ -206,6 +207,7 @@ struct Seeding {
 /// The owner of all torrents.
 pub(super) struct Actor {
     resources: Resources,
+    way_out: WayOut,
     registrations: mpsc::Sender<Registration>,
     max_active: usize,
     local: Local,
@@ -235,6 +237,7 @@ impl Actor {
         local: Local,
     ) -> Self {
         Self {
+            way_out: WayOut::watched(&resources.egress),
             resources,
             registrations,
             max_active,
@@ -261,6 +264,7 @@ impl Actor {
         let (mut has_rung, mut look_at) = (false, Instant::now());
         loop {
             tokio::select! {
+                () = self.way_out.changed() => {}
                 command = commands.recv() => match command {
                     Some(command) => self.on_command(command).await,
                     None => return,
@@ -581,8 +585,11 @@ impl Actor {
         }
     }
 
-    /// Says how many connections each torrent may have.
+    /// Says how many connections each torrent may have: none while nothing leaves.
     fn divide_places(&self) {
+        if !self.way_out.is_open() {
+            return self.members.iter().for_each(|member| member.places.allow(0));
+        }
         let standing = |member: &Member| {
             let Member { places, .. } = member;
             Standing { held: places.held(), wanted: places.wanted() }
@@ -698,23 +705,4 @@ impl Actor {
             }
         }
     }
-}
-
-/// What is to be kept of a torrent from now on.
-struct News {
-    info_hash: InfoHash,
-    record: PathBuf,
-    kept: Kept,
-}
-
-/// Returns what was written.
-fn write(mut news: Vec<News>) -> Vec<News> {
-    news.retain(|News { info_hash, record, kept }| {
-        let written = persist::keep(record, kept);
-        if let Err(error) = &written {
-            tracing::warn!(%info_hash, %error, "cannot keep what was sent and which files are wanted");
-        }
-        written.is_ok()
-    });
-    news
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::link::web::Policy;
+use crate::net::egress::Egress;
 use crate::wire::mse::Encryption;
 
 use super::memory::Memory;
@@ -16,8 +17,8 @@ pub struct SessionConfig {
     pub port: Option<u16>,
     /// Take connections at all? Without, `port` means nothing.
     pub listen: bool,
-    /// Address to listen on and dial from; both families when none.
-    pub bind: Option<IpAddr>,
+    /// Where everything leaves, and is listened at.
+    pub egress: Egress,
     /// Whether connections to peers are encrypted.
     pub encryption: Encryption,
     /// Where resume data lies, made when missing; `.pigeon` where nothing else is said.
@@ -80,7 +81,12 @@ impl SessionConfig {
 
     /// Address to listen on and dial from.
     pub fn bind(self, address: IpAddr) -> Self {
-        Self { bind: Some(address), ..self }
+        self.egress(Egress::from_address(Some(address)))
+    }
+
+    /// Where everything leaves, and is listened at.
+    pub fn egress(self, egress: Egress) -> Self {
+        Self { egress, ..self }
     }
 
     /// Whether connections to peers are encrypted.
@@ -145,7 +151,7 @@ impl Default for SessionConfig {
         Self {
             port: None,
             listen: true,
-            bind: None,
+            egress: Egress::default(),
             encryption: Encryption::default(),
             state_dir: ".pigeon".into(),
             memory: Memory::default(),

@@ -10,15 +10,16 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, warn};
 
 use crate::base::addr::{Host, Locality, host_key};
 use crate::base::digest::Sha1Hash;
 use crate::base::ids::InfoHash;
 use crate::link::{Door, Question, Secrecy, read_hello};
+use crate::net::egress::{Egress, Place};
 use crate::net::guests::accept;
-use crate::net::tcp::Listening;
+use crate::net::tcp::{self, Listening};
 use crate::torrent::incoming::Incoming;
 use crate::torrent::status::{State, Status};
 use crate::wire::mse::torrent_key;
@@ -39,6 +40,8 @@ const HIDDEN_EVERY: Duration = Duration::from_secs(1);
 const QUESTIONS_LEN: usize = 64;
 /// Time for a stranger to say what it wants (limits table).
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
+/// A port that could not be listened on is tried again so long after.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// How often those are forgotten whose torrent is gone: a channel takes some kilobytes.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -69,12 +72,15 @@ impl Taker {
     }
 }
 
-/// Accepts until the session is gone.
+/// Accepts until the session is gone, and listens again when the device comes back or has another
+/// address. On port 0 nobody is ever listened to.
 pub(super) async fn run(
-    listening: Listening,
+    egress: Egress,
+    mut listening: Listening,
     mut registrations: mpsc::Receiver<Registration>,
     secrecy: Secrecy,
 ) {
+    let mut since = egress.standing().place;
     let (asking, mut questions) = mpsc::channel(QUESTIONS_LEN);
     let most = half_open_max();
     let mut torrents = Torrents::default();
@@ -99,6 +105,15 @@ pub(super) async fn run(
                     debug!("too many connections without a handshake; one closed");
                 }
             }
+            () = listens_anew(&egress, since, &listening) => {
+                since = egress.standing().place;
+                // The port is to be free.
+                listening.listeners.clear();
+                match tcp::listen(&egress, Some(listening.port)) {
+                    Ok(again) => listening = again,
+                    Err(error) => debug!(%error, "nobody can connect to us at present"),
+                }
+            }
             Some(done) = hellos.join_next(), if !hellos.is_empty() => {
                 // A panic in there is our own and goes on here.
                 let (from, incoming) = done.unwrap_or_else(|e| resume_unwind(e.into_panic()));
@@ -117,6 +132,15 @@ pub(super) async fn run(
             _ = forgetting.tick() => torrents.forget_gone(),
             _ = second.tick(), if !strangers.begun.is_empty() => strangers.begun.clear(),
         }
+    }
+}
+
+/// Waits until it is time to listen anew: there is another device or address, or nobody listens.
+async fn listens_anew(egress: &Egress, since: Option<Place>, listening: &Listening) {
+    match (listening.port, listening.listeners.is_empty()) {
+        (0, _) => std::future::pending().await,
+        (_, true) => sleep(LISTEN_AGAIN).await,
+        (_, false) => egress.lost(since).await,
     }
 }
 

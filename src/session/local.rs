@@ -7,6 +7,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::base::ids::InfoHash;
+use crate::net::egress::{Egress, Purpose};
 use crate::net::lsd::{LSD_PORT, LocalPeer, Lsd, LsdCommand, LsdConfig, interfaces};
 use crate::torrent::seeking::SeekWatch;
 
@@ -29,8 +30,10 @@ struct Sought {
 
 impl Local {
     /// One that listens, unless it is off or there is no port to tell. Must run inside the runtime.
-    pub(super) fn start(is_on: bool, listen_port: u16) -> Self {
+    pub(super) fn start(is_on: bool, egress: &Egress, listen_port: u16) -> Self {
+        let is_on = is_on && egress.off(Purpose::Lsd).is_none();
         let config = || LsdConfig {
+            egress: egress.clone(),
             listen_port,
             group_port: LSD_PORT,
             networks: interfaces,

@@ -19,6 +19,7 @@ mod seeding;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod way_out;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use crate::disk::{Disk, DiskConfig, SyncPolicy};
 use crate::link::Secrecy;
 use crate::link::web::{Policy, Tls};
 use crate::metainfo::Torrent;
+use crate::net::egress::Purpose;
 use crate::net::limiter::Limiter;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::Resources;
@@ -77,8 +79,8 @@ impl Session {
     /// The port is taken or not allowed, the state directory cannot be made, or the system
     /// gives no threads.
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
-        let is_on = config.local_discovery;
-        Self::start_among(config, |port| Local::start(is_on, port)).await
+        let (is_on, egress) = (config.local_discovery, config.egress.clone());
+        Self::start_among(config, |port| Local::start(is_on, &egress, port)).await
     }
 
     /// The same, with what `local` makes of our port for the peers around.
@@ -97,18 +99,21 @@ impl Session {
             check_bytes: config.memory.check_bytes,
             sync: SyncPolicy::default(),
         })?;
-        let timing = NetworkTiming { bind: config.bind, ..NetworkTiming::default() };
+        let egress = config.egress;
+        let timing = NetworkTiming { egress: egress.clone(), ..NetworkTiming::default() };
         let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
         let udp_trackers = UdpClient::over(udp.clone(), mail.tracker, timing.retry_udp);
-        let dht = config.dht.map(|DhtOptions { routers }| {
+        let dht = config.dht.filter(|_| egress.off(Purpose::Dht).is_none());
+        let dht = dht.map(|DhtOptions { routers }| {
             let file = Some(config.state_dir.join(DHT_FILE));
-            let mail = mail.dht;
-            Dht::start(DhtConfig { udp, mail, file, routers, read_only: false })
+            let (egress, mail) = (egress.clone(), mail.dht);
+            Dht::start(DhtConfig { egress, udp, mail, file, routers, read_only: false })
         });
         let secrecy = Secrecy::new(config.encryption);
-        tokio::spawn(listener::run(listening, registered, secrecy.clone()));
+        let listening = listener::run(egress.clone(), listening, registered, secrecy.clone());
+        tokio::spawn(listening);
         let limiter = Arc::new(Limiter::new(config.download_limit));
         let up_limiter = Arc::new(Limiter::new(config.upload_limit));
         let web_limiter =
@@ -118,7 +123,7 @@ impl Session {
         let resources = Resources {
             peer_id: PeerId::ours(rand::random()),
             port,
-            bind: config.bind,
+            egress: egress.clone(),
             secrecy,
             state_dir: config.state_dir,
             pool,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::base::ids::InfoHash;
 use crate::bencode;
 use crate::torrent::options::{CheckMode, TorrentOptions};
 
@@ -109,12 +110,32 @@ fn encode(kept: &Kept) -> Vec<u8> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(super) fn keep(record: &Path, kept: &Kept) -> io::Result<()> {
+fn keep(record: &Path, kept: &Kept) -> io::Result<()> {
     let path = path(record);
     // The torrent's record is locked by this process: nobody else writes here.
     let new = path.with_extension("stats.new");
     fs::write(&new, encode(kept))?;
     fs::rename(&new, &path)
+}
+
+/// What is to be kept of a torrent from now on.
+pub(super) struct News {
+    pub info_hash: InfoHash,
+    /// Its record of verified pieces.
+    pub record: PathBuf,
+    pub kept: Kept,
+}
+
+/// Keeps what is new of all of them, and returns what was written.
+pub(super) fn write(mut news: Vec<News>) -> Vec<News> {
+    news.retain(|News { info_hash, record, kept }| {
+        let written = keep(record, kept);
+        if let Err(error) = &written {
+            tracing::warn!(%info_hash, %error, "cannot keep what was sent and which files are wanted");
+        }
+        written.is_ok()
+    });
+    news
 }
 
 /// Beside the record: what is in another place has its own.

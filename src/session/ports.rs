@@ -8,6 +8,8 @@ use super::SessionConfig;
 
 /// How often a port of the system's choice may turn out taken in the other protocol.
 const ATTEMPTS: usize = 16;
+/// Ports that nobody else is assigned (RFC 6335, 6).
+const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
 /// What is open.
 #[derive(Debug)]
@@ -23,10 +25,21 @@ pub(super) struct Ports {
 /// # Errors
 /// `PortTaken` when the TCP port that was asked for is in use; `Listen` for everything else.
 pub(super) fn open(config: &SessionConfig) -> Result<Ports, Error> {
-    let bind = config.bind;
-    if !config.listen {
-        let (udp, mail) = Udp::open(bind, 0)?;
+    let egress = &config.egress;
+    if !config.listen || !egress.listens() {
+        let (udp, mail) = Udp::open(egress, 0)?;
         let listening = Listening { port: 0, listeners: Vec::new() };
+        return Ok(Ports { listening, udp, mail });
+    }
+    if let Err(Error::Held { .. }) = egress.addresses() {
+        // What cannot be tried now is opened later on one of the ports that others would get.
+        let port = match config.port {
+            None => *USUAL_PORTS.start(),
+            Some(0) => rand::random_range(FREE_PORTS),
+            Some(port) => port,
+        };
+        let (udp, mail) = Udp::open(egress, port)?;
+        let listening = Listening { port, listeners: Vec::new() };
         return Ok(Ports { listening, udp, mail });
     }
     let any = std::iter::repeat_n(0, ATTEMPTS);
@@ -36,11 +49,11 @@ pub(super) fn open(config: &SessionConfig) -> Result<Ports, Error> {
         Some(_) => Vec::new(),
     };
     for port in choice {
-        let listening = match tcp::listen(bind, Some(port)) {
+        let listening = match tcp::listen(egress, Some(port)) {
             Err(Error::PortTaken { .. }) => continue,
             listening => listening?,
         };
-        match Udp::open_exactly(bind, listening.port) {
+        match Udp::open_exactly(egress, listening.port) {
             Err(Error::PortTaken { .. }) => {}
             opened => {
                 let (udp, mail) = opened?;
@@ -48,8 +61,8 @@ pub(super) fn open(config: &SessionConfig) -> Result<Ports, Error> {
             }
         }
     }
-    let listening = tcp::listen(bind, config.port)?;
-    let (udp, mail) = Udp::open(bind, listening.port)?;
+    let listening = tcp::listen(egress, config.port)?;
+    let (udp, mail) = Udp::open(egress, listening.port)?;
     Ok(Ports { listening, udp, mail })
 }
 

@@ -14,6 +14,7 @@ use super::*;
 use crate::base::digest::sha1;
 use crate::disk::Relocation;
 use crate::metainfo::Magnet;
+use crate::net::egress::Egress;
 use crate::seek::{Progress, Target};
 use crate::torrent::seeking::{SeekError, Sought};
 use crate::torrent::status::{PeerStatus, State};
@@ -69,7 +70,7 @@ fn config(dir: &Path, max_active: usize) -> SessionConfig {
     SessionConfig {
         port: Some(0),
         listen: true,
-        bind: None,
+        egress: Egress::default(),
         // The peers of these tests speak plainly.
         encryption: Encryption::Off,
         state_dir: dir.join("state"),

@@ -221,7 +221,7 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
         up_limiter: parts.up_limiter.clone(),
         listen_port: Some(resources.port),
         dht: resources.dht_end().filter(|_| !parts.torrent.private),
-        bind: resources.bind,
+        egress: resources.egress.clone(),
         secrecy: resources.secrecy.clone(),
         timeouts: LinkTimeouts::default(),
     }

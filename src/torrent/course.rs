@@ -21,6 +21,7 @@ use crate::chunk::wire::{CHUNK_LEN_MAX, ChunkHash, FileInfo};
 use crate::chunk::{config, fetch_info, ini};
 use crate::link::Provider;
 use crate::metainfo::{self, Torrent};
+use crate::net::egress::Egress;
 
 use super::handle::{News, TorrentHandle};
 use super::options::{Found, FoundBytes};
@@ -122,10 +123,10 @@ impl ListingSource {
     ///
     /// # Errors
     /// `Config`, `Listing` or `Tracker`.
-    pub async fn listing(&self) -> Result<Listing, Error> {
+    pub async fn listing(&self, egress: &Egress) -> Result<Listing, Error> {
         match self {
             Self::Config(dir) => Listing::of_config(dir),
-            Self::Tracker(tracker) => match fetch_info::file_info(*tracker).await {
+            Self::Tracker(tracker) => match fetch_info::file_info(egress, *tracker).await {
                 Ok(Answer { info, is_mislabelled }) => {
                     let odd = || format!("tracker {tracker} sends FILE_INFO with msg_type 5");
                     let warning = is_mislabelled.then(odd);
@@ -247,16 +248,16 @@ impl Listing {
     ///
     /// # Errors
     /// `Missing` when nobody gives them, `Sizes` when they cannot be of one file.
-    pub async fn fetch_sizes(&self) -> Result<Learnt, Error> {
+    pub async fn fetch_sizes(&self, egress: &Egress) -> Result<Learnt, Error> {
         let Some(last) = self.info.chunks.len().checked_sub(1) else {
             let sizes = Sizes { chunk_len: 1, total_len: 0 };
             return Ok(Learnt::known(sizes));
         };
         // One after the other, so that one connection serves both if it can.
         let mut open = Vec::new();
-        let mut ends = vec![(0, self.fetch(0, &mut open).await?)];
+        let mut ends = vec![(0, self.fetch(egress, 0, &mut open).await?)];
         if last > 0 {
-            ends.push((last, self.fetch(last, &mut open).await?));
+            ends.push((last, self.fetch(egress, last, &mut open).await?));
         }
         let sizes = self.sizes(ends.iter().map(|(number, it)| (*number, it.content.len())))?;
         let (mut found, mut replaced) = (Vec::new(), Vec::new());
@@ -296,10 +297,15 @@ impl Listing {
         }
     }
 
-    async fn fetch(&self, number: usize, open: &mut Vec<Open>) -> Result<Fetched, Error> {
+    async fn fetch(
+        &self,
+        egress: &Egress,
+        number: usize,
+        open: &mut Vec<Open>,
+    ) -> Result<Fetched, Error> {
         let chunk = &self.info.chunks[number];
         let usable: Vec<_> = chunk.peers.iter().copied().filter(is_usable).collect();
-        fetch_info::chunk(chunk.hash, &usable, open).await.map_err(|errors| {
+        fetch_info::chunk(egress, chunk.hash, &usable, open).await.map_err(|errors| {
             let said = |(address, error): &(SocketAddrV4, fetch_info::Error)| {
                 format!("{} {address}: {error}", self.name_of(*address))
             };
@@ -315,8 +321,13 @@ impl Listing {
 
 /// Lets a running torrent use the providers of a listing too, as far as their chunks are its
 /// pieces. What comes of it is told as news.
-pub async fn join(handle: TorrentHandle, torrent: Arc<Torrent>, source: ListingSource) {
-    let told = match source.listing().await {
+pub async fn join(
+    egress: Egress,
+    handle: TorrentHandle,
+    torrent: Arc<Torrent>,
+    source: ListingSource,
+) {
+    let told = match source.listing(&egress).await {
         Ok(listing) => {
             let providers = listing.providers(&torrent);
             let has = |piece: &PieceIndex| providers.iter().any(|it| it.pieces.has(*piece));

@@ -2,7 +2,6 @@
 //! the record, look at what the record does not cover, then let the actor go. Orders are taken
 //! from the first moment on.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use crate::disk::{self, Disk, DiskEvent, FileNews, Gone, StoreConfig, StoreFile,
 use crate::link::web::Origins;
 use crate::link::{DhtEnd, Secrecy};
 use crate::metainfo::Torrent;
+use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::Acquaintances;
 use crate::swarm::event::Event;
@@ -67,8 +67,8 @@ pub struct Resources {
     pub peer_id: PeerId,
     /// The port we listen on.
     pub port: u16,
-    /// Address to dial from.
-    pub bind: Option<IpAddr>,
+    /// Where everything leaves.
+    pub egress: Egress,
     /// Whether connections are encrypted.
     pub secrecy: Secrecy,
     /// Where records of verified pieces lie.

@@ -187,6 +187,7 @@ mod tests {
     use crate::base::ids::{InfoHash, PeerId};
     use crate::base::pool::BlockPool;
     use crate::link::{LinkTimeouts, Secrecy, Subject};
+    use crate::net::egress::Egress;
     use crate::net::limiter::Limiter;
     use crate::swarm::link::{Availability, PeerCommand};
     use crate::torrent::places::{Account, Shared};
@@ -203,7 +204,7 @@ mod tests {
             limiter: limiter.clone(),
             up_limiter: limiter,
             listen_port: None,
-            bind: None,
+            egress: Egress::default(),
             dht: None,
             secrecy: Secrecy::new(Encryption::Off),
             timeouts: LinkTimeouts::default(),

@@ -381,7 +381,7 @@ impl Task {
             up_limiter: Arc::new(Limiter::under(resources.up_limiter.clone(), None)),
             listen_port: Some(resources.port),
             dht: resources.dht_end(),
-            bind: resources.bind,
+            egress: resources.egress.clone(),
             secrecy: resources.secrecy.clone(),
             timeouts: LinkTimeouts::default(),
         };

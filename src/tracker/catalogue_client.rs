@@ -9,13 +9,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::header::AUTHORIZATION;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::base::addr::canonical;
 use crate::base::ids::InfoHash;
 use crate::metainfo::Torrent;
-use crate::net::http::{self, ClientConfig};
+use crate::net;
+use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
 use crate::tracker::catalogue::{Entry, Error as CatalogueError, TORRENT_LEN_MAX, check_name};
 use crate::tracker::proof::{
     AskerNonce, Change, Introduced, Introduction, SignedChange, TokenKey, TrackerKey, body_hash,
@@ -214,14 +215,17 @@ pub struct CatalogueClient {
 
 impl CatalogueClient {
     /// The catalogue of the tracker at `address`: its URL, also its announce URL, or
-    /// `HOST[:PORT]`. Proxies of the environment are not used, redirects not followed.
+    /// `HOST[:PORT]`, asked by `egress`. Proxies of the environment are not used, redirects not
+    /// followed.
     ///
     /// # Errors
     /// [`Error::Url`], and [`Error::Setup`] when TLS cannot be set up at all.
-    pub fn new(address: &str) -> Result<Self, Error> {
+    pub fn new(address: &str, egress: &Egress) -> Result<Self, Error> {
         let base = base_of(address)?;
-        let http = http::client(&ClientConfig {
-            local: None,
+        let http = Client::new(ClientConfig {
+            egress: egress.clone(),
+            purpose: Purpose::Catalogue,
+            is_v4: None,
             connect: CONNECT_LIMIT,
             read: READ_LIMIT,
             total: Some(TOTAL_LIMIT),
@@ -238,8 +242,8 @@ impl CatalogueClient {
     ///
     /// # Errors
     /// As [`CatalogueClient::new`].
-    pub fn found(url: &str) -> Result<Self, Error> {
-        Ok(Self { is_found: true, ..Self::new(url)? })
+    pub fn found(url: &str, egress: &Egress) -> Result<Self, Error> {
+        Ok(Self { is_found: true, ..Self::new(url, egress)? })
     }
 
     /// Where the tracker is: `http://10.0.0.2:6969`.
@@ -304,12 +308,20 @@ impl CatalogueClient {
         self.answer(request, "an answer", WORDS_LEN_MAX).await.map(drop)
     }
 
+    fn ready(&self) -> Result<reqwest::Client, Error> {
+        let told = |error: net::Error| Error::Network {
+            base: self.base.clone(),
+            cause: error.to_string(),
+        };
+        self.http.ready().map_err(told)
+    }
+
     /// What there is.
     ///
     /// # Errors
     /// A tracker that is not reached, keeps no catalogue, or sends something else.
     pub async fn list(&self) -> Result<Listing, Error> {
-        let request = self.http.get(format!("{}/catalogue", self.base));
+        let request = self.ready()?.get(format!("{}/catalogue", self.base));
         let answer = self.answer(request, "its list", LIST_LEN_MAX).await?;
         read_list(&answer).map_err(|error| self.malformed(&error))
     }
@@ -323,7 +335,7 @@ impl CatalogueClient {
         struct SentStats {
             uptime: u64,
         }
-        let request = self.http.get(format!("{}/stats", self.base));
+        let request = self.ready()?.get(format!("{}/stats", self.base));
         let answer = self.answer(request, "its numbers", WORDS_LEN_MAX).await?;
         let sent = serde_json::from_slice::<SentStats>(&answer);
         let sent = sent.map_err(|error| self.malformed(&error))?;
@@ -336,7 +348,7 @@ impl CatalogueClient {
     /// As [`CatalogueClient::list`]; [`Error::Malformed`] too for what is no torrent, or not the
     /// one that was listed.
     pub async fn fetch(&self, listed: &Listed) -> Result<Torrent, Error> {
-        let request = self.http.get(self.url_of(&listed.name)?);
+        let request = self.ready()?.get(self.url_of(&listed.name)?);
         let bytes = self.answer(request, "a torrent", TORRENT_LEN_MAX).await?;
         let torrent = Torrent::parse(&bytes).map_err(|error| self.malformed(&error))?;
         let entry = Entry::new(&listed.name, &torrent, bytes.len() as u64, 0)?;
@@ -362,7 +374,7 @@ impl CatalogueClient {
         }
         let asker: AskerNonce = rand::random();
         let nonce = data_encoding::HEXLOWER.encode(&asker);
-        let request = self.http.get(format!("{}/introduction?nonce={nonce}", self.base));
+        let request = self.ready()?.get(format!("{}/introduction?nonce={nonce}", self.base));
         let response = request.send().await.map_err(|cause| self.network(&cause))?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -398,7 +410,7 @@ impl CatalogueClient {
         body: &[u8],
         token: Option<&str>,
     ) -> Result<(RequestBuilder, Option<TrackerKey>), Error> {
-        let request = self.http.request(method.clone(), self.url_of(name)?);
+        let request = self.ready()?.request(method.clone(), self.url_of(name)?);
         if token.is_none() {
             return Ok((request, None));
         }
@@ -555,7 +567,7 @@ mod tests {
 
     #[test]
     fn names_are_one_segment_of_the_path() {
-        let client = CatalogueClient::new("10.0.0.2").unwrap();
+        let client = CatalogueClient::new("10.0.0.2", &Egress::default()).unwrap();
         let url = client.url_of("100% – a?b#c").unwrap();
         assert_eq!(url, "http://10.0.0.2:6969/catalogue/100%25%20%E2%80%93%20a%3Fb%23c");
         for trick in ["../stats", "..", ".", "a/b", ""] {
@@ -565,7 +577,7 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_that_nobody_can_type_are_refused_before_anything_is_sent() {
-        let client = CatalogueClient::new("10.0.0.2").unwrap();
+        let client = CatalogueClient::new("10.0.0.2", &Egress::default()).unwrap();
         for token in ["", "a b", "a\r\nX: y", "é"] {
             let refused = client.knock("a", Some(token)).await;
             assert_eq!(refused, Err(Error::Token), "{token:?}");

@@ -29,7 +29,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
@@ -37,6 +36,7 @@ use tracing::{debug, warn};
 use crate::base::addr::{Host, host_key};
 use crate::base::ration::Ration;
 use crate::metainfo::clean_name;
+use crate::net::egress::{Egress, Purpose, is_own};
 
 /// The UDP port of trackers that can be found.
 pub const FIND_PORT: u16 = 6770;
@@ -93,15 +93,12 @@ pub struct Beacon {
 /// # Errors
 /// What the system says: `AddrInUse` when a program that does not share has the port.
 pub fn bind(port: u16) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+    let socket = Egress::default().shared_port(port)?;
     // A machine without a way to the group still gets broadcasts.
-    if let Err(error) = socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED) {
+    if let Err(error) = socket.join_multicast_v4(GROUP, Ipv4Addr::UNSPECIFIED) {
         debug!(%error, "no multicast");
     }
-    UdpSocket::from_std(socket.into())
+    Ok(socket)
 }
 
 /// Answers questions that come to `socket` for ever.
@@ -112,7 +109,10 @@ pub async fn be_found(socket: UdpSocket, beacon: Beacon) {
     // A tracker on one address answers from there, as askers expect it.
     let from_own = match own.is_unspecified() || own.is_loopback() {
         true => None,
-        false => UdpSocket::bind((own, 0)).await.ok(),
+        false => {
+            let here = SocketAddr::from((own, 0));
+            Egress::default().datagrams(Purpose::Catalogue, here).ok()
+        }
     };
     let mut datagram = [0; QUESTION_LEN + 1];
     let mut ration = Ration::new(ANSWERS_PER_S, Duration::from_secs(1));
@@ -140,13 +140,13 @@ pub async fn be_found(socket: UdpSocket, beacon: Beacon) {
 
 /// Looks for trackers of the local network and of this machine for as long as `patience`, about
 /// a second. In the order of their answers, no address twice; none when nothing can be sent.
-pub async fn find_trackers(patience: Duration) -> Vec<FoundTracker> {
-    find_at(FIND_PORT, patience).await
+pub async fn find_trackers(egress: &Egress, patience: Duration) -> Vec<FoundTracker> {
+    find_at(egress, FIND_PORT, patience).await
 }
 
 /// As [`find_trackers`], of trackers that are found at another port.
-pub async fn find_at(port: u16, patience: Duration) -> Vec<FoundTracker> {
-    match ask(port, patience).await {
+pub async fn find_at(egress: &Egress, port: u16, patience: Duration) -> Vec<FoundTracker> {
+    match ask(egress, port, patience).await {
         Ok(found) => found.trackers,
         Err(error) => {
             debug!(%error, "cannot look for trackers");
@@ -178,8 +178,9 @@ impl Found {
     }
 }
 
-async fn ask(port: u16, patience: Duration) -> io::Result<Found> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+async fn ask(egress: &Egress, port: u16, patience: Duration) -> io::Result<Found> {
+    let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let socket = egress.datagrams(Purpose::Catalogue, any)?;
     socket.set_broadcast(true)?;
     let nonce: [u8; 8] = rand::random();
     let mut question = [0; QUESTION_LEN];
@@ -319,11 +320,6 @@ fn read_answer(bytes: &[u8], nonce: [u8; 8], sender: IpAddr) -> Option<FoundTrac
     Some(FoundTracker { url, name: clean_name(name), instance })
 }
 
-/// Whether an address is of this machine: only then can a socket have it.
-fn is_own(address: IpAddr) -> bool {
-    address.is_loopback() || std::net::UdpSocket::bind((address, 0)).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,7 +395,7 @@ mod tests {
         let all = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7070);
         tokio::spawn(be_found(first, beacon(at(Ipv4Addr::LOCALHOST), "one", 1)));
         tokio::spawn(be_found(second, beacon(all, &"é".repeat(60), 2)));
-        let found = find_at(port, Duration::from_millis(700)).await;
+        let found = find_at(&Egress::default(), port, Duration::from_millis(700)).await;
         let count = |url: &str| found.iter().filter(|tracker| tracker.url == url).count();
         assert_eq!(count("http://127.0.0.1:6969"), 1, "each once: {found:?}");
         assert!(count("http://127.0.0.1:7070") <= 1, "each once: {found:?}");
@@ -420,7 +416,7 @@ mod tests {
         let other = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 6970);
         tokio::spawn(be_found(real, beacon(at(Ipv4Addr::LOCALHOST), "real", 1)));
         tokio::spawn(be_found(copy, beacon(other, "real", 1)));
-        let found = find_at(port, Duration::from_millis(700)).await;
+        let found = find_at(&Egress::default(), port, Duration::from_millis(700)).await;
         let mut urls: Vec<&str> = found.iter().map(|tracker| tracker.url.as_str()).collect();
         urls.sort_unstable();
         assert_eq!(urls, ["http://127.0.0.1:6969", "http://127.0.0.1:6970"]);

@@ -165,6 +165,10 @@ pub fn spawn(
     tokio::spawn(Driver::new(config, stats).run(commands, events).in_current_span())
 }
 
+/// An announce that was on its way when our address changed has ended after that: it is as long as
+/// a connection may take to be made.
+const ELSEWHERE_AGAIN: Duration = Duration::from_secs(10);
+
 struct Driver {
     config: TrackerConfig,
     tiers: Tiers,
@@ -193,6 +197,8 @@ struct Driver {
     failed: Vec<(TrackerIndex, Family, usize)>,
     told_at: Vec<(TrackerIndex, Instant)>,
     stop_done: Option<oneshot::Sender<()>>,
+    /// When trackers are to hear that we have another address, which they do not want yet.
+    elsewhere_at: Option<Instant>,
     is_stopping: bool,
     is_finished: bool,
 }
@@ -204,7 +210,7 @@ impl Driver {
         let standing = stats.borrow().standing();
         let tiers = std::mem::take(&mut config.tiers);
         let network = config.network.clone();
-        let alone = || UdpClient::alone(network.retry_udp, network.bind);
+        let alone = || UdpClient::alone(network.retry_udp, network.egress.clone());
         let udp = config.udp.clone().unwrap_or_else(alone);
         let carriers = Carriers { http: config.client.clone(), udp, network };
         Self {
@@ -227,6 +233,7 @@ impl Driver {
             failed: Vec::new(),
             told_at: Vec::new(),
             stop_done: None,
+            elsewhere_at: None,
             is_stopping: false,
             is_finished: false,
         }
@@ -242,6 +249,8 @@ impl Driver {
         self.on_stats();
         let mut has_stats = true;
         let mut has_listener = true;
+        let mut around = self.carriers.network.egress.watch();
+        let mut before = around.borrow_and_update().clone();
         while !self.is_finished {
             let wake = self.tiers.next_timeout();
             tokio::select! {
@@ -256,6 +265,17 @@ impl Driver {
                         (Ok(permit), Some(event)) => permit.send(event),
                         _ => has_listener = false,
                     }
+                }
+                // Its sender is ours.
+                _ = around.changed(), if !self.is_stopping => {
+                    let standing = around.borrow_and_update().clone();
+                    if standing.is_elsewhere_than(&before) {
+                        self.announce_elsewhere();
+                    }
+                    before = standing;
+                }
+                () = sleep_to(self.elsewhere_at), if self.elsewhere_at.is_some() => {
+                    self.announce_elsewhere();
                 }
                 // Announces that have ended leave their places.
                 Some(_) = self.jobs.join_next() => {}
@@ -317,8 +337,21 @@ impl Driver {
         }
     }
 
+    /// Tells trackers that we have another address, as soon as they allow it.
+    fn announce_elsewhere(&mut self) {
+        // What is on its way speaks of the address before, or not at all.
+        let was_asking = !self.flights.is_empty();
+        self.elsewhere_at = match self.tiers.announce_now(now()) {
+            ManualAnnounce::AllowedIn(_, wait) => Some(now() + wait),
+            ManualAnnounce::Asking(_) if was_asking => Some(now() + ELSEWHERE_AGAIN),
+            ManualAnnounce::Asking(_) | ManualAnnounce::Paused | ManualAnnounce::NoTracker => None,
+        };
+        self.follow();
+    }
+
     fn stop(&mut self) {
         self.is_stopping = true;
+        self.elsewhere_at = None;
         self.handle(Input::Stopped);
     }
 

@@ -17,14 +17,15 @@ use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 use reqwest::header::LOCATION;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use crate::base::addr::{Locality, Teller};
 use crate::metainfo::Magnet;
 use crate::metainfo::magnet;
 use crate::metalink;
-use crate::net::http::{self, ClientConfig, innermost};
+use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
+use crate::net::http::{self, innermost};
 use crate::net::reach::{self, Hop};
 
 /// The longest .torrent that is fetched, in bytes, on the wire and unpacked: one of three million
@@ -43,10 +44,10 @@ const QUOTED_LEN: usize = 60;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// How long a fetch may take, and where we speak from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
-    /// Our own address; any when none.
-    pub bind: Option<IpAddr>,
+    /// Where it leaves.
+    pub egress: Egress,
     /// To resolve a host name.
     pub lookup: Duration,
     /// To connect, TLS included.
@@ -60,7 +61,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            bind: None,
+            egress: Egress::default(),
             lookup: Duration::from_secs(5),
             connect: Duration::from_secs(5),
             read: Duration::from_secs(10),
@@ -129,7 +130,7 @@ impl Error {
     /// Whether it may be otherwise later: the network's fault or that of a busy server.
     pub fn is_of_network(&self) -> bool {
         match self {
-            Self::Reach(reach::Error::Lookup { .. }) | Self::Network(_) | Self::Timeout(_) => true,
+            Self::Reach(reach::Error::Lookup(_)) | Self::Network(_) | Self::Timeout(_) => true,
             Self::Status(status) => status.is_server_error(),
             _ => false,
         }
@@ -164,14 +165,16 @@ enum Led {
 async fn ask_all(url: &str, from: Teller, limits: &Limits) -> Result<Led, Error> {
     let mut url = parse_url(url)?;
     let config = ClientConfig {
-        local: limits.bind,
+        egress: limits.egress.clone(),
+        purpose: Purpose::WebSeed,
+        is_v4: None,
         connect: limits.connect,
         read: limits.read,
         // The whole way through all redirects is limited, not each request.
         total: None,
         keeps_idle: false,
     };
-    let client = http::client(&config).map_err(|cause| Error::Setup(innermost(&cause)))?;
+    let client = Client::new(config).map_err(|cause| Error::Setup(innermost(&cause)))?;
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
         let addresses = resolve(&url, (from, previous), limits).await?;
@@ -209,8 +212,9 @@ async fn resolve(
     if from != Teller::User || previous.is_some() {
         reach::check_port(port)?;
     }
-    let addresses = reach::resolve(host, port, limits.lookup).await?;
-    Ok(reach::to_try(addresses, limits.bind))
+    let egress = &limits.egress;
+    let addresses = reach::resolve(egress, host, port, limits.lookup).await?;
+    Ok(reach::to_try(addresses, egress.policy().bind))
 }
 
 /// A step to the URL with this path, coming from a host that lies at `previous`.
@@ -229,10 +233,12 @@ async fn ask(
     let mut last_error = Error::Network("the host has no address".to_owned());
     for address in addresses {
         hop(from, previous, url.path()).check(address.ip())?;
-        let request = http::get(client, url, address.ip());
+        let request = http::get(client, url, address.ip())
+            .map_err(|error| Error::Network(error.to_string()))?;
         match request.ok_or(Error::Url("it has no host"))?.send().await {
             Ok(response) => {
-                let address = response.remote_addr().unwrap_or(*address).ip();
+                let remote = response.remote_addr().filter(|_| !client.is_proxied());
+                let address = remote.unwrap_or(*address).ip();
                 return Ok((response, address));
             }
             Err(cause) => {

@@ -8,6 +8,7 @@
 mod clients;
 mod create;
 mod dht;
+mod leak;
 mod magnet;
 mod met;
 pub mod namespace;

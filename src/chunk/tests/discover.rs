@@ -11,6 +11,7 @@ use crate::chunk::config::Live;
 use crate::chunk::discover::{Error, discover};
 use crate::chunk::tracker::{Listing, bind_discovery, serve};
 use crate::chunk::wire::TrackerInfo;
+use crate::net::egress::Egress;
 
 /// Long enough for machines that are busy with other tests.
 const WAIT: Duration = Duration::from_millis(800);
@@ -76,7 +77,7 @@ async fn two_trackers_share_a_port_and_both_are_found() {
     }
     // The broadcast address of this machine's own network.
     let target = SocketAddrV4::new(Ipv4Addr::new(127, 255, 255, 255), port);
-    let trackers = discover(target, WAIT).await.unwrap();
+    let trackers = discover(&Egress::default(), target, WAIT).await.unwrap();
     assert_eq!(trackers.len(), 2, "{trackers:?}");
     let trackers: BTreeSet<_> = trackers.into_iter().map(|it| (it.address, it.name)).collect();
     assert_eq!(trackers, expected);
@@ -102,7 +103,7 @@ async fn only_usable_addresses_count_and_each_once() {
         info(7, 8001),
         info(3, 8000),
     ];
-    let trackers = discover(answer(0, answers).await, WAIT).await.unwrap();
+    let trackers = discover(&Egress::default(), answer(0, answers).await, WAIT).await.unwrap();
     assert_eq!(trackers, [found(7, 8000), found(7, 8001), found(3, 8000)]);
 }
 
@@ -110,7 +111,7 @@ async fn only_usable_addresses_count_and_each_once() {
 async fn a_question_that_was_lost_is_asked_again() {
     let target = answer(2, vec![info(1, 80)]).await;
     // Three questions, the last one after half a second.
-    let trackers = discover(target, Duration::from_millis(1500)).await.unwrap();
+    let trackers = discover(&Egress::default(), target, Duration::from_millis(1500)).await.unwrap();
     assert_eq!(trackers, [found(1, 80)]);
 }
 
@@ -118,7 +119,9 @@ async fn a_question_that_was_lost_is_asked_again() {
 async fn a_flood_of_trackers_ends_the_search() {
     let flood = (1..=100).map(|last| info(last, 80)).collect();
     let asked = tokio::time::Instant::now();
-    let trackers = discover(answer(0, flood).await, Duration::from_secs(60)).await.unwrap();
+    let trackers = discover(&Egress::default(), answer(0, flood).await, Duration::from_secs(60))
+        .await
+        .unwrap();
     assert_eq!(trackers.len(), 64);
     assert!(asked.elapsed().as_secs() < 50);
 }
@@ -126,10 +129,10 @@ async fn a_flood_of_trackers_ends_the_search() {
 #[tokio::test]
 async fn nobody_is_no_error_and_no_way_is_one() {
     let silent = answer(usize::MAX, Vec::new()).await;
-    assert_eq!(discover(silent, Duration::from_millis(50)).await.unwrap(), []);
+    assert_eq!(discover(&Egress::default(), silent, Duration::from_millis(50)).await.unwrap(), []);
     // Nothing can be sent to port 0.
     let nowhere = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
-    let error = discover(nowhere, WAIT).await.unwrap_err();
+    let error = discover(&Egress::default(), nowhere, WAIT).await.unwrap_err();
     assert!(matches!(error, Error::Send { target, .. } if target == nowhere));
     assert!(error.to_string().contains("--broadcast ADDR"), "{error}");
 }

@@ -9,6 +9,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::memory::told;
 use crate::cli::out;
+use crate::cli::print::net_lines;
 
 /// Prints the effective settings, as a table or as one JSON object.
 ///
@@ -16,6 +17,7 @@ use crate::cli::out;
 /// When more memory is asked for than there is.
 pub fn run(settings: &Settings, is_json: bool) -> Outcome {
     let memory = told(&settings.cli.common)?;
+    let net = net_lines(&settings.cli.common.ways.egress(), None);
     let file = settings.file().map(ToOwned::to_owned).or_else(config_path);
     let state = state_dir()?;
     if is_json {
@@ -28,6 +30,7 @@ pub fn run(settings: &Settings, is_json: bool) -> Outcome {
             "config_file": file.map(|path| path.to_string_lossy().into_owned()),
             "config_file_is_read": settings.file().is_some(),
             "state_dir": state.to_string_lossy(),
+            "net": net,
             "settings": each.collect::<serde_json::Map<String, Value>>(),
         }))?;
         return Ok(Exit::Done);
@@ -41,9 +44,10 @@ pub fn run(settings: &Settings, is_json: bool) -> Outcome {
     let is_read = if settings.file().is_some() { "" } else { " (not there, or not read)" };
     let file = file.map_or("none: there is no home directory".to_owned(), |file| shown(&file));
     table += &format!(
-        "\n{memory}\n{}\nconfig file  {file}{is_read}\nstate        {}\nlog          {}\nhistory      \
+        "\n{memory}\n{}\n{}\nconfig file  {file}{is_read}\nstate        {}\nlog          {}\nhistory      \
          {}\nXDG_CONFIG_HOME and XDG_STATE_HOME move them.\n",
         hashing(),
+        net.join("\n"),
         shown(&state),
         shown(&state.join("driver.log")),
         shown(&state.join("history")),

@@ -3,7 +3,6 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,14 +12,13 @@ use clap::{Args, Subcommand, ValueHint};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
-use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
 use crate::base::digest::sha1;
 use crate::base::ids::InfoHash;
 use crate::base::units::duration;
-use crate::cli::args::ConfigChoice;
+use crate::cli::args::{Common, ConfigChoice};
 use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
 use crate::cli::escape::escape;
@@ -32,6 +30,8 @@ use crate::dht::items::{Item, SALT_LEN_MAX, Signed, VALUE_LEN_MAX, text_to_sign}
 use crate::dht::task::{Answer, Dht, DhtConfig, Question};
 use crate::dht::{NodeId, Tally};
 use crate::metainfo::Magnet;
+use crate::net;
+use crate::net::egress::{Egress, Purpose};
 use crate::net::udp::Udp;
 use crate::session::DHT_FILE;
 
@@ -114,9 +114,6 @@ pub enum DhtCommand {
 /// How the DHT is reached.
 #[derive(Args, Clone, Debug)]
 pub struct Reach {
-    /// Speak from this address [default: all, both families]
-    #[arg(long, value_name = "ADDR", env = "DRIVER_BIND")]
-    pub bind: Option<IpAddr>,
     /// Enter the DHT here when no other node answers: HOST:PORT; '' is nowhere [default: three
     /// public routers]
     #[arg(long, value_name = "ADDR", env = "DRIVER_DHT_BOOTSTRAP", value_delimiter = ',',
@@ -137,36 +134,53 @@ pub struct Reach {
 ///
 /// # Errors
 /// When what was named makes no sense, no node can be reached, or nothing was found.
-pub fn run(command: &DhtCommand) -> Outcome {
+pub fn run(command: &DhtCommand, common: &Common) -> Outcome {
+    let egress = &common.ways.egress();
     match command {
         DhtCommand::Get { hash, reach } => {
             let hash = hash_of(hash)?;
-            ask(with_node(reach, async |dht| get(dht, hash, reach).await))
+            ask(with_node(egress, reach, async |dht| get(dht, hash, reach).await))
         }
         DhtCommand::Ping { node, reach } => {
-            ask(with_node(reach, async |dht| ping(dht, node, reach).await))
+            ask(with_node(egress, reach, async |dht| ping(dht, node, reach).await))
         }
-        DhtCommand::Nodes { reach } => ask(with_node(reach, async |dht| nodes(dht, reach).await)),
+        DhtCommand::Nodes { reach } => {
+            ask(with_node(egress, reach, async |dht| nodes(dht, reach).await))
+        }
         DhtCommand::Put { text, is_text, key, salt, seq, reach } => {
             let draft = Draft::of(text, *is_text, key.as_deref(), salt, *seq)?;
-            ask(with_node(reach, async |dht| put(dht, draft, reach).await))
+            ask(with_node(egress, reach, async |dht| put(dht, draft, reach).await))
         }
         DhtCommand::Item { target, salt, reach } => {
             let target = target_of(target, salt)?;
             let salt = salt.clone().into_bytes();
-            ask(with_node(reach, async |dht| item(dht, target, salt, reach).await))
+            ask(with_node(egress, reach, async |dht| item(dht, target, salt, reach).await))
         }
     }
 }
 
 /// Runs a node for as long as the work takes.
-async fn with_node(reach: &Reach, work: impl AsyncFnOnce(&Dht) -> Outcome) -> Outcome {
-    let opened = Udp::open(reach.bind, 0);
+async fn with_node(
+    egress: &Egress,
+    reach: &Reach,
+    work: impl AsyncFnOnce(&Dht) -> Outcome,
+) -> Outcome {
+    if let Some(why) = egress.off(Purpose::Dht) {
+        return Err(Failure::usage(format!("the DHT is off: {why}")));
+    }
+    let opened = Udp::open(egress, 0);
     let (udp, mail) = opened.map_err(|error| Failure::new(Exit::Network, error.to_string()))?;
     // Where nothing was ever kept, nothing is.
     let file = state_dir().ok().filter(|dir| dir.is_dir()).map(|dir| dir.join(DHT_FILE));
     let routers = routers(&reach.dht_bootstrap);
-    let dht = Dht::start(DhtConfig { udp, mail: mail.dht, file, routers, read_only: true });
+    let dht = Dht::start(DhtConfig {
+        egress: egress.clone(),
+        udp,
+        mail: mail.dht,
+        file,
+        routers,
+        read_only: true,
+    });
     let came = work(&dht).await;
     dht.stop().await;
     came
@@ -184,7 +198,7 @@ async fn enter(dht: &Dht, reach: &Reach) -> Result<(), Failure> {
         let standing = dht.standing();
         known = known.max(standing.both().map(|health| health.known + health.hints).sum());
         if known == 0 && routers.is_empty() || begin.elapsed() >= reach.wait {
-            let unresolved = if known == 0 { unresolved(&routers).await } else { Vec::new() };
+            let unresolved = if known == 0 { unresolved(dht, &routers).await } else { Vec::new() };
             let why = unreached(known, &routers, &unresolved, reach.wait);
             return Err(Failure::new(Exit::Network, why));
         }
@@ -240,15 +254,14 @@ fn unreached(
 }
 
 /// Names that mean nothing to the resolver, and why.
-async fn unresolved(names: &[String]) -> Vec<(String, String)> {
+async fn unresolved(dht: &Dht, names: &[String]) -> Vec<(String, String)> {
     let mut unresolved = Vec::new();
     for name in names {
-        let why = match timeout(RESOLVE_MAX, lookup_host(name)).await {
-            Ok(Ok(_)) => continue,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the resolver does not answer".to_owned(),
-        };
-        unresolved.push((name.clone(), why));
+        match dht.resolve(name, RESOLVE_MAX).await {
+            Ok(_) => {}
+            Err(net::Error::Lookup { cause, .. }) => unresolved.push((name.clone(), cause)),
+            Err(error) => unresolved.push((name.clone(), error.to_string())),
+        }
     }
     unresolved
 }
@@ -298,16 +311,9 @@ async fn get(dht: &Dht, hash: InfoHash, reach: &Reach) -> Outcome {
 }
 
 async fn ping(dht: &Dht, node: &str, reach: &Reach) -> Outcome {
-    let looked_up = timeout(reach.wait, lookup_host(node)).await;
-    let addresses: Vec<SocketAddr> = match looked_up {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(error)) => {
-            let why = format!("cannot resolve {}: {error}", escape(node));
-            return Err(Failure::new(Exit::Network, why));
-        }
-        Err(_) => Vec::new(),
-    };
-    for address in addresses {
+    let found = dht.resolve(node, reach.wait).await;
+    let told = |error: net::Error| Failure::new(Exit::Network, escape(&error.to_string()));
+    for address in found.map_err(told)? {
         let mut answers = dht.ask(Question::Ping(address)).await;
         while let Ok(Some(answer)) = timeout(reach.wait, answers.recv()).await {
             let Answer::Ended(Tally { round_trip: Some(time), .. }) = answer else { continue };

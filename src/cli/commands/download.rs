@@ -9,7 +9,7 @@ use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
 use crate::cli::escape::{escape, json};
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::given::{Given, Hints, Input, Loaded, save};
+use crate::cli::given::{Given, Hints, Input, Loaded, address_of, save};
 use crate::cli::job::{Job, Telling, failed, in_runtime};
 use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
@@ -24,6 +24,7 @@ use crate::cli::selection::wanted_files;
 use crate::dht::task::ROUTERS;
 use crate::link::web::Tls;
 use crate::metainfo::{Magnet, Torrent};
+use crate::net::egress::Egress;
 use crate::session::{
     Allocate, CheckMode, DhtOptions, SeedLimits, SessionConfig, TorrentOptions, WebSeed,
 };
@@ -49,25 +50,27 @@ pub fn start(
     common: &Common,
     is_seed_only: bool,
 ) -> Outcome {
-    start_found(torrents, options, common, is_seed_only, &mut |name| found(name, options))
+    start_found(torrents, options, common, is_seed_only, &mut |name| {
+        found(name, &common.ways.egress())
+    })
 }
 
 /// What a word of the command line means: the torrent, fetched where it is elsewhere, or a link.
 ///
 /// # Errors
 /// As [`Given::open`].
-pub fn found(name: &str, options: &Options) -> Result<Found, Failure> {
+pub fn found(name: &str, egress: &Egress) -> Result<Found, Failure> {
     let input = match Given::of(Path::new(name))? {
         // Nobody is asked yet.
         Given::Link(link) => Input::Link(link),
-        given => ask(given.open(options.bind))?,
+        given => ask(given.open(egress))?,
     };
     Ok(match input {
         Input::Torrent(loaded) => Found::loaded(*loaded),
         Input::Link(link) => Found::Link(link),
         Input::Metalink(metalink) => {
             let mut told = Vec::new();
-            let files = ask(async { Ok(meant(&metalink, options.bind, &mut told).await) })?;
+            let files = ask(async { Ok(meant(&metalink, egress, &mut told).await) })?;
             told.iter().for_each(|words| out::talk_wrapped(&format!("driver: {words}")));
             let found = |meant| match meant {
                 Meant::Torrent(loaded) => Found::loaded(*loaded),
@@ -140,7 +143,6 @@ pub fn start_and_tell(
     find: &mut dyn FnMut(&str) -> Result<Found, Failure>,
     tell: &mut dyn FnMut() -> Option<Telling>,
 ) -> Outcome {
-    refuse_unsafe(options)?;
     check_authorities(options)?;
     let is_several = torrents.len() > 1;
     let dirs = options.dir.len();
@@ -189,11 +191,7 @@ pub fn start_and_tell(
         session: session_config(options, common)?,
         ending: Ending { exit_when_complete, timeout: options.timeout, providers: None },
         open: Vec::new(),
-        chunks_from: match (&options.chunk_tracker, &options.chunk_config) {
-            (Some(tracker), _) => Some(ListingSource::Tracker(*tracker)),
-            (None, Some(dir)) => Some(ListingSource::Config(dir.clone())),
-            (None, None) => None,
-        },
+        chunks_from: chunks_from(options, &common.ways.egress())?,
         talk,
         json: options.json,
         script: Vec::new(),
@@ -201,6 +199,15 @@ pub fn start_and_tell(
     };
     let state_dir = job.session.state_dir.clone();
     in_runtime(common, talk, &state_dir, async |stopper| job.run(common, stopper).await)
+}
+
+/// Where the course listing is that these options name, if any.
+fn chunks_from(options: &Options, egress: &Egress) -> Result<Option<ListingSource>, Failure> {
+    Ok(match (&options.chunk_tracker, &options.chunk_config) {
+        (Some(tracker), _) => Some(ListingSource::Tracker(ask(address_of(tracker, egress))?)),
+        (None, Some(dir)) => Some(ListingSource::Config(dir.clone())),
+        (None, None) => None,
+    })
 }
 
 /// Reads the torrents. Of several, those that cannot be used are
@@ -325,19 +332,6 @@ fn choose_one(
     Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options, sums })
 }
 
-/// Options that would protect, were they there: never without saying so.
-///
-/// # Errors
-/// When one of them is asked for.
-pub fn refuse_unsafe(options: &Options) -> Result<(), Failure> {
-    if options.proxy.as_ref().is_some_and(|proxy| !proxy.is_empty()) {
-        return Err(Failure::usage(
-            "--proxy is not supported yet: connections would show your own address",
-        ));
-    }
-    Ok(())
-}
-
 /// Files of certificates are there, and have some: else no server would ever be trusted by them.
 fn check_authorities(options: &Options) -> Result<(), Failure> {
     for path in &options.ca {
@@ -384,7 +378,7 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
     Ok(SessionConfig {
         port: options.port,
         listen: true,
-        bind: options.bind,
+        egress: common.ways.egress(),
         encryption: options.encryption.into(),
         state_dir: state_dir()?,
         memory: memory_for(common)?,
@@ -392,7 +386,7 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         max_active: options.max_active.into(),
         upload_limit: options.upload_limit.0,
         // Whoever binds an address does not want to be seen elsewhere.
-        local_discovery: !options.no_lsd && options.bind.is_none(),
+        local_discovery: !options.no_lsd && common.ways.bind.is_none(),
         allow_local_sources: options.allow_local_web_seeds,
         web_connections: options.web_connections.into(),
         web_limit: options.web_limit.0,
@@ -480,17 +474,6 @@ mod tests {
         assert!(torrent_options(&options("")).use_web_seeds);
         let refused = check_authorities(&options("--ca /no/such/file")).unwrap_err();
         assert_eq!(refused.exit, Exit::BadInput);
-    }
-
-    #[test]
-    fn protection_that_is_not_there_is_refused() {
-        let refused = refuse_unsafe(&options("--proxy socks5://x")).unwrap_err();
-        assert_eq!(refused.exit, Exit::Usage);
-        assert_eq!(
-            refused.message,
-            "--proxy is not supported yet: connections would show your own address"
-        );
-        assert_eq!(refuse_unsafe(&options("--encryption off --no-dht")), Ok(()));
     }
 
     #[test]

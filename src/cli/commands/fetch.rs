@@ -40,6 +40,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 pub fn fetched(link: Magnet, arguments: &InfoArgs, common: &Common) -> Result<Loaded, Failure> {
     let state_dir = state_dir()?;
     let config = SessionConfig {
+        egress: common.ways.egress(),
         listen: false,
         state_dir: state_dir.clone(),
         memory: memory_for(common)?,
@@ -74,7 +75,7 @@ async fn search(
     let seeking = engine.seek(wish.request()?).await?;
     let (told, mut heard) = mpsc::channel(1);
     let has_dht = engine.dht().is_some();
-    let mut search = Search::follow(1, wish, seeking, None, has_dht, told);
+    let mut search = Search::follow(1, wish, seeking, engine.egress().clone(), has_dht, told);
     let mut look = interval(LOOK);
     let came = loop {
         tokio::select! {

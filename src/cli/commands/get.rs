@@ -22,7 +22,7 @@ pub fn run(names: &[String], options: &Options, common: &Common) -> Outcome {
     let mut catalogue = None;
     start_found(names, options, common, false, &mut |name| {
         if is_torrent(name) {
-            return found(name, options);
+            return found(name, &common.ways.egress());
         }
         let (client, listing) = match &mut catalogue {
             Some(opened) => opened,
@@ -57,7 +57,7 @@ async fn open(
     options: &Options,
     common: &Common,
 ) -> Result<(CatalogueClient, Listing), Failure> {
-    let chosen = choose(&options.tracker, options.find_port, None, common.quiet).await;
+    let chosen = choose(&options.tracker, options.find_port, None, common).await;
     let client = chosen.map_err(|failure| match failure.exit {
         Exit::Network => {
             let name = escape(name);

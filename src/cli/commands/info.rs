@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{Common, Encryption};
+use crate::cli::args::{Common, ConfigChoice, Encryption};
 use crate::cli::catalogue::ask;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::{Given, Input, Loaded, save};
@@ -73,6 +73,9 @@ pub struct InfoArgs {
     /// Keep the .torrent that was fetched as this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub save_torrent: Option<PathBuf>,
+    /// Which settings.
+    #[command(flatten)]
+    pub config: ConfigChoice,
 }
 
 /// Prints what is in the torrent, or what the link says.
@@ -83,7 +86,7 @@ pub struct InfoArgs {
 pub fn run(arguments: &InfoArgs, common: &Common) -> Outcome {
     let input = match Given::of(&arguments.torrent)? {
         Given::Link(link) => Input::Link(link),
-        given => ask(given.open(None))?,
+        given => ask(given.open(&common.ways.egress()))?,
     };
     match input {
         Input::Torrent(loaded) => of_torrent(&loaded, arguments)?,

@@ -12,7 +12,7 @@ use crate::cli::print::{shared_json, shared_screen};
 /// When there is no tracker, or it does not answer well.
 pub fn run(tracker: &TrackerChoice, with_holders: bool, is_json: bool, common: &Common) -> Outcome {
     let (client, listing) = ask(async {
-        let client = choose(&tracker.tracker, tracker.find_port, None, common.quiet).await?;
+        let client = choose(&tracker.tracker, tracker.find_port, None, common).await?;
         let listing = client.list().await.map_err(|error| failure(&error))?;
         Ok((client, listing))
     })?;

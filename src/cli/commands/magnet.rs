@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use crate::cli::args::{Common, ConfigChoice};
 use crate::cli::catalogue::ask;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -30,18 +31,21 @@ pub struct MagnetArgs {
     /// Name this peer: ADDRESS:PORT or NAME:PORT
     #[arg(long, value_name = "ADDR", value_delimiter = ',', value_parser = values::link_peer)]
     pub peer: Vec<Peer>,
+    /// Which settings.
+    #[command(flatten)]
+    pub config: ConfigChoice,
 }
 
 /// Prints the link.
 ///
 /// # Errors
 /// When the torrent cannot be read, or has no such files.
-pub fn run(arguments: &MagnetArgs) -> Outcome {
+pub fn run(arguments: &MagnetArgs, common: &Common) -> Outcome {
     let given = Given::of(&arguments.torrent)?;
     // A link is written by what it says itself.
     let input = match given {
         Given::Link(link) => Input::Link(link),
-        given => ask(given.open(None))?,
+        given => ask(given.open(&common.ways.egress()))?,
     };
     let (mut link, shown_files) = match input {
         Input::Torrent(loaded) => (Magnet::of(&loaded.torrent), Some(files_of(&loaded.torrent))),

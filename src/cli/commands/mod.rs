@@ -84,7 +84,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Menu { options }) => super::menu::run(*options, &common),
         Some(Command::Seed { paths, options }) => seed::run(&paths, *options, &common),
         Some(Command::Demo(arguments)) => super::demo::run(&arguments, &common),
-        Some(Command::Dht { command }) => dht::run(&command),
+        Some(Command::Dht { command }) => dht::run(&command, &common),
         Some(Command::Chunk { command }) => chunk::run(&command, &common),
         Some(Command::Tracker(arguments)) => tracker::run(&arguments, &common),
         Some(Command::Info(arguments)) => info::run(&arguments, &common),
@@ -92,7 +92,7 @@ fn run(mut settings: Settings) -> Outcome {
         Some(Command::Verify { file, place, dir, sha256sums, json, .. }) => {
             verify::run(&file, &place.unwrap_or(dir), sha256sums.as_deref(), json, &common)
         }
-        Some(Command::Magnet(arguments)) => magnet::run(&arguments),
+        Some(Command::Magnet(arguments)) => magnet::run(&arguments, &common),
         Some(Command::Config { options }) => config::run(&settings, options.json),
         Some(Command::Help { about }) => {
             let color = color_of(&std::env::args_os().collect::<Vec<_>>());

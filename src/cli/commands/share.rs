@@ -62,7 +62,7 @@ pub fn run(arguments: &ShareArgs, common: &Common) -> Outcome {
         let name = name.clone().unwrap_or_else(|| own_name(&path));
         check_name(&name).map_err(|error| Failure::bad_input(error.to_string()))?;
         let client = ask(async {
-            let client = choose(&options.tracker, options.find_port, token, common.quiet).await?;
+            let client = choose(&options.tracker, options.find_port, token, common).await?;
             let key = client.knock(&name, token).await.map_err(|error| failure(&error))?;
             if let Some(key) = key {
                 Trusted::load().remember(key, client.base());
@@ -219,7 +219,7 @@ pub fn take_back(
     common: &Common,
 ) -> Outcome {
     ask(async {
-        let client = choose(&tracker.tracker, tracker.find_port, token, common.quiet).await?;
+        let client = choose(&tracker.tracker, tracker.find_port, token, common).await?;
         client.remove(name, token).await.map_err(|error| failure(&error))
     })?;
     let shown = escape(name);

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 use std::io::IsTerminal as _;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,6 +18,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::values::Listen;
 use crate::cli::{logs, out};
+use crate::net::egress::{Egress, address_towards};
 use crate::net::{self, tcp};
 use crate::tracker::catalogue::CatalogueLimits;
 use crate::tracker::find::{self, Beacon};
@@ -189,10 +189,11 @@ struct Listening {
 
 fn listen(listen: Listen, with_udp: bool) -> Result<Listening, Failure> {
     let Listen { ip, port } = listen;
-    let listening = tcp::listen(ip, Some(port)).map_err(|error| match error {
-        net::Error::PortTaken { port } => taken(port, "TCP"),
-        other => Failure::new(Exit::Network, other.to_string()),
-    })?;
+    let listening =
+        tcp::listen(&Egress::from_address(ip), Some(port)).map_err(|error| match error {
+            net::Error::PortTaken { port } => taken(port, "TCP"),
+            other => Failure::new(Exit::Network, other.to_string()),
+        })?;
     let addresses = listening.listeners.iter().map(TcpListener::local_addr);
     let addresses: Result<Vec<SocketAddr>, _> = addresses.collect();
     let addresses = addresses.map_err(|error| from_io("cannot open a port", &error))?;
@@ -215,15 +216,8 @@ fn taken(port: u16, protocol: &str) -> Failure {
 }
 
 fn bind_udp(address: SocketAddr) -> std::io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Announces come in bursts; what the system does not grant is not needed to work.
-    let _ = socket.set_recv_buffer_size(4 << 20);
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
+    // Announces come in bursts.
+    Egress::default().served(address, 4 << 20)
 }
 
 /// Says where the tracker is and how to use it.
@@ -269,17 +263,9 @@ fn reachable(address: SocketAddr) -> Option<String> {
         return Some(address.to_string());
     }
     let port = address.port();
-    // Connecting a UDP socket sends nothing; it only asks for the way. The first addresses are
-    // those of documents.
-    let way = |far: SocketAddr| {
-        let own: SocketAddr = match far {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let socket = std::net::UdpSocket::bind(own).ok()?;
-        socket.connect(far).ok()?;
-        socket.local_addr().ok().map(|own| SocketAddr::new(own.ip(), port).to_string())
-    };
+    // The first addresses are those of documents.
+    let way =
+        |far: SocketAddr| address_towards(far).map(|own| SocketAddr::new(own, port).to_string());
     if address.is_ipv6() {
         return way(SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9)));
     }

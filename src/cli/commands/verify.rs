@@ -40,8 +40,8 @@ const RANGES_SHOWN: usize = 10;
 pub fn run(given: &Path, dir: &Path, sums: Option<&Path>, json: bool, common: &Common) -> Outcome {
     let memory_bytes = memory_for(common)?.alone_bytes();
     let list = sums.map(|path| sums_list(path, common.quiet)).transpose()?;
-    let mut told = Vec::new();
-    let torrent = Arc::new(ask(Given::of(given)?.torrent(None, &mut told))?.torrent);
+    let (egress, mut told) = (common.ways.egress(), Vec::new());
+    let torrent = Arc::new(ask(Given::of(given)?.torrent(&egress, &mut told))?.torrent);
     if !common.quiet {
         told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
     }

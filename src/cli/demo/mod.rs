@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::base::units::size;
 use crate::metainfo::Torrent;
+use crate::net::egress::Egress;
 use crate::session::{
     Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
 };
@@ -179,7 +180,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
         session: SessionConfig {
             port: Some(0),
             listen: true,
-            bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            egress: Egress::from_address(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
             encryption: Encryption::default(),
             state_dir: dir.join(STATE_DIR),
             memory,

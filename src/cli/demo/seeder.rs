@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::metainfo::Torrent;
+use crate::net::egress::Egress;
 use crate::session::{
     Allocate, CheckMode, Encryption, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
 };
@@ -78,7 +79,7 @@ impl Seeder {
         SessionConfig {
             port: Some(0),
             listen: true,
-            bind: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            egress: Egress::from_address(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
             encryption: Encryption::default(),
             state_dir,
             // It receives nothing.

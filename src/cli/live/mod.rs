@@ -5,6 +5,7 @@
 mod attempts;
 mod last_words;
 mod searches;
+mod way_out;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -87,6 +88,8 @@ pub struct Live {
     told: mpsc::Receiver<Told>,
     /// When the sum of several was told last.
     sum_told: Instant,
+    /// Why nothing leaves, as it was told last.
+    way_told: Option<String>,
 }
 
 impl Live {
@@ -99,8 +102,8 @@ impl Live {
         ending: Ending,
     ) -> Self {
         let sum_told = Instant::now();
-        let refused = Exit::Done;
-        Self { desk, voice, lines, stopper, ending, refused, told, sum_told }
+        let (refused, way_told) = (Exit::Done, None);
+        Self { desk, voice, lines, stopper, ending, refused, told, sum_told, way_told }
     }
 
     /// Runs to the end and stops the torrents; the last words are said here.
@@ -427,6 +430,7 @@ impl Live {
     }
 
     fn on_second(&mut self) {
+        self.tell_way_out();
         self.tell_searches();
         let mut statuses = Vec::new();
         for item in &self.desk.items {

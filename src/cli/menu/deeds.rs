@@ -143,7 +143,7 @@ impl Menu {
 
     /// The torrent in a file, at a URL, or that a link leads to.
     async fn found(&self, path: &Path) -> Result<Found, Undone> {
-        let input = Given::of(path)?.open(self.options.bind).await?;
+        let input = Given::of(path)?.open(self.desk.engine.egress()).await?;
         Ok(match input {
             Input::Torrent(loaded) => {
                 let Loaded { torrent, bytes, hints } = *loaded;

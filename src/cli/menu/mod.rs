@@ -17,7 +17,7 @@ use super::args::{Common, Options};
 use super::catalogue::{
     Choice, REPLACED, Standing, failure, first_of, is_replacement, look, title,
 };
-use super::commands::download::{refuse_unsafe, session_config, torrent_options};
+use super::commands::download::{session_config, torrent_options};
 use super::engine::Engine;
 use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome};
@@ -48,7 +48,6 @@ const CHOICES: &str = "
 /// # Errors
 /// When an option cannot be honoured, or the session cannot start.
 pub fn run(options: Options, common: &Common) -> Outcome {
-    refuse_unsafe(&options)?;
     let session = session_config(&options, common)?;
     let memory = session.memory;
     let state_dir = session.state_dir.clone();
@@ -320,7 +319,8 @@ impl Menu {
             return Ok(client.clone());
         }
         let client = match first_of(&self.options.tracker).cloned() {
-            Some(url) => CatalogueClient::new(&url).map_err(|error| failure(&error))?,
+            Some(url) => CatalogueClient::new(&url, self.desk.engine.egress())
+                .map_err(|error| failure(&error))?,
             None => self.find_tracker().await?,
         };
         // One that does not answer is asked for again.
@@ -330,8 +330,11 @@ impl Menu {
 
     async fn find_tracker(&mut self) -> Result<CatalogueClient, Undone> {
         let mut trusted = Trusted::load();
-        let choice = look(self.options.find_port, self.token.as_deref(), &trusted).await;
-        let client = |url: &str| CatalogueClient::found(url).map_err(|error| failure(&error));
+        let egress = self.desk.engine.egress().clone();
+        let (find_port, token) = (self.options.find_port, self.token.as_deref());
+        let choice = look(&egress, find_port, token, &trusted).await;
+        let client =
+            |url: &str| CatalogueClient::found(url, &egress).map_err(|error| failure(&error));
         let several = match choice {
             Choice::One(only) if is_replacement(&only, &trusted) => {
                 out::answer_wrapped(&format!("{REPLACED}:\n"));
@@ -353,7 +356,7 @@ impl Menu {
                 if typed.is_empty() {
                     return Err(Undone::Dropped);
                 }
-                return Ok(CatalogueClient::new(&typed).map_err(|error| failure(&error))?);
+                return Ok(CatalogueClient::new(&typed, &egress).map_err(|error| failure(&error))?);
             }
             Choice::Several(several) => several,
             Choice::Unproven(several) => {

@@ -13,8 +13,8 @@ use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
     Around, Limits, announced_words, counted, dht_screen, files_of, files_screen, info_screen,
-    list_screen, path_in, peers_screen, status_screen, swarm_line, trackers_screen, web_screen,
-    wrap,
+    list_screen, net_lines, path_in, peers_screen, status_screen, swarm_line, trackers_screen,
+    web_screen, wrap,
 };
 use crate::cli::search::Search;
 use crate::cli::selection::wanted_files;
@@ -39,6 +39,15 @@ const NO_TORRENT: &str = "there is no torrent: add FILE takes one in\n";
 impl Desk {
     /// The answer to an order, ready to print. `Watch` and `Quit` are not answered here.
     pub async fn answer(&mut self, order: &Order) -> String {
+        let answer = self.answer_alone(order).await;
+        match self.engine.egress().standing().trouble().filter(|_| *order == Order::Why) {
+            // Whatever else it waits for comes after that.
+            Some(why) => wrap(&format!("First of all: {why}"), out::columns(), 2) + "\n" + &answer,
+            None => answer,
+        }
+    }
+
+    async fn answer_alone(&mut self, order: &Order) -> String {
         let columns = out::columns();
         match order {
             Order::Nothing | Order::Quit | Order::Watch(_) | Order::Clear => String::new(),
@@ -53,6 +62,7 @@ impl Desk {
             Order::Remove(meant) => self.answer_remove(meant).await,
             Order::Limits => self.limits_screen(),
             Order::Dht => self.dht_screen(columns).await,
+            Order::Net => self.net_screen(columns),
             Order::Limit { of: None, down, limit } => self.limit_all(*down, *limit),
             Order::Limit { of: Some(meant), down, limit } => {
                 self.limit_one(meant, *down, *limit).await
@@ -76,6 +86,12 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// What may leave, and how.
+    fn net_screen(&self, columns: usize) -> String {
+        let lines = net_lines(self.engine.egress(), Some(self.engine.port()));
+        lines.iter().map(|line| wrap(line, columns, 2) + "\n").collect()
     }
 
     /// How the DHT fares.

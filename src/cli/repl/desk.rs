@@ -2,7 +2,7 @@
 //! finds them by what people call them; answers to commands are in [`super::answer`].
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -22,6 +22,7 @@ use crate::cli::print::{Limits, Row, counted};
 use crate::cli::search::{Search, Wish};
 use crate::metainfo::Torrent;
 use crate::metalink::Metalink;
+use crate::net::egress::Egress;
 use crate::session::TorrentOptions;
 use crate::torrent::seeking::Contacts;
 
@@ -65,8 +66,8 @@ pub enum Refused {
 ///
 /// # Errors
 /// When there are several files, or it comes to none: that is for a run of its own.
-async fn only_torrent(metalink: &Metalink, bind: Option<IpAddr>) -> Result<Loaded, Failure> {
-    let mut files = meant(metalink, bind, &mut Vec::new()).await;
+async fn only_torrent(metalink: &Metalink, egress: &Egress) -> Result<Loaded, Failure> {
+    let mut files = meant(metalink, egress, &mut Vec::new()).await;
     let only = files.pop().filter(|_| files.is_empty());
     match only {
         Some((_, Ok(Meant::Torrent(loaded)))) => Ok(*loaded),
@@ -216,9 +217,9 @@ impl Desk {
         if let Some(dir) = dir {
             options.dir = dir.to_owned();
         }
-        let loaded = match given.open(self.engine.bind()).await? {
+        let loaded = match given.open(self.engine.egress()).await? {
             Input::Torrent(loaded) => *loaded,
-            Input::Metalink(metalink) => only_torrent(&metalink, self.engine.bind()).await?,
+            Input::Metalink(metalink) => only_torrent(&metalink, self.engine.egress()).await?,
             Input::Link(link) => {
                 let wish = Wish::new(name.to_owned(), *link, options);
                 return Ok(Wanted::Link(Box::new(wish)));

@@ -41,9 +41,9 @@ impl Desk {
         if self.items.is_empty() && self.searches.is_empty() {
             self.used = number;
         }
-        let (bind, has_dht) = (self.engine.bind(), self.engine.dht().is_some());
+        let (egress, has_dht) = (self.engine.egress().clone(), self.engine.dht().is_some());
         let told = self.told.clone();
-        self.searches.push(Search::follow(number, wish, seeking, bind, has_dht, told));
+        self.searches.push(Search::follow(number, wish, seeking, egress, has_dht, told));
         self.show_titles();
         Ok(&self.searches[self.searches.len() - 1])
     }

@@ -66,6 +66,8 @@ pub enum Order {
     Why,
     /// How the DHT fares.
     Dht,
+    /// What may leave, and how.
+    Net,
     /// The commands, or one of them.
     Help(Option<&'static Word>),
     /// Wipe the screen.
@@ -90,7 +92,7 @@ const fn word(name: &'static str, takes: &'static str, does: &'static str) -> Wo
 }
 
 /// All commands, in the order of `help`.
-pub const WORDS: [Word; 26] = [
+pub const WORDS: [Word; 27] = [
     word("status", "[all]", "progress, speed and peers at a glance"),
     word("why", "", "what the download waits for, and what to do about it"),
     word("peers", "[-a]", "connected peers; -a all known ones, with their errors"),
@@ -101,6 +103,7 @@ pub const WORDS: [Word; 26] = [
     word("trackers", "", "trackers and what they said last"),
     word("announce", "", "ask the trackers for peers now"),
     word("dht", "", "nodes of the DHT, its lookups, and how many the swarm has"),
+    word("net", "", "the way out: device, address, proxy, and what is off and why"),
     word(
         "limit",
         "[N] down|up RATE|off",
@@ -191,6 +194,7 @@ fn read_plain(word: &Word, arguments: &[&str]) -> Option<Result<Order, String>> 
         ("status", ["all"]) => Order::Status { all: true },
         ("why", []) => Order::Why,
         ("dht", []) => Order::Dht,
+        ("net", []) => Order::Net,
         ("peers", []) => Order::Peers { all: false },
         ("peers", ["-a" | "--all" | "all"]) => Order::Peers { all: true },
         ("info", []) => Order::Info { files: false },

@@ -139,7 +139,7 @@ impl Actor {
         config: DhtConfig,
         told: watch::Sender<Standing>,
     ) -> (Self, mpsc::Receiver<UdpNews>) {
-        let DhtConfig { udp, mail, file, routers, read_only } = config;
+        let DhtConfig { egress, udp, mail, file, routers, read_only } = config;
         let path = file.clone();
         let loading = spawn_blocking(move || path.as_deref().map(keep::load).unwrap_or_default());
         let (kept, file) = match timeout(LOAD_MAX, loading).await {
@@ -171,7 +171,7 @@ impl Actor {
             askers: BTreeMap::new(),
             counts: Vec::new(),
             next_ticket: 0,
-            names: Names::new(routers, now()),
+            names: Names::new(egress, routers, now()),
             around: Surroundings::look(),
             told,
             file,

@@ -21,6 +21,8 @@ use super::event::{Contact, Haste, Health, Hint, Tally, Walking};
 use super::id::NodeId;
 use super::items::Item;
 use crate::base::ids::InfoHash;
+use crate::net::Error;
+use crate::net::egress::Egress;
 use crate::net::udp::{Udp, UdpNews};
 
 /// Orders that wait for the actor: a session may begin with thousands of torrents, and what does
@@ -42,6 +44,8 @@ pub const ROUTERS: [&str; 3] =
 /// What the DHT is started with.
 #[derive(Debug)]
 pub struct DhtConfig {
+    /// Who resolves the names of nodes.
+    pub egress: Egress,
     /// What it speaks over.
     pub udp: Udp,
     /// What comes in for it.
@@ -61,6 +65,7 @@ pub struct Dht {
     named: mpsc::Sender<SocketAddr>,
     standing: watch::Receiver<Standing>,
     port: u16,
+    egress: Egress,
 }
 
 /// How the DHT fares, renewed every second.
@@ -215,14 +220,22 @@ impl Dht {
         let (orders, inbox) = mpsc::channel(ORDERS_LEN);
         let (named, names) = mpsc::channel(NAMED_LEN);
         let (told, standing) = watch::channel(Standing::default());
-        let port = config.udp.port();
+        let (port, egress) = (config.udp.port(), config.egress.clone());
         tokio::spawn(actor::run(config, inbox, names, told).in_current_span());
-        Self { orders, named, standing, port }
+        Self { orders, named, standing, port, egress }
     }
 
     /// The UDP port that nodes reach us at.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The addresses of a node by its name, `HOST:PORT`.
+    ///
+    /// # Errors
+    /// As [`Egress::lookup`].
+    pub async fn resolve(&self, name: &str, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
+        names::resolve(&self.egress, name, limit).await
     }
 
     /// How it fares.

@@ -7,12 +7,12 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::net::lookup_host;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tracing::debug;
 
 use crate::dht::event::Hint;
+use crate::net::Error;
+use crate::net::egress::{Egress, Purpose};
 
 /// Names of torrents that wait to be resolved (as many hints as are kept of peers).
 const NAMES_MAX: usize = 200;
@@ -28,6 +28,7 @@ const AGAIN_MAX: Duration = Duration::from_secs(600);
 
 /// Names that are to become addresses.
 pub(super) struct Names {
+    egress: Egress,
     routers: Vec<String>,
     /// When routers may be asked, and how long it is until the next time.
     routers_at: Instant,
@@ -37,8 +38,9 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(routers: Vec<String>, now: Instant) -> Self {
+    pub(super) fn new(egress: Egress, routers: Vec<String>, now: Instant) -> Self {
         Self {
+            egress,
             routers,
             routers_at: now + GRACE,
             pause: AGAIN,
@@ -80,13 +82,13 @@ impl Names {
             self.routers_at = now + self.pause;
             self.pause = (self.pause * 2).min(AGAIN_MAX);
             for router in self.routers.clone() {
-                self.lookups.spawn(resolve(router, Hint::Router));
+                self.lookups.spawn(look_up(self.egress.clone(), router, Hint::Router));
             }
         }
         while self.lookups.len() < LOOKUPS_MAX
             && let Some(name) = self.waiting.pop_front()
         {
-            self.lookups.spawn(resolve(name, Hint::Torrent));
+            self.lookups.spawn(look_up(self.egress.clone(), name, Hint::Torrent));
         }
     }
 
@@ -102,26 +104,36 @@ impl Names {
     }
 }
 
-async fn resolve(name: String, by: Hint) -> (Vec<SocketAddr>, Hint) {
-    let addresses = match timeout(LOOKUP_MAX, lookup_host(&name)).await {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(error)) => {
-            debug!(name, %error, "cannot resolve a node's name");
-            Vec::new()
-        }
-        Err(_) => Vec::new(),
-    };
+/// The addresses of `HOST:PORT`.
+pub(super) async fn resolve(
+    egress: &Egress,
+    name: &str,
+    limit: Duration,
+) -> Result<Vec<SocketAddr>, Error> {
+    let split = name.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let wrong = || Error::Lookup { host: name.to_owned(), cause: "it has no port".to_owned() };
+    let (host, port) = split.ok_or_else(wrong)?;
+    egress.lookup(host, port, Purpose::Dht, limit).await
+}
+
+async fn look_up(egress: Egress, name: String, by: Hint) -> (Vec<SocketAddr>, Hint) {
+    let addresses = resolve(&egress, &name, LOOKUP_MAX).await.unwrap_or_else(|error| {
+        debug!(name, %error, "cannot resolve a node's name");
+        Vec::new()
+    });
     (addresses, by)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
     fn names(now: Instant) -> Names {
-        Names::new(vec!["127.0.0.1:6881".to_owned()], now)
+        Names::new(Egress::default(), vec!["127.0.0.1:6881".to_owned()], now)
     }
 
     async fn next(names: &mut Names) -> Option<(Vec<SocketAddr>, Hint)> {
@@ -172,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn addresses_need_no_resolver_and_names_are_bounded() {
         let now = Instant::now();
-        let mut names = Names::new(Vec::new(), now);
+        let mut names = Names::new(Egress::default(), Vec::new(), now);
         let nodes = vec![("127.0.0.1".to_owned(), 7), ("::1".to_owned(), 8)];
         let addresses = ["127.0.0.1:7", "[::1]:8"].map(|text| text.parse().unwrap());
         assert_eq!(names.of_torrent(nodes), addresses);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::time::timeout;
 
 use super::*;
+use crate::net::egress::Egress;
 
 /// Longest wait for something that must come; never waited for in full when all is well.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -14,11 +15,11 @@ const HASH: InfoHash = InfoHash([7; 20]);
 
 fn start(last: u8, routers: &[&Dht], file: Option<&Path>) -> Dht {
     let host = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
-    let (udp, mail) = Udp::open(Some(host), 0).unwrap();
+    let (udp, mail) = Udp::open(&Egress::from_address(Some(host)), 0).unwrap();
     let mail = mail.dht;
     let routers = routers.iter().map(|router| format!("127.0.0.1:{}", router.port()));
     let (file, routers) = (file.map(Path::to_owned), routers.collect());
-    Dht::start(DhtConfig { udp, mail, file, routers, read_only: false })
+    Dht::start(DhtConfig { egress: Egress::default(), udp, mail, file, routers, read_only: false })
 }
 
 async fn met(dht: &Dht) -> bool {
@@ -178,10 +179,17 @@ async fn a_disk_that_hangs_holds_up_nobody_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ping_is_sent_where_no_node_is_known() {
     let first = start(1, &[], None);
-    let (udp, mail) = Udp::open(None, 0).unwrap();
+    let (udp, mail) = Udp::open(&Egress::default(), 0).unwrap();
     let routers = vec![format!("127.0.0.1:{}", first.port())];
     let (mail, file) = (mail.dht, None);
-    let both = Dht::start(DhtConfig { udp, mail, file, routers, read_only: false });
+    let both = Dht::start(DhtConfig {
+        egress: Egress::default(),
+        udp,
+        mail,
+        file,
+        routers,
+        read_only: false,
+    });
     assert!(met(&both).await);
     if both.standing().six.is_none() {
         // This machine has no IPv6.

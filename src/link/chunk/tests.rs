@@ -9,6 +9,7 @@ use super::*;
 use crate::base::ids::InfoHash;
 use crate::base::pool::BlockPool;
 use crate::link::{LinkNews, Secrecy, Subject};
+use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::link::{CloseReason, ExtendedCommand, LinkCommand, PeerCommand};
 use crate::wire::mse::Encryption;
@@ -34,7 +35,7 @@ fn config(layout: Layout, pool_blocks: usize) -> LinkConfig {
         up_limiter: Arc::new(Limiter::new(None)),
         listen_port: None,
         dht: None,
-        bind: None,
+        egress: Egress::default(),
         secrecy: Secrecy::new(Encryption::Off),
         timeouts: LinkTimeouts::default(),
     }

@@ -2,7 +2,7 @@
 //! says so, speak TLS. The name is resolved once, so that nobody can answer otherwise in between.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::base::url::Origin;
 use crate::link::Stream;
+use crate::net::egress::{Egress, Purpose, Remote};
 use crate::net::reach::{self, Hop};
-use crate::net::tcp;
 
 use super::lease::Connection;
 
@@ -117,20 +117,20 @@ fn connector(authorities: &[PathBuf]) -> Result<TlsConnector, String> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Connects to a server, from `bind` if given.
+/// Connects to a server. Of one that a proxy connects to only the name is known.
 pub(super) async fn connect(
     origin: Origin,
     hop: Hop,
-    bind: Option<IpAddr>,
+    egress: &Egress,
     tls: &Tls,
 ) -> Result<Connection, Error> {
     reach::check_port(origin.port())?;
-    let addresses = reach::resolve(origin.host(), origin.port(), LOOKUP).await?;
-    let addresses = reach::to_try(addresses, bind);
+    let addresses = reach::resolve(egress, origin.host(), origin.port(), LOOKUP).await?;
+    let addresses = reach::to_try(addresses, egress.policy().bind);
     for address in &addresses {
         hop.check(address.ip())?;
     }
-    let (stream, address) = connect_to_one(&addresses, bind).await?;
+    let (stream, address) = connect_to_one(&origin, &addresses, egress).await?;
     let stream = match origin.is_tls() {
         false => Stream::Tcp(stream),
         true => shake_hands(stream, origin.host(), tls).await?,
@@ -142,8 +142,9 @@ pub(super) async fn connect(
 /// The first address that answers, each tried a moment after the one before or as soon as that one
 /// has failed.
 async fn connect_to_one(
+    origin: &Origin,
     addresses: &[SocketAddr],
-    bind: Option<IpAddr>,
+    egress: &Egress,
 ) -> Result<(TcpStream, SocketAddr), Error> {
     let mut left = addresses.iter().copied();
     let mut attempts = JoinSet::new();
@@ -151,8 +152,13 @@ async fn connect_to_one(
     loop {
         let next = left.next();
         if let Some(address) = next {
+            let egress = egress.clone();
+            let to = match egress.is_proxied(Purpose::WebSeed) {
+                true => Remote::of(origin.host(), origin.port()),
+                false => address.into(),
+            };
             attempts.spawn(async move {
-                let stream = tcp::connect(address, bind, CONNECT).await;
+                let stream = egress.connect(&to, Purpose::WebSeed, CONNECT).await;
                 stream.map(|stream| (stream, address))
             });
         }

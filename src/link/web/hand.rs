@@ -350,8 +350,8 @@ impl Hand {
         origin: Origin,
         hop: Hop,
     ) -> Result<Result<Connection, connect::Error>, DownReason> {
-        let (policy, bind) = (self.origins.policy.clone(), self.config.bind);
-        self.meanwhile(async move { connect(origin, hop, bind, &policy.tls).await }).await
+        let (policy, egress) = (self.origins.policy.clone(), self.config.egress.clone());
+        self.meanwhile(async move { connect(origin, hop, &egress, &policy.tls).await }).await
     }
 
     fn go_live(&mut self, connection: Connection, is_reused: bool) {

@@ -210,7 +210,7 @@ impl Hand {
 impl connect::Error {
     /// Whether it may be otherwise in a moment: nobody answers, or the name is not known.
     pub fn is_of_network(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Reach(reach::Error::Lookup { .. }))
+        matches!(self, Self::Refused(_) | Self::Reach(reach::Error::Lookup(_)))
     }
 }
 

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -19,6 +18,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use tracing::debug;
 
 use crate::base::ids::InfoHash;
+use crate::net::egress::Egress;
 
 pub use interfaces::{Interface, interfaces};
 pub use pacing::LocalPeer;
@@ -58,6 +58,8 @@ pub enum LsdCommand {
 
 /// Where to look for other peers.
 pub struct LsdConfig {
+    /// Where it leaves.
+    pub egress: Egress,
     /// The port that we listen on, to be told.
     pub listen_port: u16,
     /// The port of the groups: [`LSD_PORT`] outside of tests.
@@ -93,12 +95,13 @@ async fn run(
     mut orders: mpsc::Receiver<LsdCommand>,
     news: mpsc::Sender<LocalPeer>,
 ) {
-    let LsdConfig { listen_port, group_port, networks, rng } = config;
+    let LsdConfig { egress, listen_port, group_port, networks, rng } = config;
     let now = || Instant::now().into_std();
     let mut pacing = Pacing::new(rng, now());
-    let mut joined = Joined::default();
+    let mut joined = Joined::new(&egress, Vec::new(), group_port);
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut around = egress.watch();
     loop {
         let due = pacing.next_timeout().map(Instant::from_std);
         let wait = async {
@@ -113,13 +116,18 @@ async fn run(
                 Some(LsdCommand::Remove(info_hash)) => pacing.remove(info_hash),
                 None => return,
             },
-            _ = look.tick() => {
-                let found = networks().unwrap_or_else(|error| {
+            // Somebody may know sooner than we look. The sender is ours.
+            () = async { tokio::select! { _ = look.tick() => {}, _ = around.changed() => {} } } => {
+                let mut found = networks().unwrap_or_else(|error| {
                     debug!(%error, "cannot see the networks");
                     Vec::new()
                 });
+                if egress.policy().device.is_some() {
+                    let index = egress.standing().place.map(|place| place.index);
+                    found.retain(|interface| Some(interface.index) == index);
+                }
                 if found != joined.interfaces {
-                    joined = Joined::new(found, group_port);
+                    joined = Joined::new(&egress, found, group_port);
                     pacing.restart(now());
                 }
             }
@@ -158,27 +166,21 @@ struct Joined {
     _open: mpsc::Sender<(Vec<u8>, SocketAddr)>,
 }
 
-impl Default for Joined {
-    fn default() -> Self {
-        Self::new(Vec::new(), LSD_PORT)
-    }
-}
-
 impl Joined {
     /// Joins the groups on all of them, as far as possible.
-    fn new(interfaces: Vec<Interface>, port: u16) -> Self {
+    fn new(egress: &Egress, interfaces: Vec<Interface>, port: u16) -> Self {
         let (queue, datagrams) = mpsc::channel(DATAGRAMS);
         let (mut senders, mut readers) = (Vec::new(), JoinSet::new());
         for group in [IpAddr::from(GROUP_V4), IpAddr::from(GROUP_V6)] {
             let group = SocketAddr::new(group, port);
             for interface in &interfaces {
-                match sender(interface, group) {
+                match sender(egress, interface, group) {
                     Ok(Some(socket)) => senders.push((socket, group)),
                     Ok(None) => {}
                     Err(error) => debug!(?interface, %group, %error, "cannot announce there"),
                 }
             }
-            match receiver(&interfaces, group) {
+            match receiver(egress, &interfaces, group) {
                 Ok(Some(socket)) => {
                     readers.spawn(read(socket, queue.clone()));
                 }
@@ -208,8 +210,12 @@ async fn read(socket: Arc<UdpSocket>, queue: mpsc::Sender<(Vec<u8>, SocketAddr)>
 }
 
 /// A socket that sends to the group on one network; none when that lacks the family.
-fn sender(interface: &Interface, group: SocketAddr) -> io::Result<Option<UdpSocket>> {
-    let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
+fn sender(
+    egress: &Egress,
+    interface: &Interface,
+    group: SocketAddr,
+) -> io::Result<Option<UdpSocket>> {
+    let socket = egress.socket(group.is_ipv4(), false)?;
     match (group.ip(), interface.v4()) {
         (IpAddr::V4(_), Some(address)) => {
             socket.set_multicast_if_v4(&address)?;
@@ -231,8 +237,12 @@ fn sender(interface: &Interface, group: SocketAddr) -> io::Result<Option<UdpSock
 
 /// A socket that hears the group on all networks that have its family; none when none has. It is
 /// bound to the group, so that nothing sent to us alone comes in.
-fn receiver(interfaces: &[Interface], group: SocketAddr) -> io::Result<Option<Arc<UdpSocket>>> {
-    let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
+fn receiver(
+    egress: &Egress,
+    interfaces: &[Interface],
+    group: SocketAddr,
+) -> io::Result<Option<Arc<UdpSocket>>> {
+    let socket = egress.socket(group.is_ipv4(), false)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     let mut count = 0;
@@ -290,7 +300,8 @@ mod tests {
 
     fn start(listen_port: u16, group_port: u16, seed: u64) -> Lsd {
         let rng = StdRng::seed_from_u64(seed);
-        Lsd::start(LsdConfig { listen_port, group_port, networks: loopback, rng })
+        let egress = Egress::default();
+        Lsd::start(LsdConfig { egress, listen_port, group_port, networks: loopback, rng })
     }
 
     const ONE: InfoHash = InfoHash([1; 20]);
@@ -340,8 +351,9 @@ mod tests {
     #[tokio::test]
     async fn without_a_network_it_waits() {
         let rng = StdRng::seed_from_u64(1);
-        let group_port = free_port();
-        let mut a = Lsd::start(LsdConfig { listen_port: 1, group_port, networks: nothing, rng });
+        let (egress, group_port) = (Egress::default(), free_port());
+        let config = LsdConfig { egress, listen_port: 1, group_port, networks: nothing, rng };
+        let mut a = Lsd::start(config);
         a.commands.send(LsdCommand::Add(ONE)).await.unwrap();
         a.commands.send(LsdCommand::Remove(ONE)).await.unwrap();
         drop(a.commands);

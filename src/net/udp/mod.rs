@@ -3,25 +3,29 @@
 //! only the DHT sends (BEP 5); replies of UDP trackers begin with the high byte of an action, which
 //! is 0 (BEP 15). Not here: what datagrams mean, and whom to believe.
 //!
+//! When the device that they belong to is gone, so are the sockets, and nothing is sent until it is
+//! back; through a proxy one relay stands for both. `keeper` sees to either.
+//!
 //! Each reader has a queue of its own; what does not fit is lost, as on the way. So whoever floods
 //! us with one kind starves nobody who waits for another.
 
 mod inbox;
+mod keeper;
 mod refusals;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use super::egress::{Egress, Purpose, RelayEnd};
 use super::{Error, open_on};
 use crate::base::addr::canonical;
 use inbox::Inbox;
@@ -50,10 +54,21 @@ pub struct Udp {
 #[derive(Debug)]
 struct Shared {
     port: u16,
-    four: Option<Arc<UdpSocket>>,
-    six: Option<Arc<UdpSocket>>,
-    /// They end with this.
-    _readers: JoinSet<()>,
+    /// Which families there are, or may be.
+    has_v4: bool,
+    has_v6: bool,
+    line: watch::Receiver<Line>,
+    /// It ends with this, and those who read with it.
+    _keeper: JoinSet<()>,
+}
+
+/// What is sent over at present.
+#[derive(Clone, Debug)]
+enum Line {
+    /// Nothing, for this reason.
+    Closed(Arc<str>),
+    Own(Pair),
+    Relay(RelayEnd),
 }
 
 /// What comes in.
@@ -83,16 +98,17 @@ pub struct UdpMail {
 }
 
 impl Udp {
-    /// Opens `port` of `bind`, or of every address of both families; when somebody has it, any
-    /// other, which is told in the log. Port 0 is any. Must run inside the runtime.
+    /// Opens `port` where `egress` says, of every address of both families if it says nothing; when
+    /// somebody has it, any other, which is told in the log. Port 0 is any. While nothing leaves,
+    /// it is opened later. Must run inside the runtime.
     ///
     /// # Errors
     /// `Listen` when the system gives no socket.
-    pub fn open(bind: Option<IpAddr>, port: u16) -> Result<(Self, UdpMail), Error> {
-        match Self::open_exactly(bind, port) {
+    pub fn open(egress: &Egress, port: u16) -> Result<(Self, UdpMail), Error> {
+        match Self::open_exactly(egress, port) {
             Err(Error::PortTaken { port }) if port > 0 => {
                 warn!(port, "another program has this UDP port; any other one is used");
-                Ok(Self::start(open_on(bind, 0, open_at)?))
+                Self::open_exactly(egress, 0)
             }
             opened => opened,
         }
@@ -102,22 +118,28 @@ impl Udp {
     ///
     /// # Errors
     /// `PortTaken` when somebody has it, `Listen` when the system gives no socket.
-    pub fn open_exactly(bind: Option<IpAddr>, port: u16) -> Result<(Self, UdpMail), Error> {
-        Ok(Self::start(open_on(bind, port, open_at)?))
-    }
-
-    fn start([four, six]: Pair) -> (Self, UdpMail) {
-        let port = |socket: &Arc<UdpSocket>| socket.local_addr().map(|local| local.port()).ok();
-        let port = four.iter().chain(&six).find_map(port).unwrap_or_default();
+    pub fn open_exactly(egress: &Egress, port: u16) -> Result<(Self, UdpMail), Error> {
+        let since = egress.standing().place;
+        let is_relayed = egress.is_proxied(Purpose::Dht);
+        let opened = match (!is_relayed).then(|| open_pair(egress, port)) {
+            Some(Err(Error::Held { .. })) | None => None,
+            Some(opened) => Some(opened?),
+        };
+        let own_port = |socket: &Arc<UdpSocket>| socket.local_addr().map(|local| local.port()).ok();
+        let port = opened.iter().flatten().flatten().find_map(own_port).unwrap_or(port);
+        let has = |family: usize| opened.as_ref().is_none_or(|pair| pair[family].is_some());
+        let (has_v4, has_v6) = (has(0), has(1));
         let (dht_post, dht) = mpsc::channel(QUEUE_LEN);
         let (tracker_post, tracker) = mpsc::channel(QUEUE_LEN);
         let post = Post { dht: dht_post, tracker: tracker_post };
-        let mut readers = JoinSet::new();
-        for socket in four.iter().chain(&six) {
-            readers.spawn(read(socket.clone(), post.clone()));
+        let (told, line) = watch::channel(Line::Closed("it is not open yet".into()));
+        let mut keeper = JoinSet::new();
+        if let Some(pair) = &opened {
+            told.send_replace(Line::Own(pair.clone()));
         }
-        let shared = Shared { port, four, six, _readers: readers };
-        (Self { shared: Arc::new(shared) }, UdpMail { dht, tracker })
+        keeper.spawn(keeper::run(egress.clone(), port, (since, opened), told, post));
+        let shared = Shared { port, has_v4, has_v6, line, _keeper: keeper };
+        Ok((Self { shared: Arc::new(shared) }, UdpMail { dht, tracker }))
     }
 
     /// The port of both families.
@@ -125,14 +147,14 @@ impl Udp {
         self.shared.port
     }
 
-    /// Is there a socket of this family?
+    /// Is this family spoken, or may it be?
     pub fn has_v4(&self) -> bool {
-        self.shared.four.is_some()
+        self.shared.has_v4
     }
 
-    /// Is there a socket of this family?
+    /// Is this family spoken, or may it be?
     pub fn has_v6(&self) -> bool {
-        self.shared.six.is_some()
+        self.shared.has_v6
     }
 
     /// Sends a datagram, or loses it when the system has no room for it now. Never waits.
@@ -140,14 +162,18 @@ impl Udp {
     /// # Errors
     /// When it cannot leave, as when a family has no route.
     pub fn send_or_lose(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        let socket = self.socket(to)?;
         let lost = |error: io::Error| match error.kind() {
-            io::ErrorKind::WouldBlock => Ok(0),
+            io::ErrorKind::WouldBlock => Ok(()),
             _ => Err(error),
         };
+        let line = self.line();
+        let once = || match &line {
+            Line::Own(pair) => socket_of(pair, to)?.try_send_to(bytes, to).map(drop).or_else(lost),
+            Line::Relay(relay) => relay.try_send(to, bytes).or_else(lost),
+            Line::Closed(why) => Err(io::Error::other(why.to_string())),
+        };
         // The first error may be an earlier datagram's, which the system tells only once.
-        let sent = socket.try_send_to(bytes, to).or_else(lost);
-        sent.or_else(|_| socket.try_send_to(bytes, to).or_else(lost)).map(drop)
+        once().or_else(|_| once())
     }
 
     /// Sends a datagram, as soon as the system has room for it.
@@ -155,20 +181,33 @@ impl Udp {
     /// # Errors
     /// When it cannot leave, as when a family has no route.
     pub async fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        let socket = self.socket(to)?;
-        match socket.send_to(bytes, to).await {
-            Ok(_) => Ok(()),
+        let line = self.line();
+        match line.send(to, bytes).await {
+            Ok(()) => Ok(()),
             // It may be an earlier datagram's, which the system tells only once.
-            Err(_) => socket.send_to(bytes, to).await.map(drop),
+            Err(_) => line.send(to, bytes).await,
         }
     }
 
-    fn socket(&self, to: SocketAddr) -> io::Result<&UdpSocket> {
-        let socket = if to.is_ipv4() { &self.shared.four } else { &self.shared.six };
-        let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
-        let lacking = || io::Error::other(format!("there is no {family} to send from"));
-        socket.as_deref().ok_or_else(lacking)
+    fn line(&self) -> Line {
+        self.shared.line.borrow().clone()
     }
+}
+
+impl Line {
+    async fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Own(pair) => socket_of(pair, to)?.send_to(bytes, to).await.map(drop),
+            Self::Relay(relay) => relay.send(to, bytes).await,
+            Self::Closed(why) => Err(io::Error::other(why.to_string())),
+        }
+    }
+}
+
+fn socket_of([four, six]: &Pair, to: SocketAddr) -> io::Result<&UdpSocket> {
+    let (socket, family) = if to.is_ipv4() { (four, "IPv4") } else { (six, "IPv6") };
+    let lacking = || io::Error::other(format!("there is no {family} to send from"));
+    socket.as_deref().ok_or_else(lacking)
 }
 
 /// The writing ends of the queues.
@@ -228,10 +267,14 @@ async fn read(socket: Arc<UdpSocket>, post: Post) {
 
 type Pair = [Option<Arc<UdpSocket>>; 2];
 
+fn open_pair(egress: &Egress, port: u16) -> Result<Pair, Error> {
+    open_on(egress.addresses()?, port, |address| open_at(egress, address))
+}
+
 /// The one place where these sockets are made.
-fn open_at(address: SocketAddr) -> Result<(Arc<UdpSocket>, u16), Error> {
+fn open_at(egress: &Egress, address: SocketAddr) -> Result<(Arc<UdpSocket>, u16), Error> {
+    let socket = egress.socket(address.is_ipv4(), false)?;
     let attempt = || {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -257,9 +300,13 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn loopback() -> Egress {
+        Egress::from_address(Some(LOOPBACK))
+    }
     /// Longest wait for something that must come.
     const LIMIT: Duration = Duration::from_secs(10);
 
@@ -279,7 +326,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_byte_decides_who_reads() {
-        let (udp, mut mail) = Udp::open(Some(LOOPBACK), 0).unwrap();
+        let (udp, mut mail) = Udp::open(&loopback(), 0).unwrap();
         let (stranger, from) = stranger();
         let to = SocketAddr::new(LOOPBACK, udp.port());
         for bytes in [&b""[..], b"\0\0\0\x01", b"d1:y1:qe", b"A"] {
@@ -299,7 +346,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_of_one_kind_does_not_hide_the_other() {
-        let (udp, mut mail) = Udp::open(Some(LOOPBACK), 0).unwrap();
+        let (udp, mut mail) = Udp::open(&loopback(), 0).unwrap();
         let (stranger, from) = stranger();
         let to = SocketAddr::new(LOOPBACK, udp.port());
         let flood = vec![b'd'; 3000];
@@ -320,7 +367,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_listen_is_told_to_whom_it_matters_and_others_are_reached_meanwhile() {
-        let (udp, mut mail) = Udp::open(Some(LOOPBACK), 0).unwrap();
+        let (udp, mut mail) = Udp::open(&loopback(), 0).unwrap();
         let dead = |_| {
             let (gone, address) = stranger();
             drop(gone);
@@ -344,17 +391,66 @@ mod tests {
 
     #[tokio::test]
     async fn both_families_share_a_port_and_a_taken_one_gives_way_to_another() {
-        let (first, _mail) = Udp::open(None, 0).unwrap();
+        let (first, _mail) = Udp::open(&Egress::default(), 0).unwrap();
         assert!(first.has_v4());
-        let (second, _mail) = Udp::open(None, first.port()).unwrap();
+        let (second, _mail) = Udp::open(&Egress::default(), first.port()).unwrap();
         assert_ne!(first.port(), second.port());
         if first.has_v6() {
-            let six = first.shared.six.as_ref().unwrap();
+            let Line::Own([_, Some(six)]) = first.line() else { panic!("no IPv6") };
             assert_eq!(six.local_addr().unwrap().port(), first.port());
         }
-        let (four, _mail) = Udp::open(Some(LOOPBACK), 0).unwrap();
+        let (four, _mail) = Udp::open(&loopback(), 0).unwrap();
         assert!(four.has_v4() && !four.has_v6());
         let error = four.send(SocketAddr::from((Ipv6Addr::LOCALHOST, 1)), b"x").await.unwrap_err();
         assert_eq!(error.to_string(), "there is no IPv6 to send from");
+    }
+
+    /// A proxy that grants one relay, and how long it holds it is the caller's.
+    async fn relayed() -> (Egress, tokio::task::JoinHandle<tokio::net::TcpStream>, UdpSocket) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let proxy = format!("socks5://{}", listener.local_addr().unwrap()).parse().ok();
+        let port = relay.local_addr().unwrap().port().to_be_bytes();
+        let control = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 3]).await.unwrap();
+            stream.write_all(&[5, 0]).await.unwrap();
+            stream.read_exact(&mut [0; 10]).await.unwrap();
+            stream.write_all(&[&[5, 0, 0, 1, 0, 0, 0, 0][..], &port].concat()).await.unwrap();
+            stream
+        });
+        (Egress::new(crate::net::egress::Policy { proxy, ..Default::default() }), control, relay)
+    }
+
+    #[tokio::test]
+    async fn through_a_proxy_datagrams_go_by_its_relay_for_as_long_as_it_holds() {
+        let (egress, control, relay) = relayed().await;
+        let (udp, mut mail) = Udp::open(&egress, 0).unwrap();
+        let far: SocketAddr = "198.51.100.7:6881".parse().unwrap();
+        assert!(udp.send(far, b"d").await.is_err(), "there is no relay yet");
+        let stream = timeout(LIMIT, control).await.unwrap().unwrap();
+        let sent = async {
+            while udp.send(far, b"d1:q").await.is_err() {
+                yield_now().await;
+            }
+        };
+        timeout(LIMIT, sent).await.unwrap();
+        let mut room = [0; 64];
+        let (len, ours) = timeout(LIMIT, relay.recv_from(&mut room)).await.unwrap().unwrap();
+        assert_eq!(room[..len], [0, 0, 0, 1, 198, 51, 100, 7, 0x1a, 0xe1, b'd', b'1', b':', b'q']);
+        // Only the relay is heard.
+        let (stranger, _) = stranger();
+        stranger.send_to(b"\0\0\0\x01\x01\x02\x03\x04\0\x09d", ours).unwrap();
+        relay.send_to(&room[..len], ours).await.unwrap();
+        assert_eq!(next(&mut mail.dht).await, datagram(far, b"d1:q"));
+        drop(stream);
+        let closed = async {
+            while udp.send(far, b"d").await.is_ok() {
+                yield_now().await;
+            }
+        };
+        timeout(LIMIT, closed).await.unwrap();
+        assert!(mail.dht.try_recv().is_err());
     }
 }

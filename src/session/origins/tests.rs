@@ -23,6 +23,7 @@ use crate::base::units::BLOCK_LEN;
 use crate::link::web::{NamedBy, Origins, Policy, Server, Wait, dial_server};
 use crate::link::{LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Secrecy, Subject};
 use crate::metainfo::Torrent;
+use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent, Run, RunEnd, Trouble};
@@ -85,7 +86,7 @@ impl Rig {
             up_limiter: Arc::new(Limiter::new(None)),
             listen_port: None,
             dht: None,
-            bind: None,
+            egress: Egress::default(),
             secrecy: Secrecy::new(Encryption::Off),
             timeouts: LinkTimeouts::default(),
         };

@@ -198,8 +198,9 @@ impl Errand {
         if let Some(known) = self.known {
             return Ok(vec![known]);
         }
-        let limit = self.carriers.network.lookup;
-        self.host.get_or_init(|| resolve_url(question.url(), limit)).await.clone()
+        let NetworkTiming { egress, lookup: limit, .. } = &self.carriers.network;
+        let limit = *limit;
+        self.host.get_or_init(|| resolve_url(egress, question.url(), limit)).await.clone()
     }
 
     async fn report_reply(&self, call: Call, fetched: Fetched<AnnounceReply>) {
@@ -212,7 +213,8 @@ impl Errand {
         let limit = self.carriers.network.lookup;
         let mut lookups = JoinSet::new();
         for (name, port) in names {
-            lookups.spawn(async move { resolve_host(&name, port, limit).await });
+            let egress = self.carriers.network.egress.clone();
+            lookups.spawn(async move { resolve_host(&egress, &name, port, limit).await });
         }
         let found = lookups.join_all().await;
         // A name with many addresses is still one peer.
@@ -277,7 +279,7 @@ mod tests {
         let network = NetworkTiming::default();
         let carriers = Carriers {
             http: http_client(&network).unwrap(),
-            udp: UdpClient::alone(network.retry_udp, None),
+            udp: UdpClient::alone(network.retry_udp, network.egress.clone()),
             network,
         };
         let errand = |skip| Errand {

@@ -4,20 +4,19 @@
 //! Plain HTTP connects to exactly the addresses that were judged; HTTPS see [`net::http::get`].
 
 use std::io::Read as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
-use tokio::net::lookup_host;
+use reqwest::{Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
 
 use crate::base::addr::{Locality, canonical};
 use crate::net;
-use crate::net::http::{ClientConfig, get, innermost};
+use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
+use crate::net::http::{get, innermost};
 use crate::tracker::announce::{Error, Family, RetryIn};
 use crate::tracker::exchange::RETRY;
 use crate::tracker::http::{MAX_REPLY_LEN, MAX_WAIT, check_hop, check_host};
@@ -51,8 +50,8 @@ const UDP_PORT: u16 = 80;
 /// How long the network may take, and where we speak from.
 #[derive(Clone, Debug)]
 pub struct NetworkTiming {
-    /// Our own address, which is the one that a tracker notes; any when none.
-    pub bind: Option<IpAddr>,
+    /// Where it leaves; the address that it leaves from is the one that a tracker notes.
+    pub egress: Egress,
     /// To connect, TLS included.
     pub connect: Duration,
     /// Between two reads.
@@ -72,7 +71,7 @@ pub struct NetworkTiming {
 impl Default for NetworkTiming {
     fn default() -> Self {
         Self {
-            bind: None,
+            egress: Egress::default(),
             connect: Duration::from_secs(10),
             read: Duration::from_secs(10),
             total: Duration::from_secs(30),
@@ -99,7 +98,7 @@ pub struct HttpClient {
 /// Builds the [`HttpClient`].
 ///
 /// # Errors
-/// As [`net::http::client`].
+/// As [`Client::new`].
 pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error> {
     Ok(HttpClient {
         v4: client_of(timing, Family::V4)?,
@@ -146,7 +145,9 @@ impl HttpClient {
         for _ in 0..=MAX_REDIRECTS {
             addresses.retain(|address| Family::of(*address) == family);
             let response = self.ask(&url, family, &addresses, previous).await?;
-            let tracker = response.remote_addr().map(canonical);
+            // The end of a connection to a proxy says nothing of the tracker.
+            let remote = response.remote_addr().filter(|_| !self.v4.is_proxied());
+            let tracker = remote.map(canonical);
             let tracker = tracker.or(addresses.first().copied()).ok_or(Error::Redirect)?;
             let first_hop = *first_hop.get_or_insert(tracker);
             let Some(target) = redirect_target(&response, &url)? else {
@@ -155,7 +156,7 @@ impl HttpClient {
             };
             previous = Some(Locality::of(tracker.ip()));
             url = target;
-            addresses = resolve(&url, timing.lookup).await?;
+            addresses = resolve(&timing.egress, &url, timing.lookup).await?;
         }
         Err(Error::TooManyRedirects(MAX_REDIRECTS))
     }
@@ -171,7 +172,9 @@ impl HttpClient {
         let mut last_error = Error::NoAddress(family);
         for address in addresses.iter().take(MAX_ADDRESSES) {
             check_hop(previous, address.ip(), url.path())?;
-            let request = get(client, url, address.ip()).ok_or(Error::Url("has no host"))?;
+            let request = get(client, url, address.ip());
+            let request = request.map_err(|error| Error::Unreachable(error.to_string()))?;
+            let request = request.ok_or(Error::Url("has no host"))?;
             match request.send().await {
                 Ok(response) => return Ok(response),
                 Err(cause) => {
@@ -192,12 +195,16 @@ impl HttpClient {
 
 /// The addresses of a tracker's URL, both families, canonical. A literal address needs no
 /// resolver; names go to the system's, off this thread.
-pub(super) async fn resolve_url(url: &str, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
+pub(super) async fn resolve_url(
+    egress: &Egress,
+    url: &str,
+    limit: Duration,
+) -> Result<Vec<SocketAddr>, Error> {
     let url = Url::parse(url).map_err(|_| Error::Url("cannot be read as a URL"))?;
-    resolve(&url, limit).await
+    resolve(egress, &url, limit).await
 }
 
-async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(egress: &Egress, url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
     let host = url.host_str().ok_or(Error::Url("has no host"))?;
     let default = (url.scheme() == "udp").then_some(UDP_PORT);
     let port = url.port_or_known_default().or(default).ok_or(Error::Url("has no port"))?;
@@ -207,31 +214,39 @@ async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
     }
     // Only in HTTP URLs is the host in small letters already.
     check_host(&host.to_ascii_lowercase())?;
-    resolve_host(host, port, limit).await
+    if url.scheme() == "udp" {
+        return resolve_host(egress, host, port, limit).await;
+    }
+    let found = egress.whereabouts(host, port, Purpose::Tracker, limit).await;
+    canonical_all(host, found)
 }
 
 /// The addresses of `host`, which is a name.
 pub(super) async fn resolve_host(
+    egress: &Egress,
     host: &str,
     port: u16,
     limit: Duration,
 ) -> Result<Vec<SocketAddr>, Error> {
-    let failed = |cause: String| Error::Lookup { host: host.to_owned(), cause };
-    match timeout(limit, lookup_host((host, port))).await {
-        Ok(Ok(addresses)) => Ok(addresses.map(canonical).collect()),
-        Ok(Err(cause)) => Err(failed(cause.to_string())),
-        Err(_) => Err(failed(format!("no answer within {} s", limit.as_secs_f32()))),
-    }
+    canonical_all(host, egress.lookup(host, port, Purpose::Tracker, limit).await)
+}
+
+fn canonical_all(
+    host: &str,
+    found: Result<Vec<SocketAddr>, net::Error>,
+) -> Result<Vec<SocketAddr>, Error> {
+    let found = found.map_err(|error| match error {
+        net::Error::Lookup { host, cause } => Error::Lookup { host, cause },
+        other => Error::Lookup { host: host.to_owned(), cause: other.to_string() },
+    })?;
+    Ok(found.into_iter().map(canonical).collect())
 }
 
 fn client_of(timing: &NetworkTiming, family: Family) -> Result<Client, reqwest::Error> {
-    let any = match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let local = Some(timing.bind.unwrap_or(any));
-    net::http::client(&ClientConfig {
-        local,
+    Client::new(ClientConfig {
+        egress: timing.egress.clone(),
+        purpose: Purpose::Tracker,
+        is_v4: Some(family == Family::V4),
         connect: timing.connect,
         read: timing.read,
         // The lookup counts too (`errand`).

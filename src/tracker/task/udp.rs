@@ -3,7 +3,7 @@
 //! stranger. Source: BEP 15.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::fetch::{Fetched, MAX_ADDRESSES};
 use super::{now, sleep_to};
+use crate::net::egress::Egress;
 use crate::net::udp::{Udp, UdpNews};
 use crate::tracker::announce::{AnnounceReply, Error, Family, PeerAddr, SwarmCounts};
 use crate::tracker::exchange::{Ask, CallId, Exchanges, Output};
@@ -56,8 +57,8 @@ impl UdpClient {
 
     /// Asks over sockets of its own, opened when they are needed; `bind` is our own address, any
     /// when none.
-    pub(super) fn alone(retry: Duration, bind: Option<IpAddr>) -> Self {
-        Self::start(Line::Closed(bind), retry)
+    pub(super) fn alone(retry: Duration, egress: Egress) -> Self {
+        Self::start(Line::Closed(egress), retry)
     }
 
     fn start(line: Line, retry: Duration) -> Self {
@@ -141,15 +142,15 @@ fn path(url: &str) -> Result<&str, Error> {
 
 /// What is asked over.
 enum Line {
-    /// Nothing yet: our own address is to be this one.
-    Closed(Option<IpAddr>),
+    /// Nothing yet: it is to leave here.
+    Closed(Egress),
     Open(Udp, mpsc::Receiver<UdpNews>),
 }
 
 impl Line {
     fn open(&mut self) -> Result<&Udp, Error> {
-        if let Self::Closed(bind) = self {
-            let opened = Udp::open(*bind, 0);
+        if let Self::Closed(egress) = self {
+            let opened = Udp::open(egress, 0);
             let (udp, mail) = opened.map_err(|error| Error::Unreachable(error.to_string()))?;
             *self = Self::Open(udp, mail.tracker);
         }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::served::{Answer, Served, info_hash, torrent};
 use crate::base::ids::InfoHash;
+use crate::net::egress::Egress;
 use crate::tracker::catalogue_client::{CatalogueClient, Error};
 use crate::tracker::proof::{Change, SignedChange, TokenKey, body_hash, decode};
 
@@ -47,11 +48,11 @@ async fn relay(to: SocketAddr) -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
 }
 
 fn client(address: SocketAddr) -> CatalogueClient {
-    CatalogueClient::new(&format!("http://{address}")).unwrap()
+    CatalogueClient::new(&format!("http://{address}"), &Egress::default()).unwrap()
 }
 
 fn found(address: SocketAddr) -> CatalogueClient {
-    CatalogueClient::found(&format!("http://{address}")).unwrap()
+    CatalogueClient::found(&format!("http://{address}"), &Egress::default()).unwrap()
 }
 
 #[tokio::test]

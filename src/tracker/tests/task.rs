@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::mock_tracker::{MockTracker, Script, gzip_bomb};
 use crate::base::ids::{InfoHash, PeerId};
+use crate::net::egress::Egress;
 use crate::tracker::server::{ServerConfig, serve};
 use crate::tracker::task::{
     NetworkTiming, QUIET_DEFAULT, TrackerCommand, TrackerConfig, TrackerEvent, TransferStats,
@@ -40,7 +41,7 @@ impl Torrent {
     /// Over these UDP sockets.
     pub(super) fn asking(tiers: &[&[String]], udp: Option<UdpClient>) -> Self {
         let network = NetworkTiming {
-            bind: None,
+            egress: Egress::default(),
             connect: millis(300),
             read: millis(300),
             total: millis(600),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::mock_tracker::{MockTracker, Script};
 use super::mock_udp_tracker::{ANNOUNCE, Asked, CONNECT, CONNECTION, MockUdpTracker, SCRAPE};
 use super::task::{Torrent, millis, peer};
+use crate::net::egress::Egress;
 use crate::net::udp::{Udp, UdpNews};
 use crate::tracker::task::{NetworkTiming, TrackerCommand, TrackerEvent, TransferStats, UdpClient};
 use crate::tracker::tiers::Timing;
@@ -92,7 +93,7 @@ async fn torrents_of_a_session_ask_over_one_socket_that_others_use_too() {
         seen.lock().unwrap().insert(asked.from.port());
         honest(asked);
     });
-    let (udp, mut mail) = Udp::open(Some([127, 0, 0, 1].into()), 0).unwrap();
+    let (udp, mut mail) = Udp::open(&Egress::from_address(Some([127, 0, 0, 1].into())), 0).unwrap();
     let client = UdpClient::over(udp.clone(), mail.tracker, millis(100));
     let start = || Torrent::asking(&[&[tracker.url()]], Some(client.clone()));
     let (mut one, mut two) = (start(), start());

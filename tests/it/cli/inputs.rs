@@ -70,6 +70,7 @@ fn usage_errors_are_code_2() {
         (&["--peer", "localhost", "x.torrent"] as &[&str], "no names"),
         (&["-D", "-1", "x.torrent"], "not a rate; write 500K"),
         (&["-p", "-1", "x.torrent"], "invalid value '-1' for '--port"),
+        (&["--proxy", "socks4://127.0.0.1:1", "x.torrent"], "SOCKS4 is not spoken here"),
     ] {
         let ran = run(home.path(), arguments);
         assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.stderr);
@@ -81,7 +82,6 @@ fn usage_errors_are_code_2() {
         (&["help", "verfy"], "there is no command verfy - did you mean verify?"),
         (&["man", "chunk", "gett"], "there is no command gett - did you mean get?"),
         (&["daemon", "x"], "not available yet"),
-        (&["--proxy", "socks5://127.0.0.1:1", "x.torrent"], "not supported yet"),
         (&["--select", "3", "x.torrent"], "there is no file 3: the torrent has 2 files"),
         (&["--select", "1", "x.torrent", "x.torrent"], "the download of one torrent"),
     ] {

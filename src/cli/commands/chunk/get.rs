@@ -20,6 +20,7 @@ use crate::cli::args::Common;
 use crate::cli::config::state_dir;
 use crate::cli::escape::{self, escape};
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
+use crate::cli::given::address_of;
 use crate::cli::job::{Job, in_runtime};
 use crate::cli::live::{End, Ending};
 use crate::cli::memory::memory_for;
@@ -30,6 +31,7 @@ use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
+use crate::net::egress::{Egress, Remote};
 use crate::session::{
     Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
 };
@@ -77,6 +79,7 @@ pub(super) async fn download(
     stopper: Stopper,
 ) -> Result<End, Failure> {
     let (way, memory) = (Way::of(arguments)?, memory_for(common)?);
+    let egress = common.ways.egress();
     let store = match arguments.keep_chunks {
         true => {
             let store = ChunkStore::new(&arguments.chunks, &arguments.name);
@@ -85,12 +88,13 @@ pub(super) async fn download(
         false => None,
     };
     let plan = tokio::select! {
-        plan = Plan::make(&way, state, store.as_ref()) => plan?,
+        plan = Plan::make(&egress, &way, state, store.as_ref()) => plan?,
         () = stopper.asked() => return Ok(End::Short(Exit::Incomplete)),
     };
     plan.tell(&way, arguments.json, common.quiet);
     let torrent = plan.torrent.clone();
-    let end = plan.job(arguments, memory, talk, state.to_owned()).run(common, stopper).await?;
+    let end =
+        plan.job(arguments, memory, talk, (state.to_owned(), egress)).run(common, stopper).await?;
     if let (End::Complete, Some(store)) = (end, &store) {
         keep(&torrent, &arguments.dir, store)?;
     }
@@ -103,7 +107,7 @@ enum Way {
     /// Step 1.
     Files(PathBuf),
     /// Step 2.
-    Tracker(SocketAddrV4),
+    Tracker(Remote),
     /// Step 3: where to broadcast to.
     Discover(SocketAddrV4),
 }
@@ -114,13 +118,13 @@ impl Way {
             let target = SocketAddrV4::new(arguments.broadcast, arguments.discover_port);
             return Ok(Self::Discover(target));
         }
-        if let Some(Some(tracker)) = arguments.tracker {
+        if let Some(Some(tracker)) = &arguments.tracker {
             if arguments.config.is_some() {
                 return Err(Failure::usage(
                     "--tracker ADDR needs no --config; --tracker alone takes the one of peers.ini",
                 ));
             }
-            return Ok(Self::Tracker(tracker));
+            return Ok(Self::Tracker(tracker.clone()));
         }
         let dir = arguments.config.clone().unwrap_or_else(|| PathBuf::from("config"));
         let has = |name: &str| dir.join(name).exists();
@@ -137,7 +141,7 @@ impl Way {
         let tracker = peers.tracker().map_err(|error| {
             Failure::bad_input(escape(&format!("{}: {error}", dir.join(PEERS).display())))
         })?;
-        Ok(Self::Tracker(tracker))
+        Ok(Self::Tracker(SocketAddr::from(tracker).into()))
     }
 }
 
@@ -156,23 +160,32 @@ struct Plan {
 }
 
 impl Plan {
-    async fn make(way: &Way, state: &Path, store: Option<&ChunkStore>) -> Result<Self, Failure> {
+    async fn make(
+        egress: &Egress,
+        way: &Way,
+        state: &Path,
+        store: Option<&ChunkStore>,
+    ) -> Result<Self, Failure> {
         let (source, tracker) = match way {
             Way::Files(dir) => (ListingSource::Config(dir.clone()), None),
-            Way::Tracker(tracker) => (ListingSource::Tracker(*tracker), Some(*tracker)),
-            Way::Discover(target) => return Self::discovered(*target, state, store).await,
+            Way::Tracker(tracker) => {
+                let tracker = address_of(tracker, egress).await?;
+                (ListingSource::Tracker(tracker), Some(tracker))
+            }
+            Way::Discover(target) => return Self::discovered(egress, *target, state, store).await,
         };
-        let listing = source.listing().await.map_err(failure)?;
-        Self::with(listing, tracker, state, store).await
+        let listing = source.listing(egress).await.map_err(failure)?;
+        Self::with(egress, listing, tracker, state, store).await
     }
 
     /// The listing of the tracker that gives it first; if it leads to nothing, the next one.
     async fn discovered(
+        egress: &Egress,
         target: SocketAddrV4,
         state: &Path,
         store: Option<&ChunkStore>,
     ) -> Result<Self, Failure> {
-        let trackers = discover(target, DISCOVERY_WAIT).await;
+        let trackers = discover(egress, target, DISCOVERY_WAIT).await;
         let trackers = trackers.map_err(|error| network(&error.to_string()))?;
         let mut trackers = trackers.into_iter().take(TRACKERS_MAX).map(|it| it.address);
         let mut asked = JoinSet::new();
@@ -181,8 +194,8 @@ impl Plan {
             while asked.len() < TRACKERS_AT_ONCE
                 && let Some(address) = trackers.next()
             {
-                let source = ListingSource::Tracker(address);
-                asked.spawn(async move { (address, source.listing().await) });
+                let (source, egress) = (ListingSource::Tracker(address), egress.clone());
+                asked.spawn(async move { (address, source.listing(&egress).await) });
             }
             let (tracker, listing) = match asked.join_next().await {
                 Some(Ok(answer)) => answer,
@@ -191,7 +204,7 @@ impl Plan {
                 None => break,
             };
             let plan = match listing {
-                Ok(listing) => Self::with(listing, Some(tracker), state, store).await,
+                Ok(listing) => Self::with(egress, listing, Some(tracker), state, store).await,
                 Err(error) => Err(failure(error)),
             };
             match plan {
@@ -209,6 +222,7 @@ impl Plan {
     }
 
     async fn with(
+        egress: &Egress,
         listing: Listing,
         tracker: Option<SocketAddrV4>,
         state: &Path,
@@ -220,7 +234,7 @@ impl Plan {
         let (torrent, learnt) = match known {
             Some((sizes, torrent)) => (torrent, Learnt::known(sizes)),
             None => {
-                let learnt = listing.fetch_sizes().await.map_err(failure)?;
+                let learnt = listing.fetch_sizes(egress).await.map_err(failure)?;
                 (listing.torrent(learnt.sizes).map_err(failure)?, learnt)
             }
         };
@@ -265,7 +279,13 @@ impl Plan {
         )
     }
 
-    fn job(self, arguments: &GetArgs, memory: Memory, talk: Talk, state_dir: PathBuf) -> Job {
+    fn job(
+        self,
+        arguments: &GetArgs,
+        memory: Memory,
+        talk: Talk,
+        (state_dir, egress): (PathBuf, Egress),
+    ) -> Job {
         let options = TorrentOptions {
             dir: arguments.dir.clone(),
             wanted_files: None,
@@ -301,7 +321,7 @@ impl Plan {
             session: SessionConfig {
                 port: None,
                 listen: false,
-                bind: None,
+                egress,
                 encryption: Encryption::default(),
                 state_dir,
                 memory,

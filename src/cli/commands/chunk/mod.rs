@@ -11,7 +11,7 @@ mod merge;
 mod provide;
 mod tracker;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::chunk::wire::DISCOVERY_PORT;
 use crate::cli::args::Common;
 use crate::cli::exit::Outcome;
 use crate::cli::values::{self, Rate};
+use crate::net::egress::Remote;
 
 /// The roles and tools.
 #[derive(Subcommand, Debug)]
@@ -85,8 +86,8 @@ pub struct GetArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub config: Option<PathBuf>,
     /// Step 2: the listing of this tracker; without ADDR that of peers.ini
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, value_parser = values::address_v4)]
-    pub tracker: Option<Option<SocketAddrV4>>,
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, value_parser = values::place)]
+    pub tracker: Option<Option<Remote>>,
     /// Step 3: look for trackers by broadcast, use the one that answers first
     #[arg(long, conflicts_with_all = ["config", "tracker"])]
     pub discover: bool,

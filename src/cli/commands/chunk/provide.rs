@@ -12,6 +12,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::stop::Stopper;
 use crate::cli::{logs, out};
+use crate::net::egress::Egress;
 use crate::net::{self, tcp};
 
 use super::ProvideArgs;
@@ -80,7 +81,8 @@ pub(super) fn listen(
     section: &str,
     peers_path: &Path,
 ) -> Result<(TcpListener, SocketAddr), Failure> {
-    let listening = tcp::listen(Some((*address.ip()).into()), Some(address.port()));
+    let here = Egress::from_address(Some((*address.ip()).into()));
+    let listening = tcp::listen(&here, Some(address.port()));
     let key = |key: &str| escape(&format!("{key} of [{section}] in {}", peers_path.display()));
     let listening = listening.map_err(|error| match error {
         net::Error::PortTaken { .. } => Failure::new(

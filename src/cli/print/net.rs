@@ -1,0 +1,98 @@
+//! What may leave, how, and what does not: for `driver config` and `net`. Pure.
+
+use crate::net::egress::{Egress, Policy, Purpose, Standing, State};
+
+/// The way out in lines: the rule, how it stands, and what is off and why.
+pub fn net_lines(egress: &Egress, port: Option<u16>) -> Vec<String> {
+    lines(egress.policy(), &egress.standing(), port, |purpose| egress.off(purpose))
+}
+
+fn lines(
+    policy: &Policy,
+    standing: &Standing,
+    port: Option<u16>,
+    off: impl Fn(Purpose) -> Option<&'static str>,
+) -> Vec<String> {
+    let Policy { device, bind, proxy, only_peers, dns } = policy;
+    let line = |name: &str, words: String| format!("{name:<9}  {words}");
+    let by = match (device, bind) {
+        (Some(device), Some(bind)) => format!("{device} alone, from {bind}"),
+        (Some(device), None) => format!("{device} alone"),
+        (None, Some(bind)) => format!("any device, from {bind}"),
+        (None, None) => "any device".to_owned(),
+    };
+    let mut lines = vec![line("leaves by", by)];
+    if device.is_some() {
+        let words = match (&standing.state, standing.place) {
+            (State::Waiting(why), _) => format!("nothing leaves: {why}"),
+            (State::Closed(why), _) => format!("nothing leaves: {why}"),
+            (State::Open, place) => {
+                let four = place.and_then(|place| place.four).map(|ip| ip.to_string());
+                let six = place.and_then(|place| place.six).map(|ip| ip.to_string());
+                let both: Vec<String> = four.into_iter().chain(six).collect();
+                format!("open, from {}", both.join(" and "))
+            }
+        };
+        lines.push(line("state", words));
+    }
+    if let Some(proxy) = proxy {
+        let what = if *only_peers { "peers alone; all else goes directly" } else { "everything" };
+        lines.push(line("proxy", format!("{proxy}, {what}")));
+        lines.extend(standing.proxy_trouble.iter().map(|why| line("", why.clone())));
+        lines.extend(standing.relay_trouble.iter().map(|why| line("", why.clone())));
+    }
+    let names = match (dns, proxy, device) {
+        (Some(server), Some(_), _) if !only_peers => {
+            format!("the proxy; {server} through it, for datagrams")
+        }
+        (None, Some(_), _) if !only_peers => {
+            "the proxy; nobody for datagrams (--dns ADDR names a server)".to_owned()
+        }
+        (Some(server), ..) => server.to_string(),
+        (None, _, Some(device)) => format!("the system's name servers, by {device}"),
+        (None, ..) => "the system".to_owned(),
+    };
+    lines.push(line("names", names));
+    if let Some(port) = port {
+        let words = match port {
+            0 => "nobody can connect to us".to_owned(),
+            port => format!("port {port}"),
+        };
+        lines.push(line("listens", words));
+    }
+    for purpose in Purpose::ALL {
+        if let Some(why) = off(purpose) {
+            lines.push(line("off", format!("{purpose}: {why}")));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_its_state_and_what_is_off_are_told() {
+        assert_eq!(
+            net_lines(&Egress::default(), Some(6881)),
+            ["leaves by  any device", "names      the system", "listens    port 6881"]
+        );
+        let device = Some("tun77".to_owned());
+        let waits = Egress::new(Policy { device, ..Policy::default() });
+        assert_eq!(
+            net_lines(&waits, None),
+            [
+                "leaves by  tun77 alone",
+                "state      nothing leaves: waits for tun77: there is no such device",
+                "names      the system's name servers, by tun77",
+            ]
+        );
+        let proxy = "http://me:secret@192.0.2.1:3128".parse().ok();
+        let proxied = Egress::new(Policy { proxy, ..Policy::default() });
+        let told = net_lines(&proxied, Some(0)).join("\n");
+        assert!(told.contains("proxy      http://192.0.2.1:3128, everything"), "{told}");
+        assert!(told.contains("off        DHT: datagrams (UDP) do not go through an HTTP proxy"));
+        assert!(told.contains("listens    nobody can connect to us") && !told.contains("secret"));
+    }
+}

@@ -1,0 +1,202 @@
+//! What the user allows, what each socket is for, and how things stand. Values only.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::device::Place;
+use super::proxy::Proxy;
+
+/// What a socket is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// Connections to peers.
+    Peer,
+    /// Trackers, over HTTP and UDP.
+    Tracker,
+    /// The DHT.
+    Dht,
+    /// Peers of the local network.
+    Lsd,
+    /// Servers of files, and files that are fetched by URL.
+    WebSeed,
+    /// The router.
+    PortMap,
+    /// Trackers and providers of the course protocol.
+    Course,
+    /// Trackers' catalogues, and those of the local network.
+    Catalogue,
+}
+
+impl Purpose {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Peer,
+        Self::Tracker,
+        Self::Dht,
+        Self::Lsd,
+        Self::WebSeed,
+        Self::PortMap,
+        Self::Course,
+        Self::Catalogue,
+    ];
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Peer => "peers",
+            Self::Tracker => "trackers",
+            Self::Dht => "DHT",
+            Self::Lsd => "local discovery",
+            Self::WebSeed => "web servers",
+            Self::PortMap => "port mapping",
+            Self::Course => "course protocol",
+            Self::Catalogue => "catalogues",
+        })
+    }
+}
+
+/// What the user allows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Policy {
+    /// The one device that anything leaves by.
+    pub device: Option<String>,
+    /// The address to speak from and listen on; one of the device's if there is one.
+    pub bind: Option<IpAddr>,
+    /// What connects for us.
+    pub proxy: Option<Proxy>,
+    /// Only peers are reached through the proxy; all others directly.
+    pub only_peers: bool,
+    /// Who resolves names, where the system must not.
+    pub dns: Option<SocketAddr>,
+}
+
+impl Policy {
+    /// Why nothing leaves for this purpose, if so.
+    pub(super) fn off(&self, purpose: Purpose) -> Option<&'static str> {
+        let proxy = self.proxy.as_ref()?;
+        match purpose {
+            Purpose::Lsd => Some("who is behind a proxy does not show in the local network"),
+            Purpose::PortMap => Some("nobody can connect to us through a proxy"),
+            Purpose::Dht if !self.only_peers && !proxy.takes_datagrams() => {
+                Some("datagrams (UDP) do not go through an HTTP proxy")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether anything may leave.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum State {
+    /// It may.
+    #[default]
+    Open,
+    /// Not until the device is there again, for this reason.
+    Waiting(String),
+    /// Not at all: the system does not let us do what is asked for.
+    Closed(String),
+}
+
+/// How things stand.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Standing {
+    /// Whether anything may leave.
+    pub state: State,
+    /// The device, where one is chosen and there.
+    pub place: Option<Place>,
+    /// The networks that this machine is in.
+    pub networks: Vec<IpAddr>,
+    /// What was wrong with the proxy when it was asked last.
+    pub proxy_trouble: Option<String>,
+    /// Why datagrams do not go through the proxy at present.
+    pub relay_trouble: Option<String>,
+}
+
+impl Standing {
+    /// Is this machine, or the device, where it was not before? Then others are to hear of it.
+    pub fn is_elsewhere_than(&self, before: &Self) -> bool {
+        if self.state != State::Open {
+            return false;
+        }
+        let is_new = |network: &IpAddr| !before.networks.contains(network);
+        match self.place {
+            Some(place) => before.place != Some(place),
+            None => self.networks.iter().any(is_new),
+        }
+    }
+
+    /// That nothing leaves at present, or does not get behind the proxy, and why; in words for
+    /// people.
+    pub fn trouble(&self) -> Option<String> {
+        match &self.state {
+            State::Waiting(why) | State::Closed(why) => Some(format!("nothing leaves: {why}")),
+            State::Open => self.proxy_trouble.clone(),
+        }
+    }
+}
+
+/// Whom to connect to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Remote {
+    /// An address.
+    Address(SocketAddr),
+    /// A host by name, resolved by the proxy where there is one.
+    Name {
+        /// Its name.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+}
+
+impl Remote {
+    /// The host, which may be an address, an IPv6 one in brackets.
+    pub fn of(host: &str, port: u16) -> Self {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        match bare.parse() {
+            Ok(ip) => Self::Address(SocketAddr::new(ip, port)),
+            Err(_) => Self::Name { host: host.to_owned(), port },
+        }
+    }
+}
+
+impl From<SocketAddr> for Remote {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl std::fmt::Display for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_hear_of_a_new_place_and_not_of_one_that_is_gone() {
+        let at = |index| Place { index, four: "10.8.0.2".parse().ok(), six: None };
+        let open = |place| Standing { place, ..Standing::default() };
+        let away =
+            Standing { state: State::Waiting("waits for tun0".to_owned()), ..Standing::default() };
+        assert!(open(Some(at(3))).is_elsewhere_than(&away));
+        assert!(open(Some(at(4))).is_elsewhere_than(&open(Some(at(3)))), "made anew");
+        assert!(!open(Some(at(3))).is_elsewhere_than(&open(Some(at(3)))));
+        assert!(!away.is_elsewhere_than(&open(Some(at(3)))));
+        assert_eq!(away.trouble().as_deref(), Some("nothing leaves: waits for tun0"));
+        let within = |networks: &[&str]| Standing {
+            networks: networks.iter().map(|it| it.parse().unwrap()).collect(),
+            ..Standing::default()
+        };
+        let home = within(&["192.168.1.7"]);
+        assert!(within(&["192.168.1.7", "2001:db8:1::"]).is_elsewhere_than(&home));
+        assert!(home.is_elsewhere_than(&within(&[])), "the cable is in again");
+        assert!(!within(&[]).is_elsewhere_than(&home));
+    }
+}
