@@ -104,7 +104,8 @@ impl Attempts {
                 let is_over = file.left.is_none() || is_long(file.left) || is_impatient;
                 file.why.clone().filter(|_| is_over)
             };
-            let why = why.cloned().or_else(|| source.files.iter().find_map(of_file))?;
+            // What is wrong with the file says more than that the source has none.
+            let why = source.files.iter().find_map(of_file).or_else(|| why.cloned())?;
             Some(format!("{}: {why}", source.site))
         };
         let whys: Option<Vec<String>> = sources.iter().map(over).collect();

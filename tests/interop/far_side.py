@@ -14,9 +14,13 @@ ADDRESS = sys.argv[1]
 PROXY = sys.argv[2] if len(sys.argv) > 2 else "works"
 DNS, TRACKER, UDP_TRACKER, FILES, NODE, PEER, SOCKS, RELAY = 53, 6969, 6970, 80, 6771, 6881, 1080, 1081
 
+SAYING = threading.Lock()
+
 
 def say(*words):
-    print(*words, flush=True)
+    # In one piece: there are many threads.
+    with SAYING:
+        print(*words, flush=True)
 
 
 def answer(question):

@@ -261,7 +261,7 @@ impl Egress {
         let none =
             || Error::Lookup { host: host.to_owned(), cause: "it has no address".to_owned() };
         let mut last = None;
-        for address in found.into_iter().take(super::reach::ADDRESSES_MAX) {
+        for address in super::reach::to_try(found, self.policy().bind) {
             match self.dial(address, limit).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),
