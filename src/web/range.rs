@@ -12,13 +12,8 @@ pub const GONE_REST: Duration = Duration::from_secs(3600);
 /// A file that is refused, or answered oddly, is left alone for so long. A refusal may be a limit
 /// of rates or a wall against robots: both are over some minutes later.
 pub const FILE_REST: Duration = Duration::from_secs(600);
-/// How long a busy origin is left alone that does not say how long: this, then twice as long each
-/// time, up to [`BUSY_REST_MAX`].
-pub const BUSY_REST: Duration = Duration::from_secs(2);
-/// See [`BUSY_REST`].
+/// The longest that a busy origin is left alone which does not say how long.
 pub const BUSY_REST_MAX: Duration = Duration::from_secs(120);
-/// By as much of such a rest it differs from one to the next, so that not all come back at once.
-pub const BUSY_JITTER: f64 = 0.2;
 /// No script is left alone for longer, whatever it says.
 const SCRIPT_REST_MAX: Duration = Duration::from_secs(3600);
 /// So much of a whole file may be thrown away in front of what was asked for. archive.org answers
@@ -269,7 +264,7 @@ pub enum Rest {
     File(Option<Duration>),
     /// This source, as long as the torrent runs.
     Source,
-    /// The whole origin, for this time or by [`BUSY_REST`]; with fewer connections afterwards.
+    /// The whole origin, for this time or as its pool decides; with fewer connections afterwards.
     Origin(Option<Duration>),
 }
 

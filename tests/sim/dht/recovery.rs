@@ -196,9 +196,7 @@ fn sweep(torrents: usize, size: usize) {
         last = queries;
         if minute == 27 {
             let count = announced(&world).len();
-            // As many as 118 datagrams a second are enough for.
-            let percent = if is_large() { 85 } else { 97 };
-            assert!(count * 100 >= torrents * percent, "{count} of {torrents} in 28 minutes");
+            assert!(count * 100 >= torrents * 97, "{count} of {torrents} in 28 minutes");
         }
     }
     let from = world.hosts[0].address;
