@@ -149,14 +149,10 @@ impl<C: Open> Plan<C> {
         let Some(site) = self.tickets.remove(&ticket) else { return };
         let Some(state) = self.sites.get_mut(&site) else { return };
         state.waiting.retain(|waiting| waiting.ticket != ticket);
-        if state.held.remove(&ticket).is_some() {
-            self.leases -= 1;
-        }
         state.idle.extend(connections.into_iter().map(|connection| (connection, now)));
-        // Others may have waited for one of those that all sites share.
-        match self.leases + 1 == LEASES_MAX {
-            true => self.settle_all(),
-            false => self.settle(&site),
+        match state.held.remove(&ticket) {
+            Some(_) => self.on_given_back(&site),
+            None => self.settle(&site),
         }
     }
 
@@ -178,7 +174,9 @@ impl<C: Open> Plan<C> {
         let state = self.sites.get_mut(&site)?;
         if busy.retry_after.is_none() && state.rest.is_none() && state.is_beside(ticket) {
             state.climb.on_limit(state.serving(), now);
-            self.settle(&site);
+            // Who was turned away gives it back; those who are served must not as well.
+            state.held.remove(&ticket);
+            self.on_given_back(&site);
             return None;
         }
         let is_new = state.rest_until().is_none_or(|until| until <= now);
@@ -247,6 +245,16 @@ impl<C: Open> Plan<C> {
     /// The next effect.
     pub fn poll_output(&mut self) -> Option<Output<C>> {
         self.outputs.pop_front()
+    }
+
+    /// A slot of this site is free.
+    fn on_given_back(&mut self, site: &Site) {
+        self.leases -= 1;
+        // Others may have waited for one of those that all sites share.
+        match self.leases + 1 == LEASES_MAX {
+            true => self.settle_all(),
+            false => self.settle(site),
+        }
     }
 
     /// Gives what can be given, to sites that have little first.

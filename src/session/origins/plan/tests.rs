@@ -59,11 +59,15 @@ impl Desk {
         self.plan.busy(ticket, Busy { why: "it says 503".to_owned(), retry_after }, self.now)
     }
 
-    /// Gives a slot back, and wants another one.
-    fn again(&mut self, ticket: u64) {
-        let torrent = self.plan.sites[&site(ORIGIN)].held[&ticket].torrent;
+    /// Whose slot that is.
+    fn torrent(&self, ticket: u64) -> u8 {
+        self.plan.sites[&site(ORIGIN)].held[&ticket].torrent.0[0]
+    }
+
+    /// Gives a slot back, and wants another one for that torrent.
+    fn again(&mut self, ticket: u64, torrent: u8) {
         self.end(ticket, Vec::new());
-        self.ask(ORIGIN, torrent.0[0]);
+        self.ask(ORIGIN, torrent);
     }
 
     /// Lets time pass, as whoever owns the plan does.
@@ -255,8 +259,9 @@ fn run(desk: &mut Desk, time: Duration, rate: impl Fn(usize) -> u64, most: usize
                     desk.plan.brings(ticket, desk.now);
                 } else {
                     desk.refused += 1;
+                    let torrent = desk.torrent(ticket);
                     desk.busy(ticket, None);
-                    desk.again(ticket);
+                    desk.again(ticket, torrent);
                 }
             }
         }
@@ -267,7 +272,8 @@ fn run(desk: &mut Desk, time: Duration, rate: impl Fn(usize) -> u64, most: usize
         if desk.plan.sites[&site(ORIGIN)].is_contended {
             // One goes after its run, and wants to come back.
             let ticket = desk.held.remove(0);
-            desk.again(ticket);
+            let torrent = desk.torrent(ticket);
+            desk.again(ticket, torrent);
         }
         counts.push(desk.held.len());
     }
@@ -388,6 +394,19 @@ fn a_site_that_says_when_to_come_back_is_left_alone_whoever_is_served() {
     assert!(desk.granted().is_empty());
     desk.end(a, Vec::new());
     assert_eq!(desk.granted(), [c]);
+}
+
+#[test]
+fn who_is_served_gives_nothing_back_because_another_was_one_too_many() {
+    let mut desk = Desk::new();
+    let [a, b] = [1, 1].map(|torrent| desk.ask(ORIGIN, torrent));
+    assert_eq!(desk.granted(), [a, b]);
+    desk.plan.brings(a, desk.now);
+    assert_eq!(desk.busy(b, None), None);
+    // While the other one's connection is still about to end.
+    assert_eq!(desk.outputs(), []);
+    desk.end(b, Vec::new());
+    assert_eq!(desk.outputs(), []);
 }
 
 #[test]
