@@ -18,7 +18,7 @@ use crate::disk::{
 use crate::metainfo::create::CreateOptions;
 use crate::metainfo::{Kind, Torrent};
 use crate::net::egress::Egress;
-use crate::session::{self, Session, SessionConfig, TorrentOptions};
+use crate::session::{self, Opening, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 
@@ -60,7 +60,17 @@ impl Engine {
         options: TorrentOptions,
         contacts: Option<Contacts>,
     ) -> Result<TorrentHandle, Failure> {
-        self.session.add_among(torrent, options, contacts).await.map_err(failure)
+        opened(self.begin(torrent, options, contacts).await).await
+    }
+
+    /// The same, up to its place in the queue.
+    pub async fn begin(
+        &self,
+        torrent: Arc<Torrent>,
+        options: TorrentOptions,
+        contacts: Option<Contacts>,
+    ) -> Opening {
+        self.session.begin(torrent, options, contacts).await
     }
 
     /// Searches for the metadata of a torrent.
@@ -117,6 +127,14 @@ impl Engine {
     pub fn port(&self) -> u16 {
         self.session.port()
     }
+}
+
+/// Waits until a torrent's files are open.
+///
+/// # Errors
+/// As [`Engine::add`].
+pub async fn opened(opening: Opening) -> Result<TorrentHandle, Failure> {
+    opening.opened().await.map_err(failure)
 }
 
 /// The exit code for each thing that can stand in the way at the start.

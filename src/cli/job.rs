@@ -2,6 +2,7 @@
 //! the prompt, and hands over to [`Live`]. What the torrents are and when the run ends is said
 //! by whoever makes the [`Job`].
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
@@ -25,12 +26,15 @@ use super::memory::memory_for;
 use super::print::saving_line;
 use super::renewal::Shared;
 use super::repl::Talk;
-use super::repl::desk::{Desk, Refused, Wanted};
+use super::repl::desk::{Coming, Desk, Refused, Wanted};
 use super::repl::reader::{PromptConfig, read_pipe, read_prompt, read_script};
 use super::search::Wish;
 use super::stop::Stopper;
 use super::voice::Voice;
 use super::{logs, out};
+
+/// Torrents whose files are opened side by side: each waits for its device a few times.
+const OPENED_AT_ONCE: usize = 16;
 
 /// Everything that a run needs to start.
 pub struct Job {
@@ -143,37 +147,60 @@ impl Job {
         live.run().await
     }
 
-    /// Takes the torrents in and says what they are. Of several, those that cannot run are told
-    /// and left out.
+    /// Takes the torrents in and says what they are, in their order. Of several, those that cannot
+    /// run are told and left out.
     async fn take_in(&mut self, desk: &mut Desk, voice: &mut Voice) -> Result<(), Failure> {
+        let mut coming = VecDeque::new();
+        for wanted in std::mem::take(&mut self.torrents) {
+            let refused = match wanted {
+                Wanted::Torrent(chosen) => {
+                    let hash = chosen.torrent.info_hash_v1;
+                    let is_same = |(it, _): &(Coming, _)| it.torrent.info_hash_v1 == hash;
+                    // Who comes a second time is told of the first.
+                    let most = if coming.iter().any(is_same) { 0 } else { OPENED_AT_ONCE - 1 };
+                    self.settle(&mut coming, most, desk, voice).await?;
+                    let options = chosen.options.clone();
+                    match desk.begin(*chosen, None, None).await {
+                        Ok(begun) => {
+                            coming.push_back((begun, options));
+                            continue;
+                        }
+                        Err(refused) => refused,
+                    }
+                }
+                Wanted::Link(wish) => {
+                    self.settle(&mut coming, 0, desk, voice).await?;
+                    match seek(desk, voice, *wish).await {
+                        Ok(()) => continue,
+                        Err(refused) => refused,
+                    }
+                }
+            };
+            self.settle(&mut coming, 0, desk, voice).await?;
+            self.refuse(voice, refused)?;
+        }
+        self.settle(&mut coming, 0, desk, voice).await
+    }
+
+    /// Waits for the files of those that came first, until at most so many are being opened.
+    async fn settle(
+        &mut self,
+        coming: &mut VecDeque<(Coming, TorrentOptions)>,
+        most: usize,
+        desk: &mut Desk,
+        voice: &mut Voice,
+    ) -> Result<(), Failure> {
         let (port, is_several) = (desk.engine.port(), self.is_several);
         let has_dht = desk.engine.dht().is_some();
         let has_others = self.ending.providers.is_some() || self.chunks_from.is_some();
-        for wanted in std::mem::take(&mut self.torrents) {
-            let came = match wanted {
-                Wanted::Torrent(chosen) => {
-                    let options = chosen.options.clone();
-                    desk.add(*chosen).await.map(|item| Some((item, options)))
-                }
-                Wanted::Link(wish) => seek(desk, voice, *wish).await.map(|()| None),
-            };
-            let (item, options) = match came {
-                Ok(Some(came)) => came,
-                Ok(None) => continue,
-                Err(Refused::Twice(words, given)) => {
-                    let given = if given.is_empty() { ": ignored" } else { &given };
-                    out::talk_wrapped(&format!("driver: {words}{given}"));
+        while coming.len() > most
+            && let Some((first, options)) = coming.pop_front()
+        {
+            let item = match desk.settle(first).await {
+                Ok(item) => item,
+                Err(refused) => {
+                    self.refuse(voice, refused)?;
                     continue;
-                }
-                Err(Refused::Failed(failure)) if self.is_several => {
-                    voice.event(&failed(&failure));
-                    out::talk_wrapped(&format!("driver: {failure}"));
-                    self.refused = self.refused.worst(failure.exit);
-                    continue;
-                }
-                Err(Refused::Failed(failure)) => {
-                    voice.event(&failed(&failure));
-                    return Err(failure);
                 }
             };
             if let Some(providers) = &self.ending.providers {
@@ -183,6 +210,28 @@ impl Job {
             let has_others = has_others || has_dht && !item.torrent.private;
             let around = Around { template: &self.template, is_several, has_others, port };
             greet(voice, item, &options, around);
+        }
+        Ok(())
+    }
+
+    /// Says why a torrent is left out.
+    ///
+    /// # Errors
+    /// The failure, if it was the only one.
+    fn refuse(&mut self, voice: &mut Voice, refused: Refused) -> Result<(), Failure> {
+        match refused {
+            Refused::Twice(words, given) => {
+                let given = if given.is_empty() { ": ignored" } else { &given };
+                out::talk_wrapped(&format!("driver: {words}{given}"));
+            }
+            Refused::Failed(failure) => {
+                voice.event(&failed(&failure));
+                if !self.is_several {
+                    return Err(failure);
+                }
+                out::talk_wrapped(&format!("driver: {failure}"));
+                self.refused = self.refused.worst(failure.exit);
+            }
         }
         Ok(())
     }

@@ -72,6 +72,22 @@ pub struct Session {
     dht: Option<Dht>,
 }
 
+/// A torrent that has its place in the queue, and whose files are being opened.
+#[derive(Debug)]
+pub struct Opening {
+    opened: oneshot::Receiver<Result<TorrentHandle, Error>>,
+}
+
+impl Opening {
+    /// Waits until they are.
+    ///
+    /// # Errors
+    /// As [`Session::add`].
+    pub async fn opened(self) -> Result<TorrentHandle, Error> {
+        self.opened.await.unwrap_or(Err(Error::Ended))
+    }
+}
+
 impl Session {
     /// Opens the port and starts the disk workers.
     ///
@@ -176,9 +192,22 @@ impl Session {
         options: TorrentOptions,
         contacts: Option<Contacts>,
     ) -> Result<TorrentHandle, Error> {
+        self.begin(torrent, options, contacts).await.opened().await
+    }
+
+    /// As [`add_among`](Self::add_among), but returns as soon as the torrent has its place in the
+    /// queue: the files of several can be opened side by side.
+    pub async fn begin(
+        &self,
+        torrent: Arc<Torrent>,
+        options: TorrentOptions,
+        contacts: Option<Contacts>,
+    ) -> Opening {
+        let (answer, opened) = oneshot::channel();
         let contacts = contacts.map(Box::new);
-        let added = self.ask(|answer| Command::Add { torrent, options, contacts, answer }).await;
-        added.unwrap_or(Err(Error::Ended))
+        // Whether anybody heard it is seen by the answer.
+        let _ = self.commands.send(Command::Add { torrent, options, contacts, answer }).await;
+        Opening { opened }
     }
 
     /// Searches for the metadata of a torrent of which only a hash is known (BEP 9). The search

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::base::url::Url;
 use crate::cli::attempts::Attempts;
 use crate::cli::commands::load;
-use crate::cli::engine::Engine;
+use crate::cli::engine::{Engine, opened};
 use crate::cli::escape::escape;
 use crate::cli::exit::Failure;
 use crate::cli::given::{Given, Input, Loaded};
@@ -23,7 +23,7 @@ use crate::cli::search::{Search, Wish};
 use crate::metainfo::Torrent;
 use crate::metalink::Metalink;
 use crate::net::egress::Egress;
-use crate::session::TorrentOptions;
+use crate::session::{Opening, TorrentOptions};
 use crate::torrent::seeking::Contacts;
 
 /// News kept for `log`.
@@ -42,6 +42,23 @@ pub struct Chosen {
     pub options: TorrentOptions,
     /// Hashes that its files are to have in the end.
     pub sums: Vec<FileSum>,
+}
+
+/// A torrent that has its place, and whose files are being opened.
+pub struct Coming {
+    /// The number that it has already.
+    number: Option<usize>,
+    named: String,
+    /// Its facts.
+    pub torrent: Arc<Torrent>,
+    dir: PathBuf,
+    first_tracker: Option<String>,
+    is_seed_only: bool,
+    /// Bytes that were fetched before it began.
+    fetched_before: u64,
+    sums: Vec<FileSum>,
+    attempts: Option<Attempts>,
+    opening: Opening,
 }
 
 /// What is to be taken in.
@@ -150,6 +167,20 @@ impl Desk {
         number: Option<usize>,
         contacts: Option<Contacts>,
     ) -> Result<&Item, Refused> {
+        let coming = self.begin(chosen, number, contacts).await?;
+        self.settle(coming).await
+    }
+
+    /// Gives a torrent its place; its files are opened meanwhile.
+    ///
+    /// # Errors
+    /// `Twice` when it is there.
+    pub async fn begin(
+        &mut self,
+        chosen: Chosen,
+        number: Option<usize>,
+        contacts: Option<Contacts>,
+    ) -> Result<Coming, Refused> {
         let Chosen { named, torrent, mut options, sums } = chosen;
         let same = |item: &&Item| item.torrent.info_hash_v1 == torrent.info_hash_v1;
         if let Some(there) = self.items.iter().find(same) {
@@ -159,34 +190,48 @@ impl Desk {
         }
         // Whoever is sought by a link meanwhile need not be sought any more.
         let sought = self.end_search_of(&torrent, &mut options).await;
-        let number = number.or(sought);
         let attempts = Attempts::of(&torrent, &mut options, &sums);
-        let (dir, is_seed_only) = (options.dir.clone(), options.seed_only);
-        let fetched_before = options.found.iter().map(|found| found.fetched_bytes()).sum();
         let trackers = torrent.trackers.iter().flatten().chain(&options.extra_trackers);
-        let first_tracker = trackers.take(usize::from(options.use_trackers)).next().cloned();
-        let added = self.engine.add(torrent.clone(), options, contacts).await;
-        let handle = added.map_err(Refused::Failed)?;
+        Ok(Coming {
+            number: number.or(sought),
+            named,
+            dir: options.dir.clone(),
+            first_tracker: trackers.take(usize::from(options.use_trackers)).next().cloned(),
+            is_seed_only: options.seed_only,
+            fetched_before: options.found.iter().map(|found| found.fetched_bytes()).sum(),
+            sums,
+            attempts,
+            opening: self.engine.begin(torrent.clone(), options, contacts).await,
+            torrent,
+        })
+    }
+
+    /// Takes a torrent in as soon as its files are open.
+    ///
+    /// # Errors
+    /// `Failed` as [`Engine::add`].
+    pub async fn settle(&mut self, coming: Coming) -> Result<&Item, Refused> {
+        let handle = opened(coming.opening).await.map_err(Refused::Failed)?;
         // What was chosen in an earlier run holds when nothing is chosen now.
         let wanted = handle.look(|status| status.wanted_files.to_vec());
-        let number = number.unwrap_or_else(|| self.next_number());
+        let number = coming.number.unwrap_or_else(|| self.next_number());
         let item = Item {
             number,
-            named,
-            torrent,
+            named: coming.named,
+            torrent: coming.torrent,
             handle,
-            dir,
+            dir: coming.dir,
             wanted,
             limits: Limits::default(),
-            first_tracker,
-            is_seed_only,
-            fetched_before,
+            first_tracker: coming.first_tracker,
+            is_seed_only: coming.is_seed_only,
+            fetched_before: coming.fetched_before,
             completed: None,
             told_complete_at: None,
             failed: None,
-            sums,
+            sums: coming.sums,
             is_summing: false,
-            attempts,
+            attempts: coming.attempts,
             life: 0,
             progress: Progress::new(Instant::now()),
         };
@@ -195,8 +240,15 @@ impl Desk {
             self.used = item.number;
         }
         let position = self.items.partition_point(|other| other.number < number);
+        let title = (number, item.name());
         self.items.insert(position, item);
-        self.show_titles();
+        // One by one: thousands may come.
+        self.titles.send_modify(|titles| {
+            let place = titles.partition_point(|(other, _)| *other < number);
+            // That of a search for it, if there was one.
+            let old = place + titles[place..].iter().take_while(|(it, _)| *it == number).count();
+            titles.splice(place..old, [title]);
+        });
         Ok(&self.items[position])
     }
 
