@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What an answered query costs: pings and get_peers (half of them for hashes with 100 peers), one
-by one, from many addresses. answered.py QUERIES CLIENT..."""
+"""What an answered query costs: pings and get_peers (half of them for hashes with 100 peers), from
+many addresses, one by one and fifty at a time. answered.py QUERIES CLIENT..."""
 import os
 import socket
 import subprocess
@@ -38,10 +38,12 @@ def sock(i):
     return s
 
 
-def ask(s, to, q, extra):
+def send(s, to, q, extra):
     t = os.urandom(2)
-    m = b"d1:ad2:id20:" + os.urandom(20) + extra + b"e1:q%d:%s1:t2:%s1:y1:qe" % (len(q), q, t)
-    s.sendto(m, to)
+    s.sendto(b"d1:ad2:id20:" + os.urandom(20) + extra + b"e1:q%d:%s1:t2:%s1:y1:qe" % (len(q), q, t), to)
+
+
+def hear(s):
     try:
         while True:  # It may ask whether we are there, too.
             r = s.recv(4096)
@@ -49,6 +51,11 @@ def ask(s, to, q, extra):
                 return r
     except TimeoutError:
         return b""
+
+
+def ask(s, to, q, extra):
+    send(s, to, q, extra)
+    return hear(s)
 
 
 def run(name, own):
@@ -77,18 +84,23 @@ def run(name, own):
             stored += b"1:r" in r
     results = {}
     for what in ("ping", "get_peers"):
-        got = size = 0
-        c0 = cpu(p.pid)
-        for i in range(count):
-            s = socks[i % 400]
-            extra = b"" if what == "ping" else b"9:info_hash20:" + hashes[i % 20]
-            r = ask(s, to, what.encode(), extra)
-            got += bool(r)
-            size = max(size, len(r))
-        results[what] = (1000 * (cpu(p.pid) - c0) / max(1, got) * 1000, got, size)
+        for at_once in (1, 50):
+            got = size = 0
+            c0 = cpu(p.pid)
+            for i in range(0, count, at_once):
+                asked = range(i, min(count, i + at_once))
+                for k in asked:
+                    extra = b"" if what == "ping" else b"9:info_hash20:" + hashes[k % 20]
+                    send(socks[k % 400], to, what.encode(), extra)
+                for k in asked:
+                    r = hear(socks[k % 400])
+                    got += bool(r)
+                    size = max(size, len(r))
+            results[what, at_once] = (1000 * (cpu(p.pid) - c0) / max(1, got) * 1000, got, size)
     after = memory(p.pid)
-    print(f"{name:15} stored {stored} | ping {results['ping'][0]:.1f} ms per 1,000 ({results['ping'][1]}/{count}), longest {results['ping'][2]} B"
-          f" | get_peers {results['get_peers'][0]:.1f} ms per 1,000 ({results['get_peers'][1]}/{count}), longest {results['get_peers'][2]} B | +{after - before} KiB", flush=True)
+    print(f"{name:15} stored {stored}, +{after - before} KiB", flush=True)
+    for (what, at_once), (cost, got, size) in results.items():
+        print(f"  {what:9} {at_once:2} at once: {cost:.1f} ms per 1,000 ({got}/{count}), longest {size} B", flush=True)
     p.stdin.close()
     p.wait(10)
 
