@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -314,7 +314,8 @@ impl Outbox {
             if !self.ready.is_at_hand(slice) {
                 self.hold.set(&self.side, false);
             }
-            let len = self.ready.prepare(slice).await.map_err(|error| ours(&error))?;
+            let ready = clear_meanwhile(&mut self.side, self.ready.prepare(slice)).await;
+            let len = ready.map_err(|error| ours(&error))?;
             let len = usize::try_from(len).unwrap_or(usize::MAX).min(TURN_LEN);
             let Some((file, at)) = self.ready.file(slice) else { return Ok(0) };
             let sent = self.side.send_file(file, at, len).await;
@@ -350,11 +351,26 @@ impl Outbox {
             if !self.ready.is_at_hand(first) {
                 self.hold.set(&self.side, false);
             }
-            self.ready.prepare(first).await?;
+            clear_meanwhile(&mut self.side, self.ready.prepare(first)).await?;
         }
         self.out.parcels.pop_front();
         self.sending = Some(sending);
         Ok(())
+    }
+}
+
+/// What is encrypted already leaves while the disk works: it may be the end of a block that the
+/// peer waits for.
+async fn clear_meanwhile<T>(side: &mut WriteSide, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let mut is_clear = side.is_clear();
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            // A connection that breaks here is told of by the next write.
+            _ = poll_fn(|cx| Pin::new(&mut *side).poll_flush(cx)), if !is_clear => is_clear = true,
+        }
     }
 }
 

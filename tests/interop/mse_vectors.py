@@ -94,4 +94,5 @@ def main():
                 out.write(f"{case} {name} {value.hex()}\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
