@@ -416,6 +416,7 @@ fn chunks_that_were_fetched_first_are_not_called_found() {
         ran.stdout.lines().filter(|line| line.starts_with("Complete: 5.0 MiB in ")).collect();
     assert_eq!(complete.len(), 3, "{}", ran.stdout);
     assert!(!ran.stderr.contains("10 %   0 peers"), "{}", ran.stderr);
+    assert!(!home.path().join("driver-chunk-demo").exists(), "it clears up: {}", ran.stderr);
 }
 
 #[test]
