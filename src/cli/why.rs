@@ -50,7 +50,11 @@ pub fn why_screen(report: &WhyReport, around: &Around, columns: usize) -> String
 fn why_text(report: &WhyReport, around: &Around) -> String {
     let mut lines = Vec::new();
     if let Some(trouble) = &report.disk_trouble {
-        lines.push(format!("Paused by the disk, and tried again by itself: {}", escape(trouble)));
+        let what = match report.waits.now {
+            Some(Cause::Nothing) => "A file is in trouble, the rest goes on",
+            _ => "Paused by the disk, and tried again by itself",
+        };
+        lines.push(format!("{what}: {}", escape(trouble)));
     }
     let minute = worth_telling(&report.waits.minute);
     let now = report.waits.now;
@@ -539,6 +543,11 @@ mod tests {
                      100 % of the last minute: the disk took nothing\n";
         assert!(screen.starts_with(first), "{screen}");
         assert!(!screen.contains("What to do"), "{screen}");
+        // Who seeds waits for nothing.
+        report.waits.now = Some(Cause::Nothing);
+        let screen = why_text(&report, &around());
+        let first = "A file is in trouble, the rest goes on: no space left\n";
+        assert!(screen.starts_with(first), "{screen}");
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl FileStore {
         let found = self.base.stat(&entry.path);
         let found = found.map_err(|error| Error::io("looking at", path(), error))?;
         let Some(found) = found else {
-            return Err(Error::Disturbed { path: path(), what: Error::DELETED });
+            return Err(Error::Disturbed { path: path(), what: Error::GONE });
         };
         Ok(FileNews::Done { file, stamp: FileStamp(found.stamp) })
     }
@@ -183,7 +183,7 @@ impl FileStore {
         let inode = entry.inode.load(Ordering::Relaxed);
         let what = match glance.stat(&path) {
             Err(error) => return Err(Error::io("looking at", full, error)),
-            Ok(None) => Error::DELETED,
+            Ok(None) => Error::GONE,
             Ok(Some(found)) if !found.is_file || found.stamp.inode != inode => "replaced",
             Ok(Some(found)) if entry.is_whole() && found.len != entry.len => "cut or extended",
             Ok(Some(found)) => return Ok(found),

@@ -72,7 +72,7 @@ fn a_deleted_file_is_one_event_however_many_pieces_are_asked_for() {
     }
     assert!(matches!(seed.prepare(&world, 85), Preparation::Ready), "the other file is there");
     let told = seed.troubles();
-    assert!(matches!(&told[..], [(why, 80)] if why.contains("m/a was deleted")), "{told:?}");
+    assert!(matches!(&told[..], [(why, 80)] if why.contains("m/a is gone: somebody deleted, moved or renamed it")), "{told:?}");
 }
 
 #[test]
