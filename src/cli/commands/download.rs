@@ -15,7 +15,7 @@ use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
 use crate::cli::metalinked::{Meant, meant};
 use crate::cli::out;
-use crate::cli::place::followed;
+use crate::cli::place::{followed, may_be_directory};
 use crate::cli::print::{counted, info_screen};
 use crate::cli::repl::Talk;
 use crate::cli::repl::desk::{Chosen, Wanted};
@@ -144,6 +144,7 @@ pub fn start_and_tell(
     tell: &mut dyn FnMut() -> Option<Telling>,
 ) -> Outcome {
     check_authorities(options)?;
+    options.dir.iter().try_for_each(|dir| may_be_directory(dir))?;
     let is_several = torrents.len() > 1;
     let dirs = options.dir.len();
     if dirs > 1 && dirs != torrents.len() {

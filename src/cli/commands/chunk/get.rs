@@ -25,6 +25,7 @@ use crate::cli::job::{Job, in_runtime};
 use crate::cli::live::{End, Ending};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
+use crate::cli::place::may_be_directory;
 use crate::cli::print::counted;
 use crate::cli::repl::Talk;
 use crate::cli::repl::desk::{Chosen, Wanted};
@@ -61,6 +62,7 @@ pub fn run(arguments: &GetArgs, common: &Common) -> Outcome {
     };
     // What makes no sense is said before anything is touched.
     Way::of(arguments)?;
+    may_be_directory(&arguments.dir)?;
     let state = state_dir()?;
     in_runtime(common, talk, &state, async |stopper| {
         download(arguments, common, talk, &state, stopper).await
