@@ -49,12 +49,7 @@ impl Attempts {
         options.web_seeds = left.pop_front().unwrap_or_default();
         let is_of_all = options.web_seeds.len() > 1;
         // What was fetched before is of no use in the next one.
-        let options = TorrentOptions {
-            check: CheckMode::Force,
-            overwrite: true,
-            web_seeds: Vec::new(),
-            ..options.clone()
-        };
+        let options = options.clone().check(CheckMode::Force).overwrite(true).web_seeds(Vec::new());
         let (sums, has_met_wrong) = (sums.to_vec(), false);
         Some(Self { options, sums, left, is_of_all, vain: None, has_met_wrong })
     }
@@ -87,7 +82,7 @@ impl Attempts {
     pub fn next(&mut self) -> Option<(TorrentOptions, Vec<FileSum>)> {
         let web_seeds = self.left.pop_front()?;
         self.is_of_all = false;
-        Some((TorrentOptions { web_seeds, ..self.options.clone() }, self.sums.clone()))
+        Some((self.options.clone().web_seeds(web_seeds), self.sums.clone()))
     }
 
     /// Why nothing is to be expected of these mirrors any more, if that is so; nothing has come for

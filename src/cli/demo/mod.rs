@@ -6,7 +6,7 @@ mod room;
 mod seeder;
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::base::units::size;
 use crate::metainfo::Torrent;
-use crate::net::egress::Egress;
-use crate::session::{
-    Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
-};
+use crate::session::{Memory, SessionConfig, TorrentOptions};
 use crate::tracker::server::{ServerConfig, serve};
 
 use super::args::{Common, DemoArgs};
@@ -147,26 +144,7 @@ async fn play(
 
 /// The download, on loopback only.
 fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) -> Job {
-    let options = TorrentOptions {
-        dir: dir.to_owned(),
-        wanted_files: None,
-        peers: Vec::<SocketAddr>::new(),
-        extra_trackers: Vec::new(),
-        use_trackers: true,
-        web_seeds: Vec::new(),
-        use_web_seeds: true,
-        check: CheckMode::Resume,
-        overwrite: false,
-        waits_for_disk: false,
-        checks_room: true,
-        allocate: Allocate::Sparse,
-        sequential: false,
-        found: Vec::new(),
-        max_peers: 80,
-        exchange_peers: true,
-        seeding: SeedLimits::default(),
-        seed_only: false,
-    };
+    let options = TorrentOptions::default().dir(dir);
     let named = TORRENT_FILE.to_owned();
     let chosen = Chosen { named, torrent, options: options.clone(), sums: Vec::new() };
     Job {
@@ -174,23 +152,11 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
         template: options,
         refused: Exit::Done,
         is_several: false,
-        session: SessionConfig {
-            port: Some(0),
-            listen: true,
-            egress: Egress::from_address(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
-            encryption: Encryption::default(),
-            state_dir: dir.join(STATE_DIR),
-            memory,
-            download_limit: None,
-            max_active: SessionConfig::MAX_ACTIVE,
-            local_discovery: false,
-            allow_local_sources: false,
-            web_connections: SessionConfig::WEB_CONNECTIONS,
-            web_limit: None,
-            authorities: Vec::new(),
-            dht: None,
-            upload_limit: None,
-        },
+        session: SessionConfig::default()
+            .port(0)
+            .bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .state_dir(dir.join(STATE_DIR))
+            .memory(memory),
         ending: Ending { exit_when_complete: !is_interactive, timeout: None, providers: None },
         talk: if is_interactive { Talk::Prompt } else { Talk::Progress },
         json: false,

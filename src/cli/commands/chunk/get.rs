@@ -33,9 +33,7 @@ use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
 use crate::net::egress::{Egress, Remote};
-use crate::session::{
-    Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
-};
+use crate::session::{CheckMode, Memory, SessionConfig, TorrentOptions};
 use crate::torrent::course::{self, Learnt, Listing, ListingSource, Sizes};
 use crate::torrent::options::{Found, FoundBytes};
 
@@ -288,27 +286,15 @@ impl Plan {
         talk: Talk,
         (state_dir, egress): (PathBuf, Egress),
     ) -> Job {
-        let options = TorrentOptions {
-            dir: arguments.dir.clone(),
-            wanted_files: None,
-            peers: Vec::new(),
-            extra_trackers: Vec::new(),
-            use_trackers: false,
-            web_seeds: Vec::new(),
-            use_web_seeds: false,
-            check: if arguments.check { CheckMode::Force } else { CheckMode::Resume },
-            overwrite: arguments.overwrite,
-            waits_for_disk: false,
-            checks_room: true,
-            allocate: Allocate::Sparse,
-            sequential: false,
-            found: self.found,
-            max_peers: PROVIDERS_MAX,
-            exchange_peers: true,
-            seeding: SeedLimits::default(),
-            seed_only: false,
-        };
-        let template = TorrentOptions { found: Vec::new(), ..options.clone() };
+        let options = TorrentOptions::default()
+            .dir(&arguments.dir)
+            .use_trackers(false)
+            .use_web_seeds(false)
+            .check(if arguments.check { CheckMode::Force } else { CheckMode::Resume })
+            .overwrite(arguments.overwrite)
+            .found(self.found)
+            .max_peers(PROVIDERS_MAX);
+        let template = options.clone().found(Vec::new());
         let named = self.torrent.name.clone();
         Job {
             torrents: vec![Wanted::Torrent(Box::new(Chosen {
@@ -320,23 +306,12 @@ impl Plan {
             template,
             refused: Exit::Done,
             is_several: false,
-            session: SessionConfig {
-                port: None,
-                listen: false,
-                egress,
-                encryption: Encryption::default(),
-                state_dir,
-                memory,
-                download_limit: arguments.download_limit.0,
-                max_active: SessionConfig::MAX_ACTIVE,
-                local_discovery: false,
-                allow_local_sources: false,
-                web_connections: SessionConfig::WEB_CONNECTIONS,
-                web_limit: None,
-                authorities: Vec::new(),
-                dht: None,
-                upload_limit: None,
-            },
+            session: SessionConfig::default()
+                .listen(false)
+                .egress(egress)
+                .state_dir(state_dir)
+                .memory(memory)
+                .download_limit(arguments.download_limit.0),
             ending: Ending {
                 exit_when_complete: arguments.exit_on_finish || talk != Talk::Prompt,
                 timeout: arguments.timeout,
