@@ -45,7 +45,7 @@ impl Live {
             self.voice.urgent(&format!("driver: {}{failed}", self.prefix(number)));
             let Some(item) = self.desk.item_mut(number) else { continue };
             match &mut item.attempts {
-                Some(attempts) => attempts.was_wrong(format!("its {name} is not that {words}")),
+                Some(attempts) => attempts.was_wrong(format!("its {name} is wrong")),
                 None => item.failed = Some(Exit::Mismatch),
             }
         }
