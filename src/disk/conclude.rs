@@ -118,8 +118,8 @@ impl FileStore {
         Ok(FileNews::Done { file, stamp })
     }
 
-    /// Removes the unfinished file that is of no use beside the finished one. If that fails it takes
-    /// a little space, and its user sees it.
+    /// Removes the unfinished file that is of no use beside the finished one. If that fails it
+    /// takes a little space, and its user sees it.
     fn remove_left_over(&self, file: FileIndex) {
         let ours = self.entry(file).left_over.swap(0, Ordering::AcqRel);
         let part = self.part_path(file);
