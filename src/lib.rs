@@ -22,6 +22,20 @@
 //! }
 //! ```
 //!
+//! Settings are said on top of their defaults, since later versions will have more of them:
+//!
+//! ```
+//! use pigeon::session::{Encryption, SessionConfig, TorrentOptions};
+//!
+//! let config = SessionConfig::default().port(0).encryption(Encryption::Require);
+//! let options = TorrentOptions::default().wanted_files(vec![true, false]).sequential(true);
+//! assert_eq!((config.port, options.max_peers), (Some(0), TorrentOptions::MAX_PEERS));
+//! ```
+//!
+//! ```compile_fail,E0639
+//! let options = pigeon::session::TorrentOptions { sequential: true, ..Default::default() };
+//! ```
+//!
 //! `examples/` holds more: `download` and `seed` with their progress, `magnet` for links, `watch`
 //! for the news of a download, `create` for a new torrent. Who needs the library alone leaves out
 //! the command and the tracker (`default-features = false`); `tracker-server` is the tracker by

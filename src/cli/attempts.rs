@@ -4,7 +4,7 @@
 //! one mirror from the first byte to the last, so that no two files are mixed. It fetches nothing.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::ids::FileIndex;
@@ -29,8 +29,10 @@ pub struct Attempts {
     is_of_all: bool,
     /// Why the attempt at hand came to nothing.
     vain: Option<String>,
-    /// Some mirror had another file.
-    pub has_met_wrong: bool,
+    /// How the whole was wrong that came, if it did.
+    wrong: Option<String>,
+    /// The unfinished file, unless there was one before: it may be somebody's.
+    part: Option<PathBuf>,
 }
 
 impl Attempts {
@@ -47,16 +49,13 @@ impl Attempts {
             left.push_front(mirrors);
         }
         options.web_seeds = left.pop_front().unwrap_or_default();
+        let part = options.dir.join(&torrent.name).with_added_extension("part");
+        let part = Some(part).filter(|part| part.symlink_metadata().is_err());
         let is_of_all = options.web_seeds.len() > 1;
         // What was fetched before is of no use in the next one.
-        let options = TorrentOptions {
-            check: CheckMode::Force,
-            overwrite: true,
-            web_seeds: Vec::new(),
-            ..options.clone()
-        };
-        let (sums, has_met_wrong) = (sums.to_vec(), false);
-        Some(Self { options, sums, left, is_of_all, vain: None, has_met_wrong })
+        let options = options.clone().check(CheckMode::Force).overwrite(true).web_seeds(Vec::new());
+        let sums = sums.to_vec();
+        Some(Self { options, sums, left, is_of_all, vain: None, wrong: None, part })
     }
 
     /// Can the whole be judged?
@@ -66,8 +65,18 @@ impl Attempts {
 
     /// All of it came, and was wrong.
     pub fn was_wrong(&mut self, why: String) {
-        self.has_met_wrong = true;
+        self.wrong = Some(why.clone());
         self.vain = Some(why);
+    }
+
+    /// How the whole was wrong that came, if it did in any attempt.
+    pub fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
+    }
+
+    /// The unfinished file of an attempt that did not come to its end.
+    pub fn part(&self) -> Option<&Path> {
+        self.part.as_deref()
     }
 
     /// It does not come from whoever is asked.
@@ -87,7 +96,7 @@ impl Attempts {
     pub fn next(&mut self) -> Option<(TorrentOptions, Vec<FileSum>)> {
         let web_seeds = self.left.pop_front()?;
         self.is_of_all = false;
-        Some((TorrentOptions { web_seeds, ..self.options.clone() }, self.sums.clone()))
+        Some((self.options.clone().web_seeds(web_seeds), self.sums.clone()))
     }
 
     /// Why nothing is to be expected of these mirrors any more, if that is so; nothing has come for
@@ -179,12 +188,13 @@ mod tests {
         let mut lacking = attempts(&sums());
         lacking.was_not_there("404".to_owned());
         assert_eq!(lacking.take_vain().as_deref(), Some("404"));
-        assert!(lacking.next().is_none() && !lacking.has_met_wrong);
+        assert!(lacking.next().is_none() && lacking.wrong().is_none());
         let mut wrong = attempts(&sums());
         wrong.was_wrong("its hash".to_owned());
         assert!(wrong.next().is_some());
         wrong.was_not_there("404".to_owned());
         assert!(wrong.next().is_some(), "the other one may be right");
+        assert_eq!(wrong.wrong(), Some("its hash"));
         let mut unknown = attempts(&[]);
         unknown.was_not_there("404".to_owned());
         assert!(unknown.next().is_some(), "the other one was not asked");

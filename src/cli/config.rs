@@ -60,7 +60,10 @@ impl Settings {
     pub fn read(mut arguments: Vec<OsString>) -> Result<Self, Refusal> {
         let off = take_off(&mut arguments);
         let plain = Self::of(&arguments, off);
-        let plain = plain.map_err(|error| Refusal::Clap(blame_environment(error, &arguments)))?;
+        let plain = plain.map_err(|error| {
+            let error = without_used_environment(error, &arguments);
+            Refusal::Clap(blame_environment(error, &arguments))
+        })?;
         let weaker = plain.contrary_to_flags();
         let plain = match weaker.is_empty() {
             true => plain,
@@ -372,6 +375,17 @@ fn deaf_where(overruled: &[String], is_empty: &impl Fn(&str) -> bool) -> clap::C
         })
     };
     deafen(Cli::command()).mut_subcommands(|command| deafen(command).mut_subcommands(deafen))
+}
+
+/// A refusal whose line of usage has what was typed, and not what the environment says besides,
+/// which would stand there as if it had to be typed.
+fn without_used_environment(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let deaf = deaf_where(&[], &|_| true).try_get_matches_from(arguments);
+    let usage = deaf.err().and_then(|other| other.get(ContextKind::Usage).cloned());
+    if let Some(usage) = usage.filter(|_| error.get(ContextKind::Usage).is_some()) {
+        error.insert(ContextKind::Usage, usage);
+    }
+    error
 }
 
 /// A refusal of a value, which names the environment variable that it came from.

@@ -7,7 +7,7 @@ use crate::disk::Home;
 use crate::metainfo::Torrent;
 
 use super::escape::escape;
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 
 /// Entries of a directory that are looked into for the data.
 const LOOKED_INTO_MAX: usize = 1000;
@@ -94,14 +94,27 @@ pub fn elsewhere_words(torrent: &Torrent, dir: &Path) -> String {
     format!("{name} is not in {dir}, but in {place}: give that directory")
 }
 
+/// Refuses what is named as a directory to save to and is something else, or lies below that.
+///
+/// # Errors
+/// `Disk`, with what is wanted.
+pub fn may_be_directory(dir: &Path) -> Result<(), Failure> {
+    let there = dir.ancestors().find(|above| above.exists());
+    let Some(file) = there.filter(|above| !above.is_dir()) else { return Ok(()) };
+    let file = escape(&file.display().to_string());
+    let words = format!("{file} is no directory: name one to save to, or a new one");
+    Err(Failure::new(Exit::Disk, words))
+}
+
 /// That there is no such directory to read a torrent's data from, and which one is meant.
 pub fn no_directory(torrent: &Torrent, dir: &Path) -> Failure {
     let words = elsewhere_words(torrent, dir);
     if !words.is_empty() {
         return Failure::bad_input(words);
     }
+    let is = if dir.is_file() { "no directory" } else { "no such directory" };
     let (name, dir) = (escape(&torrent.name), escape(&dir.display().to_string()));
-    let what = "no such directory; behind the torrent comes the one that holds";
+    let what = format!("{is}; behind the torrent comes the one that holds");
     Failure::bad_input(format!("{dir}: {what} {name}"))
 }
 
@@ -116,6 +129,22 @@ mod tests {
             b"e",
         ];
         Torrent::from_info(&info.concat()).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_no_directory_to_save_to() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("f");
+        std::fs::write(&file, "").unwrap();
+        for dir in [file.clone(), file.join("below")] {
+            let refused = may_be_directory(&dir).unwrap_err();
+            assert_eq!(refused.exit, Exit::Disk);
+            assert!(refused.message.contains("f is no directory: name one"), "{refused}");
+        }
+        for dir in [home.path().to_owned(), home.path().join("new/one")] {
+            assert_eq!(may_be_directory(&dir), Ok(()));
+        }
+        assert!(no_directory(&torrent(), &file).message.contains("f: no directory;"));
     }
 
     #[test]

@@ -198,6 +198,15 @@ pub fn node(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads where a node of the DHT is that is to be asked, which must be somewhere.
+///
+/// # Errors
+/// In words for people.
+pub fn node_to_ask(text: &str) -> Result<String, String> {
+    let named = node(text).ok().filter(|node| !node.is_empty());
+    named.ok_or_else(|| "not a node; write 192.0.2.1:6881 or router.example.org:6881".to_owned())
+}
+
 /// Reads a peer's address: `192.0.2.1:6881`, `[2001:db8::1]:6881`.
 ///
 /// # Errors

@@ -50,7 +50,11 @@ pub fn why_screen(report: &WhyReport, around: &Around, columns: usize) -> String
 fn why_text(report: &WhyReport, around: &Around) -> String {
     let mut lines = Vec::new();
     if let Some(trouble) = &report.disk_trouble {
-        lines.push(format!("Paused by the disk, and tried again by itself: {}", escape(trouble)));
+        let what = match report.waits.now {
+            Some(Cause::Nothing) => "A file is in trouble, the rest goes on",
+            _ => "Paused by the disk, and tried again by itself",
+        };
+        lines.push(format!("{what}: {}", escape(trouble)));
     }
     let minute = worth_telling(&report.waits.minute);
     let now = report.waits.now;
@@ -59,6 +63,7 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
         let name = if now == Cause::Nothing { nothing(around) } else { name(now, report) };
         lines.push(format!("Now: {name}"));
     }
+    lines.extend(stall(now, report).map(|stall| format!("Now: {stall}")));
     for (cause, share) in &minute {
         lines.push(format!(
             "{:.0} % of the last minute: {}",
@@ -278,13 +283,33 @@ fn chokers(report: &WhyReport) -> String {
     }
 }
 
+/// That nothing comes although it is asked for, before the peers count as silent.
+fn stall(now: Option<Cause>, report: &WhyReport) -> Option<String> {
+    let senders = report.interesting.saturating_sub(report.choking);
+    if now != Some(Cause::Transfer) || report.down_rate > 0 || are_silent(report) {
+        return None;
+    }
+    let busy = report.sources.iter().filter(|source| source.busy > 0).count();
+    let are = if senders as usize + busy == 1 { "is" } else { "are" };
+    Some(format!("nothing comes, though {} {are} asked", senders_words(senders, report)))
+}
+
+/// Does nobody of those who serve us send?
+fn are_silent(report: &WhyReport) -> bool {
+    let senders = report.interesting.saturating_sub(report.choking);
+    report.down_rate == 0 && senders > 0 && report.snubbed >= senders
+}
+
 fn transfer(report: &WhyReport) -> String {
     let senders = report.interesting.saturating_sub(report.choking);
-    if report.down_rate == 0 && senders > 0 && report.snubbed >= senders {
+    if are_silent(report) {
         return match senders {
             1 => "the peer that serves us is silent (now)".to_owned(),
             _ => format!("all {senders} peers that serve us are silent (now)"),
         };
+    }
+    if report.down_rate == 0 {
+        return format!("{} and the line set the pace", senders_words(senders, report));
     }
     let mut words = format!(
         "data flowed as fast as {} and the line allow (now {})",
@@ -436,6 +461,9 @@ fn advice_without_limit(cause: Cause, report: &WhyReport) -> Option<&'static str
         Cause::Transfer if report.down_rate == 0 && report.snubbed > 0 => {
             Some("look at your own line if it goes on; announce finds more peers")
         }
+        Cause::Transfer if report.down_rate == 0 => {
+            Some("wait: what a peer does not send within ten seconds is asked of others")
+        }
         Cause::Transfer if report.snubbed > 0 => {
             Some("nothing: what silent peers owe is asked of others")
         }
@@ -515,6 +543,11 @@ mod tests {
                      100 % of the last minute: the disk took nothing\n";
         assert!(screen.starts_with(first), "{screen}");
         assert!(!screen.contains("What to do"), "{screen}");
+        // Who seeds waits for nothing.
+        report.waits.now = Some(Cause::Nothing);
+        let screen = why_text(&report, &around());
+        let first = "A file is in trouble, the rest goes on: no space left\n";
+        assert!(screen.starts_with(first), "{screen}");
     }
 
     #[test]
@@ -766,6 +799,24 @@ who upload to them
                 "every useful peer kept us choked (now there is none)",
             ]
         );
+    }
+
+    #[test]
+    fn in_the_first_seconds_of_a_stall_nothing_flows() {
+        let mut stalled = report(&[(Cause::Transfer, 1.0)]);
+        stalled.down_rate = 0;
+        let said = why_text(&stalled, &around());
+        let first = "Now: nothing comes, though 1 peer is asked\n\
+                     100 % of the last minute: 1 peer and the line set the pace\n";
+        assert!(said.starts_with(first), "{said}");
+        assert!(said.contains("What to do: wait: what a peer does not send"), "{said}");
+        stalled.choking = 2;
+        let said = why_text(&stalled, &around());
+        assert!(said.starts_with("Now: nothing comes, though 2 peers are asked\n"), "{said}");
+        stalled.snubbed = 2;
+        let said = why_text(&stalled, &around());
+        let first = "100 % of the last minute: all 2 peers that serve us are silent (now)\n";
+        assert!(said.starts_with(first), "{said}");
     }
 
     #[test]

@@ -94,6 +94,7 @@ impl FileStore {
         if entry.place() == Place::Final {
             // Somebody else's, and right as it is.
             entry.guarded.store(false, Ordering::Release);
+            self.remove_left_over(file);
             return Ok(FileNews::Done { file, stamp });
         }
         let part = self.part_path(file);
@@ -115,6 +116,18 @@ impl FileStore {
         entry.put(Place::Final);
         entry.renamed.store(true, Ordering::Release);
         Ok(FileNews::Done { file, stamp })
+    }
+
+    /// Removes the unfinished file that is of no use beside the finished one. If that fails it
+    /// takes a little space, and its user sees it.
+    fn remove_left_over(&self, file: FileIndex) {
+        let ours = self.entry(file).left_over.swap(0, Ordering::AcqRel);
+        let part = self.part_path(file);
+        let found = self.base.stat(&part).ok().flatten();
+        if let Some(found) = found.filter(|it| ours != 0 && it.is_file && it.stamp.inode == ours) {
+            in_use::release(&found);
+            let _ = self.base.remove(&part);
+        }
     }
 
     /// Did somebody else give our file its final name: its user, or another process that brings
@@ -170,7 +183,7 @@ impl FileStore {
         let found = self.base.stat(&entry.path);
         let found = found.map_err(|error| Error::io("looking at", path(), error))?;
         let Some(found) = found else {
-            return Err(Error::Disturbed { path: path(), what: Error::DELETED });
+            return Err(Error::Disturbed { path: path(), what: Error::GONE });
         };
         Ok(FileNews::Done { file, stamp: FileStamp(found.stamp) })
     }
@@ -183,7 +196,7 @@ impl FileStore {
         let inode = entry.inode.load(Ordering::Relaxed);
         let what = match glance.stat(&path) {
             Err(error) => return Err(Error::io("looking at", full, error)),
-            Ok(None) => Error::DELETED,
+            Ok(None) => Error::GONE,
             Ok(Some(found)) if !found.is_file || found.stamp.inode != inode => "replaced",
             Ok(Some(found)) if entry.is_whole() && found.len != entry.len => "cut or extended",
             Ok(Some(found)) => return Ok(found),
@@ -282,6 +295,9 @@ impl FileStore {
                 part = found;
             }
         }
+        if whole.as_ref().is_some_and(|whole| entry.place() == Place::Part && !is_known(whole)) {
+            entry.left_over.store(known, Ordering::Release);
+        }
         entry.expect_unchanged(None);
         entry.doubted.store(is_doubted, Ordering::Release);
         entry.allocated.store(false, Ordering::Release);
@@ -304,7 +320,9 @@ impl FileStore {
 impl Entry {
     /// Is it whole, and does not have its final name, or not been told of?
     fn is_due(&self) -> bool {
-        let is_named = self.place() == Place::Final && !self.guarded.load(Ordering::Acquire);
+        let is_settled =
+            !self.guarded.load(Ordering::Acquire) && self.left_over.load(Ordering::Acquire) == 0;
+        let is_named = self.place() == Place::Final && is_settled;
         self.is_whole() && !is_named && !self.excused.load(Ordering::Acquire)
     }
 }

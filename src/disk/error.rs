@@ -136,23 +136,31 @@ pub enum Error {
         path: PathBuf,
     },
     /// Somebody deleted, cut or replaced a file while we used it.
-    #[error("{} was {what} by somebody else: it is checked again", .path.display())]
+    #[error("{} {}", .path.display(), disturbed(.what))]
     Disturbed {
         /// The file.
         path: PathBuf,
-        /// Deleted, cut, replaced.
+        /// Gone, cut, replaced.
         what: &'static str,
     },
+}
+
+/// What somebody did to a file. Of one that is gone nobody knows more than that.
+fn disturbed(what: &str) -> String {
+    match what {
+        Error::GONE => "is gone: somebody deleted, moved or renamed it".to_owned(),
+        _ => format!("was {what} by somebody else: it is checked again"),
+    }
 }
 
 impl Error {
     /// Does nothing stand at the file's path any more?
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Disturbed { what: Self::DELETED, .. })
+        matches!(self, Self::Disturbed { what: Self::GONE, .. })
     }
 
     /// What is said of a file that is gone.
-    pub(super) const DELETED: &'static str = "deleted";
+    pub(super) const GONE: &'static str = "gone";
 
     /// May it pass without anybody changing the torrent or its files: a disk that comes back, space
     /// or descriptors that become free?

@@ -94,6 +94,9 @@ pub(super) struct Entry {
     pub present_len: AtomicU64,
     /// The inode we use; 0 before the first look.
     pub(super) inode: AtomicU64,
+    /// The inode of our unfinished file when one of its own name came to stand, which counts
+    /// instead; 0 when there is none.
+    pub(super) left_over: AtomicU64,
     /// Rises when the file was found replaced, so that open handles of the old one are not
     /// used again.
     pub(super) epoch: AtomicU32,
@@ -312,6 +315,7 @@ impl FileStore {
             excused: AtomicBool::new(false),
             present_len: AtomicU64::new(0),
             inode: AtomicU64::new(0),
+            left_over: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
             allocated: AtomicBool::new(false),
             dirty: AtomicBool::new(false),

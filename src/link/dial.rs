@@ -56,7 +56,12 @@ async fn open(
     let patience = other.map_or(config.timeouts.handshake, |_| FALL_BACK_AFTER);
     let mut attempt = Attempt { config, address, patience, has_heard: false, is_plain: false };
     let tried = attempt.run(first).await;
-    let Some(other) = other else { return tried };
+    let Some(other) = other else {
+        return tried.map_err(|why| match attempt.has_heard {
+            true => why,
+            false => with_guess(why, first),
+        });
+    };
     match tried {
         Err(DownReason::HandshakeFailed(_)) if !attempt.has_heard || attempt.is_plain => {
             let patience = config.timeouts.handshake;
@@ -64,6 +69,17 @@ async fn open(
         }
         tried => tried,
     }
+}
+
+/// A peer that says nothing where only one way of beginning may be tried perhaps takes the other
+/// one, which is the user's to allow.
+fn with_guess(why: DownReason, only: Way) -> DownReason {
+    let DownReason::HandshakeFailed(why) = why else { return why };
+    let guess = match only {
+        Way::Plain => "it may require encryption, which is off here",
+        Way::Encrypted => "it may not know encryption, which is required here",
+    };
+    DownReason::HandshakeFailed(format!("{why}; {guess}"))
 }
 
 type Sides = (ReadSide, WriteSide);

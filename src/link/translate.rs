@@ -55,6 +55,8 @@ pub(super) struct Translator {
     agreed: Extensions,
     pipeline_limit: u32,
     remote: Availability,
+    /// Pieces that it has, by what it told, and refused: it may have lost them and find them again.
+    refused: Option<Bitfield>,
     told: ExtendedHandshake,
     allowed: u32,
     suggested: u32,
@@ -78,6 +80,7 @@ impl Translator {
             agreed,
             pipeline_limit: if is_bitcomet { PIPELINE_BITCOMET } else { PIPELINE_MAX },
             remote: Availability::None,
+            refused: None,
             told: ExtendedHandshake::default(),
             allowed: 0,
             suggested: 0,
@@ -269,7 +272,11 @@ impl Translator {
     ) -> Result<(), String> {
         let piece = piece_of(layout, number)?;
         if self.remote_has(piece) {
-            return self.spend(COST);
+            self.spend(COST)?;
+            // Who refuses what it has cannot say that it is gone (BEP 3), but that it is back.
+            if !self.refused.as_mut().is_some_and(|refused| refused.remove(piece)) {
+                return Ok(());
+            }
         }
         if let Availability::None = self.remote {
             self.remote = Availability::Some(Bitfield::none(layout.piece_count()));
@@ -304,6 +311,10 @@ impl Translator {
         };
         self.spend_fast(COST, "reject")?;
         let lasting = !self.remote_has(block.piece());
+        if !lasting {
+            let refused = self.refused.get_or_insert_with(|| Bitfield::none(layout.piece_count()));
+            refused.insert(block.piece());
+        }
         // A piece told behind it must not stand before it, or it would be taken away again.
         self.haves_at = None;
         events.push(LinkEvent::Refused { block, lasting });
@@ -673,6 +684,28 @@ mod tests {
             panic!("what was told behind a refusal stands before it")
         };
         assert_eq!(later[0].number(), 5);
+    }
+
+    #[test]
+    fn a_piece_that_was_refused_is_news_when_it_is_told_again() {
+        let messages = vec![
+            Message::Have(1),
+            Message::Reject(request(1, 0, 16_384)),
+            Message::Have(1),
+            Message::Choke,
+            Message::Have(1),
+        ];
+        let events = read(&mut translator(ALL), messages).unwrap();
+        let [
+            LinkEvent::Haves(_),
+            LinkEvent::Refused { lasting: false, .. },
+            LinkEvent::Haves(back),
+            LinkEvent::Choked,
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(back[0].number(), 1);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::memory::Memory;
 /// What torrents of a session share. Begin with the default, and say what is to be otherwise:
 /// `SessionConfig::default().state_dir("state").port(6881)`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SessionConfig {
     /// Port to listen on; none tries 6881 to 6889 and then any; 0 is any.
     pub port: Option<u16>,
@@ -51,9 +52,17 @@ pub struct SessionConfig {
 
 /// How to take part in the DHT.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct DhtOptions {
     /// Public nodes, `HOST:PORT`, asked over a family (IPv4, IPv6) where nobody else answers.
     pub routers: Vec<String>,
+}
+
+impl DhtOptions {
+    /// With these public nodes, `HOST:PORT`.
+    pub fn with_routers(routers: Vec<String>) -> Self {
+        Self { routers }
+    }
 }
 
 impl SessionConfig {
@@ -69,9 +78,9 @@ impl SessionConfig {
         Self { state_dir: state_dir.into(), ..self }
     }
 
-    /// Port to listen on; 0 is any.
-    pub fn port(self, port: u16) -> Self {
-        Self { port: Some(port), ..self }
+    /// Port to listen on; none tries 6881 to 6889 and then any, 0 is any.
+    pub fn port(self, port: impl Into<Option<u16>>) -> Self {
+        Self { port: port.into(), ..self }
     }
 
     /// Whether to take connections at all.
@@ -115,8 +124,8 @@ impl SessionConfig {
     }
 
     /// Limit on what all servers of files together send, in bytes per second.
-    pub fn web_limit(self, limit: u64) -> Self {
-        Self { web_limit: Some(limit), ..self }
+    pub fn web_limit(self, limit: impl Into<Option<u64>>) -> Self {
+        Self { web_limit: limit.into(), ..self }
     }
 
     /// Files with certificates of authorities, besides those of the system.
@@ -130,13 +139,13 @@ impl SessionConfig {
     }
 
     /// Download limit of all torrents together, in bytes per second.
-    pub fn download_limit(self, limit: u64) -> Self {
-        Self { download_limit: Some(limit), ..self }
+    pub fn download_limit(self, limit: impl Into<Option<u64>>) -> Self {
+        Self { download_limit: limit.into(), ..self }
     }
 
     /// Upload limit of all torrents together, in bytes per second.
-    pub fn upload_limit(self, limit: u64) -> Self {
-        Self { upload_limit: Some(limit), ..self }
+    pub fn upload_limit(self, limit: impl Into<Option<u64>>) -> Self {
+        Self { upload_limit: limit.into(), ..self }
     }
 
     /// Torrents that check and download at once.

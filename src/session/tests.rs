@@ -1,6 +1,7 @@
 //! A session from outside: what it lets in, in what order torrents run, and what those cost
 //! that wait. Without peers, trackers and data: transfers are tested with the whole program.
 
+mod away;
 mod searches;
 
 use std::net::SocketAddr;
@@ -14,7 +15,6 @@ use super::*;
 use crate::base::digest::sha1;
 use crate::disk::Relocation;
 use crate::metainfo::Magnet;
-use crate::net::egress::Egress;
 use crate::seek::{Progress, Target};
 use crate::torrent::seeking::{SeekError, Sought};
 use crate::torrent::status::{PeerStatus, State};
@@ -28,26 +28,12 @@ fn torrent(number: usize) -> Arc<Torrent> {
 }
 
 fn options(dir: &Path) -> TorrentOptions {
-    TorrentOptions {
-        dir: dir.join("data"),
-        wanted_files: None,
-        peers: Vec::new(),
-        extra_trackers: Vec::new(),
-        use_trackers: false,
-        web_seeds: Vec::new(),
-        use_web_seeds: false,
-        check: CheckMode::Resume,
-        overwrite: false,
-        waits_for_disk: false,
-        checks_room: false,
-        allocate: Allocate::Sparse,
-        sequential: false,
-        found: Vec::new(),
-        max_peers: 10,
-        exchange_peers: true,
-        seeding: SeedLimits::default(),
-        seed_only: false,
-    }
+    TorrentOptions::default()
+        .dir(dir.join("data"))
+        .use_trackers(false)
+        .use_web_seeds(false)
+        .checks_room(false)
+        .max_peers(10)
 }
 
 #[test]
@@ -56,9 +42,9 @@ fn a_kept_choice_is_for_downloads_that_go_on() {
     let options = options(Path::new("/d"));
     assert_eq!(kept.choice_for(&options, 2), Some(vec![true, false]));
     assert_eq!(kept.choice_for(&options, 3), None, "of another torrent");
-    let seed = TorrentOptions { seed_only: true, ..options.clone() };
+    let seed = options.clone().seed_only(true);
     assert_eq!(kept.choice_for(&seed, 2), None);
-    let anew = TorrentOptions { check: CheckMode::NoResume, ..options };
+    let anew = options.check(CheckMode::NoResume);
     assert_eq!(kept.choice_for(&anew, 2), None);
 }
 
@@ -67,24 +53,12 @@ async fn session(dir: &Path, max_active: usize) -> Session {
 }
 
 fn config(dir: &Path, max_active: usize) -> SessionConfig {
-    SessionConfig {
-        port: Some(0),
-        listen: true,
-        egress: Egress::default(),
+    SessionConfig::default()
+        .port(0)
         // The peers of these tests speak plainly.
-        encryption: Encryption::Off,
-        state_dir: dir.join("state"),
-        memory: Memory::default(),
-        download_limit: None,
-        upload_limit: None,
-        max_active,
-        local_discovery: false,
-        allow_local_sources: false,
-        web_connections: SessionConfig::WEB_CONNECTIONS,
-        web_limit: None,
-        authorities: Vec::new(),
-        dht: None,
-    }
+        .encryption(Encryption::Off)
+        .state_dir(dir.join("state"))
+        .max_active(max_active)
 }
 
 async fn until(handle: &TorrentHandle, state: State) {
@@ -333,8 +307,7 @@ async fn a_part_that_was_only_seeded_finishes_and_does_not_fail() {
     let head = format!("{files}12:piece lengthi16384e6:pieces40:");
     let info = [head.as_bytes(), &hashes, b"e"].concat();
     let torrent = Arc::new(Torrent::from_info(&info).unwrap());
-    let wanted_files = Some(vec![true, false]);
-    let options = TorrentOptions { wanted_files, seed_only: true, ..options(home.path()) };
+    let options = options(home.path()).wanted_files(vec![true, false]).seed_only(true);
     std::fs::create_dir_all(options.dir.join("m")).unwrap();
     std::fs::write(options.dir.join("m/a"), bytes).unwrap();
     let part = session.add(torrent, options).await.unwrap();

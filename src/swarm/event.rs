@@ -339,7 +339,7 @@ pub enum Event {
     },
     /// A peer is banned for the rest of the session.
     Banned(SocketAddr),
-    /// The disk failed; the download waits and tries again.
+    /// The disk failed, and is tried again.
     DiskTrouble(String),
     /// The disk works again.
     DiskRecovered,

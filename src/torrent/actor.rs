@@ -74,6 +74,8 @@ pub(super) struct Actor {
     pub finish_again: Option<Instant>,
     /// Files of the finished torrent that are gone are looked for, and fetched again from then on.
     pub fetch_gone_at: Option<Instant>,
+    /// They are fetched again, and looked for all the same: perhaps nobody can bring them.
+    pub fetches_gone: bool,
     /// Files that were lost are looked for, or all of them since the last was found.
     pub is_restoring: bool,
     /// When to look for the directory of the files again.
@@ -272,7 +274,7 @@ impl Actor {
 
     /// Every wanted file was looked at: only now is the torrent called complete.
     fn on_finished(&mut self, whole: bool) {
-        let was_restoring = std::mem::take(&mut self.is_restoring);
+        let was_restoring = std::mem::take(&mut self.is_restoring) && !self.fetches_gone;
         if !self.swarm.is_complete() {
             return;
         }
@@ -291,6 +293,7 @@ impl Actor {
         }
         self.publisher.set_complete();
         self.publish();
+        self.fetches_gone = false;
         if was_restoring {
             // Nothing was brought.
             return;

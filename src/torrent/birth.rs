@@ -82,6 +82,7 @@ pub(super) fn actor(
         flushed: false,
         finish_again: None,
         fetch_gone_at: None,
+        fetches_gone: false,
         is_restoring: false,
         look_at: Instant::now(),
         is_looking: false,

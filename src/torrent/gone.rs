@@ -56,6 +56,11 @@ impl Actor {
         self.is_seed_only || self.fetch_gone_at.is_some()
     }
 
+    /// Are they looked for, be they fetched or not?
+    fn looks_for_lost(&self) -> bool {
+        self.awaits_lost() || self.fetches_gone
+    }
+
     /// Nobody is asked for what is lost now, for a while.
     fn await_gone(&mut self, lost: &[PieceIndex]) {
         let now = Instant::now();
@@ -73,6 +78,9 @@ impl Actor {
         if self.fetch_gone_at.take().is_some() {
             self.finish_again = None;
             self.publisher.set_trouble(None);
+        }
+        if std::mem::take(&mut self.fetches_gone) {
+            self.finish_again = None;
         }
     }
 
@@ -92,9 +100,9 @@ impl Actor {
         self.swarm.note(Input::PiecesLost(pieces), Instant::now());
     }
 
-    /// What is lost is looked for, unless it is fetched: its user may put it back.
+    /// What is lost is looked for, unless it was never whole: its user may put it back.
     pub(super) fn look_for_lost(&mut self) {
-        if self.awaits_lost() {
+        if self.looks_for_lost() {
             self.finish_again.get_or_insert(Instant::now() + RESTORE_EVERY);
         }
     }
@@ -103,7 +111,7 @@ impl Actor {
     pub(super) fn on_restored(&mut self, why: String, mut found: Vec<PieceIndex>, more: bool) {
         let now = Instant::now();
         self.is_restoring = false;
-        if !self.awaits_lost() {
+        if !self.looks_for_lost() {
             // Other files were chosen meanwhile, and what was lost is asked for.
             if self.swarm.is_complete() {
                 self.finish();
@@ -135,6 +143,8 @@ impl Actor {
         let is_time = self.fetch_gone_at.is_some_and(|at| now >= at) && has_others;
         if self.fetch_gone_at.is_some() && (is_whole || is_time) {
             self.await_no_more();
+            self.fetches_gone = !is_whole;
+            self.look_for_lost();
             let wanted = self.wanted_with(&self.wanted_files);
             self.swarm.note(Input::Wanted(wanted), now);
         }
@@ -149,7 +159,7 @@ impl Actor {
             // The answer says how it goes on.
             return;
         }
-        self.is_restoring = self.awaits_lost() && self.publisher.left().1 > 0;
+        self.is_restoring = self.looks_for_lost() && self.publisher.left().1 > 0;
         self.submit(if self.is_restoring { Job::Restore } else { Job::Finish });
     }
 }

@@ -62,6 +62,7 @@ pub struct SeedLimits {
 /// How to run one torrent. Begin with the default, and say what is to be otherwise:
 /// `TorrentOptions::default().dir("downloads").sequential(true)`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TorrentOptions {
     /// Directory that the torrent's files go under; `downloads` where nothing else is said.
     pub dir: PathBuf,
@@ -138,9 +139,9 @@ impl TorrentOptions {
         Self { dir: dir.into(), ..self }
     }
 
-    /// Which files are wanted, by their position in the torrent.
-    pub fn wanted_files(self, wanted: Vec<bool>) -> Self {
-        Self { wanted_files: Some(wanted), ..self }
+    /// Which files are wanted, by their position in the torrent; all when none.
+    pub fn wanted_files(self, wanted: impl Into<Option<Vec<bool>>>) -> Self {
+        Self { wanted_files: wanted.into(), ..self }
     }
 
     /// Peers to dial beside those that trackers name.
@@ -206,6 +207,11 @@ impl TorrentOptions {
     /// Most connected peers.
     pub fn max_peers(self, count: usize) -> Self {
         Self { max_peers: count, ..self }
+    }
+
+    /// Whether peers tell each other of others (BEP 11), unless the torrent is private.
+    pub fn exchange_peers(self, exchange: bool) -> Self {
+        Self { exchange_peers: exchange, ..self }
     }
 
     /// How long to seed.

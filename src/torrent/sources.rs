@@ -155,13 +155,30 @@ impl Sources {
     }
 
     /// What people are told that the source is called: its host, and its port if that is no usual
-    /// one. No path, query or user, which may be secrets.
+    /// one; with a number where several are there. No path, query or user, which may be secrets.
     pub fn name(&self, source: SourceId) -> Option<String> {
-        self.servers.get(&source).map(|server| server.site().to_string())
+        self.names().remove(&source)
+    }
+
+    /// The same of all of them.
+    fn names(&self) -> BTreeMap<SourceId, String> {
+        let mut at_site: BTreeMap<String, Vec<SourceId>> = BTreeMap::new();
+        for (source, server) in &self.servers {
+            at_site.entry(server.site().to_string()).or_default().push(*source);
+        }
+        let named = at_site.into_iter().flat_map(|(site, sources)| {
+            let is_alone = sources.len() == 1;
+            (1..).zip(sources).map(move |(number, source)| match is_alone {
+                true => (source, site.clone()),
+                false => (source, format!("{site} #{number}")),
+            })
+        });
+        named.collect()
     }
 
     /// What people may know of all of them as of `now`.
     pub fn status(&self, swarm: &Swarm, now: Instant) -> Vec<SourceStatus> {
+        let mut names = self.names();
         let status = |it: SourceSnapshot| {
             let server = self.servers.get(&it.source)?;
             let path = |file| path(&self.torrent, file);
@@ -173,7 +190,7 @@ impl Sources {
                 whole_only: it.whole_only,
             };
             Some(SourceStatus {
-                site: server.site().to_string(),
+                site: names.remove(&it.source)?,
                 url: server.url().to_string(),
                 file: server.file().map(path),
                 state: it.state,
@@ -197,7 +214,7 @@ impl Sources {
 
     fn news_of(&self, source: SourceId, what: SourceChange) -> Option<SourceNews> {
         let server = self.servers.get(&source)?;
-        Some(SourceNews { site: server.site().to_string(), url: server.url().to_string(), what })
+        Some(SourceNews { site: self.name(source)?, url: server.url().to_string(), what })
     }
 
     /// The limit on what all servers together send, in bytes per second, and whether it holds
@@ -284,6 +301,8 @@ mod tests {
         // The same place may be that of one file, and something else.
         let one = WebSeed { file: Some(FileIndex(0)), ..WebSeed::of_user("http://a") };
         assert_eq!(sources.add(one.clone()).unwrap().source, SourceId(3));
+        let names = [2, 3, 1].map(|source| sources.name(SourceId(source)).unwrap());
+        assert_eq!(names, ["a #1", "a #2", "c"]);
         assert_eq!(sources.into_added(), [one]);
     }
 

@@ -345,7 +345,7 @@ pub struct TrackerBrief {
 /// A server of files.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SourceStatus {
-    /// Its host, with the port if that is no usual one.
+    /// Its host, with the port if that is no usual one, and a number where it has several.
     pub site: String,
     /// Its URL without user, password and query.
     pub url: String,

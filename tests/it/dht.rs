@@ -125,7 +125,7 @@ fn answer(running: &mut Running, line: &str) -> String {
 #[track_caller]
 fn is_announced_no_more(running: &mut Running) {
     let begin = Instant::now();
-    while !answer(running, "dht").contains("0 torrents taking part") {
+    while !answer(running, "dht").contains("0 info hashes taking part") {
         assert!(begin.elapsed() < LIMIT, "it is announced still");
         thread::sleep(Duration::from_millis(50));
     }
@@ -339,7 +339,7 @@ fn people_ask_the_dht() {
     ran.assert_refused(4, "no node of the DHT is known: none is kept from earlier runs");
     ask(&["get", "nonsense"]).assert_refused(2, "not an info hash");
     let text = answer(&mut seed.running, "dht");
-    assert!(text.starts_with("IPv4  ") && text.contains("1 torrent taking part"), "{text}");
+    assert!(text.starts_with("IPv4  ") && text.contains("1 info hash taking part"), "{text}");
     assert!(text.contains("\nswarm "), "{text}");
     let answer = answer(&mut seed.running, "status");
     assert!(answer.contains("\nDHT        "), "{answer}");

@@ -64,7 +64,7 @@ pub enum DhtCommand {
     /// Ask one node for its id
     Ping {
         /// The node: HOST:PORT
-        #[arg(value_name = "NODE", value_parser = values::node)]
+        #[arg(value_name = "NODE", value_parser = values::node_to_ask)]
         node: String,
         /// How to ask.
         #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::cli::live::Ending;
 use crate::cli::memory::memory_for;
 use crate::cli::metalinked::{Meant, meant};
 use crate::cli::out;
-use crate::cli::place::followed;
+use crate::cli::place::{followed, may_be_directory};
 use crate::cli::print::{counted, info_screen};
 use crate::cli::repl::Talk;
 use crate::cli::repl::desk::{Chosen, Wanted};
@@ -144,6 +144,7 @@ pub fn start_and_tell(
     tell: &mut dyn FnMut() -> Option<Telling>,
 ) -> Outcome {
     check_authorities(options)?;
+    options.dir.iter().try_for_each(|dir| may_be_directory(dir))?;
     let is_several = torrents.len() > 1;
     let dirs = options.dir.len();
     if dirs > 1 && dirs != torrents.len() {
@@ -171,12 +172,10 @@ pub fn start_and_tell(
         talk => talk,
     };
     let exit_when_complete = !is_seed_only && exits_when_complete(options, talk);
-    let template = TorrentOptions {
-        seed_only: is_seed_only,
+    let template = torrent_options(options)
+        .seed_only(is_seed_only)
         // A script, or who asked for one torrent alone, is told at once.
-        waits_for_disk: is_several && !exit_when_complete,
-        ..torrent_options(options)
-    };
+        .waits_for_disk(is_several && !exit_when_complete);
     let (chosen, refused) = choose(torrents, options, &template, find)?;
     if chosen.is_empty() {
         // Whole files are here already.
@@ -185,7 +184,7 @@ pub fn start_and_tell(
     let is_several = is_several || chosen.len() > 1;
     let job = Job {
         torrents: chosen,
-        template: TorrentOptions { seed_only: false, waits_for_disk: true, ..template },
+        template: template.seed_only(false).waits_for_disk(true),
         refused,
         is_several,
         session: session_config(options, common)?,
@@ -223,7 +222,7 @@ fn choose(
     for (number, name) in names.iter().enumerate() {
         // The only directory, or the one of this torrent.
         let dir = options.dir.get(number).unwrap_or(&template.dir).clone();
-        let template = TorrentOptions { dir, ..template.clone() };
+        let template = template.clone().dir(dir);
         let several = match find(name) {
             Ok(Found::Several(files)) => files,
             one => vec![(name.clone(), one)],
@@ -326,7 +325,8 @@ fn choose_one(
         true => followed(&torrent, &template.dir)?,
         false => template.dir.clone(),
     };
-    let options = TorrentOptions { dir, wanted_files, extra_trackers, ..template.clone() };
+    let options =
+        template.clone().dir(dir).wanted_files(wanted_files).extra_trackers(extra_trackers);
     let sums = std::mem::take(&mut hints.sums);
     let options = hints.add_to(options, &torrent)?;
     Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options, sums })
@@ -375,29 +375,27 @@ fn seed_limits(options: &Options) -> SeedLimits {
 /// # Errors
 /// When there is no home directory, or more memory is asked for than there is.
 pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfig, Failure> {
-    Ok(SessionConfig {
-        port: options.port,
-        listen: true,
-        egress: common.ways.egress(),
-        encryption: options.encryption.into(),
-        state_dir: state_dir()?,
-        memory: memory_for(common)?,
-        download_limit: options.download_limit.0,
-        max_active: options.max_active.into(),
-        upload_limit: options.upload_limit.0,
+    Ok(SessionConfig::default()
+        .port(options.port)
+        .egress(common.ways.egress())
+        .encryption(options.encryption.into())
+        .state_dir(state_dir()?)
+        .memory(memory_for(common)?)
+        .download_limit(options.download_limit.0)
+        .upload_limit(options.upload_limit.0)
+        .max_active(options.max_active.into())
         // Whoever binds an address does not want to be seen elsewhere.
-        local_discovery: !options.no_lsd && common.ways.bind.is_none(),
-        allow_local_sources: options.allow_local_web_seeds,
-        web_connections: options.web_connections.into(),
-        web_limit: options.web_limit.0,
-        authorities: options.ca.clone(),
-        dht: dht_options(options.no_dht, &options.dht_bootstrap),
-    })
+        .local_discovery(!options.no_lsd && common.ways.bind.is_none())
+        .allow_local_sources(options.allow_local_web_seeds)
+        .web_connections(options.web_connections.into())
+        .web_limit(options.web_limit.0)
+        .authorities(options.ca.clone())
+        .dht(dht_options(options.no_dht, &options.dht_bootstrap)))
 }
 
 /// How to take part in the DHT, if at all.
 pub fn dht_options(is_off: bool, bootstrap: &[String]) -> Option<DhtOptions> {
-    (!is_off).then(|| DhtOptions { routers: routers(bootstrap) })
+    (!is_off).then(|| DhtOptions::with_routers(routers(bootstrap)))
 }
 
 /// The public nodes to ask where nobody else answers: those that are named, none where an empty
@@ -425,36 +423,31 @@ fn chosen_files(torrent: &Torrent, options: &Options) -> Result<Option<Vec<bool>
 
 /// How each torrent runs that these options are for.
 pub fn torrent_options(options: &Options) -> TorrentOptions {
-    TorrentOptions {
+    TorrentOptions::default()
         // There is a default.
-        dir: options.dir.first().cloned().unwrap_or_default(),
-        wanted_files: None,
-        peers: options.peer.clone(),
-        extra_trackers: options.tracker.clone(),
-        use_trackers: !options.no_trackers,
-        web_seeds: options.web_seed.iter().map(WebSeed::of_user).collect(),
-        use_web_seeds: !options.no_web_seeds,
-        check: match (options.check, options.no_resume) {
+        .dir(options.dir.first().cloned().unwrap_or_default())
+        .peers(options.peer.clone())
+        .extra_trackers(options.tracker.clone())
+        .use_trackers(!options.no_trackers)
+        .web_seeds(options.web_seed.iter().map(WebSeed::of_user).collect())
+        .use_web_seeds(!options.no_web_seeds)
+        .check(match (options.check, options.no_resume) {
             (true, _) => CheckMode::Force,
             (_, true) => CheckMode::NoResume,
             _ => CheckMode::Resume,
-        },
-        overwrite: options.overwrite,
-        waits_for_disk: false,
+        })
+        .overwrite(options.overwrite)
         // Who speaks to the program waits for what it says.
-        checks_room: !options.repl,
-        allocate: match options.allocate {
+        .checks_room(!options.repl)
+        .allocate(match options.allocate {
             args::Allocate::None => Allocate::None,
             args::Allocate::Sparse => Allocate::Sparse,
             args::Allocate::Full => Allocate::Full,
-        },
-        sequential: options.sequential,
-        found: Vec::new(),
-        max_peers: options.max_peers.into(),
-        exchange_peers: !options.no_pex,
-        seeding: seed_limits(options),
-        seed_only: false,
-    }
+        })
+        .sequential(options.sequential)
+        .max_peers(options.max_peers.into())
+        .exchange_peers(!options.no_pex)
+        .seeding(seed_limits(options))
 }
 
 #[cfg(test)]

@@ -39,20 +39,16 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// or the user stops it.
 pub fn fetched(link: Magnet, arguments: &InfoArgs, common: &Common) -> Result<Loaded, Failure> {
     let state_dir = state_dir()?;
-    let config = SessionConfig {
-        egress: common.ways.egress(),
-        listen: false,
-        state_dir: state_dir.clone(),
-        memory: memory_for(common)?,
-        encryption: arguments.encryption.into(),
-        dht: dht_options(arguments.no_dht, &arguments.dht_bootstrap),
-        ..SessionConfig::default()
-    };
-    let options = TorrentOptions {
-        peers: arguments.peer.clone(),
-        extra_trackers: arguments.tracker.clone(),
-        ..TorrentOptions::default()
-    };
+    let config = SessionConfig::default()
+        .egress(common.ways.egress())
+        .listen(false)
+        .state_dir(&state_dir)
+        .memory(memory_for(common)?)
+        .encryption(arguments.encryption.into())
+        .dht(dht_options(arguments.no_dht, &arguments.dht_bootstrap));
+    let options = TorrentOptions::default()
+        .peers(arguments.peer.clone())
+        .extra_trackers(arguments.tracker.clone());
     let wish = Wish::new(arguments.torrent.display().to_string(), link, options);
     let mut loaded = None;
     in_runtime(common, Talk::Progress, Path::new(&state_dir), async |stopper| {

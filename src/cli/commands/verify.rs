@@ -45,6 +45,9 @@ pub fn run(given: &Path, dir: &Path, sums: Option<&Path>, json: bool, common: &C
     if !common.quiet {
         told.iter().for_each(|line| out::talk_wrapped(&format!("driver: {line}")));
     }
+    if let Some((list, path)) = list.as_ref().zip(sums) {
+        names_any(list, &torrent, path)?;
+    }
     let home = home_for(&torrent, dir, common.quiet)?;
     let progress = Arc::new(CheckProgress::default());
     let work = {
@@ -337,6 +340,19 @@ fn sums_list(path: &Path, is_quiet: bool) -> Result<SumsList, Failure> {
         out::talk_wrapped(&format!("driver: {shown}: {lines} without a sum left out"));
     }
     Ok(list)
+}
+
+/// Refuses a list that is of something else, before anything is read.
+fn names_any(list: &SumsList, torrent: &Torrent, path: &Path) -> Result<(), Failure> {
+    let mut files = torrent.files.iter().filter(|file| !file.is_pad);
+    if files.any(|file| list.of(torrent, &file).is_some()) {
+        return Ok(());
+    }
+    let shown = escape(&path.display().to_string());
+    Err(Failure::bad_input(format!(
+        "{shown} has no sum of any of the torrent's files: is it of something else, or are its \
+         names others? driver info --files tells those of the torrent"
+    )))
 }
 
 fn file_json(file: &LookedAt<'_>, has_sums: bool) -> Value {

@@ -2,28 +2,23 @@
 //! of this machine. Nothing leaves it, and nothing outside `./driver-demo` is written.
 
 mod content;
+mod room;
 mod seeder;
 
 use std::future::Future;
-use std::io::BufRead as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::termios::{QueueSelector, tcflush};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::base::units::size;
 use crate::metainfo::Torrent;
-use crate::net::egress::Egress;
-use crate::session::{
-    Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
-};
+use crate::session::{Memory, SessionConfig, TorrentOptions};
 use crate::tracker::server::{ServerConfig, serve};
 
 use super::args::{Common, DemoArgs};
-use super::escape::escape;
 use super::exit::{Exit, Failure, Outcome, from_io};
 use super::job::Job;
 use super::live::{End, Ending};
@@ -33,6 +28,8 @@ use super::repl::desk::{Chosen, Wanted};
 use super::stop::Stopper;
 use super::{logs, out};
 
+pub use room::{Room, STATE_DIR};
+
 use content::Sample;
 use seeder::Seeder;
 
@@ -40,10 +37,8 @@ use seeder::Seeder;
 const DIR: &str = "driver-demo";
 /// The largest sample: it is made in memory, and sent by several.
 const SIZE_MAX: u64 = 1 << 30;
-/// Marks the directory as ours.
+/// The torrent of the sample, below that.
 const TORRENT_FILE: &str = "sample.torrent";
-/// What the program keeps for itself, below that.
-const STATE_DIR: &str = ".state";
 /// Where the seeders have their parts of the sample, below that.
 const SEEDERS_DIR: &str = ".seeders";
 /// What each seeder sends at most, in bytes per second, so that there is something to see.
@@ -66,11 +61,9 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
         )));
     }
     let dir = PathBuf::from(DIR);
-    make_room(&dir)?;
-    let state_dir = dir.join(STATE_DIR);
-    std::fs::create_dir_all(&state_dir)
-        .map_err(|error| from_io(&format!("cannot make ./{DIR}"), &error))?;
-    let log = state_dir.join("driver.log");
+    let room = room();
+    room.make()?;
+    let log = dir.join(STATE_DIR).join("driver.log");
     logs::start(common, is_interactive.then_some(log.as_path()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| from_io("cannot start the runtime", &error))?;
@@ -87,9 +80,10 @@ pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     runtime.shutdown_background();
     if is_interactive && stopper.is_asked() {
         // Whoever sent a signal may not be there to answer a question.
+        room.keep();
         out::answer(&format!("./{DIR} is kept\n"));
     } else {
-        leave(&dir, arguments.keep, is_interactive);
+        room.leave(arguments.keep, is_interactive);
         if is_interactive {
             out::answer_wrapped("Next: driver some.torrent      driver --help\n");
         }
@@ -150,26 +144,7 @@ async fn play(
 
 /// The download, on loopback only.
 fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) -> Job {
-    let options = TorrentOptions {
-        dir: dir.to_owned(),
-        wanted_files: None,
-        peers: Vec::<SocketAddr>::new(),
-        extra_trackers: Vec::new(),
-        use_trackers: true,
-        web_seeds: Vec::new(),
-        use_web_seeds: true,
-        check: CheckMode::Resume,
-        overwrite: false,
-        waits_for_disk: false,
-        checks_room: true,
-        allocate: Allocate::Sparse,
-        sequential: false,
-        found: Vec::new(),
-        max_peers: 80,
-        exchange_peers: true,
-        seeding: SeedLimits::default(),
-        seed_only: false,
-    };
+    let options = TorrentOptions::default().dir(dir);
     let named = TORRENT_FILE.to_owned();
     let chosen = Chosen { named, torrent, options: options.clone(), sums: Vec::new() };
     Job {
@@ -177,23 +152,11 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
         template: options,
         refused: Exit::Done,
         is_several: false,
-        session: SessionConfig {
-            port: Some(0),
-            listen: true,
-            egress: Egress::from_address(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
-            encryption: Encryption::default(),
-            state_dir: dir.join(STATE_DIR),
-            memory,
-            download_limit: None,
-            max_active: SessionConfig::MAX_ACTIVE,
-            local_discovery: false,
-            allow_local_sources: false,
-            web_connections: SessionConfig::WEB_CONNECTIONS,
-            web_limit: None,
-            authorities: Vec::new(),
-            dht: None,
-            upload_limit: None,
-        },
+        session: SessionConfig::default()
+            .port(0)
+            .bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .state_dir(dir.join(STATE_DIR))
+            .memory(memory),
         ending: Ending { exit_when_complete: !is_interactive, timeout: None, providers: None },
         talk: if is_interactive { Talk::Prompt } else { Talk::Progress },
         json: false,
@@ -234,99 +197,18 @@ fn compare(sample: &Sample, dir: &Path) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Takes away what an earlier demo left; refuses what is not ours.
-///
-/// # Errors
-/// When it, or something in it, is not ours, or cannot be removed.
-pub fn make_room(dir: &Path) -> Result<(), Failure> {
-    if !dir.exists() {
-        return Ok(());
-    }
-    let shown = dir.display();
-    let is_ours = dir.join(TORRENT_FILE).exists() || dir.join(STATE_DIR).exists();
-    if !is_ours {
-        return Err(Failure::usage(format!("./{shown} exists and is not of a demo: move it away")));
-    }
-    let failed = |error| from_io(&format!("cannot empty ./{shown}"), &error);
-    if let Some(other) = others_in(dir).map_err(failed)? {
-        let other = escape(&other.display().to_string());
-        return Err(Failure::usage(format!(
-            "./{other} is not of the demo, and ./{shown} would be emptied: move it away"
-        )));
-    }
-    std::fs::remove_dir_all(dir).map_err(failed)
-}
-
-/// The first thing in the directory that no demo made. What the demo keeps for itself has names
-/// that begin with a dot, and nobody looks there for room.
-fn others_in(dir: &Path) -> std::io::Result<Option<PathBuf>> {
-    let sample = dir.join(content::NAME);
-    let is_ours = |path: &Path| {
-        let of_demo = [TORRENT_FILE, STATE_DIR, SEEDERS_DIR].map(|name| dir.join(name));
-        let files = content::FILES.map(|name| sample.join(name));
-        let part = files.clone().map(|file| file.with_added_extension("part"));
-        path == sample || [&of_demo[..], &files, &part].concat().iter().any(|ours| ours == path)
-    };
-    let folders = [dir, sample.as_path()].into_iter().filter(|folder| folder.is_dir());
-    for folder in folders {
-        for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            if !is_ours(&path) {
-                return Ok(Some(path));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Removes the directory, unless it is to be kept; what others put there stays.
-pub fn leave(dir: &Path, keep: bool, is_interactive: bool) {
-    // It could not even be made.
-    if !dir.exists() {
-        return;
-    }
-    if !keep && is_interactive {
-        // What was typed before the question is no answer to it: on a terminal it is dropped.
-        let _ = tcflush(std::io::stdin(), QueueSelector::IFlush);
-        out::answer(&format!("Remove ./{}? [Y/n] ", dir.display()));
-        let mut answer = String::new();
-        // No answer counts as yes, as an empty one does.
-        let _ = std::io::stdin().lock().read_line(&mut answer);
-        if !is_yes(&answer) {
-            return out::answer(&format!("./{} is kept\n", dir.display()));
-        }
-    }
-    if keep {
-        return;
-    }
-    match others_in(dir) {
-        Ok(Some(other)) => {
-            let other = escape(&other.display().to_string());
-            out::talk(&format!(
-                "driver: ./{} is kept: ./{other} is not of the demo",
-                dir.display()
-            ));
-        }
-        Ok(None) if std::fs::remove_dir_all(dir).is_ok() => {}
-        _ => out::talk(&format!("driver: ./{} could not be removed", dir.display())),
-    }
-}
-
-/// Is it yes, or nothing, which the question's capital letter makes a yes? Of anything else nobody
-/// knows what it means, and nothing is removed for it.
-fn is_yes(answer: &str) -> bool {
-    matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes")
+/// The directory of the demo, and what a demo makes in it.
+fn room() -> Room {
+    Room::new(Path::new(DIR), &[content::NAME], |path| {
+        let files = content::FILES.map(|name| Path::new(content::NAME).join(name));
+        let parts = files.clone().map(|file| file.with_added_extension("part"));
+        path == Path::new(TORRENT_FILE) || files.iter().chain(&parts).any(|ours| ours == path)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_yes_or_nothing_removes_the_demo() {
-        assert!(["", "\n", "y\n", " Y\n", "yes", "YES\n"].into_iter().all(is_yes));
-        assert!(!["n", "no", "N\n", "quit", "yn", "status", "?", "0"].into_iter().any(is_yes));
-    }
 
     #[test]
     fn two_seeders_overlap_and_the_third_has_all() {
@@ -341,41 +223,6 @@ mod tests {
         assert_eq!((carol.name.as_str(), carol.rate), ("carol", Some(100)));
         assert!(carol.part.iter().all(|has| *has));
         assert!(seeder_of(0, 1, &sample, None).part.iter().all(|has| *has), "alone");
-    }
-
-    #[test]
-    fn only_directories_of_demos_are_emptied() {
-        let dir = tempfile::tempdir().unwrap();
-        let ours = dir.path().join("d");
-        std::fs::create_dir(&ours).unwrap();
-        assert_eq!(make_room(&ours).unwrap_err().exit, Exit::Usage);
-        std::fs::write(ours.join(TORRENT_FILE), "").unwrap();
-        assert_eq!(make_room(&ours), Ok(()));
-        assert!(!ours.exists());
-    }
-
-    #[test]
-    fn what_others_put_into_a_kept_demo_is_never_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let (ours, sample) = (dir.path().join("d"), dir.path().join("d").join(content::NAME));
-        for theirs in ["d/notes.txt", "d/driver-sample/mine.bin", "d/more/x"] {
-            std::fs::create_dir_all(ours.join(STATE_DIR)).unwrap();
-            std::fs::create_dir_all(&sample).unwrap();
-            std::fs::write(ours.join(TORRENT_FILE), "").unwrap();
-            std::fs::write(sample.join("data.bin.part"), "").unwrap();
-            let theirs = dir.path().join(theirs);
-            std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
-            std::fs::write(&theirs, "mine").unwrap();
-            let refused = make_room(&ours).unwrap_err();
-            assert_eq!(refused.exit, Exit::Usage);
-            assert!(refused.message.contains("is not of the demo"), "{refused}");
-            leave(&ours, false, false);
-            assert_eq!(std::fs::read(&theirs).unwrap(), b"mine");
-            std::fs::remove_file(&theirs).unwrap();
-            let _ = std::fs::remove_dir(ours.join("more"));
-            assert_eq!(make_room(&ours), Ok(()), "all of it is the demo's");
-        }
-        assert!(!ours.exists());
     }
 
     #[test]

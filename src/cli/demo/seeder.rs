@@ -10,10 +10,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::metainfo::Torrent;
-use crate::net::egress::Egress;
-use crate::session::{
-    Allocate, CheckMode, Encryption, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
-};
+use crate::session::{Allocate, CheckMode, Memory, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::status::Status;
 use crate::tracker::tiers::status::TrackerState;
@@ -76,24 +73,14 @@ impl Seeder {
     }
 
     fn session(&self, state_dir: PathBuf) -> SessionConfig {
-        SessionConfig {
-            port: Some(0),
-            listen: true,
-            egress: Egress::from_address(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
-            encryption: Encryption::default(),
-            state_dir,
+        SessionConfig::default()
+            .port(0)
+            .bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .state_dir(state_dir)
             // It receives nothing.
-            memory: Memory::split(Memory::MIN, 1),
-            download_limit: None,
-            upload_limit: self.rate,
-            max_active: 1,
-            local_discovery: false,
-            allow_local_sources: false,
-            web_connections: SessionConfig::WEB_CONNECTIONS,
-            web_limit: None,
-            authorities: Vec::new(),
-            dht: None,
-        }
+            .memory(Memory::split(Memory::MIN, 1))
+            .upload_limit(self.rate)
+            .max_active(1)
     }
 
     /// Writes the pieces it has, and leaves holes for the others.
@@ -118,24 +105,13 @@ impl Seeder {
 
 /// It wants no file: what it has is all it is to have.
 fn options(dir: PathBuf, files: usize) -> TorrentOptions {
-    TorrentOptions {
-        dir,
-        wanted_files: Some(vec![false; files]),
-        peers: Vec::new(),
-        extra_trackers: Vec::new(),
-        use_trackers: true,
-        web_seeds: Vec::new(),
-        use_web_seeds: false,
-        check: CheckMode::Force,
-        overwrite: true,
-        waits_for_disk: false,
-        checks_room: false,
-        allocate: Allocate::None,
-        sequential: false,
-        found: Vec::new(),
-        max_peers: 50,
-        exchange_peers: true,
-        seeding: SeedLimits::default(),
-        seed_only: false,
-    }
+    TorrentOptions::default()
+        .dir(dir)
+        .wanted_files(vec![false; files])
+        .use_web_seeds(false)
+        .check(CheckMode::Force)
+        .overwrite(true)
+        .checks_room(false)
+        .allocate(Allocate::None)
+        .max_peers(50)
 }

@@ -2,6 +2,7 @@
 //! that a metalink gives them, and where nothing else judges what came, tries other mirrors.
 
 use std::fs;
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
@@ -117,15 +118,20 @@ impl Live {
     /// No mirror has the file. One that is complete and wrong is of no use to anybody.
     fn give_up(&mut self, number: usize, why: &str) -> Result<(), Failure> {
         let Some(item) = self.desk.item_mut(number) else { return Ok(()) };
-        let has_met_wrong = item.attempts.as_ref().is_some_and(|it| it.has_met_wrong);
-        let exit = if has_met_wrong { Exit::Mismatch } else { Exit::Network };
+        let attempts = item.attempts.as_ref();
+        let wrong = attempts.and_then(|it| it.wrong()).map(escape);
+        let exit = if wrong.is_some() { Exit::Mismatch } else { Exit::Network };
         let mut words = format!("{}: none of its mirrors has it: {why}", escape(&item.name()));
-        let place = item.place();
-        if has_met_wrong
-            && place.exists()
-            && let Err(error) = fs::remove_file(&place)
-        {
-            words += &format!("; {} stays: {error}", escape(&place.display().to_string()));
+        // The last one may have sent nothing, and another one something else.
+        if let Some(wrong) = wrong.as_deref().filter(|wrong| *wrong != why) {
+            words += &format!("; of what came, {wrong}");
+        }
+        let part = attempts.and_then(|it| it.part()).map(Path::to_owned);
+        let useless = [Some(item.place()), part].into_iter().flatten();
+        for path in useless.filter(|path| wrong.is_some() && path.exists()) {
+            if let Err(error) = fs::remove_file(&path) {
+                words += &format!("; {} stays: {error}", escape(&path.display().to_string()));
+            }
         }
         self.on_failure(number, Failure::new(exit, words))
     }

@@ -59,6 +59,15 @@ pub(super) fn whole_line(status: &Status, has_hash: bool) -> String {
     }
 }
 
+/// How long ago the torrent was begun, where that is more than what the transfer took: it waited
+/// for peers, or for its turn.
+fn since_start(status: &Status) -> String {
+    match status.running.saturating_sub(status.transferring) >= Duration::from_secs(1) {
+        true => format!(", {} since the start", duration(status.running)),
+        false => String::new(),
+    }
+}
+
 /// `before`: bytes that came before the download began.
 pub(super) fn complete_line(status: &Status, before: u64) -> String {
     let wanted = size(status.wanted_bytes);
@@ -75,7 +84,7 @@ pub(super) fn complete_line(status: &Status, before: u64) -> String {
             _ => format!("Complete: {wanted}, found on disk, some of it by the record only.\n"),
         };
     }
-    let pace = pace_of(status);
+    let pace = pace_of(status) + &since_start(status);
     let fetched = match came.cmp(&status.wanted_bytes) {
         Ordering::Less => format!(", {} of it downloaded{pace}", size(came)),
         Ordering::Equal => pace,
@@ -137,7 +146,7 @@ mod tests {
             downloaded_bytes: 821_035_008,
             verified_bytes: 821_035_008,
             uploaded_bytes: 23_173_530,
-            running: Duration::from_secs(200),
+            running: Duration::from_secs(81),
             transferring: Duration::from_secs(81),
             peers_known: 3,
             ..Status::default()
@@ -154,12 +163,19 @@ mod tests {
             complete_line(&status(), 0),
             "Complete: 783.0 MiB in 1m 21s (9.7 MiB/s), every piece verified.\n"
         );
+        let late = Status { running: Duration::from_secs(200), ..status() };
+        assert_eq!(
+            complete_line(&late, 0),
+            "Complete: 783.0 MiB in 1m 21s (9.7 MiB/s), 3m 20s since the start, every piece \
+             verified.\n"
+        );
         let found_status = || Status { verified_bytes: 0, ..status() };
         assert_eq!(
             complete_line(&found_status(), 0),
             "Complete: 783.0 MiB, all of it found on disk and verified.\n"
         );
-        let moment = Status { transferring: Duration::from_millis(11), ..status() };
+        let moment =
+            Status { running: Duration::ZERO, transferring: Duration::from_millis(11), ..status() };
         assert_eq!(
             complete_line(&moment, 0),
             "Complete: 783.0 MiB in less than 0.1s, every piece verified.\n"
@@ -174,7 +190,8 @@ mod tests {
         assert!(found_as(9, 9).contains("here already by its record; --check "));
         assert!(found_as(9, 2).ends_with("some of it by the record only.\n"));
         let half = Status { verified_bytes: 1 << 20, downloaded_bytes: 2 << 20, ..status() };
-        let short = Status { transferring: Duration::from_millis(310), ..half };
+        let short = Duration::from_millis(310);
+        let short = Status { running: short, transferring: short, ..half };
         assert_eq!(
             complete_line(&short, 0),
             "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 0.3s (3.2 MiB/s), every piece \
@@ -198,9 +215,10 @@ mod tests {
     #[test]
     fn of_a_resumed_download_only_what_came_was_verified() {
         let found = FoundPieces { count: 9, by_record: 9, ..FoundPieces::default() };
+        let second = Duration::from_secs(1);
         let resumed = Status { verified_bytes: 1 << 20, found: Some(found.into()), ..status() };
         assert_eq!(
-            complete_line(&Status { transferring: Duration::from_secs(1), ..resumed }, 0),
+            complete_line(&Status { running: second, transferring: second, ..resumed }, 0),
             "Complete: 783.0 MiB, 1.0 MiB of it downloaded in 1.0s (1.0 MiB/s) and verified; the \
              rest was here.\n"
         );

@@ -51,8 +51,7 @@ impl Menu {
         let making = tokio::task::spawn_blocking(making);
         let made = making.await.map_err(|error| Failure::from(anyhow::Error::from(error)))??;
         keep(&made)?;
-        let template = self.template(Vec::new());
-        let options = TorrentOptions { dir: made.dir.clone(), seed_only: true, ..template };
+        let options = self.template(Vec::new()).dir(made.dir.clone()).seed_only(true);
         let torrent = Arc::new(made.torrent);
         // A name that nobody serves would only lead astray: first it has to run.
         let sums = Vec::new();
@@ -183,7 +182,7 @@ impl Menu {
     }
 
     fn template(&self, extra_trackers: Vec<String>) -> TorrentOptions {
-        TorrentOptions { extra_trackers, ..super::torrent_options(&self.options) }
+        super::torrent_options(&self.options).extra_trackers(extra_trackers)
     }
 
     /// Takes a torrent in; its number.

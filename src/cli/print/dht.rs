@@ -83,7 +83,8 @@ fn health_lines(family: &str, health: &Health) -> String {
         if health.good == 1 { "answers" } else { "answer" },
         health.known,
         health.hints,
-        counted(health.announced as u64, "torrent"),
+        // A hybrid torrent has two.
+        counted(health.announced as u64, "info hash").replace("hashs", "hashes"),
         health.rates.0,
         health.rates.1,
         counted(health.asked as u64, "query").replace("querys", "queries"),
@@ -205,7 +206,7 @@ mod tests {
         let standing = Standing { four: Some(health), six: None };
         let screen = dht_screen(&standing, &look, 200);
         let expected = "\
-IPv4  9 nodes answer, 12 known, 1 hinted at; 2 torrents taking part
+IPv4  9 nodes answer, 12 known, 1 hinted at; 2 info hashes taking part
       datagrams a second: 3 in, 4 out; 0 queries under way for 0 lookups
       id 0000000000000000000000000000000000000000, others do not reach us, announces are 1m 30s late
 lookup abababab... for 2s, urgent: 12 of 14 answered, 3 peers; waits for 192.0.2.1:6881 (slow)

@@ -42,7 +42,7 @@ pub fn news_line(news: &News) -> Option<String> {
         }
         News::Swarm(Event::Banned(peer)) => format!("banned {peer} for wrong data"),
         News::Swarm(Event::DiskTrouble(why)) => {
-            format!("disk trouble: {} (the download waits and tries again)", escape(why))
+            format!("disk trouble: {} (tried again by itself)", escape(why))
         }
         News::Swarm(Event::DiskRecovered) => "the disk works again".to_owned(),
         News::Tracker(text) => format!("tracker: {}", escape(text)),
@@ -232,6 +232,10 @@ mod tests {
         let tracker = News::Tracker("http://t: \x1b]0;x\x07".into());
         assert_eq!(news_line(&tracker).unwrap(), "tracker: http://t: \\x1b]0;x\\x07");
         assert_eq!(news_line(&News::Swarm(Event::PieceVerified(piece))), None);
+        // Whoever only seeds downloads nothing.
+        let trouble = News::Swarm(Event::DiskTrouble("a is unreadable".into()));
+        let line = "disk trouble: a is unreadable (tried again by itself)";
+        assert_eq!(news_line(&trouble).unwrap(), line);
     }
 
     #[test]
@@ -265,14 +269,14 @@ mod tests {
         assert!(news_line(&found).unwrap().starts_with("d/a\\x07 was changed"));
         assert_eq!(news_json(&found).unwrap()["changed"][1]["gone"], true);
         let news = |fetched_in: Option<u64>| News::FileChanged {
-            why: "d/a was deleted by somebody else: it is checked again".into(),
+            why: "d/a is gone: somebody deleted, moved or renamed it".into(),
             pieces: 2,
             bytes: 2048,
             fetched_in: fetched_in.map(Duration::from_secs),
         };
         assert_eq!(
             news_line(&news(Some(0))).unwrap(),
-            "d/a was deleted by somebody else: it is checked again; 2 pieces (2.0 KiB) are \
+            "d/a is gone: somebody deleted, moved or renamed it; 2 pieces (2.0 KiB) are \
              fetched again"
         );
         assert!(news_line(&news(None)).unwrap().ends_with("are not served any more"));

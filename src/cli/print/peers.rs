@@ -16,6 +16,14 @@ const ROWS: usize = 20;
 /// Columns of the full table.
 const FULL: usize = 80;
 
+/// Columns of an address, where there is room for it.
+const ADDRESS: usize = 24;
+/// Columns of what always stands beside it: a rate and flags.
+const BESIDE: usize = 1 + 12 + 2 + 6;
+/// What flags mean.
+const FLAGS: [&str; 6] =
+    ["D sends to us", "d chokes us", "U receives", "u choked by us", "I incoming", "S snubbed"];
+
 const NOBODY: &str = "no peers connected (peers -a lists all known ones)";
 
 /// The screen of `peers`: connected peers, the fastest first; with `all` every known one.
@@ -55,19 +63,20 @@ pub fn peers_screen(
         }
     }
     if shown < connected.len() {
-        screen += &format!("({} more: peers -a)   ", connected.len() - shown);
+        screen += &format!("({} more: peers -a)\n", connected.len() - shown);
     }
-    screen += "D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed\n";
+    screen += &legend(&FLAGS, columns);
     if !sources.is_empty() {
-        screen += "W web source (web tells more)\n";
+        screen += &legend(&["W web source (web tells more)"], columns);
     }
     let is_found =
         |peer: &&PeerStatus| matches!(peer.source, Some(Source::Pex | Source::Lan | Source::Dht));
     if connected[..shown].iter().any(is_found) {
-        screen += "X named by another peer  H by the DHT  L in the local network\n";
+        let found = ["X named by another peer", "H by the DHT", "L in the local network"];
+        screen += &legend(&found, columns);
     }
     if connected[..shown].iter().any(|peer| peer.mse.is_some()) {
-        screen += "E encrypted  e only its handshake was\n";
+        screen += &legend(&["E encrypted", "e only its handshake was"], columns);
     }
     screen
 }
@@ -171,10 +180,27 @@ fn cells(peer: &PeerStatus) -> [String; 6] {
     ]
 }
 
-/// One row. Below [`FULL`] columns first UP goes, then CLIENT, then HAVE.
+/// What flags mean, none of it cut in two where a line ends.
+fn legend(parts: &[&str], columns: usize) -> String {
+    let (mut lines, mut used) = (String::new(), 0);
+    for part in parts {
+        let gap = if used == 0 { "" } else { "  " };
+        if used > 0 && used + gap.len() + part.len() > columns {
+            lines += "\n";
+            (lines, used) = (lines + part, part.len());
+        } else {
+            lines += &format!("{gap}{part}");
+            used += gap.len() + part.len();
+        }
+    }
+    lines + "\n"
+}
+
+/// One row. Below [`FULL`] columns first UP goes, then CLIENT, then HAVE, then a part of ADDRESS.
 fn row(cells: &[String; 6], columns: usize) -> String {
     let [address, client, have, down, up, flags] = cells;
-    let mut line = format!("{} ", fit(address, 24));
+    let room = columns.saturating_sub(BESIDE).clamp(1, ADDRESS);
+    let mut line = format!("{} ", fit(address, room));
     if columns >= FULL - 13 {
         line += &format!("{} ", fit(client, 17));
     }
@@ -353,11 +379,19 @@ W web source (web tells more)
 
     #[test]
     fn narrow_terminals_lose_columns_and_never_wrap() {
-        for columns in [80, 60, 45, 20] {
+        for columns in [80, 60, 45, 40, 20] {
             let screen = peers_screen(&sample(), &[], true, columns);
-            let table = screen.lines().filter(|line| !line.starts_with("D sends"));
-            assert!(table.clone().all(|line| line.chars().count() <= columns), "{screen}");
+            assert!(screen.lines().all(|line| line.chars().count() <= columns), "{screen}");
         }
+        let expected = "\
+ADDRESS                     DOWN  FLAGS
+203.0.113.7:51413      2.1 MiB/s  Du
+[2001:db8::7]:6881  1023.4 KiB/s  D
+198.51.100.24:6881         0 B/s  dUIS
+D sends to us  d chokes us  U receives
+u choked by us  I incoming  S snubbed
+";
+        assert_eq!(peers_screen(&sample(), &[], false, 40), expected);
         assert!(!peers_screen(&sample(), &[], false, 60).contains("CLIENT"));
     }
 
@@ -365,7 +399,7 @@ W web source (web tells more)
     fn long_lists_are_cut_and_say_so() {
         let many: Vec<PeerStatus> =
             (1..33).map(|port| peer(&format!("192.0.2.9:{port}"), "x", 0)).collect();
-        assert!(peers_screen(&many, &[], false, 80).contains("\n(12 more: peers -a)   D sends"));
+        assert!(peers_screen(&many, &[], false, 80).contains("\n(12 more: peers -a)\nD sends"));
         assert_eq!(peers_screen(&many, &[], true, 80).lines().count(), 34);
         assert_eq!(
             peers_screen(&[], &[], false, 80),

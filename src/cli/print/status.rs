@@ -94,15 +94,21 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
     rows.extend(moving(status));
     rows.extend(unsynced(status));
     rows.extend(troubles(status));
-    rows.push((
-        "Running",
-        format!("{}   wasted {}", duration(status.running), size(status.wasted_bytes)),
-    ));
+    rows.push(("Running", running_words(status)));
     let row = |(name, value): &(&str, String)| match columns < NARROW {
         true => format!("{name}\n{}\n", wrap(&format!("  {value}"), columns, 2)),
         false => wrap(&format!("{name:<NAME_COLUMNS$}{value}"), columns, NAME_COLUMNS) + "\n",
     };
     rows.iter().map(row).collect()
+}
+
+/// Since when it runs; of that the time in which it fetched, which averages are of.
+fn running_words(status: &Status) -> String {
+    let fetched = match status.transferring.is_zero() {
+        true => String::new(),
+        false => format!("   fetched for {}", duration(status.transferring)),
+    };
+    format!("{}{fetched}   wasted {}", duration(status.running), size(status.wasted_bytes))
 }
 
 /// `1917 of 3132 verified`; where not all are wanted, of those that are.
@@ -346,7 +352,7 @@ Remaining  26s
 Peers      32 connected (21 seeds), 18 sending to us, 4 receiving, 112 known
 Uploaded   12.3 MiB   ratio 0.02
 Tracker    ok, 44 seeds 12 leeches 9 downloads, next announce in 24m 11s
-Running    49s   wasted 16.0 KiB
+Running    49s   fetched for 47s   wasted 16.0 KiB
 ";
         let screen = |columns| status_screen(&sample(now), Around::default(), now, columns);
         assert_eq!(screen(80), expected);

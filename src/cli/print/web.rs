@@ -16,8 +16,13 @@ use super::wrap;
 const FILES_NAMED: usize = 5;
 /// The same in a sentence.
 const FILES_IN_WORDS: usize = 1;
-/// Columns of the full table.
+/// Columns of the full table, and of one that has all but what was received.
 const FULL: usize = 70;
+const MEDIUM: usize = 55;
+/// Columns of a name, where there is room for it, and of what always stands beside it: a rate and
+/// a state.
+const NAME: usize = 24;
+const BESIDE: usize = 1 + 12 + 2 + 10;
 
 const NONE: &str = "no web source: the torrent names none (add-web-seed URL adds one)\n";
 
@@ -27,7 +32,13 @@ pub fn web_screen(sources: &[SourceStatus], columns: usize) -> String {
         return NONE.to_owned();
     }
     let row = |name: &str, [links, down, received, state]: [&str; 4]| {
-        let mut line = format!("{} {links:>5} {down:>12}", fit(name, 24));
+        let mut line = match columns >= MEDIUM {
+            true => format!("{} {links:>5} {down:>12}", fit(name, NAME)),
+            false => {
+                let room = columns.saturating_sub(BESIDE).clamp(1, NAME);
+                format!("{} {down:>12}", fit(name, room))
+            }
+        };
         if columns >= FULL {
             line += &format!(" {received:>10}");
         }
@@ -224,9 +235,10 @@ mirror.example               4   12.0 MiB/s  301.0 MiB  waits
 
     #[test]
     fn narrow_terminals_lose_columns_and_never_wrap() {
-        for columns in [70, 60, 45] {
+        for columns in [70, 60, 45, 40] {
             let screen = web_screen(&[troubled()], columns);
             assert!(screen.lines().all(|line| line.chars().count() <= columns), "{screen}");
+            assert!(screen.lines().nth(1).unwrap().ends_with("  waits"), "{screen}");
         }
         let mut many = source(SourceState::Fit);
         many.files = (0..9).map(|_| file("x", None, None)).collect();

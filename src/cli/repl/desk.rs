@@ -18,6 +18,7 @@ use crate::cli::exit::Failure;
 use crate::cli::given::{Given, Input, Loaded};
 use crate::cli::item::{Item, Progress, Told};
 use crate::cli::metalinked::{FileSum, Meant, meant};
+use crate::cli::place::may_be_directory;
 use crate::cli::print::{Limits, Row, counted};
 use crate::cli::search::{Search, Wish};
 use crate::metainfo::Torrent;
@@ -267,6 +268,7 @@ impl Desk {
         let given = Given::of(Path::new(name))?;
         let mut options = self.template.clone();
         if let Some(dir) = dir {
+            may_be_directory(dir)?;
             options.dir = dir.to_owned();
         }
         let loaded = match given.open(self.engine.egress()).await? {

@@ -107,7 +107,7 @@ pub const WORDS: [Word; 27] = [
     word(
         "limit",
         "[N] down|up RATE|off",
-        "limit all together, or torrent N: limit down 2M; alone it shows them",
+        "limit all together, or torrent N: limit down 2MiB; alone it shows them",
     ),
     word("pause", "[all]", "stop transferring, keep everything"),
     word("resume", "[all]", "go on; a queued torrent starts at once"),

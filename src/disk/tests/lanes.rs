@@ -289,5 +289,5 @@ fn one_event_tells_of_all_files_in_trouble() {
         panic!("{:?}", running.others)
     };
     assert_eq!((*file, lost.len()), (FileIndex(0), world.layout.piece_count() as usize));
-    assert!(reason.contains("d/0 was deleted") && reason.ends_with("; and 299 more files"));
+    assert!(reason.contains("d/0 is gone") && reason.ends_with("; and 299 more files"));
 }

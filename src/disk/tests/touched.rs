@@ -72,7 +72,10 @@ fn a_deleted_file_is_one_event_however_many_pieces_are_asked_for() {
     }
     assert!(matches!(seed.prepare(&world, 85), Preparation::Ready), "the other file is there");
     let told = seed.troubles();
-    assert!(matches!(&told[..], [(why, 80)] if why.contains("m/a was deleted")), "{told:?}");
+    assert!(
+        matches!(&told[..], [(why, 80)] if why.contains("m/a is gone: somebody deleted, moved or renamed it")),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -254,6 +257,25 @@ fn what_was_right_in_an_unfinished_file_is_not_taken_over_for_a_finished_one() {
     assert!(is_unreadable(&running.prepare(&world, 3)));
     assert!(matches!(running.prepare(&world, 4), Preparation::Ready));
     assert_eq!(fs::read(world.path("m/a.part")).unwrap()[..3], world.bytes_of(0)[..3]);
+}
+
+/// It was fetched again when its user put it back.
+#[test]
+fn our_unfinished_file_goes_when_the_finished_one_is_back_and_no_other() {
+    for is_ours in [true, false] {
+        let world = world(BLOCK_LEN as u32, &TWO);
+        let (mut running, _) = world.resume();
+        running.fetch(&world, 0..10);
+        world.write_file("m/a", world.bytes_of(0));
+        if !is_ours {
+            world.write_file("other", b"somebody's");
+            fs::rename(world.path("other"), world.path("m/a.part")).unwrap();
+        }
+        assert_eq!(running.restore().1, (10..OF_A).collect::<Vec<_>>());
+        assert!(matches!(running.prepare(&world, 3), Preparation::Ready));
+        assert_eq!(world.path("m/a.part").exists(), !is_ours);
+        assert_eq!(fs::read(world.path("m/a")).unwrap(), world.bytes_of(0));
+    }
 }
 
 /// Nobody knows whether what stands there is on the device.

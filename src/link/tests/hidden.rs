@@ -139,3 +139,28 @@ async fn by_a_policy_that_requires_it_plain_hellos_are_left() {
     let error = read_hello(ours.into(), Duration::from_secs(10), &door).await.unwrap_err();
     assert!(matches!(error, Error::Mse(mse::Error::Plain)), "{error:?}");
 }
+
+#[tokio::test]
+async fn who_hangs_up_where_one_way_alone_is_tried_may_take_the_other() {
+    for (policy, guess) in [
+        (Encryption::Off, "; it may require encryption, which is off here"),
+        (Encryption::Require, "; it may not know encryption, which is required here"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut peer, _) = listener.accept().await.unwrap();
+            // All of it, or the end would be a reset.
+            let mut first = [0; 68];
+            peer.read_exact(&mut first).await.unwrap();
+        });
+        let config = Arc::new(LinkConfig { secrecy: Secrecy::new(policy), ..config(32) });
+        let (reports, mut news) = mpsc::channel(8);
+        let _handle = dial(config, LinkId(1), address, mse::Ways::default(), reports);
+        let LinkNews::Down(DownReason::HandshakeFailed(why)) = news.recv().await.unwrap().news
+        else {
+            panic!("not down");
+        };
+        assert!(why.starts_with("it ") && why.ends_with(guess), "{why}");
+    }
+}

@@ -138,7 +138,7 @@ async fn trackers_of_a_search_hear_of_the_end_of_a_torrent_that_is_being_checked
 async fn trackers_of_a_search_hear_of_the_end_of_a_torrent_that_fails() {
     let (torrent, bytes) = payload(false);
     let mut met = Met::by_search(torrent, Some(&bytes), 5).await;
-    let taken = TorrentOptions { seed_only: true, ..met.options() };
+    let taken = met.options().seed_only(true);
     std::fs::create_dir_all(&taken.dir).unwrap();
     std::fs::write(taken.dir.join("m"), &bytes[..bytes.len() - 20_000]).unwrap();
     // Of what is to be seeded something is missing.
@@ -171,7 +171,7 @@ async fn one_that_is_whole_leaves_its_trackers_as_a_search_before_it_comes_as_a_
     let (torrent, bytes) = payload(false);
     let mut met = Met::by_search(torrent, Some(&bytes), 5).await;
     let extra_trackers = vec![met.tracker.url.clone()];
-    let taken = TorrentOptions { use_trackers: true, extra_trackers, ..met.options() };
+    let taken = met.options().use_trackers(true).extra_trackers(extra_trackers);
     std::fs::create_dir_all(&taken.dir).unwrap();
     std::fs::write(taken.dir.join("m"), &bytes).unwrap();
     let seeding = met.add(taken).await.unwrap();

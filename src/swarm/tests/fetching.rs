@@ -124,6 +124,21 @@ fn a_refused_block_goes_to_others_and_the_peer_rests() {
     assert_eq!(bench.wait(0.05), ["peer 1: request 0.3"]);
 }
 
+/// A file of a seed's was moved away and back, while it refused each piece of it no more than once.
+#[test]
+fn a_refused_piece_that_is_told_again_is_asked_for_at_once() {
+    let mut bench = Bench::with(1, 2, |_| {});
+    bench.open_fast(1, Availability::All);
+    assert!(bench.refuse(1, "0.0", false).is_empty());
+    assert!(bench.refuse(1, "0.1", false).is_empty());
+    let told = bench.event(1, LinkEvent::Haves(vec![bench.piece(0)]));
+    assert_eq!(told, ["peer 1: request 0.0 0.1"]);
+    // It is no second refusal.
+    bench.wait(5.0);
+    assert!(bench.refuse(1, "0.0", false).is_empty());
+    assert_eq!(bench.swarm.nobody_has(), 0);
+}
+
 #[test]
 fn a_lasting_refusal_means_that_the_peer_lacks_the_piece() {
     let mut bench = Bench::new(2);

@@ -135,6 +135,42 @@ fn pieces_that_are_found_again_are_told_and_served() {
     assert_eq!(bench.asks(1, "0.1"), ["peer 1: send 0+16384:16384"]);
 }
 
+/// Nobody could bring it, and it was asked for and begun meanwhile.
+#[test]
+fn pieces_that_are_found_while_they_are_fetched_are_fetched_no_more() {
+    let mut bench = Bench::with(3, 4, |config| config.have = set(3, &[0, 1, 2]));
+    bench.taker(1);
+    let pieces: Vec<_> = (0..3).map(|number| bench.piece(number)).collect();
+    bench.handle(Input::PiecesLost(pieces.clone()));
+    let asked = bench.seed(2).pop().unwrap();
+    assert_eq!(asked, "peer 2: request 0.0 0.1 0.2 0.3 1.0 1.1 1.2 1.3 2.0 2.1");
+    assert_eq!(bench.deliver(2, "0.0 0.1 0.2 0.3")[0], "check 0: data data data data");
+    let mut lines = bench.handle(Input::PiecesFound(pieces));
+    assert!(lines.iter().any(|line| line.contains("cancel 1.0 1.1 1.2 1.3 2.0 2.1")), "{lines:?}");
+    assert!(lines.contains(&"completed".to_owned()), "{lines:?}");
+    lines.extend(bench.good(0));
+    lines.extend(bench.wait(0.5));
+    assert!(lines.contains(&"peer 1: have now [0, 1, 2]".to_owned()), "{lines:?}");
+    assert_eq!(bench.swarm.have().ones(), 3);
+}
+
+/// BEP 3 has no word for a piece that cannot be read for a while: who was refused it asks no more.
+#[test]
+fn what_could_not_be_read_is_told_again() {
+    let mut bench = having(2, &[0, 1]);
+    bench.taker(1);
+    assert_eq!(bench.asks(1, "0.0"), ["prove 0"]);
+    let why = "input/output error".to_owned();
+    assert_eq!(bench.prepared(0, Preparation::Unreadable(why)), ["peer 1: refuse 0"]);
+    let early = bench.wait(4.5);
+    assert!(!early.iter().any(|line| line.contains("have")), "{early:?}");
+    let lines = bench.wait(2.0);
+    assert!(lines.contains(&"peer 1: have now [0]".to_owned()), "{lines:?}");
+    assert_eq!(bench.asks(1, "0.0"), ["prove 0"]);
+    let later = bench.wait(20.0);
+    assert!(!later.iter().any(|line| line.contains("have")), "{later:?}");
+}
+
 /// What is made ready while it is lost is lost all the same: nobody is blamed for asking.
 #[test]
 fn what_was_lost_while_it_was_made_ready_stays_lost() {

@@ -159,6 +159,13 @@ impl Transfer {
         if !matches!(verdict, Verdict::Good(_)) || self.checking.trouble.is_some() {
             out.look_at_cause();
         }
+        if self.goal.has(piece) {
+            // Its file came back meanwhile.
+            return match verdict {
+                Verdict::Good(_) => self.disk_works(piece, now, out),
+                _ => self.try_another(piece, now),
+            };
+        }
         match verdict {
             Verdict::Good(hashes) => self.on_good(piece, hashes.as_ref(), now, out),
             Verdict::Bad(hashes) => self.on_bad(piece, hashes, senders, now, out),
@@ -283,7 +290,7 @@ impl Transfer {
         self.hungry.extend(self.trades.keys().copied());
     }
 
-    /// Nothing was asked for of these: only who fetches nothing is told of them.
+    /// What was asked for of these is not needed any more.
     pub(super) fn on_pieces_found(
         &mut self,
         pieces: Vec<PieceIndex>,
@@ -291,15 +298,23 @@ impl Transfer {
         out: &mut Effects,
     ) {
         let had_any = self.goal.has_any();
+        let wanted = self.goal.wanted().clone();
+        if pieces.iter().any(|piece| self.goal.lacks(*piece)) {
+            let mut others = wanted.clone();
+            for piece in &pieces {
+                others.remove(*piece);
+            }
+            self.on_wanted(others, now, out);
+        }
         for piece in pieces {
             if self.goal.has(piece) {
                 continue;
             }
-            let is_wanted = self.goal.verified(piece);
-            debug_assert!(!is_wanted, "what is wanted is fetched");
+            self.goal.verified(piece);
             self.uploads.on_verified(piece, now);
             self.verified.push(piece, now);
         }
+        self.goal.want(wanted);
         if !had_any && self.goal.has_any() {
             out.stir();
         }

@@ -38,6 +38,11 @@ impl Goal {
         self.have.ones() > 0
     }
 
+    /// Wanted pieces, verified or not.
+    pub(super) fn wanted(&self) -> &Bitfield {
+        &self.wanted
+    }
+
     /// Is the piece wanted, verified or not?
     pub(super) fn wants(&self, piece: PieceIndex) -> bool {
         self.wanted.has(piece)

@@ -44,6 +44,7 @@ impl Transfer {
 
     pub(super) fn on_haves(&mut self, link: LinkId, pieces: Vec<PieceIndex>, out: &mut Effects) {
         let Some(trade) = self.trades.get_mut(&link) else { return };
+        pieces.iter().for_each(|piece| trade.has_again(*piece));
         if *trade.pieces() == PeerPieces::All {
             return;
         }

@@ -352,6 +352,7 @@ impl Transfer {
         }
         self.forget_given_back(now);
         self.relieve_memory(out);
+        self.tell_of_unread(now);
         self.share_slow_suspects(now);
         self.tidy_leases(now, out);
         for (link, trade) in &mut self.trades {

@@ -295,6 +295,11 @@ impl Requests {
         *known = until.max(*known);
     }
 
+    /// It may be asked for this piece again.
+    pub fn take_again(&mut self, piece: PieceIndex) {
+        self.gave_back.remove(&piece);
+    }
+
     /// Did it give blocks of this piece back not long ago?
     pub fn gave_back(&self, piece: PieceIndex, now: Instant) -> bool {
         self.gave_back.get(&piece).is_some_and(|until| now < *until)

@@ -263,6 +263,14 @@ impl Trade {
         self.nothing_in = None;
     }
 
+    /// It tells that it has a piece: what it refused of that before is no more.
+    pub fn has_again(&mut self, piece: PieceIndex) {
+        if self.refused.remove(&piece).is_some() {
+            self.requests.take_again(piece);
+            self.rests_until = None;
+        }
+    }
+
     /// It has one more piece, which may be one that we lack and want. False when that was known.
     pub fn gain(&mut self, piece: PieceIndex, is_lacking: bool) -> bool {
         let PeerPieces::Some(set) = &mut self.pieces else { return false };

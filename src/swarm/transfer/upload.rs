@@ -227,6 +227,11 @@ impl Uploads {
         heat
     }
 
+    /// Could it not be read, not long ago?
+    fn is_unreadable(&self, piece: PieceIndex, now: Instant) -> bool {
+        self.unreadable.get(&piece).is_some_and(|until| now < *until)
+    }
+
     fn warm_up(&mut self, piece: PieceIndex, now: Instant) {
         if self.warm.insert(piece, Warm { since: now, used: now }).is_none() {
             self.cooling.push_back((piece, now));
@@ -307,7 +312,7 @@ impl Transfer {
         while let Some(ask) = upload.asks.front().copied()
             && (room > 0 || !self.goal.has(ask.piece))
         {
-            if !self.goal.has(ask.piece) || self.uploads.unreadable.contains_key(&ask.piece) {
+            if !self.goal.has(ask.piece) || self.uploads.is_unreadable(ask.piece, now) {
                 refused.push(ask);
             } else {
                 match self.uploads.heat(ask.piece, now) {
@@ -336,10 +341,9 @@ impl Transfer {
     /// Has the piece made ready for this link, if it is not and nobody is at it.
     fn make_ready(&mut self, link: LinkId, piece: PieceIndex, now: Instant, out: &mut Effects) {
         let uploads = &mut self.uploads;
-        uploads.unreadable.retain(|_, until| now < *until);
         if let Some(waiting) = uploads.preparing.get_mut(&piece) {
             waiting.insert(link);
-        } else if !uploads.unreadable.contains_key(&piece)
+        } else if !uploads.is_unreadable(piece, now)
             && uploads.heat(piece, now) != Heat::Hot
             && uploads.preparing.len() < PREPARING_MAX
         {
@@ -376,6 +380,15 @@ impl Transfer {
         let idle = |link: &LinkId| self.trades.get(link).is_some_and(|it| waits(it.upload()));
         let others: Vec<LinkId> = others.filter(idle).collect();
         waiting.into_iter().chain(others).for_each(|link| self.serve(link, now, out));
+    }
+
+    /// What could not be read is tried again, if it is still wanted: who was refused it takes it to
+    /// be gone for good, unless it is told again.
+    pub(super) fn tell_of_unread(&mut self, now: Instant) {
+        let over = self.uploads.unreadable.extract_if(.., |_, until| *until <= now);
+        for (piece, _) in over.filter(|(piece, _)| self.goal.has(*piece)) {
+            self.verified.push(piece, now);
+        }
     }
 
     /// A new link hears which pieces it may have at once (BEP 6), if it has too few to trade.

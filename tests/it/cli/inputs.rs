@@ -216,6 +216,11 @@ fn a_value_of_the_environment_is_blamed_by_its_name() {
     assert!(said.contains("'abc' for 'DRIVER_PORT (environment)'"), "{said}");
     let said = refused(&["seed", "x.torrent"], "DRIVER_UPLOAD_LIMIT");
     assert!(said.contains("for 'DRIVER_UPLOAD_LIMIT (environment)'"), "{said}");
+    // The tests themselves set variables, too, and none of them was typed.
+    let usage =
+        |said: &str| said.lines().find_map(|line| line.strip_prefix("Usage: ")).map(str::to_owned);
+    let said = refused(&["seed"], "DRIVER_DIR");
+    assert_eq!(usage(&said).as_deref(), Some("driver seed <FILE>..."), "{said}");
     let said = refused(&["-p", "x", "x.torrent"], "DRIVER_DIR");
     assert!(said.contains("'x' for '--port <PORT>'"), "{said}");
 }
@@ -416,6 +421,7 @@ fn chunks_that_were_fetched_first_are_not_called_found() {
         ran.stdout.lines().filter(|line| line.starts_with("Complete: 5.0 MiB in ")).collect();
     assert_eq!(complete.len(), 3, "{}", ran.stdout);
     assert!(!ran.stderr.contains("10 %   0 peers"), "{}", ran.stderr);
+    assert!(!home.path().join("driver-chunk-demo").exists(), "it clears up: {}", ran.stderr);
 }
 
 #[test]

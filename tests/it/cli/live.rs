@@ -279,4 +279,8 @@ fn the_demo_ends_well() {
     assert_eq!(kept.code, Some(0), "{}{}", kept.stdout, kept.stderr);
     let torrent = home.path().join("driver-demo/sample.torrent");
     assert_eq!(run(home.path(), &["info", &torrent.to_string_lossy()]).code, Some(0));
+    let again = run(home.path(), &["demo", "--fast", "--size", "1MiB"]);
+    assert_eq!(again.code, Some(2), "{}", again.stdout);
+    assert!(again.stderr.contains("was kept by an earlier demo"), "{}", again.stderr);
+    assert!(torrent.exists());
 }

@@ -245,6 +245,8 @@ fn sums_are_made_from_the_same_reading_and_compared() {
     assert_eq!(ran.code, Some(6));
     assert!(ran.stdout.ends_with("\n2 of 3 sums right\n"), "{}", ran.stdout);
 
+    list(&format!("{a}  another.iso\n"));
+    verify(&[]).assert_refused(3, "SUMS has no sum of any of the torrent's files");
     list("no sums\n");
     verify(&[]).assert_refused(3, "SUMS: no list of sums: it has no line with a SHA-256 sum");
     fs::remove_file(home.path().join("SUMS")).expect("remove a file");

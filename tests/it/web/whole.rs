@@ -85,6 +85,24 @@ fn what_is_wrong_everywhere_is_not_kept() {
 }
 
 #[test]
+fn what_is_wrong_at_one_mirror_and_comes_in_part_from_the_last_is_not_kept_either() {
+    let (home, (_, bytes)) = (tempfile::tempdir().expect("a folder"), file(3));
+    let wrong = mirror(&vec![7; bytes.len()], |_| Reply::Honest);
+    let last = mirror(&bytes, |request| match request.range() {
+        Some((0..MIB, _)) => Reply::Short(MIB),
+        _ => Reply::status("404 Not Found"),
+    });
+    let urls = [wrong.url("/file"), last.url("/file")];
+    let path = metalink(home.path(), "x.bin", &inner(bytes.len(), Some(&"11".repeat(20)), &urls));
+    let (status, output) = download(home.path(), &path, &[]);
+    assert_eq!(status.code(), Some(6), "{output}");
+    assert!(output.contains("none of its mirrors has it"), "{output}");
+    assert!(output.contains("its SHA-1 is wrong"), "{output}");
+    let left = fs::read_dir(home.path().join("data")).map(|entries| entries.count());
+    assert_eq!(left.unwrap_or(0), 0, "something is left");
+}
+
+#[test]
 fn without_a_hash_it_comes_from_one_mirror_and_when_that_has_nothing_from_the_next() {
     let (home, (_, bytes)) = (tempfile::tempdir().expect("a folder"), file(4));
     let gone = mirror(&bytes, |_| Reply::status("404 Not Found"));

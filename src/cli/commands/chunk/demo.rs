@@ -1,6 +1,7 @@
 //! `driver chunk demo`: alice, bob, a tracker and charlie in one process, over real sockets of
 //! this machine, through all three steps. Nothing outside `./driver-chunk-demo` is written.
 
+use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use crate::chunk::store::ChunkStore;
 use crate::chunk::tools::{self, cut};
 use crate::chunk::tracker::{self, Listing, bind_discovery};
 use crate::cli::args::{Cli, Command, Common};
-use crate::cli::demo::{leave, make_room};
+use crate::cli::demo::{Room, STATE_DIR};
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::job::in_runtime;
@@ -33,6 +34,9 @@ const DIR: &str = "driver-chunk-demo";
 const FILE: &str = "lecture.bin";
 /// Its bytes: eleven chunks, the last one short.
 const FILE_LEN: usize = (5 << 20) + 12_345;
+/// The folders in it.
+const FOLDERS: [&str; 7] =
+    ["config", "chunks", "chunks/alice", "chunks/bob", "step1", "step2", "step3"];
 /// Bytes of a chunk.
 const CHUNK_LEN: u64 = 512 << 10;
 /// Broadcasts of this machine only.
@@ -44,14 +48,13 @@ const BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
 /// When the directory is taken, a port cannot be opened, or a download fails.
 pub fn run(arguments: &DemoArgs, common: &Common) -> Outcome {
     let dir = PathBuf::from(DIR);
-    make_room(&dir)?;
-    let state = dir.join(".state");
-    std::fs::create_dir_all(&state)
-        .map_err(|error| from_io(&format!("cannot make ./{DIR}"), &error))?;
+    let room = Room::new(&dir, &FOLDERS, is_ours);
+    room.make()?;
+    let state = dir.join(STATE_DIR);
     let outcome = in_runtime(common, Talk::Progress, &state, async |stopper| {
         play(&dir, common, stopper).await
     });
-    leave(&dir, arguments.keep, false);
+    room.leave(arguments.keep, false);
     if matches!(outcome, Ok(Exit::Done)) {
         out::answer("demo ok\n");
     }
@@ -80,7 +83,7 @@ async fn play(dir: &Path, common: &Common, stopper: Stopper) -> Result<End, Fail
         let line = format!("driver chunk get {way} -d {DIR}/step{number}");
         out::answer(&format!("\n{title}\n$ {line}\n"));
         // Each step begins with nothing.
-        let state = dir.join(".state").join(format!("step{number}"));
+        let state = dir.join(STATE_DIR).join(format!("step{number}"));
         let made = std::fs::create_dir_all(&state);
         made.map_err(|error| from_io(&format!("cannot write in {DIR}"), &error))?;
         let arguments = arguments(&line)?;
@@ -97,6 +100,20 @@ async fn play(dir: &Path, common: &Common, stopper: Stopper) -> Result<End, Fail
         }
     }
     Ok(End::Complete)
+}
+
+/// Is this a file that the demo makes, by its path in the directory?
+fn is_ours(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
+    let is_hex = |hash: &str| hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let Some(name) = path.file_name().and_then(OsStr::to_str) else { return false };
+    match folder {
+        "" => name == FILE,
+        "config" => [PEERS, crate::chunk::config::FILE].contains(&name),
+        "step1" | "step2" | "step3" => name.strip_suffix(".part").unwrap_or(name) == FILE,
+        // The chunks of alice and bob.
+        _ => name.strip_suffix(".bin").is_some_and(|hash| hash.len() == 40 && is_hex(hash)),
+    }
 }
 
 /// The options as the command line makes them, so that what is shown is what runs.
@@ -147,4 +164,18 @@ async fn listen(name: &str, peers: &mut String) -> Result<TcpListener, Failure> 
 
 fn no_port(error: std::io::Error) -> Failure {
     from_io("cannot open a port", &error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_knows_its_own_files() {
+        let chunk = format!("chunks/alice/{}.bin", "0a".repeat(20));
+        let ours = [FILE, "config/peers.ini", "config/file.ini", "step1/lecture.bin", &chunk];
+        assert!(ours.iter().all(|path| is_ours(Path::new(path))), "{ours:?}");
+        let theirs = ["notes.txt", "config/x", "step1/notes.txt", "chunks/alice/x.bin", "step2/a"];
+        assert!(!theirs.iter().any(|path| is_ours(Path::new(path))), "{theirs:?}");
+    }
 }

@@ -25,6 +25,7 @@ use crate::cli::job::{Job, in_runtime};
 use crate::cli::live::{End, Ending};
 use crate::cli::memory::memory_for;
 use crate::cli::out;
+use crate::cli::place::may_be_directory;
 use crate::cli::print::counted;
 use crate::cli::repl::Talk;
 use crate::cli::repl::desk::{Chosen, Wanted};
@@ -32,9 +33,7 @@ use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
 use crate::net::egress::{Egress, Remote};
-use crate::session::{
-    Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
-};
+use crate::session::{CheckMode, Memory, SessionConfig, TorrentOptions};
 use crate::torrent::course::{self, Learnt, Listing, ListingSource, Sizes};
 use crate::torrent::options::{Found, FoundBytes};
 
@@ -61,6 +60,7 @@ pub fn run(arguments: &GetArgs, common: &Common) -> Outcome {
     };
     // What makes no sense is said before anything is touched.
     Way::of(arguments)?;
+    may_be_directory(&arguments.dir)?;
     let state = state_dir()?;
     in_runtime(common, talk, &state, async |stopper| {
         download(arguments, common, talk, &state, stopper).await
@@ -286,27 +286,15 @@ impl Plan {
         talk: Talk,
         (state_dir, egress): (PathBuf, Egress),
     ) -> Job {
-        let options = TorrentOptions {
-            dir: arguments.dir.clone(),
-            wanted_files: None,
-            peers: Vec::new(),
-            extra_trackers: Vec::new(),
-            use_trackers: false,
-            web_seeds: Vec::new(),
-            use_web_seeds: false,
-            check: if arguments.check { CheckMode::Force } else { CheckMode::Resume },
-            overwrite: arguments.overwrite,
-            waits_for_disk: false,
-            checks_room: true,
-            allocate: Allocate::Sparse,
-            sequential: false,
-            found: self.found,
-            max_peers: PROVIDERS_MAX,
-            exchange_peers: true,
-            seeding: SeedLimits::default(),
-            seed_only: false,
-        };
-        let template = TorrentOptions { found: Vec::new(), ..options.clone() };
+        let options = TorrentOptions::default()
+            .dir(&arguments.dir)
+            .use_trackers(false)
+            .use_web_seeds(false)
+            .check(if arguments.check { CheckMode::Force } else { CheckMode::Resume })
+            .overwrite(arguments.overwrite)
+            .found(self.found)
+            .max_peers(PROVIDERS_MAX);
+        let template = options.clone().found(Vec::new());
         let named = self.torrent.name.clone();
         Job {
             torrents: vec![Wanted::Torrent(Box::new(Chosen {
@@ -318,23 +306,12 @@ impl Plan {
             template,
             refused: Exit::Done,
             is_several: false,
-            session: SessionConfig {
-                port: None,
-                listen: false,
-                egress,
-                encryption: Encryption::default(),
-                state_dir,
-                memory,
-                download_limit: arguments.download_limit.0,
-                max_active: SessionConfig::MAX_ACTIVE,
-                local_discovery: false,
-                allow_local_sources: false,
-                web_connections: SessionConfig::WEB_CONNECTIONS,
-                web_limit: None,
-                authorities: Vec::new(),
-                dht: None,
-                upload_limit: None,
-            },
+            session: SessionConfig::default()
+                .listen(false)
+                .egress(egress)
+                .state_dir(state_dir)
+                .memory(memory)
+                .download_limit(arguments.download_limit.0),
             ending: Ending {
                 exit_when_complete: arguments.exit_on_finish || talk != Talk::Prompt,
                 timeout: arguments.timeout,
