@@ -1,7 +1,7 @@
 //! A device of this machine: whether it is there, and which addresses it has. Looked up by name
 //! each time, since one that was made anew is another one under the same name.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
@@ -16,6 +16,16 @@ pub struct Place {
     pub four: Option<Ipv4Addr>,
     /// Its IPv6 address, if it has one that others can answer to.
     pub six: Option<Ipv6Addr>,
+}
+
+impl Place {
+    /// The address to speak from to this one; none when there is none of its family.
+    pub(super) fn own(&self, to: SocketAddr) -> Option<IpAddr> {
+        match to {
+            SocketAddr::V4(_) => self.four.map(IpAddr::V4),
+            SocketAddr::V6(_) => self.six.map(IpAddr::V6),
+        }
+    }
 }
 
 /// The device of this name, with the address that is asked for or else the first of each family.

@@ -172,13 +172,21 @@ impl Egress {
         Ok((stream, SocketAddr::new(ip, relay.port())))
     }
 
+    /// Where the proxy itself is.
+    pub(super) async fn addresses_of(
+        &self,
+        proxy: &Proxy,
+        limit: Duration,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        match Remote::of(&proxy.host, proxy.port) {
+            Remote::Address(address) => Ok(vec![address]),
+            Remote::Name { host, port } => self.lookup_directly(&host, port, limit).await,
+        }
+    }
+
     async fn dial_proxy(&self, proxy: &Proxy, limit: Duration) -> Result<TcpStream, Error> {
-        let bare = proxy.host.trim_start_matches('[').trim_end_matches(']');
-        let found = match bare.parse() {
-            Ok(ip) => vec![SocketAddr::new(ip, proxy.port)],
-            Err(_) => self.lookup_directly(bare, proxy.port, limit).await?,
-        };
-        let dialled = self.dial_one(bare, found, limit).await;
+        let found = self.addresses_of(proxy, limit).await?;
+        let dialled = self.dial_one(&proxy.host, found, limit).await;
         match &dialled {
             Ok(_) => self.tell_proxy(None),
             Err(Error::Held { .. }) => {}
