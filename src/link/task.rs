@@ -34,7 +34,10 @@ pub(super) async fn run<D: Dialect>(
     opening: impl Future<Output = Result<Opened<D>, DownReason>>,
 ) {
     let egress = context.config.egress.clone();
+    // Where a proxy is, the link does not know.
+    let speaks_directly = egress.policy().proxy.is_none();
     let since = egress.standing().place;
+    let since = since.map(|at| if speaks_directly { at.towards(context.address) } else { at });
     let living = async {
         match open(&mut context.commands, opening).await {
             Ok((opened, early)) => live(&mut context, opened, early).await,

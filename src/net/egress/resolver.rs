@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::names::{A, AAAA, Answer, answer, question};
@@ -143,18 +143,7 @@ impl Egress {
 
     /// Asks a server by datagram, and over TCP what does not fit one.
     async fn over_udp(&self, server: SocketAddr, question: &[u8]) -> Result<Answer, Error> {
-        let [four, six] = self.addresses()?;
-        let own = if server.is_ipv4() { four } else { six };
-        let own = own.ok_or(Error::Family { address: server })?;
-        let socket = self.socket(server.is_ipv4(), false)?;
-        let open = || {
-            socket.set_nonblocking(true)?;
-            socket.bind(&SocketAddr::new(own, 0).into())?;
-            // So that nobody else is heard.
-            socket.connect(&server.into())?;
-            UdpSocket::from_std(socket.into())
-        };
-        let socket = open().map_err(Error::Socket)?;
+        let socket = self.talking_to(server)?;
         socket.send(question).await.map_err(Error::Socket)?;
         let mut room = [0; DATAGRAM_LEN];
         loop {

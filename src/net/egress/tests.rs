@@ -30,6 +30,15 @@ async fn without_the_device_no_socket_is_made() {
 }
 
 #[tokio::test]
+async fn peers_that_are_to_go_through_a_proxy_go_nowhere_without_one() {
+    let egress = Egress::new(Policy { only_peers: true, ..Policy::default() });
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+    let held = |error| matches!(error, Error::Held { .. });
+    assert!(held(egress.connect(&to.into(), Purpose::Peer, LIMIT).await.unwrap_err()));
+    assert!(held(egress.socket(true, false).map(|_| ()).unwrap_err()));
+}
+
+#[tokio::test]
 async fn sockets_are_bound_to_the_device_and_its_address() {
     let egress = egress("lo");
     let socket = egress.socket(true, true).unwrap();

@@ -2,16 +2,19 @@
 //! another address, and asks the proxy for another relay when one is gone. Meanwhile nothing is
 //! sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
-use super::{DATAGRAM_LEN, Line, Pair, Post, open_pair, read};
+use super::{DATAGRAM_LEN, Line, Opened, Pair, Post, open_pair, read};
 use crate::base::addr::canonical;
-use crate::net::egress::{Egress, Place, Purpose, Relay, RelayEnd};
+use crate::net::Error;
+use crate::net::egress::{Egress, Purpose, Relay, RelayEnd};
 
 /// A socket that could not be opened again is tried so long after.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
@@ -20,18 +23,40 @@ const OPEN_AGAIN: Duration = Duration::from_secs(1);
 const RELAY_AGAIN: Duration = Duration::from_secs(5);
 const RELAY_AGAIN_MAX: Duration = Duration::from_secs(120);
 
+/// What the users of the sockets are told.
+pub(super) struct Told {
+    pub line: watch::Sender<Line>,
+    pub port: watch::Sender<u16>,
+}
+
+impl Told {
+    fn close(&self, why: String) {
+        self.line.send_replace(Line::Closed(why.into()));
+    }
+
+    pub(super) fn open(&self, pair: &Pair) {
+        let own_port = |socket: &Arc<UdpSocket>| socket.local_addr().map(|at| at.port()).ok();
+        if let Some(port) = pair.iter().flatten().find_map(own_port) {
+            self.port.send_replace(port);
+        }
+        self.line.send_replace(Line::Own(pair.clone()));
+    }
+}
+
 /// Runs for as long as the sockets are wanted, `opened` first.
 pub(super) async fn run(
     egress: Egress,
     port: u16,
-    (mut since, mut opened): (Option<Place>, Option<Pair>),
-    told: watch::Sender<Line>,
+    mut opened: Option<Opened>,
+    told: Told,
     post: Post,
 ) {
     let mut attempt = 0;
+    let mut around = egress.watch();
+    let mut has_warned = false;
     loop {
-        let close = |why: String| drop(told.send_replace(Line::Closed(why.into())));
         if egress.is_proxied(Purpose::Dht) {
+            let since = egress.standing().place;
             match egress.relay(Purpose::Dht).await {
                 Ok(Some(relay)) => {
                     attempt = 0;
@@ -39,47 +64,84 @@ pub(super) async fn run(
                         () = carry(relay, &told, &post) => {}
                         () = egress.lost(since) => {}
                     }
-                    close("the proxy carries no datagrams at present".to_owned());
+                    told.close("the proxy carries no datagrams at present".to_owned());
                 }
                 Ok(None) => {}
                 Err(error) => {
                     debug!(%error, "no relay for datagrams");
-                    close(error.to_string());
+                    told.close(error.to_string());
                 }
             }
             sleep((RELAY_AGAIN + Duration::from_secs(attempt * attempt / 2)).min(RELAY_AGAIN_MAX))
                 .await;
             attempt = (attempt + 1).min(60);
-            since = egress.standing().place;
             continue;
         }
-        match opened.take().map_or_else(|| open_pair(&egress, port), Ok) {
-            Ok(pair) => {
-                told.send_replace(Line::Own(pair.clone()));
-                let mut readers = JoinSet::new();
-                for socket in pair.into_iter().flatten() {
-                    readers.spawn(read(socket, post.clone()));
-                }
-                egress.lost(since).await;
-                close("the device is gone, or has another address".to_owned());
-                // Nobody holds the sockets any more then, and their port is free.
-                readers.shutdown().await;
+        // What changes from here on is worth another attempt.
+        around.mark_unchanged();
+        match opened.take().map_or_else(|| open_again(&egress, port, &mut has_warned), Ok) {
+            Ok(opened) => {
+                hold(&egress, opened, &told, &post).await;
                 info!("datagrams: the device is gone, or has another address");
             }
             Err(error) => {
                 debug!(%error, "no socket for datagrams");
-                close(error.to_string());
-                sleep(OPEN_AGAIN).await;
+                told.close(error.to_string());
+                tokio::select! {
+                    () = sleep(OPEN_AGAIN) => {}
+                    // Its sender is ours.
+                    _ = around.changed() => {}
+                }
             }
         }
-        since = egress.standing().place;
     }
 }
 
+/// The sockets on the port that they had, or on any when somebody took it meanwhile.
+pub(super) fn open_again(
+    egress: &Egress,
+    port: u16,
+    has_warned: &mut bool,
+) -> Result<Opened, Error> {
+    match open_pair(egress, port) {
+        Err(Error::PortTaken { .. }) if port > 0 => {
+            if !std::mem::replace(has_warned, true) {
+                warn!(port, "another program has this UDP port; any other one is used");
+            }
+            open_pair(egress, 0)
+        }
+        opened => opened,
+    }
+}
+
+/// Reads until the sockets are of no use. A family that the device comes to have is opened, too.
+async fn hold(egress: &Egress, mut opened: Opened, told: &Told, post: &Post) {
+    told.open(&opened.pair);
+    let mut readers = JoinSet::new();
+    for socket in opened.pair.iter().flatten() {
+        readers.spawn(read(socket.clone(), post.clone()));
+    }
+    loop {
+        tokio::select! {
+            () = egress.lost(opened.place) => break,
+            () = sleep(OPEN_AGAIN), if opened.place.is_some_and(|_| opened.lacks_one()) => {
+                if let Some(socket) = opened.complete(egress) {
+                    told.open(&opened.pair);
+                    readers.spawn(read(socket, post.clone()));
+                }
+            }
+        }
+    }
+    told.close("the device is gone, or has another address".to_owned());
+    drop(opened);
+    // Nobody holds the sockets any more then, and their port is free.
+    readers.shutdown().await;
+}
+
 /// Carries datagrams until the relay is gone.
-async fn carry(mut relay: Relay, told: &watch::Sender<Line>, post: &Post) {
+async fn carry(mut relay: Relay, told: &Told, post: &Post) {
     let end = relay.end();
-    told.send_replace(Line::Relay(end.clone()));
+    told.line.send_replace(Line::Relay(end.clone()));
     tokio::select! {
         () = relay.ended() => {}
         () = read_relay(end, post) => {}
