@@ -30,8 +30,15 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn close(&self, why: String) {
-        self.line.send_replace(Line::Closed(why.into()));
+    /// Nothing is sent until what was lost is back.
+    fn pause(&self, why: &str) {
+        self.line.send_replace(Line::Closed { why: why.into(), is_brief: true });
+    }
+
+    /// Nothing could be opened.
+    fn close(&self, error: &Error) {
+        let is_brief = matches!(error, Error::Held { .. } | Error::PortTaken { .. });
+        self.line.send_replace(Line::Closed { why: error.to_string().into(), is_brief });
     }
 
     pub(super) fn open(&self, pair: &Pair) {
@@ -64,12 +71,12 @@ pub(super) async fn run(
                         () = carry(relay, &told, &post) => {}
                         () = egress.lost(since) => {}
                     }
-                    told.close("the proxy carries no datagrams at present".to_owned());
+                    told.pause("the proxy carries no datagrams at present");
                 }
                 Ok(None) => {}
                 Err(error) => {
                     debug!(%error, "no relay for datagrams");
-                    told.close(error.to_string());
+                    told.close(&error);
                 }
             }
             sleep((RELAY_AGAIN + Duration::from_secs(attempt * attempt / 2)).min(RELAY_AGAIN_MAX))
@@ -86,7 +93,7 @@ pub(super) async fn run(
             }
             Err(error) => {
                 debug!(%error, "no socket for datagrams");
-                told.close(error.to_string());
+                told.close(&error);
                 tokio::select! {
                     () = sleep(OPEN_AGAIN) => {}
                     // Its sender is ours.
@@ -132,7 +139,7 @@ async fn hold(egress: &Egress, mut opened: Opened, told: &Told, post: &Post) {
             }
         }
     }
-    told.close("the device is gone, or has another address".to_owned());
+    told.pause("the device is gone, or has another address");
     drop(opened);
     // Nobody holds the sockets any more then, and their port is free.
     readers.shutdown().await;

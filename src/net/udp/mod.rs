@@ -65,8 +65,11 @@ struct Shared {
 /// What is sent over at present.
 #[derive(Clone, Debug)]
 enum Line {
-    /// Nothing, for this reason.
-    Closed(Arc<str>),
+    /// Nothing, for this reason; soon again, if the rest of the program can do anything about it.
+    Closed {
+        why: Arc<str>,
+        is_brief: bool,
+    },
     Own(Pair),
     Relay(RelayEnd),
 }
@@ -133,7 +136,8 @@ impl Udp {
         let (dht_post, dht) = mpsc::channel(QUEUE_LEN);
         let (tracker_post, tracker) = mpsc::channel(QUEUE_LEN);
         let post = Post { dht: dht_post, tracker: tracker_post };
-        let (told_line, line) = watch::channel(Line::Closed("it is not open yet".into()));
+        let not_yet = Line::Closed { why: "it is not open yet".into(), is_brief: true };
+        let (told_line, line) = watch::channel(not_yet);
         let (told_port, its_port) = watch::channel(port);
         let told = keeper::Told { line: told_line, port: told_port };
         if let Some(opened) = &opened {
@@ -179,7 +183,7 @@ impl Udp {
         let once = || match &line {
             Line::Own(pair) => socket_of(pair, to)?.try_send_to(bytes, to).map(drop).or_else(lost),
             Line::Relay(relay) => relay.try_send(to, bytes).or_else(lost),
-            Line::Closed(why) => Err(io::Error::other(why.to_string())),
+            Line::Closed { why, .. } => Err(io::Error::other(why.to_string())),
         };
         // The first error may be an earlier datagram's, which the system tells only once.
         once().or_else(|_| once())
@@ -198,17 +202,33 @@ impl Udp {
         }
     }
 
+    /// Does nothing leave now, but may soon: the device is away, or a relay is still asked for?
+    pub fn is_waiting(&self) -> bool {
+        self.line().is_waiting()
+    }
+
+    /// Returns when that is over.
+    pub async fn waited(&self) {
+        let mut line = self.shared.line.clone();
+        // The keeper ends with us.
+        let _ = line.wait_for(|line| !line.is_waiting()).await;
+    }
+
     fn line(&self) -> Line {
         self.shared.line.borrow().clone()
     }
 }
 
 impl Line {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Closed { is_brief: true, .. })
+    }
+
     async fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Own(pair) => socket_of(pair, to)?.send_to(bytes, to).await.map(drop),
             Self::Relay(relay) => relay.send(to, bytes).await,
-            Self::Closed(why) => Err(io::Error::other(why.to_string())),
+            Self::Closed { why, .. } => Err(io::Error::other(why.to_string())),
         }
     }
 }
