@@ -41,6 +41,7 @@ use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::{BlockPool, Room};
 use crate::disk::Outlet;
+use crate::net;
 use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
@@ -220,6 +221,14 @@ impl From<Error> for DownReason {
             }
             Error::Lost(error) => lost(&error).to_string(),
         })
+    }
+}
+
+/// Why there is no connection to a peer.
+fn not_dialled(error: net::Error) -> DownReason {
+    match error {
+        net::Error::Held { why } => DownReason::Held(why),
+        other => DownReason::DialFailed(other.to_string()),
     }
 }
 
