@@ -226,9 +226,9 @@ impl From<Error> for DownReason {
 
 /// Why there is no connection to a peer.
 fn not_dialled(error: net::Error) -> DownReason {
-    match error {
-        net::Error::Held { why } => DownReason::Held(why),
-        other => DownReason::DialFailed(other.to_string()),
+    match error.is_held() {
+        true => DownReason::Held(error.to_string()),
+        false => DownReason::DialFailed(error.to_string()),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn run<D: Dialect>(
     };
     let reason = tokio::select! {
         reason = living => reason,
-        () = egress.lost(since) => DownReason::Held("our network device is gone".to_owned()),
+        () = egress.lost(since) => DownReason::Held("our network device is gone, or has another address".to_owned()),
     };
     let Context { link, reports, commands, .. } = context;
     // From here on nobody can be waiting for us.

@@ -216,8 +216,12 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let egress = self.0.clone();
         Box::pin(async move {
-            // Whatever goes through a proxy is not resolved here.
-            let found = egress.lookup_directly(name.as_str(), 0, LOOKUP).await?;
+            // Whatever goes through a proxy is not resolved here, but for its own name.
+            let proxy = egress.policy().proxy.as_ref().filter(|proxy| proxy.is_at(name.as_str()));
+            let found = match proxy {
+                Some(proxy) => egress.addresses_of(proxy, LOOKUP).await?,
+                None => egress.lookup_directly(name.as_str(), 0, LOOKUP).await?,
+            };
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }

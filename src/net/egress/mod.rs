@@ -25,7 +25,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Error;
 use super::addresses::networks;
@@ -45,6 +45,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(in crate::net) struct Kept(#[expect(dead_code, reason = "it is held, not used")] Socket);
 
+/// A proxy that is not reached, or does not take us, is tried again so long after, at first and at
+/// most; one that is well is looked at so often.
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
+const PROBE_AGAIN_MAX: Duration = Duration::from_secs(5);
+const PROBE_EVERY: Duration = Duration::from_secs(30);
+
 /// Makes sockets; cheap to clone. The default one knows no rules.
 #[derive(Clone, Debug)]
 pub struct Egress {
@@ -55,6 +61,8 @@ pub struct Egress {
 struct Inner {
     policy: Policy,
     standing: watch::Sender<Standing>,
+    /// Where a proxy is that is named by a name, and until when that is believed.
+    proxy_at: watch::Sender<Option<(Instant, Vec<SocketAddr>)>>,
 }
 
 impl Default for Egress {
@@ -67,7 +75,8 @@ impl Egress {
     /// One that keeps to `policy`.
     pub fn new(policy: Policy) -> Self {
         let standing = watch::Sender::new(Standing::at_first(&policy));
-        let egress = Self { inner: Arc::new(Inner { policy, standing }) };
+        let proxy_at = watch::Sender::new(None);
+        let egress = Self { inner: Arc::new(Inner { policy, standing, proxy_at }) };
         egress.look();
         egress
     }
@@ -92,13 +101,41 @@ impl Egress {
         self.inner.standing.subscribe()
     }
 
-    /// Looks at devices and addresses for ever, so that somebody notices when they change.
+    /// Looks at devices, addresses and the proxy for ever, so that somebody notices when they
+    /// change.
     pub async fn look_around(self) {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looking = async {
+            loop {
+                look.tick().await;
+                self.look();
+            }
+        };
+        tokio::join!(looking, self.look_after_proxy());
+    }
+
+    /// Nobody is dialled while the proxy is not reached, so nobody else would notice that it is
+    /// there again.
+    async fn look_after_proxy(&self) {
+        if self.inner.policy.proxy.is_none() {
+            return;
+        }
+        let mut watch = self.watch();
+        let mut pause = PROBE_AGAIN;
         loop {
-            look.tick().await;
-            self.look();
+            self.probe_proxy().await;
+            if self.inner.standing.borrow().proxy_trouble.is_some() {
+                sleep(pause).await;
+                pause = (pause * 2).min(PROBE_AGAIN_MAX);
+                continue;
+            }
+            pause = PROBE_AGAIN;
+            let troubled = watch.wait_for(|standing| standing.proxy_trouble.is_some());
+            // Who only speaks HTTP to it does not tell.
+            if timeout(PROBE_EVERY, troubled).await.is_ok() {
+                sleep(pause).await;
+            }
         }
     }
 
@@ -400,18 +437,19 @@ impl Egress {
 
     /// What is wrong with the proxy, or nothing any more.
     fn tell_proxy(&self, trouble: Option<&str>) {
-        self.inner.standing.send_if_modified(|standing| {
-            let is_new = standing.proxy_trouble.as_deref() != trouble;
-            standing.proxy_trouble = trouble.map(str::to_owned);
-            is_new
-        });
+        self.tell(|standing| &mut standing.proxy_trouble, trouble);
     }
 
     /// How datagrams through the proxy fare.
-    fn tell_relay(&self, trouble: Option<&str>) {
+    pub(in crate::net) fn tell_relay(&self, trouble: Option<&str>) {
+        self.tell(|standing| &mut standing.relay_trouble, trouble);
+    }
+
+    fn tell(&self, of: impl Fn(&mut Standing) -> &mut Option<String>, trouble: Option<&str>) {
         self.inner.standing.send_if_modified(|standing| {
-            let is_new = standing.relay_trouble.as_deref() != trouble;
-            standing.relay_trouble = trouble.map(str::to_owned);
+            let told = of(standing);
+            let is_new = told.as_deref() != trouble;
+            *told = trouble.map(str::to_owned);
             is_new
         });
     }

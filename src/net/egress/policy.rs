@@ -161,10 +161,17 @@ impl Standing {
         }
     }
 
-    /// Is this machine, or the device, where it was not before? Then others are to hear of it.
+    /// Is this machine, the device or the proxy where it was not before? Then others are to hear
+    /// of it.
     pub fn is_elsewhere_than(&self, before: &Self) -> bool {
         if self.state != State::Open {
             return false;
+        }
+        let is_over = |was: &Option<String>, is: &Option<String>| was.is_some() && is.is_none();
+        if is_over(&before.proxy_trouble, &self.proxy_trouble)
+            || is_over(&before.relay_trouble, &self.relay_trouble)
+        {
+            return true;
         }
         let is_new = |network: &IpAddr| !before.networks.contains(network);
         match self.place {
@@ -265,6 +272,15 @@ mod tests {
         assert!(!open(Some(at(3))).is_elsewhere_than(&open(Some(at(3)))));
         assert!(!away.is_elsewhere_than(&open(Some(at(3)))));
         assert_eq!(away.trouble().as_deref(), Some("nothing leaves: waits for tun0"));
+        let troubled = |proxy: bool, relay: bool| Standing {
+            proxy_trouble: proxy.then(|| "it is not reached".to_owned()),
+            relay_trouble: relay.then(|| "it carries none".to_owned()),
+            ..open(Some(at(3)))
+        };
+        let well = troubled(false, false);
+        assert!(well.is_elsewhere_than(&troubled(true, false)), "the proxy is back");
+        assert!(troubled(true, false).is_elsewhere_than(&troubled(true, true)));
+        assert!(!troubled(true, true).is_elsewhere_than(&well));
         let within = |networks: &[&str]| Standing {
             networks: networks.iter().map(|it| it.parse().unwrap()).collect(),
             ..Standing::default()

@@ -82,6 +82,8 @@ impl Egress {
         let came = self.associate(proxy).await;
         match &came {
             Ok(_) => self.tell_relay(None),
+            // That nothing leaves at all is told elsewhere.
+            Err(error) if error.is_held() => {}
             Err(error) => self.tell_relay(Some(&error.to_string())),
         }
         came.map(Some)

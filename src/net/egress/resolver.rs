@@ -71,18 +71,14 @@ impl Egress {
             return self.lookup_directly(host, port, limit).await;
         };
         let Some(server) = self.policy().dns else {
-            let why = "for datagrams its address has to be known, and names are not resolved beside \
-                       the proxy: --dns ADDR names a server to ask through it";
+            let why = "its address has to be known here, and names are not resolved beside the \
+                       proxy: --dns ADDR names a server to ask through it";
             return Err(failed(host, why));
         };
-        let asked = async {
-            let [four, six] = questions(host)?;
-            let four = self.over_proxy(proxy, server, &four);
-            let six = self.over_proxy(proxy, server, &six);
-            let (four, six) = tokio::join!(four, six);
-            gather(host, port, [four, six])
-        };
-        timeout(limit, asked).await.unwrap_or_else(|_| Err(too_late(host, limit)))
+        let [four, six] = questions(host)?;
+        let (four, six) =
+            (self.over_proxy(proxy, server, &four), self.over_proxy(proxy, server, &six));
+        gather(host, port, both(four, six, limit, || too_late(host, limit)).await)
     }
 
     /// The same without a proxy: by the system where no device is chosen.
@@ -106,10 +102,9 @@ impl Egress {
             }
             let mut last = failed(host, "no name server answers");
             for server in servers.iter().cycle().take(servers.len() * TRIES) {
-                match timeout(SERVER_MAX, self.ask_both(host, port, *server)).await {
-                    Ok(Ok(found)) => return Ok(found),
-                    Ok(Err(error)) => last = error,
-                    Err(_) => {}
+                match self.ask_both(host, port, *server).await {
+                    Ok(found) => return Ok(found),
+                    Err(error) => last = error,
                 }
             }
             Err(last)
@@ -137,8 +132,8 @@ impl Egress {
     ) -> Result<Vec<SocketAddr>, Error> {
         let [four, six] = questions(host)?;
         let (four, six) = (self.over_udp(server, &four), self.over_udp(server, &six));
-        let (four, six) = tokio::join!(four, six);
-        gather(host, port, [four, six])
+        let silent = || failed(host, "no name server answers");
+        gather(host, port, both(four, six, SERVER_MAX, silent).await)
     }
 
     /// Asks a server by datagram, and over TCP what does not fit one.
@@ -180,6 +175,18 @@ async fn over_tcp(stream: &mut TcpStream, question: &[u8]) -> Result<Answer, Err
     let mut message = vec![0; len.into()];
     stream.read_exact(&mut message).await.map_err(Error::Socket)?;
     Ok(answer(&message, question).unwrap_or(Answer::Failed(u8::MAX)))
+}
+
+/// What comes of both questions. Each has a limit of its own: a server that does not answer for one
+/// family (RFC 4074 has several such) is not to take the other one with it.
+async fn both<A>(
+    four: impl Future<Output = Result<A, Error>>,
+    six: impl Future<Output = Result<A, Error>>,
+    limit: Duration,
+    late: impl Fn() -> Error,
+) -> [Result<A, Error>; 2] {
+    let (four, six) = tokio::join!(timeout(limit, four), timeout(limit, six));
+    [four, six].map(|came| came.unwrap_or_else(|_| Err(late())))
 }
 
 /// The questions for the addresses of both families.
@@ -268,6 +275,31 @@ mod tests {
         for there in ["tracker.example", "local.example.org", "a.internal.example"] {
             assert!(!is_of_here(there), "{there}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_drops_questions_for_one_family_answers_for_the_other() {
+        let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let dns = server.local_addr().ok();
+        let answering = tokio::spawn(async move {
+            let mut room = [0; 512];
+            loop {
+                let (len, from) = server.recv_from(&mut room).await.unwrap();
+                let asked = &room[..len];
+                if asked[len - 3] != 1 {
+                    continue;
+                }
+                let mut answer = asked.to_vec();
+                (answer[2], answer[7]) = (0x81, 1);
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 9]);
+                server.send_to(&answer, from).await.unwrap();
+            }
+        });
+        let egress = Egress::new(super::super::Policy { dns, ..Default::default() });
+        let limit = Duration::from_secs(9);
+        let found = egress.lookup("a.example", 80, Purpose::Peer, limit).await.unwrap();
+        assert_eq!(found, ["192.0.2.9:80".parse().unwrap()]);
+        answering.abort();
     }
 
     #[tokio::test]

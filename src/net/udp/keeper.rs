@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::{DATAGRAM_LEN, Line, Opened, Pair, Post, open_pair, read};
@@ -22,6 +22,10 @@ const OPEN_AGAIN: Duration = Duration::from_secs(1);
 /// between ever longer, as libtorrent does it (`udp_socket.cpp`, `retry_connection`).
 const RELAY_AGAIN: Duration = Duration::from_secs(5);
 const RELAY_AGAIN_MAX: Duration = Duration::from_secs(120);
+/// A relay that lasted so long was one.
+const RELAY_HELD: Duration = Duration::from_secs(10);
+/// What is said while there is none that there was.
+const NO_RELAY: &str = "the proxy carries no datagrams at present: it has closed their relay";
 
 /// What the users of the sockets are told.
 pub(super) struct Told {
@@ -37,7 +41,7 @@ impl Told {
 
     /// Nothing could be opened.
     fn close(&self, error: &Error) {
-        let is_brief = matches!(error, Error::Held { .. } | Error::PortTaken { .. });
+        let is_brief = error.is_held() || matches!(error, Error::PortTaken { .. });
         self.line.send_replace(Line::Closed { why: error.to_string().into(), is_brief });
     }
 
@@ -58,30 +62,12 @@ pub(super) async fn run(
     told: Told,
     post: Post,
 ) {
-    let mut attempt = 0;
+    let mut again = Again::default();
     let mut around = egress.watch();
     let mut has_warned = false;
     loop {
         if egress.is_proxied(Purpose::Dht) {
-            let since = egress.standing().place;
-            match egress.relay(Purpose::Dht).await {
-                Ok(Some(relay)) => {
-                    attempt = 0;
-                    tokio::select! {
-                        () = carry(relay, &told, &post) => {}
-                        () = egress.lost(since) => {}
-                    }
-                    told.pause("the proxy carries no datagrams at present");
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    debug!(%error, "no relay for datagrams");
-                    told.close(&error);
-                }
-            }
-            sleep((RELAY_AGAIN + Duration::from_secs(attempt * attempt / 2)).min(RELAY_AGAIN_MAX))
-                .await;
-            attempt = (attempt + 1).min(60);
+            relayed(&egress, &told, &post, &mut again).await;
             continue;
         }
         // What changes from here on is worth another attempt.
@@ -101,6 +87,66 @@ pub(super) async fn run(
                 }
             }
         }
+    }
+}
+
+/// Carries datagrams by a relay, if the proxy grants one, and waits until another may be asked for.
+async fn relayed(egress: &Egress, told: &Told, post: &Post, again: &mut Again) {
+    let before = egress.standing();
+    let came = match egress.relay(Purpose::Dht).await {
+        Ok(Some(relay)) => {
+            let begun = Instant::now();
+            let ended = tokio::select! {
+                () = carry(relay, told, post) => true,
+                () = egress.lost(before.place) => false,
+            };
+            told.pause(NO_RELAY);
+            if ended {
+                egress.tell_relay(Some(NO_RELAY));
+            }
+            Came::Relay(begun.elapsed())
+        }
+        Ok(None) => Came::Nothing,
+        Err(error) => {
+            debug!(%error, "no relay for datagrams");
+            told.close(&error);
+            if error.is_held() { Came::Nothing } else { Came::Refusal }
+        }
+    };
+    let mut around = egress.watch();
+    let before = egress.standing();
+    let back = around.wait_for(|standing| standing.is_elsewhere_than(&before));
+    let _ = timeout(again.after(came), back).await;
+}
+
+/// What came of asking for a relay.
+#[derive(Clone, Copy, Debug)]
+enum Came {
+    /// One that lasted so long.
+    Relay(Duration),
+    /// The proxy does not want.
+    Refusal,
+    /// It was not asked: it or the device is away.
+    Nothing,
+}
+
+/// When a relay is asked for again.
+#[derive(Default)]
+struct Again {
+    attempts: u64,
+}
+
+impl Again {
+    /// How long after. One that was granted and closed at once is no better than none.
+    fn after(&mut self, came: Came) -> Duration {
+        match came {
+            Came::Relay(lasted) if lasted >= RELAY_HELD => self.attempts = 0,
+            Came::Nothing => self.attempts = 0,
+            Came::Relay(_) | Came::Refusal => {}
+        }
+        let pause = RELAY_AGAIN + Duration::from_secs(self.attempts * self.attempts / 2);
+        self.attempts = (self.attempts + 1).min(60);
+        pause.min(RELAY_AGAIN_MAX)
     }
 }
 
@@ -163,5 +209,25 @@ async fn read_relay(end: RelayEnd, post: &Post) {
             Ok(None) => {}
             Err(error) => return debug!(%error, "the relay is gone"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_is_asked_for_ever_more_seldom_unless_one_lasted_or_nothing_left() {
+        let mut again = Again::default();
+        let mut after = |came| again.after(came).as_secs();
+        let at_once = Came::Relay(Duration::from_secs(1));
+        let pauses = [Came::Refusal, at_once, Came::Refusal, at_once].map(&mut after);
+        assert_eq!(pauses, [5, 5, 7, 9], "granted and closed at once");
+        assert_eq!(after(Came::Nothing), 5, "nobody refused");
+        assert_eq!(after(Came::Nothing), 5);
+        assert_eq!([Came::Refusal, Came::Refusal].map(&mut after), [5, 7]);
+        assert_eq!(after(Came::Relay(RELAY_HELD)), 5);
+        (0..99).for_each(|_| _ = after(Came::Refusal));
+        assert_eq!(after(Came::Refusal), 120);
     }
 }

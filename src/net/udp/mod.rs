@@ -533,5 +533,8 @@ mod tests {
         };
         timeout(LIMIT, closed).await.unwrap();
         assert!(mail.dht.try_recv().is_err());
+        let mut watch = egress.watch();
+        let told = watch.wait_for(|standing| standing.relay_trouble.is_some());
+        timeout(LIMIT, told).await.unwrap().unwrap();
     }
 }

@@ -21,7 +21,10 @@ async fn said(
     let (mut ours, mut proxy) = duplex(1024);
     proxy.write_all(answers).await.unwrap();
     let (mut theirs, mut writes) = tokio::io::split(proxy);
-    let came = ask(&mut ours, login, command, to);
+    let came = async {
+        greet(&mut ours, login).await?;
+        ask(&mut ours, command, to).await
+    };
     let came = tokio::select! {
         came = came => came,
         // Nothing more is said.
