@@ -58,10 +58,11 @@ pub struct Limits {
     pub total: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// What is usual, by this way out.
+    pub fn by(egress: Egress) -> Self {
         Self {
-            egress: Egress::default(),
+            egress,
             lookup: Duration::from_secs(5),
             connect: Duration::from_secs(5),
             read: Duration::from_secs(10),

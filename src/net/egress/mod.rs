@@ -43,7 +43,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A port that is kept from other programs for as long as this is there.
 #[derive(Debug)]
-pub(in crate::net) struct Kept(#[expect(dead_code, reason = "it is held, not used")] Socket);
+pub(in crate::net) struct Kept {
+    _socket: Socket,
+}
 
 /// A proxy that is not reached, or does not take us, is tried again so long after, at first and at
 /// most; one that is well is looked at so often.
@@ -300,7 +302,7 @@ impl Egress {
             }
             socket.bind(&SocketAddr::new(ip, port).into())?;
             let port = socket.local_addr()?.as_socket().map_or(port, |local| local.port());
-            Ok((Kept(socket), port))
+            Ok((Kept { _socket: socket }, port))
         };
         // Both families at once, where there are both.
         let kept = keep(Domain::IPV6, Ipv6Addr::UNSPECIFIED.into());

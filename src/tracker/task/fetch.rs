@@ -68,10 +68,11 @@ pub struct NetworkTiming {
     pub lookup: Duration,
 }
 
-impl Default for NetworkTiming {
-    fn default() -> Self {
+impl NetworkTiming {
+    /// What is usual, by this way out.
+    pub fn by(egress: Egress) -> Self {
         Self {
-            egress: Egress::default(),
+            egress,
             connect: Duration::from_secs(10),
             read: Duration::from_secs(10),
             total: Duration::from_secs(30),

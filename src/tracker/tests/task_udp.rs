@@ -231,7 +231,7 @@ async fn stopped_has_a_budget_and_is_not_sent_twice() {
             honest(asked);
         }
     });
-    let network = NetworkTiming::default();
+    let network = NetworkTiming::by(Egress::default());
     let timing = Timing { stop_budget: millis(200), ..Timing::default() };
     let mut torrent = Torrent::with(&[&[tracker.url()]], network, timing, 6881);
     torrent.peers().await;
