@@ -17,6 +17,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::base::addr::without_brackets;
 use crate::base::url::Origin;
 use crate::link::Stream;
 use crate::net::egress::{Egress, Purpose, Remote};
@@ -181,8 +182,7 @@ async fn connect_to_one(
 }
 
 async fn shake_hands(stream: TcpStream, host: &str, tls: &Tls) -> Result<Stream, Error> {
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    let name = ServerName::try_from(bare.to_owned());
+    let name = ServerName::try_from(without_brackets(host).to_owned());
     let name = name.map_err(|error| Error::Tls(error.to_string()))?;
     let connector = tls.connector().await?;
     match timeout(CONNECT, connector.connect(name, stream)).await {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::device::{Absence, Place};
 use super::proxy::Proxy;
+use crate::base::addr::without_brackets;
 
 /// What a socket is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -207,8 +208,7 @@ pub enum Remote {
 impl Remote {
     /// The host, which may be an address, an IPv6 one in brackets.
     pub fn of(host: &str, port: u16) -> Self {
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        match bare.parse() {
+        match without_brackets(host).parse() {
             Ok(ip) => Self::Address(SocketAddr::new(ip, port)),
             Err(_) => Self::Name { host: host.to_owned(), port },
         }

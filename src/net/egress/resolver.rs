@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::names::{A, AAAA, Answer, answer, question};
 use super::{Egress, Error, Proxy, Purpose};
+use crate::base::addr::without_brackets;
 
 /// Stands for a host whose address only the proxy knows: one of documentation (RFC 5737), which is
 /// nobody's.
@@ -41,7 +42,7 @@ impl Egress {
         purpose: Purpose,
         limit: Duration,
     ) -> Result<Vec<SocketAddr>, Error> {
-        if !self.is_proxied(purpose) || bare(host).parse::<IpAddr>().is_ok() {
+        if !self.is_proxied(purpose) || without_brackets(host).parse::<IpAddr>().is_ok() {
             return self.lookup(host, port, purpose, limit).await;
         }
         match is_of_here(host) {
@@ -61,7 +62,7 @@ impl Egress {
         purpose: Purpose,
         limit: Duration,
     ) -> Result<Vec<SocketAddr>, Error> {
-        if let Ok(ip) = bare(host).parse::<IpAddr>() {
+        if let Ok(ip) = without_brackets(host).parse::<IpAddr>() {
             // 0.0.0.0 is a host's own, and to a proxy its own.
             let is_nobody = ip.to_canonical().is_unspecified() && self.is_proxied(purpose);
             let refused = || failed(host, "it is nobody's address");
@@ -222,11 +223,6 @@ fn gather(
         (true, None) => Err(failed(host, "it has no address")),
         (false, _) => Ok(found),
     }
-}
-
-/// An address may stand in brackets.
-fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
 /// Does the name mean a host of this machine or network, as far as it tells?

@@ -13,7 +13,7 @@ use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
 use reqwest::{Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::base::addr::{Locality, canonical};
+use crate::base::addr::{Locality, canonical, without_brackets};
 use crate::net;
 use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
 use crate::net::http::{get, innermost};
@@ -204,7 +204,7 @@ async fn resolve(egress: &Egress, url: &Url, limit: Duration) -> Result<Vec<Sock
     let host = url.host_str().ok_or(Error::Url("has no host"))?;
     let default = (url.scheme() == "udp").then_some(UDP_PORT);
     let port = url.port_or_known_default().or(default).ok_or(Error::Url("has no port"))?;
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let bare = without_brackets(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![canonical(SocketAddr::new(address, port))]);
     }
