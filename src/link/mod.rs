@@ -224,6 +224,11 @@ impl From<Error> for DownReason {
     }
 }
 
+/// Why a link has ended whose device is gone.
+fn device_lost() -> DownReason {
+    DownReason::Held("our network device is gone, or has another address".to_owned())
+}
+
 /// Why there is no connection to a peer.
 fn not_dialled(error: net::Error) -> DownReason {
     match error.is_held() {

@@ -17,7 +17,7 @@ use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent, MetadataEvent};
 use super::dialect::{Dialect, Opened};
 use super::inbound::Inbound;
 use super::outbox::Outbox;
-use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts};
+use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts, device_lost};
 
 /// What every link task has.
 pub(super) struct Context {
@@ -46,7 +46,7 @@ pub(super) async fn run<D: Dialect>(
     };
     let reason = tokio::select! {
         reason = living => reason,
-        () = egress.lost(since) => DownReason::Held("our network device is gone, or has another address".to_owned()),
+        () = egress.lost(since) => device_lost(),
     };
     let Context { link, reports, commands, .. } = context;
     // From here on nobody can be waiting for us.

@@ -131,7 +131,9 @@ impl Error {
     /// Whether it may be otherwise later: the network's fault or that of a busy server.
     pub fn is_of_network(&self) -> bool {
         match self {
-            Self::Reach(reach::Error::Lookup(_)) | Self::Network(_) | Self::Timeout(_) => true,
+            Self::Reach(reach::Error::Lookup(_) | reach::Error::Held(_))
+            | Self::Network(_)
+            | Self::Timeout(_) => true,
             Self::Status(status) => status.is_server_error(),
             _ => false,
         }

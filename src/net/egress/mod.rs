@@ -152,6 +152,27 @@ impl Egress {
         let _ = watch.wait_for(|standing| !standing.holds(since)).await;
     }
 
+    /// Why nothing leaves for this purpose at present, if so: the device is away, or the proxy is
+    /// not reached.
+    pub fn held(&self, purpose: Purpose) -> Option<String> {
+        self.held_at(purpose, &self.inner.standing.borrow())
+    }
+
+    /// Waits until something may leave for this purpose.
+    pub async fn open(&self, purpose: Purpose) {
+        let mut watch = self.watch();
+        // Its sender is ours, so it never ends.
+        let _ = watch.wait_for(|standing| self.held_at(purpose, standing).is_none()).await;
+    }
+
+    fn held_at(&self, purpose: Purpose, standing: &Standing) -> Option<String> {
+        match &standing.state {
+            State::Open if self.is_proxied(purpose) => standing.proxy_trouble.clone(),
+            State::Open => None,
+            State::Waiting(_) | State::Closed(_) => standing.trouble(),
+        }
+    }
+
     /// Is what was opened at `since` still of use, as of the last look?
     pub fn holds(&self, since: Option<Place>) -> bool {
         self.inner.standing.borrow().holds(since)
