@@ -309,7 +309,8 @@ impl Opened {
 
     /// Opens the family that is lacking, if the device has it now, on the port of the other one.
     fn complete(&mut self, egress: &Egress) -> Option<Arc<UdpSocket>> {
-        let place = egress.standing().place?;
+        // One that is lost is opened anew, both families at once.
+        let place = egress.standing().place.filter(|_| egress.holds(self.place))?;
         let port = self.pair.iter().flatten().find_map(|socket| socket.local_addr().ok())?.port();
         let addresses = egress.addresses_at(Some(place));
         let slot = self.pair.iter().position(Option::is_none)?;
