@@ -300,14 +300,29 @@ impl Egress {
     fn talking_to(&self, to: SocketAddr) -> Result<UdpSocket, Error> {
         let own = self.own_address(self.place()?, to)?;
         let socket = self.socket(to.is_ipv4(), false)?;
-        let own = SocketAddr::new(own, 0);
-        socket.bind(&own.into()).map_err(|source| self.not_bound(own, source))?;
+        self.bind(&socket, own, Error::Socket)?;
         let talk = || {
             socket.set_nonblocking(true)?;
             socket.connect(&to.into())?;
             UdpSocket::from_std(socket.into())
         };
         talk().map_err(Error::Socket)
+    }
+
+    /// Gives a socket this address, on any port.
+    fn bind(
+        &self,
+        socket: &Socket,
+        own: IpAddr,
+        other: impl FnOnce(io::Error) -> Error,
+    ) -> Result<(), Error> {
+        let own = SocketAddr::new(own, 0);
+        socket.bind(&own.into()).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrNotAvailable if self.inner.policy.device.is_some() => {
+                self.not_bound(own, source)
+            }
+            _ => other(source),
+        })
     }
 
     /// Has a TCP port that nobody else gets, of all addresses. Nobody listens there, and nothing
@@ -363,8 +378,7 @@ impl Egress {
         let own = self.own_address(self.place()?, address)?;
         let socket = self.socket(address.is_ipv4(), true)?;
         if !own.is_unspecified() {
-            let own = SocketAddr::new(own, 0);
-            socket.bind(&own.into()).map_err(|source| self.not_bound(own, source))?;
+            self.bind(&socket, own, |source| Error::Connect { address, source })?;
         }
         let attempt = async {
             socket.set_nonblocking(true)?;
