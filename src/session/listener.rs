@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 use crate::base::addr::{Host, Locality, host_key};
@@ -89,7 +89,8 @@ pub(super) async fn run(
     let mut strangers = Strangers::default();
     let mut forgetting = interval(FORGET_EVERY);
     let mut second = interval(HIDDEN_EVERY);
-    for pace in [&mut forgetting, &mut second] {
+    let mut again = interval(LISTEN_AGAIN);
+    for pace in [&mut forgetting, &mut second, &mut again] {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     loop {
@@ -106,7 +107,7 @@ pub(super) async fn run(
                     debug!("too many connections without a handshake; one closed");
                 }
             }
-            () = listens_anew(&egress, &listening) => {
+            () = listens_anew(&egress, &listening, &mut again) => {
                 listen_anew(&egress, &mut listening, &mut has_warned);
             }
             Some(done) = hellos.join_next(), if !hellos.is_empty() => {
@@ -132,14 +133,15 @@ pub(super) async fn run(
 
 /// Waits until it is time to listen anew: there is another device or address, nobody listens, or
 /// not on all that there is.
-async fn listens_anew(egress: &Egress, listening: &Listening) {
-    match (listening.port, listening.listeners.is_empty()) {
-        (0, _) => std::future::pending().await,
-        (_, true) => sleep(LISTEN_AGAIN).await,
-        (_, false) => tokio::select! {
-            () = egress.lost(listening.place) => {}
-            () = sleep(LISTEN_AGAIN), if listening.lacks_one() => {}
-        },
+async fn listens_anew(egress: &Egress, listening: &Listening, again: &mut Interval) {
+    if listening.port == 0 {
+        return std::future::pending().await;
+    }
+    let is_nobody = listening.listeners.is_empty();
+    tokio::select! {
+        () = egress.lost(listening.place), if !is_nobody => {}
+        _ = again.tick(), if is_nobody || listening.lacks_one() => {}
+        else => std::future::pending().await,
     }
 }
 
