@@ -185,6 +185,7 @@ mod tests {
         };
         let now = place(7, "10.8.0.2", "2001:db8::2");
         assert!(now.holds(&now) && now.holds(&place(7, "10.8.0.2", "")), "a family has come");
+        assert!(now.holds(&place(7, "", "2001:db8::2")));
         assert!(!now.holds(&place(8, "10.8.0.2", "")), "another device of that name");
         assert!(!now.holds(&place(7, "10.8.0.3", "")));
         let since = place(7, "10.8.0.2", "2001:db8::1");

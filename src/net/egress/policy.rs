@@ -257,6 +257,8 @@ mod tests {
         let policy = Policy { only_peers: true, ..Policy::default() };
         let mut standing = Standing::at_first(&policy);
         assert!(!standing.seen(None, None));
+        let place = Place { index: 3, four: "10.8.0.2".parse().ok(), six: None };
+        assert!(!standing.seen(Some(&Ok(place)), None) && standing.place.is_none());
         let why = "nothing leaves: peers are to go through a proxy, and none is named";
         assert_eq!(standing.trouble().as_deref(), Some(why));
     }
