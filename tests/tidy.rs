@@ -121,6 +121,7 @@ const MESSAGES: &[&str] = &[
 /// What makes a socket or asks the system's resolver: only `net/egress` knows whether it may.
 const SOCKETS: &[&str] = &[
     "TcpStream::connect",
+    "TcpStream::connect_timeout",
     "TcpSocket",
     "UdpSocket::bind",
     "Socket::new",
@@ -130,7 +131,33 @@ const SOCKETS: &[&str] = &[
     "to_socket_addrs",
     "Client::builder",
     "ClientBuilder",
+    "reqwest::Client::new",
+    "reqwest::Client::default",
+    "reqwest::get",
+    "reqwest::blocking",
+    "socket::socket",
+    "socket::connect",
+    "rustix::net",
+    "libc::socket",
     "TcpListener::bind",
+];
+
+/// Their owners: under another name nobody would know them again, and the client of the library
+/// under its short name is taken for that of `net/egress`.
+const SOCKET_TYPES: &[&str] = &["TcpStream", "TcpSocket", "TcpListener", "UdpSocket", "Socket"];
+
+/// An egress without rules.
+const UNRULED: &[&str] = &["Egress::default", "Egress::from_address"];
+/// Who may have one: servers that listen where they are told to, trials on this machine, and what
+/// an embedder begins with.
+const RULELESS: &[&str] = &[
+    "chunk/tracker.rs",
+    "cli/commands/chunk/provide.rs",
+    "cli/commands/tracker.rs",
+    "cli/demo/mod.rs",
+    "cli/demo/seeder.rs",
+    "session/config.rs",
+    "tracker/find.rs",
 ];
 
 /// Trials that run on this machine alone, with listeners of their own.
@@ -579,6 +606,37 @@ fn one_way_out(source: &Source) -> Vec<String> {
         let lines = lines.filter(|_| !may_listen);
         offences.extend(lines.map(|n| source.offence(n, format!("{name} outside net/egress"))));
     }
+    for name in UNRULED.iter().filter(|_| !RULELESS.contains(&source.path.as_str())) {
+        let lines = lines_naming(source, name).into_iter().filter(|line| *line < source.tests_from);
+        offences.extend(lines.map(|n| source.offence(n, format!("{name} knows no rules"))));
+    }
+    offences.extend(renamed_sockets(source));
+    offences
+}
+
+/// Imports by which a socket's maker has another name than the one that is looked for.
+fn renamed_sockets(source: &Source) -> Vec<String> {
+    let tokens = tokens(&source.code);
+    let mut offences = Vec::new();
+    let mut root = None;
+    for (at, (line, word)) in tokens.iter().enumerate() {
+        let next = |by: usize| tokens.get(at + by).map(|(_, word)| *word);
+        match *word {
+            "use" => root = next(1),
+            ";" => root = None,
+            _ => {}
+        }
+        let is_client = root == Some("reqwest") && *word == "Client";
+        let is_renamed = SOCKET_TYPES.contains(word) && next(1) == Some("as");
+        let mut named = tokens[at..].iter().map(|(_, word)| *word).skip(3);
+        let is_path = |word: &str| word == "::" || is_name(word);
+        let last = named.by_ref().take_while(|word| is_path(word)).last();
+        let is_plain = *word == "type" && next(2) == Some("=");
+        let is_alias = is_plain && last.is_some_and(|last| SOCKET_TYPES.contains(&last));
+        if *line < source.tests_from && (is_client || is_renamed && root.is_some() || is_alias) {
+            offences.push(source.offence(*line, "the maker of a socket under another name"));
+        }
+    }
     offences
 }
 
@@ -878,6 +936,29 @@ mod samples {
         bad(one_way_out, "net/a.rs", "fn f() { socket2::Socket::new(a, b, c); }");
         bad(one_way_out, "cli/a.rs", "use tokio::net::{TcpStream, lookup_host};");
         bad(one_way_out, "web/a.rs", "fn f() { reqwest::Client::builder(); }");
+        for elsewhere in [
+            "fn f() { std::net::TcpStream::connect_timeout(a, b); }",
+            "fn f() { reqwest::get(a); }",
+            "fn f() { reqwest::Client::new(); }",
+            "fn f() { reqwest::Client::default(); }",
+            "use reqwest::{Client, Url};",
+            "use tokio::net::TcpStream as Stream;",
+            "use tokio::net::{UdpSocket as Datagrams, TcpListener};",
+            "type Stream = tokio::net::TcpStream;",
+            "use nix::sys::socket::{MsgFlags, socket};",
+            "fn f() { rustix::net::socket(a, b, c); }",
+            "fn f() { Egress::default(); }",
+            "fn f() { Egress::from_address(None); }",
+        ] {
+            bad(one_way_out, "web/a.rs", elsewhere);
+        }
+        good(one_way_out, "session/config.rs", "fn f() { Egress::default(); }");
+        good(
+            one_way_out,
+            "web/a.rs",
+            "use crate::net::egress::Client;\nfn f() { Client::new(a); }",
+        );
+        good(one_way_out, "web/a.rs", "fn f() -> reqwest::Client {}\nfn g(s: Socket) {}");
         good(one_way_out, "net/egress/a.rs", "fn f() { TcpStream::connect(a); }");
         good(one_way_out, TRIALS[0], "fn f() { TcpListener::bind(a); }");
         bad(one_way_out, TRIALS[0], "fn f() { TcpStream::connect(a); }");

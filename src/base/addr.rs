@@ -188,6 +188,11 @@ fn translated_v4(segments: &[u16; 8]) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::new(a, b, c, d))
 }
 
+/// The host of a URL or of `HOST:PORT`, an IPv6 address without the brackets that it stands in.
+pub fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -277,6 +282,13 @@ mod tests {
                 prop_assert_eq!(bytes.len(), COMPACT_V6_LEN);
                 prop_assert_eq!(parse_compact_v6(&bytes).collect::<Vec<_>>(), vec![six]);
             }
+        }
+    }
+
+    #[test]
+    fn brackets_are_taken_off_in_pairs() {
+        for (host, bare) in [("[::1]", "::1"), ("a.example", "a.example"), ("[::1", "[::1")] {
+            assert_eq!(without_brackets(host), bare);
         }
     }
 }

@@ -74,7 +74,8 @@ With --json a download prints one JSON object a line, each with an \"event\":
   failed        message (also when it cannot begin)
   stopped       complete (true or false), downloaded, seconds
   answer        command, text (of a command that came through a pipe)
-  net           open (true or false), message (nothing leaves any more, or it does again)
+  net           open (true or false), message (nothing leaves any more, or it does again; with
+                --proxy-peers it is open without the proxy, too)
 Each has the info_hash of its torrent, but for answers, net and torrents that could not be read.
 Numbers are bytes, bytes a second and seconds.
 

@@ -88,6 +88,8 @@ impl Standing {
 /// What there is to choose from.
 #[derive(Clone, Debug)]
 pub enum Choice {
+    /// Nobody was looked for: why.
+    Off(&'static str),
     /// Nobody answers.
     Nobody,
     /// This one; others may have answered, and count less.
@@ -107,7 +109,10 @@ pub async fn look(
     trusted: &Trusted,
 ) -> Choice {
     let mut meeting = JoinSet::new();
-    let remembered = trusted.at_hand();
+    if egress.is_proxied(Purpose::Catalogue) {
+        return Choice::Off("trackers of this network cannot be looked for through a proxy");
+    }
+    let remembered = trusted.at_hand(egress);
     for tracker in &remembered {
         meeting.spawn(meet(egress, tracker.clone(), token, trusted));
     }
@@ -223,15 +228,12 @@ pub async fn choose(
     if let Some(url) = first_of(given) {
         return CatalogueClient::new(url, &egress).map_err(|error| failure(&error));
     }
-    if egress.is_proxied(Purpose::Catalogue) {
-        let why = "trackers of this network cannot be looked for through a proxy";
-        return Err(Failure::usage(format!("{why}: name one with --tracker URL")));
-    }
     let mut trusted = Trusted::load();
     let tell = |candidates: &[Candidate]| {
         candidates.iter().for_each(|it| out::talk(&format!("  {}", title(&it.tracker))));
     };
     match look(&egress, find_port, token, &trusted).await {
+        Choice::Off(why) => Err(Failure::usage(format!("{why}: name one with --tracker URL"))),
         Choice::Nobody => Err(Failure::new(
             Exit::Network,
             "no tracker answers on this network: name one with --tracker URL, or start one with \
@@ -338,11 +340,19 @@ mod tests {
     fn chosen(met: &[(&str, Standing)], has_token: bool) -> String {
         let met = met.iter().map(|(url, standing)| candidate(url, *standing)).collect();
         match decide(met, has_token) {
-            Choice::Nobody => "nobody".to_owned(),
+            Choice::Nobody | Choice::Off(_) => "nobody".to_owned(),
             Choice::One(only) => only.tracker.url,
             Choice::Several(several) => format!("several {}", several.len()),
             Choice::Unproven(unproven) => format!("unproven {}", unproven.len()),
         }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_looked_for_beside_a_proxy() {
+        let proxy = "socks5://192.0.2.1:1080".parse().ok();
+        let egress = Egress::new(crate::net::egress::Policy { proxy, ..Default::default() });
+        let choice = look(&egress, 9, None, &Trusted::default()).await;
+        assert!(matches!(choice, Choice::Off(why) if why.contains("through a proxy")));
     }
 
     const KEY: TrackerKey = TrackerKey([1; 32]);

@@ -30,6 +30,12 @@ const CONTRARY: [(&str, &str); 7] = [
     ("allow_catalogue", "no_catalogue"),
 ];
 
+/// The settings that say what may leave, and how.
+const WAYS: [&str; 5] = ["interface", "bind", "proxy", "proxy-peers", "dns"];
+/// Commands that speak to others and read nothing else of the file: their `--config` is another
+/// one.
+const READ_WAYS_ALONE: [&[&str]; 1] = [&["chunk", "get"]];
+
 /// The command line read, and what is needed to say where each setting came from.
 pub struct Settings {
     /// All arguments.
@@ -73,10 +79,12 @@ impl Settings {
             }
         };
         plain.assert_agreement().map_err(Refusal::Clap)?;
-        match plain.config_file().map_err(Refusal::Failure)? {
-            Some((path, text)) => plain.with_file(arguments, path, &text),
-            None => Ok(plain),
-        }
+        let read = match plain.config_file().map_err(Refusal::Failure)? {
+            Some((path, text)) => plain.with_file(arguments, path, &text)?,
+            None => plain,
+        };
+        read.assert_ways().map_err(Refusal::Clap)?;
+        Ok(read)
     }
 
     /// Reads arguments and environment, but nothing of the environment for what is `overruled`.
@@ -109,15 +117,21 @@ impl Settings {
         }
     }
 
+    /// Peers that are to go through a proxy alone would go directly without one. Known only when
+    /// all has been read: the proxy may stand in the file.
+    fn assert_ways(&self) -> Result<(), clap::Error> {
+        let ways = &self.cli.common.ways;
+        if !ways.proxy_peers || ways.proxy.is_some() {
+            return Ok(());
+        }
+        let why = "--proxy-peers sends peers through a proxy, and none is named: add --proxy URL";
+        Err(Cli::command().error(ErrorKind::MissingRequiredArgument, why))
+    }
+
     /// The file to read and its text; none when there is none and none was asked for, or the
     /// command has no settings.
     fn config_file(&self) -> Result<Option<(PathBuf, String)>, Failure> {
-        let matches = self.of_command();
-        let is_off = matches.try_get_one::<bool>("no_config").ok().flatten().copied();
-        if is_off.unwrap_or(true) {
-            return Ok(None);
-        }
-        let asked_for = matches.get_one::<PathBuf>("config").cloned();
+        let Some(asked_for) = self.file_asked_for() else { return Ok(None) };
         let must_be_there = asked_for.is_some();
         let Some(path) = asked_for.or_else(config_path) else { return Ok(None) };
         match std::fs::read_to_string(&path) {
@@ -127,6 +141,22 @@ impl Settings {
             }
             Err(error) => Err(bad(&path, &error.to_string())),
         }
+    }
+
+    /// The file that is to be read, none where that is the usual one; none at all when none is.
+    fn file_asked_for(&self) -> Option<Option<PathBuf>> {
+        if self.reads_ways_alone() {
+            let of = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+            let is_off = of("DRIVER_NO_CONFIG").is_some_and(|value| is_yes(&value));
+            return (!is_off).then(|| of("DRIVER_CONFIG").map(PathBuf::from));
+        }
+        let matches = self.of_command();
+        let is_off = matches.try_get_one::<bool>("no_config").ok().flatten()?;
+        (!is_off).then(|| matches.get_one::<PathBuf>("config").cloned())
+    }
+
+    fn reads_ways_alone(&self) -> bool {
+        READ_WAYS_ALONE.contains(&self.command_words().as_slice())
     }
 
     /// Reads the arguments again with the file's settings in front, those left out that the
@@ -207,6 +237,9 @@ impl Settings {
     /// Does the command have this setting? All that may stand in a file can be in the
     /// environment, too.
     fn is_known(&self, key: &str) -> bool {
+        if self.reads_ways_alone() {
+            return WAYS.contains(&key);
+        }
         let command = Cli::command();
         let is_it = |arg: &clap::Arg| arg.get_long() == Some(key) && arg.get_env().is_some();
         let words = self.command_words();
@@ -344,6 +377,12 @@ impl Setting {
     fn words(&self) -> Value {
         Value::from(self.value.as_str())
     }
+}
+
+/// Does a variable say yes? In doubt it does not: then the file is read, and its rules hold.
+fn is_yes(value: &std::ffi::OsStr) -> bool {
+    let value = value.to_str().map(str::to_ascii_lowercase);
+    matches!(value.as_deref(), Some("y" | "yes" | "t" | "true" | "on" | "1"))
 }
 
 /// A URL without the name and password in it.
@@ -635,6 +674,38 @@ mod tests {
         assert!(settings.cli.common.quiet);
         assert!(read("driver tracker", config).ok().unwrap().cli.common.quiet);
         assert!(read("driver tracker", "prot = 1").is_err());
+    }
+
+    #[test]
+    fn peers_alone_go_through_a_proxy_only_if_there_is_one() {
+        let said = |line, config| read(line, config).err().unwrap();
+        let why = "--proxy-peers sends peers through a proxy, and none is named";
+        assert!(said("driver --proxy-peers t", "").contains(why));
+        assert!(said("driver t", "proxy-peers = true").contains(why));
+        assert!(said("driver tracker --proxy-peers", "").contains(why));
+        let ways = |line, config| read(line, config).ok().unwrap().cli.common.ways;
+        let named = ways("driver --proxy-peers t", "proxy = 'socks5://192.0.2.1:1080'");
+        assert!(named.proxy_peers && named.proxy.is_some());
+        assert!(!ways("driver --proxy-peers=off t", "proxy-peers = true").proxy_peers);
+    }
+
+    #[test]
+    fn what_may_leave_is_read_by_a_command_whose_config_is_another_one() {
+        let words: Vec<OsString> =
+            "driver chunk get --config c".split(' ').map(OsString::from).collect();
+        let of = |config: &str| {
+            let plain = Settings::of(&words, Vec::new()).ok().unwrap();
+            assert!(plain.file_asked_for().is_some());
+            plain.with_file(words.clone(), "FILE".into(), config).ok().unwrap().cli
+        };
+        let config = "interface = 'tun0'\ndns = '10.8.0.1'\nquiet = true\nport = 7000";
+        let cli = of(config);
+        assert_eq!(cli.common.ways.interface.as_deref(), Some("tun0"));
+        assert_eq!(cli.common.ways.dns, "10.8.0.1:53".parse().ok());
+        assert!(!cli.common.quiet, "nothing else of it");
+        let check = "driver chunk check --config c".split(' ').map(OsString::from);
+        let check = Settings::of(&check.collect::<Vec<_>>(), Vec::new()).ok().unwrap();
+        assert_eq!(check.file_asked_for(), None, "it speaks to nobody");
     }
 
     #[test]

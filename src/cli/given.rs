@@ -259,7 +259,7 @@ pub fn save(bytes: &[u8], path: &Path) -> Result<(), Failure> {
 }
 
 async fn fetched(url: &str, from: Teller, egress: &Egress) -> Result<Fetched, Failure> {
-    let fetched = fetch(url, from, &Limits { egress: egress.clone(), ..Limits::default() }).await;
+    let fetched = fetch(url, from, &Limits::by(egress.clone())).await;
     fetched.map_err(|error| {
         let exit = if error.is_of_network() { Exit::Network } else { Exit::BadInput };
         Failure::new(exit, escape(&format!("{}: {error}", without_passkey(url))))

@@ -8,6 +8,7 @@ use std::net::SocketAddrV4;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::net::egress::Egress;
 use crate::tracker::find::{FoundTracker, is_at_hand};
 use crate::tracker::proof::TrackerKey;
 
@@ -62,12 +63,12 @@ impl Trusted {
     }
 
     /// Those whose address is on the local network, the latest first.
-    pub fn at_hand(&self) -> Vec<FoundTracker> {
+    pub fn at_hand(&self, egress: &Egress) -> Vec<FoundTracker> {
         let found = |(key, url): &(TrackerKey, String)| {
             let address: SocketAddrV4 = url.strip_prefix("http://")?.parse().ok()?;
             let (url, name) = (url.clone(), String::new());
             let tracker = FoundTracker { url, name, instance: key.instance() };
-            is_at_hand(*address.ip()).then_some(tracker)
+            is_at_hand(*address.ip(), egress).then_some(tracker)
         };
         self.trackers.iter().filter_map(found).take(AT_HAND_MAX).collect()
     }
@@ -150,7 +151,7 @@ mod tests {
             ["http://127.0.0.1:1", "http://240.0.0.1:1", "https://127.0.0.1:2", "http://a:1"];
         let known = |url: &str| (TrackerKey([1; 32]), url.to_owned());
         let trusted = Trusted { trackers: urls.into_iter().map(known).collect() };
-        let asked = trusted.at_hand();
+        let asked = trusted.at_hand(&Egress::default());
         assert_eq!(asked.iter().map(|it| it.url.as_str()).collect::<Vec<_>>(), urls[..1]);
         assert_eq!(asked[0].instance, [1; 8]);
     }

@@ -31,7 +31,7 @@ use crate::wire::Need;
 
 use super::dialect::{Dialect, Intake, Opened, PeerDialect};
 use super::task::{self, Context};
-use super::{LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Stream};
+use super::{LinkConfig, LinkHandle, LinkReport, LinkTimeouts, Stream, not_dialled};
 
 /// Chunks to keep asked for: one that comes, and one that follows without a pause.
 const PIPELINE_MAX: u32 = 2;
@@ -70,7 +70,7 @@ pub fn dial_provider(
             return Ok(Stream::Tcp(stream));
         }
         let connecting = egress.connect(&to, Purpose::Course, limit);
-        let stream = connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
+        let stream = connecting.await.map_err(not_dialled)?;
         Ok(Stream::Tcp(stream))
     };
     converse(config, link, provider, reports, connecting)

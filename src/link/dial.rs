@@ -22,7 +22,7 @@ use super::dialect::Opened;
 use super::secrecy::{self, Beginning, Hidden};
 use super::stream::{ReadSide, WriteSide};
 use super::task::{self, Context};
-use super::{Error, LinkConfig, LinkHandle, LinkReport, Stream};
+use super::{Error, LinkConfig, LinkHandle, LinkReport, Stream, not_dialled};
 
 /// How long to hear nothing before the other way is tried.
 const FALL_BACK_AFTER: Duration = Duration::from_secs(5);
@@ -109,7 +109,7 @@ impl Attempt<'_> {
         let (config, address) = (self.config, self.address);
         let to = address.into();
         let connecting = config.egress.connect(&to, Purpose::Peer, config.timeouts.connect);
-        let stream = connecting.await.map_err(|error| DownReason::DialFailed(error.to_string()))?;
+        let stream = connecting.await.map_err(not_dialled)?;
         let sides = Stream::Tcp(stream).split();
         let exchange = async {
             match way {

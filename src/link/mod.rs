@@ -41,6 +41,7 @@ use crate::base::ids::{InfoHash, LinkId, PeerId};
 use crate::base::layout::Layout;
 use crate::base::pool::{BlockPool, Room};
 use crate::disk::Outlet;
+use crate::net;
 use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
@@ -220,6 +221,19 @@ impl From<Error> for DownReason {
             }
             Error::Lost(error) => lost(&error).to_string(),
         })
+    }
+}
+
+/// Why a link has ended whose device is gone.
+fn device_lost() -> DownReason {
+    DownReason::Held("our network device is gone, or has another address".to_owned())
+}
+
+/// Why there is no connection to a peer.
+fn not_dialled(error: net::Error) -> DownReason {
+    match error.is_held() {
+        true => DownReason::Held(error.to_string()),
+        false => DownReason::DialFailed(error.to_string()),
     }
 }
 

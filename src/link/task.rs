@@ -17,7 +17,7 @@ use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent, MetadataEvent};
 use super::dialect::{Dialect, Opened};
 use super::inbound::Inbound;
 use super::outbox::Outbox;
-use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts};
+use super::{LinkConfig, LinkNews, LinkReport, LinkTimeouts, device_lost};
 
 /// What every link task has.
 pub(super) struct Context {
@@ -34,7 +34,10 @@ pub(super) async fn run<D: Dialect>(
     opening: impl Future<Output = Result<Opened<D>, DownReason>>,
 ) {
     let egress = context.config.egress.clone();
+    // Where a proxy is, the link does not know.
+    let speaks_directly = egress.policy().proxy.is_none();
     let since = egress.standing().place;
+    let since = since.map(|at| if speaks_directly { at.towards(context.address) } else { at });
     let living = async {
         match open(&mut context.commands, opening).await {
             Ok((opened, early)) => live(&mut context, opened, early).await,
@@ -43,7 +46,7 @@ pub(super) async fn run<D: Dialect>(
     };
     let reason = tokio::select! {
         reason = living => reason,
-        () = egress.lost(since) => DownReason::Lost("our network device is gone".to_owned()),
+        () = egress.lost(since) => device_lost(),
     };
     let Context { link, reports, commands, .. } = context;
     // From here on nobody can be waiting for us.

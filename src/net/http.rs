@@ -2,7 +2,7 @@
 //! wrong in one sentence. Which addresses may be asked, and what the answers mean, is decided where
 //! they are asked. Not here: the clients themselves (`egress`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use reqwest::header::HOST;
 use reqwest::{RequestBuilder, Url};
@@ -16,8 +16,13 @@ use super::egress::Client;
 ///
 /// # Errors
 /// As [`Client::ready`].
-pub fn get(client: &Client, url: &Url, address: IpAddr) -> Result<Option<RequestBuilder>, Error> {
-    let ready = client.ready()?;
+pub async fn get(
+    client: &Client,
+    url: &Url,
+    address: IpAddr,
+) -> Result<Option<RequestBuilder>, Error> {
+    let to = SocketAddr::new(address, url.port_or_known_default().unwrap_or_default());
+    let ready = client.ready(to).await?;
     if url.scheme() != "http" || client.is_proxied() {
         return Ok(Some(ready.get(url.clone())));
     }
@@ -26,6 +31,19 @@ pub fn get(client: &Client, url: &Url, address: IpAddr) -> Result<Option<Request
         return Ok(None);
     }
     Ok(authority(url).map(|host| ready.get(pinned).header(HOST, host)))
+}
+
+/// Which of a host's addresses are asked for one after the other. Over HTTPS the host is resolved
+/// again and all that it has of a family are tried, so that each family is asked for once: the one
+/// alone that comes first, where both are spoken.
+pub fn each_asked(client: &Client, url: &Url, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    if url.scheme() == "http" {
+        return addresses.to_vec();
+    }
+    let first_of = |is_v4| addresses.iter().find(move |it| it.is_ipv4() == is_v4);
+    let is_v4 = addresses.first().is_none_or(SocketAddr::is_ipv4);
+    let most = if client.keeps_family() && !client.is_proxied() { 2 } else { 1 };
+    [is_v4, !is_v4].into_iter().filter_map(first_of).take(most).copied().collect()
 }
 
 /// The host and port of the URL, as the `Host` header wants them.

@@ -53,8 +53,8 @@ pub enum Error {
         /// How long we waited.
         timeout_s: u64,
     },
-    /// The chosen local address is of the other family.
-    #[error("cannot connect to {address} from the chosen local address")]
+    /// The chosen device has no address of this family, or the chosen address is of the other one.
+    #[error("cannot connect to {address}: we have no {} address", family(address))]
     Family {
         /// To whom.
         address: SocketAddr,
@@ -79,6 +79,12 @@ pub enum Error {
         /// What the proxy says, or does not say.
         why: String,
     },
+    /// The proxy itself is not reached, or does not take us: nobody behind it is to blame.
+    #[error("{why}")]
+    NoProxy {
+        /// Which, and why: `the proxy socks5://10.0.0.1:1080 is not reached: no answer in 10 s`.
+        why: String,
+    },
     /// The host name has no address.
     #[error("cannot resolve the host {host}: {cause}")]
     Lookup {
@@ -93,6 +99,17 @@ pub enum Error {
     /// There is no HTTP client.
     #[error("cannot set up HTTP: {0}")]
     Http(String),
+}
+
+fn family(address: &SocketAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+impl Error {
+    /// Is it our own way out that is shut, whoever was to be reached?
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Held { .. } | Self::NoProxy { .. })
+    }
 }
 
 impl From<Error> for io::Error {

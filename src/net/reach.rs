@@ -31,14 +31,20 @@ pub enum Error {
     /// The port is that of another protocol.
     #[error("it leads to port {0}, which is not one of HTTP")]
     Port(u16),
-    /// The host name has no address, or nothing leaves at present.
+    /// The host name has no address.
     #[error("{0}")]
     Lookup(String),
+    /// Nothing leaves at present, whoever was to be reached.
+    #[error("{0}")]
+    Held(String),
 }
 
 impl From<super::Error> for Error {
     fn from(error: super::Error) -> Self {
-        Self::Lookup(error.to_string())
+        match error.is_held() {
+            true => Self::Held(error.to_string()),
+            false => Self::Lookup(error.to_string()),
+        }
     }
 }
 

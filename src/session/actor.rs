@@ -585,11 +585,10 @@ impl Actor {
         }
     }
 
-    /// Says how many connections each torrent may have: none while nothing leaves.
+    /// Says how many connections each torrent may have, and whether anything leaves.
     fn divide_places(&self) {
-        if !self.way_out.is_open() {
-            return self.members.iter().for_each(|member| member.places.allow(0));
-        }
+        // Searches hear of it, too.
+        self.resources.places.leave(self.way_out.is_open(), self.way_out.may_dial());
         let standing = |member: &Member| {
             let Member { places, .. } = member;
             Standing { held: places.held(), wanted: places.wanted() }

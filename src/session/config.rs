@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::link::web::Policy;
-use crate::net::egress::Egress;
+use crate::link::web;
+use crate::net::egress::{Egress, Policy};
 use crate::wire::mse::Encryption;
 
 use super::memory::Memory;
@@ -71,7 +71,7 @@ impl SessionConfig {
     pub const MAX_ACTIVE: usize = 5;
 
     /// Connections to a server of files when nothing else is asked for.
-    pub const WEB_CONNECTIONS: usize = Policy::CONNECTIONS;
+    pub const WEB_CONNECTIONS: usize = web::Policy::CONNECTIONS;
 
     /// Where resume data lies.
     pub fn state_dir(self, state_dir: impl Into<PathBuf>) -> Self {
@@ -88,9 +88,10 @@ impl SessionConfig {
         Self { listen, ..self }
     }
 
-    /// Address to listen on and dial from.
+    /// Address to listen on and dial from; a device and a proxy stay as they are.
     pub fn bind(self, address: IpAddr) -> Self {
-        self.egress(Egress::from_address(Some(address)))
+        let policy = Policy { bind: Some(address), ..self.egress.policy().clone() };
+        self.egress(Egress::new(policy))
     }
 
     /// Where everything leaves, and is listened at.
@@ -174,5 +175,23 @@ impl Default for SessionConfig {
             authorities: Vec::new(),
             dht: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_chosen_beside_a_device_and_a_proxy() {
+        let policy = Policy {
+            device: Some("tun77".to_owned()),
+            proxy: "socks5://192.0.2.1:1080".parse().ok(),
+            ..Policy::default()
+        };
+        let config = SessionConfig::default().egress(Egress::new(policy.clone()));
+        let address: IpAddr = "10.8.0.3".parse().unwrap();
+        let bound = config.bind(address).egress;
+        assert_eq!(*bound.policy(), Policy { bind: Some(address), ..policy });
     }
 }

@@ -10,16 +10,17 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 use crate::base::addr::{Host, Locality, host_key};
 use crate::base::digest::Sha1Hash;
 use crate::base::ids::InfoHash;
 use crate::link::{Door, Question, Secrecy, read_hello};
-use crate::net::egress::{Egress, Place};
+use crate::net::Error;
+use crate::net::egress::Egress;
 use crate::net::guests::accept;
-use crate::net::tcp::{self, Listening};
+use crate::net::tcp::Listening;
 use crate::torrent::incoming::Incoming;
 use crate::torrent::status::{State, Status};
 use crate::wire::mse::torrent_key;
@@ -80,7 +81,7 @@ pub(super) async fn run(
     mut registrations: mpsc::Receiver<Registration>,
     secrecy: Secrecy,
 ) {
-    let mut since = egress.standing().place;
+    let mut has_warned = false;
     let (asking, mut questions) = mpsc::channel(QUESTIONS_LEN);
     let most = half_open_max();
     let mut torrents = Torrents::default();
@@ -88,7 +89,8 @@ pub(super) async fn run(
     let mut strangers = Strangers::default();
     let mut forgetting = interval(FORGET_EVERY);
     let mut second = interval(HIDDEN_EVERY);
-    for pace in [&mut forgetting, &mut second] {
+    let mut again = interval(LISTEN_AGAIN);
+    for pace in [&mut forgetting, &mut second, &mut again] {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     loop {
@@ -105,14 +107,8 @@ pub(super) async fn run(
                     debug!("too many connections without a handshake; one closed");
                 }
             }
-            () = listens_anew(&egress, since, &listening) => {
-                since = egress.standing().place;
-                // The port is to be free.
-                listening.listeners.clear();
-                match tcp::listen(&egress, Some(listening.port)) {
-                    Ok(again) => listening = again,
-                    Err(error) => debug!(%error, "nobody can connect to us at present"),
-                }
+            () = listens_anew(&egress, &listening, &mut again) => {
+                listen_anew(&egress, &mut listening, &mut has_warned);
             }
             Some(done) = hellos.join_next(), if !hellos.is_empty() => {
                 // A panic in there is our own and goes on here.
@@ -135,12 +131,34 @@ pub(super) async fn run(
     }
 }
 
-/// Waits until it is time to listen anew: there is another device or address, or nobody listens.
-async fn listens_anew(egress: &Egress, since: Option<Place>, listening: &Listening) {
-    match (listening.port, listening.listeners.is_empty()) {
-        (0, _) => std::future::pending().await,
-        (_, true) => sleep(LISTEN_AGAIN).await,
-        (_, false) => egress.lost(since).await,
+/// Waits until it is time to listen anew: there is another device or address, nobody listens, or
+/// not on all that there is.
+async fn listens_anew(egress: &Egress, listening: &Listening, again: &mut Interval) {
+    if listening.port == 0 {
+        return std::future::pending().await;
+    }
+    let is_nobody = listening.listeners.is_empty();
+    tokio::select! {
+        () = egress.lost(listening.place), if !is_nobody => {}
+        _ = again.tick(), if is_nobody || listening.lacks_one() => {}
+        else => std::future::pending().await,
+    }
+}
+
+/// Listens where that can be now. That somebody has the port is told once.
+fn listen_anew(egress: &Egress, listening: &mut Listening, has_warned: &mut bool) {
+    if !listening.listeners.is_empty() && egress.holds(listening.place) {
+        return listening.complete(egress);
+    }
+    match listening.again(egress) {
+        Ok(()) => *has_warned = false,
+        Err(error @ Error::PortTaken { .. }) if !std::mem::replace(has_warned, true) => {
+            warn!("nobody can connect to us at present: {error}");
+        }
+        Err(error) => {
+            listening.rest(egress);
+            debug!(%error, "nobody can connect to us at present");
+        }
     }
 }
 

@@ -116,7 +116,7 @@ impl Session {
             sync: SyncPolicy::default(),
         })?;
         let egress = config.egress;
-        let timing = NetworkTiming { egress: egress.clone(), ..NetworkTiming::default() };
+        let timing = NetworkTiming::by(egress.clone());
         let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;

@@ -1,5 +1,7 @@
 //! The port of a session: TCP for peers, UDP for trackers and the DHT, if possible of one number.
 
+use tracing::warn;
+
 use crate::net::Error;
 use crate::net::tcp::{self, Listening, USUAL_PORTS};
 use crate::net::udp::{Udp, UdpMail};
@@ -8,8 +10,6 @@ use super::SessionConfig;
 
 /// How often a port of the system's choice may turn out taken in the other protocol.
 const ATTEMPTS: usize = 16;
-/// Ports that nobody else is assigned (RFC 6335, 6).
-const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
 /// What is open.
 #[derive(Debug)]
@@ -25,22 +25,31 @@ pub(super) struct Ports {
 /// # Errors
 /// `PortTaken` when the TCP port that was asked for is in use; `Listen` for everything else.
 pub(super) fn open(config: &SessionConfig) -> Result<Ports, Error> {
+    match open_now(config) {
+        Err(Error::Held { .. }) => open_later(config),
+        opened => opened,
+    }
+}
+
+/// What cannot be opened now: a port that is free at present is kept for it.
+fn open_later(config: &SessionConfig) -> Result<Ports, Error> {
+    let listening = match (Listening::later(&config.egress, config.port), config.port) {
+        // It may be free on the device, when that is there.
+        (Err(Error::PortTaken { port }), Some(_)) => {
+            warn!("another program has port {port}; it is tried again when anything may leave");
+            Listening::unkept(port)
+        }
+        (listening, _) => listening?,
+    };
+    let (udp, mail) = Udp::open(&config.egress, listening.port)?;
+    Ok(Ports { listening, udp, mail })
+}
+
+fn open_now(config: &SessionConfig) -> Result<Ports, Error> {
     let egress = &config.egress;
     if !config.listen || !egress.listens() {
         let (udp, mail) = Udp::open(egress, 0)?;
-        let listening = Listening { port: 0, listeners: Vec::new() };
-        return Ok(Ports { listening, udp, mail });
-    }
-    if let Err(Error::Held { .. }) = egress.addresses() {
-        // What cannot be tried now is opened later on one of the ports that others would get.
-        let port = match config.port {
-            None => *USUAL_PORTS.start(),
-            Some(0) => rand::random_range(FREE_PORTS),
-            Some(port) => port,
-        };
-        let (udp, mail) = Udp::open(egress, port)?;
-        let listening = Listening { port, listeners: Vec::new() };
-        return Ok(Ports { listening, udp, mail });
+        return Ok(Ports { listening: Listening::never(), udp, mail });
     }
     let any = std::iter::repeat_n(0, ATTEMPTS);
     let choice: Vec<u16> = match config.port {
@@ -71,9 +80,24 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
     use super::*;
+    use crate::net::egress::{Egress, Policy};
 
     fn config() -> SessionConfig {
         SessionConfig::default().bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_opened_later_is_free_and_kept_from_others() {
+        let device = || Egress::new(Policy { device: Some("tun77".into()), ..Policy::default() });
+        let waiting = || SessionConfig::default().egress(device());
+        let (one, other) = (open(&waiting()).unwrap(), open(&waiting()).unwrap());
+        assert_ne!(one.listening.port, other.listening.port, "each its own");
+        let taken = tcp::listen(&Egress::default(), Some(one.listening.port));
+        assert!(matches!(taken, Err(Error::PortTaken { .. })));
+        // Somebody has the very port: perhaps only until the device is there.
+        let third = open(&waiting().port(one.listening.port)).unwrap();
+        assert_eq!(third.listening.port, one.listening.port);
+        assert!(open(&waiting().port(0)).unwrap().listening.port > 0);
     }
 
     #[tokio::test]

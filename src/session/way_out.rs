@@ -39,6 +39,12 @@ impl WayOut {
         self.around.borrow().state == State::Open
     }
 
+    /// Is anybody new reached? A proxy that is not reached carries nobody; what it carried before
+    /// may be as good as it was.
+    pub(super) fn may_dial(&self) -> bool {
+        self.is_open() && self.around.borrow().proxy_trouble.is_none()
+    }
+
     fn tell(&mut self) {
         let trouble = self.around.borrow_and_update().trouble();
         match (&self.trouble, &trouble) {

@@ -148,12 +148,31 @@ pub struct Room {
     /// Links in all, dials included: above that the least useful ones are given up, since others
     /// have none.
     pub most: usize,
+    /// Whether anything leaves at present.
+    pub exit: Exit,
+}
+
+/// Whether anything leaves at present, for no fault of those who are dialled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Exit {
+    /// Whatever is wanted.
+    #[default]
+    Open,
+    /// Nobody new is reached; links may be as good as before.
+    NoDials,
+    /// Nothing, and what was open is of no use.
+    Shut,
 }
 
 impl Room {
     /// Alone in the world.
-    pub const UNBOUNDED: Self =
-        Self { links: usize::MAX, reserve: 0, dials: usize::MAX, most: usize::MAX };
+    pub const UNBOUNDED: Self = Self {
+        links: usize::MAX,
+        reserve: 0,
+        dials: usize::MAX,
+        most: usize::MAX,
+        exit: Exit::Open,
+    };
 }
 
 /// Who told us of a candidate. Also its dial priority, first the best.
@@ -191,6 +210,8 @@ pub enum DownReason {
     TimedOut(&'static str),
     /// It was not dialled, for want of places; no fault of the address.
     NoRoom,
+    /// Nothing leaves any more, or did not when it was dialled: why. No fault of the address.
+    Held(String),
     /// By our own `Close`.
     Closed(CloseReason),
 }
@@ -201,6 +222,7 @@ impl std::fmt::Display for DownReason {
             Self::DialFailed(why)
             | Self::HandshakeFailed(why)
             | Self::Lost(why)
+            | Self::Held(why)
             | Self::Violated(why) => f.write_str(why),
             Self::TimedOut(why) => f.write_str(why),
             Self::NoRoom => f.write_str("there are too many connections already"),

@@ -363,6 +363,8 @@ pub enum CloseReason {
     TimedOut(&'static str),
     /// A better candidate gets its place.
     Replaced,
+    /// Nothing leaves any more.
+    NothingLeaves,
     /// The torrent is private and has another tracker now.
     TrackerChanged,
     /// The torrent turned out to be private, and no tracker named the peer.
@@ -384,6 +386,7 @@ impl std::fmt::Display for CloseReason {
             Self::CorruptData => "it sent corrupt data",
             Self::Misbehaved(what) | Self::TimedOut(what) => what,
             Self::Replaced => "its place went to another peer",
+            Self::NothingLeaves => "nothing leaves at present",
             Self::TrackerChanged => "the private torrent has another tracker now",
             Self::Private => "the torrent is private, and no tracker named it",
             Self::Stopping => "we stopped",

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::base::ids::LinkId;
 use crate::net::permits::{Permit, Permits};
-use crate::swarm::event::Room;
+use crate::swarm::event::{Exit, Room};
 
 /// Connections of all torrents of a session.
 pub const LINKS_MAX: usize = 400;
@@ -28,6 +28,8 @@ const DIALS_FEW: usize = 5;
 pub struct Shared {
     links: Arc<Permits>,
     dials: Arc<Permits>,
+    /// Whether anything leaves.
+    exit: watch::Sender<Exit>,
     /// Rung when the session should look at who has how many.
     bell: Arc<Notify>,
 }
@@ -49,6 +51,7 @@ struct Figures {
 #[derive(Debug)]
 pub(super) struct Places {
     account: Account,
+    exit: watch::Receiver<Exit>,
     links: BTreeMap<LinkId, Permit>,
     dials: BTreeMap<LinkId, Permit>,
 }
@@ -56,7 +59,8 @@ pub(super) struct Places {
 impl Shared {
     /// All places free. `bell` wakes whoever divides them.
     pub fn new(bell: Arc<Notify>) -> Self {
-        Self { links: Permits::new(LINKS_MAX), dials: Permits::new(DIALS_MAX), bell }
+        let exit = watch::Sender::new(Exit::Open);
+        Self { links: Permits::new(LINKS_MAX), dials: Permits::new(DIALS_MAX), exit, bell }
     }
 }
 
@@ -97,6 +101,21 @@ impl Account {
         }
     }
 
+    /// Whether anything leaves, and anybody new is reached, for all torrents and searches of the
+    /// session.
+    pub fn leave(&self, is_open: bool, may_dial: bool) {
+        let exit = match (is_open, may_dial) {
+            (true, true) => Exit::Open,
+            (true, false) => Exit::NoDials,
+            (false, _) => Exit::Shut,
+        };
+        self.0.shared.exit.send_if_modified(|told| std::mem::replace(told, exit) != exit);
+    }
+
+    fn exit(&self) -> Exit {
+        *self.0.shared.exit.borrow()
+    }
+
     fn most(&self) -> usize {
         self.0.most.load(Ordering::Relaxed)
     }
@@ -104,7 +123,8 @@ impl Account {
 
 impl Places {
     pub fn new(account: Account) -> Self {
-        Self { account, links: BTreeMap::new(), dials: BTreeMap::new() }
+        let exit = account.0.shared.exit.subscribe();
+        Self { account, exit, links: BTreeMap::new(), dials: BTreeMap::new() }
     }
 
     /// Where they are counted.
@@ -127,7 +147,7 @@ impl Places {
 
     /// Takes a place for a connection that came in; false when there is none.
     pub fn take(&mut self, link: LinkId) -> bool {
-        if self.links.len() >= self.account.most() {
+        if self.links.len() >= self.account.most() || self.account.exit() == Exit::Shut {
             return false;
         }
         let Some(place) = self.shared().links.take() else { return false };
@@ -155,9 +175,10 @@ impl Places {
 
     /// What the others leave to this torrent.
     pub fn room(&self) -> Room {
-        let most = self.account.most();
+        let (most, exit) = (self.account.most(), self.account.exit());
         let links = self.shared().links.free().min(most.saturating_sub(self.links.len()));
-        Room { links, reserve: RESERVE, dials: self.free_dials(), most }
+        let links = if exit == Exit::Shut { 0 } else { links };
+        Room { links, reserve: RESERVE, dials: self.free_dials(), most, exit }
     }
 
     /// Tells how many links more the torrent would make, and asks for them when others have all.
@@ -173,12 +194,19 @@ impl Places {
         self.account.wanted()
     }
 
-    /// Waits until the session allows more or fewer.
-    pub async fn changed(&self) {
-        self.account.0.changed.notified().await;
+    /// Waits until the session allows more or fewer, or something leaves again or nothing more.
+    pub async fn changed(&mut self) {
+        tokio::select! {
+            () = self.account.0.changed.notified() => {}
+            // The account has the sender.
+            _ = self.exit.changed() => {}
+        }
     }
 
     fn free_dials(&self) -> usize {
+        if self.account.exit() != Exit::Open {
+            return 0;
+        }
         let free = self.shared().dials.free();
         let few = DIALS_FEW.saturating_sub(self.dials.len());
         free.saturating_sub(DIALS_RESERVE).max(few.min(free))
@@ -214,6 +242,29 @@ mod tests {
 
     fn account() -> Account {
         Account::new(Shared::new(Arc::new(Notify::new())))
+    }
+
+    #[tokio::test]
+    async fn while_nothing_leaves_nobody_has_a_place_and_all_hear_when_that_is_over() {
+        let root = account();
+        // A search, which nobody divides places among.
+        let mut search = Places::new(root.sibling());
+        assert!(search.dial(LinkId(1)));
+        root.leave(true, false);
+        search.changed().await;
+        assert_eq!((search.room().exit, search.room().dials), (Exit::NoDials, 0));
+        assert!(!search.dial(LinkId(2)) && search.take(LinkId(3)), "who comes is let in");
+        root.leave(false, false);
+        search.changed().await;
+        assert_eq!((search.room().exit, search.room().links), (Exit::Shut, 0));
+        assert!(!search.dial(LinkId(4)) && !search.take(LinkId(4)));
+        root.leave(true, true);
+        search.changed().await;
+        assert_eq!(search.room().exit, Exit::Open);
+        assert!(search.dial(LinkId(4)));
+        root.leave(true, true);
+        let quiet = tokio::time::timeout(std::time::Duration::ZERO, search.changed()).await;
+        assert!(quiet.is_err(), "nothing has changed");
     }
 
     /// A brain that has all or nothing.

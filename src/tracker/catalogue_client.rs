@@ -225,7 +225,7 @@ impl CatalogueClient {
         let http = Client::new(ClientConfig {
             egress: egress.clone(),
             purpose: Purpose::Catalogue,
-            is_v4: None,
+            keeps_family: false,
             connect: CONNECT_LIMIT,
             read: READ_LIMIT,
             total: Some(TOTAL_LIMIT),
@@ -308,12 +308,16 @@ impl CatalogueClient {
         self.answer(request, "an answer", WORDS_LEN_MAX).await.map(drop)
     }
 
-    fn ready(&self) -> Result<reqwest::Client, Error> {
+    async fn ready(&self) -> Result<reqwest::Client, Error> {
         let told = |error: net::Error| Error::Network {
             base: self.base.clone(),
             cause: error.to_string(),
         };
-        self.http.ready().map_err(told)
+        let wrong = |_| Error::Url("it cannot be read as a URL");
+        let url = Url::parse(&self.base).map_err(wrong)?;
+        let (host, port) = (url.host_str(), url.port_or_known_default());
+        let (host, port) = (host.unwrap_or_default(), port.unwrap_or_default());
+        self.http.ready_for(host, port).await.map_err(told)
     }
 
     /// What there is.
@@ -321,7 +325,7 @@ impl CatalogueClient {
     /// # Errors
     /// A tracker that is not reached, keeps no catalogue, or sends something else.
     pub async fn list(&self) -> Result<Listing, Error> {
-        let request = self.ready()?.get(format!("{}/catalogue", self.base));
+        let request = self.ready().await?.get(format!("{}/catalogue", self.base));
         let answer = self.answer(request, "its list", LIST_LEN_MAX).await?;
         read_list(&answer).map_err(|error| self.malformed(&error))
     }
@@ -335,7 +339,7 @@ impl CatalogueClient {
         struct SentStats {
             uptime: u64,
         }
-        let request = self.ready()?.get(format!("{}/stats", self.base));
+        let request = self.ready().await?.get(format!("{}/stats", self.base));
         let answer = self.answer(request, "its numbers", WORDS_LEN_MAX).await?;
         let sent = serde_json::from_slice::<SentStats>(&answer);
         let sent = sent.map_err(|error| self.malformed(&error))?;
@@ -348,7 +352,7 @@ impl CatalogueClient {
     /// As [`CatalogueClient::list`]; [`Error::Malformed`] too for what is no torrent, or not the
     /// one that was listed.
     pub async fn fetch(&self, listed: &Listed) -> Result<Torrent, Error> {
-        let request = self.ready()?.get(self.url_of(&listed.name)?);
+        let request = self.ready().await?.get(self.url_of(&listed.name)?);
         let bytes = self.answer(request, "a torrent", TORRENT_LEN_MAX).await?;
         let torrent = Torrent::parse(&bytes).map_err(|error| self.malformed(&error))?;
         let entry = Entry::new(&listed.name, &torrent, bytes.len() as u64, 0)?;
@@ -374,7 +378,7 @@ impl CatalogueClient {
         }
         let asker: AskerNonce = rand::random();
         let nonce = data_encoding::HEXLOWER.encode(&asker);
-        let request = self.ready()?.get(format!("{}/introduction?nonce={nonce}", self.base));
+        let request = self.ready().await?.get(format!("{}/introduction?nonce={nonce}", self.base));
         let response = request.send().await.map_err(|cause| self.network(&cause))?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -410,7 +414,7 @@ impl CatalogueClient {
         body: &[u8],
         token: Option<&str>,
     ) -> Result<(RequestBuilder, Option<TrackerKey>), Error> {
-        let request = self.ready()?.request(method.clone(), self.url_of(name)?);
+        let request = self.ready().await?.request(method.clone(), self.url_of(name)?);
         if token.is_none() {
             return Ok((request, None));
         }

@@ -187,7 +187,9 @@ async fn ask(egress: &Egress, port: u16, patience: Duration) -> io::Result<Found
     question[..8].copy_from_slice(QUESTION);
     question[8..16].copy_from_slice(&nonce);
     let mut targets = vec![THIS_MACHINE, GROUP, Ipv4Addr::BROADCAST];
-    targets.extend(local_networks().into_iter().map(|network| network.broadcast()));
+    // By a chosen device its own networks alone are asked, not through it those of others.
+    let networks = networks_of(egress.policy().device.as_deref());
+    targets.extend(networks.into_iter().map(|network| network.broadcast()));
     let start = Instant::now();
     let end = start + patience;
     let mut found = Found::default();
@@ -251,22 +253,30 @@ impl LocalNetwork {
 /// The networks that this machine is in, as Linux tells; none elsewhere. 255.255.255.255 goes
 /// into one of them only, and into none without a default route. At most 16.
 pub fn local_networks() -> Vec<LocalNetwork> {
-    parse_routes(&std::fs::read_to_string("/proc/net/route").unwrap_or_default())
+    networks_of(None)
 }
 
-/// Whether an address is of this machine or of a network that it is in.
-pub fn is_at_hand(address: Ipv4Addr) -> bool {
-    address.is_loopback() || local_networks().iter().any(|network| network.has(address))
+/// The same, of one device alone if one is named.
+fn networks_of(device: Option<&str>) -> Vec<LocalNetwork> {
+    parse_routes(&std::fs::read_to_string("/proc/net/route").unwrap_or_default(), device)
+}
+
+/// Whether an address is of this machine or of a network that it is in, by the device that is
+/// chosen if there is one.
+pub fn is_at_hand(address: Ipv4Addr, egress: &Egress) -> bool {
+    let networks = networks_of(egress.policy().device.as_deref());
+    address.is_loopback() || networks.iter().any(|network| network.has(address))
 }
 
 /// Interface, destination, gateway, flags, three numbers and the mask; addresses are hex digits
 /// of a number in the machine's order of bytes.
-fn parse_routes(text: &str) -> Vec<LocalNetwork> {
+fn parse_routes(text: &str, device: Option<&str>) -> Vec<LocalNetwork> {
     let address = |digits: &str| {
         u32::from_str_radix(digits, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()))
     };
     let network = |line: &str| {
-        let mut words = line.split_whitespace().skip(1);
+        let mut words = line.split_whitespace();
+        words.next().filter(|name| device.is_none_or(|device| device == *name))?;
         let (first, gateway) = (address(words.next()?)?, address(words.next()?)?);
         let mask = address(words.nth(4)?)?;
         // The default route is no network, and one of two addresses has no broadcast.
@@ -366,12 +376,17 @@ mod tests {
                     eth1 0000A8C0 00000000 0001 0 0 0 0000F8FF 0 0 0\nx\n";
         // Written as a machine with the small end first sees them.
         if cfg!(target_endian = "little") {
-            let broadcasts: Vec<Ipv4Addr> =
-                parse_routes(text).into_iter().map(LocalNetwork::broadcast).collect();
+            let broadcasts = |device| -> Vec<Ipv4Addr> {
+                parse_routes(text, device).into_iter().map(LocalNetwork::broadcast).collect()
+            };
             let expected = [Ipv4Addr::new(10, 0, 2, 255), Ipv4Addr::new(192, 175, 255, 255)];
-            assert_eq!(broadcasts, expected);
+            assert_eq!(broadcasts(None), expected);
+            assert_eq!(broadcasts(Some("eth1")), expected[1..]);
+            assert_eq!(broadcasts(Some("tun0")), Vec::<Ipv4Addr>::new());
         }
-        assert!(parse_routes(&"eth0 0002000A 00000000 0 0 0 0 00FFFFFF\n".repeat(99)).len() <= 16);
+        assert!(
+            parse_routes(&"eth0 0002000A 00000000 0 0 0 0 00FFFFFF\n".repeat(99), None).len() <= 16
+        );
     }
 
     #[test]
@@ -451,7 +466,10 @@ mod tests {
         let network = LocalNetwork { first: Ipv4Addr::new(10, 0, 7, 0), mask };
         assert!(network.has(Ipv4Addr::new(10, 0, 7, 200)));
         assert!(!network.has(Ipv4Addr::new(10, 0, 8, 200)));
-        assert!(is_at_hand(Ipv4Addr::LOCALHOST) && !is_at_hand(Ipv4Addr::new(240, 0, 0, 1)));
+        let any = Egress::default();
+        assert!(
+            is_at_hand(Ipv4Addr::LOCALHOST, &any) && !is_at_hand(Ipv4Addr::new(240, 0, 0, 1), &any)
+        );
     }
 
     #[tokio::test]
@@ -490,7 +508,7 @@ mod tests {
                 assert!(found.url.starts_with("http://192.0.2.7:"), "{}", found.url);
                 assert!(!found.name.contains(char::is_control), "{:?}", found.name);
             }
-            assert!(parse_routes(&String::from_utf8_lossy(bytes)).len() <= NETWORKS_MAX);
+            assert!(parse_routes(&String::from_utf8_lossy(bytes), None).len() <= NETWORKS_MAX);
         });
     }
 }

@@ -5,7 +5,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::addr::{Locality, canonical, canonical_ip, parse_compact_v4, parse_compact_v6};
+use crate::base::addr::{
+    Locality, canonical, canonical_ip, parse_compact_v4, parse_compact_v6, without_brackets,
+};
 use crate::base::ids::InfoHash;
 use crate::bencode::{self, Value};
 use crate::tracker::announce::{
@@ -353,7 +355,7 @@ fn list_entry(entry: Value<'_>, compact: impl Fn(&[u8]) -> Vec<PeerAddr>) -> Vec
 fn dict_peer(fields: &Fields<'_>) -> Option<PeerAddr> {
     let port = u16::try_from(fields.integer("port")?).ok().filter(|port| *port != 0)?;
     let host = fields.value("ip")?.text()?.trim();
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let bare = without_brackets(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Some(PeerAddr::Socket(canonical(SocketAddr::new(address, port))));
     }

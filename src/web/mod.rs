@@ -58,10 +58,11 @@ pub struct Limits {
     pub total: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// What is usual, by this way out.
+    pub fn by(egress: Egress) -> Self {
         Self {
-            egress: Egress::default(),
+            egress,
             lookup: Duration::from_secs(5),
             connect: Duration::from_secs(5),
             read: Duration::from_secs(10),
@@ -130,7 +131,9 @@ impl Error {
     /// Whether it may be otherwise later: the network's fault or that of a busy server.
     pub fn is_of_network(&self) -> bool {
         match self {
-            Self::Reach(reach::Error::Lookup(_)) | Self::Network(_) | Self::Timeout(_) => true,
+            Self::Reach(reach::Error::Lookup(_) | reach::Error::Held(_))
+            | Self::Network(_)
+            | Self::Timeout(_) => true,
             Self::Status(status) => status.is_server_error(),
             _ => false,
         }
@@ -167,7 +170,7 @@ async fn ask_all(url: &str, from: Teller, limits: &Limits) -> Result<Led, Error>
     let config = ClientConfig {
         egress: limits.egress.clone(),
         purpose: Purpose::WebSeed,
-        is_v4: None,
+        keeps_family: false,
         connect: limits.connect,
         read: limits.read,
         // The whole way through all redirects is limited, not each request.
@@ -231,20 +234,24 @@ async fn ask(
     (from, previous): (Teller, Option<Locality>),
 ) -> Result<(Response, IpAddr), Error> {
     let mut last_error = Error::Network("the host has no address".to_owned());
-    for address in addresses {
+    for address in http::each_asked(client, url, addresses) {
         hop(from, previous, url.path()).check(address.ip())?;
-        let request = http::get(client, url, address.ip())
-            .map_err(|error| Error::Network(error.to_string()))?;
-        match request.ok_or(Error::Url("it has no host"))?.send().await {
+        let request = match http::get(client, url, address.ip()).await {
+            Ok(request) => request.ok_or(Error::Url("it has no host"))?,
+            Err(error) => {
+                last_error = Error::Network(error.to_string());
+                continue;
+            }
+        };
+        match request.send().await {
             Ok(response) => {
                 let remote = response.remote_addr().filter(|_| !client.is_proxied());
-                let address = remote.unwrap_or(*address).ip();
+                let address = remote.unwrap_or(address).ip();
                 return Ok((response, address));
             }
             Err(cause) => {
-                let is_next = cause.is_connect() && url.scheme() == "http";
                 last_error = Error::Network(innermost(&cause));
-                if !is_next {
+                if !cause.is_connect() {
                     break;
                 }
             }

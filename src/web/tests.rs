@@ -98,7 +98,7 @@ impl Server {
 /// What the user gets of a server that answers so.
 async fn fetched(scripts: Vec<Script>) -> Result<Fetched, Error> {
     let server = Server::start(scripts);
-    fetch(&server.url_of("/x.torrent"), Teller::User, &Limits::default()).await
+    fetch(&server.url_of("/x.torrent"), Teller::User, &Limits::by(Egress::default())).await
 }
 
 async fn refused(script: Script) -> Error {
@@ -128,7 +128,7 @@ async fn what_begins_as_a_torrent_is_fetched_as_it_is() {
 async fn the_host_is_asked_by_its_name_and_path() {
     let server = Server::start(vec![Script::body(b"d")]);
     let url = server.url_of("/a%20b.torrent?id=1").replace("127.0.0.1", "localhost");
-    assert_eq!(fetch(&url, Teller::User, &Limits::default()).await, torrent(b"d"));
+    assert_eq!(fetch(&url, Teller::User, &Limits::by(Egress::default())).await, torrent(b"d"));
     assert_eq!(server.requests(), ["GET /a%20b.torrent?id=1 HTTP/1.1"]);
 }
 
@@ -201,7 +201,7 @@ async fn a_redirect_to_a_magnet_link_is_the_end() {
 
 #[tokio::test]
 async fn who_does_not_answer_is_given_up() {
-    let limits = Limits { total: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { total: Duration::from_millis(300), ..Limits::by(Egress::default()) };
     let server = Server::start(vec![Script::Hang]);
     let url = server.url_of("/x.torrent");
     let late = fetch(&url, Teller::User, &limits).await.expect_err("nothing came");
@@ -216,10 +216,11 @@ async fn who_does_not_answer_is_given_up() {
 #[tokio::test]
 async fn urls_that_cannot_be_asked_are_refused() {
     for url in ["x", "ftp://127.0.0.1/x.torrent", "udp://127.0.0.1:1/", "http://", "http://[::"] {
-        let refused = fetch(url, Teller::User, &Limits::default()).await;
+        let refused = fetch(url, Teller::User, &Limits::by(Egress::default())).await;
         assert!(matches!(refused, Err(Error::Url(_))), "{url}: {refused:?}");
     }
-    let refused = fetch("http://0.0.0.0/x.torrent", Teller::User, &Limits::default()).await;
+    let refused =
+        fetch("http://0.0.0.0/x.torrent", Teller::User, &Limits::by(Egress::default())).await;
     assert!(
         matches!(refused, Err(Error::Reach(reach::Error::Forbidden(Locality::Unroutable, _)))),
         "{refused:?}"
@@ -230,11 +231,13 @@ async fn urls_that_cannot_be_asked_are_refused() {
 async fn no_stranger_and_no_redirect_leads_to_a_port_of_another_protocol() {
     let refused = Err(Error::Reach(reach::Error::Port(25)));
     let stranger = Teller::Remote(Locality::Public);
-    let named = fetch("http://127.0.0.1:25/x.torrent", stranger, &Limits::default()).await;
+    let named =
+        fetch("http://127.0.0.1:25/x.torrent", stranger, &Limits::by(Egress::default())).await;
     assert_eq!(named, refused);
     let redirect = Script::redirect("http://127.0.0.1:25/x.torrent");
     assert_eq!(fetched(vec![redirect]).await, refused);
-    let of_user = fetch("http://127.0.0.1:25/x.torrent", Teller::User, &Limits::default()).await;
+    let of_user =
+        fetch("http://127.0.0.1:25/x.torrent", Teller::User, &Limits::by(Egress::default())).await;
     assert_ne!(of_user, refused);
 }
 
@@ -244,7 +247,7 @@ async fn a_strangers_link_may_name_local_torrents_and_nothing_else() {
     let server = Server::start(vec![Script::redirect("/reboot"), Script::body(b"d")]);
     let asked = |path: &str| {
         let url = server.url_of(path);
-        async move { fetch(&url, stranger, &Limits::default()).await }
+        async move { fetch(&url, stranger, &Limits::by(Egress::default())).await }
     };
     let forbidden = reach::Error::Forbidden(Locality::Loopback, [127, 0, 0, 1].into());
     let forbidden = Err(Error::Reach(forbidden));

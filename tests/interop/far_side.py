@@ -1,8 +1,8 @@
-"""Everybody whom a program may speak to, at one address: a name server, trackers over HTTP and UDP,
-a server of files, a node of the DHT, a peer, and a SOCKS5 proxy with a relay (RFC 1928). Each says
-who spoke to it, a line each: `tracker 10.8.0.2`. Nobody has anything to give.
+"""Everybody whom a program may speak to, at one address of each family: a name server, trackers over
+HTTP and UDP, a server of files, a node of the DHT, a peer, a SOCKS5 proxy with a relay (RFC 1928), and
+an HTTP proxy. Each says who spoke to it, a line each: `tracker 10.8.0.2`. Nobody has anything to give.
 
-far_side.py ADDRESS [PROXY], where PROXY is works, silent, or refuses-udp.
+far_side.py ADDRESS[,ADDRESS6] [PROXY], where PROXY is works, silent, or refuses-udp.
 """
 
 import socket
@@ -10,9 +10,11 @@ import struct
 import sys
 import threading
 
-ADDRESS = sys.argv[1]
+ADDRESSES = sys.argv[1].split(",")
+ADDRESS = ADDRESSES[0]
 PROXY = sys.argv[2] if len(sys.argv) > 2 else "works"
 DNS, TRACKER, UDP_TRACKER, FILES, NODE, PEER, SOCKS, RELAY = 53, 6969, 6970, 80, 6771, 6881, 1080, 1081
+HTTP_PROXY = 3128
 
 SAYING = threading.Lock()
 
@@ -24,17 +26,23 @@ def say(*words):
 
 
 def answer(question):
-    """The address of whatever is asked for; of IPv6 there is none."""
+    """The address of whatever is asked for, of the family that is asked for, if there is one."""
     end = question.index(b"\0", 12) + 5
-    is_v4 = question[end - 4:end - 2] == b"\0\1"
-    head = question[:2] + b"\x81\x80\0\1" + struct.pack(">H", is_v4) + b"\0\0\0\0"
-    record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(ADDRESS)
-    return head + question[12:end] + (record if is_v4 else b"")
+    kind = question[end - 4:end - 2]
+    wanted = {b"\0\1": socket.AF_INET, b"\0\x1c": socket.AF_INET6}.get(kind)
+    found = [socket.inet_pton(wanted, it) for it in ADDRESSES if family_of(it) == wanted]
+    head = question[:2] + b"\x81\x80\0\1" + struct.pack(">H", len(found)) + b"\0\0\0\0"
+    record = lambda it: b"\xc0\x0c" + kind + b"\0\1\0\0\0\x3c" + struct.pack(">H", len(it)) + it
+    return head + question[12:end] + b"".join(map(record, found))
 
 
-def datagrams(port, reply):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind((ADDRESS, port))
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def datagrams(address, port, reply):
+    sock = socket.socket(family_of(address), socket.SOCK_DGRAM)
+    sock.bind((address, port))
     while True:
         data, sender = sock.recvfrom(65536)
         out = reply(data, sender)
@@ -59,10 +67,10 @@ def on_node(data, sender):
     say("dht", sender[0])
 
 
-def streams(port, serve):
-    listener = socket.socket()
+def streams(address, port, serve):
+    listener = socket.socket(family_of(address))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((ADDRESS, port))
+    listener.bind((address, port))
     listener.listen(64)
     while True:
         stream, sender = listener.accept()
@@ -148,6 +156,30 @@ def on_socks(stream, sender):
     other.join()
 
 
+def on_http_proxy(stream, sender):
+    """Connects, and passes on what is asked for by a whole URL."""
+    data = b""
+    while not data.endswith(b"\r\n\r\n"):
+        data += exactly(stream, 1)
+    method, target, _ = data.split(b"\r\n")[0].decode().split(" ")
+    if method == "OPTIONS":
+        return
+    rest = target.split("://", 1)[-1]
+    place, _, path = rest.partition("/")
+    host, _, port = place.partition(":")
+    say("http", method.lower(), host, port or 80)
+    is_name = any(letter.isalpha() for letter in host)
+    there = socket.create_connection((ADDRESS if is_name else host, int(port or 80)), timeout=5)
+    if method == "CONNECT":
+        stream.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    else:
+        there.sendall(data.replace(target.encode(), b"/" + path.encode(), 1))
+    other = threading.Thread(target=pump, args=(there, stream), daemon=True)
+    other.start()
+    pump(stream, there)
+    other.join()
+
+
 def pump(source, sink):
     try:
         while True:
@@ -186,17 +218,17 @@ def relay():
 
 def main():
     reply = b"d8:intervali1800e12:min intervali1e5:peers0:e"
-    jobs = [
-        (datagrams, DNS, on_dns),
-        (datagrams, UDP_TRACKER, on_udp_tracker),
-        (datagrams, NODE, on_node),
-        (streams, DNS, on_dns_stream),
-        (streams, TRACKER, http("tracker", "200 OK", reply)),
-        (streams, FILES, http("files", "404 Not Found", b"")),
-        (streams, PEER, on_peer),
-        (streams, SOCKS, on_socks),
-        (relay,),
-    ]
+    jobs = [(streams, ADDRESS, SOCKS, on_socks), (streams, ADDRESS, HTTP_PROXY, on_http_proxy), (relay,)]
+    for address in ADDRESSES:
+        jobs += [
+            (datagrams, address, DNS, on_dns),
+            (datagrams, address, UDP_TRACKER, on_udp_tracker),
+            (datagrams, address, NODE, on_node),
+            (streams, address, DNS, on_dns_stream),
+            (streams, address, TRACKER, http("tracker", "200 OK", reply)),
+            (streams, address, FILES, http("files", "404 Not Found", b"")),
+            (streams, address, PEER, on_peer),
+        ]
     threads = [threading.Thread(target=job, args=args, daemon=True) for job, *args in jobs]
     for thread in threads:
         thread.start()

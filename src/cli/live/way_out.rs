@@ -3,16 +3,21 @@
 use serde_json::json;
 
 use super::Live;
+use crate::net::egress::State;
 
 impl Live {
     /// Tells it once; of a proxy that fails for a moment, too.
     pub(super) fn tell_way_out(&mut self) {
-        let trouble = self.desk.engine.egress().standing().trouble();
+        let egress = self.desk.engine.egress();
+        let (standing, policy) = (egress.standing(), egress.policy());
+        let trouble = standing.trouble();
         if self.way_told == trouble {
             return;
         }
         let words = trouble.as_deref().unwrap_or("the way out is open again");
-        self.voice.event(&json!({ "event": "net", "open": trouble.is_none(), "message": words }));
+        // Without a proxy that only peers need all else goes on.
+        let is_open = trouble.is_none() || policy.only_peers && standing.state == State::Open;
+        self.voice.event(&json!({ "event": "net", "open": is_open, "message": words }));
         self.voice.urgent(&format!("driver: {words}"));
         self.way_told = trouble;
     }

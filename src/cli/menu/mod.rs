@@ -347,11 +347,13 @@ impl Menu {
                 }
                 return Ok(client(&only.tracker.url)?);
             }
-            Choice::Nobody => {
-                out::answer_wrapped(
-                    "No tracker answers on this network. Somebody starts one by: \
-                     driver tracker --listen 6969\n",
-                );
+            nobody @ (Choice::Nobody | Choice::Off(_)) => {
+                out::answer_wrapped(&match nobody {
+                    Choice::Off(why) => format!("No tracker is looked for: {why}.\n"),
+                    _ => "No tracker answers on this network. Somebody starts one by: \
+                          driver tracker --listen 6969\n"
+                        .to_owned(),
+                });
                 let typed = self.ask("Its address, like 10.0.0.2 (empty: back): ").await?;
                 if typed.is_empty() {
                     return Err(Undone::Dropped);

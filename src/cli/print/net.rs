@@ -41,16 +41,25 @@ fn lines(
         lines.extend(standing.proxy_trouble.iter().map(|why| line("", why.clone())));
         lines.extend(standing.relay_trouble.iter().map(|why| line("", why.clone())));
     }
-    let names = match (dns, proxy, device) {
-        (Some(server), Some(_), _) if !only_peers => {
-            format!("the proxy; {server} through it, for datagrams")
+    let directly = match (dns, device) {
+        (Some(server), _) => server.to_string(),
+        (None, Some(device)) => format!("the system's name servers, by {device}"),
+        (None, None) => "the system".to_owned(),
+    };
+    // The proxy cannot be asked where it is itself.
+    let its_own = match proxy {
+        Some(proxy) if proxy.has_name() => format!("; {directly}, for the proxy's own"),
+        _ => String::new(),
+    };
+    let names = match (dns, proxy) {
+        (Some(server), Some(_)) if !only_peers => {
+            format!("the proxy; {server} through it, where an address is needed{its_own}")
         }
-        (None, Some(_), _) if !only_peers => {
-            "the proxy; nobody for datagrams (--dns ADDR names a server)".to_owned()
+        (None, Some(_)) if !only_peers => {
+            let nobody = "nobody where an address is needed (--dns ADDR names a server)";
+            format!("the proxy; {nobody}{its_own}")
         }
-        (Some(server), ..) => server.to_string(),
-        (None, _, Some(device)) => format!("the system's name servers, by {device}"),
-        (None, ..) => "the system".to_owned(),
+        _ => directly,
     };
     lines.push(line("names", names));
     if let Some(port) = port {
@@ -94,5 +103,14 @@ mod tests {
         assert!(told.contains("proxy      http://192.0.2.1:3128, everything"), "{told}");
         assert!(told.contains("off        DHT: datagrams (UDP) do not go through an HTTP proxy"));
         assert!(told.contains("listens    nobody can connect to us") && !told.contains("secret"));
+        let named = |proxy: &str| {
+            let (proxy, dns) = (proxy.parse().ok(), "192.0.2.53:53".parse().ok());
+            net_lines(&Egress::new(Policy { proxy, dns, ..Policy::default() }), None).join("\n")
+        };
+        let through = "the proxy; 192.0.2.53:53 through it, where an address is needed";
+        assert!(named("socks5://192.0.2.1:1080").contains(&format!("{through}\n")));
+        let told = named("socks5://proxy.example:1080");
+        let beside = "; 192.0.2.53:53, for the proxy's own";
+        assert!(told.contains(&format!("{through}{beside}\n")), "{told}");
     }
 }

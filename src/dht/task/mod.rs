@@ -64,7 +64,7 @@ pub struct Dht {
     orders: mpsc::Sender<Order>,
     named: mpsc::Sender<SocketAddr>,
     standing: watch::Receiver<Standing>,
-    port: u16,
+    port: watch::Receiver<u16>,
     egress: Egress,
 }
 
@@ -220,14 +220,14 @@ impl Dht {
         let (orders, inbox) = mpsc::channel(ORDERS_LEN);
         let (named, names) = mpsc::channel(NAMED_LEN);
         let (told, standing) = watch::channel(Standing::default());
-        let (port, egress) = (config.udp.port(), config.egress.clone());
+        let (port, egress) = (config.udp.port_told(), config.egress.clone());
         tokio::spawn(actor::run(config, inbox, names, told).in_current_span());
         Self { orders, named, standing, port, egress }
     }
 
     /// The UDP port that nodes reach us at.
     pub fn port(&self) -> u16 {
-        self.port
+        *self.port.borrow()
     }
 
     /// The addresses of a node by its name, `HOST:PORT`.

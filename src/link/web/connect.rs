@@ -17,6 +17,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::base::addr::without_brackets;
 use crate::base::url::Origin;
 use crate::link::Stream;
 use crate::net::egress::{Egress, Purpose, Remote};
@@ -36,13 +37,25 @@ const STAGGER: Duration = Duration::from_millis(250);
 pub(super) enum Error {
     /// The URL leads where it must not, or to no address.
     #[error(transparent)]
-    Reach(#[from] reach::Error),
+    Reach(reach::Error),
+    /// Nothing leaves at present, whoever was to be reached.
+    #[error("{0}")]
+    Held(String),
     /// Nobody takes the connection.
     #[error("{0}")]
     Refused(String),
     /// Somebody does, but is not who the URL says, or does not speak TLS as we do.
     #[error("no TLS with it: {0}")]
     Tls(String),
+}
+
+impl From<reach::Error> for Error {
+    fn from(error: reach::Error) -> Self {
+        match error {
+            reach::Error::Held(why) => Self::Held(why),
+            other => Self::Reach(other),
+        }
+    }
 }
 
 /// What servers prove their names with: the certificates of the system, and those that the user
@@ -130,13 +143,15 @@ pub(super) async fn connect(
     for address in &addresses {
         hop.check(address.ip())?;
     }
+    // What is spoken over it belongs to that place, whatever has changed since.
+    let place = egress.standing().place;
     let (stream, address) = connect_to_one(&origin, &addresses, egress).await?;
     let stream = match origin.is_tls() {
         false => Stream::Tcp(stream),
         true => shake_hands(stream, origin.host(), tls).await?,
     };
     let (read, write) = stream.split();
-    Ok(Connection { origin, address, read, write, clean: 0 })
+    Ok(Connection { origin, address, place, read, write, clean: 0 })
 }
 
 /// The first address that answers, each tried a moment after the one before or as soon as that one
@@ -148,7 +163,7 @@ async fn connect_to_one(
 ) -> Result<(TcpStream, SocketAddr), Error> {
     let mut left = addresses.iter().copied();
     let mut attempts = JoinSet::new();
-    let mut why = "the host has no address".to_owned();
+    let mut why = Error::Refused("the host has no address".to_owned());
     loop {
         let next = left.next();
         if let Some(address) = next {
@@ -171,9 +186,10 @@ async fn connect_to_one(
         tokio::select! {
             attempt = attempts.join_next() => match attempt {
                 Some(Ok(Ok(connected))) => return Ok(connected),
-                Some(Ok(Err(error))) => why = error.to_string(),
-                Some(Err(error)) => why = error.to_string(),
-                None => return Err(Error::Refused(why)),
+                Some(Ok(Err(error))) if error.is_held() => why = Error::Held(error.to_string()),
+                Some(Ok(Err(error))) => why = Error::Refused(error.to_string()),
+                Some(Err(error)) => why = Error::Refused(error.to_string()),
+                None => return Err(why),
             },
             () = pause => {}
         }
@@ -181,8 +197,7 @@ async fn connect_to_one(
 }
 
 async fn shake_hands(stream: TcpStream, host: &str, tls: &Tls) -> Result<Stream, Error> {
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    let name = ServerName::try_from(bare.to_owned());
+    let name = ServerName::try_from(without_brackets(host).to_owned());
     let name = name.map_err(|error| Error::Tls(error.to_string()))?;
     let connector = tls.connector().await?;
     match timeout(CONNECT, connector.connect(name, stream)).await {

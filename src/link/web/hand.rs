@@ -23,6 +23,7 @@ use crate::link::inbound::{Debt, Inbound};
 use crate::link::stream::WriteSide;
 use crate::link::{LinkConfig, LinkNews, LinkReport, lost};
 use crate::metainfo::Spelling;
+use crate::net::egress::Place;
 use crate::net::reach::Hop;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{CloseReason, LinkCaps, LinkCommand, LinkEvent, RunEnd, Trouble, Unit};
@@ -76,6 +77,7 @@ pub(super) struct Hand {
 pub(super) struct Live {
     origin: Origin,
     pub address: SocketAddr,
+    place: Option<Place>,
     inbound: Inbound,
     write: WriteSide,
     /// What is to be sent.
@@ -172,7 +174,11 @@ impl Hand {
     async fn begin(&mut self) -> Result<(), DownReason> {
         let hop = self.server.hop(self.origins.policy.allows_local);
         // What others have opened may lead where this server must not.
-        let is_usable = |it: &Connection| it.is_at_rest() && hop.check(it.address.ip()).is_ok();
+        // Those of a device that is gone are dead, though nothing says so.
+        let egress = self.config.egress.clone();
+        let is_usable = |it: &Connection| {
+            it.is_at_rest() && hop.check(it.address.ip()).is_ok() && egress.holds(it.place)
+        };
         let mut open = std::mem::take(&mut self.lease.connections).into_iter();
         let first = open.find(is_usable);
         self.spare = open.find(is_usable);
@@ -182,6 +188,7 @@ impl Hand {
                 let origin = self.server.url().origin().clone();
                 match self.connect_to(origin, hop).await? {
                     Ok(connection) => self.go_live(connection, false),
+                    Err(connect::Error::Held(why)) => return Err(DownReason::Held(why)),
                     Err(error) if error.is_of_network() => return self.no_connection(error).await,
                     Err(_) => {}
                 }
@@ -355,13 +362,14 @@ impl Hand {
     }
 
     fn go_live(&mut self, connection: Connection, is_reused: bool) {
-        let Connection { origin, address, read, write, clean } = connection;
+        let Connection { origin, address, place, read, write, clean } = connection;
         self.exchange.begin_connection(clean);
         let mut inbound = Inbound::new(read, &self.config);
         inbound.owe(self.owed.take());
         self.live = Some(Live {
             origin,
             address,
+            place,
             inbound,
             write,
             out: Vec::new(),
@@ -379,9 +387,9 @@ impl Hand {
         if self.exchange.is_answering() || self.exchange.is_spent() || !live.out.is_empty() {
             return None;
         }
-        let (origin, address, write) = (live.origin, live.address, live.write);
+        let (origin, address, place, write) = (live.origin, live.address, live.place, live.write);
         let read = live.inbound.into_side()?;
-        Some(Connection { origin, address, read, write, clean: self.exchange.clean() })
+        Some(Connection { origin, address, place, read, write, clean: self.exchange.clean() })
     }
 
     /// Whoever comes next may use what is open.

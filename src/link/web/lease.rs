@@ -12,6 +12,7 @@ use crate::base::addr::Locality;
 use crate::base::ids::InfoHash;
 use crate::base::url::{Origin, Site, Url};
 use crate::link::stream::{ReadSide, WriteSide};
+use crate::net::egress::Place;
 use crate::net::limiter::Limiter;
 
 use super::connect::Tls;
@@ -307,6 +308,8 @@ impl Origins {
 pub struct Connection {
     pub(super) origin: Origin,
     pub(super) address: SocketAddr,
+    /// Where it was opened, if a device is chosen.
+    pub(super) place: Option<Place>,
     pub(super) read: ReadSide,
     pub(super) write: WriteSide,
     /// Answers that came over it whole and right, from a server that keeps connections.

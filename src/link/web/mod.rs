@@ -19,18 +19,24 @@ pub use lease::{Ask, Connection, Gauge, Lease, Order, Origins, Policy, Target, W
 pub use server::{NamedBy, Server};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 use tracing::Instrument as _;
 
 use crate::base::ids::{InfoHash, LinkId};
+use crate::net::egress::{Egress, Purpose};
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::LinkCommand;
 
-use super::{LinkConfig, LinkHandle, LinkNews, LinkReport};
+use super::{LinkConfig, LinkHandle, LinkNews, LinkReport, device_lost};
 use exchange::Exchange;
 use hand::{Hand, stopping};
+
+/// How long before a link ends that found nothing to leave by, when that is over already.
+const HELD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Waits for a lease to a server and runs the link; never waits itself. The torrent lacks
 /// `left_bytes`: one that lacks little comes first. `reports` gets `Waits` while there is no lease,
@@ -52,7 +58,9 @@ pub fn dial_server(
     };
     let running = async move {
         let torrent = (config.info_hash, left_bytes);
-        let leased = lease(link, torrent, &server, &origins, &reports, &mut commands).await;
+        let egress = config.egress.clone();
+        let ends = (&*server, &origins, &egress);
+        let leased = lease(link, torrent, ends, &reports, &mut commands).await;
         let reason = match leased {
             Ok(lease) => match config.subject.known().map(|known| known.layout) {
                 Some(layout) => {
@@ -60,13 +68,21 @@ pub fn dial_server(
                     let exchange = Exchange::new(layout, extents, server.is_script());
                     let ends = (origins, lease);
                     let (reports, who) = (reports.clone(), (config, link, server));
-                    Hand::new(who, ends, reports, commands, exchange).run().await
+                    let since = egress.standing().place;
+                    tokio::select! {
+                        why = Hand::new(who, ends, reports, commands, exchange).run() => why,
+                        () = egress.lost(since) => device_lost(),
+                    }
                 }
                 // A torrent with sources is known.
                 None => DownReason::DialFailed("nothing is known yet".to_owned()),
             },
             Err(reason) => reason,
         };
+        // It would be tried again at once, though nobody knows what is waited for.
+        if matches!(reason, DownReason::Held(_)) && egress.held(Purpose::WebSeed).is_none() {
+            sleep(HELD_PAUSE).await;
+        }
         let report = LinkReport { link, news: LinkNews::Down(reason), held: Vec::new() };
         // A torrent that is gone needs no report.
         let _ = reports.send(report).await;
@@ -75,17 +91,24 @@ pub fn dial_server(
     handle
 }
 
-/// Waits for a lease, and tells why that takes long; not longer than the brain wants.
+/// Waits until anything leaves, and for a lease, and tells why that takes long; not longer than the
+/// brain wants. A lease that is had before keeps others out, and a connection that fails then says
+/// nothing of the server.
 async fn lease(
     link: LinkId,
     torrent: (InfoHash, u64),
-    server: &Server,
-    origins: &Origins,
+    (server, origins, egress): (&Server, &Origins, &Egress),
     reports: &mpsc::Sender<LinkReport>,
     commands: &mut mpsc::Receiver<Vec<LinkCommand>>,
 ) -> Result<Lease, DownReason> {
     let (waits, mut told) = watch::channel(None);
-    let asked = origins.lease(server.site(), torrent, waits);
+    let asked = async move {
+        if let Some(why) = egress.held(Purpose::WebSeed) {
+            waits.send_replace(Some(Wait { until: None, why }));
+            egress.open(Purpose::WebSeed).await;
+        }
+        origins.lease(server.site(), torrent, waits).await
+    };
     let mut asked = std::pin::pin!(asked);
     loop {
         tokio::select! {

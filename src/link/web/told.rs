@@ -100,6 +100,9 @@ impl Hand {
         error: connect::Error,
         way: &Way,
     ) -> Result<(), DownReason> {
+        if let connect::Error::Held(why) = error {
+            return Err(DownReason::Held(why));
+        }
         let is_redirected = way.redirects > 0;
         if is_redirected {
             self.forget(way).await;

@@ -1,7 +1,8 @@
-//! HTTP clients that leave as everything else does. A client belongs to a device and its address:
-//! when either is another one, it is made anew, and the connections that it kept are not used.
+//! HTTP clients that leave as everything else does. A client belongs to a device and one of its
+//! addresses, so there is one a family: when the device is another one, or its address, it is made
+//! anew, and the connections that it kept are not used.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ pub struct ClientConfig {
     pub egress: Egress,
     /// What it is for.
     pub purpose: Purpose,
-    /// The one family that it speaks; any when none. To a proxy any is spoken.
-    pub is_v4: Option<bool>,
+    /// Whether the family of the address that was judged is spoken alone, also where a host has
+    /// both. Behind a device it always is: what leaves has an address of the device.
+    pub keeps_family: bool,
     /// To connect, TLS included.
     pub connect: Duration,
     /// Between two reads.
@@ -39,7 +41,17 @@ pub struct ClientConfig {
 #[derive(Clone, Debug)]
 pub struct Client {
     config: ClientConfig,
-    made: Arc<watch::Sender<(Option<Place>, reqwest::Client)>>,
+    /// One for each address that is spoken from, of the place of this moment.
+    made: Arc<watch::Sender<Vec<(Local, reqwest::Client)>>>,
+}
+
+/// What a client is bound to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Local {
+    /// The device.
+    index: Option<u32>,
+    /// The address to speak from, by which reqwest also knows the family.
+    address: Option<IpAddr>,
 }
 
 impl Client {
@@ -52,9 +64,9 @@ impl Client {
     pub fn new(config: ClientConfig) -> Result<Self, reqwest::Error> {
         // Somebody else in the process may have installed a provider already; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let place = config.egress.standing().place;
-        let made = make(&config, place)?;
-        Ok(Self { config, made: Arc::new(watch::Sender::new((place, made))) })
+        let local = Local { index: None, address: config.egress.policy().bind };
+        let made = vec![(local, make(&config, local.address)?)];
+        Ok(Self { config, made: Arc::new(watch::Sender::new(made)) })
     }
 
     /// Is a host's name resolved by a proxy, so that no address of it counts?
@@ -62,27 +74,110 @@ impl Client {
         self.config.egress.is_proxied(self.config.purpose)
     }
 
-    /// The client of this moment.
+    /// Is it the family of the address that was judged alone that is connected to?
+    pub fn keeps_family(&self) -> bool {
+        self.config.keeps_family || self.config.egress.policy().device.is_some()
+    }
+
+    /// The client of this moment for an address, one of the host's. Waits only for the address of a
+    /// proxy that is named by a name.
     ///
     /// # Errors
-    /// `Held` while the device is not there, `Http` when no client can be made.
-    pub fn ready(&self) -> Result<reqwest::Client, Error> {
+    /// `Held` while the device is not there, `Family` when it has no address of that family,
+    /// `Lookup` for the proxy's, `Http` when no client can be made.
+    pub async fn ready(&self, to: SocketAddr) -> Result<reqwest::Client, Error> {
         let place = self.config.egress.place()?;
-        if place.is_some() && local(&self.config, place).is_some_and(|ip| ip.is_unspecified()) {
-            let family = if self.config.is_v4 == Some(true) { "IPv4" } else { "IPv6" };
-            return Err(Error::Held { why: format!("the device has no {family} address") });
+        let address = match (place, self.is_proxied()) {
+            (None, true) => self.config.egress.policy().bind,
+            (None, false) => self.local_anywhere(to)?,
+            (Some(place), is_proxied) => {
+                let to = if is_proxied { self.proxy_address(place).await? } else { to };
+                Some(place.own(to).ok_or(Error::Family { address: to })?)
+            }
+        };
+        self.at(Local { index: place.map(|place| place.index), address }, place)
+    }
+
+    /// The same for a host none of whose addresses is judged.
+    ///
+    /// # Errors
+    /// As [`ready`](Self::ready); `Lookup`.
+    pub async fn ready_for(&self, host: &str, port: u16) -> Result<reqwest::Client, Error> {
+        let egress = &self.config.egress;
+        let found = match (egress.place()?, self.is_proxied()) {
+            (Some(place), false) => {
+                let found = egress.lookup(host, port, self.config.purpose, LOOKUP).await?;
+                nearest(&found, place)
+            }
+            _ => None,
+        };
+        self.ready(found.unwrap_or((Ipv4Addr::UNSPECIFIED, port).into())).await
+    }
+
+    /// Where no device is chosen.
+    fn local_anywhere(&self, to: SocketAddr) -> Result<Option<IpAddr>, Error> {
+        let any = || -> IpAddr {
+            match to {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            }
+        };
+        match (self.config.egress.policy().bind, self.config.keeps_family) {
+            (Some(bind), true) if bind.is_ipv4() != to.is_ipv4() => {
+                Err(Error::Family { address: to })
+            }
+            (None, true) => Ok(Some(any())),
+            (bind, _) => Ok(bind),
         }
-        let made = self.made.borrow().clone();
-        if made.0 == place {
-            return Ok(made.1);
+    }
+
+    /// Where the proxy is, if possible of a family that the device has.
+    async fn proxy_address(&self, place: Place) -> Result<SocketAddr, Error> {
+        let egress = &self.config.egress;
+        let none = || Error::Http("there is no proxy".to_owned());
+        let proxy = egress.proxy_for(self.config.purpose).ok_or_else(none)?;
+        let found = egress.addresses_of(proxy, LOOKUP).await?;
+        nearest(&found, place).ok_or_else(none)
+    }
+
+    fn at(&self, local: Local, place: Option<Place>) -> Result<reqwest::Client, Error> {
+        let found = |made: &Vec<(Local, reqwest::Client)>| {
+            let it = made.iter().find(|(its, _)| *its == local)?;
+            Some(it.1.clone())
+        };
+        if let Some(client) = found(&self.made.borrow()) {
+            return Ok(client);
         }
-        let client = make(&self.config, place).map_err(|cause| Error::Http(cause.to_string()))?;
-        self.made.send_replace((place, client.clone()));
+        let made = make(&self.config, local.address);
+        let client = made.map_err(|cause| Error::Http(cause.to_string()))?;
+        self.made.send_modify(|made| {
+            made.retain(|(its, _)| its.is_of(place));
+            made.push((local, client.clone()));
+        });
         Ok(client)
     }
 }
 
-fn make(config: &ClientConfig, place: Option<Place>) -> Result<reqwest::Client, reqwest::Error> {
+impl Local {
+    /// Is it of this place, or of none where none is chosen?
+    fn is_of(&self, place: Option<Place>) -> bool {
+        let is_own = |place: Place| match self.address {
+            Some(IpAddr::V4(four)) => place.four == Some(four),
+            Some(IpAddr::V6(six)) => place.six == Some(six),
+            None => false,
+        };
+        self.index == place.map(|place| place.index) && place.is_none_or(is_own)
+    }
+}
+
+/// The first of these that the device has the family of, or the first at all.
+fn nearest(found: &[SocketAddr], place: Place) -> Option<SocketAddr> {
+    let fits = |it: &&SocketAddr| place.own(**it).is_some();
+    found.iter().find(fits).or(found.first()).copied()
+}
+
+/// One that speaks from this address.
+fn make(config: &ClientConfig, address: Option<IpAddr>) -> Result<reqwest::Client, reqwest::Error> {
     let policy = config.egress.policy();
     // What reqwest keeps when nobody says otherwise.
     let idle_max = if config.keeps_idle { usize::MAX } else { 0 };
@@ -94,7 +189,7 @@ fn make(config: &ClientConfig, place: Option<Place>) -> Result<reqwest::Client, 
             .no_proxy()
             .connect_timeout(config.connect)
             .read_timeout(config.read)
-            .local_address(local(config, place))
+            .local_address(address)
             .pool_max_idle_per_host(idle_max);
         if let Some(device) = &policy.device {
             builder = builder.interface(device);
@@ -114,22 +209,6 @@ fn make(config: &ClientConfig, place: Option<Place>) -> Result<reqwest::Client, 
     builder()?.build().or_else(|_| builder()?.tls_certs_only([]).build())
 }
 
-/// The address to speak from, by which reqwest also knows the family.
-fn local(config: &ClientConfig, place: Option<Place>) -> Option<IpAddr> {
-    let any = |is_v4| -> IpAddr {
-        if is_v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
-    };
-    let is_v4 = config.is_v4.filter(|_| !config.egress.is_proxied(config.purpose));
-    let own = match (place, is_v4) {
-        (Some(place), Some(true)) => place.four.map(IpAddr::V4),
-        (Some(place), Some(false)) => place.six.map(IpAddr::V6),
-        // Of both families the system chooses, by the device.
-        (Some(_), None) => None,
-        (None, _) => config.egress.policy().bind,
-    };
-    own.or(is_v4.map(any))
-}
-
 /// Resolves what reqwest resolves itself: hosts of HTTPS, and the proxy.
 struct Resolver(Egress);
 
@@ -137,9 +216,83 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let egress = self.0.clone();
         Box::pin(async move {
-            // Whatever goes through a proxy is not resolved here.
-            let found = egress.lookup_directly(name.as_str(), 0, LOOKUP).await?;
+            // Whatever goes through a proxy is not resolved here, but for its own name.
+            let proxy = egress.policy().proxy.as_ref().filter(|proxy| proxy.is_at(name.as_str()));
+            let found = match proxy {
+                Some(proxy) => egress.addresses_of(proxy, LOOKUP).await?,
+                None => egress.lookup_directly(name.as_str(), 0, LOOKUP).await?,
+            };
             Ok(Box::new(found.into_iter()) as Addrs)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Policy;
+    use super::*;
+
+    fn client(policy: Policy) -> Client {
+        let config = ClientConfig {
+            egress: Egress::new(policy),
+            purpose: Purpose::WebSeed,
+            keeps_family: false,
+            connect: LOOKUP,
+            read: LOOKUP,
+            total: None,
+            keeps_idle: false,
+        };
+        Client::new(config).unwrap()
+    }
+
+    fn spoken_from(client: &Client) -> Vec<Option<IpAddr>> {
+        client.made.borrow().iter().map(|(local, _)| local.address).collect()
+    }
+
+    #[tokio::test]
+    async fn behind_a_device_each_family_has_a_client_that_speaks_from_its_address() {
+        let device = Some("lo".to_owned());
+        let (four, six): (SocketAddr, SocketAddr) =
+            ("192.0.2.1:80".parse().unwrap(), "[2001:db8::1]:80".parse().unwrap());
+        let own: IpAddr = "127.0.0.1".parse().unwrap();
+        let bound = client(Policy { device: device.clone(), bind: Some(own), ..Policy::default() });
+        bound.ready(four).await.unwrap();
+        bound.ready(four).await.unwrap();
+        assert_eq!(spoken_from(&bound), [Some(own)], "one client, made once");
+        assert!(matches!(bound.ready(six).await, Err(Error::Family { address }) if address == six));
+        // Only the proxy's family counts then.
+        let proxy = "socks5://127.0.0.1:1080".parse().ok();
+        let proxied = client(Policy { device: device.clone(), proxy, ..Policy::default() });
+        proxied.ready(six).await.unwrap();
+        assert_eq!(spoken_from(&proxied), [Some(own)]);
+        let proxy = "socks5://[::1]:1080".parse().ok();
+        let other = Policy { device, proxy, bind: Some(own), ..Policy::default() };
+        assert!(matches!(client(other).ready(four).await, Err(Error::Family { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_client_of_a_place_that_is_no_more_is_not_kept() {
+        let place = |index| Place { index, four: "127.0.0.1".parse().ok(), six: None };
+        let local = |index| Local { index: Some(index), address: "127.0.0.1".parse().ok() };
+        let client = client(Policy::default());
+        for index in [7, 8] {
+            client.at(local(index), Some(place(index))).unwrap();
+        }
+        let kept: Vec<_> = client.made.borrow().iter().map(|(local, _)| local.index).collect();
+        assert_eq!(kept, [Some(8)]);
+    }
+
+    #[tokio::test]
+    async fn without_a_device_both_families_are_spoken_unless_one_alone_counts() {
+        let six: SocketAddr = "[2001:db8::1]:80".parse().unwrap();
+        let any = client(Policy::default());
+        any.ready(six).await.unwrap();
+        assert_eq!(spoken_from(&any), [None]);
+        let mut one = client(Policy::default());
+        one.config.keeps_family = true;
+        one.ready(six).await.unwrap();
+        assert_eq!(spoken_from(&one), [None, "::".parse().ok()]);
+        one.config.egress = Egress::from_address("127.0.0.1".parse().ok());
+        assert!(matches!(one.ready(six).await, Err(Error::Family { .. })));
     }
 }

@@ -25,11 +25,12 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Error;
 use super::addresses::networks;
 
+use device::Absence;
 pub use device::Place;
 pub use here::{address_towards, is_own};
 pub use http::{Client, ClientConfig};
@@ -39,6 +40,18 @@ pub(in crate::net) use relay::{Relay, RelayEnd};
 
 /// How often devices and addresses are looked at while nothing is opened.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A port that is kept from other programs for as long as this is there.
+#[derive(Debug)]
+pub(in crate::net) struct Kept {
+    _socket: Socket,
+}
+
+/// A proxy that is not reached, or does not take us, is tried again so long after, at first and at
+/// most; one that is well is looked at so often.
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
+const PROBE_AGAIN_MAX: Duration = Duration::from_secs(5);
+const PROBE_EVERY: Duration = Duration::from_secs(30);
 
 /// Makes sockets; cheap to clone. The default one knows no rules.
 #[derive(Clone, Debug)]
@@ -50,6 +63,8 @@ pub struct Egress {
 struct Inner {
     policy: Policy,
     standing: watch::Sender<Standing>,
+    /// Where a proxy is that is named by a name, and until when that is believed.
+    proxy_at: watch::Sender<Option<(Instant, Vec<SocketAddr>)>>,
 }
 
 impl Default for Egress {
@@ -61,8 +76,9 @@ impl Default for Egress {
 impl Egress {
     /// One that keeps to `policy`.
     pub fn new(policy: Policy) -> Self {
-        let standing = watch::Sender::new(Standing::default());
-        let egress = Self { inner: Arc::new(Inner { policy, standing }) };
+        let standing = watch::Sender::new(Standing::at_first(&policy));
+        let proxy_at = watch::Sender::new(None);
+        let egress = Self { inner: Arc::new(Inner { policy, standing, proxy_at }) };
         egress.look();
         egress
     }
@@ -87,25 +103,79 @@ impl Egress {
         self.inner.standing.subscribe()
     }
 
-    /// Looks at devices and addresses for ever, so that somebody notices when they change.
+    /// Looks at devices, addresses and the proxy for ever, so that somebody notices when they
+    /// change.
     pub async fn look_around(self) {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looking = async {
+            loop {
+                look.tick().await;
+                self.look();
+            }
+        };
+        tokio::join!(looking, self.look_after_proxy());
+    }
+
+    /// Nobody is dialled while the proxy is not reached, so nobody else would notice that it is
+    /// there again.
+    async fn look_after_proxy(&self) {
+        if self.inner.policy.proxy.is_none() {
+            return;
+        }
+        let mut watch = self.watch();
+        let mut pause = PROBE_AGAIN;
         loop {
-            look.tick().await;
-            self.look();
+            self.probe_proxy().await;
+            if self.inner.standing.borrow().proxy_trouble.is_some() {
+                sleep(pause).await;
+                pause = (pause * 2).min(PROBE_AGAIN_MAX);
+                continue;
+            }
+            pause = PROBE_AGAIN;
+            let troubled = watch.wait_for(|standing| standing.proxy_trouble.is_some());
+            // Who only speaks HTTP to it does not tell.
+            if timeout(PROBE_EVERY, troubled).await.is_ok() {
+                sleep(pause).await;
+            }
         }
     }
 
-    /// Waits until what was opened at `since` is of no use any more: the device is gone, or has
-    /// another address. For ever where no device is chosen.
+    /// Waits until what was opened at `since` is of no use any more: the device is gone, or does
+    /// not have the addresses of `since`. For ever where no device is chosen.
     pub async fn lost(&self, since: Option<Place>) {
         if self.inner.policy.device.is_none() {
             return std::future::pending().await;
         }
         let mut watch = self.watch();
         // Its sender is ours, so it never ends.
-        let _ = watch.wait_for(|standing| standing.place != since).await;
+        let _ = watch.wait_for(|standing| !standing.holds(since)).await;
+    }
+
+    /// Why nothing leaves for this purpose at present, if so: the device is away, or the proxy is
+    /// not reached.
+    pub fn held(&self, purpose: Purpose) -> Option<String> {
+        self.held_at(purpose, &self.inner.standing.borrow())
+    }
+
+    /// Waits until something may leave for this purpose.
+    pub async fn open(&self, purpose: Purpose) {
+        let mut watch = self.watch();
+        // Its sender is ours, so it never ends.
+        let _ = watch.wait_for(|standing| self.held_at(purpose, standing).is_none()).await;
+    }
+
+    fn held_at(&self, purpose: Purpose, standing: &Standing) -> Option<String> {
+        match &standing.state {
+            State::Open if self.is_proxied(purpose) => standing.proxy_trouble.clone(),
+            State::Open => None,
+            State::Waiting(_) | State::Closed(_) => standing.trouble(),
+        }
+    }
+
+    /// Is what was opened at `since` still of use, as of the last look?
+    pub fn holds(&self, since: Option<Place>) -> bool {
+        self.inner.standing.borrow().holds(since)
     }
 
     /// Why nothing leaves for this purpose under this policy, if so.
@@ -128,23 +198,37 @@ impl Egress {
     /// # Errors
     /// `Held` while the device is not there.
     pub fn addresses(&self) -> Result<[Option<IpAddr>; 2], Error> {
-        let place = self.place()?;
-        Ok(match (place, self.inner.policy.bind) {
+        self.place().map(|place| self.addresses_at(place))
+    }
+
+    /// The same as of a look that was just taken.
+    pub(in crate::net) fn addresses_at(&self, place: Option<Place>) -> [Option<IpAddr>; 2] {
+        match (place, self.inner.policy.bind) {
             (Some(place), _) => [place.four.map(IpAddr::V4), place.six.map(IpAddr::V6)],
             (None, Some(bind)) if bind.is_ipv4() => [Some(bind), None],
             (None, Some(bind)) => [None, Some(bind)],
             (None, None) => {
                 [Some(Ipv4Addr::UNSPECIFIED.into()), Some(Ipv6Addr::UNSPECIFIED.into())]
             }
-        })
+        }
     }
 
-    /// A socket of this family, bound to the device but to no address. TCP or UDP.
+    /// The address to speak from to this one.
+    fn own_address(&self, place: Option<Place>, to: SocketAddr) -> Result<IpAddr, Error> {
+        let [four, six] = self.addresses_at(place);
+        let own = if to.is_ipv4() { four } else { six };
+        own.ok_or(Error::Family { address: to })
+    }
+
+    /// A socket of this family, bound to the device but to no address. TCP or UDP. It is asked for
+    /// after [`place`](Self::place), which says whether there may be any.
     ///
     /// # Errors
-    /// `Held` while the device is not there, `Socket` when the system gives none.
+    /// `Held` when the device has just gone, `Socket` when the system gives none.
     pub(in crate::net) fn socket(&self, is_v4: bool, is_tcp: bool) -> Result<Socket, Error> {
-        self.place()?;
+        if let State::Closed(why) = &self.inner.standing.borrow().state {
+            return Err(Error::Held { why: why.clone() });
+        }
         let domain = if is_v4 { Domain::IPV4 } else { Domain::IPV6 };
         let (kind, protocol) =
             if is_tcp { (Type::STREAM, Protocol::TCP) } else { (Type::DGRAM, Protocol::UDP) };
@@ -169,9 +253,7 @@ impl Egress {
                 why: "datagrams to a whole network do not go through a proxy",
             });
         }
-        let [four, six] = self.addresses()?;
-        let own = if local.is_ipv4() { four } else { six };
-        let own = own.ok_or(Error::Family { address: local })?;
+        let own = self.own_address(self.place()?, local)?;
         let ip = if local.ip().is_unspecified() { own } else { local.ip() };
         let socket = self.socket(local.is_ipv4(), false)?;
         socket.set_nonblocking(true).map_err(Error::Socket)?;
@@ -185,7 +267,7 @@ impl Egress {
     /// # Errors
     /// What the system says: `AddrInUse` when a program that does not share has the port.
     pub fn shared_port(&self, port: u16) -> io::Result<UdpSocket> {
-        let socket = self.socket(true, false).map_err(io::Error::from)?;
+        let socket = self.free_socket(true).map_err(io::Error::from)?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
@@ -198,7 +280,7 @@ impl Egress {
     /// # Errors
     /// What the system says.
     pub fn served(&self, address: SocketAddr, held_bytes: usize) -> io::Result<UdpSocket> {
-        let socket = self.socket(address.is_ipv4(), false).map_err(io::Error::from)?;
+        let socket = self.free_socket(address.is_ipv4()).map_err(io::Error::from)?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -207,6 +289,67 @@ impl Egress {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         UdpSocket::from_std(socket.into())
+    }
+
+    fn free_socket(&self, is_v4: bool) -> Result<Socket, Error> {
+        self.place()?;
+        self.socket(is_v4, false)
+    }
+
+    /// A UDP socket that speaks to this address alone, and hears nobody else.
+    fn talking_to(&self, to: SocketAddr) -> Result<UdpSocket, Error> {
+        let own = self.own_address(self.place()?, to)?;
+        let socket = self.socket(to.is_ipv4(), false)?;
+        self.bind(&socket, own, Error::Socket)?;
+        let talk = || {
+            socket.set_nonblocking(true)?;
+            socket.connect(&to.into())?;
+            UdpSocket::from_std(socket.into())
+        };
+        talk().map_err(Error::Socket)
+    }
+
+    /// Gives a socket this address, on any port.
+    fn bind(
+        &self,
+        socket: &Socket,
+        own: IpAddr,
+        other: impl FnOnce(io::Error) -> Error,
+    ) -> Result<(), Error> {
+        let own = SocketAddr::new(own, 0);
+        socket.bind(&own.into()).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrNotAvailable if self.inner.policy.device.is_some() => {
+                self.not_bound(own, source)
+            }
+            _ => other(source),
+        })
+    }
+
+    /// Has a TCP port that nobody else gets, of all addresses. Nobody listens there, and nothing
+    /// leaves: it belongs to no device, and may be had while that is away. Port 0 is any.
+    ///
+    /// # Errors
+    /// `PortTaken`, `Socket`.
+    pub(in crate::net) fn kept_port(&self, port: u16) -> Result<(Kept, u16), Error> {
+        let keep = |domain: Domain, ip: IpAddr| {
+            let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+            if domain == Domain::IPV6 {
+                socket.set_only_v6(false)?;
+            }
+            socket.bind(&SocketAddr::new(ip, port).into())?;
+            let port = socket.local_addr()?.as_socket().map_or(port, |local| local.port());
+            Ok((Kept { _socket: socket }, port))
+        };
+        // Both families at once, where there are both.
+        let kept = keep(Domain::IPV6, Ipv6Addr::UNSPECIFIED.into());
+        let kept = kept.or_else(|error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => Err(error),
+            _ => keep(Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+        });
+        kept.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => Error::PortTaken { port },
+            _ => Error::Socket(error),
+        })
     }
 
     /// Connects for a purpose; small writes leave at once.
@@ -232,15 +375,13 @@ impl Egress {
 
     /// Connects without a proxy.
     async fn dial(&self, address: SocketAddr, limit: Duration) -> Result<TcpStream, Error> {
-        let [four, six] = self.addresses()?;
-        let own = if address.is_ipv4() { four } else { six };
-        let own = own.ok_or(Error::Family { address })?;
+        let own = self.own_address(self.place()?, address)?;
         let socket = self.socket(address.is_ipv4(), true)?;
+        if !own.is_unspecified() {
+            self.bind(&socket, own, |source| Error::Connect { address, source })?;
+        }
         let attempt = async {
             socket.set_nonblocking(true)?;
-            if !own.is_unspecified() {
-                socket.bind(&SocketAddr::new(own, 0).into())?;
-            }
             let stream = TcpSocket::from_std_stream(socket.into()).connect(address).await?;
             stream.set_nodelay(true)?;
             Ok(stream)
@@ -276,37 +417,46 @@ impl Egress {
     }
 
     /// The device and its addresses as they are now; none where no device is chosen.
-    fn place(&self) -> Result<Option<Place>, Error> {
-        if self.inner.policy.device.is_none() {
-            return Ok(None);
-        }
-        self.look();
+    ///
+    /// # Errors
+    /// `Held` while it is not there, or nobody knows.
+    pub(in crate::net) fn place(&self) -> Result<Option<Place>, Error> {
+        let found = self.look_at_device();
+        self.inner.standing.send_if_modified(|standing| standing.seen(found.as_ref(), None));
         let standing = self.inner.standing.borrow();
-        match (&standing.state, standing.place) {
-            (State::Open, Some(place)) => Ok(Some(place)),
-            (State::Waiting(why) | State::Closed(why), _) => Err(Error::Held { why: why.clone() }),
-            (State::Open, None) => Err(Error::Held { why: "the device is not there".to_owned() }),
+        match (&standing.state, found) {
+            (State::Closed(why), _) => Err(Error::Held { why: why.clone() }),
+            (_, None) => Ok(None),
+            (_, Some(Ok(place))) => Ok(Some(place)),
+            (_, Some(Err(Absence::Away(why) | Absence::Unknown(why)))) => Err(Error::Held { why }),
         }
+    }
+
+    fn look_at_device(&self) -> Option<Result<Place, Absence>> {
+        let Policy { device, bind, .. } = &self.inner.policy;
+        let held = self.inner.standing.borrow().place;
+        device.as_deref().map(|name| device::look(name, *bind, held))
     }
 
     /// Looks at the device and at the networks of this machine.
     fn look(&self) {
-        let Policy { device, bind, .. } = &self.inner.policy;
-        let found = device.as_deref().map(|name| device::look(name, *bind));
-        let networks = networks().unwrap_or_default();
-        self.inner.standing.send_if_modified(|standing| {
-            let (state, place) = match &found {
-                // What the system forbids stays forbidden.
-                _ if matches!(standing.state, State::Closed(_)) => (standing.state.clone(), None),
-                Some(Ok(place)) => (State::Open, Some(*place)),
-                Some(Err(why)) => (State::Waiting(why.clone()), None),
-                None => (State::Open, None),
-            };
-            let is_new =
-                (&standing.state, standing.place, &standing.networks) != (&state, place, &networks);
-            (standing.state, standing.place, standing.networks) = (state, place, networks.clone());
-            is_new
-        });
+        let (found, networks) = (self.look_at_device(), networks().ok());
+        self.inner
+            .standing
+            .send_if_modified(|standing| standing.seen(found.as_ref(), networks.as_deref()));
+    }
+
+    /// No socket can have this address. One of the device may still be on its way (RFC 4862, 5.4:
+    /// "tentative"), or has just gone.
+    pub(in crate::net) fn not_bound(&self, address: SocketAddr, source: io::Error) -> Error {
+        match (source.kind(), &self.inner.policy.device) {
+            (io::ErrorKind::AddrInUse, _) => Error::PortTaken { port: address.port() },
+            (io::ErrorKind::AddrNotAvailable, Some(device)) => {
+                let ip = address.ip();
+                Error::Held { why: format!("waits for {device}: {ip} cannot be used yet") }
+            }
+            _ => Error::Listen { address, source },
+        }
     }
 
     /// The device does not take a socket: it has just gone, or the system forbids it.
@@ -324,18 +474,19 @@ impl Egress {
 
     /// What is wrong with the proxy, or nothing any more.
     fn tell_proxy(&self, trouble: Option<&str>) {
-        self.inner.standing.send_if_modified(|standing| {
-            let is_new = standing.proxy_trouble.as_deref() != trouble;
-            standing.proxy_trouble = trouble.map(str::to_owned);
-            is_new
-        });
+        self.tell(|standing| &mut standing.proxy_trouble, trouble);
     }
 
     /// How datagrams through the proxy fare.
-    fn tell_relay(&self, trouble: Option<&str>) {
+    pub(in crate::net) fn tell_relay(&self, trouble: Option<&str>) {
+        self.tell(|standing| &mut standing.relay_trouble, trouble);
+    }
+
+    fn tell(&self, of: impl Fn(&mut Standing) -> &mut Option<String>, trouble: Option<&str>) {
         self.inner.standing.send_if_modified(|standing| {
-            let is_new = standing.relay_trouble.as_deref() != trouble;
-            standing.relay_trouble = trouble.map(str::to_owned);
+            let told = of(standing);
+            let is_new = told.as_deref() != trouble;
+            *told = trouble.map(str::to_owned);
             is_new
         });
     }

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::device::Place;
+use super::device::{Absence, Place};
 use super::proxy::Proxy;
+use crate::base::addr::without_brackets;
 
 /// What a socket is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,10 +114,65 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Is this machine, or the device, where it was not before? Then others are to hear of it.
+    /// How things stand at first under this policy.
+    pub(super) fn at_first(policy: &Policy) -> Self {
+        match policy.only_peers && policy.proxy.is_none() {
+            // They would go directly.
+            true => Self {
+                state: State::Closed("peers are to go through a proxy, and none is named".into()),
+                ..Self::default()
+            },
+            false => Self::default(),
+        }
+    }
+
+    /// The same after a look at the device, if there is one, and at the networks. What the system
+    /// does not say leaves standing what was known.
+    pub(super) fn seen(
+        &mut self,
+        device: Option<&Result<Place, Absence>>,
+        networks: Option<&[IpAddr]>,
+    ) -> bool {
+        let before = (self.state.clone(), self.place);
+        match device {
+            // What is forbidden stays forbidden.
+            _ if matches!(self.state, State::Closed(_)) => self.place = None,
+            Some(Ok(place)) => (self.state, self.place) = (State::Open, Some(*place)),
+            Some(Err(Absence::Away(why))) => {
+                (self.state, self.place) = (State::Waiting(why.clone()), None);
+            }
+            // Nothing was opened before, and nothing is yet.
+            Some(Err(Absence::Unknown(why))) if self.place.is_none() => {
+                self.state = State::Waiting(why.clone());
+            }
+            Some(Err(Absence::Unknown(_))) | None => {}
+        }
+        let is_elsewhere = networks.is_some_and(|networks| networks != self.networks);
+        if let Some(networks) = networks.filter(|_| is_elsewhere) {
+            self.networks = networks.to_vec();
+        }
+        is_elsewhere || before != (self.state.clone(), self.place)
+    }
+
+    /// Is what was opened at `since` still of use?
+    pub(super) fn holds(&self, since: Option<Place>) -> bool {
+        match (since, self.place) {
+            (Some(since), Some(now)) => now.holds(&since),
+            (since, now) => since.is_some() == now.is_some(),
+        }
+    }
+
+    /// Is this machine, the device or the proxy where it was not before? Then others are to hear
+    /// of it.
     pub fn is_elsewhere_than(&self, before: &Self) -> bool {
         if self.state != State::Open {
             return false;
+        }
+        let is_over = |was: &Option<String>, is: &Option<String>| was.is_some() && is.is_none();
+        if is_over(&before.proxy_trouble, &self.proxy_trouble)
+            || is_over(&before.relay_trouble, &self.relay_trouble)
+        {
+            return true;
         }
         let is_new = |network: &IpAddr| !before.networks.contains(network);
         match self.place {
@@ -152,8 +208,7 @@ pub enum Remote {
 impl Remote {
     /// The host, which may be an address, an IPv6 one in brackets.
     pub fn of(host: &str, port: u16) -> Self {
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        match bare.parse() {
+        match without_brackets(host).parse() {
             Ok(ip) => Self::Address(SocketAddr::new(ip, port)),
             Err(_) => Self::Name { host: host.to_owned(), port },
         }
@@ -180,6 +235,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_system_does_not_say_leaves_standing_what_was_known() {
+        let place = Place { index: 3, four: "10.8.0.2".parse().ok(), six: None };
+        let networks = ["10.8.0.2".parse().unwrap()];
+        let mut standing = Standing::default();
+        assert!(standing.seen(Some(&Ok(place)), Some(&networks)));
+        let before = standing.clone();
+        let unknown = Err(Absence::Unknown("cannot look at tun0: too many files".to_owned()));
+        assert!(!standing.seen(Some(&unknown), None));
+        assert_eq!(standing, before);
+        let away = Err(Absence::Away("waits for tun0: it is down".to_owned()));
+        assert!(standing.seen(Some(&away), None));
+        assert_eq!((standing.place, standing.networks.len()), (None, 1));
+        // Who cannot look at the start has nothing yet.
+        let mut first = Standing::default();
+        assert!(first.seen(Some(&unknown), None) && first.trouble().is_some());
+    }
+
+    #[test]
+    fn what_is_forbidden_stays_so() {
+        let policy = Policy { only_peers: true, ..Policy::default() };
+        let mut standing = Standing::at_first(&policy);
+        assert!(!standing.seen(None, None));
+        let place = Place { index: 3, four: "10.8.0.2".parse().ok(), six: None };
+        assert!(!standing.seen(Some(&Ok(place)), None) && standing.place.is_none());
+        let why = "nothing leaves: peers are to go through a proxy, and none is named";
+        assert_eq!(standing.trouble().as_deref(), Some(why));
+    }
+
+    #[test]
     fn others_hear_of_a_new_place_and_not_of_one_that_is_gone() {
         let at = |index| Place { index, four: "10.8.0.2".parse().ok(), six: None };
         let open = |place| Standing { place, ..Standing::default() };
@@ -190,6 +274,15 @@ mod tests {
         assert!(!open(Some(at(3))).is_elsewhere_than(&open(Some(at(3)))));
         assert!(!away.is_elsewhere_than(&open(Some(at(3)))));
         assert_eq!(away.trouble().as_deref(), Some("nothing leaves: waits for tun0"));
+        let troubled = |proxy: bool, relay: bool| Standing {
+            proxy_trouble: proxy.then(|| "it is not reached".to_owned()),
+            relay_trouble: relay.then(|| "it carries none".to_owned()),
+            ..open(Some(at(3)))
+        };
+        let well = troubled(false, false);
+        assert!(well.is_elsewhere_than(&troubled(true, false)), "the proxy is back");
+        assert!(troubled(true, false).is_elsewhere_than(&troubled(true, true)));
+        assert!(!troubled(true, true).is_elsewhere_than(&well));
         let within = |networks: &[&str]| Standing {
             networks: networks.iter().map(|it| it.parse().unwrap()).collect(),
             ..Standing::default()

@@ -82,6 +82,8 @@ impl Egress {
         let came = self.associate(proxy).await;
         match &came {
             Ok(_) => self.tell_relay(None),
+            // That nothing leaves at all is told elsewhere.
+            Err(error) if error.is_held() => {}
             Err(error) => self.tell_relay(Some(&error.to_string())),
         }
         came.map(Some)
@@ -89,18 +91,8 @@ impl Egress {
 
     async fn associate(&self, proxy: &super::Proxy) -> Result<Relay, Error> {
         let (control, relay) = self.ask_for_relay(proxy, CONNECT).await?;
-        let [four, six] = self.addresses()?;
-        let own = if relay.is_ipv4() { four } else { six };
-        let own = own.ok_or(Error::Family { address: relay })?;
-        let socket = self.socket(relay.is_ipv4(), false)?;
-        let open = || {
-            socket.set_nonblocking(true)?;
-            socket.bind(&SocketAddr::new(own, 0).into())?;
-            // From now on only its datagrams come in.
-            socket.connect(&relay.into())?;
-            UdpSocket::from_std(socket.into())
-        };
-        let socket = Arc::new(open().map_err(Error::Socket)?);
+        // From now on only its datagrams come in.
+        let socket = Arc::new(self.talking_to(relay)?);
         Ok(Relay { socket, control })
     }
 }

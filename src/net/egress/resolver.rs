@@ -8,11 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::names::{A, AAAA, Answer, answer, question};
 use super::{Egress, Error, Proxy, Purpose};
+use crate::base::addr::without_brackets;
 
 /// Stands for a host whose address only the proxy knows: one of documentation (RFC 5737), which is
 /// nobody's.
@@ -41,7 +42,7 @@ impl Egress {
         purpose: Purpose,
         limit: Duration,
     ) -> Result<Vec<SocketAddr>, Error> {
-        if !self.is_proxied(purpose) || bare(host).parse::<IpAddr>().is_ok() {
+        if !self.is_proxied(purpose) || without_brackets(host).parse::<IpAddr>().is_ok() {
             return self.lookup(host, port, purpose, limit).await;
         }
         match is_of_here(host) {
@@ -61,7 +62,7 @@ impl Egress {
         purpose: Purpose,
         limit: Duration,
     ) -> Result<Vec<SocketAddr>, Error> {
-        if let Ok(ip) = bare(host).parse::<IpAddr>() {
+        if let Ok(ip) = without_brackets(host).parse::<IpAddr>() {
             // 0.0.0.0 is a host's own, and to a proxy its own.
             let is_nobody = ip.to_canonical().is_unspecified() && self.is_proxied(purpose);
             let refused = || failed(host, "it is nobody's address");
@@ -71,18 +72,14 @@ impl Egress {
             return self.lookup_directly(host, port, limit).await;
         };
         let Some(server) = self.policy().dns else {
-            let why = "for datagrams its address has to be known, and names are not resolved beside \
-                       the proxy: --dns ADDR names a server to ask through it";
+            let why = "its address has to be known here, and names are not resolved beside the \
+                       proxy: --dns ADDR names a server to ask through it";
             return Err(failed(host, why));
         };
-        let asked = async {
-            let [four, six] = questions(host)?;
-            let four = self.over_proxy(proxy, server, &four);
-            let six = self.over_proxy(proxy, server, &six);
-            let (four, six) = tokio::join!(four, six);
-            gather(host, port, [four, six])
-        };
-        timeout(limit, asked).await.unwrap_or_else(|_| Err(too_late(host, limit)))
+        let [four, six] = questions(host)?;
+        let (four, six) =
+            (self.over_proxy(proxy, server, &four), self.over_proxy(proxy, server, &six));
+        gather(host, port, both(four, six, limit, || too_late(host, limit)).await)
     }
 
     /// The same without a proxy: by the system where no device is chosen.
@@ -106,10 +103,9 @@ impl Egress {
             }
             let mut last = failed(host, "no name server answers");
             for server in servers.iter().cycle().take(servers.len() * TRIES) {
-                match timeout(SERVER_MAX, self.ask_both(host, port, *server)).await {
-                    Ok(Ok(found)) => return Ok(found),
-                    Ok(Err(error)) => last = error,
-                    Err(_) => {}
+                match self.ask_both(host, port, *server).await {
+                    Ok(found) => return Ok(found),
+                    Err(error) => last = error,
                 }
             }
             Err(last)
@@ -137,24 +133,13 @@ impl Egress {
     ) -> Result<Vec<SocketAddr>, Error> {
         let [four, six] = questions(host)?;
         let (four, six) = (self.over_udp(server, &four), self.over_udp(server, &six));
-        let (four, six) = tokio::join!(four, six);
-        gather(host, port, [four, six])
+        let silent = || failed(host, "no name server answers");
+        gather(host, port, both(four, six, SERVER_MAX, silent).await)
     }
 
     /// Asks a server by datagram, and over TCP what does not fit one.
     async fn over_udp(&self, server: SocketAddr, question: &[u8]) -> Result<Answer, Error> {
-        let [four, six] = self.addresses()?;
-        let own = if server.is_ipv4() { four } else { six };
-        let own = own.ok_or(Error::Family { address: server })?;
-        let socket = self.socket(server.is_ipv4(), false)?;
-        let open = || {
-            socket.set_nonblocking(true)?;
-            socket.bind(&SocketAddr::new(own, 0).into())?;
-            // So that nobody else is heard.
-            socket.connect(&server.into())?;
-            UdpSocket::from_std(socket.into())
-        };
-        let socket = open().map_err(Error::Socket)?;
+        let socket = self.talking_to(server)?;
         socket.send(question).await.map_err(Error::Socket)?;
         let mut room = [0; DATAGRAM_LEN];
         loop {
@@ -193,6 +178,18 @@ async fn over_tcp(stream: &mut TcpStream, question: &[u8]) -> Result<Answer, Err
     Ok(answer(&message, question).unwrap_or(Answer::Failed(u8::MAX)))
 }
 
+/// What comes of both questions. Each has a limit of its own: a server that does not answer for one
+/// family (RFC 4074 has several such) is not to take the other one with it.
+async fn both<A>(
+    four: impl Future<Output = Result<A, Error>>,
+    six: impl Future<Output = Result<A, Error>>,
+    limit: Duration,
+    late: impl Fn() -> Error,
+) -> [Result<A, Error>; 2] {
+    let (four, six) = tokio::join!(timeout(limit, four), timeout(limit, six));
+    [four, six].map(|came| came.unwrap_or_else(|_| Err(late())))
+}
+
 /// The questions for the addresses of both families.
 fn questions(host: &str) -> Result<[Vec<u8>; 2], Error> {
     let impossible = || failed(host, "no host can have such a name");
@@ -226,11 +223,6 @@ fn gather(
         (true, None) => Err(failed(host, "it has no address")),
         (false, _) => Ok(found),
     }
-}
-
-/// An address may stand in brackets.
-fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
 /// Does the name mean a host of this machine or network, as far as it tells?
@@ -279,6 +271,31 @@ mod tests {
         for there in ["tracker.example", "local.example.org", "a.internal.example"] {
             assert!(!is_of_here(there), "{there}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_drops_questions_for_one_family_answers_for_the_other() {
+        let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let dns = server.local_addr().ok();
+        let answering = tokio::spawn(async move {
+            let mut room = [0; 512];
+            loop {
+                let (len, from) = server.recv_from(&mut room).await.unwrap();
+                let asked = &room[..len];
+                if asked[len - 3] != 1 {
+                    continue;
+                }
+                let mut answer = asked.to_vec();
+                (answer[2], answer[7]) = (0x81, 1);
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 9]);
+                server.send_to(&answer, from).await.unwrap();
+            }
+        });
+        let egress = Egress::new(super::super::Policy { dns, ..Default::default() });
+        let limit = Duration::from_secs(9);
+        let found = egress.lookup("a.example", 80, Purpose::Peer, limit).await.unwrap();
+        assert_eq!(found, ["192.0.2.9:80".parse().unwrap()]);
+        answering.abort();
     }
 
     #[tokio::test]

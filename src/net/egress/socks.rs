@@ -54,7 +54,14 @@ pub(super) enum Error {
     Name(usize),
 }
 
-/// Asks for `command`, with a name and password if there are any; returns the address that it
+impl Error {
+    /// Is it the proxy itself that is of no use, whoever it was to connect to?
+    pub(super) fn is_of_proxy(&self) -> bool {
+        matches!(self, Self::Version(_) | Self::Login | Self::Refused | Self::Kind(_))
+    }
+}
+
+/// Asks for `command`, once the proxy has been [greeted](greet); returns the address that it
 /// names, which is none when it names none that counts: then its own is meant
 /// (libtorrent#6986).
 ///
@@ -62,12 +69,10 @@ pub(super) enum Error {
 /// What the proxy does not do.
 pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    login: Option<(&str, &str)>,
     command: Command,
     to: &Remote,
 ) -> Result<Option<SocketAddr>, Error> {
     let request = request(command, to)?;
-    greet(stream, login).await?;
     stream.write_all(&request).await?;
     let mut head = [0; 4];
     stream.read_exact(&mut head).await?;
@@ -102,7 +107,11 @@ async fn read<const N: usize, S: AsyncRead + Unpin>(stream: &mut S) -> Result<[u
     Ok(bytes)
 }
 
-async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+/// Says who we are, with a name and password if there are any.
+///
+/// # Errors
+/// When the proxy does not take us, or is none.
+pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     login: Option<(&str, &str)>,
 ) -> Result<(), Error> {

@@ -21,12 +21,22 @@ async fn without_the_device_no_socket_is_made() {
     let why = "waits for tun77: there is no such device";
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
     assert_eq!(held(egress.connect(&to.into(), Purpose::Peer, LIMIT).await.unwrap_err()), why);
-    assert_eq!(held(egress.socket(true, false).map(|_| ()).unwrap_err()), why);
+    let unbound = held(egress.socket(true, false).map(|_| ()).unwrap_err());
+    assert!(unbound.starts_with("waits for tun77: "), "{unbound}");
     assert_eq!(held(egress.datagrams(Purpose::Course, to).map(|_| ()).unwrap_err()), why);
     assert_eq!(held(egress.addresses().unwrap_err()), why);
     let looked_up = egress.lookup("tracker.example", 80, Purpose::Tracker, LIMIT).await;
     assert_eq!(held(looked_up.unwrap_err()), why);
     assert_eq!(egress.standing().state, State::Waiting(why.to_owned()));
+}
+
+#[tokio::test]
+async fn peers_that_are_to_go_through_a_proxy_go_nowhere_without_one() {
+    let egress = Egress::new(Policy { only_peers: true, ..Policy::default() });
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+    let held = |error| matches!(error, Error::Held { .. });
+    assert!(held(egress.connect(&to.into(), Purpose::Peer, LIMIT).await.unwrap_err()));
+    assert!(held(egress.socket(true, false).map(|_| ()).unwrap_err()));
 }
 
 #[tokio::test]

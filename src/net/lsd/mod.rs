@@ -118,10 +118,14 @@ async fn run(
             },
             // Somebody may know sooner than we look. The sender is ours.
             () = async { tokio::select! { _ = look.tick() => {}, _ = around.changed() => {} } } => {
-                let mut found = networks().unwrap_or_else(|error| {
-                    debug!(%error, "cannot see the networks");
-                    Vec::new()
-                });
+                let mut found = match networks() {
+                    Ok(found) => found,
+                    // What is joined may be as good as before.
+                    Err(error) => {
+                        debug!(%error, "cannot see the networks");
+                        continue;
+                    }
+                };
                 if egress.policy().device.is_some() {
                     let index = egress.standing().place.map(|place| place.index);
                     found.retain(|interface| Some(interface.index) == index);

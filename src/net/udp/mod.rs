@@ -25,7 +25,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::egress::{Egress, Purpose, RelayEnd};
+use super::egress::{Egress, Place, Purpose, RelayEnd};
 use super::{Error, open_on};
 use crate::base::addr::canonical;
 use inbox::Inbox;
@@ -53,7 +53,7 @@ pub struct Udp {
 
 #[derive(Debug)]
 struct Shared {
-    port: u16,
+    port: watch::Receiver<u16>,
     /// Which families there are, or may be.
     has_v4: bool,
     has_v6: bool,
@@ -65,8 +65,11 @@ struct Shared {
 /// What is sent over at present.
 #[derive(Clone, Debug)]
 enum Line {
-    /// Nothing, for this reason.
-    Closed(Arc<str>),
+    /// Nothing, for this reason; soon again, if the rest of the program can do anything about it.
+    Closed {
+        why: Arc<str>,
+        is_brief: bool,
+    },
     Own(Pair),
     Relay(RelayEnd),
 }
@@ -119,32 +122,42 @@ impl Udp {
     /// # Errors
     /// `PortTaken` when somebody has it, `Listen` when the system gives no socket.
     pub fn open_exactly(egress: &Egress, port: u16) -> Result<(Self, UdpMail), Error> {
-        let since = egress.standing().place;
         let is_relayed = egress.is_proxied(Purpose::Dht);
         let opened = match (!is_relayed).then(|| open_pair(egress, port)) {
             Some(Err(Error::Held { .. })) | None => None,
             Some(opened) => Some(opened?),
         };
-        let own_port = |socket: &Arc<UdpSocket>| socket.local_addr().map(|local| local.port()).ok();
-        let port = opened.iter().flatten().flatten().find_map(own_port).unwrap_or(port);
-        let has = |family: usize| opened.as_ref().is_none_or(|pair| pair[family].is_some());
+        // A device may come to have the other family, too.
+        let may_come = egress.policy().device.is_some() && egress.policy().bind.is_none();
+        let has = |family: usize| {
+            may_come || opened.as_ref().is_none_or(|opened| opened.pair[family].is_some())
+        };
         let (has_v4, has_v6) = (has(0), has(1));
         let (dht_post, dht) = mpsc::channel(QUEUE_LEN);
         let (tracker_post, tracker) = mpsc::channel(QUEUE_LEN);
         let post = Post { dht: dht_post, tracker: tracker_post };
-        let (told, line) = watch::channel(Line::Closed("it is not open yet".into()));
-        let mut keeper = JoinSet::new();
-        if let Some(pair) = &opened {
-            told.send_replace(Line::Own(pair.clone()));
+        let not_yet = Line::Closed { why: "it is not open yet".into(), is_brief: true };
+        let (told_line, line) = watch::channel(not_yet);
+        let (told_port, its_port) = watch::channel(port);
+        let told = keeper::Told { line: told_line, port: told_port };
+        if let Some(opened) = &opened {
+            told.open(&opened.pair);
         }
-        keeper.spawn(keeper::run(egress.clone(), port, (since, opened), told, post));
-        let shared = Shared { port, has_v4, has_v6, line, _keeper: keeper };
+        let port = *its_port.borrow();
+        let mut keeper = JoinSet::new();
+        keeper.spawn(keeper::run(egress.clone(), port, opened, told, post));
+        let shared = Shared { port: its_port, has_v4, has_v6, line, _keeper: keeper };
         Ok((Self { shared: Arc::new(shared) }, UdpMail { dht, tracker }))
     }
 
-    /// The port of both families.
+    /// The port of both families: another one where somebody took it while nothing left.
     pub fn port(&self) -> u16 {
-        self.shared.port
+        *self.shared.port.borrow()
+    }
+
+    /// Tells of it also when there are no sockets any more.
+    pub fn port_told(&self) -> watch::Receiver<u16> {
+        self.shared.port.clone()
     }
 
     /// Is this family spoken, or may it be?
@@ -170,7 +183,7 @@ impl Udp {
         let once = || match &line {
             Line::Own(pair) => socket_of(pair, to)?.try_send_to(bytes, to).map(drop).or_else(lost),
             Line::Relay(relay) => relay.try_send(to, bytes).or_else(lost),
-            Line::Closed(why) => Err(io::Error::other(why.to_string())),
+            Line::Closed { why, .. } => Err(io::Error::other(why.to_string())),
         };
         // The first error may be an earlier datagram's, which the system tells only once.
         once().or_else(|_| once())
@@ -189,17 +202,33 @@ impl Udp {
         }
     }
 
+    /// Does nothing leave now, but may soon: the device is away, or a relay is still asked for?
+    pub fn is_waiting(&self) -> bool {
+        self.line().is_waiting()
+    }
+
+    /// Returns when that is over.
+    pub async fn waited(&self) {
+        let mut line = self.shared.line.clone();
+        // The keeper ends with us.
+        let _ = line.wait_for(|line| !line.is_waiting()).await;
+    }
+
     fn line(&self) -> Line {
         self.shared.line.borrow().clone()
     }
 }
 
 impl Line {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Closed { is_brief: true, .. })
+    }
+
     async fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Own(pair) => socket_of(pair, to)?.send_to(bytes, to).await.map(drop),
             Self::Relay(relay) => relay.send(to, bytes).await,
-            Self::Closed(why) => Err(io::Error::other(why.to_string())),
+            Self::Closed { why, .. } => Err(io::Error::other(why.to_string())),
         }
     }
 }
@@ -267,8 +296,44 @@ async fn read(socket: Arc<UdpSocket>, post: Post) {
 
 type Pair = [Option<Arc<UdpSocket>>; 2];
 
-fn open_pair(egress: &Egress, port: u16) -> Result<Pair, Error> {
-    open_on(egress.addresses()?, port, |address| open_at(egress, address))
+/// Sockets, and where they were opened, if a device is chosen.
+struct Opened {
+    pair: Pair,
+    place: Option<Place>,
+}
+
+impl Opened {
+    fn lacks_one(&self) -> bool {
+        self.pair.iter().any(Option::is_none)
+    }
+
+    /// Opens the family that is lacking, if the device has it now, on the port of the other one.
+    fn complete(&mut self, egress: &Egress) -> Option<Arc<UdpSocket>> {
+        // One that is lost is opened anew, both families at once.
+        let place = egress.standing().place.filter(|_| egress.holds(self.place))?;
+        let port = self.pair.iter().flatten().find_map(|socket| socket.local_addr().ok())?.port();
+        let addresses = egress.addresses_at(Some(place));
+        let slot = self.pair.iter().position(Option::is_none)?;
+        let address = SocketAddr::new(*addresses.get(slot)?.as_ref()?, port);
+        match open_at(egress, address) {
+            Ok((socket, _)) => {
+                self.pair[slot] = Some(socket.clone());
+                self.place = Some(place);
+                Some(socket)
+            }
+            Err(error) => {
+                debug!(%address, %error, "no socket for datagrams of this family");
+                None
+            }
+        }
+    }
+}
+
+fn open_pair(egress: &Egress, port: u16) -> Result<Opened, Error> {
+    let place = egress.place()?;
+    let pair = open_on(egress.addresses_at(place), port, |address| open_at(egress, address))?;
+    let [has_v4, has_v6] = [0, 1].map(|family: usize| pair[family].is_some());
+    Ok(Opened { pair, place: place.map(|place| place.of(has_v4, has_v6)) })
 }
 
 /// The one place where these sockets are made.
@@ -289,10 +354,7 @@ fn open_at(egress: &Egress, address: SocketAddr) -> Result<(Arc<UdpSocket>, u16)
         let port = socket.local_addr()?.port();
         Ok((Arc::new(socket), port))
     };
-    attempt().map_err(|source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => Error::PortTaken { port: address.port() },
-        _ => Error::Listen { address, source },
-    })
+    attempt().map_err(|source: io::Error| egress.not_bound(address, source))
 }
 
 #[cfg(test)]
@@ -405,6 +467,26 @@ mod tests {
         assert_eq!(error.to_string(), "there is no IPv6 to send from");
     }
 
+    #[tokio::test]
+    async fn a_family_that_could_not_be_opened_is_tried_again_and_a_taken_port_given_up() {
+        let device = Some("lo".to_owned());
+        let egress = Egress::new(crate::net::egress::Policy { device, ..Default::default() });
+        let mut opened = open_pair(&egress, 0).unwrap();
+        let port = opened.pair[0].as_ref().unwrap().local_addr().unwrap().port();
+        let again = keeper::open_again(&egress, port, &mut false).unwrap();
+        assert_ne!(again.pair[0].as_ref().unwrap().local_addr().unwrap().port(), port);
+        if opened.lacks_one() {
+            return eprintln!("skipped: the loopback has one family");
+        }
+        let six = opened.pair[1].take();
+        assert!(opened.complete(&egress).is_none(), "somebody has it still");
+        drop(six);
+        assert_eq!(opened.complete(&egress).unwrap().local_addr().unwrap().port(), port);
+        assert!(!opened.lacks_one() && opened.place == egress.standing().place);
+        let (udp, _mail) = Udp::open(&egress, 0).unwrap();
+        assert!(udp.has_v4() && udp.has_v6(), "either may come");
+    }
+
     /// A proxy that grants one relay, and how long it holds it is the caller's.
     async fn relayed() -> (Egress, tokio::task::JoinHandle<tokio::net::TcpStream>, UdpSocket) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -452,5 +534,8 @@ mod tests {
         };
         timeout(LIMIT, closed).await.unwrap();
         assert!(mail.dht.try_recv().is_err());
+        let mut watch = egress.watch();
+        let told = watch.wait_for(|standing| standing.relay_trouble.is_some());
+        timeout(LIMIT, told).await.unwrap().unwrap();
     }
 }

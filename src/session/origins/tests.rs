@@ -23,7 +23,7 @@ use crate::base::units::BLOCK_LEN;
 use crate::link::web::{NamedBy, Origins, Policy, Server, Wait, dial_server};
 use crate::link::{LinkConfig, LinkHandle, LinkNews, LinkReport, LinkTimeouts, Secrecy, Subject};
 use crate::metainfo::Torrent;
-use crate::net::egress::Egress;
+use crate::net::egress::{self, Egress};
 use crate::net::limiter::Limiter;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{CloseReason, LinkCommand, LinkEvent, Run, RunEnd, Trouble};
@@ -357,6 +357,78 @@ async fn a_pool_of_three_blocks_is_enough() {
     assert_eq!((ended.why, ended.wrong), (RunEnd::Done, 0));
     link.close().await;
     assert_eq!(rig.config.pool.in_use_blocks(), 0);
+}
+
+/// A proxy that only connects, at this address.
+async fn connect_for_others(address: std::net::SocketAddr) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    loop {
+        let (mut near, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(near.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            let Some(to) = head.strip_prefix("CONNECT ") else { return };
+            let to = to.split(' ').next().unwrap();
+            let mut far = tokio::net::TcpStream::connect(to).await.unwrap();
+            near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            let _ = copy_bidirectional(&mut near, &mut far).await;
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_nothing_leaves_no_server_is_asked_and_none_has_failed() {
+    let mut rig = Rig::new(several());
+    let server = rig.serve(|_| Reply::Honest);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let proxy = format!("http://{address}").parse().ok();
+    let egress = Egress::new(egress::Policy { proxy, ..Default::default() });
+    let looking = tokio::spawn(egress.clone().look_around());
+    let mut watch = egress.watch();
+    watch.wait_for(|standing| standing.proxy_trouble.is_some()).await.unwrap();
+    rig.config = Arc::new(LinkConfig { egress, ..(*rig.config).clone() });
+    let mut link = rig.dial(&server.url("/pub/"), NamedBy::User);
+    let LinkNews::Waits(Wait { until: None, why }) = link.next().await else { panic!() };
+    assert!(why.contains(&format!("the proxy http://{address} is not reached")), "{why}");
+    let proxy = tokio::spawn(connect_for_others(address));
+    link.is_up().await;
+    assert_eq!(rig.fetch(&mut link, rig.all()).await, rig.done(rig.all()));
+    link.close().await;
+    looking.abort();
+    proxy.abort();
+
+    let device = Some("tun77".to_owned());
+    let egress = Egress::new(egress::Policy { device, ..Default::default() });
+    rig.config = Arc::new(LinkConfig { egress, ..(*rig.config).clone() });
+    let mut link = rig.dial(&server.url("/pub/"), NamedBy::User);
+    let LinkNews::Waits(Wait { why, .. }) = link.next().await else { panic!() };
+    assert_eq!(why, "nothing leaves: waits for tun77: there is no such device");
+    link.order(LinkCommand::Close(CloseReason::Stopping)).await;
+    assert_eq!(link.down().await, DownReason::Closed(CloseReason::Stopping));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_of_another_place_is_not_used_again() {
+    let mut rig = Rig::new(several());
+    let server = rig.serve(|_| Reply::Honest);
+    let device = Some("lo".to_owned());
+    let on_device = Egress::new(egress::Policy { device, ..Default::default() });
+    let elsewhere = Egress::new(egress::Policy::default());
+    for (egress, connections) in [(&on_device, 1), (&on_device, 1), (&elsewhere, 2)] {
+        let egress = egress.clone();
+        rig.config = Arc::new(LinkConfig { egress, ..(*rig.config).clone() });
+        let mut link = rig.link(&server).await;
+        let run = rig.run(0, 1);
+        assert_eq!(rig.fetch(&mut link, run).await, rig.done(run));
+        link.close().await;
+        assert_eq!(server.connections(), connections);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

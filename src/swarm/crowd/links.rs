@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::base::addr::{Locality, host_key};
 use crate::base::ids::{LinkId, PeerId};
 use crate::swarm::effects::Effects;
-use crate::swarm::event::{DownReason, Event, Source};
+use crate::swarm::event::{DownReason, Event, Exit, Source};
 use crate::swarm::link::{CloseReason, LinkCommand};
 use crate::wire::mse::Method;
 
@@ -25,6 +25,9 @@ const DUPLICATE_REST: Duration = Duration::from_secs(300);
 const SEED_REST: Duration = Duration::from_secs(30 * 60);
 /// One whose place went to another is left alone for so long, as it would be useless again.
 const REPLACED_REST: Duration = USELESS_AFTER;
+/// How long an address is left alone that was dialled, or connected, when nothing left any more:
+/// by then it is known, and all are woken when that is over.
+const HELD_REST: Duration = Duration::from_secs(5);
 /// Candidates that are remembered of a torrent that may not run again for days.
 const KEPT_MAX: usize = 100;
 /// A link that lasted so long counts as one that worked, even without payload.
@@ -239,7 +242,22 @@ impl Crowd {
             self.no_room();
             return self.candidates.released(arriving.address);
         }
+        if self.is_held(reason) {
+            return self.candidates.rest(arriving.address, HELD_REST, now);
+        }
         self.candidates.ended(arriving.address, reason.to_string(), now);
+    }
+
+    /// Did it end because nothing leaves? While that is so, whatever ends without a word does.
+    fn is_held(&self, reason: &DownReason) -> bool {
+        use DownReason::{DialFailed, HandshakeFailed, Held, Lost, TimedOut};
+        match reason {
+            Held(_) => true,
+            DialFailed(_) | HandshakeFailed(_) | Lost(_) | TimedOut(_) => {
+                self.room.exit != Exit::Open
+            }
+            _ => false,
+        }
     }
 
     /// A live link has ended for a reason of the network or the remote; `has_delivered` anything.
@@ -258,6 +276,7 @@ impl Crowd {
         match reason {
             // Nothing that the address did.
             DownReason::Closed(_) => self.candidates.rest(peer.home(), DUPLICATE_REST, now),
+            reason if self.is_held(reason) => self.candidates.rest(peer.home(), HELD_REST, now),
             _ => self.candidates.ended(peer.home(), reason.to_string(), now),
         }
     }
@@ -270,7 +289,7 @@ impl Crowd {
             CloseReason::BothComplete => self.candidates.rest(home, SEED_REST, now),
             CloseReason::Duplicate => self.candidates.rest(home, DUPLICATE_REST, now),
             CloseReason::Replaced => self.candidates.rest(home, REPLACED_REST, now),
-            CloseReason::Stopping => self.candidates.released(home),
+            CloseReason::Stopping | CloseReason::NothingLeaves => self.candidates.released(home),
             CloseReason::Private => self.candidates.forget(home),
             // They are forgotten.
             CloseReason::TrackerChanged => {}

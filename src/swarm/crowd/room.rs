@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::base::addr::{Locality, host_key};
 use crate::base::ids::LinkId;
 use crate::swarm::effects::Effects;
-use crate::swarm::event::{Output, Room};
+use crate::swarm::event::{Exit, Output, Room};
 use crate::swarm::link::CloseReason;
 
 use super::candidates::Choice;
@@ -142,7 +142,17 @@ impl Crowd {
         now: Instant,
         out: &mut Effects,
     ) {
-        self.room = room;
+        let was = std::mem::replace(&mut self.room, room).exit;
+        match room.exit {
+            // What failed meanwhile says nothing of those who were dialled.
+            Exit::Open if was != Exit::Open => self.candidates.wake_all(),
+            Exit::Open | Exit::NoDials => {}
+            Exit::Shut => {
+                let links = self.peers.keys().copied();
+                links.for_each(|link| out.close(link, CloseReason::NothingLeaves));
+                return;
+            }
+        }
         let excess = self.taken().saturating_sub(room.most);
         if excess > 0 {
             let links = self.least_useful(excess, usage, now);

@@ -1,7 +1,9 @@
 //! Who is dialled, when again, and who makes room.
 
+use std::ops::Range;
+
 use super::super::Refusal;
-use super::super::event::Room;
+use super::super::event::{Exit, Room};
 use super::super::link::Description;
 use super::*;
 use crate::wire::mse::{Method, Ways};
@@ -383,6 +385,51 @@ fn who_had_to_make_place_rests_and_has_not_failed() {
     let early = bench.wait(59.0);
     assert!(early.is_empty(), "{early:?}");
     assert_eq!(bench.wait(2.0), ["dial 1 as 1"]);
+}
+
+/// All of `hosts` are dialled, and those of `up` take the connection.
+fn learn_and_dial(bench: &mut Bench, hosts: Range<u8>, up: Range<u8>) {
+    for line in bench.learn(Source::Tracker, hosts) {
+        let words: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let (host, link) = (words[0] as u8, LinkId(words[1]));
+        bench.links.insert(host, link);
+        if up.contains(&host) {
+            bench.handle(Input::LinkUp { link, peer_id: peer_id(host), caps: caps(false) });
+        }
+    }
+}
+
+#[test]
+fn who_was_cut_off_with_everybody_is_dialled_at_once_when_anything_leaves_again() {
+    let mut bench = Bench::new(4);
+    learn_and_dial(&mut bench, 1..4, 1..3);
+    // One link hears of it before the brain does, and a dial too.
+    let held = DownReason::Held("waits for tun0: it is down".to_owned());
+    bench.handle(Input::LinkDown { link: bench.links[&2], reason: lost() });
+    assert!(bench.handle(Input::LinkDown { link: bench.links[&3], reason: held }).is_empty());
+    let room = |exit| Input::Room(Room { links: 0, dials: 0, exit, ..Room::UNBOUNDED });
+    let gone = bench.handle(room(Exit::Shut));
+    assert_eq!(gone, ["peer 1: close, nothing leaves at present"]);
+    assert!(bench.wait(600.0).is_empty());
+    let mut dials = bench.handle(Input::Room(Room::UNBOUNDED));
+    dials.iter_mut().for_each(|line| line.truncate("dial 1".len()));
+    dials.sort_unstable();
+    assert_eq!(dials, ["dial 1", "dial 2", "dial 3"]);
+    let is_retry = |host| bench.swarm.crowd.candidates().is_retry(address(host));
+    assert_eq!([1, 2, 3].map(is_retry), [false, true, false], "whom we cut off has not failed");
+}
+
+#[test]
+fn who_is_not_reached_while_the_proxy_is_not_has_not_failed_and_links_stay() {
+    let mut bench = Bench::new(4);
+    learn_and_dial(&mut bench, 1..3, 1..2);
+    let room = |exit| Input::Room(Room { dials: 0, exit, ..Room::UNBOUNDED });
+    assert!(bench.handle(room(Exit::NoDials)).is_empty(), "it may be as good as before");
+    let reason = DownReason::DialFailed("no answer".to_owned());
+    bench.handle(Input::LinkDown { link: bench.links[&2], reason });
+    assert!(bench.wait(60.0).is_empty());
+    assert_eq!(bench.handle(Input::Room(Room::UNBOUNDED)), ["dial 2 as 2"]);
+    assert!(!bench.swarm.crowd.candidates().is_retry(address(2)));
 }
 
 #[test]

@@ -174,6 +174,19 @@ fn without_peers_a_begun_piece_is_asked_of_the_server_again() {
 }
 
 #[test]
+fn a_server_that_could_not_be_reached_for_want_of_a_way_out_has_not_failed() {
+    let mut bench = Bench::new(4);
+    assert_eq!(bench.sources(1), leases(0, 0..1));
+    for link in 0..5 {
+        let reason = DownReason::Held("waits for tun0: it is down".to_owned());
+        let next = bench.handle(Input::LinkDown { link: LinkId(link), reason });
+        assert_eq!(next, leases(0, link + 1..link + 2));
+    }
+    assert!(bench.lost(5).is_empty());
+    assert_eq!(bench.wait(1.1), leases(0, 6..7), "its first failure");
+}
+
+#[test]
 fn a_server_that_fails_is_left_alone_ever_longer() {
     let mut bench = Bench::new(4);
     bench.sources(1);

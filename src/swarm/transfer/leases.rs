@@ -189,8 +189,9 @@ impl Transfer {
         out: &mut Effects,
     ) -> bool {
         if let Some(source) = self.runs.lease_over(link) {
-            // One connection more than a server has room for says nothing of the others.
-            if *reason != DownReason::NoRoom {
+            // One connection more than a server has room for says nothing of the others, nor does
+            // one that could not leave.
+            if !is_of_ours(reason) {
                 self.sources.link_ended(source, false, &reason.to_string(), now);
             }
             self.look_at_sources(out);
@@ -200,12 +201,12 @@ impl Transfer {
         let (source, brought) = (it.source(), it.brought());
         let owed = it.owed().next().map(BlockRef::piece);
         let at = owed.or_else(|| self.layout.piece(it.next()?));
-        let is_its_own = !matches!(reason, DownReason::NoRoom | DownReason::Closed(_));
+        let is_its_own = !is_of_ours(reason) && !matches!(reason, DownReason::Closed(_));
         if let Some(piece) = at.filter(|_| is_its_own) {
             self.sources.broke_at(source, piece, now);
         }
         // Who made way for others, or had nothing to do, has not failed.
-        if brought || *reason != DownReason::NoRoom {
+        if brought || !is_of_ours(reason) {
             self.sources.link_ended(source, brought, &reason.to_string(), now);
         }
         self.part_with(link, now, out);
@@ -511,4 +512,9 @@ impl Transfer {
     pub(super) fn may_source_bring(&self, piece: PieceIndex) -> bool {
         !self.sources.is_empty() && self.sources.may_bring(piece, self.ground())
     }
+}
+
+/// Did it end for want of a place, or of a way out? Neither says anything of a server.
+fn is_of_ours(reason: &DownReason) -> bool {
+    matches!(reason, DownReason::NoRoom | DownReason::Held(_))
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::base::addr::Locality;
+use crate::base::addr::{Locality, without_brackets};
 use crate::metainfo::Torrent;
 use crate::tracker::catalogue::{self, Catalogue, Entry, TORRENT_LEN_MAX, Verdict, check_name};
 use crate::tracker::door::{Knock, Shown};
@@ -337,7 +337,7 @@ fn is_this_machine(host: Option<&str>) -> bool {
         Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
         _ => host,
     };
-    let bare = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(bare);
+    let bare = without_brackets(bare);
     let address = bare.parse().map(Locality::of);
     bare.eq_ignore_ascii_case("localhost") || address == Ok(Locality::Loopback)
 }

@@ -248,6 +248,7 @@ fn hosts(reply: &AnnounceReply) -> impl Iterator<Item = (String, u16)> + '_ {
 mod tests {
     use super::*;
     use crate::base::ids::PeerId;
+    use crate::net::egress::Egress;
     use crate::tracker::task::http_client;
 
     fn request() -> AnnounceRequest {
@@ -276,7 +277,7 @@ mod tests {
         let port = alive.local_addr().unwrap().port();
         let addresses = (1..=7).map(|last| SocketAddr::from(([127, 0, 0, last], port)));
         let url = format!("http://many.example:{port}/announce");
-        let network = NetworkTiming::default();
+        let network = NetworkTiming::by(Egress::default());
         let carriers = Carriers {
             http: http_client(&network).unwrap(),
             udp: UdpClient::alone(network.retry_udp, network.egress.clone()),

@@ -13,7 +13,7 @@ use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
 use reqwest::{Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::base::addr::{Locality, canonical};
+use crate::base::addr::{Locality, canonical, without_brackets};
 use crate::net;
 use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
 use crate::net::http::{get, innermost};
@@ -68,10 +68,11 @@ pub struct NetworkTiming {
     pub lookup: Duration,
 }
 
-impl Default for NetworkTiming {
-    fn default() -> Self {
+impl NetworkTiming {
+    /// What is usual, by this way out.
+    pub fn by(egress: Egress) -> Self {
         Self {
-            egress: Egress::default(),
+            egress,
             connect: Duration::from_secs(10),
             read: Duration::from_secs(10),
             total: Duration::from_secs(30),
@@ -84,13 +85,10 @@ impl Default for NetworkTiming {
     }
 }
 
-/// The HTTP client of all trackers of a session, one half for each address family, since a
-/// tracker learns our address of a family from a connection of that family (BEP 7). Cheap to
-/// clone.
+/// The HTTP client of all trackers of a session. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
-    v4: Client,
-    v6: Client,
+    client: Client,
     long_replies: Arc<Semaphore>,
     goodbyes: Arc<[Semaphore; QUARTERS]>,
 }
@@ -101,8 +99,7 @@ pub struct HttpClient {
 /// As [`Client::new`].
 pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error> {
     Ok(HttpClient {
-        v4: client_of(timing, Family::V4)?,
-        v6: client_of(timing, Family::V6)?,
+        client: client_of(timing)?,
         long_replies: Arc::new(Semaphore::new(LONG_REPLIES)),
         goodbyes: Arc::new([(); QUARTERS].map(|()| Semaphore::new(GOODBYES))),
     })
@@ -146,7 +143,7 @@ impl HttpClient {
             addresses.retain(|address| Family::of(*address) == family);
             let response = self.ask(&url, family, &addresses, previous).await?;
             // The end of a connection to a proxy says nothing of the tracker.
-            let remote = response.remote_addr().filter(|_| !self.v4.is_proxied());
+            let remote = response.remote_addr().filter(|_| !self.client.is_proxied());
             let tracker = remote.map(canonical);
             let tracker = tracker.or(addresses.first().copied()).ok_or(Error::Redirect)?;
             let first_hop = *first_hop.get_or_insert(tracker);
@@ -168,11 +165,10 @@ impl HttpClient {
         addresses: &[SocketAddr],
         previous: Option<Locality>,
     ) -> Result<Response, Error> {
-        let client = if family == Family::V4 { &self.v4 } else { &self.v6 };
         let mut last_error = Error::NoAddress(family);
         for address in addresses.iter().take(MAX_ADDRESSES) {
             check_hop(previous, address.ip(), url.path())?;
-            let request = get(client, url, address.ip());
+            let request = get(&self.client, url, address.ip()).await;
             let request = request.map_err(|error| Error::Unreachable(error.to_string()))?;
             let request = request.ok_or(Error::Url("has no host"))?;
             match request.send().await {
@@ -208,7 +204,7 @@ async fn resolve(egress: &Egress, url: &Url, limit: Duration) -> Result<Vec<Sock
     let host = url.host_str().ok_or(Error::Url("has no host"))?;
     let default = (url.scheme() == "udp").then_some(UDP_PORT);
     let port = url.port_or_known_default().or(default).ok_or(Error::Url("has no port"))?;
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let bare = without_brackets(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![canonical(SocketAddr::new(address, port))]);
     }
@@ -242,11 +238,12 @@ fn canonical_all(
     Ok(found.into_iter().map(canonical).collect())
 }
 
-fn client_of(timing: &NetworkTiming, family: Family) -> Result<Client, reqwest::Error> {
+fn client_of(timing: &NetworkTiming) -> Result<Client, reqwest::Error> {
     Client::new(ClientConfig {
         egress: timing.egress.clone(),
         purpose: Purpose::Tracker,
-        is_v4: Some(family == Family::V4),
+        // A tracker learns our address of a family from a connection of that family (BEP 7).
+        keeps_family: true,
         connect: timing.connect,
         read: timing.read,
         // The lookup counts too (`errand`).

@@ -160,6 +160,13 @@ impl Line {
         }
     }
 
+    fn udp(&self) -> Option<Udp> {
+        match self {
+            Self::Open(udp, _) => Some(udp.clone()),
+            Self::Closed(_) => None,
+        }
+    }
+
     /// Takes what has come into `news`.
     async fn receive(&mut self, news: &mut Vec<UdpNews>) {
         if let Self::Open(_, mail) = self
@@ -172,10 +179,20 @@ impl Line {
     }
 }
 
+/// Returns when anything may leave again, or when it is known that nothing will.
+async fn waited(away: Option<Udp>) {
+    match away {
+        Some(udp) => udp.waited().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Hand {
     exchanges: Exchanges,
     line: Line,
     askers: BTreeMap<CallId, oneshot::Sender<Answer>>,
+    /// Of each call, what is to be sent as soon as anything leaves.
+    held: BTreeMap<CallId, (SocketAddr, Vec<u8>)>,
     next_call: u64,
     /// So many askers are looked through for those who have gone.
     look_at: usize,
@@ -187,6 +204,7 @@ impl Hand {
             line,
             exchanges: Exchanges::new(retry, StdRng::from_rng(&mut rand::rng())),
             askers: BTreeMap::new(),
+            held: BTreeMap::new(),
             next_call: 0,
             look_at: LOOK_LEAST,
         }
@@ -196,6 +214,7 @@ impl Hand {
         let mut news = Vec::with_capacity(DATAGRAMS_BATCH);
         loop {
             let wake = self.exchanges.next_timeout();
+            let away = self.line.udp().filter(|_| !self.held.is_empty());
             tokio::select! {
                 call = calls.recv() => match call {
                     Some(call) => self.on_call(call),
@@ -205,6 +224,7 @@ impl Hand {
                     news.drain(..).for_each(|news| self.on_news(news));
                 }
                 () = sleep_to(wake), if wake.is_some() => self.exchanges.tick(now()),
+                () = waited(away) => self.send_held().await,
             }
             self.follow().await;
         }
@@ -267,14 +287,31 @@ impl Hand {
             return self.cancel(call);
         }
         let Line::Open(udp, _) = &self.line else { return };
+        // What is asked while the device or the relay is away is asked when it is back.
+        if udp.is_waiting() {
+            self.held.insert(call, (to, datagram.to_vec()));
+            return;
+        }
         // A datagram that does not leave, as when a family has no route, never will.
         if let Err(cause) = udp.send(to, datagram).await {
+            // It has just gone away.
+            if udp.is_waiting() {
+                self.held.insert(call, (to, datagram.to_vec()));
+                return;
+            }
             self.exchanges.cancel(call);
             self.answer(call, Err(Error::Unreachable(cause.to_string())));
         }
     }
 
+    async fn send_held(&mut self) {
+        for (call, (to, datagram)) in std::mem::take(&mut self.held) {
+            self.send(call, to, &datagram).await;
+        }
+    }
+
     fn answer(&mut self, call: CallId, answer: Answer) {
+        self.held.remove(&call);
         if let Some(asker) = self.askers.remove(&call) {
             // The asker may have gone.
             let _ = asker.send(answer);
@@ -282,6 +319,7 @@ impl Hand {
     }
 
     fn cancel(&mut self, call: CallId) {
+        self.held.remove(&call);
         self.askers.remove(&call);
         self.exchanges.cancel(call);
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::task::{Torrent, millis, peer};
+use crate::net::egress::Egress;
 use crate::tracker::task::{NetworkTiming, TrackerCommand, TrackerEvent, TransferStats};
 use crate::tracker::tiers::Timing;
 use crate::tracker::tiers::status::TrackerState;
@@ -47,7 +48,7 @@ fn start(urls: &[&String], port: u16) -> Torrent {
     let tiers: Vec<[String; 1]> = urls.iter().map(|url| [(*url).clone()]).collect();
     let tiers: Vec<&[String]> = tiers.iter().map(|tier| tier.as_slice()).collect();
     // Until it has bound its ports and read its list, it is asked again and again.
-    let network = NetworkTiming { retry_udp: millis(50), ..NetworkTiming::default() };
+    let network = NetworkTiming { retry_udp: millis(50), ..NetworkTiming::by(Egress::default()) };
     let timing = Timing {
         backoff: millis(50),
         backoff_max: millis(200),

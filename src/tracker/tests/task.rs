@@ -199,7 +199,7 @@ async fn hang_and_drip_end_in_time() {
     let head = b"HTTP/1.1 200 OK\r\n\r\n".as_slice();
     let drip = Script::Drip([head, &[b'x'; 9999]].concat(), millis(5));
     let tracker = MockTracker::start(vec![drip]);
-    let network = NetworkTiming { total: millis(400), ..NetworkTiming::default() };
+    let network = NetworkTiming { total: millis(400), ..NetworkTiming::by(Egress::default()) };
     let mut torrent = Torrent::with(&[&[tracker.url()]], network, Timing::default(), 6881);
     assert_eq!(torrent.failure().await, "tracker did not answer within 0.4 s");
 }
@@ -408,7 +408,8 @@ async fn a_torrent_that_reads_no_events_can_still_be_stopped() {
     let body = b"d8:intervali1e5:peers6:\x7f\0\0\x01\0\x0115:warning message1:xe";
     let tracker = MockTracker::start(vec![Script::body(body)]);
     let timing = Timing { interval_floor_alone: millis(1), ..Timing::default() };
-    let network = NetworkTiming { total_stopped: millis(300), ..NetworkTiming::default() };
+    let network =
+        NetworkTiming { total_stopped: millis(300), ..NetworkTiming::by(Egress::default()) };
     let torrent = Torrent::with(&[&[tracker.url()]], network, timing, 6881);
     tracker.next_request(LIMIT).unwrap();
     torrent.stop().await;
@@ -443,7 +444,8 @@ async fn a_warning_is_told_and_the_announce_counts() {
 async fn failures_of_one_tracker_are_told_once_in_a_while() {
     let tracker = MockTracker::start(vec![Script::body(b"d14:failure reason2:noe")]);
     let timing = Timing { backoff: millis(1), ..Timing::default() };
-    let mut torrent = Torrent::with(&[&[tracker.url()]], NetworkTiming::default(), timing, 6881);
+    let mut torrent =
+        Torrent::with(&[&[tracker.url()]], NetworkTiming::by(Egress::default()), timing, 6881);
     for _ in 0..3 {
         tracker.next_request(LIMIT).unwrap();
     }
@@ -515,7 +517,7 @@ async fn torrents_meet_at_the_embedded_tracker_over_both_families() {
     }
     let url = format!("http://localhost:{port}/announce");
     let start = |port| {
-        let network = NetworkTiming::default();
+        let network = NetworkTiming::by(Egress::default());
         Torrent::with(&[std::slice::from_ref(&url)], network, Timing::default(), port)
     };
     let mut first = start(1001);

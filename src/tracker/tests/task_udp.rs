@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::mock_tracker::{MockTracker, Script};
 use super::mock_udp_tracker::{ANNOUNCE, Asked, CONNECT, CONNECTION, MockUdpTracker, SCRAPE};
 use super::task::{Torrent, millis, peer};
-use crate::net::egress::Egress;
+use crate::net::egress::{Egress, Policy};
 use crate::net::udp::{Udp, UdpNews};
 use crate::tracker::task::{NetworkTiming, TrackerCommand, TrackerEvent, TransferStats, UdpClient};
 use crate::tracker::tiers::Timing;
@@ -108,6 +108,37 @@ async fn torrents_of_a_session_ask_over_one_socket_that_others_use_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_while_nothing_leaves_is_sent_as_soon_as_something_does() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("socks5://{}", proxy.local_addr().unwrap()).parse().ok();
+    let egress = Egress::new(Policy { proxy: url, ..Policy::default() });
+    let (udp, mail) = Udp::open(&egress, 0).unwrap();
+    assert!(udp.is_waiting());
+    let client = UdpClient::over(udp, mail.tracker, Duration::from_secs(600));
+    let mut torrent = Torrent::asking(&[&["udp://127.0.0.9:6970".to_owned()]], Some(client));
+    status(&mut torrent, |_| true).await;
+    let granted = async {
+        let (mut stream, _) = proxy.accept().await.unwrap();
+        stream.read_exact(&mut [0; 3]).await.unwrap();
+        stream.write_all(&[5, 0]).await.unwrap();
+        stream.read_exact(&mut [0; 10]).await.unwrap();
+        let port = relay.local_addr().unwrap().port().to_be_bytes();
+        stream.write_all(&[&[5, 0, 0, 1, 0, 0, 0, 0][..], &port].concat()).await.unwrap();
+        let mut room = [0; 64];
+        let (len, _) = relay.recv_from(&mut room).await.unwrap();
+        (stream, room[..len].to_vec())
+    };
+    let (_held, asked) = tokio::select! {
+        asked = granted => asked,
+        why = torrent.failure() => panic!("{why}"),
+    };
+    assert_eq!(asked[..10], [0, 0, 0, 1, 127, 0, 0, 9, 0x1b, 0x3a]);
+    assert_eq!(asked[10..22], *b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_tracker_gives_way_to_the_next_tier() {
     let silent = MockUdpTracker::start(|_| ());
     let good = MockUdpTracker::start(honest);
@@ -200,7 +231,7 @@ async fn stopped_has_a_budget_and_is_not_sent_twice() {
             honest(asked);
         }
     });
-    let network = NetworkTiming::default();
+    let network = NetworkTiming::by(Egress::default());
     let timing = Timing { stop_budget: millis(200), ..Timing::default() };
     let mut torrent = Torrent::with(&[&[tracker.url()]], network, timing, 6881);
     torrent.peers().await;

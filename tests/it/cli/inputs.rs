@@ -49,6 +49,15 @@ fn bad_input_is_one_line_and_code_3() {
 }
 
 #[test]
+fn the_file_says_by_which_device_chunks_are_fetched() {
+    let home = home();
+    std::fs::create_dir_all(home.path().join("config/driver")).expect("a folder of settings");
+    write(home.path(), "config/driver/config.toml", b"interface = 'tun77'\n");
+    let get = ["chunk", "get", "--tracker", "127.0.0.1:9"];
+    run(home.path(), &get).assert_refused(4, "waits for tun77: there is no such device");
+}
+
+#[test]
 fn usage_errors_are_code_2() {
     let home = home();
     let whole = Payload::new(1, "x", 16 << 10, &[("a", 1000), ("b", 5)]).torrent(None);
@@ -71,6 +80,7 @@ fn usage_errors_are_code_2() {
         (&["-D", "-1", "x.torrent"], "not a rate; write 500K"),
         (&["-p", "-1", "x.torrent"], "invalid value '-1' for '--port"),
         (&["--proxy", "socks4://127.0.0.1:1", "x.torrent"], "SOCKS4 is not spoken here"),
+        (&["--proxy-peers", "x.torrent"], "and none is named: add --proxy URL"),
     ] {
         let ran = run(home.path(), arguments);
         assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.stderr);

@@ -16,6 +16,7 @@ use crate::process::{Process, driver_path, with_home};
 
 /// Where everybody is.
 const FAR: &str = "10.99.0.1";
+const FAR_SIX: &str = "fd99::1";
 /// For something that must come: the DHT asks where it is entered after three seconds.
 const LIMIT: Duration = Duration::from_secs(40);
 /// A tracker that answered is asked again no sooner than after a minute, whatever has happened.
@@ -45,6 +46,8 @@ struct World {
     home: TempDir,
     torrent: PathBuf,
     names: PathBuf,
+    /// Whether everything has IPv6, too.
+    has_six: bool,
     count: u32,
 }
 
@@ -59,7 +62,7 @@ impl World {
         let names = Path::new("/etc/netns").join(inside.name());
         fs::create_dir_all(&names).expect("make a folder for the resolver");
         fs::write(names.join("resolv.conf"), "nameserver 10.78.0.2\n").expect("write resolv.conf");
-        let mut world = Self { inside, far, home, torrent, names, count: 0 };
+        let mut world = Self { inside, far, home, torrent, names, has_six: false, count: 0 };
         world.far_ip(&["addr", "add", &format!("{FAR}/32"), "dev", "lo"]);
         world.cable("eth0", "10.78.0.1", "10.78.0.2", "100");
         world.nft(
@@ -68,6 +71,24 @@ impl World {
              add rule inet leak out oifname eth0 meta l4proto { tcp, udp } counter name beside",
         );
         world
+    }
+
+    /// The same with IPv6, which would also be reached by either cable.
+    fn with_six() -> Self {
+        let mut world = Self::new();
+        world.has_six = true;
+        world.far_ip(&["addr", "add", &format!("{FAR_SIX}/128"), "dev", "lo"]);
+        world.far_ip(&["addr", "add", "fd78::2/64", "dev", "eth0", "nodad"]);
+        world.ip(&["addr", "add", "fd78::1/64", "dev", "eth0", "nodad"]);
+        world.ip(&["route", "add", "default", "via", "fd78::2", "dev", "eth0", "metric", "100"]);
+        world
+    }
+
+    /// Gives the tunnel an IPv6 address, which is tentative at first, and a way over it.
+    fn six_by_tunnel(&self, near: &str) {
+        self.ip(&["addr", "add", &format!("{near}/64"), "dev", "tun0"]);
+        let way = ["default", "via", "fd08::1", "dev", "tun0", "metric", "50"];
+        self.ip(&[&["-6", "route", "replace"][..], &way].concat());
     }
 
     /// A cable from inside to the far side, and a way over it that is taken by its number.
@@ -116,7 +137,8 @@ impl World {
     fn far_side(&mut self, proxy: &str) -> Process {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/far_side.py");
         let mut command = self.far.command("python3");
-        command.arg(script).args([FAR, proxy]);
+        let addresses = if self.has_six { format!("{FAR},{FAR_SIX}") } else { FAR.to_owned() };
+        command.arg(script).args([&addresses, proxy]);
         self.count += 1;
         let name = format!("far-{}", self.count);
         let far = Process::start(&name, command, self.home.path());
@@ -203,8 +225,8 @@ fn behind_a_tunnel(doors: &[(Door, &str)]) {
 
     let mut before = "10.8.0.2";
     for &(door, near) in doors {
-        let told = format!("tracker {near}");
-        let trackers = said(&far, &told);
+        let told = ["tracker", "udp-tracker"].map(|who| format!("{who} {near}"));
+        let before_it = told.clone().map(|told| said(&far, &told));
         match door {
             Door::Down => world.ip(&["link", "set", "tun0", "down"]),
             Door::Deleted => world.ip(&["link", "del", "tun0"]),
@@ -224,7 +246,9 @@ fn behind_a_tunnel(doors: &[(Door, &str)]) {
             }
         }
         world.assert_reached_within(LISTENING, near, &driver);
-        heard_again(&far, TOLD, &told, trackers);
+        for (told, before) in told.iter().zip(before_it) {
+            heard_again(&far, TOLD, told, before);
+        }
         before = near;
     }
     assert_eq!(world.beside(), 0, "{}", driver.output());
@@ -243,6 +267,42 @@ fn nothing_leaves_beside_a_tunnel_that_is_made_anew() {
 #[test]
 fn nothing_leaves_beside_a_tunnel_that_has_another_address_each_time() {
     behind_a_tunnel(&[(Door::Unnamed, "10.8.0.4"), (Door::Deleted, "10.8.0.3")]);
+}
+
+#[test]
+fn nothing_leaves_beside_a_tunnel_over_ipv6() {
+    if !asked_for("a tunnel with IPv6") {
+        return;
+    }
+    let mut world = World::with_six();
+    world.tunnel("10.8.0.2");
+    world.far_ip(&["addr", "add", "fd08::1/64", "dev", "tun0", "nodad"]);
+    world.six_by_tunnel("fd08::2");
+    let far = world.far_side("works");
+    let peer = format!("[{FAR_SIX}]:6881");
+    let driver = world.driver(&["--interface", "tun0", "--dns", FAR, "--peer", &peer]);
+    for who in ["tracker", "udp-tracker", "dht", "peer"] {
+        for near in ["10.8.0.2", "fd08::2"] {
+            heard(&far, LIMIT, &format!("{who} {near}"));
+        }
+    }
+    for near in ["10.8.0.2", "fd08::2"] {
+        world.assert_reached_within(LISTENING, near, &driver);
+    }
+
+    // The family goes and comes back with another address, which is not to be had at once.
+    world.ip(&["addr", "del", "fd08::2/64", "dev", "tun0"]);
+    std::thread::sleep(ALONE);
+    assert_eq!(world.beside(), 0, "{}", driver.output());
+    world.assert_reached_within(LISTENING, "10.8.0.2", &driver);
+    world.six_by_tunnel("fd08::3");
+    world.assert_reached_within(LISTENING, "fd08::3", &driver);
+    heard(&far, TOLD, "tracker fd08::3");
+    heard(&far, TOLD, "udp-tracker fd08::3");
+
+    world.ip(&["link", "set", "tun0", "down"]);
+    std::thread::sleep(ALONE);
+    assert_eq!(world.beside(), 0, "{}", driver.output());
 }
 
 #[test]
@@ -310,7 +370,13 @@ fn nothing_leaves_beside_a_proxy() {
     drop(far);
     std::thread::sleep(ALONE);
     assert_eq!(world.beside(), 0, "with a dead proxy:\n{}", driver.output());
+    // All are told that it is back, though nobody dials meanwhile.
+    let far = world.far_side("works");
+    for line in ["peer 10.99.0.1", "tracker 10.99.0.1", "udp-tracker 10.99.0.1"] {
+        heard(&far, TOLD, line);
+    }
     drop(driver);
+    drop(far);
 
     for faulty in ["silent", "refuses-udp"] {
         let far = world.far_side(faulty);
@@ -328,4 +394,56 @@ fn nothing_leaves_beside_a_proxy() {
     let _unbound = world.driver(&["--dns", FAR]);
     heard(&far, LIMIT, "tracker 10.78.0.1");
     assert!(world.beside() > 0, "what goes beside is not counted");
+}
+
+#[test]
+fn nothing_leaves_beside_an_http_proxy() {
+    if !asked_for("an HTTP proxy") {
+        return;
+    }
+    let mut world = World::new();
+    world.nft(&format!("insert rule inet leak out ip daddr {FAR} tcp dport 3128 accept"));
+    let far = world.far_side("works");
+    let proxy = format!("http://{FAR}:3128");
+    let driver = world.driver(&["--proxy", &proxy, "--dns", FAR]);
+    for line in [
+        "http get tracker.example 6969",
+        "http connect files.example 80",
+        "http connect 10.99.0.1 6881",
+        "http connect 10.99.0.1 9000",
+        "tracker 10.99.0.1",
+        "peer 10.99.0.1",
+    ] {
+        heard(&far, LIMIT, line);
+    }
+    std::thread::sleep(ALONE);
+    assert_eq!(said(&far, "udp-tracker") + said(&far, "dht"), 0, "{}", far.output());
+    assert_eq!(world.beside(), 0, "{}", driver.output());
+}
+
+#[test]
+fn peers_alone_go_through_a_proxy_and_none_beside_it() {
+    if !asked_for("a proxy for peers") {
+        return;
+    }
+    let mut world = World::new();
+    let far = world.far_side("works");
+    let proxy = format!("socks5://{FAR}:1080");
+    let driver = world.driver(&["--proxy", &proxy, "--proxy-peers", "--dns", FAR]);
+    for line in [
+        "socks connect 10.99.0.1 6881",
+        "peer 10.99.0.1",
+        "tracker 10.78.0.1",
+        "udp-tracker 10.78.0.1",
+        "files 10.78.0.1",
+        "dht 10.78.0.1",
+    ] {
+        heard(&far, LIMIT, line);
+    }
+    drop(far);
+    // Without the proxy all others go on, and peers are not reached otherwise.
+    let far = world.far_side("silent");
+    std::thread::sleep(ALONE);
+    assert_eq!(said(&far, "peer"), 0, "{}", driver.output());
+    assert!(!world.is_reached("10.78.0.1"), "nobody can connect to it");
 }

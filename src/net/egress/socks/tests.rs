@@ -21,7 +21,10 @@ async fn said(
     let (mut ours, mut proxy) = duplex(1024);
     proxy.write_all(answers).await.unwrap();
     let (mut theirs, mut writes) = tokio::io::split(proxy);
-    let came = ask(&mut ours, login, command, to);
+    let came = async {
+        greet(&mut ours, login).await?;
+        ask(&mut ours, command, to).await
+    };
     let came = tokio::select! {
         came = came => came,
         // Nothing more is said.
@@ -100,7 +103,8 @@ async fn who_is_no_proxy_or_breaks_off_is_told_apart() {
     }
     let long = Remote::Name { host: "a".repeat(256), port: 1 };
     let (came, heard) = said(&[5, 0], None, Command::Connect, &long).await;
-    assert!(matches!(came, Err(Error::Name(256))) && heard.is_empty());
+    assert!(matches!(came, Err(Error::Name(256))));
+    assert_eq!(heard, [5, 1, 0], "it is greeted, and asked for nothing");
 }
 
 #[test]
