@@ -27,7 +27,8 @@ async fn met(dht: &Dht) -> bool {
 }
 
 fn wish(port: Option<u16>) -> Wish {
-    Wish { port, seed: false, haste: Haste::Urgent }
+    let ports = port.map(|port| OutsidePorts::unmapped(port, port));
+    Wish { ports, seed: false, haste: Haste::Urgent }
 }
 
 /// The first news that `choose` accepts.

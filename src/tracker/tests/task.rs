@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::mock_tracker::{MockTracker, Script, gzip_bomb};
 use crate::base::ids::{InfoHash, PeerId};
 use crate::net::egress::Egress;
+use crate::net::portmap::OwnPorts;
 use crate::tracker::server::{ServerConfig, serve};
 use crate::tracker::task::{
     NetworkTiming, QUIET_DEFAULT, TrackerCommand, TrackerConfig, TrackerEvent, TransferStats,
@@ -56,7 +57,7 @@ impl Torrent {
             stop_budget: millis(200),
             ..Timing::default()
         };
-        Self::over(udp, tiers, network, timing, 6881)
+        Self::over(udp, tiers, network, timing, OwnPorts::fixed(6881, 6881))
     }
 
     pub(super) fn with(
@@ -65,7 +66,7 @@ impl Torrent {
         timing: Timing,
         port: u16,
     ) -> Self {
-        Self::over(None, tiers, network, timing, port)
+        Self::over(None, tiers, network, timing, OwnPorts::fixed(port, port))
     }
 
     fn over(
@@ -73,7 +74,7 @@ impl Torrent {
         tiers: &[&[String]],
         network: NetworkTiming,
         timing: Timing,
-        port: u16,
+        ports: OwnPorts,
     ) -> Self {
         let (stats, stats_seen) =
             watch::channel(TransferStats { left: 99, wanted_left: 99, ..TransferStats::default() });
@@ -83,7 +84,7 @@ impl Torrent {
             tiers: tiers.iter().map(|tier| tier.to_vec()).collect(),
             info_hash: InfoHash([1; 20]),
             peer_id: PeerId(*b"-PN0100-abcdefghijkl"),
-            port,
+            ports,
             key: 7,
             numwant: 50,
             supports_crypto: false,
