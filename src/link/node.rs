@@ -72,7 +72,15 @@ mod tests {
     fn meet(has_node: bool, is_home: bool) -> (Neighbour, mpsc::Receiver<SocketAddr>) {
         let (nodes, named) = mpsc::channel(10);
         let remote = "192.0.2.1:51413".parse().unwrap();
-        (Neighbour::new(DhtEnd { ports: OwnPorts::fixed(6880, 6881), nodes }, remote, has_node, is_home), named)
+        (
+            Neighbour::new(
+                DhtEnd { ports: OwnPorts::fixed(6880, 6881), nodes },
+                remote,
+                has_node,
+                is_home,
+            ),
+            named,
+        )
     }
 
     fn all(mut named: mpsc::Receiver<SocketAddr>) -> Vec<String> {

@@ -109,8 +109,7 @@ impl Session {
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
         let udp_trackers = UdpClient::over(udp.clone(), mail.tracker, timing.retry_udp);
-        let (mut outside, ports) =
-            Outside::start(config.port_mapping, &egress, [port, udp.port()]);
+        let (mut outside, ports) = Outside::start(config.port_mapping, &egress, [port, udp.port()]);
         let dht = config.dht.filter(|_| egress.off(Purpose::Dht).is_none());
         let dht = dht.map(|DhtOptions { routers }| {
             let file = Some(config.state_dir.join(DHT_FILE));

@@ -79,6 +79,7 @@ fn config(dir: &Path, max_active: usize) -> SessionConfig {
         upload_limit: None,
         max_active,
         local_discovery: false,
+        port_mapping: false,
         allow_local_sources: false,
         web_connections: SessionConfig::WEB_CONNECTIONS,
         web_limit: None,

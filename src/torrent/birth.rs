@@ -63,7 +63,8 @@ pub(super) fn actor(
         .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
     let hashes = parts.torrent.swarm_hashes();
     let seats = company.seats.filter(|seats| seats.are_of(&hashes));
-    let seats = seats.unwrap_or_else(|| Seats::new(dht(parts), hashes, parts.resources.ports.clone()));
+    let seats =
+        seats.unwrap_or_else(|| Seats::new(dht(parts), hashes, parts.resources.ports.clone()));
     Actor {
         swarm: company.swarm,
         layout: parts.layout,

@@ -11,8 +11,8 @@ use tracing::debug;
 
 use crate::base::ids::{LinkId, SourceId};
 use crate::link::web::Wait;
-use crate::net::portmap::{OutsidePorts, OwnPorts};
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport};
+use crate::net::portmap::{OutsidePorts, OwnPorts};
 use crate::swarm::event::{DownReason, Input};
 use crate::swarm::link::{CloseReason, LinkCommand};
 use crate::wire::mse::Ways;

@@ -46,14 +46,7 @@ pub(super) struct Seats {
 impl Seats {
     /// None taken yet. `dht` is none for a private torrent.
     pub fn new(dht: Option<Dht>, hashes: Vec<InfoHash>, ports: OwnPorts) -> Self {
-        Self {
-            dht,
-            hashes,
-            ports,
-            seats: Vec::new(),
-            haste: Haste::Urgent,
-            announced: None,
-        }
+        Self { dht, hashes, ports, seats: Vec::new(), haste: Haste::Urgent, announced: None }
     }
 
     /// Are they those of a torrent with these hashes?

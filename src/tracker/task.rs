@@ -254,6 +254,7 @@ impl Driver {
         let mut around = self.carriers.network.egress.watch();
         let mut before = around.borrow_and_update().clone();
         let mut ports = self.config.ports.clone();
+        let mut ports_told = ports.outside();
         while !self.is_finished {
             let wake = self.tiers.next_timeout();
             tokio::select! {
@@ -277,7 +278,13 @@ impl Driver {
                     }
                     before = standing;
                 }
-                () = ports.changed(), if !self.is_stopping => self.announce_elsewhere(),
+                () = ports.changed(), if !self.is_stopping => {
+                    let outside = ports.outside();
+                    if outside.is_elsewhere_than(&ports_told) {
+                        self.announce_elsewhere();
+                    }
+                    ports_told = outside;
+                }
                 () = sleep_to(self.elsewhere_at), if self.elsewhere_at.is_some() => {
                     self.announce_elsewhere();
                 }

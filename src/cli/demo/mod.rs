@@ -187,6 +187,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
             download_limit: None,
             max_active: SessionConfig::MAX_ACTIVE,
             local_discovery: false,
+            port_mapping: false,
             allow_local_sources: false,
             web_connections: SessionConfig::WEB_CONNECTIONS,
             web_limit: None,

@@ -88,6 +88,7 @@ impl Seeder {
             upload_limit: self.rate,
             max_active: 1,
             local_discovery: false,
+            port_mapping: false,
             allow_local_sources: false,
             web_connections: SessionConfig::WEB_CONNECTIONS,
             web_limit: None,

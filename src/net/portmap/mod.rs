@@ -18,9 +18,16 @@ mod types;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::net::egress::Egress;
+
 pub use ports::{OutsidePorts, OwnPorts};
 pub use task::{PortMap, PortMapConfig, Standing};
 pub use types::{Behind, Mapping, Ports, Protocol, State, Transport, Way};
+
+/// The way out of both families (IPv4, IPv6) by which ports would be opened now, or why none.
+pub fn ways(egress: &Egress) -> [Result<Way, String>; 2] {
+    [gateway::look(egress, true), gateway::look(egress, false)]
+}
 
 /// How long a mapping is to hold when we are gone without a word, in seconds; libtorrent's choice.
 const LIFETIME_S: u32 = 3600;

@@ -43,8 +43,17 @@ impl OutsidePorts {
         if is_v4 { self.four } else { self.six }
     }
 
+    /// Do peers find us elsewhere than before? Then trackers are to hear of it.
+    pub fn is_elsewhere_than(&self, before: &Self) -> bool {
+        let families = [(self.four, before.four), (self.six, before.six)];
+        families.iter().any(|(now, before)| {
+            let have_both = now.peers_at.is_some() && before.peers_at.is_some();
+            now.tcp != before.tcp || have_both && now.peers_at != before.peers_at
+        })
+    }
+
     /// Notes how it stands with one family whose ports inside are these.
-    pub(super) fn note(&mut self, is_v4: bool, [tcp, udp]: [u16; 2], state: &State) {
+    pub fn note(&mut self, is_v4: bool, [tcp, udp]: [u16; 2], state: &State) {
         let mapping = state.mapping();
         let outside = Outside {
             tcp: mapping.map_or(tcp, |it| it.tcp),
@@ -128,6 +137,20 @@ mod tests {
             udp: Some(40_001),
             lifetime: None,
         })
+    }
+
+    #[test]
+    fn trackers_hear_of_another_port_or_address_and_not_that_nothing_changes() {
+        let before = OutsidePorts::unmapped(40_000, 6882);
+        let noted = |address: &str, inside| {
+            let mut outside = OutsidePorts::unmapped(inside, 6882);
+            outside.note(true, [inside, 6882], &mapped(address));
+            outside
+        };
+        let same = noted("93.184.216.1", 40_000);
+        assert!(!same.is_elsewhere_than(&before), "the port is what they were told");
+        assert!(same.is_elsewhere_than(&OutsidePorts::unmapped(6881, 6882)));
+        assert!(noted("93.184.216.2", 40_000).is_elsewhere_than(&same));
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::mock_tracker::{MockTracker, Script, gzip_bomb};
 use crate::base::ids::{InfoHash, PeerId};
 use crate::net::egress::Egress;
-use crate::net::portmap::OwnPorts;
+use crate::net::portmap::{Mapping, OwnPorts, Protocol, State};
 use crate::tracker::server::{ServerConfig, serve};
 use crate::tracker::task::{
     NetworkTiming, QUIET_DEFAULT, TrackerCommand, TrackerConfig, TrackerEvent, TransferStats,
@@ -550,4 +550,42 @@ async fn a_tracker_with_an_ipv6_address_is_asked() {
         _ => None,
     });
     assert_eq!(external.await.to_string(), "::1");
+}
+
+/// A router gives us another port than ours: whoever comes through it is told that one, and again
+/// when it changes; whoever is here is told ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trackers_are_told_the_port_outside_and_follow_it() {
+    let tracker = MockTracker::start(vec![Script::body(b"d8:intervali1800e5:peers0:e")]);
+    let timing = Timing { interval_floor_alone: Duration::ZERO, ..Timing::default() };
+    let mapped = |tcp| {
+        State::Mapped(Mapping {
+            protocol: Protocol::NatPmp,
+            gateway: [192, 168, 1, 1].into(),
+            address: [93, 184, 216, 34].into(),
+            tcp,
+            udp: Some(tcp),
+            lifetime: Some(Duration::from_secs(60)),
+        })
+    };
+    let (ports, told) = OwnPorts::mapped(6881, 6881);
+    let map = |tcp| told.send_modify(|all| all.note(true, [6881, 6881], &mapped(tcp)));
+    map(40_000);
+    let network = NetworkTiming::default();
+    let begin = |url: String| {
+        Torrent::over(None, &[&[url]], network.clone(), timing.clone(), ports.clone())
+    };
+    let outside = begin(tracker.url().replace("127.0.0.1", "localhost"));
+    let line = tracker.next_request(LIMIT).unwrap();
+    assert!(line.contains("&port=40000&"), "{line}");
+    map(50_000);
+    let line = tracker.next_request(LIMIT).unwrap();
+    assert!(line.contains("&port=50000&"), "{line}");
+    outside.stop().await;
+    assert!(tracker.next_request(LIMIT).unwrap().contains("&event=stopped"));
+    let inside = begin(tracker.url());
+    let line = tracker.next_request(LIMIT).unwrap();
+    assert!(line.contains("&port=6881&"), "{line}");
+    map(50_001);
+    inside.stop().await;
 }

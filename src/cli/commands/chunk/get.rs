@@ -328,6 +328,7 @@ impl Plan {
                 download_limit: arguments.download_limit.0,
                 max_active: SessionConfig::MAX_ACTIVE,
                 local_discovery: false,
+                port_mapping: false,
                 allow_local_sources: false,
                 web_connections: SessionConfig::WEB_CONNECTIONS,
                 web_limit: None,
