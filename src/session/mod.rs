@@ -116,9 +116,7 @@ impl Session {
             let (egress, mail) = (egress.clone(), mail.dht);
             Dht::start(DhtConfig { egress, udp, mail, file, routers, read_only: false })
         });
-        if let Some(dht) = &dht {
-            outside.tell(dht.clone(), ports.clone());
-        }
+        outside.tell(dht.as_ref(), &ports);
         let portmap = outside.portmap().cloned();
         let secrecy = Secrecy::new(config.encryption);
         let listening = listener::run(egress.clone(), listening, registered, secrecy.clone());

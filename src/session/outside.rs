@@ -34,10 +34,9 @@ impl Outside {
     }
 
     /// Tells the DHT where it is found, as often as that changes.
-    pub(super) fn tell(&mut self, dht: Dht, mut ports: OwnPorts) {
-        if self.portmap.is_none() {
-            return;
-        }
+    pub(super) fn tell(&mut self, dht: Option<&Dht>, ports: &OwnPorts) {
+        let Some(dht) = dht.filter(|_| self.portmap.is_some()).cloned() else { return };
+        let mut ports = ports.clone();
         self.telling.spawn(async move {
             loop {
                 ports.changed().await;

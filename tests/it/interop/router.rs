@@ -1,5 +1,5 @@
-//! Behind a router: `driver` in a local network, Debian's miniupnpd as its gateway, and the Internet
-//! behind that, in three namespaces. Nobody comes in whom the router was not told to let in.
+//! Behind a router: `driver` in a local network, Debian's miniupnpd as its gateway, and the
+//! Internet behind that, in three namespaces. Nobody comes in whom the router does not let in.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -106,7 +106,8 @@ mod tests {
         assert_eq!(told(&by_length[..by_length.len() - 1], true), Err(Error::Cut));
         let by_end = "HTTP/1.0 200 OK\r\n\r\n<a/>";
         assert_eq!((told(by_end, false), told(by_end, true)), (Ok(None), whole.clone()));
-        let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n<\r\n3;x=y\r\na/>\r\n0\r\n\r\n";
+        let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                      1\r\n<\r\n3;x=y\r\na/>\r\n0\r\n\r\n";
         assert_eq!(told(chunks, false), whole);
         for len in 0..chunks.len() - 5 {
             assert_eq!(told(&chunks[..len], false), Ok(None), "{len}");

@@ -253,7 +253,8 @@ mod tests {
 
     fn envelope(inside: &str) -> Vec<u8> {
         format!(
-            "<?xml version=\"1.0\"?><s:Envelope xmlns:s=\"e\"><s:Body>{inside}</s:Body></s:Envelope>"
+            "<?xml version=\"1.0\"?><s:Envelope xmlns:s=\"e\"><s:Body>{inside}</s:Body>\
+             </s:Envelope>"
         )
         .into_bytes()
     }

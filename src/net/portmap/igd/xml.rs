@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn elements_are_shown_as_they_end() {
-        let text = "<?xml version=\"1.0\"?>\r\n<s:a xmlns:s='u'><b> x &amp; &#65;<![CDATA[<y>]]></b>\
+        let text = "<?xml version=\"1.0\"?>\r\n<s:a xmlns:s='u'><b> x &amp; \
+                    &#65;<![CDATA[<y>]]></b>\
                     <c/></s:a>\0\0";
         assert_eq!(shown(text).unwrap(), ["a/b=x & A<y>", "a/c=", "a="]);
     }
