@@ -119,7 +119,7 @@ fn link_over_loopback(bencher: Bencher<'_, '_>) {
         pool: BlockPool::new(2560 * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
-        listen_port: None,
+        ports: None,
         dht: None,
         egress: Egress::default(),
         secrecy: Secrecy::new(Encryption::Off),

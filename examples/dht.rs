@@ -9,6 +9,7 @@ use pigeon::base::ids::InfoHash;
 use pigeon::dht::task::{Answer, Dht, DhtConfig, Question, Seat, Wish};
 use pigeon::dht::{Haste, Hint};
 use pigeon::net::egress::Egress;
+use pigeon::net::portmap::OutsidePorts;
 use pigeon::net::udp::Udp;
 use tokio::sync::mpsc;
 
@@ -49,7 +50,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let Some(hash) = read_hash(hash) else { continue };
         if word == "announce" {
             let mut seat = dht.seat(hash);
-            seat.wish(Wish { port: Some(PORT), seed: true, haste: Haste::Urgent });
+            let ports = Some(OutsidePorts::unmapped(PORT, PORT));
+            seat.wish(Wish { ports, seed: true, haste: Haste::Urgent });
             seats.push(seat);
             continue;
         }

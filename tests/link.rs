@@ -45,7 +45,7 @@ fn config(spec: &Spec) -> Arc<LinkConfig> {
         pool: BlockPool::new(1 << 20),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
-        listen_port: None,
+        ports: None,
         dht: None,
         egress: Egress::default(),
         secrecy: Secrecy::new(Encryption::Off),

@@ -39,7 +39,7 @@ const REST: Duration = Duration::from_secs(1);
 /// # Errors
 /// What the system says: `AddrInUse` when a program that does not share has the port.
 pub fn bind_discovery(port: u16) -> io::Result<UdpSocket> {
-    Egress::default().shared_port(port)
+    Egress::default().shared_port(true, port)
 }
 
 /// Why there is no list to give out; the text is about `file.ini` and does not name it.

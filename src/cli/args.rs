@@ -431,9 +431,8 @@ pub struct Options {
     #[arg(long, env = "DRIVER_NO_UTP", value_parser = BoolishValueParser::new(),
           hide_short_help = true)]
     pub no_utp: bool,
-    /// Not there yet, so always in force
-    #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new(),
-          hide_short_help = true)]
+    /// Have no router open our ports by PCP, NAT-PMP or UPnP (with --proxy it is never done)
+    #[arg(long, env = "DRIVER_NO_PORTMAP", value_parser = BoolishValueParser::new())]
     pub no_portmap: bool,
     /// Upload after completion: for ever, or up to this ratio
     #[arg(long, value_name = "RATIO", num_args = 0..=1, require_equals = true,

@@ -18,6 +18,7 @@ use crate::disk::{
 use crate::metainfo::create::CreateOptions;
 use crate::metainfo::{Kind, Torrent};
 use crate::net::egress::Egress;
+use crate::net::portmap::{PortMap, Standing};
 use crate::session::{self, Opening, Session, SessionConfig, TorrentOptions};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
@@ -116,6 +117,11 @@ impl Engine {
     /// Where everything leaves.
     pub fn egress(&self) -> &Egress {
         &self.egress
+    }
+
+    /// How others reach us from outside, where a router is asked to let them.
+    pub fn outside(&self) -> Option<Standing> {
+        self.session.portmap().map(PortMap::standing)
     }
 
     /// The DHT, where it runs.

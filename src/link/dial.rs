@@ -124,7 +124,8 @@ impl Attempt<'_> {
             return Err(DownReason::Violated("it answered for another torrent".to_owned()));
         }
         // Only whom we dial needs to be told our port.
-        let dialect = BitTorrent::new(config, &remote, mse, address, config.listen_port);
+        let port = config.ports.as_ref().map(|ports| ports.peers_towards(address.ip()));
+        let dialect = BitTorrent::new(config, &remote, mse, address, port);
         Ok(Opened { read, write, dialect })
     }
 

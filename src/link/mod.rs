@@ -44,6 +44,7 @@ use crate::disk::Outlet;
 use crate::net;
 use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
+use crate::net::portmap::OwnPorts;
 use crate::swarm::event::DownReason;
 use crate::swarm::link::{LinkCaps, LinkCommand, LinkEvent};
 
@@ -64,8 +65,8 @@ pub struct LinkConfig {
     pub limiter: Arc<Limiter>,
     /// The limit on sent bytes.
     pub up_limiter: Arc<Limiter>,
-    /// The port we listen on, told to peers that we dial.
-    pub listen_port: Option<u16>,
+    /// Our ports, told to peers that we dial.
+    pub ports: Option<OwnPorts>,
     /// The DHT, where it runs and the torrent is not known to be private.
     pub dht: Option<DhtEnd>,
     /// Where connections leave.

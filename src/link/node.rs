@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
 
+use crate::net::portmap::OwnPorts;
+
 /// Ports that one remote may name; Transmission and libtorrent tell theirs at the handshake, and
 /// libtorrent again in reply to ours.
 const HEARD_MAX: u8 = 4;
@@ -12,8 +14,8 @@ const HEARD_MAX: u8 = 4;
 /// The DHT as links know it.
 #[derive(Clone, Debug)]
 pub struct DhtEnd {
-    /// The UDP port of our node.
-    pub port: u16,
+    /// Our ports, of which the one for datagrams is our node's.
+    pub ports: OwnPorts,
     /// Where nodes of remotes are told. What does not fit is lost.
     pub nodes: mpsc::Sender<SocketAddr>,
 }
@@ -53,7 +55,7 @@ impl Neighbour {
     pub(super) fn poll(&mut self) -> Option<u16> {
         let is_due = std::mem::take(&mut self.is_due);
         self.is_told |= is_due;
-        is_due.then_some(self.end.port)
+        is_due.then(|| self.end.ports.datagrams_towards(self.remote.ip()))
     }
 
     fn name(&self, port: u16) {
@@ -70,7 +72,15 @@ mod tests {
     fn meet(has_node: bool, is_home: bool) -> (Neighbour, mpsc::Receiver<SocketAddr>) {
         let (nodes, named) = mpsc::channel(10);
         let remote = "192.0.2.1:51413".parse().unwrap();
-        (Neighbour::new(DhtEnd { port: 6881, nodes }, remote, has_node, is_home), named)
+        (
+            Neighbour::new(
+                DhtEnd { ports: OwnPorts::fixed(6880, 6881), nodes },
+                remote,
+                has_node,
+                is_home,
+            ),
+            named,
+        )
     }
 
     fn all(mut named: mpsc::Receiver<SocketAddr>) -> Vec<String> {

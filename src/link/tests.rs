@@ -49,7 +49,7 @@ fn config(pool_blocks: usize) -> LinkConfig {
         pool: BlockPool::new(pool_blocks * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
-        listen_port: Some(6881),
+        ports: Some(OwnPorts::fixed(6881, 6881)),
         dht: None,
         egress: Egress::default(),
         secrecy: Secrecy::new(Encryption::Off),

@@ -11,6 +11,7 @@ pub mod http;
 pub mod limiter;
 pub mod lsd;
 pub mod permits;
+pub mod portmap;
 pub mod reach;
 pub mod tcp;
 pub mod udp;

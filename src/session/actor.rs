@@ -30,6 +30,7 @@ use super::claims::{Claims, Taken};
 use super::error::Error;
 use super::listener::Registration;
 use super::local::Local;
+use super::outside::Outside;
 use super::persist::{Kept, News, write};
 use super::places::{Standing, divide};
 use super::queue::{self, Claim};
@@ -211,6 +212,7 @@ pub(super) struct Actor {
     registrations: mpsc::Sender<Registration>,
     max_active: usize,
     local: Local,
+    outside: Outside,
     searches: Searches,
     /// In the order of the queue.
     members: Vec<Member>,
@@ -235,6 +237,7 @@ impl Actor {
         registrations: mpsc::Sender<Registration>,
         max_active: usize,
         local: Local,
+        outside: Outside,
     ) -> Self {
         Self {
             way_out: WayOut::watched(&resources.egress),
@@ -242,6 +245,7 @@ impl Actor {
             registrations,
             max_active,
             local,
+            outside,
             searches: Searches::default(),
             members: Vec::new(),
             arriving: Vec::new(),
@@ -548,6 +552,9 @@ impl Actor {
     async fn stop(&mut self, answer: oneshot::Sender<()>) {
         self.is_ending = true;
         let mut ends = JoinSet::new();
+        if let Some(portmap) = self.outside.portmap().cloned() {
+            ends.spawn(async move { portmap.stop().await });
+        }
         for member in &self.members {
             let handle = member.handle.clone();
             ends.spawn(async move { handle.stop().await });

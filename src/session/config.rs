@@ -35,6 +35,8 @@ pub struct SessionConfig {
     /// Look for peers in the local network, and tell it of our torrents (BEP 14), private ones
     /// apart.
     pub local_discovery: bool,
+    /// Have the router open our ports (PCP, NAT-PMP, UPnP), where we can be connected to at all.
+    pub port_mapping: bool,
     /// Servers of files that torrents or redirects name may lie anywhere, also in our own network
     /// where somebody might be led into it by that.
     pub allow_local_sources: bool,
@@ -109,6 +111,11 @@ impl SessionConfig {
         Self { local_discovery, ..self }
     }
 
+    /// Whether to have the router open our ports.
+    pub fn port_mapping(self, port_mapping: bool) -> Self {
+        Self { port_mapping, ..self }
+    }
+
     /// Whether and how to take part in the DHT.
     pub fn dht(self, dht: Option<DhtOptions>) -> Self {
         Self { dht, ..self }
@@ -169,6 +176,7 @@ impl Default for SessionConfig {
             upload_limit: None,
             max_active: Self::MAX_ACTIVE,
             local_discovery: false,
+            port_mapping: false,
             allow_local_sources: false,
             web_connections: Self::WEB_CONNECTIONS,
             web_limit: None,

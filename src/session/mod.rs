@@ -10,6 +10,7 @@ mod listener;
 mod local;
 mod memory;
 mod origins;
+mod outside;
 mod persist;
 mod places;
 mod ports;
@@ -35,6 +36,7 @@ use crate::link::web::{Policy, Tls};
 use crate::metainfo::Torrent;
 use crate::net::egress::Purpose;
 use crate::net::limiter::Limiter;
+use crate::net::portmap::PortMap;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::lifecycle::Resources;
 use crate::torrent::places::{Account, Shared};
@@ -52,6 +54,7 @@ pub use crate::wire::mse::Encryption;
 
 use actor::{Actor, Command};
 use local::Local;
+use outside::Outside;
 use ports::Ports;
 
 /// Where the DHT's nodes are kept in the state directory.
@@ -70,6 +73,7 @@ pub struct Session {
     up_limiter: Arc<Limiter>,
     patient: watch::Sender<bool>,
     dht: Option<Dht>,
+    portmap: Option<PortMap>,
 }
 
 /// A torrent that has its place in the queue, and whose files are being opened.
@@ -121,12 +125,15 @@ impl Session {
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
         let udp_trackers = UdpClient::over(udp.clone(), mail.tracker, timing.retry_udp);
+        let (mut outside, ports) = Outside::start(config.port_mapping, &egress, [port, udp.port()]);
         let dht = config.dht.filter(|_| egress.off(Purpose::Dht).is_none());
         let dht = dht.map(|DhtOptions { routers }| {
             let file = Some(config.state_dir.join(DHT_FILE));
             let (egress, mail) = (egress.clone(), mail.dht);
             Dht::start(DhtConfig { egress, udp, mail, file, routers, read_only: false })
         });
+        outside.tell(dht.as_ref(), &ports);
+        let portmap = outside.portmap().cloned();
         let secrecy = Secrecy::new(config.encryption);
         let listening = listener::run(egress.clone(), listening, registered, secrecy.clone());
         tokio::spawn(listening);
@@ -138,7 +145,7 @@ impl Session {
         let (patient, patience) = watch::channel(false);
         let resources = Resources {
             peer_id: PeerId::ours(rand::random()),
-            port,
+            ports,
             egress: egress.clone(),
             secrecy,
             state_dir: config.state_dir,
@@ -162,9 +169,9 @@ impl Session {
             bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
-        let actor = Actor::new(resources, registrations, config.max_active, local(port));
+        let actor = Actor::new(resources, registrations, config.max_active, local(port), outside);
         tokio::spawn(actor.run(orders));
-        Ok(Self { commands, port, limiter, up_limiter, patient, dht })
+        Ok(Self { commands, port, limiter, up_limiter, patient, dht, portmap })
     }
 
     /// Takes a torrent in, behind those that are there. It looks at data on disk first, then
@@ -261,6 +268,11 @@ impl Session {
     /// The port that peers can reach us at; 0 when there is none.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Who has the router open our ports, where that is done.
+    pub fn portmap(&self) -> Option<&PortMap> {
+        self.portmap.as_ref()
     }
 
     /// The DHT, where it runs.

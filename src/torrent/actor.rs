@@ -317,7 +317,7 @@ impl Actor {
             TrackerEvent::Failure { url, text } => self.tell_tracker(&url, "failed", &text),
             TrackerEvent::ExternalIp(ip) => {
                 debug!(%ip, "our address as a tracker sees it");
-                let ours = SocketAddr::new(ip, self.links.config.listen_port.unwrap_or_default());
+                let ours = self.links.ours(ip);
                 self.swarm.handle(Input::OurAddress(ours), Instant::now());
             }
             TrackerEvent::PrivateAnswered(url) => {

@@ -63,7 +63,8 @@ pub(super) fn actor(
         .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
     let hashes = parts.torrent.swarm_hashes();
     let seats = company.seats.filter(|seats| seats.are_of(&hashes));
-    let seats = seats.unwrap_or_else(|| Seats::new(dht(parts), hashes, parts.resources.port));
+    let seats =
+        seats.unwrap_or_else(|| Seats::new(dht(parts), hashes, parts.resources.ports.clone()));
     Actor {
         swarm: company.swarm,
         layout: parts.layout,
@@ -164,7 +165,7 @@ fn swarm_config(
         max_peers: max_peers(parts),
         is_private: parts.torrent.private,
         sequential: parts.options.sequential,
-        listen_port: parts.resources.port,
+        listen_port: parts.resources.ports.listen(),
         peer_id: parts.resources.peer_id,
         exchanges_peers: exchanges_peers(parts),
         metadata: Some(parts.torrent.shared_info()),
@@ -203,7 +204,7 @@ fn publisher(parts: &Parts, store: &StoreHandle) -> Publisher {
     Publisher::new(
         parts.layout.piece_count(),
         parts.resources.pool.clone(),
-        parts.resources.port,
+        parts.resources.ports.listen(),
         parts.uploaded_before_bytes,
         parts.so_far.clone(),
         store.home(),
@@ -220,7 +221,7 @@ fn link_config(parts: &Parts, subject: Subject) -> LinkConfig {
         pool: resources.pool.clone(),
         limiter: parts.limiter.clone(),
         up_limiter: parts.up_limiter.clone(),
-        listen_port: Some(resources.port),
+        ports: Some(resources.ports.clone()),
         dht: resources.dht_end().filter(|_| !parts.torrent.private),
         egress: resources.egress.clone(),
         secrecy: resources.secrecy.clone(),
@@ -241,7 +242,7 @@ fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
         tiers,
         info_hash: parts.info_hash,
         peer_id: parts.resources.peer_id,
-        port: parts.resources.port,
+        ports: parts.resources.ports.clone(),
         key: rand::random(),
         numwant: NUMWANT,
         supports_crypto: parts.resources.secrecy.policy.takes_encrypted(),

@@ -85,7 +85,7 @@ pub(super) async fn check(
                 status.check_waits = progress.is_waiting();
                 status.wanted_bytes = total;
                 status.piece_count = parts.layout.piece_count();
-                status.listen_port = parts.resources.port;
+                status.listen_port = parts.resources.ports.listen();
             }),
             command = ends.commands.recv() => match command {
                 Some(Command::Stop(answer)) => {

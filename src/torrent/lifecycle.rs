@@ -23,6 +23,7 @@ use crate::link::{DhtEnd, Secrecy};
 use crate::metainfo::Torrent;
 use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
+use crate::net::portmap::OwnPorts;
 use crate::swarm::Acquaintances;
 use crate::swarm::event::Event;
 use crate::swarm::waits::Waits;
@@ -65,8 +66,8 @@ pub(super) const NUMWANT: u32 = 100;
 pub struct Resources {
     /// Our id.
     pub peer_id: PeerId,
-    /// The port we listen on.
-    pub port: u16,
+    /// The ports we listen on, and what they are outside.
+    pub ports: OwnPorts,
     /// Where everything leaves.
     pub egress: Egress,
     /// Whether connections are encrypted.
@@ -102,7 +103,8 @@ pub struct Resources {
 impl Resources {
     /// The DHT as links are to know it.
     pub(super) fn dht_end(&self) -> Option<DhtEnd> {
-        self.dht.as_ref().map(|dht| DhtEnd { port: dht.port(), nodes: dht.named() })
+        let ports = self.ports.clone();
+        self.dht.as_ref().map(|dht| DhtEnd { ports, nodes: dht.named() })
     }
 }
 
@@ -313,7 +315,7 @@ fn first_status(parts: &Parts, first: &Next) -> Status {
         wanted_bytes: parts.torrent.total_size(),
         wanted_files: parts.wanted_files.clone().into(),
         piece_count: parts.layout.piece_count(),
-        listen_port: parts.resources.port,
+        listen_port: parts.resources.ports.listen(),
         uploaded_before_bytes: parts.uploaded_before_bytes,
         ..Status::default()
     }

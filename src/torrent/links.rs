@@ -3,7 +3,7 @@
 //! whom, is the brain's; it hears in facts what came of its orders.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::base::ids::{LinkId, SourceId};
 use crate::link::web::Wait;
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport};
+use crate::net::portmap::{OutsidePorts, OwnPorts};
 use crate::swarm::event::{DownReason, Input};
 use crate::swarm::link::{CloseReason, LinkCommand};
 use crate::wire::mse::Ways;
@@ -29,6 +30,8 @@ pub(super) struct Links {
     pub config: Arc<LinkConfig>,
     /// The connections that it may have.
     pub places: Places,
+    /// How we were reached from outside when that was asked last.
+    outside: Option<OutsidePorts>,
     /// What links tell.
     pub reports: mpsc::Receiver<LinkReport>,
     reporting: mpsc::Sender<LinkReport>,
@@ -46,12 +49,28 @@ impl Links {
         Self {
             config: Arc::new(config),
             places,
+            outside: None,
             reports,
             reporting,
             handles: BTreeMap::new(),
             sources: BTreeMap::new(),
             outbox: BTreeMap::new(),
         }
+    }
+
+    /// Where others find us who see us at this address.
+    pub fn ours(&self, ip: IpAddr) -> SocketAddr {
+        let port = self.config.ports.as_ref().map_or(0, |ports| ports.peers_towards(ip));
+        SocketAddr::new(ip, port)
+    }
+
+    /// Where a router has others find us, if that is news.
+    pub fn newly_found(&mut self) -> impl Iterator<Item = SocketAddr> + use<> {
+        let outside = self.config.ports.as_ref().map(OwnPorts::outside);
+        let is_new = self.outside != outside;
+        self.outside = outside;
+        let both = outside.filter(|_| is_new).map(|it| [it.four.peers_at, it.six.peers_at]);
+        both.into_iter().flatten().flatten()
     }
 
     /// Links that are up, or on their way.
@@ -203,7 +222,7 @@ mod tests {
             pool: BlockPool::new(1 << 20),
             limiter: limiter.clone(),
             up_limiter: limiter,
-            listen_port: None,
+            ports: None,
             egress: Egress::default(),
             dht: None,
             secrecy: Secrecy::new(Encryption::Off),

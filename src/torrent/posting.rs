@@ -26,6 +26,9 @@ impl Actor {
         let now = Instant::now();
         self.note_silence(now);
         self.note_starved(now);
+        for ours in self.links.newly_found() {
+            self.swarm.handle(Input::OurAddress(ours), now);
+        }
         self.waits = [self.waits[1], self.links.config.pool.waits_count()];
         let stats = self.jobs.store.stats();
         let hashing = Duration::from_nanos(stats.hash_ns.saturating_sub(self.disk_stats.hash_ns));

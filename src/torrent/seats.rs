@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::base::ids::InfoHash;
 use crate::dht::Haste;
 use crate::dht::task::{Dht, DhtNews, Seat, Wish};
+use crate::net::portmap::OwnPorts;
 
 use super::status::DhtStatus;
 
@@ -35,24 +36,17 @@ pub(super) struct Needs {
 pub(super) struct Seats {
     dht: Option<Dht>,
     hashes: Vec<InfoHash>,
-    /// To be announced; none where nobody can connect.
-    port: Option<u16>,
+    /// To be announced, as they are outside, where anybody can connect.
+    ports: OwnPorts,
     seats: Vec<Seat>,
     haste: Haste,
     announced: Option<(Instant, usize)>,
 }
 
 impl Seats {
-    /// None taken yet. `dht` is none for a private torrent, `port` 0 where there is none.
-    pub fn new(dht: Option<Dht>, hashes: Vec<InfoHash>, port: u16) -> Self {
-        Self {
-            dht,
-            hashes,
-            port: (port > 0).then_some(port),
-            seats: Vec::new(),
-            haste: Haste::Urgent,
-            announced: None,
-        }
+    /// None taken yet. `dht` is none for a private torrent.
+    pub fn new(dht: Option<Dht>, hashes: Vec<InfoHash>, ports: OwnPorts) -> Self {
+        Self { dht, hashes, ports, seats: Vec::new(), haste: Haste::Urgent, announced: None }
     }
 
     /// Are they those of a torrent with these hashes?
@@ -75,7 +69,8 @@ impl Seats {
             (true, ..PEERS_ENOUGH) => self.haste,
             _ => Haste::Background,
         };
-        let wish = Wish { port: self.port, seed: needs.is_seed, haste: self.haste };
+        let ports = (self.ports.listen() > 0).then(|| self.ports.outside());
+        let wish = Wish { ports, seed: needs.is_seed, haste: self.haste };
         self.seats.iter_mut().for_each(|seat| seat.wish(wish));
     }
 

@@ -356,7 +356,7 @@ impl Task {
         let now = Instant::now();
         let config = SeekerConfig {
             peer_id: resources.peer_id,
-            listen_port: resources.port,
+            listen_port: resources.ports.listen(),
             max_peers: request.max_peers,
             exchanges_peers: request.exchange_peers,
             memory: ends.allowance.bytes(),
@@ -379,7 +379,7 @@ impl Task {
             pool: resources.pool.clone(),
             limiter: Arc::new(Limiter::under(resources.limiter.clone(), None)),
             up_limiter: Arc::new(Limiter::under(resources.up_limiter.clone(), None)),
-            listen_port: Some(resources.port),
+            ports: Some(resources.ports.clone()),
             dht: resources.dht_end(),
             egress: resources.egress.clone(),
             secrecy: resources.secrecy.clone(),
@@ -562,7 +562,7 @@ impl Task {
         match event {
             TrackerEvent::Peers { addresses } => self.learn(Source::Tracker, addresses),
             TrackerEvent::ExternalIp(ip) => {
-                let ours = SocketAddr::new(ip, self.links.config.listen_port.unwrap_or_default());
+                let ours = self.links.ours(ip);
                 self.seeker.note(Input::OurAddress(ours), Instant::now());
             }
             TrackerEvent::Status(status) => self.trackers.status = status,
@@ -631,7 +631,7 @@ fn seats(resources: &Resources, request: &SeekRequest) -> Seats {
         request.peers.iter().for_each(|address| dht.hint(*address, Hint::Torrent));
     }
     let hashes = request.target.swarm_hashes().collect();
-    Seats::new(resources.dht.clone(), hashes, resources.port)
+    Seats::new(resources.dht.clone(), hashes, resources.ports.clone())
 }
 
 /// What to announce with; none when there is nobody to ask.
@@ -641,7 +641,7 @@ fn tracker_config(resources: &Resources, request: &SeekRequest) -> Option<Tracke
         tiers,
         info_hash: request.target.handshake_hash(),
         peer_id: resources.peer_id,
-        port: resources.port,
+        ports: resources.ports.clone(),
         key: rand::random(),
         numwant: NUMWANT,
         supports_crypto: resources.secrecy.policy.takes_encrypted(),

@@ -93,7 +93,7 @@ pub struct Beacon {
 /// # Errors
 /// What the system says: `AddrInUse` when a program that does not share has the port.
 pub fn bind(port: u16) -> io::Result<UdpSocket> {
-    let socket = Egress::default().shared_port(port)?;
+    let socket = Egress::default().shared_port(true, port)?;
     // A machine without a way to the group still gets broadcasts.
     if let Err(error) = socket.join_multicast_v4(GROUP, Ipv4Addr::UNSPECIFIED) {
         debug!(%error, "no multicast");

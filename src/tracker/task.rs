@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 
 use crate::base::addr::{Locality, Teller, is_usable_peer};
 use crate::base::ids::{InfoHash, PeerId};
+use crate::net::portmap::OwnPorts;
 use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, Family};
 use crate::tracker::tiers::status::TrackerStatus;
 use crate::tracker::tiers::{
@@ -28,7 +29,7 @@ mod fetch;
 mod udp;
 
 use errand::{Carriers, Errand, Host, Question, Report, sockets};
-use fetch::{Fetched, MAX_ADDRESSES};
+use fetch::{Fetched, MAX_ADDRESSES, host_address};
 
 /// Reports of announces on their way. An announce makes two at most, and few are on their way
 /// at once; more would wait.
@@ -45,8 +46,9 @@ pub struct TrackerConfig {
     pub info_hash: InfoHash,
     /// Our id in it.
     pub peer_id: PeerId,
-    /// Port we listen on.
-    pub port: u16,
+    /// Our ports, of which each tracker is told the one by which its peers reach us; when that is
+    /// another one, all are told.
+    pub ports: OwnPorts,
     /// Random, the same for the life of the torrent (BEP 7).
     pub key: u32,
     /// Peers to ask for.
@@ -251,6 +253,8 @@ impl Driver {
         let mut has_listener = true;
         let mut around = self.carriers.network.egress.watch();
         let mut before = around.borrow_and_update().clone();
+        let mut ports = self.config.ports.clone();
+        let mut ports_told = ports.outside();
         while !self.is_finished {
             let wake = self.tiers.next_timeout();
             tokio::select! {
@@ -273,6 +277,13 @@ impl Driver {
                         self.announce_elsewhere();
                     }
                     before = standing;
+                }
+                () = ports.changed(), if !self.is_stopping => {
+                    let outside = ports.outside();
+                    if outside.is_elsewhere_than(&ports_told) {
+                        self.announce_elsewhere();
+                    }
+                    ports_told = outside;
                 }
                 () = sleep_to(self.elsewhere_at), if self.elsewhere_at.is_some() => {
                     self.announce_elsewhere();
@@ -391,7 +402,7 @@ impl Driver {
         let request = AnnounceRequest {
             info_hash: self.config.info_hash,
             peer_id: self.config.peer_id,
-            port: self.config.port,
+            port: self.port_for(call),
             uploaded: stats.uploaded,
             downloaded: stats.downloaded,
             corrupt: stats.corrupt,
@@ -411,6 +422,15 @@ impl Driver {
         let errand = Errand { known, skip: self.skip(call), ..self.errand(question, host) };
         let job = self.jobs.spawn(errand.announce(call));
         self.flights.push((call, job));
+    }
+
+    /// The port that a tracker is told over a family: one in our own network sees us from inside.
+    fn port_for(&self, call: Call) -> u16 {
+        let ports = &self.config.ports;
+        match host_address(self.tiers.url(call.tracker)) {
+            Some(host) => ports.peers_towards(host),
+            None => ports.outside().of(call.family == Family::V4).tcp,
+        }
     }
 
     fn scrape(&mut self, tracker: TrackerIndex) {

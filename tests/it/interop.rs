@@ -14,6 +14,7 @@ mod met;
 pub mod namespace;
 mod peers;
 mod power;
+mod router;
 mod secrecy;
 mod upload;
 mod web;

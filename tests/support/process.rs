@@ -112,7 +112,7 @@ pub fn with_home(mut command: Command, home: &Path) -> Command {
     command.env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
     command.env("XDG_CONFIG_HOME", home.join("config"));
     // Tests are not to be seen in the network that they run in, nor to reach another one.
-    command.env("DRIVER_NO_LSD", "1").env("DRIVER_NO_DHT", "1");
+    command.env("DRIVER_NO_LSD", "1").env("DRIVER_NO_DHT", "1").env("DRIVER_NO_PORTMAP", "1");
     // The peers of these tests speak plainly, and some count who comes. What is encrypted is tried
     // where tests ask for that.
     command.env("DRIVER_ENCRYPTION", "off");

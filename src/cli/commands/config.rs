@@ -9,7 +9,9 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::memory::told;
 use crate::cli::out;
-use crate::cli::print::net_lines;
+use crate::cli::print::{net_lines, router_lines};
+use crate::net::egress::Purpose;
+use crate::net::portmap;
 
 /// Prints the effective settings, as a table or as one JSON object.
 ///
@@ -17,7 +19,14 @@ use crate::cli::print::net_lines;
 /// When more memory is asked for than there is.
 pub fn run(settings: &Settings, is_json: bool) -> Outcome {
     let memory = told(&settings.cli.common)?;
-    let net = net_lines(&settings.cli.common.ways.egress(), None);
+    let egress = settings.cli.common.ways.egress();
+    let off = egress.off(Purpose::PortMap).is_some();
+    let routers = match settings.cli.options.no_portmap {
+        true => vec!["no router is asked to open ports (--no-portmap)".to_owned()],
+        false if off => Vec::new(),
+        false => router_lines(&portmap::ways(&egress)),
+    };
+    let net = net_lines(&egress, None, &routers);
     let file = settings.file().map(ToOwned::to_owned).or_else(config_path);
     let state = state_dir()?;
     if is_json {

@@ -386,6 +386,7 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         .max_active(options.max_active.into())
         // Whoever binds an address does not want to be seen elsewhere.
         .local_discovery(!options.no_lsd && common.ways.bind.is_none())
+        .port_mapping(!options.no_portmap)
         .allow_local_sources(options.allow_local_web_seeds)
         .web_connections(options.web_connections.into())
         .web_limit(options.web_limit.0)

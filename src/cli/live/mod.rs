@@ -90,6 +90,8 @@ pub struct Live {
     sum_told: Instant,
     /// Why nothing leaves, as it was told last.
     way_told: Option<String>,
+    /// How both families are reached from outside, as it was told last.
+    outside_told: [Option<Value>; 2],
 }
 
 impl Live {
@@ -103,7 +105,19 @@ impl Live {
     ) -> Self {
         let sum_told = Instant::now();
         let (refused, way_told) = (Exit::Done, None);
-        Self { desk, voice, lines, stopper, ending, refused, told, sum_told, way_told }
+        let outside_told = [None, None];
+        Self {
+            desk,
+            voice,
+            lines,
+            stopper,
+            ending,
+            refused,
+            told,
+            sum_told,
+            way_told,
+            outside_told,
+        }
     }
 
     /// Runs to the end and stops the torrents; the last words are said here.
@@ -431,6 +445,7 @@ impl Live {
 
     fn on_second(&mut self) {
         self.tell_way_out();
+        self.tell_outside();
         self.tell_searches();
         let mut statuses = Vec::new();
         for item in &self.desk.items {

@@ -2,15 +2,15 @@
 
 use crate::net::egress::{Egress, Policy, Purpose, Standing, State};
 
-/// The way out in lines: the rule, how it stands, and what is off and why.
-pub fn net_lines(egress: &Egress, port: Option<u16>) -> Vec<String> {
-    lines(egress.policy(), &egress.standing(), port, |purpose| egress.off(purpose))
+/// The way out in lines: the rule, how it stands, how others come in, and what is off and why.
+pub fn net_lines(egress: &Egress, port: Option<u16>, outside: &[String]) -> Vec<String> {
+    lines(egress.policy(), &egress.standing(), (port, outside), |purpose| egress.off(purpose))
 }
 
 fn lines(
     policy: &Policy,
     standing: &Standing,
-    port: Option<u16>,
+    (port, outside): (Option<u16>, &[String]),
     off: impl Fn(Purpose) -> Option<&'static str>,
 ) -> Vec<String> {
     let Policy { device, bind, proxy, only_peers, dns } = policy;
@@ -69,6 +69,8 @@ fn lines(
         };
         lines.push(line("listens", words));
     }
+    let names = std::iter::once("outside").chain(std::iter::repeat(""));
+    lines.extend(names.zip(outside).map(|(name, words)| line(name, words.clone())));
     for purpose in Purpose::ALL {
         if let Some(why) = off(purpose) {
             lines.push(line("off", format!("{purpose}: {why}")));
@@ -84,13 +86,23 @@ mod tests {
     #[test]
     fn the_rule_its_state_and_what_is_off_are_told() {
         assert_eq!(
-            net_lines(&Egress::default(), Some(6881)),
-            ["leaves by  any device", "names      the system", "listens    port 6881"]
+            net_lines(
+                &Egress::default(),
+                Some(6881),
+                &["IPv4: a".to_owned(), "IPv6: b".to_owned()]
+            ),
+            [
+                "leaves by  any device",
+                "names      the system",
+                "listens    port 6881",
+                "outside    IPv4: a",
+                "           IPv6: b"
+            ]
         );
         let device = Some("tun77".to_owned());
         let waits = Egress::new(Policy { device, ..Policy::default() });
         assert_eq!(
-            net_lines(&waits, None),
+            net_lines(&waits, None, &[]),
             [
                 "leaves by  tun77 alone",
                 "state      nothing leaves: waits for tun77: there is no such device",
@@ -99,7 +111,7 @@ mod tests {
         );
         let proxy = "http://me:secret@192.0.2.1:3128".parse().ok();
         let proxied = Egress::new(Policy { proxy, ..Policy::default() });
-        let told = net_lines(&proxied, Some(0)).join("\n");
+        let told = net_lines(&proxied, Some(0), &[]).join("\n");
         assert!(told.contains("proxy      http://192.0.2.1:3128, everything"), "{told}");
         assert!(told.contains("off        DHT: datagrams (UDP) do not go through an HTTP proxy"));
         assert!(told.contains("listens    nobody can connect to us") && !told.contains("secret"));

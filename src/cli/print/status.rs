@@ -39,6 +39,8 @@ pub struct Around<'a> {
     pub limits_of_all: Option<Limits>,
     /// The tracker that is to be asked when its turn comes.
     pub first_tracker: Option<&'a str>,
+    /// Our ports as they are outside, where a router has opened any.
+    pub outside: Option<&'a str>,
 }
 
 /// The screen of `status`, in lines of at most `columns`.
@@ -91,6 +93,7 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
         rows.push(("Web", format!("{up} of {} connected", counted(all.into(), "source"))));
     }
     rows.extend(status.dht.as_ref().map(|dht| ("DHT", dht_words(dht))));
+    rows.extend(around.outside.map(|outside| ("Outside", outside.to_owned())));
     rows.extend(moving(status));
     rows.extend(unsynced(status));
     rows.extend(troubles(status));

@@ -13,8 +13,8 @@ use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
     Around, Limits, announced_words, counted, dht_screen, files_of, files_screen, info_screen,
-    list_screen, net_lines, path_in, peers_screen, status_screen, swarm_line, trackers_screen,
-    web_screen, wrap,
+    list_screen, net_lines, outside_lines, outside_row, outside_trouble, path_in, peers_screen,
+    status_screen, swarm_line, trackers_screen, web_screen, wrap,
 };
 use crate::cli::search::Search;
 use crate::cli::selection::wanted_files;
@@ -39,7 +39,13 @@ const NO_TORRENT: &str = "there is no torrent: add FILE takes one in\n";
 impl Desk {
     /// The answer to an order, ready to print. `Watch` and `Quit` are not answered here.
     pub async fn answer(&mut self, order: &Order) -> String {
-        let answer = self.answer_alone(order).await;
+        let mut answer = self.answer_alone(order).await;
+        if *order == Order::Why
+            && let Some(standing) = self.engine.outside()
+            && let Some(trouble) = outside_trouble(&standing, self.engine.port())
+        {
+            answer += &(wrap(&format!("From outside: {trouble}"), out::columns(), 2) + "\n");
+        }
         match self.engine.egress().standing().trouble().filter(|_| *order == Order::Why) {
             // Whatever else it waits for comes after that.
             Some(why) => wrap(&format!("First of all: {why}"), out::columns(), 2) + "\n" + &answer,
@@ -80,17 +86,29 @@ impl Desk {
                     return self.select(ranges.as_ref()).await;
                 }
                 let (is_several, of_all) = (self.is_several, self.engine.limits());
+                let outside = self.outside_row();
                 match self.used_mut() {
-                    Some(item) => item.answer(order, is_several, of_all).await,
+                    Some(item) => {
+                        item.answer(order, is_several, (of_all, outside.as_deref())).await
+                    }
                     None => NO_TORRENT.to_owned(),
                 }
             }
         }
     }
 
+    /// Our ports as they are outside, where a router has opened any.
+    fn outside_row(&self) -> Option<String> {
+        self.engine.outside().as_ref().and_then(outside_row)
+    }
+
     /// What may leave, and how.
     fn net_screen(&self, columns: usize) -> String {
-        let lines = net_lines(self.engine.egress(), Some(self.engine.port()));
+        let outside = match self.engine.outside() {
+            Some(standing) => outside_lines(&standing),
+            None => vec!["no router is asked to open ports".to_owned()],
+        };
+        let lines = net_lines(self.engine.egress(), Some(self.engine.port()), &outside);
         lines.iter().map(|line| wrap(line, columns, 2) + "\n").collect()
     }
 
@@ -197,8 +215,11 @@ impl Desk {
     fn status_of_all(&self) -> String {
         let now = Instant::now();
         let of_all = self.is_several.then(|| self.engine.limits());
-        let screen =
-            |item: &Item| format!("{}\n{}", item.whole_title(), item.status_screen(of_all, now));
+        let outside = self.outside_row();
+        let screen = |item: &Item| {
+            let screen = item.status_screen(of_all, outside.as_deref(), now);
+            format!("{}\n{screen}", item.whole_title())
+        };
         let items = self.items.iter().map(|item| (item.number, screen(item)));
         let mut screens: Vec<_> = items.chain(self.searches_screens()).collect();
         screens.sort_by_key(|(number, _)| *number);
@@ -304,7 +325,12 @@ impl Item {
     }
 
     /// The answer to an order that is about this torrent alone.
-    async fn answer(&mut self, order: &Order, is_several: bool, of_all: Limits) -> String {
+    async fn answer(
+        &mut self,
+        order: &Order,
+        is_several: bool,
+        (of_all, outside): (Limits, Option<&str>),
+    ) -> String {
         let (now, columns) = (Instant::now(), out::line_columns());
         let name = if is_several { self.prefix() } else { String::new() };
         match order {
@@ -323,7 +349,7 @@ impl Item {
             }
             Order::Web => web_screen(&self.handle.sources().await, columns),
             Order::AddWebSeed(url) => name + &self.add_web_seed(url).await,
-            Order::Status { .. } => self.status_screen(is_several.then_some(of_all), now),
+            Order::Status { .. } => self.status_screen(is_several.then_some(of_all), outside, now),
             Order::Files => {
                 let status = self.handle.status();
                 let live = Some((status.have.as_slice(), self.wanted.as_slice()));
@@ -364,8 +390,14 @@ impl Item {
 
 impl Item {
     /// Its screen of `status`.
-    fn status_screen(&self, limits_of_all: Option<Limits>, now: Instant) -> String {
-        let around = Around { limits_of_all, first_tracker: self.first_tracker.as_deref() };
+    fn status_screen(
+        &self,
+        limits_of_all: Option<Limits>,
+        outside: Option<&str>,
+        now: Instant,
+    ) -> String {
+        let first_tracker = self.first_tracker.as_deref();
+        let around = Around { limits_of_all, first_tracker, outside };
         status_screen(&self.handle.status(), around, now, out::line_columns())
     }
 

@@ -227,6 +227,10 @@ impl Actor {
                 let addresses = self.names.of_torrent(nodes);
                 addresses.into_iter().for_each(|address| self.hint(address, Hint::Torrent));
             }
+            Order::Mapped(ports) => self.each(|side| {
+                let address = ports.of(side.is_v4).datagrams_at;
+                Some(Input::Mapped { address })
+            }),
             Order::Ask { question, post } => self.ask(question, post),
             Order::Look(answer) => {
                 let contacts = self.sides.iter().flat_map(|side| side.node.contacts(now()));
@@ -245,9 +249,9 @@ impl Actor {
 
     fn on_wish(&mut self, hash: InfoHash, number: u64, wish: Wish, post: mpsc::Sender<DhtNews>) {
         self.members.insert(hash, Member { number, post });
-        let Wish { port, seed, haste } = wish;
-        self.each(|_| {
-            Some(match port {
+        let Wish { ports, seed, haste } = wish;
+        self.each(|side| {
+            Some(match ports.map(|ports| ports.of(side.is_v4).tcp) {
                 // Peers connect over TCP: what port our datagrams seem to come from is no answer.
                 Some(port) => Input::Announce { hash, port, implied: false, seed, haste },
                 None => Input::Seek { hash, seed, haste },

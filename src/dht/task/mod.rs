@@ -23,6 +23,7 @@ use super::items::Item;
 use crate::base::ids::InfoHash;
 use crate::net::Error;
 use crate::net::egress::Egress;
+use crate::net::portmap::OutsidePorts;
 use crate::net::udp::{Udp, UdpNews};
 
 /// Orders that wait for the actor: a session may begin with thousands of torrents, and what does
@@ -101,7 +102,7 @@ impl Standing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wish {
     /// Where it takes connections, to be announced; with none it only looks for others.
-    pub port: Option<u16>,
+    pub ports: Option<OutsidePorts>,
     /// Whether it has everything.
     pub seed: bool,
     /// How much its lookups may cost.
@@ -208,6 +209,7 @@ enum Order {
     Leave { hash: InfoHash, number: u64 },
     Hint { address: SocketAddr, by: Hint },
     Names(Vec<(String, u16)>),
+    Mapped(OutsidePorts),
     Ask { question: Question, post: mpsc::Sender<Answer> },
     Look(oneshot::Sender<Look>),
     Count { hash: InfoHash, answer: oneshot::Sender<Option<(usize, usize)>> },
@@ -266,6 +268,12 @@ impl Dht {
         if !nodes.is_empty() {
             let _ = self.orders.try_send(Order::Names(nodes.to_vec()));
         }
+    }
+
+    /// How we are reached from outside, as a router maps our ports. Waits while it is busy.
+    pub async fn mapped(&self, ports: OutsidePorts) {
+        // When it has ended nobody needs to know.
+        let _ = self.orders.send(Order::Mapped(ports)).await;
     }
 
     /// Asks the network. The channel ends when the last family has answered.

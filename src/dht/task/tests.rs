@@ -27,7 +27,8 @@ async fn met(dht: &Dht) -> bool {
 }
 
 fn wish(port: Option<u16>) -> Wish {
-    Wish { port, seed: false, haste: Haste::Urgent }
+    let ports = port.map(|port| OutsidePorts::unmapped(port, port));
+    Wish { ports, seed: false, haste: Haste::Urgent }
 }
 
 /// The first news that `choose` accepts.
@@ -198,4 +199,34 @@ async fn a_ping_is_sent_where_no_node_is_known() {
     let mut answers = both.ask(Question::Ping("[::1]:1".parse().unwrap())).await;
     let ended = timeout(LIMIT, answers.recv()).await.expect("an end");
     assert!(matches!(ended, Some(Answer::Ended(_))), "{ended:?}");
+}
+
+/// A router gives us another port than ours: that one is announced, and the next one as soon as it
+/// changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_port_outside_is_announced_and_followed() {
+    let first = start(31, &[], None);
+    let others: Vec<Dht> = (32..34).map(|last| start(last, &[&first], None)).collect();
+    for dht in &others {
+        assert!(met(dht).await);
+    }
+    let (mut one, mut two) = (others[0].seat(HASH), others[1].seat(HASH));
+    two.wish(wish(None));
+    for port in [40_000, 50_000] {
+        let mut ports = OutsidePorts::unmapped(1111, 1111);
+        ports.four.tcp = port;
+        one.wish(Wish { ports: Some(ports), ..wish(None) });
+        peer(&mut two, &format!("127.0.0.32:{port}")).await;
+    }
+    // That address is its own: it does not ask itself, whoever names it.
+    let own = tokio::net::UdpSocket::bind("127.0.0.35:0").await.unwrap();
+    let other = tokio::net::UdpSocket::bind("127.0.0.36:0").await.unwrap();
+    let mut ports = OutsidePorts::unmapped(1111, 1111);
+    ports.four.datagrams_at = own.local_addr().ok();
+    others[0].mapped(ports).await;
+    for node in [&own, &other] {
+        others[0].hint(node.local_addr().unwrap(), Hint::Torrent);
+    }
+    timeout(LIMIT, other.recv(&mut [0; 1500])).await.expect("a query").unwrap();
+    assert!(own.try_recv(&mut [0; 1500]).is_err(), "it asked itself");
 }

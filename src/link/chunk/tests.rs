@@ -33,7 +33,7 @@ fn config(layout: Layout, pool_blocks: usize) -> LinkConfig {
         pool: BlockPool::new(pool_blocks * BLOCK_LEN),
         limiter: Arc::new(Limiter::new(None)),
         up_limiter: Arc::new(Limiter::new(None)),
-        listen_port: None,
+        ports: None,
         dht: None,
         egress: Egress::default(),
         secrecy: Secrecy::new(Encryption::Off),

@@ -244,7 +244,7 @@ async fn ports_of_nodes_are_told_behind_our_pieces_and_once() {
     for (has_node, hello) in [(true, HELLO_ALL), (false, HELLO_PLAIN)] {
         let mut hello = *hello;
         hello[27] |= u8::from(has_node);
-        let dht = Some(DhtEnd { port: 6881, nodes: nodes.clone() });
+        let dht = Some(DhtEnd { ports: OwnPorts::fixed(6880, 6881), nodes: nodes.clone() });
         let mut bench = Bench::begin(LinkConfig { dht, ..config(32) }, &hello, 64 * 1024).await;
         let mut answer = [0; 68];
         bench.peer.read_exact(&mut answer).await.unwrap();
@@ -273,7 +273,7 @@ async fn nodes_are_neither_told_nor_heard_of_once_the_torrent_proves_private() {
     let (nodes, mut named) = mpsc::channel(8);
     let mut hello = *HELLO_ALL;
     hello[27] |= 1;
-    let dht = Some(DhtEnd { port: 6881, nodes });
+    let dht = Some(DhtEnd { ports: OwnPorts::fixed(6880, 6881), nodes });
     let mut bench = Bench::begin(LinkConfig { dht, ..config(32) }, &hello, 64 * 1024).await;
     bench.peer.read_exact(&mut [0; 68]).await.unwrap();
     bench.news().await;

@@ -261,16 +261,24 @@ impl Egress {
         UdpSocket::from_std(socket.into()).map_err(Error::Socket)
     }
 
-    /// A UDP socket on `port` of every IPv4 address, which several programs may share: broadcasts
-    /// come to no other. For servers that want to be found. Must run inside the runtime.
+    /// A UDP socket on `port` of every address of a family, which several programs may share:
+    /// broadcasts come to no other. For servers that want to be found, and for words to all. Must
+    /// run inside the runtime.
     ///
     /// # Errors
     /// What the system says: `AddrInUse` when a program that does not share has the port.
-    pub fn shared_port(&self, port: u16) -> io::Result<UdpSocket> {
-        let socket = self.free_socket(true).map_err(io::Error::from)?;
+    pub fn shared_port(&self, is_v4: bool, port: u16) -> io::Result<UdpSocket> {
+        let socket = self.free_socket(is_v4).map_err(io::Error::from)?;
+        let any: IpAddr = match is_v4 {
+            true => Ipv4Addr::UNSPECIFIED.into(),
+            false => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        if !is_v4 {
+            socket.set_only_v6(true)?;
+        }
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+        socket.bind(&SocketAddr::new(any, port).into())?;
         UdpSocket::from_std(socket.into())
     }
 
@@ -373,9 +381,38 @@ impl Egress {
         }
     }
 
+    /// Connects to the router from `own`, the address of ours that others are to reach.
+    ///
+    /// # Errors
+    /// `Off` behind a proxy, `Held`, `Connect`, `ConnectTimeout`.
+    pub async fn connect_from(
+        &self,
+        own: IpAddr,
+        router: SocketAddr,
+        limit: Duration,
+    ) -> Result<TcpStream, Error> {
+        match self.off(Purpose::PortMap) {
+            Some(why) => Err(Error::Off { why }),
+            None => {
+                self.place()?;
+                self.dial_from(own, router, limit).await
+            }
+        }
+    }
+
     /// Connects without a proxy.
     async fn dial(&self, address: SocketAddr, limit: Duration) -> Result<TcpStream, Error> {
         let own = self.own_address(self.place()?, address)?;
+        self.dial_from(own, address, limit).await
+    }
+
+    /// The same from this address, which `place` allows.
+    async fn dial_from(
+        &self,
+        own: IpAddr,
+        address: SocketAddr,
+        limit: Duration,
+    ) -> Result<TcpStream, Error> {
         let socket = self.socket(address.is_ipv4(), true)?;
         if !own.is_unspecified() {
             self.bind(&socket, own, |source| Error::Connect { address, source })?;

@@ -84,7 +84,7 @@ impl Rig {
             pool: BlockPool::new(1 << 20),
             limiter: Arc::new(Limiter::new(None)),
             up_limiter: Arc::new(Limiter::new(None)),
-            listen_port: None,
+            ports: None,
             dht: None,
             egress: Egress::default(),
             secrecy: Secrecy::new(Encryption::Off),

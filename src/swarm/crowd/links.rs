@@ -124,7 +124,9 @@ impl Crowd {
         let host_of = |peer: &Peer| host_key(peer.address().ip());
         let Some(teller) = self.peers.get(&link).map(host_of) else { return };
         let agrees = |peer: &Peer| peer.sees_us_at() == Some(ours) && host_of(peer) != teller;
-        if self.config.listen_port > 0 && self.peers.values().any(agrees) {
+        // A tracker, or the router, has told the port as well.
+        let is_known = self.candidates.ours().iter().any(|known| known.ip() == ours);
+        if self.config.listen_port > 0 && !is_known && self.peers.values().any(agrees) {
             self.set_ours(SocketAddr::new(ours, self.config.listen_port));
         }
     }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::mock_tracker::{MockTracker, Script, gzip_bomb};
 use crate::base::ids::{InfoHash, PeerId};
 use crate::net::egress::Egress;
+use crate::net::portmap::{Mapping, OwnPorts, Protocol, State};
 use crate::tracker::server::{ServerConfig, serve};
 use crate::tracker::task::{
     NetworkTiming, QUIET_DEFAULT, TrackerCommand, TrackerConfig, TrackerEvent, TransferStats,
@@ -56,7 +57,7 @@ impl Torrent {
             stop_budget: millis(200),
             ..Timing::default()
         };
-        Self::over(udp, tiers, network, timing, 6881)
+        Self::over(udp, tiers, network, timing, OwnPorts::fixed(6881, 6881))
     }
 
     pub(super) fn with(
@@ -65,7 +66,7 @@ impl Torrent {
         timing: Timing,
         port: u16,
     ) -> Self {
-        Self::over(None, tiers, network, timing, port)
+        Self::over(None, tiers, network, timing, OwnPorts::fixed(port, port))
     }
 
     fn over(
@@ -73,7 +74,7 @@ impl Torrent {
         tiers: &[&[String]],
         network: NetworkTiming,
         timing: Timing,
-        port: u16,
+        ports: OwnPorts,
     ) -> Self {
         let (stats, stats_seen) =
             watch::channel(TransferStats { left: 99, wanted_left: 99, ..TransferStats::default() });
@@ -83,7 +84,7 @@ impl Torrent {
             tiers: tiers.iter().map(|tier| tier.to_vec()).collect(),
             info_hash: InfoHash([1; 20]),
             peer_id: PeerId(*b"-PN0100-abcdefghijkl"),
-            port,
+            ports,
             key: 7,
             numwant: 50,
             supports_crypto: false,
@@ -551,4 +552,42 @@ async fn a_tracker_with_an_ipv6_address_is_asked() {
         _ => None,
     });
     assert_eq!(external.await.to_string(), "::1");
+}
+
+/// A router gives us another port than ours: whoever comes through it is told that one, and again
+/// when it changes; whoever is here is told ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trackers_are_told_the_port_outside_and_follow_it() {
+    let tracker = MockTracker::start(vec![Script::body(b"d8:intervali1800e5:peers0:e")]);
+    let timing = Timing { interval_floor_alone: Duration::ZERO, ..Timing::default() };
+    let mapped = |tcp| {
+        State::Mapped(Mapping {
+            protocol: Protocol::NatPmp,
+            gateway: [192, 168, 1, 1].into(),
+            address: [93, 184, 216, 34].into(),
+            tcp,
+            udp: Some(tcp),
+            lifetime: Some(Duration::from_secs(60)),
+        })
+    };
+    let (ports, told) = OwnPorts::mapped(6881, 6881);
+    let map = |tcp| told.send_modify(|all| all.note(true, [6881, 6881], &mapped(tcp)));
+    map(40_000);
+    let network = NetworkTiming::default();
+    let begin = |url: String| {
+        Torrent::over(None, &[&[url]], network.clone(), timing.clone(), ports.clone())
+    };
+    let outside = begin(tracker.url().replace("127.0.0.1", "localhost"));
+    let line = tracker.next_request(LIMIT).unwrap();
+    assert!(line.contains("&port=40000&"), "{line}");
+    map(50_000);
+    let line = tracker.next_request(LIMIT).unwrap();
+    assert!(line.contains("&port=50000&"), "{line}");
+    outside.stop().await;
+    assert!(tracker.next_request(LIMIT).unwrap().contains("&event=stopped"));
+    let inside = begin(tracker.url());
+    let line = tracker.next_request(LIMIT).unwrap();
+    assert!(line.contains("&port=6881&"), "{line}");
+    map(50_001);
+    inside.stop().await;
 }

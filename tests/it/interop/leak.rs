@@ -151,7 +151,8 @@ impl World {
         self.count += 1;
         let dir = self.home.path().join(format!("driver-{}", self.count));
         let mut command = with_home(self.inside.command(driver_path()), &dir);
-        command.env_remove("DRIVER_NO_LSD").env_remove("DRIVER_NO_DHT");
+        let off = ["DRIVER_NO_LSD", "DRIVER_NO_DHT", "DRIVER_NO_PORTMAP"];
+        off.into_iter().for_each(|name| _ = command.env_remove(name));
         command.args(["--peer", &format!("{FAR}:6881"), "--port", PORT, "--dir"]).arg(&dir);
         command.args(["-a", "http://tracker.example:6969", "-a", "udp://tracker.example:6970"]);
         command.args(["-w", "http://files.example/", "--dht-bootstrap", "node.example:6771"]);

@@ -1,0 +1,65 @@
+//! Whether a gateway has lost its mappings: it tells with every answer for how many seconds it has
+//! had them (RFC 6887, 8.5; RFC 6886, 3.6).
+
+use std::time::{Duration, Instant};
+
+/// Resets that are heeded are so far apart: one that tells any number is not asked without end.
+const APART: Duration = Duration::from_secs(60);
+
+/// What a gateway told last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Epoch {
+    told: Option<(u32, Instant)>,
+    reset: Option<Instant>,
+}
+
+impl Epoch {
+    /// Notes what is told now; true when it has begun anew since.
+    pub fn note(&mut self, told: u32, now: Instant) -> bool {
+        let before = self.told.replace((told, now));
+        let is_new = before.is_some_and(|(before, at)| {
+            // "If the current epoch is less, by more than one": it went back.
+            let passed = now.saturating_duration_since(at).as_secs();
+            let grown = u64::from(told.saturating_sub(before));
+            told.saturating_add(1) < before
+                || passed + 2 < grown - grown / 16
+                || grown + 2 < passed - passed / 16
+        });
+        let may = self.reset.is_none_or(|at| now.saturating_duration_since(at) >= APART);
+        if is_new && may {
+            self.reset = Some(now);
+        }
+        is_new && may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_goes_back_or_stands_still_is_a_new_one() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut epoch = Epoch::default();
+        assert!(!epoch.note(1000, at(0)), "the first word");
+        assert!(!epoch.note(1060, at(60)));
+        assert!(!epoch.note(1059, at(60)), "packets overtake each other");
+        assert!(!epoch.note(1115, at(120)), "clocks differ by a sixteenth");
+        assert!(epoch.note(3, at(180)));
+        assert!(!epoch.note(63, at(240)));
+        assert!(epoch.note(63, at(400)), "it was away for a while");
+        assert!(epoch.note(9000, at(500)), "we slept");
+    }
+
+    #[test]
+    fn one_that_tells_any_number_is_heeded_once_a_minute() {
+        let now = Instant::now();
+        let mut epoch = Epoch::default();
+        let heeded = (0..240_u64).filter(|second| {
+            let told = if second % 2 == 0 { 5_000_000 } else { 7 };
+            epoch.note(told, now + Duration::from_secs(*second))
+        });
+        assert_eq!(heeded.count(), 4);
+    }
+}
