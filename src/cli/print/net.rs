@@ -117,7 +117,7 @@ mod tests {
         assert!(told.contains("listens    nobody can connect to us") && !told.contains("secret"));
         let named = |proxy: &str| {
             let (proxy, dns) = (proxy.parse().ok(), "192.0.2.53:53".parse().ok());
-            net_lines(&Egress::new(Policy { proxy, dns, ..Policy::default() }), None).join("\n")
+            net_lines(&Egress::new(Policy { proxy, dns, ..Policy::default() }), None, &[]).join("\n")
         };
         let through = "the proxy; 192.0.2.53:53 through it, where an address is needed";
         assert!(named("socks5://192.0.2.1:1080").contains(&format!("{through}\n")));

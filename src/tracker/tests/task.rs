@@ -573,7 +573,7 @@ async fn trackers_are_told_the_port_outside_and_follow_it() {
     let (ports, told) = OwnPorts::mapped(6881, 6881);
     let map = |tcp| told.send_modify(|all| all.note(true, [6881, 6881], &mapped(tcp)));
     map(40_000);
-    let network = NetworkTiming::default();
+    let network = NetworkTiming::by(Egress::default());
     let begin = |url: String| {
         Torrent::over(None, &[&[url]], network.clone(), timing.clone(), ports.clone())
     };
