@@ -29,6 +29,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Error;
 use super::addresses::networks;
+use super::blocklist::{Blocklist, Refused};
 
 pub use device::Place;
 pub use here::{address_towards, is_own};
@@ -50,6 +51,7 @@ pub struct Egress {
 struct Inner {
     policy: Policy,
     standing: watch::Sender<Standing>,
+    blocklist: Blocklist,
 }
 
 impl Default for Egress {
@@ -62,7 +64,8 @@ impl Egress {
     /// One that keeps to `policy`.
     pub fn new(policy: Policy) -> Self {
         let standing = watch::Sender::new(Standing::default());
-        let egress = Self { inner: Arc::new(Inner { policy, standing }) };
+        let inner = Inner { policy, standing, blocklist: Blocklist::default() };
+        let egress = Self { inner: Arc::new(inner) };
         egress.look();
         egress
     }
@@ -75,6 +78,11 @@ impl Egress {
     /// What the user allows.
     pub fn policy(&self) -> &Policy {
         &self.inner.policy
+    }
+
+    /// Whom nobody connects to, lets in, or listens to. It blocks nobody before it has a list.
+    pub fn blocklist(&self) -> &Blocklist {
+        &self.inner.blocklist
     }
 
     /// How it stands, as of the last look.
@@ -213,13 +221,18 @@ impl Egress {
     ///
     /// # Errors
     /// `Held`, `Connect`, `ConnectTimeout`, `Lookup`; `Family` when our address is of the other
-    /// family; `Proxy` when that does not connect.
+    /// family; `Proxy` when that does not connect; `Blocked` for peers that are.
     pub async fn connect(
         &self,
         to: &Remote,
         purpose: Purpose,
         limit: Duration,
     ) -> Result<TcpStream, Error> {
+        if let (Purpose::Peer, Remote::Address(address)) = (purpose, to)
+            && self.blocklist().refuses(address.ip(), Refused::Dial)
+        {
+            return Err(Error::Blocked { address: *address });
+        }
         match (self.proxy_for(purpose), to) {
             (Some(proxy), to) => self.through(proxy, to, limit).await,
             (None, Remote::Address(address)) => self.dial(*address, limit).await,
