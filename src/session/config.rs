@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::link::web::Policy;
+use crate::net::blocklist::{Pace, Source};
 use crate::net::egress::Egress;
 use crate::wire::mse::Encryption;
 
@@ -19,6 +20,12 @@ pub struct SessionConfig {
     pub listen: bool,
     /// Where everything leaves, and is listened at.
     pub egress: Egress,
+    /// Lists of addresses that nobody speaks to.
+    pub blocklists: Vec<Source>,
+    /// Also such as block more than half of all addresses.
+    pub blocklist_force: bool,
+    /// How often those lists are looked at again.
+    pub blocklist_pace: Pace,
     /// Whether connections to peers are encrypted.
     pub encryption: Encryption,
     /// Where resume data lies, made when missing; `.pigeon` where nothing else is said.
@@ -89,6 +96,11 @@ impl SessionConfig {
         Self { egress, ..self }
     }
 
+    /// Lists of addresses that nobody speaks to.
+    pub fn blocklists(self, blocklists: Vec<Source>) -> Self {
+        Self { blocklists, ..self }
+    }
+
     /// Whether connections to peers are encrypted.
     pub fn encryption(self, encryption: Encryption) -> Self {
         Self { encryption, ..self }
@@ -152,6 +164,9 @@ impl Default for SessionConfig {
             port: None,
             listen: true,
             egress: Egress::default(),
+            blocklists: Vec::new(),
+            blocklist_force: false,
+            blocklist_pace: Pace::default(),
             encryption: Encryption::default(),
             state_dir: ".pigeon".into(),
             memory: Memory::default(),

@@ -33,6 +33,7 @@ use crate::disk::{Disk, DiskConfig, SyncPolicy};
 use crate::link::Secrecy;
 use crate::link::web::{Policy, Tls};
 use crate::metainfo::Torrent;
+use crate::net::blocklist::{self, Keeper};
 use crate::net::egress::Purpose;
 use crate::net::limiter::Limiter;
 use crate::torrent::handle::TorrentHandle;
@@ -70,13 +71,15 @@ pub struct Session {
     up_limiter: Arc<Limiter>,
     patient: watch::Sender<bool>,
     dht: Option<Dht>,
+    /// Its lists are looked after for as long as it lives.
+    _keeper: Arc<Keeper>,
 }
 
 impl Session {
     /// Opens the port and starts the disk workers.
     ///
     /// # Errors
-    /// The port is taken or not allowed, the state directory cannot be made, or the system
+    /// A blocklist cannot be read, the port is taken or not allowed, the state directory cannot be made, or the system
     /// gives no threads.
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
         let (is_on, egress) = (config.local_discovery, config.egress.clone());
@@ -90,6 +93,15 @@ impl Session {
     ) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.state_dir)
             .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
+        // Before anybody can come, and whoever is blocked.
+        let keeper = blocklist::start(blocklist::Config {
+            sources: config.blocklists.clone(),
+            is_forced: config.blocklist_force,
+            state_dir: config.state_dir.clone(),
+            egress: config.egress.clone(),
+            pace: config.blocklist_pace,
+        });
+        let keeper = Arc::new(keeper.await?);
         let Ports { listening, udp, mail } = ports::open(&config)?;
         let memory = config.memory;
         let pool = BlockPool::new(memory.pool_bytes).with_message_bytes(memory.message_bytes);
@@ -148,7 +160,7 @@ impl Session {
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let actor = Actor::new(resources, registrations, config.max_active, local(port));
         tokio::spawn(actor.run(orders));
-        Ok(Self { commands, port, limiter, up_limiter, patient, dht })
+        Ok(Self { commands, port, limiter, up_limiter, patient, dht, _keeper: keeper })
     }
 
     /// Takes a torrent in, behind those that are there. It looks at data on disk first, then

@@ -156,6 +156,10 @@ impl Actor {
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 Some(order) = self.moves.1.recv() => self.move_order = Some(order),
                 () = self.links.places.changed() => self.tell_room(),
+                () = self.links.blocked.changed() => {
+                    let fact = self.links.look_again();
+                    self.swarm.handle(fact, Instant::now());
+                }
                 command = self.commands.recv() => match command {
                     Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
                     Some(command) => self.on_command(command).await,
@@ -368,6 +372,7 @@ impl Actor {
     }
 
     fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {
+        let addresses = self.links.blocked.sift(addresses);
         self.swarm.handle(Input::Candidates { source, addresses }, Instant::now());
         self.tell_room();
     }
@@ -397,7 +402,8 @@ impl Actor {
                 let (dht, sources) =
                     (self.seats.status(now), self.sources.status(&self.swarm, now));
                 let limit_web = self.sources.limit(now).0;
-                let _ = answer.send(WhyReport { dht, sources, limit_web, ..why });
+                let blocked = self.links.blocked.count();
+                let _ = answer.send(WhyReport { dht, sources, limit_web, blocked, ..why });
             }
             Command::Announce(answer) => {
                 let (reply, replied) = oneshot::channel();

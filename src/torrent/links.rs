@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::base::ids::{LinkId, SourceId};
 use crate::link::web::Wait;
@@ -16,6 +16,7 @@ use crate::swarm::event::{DownReason, Input};
 use crate::swarm::link::{CloseReason, LinkCommand};
 use crate::wire::mse::Ways;
 
+use super::blocked::Blocked;
 use super::incoming::Incoming;
 use super::places::Places;
 
@@ -31,8 +32,12 @@ pub(super) struct Links {
     pub places: Places,
     /// What links tell.
     pub reports: mpsc::Receiver<LinkReport>,
+    /// Whom nobody is to be linked to.
+    pub blocked: Blocked,
     reporting: mpsc::Sender<LinkReport>,
     handles: BTreeMap<LinkId, LinkHandle>,
+    /// Where those to peers go.
+    addresses: BTreeMap<LinkId, SocketAddr>,
     /// Of those, the ones to servers of files.
     sources: BTreeMap<LinkId, SourceId>,
     /// Orders of the brain by link, sent as one batch each.
@@ -43,12 +48,15 @@ impl Links {
     /// None yet.
     pub fn new(config: LinkConfig, places: Places) -> Self {
         let (reporting, reports) = mpsc::channel(REPORTS_LEN);
+        let blocked = Blocked::new(config.egress.blocklist().clone());
         Self {
             config: Arc::new(config),
             places,
             reports,
+            blocked,
             reporting,
             handles: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             sources: BTreeMap::new(),
             outbox: BTreeMap::new(),
         }
@@ -63,9 +71,13 @@ impl Links {
         self.handles.is_empty()
     }
 
-    /// Dials, when there is a place for it; else the fact that it came to nothing.
+    /// Dials, when that may be and there is a place for it; else the fact that it came to nothing.
     #[must_use]
     pub fn dial(&mut self, link: LinkId, address: SocketAddr, known: Ways) -> Option<Input> {
+        if self.blocked.is_met(address) {
+            return Some(Input::Blocked(vec![link]));
+        }
+        self.addresses.insert(link, address);
         self.dial_by(link, |config, reports| link::dial(config, link, address, known, reports))
     }
 
@@ -77,6 +89,7 @@ impl Links {
         dial: impl FnOnce(Arc<LinkConfig>, mpsc::Sender<LinkReport>) -> LinkHandle,
     ) -> Option<Input> {
         if !self.places.dial(link) {
+            self.addresses.remove(&link);
             return Some(no_room(link));
         }
         self.handles.insert(link, dial(self.config.clone(), self.reporting.clone()));
@@ -98,10 +111,15 @@ impl Links {
     /// Lets a connection in, when there is a place for it; else the fact that it came to nothing.
     #[must_use]
     pub fn accept(&mut self, link: LinkId, incoming: Incoming) -> Option<Input> {
+        // A list may have come since it was let in.
+        if self.blocked.has(incoming.address) {
+            return Some(Input::Blocked(vec![link]));
+        }
         if !self.places.take(link) {
             return Some(no_room(link));
         }
         let Incoming { address, stream, hello } = incoming;
+        self.addresses.insert(link, address);
         let (config, reports) = (self.config.clone(), self.reporting.clone());
         self.handles.insert(link, link::accept(config, link, address, stream, hello, reports));
         None
@@ -117,13 +135,27 @@ impl Links {
                 self.places.up(link);
                 Input::LinkUp { link, peer_id, caps }
             }
-            LinkNews::Events(events) => Input::LinkEvents { link, events },
+            LinkNews::Events(mut events) => {
+                self.blocked.sift_told(&mut events);
+                Input::LinkEvents { link, events }
+            }
             LinkNews::Down(reason) => {
                 debug!(link = link.0, %reason, "link down");
                 self.forget(link);
                 Input::LinkDown { link, reason }
             }
         })
+    }
+
+    /// The blocklist has changed: the links that are to end by it, as a fact for the brain.
+    pub fn look_again(&mut self) -> Input {
+        self.blocked.look_again();
+        let blocked = self.addresses.iter().filter(|(_, address)| self.blocked.has(**address));
+        let links: Vec<LinkId> = blocked.map(|(link, _)| *link).collect();
+        if !links.is_empty() {
+            info!(count = links.len(), "connections end: their peers are on the blocklist now");
+        }
+        Input::Blocked(links)
     }
 
     /// Keeps an order until [`post`](Self::post).
@@ -161,12 +193,14 @@ impl Links {
             let _ = handle.commands.try_send(vec![LinkCommand::Close(reason)]);
             self.places.down(link);
         }
+        self.addresses.clear();
         // Nobody but the links themselves keeps the way open on which they report.
         self.reporting = mpsc::channel(1).0;
     }
 
     fn forget(&mut self, link: LinkId) {
         self.handles.remove(&link);
+        self.addresses.remove(&link);
         self.sources.remove(&link);
         self.places.down(link);
     }

@@ -433,6 +433,10 @@ impl Task {
                 },
                 Some(incoming) = self.ends.incoming.recv() => self.on_incoming(incoming),
                 () = self.links.places.changed() => self.tell_room(),
+                () = self.links.blocked.changed() => {
+                    let fact = self.links.look_again();
+                    self.seeker.note(fact, Instant::now());
+                }
                 bytes = self.ends.allowance.changed() => {
                     self.seeker.allow(bytes, Instant::now());
                 }
@@ -540,6 +544,7 @@ impl Task {
     }
 
     fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {
+        let addresses = self.links.blocked.sift(addresses);
         self.seeker.note(Input::Candidates { source, addresses }, Instant::now());
         self.tell_room();
     }
