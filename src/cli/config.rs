@@ -17,6 +17,7 @@ use super::args::Cli;
 use super::argv::color_of;
 use super::escape::escape;
 use super::exit::Failure;
+use crate::net::blocklist::Source;
 
 /// Settings that contradict each other, by the names of their arguments. The stronger source
 /// decides; within one source nobody can know what is meant.
@@ -258,7 +259,7 @@ impl Settings {
             .into_iter()
             .flatten()
             .map(|value| escape(&value.to_string_lossy()))
-            .map(|value| if id == "proxy" { without_login(&value) } else { value })
+            .map(|value| without_secrets(id, value))
             .filter(|value| !value.is_empty())
             .collect();
         let value = match (values.is_empty(), arg.get_action()) {
@@ -340,6 +341,15 @@ impl Setting {
 
     fn words(&self) -> Value {
         Value::from(self.value.as_str())
+    }
+}
+
+/// A value as it may be shown.
+fn without_secrets(id: &str, value: String) -> String {
+    match id {
+        "proxy" => without_login(&value),
+        "blocklist" => Source::parse(&value).map_or(value, |source| source.to_string()),
+        _ => value,
     }
 }
 

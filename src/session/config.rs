@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::link::web::Policy;
-use crate::net::blocklist::{Pace, Source};
+use crate::net::blocklist::Lists;
 use crate::net::egress::Egress;
 use crate::wire::mse::Encryption;
 
@@ -21,11 +21,7 @@ pub struct SessionConfig {
     /// Where everything leaves, and is listened at.
     pub egress: Egress,
     /// Lists of addresses that nobody speaks to.
-    pub blocklists: Vec<Source>,
-    /// Also such as block more than half of all addresses.
-    pub blocklist_force: bool,
-    /// How often those lists are looked at again.
-    pub blocklist_pace: Pace,
+    pub blocklists: Lists,
     /// Whether connections to peers are encrypted.
     pub encryption: Encryption,
     /// Where resume data lies, made when missing; `.pigeon` where nothing else is said.
@@ -97,7 +93,7 @@ impl SessionConfig {
     }
 
     /// Lists of addresses that nobody speaks to.
-    pub fn blocklists(self, blocklists: Vec<Source>) -> Self {
+    pub fn blocklists(self, blocklists: Lists) -> Self {
         Self { blocklists, ..self }
     }
 
@@ -164,9 +160,7 @@ impl Default for SessionConfig {
             port: None,
             listen: true,
             egress: Egress::default(),
-            blocklists: Vec::new(),
-            blocklist_force: false,
-            blocklist_pace: Pace::default(),
+            blocklists: Lists::default(),
             encryption: Encryption::default(),
             state_dir: ".pigeon".into(),
             memory: Memory::default(),

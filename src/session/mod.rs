@@ -94,14 +94,9 @@ impl Session {
         std::fs::create_dir_all(&config.state_dir)
             .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
         // Before anybody can come, and whoever is blocked.
-        let keeper = blocklist::start(blocklist::Config {
-            sources: config.blocklists.clone(),
-            is_forced: config.blocklist_force,
-            state_dir: config.state_dir.clone(),
-            egress: config.egress.clone(),
-            pace: config.blocklist_pace,
-        });
-        let keeper = Arc::new(keeper.await?);
+        let lists = config.blocklists.clone();
+        let keeper = blocklist::start(lists, &config.egress, Some(&config.state_dir)).await?;
+        let keeper = Arc::new(keeper);
         let Ports { listening, udp, mail } = ports::open(&config)?;
         let memory = config.memory;
         let pool = BlockPool::new(memory.pool_bytes).with_message_bytes(memory.message_bytes);

@@ -91,6 +91,8 @@ pub struct SeekStatus {
     pub candidates: usize,
     /// How the first tracker stands, in words.
     pub tracker: Option<String>,
+    /// Addresses that were named and are on the blocklist. The others do not count them.
+    pub blocked: u32,
     /// What the DHT does for it; none where it does nothing.
     pub dht: Option<DhtStatus>,
     /// Nothing was kept, so everybody is asked, the DHT and the local network too.
@@ -528,6 +530,7 @@ impl Task {
             dialling,
             candidates,
             tracker: self.trackers.words(),
+            blocked: self.links.blocked.count(),
             dht: self.seats.status(Instant::now()),
             is_asking,
         };

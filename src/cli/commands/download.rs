@@ -379,6 +379,7 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         port: options.port,
         listen: true,
         egress: common.ways.egress(),
+        blocklists: options.blocklists.lists(),
         encryption: options.encryption.into(),
         state_dir: state_dir()?,
         memory: memory_for(common)?,

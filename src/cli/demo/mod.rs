@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::base::units::size;
 use crate::metainfo::Torrent;
+use crate::net::blocklist::Lists;
 use crate::net::egress::Egress;
 use crate::session::{
     Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
@@ -181,6 +182,7 @@ fn job(torrent: Arc<Torrent>, dir: &Path, memory: Memory, is_interactive: bool) 
             port: Some(0),
             listen: true,
             egress: Egress::from_address(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+            blocklists: Lists::default(),
             encryption: Encryption::default(),
             state_dir: dir.join(STATE_DIR),
             memory,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::metainfo::Torrent;
+use crate::net::blocklist::Lists;
 use crate::net::egress::Egress;
 use crate::session::{
     Allocate, CheckMode, Encryption, Memory, SeedLimits, Session, SessionConfig, TorrentOptions,
@@ -80,6 +81,7 @@ impl Seeder {
             port: Some(0),
             listen: true,
             egress: Egress::from_address(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))),
+            blocklists: Lists::default(),
             encryption: Encryption::default(),
             state_dir,
             // It receives nothing.

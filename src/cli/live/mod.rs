@@ -31,6 +31,7 @@ use crate::cli::search::Search;
 use crate::cli::stop::Stopper;
 use crate::cli::voice::Voice;
 use crate::link::Provider;
+use crate::net::blocklist::Standing;
 use crate::swarm::event::Event;
 use crate::torrent::handle::News;
 use crate::torrent::status::{State, Status};
@@ -90,6 +91,8 @@ pub struct Live {
     sum_told: Instant,
     /// Why nothing leaves, as it was told last.
     way_told: Option<String>,
+    /// The blocklist's lists, as they were told last.
+    lists_told: Vec<Standing>,
 }
 
 impl Live {
@@ -102,8 +105,8 @@ impl Live {
         ending: Ending,
     ) -> Self {
         let sum_told = Instant::now();
-        let (refused, way_told) = (Exit::Done, None);
-        Self { desk, voice, lines, stopper, ending, refused, told, sum_told, way_told }
+        let (refused, way_told, lists_told) = (Exit::Done, None, Vec::new());
+        Self { desk, voice, lines, stopper, ending, refused, told, sum_told, way_told, lists_told }
     }
 
     /// Runs to the end and stops the torrents; the last words are said here.
@@ -431,6 +434,7 @@ impl Live {
 
     fn on_second(&mut self) {
         self.tell_way_out();
+        self.tell_blocklist();
         self.tell_searches();
         let mut statuses = Vec::new();
         for item in &self.desk.items {

@@ -17,17 +17,13 @@ use super::parse::{Flaw, List};
 use super::{Blocklist, Error, Source};
 use crate::net::egress::Egress;
 
-/// Which lists, and where.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The lists.
+/// Which lists there are to be.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Lists {
+    /// Where they come from.
     pub sources: Vec<Source>,
     /// Also such as block more than half of all addresses.
     pub is_forced: bool,
-    /// Where lists that were fetched are kept.
-    pub state_dir: PathBuf,
-    /// Where they are fetched from, and whose blocklist it is.
-    pub egress: Egress,
     /// How often they are looked at.
     pub pace: Pace,
 }
@@ -60,13 +56,21 @@ pub struct Keeper {
     _tasks: JoinSet<()>,
 }
 
-/// Reads all lists, for the blocklist of this egress, and looks after them from then on. Must run
-/// inside the runtime.
+/// Reads all lists, for the blocklist of this egress, by which they are fetched, too, and looks
+/// after them from then on. What is fetched is kept in `state_dir`, if there is one. Must run inside
+/// the runtime.
 ///
 /// # Errors
 /// When one of them cannot be read, and none of its URL was kept.
-pub async fn start(config: Config) -> Result<Keeper, Error> {
-    let Config { sources, is_forced, state_dir, egress, pace } = config;
+pub async fn start(
+    lists: Lists,
+    egress: &Egress,
+    state_dir: Option<&Path>,
+) -> Result<Keeper, Error> {
+    let Lists { sources, is_forced, pace } = lists;
+    if sources.is_empty() {
+        return Ok(Keeper { _tasks: JoinSet::new() });
+    }
     let mut lists = Vec::new();
     let mut watches = Vec::new();
     for source in &sources {
@@ -79,7 +83,7 @@ pub async fn start(config: Config) -> Result<Keeper, Error> {
             }
             Source::Url { url, .. } => {
                 let Kept { list, modified, asked } =
-                    first(&egress, source, url, &state_dir, is_forced).await?;
+                    first(egress, source, url, state_dir, is_forced).await?;
                 (list, Watched::Url { url: url.clone(), modified, asked })
             }
         };
@@ -93,13 +97,13 @@ pub async fn start(config: Config) -> Result<Keeper, Error> {
     let mut tasks = JoinSet::new();
     for (at, (watched, source)) in watches.into_iter().zip(sources).enumerate() {
         let place = Place { blocklist: blocklist.clone(), at, source, is_forced };
-        let (egress, state_dir) = (egress.clone(), state_dir.clone());
+        let (egress, state_dir) = (egress.clone(), state_dir.map(Path::to_owned));
         tasks.spawn(async move {
             match watched {
                 Watched::File { path, seen } => place.watch(path, seen, pace).await,
                 Watched::Url { url, modified, asked } => {
                     let kept = (modified, asked);
-                    place.refetch(&egress, &url, &state_dir, kept, pace).await;
+                    place.refetch(&egress, &url, state_dir, kept, pace).await;
                 }
             }
         });
@@ -118,11 +122,11 @@ async fn first(
     egress: &Egress,
     source: &Source,
     url: &str,
-    state_dir: &Path,
+    state_dir: Option<&Path>,
     is_forced: bool,
 ) -> Result<Kept, Error> {
-    let (dir, of) = (state_dir.to_owned(), url.to_owned());
-    let kept = spawn_blocking(move || kept::load(&dir, &of)).await.ok().flatten();
+    let (dir, of) = (state_dir.map(Path::to_owned), url.to_owned());
+    let kept = spawn_blocking(move || kept::load(&dir?, &of)).await.ok().flatten();
     // Whoever forced it then may not do so now.
     if let Some(kept) = kept.filter(|kept| is_forced || !kept.list.table.is_broad()) {
         return Ok(kept);
@@ -142,8 +146,9 @@ async fn first(
     }
 }
 
-async fn keep(state_dir: &Path, url: &str, list: List, modified: Option<String>) {
-    let (dir, url) = (state_dir.to_owned(), url.to_owned());
+async fn keep(state_dir: Option<&Path>, url: &str, list: List, modified: Option<String>) {
+    let Some(dir) = state_dir.map(Path::to_owned) else { return };
+    let url = url.to_owned();
     let kept = spawn_blocking(move || kept::store(&dir, &url, &list, modified.as_deref())).await;
     // A panic is told by the runtime.
     if let Ok(Err(error)) = kept {
@@ -232,7 +237,7 @@ impl Place {
         self,
         egress: &Egress,
         url: &str,
-        state_dir: &Path,
+        state_dir: Option<PathBuf>,
         (mut modified, asked): (Option<String>, SystemTime),
         pace: Pace,
     ) {
@@ -244,15 +249,15 @@ impl Place {
             wait = pace.fetch;
             match fetch(egress, url, modified.as_deref(), self.is_forced).await {
                 Ok(Fetched::Same) => {
-                    let (dir, url) = (state_dir.to_owned(), url.to_owned());
+                    let (dir, url) = (state_dir.clone(), url.to_owned());
                     // One that is gone is fetched at the next start.
-                    let _ = spawn_blocking(move || kept::touch(&dir, &url)).await;
+                    let _ = spawn_blocking(move || dir.map(|dir| kept::touch(&dir, &url))).await;
                     self.blocklist.tell(self.at, None);
                 }
                 Ok(Fetched::New(list, date)) => {
                     modified.clone_from(&date);
                     self.set(list.clone());
-                    keep(state_dir, url, list, date).await;
+                    keep(state_dir.as_deref(), url, list, date).await;
                 }
                 Err(failure) => {
                     wait = pace.again;

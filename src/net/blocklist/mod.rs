@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-pub use keeper::{Config, Keeper, Pace, start};
+pub use keeper::{Keeper, Lists, Pace, start};
 pub use source::Source;
 
 use parse::{Flaw, List};

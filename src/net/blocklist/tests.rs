@@ -19,14 +19,9 @@ fn pace() -> Pace {
     Pace { look: soon, fetch: Duration::from_secs(24 * 3600), again: soon }
 }
 
-fn config(dir: &tempfile::TempDir, egress: &Egress, sources: &[&str]) -> Config {
-    Config {
-        sources: sources.iter().map(|source| Source::parse(source).unwrap()).collect(),
-        is_forced: false,
-        state_dir: dir.path().to_owned(),
-        egress: egress.clone(),
-        pace: pace(),
-    }
+fn lists(sources: &[&str]) -> Lists {
+    let sources = sources.iter().map(|source| Source::parse(source).unwrap()).collect();
+    Lists { sources, is_forced: false, pace: pace() }
 }
 
 fn blocks(egress: &Egress, ip: &str) -> bool {
@@ -83,16 +78,16 @@ async fn a_file_that_changes_is_read_again_and_one_that_fails_changes_nothing() 
     let path = dir.path().join("list.p2p");
     let named = path.to_str().unwrap();
     let egress = Egress::default();
-    let missing = start(config(&dir, &egress, &[named])).await.unwrap_err().to_string();
+    let missing = start(lists(&[named]), &egress, Some(dir.path())).await.unwrap_err().to_string();
     assert!(missing.starts_with(&format!("blocklist {named}: cannot be read: ")), "{missing}");
     fs::write(&path, "nothing\n").unwrap();
-    assert!(start(config(&dir, &egress, &[named])).await.is_err());
+    assert!(start(lists(&[named]), &egress, Some(dir.path())).await.is_err());
     assert!(!egress.blocklist().is_on());
     fs::write(&path, "a:1.2.3.4-1.2.3.5\n").unwrap();
     let other = dir.path().join("other.dat");
     fs::write(&other, "009.009.009.009 - 009.009.009.009 , 0 , x\n").unwrap();
     let both = [named, other.to_str().unwrap()];
-    let keeper = start(config(&dir, &egress, &both)).await.unwrap();
+    let keeper = start(lists(&both), &egress, Some(dir.path())).await.unwrap();
     assert!(
         blocks(&egress, "1.2.3.5") && blocks(&egress, "9.9.9.9") && !blocks(&egress, "5.6.7.8")
     );
@@ -122,10 +117,11 @@ async fn a_list_that_blocks_most_of_the_world_is_taken_when_that_is_forced() {
     let path = dir.path().join("all");
     fs::write(&path, "0.0.0.0/0").unwrap();
     let egress = Egress::default();
-    let config = config(&dir, &egress, &[path.to_str().unwrap()]);
-    let refused = start(config.clone()).await.unwrap_err().to_string();
+    let lists = lists(&[path.to_str().unwrap()]);
+    let refused = start(lists.clone(), &egress, Some(dir.path())).await.unwrap_err().to_string();
     assert!(refused.contains("--blocklist-force"), "{refused}");
-    let _keeper = start(Config { is_forced: true, ..config }).await.unwrap();
+    let _keeper =
+        start(Lists { is_forced: true, ..lists }, &egress, Some(dir.path())).await.unwrap();
     assert!(blocks(&egress, "255.255.255.255") && !blocks(&egress, "2001:db8::1"));
 }
 
@@ -173,11 +169,11 @@ async fn a_list_of_a_url_is_kept_for_starts_without_network_and_asked_for_again_
     .await;
     let url = format!("http://{address}/begin?pin=7");
     let egress = Egress::default();
-    drop(start(config(&dir, &egress, &[&url])).await.unwrap());
+    drop(start(lists(&[&url]), &egress, Some(dir.path())).await.unwrap());
     assert!(blocks(&egress, "1.2.3.4"));
     // The next start asks nobody: it is not a day old.
     let next = Egress::default();
-    drop(start(config(&dir, &next, &[&url])).await.unwrap());
+    drop(start(lists(&[&url]), &next, Some(dir.path())).await.unwrap());
     assert!(blocks(&next, "1.2.3.4"));
     let file = kept::path(dir.path(), &url);
     let age = |seconds| {
@@ -186,13 +182,13 @@ async fn a_list_of_a_url_is_kept_for_starts_without_network_and_asked_for_again_
     };
     age(25 * 3600);
     let old = Egress::default();
-    let keeper = start(config(&dir, &old, &[&url])).await.unwrap();
+    let keeper = start(lists(&[&url]), &old, Some(dir.path())).await.unwrap();
     assert!(blocks(&old, "1.2.3.4"), "at once");
     let is_new = || fs::metadata(&file).unwrap().modified().unwrap().elapsed().unwrap_or_default();
     until(&old, |_| is_new() < Duration::from_secs(3600)).await;
     drop(keeper);
     age(25 * 3600);
-    let keeper = start(config(&dir, &old, &[&url])).await.unwrap();
+    let keeper = start(lists(&[&url]), &old, Some(dir.path())).await.unwrap();
     until(&old, |list| trouble(list).is_some() || list.contains("5.6.7.8".parse().unwrap())).await;
     until(&old, |list| list.contains("5.6.7.8".parse().unwrap())).await;
     assert!(trouble(old.blocklist()).is_none() && !blocks(&old, "1.2.3.4"));
@@ -204,7 +200,7 @@ async fn a_list_of_a_url_is_kept_for_starts_without_network_and_asked_for_again_
         assert!(again.contains(&line), "{again}");
     }
     drop(keeper);
-    let _ = start(config(&dir, &Egress::default(), &[&url])).await.unwrap();
+    let _ = start(lists(&[&url]), &Egress::default(), Some(dir.path())).await.unwrap();
 }
 
 #[tokio::test]
@@ -224,7 +220,7 @@ async fn a_url_without_a_list_is_an_error_that_tells_no_secret() {
     let mut told = Vec::new();
     for _ in 0..6 {
         let egress = Egress::default();
-        let error = start(config(&dir, &egress, &[&url])).await.unwrap_err().to_string();
+        let error = start(lists(&[&url]), &egress, Some(dir.path())).await.unwrap_err().to_string();
         assert!(!egress.blocklist().is_on());
         assert!(!error.contains("pw") && !error.contains("pin"), "{error}");
         assert!(error.starts_with(&format!("blocklist http://{address}/list?...: ")), "{error}");

@@ -31,6 +31,7 @@ use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
+use crate::net::blocklist::Lists;
 use crate::net::egress::{Egress, Remote};
 use crate::session::{
     Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
@@ -322,6 +323,8 @@ impl Plan {
                 port: None,
                 listen: false,
                 egress,
+                // Providers are named by trackers and files of the course.
+                blocklists: Lists::default(),
                 encryption: Encryption::default(),
                 state_dir,
                 memory,
