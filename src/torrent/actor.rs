@@ -156,10 +156,7 @@ impl Actor {
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 Some(order) = self.moves.1.recv() => self.move_order = Some(order),
                 () = self.links.places.changed() => self.tell_room(),
-                () = self.links.blocked.changed() => {
-                    let fact = self.links.look_again();
-                    self.swarm.handle(fact, Instant::now());
-                }
+                () = self.links.blocked.changed() => self.on_blocklist(),
                 command = self.commands.recv() => match command {
                     Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
                     Some(command) => self.on_command(command).await,
@@ -359,6 +356,12 @@ impl Actor {
         }
     }
 
+    fn on_blocklist(&mut self) {
+        self.swarm.handle(self.links.newly_blocked(), Instant::now());
+        let freed = self.links.blocked.freed();
+        freed.into_iter().for_each(|(source, addresses)| self.learn(source, addresses));
+    }
+
     fn on_dht_news(&mut self, news: DhtNews) {
         match news {
             DhtNews::Peers(peers) => self.learn(Source::Dht, peers),
@@ -372,7 +375,7 @@ impl Actor {
     }
 
     fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {
-        let addresses = self.links.blocked.sift(addresses);
+        let addresses = self.links.blocked.sift(source, addresses);
         self.swarm.handle(Input::Candidates { source, addresses }, Instant::now());
         self.tell_room();
     }

@@ -367,9 +367,6 @@ impl Task {
         let mut seeker = Seeker::new(config, now);
         let places = Places::new(resources.places.clone());
         seeker.note(Input::Room(places.room()), now);
-        let addresses = request.peers.clone();
-        seeker.note(Input::Candidates { source: Source::User, addresses }, now);
-        seeker.settle(now);
         // With nothing wanted it would be announced as a partial seed (BEP 21).
         let (left, wanted_left) = (LEFT_UNKNOWN, LEFT_UNKNOWN);
         let stats = TransferStats { left, wanted_left, ..TransferStats::default() };
@@ -387,11 +384,15 @@ impl Task {
             secrecy: resources.secrecy.clone(),
             timeouts: LinkTimeouts::default(),
         };
+        let mut links = Links::new(link_config, places);
+        let addresses = links.blocked.sift(Source::User, request.peers.clone());
+        seeker.note(Input::Candidates { source: Source::User, addresses }, now);
+        seeker.settle(now);
         Self {
             looking,
             seeker,
             target: request.target,
-            links: Links::new(link_config, places),
+            links,
             trackers: Trackers::start(tracker_config(&resources, &request), stats),
             seats: seats(&resources, &request),
             hashing: mpsc::channel(1),
@@ -435,10 +436,7 @@ impl Task {
                 },
                 Some(incoming) = self.ends.incoming.recv() => self.on_incoming(incoming),
                 () = self.links.places.changed() => self.tell_room(),
-                () = self.links.blocked.changed() => {
-                    let fact = self.links.look_again();
-                    self.seeker.note(fact, Instant::now());
-                }
+                () = self.links.blocked.changed() => self.on_blocklist(),
                 bytes = self.ends.allowance.changed() => {
                     self.seeker.allow(bytes, Instant::now());
                 }
@@ -547,9 +545,15 @@ impl Task {
     }
 
     fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {
-        let addresses = self.links.blocked.sift(addresses);
+        let addresses = self.links.blocked.sift(source, addresses);
         self.seeker.note(Input::Candidates { source, addresses }, Instant::now());
         self.tell_room();
+    }
+
+    fn on_blocklist(&mut self) {
+        self.seeker.note(self.links.newly_blocked(), Instant::now());
+        let freed = self.links.blocked.freed();
+        freed.into_iter().for_each(|(source, addresses)| self.learn(source, addresses));
     }
 
     fn tell_room(&mut self) {
