@@ -79,8 +79,8 @@ impl Session {
     /// Opens the port and starts the disk workers.
     ///
     /// # Errors
-    /// A blocklist cannot be read, the port is taken or not allowed, the state directory cannot be made, or the system
-    /// gives no threads.
+    /// A blocklist cannot be read, the port is taken or not allowed, the state directory cannot be
+    /// made, or the system gives no threads.
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
         let (is_on, egress) = (config.local_discovery, config.egress.clone());
         Self::start_among(config, |port| Local::start(is_on, &egress, port)).await

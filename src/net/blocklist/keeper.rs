@@ -57,8 +57,8 @@ pub struct Keeper {
 }
 
 /// Reads all lists, for the blocklist of this egress, by which they are fetched, too, and looks
-/// after them from then on. What is fetched is kept in `state_dir`, if there is one. Must run inside
-/// the runtime.
+/// after them from then on. What is fetched is kept in `state_dir`, if there is one. Must run
+/// inside the runtime.
 ///
 /// # Errors
 /// When one of them cannot be read, and none of its URL was kept.

@@ -31,7 +31,6 @@ use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::stop::Stopper;
 use crate::link::Provider;
 use crate::metainfo::Torrent;
-use crate::net::blocklist::Lists;
 use crate::net::egress::{Egress, Remote};
 use crate::session::{
     Allocate, CheckMode, Encryption, Memory, SeedLimits, SessionConfig, TorrentOptions,
@@ -320,23 +319,13 @@ impl Plan {
             refused: Exit::Done,
             is_several: false,
             session: SessionConfig {
-                port: None,
                 listen: false,
                 egress,
-                // Providers are named by trackers and files of the course.
-                blocklists: Lists::default(),
                 encryption: Encryption::default(),
                 state_dir,
                 memory,
                 download_limit: arguments.download_limit.0,
-                max_active: SessionConfig::MAX_ACTIVE,
-                local_discovery: false,
-                allow_local_sources: false,
-                web_connections: SessionConfig::WEB_CONNECTIONS,
-                web_limit: None,
-                authorities: Vec::new(),
-                dht: None,
-                upload_limit: None,
+                ..SessionConfig::default()
             },
             ending: Ending {
                 exit_when_complete: arguments.exit_on_finish || talk != Talk::Prompt,
