@@ -131,6 +131,7 @@ async fn first(
     if let Some(kept) = kept.filter(|kept| is_forced || !kept.list.table.is_broad()) {
         return Ok(kept);
     }
+    info!(list = %source, "fetching a blocklist");
     let list = || source.to_string();
     match fetch(egress, url, None, is_forced).await {
         Ok(Fetched::New(list, modified)) => {
@@ -172,9 +173,9 @@ impl From<Metadata> for Stamp {
     }
 }
 
-/// How a file looks; none when it is not there.
+/// How a file looks; none when it is not there. What is no file, a pipe for instance, is read once.
 async fn look(path: PathBuf) -> Option<Stamp> {
-    let look = move || std::fs::metadata(path).ok().map(Stamp::from);
+    let look = move || std::fs::metadata(path).ok().filter(Metadata::is_file).map(Stamp::from);
     spawn_blocking(look).await.ok().flatten()
 }
 
