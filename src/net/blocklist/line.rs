@@ -137,25 +137,23 @@ fn prefix(text: &[u8], most: u32) -> Option<u32> {
 fn six_range(line: &[u8]) -> Option<Range> {
     let word_len = line.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'/');
     let (word, rest) = line.split_at(word_len.unwrap_or(line.len()));
-    if let Some(first) = six(word) {
-        let len = rest.strip_prefix(b"/").map(|rest| prefix(rest, 128));
-        return match len {
-            Some(len) => {
-                let hosts = u128::MAX.checked_shr(len?).unwrap_or(0);
-                Some(Range::Six(first & !hosts, first | hosts))
-            }
-            None => ends(rest).then_some(Range::Six(first, first)),
-        };
+    match (six(word), rest.strip_prefix(b"/")) {
+        (Some(first), Some(len)) => {
+            let hosts = u128::MAX.checked_shr(prefix(len, 128)?).unwrap_or(0);
+            return Some(Range::Six(first & !hosts, first | hosts));
+        }
+        (Some(first), None) if ends(rest) => return Some(Range::Six(first, first)),
+        _ => {}
     }
     let dash = line.iter().rposition(|byte| *byte == b'-')?;
-    let last = six(line.get(dash + 1..)?.trim_ascii())?;
+    let last = six(line.get(dash + 1..)?)?;
     // A name may end where an address could begin, `bad:2001:db8::-…`, and an address may begin
-    // with what could be a name. What is meant is the smaller range.
+    // with what could be a name. What is meant is the address that is nearer to the last one.
     let before = line.get(..dash)?.trim_ascii_end();
     let tail = before.len().saturating_sub(V6_LEN_MAX + 1);
     let begins = (tail..before.len()).filter(|at| before[*at] == b':').map(|at| at + 1);
     let starts = begins.chain((tail == 0).then_some(0)).filter_map(|at| six(&before[at..]));
-    starts.filter(|first| *first <= last).max().map(|first| Range::Six(first, last))
+    starts.min_by_key(|first| first.abs_diff(last)).map(|first| Range::Six(first, last))
 }
 
 fn six(text: &[u8]) -> Option<u128> {

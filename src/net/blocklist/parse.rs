@@ -125,11 +125,11 @@ fn unpacked(most: u64, source: impl Read, reading: &mut Reading) -> Result<(), F
         return zipped(most, source, reading);
     }
     match begin {
-        [b'P', b'K', ..] => Err(Flaw::Archive("it is a zip archive without a file")),
+        [b'P', b'K', 5 | 7, 6 | 8] => Err(Flaw::Archive("it is a zip archive without a file")),
         [b'7', b'z', 0xbc, 0xaf] => Err(Flaw::Archive("it is a 7z archive")),
         [b'R', b'a', b'r', b'!'] => Err(Flaw::Archive("it is a rar archive")),
         [0xfd, b'7', b'z', b'X'] => Err(Flaw::Archive("it is packed by xz")),
-        [b'B', b'Z', b'h', _] => Err(Flaw::Archive("it is packed by bzip2")),
+        [b'B', b'Z', b'h', b'1'..=b'9'] => Err(Flaw::Archive("it is packed by bzip2")),
         [0x28, 0xb5, 0x2f, 0xfd] => Err(Flaw::Archive("it is packed by zstd")),
         _ => reading.any(&mut source),
     }

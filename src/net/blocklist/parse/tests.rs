@@ -166,6 +166,13 @@ fn a_list_of_nothing_is_an_error_and_never_an_empty_list() {
 }
 
 #[test]
+fn a_name_that_begins_as_an_archive_does_is_a_name() {
+    for name in ["PK Networks", "BZh Online", "P2B", "\u{1f}"] {
+        assert!(has(&read(format!("{name}:1.2.3.4-1.2.3.5").as_bytes()).unwrap(), "1.2.3.4"));
+    }
+}
+
+#[test]
 fn what_blocks_more_than_half_of_the_world_has_to_be_meant() {
     let half = b"0.0.0.0/1\n255.255.255.255";
     assert!(matches!(read(half), Err(Flaw::Broad)));
