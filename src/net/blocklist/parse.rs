@@ -21,6 +21,8 @@ const P2B: [u8; 7] = *b"\xff\xff\xff\xffP2B";
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// How a file in a zip archive begins.
 const ZIP_FILE: [u8; 4] = *b"PK\x03\x04";
+/// How its directory begins, behind the last one.
+const ZIP_DIRECTORY: [u8; 4] = *b"PK\x01\x02";
 
 /// Why something is no blocklist, in words that stand behind its name.
 #[derive(Debug, thiserror::Error)]
@@ -150,11 +152,7 @@ fn zipped(most: u64, mut source: impl BufRead, reading: &mut Reading) -> Result<
     match method {
         // Without its length nobody knows where it ends.
         0 if flags & 8 == 0 => {
-            let mut stored = (&mut source).take(len.into());
-            reading.any(BufReader::new(&mut stored))?;
-            if stored.limit() > 0 {
-                return Err(Flaw::Cut);
-            }
+            reading.any(BufReader::new((&mut source).take(len.into())))?;
         }
         8 => {
             let mut file = DeflateDecoder::new(&mut source);
@@ -162,14 +160,16 @@ fn zipped(most: u64, mut source: impl BufRead, reading: &mut Reading) -> Result<
         }
         _ => return Err(Flaw::Archive("it is a zip archive that is packed in an unusual way")),
     }
-    // What follows is a directory, behind 24 bytes of lengths at most, or another file.
+    // What follows is a directory, behind 24 bytes of lengths at most, or another file. By that it
+    // is known, too, that the file has come whole: what is packed has no end of its own here.
     let mut behind = [0; 28];
     let len = read_up_to(&mut source, &mut behind)?;
-    let is_several = behind.get(..len).is_some_and(|it| it.windows(4).any(|at| at == ZIP_FILE));
-    if is_several {
-        return Err(Flaw::Archive("it is a zip archive of several files"));
+    let follows = |begin| behind.get(..len).is_some_and(|it| it.windows(4).any(|at| at == begin));
+    match (follows(ZIP_FILE), follows(ZIP_DIRECTORY)) {
+        (true, _) => Err(Flaw::Archive("it is a zip archive of several files")),
+        (false, true) => Ok(()),
+        (false, false) => Err(Flaw::Cut),
     }
-    Ok(())
 }
 
 impl Reading {
