@@ -121,7 +121,7 @@ fn unpacked(most: u64, source: impl Read, reading: &mut Reading) -> Result<(), F
     let mut source = begin.chain(source);
     if begin.starts_with(&GZIP) {
         let unpacked = Bounded { source: MultiGzDecoder::new(source), left: most };
-        return reading.any(BufReader::new(unpacked));
+        return reading.whole(unpacked);
     }
     if begin == ZIP_FILE {
         return zipped(most, source, reading);
@@ -152,11 +152,11 @@ fn zipped(most: u64, mut source: impl BufRead, reading: &mut Reading) -> Result<
     match method {
         // Without its length nobody knows where it ends.
         0 if flags & 8 == 0 => {
-            reading.any(BufReader::new((&mut source).take(len.into())))?;
+            reading.whole((&mut source).take(len.into()))?;
         }
         8 => {
             let mut file = DeflateDecoder::new(&mut source);
-            reading.any(BufReader::new(Bounded { source: &mut file, left: most }))?;
+            reading.whole(Bounded { source: &mut file, left: most })?;
         }
         _ => return Err(Flaw::Archive("it is a zip archive that is packed in an unusual way")),
     }
@@ -173,6 +173,14 @@ fn zipped(most: u64, mut source: impl BufRead, reading: &mut Reading) -> Result<
 }
 
 impl Reading {
+    /// Reads what was packed, to its end, by which it is known to be whole.
+    fn whole(&mut self, source: impl Read) -> Result<(), Flaw> {
+        let mut source = BufReader::new(source);
+        self.any(&mut source)?;
+        io::copy(&mut source, &mut io::sink())?;
+        Ok(())
+    }
+
     /// Reads what is not packed.
     fn any(&mut self, mut source: impl BufRead) -> Result<(), Flaw> {
         let mut begin = [0; P2B.len()];

@@ -138,13 +138,17 @@ fn binary_lists_of_three_versions_are_read_whole_or_not_at_all() {
         [(b"", 0x0102_0304, 0x0102_0309), (b"caf\xe9\n", 7, 6), (b"x", !0, !0), (b"y", 9, 9)];
     for version in 1..=3 {
         let bytes = p2b(version, &ranges);
-        for bytes in [bytes.clone(), gzip(&bytes)] {
+        let zipped = zip(8, 8, 0, &deflate(&bytes), b"PK\x01\x02");
+        for bytes in [bytes.clone(), gzip(&bytes), zipped] {
             let list = read(&bytes).unwrap();
             assert_eq!((list.table.count(), list.bad), (3, 1), "{version}");
             assert!(
                 has(&list, "1.2.3.9") && has(&list, "255.255.255.255") && has(&list, "0.0.0.9")
             );
         }
+        let mut torn = gzip(&bytes);
+        *torn.last_mut().unwrap() ^= 1;
+        assert!(read(&torn).is_err(), "{version}");
         for cut in [bytes.len() - 1, bytes.len() - 8] {
             assert!(matches!(read(&bytes[..cut]), Err(Flaw::Cut)), "{version} {cut}");
         }
