@@ -256,8 +256,12 @@ fn bytes<const N: usize>(source: &mut impl Read) -> io::Result<[u8; N]> {
 }
 
 fn skip_name(source: &mut impl BufRead) -> io::Result<()> {
-    // One that is cut off is seen by what must follow.
-    source.skip_until(0).map(drop)
+    match source.skip_until(0)? {
+        // So many names may be promised that only to look for them would take for ever.
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        // One that is cut off is seen by what must follow.
+        _ => Ok(()),
+    }
 }
 
 /// Fills as much of `room` as there is something for.
