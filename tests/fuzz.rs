@@ -2,6 +2,8 @@
 //! any bytes, asserts what must hold of them, and is fuzzed. The decoders that nothing outside
 //! their room can reach have such a function beside them: `fuzz` in their tests' names.
 
+#[path = "fuzz/blocklist.rs"]
+mod blocklist;
 #[path = "fuzz/router.rs"]
 mod router;
 #[path = "support/fuzz.rs"]
@@ -54,6 +56,7 @@ use pigeon::wire::{
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use blocklist::blocklist;
 use router::{gateway_packet, router_answer};
 use web::{metalink, web_response};
 
@@ -78,7 +81,8 @@ targets! {
     bencode_values torrent handshake peer_messages extended_handshake compact_addresses bitfield
     tracker_reply tracker_url udp_reply udp_request udp_exchange catalogue_index chunk_message
     chunk_ini resume_record introduction signed_change magnet_link metadata_message pex_message
-    lsd_datagram seek_facts dht_message web_response metalink mse_handshake gateway_packet router_answer
+    lsd_datagram seek_facts dht_message web_response metalink mse_handshake gateway_packet
+    router_answer blocklist
 }
 
 /// Samples that nothing reads any more would look like tests.

@@ -14,6 +14,7 @@ use super::commands::dht::DhtCommand;
 use super::commands::info::InfoArgs;
 use super::commands::magnet::MagnetArgs;
 use super::values::{self, Listen, Ranges, Rate};
+use crate::net::blocklist::{Lists, Source};
 use crate::net::egress::{Egress, Policy, Proxy, Remote};
 use crate::tracker::find::FIND_PORT;
 
@@ -76,13 +77,16 @@ With --json a download prints one JSON object a line, each with an \"event\":
   answer        command, text (of a command that came through a pipe)
   net           open (true or false), message (nothing leaves any more, or it does again; with
                 --proxy-peers it is open without the proxy, too)
-Each has the info_hash of its torrent, but for answers, net and torrents that could not be read.
+  blocklist     list, ranges, bad (lines that cannot be read), dials, connections (refused so
+                far), message (why it stays as it was, or null); when it was read, or was not
+Each has the info_hash of its torrent, but for answers, net, blocklist and torrents that could
+not be read.
 Numbers are bytes, bytes a second and seconds.
 
 Files, where XDG_CONFIG_HOME and XDG_STATE_HOME are not set (driver config prints them):
   ~/.config/driver/config.toml      settings: long options as keys, DRIVER_* and flags go first
   ~/.local/state/driver/            what is verified of each torrent, driver.log, history,
-                                    nodes of the DHT
+                                    nodes of the DHT, blocklists that were fetched
 
 Exit codes: 0 complete, 1 unexpected, 2 usage, 3 bad input, 4 network, 5 disk,
 6 data does not match its hashes, 7 stopped before complete (progress is saved), 8 in use,
@@ -318,6 +322,28 @@ impl Ways {
     }
 }
 
+/// Whom nothing is to be had to do with, for the commands that speak to peers or nodes.
+#[derive(Args, Clone, Debug)]
+pub struct Blocklists {
+    /// Speak to no peer on this list, which is read again when it changes: P2P, DAT, CIDR, packed
+    /// or not. May be given several times
+    #[arg(long, value_name = "FILE|URL", env = "DRIVER_BLOCKLIST", value_hint = ValueHint::FilePath,
+          value_parser = values::blocklist)]
+    pub blocklist: Vec<Source>,
+    /// Take a blocklist that blocks more than half of all addresses, too
+    #[arg(long, env = "DRIVER_BLOCKLIST_FORCE", value_parser = BoolishValueParser::new(),
+          hide_short_help = true)]
+    pub blocklist_force: bool,
+}
+
+impl Blocklists {
+    /// What is to be read.
+    pub fn lists(&self) -> Lists {
+        let (sources, is_forced) = (self.blocklist.clone(), self.blocklist_force);
+        Lists { sources, is_forced, ..Lists::default() }
+    }
+}
+
 /// Where settings are, for the commands that have any; read by [`super::config`] alone.
 #[derive(Args, Clone, Debug)]
 pub struct ConfigChoice {
@@ -469,6 +495,9 @@ pub struct Options {
     /// Which connections to peers are encrypted
     #[arg(long, value_name = "HOW", default_value = "prefer", env = "DRIVER_ENCRYPTION")]
     pub encryption: Encryption,
+    /// Whom nobody speaks to.
+    #[command(flatten)]
+    pub blocklists: Blocklists,
     /// Give up when no byte arrived for so long: 30s, 5m
     #[arg(long, value_name = "DUR", env = "DRIVER_TIMEOUT", value_parser = values::duration,
           allow_negative_numbers = true)]

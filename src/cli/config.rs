@@ -17,6 +17,7 @@ use super::args::Cli;
 use super::argv::color_of;
 use super::escape::escape;
 use super::exit::Failure;
+use crate::net::blocklist::Source;
 
 /// Settings that contradict each other, by the names of their arguments. The stronger source
 /// decides; within one source nobody can know what is meant.
@@ -294,7 +295,7 @@ impl Settings {
             .into_iter()
             .flatten()
             .map(|value| escape(&value.to_string_lossy()))
-            .map(|value| if id == "proxy" { without_login(&value) } else { value })
+            .map(|value| without_secrets(id, value))
             .filter(|value| !value.is_empty())
             .collect();
         let value = match (values.is_empty(), arg.get_action()) {
@@ -383,6 +384,15 @@ impl Setting {
 fn is_yes(value: &std::ffi::OsStr) -> bool {
     let value = value.to_str().map(str::to_ascii_lowercase);
     matches!(value.as_deref(), Some("y" | "yes" | "t" | "true" | "on" | "1"))
+}
+
+/// A value as it may be shown.
+fn without_secrets(id: &str, value: String) -> String {
+    match id {
+        "proxy" => without_login(&value),
+        "blocklist" => Source::parse(&value).map_or(value, |source| source.to_string()),
+        _ => value,
+    }
 }
 
 /// A URL without the name and password in it.

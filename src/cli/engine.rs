@@ -17,6 +17,7 @@ use crate::disk::{
 };
 use crate::metainfo::create::CreateOptions;
 use crate::metainfo::{Kind, Torrent};
+use crate::net::blocklist;
 use crate::net::egress::Egress;
 use crate::net::portmap::{PortMap, Standing};
 use crate::session::{self, Opening, Session, SessionConfig, TorrentOptions};
@@ -146,10 +147,14 @@ pub async fn opened(opening: Opening) -> Result<TorrentHandle, Failure> {
 /// The exit code for each thing that can stand in the way at the start.
 pub fn failure(error: session::Error) -> Failure {
     use crate::{disk, net, torrent};
+    if let session::Error::Blocklist(error) = &error {
+        return blocklist_failure(error);
+    }
     let exit = match &error {
         session::Error::Listen(net::Error::PortTaken { .. }) => Exit::InUse,
         session::Error::Listen(_) => Exit::Network,
-        session::Error::HttpClient(_)
+        session::Error::Blocklist(_)
+        | session::Error::HttpClient(_)
         | session::Error::Ended
         | session::Error::Torrent(torrent::Error::Failed(_) | torrent::Error::Ended) => {
             Exit::Unexpected
@@ -160,6 +165,15 @@ pub fn failure(error: session::Error) -> Failure {
         | session::Error::Torrent(torrent::Error::Disk(disk::Error::InUse { .. })) => Exit::InUse,
         session::Error::Disk(_) | session::Error::StateDir { .. } => Exit::Disk,
         session::Error::Torrent(torrent::Error::Disk(_)) => Exit::Disk,
+    };
+    Failure::new(exit, escape(&error.to_string()))
+}
+
+/// The exit code for a blocklist that is not to be had.
+pub fn blocklist_failure(error: &blocklist::Error) -> Failure {
+    let exit = match error {
+        blocklist::Error::NotFetched { .. } => Exit::Network,
+        blocklist::Error::Flawed { .. } | blocklist::Error::Url => Exit::BadInput,
     };
     Failure::new(exit, escape(&error.to_string()))
 }

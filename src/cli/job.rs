@@ -82,7 +82,13 @@ impl Job {
     /// When the session or the only torrent cannot start, or fails.
     pub async fn run(mut self, common: &Common, stopper: Stopper) -> Result<End, Failure> {
         let state_dir = self.session.state_dir.clone();
-        let engine = Engine::start(self.session.clone()).await?;
+        let engine = tokio::select! {
+            engine = Engine::start(self.session.clone()) => engine?,
+            // A blocklist may take a while to come.
+            () = stopper.asked() => {
+                return Err(Failure::new(Exit::Incomplete, "stopped before anything began"));
+            }
+        };
         let mut voice =
             Voice { talk: self.talk, quiet: common.quiet, json: self.json, printer: None };
         let (mut desk, told) = Desk::new(engine, self.template.clone(), self.is_several);

@@ -510,7 +510,12 @@ fn why(status: &SeekStatus, is_lonely: bool) -> String {
         (0, true) => "add-peer ADDR names a peer; or start with --tracker URL or --peer ADDR",
         (0, false) => "wait for others, or name a peer that has it: add-peer ADDR",
     };
-    format!("{}\nWaits {waits}\nWhat to do: {advice}\n", words(status))
+    let blocked = match status.blocked {
+        0 => String::new(),
+        1 => "Blocklist: 1 address that was named is on it\n".to_owned(),
+        count => format!("Blocklist: {count} addresses that were named are on it\n"),
+    };
+    format!("{}\nWaits {waits}\n{blocked}What to do: {advice}\n", words(status))
 }
 
 #[cfg(test)]

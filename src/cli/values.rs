@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 
 use crate::base::url::Url;
 use crate::metainfo::magnet::Peer;
+use crate::net::blocklist::Source;
 use crate::net::egress::{Proxy, Remote};
 use crate::session::Memory;
 
@@ -233,6 +234,14 @@ pub fn link_peer(text: &str) -> Result<Peer, String> {
 /// File numbers as `info --files` lists them, from 1: ranges, both ends included.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ranges(Vec<(u32, u32)>);
+
+/// Where a blocklist comes from: a file, or the URL of one.
+///
+/// # Errors
+/// In words for people.
+pub fn blocklist(text: &str) -> Result<Source, String> {
+    Source::parse(text).map_err(|error| error.to_string())
+}
 
 /// Reads `1-3,5`; an open end as in `7-` means to the last, and `all` means all.
 ///

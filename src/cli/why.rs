@@ -88,6 +88,7 @@ fn why_text(report: &WhyReport, around: &Around) -> String {
     {
         lines.push(format!("DHT: {}", dht_words(dht)));
     }
+    lines.extend(blocked(report));
     lines.extend(troubled(report));
     lines.extend(banned(report));
     lines.extend(hands(&report.disk));
@@ -259,6 +260,22 @@ fn no_peers(report: &WhyReport) -> String {
             format!("no peer was connected (now {connected})")
         }
     }
+}
+
+/// That the user's own list keeps peers away, if it does at present.
+fn blocked(report: &WhyReport) -> Option<String> {
+    let is_lonely = matches!(report.waits.now, Some(Cause::Tracker | Cause::Peers | Cause::Pieces));
+    let others = report.connected + report.dialling + report.candidates;
+    let (blocked, all) = (report.blocked, report.blocked.saturating_add(others));
+    let words = match (blocked, all) {
+        (1, 1) => "the only address that was named is on it".to_owned(),
+        (blocked, all) if blocked == all => {
+            format!("all {all} addresses that were named are on it")
+        }
+        (1, all) => format!("1 of {all} addresses is on it"),
+        (blocked, all) => format!("{blocked} of {all} addresses are on it"),
+    };
+    (blocked > 0 && is_lonely).then(|| format!("Blocklist: {words} (net tells which list)"))
 }
 
 /// Who is not spoken to any more; none when nobody was banned.
@@ -507,6 +524,7 @@ mod tests {
             limit_down: None,
             limit_age: None,
             last_error: None,
+            blocked: 0,
             banned: Vec::new(),
             memory_blocks: (2500, 2560),
             pieces_at_disk: 9,
@@ -595,6 +613,22 @@ who upload to them
         let said = why_text(&alone, &around());
         let banned = "Banned: 2 peers that sent corrupt data, the last 192.0.2.8:5 (peers -a)";
         assert!(said.contains(banned), "{said}");
+    }
+
+    #[test]
+    fn a_blocklist_is_named_while_it_is_what_keeps_peers_away() {
+        let mut alone = report(&[(Cause::Peers, 1.0)]);
+        (alone.connected, alone.dialling, alone.candidates) = (0, 1, 1);
+        let said = |report: &WhyReport| why_text(report, &around());
+        assert!(!said(&alone).contains("Blocklist"));
+        alone.blocked = 7;
+        assert!(said(&alone).contains("\nBlocklist: 7 of 9 addresses are on it (net tells which"));
+        alone.waits.now = Some(Cause::Transfer);
+        assert!(!said(&alone).contains("Blocklist"), "data flows");
+        (alone.waits.now, alone.dialling, alone.candidates) = (Some(Cause::Tracker), 0, 0);
+        assert!(said(&alone).contains("\nBlocklist: all 7 addresses that were named are on it"));
+        alone.blocked = 1;
+        assert!(said(&alone).contains("\nBlocklist: the only address that was named is on it"));
     }
 
     #[test]

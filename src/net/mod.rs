@@ -4,6 +4,7 @@
 //! everybody.
 
 pub mod addresses;
+pub mod blocklist;
 pub mod budget;
 pub mod egress;
 pub mod guests;
@@ -58,6 +59,12 @@ pub enum Error {
     #[error("cannot connect to {address}: we have no {} address", family(address))]
     Family {
         /// To whom.
+        address: SocketAddr,
+    },
+    /// The user's list has it.
+    #[error("{address} is on the blocklist")]
+    Blocked {
+        /// Whom.
         address: SocketAddr,
     },
     /// Nothing leaves at present.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::link::web;
+use crate::net::blocklist::Lists;
 use crate::net::egress::{Egress, Policy};
 use crate::wire::mse::Encryption;
 
@@ -20,6 +21,8 @@ pub struct SessionConfig {
     pub listen: bool,
     /// Where everything leaves, and is listened at.
     pub egress: Egress,
+    /// Lists of addresses that nobody speaks to.
+    pub blocklists: Lists,
     /// Whether connections to peers are encrypted.
     pub encryption: Encryption,
     /// Where resume data lies, made when missing; `.pigeon` where nothing else is said.
@@ -101,6 +104,11 @@ impl SessionConfig {
         Self { egress, ..self }
     }
 
+    /// Lists of addresses that nobody speaks to.
+    pub fn blocklists(self, blocklists: Lists) -> Self {
+        Self { blocklists, ..self }
+    }
+
     /// Whether connections to peers are encrypted.
     pub fn encryption(self, encryption: Encryption) -> Self {
         Self { encryption, ..self }
@@ -169,6 +177,7 @@ impl Default for SessionConfig {
             port: None,
             listen: true,
             egress: Egress::default(),
+            blocklists: Lists::default(),
             encryption: Encryption::default(),
             state_dir: ".pigeon".into(),
             memory: Memory::default(),

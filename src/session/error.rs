@@ -8,6 +8,9 @@ pub enum Error {
     /// The port is taken, or may not be opened.
     #[error(transparent)]
     Listen(#[from] crate::net::Error),
+    /// A blocklist cannot be had, and without it nobody is spoken to.
+    #[error(transparent)]
+    Blocklist(#[from] crate::net::blocklist::Error),
     /// The directory for resume data cannot be made.
     #[error("cannot make the state directory {path}: {cause}; set XDG_STATE_HOME elsewhere")]
     StateDir {

@@ -18,6 +18,7 @@ use crate::base::digest::Sha1Hash;
 use crate::base::ids::InfoHash;
 use crate::link::{Door, Question, Secrecy, read_hello};
 use crate::net::Error;
+use crate::net::blocklist::Refused;
 use crate::net::egress::Egress;
 use crate::net::guests::accept;
 use crate::net::tcp::Listening;
@@ -100,7 +101,9 @@ pub(super) async fn run(
                 None => return,
             },
             it = accept(&listening.listeners) => {
-                if hellos.len() < most && strangers.may_try(it.1.ip()) {
+                if egress.blocklist().refuses(it.1.ip(), Refused::Connection) {
+                    debug!(address = %it.1, "a connection from the blocklist; closed");
+                } else if hellos.len() < most && strangers.may_try(it.1.ip()) {
                     let door = Door::new(secrecy.clone(), it.1, asking.clone());
                     hellos.spawn(hello(it, door));
                 } else {

@@ -34,6 +34,7 @@ use crate::disk::{Disk, DiskConfig, SyncPolicy};
 use crate::link::Secrecy;
 use crate::link::web::{Policy, Tls};
 use crate::metainfo::Torrent;
+use crate::net::blocklist::{self, Keeper};
 use crate::net::egress::Purpose;
 use crate::net::limiter::Limiter;
 use crate::net::portmap::PortMap;
@@ -74,6 +75,8 @@ pub struct Session {
     patient: watch::Sender<bool>,
     dht: Option<Dht>,
     portmap: Option<PortMap>,
+    /// Its lists are looked after for as long as it lives.
+    _keeper: Arc<Keeper>,
 }
 
 /// A torrent that has its place in the queue, and whose files are being opened.
@@ -96,8 +99,8 @@ impl Session {
     /// Opens the port and starts the disk workers.
     ///
     /// # Errors
-    /// The port is taken or not allowed, the state directory cannot be made, or the system
-    /// gives no threads.
+    /// A blocklist cannot be read, the port is taken or not allowed, the state directory cannot be
+    /// made, or the system gives no threads.
     pub async fn start(config: SessionConfig) -> Result<Self, Error> {
         let (is_on, egress) = (config.local_discovery, config.egress.clone());
         Self::start_among(config, |port| Local::start(is_on, &egress, port)).await
@@ -110,6 +113,10 @@ impl Session {
     ) -> Result<Self, Error> {
         std::fs::create_dir_all(&config.state_dir)
             .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
+        // Before anybody can come, and whoever is blocked.
+        let lists = config.blocklists.clone();
+        let keeper = blocklist::start(lists, &config.egress, Some(&config.state_dir)).await?;
+        let keeper = Arc::new(keeper);
         let Ports { listening, udp, mail } = ports::open(&config)?;
         let memory = config.memory;
         let pool = BlockPool::new(memory.pool_bytes).with_message_bytes(memory.message_bytes);
@@ -171,7 +178,7 @@ impl Session {
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let actor = Actor::new(resources, registrations, config.max_active, local(port), outside);
         tokio::spawn(actor.run(orders));
-        Ok(Self { commands, port, limiter, up_limiter, patient, dht, portmap })
+        Ok(Self { commands, port, limiter, up_limiter, patient, dht, portmap, _keeper: keeper })
     }
 
     /// Takes a torrent in, behind those that are there. It looks at data on disk first, then

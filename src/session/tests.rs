@@ -15,6 +15,8 @@ use super::*;
 use crate::base::digest::sha1;
 use crate::disk::Relocation;
 use crate::metainfo::Magnet;
+use crate::net::blocklist::{Lists, Source};
+use crate::net::egress::Egress;
 use crate::seek::{Progress, Target};
 use crate::torrent::seeking::{SeekError, Sought};
 use crate::torrent::status::{PeerStatus, State};
@@ -314,5 +316,44 @@ async fn a_part_that_was_only_seeded_finishes_and_does_not_fail() {
     until(&part, State::Complete).await;
     part.finish();
     until(&part, State::Finished).await;
+    session.stop().await;
+}
+
+#[tokio::test]
+async fn without_its_blocklist_no_session_starts_and_nobody_listens() {
+    let home = tempfile::tempdir().unwrap();
+    let egress = Egress::default();
+    let sources = vec![Source::parse("/no/such/list").unwrap()];
+    let blocklists = Lists { sources, ..Lists::default() };
+    let config = config(home.path(), 1).blocklists(blocklists).egress(egress.clone());
+    let refused = Session::start(config).await.map(drop).unwrap_err();
+    assert!(matches!(refused, Error::Blocklist(_)), "{refused}");
+    assert!(!egress.blocklist().is_on());
+}
+
+#[tokio::test]
+async fn whoever_is_blocked_is_closed_before_a_byte_and_others_are_heard() {
+    use tokio::io::AsyncReadExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let list = home.path().join("list");
+    std::fs::write(&list, "127.0.0.9").unwrap();
+    let sources = vec![Source::parse(list.to_str().unwrap()).unwrap()];
+    let blocklists = Lists { sources, ..Lists::default() };
+    let config = config(home.path(), 1).blocklists(blocklists);
+    let egress = config.egress.clone();
+    let session = Session::start(config).await.unwrap();
+    let to = SocketAddr::from(([127, 0, 0, 1], session.port()));
+    let come = |from: [u8; 4]| async move {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        socket.connect(to).await.unwrap()
+    };
+    let (mut free, mut blocked) = (come([127, 0, 0, 8]).await, come([127, 0, 0, 9]).await);
+    let end = tokio::time::timeout(Duration::from_secs(20), blocked.read(&mut [0])).await.unwrap();
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    assert_eq!(egress.blocklist().tally().connections, 1);
+    // It has come before, and is waited for.
+    let heard = tokio::time::timeout(Duration::from_millis(50), free.read(&mut [0])).await;
+    assert!(heard.is_err(), "{heard:?}");
     session.stop().await;
 }

@@ -76,6 +76,9 @@ pub enum Input {
         /// The addresses, already filtered of unusable ones.
         addresses: Vec<SocketAddr>,
     },
+    /// The user's list has the addresses of these links, or of those that were to be dialled: they
+    /// end, and the addresses are forgotten.
+    Blocked(Vec<LinkId>),
     /// Our address as a tracker sees it, with the port that we listen on (BEP 24).
     OurAddress(SocketAddr),
     /// Another tracker than before answers for this private torrent: BEP 27 wants us to leave

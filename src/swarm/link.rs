@@ -369,6 +369,8 @@ pub enum CloseReason {
     TrackerChanged,
     /// The torrent turned out to be private, and no tracker named the peer.
     Private,
+    /// The user's list has its address.
+    Blocked,
     /// The torrent stops or is paused.
     Stopping,
     /// Our files cannot be read as they should.
@@ -389,6 +391,7 @@ impl std::fmt::Display for CloseReason {
             Self::NothingLeaves => "nothing leaves at present",
             Self::TrackerChanged => "the private torrent has another tracker now",
             Self::Private => "the torrent is private, and no tracker named it",
+            Self::Blocked => "it is on the blocklist",
             Self::Stopping => "we stopped",
             Self::OurFiles => "we cannot read our files",
             Self::NothingLeft => "it has nothing to bring at present",

@@ -183,6 +183,7 @@ impl Swarm {
             Input::Candidates { source, addresses } => {
                 self.crowd.on_candidates(source, addresses);
             }
+            Input::Blocked(links) => self.crowd.on_blocked(&links, &mut self.out),
             Input::OurAddress(ours) => self.crowd.set_ours(ours),
             Input::TrackerChanged => self.on_tracker_changed(now),
             Input::Room(room) => {

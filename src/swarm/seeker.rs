@@ -152,6 +152,7 @@ impl Seeker {
             }
             Input::LinkDown { link, reason } => self.on_link_down(link, &reason, now),
             Input::Candidates { source, addresses } => self.crowd.on_candidates(source, addresses),
+            Input::Blocked(links) => self.crowd.on_blocked(&links, &mut self.out),
             Input::OurAddress(ours) => self.crowd.set_ours(ours),
             Input::Room(room) => {
                 let usage = |link| usage(&self.met, link);

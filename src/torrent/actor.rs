@@ -158,6 +158,7 @@ impl Actor {
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 Some(order) = self.moves.1.recv() => self.move_order = Some(order),
                 () = self.links.places.changed() => self.tell_room(),
+                () = self.links.blocked.changed() => self.on_blocklist(),
                 command = self.commands.recv() => match command {
                     Some(last @ (Command::Stop(_) | Command::Finish)) => break Some(last),
                     Some(command) => self.on_command(command).await,
@@ -358,6 +359,12 @@ impl Actor {
         }
     }
 
+    fn on_blocklist(&mut self) {
+        self.swarm.handle(self.links.newly_blocked(), Instant::now());
+        let freed = self.links.blocked.freed();
+        freed.into_iter().for_each(|(source, addresses)| self.learn(source, addresses));
+    }
+
     fn on_dht_news(&mut self, news: DhtNews) {
         match news {
             DhtNews::Peers(peers) => self.learn(Source::Dht, peers),
@@ -371,6 +378,7 @@ impl Actor {
     }
 
     fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {
+        let addresses = self.links.blocked.sift(source, addresses);
         self.swarm.handle(Input::Candidates { source, addresses }, Instant::now());
         self.tell_room();
     }
@@ -400,7 +408,8 @@ impl Actor {
                 let (dht, sources) =
                     (self.seats.status(now), self.sources.status(&self.swarm, now));
                 let limit_web = self.sources.limit(now).0;
-                let _ = answer.send(WhyReport { dht, sources, limit_web, ..why });
+                let blocked = self.links.blocked.count();
+                let _ = answer.send(WhyReport { dht, sources, limit_web, blocked, ..why });
             }
             Command::Announce(answer) => {
                 let (reply, replied) = oneshot::channel();

@@ -144,7 +144,7 @@ fn company(
             Company { swarm, links, trackers: None, seats: None }
         }
     };
-    let addresses = parts.options.peers.clone();
+    let addresses = company.links.blocked.sift(Source::User, parts.options.peers.clone());
     company.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
     company
 }

@@ -7,16 +7,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::base::ids::{LinkId, SourceId};
 use crate::link::web::Wait;
 use crate::link::{self, LinkConfig, LinkHandle, LinkNews, LinkReport};
 use crate::net::portmap::{OutsidePorts, OwnPorts};
-use crate::swarm::event::{DownReason, Input};
+use crate::swarm::event::{DownReason, Input, Source};
 use crate::swarm::link::{CloseReason, LinkCommand};
 use crate::wire::mse::Ways;
 
+use super::blocked::Blocked;
 use super::incoming::Incoming;
 use super::places::Places;
 
@@ -34,8 +35,12 @@ pub(super) struct Links {
     outside: Option<OutsidePorts>,
     /// What links tell.
     pub reports: mpsc::Receiver<LinkReport>,
+    /// Whom nobody is to be linked to.
+    pub blocked: Blocked,
     reporting: mpsc::Sender<LinkReport>,
     handles: BTreeMap<LinkId, LinkHandle>,
+    /// Where those to peers go, and whether we dialled them.
+    addresses: BTreeMap<LinkId, (SocketAddr, bool)>,
     /// Of those, the ones to servers of files.
     sources: BTreeMap<LinkId, SourceId>,
     /// Orders of the brain by link, sent as one batch each.
@@ -46,13 +51,16 @@ impl Links {
     /// None yet.
     pub fn new(config: LinkConfig, places: Places) -> Self {
         let (reporting, reports) = mpsc::channel(REPORTS_LEN);
+        let blocked = Blocked::new(config.egress.blocklist().clone());
         Self {
             config: Arc::new(config),
             places,
             outside: None,
             reports,
+            blocked,
             reporting,
             handles: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             sources: BTreeMap::new(),
             outbox: BTreeMap::new(),
         }
@@ -82,9 +90,14 @@ impl Links {
         self.handles.is_empty()
     }
 
-    /// Dials, when there is a place for it; else the fact that it came to nothing.
+    /// Dials, when that may be and there is a place for it; else the fact that it came to nothing.
     #[must_use]
     pub fn dial(&mut self, link: LinkId, address: SocketAddr, known: Ways) -> Option<Input> {
+        // Whoever named it did so before the list came.
+        if self.blocked.is_met(address, Source::Pex) {
+            return Some(Input::Blocked(vec![link]));
+        }
+        self.addresses.insert(link, (address, true));
         self.dial_by(link, |config, reports| link::dial(config, link, address, known, reports))
     }
 
@@ -96,6 +109,7 @@ impl Links {
         dial: impl FnOnce(Arc<LinkConfig>, mpsc::Sender<LinkReport>) -> LinkHandle,
     ) -> Option<Input> {
         if !self.places.dial(link) {
+            self.addresses.remove(&link);
             return Some(no_room(link));
         }
         self.handles.insert(link, dial(self.config.clone(), self.reporting.clone()));
@@ -117,10 +131,15 @@ impl Links {
     /// Lets a connection in, when there is a place for it; else the fact that it came to nothing.
     #[must_use]
     pub fn accept(&mut self, link: LinkId, incoming: Incoming) -> Option<Input> {
+        // A list may have come since it was let in.
+        if self.blocked.has(incoming.address) {
+            return Some(Input::Blocked(vec![link]));
+        }
         if !self.places.take(link) {
             return Some(no_room(link));
         }
         let Incoming { address, stream, hello } = incoming;
+        self.addresses.insert(link, (address, false));
         let (config, reports) = (self.config.clone(), self.reporting.clone());
         self.handles.insert(link, link::accept(config, link, address, stream, hello, reports));
         None
@@ -136,13 +155,35 @@ impl Links {
                 self.places.up(link);
                 Input::LinkUp { link, peer_id, caps }
             }
-            LinkNews::Events(events) => Input::LinkEvents { link, events },
+            LinkNews::Events(mut events) => {
+                self.blocked.sift_told(&mut events);
+                Input::LinkEvents { link, events }
+            }
             LinkNews::Down(reason) => {
                 debug!(link = link.0, %reason, "link down");
                 self.forget(link);
                 Input::LinkDown { link, reason }
             }
         })
+    }
+
+    /// The blocklist has changed: the links that are to end by it, as a fact for the brain.
+    pub fn newly_blocked(&mut self) -> Input {
+        let mut links = Vec::new();
+        for (link, (address, is_dialled)) in &self.addresses {
+            if !self.blocked.has(*address) {
+                continue;
+            }
+            links.push(*link);
+            if *is_dialled {
+                // It may be dialled again when it is blocked no more.
+                self.blocked.meet(*address, Source::Pex);
+            }
+        }
+        if !links.is_empty() {
+            info!(count = links.len(), "connections end: their peers are on the blocklist now");
+        }
+        Input::Blocked(links)
     }
 
     /// Keeps an order until [`post`](Self::post).
@@ -180,12 +221,14 @@ impl Links {
             let _ = handle.commands.try_send(vec![LinkCommand::Close(reason)]);
             self.places.down(link);
         }
+        self.addresses.clear();
         // Nobody but the links themselves keeps the way open on which they report.
         self.reporting = mpsc::channel(1).0;
     }
 
     fn forget(&mut self, link: LinkId) {
         self.handles.remove(&link);
+        self.addresses.remove(&link);
         self.sources.remove(&link);
         self.places.down(link);
     }
@@ -206,11 +249,13 @@ mod tests {
     use crate::base::ids::{InfoHash, PeerId};
     use crate::base::pool::BlockPool;
     use crate::link::{LinkTimeouts, Secrecy, Subject};
+    use crate::net::blocklist::parse::List;
     use crate::net::egress::Egress;
     use crate::net::limiter::Limiter;
-    use crate::swarm::link::{Availability, PeerCommand};
+    use crate::swarm::link::{Availability, LinkEvent, PeerCommand};
     use crate::torrent::places::{Account, Shared};
     use crate::wire::mse::Encryption;
+    use crate::wire::{Pex, PexFlags};
 
     fn links() -> Links {
         let limiter = Arc::new(Limiter::new(None));
@@ -273,5 +318,47 @@ mod tests {
         assert_eq!(links.len(), 1);
         assert_eq!(close(&mut links, LinkId(2)).unwrap().len(), 0, "it knows");
         assert!(links.is_empty() && links.places.account().held() == 0);
+    }
+    #[tokio::test]
+    async fn whom_the_list_has_is_not_called_nor_told_of_and_is_left_when_it_comes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut links = links();
+        let blocklist = links.config.egress.blocklist().clone();
+        let set = |text: &str| {
+            let list = List::read(text.as_bytes(), false).unwrap();
+            blocklist.set([("a".to_owned(), list)]);
+        };
+        let told = |links: &mut Links, ips: [&str; 2]| {
+            let added =
+                ips.map(|ip| (SocketAddr::new(ip.parse().unwrap(), 1), PexFlags::default()));
+            let peers = Pex { added: added.to_vec(), dropped: Vec::new() };
+            let news = LinkNews::Events(vec![LinkEvent::Peers(peers)]);
+            let Some(Input::LinkEvents { mut events, .. }) = links.on_news(LinkId(7), news) else {
+                panic!("no fact")
+            };
+            let Some(LinkEvent::Peers(peers)) = events.pop() else { panic!("no peers") };
+            peers.added.into_iter().map(|(address, _)| address.ip().to_string()).collect::<Vec<_>>()
+        };
+        assert!(links.dial(LinkId(1), address, Ways::default()).is_none());
+        listener.accept().await.unwrap();
+        assert_eq!(told(&mut links, ["192.0.2.1", "192.0.2.2"]).len(), 2);
+        set("127.0.0.1\n192.0.2.2");
+        tokio::time::timeout(Duration::from_secs(20), links.blocked.changed()).await.unwrap();
+        let is_left =
+            |fact: Input, those: &[LinkId]| matches!(fact, Input::Blocked(links) if links == those);
+        assert!(is_left(links.newly_blocked(), &[LinkId(1)]));
+        assert!(is_left(links.dial(LinkId(2), address, Ways::default()).unwrap(), &[LinkId(2)]));
+        assert_eq!(links.places.account().held(), 1, "only the first had a place");
+        assert_eq!(told(&mut links, ["192.0.2.1", "192.0.2.2"]), ["192.0.2.1"]);
+        let named = vec![address, "[::ffff:192.0.2.2]:9".parse().unwrap()];
+        assert!(links.blocked.sift(Source::Tracker, named).is_empty());
+        assert_eq!((links.blocked.count(), blocklist.tally().dials), (3, 2), "one was connected");
+        set("192.0.2.2");
+        let freed = links.blocked.freed();
+        assert_eq!(freed.into_iter().collect::<Vec<_>>(), [(Source::Pex, vec![address])]);
+        assert_eq!(links.blocked.count(), 2);
+        let another = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(another.is_err(), "one call");
     }
 }

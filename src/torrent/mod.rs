@@ -4,6 +4,7 @@ mod actor;
 pub mod allowance;
 mod away;
 mod birth;
+mod blocked;
 mod board;
 mod checking;
 pub mod command;

@@ -388,7 +388,8 @@ impl Publisher {
             pieces_at_disk: numbers.pieces_at_disk,
             disk_trouble: numbers.disk_trouble.or(self.trouble.clone()),
             tracker,
-            // The actor asks its seats and its servers.
+            // The actor asks its links, its seats and its servers.
+            blocked: 0,
             dht: None,
             sources: Vec::new(),
             limit_web: None,

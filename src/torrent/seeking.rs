@@ -91,6 +91,8 @@ pub struct SeekStatus {
     pub candidates: usize,
     /// How the first tracker stands, in words.
     pub tracker: Option<String>,
+    /// Addresses that were named and are on the blocklist. The others do not count them.
+    pub blocked: u32,
     /// What the DHT does for it; none where it does nothing.
     pub dht: Option<DhtStatus>,
     /// Nothing was kept, so everybody is asked, the DHT and the local network too.
@@ -365,9 +367,6 @@ impl Task {
         let mut seeker = Seeker::new(config, now);
         let places = Places::new(resources.places.clone());
         seeker.note(Input::Room(places.room()), now);
-        let addresses = request.peers.clone();
-        seeker.note(Input::Candidates { source: Source::User, addresses }, now);
-        seeker.settle(now);
         // With nothing wanted it would be announced as a partial seed (BEP 21).
         let (left, wanted_left) = (LEFT_UNKNOWN, LEFT_UNKNOWN);
         let stats = TransferStats { left, wanted_left, ..TransferStats::default() };
@@ -385,11 +384,15 @@ impl Task {
             secrecy: resources.secrecy.clone(),
             timeouts: LinkTimeouts::default(),
         };
+        let mut links = Links::new(link_config, places);
+        let addresses = links.blocked.sift(Source::User, request.peers.clone());
+        seeker.note(Input::Candidates { source: Source::User, addresses }, now);
+        seeker.settle(now);
         Self {
             looking,
             seeker,
             target: request.target,
-            links: Links::new(link_config, places),
+            links,
             trackers: Trackers::start(tracker_config(&resources, &request), stats),
             seats: seats(&resources, &request),
             hashing: mpsc::channel(1),
@@ -433,6 +436,7 @@ impl Task {
                 },
                 Some(incoming) = self.ends.incoming.recv() => self.on_incoming(incoming),
                 () = self.links.places.changed() => self.tell_room(),
+                () = self.links.blocked.changed() => self.on_blocklist(),
                 bytes = self.ends.allowance.changed() => {
                     self.seeker.allow(bytes, Instant::now());
                 }
@@ -524,6 +528,7 @@ impl Task {
             dialling,
             candidates,
             tracker: self.trackers.words(),
+            blocked: self.links.blocked.count(),
             dht: self.seats.status(Instant::now()),
             is_asking,
         };
@@ -540,8 +545,15 @@ impl Task {
     }
 
     fn learn(&mut self, source: Source, addresses: Vec<SocketAddr>) {
+        let addresses = self.links.blocked.sift(source, addresses);
         self.seeker.note(Input::Candidates { source, addresses }, Instant::now());
         self.tell_room();
+    }
+
+    fn on_blocklist(&mut self) {
+        self.seeker.note(self.links.newly_blocked(), Instant::now());
+        let freed = self.links.blocked.freed();
+        freed.into_iter().for_each(|(source, addresses)| self.learn(source, addresses));
     }
 
     fn tell_room(&mut self) {

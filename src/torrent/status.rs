@@ -409,6 +409,8 @@ pub struct WhyReport {
     pub limit_age: Option<Duration>,
     /// What most addresses that are not connected failed with, and how many did.
     pub last_error: Option<(String, u32)>,
+    /// Addresses that were named and are on the blocklist. The others do not count them.
+    pub blocked: u32,
     /// The last peers that were banned for corrupt data.
     pub banned: Vec<SocketAddr>,
     /// Blocks in memory, those of other torrents and those at the disk too, and the most there

@@ -20,6 +20,7 @@ mod seeder;
 #[path = "../support/veil.rs"]
 mod veil;
 
+mod blocklist;
 mod cli;
 mod course;
 mod dht;

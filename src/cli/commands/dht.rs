@@ -18,9 +18,10 @@ use tokio::time::{interval, timeout};
 use crate::base::digest::sha1;
 use crate::base::ids::InfoHash;
 use crate::base::units::duration;
-use crate::cli::args::{Common, ConfigChoice};
+use crate::cli::args::{Blocklists, Common, ConfigChoice};
 use crate::cli::catalogue::ask;
 use crate::cli::config::state_dir;
+use crate::cli::engine::blocklist_failure;
 use crate::cli::escape::escape;
 use crate::cli::exit::{Exit, Failure, Outcome, from_io};
 use crate::cli::out;
@@ -31,6 +32,7 @@ use crate::dht::task::{Answer, Dht, DhtConfig, Question};
 use crate::dht::{NodeId, Tally};
 use crate::metainfo::Magnet;
 use crate::net;
+use crate::net::blocklist;
 use crate::net::egress::{Egress, Purpose};
 use crate::net::udp::Udp;
 use crate::session::DHT_FILE;
@@ -128,6 +130,9 @@ pub struct Reach {
     /// Which settings.
     #[command(flatten)]
     pub config: ConfigChoice,
+    /// Whom nobody asks.
+    #[command(flatten)]
+    pub blocklists: Blocklists,
 }
 
 /// Asks it.
@@ -168,10 +173,14 @@ async fn with_node(
     if let Some(why) = egress.off(Purpose::Dht) {
         return Err(Failure::usage(format!("the DHT is off: {why}")));
     }
+    // Where nothing was ever kept, nothing is.
+    let kept = state_dir().ok().filter(|dir| dir.is_dir());
+    let lists = reach.blocklists.lists();
+    let keeper = blocklist::start(lists, egress, kept.as_deref()).await;
+    let _keeper = keeper.map_err(|error| blocklist_failure(&error))?;
     let opened = Udp::open(egress, 0);
     let (udp, mail) = opened.map_err(|error| Failure::new(Exit::Network, error.to_string()))?;
-    // Where nothing was ever kept, nothing is.
-    let file = state_dir().ok().filter(|dir| dir.is_dir()).map(|dir| dir.join(DHT_FILE));
+    let file = kept.map(|dir| dir.join(DHT_FILE));
     let routers = routers(&reach.dht_bootstrap);
     let dht = Dht::start(DhtConfig {
         egress: egress.clone(),

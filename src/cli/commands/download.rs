@@ -378,6 +378,7 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
     Ok(SessionConfig::default()
         .port(options.port)
         .egress(common.ways.egress())
+        .blocklists(options.blocklists.lists())
         .encryption(options.encryption.into())
         .state_dir(state_dir()?)
         .memory(memory_for(common)?)

@@ -41,6 +41,7 @@ pub fn fetched(link: Magnet, arguments: &InfoArgs, common: &Common) -> Result<Lo
     let state_dir = state_dir()?;
     let config = SessionConfig::default()
         .egress(common.ways.egress())
+        .blocklists(arguments.blocklists.lists())
         .listen(false)
         .state_dir(&state_dir)
         .memory(memory_for(common)?)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueHint};
 
-use crate::cli::args::{Common, ConfigChoice, Encryption};
+use crate::cli::args::{Blocklists, Common, ConfigChoice, Encryption};
 use crate::cli::catalogue::ask;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::given::{Given, Input, Loaded, save};
@@ -70,6 +70,9 @@ pub struct InfoArgs {
         hide_short_help = true
     )]
     pub encryption: Encryption,
+    /// Whom --fetch does not ask.
+    #[command(flatten)]
+    pub blocklists: Blocklists,
     /// Keep the .torrent that was fetched as this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub save_torrent: Option<PathBuf>,

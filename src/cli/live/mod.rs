@@ -31,6 +31,7 @@ use crate::cli::search::Search;
 use crate::cli::stop::Stopper;
 use crate::cli::voice::Voice;
 use crate::link::Provider;
+use crate::net::blocklist::Standing;
 use crate::swarm::event::Event;
 use crate::torrent::handle::News;
 use crate::torrent::status::{State, Status};
@@ -92,6 +93,8 @@ pub struct Live {
     way_told: Option<String>,
     /// How both families are reached from outside, as it was told last.
     outside_told: [Option<Value>; 2],
+    /// The blocklist's lists, as they were told last.
+    lists_told: Vec<Standing>,
 }
 
 impl Live {
@@ -104,7 +107,7 @@ impl Live {
         ending: Ending,
     ) -> Self {
         let sum_told = Instant::now();
-        let (refused, way_told) = (Exit::Done, None);
+        let (refused, way_told, lists_told) = (Exit::Done, None, Vec::new());
         let outside_told = [None, None];
         Self {
             desk,
@@ -117,6 +120,7 @@ impl Live {
             sum_told,
             way_told,
             outside_told,
+            lists_told,
         }
     }
 
@@ -446,6 +450,7 @@ impl Live {
     fn on_second(&mut self) {
         self.tell_way_out();
         self.tell_outside();
+        self.tell_blocklist();
         self.tell_searches();
         let mut statuses = Vec::new();
         for item in &self.desk.items {

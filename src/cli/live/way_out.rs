@@ -1,12 +1,15 @@
-//! The part of a run that says when nothing leaves any more, and when it does again; and how others
-//! come in from outside.
+//! The part of a run that says when nothing leaves any more, and when it does again; how others
+//! come in from outside; and which blocklists there are, when they have changed, and when they could
+//! not be read again.
 
 use serde_json::json;
 
-use crate::cli::print::outside_event;
+use crate::cli::escape::escape;
+use crate::cli::print::{counted, grouped, outside_event};
+use crate::net::blocklist::Standing;
+use crate::net::egress::State;
 
 use super::Live;
-use crate::net::egress::State;
 
 impl Live {
     /// Tells it once; of a proxy that fails for a moment, too.
@@ -36,4 +39,34 @@ impl Live {
             }
         }
     }
+
+    /// Tells of each list that is not as it was told last.
+    pub(super) fn tell_blocklist(&mut self) {
+        let blocklist = self.desk.engine.egress().blocklist().clone();
+        let (lists, tally) = (blocklist.standings(), blocklist.tally());
+        for (at, list) in lists.iter().enumerate() {
+            if self.lists_told.get(at) == Some(list) {
+                continue;
+            }
+            let Standing { list, ranges, bad, trouble } = list;
+            self.voice.event(&json!({
+                "event": "blocklist", "list": list, "ranges": ranges, "bad": bad,
+                "dials": tally.dials, "connections": tally.connections, "message": trouble,
+            }));
+            match trouble {
+                Some(why) => self.voice.urgent(&format!("driver: {}", escape(why))),
+                None => self.voice.unasked(&list_line(list, *ranges as u64, *bad)),
+            }
+        }
+        self.lists_told = lists;
+    }
+}
+
+fn list_line(list: &str, ranges: u64, bad: u64) -> String {
+    let s = if ranges == 1 { "" } else { "s" };
+    let bad = match bad {
+        0 => String::new(),
+        bad => format!(", {} cannot be read", counted(bad, "line")),
+    };
+    format!("blocklist {}: {} range{s}{bad}", escape(list), grouped(ranges))
 }

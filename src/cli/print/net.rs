@@ -1,15 +1,62 @@
 //! What may leave, how, and what does not: for `driver config` and `net`. Pure.
 
-use crate::net::egress::{Egress, Policy, Purpose, Standing, State};
+use crate::cli::escape::escape;
+use crate::net::blocklist::{Blocklist, Standing, Tally};
+use crate::net::egress::{self, Egress, Policy, Purpose, State};
 
-/// The way out in lines: the rule, how it stands, how others come in, and what is off and why.
+use super::{counted, grouped};
+
+/// The way out in lines: the rule, how it stands, how others come in, what is off and why, and the
+/// blocklist.
 pub fn net_lines(egress: &Egress, port: Option<u16>, outside: &[String]) -> Vec<String> {
-    lines(egress.policy(), &egress.standing(), (port, outside), |purpose| egress.off(purpose))
+    let off = |purpose| egress.off(purpose);
+    let mut lines = lines(egress.policy(), &egress.standing(), (port, outside), off);
+    lines.extend(blocklist_lines(egress.blocklist()));
+    lines
+}
+
+/// `231,402 ranges, 12 dials and 3 connections refused`; none where there is no list.
+pub fn blocklist_words(blocklist: &Blocklist) -> Option<String> {
+    let lists = blocklist.standings();
+    let ranges: u64 = lists.iter().map(|list| list.ranges as u64).sum();
+    let Tally { dials, connections, .. } = blocklist.tally();
+    let of = if lists.len() > 1 { format!(" of {} lists", lists.len()) } else { String::new() };
+    let s = |count| if count == 1 { "" } else { "s" };
+    let words = format!(
+        "{} range{}{of}, {} dial{} and {} connection{} refused",
+        grouped(ranges),
+        s(ranges),
+        grouped(dials),
+        s(dials),
+        grouped(connections),
+        s(connections),
+    );
+    (!lists.is_empty()).then_some(words)
+}
+
+/// The same, and each list.
+fn blocklist_lines(blocklist: &Blocklist) -> Vec<String> {
+    let Some(words) = blocklist_words(blocklist) else { return Vec::new() };
+    let datagrams = match blocklist.tally().datagrams {
+        0 => String::new(),
+        count => format!("; {} of the DHT", counted(count, "datagram")),
+    };
+    let mut lines = vec![format!("blocklist  {words}{datagrams}")];
+    for Standing { list, ranges, bad, trouble } in blocklist.standings() {
+        let bad = match bad {
+            0 => String::new(),
+            bad => format!(", {} cannot be read", counted(bad, "line")),
+        };
+        let ranges = counted(ranges as u64, "range");
+        lines.push(format!("{:<9}  {}: {ranges}{bad}", "", escape(&list)));
+        lines.extend(trouble.map(|why| format!("{:<9}  {}", "", escape(&why))));
+    }
+    lines
 }
 
 fn lines(
     policy: &Policy,
-    standing: &Standing,
+    standing: &egress::Standing,
     (port, outside): (Option<u16>, &[String]),
     off: impl Fn(Purpose) -> Option<&'static str>,
 ) -> Vec<String> {
@@ -82,6 +129,34 @@ fn lines(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::blocklist::Refused;
+    use crate::net::blocklist::parse::List;
+
+    #[test]
+    fn lists_and_what_they_refused_are_told() {
+        let egress = Egress::default();
+        let list = egress.blocklist();
+        assert_eq!(blocklist_words(list), None);
+        let read = |text: &str| List::read(text.as_bytes(), false).unwrap();
+        let many: Vec<String> =
+            (0..1200).map(|it| format!("1.{}.{}.2", it / 99, it % 99)).collect();
+        list.set([("/a\x1b".to_owned(), read(&many.join("\n")))]);
+        let ip = "1.0.0.2".parse().unwrap();
+        let refused = [Refused::Dial, Refused::Dial, Refused::Connection, Refused::Datagram];
+        refused.into_iter().for_each(|what| assert!(list.refuses(ip, what)));
+        let words = "1,200 ranges, 2 dials and 1 connection refused";
+        assert_eq!(blocklist_words(list).as_deref(), Some(words));
+        list.set([("a".to_owned(), read("1.0.0.1\nx")), ("b".to_owned(), read("1.0.0.1"))]);
+        assert_eq!(
+            net_lines(&egress, None, &[])[2..],
+            [
+                "blocklist  2 ranges of 2 lists, 2 dials and 1 connection refused; 1 datagram of \
+                 the DHT",
+                "           a: 1 range, 1 line cannot be read",
+                "           b: 1 range",
+            ]
+        );
+    }
 
     #[test]
     fn the_rule_its_state_and_what_is_off_are_told() {
@@ -117,7 +192,8 @@ mod tests {
         assert!(told.contains("listens    nobody can connect to us") && !told.contains("secret"));
         let named = |proxy: &str| {
             let (proxy, dns) = (proxy.parse().ok(), "192.0.2.53:53".parse().ok());
-            net_lines(&Egress::new(Policy { proxy, dns, ..Policy::default() }), None, &[]).join("\n")
+            net_lines(&Egress::new(Policy { proxy, dns, ..Policy::default() }), None, &[])
+                .join("\n")
         };
         let through = "the proxy; 192.0.2.53:53 through it, where an address is needed";
         assert!(named("socks5://192.0.2.1:1080").contains(&format!("{through}\n")));

@@ -98,11 +98,15 @@ pub fn status_screen(status: &Status, around: Around<'_>, now: Instant, columns:
     rows.extend(unsynced(status));
     rows.extend(troubles(status));
     rows.push(("Running", running_words(status)));
-    let row = |(name, value): &(&str, String)| match columns < NARROW {
+    rows.iter().map(|(name, value)| row(name, value, columns)).collect()
+}
+
+/// A row of the screen.
+pub fn row(name: &str, value: &str, columns: usize) -> String {
+    match columns < NARROW {
         true => format!("{name}\n{}\n", wrap(&format!("  {value}"), columns, 2)),
         false => wrap(&format!("{name:<NAME_COLUMNS$}{value}"), columns, NAME_COLUMNS) + "\n",
-    };
-    rows.iter().map(row).collect()
+    }
 }
 
 /// Since when it runs; of that the time in which it fetched, which averages are of.

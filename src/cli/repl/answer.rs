@@ -12,9 +12,9 @@ use crate::cli::escape::escape;
 use crate::cli::item::{Item, own_name};
 use crate::cli::out;
 use crate::cli::print::{
-    Around, Limits, announced_words, counted, dht_screen, files_of, files_screen, info_screen,
-    list_screen, net_lines, outside_lines, outside_row, outside_trouble, path_in, peers_screen,
-    status_screen, swarm_line, trackers_screen, web_screen, wrap,
+    Around, Limits, announced_words, blocklist_words, counted, dht_screen, files_of, files_screen,
+    info_screen, list_screen, net_lines, outside_lines, outside_row, outside_trouble, path_in,
+    peers_screen, row, status_screen, swarm_line, trackers_screen, web_screen, wrap,
 };
 use crate::cli::search::Search;
 use crate::cli::selection::wanted_files;
@@ -46,6 +46,9 @@ impl Desk {
         {
             answer += &(wrap(&format!("From outside: {trouble}"), out::columns(), 2) + "\n");
         }
+        if let Order::Status { .. } = order {
+            answer += &self.blocklist_row();
+        }
         match self.engine.egress().standing().trouble().filter(|_| *order == Order::Why) {
             // Whatever else it waits for comes after that.
             Some(why) => wrap(&format!("First of all: {why}"), out::columns(), 2) + "\n" + &answer,
@@ -53,9 +56,18 @@ impl Desk {
         }
     }
 
+    /// The row of `status` that is about all torrents; empty where there is no list.
+    fn blocklist_row(&self) -> String {
+        let words = blocklist_words(self.engine.egress().blocklist());
+        words.map(|words| row("Blocklist", &words, out::line_columns())).unwrap_or_default()
+    }
+
     async fn answer_alone(&mut self, order: &Order) -> String {
         let columns = out::columns();
         match order {
+            Order::AddPeer(address) if self.engine.egress().blocklist().contains(address.ip()) => {
+                format!("{address} is on the blocklist: nobody connects to it\n")
+            }
             Order::Nothing | Order::Quit | Order::Watch(_) | Order::Clear => String::new(),
             Order::Help(about) => words::help(*about, out::line_columns()),
             Order::Log(count) => self.remembered(*count),

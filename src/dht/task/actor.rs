@@ -20,6 +20,7 @@ use super::{Answer, DhtConfig, DhtNews, Look, Order, Question, Standing, Wish, n
 use crate::base::ids::InfoHash;
 use crate::dht::Node;
 use crate::dht::event::{Config, Haste, Health, Hint, Input, Output, Tally, Ticket};
+use crate::net::blocklist::{Blocklist, Refused};
 use crate::net::udp::{Udp, UdpNews};
 
 /// How often it is looked how the machines fare, and whether anything around us has changed.
@@ -67,6 +68,8 @@ struct Count {
 
 struct Actor {
     udp: Udp,
+    /// Nodes there are neither heard nor asked.
+    blocklist: Blocklist,
     sides: Vec<Side>,
     members: BTreeMap<InfoHash, Member>,
     askers: BTreeMap<Ticket, Asker>,
@@ -167,6 +170,7 @@ impl Actor {
         let actor = Self {
             sides: four.into_iter().chain(six).collect(),
             udp,
+            blocklist: egress.blocklist().clone(),
             members: BTreeMap::new(),
             askers: BTreeMap::new(),
             counts: Vec::new(),
@@ -193,6 +197,9 @@ impl Actor {
 
     fn on_news(&mut self, news: &UdpNews) {
         let (UdpNews::Datagram { from: other, .. } | UdpNews::Refused { to: other }) = news;
+        if matches!(news, UdpNews::Datagram { .. }) && self.is_refused(*other) {
+            return;
+        }
         self.each(|side| {
             (side.is_v4 == other.is_ipv4()).then(|| match news {
                 UdpNews::Datagram { from, bytes } => Input::Datagram { from: *from, bytes },
@@ -201,7 +208,14 @@ impl Actor {
         });
     }
 
+    fn is_refused(&self, address: SocketAddr) -> bool {
+        self.blocklist.refuses(address.ip(), Refused::Datagram)
+    }
+
     fn hint(&mut self, address: SocketAddr, by: Hint) {
+        if self.blocklist.contains(address.ip()) {
+            return;
+        }
         self.each(|side| {
             (side.is_v4 == address.is_ipv4()).then_some(Input::Hinted { address, by })
         });
@@ -337,6 +351,10 @@ impl Actor {
 
     fn on_output(&mut self, is_v4: bool, output: Output) {
         match output {
+            // As if nobody listened there.
+            Output::Send { to, .. } if self.is_refused(to) => {
+                self.each(|side| (side.is_v4 == is_v4).then_some(Input::Refused { to }));
+            }
             Output::Send { to, bytes } => {
                 // The machine waits for the answer, and that does not come.
                 if let Err(error) = self.udp.send_or_lose(to, &bytes) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::time::timeout;
 
 use super::*;
+use crate::net::blocklist::parse::List;
 use crate::net::egress::Egress;
 
 /// Longest wait for something that must come; never waited for in full when all is well.
@@ -229,4 +230,33 @@ async fn the_port_outside_is_announced_and_followed() {
     }
     timeout(LIMIT, other.recv(&mut [0; 1500])).await.expect("a query").unwrap();
     assert!(own.try_recv(&mut [0; 1500]).is_err(), "it asked itself");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_are_blocked_are_neither_heard_nor_asked_until_they_are_not() {
+    const PING: &[u8] = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe";
+    let egress = Egress::from_address(Some(Ipv4Addr::LOCALHOST.into()));
+    let list = List::read(&b"127.0.0.9"[..], false).unwrap();
+    egress.blocklist().set([("a".to_owned(), list)]);
+    let (udp, mail) = Udp::open(&egress, 0).unwrap();
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, udp.port()));
+    let node = |host: &str| tokio::net::UdpSocket::bind((host.to_owned(), 0));
+    let (blocked, free) = (node("127.0.0.9").await.unwrap(), node("127.0.0.8").await.unwrap());
+    let address = blocked.local_addr().unwrap();
+    let (routers, mail, file) = (vec![address.to_string()], mail.dht, None);
+    let config = DhtConfig { egress: egress.clone(), udp, mail, file, routers, read_only: false };
+    let dht = Dht::start(config);
+    let mut answers = dht.ask(Question::Ping(address)).await;
+    while timeout(LIMIT, answers.recv()).await.expect("an end").is_some() {}
+    assert_eq!(egress.blocklist().tally().datagrams, 1, "the question");
+    blocked.send_to(PING, to).await.unwrap();
+    free.send_to(PING, to).await.unwrap();
+    let mut room = [0; 1500];
+    timeout(LIMIT, free.recv(&mut room)).await.expect("an answer").unwrap();
+    assert_eq!(egress.blocklist().tally().datagrams, 2, "and one that came");
+    assert!(blocked.try_recv(&mut room).is_err(), "neither a question nor an answer");
+    egress.blocklist().set([]);
+    blocked.send_to(PING, to).await.unwrap();
+    timeout(LIMIT, blocked.recv(&mut room)).await.expect("an answer").unwrap();
+    dht.stop().await;
 }

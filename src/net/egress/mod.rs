@@ -29,6 +29,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Error;
 use super::addresses::networks;
+use super::blocklist::{Blocklist, Refused};
 
 use device::Absence;
 pub use device::Place;
@@ -65,6 +66,7 @@ struct Inner {
     standing: watch::Sender<Standing>,
     /// Where a proxy is that is named by a name, and until when that is believed.
     proxy_at: watch::Sender<Option<(Instant, Vec<SocketAddr>)>>,
+    blocklist: Blocklist,
 }
 
 impl Default for Egress {
@@ -77,8 +79,8 @@ impl Egress {
     /// One that keeps to `policy`.
     pub fn new(policy: Policy) -> Self {
         let standing = watch::Sender::new(Standing::at_first(&policy));
-        let proxy_at = watch::Sender::new(None);
-        let egress = Self { inner: Arc::new(Inner { policy, standing, proxy_at }) };
+        let (proxy_at, blocklist) = (watch::Sender::new(None), Blocklist::default());
+        let egress = Self { inner: Arc::new(Inner { policy, standing, proxy_at, blocklist }) };
         egress.look();
         egress
     }
@@ -91,6 +93,11 @@ impl Egress {
     /// What the user allows.
     pub fn policy(&self) -> &Policy {
         &self.inner.policy
+    }
+
+    /// Whom nobody connects to, lets in, or listens to. It blocks nobody before it has a list.
+    pub fn blocklist(&self) -> &Blocklist {
+        &self.inner.blocklist
     }
 
     /// How it stands, as of the last look.
@@ -364,13 +371,18 @@ impl Egress {
     ///
     /// # Errors
     /// `Held`, `Connect`, `ConnectTimeout`, `Lookup`; `Family` when our address is of the other
-    /// family; `Proxy` when that does not connect.
+    /// family; `Proxy` when that does not connect; `Blocked` for peers that are.
     pub async fn connect(
         &self,
         to: &Remote,
         purpose: Purpose,
         limit: Duration,
     ) -> Result<TcpStream, Error> {
+        if let (Purpose::Peer, Remote::Address(address)) = (purpose, to)
+            && self.blocklist().refuses(address.ip(), Refused::Dial)
+        {
+            return Err(Error::Blocked { address: *address });
+        }
         match (self.proxy_for(purpose), to) {
             (Some(proxy), to) => self.through(proxy, to, limit).await,
             (None, Remote::Address(address)) => self.dial(*address, limit).await,

@@ -262,6 +262,19 @@ impl Crowd {
         }
     }
 
+    /// The user's list has the addresses of these links.
+    pub(in crate::swarm) fn on_blocked(&mut self, links: &[LinkId], out: &mut Effects) {
+        for link in links {
+            if self.peers.contains_key(link) {
+                out.close(*link, CloseReason::Blocked);
+            }
+            let Some(arriving) = self.arriving.remove(link) else { continue };
+            out.send(*link, LinkCommand::Close(CloseReason::Blocked));
+            self.candidates.forget(arriving.address);
+            self.not_taken(arriving);
+        }
+    }
+
     /// A live link has ended for a reason of the network or the remote; `has_delivered` anything.
     pub(in crate::swarm) fn on_ended(
         &mut self,
@@ -292,7 +305,7 @@ impl Crowd {
             CloseReason::Duplicate => self.candidates.rest(home, DUPLICATE_REST, now),
             CloseReason::Replaced => self.candidates.rest(home, REPLACED_REST, now),
             CloseReason::Stopping | CloseReason::NothingLeaves => self.candidates.released(home),
-            CloseReason::Private => self.candidates.forget(home),
+            CloseReason::Private | CloseReason::Blocked => self.candidates.forget(home),
             // They are forgotten.
             CloseReason::TrackerChanged => {}
             // Of a local peer only the port that it came from is banned so far.

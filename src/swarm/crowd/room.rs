@@ -160,6 +160,12 @@ impl Crowd {
         }
     }
 
+    /// A link that did not come up leaves its place to another at once.
+    pub(super) fn not_taken(&mut self, arriving: Arriving) {
+        self.room.links = self.room.links.saturating_add(1);
+        self.room.dials = self.room.dials.saturating_add(usize::from(!arriving.incoming));
+    }
+
     /// The session has no place for another link at present.
     pub(super) fn no_room(&mut self) {
         self.room.links = 0;

@@ -481,3 +481,30 @@ fn who_is_said_to_prefer_encryption_is_known_for_that() {
     bench.event(1, LinkEvent::Peers(Pex { added, dropped: Vec::new() }));
     assert_eq!([8, 9].map(|host| prefers(&bench, host)), [true, false]);
 }
+
+#[test]
+fn whom_the_users_list_has_is_left_and_forgotten() {
+    let mut bench = Bench::with(4, 4, |config| config.max_peers = 3);
+    assert_eq!(bench.learn(Source::Tracker, 1..6), ["dial 1 as 0", "dial 2 as 1", "dial 3 as 2"]);
+    bench.dialled(0, 1);
+    // One that is up, one that is on its way, and one that is over.
+    let mut lines = bench.handle(Input::Blocked(vec![LinkId(0), LinkId(1), LinkId(99)]));
+    lines.sort();
+    let closed = |host: &str| format!("{host}: close, it is on the blocklist");
+    let dials = ["dial 4 as 3".to_owned(), "dial 5 as 4".to_owned()];
+    assert_eq!(lines[..2], dials);
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(lines.contains(&closed("peer 1")), "{lines:?}");
+    assert_eq!(bench.swarm.snapshot(bench.now).known, 3, "the others");
+    bench.swarm.check_invariants();
+    assert!(bench.wait(600.0).iter().all(|line| !line.starts_with("dial 1 ")), "nor later");
+}
+
+#[test]
+fn an_address_that_may_not_be_dialled_costs_no_place() {
+    let mut bench = Bench::new(4);
+    bench.handle(room(1, 0));
+    assert_eq!(bench.learn(Source::Tracker, 1..3), ["dial 1 as 0"]);
+    let lines = bench.handle(Input::Blocked(vec![LinkId(0)]));
+    assert_eq!(lines.last().map(String::as_str), Some("dial 2 as 1"), "{lines:?}");
+}

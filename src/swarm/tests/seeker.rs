@@ -325,6 +325,17 @@ fn peers_are_told_of_each_other() {
     assert_eq!(hunt.tell_peers(1, 5..7), [""; 0]);
 }
 
+#[test]
+fn whom_the_users_list_has_is_not_asked() {
+    let mut hunt = Hunt::new();
+    hunt.learn(Source::Tracker, 1..3);
+    hunt.dialled(0, 1, 1);
+    let lines = hunt.note(Input::Blocked(vec![LinkId(0), LinkId(1)]));
+    assert!(lines.contains(&closed(1, "it is on the blocklist")), "{lines:?}");
+    assert!(hunt.seeker.links().is_empty() && hunt.seeker.reach() == (0, 0));
+    assert_eq!(hunt.wait(600), [""; 0]);
+}
+
 /// The links of a company are told what is here, as links that have just come up are, and what
 /// was on its way comes up as if nothing had happened.
 #[test]

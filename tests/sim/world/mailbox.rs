@@ -332,6 +332,7 @@ fn kind(input: &Input) -> &'static str {
         Input::Candidates { .. } => "candidates",
         Input::OurAddress(_) => "our address",
         Input::TrackerChanged => "tracker changed",
+        Input::Blocked(_) => "blocked",
         Input::Room(_) => "room",
         Input::PiecesLost(_) => "pieces lost",
         Input::PiecesFound(_) => "pieces found",

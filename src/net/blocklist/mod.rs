@@ -1,0 +1,203 @@
+//! Addresses that the user wants nothing to do with, by lists that others keep. One object, which
+//! everybody who takes addresses asks; a list that has changed takes the place of the old one in
+//! one step, so that there is no moment without any. A list that cannot be read is an error at the
+//! start, and later a word beside the old list, never an empty one. Trackers and servers of files
+//! are not asked about: the user chose them. Not here: who is dialled, let in or heard.
+
+mod fetch;
+mod keeper;
+mod kept;
+pub mod line;
+pub mod parse;
+mod source;
+pub mod table;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+pub use keeper::{Keeper, Lists, Pace, start};
+pub use source::Source;
+
+use parse::{Flaw, List};
+use table::Table;
+
+/// Why there is no list. No URL is told whole, which may hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What is there is no list.
+    #[error("blocklist {list}: {flaw}")]
+    Flawed {
+        /// Which.
+        list: String,
+        /// Why not.
+        flaw: Flaw,
+    },
+    /// Nothing comes from its URL.
+    #[error("blocklist {list}: {why}")]
+    NotFetched {
+        /// Which.
+        list: String,
+        /// What the network or the server says.
+        why: String,
+    },
+    /// It begins as a URL does, and is none.
+    #[error("blocklist: not a URL that can be asked")]
+    Url,
+}
+
+/// What is refused to an address that is blocked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// To be dialled.
+    Dial,
+    /// To come in.
+    Connection,
+    /// To send us a datagram, or to get one.
+    Datagram,
+}
+
+/// A list as people are told of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Where it comes from, without what may be secret.
+    pub list: String,
+    /// Its ranges.
+    pub ranges: usize,
+    /// Its lines that cannot be read.
+    pub bad: u64,
+    /// Why it is not newer than it is, if it ought to be.
+    pub trouble: Option<String>,
+}
+
+/// How much was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Addresses that would have been dialled.
+    pub dials: u64,
+    /// Connections.
+    pub connections: u64,
+    /// Datagrams of the DHT, both ways.
+    pub datagrams: u64,
+}
+
+/// Which addresses are blocked; cheap to clone. The default one blocks none.
+#[derive(Clone, Debug, Default)]
+pub struct Blocklist {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    lists: watch::Sender<Vec<Entry>>,
+    dials: AtomicU64,
+    connections: AtomicU64,
+    datagrams: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    standing: Standing,
+    table: Arc<Table>,
+}
+
+impl Blocklist {
+    /// Is this address blocked?
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.shared.lists.borrow().iter().any(|entry| entry.table.contains(ip))
+    }
+
+    /// Whether this is refused to an address, and counts it if so.
+    pub fn refuses(&self, ip: IpAddr, what: Refused) -> bool {
+        let is_blocked = self.contains(ip);
+        if is_blocked {
+            self.count(what);
+        }
+        is_blocked
+    }
+
+    /// Something was refused.
+    pub fn count(&self, what: Refused) {
+        let count = match what {
+            Refused::Dial => &self.shared.dials,
+            Refused::Connection => &self.shared.connections,
+            Refused::Datagram => &self.shared.datagrams,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Is there any list?
+    pub fn is_on(&self) -> bool {
+        !self.shared.lists.borrow().is_empty()
+    }
+
+    /// Tells when other addresses are blocked than before.
+    pub fn watch(&self) -> Changes {
+        Changes(self.shared.lists.subscribe())
+    }
+
+    /// Its lists, in the order in which they were named.
+    pub fn standings(&self) -> Vec<Standing> {
+        self.shared.lists.borrow().iter().map(|entry| entry.standing.clone()).collect()
+    }
+
+    /// How much was refused so far.
+    pub fn tally(&self) -> Tally {
+        let Shared { dials, connections, datagrams, .. } = &*self.shared;
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Tally { dials: read(dials), connections: read(connections), datagrams: read(datagrams) }
+    }
+
+    /// Takes these lists instead of those that there are.
+    pub fn set(&self, lists: impl IntoIterator<Item = (String, List)>) {
+        let entries = lists.into_iter().map(|(shown, list)| Entry::new(shown, list));
+        self.shared.lists.send_replace(entries.collect());
+    }
+
+    /// A list has changed.
+    fn replace(&self, at: usize, list: List) {
+        let changed = |entries: &mut Vec<Entry>| {
+            let Some(entry) = entries.get_mut(at) else { return false };
+            *entry = Entry::new(std::mem::take(&mut entry.standing.list), list);
+            true
+        };
+        self.shared.lists.send_if_modified(changed);
+    }
+
+    /// Why a list stays as it is, or that it is as new as can be.
+    fn tell(&self, at: usize, trouble: Option<String>) {
+        self.shared.lists.send_if_modified(|entries| {
+            if let Some(entry) = entries.get_mut(at) {
+                entry.standing.trouble = trouble;
+            }
+            // The same addresses are blocked.
+            false
+        });
+    }
+}
+
+impl Entry {
+    fn new(shown: String, list: List) -> Self {
+        let List { table, bad } = list;
+        let standing = Standing { list: shown, ranges: table.count(), bad, trouble: None };
+        Self { standing, table }
+    }
+}
+
+/// When other addresses are blocked.
+#[derive(Clone, Debug)]
+pub struct Changes(watch::Receiver<Vec<Entry>>);
+
+impl Changes {
+    /// Waits for a change; for ever when there is none any more.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
