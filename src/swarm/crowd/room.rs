@@ -160,10 +160,12 @@ impl Crowd {
         }
     }
 
-    /// A link that did not come up leaves its place to another at once.
+    /// A link that did not come up leaves its place to another at once; none while nothing leaves.
     pub(super) fn not_taken(&mut self, arriving: Arriving) {
-        self.room.links = self.room.links.saturating_add(1);
-        self.room.dials = self.room.dials.saturating_add(usize::from(!arriving.incoming));
+        let Room { links, dials, exit, .. } = &mut self.room;
+        *links = links.saturating_add(usize::from(*exit != Exit::Shut));
+        let is_dial = !arriving.incoming && *exit == Exit::Open;
+        *dials = dials.saturating_add(usize::from(is_dial));
     }
 
     /// The session has no place for another link at present.

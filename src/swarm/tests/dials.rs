@@ -485,19 +485,19 @@ fn who_is_said_to_prefer_encryption_is_known_for_that() {
 #[test]
 fn whom_the_users_list_has_is_left_and_forgotten() {
     let mut bench = Bench::with(4, 4, |config| config.max_peers = 3);
-    assert_eq!(bench.learn(Source::Tracker, 1..6), ["dial 1 as 0", "dial 2 as 1", "dial 3 as 2"]);
-    bench.dialled(0, 1);
+    learn_and_dial(&mut bench, 1..4, 1..2);
+    assert!(bench.learn(Source::Tracker, 4..6).is_empty(), "there are no places more");
     // One that is up, one that is on its way, and one that is over.
-    let mut lines = bench.handle(Input::Blocked(vec![LinkId(0), LinkId(1), LinkId(99)]));
+    let blocked = vec![bench.links[&1], bench.links[&2], LinkId(99)];
+    let mut lines = bench.handle(Input::Blocked(blocked));
     lines.sort();
-    let closed = |host: &str| format!("{host}: close, it is on the blocklist");
-    let dials = ["dial 4 as 3".to_owned(), "dial 5 as 4".to_owned()];
-    assert_eq!(lines[..2], dials);
-    assert_eq!(lines.len(), 4, "{lines:?}");
-    assert!(lines.contains(&closed("peer 1")), "{lines:?}");
+    let (dials, closed) = lines.split_at(2);
+    assert!(dials[0].starts_with("dial 4 ") && dials[1].starts_with("dial 5 "), "{lines:?}");
+    assert_eq!(closed, [1, 2].map(|host| format!("peer {host}: close, it is on the blocklist")));
     assert_eq!(bench.swarm.snapshot(bench.now).known, 3, "the others");
     bench.swarm.check_invariants();
-    assert!(bench.wait(600.0).iter().all(|line| !line.starts_with("dial 1 ")), "nor later");
+    let is_dial = |line: &String| line.starts_with("dial 1 ") || line.starts_with("dial 2 ");
+    assert!(!bench.wait(600.0).iter().any(is_dial), "nor later");
 }
 
 #[test]
@@ -507,4 +507,20 @@ fn an_address_that_may_not_be_dialled_costs_no_place() {
     assert_eq!(bench.learn(Source::Tracker, 1..3), ["dial 1 as 0"]);
     let lines = bench.handle(Input::Blocked(vec![LinkId(0)]));
     assert_eq!(lines.last().map(String::as_str), Some("dial 2 as 1"), "{lines:?}");
+}
+
+#[test]
+fn whom_the_users_list_has_leaves_no_place_while_nothing_leaves() {
+    for (exit, admits) in [(Exit::NoDials, true), (Exit::Shut, false)] {
+        let mut bench = Bench::new(4);
+        bench.handle(room(1, 0));
+        assert_eq!(bench.learn(Source::Tracker, 1..3), ["dial 1 as 0"]);
+        bench.handle(Input::Room(Room { links: 0, dials: 0, exit, ..Room::UNBOUNDED }));
+        let lines = bench.handle(Input::Blocked(vec![LinkId(0)]));
+        assert!(!lines.iter().any(|line| line.starts_with("dial ")), "{lines:?}");
+        assert_eq!(bench.swarm.admit(address(9), bench.now).is_ok(), admits, "{exit:?}");
+        let again = bench.handle(Input::Room(Room::UNBOUNDED));
+        let next = format!("dial 2 as {}", 1 + usize::from(admits));
+        assert_eq!(again.last(), Some(&next), "{exit:?}");
+    }
 }
