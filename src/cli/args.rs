@@ -77,10 +77,12 @@ With --json a download prints one JSON object a line, each with an \"event\":
   answer        command, text (of a command that came through a pipe)
   net           open (true or false), message (nothing leaves any more, or it does again; with
                 --proxy-peers it is open without the proxy, too)
+  port_mapping  family, protocol, router, address, tcp and udp (ports outside), lifetime (or
+                null), behind (cgnat, double_nat or null); else family, message
   blocklist     list, ranges, bad (lines that cannot be read), dials, connections (refused so
                 far), message (why it stays as it was, or null); when it was read, or was not
-Each has the info_hash of its torrent, but for answers, net, blocklist and torrents that could
-not be read.
+Each has the info_hash of its torrent, but for answers, net, port_mapping, blocklist and torrents
+that could not be read.
 Numbers are bytes, bytes a second and seconds.
 
 Files, where XDG_CONFIG_HOME and XDG_STATE_HOME are not set (driver config prints them):

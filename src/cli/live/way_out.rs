@@ -1,6 +1,6 @@
 //! The part of a run that says when nothing leaves any more, and when it does again; how others
-//! come in from outside; and which blocklists there are, when they have changed, and when they could
-//! not be read again.
+//! come in from outside; and which blocklists there are, when they have changed, and when they
+//! could not be read again.
 
 use serde_json::json;
 
