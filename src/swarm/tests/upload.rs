@@ -144,7 +144,7 @@ fn pieces_that_are_found_while_they_are_fetched_are_fetched_no_more() {
     bench.handle(Input::PiecesLost(pieces.clone()));
     let asked = bench.seed(2).pop().unwrap();
     assert_eq!(asked, "peer 2: request 0.0 0.1 0.2 0.3 1.0 1.1 1.2 1.3 2.0 2.1");
-    assert_eq!(bench.deliver(2, "0.0 0.1 0.2 0.3")[0], "check 0: data data data data");
+    assert_eq!(bench.deliver(2, "0.0 0.1 0.2 0.3")[0], "check 0 [data data data data]");
     let mut lines = bench.handle(Input::PiecesFound(pieces));
     assert!(lines.iter().any(|line| line.contains("cancel 1.0 1.1 1.2 1.3 2.0 2.1")), "{lines:?}");
     assert!(lines.contains(&"completed".to_owned()), "{lines:?}");
