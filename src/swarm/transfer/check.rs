@@ -1,7 +1,7 @@
 //! From whole piece to verified piece: what the disk workers are asked, what their verdicts
 //! mean, who is to blame, and what happens while a disk fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::base::layout::{BlockRef, PieceIndex};
@@ -33,6 +33,9 @@ pub struct Checking {
     at_disk: BTreeMap<PieceIndex, (Senders, usize)>,
     blocks_at_disk: usize,
     parked: BTreeMap<PieceIndex, (Vec<Held>, Senders)>,
+    /// Pieces at the disk workers whose file came back meanwhile: they are here, whatever becomes
+    /// of what was fetched.
+    found: BTreeSet<PieceIndex>,
     trouble: Option<Trouble>,
     /// How long the disk rests, or rested last.
     rest: Duration,
@@ -159,14 +162,14 @@ impl Transfer {
         if !matches!(verdict, Verdict::Good(_)) || self.checking.trouble.is_some() {
             out.look_at_cause();
         }
-        if self.goal.has(piece) {
-            // Its file came back meanwhile.
-            return match verdict {
-                Verdict::Good(_) => self.disk_works(piece, now, out),
-                _ => self.try_another(piece, now),
-            };
-        }
+        let is_found = self.checking.found.remove(&piece);
         match verdict {
+            Verdict::Bad(_) | Verdict::WriteFailed(..) | Verdict::Lost | Verdict::ReadFailed(_)
+                if is_found =>
+            {
+                self.try_another(piece, now);
+                self.on_good(piece, None, now, out);
+            }
             Verdict::Good(hashes) => self.on_good(piece, hashes.as_ref(), now, out),
             Verdict::Bad(hashes) => self.on_bad(piece, hashes, senders, now, out),
             Verdict::WriteFailed(blocks, why) => {
@@ -275,6 +278,7 @@ impl Transfer {
     pub(super) fn on_pieces_lost(&mut self, pieces: Vec<PieceIndex>, out: &mut Effects) {
         let was_complete = self.is_complete();
         for piece in pieces {
+            self.checking.found.remove(&piece);
             self.uploads.on_lost(piece);
             if self.goal.lost(piece) {
                 self.fetch_again(piece);
@@ -293,11 +297,20 @@ impl Transfer {
     /// What was asked for of these is not needed any more.
     pub(super) fn on_pieces_found(
         &mut self,
-        pieces: Vec<PieceIndex>,
+        mut pieces: Vec<PieceIndex>,
         now: Instant,
         out: &mut Effects,
     ) {
         let had_any = self.goal.has_any();
+        let checking = &mut self.checking;
+        pieces.retain(|piece| {
+            checking.parked.remove(piece);
+            let is_at_disk = checking.at_disk.contains_key(piece);
+            if is_at_disk {
+                checking.found.insert(*piece);
+            }
+            !is_at_disk
+        });
         let wanted = self.goal.wanted().clone();
         if pieces.iter().any(|piece| self.goal.lacks(*piece)) {
             let mut others = wanted.clone();
