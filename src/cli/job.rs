@@ -82,13 +82,7 @@ impl Job {
     /// When the session or the only torrent cannot start, or fails.
     pub async fn run(mut self, common: &Common, stopper: Stopper) -> Result<End, Failure> {
         let state_dir = self.session.state_dir.clone();
-        let engine = tokio::select! {
-            engine = Engine::start(self.session.clone()) => engine?,
-            // A blocklist may take a while to come.
-            () = stopper.asked() => {
-                return Err(Failure::new(Exit::Incomplete, "stopped before anything began"));
-            }
-        };
+        let engine = started(self.session.clone(), &stopper).await?;
         let mut voice =
             Voice { talk: self.talk, quiet: common.quiet, json: self.json, printer: None };
         let (mut desk, told) = Desk::new(engine, self.template.clone(), self.is_several);
@@ -240,6 +234,16 @@ impl Job {
             }
         }
         Ok(())
+    }
+}
+
+/// The engine, unless the user stops it before: a blocklist may take a while to come.
+async fn started(session: SessionConfig, stopper: &Stopper) -> Result<Engine, Failure> {
+    tokio::select! {
+        engine = Engine::start(session) => engine,
+        () = stopper.asked() => {
+            Err(Failure::new(Exit::Incomplete, "stopped before anything began"))
+        }
     }
 }
 

@@ -111,12 +111,8 @@ impl Session {
         config: SessionConfig,
         local: impl FnOnce(u16) -> Local,
     ) -> Result<Self, Error> {
-        std::fs::create_dir_all(&config.state_dir)
-            .map_err(|cause| Error::StateDir { path: config.state_dir.clone(), cause })?;
         // Before anybody can come, and whoever is blocked.
-        let lists = config.blocklists.clone();
-        let keeper = blocklist::start(lists, &config.egress, Some(&config.state_dir)).await?;
-        let keeper = Arc::new(keeper);
+        let keeper = Arc::new(keep_lists(&config).await?);
         let Ports { listening, udp, mail } = ports::open(&config)?;
         let memory = config.memory;
         let pool = BlockPool::new(memory.pool_bytes).with_message_bytes(memory.message_bytes);
@@ -303,4 +299,13 @@ impl Session {
         self.commands.send(question(answer)).await.ok()?;
         answered.await.ok()
     }
+}
+
+/// Reads the blocklists, and looks after them. What is fetched is kept in the state directory,
+/// which is made here.
+async fn keep_lists(config: &SessionConfig) -> Result<Keeper, Error> {
+    let SessionConfig { state_dir, blocklists, egress, .. } = config;
+    std::fs::create_dir_all(state_dir)
+        .map_err(|cause| Error::StateDir { path: state_dir.clone(), cause })?;
+    Ok(blocklist::start(blocklists.clone(), egress, Some(state_dir)).await?)
 }

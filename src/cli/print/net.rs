@@ -60,15 +60,9 @@ fn lines(
     (port, outside): (Option<u16>, &[String]),
     off: impl Fn(Purpose) -> Option<&'static str>,
 ) -> Vec<String> {
-    let Policy { device, bind, proxy, only_peers, dns } = policy;
+    let Policy { device, proxy, only_peers, dns, .. } = policy;
     let line = |name: &str, words: String| format!("{name:<9}  {words}");
-    let by = match (device, bind) {
-        (Some(device), Some(bind)) => format!("{device} alone, from {bind}"),
-        (Some(device), None) => format!("{device} alone"),
-        (None, Some(bind)) => format!("any device, from {bind}"),
-        (None, None) => "any device".to_owned(),
-    };
-    let mut lines = vec![line("leaves by", by)];
+    let mut lines = vec![line("leaves by", leaves_by(policy))];
     if device.is_some() {
         let words = match (&standing.state, standing.place) {
             (State::Waiting(why), _) => format!("nothing leaves: {why}"),
@@ -124,6 +118,15 @@ fn lines(
         }
     }
     lines
+}
+
+fn leaves_by(Policy { device, bind, .. }: &Policy) -> String {
+    match (device, bind) {
+        (Some(device), Some(bind)) => format!("{device} alone, from {bind}"),
+        (Some(device), None) => format!("{device} alone"),
+        (None, Some(bind)) => format!("any device, from {bind}"),
+        (None, None) => "any device".to_owned(),
+    }
 }
 
 #[cfg(test)]
