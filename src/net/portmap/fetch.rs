@@ -2,6 +2,7 @@
 //! only its own address is connected to, it has five seconds and 256 KiB, and redirects are not
 //! followed. Not here: what is asked, and what it means.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -103,18 +104,21 @@ pub(super) async fn call(
 
 fn open(egress: &Egress, way: &Way) -> Result<UdpSocket, crate::net::Error> {
     let socket = egress.datagrams(Purpose::PortMap, SocketAddr::new(way.own, 0))?;
-    let options = SockRef::from(&socket);
     // Without them the group is not reached, and the router alone may be.
-    let _ = match way.own {
+    let _ = set_out(&SockRef::from(&socket), way);
+    Ok(socket)
+}
+
+/// By which device the group is asked, and how far away.
+fn set_out(options: &SockRef<'_>, way: &Way) -> io::Result<()> {
+    match way.own {
         IpAddr::V4(own) => {
             options.set_multicast_if_v4(&own).and_then(|()| options.set_multicast_ttl_v4(HOPS))
         }
         IpAddr::V6(_) => options
             .set_multicast_if_v6(way.device)
             .and_then(|()| options.set_multicast_hops_v6(HOPS)),
-    };
-    drop(options);
-    Ok(socket)
+    }
 }
 
 /// Asks the group, and the router alone: some networks carry no multicast.

@@ -66,7 +66,7 @@ pub(super) enum Output {
 
 #[derive(Debug)]
 enum Speech {
-    Datagrams(Datagrams),
+    Datagrams(Box<Datagrams>),
     Upnp(Box<Talk>),
 }
 
@@ -221,7 +221,7 @@ impl Mapper {
     fn speak(&mut self, protocol: Protocol, way: Way, now: Instant) {
         let mut datagrams = Datagrams::new(protocol, way, self.ports, &mut self.rng);
         datagrams.begin(Round::Map, now);
-        self.step = Step::Speaking(Speech::Datagrams(datagrams), Phase::First);
+        self.step = Step::Speaking(Speech::Datagrams(Box::new(datagrams)), Phase::First);
     }
 
     /// This protocol came to nothing: the next one.
@@ -268,7 +268,8 @@ impl Mapper {
         }
         match &mut self.step {
             Step::Speaking(Speech::Datagrams(datagrams), Phase::Held { .. }) => {
-                if datagrams.on_announcement(bytes, now) {
+                let is_news = datagrams.on_announcement(bytes, now);
+                if is_news {
                     self.roused = Some(now);
                     self.renew(now);
                 }
