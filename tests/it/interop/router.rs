@@ -202,9 +202,10 @@ fn until(limit: Duration, words: impl Fn() -> String, what: impl Fn() -> bool) {
 /// The ports outside that the program was told last for a family, with the protocol.
 fn mapped(driver: &Process, family: &str) -> Option<(String, String)> {
     let lines = driver.output();
-    let events = lines.lines().filter_map(|it| serde_json::from_str::<serde_json::Value>(it).ok());
+    let read = |it| serde_json::from_str::<serde_json::Value>(it).ok();
+    let mut events = lines.lines().filter_map(read);
     let of = |it: &serde_json::Value| it["event"] == "port_mapping" && it["family"] == family;
-    let event = events.filter(of).last()?;
+    let event = events.rfind(of)?;
     Some((event["protocol"].as_str()?.to_owned(), event["tcp"].as_u64()?.to_string()))
 }
 
