@@ -81,8 +81,8 @@ targets! {
     bencode_values torrent handshake peer_messages extended_handshake compact_addresses bitfield
     tracker_reply tracker_url udp_reply udp_request udp_exchange catalogue_index chunk_message
     chunk_ini resume_record introduction signed_change magnet_link metadata_message pex_message
-    lsd_datagram seek_facts dht_message web_response metalink mse_handshake gateway_packet
-    router_answer blocklist
+    lsd_datagram seek_facts dht_message web_response metalink mse_handshake
+    gateway_packet router_answer blocklist
 }
 
 /// Samples that nothing reads any more would look like tests.

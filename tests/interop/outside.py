@@ -20,7 +20,8 @@ LIMIT = 5
 class Tracker(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         asked = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-        print("port", asked["port"][0], asked.get("event", ["-"])[0], flush=True)
+        if "port" in asked:
+            print("port", asked["port"][0], asked.get("event", ["-"])[0], flush=True)
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"d8:intervali60e5:peers0:e")

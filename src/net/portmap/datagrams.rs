@@ -154,9 +154,8 @@ impl Datagrams {
     /// easily forged, so nothing else of them counts.
     pub fn on_announcement(&mut self, bytes: &[u8], now: Instant) -> bool {
         match (self.protocol, pcp::read(bytes), natpmp::read(bytes)) {
-            (Protocol::Pcp, Some(pcp::Answer::Announce { epoch_s }), _) => {
-                self.epoch.note(epoch_s, now)
-            }
+            // miniupnpd says that it has begun in this way alone, to whomever it speaks.
+            (_, Some(pcp::Answer::Announce { epoch_s }), _) => self.epoch.note(epoch_s, now),
             (Protocol::NatPmp, _, Some(natpmp::Answer::Address { epoch_s, address })) => {
                 let is_other = self.address.is_some_and(|known| known != IpAddr::from(address));
                 self.epoch.note(epoch_s, now) || is_other

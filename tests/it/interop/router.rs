@@ -125,7 +125,7 @@ impl World {
         let yes = |is_so| if is_so { "yes" } else { "no" };
         let settings = format!(
             "ext_ifname=wan0\next_ip={OUTSIDE}\nlistening_ip=lan0\nport=5000\nsecure_mode=yes\n\
-             enable_upnp={}\nenable_pcp_pmp={}\nmin_lifetime=20\nmax_lifetime=86400\n\
+             enable_upnp={}\nenable_natpmp={}\nmin_lifetime=20\nmax_lifetime=86400\n\
              upnp_table_name=filter\nupnp_nat_table_name=filter\nupnp_forward_chain=miniupnpd\n\
              upnp_nat_chain=prerouting_miniupnpd\n\
              upnp_nat_postrouting_chain=postrouting_miniupnpd\n\
@@ -137,7 +137,8 @@ impl World {
         let file = dir.join("miniupnpd.conf");
         fs::write(&file, settings).expect("write miniupnpd.conf");
         let mut command = self.gateway.command("miniupnpd");
-        command.args(["-d", "-f"]).arg(file).arg("-P").arg(dir.join("miniupnpd.pid"));
+        let pid = dir.join(format!("miniupnpd-{}.pid", self.count));
+        command.args(["-d", "-f"]).arg(file).arg("-P").arg(pid);
         Process::start(&format!("miniupnpd-{}", self.count), command, dir)
     }
 
@@ -218,7 +219,7 @@ fn opened_by(speaks: Speaks) {
     let mut world = World::new();
     let router = world.router(speaks);
     let tracker = world.tracker();
-    until(LIMIT, || router.output(), || router.output().contains("listening on"));
+    until(LIMIT, || router.output(), || router.output().to_lowercase().contains("listening"));
     if speaks == Speaks::NatPmp {
         // A neighbour has the port that we would like.
         done(&mut World::outside(&world.lan, &["occupy", NEIGHBOUR, GATEWAY, PORT]));

@@ -140,7 +140,8 @@ fn version_of(name: &str) -> u32 {
 
 /// A URL, or a path at the same host as `base`.
 fn joined(base: &str, url: &str) -> String {
-    if url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) {
+    // Whatever its scheme is.
+    if url.contains("://") {
         return url.to_owned();
     }
     let host_end = base.get(7..).and_then(|it| it.find('/')).map_or(base.len(), |at| at + 7);

@@ -284,6 +284,7 @@ fn who_opens_nothing_is_asked_again_ever_later() {
     bench.begin(way());
     bench.pass(8);
     assert_eq!(bench.why(), "PCP: no answer; NAT-PMP: no answer; UPnP: no router answers");
+    bench.pass(32);
     bench.counts();
     let mut asked = Vec::new();
     for minute in 1..=120 {
@@ -292,7 +293,7 @@ fn who_opens_nothing_is_asked_again_ever_later() {
             asked.push(minute);
         }
     }
-    assert_eq!(asked, [2, 6, 15, 31, 61, 91]);
+    assert_eq!(asked, [2, 6, 14, 30, 60, 91]);
     // Somebody switches it on.
     bench.gateway = natpmp;
     bench.handle(Input::Announcement(&[0, 128, 0, 0, 0, 0, 0, 0, 93, 184, 216, 34]));
@@ -364,6 +365,19 @@ fn a_gateway_that_has_begun_anew_is_asked_at_once() {
     let Output::Send(answer) = asked else { unreachable!() };
     bench.handle(Input::Announcement(&answer));
     assert_eq!(bench.mapping(), mapping);
+}
+
+/// miniupnpd begins with an announcement of PCP's, whatever its clients speak.
+#[test]
+fn one_that_begins_anew_in_pcp_is_asked_in_natpmp_all_the_same() {
+    let mut bench = Bench::with(natpmp);
+    bench.begin(way());
+    bench.pass(600);
+    bench.counts();
+    bench.epoch = bench.now;
+    let announce = [&[2, 128][..], &[0; 22]].concat();
+    bench.handle(Input::Announcement(&announce));
+    assert_eq!(bench.counts(), [0, 3, 0]);
 }
 
 #[test]
