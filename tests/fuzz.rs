@@ -4,6 +4,8 @@
 
 #[path = "fuzz/blocklist.rs"]
 mod blocklist;
+#[path = "fuzz/mse.rs"]
+mod mse;
 #[path = "fuzz/router.rs"]
 mod router;
 #[path = "support/fuzz.rs"]
@@ -46,9 +48,6 @@ use pigeon::tracker::http::{self, announce_url, parse_reply, parse_scrape, scrap
 use pigeon::tracker::proof::{Introduction, SignedChange};
 use pigeon::tracker::udp::{self, Announce, Reply, Request};
 use pigeon::web::url::file_url;
-use pigeon::wire::mse::{
-    Encryption, Error as MseError, KEY_LEN, Machine, PAD_MAX, PrivateKey, Rc4, Secret, Step,
-};
 use pigeon::wire::{
     Decoder, ExtendedHandshake, HANDSHAKE_LEN, HELLO_LEN, Handshake, LSD_HASHES_MAX, LSD_LEN_MAX,
     LocalAnnounce, Message, MetadataMessage, Need, PEX_CONTACTS_MAX, Pex, read_hello,
@@ -57,6 +56,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use blocklist::blocklist;
+use mse::mse_handshake;
 use router::{gateway_packet, router_answer};
 use web::{metalink, web_response};
 
@@ -201,80 +201,6 @@ fn handshake(bytes: &[u8]) {
         assert_eq!(Handshake::decode(&handshake.encode()).ok(), Some(handshake));
         assert_eq!(hello.ok(), Some((handshake.extensions, handshake.info_hash)));
     }
-}
-
-/// Noise, and noise that is encrypted as it must be, ends soon and does not depend on how it came
-/// in; nothing is taken in beyond the handshake.
-fn mse_handshake(bytes: &[u8]) {
-    let parts = 1 + number_of(bytes) % 40;
-    for is_initiator in [true, false] {
-        let noise = mse_run(is_initiator, bytes, bytes.len().max(1));
-        assert_eq!(mse_run(is_initiator, bytes, parts), noise);
-        let fitting = mse_fitting(is_initiator, bytes);
-        let (end, used) = mse_run(is_initiator, &fitting, fitting.len());
-        assert_eq!(mse_run(is_initiator, &fitting, parts), (end, used));
-        // A key, two pads, a torrent, an offer and first words of the greatest length.
-        assert!(used <= KEY_LEN + 2 * PAD_MAX + 40 + 16 + 68);
-    }
-}
-
-const MSE_TORRENT: InfoHash = InfoHash([0x77; 20]);
-
-fn mse_keys() -> &'static (PrivateKey, PrivateKey, Secret) {
-    static KEYS: std::sync::OnceLock<(PrivateKey, PrivateKey, Secret)> = std::sync::OnceLock::new();
-    KEYS.get_or_init(|| {
-        let (ours, theirs) = (PrivateKey::new([1; 20]), PrivateKey::new([2; 20]));
-        let secret = ours.agree(&theirs.public()).expect("a sound key");
-        (ours, theirs, secret)
-    })
-}
-
-/// What an honest remote says up to what is encrypted, and then these bytes under its key.
-fn mse_fitting(is_initiator: bool, bytes: &[u8]) -> Vec<u8> {
-    let (_, theirs, secret) = mse_keys();
-    let name: &[u8; 4] = if is_initiator { b"keyB" } else { b"keyA" };
-    let secret = secret.bytes();
-    let mut hidden = [&[0; 8], bytes].concat();
-    Rc4::of_mse(&sha1(&[name, secret, &MSE_TORRENT.0])).apply(&mut hidden);
-    let mask = sha1(&[b"req3", secret]);
-    let named = pigeon::wire::mse::torrent_key(MSE_TORRENT);
-    let named: Vec<u8> = named.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
-    let open =
-        if is_initiator { Vec::new() } else { [&sha1(&[b"req1", secret]), &named[..]].concat() };
-    [&theirs.public().0, &open[..], &hidden].concat()
-}
-
-/// How a handshake ends in which the remote says this, in parts of so many bytes, and how many
-/// were taken in.
-fn mse_run(is_initiator: bool, bytes: &[u8], part: usize) -> (Result<bool, MseError>, usize) {
-    let (ours, _, secret) = mse_keys();
-    let (policy, public) = (Encryption::Prefer, ours.public());
-    let mut machine = match is_initiator {
-        true => Machine::initiate(policy, &public, &[], MSE_TORRENT, vec![5; 68]),
-        false => Machine::respond(policy, &public, &[]),
-    };
-    let mut used = 0;
-    for part in bytes.chunks(part) {
-        let mut rest = part;
-        loop {
-            let went_on = match machine.step() {
-                Step::Done => return (Ok(true), used),
-                // Any key but a real one would do as well, and cost more.
-                Step::Agree(_) => machine.agreed(Some(secret.clone())),
-                Step::Find(_) => machine.found(Some(MSE_TORRENT)),
-                Step::Hear(_) if rest.is_empty() => break,
-                Step::Hear(_) => machine.hear(rest).map(|len| {
-                    used += len;
-                    rest = &rest[len..];
-                }),
-            };
-            if let Err(error) = went_on {
-                // How many of them depends on the parts.
-                return (Err(error), 0);
-            }
-        }
-    }
-    (Ok(machine.step() == Step::Done), used)
 }
 
 /// What is read does not depend on how the bytes came in.
