@@ -18,6 +18,7 @@ use super::wire::{
     Header, Kind, Message,
 };
 use crate::net;
+use crate::net::blocklist::Refused;
 use crate::net::egress::{Egress, Purpose};
 
 /// For a connection to be made.
@@ -214,6 +215,10 @@ async fn chunk_of(
         && let Ok(fetched) = chunk_over(stream, hash).await
     {
         return Ok(fetched);
+    }
+    // Trackers are the user's word, who has a piece is theirs.
+    if egress.blocklist().refuses((*provider.ip()).into(), Refused::Dial) {
+        return Err(Error::Connect(net::Error::Blocked { address: provider.into() }.into()));
     }
     chunk_over(connect(egress, provider).await?, hash).await
 }

@@ -494,7 +494,7 @@ impl Actor {
             Output::Dial { link, address, known } => {
                 let (providers, open) = (&self.providers, &mut self.open);
                 let refused = match providers.get(&address).cloned() {
-                    Some(provider) => self.links.dial_by(link, |config, reports| {
+                    Some(provider) => self.links.dial_by(link, address, |config, reports| {
                         let open = open.remove(&address);
                         link::dial_provider(config, link, provider, open, reports)
                     }),

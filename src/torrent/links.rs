@@ -93,12 +93,9 @@ impl Links {
     /// Dials, when that may be and there is a place for it; else the fact that it came to nothing.
     #[must_use]
     pub fn dial(&mut self, link: LinkId, address: SocketAddr, known: Ways) -> Option<Input> {
-        // Whoever named it did so before the list came.
-        if self.blocked.is_met(address, Source::Pex) {
-            return Some(Input::Blocked(vec![link]));
-        }
-        self.addresses.insert(link, (address, true));
-        self.dial_by(link, |config, reports| link::dial(config, link, address, known, reports))
+        self.dial_by(link, address, |config, reports| {
+            link::dial(config, link, address, known, reports)
+        })
     }
 
     /// The same, by another protocol.
@@ -106,8 +103,14 @@ impl Links {
     pub fn dial_by(
         &mut self,
         link: LinkId,
+        address: SocketAddr,
         dial: impl FnOnce(Arc<LinkConfig>, mpsc::Sender<LinkReport>) -> LinkHandle,
     ) -> Option<Input> {
+        // Whoever named it did so before the list came, or by a course listing.
+        if self.blocked.is_met(address, Source::Pex) {
+            return Some(Input::Blocked(vec![link]));
+        }
+        self.addresses.insert(link, (address, true));
         if !self.places.dial(link) {
             self.addresses.remove(&link);
             return Some(no_room(link));
@@ -298,6 +301,7 @@ mod tests {
     #[tokio::test]
     async fn a_link_that_takes_no_orders_is_over_and_one_told_to_end_is_forgotten() {
         let mut links = links();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let close = |links: &mut Links, link| {
             links.order(link, LinkCommand::Close(CloseReason::Stopping));
             links.post()
@@ -307,7 +311,7 @@ mod tests {
         for link in [LinkId(1), LinkId(2)] {
             let (commands, orders) = mpsc::channel(1);
             unread.push(orders);
-            assert!(links.dial_by(link, |_, _| LinkHandle { commands }).is_none());
+            assert!(links.dial_by(link, address, |_, _| LinkHandle { commands }).is_none());
         }
         links.order(LinkId(1), LinkCommand::Peer(PeerCommand::Availability(Availability::None)));
         assert_eq!(links.post().unwrap().len(), 0);
@@ -349,6 +353,8 @@ mod tests {
             |fact: Input, those: &[LinkId]| matches!(fact, Input::Blocked(links) if links == those);
         assert!(is_left(links.newly_blocked(), &[LinkId(1)]));
         assert!(is_left(links.dial(LinkId(2), address, Ways::default()).unwrap(), &[LinkId(2)]));
+        let provider = links.dial_by(LinkId(3), address, |_, _| panic!("a provider is called"));
+        assert!(is_left(provider.unwrap(), &[LinkId(3)]));
         assert_eq!(links.places.account().held(), 1, "only the first had a place");
         assert_eq!(told(&mut links, ["192.0.2.1", "192.0.2.2"]), ["192.0.2.1"]);
         let named = vec![address, "[::ffff:192.0.2.2]:9".parse().unwrap()];

@@ -179,6 +179,7 @@ impl Hand {
         let mut around = self.egress.watch();
         let mut clocks = (Instant::now(), SystemTime::now());
         let (mut packet, mut word) = (vec![0; PACKET_LEN_MAX], vec![0; PACKET_LEN_MAX]);
+        let mut is_stopping = false;
         while !mapper.has_ended() {
             self.carry_out(&mut mapper).await;
             self.post(&mapper);
@@ -220,7 +221,9 @@ impl Hand {
                     };
                     mapper.handle(input, now());
                 }
-                _ = stop.wait_for(|stops| *stops), if !*stop.borrow() => {
+                // Not what `stop` says now: that may have changed while another branch was taken.
+                _ = stop.wait_for(|stops| *stops), if !is_stopping => {
+                    is_stopping = true;
                     mapper.handle(Input::Stop, now());
                 }
                 () = sleep_to(wake), if wake.is_some() => mapper.handle(Input::Wake, now()),

@@ -126,6 +126,14 @@ async fn a_silent_gateway_does_not_hold_up_the_end() {
     serving.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_stop_before_it_has_begun_does_so() {
+    let (_gateway, port) = deaf().await;
+    let (portmap, _own) = start(port, 9);
+    portmap.stop().await;
+    assert_eq!(*portmap.tasks.borrow(), 0, "they go on");
+}
+
 #[tokio::test]
 async fn nobody_is_asked_through_a_proxy() {
     let (gateway, port) = deaf().await;
