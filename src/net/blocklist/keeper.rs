@@ -255,6 +255,14 @@ impl Place {
                     let _ = spawn_blocking(move || dir.map(|dir| kept::touch(&dir, &url))).await;
                     self.blocklist.tell(self.at, None);
                 }
+                // A web page may stand there for a while, and have an address or two in it.
+                Ok(Fetched::New(list, _))
+                    if list.bad > list.table.count() as u64 && !self.is_forced =>
+                {
+                    wait = pace.again;
+                    let (bad, good) = (list.bad, list.table.count());
+                    self.keep_old(format!("{bad} of its lines cannot be read, {good} can"));
+                }
                 Ok(Fetched::New(list, date)) => {
                     modified.clone_from(&date);
                     self.set(list.clone());

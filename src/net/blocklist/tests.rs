@@ -164,6 +164,7 @@ async fn a_list_of_a_url_is_kept_for_starts_without_network_and_asked_for_again_
         answer("200 OK", &dated, b"a:1.2.3.4-1.2.3.5\n"),
         answer("304 Not Modified", "", b""),
         answer("503 Busy", "", b""),
+        answer("200 OK", "", b"Sign in first.\nYou come from\n9.9.9.9\n"),
         answer("200 OK", "", b"a:5.6.7.8-5.6.7.9\n"),
     ])
     .await;
@@ -190,7 +191,11 @@ async fn a_list_of_a_url_is_kept_for_starts_without_network_and_asked_for_again_
     age(25 * 3600);
     let keeper = start(lists(&[&url]), &old, Some(dir.path())).await.unwrap();
     until(&old, |list| trouble(list).is_some() || list.contains("5.6.7.8".parse().unwrap())).await;
-    until(&old, |list| list.contains("5.6.7.8".parse().unwrap())).await;
+    until(&old, |list| {
+        assert!(!list.contains("9.9.9.9".parse().unwrap()), "a page is no list");
+        list.contains("5.6.7.8".parse().unwrap())
+    })
+    .await;
     assert!(trouble(old.blocklist()).is_none() && !blocks(&old, "1.2.3.4"));
     let asked = timeout(LIMIT, asked).await.unwrap().unwrap();
     assert!(asked[0].starts_with("get /begin?pin=7 ") && asked[1].starts_with("get /list?pin=7 "));

@@ -242,6 +242,8 @@ impl Talk {
     fn lack(&mut self, transport: Transport, fault: &Fault) {
         let port = self.ports[transport.index()];
         *self.entry(transport) = Entry { external: port, ..Entry::default() };
+        // What one service refuses for a while another may grant, or the same one later.
+        self.is_permanent = false;
         match transport {
             Transport::Tcp => self.next_service(words(fault)),
             Transport::Udp => self.next(),
