@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What an answered query costs: pings and get_peers (half of them for hashes with 100 peers), from
-many addresses, one by one and fifty at a time. answered.py QUERIES CLIENT..."""
+many addresses, one by one and fifty at a time. Before that 200 peers are stored for each of HASHES
+hashes (10). answered.py QUERIES CLIENT..."""
 import os
 import socket
 import subprocess
@@ -14,7 +15,7 @@ COMMANDS = {
     "bittorrent-dht": ["node", f"{here}/bdht.mjs"],
     "pigeon": [os.environ.get("DHT_EXAMPLE", "target/release/examples/dht")],
 }
-count = int(sys.argv[1])
+count, kept = int(sys.argv[1]), int(os.environ.get("HASHES", "10"))
 
 
 def cpu(pid):
@@ -67,11 +68,11 @@ def run(name, own):
     to = (own, 7881)
     socks = [sock(i) for i in range(400)]
     time.sleep(1)
-    hashes = [os.urandom(20) for _ in range(20)]
+    hashes = [os.urandom(20) for _ in range(2 * kept)]
     stored = 0
     before = memory(p.pid)
-    for i in range(200):  # 100 peers for each of half of the hashes
-        for h in hashes[:10]:
+    for i in range(200):
+        for h in hashes[:kept]:
             s = socks[(i * 7) % 400]
             r = ask(s, to, b"get_peers", b"9:info_hash20:" + h)
             k = r.find(b"5:token")
@@ -90,7 +91,7 @@ def run(name, own):
             for i in range(0, count, at_once):
                 asked = range(i, min(count, i + at_once))
                 for k in asked:
-                    extra = b"" if what == "ping" else b"9:info_hash20:" + hashes[k % 20]
+                    extra = b"" if what == "ping" else b"9:info_hash20:" + hashes[k % (2 * kept)]
                     send(socks[k % 400], to, what.encode(), extra)
                 for k in asked:
                     r = hear(socks[k % 400])
