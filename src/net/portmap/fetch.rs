@@ -113,7 +113,6 @@ fn open(egress: &Egress, way: &Way) -> Result<UdpSocket, crate::net::Error> {
             .set_multicast_if_v6(way.device)
             .and_then(|()| options.set_multicast_hops_v6(HOPS)),
     };
-    drop(options);
     Ok(socket)
 }
 

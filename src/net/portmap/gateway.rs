@@ -187,9 +187,12 @@ mod tests {
     const HEAD: &str =
         "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n";
 
-    fn v4(rows: &[(&str, [u8; 4], [u8; 4], u32, u32, [u8; 4])]) -> String {
+    /// Device, target, gateway, flags, metric, mask.
+    type Row<'a> = (&'a str, [u8; 4], [u8; 4], u32, u32, [u8; 4]);
+
+    fn v4(rows: &[Row<'_>]) -> String {
         let hex = |it: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(it));
-        let row = |(name, target, gateway, flags, metric, mask): &(&str, _, _, u32, u32, _)| {
+        let row = |(name, target, gateway, flags, metric, mask): &Row<'_>| {
             let (target, gateway, mask) = (hex(*target), hex(*gateway), hex(*mask));
             format!("{name}\t{target}\t{gateway}\t{flags:04X}\t0\t0\t{metric}\t{mask}\t0\t0\t0\n")
         };
