@@ -45,8 +45,9 @@ pub(super) enum Input<'a> {
     Found(Result<Vec<Service>, String>),
     /// Its answer to the latest order.
     Answered(Result<Reply, Fault>),
-    /// The machine slept: lifetimes are over sooner than they seem.
-    Slept,
+    /// What is held may be lost: the machine slept, and lifetimes are over sooner than they seem,
+    /// or the router has begun anew by what the machine of the other family noticed.
+    Doubtful,
     /// Give back what there is, and end.
     Stop,
     /// The time of [`Mapper::next_timeout`] has come.
@@ -106,6 +107,8 @@ pub(super) struct Mapper {
     failures: Vec<(Protocol, String)>,
     rest: Duration,
     roused: Option<Instant>,
+    /// How often the gateway has begun anew.
+    resets: u64,
     outputs: VecDeque<Output>,
 }
 
@@ -121,6 +124,7 @@ impl Mapper {
             failures: Vec::new(),
             rest: REST.0,
             roused: None,
+            resets: 0,
             outputs: VecDeque::new(),
         }
     }
@@ -138,7 +142,7 @@ impl Mapper {
                     talk.on_answer(answer, &mut self.rng);
                 }
             }
-            Input::Slept => match self.step {
+            Input::Doubtful => match self.step {
                 Step::Speaking(_, Phase::Held { .. }) => self.renew(now),
                 Step::Resting { .. } => self.begin(now),
                 _ => {}
@@ -183,6 +187,11 @@ impl Mapper {
     /// The way that it knows.
     pub fn way(&self) -> Option<Way> {
         self.way.as_ref().ok().copied()
+    }
+
+    /// How often its gateway was noticed to have begun anew while it held something.
+    pub fn resets(&self) -> u64 {
+        self.resets
     }
 
     /// Has all been given back, or is there nothing to give?
@@ -257,6 +266,7 @@ impl Mapper {
         if let Step::Speaking(Speech::Datagrams(datagrams), phase) = &mut self.step {
             let is_reset = datagrams.on_packet(bytes, now);
             if is_reset && matches!(phase, Phase::Held { .. }) {
+                self.resets += 1;
                 self.renew(now);
             }
         }
@@ -266,20 +276,20 @@ impl Mapper {
         if self.roused.is_some_and(|at| now < at + ROUSED_APART) {
             return;
         }
-        match &mut self.step {
+        let is_reset = match &mut self.step {
             Step::Speaking(Speech::Datagrams(datagrams), Phase::Held { .. }) => {
-                let is_news = datagrams.on_announcement(bytes, now);
-                if is_news {
-                    self.roused = Some(now);
-                    self.renew(now);
-                }
+                datagrams.on_announcement(bytes, now)
             }
+            _ => false,
+        };
+        if is_reset {
+            self.roused = Some(now);
+            self.resets += 1;
+            self.renew(now);
+        } else if let Step::Resting { .. } = self.step {
             // Somebody has just switched it on.
-            Step::Resting { .. } => {
-                self.roused = Some(now);
-                self.begin(now);
-            }
-            _ => {}
+            self.roused = Some(now);
+            self.begin(now);
         }
     }
 

@@ -106,6 +106,7 @@ impl PortMap {
         let tasks = Arc::new(watch::Sender::new(2));
         let mut running = JoinSet::new();
         let outside = Arc::new(outside);
+        let anew = watch::Sender::new([0; 2]);
         let told = Arc::new(told);
         for is_v4 in [true, false] {
             let hand = Hand {
@@ -115,6 +116,7 @@ impl PortMap {
                 doors,
                 told: told.clone(),
                 outside: outside.clone(),
+                anew: anew.clone(),
                 socket: None,
                 announced: None,
                 job: JoinSet::new(),
@@ -162,6 +164,8 @@ struct Hand {
     doors: Doors,
     told: Arc<watch::Sender<Standing>>,
     outside: Arc<watch::Sender<OutsidePorts>>,
+    /// How often each family has noticed that its router has begun anew: it is mostly the same.
+    anew: watch::Sender<[u64; 2]>,
     /// Connected to the gateway's port.
     socket: Option<UdpSocket>,
     /// Hears what gateways tell all.
@@ -178,18 +182,21 @@ impl Hand {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut around = self.egress.watch();
         let mut clocks = (Instant::now(), SystemTime::now());
+        let (mut anew, other) = (self.anew.subscribe(), usize::from(self.is_v4));
+        let mut seen = 0;
         let (mut packet, mut word) = (vec![0; PACKET_LEN_MAX], vec![0; PACKET_LEN_MAX]);
         let mut is_stopping = false;
         while !mapper.has_ended() {
             self.carry_out(&mut mapper).await;
             self.post(&mapper);
+            self.tell_other(&mapper);
             let wake = mapper.next_timeout().map(Instant::from_std);
             tokio::select! {
                 // Its sender is ours, and the sender of `stop` is as old as we are.
                 _ = around.changed() => self.look(&mut mapper),
                 _ = look.tick() => {
                     if has_slept(&mut clocks) {
-                        mapper.handle(Input::Slept, now());
+                        mapper.handle(Input::Doubtful, now());
                     }
                     self.look(&mut mapper);
                 }
@@ -212,6 +219,10 @@ impl Hand {
                         let word = word.get(..len).unwrap_or_default();
                         mapper.handle(Input::Announcement(word), now());
                     }
+                }
+                count = more_than(&mut anew, other, seen) => {
+                    seen = count;
+                    mapper.handle(Input::Doubtful, now());
                 }
                 // A panic in there is told by the runtime.
                 Some(Ok(brought)) = self.job.join_next(), if !self.job.is_empty() => {
@@ -309,6 +320,16 @@ impl Hand {
         }
     }
 
+    /// Tells the other family that the router has begun anew.
+    fn tell_other(&self, mapper: &Mapper) {
+        let own = usize::from(!self.is_v4);
+        self.anew.send_if_modified(|counts| {
+            let is_new = counts[own] < mapper.resets();
+            counts[own] = mapper.resets();
+            is_new
+        });
+    }
+
     /// Tells how it stands, if that is news.
     fn post(&self, mapper: &Mapper) {
         let (is_v4, state) = (self.is_v4, mapper.state());
@@ -368,6 +389,15 @@ fn has_slept(clocks: &mut (Instant, SystemTime)) -> bool {
     let passed = wall.duration_since(clocks.1).unwrap_or_default();
     *clocks = (ours, wall);
     passed > counted + SLEPT
+}
+
+/// Waits until one of these has grown beyond what was seen.
+async fn more_than(counts: &mut watch::Receiver<[u64; 2]>, which: usize, seen: u64) -> u64 {
+    let grown = counts.wait_for(|counts| counts[which] > seen).await.map(|counts| counts[which]);
+    match grown.ok() {
+        Some(count) => count,
+        None => std::future::pending().await,
+    }
 }
 
 async fn sleep_to(time: Option<Instant>) {

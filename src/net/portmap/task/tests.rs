@@ -134,6 +134,59 @@ async fn who_is_told_to_stop_before_it_has_begun_does_so() {
     assert_eq!(*portmap.tasks.borrow(), 0, "they go on");
 }
 
+fn both_loopbacks(_: &Egress, is_v4: bool) -> Result<Way, String> {
+    let own: IpAddr = if is_v4 { LOOPBACK } else { std::net::Ipv6Addr::LOCALHOST.into() };
+    Ok(Way { own, gateway: own, device: 1, is_guess: false })
+}
+
+/// A gateway of one family that maps all in PCP, and tells of each request for a mapping.
+async fn granting(socket: UdpSocket, asked: tokio::sync::mpsc::Sender<bool>, is_v4: bool) {
+    let mut room = [0; 1100];
+    loop {
+        let (len, from) = socket.recv_from(&mut room).await.unwrap();
+        let mut answer = room[..len].to_vec();
+        answer[1] |= 128;
+        answer[8..12].copy_from_slice(&1000_u32.to_be_bytes());
+        answer[12..24].fill(0);
+        answer[44..60].copy_from_slice(&room[8..24]);
+        socket.send_to(&answer, from).await.unwrap();
+        asked.send(is_v4).await.unwrap();
+    }
+}
+
+/// One box is the router of both families; what it tells all over one, it means of both.
+#[tokio::test]
+async fn a_router_that_begins_anew_is_asked_over_both_families() {
+    let (four, gateway) = deaf().await;
+    let Ok(six) = UdpSocket::bind(("::1", gateway)).await else {
+        return println!("skipped: there is no ::1, or its port is taken");
+    };
+    let (told, mut asked) = tokio::sync::mpsc::channel(64);
+    let mut gateways = JoinSet::new();
+    gateways.spawn(granting(four, told.clone(), true));
+    gateways.spawn(granting(six, told, false));
+    let (socket, announce) = deaf().await;
+    drop(socket);
+    let config = PortMapConfig { egress: Egress::default(), tcp: 6881, udp: 6882 };
+    let doors = Doors { gateway, announce: Some(announce), ssdp: 9, look: both_loopbacks };
+    let (portmap, _own) = PortMap::start_at(config, doors);
+    let mut standing = portmap.watch();
+    let mapped = |it: &Standing| it.four.mapping().is_some() && it.six.mapping().is_some();
+    timeout(LIMIT, standing.wait_for(mapped)).await.unwrap().unwrap();
+    for _ in 0..4 {
+        timeout(LIMIT, asked.recv()).await.unwrap().unwrap();
+    }
+    assert!(asked.try_recv().is_err(), "both ports over both families");
+    let router = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
+    let word = [&[2, 128][..], &[0; 22]].concat();
+    router.send_to(&word, (LOOPBACK, announce)).await.unwrap();
+    let mut again = [0, 0];
+    while again != [2, 2] {
+        let is_v4 = timeout(LIMIT, asked.recv()).await.expect("both are asked again").unwrap();
+        again[usize::from(is_v4)] += 1;
+    }
+}
+
 #[tokio::test]
 async fn nobody_is_asked_through_a_proxy() {
     let (gateway, port) = deaf().await;
