@@ -2,6 +2,7 @@
 //! process id when the test leaves, also by a panic.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -15,14 +16,31 @@ pub struct Process {
 
 impl Process {
     /// Starts `command` without standard input; both outputs go to `NAME.log` in `dir`.
-    pub fn start(name: &str, mut command: Command, dir: &Path) -> Self {
+    pub fn start(name: &str, command: Command, dir: &Path) -> Self {
+        Self::start_with(name, command, dir, Stdio::null())
+    }
+
+    /// The same with a pipe as standard input, for `type_line`.
+    pub fn start_reading(name: &str, command: Command, dir: &Path) -> Self {
+        Self::start_with(name, command, dir, Stdio::piped())
+    }
+
+    fn start_with(name: &str, mut command: Command, dir: &Path, input: Stdio) -> Self {
         fs::create_dir_all(dir).expect("make a folder for logs");
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).expect("make a log file");
         let twin = file.try_clone().expect("share a log file");
-        command.stdin(Stdio::null()).stdout(file).stderr(twin);
+        command.stdin(input).stdout(file).stderr(twin);
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         Self { name: name.to_owned(), child, log }
+    }
+
+    /// Types a line, if it was started to read them.
+    #[track_caller]
+    pub fn type_line(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("a pipe to it");
+        let sent = writeln!(input, "{line}");
+        assert!(sent.is_ok(), "{} takes no lines any more:\n{}", self.name, self.last_words());
     }
 
     /// How it ended, or none while it runs.

@@ -38,6 +38,9 @@ pub struct Ways {
     pub slow: bool,
     /// Which connections are encrypted.
     pub hides: Hides,
+    /// driver moves 16 KiB a second, and takes commands: what stands in its screens then does not
+    /// depend on how fast the machine is.
+    pub held: bool,
 }
 
 /// Which connections of a program are encrypted. Each has its own words for it, and lacks some.
@@ -48,6 +51,8 @@ pub enum Hides {
     AsMade,
     /// None.
     Nothing,
+    /// Those of whom takes no others; driver alone is asked to be so.
+    Unwilling,
     /// All, their handshakes alone.
     Handshakes,
     /// All, and everything in them.
@@ -98,8 +103,14 @@ pub fn assert_installed() {
         command.arg(flag);
         answers(command)
     };
-    let programs =
-        [("ip", "-V"), ("transmission-daemon", "-V"), ("aria2c", "-v"), ("opentracker", "-h")];
+    let programs = [
+        ("ip", "-V"),
+        ("transmission-daemon", "-V"),
+        ("aria2c", "-v"),
+        ("opentracker", "-h"),
+        ("rtorrent", "-h"),
+        ("qbittorrent-nox", "-v"),
+    ];
     let mut missing: Vec<String> = programs
         .iter()
         .filter(|(name, flag)| !named(name, flag))
@@ -224,7 +235,7 @@ pub fn aria2(namespace: &Namespace, (ip, port): (&str, &str), ways: Ways) -> Com
         command.arg("--max-download-limit=16K");
     }
     match ways.hides {
-        Hides::AsMade | Hides::Nothing => {}
+        Hides::AsMade | Hides::Nothing | Hides::Unwilling => {}
         Hides::Handshakes => _ = command.arg("--bt-require-crypto=true"),
         Hides::Everything => _ = command.args(["--bt-force-encryption=true"]),
     }
@@ -261,7 +272,7 @@ pub fn transmission(
         "speed-limit-down-enabled": ways.slow,
         "message-level": 3,
         "encryption": match ways.hides {
-            Hides::Nothing => 0,
+            Hides::Nothing | Hides::Unwilling => 0,
             Hides::AsMade => 1,
             Hides::Handshakes | Hides::Everything => 2,
         },
@@ -273,6 +284,85 @@ pub fn transmission(
     }
     let mut command = namespace.command("transmission-daemon");
     command.arg("-f").arg("-g").arg(dir);
+    command
+}
+
+/// rtorrent with its settings, which it takes from its home; without a terminal it is a daemon.
+pub fn rtorrent(
+    namespace: &Namespace,
+    (ip, port): (&str, &str),
+    torrent: &Path,
+    dir: &Path,
+    hides: Hides,
+) -> Command {
+    let session = dir.join("session");
+    fs::create_dir_all(&session).expect("make a folder for the session");
+    let encryption = match hides {
+        Hides::AsMade | Hides::Unwilling => "",
+        Hides::Nothing => "protocol.encryption.set = none",
+        Hides::Handshakes => "protocol.encryption.set = allow_incoming,try_outgoing,require",
+        Hides::Everything => {
+            "protocol.encryption.set = allow_incoming,try_outgoing,require,require_RC4"
+        }
+    };
+    let settings = format!(
+        "system.daemon.set = true\n\
+         network.bind_address.set = {ip}\n\
+         network.port_range.set = {port}-{port}\n\
+         network.port_random.set = no\n\
+         dht.mode.set = disable\n\
+         protocol.pex.set = no\n\
+         trackers.use_udp.set = no\n\
+         {encryption}\n\
+         directory.default.set = {}\n\
+         session.path.set = {}\n\
+         load.start = {}\n",
+        dir.join("data").display(),
+        session.display(),
+        torrent.display(),
+    );
+    fs::write(dir.join(".rtorrent.rc"), settings).expect("write settings");
+    namespace.command("rtorrent")
+}
+
+/// qbittorrent-nox with its settings, which it takes from its folder.
+pub fn qbittorrent(
+    namespace: &Namespace,
+    (ip, port): (&str, &str),
+    torrent: &Path,
+    dir: &Path,
+    hides: Hides,
+) -> Command {
+    let data = dir.join("data");
+    let config = dir.join("qBittorrent/config");
+    fs::create_dir_all(&config).expect("make a folder for settings");
+    let encryption = match hides {
+        Hides::AsMade | Hides::Unwilling => 0,
+        Hides::Handshakes | Hides::Everything => 1,
+        Hides::Nothing => 2,
+    };
+    let settings = format!(
+        "[LegalNotice]\n\
+         Accepted=true\n\
+         [BitTorrent]\n\
+         Session\\Encryption={encryption}\n\
+         Session\\BTProtocol=TCP\n\
+         Session\\DHTEnabled=false\n\
+         Session\\PeXEnabled=false\n\
+         Session\\LSDEnabled=false\n\
+         Session\\QueueingSystemEnabled=false\n\
+         Session\\InterfaceAddress={ip}\n\
+         Session\\Port={port}\n\
+         [Network]\n\
+         PortForwardingEnabled=false\n\
+         [Preferences]\n\
+         WebUI\\Address=127.0.0.1\n\
+         WebUI\\Port=8080\n"
+    );
+    fs::write(config.join("qBittorrent.conf"), settings).expect("write settings");
+    let mut command = namespace.command("qbittorrent-nox");
+    command.arg(format!("--profile={}", dir.display()));
+    command.arg(format!("--save-path={}", data.display())).arg(torrent);
     command
 }
 

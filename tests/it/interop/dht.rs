@@ -16,8 +16,14 @@ use crate::process::{Process, driver_path, with_home};
 /// calls its DHT "broken" for 45 s after it was started with one node, and asks it nothing before.
 const FOUND: Duration = Duration::from_secs(180);
 
-const DHT_ONLY: Ways =
-    Ways { exchange: false, local: false, dht: true, slow: false, hides: Hides::AsMade };
+const DHT_ONLY: Ways = Ways {
+    exchange: false,
+    local: false,
+    dht: true,
+    slow: false,
+    hides: Hides::AsMade,
+    held: false,
+};
 
 /// Where those stand who come to ask or to announce.
 const ASKER: &str = "10.77.16.1:7016";

@@ -2,6 +2,7 @@
 //! others by the ways that a test chooses.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{MutexGuard, OnceLock};
@@ -29,6 +30,9 @@ pub enum Client {
     Transmission,
     Aria2,
     Webtorrent,
+    /// This one and the next are given torrents alone, never links.
+    Rtorrent,
+    Qbittorrent,
 }
 
 impl Client {
@@ -44,6 +48,8 @@ impl Client {
             Client::Transmission => "transmission",
             Client::Aria2 => "aria2",
             Client::Webtorrent => "webtorrent",
+            Client::Rtorrent => "rtorrent",
+            Client::Qbittorrent => "qbittorrent",
         }
     }
 
@@ -56,6 +62,8 @@ impl Client {
             Client::Transmission => ("10.77.0.4", "7004"),
             Client::Aria2 => ("10.77.0.5", "7005"),
             Client::Webtorrent => ("10.77.0.2", "7008"),
+            Client::Rtorrent => ("10.77.0.8", "7009"),
+            Client::Qbittorrent => ("10.77.0.9", "7010"),
         }
     }
 
@@ -140,6 +148,13 @@ impl Scene {
         path
     }
 
+    /// `driver tracker`, who is asked again soon.
+    pub fn start_own_tracker(&mut self) {
+        let dir = self.home.path().join("tracker");
+        let tracker = clients::own_tracker(&self.namespace, &dir);
+        self.keep("tracker", tracker);
+    }
+
     pub fn start_tracker(&mut self) {
         let dir = self.home.path().join("tracker");
         let tracker = clients::tracker(&self.namespace, &dir, &self.payload.info_hash());
@@ -179,7 +194,8 @@ impl Scene {
         dir: &Path,
     ) {
         let command = self.command(client, given, at, ways, dir);
-        self.keep(&format!("{name}-{}", client.name()), command);
+        let start = if ways.held { Process::start_reading } else { Process::start };
+        self.running.push(start(&format!("{name}-{}", client.name()), command, self.home.path()));
         if client == Client::Transmission {
             let mut add = self.namespace.command(clients::python());
             add_word(add.arg(clients::script("add_to_transmission.py")), given);
@@ -201,6 +217,47 @@ impl Scene {
         let dir = self.dir(client, name);
         self.payload.link_to(self.source, &dir.join("data"));
         self.run(client, at, name, &Given::Torrent(torrent), ways, &dir);
+    }
+
+    /// The number of the program that was started last.
+    pub fn last(&self) -> usize {
+        self.running.len() - 1
+    }
+
+    /// Asks driver for its peers until it shows one at this address that blocks come from or go
+    /// to; the flags of that.
+    #[track_caller]
+    pub fn wait_for_flags(&mut self, driver: usize, ip: &str) -> String {
+        let deadline = Instant::now() + READY;
+        loop {
+            self.running[driver].type_line("peers");
+            let moving =
+                |(address, flags): &(String, String)| address == ip && flags.contains(['D', 'U']);
+            if let Some((_, flags)) = self.rows(driver).into_iter().find(moving) {
+                return flags;
+            }
+            assert!(Instant::now() < deadline, "never met {ip}:\n{}", self.words());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// All rows that driver ever showed of its peers: address without port, and flags.
+    pub fn rows(&self, driver: usize) -> Vec<(String, String)> {
+        let output = self.running[driver].output();
+        // The last line may be half written.
+        let whole = output.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let row = |line: &str| {
+            let (address, rest) = line.split_once(' ')?;
+            let address: SocketAddr = address.parse().ok()?;
+            Some((address.ip().to_string(), rest.rsplit(' ').next()?.to_owned()))
+        };
+        whole.lines().filter_map(row).collect()
+    }
+
+    /// Lifts the limits of a driver that is held.
+    pub fn let_go(&mut self, driver: usize) {
+        self.running[driver].type_line("limit down off");
+        self.running[driver].type_line("limit up off");
     }
 
     /// Ends the program that was started last.
@@ -339,11 +396,22 @@ impl Scene {
                 add_word(&mut command, given).arg(dir.join("data")).arg(at.1).args(words_for(ways));
                 command
             }
+            Client::Rtorrent => {
+                clients::rtorrent(&self.namespace, at, torrent_of(given), dir, ways.hides)
+            }
+            Client::Qbittorrent => {
+                clients::qbittorrent(&self.namespace, at, torrent_of(given), dir, ways.hides)
+            }
         };
         let mut command = with_home(command, dir);
         command.env_remove("DRIVER_ENCRYPTION");
-        if client == Client::Driver && ways.hides != Hides::AsMade {
-            let policy = if ways.hides == Hides::Nothing { "off" } else { "require" };
+        let policy = match ways.hides {
+            Hides::AsMade => None,
+            Hides::Nothing => Some("off"),
+            Hides::Unwilling => Some("allow"),
+            Hides::Handshakes | Hides::Everything => Some("require"),
+        };
+        if let (Client::Driver, Some(policy)) = (client, policy) {
             command.env("DRIVER_ENCRYPTION", policy);
         }
         if ways.local {
@@ -361,7 +429,12 @@ impl Scene {
     fn driver(&self, given: &Given, at: (&str, &str), ways: Ways, dir: &Path) -> Command {
         let mut command = self.namespace.command(driver_path());
         add_word(&mut command, given).arg("--dir").arg(dir.join("data"));
-        command.args(["--no-repl", "-v", "--port", at.1]);
+        command.args(["-v", "--port", at.1]);
+        if ways.held {
+            command.args(["--download-limit", "16K", "--upload-limit", "16K"]);
+        } else {
+            command.arg("--no-repl");
+        }
         match given {
             Given::Link(_) => command.arg("--exit-on-finish"),
             // What lies there was written by nobody it knows.
@@ -384,6 +457,13 @@ impl Scene {
 
 fn driver_words(driver: &Process) -> String {
     format!("driver:\n{}", driver.last_words())
+}
+
+fn torrent_of<'a>(given: &Given<'a>) -> &'a Path {
+    match *given {
+        Given::Torrent(path) => path,
+        Given::Link(link) => panic!("a torrent is given to this client, not {link}"),
+    }
 }
 
 fn add_word<'a>(command: &'a mut Command, given: &Given) -> &'a mut Command {
