@@ -178,8 +178,7 @@ fn sweep(torrents: usize, size: usize) {
     let before = world.hosts[0].watch.queries;
     let (walks, stores) = (sky_ref(&world).walks, sky_ref(&world).announces);
     let vain = sky_ref(&world).vain;
-    // What 10,000 torrents cost takes 33 minutes at the allowed rate: that is kept, and the sweep is
-    // late.
+    // 10,000 torrents take 33 minutes at the allowed rate, which is kept: the sweep is late.
     let (minutes, promised) = if is_large() { (90, 34) } else { (30, 27) };
     let (mut last, mut busiest, mut first_flows) = (before, 0, 0);
     for minute in 0..minutes {
