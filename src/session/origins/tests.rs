@@ -382,7 +382,7 @@ async fn connect_for_others(address: std::net::SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_nothing_leaves_no_server_is_asked_and_none_has_failed() {
-    let mut rig = Rig::new(several());
+    let mut rig = Rig::new(single());
     let server = rig.serve(|_| Reply::Honest);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
