@@ -154,10 +154,14 @@ impl Job {
         for wanted in std::mem::take(&mut self.torrents) {
             let refused = match wanted {
                 Wanted::Torrent(chosen) => {
-                    let hash = chosen.torrent.info_hash_v1;
-                    let is_same = |(it, _): &(Coming, _)| it.torrent.info_hash_v1 == hash;
-                    // Who comes a second time is told of the first.
-                    let most = if coming.iter().any(is_same) { 0 } else { OPENED_AT_ONCE - 1 };
+                    let torrent = chosen.torrent.clone();
+                    let is_near = |(it, _): &(Coming, _)| {
+                        it.torrent.info_hash_v1 == torrent.info_hash_v1
+                            || it.torrent.name == torrent.name
+                    };
+                    // Who comes a second time is told of the first, and who would write the same
+                    // files is refused as soon as it is known where those of the first are.
+                    let most = if coming.iter().any(is_near) { 0 } else { OPENED_AT_ONCE - 1 };
                     self.settle(&mut coming, most, desk, voice).await?;
                     let options = chosen.options.clone();
                     match desk.begin(*chosen, None, None).await {
