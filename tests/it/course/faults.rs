@@ -8,11 +8,15 @@ use super::has_python;
 
 /// A bad alice and a good bob who both have everything: what came of it, and what was said.
 fn beside_bob(fault: &str) -> String {
+    beside_bob_with(fault, &[])
+}
+
+fn beside_bob_with(fault: &str, arguments: &[&str]) -> String {
     let bench = Bench::cut(1_000_000, 65_536, Side::Ours);
     bench.share_all();
     let _alice = bench.provider(Side::Theirs, "alice", &["--fault", fault]);
     let _bob = bench.provider(Side::Theirs, "bob", &[]);
-    let told = bench.get(Side::Ours, &["--config", "config"]);
+    let told = bench.get(Side::Ours, &[&["--config", "config"][..], arguments].concat());
     told.assert_complete();
     told.output()
 }
@@ -28,7 +32,8 @@ fn chunks_that_are_listed_and_not_there() {
     if !has_python() {
         return;
     }
-    let said = beside_bob("lacks:1");
+    // Slowly, so that alice is asked before bob has brought everything.
+    let said = beside_bob_with("lacks:1", &["--download-limit", "400K"]);
     assert_replaced(&said, "CHUNK_NOT_FOUND");
     assert_replaced(&said, "it does not have it");
 }
