@@ -206,7 +206,7 @@ async fn a_ping_is_sent_where_no_node_is_known() {
 /// changes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_port_outside_is_announced_and_followed() {
-    let first = start(31, &[], None);
+    let first = start(1, &[], None);
     let others: Vec<Dht> = (32..34).map(|last| start(last, &[&first], None)).collect();
     for dht in &others {
         assert!(met(dht).await);
@@ -248,12 +248,14 @@ async fn nodes_that_are_blocked_are_neither_heard_nor_asked_until_they_are_not()
     let dht = Dht::start(config);
     let mut answers = dht.ask(Question::Ping(address)).await;
     while timeout(LIMIT, answers.recv()).await.expect("an end").is_some() {}
-    assert_eq!(egress.blocklist().tally().datagrams, 1, "the question");
+    // It is a router, too, and may have been asked for that.
+    let asked = egress.blocklist().tally().datagrams;
+    assert!((1..=2).contains(&asked), "the question: {asked}");
     blocked.send_to(PING, to).await.unwrap();
     free.send_to(PING, to).await.unwrap();
     let mut room = [0; 1500];
     timeout(LIMIT, free.recv(&mut room)).await.expect("an answer").unwrap();
-    assert_eq!(egress.blocklist().tally().datagrams, 2, "and one that came");
+    assert!(egress.blocklist().tally().datagrams > asked, "and one that came");
     assert!(blocked.try_recv(&mut room).is_err(), "neither a question nor an answer");
     egress.blocklist().set([]);
     blocked.send_to(PING, to).await.unwrap();
