@@ -468,6 +468,20 @@ impl StoreHandle {
         self.shared.files.as_ref().map_or_else(none, |files| files.trusted.clone())
     }
 
+    /// Whether everything is here by its record, in files that have their names and look as the
+    /// record says. Before `start`.
+    pub fn is_settled(&self) -> bool {
+        self.shared.files.as_ref().is_some_and(|files| {
+            let Survey { part_count, missing_count, .. } = files.survey;
+            part_count == 0 && missing_count == 0 && files.trusted.is_full()
+        })
+    }
+
+    /// Whether all of it that need not be looked at is known to be on the device. Before `start`.
+    pub fn is_durable(&self) -> bool {
+        self.shared.files.as_ref().is_some_and(|files| files.durable == files.trusted)
+    }
+
     /// The files that others have changed or removed since the record was written, by those of
     /// the `missing` pieces that it holds for verified. Before `start`; looks at no file.
     pub fn changed(&self, missing: &Bitfield) -> Vec<ChangedFile> {

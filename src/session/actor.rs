@@ -20,11 +20,12 @@ use crate::metainfo::Torrent;
 use crate::net::lsd::LocalPeer;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::incoming::Incoming;
-use crate::torrent::lifecycle::{self, Entry, Resources};
+use crate::torrent::lifecycle;
 use crate::torrent::options::{SeedLimits, TorrentOptions};
 use crate::torrent::places::{Account, LINKS_MAX};
+use crate::torrent::resources::{Entry, Resources, Turn};
 use crate::torrent::seeking::{self, Contacts, SeekRequest, Seeking};
-use crate::torrent::status::State;
+use crate::torrent::status::{State, Status};
 
 use super::claims::{Claims, Taken};
 use super::error::Error;
@@ -37,7 +38,7 @@ use super::queue::{self, Claim};
 use super::searches::Searches;
 use super::shares::{self, Demand};
 use super::way_out::WayOut;
-use super::{persist, seeding};
+use super::{persist, seeding, slumber};
 
 /// How often seeding is measured against its limits, while there are any to reach.
 const SEEDING_LOOK: Duration = Duration::from_secs(1);
@@ -101,6 +102,8 @@ struct Member {
     kept: Kept,
     /// The choice of files that was looked at last.
     seen_choice: Arc<[bool]>,
+    /// It is complete and awake, and nobody is connected to it, since then.
+    alone_since: Option<Instant>,
     /// It is on its way out.
     is_leaving: bool,
 }
@@ -162,7 +165,7 @@ struct Arriving {
 
 /// What came of opening a torrent's files.
 struct Opened {
-    started: Result<(TorrentHandle, InfoHash, mpsc::Sender<Incoming>), crate::torrent::Error>,
+    started: Result<(TorrentHandle, InfoHash, mpsc::Sender<Box<Incoming>>), crate::torrent::Error>,
     /// Its record of verified pieces.
     record: PathBuf,
     /// What the state directory says of it.
@@ -170,10 +173,10 @@ struct Opened {
 }
 
 async fn open(
-    resources: Resources,
+    resources: Arc<Resources>,
     torrent: Arc<Torrent>,
     mut options: TorrentOptions,
-    is_queued: bool,
+    (turn, places): (Turn, Account),
     share: watch::Receiver<usize>,
     contacts: Option<Contacts>,
 ) -> Opened {
@@ -192,7 +195,7 @@ async fn open(
     let chosen = kept.choice_for(&options, torrent.files.len());
     options.wanted_files = options.wanted_files.or(chosen);
     let uploaded_before_bytes = kept.uploaded;
-    let entry = Entry { is_queued, uploaded_before_bytes, record: record.clone(), share };
+    let entry = Entry { turn, places, uploaded_before_bytes, record: record.clone(), share };
     let started = lifecycle::start(resources, torrent, options, entry, contacts).await;
     Opened { started, record, kept }
 }
@@ -205,12 +208,21 @@ struct Seeding {
     is_over: bool,
 }
 
+/// How many torrents do what at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Most {
+    /// Check and download.
+    pub active: usize,
+    /// Are open, complete, and have nobody.
+    pub awake: usize,
+}
+
 /// The owner of all torrents.
 pub(super) struct Actor {
-    resources: Resources,
+    resources: Arc<Resources>,
     way_out: WayOut,
     registrations: mpsc::Sender<Registration>,
-    max_active: usize,
+    most: Most,
     local: Local,
     outside: Outside,
     searches: Searches,
@@ -233,9 +245,9 @@ pub(super) struct Actor {
 
 impl Actor {
     pub fn new(
-        resources: Resources,
+        resources: Arc<Resources>,
         registrations: mpsc::Sender<Registration>,
-        max_active: usize,
+        most: Most,
         local: Local,
         outside: Outside,
     ) -> Self {
@@ -243,7 +255,7 @@ impl Actor {
             way_out: WayOut::watched(&resources.egress),
             resources,
             registrations,
-            max_active,
+            most,
             local,
             outside,
             searches: Searches::default(),
@@ -302,6 +314,7 @@ impl Actor {
             }
             has_limits = self.end_seeding(Instant::now());
             self.start_next();
+            self.put_to_sleep(Instant::now());
             self.divide_places();
             self.share_out();
             has_rung = false;
@@ -347,7 +360,7 @@ impl Actor {
         // None until it is known that it downloads.
         let (share, its_share) = watch::channel(0);
         let held = self.arriving.iter().filter(|it| !it.is_queued).map(|_| Claim::Holds);
-        let is_queued = !queue::has_place(self.claims().chain(held), self.max_active);
+        let is_queued = !queue::has_place(self.claims().chain(held), self.most.active);
         let piece_len = torrent.layout.map_or(0, |layout| layout.piece_len() as usize);
         let (name, limits) = (torrent.name.clone(), options.seeding);
         let (is_seed_only, is_private) = (options.seed_only, torrent.private);
@@ -360,8 +373,13 @@ impl Actor {
             Some(contacts) => contacts.account(),
             None => self.resources.places.sibling(),
         };
-        let resources = Resources { places: places.clone(), ..self.resources.clone() };
-        let opening = open(resources, torrent, options, is_queued, its_share, contacts);
+        let turn = match is_queued {
+            true => Turn::Waits,
+            false if contacts.is_none() && self.alone() >= self.most.awake => Turn::Sleeps,
+            false => Turn::Begins,
+        };
+        let entry = (turn, places.clone());
+        let opening = open(self.resources.clone(), torrent, options, entry, its_share, contacts);
         let task = self.opening.spawn(opening);
         self.arriving.push(Arriving {
             task: task.id(),
@@ -400,7 +418,7 @@ impl Actor {
         }
         let places = self.resources.places.sibling();
         places.allow(SEEK_LINKS_MAX);
-        let resources = Resources { places, ..self.resources.clone() };
+        let resources = Resources { places, ..(*self.resources).clone() };
         let hashes = request.target.swarm_hashes();
         let allowance = self.searches.begin();
         let (seeking, info_hash, incoming) = seeking::start(resources, request, allowance);
@@ -507,6 +525,7 @@ impl Actor {
             record,
             kept,
             seen_choice: Arc::new([]),
+            alone_since: None,
             is_leaving: false,
         };
         let place = self.members.partition_point(|other| other.number < member.number);
@@ -587,8 +606,29 @@ impl Actor {
             return;
         }
         let coming = self.arriving.iter().filter(|it| !it.is_queued).count();
-        for position in queue::due(self.claims(), self.max_active.saturating_sub(coming)) {
+        for position in queue::due(self.claims(), self.most.active.saturating_sub(coming)) {
             self.members[position].handle.start();
+        }
+    }
+
+    /// Torrents that are awake without peers, and complete or perhaps so.
+    fn alone(&self) -> usize {
+        let is_open = |member: &&Member| {
+            member.handle.look(|it| it.is_alone() || it.state == State::Checking)
+        };
+        let alone = self.members.iter().filter(is_open).count();
+        alone + self.arriving.iter().filter(|it| !it.is_queued).count()
+    }
+
+    /// Has complete torrents sleep that had nobody for longest, where there are many.
+    fn put_to_sleep(&mut self, now: Instant) {
+        for member in &mut self.members {
+            let is_alone = !member.is_leaving && member.handle.look(Status::is_alone);
+            member.alone_since = is_alone.then(|| member.alone_since.unwrap_or(now));
+        }
+        let since = self.members.iter().map(|member| member.alone_since.map(Instant::into_std));
+        for position in slumber::to_sleep(since, self.most.awake) {
+            self.members[position].handle.sleep();
         }
     }
 

@@ -35,6 +35,9 @@ pub struct SessionConfig {
     pub upload_limit: Option<u64>,
     /// Torrents that check and download at once; further ones wait in the queue.
     pub max_active: usize,
+    /// Complete torrents that nobody is connected to and that stay open all the same; of further
+    /// ones nothing is held but their place with trackers and in the DHT, until somebody comes.
+    pub awake_max: usize,
     /// Look for peers in the local network, and tell it of our torrents (BEP 14), private ones
     /// apart.
     pub local_discovery: bool,
@@ -74,6 +77,9 @@ impl SessionConfig {
     /// Torrents downloading at once when nothing else is asked for, as Transmission and aria2
     /// have it: enough to fill a line, few enough that the first ones are soon complete.
     pub const MAX_ACTIVE: usize = 5;
+
+    /// Complete torrents without peers that stay open when nothing else is asked for.
+    pub const AWAKE_MAX: usize = 64;
 
     /// Connections to a server of files when nothing else is asked for.
     pub const WEB_CONNECTIONS: usize = web::Policy::CONNECTIONS;
@@ -164,6 +170,11 @@ impl SessionConfig {
         Self { upload_limit: limit.into(), ..self }
     }
 
+    /// Complete torrents without peers that stay open.
+    pub fn awake_max(self, count: usize) -> Self {
+        Self { awake_max: count, ..self }
+    }
+
     /// Torrents that check and download at once.
     pub fn max_active(self, count: usize) -> Self {
         Self { max_active: count, ..self }
@@ -184,6 +195,7 @@ impl Default for SessionConfig {
             download_limit: None,
             upload_limit: None,
             max_active: Self::MAX_ACTIVE,
+            awake_max: Self::AWAKE_MAX,
             local_discovery: false,
             port_mapping: false,
             allow_local_sources: false,

@@ -51,7 +51,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Registration {
     pub info_hash: InfoHash,
-    pub incoming: mpsc::Sender<Incoming>,
+    pub incoming: mpsc::Sender<Box<Incoming>>,
     /// What it is doing; a search, which has none, lets everybody in.
     pub status: Option<watch::Receiver<Status>>,
 }
@@ -59,7 +59,7 @@ pub(super) struct Registration {
 /// Where connections for a torrent go.
 #[derive(Debug)]
 struct Taker {
-    incoming: mpsc::Sender<Incoming>,
+    incoming: mpsc::Sender<Box<Incoming>>,
     status: Option<watch::Receiver<Status>>,
 }
 
@@ -252,9 +252,9 @@ fn network_of(address: IpAddr) -> IpAddr {
 async fn hello(
     (stream, address): (TcpStream, SocketAddr),
     door: Door,
-) -> (SocketAddr, Option<Incoming>) {
+) -> (SocketAddr, Option<Box<Incoming>>) {
     let incoming = match read_hello(stream.into(), HELLO_LIMIT, &door).await {
-        Ok((hello, stream)) => Some(Incoming { address, hello, stream }),
+        Ok((hello, stream)) => Some(Box::new(Incoming { address, hello, stream })),
         Err(error) => {
             debug!(%address, %error, "no handshake");
             None
@@ -277,7 +277,7 @@ impl Torrents {
         self.takers.insert(info_hash, Taker { incoming, status });
     }
 
-    fn route(&mut self, incoming: Incoming) {
+    fn route(&mut self, incoming: Box<Incoming>) {
         let info_hash = incoming.hello.info_hash;
         let Some(torrent) = self.takers.get(&info_hash) else {
             debug!(%info_hash, address = %incoming.address, "a peer asked for a torrent we lack");

@@ -18,6 +18,7 @@ mod queue;
 mod searches;
 mod seeding;
 mod shares;
+mod slumber;
 #[cfg(test)]
 mod tests;
 mod way_out;
@@ -39,8 +40,8 @@ use crate::net::egress::Purpose;
 use crate::net::limiter::Limiter;
 use crate::net::portmap::PortMap;
 use crate::torrent::handle::TorrentHandle;
-use crate::torrent::lifecycle::Resources;
 use crate::torrent::places::{Account, Shared};
+use crate::torrent::resources::Resources;
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
 use crate::tracker::task::{NetworkTiming, UdpClient, http_client};
 
@@ -53,7 +54,7 @@ pub use memory::Memory;
 
 pub use crate::wire::mse::Encryption;
 
-use actor::{Actor, Command};
+use actor::{Actor, Command, Most};
 use local::Local;
 use outside::Outside;
 use ports::Ports;
@@ -172,7 +173,9 @@ impl Session {
             bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
-        let actor = Actor::new(resources, registrations, config.max_active, local(port), outside);
+        let resources = Arc::new(resources);
+        let most = Most { active: config.max_active, awake: config.awake_max };
+        let actor = Actor::new(resources, registrations, most, local(port), outside);
         tokio::spawn(actor.run(orders));
         Ok(Self { commands, port, limiter, up_limiter, patient, dht, portmap, _keeper: keeper })
     }

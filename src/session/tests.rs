@@ -3,6 +3,7 @@
 
 mod away;
 mod searches;
+mod slumber;
 
 use std::net::SocketAddr;
 use std::path::Path;

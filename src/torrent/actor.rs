@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
@@ -22,24 +22,21 @@ use crate::swarm::event::{Event, Input, Output, Preparation, Source};
 use crate::swarm::link::Endpoint;
 use crate::swarm::{Refusal, Swarm};
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
-use crate::tracker::tiers::ManualAnnounce;
 
 use super::board::Board;
 use super::command::Command;
+use super::ends::{Dormant, Ends, Knocks};
 use super::handle::News;
 use super::incoming::Incoming;
 use super::jobs::Jobs;
-use super::lifecycle::Ends;
 use super::links::Links;
 use super::moving::MoveOrder;
 use super::publish::Publisher;
 use super::seats::Seats;
 use super::sources::Sources;
 use super::status::WhyReport;
-use super::trackers::{Trackers, without_passkey};
+use super::trackers::{Trackers, trouble_words};
 
-/// Verdicts that wait for the brain; workers wait when it is full.
-pub(super) const DISK_EVENTS_LEN: usize = 256;
 /// Reports taken in at once, before effects are carried out.
 const REPORTS_BATCH: usize = 64;
 /// The same for verdicts.
@@ -85,6 +82,12 @@ pub(super) struct Actor {
     pub gone: Option<Gone>,
     /// Its files are to be moved: the torrent lets go of everything.
     pub move_order: Option<MoveOrder>,
+    /// It sleeps as soon as it has nothing to do.
+    pub is_to_sleep: bool,
+    /// It slept, and was complete before that.
+    pub has_slept: bool,
+    /// What woke it.
+    pub knocks: Knocks,
     /// Orders to move that were found possible.
     pub moves: (mpsc::Sender<MoveOrder>, mpsc::Receiver<MoveOrder>),
     pub torrent: Arc<Torrent>,
@@ -93,7 +96,7 @@ pub(super) struct Actor {
     /// Whether its end may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
     pub commands: mpsc::Receiver<Command>,
-    pub incoming: mpsc::Receiver<Incoming>,
+    pub incoming: mpsc::Receiver<Box<Incoming>>,
     pub trackers: Trackers,
     pub seats: Seats,
     pub publisher: Publisher,
@@ -113,6 +116,8 @@ pub(super) struct Rested {
     pub gone: Option<Gone>,
     /// Likewise.
     pub move_order: Option<MoveOrder>,
+    /// Likewise, with what goes on.
+    pub dormant: Option<Box<Dormant>>,
     /// What it is to be told when it runs again.
     pub orders: Vec<Command>,
     /// Ends when the disk workers have let go of its files.
@@ -135,10 +140,14 @@ impl Actor {
             // Everything was found on disk: no last piece will come to say so.
             self.finish();
         }
+        self.answer_knocks();
         let last = loop {
             self.carry_out();
             if self.gone.is_some() || self.move_order.is_some() {
                 break Some(Command::Finish);
+            }
+            if self.is_to_sleep && self.may_sleep() {
+                return Some(self.doze());
             }
             let timeout = self.swarm.next_timeout();
             let publish_at = published + self.publish_pause();
@@ -187,13 +196,22 @@ impl Actor {
                 let _ = answer.send(());
                 None
             }
-            Some(_) => Some(self.rest()),
+            Some(_) => Some(self.rest(false)),
             None => None,
         }
     }
 
-    /// What is left when everything that runs has ended.
-    fn rest(mut self) -> (Ends, Rested) {
+    /// What woke it is heard.
+    fn answer_knocks(&mut self) {
+        let Knocks { incoming, tracker, dht, our_address } = std::mem::take(&mut self.knocks);
+        let address = our_address.map(TrackerEvent::ExternalIp);
+        address.into_iter().chain(tracker).for_each(|event| self.on_tracker_event(event));
+        dht.into_iter().for_each(|news| self.on_dht_news(news));
+        incoming.into_iter().for_each(|incoming| self.on_incoming(incoming));
+    }
+
+    /// What is left when everything that runs has ended, or nothing ran and it is to sleep.
+    pub(super) fn rest(mut self, sleeps: bool) -> (Ends, Rested) {
         let waits = Some(self.swarm.account(Instant::now()));
         let mut orders = Vec::new();
         if self.publisher.is_paused() {
@@ -207,11 +225,10 @@ impl Actor {
         orders.extend(added.into_iter().map(Command::AddWebSeed));
         let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
         let known = self.swarm.acquaintances();
-        let (contacts, goodbye) = (None, None);
-        let ends =
-            Ends { commands, incoming, status, news, known, waits, contacts, goodbye, share };
-        let Self { gone, move_order, disk_events: closing, .. } = self;
-        (ends, Rested { wanted_files, gone, move_order, orders, closing })
+        let ends = Ends { known, waits, ..Ends::new(commands, incoming, status, news, share) };
+        let Self { gone, move_order, disk_events: closing, trackers, seats, .. } = self;
+        let dormant = sleeps.then(|| Box::new(Dormant { trackers, seats }));
+        (ends, Rested { wanted_files, gone, move_order, dormant, orders, closing })
     }
 
     /// Notes what a link says; conclusions are drawn once a batch.
@@ -276,6 +293,7 @@ impl Actor {
     /// Every wanted file was looked at: only now is the torrent called complete.
     fn on_finished(&mut self, whole: bool) {
         let was_restoring = std::mem::take(&mut self.is_restoring) && !self.fetches_gone;
+        let had_slept = std::mem::take(&mut self.has_slept);
         if !self.swarm.is_complete() {
             return;
         }
@@ -295,7 +313,7 @@ impl Actor {
         self.publisher.set_complete();
         self.publish();
         self.fetches_gone = false;
-        if was_restoring {
+        if was_restoring || had_slept {
             // Nothing was brought.
             return;
         }
@@ -335,14 +353,13 @@ impl Actor {
     }
 
     fn tell_tracker(&self, url: &str, verb: &str, text: &str) {
-        let shown = without_passkey(url);
-        warn!(url = shown, text, "tracker {verb}");
         // Nobody may be listening.
-        let _ = self.news.send(News::Tracker(format!("{shown} {verb}: {text}")));
+        let _ = self.news.send(News::Tracker(trouble_words(url, verb, text)));
     }
 
-    fn on_incoming(&mut self, incoming: Incoming) {
+    fn on_incoming(&mut self, incoming: Box<Incoming>) {
         let now = Instant::now();
+        self.is_to_sleep = false;
         self.swarm.note(Input::Room(self.links.places.room()), now);
         let link = match self.swarm.admit(incoming.address, now) {
             Ok(link) => link,
@@ -354,7 +371,7 @@ impl Actor {
         };
         // Whoever makes place for it goes first.
         self.carry_out();
-        if let Some(refused) = self.links.accept(link, incoming) {
+        if let Some(refused) = self.links.accept(link, *incoming) {
             self.swarm.handle(refused, now);
         }
     }
@@ -412,11 +429,7 @@ impl Actor {
                 let _ = answer.send(WhyReport { dht, sources, limit_web, blocked, ..why });
             }
             Command::Announce(answer) => {
-                let (reply, replied) = oneshot::channel();
-                self.trackers.tell(TrackerCommand::Announce(reply));
-                // The tracker task answers at once; it never waits for the network here.
-                let words = replied.await.map_or_else(|_| no_tracker(), manual_announce);
-                let _ = answer.send(words);
+                let _ = answer.send(self.trackers.announce().await);
             }
             Command::Scrape => self.trackers.tell(TrackerCommand::Scrape),
             Command::AddPeer(address) => self.learn(Source::User, vec![address]),
@@ -442,6 +455,7 @@ impl Actor {
             }
             Command::Move(order) => self.consider_move(order),
             Command::SelectFiles(files) => self.select(files),
+            Command::Sleep => self.is_to_sleep = true,
             Command::Stop(_) | Command::Finish | Command::Start => {}
         }
     }
@@ -608,20 +622,5 @@ impl Actor {
         let pool = &self.links.config.pool;
         let starved = pool.is_starved() || pool.waits_count() > self.waits[0];
         self.swarm.note(Input::Starved(starved), now);
-    }
-}
-
-fn no_tracker() -> String {
-    "no tracker to ask".to_owned()
-}
-
-fn manual_announce(answer: ManualAnnounce) -> String {
-    match answer {
-        ManualAnnounce::Asking(url) => format!("asking {url}"),
-        ManualAnnounce::AllowedIn(url, wait) => {
-            format!("{url} allows it in {}", crate::base::units::duration(wait))
-        }
-        ManualAnnounce::Paused => "paused: trackers were told that we left".to_owned(),
-        ManualAnnounce::NoTracker => no_tracker(),
     }
 }

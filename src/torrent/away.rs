@@ -15,8 +15,8 @@ use crate::swarm::event::Event;
 
 use super::actor::Actor;
 use super::command::Command;
+use super::ends::Ends;
 use super::handle::News;
-use super::lifecycle::Ends;
 use super::parked;
 use super::status::{State, WhyReport};
 

@@ -11,18 +11,19 @@ use crate::dht::task::Dht;
 use crate::disk::{DiskEvent, DiskMeter, DiskStats, StoreHandle};
 use crate::link::{Known, LinkConfig, LinkTimeouts, Subject};
 use crate::swarm::event::{Input, Source};
-use crate::swarm::{Acquaintances, Swarm, SwarmConfig};
+use crate::swarm::{Swarm, SwarmConfig};
 use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig};
 use crate::tracker::tiers::Timing;
 
 use super::actor::Actor;
+use super::ends::{Dormant, Ends};
 use super::jobs::Jobs;
-use super::lifecycle::{Ends, NUMWANT, Parts, wanted_of};
 use super::links::Links;
+use super::parts::{Parts, wanted_of};
 use super::places::Places;
 use super::publish::Publisher;
+use super::resources::NUMWANT;
 use super::seats::Seats;
-use super::seeking::Contacts;
 use super::sources::Sources;
 use super::trackers::{Trackers, first_stats};
 
@@ -52,19 +53,26 @@ pub(super) fn actor(
     let left = publisher.left();
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
     let config = swarm_config(parts, share_blocks, [have, proven, fetched(parts, wanted)]);
-    let mut company = company(parts, config, &store, ends.known, ends.contacts);
+    let mut company = company(parts, config, &store, &mut ends);
     if let Some(waits) = ends.waits {
         company.swarm.remember_waits(waits, Instant::now());
     }
     let sources = sources(parts, &mut company.swarm);
-    // A search has told its trackers that something is missing: that is not to become complete.
-    let trackers = company.trackers.filter(|_| !was_complete);
-    let trackers = trackers
-        .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
-    let hashes = parts.torrent.swarm_hashes();
-    let seats = company.seats.filter(|seats| seats.are_of(&hashes));
-    let seats =
-        seats.unwrap_or_else(|| Seats::new(dht(parts), hashes, parts.resources.ports.clone()));
+    let has_slept = ends.dormant.is_some();
+    let Dormant { trackers, seats } = match ends.dormant {
+        Some(dormant) => *dormant,
+        None => {
+            // A search has told its trackers that something is missing: that is not to become
+            // complete.
+            let trackers = company.trackers.filter(|_| !was_complete);
+            let start = || Trackers::start(tracker_config(parts, was_complete), first_stats(left));
+            let seats = company.seats.filter(|seats| seats.are_of(&parts.torrent.swarm_hashes()));
+            Dormant {
+                trackers: trackers.unwrap_or_else(start),
+                seats: seats.unwrap_or_else(|| no_seats(parts)),
+            }
+        }
+    };
     Actor {
         swarm: company.swarm,
         layout: parts.layout,
@@ -89,6 +97,9 @@ pub(super) fn actor(
         is_looking: false,
         gone: None,
         move_order: None,
+        is_to_sleep: false,
+        has_slept,
+        knocks: ends.knocks,
         moves: mpsc::channel(1),
         torrent: parts.torrent.clone(),
         is_seed_only: parts.options.seed_only,
@@ -105,6 +116,17 @@ pub(super) fn actor(
     }
 }
 
+/// Trackers and the DHT of a torrent that has everything, and sleeps from the start.
+pub(super) fn dormant(parts: &Parts) -> Dormant {
+    let trackers = Trackers::start(tracker_config(parts, true), first_stats((0, 0)));
+    Dormant { trackers, seats: no_seats(parts) }
+}
+
+/// Its place in the DHT, which it has not taken yet.
+fn no_seats(parts: &Parts) -> Seats {
+    Seats::new(dht(parts), parts.torrent.swarm_hashes(), parts.resources.ports.clone())
+}
+
 /// Who only seeds sends what there is, and fetches nothing of what is lost: its user may have meant
 /// to change it.
 fn fetched(parts: &Parts, wanted: Bitfield) -> Bitfield {
@@ -114,20 +136,14 @@ fn fetched(parts: &Parts, wanted: Bitfield) -> Bitfield {
     }
 }
 
-fn company(
-    parts: &Parts,
-    config: SwarmConfig,
-    store: &StoreHandle,
-    known: Acquaintances,
-    contacts: Option<Contacts>,
-) -> Company {
+fn company(parts: &Parts, config: SwarmConfig, store: &StoreHandle, ends: &mut Ends) -> Company {
     let now = Instant::now();
     let torrent = Known {
         layout: parts.layout,
         outlet: store.outlet(),
         metadata: Some(parts.torrent.shared_info()),
     };
-    let mut company = match contacts {
+    let mut company = match ends.contacts.take() {
         Some(met) => {
             let subject = met.links.config.subject.clone();
             subject.know(torrent);
@@ -138,8 +154,8 @@ fn company(
         }
         None => {
             let mut swarm = Swarm::new(config, now);
-            swarm.remember(known);
-            let places = Places::new(parts.resources.places.clone());
+            swarm.remember(std::mem::take(&mut ends.known));
+            let places = Places::new(parts.places.clone());
             let links = Links::new(link_config(parts, Subject::of(torrent)), places);
             Company { swarm, links, trackers: None, seats: None }
         }

@@ -47,11 +47,14 @@ impl Board {
         let mut is_news = false;
         self.status.send_modify(|status| {
             let before = (discriminant(&status.state), status.left_bytes());
+            let was_alone = status.is_alone();
             let wanted_files = status.wanted_files.clone();
             change(status);
-            // With more to do than before it may need more memory; a choice of files is kept.
+            // With more to do than before it may need more memory; a choice of files is kept; who
+            // has nobody may be put to sleep.
             is_news = before.0 != discriminant(&status.state)
                 || before.1 < status.left_bytes()
+                || was_alone != status.is_alone()
                 || !Arc::ptr_eq(&wanted_files, &status.wanted_files);
         });
         if is_news {
@@ -100,6 +103,14 @@ mod tests {
         assert!(rings(), "a piece was lost");
         board.change(|status| status.down_rate = 3);
         assert!(!rings());
+        board.change(|status| status.state = State::Complete);
+        assert!(rings());
+        board.change(|status| status.peers_connected = 1);
+        assert!(rings(), "it has somebody");
+        board.change(|status| status.peers_connected = 2);
+        assert!(!rings());
+        board.change(|status| status.peers_connected = 0);
+        assert!(rings(), "it is alone");
     }
 
     /// Whether the bell has rung since it was last asked.

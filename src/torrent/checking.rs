@@ -15,10 +15,12 @@ use crate::base::meter::Pace;
 use crate::disk::{CheckProgress, RecordState, StoreHandle};
 
 use super::command::Command;
-use super::lifecycle::{Ends, Parts};
+use super::ends::Ends;
 use super::meanwhile::{STOP_MAX, meanwhile};
 use super::options::CheckMode;
 use super::parked;
+use super::parts::Parts;
+use super::status::State;
 
 /// How often a check that goes on is kept: a crash costs no more than this of it.
 const KEEP_EVERY: Duration = Duration::from_secs(10);
@@ -50,6 +52,7 @@ pub(super) async fn check(
     if !plan.is_needed {
         return Checked::Pieces { have: plan.trusted.clone(), trusted: plan.trusted };
     }
+    ends.status.change(|status| (status.state, status.is_asleep) = (State::Checking, false));
     let progress = Arc::new(CheckProgress::default());
     let trusted = plan.trusted.clone();
     let mut work = begin(parts, &plan, store, &progress);

@@ -51,6 +51,8 @@ pub enum Command {
     Unpause,
     /// Its turn has come: a queued torrent starts, any other has done so.
     Start,
+    /// Sleep as soon as there is nothing to do: others are asked more often.
+    Sleep,
     /// It has seeded enough: leave peers and trackers, keep everything.
     Finish,
     /// This torrent's download limit in bytes per second, beside the session's; `None` lifts

@@ -56,6 +56,11 @@ impl Actor {
         self.is_seed_only || self.fetch_gone_at.is_some()
     }
 
+    /// Are files that are gone awaited, or fetched again?
+    pub(super) fn awaits_gone(&self) -> bool {
+        self.fetch_gone_at.is_some() || self.fetches_gone
+    }
+
     /// Are they looked for, be they fetched or not?
     fn looks_for_lost(&self) -> bool {
         self.awaits_lost() || self.fetches_gone

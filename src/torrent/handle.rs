@@ -204,6 +204,13 @@ impl TorrentHandle {
         let _ = self.commands.try_send(Command::Finish);
     }
 
+    /// Has a complete torrent let go of everything as soon as nobody is connected to it. Never waits.
+    #[doc(hidden)]
+    pub fn sleep(&self) {
+        // The session looks again at the next change of any torrent.
+        let _ = self.commands.try_send(Command::Sleep);
+    }
+
     /// Whether the torrent has ended: nobody hears orders any more.
     pub fn has_ended(&self) -> bool {
         self.commands.is_closed()

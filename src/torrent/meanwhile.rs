@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::command::Command;
-use super::lifecycle::Ends;
+use super::ends::Ends;
 use super::parked;
 
 /// How long an ending torrent waits for a disk: what hangs is left to itself.
@@ -64,19 +64,7 @@ mod tests {
         let board = Board::new(Status::default(), Arc::new(Notify::new()));
         let (news, _) = broadcast::channel(1);
         let (incoming, share) = (mpsc::channel(1).1, watch::channel(0).1);
-        let (known, contacts, goodbye) = (Default::default(), None, None);
-        let status = board;
-        let mut ends = Ends {
-            commands: orders,
-            incoming,
-            status,
-            news,
-            known,
-            waits: None,
-            contacts,
-            goodbye,
-            share,
-        };
+        let mut ends = Ends::new(orders, incoming, board, news, share);
         let mut early = Vec::new();
         assert_eq!(meanwhile(&mut ends, &mut early, async { 7 }).await, Some(7));
 

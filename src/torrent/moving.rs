@@ -15,10 +15,11 @@ use crate::disk::{
 
 use super::actor::Actor;
 use super::command::Command;
+use super::ends::Ends;
 use super::handle::News;
-use super::lifecycle::{Ends, store_files};
 use super::meanwhile::{STOP_MAX, blocking, meanwhile};
 use super::parked;
+use super::parts::store_files;
 use super::status::State;
 
 /// Workers that still hold the files get this long to let go.

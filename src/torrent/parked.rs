@@ -2,7 +2,7 @@
 //! sleeps until an order comes, without a timer, an open file or a connection.
 
 use super::command::Command;
-use super::lifecycle::Ends;
+use super::ends::Ends;
 use super::moving::MoveOrder;
 use super::status::{State, Status};
 
@@ -76,10 +76,21 @@ pub(super) async fn wait(
     }
 }
 
-/// Keeps an order for the running torrent. What only a running one can answer finds no answer,
-/// and what has no meaning later is dropped.
+/// Keeps an order for the running torrent, if it will have a meaning.
 pub(super) fn keep(early: &mut Vec<Command>, order: Command) {
-    let has_meaning_later = !matches!(
+    if has_meaning_later(&order) && early.len() < EARLY_MAX {
+        early.push(order);
+    }
+}
+
+/// Leaves out orders that have no meaning any more when the torrent runs some day: what only a
+/// running one can answer finds no answer.
+pub(super) fn keep_lasting(early: &mut Vec<Command>) {
+    early.retain(has_meaning_later);
+}
+
+fn has_meaning_later(order: &Command) -> bool {
+    !matches!(
         order,
         Command::Peers { .. }
             | Command::Why(_)
@@ -87,11 +98,9 @@ pub(super) fn keep(early: &mut Vec<Command>, order: Command) {
             | Command::Scrape
             | Command::LocalPeer(_)
             | Command::Start
+            | Command::Sleep
             | Command::Finish
-    );
-    if has_meaning_later && early.len() < EARLY_MAX {
-        early.push(order);
-    }
+    )
 }
 
 /// Nothing moves any more; what was done stays.
@@ -126,18 +135,7 @@ mod tests {
         let status = board.reader();
         let (news, _) = broadcast::channel(1);
         let (_, share) = watch::channel(0);
-        let (known, contacts, goodbye) = (Default::default(), None, None);
-        let mut ends = Ends {
-            commands: orders,
-            incoming,
-            status: board,
-            news,
-            known,
-            waits: None,
-            contacts,
-            goodbye,
-            share,
-        };
+        let mut ends = Ends::new(orders, incoming, board, news, share);
         let task = tokio::spawn(async move {
             let (mut wanted, mut early) = (vec![true, true], Vec::new());
             let mut waiting = Waiting { state, is_paused: false };

@@ -70,7 +70,8 @@ impl Actor {
         // Who came, took all and left between two snapshots is to be seen in the next one.
         let is_told = self.swarm.moved_bytes() == self.published_bytes;
         let is_still = is_told && self.links.is_empty() && self.jobs_out == 0;
-        match is_still && self.status.is_still() {
+        // One that is to sleep waits for its device at most.
+        match is_still && self.status.is_still() && !self.is_to_sleep {
             true => PUBLISH_IDLE,
             false => PUBLISH_EVERY,
         }

@@ -211,6 +211,11 @@ impl Publisher {
         changed
     }
 
+    /// Whether nothing is wrong with files, record or device.
+    pub fn is_untroubled(&self) -> bool {
+        self.trouble.is_none() && self.record_trouble.is_none() && self.flush_failure.is_none()
+    }
+
     pub fn set_record_trouble(&mut self, trouble: Option<String>) {
         self.record_trouble = trouble;
     }
@@ -307,6 +312,7 @@ impl Publisher {
             uploaded_before_bytes: self.uploaded_before_bytes,
             wasted_bytes: self.so_far.wasted_bytes + numbers.wasted_bytes,
             corrupt_bytes: self.so_far.corrupt_bytes + numbers.corrupt_bytes,
+            is_asleep: false,
             was_whole: self.so_far.was_whole,
             running,
             posted_at: Some(now),

@@ -54,12 +54,13 @@ impl Seats {
         self.hashes == hashes
     }
 
-    /// Takes seats, or leaves them, by what the torrent needs. Never waits.
-    pub fn take(&mut self, needs: Needs) {
+    /// Takes seats, or leaves them, by what the torrent needs; whether the DHT has heard of it all.
+    /// Never waits.
+    pub fn take(&mut self, needs: Needs) -> bool {
         let Some(dht) = self.dht.as_ref().filter(|_| needs.takes_part) else {
             self.seats.clear();
             self.announced = None;
-            return;
+            return true;
         };
         if self.seats.is_empty() {
             self.seats = self.hashes.iter().map(|hash| dht.seat(*hash)).collect();
@@ -71,7 +72,7 @@ impl Seats {
         };
         let ports = (self.ports.listen() > 0).then(|| self.ports.outside());
         let wish = Wish { ports, seed: needs.is_seed, haste: self.haste };
-        self.seats.iter_mut().for_each(|seat| seat.wish(wish));
+        self.seats.iter_mut().fold(true, |heard, seat| seat.wish(wish) && heard)
     }
 
     /// The next news; waits for ever where there are no seats. May be dropped without loss.

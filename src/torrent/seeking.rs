@@ -27,11 +27,11 @@ use crate::tracker::tiers::Timing;
 
 use super::allowance::Allowance;
 use super::incoming::Incoming;
-use super::lifecycle::{NUMWANT, Resources};
 use super::links::Links;
 use super::metadata;
 use super::options::TorrentOptions;
 use super::places::{Account, Places};
+use super::resources::{NUMWANT, Resources};
 use super::seats::{Needs, Seats};
 use super::status::DhtStatus;
 use super::trackers::{Goodbye, Trackers};
@@ -257,7 +257,7 @@ pub fn start(
     resources: Resources,
     request: SeekRequest,
     allowance: Allowance,
-) -> (Seeking, InfoHash, mpsc::Sender<Incoming>) {
+) -> (Seeking, InfoHash, mpsc::Sender<Box<Incoming>>) {
     let info_hash = request.target.handshake_hash();
     let (orders, taken) = mpsc::channel(ORDERS_LEN);
     let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
@@ -283,7 +283,7 @@ pub fn start(
 /// The ends that a search holds.
 struct Ends {
     orders: mpsc::Receiver<Order>,
-    incoming: mpsc::Receiver<Incoming>,
+    incoming: mpsc::Receiver<Box<Incoming>>,
     told: watch::Sender<SeekStatus>,
     allowance: Allowance,
 }
@@ -585,13 +585,13 @@ impl Task {
         }
     }
 
-    fn on_incoming(&mut self, incoming: Incoming) {
+    fn on_incoming(&mut self, incoming: Box<Incoming>) {
         let now = Instant::now();
         self.seeker.note(Input::Room(self.links.places.room()), now);
         let Ok(link) = self.seeker.admit(incoming.address, now) else { return };
         // Whoever makes place for it goes first.
         self.carry_out();
-        if let Some(refused) = self.links.accept(link, incoming) {
+        if let Some(refused) = self.links.accept(link, *incoming) {
             self.seeker.note(refused, now);
         }
     }

@@ -102,6 +102,8 @@ pub struct Status {
     pub wasted_bytes: u64,
     /// What of that was of pieces that were wrong.
     pub corrupt_bytes: u64,
+    /// It is complete, and nothing of it runs: it wakes when somebody wants something of it.
+    pub is_asleep: bool,
     /// Everything of the torrent has been here at some time of this run.
     pub was_whole: bool,
     /// Time since the start of this run.
@@ -168,6 +170,11 @@ impl Status {
             return 1.0;
         }
         self.done_bytes as f64 / self.wanted_bytes as f64
+    }
+
+    /// Whether it is complete and awake, and nobody is connected to it.
+    pub fn is_alone(&self) -> bool {
+        self.state == State::Complete && !self.is_asleep && self.peers_connected == 0
     }
 
     /// Bytes of wanted files that are missing.

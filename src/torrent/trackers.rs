@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tracing::warn;
 
+use crate::base::units::duration;
 use crate::tracker::task::{TrackerCommand, TrackerConfig, TrackerEvent, TransferStats, spawn};
+use crate::tracker::tiers::ManualAnnounce;
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
 use super::status::{Status, TrackerBrief};
@@ -65,6 +68,20 @@ impl Trackers {
         };
         let changed = |old: &mut TransferStats| std::mem::replace(old, stats) != stats;
         self.stats.send_if_modified(changed);
+    }
+
+    /// Announces now, as far as they allow; one line for people.
+    pub async fn announce(&self) -> String {
+        let (reply, replied) = oneshot::channel();
+        self.tell(TrackerCommand::Announce(reply));
+        // The tracker task answers at once; it never waits for the network here.
+        replied.await.map_or_else(|_| no_tracker(), manual_announce)
+    }
+
+    /// Whether all trackers that answered say that nobody lacks anything.
+    pub fn knows_nobody_to_serve(&self) -> bool {
+        let mut told = self.status.iter().filter_map(|tracker| tracker.leeches).peekable();
+        told.peek().is_some() && told.all(|leeches| leeches == 0)
     }
 
     /// Notes which tracker of a private torrent has answered; is it another one than before?
@@ -133,6 +150,28 @@ pub fn without_passkey(url: &str) -> String {
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let path = if path.is_empty() || path == "/announce" { path } else { "/..." };
     format!("{scheme}://{host}{path}")
+}
+
+/// What a tracker said, or did not, in one line for people; it is logged, too.
+pub(super) fn trouble_words(url: &str, verb: &str, text: &str) -> String {
+    let shown = without_passkey(url);
+    warn!(url = shown, text, "tracker {verb}");
+    format!("{shown} {verb}: {text}")
+}
+
+fn no_tracker() -> String {
+    "no tracker to ask".to_owned()
+}
+
+fn manual_announce(answer: ManualAnnounce) -> String {
+    match answer {
+        ManualAnnounce::Asking(url) => format!("asking {url}"),
+        ManualAnnounce::AllowedIn(url, wait) => {
+            format!("{url} allows it in {}", duration(wait))
+        }
+        ManualAnnounce::Paused => "paused: trackers were told that we left".to_owned(),
+        ManualAnnounce::NoTracker => no_tracker(),
+    }
 }
 
 /// What trackers are told at the start: bytes of the torrent that are missing, wanted or not,

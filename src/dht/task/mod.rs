@@ -133,17 +133,18 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// What the torrent wants from now on. Never waits; to be told again and again, since an order
-    /// for which there is no room is lost.
-    pub fn wish(&mut self, wish: Wish) {
+    /// What the torrent wants from now on. Never waits; to be told again until it is heard, since an
+    /// order for which there is no room is lost.
+    pub fn wish(&mut self, wish: Wish) -> bool {
         if self.wish == Some(wish) {
-            return;
+            return true;
         }
         let (hash, number, post) = (self.hash, self.number, self.post.clone());
         let order = Order::Wish { hash, number, wish, post };
         if self.orders.try_send(order).is_ok() {
             self.wish = Some(wish);
         }
+        self.wish == Some(wish)
     }
 
     /// The next news, if there are any; whoever asked is woken when there are.

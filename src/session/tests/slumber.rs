@@ -1,0 +1,147 @@
+//! Complete torrents that nobody is connected to sleep, and wake for whoever comes.
+
+use super::*;
+use crate::torrent::status::Status;
+
+/// A torrent of one byte that stands in the directory of these options.
+fn held(number: usize, options: &TorrentOptions) -> Arc<Torrent> {
+    let content = [u8::try_from(number).unwrap()];
+    let name = format!("{number:04}");
+    std::fs::create_dir_all(&options.dir).unwrap();
+    let file = options.dir.join(&name);
+    if !file.exists() {
+        std::fs::write(file, content).unwrap();
+    }
+    let info = format!("d6:lengthi1e4:name4:{name}12:piece lengthi16384e6:pieces20:");
+    let bytes = [b"d4:info", info.as_bytes(), &sha1(&[&content]), b"ee"].concat();
+    Arc::new(Torrent::parse(&bytes).unwrap())
+}
+
+async fn when(handle: &TorrentHandle, what: &str, is_so: impl Fn(&Status) -> bool) {
+    let mut status = handle.watch();
+    let reached = tokio::time::timeout(Duration::from_secs(20), status.wait_for(is_so)).await;
+    reached.unwrap_or_else(|_| panic!("not {what}")).unwrap();
+}
+
+async fn asleep(handle: &TorrentHandle) {
+    when(handle, "asleep", |it| it.is_asleep && it.state == State::Complete).await;
+}
+
+/// Seeds so many, of which some may be awake without peers.
+async fn seeds(home: &Path, count: usize, awake: usize) -> (Session, Vec<TorrentHandle>) {
+    let session = Session::start(config(home, 5).awake_max(awake)).await.unwrap();
+    let options = options(home).seed_only(true);
+    let mut handles = Vec::new();
+    for number in 0..count {
+        handles.push(session.add(held(number, &options), options.clone()).await.unwrap());
+    }
+    (session, handles)
+}
+
+/// Has another session fetch the torrent of this number from that one.
+async fn fetched(from: &Session, number: usize, torrent: Arc<Torrent>) {
+    let home = tempfile::tempdir().unwrap();
+    let session = Session::start(config(home.path(), 5)).await.unwrap();
+    let peers = vec![SocketAddr::from(([127, 0, 0, 1], from.port()))];
+    let handle = session.add(torrent, options(home.path()).peers(peers)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), handle.wait_until_complete())
+        .await
+        .unwrap_or_else(|_| panic!("{number} is not fetched"))
+        .unwrap();
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seeds_with_nobody_sleep_but_for_some_and_wake_for_who_connects() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, handles) = seeds(home.path(), 3, 1).await;
+    let is_asleep = |number: &usize| handles[*number].look(|status| status.is_asleep);
+    let awake = |numbers: [usize; 2]| numbers.into_iter().find(|number| !is_asleep(number));
+    // All but one, which is whichever was complete last.
+    let mut numbers = vec![0, 1, 2];
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while numbers.iter().filter(|number| is_asleep(number)).count() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("two sleep");
+    numbers.sort_by_key(|number| is_asleep(number));
+    let [last, first, second] = numbers[..] else { unreachable!() };
+    until(&handles[last], State::Complete).await;
+    assert_eq!(awake([first, second]), None);
+    fetched(&session, first, held(first, &options(home.path()))).await;
+    let is_served = |status: &Status| status.uploaded_bytes == 1 && !status.is_asleep;
+    when(&handles[first], "served", is_served).await;
+    // Of the two that are awake, that one had somebody last.
+    asleep(&handles[last]).await;
+    fetched(&session, second, held(second, &options(home.path()))).await;
+    asleep(&handles[first]).await;
+    assert_eq!(handles[first].look(|status| status.uploaded_bytes), 1, "it is not forgotten");
+    assert_eq!(awake([last, second]), Some(second));
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seeds_of_an_earlier_run_begin_asleep() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, handles) = seeds(home.path(), 3, 1).await;
+    for handle in &handles {
+        until(handle, State::Complete).await;
+    }
+    session.stop().await;
+    let (session, handles) = seeds(home.path(), 3, 1).await;
+    for handle in &handles[1..] {
+        let seen = handle.status();
+        assert!(seen.is_asleep, "{:?}", seen.state);
+        assert_eq!((seen.done_bytes, seen.wanted_bytes, seen.pieces_verified), (1, 1, 1));
+    }
+    fetched(&session, 2, held(2, &options(home.path()))).await;
+    when(&handles[2], "served", |status| status.uploaded_bytes == 1).await;
+    session.stop().await;
+    assert!(handles.iter().all(TorrentHandle::has_ended));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_reach_a_sleeping_torrent() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, handles) = seeds(home.path(), 1, 0).await;
+    let sleeper = &handles[0];
+    asleep(sleeper).await;
+    assert_eq!(sleeper.peers(false).await, []);
+    sleeper.limit_up(Some(1000)).await;
+    when(sleeper, "limited", |status| status.limit_up == Some(1000) && status.is_asleep).await;
+    assert!(sleeper.why().await.is_some(), "it wakes for that");
+    sleeper.pause().await;
+    until(sleeper, State::Paused).await;
+    sleeper.resume().await;
+    asleep(sleeper).await;
+    // Files can be moved though none is open.
+    let there = home.path().join("there");
+    sleeper.relocate(Relocation::Dir(there.clone())).await.unwrap().unwrap();
+    when(sleeper, "moved", |it| it.home.as_ref().is_some_and(|home| home.dir == there)).await;
+    asleep(sleeper).await;
+    sleeper.finish();
+    until(sleeper, State::Finished).await;
+    assert!(session.remove(held(0, &options(home.path())).info_hash_v1.unwrap()).await);
+    assert!(sleeper.has_ended());
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_lost_in_its_sleep_is_seen_when_it_wakes() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, handles) = seeds(home.path(), 1, 0).await;
+    asleep(&handles[0]).await;
+    let data = options(home.path()).dir;
+    std::fs::remove_file(data.join("0000")).unwrap();
+    // Nobody can say: nothing of it runs.
+    assert!(handles[0].why().await.is_none());
+    when(&handles[0], "failed", |status| matches!(status.state, State::Failed(_))).await;
+    assert!(!handles[0].look(|status| status.is_asleep));
+    // Put back, it goes on when told.
+    held(0, &options(home.path()));
+    handles[0].resume().await;
+    until(&handles[0], State::Complete).await;
+    session.stop().await;
+}

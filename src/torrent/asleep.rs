@@ -1,0 +1,253 @@
+//! A torrent that has everything and nobody to give it to: it lets go of its brain, files and
+//! links, and keeps its place with trackers and in the DHT. It wakes when somebody connects, is
+//! named by one of them, or is to be told something that only a running torrent can do. Who is to
+//! sleep is the session's to decide.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep as sleep_for;
+use tracing::debug;
+
+use crate::base::bitfield::Bitfield;
+use crate::dht::task::DhtNews;
+use crate::disk::RecordState;
+use crate::swarm::Acquaintances;
+use crate::tracker::task::{TrackerCommand, TrackerEvent};
+
+use super::actor::{Actor, Rested};
+use super::birth;
+use super::command::Command;
+use super::ends::{Dormant, Ends};
+use super::handle::News;
+use super::meanwhile::blocking;
+use super::opening::Opened;
+use super::options::CheckMode;
+use super::parked::{EARLY_MAX, rest};
+use super::parts::{Parts, wanted_of};
+use super::publish::payload_of;
+use super::seats::Needs;
+use super::status::{FoundPieces, State, Status};
+use super::trackers::trouble_words;
+
+/// Whom a sleeping seed is to be found by.
+const SEED: Needs = Needs { takes_part: true, is_seed: true, lacks: false, peers: 0 };
+
+/// A seat that the DHT was too busy to hear of is asked for again so much later.
+const SEAT_AGAIN: Duration = Duration::from_secs(2);
+
+/// What sleep ends with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rise {
+    /// The torrent is to run.
+    Wakes,
+    /// It has seeded enough.
+    Finishes,
+    /// It is to end.
+    Ends,
+}
+
+/// Whether a torrent that was just opened has nothing to do: everything of it is here by its
+/// record, in files that look as that says.
+pub(super) fn may_sleep(parts: &Parts, opened: &Opened) -> bool {
+    let store = &opened.store;
+    parts.options.check == CheckMode::Resume
+        && parts.options.found.is_empty()
+        && parts.wanted_files.iter().all(|is_wanted| *is_wanted)
+        && parts.torrent.is_judged()
+        && store.record_state() == RecordState::Loaded
+        && store.is_settled()
+        // What others made is as safe as they left it.
+        && (parts.options.seed_only || store.is_durable())
+}
+
+/// The first sleep of a torrent that [may](may_sleep): its files are closed again, and trackers
+/// hear of it.
+pub(super) async fn first_sleep(parts: &Parts, opened: Opened) -> (Box<Dormant>, Status) {
+    let all = Bitfield::all(parts.layout.piece_count());
+    let count = all.ones();
+    let wanted_bytes = payload_of(&parts.extents, &parts.layout, &wanted_of(parts));
+    let found = FoundPieces { count, by_record: count, ..FoundPieces::default() };
+    let status = Status {
+        state: State::Complete,
+        is_asleep: true,
+        wanted_bytes,
+        done_bytes: wanted_bytes,
+        found: Some(found.into()),
+        home: opened.store.home(),
+        pieces_verified: count,
+        pieces_wanted: (count, count),
+        was_whole: true,
+        posted_at: Some(Instant::now()),
+        have: all.as_bytes().to_vec(),
+        ..Status::default()
+    };
+    // Closing may wait for the disk, too.
+    blocking(move || drop(opened)).await;
+    (Box::new(birth::dormant(parts)), status)
+}
+
+impl Actor {
+    /// Whether nothing of the torrent moves, is awaited, or is wrong.
+    pub(super) fn may_sleep(&mut self) -> bool {
+        let now = Instant::now();
+        let is_at_rest = self.links.is_empty()
+            && self.jobs_out == 0
+            && self.jobs.again_at().is_none()
+            && !self.is_looking
+            && !self.is_restoring
+            && self.finish_again.is_none()
+            && !self.awaits_gone();
+        let is_whole = self.publisher.left().0 == 0 && self.providers.is_empty();
+        is_at_rest
+            && is_whole
+            && self.status.is_still()
+            && self.swarm.moved_bytes() == self.published_bytes
+            && self.jobs.store.backlog().bytes == 0
+            && self.publisher.is_untroubled()
+            && self.swarm.wanted_links(now) == 0
+    }
+
+    /// Lets go of everything but trackers and the DHT.
+    pub(super) fn doze(mut self) -> (Ends, Rested) {
+        self.publish();
+        debug!("it sleeps until somebody wants something of it");
+        self.rest(true)
+    }
+}
+
+/// Sleeps until there is something to do; orders for the running torrent are kept in `early`.
+pub(super) async fn sleep(
+    parts: &Parts,
+    ends: &mut Ends,
+    mut dormant: Box<Dormant>,
+    early: &mut Vec<Command>,
+) -> Rise {
+    ends.status.change(|status| {
+        rest(status, State::Complete);
+        status.is_asleep = true;
+        status.trackers.clone_from(&dormant.trackers.status);
+    });
+    let mut ports = parts.resources.ports.clone();
+    let mut is_seated = dormant.seats.take(SEED);
+    let mut last = None;
+    let rise = loop {
+        let rise = tokio::select! {
+            command = ends.commands.recv() => match command {
+                Some(Command::Stop(answer)) => {
+                    last = Some(answer);
+                    Some(Rise::Ends)
+                }
+                Some(command) => on_command(parts, ends, &dormant, command, early).await,
+                None => Some(Rise::Ends),
+            },
+            Some(incoming) = ends.incoming.recv() => {
+                ends.knocks.incoming = Some(incoming);
+                Some(Rise::Wakes)
+            }
+            Some(event) = dormant.trackers.events.recv() => on_tracker(ends, &mut dormant, event),
+            news = dormant.seats.next() => on_dht(ends, &dormant, news),
+            () = ports.changed() => {
+                is_seated = false;
+                None
+            }
+            () = sleep_for(SEAT_AGAIN), if !is_seated => None,
+        };
+        if let Some(rise) = rise {
+            break rise;
+        }
+        if !is_seated {
+            is_seated = dormant.seats.take(SEED);
+        }
+    };
+    ends.status.change(|status| status.is_asleep = false);
+    ends.dormant = Some(dormant);
+    if let Some(answer) = last {
+        ends.end(answer).await;
+    }
+    rise
+}
+
+/// What an order changes; what only a running torrent can do wakes it.
+async fn on_command(
+    parts: &Parts,
+    ends: &Ends,
+    dormant: &Dormant,
+    command: Command,
+    early: &mut Vec<Command>,
+) -> Option<Rise> {
+    match command {
+        Command::Finish => return Some(Rise::Finishes),
+        Command::Announce(answer) => {
+            // The one who asked may have gone.
+            let _ = answer.send(dormant.trackers.announce().await);
+        }
+        Command::Scrape => dormant.trackers.tell(TrackerCommand::Scrape),
+        Command::LimitDown(limit) => {
+            parts.limiter.set_rate(limit);
+            ends.status.change(|status| status.limit_down = parts.limiter.rate());
+        }
+        Command::LimitUp(limit) => {
+            parts.up_limiter.set_rate(limit);
+            ends.status.change(|status| status.limit_up = parts.up_limiter.rate());
+        }
+        // Nobody is connected.
+        Command::Peers { all: false, answer } => drop(answer.send(Vec::new())),
+        // It does so already.
+        Command::Sleep | Command::Start | Command::Resume | Command::Unpause => {}
+        order => {
+            if early.len() < EARLY_MAX {
+                early.push(order);
+            }
+            return Some(Rise::Wakes);
+        }
+    }
+    None
+}
+
+fn on_tracker(ends: &mut Ends, dormant: &mut Dormant, event: TrackerEvent) -> Option<Rise> {
+    match event {
+        // Where nobody lacks anything, others like us were named.
+        TrackerEvent::Peers { .. } if dormant.trackers.knows_nobody_to_serve() => {}
+        TrackerEvent::Peers { .. } => {
+            ends.knocks.tracker = Some(event);
+            return Some(Rise::Wakes);
+        }
+        TrackerEvent::Warning { url, text } => tell_tracker(ends, &url, "warns", &text),
+        TrackerEvent::Failure { url, text } => tell_tracker(ends, &url, "failed", &text),
+        TrackerEvent::ExternalIp(ip) => ends.knocks.our_address = Some(ip),
+        TrackerEvent::PrivateAnswered(url) => {
+            if dormant.trackers.is_another(url) {
+                // Those that it knew are another tracker's.
+                ends.known = Acquaintances::default();
+            }
+        }
+        TrackerEvent::Status(status) => {
+            ends.status.change(|shown| shown.trackers.clone_from(&status));
+            dormant.trackers.status = status;
+        }
+    }
+    None
+}
+
+fn tell_tracker(ends: &Ends, url: &str, verb: &str, text: &str) {
+    // Nobody may be listening.
+    let _ = ends.news.send(News::Tracker(trouble_words(url, verb, text)));
+}
+
+fn on_dht(ends: &mut Ends, dormant: &Dormant, news: DhtNews) -> Option<Rise> {
+    match news {
+        DhtNews::Peers(_) => {
+            ends.knocks.dht = Some(news);
+            Some(Rise::Wakes)
+        }
+        DhtNews::Announced { nodes } => {
+            let _ = ends.news.send(News::Announced { nodes });
+            let now = Instant::now();
+            ends.status.change(|status| {
+                let dht = dormant.seats.status(now);
+                *status = Status { dht, ..std::mem::take(status).as_of(now) };
+            });
+            None
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Opening a torrent's files: once, aside with an ear for orders, or again and again until a disk
+//! that is away is there. What is done with open files is not known here.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::disk::{self, DiskEvent, Gone, StoreHandle};
+use crate::swarm::event::Event;
+
+use super::Error;
+use super::away::Away;
+use super::command::Command;
+use super::ends::Ends;
+use super::handle::News;
+use super::meanwhile::{blocking, meanwhile};
+use super::parts::{Parts, store_config};
+use super::status::State;
+
+/// Verdicts that wait for the brain; workers wait when it is full.
+const DISK_EVENTS_LEN: usize = 256;
+/// A disk that has not answered for so long is in trouble.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+
+/// A torrent's files, open on the disk workers.
+pub(super) struct Opened {
+    pub store: StoreHandle,
+    pub disk_events: mpsc::Receiver<DiskEvent>,
+    pub after: Before,
+}
+
+/// What a torrent did before its files are opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Before {
+    /// Nothing that matters: what is found in its files is news.
+    Nothing,
+    /// Its files were open a moment ago, and were only moved.
+    Moved,
+    /// It slept, and nobody is to see that it wakes.
+    Slept,
+}
+
+/// What came of opening.
+pub(super) enum Outcome {
+    Opened(Opened),
+    /// Its disk does not take it now, and why.
+    Away(String),
+    /// It cannot go on, and why.
+    Failed(String),
+}
+
+/// Opens the files. Waits for the disk, aside.
+///
+/// # Errors
+/// `Disk`.
+pub(super) async fn open(parts: &Parts, after: Before) -> Result<Opened, Error> {
+    let (events, disk_events) = mpsc::channel(DISK_EVENTS_LEN);
+    let config = store_config(parts);
+    let disk = parts.resources.disk.clone();
+    let store = blocking(move || disk.open(config, events)).await?;
+    Ok(Opened { store, disk_events, after })
+}
+
+/// The same, while orders are heard, and with words where it takes long. None when the torrent is
+/// to end.
+pub(super) async fn open_now(
+    parts: &Parts,
+    ends: &mut Ends,
+    after: Before,
+    early: &mut Vec<Command>,
+) -> Option<Outcome> {
+    if after != Before::Slept {
+        ends.status.change(|status| status.state = State::Checking);
+    }
+    let mut opening = pin!(open(parts, after));
+    let in_time = timeout(SILENT_AFTER, &mut opening);
+    let opened = match meanwhile(ends, early, in_time).await? {
+        Ok(opened) => opened,
+        Err(_) => {
+            // It gives its place in the queue to those on other disks.
+            let dir = parts.options.dir.display();
+            let why = format!("{dir} does not answer: it goes on by itself when it does");
+            let _ = ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
+            ends.status.change(|status| status.state = State::DiskTrouble(why));
+            let opened = meanwhile(ends, early, opening).await?;
+            let _ = ends.news.send(News::Swarm(Event::DiskRecovered));
+            ends.status.change(|status| status.state = State::Checking);
+            opened
+        }
+    };
+    Some(match opened {
+        Ok(opened) => Outcome::Opened(opened),
+        // Our own workers may still bring what they hold of it to a slow device.
+        Err(Error::Disk(error)) if error.may_pass() || is_in_use(&error) => {
+            let why = error.to_string();
+            // Nobody may be listening.
+            let _ = ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
+            Outcome::Away(why)
+        }
+        Err(error) => Outcome::Failed(error.to_string()),
+    })
+}
+
+/// Waits until the directory of the files is back, or the disk takes them again, and opens them.
+/// None when the torrent is to end.
+pub(super) async fn open_again(
+    parts: &mut Parts,
+    ends: &mut Ends,
+    gone: Option<Gone>,
+    why: String,
+    early: &mut Vec<Command>,
+) -> Option<Outcome> {
+    ends.let_go();
+    let mut wanted = parts.wanted_files.clone();
+    let mut away = Away::new(ends, why, &mut wanted, early);
+    match come_back(parts, gone, &mut away).await {
+        Some(outcome) => {
+            if matches!(outcome, Outcome::Opened(_)) {
+                away.end();
+            }
+            Some(outcome)
+        }
+        None => away.over().map(Outcome::Failed),
+    }
+}
+
+/// Tries again and again; none when it is not to go on.
+async fn come_back(parts: &mut Parts, gone: Option<Gone>, away: &mut Away<'_>) -> Option<Outcome> {
+    loop {
+        away.wait().await?;
+        parts.wanted_files.clone_from(away.wanted_files);
+        if let Some(gone) = gone.clone() {
+            let config = store_config(parts);
+            if !away.during(blocking(move || gone.is_over(&config))).await? {
+                continue;
+            }
+        }
+        match away.during(open(parts, Before::Nothing)).await? {
+            Ok(opened) => return Some(Outcome::Opened(opened)),
+            // Who held the old files may take a moment to let go; then it is tried again.
+            Err(Error::Disk(error)) if is_in_use(&error) => {}
+            Err(Error::Disk(error)) if error.may_pass() || gone.is_some() => {
+                away.stays(error.to_string());
+            }
+            Err(error) => return Some(Outcome::Failed(error.to_string())),
+        }
+    }
+}
+
+fn is_in_use(error: &disk::Error) -> bool {
+    matches!(error, disk::Error::InUse { .. })
+}

@@ -1,0 +1,73 @@
+//! A torrent's facts, options and means, checked to be there, as its task holds them from the
+//! first moment to the last.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::bitfield::Bitfield;
+use crate::base::extents::Extents;
+use crate::base::ids::{FileIndex, InfoHash};
+use crate::base::layout::Layout;
+use crate::disk::{StoreConfig, StoreFile};
+use crate::metainfo::Torrent;
+use crate::net::limiter::Limiter;
+
+use super::options::TorrentOptions;
+use super::places::Account;
+use super::publish::{SoFar, wanted_pieces};
+use super::resources::Resources;
+
+/// What of a torrent the actor needs, checked to be there.
+pub(super) struct Parts {
+    pub torrent: Arc<Torrent>,
+    pub options: TorrentOptions,
+    pub resources: Arc<Resources>,
+    /// The connections that it may have.
+    pub places: Account,
+    pub info_hash: InfoHash,
+    pub layout: Layout,
+    pub extents: Extents,
+    /// One entry a file.
+    pub wanted_files: Vec<bool>,
+    pub uploaded_before_bytes: u64,
+    pub record: PathBuf,
+    pub so_far: SoFar,
+    /// The torrent's own limits, below the session's.
+    pub limiter: Arc<Limiter>,
+    pub up_limiter: Arc<Limiter>,
+}
+
+/// The torrent's files, as the disk is asked to open them.
+pub(super) fn store_config(parts: &Parts) -> StoreConfig {
+    let Parts { torrent, options, info_hash, layout, wanted_files, record, .. } = parts;
+    let links = torrent.symlinks.iter().map(|link| (link.path.clone(), link.content()));
+    StoreConfig {
+        layout: *layout,
+        piece_hashes: torrent.shared_piece_hashes(),
+        files: store_files(torrent),
+        symlinks: links.collect(),
+        dir: options.dir.clone(),
+        wanted: wanted_files.clone(),
+        allocate: options.allocate,
+        overwrite: options.overwrite,
+        resume_path: record.clone(),
+        info_hash: *info_hash,
+    }
+}
+
+/// The torrent's files as the disk is told of them.
+pub(super) fn store_files(torrent: &Torrent) -> Vec<StoreFile> {
+    let files = torrent.files.iter().map(|file| StoreFile {
+        path: file.path.to_owned(),
+        len: file.length,
+        is_pad: file.is_pad,
+    });
+    files.collect()
+}
+
+/// The pieces of the files that are wanted.
+pub(super) fn wanted_of(parts: &Parts) -> Bitfield {
+    let is_wanted =
+        |file: FileIndex| parts.wanted_files.get(file.0 as usize).copied().unwrap_or(true);
+    wanted_pieces(&parts.extents, &parts.layout, is_wanted)
+}
