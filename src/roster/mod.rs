@@ -8,12 +8,14 @@
 //! torrents that were removed the last [`REMOVALS_MAX`] are remembered, and who comes later than
 //! that gets everything.
 //!
-//! [`Events`] tells what happened, one after the other.
+//! [`Events`] tells what happened, one after the other; [`policy`] says what follows.
 
 mod events;
+pub mod policy;
 mod row;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
