@@ -39,6 +39,7 @@ impl Reader {
             self.rows.clear();
             assert_eq!(removed, []);
         }
+        assert!(changed.iter().all(|row| !removed.contains(&row.id)), "it is there and gone");
         for id in removed {
             assert!(self.rows.remove(&id).is_some(), "it was never told of {id:?}");
         }

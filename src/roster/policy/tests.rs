@@ -350,3 +350,28 @@ fn what_is_not_due_any_more_is_not_ordered() {
     assert_eq!((polled(&mut policy), policy.next_timeout()), (vec![], None));
     assert!(policy.has_place());
 }
+
+#[test]
+fn what_was_withdrawn_before_it_was_polled_holds_up_nobody() {
+    let now = Instant::now();
+    let other = TorrentId(2);
+    let gone = [Input::Removed(ID), Input::Row(row(Phase::Failed))];
+    for withdrawn in gone {
+        let mut policy = Policy::new(2);
+        policy.handle(Input::Row(row(Phase::Queued)), now);
+        policy.handle(Input::Row(Row { id: other, queue_place: 1, ..row(Phase::Queued) }), now);
+        policy.handle(withdrawn, now);
+        assert_eq!(polled(&mut policy), [Output::Start(other)]);
+    }
+}
+
+#[test]
+fn orders_are_given_in_the_order_of_the_queue() {
+    let now = Instant::now();
+    let mut policy = Policy::new(3);
+    for (id, queue_place) in [(1, 5), (2, 9), (3, 7)] {
+        let id = TorrentId(id);
+        policy.handle(Input::Row(Row { id, queue_place, ..row(Phase::Queued) }), now);
+    }
+    assert_eq!(polled(&mut policy), [1, 3, 2].map(|id| Output::Start(TorrentId(id))));
+}
