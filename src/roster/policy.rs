@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::TorrentId;
 
-use super::turns::{News, Turns};
+use super::turns::{News, Turn, Turns};
 use super::{Flags, Phase, Row};
 
 /// An order that changed nothing for so long is given again: the torrent had more of them to read
@@ -29,8 +29,8 @@ pub struct Goals {
 
 impl Goals {
     /// Is one of them reached, `complete_for` after completion?
-    fn are_reached(&self, row: &Row, complete_for: Duration) -> bool {
-        self.ratio.is_some_and(|ratio| row.ratio() >= ratio)
+    fn are_reached(&self, reached: f64, complete_for: Duration) -> bool {
+        self.ratio.is_some_and(|ratio| reached >= ratio)
             || self.time.is_some_and(|time| complete_for >= time)
     }
 }
@@ -65,21 +65,58 @@ pub enum Output {
     Finish(TorrentId),
 }
 
-/// In which order orders are given.
-type Turn = (u64, TorrentId);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    Start,
+    Finish,
+}
+
+impl Order {
+    fn to(self, id: TorrentId) -> Output {
+        match self {
+            Self::Start => Output::Start(id),
+            Self::Finish => Output::Finish(id),
+        }
+    }
+}
 
 /// What was ordered of a torrent and has not come to pass.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
-    order: Output,
-    /// Where it waits to be polled; none when it was.
-    waits_at: Option<Turn>,
+    order: Order,
+    /// Where it waits to be polled, a place in the queue; none when it was.
+    waits_at: Option<u64>,
+}
+
+/// What the rules need of a row: a whole one would be most of what is held here.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    phase: Phase,
+    is_seed_only: bool,
+    queue_place: u64,
+    ratio: f64,
+}
+
+impl Seen {
+    fn of(row: &Row) -> Self {
+        Self {
+            phase: row.phase,
+            is_seed_only: row.flags.has(Flags::SEED_ONLY),
+            queue_place: row.queue_place,
+            ratio: row.ratio(),
+        }
+    }
+
+    fn turn(&self, id: TorrentId) -> (Phase, Turn) {
+        (self.phase, (self.queue_place, id))
+    }
 }
 
 /// One torrent.
 #[derive(Debug, Default)]
 struct Member {
-    row: Option<Row>,
+    /// None before its first row.
+    seen: Option<Seen>,
     goals: Goals,
     complete_since: Option<Instant>,
     /// It has finished once: if it seeds again, somebody wanted that, without a goal.
@@ -94,11 +131,11 @@ struct Member {
 impl Member {
     /// Since when seeding counts towards the goals; none when it does not.
     fn seeds_since(&self) -> Option<Instant> {
-        let row = self.row.filter(|_| !self.is_over && self.goals != Goals::default())?;
-        let counts = match row.phase {
+        let seen = self.seen.filter(|_| !self.is_over && self.goals != Goals::default())?;
+        let counts = match seen.phase {
             Phase::Complete => true,
             // Time goes on for one whose data was lost and that fetches none.
-            Phase::DiskTrouble | Phase::Downloading => row.flags.has(Flags::SEED_ONLY),
+            Phase::DiskTrouble | Phase::Downloading => seen.is_seed_only,
             _ => false,
         };
         self.complete_since.filter(|_| counts)
@@ -106,7 +143,7 @@ impl Member {
 
     /// Learns what its phase says.
     fn on_phase(&mut self, now: Instant) {
-        match self.row.map(|row| row.phase) {
+        match self.seen.map(|seen| seen.phase) {
             Some(Phase::Complete) => drop(self.complete_since.get_or_insert(now)),
             Some(Phase::Finished) => self.is_over = true,
             _ => {}
@@ -114,20 +151,20 @@ impl Member {
     }
 
     /// What was ordered does not hold any more.
-    fn withdraw(&mut self, news: &mut BTreeSet<Turn>) {
-        if let Some(turn) = self.pending.take().and_then(|pending| pending.waits_at) {
-            news.remove(&turn);
+    fn withdraw(&mut self, id: TorrentId, news: &mut BTreeSet<Turn>) {
+        if let Some(place) = self.pending.take().and_then(|pending| pending.waits_at) {
+            news.remove(&(place, id));
         }
     }
 
     /// What it is to do now.
-    fn due_order(&self, now: Instant) -> Option<Output> {
-        let row = self.row?;
+    fn due_order(&self, now: Instant) -> Option<Order> {
+        let seen = self.seen?;
         let seeding = self.seeds_since().map(|since| now.saturating_duration_since(since));
-        let is_enough = seeding.is_some_and(|time| self.goals.are_reached(&row, time));
+        let is_enough = seeding.is_some_and(|time| self.goals.are_reached(seen.ratio, time));
         match is_enough {
-            true => Some(Output::Finish(row.id)),
-            false => self.is_due.then_some(Output::Start(row.id)),
+            true => Some(Order::Finish),
+            false => self.is_due.then_some(Order::Start),
         }
     }
 }
@@ -159,16 +196,17 @@ impl Policy {
         match input {
             Input::Row(row) => {
                 let member = self.members.entry(row.id).or_default();
-                let before = member.row.replace(row);
-                self.turns.change(before.as_ref(), Some(&row));
+                let seen = Seen::of(&row);
+                let before = member.seen.replace(seen).map(|before| before.turn(row.id));
+                self.turns.change(before, Some(seen.turn(row.id)));
                 member.is_due &= row.phase == Phase::Queued;
                 member.on_phase(now);
                 self.look(row.id, now);
             }
             Input::Removed(id) => {
                 let Some(mut member) = self.members.remove(&id) else { return };
-                self.turns.change(member.row.as_ref(), None);
-                member.withdraw(&mut self.news);
+                self.turns.change(member.seen.map(|seen| seen.turn(id)), None);
+                member.withdraw(id, &mut self.news);
                 if let Some(look_at) = member.look_at {
                     self.looks.remove(&(look_at, id));
                 }
@@ -200,7 +238,7 @@ impl Policy {
         let (_, id) = self.news.pop_first()?;
         let pending = self.members.get_mut(&id)?.pending.as_mut()?;
         pending.waits_at = None;
-        Some(pending.order)
+        Some(pending.order.to(id))
     }
 
     /// When to tell it the time, if nothing happens before.
@@ -219,7 +257,7 @@ impl Policy {
             if let Some(member) = self.members.get_mut(&id) {
                 member.look_at = None;
                 // It had its time.
-                member.withdraw(&mut self.news);
+                member.withdraw(id, &mut self.news);
             }
             self.look(id, now);
         }
@@ -232,12 +270,12 @@ impl Policy {
         if order.is_some() && member.pending.map(|pending| pending.order) == order {
             return;
         }
-        member.withdraw(&mut self.news);
+        member.withdraw(id, &mut self.news);
         let look_at = match order {
             Some(order) => {
-                let turn = (member.row.map_or(0, |row| row.queue_place), id);
-                self.news.insert(turn);
-                member.pending = Some(Pending { order, waits_at: Some(turn) });
+                let place = member.seen.map_or(0, |seen| seen.queue_place);
+                self.news.insert((place, id));
+                member.pending = Some(Pending { order, waits_at: Some(place) });
                 now.checked_add(PATIENCE)
             }
             // Beyond what a clock can say is never.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::base::ids::TorrentId;
 
-use super::{Phase, Row};
+use super::Phase;
 
 /// What a torrent's phase means for whose turn it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +37,7 @@ impl Claim {
 }
 
 /// By its place in the queue.
-type Turn = (u64, TorrentId);
+pub(super) type Turn = (u64, TorrentId);
 
 /// Whose turn has come, or is over before it was used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,9 +72,10 @@ impl Turns {
         self.places = places;
     }
 
-    /// A torrent's row was one and is the other, none where there is none; `settle` follows.
-    pub fn change(&mut self, before: Option<&Row>, now: Option<&Row>) {
-        let of = |row: &Row| (Claim::of(row.phase), (row.queue_place, row.id));
+    /// A torrent had one phase and turn and has the other, none where there is none; `settle`
+    /// follows.
+    pub fn change(&mut self, before: Option<(Phase, Turn)>, now: Option<(Phase, Turn)>) {
+        let of = |(phase, turn)| (Claim::of(phase), turn);
         let (before, now) = (before.map(of), now.map(of));
         if before == now {
             return;
@@ -133,20 +134,21 @@ mod tests {
     };
 
     /// Torrents in the order of the queue, all told.
-    fn turns(phases: &[Phase], places: usize) -> (Turns, Vec<Row>) {
+    fn turns(phases: &[Phase], places: usize) -> Turns {
         let mut turns = Turns::new(places);
-        let rows: Vec<_> = (0..).zip(phases).map(|(place, phase)| row(place, *phase)).collect();
-        rows.iter().for_each(|row| turns.change(None, Some(row)));
+        for (place, phase) in (0..).zip(phases) {
+            turns.change(None, Some((*phase, (place.into(), TorrentId(place)))));
+        }
         while turns.settle().is_some() {}
-        (turns, rows)
+        turns
     }
 
-    fn row(place: u32, phase: Phase) -> Row {
-        Row { phase, queue_place: u64::from(place), ..Row::new(TorrentId(place)) }
+    fn queued(place: u64, id: u32) -> Option<(Phase, Turn)> {
+        Some((Queued, (place, TorrentId(id))))
     }
 
     fn due_of(phases: &[Phase], places: usize) -> Vec<u32> {
-        turns(phases, places).0.due().map(|id| id.0).collect()
+        turns(phases, places).due().map(|id| id.0).collect()
     }
 
     fn news(turns: &mut Turns) -> Vec<News> {
@@ -164,11 +166,11 @@ mod tests {
     fn who_downloads_nothing_holds_no_place() {
         for phase in [Complete, Finished, Paused, Stopping, Failed, DiskTrouble] {
             assert_eq!(due_of(&[phase, Queued], 1), [1], "{phase:?}");
-            assert!(turns(&[phase], 1).0.has_place());
+            assert!(turns(&[phase], 1).has_place());
         }
         for phase in [Checking, Downloading, Moving] {
             assert_eq!(due_of(&[phase, Queued], 1), [0; 0], "{phase:?}");
-            assert!(!turns(&[phase], 1).0.has_place());
+            assert!(!turns(&[phase], 1).has_place());
         }
     }
 
@@ -180,9 +182,8 @@ mod tests {
 
     #[test]
     fn who_moves_up_takes_the_turn_of_the_last() {
-        let (mut turns, rows) = turns(&[Queued, Queued, Queued], 2);
-        let first = Row { queue_place: 0, id: TorrentId(2), ..rows[2] };
-        turns.change(Some(&rows[2]), Some(&first));
+        let mut turns = turns(&[Queued, Queued, Queued], 2);
+        turns.change(queued(2, 2), queued(0, 2));
         let told = [News::NotDue(TorrentId(1)), News::Due(TorrentId(2))];
         assert_eq!(news(&mut turns), told);
         assert_eq!(turns.due().collect::<Vec<_>>(), [TorrentId(0), TorrentId(2)]);
@@ -190,9 +191,8 @@ mod tests {
 
     #[test]
     fn who_stays_due_is_not_told_again() {
-        let (mut turns, rows) = turns(&[Queued, Queued, Queued], 2);
-        let last = Row { queue_place: 1, id: TorrentId(0), ..rows[0] };
-        turns.change(Some(&rows[0]), Some(&last));
+        let mut turns = turns(&[Queued, Queued, Queued], 2);
+        turns.change(queued(0, 0), queued(1, 0));
         assert_eq!(news(&mut turns), []);
         turns.set_places(3);
         assert_eq!(news(&mut turns), [News::Due(TorrentId(2))]);

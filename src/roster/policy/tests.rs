@@ -156,7 +156,8 @@ impl World {
 
 /// The orders of the machine that hold.
 fn standing(policy: &Policy) -> BTreeSet<Output> {
-    policy.members.values().filter_map(|it| it.pending).map(|pending| pending.order).collect()
+    let pending = policy.members.iter().filter_map(|(id, it)| Some((*id, it.pending?)));
+    pending.map(|(id, pending)| pending.order.to(id)).collect()
 }
 
 fn tick(policy: &mut Policy, now: Instant) {
