@@ -55,6 +55,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("dht/message", FORMATS),
     ("dht/nets", FORMATS),
     ("dht/task", 4),
+    ("roster", MACHINES),
     ("seek", MACHINES),
     ("swarm", MACHINES),
     ("disk", 3),

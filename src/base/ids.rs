@@ -1,4 +1,4 @@
-//! Names of things: info-hashes, peer ids, links and files. Piece and block indices are
+//! Names of things: info-hashes, peer ids, torrents, links and files. Piece and block indices are
 //! made by [`crate::base::layout::Layout`] only, and live there.
 
 use std::fmt;
@@ -41,6 +41,10 @@ impl PeerId {
         Self(id)
     }
 }
+
+/// One torrent of a session: small, and never given to another one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TorrentId(pub u32);
 
 /// One live connection, unique in the life of a torrent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

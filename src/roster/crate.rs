@@ -1,0 +1,7 @@
+//! The room [`roster`] as a crate of its own: what it may use, and nothing else.
+#![warn(missing_docs)]
+
+#[path = "mod.rs"]
+pub mod roster;
+
+use pigeon_base::base;
