@@ -3,25 +3,30 @@
 //! file systems take for the same, and directories with two names, are left to whoever makes the
 //! files: there nothing of others is ever written to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::ids::TorrentId;
 use crate::disk::Home;
 use crate::metainfo::Torrent;
 
 /// What the torrents of a session write.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    owners: HashMap<u64, Owner>,
+    owners: HashMap<TorrentId, Owner>,
+    /// Who uses a name at the top of its directory.
+    tops: HashMap<OsString, BTreeSet<TorrentId>>,
+    /// Whose files have other names than the torrent gives them.
+    renamed: BTreeSet<TorrentId>,
 }
 
 #[derive(Debug)]
 struct Owner {
     torrent: Arc<Torrent>,
-    /// Names at the top of its directory, while none of its files is renamed.
-    tops: HashSet<OsString>,
+    /// Where its files are; not known before they are opened.
+    home: Option<Arc<Home>>,
 }
 
 /// A path belongs to another torrent.
@@ -42,42 +47,61 @@ struct Paths {
 }
 
 impl Claims {
-    /// Claims the paths of a torrent below `dir`, an absolute path, for `number`. `homes` are
-    /// those of the others that are known by now; where the files of another one are is not known
-    /// before they are opened, and then the disk decides. One with the same files and the same
-    /// bytes in them may share them.
+    /// Claims the paths of a torrent below `dir`, an absolute path. Where the files of another one
+    /// are is not known before they are opened, and then the disk decides. One with the same files
+    /// and the same bytes in them may share them.
     ///
     /// # Errors
     /// Nothing is claimed then.
     pub(super) fn claim(
         &mut self,
-        number: u64,
+        id: TorrentId,
         torrent: &Arc<Torrent>,
         dir: &Path,
-        homes: impl Iterator<Item = (u64, Arc<Home>)>,
     ) -> Result<(), Taken> {
         let tops = tops(torrent);
+        let of_name = tops.iter().filter_map(|top| self.tops.get(top)).flatten();
+        let others: BTreeSet<_> = of_name.chain(&self.renamed).copied().collect();
         let mut ours = None;
-        for (other, home) in homes {
-            let Some(owner) = self.owners.get(&other) else { continue };
-            let is_renamed = home.folder.is_some() || !home.names.is_empty();
-            let is_apart = !is_renamed && owner.tops.is_disjoint(&tops);
+        for owner in others.iter().filter_map(|other| self.owners.get(other)) {
+            let Some(home) = &owner.home else { continue };
             let is_here = || std::path::absolute(&home.dir).is_ok_and(|it| it == dir);
-            if is_apart || !is_here() || is_equal(torrent, &owner.torrent) {
+            if !is_here() || is_equal(torrent, &owner.torrent) {
                 continue;
             }
             let ours = ours.get_or_insert_with(|| Paths::of(torrent, &Home::at(dir.to_owned())));
-            if let Some(path) = ours.meets(&Paths::of(&owner.torrent, &home)) {
+            if let Some(path) = ours.meets(&Paths::of(&owner.torrent, home)) {
                 return Err(Taken { path, owner: owner.torrent.name.clone() });
             }
         }
-        self.owners.insert(number, Owner { torrent: torrent.clone(), tops });
+        for top in tops {
+            self.tops.entry(top).or_default().insert(id);
+        }
+        self.owners.insert(id, Owner { torrent: torrent.clone(), home: None });
         Ok(())
     }
 
+    /// The torrent's files are there, if it has claimed any.
+    pub(super) fn settle(&mut self, id: TorrentId, home: Option<&Arc<Home>>) {
+        let Some((owner, home)) = self.owners.get_mut(&id).zip(home) else { return };
+        match home.folder.is_some() || !home.names.is_empty() {
+            true => self.renamed.insert(id),
+            false => self.renamed.remove(&id),
+        };
+        owner.home = Some(home.clone());
+    }
+
     /// The torrent has left.
-    pub(super) fn release(&mut self, number: u64) {
-        self.owners.remove(&number);
+    pub(super) fn release(&mut self, id: TorrentId) {
+        let Some(owner) = self.owners.remove(&id) else { return };
+        self.renamed.remove(&id);
+        for top in tops(&owner.torrent) {
+            let Some(users) = self.tops.get_mut(&top) else { continue };
+            users.remove(&id);
+            if users.is_empty() {
+                self.tops.remove(&top);
+            }
+        }
     }
 }
 
@@ -171,9 +195,9 @@ mod tests {
     }
 
     /// These torrents are where they were told to be.
-    fn at(dir: &Path, numbers: &[u64]) -> impl Iterator<Item = (u64, Arc<Home>)> {
+    fn settle(claims: &mut Claims, dir: &Path, ids: &[u32]) {
         let home = Arc::new(Home::at(dir.to_owned()));
-        numbers.iter().map(move |number| (*number, home.clone()))
+        ids.iter().for_each(|id| claims.settle(TorrentId(*id), Some(&home)));
     }
 
     #[test]
@@ -193,15 +217,17 @@ mod tests {
             (torrent("x", &[], 1), torrent("X", &[], 2), None),
         ] {
             let mut claims = Claims::default();
-            claims.claim(0, &one, dir, at(dir, &[])).unwrap();
-            let second = claims.claim(1, &other, dir, at(dir, &[0]));
+            claims.claim(TorrentId(0), &one, dir).unwrap();
+            settle(&mut claims, dir, &[0]);
+            let second = claims.claim(TorrentId(1), &other, dir);
             let taken = met.map(|path| Taken { path: path.into(), owner: one.name.clone() });
             assert_eq!(second.err(), taken, "{} {}", one.name, other.name);
-            let elsewhere = claims.claim(2, &other, Path::new("/e"), at(dir, &[0, 1]));
+            settle(&mut claims, dir, &[1]);
+            let elsewhere = claims.claim(TorrentId(2), &other, Path::new("/e"));
             assert_eq!(elsewhere, Ok(()));
-            claims.release(0);
-            claims.release(1);
-            let again = claims.claim(3, &other, dir, at(dir, &[0, 1]));
+            claims.release(TorrentId(0));
+            claims.release(TorrentId(1));
+            let again = claims.claim(TorrentId(3), &other, dir);
             assert_eq!(again, Ok(()), "it is free again");
         }
     }
@@ -210,27 +236,28 @@ mod tests {
     fn equal_files_are_shared_and_what_is_not_opened_yet_refuses_nobody() {
         let dir = Path::new("/d");
         let mut claims = Claims::default();
-        claims.claim(0, &torrent("x", &[], 1), dir, at(dir, &[])).unwrap();
-        assert_eq!(claims.claim(1, &torrent("x", &[], 1), dir, at(dir, &[0])), Ok(()));
-        assert_eq!(claims.claim(2, &torrent("x", &[], 2), dir, at(dir, &[])), Ok(()));
-        [0, 1, 2].iter().for_each(|number| claims.release(*number));
-        assert!(claims.owners.is_empty());
+        claims.claim(TorrentId(0), &torrent("x", &[], 1), dir).unwrap();
+        assert_eq!(claims.claim(TorrentId(2), &torrent("x", &[], 2), dir), Ok(()));
+        settle(&mut claims, dir, &[0]);
+        assert_eq!(claims.claim(TorrentId(1), &torrent("x", &[], 1), dir), Ok(()));
+        [0, 1, 2].iter().for_each(|id| claims.release(TorrentId(*id)));
+        assert!(claims.owners.is_empty() && claims.tops.is_empty());
     }
 
     #[test]
     fn files_are_claimed_where_they_are_now() {
         let (dir, other) = (Path::new("/d"), Path::new("/e"));
         let mut claims = Claims::default();
-        claims.claim(0, &torrent("x", &[], 1), dir, at(dir, &[])).unwrap();
-        let renamed = || {
-            let names = [(0, PathBuf::from("y"))].into();
-            [(0, Arc::new(Home { names, ..Home::at("/d".into()) }))].into_iter()
-        };
+        claims.claim(TorrentId(0), &torrent("x", &[], 1), dir).unwrap();
+        let names = [(0, PathBuf::from("y"))].into();
+        let renamed = Arc::new(Home { names, ..Home::at("/d".into()) });
+        claims.settle(TorrentId(0), Some(&renamed));
         let taken = |path: &str| Err(Taken { path: path.into(), owner: "x".to_owned() });
-        assert_eq!(claims.claim(1, &torrent("y", &[], 2), dir, renamed()), taken("y"));
-        assert_eq!(claims.claim(1, &torrent("x", &[], 2), dir, renamed()), Ok(()));
-        claims.release(1);
-        assert_eq!(claims.claim(2, &torrent("x", &[], 2), other, at(other, &[0])), taken("x"));
-        assert_eq!(claims.claim(2, &torrent("x", &[], 2), dir, at(other, &[0])), Ok(()));
+        assert_eq!(claims.claim(TorrentId(1), &torrent("y", &[], 2), dir), taken("y"));
+        assert_eq!(claims.claim(TorrentId(1), &torrent("x", &[], 2), dir), Ok(()));
+        claims.release(TorrentId(1));
+        settle(&mut claims, other, &[0]);
+        assert_eq!(claims.claim(TorrentId(2), &torrent("x", &[], 2), other), taken("x"));
+        assert_eq!(claims.claim(TorrentId(2), &torrent("x", &[], 2), dir), Ok(()));
     }
 }

@@ -8,15 +8,15 @@ mod config;
 pub mod error;
 mod listener;
 mod local;
+mod member;
 mod memory;
+mod opening;
 mod origins;
 mod outside;
 mod persist;
 mod places;
 mod ports;
-mod queue;
 mod searches;
-mod seeding;
 mod shares;
 mod slumber;
 #[cfg(test)]
@@ -39,6 +39,7 @@ use crate::net::blocklist::{self, Keeper};
 use crate::net::egress::Purpose;
 use crate::net::limiter::Limiter;
 use crate::net::portmap::PortMap;
+use crate::roster::{Changes, Cursor};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::places::{Account, Shared};
 use crate::torrent::resources::Resources;
@@ -175,8 +176,8 @@ impl Session {
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);
         let resources = Arc::new(resources);
         let most = Most { active: config.max_active, awake: config.awake_max };
-        let actor = Actor::new(resources, registrations, most, local(port), outside);
-        tokio::spawn(actor.run(orders));
+        let (actor, ringing) = Actor::new(resources, registrations, most, local(port), outside);
+        tokio::spawn(actor.run(orders, ringing));
         Ok(Self { commands, port, limiter, up_limiter, patient, dht, portmap, _keeper: keeper })
     }
 
@@ -242,6 +243,12 @@ impl Session {
     /// The torrents, in the order of the queue.
     pub async fn list(&self) -> Vec<(InfoHash, TorrentHandle)> {
         self.ask(Command::List).await.unwrap_or_default()
+    }
+
+    /// How all torrents stand that changed since a list that was given before, in the time that
+    /// their number takes; of the default cursor, all. None when the session has ended.
+    pub async fn changes(&self, since: Cursor) -> Option<Changes> {
+        self.ask(|answer| Command::Changes(since, answer)).await
     }
 
     /// Waits until all torrents that it has now are complete.

@@ -1,22 +1,74 @@
 //! Which complete torrents sleep: of those that nobody is connected to, all but the ones that had
-//! somebody last. Pure: it sees since when each has nobody, and names positions.
+//! somebody last. A machine: it hears how each stands, and names who is to sleep.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-/// Positions of those that are to sleep, when so many may stay awake with nobody: those that have
-/// had nobody for longest. `alone_since` is none for one that has somebody, sleeps, or must not.
-pub(super) fn to_sleep(
-    alone_since: impl Iterator<Item = Option<Instant>>,
+use crate::base::ids::TorrentId;
+
+/// How a torrent stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// It sleeps, or has something to do.
+    Other,
+    /// It is being looked at: perhaps it is complete.
+    Open,
+    /// It is complete and awake, and nobody is connected to it.
+    Alone,
+}
+
+/// Who is awake with nobody.
+#[derive(Debug)]
+pub(super) struct Slumber {
     awake_max: usize,
-) -> Vec<usize> {
-    let alone = alone_since.enumerate().filter_map(|(position, since)| Some((since?, position)));
-    let mut alone: Vec<_> = alone.collect();
-    let count = alone.len().saturating_sub(awake_max);
-    if count == 0 {
-        return Vec::new();
+    open: BTreeSet<TorrentId>,
+    alone_since: BTreeMap<TorrentId, Instant>,
+    /// The same, but for those that were told.
+    by_time: BTreeSet<(Instant, TorrentId)>,
+}
+
+impl Slumber {
+    /// So many may be awake with nobody.
+    pub fn new(awake_max: usize) -> Self {
+        Self {
+            awake_max,
+            open: BTreeSet::new(),
+            alone_since: BTreeMap::new(),
+            by_time: BTreeSet::new(),
+        }
     }
-    alone.sort_unstable();
-    alone.into_iter().take(count).map(|(_, position)| position).collect()
+
+    /// A torrent stands so now.
+    pub fn note(&mut self, id: TorrentId, standing: Standing, now: Instant) {
+        match standing {
+            Standing::Open => self.open.insert(id),
+            _ => self.open.remove(&id),
+        };
+        match (standing, self.alone_since.get(&id).copied()) {
+            (Standing::Alone, None) => {
+                self.alone_since.insert(id, now);
+                self.by_time.insert((now, id));
+            }
+            (Standing::Alone, Some(_)) | (_, None) => {}
+            (_, Some(since)) => {
+                self.alone_since.remove(&id);
+                self.by_time.remove(&(since, id));
+            }
+        }
+    }
+
+    /// Is one more to sleep, if there is nothing to do for it?
+    pub fn is_full(&self) -> bool {
+        self.open.len() + self.alone_since.len() >= self.awake_max
+    }
+
+    /// Who is to be told to sleep next, once: who had nobody for longest.
+    pub fn next(&mut self) -> Option<TorrentId> {
+        if self.by_time.len() <= self.awake_max {
+            return None;
+        }
+        self.by_time.pop_first().map(|(_, id)| id)
+    }
 }
 
 #[cfg(test)]
@@ -27,10 +79,38 @@ mod tests {
     #[test]
     fn those_that_had_nobody_for_longest_sleep() {
         let start = Instant::now();
-        let since = |seconds| Some(start + Duration::from_secs(seconds));
-        let alone = [since(3), None, since(1), since(2), since(1)];
-        assert_eq!(to_sleep(alone.into_iter(), 4), [0; 0]);
-        assert_eq!(to_sleep(alone.into_iter(), 1), [2, 4, 3]);
-        assert_eq!(to_sleep(alone.into_iter(), 0), [2, 4, 3, 0]);
+        let mut slumber = Slumber::new(1);
+        for (id, second) in [(1, 3), (2, 1), (3, 2), (4, 1)] {
+            let now = start + Duration::from_secs(second);
+            slumber.note(TorrentId(id), Standing::Alone, now);
+            // Said again, it is not alone since then.
+            slumber.note(TorrentId(id), Standing::Alone, now + Duration::from_secs(9));
+        }
+        let told: Vec<_> = std::iter::from_fn(|| slumber.next()).map(|id| id.0).collect();
+        assert_eq!(told, [2, 4, 3]);
+    }
+
+    #[test]
+    fn who_has_somebody_again_is_alone_from_anew() {
+        let start = Instant::now();
+        let mut slumber = Slumber::new(1);
+        slumber.note(TorrentId(1), Standing::Alone, start);
+        slumber.note(TorrentId(1), Standing::Other, start + Duration::from_secs(1));
+        assert_eq!((slumber.next(), slumber.is_full()), (None, false));
+        slumber.note(TorrentId(2), Standing::Alone, start + Duration::from_secs(2));
+        slumber.note(TorrentId(1), Standing::Alone, start + Duration::from_secs(3));
+        assert_eq!(slumber.next(), Some(TorrentId(2)));
+    }
+
+    #[test]
+    fn who_is_looked_at_may_be_one_more() {
+        let now = Instant::now();
+        let mut slumber = Slumber::new(2);
+        slumber.note(TorrentId(1), Standing::Open, now);
+        assert!(!slumber.is_full());
+        slumber.note(TorrentId(2), Standing::Alone, now);
+        assert!(slumber.is_full());
+        slumber.note(TorrentId(1), Standing::Other, now);
+        assert!(!slumber.is_full());
     }
 }

@@ -5,19 +5,20 @@
 use std::mem::discriminant;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
+use super::bell::Bell;
 use super::status::{State, Status};
 
 /// The writing end of a torrent's snapshot.
 #[derive(Debug)]
 pub(super) struct Board {
     status: watch::Sender<Status>,
-    bell: Arc<Notify>,
+    bell: Bell,
 }
 
 impl Board {
-    pub fn new(first: Status, bell: Arc<Notify>) -> Self {
+    pub fn new(first: Status, bell: Bell) -> Self {
         Self { status: watch::Sender::new(first), bell }
     }
 
@@ -46,27 +47,33 @@ impl Board {
     pub fn change(&self, change: impl FnOnce(&mut Status)) {
         let mut is_news = false;
         self.status.send_modify(|status| {
-            let before = (discriminant(&status.state), status.left_bytes());
-            let was_alone = status.is_alone();
+            let before = shown(status);
             let wanted_files = status.wanted_files.clone();
             change(status);
-            // With more to do than before it may need more memory; a choice of files is kept; who
-            // has nobody may be put to sleep.
-            is_news = before.0 != discriminant(&status.state)
-                || before.1 < status.left_bytes()
-                || was_alone != status.is_alone()
-                || !Arc::ptr_eq(&wanted_files, &status.wanted_files);
+            is_news = before != shown(status) || !Arc::ptr_eq(&wanted_files, &status.wanted_files);
         });
         if is_news {
-            self.bell.notify_one();
+            self.bell.ring();
         }
     }
+}
+
+/// What lists show of it, and the session decides by.
+fn shown(status: &Status) -> impl PartialEq + use<> {
+    (
+        discriminant(&status.state),
+        [status.wanted_bytes, status.done_bytes, status.missing_bytes],
+        [status.down_rate, status.up_rate],
+        [status.downloaded_bytes, status.uploaded_bytes],
+        [status.peers_connected, status.seeds_connected],
+        status.is_asleep,
+    )
 }
 
 impl Drop for Board {
     /// A torrent that ends, for whatever reason, leaves its place to another.
     fn drop(&mut self) {
-        self.bell.notify_one();
+        self.bell.ring();
     }
 }
 
@@ -74,9 +81,14 @@ impl Drop for Board {
 mod tests {
     use super::*;
 
+    use tokio::sync::mpsc;
+
+    use crate::base::ids::TorrentId;
+
     #[test]
     fn what_rests_is_still_and_what_moves_is_not() {
-        let board = Board::new(Status::default(), Arc::new(Notify::new()));
+        let (rung, _heard) = mpsc::unbounded_channel();
+        let board = Board::new(Status::default(), Bell::new(TorrentId(1), rung));
         for (state, is_still) in
             [(State::Complete, true), (State::Paused, true), (State::Downloading, false)]
         {
@@ -89,34 +101,29 @@ mod tests {
     }
 
     #[test]
-    fn the_bell_rings_for_another_state_and_for_more_to_do() {
-        let bell = Arc::new(Notify::new());
+    fn the_bell_rings_for_what_is_shown_and_for_a_choice_of_files() {
+        let (rung, mut heard) = mpsc::unbounded_channel();
+        let bell = Bell::new(TorrentId(1), rung);
         let board = Board::new(Status::default(), bell.clone());
-        let rings = || has_rung(&bell);
-        board.change(|status| status.state = State::Downloading);
-        assert!(rings());
-        board.change(|status| status.wanted_bytes = 10);
-        assert!(rings(), "it has more to fetch");
-        board.change(|status| status.done_bytes = 4);
-        assert!(!rings(), "that it goes on is no news");
-        board.change(|status| status.done_bytes = 3);
-        assert!(rings(), "a piece was lost");
-        board.change(|status| status.down_rate = 3);
-        assert!(!rings());
-        board.change(|status| status.state = State::Complete);
-        assert!(rings());
-        board.change(|status| status.peers_connected = 1);
-        assert!(rings(), "it has somebody");
-        board.change(|status| status.peers_connected = 2);
-        assert!(!rings());
-        board.change(|status| status.peers_connected = 0);
-        assert!(rings(), "it is alone");
+        let mut rings = |change: fn(&mut Status)| {
+            board.change(change);
+            bell.hear();
+            heard.try_recv().is_ok()
+        };
+        assert!(rings(|status| status.state = State::Downloading));
+        assert!(rings(|status| status.wanted_bytes = 10), "it has more to fetch");
+        assert!(rings(|status| status.done_bytes = 4));
+        assert!(rings(|status| status.wanted_files = [true].into()));
+        assert!(rings(|status| status.peers_connected = 1));
+        assert!(rings(|status| status.is_asleep = true));
+        assert!(!rings(|status| status.peers_connected = 1), "it is as it was");
+        assert!(!rings(|status| status.running += std::time::Duration::from_secs(1)));
     }
 
-    /// Whether the bell has rung since it was last asked.
-    fn has_rung(bell: &Notify) -> bool {
-        let mut notified = std::pin::pin!(bell.notified());
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        notified.as_mut().poll(&mut cx).is_ready()
+    #[test]
+    fn the_bell_rings_at_the_end() {
+        let (rung, mut heard) = mpsc::unbounded_channel();
+        drop(Board::new(Status::default(), Bell::new(TorrentId(1), rung)));
+        assert!(heard.try_recv().is_ok());
     }
 }

@@ -59,7 +59,7 @@ pub async fn start(
     };
     let wanted_files =
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
-    let Entry { turn, places, uploaded_before_bytes, record, share } = entry;
+    let Entry { turn, places, bell, uploaded_before_bytes, record, share } = entry;
     let [limiter, up_limiter] = limiters(&resources, contacts.as_ref());
     let parts = Parts {
         torrent,
@@ -95,7 +95,7 @@ pub async fn start(
 
     let (commands, orders) = mpsc::channel(COMMANDS_LEN);
     let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
-    let status = Board::new(first_status(&parts, seen), parts.resources.bell.clone());
+    let status = Board::new(first_status(&parts, seen), bell);
     let (news, _) = broadcast::channel(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
     let mut ends = Ends::new(orders, arrivals, status, news, share);

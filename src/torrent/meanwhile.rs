@@ -51,17 +51,17 @@ pub(super) async fn meanwhile<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
-    use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+    use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+    use crate::torrent::bell::silent;
     use crate::torrent::board::Board;
     use crate::torrent::status::Status;
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_disk_that_hangs_can_be_told_to_end() {
         let (commands, orders) = mpsc::channel(8);
-        let board = Board::new(Status::default(), Arc::new(Notify::new()));
+        let board = Board::new(Status::default(), silent());
         let (news, _) = broadcast::channel(1);
         let (incoming, share) = (mpsc::channel(1).1, watch::channel(0).1);
         let mut ends = Ends::new(orders, incoming, board, news, share);

@@ -4,6 +4,7 @@ mod actor;
 pub mod allowance;
 mod asleep;
 mod away;
+pub mod bell;
 mod birth;
 mod blocked;
 mod board;

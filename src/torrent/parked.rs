@@ -117,9 +117,9 @@ pub(super) fn rest(status: &mut Status, state: State) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+    use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+    use crate::torrent::bell::silent;
     use crate::torrent::board::Board;
 
     struct Parked {
@@ -131,7 +131,7 @@ mod tests {
     fn wait_as(state: State) -> Parked {
         let (commands, orders) = mpsc::channel(64);
         let (_, incoming) = mpsc::channel(1);
-        let board = Board::new(Status::default(), Arc::new(Notify::new()));
+        let board = Board::new(Status::default(), silent());
         let status = board.reader();
         let (news, _) = broadcast::channel(1);
         let (_, share) = watch::channel(0);

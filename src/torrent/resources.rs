@@ -16,6 +16,7 @@ use crate::net::limiter::Limiter;
 use crate::net::portmap::OwnPorts;
 use crate::tracker::task::{HttpClient, NetworkTiming, UdpClient};
 
+use super::bell::Bell;
 use super::places::Account;
 
 /// Peers that a tracker is asked for.
@@ -56,7 +57,7 @@ pub struct Resources {
     pub dht: Option<Dht>,
     /// Whether the end of a torrent may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
-    /// Rung when the state of a torrent changes.
+    /// Rung when searches or places are to be looked at.
     pub bell: Arc<Notify>,
 }
 
@@ -86,6 +87,8 @@ pub struct Entry {
     pub turn: Turn,
     /// The connections that it may have.
     pub places: Account,
+    /// Rung when the session is to look at it.
+    pub bell: Bell,
     /// Payload sent in earlier runs.
     pub uploaded_before_bytes: u64,
     /// Its record of verified pieces, by [`record_of`](crate::disk::record_of).

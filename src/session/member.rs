@@ -1,0 +1,191 @@
+//! One torrent as its session knows it, and its row: what lists show of it.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::base::ids::{InfoHash, TorrentId};
+use crate::base::units::BLOCK_LEN;
+use crate::roster::{Flags, Phase, Row};
+use crate::torrent::bell::Bell;
+use crate::torrent::handle::TorrentHandle;
+use crate::torrent::places::Account;
+use crate::torrent::status::{State, Status};
+
+use super::error::Error;
+use super::persist::Kept;
+use super::shares::Demand;
+use super::slumber::Standing;
+
+/// Where it is told what came of an addition.
+pub(super) type AddAnswer = oneshot::Sender<Result<TorrentHandle, Error>>;
+
+/// What is known of a torrent from the moment that it is let in.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub id: TorrentId,
+    /// What a hybrid is called by those who know its other half.
+    pub second_hash: Option<InfoHash>,
+    pub name: String,
+    pub is_private: bool,
+    /// Nothing is downloaded for it.
+    pub is_seed_only: bool,
+    pub is_sequential: bool,
+    /// Blocks of a piece.
+    pub piece_blocks: usize,
+    /// When it was let in, in seconds since 1970.
+    pub added_at: u64,
+    pub places: Account,
+    /// Blocks that its open pieces may hold; the torrent reads the other end.
+    pub share: watch::Sender<usize>,
+    pub bell: Bell,
+}
+
+/// A torrent.
+pub(super) struct Member {
+    pub facts: Facts,
+    pub info_hash: InfoHash,
+    pub handle: TorrentHandle,
+    /// Its record of verified pieces.
+    pub record: PathBuf,
+    /// What the state directory says of it.
+    pub kept: Kept,
+    /// The choice of files that was looked at last.
+    pub seen_choice: Arc<[bool]>,
+    /// When it was complete first, in seconds since 1970.
+    pub completed_at: Option<NonZeroU64>,
+    /// It is on its way out.
+    pub is_leaving: bool,
+}
+
+/// A torrent whose files are being opened. There are as many as callers that wait for that.
+pub(super) struct Arriving {
+    pub facts: Facts,
+    pub info_hash: Option<InfoHash>,
+    pub takes_peers: bool,
+    pub answer: AddAnswer,
+    /// It is to leave again.
+    pub removal: Option<oneshot::Sender<bool>>,
+}
+
+impl Facts {
+    /// The row of a torrent in this phase, of which nothing else is known.
+    pub fn row(&self, phase: Phase) -> Row {
+        let flags = Flags::default()
+            .with(Flags::PRIVATE, self.is_private)
+            .with(Flags::SEED_ONLY, self.is_seed_only)
+            .with(Flags::SEQUENTIAL, self.is_sequential);
+        let queue_place = u64::from(self.id.0);
+        Row { phase, flags, queue_place, added_at: self.added_at, ..Row::new(self.id) }
+    }
+}
+
+impl Member {
+    /// How it stands, at this second since 1970.
+    pub fn row(&mut self, now: u64) -> Row {
+        let has_ended = self.handle.has_ended();
+        let (facts, completed_at) = (&self.facts, &mut self.completed_at);
+        let row = self.handle.look(|status| {
+            // One that died without a word holds no place.
+            let phase = if has_ended { Phase::Stopping } else { phase_of(&status.state) };
+            let row = facts.row(phase);
+            Row {
+                flags: row
+                    .flags
+                    .with(Flags::ASLEEP, status.is_asleep)
+                    .with(Flags::IN_TROUBLE, is_in_trouble(status)),
+                links: status.peers_connected,
+                seeds: status.seeds_connected,
+                wanted_bytes: status.wanted_bytes,
+                done_bytes: status.done_bytes,
+                missing_bytes: status.missing_bytes,
+                down_rate: status.down_rate,
+                up_rate: status.up_rate,
+                received_bytes: status.downloaded_bytes,
+                sent_bytes: status.uploaded_in_all(),
+                limit_down: status.limit_down.and_then(NonZeroU64::new),
+                limit_up: status.limit_up.and_then(NonZeroU64::new),
+                ..row
+            }
+        });
+        if row.phase == Phase::Complete {
+            *completed_at = completed_at.or(NonZeroU64::new(now));
+        }
+        let moves = row.down_rate + row.up_rate > 0;
+        let active_at = NonZeroU64::new(now).filter(|_| moves);
+        Row { completed_at: self.completed_at, active_at, ..row }
+    }
+
+    /// Whether it is to sleep, when there are many.
+    pub fn standing(&self) -> Standing {
+        if self.is_leaving || self.handle.has_ended() {
+            return Standing::Other;
+        }
+        self.handle.look(|status| match status.state {
+            State::Checking => Standing::Open,
+            // Its files are looked at once more.
+            State::Downloading if status.left_bytes() == 0 => Standing::Open,
+            _ if status.is_alone() => Standing::Alone,
+            _ => Standing::Other,
+        })
+    }
+
+    /// Whether it may have links.
+    pub fn may_have_links(&self) -> bool {
+        self.handle.look(|status| match status.state {
+            State::Complete => !status.is_asleep,
+            State::Queued | State::Finished | State::Moving | State::Failed(_) => false,
+            _ => true,
+        })
+    }
+
+    /// What is to be kept of it.
+    pub fn to_keep(&self) -> Kept {
+        self.handle.look(|status| {
+            let wanted = Some(&status.wanted_files).filter(|files| files.contains(&false));
+            // What a run that only sends does with all files says nothing about downloads.
+            let is_seed_only = self.facts.is_seed_only;
+            let wanted = if is_seed_only { self.kept.wanted.as_ref() } else { wanted };
+            Kept { uploaded: status.uploaded_in_all(), wanted: wanted.cloned() }
+        })
+    }
+
+    /// None when it downloads nothing.
+    pub fn demand(&self) -> Option<Demand> {
+        let rest_bytes = match self.is_leaving || self.handle.has_ended() {
+            true => 0,
+            false => self.handle.look(|status| match status.state {
+                State::Downloading | State::DiskTrouble(_) => status.left_bytes(),
+                _ => 0,
+            }),
+        };
+        // More than memory can address is as good as that.
+        let rest = usize::try_from(rest_bytes.div_ceil(BLOCK_LEN as u64)).unwrap_or(usize::MAX);
+        let piece_blocks = self.facts.piece_blocks;
+        (rest > 0).then_some(Demand { piece_blocks, rest_blocks: rest })
+    }
+}
+
+fn is_in_trouble(status: &Status) -> bool {
+    matches!(status.state, State::DiskTrouble(_) | State::Failed(_))
+        || status.disk_trouble.is_some()
+        || status.record_trouble.is_some()
+        || status.flush_failure.is_some()
+}
+
+fn phase_of(state: &State) -> Phase {
+    match state {
+        State::Checking => Phase::Checking,
+        State::Moving => Phase::Moving,
+        State::Queued => Phase::Queued,
+        State::Downloading => Phase::Downloading,
+        State::Complete => Phase::Complete,
+        State::Finished => Phase::Finished,
+        State::Paused => Phase::Paused,
+        State::Stopping => Phase::Stopping,
+        State::DiskTrouble(_) => Phase::DiskTrouble,
+        State::Failed(_) => Phase::Failed,
+    }
+}
