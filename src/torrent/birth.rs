@@ -12,8 +12,7 @@ use crate::disk::{DiskEvent, DiskMeter, DiskStats, StoreHandle};
 use crate::link::{Known, LinkConfig, LinkTimeouts, Subject};
 use crate::swarm::event::{Input, Source};
 use crate::swarm::{Acquaintances, Swarm, SwarmConfig};
-use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig};
-use crate::tracker::tiers::Timing;
+use crate::tracker::task::TrackerConfig;
 
 use super::actor::Actor;
 use super::jobs::Jobs;
@@ -59,8 +58,10 @@ pub(super) fn actor(
     let sources = sources(parts, &mut company.swarm);
     // A search has told its trackers that something is missing: that is not to become complete.
     let trackers = company.trackers.filter(|_| !was_complete);
-    let trackers = trackers
-        .unwrap_or_else(|| Trackers::start(tracker_config(parts, was_complete), first_stats(left)));
+    let trackers = trackers.unwrap_or_else(|| {
+        let config = tracker_config(parts, was_complete);
+        Trackers::start(&parts.resources.announcer, config, first_stats(left))
+    });
     let hashes = parts.torrent.swarm_hashes();
     let seats = company.seats.filter(|seats| seats.are_of(&hashes));
     let seats =
@@ -241,19 +242,10 @@ fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
     (!tiers.is_empty()).then(|| TrackerConfig {
         tiers,
         info_hash: parts.info_hash,
-        peer_id: parts.resources.peer_id,
-        ports: parts.resources.ports.clone(),
         key: rand::random(),
         numwant: NUMWANT,
-        supports_crypto: parts.resources.secrecy.policy.takes_encrypted(),
-        requires_crypto: !parts.resources.secrecy.policy.takes_plain(),
         is_private: parts.torrent.private,
         was_complete,
-        client: parts.resources.http.clone(),
-        udp: Some(parts.resources.udp_trackers.clone()),
-        timing: Timing::default(),
-        network: parts.resources.tracker_network.clone(),
-        quiet: QUIET_DEFAULT,
         rng_seed: rand::random(),
     })
 }

@@ -27,7 +27,7 @@ use crate::net::portmap::OwnPorts;
 use crate::swarm::Acquaintances;
 use crate::swarm::event::Event;
 use crate::swarm::waits::Waits;
-use crate::tracker::task::{HttpClient, NetworkTiming, UdpClient};
+use crate::tracker::task::Announcer;
 
 use super::Error;
 use super::actor::{DISK_EVENTS_LEN, Rested};
@@ -86,12 +86,8 @@ pub struct Resources {
     pub places: Account,
     /// The connections to servers of files.
     pub origins: Origins,
-    /// For trackers.
-    pub http: HttpClient,
-    /// Its time limits.
-    pub tracker_network: NetworkTiming,
-    /// For UDP trackers.
-    pub udp_trackers: UdpClient,
+    /// Announces all torrents to their trackers.
+    pub announcer: Announcer,
     /// The DHT, where it runs.
     pub dht: Option<Dht>,
     /// Whether the end of a torrent may take as long as its device needs.
