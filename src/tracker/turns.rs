@@ -2,9 +2,9 @@
 //! those that are on their way. A pure machine; it knows hosts as text and nothing of what waits.
 //!
 //! So many have a place at the same time, of those to one [`Site`] a few. A free place goes to
-//! whom the [`Class`] prefers and, among equals, to whoever waits longest; where time is short
-//! (`is_fair`), to a site with the fewest places. A site that answers nobody has one place until it
-//! answers, and who waits for it need not: all are told at once that it is of no use.
+//! whom the [`Class`] prefers; among equals to the site with the fewest places, so that those that
+//! hang hold up no others; and there to whoever waits longest. A site that answers nobody has one
+//! place until it answers, and who waits for it need not: all are told at once that it is of no use.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -72,7 +72,6 @@ impl Turn {
 #[derive(Debug)]
 pub struct Turns<T> {
     bounds: Bounds,
-    is_fair: bool,
     sites: BTreeMap<Site, Queue<T>>,
     /// The first of each site that has a free place.
     ready: BTreeSet<(Rank, Site)>,
@@ -80,7 +79,7 @@ pub struct Turns<T> {
     asked: u64,
 }
 
-/// Class, places of the site that are taken where that counts, number.
+/// Class, places of the site that are taken, number.
 type Rank = (Class, usize, u64);
 
 /// Those of one class who wait, with their numbers in order.
@@ -140,17 +139,16 @@ impl<T> Row<T> {
 }
 
 impl<T> Turns<T> {
-    /// Nobody waits. With `is_fair` no class counts, but how many places a site has.
-    pub fn new(bounds: Bounds, is_fair: bool) -> Self {
+    /// Nobody waits.
+    pub fn new(bounds: Bounds) -> Self {
         let (sites, ready) = (BTreeMap::new(), BTreeSet::new());
-        Self { bounds, is_fair, sites, ready, on_way: 0, asked: 0 }
+        Self { bounds, sites, ready, on_way: 0, asked: 0 }
     }
 
     /// Waits for a place.
     pub fn wait(&mut self, site: Site, class: Class, what: T) -> Turn {
         let number = self.asked;
         self.asked += 1;
-        let class = if self.is_fair { Class::Urgent } else { class };
         // Whatever waits for one site shares its name.
         let known = self.sites.get_key_value(&site).map(|(known, _)| known.clone());
         let site = known.unwrap_or(site);
@@ -212,14 +210,23 @@ impl<T> Turns<T> {
         idle.into_iter()
     }
 
+    /// We are elsewhere: it may be that nobody was silent.
+    pub fn on_other_way(&mut self) {
+        for site in self.sites.keys().cloned().collect::<Vec<_>>() {
+            if let Some(queue) = self.sites.get_mut(&site) {
+                queue.silences = 0;
+            }
+            self.rank(&site);
+        }
+    }
+
     /// Puts a site where it belongs.
     fn rank(&mut self, site: &Site) {
         let is_full = self.sites.len() > REMEMBERED_MAX;
         let Some(queue) = self.sites.get_mut(site) else { return };
         let places = if queue.silences >= SILENT_MAX { 1 } else { self.bounds.site };
-        let load = if self.is_fair { queue.on_way } else { 0 };
         let first = queue.first().filter(|_| queue.on_way < places);
-        let rank = first.map(|(class, number)| (class, load, number));
+        let rank = first.map(|(class, number)| (class, queue.on_way, number));
         let before = std::mem::replace(&mut queue.rank, rank);
         let is_idle = queue.on_way == 0 && queue.first().is_none();
         if is_idle && (queue.silences == 0 || is_full) {
@@ -257,7 +264,7 @@ mod tests {
 
     #[test]
     fn downloads_go_before_seeds_and_each_class_in_order() {
-        let mut turns = Turns::new(BOUNDS, false);
+        let mut turns = Turns::new(BOUNDS);
         for (class, name) in [
             (Class::Asleep, "asleep"),
             (Class::Seed, "seed"),
@@ -278,26 +285,24 @@ mod tests {
 
     #[test]
     fn no_site_has_more_than_its_places_nor_all_more_than_theirs() {
-        let mut turns = Turns::new(BOUNDS, false);
+        let mut turns = Turns::new(BOUNDS);
         for host in ["a", "b", "c"] {
             for _ in 0..3 {
                 turns.wait(site(host), Class::Seed, host);
             }
         }
         let went = go(&mut turns);
-        assert_eq!(names(&went), ["a", "a", "b", "b"]);
-        turns.leave(&went[2].0);
-        // Whoever has waited longer for the same place.
-        let next = go(&mut turns);
-        assert_eq!(names(&next), ["b"]);
+        assert_eq!(names(&went), ["a", "b", "c", "a"]);
         turns.leave(&went[0].0);
         turns.leave(&went[1].0);
-        assert_eq!(names(&go(&mut turns)), ["a", "c"]);
+        assert_eq!(names(&go(&mut turns)), ["b", "a"]);
+        turns.leave(&went[2].0);
+        assert_eq!(names(&go(&mut turns)), ["c"]);
     }
 
     #[test]
     fn a_turn_that_is_cancelled_takes_no_place() {
-        let mut turns = Turns::new(BOUNDS, false);
+        let mut turns = Turns::new(BOUNDS);
         let first = turns.wait(site("a"), Class::Seed, "first");
         turns.wait(site("a"), Class::Seed, "second");
         assert_eq!(turns.cancel(&first), Some("first"));
@@ -309,7 +314,7 @@ mod tests {
 
     #[test]
     fn those_in_the_middle_that_have_gone_leave_all_others_in_order() {
-        let mut turns = Turns::new(Bounds { all: 9, site: 9 }, false);
+        let mut turns = Turns::new(Bounds { all: 9, site: 9 });
         let all: Vec<Turn> = ["a", "b", "c", "d", "e", "f"]
             .map(|name| turns.wait(site("host"), Class::Seed, name))
             .into();
@@ -321,8 +326,8 @@ mod tests {
     }
 
     #[test]
-    fn where_time_is_short_a_site_that_hangs_holds_up_no_other() {
-        let mut turns = Turns::new(Bounds { all: 4, site: 4 }, true);
+    fn a_site_that_hangs_holds_up_no_other() {
+        let mut turns = Turns::new(Bounds { all: 4, site: 4 });
         for _ in 0..9 {
             turns.wait(site("hangs"), Class::Urgent, "hangs");
         }
@@ -337,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_site_that_answers_nobody_keeps_nobody_waiting() {
-        let mut turns = Turns::new(Bounds { all: 9, site: 8 }, false);
+        let mut turns = Turns::new(Bounds { all: 9, site: 8 });
         for _ in 0..20 {
             turns.wait(site("dead"), Class::Seed, "dead");
         }
@@ -363,6 +368,24 @@ mod tests {
         assert_eq!(went.len(), 1);
         turns.leave(&went[0].0);
         turns.on_answer(&went[0].0);
+        assert_eq!(go(&mut turns).len(), 2);
+    }
+
+    #[test]
+    fn from_elsewhere_all_sites_are_asked_anew() {
+        let mut turns = Turns::new(Bounds { all: 9, site: 8 });
+        for _ in 0..SILENT_MAX {
+            turns.wait(site("away"), Class::Seed, "away");
+        }
+        for (turn, _) in go(&mut turns) {
+            turns.leave(&turn);
+            assert_eq!(turns.on_silence(&turn).count(), 0);
+        }
+        for _ in 0..3 {
+            turns.wait(site("away"), Class::Seed, "away");
+        }
+        assert_eq!(go(&mut turns).len(), 1);
+        turns.on_other_way();
         assert_eq!(go(&mut turns).len(), 2);
     }
 }

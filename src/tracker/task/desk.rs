@@ -192,6 +192,9 @@ impl Desk {
     fn announce_elsewhere(&mut self) {
         // Hosts may have others, seen from here.
         self.lookups.clear();
+        for line in Line::ALL {
+            self.lines.of(line).on_other_way();
+        }
         let all: Vec<EntryId> = self.members.keys().copied().collect();
         all.into_iter().for_each(|id| self.tell_elsewhere(id));
     }

@@ -67,10 +67,10 @@ pub(super) struct Lines {
 impl Lines {
     pub fn new() -> Self {
         Self {
-            http: Turns::new(HTTP_BOUNDS, false),
-            udp: Turns::new(UDP_BOUNDS, false),
-            http_goodbyes: Turns::new(HTTP_GOODBYES, true),
-            udp_goodbyes: Turns::new(UDP_GOODBYES, true),
+            http: Turns::new(HTTP_BOUNDS),
+            udp: Turns::new(UDP_BOUNDS),
+            http_goodbyes: Turns::new(HTTP_GOODBYES),
+            udp_goodbyes: Turns::new(UDP_GOODBYES),
         }
     }
 

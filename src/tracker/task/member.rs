@@ -106,6 +106,7 @@ impl Member {
     /// Who goes before it, when it wants to announce with this event.
     pub fn class(&self, event: Option<Event>) -> Class {
         match event {
+            _ if self.is_stopping => Class::Urgent,
             Some(Event::Stopped) => Class::Urgent,
             Some(Event::Completed) => Class::Download,
             _ if self.stats.standing() == Standing::Leech => Class::Download,
