@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("tracker/udp", FORMATS),
     ("tracker/exchange", MACHINES),
     ("tracker/tiers", MACHINES),
+    ("tracker/turns", MACHINES),
     ("tracker/table", MACHINES),
     ("tracker/catalogue", MACHINES),
     ("tracker/connection_id", MACHINES),

@@ -38,13 +38,16 @@ use crate::metainfo::Torrent;
 use crate::net::blocklist::{self, Keeper};
 use crate::net::egress::Purpose;
 use crate::net::limiter::Limiter;
-use crate::net::portmap::PortMap;
+use crate::net::portmap::{OwnPorts, PortMap};
 use crate::roster::{Changes, Cursor};
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::places::{Account, Shared};
 use crate::torrent::resources::Resources;
 use crate::torrent::seeking::{Contacts, SeekRequest, Seeking};
-use crate::tracker::task::{NetworkTiming, UdpClient, http_client};
+use crate::tracker::task::{
+    Announcer, AnnouncerConfig, NetworkTiming, QUIET_DEFAULT, UdpClient, http_client,
+};
+use crate::tracker::tiers::Timing;
 
 pub use crate::torrent::options::{
     Allocate, CheckMode, NamedBy, SeedLimits, TorrentOptions, WebSeed,
@@ -125,12 +128,13 @@ impl Session {
             sync: SyncPolicy::default(),
         })?;
         let egress = config.egress;
-        let timing = NetworkTiming::by(egress.clone());
-        let client = http_client(&timing).map_err(|cause| Error::HttpClient(cause.to_string()))?;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
-        let udp_trackers = UdpClient::over(udp.clone(), mail.tracker, timing.retry_udp);
         let (mut outside, ports) = Outside::start(config.port_mapping, &egress, [port, udp.port()]);
+        let network = NetworkTiming::by(egress.clone());
+        let trackers = UdpClient::over(udp.clone(), mail.tracker, network.retry_udp);
+        let peer_id = PeerId::ours(rand::random());
+        let announcer = announcer(peer_id, &ports, config.encryption, network, trackers)?;
         let dht = config.dht.filter(|_| egress.off(Purpose::Dht).is_none());
         let dht = dht.map(|DhtOptions { routers }| {
             let file = Some(config.state_dir.join(DHT_FILE));
@@ -149,7 +153,7 @@ impl Session {
         let bell = Arc::new(Notify::new());
         let (patient, patience) = watch::channel(false);
         let resources = Resources {
-            peer_id: PeerId::ours(rand::random()),
+            peer_id,
             ports,
             egress: egress.clone(),
             secrecy,
@@ -167,9 +171,7 @@ impl Session {
                 limiter: web_limiter,
                 ..Policy::default()
             }),
-            http: client,
-            tracker_network: timing,
-            udp_trackers,
+            announcer,
             dht: dht.clone(),
             bell,
         };
@@ -318,4 +320,26 @@ async fn keep_lists(config: &SessionConfig) -> Result<Keeper, Error> {
     std::fs::create_dir_all(state_dir)
         .map_err(|cause| Error::StateDir { path: state_dir.clone(), cause })?;
     Ok(blocklist::start(blocklists.clone(), egress, Some(state_dir)).await?)
+}
+
+/// Who announces the torrents of the session.
+fn announcer(
+    peer_id: PeerId,
+    ports: &OwnPorts,
+    encryption: Encryption,
+    network: NetworkTiming,
+    udp: UdpClient,
+) -> Result<Announcer, Error> {
+    let client = http_client(&network).map_err(|cause| Error::HttpClient(cause.to_string()))?;
+    Ok(Announcer::start(AnnouncerConfig {
+        peer_id,
+        ports: ports.clone(),
+        supports_crypto: encryption.takes_encrypted(),
+        requires_crypto: !encryption.takes_plain(),
+        client,
+        udp: Some(udp),
+        timing: Timing::default(),
+        network,
+        quiet: QUIET_DEFAULT,
+    }))
 }

@@ -12,8 +12,7 @@ use crate::disk::{DiskEvent, DiskMeter, DiskStats, StoreHandle};
 use crate::link::{Known, LinkConfig, LinkTimeouts, Subject};
 use crate::swarm::event::{Input, Source};
 use crate::swarm::{Swarm, SwarmConfig};
-use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig};
-use crate::tracker::tiers::Timing;
+use crate::tracker::task::TrackerConfig;
 
 use super::actor::Actor;
 use super::ends::{Dormant, Ends};
@@ -65,7 +64,7 @@ pub(super) fn actor(
             // A search has told its trackers that something is missing: that is not to become
             // complete.
             let trackers = company.trackers.filter(|_| !was_complete);
-            let start = || Trackers::start(tracker_config(parts, was_complete), first_stats(left));
+            let start = || start_trackers(parts, was_complete, left);
             let seats = company.seats.filter(|seats| seats.are_of(&parts.torrent.swarm_hashes()));
             Dormant {
                 trackers: trackers.unwrap_or_else(start),
@@ -118,8 +117,13 @@ pub(super) fn actor(
 
 /// Trackers and the DHT of a torrent that has everything, and sleeps from the start.
 pub(super) fn dormant(parts: &Parts) -> Dormant {
-    let trackers = Trackers::start(tracker_config(parts, true), first_stats((0, 0)));
-    Dormant { trackers, seats: no_seats(parts) }
+    Dormant { trackers: start_trackers(parts, true, (0, 0)), seats: no_seats(parts) }
+}
+
+/// Announces, with so many bytes of the torrent, and wanted bytes, missing.
+fn start_trackers(parts: &Parts, was_complete: bool, left: (u64, u64)) -> Trackers {
+    let config = tracker_config(parts, was_complete);
+    Trackers::start(&parts.resources.announcer, config, first_stats(left))
 }
 
 /// Its place in the DHT, which it has not taken yet.
@@ -257,19 +261,10 @@ fn tracker_config(parts: &Parts, was_complete: bool) -> Option<TrackerConfig> {
     (!tiers.is_empty()).then(|| TrackerConfig {
         tiers,
         info_hash: parts.info_hash,
-        peer_id: parts.resources.peer_id,
-        ports: parts.resources.ports.clone(),
         key: rand::random(),
         numwant: NUMWANT,
-        supports_crypto: parts.resources.secrecy.policy.takes_encrypted(),
-        requires_crypto: !parts.resources.secrecy.policy.takes_plain(),
         is_private: parts.torrent.private,
         was_complete,
-        client: parts.resources.http.clone(),
-        udp: Some(parts.resources.udp_trackers.clone()),
-        timing: Timing::default(),
-        network: parts.resources.tracker_network.clone(),
-        quiet: QUIET_DEFAULT,
         rng_seed: rand::random(),
     })
 }

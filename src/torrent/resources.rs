@@ -14,7 +14,7 @@ use crate::link::{DhtEnd, Secrecy};
 use crate::net::egress::Egress;
 use crate::net::limiter::Limiter;
 use crate::net::portmap::OwnPorts;
-use crate::tracker::task::{HttpClient, NetworkTiming, UdpClient};
+use crate::tracker::task::Announcer;
 
 use super::bell::Bell;
 use super::places::Account;
@@ -47,12 +47,8 @@ pub struct Resources {
     pub places: Account,
     /// The connections to servers of files.
     pub origins: Origins,
-    /// For trackers.
-    pub http: HttpClient,
-    /// Its time limits.
-    pub tracker_network: NetworkTiming,
-    /// For UDP trackers.
-    pub udp_trackers: UdpClient,
+    /// Announces all torrents to their trackers.
+    pub announcer: Announcer,
     /// The DHT, where it runs.
     pub dht: Option<Dht>,
     /// Whether the end of a torrent may take as long as its device needs.

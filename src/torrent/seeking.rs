@@ -22,8 +22,7 @@ use crate::seek::{CheckId, Checked, Progress, Target};
 use crate::swarm::event::{Event, Input, Output, Source};
 use crate::swarm::report::Known as KnownAddress;
 use crate::swarm::{Company, Seeker, SeekerConfig, SeekerLink, SeekerOutput};
-use crate::tracker::task::{QUIET_DEFAULT, TrackerConfig, TrackerEvent, TransferStats};
-use crate::tracker::tiers::Timing;
+use crate::tracker::task::{TrackerConfig, TrackerEvent, TransferStats};
 
 use super::allowance::Allowance;
 use super::incoming::Incoming;
@@ -393,7 +392,7 @@ impl Task {
             seeker,
             target: request.target,
             links,
-            trackers: Trackers::start(tracker_config(&resources, &request), stats),
+            trackers: Trackers::start(&resources.announcer, tracker_config(&request), stats),
             seats: seats(&resources, &request),
             hashing: mpsc::channel(1),
             last: Vec::new(),
@@ -647,24 +646,15 @@ fn seats(resources: &Resources, request: &SeekRequest) -> Seats {
 }
 
 /// What to announce with; none when there is nobody to ask.
-fn tracker_config(resources: &Resources, request: &SeekRequest) -> Option<TrackerConfig> {
+fn tracker_config(request: &SeekRequest) -> Option<TrackerConfig> {
     let tiers = request.trackers.clone();
     (!tiers.is_empty()).then(|| TrackerConfig {
         tiers,
         info_hash: request.target.handshake_hash(),
-        peer_id: resources.peer_id,
-        ports: resources.ports.clone(),
         key: rand::random(),
         numwant: NUMWANT,
-        supports_crypto: resources.secrecy.policy.takes_encrypted(),
-        requires_crypto: !resources.secrecy.policy.takes_plain(),
         is_private: false,
         was_complete: false,
-        client: resources.http.clone(),
-        udp: Some(resources.udp_trackers.clone()),
-        timing: Timing::default(),
-        network: resources.tracker_network.clone(),
-        quiet: QUIET_DEFAULT,
         rng_seed: rand::random(),
     })
 }

@@ -1,60 +1,62 @@
-//! The actor's side of its tracker task: a sender, an event stream and the last status. A
+//! The actor's side of the announcer: its entry there, an event stream and the last status. A
 //! torrent without trackers has one that never says anything.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::warn;
 
 use crate::base::units::duration;
-use crate::tracker::task::{TrackerCommand, TrackerConfig, TrackerEvent, TransferStats, spawn};
+use crate::tracker::task::{
+    Announcer, Entry, TrackerCommand, TrackerConfig, TrackerEvent, TransferStats,
+};
 use crate::tracker::tiers::ManualAnnounce;
 use crate::tracker::tiers::status::{TrackerState, TrackerStatus};
 
 use super::status::{Status, TrackerBrief};
 
-/// Orders on their way to the tracker task; it takes them at once.
-const COMMANDS_LEN: usize = 16;
-/// Events on their way from it; it keeps what does not fit.
+/// Events on their way from the announcer; it keeps what does not fit.
 const EVENTS_LEN: usize = 64;
-/// A little over the budget that the task keeps by itself for all its goodbyes.
+/// A little over the budget that it keeps by itself for all goodbyes of a torrent.
 const STOP_BUDGET: Duration = Duration::from_millis(3500);
 
-/// The tracker task of one torrent.
+/// The trackers of one torrent.
 #[derive(Debug)]
 pub(super) struct Trackers {
-    commands: mpsc::Sender<TrackerCommand>,
+    /// None when there is nobody to ask.
+    entry: Option<Entry>,
     pub events: mpsc::Receiver<TrackerEvent>,
     pub status: Vec<TrackerStatus>,
-    stats: watch::Sender<TransferStats>,
+    stats: TransferStats,
     /// Which tracker of a private torrent answered last.
     private: Option<String>,
 }
 
 impl Trackers {
     /// Starts announcing; with no `config` there is nobody to ask.
-    pub fn start(config: Option<TrackerConfig>, stats: TransferStats) -> Self {
-        let (commands, orders) = mpsc::channel(COMMANDS_LEN);
+    pub fn start(
+        announcer: &Announcer,
+        config: Option<TrackerConfig>,
+        stats: TransferStats,
+    ) -> Self {
         let (news, events) = mpsc::channel(EVENTS_LEN);
-        let (stats, seen) = watch::channel(stats);
-        if let Some(config) = config {
-            spawn(config, seen, orders, news);
-        }
-        Self { commands, events, status: Vec::new(), stats, private: None }
+        let entry = config.map(|config| announcer.enter(config, stats, Some(news)));
+        Self { entry, events, status: Vec::new(), stats, private: None }
     }
 
-    /// Gives an order. One that finds the task busy with sixteen others is dropped: all but
-    /// `Completed` can be given again, and that one comes first of all.
+    /// Gives an order.
     pub fn tell(&self, command: TrackerCommand) {
-        let _ = self.commands.try_send(command);
+        if let Some(entry) = &self.entry {
+            entry.tell(command);
+        }
     }
 
-    /// Tells the task what trackers are told, how many peers do or may serve us, and whether
+    /// Tells the announcer what trackers are told, how many peers do or may serve us, and whether
     /// the torrent takes part at all.
-    pub fn publish(&self, status: &Status, working_peers: usize, is_paused: bool) {
+    pub fn publish(&mut self, status: &Status, working_peers: usize, is_paused: bool) {
         let stats = TransferStats {
             uploaded: status.uploaded_bytes,
             downloaded: status.verified_bytes,
@@ -66,8 +68,10 @@ impl Trackers {
             working_peers,
             is_paused,
         };
-        let changed = |old: &mut TransferStats| std::mem::replace(old, stats) != stats;
-        self.stats.send_if_modified(changed);
+        let before = std::mem::replace(&mut self.stats, stats);
+        if let Some(entry) = self.entry.as_ref().filter(|_| before != stats) {
+            entry.publish(stats);
+        }
     }
 
     /// Announces now, as far as they allow; one line for people.
@@ -119,11 +123,12 @@ impl Trackers {
 
     /// Says goodbye to all trackers; the future ends when that is done or takes too long.
     pub fn stop(&self) -> impl Future<Output = ()> + use<> {
-        let (answer, done) = oneshot::channel();
-        self.tell(TrackerCommand::Stop(answer));
+        let stop = self.entry.as_ref().map(Entry::stop);
         async move {
-            // Late or lost, the torrent ends all the same.
-            let _ = timeout(STOP_BUDGET, done).await;
+            if let Some(stop) = stop {
+                // Late or lost, the torrent ends all the same.
+                let _ = timeout(STOP_BUDGET, stop).await;
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ impl Event {
 
 /// Address families. A tracker learns our address of a family from an announce over it, and
 /// answers over UDP in its format (BEP 7, BEP 15).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Family {
     /// IPv4.
     V4,
@@ -239,6 +239,23 @@ impl Error {
             Self::Refused { .. } | Self::Status { .. } => 3,
             _ => 2,
         }
+    }
+
+    /// The same for one that was not even sent, because of those that failed so before it.
+    pub fn unsent(&self) -> Self {
+        match self {
+            Self::Network(cause) => Self::Unreachable(cause.clone()),
+            Self::Timeout(_) => Self::Unreachable("it answers nobody".to_owned()),
+            other => other.clone(),
+        }
+    }
+
+    /// Whether nobody spoke at the other end, so that whoever asks there now hears nothing either.
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Lookup { .. } | Self::Unreachable(_) | Self::Network(_) | Self::Timeout(_)
+        )
     }
 
     /// Whether the tracker can have heard anything of the announce.

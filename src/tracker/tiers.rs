@@ -5,13 +5,17 @@
 //! after a failure or, while nobody is connected, when a tracker hangs; and to the next tier
 //! when an answer brought no working peer. Otherwise one tracker is asked at a time, over both
 //! address families of its host.
+//!
+//! A session keeps one for each of tens of thousands of torrents, so it is small, most of all while
+//! it waits: what trackers share is shared, and what a round needs is there while it lasts.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 
 use crate::tracker::announce::{AnnounceReply, Error, Event, Family, RetryIn, SwarmCounts};
 use crate::tracker::http::is_http;
@@ -24,17 +28,30 @@ mod goodbye;
 mod scrape;
 pub mod status;
 mod timing;
+mod tracker;
 
 pub use timing::Timing;
 
 use ear::Ear;
+use tracker::{Condition, Tracker};
 
 /// Most trackers kept of one torrent; a hostile list may name thousands.
 pub const MAX_TRACKERS: usize = 100;
 
 /// One tracker of the torrent, valid for the [`Tiers`] that named it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TrackerIndex(usize);
+pub struct TrackerIndex(u8);
+
+impl TrackerIndex {
+    /// There are no more than [`MAX_TRACKERS`].
+    fn new(index: usize) -> Self {
+        Self(u8::try_from(index).unwrap_or(u8::MAX))
+    }
+
+    fn at(self) -> usize {
+        self.0.into()
+    }
+}
 
 /// One announce over one address family, valid for the [`Tiers`] that named it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +61,7 @@ pub struct Call {
     /// Over which family.
     pub family: Family,
     /// Which of all.
-    number: u64,
+    number: u32,
 }
 
 /// How much of the torrent is here.
@@ -155,13 +172,14 @@ pub enum ManualAnnounce {
 
 /// The trackers of one torrent.
 pub struct Tiers {
-    timing: Timing,
-    rng: StdRng,
-    trackers: Vec<Tracker>,
+    timing: Arc<Timing>,
+    /// Of the next chance that is taken: a generator is larger than all the rest.
+    seed: u64,
+    trackers: Box<[Tracker]>,
     /// Indices into `trackers`, tier by tier, in the order to ask.
-    order: Vec<Vec<usize>>,
+    order: Box<[usize]>,
     phase: Phase,
-    round: Option<Round>,
+    round: Option<Box<Round>>,
     /// When the torrent entered the swarm.
     entered_at: Option<Instant>,
     connected: usize,
@@ -177,9 +195,9 @@ pub struct Tiers {
     has_grown: bool,
     /// When the last `announces_max` announces left that may have reached their trackers, and
     /// which those are.
-    recent: VecDeque<(Instant, usize)>,
+    recent: Vec<(Instant, usize)>,
     /// Announces so far; numbers them.
-    calls: u64,
+    calls: u32,
     outputs: VecDeque<Output>,
 }
 
@@ -188,44 +206,8 @@ enum Phase {
     Idle,
     Running,
     Paused,
-    Stopping { grace_at: Instant, hurry_at: Instant, deadline: Instant },
+    Stopping { since: Instant },
     Ended,
-}
-
-struct Tracker {
-    url: String,
-    tier: usize,
-    condition: Condition,
-    /// In the order of [`Family::BOTH`].
-    ears: [Ear; 2],
-    /// It has, over some family, at some time.
-    has_answered: bool,
-    /// An announce is on its way that no family has answered yet.
-    is_asked: bool,
-    /// Why a family failed that was asked, while the other one may answer.
-    cause: Option<Error>,
-    tracker_id: Option<Vec<u8>>,
-    fails: u32,
-    last_asked: Option<Instant>,
-    /// `retry in` of BEP 31: not even the user gets past it.
-    not_before: Option<Instant>,
-    seeds: Option<u64>,
-    leeches: Option<u64>,
-    downloaded: Option<u64>,
-    /// When the counts were last told or asked for.
-    counted_at: Option<Instant>,
-    peers: Option<usize>,
-    last_error: Option<String>,
-    warning: Option<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Condition {
-    NotSupported,
-    Fresh,
-    Working { since: Instant, interval: Duration, min_interval: Option<Duration> },
-    Failing { retry_at: Instant },
-    GaveUp,
 }
 
 struct Round {
@@ -256,30 +238,35 @@ impl Tiers {
     /// Takes the announce list: tiers of URLs, the torrent's single `announce` as one tier of
     /// one. Each tier is shuffled with `rng` once (BEP 12). Doubles are dropped, and what is
     /// beyond [`MAX_TRACKERS`].
-    pub fn new(tiers: Vec<Vec<String>>, timing: Timing, mut rng: StdRng) -> Self {
+    pub fn new<U: AsRef<str> + Into<Arc<str>>>(
+        tiers: Vec<Vec<U>>,
+        timing: impl Into<Arc<Timing>>,
+        mut rng: StdRng,
+    ) -> Self {
         let mut trackers: Vec<Tracker> = Vec::new();
         let mut order = Vec::new();
+        let mut tier_count = 0;
         for tier in tiers {
-            let mut members = Vec::new();
+            let first = order.len();
             for url in tier {
-                let url = url.trim();
-                let is_known = trackers.iter().any(|tracker| tracker.url == url);
-                if url.is_empty() || is_known || trackers.len() >= MAX_TRACKERS {
+                let trimmed = url.as_ref().trim();
+                let is_known = trackers.iter().any(|tracker| *tracker.url == *trimmed);
+                if trimmed.is_empty() || is_known || trackers.len() >= MAX_TRACKERS {
                     continue;
                 }
-                members.push(trackers.len());
-                trackers.push(Tracker::new(url, order.len()));
+                let is_whole = trimmed.len() == url.as_ref().len();
+                let url = if is_whole { url.into() } else { trimmed.into() };
+                order.push(trackers.len());
+                trackers.push(Tracker::new(url, tier_count));
             }
-            if !members.is_empty() {
-                members.shuffle(&mut rng);
-                order.push(members);
-            }
+            order[first..].shuffle(&mut rng);
+            tier_count += usize::from(order.len() > first);
         }
         Self {
-            timing,
-            rng,
-            trackers,
-            order,
+            timing: timing.into(),
+            seed: rng.random(),
+            trackers: trackers.into(),
+            order: order.into(),
             phase: Phase::Idle,
             round: None,
             entered_at: None,
@@ -290,7 +277,7 @@ impl Tiers {
             was_complete: false,
             owes_completed: false,
             has_grown: false,
-            recent: VecDeque::new(),
+            recent: Vec::new(),
             calls: 0,
             outputs: VecDeque::new(),
         }
@@ -320,7 +307,7 @@ impl Tiers {
             }
             Input::Grown => self.has_grown = true,
             Input::ScrapeWanted => self.on_scrape_wanted(now),
-            Input::Scraped { tracker, counts } => self.on_scraped(tracker.0, counts),
+            Input::Scraped { tracker, counts } => self.on_scraped(tracker.at(), counts),
             Input::Stopped => self.on_stopped(now),
             Input::Paused => self.on_paused(),
             Input::Resumed => self.on_resumed(now),
@@ -339,22 +326,24 @@ impl Tiers {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if self.outputs.is_empty() {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When to send [`Input::Tick`], if nothing happens before.
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Idle | Phase::Paused | Phase::Ended => return None,
-            Phase::Stopping { grace_at, hurry_at, deadline } => {
-                return Some(self.stop_waiting_at(grace_at, hurry_at).unwrap_or(deadline));
-            }
+            Phase::Stopping { since } => return Some(self.stop_waiting_at(since)),
             Phase::Running => {}
         }
         match self.round.as_ref().map(|round| round.step) {
             None => self.round_due().map(|due| self.not_before_rate(due)),
             Some(Step::Next) => {
-                self.recent.front().map(|(first, _)| *first + self.timing.announces_window)
+                self.recent.first().map(|(first, _)| *first + self.timing.announces_window)
             }
             Some(Step::Asking { since, is_hedged, .. }) => {
                 let is_waiting = !is_hedged && self.is_alone();
@@ -375,7 +364,7 @@ impl Tiers {
             }
         }
         if let Some(tracker) = self.trackers.iter().find(|tracker| tracker.is_asked) {
-            return ManualAnnounce::Asking(tracker.url.clone());
+            return ManualAnnounce::Asking(tracker.url.to_string());
         }
         let mut soonest: Option<(Instant, usize)> = None;
         for tracker in self.walk() {
@@ -388,7 +377,7 @@ impl Tiers {
             }
         }
         let Some((allowed, tracker)) = soonest else { return ManualAnnounce::NoTracker };
-        let url = self.trackers[tracker].url.clone();
+        let url = self.trackers[tracker].url.to_string();
         if allowed > now {
             return ManualAnnounce::AllowedIn(url, allowed - now);
         }
@@ -399,18 +388,23 @@ impl Tiers {
 
     /// The tracker's announce URL, as the torrent has it.
     pub fn url(&self, tracker: TrackerIndex) -> &str {
-        &self.trackers[tracker.0].url
+        &self.trackers[tracker.at()].url
+    }
+
+    /// The announce URLs of all, as the torrent has them.
+    pub fn urls(&self) -> impl Iterator<Item = &Arc<str>> + '_ {
+        self.trackers.iter().map(|tracker| &tracker.url)
     }
 
     /// The `tracker id` to send back; the last one the tracker named.
     pub fn tracker_id(&self, tracker: TrackerIndex) -> Option<&[u8]> {
-        self.trackers[tracker.0].tracker_id.as_deref()
+        self.trackers[tracker.at()].id()
     }
 
     /// How often the tracker has failed in a row, and why at last.
     pub fn failure(&self, tracker: TrackerIndex) -> (u32, Option<&str>) {
-        let tracker = &self.trackers[tracker.0];
-        (tracker.fails, tracker.last_error.as_deref())
+        let tracker = &self.trackers[tracker.at()];
+        (tracker.fails, tracker.error())
     }
 
     /// All trackers in the order they are asked.
@@ -433,7 +427,7 @@ impl Tiers {
         let has_schedule = matches!(state, TrackerState::Working | TrackerState::Failing(_))
             && self.phase == Phase::Running;
         TrackerStatus {
-            url: tracker.url.clone(),
+            url: tracker.url.to_string(),
             tier: tracker.tier,
             state,
             seeds: tracker.seeds,
@@ -442,14 +436,14 @@ impl Tiers {
             counted_at: tracker.counted_at,
             peers: tracker.peers,
             next_announce_at: self.due_at(index).filter(|_| has_schedule),
-            last_error: tracker.last_error.clone(),
-            warning: tracker.warning.clone(),
+            last_error: tracker.error().map(str::to_owned),
+            warning: tracker.warning().map(str::to_owned),
         }
     }
 
     fn on_replied(&mut self, call: Call, reply: &AnnounceReply, now: Instant) {
         let Some(event) = self.land(call) else { return };
-        let index = call.tracker.0;
+        let index = call.tracker.at();
         self.trackers[index].has_answered = true;
         self.ear(index, call.family).is_started = event != Some(Event::Stopped);
         if event == Some(Event::Completed) {
@@ -474,11 +468,7 @@ impl Tiers {
         tracker.seeds = reply.complete.or(tracker.seeds);
         tracker.leeches = reply.incomplete.or(tracker.leeches);
         tracker.peers = Some(reply.peers.len());
-        tracker.last_error = None;
-        tracker.warning.clone_from(&reply.warning);
-        if reply.tracker_id.is_some() {
-            tracker.tracker_id.clone_from(&reply.tracker_id);
-        }
+        tracker.note_reply(reply);
         let tier = tracker.tier;
         self.on_counts(index, reply, now);
         self.move_to_front(index);
@@ -498,7 +488,7 @@ impl Tiers {
 
     fn on_failed(&mut self, call: Call, error: Error, now: Instant) {
         let Some(event) = self.land(call) else { return };
-        let index = call.tracker.0;
+        let index = call.tracker.at();
         if self.phase != Phase::Running {
             let may_know = self.ear(index, call.family).is_started || error.has_reached();
             if may_know && event != Some(Event::Stopped) {
@@ -513,9 +503,9 @@ impl Tiers {
         }
         // What the tracker itself said outweighs that its other family is out of reach.
         let known = tracker.cause.take().filter(|known| known.weight() >= error.weight());
-        let error = known.unwrap_or(error);
+        let error = known.map_or(error, |known| *known);
         if tracker.ears.iter().any(|ear| ear.flight.is_some()) {
-            tracker.cause = Some(error);
+            tracker.cause = Some(Box::new(error));
             return;
         }
         tracker.is_asked = false;
@@ -526,12 +516,11 @@ impl Tiers {
     fn on_unheard(&mut self, index: usize, error: &Error, now: Instant) {
         if !error.has_reached() {
             // It cost nobody anything.
-            let own = self.recent.iter().rposition(|(_, asked)| *asked == index);
-            own.and_then(|position| self.recent.remove(position));
+            self.uncount(index);
         }
         let tracker = &mut self.trackers[index];
         tracker.fails = tracker.fails.saturating_add(1);
-        tracker.last_error = Some(error.to_string());
+        tracker.note_error(error);
         let growth = tracker.fails.saturating_mul(tracker.fails);
         let backoff = self.timing.backoff.saturating_mul(growth).min(self.timing.backoff_max);
         tracker.condition = Condition::Failing { retry_at: now + backoff };
@@ -545,18 +534,26 @@ impl Tiers {
         }
     }
 
+    /// The last announce of this tracker was none.
+    fn uncount(&mut self, index: usize) {
+        if let Some(own) = self.recent.iter().rposition(|(_, asked)| *asked == index) {
+            self.recent.remove(own);
+        }
+    }
+
     /// Lets everything happen whose time has come.
     fn settle(&mut self, now: Instant) {
         match self.phase {
             Phase::Running => while self.advance(now) {},
-            Phase::Stopping { grace_at, hurry_at, deadline } => {
+            Phase::Stopping { since } => {
+                let [grace_at, hurry_at, deadline] = self.stop_times(since);
                 if now >= grace_at {
                     self.give_up();
                 }
                 if now >= hurry_at {
                     self.hurry();
                 }
-                let mut ears = self.trackers.iter().flat_map(|tracker| tracker.ears);
+                let mut ears = self.trackers.iter().flat_map(|tracker| &tracker.ears);
                 if ears.all(|ear| ear.flight.is_none()) || now >= deadline {
                     self.phase = Phase::Ended;
                     self.outputs.push_back(Output::Finished);
@@ -635,33 +632,42 @@ impl Tiers {
             round.asked[index] = true;
             round.step = Step::Asking { tracker: index, since: now, is_hedged: false };
         }
-        self.recent.push_back((now, index));
-        if self.recent.len() > self.timing.announces_max {
-            self.recent.pop_front();
+        // Of those that no longer matter none is kept.
+        let window = self.timing.announces_window;
+        self.recent.retain(|(asked_at, _)| *asked_at + window > now);
+        if !self.recent.is_empty() && self.recent.len() >= self.timing.announces_max {
+            self.recent.remove(0);
         }
+        self.recent.reserve_exact(1);
+        self.recent.push((now, index));
     }
 
-    fn new_round(&self, is_manual: bool, now: Instant) -> Round {
+    fn new_round(&self, is_manual: bool, now: Instant) -> Box<Round> {
         let asked = vec![false; self.trackers.len()];
-        Round { began: now, asked, from_tier: 0, is_manual, step: Step::Next }
+        Box::new(Round { began: now, asked, from_tier: 0, is_manual, step: Step::Next })
     }
 
     fn jittered(&mut self, interval: Duration) -> Duration {
         let spread = self.timing.jitter_percent.min(100);
-        let percent = self.rng.random_range(100 - spread..=100 + spread);
+        let mut rng = StdRng::seed_from_u64(self.seed);
+        self.seed = rng.random();
+        let percent = rng.random_range(100 - spread..=100 + spread);
         interval.saturating_mul(percent) / 100
     }
 
     /// BEP 12: a tracker that answered goes to the front of its tier.
     fn move_to_front(&mut self, index: usize) {
-        let tier = &mut self.order[self.trackers[index].tier];
-        if let Some(position) = tier.iter().position(|member| *member == index) {
-            tier[..=position].rotate_right(1);
+        let tier = self.trackers[index].tier;
+        let is_of = |member: &usize| self.trackers[*member].tier == tier;
+        let first = self.order.iter().position(is_of);
+        let own = self.order.iter().position(|member| *member == index);
+        if let (Some(first), Some(own)) = (first, own) {
+            self.order[first..=own].rotate_right(1);
         }
     }
 
     fn walk(&self) -> impl Iterator<Item = usize> + '_ {
-        self.order.iter().flatten().copied()
+        self.order.iter().copied()
     }
 
     fn is_working(&self, index: usize) -> bool {
@@ -680,33 +686,6 @@ impl Tiers {
 
     fn is_alone(&self) -> bool {
         self.connected == 0 && !self.is_content()
-    }
-}
-
-impl Tracker {
-    fn new(url: &str, tier: usize) -> Self {
-        let is_spoken = is_http(url) || is_udp(url);
-        let condition = if is_spoken { Condition::Fresh } else { Condition::NotSupported };
-        Self {
-            url: url.to_owned(),
-            tier,
-            condition,
-            ears: [Ear::default(); 2],
-            has_answered: false,
-            is_asked: false,
-            cause: None,
-            tracker_id: None,
-            fails: 0,
-            last_asked: None,
-            not_before: None,
-            seeds: None,
-            leeches: None,
-            downloaded: None,
-            counted_at: None,
-            peers: None,
-            last_error: None,
-            warning: None,
-        }
     }
 }
 

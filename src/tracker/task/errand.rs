@@ -1,14 +1,15 @@
 //! One announce or scrape on its way, over HTTP or UDP and over one address family of the
-//! tracker's host. It reports what came of it; whom to ask is the driver's to know.
+//! tracker's host. It ends with what came of it; whom to ask and when is not its to know.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::ears::Room;
 use super::fetch::{Fetched, HttpClient, MAX_ADDRESSES, NetworkTiming, resolve_host, resolve_url};
 use super::udp::UdpClient;
 use crate::base::addr::Locality;
@@ -24,7 +25,7 @@ use crate::tracker::udp::{Announce, url_data};
 /// Host names of peers resolved of one reply.
 const MAX_PEER_HOSTS: usize = 10;
 
-/// What an errand tells the driver.
+/// What came of a job.
 pub(super) enum Report {
     Replied {
         call: Call,
@@ -43,6 +44,7 @@ pub(super) enum Report {
         addresses: Vec<SocketAddr>,
         from: Locality,
     },
+    Room(Room),
 }
 
 /// What carries questions to trackers. Cheap to clone.
@@ -142,15 +144,14 @@ pub(super) struct Errand {
     pub(super) skip: usize,
     pub(super) is_stopped: bool,
     pub(super) carriers: Carriers,
-    pub(super) reports: mpsc::Sender<Report>,
 }
 
 impl Errand {
     /// Announces over the family of `call`.
-    pub(super) async fn announce(self, call: Call) {
+    pub(super) async fn announce(self, call: Call) -> Report {
         match self.announced(call.family).await {
-            Ok(fetched) => self.report_reply(call, fetched).await,
-            Err(error) => self.report(Report::Failed { call, error }).await,
+            Ok(fetched) => Report::Replied { call, fetched },
+            Err(error) => Report::Failed { call, error },
         }
     }
 
@@ -167,21 +168,13 @@ impl Errand {
         }
         let network = &self.carriers.network;
         let total = if self.is_stopped { network.total_stopped } else { question.total(network) };
-        let announce = async {
-            let is_web = matches!(question, Question::Http { .. });
-            let _place = match addresses.first().filter(|_| self.is_stopped && is_web) {
-                Some(tracker) => self.carriers.http.goodbye(*tracker).await,
-                None => None,
-            };
-            self.carriers.announce(question, family, addresses).await
-        };
+        let announce = self.carriers.announce(question, family, addresses);
         timeout(total, announce).await.unwrap_or(Err(Error::Timeout(total)))
     }
 
     /// Scrapes over one family: the numbers are those of the whole swarm.
-    pub(super) async fn scrape(self, tracker: TrackerIndex, info_hash: InfoHash) {
-        let result = self.scraped(info_hash).await;
-        self.report(Report::Scraped { tracker, result }).await;
+    pub(super) async fn scrape(self, tracker: TrackerIndex, info_hash: InfoHash) -> Report {
+        Report::Scraped { tracker, result: self.scraped(info_hash).await }
     }
 
     async fn scraped(&self, info_hash: InfoHash) -> Result<SwarmCounts, Error> {
@@ -202,30 +195,32 @@ impl Errand {
         let limit = *limit;
         self.host.get_or_init(|| resolve_url(egress, question.url(), limit)).await.clone()
     }
+}
 
-    async fn report_reply(&self, call: Call, fetched: Fetched<AnnounceReply>) {
-        let names: Vec<_> = hosts(&fetched.reply).take(MAX_PEER_HOSTS).collect();
-        let from = Locality::of(fetched.tracker.ip());
-        self.report(Report::Replied { call, fetched }).await;
-        if names.is_empty() || self.is_stopped {
-            return;
-        }
-        let limit = self.carriers.network.lookup;
-        let mut lookups = JoinSet::new();
-        for (name, port) in names {
-            let egress = self.carriers.network.egress.clone();
-            lookups.spawn(async move { resolve_host(&egress, &name, port, limit).await });
-        }
-        let found = lookups.join_all().await;
-        // A name with many addresses is still one peer.
-        let addresses = found.into_iter().flatten().filter_map(|found| found.first().copied());
-        self.report(Report::Resolved { addresses: addresses.collect(), from }).await;
+/// Looks up peers that are names; `from` is who named them.
+pub(super) async fn resolved(
+    names: Vec<(String, u16)>,
+    from: Locality,
+    network: NetworkTiming,
+) -> Report {
+    let NetworkTiming { egress, lookup: limit, .. } = network;
+    let mut lookups = JoinSet::new();
+    for (name, port) in names {
+        let egress = egress.clone();
+        lookups.spawn(async move { resolve_host(&egress, &name, port, limit).await });
     }
+    let found = lookups.join_all().await;
+    // A name with many addresses is still one peer.
+    let addresses = found.into_iter().flatten().filter_map(|found| found.first().copied());
+    Report::Resolved { addresses: addresses.collect(), from }
+}
 
-    async fn report(&self, report: Report) {
-        // The driver is gone only when nobody wants to know.
-        let _ = self.reports.send(report).await;
-    }
+/// Scheme, host and port of a tracker's URL, as text that is the same for all its torrents.
+pub(super) fn host_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}").to_ascii_lowercase()
 }
 
 /// The peers of a reply that are addresses.
@@ -237,11 +232,13 @@ pub(super) fn sockets(reply: &AnnounceReply) -> Vec<SocketAddr> {
     reply.peers.iter().filter_map(socket).collect()
 }
 
-fn hosts(reply: &AnnounceReply) -> impl Iterator<Item = (String, u16)> + '_ {
-    reply.peers.iter().filter_map(|peer| match peer {
+/// The peers of a reply that are names, as many as are looked up.
+pub(super) fn names(reply: &AnnounceReply) -> Vec<(String, u16)> {
+    let name = |peer: &PeerAddr| match peer {
         PeerAddr::Host { name, port } => Some((name.clone(), *port)),
         PeerAddr::Socket(_) => None,
-    })
+    };
+    reply.peers.iter().filter_map(name).take(MAX_PEER_HOSTS).collect()
 }
 
 #[cfg(test)]
@@ -270,6 +267,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn torrents_share_the_host_whatever_their_urls_are() {
+        for url in ["http://A.example:80/announce?key=1", "http://u:p@a.example:80#x"] {
+            assert_eq!(host_of(url), "http://a.example:80");
+        }
+        assert_eq!(host_of("udp://[::1]:6969"), "udp://[::1]:6969");
+        assert_ne!(host_of("udp://a.example:80"), host_of("http://a.example:80"));
+    }
+
     /// One address in seven answers; the others refuse.
     #[tokio::test]
     async fn every_address_of_a_name_gets_its_turn() {
@@ -290,7 +296,6 @@ mod tests {
             skip,
             is_stopped: false,
             carriers: carriers.clone(),
-            reports: mpsc::channel(1).0,
         };
         for skip in [0, 3] {
             let failed = errand(skip).announced(Family::V4).await;

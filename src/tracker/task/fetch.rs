@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
 use reqwest::{Response, Url};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use crate::base::addr::{Locality, canonical, without_brackets};
 use crate::net;
@@ -27,16 +27,6 @@ const SHORT_REPLY_LEN: usize = 16 * 1024;
 
 /// Longer replies that are read at the same time, of all torrents of a session together.
 const LONG_REPLIES: usize = 2;
-
-/// Goodbyes that are on their way at the same time to the trackers of one quarter, of all
-/// torrents of a session together. A thousand at once overrun a listener's queue, and what the
-/// system sends again after a second or three comes too late; with fewer, a distant tracker is
-/// not told of all within the budget.
-const GOODBYES: usize = 128;
-
-/// Trackers share places by quarters of their addresses, so that one which hangs does not hold
-/// up the goodbyes to all others.
-const QUARTERS: usize = 4;
 
 /// Redirects followed, as in the clients we compared.
 const MAX_REDIRECTS: usize = 5;
@@ -90,7 +80,6 @@ impl NetworkTiming {
 pub struct HttpClient {
     client: Client,
     long_replies: Arc<Semaphore>,
-    goodbyes: Arc<[Semaphore; QUARTERS]>,
 }
 
 /// Builds the [`HttpClient`].
@@ -101,7 +90,6 @@ pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error>
     Ok(HttpClient {
         client: client_of(timing)?,
         long_replies: Arc::new(Semaphore::new(LONG_REPLIES)),
-        goodbyes: Arc::new([(); QUARTERS].map(|()| Semaphore::new(GOODBYES))),
     })
 }
 
@@ -115,17 +103,6 @@ pub(super) struct Fetched<T> {
 }
 
 impl HttpClient {
-    /// A place among the goodbyes to the tracker at this address, free again with the permit.
-    pub(super) async fn goodbye(&self, tracker: SocketAddr) -> Option<SemaphorePermit<'_>> {
-        let octets = match tracker.ip() {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        };
-        let sum = octets.iter().fold(usize::from(tracker.port()), |sum, it| sum + usize::from(*it));
-        // Never closed.
-        self.goodbyes.get(sum % QUARTERS)?.acquire().await.ok()
-    }
-
     /// Asks `url` over `family` and understands the body with `parse`; `addresses` are those
     /// of the URL's host. The caller limits the whole time.
     pub(super) async fn fetch<T>(

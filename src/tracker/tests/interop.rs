@@ -68,7 +68,7 @@ async fn meets(torrent: &mut Torrent, wanted: SocketAddr) {
         working_peers: 1,
         ..Default::default()
     };
-    torrent.stats.send(stats).unwrap();
+    torrent.entry.publish(stats);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,7 +93,7 @@ async fn opentracker_introduces_over_udp_and_is_scraped_over_both() {
     for (urls, port) in [([&udp, &web], 1002), ([&web, &udp], 1003)] {
         let mut torrent = start(&urls, port);
         meets(&mut torrent, first_address).await;
-        torrent.commands.send(TrackerCommand::Scrape).await.unwrap();
+        torrent.entry.tell(TrackerCommand::Scrape);
         let counts = torrent.event(|event| match event {
             TrackerEvent::Status(all) => {
                 all.get(1).filter(|status| status.downloaded.is_some()).cloned()

@@ -6,6 +6,7 @@ mod mock_tracker;
 #[path = "../../../tests/support/mock_udp_tracker.rs"]
 mod mock_udp_tracker;
 
+mod announcer;
 mod catalogue;
 mod embedded;
 mod exchange;

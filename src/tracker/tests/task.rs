@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::mock_tracker::{MockTracker, Script, gzip_bomb};
@@ -14,8 +13,8 @@ use crate::net::egress::Egress;
 use crate::net::portmap::{Mapping, OwnPorts, Protocol, State};
 use crate::tracker::server::{ServerConfig, serve};
 use crate::tracker::task::{
-    NetworkTiming, QUIET_DEFAULT, TrackerCommand, TrackerConfig, TrackerEvent, TransferStats,
-    UdpClient, http_client, spawn,
+    Announcer, AnnouncerConfig, Entry, NetworkTiming, QUIET_DEFAULT, TrackerCommand, TrackerConfig,
+    TrackerEvent, TransferStats, UdpClient, http_client,
 };
 use crate::tracker::tiers::status::TrackerState;
 use crate::tracker::tiers::{ManualAnnounce, Timing};
@@ -29,9 +28,40 @@ pub(super) fn millis(millis: u64) -> Duration {
 
 pub(super) struct Torrent {
     pub(super) events: mpsc::Receiver<TrackerEvent>,
-    pub(super) commands: mpsc::Sender<TrackerCommand>,
-    pub(super) stats: watch::Sender<TransferStats>,
-    task: JoinHandle<()>,
+    pub(super) entry: Entry,
+}
+
+/// What a torrent that is no private one announces with.
+pub(super) fn config_of(tiers: &[&[String]]) -> TrackerConfig {
+    TrackerConfig {
+        tiers: tiers.iter().map(|tier| tier.to_vec()).collect(),
+        info_hash: InfoHash([1; 20]),
+        key: 7,
+        numwant: 50,
+        is_private: false,
+        was_complete: false,
+        rng_seed: 1,
+    }
+}
+
+/// An announcer with these times.
+pub(super) fn announcer(
+    udp: Option<UdpClient>,
+    network: NetworkTiming,
+    timing: Timing,
+    ports: OwnPorts,
+) -> Announcer {
+    Announcer::start(AnnouncerConfig {
+        peer_id: PeerId(*b"-PN0100-abcdefghijkl"),
+        ports,
+        supports_crypto: false,
+        requires_crypto: false,
+        client: http_client(&network).unwrap(),
+        udp,
+        timing,
+        network,
+        quiet: QUIET_DEFAULT,
+    })
 }
 
 impl Torrent {
@@ -76,30 +106,10 @@ impl Torrent {
         timing: Timing,
         ports: OwnPorts,
     ) -> Self {
-        let (stats, stats_seen) =
-            watch::channel(TransferStats { left: 99, wanted_left: 99, ..TransferStats::default() });
-        let (commands, orders) = mpsc::channel(4);
+        let stats = TransferStats { left: 99, wanted_left: 99, ..TransferStats::default() };
         let (news, events) = mpsc::channel(64);
-        let config = TrackerConfig {
-            tiers: tiers.iter().map(|tier| tier.to_vec()).collect(),
-            info_hash: InfoHash([1; 20]),
-            peer_id: PeerId(*b"-PN0100-abcdefghijkl"),
-            ports,
-            key: 7,
-            numwant: 50,
-            supports_crypto: false,
-            requires_crypto: false,
-            is_private: false,
-            was_complete: false,
-            client: http_client(&network).unwrap(),
-            udp,
-            timing,
-            network,
-            quiet: QUIET_DEFAULT,
-            rng_seed: 1,
-        };
-        let task = spawn(config, stats_seen, orders, news);
-        Self { events, commands, stats, task }
+        let announcer = announcer(udp, network, timing, ports);
+        Self { events, entry: announcer.enter(config_of(tiers), stats, Some(news)) }
     }
 
     /// The first event that `choose` accepts.
@@ -133,10 +143,7 @@ impl Torrent {
 
     pub(super) async fn stop(self) -> Duration {
         let begin = Instant::now();
-        let (done, stopped) = oneshot::channel();
-        self.commands.send(TrackerCommand::Stop(done)).await.unwrap();
-        timeout(LIMIT, stopped).await.expect("an end").unwrap();
-        self.task.await.unwrap();
+        timeout(LIMIT, self.entry.stop()).await.expect("an end");
         begin.elapsed()
     }
 }
@@ -269,7 +276,7 @@ async fn a_time_that_comes_with_a_failure_is_kept() {
         let mut torrent = Torrent::start(&[&[tracker.url()]]);
         torrent.failure().await;
         let (asked, answered) = oneshot::channel();
-        torrent.commands.send(TrackerCommand::Announce(asked)).await.unwrap();
+        torrent.entry.tell(TrackerCommand::Announce(asked));
         let ManualAnnounce::AllowedIn(_, wait) = answered.await.unwrap() else {
             panic!("{status} {headers}: the time was not kept");
         };
@@ -333,7 +340,7 @@ async fn the_tracker_id_is_sent_back_and_the_minimum_holds_for_the_user() {
     let asked = async {
         loop {
             let (answer, told) = oneshot::channel();
-            torrent.commands.send(TrackerCommand::Announce(answer)).await.unwrap();
+            torrent.entry.tell(TrackerCommand::Announce(answer));
             match told.await.unwrap() {
                 ManualAnnounce::Asking(_) => tokio::task::yield_now().await,
                 other => return other,
@@ -345,7 +352,7 @@ async fn the_tracker_id_is_sent_back_and_the_minimum_holds_for_the_user() {
     };
     assert_eq!(url, tracker.url());
     assert!((590..=600).contains(&wait.as_secs()), "{wait:?}");
-    torrent.commands.send(TrackerCommand::Completed).await.unwrap();
+    torrent.entry.tell(TrackerCommand::Completed);
     let line = tracker.next_request(LIMIT).unwrap();
     assert!(line.contains("&event=completed&trackerid=a%26%FF "), "{line}");
 }
@@ -364,7 +371,7 @@ async fn stopped_is_sent_with_the_figures_and_within_its_budget() {
         wanted_left: 7,
         ..Default::default()
     };
-    torrent.stats.send(figures).unwrap();
+    torrent.entry.publish(figures);
     let took = torrent.stop().await;
     assert!(took < millis(1500), "{took:?}");
     tracker.next_request(LIMIT).unwrap();
@@ -382,13 +389,13 @@ async fn a_paused_torrent_says_stopped_and_started_when_it_goes_on() {
     assert!(next().contains("&event=started"));
     let figures =
         TransferStats { left: 99, wanted_left: 99, is_paused: true, ..Default::default() };
-    torrent.stats.send(figures).unwrap();
+    torrent.entry.publish(figures);
     let line = next();
     assert!(line.contains("&numwant=0&") && line.contains("&event=stopped"), "{line}");
     let (asked, answered) = oneshot::channel();
-    torrent.commands.send(TrackerCommand::Announce(asked)).await.unwrap();
+    torrent.entry.tell(TrackerCommand::Announce(asked));
     assert_eq!(answered.await.unwrap(), ManualAnnounce::Paused);
-    torrent.stats.send(TransferStats { is_paused: false, ..figures }).unwrap();
+    torrent.entry.publish(TransferStats { is_paused: false, ..figures });
     let line = next();
     assert!(line.contains("&numwant=50&") && line.contains("&event=started"), "{line}");
     torrent.stop().await;

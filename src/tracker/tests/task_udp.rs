@@ -213,7 +213,7 @@ async fn stopped_goes_over_the_same_connection() {
     torrent.peers().await;
     let figures =
         TransferStats { uploaded: 5, downloaded: 6, left: 7, wanted_left: 7, ..Default::default() };
-    torrent.stats.send(figures).unwrap();
+    torrent.entry.publish(figures);
     torrent.stop().await;
     let requests = tracker.requests();
     assert_eq!(requests.len(), 3, "no second connect");
@@ -309,10 +309,10 @@ async fn a_scrape_is_made_when_wanted_and_not_again() {
             working_peers: 1,
             ..Default::default()
         };
-        torrent.stats.send(busy).unwrap();
+        torrent.entry.publish(busy);
         torrent.peers().await;
-        torrent.commands.send(TrackerCommand::Scrape).await.unwrap();
-        torrent.commands.send(TrackerCommand::Scrape).await.unwrap();
+        torrent.entry.tell(TrackerCommand::Scrape);
+        torrent.entry.tell(TrackerCommand::Scrape);
         let both = torrent.event(|event| match event {
             TrackerEvent::Status(all) => all.get(1).filter(|s| counts(s) == expected).cloned(),
             _ => None,

@@ -105,7 +105,7 @@ impl Tiers {
 
     /// `due`, or later if too many announces have left.
     pub(super) fn not_before_rate(&self, due: Instant) -> Instant {
-        match self.recent.front() {
+        match self.recent.first() {
             Some((first, _)) if self.recent.len() >= self.timing.announces_max => {
                 due.max(*first + self.timing.announces_window)
             }

@@ -16,7 +16,7 @@ pub(super) struct Ear {
 /// An announce on its way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
-    number: u64,
+    number: u32,
     pub event: Option<Event>,
 }
 
@@ -40,23 +40,23 @@ impl Tiers {
     /// Asks over this family.
     pub(super) fn call(&mut self, index: usize, family: Family, event: Option<Event>) {
         let number = self.calls;
-        self.calls += 1;
+        self.calls = self.calls.wrapping_add(1);
         self.ear(index, family).flight = Some(Flight { number, event });
-        let call = Call { tracker: TrackerIndex(index), family, number };
+        let call = Call { tracker: TrackerIndex::new(index), family, number };
         self.outputs.push_back(Output::Announce { call, event });
     }
 
     /// An announce has come to its end: with which event it was. `None` if nobody waits for it
     /// any more.
     pub(super) fn land(&mut self, call: Call) -> Option<Option<Event>> {
-        let ear = self.ear(call.tracker.0, call.family);
+        let ear = self.ear(call.tracker.at(), call.family);
         ear.flight.take_if(|flight| flight.number == call.number).map(|flight| flight.event)
     }
 
     /// Nobody waits any more for what is on its way over this family.
     pub(super) fn cut_off(&mut self, index: usize, family: Family) {
         if let Some(Flight { number, .. }) = self.ear(index, family).flight.take() {
-            let call = Call { tracker: TrackerIndex(index), family, number };
+            let call = Call { tracker: TrackerIndex::new(index), family, number };
             self.outputs.push_back(Output::CutOff { call });
         }
     }

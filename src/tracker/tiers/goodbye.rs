@@ -8,20 +8,18 @@
 
 use std::time::Instant;
 
-use super::{Condition, Ear, Event, Family, Phase, Tiers};
+use super::{Call, Condition, Ear, Event, Family, Phase, Tiers};
 
 impl Tiers {
     pub(super) fn on_stopped(&mut self, now: Instant) {
         if !matches!(self.phase, Phase::Running | Phase::Paused) {
             return;
         }
-        let budget = self.timing.stop_budget;
-        let [grace_at, hurry_at] = [now + budget / 6, now + budget / 2];
-        self.phase = Phase::Stopping { grace_at, hurry_at, deadline: now + budget };
+        self.phase = Phase::Stopping { since: now };
         // BEP 3 asks for `completed` when the download is: a program that ends at once then
         // still owes it.
         let is_told =
-            self.trackers.iter().flat_map(|it| it.ears).any(|ear| ear.says(Event::Completed));
+            self.trackers.iter().flat_map(|it| &it.ears).any(|ear| ear.says(Event::Completed));
         let owes = self.owes_now() && !is_told;
         self.leave(if owes { Event::Completed } else { Event::Stopped });
     }
@@ -75,10 +73,28 @@ impl Tiers {
         }
     }
 
-    /// When to stop waiting for something before the goodbye; none when nothing is waited for.
-    pub(super) fn stop_waiting_at(&self, grace_at: Instant, hurry_at: Instant) -> Option<Instant> {
+    /// How long one that leaves since then waits for trackers that have never answered, for all
+    /// others before it says goodbye, and at all.
+    pub(super) fn stop_times(&self, since: Instant) -> [Instant; 3] {
+        let budget = self.timing.stop_budget;
+        [budget / 6, budget / 2, budget].map(|wait| since + wait)
+    }
+
+    /// When to stop waiting for something before the goodbye, or for all when nothing is.
+    pub(super) fn stop_waiting_at(&self, since: Instant) -> Instant {
+        let [grace_at, hurry_at, deadline] = self.stop_times(since);
         let waiting = self.trackers.iter().filter(|tracker| tracker.ears.iter().any(Ear::waits));
-        waiting.map(|tracker| if tracker.has_answered { hurry_at } else { grace_at }).min()
+        let next = waiting.map(|tracker| if tracker.has_answered { hurry_at } else { grace_at });
+        next.min().unwrap_or(deadline)
+    }
+
+    /// This announce has not left yet and shall not any more, since the torrent leaves: to be told
+    /// right before [`Input::Stopped`](super::Input::Stopped) or
+    /// [`Input::Paused`](super::Input::Paused). No tracker knows of it.
+    pub fn withdraw(&mut self, call: Call) {
+        if self.land(call).is_some() {
+            self.uncount(call.tracker.at());
+        }
     }
 
     /// The program ends: whoever still waits to say goodbye does it now.

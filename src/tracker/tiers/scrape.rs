@@ -45,7 +45,7 @@ impl Tiers {
             return;
         }
         tracker.counted_at = Some(now);
-        self.outputs.push_back(Output::Scrape { tracker: TrackerIndex(index) });
+        self.outputs.push_back(Output::Scrape { tracker: TrackerIndex::new(index) });
     }
 
     fn scrape_pause(&self, index: usize) -> Duration {
