@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
@@ -24,6 +24,7 @@ use crate::torrent::options::TorrentOptions;
 use crate::torrent::places::LINKS_MAX;
 use crate::torrent::resources::{Resources, Turn};
 use crate::torrent::seeking::{self, Contacts, SeekRequest, Seeking};
+use crate::torrent::share::Share;
 
 use super::claims::{Claims, Taken};
 use super::error::Error;
@@ -271,7 +272,7 @@ impl Actor {
             true => Turn::Begins,
         };
         // None until it is known that it downloads.
-        let (share, its_share) = watch::channel(0);
+        let share = Share::default();
         let places = contacts.as_ref().map(Contacts::account);
         let facts = Facts {
             id,
@@ -285,7 +286,7 @@ impl Actor {
                 .map_or(0, |layout| (layout.piece_len() as usize).div_ceil(BLOCK_LEN)),
             added_at: unix_now(),
             places: places.unwrap_or_else(|| self.resources.places.sibling()),
-            share,
+            share: share.clone(),
             bell: Bell::new(id, self.rung.clone()),
         };
         let goals = Goals { ratio: options.seeding.ratio, time: options.seeding.time };
@@ -302,7 +303,7 @@ impl Actor {
             turn,
             places: facts.places.clone(),
             bell: facts.bell.clone(),
-            share: its_share,
+            share,
             contacts,
         };
         let task = self.opening.spawn(open(self.resources.clone(), coming));
@@ -585,14 +586,10 @@ impl Actor {
             })
             .collect();
         for less in [true, false] {
-            for (sender, share) in &shares {
-                sender.send_if_modified(|told| {
-                    let is_due = if less { share < told } else { share > told };
-                    if is_due {
-                        *told = *share;
-                    }
-                    is_due
-                });
+            for (told, share) in &shares {
+                if less == (*share < told.blocks()) {
+                    told.set(*share);
+                }
             }
         }
         let over = demands.iter().filter(|(_, demand)| demand.is_none());

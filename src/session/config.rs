@@ -79,7 +79,7 @@ impl SessionConfig {
     pub const MAX_ACTIVE: usize = 5;
 
     /// Complete torrents without peers that stay open when nothing else is asked for.
-    pub const AWAKE_MAX: usize = 64;
+    pub const AWAKE_MAX: usize = 32;
 
     /// Connections to a server of files when nothing else is asked for.
     pub const WEB_CONNECTIONS: usize = web::Policy::CONNECTIONS;

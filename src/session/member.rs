@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::base::ids::{InfoHash, TorrentId};
 use crate::base::units::BLOCK_LEN;
@@ -12,6 +12,7 @@ use crate::roster::{Flags, Phase, Row};
 use crate::torrent::bell::Bell;
 use crate::torrent::handle::TorrentHandle;
 use crate::torrent::places::Account;
+use crate::torrent::share::Share;
 use crate::torrent::status::{State, Status};
 
 use super::error::Error;
@@ -39,7 +40,7 @@ pub(super) struct Facts {
     pub added_at: u64,
     pub places: Account,
     /// Blocks that its open pieces may hold; the torrent reads the other end.
-    pub share: watch::Sender<usize>,
+    pub share: Share,
     pub bell: Bell,
 }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use crate::base::ids::InfoHash;
@@ -18,6 +18,7 @@ use crate::torrent::options::TorrentOptions;
 use crate::torrent::places::Account;
 use crate::torrent::resources::{Entry, Resources, Turn};
 use crate::torrent::seeking::Contacts;
+use crate::torrent::share::Share;
 
 use super::persist::{self, Kept};
 
@@ -28,7 +29,7 @@ pub(super) struct Coming {
     pub turn: Turn,
     pub places: Account,
     pub bell: Bell,
-    pub share: watch::Receiver<usize>,
+    pub share: Share,
     /// Whom the search for its metadata met.
     pub contacts: Option<Contacts>,
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
@@ -26,13 +26,14 @@ use crate::tracker::task::{TrackerCommand, TrackerEvent};
 use super::board::Board;
 use super::command::Command;
 use super::ends::{Dormant, Ends, Knocks};
-use super::handle::News;
+use super::handle::{News, NewsSender};
 use super::incoming::Incoming;
 use super::jobs::Jobs;
 use super::links::Links;
 use super::moving::MoveOrder;
 use super::publish::Publisher;
 use super::seats::Seats;
+use super::share::Share;
 use super::sources::Sources;
 use super::status::WhyReport;
 use super::trackers::{Trackers, trouble_words};
@@ -100,9 +101,9 @@ pub(super) struct Actor {
     pub trackers: Trackers,
     pub seats: Seats,
     pub publisher: Publisher,
-    pub news: broadcast::Sender<News>,
+    pub news: NewsSender,
     /// Blocks that open pieces may hold.
-    pub share: watch::Receiver<usize>,
+    pub share: Share,
     pub status: Board,
     /// One entry a file.
     pub wanted_files: Vec<bool>,
@@ -128,7 +129,7 @@ impl Actor {
     /// Runs until it is stopped, has seeded enough, is to be moved, or every handle or its
     /// directory is gone; `early` orders came before. One that may go on some day gives its
     /// ends back.
-    pub(super) async fn run(mut self, early: Vec<Command>) -> Option<(Ends, Rested)> {
+    pub(super) async fn run(mut self, early: Vec<Command>) -> Option<(Box<Ends>, Rested)> {
         for command in early {
             self.on_command(command).await;
         }
@@ -162,7 +163,7 @@ impl Actor {
                     disk_events.drain(..).for_each(|event| self.on_disk_event(event));
                     self.swarm.settle(Instant::now());
                 }
-                Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
+                event = self.trackers.next() => self.on_tracker_event(event),
                 news = self.seats.next() => self.on_dht_news(news),
                 Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
                 Some(order) = self.moves.1.recv() => self.move_order = Some(order),
@@ -173,8 +174,8 @@ impl Actor {
                     Some(command) => self.on_command(command).await,
                     None => break None,
                 },
-                Ok(()) = self.share.changed() => {
-                    let share = *self.share.borrow_and_update();
+                () = self.share.changed() => {
+                    let share = self.share.blocks();
                     self.swarm.handle(Input::Share(share), Instant::now());
                 }
                 () = sleep_until(timeout.unwrap_or_else(Instant::now).into()),
@@ -211,8 +212,8 @@ impl Actor {
     }
 
     /// What is left when everything that runs has ended, or nothing ran and it is to sleep.
-    pub(super) fn rest(mut self, sleeps: bool) -> (Ends, Rested) {
-        let waits = Some(self.swarm.account(Instant::now()));
+    pub(super) fn rest(mut self, sleeps: bool) -> (Box<Ends>, Rested) {
+        let waits = Some(Box::new(self.swarm.account(Instant::now())));
         let mut orders = Vec::new();
         if self.publisher.is_paused() {
             orders.push(Command::Pause);
@@ -224,8 +225,9 @@ impl Actor {
         let added = self.sources.into_added();
         orders.extend(added.into_iter().map(Command::AddWebSeed));
         let Self { commands, incoming, status, news, share, wanted_files, .. } = self;
-        let known = self.swarm.acquaintances();
+        let known = Box::new(self.swarm.acquaintances());
         let ends = Ends { known, waits, ..Ends::new(commands, incoming, status, news, share) };
+        let ends = Box::new(ends);
         let Self { gone, move_order, disk_events: closing, trackers, seats, .. } = self;
         let dormant = sleeps.then(|| Box::new(Dormant { trackers, seats }));
         (ends, Rested { wanted_files, gone, move_order, dormant, orders, closing })
@@ -325,8 +327,7 @@ impl Actor {
     }
 
     pub(super) fn tell(&self, event: Event) {
-        // Nobody may be listening.
-        let _ = self.news.send(News::Swarm(event));
+        self.news.send(News::Swarm(event));
     }
 
     fn on_tracker_event(&mut self, event: TrackerEvent) {
@@ -353,8 +354,7 @@ impl Actor {
     }
 
     fn tell_tracker(&self, url: &str, verb: &str, text: &str) {
-        // Nobody may be listening.
-        let _ = self.news.send(News::Tracker(trouble_words(url, verb, text)));
+        self.news.send(News::Tracker(trouble_words(url, verb, text)));
     }
 
     fn on_incoming(&mut self, incoming: Box<Incoming>) {
@@ -387,8 +387,7 @@ impl Actor {
             DhtNews::Peers(peers) => self.learn(Source::Dht, peers),
             DhtNews::Announced { nodes } => {
                 debug!(nodes, "announced in the DHT");
-                // Nobody may be listening.
-                let _ = self.news.send(News::Announced { nodes });
+                self.news.send(News::Announced { nodes });
                 self.publish();
             }
         }
@@ -559,8 +558,7 @@ impl Actor {
                 });
                 let news = source.and_then(|source| self.sources.wrong(source, *piece));
                 if let Some(news) = news {
-                    // Nobody may be listening.
-                    let _ = self.news.send(News::Source(news));
+                    self.news.send(News::Source(news));
                     return;
                 }
             }

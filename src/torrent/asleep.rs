@@ -108,7 +108,7 @@ impl Actor {
     }
 
     /// Lets go of everything but trackers and the DHT.
-    pub(super) fn doze(mut self) -> (Ends, Rested) {
+    pub(super) fn doze(mut self) -> (Box<Ends>, Rested) {
         self.publish();
         debug!("it sleeps until somebody wants something of it");
         self.rest(true)
@@ -144,7 +144,7 @@ pub(super) async fn sleep(
                 ends.knocks.incoming = Some(incoming);
                 Some(Rise::Wakes)
             }
-            Some(event) = dormant.trackers.events.recv() => on_tracker(ends, &mut dormant, event),
+            event = dormant.trackers.next() => on_tracker(ends, &mut dormant, event),
             news = dormant.seats.next() => on_dht(ends, &dormant, news),
             () = ports.changed() => {
                 is_seated = false;
@@ -218,7 +218,7 @@ fn on_tracker(ends: &mut Ends, dormant: &mut Dormant, event: TrackerEvent) -> Op
         TrackerEvent::PrivateAnswered(url) => {
             if dormant.trackers.is_another(url) {
                 // Those that it knew are another tracker's.
-                ends.known = Acquaintances::default();
+                ends.known = Box::<Acquaintances>::default();
             }
         }
         TrackerEvent::Status(status) => {
@@ -230,8 +230,7 @@ fn on_tracker(ends: &mut Ends, dormant: &mut Dormant, event: TrackerEvent) -> Op
 }
 
 fn tell_tracker(ends: &Ends, url: &str, verb: &str, text: &str) {
-    // Nobody may be listening.
-    let _ = ends.news.send(News::Tracker(trouble_words(url, verb, text)));
+    ends.news.send(News::Tracker(trouble_words(url, verb, text)));
 }
 
 fn on_dht(ends: &mut Ends, dormant: &Dormant, news: DhtNews) -> Option<Rise> {
@@ -241,7 +240,7 @@ fn on_dht(ends: &mut Ends, dormant: &Dormant, news: DhtNews) -> Option<Rise> {
             Some(Rise::Wakes)
         }
         DhtNews::Announced { nodes } => {
-            let _ = ends.news.send(News::Announced { nodes });
+            ends.news.send(News::Announced { nodes });
             let now = Instant::now();
             ends.status.change(|status| {
                 let dht = dormant.seats.status(now);

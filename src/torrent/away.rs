@@ -155,8 +155,7 @@ impl<'a> Away<'a> {
 
     /// It is back.
     pub fn end(self) {
-        // Nobody may be listening.
-        let _ = self.ends.news.send(News::Swarm(Event::DiskRecovered));
+        self.ends.news.send(News::Swarm(Event::DiskRecovered));
         self.ends.status.change(|status| {
             status.state = State::Checking;
             status.disk_trouble = None;

@@ -41,20 +41,20 @@ pub(super) fn actor(
     parts: &Parts,
     store: StoreHandle,
     disk_events: mpsc::Receiver<DiskEvent>,
-    mut ends: Ends,
+    mut ends: Box<Ends>,
     have: Bitfield,
     proven: Bitfield,
 ) -> Actor {
     let wanted = wanted_of(parts);
     let mut publisher = publisher(parts, &store);
     publisher.set_wanted(&parts.extents, &parts.layout, &wanted, &parts.wanted_files, &have);
-    let share_blocks = *ends.share.borrow_and_update();
+    let share_blocks = ends.share.blocks();
     let left = publisher.left();
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
     let config = swarm_config(parts, share_blocks, [have, proven, fetched(parts, wanted)]);
     let mut company = company(parts, config, &store, &mut ends);
     if let Some(waits) = ends.waits {
-        company.swarm.remember_waits(waits, Instant::now());
+        company.swarm.remember_waits(*waits, Instant::now());
     }
     let sources = sources(parts, &mut company.swarm);
     let has_slept = ends.dormant.is_some();
@@ -149,6 +149,7 @@ fn company(parts: &Parts, config: SwarmConfig, store: &StoreHandle, ends: &mut E
     };
     let mut company = match ends.contacts.take() {
         Some(met) => {
+            let met = *met;
             let subject = met.links.config.subject.clone();
             subject.know(torrent);
             let mut links = met.links;
@@ -158,7 +159,7 @@ fn company(parts: &Parts, config: SwarmConfig, store: &StoreHandle, ends: &mut E
         }
         None => {
             let mut swarm = Swarm::new(config, now);
-            swarm.remember(std::mem::take(&mut ends.known));
+            swarm.remember(std::mem::take(&mut *ends.known));
             let places = Places::new(parts.places.clone());
             let links = Links::new(link_config(parts, Subject::of(torrent)), places);
             Company { swarm, links, trackers: None, seats: None }

@@ -334,7 +334,7 @@ pub async fn join(
             let pieces = torrent.layout.iter().flat_map(Layout::pieces).filter(has).count();
             if let Some(warning) = listing.warning.clone() {
                 // Nobody may be listening, here and below.
-                let _ = handle.news.send(News::Course(warning));
+                handle.news.send(News::Course(warning));
             }
             let told = match providers.len() {
                 0 => "no chunk of the listing is a piece of this torrent".to_owned(),
@@ -348,7 +348,7 @@ pub async fn join(
         }
         Err(error) => format!("no course providers: {error}"),
     };
-    let _ = handle.news.send(News::Course(told));
+    handle.news.send(News::Course(told));
 }
 
 /// Could somebody listen there?

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::dht::task::DhtNews;
 use crate::swarm::Acquaintances;
@@ -12,10 +12,11 @@ use crate::tracker::task::TrackerEvent;
 
 use super::board::Board;
 use super::command::Command;
-use super::handle::News;
+use super::handle::NewsSender;
 use super::incoming::Incoming;
 use super::seats::Seats;
 use super::seeking::Contacts;
+use super::share::Share;
 use super::trackers::{Goodbye, Trackers};
 
 /// What of a torrent goes on while it sleeps.
@@ -43,20 +44,20 @@ pub(super) struct Ends {
     /// In boxes: few ever come, and there is room for many.
     pub incoming: mpsc::Receiver<Box<Incoming>>,
     pub status: Board,
-    pub news: broadcast::Sender<News>,
+    pub news: NewsSender,
     /// Whom its last actor knew.
-    pub known: Acquaintances,
+    pub known: Box<Acquaintances>,
     /// What that one waited for.
-    pub waits: Option<Waits>,
+    pub waits: Option<Box<Waits>>,
     /// Whom the search for its metadata met.
-    pub contacts: Option<Contacts>,
+    pub contacts: Option<Box<Contacts>>,
     /// What went on while it slept.
     pub dormant: Option<Box<Dormant>>,
     /// What woke it.
     pub knocks: Knocks,
     /// The search's trackers, or its own, hear that it is over.
     pub goodbye: Option<Goodbye>,
-    pub share: watch::Receiver<usize>,
+    pub share: Share,
 }
 
 impl Ends {
@@ -65,15 +66,15 @@ impl Ends {
         commands: mpsc::Receiver<Command>,
         incoming: mpsc::Receiver<Box<Incoming>>,
         status: Board,
-        news: broadcast::Sender<News>,
-        share: watch::Receiver<usize>,
+        news: NewsSender,
+        share: Share,
     ) -> Self {
         Self {
             commands,
             incoming,
             status,
             news,
-            known: Acquaintances::default(),
+            known: Box::default(),
             waits: None,
             contacts: None,
             dormant: None,
@@ -92,9 +93,9 @@ impl Ends {
             self.goodbye = self.goodbye.take().or(Some(trackers.leave()));
         }
         let Some(contacts) = self.contacts.take() else { return };
-        let Contacts { company, links, trackers, goodbye, seats } = contacts;
+        let Contacts { company, links, trackers, goodbye, seats } = *contacts;
         drop((links, seats));
-        self.known = company.acquaintances();
+        self.known = Box::new(company.acquaintances());
         let later = goodbye.or(trackers.map(Trackers::leave));
         self.goodbye = self.goodbye.take().or(later);
     }

@@ -46,8 +46,7 @@ impl Actor {
             // The same may happen to a file again.
             _ => Some(News::FileChanged { why: reason, pieces, bytes, fetched_in }),
         };
-        // Nobody may be listening.
-        news.into_iter().for_each(|news| drop(self.news.send(news)));
+        news.into_iter().for_each(|news| self.news.send(news));
         self.publish();
     }
 
@@ -139,8 +138,7 @@ impl Actor {
             let pieces = found.len() as u32;
             info!(why, pieces, "lost files are back");
             self.swarm.note(Input::PiecesFound(found), now);
-            // Nobody may be listening.
-            let _ = self.news.send(News::FileBack { why, pieces, bytes });
+            self.news.send(News::FileBack { why, pieces, bytes });
         }
         // Where nobody could bring it anyway it may as well be looked for.
         let has_others =

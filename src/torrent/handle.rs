@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::base::url::Url;
@@ -62,12 +63,56 @@ pub enum News {
     },
 }
 
+/// Where a torrent tells its news. Their places are allocated at once, so each holds an address.
+#[derive(Clone, Debug)]
+pub(super) struct NewsSender(broadcast::Sender<Arc<News>>);
+
+/// Hears a torrent's news.
+#[derive(Debug)]
+pub struct NewsReceiver(broadcast::Receiver<Arc<News>>);
+
+impl NewsSender {
+    /// With so many places for a slow reader.
+    pub fn new(places: usize) -> Self {
+        Self(broadcast::channel(places).0)
+    }
+
+    /// Tells it to whoever listens, and nobody may.
+    pub fn send(&self, news: News) {
+        if self.0.receiver_count() > 0 {
+            let _ = self.0.send(Arc::new(news));
+        }
+    }
+
+    fn subscribe(&self) -> NewsReceiver {
+        NewsReceiver(self.0.subscribe())
+    }
+}
+
+impl NewsReceiver {
+    /// The next news. May be dropped without loss.
+    ///
+    /// # Errors
+    /// `Lagged` when some were lost, `Closed` when the torrent has ended.
+    pub async fn recv(&mut self) -> Result<News, RecvError> {
+        self.0.recv().await.map(Arc::unwrap_or_clone)
+    }
+
+    /// The next news that are there.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv); `Empty`.
+    pub fn try_recv(&mut self) -> Result<News, TryRecvError> {
+        self.0.try_recv().map(Arc::unwrap_or_clone)
+    }
+}
+
 /// A running torrent.
 #[derive(Clone, Debug)]
 pub struct TorrentHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) status: watch::Receiver<Status>,
-    pub(super) news: broadcast::Sender<News>,
+    pub(super) news: NewsSender,
 }
 
 impl TorrentHandle {
@@ -110,7 +155,7 @@ impl TorrentHandle {
     }
 
     /// News from now on. A slow reader loses the oldest.
-    pub fn news(&self) -> broadcast::Receiver<News> {
+    pub fn news(&self) -> NewsReceiver {
         self.news.subscribe()
     }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tracing::{Instrument as _, error_span};
 
 use crate::base::bitfield::Bitfield;
@@ -18,7 +18,7 @@ use super::asleep::{self, Rise, first_sleep, may_sleep};
 use super::board::Board;
 use super::command::Command;
 use super::ends::{Dormant, Ends};
-use super::handle::TorrentHandle;
+use super::handle::{NewsSender, TorrentHandle};
 use super::incoming::Incoming;
 use super::moving::{self, MoveOrder, Relocated};
 use super::opening::{Before, Opened, Outcome, open, open_again, open_now};
@@ -33,9 +33,8 @@ use super::status::{State, Status, missing_words};
 
 /// Orders that wait for the actor; whoever gives more waits too.
 const COMMANDS_LEN: usize = 32;
-/// News that a slow reader may be behind. All places are allocated at once, some hundred bytes
-/// each, for each torrent that waits; news are rare.
-const NEWS_LEN: usize = 32;
+/// News that a slow reader may be behind; they are rare.
+const NEWS_LEN: usize = 16;
 /// Connections that wait to be admitted; more are closed.
 const INCOMING_LEN: usize = 64;
 
@@ -61,7 +60,7 @@ pub async fn start(
         options.wanted_files.clone().unwrap_or_else(|| vec![true; torrent.files.len()]);
     let Entry { turn, places, bell, uploaded_before_bytes, record, share } = entry;
     let [limiter, up_limiter] = limiters(&resources, contacts.as_ref());
-    let parts = Parts {
+    let parts = Box::new(Parts {
         torrent,
         options,
         resources,
@@ -75,7 +74,7 @@ pub async fn start(
         so_far: SoFar::nothing(),
         limiter,
         up_limiter,
-    };
+    });
     let (first, seen) = match turn {
         Turn::Waits => (Next::Wait(State::Queued), of_state(State::Queued)),
         Turn::Begins | Turn::Sleeps => match open(&parts, Before::Nothing).await {
@@ -96,10 +95,10 @@ pub async fn start(
     let (commands, orders) = mpsc::channel(COMMANDS_LEN);
     let (incoming, arrivals) = mpsc::channel(INCOMING_LEN);
     let status = Board::new(first_status(&parts, seen), bell);
-    let (news, _) = broadcast::channel(NEWS_LEN);
+    let news = NewsSender::new(NEWS_LEN);
     let handle = TorrentHandle { commands, status: status.reader(), news: news.clone() };
-    let mut ends = Ends::new(orders, arrivals, status, news, share);
-    ends.contacts = contacts;
+    let mut ends = Box::new(Ends::new(orders, arrivals, status, news, share));
+    ends.contacts = contacts.map(Box::new);
     ends.goodbye = ends.contacts.as_mut().and_then(|contacts| contacts.goodbye.take());
     // At every level, so that each line of the log names its torrent.
     let span = error_span!("torrent", name = ?parts.torrent.name, hash = %short(info_hash));
@@ -178,7 +177,7 @@ impl From<Outcome> for Next {
 
 /// The life of a torrent: wait for its turn, run, and when it has seeded enough wait again. One
 /// that nobody asks sleeps meanwhile. When its disk is not there, wait for that and go on.
-async fn live(mut parts: Parts, first: Next, mut ends: Ends) {
+async fn live(mut parts: Box<Parts>, first: Next, mut ends: Box<Ends>) {
     let mut early = Vec::new();
     let mut next = first;
     loop {

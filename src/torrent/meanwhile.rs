@@ -52,18 +52,20 @@ pub(super) async fn meanwhile<T>(
 mod tests {
     use super::*;
 
-    use tokio::sync::{broadcast, mpsc, oneshot, watch};
+    use tokio::sync::{mpsc, oneshot};
 
     use crate::torrent::bell::silent;
     use crate::torrent::board::Board;
+    use crate::torrent::handle::NewsSender;
+    use crate::torrent::share::Share;
     use crate::torrent::status::Status;
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_a_disk_that_hangs_can_be_told_to_end() {
         let (commands, orders) = mpsc::channel(8);
         let board = Board::new(Status::default(), silent());
-        let (news, _) = broadcast::channel(1);
-        let (incoming, share) = (mpsc::channel(1).1, watch::channel(0).1);
+        let news = NewsSender::new(1);
+        let (incoming, share) = (mpsc::channel(1).1, Share::default());
         let mut ends = Ends::new(orders, incoming, board, news, share);
         let mut early = Vec::new();
         assert_eq!(meanwhile(&mut ends, &mut early, async { 7 }).await, Some(7));

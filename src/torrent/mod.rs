@@ -34,6 +34,7 @@ pub mod resources;
 mod running;
 mod seats;
 pub mod seeking;
+pub mod share;
 mod silent;
 pub mod source_news;
 pub mod sources;

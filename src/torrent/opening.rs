@@ -82,10 +82,10 @@ pub(super) async fn open_now(
             // It gives its place in the queue to those on other disks.
             let dir = parts.options.dir.display();
             let why = format!("{dir} does not answer: it goes on by itself when it does");
-            let _ = ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
+            ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
             ends.status.change(|status| status.state = State::DiskTrouble(why));
             let opened = meanwhile(ends, early, opening).await?;
-            let _ = ends.news.send(News::Swarm(Event::DiskRecovered));
+            ends.news.send(News::Swarm(Event::DiskRecovered));
             ends.status.change(|status| status.state = State::Checking);
             opened
         }
@@ -95,8 +95,7 @@ pub(super) async fn open_now(
         // Our own workers may still bring what they hold of it to a slow device.
         Err(Error::Disk(error)) if error.may_pass() || is_in_use(&error) => {
             let why = error.to_string();
-            // Nobody may be listening.
-            let _ = ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
+            ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
             Outcome::Away(why)
         }
         Err(error) => Outcome::Failed(error.to_string()),

@@ -117,10 +117,12 @@ pub(super) fn rest(status: &mut Status, state: State) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::sync::{broadcast, mpsc, oneshot, watch};
+    use tokio::sync::{mpsc, oneshot, watch};
 
     use crate::torrent::bell::silent;
     use crate::torrent::board::Board;
+    use crate::torrent::handle::NewsSender;
+    use crate::torrent::share::Share;
 
     struct Parked {
         commands: mpsc::Sender<Command>,
@@ -133,8 +135,8 @@ mod tests {
         let (_, incoming) = mpsc::channel(1);
         let board = Board::new(Status::default(), silent());
         let status = board.reader();
-        let (news, _) = broadcast::channel(1);
-        let (_, share) = watch::channel(0);
+        let news = NewsSender::new(1);
+        let share = Share::default();
         let mut ends = Ends::new(orders, incoming, board, news, share);
         let task = tokio::spawn(async move {
             let (mut wanted, mut early) = (vec![true, true], Vec::new());

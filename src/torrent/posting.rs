@@ -60,8 +60,7 @@ impl Actor {
             return;
         }
         for news in self.sources.news(&self.swarm, now) {
-            // Nobody may be listening.
-            let _ = self.news.send(News::Source(news));
+            self.news.send(News::Source(news));
         }
     }
 

@@ -18,6 +18,7 @@ use crate::tracker::task::Announcer;
 
 use super::bell::Bell;
 use super::places::Account;
+use super::share::Share;
 
 /// Peers that a tracker is asked for.
 pub(super) const NUMWANT: u32 = 100;
@@ -90,5 +91,5 @@ pub struct Entry {
     /// Its record of verified pieces, by [`record_of`](crate::disk::record_of).
     pub record: PathBuf,
     /// Blocks of the pool that its open pieces may hold; changes as torrents come and go.
-    pub share: watch::Receiver<usize>,
+    pub share: Share,
 }

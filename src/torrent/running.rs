@@ -32,9 +32,9 @@ pub(super) enum Ran {
 pub(super) async fn run(
     parts: &Parts,
     opened: Opened,
-    mut ends: Ends,
+    mut ends: Box<Ends>,
     mut early: Vec<Command>,
-) -> Option<(Ends, Ran)> {
+) -> Option<(Box<Ends>, Ran)> {
     let Opened { store, mut disk_events, after } = opened;
     ends.status.change(|status| status.home = store.home());
     let (have, trusted) = match check(parts, &store, &mut ends, &mut early).await {
@@ -77,7 +77,7 @@ pub(super) async fn run(
         // Nobody may be listening: it is posted, too, but after it.
         let found = FoundPieces { count: have.ones(), by_record, changed, lacks_room };
         let found = Arc::new(found);
-        let _ = ends.news.send(News::Checked(found.clone()));
+        ends.news.send(News::Checked(found.clone()));
         ends.status.change(|status| status.found = Some(found));
     }
     let pool = &parts.resources.pool;
@@ -154,8 +154,7 @@ async fn room(
 fn tell_troubles(ends: &Ends, news: Vec<FileNews>) {
     for item in news {
         if let FileNews::Trouble { error, .. } = item {
-            // Nobody may be listening.
-            let _ = ends.news.send(News::Swarm(Event::DiskTrouble(error.to_string())));
+            ends.news.send(News::Swarm(Event::DiskTrouble(error.to_string())));
         }
     }
 }

@@ -427,7 +427,7 @@ impl Task {
                     self.last = if hashed.verdict.is_right { hashed.pieces } else { Vec::new() };
                     self.seeker.checked(hashed.check, hashed.verdict, Instant::now());
                 }
-                Some(event) = self.trackers.events.recv() => self.on_tracker_event(event),
+                event = self.trackers.next() => self.on_tracker_event(event),
                 news = self.seats.next() => match news {
                     DhtNews::Peers(peers) => self.learn(Source::Dht, peers),
                     // Shown in its status.

@@ -1,7 +1,7 @@
 //! The actor's side of the announcer: its entry there, an event stream and the last status. A
 //! torrent without trackers has one that never says anything.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -28,7 +28,8 @@ const STOP_BUDGET: Duration = Duration::from_millis(3500);
 pub(super) struct Trackers {
     /// None when there is nobody to ask.
     entry: Option<Entry>,
-    pub events: mpsc::Receiver<TrackerEvent>,
+    /// None when there is nobody to ask.
+    events: Option<mpsc::Receiver<TrackerEvent>>,
     pub status: Vec<TrackerStatus>,
     stats: TransferStats,
     /// Which tracker of a private torrent answered last.
@@ -42,9 +43,24 @@ impl Trackers {
         config: Option<TrackerConfig>,
         stats: TransferStats,
     ) -> Self {
-        let (news, events) = mpsc::channel(EVENTS_LEN);
-        let entry = config.map(|config| announcer.enter(config, stats, Some(news)));
+        let enter = |config| {
+            let (news, events) = mpsc::channel(EVENTS_LEN);
+            (announcer.enter(config, stats, Some(news)), events)
+        };
+        let (entry, events) = config.map(enter).unzip();
         Self { entry, events, status: Vec::new(), stats, private: None }
+    }
+
+    /// The next event; waits for ever when there is nobody to ask. May be dropped without loss.
+    pub async fn next(&mut self) -> TrackerEvent {
+        match &mut self.events {
+            // The announcer lives as long as its entry.
+            Some(events) => match events.recv().await {
+                Some(event) => event,
+                None => pending().await,
+            },
+            None => pending().await,
+        }
     }
 
     /// Gives an order.
