@@ -4,6 +4,7 @@
 
 mod faults;
 mod script;
+mod tls;
 mod whole;
 
 use std::fs;
