@@ -13,9 +13,11 @@ use super::commands::create::CreateArgs;
 use super::commands::dht::DhtCommand;
 use super::commands::info::InfoArgs;
 use super::commands::magnet::MagnetArgs;
+use super::escape::escape;
+use super::exit::Failure;
 use super::values::{self, Listen, Ranges, Rate};
 use crate::net::blocklist::{Lists, Source};
-use crate::net::egress::{Egress, Policy, Proxy, Remote};
+use crate::net::egress::{Egress, Policy, Proxy, Remote, authorities};
 use crate::tracker::find::FIND_PORT;
 
 const EXAMPLES: &str = "\
@@ -309,9 +311,22 @@ pub struct Ways {
     #[arg(long, value_name = "ADDR", global = true, env = "DRIVER_DNS",
           value_parser = values::name_server)]
     pub dns: Option<SocketAddr>,
+    /// Trust the authorities in this file (PEM), too, whenever a server proves its name by TLS
+    #[arg(long, value_name = "FILE", global = true, env = "DRIVER_CA",
+          value_hint = ValueHint::FilePath)]
+    pub ca: Vec<PathBuf>,
 }
 
 impl Ways {
+    /// Looks whether files of certificates are there, and have some.
+    ///
+    /// # Errors
+    /// `BadInput`: no server would ever be trusted by such a file.
+    pub fn check(&self) -> Result<(), Failure> {
+        let why = |why: String| Failure::bad_input(format!("--ca {}", escape(&why)));
+        authorities(&self.ca).map(drop).map_err(why)
+    }
+
     /// What makes the sockets.
     pub fn egress(&self) -> Egress {
         Egress::new(Policy {
@@ -320,6 +335,7 @@ impl Ways {
             proxy: self.proxy.clone(),
             only_peers: self.proxy_peers,
             dns: self.dns,
+            authorities: self.ca.clone(),
         })
     }
 }
@@ -435,9 +451,6 @@ pub struct Options {
     /// Let torrents and redirects name servers in the own network and on this machine, too
     #[arg(long, env = "DRIVER_ALLOW_LOCAL_WEB_SEEDS", value_parser = BoolishValueParser::new())]
     pub allow_local_web_seeds: bool,
-    /// Trust the authorities in this file (PEM), too, when servers of files prove their names
-    #[arg(long, value_name = "FILE", env = "DRIVER_CA", value_hint = ValueHint::FilePath)]
-    pub ca: Vec<PathBuf>,
     /// Ask no tracker
     #[arg(long, env = "DRIVER_NO_TRACKERS", value_parser = BoolishValueParser::new())]
     pub no_trackers: bool,

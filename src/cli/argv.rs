@@ -14,8 +14,8 @@ use super::print::nearest;
 use super::values;
 
 /// Options of every command that have a value.
-const WITH_VALUE: [&str; 7] =
-    ["--log", "--color", "--memory", "--interface", "--bind", "--proxy", "--dns"];
+const WITH_VALUE: [&str; 8] =
+    ["--log", "--color", "--memory", "--interface", "--bind", "--proxy", "--dns", "--ca"];
 
 /// Puts options that every command takes behind the command, where clap looks for them:
 /// before it they would make a torrent of the command's name.

@@ -141,6 +141,7 @@ pub fn is_here(torrent: &Torrent, dir: &Path, sums: &[FileSum]) -> bool {
 mod tests {
     use super::*;
     use crate::metalink::{FileHash, HashKind};
+    use crate::torrent::status::SourceScope;
     use sha1::{Digest as _, Sha1};
 
     fn torrent() -> Torrent {
@@ -205,7 +206,7 @@ mod tests {
         let source = |state: SourceState| SourceStatus {
             site: "m".to_owned(),
             url: "http://m/".to_owned(),
-            file: None,
+            scope: SourceScope::All,
             state,
             links: 0,
             busy: 0,
@@ -221,6 +222,7 @@ mod tests {
         let gone = || SourceFileStatus {
             file: FileIndex(0),
             path: "x".to_owned(),
+            url: None,
             why: Some("404".to_owned()),
             left: Some(Duration::from_secs(3599)),
             whole_only: false,

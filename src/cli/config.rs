@@ -32,7 +32,7 @@ const CONTRARY: [(&str, &str); 7] = [
 ];
 
 /// The settings that say what may leave, and how.
-const WAYS: [&str; 5] = ["interface", "bind", "proxy", "proxy-peers", "dns"];
+const WAYS: [&str; 6] = ["interface", "bind", "proxy", "proxy-peers", "dns", "ca"];
 /// Commands that speak to others and read nothing else of the file: their `--config` is another
 /// one.
 const READ_WAYS_ALONE: [&[&str]; 1] = [&["chunk", "get"]];

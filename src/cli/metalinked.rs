@@ -2,11 +2,14 @@
 //! one that is made of its pieces, or one whose pieces nothing judges. Mirrors become exact web
 //! seeds, and the hash of the whole file is kept for the end, in all cases.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use crate::base::ids::FileIndex;
 use crate::metainfo::create::wrap_found;
@@ -39,61 +42,169 @@ pub enum Meant {
 }
 
 /// What each file of a metalink comes to, by its name. Files of one torrent are one download.
-/// What is left out goes to `told`. Waits for the .torrent files, half a minute each.
+/// What is left out goes to `told`. Waits for the .torrent files, half a minute each; one that
+/// several files name is fetched once.
 pub async fn meant(
     metalink: &Metalink,
     egress: &Egress,
     told: &mut Vec<String>,
 ) -> Vec<(String, Result<Meant, Failure>)> {
     let mut all: Vec<(String, Result<Meant, Failure>)> = Vec::new();
+    let mut fetches = Fetches { egress: egress.clone(), known: HashMap::new() };
     for file in &metalink.files {
-        let found = of_file(file, egress, told).await;
-        if let Ok(Meant::Torrent(loaded)) = &found {
-            let same = all.iter_mut().find_map(|(_, known)| match known {
-                Ok(Meant::Torrent(known)) if is_same(known, loaded) => Some(known),
-                _ => None,
-            });
-            if let Some(known) = same {
-                known.hints.join(&loaded.hints);
-                continue;
+        let found = match of_file(file, &mut fetches, told).await {
+            Ok(Came::Named(named, hints)) => {
+                let same = all.iter_mut().find_map(|(_, known)| match known {
+                    Ok(Meant::Torrent(known)) if is_same(&known.torrent, &named.torrent) => {
+                        Some(known)
+                    }
+                    _ => None,
+                });
+                if let Some(known) = same {
+                    known.hints.join(&hints);
+                    continue;
+                }
+                let (torrent, bytes) = (named.torrent.clone(), named.bytes.clone());
+                Ok(Meant::Torrent(Box::new(Loaded { torrent, bytes, hints })))
             }
-        }
+            Ok(Came::Alone(meant)) => Ok(meant),
+            Err(failure) => Err(failure),
+        };
         all.push((file.name.clone(), found));
     }
     all
 }
 
-fn is_same(one: &Loaded, other: &Loaded) -> bool {
-    one.torrent.info_hash_v1 == other.torrent.info_hash_v1
+fn is_same(one: &Torrent, other: &Torrent) -> bool {
+    one.info_hash_v1 == other.info_hash_v1 && one.info_hash_v2 == other.info_hash_v2
 }
 
-async fn of_file(file: &Listed, egress: &Egress, told: &mut Vec<String>) -> Result<Meant, Failure> {
+/// What one file comes to.
+enum Came {
+    /// A torrent that the metalink names, and what it says of it beside.
+    Named(Arc<Named>, Hints),
+    /// Something of its own.
+    Alone(Meant),
+}
+
+/// A torrent as it came.
+struct Named {
+    torrent: Torrent,
+    bytes: Vec<u8>,
+}
+
+/// The .torrent files that a metalink names, by their URLs.
+struct Fetches {
+    egress: Egress,
+    known: HashMap<String, Fetch>,
+}
+
+enum Fetch {
+    /// It comes, since then; files that cannot wait so long do without it.
+    Coming(Instant, JoinHandle<Result<(Torrent, Vec<u8>), Failure>>),
+    /// Here, unless it cannot be had.
+    Over(Option<Arc<Named>>),
+}
+
+impl Fetches {
+    /// The torrent at this URL, if it can be had. Why not is told once.
+    async fn torrent(&mut self, url: &str, told: &mut Vec<String>) -> Option<Arc<Named>> {
+        if !self.known.contains_key(url) {
+            let (wanted, egress) = (url.to_owned(), self.egress.clone());
+            let fetching = tokio::spawn(async move { torrent_at(&wanted, &egress).await });
+            self.known.insert(url.to_owned(), Fetch::Coming(Instant::now(), fetching));
+        }
+        let fetch = self.known.get_mut(url)?;
+        if let Fetch::Coming(_, fetching) = fetch {
+            let came = match fetching.await {
+                Ok(Ok((torrent, bytes))) => Some(Arc::new(Named { torrent, bytes })),
+                Ok(Err(failure)) => {
+                    told.push(failure.message);
+                    None
+                }
+                Err(_) => None,
+            };
+            *fetch = Fetch::Over(came);
+        }
+        match fetch {
+            Fetch::Over(came) => came.clone(),
+            Fetch::Coming(..) => None,
+        }
+    }
+
+    /// The first of these that can be had, and what its file is called in it.
+    async fn first<'a>(
+        &mut self,
+        torrents: &'a [MetaUrl],
+        told: &mut Vec<String>,
+    ) -> Option<(Arc<Named>, Option<&'a str>)> {
+        for named in torrents {
+            if let Some(torrent) = self.torrent(&named.url, told).await {
+                return Some((torrent, named.name.as_deref()));
+            }
+        }
+        None
+    }
+
+    /// Since when one of these comes; now, if none does yet.
+    fn since(&self, torrents: &[MetaUrl]) -> Instant {
+        let since = torrents.iter().filter_map(|named| match self.known.get(&named.url) {
+            Some(Fetch::Coming(since, _)) => Some(*since),
+            _ => None,
+        });
+        since.min().unwrap_or_else(Instant::now)
+    }
+}
+
+impl Drop for Fetches {
+    fn drop(&mut self) {
+        for fetch in self.known.values() {
+            if let Fetch::Coming(_, fetching) = fetch {
+                fetching.abort();
+            }
+        }
+    }
+}
+
+async fn of_file(
+    file: &Listed,
+    fetches: &mut Fetches,
+    told: &mut Vec<String>,
+) -> Result<Came, Failure> {
     let unusable = |why: String| Failure::bad_input(format!("{}: {why}", escape(&file.name)));
     let way = plan(file).map_err(|error| unusable(error.to_string()))?;
-    let Way::Torrent { torrents, magnets, meanwhile } = way else { return alone(file, way) };
+    let Way::Torrent { torrents, magnets, meanwhile } = way else {
+        return alone(file, way).map(Came::Alone);
+    };
     let found = match meanwhile {
         // Mirrors wait no longer for it.
         Some(_) => {
-            timeout(TORRENT_WAIT, named_torrent(torrents, egress, told)).await.ok().flatten()
+            let until = fetches.since(torrents) + TORRENT_WAIT;
+            timeout_at(until, fetches.first(torrents, told)).await.ok().flatten()
         }
-        None => named_torrent(torrents, egress, told).await,
+        None => fetches.first(torrents, told).await,
     };
-    if let Some((torrent, bytes, named)) = found {
-        return Ok(Meant::Torrent(Box::new(with_mirrors(file, torrent, bytes, named, told))));
+    if let Some((named, name)) = found
+        && let Some(hints) = hints_of(file, &named.torrent, name, told)
+    {
+        return Ok(Came::Named(named, hints));
     }
     if !file.mirrors.is_empty() && file.size.is_some() {
-        if meanwhile.is_some() {
+        if !torrents.is_empty() {
             told.push(format!("{}: begins without its torrent", escape(&file.name)));
         }
         let bare = Listed { torrents: Vec::new(), magnets: Vec::new(), ..file.clone() };
         let way = plan(&bare).map_err(|error| unusable(error.to_string()))?;
-        return alone(&bare, way);
+        return alone(&bare, way).map(Came::Alone);
     }
     let link = magnets.iter().find_map(|link| Magnet::parse(link).ok());
     match link {
-        Some(link) => Ok(Meant::Link(Box::new(link))),
+        Some(link) => Ok(Came::Alone(Meant::Link(Box::new(link)))),
         None => {
-            let why = "none of the torrents that the metalink names can be had".to_owned();
+            let mut why = "no torrent that the metalink names is of use".to_owned();
+            if !file.mirrors.is_empty() {
+                why += ", and without one nothing says how long it is";
+            }
             Err(Failure::new(Exit::Network, format!("{}: {why}", escape(&file.name))))
         }
     }
@@ -115,40 +226,27 @@ fn alone(file: &Listed, way: Way<'_>) -> Result<Meant, Failure> {
     Ok(Meant::Torrent(Box::new(Loaded { torrent, bytes, hints })))
 }
 
-/// The first of these torrents that can be had, with its file as it came.
-async fn named_torrent<'a>(
-    torrents: &'a [MetaUrl],
-    egress: &Egress,
-    told: &mut Vec<String>,
-) -> Option<(Torrent, Vec<u8>, Option<&'a str>)> {
-    for named in torrents {
-        match torrent_at(&named.url, egress).await {
-            Ok((torrent, bytes)) => return Some((torrent, bytes, named.name.as_deref())),
-            Err(failure) => told.push(failure.message),
-        }
-    }
-    None
-}
-
-/// A torrent that decides what is right, with the mirrors of its file, unless they have another.
-fn with_mirrors(
+/// What is said of a file of a torrent that decides what is right; of one that has another length
+/// there nothing but that it is wanted. None when the torrent does not hold it.
+fn hints_of(
     file: &Listed,
-    torrent: Torrent,
-    bytes: Vec<u8>,
-    named: Option<&str>,
+    torrent: &Torrent,
+    name: Option<&str>,
     told: &mut Vec<String>,
-) -> Loaded {
-    let hints = match file_in(&torrent, file, named) {
-        Ok(index) => {
-            let is_one_of_several = torrent.files.iter().filter(|file| !file.is_pad).count() > 1;
-            hints(file, index, is_one_of_several)
-        }
-        Err(why) => {
-            told.push(format!("{}: {why}; its mirrors are left out", escape(&file.name)));
-            Hints::default()
-        }
+) -> Option<Hints> {
+    let is_one_of_several = torrent.files.iter().filter(|file| !file.is_pad).count() > 1;
+    let why = match file_in(torrent, file, name) {
+        Ok(index) => return Some(hints(file, index, is_one_of_several)),
+        Err(why) => why,
     };
-    Loaded { torrent, bytes, hints }
+    let shown = escape(&file.name);
+    let bare = Listed { name: file.name.clone(), ..Listed::default() };
+    let other = file_in(torrent, &bare, name).ok();
+    told.push(match other {
+        Some(_) => format!("{shown}: {why}; its mirrors are left out"),
+        None => format!("{shown}: {why}"),
+    });
+    other.map(|index| hints(&bare, index, is_one_of_several))
 }
 
 /// What a metalink says of a file of a torrent: its mirrors, and the hash of all of it.
@@ -284,6 +382,30 @@ mod tests {
         assert_eq!((loaded.hints.web_seeds.len(), loaded.hints.sums.len()), (2, 1));
         let refused = one(listed(None)).await.unwrap_err();
         assert_eq!(refused.exit, Exit::BadInput);
+    }
+
+    /// A torrent of two files, `t/a` of 2 bytes and `t/b` of 3.
+    fn of_two() -> Torrent {
+        let files = "d6:lengthi2e4:pathl1:aeed6:lengthi3e4:pathl1:bee";
+        let head = format!("d5:filesl{files}e4:name1:t12:piece lengthi16384e6:pieces20:");
+        Torrent::from_info(&[head.as_bytes(), &[0; 20], b"e"].concat()).unwrap()
+    }
+
+    #[test]
+    fn of_a_torrent_of_several_files_the_one_that_is_listed_is_wanted_whatever_its_length() {
+        let file = |name: &str, size| Listed { name: name.to_owned(), ..listed(Some(size)) };
+        let mut told = Vec::new();
+        let mut said = |file: &Listed, name| hints_of(file, &of_two(), name, &mut told);
+        let right = said(&file("b", 3), None).unwrap();
+        assert_eq!((right.wanted, right.web_seeds.len()), (vec![1..=1], 2));
+        let other = said(&file("b", 4), Some("t/b")).unwrap();
+        assert_eq!((other.wanted, other.web_seeds, other.sums), (vec![1..=1], vec![], vec![]));
+        assert_eq!(said(&file("c", 3), None), None);
+        let expected = [
+            "b: it has 4 bytes in the metalink, but 3 in the torrent; its mirrors are left out",
+            "c: the torrent that the metalink names does not hold it",
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

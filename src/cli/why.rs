@@ -7,7 +7,7 @@ use crate::base::digest::sha1_plan;
 use crate::base::units::{duration, rate};
 use crate::disk::DiskRates;
 use crate::swarm::waits::Cause;
-use crate::torrent::status::{State, TrackerBrief, WhyReport};
+use crate::torrent::status::{SourceFileStatus, SourceState, State, TrackerBrief, WhyReport};
 use crate::tracker::tiers::status::TrackerState;
 
 use super::escape::escape;
@@ -17,6 +17,8 @@ use super::print::{counted, dht_words, hide_keys, source_trouble, wrap};
 const MINUTE: Duration = Duration::from_secs(60);
 /// Causes with a smaller share are not worth a line.
 const SHARE_MIN: f64 = 0.05;
+/// What is not asked for again for so long was not found.
+const GONE_FOR: Duration = Duration::from_secs(1800);
 /// Web sources in trouble that are named.
 const SOURCES_NAMED: usize = 3;
 
@@ -161,6 +163,13 @@ fn sources_words(report: &WhyReport) -> String {
         [only] => format!(" ({only})"),
         [first, others @ ..] => format!(" ({first}; and {} more: web shows all)", others.len()),
     }
+}
+
+/// Does a source that could be asked lack files, so that it will not be asked for those for long?
+fn lacks_files(report: &WhyReport) -> bool {
+    let is_gone = |file: &SourceFileStatus| file.left.is_some_and(|left| left >= GONE_FOR);
+    let fit = report.sources.iter().filter(|source| source.state == SourceState::Fit);
+    fit.flat_map(|source| &source.files).any(is_gone)
 }
 
 /// Sources in trouble while the time goes elsewhere.
@@ -490,6 +499,9 @@ fn advice_without_limit(cause: Cause, report: &WhyReport) -> Option<&'static str
         Cause::Disk if report.disk_trouble.is_some() => None,
         Cause::Disk => Some("use a faster disk, or find what else keeps it busy"),
         Cause::Hash => Some("the processor is the limit: find what else keeps it busy"),
+        Cause::SourceWaits if lacks_files(report) => {
+            Some("web shows which URLs were asked for: see whether they are right, or wait")
+        }
         Cause::SourceWaits => Some("wait: it is asked again by itself; web shows each source"),
         Cause::SourceSlow => Some("nothing: other sources are used as soon as there are any"),
         Cause::SourcesDiffer => Some("find a mirror that has the files of this torrent"),
@@ -499,8 +511,9 @@ fn advice_without_limit(cause: Cause, report: &WhyReport) -> Option<&'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::FileIndex;
     use crate::swarm::waits::WaitReport;
-    use crate::torrent::status::{DhtStatus, SourceState, SourceStatus};
+    use crate::torrent::status::{DhtStatus, SourceScope, SourceStatus};
 
     fn around() -> Around {
         Around { state: State::Downloading, number: 2, is_several: true, limit_of_all: None }
@@ -765,7 +778,7 @@ who upload to them
         let source = |state, busy| SourceStatus {
             site: "m.example".to_owned(),
             url: "http://m.example/".to_owned(),
-            file: None,
+            scope: SourceScope::All,
             state,
             links: 2,
             busy,
@@ -788,6 +801,18 @@ who upload to them
         let first = "100 % of the last minute: no web source could be asked (m.example: 429: it is \
                      busy, again in 12s; and 1 more: web shows all)\n";
         assert!(said.starts_with(first) && !said.contains("Web source"), "{said}");
+        assert!(said.contains("What to do: wait: it is asked again by itself"), "{said}");
+        let gone = SourceFileStatus {
+            file: FileIndex(0),
+            path: "x".to_owned(),
+            url: None,
+            why: Some("404: the file is not there".to_owned()),
+            left: Some(Duration::from_secs(3599)),
+            whole_only: false,
+        };
+        served.sources = vec![SourceStatus { files: vec![gone], ..source(SourceState::Fit, 0) }];
+        let said = why_text(&served, &around());
+        assert!(said.contains("What to do: web shows which URLs were asked for"), "{said}");
         served.limit_web = Some(1 << 20);
         let said = explain(Cause::Limit, &served, &around());
         assert_eq!(said, "your limit of 1.0 MiB/s for web sources held it back");

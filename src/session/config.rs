@@ -51,9 +51,6 @@ pub struct SessionConfig {
     /// Limit on what all servers of files together send, in bytes per second, below the download
     /// limit.
     pub web_limit: Option<u64>,
-    /// Files with certificates (PEM) of authorities that servers of files may prove their names
-    /// with, besides those of the system.
-    pub authorities: Vec<PathBuf>,
     /// Take part in the DHT (BEP 5), for all torrents but private ones.
     pub dht: Option<DhtOptions>,
 }
@@ -150,11 +147,6 @@ impl SessionConfig {
         Self { web_limit: limit.into(), ..self }
     }
 
-    /// Files with certificates of authorities, besides those of the system.
-    pub fn authorities(self, authorities: Vec<PathBuf>) -> Self {
-        Self { authorities, ..self }
-    }
-
     /// How much memory each part may hold.
     pub fn memory(self, memory: Memory) -> Self {
         Self { memory, ..self }
@@ -201,7 +193,6 @@ impl Default for SessionConfig {
             allow_local_sources: false,
             web_connections: Self::WEB_CONNECTIONS,
             web_limit: None,
-            authorities: Vec::new(),
             dht: None,
         }
     }

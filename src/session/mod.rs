@@ -165,7 +165,7 @@ impl Session {
             patient: patience,
             places: Account::new(Shared::new(bell.clone())),
             origins: origins::start(Policy {
-                tls: Tls::new(config.authorities),
+                tls: Tls::new(egress.policy().authorities.clone()),
                 allows_local: config.allow_local_sources,
                 connections: config.web_connections.max(1),
                 limiter: web_limiter,

@@ -2,6 +2,7 @@
 //! sends it and what follows. Time and chance are parameters of the brain, not events.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::base::bitfield::Bitfield;
@@ -130,12 +131,45 @@ pub enum Input {
 pub struct WebSource {
     /// What it is called in orders.
     pub source: SourceId,
-    /// The one file that it has; all when none.
-    pub file: Option<FileIndex>,
+    /// The files that it has.
+    pub holds: Holds,
     /// In which order sources are tried, the lowest first (RFC 5854).
     pub priority: u32,
     /// Links to it at a time, at least one.
     pub links_max: usize,
+}
+
+/// Which files of a torrent a source has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Holds {
+    /// All of them.
+    #[default]
+    All,
+    /// These, in order.
+    Files(Arc<[FileIndex]>),
+    /// These, in order, each on a server of its own. It is asked for pieces that lie in several of
+    /// them, and that no other source brings.
+    Seams(Arc<[FileIndex]>),
+}
+
+impl Holds {
+    /// Is the file one of them?
+    pub fn has(&self, file: FileIndex) -> bool {
+        match self {
+            Self::All => true,
+            Self::Files(files) | Self::Seams(files) => files.binary_search(&file).is_ok(),
+        }
+    }
+
+    /// May the other one have something of it that both are asked for?
+    pub fn shares(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Seams(_), Self::Seams(_)) => true,
+            (Self::Seams(_), _) | (_, Self::Seams(_)) => false,
+            (Self::Files(files), _) => files.iter().any(|file| other.has(*file)),
+            (Self::All, _) => true,
+        }
+    }
 }
 
 /// What the other torrents of a session leave to one. Who owns the places says so, again and

@@ -11,7 +11,7 @@ use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, SourceId};
 use crate::base::layout::{Layout, PieceIndex};
 
-use super::event::WebSource;
+use super::event::{Holds, WebSource};
 use super::link::Trouble;
 use super::report::{FileSnapshot, SourceState};
 
@@ -161,6 +161,16 @@ struct Source {
     vain_files: u32,
     vain_rests: u32,
     ranges: Ranges,
+    /// What others leave to it, if it is for seams.
+    left: Left,
+}
+
+/// The pieces that a source for seams can bring and no other one, as of when that was reckoned.
+#[derive(Debug, Default)]
+struct Left {
+    list: Vec<Range<u32>>,
+    /// The other sources that were to be asked then, and what could be had of them.
+    of: Option<(u64, Vec<SourceId>)>,
 }
 
 /// The pieces that a source can bring, as of when that was reckoned.
@@ -187,11 +197,10 @@ impl Sources {
     /// There are these, too. Those that are known stay what they are.
     pub(super) fn tell(&mut self, told: Vec<WebSource>, ground: Ground<'_>) {
         if self.known.is_empty() {
-            self.crumbs = crumbs(ground);
+            self.crumbs = pieces_of_parts(ground, PARTS_MAX + 1);
         }
         for told in told {
-            let fits = told.file.is_none_or(|file| file.0 < ground.extents.file_count());
-            if fits && self.known.len() < SOURCES_MAX {
+            if self.known.len() < SOURCES_MAX {
                 self.known.entry(told.source).or_insert_with(|| Source::new(told));
             }
         }
@@ -202,20 +211,29 @@ impl Sources {
         self.known.is_empty()
     }
 
-    /// Those that may be asked at present, the best first: by what the lists say, and those that
-    /// are far slower than others at last.
+    /// Those that may be asked at present, the best first: by what the lists say, those that are
+    /// far slower than others behind them, and those for seams at last.
     pub(super) fn fit(&self, now: Instant) -> Vec<SourceId> {
         let fit = self.known.values().filter(|source| source.is_fit(now));
         let mut fit: Vec<_> = fit
-            .map(|source| (source.is_slow(now), source.told.priority, source.told.source))
+            .map(|it| (it.is_of_seams(), it.is_slow(now), it.told.priority, it.told.source))
             .collect();
         fit.sort_unstable();
-        fit.into_iter().map(|(_, _, source)| source).collect()
+        fit.into_iter().map(|(.., source)| source).collect()
     }
 
     /// May it be asked at present?
     pub(super) fn is_fit(&self, source: SourceId, now: Instant) -> bool {
         self.known.get(&source).is_some_and(|source| source.is_fit(now))
+    }
+
+    /// May two of them bring the same, so that what one brings is no work for the other?
+    pub(super) fn share(&self, one: SourceId, other: SourceId) -> bool {
+        let holds = |source| self.known.get(&source).map(|it: &Source| &it.told.holds);
+        match (holds(one), holds(other)) {
+            (Some(one), Some(other)) => one.shares(other),
+            _ => false,
+        }
     }
 
     /// Links to it at a time.
@@ -246,13 +264,45 @@ impl Sources {
         ground: Ground<'_>,
         now: Instant,
     ) -> &[Range<u32>] {
-        let Some(source) = self.known.get_mut(&source) else { return &[] };
+        self.renew(source, ground, now);
+        if self.known.get(&source).is_some_and(Source::is_of_seams) {
+            self.renew_left(source, ground, now);
+            return self.known.get(&source).map_or(&[], |source| &source.left.list);
+        }
+        self.known.get(&source).map_or(&[], |source| &source.ranges.list)
+    }
+
+    /// Reckons anew what it can bring, if that has changed.
+    fn renew(&mut self, source: SourceId, ground: Ground<'_>, now: Instant) {
+        let Some(source) = self.known.get_mut(&source) else { return };
         let ranges = &source.ranges;
         if !ranges.is_known || ranges.until.is_some_and(|until| until <= now) {
             self.version += 1;
             source.ranges = source.reckon_ranges(ground, now);
         }
-        &source.ranges.list
+    }
+
+    /// The same of what others leave to one for seams.
+    fn renew_left(&mut self, source: SourceId, ground: Ground<'_>, now: Instant) {
+        let is_other = |it: &SourceId| self.known.get(it).is_some_and(|it| !it.is_of_seams());
+        let others: Vec<_> = self.fit(now).into_iter().filter(is_other).collect();
+        others.iter().for_each(|other| self.renew(*other, ground, now));
+        let is_known = |it: &Source| {
+            it.left.of.as_ref().is_some_and(|of| of.0 == self.version && of.1 == others)
+        };
+        let Some(its) = self.known.get(&source).filter(|it| !is_known(it)) else { return };
+        let brings = |other: &SourceId, piece| {
+            self.known.get(other).is_some_and(|it| is_in(&it.ranges.list, piece))
+        };
+        let pieces = its.ranges.list.iter().cloned().flatten();
+        let left = pieces.filter(|piece| !others.iter().any(|other| brings(other, *piece)));
+        let list = rows(left);
+        // No news to others unless it is other pieces.
+        self.version += u64::from(list != its.left.list);
+        let of = Some((self.version, others));
+        if let Some(source) = self.known.get_mut(&source) {
+            source.left = Left { list, of };
+        }
     }
 
     /// Pieces of very many parts, in order: peers come first for those.
@@ -343,10 +393,16 @@ impl Sources {
         ground: Ground<'_>,
         now: Instant,
     ) {
-        let Some(source) = self.known.get_mut(&source) else { return };
         if file.0 >= ground.extents.file_count() {
             return;
         }
+        // What begins within a piece comes as a whole only together with what is before it.
+        let is_other = |it: &&mut Source| it.is_of_seams() && it.told.source != source;
+        for seams in self.known.values_mut().filter(is_other).filter(|it| it.has(file)) {
+            seams.ranges.is_known = false;
+            seams.files.entry(file).or_default().whole_only = true;
+        }
+        let Some(source) = self.known.get_mut(&source) else { return };
         source.ranges.is_known = false;
         let known = source.files.entry(file).or_default();
         if !std::mem::replace(&mut known.whole_only, true) {
@@ -531,7 +587,12 @@ impl Source {
             vain_files: 0,
             vain_rests: 0,
             ranges: Ranges::default(),
+            left: Left::default(),
         }
+    }
+
+    fn is_of_seams(&self) -> bool {
+        matches!(self.told.holds, Holds::Seams(_))
     }
 
     /// It failed at a piece once more, and so often at least. Is the piece not asked of it now?
@@ -594,7 +655,7 @@ impl Source {
 
     /// Is it said to have this file?
     fn has(&self, file: FileIndex) -> bool {
-        self.told.file.is_none_or(|only| only == file)
+        self.told.holds.has(file)
     }
 
     fn changes(&self) -> impl Iterator<Item = Instant> + '_ {
@@ -609,7 +670,12 @@ impl Source {
             self.has(file) && !off.is_some_and(Off::is_for_good)
         };
         let is_off = self.off.as_ref().is_some_and(Off::is_for_good);
-        !is_off && ground.files_of(piece).all(is_there)
+        !is_off && self.is_for(piece, ground) && ground.files_of(piece).all(is_there)
+    }
+
+    /// Is it a piece that it is asked for at all?
+    fn is_for(&self, piece: PieceIndex, ground: Ground<'_>) -> bool {
+        !self.is_of_seams() || ground.files_of(piece).nth(1).is_some()
     }
 
     fn brings_now(&self, piece: PieceIndex, ground: Ground<'_>, now: Instant) -> bool {
@@ -639,7 +705,7 @@ impl Source {
             };
             !self.has(*file) || known.is_some_and(is_off)
         };
-        let is_whole = self.told.file.is_none() && self.files.is_empty();
+        let is_whole = self.told.holds == Holds::All && self.files.is_empty();
         let files = (!is_whole).then(|| ground.files().filter(is_left_out)).into_iter().flatten();
         let is_stuck = |it: &Stuck| it.until.is_some_and(|until| now < until);
         let stuck = self.stuck.iter().filter(|(_, it)| is_stuck(it)).map(|(piece, _)| piece);
@@ -653,25 +719,47 @@ impl Source {
         unfit.for_each(&mut leave_out);
         let count = ground.layout.piece_count();
         leave_out(count..count);
+        if self.is_of_seams() {
+            let seams = pieces_of_parts(ground, 2);
+            list = rows(seams.into_iter().filter(|seam| is_in(&list, *seam)));
+        }
         let until = self.files.values().flat_map(|file| &file.off).filter_map(|off| off.until);
         let until = until.chain(self.stuck.values().filter_map(|stuck| stuck.until));
         Ranges { list, until: until.filter(|at| *at > now).min(), is_known: true }
     }
 }
 
-/// Pieces of more than `PARTS_MAX` parts that are no padding, in order.
-fn crumbs(ground: Ground<'_>) -> Vec<u32> {
-    let mut crumbs = Vec::new();
+/// Is the piece in one of these ranges, which are in order?
+pub(super) fn is_in(ranges: &[Range<u32>], number: u32) -> bool {
+    let at = ranges.partition_point(|range| range.end <= number);
+    ranges.get(at).is_some_and(|range| range.contains(&number))
+}
+
+/// Pieces in order as ranges.
+fn rows(pieces: impl Iterator<Item = u32>) -> Vec<Range<u32>> {
+    let mut rows: Vec<Range<u32>> = Vec::new();
+    for piece in pieces {
+        match rows.last_mut().filter(|row| row.end == piece) {
+            Some(row) => row.end = piece + 1,
+            None => rows.push(piece..piece + 1),
+        }
+    }
+    rows
+}
+
+/// Pieces of at least so many parts that are no padding, more than one, in order.
+fn pieces_of_parts(ground: Ground<'_>, least: usize) -> Vec<u32> {
+    let mut found = Vec::new();
     let mut last = (0, 0);
     for file in ground.files() {
         let pieces = ground.pieces_of(file);
         last = if last.0 == pieces.start { (last.0, last.1 + 1) } else { (pieces.start, 1) };
-        if last.1 == PARTS_MAX + 1 {
-            crumbs.push(pieces.start);
+        if last.1 == least {
+            found.push(pieces.start);
         }
         if pieces.end - pieces.start > 1 {
             last = (pieces.end - 1, 1);
         }
     }
-    crumbs
+    found
 }

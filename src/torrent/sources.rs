@@ -2,7 +2,7 @@
 //! those that the user does. What is fetched from which is the brain's; who may have a connection
 //! is decided in the session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,16 +11,16 @@ use tracing::{debug, info};
 use crate::base::extents::Extents;
 use crate::base::ids::{FileIndex, LinkId, SourceId};
 use crate::base::layout::PieceIndex;
-use crate::base::url::Url;
+use crate::base::url::{Site, Url};
 use crate::link::web::{self, Origins, Server};
-use crate::metainfo::{Torrent, WEB_SEEDS_MAX};
+use crate::metainfo::{Spelling, Torrent, WEB_SEEDS_MAX};
 use crate::swarm::Swarm;
-use crate::swarm::event::WebSource;
+use crate::swarm::event::{Holds, WebSource};
 use crate::swarm::report::{FileSnapshot, SourceSnapshot};
 
 use super::links::Links;
 use super::source_news::{SourceChange, SourceNews, SourceWatch};
-use super::status::{SourceFileStatus, SourceStatus};
+use super::status::{SourceFileStatus, SourceScope, SourceStatus};
 
 pub use crate::link::web::NamedBy;
 
@@ -58,9 +58,14 @@ impl WebSeed {
     }
 }
 
-/// Servers of single files that a torrent has at most, beside those of all its files: metalinks
-/// name some dozens for each of their files. With the others no more than a brain remembers.
-const EXACT_SEEDS_MAX: usize = 480;
+/// Servers that have files at URLs of their own, so many at most of one torrent, beside those that
+/// have all: metalinks name some dozens. With the others no more than a brain remembers.
+const EXACT_SEEDS_MAX: usize = 477;
+/// Of the mirrors of each file, so many are also used together, for pieces that lie in several
+/// files which no one server has.
+const SEAMS_MAX: usize = 3;
+/// What those are called.
+const TOGETHER: &str = "mirrors together";
 
 /// The servers of one torrent.
 #[derive(Debug)]
@@ -69,6 +74,8 @@ pub(super) struct Sources {
     extents: Arc<Extents>,
     origins: Origins,
     servers: BTreeMap<SourceId, Arc<Server>>,
+    /// Those that are several servers together.
+    seams: BTreeSet<SourceId>,
     /// Those that were named while it ran.
     added: Vec<WebSeed>,
     /// What people were told of them.
@@ -78,9 +85,15 @@ pub(super) struct Sources {
 impl Sources {
     /// None yet.
     pub fn new(torrent: Arc<Torrent>, extents: Extents, origins: Origins) -> Self {
-        let extents = Arc::new(extents);
-        let (servers, added) = (BTreeMap::new(), Vec::new());
-        Self { torrent, extents, origins, servers, added, watch: SourceWatch::default() }
+        Self {
+            torrent,
+            extents: Arc::new(extents),
+            origins,
+            servers: BTreeMap::new(),
+            seams: BTreeSet::new(),
+            added: Vec::new(),
+            watch: SourceWatch::default(),
+        }
     }
 
     /// Those that the torrent itself names, and `seeds`. Of a private torrent nobody is told but by
@@ -96,15 +109,22 @@ impl Sources {
         let mut all: Vec<_> = seeds.iter().filter(may_be).cloned().chain(own).collect();
         all.sort_by_key(|seed| seed.named_by != NamedBy::User);
         let (exact, whole): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.file.is_some());
-        let all: Vec<_> = whole.into_iter().chain(in_turn(exact)).collect();
-        let entered: Vec<_> = all.iter().filter_map(|seed| self.enter(seed)).collect();
-        if entered.len() < all.len() {
-            let left_out = all.len() - entered.len();
+        let mut entered: Vec<_> = whole.iter().filter_map(|seed| self.enter(seed)).collect();
+        if entered.len() < whole.len() {
+            let left_out = whole.len() - entered.len();
             info!(
                 left_out,
                 taken = entered.len(),
                 "web seeds are unusable, twice there or too many"
             );
+        }
+        let groups = grouped(exact);
+        let seams = seams(&groups);
+        for group in groups.into_iter().take(EXACT_SEEDS_MAX) {
+            entered.extend(self.enter_exact(group, Holds::Files));
+        }
+        for group in seams {
+            entered.extend(self.enter_exact(group, Holds::Seams));
         }
         entered
     }
@@ -117,26 +137,60 @@ impl Sources {
     }
 
     fn enter(&mut self, seed: &WebSeed) -> Option<WebSource> {
+        if seed.file.is_some() {
+            let group = grouped(vec![seed.clone()]).pop()?;
+            return self.enter_exact(group, Holds::Files);
+        }
         let (torrent, extents) = (self.torrent.clone(), self.extents.clone());
         let server = match seed.is_script {
             true => Server::script(&seed.url, seed.named_by, torrent)?,
-            false => Server::new(&seed.url, seed.named_by, torrent, extents, seed.file)?,
+            false => Server::new(&seed.url, seed.named_by, torrent, extents)?,
         };
+        let whole = || self.servers.values().filter(|other| other.files().is_none());
         let is_known = |other: &Arc<Server>| {
-            same_place(other.url(), server.url())
-                && other.file() == server.file()
-                && other.is_script() == server.is_script()
+            same_place(other.url(), server.url()) && other.is_script() == server.is_script()
         };
-        let alike = self.servers.values().filter(|other| other.file() == seed.file).count();
-        let exact = self.servers.values().filter(|other| other.file().is_some()).count();
-        let is_full = alike >= WEB_SEEDS_MAX || seed.file.is_some() && exact >= EXACT_SEEDS_MAX;
-        if is_full || self.servers.values().any(is_known) {
+        if whole().count() >= WEB_SEEDS_MAX || whole().any(is_known) {
             return None;
         }
+        Some(self.insert(server, Holds::All, seed.priority))
+    }
+
+    /// One that has files at URLs of their own, unless it is one too many, or each of them is
+    /// there already.
+    fn enter_exact(
+        &mut self,
+        group: Group,
+        holds: impl FnOnce(Arc<[FileIndex]>) -> Holds,
+    ) -> Option<WebSource> {
+        let Group { files, named_by, priority } = group;
+        let list: Arc<[FileIndex]> = files.keys().copied().collect();
+        let holds = holds(list);
+        let exact = self.servers.values().filter_map(|other| other.files());
+        let is_known = |other: &BTreeMap<FileIndex, Url>| {
+            files.iter().all(|(file, url)| other.get(file).is_some_and(|it| same_place(it, url)))
+        };
+        let is_full = exact.clone().count() >= EXACT_SEEDS_MAX + SEAMS_MAX;
+        let is_there = matches!(holds, Holds::Files(_)) && exact.clone().any(is_known);
+        if is_full || is_there {
+            return None;
+        }
+        let (torrent, extents) = (self.torrent.clone(), self.extents.clone());
+        let server = Server::exact(files, named_by, torrent, extents)?;
+        Some(self.insert(server, holds, priority))
+    }
+
+    fn insert(&mut self, server: Server, holds: Holds, priority: u32) -> WebSource {
         let source = SourceId(self.servers.len() as u32);
         self.servers.insert(source, Arc::new(server));
-        let links_max = self.origins.connections();
-        Some(WebSource { source, file: seed.file, priority: seed.priority, links_max })
+        let links_max = match holds {
+            Holds::Seams(_) => {
+                self.seams.insert(source);
+                1
+            }
+            _ => self.origins.connections(),
+        };
+        WebSource { source, holds, priority, links_max }
     }
 
     /// Those that there were connections to when it was looked last, and all.
@@ -164,7 +218,11 @@ impl Sources {
     fn names(&self) -> BTreeMap<SourceId, String> {
         let mut at_site: BTreeMap<String, Vec<SourceId>> = BTreeMap::new();
         for (source, server) in &self.servers {
-            at_site.entry(server.site().to_string()).or_default().push(*source);
+            let name = match self.seams.contains(source) {
+                true => TOGETHER.to_owned(),
+                false => server.site().to_string(),
+            };
+            at_site.entry(name).or_default().push(*source);
         }
         let named = at_site.into_iter().flat_map(|(site, sources)| {
             let is_alone = sources.len() == 1;
@@ -185,6 +243,7 @@ impl Sources {
             let file_status = |it: FileSnapshot| SourceFileStatus {
                 file: it.file,
                 path: path(it.file),
+                url: server.url_of(it.file, Spelling::Preferred).map(|url| url.to_string()),
                 why: it.why.as_deref().map(str::to_owned),
                 left: it.left,
                 whole_only: it.whole_only,
@@ -192,7 +251,7 @@ impl Sources {
             Some(SourceStatus {
                 site: names.remove(&it.source)?,
                 url: server.url().to_string(),
-                file: server.file().map(path),
+                scope: self.scope(it.source, server),
                 state: it.state,
                 links: it.links,
                 busy: it.busy,
@@ -203,6 +262,17 @@ impl Sources {
             })
         };
         swarm.sources(now).into_iter().filter_map(status).collect()
+    }
+
+    fn scope(&self, source: SourceId, server: &Server) -> SourceScope {
+        match server.files() {
+            None => SourceScope::All,
+            Some(files) if self.seams.contains(&source) => SourceScope::Seams(files.len()),
+            Some(files) => match (files.len(), files.keys().next()) {
+                (1, Some(file)) => SourceScope::File(path(&self.torrent, *file)),
+                (count, _) => SourceScope::Files(count),
+            },
+        }
     }
 
     /// What has changed about them since this was last asked.
@@ -244,18 +314,73 @@ fn path(torrent: &Torrent, file: FileIndex) -> String {
     file.map_or_else(String::new, |file| file.path.display().to_string())
 }
 
-/// The best ones of all files, then the second best ones, and so on.
-fn in_turn(mut exact: Vec<WebSeed>) -> Vec<WebSeed> {
+/// Files at URLs of their own.
+#[derive(Debug)]
+struct Group {
+    files: BTreeMap<FileIndex, Url>,
+    named_by: NamedBy,
+    /// Of the best of them.
+    priority: u32,
+}
+
+/// Mirrors of single files by their sites: one server has many of them, and pieces that lie in
+/// several. The best ones of all files come first, then the second best ones, and so on.
+fn grouped(mut exact: Vec<WebSeed>) -> Vec<Group> {
     exact.sort_by_key(|seed| (seed.named_by != NamedBy::User, seed.priority));
-    let mut counts: BTreeMap<Option<FileIndex>, usize> = BTreeMap::new();
-    let mut rank = |seed: &WebSeed| {
-        let count = counts.entry(seed.file).or_default();
-        *count += 1;
-        *count
+    let mut mirrors: BTreeMap<Option<FileIndex>, Vec<Url>> = BTreeMap::new();
+    let mut ranked = Vec::new();
+    for seed in exact {
+        let known = mirrors.entry(seed.file).or_default();
+        let Some((file, url)) = seed.file.zip(Url::parse(&seed.url)) else { continue };
+        if known.len() < WEB_SEEDS_MAX && !known.iter().any(|other| same_place(other, &url)) {
+            known.push(url.clone());
+            ranked.push((known.len(), file, url, seed));
+        }
+    }
+    ranked.sort_by_key(|(rank, ..)| *rank);
+    let mut groups: Vec<Group> = Vec::new();
+    let mut at_site: BTreeMap<(Site, bool), Vec<usize>> = BTreeMap::new();
+    for (_, file, url, WebSeed { named_by, priority, .. }) in ranked {
+        let key = (url.origin().site(), named_by == NamedBy::User);
+        let known = at_site.entry(key).or_default();
+        // A site may have a file twice.
+        let group = known.iter().find(|at| !groups[**at].files.contains_key(&file));
+        match group {
+            Some(at) => {
+                groups[*at].files.insert(file, url);
+                groups[*at].priority = groups[*at].priority.min(priority);
+            }
+            None => {
+                known.push(groups.len());
+                groups.push(Group { files: [(file, url)].into(), named_by, priority });
+            }
+        }
+    }
+    groups
+}
+
+/// The same mirrors without regard to their sites, the best of each file, the second best of each
+/// and so on, as far as those lie at several sites.
+fn seams(groups: &[Group]) -> Vec<Group> {
+    let mut mirrors: BTreeMap<FileIndex, Vec<&Url>> = BTreeMap::new();
+    for (file, url) in groups.iter().flat_map(|group| &group.files) {
+        mirrors.entry(*file).or_default().push(url);
+    }
+    let most = mirrors.values().map(Vec::len).max().unwrap_or(0);
+    let count = if groups.len() > 1 && mirrors.len() > 1 { most.min(SEAMS_MAX) } else { 0 };
+    let is_of_user = groups.iter().all(|group| group.named_by == NamedBy::User);
+    let named_by = if is_of_user { NamedBy::User } else { NamedBy::Torrent };
+    let group = |rank: usize| {
+        let nth = |urls: &Vec<&Url>| urls.get(rank % urls.len()).map(|url| (*url).clone());
+        let files = mirrors.iter().filter_map(|(file, urls)| Some((*file, nth(urls)?)));
+        Group { files: files.collect(), named_by, priority: u32::MAX }
     };
-    let mut ranked: Vec<_> = exact.into_iter().map(|seed| (rank(&seed), seed)).collect();
-    ranked.sort_by_key(|(rank, _)| *rank);
-    ranked.into_iter().map(|(_, seed)| seed).collect()
+    let is_several = |group: &Group| {
+        let mut sites = group.files.values().map(|url| url.origin().site());
+        let first = sites.next();
+        sites.any(|site| Some(site) != first)
+    };
+    (0..count).map(group).filter(is_several).collect()
 }
 
 /// With or without a slash at the end, and by http or by https, it is one place.
@@ -323,26 +448,69 @@ mod tests {
         assert_eq!(sources.add(WebSeed::of_user("http://one-more/")), None);
     }
 
-    #[test]
-    fn mirrors_of_single_files_have_room_of_their_own_and_each_file_has_its_share() {
-        let mut sources = sources(false);
-        let mirror = |file: u32, number: u32| WebSeed {
-            file: Some(FileIndex(file)),
-            priority: number,
-            ..WebSeed::of_torrent(format!("http://h{number}/{file}"))
+    fn mirror(site: u32, file: u32, priority: u32) -> WebSeed {
+        let url = format!("http://h{site}/{file}");
+        WebSeed { file: Some(FileIndex(file)), priority, ..WebSeed::of_torrent(url) }
+    }
+
+    /// The files that each source has; of those for seams what their URLs are.
+    fn told(sources: &Sources, known: &[WebSource]) -> Vec<String> {
+        let words = |it: &WebSource| {
+            let files = sources.servers[&it.source].files().into_iter().flatten();
+            let urls: Vec<_> = files.map(|(file, url)| format!("{}={url}", file.0)).collect();
+            let kind = match it.holds {
+                Holds::All => "all",
+                Holds::Files(_) => "files",
+                Holds::Seams(_) => "seams",
+            };
+            format!("{kind} {} {}", it.priority, urls.join(" "))
         };
-        let mut many: Vec<_> =
-            (0..60).flat_map(|file| (0..40).map(move |number| mirror(file, number))).collect();
+        known.iter().map(words).collect()
+    }
+
+    #[test]
+    fn mirrors_are_one_source_for_each_site_and_all_together_for_pieces_of_several_files() {
+        let mut sources = sources(false);
+        let named = [mirror(1, 0, 5), mirror(1, 1, 3), mirror(2, 1, 4), mirror(1, 1, 3)];
+        let again = WebSeed { url: "http://h1/also".to_owned(), ..mirror(1, 0, 9) };
+        let known = sources.begin(false, &[&named[..], &[again]].concat());
+        let expected = [
+            "files 3 0=http://h1/0 1=http://h1/1",
+            "files 4 1=http://h2/1",
+            "files 9 0=http://h1/also",
+            "seams 4294967295 0=http://h1/also 1=http://h2/1",
+        ];
+        assert_eq!(told(&sources, &known), expected);
+        assert_eq!(known.last().unwrap().links_max, 1);
+        let names = [0, 2, 3].map(|source| sources.name(SourceId(source)).unwrap());
+        assert_eq!(names, ["h1 #1", "h1 #2", "mirrors together"]);
+        assert_eq!(sources.add(mirror(2, 1, 1)), None, "it is there");
+        assert!(sources.add(mirror(2, 0, 1)).is_some());
+    }
+
+    #[test]
+    fn mirrors_of_one_file_or_at_one_site_are_not_put_together() {
+        for named in [[mirror(1, 0, 1), mirror(2, 0, 1)], [mirror(1, 0, 1), mirror(1, 1, 1)]] {
+            let known = sources(false).begin(false, &named);
+            assert!(known.iter().all(|it| matches!(it.holds, Holds::Files(_))), "{known:?}");
+        }
+    }
+
+    #[test]
+    fn mirrors_of_single_files_have_room_of_their_own() {
+        let mut sources = sources(false);
+        let mut many: Vec<_> = (0..2000).map(|number| mirror(number, number / 4, 1)).collect();
         many.push(WebSeed::of_user("http://whole/"));
         let known = sources.begin(true, &many);
-        assert_eq!(known.len(), EXACT_SEEDS_MAX + 3);
-        let of_file = |file| known.iter().filter(|it| it.file == Some(FileIndex(file))).count();
-        assert!((0..60).all(|file| of_file(file) == EXACT_SEEDS_MAX / 60));
-        let best = known.iter().filter(|it| it.file.is_some()).all(|it| it.priority < 8);
-        assert!(best, "those that are best by their list");
+        assert_eq!(known.len(), 3 + EXACT_SEEDS_MAX + SEAMS_MAX);
+        let of = |file| known[3..].iter().filter(|it| it.holds.has(FileIndex(file))).count();
+        assert!(
+            (0..EXACT_SEEDS_MAX as u32).all(|file| of(file) == 1 + SEAMS_MAX),
+            "the best one of each"
+        );
         // One file alone has no more than a torrent.
         let mut sources = self::sources(false);
-        let many: Vec<_> = (0..100).map(|number| mirror(0, number)).collect();
+        let many: Vec<_> = (0..100).map(|number| mirror(number, 0, number)).collect();
         assert_eq!(sources.begin(false, &many).len(), WEB_SEEDS_MAX);
     }
 }

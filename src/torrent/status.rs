@@ -356,8 +356,8 @@ pub struct SourceStatus {
     pub site: String,
     /// Its URL without user, password and query.
     pub url: String,
-    /// The path of the one file that it has; all files are below its URL when none.
-    pub file: Option<String>,
+    /// The files that it has.
+    pub scope: SourceScope,
     /// What it is good for at present.
     pub state: SourceState,
     /// Connections to it.
@@ -374,6 +374,20 @@ pub struct SourceStatus {
     pub files: Vec<SourceFileStatus>,
 }
 
+/// Which files a server has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum SourceScope {
+    /// All of them, below its URL.
+    #[default]
+    All,
+    /// The one with this path, which its URL is of; not yet escaped for a terminal.
+    File(String),
+    /// So many, each at a URL of its own.
+    Files(usize),
+    /// It is several servers, that pieces come from which lie in so many files.
+    Seams(usize),
+}
+
 /// A file that a server does not send as it should.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SourceFileStatus {
@@ -381,6 +395,8 @@ pub struct SourceFileStatus {
     pub file: FileIndex,
     /// Its path in the torrent; not yet escaped for a terminal.
     pub path: String,
+    /// The URL that it has there, without user, password and query, if it can have one.
+    pub url: Option<String>,
     /// Why it is not asked for, if it is not; not yet escaped for a terminal.
     pub why: Option<String>,
     /// For so long; none when it is not asked for any more, or is.

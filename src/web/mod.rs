@@ -87,7 +87,7 @@ pub enum Fetched {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Error {
     /// HTTP cannot be set up on this machine.
-    #[error("cannot set up HTTP: {0}")]
+    #[error("{0}")]
     Setup(String),
     /// The URL cannot be asked.
     #[error("not a URL of a .torrent: {0}")]
@@ -177,7 +177,7 @@ async fn ask_all(url: &str, from: Teller, limits: &Limits) -> Result<Led, Error>
         total: None,
         keeps_idle: false,
     };
-    let client = Client::new(config).map_err(|cause| Error::Setup(innermost(&cause)))?;
+    let client = Client::new(config).map_err(|cause| Error::Setup(cause.to_string()))?;
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
         let addresses = resolve(&url, (from, previous), limits).await?;

@@ -5,6 +5,8 @@
 mod content;
 #[path = "../support/mock_peer.rs"]
 mod mock_peer;
+#[path = "../support/mock_tls.rs"]
+mod mock_tls;
 #[path = "../support/mock_tracker.rs"]
 mod mock_tracker;
 #[path = "../support/mock_udp_tracker.rs"]

@@ -3,7 +3,9 @@
 //! The server is written by hand; nginx is in `interop::web`.
 
 mod faults;
+mod mirrors;
 mod script;
+mod tls;
 mod whole;
 
 use std::fs;

@@ -22,7 +22,6 @@ use crate::cli::repl::desk::{Chosen, Wanted};
 use crate::cli::search::Wish;
 use crate::cli::selection::wanted_files;
 use crate::dht::task::ROUTERS;
-use crate::link::web::Tls;
 use crate::metainfo::{Magnet, Torrent};
 use crate::net::egress::Egress;
 use crate::session::{
@@ -143,7 +142,6 @@ pub fn start_and_tell(
     find: &mut dyn FnMut(&str) -> Result<Found, Failure>,
     tell: &mut dyn FnMut() -> Option<Telling>,
 ) -> Outcome {
-    check_authorities(options)?;
     options.dir.iter().try_for_each(|dir| may_be_directory(dir))?;
     let is_several = torrents.len() > 1;
     let dirs = options.dir.len();
@@ -332,15 +330,6 @@ fn choose_one(
     Ok(Chosen { named: name.to_owned(), torrent: Arc::new(torrent), options, sums })
 }
 
-/// Files of certificates are there, and have some: else no server would ever be trusted by them.
-fn check_authorities(options: &Options) -> Result<(), Failure> {
-    for path in &options.ca {
-        let shown = escape(&path.display().to_string());
-        Tls::check(path).map_err(|why| Failure::bad_input(format!("--ca {shown}: {why}")))?;
-    }
-    Ok(())
-}
-
 /// BEP 27: of a private torrent only its trackers name peers.
 fn refuse_strangers(torrent: &Torrent, options: &Options) -> Result<(), Failure> {
     let named = [
@@ -391,7 +380,6 @@ pub fn session_config(options: &Options, common: &Common) -> Result<SessionConfi
         .allow_local_sources(options.allow_local_web_seeds)
         .web_connections(options.web_connections.into())
         .web_limit(options.web_limit.0)
-        .authorities(options.ca.clone())
         .dht(dht_options(options.no_dht, &options.dht_bootstrap)))
 }
 
@@ -467,8 +455,6 @@ mod tests {
         let named = ["http://m/x", "https://n/"].map(WebSeed::of_user);
         assert_eq!((both.web_seeds, both.use_web_seeds), (named.to_vec(), false));
         assert!(torrent_options(&options("")).use_web_seeds);
-        let refused = check_authorities(&options("--ca /no/such/file")).unwrap_err();
-        assert_eq!(refused.exit, Exit::BadInput);
     }
 
     #[test]

@@ -64,6 +64,9 @@ pub fn main() -> ExitCode {
 fn run(mut settings: Settings) -> Outcome {
     digest::forced().map_err(|error| Failure::usage(error.to_string()))?;
     let common = settings.cli.common.clone();
+    if settings.cli.command.as_ref().is_none_or(speaks) {
+        common.ways.check()?;
+    }
     match settings.cli.command.take() {
         None => {
             let cli = settings.cli;
@@ -106,6 +109,12 @@ fn run(mut settings: Settings) -> Outcome {
         }
         Some(Command::Man { about, dir }) => man::run(&about, dir.as_deref()),
     }
+}
+
+/// May the command have to do with anybody?
+fn speaks(command: &Command) -> bool {
+    use Command::{Completions, Config, Help, Man};
+    !matches!(command, Completions { .. } | Config { .. } | Help { .. } | Man { .. })
 }
 
 fn report(outcome: Outcome) -> ExitCode {

@@ -5,11 +5,16 @@ use std::time::{Duration, Instant};
 
 use crate::base::units::{average, duration, elapsed, rate, size};
 use crate::cli::escape::escape;
-use crate::cli::print::{counted, tracker_words, without_address};
-use crate::torrent::status::{PeerStatus, State, Status};
+use crate::cli::print::{counted, source_trouble, tracker_words, without_address};
+use crate::torrent::status::{PeerStatus, SourceStatus, State, Status};
 
-/// Why nothing came, and what to do. `peers` are all that are known.
-pub(super) fn gave_up(status: &Status, peers: &[PeerStatus], timeout: Duration) -> String {
+/// Why nothing came, and what to do. `peers` and `sources` are all that are known.
+pub(super) fn gave_up(
+    status: &Status,
+    peers: &[PeerStatus],
+    sources: &[SourceStatus],
+    timeout: Duration,
+) -> String {
     if let State::DiskTrouble(why) = &status.state {
         return format!("nothing could be written for {}: {}", duration(timeout), escape(why));
     }
@@ -17,9 +22,14 @@ pub(super) fn gave_up(status: &Status, peers: &[PeerStatus], timeout: Duration) 
         [] => "no tracker to ask".to_owned(),
         trackers => format!("tracker: {}", tracker_words(trackers, Instant::now())),
     };
+    let (sources, others) = match sources.iter().find_map(source_trouble) {
+        _ if sources.is_empty() => (String::new(), " or --tracker URL"),
+        None => (", web sources that sent nothing".to_owned(), ", --tracker or --web-seed URL"),
+        Some(why) => (format!(", web source {why}"), ", --tracker or --web-seed URL"),
+    };
     format!(
-        "no data for {}: {} connected of {} known{}, {tracker}; try another --peer ADDR or \
-         --tracker URL",
+        "no data for {}: {} connected of {} known{}, {tracker}{sources}; try another --peer \
+         ADDR{others}",
         duration(timeout),
         counted(status.peers_connected.into(), "peer"),
         status.peers_known,
@@ -139,6 +149,7 @@ pub fn goodbye_to(statuses: &[Status], complete: usize) -> String {
 mod tests {
     use super::*;
     use crate::torrent::status::FoundPieces;
+    use crate::torrent::status::{SourceScope, SourceState};
 
     fn status() -> Status {
         Status {
@@ -253,9 +264,30 @@ mod tests {
     #[test]
     fn giving_up_says_why_and_what_to_do() {
         assert_eq!(
-            gave_up(&status(), &[], Duration::from_secs(60)),
+            gave_up(&status(), &[], &[], Duration::from_secs(60)),
             "no data for 1m 0s: 0 peers connected of 3 known, no tracker to ask; \
              try another --peer ADDR or --tracker URL"
+        );
+        let source = |state| SourceStatus {
+            site: "m.example".to_owned(),
+            url: "http://m.example/".to_owned(),
+            scope: SourceScope::All,
+            state,
+            links: 0,
+            busy: 0,
+            coming: 0,
+            down_rate: 0,
+            downloaded_bytes: 0,
+            files: Vec::new(),
+        };
+        let off = source(SourceState::Off { why: "401: it wants a password".to_owned() });
+        let said = gave_up(&status(), &[], &[source(SourceState::Fit), off], Duration::ZERO);
+        assert!(
+            said.ends_with(
+                ", no tracker to ask, web source m.example: 401: it wants a password; not asked \
+                 any more; try another --peer ADDR, --tracker or --web-seed URL"
+            ),
+            "{said}"
         );
         let refused = |port| PeerStatus {
             last_error: Some(format!("cannot connect to 192.0.2.1:{port}: connection refused")),
@@ -269,7 +301,7 @@ mod tests {
         );
         let state = State::DiskTrouble("no space left on device: free some space".to_owned());
         assert_eq!(
-            gave_up(&Status { state, ..status() }, &[], Duration::from_secs(3)),
+            gave_up(&Status { state, ..status() }, &[], &[], Duration::from_secs(3)),
             "nothing could be written for 3s: no space left on device: free some space"
         );
     }

@@ -517,7 +517,8 @@ impl Live {
         match self.desk.items.as_slice() {
             [] => self.gave_up_searching(timeout),
             [only] if !self.desk.is_several => {
-                gave_up(&only.handle.status(), &only.handle.peers(true).await, timeout)
+                let (peers, sources) = (only.handle.peers(true).await, only.handle.sources().await);
+                gave_up(&only.handle.status(), &peers, &sources, timeout)
             }
             several => {
                 let all: Vec<Status> = several.iter().map(|item| item.handle.status()).collect();

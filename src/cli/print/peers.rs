@@ -218,7 +218,7 @@ fn row(cells: &[String; 6], columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::torrent::status::SourceState;
+    use crate::torrent::status::{SourceScope, SourceState};
 
     fn peer(address: &str, client: &str, down_rate: u64) -> PeerStatus {
         PeerStatus {
@@ -329,7 +329,7 @@ D sends to us  d chokes us  U receives  u choked by us  I incoming  S snubbed
         let source = |links, busy| SourceStatus {
             site: "mirror.example:8080".to_owned(),
             url: "http://mirror.example:8080/".to_owned(),
-            file: None,
+            scope: SourceScope::All,
             state: SourceState::Fit,
             links,
             busy,

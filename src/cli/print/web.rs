@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::base::units::{duration, rate, size};
 use crate::cli::escape::{escape, fit, shorten};
 use crate::torrent::source_news::{SourceChange, SourceNews};
-use crate::torrent::status::{SourceFileStatus, SourceState, SourceStatus};
+use crate::torrent::status::{SourceFileStatus, SourceScope, SourceState, SourceStatus};
 
 use super::wrap;
 
@@ -50,9 +50,11 @@ pub fn web_screen(sources: &[SourceStatus], columns: usize) -> String {
         let links = source.links.to_string();
         screen += &row(&source.site, [&links, &down, &received, state_word(source)]);
         let mut facts = vec![source.url.clone()];
-        facts.extend(source.file.as_ref().map(|path| format!("of {} only", escape(path))));
+        facts.extend(scope_words(&source.scope));
         facts.extend(trouble(source));
-        facts.extend(source.files.iter().take(FILES_NAMED).map(file_words));
+        let has_one = matches!(source.scope, SourceScope::File(_));
+        let words = |it: &SourceFileStatus| if has_one { file_words(it) } else { file_fact(it) };
+        facts.extend(source.files.iter().take(FILES_NAMED).map(words));
         let more = source.files.len().saturating_sub(FILES_NAMED);
         if more > 0 {
             facts.push(format!("and {more} more such files"));
@@ -62,6 +64,18 @@ pub fn web_screen(sources: &[SourceStatus], columns: usize) -> String {
         }
     }
     screen
+}
+
+/// Which files it has, if not all.
+fn scope_words(scope: &SourceScope) -> Option<String> {
+    match scope {
+        SourceScope::All => None,
+        SourceScope::File(path) => Some(format!("of {} only", escape(path))),
+        SourceScope::Files(count) => Some(format!("and others, of {count} files")),
+        SourceScope::Seams(count) => {
+            Some(format!("and others, for pieces that lie in several of {count} files"))
+        }
+    }
 }
 
 /// One word for what it does.
@@ -106,6 +120,14 @@ fn file_words(file: &SourceFileStatus) -> String {
         (Some(why), Some(left)) => format!("'{path}': {}, again {}", escape(why), in_time(left)),
         (Some(why), None) => format!("'{path}': {}", escape(why)),
         (None, _) => format!("'{path}': sent from its beginning only"),
+    }
+}
+
+/// The same, with the URL that was of no use.
+fn file_fact(file: &SourceFileStatus) -> String {
+    match file.url.as_ref().filter(|_| file.why.is_some()) {
+        Some(url) => format!("{}: {}", file_words(file), escape(url)),
+        None => file_words(file),
     }
 }
 
@@ -178,7 +200,7 @@ mod tests {
         SourceStatus {
             site: "mirror.example".to_owned(),
             url: "https://mirror.example/pub/?...".to_owned(),
-            file: None,
+            scope: SourceScope::All,
             state,
             links: 4,
             busy: 3,
@@ -193,6 +215,7 @@ mod tests {
         SourceFileStatus {
             file: FileIndex(0),
             path: path.to_owned(),
+            url: (path == "c").then(|| "https://mirror.example/pub/c".to_owned()),
             why: why.map(str::to_owned),
             left: left.map(Duration::from_secs),
             whole_only: why.is_none(),
@@ -219,7 +242,7 @@ mirror.example               4   12.0 MiB/s  301.0 MiB  waits
   429: it is \\x1bbusy, again in 12s
   'a.iso': 206: another file: 4 bytes longer there
   'b': sent from its beginning only
-  'c': 404: the file is not there, again in 1h 0m
+  'c': 404: the file is not there, again in 1h 0m: https://mirror.example/pub/c
 ";
         assert_eq!(web_screen(&[troubled()], 80), expected);
         assert_eq!(web_screen(&[], 80), NONE);

@@ -3,14 +3,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -20,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use crate::base::addr::without_brackets;
 use crate::base::url::Origin;
 use crate::link::Stream;
-use crate::net::egress::{Egress, Purpose, Remote};
+use crate::net::egress::{Egress, Purpose, Remote, authorities};
 use crate::net::reach::{self, Hop};
 
 use super::lease::Connection;
@@ -72,20 +71,6 @@ impl Tls {
         Self { authorities: authorities.into(), connector: Arc::default() }
     }
 
-    /// Looks whether a file can be read and has certificates.
-    ///
-    /// # Errors
-    /// Why not, in words for people.
-    pub fn check(file: &Path) -> Result<(), String> {
-        let mut certificates =
-            CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
-        match certificates.next() {
-            Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => Err(error.to_string()),
-            None => Err("there is no certificate in it".to_owned()),
-        }
-    }
-
     /// Reads the certificates at the first call, which takes a moment.
     async fn connector(&self) -> Result<TlsConnector, Error> {
         if let Some(made) = self.connector.get() {
@@ -105,15 +90,8 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn connector(authorities: &[PathBuf]) -> Result<TlsConnector, String> {
-    let mut extra = Vec::new();
-    for file in authorities {
-        let told = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
-        let certificates = CertificateDer::pem_file_iter(file).map_err(|error| told(&error))?;
-        for certificate in certificates {
-            extra.push(certificate.map_err(|error| told(&error))?);
-        }
-    }
+fn connector(files: &[PathBuf]) -> Result<TlsConnector, String> {
+    let extra = authorities(files)?;
     let provider = Arc::new(ring::default_provider());
     let verifier = Verifier::new_with_extra_roots(extra, provider.clone());
     let verifier = verifier.map_err(|error| error.to_string())?;

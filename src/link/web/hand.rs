@@ -172,7 +172,7 @@ impl Hand {
     /// Connects, unless there is an open connection, and tells that the link is up. What is wrong
     /// with the server itself is told when something is to be fetched.
     async fn begin(&mut self) -> Result<(), DownReason> {
-        let hop = self.server.hop(self.origins.policy.allows_local);
+        let hop = self.server.hop(self.server.url(), self.origins.policy.allows_local);
         // What others have opened may lead where this server must not.
         // Those of a device that is gone are dead, though nothing says so.
         let egress = self.config.egress.clone();
@@ -291,7 +291,7 @@ impl Hand {
             self.end_run(RunEnd::File(file, Trouble { why, rest: None }));
             return Ok(None);
         };
-        let hop = self.server.hop(self.origins.policy.allows_local);
+        let hop = self.server.hop(&first, self.origins.policy.allows_local);
         let origins = self.origins.clone();
         let asked = first.clone();
         let known = self.meanwhile(async move { origins.target(asked).await }).await?;
@@ -602,6 +602,11 @@ impl Hand {
         if self.exchange.is_spent() || self.exchange.is_answering() {
             self.live = None;
         }
+    }
+
+    /// Does the file lie elsewhere than at the site that we have a slot of?
+    pub fn is_away(&self, way: &Way) -> bool {
+        way.redirects > 0 || way.first.origin().site() != self.server.site()
     }
 
     /// The redirect on this way is of no use any more: the server is asked anew.

@@ -1,6 +1,7 @@
 //! A server of files as links know it: the URL that somebody named, and what it is of. A script
 //! that gives pieces (BEP 17) is one, too: each piece is a file of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::extents::Extents;
@@ -29,8 +30,8 @@ pub struct Server {
     pub(super) extents: Arc<Extents>,
     /// It is a script, which is asked by this hash.
     script: Option<InfoHash>,
-    /// The one file that the URL is of; all are below it when none.
-    file: Option<FileIndex>,
+    /// The files that it has, each at a URL of its own; all are below its URL when none.
+    files: Option<BTreeMap<FileIndex, Url>>,
     named_by: NamedBy,
 }
 
@@ -42,9 +43,21 @@ impl Server {
         named_by: NamedBy,
         torrent: Arc<Torrent>,
         extents: Arc<Extents>,
-        file: Option<FileIndex>,
     ) -> Option<Self> {
-        Some(Self { url: Url::parse(url)?, torrent, extents, script: None, file, named_by })
+        Some(Self { url: Url::parse(url)?, torrent, extents, script: None, files: None, named_by })
+    }
+
+    /// The server that has these files, each at the URL that is said, whatever the torrent calls
+    /// it. They may lie at several sites: it takes the connections of the first one's. None when
+    /// there are no files.
+    pub fn exact(
+        files: BTreeMap<FileIndex, Url>,
+        named_by: NamedBy,
+        torrent: Arc<Torrent>,
+        extents: Arc<Extents>,
+    ) -> Option<Self> {
+        let url = files.values().next()?.clone();
+        Some(Self { url, torrent, extents, script: None, files: Some(files), named_by })
     }
 
     /// The script at a URL that was named (BEP 17). None when it is no URL of http or https, or the
@@ -54,7 +67,7 @@ impl Server {
         let pieces = layout.pieces().map(|piece| (u64::from(layout.len_of(piece)), false));
         let extents = Arc::new(Extents::new(pieces));
         let script = Some(torrent.info_hash_v1?);
-        Some(Self { url: Url::parse(url)?, torrent, extents, script, file: None, named_by })
+        Some(Self { url: Url::parse(url)?, torrent, extents, script, files: None, named_by })
     }
 
     /// Is it a script that gives pieces?
@@ -72,31 +85,30 @@ impl Server {
         self.url.origin().site()
     }
 
-    /// The one file that it has; all when none.
-    pub fn file(&self) -> Option<FileIndex> {
-        self.file
+    /// The files that it has, each at a URL of its own; all when none.
+    pub fn files(&self) -> Option<&BTreeMap<FileIndex, Url>> {
+        self.files.as_ref()
     }
 
     /// The URL of a file, as the torrent spells it, or of a piece; none when it cannot be had
     /// there.
-    pub(super) fn url_of(&self, file: FileIndex, spelling: Spelling) -> Option<Url> {
+    pub fn url_of(&self, file: FileIndex, spelling: Spelling) -> Option<Url> {
         if let Some(info_hash) = self.script {
             let is_it = spelling == Spelling::Preferred;
             return is_it.then(|| script_url(&self.url, info_hash, file.0));
         }
-        if let Some(only) = self.file {
-            let is_it = only == file && spelling == Spelling::Preferred;
-            return is_it.then(|| self.url.clone());
+        if let Some(files) = &self.files {
+            return files.get(&file).filter(|_| spelling == Spelling::Preferred).cloned();
         }
         let path = self.torrent.written_path(file, spelling)?;
         file_url(&self.url, self.torrent.is_single_file(), &path)
     }
 
-    /// The first step to the server.
-    pub(super) fn hop(&self, allows_local: bool) -> Hop {
+    /// The first step to one of its URLs.
+    pub(super) fn hop(&self, url: &Url, allows_local: bool) -> Hop {
         // A script is always asked with a query.
-        let has_query = self.is_script() || self.url.query().is_some();
-        let has_user = self.url.credentials().is_some();
+        let has_query = self.is_script() || url.query().is_some();
+        let has_user = url.credentials().is_some();
         let is_harmless = self.named_by == NamedBy::User || !has_query && !has_user;
         Hop { is_believed: is_harmless || allows_local, previous: None }
     }

@@ -62,7 +62,7 @@ impl Hand {
         let why = self.words(&told);
         match told.verdict.rest() {
             // The site that we have a slot of is not the one that is busy, and may lead elsewhere.
-            Rest::Origin(wait) if way.redirects > 0 => {
+            Rest::Origin(wait) if self.is_away(way) => {
                 self.forget(way).await;
                 let rest = Some(wait.unwrap_or(TARGET_REST));
                 self.end_run(RunEnd::Source(Trouble { why, rest }));
@@ -111,15 +111,16 @@ impl Hand {
         if is_of_network && is_redirected && !way.is_fresh {
             return Ok(());
         }
-        if is_of_network && !is_redirected {
+        let is_away = self.is_away(way);
+        if is_of_network && !is_away {
             return self.no_connection(error).await;
         }
         let why = error.to_string();
         let trouble = |rest| Trouble { why: why.clone(), rest };
         self.end_run(match error {
-            // Where other files are redirected to may be better.
+            // Where other files are may be better.
             _ if is_of_network => RunEnd::File(way.file, trouble(Some(BUSY_REST_MAX))),
-            _ if is_redirected => RunEnd::File(way.file, trouble(Some(FILE_REST))),
+            _ if is_away => RunEnd::File(way.file, trouble(Some(FILE_REST))),
             connect::Error::Tls(_) => RunEnd::Source(trouble(Some(FILE_REST))),
             _ => RunEnd::Source(trouble(None)),
         });

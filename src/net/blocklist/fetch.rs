@@ -149,7 +149,7 @@ async fn ask_all(egress: &Egress, url: &str, since: Option<&str>) -> Result<Resp
         total: None,
         keeps_idle: false,
     });
-    let client = client.map_err(|cause| failed(innermost(&cause)))?;
+    let client = client.map_err(|cause| failed(cause.to_string()))?;
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
         let (response, address) = ask(&client, egress, &url, since, previous).await?;

@@ -10,7 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use tokio::sync::watch;
 
-use super::{Egress, Error, Place, Purpose};
+use super::{Egress, Error, Place, Purpose, authorities};
 
 /// To resolve a name that is connected to again, or the proxy's own.
 const LOOKUP: Duration = Duration::from_secs(5);
@@ -59,9 +59,9 @@ impl Client {
     /// reached through them either.
     ///
     /// # Errors
-    /// When TLS cannot be set up at all. A machine without certificates of authorities gets a
-    /// client that speaks plain HTTP only.
-    pub fn new(config: ClientConfig) -> Result<Self, reqwest::Error> {
+    /// `Http` when TLS cannot be set up at all, or the user's authorities cannot be read. A machine
+    /// without any gets a client that speaks plain HTTP only.
+    pub fn new(config: ClientConfig) -> Result<Self, Error> {
         // Somebody else in the process may have installed a provider already; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let local = Local { index: None, address: config.egress.policy().bind };
@@ -148,8 +148,7 @@ impl Client {
         if let Some(client) = found(&self.made.borrow()) {
             return Ok(client);
         }
-        let made = make(&self.config, local.address);
-        let client = made.map_err(|cause| Error::Http(cause.to_string()))?;
+        let client = make(&self.config, local.address)?;
         self.made.send_modify(|made| {
             made.retain(|(its, _)| its.is_of(place));
             made.push((local, client.clone()));
@@ -177,8 +176,11 @@ fn nearest(found: &[SocketAddr], place: Place) -> Option<SocketAddr> {
 }
 
 /// One that speaks from this address.
-fn make(config: &ClientConfig, address: Option<IpAddr>) -> Result<reqwest::Client, reqwest::Error> {
+fn make(config: &ClientConfig, address: Option<IpAddr>) -> Result<reqwest::Client, Error> {
     let policy = config.egress.policy();
+    let trusted = authorities(&policy.authorities).map_err(Error::Http)?;
+    let trusted = trusted.iter().map(|it| reqwest::Certificate::from_der(it));
+    let trusted: Vec<_> = trusted.collect::<Result<_, _>>().map_err(set_up)?;
     // What reqwest keeps when nobody says otherwise.
     let idle_max = if config.keeps_idle { usize::MAX } else { 0 };
     let proxy = config.egress.proxy_for(config.purpose);
@@ -205,8 +207,14 @@ fn make(config: &ClientConfig, address: Option<IpAddr>) -> Result<reqwest::Clien
             None => builder,
         })
     };
-    // Without certificates the first build fails (reqwest#2988); plain HTTP needs none.
-    builder()?.build().or_else(|_| builder()?.tls_certs_only([]).build())
+    // Without the system's certificates the first build fails (reqwest#2988); plain HTTP needs
+    // none.
+    let all = builder().and_then(|it| it.tls_certs_merge(trusted.clone()).build());
+    all.or_else(|_| builder()?.tls_certs_only(trusted).build()).map_err(set_up)
+}
+
+fn set_up(cause: reqwest::Error) -> Error {
+    Error::Http(cause.to_string())
 }
 
 /// Resolves what reqwest resolves itself: hosts of HTTPS, and the proxy.

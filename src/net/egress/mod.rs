@@ -6,6 +6,7 @@
 //! packets leave; a socket that is bound to an address only is routed elsewhere when the tunnel is
 //! down. Both are looked up anew for each socket, so nothing that was true a moment ago counts.
 
+mod authorities;
 mod connect;
 mod device;
 mod here;
@@ -31,6 +32,7 @@ use super::Error;
 use super::addresses::networks;
 use super::blocklist::{Blocklist, Refused};
 
+pub use authorities::authorities;
 use device::Absence;
 pub use device::Place;
 pub use here::{address_towards, is_own};

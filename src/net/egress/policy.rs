@@ -1,6 +1,7 @@
 //! What the user allows, what each socket is for, and how things stand. Values only.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use super::device::{Absence, Place};
 use super::proxy::Proxy;
@@ -69,6 +70,9 @@ pub struct Policy {
     pub only_peers: bool,
     /// Who resolves names, where the system must not.
     pub dns: Option<SocketAddr>,
+    /// Files with certificates (PEM) of authorities that servers may prove their names with,
+    /// besides those of the system.
+    pub authorities: Vec<PathBuf>,
 }
 
 impl Policy {

@@ -5,6 +5,7 @@ mod content;
 #[path = "../../../tests/support/mock_web.rs"]
 mod mock_web;
 
+mod apart;
 mod faults;
 mod redirects;
 mod tls;
@@ -115,7 +116,7 @@ impl Rig {
 
     fn dial(&self, url: &str, named_by: NamedBy) -> Link {
         let (torrent, extents) = (self.torrent.clone(), self.extents.clone());
-        let server = Server::new(url, named_by, torrent, extents, None).unwrap();
+        let server = Server::new(url, named_by, torrent, extents).unwrap();
         let (sender, reports) = mpsc::channel(4);
         let (config, origins) = (self.config.clone(), self.origins.clone());
         let handle = dial_server(config, (LinkId(7), 1), Arc::new(server), origins, sender);

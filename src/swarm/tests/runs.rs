@@ -2,7 +2,7 @@
 //! given back; who is asked, how often, and who is to blame.
 
 use crate::base::ids::{FileIndex, SourceId};
-use crate::swarm::event::WebSource;
+use crate::swarm::event::{Holds, WebSource};
 use crate::swarm::link::{RunEnd, Trouble};
 use crate::swarm::report::SourceState;
 use crate::swarm::sources::{Ground, Sources};
@@ -49,7 +49,7 @@ impl Bench {
     fn sources(&mut self, count: u32) -> Vec<String> {
         let told = |number| WebSource {
             source: SourceId(number),
-            file: None,
+            holds: Holds::All,
             priority: number,
             links_max: 8,
         };
@@ -438,7 +438,7 @@ fn the_piece_at_which_links_broke_last_is_not_forgotten_for_others() {
     let ground = Ground { layout: &bench.layout, extents: &extents };
     let source = SourceId(0);
     let mut sources = Sources::default();
-    sources.tell(vec![WebSource { source, file: None, priority: 1, links_max: 8 }], ground);
+    sources.tell(vec![WebSource { source, holds: Holds::All, priority: 1, links_max: 8 }], ground);
     for piece in 1..=64 {
         sources.broke_at(source, bench.piece(piece), bench.now);
     }
@@ -458,6 +458,71 @@ fn a_source_that_nothing_is_wished_of_waits_for_no_connection() {
     let lines = bench.handle(Input::Wanted(set(16, &[])));
     assert!(lines.iter().any(|line| line.contains("close")), "{lines:?}");
     assert_eq!(bench.state(0), SourceState::Fit);
+}
+
+/// Sources of these files of two, and one of both together for what lies in both.
+fn of_one_file_each(bench: &mut Bench, first: &[u32]) -> Vec<String> {
+    let files = |files: &[u32]| files.iter().map(|file| FileIndex(*file)).collect();
+    let told =
+        [Holds::Files(files(first)), Holds::Files(files(&[1])), Holds::Seams(files(&[0, 1]))];
+    let told = (0..).zip(told).map(|(number, holds)| {
+        let links_max = if matches!(holds, Holds::Seams(_)) { 1 } else { 8 };
+        WebSource { source: SourceId(number), holds, priority: number, links_max }
+    });
+    bench.handle(Input::Sources(told.collect()))
+}
+
+#[test]
+fn a_piece_of_two_files_comes_from_the_servers_of_both_where_none_has_both() {
+    // Pieces of four blocks: the second one has two of each file.
+    let mut bench = Bench::of_files(&[6, 6]);
+    let lines = of_one_file_each(&mut bench, &[0]);
+    assert_eq!(lines, [leases(0, 0..1), leases(1, 1..2), leases(2, 2..3)].concat());
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..1"]);
+    assert_eq!(bench.served(1), ["peer 101: fetch 2..3"]);
+    assert_eq!(bench.served(2), ["peer 102: fetch 1..2"]);
+    assert_eq!(bench.pieces(2, 1..2), ["check 1 [data data data data]"]);
+    // Whose fault it is when it is wrong, nobody knows: it is asked for again, later.
+    bench.bad(1, &[1, 2, 3, 4]);
+    assert_eq!(bench.state(2), SourceState::Fit);
+}
+
+#[test]
+fn servers_of_one_file_each_are_not_used_together_while_one_has_both() {
+    let mut bench = Bench::of_files(&[6, 6]);
+    assert_eq!(of_one_file_each(&mut bench, &[0, 1]), leases(0, 0..1));
+    assert_eq!(bench.served(0), ["peer 100: fetch 0..3"]);
+    // It has the second file no longer, and the seam with it.
+    let lines = bench.ended(0, 0, RunEnd::File(FileIndex(1), trouble(None)));
+    let expected = ["peer 100: fetch 0..1".to_owned()];
+    assert_eq!(lines, [&expected[..], &leases(1, 1..2), &leases(2, 2..3)].concat());
+    assert_eq!(bench.served(2), ["peer 102: fetch 1..2"]);
+}
+
+#[test]
+fn a_file_that_is_sent_as_a_whole_ends_before_the_piece_that_is_of_another_one_too() {
+    let mut bench = Bench::of_files(&[6, 6]);
+    of_one_file_each(&mut bench, &[0]);
+    bench.served(0);
+    let lines = bench.ended(0, 0, RunEnd::WholeOnly(FileIndex(0)));
+    assert!(has(&lines, "peer 100: fetch 0..1"), "{lines:?}");
+}
+
+/// A server that sends files only as a whole cannot begin within a piece; all before it has to
+/// come, too.
+#[test]
+fn servers_of_whole_files_are_used_together_from_the_first_byte_on() {
+    let mut bench = Bench::of_files(&[6, 6]);
+    of_one_file_each(&mut bench, &[0]);
+    for link in 0..3 {
+        bench.served(link);
+    }
+    bench.pieces(0, 0..1);
+    bench.good(0);
+    bench.ended(0, 1, RunEnd::Done);
+    bench.ended(1, 2, RunEnd::WholeOnly(FileIndex(1)));
+    let lines = bench.ended(2, 1, RunEnd::WholeOnly(FileIndex(0)));
+    assert!(has(&lines, "peer 102: fetch 0..3"), "{lines:?}");
 }
 
 /// A run that was ordered when the hand had just ended all that it had is not fetched: what it

@@ -9,11 +9,11 @@ use crate::swarm::effects::Effects;
 use crate::swarm::event::{DownReason, WebSource};
 use crate::swarm::link::{CloseReason, Endpoint, LinkCommand, LinkEvent};
 use crate::swarm::report::{SourceSnapshot, SourceState};
-use crate::swarm::sources::Ground;
+use crate::swarm::sources::{Ground, is_in};
 use crate::swarm::waits::Cause;
 
 use super::gaps::gaps;
-use super::orders::{LOOK_AGAIN, is_in};
+use super::orders::LOOK_AGAIN;
 use super::runs::RunLink;
 use super::{SILENT_MAX, Transfer};
 
@@ -102,14 +102,19 @@ impl Transfer {
     fn wish(&mut self, now: Instant) -> Vec<SourceId> {
         let (mut wished, mut used) = (Vec::new(), 0);
         // Links that have nothing yet take what there is before others do.
-        let mut waiting = self.runs.links().filter(|(_, it)| it.is_idle()).count();
-        let leases = self.runs.leases().filter(|(_, source)| !self.sources.is_waiting(*source));
-        waiting += leases.count();
+        let idle = self.runs.links().filter(|(_, it)| it.is_idle()).map(|(_, it)| it.source());
+        let coming = self.runs.leases().map(|(_, source)| source);
+        let coming = coming.filter(|source| !self.sources.is_waiting(*source));
+        let mut waiting_of: Vec<SourceId> = idle.chain(coming).collect();
         for source in self.sources.fit(now) {
-            let is_spare = self.sources.is_slow(source, now) && used > 0;
-            if used == SOURCES_AT_ONCE || is_spare {
+            if used == SOURCES_AT_ONCE {
                 break;
             }
+            if self.sources.is_slow(source, now) && used > 0 {
+                continue;
+            }
+            let share = |other: &&SourceId| self.sources.share(source, **other);
+            let waiting = waiting_of.iter().filter(share).count();
             let count = self.runs.count(source);
             let worth = self.worth(source, now);
             // What its links have in reserve keeps them busy, and nobody else.
@@ -117,7 +122,7 @@ impl Transfer {
             let most = all.min(self.sources.links_max(source));
             let more = most.saturating_sub(count).min(worth.saturating_sub(waiting));
             wished.extend(std::iter::repeat_n(source, more));
-            waiting += more;
+            waiting_of.extend(std::iter::repeat_n(source, more));
             // Whoever cannot be had, for want of a connection, keeps nobody else out.
             let is_used = count + more > 0 && !self.sources.is_waiting(source);
             used += usize::from(is_used);

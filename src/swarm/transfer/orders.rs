@@ -11,7 +11,7 @@ use crate::base::pool::Block;
 use crate::base::units::BLOCK_LEN;
 use crate::swarm::effects::Effects;
 use crate::swarm::link::{CloseReason, Endpoint, LinkCommand, Run, RunEnd};
-use crate::swarm::sources::Ground;
+use crate::swarm::sources::{Ground, is_in};
 
 use super::Transfer;
 use super::assembly::{Received, Sharing};
@@ -324,7 +324,11 @@ impl Transfer {
             return false;
         }
         let Some(pieces) = self.whole_file(source, now) else { return false };
-        let is_hole = |number: &u32| !self.picker.is_free(*number);
+        // Its last piece may be of other files, too, which the source does not have.
+        let is_hole = |number: &u32| {
+            let piece = self.layout.piece(*number).filter(|_| self.picker.is_free(*number));
+            !piece.is_some_and(|it| self.sources.brings_now(source, it, self.ground(), now))
+        };
         let last = pieces.clone().rev().find(|number| !is_hole(number));
         let pieces = pieces.start..last.map_or(pieces.end, |last| last + 1);
         let holes = pieces.clone().filter(is_hole).collect();
@@ -560,10 +564,4 @@ impl Transfer {
         self.part_with_off(source, now, out);
         self.look_at_sources(out);
     }
-}
-
-/// Is the piece in one of these ranges, which are in order?
-pub(super) fn is_in(ranges: &[Range<u32>], number: u32) -> bool {
-    let at = ranges.partition_point(|range| range.end <= number);
-    ranges.get(at).is_some_and(|range| range.contains(&number))
 }

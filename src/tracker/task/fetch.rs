@@ -86,7 +86,7 @@ pub struct HttpClient {
 ///
 /// # Errors
 /// As [`Client::new`].
-pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, reqwest::Error> {
+pub fn http_client(timing: &NetworkTiming) -> Result<HttpClient, net::Error> {
     Ok(HttpClient {
         client: client_of(timing)?,
         long_replies: Arc::new(Semaphore::new(LONG_REPLIES)),
@@ -223,7 +223,7 @@ fn canonical_all(
     Ok(found.into_iter().map(canonical).collect())
 }
 
-fn client_of(timing: &NetworkTiming) -> Result<Client, reqwest::Error> {
+fn client_of(timing: &NetworkTiming) -> Result<Client, net::Error> {
     Client::new(ClientConfig {
         egress: timing.egress.clone(),
         purpose: Purpose::Tracker,
