@@ -1,14 +1,18 @@
-//! What all who speak HTTP need: a request to exactly the address that was judged, and what went
-//! wrong in one sentence. Which addresses may be asked, and what the answers mean, is decided where
-//! they are asked. Not here: the clients themselves (`egress`).
+//! What all who speak HTTP need: a request to exactly the address that was judged, where a redirect
+//! leads, and what went wrong in one sentence. Which addresses may be asked, and what the answers
+//! mean, is decided where they are asked. Not here: the clients themselves (`egress`).
 
 use std::net::{IpAddr, SocketAddr};
 
-use reqwest::header::HOST;
-use reqwest::{RequestBuilder, Url};
+use reqwest::header::{HOST, LOCATION};
+use reqwest::{RequestBuilder, Response, Url};
 
 use super::Error;
 use super::egress::Client;
+use super::reach::{self, Hop};
+
+/// Redirects followed of one question, as in the clients we compared.
+pub const REDIRECTS_MAX: usize = 5;
 
 /// A request for `url` to exactly `address`, one of its host's. Over HTTPS the host is resolved
 /// again while connecting, which is harmless: nothing is sent before it has proved its name; and
@@ -33,10 +37,87 @@ pub async fn get(
     Ok(authority(url).map(|host| ready.get(pinned).header(HOST, host)))
 }
 
+/// Why no address of a host has answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Mute {
+    /// The URL names no host.
+    NoHost,
+    /// It must not be asked.
+    Forbidden(reach::Error),
+    /// Nothing leaves to it, in words.
+    Unready(String),
+    /// What went wrong, in words.
+    Broken(String),
+}
+
+/// Asks the addresses of a URL's host one after the other, each after `hop` has judged it and in
+/// the words of `dress`, until one answers; its answer, and which it was.
+///
+/// # Errors
+/// Why none has.
+pub async fn ask(
+    client: &Client,
+    url: &Url,
+    addresses: &[SocketAddr],
+    hop: Hop,
+    dress: impl Fn(RequestBuilder) -> RequestBuilder,
+) -> Result<(Response, IpAddr), Mute> {
+    let mut last = Mute::Broken("the host has no address".to_owned());
+    for address in each_asked(client, url, addresses) {
+        hop.check(address.ip()).map_err(Mute::Forbidden)?;
+        let request = match get(client, url, address.ip()).await {
+            Ok(request) => request.ok_or(Mute::NoHost)?,
+            Err(error) => {
+                last = Mute::Unready(error.to_string());
+                continue;
+            }
+        };
+        match dress(request).send().await {
+            Ok(response) => {
+                // The end of a connection to a proxy says nothing of the server.
+                let remote = response.remote_addr().filter(|_| !client.is_proxied());
+                return Ok((response, remote.unwrap_or(address).ip()));
+            }
+            Err(cause) => {
+                last = Mute::Broken(innermost(&cause));
+                if !cause.is_connect() {
+                    break;
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+/// Where an answer sends us, as it says; none when it is an answer.
+///
+/// # Errors
+/// When it does not say where.
+pub fn redirected(response: &Response) -> Result<Option<&str>, NoTarget> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let target = response.headers().get(LOCATION).ok_or(NoTarget)?;
+    std::str::from_utf8(target.as_bytes()).map(|target| Some(target.trim())).map_err(|_| NoTarget)
+}
+
+/// The URL that a redirect from this one leads to.
+///
+/// # Errors
+/// When it is none that can be asked over HTTP.
+pub fn target(from: &Url, told: &str) -> Result<Url, NoTarget> {
+    let target = from.join(told).map_err(|_| NoTarget)?;
+    if matches!(target.scheme(), "http" | "https") { Ok(target) } else { Err(NoTarget) }
+}
+
+/// A redirect that leads nowhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoTarget;
+
 /// Which of a host's addresses are asked for one after the other. Over HTTPS the host is resolved
 /// again and all that it has of a family are tried, so that each family is asked for once: the one
 /// alone that comes first, where both are spoken.
-pub fn each_asked(client: &Client, url: &Url, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+fn each_asked(client: &Client, url: &Url, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     if url.scheme() == "http" {
         return addresses.to_vec();
     }

@@ -16,7 +16,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
-use reqwest::header::LOCATION;
 use reqwest::{Response, StatusCode, Url};
 use tokio::time::timeout;
 
@@ -25,15 +24,13 @@ use crate::metainfo::Magnet;
 use crate::metainfo::magnet;
 use crate::metalink;
 use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
-use crate::net::http::{self, innermost};
+use crate::net::http::{self, Mute, REDIRECTS_MAX, innermost};
 use crate::net::reach::{self, Hop};
 
 /// The longest .torrent that is fetched, in bytes, on the wire and unpacked: one of three million
 /// pieces. A file may be longer, since nobody made us read it.
 pub const FETCHED_LEN_MAX: usize = 64 << 20;
 
-/// Redirects followed, as for trackers.
-const REDIRECTS_MAX: usize = 5;
 /// The longest URL: what servers commonly take.
 const URL_LEN_MAX: usize = 8192;
 /// As much is read of what is no torrent, to quote its first line.
@@ -233,31 +230,13 @@ async fn ask(
     addresses: &[SocketAddr],
     (from, previous): (Teller, Option<Locality>),
 ) -> Result<(Response, IpAddr), Error> {
-    let mut last_error = Error::Network("the host has no address".to_owned());
-    for address in http::each_asked(client, url, addresses) {
-        hop(from, previous, url.path()).check(address.ip())?;
-        let request = match http::get(client, url, address.ip()).await {
-            Ok(request) => request.ok_or(Error::Url("it has no host"))?,
-            Err(error) => {
-                last_error = Error::Network(error.to_string());
-                continue;
-            }
-        };
-        match request.send().await {
-            Ok(response) => {
-                let remote = response.remote_addr().filter(|_| !client.is_proxied());
-                let address = remote.unwrap_or(address).ip();
-                return Ok((response, address));
-            }
-            Err(cause) => {
-                last_error = Error::Network(innermost(&cause));
-                if !cause.is_connect() {
-                    break;
-                }
-            }
-        }
-    }
-    Err(last_error)
+    let hop = hop(from, previous, url.path());
+    let asked = http::ask(client, url, addresses, hop, |request| request).await;
+    asked.map_err(|mute| match mute {
+        Mute::NoHost => Error::Url("it has no host"),
+        Mute::Forbidden(error) => error.into(),
+        Mute::Unready(why) | Mute::Broken(why) => Error::Network(why),
+    })
 }
 
 /// Where a redirect leads.
@@ -267,17 +246,14 @@ enum Target {
 }
 
 fn redirect_target(response: &Response, from: &Url) -> Result<Option<Target>, Error> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+    let Some(told) = http::redirected(response).map_err(|_| Error::Redirect)? else {
         return Ok(None);
+    };
+    if told.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case("magnet:?")) {
+        return Ok(Some(Target::Link(Box::new(Magnet::parse(told)?))));
     }
-    let target = response.headers().get(LOCATION).ok_or(Error::Redirect)?;
-    let target = std::str::from_utf8(target.as_bytes()).map_err(|_| Error::Redirect)?.trim();
-    if target.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case("magnet:?")) {
-        return Ok(Some(Target::Link(Box::new(Magnet::parse(target)?))));
-    }
-    let target = from.join(target).map_err(|_| Error::Redirect)?;
-    let is_http = matches!(target.scheme(), "http" | "https");
-    if is_http { Ok(Some(Target::Url(target))) } else { Err(Error::Redirect) }
+    let target = http::target(from, told).map_err(|_| Error::Redirect)?;
+    Ok(Some(Target::Url(target)))
 }
 
 /// Reads the body as long as it may be a torrent. The client unpacks it as it comes, and the

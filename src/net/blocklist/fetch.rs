@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::header::{IF_MODIFIED_SINCE, LAST_MODIFIED, LOCATION};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::header::{IF_MODIFIED_SINCE, LAST_MODIFIED};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -16,11 +16,9 @@ use super::kept::MODIFIED_LEN_MAX;
 use super::parse::{Flaw, List};
 use crate::base::addr::Locality;
 use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
-use crate::net::http::{each_asked, get, innermost};
+use crate::net::http::{self, Mute, REDIRECTS_MAX, innermost, redirected, target};
 use crate::net::reach::{Hop, check_port, resolve, to_try};
 
-/// Redirects followed, as for trackers.
-const REDIRECTS_MAX: usize = 5;
 /// To resolve a host.
 const LOOKUP: Duration = Duration::from_secs(5);
 /// To connect, TLS included.
@@ -153,14 +151,9 @@ async fn ask_all(egress: &Egress, url: &str, since: Option<&str>) -> Result<Resp
     let mut previous = None;
     for _ in 0..=REDIRECTS_MAX {
         let (response, address) = ask(&client, egress, &url, since, previous).await?;
-        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-            return Ok(response);
-        }
-        let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
-        let target = target.and_then(|target| url.join(target.trim()).ok());
-        let is_http = |url: &Url| matches!(url.scheme(), "http" | "https");
-        url =
-            target.filter(is_http).ok_or_else(|| failed("it redirects to an unusable address"))?;
+        let unusable = |_| failed("it redirects to an unusable address");
+        let Some(told) = redirected(&response).map_err(unusable)? else { return Ok(response) };
+        url = target(&url, told).map_err(unusable)?;
         previous = Some(Locality::of(address));
     }
     Err(failed(format!("it redirects more than {REDIRECTS_MAX} times")))
@@ -181,32 +174,17 @@ async fn ask(
     }
     let addresses = resolve(egress, host, port, LOOKUP).await;
     let addresses = addresses.map_err(|error| failed(error.to_string()))?;
-    let mut last = failed("the host has no address");
-    for address in each_asked(client, url, &to_try(addresses, egress.policy().bind)) {
-        let hop = Hop { is_believed: true, previous };
-        hop.check(address.ip()).map_err(|error| failed(error.to_string()))?;
-        let mut request = match get(client, url, address.ip()).await {
-            Ok(request) => request.ok_or_else(|| failed("it has no host"))?,
-            Err(error) => {
-                last = failed(error.to_string());
-                continue;
-            }
-        };
-        if let Some(since) = since {
-            request = request.header(IF_MODIFIED_SINCE, since);
-        }
-        match request.send().await {
-            Ok(response) => {
-                let remote = response.remote_addr().filter(|_| !client.is_proxied());
-                return Ok((response, remote.unwrap_or(address).ip()));
-            }
-            Err(cause) => {
-                last = failed(format!("cannot be fetched: {}", innermost(&cause)));
-                if !cause.is_connect() {
-                    break;
-                }
-            }
-        }
-    }
-    Err(last)
+    let addresses = to_try(addresses, egress.policy().bind);
+    let dress = |request: RequestBuilder| match since {
+        Some(since) => request.header(IF_MODIFIED_SINCE, since),
+        None => request,
+    };
+    let hop = Hop { is_believed: true, previous };
+    let asked = http::ask(client, url, &addresses, hop, dress).await;
+    asked.map_err(|mute| match mute {
+        Mute::NoHost => failed("it has no host"),
+        Mute::Forbidden(error) => failed(error.to_string()),
+        Mute::Unready(why) => failed(why),
+        Mute::Broken(why) => failed(format!("cannot be fetched: {why}")),
+    })
 }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use flate2::read::MultiGzDecoder;
-use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, RETRY_AFTER};
 use reqwest::{Response, Url};
 use tokio::sync::Semaphore;
 
 use crate::base::addr::{Locality, canonical, without_brackets};
 use crate::net;
 use crate::net::egress::{Client, ClientConfig, Egress, Purpose};
-use crate::net::http::{get, innermost};
+use crate::net::http::{REDIRECTS_MAX, get, innermost, redirected, target};
 use crate::tracker::announce::{Error, Family, RetryIn};
 use crate::tracker::exchange::RETRY;
 use crate::tracker::http::{MAX_REPLY_LEN, MAX_WAIT, check_hop, check_host};
@@ -27,9 +27,6 @@ const SHORT_REPLY_LEN: usize = 16 * 1024;
 
 /// Longer replies that are read at the same time, of all torrents of a session together.
 const LONG_REPLIES: usize = 2;
-
-/// Redirects followed, as in the clients we compared.
-const MAX_REDIRECTS: usize = 5;
 
 /// Addresses of one host tried, one after the other.
 pub(super) const MAX_ADDRESSES: usize = 3;
@@ -116,7 +113,7 @@ impl HttpClient {
         let mut url = parse_url(url)?;
         let mut previous = None;
         let mut first_hop = None;
-        for _ in 0..=MAX_REDIRECTS {
+        for _ in 0..=REDIRECTS_MAX {
             addresses.retain(|address| Family::of(*address) == family);
             let response = self.ask(&url, family, &addresses, previous).await?;
             // The end of a connection to a proxy says nothing of the tracker.
@@ -132,7 +129,7 @@ impl HttpClient {
             url = target;
             addresses = resolve(&timing.egress, &url, timing.lookup).await?;
         }
-        Err(Error::TooManyRedirects(MAX_REDIRECTS))
+        Err(Error::TooManyRedirects(REDIRECTS_MAX))
     }
 
     async fn ask(
@@ -180,9 +177,7 @@ pub(super) async fn resolve_url(
 /// The address of a tracker whose URL names one instead of a host.
 pub(super) fn host_address(url: &str) -> Option<IpAddr> {
     let url = Url::parse(url).ok()?;
-    let host = url.host_str()?;
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    bare.parse().ok()
+    without_brackets(url.host_str()?).parse().ok()
 }
 
 async fn resolve(egress: &Egress, url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
@@ -245,14 +240,8 @@ fn parse_url(url: &str) -> Result<Url, Error> {
 }
 
 fn redirect_target(response: &Response, from: &Url) -> Result<Option<Url>, Error> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return Ok(None);
-    }
-    let target = response.headers().get(LOCATION).ok_or(Error::Redirect)?;
-    let target = std::str::from_utf8(target.as_bytes()).map_err(|_| Error::Redirect)?;
-    let target = from.join(target).map_err(|_| Error::Redirect)?;
-    let is_http = matches!(target.scheme(), "http" | "https");
-    if is_http { Ok(Some(target)) } else { Err(Error::Redirect) }
+    let told = redirected(response).map_err(|_| Error::Redirect)?;
+    told.map(|told| target(from, told)).transpose().map_err(|_| Error::Redirect)
 }
 
 /// Reads and understands the body; the limit counts unpacked bytes, so that a small body that
