@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let Some(hash) = read_hash(hash) else { continue };
         if word == "announce" {
             let mut seat = dht.seat(hash);
-            let ports = Some(OutsidePorts::unmapped(PORT, PORT));
+            let ports = Some(OutsidePorts::unmapped(PORT));
             seat.wish(Wish { ports, seed: true, haste: Haste::Urgent });
             seats.push(seat);
             continue;

@@ -130,7 +130,8 @@ impl Session {
         let egress = config.egress;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
-        let (mut outside, ports) = Outside::start(config.port_mapping, &egress, [port, udp.port()]);
+        let (mut outside, ports) =
+            Outside::start(config.port_mapping, &egress, port, udp.port_told());
         let network = NetworkTiming::by(egress.clone());
         let trackers = UdpClient::over(udp.clone(), mail.tracker, network.retry_udp);
         let peer_id = PeerId::ours(rand::random());

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::dht::task::Dht;
@@ -21,14 +22,19 @@ pub(super) struct Outside {
 impl Outside {
     /// Has the ports opened, where that is wanted and of any use; and our ports as they are
     /// outside. Must run inside the runtime.
-    pub(super) fn start(is_on: bool, egress: &Egress, [tcp, udp]: [u16; 2]) -> (Self, OwnPorts) {
+    pub(super) fn start(
+        is_on: bool,
+        egress: &Egress,
+        tcp: u16,
+        udp: watch::Receiver<u16>,
+    ) -> (Self, OwnPorts) {
         let is_of_use = tcp > 0 && may_be_reached(egress);
         let (portmap, ports) = if is_on && is_of_use {
             let (portmap, ports) =
                 PortMap::start(PortMapConfig { egress: egress.clone(), tcp, udp });
             (Some(portmap), ports)
         } else {
-            (None, OwnPorts::fixed(tcp, udp))
+            (None, OwnPorts::following(tcp, udp).0)
         };
         (Self { portmap, telling: JoinSet::new() }, ports)
     }
@@ -65,7 +71,7 @@ mod tests {
     #[tokio::test]
     async fn no_router_is_asked_without_need() {
         let asks = |is_on, egress: &Egress, tcp| {
-            Outside::start(is_on, egress, [tcp, 1]).0.portmap().is_some()
+            Outside::start(is_on, egress, tcp, watch::channel(1).1).0.portmap().is_some()
         };
         // Tests run anywhere: only here nobody is asked whatever happens.
         let away = Policy { device: Some("tun77".to_owned()), ..Policy::default() };
@@ -76,5 +82,15 @@ mod tests {
         let proxy = "socks5://192.0.2.1:1080".parse().ok();
         let proxied = Egress::new(Policy { proxy, ..Policy::default() });
         assert!(!asks(true, &loopback, 6881) && !asks(true, &proxied, 6881));
+    }
+
+    /// As when a device comes late, and somebody has the port there.
+    #[tokio::test]
+    async fn the_port_of_datagrams_is_that_of_now() {
+        let udp = watch::Sender::new(6881);
+        let loopback = Egress::from_address("127.0.0.1".parse().ok());
+        let (_outside, ports) = Outside::start(true, &loopback, 6881, udp.subscribe());
+        udp.send_replace(50_000);
+        assert_eq!(ports.datagrams_towards("93.184.216.34".parse().unwrap()), 50_000);
     }
 }

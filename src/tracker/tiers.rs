@@ -387,7 +387,7 @@ impl Tiers {
     }
 
     /// The tracker's announce URL, as the torrent has it.
-    pub fn url(&self, tracker: TrackerIndex) -> &str {
+    pub fn url(&self, tracker: TrackerIndex) -> &Arc<str> {
         &self.trackers[tracker.at()].url
     }
 

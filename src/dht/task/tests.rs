@@ -28,7 +28,7 @@ async fn met(dht: &Dht) -> bool {
 }
 
 fn wish(port: Option<u16>) -> Wish {
-    let ports = port.map(|port| OutsidePorts::unmapped(port, port));
+    let ports = port.map(OutsidePorts::unmapped);
     Wish { ports, seed: false, haste: Haste::Urgent }
 }
 
@@ -214,7 +214,7 @@ async fn the_port_outside_is_announced_and_followed() {
     let (mut one, mut two) = (others[0].seat(HASH), others[1].seat(HASH));
     two.wish(wish(None));
     for port in [40_000, 50_000] {
-        let mut ports = OutsidePorts::unmapped(1111, 1111);
+        let mut ports = OutsidePorts::unmapped(1111);
         ports.four.tcp = port;
         one.wish(Wish { ports: Some(ports), ..wish(None) });
         peer(&mut two, &format!("127.0.0.32:{port}")).await;
@@ -222,7 +222,7 @@ async fn the_port_outside_is_announced_and_followed() {
     // That address is its own: it does not ask itself, whoever names it.
     let own = tokio::net::UdpSocket::bind("127.0.0.35:0").await.unwrap();
     let other = tokio::net::UdpSocket::bind("127.0.0.36:0").await.unwrap();
-    let mut ports = OutsidePorts::unmapped(1111, 1111);
+    let mut ports = OutsidePorts::unmapped(1111);
     ports.four.datagrams_at = own.local_addr().ok();
     others[0].mapped(ports).await;
     for node in [&own, &other] {

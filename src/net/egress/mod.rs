@@ -263,10 +263,14 @@ impl Egress {
             });
         }
         let own = self.own_address(self.place()?, local)?;
-        let ip = if local.ip().is_unspecified() { own } else { local.ip() };
+        // With its scope, where it is of one cable.
+        let mut at = local;
+        if local.ip().is_unspecified() {
+            at.set_ip(own);
+        }
         let socket = self.socket(local.is_ipv4(), false)?;
         socket.set_nonblocking(true).map_err(Error::Socket)?;
-        socket.bind(&SocketAddr::new(ip, local.port()).into()).map_err(Error::Socket)?;
+        socket.bind(&at.into()).map_err(Error::Socket)?;
         UdpSocket::from_std(socket.into()).map_err(Error::Socket)
     }
 

@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 
 use super::epoch::Epoch;
 use super::types::{Ports, Protocol, Transport, Way};
-use super::{Granted, LIFETIME_S, Outcome, Round, natpmp, pcp};
+use super::{Granted, LIFETIME_MAX, LIFETIME_S, Outcome, Round, natpmp, pcp};
 
 /// The first wait for an answer, doubled each time (RFC 6886, 3.1). RFC 6887 begins with three
 /// seconds; a gateway of the own network that has not answered in one never does.
@@ -53,6 +53,10 @@ pub(super) struct Datagrams {
     external: [Option<u16>; 2],
     /// How long they hold.
     lifetimes_s: [u32; 2],
+    /// Until when the gateway may have them: also what was asked for and never answered.
+    holds_until: [Option<Instant>; 2],
+    /// It has said anything in this protocol.
+    has_heard: bool,
     address: Option<IpAddr>,
     round: Round,
     queue: VecDeque<Ask>,
@@ -74,6 +78,8 @@ impl Datagrams {
             epoch: Epoch::default(),
             external: [None; 2],
             lifetimes_s: [0; 2],
+            holds_until: [None; 2],
+            has_heard: false,
             address: None,
             round: Round::Map,
             queue: VecDeque::new(),
@@ -88,7 +94,21 @@ impl Datagrams {
         self.protocol
     }
 
-    /// Asks for the mappings, or ends those that there are.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// May the gateway have a mapping of ours?
+    pub fn owes(&self, now: Instant) -> bool {
+        Transport::BOTH.into_iter().any(|transport| self.may_hold(transport, now))
+    }
+
+    fn may_hold(&self, transport: Transport, now: Instant) -> bool {
+        self.holds_until[transport.index()].is_some_and(|until| now < until)
+    }
+
+    /// Asks for the mappings, or ends those that there may be. Whoever never said a word is told
+    /// to end them, and not waited for.
     pub fn begin(&mut self, round: Round, now: Instant) {
         (self.round, self.outcome, self.flight) = (round, None, None);
         self.queue.clear();
@@ -98,16 +118,43 @@ impl Datagrams {
         let both = Transport::BOTH.into_iter().filter(has_port);
         match round {
             Round::Map => {
+                self.epoch.settle();
                 let asks_address = self.protocol == Protocol::NatPmp;
                 self.queue.extend(asks_address.then_some(Ask::Address));
                 self.queue.extend(both.map(Ask::Map));
             }
             Round::Unmap => {
-                let had = both.filter(|it| self.external[it.index()].is_some());
-                self.queue.extend(had.map(Ask::Unmap));
+                let had = both.filter(|it| self.may_hold(*it, now)).map(Ask::Unmap);
+                let had: Vec<Ask> = had.collect();
+                if self.has_heard {
+                    self.queue.extend(had);
+                } else {
+                    had.into_iter().for_each(|ask| self.say(ask, now));
+                }
             }
         }
         self.next(now);
+    }
+
+    /// Asks for the mappings of other ports than before; those of the old ones are ended.
+    pub fn move_to(&mut self, ports: Ports, rng: &mut StdRng, now: Instant) {
+        self.packets.clear();
+        for transport in Transport::BOTH {
+            let index = transport.index();
+            if self.ports[index] == ports[index] {
+                continue;
+            }
+            if self.may_hold(transport, now) {
+                // The answer is not waited for: it names a port that is not ours any more.
+                self.say(Ask::Unmap(transport), now);
+            }
+            (self.nonces[index], self.external[index]) = (rng.random(), None);
+            self.holds_until[index] = None;
+        }
+        self.ports = ports;
+        let ends = std::mem::take(&mut self.packets);
+        self.begin(Round::Map, now);
+        self.packets.extend(ends);
     }
 
     /// The next packet for the gateway.
@@ -130,7 +177,7 @@ impl Datagrams {
         let Some(flight) = self.flight.filter(|flight| flight.again <= now) else { return };
         let tries = if self.round == Round::Unmap { TRIES_LEAVING } else { TRIES };
         if flight.tries < tries {
-            self.say(flight.ask);
+            self.say(flight.ask, now);
             let again = now + FIRST_WAIT * 2_u32.pow(flight.tries);
             self.flight = Some(Flight { tries: flight.tries + 1, again, ..flight });
             return;
@@ -142,11 +189,28 @@ impl Datagrams {
         }
     }
 
+    /// When mappings are to be asked for anew, since the gateway has begun anew so soon again.
+    pub fn reset_due(&self) -> Option<Instant> {
+        self.epoch.due()
+    }
+
+    /// Is it time for that? Then they are to be asked for.
+    pub fn is_reset_due(&mut self, now: Instant) -> bool {
+        self.epoch.due().is_some_and(|due| due <= now) && self.epoch.heed(now)
+    }
+
     /// A packet of the gateway; true when it has begun anew, and all mappings are lost.
     pub fn on_packet(&mut self, bytes: &[u8], now: Instant) -> bool {
         match self.protocol {
             Protocol::Pcp => self.on_pcp(bytes, now),
             _ => self.on_natpmp(bytes, now),
+        }
+    }
+
+    /// It has begun anew since it granted what was asked for before this in the same round.
+    fn on_lost(&mut self, ask: Ask) {
+        if ask == Ask::Map(Transport::Udp) && self.ports[0] > 0 {
+            self.queue.push_back(Ask::Map(Transport::Tcp));
         }
     }
 
@@ -158,7 +222,8 @@ impl Datagrams {
             (_, Some(pcp::Answer::Announce { epoch_s }), _) => self.epoch.note(epoch_s, now),
             (Protocol::NatPmp, _, Some(natpmp::Answer::Address { epoch_s, address })) => {
                 let is_other = self.address.is_some_and(|known| known != IpAddr::from(address));
-                self.epoch.note(epoch_s, now) || is_other
+                // What was noted may have been heeded already.
+                self.epoch.note(epoch_s, now) || is_other && self.epoch.heed(now)
             }
             _ => false,
         }
@@ -170,6 +235,7 @@ impl Datagrams {
             None => return false,
             Some(pcp::Answer::Unsupported) => {
                 if asked.is_some() {
+                    self.holds_until = [None; 2];
                     self.fail("does not speak it".to_owned());
                 }
                 return false;
@@ -196,7 +262,11 @@ impl Datagrams {
         if !is_ours || nonce != self.nonces[index] {
             return false;
         }
+        self.has_heard = true;
         let is_reset = self.epoch.note(epoch_s, now);
+        if is_reset {
+            self.on_lost(ask);
+        }
         match (ask, code) {
             (Ask::Unmap(_), _) => self.lack(ask, now),
             (_, 0) => {
@@ -215,7 +285,9 @@ impl Datagrams {
 
     fn on_natpmp(&mut self, bytes: &[u8], now: Instant) -> bool {
         let asked = self.flight.map(|flight| flight.ask);
-        match (natpmp::read(bytes), asked) {
+        let answer = natpmp::read(bytes);
+        self.has_heard |= answer.is_some();
+        match (answer, asked) {
             (Some(natpmp::Answer::Address { epoch_s, address }), asked) => {
                 let address = IpAddr::from(address);
                 match asked {
@@ -235,6 +307,9 @@ impl Datagrams {
                 Some(ask @ (Ask::Map(about) | Ask::Unmap(about))),
             ) if transport == about && internal == self.ports[about.index()] => {
                 let is_reset = self.epoch.note(epoch_s, now);
+                if is_reset {
+                    self.on_lost(ask);
+                }
                 let address = self.address.unwrap_or(self.way.gateway);
                 match ask {
                     Ask::Map(_) => match self.untrue(external, address, lifetime_s) {
@@ -276,6 +351,7 @@ impl Datagrams {
     fn have(&mut self, transport: Transport, external: u16, lifetime_s: u32, now: Instant) {
         self.external[transport.index()] = Some(external);
         self.lifetimes_s[transport.index()] = lifetime_s;
+        self.holds_until[transport.index()] = Some(now + life(lifetime_s));
         self.is_modest = false;
         self.next(now);
     }
@@ -296,6 +372,9 @@ impl Datagrams {
     fn lack(&mut self, ask: Ask, now: Instant) {
         if let Ask::Map(transport) | Ask::Unmap(transport) = ask {
             self.external[transport.index()] = None;
+        }
+        if let Ask::Unmap(transport) = ask {
+            self.holds_until[transport.index()] = None;
         }
         self.next(now);
     }
@@ -325,16 +404,21 @@ impl Datagrams {
     }
 
     fn ask(&mut self, ask: Ask, now: Instant) {
-        self.say(ask);
+        self.say(ask, now);
         self.flight = Some(Flight { ask, tries: 1, again: now + FIRST_WAIT });
     }
 
-    fn say(&mut self, ask: Ask) {
+    fn say(&mut self, ask: Ask, now: Instant) {
         let (transport, lifetime_s) = match ask {
             Ask::Address => return self.packets.push_back(natpmp::ask_address()),
             Ask::Map(transport) => (transport, LIFETIME_S),
             Ask::Unmap(transport) => (transport, 0),
         };
+        if lifetime_s > 0 {
+            // It may do so without our hearing of it.
+            let holds_until = &mut self.holds_until[transport.index()];
+            *holds_until = (*holds_until).max(Some(now + life(lifetime_s)));
+        }
         let (internal, nonce) = (self.ports[transport.index()], self.nonces[transport.index()]);
         let external = if lifetime_s > 0 { self.liked(transport) } else { 0 };
         self.packets.push_back(match self.protocol {
@@ -360,4 +444,9 @@ impl Datagrams {
             Transport::Udp => udp.or(tcp.filter(|_| is_same)).unwrap_or(self.ports[1]),
         }
     }
+}
+
+/// How long a mapping is believed to last.
+fn life(lifetime_s: u32) -> Duration {
+    Duration::from_secs(lifetime_s.into()).min(LIFETIME_MAX)
 }

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Resets that are heeded are so far apart: one that tells any number is not asked without end.
+/// Resets that are heeded are so far apart: one that tells any number is not asked without end. One
+/// that comes sooner is heeded when they are over.
 const APART: Duration = Duration::from_secs(60);
 
 /// What a gateway told last.
@@ -11,10 +12,12 @@ const APART: Duration = Duration::from_secs(60);
 pub(super) struct Epoch {
     told: Option<(u32, Instant)>,
     reset: Option<Instant>,
+    /// When a reset is to be heeded that came too soon.
+    due: Option<Instant>,
 }
 
 impl Epoch {
-    /// Notes what is told now; true when it has begun anew since.
+    /// Notes what is told now; true when it has begun anew since, and that is to be heeded now.
     pub fn note(&mut self, told: u32, now: Instant) -> bool {
         let before = self.told.replace((told, now));
         let is_new = before.is_some_and(|(before, at)| {
@@ -25,11 +28,27 @@ impl Epoch {
                 || passed + 2 < grown - grown / 16
                 || grown + 2 < passed - passed / 16
         });
-        let may = self.reset.is_none_or(|at| now.saturating_duration_since(at) >= APART);
-        if is_new && may {
+        is_new && self.heed(now)
+    }
+
+    /// It has begun anew: is that to be heeded now? Otherwise it is when it is [`due`](Self::due).
+    pub fn heed(&mut self, now: Instant) -> bool {
+        let free = self.reset.map(|at| at + APART).filter(|free| now < *free);
+        self.due = free;
+        if free.is_none() {
             self.reset = Some(now);
         }
-        is_new && may
+        free.is_none()
+    }
+
+    /// When a reset that came too soon is to be heeded.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// All mappings are asked for anew, for whatever reason.
+    pub fn settle(&mut self) {
+        self.due = None;
     }
 }
 
@@ -61,5 +80,22 @@ mod tests {
             epoch.note(told, now + Duration::from_secs(*second))
         });
         assert_eq!(heeded.count(), 4);
+    }
+
+    #[test]
+    fn a_second_reset_that_comes_soon_is_due_later() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut epoch = Epoch::default();
+        assert!(!epoch.note(1000, at(0)) && epoch.due().is_none());
+        assert!(epoch.note(3, at(10)) && epoch.due().is_none());
+        assert!(!epoch.note(3, at(40)), "the second one");
+        assert_eq!(epoch.due(), Some(at(70)));
+        assert!(!epoch.note(4, at(41)));
+        assert_eq!(epoch.due(), Some(at(70)), "what follows of it is no news");
+        assert!(epoch.heed(at(70)) && epoch.due().is_none());
+        assert!(!epoch.note(1, at(80)));
+        epoch.settle();
+        assert_eq!(epoch.due(), None, "all was asked for anew");
     }
 }

@@ -3,7 +3,7 @@
 //! followed. Not here: what is asked, and what it means.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
+use super::gateway;
 use super::igd::description::{self, Service};
 use super::igd::http;
 use super::igd::soap::{Action, Fault, Reply};
@@ -103,10 +104,23 @@ pub(super) async fn call(
 }
 
 fn open(egress: &Egress, way: &Way) -> Result<UdpSocket, crate::net::Error> {
-    let socket = egress.datagrams(Purpose::PortMap, SocketAddr::new(way.own, 0))?;
+    let cable = gateway::on_cable(way.device);
+    let socket = egress.datagrams(Purpose::PortMap, asks_from(way, cable))?;
     // Without them the group is not reached, and the router alone may be.
     let _ = set_out(&SockRef::from(&socket), way);
     Ok(socket)
+}
+
+/// Where we ask from, who have this address on the cable of the device. Over IPv6 a router has
+/// several addresses, and answers from one that reaches as far as whoever asks: the one that
+/// packets go through is heard when it is asked from its like.
+fn asks_from(way: &Way, cable: Option<Ipv6Addr>) -> SocketAddr {
+    match (way.gateway, cable) {
+        (IpAddr::V6(gateway), Some(own)) if gateway.is_unicast_link_local() => {
+            SocketAddrV6::new(own, 0, 0, way.device).into()
+        }
+        _ => SocketAddr::new(way.own, 0),
+    }
 }
 
 /// By which device the group is asked, and how far away.
@@ -134,14 +148,10 @@ async fn ask(socket: &UdpSocket, way: &Way, port: u16) {
     }
 }
 
-/// Only the router counts. Over IPv6 it has several addresses, of which one is in our own network;
-/// connected to is the one that packets go through.
+/// Only the router counts: the one that our packets go through. Others of our network may say what
+/// they want.
 fn is_router(from: IpAddr, way: &Way) -> bool {
-    match (from.to_canonical(), way.own) {
-        (from, _) if from == way.gateway => true,
-        (IpAddr::V6(from), IpAddr::V6(own)) => from.to_bits() >> 64 == own.to_bits() >> 64,
-        _ => false,
-    }
+    from.to_canonical() == way.gateway
 }
 
 async fn describe(egress: &Egress, way: &Way, url: &str) -> Result<Vec<Service>, String> {
@@ -195,4 +205,40 @@ async fn exchange(
     };
     let told = || Err(format!("no answer within {} s", EXCHANGE.as_secs()));
     timeout(EXCHANGE, attempt).await.unwrap_or_else(|_| told())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(own: &str, gateway: &str) -> Way {
+        let (own, gateway) = (own.parse().unwrap(), gateway.parse().unwrap());
+        Way { own, gateway, device: 3, is_guess: false }
+    }
+
+    #[test]
+    fn nobody_else_of_our_network_is_the_router() {
+        let six = way("2001:db8::7", "fe80::1");
+        let is_it = |from: &str, way: &Way| is_router(from.parse().unwrap(), way);
+        assert!(is_it("fe80::1", &six));
+        for other in ["2001:db8::9", "2001:db8::1", "fe80::2", "2001:db8:0:1::1"] {
+            assert!(!is_it(other, &six), "{other}");
+        }
+        let four = way("192.168.1.7", "192.168.1.1");
+        assert!(is_it("192.168.1.1", &four) && is_it("::ffff:192.168.1.1", &four));
+        assert!(!is_it("192.168.1.9", &four));
+    }
+
+    #[test]
+    fn a_router_is_asked_from_an_address_like_its_own() {
+        let cable = "fe80::7".parse().ok();
+        let six = way("2001:db8::7", "fe80::1");
+        let from = asks_from(&six, cable);
+        assert!(matches!(from, SocketAddr::V6(it) if it.scope_id() == 3), "{from}");
+        assert_eq!(from.ip(), "fe80::7".parse::<IpAddr>().unwrap());
+        assert_eq!(asks_from(&six, None).ip(), six.own);
+        for (own, gateway) in [("2001:db8::7", "2001:db8::1"), ("192.168.1.7", "192.168.1.1")] {
+            assert_eq!(asks_from(&way(own, gateway), cable).ip(), way(own, gateway).own);
+        }
+    }
 }

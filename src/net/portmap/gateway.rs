@@ -112,6 +112,23 @@ fn stable(own: IpAddr, device: &Device) -> Result<IpAddr, String> {
     found.ok_or_else(|| format!("{} has no IPv6 address that stays", device.name))
 }
 
+/// Our address on the cable of a device, by which its other ends are asked.
+pub(super) fn on_cable(device: u32) -> Option<Ipv6Addr> {
+    let table = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    cable_address(&table, device)
+}
+
+fn cable_address(table: &str, device: u32) -> Option<Ipv6Addr> {
+    table.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [address, index, _, scope, flags, _] = words.as_slice() else { return None };
+        let number = |word: &str| u32::from_str_radix(word, 16).ok();
+        let is_it = number(index)? == device && *scope == "20" && number(flags)? & PASSING == 0;
+        is_it.then_some(())?;
+        Some(Ipv6Addr::from_bits(u128::from_str_radix(address, 16).ok()?))
+    })
+}
+
 /// The lasting global addresses of a device, public ones first.
 fn stable_addresses(table: &str, device: &str) -> Vec<Ipv6Addr> {
     let mut found: Vec<Ipv6Addr> = table
@@ -254,6 +271,23 @@ mod tests {
         .concat();
         let found = stable_addresses(&table, "eth0");
         assert_eq!(found, ["2001:db8::5", "fd00::4"].map(|it| it.parse::<Ipv6Addr>().unwrap()));
+    }
+
+    #[test]
+    fn a_cable_is_spoken_to_from_the_address_that_we_have_on_it() {
+        let row = |last: &str, index: &str, scope: &str, flags: &str| {
+            format!("fe80000000000000000000000000000{last} {index} 40 {scope} {flags} eth0\n")
+        };
+        let table = [
+            row("1", "02", "20", "80"),
+            row("2", "0a", "00", "80"),
+            row("3", "0a", "20", "40"),
+            row("4", "0a", "20", "80"),
+        ]
+        .concat();
+        assert_eq!(cable_address(&table, 10), "fe80::4".parse().ok(), "the index is hexadecimal");
+        assert_eq!(cable_address(&table, 3), None);
+        assert_eq!(cable_address("nonsense\n", 3), None);
     }
 
     #[test]

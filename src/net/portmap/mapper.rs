@@ -1,8 +1,10 @@
 //! Port mapping for one family as a machine: whom to ask in which order, when to ask again, and
 //! what is given back at the end. PCP comes first, then NAT-PMP, then UPnP; with the first that
 //! works the others stay silent. A mapping is renewed at half of the lifetime that was granted,
-//! whatever was asked, and made anew when its gateway has begun anew. Not here: sockets, and what
-//! others are told.
+//! whatever was asked, and made anew when its gateway has begun anew. A conversation that is left
+//! is kept for as long as the gateway may have a mapping of it, heard of or not: it is taken up
+//! again by the same name (RFC 6887, 11.2, refuses another one), and given back at the end. Not
+//! here: sockets, and what others are told.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,13 +16,13 @@ use super::igd::description::Service;
 use super::igd::soap::{Action, Fault, Reply};
 use super::igd::talk::Talk;
 use super::types::{Mapping, Ports, Protocol, State, Way};
-use super::{Granted, Outcome, Round};
+use super::{Granted, LIFETIME_MAX, Outcome, Round};
 
 /// A mapping that is kept for ever is looked after so often: routers forget all at a restart.
 const LOOK_AFTER: Duration = Duration::from_secs(20 * 60);
 /// Lifetimes are believed between these: one that is told to be shorter would have us ask without
 /// end, and one that is longer outlives most routers (RFC 6887, 15).
-const LIFETIMES: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(24 * 3600));
+const LIFETIMES: (Duration, Duration) = (Duration::from_secs(20), LIFETIME_MAX);
 /// Between two attempts to renew.
 const RENEWALS_APART: Duration = Duration::from_secs(4);
 /// How long a gateway that opens nothing is left alone, doubled each time.
@@ -29,6 +31,8 @@ const REST: (Duration, Duration) = (Duration::from_secs(2 * 60), Duration::from_
 const ROUSED_APART: Duration = Duration::from_secs(60);
 /// How long the end waits for the gateway.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
+/// Conversations that are kept after they were left: three protocols over two ways out.
+const LEFT_MAX: usize = 6;
 
 /// A fact.
 #[derive(Debug)]
@@ -48,7 +52,9 @@ pub(super) enum Input<'a> {
     /// What is held may be lost: the machine slept, and lifetimes are over sooner than they seem,
     /// or the router has begun anew by what the machine of the other family noticed.
     Doubtful,
-    /// Give back what there is, and end.
+    /// Our ports are others.
+    Ports(Ports),
+    /// Give back what there may be, and end.
     Stop,
     /// The time of [`Mapper::next_timeout`] has come.
     Wake,
@@ -103,6 +109,8 @@ pub(super) struct Mapper {
     way: Result<Way, String>,
     step: Step,
     state: State,
+    /// Conversations that were left, and may have left something.
+    left: Vec<Speech>,
     /// Who did not open the ports, and why, since it was tried anew.
     failures: Vec<(Protocol, String)>,
     rest: Duration,
@@ -121,6 +129,7 @@ impl Mapper {
             way: Err(String::new()),
             step: Step::Idle,
             state: State::Asking,
+            left: Vec::new(),
             failures: Vec::new(),
             rest: REST.0,
             roused: None,
@@ -147,6 +156,7 @@ impl Mapper {
                 Step::Resting { .. } => self.begin(now),
                 _ => {}
             },
+            Input::Ports(ports) => self.on_ports(ports, now),
             Input::Stop => self.on_stop(now),
             Input::Wake => self.on_time(now),
         }
@@ -166,9 +176,10 @@ impl Mapper {
                 _ => None,
             };
         };
-        let asked = match speech {
-            Speech::Datagrams(datagrams) => datagrams.next_timeout(),
-            Speech::Upnp(_) => None,
+        let asked = match (speech, phase) {
+            (Speech::Datagrams(datagrams), Phase::Held { .. }) => datagrams.reset_due(),
+            (Speech::Datagrams(datagrams), _) => datagrams.next_timeout(),
+            (Speech::Upnp(_), _) => None,
         };
         let due = match *phase {
             Phase::First => None,
@@ -212,7 +223,8 @@ impl Mapper {
             }
             Err(why) => {
                 self.state = State::Off(why.clone());
-                (self.way, self.step) = (Err(why), Step::Idle);
+                self.way = Err(why);
+                self.turn_to(Step::Idle, now);
             }
         }
     }
@@ -228,9 +240,53 @@ impl Mapper {
     }
 
     fn speak(&mut self, protocol: Protocol, way: Way, now: Instant) {
-        let mut datagrams = Datagrams::new(protocol, way, self.ports, &mut self.rng);
-        datagrams.begin(Round::Map, now);
-        self.step = Step::Speaking(Speech::Datagrams(Box::new(datagrams)), Phase::First);
+        self.turn_to(Step::Idle, now);
+        let mut datagrams = match self.taken_up(protocol, way, now) {
+            Some(Speech::Datagrams(before)) => before,
+            _ => Box::new(Datagrams::new(protocol, way, self.ports, &mut self.rng)),
+        };
+        datagrams.move_to(self.ports, &mut self.rng, now);
+        self.step = Step::Speaking(Speech::Datagrams(datagrams), Phase::First);
+    }
+
+    /// Leaves whatever is being said.
+    fn turn_to(&mut self, step: Step, now: Instant) {
+        if let Step::Speaking(speech, _) = std::mem::replace(&mut self.step, step) {
+            self.left.retain(|it| it.owes(now));
+            if speech.owes(now) {
+                if self.left.len() == LEFT_MAX {
+                    self.left.remove(0);
+                }
+                self.left.push(speech);
+            }
+        }
+    }
+
+    /// A conversation that was left and may have left something.
+    fn taken_up(&mut self, protocol: Protocol, way: Way, now: Instant) -> Option<Speech> {
+        let is_it = |it: &Speech| it.protocol() == protocol && it.way() == way && it.owes(now);
+        let at = self.left.iter().position(is_it)?;
+        Some(self.left.remove(at))
+    }
+
+    fn on_ports(&mut self, ports: Ports, now: Instant) {
+        if ports == self.ports {
+            return;
+        }
+        self.ports = ports;
+        if let Step::Speaking(speech, phase) = &mut self.step {
+            match *phase {
+                Phase::Leaving { .. } => return,
+                Phase::First => {}
+                Phase::Held { ends, .. } | Phase::Renewing { ends } => {
+                    *phase = Phase::Renewing { ends };
+                }
+            }
+            match speech {
+                Speech::Datagrams(datagrams) => datagrams.move_to(ports, &mut self.rng, now),
+                Speech::Upnp(talk) => talk.move_to(ports),
+            }
+        }
     }
 
     /// This protocol came to nothing: the next one.
@@ -250,12 +306,12 @@ impl Mapper {
             // Who is at the other end of a tunnel is no router of a home.
             return self.rest(now);
         }
-        self.step = Step::Searching;
+        self.turn_to(Step::Searching, now);
         self.outputs.push_back(Output::Search);
     }
 
     fn rest(&mut self, now: Instant) {
-        self.step = Step::Resting { until: now + self.rest };
+        self.turn_to(Step::Resting { until: now + self.rest }, now);
         self.rest = (self.rest * 2).min(REST.1);
         let reasons: Vec<String> =
             self.failures.iter().map(|(protocol, why)| format!("{protocol}: {why}")).collect();
@@ -273,23 +329,25 @@ impl Mapper {
     }
 
     fn on_announcement(&mut self, bytes: &[u8], now: Instant) {
-        if self.roused.is_some_and(|at| now < at + ROUSED_APART) {
-            return;
-        }
-        let is_reset = match &mut self.step {
-            Step::Speaking(Speech::Datagrams(datagrams), Phase::Held { .. }) => {
-                datagrams.on_announcement(bytes, now)
+        match &mut self.step {
+            Step::Speaking(_, Phase::Leaving { .. }) => {}
+            Step::Speaking(Speech::Datagrams(datagrams), phase) => {
+                if !datagrams.on_announcement(bytes, now) {
+                    return;
+                }
+                self.resets += 1;
+                match phase {
+                    Phase::Held { .. } => self.renew(now),
+                    // What was granted in this round is lost, too.
+                    _ => datagrams.begin(Round::Map, now),
+                }
             }
-            _ => false,
-        };
-        if is_reset {
-            self.roused = Some(now);
-            self.resets += 1;
-            self.renew(now);
-        } else if let Step::Resting { .. } = self.step {
-            // Somebody has just switched it on.
-            self.roused = Some(now);
-            self.begin(now);
+            Step::Resting { .. } if self.roused.is_none_or(|at| now >= at + ROUSED_APART) => {
+                // Somebody has just switched it on.
+                self.roused = Some(now);
+                self.begin(now);
+            }
+            _ => {}
         }
     }
 
@@ -307,12 +365,16 @@ impl Mapper {
 
     fn on_found(&mut self, found: Result<Vec<Service>, String>, now: Instant) {
         let (Step::Searching, Ok(way)) = (&self.step, &self.way) else { return };
+        let way = *way;
         let talk = found.and_then(|services| {
-            let talk = Talk::new(*way, self.ports, services);
+            let talk = Talk::new(way, self.ports, services);
             talk.ok_or_else(|| "it opens no ports of this family".to_owned())
         });
         match talk {
             Ok(mut talk) => {
+                if let Some(Speech::Upnp(before)) = self.taken_up(Protocol::Upnp, way, now) {
+                    talk.follow(*before);
+                }
                 talk.begin(Round::Map);
                 self.step = Step::Speaking(Speech::Upnp(Box::new(talk)), Phase::First);
             }
@@ -321,29 +383,45 @@ impl Mapper {
     }
 
     fn on_stop(&mut self, now: Instant) {
+        let until = now + LEAVE_MAX;
         match &mut self.step {
+            Step::Gone | Step::Speaking(_, Phase::Leaving { .. }) => {}
             Step::Speaking(speech, phase) => {
-                if !matches!(phase, Phase::Leaving { .. }) {
-                    *phase = Phase::Leaving { until: now + LEAVE_MAX };
-                    speech.begin(Round::Unmap, now);
-                }
+                *phase = Phase::Leaving { until };
+                speech.begin(Round::Unmap, now);
             }
-            _ => self.step = Step::Gone,
+            _ => self.give_back(until, now),
         }
+    }
+
+    /// Gives back what the conversations left that are over, one after the other.
+    fn give_back(&mut self, until: Instant, now: Instant) {
+        let way = self.way();
+        let is_here = |it: &mut Speech| Some(it.way()) == way && it.owes(now);
+        self.step = match self.left.extract_if(.., is_here).next() {
+            Some(mut speech) => {
+                speech.begin(Round::Unmap, now);
+                Step::Speaking(speech, Phase::Leaving { until })
+            }
+            None => Step::Gone,
+        };
     }
 
     fn on_time(&mut self, now: Instant) {
         match &mut self.step {
             Step::Resting { until } if *until <= now => self.begin(now),
             Step::Speaking(speech, phase) => {
+                let mut is_reset = false;
                 if let Speech::Datagrams(datagrams) = speech {
                     datagrams.on_time(now);
+                    is_reset = matches!(phase, Phase::Held { .. }) && datagrams.is_reset_due(now);
                 }
+                self.resets += u64::from(is_reset);
                 match *phase {
                     Phase::Held { ends, .. } | Phase::Renewing { ends } if ends <= now => {
                         self.begin(now);
                     }
-                    Phase::Held { renew, .. } if renew <= now => self.renew(now),
+                    Phase::Held { renew, .. } if is_reset || renew <= now => self.renew(now),
                     Phase::Leaving { until } if until <= now => self.step = Step::Gone,
                     _ => {}
                 }
@@ -368,7 +446,10 @@ impl Mapper {
         {
             let protocol = speech.protocol();
             match (outcome, *phase) {
-                (_, Phase::Leaving { .. }) => self.step = Step::Gone,
+                (_, Phase::Leaving { until }) => {
+                    speech.outputs(&mut self.outputs);
+                    self.give_back(until, now);
+                }
                 (Outcome::Granted(granted), _) => {
                     let (least, most) = LIFETIMES;
                     let life = granted.lifetime.unwrap_or(LOOK_AFTER * 2).clamp(least, most);
@@ -404,6 +485,21 @@ impl Speech {
         match self {
             Self::Datagrams(datagrams) => datagrams.protocol(),
             Self::Upnp(_) => Protocol::Upnp,
+        }
+    }
+
+    fn way(&self) -> Way {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.way(),
+            Self::Upnp(talk) => talk.way(),
+        }
+    }
+
+    /// May the gateway have a mapping of it?
+    fn owes(&self, now: Instant) -> bool {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.owes(now),
+            Self::Upnp(talk) => talk.owes(),
         }
     }
 

@@ -31,6 +31,8 @@ pub fn ways(egress: &Egress) -> [Result<Way, String>; 2] {
 
 /// How long a mapping is to hold when we are gone without a word, in seconds; libtorrent's choice.
 const LIFETIME_S: u32 = 3600;
+/// The longest one that is believed (RFC 6887, 15).
+const LIFETIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What a conversation is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

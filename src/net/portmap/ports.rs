@@ -14,8 +14,8 @@ use crate::base::addr::Locality;
 pub struct Outside {
     /// The port of peers.
     pub tcp: u16,
-    /// The port of datagrams.
-    pub udp: u16,
+    /// The port of datagrams that a router has opened; none where it is as it is inside.
+    pub udp: Option<u16>,
     /// Where peers find us, if a router has opened a port and nothing else is between.
     pub peers_at: Option<SocketAddr>,
     /// The same for datagrams.
@@ -32,9 +32,9 @@ pub struct OutsidePorts {
 }
 
 impl OutsidePorts {
-    /// Nobody maps these ports: they are the same outside.
-    pub fn unmapped(tcp: u16, udp: u16) -> Self {
-        let outside = Outside { tcp, udp, peers_at: None, datagrams_at: None };
+    /// Nobody maps our ports: they are the same outside.
+    pub fn unmapped(tcp: u16) -> Self {
+        let outside = Outside { tcp, udp: None, peers_at: None, datagrams_at: None };
         Self { four: outside, six: outside }
     }
 
@@ -52,12 +52,12 @@ impl OutsidePorts {
         })
     }
 
-    /// Notes how it stands with one family whose ports inside are these.
-    pub fn note(&mut self, is_v4: bool, [tcp, udp]: [u16; 2], state: &State) {
+    /// Notes how it stands with one family, whose peers come to this port inside.
+    pub fn note(&mut self, is_v4: bool, tcp: u16, state: &State) {
         let mapping = state.mapping();
         let outside = Outside {
             tcp: mapping.map_or(tcp, |it| it.tcp),
-            udp: mapping.and_then(|it| it.udp).unwrap_or(udp),
+            udp: mapping.and_then(|it| it.udp),
             peers_at: mapping.and_then(|it| it.public(Transport::Tcp)),
             datagrams_at: mapping.and_then(|it| it.public(Transport::Udp)),
         };
@@ -69,7 +69,7 @@ impl OutsidePorts {
 #[derive(Clone, Debug)]
 pub struct OwnPorts {
     listen: u16,
-    udp: u16,
+    udp: watch::Receiver<u16>,
     outside: watch::Receiver<OutsidePorts>,
 }
 
@@ -81,7 +81,15 @@ impl OwnPorts {
 
     /// Ports that somebody may map, who tells of it by the other end.
     pub fn mapped(listen: u16, udp: u16) -> (Self, watch::Sender<OutsidePorts>) {
-        let (told, outside) = watch::channel(OutsidePorts::unmapped(listen, udp));
+        Self::following(listen, watch::channel(udp).1)
+    }
+
+    /// The same, where that of datagrams may become another one.
+    pub fn following(
+        listen: u16,
+        udp: watch::Receiver<u16>,
+    ) -> (Self, watch::Sender<OutsidePorts>) {
+        let (told, outside) = watch::channel(OutsidePorts::unmapped(listen));
         (Self { listen, udp, outside }, told)
     }
 
@@ -108,10 +116,9 @@ impl OwnPorts {
     /// The same for datagrams.
     pub fn datagrams_towards(&self, host: IpAddr) -> u16 {
         let host = host.to_canonical();
-        match Locality::of(host).is_local() {
-            true => self.udp,
-            false => self.outside().of(host.is_ipv4()).udp,
-        }
+        let outside = self.outside().of(host.is_ipv4()).udp;
+        let mapped = outside.filter(|_| !Locality::of(host).is_local());
+        mapped.unwrap_or_else(|| *self.udp.borrow())
     }
 
     /// Waits until we are reached otherwise than when this was asked last; for ever, where nobody
@@ -141,15 +148,15 @@ mod tests {
 
     #[test]
     fn trackers_hear_of_another_port_or_address_and_not_that_nothing_changes() {
-        let before = OutsidePorts::unmapped(40_000, 6882);
+        let before = OutsidePorts::unmapped(40_000);
         let noted = |address: &str, inside| {
-            let mut outside = OutsidePorts::unmapped(inside, 6882);
-            outside.note(true, [inside, 6882], &mapped(address));
+            let mut outside = OutsidePorts::unmapped(inside);
+            outside.note(true, inside, &mapped(address));
             outside
         };
         let same = noted("93.184.216.1", 40_000);
         assert!(!same.is_elsewhere_than(&before), "the port is what they were told");
-        assert!(same.is_elsewhere_than(&OutsidePorts::unmapped(6881, 6882)));
+        assert!(same.is_elsewhere_than(&OutsidePorts::unmapped(6881)));
         assert!(noted("93.184.216.2", 40_000).is_elsewhere_than(&same));
     }
 
@@ -161,7 +168,7 @@ mod tests {
             (own.peers_towards(host), own.datagrams_towards(host))
         };
         assert_eq!(towards(&own, "93.184.216.34"), (6881, 6882));
-        told.send_modify(|all| all.note(true, [6881, 6882], &mapped("93.184.216.1")));
+        told.send_modify(|all| all.note(true, 6881, &mapped("93.184.216.1")));
         own.changed().await;
         assert_eq!(towards(&own, "93.184.216.34"), (40_000, 40_001));
         assert_eq!(towards(&own, "::ffff:93.184.216.34"), (40_000, 40_001));
@@ -171,9 +178,19 @@ mod tests {
         let four = own.outside().four;
         assert_eq!(four.peers_at, "93.184.216.1:40000".parse().ok());
         assert_eq!(four.datagrams_at, "93.184.216.1:40001".parse().ok());
-        told.send_modify(|all| all.note(true, [6881, 6882], &mapped("100.64.0.9")));
+        told.send_modify(|all| all.note(true, 6881, &mapped("100.64.0.9")));
         assert_eq!(own.outside().four.peers_at, None, "nobody finds us there");
-        told.send_modify(|all| all.note(true, [6881, 6882], &State::Asking));
-        assert_eq!(own.outside(), OutsidePorts::unmapped(6881, 6882));
+        told.send_modify(|all| all.note(true, 6881, &State::Asking));
+        assert_eq!(own.outside(), OutsidePorts::unmapped(6881));
+    }
+    #[test]
+    fn the_port_of_datagrams_is_that_of_now() {
+        let (now, udp) = watch::channel(6882);
+        let (own, told) = OwnPorts::following(6881, udp);
+        let towards = |host: &str| own.datagrams_towards(host.parse().unwrap());
+        now.send_replace(50_000);
+        assert_eq!((towards("192.168.1.9"), towards("93.184.216.34")), (50_000, 50_000));
+        told.send_modify(|all| all.note(true, 6881, &mapped("93.184.216.1")));
+        assert_eq!((towards("192.168.1.9"), towards("93.184.216.34")), (50_000, 40_001));
     }
 }

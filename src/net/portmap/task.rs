@@ -55,8 +55,8 @@ pub struct PortMapConfig {
     pub egress: Egress,
     /// Our port for peers.
     pub tcp: u16,
-    /// Our port for datagrams.
-    pub udp: u16,
+    /// Our port for datagrams, which may be another one when a device is back.
+    pub udp: watch::Receiver<u16>,
 }
 
 /// How it stands with both families.
@@ -100,7 +100,7 @@ impl PortMap {
 
     pub(super) fn start_at(config: PortMapConfig, doors: Doors) -> (Self, OwnPorts) {
         let PortMapConfig { egress, tcp, udp } = config;
-        let (own, outside) = OwnPorts::mapped(tcp, udp);
+        let (own, outside) = OwnPorts::following(tcp, udp.clone());
         let (told, standing) = watch::channel(Standing::default());
         let stopping = watch::Sender::new(false);
         let tasks = Arc::new(watch::Sender::new(2));
@@ -112,7 +112,8 @@ impl PortMap {
             let hand = Hand {
                 egress: egress.clone(),
                 is_v4,
-                ports: [tcp, udp],
+                tcp,
+                udp: udp.clone(),
                 doors,
                 told: told.clone(),
                 outside: outside.clone(),
@@ -160,7 +161,8 @@ enum Brought {
 struct Hand {
     egress: Egress,
     is_v4: bool,
-    ports: Ports,
+    tcp: u16,
+    udp: watch::Receiver<u16>,
     doors: Doors,
     told: Arc<watch::Sender<Standing>>,
     outside: Arc<watch::Sender<OutsidePorts>>,
@@ -177,7 +179,7 @@ struct Hand {
 impl Hand {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let rng = StdRng::seed_from_u64(rand::random());
-        let mut mapper = Mapper::new(self.ports, rng);
+        let mut mapper = Mapper::new(self.ports(), rng);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut around = self.egress.watch();
@@ -186,6 +188,7 @@ impl Hand {
         let mut seen = 0;
         let (mut packet, mut word) = (vec![0; PACKET_LEN_MAX], vec![0; PACKET_LEN_MAX]);
         let mut is_stopping = false;
+        let mut udp = self.udp.clone();
         while !mapper.has_ended() {
             self.carry_out(&mut mapper).await;
             self.post(&mapper);
@@ -194,6 +197,7 @@ impl Hand {
             tokio::select! {
                 // Its sender is ours, and the sender of `stop` is as old as we are.
                 _ = around.changed() => self.look(&mut mapper),
+                () = changed(&mut udp) => mapper.handle(Input::Ports(self.ports()), now()),
                 _ = look.tick() => {
                     if has_slept(&mut clocks) {
                         mapper.handle(Input::Doubtful, now());
@@ -240,6 +244,12 @@ impl Hand {
                 () = sleep_to(wake), if wake.is_some() => mapper.handle(Input::Wake, now()),
             }
         }
+        // The last words wait for no answer.
+        self.carry_out(&mut mapper).await;
+    }
+
+    fn ports(&self) -> Ports {
+        [self.tcp, *self.udp.borrow()]
     }
 
     /// Looks for the way out, and tells the machine if it is another one.
@@ -345,7 +355,7 @@ impl Hand {
         let Some(before) = before else { return };
         self.outside.send_if_modified(|outside| {
             let told = *outside;
-            outside.note(is_v4, self.ports, state);
+            outside.note(is_v4, self.tcp, state);
             *outside != told
         });
         log(is_v4, &before, state);
@@ -397,6 +407,13 @@ async fn more_than(counts: &mut watch::Receiver<[u64; 2]>, which: usize, seen: u
     match grown.ok() {
         Some(count) => count,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits until there is another port; for ever when there are no sockets any more.
+async fn changed(port: &mut watch::Receiver<u16>) {
+    if port.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

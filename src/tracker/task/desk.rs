@@ -317,14 +317,14 @@ impl Desk {
         let url = member.tiers.url(call.tracker);
         tracing::debug!(hash = %request.info_hash, tracker = url, ?event, "announce");
         let errand = Errand {
-            question: Question::announce(url, &request),
+            url: member.tiers.url(call.tracker).clone(),
             host,
             known: member.known(call, event),
             skip: member.skip(call),
             is_stopped: member.is_stopping,
             carriers: self.carriers.clone(),
         };
-        let job = self.jobs.spawn(errand.announce(call));
+        let job = self.jobs.spawn(errand.announce(call, request, self.config.ports.clone()));
         self.flying.insert(job.id(), Job { entry: id, place: Some(place) });
         if let Some(flight) = member.flights.iter_mut().find(|flight| flight.call == call) {
             flight.stage = Stage::Flies(job);
@@ -338,7 +338,7 @@ impl Desk {
         };
         let info_hash = member.info_hash;
         let errand = Errand {
-            question: Question::scrape(member.tiers.url(tracker), info_hash),
+            url: member.tiers.url(tracker).clone(),
             host,
             known: None,
             skip: 0,

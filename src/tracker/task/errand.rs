@@ -14,6 +14,7 @@ use super::fetch::{Fetched, HttpClient, MAX_ADDRESSES, NetworkTiming, resolve_ho
 use super::udp::UdpClient;
 use crate::base::addr::Locality;
 use crate::base::ids::InfoHash;
+use crate::net::portmap::OwnPorts;
 use crate::tracker::announce::{
     AnnounceReply, AnnounceRequest, Error, Family, PeerAddr, SwarmCounts,
 };
@@ -56,14 +57,13 @@ pub(super) struct Carriers {
 }
 
 /// A question and how it is carried.
-#[derive(Clone)]
-pub(super) enum Question {
+enum Question {
     Http { url: String },
     Udp { url: String, ask: Ask },
 }
 
 impl Question {
-    pub(super) fn announce(base: &str, request: &AnnounceRequest) -> Result<Self, Error> {
+    fn announce(base: &str, request: &AnnounceRequest) -> Result<Self, Error> {
         if is_http(base) {
             return Ok(Self::Http { url: announce_url(base, request)? });
         }
@@ -71,7 +71,7 @@ impl Question {
         Ok(Self::Udp { url: base.to_owned(), ask: Ask::Announce(announce) })
     }
 
-    pub(super) fn scrape(base: &str, info_hash: InfoHash) -> Result<Self, Error> {
+    fn scrape(base: &str, info_hash: InfoHash) -> Result<Self, Error> {
         if is_http(base) {
             return Ok(Self::Http { url: scrape_url(base, info_hash)? });
         }
@@ -79,11 +79,6 @@ impl Question {
         Ok(Self::Udp { url: base.to_owned(), ask: Ask::Scrape(vec![info_hash]) })
     }
 
-    fn url(&self) -> &str {
-        match self {
-            Self::Http { url } | Self::Udp { url, .. } => url,
-        }
-    }
 
     /// Time for all of it, but for `stopped`.
     fn total(&self, network: &NetworkTiming) -> Duration {
@@ -136,7 +131,8 @@ pub(super) type Host = Arc<OnceCell<Result<Vec<SocketAddr>, Error>>>;
 
 /// One question to one tracker.
 pub(super) struct Errand {
-    pub(super) question: Result<Question, Error>,
+    /// Its URL in the announce list.
+    pub(super) url: Arc<str>,
     pub(super) host: Host,
     /// Its address, where it needs no resolver.
     pub(super) known: Option<SocketAddr>,
@@ -147,28 +143,38 @@ pub(super) struct Errand {
 }
 
 impl Errand {
-    /// Announces over the family of `call`.
-    pub(super) async fn announce(self, call: Call) -> Report {
-        match self.announced(call.family).await {
+    /// Announces over the family of `call`: the request, but for the port.
+    pub(super) async fn announce(
+        self,
+        call: Call,
+        request: AnnounceRequest,
+        ports: OwnPorts,
+    ) -> Report {
+        match self.announced(call.family, request, &ports).await {
             Ok(fetched) => Report::Replied { call, fetched },
             Err(error) => Report::Failed { call, error },
         }
     }
 
-    async fn announced(&self, family: Family) -> Result<Fetched<AnnounceReply>, Error> {
-        let question = self.question.as_ref().map_err(Clone::clone)?;
-        let mut addresses = self.addresses(question).await?;
+    async fn announced(
+        &self,
+        family: Family,
+        mut request: AnnounceRequest,
+        ports: &OwnPorts,
+    ) -> Result<Fetched<AnnounceReply>, Error> {
+        let mut addresses = self.addresses().await?;
         addresses.retain(|address| Family::of(*address) == family);
-        if addresses.is_empty() {
-            return Err(Error::NoAddress(family));
-        }
         if addresses.len() > MAX_ADDRESSES {
             let skip = self.skip % addresses.len();
             addresses.rotate_left(skip);
         }
+        let first = addresses.first().ok_or(Error::NoAddress(family))?;
+        // One in our own network sees us from inside, also where it has a name.
+        request.port = ports.peers_towards(first.ip());
+        let question = Question::announce(&self.url, &request)?;
         let network = &self.carriers.network;
         let total = if self.is_stopped { network.total_stopped } else { question.total(network) };
-        let announce = self.carriers.announce(question, family, addresses);
+        let announce = self.carriers.announce(&question, family, addresses);
         timeout(total, announce).await.unwrap_or(Err(Error::Timeout(total)))
     }
 
@@ -178,22 +184,22 @@ impl Errand {
     }
 
     async fn scraped(&self, info_hash: InfoHash) -> Result<SwarmCounts, Error> {
-        let question = self.question.as_ref().map_err(Clone::clone)?;
-        let addresses = self.addresses(question).await?;
+        let question = Question::scrape(&self.url, info_hash)?;
+        let addresses = self.addresses().await?;
         let family = addresses.first().map(|address| Family::of(*address));
         let family = family.ok_or(Error::Url("its host has no address"))?;
         let total = question.total(&self.carriers.network);
-        let scrape = self.carriers.scrape(question, family, addresses, info_hash);
+        let scrape = self.carriers.scrape(&question, family, addresses, info_hash);
         timeout(total, scrape).await.unwrap_or(Err(Error::Timeout(total)))
     }
 
-    async fn addresses(&self, question: &Question) -> Result<Vec<SocketAddr>, Error> {
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         if let Some(known) = self.known {
             return Ok(vec![known]);
         }
         let NetworkTiming { egress, lookup: limit, .. } = &self.carriers.network;
         let limit = *limit;
-        self.host.get_or_init(|| resolve_url(egress, question.url(), limit)).await.clone()
+        self.host.get_or_init(|| resolve_url(egress, &self.url, limit)).await.clone()
     }
 }
 
@@ -290,21 +296,22 @@ mod tests {
             network,
         };
         let errand = |skip| Errand {
-            question: Question::announce(&url, &request()),
+            url: url.as_str().into(),
             host: Arc::new(OnceCell::new_with(Some(Ok(addresses.clone().collect())))),
             known: None,
             skip,
             is_stopped: false,
             carriers: carriers.clone(),
         };
+        let ports = OwnPorts::fixed(1, 1);
         for skip in [0, 3] {
-            let failed = errand(skip).announced(Family::V4).await;
+            let failed = errand(skip).announced(Family::V4, request(), &ports).await;
             assert!(failed.is_err_and(|error| !error.has_reached()), "{skip}");
         }
         let heard = tokio::spawn(async move { alive.accept().await.is_ok() });
-        let _ = errand(6).announced(Family::V4).await;
+        let _ = errand(6).announced(Family::V4, request(), &ports).await;
         assert!(heard.await.unwrap());
-        let none = errand(0).announced(Family::V6).await;
+        let none = errand(0).announced(Family::V6, request(), &ports).await;
         assert_eq!(none.err(), Some(Error::NoAddress(Family::V6)));
     }
 }

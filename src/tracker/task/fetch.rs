@@ -174,12 +174,6 @@ pub(super) async fn resolve_url(
     resolve(egress, &url, limit).await
 }
 
-/// The address of a tracker whose URL names one instead of a host.
-pub(super) fn host_address(url: &str) -> Option<IpAddr> {
-    let url = Url::parse(url).ok()?;
-    without_brackets(url.host_str()?).parse().ok()
-}
-
 async fn resolve(egress: &Egress, url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
     let host = url.host_str().ok_or(Error::Url("has no host"))?;
     let default = (url.scheme() == "udp").then_some(UDP_PORT);

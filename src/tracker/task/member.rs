@@ -12,13 +12,12 @@ use tokio::task::AbortHandle;
 
 use super::ears::{Ears, Room};
 use super::errand::sockets;
-use super::fetch::{Fetched, MAX_ADDRESSES, host_address};
+use super::fetch::{Fetched, MAX_ADDRESSES};
 use super::lines::{Line, Lines};
 use super::mail::Newcomer;
 use super::{AnnouncerConfig, TrackerEvent, TransferStats, now};
 use crate::base::addr::{Locality, Teller, is_usable_peer};
 use crate::base::ids::InfoHash;
-use crate::net::portmap::OwnPorts;
 use crate::tracker::announce::{AnnounceReply, AnnounceRequest, Error, Event, Family};
 use crate::tracker::tiers::{Call, Input, Standing, Tiers, Timing, TrackerIndex};
 use crate::tracker::turns::{Class, Turn};
@@ -154,7 +153,7 @@ impl Member {
         AnnounceRequest {
             info_hash: self.info_hash,
             peer_id: config.peer_id,
-            port: self.port_for(call, &config.ports),
+            port: config.ports.listen(),
             uploaded: stats.uploaded,
             downloaded: stats.downloaded,
             corrupt: stats.corrupt,
@@ -166,14 +165,6 @@ impl Member {
             tracker_id: self.tiers.tracker_id(call.tracker).map(<[u8]>::to_vec),
             supports_crypto: config.supports_crypto,
             requires_crypto: config.requires_crypto,
-        }
-    }
-
-    /// The port that a tracker is told over a family: one in our own network sees us from inside.
-    fn port_for(&self, call: Call, ports: &OwnPorts) -> u16 {
-        match host_address(self.tiers.url(call.tracker)) {
-            Some(host) => ports.peers_towards(host),
-            None => ports.outside().of(call.family == Family::V4).tcp,
         }
     }
 

@@ -562,40 +562,63 @@ async fn a_tracker_with_an_ipv6_address_is_asked() {
 }
 
 /// A router gives us another port than ours: whoever comes through it is told that one, and again
-/// when it changes; whoever is here is told ours.
+/// when it changes. Through a proxy no tracker is one of our own network; this one is both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trackers_are_told_the_port_outside_and_follow_it() {
     let tracker = MockTracker::start(vec![Script::body(b"d8:intervali1800e5:peers0:e")]);
-    let timing = Timing { interval_floor_alone: Duration::ZERO, ..Timing::default() };
-    let mapped = |tcp| {
-        State::Mapped(Mapping {
-            protocol: Protocol::NatPmp,
-            gateway: [192, 168, 1, 1].into(),
-            address: [93, 184, 216, 34].into(),
-            tcp,
-            udp: Some(tcp),
-            lifetime: Some(Duration::from_secs(60)),
-        })
-    };
+    let proxy = tracker.url().trim_end_matches("/announce").parse().ok();
+    let egress = Egress::new(Policy { proxy, ..Policy::default() });
     let (ports, told) = OwnPorts::mapped(6881, 6881);
-    let map = |tcp| told.send_modify(|all| all.note(true, [6881, 6881], &mapped(tcp)));
-    map(40_000);
-    let network = NetworkTiming::by(Egress::default());
-    let begin = |url: String| {
-        Torrent::over(None, &[&[url]], network.clone(), timing.clone(), ports.clone())
+    map(&told, 40_000);
+    let outside = telling("http://tracker.example/announce".to_owned(), egress, ports);
+    // A scrape that comes to a proxy looks like any other request.
+    let next = |limit| {
+        let lines = std::iter::from_fn(|| tracker.next_request(limit));
+        let mut announces = lines.filter(|line| line.contains("/announce?"));
+        announces.next().unwrap()
     };
-    let outside = begin(tracker.url().replace("127.0.0.1", "localhost"));
-    let line = tracker.next_request(LIMIT).unwrap();
+    let line = next(LIMIT);
     assert!(line.contains("&port=40000&"), "{line}");
-    map(50_000);
+    map(&told, 50_000);
     // Ten seconds later, if the answer to the first was on its way.
-    let line = tracker.next_request(3 * LIMIT).unwrap();
+    let line = next(3 * LIMIT);
     assert!(line.contains("&port=50000&"), "{line}");
     outside.stop().await;
-    assert!(tracker.next_request(LIMIT).unwrap().contains("&event=stopped"));
-    let inside = begin(tracker.url());
-    let line = tracker.next_request(LIMIT).unwrap();
-    assert!(line.contains("&port=6881&"), "{line}");
-    map(50_001);
-    inside.stop().await;
+    assert!(next(LIMIT).contains("&event=stopped"));
+}
+
+/// Whoever is here is told the port here, whether its URL names an address or a name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trackers_of_our_own_network_are_told_the_port_inside() {
+    let tracker = MockTracker::start(vec![Script::body(b"d8:intervali1800e5:peers0:e")]);
+    let (ports, told) = OwnPorts::mapped(6881, 6881);
+    map(&told, 40_000);
+    for host in ["127.0.0.1", "localhost"] {
+        let url = tracker.url().replace("127.0.0.1", host);
+        let inside = telling(url, Egress::default(), ports.clone());
+        let line = tracker.next_request(LIMIT).unwrap();
+        assert!(line.contains("&port=6881&"), "{host}: {line}");
+        inside.stop().await;
+        let line = tracker.next_request(LIMIT).unwrap();
+        assert!(line.contains("&port=6881&") && line.contains("&event=stopped"), "{host}: {line}");
+    }
+}
+
+/// A torrent with one tracker that leaves so and has these ports.
+fn telling(url: String, egress: Egress, ports: OwnPorts) -> Torrent {
+    let timing = Timing { interval_floor_alone: Duration::ZERO, ..Timing::default() };
+    Torrent::over(None, &[&[url]], NetworkTiming::by(egress), timing, ports)
+}
+
+/// The router opens this port.
+fn map(told: &watch::Sender<OutsidePorts>, port: u16) {
+    let mapping = Mapping {
+        protocol: Protocol::NatPmp,
+        gateway: [192, 168, 1, 1].into(),
+        address: [93, 184, 216, 34].into(),
+        tcp: port,
+        udp: Some(port),
+        lifetime: Some(Duration::from_secs(60)),
+    };
+    told.send_modify(|all| all.note(true, 6881, &State::Mapped(mapping)));
 }

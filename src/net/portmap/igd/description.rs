@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use super::xml;
+use crate::base::addr::without_brackets;
 
 /// Services looked at.
 const SERVICES_MAX: usize = 16;
@@ -65,7 +66,7 @@ pub fn place(url: &str, gateway: IpAddr) -> Result<(u16, String), Error> {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
         _ => (authority, Some(80)),
     };
-    let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+    let bare = without_brackets(host);
     let bare = bare.split('%').next().unwrap_or(bare);
     let is_there = match bare.parse::<IpAddr>() {
         Ok(address) => address == gateway || (gateway.is_ipv6() && address.is_ipv6()),

@@ -174,27 +174,15 @@ impl Action {
     /// # Errors
     /// What the router says, or that it cannot be understood.
     pub fn read(&self, bytes: &[u8]) -> Result<Reply, Fault> {
-        let mut told: Vec<(String, String)> = Vec::new();
-        let mut is_answer = false;
-        let wanted = format!("{}Response", self.name());
-        let read = xml::read(bytes, |path, text| {
-            let Some(own) = path.last() else { return };
-            is_answer |= *own == wanted;
-            let is_wanted = own.starts_with("New") || own == "errorCode" || own == "UniqueID";
-            if is_wanted && told.iter().all(|(name, _)| name != own) {
-                told.push((own.clone(), text.to_owned()));
-            }
-        });
-        let value = |name: &str| {
-            told.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-        };
-        read.map_err(|error| Fault::Broken(error.to_string()))?;
+        let told = Told::read(bytes, &format!("{}Response", self.name()));
+        let told = told.map_err(|error| Fault::Broken(error.to_string()))?;
+        let value = |name: &str| told.value(name);
         if let Some(code) = value("errorCode") {
             let code = code.parse().map_err(|_| Fault::Broken("its error has no code".to_owned()));
             return Err(Fault::Code(code?));
         }
         let unclear = || Fault::Broken(format!("it does not answer {}", self.name()));
-        if !is_answer {
+        if !told.is_answer {
             return Err(unclear());
         }
         Ok(match self {
@@ -215,6 +203,46 @@ impl Action {
             }
             _ => Reply::Done,
         })
+    }
+}
+
+/// What is looked for in answers.
+const VALUES: [&str; 6] = [
+    "NewExternalIPAddress",
+    "NewInternalClient",
+    "NewInternalPort",
+    "NewLeaseDuration",
+    "UniqueID",
+    "errorCode",
+];
+
+/// What is found of that; whatever else an answer has is passed over, as it may have any number
+/// of other names.
+#[derive(Debug, Default)]
+struct Told {
+    /// It is the answer that is wanted.
+    is_answer: bool,
+    values: Vec<(&'static str, String)>,
+}
+
+impl Told {
+    /// What is told in an element that is called `wanted`, if it is; the first word counts.
+    fn read(bytes: &[u8], wanted: &str) -> Result<Self, xml::Error> {
+        let mut told = Self::default();
+        xml::read(bytes, |path, text| {
+            let Some(own) = path.last() else { return };
+            told.is_answer |= own == wanted;
+            if let Some(name) = VALUES.into_iter().find(|name| name == own)
+                && told.value(name).is_none()
+            {
+                told.values.push((name, text.to_owned()));
+            }
+        })?;
+        Ok(told)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -325,5 +353,16 @@ mod tests {
         assert!(matches!(fault("no"), Err(Fault::Broken(_))));
         assert!(matches!(look.read(b"hello"), Err(Fault::Broken(_))));
         assert!(matches!(look.read(&envelope("<a/>")), Err(Fault::Broken(_))), "no answer to us");
+    }
+    /// Each name that were kept would be compared with all that come after it.
+    #[test]
+    fn names_that_nobody_asked_for_are_passed_over() {
+        let others: String = (0..20_000).map(|number| format!("<New{number:x}/>")).collect();
+        let twice = "<NewInternalPort>1</NewInternalPort>".repeat(100);
+        let told = envelope(&format!("<u:aResponse>{others}{twice}</u:aResponse>"));
+        assert!(told.len() > 150_000 && told.len() < xml::XML_LEN_MAX);
+        let told = Told::read(&told, "aResponse").unwrap();
+        assert_eq!(told.values, [("NewInternalPort", "1".to_owned())]);
+        assert!(told.is_answer);
     }
 }

@@ -2,7 +2,9 @@
 //! its faults. Not here: when mappings are renewed, and sockets.
 //!
 //! What a router says it did is looked at afterwards: some answer yes and keep nothing, keep it
-//! for less time, or do not keep it longer when asked again (miniupnp#131).
+//! for less time, or do not keep it longer when asked again (miniupnp#131). What it never answered
+//! it may have done all the same: at the end it is asked whether it did, since another host may
+//! have that port.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -21,6 +23,9 @@ const PORTS_TRIED: u32 = 4;
 /// Where others are tried: what the system gives to programs that want none in particular.
 const OTHER_PORTS: std::ops::RangeInclusive<u16> = 40_000..=49_999;
 
+/// Mappings kept in doubt; the oldest go first.
+const DOUBTS_MAX: usize = 8;
+
 /// A port of ours at the router.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
@@ -37,6 +42,15 @@ struct Entry {
     is_anew: bool,
 }
 
+/// A mapping that the router may have, though it never said so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Doubt {
+    service: Service,
+    transport: Transport,
+    external: u16,
+    internal: u16,
+}
+
 /// The conversation.
 #[derive(Debug)]
 pub(in super::super) struct Talk {
@@ -47,6 +61,9 @@ pub(in super::super) struct Talk {
     at: usize,
     address: Option<IpAddr>,
     entries: [Entry; 2],
+    doubts: Vec<Doubt>,
+    /// The one that is looked at, at the end.
+    looked_at: Option<Doubt>,
     /// The router keeps mappings for ever, or not at all (725).
     is_permanent: bool,
     round: Round,
@@ -54,7 +71,7 @@ pub(in super::super) struct Talk {
     /// What was asked and is not answered.
     asked: Option<Action>,
     /// An order for the hand.
-    call: Option<Action>,
+    call: Option<(Service, Action)>,
     outcome: Option<Outcome>,
 }
 
@@ -67,14 +84,15 @@ impl Talk {
         if services.is_empty() {
             return None;
         }
-        let entry = |port| Entry { external: port, ..Entry::default() };
         Some(Self {
             way,
             ports,
             services,
             at: 0,
             address: None,
-            entries: ports.map(entry),
+            entries: ports.map(fresh),
+            doubts: Vec::new(),
+            looked_at: None,
             is_permanent: false,
             round: Round::Map,
             queue: VecDeque::new(),
@@ -84,8 +102,52 @@ impl Talk {
         })
     }
 
-    /// Asks for the mappings, or ends those that there are.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// May the router have a mapping of ours?
+    pub fn owes(&self) -> bool {
+        let asks = matches!(self.asked, Some(Action::Add { .. }));
+        asks || !self.doubts.is_empty() || Transport::BOTH.iter().any(|it| self.has(*it))
+    }
+
+    /// Takes over what an earlier conversation with the same router left there.
+    pub fn follow(&mut self, mut before: Self) {
+        before.doubt_asked();
+        for transport in Transport::BOTH {
+            let index = transport.index();
+            let left = before.entries[index];
+            if left.is_mapped {
+                before.doubt(transport);
+            }
+            if before.ports[index] == self.ports[index] {
+                let Entry { external, pinhole, .. } = left;
+                self.entries[index] = Entry { external, pinhole, ..Entry::default() };
+            }
+        }
+        self.doubts = before.doubts;
+    }
+
+    /// Asks for the mappings of other ports than before; those of the old ones are ended.
+    pub fn move_to(&mut self, ports: Ports) {
+        self.doubt_asked();
+        let mut removals = Vec::new();
+        for transport in Transport::BOTH {
+            let port = ports[transport.index()];
+            if self.ports[transport.index()] != port {
+                removals.extend(self.removal(transport));
+                *self.entry(transport) = fresh(port);
+            }
+        }
+        (self.ports, self.asked) = (ports, None);
+        self.begin(Round::Map);
+        removals.into_iter().for_each(|removal| self.queue.push_front(removal));
+    }
+
+    /// Asks for the mappings, or ends those that there may be.
     pub fn begin(&mut self, round: Round) {
+        self.doubt_asked();
         (self.round, self.outcome, self.asked, self.call) = (round, None, None, None);
         self.queue.clear();
         for entry in &mut self.entries {
@@ -108,8 +170,7 @@ impl Talk {
 
     /// The next order for the hand, and whose it is.
     pub fn poll_call(&mut self) -> Option<(Service, Action)> {
-        let action = self.call.take()?;
-        Some((self.services.get(self.at)?.clone(), action))
+        self.call.take()
     }
 
     /// What came of it, once.
@@ -132,11 +193,16 @@ impl Talk {
                 let entry = self.entry(transport);
                 entry.is_mapped = true;
                 let external = entry.external;
+                self.doubts.retain(|it| (it.transport, it.external) != (transport, external));
                 self.ask(Action::Look { transport, external });
             }
             (Action::Add { transport, lease_s, .. }, Err(fault)) => {
+                if matches!(fault, Fault::Broken(_)) {
+                    self.doubt(transport);
+                }
                 self.on_refused(transport, lease_s, fault, rng);
             }
+            (Action::Look { .. }, answer) if self.round == Round::Unmap => self.on_left(answer),
             (Action::Look { transport, .. }, answer) => self.on_looked(transport, answer, rng),
             (Action::AddPinhole { transport, lease_s, .. }, Ok(Reply::Pinhole(id))) => {
                 let entry = self.entry(transport);
@@ -144,6 +210,13 @@ impl Talk {
                 self.next();
             }
             (Action::AddPinhole { transport, .. }, Err(fault)) => self.lack(transport, &fault),
+            (Action::UpdatePinhole { id, lease_s }, Ok(_)) => {
+                if let Some(transport) = self.transport_of(id) {
+                    let entry = self.entry(transport);
+                    (entry.is_mapped, entry.lease_s) = (true, lease_s);
+                }
+                self.next();
+            }
             (Action::UpdatePinhole { id, .. }, Err(_)) => {
                 // It knows no such thing any more.
                 if let Some(transport) = self.transport_of(id) {
@@ -221,12 +294,55 @@ impl Talk {
         }
     }
 
+    /// What the router knows of a mapping that was in doubt.
+    fn on_left(&mut self, answer: Result<Reply, Fault>) {
+        let own = Some(self.way.own);
+        match (self.looked_at.take(), answer) {
+            (Some(it), Ok(Reply::Entry { client, internal, .. }))
+                if client == own && internal == it.internal =>
+            {
+                let Doubt { service, transport, external, .. } = it;
+                self.ask_of(service, Action::Delete { transport, external });
+            }
+            _ => self.next(),
+        }
+    }
+
+    /// The router may have this port's mapping, and not say so.
+    fn doubt(&mut self, transport: Transport) {
+        let (external, internal) =
+            (self.entries[transport.index()].external, self.ports[transport.index()]);
+        let Some(service) = self.services.get(self.at).cloned() else { return };
+        // What has no name cannot be ended.
+        if service.kind == Kind::Firewall {
+            return;
+        }
+        let doubt = Doubt { service, transport, external, internal };
+        self.doubts.retain(|it| *it != doubt);
+        if self.doubts.len() == DOUBTS_MAX {
+            self.doubts.remove(0);
+        }
+        self.doubts.push(doubt);
+    }
+
+    /// What is being ordered is not waited for any more.
+    fn doubt_asked(&mut self) {
+        if let Some(Action::Add { transport, .. }) = self.asked
+            && !self.has(transport)
+        {
+            self.doubt(transport);
+        }
+    }
+
     fn try_another(&mut self, transport: Transport, fault: &Fault, rng: &mut StdRng) {
         let same = match transport {
             // Both are to have the same number outside, where they have it here.
             Transport::Udp if self.ports[0] == self.ports[1] => Some(self.entries[0].external),
             _ => None,
         };
+        if self.has(transport) {
+            self.doubt(transport);
+        }
         let entry = self.entry(transport);
         entry.tried += 1;
         (entry.is_mapped, entry.is_anew) = (false, false);
@@ -240,8 +356,10 @@ impl Talk {
 
     /// A port is not to be had. The one of peers is what counts.
     fn lack(&mut self, transport: Transport, fault: &Fault) {
-        let port = self.ports[transport.index()];
-        *self.entry(transport) = Entry { external: port, ..Entry::default() };
+        if self.has(transport) {
+            self.doubt(transport);
+        }
+        *self.entry(transport) = fresh(self.ports[transport.index()]);
         // What one service refuses for a while another may grant, or the same one later.
         self.is_permanent = false;
         match transport {
@@ -288,8 +406,8 @@ impl Talk {
     fn removal(&self, transport: Transport) -> Option<Action> {
         let entry = &self.entries[transport.index()];
         match (entry.is_mapped, entry.pinhole) {
-            (false, _) => None,
-            (true, Some(id)) => Some(Action::DeletePinhole { id }),
+            (_, Some(id)) => Some(Action::DeletePinhole { id }),
+            (false, None) => None,
             (true, None) => Some(Action::Delete { transport, external: entry.external }),
         }
     }
@@ -302,8 +420,20 @@ impl Talk {
         &mut self.entries[transport.index()]
     }
 
+    /// Is it known to have a mapping of ours?
+    fn has(&self, transport: Transport) -> bool {
+        let entry = &self.entries[transport.index()];
+        entry.is_mapped || entry.pinhole.is_some()
+    }
+
     fn ask(&mut self, action: Action) {
-        (self.asked, self.call) = (Some(action), Some(action));
+        if let Some(service) = self.services.get(self.at).cloned() {
+            self.ask_of(service, action);
+        }
+    }
+
+    fn ask_of(&mut self, service: Service, action: Action) {
+        (self.asked, self.call) = (Some(action), Some((service, action)));
     }
 
     /// Asks the next thing, or tells what came of all.
@@ -323,6 +453,13 @@ impl Talk {
                 action => action,
             };
             return self.ask(action);
+        }
+        if self.round == Round::Unmap
+            && let Some(doubt) = self.doubts.pop()
+        {
+            let Doubt { service, transport, external, .. } = doubt.clone();
+            self.looked_at = Some(doubt);
+            return self.ask_of(service, Action::Look { transport, external });
         }
         let [tcp, udp] = self.entries;
         self.outcome = Some(match (self.round, self.address) {
@@ -344,6 +481,11 @@ impl Talk {
             (Round::Unmap, _) => Outcome::Ended,
         });
     }
+}
+
+/// A port that was not asked for yet: the same is wanted outside.
+fn fresh(port: u16) -> Entry {
+    Entry { external: port, ..Entry::default() }
 }
 
 #[cfg(test)]

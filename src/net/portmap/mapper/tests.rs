@@ -380,18 +380,19 @@ fn one_that_begins_anew_in_pcp_is_asked_in_natpmp_all_the_same() {
     assert_eq!(bench.counts(), [0, 3, 0]);
 }
 
+/// The nonces of the requests that were made since this was asked last, in PCP.
+fn nonces(bench: &mut Bench) -> Vec<Vec<u8>> {
+    let packets = std::mem::take(&mut bench.heard).into_iter();
+    let nonce = |it| match it {
+        Output::Send(packet) if packet[0] == 2 => Some(packet[24..36].to_vec()),
+        _ => None,
+    };
+    packets.filter_map(nonce).collect()
+}
+
 #[test]
 fn a_new_nonce_is_for_a_new_mapping_only() {
-    let nonce = |bench: &mut Bench| {
-        let packets = std::mem::take(&mut bench.heard).into_iter();
-        let nonces: Vec<_> = packets
-            .filter_map(|it| match it {
-                Output::Send(packet) if packet[0] == 2 => Some(packet[24..36].to_vec()),
-                _ => None,
-            })
-            .collect();
-        nonces[0].clone()
-    };
+    let nonce = |bench: &mut Bench| nonces(bench)[0].clone();
     let mut bench = Bench::with(pcp);
     bench.begin(way());
     let first = nonce(&mut bench);
@@ -404,8 +405,48 @@ fn a_new_nonce_is_for_a_new_mapping_only() {
     bench.counts();
     bench.gateway = pcp;
     bench.pass(600);
-    assert_ne!(nonce(&mut bench), first, "it was lost");
+    assert_eq!(nonce(&mut bench), first, "it may have heard what we did not hear the answer to");
+    bench.handle(Input::Way(Err("waits for tun0".to_owned())));
+    bench.pass(3601);
+    bench.begin(way());
+    assert_ne!(nonce(&mut bench), first, "it has let go of the old one");
     bench.mapping();
+}
+
+/// "If the nonce does not match, the server MUST return NOT_AUTHORIZED" (RFC 6887, 11.3).
+#[test]
+fn a_mapping_is_known_again_after_a_blip() {
+    let away = || Input::Way(Err("waits for tun0".to_owned()));
+    let other = Way { own: "192.168.1.8".parse().unwrap(), ..way() };
+    let mut bench = Bench::with(pcp);
+    bench.settings.external = 40_000;
+    bench.begin(way());
+    let [tcp, udp] = nonces(&mut bench).try_into().unwrap();
+    // The device goes and comes back, also with another address in between.
+    for meanwhile in [None, Some(other)] {
+        bench.handle(away());
+        bench.pass(60);
+        if let Some(other) = meanwhile {
+            bench.begin(other);
+            let its = nonces(&mut bench);
+            assert!(!its.contains(&tcp) && !its.contains(&udp), "it is another host there");
+        }
+        bench.begin(way());
+        let external = bench.heard.iter().find_map(|it| match it {
+            Output::Send(packet) => Some(u16::from_be_bytes([packet[42], packet[43]])),
+            _ => None,
+        });
+        assert_eq!(external, Some(40_000), "the port that we had is asked for");
+        assert_eq!(nonces(&mut bench), [tcp.clone(), udp.clone()]);
+    }
+    // The gateway is silent for so long that all begins anew.
+    bench.gateway = silent;
+    bench.pass(3700);
+    nonces(&mut bench);
+    bench.gateway = pcp;
+    bench.pass(1900);
+    assert_eq!(nonces(&mut bench)[0], tcp);
+    assert_eq!(bench.mapping().protocol, Protocol::Pcp);
 }
 
 #[test]
@@ -514,6 +555,187 @@ fn what_was_opened_is_given_back_at_the_end() {
     bench.handle(Input::Stop);
     assert_eq!(bench.orders(), ["DeletePortMapping"; 2]);
     assert!(bench.mapper.has_ended());
+}
+
+/// Opcode or protocol, and the lifetime, of what was said to the gateway since this was asked last.
+fn ended(bench: &mut Bench) -> Vec<u8> {
+    let heard = std::mem::take(&mut bench.heard).into_iter();
+    let end = |it| match it {
+        Output::Send(packet) if packet[0] == 2 && packet[4..8] == [0; 4] => Some(packet[36]),
+        Output::Send(packet) if packet.len() == 12 && packet[8..] == [0; 4] => Some(packet[1]),
+        _ => None,
+    };
+    heard.filter_map(end).collect()
+}
+
+/// Whatever was asked for may have been done.
+#[test]
+fn what_was_asked_for_and_never_answered_is_given_back_too() {
+    // At once, and when all protocols were tried.
+    for passed in [0, 60] {
+        let mut bench = Bench::new();
+        bench.begin(way());
+        bench.pass(passed);
+        bench.handle(Input::Stop);
+        assert_eq!(ended(&mut bench), [6], "after {passed} s");
+        assert!(bench.mapper.has_ended(), "nobody waits for one that is silent");
+    }
+    // In NAT-PMP, where another question was answered.
+    let mut bench = Bench::with(|it, asked| match asked.len() {
+        2 => natpmp(it, asked),
+        _ => None,
+    });
+    bench.begin(way());
+    bench.pass(60);
+    bench.handle(Input::Stop);
+    bench.pass(2);
+    let ends = ended(&mut bench);
+    assert!(ends.contains(&6) && ends.contains(&2), "{ends:?}");
+    assert!(bench.mapper.has_ended());
+    // The second port's answer was lost.
+    let mut bench = Bench::with(|it, asked| pcp(it, asked).filter(|_| asked[36] == 6));
+    bench.begin(way());
+    bench.pass(5);
+    assert_eq!(bench.mapping().udp, None);
+    bench.gateway = pcp;
+    bench.handle(Input::Stop);
+    assert_eq!(ended(&mut bench), [6, 17]);
+    // What UPnP opened and what PCP may have.
+    let mut bench = Bench::with_router(Kind::Connection, "WANIPConnection");
+    bench.begin(way());
+    bench.pass(8);
+    bench.handle(Input::Stop);
+    assert!(bench.mapper.has_ended());
+    assert_eq!(ended(&mut bench), [6]);
+    // One that says that it does not speak it has nothing, and what is over is over.
+    let mut bench = Bench::with(|it, asked| natpmp(it, asked).filter(|_| asked[0] == 2));
+    bench.begin(way());
+    bench.pass(60);
+    bench.handle(Input::Stop);
+    assert!(ended(&mut bench).is_empty());
+    let mut bench = Bench::new();
+    bench.begin(way());
+    bench.handle(Input::Way(Err("waits for tun0".to_owned())));
+    bench.pass(3700);
+    bench.handle(Input::Stop);
+    assert!(ended(&mut bench).is_empty());
+}
+
+#[test]
+fn what_a_router_never_answered_is_looked_at_and_given_back() {
+    for (client, names) in [
+        ("192.168.1.7", &["GetSpecificPortMappingEntry", "DeletePortMapping"][..]),
+        // It is not ours to end.
+        ("192.168.1.9", &["GetSpecificPortMappingEntry"][..]),
+    ] {
+        let mut bench = Bench::with_router(Kind::Connection, "WANIPConnection");
+        bench.router = |it, action| match action {
+            Action::Add { .. } => Err(Fault::Broken("no answer within 5 s".to_owned())),
+            action => router(it, action),
+        };
+        bench.begin(way());
+        bench.pass(8);
+        assert!(bench.why().contains("UPnP: no answer within 5 s"), "{}", bench.why());
+        bench.orders();
+        bench.router = match client {
+            "192.168.1.7" => router,
+            _ => |_, action| match action {
+                Action::Look { .. } => {
+                    let client = "192.168.1.9".parse().ok();
+                    Ok(Reply::Entry { client, internal: 6881, lease_s: 9 })
+                }
+                action => panic!("{action:?}"),
+            },
+        };
+        bench.handle(Input::Stop);
+        assert!(bench.mapper.has_ended());
+        assert_eq!(bench.orders(), names, "{client}");
+    }
+}
+
+/// As when a device comes late, and somebody has the port there.
+#[test]
+fn another_port_of_ours_is_mapped_instead_of_the_one_before() {
+    let ports = [6881, 50_000];
+    for gateway in [pcp as fn(&Gateway, &[u8]) -> _, natpmp] {
+        let mut bench = Bench::with(gateway);
+        bench.begin(way());
+        bench.counts();
+        bench.handle(Input::Ports(PORTS));
+        assert_eq!(bench.counts(), [0; 3], "the same");
+        bench.handle(Input::Ports(ports));
+        assert_eq!((bench.mapping().tcp, bench.mapping().udp), (6881, Some(50_000)));
+        let internal = |it: &Output| match it {
+            Output::Send(packet) if packet[0] == 2 => Some([packet[40], packet[41]]),
+            Output::Send(packet) if packet.len() == 12 => Some([packet[4], packet[5]]),
+            _ => None,
+        };
+        let internals: Vec<_> = bench.heard.iter().filter_map(internal).collect();
+        let internals: Vec<_> = internals.into_iter().map(u16::from_be_bytes).collect();
+        assert_eq!(internals.iter().filter(|port| **port == 50_000).count(), 1);
+        assert_eq!(ended(&mut bench).len(), 1, "the old one is given back");
+        bench.handle(Input::Stop);
+        assert_eq!(ended(&mut bench).len(), 2);
+    }
+    let mut bench = Bench::with_router(Kind::Connection, "WANIPConnection");
+    bench.router = |it, action| match *action {
+        Action::Look { external, .. } => {
+            Ok(Reply::Entry { client: Some(way().own), internal: external, lease_s: 3600 })
+        }
+        _ => router(it, action),
+    };
+    bench.begin(way());
+    bench.pass(8);
+    bench.orders();
+    bench.handle(Input::Ports(ports));
+    assert_eq!((bench.mapping().tcp, bench.mapping().udp), (6881, Some(50_000)));
+    assert_eq!(bench.orders().iter().filter(|it| **it == "DeletePortMapping").count(), 1);
+    // Before anything is there.
+    let mut bench = Bench::with(pcp);
+    bench.handle(Input::Way(Err("waits for tun0".to_owned())));
+    bench.handle(Input::Ports(ports));
+    bench.begin(way());
+    assert_eq!((bench.mapping().udp, bench.counts()), (Some(50_000), [2, 0, 0]));
+}
+
+/// Its mappings are gone again.
+#[test]
+fn a_gateway_that_begins_anew_twice_in_a_minute_is_asked_twice() {
+    let mut announce = [&[2, 128][..], &[0; 22]].concat();
+    // As long as it says in its answers.
+    announce[11] = 100;
+    for gateway in [pcp as fn(&Gateway, &[u8]) -> _, natpmp] {
+        let mut bench = Bench::with(gateway);
+        bench.begin(way());
+        bench.pass(600);
+        bench.epoch = bench.now;
+        bench.handle(Input::Announcement(&announce));
+        bench.pass(30);
+        bench.counts();
+        bench.epoch = bench.now;
+        bench.handle(Input::Announcement(&announce));
+        bench.pass(31);
+        let asked = bench.counts();
+        assert!(asked[0] + asked[1] >= 2, "{asked:?}");
+        assert_eq!(bench.mapper.resets(), 2);
+        bench.pass(600);
+        assert_eq!(bench.counts(), [0; 3], "once");
+    }
+}
+
+/// What it granted before in the same round is lost.
+#[test]
+fn a_gateway_that_begins_anew_between_two_answers_is_asked_for_both() {
+    let mut bench = Bench::with(pcp);
+    bench.begin(way());
+    bench.pass(1799);
+    bench.counts();
+    bench.gateway = |it, asked| {
+        let epoch_s = if asked[36] == 17 { 1 } else { it.epoch_s };
+        pcp(&Gateway { epoch_s, ..*it }, asked)
+    };
+    bench.pass(2);
+    assert_eq!(bench.counts(), [3, 0, 0]);
 }
 
 #[test]

@@ -29,9 +29,13 @@ async fn deaf() -> (UdpSocket, u16) {
     (socket, port)
 }
 
+fn fixed(port: u16) -> watch::Receiver<u16> {
+    watch::channel(port).1
+}
+
 fn start(gateway: u16, ssdp: u16) -> (PortMap, OwnPorts) {
     let egress = Egress::from_address(Some(LOOPBACK));
-    let config = PortMapConfig { egress, tcp: 6881, udp: 6882 };
+    let config = PortMapConfig { egress, tcp: 6881, udp: fixed(6882) };
     let doors = Doors { gateway, announce: None, ssdp, look: loopback };
     PortMap::start_at(config, doors)
 }
@@ -105,6 +109,67 @@ async fn a_gateway_maps_our_ports_and_takes_them_back() {
     assert_eq!(timeout(LIMIT, heard).await.unwrap().unwrap(), 2, "both were given back");
 }
 
+/// A gateway that does all it is asked, and whose answers get lost.
+#[tokio::test]
+async fn what_was_never_answered_is_ended_all_the_same() {
+    let (gateway, port) = deaf().await;
+    let (portmap, _own) = start(port, 9);
+    let mut room = [0; 1100];
+    let (len, _) = timeout(LIMIT, gateway.recv_from(&mut room)).await.unwrap().unwrap();
+    assert_eq!((len, room[0], &room[4..8]), (60, 2, &3600_u32.to_be_bytes()[..]));
+    let nonce = room[24..36].to_vec();
+    portmap.stop().await;
+    let end = async {
+        loop {
+            let (len, _) = gateway.recv_from(&mut room).await.unwrap();
+            if room[4..8] == [0; 4] {
+                return room[..len].to_vec();
+            }
+        }
+    };
+    let end = timeout(LIMIT, end).await.unwrap();
+    assert_eq!((end[36], &end[24..36]), (6, &nonce[..]));
+}
+
+/// Somebody has our port where the device is, when it comes.
+#[tokio::test]
+async fn another_port_for_datagrams_is_followed() {
+    let (gateway, gateway_port) = deaf().await;
+    let (heard, mut mapped) = tokio::sync::mpsc::channel(64);
+    let serving = tokio::spawn(async move {
+        let mut room = [0; 1100];
+        loop {
+            let (len, from) = gateway.recv_from(&mut room).await.unwrap();
+            let asked = &room[..len];
+            let answer = match asked[0] {
+                2 => vec![0, 129, 0, 1],
+                _ => granted(asked, 40_000 + u16::from(asked[1]), 7200),
+            };
+            gateway.send_to(&answer, from).await.unwrap();
+            if len == 12 && asked[1] == 1 {
+                let internal = u16::from_be_bytes([asked[4], asked[5]]);
+                heard.send((internal, asked[8..12] != [0; 4])).await.unwrap();
+            }
+        }
+    });
+    let udp = watch::Sender::new(6882);
+    let egress = Egress::from_address(Some(LOOPBACK));
+    let config = PortMapConfig { egress, tcp: 6881, udp: udp.subscribe() };
+    let doors = Doors { gateway: gateway_port, announce: None, ssdp: 9, look: loopback };
+    let (portmap, own) = PortMap::start_at(config, doors);
+    state(&portmap, |it| it.mapping().is_some()).await;
+    assert_eq!(timeout(LIMIT, mapped.recv()).await.unwrap(), Some((6882, true)));
+    udp.send_replace(50_000);
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        seen.push(timeout(LIMIT, mapped.recv()).await.unwrap().unwrap());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [(6882, false), (50_000, true)]);
+    assert_eq!(own.datagrams_towards(LOOPBACK), 50_000);
+    serving.abort();
+}
+
 #[tokio::test]
 async fn a_silent_gateway_does_not_hold_up_the_end() {
     let (gateway, port) = deaf().await;
@@ -167,7 +232,7 @@ async fn a_router_that_begins_anew_is_asked_over_both_families() {
     gateways.spawn(granting(six, told, false));
     let (socket, announce) = deaf().await;
     drop(socket);
-    let config = PortMapConfig { egress: Egress::default(), tcp: 6881, udp: 6882 };
+    let config = PortMapConfig { egress: Egress::default(), tcp: 6881, udp: fixed(6882) };
     let doors = Doors { gateway, announce: Some(announce), ssdp: 9, look: both_loopbacks };
     let (portmap, _own) = PortMap::start_at(config, doors);
     let mut standing = portmap.watch();
@@ -192,7 +257,7 @@ async fn nobody_is_asked_through_a_proxy() {
     let (gateway, port) = deaf().await;
     let proxy = "socks5://127.0.0.1:9".parse().ok();
     let egress = Egress::new(Policy { proxy, only_peers: true, ..Policy::default() });
-    let config = PortMapConfig { egress, tcp: 6881, udp: 6882 };
+    let config = PortMapConfig { egress, tcp: 6881, udp: fixed(6882) };
     let doors = Doors { gateway: port, announce: None, ssdp: port, look: loopback };
     let (portmap, _own) = PortMap::start_at(config, doors);
     let state = state(&portmap, |it| matches!(it, State::Off(_))).await;

@@ -245,3 +245,23 @@ fn one_port_is_better_than_none_and_what_is_forbidden_is_told() {
     assert_eq!(outcome, Outcome::Failed("it is not allowed there (error 606)".to_owned()));
     assert_eq!(told.len(), 2, "another port would not be, either");
 }
+
+#[test]
+fn what_an_earlier_conversation_left_is_taken_up() {
+    let mut before = talk();
+    let mut honest = honest(3600);
+    talked(&mut before, Round::Map, |service, action| match action {
+        Action::Add { external: 6881, .. } => Err(Fault::Code(501)),
+        action => honest(service, action),
+    });
+    let left = before.entries[0].external;
+    assert!(OTHER_PORTS.contains(&left) && before.owes());
+    let mut talk = talk();
+    assert!(!talk.owes());
+    talk.follow(before);
+    let (outcome, told) = talked(&mut talk, Round::Map, self::honest(3600));
+    assert_eq!(granted(outcome).tcp, left, "the port that we had");
+    assert_eq!(adds(&told).len(), 2);
+    let (_, told) = talked(&mut talk, Round::Unmap, self::honest(3600));
+    assert_eq!(told.iter().map(Action::name).collect::<Vec<_>>(), ["DeletePortMapping"; 2]);
+}
