@@ -17,6 +17,9 @@ pub fn net_lines(egress: &Egress, port: Option<u16>, outside: &[String]) -> Vec<
 
 /// `231,402 ranges, 12 dials and 3 connections refused`; none where there is no list.
 pub fn blocklist_words(blocklist: &Blocklist) -> Option<String> {
+    if let Some(Standing { list, .. }) = blocklist.awaited() {
+        return Some(format!("nobody is connected to before {} is there", escape(&list)));
+    }
     let lists = blocklist.standings();
     let ranges: u64 = lists.iter().map(|list| list.ranges as u64).sum();
     let Tally { dials, connections, .. } = blocklist.tally();
@@ -132,8 +135,8 @@ fn leaves_by(Policy { device, bind, .. }: &Policy) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::blocklist::Refused;
     use crate::net::blocklist::parse::List;
+    use crate::net::blocklist::{self, Lists, Refused, Source};
 
     #[test]
     fn lists_and_what_they_refused_are_told() {
@@ -159,6 +162,21 @@ mod tests {
                 "           b: 1 range",
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_list_that_cannot_come_yet_is_told_as_what_it_does() {
+        let device = Some("tun77".to_owned());
+        let egress = Egress::new(Policy { device, ..Policy::default() });
+        let sources = vec![Source::parse("http://lists.example/a").unwrap()];
+        let lists = Lists { sources, ..Lists::default() };
+        let _keeper = blocklist::start(lists, &egress, None).await.unwrap();
+        let words = "nobody is connected to before http://lists.example/a is there";
+        assert_eq!(blocklist_words(egress.blocklist()).as_deref(), Some(words));
+        let lines = net_lines(&egress, None, &[]);
+        let why = "blocklist http://lists.example/a: waits for tun77: there is no such device; \
+                   nobody is connected to before it is there";
+        assert!(lines.iter().any(|line| line.trim() == why), "{lines:?}");
     }
 
     #[test]

@@ -49,11 +49,18 @@ impl Desk {
         if let Order::Status { .. } = order {
             answer += &self.blocklist_row();
         }
-        match self.engine.egress().standing().trouble().filter(|_| *order == Order::Why) {
-            // Whatever else it waits for comes after that.
+        // Whatever else it waits for comes after that.
+        match self.first_of_all().filter(|_| *order == Order::Why) {
             Some(why) => wrap(&format!("First of all: {why}"), out::columns(), 2) + "\n" + &answer,
             None => answer,
         }
+    }
+
+    /// What keeps everybody from connecting, if anything does.
+    fn first_of_all(&self) -> Option<String> {
+        let egress = self.engine.egress();
+        let awaited = || egress.blocklist().awaited().and_then(|list| list.trouble);
+        egress.standing().trouble().or_else(awaited).map(|why| escape(&why))
     }
 
     /// The row of `status` that is about all torrents; empty where there is no list.

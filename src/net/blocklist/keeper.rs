@@ -1,12 +1,14 @@
 //! Who reads lists at the start, and again when they have changed: a file when it looks different
 //! and has come to rest, a URL once a day. All of it aside of those who ask the list. What fails
-//! then leaves the old list where it is, and is told.
+//! then leaves the old list where it is, and is told. A URL of which nothing was kept is waited for
+//! while nothing may leave: until its list is there, everybody is blocked.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::OFlags;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -15,7 +17,10 @@ use super::fetch::{Failure, Fetched, fetch};
 use super::kept::{self, Kept};
 use super::parse::{Flaw, List};
 use super::{Blocklist, Error, Source};
-use crate::net::egress::Egress;
+use crate::net::egress::{Egress, Purpose};
+
+/// A list that is not there is asked for again so long after, at first; ever later.
+const AWAITED_AGAIN: Duration = Duration::from_secs(15);
 
 /// Which lists there are to be.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -61,7 +66,7 @@ pub struct Keeper {
 /// inside the runtime.
 ///
 /// # Errors
-/// When one of them cannot be read, and none of its URL was kept.
+/// When one of them cannot be read, and none of its URL was kept, though it may be asked now.
 pub async fn start(
     lists: Lists,
     egress: &Egress,
@@ -79,21 +84,35 @@ pub async fn start(
                 let path = path.clone();
                 let (seen, list) = read_file(path.clone(), is_forced).await;
                 let flawed = |flaw| Error::Flawed { list: source.to_string(), flaw };
-                (list.map_err(flawed)?, Watched::File { path, seen })
+                (Ok(list.map_err(flawed)?), Watched::File { path, seen })
             }
             Source::Url { url, .. } => {
-                let Kept { list, modified, asked } =
-                    first(egress, source, url, state_dir, is_forced).await?;
-                (list, Watched::Url { url: url.clone(), modified, asked })
+                let first = first(egress, source, url, state_dir, is_forced).await;
+                // Whoever has no way out may have one later.
+                match (first, egress.held(Purpose::WebSeed)) {
+                    (Ok(Kept { list, modified, asked }), _) => (
+                        Ok(list),
+                        Watched::Url { url: url.clone(), since: Some((modified, asked)) },
+                    ),
+                    (Err(Error::NotFetched { .. }), Some(why)) => {
+                        (Err(awaited(source, &why)), Watched::Url { url: url.clone(), since: None })
+                    }
+                    (Err(error), _) => return Err(error),
+                }
             }
         };
-        let (ranges, bad) = (list.table.count(), list.bad);
-        info!(list = %source, ranges, bad, "blocklist");
+        match &list {
+            Ok(list) => {
+                let (ranges, bad) = (list.table.count(), list.bad);
+                info!(list = %source, ranges, bad, "blocklist");
+            }
+            Err(words) => warn!("{words}"),
+        }
         lists.push((source.to_string(), list));
         watches.push(watched);
     }
     let blocklist = egress.blocklist().clone();
-    blocklist.set(lists);
+    blocklist.begin(lists);
     let mut tasks = JoinSet::new();
     for (at, (watched, source)) in watches.into_iter().zip(sources).enumerate() {
         let place = Place { blocklist: blocklist.clone(), at, source, is_forced };
@@ -101,9 +120,12 @@ pub async fn start(
         tasks.spawn(async move {
             match watched {
                 Watched::File { path, seen } => place.watch(path, seen, pace).await,
-                Watched::Url { url, modified, asked } => {
-                    let kept = (modified, asked);
-                    place.refetch(&egress, &url, state_dir, kept, pace).await;
+                Watched::Url { url, since } => {
+                    let since = match since {
+                        Some(since) => since,
+                        None => place.await_first(&egress, &url, state_dir.as_deref(), pace).await,
+                    };
+                    place.refetch(&egress, &url, state_dir, since, pace).await;
                 }
             }
         });
@@ -111,10 +133,25 @@ pub async fn start(
     Ok(Keeper { _tasks: tasks })
 }
 
+/// What is told of a list that is not there.
+fn awaited(source: &Source, why: impl std::fmt::Display) -> String {
+    format!("blocklist {source}: {why}; nobody is connected to before it is there")
+}
+
+/// What a server called a list's date, and when it was asked.
+type Since = (Option<String>, SystemTime);
+
 /// A list that is looked at.
 enum Watched {
-    File { path: PathBuf, seen: Option<Stamp> },
-    Url { url: String, modified: Option<String>, asked: SystemTime },
+    File {
+        path: PathBuf,
+        seen: Option<Stamp>,
+    },
+    /// With no `since` there is no list of it yet.
+    Url {
+        url: String,
+        since: Option<Since>,
+    },
 }
 
 /// A URL's list at the start: what was kept, or else what comes.
@@ -173,7 +210,7 @@ impl From<Metadata> for Stamp {
     }
 }
 
-/// How a file looks; none when it is not there. What is no file, a pipe for instance, is read once.
+/// How a file looks; none when it is not there, or is none.
 async fn look(path: PathBuf) -> Option<Stamp> {
     let look = move || std::fs::metadata(path).ok().filter(Metadata::is_file).map(Stamp::from);
     spawn_blocking(look).await.ok().flatten()
@@ -182,10 +219,17 @@ async fn look(path: PathBuf) -> Option<Stamp> {
 /// A file's list, and how it looked before.
 async fn read_file(path: PathBuf, is_forced: bool) -> (Option<Stamp>, Result<List, Flaw>) {
     let seen = look(path.clone()).await;
-    let read = move || List::read(std::fs::File::open(path)?, is_forced);
+    let read = move || List::read(open(&path)?, is_forced);
     let list = spawn_blocking(read).await;
     let panicked = |cause| Err(Flaw::Unreadable(std::io::Error::other(cause)));
     (seen, list.unwrap_or_else(panicked))
+}
+
+/// Opens a regular file. Whoever opens a pipe the usual way waits until somebody writes to it.
+fn open(path: &Path) -> Result<File, Flaw> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(Flaw::NoFile) }
 }
 
 /// A list's place in the blocklist.
@@ -233,13 +277,45 @@ impl Place {
         }
     }
 
+    /// Fetches a list that was not there at the start, as soon as anything may leave.
+    async fn await_first(
+        &self,
+        egress: &Egress,
+        url: &str,
+        state_dir: Option<&Path>,
+        pace: Pace,
+    ) -> Since {
+        let mut wait = AWAITED_AGAIN.min(pace.again);
+        loop {
+            egress.open(Purpose::WebSeed).await;
+            match first(egress, &self.source, url, state_dir, self.is_forced).await {
+                Ok(Kept { list, modified, asked }) => {
+                    self.set(list);
+                    return (modified, asked);
+                }
+                Err(error) => {
+                    let why = match error {
+                        Error::Flawed { flaw, .. } => flaw.to_string(),
+                        Error::NotFetched { why, .. } => why,
+                        Error::Url => error.to_string(),
+                    };
+                    let words = awaited(&self.source, why);
+                    warn!("{words}");
+                    self.blocklist.tell(self.at, Some(words));
+                    sleep(wait).await;
+                    wait = (wait * 2).min(pace.again);
+                }
+            }
+        }
+    }
+
     /// Asks a URL again and again.
     async fn refetch(
         self,
         egress: &Egress,
         url: &str,
         state_dir: Option<PathBuf>,
-        (mut modified, asked): (Option<String>, SystemTime),
+        (mut modified, asked): Since,
         pace: Pace,
     ) {
         // A clock that was set back says nothing.

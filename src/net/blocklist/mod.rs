@@ -1,8 +1,9 @@
 //! Addresses that the user wants nothing to do with, by lists that others keep. One object, which
 //! everybody who takes addresses asks; a list that has changed takes the place of the old one in
 //! one step, so that there is no moment without any. A list that cannot be read is an error at the
-//! start, and later a word beside the old list, never an empty one. Trackers and servers of files
-//! are not asked about: the user chose them. Not here: who is dialled, let in or heard.
+//! start, and later a word beside the old list, never an empty one; before one is there that is yet
+//! to be fetched, everybody is blocked. Trackers and servers of files are not asked about: the user
+//! chose them. Not here: who is dialled, let in or heard.
 
 mod fetch;
 mod keeper;
@@ -100,13 +101,15 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Entry {
     standing: Standing,
-    table: Arc<Table>,
+    /// None while it is not there yet: then everybody is blocked.
+    table: Option<Arc<Table>>,
 }
 
 impl Blocklist {
     /// Is this address blocked?
     pub fn contains(&self, ip: IpAddr) -> bool {
-        self.shared.lists.borrow().iter().any(|entry| entry.table.contains(ip))
+        let blocks = |entry: &Entry| entry.table.as_ref().is_none_or(|table| table.contains(ip));
+        self.shared.lists.borrow().iter().any(blocks)
     }
 
     /// Whether this is refused to an address, and counts it if so.
@@ -143,6 +146,12 @@ impl Blocklist {
         self.shared.lists.borrow().iter().map(|entry| entry.standing.clone()).collect()
     }
 
+    /// A list that is not there yet, so that everybody is blocked; why is its `trouble`.
+    pub fn awaited(&self) -> Option<Standing> {
+        let lists = self.shared.lists.borrow();
+        lists.iter().find(|entry| entry.table.is_none()).map(|entry| entry.standing.clone())
+    }
+
     /// How much was refused so far.
     pub fn tally(&self) -> Tally {
         let Shared { dials, connections, datagrams, .. } = &*self.shared;
@@ -152,8 +161,16 @@ impl Blocklist {
 
     /// Takes these lists instead of those that there are.
     pub fn set(&self, lists: impl IntoIterator<Item = (String, List)>) {
-        let entries = lists.into_iter().map(|(shown, list)| Entry::new(shown, list));
-        self.shared.lists.send_replace(entries.collect());
+        self.begin(lists.into_iter().map(|(shown, list)| (shown, Ok(list))));
+    }
+
+    /// The same, of which some may not be there yet, for these reasons.
+    fn begin(&self, lists: impl IntoIterator<Item = (String, Result<List, String>)>) {
+        let entry = |(shown, list)| match list {
+            Ok(list) => Entry::new(shown, list),
+            Err(why) => Entry::awaited(shown, why),
+        };
+        self.shared.lists.send_replace(lists.into_iter().map(entry).collect());
     }
 
     /// A list has changed.
@@ -182,7 +199,12 @@ impl Entry {
     fn new(shown: String, list: List) -> Self {
         let List { table, bad } = list;
         let standing = Standing { list: shown, ranges: table.count(), bad, trouble: None };
-        Self { standing, table }
+        Self { standing, table: Some(table) }
+    }
+
+    fn awaited(list: String, why: String) -> Self {
+        let standing = Standing { list, ranges: 0, bad: 0, trouble: Some(why) };
+        Self { standing, table: None }
     }
 }
 

@@ -30,6 +30,9 @@ pub enum Flaw {
     /// It does not come.
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
+    /// It is a directory, or a pipe, which may never end.
+    #[error("it is no regular file")]
+    NoFile,
     /// It is longer than anybody's list.
     #[error("it is longer than {} MiB", LIST_LEN_MAX >> 20)]
     TooLong,
@@ -46,7 +49,7 @@ pub enum Flaw {
     #[error("it is P2B of version {0}, which is not known")]
     Version(u8),
     /// Nothing in it can be used.
-    #[error("nothing in it is an address or a range of addresses ({bad} lines cannot be read)")]
+    #[error("nothing in it is an address or a range of addresses ({} cannot be read)", lines(*bad))]
     Nothing {
         /// Lines that cannot be read.
         bad: u64,
@@ -54,6 +57,11 @@ pub enum Flaw {
     /// Whoever made it can hardly have meant that.
     #[error("it blocks more than half of all addresses; --blocklist-force takes it all the same")]
     Broad,
+}
+
+/// So many of them.
+fn lines(count: u64) -> String {
+    if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
 
 impl From<io::Error> for Flaw {

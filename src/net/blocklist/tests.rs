@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
-use crate::net::egress::{Egress, Purpose};
+use crate::net::egress::{Egress, Policy, Purpose};
 
 /// Longest wait for something that must come.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -237,4 +237,69 @@ async fn a_url_without_a_list_is_an_error_that_tells_no_secret() {
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is kept");
     assert_eq!(timeout(LIMIT, asked).await.unwrap().unwrap().len(), 6);
+}
+
+/// Opening a pipe waits for somebody who writes to it.
+#[tokio::test]
+async fn what_is_no_regular_file_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for path in [pipe.as_path(), dir.path(), std::path::Path::new("/dev/zero")] {
+        let named = path.to_str().unwrap();
+        let egress = Egress::default();
+        let lists = lists(&[named]);
+        let refused = timeout(LIMIT, start(lists, &egress, None)).await.expect("it waits");
+        let refused = refused.unwrap_err().to_string();
+        assert_eq!(refused, format!("blocklist {named}: it is no regular file"));
+    }
+}
+
+/// The way out is not there at the start: nobody is connected to until the list is.
+#[tokio::test]
+async fn a_url_that_cannot_be_asked_yet_blocks_everybody_until_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = proxy.local_addr().unwrap();
+    drop(proxy);
+    let url = "http://lists.example/list";
+    let policy = Policy { proxy: format!("http://{address}").parse().ok(), ..Policy::default() };
+    let egress = Egress::new(policy);
+    let looking = tokio::spawn(egress.clone().look_around());
+    let mut around = egress.watch();
+    let is_away = |_: &_| egress.held(Purpose::WebSeed).is_some();
+    timeout(LIMIT, around.wait_for(is_away)).await.unwrap().unwrap();
+    let keeper = start(lists(&[url]), &egress, Some(dir.path())).await.unwrap();
+    assert!(blocks(&egress, "1.2.3.4") && blocks(&egress, "5.6.7.8") && blocks(&egress, "::1"));
+    let told = trouble(egress.blocklist()).unwrap();
+    let words = format!("blocklist {url}: the proxy http://{address} is not reached: ");
+    assert!(told.starts_with(&words), "{told}");
+    assert!(told.ends_with("; nobody is connected to before it is there"), "{told}");
+    let refused = egress.connect(&address.into(), Purpose::Peer, LIMIT).await.unwrap_err();
+    assert!(matches!(refused, crate::net::Error::Blocked { .. }), "{refused}");
+    // It answers what would be the server, and whether it is there.
+    let proxy = TcpListener::bind(address).await.unwrap();
+    let serving = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = proxy.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                match stream.read_u8().await {
+                    Ok(byte) => head.push(byte),
+                    Err(_) => break,
+                }
+            }
+            let body: &[u8] = if head.starts_with(b"GET ") { b"a:1.2.3.4-1.2.3.5\n" } else { b"" };
+            // Whoever only asks whether it is there does not wait for all of it.
+            let _ = stream.write_all(&answer("200 OK", "", body)).await;
+        }
+    });
+    let mut changes = egress.blocklist().watch();
+    timeout(LIMIT, changes.changed()).await.unwrap();
+    assert!(blocks(&egress, "1.2.3.4") && !blocks(&egress, "5.6.7.8") && !blocks(&egress, "::1"));
+    assert_eq!(trouble(egress.blocklist()), None);
+    assert!(kept::path(dir.path(), url).exists(), "for the next start");
+    drop(keeper);
+    looking.abort();
+    serving.abort();
 }

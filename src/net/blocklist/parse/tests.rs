@@ -233,3 +233,10 @@ fn a_line_without_end_is_one_bad_line() {
     assert_eq!((list.bad, list.table.count()), (2, 1));
     assert!(has(&list, "1.2.3.5") && !has(&list, "5.6.7.8"));
 }
+
+#[test]
+fn one_line_is_no_lines() {
+    let why = |text: &str| List::read(text.as_bytes(), false).unwrap_err().to_string();
+    assert!(why("x\n").ends_with("(1 line cannot be read)"), "{}", why("x\n"));
+    assert!(why("x\ny\n").ends_with("(2 lines cannot be read)"), "{}", why("x\ny\n"));
+}
