@@ -144,6 +144,7 @@ impl Crowd {
             fast: true,
             extended: true,
             mse: None,
+            is_way_unsure: false,
         };
         let mut id = [0; 20];
         self.rng.fill(&mut id);

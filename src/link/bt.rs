@@ -74,6 +74,7 @@ pub(super) struct BitTorrent {
     layout: Option<Layout>,
     peer_id: PeerId,
     mse: Option<Method>,
+    is_way_unsure: bool,
     fast: bool,
     extended: bool,
     decoder: Decoder,
@@ -127,6 +128,7 @@ impl BitTorrent {
             layout,
             peer_id: remote.peer_id,
             mse,
+            is_way_unsure: false,
             fast: agreed.fast,
             extended: agreed.extended,
             decoder: Decoder::new(bitfield_len),
@@ -328,13 +330,21 @@ impl Intake for BitTorrent {
     fn end_read(&mut self, _: &mut Vec<LinkEvent>) {}
 }
 
+impl BitTorrent {
+    /// It began plainly after an encrypted handshake got no answer.
+    pub(super) fn doubt_way(&mut self) {
+        self.is_way_unsure = true;
+    }
+}
+
 impl Dialect for BitTorrent {
     fn peer_id(&self) -> PeerId {
         self.peer_id
     }
 
     fn caps(&self) -> LinkCaps {
-        LinkCaps { mse: self.mse, ..self.translator.caps() }
+        let (mse, is_way_unsure) = (self.mse, self.is_way_unsure);
+        LinkCaps { mse, is_way_unsure, ..self.translator.caps() }
     }
 
     fn greet(&mut self, _: &mut Vec<LinkEvent>) {}

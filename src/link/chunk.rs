@@ -402,6 +402,7 @@ impl Dialect for Course {
             fast: true,
             extended: false,
             mse: None,
+            is_way_unsure: false,
         }
     }
 

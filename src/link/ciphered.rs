@@ -1,7 +1,8 @@
 //! The two sides of a connection whose bytes are hidden by RC4. What is read is decrypted where it
 //! lies. What is written is encrypted in a buffer that all links of a thread share; of that a side
-//! keeps only what its socket did not take, since a cipher cannot go back. Not here: the handshake
-//! that such a connection begins with.
+//! keeps only what its socket did not take, since a cipher cannot go back. What all together keep
+//! is counted: when it is much, each encrypts little at once. Not here: the handshake that such a
+//! connection begins with.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -9,6 +10,8 @@ use std::future::poll_fn;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,6 +22,10 @@ use super::stream::{ReadSide, WriteSide};
 
 /// What is encrypted at once, and the most that a side keeps but for a little.
 const TURN_LEN: usize = 64 * 1024;
+/// What all sides of a session together keep before each encrypts less.
+const TAILS_MAX: usize = 4 << 20;
+/// What is encrypted at once then.
+const TURN_LEAST: usize = 4 * 1024;
 /// So much may be kept and more be taken behind it: the head of a block, that is, for which one
 /// packet of its own would be a pity.
 const AHEAD_LEN: usize = 1024;
@@ -26,6 +33,17 @@ const AHEAD_LEN: usize = 1024;
 thread_local! {
     /// What a thread encrypts in; no link keeps anything in it.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Counts what the sides of a session keep. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tails(Arc<AtomicUsize>);
+
+impl Tails {
+    /// What may be encrypted at once.
+    fn turn_len(&self) -> usize {
+        if self.0.load(Ordering::Relaxed) < TAILS_MAX { TURN_LEN } else { TURN_LEAST }
+    }
 }
 
 /// The side that bytes come from.
@@ -56,11 +74,35 @@ pub(super) struct CipheredWrite {
     cipher: Rc4,
     /// Encrypted bytes that the socket did not take.
     kept: Vec<u8>,
+    tails: Tails,
+    /// So many of them are counted there.
+    counted: usize,
+}
+
+impl Drop for CipheredWrite {
+    fn drop(&mut self) {
+        self.keep(Vec::new());
+    }
 }
 
 impl CipheredWrite {
-    pub(super) fn new(side: WriteSide, cipher: Rc4) -> Self {
-        Self { side, cipher, kept: Vec::new() }
+    pub(super) fn new(side: WriteSide, cipher: Rc4, tails: Tails) -> Self {
+        Self { side, cipher, kept: Vec::new(), tails, counted: 0 }
+    }
+
+    fn keep(&mut self, kept: Vec<u8>) {
+        self.kept = kept;
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let (before, now) = (self.counted, self.kept.capacity());
+        self.counted = now;
+        if now >= before {
+            self.tails.0.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.tails.0.fetch_sub(before - now, Ordering::Relaxed);
+        }
     }
 
     /// What it goes to.
@@ -76,10 +118,11 @@ impl CipheredWrite {
     /// Takes a few bytes that others will follow at once, and waits for those.
     pub(super) async fn write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.kept.len() + bytes.len() > AHEAD_LEN {
-            return poll_fn(|cx| self.poll_take(cx, |turn| append(turn, bytes))).await;
+            return poll_fn(|cx| self.poll_take(cx, |turn, most| append(turn, bytes, most))).await;
         }
         let begin = self.kept.len();
         self.kept.extend_from_slice(bytes);
+        self.count();
         self.cipher.apply(self.kept.get_mut(begin..).unwrap_or_default());
         Ok(bytes.len())
     }
@@ -91,9 +134,9 @@ impl CipheredWrite {
         offset: u64,
         len: usize,
     ) -> io::Result<usize> {
-        let fill = |turn: &mut Vec<u8>| {
+        let fill = |turn: &mut Vec<u8>, most: usize| {
             let begin = turn.len();
-            turn.resize(begin + len.min(TURN_LEN), 0);
+            turn.resize(begin + len.min(most), 0);
             let read = file.read_at(turn.get_mut(begin..).unwrap_or_default(), offset)?;
             turn.truncate(begin + read);
             Ok(read)
@@ -101,11 +144,11 @@ impl CipheredWrite {
         poll_fn(|cx| self.poll_take(cx, fill)).await
     }
 
-    /// Takes what `fill` appends, as soon as the socket has taken what came before.
+    /// Takes what `fill` appends, so much at most, when the socket has taken what came before.
     fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
-        fill: impl Fn(&mut Vec<u8>) -> io::Result<usize>,
+        fill: impl Fn(&mut Vec<u8>, usize) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         if self.kept.len() > AHEAD_LEN {
             ready!(self.poll_clear(cx))?;
@@ -114,10 +157,10 @@ impl CipheredWrite {
             turn.clear();
             turn.append(&mut self.kept);
             let begin = turn.len();
-            let taken = fill(turn)?;
+            let taken = fill(turn, self.tails.turn_len())?;
             self.cipher.apply(turn.get_mut(begin..).unwrap_or_default());
             let sent = self.send(cx, turn)?;
-            self.kept = turn.get(sent..).unwrap_or_default().to_vec();
+            self.keep(turn.get(sent..).unwrap_or_default().to_vec());
             Poll::Ready(Ok(taken))
         })
     }
@@ -141,19 +184,17 @@ impl CipheredWrite {
         if self.kept.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let kept = std::mem::take(&mut self.kept);
+        let mut kept = std::mem::take(&mut self.kept);
         let sent = self.send(cx, &kept)?;
-        if sent < kept.len() {
-            self.kept = kept;
-            self.kept.drain(..sent);
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(()))
+        kept.drain(..sent);
+        let is_clear = kept.is_empty();
+        self.keep(if is_clear { Vec::new() } else { kept });
+        if is_clear { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 
-fn append(turn: &mut Vec<u8>, bytes: &[u8]) -> io::Result<usize> {
-    let part = bytes.get(..TURN_LEN).unwrap_or(bytes);
+fn append(turn: &mut Vec<u8>, bytes: &[u8], most: usize) -> io::Result<usize> {
+    let part = bytes.get(..most).unwrap_or(bytes);
     turn.extend_from_slice(part);
     Ok(part.len())
 }
@@ -164,7 +205,7 @@ impl AsyncWrite for CipheredWrite {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_take(cx, |turn| append(turn, bytes))
+        self.get_mut().poll_take(cx, |turn, most| append(turn, bytes, most))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -191,10 +232,14 @@ mod tests {
 
     /// Two ends of a pipe that holds `len` bytes, hidden by a key.
     fn pipe(len: usize) -> (CipheredRead, CipheredWrite) {
+        pipe_of(len, Tails::default())
+    }
+
+    fn pipe_of(len: usize, tails: Tails) -> (CipheredRead, CipheredWrite) {
         let (ours, theirs) = tokio::io::duplex(len);
         let ((side, _), (_, write)) = (Stream::from(ours).split(), Stream::from(theirs).split());
         let cipher = Rc4::new(b"key");
-        (CipheredRead { side, cipher: cipher.clone() }, CipheredWrite::new(write, cipher))
+        (CipheredRead { side, cipher: cipher.clone() }, CipheredWrite::new(write, cipher, tails))
     }
 
     #[tokio::test]
@@ -233,5 +278,27 @@ mod tests {
         let wait = std::time::Duration::from_millis(10);
         assert!(tokio::time::timeout(wait, write.write(&bytes)).await.is_err());
         assert_eq!(write.kept.len(), TURN_LEN - 10);
+    }
+
+    #[tokio::test]
+    async fn sides_that_keep_much_together_encrypt_little_at_once() {
+        let tails = Tails::default();
+        let bytes = vec![1; 3 * TURN_LEN];
+        let mut sides = Vec::new();
+        for _ in 0..2 * TAILS_MAX / TURN_LEN {
+            let (read, mut write) = pipe_of(10, tails.clone());
+            let taken = write.write(&bytes).await.unwrap();
+            sides.push((read, write, taken));
+        }
+        let taken: usize = sides.iter().map(|(.., taken)| taken).sum();
+        assert!((TAILS_MAX..=TAILS_MAX + sides.len() * TURN_LEAST).contains(&taken), "{taken}");
+        let counted = tails.0.load(Ordering::Relaxed);
+        let kept: usize = sides.iter().map(|(_, write, _)| write.kept.capacity()).sum();
+        assert_eq!(counted, kept);
+        // What is sent or given up is counted no more.
+        drop(sides);
+        assert_eq!(tails.0.load(Ordering::Relaxed), 0);
+        let (_read, mut write) = pipe_of(10, tails.clone());
+        assert_eq!(write.write(&bytes).await.unwrap(), TURN_LEN);
     }
 }

@@ -1,14 +1,17 @@
 //! Links that we open. Each is tried in the way that is likelier to be taken, with an encrypted
 //! handshake or a plain one, and where that may be at once in the other if nothing was heard, or
 //! a plain answer to a key: a peer that has answered to a way speaks it, and whatever it does then
-//! means something else.
+//! means something else. One that was silent may have been lost on the way: that it takes an
+//! encrypted handshake is not ruled out by that.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use crate::base::ids::LinkId;
@@ -53,8 +56,16 @@ async fn open(
     known: Ways,
 ) -> Result<Opened<BitTorrent>, DownReason> {
     let (first, other) = config.secrecy.policy.attempts(known);
+    let deadline = Instant::now() + config.timeouts.connect + config.timeouts.handshake;
     let patience = other.map_or(config.timeouts.handshake, |_| FALL_BACK_AFTER);
-    let mut attempt = Attempt { config, address, patience, has_heard: false, is_plain: false };
+    let mut attempt = Attempt {
+        config,
+        address,
+        patience,
+        has_heard: false,
+        is_plain: false,
+        has_hung_up: false,
+    };
     let tried = attempt.run(first).await;
     let Some(other) = other else {
         return tried.map_err(|why| match attempt.has_heard {
@@ -64,8 +75,16 @@ async fn open(
     };
     match tried {
         Err(DownReason::HandshakeFailed(_)) if !attempt.has_heard || attempt.is_plain => {
-            let patience = config.timeouts.handshake;
-            Attempt { patience, has_heard: false, ..attempt }.run(other).await
+            let (patience, was_answered) =
+                (config.timeouts.handshake, attempt.is_plain || attempt.has_hung_up);
+            let mut again = Attempt { patience, has_heard: false, ..attempt };
+            // Both together take no longer than one may.
+            let opened = timeout_at(deadline, again.run(other)).await;
+            let mut opened = opened.unwrap_or_else(|_| Err(Error::Silent.into()))?;
+            if other == Way::Plain && !was_answered {
+                opened.dialect.doubt_way();
+            }
+            Ok(opened)
         }
         tried => tried,
     }
@@ -80,6 +99,12 @@ fn with_guess(why: DownReason, only: Way) -> DownReason {
         Way::Encrypted => "it may not know encryption, which is required here",
     };
     DownReason::HandshakeFailed(format!("{why}; {guess}"))
+}
+
+/// Did the remote end the connection, and not the network?
+fn is_end(cause: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(cause.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 type Sides = (ReadSide, WriteSide);
@@ -102,6 +127,8 @@ struct Attempt<'a> {
     has_heard: bool,
     /// It has answered our key plainly.
     is_plain: bool,
+    /// It has ended the connection before both handshakes were said.
+    has_hung_up: bool,
 }
 
 impl Attempt<'_> {
@@ -118,7 +145,8 @@ impl Attempt<'_> {
             }
         };
         let limit = config.timeouts.handshake;
-        let exchanged = tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Error::Silent));
+        let exchanged = timeout(limit, exchange).await.unwrap_or(Err(Error::Silent));
+        self.has_hung_up = matches!(&exchanged, Err(Error::Lost(cause)) if is_end(cause));
         let Exchanged { read, write, remote, mse } = exchanged?;
         if remote.info_hash != config.info_hash {
             return Err(DownReason::Violated("it answered for another torrent".to_owned()));
@@ -157,9 +185,9 @@ impl Attempt<'_> {
 
     /// The first bytes that the remote says.
     async fn hear(&mut self, read: &mut ReadSide, bytes: &mut [u8]) -> Result<usize, Error> {
-        let heard = tokio::time::timeout(self.patience, read.read(bytes)).await;
+        let heard = timeout(self.patience, read.read(bytes)).await;
         match heard.map_err(|_| Error::Silent)?? {
-            0 => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+            0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             len => {
                 self.has_heard = true;
                 Ok(len)

@@ -18,7 +18,7 @@ use crate::wire::PROTOCOL;
 use crate::wire::mse::{Encryption, KEY_LEN, Machine, Method, Outcome, PAD_MAX, PrivateKey, Step};
 
 use super::Error;
-use super::ciphered::{CipheredRead, CipheredWrite};
+use super::ciphered::{CipheredRead, CipheredWrite, Tails};
 use super::stream::{ReadSide, WriteSide};
 
 /// Secrets that all connections together may have computed in a second, on average: 3 % of a core.
@@ -32,12 +32,15 @@ pub struct Secrecy {
     pub policy: Encryption,
     /// Turns to compute a secret.
     pub budget: Arc<Budget>,
+    /// What its hidden connections keep.
+    pub(super) tails: Tails,
 }
 
 impl Secrecy {
     /// By this policy, at the usual cost.
     pub fn new(policy: Encryption) -> Self {
-        Self { policy, budget: Arc::new(Budget::per_second(SECRETS_PER_S)) }
+        let budget = Arc::new(Budget::per_second(SECRETS_PER_S));
+        Self { policy, budget, tails: Tails::default() }
     }
 }
 
@@ -216,14 +219,15 @@ impl Talk<'_> {
     }
 
     fn done(self) -> Beginning {
-        let Self { read, write, machine, .. } = self;
+        let Self { read, write, machine, judge, .. } = self;
+        let tails = judge.secrecy().tails.clone();
         let Some(Outcome::Agreed { torrent, initial, method, ciphers }) = machine.outcome() else {
             return Beginning::Plain(read, write);
         };
         let (read, write) = match ciphers {
             Some(ciphers) => (
                 ReadSide::Rc4(Box::new(CipheredRead { side: read, cipher: ciphers.incoming })),
-                WriteSide::Rc4(Box::new(CipheredWrite::new(write, ciphers.outgoing))),
+                WriteSide::Rc4(Box::new(CipheredWrite::new(write, ciphers.outgoing, tails))),
             ),
             None => (read, write),
         };
@@ -232,6 +236,13 @@ impl Talk<'_> {
 }
 
 impl Judge<'_> {
+    fn secrecy(&self) -> &Secrecy {
+        match self {
+            Self::Dialler(secrecy) => secrecy,
+            Self::Door(door) => &door.secrecy,
+        }
+    }
+
     /// Waits for a turn to compute a secret. Who dials may always have one: it is bounded by how
     /// many may dial. Who came in has had one.
     async fn turn(&self) {

@@ -107,6 +107,7 @@ impl Translator {
             fast: self.agreed.fast,
             extended: self.agreed.extended,
             mse: None,
+            is_way_unsure: false,
         }
     }
 

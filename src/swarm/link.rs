@@ -98,6 +98,9 @@ pub struct LinkCaps {
     pub extended: bool,
     /// What hides the connection, if it began with an encrypted handshake.
     pub mse: Option<Method>,
+    /// It began plainly after an encrypted handshake got no answer: whether the remote takes such
+    /// is not known.
+    pub is_way_unsure: bool,
 }
 
 /// Which pieces a side has, as it says.

@@ -356,7 +356,7 @@ impl Swarm {
         if self.transfer.on_lease_up(link, now, &mut self.out) {
             return;
         }
-        let met = self.crowd.on_link_up(link, peer_id, caps.mse, now, &mut self.out);
+        let met = self.crowd.on_link_up(link, peer_id, &caps, now, &mut self.out);
         // One to the same peer may have made way for it.
         self.carry(now);
         if let Some(NewPeer { address, debt }) = met {

@@ -266,7 +266,7 @@ impl Seeker {
     }
 
     fn on_link_up(&mut self, link: LinkId, peer_id: PeerId, caps: LinkCaps, now: Instant) {
-        let met = self.crowd.on_link_up(link, peer_id, caps.mse, now, &mut self.out);
+        let met = self.crowd.on_link_up(link, peer_id, &caps, now, &mut self.out);
         // One to the same peer may have made way for it.
         self.carry(now);
         let Some(NewPeer { .. }) = met else { return };

@@ -98,6 +98,7 @@ impl Character {
             fast: self.fast,
             extended: true,
             mse: None,
+            is_way_unsure: false,
         }
     }
 }

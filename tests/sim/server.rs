@@ -62,6 +62,7 @@ pub fn caps() -> LinkCaps {
         fast: true,
         extended: false,
         mse: None,
+        is_way_unsure: false,
     }
 }
 

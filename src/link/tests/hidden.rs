@@ -164,3 +164,52 @@ async fn who_hangs_up_where_one_way_alone_is_tried_may_take_the_other() {
         assert!(why.starts_with("it ") && why.ends_with(guess), "{why}");
     }
 }
+
+/// What comes of a dial to a peer of two connections: how it fares with the first one, whether it
+/// takes a plain handshake on the second, and how long that took.
+async fn dialled(
+    is_first_closed: bool,
+    answers: bool,
+    timeouts: LinkTimeouts,
+) -> (LinkNews, Duration) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        let mut key = [0; KEY_LEN + 512];
+        first.read(&mut key).await.unwrap();
+        let _kept = (!is_first_closed).then_some(first);
+        let (mut second, _) = listener.accept().await.unwrap();
+        second.read_exact(&mut [0; 68]).await.unwrap();
+        if answers {
+            second.write_all(HELLO_ALL).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    });
+    let secrecy = Secrecy::new(Encryption::Prefer);
+    let config = Arc::new(LinkConfig { secrecy, timeouts, ..config(32) });
+    let begin = tokio::time::Instant::now();
+    let (reports, mut news) = mpsc::channel(8);
+    let _handle = dial(config, LinkId(1), address, mse::Ways::default(), reports);
+    (news.recv().await.unwrap().news, begin.elapsed())
+}
+
+/// A handshake that gets no answer may have been lost; whoever hangs up at it does not want it.
+#[tokio::test(start_paused = true)]
+async fn that_encryption_is_not_taken_is_known_by_an_end_and_not_by_silence() {
+    for is_closed in [true, false] {
+        let (news, _) = dialled(is_closed, true, LinkTimeouts::default()).await;
+        let LinkNews::Up { caps, .. } = news else { panic!("not up") };
+        assert_eq!((caps.mse, caps.is_way_unsure), (None, !is_closed));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_ways_together_take_no_longer_than_a_connection_and_a_handshake() {
+    // The first way is waited for five seconds, and the second one would be for six.
+    let (connect, handshake) = (Duration::from_secs(1), Duration::from_secs(6));
+    let timeouts = LinkTimeouts { connect, handshake, ..LinkTimeouts::default() };
+    let (news, took) = dialled(false, false, timeouts).await;
+    assert!(matches!(news, LinkNews::Down(DownReason::HandshakeFailed(_))));
+    assert!(took <= connect + handshake, "{took:?}");
+}

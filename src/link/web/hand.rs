@@ -663,6 +663,7 @@ fn caps() -> LinkCaps {
         fast: true,
         extended: false,
         mse: None,
+        is_way_unsure: false,
     }
 }
 

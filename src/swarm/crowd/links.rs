@@ -8,8 +8,7 @@ use crate::base::addr::{Locality, host_key};
 use crate::base::ids::{LinkId, PeerId};
 use crate::swarm::effects::Effects;
 use crate::swarm::event::{DownReason, Event, Exit, Source};
-use crate::swarm::link::{CloseReason, LinkCommand};
-use crate::wire::mse::Method;
+use crate::swarm::link::{CloseReason, LinkCaps, LinkCommand};
 
 use super::Crowd;
 use super::candidates::Candidates;
@@ -158,7 +157,7 @@ impl Crowd {
         &mut self,
         link: LinkId,
         peer_id: PeerId,
-        mse: Option<Method>,
+        caps: &LinkCaps,
         now: Instant,
         out: &mut Effects,
     ) -> Option<NewPeer> {
@@ -171,15 +170,15 @@ impl Crowd {
             return None;
         }
         let address = arriving.address;
-        if !arriving.incoming {
-            self.candidates.came_up(address, mse.is_some());
+        if !arriving.incoming && !caps.is_way_unsure {
+            self.candidates.came_up(address, caps.mse.is_some());
         }
         if !self.met_anybody {
             self.met_anybody = true;
             out.tell(Event::FirstPeer(address));
         }
         self.exchange.joined(link, address, now);
-        self.peers.insert(link, Peer::new(arriving, peer_id, mse, now));
+        self.peers.insert(link, Peer::new(arriving, peer_id, caps.mse, now));
         Some(NewPeer { address, debt: self.debts.take(address.ip()) })
     }
 

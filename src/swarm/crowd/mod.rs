@@ -190,11 +190,12 @@ impl Crowd {
         self.on_addresses_told(link, description.listen_port, description.our_address);
         let Some(peer) = self.peers.get(&link) else { return };
         let flag = |is_so, flag| if is_so { flag } else { PexFlags::default() };
-        let is_hidden = description.prefers_encryption || peer.mse().is_some();
-        if is_hidden {
+        let says = description.prefers_encryption;
+        if says || peer.mse().is_some() {
             self.candidates.prefers_encryption(peer.home());
         }
-        let flags = flag(is_hidden, PexFlags::ENCRYPTION)
+        // Others are told what it says of itself, not how we came to speak.
+        let flags = flag(says, PexFlags::ENCRYPTION)
             .with(flag(is_seed || description.upload_only == Some(true), PexFlags::SEED))
             .with(flag(!peer.is_incoming(), PexFlags::REACHABLE));
         let takes = description.takes_peers;

@@ -482,6 +482,52 @@ fn who_is_said_to_prefer_encryption_is_known_for_that() {
     assert_eq!([8, 9].map(|host| prefers(&bench, host)), [true, false]);
 }
 
+/// "prefers encryption" is the peer's to say: that we came to speak so says it of nobody.
+#[test]
+fn others_are_told_of_a_preference_that_a_peer_has_told_itself() {
+    let mut bench = Bench::with(4, 4, |config| config.exchanges_peers = true);
+    learn_and_dial(&mut bench, 1..4, 1..1);
+    for (host, says, mse) in [(1, false, None), (2, true, None), (3, false, Some(Method::Rc4))] {
+        let caps = LinkCaps { mse, extended: true, ..caps(false) };
+        let link = bench.links[&host];
+        bench.handle(Input::LinkUp { link, peer_id: peer_id(host), caps });
+        let said = Description { takes_peers: true, ..Description::default() };
+        bench.event(host, LinkEvent::Described(Description { prefers_encryption: says, ..said }));
+    }
+    let mut told = std::collections::BTreeMap::new();
+    for _ in 0..90 {
+        bench.now += Duration::from_secs(1);
+        bench.swarm.handle(Input::Tick, bench.now);
+        while let Some(output) = bench.swarm.poll_output() {
+            if let Output::Send { command, .. } = output
+                && let LinkCommand::Peer(PeerCommand::Extended(it)) = command
+                && let ExtendedCommand::TellPeers(peers) = it
+            {
+                told.extend(
+                    peers.added.iter().map(|(address, flags)| {
+                        (host_of(*address), flags.has(PexFlags::ENCRYPTION))
+                    }),
+                );
+            }
+        }
+    }
+    assert_eq!(told.into_iter().collect::<Vec<_>>(), [(1, false), (2, true), (3, false)]);
+}
+
+/// One lost packet is no answer: only who hangs up, or answers plainly, takes no encrypted one.
+#[test]
+fn whether_a_silent_peer_takes_encryption_stays_unknown() {
+    let mut bench = Bench::new(4);
+    learn_and_dial(&mut bench, 1..3, 1..1);
+    for (host, is_way_unsure) in [(1, true), (2, false)] {
+        let caps = LinkCaps { is_way_unsure, ..caps(false) };
+        let link = bench.links[&host];
+        bench.handle(Input::LinkUp { link, peer_id: peer_id(host), caps });
+    }
+    let plain = |host| bench.swarm.crowd.candidates().ways(address(host)).plain;
+    assert_eq!([1, 2].map(plain), [false, true]);
+}
+
 #[test]
 fn whom_the_users_list_has_is_left_and_forgotten() {
     let mut bench = Bench::with(4, 4, |config| config.max_peers = 3);

@@ -287,6 +287,7 @@ fn caps(fast: bool) -> LinkCaps {
         fast,
         extended: true,
         mse: None,
+        is_way_unsure: false,
     }
 }
 

@@ -22,6 +22,7 @@ fn run_caps() -> LinkCaps {
         fast: true,
         extended: false,
         mse: None,
+        is_way_unsure: false,
     }
 }
 

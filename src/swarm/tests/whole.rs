@@ -15,6 +15,7 @@ fn provider_caps() -> LinkCaps {
         fast: true,
         extended: false,
         mse: None,
+        is_way_unsure: false,
     }
 }
 

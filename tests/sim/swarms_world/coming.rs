@@ -136,6 +136,7 @@ impl World {
                 fast,
                 extended: true,
                 mse: None,
+                is_way_unsure: false,
             };
             self.handle(node, Input::LinkUp { link, peer_id: PeerId([peer as u8; 20]), caps });
         }
