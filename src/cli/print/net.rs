@@ -174,8 +174,8 @@ mod tests {
         let words = "nobody is connected to before http://lists.example/a is there";
         assert_eq!(blocklist_words(egress.blocklist()).as_deref(), Some(words));
         let lines = net_lines(&egress, None, &[]);
-        let why = "blocklist http://lists.example/a: waits for tun77: there is no such device; \
-                   nobody is connected to before it is there";
+        let why = "blocklist http://lists.example/a: nothing leaves: waits for tun77: there is no \
+                   such device; nobody is connected to before it is there";
         assert!(lines.iter().any(|line| line.trim() == why), "{lines:?}");
     }
 
