@@ -19,6 +19,7 @@
 mod keys;
 mod machine;
 mod policy;
+mod prime;
 mod rc4;
 
 use crate::base::digest::{Sha1Hash, sha1};
