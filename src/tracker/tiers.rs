@@ -387,8 +387,13 @@ impl Tiers {
     }
 
     /// The tracker's announce URL, as the torrent has it.
-    pub fn url(&self, tracker: TrackerIndex) -> &Arc<str> {
+    pub fn url(&self, tracker: TrackerIndex) -> &str {
         &self.trackers[tracker.at()].url
+    }
+
+    /// The same, for who keeps it.
+    pub fn shared_url(&self, tracker: TrackerIndex) -> Arc<str> {
+        self.trackers[tracker.at()].url.clone()
     }
 
     /// The announce URLs of all, as the torrent has them.

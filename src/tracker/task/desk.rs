@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::ears::Ears;
-use super::errand::{Carriers, Errand, Host, Question, Report, host_of, names, resolved};
+use super::errand::{Carriers, Errand, Host, Report, host_of, names, resolved};
 use super::lines::{Line, Lines, Ticket};
 use super::mail::{EntryId, Letter, Listener, Mail, Newcomer};
 use super::member::{Flight, Member, Stage};
@@ -317,7 +317,7 @@ impl Desk {
         let url = member.tiers.url(call.tracker);
         tracing::debug!(hash = %request.info_hash, tracker = url, ?event, "announce");
         let errand = Errand {
-            url: member.tiers.url(call.tracker).clone(),
+            url: member.tiers.shared_url(call.tracker),
             host,
             known: member.known(call, event),
             skip: member.skip(call),
@@ -338,7 +338,7 @@ impl Desk {
         };
         let info_hash = member.info_hash;
         let errand = Errand {
-            url: member.tiers.url(tracker).clone(),
+            url: member.tiers.shared_url(tracker),
             host,
             known: None,
             skip: 0,

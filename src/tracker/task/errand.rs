@@ -79,7 +79,6 @@ impl Question {
         Ok(Self::Udp { url: base.to_owned(), ask: Ask::Scrape(vec![info_hash]) })
     }
 
-
     /// Time for all of it, but for `stopped`.
     fn total(&self, network: &NetworkTiming) -> Duration {
         match self {

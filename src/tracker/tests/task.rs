@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::mock_tracker::{MockTracker, Script, gzip_bomb};
 use crate::base::ids::{InfoHash, PeerId};
-use crate::net::egress::Egress;
-use crate::net::portmap::{Mapping, OwnPorts, Protocol, State};
+use crate::net::egress::{Egress, Policy};
+use crate::net::portmap::{Mapping, OutsidePorts, OwnPorts, Protocol, State};
 use crate::tracker::server::{ServerConfig, serve};
 use crate::tracker::task::{
     Announcer, AnnouncerConfig, Entry, NetworkTiming, QUIET_DEFAULT, TrackerCommand, TrackerConfig,
