@@ -1,7 +1,7 @@
 //! Servers of files in the world: who waits for a link, what is ordered of it, what comes.
 
 use pigeon::base::ids::SourceId;
-use pigeon::swarm::event::WebSource;
+use pigeon::swarm::event::{Holds, WebSource};
 use pigeon::swarm::link::RunEnd;
 
 use super::super::server::{Sent, Served, caps};
@@ -16,7 +16,7 @@ impl World {
         let manners = self.servers.manners.iter().enumerate();
         let told = |(number, manner): (usize, &Manner)| WebSource {
             source: SourceId(number as u32),
-            file: manner.only,
+            holds: manner.only.map_or(Holds::All, |file| Holds::Files([file].into())),
             priority: 0,
             links_max: 8,
         };
