@@ -58,7 +58,9 @@ const FLOORS: &[(&str, u8)] = &[
     ("seek", MACHINES),
     ("swarm", MACHINES),
     ("disk", 3),
+    ("ledger", 3),
     ("net", 3),
+    ("os", 3),
     ("link", 4),
     ("web", 4),
     ("web/chunked", FORMATS),
@@ -82,6 +84,10 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("swarm", "seek"),
     ("metalink", "metainfo"),
     ("bencode", "base"),
+    ("chunk", "os"),
+    ("disk", "os"),
+    ("ledger", "os"),
+    ("net", "os"),
 ];
 
 /// What hands may touch and heads may not: floors 0 to 2 name none of these.
