@@ -61,6 +61,16 @@ impl Gathered {
         }
     }
 
+    /// Metadata that was packed is to be packed again, in another pack.
+    pub fn unpack(&mut self, fresh: &BTreeMap<TorrentId, Arc<[u8]>>) {
+        for (id, change) in &mut self.changes {
+            let Change::Wanted { metadata: Some(metadata), .. } = change else { continue };
+            if let Some(bytes) = fresh.get(id) {
+                *metadata = Metadata::Bytes(bytes.clone());
+            }
+        }
+    }
+
     /// All that is to be written now.
     pub fn take(&mut self, with_tallies: bool) -> Self {
         let changes = std::mem::take(&mut self.changes);

@@ -20,20 +20,22 @@
 //! | `gathered` | what is to be written |
 //! | `commit` | writing it, on any thread |
 //! | `device` | files, or a test's model of them |
-//!
-//! Not here: when to commit, and what to do about a disk that is full. The session's hand knows.
+//! | `pace` | when to commit |
+//! | `task` | the hand that does, for a session |
 
 mod commit;
 mod device;
 mod format;
 mod gathered;
 mod opening;
+mod pace;
 mod replay;
 mod spec;
+pub mod task;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,6 +127,8 @@ pub struct Ledger {
     last_pack: u32,
     serial: u64,
     next: Option<TorrentId>,
+    /// Torrents that there are, by what was said last.
+    known: BTreeSet<TorrentId>,
     gathered: Gathered,
     /// Metadata that no entry on the device names yet.
     fresh: BTreeMap<TorrentId, Arc<[u8]>>,
@@ -230,7 +234,7 @@ impl Ledger {
     }
 
     /// Adds a torrent with its metadata, the bytes of a `.torrent`; one that came by a link has
-    /// none yet.
+    /// none yet, and is added again when they are known.
     ///
     /// # Errors
     /// `TooMuch`; nothing is added then.
@@ -248,6 +252,10 @@ impl Ledger {
 
     fn gather(&mut self, spec: &Spec, torrent: Option<Arc<[u8]>>) -> Result<(), Error> {
         let id = spec.id;
+        if !self.known.contains(&id) && self.next.is_none_or(|next| id < next) {
+            // It was removed, which whoever says this has not heard yet.
+            return Ok(());
+        }
         let fail = |what| Error::TooMuch { id, what };
         let body = spec.encode().ok_or(fail("its settings are longer than a MiB"))?;
         if let Some(bytes) = &torrent {
@@ -263,6 +271,7 @@ impl Ledger {
             self.fresh_bytes -= before.map_or(0, |before| before.len() as u64);
         }
         self.ticket += 1;
+        self.known.insert(id);
         if self.next.is_some_and(|next| next <= id) {
             self.next = id.0.checked_add(1).map(TorrentId);
         }
@@ -273,19 +282,16 @@ impl Ledger {
 
     /// Removes a torrent. Its number is not used again.
     pub fn remove(&mut self, id: TorrentId) {
-        self.ticket += 1;
-        self.forget_fresh(id);
-        self.gathered.change(id, Change::Removed);
+        if self.known.remove(&id) {
+            self.ticket += 1;
+            self.forget_fresh(id);
+            self.gathered.change(id, Change::Removed);
+        }
     }
 
     /// Keeps what a torrent has done. Nobody waits for that.
     pub fn tally(&mut self, id: TorrentId, tally: Tally) {
-        let is_known = match self.gathered.changes.get(&id) {
-            Some(Change::Wanted { .. }) => true,
-            Some(Change::Removed) => false,
-            None => self.live.contains_key(&id) || self.under_way.is_some(),
-        };
-        if is_known {
+        if self.known.contains(&id) {
             self.gathered.tallies.insert(id, tally);
         }
     }
@@ -321,23 +327,26 @@ impl Ledger {
         !self.gathered.tallies.is_empty()
     }
 
-    /// Begins to write what was gathered, counts only if they are due, or to write all anew. None
-    /// when there is nothing to do, and while another one is on its way.
+    /// Begins to write what was gathered, counts only if they are due. None when there is nothing to
+    /// write, and while another one is on its way.
     pub fn begin(&mut self, with_tallies: bool) -> Option<Commit> {
-        if self.under_way.is_some() {
+        let is_due = self.has_changes() || (with_tallies && self.has_tallies());
+        if self.under_way.is_some() || !is_due {
             return None;
         }
-        let is_due = self.has_changes() || (with_tallies && self.has_tallies());
-        let is_rewritten = if is_due { self.is_gone } else { self.is_overgrown() };
-        if !is_due && !is_rewritten {
-            return None;
+        if self.is_gone {
+            return Some(self.rewriting());
         }
         self.serial += 1;
-        self.under_way = Some(if is_rewritten { self.committed } else { self.ticket });
-        Some(Commit(match is_rewritten {
-            true => Work::Rewrite(self.rewriting()),
-            false => Work::Append(self.appending(with_tallies)),
-        }))
+        self.under_way = Some(self.ticket);
+        Some(Commit(Work::Append(self.appending(with_tallies))))
+    }
+
+    /// Begins to write all anew, if much of it is of no use any more. Whatever comes of it, nothing
+    /// is lost by it. None where it is not worth it, and while a commit is on its way.
+    pub fn shorten(&mut self) -> Option<Commit> {
+        let is_due = self.under_way.is_none() && self.is_overgrown();
+        is_due.then(|| self.rewriting())
     }
 
     fn appending(&mut self, with_tallies: bool) -> Append {
@@ -354,7 +363,9 @@ impl Ledger {
         }
     }
 
-    fn rewriting(&mut self) -> Rewrite {
+    fn rewriting(&mut self) -> Commit {
+        self.serial += 1;
+        self.under_way = Some(self.committed);
         let mut packs = self.old_packs.clone();
         packs.insert(self.pack.number, self.pack.clone());
         let new_pack = (self.is_gone || self.is_pack_overgrown()).then(|| {
@@ -362,7 +373,7 @@ impl Ledger {
             self.last_pack += 1;
             self.last_pack
         });
-        Rewrite {
+        Commit(Work::Rewrite(Rewrite {
             device: self.device.clone(),
             ledger: self.ledger.clone(),
             ledger_len: self.ledger_len,
@@ -371,7 +382,7 @@ impl Ledger {
             serial: self.serial,
             packs,
             new_pack,
-        }
+        }))
     }
 
     fn is_overgrown(&self) -> bool {
@@ -467,6 +478,8 @@ impl Ledger {
             self.packed_bytes = pack.len;
             self.pack = pack;
             self.old_packs.clear();
+            // What lay in the old one, and no entry named.
+            self.gathered.unpack(&self.fresh);
         }
         (self.is_gone, self.rewritten_at) = (false, 0);
     }
@@ -492,7 +505,7 @@ impl Ledger {
             self.end(commit.run())?;
         }
         // Writing it anew saves room, and nothing that was promised.
-        let shorter = self.begin(false).map_or(Ok(()), |commit| self.end(commit.run()));
+        let shorter = self.shorten().map_or(Ok(()), |commit| self.end(commit.run()));
         if let Err(error) = shorter {
             tracing::warn!(%error, "the ledger could not be made shorter");
         }

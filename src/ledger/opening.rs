@@ -95,6 +95,7 @@ pub(super) fn open_on(
         ledger,
         ledger_len: replayed.end,
         live_bytes,
+        known: live.keys().copied().collect(),
         live,
         pack: packs.current,
         packed_bytes,

@@ -96,7 +96,14 @@ fn whoever_is_removed_does_not_come_back() {
     ledger.add(&spec(3), Some(torrent(3))).unwrap();
     ledger.remove(TorrentId(3));
     assert_eq!(ledger.fresh_bytes, 0);
-    ledger.commit().unwrap();
+    let commit = ledger.begin(true).unwrap();
+    ledger.put(&spec(1)).unwrap();
+    ledger.end(commit.run()).unwrap();
+    // Who has not heard of it speaks of it still.
+    ledger.put(&spec(1)).unwrap();
+    ledger.add(&spec(3), Some(torrent(3))).unwrap();
+    ledger.tally(TorrentId(1), tally(1));
+    assert!(!ledger.has_changes() && !ledger.has_tallies());
     let (ledger, restored) = open_model(&Arc::new(model.copy())).unwrap();
     assert_eq!((ids(&restored), restored.troubles), (vec![2], vec![]));
     assert_eq!(ledger.next_id(), Some(TorrentId(4)), "a number is not used again");

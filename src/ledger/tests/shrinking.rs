@@ -49,7 +49,7 @@ fn what_nobody_needs_goes_and_the_rest_stays() {
     let after = (model.bytes(LEDGER).len(), model.bytes("torrents-2.pack").len());
     assert!(after.0 * 2 < before.0 && after.1 * 2 < before.1, "{before:?} {after:?}");
     assert_eq!(located.read().unwrap(), torrent(4));
-    assert!(ledger.begin(true).is_none());
+    assert!(ledger.begin(true).is_none() && ledger.shorten().is_none());
     // It goes on.
     ledger.add(&spec(4), Some(torrent(4))).unwrap();
     ledger.commit().unwrap();
@@ -150,5 +150,23 @@ fn files_that_somebody_removed_are_written_anew() {
         for id in [1, 2] {
             assert_eq!(ledger.locate(TorrentId(id)).unwrap().read().unwrap(), torrent(id));
         }
+    }
+}
+
+#[test]
+fn metadata_that_was_packed_in_vain_is_packed_again() {
+    let (model, mut ledger) = with_torrents(2);
+    ledger.add(&spec(3), Some(torrent(3))).unwrap();
+    // The pack takes it, the ledger does not; then the ledger is gone, and both are made anew.
+    model.cut_after(2);
+    assert!(ledger.commit().is_err());
+    model.cut_after(u64::MAX);
+    device::Device::remove(&model, LEDGER).unwrap();
+    ledger.commit().unwrap();
+    assert_eq!(model.file_names(), [LEDGER, "torrents-2.pack"]);
+    let (ledger, restored) = open_model(&Arc::new(model.copy())).unwrap();
+    assert_eq!((ids(&restored), &*restored.troubles), (vec![1, 2, 3], &[][..]));
+    for id in [1, 2, 3] {
+        assert_eq!(ledger.locate(TorrentId(id)).unwrap().read().unwrap(), torrent(id));
     }
 }
