@@ -38,7 +38,6 @@ const FLOORS: &[(&str, u8)] = &[
     ("chunk/ini", FORMATS),
     ("chunk/cut", FORMATS),
     ("chunk/config", 3),
-    ("chunk/replace", 3),
     ("chunk/store", 3),
     ("chunk/tools", 3),
     ("chunk/discover", 4),
