@@ -327,8 +327,8 @@ impl Ledger {
         !self.gathered.tallies.is_empty()
     }
 
-    /// Begins to write what was gathered, counts only if they are due. None when there is nothing to
-    /// write, and while another one is on its way.
+    /// Begins to write what was gathered, counts only if they are due. None when there is nothing
+    /// to write, and while another one is on its way.
     pub fn begin(&mut self, with_tallies: bool) -> Option<Commit> {
         let is_due = self.has_changes() || (with_tallies && self.has_tallies());
         if self.under_way.is_some() || !is_due {
