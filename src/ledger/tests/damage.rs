@@ -172,6 +172,30 @@ fn kinds_and_bytes_that_are_not_known_are_stepped_over() {
 }
 
 #[test]
+fn what_an_attempt_left_that_failed_counts_for_nothing() {
+    let entry = |written: &mut Written, id: u32, place: u64| {
+        let spec = Spec { place: Place(place), ..link(id) };
+        written.add(Kind::Spec, TorrentId(id), &spec_body(None, &spec.encode().unwrap()));
+    };
+    let mut first = Written::new(0, 1);
+    entry(&mut first, 1, 10);
+    entry(&mut first, 2, 20);
+    let mut later = Written::new(first.end(), 3);
+    entry(&mut later, 1, 30);
+    // What is behind it was written before it, and is longer.
+    let mut failed = Written::new(later.end(), 2);
+    entry(&mut failed, 1, 40);
+    failed.add(Kind::Removed, TorrentId(2), &[]);
+    let end = later.end() as usize;
+    let model = model_of(&[first.bytes, later.bytes, failed.bytes].concat());
+    let (ledger, restored) = open_model(&model).unwrap();
+    let places: Vec<_> = restored.torrents.iter().map(|it| it.spec.place).collect();
+    assert_eq!((places, restored.troubles), (vec![Place(20), Place(30)], vec![]));
+    assert_eq!(ledger.next_id(), Some(TorrentId(3)));
+    assert_eq!(model.bytes(LEDGER).len(), end, "it is cut off");
+}
+
+#[test]
 fn metadata_that_is_gone_or_changed_is_told() {
     let (model, ledger) = with_torrents(3);
     drop(ledger);
