@@ -52,7 +52,7 @@
 //! | 7 roof | `main`, `cli` |
 //! | 5 keepers | [`session`], [`torrent`] |
 //! | 4 carriers | [`link`], [`web`], `dht::task`, `tracker::{task, server}`, roles of [`chunk`] |
-//! | 3 workshop | [`disk`], [`net`], `chunk::{config, replace, store, tools}` |
+//! | 3 workshop | [`disk`], [`ledger`], [`os`], [`net`], files of [`chunk`] |
 //! | 2 machines | [`swarm`], [`seek`], [`roster`], [`dht`], `tracker::{tiers, table}` |
 //! | 1 formats | [`metainfo`], [`metalink`], [`wire`], formats of [`tracker`], [`chunk`], [`web`] |
 //! | 0 ground | [`base`], [`bencode`] |
@@ -61,10 +61,10 @@
 #[doc(inline)]
 pub use {
     pigeon_base::base, pigeon_bencode::bencode, pigeon_chunk::chunk, pigeon_dht::dht,
-    pigeon_disk::disk, pigeon_link::link, pigeon_metainfo::metainfo, pigeon_metalink::metalink,
-    pigeon_net::net, pigeon_roster::roster, pigeon_seek::seek, pigeon_session::session,
-    pigeon_swarm::swarm, pigeon_torrent::torrent, pigeon_tracker::tracker, pigeon_web::web,
-    pigeon_wire::wire,
+    pigeon_disk::disk, pigeon_ledger::ledger, pigeon_link::link, pigeon_metainfo::metainfo,
+    pigeon_metalink::metalink, pigeon_net::net, pigeon_os::os, pigeon_roster::roster,
+    pigeon_seek::seek, pigeon_session::session, pigeon_swarm::swarm, pigeon_torrent::torrent, pigeon_tracker::tracker,
+    pigeon_web::web, pigeon_wire::wire,
 };
 
 #[cfg(feature = "cli")]

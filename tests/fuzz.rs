@@ -93,6 +93,7 @@ fn every_corpus_has_a_target() {
         "config_file",
         "fetched_body",
         "lan_datagrams",
+        "ledger",
         "move_note",
         "repl_line",
         "tracker_list",

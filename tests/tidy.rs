@@ -39,7 +39,6 @@ const FLOORS: &[(&str, u8)] = &[
     ("chunk/ini", FORMATS),
     ("chunk/cut", FORMATS),
     ("chunk/config", 3),
-    ("chunk/replace", 3),
     ("chunk/store", 3),
     ("chunk/tools", 3),
     ("chunk/discover", 4),
@@ -60,7 +59,9 @@ const FLOORS: &[(&str, u8)] = &[
     ("seek", MACHINES),
     ("swarm", MACHINES),
     ("disk", 3),
+    ("ledger", 3),
     ("net", 3),
+    ("os", 3),
     ("link", 4),
     ("web", 4),
     ("web/chunked", FORMATS),
@@ -84,6 +85,10 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("swarm", "seek"),
     ("metalink", "metainfo"),
     ("bencode", "base"),
+    ("chunk", "os"),
+    ("disk", "os"),
+    ("ledger", "os"),
+    ("net", "os"),
 ];
 
 /// What hands may touch and heads may not: floors 0 to 2 name none of these.

@@ -54,6 +54,10 @@ pub struct LinkId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SourceId(pub u32);
 
+/// A torrent of a session: small, stable, and never used again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TorrentId(pub u32);
+
 /// Position of a file in the torrent's list, pad files included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct FileIndex(pub u32);

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::base::digest::{Sha1Hash, sha1};
+use crate::os::whole::{self, How};
 
 use super::ini::{self, FileDescription, Peers};
-use super::replace::replace;
 
 /// Name of the file that says who listens where.
 pub const PEERS: &str = "peers.ini";
@@ -117,7 +117,9 @@ pub fn file(dir: &Path) -> Result<FileDescription, Error> {
 pub fn write_file(dir: &Path, description: &FileDescription) -> Result<(), Error> {
     let path = dir.join(FILE);
     let text = description.render();
-    replace(&path, text.as_bytes()).map_err(|error| Error::Write { path, error })
+    let written =
+        fs::create_dir_all(dir).and_then(|()| whole::replace(&path, text.as_bytes(), How::QUICK));
+    written.map_err(|error| Error::Write { path, error })
 }
 
 /// Writes a `peers.ini` for a tracker, alice and bob on this machine, unless there is one;

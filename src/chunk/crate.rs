@@ -7,3 +7,4 @@ pub mod chunk;
 use pigeon_base::base;
 use pigeon_metainfo::metainfo;
 use pigeon_net::net;
+use pigeon_os::os;

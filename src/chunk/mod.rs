@@ -34,7 +34,6 @@ pub mod discover;
 pub mod fetch_info;
 pub mod ini;
 pub mod provider;
-mod replace;
 mod server;
 pub mod store;
 pub mod tools;

@@ -2,7 +2,7 @@
 //! each request, so that a chunk counts as soon as it lies there. Nothing of a stranger
 //! becomes part of a path but a hash as 40 hex digits.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::base::digest::sha1;
+use crate::os::whole::{self, How};
 
-use super::replace::replace;
 use super::wire::ChunkHash;
 
 /// A name that would lead out of the directory of chunks, or nowhere.
@@ -93,7 +93,12 @@ impl ChunkStore {
     /// When the system refuses.
     pub fn write(&self, hash: ChunkHash, bytes: &[u8]) -> io::Result<()> {
         debug_assert_eq!(hash.0, sha1(&[bytes]), "a chunk is written under its own hash");
-        if self.holds(hash, bytes) { Ok(()) } else { replace(&self.path(hash), bytes) }
+        if self.holds(hash, bytes) {
+            return Ok(());
+        }
+        let path = self.path(hash);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
+        whole::replace(&path, bytes, How::QUICK)
     }
 
     /// Whether just this is there already. What cannot be read is written anew.

@@ -13,6 +13,7 @@ use pigeon_link::link;
 use pigeon_metainfo::metainfo;
 use pigeon_metalink::metalink;
 use pigeon_net::net;
+use pigeon_os::os;
 use pigeon_seek::seek;
 use pigeon_session::session;
 use pigeon_swarm::swarm;

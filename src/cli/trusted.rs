@@ -3,12 +3,12 @@
 //! here: how a tracker shows that it is one of them.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::SocketAddrV4;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::net::egress::Egress;
+use crate::os::whole::{self, How};
 use crate::tracker::find::{FoundTracker, is_at_hand};
 use crate::tracker::proof::TrackerKey;
 
@@ -114,13 +114,8 @@ fn read(path: &Path) -> io::Result<String> {
 
 /// Readable for its owner only; whole or not at all.
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let dir = path.parent().map(PathBuf::from).unwrap_or_default();
-    fs::create_dir_all(&dir)?;
-    let new = dir.join(format!("{FILE}.new-{}", std::process::id()));
-    let mut how = fs::OpenOptions::new();
-    let mut file = how.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    fs::rename(&new, path)
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
+    whole::replace(path, text.as_bytes(), How::QUICK.private())
 }
 
 #[cfg(test)]

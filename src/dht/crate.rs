@@ -7,3 +7,4 @@ pub mod dht;
 use pigeon_base::base;
 use pigeon_bencode::bencode;
 use pigeon_net::net;
+use pigeon_os::os;

@@ -7,6 +7,7 @@ pub mod disk;
 use pigeon_base::base;
 use pigeon_bencode::bencode;
 use pigeon_metainfo::metainfo;
+use pigeon_os::os;
 use pigeon_swarm::swarm;
 
 #[cfg(test)]

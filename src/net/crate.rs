@@ -5,4 +5,5 @@
 pub mod net;
 
 use pigeon_base::base;
+use pigeon_os::os;
 use pigeon_wire::wire;

@@ -11,6 +11,7 @@ use pigeon_disk::disk;
 use pigeon_link::link;
 use pigeon_metainfo::metainfo;
 use pigeon_net::net;
+use pigeon_os::os;
 use pigeon_roster::roster;
 use pigeon_seek::seek;
 #[cfg(test)]

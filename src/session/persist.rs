@@ -13,6 +13,7 @@ use serde_bytes::ByteBuf;
 
 use crate::base::ids::InfoHash;
 use crate::bencode;
+use crate::os::whole::{self, How};
 use crate::torrent::options::{CheckMode, TorrentOptions};
 
 /// A bit for each file that a torrent may have, and some words; a longer one is not ours.
@@ -111,11 +112,8 @@ fn encode(kept: &Kept) -> Vec<u8> {
 /// # Errors
 /// When the file cannot be written.
 fn keep(record: &Path, kept: &Kept) -> io::Result<()> {
-    let path = path(record);
     // The torrent's record is locked by this process: nobody else writes here.
-    let new = path.with_extension("stats.new");
-    fs::write(&new, encode(kept))?;
-    fs::rename(&new, &path)
+    whole::replace(&path(record), &encode(kept), How::QUICK.alone())
 }
 
 /// What is to be kept of a torrent from now on.

@@ -8,6 +8,8 @@ use pigeon_base::base;
 use pigeon_bencode::bencode;
 use pigeon_metainfo::metainfo;
 use pigeon_net::net;
+#[cfg(feature = "tracker-server")]
+use pigeon_os::os;
 
 #[cfg(test)]
 #[path = "../../tests/support/fuzz.rs"]

@@ -1,8 +1,8 @@
 //! Putting a file together from chunks that lie on this machine, whoever's they are.
 
 use std::fmt;
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{
@@ -12,8 +12,8 @@ use super::{
 use crate::base::digest::sha1;
 use crate::base::pages::Pages;
 use crate::chunk::config;
-use crate::chunk::replace::NewFile;
 use crate::metainfo::clean_name;
+use crate::os::whole::{How, NewFile};
 
 /// Bytes that are compared at a time.
 const COMPARED_LEN: usize = 1 << 20;
@@ -64,7 +64,8 @@ pub fn merge(places: &Places<'_>, dir: &Path, overwrite: bool) -> Result<Merged,
     let description = config::file(places.config)?;
     let holders = holder_stores(places, &description)?;
     let path = dir.join(clean_name(description.filename.as_bytes()));
-    let mut file = NewFile::create(&path).map_err(io_error("making a file in", dir))?;
+    let begun = fs::create_dir_all(dir).and_then(|()| NewFile::create(&path, How::QUICK));
+    let mut file = begun.map_err(io_error("making a file in", dir))?;
     let len = assemble(places, &description, &holders, &mut file, &path)?;
     let merged =
         |was_there| Merged { path: path.clone(), chunks: description.chunks.len(), len, was_there };
@@ -115,7 +116,7 @@ fn assemble(
         let Some(content) = right else {
             return Err(Error::NoChunk { number, hash: *hash, tried });
         };
-        file.write(&content).map_err(io_error("writing", path))?;
+        file.write_all(&content).map_err(io_error("writing", path))?;
         len += content.len() as u64;
     }
     Ok(len)

@@ -31,6 +31,7 @@ use crate::disk::record_of;
 use crate::disk::turn;
 use crate::metainfo::create::{CreateOptions, Error as FormatError};
 use crate::metainfo::{Kind, clean_name};
+use crate::os::whole::{self, How};
 
 use super::load::{hint, similar_entry};
 
@@ -398,21 +399,14 @@ fn assert_free(output: &Path, arguments: &CreateArgs) -> Result<(), Failure> {
 /// # Errors
 /// When it exists, or cannot be written.
 pub fn write(output: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
-    let path = match replace {
-        // Its name is not made of the output's, which may be as long as names can be.
-        true => output.with_file_name(format!(".new-{}.torrent", std::process::id())),
-        false => output.to_owned(),
-    };
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-    let written = file.write_all(bytes).and_then(|()| match replace {
-        true => std::fs::rename(&path, output),
-        false => Ok(()),
-    });
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = std::fs::remove_file(&path);
+    if replace {
+        return whole::replace(output, bytes, How::QUICK);
     }
-    written
+    let mut file = OpenOptions::new().write(true).create_new(true).open(output)?;
+    file.write_all(bytes).inspect_err(|_| {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(output);
+    })
 }
 
 fn skipped_lines(skipped: &[Skipped]) -> Vec<String> {

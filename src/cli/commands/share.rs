@@ -24,6 +24,7 @@ use crate::disk::create::is_unchanged;
 use crate::disk::record_of;
 use crate::metainfo::create::{CreateOptions, wrap};
 use crate::metainfo::{Torrent, clean_name};
+use crate::os::whole::{self, How};
 use crate::tracker::catalogue::check_name;
 
 use super::download::{Found, FoundTorrent, start_and_tell};
@@ -197,10 +198,8 @@ fn memo_path(state: &Path, path: &Path, piece_length: Option<u64>) -> PathBuf {
 pub fn keep(made: &Made) -> Result<(), Failure> {
     let dir = state_dir()?;
     let path = dir.join(format!("{}.torrent", made.info_hash));
-    let new = dir.join(format!("{}.torrent.new-{}", made.info_hash, std::process::id()));
-    let kept = std::fs::create_dir_all(&dir)
-        .and_then(|()| std::fs::write(&new, &made.bytes))
-        .and_then(|()| std::fs::rename(&new, &path));
+    let kept =
+        std::fs::create_dir_all(&dir).and_then(|()| whole::replace(&path, &made.bytes, How::QUICK));
     kept.map_err(|error| {
         let shown = escape(&path.display().to_string());
         let failure = from_io(&format!("cannot keep {shown}"), &error);

@@ -1,15 +1,14 @@
 //! `dht.dat`: the nodes of both families between runs. What a family's bytes mean is its
 //! machine's; what is damaged counts as nothing.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::bencode;
+use crate::os::whole::{self, How};
 
 /// The longest file that is read: twice what a machine keeps at most, and the names around it.
 const FILE_LEN_MAX: u64 = 2 * (64 << 10) + 64;
@@ -37,11 +36,7 @@ pub(super) fn load(path: &Path) -> Kept {
 }
 
 fn read(path: &Path) -> io::Result<Kept> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_LEN_MAX {
-        return Err(io::Error::other("it is too long"));
-    }
+    let bytes = whole::read(path, FILE_LEN_MAX)?;
     bencode::decode(&bytes, bencode::MESSAGE).map_err(io::Error::other)
 }
 
@@ -51,16 +46,12 @@ fn read(path: &Path) -> io::Result<Kept> {
 /// # Errors
 /// When the file cannot be written.
 pub(super) fn store(path: &Path, kept: &Kept) -> io::Result<()> {
-    let new = path.with_extension("new");
-    // One that a run left when it was killed may be another user's to read.
-    let _ = fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(&bencode::encode(kept))?;
-    fs::rename(&new, path)
+    whole::replace(path, &bencode::encode(kept), How::QUICK.private().alone())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -75,7 +66,7 @@ mod tests {
             Kept { four: Some(ByteBuf::from(b"four".to_vec())), six: None },
             Kept { four: Some(long.clone()), six: Some(long) },
         ] {
-            fs::write(path.with_extension("new"), b"left behind").unwrap();
+            fs::write(path.with_extension("dat.new"), b"left behind").unwrap();
             store(&path, &kept).unwrap();
             assert_eq!(load(&path), kept);
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

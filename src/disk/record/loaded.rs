@@ -2,14 +2,15 @@
 //! believed, and keeping how far a check is. It looks at no data file.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
-use std::io::{self, Write as _};
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::base::bitfield::Bitfield;
 use crate::base::extents::Extents;
 use crate::base::ids::InfoHash;
+use crate::os::whole::{self, How};
 
 use super::super::beneath::Stamp;
 use super::super::error::Error;
@@ -305,10 +306,6 @@ impl Loaded {
 /// # Errors
 /// The old record is still whole then.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new_path = path.with_extension("resume.new");
-    let mut file = File::create(&new_path)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new_path, path)?;
-    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    // Whoever has its lock is alone with it.
+    whole::replace(path, bytes, How::DURABLE.alone())
 }

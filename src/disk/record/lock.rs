@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use nix::errno::Errno;
@@ -19,6 +19,7 @@ use nix::libc;
 
 use crate::base::digest::sha1;
 use crate::base::ids::InfoHash;
+use crate::os::process::name_of;
 
 use super::super::error::Error;
 use super::super::only::Only;
@@ -203,17 +204,6 @@ fn number_of(what: &[&[u8]]) -> i64 {
     let digest = sha1(what);
     let first = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
     (first >> 2).cast_signed()
-}
-
-/// A process's name and number, for people, where the system tells.
-fn name_of(pid: i32) -> Option<String> {
-    let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
-    // A program may call itself anything.
-    let name = PathBuf::from(format!("/proc/{pid}/comm"));
-    let name = std::fs::read_to_string(name).unwrap_or_default();
-    let name = name.trim_ascii();
-    let is_plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() || c == ' ');
-    Some(if is_plain { format!("{name} (process {pid})") } else { format!("process {pid}") })
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! before anything else is touched and goes last, so that the next start can end what was left
 //! half done. It says what is to be done, not how far it is: that shows in the files.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::base::ids::InfoHash;
 use crate::bencode::{self, Value};
 use crate::disk::error::Error;
 use crate::disk::record::{Home, Written, as_bytes, path_of};
+use crate::os::whole::{self, How};
 
 const VERSION: i64 = 1;
 
@@ -131,15 +132,9 @@ impl Intent {
     /// # Errors
     /// `Io`.
     pub(super) fn write(&self, path: &Path) -> Result<(), Error> {
-        let new_path = path.with_extension("move.new");
-        let write = || -> io::Result<()> {
-            let mut file = File::create(&new_path)?;
-            file.write_all(&self.encode())?;
-            file.sync_all()?;
-            fs::rename(&new_path, path)?;
-            sync_parent(path)
-        };
-        write().map_err(|error| Error::io("writing", path, error))
+        // The torrent's record is locked by this process: nobody else writes here.
+        let written = whole::replace(path, &self.encode(), How::DURABLE.alone());
+        written.map_err(|error| Error::io("writing", path, error))
     }
 
     /// Removes it, for good.
@@ -147,13 +142,8 @@ impl Intent {
     /// # Errors
     /// `Io`.
     pub(super) fn remove(path: &Path) -> Result<(), Error> {
-        let removed = fs::remove_file(path).and_then(|()| sync_parent(path));
-        removed.map_err(|error| Error::io("removing", path, error))
+        whole::remove(path).map_err(|error| Error::io("removing", path, error))
     }
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
 impl Move {

@@ -3,7 +3,7 @@
 //! when it was asked last is the file's time. What is damaged, or of another URL, counts as
 //! nothing. They tell nothing of whom we speak to, and nothing of the URL.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use data_encoding::HEXLOWER;
 use super::parse::List;
 use super::table::{RANGES_MAX, Table};
 use crate::base::digest::sha1;
+use crate::os::whole::{How, NewFile};
 
 /// How such a file begins; another format gets another number.
 const MAGIC: [u8; 8] = *b"pgnblk01";
@@ -105,19 +106,11 @@ pub(super) fn store(
     }
     let path = path(state_dir, url);
     // Other sessions may keep theirs at the same time.
-    let new = path.with_extension(format!("{:016x}.new", rand::random::<u64>()));
-    let written = || {
-        let mut file = File::create_new(&new)?;
-        file.write_all(&MAGIC)?;
-        file.write_all(&sha1(&[&bytes]))?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)
-    };
-    written().inspect_err(|_| {
-        // What is half written takes space that may be what is missing.
-        let _ = fs::remove_file(&new);
-    })
+    let mut file = NewFile::create(&path, How::DURABLE)?;
+    file.write_all(&MAGIC)?;
+    file.write_all(&sha1(&[&bytes]))?;
+    file.write_all(&bytes)?;
+    file.finish()
 }
 
 /// What is kept is as new as can be.
@@ -130,6 +123,8 @@ pub(super) fn touch(state_dir: &Path, url: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const URL: &str = "http://lists.example/a";

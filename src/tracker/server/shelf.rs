@@ -2,15 +2,14 @@
 //! and an index with their names. Every file appears whole or not at all, also after a crash.
 //! Not here: what may be registered.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::FlockOperation;
 
 use crate::base::ids::InfoHash;
 use crate::metainfo::Torrent;
+use crate::os::lock::{FileLock, Refused};
+use crate::os::whole::{self, How, make_dir};
 use crate::tracker::catalogue::{
     Catalogue, CatalogueLimits, Entry, IndexLine, TORRENT_LEN_MAX, read_index,
 };
@@ -58,7 +57,7 @@ pub enum ShelfError {
 #[derive(Debug)]
 pub(super) struct Shelf {
     dir: PathBuf,
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Shelf {
@@ -72,20 +71,14 @@ impl Shelf {
             let path = path.to_owned();
             move |cause| ShelfError::Io { what, path, cause }
         };
-        fs::create_dir_all(dir).map_err(fail("make", dir))?;
-        let lock_path = dir.join(LOCK);
-        let lock = OpenOptions::new().append(true).create(true).open(&lock_path);
-        let lock = lock.map_err(fail("open", &lock_path))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(ShelfError::InUse { dir: dir.to_owned() });
-            }
-            Err(error) => return Err(fail("lock", &lock_path)(error.into())),
-        }
+        make_dir(dir).map_err(fail("make", dir))?;
+        let lock = FileLock::take(&dir.join(LOCK)).map_err(|refused| match refused {
+            Refused::InUse { dir, .. } => ShelfError::InUse { dir },
+            Refused::Io { path, source } => fail("lock", &path)(source),
+        })?;
         let shelf = Self { dir: dir.to_owned(), _lock: lock };
         let path = dir.join(INDEX);
-        let text = match read_whole(&path, INDEX_LEN_MAX) {
+        let text = match whole::read(&path, INDEX_LEN_MAX) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok((shelf, Catalogue::new(limits), Vec::new()));
@@ -113,7 +106,7 @@ impl Shelf {
             let path = path.clone();
             move |cause| ShelfError::Io { what, path, cause }
         };
-        let seed: [u8; 32] = match read_whole(&path, 256) {
+        let seed: [u8; 32] = match whole::read(&path, 256) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
                 let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is damaged");
@@ -154,7 +147,7 @@ impl Shelf {
 
     /// Reads a torrent.
     pub(super) fn read(&self, info_hash: &InfoHash) -> io::Result<Vec<u8>> {
-        read_whole(&self.dir.join(torrent_name(info_hash)), TORRENT_LEN_MAX as u64)
+        whole::read(&self.dir.join(torrent_name(info_hash)), TORRENT_LEN_MAX as u64)
     }
 
     /// Removes a torrent. The index must not name it any more.
@@ -168,35 +161,13 @@ impl Shelf {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let new_path = self.dir.join(format!("{name}.new"));
-        let written = || {
-            let mut how = OpenOptions::new();
-            how.write(true).create(true).truncate(true);
-            if name == IDENTITY {
-                how.mode(0o600);
-            }
-            let mut file = how.open(&new_path)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&new_path, self.dir.join(name))?;
-            File::open(&self.dir)?.sync_all()
-        };
-        written().inspect_err(|_| {
-            // What is half written takes space that may be what is missing.
-            let _ = fs::remove_file(&new_path);
-        })
+        // The directory is ours alone.
+        let how = How::DURABLE.alone();
+        let how = if name == IDENTITY { how.private() } else { how };
+        whole::replace(&self.dir.join(name), bytes, how)
     }
 }
 
 fn torrent_name(info_hash: &InfoHash) -> String {
     format!("{info_hash}.torrent")
-}
-
-fn read_whole(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(len_max + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > len_max {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large")),
-        false => Ok(bytes),
-    }
 }

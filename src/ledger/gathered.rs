@@ -1,0 +1,93 @@
+//! What changed since the last commit, one change a torrent, so that it is bounded by how many
+//! torrents there are. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::ids::TorrentId;
+
+use super::replay::Packed;
+use super::spec::Tally;
+
+/// What is new of a torrent.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    /// What is wanted of it, and where its metadata lies if that is new.
+    Wanted { spec: Vec<u8>, metadata: Option<Metadata> },
+    /// It is no more.
+    Removed,
+}
+
+/// Metadata that no entry names yet.
+#[derive(Clone, Debug)]
+pub(super) enum Metadata {
+    /// In memory.
+    Bytes(Arc<[u8]>),
+    /// In the pack, and on the device.
+    Packed(Packed),
+}
+
+/// Changes that are to be written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gathered {
+    pub changes: BTreeMap<TorrentId, Change>,
+    pub tallies: BTreeMap<TorrentId, Tally>,
+}
+
+impl Gathered {
+    /// A later change of a torrent takes the place of an earlier one.
+    pub fn change(&mut self, id: TorrentId, new: Change) {
+        let older = self.changes.remove(&id);
+        if matches!(new, Change::Removed) {
+            self.tallies.remove(&id);
+        }
+        self.changes.insert(id, joined(older, new));
+    }
+
+    /// Takes back what could not be written, which is older than what is here.
+    pub fn take_back(&mut self, older: Self) {
+        for (id, older) in older.changes {
+            let newer = self.changes.remove(&id);
+            let change = match newer {
+                Some(newer) => joined(Some(older), newer),
+                None => older,
+            };
+            self.changes.insert(id, change);
+        }
+        for (id, tally) in older.tallies {
+            if !matches!(self.changes.get(&id), Some(Change::Removed)) {
+                self.tallies.entry(id).or_insert(tally);
+            }
+        }
+    }
+
+    /// Metadata that was packed is to be packed again, in another pack.
+    pub fn unpack(&mut self, fresh: &BTreeMap<TorrentId, Arc<[u8]>>) {
+        for (id, change) in &mut self.changes {
+            let Change::Wanted { metadata: Some(metadata), .. } = change else { continue };
+            if let Some(bytes) = fresh.get(id) {
+                *metadata = Metadata::Bytes(bytes.clone());
+            }
+        }
+    }
+
+    /// All that is to be written now.
+    pub fn take(&mut self, with_tallies: bool) -> Self {
+        let changes = std::mem::take(&mut self.changes);
+        let tallies =
+            if with_tallies { std::mem::take(&mut self.tallies) } else { BTreeMap::new() };
+        Self { changes, tallies }
+    }
+}
+
+/// Metadata that was not written yet is still to be.
+fn joined(older: Option<Change>, newer: Change) -> Change {
+    match (older, newer) {
+        // Who is removed does not come back.
+        (Some(Change::Removed), _) => Change::Removed,
+        (Some(Change::Wanted { metadata, .. }), Change::Wanted { spec, metadata: None }) => {
+            Change::Wanted { spec, metadata }
+        }
+        (_, newer) => newer,
+    }
+}

@@ -1,0 +1,308 @@
+//! What is wanted of a torrent, and what it has done so far, as values and as bytes. Pure. Not
+//! here: how a torrent stands, which is seen and not wanted.
+
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::base::ids::{InfoHash, InfoHashV2, TorrentId};
+use crate::bencode::{self, Limits};
+
+/// The longest there is: the choice among eight million files, or thousands of trackers.
+pub(super) const SPEC_LEN_MAX: usize = (1 << 20) - 256;
+/// A dictionary of lists, and some thousand labels and URLs.
+const LIMITS: Limits = Limits { depth: 3, tokens: 10_000 };
+
+/// What is wanted of a torrent: its one owner is the session.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Spec {
+    /// Its number, never used again.
+    pub id: TorrentId,
+    /// Its hash, where it has a v1 half (BEP 3). One of both there is.
+    pub info_hash: Option<InfoHash>,
+    /// Its hash, where it has a v2 half (BEP 52).
+    pub info_hash_v2: Option<InfoHashV2>,
+    /// What it is called.
+    pub name: String,
+    /// Directory that its files go under.
+    pub dir: PathBuf,
+    /// Which of its files are wanted; all when none.
+    pub selection: Option<Selection>,
+    /// Most that it may receive, bytes per second.
+    pub download_limit: Option<u64>,
+    /// Most that it may send, bytes per second.
+    pub upload_limit: Option<u64>,
+    /// What its user sorts it under.
+    pub labels: Vec<String>,
+    /// When it has seeded enough.
+    pub goals: Goals,
+    /// Pieces in order instead of rarest first.
+    pub sequential: bool,
+    /// It rests until its user says otherwise.
+    pub paused: bool,
+    /// Never download: what is wanted is there.
+    pub seed_only: bool,
+    /// Its place in the queue; lower ones are first.
+    pub place: Place,
+    /// When it was added, seconds since 1970.
+    pub added_s: u64,
+    /// When all that is wanted was there for the first time, seconds since 1970.
+    pub completed_s: Option<u64>,
+    /// Trackers that its user named.
+    pub extra_trackers: Vec<String>,
+    /// Servers of its files that its user named.
+    pub web_seeds: Vec<String>,
+    /// The magnet link that it came by, for as long as its metadata is not known.
+    pub link: Option<String>,
+}
+
+/// When a complete torrent has seeded enough: at whichever comes first, never without.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Goals {
+    /// Bytes sent in its life for each byte that it has.
+    pub ratio: Option<f64>,
+    /// Time that it seeds.
+    pub time: Option<Duration>,
+}
+
+/// What a torrent has done in its life. It changes often, and costs little to lose a minute of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Bytes sent.
+    pub uploaded: u64,
+    /// Bytes received that were of use.
+    pub downloaded: u64,
+    /// Bytes received for nothing.
+    pub wasted: u64,
+    /// Seconds that it was neither parked nor paused.
+    pub active_s: u64,
+    /// Seconds of them with all that is wanted.
+    pub seeding_s: u64,
+}
+
+/// Which files of a torrent are wanted, by their position in it: a bit each.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Selection {
+    files: u32,
+    /// The first file is the highest bit of the first byte.
+    bits: Arc<[u8]>,
+}
+
+impl Selection {
+    /// Of a flag a file; none of more files than a torrent can have.
+    pub fn of(wanted: &[bool]) -> Option<Self> {
+        let byte = |flags: &[bool]| {
+            (0..).zip(flags).fold(0, |byte, (bit, is_set)| byte | u8::from(*is_set) << (7 - bit))
+        };
+        let files = u32::try_from(wanted.len()).ok()?;
+        Some(Self { files, bits: wanted.chunks(8).map(byte).collect() })
+    }
+
+    /// A flag a file.
+    pub fn wanted(&self) -> impl Iterator<Item = bool> {
+        let flags =
+            self.bits.iter().flat_map(|byte| (0..8).map(move |bit| byte << bit & 0x80 != 0));
+        flags.take(self.files as usize)
+    }
+
+    fn read(files: u32, bits: Vec<u8>) -> Option<Self> {
+        (u64::from(files).div_ceil(8) == bits.len() as u64)
+            .then(|| Self { files, bits: bits.into() })
+    }
+}
+
+/// A place in the queue. There is room between two, so that who is moved changes alone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Place(pub u64);
+
+impl Place {
+    /// From one to the next when they are dealt out: a place between two can be halved as often as
+    /// this has bits, and thousands of millions find room on either side.
+    const GAP: u64 = 1 << 29;
+    const FIRST: u64 = 1 << 62;
+    /// Bencode's readers know no larger numbers.
+    const LAST: u64 = i64::MAX.cast_unsigned();
+
+    /// One behind `before` and in front of `after`, either of which may be missing. None when there
+    /// is no room: then all are to be dealt out anew.
+    pub fn between(before: Option<Self>, after: Option<Self>) -> Option<Self> {
+        let place = match (before.map(|it| it.0), after.map(|it| it.0)) {
+            (None, None) => Self::FIRST,
+            (Some(before), None) => before.checked_add(Self::GAP)?,
+            (None, Some(after)) => after.checked_sub(Self::GAP)?,
+            (Some(before), Some(after)) => before + after.checked_sub(before)? / 2,
+        };
+        let is_free = before.is_none_or(|it| it.0 < place) && after.is_none_or(|it| place < it.0);
+        (is_free && place <= Self::LAST).then_some(Self(place))
+    }
+
+    /// Places for so many, in order.
+    pub fn dealt(count: u32) -> impl Iterator<Item = Self> {
+        let first = Self::FIRST - u64::from(count) / 2 * Self::GAP;
+        (0..u64::from(count)).map(move |nth| Self(first + nth * Self::GAP))
+    }
+}
+
+/// A [`Spec`] as a dictionary. What is not there is off, none or empty; keys that are not known are
+/// stepped over.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    #[serde(default)]
+    added: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    completed: Option<u64>,
+    dir: ByteBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "down limit")]
+    download_limit: Option<u64>,
+    /// How many files `wanted` speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<u32>,
+    /// 1: sequential, 2: paused, 4: seed only.
+    #[serde(default)]
+    flags: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "info-hash")]
+    info_hash: Option<ByteBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "info-hash v2")]
+    info_hash_v2: Option<ByteBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+    name: String,
+    place: u64,
+    /// In decimal, for bencode has whole numbers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ratio: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "seed for")]
+    seed_for: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trackers: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "up limit")]
+    upload_limit: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wanted: Option<ByteBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "web seeds")]
+    web_seeds: Vec<String>,
+}
+
+const SEQUENTIAL: u64 = 1;
+const PAUSED: u64 = 2;
+const SEED_ONLY: u64 = 4;
+
+/// The largest number that bencode's readers know.
+fn whole(number: u64) -> u64 {
+    number.min(i64::MAX.cast_unsigned())
+}
+
+impl Spec {
+    /// As the body of an entry; none when it is larger than one may be.
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let bytes = bencode::encode(&Body {
+            added: whole(self.added_s),
+            completed: self.completed_s.map(whole),
+            dir: ByteBuf::from(self.dir.as_os_str().as_bytes()),
+            download_limit: self.download_limit.map(whole),
+            files: self.selection.as_ref().map(|selection| selection.files),
+            flags: flag(self.sequential, SEQUENTIAL)
+                | flag(self.paused, PAUSED)
+                | flag(self.seed_only, SEED_ONLY),
+            info_hash: self.info_hash.map(|hash| ByteBuf::from(hash.0)),
+            info_hash_v2: self.info_hash_v2.map(|hash| ByteBuf::from(hash.0)),
+            labels: self.labels.clone(),
+            link: self.link.clone(),
+            name: self.name.clone(),
+            place: whole(self.place.0),
+            ratio: self.goals.ratio.filter(|it| is_ratio(*it)).map(|it| it.to_string()),
+            seed_for: self.goals.time.map(|time| whole(time.as_secs())),
+            trackers: self.extra_trackers.clone(),
+            upload_limit: self.upload_limit.map(whole),
+            wanted: self.selection.as_ref().map(|it| ByteBuf::from(&*it.bits)),
+            web_seeds: self.web_seeds.clone(),
+        });
+        let is_read_again = bytes.len() <= SPEC_LEN_MAX && bencode::scan(&bytes, LIMITS).is_ok();
+        is_read_again.then_some(bytes)
+    }
+
+    /// Reads such a body; none when it makes no sense.
+    pub(super) fn decode(id: TorrentId, bytes: &[u8]) -> Option<Self> {
+        let body: Body = bencode::decode(bytes, LIMITS).ok()?;
+        let info_hash = body.info_hash.map(|hash| hash.as_slice().try_into().map(InfoHash));
+        let v2 = body.info_hash_v2.map(|hash| hash.as_slice().try_into().map(InfoHashV2));
+        let (info_hash, info_hash_v2) = (info_hash.transpose().ok()?, v2.transpose().ok()?);
+        if info_hash.is_none() && info_hash_v2.is_none() {
+            return None;
+        }
+        let selection = match (body.files, body.wanted) {
+            (None, None) => None,
+            (Some(files), Some(bits)) => Some(Selection::read(files, bits.into_vec())?),
+            _ => return None,
+        };
+        let ratio: Option<f64> = body.ratio.map(|text| text.parse()).transpose().ok()?;
+        if !ratio.is_none_or(is_ratio) {
+            return None;
+        }
+        Some(Self {
+            id,
+            info_hash,
+            info_hash_v2,
+            name: body.name,
+            dir: std::ffi::OsString::from_vec(body.dir.into_vec()).into(),
+            selection,
+            download_limit: body.download_limit,
+            upload_limit: body.upload_limit,
+            labels: body.labels,
+            goals: Goals { ratio, time: body.seed_for.map(Duration::from_secs) },
+            sequential: body.flags & SEQUENTIAL != 0,
+            paused: body.flags & PAUSED != 0,
+            seed_only: body.flags & SEED_ONLY != 0,
+            place: Place(body.place),
+            added_s: body.added,
+            completed_s: body.completed,
+            extra_trackers: body.trackers,
+            web_seeds: body.web_seeds,
+            link: body.link,
+        })
+    }
+}
+
+fn is_ratio(ratio: f64) -> bool {
+    ratio.is_finite() && ratio >= 0.0
+}
+
+/// A [`Tally`] as a dictionary.
+#[derive(Serialize, Deserialize)]
+struct Counts {
+    #[serde(default)]
+    active: u64,
+    #[serde(default)]
+    downloaded: u64,
+    #[serde(default)]
+    seeding: u64,
+    #[serde(default)]
+    uploaded: u64,
+    #[serde(default)]
+    wasted: u64,
+}
+
+impl Tally {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        bencode::encode(&Counts {
+            active: whole(self.active_s),
+            downloaded: whole(self.downloaded),
+            seeding: whole(self.seeding_s),
+            uploaded: whole(self.uploaded),
+            wasted: whole(self.wasted),
+        })
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let Counts { active, downloaded, seeding, uploaded, wasted } =
+            bencode::decode(bytes, LIMITS).ok()?;
+        Some(Self { uploaded, downloaded, wasted, active_s: active, seeding_s: seeding })
+    }
+}

@@ -1,0 +1,146 @@
+//! The hand, in virtual time, over the model of a device.
+
+use tokio::time::{Instant, advance};
+
+use super::super::task::Keeping;
+use super::*;
+
+async fn start() -> (Arc<Model>, Keeping) {
+    let (model, ledger) = with_torrents(2);
+    (model, Keeping::start(ledger))
+}
+
+/// What the next start finds.
+fn kept(model: &Arc<Model>) -> Restored {
+    open_model(&Arc::new(model.copy())).unwrap().1
+}
+
+/// Lets the hand and its thread do what they have to at this moment.
+async fn settle(keeping: &Keeping) {
+    // Its mailbox is read in order, and time stands still while a thread works.
+    let _ = keeping.metadata(TorrentId(1)).await.wait().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_is_answered_when_it_is_on_the_device() {
+    let (model, keeping) = start().await;
+    let begin = Instant::now();
+    let before = model.operations();
+    let mut answers = Vec::new();
+    for id in 3..=50 {
+        answers.push(keeping.add(spec(id), Some(torrent(id))).await);
+    }
+    answers.push(keeping.remove(TorrentId(1)).await);
+    for answer in answers {
+        answer.wait().await.unwrap();
+    }
+    assert_eq!(ids(&kept(&model)), (2..=50).collect::<Vec<_>>());
+    assert!(begin.elapsed() < Duration::from_millis(10), "at once");
+    let operations = model.operations() - before;
+    // The first alone, and those that came meanwhile together.
+    assert!(operations <= 12, "{operations} operations for 49 changes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_is_kept_a_second_later_in_one_go() {
+    let (model, keeping) = start().await;
+    let before = model.operations();
+    for place in 0..9 {
+        keeping.put(Spec { place: Place(place), ..spec(1) }).await;
+        settle(&keeping).await;
+        advance(Duration::from_millis(100)).await;
+    }
+    assert_eq!(model.operations(), before);
+    advance(Duration::from_millis(150)).await;
+    settle(&keeping).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(model.operations() - before, 2);
+    assert_eq!(kept(&model).torrents[0].spec.place, Place(8));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(model.operations() - before, 2, "and then it rests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_kept_within_a_minute_and_at_the_end() {
+    let (model, keeping) = start().await;
+    keeping.tally(TorrentId(1), tally(1)).await;
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    keeping.put(Spec { paused: true, ..spec(2) }).await;
+    assert_eq!(kept(&model).torrents[0].tally, Tally::default());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(kept(&model).torrents[0].tally, tally(1));
+    keeping.tally(TorrentId(2), tally(2)).await;
+    keeping.put(spec(2)).await;
+    keeping.stop().await.wait().await.unwrap();
+    let restored = kept(&model);
+    assert_eq!(restored.torrents[1].tally, tally(2));
+    assert!(!restored.torrents[1].spec.paused);
+    let ended = keeping.remove(TorrentId(1)).await.wait().await.unwrap_err();
+    assert_eq!(ended.to_string(), "the session has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_told_and_tried_again() {
+    let (model, keeping) = start().await;
+    let mut trouble = keeping.trouble();
+    assert_eq!(*trouble.borrow_and_update(), None);
+    model.limit(Some(0));
+    let answer = keeping.add(spec(3), Some(torrent(3))).await;
+    let why = answer.wait().await.unwrap_err().to_string();
+    assert!(why.starts_with("cannot write state/torrents-1.pack: No space"), "{why}");
+    assert_eq!(trouble.borrow_and_update().as_deref(), Some(&*why));
+    let before = model.operations();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let tried = model.operations() - before;
+    // A write that fails, and a cut: after 1, 2, 4 … 60 seconds.
+    assert!((10..40).contains(&tried), "{tried} operations");
+    assert_eq!(ids(&kept(&model)), [1, 2]);
+    // What is there already is to be had all the same.
+    let bytes = keeping.metadata(TorrentId(3)).await.wait().await.unwrap();
+    assert_eq!(bytes, Some(torrent(3)));
+    model.limit(None);
+    trouble.changed().await.unwrap();
+    assert_eq!(*trouble.borrow_and_update(), None);
+    assert_eq!(ids(&kept(&model)), [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_end_is_the_end_of_its_last_handle() {
+    let (model, keeping) = start().await;
+    keeping.put(Spec { paused: true, ..spec(1) }).await;
+    let mut trouble = keeping.trouble();
+    drop(keeping);
+    assert!(trouble.changed().await.is_err(), "it has ended");
+    assert!(kept(&model).torrents[0].spec.paused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_is_read_and_what_is_wrong_with_it_told() {
+    let (model, keeping) = start().await;
+    for (id, expected) in [(1, Some(torrent(1))), (2, Some(torrent(2))), (77, None)] {
+        assert_eq!(keeping.metadata(TorrentId(id)).await.wait().await.unwrap(), expected);
+    }
+    keeping.stop().await.wait().await.unwrap();
+    model.set_bytes("torrents-1.pack", &[0; 5000]);
+    let keeping = Keeping::start(open_model(&model).unwrap().0);
+    let refused = keeping.metadata(TorrentId(2)).await.wait().await.unwrap_err();
+    assert_eq!(refused.to_string(), "the metadata of torrent 2 is damaged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_makes_files_shorter_when_it_has_time() {
+    let (model, keeping) = start().await;
+    for id in 3..=60 {
+        keeping.add(spec(id), Some(torrent(id))).await;
+    }
+    keeping.add(spec(61), None).await.wait().await.unwrap();
+    let before = model.bytes(LEDGER).len();
+    assert!(before > 10_000, "{before} bytes");
+    for id in 3..=61 {
+        keeping.remove(TorrentId(id)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(model.bytes(LEDGER).len() < 3000, "{} bytes", model.bytes(LEDGER).len());
+    assert_eq!(ids(&kept(&model)), [1, 2]);
+    assert_eq!(keeping.metadata(TorrentId(2)).await.wait().await.unwrap(), Some(torrent(2)));
+}

@@ -1,0 +1,7 @@
+//! What rooms above ask of the operating system, each thing in one place: files that are written
+//! once and for all, and locks of files. Not here: what stands in a file, and files of torrents,
+//! which are written piece by piece.
+
+pub mod lock;
+pub mod process;
+pub mod whole;
