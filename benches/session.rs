@@ -1,0 +1,157 @@
+//! A session of many complete torrents: how long it takes to start and to stop, what memory and
+//! processor each costs that sleeps, how long lists take, and how soon one answers a knock. Of
+//! torrents of one small file each, without trackers.
+//!
+//! `cargo bench --bench session -- [TORRENTS]`
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pigeon::base::digest::sha1;
+use pigeon::metainfo::Torrent;
+use pigeon::roster::{Cursor, Flags, Phase};
+use pigeon::session::{Encryption, Session, SessionConfig, TorrentOptions};
+
+const TORRENTS: usize = 5_000;
+const FILE_LEN: usize = 16_384;
+const IDLE: Duration = Duration::from_secs(5);
+const LISTS: u32 = 21;
+
+#[tokio::main]
+async fn main() {
+    let count = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(TORRENTS);
+    let home = tempfile::tempdir().expect("a directory");
+    let torrents: Vec<_> = (0..count).map(|number| torrent(home.path(), number)).collect();
+    println!("{count} torrents of {FILE_LEN} bytes");
+
+    let begun = Instant::now();
+    let session = all_complete(home.path(), &torrents).await;
+    println!("first start, with a check    {:>9.2} s", begun.elapsed().as_secs_f64());
+    // What was checked is to be on its device.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    session.stop().await;
+    drop(session);
+
+    let (before, cpu) = (anon_kib(), cpu_seconds());
+    let begun = Instant::now();
+    let session = all_complete(home.path(), &torrents).await;
+    let took = begun.elapsed().as_secs_f64();
+    println!("start                        {took:>9.2} s, {:.2} CPU-s", cpu_seconds() - cpu);
+    let each = (anon_kib().saturating_sub(before)) as f64 / count as f64;
+    println!("memory                       {each:>9.2} KiB each");
+
+    let listed = session.changes(Cursor::default()).await.expect("it runs");
+    let asleep = listed.changed.iter().filter(|row| row.flags.has(Flags::ASLEEP)).count();
+    println!("asleep                       {asleep:>9}");
+    lists(&session).await;
+    let cpu = cpu_seconds();
+    tokio::time::sleep(IDLE).await;
+    let idle = 100.0 * (cpu_seconds() - cpu) / IDLE.as_secs_f64();
+    println!("idle                         {idle:>9.2} % of a core");
+    knocks(session.port(), &torrents);
+
+    let begun = Instant::now();
+    session.stop().await;
+    println!("stop                         {:>9.2} s", begun.elapsed().as_secs_f64());
+}
+
+/// A torrent of one file, which is there.
+fn torrent(home: &Path, number: usize) -> Arc<Torrent> {
+    let content = number.to_le_bytes().repeat(FILE_LEN / size_of::<usize>());
+    let data = home.join("data");
+    fs::create_dir_all(&data).expect("a directory");
+    let name = format!("{number:06}");
+    fs::write(data.join(&name), &content).expect("room");
+    let info = format!("d6:lengthi{FILE_LEN}e4:name6:{name}12:piece lengthi16384e6:pieces20:");
+    let bytes = [b"d4:info", info.as_bytes(), &sha1(&[&content]), b"ee"].concat();
+    Arc::new(Torrent::parse(&bytes).expect("a torrent"))
+}
+
+/// A session that seeds them all.
+async fn all_complete(home: &Path, torrents: &[Arc<Torrent>]) -> Session {
+    let config = SessionConfig::default()
+        .port(0)
+        .encryption(Encryption::Off)
+        .max_active(64)
+        .state_dir(home.join("state"));
+    let session = Session::start(config).await.expect("a session");
+    let options = TorrentOptions::default().dir(home.join("data")).seed_only(true);
+    let mut opening = Vec::new();
+    for torrent in torrents {
+        opening.push(session.begin(torrent.clone(), options.clone(), None).await);
+    }
+    for torrent in opening {
+        torrent.opened().await.expect("a torrent");
+    }
+    let mut complete = 0;
+    let mut since = Cursor::default();
+    let mut known = std::collections::HashMap::new();
+    while complete < torrents.len() {
+        let news = session.changes(since).await.expect("it runs");
+        known.extend(news.changed.iter().map(|row| (row.id, row.phase)));
+        since = news.cursor;
+        complete = known.values().filter(|phase| **phase == Phase::Complete).count();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    session
+}
+
+/// How long lists take, of everything and of one change.
+async fn lists(session: &Session) {
+    let handle = session.list().await.swap_remove(0).1;
+    let (mut all, mut one) = (Vec::new(), Vec::new());
+    for turn in 1..=u64::from(LISTS) {
+        let begun = Instant::now();
+        let listed = session.changes(Cursor::default()).await.expect("it runs");
+        all.push(begun.elapsed());
+        handle.limit_up(Some(1_000_000 + turn)).await;
+        let limited = Some(1_000_000 + turn);
+        handle.watch().wait_for(|status| status.limit_up == limited).await.expect("it runs");
+        let begun = Instant::now();
+        session.changes(listed.cursor).await.expect("it runs");
+        one.push(begun.elapsed());
+    }
+    println!("list of all                  {:>9.2} ms", median_ms(all));
+    println!("list of one change           {:>9.2} ms", median_ms(one));
+}
+
+/// How soon torrents that sleep answer a handshake.
+fn knocks(port: u16, torrents: &[Arc<Torrent>]) {
+    let knock = |torrent: &Arc<Torrent>| {
+        let hash = torrent.info_hash_v1.expect("a v1 torrent").0;
+        let begun = Instant::now();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        let id = *b"-XX0001-knockknockkn";
+        let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0", &hash[..], &id].concat();
+        stream.write_all(&hello).expect("it listens");
+        stream.read_exact(&mut [0; 68]).expect("an answer");
+        begun.elapsed()
+    };
+    let last = torrents.len().saturating_sub(LISTS as usize);
+    let took: Vec<_> = torrents[last..].iter().map(knock).collect();
+    let longest = took.iter().max().map_or(0.0, |longest| longest.as_secs_f64() * 1e3);
+    println!("answer to a knock            {:>9.2} ms, at most {longest:.2}", median_ms(took));
+}
+
+fn median_ms(mut took: Vec<Duration>) -> f64 {
+    took.sort_unstable();
+    took[took.len() / 2].as_secs_f64() * 1e3
+}
+
+fn anon_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("RssAnon")).expect("a line");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// In hundredths, as the system counts.
+fn cpu_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
+    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = behind_name.split_whitespace().skip(11).take(2);
+    ticks.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
+}
