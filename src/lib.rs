@@ -63,8 +63,8 @@ pub use {
     pigeon_base::base, pigeon_bencode::bencode, pigeon_chunk::chunk, pigeon_dht::dht,
     pigeon_disk::disk, pigeon_ledger::ledger, pigeon_link::link, pigeon_metainfo::metainfo,
     pigeon_metalink::metalink, pigeon_net::net, pigeon_os::os, pigeon_roster::roster,
-    pigeon_seek::seek, pigeon_session::session, pigeon_swarm::swarm, pigeon_torrent::torrent, pigeon_tracker::tracker,
-    pigeon_web::web, pigeon_wire::wire,
+    pigeon_seek::seek, pigeon_session::session, pigeon_swarm::swarm, pigeon_torrent::torrent,
+    pigeon_tracker::tracker, pigeon_web::web, pigeon_wire::wire,
 };
 
 #[cfg(feature = "cli")]

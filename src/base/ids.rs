@@ -42,10 +42,6 @@ impl PeerId {
     }
 }
 
-/// One torrent of a session: small, and never given to another one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct TorrentId(pub u32);
-
 /// One live connection, unique in the life of a torrent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct LinkId(pub u64);
