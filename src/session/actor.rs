@@ -120,7 +120,8 @@ pub(super) struct Actor {
     is_ending: bool,
     /// Torrents ring here.
     rung: mpsc::UnboundedSender<TorrentId>,
-    /// A choice of files is to be kept.
+    /// Of whom something may be new that is to be kept, and whether that is a choice of files.
+    unkept: BTreeSet<TorrentId>,
     has_new_choice: bool,
     /// What was sent is being kept, and the disk hangs.
     keeping: Option<JoinHandle<Vec<News>>>,
@@ -158,6 +159,7 @@ impl Actor {
             goodbyes: JoinSet::new(),
             is_ending: false,
             rung,
+            unkept: BTreeSet::new(),
             has_new_choice: false,
             keeping: None,
         };
@@ -177,6 +179,7 @@ impl Actor {
         let mut rang = Vec::new();
         loop {
             let policy_at = self.policy.next_timeout();
+            let slumber_at = self.slumber.next_timeout();
             tokio::select! {
                 () = self.way_out.changed() => {}
                 command = commands.recv() => match command {
@@ -210,7 +213,9 @@ impl Actor {
                 }
                 () = sleep_until(policy_at.unwrap_or_else(std::time::Instant::now).into()),
                     if policy_at.is_some() => self.judge(Input::Tick),
-                _ = keep.tick() => self.keep().await,
+                () = sleep_until(slumber_at.unwrap_or_else(std::time::Instant::now).into()),
+                    if slumber_at.is_some() => {}
+                _ = keep.tick() => self.keep_all().await,
             }
             self.local.look_at_seeks();
             self.searches.share_out();
@@ -368,7 +373,8 @@ impl Actor {
             // Its node mostly has the same port.
             dht.hint(address, Hint::Lan);
         }
-        if let Some(member) = self.hashes.get(&info_hash).and_then(|id| self.members.get(id)) {
+        let member = self.hashes.get(&info_hash).and_then(|id| self.members.get(id));
+        if let Some(member) = member.filter(|member| !member.facts.is_private) {
             member.handle.local_peer(address);
         }
         self.local.tell_seeks(info_hash, address);
@@ -421,6 +427,7 @@ impl Actor {
             kept,
             seen_choice: Arc::new([]),
             completed_at: None,
+            active_at: None,
             is_leaving: false,
         };
         self.members.insert(id, member);
@@ -458,7 +465,11 @@ impl Actor {
         let (home, choice) =
             member.handle.look(|status| (status.home.clone(), status.wanted_files.clone()));
         self.claims.settle(id, home.as_ref());
-        self.has_new_choice |= !Arc::ptr_eq(&choice, &member.seen_choice);
+        if !Arc::ptr_eq(&choice, &member.seen_choice) {
+            member.seen_choice = choice;
+            self.unkept.insert(id);
+            self.has_new_choice = true;
+        }
         self.judge(Input::Row(row));
     }
 
@@ -473,11 +484,11 @@ impl Actor {
             let (Output::Start(id) | Output::Finish(id)) = order;
             let Some(member) = self.members.get(&id).filter(|_| !self.is_ending) else { continue };
             match order {
-                Output::Start(_) => member.handle.start(),
+                Output::Start(_) => member.handle.start(self.slumber.is_full()),
                 Output::Finish(_) => member.handle.finish(),
             }
         }
-        while let Some(id) = self.slumber.next() {
+        while let Some(id) = self.slumber.next(std::time::Instant::now()) {
             if let Some(member) = self.members.get(&id) {
                 member.handle.sleep();
             }
@@ -508,6 +519,7 @@ impl Actor {
 
     /// A torrent has ended: what it sent is known now, and its hash is free again.
     async fn on_left(&mut self, id: TorrentId) {
+        self.unkept.insert(id);
         self.keep().await;
         if let Some(member) = self.members.get(&id) {
             self.local.forget(member.info_hash);
@@ -551,7 +563,7 @@ impl Actor {
         while ends.join_next().await.is_some() {}
         while self.leaving.join_next().await.is_some() {}
         while self.goodbyes.join_next().await.is_some() {}
-        self.keep().await;
+        self.keep_all().await;
         if let Some(dht) = &self.resources.dht {
             dht.stop().await;
         }
@@ -597,7 +609,14 @@ impl Actor {
         self.downloading.retain(|id| !over.contains(id));
     }
 
-    /// Keeps what was sent since it was kept last, and which files are wanted.
+    /// Keeps of all what is new.
+    async fn keep_all(&mut self) {
+        self.unkept.extend(self.members.keys());
+        self.keep().await;
+    }
+
+    /// Keeps what was sent since it was kept last, and which files are wanted, of those of whom
+    /// that may be new.
     async fn keep(&mut self) {
         match self.keeping.take() {
             // The disk hangs; what is lost is what was sent since.
@@ -610,8 +629,8 @@ impl Actor {
         }
         let mut news: Vec<News> = Vec::new();
         self.has_new_choice = false;
-        for member in self.members.values_mut() {
-            member.seen_choice = member.handle.look(|status| status.wanted_files.clone());
+        let unkept = std::mem::take(&mut self.unkept);
+        for member in unkept.iter().filter_map(|id| self.members.get(id)) {
             let kept = member.to_keep();
             if kept.uploaded > member.kept.uploaded || kept.wanted != member.kept.wanted {
                 news.push(News {

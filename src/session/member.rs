@@ -57,6 +57,8 @@ pub(super) struct Member {
     pub seen_choice: Arc<[bool]>,
     /// When it was complete first, in seconds since 1970.
     pub completed_at: Option<NonZeroU64>,
+    /// When payload came or went last, in seconds since 1970.
+    pub active_at: Option<NonZeroU64>,
     /// It is on its way out.
     pub is_leaving: bool,
 }
@@ -114,9 +116,10 @@ impl Member {
         if row.phase == Phase::Complete {
             *completed_at = completed_at.or(NonZeroU64::new(now));
         }
-        let moves = row.down_rate + row.up_rate > 0;
-        let active_at = NonZeroU64::new(now).filter(|_| moves);
-        Row { completed_at: self.completed_at, active_at, ..row }
+        if row.down_rate + row.up_rate > 0 {
+            self.active_at = NonZeroU64::new(now);
+        }
+        Row { completed_at: self.completed_at, active_at: self.active_at, ..row }
     }
 
     /// Whether it is to sleep, when there are many.
@@ -137,7 +140,9 @@ impl Member {
     pub fn may_have_links(&self) -> bool {
         self.handle.look(|status| match status.state {
             State::Complete => !status.is_asleep,
-            State::Queued | State::Finished | State::Moving | State::Failed(_) => false,
+            State::Queued | State::Paused | State::Finished | State::Moving | State::Failed(_) => {
+                false
+            }
             _ => true,
         })
     }

@@ -25,7 +25,7 @@ mod way_out;
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::base::ids::{InfoHash, PeerId};
@@ -67,6 +67,8 @@ use ports::Ports;
 pub const DHT_FILE: &str = "dht.dat";
 /// Torrents that register while the listener is busy.
 const REGISTRATIONS_LEN: usize = 16;
+/// Sleeping torrents that open their files at once.
+const WAKING_MAX: usize = 8;
 /// Orders that wait for the actor; whoever gives more waits too.
 const COMMANDS_LEN: usize = 16;
 
@@ -174,6 +176,7 @@ impl Session {
             }),
             announcer,
             dht: dht.clone(),
+            waking: Arc::new(Semaphore::new(WAKING_MAX)),
             bell,
         };
         let (commands, orders) = mpsc::channel(COMMANDS_LEN);

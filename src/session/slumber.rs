@@ -2,9 +2,12 @@
 //! somebody last. A machine: it hears how each stands, and names who is to sleep.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::ids::TorrentId;
+
+/// Who was told to sleep and does not is told again so much later.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a torrent stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +28,9 @@ pub(super) struct Slumber {
     alone_since: BTreeMap<TorrentId, Instant>,
     /// The same, but for those that were told.
     by_time: BTreeSet<(Instant, TorrentId)>,
+    /// Those, and when they are told again: an order may be lost, or come when there is something
+    /// to do for a moment.
+    told: BTreeSet<(Instant, TorrentId)>,
 }
 
 impl Slumber {
@@ -35,6 +41,7 @@ impl Slumber {
             open: BTreeSet::new(),
             alone_since: BTreeMap::new(),
             by_time: BTreeSet::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -62,19 +69,31 @@ impl Slumber {
         self.open.len() + self.alone_since.len() >= self.awake_max
     }
 
-    /// Who is to be told to sleep next, once: who had nobody for longest.
-    pub fn next(&mut self) -> Option<TorrentId> {
+    /// Who is to be told to sleep next: who had nobody for longest, and again after a while.
+    pub fn next(&mut self, now: Instant) -> Option<TorrentId> {
+        while let Some((at, id)) = self.told.first().copied().filter(|(at, _)| *at <= now) {
+            self.told.remove(&(at, id));
+            if let Some(since) = self.alone_since.get(&id) {
+                self.by_time.insert((*since, id));
+            }
+        }
         if self.by_time.len() <= self.awake_max {
             return None;
         }
-        self.by_time.pop_first().map(|(_, id)| id)
+        let (_, id) = self.by_time.pop_first()?;
+        self.told.insert((now + PATIENCE, id));
+        Some(id)
+    }
+
+    /// When to ask again who is next, if nothing happens before.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.told.first().map(|(at, _)| *at)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn those_that_had_nobody_for_longest_sleep() {
@@ -86,7 +105,7 @@ mod tests {
             // Said again, it is not alone since then.
             slumber.note(TorrentId(id), Standing::Alone, now + Duration::from_secs(9));
         }
-        let told: Vec<_> = std::iter::from_fn(|| slumber.next()).map(|id| id.0).collect();
+        let told: Vec<_> = std::iter::from_fn(|| slumber.next(start)).map(|id| id.0).collect();
         assert_eq!(told, [2, 4, 3]);
     }
 
@@ -96,10 +115,15 @@ mod tests {
         let mut slumber = Slumber::new(1);
         slumber.note(TorrentId(1), Standing::Alone, start);
         slumber.note(TorrentId(1), Standing::Other, start + Duration::from_secs(1));
-        assert_eq!((slumber.next(), slumber.is_full()), (None, false));
+        assert_eq!((slumber.next(start), slumber.is_full()), (None, false));
         slumber.note(TorrentId(2), Standing::Alone, start + Duration::from_secs(2));
         slumber.note(TorrentId(1), Standing::Alone, start + Duration::from_secs(3));
-        assert_eq!(slumber.next(), Some(TorrentId(2)));
+        assert_eq!(slumber.next(start), Some(TorrentId(2)));
+        // It was not heard.
+        assert_eq!((slumber.next(start), slumber.next_timeout()), (None, Some(start + PATIENCE)));
+        assert_eq!(slumber.next(start + PATIENCE), Some(TorrentId(2)));
+        slumber.note(TorrentId(2), Standing::Other, start);
+        assert_eq!((slumber.next(start + PATIENCE * 2), slumber.next_timeout()), (None, None));
     }
 
     #[test]

@@ -204,7 +204,8 @@ impl Actor {
 
     /// What woke it is heard.
     fn answer_knocks(&mut self) {
-        let Knocks { incoming, tracker, dht, our_address } = std::mem::take(&mut self.knocks);
+        let Knocks { incoming, turn, tracker, dht, our_address } = std::mem::take(&mut self.knocks);
+        drop(turn);
         let address = our_address.map(TrackerEvent::ExternalIp);
         address.into_iter().chain(tracker).for_each(|event| self.on_tracker_event(event));
         dht.into_iter().for_each(|news| self.on_dht_news(news));
@@ -229,7 +230,7 @@ impl Actor {
         let ends = Ends { known, waits, ..Ends::new(commands, incoming, status, news, share) };
         let ends = Box::new(ends);
         let Self { gone, move_order, disk_events: closing, trackers, seats, .. } = self;
-        let dormant = sleeps.then(|| Box::new(Dormant { trackers, seats }));
+        let dormant = sleeps.then(|| Box::new(Dormant { trackers, seats, closing: None }));
         (ends, Rested { wanted_files, gone, move_order, dormant, orders, closing })
     }
 
@@ -359,7 +360,6 @@ impl Actor {
 
     fn on_incoming(&mut self, incoming: Box<Incoming>) {
         let now = Instant::now();
-        self.is_to_sleep = false;
         self.swarm.note(Input::Room(self.links.places.room()), now);
         let link = match self.swarm.admit(incoming.address, now) {
             Ok(link) => link,
@@ -369,6 +369,7 @@ impl Actor {
             }
             Err(why) => return debug!(address = %incoming.address, ?why, "not let in"),
         };
+        self.is_to_sleep = false;
         // Whoever makes place for it goes first.
         self.carry_out();
         if let Some(refused) = self.links.accept(link, *incoming) {
@@ -455,7 +456,7 @@ impl Actor {
             Command::Move(order) => self.consider_move(order),
             Command::SelectFiles(files) => self.select(files),
             Command::Sleep => self.is_to_sleep = true,
-            Command::Stop(_) | Command::Finish | Command::Start => {}
+            Command::Stop(_) | Command::Finish | Command::Start { .. } => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! A torrent that has everything and nobody to give it to: it lets go of its brain, files and
 //! links, and keeps its place with trackers and in the DHT. It wakes when somebody connects, is
-//! named by one of them, or is to be told something that only a running torrent can do. Who is to
+//! named by one of them, or is to be told something that only a running torrent can do. What others
+//! do to its files meanwhile, and whether its device is there, is seen when it wakes. Who is to
 //! sleep is the session's to decide.
 
 use std::time::{Duration, Instant};
@@ -52,6 +53,8 @@ pub(super) fn may_sleep(parts: &Parts, opened: &Opened) -> bool {
     let store = &opened.store;
     parts.options.check == CheckMode::Resume
         && parts.options.found.is_empty()
+        // Whom the user names is dialled.
+        && parts.options.peers.is_empty()
         && parts.wanted_files.iter().all(|is_wanted| *is_wanted)
         && parts.torrent.is_judged()
         && store.record_state() == RecordState::Loaded
@@ -96,10 +99,14 @@ impl Actor {
             && !self.is_looking
             && !self.is_restoring
             && self.finish_again.is_none()
-            && !self.awaits_gone();
+            && !self.awaits_gone()
+            // Whether files can be moved is not looked at.
+            && self.moves.0.strong_count() == 1
+            && self.moves.1.is_empty();
         let is_whole = self.publisher.left().0 == 0 && self.providers.is_empty();
         is_at_rest
             && is_whole
+            && !self.publisher.is_paused()
             && self.status.is_still()
             && self.swarm.moved_bytes() == self.published_bytes
             && self.jobs.store.backlog().bytes == 0
@@ -141,8 +148,12 @@ pub(super) async fn sleep(
                 None => Some(Rise::Ends),
             },
             Some(incoming) = ends.incoming.recv() => {
-                ends.knocks.incoming = Some(incoming);
-                Some(Rise::Wakes)
+                // Where many knock at once some are sent away: they come again.
+                ends.knocks.turn = parts.resources.waking.clone().try_acquire_owned().ok();
+                ends.knocks.turn.is_some().then(|| {
+                    ends.knocks.incoming = Some(incoming);
+                    Rise::Wakes
+                })
             }
             event = dormant.trackers.next() => on_tracker(ends, &mut dormant, event),
             news = dormant.seats.next() => on_dht(ends, &dormant, news),
@@ -159,7 +170,6 @@ pub(super) async fn sleep(
             is_seated = dormant.seats.take(SEED);
         }
     };
-    ends.status.change(|status| status.is_asleep = false);
     ends.dormant = Some(dormant);
     if let Some(answer) = last {
         ends.end(answer).await;
@@ -193,7 +203,7 @@ async fn on_command(
         // Nobody is connected.
         Command::Peers { all: false, answer } => drop(answer.send(Vec::new())),
         // It does so already.
-        Command::Sleep | Command::Start | Command::Resume | Command::Unpause => {}
+        Command::Sleep | Command::Start { .. } | Command::Resume | Command::Unpause => {}
         order => {
             if early.len() < EARLY_MAX {
                 early.push(order);
@@ -206,12 +216,8 @@ async fn on_command(
 
 fn on_tracker(ends: &mut Ends, dormant: &mut Dormant, event: TrackerEvent) -> Option<Rise> {
     match event {
-        // Where nobody lacks anything, others like us were named.
-        TrackerEvent::Peers { .. } if dormant.trackers.knows_nobody_to_serve() => {}
-        TrackerEvent::Peers { .. } => {
-            ends.knocks.tracker = Some(event);
-            return Some(Rise::Wakes);
-        }
+        // How many lack something is told next.
+        TrackerEvent::Peers { .. } => ends.knocks.tracker = Some(event),
         TrackerEvent::Warning { url, text } => tell_tracker(ends, &url, "warns", &text),
         TrackerEvent::Failure { url, text } => tell_tracker(ends, &url, "failed", &text),
         TrackerEvent::ExternalIp(ip) => ends.knocks.our_address = Some(ip),
@@ -224,6 +230,11 @@ fn on_tracker(ends: &mut Ends, dormant: &mut Dormant, event: TrackerEvent) -> Op
         TrackerEvent::Status(status) => {
             ends.status.change(|shown| shown.trackers.clone_from(&status));
             dormant.trackers.status = status;
+            if dormant.trackers.knows_nobody_to_serve() {
+                // Those that were named are seeds as we are.
+                ends.knocks.tracker = None;
+            }
+            return ends.knocks.tracker.is_some().then_some(Rise::Wakes);
         }
     }
     None

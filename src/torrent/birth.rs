@@ -57,8 +57,12 @@ pub(super) fn actor(
         company.swarm.remember_waits(*waits, Instant::now());
     }
     let sources = sources(parts, &mut company.swarm);
-    let has_slept = ends.dormant.is_some();
-    let Dormant { trackers, seats } = match ends.dormant {
+    // What was lost in its sleep is fetched, and then it is complete anew.
+    let has_slept = ends.dormant.is_some() && left == (0, 0);
+    if has_slept {
+        publisher.set_complete();
+    }
+    let Dormant { trackers, seats, .. } = match ends.dormant {
         Some(dormant) => *dormant,
         None => {
             // A search has told its trackers that something is missing: that is not to become
@@ -69,6 +73,7 @@ pub(super) fn actor(
             Dormant {
                 trackers: trackers.unwrap_or_else(start),
                 seats: seats.unwrap_or_else(|| no_seats(parts)),
+                closing: None,
             }
         }
     };
@@ -117,7 +122,8 @@ pub(super) fn actor(
 
 /// Trackers and the DHT of a torrent that has everything, and sleeps from the start.
 pub(super) fn dormant(parts: &Parts) -> Dormant {
-    Dormant { trackers: start_trackers(parts, true, (0, 0)), seats: no_seats(parts) }
+    let trackers = start_trackers(parts, true, (0, 0));
+    Dormant { trackers, seats: no_seats(parts), closing: None }
 }
 
 /// Announces, with so many bytes of the torrent, and wanted bytes, missing.

@@ -50,7 +50,10 @@ pub enum Command {
     /// Go on if paused; a queued torrent keeps its turn, a finished one its rest.
     Unpause,
     /// Its turn has come: a queued torrent starts, any other has done so.
-    Start,
+    Start {
+        /// One of which everything is here sleeps until somebody comes.
+        sleeps: bool,
+    },
     /// Sleep as soon as there is nothing to do: others are asked more often.
     Sleep,
     /// It has seeded enough: leave peers and trackers, keep everything.

@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::dht::task::DhtNews;
+use crate::disk::DiskEvent;
 use crate::swarm::Acquaintances;
 use crate::swarm::waits::Waits;
 use crate::tracker::task::TrackerEvent;
@@ -23,6 +24,8 @@ use super::trackers::{Goodbye, Trackers};
 pub(super) struct Dormant {
     pub trackers: Trackers,
     pub seats: Seats,
+    /// Ends when the disk workers have let go of its files, if they had them a moment ago.
+    pub closing: Option<mpsc::Receiver<DiskEvent>>,
 }
 
 /// What woke a torrent, for the actor that it gets.
@@ -30,6 +33,8 @@ pub(super) struct Dormant {
 pub(super) struct Knocks {
     /// Who connected.
     pub incoming: Option<Box<Incoming>>,
+    /// Its leave to open the files.
+    pub turn: Option<OwnedSemaphorePermit>,
     /// Whom a tracker named.
     pub tracker: Option<TrackerEvent>,
     /// Whom the DHT named.
@@ -87,8 +92,9 @@ impl Ends {
     /// The torrent does not go on now: whom the search for its metadata met is left, but
     /// remembered, and trackers hear that.
     pub fn let_go(&mut self) {
+        self.knocks = Knocks::default();
         if let Some(dormant) = self.dormant.take() {
-            let Dormant { trackers, seats } = *dormant;
+            let Dormant { trackers, seats, .. } = *dormant;
             drop(seats);
             self.goodbye = self.goodbye.take().or(Some(trackers.leave()));
         }

@@ -230,9 +230,9 @@ impl TorrentHandle {
     /// Starts a queued torrent whose turn has come. Never waits: one that has so many orders
     /// to read is told again.
     #[doc(hidden)]
-    pub fn start(&self) {
-        // The session looks again at the next change of any torrent.
-        let _ = self.commands.try_send(Command::Start);
+    pub fn start(&self, sleeps: bool) {
+        // The session looks again within a second.
+        let _ = self.commands.try_send(Command::Start { sleeps });
     }
 
     /// A peer announced itself in the local network (BEP 14). Never waits.
@@ -252,7 +252,7 @@ impl TorrentHandle {
     /// Has a complete torrent let go of everything as soon as nobody is connected to it. Never waits.
     #[doc(hidden)]
     pub fn sleep(&self) {
-        // The session looks again at the next change of any torrent.
+        // The session tells it again later.
         let _ = self.commands.try_send(Command::Sleep);
     }
 

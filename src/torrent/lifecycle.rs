@@ -187,10 +187,7 @@ async fn live(mut parts: Box<Parts>, first: Next, mut ends: Box<Ends>) {
         // What is done only now and then is in boxes: most of its life a torrent only waits.
         let step = match next {
             Next::Wait(state) => Box::pin(wait(&mut parts, &mut ends, state, &mut early)).await,
-            Next::Open(before) => {
-                let opening = Box::pin(open_now(&parts, &mut ends, before, &mut early));
-                opening.await.map(Next::from)
-            }
+            Next::Open(before) => Box::pin(open_for(&parts, &mut ends, before, &mut early)).await,
             Next::Sleep(dormant) => sleep(&parts, &mut ends, dormant, &mut early).await,
             Next::Move(order, closing) => {
                 Box::pin(relocate(&mut parts, &mut ends, order, closing, &mut early)).await
@@ -231,7 +228,9 @@ fn after(parts: &mut Parts, ends: &mut Ends, ran: Ran, early: &mut Vec<Command>)
     parts.so_far.take(&ends.status.reader().borrow());
     if let Some(dormant) = rested.dormant {
         *early = rested.orders;
-        return Next::Sleep(dormant);
+        // It was looked at, if that was asked for, and the record holds since.
+        parts.options.check = CheckMode::Resume;
+        return Next::Sleep(Box::new(Dormant { closing: Some(rested.closing), ..*dormant }));
     }
     match (rested.move_order, rested.gone) {
         (None, None) => match lost_words(parts, &ends.status.reader().borrow()) {
@@ -270,13 +269,35 @@ async fn wait(
     let mut waiting = Waiting { state, is_paused: false };
     loop {
         match parked::wait(ends, &mut waiting, &mut parts.wanted_files, early).await {
-            Woken::Run => return Some(Next::Open(Before::Nothing)),
+            Woken::Run { sleeps: false } => return Some(Next::Open(Before::Nothing)),
+            Woken::Run { sleeps: true } => return Some(Next::Open(Before::Many)),
             Woken::Move(order) => {
                 relocate(parts, ends, order, None, early).await?;
             }
             Woken::End => return None,
         }
     }
+}
+
+/// Opens its files, and lets it sleep where that is all that is to be done.
+async fn open_for(
+    parts: &Parts,
+    ends: &mut Ends,
+    before: Before,
+    early: &mut Vec<Command>,
+) -> Option<Next> {
+    let outcome = open_now(parts, ends, before, early).await?;
+    Some(match outcome {
+        Outcome::Opened(opened)
+            if before == Before::Many && early.is_empty() && may_sleep(parts, &opened) =>
+        {
+            ends.let_go();
+            let (dormant, seen) = first_sleep(parts, opened).await;
+            ends.status.change(|status| *status = first_status(parts, seen));
+            Next::Sleep(dormant)
+        }
+        outcome => outcome.into(),
+    })
 }
 
 /// Sleeps until there is something to do. None when the torrent is to end.
@@ -320,7 +341,7 @@ async fn relocate(
 /// torrent is to end.
 async fn fail(ends: &mut Ends, why: String, early: &mut Vec<Command>) -> Option<Next> {
     ends.let_go();
-    ends.status.change(|status| status.state = State::Failed(why));
+    ends.status.change(|status| (status.state, status.is_asleep) = (State::Failed(why), false));
     loop {
         let command = tokio::select! {
             command = ends.commands.recv() => command,

@@ -21,6 +21,8 @@ use super::status::State;
 
 /// Verdicts that wait for the brain; workers wait when it is full.
 const DISK_EVENTS_LEN: usize = 256;
+/// Workers that still hold the files get this long to let go.
+const LET_GO: Duration = Duration::from_secs(10);
 /// A disk that has not answered for so long is in trouble.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 
@@ -38,6 +40,8 @@ pub(super) enum Before {
     Nothing,
     /// Its files were open a moment ago, and were only moved.
     Moved,
+    /// It waited for its turn with many others: it sleeps if there is nothing to do.
+    Many,
     /// It slept, and nobody is to see that it wakes.
     Slept,
 }
@@ -74,6 +78,20 @@ pub(super) async fn open_now(
     if after != Before::Slept {
         ends.status.change(|status| status.state = State::Checking);
     }
+    if let Some(mut closing) = ends.dormant.as_mut().and_then(|dormant| dormant.closing.take()) {
+        let closed = async { while closing.recv().await.is_some() {} };
+        // Whoever holds the files all the same is named by what comes now.
+        let _ = meanwhile(ends, early, timeout(LET_GO, closed)).await?;
+    }
+    let _turn = match ends.knocks.turn.take() {
+        Some(turn) => Some(turn),
+        None if after == Before::Slept => {
+            let turns = parts.resources.waking.clone();
+            // It is never closed.
+            meanwhile(ends, early, turns.acquire_owned()).await?.ok()
+        }
+        None => None,
+    };
     let mut opening = pin!(open(parts, after));
     let in_time = timeout(SILENT_AFTER, &mut opening);
     let opened = match meanwhile(ends, early, in_time).await? {

@@ -12,8 +12,8 @@ pub(super) const EARLY_MAX: usize = 32;
 /// What a wait ends with.
 #[derive(Debug)]
 pub(super) enum Woken {
-    /// The torrent is to run.
-    Run,
+    /// The torrent is to run; one of which everything is here sleeps on, if it `sleeps`.
+    Run { sleeps: bool },
     /// Its files are to be moved; then it waits again.
     Move(MoveOrder),
     /// It is to end.
@@ -48,13 +48,15 @@ pub(super) async fn wait(
         };
         match command {
             // Whose turn it is was decided before the user paused it.
-            Some(Command::Start) if *state == State::Queued && !*is_paused => return Woken::Run,
+            Some(Command::Start { sleeps }) if *state == State::Queued && !*is_paused => {
+                return Woken::Run { sleeps };
+            }
             Some(Command::Resume | Command::Unpause) if *is_paused => {
                 *is_paused = false;
                 ends.status.change(|status| status.state = state.clone());
             }
             Some(Command::Unpause) => {}
-            Some(Command::Resume) => return Woken::Run,
+            Some(Command::Resume) => return Woken::Run { sleeps: false },
             Some(Command::Move(order)) => return Woken::Move(order),
             Some(Command::Pause) if *state == State::Queued => {
                 *is_paused = true;
@@ -97,7 +99,7 @@ fn has_meaning_later(order: &Command) -> bool {
             | Command::Announce(_)
             | Command::Scrape
             | Command::LocalPeer(_)
-            | Command::Start
+            | Command::Start { .. }
             | Command::Sleep
             | Command::Finish
     )
@@ -105,7 +107,7 @@ fn has_meaning_later(order: &Command) -> bool {
 
 /// Nothing moves any more; what was done stays.
 pub(super) fn rest(status: &mut Status, state: State) {
-    status.state = state;
+    (status.state, status.is_asleep) = (state, false);
     (status.down_rate, status.up_rate) = (0, 0);
     (status.down_meter, status.up_meter) = (None, None);
     (status.peers_connected, status.seeds_connected) = (0, 0);
@@ -142,7 +144,7 @@ mod tests {
             let (mut wanted, mut early) = (vec![true, true], Vec::new());
             let mut waiting = Waiting { state, is_paused: false };
             let woken = wait(&mut ends, &mut waiting, &mut wanted, &mut early).await;
-            let runs = matches!(woken, Woken::Run);
+            let runs = matches!(woken, Woken::Run { .. });
             (runs, wanted, early.len())
         });
         Parked { commands, status, task }
@@ -165,7 +167,7 @@ mod tests {
         waiting.tell(Command::SelectFiles(vec![false, true])).await;
         waiting.tell(Command::AddPeer("127.0.0.1:1".parse().unwrap())).await;
         waiting.tell(Command::Finish).await;
-        waiting.tell(Command::Start).await;
+        waiting.tell(Command::Start { sleeps: false }).await;
         assert_eq!(waiting.task.await.unwrap(), (true, vec![false, true], 1));
     }
 
@@ -174,7 +176,7 @@ mod tests {
         let mut waiting = wait_as(State::Queued);
         waiting.tell(Command::Pause).await;
         waiting.until(State::Paused).await;
-        waiting.tell(Command::Start).await;
+        waiting.tell(Command::Start { sleeps: false }).await;
         waiting.tell(Command::Unpause).await;
         waiting.until(State::Queued).await;
         waiting.tell(Command::Unpause).await;
@@ -186,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_finished_one_has_no_turn_but_goes_on_when_told() {
         let mut waiting = wait_as(State::Finished);
-        waiting.tell(Command::Start).await;
+        waiting.tell(Command::Start { sleeps: false }).await;
         waiting.tell(Command::Pause).await;
         waiting.until(State::Finished).await;
         waiting.tell(Command::Resume).await;

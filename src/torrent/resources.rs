@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::base::ids::PeerId;
 use crate::base::pool::BlockPool;
@@ -54,6 +54,8 @@ pub struct Resources {
     pub dht: Option<Dht>,
     /// Whether the end of a torrent may take as long as its device needs.
     pub patient: watch::Receiver<bool>,
+    /// Leave to wake: however many are knocked at, few open their files at a time.
+    pub waking: Arc<Semaphore>,
     /// Rung when searches or places are to be looked at.
     pub bell: Arc<Notify>,
 }

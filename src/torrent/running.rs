@@ -68,7 +68,7 @@ pub(super) async fn run(
     };
     tell_troubles(&ends, troubles);
     let is_news = match after {
-        Before::Nothing => true,
+        Before::Nothing | Before::Many => true,
         Before::Moved => false,
         // Something was lost meanwhile.
         Before::Slept => !have.is_full(),

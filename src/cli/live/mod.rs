@@ -49,6 +49,8 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// A check that takes longer than this is told, and again as often.
 const TELL_CHECK: Duration = Duration::from_secs(5);
+/// What is told by torrents is taken in so many at once.
+const TOLD_BATCH: usize = 1024;
 
 /// What ends a run, and when.
 #[derive(Clone, Debug)]
@@ -234,7 +236,14 @@ impl Live {
                     // The end of a pipe is not the end of the download.
                     None => self.lines = None,
                 },
-                Some(told) = self.told.recv() => self.on_told(told).await?,
+                Some(told) = self.told.recv() => {
+                    self.on_told(told).await?;
+                    // What is decided for all of them is decided once for many.
+                    for _ in 0..TOLD_BATCH {
+                        let Ok(told) = self.told.try_recv() else { break };
+                        self.on_told(told).await?;
+                    }
+                }
                 _ = second.tick() => {
                     self.on_second();
                     self.look_at_mirrors().await;

@@ -251,6 +251,9 @@ fn state_words(status: &Status) -> String {
         State::Moving => "moving its files to another place".to_owned(),
         State::Downloading => "downloading".to_owned(),
         State::Queued => "queued: waiting for its turn (resume starts it at once)".to_owned(),
+        State::Complete if status.is_asleep => {
+            "complete; it sleeps until a peer comes (there are many)".to_owned()
+        }
         State::Complete => "complete, seeding".to_owned(),
         State::Finished => "finished: complete, and seeded as long as was asked for".to_owned(),
         State::Paused => "paused".to_owned(),
