@@ -163,7 +163,7 @@ fn a_list_that_is_none_starts_nothing() {
         ("none", 3, "blocklist none: cannot be read: No such file"),
         (".", 3, "blocklist .: cannot be read: "),
         ("empty", 3, "nothing in it is an address or a range of addresses (0 lines"),
-        ("page", 3, "(1 lines cannot be read)"),
+        ("page", 3, "(1 line cannot be read)"),
         ("xz", 3, "it is packed by xz; unpack it first"),
         ("all", 3, "--blocklist-force takes it all the same"),
         ("http://127.0.0.1:1/secret?pin=7", 4, "blocklist http://127.0.0.1:1/secret?...: "),
