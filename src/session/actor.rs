@@ -49,6 +49,8 @@ const ARRIVE_MAX: Duration = Duration::from_secs(3);
 /// After a look at torrents that rang, others that ring wait for so long: many that change often
 /// are looked at together.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// Torrents that ring and are not looked at yet; each stands there once.
+const RUNG_LEN: usize = 1 << 20;
 /// Torrents that are looked at together at most.
 const LOOK_BATCH: usize = 1024;
 
@@ -119,7 +121,7 @@ pub(super) struct Actor {
     goodbyes: JoinSet<()>,
     is_ending: bool,
     /// Torrents ring here.
-    rung: mpsc::UnboundedSender<TorrentId>,
+    rung: mpsc::Sender<TorrentId>,
     /// Of whom something may be new that is to be kept, and whether that is a choice of files.
     unkept: BTreeSet<TorrentId>,
     has_new_choice: bool,
@@ -135,8 +137,8 @@ impl Actor {
         most: Most,
         local: Local,
         outside: Outside,
-    ) -> (Self, mpsc::UnboundedReceiver<TorrentId>) {
-        let (rung, ringing) = mpsc::unbounded_channel();
+    ) -> (Self, mpsc::Receiver<TorrentId>) {
+        let (rung, ringing) = mpsc::channel(RUNG_LEN);
         let actor = Self {
             way_out: WayOut::watched(&resources.egress),
             resources,
@@ -170,7 +172,7 @@ impl Actor {
     pub async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
-        mut ringing: mpsc::UnboundedReceiver<TorrentId>,
+        mut ringing: mpsc::Receiver<TorrentId>,
     ) {
         let bell = self.resources.bell.clone();
         let mut keep = interval(KEEP_EVERY);

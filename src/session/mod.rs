@@ -121,14 +121,7 @@ impl Session {
         // Before anybody can come, and whoever is blocked.
         let keeper = Arc::new(keep_lists(&config).await?);
         let Ports { listening, udp, mail } = ports::open(&config)?;
-        let memory = config.memory;
-        let pool = BlockPool::new(memory.pool_bytes).with_message_bytes(memory.message_bytes);
-        let disk = Disk::start(DiskConfig {
-            workers: None,
-            pool: pool.clone(),
-            check_bytes: config.memory.check_bytes,
-            sync: SyncPolicy::default(),
-        })?;
+        let (pool, disk) = pool_and_disk(config.memory)?;
         let egress = config.egress;
         let (registrations, registered) = mpsc::channel(REGISTRATIONS_LEN);
         let port = listening.port;
@@ -315,6 +308,18 @@ impl Session {
         self.commands.send(question(answer)).await.ok()?;
         answered.await.ok()
     }
+}
+
+/// The blocks of all torrents, and the workers that they go through.
+fn pool_and_disk(memory: Memory) -> Result<(BlockPool, Disk), Error> {
+    let pool = BlockPool::new(memory.pool_bytes).with_message_bytes(memory.message_bytes);
+    let disk = Disk::start(DiskConfig {
+        workers: None,
+        pool: pool.clone(),
+        check_bytes: memory.check_bytes,
+        sync: SyncPolicy::default(),
+    })?;
+    Ok((pool, disk))
 }
 
 /// Reads the blocklists, and looks after them. What is fetched is kept in the state directory,

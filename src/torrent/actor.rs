@@ -130,18 +130,10 @@ impl Actor {
     /// directory is gone; `early` orders came before. One that may go on some day gives its
     /// ends back.
     pub(super) async fn run(mut self, early: Vec<Command>) -> Option<(Box<Ends>, Rested)> {
-        for command in early {
-            self.on_command(command).await;
-        }
         let mut published = Instant::now();
-        self.publish();
+        self.begin(early).await;
         let mut reports = Vec::with_capacity(REPORTS_BATCH);
         let mut disk_events = Vec::with_capacity(DISK_EVENTS_BATCH);
-        if self.swarm.is_complete() {
-            // Everything was found on disk: no last piece will come to say so.
-            self.finish();
-        }
-        self.answer_knocks();
         let last = loop {
             self.carry_out();
             if self.gone.is_some() || self.move_order.is_some() {
@@ -200,6 +192,19 @@ impl Actor {
             Some(_) => Some(self.rest(false)),
             None => None,
         }
+    }
+
+    /// Takes in what came before it ran.
+    async fn begin(&mut self, early: Vec<Command>) {
+        for command in early {
+            self.on_command(command).await;
+        }
+        self.publish();
+        if self.swarm.is_complete() {
+            // Everything was found on disk: no last piece will come to say so.
+            self.finish();
+        }
+        self.answer_knocks();
     }
 
     /// What woke it is heard.

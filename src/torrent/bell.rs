@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::base::ids::TorrentId;
 
@@ -14,12 +15,12 @@ use crate::base::ids::TorrentId;
 pub struct Bell {
     id: TorrentId,
     is_rung: Arc<AtomicBool>,
-    rung: mpsc::UnboundedSender<TorrentId>,
+    rung: mpsc::Sender<TorrentId>,
 }
 
 impl Bell {
     /// One that rings at the other end of this channel.
-    pub fn new(id: TorrentId, rung: mpsc::UnboundedSender<TorrentId>) -> Self {
+    pub fn new(id: TorrentId, rung: mpsc::Sender<TorrentId>) -> Self {
         Self { id, is_rung: Arc::default(), rung }
     }
 
@@ -27,7 +28,10 @@ impl Bell {
     pub fn ring(&self) {
         if !self.is_rung.swap(true, Ordering::AcqRel) {
             // A session that is gone looks at nobody.
-            let _ = self.rung.send(self.id);
+            if let Err(TrySendError::Full(_)) = self.rung.try_send(self.id) {
+                // The next change rings again.
+                self.hear();
+            }
         }
     }
 
@@ -40,7 +44,7 @@ impl Bell {
 /// One that nobody hears.
 #[cfg(test)]
 pub(super) fn silent() -> Bell {
-    Bell::new(TorrentId(0), mpsc::unbounded_channel().0)
+    Bell::new(TorrentId(0), mpsc::channel(1).0)
 }
 
 #[cfg(test)]
@@ -49,7 +53,7 @@ mod tests {
 
     #[test]
     fn it_is_in_the_queue_once_until_it_is_heard() {
-        let (rung, mut heard) = mpsc::unbounded_channel();
+        let (rung, mut heard) = mpsc::channel(8);
         let bell = Bell::new(TorrentId(7), rung);
         (0..3).for_each(|_| bell.clone().ring());
         assert_eq!((heard.try_recv().ok(), heard.try_recv().ok()), (Some(TorrentId(7)), None));
@@ -58,5 +62,16 @@ mod tests {
         bell.hear();
         bell.ring();
         assert_eq!(heard.try_recv().ok(), Some(TorrentId(7)));
+    }
+
+    #[test]
+    fn where_the_queue_is_full_the_next_change_rings() {
+        let (rung, mut heard) = mpsc::channel(1);
+        let [first, second] = [1, 2].map(|id| Bell::new(TorrentId(id), rung.clone()));
+        first.ring();
+        second.ring();
+        assert_eq!((heard.try_recv().ok(), heard.try_recv().ok()), (Some(TorrentId(1)), None));
+        second.ring();
+        assert_eq!(heard.try_recv().ok(), Some(TorrentId(2)));
     }
 }

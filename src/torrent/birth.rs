@@ -53,9 +53,6 @@ pub(super) fn actor(
     let was_complete = left.0 == 0 || parts.so_far.was_whole();
     let config = swarm_config(parts, share_blocks, [have, proven, fetched(parts, wanted)]);
     let mut company = company(parts, config, &store, &mut ends);
-    if let Some(waits) = ends.waits {
-        company.swarm.remember_waits(*waits, Instant::now());
-    }
     let sources = sources(parts, &mut company.swarm);
     // What was lost in its sleep is fetched, and then it is complete anew.
     let has_slept = ends.dormant.is_some() && left == (0, 0);
@@ -64,18 +61,7 @@ pub(super) fn actor(
     }
     let Dormant { trackers, seats, .. } = match ends.dormant {
         Some(dormant) => *dormant,
-        None => {
-            // A search has told its trackers that something is missing: that is not to become
-            // complete.
-            let trackers = company.trackers.filter(|_| !was_complete);
-            let start = || start_trackers(parts, was_complete, left);
-            let seats = company.seats.filter(|seats| seats.are_of(&parts.torrent.swarm_hashes()));
-            Dormant {
-                trackers: trackers.unwrap_or_else(start),
-                seats: seats.unwrap_or_else(|| no_seats(parts)),
-                closing: None,
-            }
-        }
+        None => introduced(parts, (company.trackers, company.seats), was_complete, left),
     };
     Actor {
         swarm: company.swarm,
@@ -117,6 +103,24 @@ pub(super) fn actor(
         share: ends.share,
         status: ends.status,
         wanted_files: parts.wanted_files.clone(),
+    }
+}
+
+/// Trackers and the DHT of one that did not sleep, with so many bytes of it, and wanted bytes,
+/// missing; those that the search for its metadata `had` go on.
+fn introduced(
+    parts: &Parts,
+    had: (Option<Trackers>, Option<Seats>),
+    was_complete: bool,
+    left: (u64, u64),
+) -> Dormant {
+    // A search has told its trackers that something is missing: that is not to become complete.
+    let trackers = had.0.filter(|_| !was_complete);
+    let seats = had.1.filter(|seats| seats.are_of(&parts.torrent.swarm_hashes()));
+    Dormant {
+        trackers: trackers.unwrap_or_else(|| start_trackers(parts, was_complete, left)),
+        seats: seats.unwrap_or_else(|| no_seats(parts)),
+        closing: None,
     }
 }
 
@@ -171,6 +175,9 @@ fn company(parts: &Parts, config: SwarmConfig, store: &StoreHandle, ends: &mut E
             Company { swarm, links, trackers: None, seats: None }
         }
     };
+    if let Some(waits) = ends.waits.take() {
+        company.swarm.remember_waits(*waits, now);
+    }
     let addresses = company.links.blocked.sift(Source::User, parts.options.peers.clone());
     company.swarm.handle(Input::Candidates { source: Source::User, addresses }, now);
     company

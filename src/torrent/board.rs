@@ -67,6 +67,7 @@ fn shown(status: &Status) -> impl PartialEq + use<> {
         [status.downloaded_bytes, status.uploaded_bytes],
         [status.peers_connected, status.seeds_connected],
         status.is_asleep,
+        status.home.as_ref().map(Arc::as_ptr),
     )
 }
 
@@ -84,10 +85,11 @@ mod tests {
     use tokio::sync::mpsc;
 
     use crate::base::ids::TorrentId;
+    use crate::disk::Home;
 
     #[test]
     fn what_rests_is_still_and_what_moves_is_not() {
-        let (rung, _heard) = mpsc::unbounded_channel();
+        let (rung, _heard) = mpsc::channel(8);
         let board = Board::new(Status::default(), Bell::new(TorrentId(1), rung));
         for (state, is_still) in
             [(State::Complete, true), (State::Paused, true), (State::Downloading, false)]
@@ -102,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_bell_rings_for_what_is_shown_and_for_a_choice_of_files() {
-        let (rung, mut heard) = mpsc::unbounded_channel();
+        let (rung, mut heard) = mpsc::channel(8);
         let bell = Bell::new(TorrentId(1), rung);
         let board = Board::new(Status::default(), bell.clone());
         let mut rings = |change: fn(&mut Status)| {
@@ -116,13 +118,15 @@ mod tests {
         assert!(rings(|status| status.wanted_files = [true].into()));
         assert!(rings(|status| status.peers_connected = 1));
         assert!(rings(|status| status.is_asleep = true));
+        let home = |status: &mut Status| status.home = Some(Arc::new(Home::at("/d".into())));
+        assert!(rings(home), "its files are elsewhere");
         assert!(!rings(|status| status.peers_connected = 1), "it is as it was");
         assert!(!rings(|status| status.running += std::time::Duration::from_secs(1)));
     }
 
     #[test]
     fn the_bell_rings_at_the_end() {
-        let (rung, mut heard) = mpsc::unbounded_channel();
+        let (rung, mut heard) = mpsc::channel(8);
         drop(Board::new(Status::default(), Bell::new(TorrentId(1), rung)));
         assert!(heard.try_recv().is_ok());
     }

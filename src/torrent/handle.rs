@@ -249,7 +249,7 @@ impl TorrentHandle {
         let _ = self.commands.try_send(Command::Finish);
     }
 
-    /// Has a complete torrent let go of everything as soon as nobody is connected to it. Never waits.
+    /// Has a complete torrent let go of everything as soon as nobody is connected. Never waits.
     #[doc(hidden)]
     pub fn sleep(&self) {
         // The session tells it again later.

@@ -82,7 +82,10 @@ pub async fn start(
                 let (dormant, seen) = first_sleep(&parts, opened).await;
                 (Next::Sleep(dormant), seen)
             }
-            Ok(opened) => (Next::Run(opened), of_state(State::Checking)),
+            Ok(opened) => {
+                let seen = Status { home: opened.store.home(), ..of_state(State::Checking) };
+                (Next::Run(opened), seen)
+            }
             Err(Error::Disk(error)) if parts.options.waits_for_disk && error.may_pass() => {
                 let why = error.to_string();
                 let seen = of_state(State::DiskTrouble(why.clone()));

@@ -4,7 +4,7 @@
 //! So many have a place at the same time, of those to one [`Site`] a few. A free place goes to
 //! whom the [`Class`] prefers; among equals to the site with the fewest places, so that those that
 //! hang hold up no others; and there to whoever waits longest. A site that answers nobody has one
-//! place until it answers, and who waits for it need not: all are told at once that it is of no use.
+//! place until it answers, and who waits for it is told at once that it is of no use.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

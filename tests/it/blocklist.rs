@@ -161,7 +161,7 @@ fn a_list_that_is_none_starts_nothing() {
     std::fs::write(home.path().join("xz"), b"\xfd7zXZ\0").expect("write a list");
     for (list, code, words) in [
         ("none", 3, "blocklist none: cannot be read: No such file"),
-        (".", 3, "blocklist .: cannot be read: "),
+        (".", 3, "blocklist .: it is no regular file"),
         ("empty", 3, "nothing in it is an address or a range of addresses (0 lines"),
         ("page", 3, "(1 line cannot be read)"),
         ("xz", 3, "it is packed by xz; unpack it first"),

@@ -133,8 +133,8 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// What the torrent wants from now on. Never waits; to be told again until it is heard, since an
-    /// order for which there is no room is lost.
+    /// What the torrent wants from now on; whether it was heard. Never waits, and an order for
+    /// which there is no room is lost.
     pub fn wish(&mut self, wish: Wish) -> bool {
         if self.wish == Some(wish) {
             return true;
