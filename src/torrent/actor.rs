@@ -157,7 +157,7 @@ impl Actor {
                 }
                 event = self.trackers.next() => self.on_tracker_event(event),
                 news = self.seats.next() => self.on_dht_news(news),
-                Some(incoming) = self.incoming.recv() => self.on_incoming(incoming),
+                Some(incoming) = self.incoming.recv() => self.on_incoming(*incoming),
                 Some(order) = self.moves.1.recv() => self.move_order = Some(order),
                 () = self.links.places.changed() => self.tell_room(),
                 () = self.links.blocked.changed() => self.on_blocklist(),
@@ -214,7 +214,7 @@ impl Actor {
         let address = our_address.map(TrackerEvent::ExternalIp);
         address.into_iter().chain(tracker).for_each(|event| self.on_tracker_event(event));
         dht.into_iter().for_each(|news| self.on_dht_news(news));
-        incoming.into_iter().for_each(|incoming| self.on_incoming(incoming));
+        incoming.into_iter().for_each(|incoming| self.on_incoming(*incoming));
     }
 
     /// What is left when everything that runs has ended, or nothing ran and it is to sleep.
@@ -363,7 +363,7 @@ impl Actor {
         self.news.send(News::Tracker(trouble_words(url, verb, text)));
     }
 
-    fn on_incoming(&mut self, incoming: Box<Incoming>) {
+    fn on_incoming(&mut self, incoming: Incoming) {
         let now = Instant::now();
         self.swarm.note(Input::Room(self.links.places.room()), now);
         let link = match self.swarm.admit(incoming.address, now) {
@@ -377,7 +377,7 @@ impl Actor {
         self.is_to_sleep = false;
         // Whoever makes place for it goes first.
         self.carry_out();
-        if let Some(refused) = self.links.accept(link, *incoming) {
+        if let Some(refused) = self.links.accept(link, incoming) {
             self.swarm.handle(refused, now);
         }
     }

@@ -224,7 +224,7 @@ fn on_tracker(ends: &mut Ends, dormant: &mut Dormant, event: TrackerEvent) -> Op
         TrackerEvent::PrivateAnswered(url) => {
             if dormant.trackers.is_another(url) {
                 // Those that it knew are another tracker's.
-                ends.known = Box::<Acquaintances>::default();
+                *ends.known = Acquaintances::default();
             }
         }
         TrackerEvent::Status(status) => {

@@ -101,7 +101,7 @@ impl Ends {
         let Some(contacts) = self.contacts.take() else { return };
         let Contacts { company, links, trackers, goodbye, seats } = *contacts;
         drop((links, seats));
-        self.known = Box::new(company.acquaintances());
+        *self.known = company.acquaintances();
         let later = goodbye.or(trackers.map(Trackers::leave));
         self.goodbye = self.goodbye.take().or(later);
     }

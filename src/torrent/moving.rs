@@ -170,7 +170,7 @@ fn conclude(
             match answer {
                 Some(answer) => drop(answer.send(Err(why))),
                 // Nobody may be listening.
-                None => drop(ends.news.send(News::NotMoved(why))),
+                None => ends.news.send(News::NotMoved(why)),
             }
             Relocated::Stays
         }

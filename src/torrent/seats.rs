@@ -72,7 +72,11 @@ impl Seats {
         };
         let ports = (self.ports.listen() > 0).then(|| self.ports.outside());
         let wish = Wish { ports, seed: needs.is_seed, haste: self.haste };
-        self.seats.iter_mut().fold(true, |heard, seat| seat.wish(wish) && heard)
+        let mut is_heard = true;
+        for seat in &mut self.seats {
+            is_heard &= seat.wish(wish);
+        }
+        is_heard
     }
 
     /// The next news; waits for ever where there are no seats. May be dropped without loss.

@@ -433,7 +433,7 @@ impl Task {
                     // Shown in its status.
                     DhtNews::Announced { .. } => {}
                 },
-                Some(incoming) = self.ends.incoming.recv() => self.on_incoming(incoming),
+                Some(incoming) = self.ends.incoming.recv() => self.on_incoming(*incoming),
                 () = self.links.places.changed() => self.tell_room(),
                 () = self.links.blocked.changed() => self.on_blocklist(),
                 bytes = self.ends.allowance.changed() => {
@@ -584,13 +584,13 @@ impl Task {
         }
     }
 
-    fn on_incoming(&mut self, incoming: Box<Incoming>) {
+    fn on_incoming(&mut self, incoming: Incoming) {
         let now = Instant::now();
         self.seeker.note(Input::Room(self.links.places.room()), now);
         let Ok(link) = self.seeker.admit(incoming.address, now) else { return };
         // Whoever makes place for it goes first.
         self.carry_out();
-        if let Some(refused) = self.links.accept(link, *incoming) {
+        if let Some(refused) = self.links.accept(link, incoming) {
             self.seeker.note(refused, now);
         }
     }

@@ -177,7 +177,7 @@ async fn dialled(
     tokio::spawn(async move {
         let (mut first, _) = listener.accept().await.unwrap();
         let mut key = [0; KEY_LEN + 512];
-        first.read(&mut key).await.unwrap();
+        let _ = first.read(&mut key).await.unwrap();
         let _kept = (!is_first_closed).then_some(first);
         let (mut second, _) = listener.accept().await.unwrap();
         second.read_exact(&mut [0; 68]).await.unwrap();

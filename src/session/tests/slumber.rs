@@ -58,7 +58,7 @@ async fn seeds_with_nobody_sleep_but_for_some_and_wake_for_who_connects() {
     let is_asleep = |number: &usize| handles[*number].look(|status| status.is_asleep);
     let awake = |numbers: [usize; 2]| numbers.into_iter().find(|number| !is_asleep(number));
     // All but one, which is whichever was complete last.
-    let mut numbers = vec![0, 1, 2];
+    let mut numbers = [0, 1, 2];
     tokio::time::timeout(Duration::from_secs(20), async {
         while numbers.iter().filter(|number| is_asleep(number)).count() < 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -67,7 +67,7 @@ async fn seeds_with_nobody_sleep_but_for_some_and_wake_for_who_connects() {
     .await
     .expect("two sleep");
     numbers.sort_by_key(|number| is_asleep(number));
-    let [last, first, second] = numbers[..] else { unreachable!() };
+    let [last, first, second] = numbers;
     until(&handles[last], State::Complete).await;
     assert_eq!(awake([first, second]), None);
     fetched(&session, first, held(first, &options(home.path()))).await;
