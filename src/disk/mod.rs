@@ -91,7 +91,7 @@ pub use self::memory::{Faults, MemoryStore};
 pub use self::outlet::{Outlet, OutletFile};
 pub use self::prepare::READ_LEN;
 pub use self::rates::{DiskMeter, DiskRates};
-pub use self::record::{Home, RecordState, home_of, lasting, record_of};
+pub use self::record::{Home, RecordState, Reserved, home_of, lasting, record_of, reserve};
 pub use self::relocate::{MoveProgress, Relocating, Relocation, plan_move, refuse_move};
 pub use self::scan::SCAN_BYTES_MAX;
 pub use self::stats::DiskStats;

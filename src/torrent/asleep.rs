@@ -6,12 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep as sleep_for;
+use tokio::time::{sleep as sleep_for, timeout};
 use tracing::debug;
 
 use crate::base::bitfield::Bitfield;
 use crate::dht::task::DhtNews;
-use crate::disk::RecordState;
+use crate::disk::{RecordState, reserve};
 use crate::swarm::Acquaintances;
 use crate::tracker::task::{TrackerCommand, TrackerEvent};
 
@@ -20,7 +20,7 @@ use super::birth;
 use super::command::Command;
 use super::ends::{Dormant, Ends};
 use super::handle::News;
-use super::meanwhile::blocking;
+use super::meanwhile::{blocking, meanwhile};
 use super::opening::Opened;
 use super::options::CheckMode;
 use super::parked::{EARLY_MAX, rest};
@@ -46,6 +46,9 @@ pub(super) enum Rise {
     /// It is to end.
     Ends,
 }
+
+/// Workers that still hold the files get this long to let go.
+const LET_GO: Duration = Duration::from_secs(10);
 
 /// Whether a torrent that was just opened has nothing to do: everything of it is here by its
 /// record, in files that look as that says.
@@ -84,9 +87,39 @@ pub(super) async fn first_sleep(parts: &Parts, opened: Opened) -> (Box<Dormant>,
         have: all.as_bytes().to_vec(),
         ..Status::default()
     };
+    let mut dormant = birth::dormant(parts);
+    let (record, info_hash) = (parts.record.clone(), parts.info_hash);
     // Closing may wait for the disk, too.
-    blocking(move || drop(opened)).await;
-    (Box::new(birth::dormant(parts)), status)
+    dormant.reserved = blocking(move || {
+        let home = opened.store.home();
+        drop(opened);
+        home.and_then(|home| reserve(&record, info_hash, &home.dir))
+    })
+    .await;
+    (Box::new(dormant), status)
+}
+
+/// Waits until the disk workers have let go of the files of a torrent that is to sleep, and
+/// reserves its record: nobody else is to take it for abandoned. None when it is to end.
+pub(super) async fn lie_down(
+    parts: &Parts,
+    ends: &mut Ends,
+    early: &mut Vec<Command>,
+) -> Option<()> {
+    let Some(mut closing) = ends.dormant.as_mut().and_then(|dormant| dormant.closing.take()) else {
+        return Some(());
+    };
+    let closed = async { while closing.recv().await.is_some() {} };
+    // Whoever holds the files all the same has the record, too.
+    let _ = meanwhile(ends, early, timeout(LET_GO, closed)).await?;
+    let home = ends.status.reader().borrow().home.clone();
+    let (record, info_hash) = (parts.record.clone(), parts.info_hash);
+    let reserving = blocking(move || home.and_then(|home| reserve(&record, info_hash, &home.dir)));
+    let reserved = meanwhile(ends, early, reserving).await?;
+    if let Some(dormant) = &mut ends.dormant {
+        dormant.reserved = reserved;
+    }
+    Some(())
 }
 
 impl Actor {
@@ -137,6 +170,11 @@ pub(super) async fn sleep(
     let mut ports = parts.resources.ports.clone();
     let mut is_seated = dormant.seats.take(SEED);
     let mut last = None;
+    if !early.is_empty() {
+        // It came while its files were closed.
+        ends.dormant = Some(dormant);
+        return Rise::Wakes;
+    }
     let rise = loop {
         let rise = tokio::select! {
             command = ends.commands.recv() => match command {

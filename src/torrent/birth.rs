@@ -120,6 +120,7 @@ fn introduced(
     Dormant {
         trackers: trackers.unwrap_or_else(|| start_trackers(parts, was_complete, left)),
         seats: seats.unwrap_or_else(|| no_seats(parts)),
+        reserved: None,
         closing: None,
     }
 }
@@ -127,7 +128,7 @@ fn introduced(
 /// Trackers and the DHT of a torrent that has everything, and sleeps from the start.
 pub(super) fn dormant(parts: &Parts) -> Dormant {
     let trackers = start_trackers(parts, true, (0, 0));
-    Dormant { trackers, seats: no_seats(parts), closing: None }
+    Dormant { trackers, seats: no_seats(parts), reserved: None, closing: None }
 }
 
 /// Announces, with so many bytes of the torrent, and wanted bytes, missing.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::dht::task::DhtNews;
-use crate::disk::DiskEvent;
+use crate::disk::{DiskEvent, Reserved};
 use crate::swarm::Acquaintances;
 use crate::swarm::waits::Waits;
 use crate::tracker::task::TrackerEvent;
@@ -24,6 +24,8 @@ use super::trackers::{Goodbye, Trackers};
 pub(super) struct Dormant {
     pub trackers: Trackers,
     pub seats: Seats,
+    /// The record and its files are its own still.
+    pub reserved: Option<Reserved>,
     /// Ends when the disk workers have let go of its files, if they had them a moment ago.
     pub closing: Option<mpsc::Receiver<DiskEvent>>,
 }

@@ -311,6 +311,10 @@ async fn sleep(
     early: &mut Vec<Command>,
 ) -> Option<Next> {
     ends.known.keep_best();
+    // Where it ends meanwhile, its trackers are to hear of it.
+    ends.dormant = Some(dormant);
+    asleep::lie_down(parts, ends, early).await?;
+    let dormant = ends.dormant.take()?;
     match asleep::sleep(parts, ends, dormant, early).await {
         Rise::Wakes => Some(Next::Open(Before::Slept)),
         Rise::Finishes => Some(Next::Wait(State::Finished)),

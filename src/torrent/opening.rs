@@ -21,8 +21,6 @@ use super::status::State;
 
 /// Verdicts that wait for the brain; workers wait when it is full.
 const DISK_EVENTS_LEN: usize = 256;
-/// Workers that still hold the files get this long to let go.
-const LET_GO: Duration = Duration::from_secs(10);
 /// A disk that has not answered for so long is in trouble.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 
@@ -78,11 +76,6 @@ pub(super) async fn open_now(
     if after != Before::Slept {
         ends.status.change(|status| status.state = State::Checking);
     }
-    if let Some(mut closing) = ends.dormant.as_mut().and_then(|dormant| dormant.closing.take()) {
-        let closed = async { while closing.recv().await.is_some() {} };
-        // Whoever holds the files all the same is named by what comes now.
-        let _ = meanwhile(ends, early, timeout(LET_GO, closed)).await?;
-    }
     let _turn = match ends.knocks.turn.take() {
         Some(turn) => Some(turn),
         None if after == Before::Slept => {
@@ -92,6 +85,10 @@ pub(super) async fn open_now(
         }
         None => None,
     };
+    if let Some(dormant) = &mut ends.dormant {
+        // From here on the open torrent has it.
+        dormant.reserved = None;
+    }
     let mut opening = pin!(open(parts, after));
     let in_time = timeout(SILENT_AFTER, &mut opening);
     let opened = match meanwhile(ends, early, in_time).await? {

@@ -43,9 +43,8 @@ pub(super) async fn run(
     };
     let by_record = trusted.intersection(&have).ones();
     let changed = store.changed(&wanted_of(parts).minus(&have));
-    if parts.options.seed_only
-        && let Some(why) = lack(parts, &ends, &have)
-    {
+    let lack = lack(parts, &ends, &have).filter(|_| parts.options.seed_only);
+    if let Some(why) = lack.clone().filter(|_| after != Before::Slept) {
         return Some((ends, Ran::Failed { why, may_pass: false, orders: early }));
     }
     let starting = {
@@ -89,8 +88,13 @@ pub(super) async fn run(
     for piece in trusted.iter_ones().filter_map(|number| parts.layout.piece(number)) {
         proven.remove(piece);
     }
-    let (ends, rested) =
-        birth::actor(parts, store, disk_events, ends, have, proven).run(early).await?;
+    let mut actor = birth::actor(parts, store, disk_events, ends, have, proven);
+    if let Some(why) = lack {
+        // It was lost in its sleep, and is looked for as by one that was awake.
+        actor.tell(Event::DiskTrouble(why.clone()));
+        actor.publisher.set_trouble(Some(why));
+    }
+    let (ends, rested) = actor.run(early).await?;
     Some((ends, Ran::Rested(rested)))
 }
 

@@ -135,13 +135,28 @@ async fn what_was_lost_in_its_sleep_is_seen_when_it_wakes() {
     asleep(&handles[0]).await;
     let data = options(home.path()).dir;
     std::fs::remove_file(data.join("0000")).unwrap();
-    // Nobody can say: nothing of it runs.
-    assert!(handles[0].why().await.is_none());
-    when(&handles[0], "failed", |status| matches!(status.state, State::Failed(_))).await;
-    assert!(!handles[0].look(|status| status.is_asleep));
-    // Put back, it goes on when told.
+    assert!(handles[0].why().await.is_some());
+    let is_lost = |status: &Status| matches!(status.state, State::DiskTrouble(_));
+    when(&handles[0], "in trouble", |status| is_lost(status) && !status.is_asleep).await;
+    // Put back, it goes on by itself.
     held(0, &options(home.path()));
-    handles[0].resume().await;
     until(&handles[0], State::Complete).await;
+    fetched(&session, 0, held(0, &options(home.path()))).await;
     session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sleeping_torrent_keeps_its_record_and_its_place() {
+    let home = tempfile::tempdir().unwrap();
+    let (session, handles) = seeds(home.path(), 1, 0).await;
+    asleep(&handles[0]).await;
+    let other = Session::start(config(home.path(), 5)).await.unwrap();
+    let options = options(home.path());
+    let torrent = held(0, &options);
+    let refused = other.add(torrent.clone(), options.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("already in use"), "{refused}");
+    fetched(&session, 0, torrent.clone()).await;
+    session.stop().await;
+    other.add(torrent, options).await.unwrap();
+    other.stop().await;
 }
