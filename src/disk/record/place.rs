@@ -39,14 +39,16 @@ pub fn record_of(state_dir: &Path, info_hash: InfoHash, dir: &Path) -> PathBuf {
 /// A record, and the place of its torrent's files, that nobody else gets as long as this is held,
 /// though nothing is open.
 #[derive(Debug)]
-pub struct Reserved(#[expect(dead_code, reason = "held for what its end does")] RecordLock);
+pub struct Reserved {
+    _lock: RecordLock,
+}
 
 /// Reserves the record at this path, of a torrent whose files are below `dir`; none when somebody
 /// has it.
 pub fn reserve(record: &Path, info_hash: InfoHash, dir: &Path) -> Option<Reserved> {
     let mut lock = RecordLock::take(record).ok()?;
     lock.take_place(record, place_of(info_hash, dir)).ok()?;
-    Some(Reserved(lock))
+    Some(Reserved { _lock: lock })
 }
 
 /// Where a torrent's files are for somebody who names this directory, if its record knows of any.
