@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::base::ids::TorrentId;
 
 /// Who was told to sleep and does not is told again so much later.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a torrent stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -76,7 +76,7 @@ pub(super) async fn open_now(
     if after != Before::Slept {
         ends.status.change(|status| status.state = State::Checking);
     }
-    let _turn = match ends.knocks.turn.take() {
+    let turn = match ends.knocks.turn.take() {
         Some(turn) => Some(turn),
         None if after == Before::Slept => {
             let turns = parts.resources.waking.clone();
@@ -94,7 +94,8 @@ pub(super) async fn open_now(
     let opened = match meanwhile(ends, early, in_time).await? {
         Ok(opened) => opened,
         Err(_) => {
-            // It gives its place in the queue to those on other disks.
+            // It gives its leave to wake and its place in the queue to those on other disks.
+            drop(turn);
             let dir = parts.options.dir.display();
             let why = format!("{dir} does not answer: it goes on by itself when it does");
             ends.news.send(News::Swarm(Event::DiskTrouble(why.clone())));
