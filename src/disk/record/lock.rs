@@ -1,6 +1,8 @@
 //! Which process has which record, and which place: a torrent in a directory. All of a state
-//! directory are bytes of one file, `locks`, and a process locks those that it has through one
-//! descriptor, however many they are.
+//! directory are bytes of few files in its folder `locks.d`, and a process locks those that it has
+//! through one descriptor a file, however many they are. It is more than one file because the
+//! system keeps a file's locks as a list and walks it for each: of 10,000 in one file, a start
+//! spent its time there.
 //! Such locks are the process's own: within it, a table says who has what. The system drops them
 //! when the process closes any descriptor of the file, so there is never a second one.
 
@@ -10,7 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use nix::errno::Errno;
@@ -24,13 +26,18 @@ use crate::os::process::name_of;
 use super::super::error::Error;
 use super::super::only::Only;
 
-const NAME: &str = "locks";
+/// The folder of the lock files in a state directory.
+const FOLDER: &str = "locks.d";
+/// There are 2^6 of them: a byte's six highest bits say which it is in.
+const FILE_BITS: u32 = 6;
+/// A byte is a number of so many bits, which a file's offset can be.
+const BYTE_BITS: u32 = 62;
 
 /// What this process has, by device and inode of the lock file.
 static HELD: LazyLock<Only<HashMap<(u64, u64), Held>>> =
     LazyLock::new(|| Only::new(HashMap::new()));
 
-/// The records of one state directory that this process has.
+/// What this process has locked of one lock file.
 #[derive(Debug)]
 struct Held {
     file: File,
@@ -39,13 +46,19 @@ struct Held {
     bytes: HashSet<i64>,
 }
 
+/// A byte of a lock file that is ours until it is dropped.
+#[derive(Debug)]
+struct Lock {
+    file: (u64, u64),
+    byte: i64,
+}
+
 /// The right to use a record, and the place of its files, until it is dropped. The end of the
 /// process gives it back as well.
 #[derive(Debug)]
 pub(in crate::disk) struct RecordLock {
-    file: (u64, u64),
-    byte: i64,
-    place: Option<i64>,
+    _record: Lock,
+    place: Option<Lock>,
 }
 
 impl RecordLock {
@@ -54,19 +67,7 @@ impl RecordLock {
     /// # Errors
     /// `InUse` when somebody has it; `Io`.
     pub(super) fn take(path: &Path) -> Result<Self, Error> {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        let fail = |error: io::Error| Error::io("opening", path, error);
-        std::fs::create_dir_all(dir).map_err(fail)?;
-        let (locks, byte) = (dir.join(NAME), byte_of(path));
-        HELD.with(|held| {
-            let file = find(held, &locks).map_err(fail)?;
-            let Some(ours) = held.get_mut(&file) else { return Err(fail(Errno::ENOENT.into())) };
-            let taken = take_byte(ours, byte, path);
-            if taken.is_err() {
-                forget_if_idle(held, file);
-            }
-            taken.map(|()| Self { file, byte, place: None })
-        })
+        Ok(Self { _record: Lock::take(path, byte_of(path))?, place: None })
     }
 
     /// Takes this place in addition, for the record at `path`.
@@ -74,13 +75,26 @@ impl RecordLock {
     /// # Errors
     /// As [`take`](Self::take).
     pub(super) fn take_place(&mut self, path: &Path, place: i64) -> Result<(), Error> {
-        HELD.with(|held| {
-            let ours = held.get_mut(&self.file);
-            let ours = ours.ok_or(Error::Inconsistent("a lock without its file"))?;
-            take_byte(ours, place, path)
-        })?;
-        self.place = Some(place);
+        self.place = Some(Lock::take(path, place)?);
         Ok(())
+    }
+}
+
+impl Lock {
+    /// Takes a byte, for the record at `path`.
+    fn take(path: &Path, byte: i64) -> Result<Self, Error> {
+        let fail = |error: io::Error| Error::io("opening", path, error);
+        let locks = lock_file(path, byte);
+        std::fs::create_dir_all(locks.parent().unwrap_or(Path::new("."))).map_err(fail)?;
+        HELD.with(|held| {
+            let file = find(held, &locks).map_err(fail)?;
+            let Some(ours) = held.get_mut(&file) else { return Err(fail(Errno::ENOENT.into())) };
+            let taken = take_byte(ours, byte, path);
+            if taken.is_err() {
+                forget_if_idle(held, file);
+            }
+            taken.map(|()| Self { file, byte })
+        })
     }
 }
 
@@ -104,7 +118,7 @@ fn take_byte(ours: &mut Held, byte: i64, path: &Path) -> Result<(), Error> {
 /// is no.
 pub(super) fn is_with_others(path: &Path, place: Option<i64>) -> bool {
     let byte = place.unwrap_or_else(|| byte_of(path));
-    let locks = path.with_file_name(NAME);
+    let locks = lock_file(path, byte);
     HELD.with(|held| {
         let Ok(file) = find(held, &locks) else { return false };
         let is_so = held.get(&file).is_some_and(|ours| {
@@ -120,19 +134,23 @@ pub(super) fn place_of(info_hash: InfoHash, dir: &Path) -> i64 {
     number_of(&[b"place", &info_hash.0, dir.as_os_str().as_bytes()])
 }
 
-impl Drop for RecordLock {
+impl Drop for Lock {
     fn drop(&mut self) {
         HELD.with(|held| {
             if let Some(ours) = held.get_mut(&self.file) {
-                for byte in self.place.into_iter().chain([self.byte]) {
-                    ours.bytes.remove(&byte);
-                    // The end of the process does it, if it fails.
-                    let _ = lock(&ours.file, byte, libc::F_UNLCK);
-                }
+                ours.bytes.remove(&self.byte);
+                // The end of the process does it, if it fails.
+                let _ = lock(&ours.file, self.byte, libc::F_UNLCK);
             }
             forget_if_idle(held, self.file);
         });
     }
+}
+
+/// Which file has a byte, of those beside the record at `path`.
+fn lock_file(path: &Path, byte: i64) -> PathBuf {
+    let number = byte >> (BYTE_BITS - FILE_BITS);
+    path.with_file_name(FOLDER).join(format!("{number:02x}"))
 }
 
 /// The lock file's place in the table, opened if this process has no record of the directory. One
@@ -203,7 +221,7 @@ fn byte_of(path: &Path) -> i64 {
 fn number_of(what: &[&[u8]]) -> i64 {
     let digest = sha1(what);
     let first = digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
-    (first >> 2).cast_signed()
+    (first >> (u64::BITS - BYTE_BITS)).cast_signed()
 }
 
 #[cfg(test)]
@@ -211,17 +229,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_records_are_locked_one_by_one_through_one_descriptor() {
+    fn many_records_are_locked_one_by_one_through_few_descriptors() {
         let dir = tempfile::tempdir().unwrap();
         let path = |number: u32| dir.path().join(format!("state/{number}.resume"));
         let opened = || {
             let fds = std::fs::read_dir("/proc/self/fd").unwrap();
             let links = fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
-            links.filter(|link| *link == dir.path().join("state/locks")).count()
+            links.filter(|link| link.starts_with(dir.path().join("state/locks.d"))).count()
         };
         let locks: Vec<RecordLock> =
-            (0..50).map(|number| RecordLock::take(&path(number)).unwrap()).collect();
-        assert!(cfg!(not(target_os = "linux")) || opened() == 1);
+            (0..500).map(|number| RecordLock::take(&path(number)).unwrap()).collect();
+        assert!(cfg!(not(target_os = "linux")) || opened() == 1 << FILE_BITS);
         let refused = RecordLock::take(&path(7)).unwrap_err();
         let Error::InUse { holder, .. } = refused else { panic!("{refused}") };
         assert!(holder.unwrap().ends_with(&format!("(process {})", std::process::id())));
